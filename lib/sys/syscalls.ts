@@ -1,0 +1,19 @@
+// The interface through which everything in lib reaches the kernel: one generic system call and the
+// arena. Two bindings implement it: koffi.ts (Node) and host.ts (the CNI executable's QuickJS host).
+
+import type { Arena } from './arena.ts';
+import type { Arch, ArchFlags, SyscallNumbers } from './numbers.ts';
+
+export interface Syscalls {
+  readonly arch: Arch;
+  readonly arena: Arena;
+  /** System call numbers of this architecture, by name. */
+  readonly nr: SyscallNumbers;
+  /** Those flags whose value differs between architectures. */
+  readonly flags: ArchFlags;
+  /**
+   * Makes one system call and returns its value, or −errno. Pointers are `slot.address` of arena
+   * slots and nothing else; absent arguments are 0. Blocks as long as the kernel does.
+   */
+  call(nr: number, a?: number, b?: number, c?: number, d?: number, e?: number, f?: number): number;
+}
