@@ -1,0 +1,36 @@
+// Two test projects: `unit` needs nothing but Node; `root` talks to the real kernel in namespaces it makes itself.
+import { defineConfig } from 'vitest/config';
+
+const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
+
+export default defineConfig({
+  test: {
+    // Compiled or fixture copies must not run a second time.
+    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**'],
+    reporters: ['default', './test/support/ci-reporter.ts'],
+    pool: 'forks',
+    passWithNoTests: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support}/**/*.test.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'root',
+          include: ['test/{root,lab,e2e}/**/*.test.ts'],
+          // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+    coverage: { include: ['{lib,flanneld,cni-plugin}/**/*.ts'], exclude: ['**/*.test.ts'] },
+  },
+});
