@@ -17,7 +17,12 @@ export function openKoffiSyscalls(): Syscalls {
   const address = call(nr.mmap, 0, ARENA_BYTES, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, -1);
   if (address < 0) throw new Error(`mmap of ${ARENA_BYTES} bytes: errno ${-address}`);
   const memory = koffi.view(BigInt(address), ARENA_BYTES);
-  return { arch, nr, flags: archFlags(arch), arena: new Arena(memory, address, utf8()), call };
+  const arena = new Arena(memory, address, utf8());
+  return { arch, nr, flags: archFlags(arch), arena, call, fork: refuseFork };
+}
+
+function refuseFork(): never {
+  throw new Error('fork: a process with threads cannot go on in the child; use node:child_process');
 }
 
 function supportedArch(arch: string): Arch {

@@ -16,4 +16,9 @@ export interface Syscalls {
    * slots and nothing else; absent arguments are 0. Blocks as long as the kernel does.
    */
   call(nr: number, a?: number, b?: number, c?: number, d?: number, e?: number, f?: number): number;
+  /**
+   * Duplicates the process: the child's id in the parent, 0 in the child, or −errno. Only an engine
+   * with a single thread can go on after it; the Node binding throws.
+   */
+  fork(): number;
 }

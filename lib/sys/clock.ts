@@ -1,0 +1,42 @@
+// Time from the kernel, for both engines: clock_gettime(2), clock_nanosleep(2).
+
+import { check, uninterrupted } from './sys-error.ts';
+import type { Syscalls } from './syscalls.ts';
+
+const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
+
+/** Milliseconds of the monotonic clock, with fraction. */
+export function monotonicMs(sys: Syscalls): number {
+  return readClock(sys, CLOCK_MONOTONIC);
+}
+
+/** Milliseconds since 1970, with fraction. */
+export function realtimeMs(sys: Syscalls): number {
+  return readClock(sys, CLOCK_REALTIME);
+}
+
+function readClock(sys: Syscalls, clock: number): number {
+  return sys.arena.scope(() => {
+    const time = sys.arena.buffer(16);
+    check(sys.call(sys.nr.clock_gettime, clock, time.address), 'read', 'clock');
+    return time.u64(0) * 1000 + time.u64(8) / 1e6;
+  });
+}
+
+/** Blocks the calling thread, the whole time also when signals arrive. */
+export function sleepMs(sys: Syscalls, durationMs: number): void {
+  sys.arena.scope(() => {
+    const time = sys.arena.buffer(16);
+    writeTimespec(time, durationMs);
+    // The remainder is written over the request, so an interrupted sleep goes on where it was.
+    uninterrupted(() => sys.call(sys.nr.clock_nanosleep, CLOCK_MONOTONIC, 0, time.address, time.address));
+  });
+}
+
+/** Writes a struct timespec: seconds, nanoseconds. */
+export function writeTimespec(slot: { setU64(at: number, value: number): void }, durationMs: number): void {
+  const seconds = Math.floor(durationMs / 1000);
+  slot.setU64(0, seconds);
+  slot.setU64(8, Math.round((durationMs - seconds * 1000) * 1e6));
+}

@@ -1,0 +1,86 @@
+// Entering another network namespace and coming back, for both engines: setns(2), namespaces(7).
+// setns moves one thread, so the body is synchronous; in Node the thread pool must have been started
+// before the first call, or its threads are born in the wrong namespace and stay there.
+
+import { closeFd, O_RDONLY, openFile, statFd } from './file.ts';
+import { SysError } from './sys-error.ts';
+import type { Syscalls } from './syscalls.ts';
+
+const CLONE_NEWNET = 0x4000_0000;
+const NSFS_MAGIC = 0x6e73_6673;
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** Where the calling thread's own network namespace is found; the process's may be another one. */
+const OWN_NETNS = '/proc/thread-self/ns/net';
+
+/** Opens a network namespace. A path that is no namespace file is refused before anything is done with it. */
+export function openNetns(sys: Syscalls, path: string): number {
+  const fd = openFile(sys, path, O_RDONLY);
+  const magic = filesystemMagic(sys, fd);
+  if (magic !== NSFS_MAGIC && magic !== PROC_SUPER_MAGIC) {
+    closeFd(sys, fd);
+    throw new NotNetnsError(path, magic);
+  }
+  return fd;
+}
+
+/** The path exists, but no namespace is mounted there. */
+export class NotNetnsError extends SysError {
+  /** f_type of the file system the path lies on. */
+  readonly magic: number;
+
+  constructor(path: string, magic: number) {
+    super('open', `netns ${path} (no namespace, file system type ${magic.toString(16)})`, EINVAL);
+    this.magic = magic;
+  }
+}
+const EINVAL = 22;
+
+// struct statfs begins with the long f_type on both architectures, and is 120 bytes long
+function filesystemMagic(sys: Syscalls, fd: number): number {
+  return sys.arena.scope(() => {
+    const buffer = sys.arena.alloc(120);
+    const value = sys.call(sys.nr.fstatfs, fd, buffer.address);
+    return value < 0 ? value : buffer.u32(0);
+  });
+}
+
+/** Whether a descriptor is the namespace the calling thread is in. */
+export function isOwnNetns(sys: Syscalls, fd: number): boolean {
+  const own = openFile(sys, OWN_NETNS, O_RDONLY);
+  try {
+    const a = statFd(sys, own);
+    const b = statFd(sys, fd);
+    return a.inode === b.inode && a.device === b.device;
+  } finally {
+    closeFd(sys, own);
+  }
+}
+
+/**
+ * Runs `body` with the calling thread in the namespace of `fd`. It must not await anything. The way
+ * back is opened before leaving; should it fail, the process ends at once, since everything it did
+ * from then on would happen in somebody else's network.
+ */
+export function inNetns<T>(sys: Syscalls, fd: number, body: () => T): T {
+  const own = openFile(sys, OWN_NETNS, O_RDONLY);
+  try {
+    const entered = sys.call(sys.nr.setns, fd, CLONE_NEWNET);
+    if (entered < 0) throw new SysError('enter', `netns fd ${fd}`, -entered);
+    try {
+      return body();
+    } finally {
+      if (sys.call(sys.nr.setns, own, CLONE_NEWNET) < 0) dieInForeignNetns(sys);
+    }
+  } finally {
+    closeFd(sys, own);
+  }
+}
+
+function dieInForeignNetns(sys: Syscalls): never {
+  sys.arena.scope(() => {
+    const text = sys.arena.cstring('fatal: cannot return to the own network namespace\n');
+    sys.call(sys.nr.write, 2, text.address, text.length - 1);
+  });
+  for (;;) sys.call(sys.nr.exit_group, 1);
+}
