@@ -1,0 +1,141 @@
+// Acceptance: setns and back from Node leaves no thread behind, and an exception inside restores.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { closeFd } from '../../lib/sys/file.ts';
+import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { inNetns, isOwnNetns, NotNetnsError, openNetns } from '../../lib/sys/netns.ts';
+
+const sys = openKoffiSyscalls();
+
+beforeAll(async () => {
+  // Starts the thread pool here, so that none of its threads is born inside another namespace.
+  await stat('/');
+});
+
+/** A namespace of its own, held by a process that ends with the test. */
+async function foreignNetns(): Promise<{ path: string; link: string }> {
+  const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo up; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => {
+    holder.kill('SIGKILL');
+  });
+  await new Promise((resolve) => holder.stdout.once('data', resolve));
+  const path = `/proc/${holder.pid}/ns/net`;
+  return { path, link: readlinkSync(path) };
+}
+
+function threadNamespaces(): Set<string> {
+  const tasks = readdirSync('/proc/self/task');
+  return new Set(tasks.map((task) => readlinkSync(`/proc/self/task/${task}/ns/net`)));
+}
+
+describe('inNetns', () => {
+  test('moves the calling thread in and back, and no other thread', async () => {
+    const own = threadNamespaces();
+    expect(own.size).toBe(1);
+    const foreign = await foreignNetns();
+    const fd = openNetns(sys, foreign.path);
+    onTestFinished(() => closeFd(sys, fd));
+    const inside = inNetns(sys, fd, () => readlinkSync('/proc/thread-self/ns/net'));
+    expect(inside).toBe(foreign.link);
+    expect(own.has(foreign.link)).toBe(false);
+    expect(threadNamespaces()).toEqual(own);
+  });
+
+  test('a thousand visits leave the threads of the pool, working meanwhile, where they were', async () => {
+    const own = threadNamespaces();
+    const foreign = await foreignNetns();
+    const fd = openNetns(sys, foreign.path);
+    onTestFinished(() => closeFd(sys, fd));
+    for (let visit = 0; visit < 1000; visit += 1) {
+      const working = [stat('/'), stat('/proc'), stat('/sys'), stat('/dev')];
+      inNetns(sys, fd, () => undefined);
+      await Promise.all(working);
+    }
+    expect(threadNamespaces()).toEqual(own);
+  });
+
+  test('comes back when the body throws', async () => {
+    const own = threadNamespaces();
+    const foreign = await foreignNetns();
+    const fd = openNetns(sys, foreign.path);
+    onTestFinished(() => closeFd(sys, fd));
+    expect(() =>
+      inNetns(sys, fd, () => {
+        throw new Error('inside');
+      }),
+    ).toThrow('inside');
+    expect(threadNamespaces()).toEqual(own);
+    expect(isOwnNetns(sys, fd)).toBe(false);
+  });
+
+  test('leaves no descriptor behind', async () => {
+    const foreign = await foreignNetns();
+    const before = readdirSync('/proc/self/fd').length;
+    const fd = openNetns(sys, foreign.path);
+    for (let visit = 0; visit < 10; visit += 1) inNetns(sys, fd, () => undefined);
+    closeFd(sys, fd);
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+  });
+
+  test('ends the process when the way back is closed to it', () => {
+    // Runs in a child: it drops CAP_SYS_ADMIN while inside, so that the second setns is refused.
+    const script = `
+      import { openKoffiSyscalls } from './lib/sys/koffi.ts';
+      import { inNetns, openNetns } from './lib/sys/netns.ts';
+      const sys = openKoffiSyscalls();
+      const fd = openNetns(sys, process.env.NETNS);
+      try {
+        inNetns(sys, fd, () => sys.arena.scope(() => {
+          const header = sys.arena.alloc(8);
+          header.setU32(0, 0x20080522);
+          const none = sys.arena.alloc(24);
+          const CAPSET = sys.arch === 'x64' ? 126 : 91;
+          if (sys.call(CAPSET, header.address, none.address) !== 0) process.exit(9);
+        }));
+      } finally {
+        console.log('went on');
+      }`;
+    const bundle = execFileSync(
+      'node_modules/.bin/esbuild',
+      ['--bundle', '--platform=node', '--format=cjs', '--external:koffi', '--loader=ts'],
+      { input: script },
+    );
+    const ended = runNode(bundle.toString());
+    expect(ended).toMatchObject({ status: 1, stdout: '' });
+    expect(ended.stderr).toContain('cannot return to the own network namespace');
+  });
+});
+
+function runNode(script: string): { status: number | null; stdout: string; stderr: string } {
+  try {
+    const command = ['--net', 'sh', '-c', 'NETNS=/proc/$PPID/ns/net exec node -e "$0"', script];
+    const stdout = execFileSync('unshare', command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    return { status: 0, stdout: stdout.toString(), stderr: '' };
+  } catch (error) {
+    const failed = error as { status: number | null; stdout: Buffer; stderr: Buffer };
+    return { status: failed.status, stdout: failed.stdout.toString(), stderr: failed.stderr.toString() };
+  }
+}
+
+describe('openNetns', () => {
+  test('refuses a path that is no namespace, and says what it is', () => {
+    expect(() => openNetns(sys, '/etc/hostname')).toThrow(NotNetnsError);
+    expect(() => openNetns(sys, '/no/such/netns')).toThrow('sys: open /no/such/netns: ENOENT');
+  });
+
+  test('knows its own namespace from another', async () => {
+    const own = openNetns(sys, '/proc/self/ns/net');
+    const other = openNetns(sys, (await foreignNetns()).path);
+    onTestFinished(() => {
+      closeFd(sys, own);
+      closeFd(sys, other);
+    });
+    expect(isOwnNetns(sys, own)).toBe(true);
+    expect(isOwnNetns(sys, other)).toBe(false);
+  });
+});
