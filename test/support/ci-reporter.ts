@@ -1,5 +1,5 @@
-// Ends every run with one line a person or a CI can read: `N passed, N failed[, N skipped]`, and before it why tests were skipped.
-// Vitest counts the tests of a failed beforeAll as skipped and knows nothing of a file that could not be imported; both are failures here.
+// Ends every run with one line a person or a CI can read, `N passed, N failed[, N skipped]`, and before it why tests were skipped.
+// Vitest counts the tests of a failed beforeAll as skipped and knows nothing of a file it could not import; both are failures here.
 import process from 'node:process';
 import type { Reporter, SerializedError, TestModule, TestRunEndReason, TestSuite } from 'vitest/node';
 
@@ -11,55 +11,54 @@ interface Tally {
   reasons: Map<string, number>;
 }
 
-const noReason = 'no reason given';
+const NO_REASON = 'not selected, not reached or skipped without a reason';
+const HOOK_FAILED = 'a hook or the file around them failed';
 
-function count(tally: Tally, suite: TestModule | TestSuite): void {
+function emptyTally(): Tally {
+  return { passed: 0, failed: 0, skipped: 0, reasons: new Map() };
+}
+
+function addSuite(tally: Tally, suite: TestModule | TestSuite, defaultReason: string): void {
   // A hook or an import that failed: its tests never ran, so the suite itself is what failed.
-  tally.failed += suite.errors().length;
+  const errors = suite.errors().length;
+  tally.failed += errors;
+  const reasonHere = errors > 0 ? HOOK_FAILED : defaultReason;
   for (const child of suite.children) {
     if (child.type === 'suite') {
-      count(tally, child);
+      addSuite(tally, child, reasonHere);
       continue;
     }
     const result = child.result();
     if (result.state === 'passed') tally.passed += 1;
     else if (result.state === 'failed') tally.failed += 1;
     else {
+      const reason = (result.state === 'skipped' ? result.note : undefined) ?? reasonHere;
       tally.skipped += 1;
-      const reason = (result.state === 'skipped' ? result.note : undefined) ?? noReason;
       tally.reasons.set(reason, (tally.reasons.get(reason) ?? 0) + 1);
     }
   }
 }
 
-/** Adds up a finished run. A run that did not pass never comes to `0 failed`, whatever made it fail. */
-function tallyRun(
-  modules: readonly TestModule[],
-  unhandled: readonly SerializedError[],
-  reason: TestRunEndReason,
-): Tally {
-  const tally: Tally = { passed: 0, failed: unhandled.length, skipped: 0, reasons: new Map() };
-  for (const module of modules) count(tally, module);
-  if (reason !== 'passed' && tally.failed === 0) tally.failed = 1;
-  return tally;
-}
-
-/** The closing lines of a run: one for each reason tests were skipped, then the line of totals. */
-function closingLines(tally: Tally): string[] {
-  const lines = [...tally.reasons].map(([reason, tests]) => `skipped ${tests}: ${reason}`);
+/** The last lines of the output: why tests were skipped, then the totals. A red run never says `0 failed`, whatever made it red. */
+function closingLines(tally: Tally, isRed: boolean): string {
+  const failed = isRed ? Math.max(tally.failed, 1) : tally.failed;
   const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
-  return [...lines, `${tally.passed} passed, ${tally.failed} failed${skipped}`];
+  const reasons = [...tally.reasons].map(([reason, tests]) => `skipped ${tests}: ${reason}`);
+  return `${[...reasons, `${tally.passed} passed, ${failed} failed${skipped}`].join('\n')}\n`;
 }
 
-/** A vitest reporter; written at process exit, because vitest prints its own summary and the coverage table after `onTestRunEnd`. */
+/** A vitest reporter, written at process exit: vitest prints its summary and the coverage table after `onTestRunEnd`. */
 export default class CiReporter implements Reporter {
-  #lines: string[] = [];
-  #registered = false;
+  #tally = emptyTally();
+  #passed = false;
+
+  onInit(): void {
+    process.once('exit', (code) => process.stdout.write(closingLines(this.#tally, code !== 0 || !this.#passed)));
+  }
 
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[], reason: TestRunEndReason): void {
-    this.#lines = closingLines(tallyRun(modules, unhandled, reason));
-    if (this.#registered) return;
-    this.#registered = true;
-    process.once('exit', () => process.stdout.write(`${this.#lines.join('\n')}\n`));
+    this.#tally = { ...emptyTally(), failed: unhandled.length };
+    for (const module of modules) addSuite(this.#tally, module, NO_REASON);
+    this.#passed = reason === 'passed';
   }
 }
