@@ -1,0 +1,47 @@
+// What a cluster state offers to the agent: its configuration, a lease for this node, and everybody's leases as a
+// whole (never as events: the agent compares the whole with the kernel). Implemented by directory, kube and etcd.
+
+import type { Ip, IpPrefix } from '../../lib/ip.ts';
+import type { JsonValue } from '../../lib/json.ts';
+import type { NetConf } from '../../lib/net-conf.ts';
+
+/** What a node advertises for others to reach its subnet. */
+export interface LeaseAttributes {
+  readonly publicIp?: Ip;
+  readonly publicIpv6?: Ip;
+  /** `vxlan`, …; empty for flannel's udp, alloc and tencent-vpc. */
+  readonly backendType: string;
+  readonly backendData?: JsonValue;
+  readonly backendV6Data?: JsonValue;
+}
+
+/** One node's lease: its subnet of each family (a network, host bits clear) and its attributes. */
+export interface Lease extends LeaseAttributes {
+  readonly subnet?: IpPrefix;
+  readonly ipv6Subnet?: IpPrefix;
+}
+
+/** A lease that could not be read: it is left out, and never delays the others. */
+export interface PeerProblem {
+  /** The file, node or etcd key that is at fault. */
+  readonly key: string;
+  readonly reason: string;
+}
+
+/** The whole cluster at one moment, this node's own lease included. */
+export interface LeaseSnapshot {
+  /** By what names the lease where it is stored: file, node, etcd key. */
+  readonly leases: ReadonlyMap<string, Lease>;
+  readonly problems: readonly PeerProblem[];
+}
+
+export interface SubnetManager {
+  /** The cluster's configuration; rejects with ConfigError when it is wrong, waits while there is none yet. */
+  networkConfig(signal: AbortSignal): Promise<NetConf>;
+  /** Takes or renews this node's lease with these attributes; the subnet stays the same wherever it can. */
+  acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease>;
+  /** Calls back with the whole state, first of all and then after every change; resolves when `signal` aborts. */
+  watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void>;
+  /** Gives this node's lease up; idempotent. */
+  release?(signal: AbortSignal): Promise<void>;
+}

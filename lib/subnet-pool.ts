@@ -1,0 +1,94 @@
+// Which subnets may be leased from a network: flannel's defaults and limits (pkg/subnet/config.go). Only the managers
+// that choose subnets themselves ask; Kubernetes cuts podCIDRs on its own, and flannel checks nothing there either.
+
+import { ConfigError } from './errors.ts';
+import type { Ip, IpPrefix } from './ip.ts';
+import {
+  addressBits,
+  addToIp,
+  broadcastOf,
+  compareIp,
+  contains,
+  containsPrefix,
+  formatIp,
+  formatPrefix,
+} from './ip.ts';
+import type { NetConf, SubnetKeys } from './net-conf.ts';
+
+/** The subnets of `length` from `first` to `last` (both usable bases), inside `network`. */
+export interface SubnetPool {
+  readonly network: IpPrefix;
+  readonly length: number;
+  readonly first: Ip;
+  readonly last: Ip;
+}
+
+/** The IPv4 pool; undefined when IPv4 is off. Throws ConfigError where flannel refuses, and for Min above Max. */
+export function subnetPool(config: NetConf): SubnetPool | undefined {
+  return config.network && poolOf('', config.network, config.subnets);
+}
+
+/** The IPv6 pool; undefined when IPv6 is off. */
+export function ipv6SubnetPool(config: NetConf): SubnetPool | undefined {
+  return config.ipv6Network && poolOf('IPv6', config.ipv6Network, config.ipv6Subnets);
+}
+
+function poolOf(prefix: string, network: IpPrefix, keys: SubnetKeys): SubnetPool {
+  const length = keys.length ?? defaultLength(prefix, network);
+  const longest = addressBits(network.ip.family) - 2; // room for a bridge and one pod
+  if (length > longest) {
+    throw new ConfigError('net-conf', `${prefix}SubnetLen`, `expected less than ${longest + 1}, got ${length}`);
+  }
+  // The first subnet is never leased, and a cluster is more than one node: four is flannel's least.
+  if (length < network.length + 2) {
+    throw new ConfigError(
+      'net-conf',
+      `${prefix}SubnetLen`,
+      `expected at least ${network.length + 2}, so that ${prefix}Network ${formatPrefix(network)} holds four subnets, got ${length}`,
+    );
+  }
+  const size = 1n << BigInt(addressBits(network.ip.family) - length);
+  const first = keys.min ?? addToIp(network.ip, size);
+  const last = keys.max ?? addToIp(broadcastOf(network), 1n - size);
+  checkBound(`${prefix}SubnetMin`, first, network, size);
+  checkBound(`${prefix}SubnetMax`, last, network, size);
+  if (compareIp(first, last) > 0) {
+    throw new ConfigError(
+      'net-conf',
+      `${prefix}SubnetMin`,
+      `${formatIp(first)} is above ${prefix}SubnetMax ${formatIp(last)}`,
+    );
+  }
+  return { network, length, first, last };
+}
+
+function defaultLength(prefix: string, network: IpPrefix): number {
+  const [usual, longest] = network.ip.family === 4 ? [24, 28] : [64, 124];
+  if (network.length > longest) {
+    throw new ConfigError(
+      'net-conf',
+      `${prefix}Network`,
+      `expected a prefix of /${longest} or shorter, got ${formatPrefix(network)}: too small to be cut into subnets`,
+    );
+  }
+  return Math.max(usual, network.length + 2);
+}
+
+function checkBound(key: string, bound: Ip, network: IpPrefix, size: bigint): void {
+  if (!contains(network, bound)) {
+    throw new ConfigError('net-conf', key, `expected an address in ${formatPrefix(network)}, got ${formatIp(bound)}`);
+  }
+  if (bound.value % size !== 0n) {
+    throw new ConfigError('net-conf', key, `expected an address on a SubnetLen boundary, got ${formatIp(bound)}`);
+  }
+}
+
+/** Whether `subnet` is one the pool could give out. */
+export function poolHolds(pool: SubnetPool, subnet: IpPrefix): boolean {
+  return (
+    subnet.length === pool.length &&
+    containsPrefix(pool.network, subnet) &&
+    compareIp(pool.first, subnet.ip) <= 0 &&
+    compareIp(subnet.ip, pool.last) <= 0
+  );
+}
