@@ -1,0 +1,191 @@
+// Reads what the kernel answered, without copying and without trusting any length in it
+// (linux/netlink.h). Everything read is valid only until the memory behind it is used again.
+
+import type { Family, Ip } from '../ip.ts';
+import type { Mac } from '../mac.ts';
+import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from './constants.ts';
+
+/** A reply whose lengths contradict each other: nothing more of it can be believed. */
+export class MalformedReply extends Error {
+  override readonly name = 'MalformedReply';
+}
+
+/** A cursor over the messages of one datagram. */
+export class MessageReader {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  type = 0;
+  flags = 0;
+  seq = 0;
+  portId = 0;
+  /** Where the current message's payload begins. */
+  at = 0;
+  /** Where the current message ends. */
+  end = 0;
+  readonly #length: number;
+  #next = 0;
+
+  constructor(bytes: Uint8Array, length: number = bytes.length) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#length = length;
+  }
+
+  /** Moves to the next message; false at the end of the datagram. */
+  next(): boolean {
+    const start = this.#next;
+    const left = this.#length - start;
+    if (left < NLMSG_HDRLEN) {
+      if (left > 0) throw new MalformedReply(`${left} bytes where a message header was expected`);
+      return false;
+    }
+    const view = this.view;
+    const length = view.getUint32(start, true);
+    if (length < NLMSG_HDRLEN || length > left) {
+      throw new MalformedReply(`a message claims ${length} of the ${left} bytes left`);
+    }
+    this.type = view.getUint16(start + 4, true);
+    this.flags = view.getUint16(start + 6, true);
+    this.seq = view.getUint32(start + 8, true);
+    this.portId = view.getUint32(start + 12, true);
+    this.at = start + NLMSG_HDRLEN;
+    this.end = start + length;
+    // The last message of a datagram may come without its padding.
+    this.#next = Math.min(start + ((length + 3) & ~3), this.#length);
+    return true;
+  }
+
+  /** Checks that the message has a fixed struct of `length` bytes and returns where it begins. */
+  struct(length: number): number {
+    if (this.end - this.at < length) {
+      throw new MalformedReply(`message type ${this.type} has ${this.end - this.at} bytes of the ${length} it needs`);
+    }
+    return this.at;
+  }
+
+  /** The attributes behind a fixed struct of `length` bytes. */
+  attributes(length: number): AttributeReader {
+    return new AttributeReader(this.bytes, this.view, this.struct(length) + ((length + 3) & ~3), this.end);
+  }
+}
+
+/** A cursor over attributes; the typed getters read the payload of the current one. */
+export class AttributeReader {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** nla_type without its flag bits. */
+  type = 0;
+  /** Where the payload begins. */
+  at = 0;
+  /** Bytes of payload. */
+  length = 0;
+  readonly #end: number;
+  #next: number;
+
+  constructor(bytes: Uint8Array, view: DataView, start: number, end: number) {
+    this.bytes = bytes;
+    this.view = view;
+    this.#next = start;
+    this.#end = end;
+  }
+
+  next(): boolean {
+    const start = this.#next;
+    const left = this.#end - start;
+    if (left < NLA_HDRLEN) {
+      // The kernel may pad the end; fewer bytes than a header can be nothing else.
+      return false;
+    }
+    const length = this.view.getUint16(start, true);
+    if (length < NLA_HDRLEN || length > left) {
+      throw new MalformedReply(`an attribute claims ${length} of the ${left} bytes left`);
+    }
+    this.type = this.view.getUint16(start + 2, true) & NLA_TYPE_MASK;
+    this.at = start + NLA_HDRLEN;
+    this.length = length - NLA_HDRLEN;
+    this.#next = start + ((length + 3) & ~3);
+    return true;
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.#need(1));
+  }
+
+  u16(): number {
+    return this.view.getUint16(this.#need(2), true);
+  }
+
+  /** 16 bits in network order, as ports are. */
+  u16be(): number {
+    return this.view.getUint16(this.#need(2), false);
+  }
+
+  u32(): number {
+    return this.view.getUint32(this.#need(4), true);
+  }
+
+  i32(): number {
+    return this.view.getInt32(this.#need(4), true);
+  }
+
+  /** Text up to its NUL. A byte outside ASCII is shown as \xNN: nothing of ours has such a name. */
+  text(): string {
+    const end = this.at + this.length;
+    let text = '';
+    for (let i = this.at; i < end; i++) {
+      const byte = this.view.getUint8(i);
+      if (byte === 0) break;
+      text += byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`;
+    }
+    return text;
+  }
+
+  /** An address of 4 or 16 bytes; any other length is malformed. */
+  ip(): Ip {
+    return this.ipAt(0, this.length === 4 ? 4 : 6);
+  }
+
+  /** An address `offset` bytes into the payload. */
+  ipAt(offset: number, family: Family): Ip {
+    const at = this.#need(offset + (family === 4 ? 4 : 16)) + offset;
+    if (family === 4) return { family, value: BigInt(this.view.getUint32(at, false)) };
+    return { family, value: (this.view.getBigUint64(at, false) << 64n) | this.view.getBigUint64(at + 8, false) };
+  }
+
+  /** An Ethernet address; undefined when the link layer's addresses have another length. */
+  mac(): Mac | undefined {
+    if (this.length !== 6) return undefined;
+    const bytes = this.bytes;
+    let text = '';
+    for (let i = 0; i < 6; i++) {
+      const byte = bytes[this.at + i] ?? 0;
+      text += HEX.charAt(byte >> 4) + HEX.charAt(byte & 15);
+      if (i < 5) text += ':';
+    }
+    return text as Mac;
+  }
+
+  /** A copy of the payload. */
+  copy(): Uint8Array {
+    return this.bytes.slice(this.at, this.at + this.length);
+  }
+
+  /** The attributes this attribute is made of, behind `skip` bytes of something else. */
+  nested(skip = 0): AttributeReader {
+    return new AttributeReader(this.bytes, this.view, this.#need(skip) + skip, this.at + this.length);
+  }
+
+  /** Attributes between two places inside the payload, which the caller has checked. */
+  within(start: number, end: number): AttributeReader {
+    return new AttributeReader(this.bytes, this.view, start, end);
+  }
+
+  #need(length: number): number {
+    if (this.length < length) {
+      throw new MalformedReply(`attribute ${this.type} has ${this.length} bytes of the ${length} it needs`);
+    }
+    return this.at;
+  }
+}
+
+const HEX = '0123456789abcdef';

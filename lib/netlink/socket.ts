@@ -1,0 +1,109 @@
+// A netlink socket of the kernel: opening, options, and one exchange over it (netlink(7)).
+
+import type { Slot } from '../sys/arena.ts';
+import { monotonicMs } from '../sys/clock.ts';
+import { EAGAIN, ETIMEDOUT } from '../sys/errno.ts';
+import { closeFd } from '../sys/file.ts';
+import {
+  AF_NETLINK,
+  bindNetlink,
+  openSocket,
+  POLLIN,
+  pollFds,
+  receiveDatagram,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_RAW,
+  SOL_SOCKET,
+  sendToKernel,
+  setSocketOption,
+} from '../sys/socket.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import { NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, SOL_NETLINK } from './constants.ts';
+import type { Exchange, NetlinkTransport } from './transport.ts';
+
+export interface SocketOptions {
+  /** Receive buffer in bytes; the kernel's default (net.core.rmem_default) holds every answer of ours. */
+  readonly rcvbufBytes?: number;
+  /** How long one answer may take, in milliseconds; 10 s when absent. The kernel answers before send returns. */
+  readonly deadlineMs?: number;
+}
+
+const DEADLINE_MS = 10_000;
+
+/** Opens and binds a socket of the given netlink protocol. Throws SysError. */
+export function openNetlinkSocket(sys: Syscalls, protocol: number, options: SocketOptions = {}): NetlinkTransport {
+  const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, protocol);
+  try {
+    // Each of these is an improvement an old kernel may lack: 4.12, 4.3 and 4.20 brought them.
+    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    if (options.rcvbufBytes !== undefined) setReceiveBuffer(sys, fd, options.rcvbufBytes);
+    return new KernelTransport(sys, fd, bindNetlink(sys, fd), options.deadlineMs ?? DEADLINE_MS);
+  } catch (error) {
+    closeFd(sys, fd);
+    throw error;
+  }
+}
+
+/** Enlarges the receive buffer: past net.core.rmem_max with CAP_NET_ADMIN, else up to it. */
+export function setReceiveBuffer(sys: Syscalls, fd: number, bytes: number): void {
+  if (setSocketOption(sys, fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0) {
+    setSocketOption(sys, fd, SOL_SOCKET, SO_RCVBUF, bytes);
+  }
+}
+
+class KernelTransport implements NetlinkTransport {
+  readonly portId: number;
+  readonly #sys: Syscalls;
+  readonly #fd: number;
+  readonly #deadlineMs: number;
+  #closed = false;
+
+  constructor(sys: Syscalls, fd: number, portId: number, deadlineMs: number) {
+    this.#sys = sys;
+    this.#fd = fd;
+    this.portId = portId;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  exchange<T>(outBytes: number, inBytes: number, body: (exchange: Exchange) => T): T {
+    if (this.#closed) throw new Error('netlink socket used after close');
+    const { arena } = this.#sys;
+    return arena.scope(() => {
+      const out = arena.buffer(outBytes);
+      const incoming = arena.buffer(inBytes);
+      return body({
+        out: out.bytes(),
+        in: incoming.bytes(),
+        send: (length) => Math.min(0, sendToKernel(this.#sys, this.#fd, out, length)),
+        receive: () => this.#receive(incoming),
+      });
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeFd(this.#sys, this.#fd);
+  }
+
+  #receive(buffer: Slot): number {
+    let deadline: number | undefined;
+    for (;;) {
+      const { length, sender } = receiveDatagram(this.#sys, this.#fd, buffer);
+      if (length >= 0) {
+        // Any process may send to our port id; only the kernel is 0.
+        if (sender === 0) return length;
+      } else if (length !== -EAGAIN) {
+        return length;
+      } else {
+        const now = monotonicMs(this.#sys);
+        deadline ??= now + this.#deadlineMs;
+        if (now >= deadline) return -ETIMEDOUT;
+        pollFds(this.#sys, [{ fd: this.#fd, events: POLLIN }], deadline - now);
+      }
+    }
+  }
+}

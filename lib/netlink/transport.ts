@@ -1,0 +1,24 @@
+// The seam under the connection: memory for one exchange, send, receive. socket.ts has the kernel
+// behind it, fake.ts a function.
+
+export interface Exchange {
+  /** Where requests are written. */
+  readonly out: Uint8Array;
+  /** Where replies arrive. */
+  readonly in: Uint8Array;
+  /** Sends the first `length` bytes of `out` as one datagram; 0 or −errno. */
+  send(length: number): number;
+  /**
+   * Receives one datagram from the kernel and returns its whole length, which exceeds `in.length` when
+   * it was cut off, or −errno: −ETIMEDOUT when the deadline passed, −ENOBUFS when replies were lost.
+   */
+  receive(): number;
+}
+
+export interface NetlinkTransport {
+  /** nl_pid of our end: replies to us carry it. */
+  readonly portId: number;
+  /** Lends memory to `body`; the views are not to be used after it returned. */
+  exchange<T>(outBytes: number, inBytes: number, body: (exchange: Exchange) => T): T;
+  close(): void;
+}

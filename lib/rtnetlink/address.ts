@@ -1,0 +1,160 @@
+// Addresses of devices: struct ifaddrmsg and IFA_ attributes (rtnetlink(7), linux/if_addr.h).
+
+import { type Family, formatIp, type Ip } from '../ip.ts';
+import type { Netlink } from '../netlink/connection.ts';
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
+import type { MessageReader } from '../netlink/reader.ts';
+import type { NetlinkRequest } from '../netlink/request.ts';
+import type { MessageWriter } from '../netlink/writer.ts';
+import { RT_SCOPE_HOST, RT_SCOPE_LINK, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR } from './constants.ts';
+import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
+
+export interface Address {
+  readonly index: number;
+  readonly family: Family;
+  /** The device's own address. */
+  readonly ip: Ip;
+  /** Prefix length. */
+  readonly length: number;
+  readonly broadcast?: Ip;
+  /** RT_SCOPE_ */
+  readonly scope: number;
+  /** IFA_F_ */
+  readonly flags: number;
+  /** IPv4 only; the device's name unless someone gave another. */
+  readonly label?: string;
+}
+
+export interface AddressSpec {
+  readonly index: number;
+  readonly ip: Ip;
+  readonly length: number;
+  readonly broadcast?: Ip;
+  readonly scope?: number;
+  readonly flags?: number;
+  readonly label?: string;
+}
+
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_LABEL = 3;
+const IFA_BROADCAST = 4;
+const IFA_FLAGS = 8;
+
+/** struct ifaddrmsg: u8 family, u8 prefixlen, u8 flags, u8 scope, u32 index. */
+const IFADDRMSG = 8;
+
+export function writeAddress(writer: MessageWriter, address: AddressSpec): void {
+  const flags = address.flags ?? 0;
+  writer.u8(addressFamily(address.ip.family));
+  writer.u8(address.length);
+  writer.u8(flags & 0xff);
+  writer.u8(address.scope ?? 0);
+  writer.u32(address.index);
+  writer.attrIp(IFA_LOCAL, address.ip);
+  writer.attrIp(IFA_ADDRESS, address.ip);
+  if (address.broadcast !== undefined) writer.attrIp(IFA_BROADCAST, address.broadcast);
+  if (address.label !== undefined) writer.attrText(IFA_LABEL, address.label);
+  // The header has room for eight flags only.
+  if (flags > 0xff) writer.attrU32(IFA_FLAGS, flags);
+}
+
+/** EEXIST when it is there. Same as: `ip addr add IP/LEN dev DEV`. */
+export function addAddress(address: AddressSpec, dev?: string): NetlinkRequest {
+  return change('add', RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address, dev);
+}
+
+/** Same as: `ip addr replace IP/LEN dev DEV`. */
+export function replaceAddress(address: AddressSpec, dev?: string): NetlinkRequest {
+  return change('replace', RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, dev);
+}
+
+/** EADDRNOTAVAIL when it is not there. Same as: `ip addr del IP/LEN dev DEV`. */
+export function deleteAddress(address: AddressSpec, dev?: string): NetlinkRequest {
+  return change('delete', RTM_DELADDR, 0, address, dev);
+}
+
+function change(
+  verb: 'add' | 'replace' | 'delete',
+  type: number,
+  flags: number,
+  address: AddressSpec,
+  dev: string | undefined,
+): NetlinkRequest {
+  const spelled = (): string => `${formatIp(address.ip)}/${address.length}`;
+  return {
+    type,
+    flags,
+    write: (writer) => writeAddress(writer, address),
+    describe: () => words(verb, 'address', spelled(), spellDev(address.index, dev)),
+    command: () =>
+      words(
+        'ip addr',
+        verb === 'delete' ? 'del' : verb,
+        spelled(),
+        address.broadcast === undefined ? '' : `broadcast ${formatIp(address.broadcast)}`,
+        spellDev(address.index, dev),
+        spellScope(address.scope),
+        address.label === undefined ? '' : `label ${address.label}`,
+      ),
+  };
+}
+
+function spellScope(scope: number | undefined): string {
+  if (scope === RT_SCOPE_HOST) return 'scope host';
+  return scope === RT_SCOPE_LINK ? 'scope link' : '';
+}
+
+export interface AddressFilter {
+  readonly index?: number;
+  readonly family?: Family;
+}
+
+/** Same as: `ip addr show [dev DEV]`. */
+export function listAddresses(netlink: Netlink, filter: AddressFilter = {}): Address[] {
+  const { index, family } = filter;
+  const request: NetlinkRequest = {
+    type: RTM_GETADDR,
+    flags: 0,
+    write(writer) {
+      writer.u32(family === undefined ? 0 : addressFamily(family));
+      writer.u32(index ?? 0);
+    },
+    describe: () => words('list addresses', spellDev(index, undefined)),
+  };
+  return netlink.dump(request, (message) => {
+    const address = decodeAddress(message);
+    if (address === undefined || (index !== undefined && address.index !== index)) return undefined;
+    return family !== undefined && address.family !== family ? undefined : address;
+  });
+}
+
+/** Decodes RTM_NEWADDR and RTM_DELADDR; undefined for other families. Throws MalformedReply. */
+export function decodeAddress(message: MessageReader): Address | undefined {
+  const at = message.struct(IFADDRMSG);
+  const { view } = message;
+  const family = familyOf(view.getUint8(at));
+  if (family === undefined) return undefined;
+  const rest: Mutable<Pick<Address, 'flags' | 'broadcast' | 'label'>> = { flags: view.getUint8(at + 2) };
+  let local: Ip | undefined;
+  let other: Ip | undefined;
+  const attributes = message.attributes(IFADDRMSG);
+  while (attributes.next()) {
+    if (attributes.type === IFA_LOCAL) local = attributes.ip();
+    else if (attributes.type === IFA_ADDRESS) other = attributes.ip();
+    else if (attributes.type === IFA_BROADCAST) rest.broadcast = attributes.ip();
+    else if (attributes.type === IFA_LABEL) rest.label = attributes.text();
+    else if (attributes.type === IFA_FLAGS) rest.flags = attributes.u32();
+  }
+  // On a point-to-point device IFA_ADDRESS is the far end; IPv6 without one has IFA_ADDRESS only.
+  const ip = local ?? other;
+  if (ip === undefined) return undefined;
+  return {
+    index: view.getUint32(at + 4, true),
+    family,
+    ip,
+    length: view.getUint8(at + 1),
+    scope: view.getUint8(at + 3),
+    ...rest,
+  };
+}

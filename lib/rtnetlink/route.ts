@@ -1,0 +1,174 @@
+// Routes: what can be asked of the kernel about them (rtnetlink(7)). The messages themselves stand in
+// route-message.ts.
+
+import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../ip.ts';
+import type { Netlink } from '../netlink/connection.ts';
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
+import type { NetlinkRequest } from '../netlink/request.ts';
+import { EHOSTUNREACH, ENETUNREACH, ENOENT } from '../sys/errno.ts';
+import {
+  RT_SCOPE_HOST,
+  RT_SCOPE_LINK,
+  RT_SCOPE_NOWHERE,
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTM_DELROUTE,
+  RTM_GETROUTE,
+  RTM_NEWROUTE,
+  RTN_BLACKHOLE,
+  RTN_LOCAL,
+  RTN_PROHIBIT,
+  RTN_UNICAST,
+  RTN_UNREACHABLE,
+  RTNH_F_ONLINK,
+  RTPROT_BOOT,
+} from './constants.ts';
+import { decodeRoute, type Route, type RouteSpec, RTA_DST, RTA_OIF, RTA_TABLE, writeRoute } from './route-message.ts';
+import { addressFamily, spellDev, words } from './spelling.ts';
+
+export type { Route, RouteHop, RouteSpec } from './route-message.ts';
+
+/** EEXIST when destination, table and metric are taken. Same as: `ip route add PREFIX via IP dev DEV onlink`. */
+export function addRoute(route: RouteSpec, dev?: string): NetlinkRequest {
+  return change('add', NLM_F_CREATE | NLM_F_EXCL, route, dev);
+}
+
+/** Replaces the route of that destination, table and metric, whoever made it. Same as: `ip route replace …`. */
+export function replaceRoute(route: RouteSpec, dev?: string): NetlinkRequest {
+  return change('replace', NLM_F_CREATE | NLM_F_REPLACE, route, dev);
+}
+
+/** ESRCH when none matches all that is given. Same as: `ip route del …`. */
+export function deleteRoute(route: RouteSpec, dev?: string): NetlinkRequest {
+  return {
+    type: RTM_DELROUTE,
+    flags: 0,
+    write: (writer) => writeRoute(writer, route, { scope: RT_SCOPE_NOWHERE, protocol: 0, type: 0 }),
+    describe: () => `delete route ${spellRoute(route, dev)}`,
+    command: () => words('ip route del', spellRoute(route, dev), spellRest(route)),
+  };
+}
+
+function change(verb: 'add' | 'replace', flags: number, route: RouteSpec, dev: string | undefined): NetlinkRequest {
+  return {
+    type: RTM_NEWROUTE,
+    flags,
+    write: (writer) =>
+      writeRoute(writer, route, { scope: defaultScope(route), protocol: RTPROT_BOOT, type: RTN_UNICAST }),
+    describe: () => `${verb} route ${spellRoute(route, dev)}`,
+    command: () => words('ip route', verb, spellRoute(route, dev), spellRest(route)),
+  };
+}
+
+/** iproute2's choice (iproute.c): the kernel refuses a gateway in scope link. */
+function defaultScope(route: RouteSpec): number {
+  const type = route.type ?? RTN_UNICAST;
+  if (type === RTN_LOCAL) return RT_SCOPE_HOST;
+  const direct = type === RTN_UNICAST && route.gateway === undefined && route.nexthopId === undefined;
+  return direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+}
+
+/** As ip spells destination and next hop: `10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink`. */
+export function spellRoute(route: RouteSpec, dev?: string): string {
+  const { destination, gateway, oif, nexthopId } = route;
+  return words(
+    spellType(route.type),
+    destination.length === 0 ? 'default' : formatPrefix(destination),
+    nexthopId === undefined ? '' : `nhid ${nexthopId}`,
+    gateway === undefined ? '' : `via ${formatIp(gateway)}`,
+    oif === undefined ? '' : spellDev(oif, dev),
+    ((route.flags ?? 0) & RTNH_F_ONLINK) !== 0 ? 'onlink' : '',
+  );
+}
+
+function spellType(type: number | undefined): string {
+  if (type === RTN_BLACKHOLE) return 'blackhole';
+  if (type === RTN_UNREACHABLE) return 'unreachable';
+  if (type === RTN_PROHIBIT) return 'prohibit';
+  return type === RTN_LOCAL ? 'local' : '';
+}
+
+function spellRest(route: RouteSpec): string {
+  const { table, protocol, priority, prefSrc, mtu, advmss } = route;
+  return words(
+    table === undefined || table === RT_TABLE_MAIN ? '' : `table ${table}`,
+    protocol === undefined || protocol === RTPROT_BOOT ? '' : `proto ${protocol}`,
+    priority === undefined ? '' : `metric ${priority}`,
+    prefSrc === undefined ? '' : `src ${formatIp(prefSrc)}`,
+    mtu === undefined ? '' : `mtu ${mtu}`,
+    advmss === undefined ? '' : `advmss ${advmss}`,
+  );
+}
+
+export interface RouteFilter {
+  readonly family: Family;
+  readonly oif?: number;
+  /** All tables when absent. */
+  readonly table?: number;
+  readonly protocol?: number;
+}
+
+/** Routes of one family, filtered by the kernel. Same as: `ip route show table all [dev DEV] [proto P]`. */
+export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
+  const { family, oif, table, protocol } = filter;
+  const request: NetlinkRequest = {
+    type: RTM_GETROUTE,
+    flags: 0,
+    write(writer) {
+      writer.u32(addressFamily(family));
+      writer.u8(0);
+      writer.u8(protocol ?? 0);
+      writer.u16(0);
+      writer.u32(0);
+      if (table !== undefined) writer.attrU32(RTA_TABLE, table);
+      if (oif !== undefined) writer.attrU32(RTA_OIF, oif);
+    },
+    describe: () => words(`list ${family === 6 ? 'IPv6' : 'IPv4'} routes`, spellDev(oif, undefined)),
+  };
+  // ENOENT: the table does not exist, so it has no routes.
+  return netlink.dump(request, (message) => matching(decodeRoute(message), filter), [ENOENT]);
+}
+
+/** A kernel that filters less answers with more. */
+function matching(route: Route | undefined, filter: RouteFilter): Route | undefined {
+  if (route === undefined || route.family !== filter.family) return undefined;
+  if (filter.table !== undefined && route.table !== filter.table) return undefined;
+  if (filter.protocol !== undefined && route.protocol !== filter.protocol) return undefined;
+  const { oif } = filter;
+  if (oif === undefined || route.oif === oif) return route;
+  return route.hops?.some((hop) => hop.oif === oif) === true ? route : undefined;
+}
+
+const RTM_F_LOOKUP_TABLE = 0x1000;
+const RTM_F_FIB_MATCH = 0x2000;
+
+export interface RouteLookup {
+  /** Answer with the table's entry (`fibmatch`), not with the route to this one address. */
+  readonly entry?: boolean;
+  /** Look only at routes leaving by this device. */
+  readonly oif?: number;
+}
+
+/**
+ * The route packets to `ip` take, undefined when unreachable. A blackhole throws EINVAL, a prohibit
+ * EACCES. Same as: `ip route get [fibmatch] IP`.
+ */
+export function getRoute(netlink: Netlink, ip: Ip, lookup: RouteLookup = {}): Route | undefined {
+  const host: IpPrefix = networkOf({ ip, length: ip.family === 4 ? 32 : 128 });
+  const request: NetlinkRequest = {
+    type: RTM_GETROUTE,
+    flags: 0,
+    write(writer) {
+      writer.u8(addressFamily(ip.family));
+      writer.u8(host.length);
+      writer.u16(0);
+      writer.u32(0);
+      writer.u32(RTM_F_LOOKUP_TABLE | (lookup.entry === true ? RTM_F_FIB_MATCH : 0));
+      writer.attrIp(RTA_DST, host.ip);
+      if (lookup.oif !== undefined) writer.attrU32(RTA_OIF, lookup.oif);
+    },
+    describe: () => `get route to ${formatIp(ip)}`,
+    command: () => words('ip route get', lookup.entry === true ? 'fibmatch' : '', formatIp(ip)),
+  };
+  return netlink.get(request, decodeRoute, [ENETUNREACH, EHOSTUNREACH]);
+}
