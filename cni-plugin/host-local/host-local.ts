@@ -1,0 +1,93 @@
+// The host-local IPAM plugin: addresses of this node, kept as files (containernetworking/plugins
+// plugins/ipam/host-local). Called by bridge in the same process, or by a runtime or another plugin.
+
+import { readText } from '../../lib/sys/file.ts';
+import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
+import { failure, goText } from '../protocol/error.ts';
+import type { Invocation, Plugin } from '../protocol/plugin.ts';
+import { type Dns, emptyDns, type Result } from '../protocol/result.ts';
+import { ALL_VERSIONS } from '../protocol/versions.ts';
+import { allocate, type Reclaim } from './allocate.ts';
+import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
+import { parseResolvConf } from './resolv-conf.ts';
+import { type AddressStore, type Owner, withStore } from './store.ts';
+
+/** What was allocated, and how to give exactly that back. */
+export interface Allocation {
+  readonly result: Result;
+  undo(): void;
+}
+
+function ownerOf(invocation: Invocation): Owner {
+  return { containerId: invocation.containerId, ifname: invocation.ifname };
+}
+
+function readDnsFile(invocation: Invocation, path: string): Dns {
+  if (path === '') return emptyDns();
+  try {
+    return parseResolvConf(readText(invocation.sys, path, 1024 * 1024));
+  } catch (thrown) {
+    throw failure(`open ${path}: ${goText(thrown)}`);
+  }
+}
+
+const reclaimNothing: Reclaim = () => false;
+
+/** Checks the whole configuration before anything is made. Throws CniError 999. */
+export function prepareAllocation(invocation: Invocation): () => Allocation {
+  const config = parseIpamConfig(invocation);
+  const dns = readDnsFile(invocation, config.resolvConf);
+  return () => allocateNow(invocation, config, dns);
+}
+
+function allocateNow(invocation: Invocation, config: IpamConfig, dns: Dns): Allocation {
+  const owner = ownerOf(invocation);
+  const { sys } = invocation;
+  const ips = withStore(sys, config.folder, (store) => allocate(store, config, owner, reclaimNothing));
+  const taken = ips.map(({ address }) => address.ip);
+  return {
+    result: { interfaces: [], ips, routes: config.routes, dns },
+    undo: () => withStore(sys, config.folder, (store) => store.releaseAddresses(owner, taken)),
+  };
+}
+
+/** Gives back whatever the attachment holds; holding nothing is a success. */
+export function release(invocation: Invocation): void {
+  withStore(invocation.sys, storeFolder(invocation), (store) => store.release(ownerOf(invocation)));
+}
+
+/** Throws CniError 999 when the attachment holds no address. */
+export function checkHeld(invocation: Invocation): void {
+  const folder = storeFolder(invocation);
+  const held = withStore(invocation.sys, folder, (store) => store.holds(ownerOf(invocation)));
+  if (!held) throw failure(`host-local: Failed to find address added by container ${invocation.containerId}`);
+}
+
+/** Frees the addresses of attachments the runtime does not list. */
+export function collectGarbage(invocation: Invocation): void {
+  const valid = validAttachments(invocation.config);
+  if (valid === undefined) return;
+  const keep = (text: string): boolean => {
+    const [containerId = '', ifname] = text.split('\r\n');
+    if (ifname !== undefined) return hasAttachment(valid, containerId, ifname);
+    return valid.some((attachment) => attachment.containerId === containerId);
+  };
+  withStore(invocation.sys, storeFolder(invocation), (store) => freeOthers(store, keep));
+}
+
+function freeOthers(store: AddressStore, keep: (owner: string) => boolean): void {
+  for (const { ip, owner } of store.holdings()) {
+    if (keep(owner)) continue;
+    const [containerId = '', ifname = ''] = owner.split('\r\n');
+    store.releaseAddresses({ containerId, ifname }, [ip]);
+  }
+}
+
+export const hostLocal: Plugin = {
+  name: 'host-local',
+  supported: ALL_VERSIONS,
+  add: (invocation) => prepareAllocation(invocation)().result,
+  del: release,
+  check: checkHeld,
+  gc: collectGarbage,
+};

@@ -1,0 +1,113 @@
+// Address ranges of host-local: canonical form, checks and error texts (containernetworking/plugins
+// plugins/ipam/host-local/backend/allocator/{range,range_set}.go).
+
+import {
+  addressBits,
+  addToIp,
+  broadcastOf,
+  contains,
+  formatIp,
+  formatPrefix,
+  type Ip,
+  type IpPrefix,
+  networkOf,
+  parseIp,
+  parsePrefix,
+  sameIp,
+} from '../../lib/ip.ts';
+import { failure, withPrefix } from '../protocol/error.ts';
+import { type Fields, stringField } from '../protocol/fields.ts';
+
+/** Addresses `start` to `end`, both included, of one subnet; the gateway is never handed out. */
+export interface Range {
+  readonly subnet: IpPrefix;
+  readonly start: Ip;
+  readonly end: Ip;
+  readonly gateway: Ip;
+}
+
+/** One address is taken from each set; its ranges are of one family and do not overlap. */
+export type RangeSet = readonly Range[];
+
+function optionalIp(fields: Fields, key: string): Ip | undefined {
+  const text = stringField(fields, key);
+  return text === '' ? undefined : parseIp(text);
+}
+
+function parseSubnet(text: string): IpPrefix {
+  const subnet = parsePrefix(text);
+  const network = networkOf(subnet);
+  if (!sameIp(network.ip, subnet.ip)) {
+    throw failure(
+      `Network has host bits set. For a subnet mask of length ${subnet.length} the network address is ${formatIp(network.ip)}`,
+    );
+  }
+  // A network, a broadcast address, a gateway and one more are the least that make sense.
+  if (subnet.length > addressBits(subnet.ip.family) - 2) {
+    throw failure(`Network ${formatPrefix(subnet)} too small to allocate from`);
+  }
+  return subnet;
+}
+
+/** The last address a range hands out unless it says otherwise: in IPv4 not the broadcast address. */
+function lastUsable(subnet: IpPrefix): Ip {
+  const last = broadcastOf(subnet);
+  return subnet.ip.family === 4 ? addToIp(last, -1) : last;
+}
+
+/** Reads `{subnet, rangeStart, rangeEnd, gateway}`. Throws CniError 999 with the Go plugin's words. */
+export function parseRange(fields: Fields): Range {
+  const subnet = parseSubnet(stringField(fields, 'subnet'));
+  const start = optionalIp(fields, 'rangeStart') ?? addToIp(subnet.ip, 1);
+  const end = optionalIp(fields, 'rangeEnd') ?? lastUsable(subnet);
+  const gateway = optionalIp(fields, 'gateway') ?? addToIp(subnet.ip, 1);
+  if (!contains(subnet, start) || (start.family === end.family && end.value < start.value)) {
+    throw failure(`RangeStart ${formatIp(start)} not in network ${formatPrefix(subnet)}`);
+  }
+  if (!contains(subnet, end)) throw failure(`RangeEnd ${formatIp(end)} not in network ${formatPrefix(subnet)}`);
+  return { subnet, start, end, gateway };
+}
+
+export function rangeText(range: Range): string {
+  return `${formatIp(range.start)}-${formatIp(range.end)}`;
+}
+
+export function rangeSetText(set: RangeSet): string {
+  return set.map(rangeText).join(',');
+}
+
+export function inRange(range: Range, ip: Ip): boolean {
+  return ip.family === range.start.family && ip.value >= range.start.value && ip.value <= range.end.value;
+}
+
+/** The range of the set an address lies in. */
+export function rangeOf(set: RangeSet, ip: Ip): Range | undefined {
+  return set.find((range) => inRange(range, ip));
+}
+
+function rangesOverlap(a: Range, b: Range): boolean {
+  return a.start.family === b.start.family && a.start.value <= b.end.value && b.start.value <= a.end.value;
+}
+
+/** Reads the set at `index`. Throws CniError 999 `invalid range set <index>: …`. */
+export function parseRangeSet(entries: readonly Fields[], index: number): RangeSet {
+  return withPrefix(`invalid range set ${index}: `, () => {
+    const set = entries.map(parseRange);
+    const [first] = set;
+    if (first === undefined) throw failure('empty range set');
+    if (set.some((range) => range.start.family !== first.start.family)) throw failure('mixed address families');
+    set.forEach((range, at) => {
+      const clash = set.slice(0, at).find((other) => rangesOverlap(range, other));
+      if (clash !== undefined) throw failure(`subnets ${rangeText(clash)} and ${rangeText(range)} overlap`);
+    });
+    return set;
+  });
+}
+
+/** Throws when two sets share an address. */
+export function checkDistinctSets(sets: readonly RangeSet[]): void {
+  sets.forEach((set, at) => {
+    const clash = sets.slice(0, at).findIndex((other) => other.some((a) => set.some((b) => rangesOverlap(a, b))));
+    if (clash >= 0) throw failure(`range set ${clash} overlaps with ${at}`);
+  });
+}

@@ -1,0 +1,212 @@
+// The address files of one network, shared with the Go host-local at the same moment: `<ip>` holds
+// `<container>\r\n<interface>` and creating it is the allocation; `last_reserved_ip.<set>`; `lock`.
+// Beside them an index of ours: a link `.<container>:<interface>:<n>` to the n-th address file, so that
+// neither ADD nor DEL reads every file. The Go plugin reads through the link, sees the owner's text and
+// removes link and file alike; its own address files have no link and are found by reading them all.
+
+import { formatIp, type Ip, parseIp } from '../../lib/ip.ts';
+import { ENOENT, ENOSPC } from '../../lib/sys/errno.ts';
+import {
+  closeFd,
+  createFile,
+  listDir,
+  makeDirs,
+  O_CREAT,
+  O_WRONLY,
+  openFile,
+  readTextIfPresent,
+  removeFile,
+  withLock,
+  writeAll,
+} from '../../lib/sys/file.ts';
+import { check, SysError } from '../../lib/sys/sys-error.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { makeLink, readLink } from './links.ts';
+
+/** Who holds an address: one attachment of the network. */
+export interface Owner {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** One address file and its text. */
+export interface Holding {
+  readonly ip: Ip;
+  readonly owner: string;
+}
+
+/** Most of an address file that is read, in bytes: a container id has no limit of its own. */
+const FILE_LIMIT_BYTES = 64 * 1024;
+const NAME_LIMIT_BYTES = 255;
+
+/** An address file's text for its owner. */
+export function ownerText(owner: Owner): string {
+  return `${owner.containerId.trim()}\r\n${owner.ifname}`;
+}
+
+function parseIpName(name: string): Ip | undefined {
+  const first = name.charCodeAt(0);
+  if (first === 46 || first === 108) return undefined; // '.' is ours, 'l' is lock or last_reserved_ip
+  try {
+    return parseIp(name);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Runs `body` holding the network's lock; makes the folder when it is missing. Throws SysError. */
+export function withStore<T>(sys: Syscalls, folder: string, body: (store: AddressStore) => T): T {
+  const locked = (): T => withLock(sys, `${folder}/lock`, 0o750, () => body(new AddressStore(sys, folder)));
+  try {
+    return locked();
+  } catch (thrown) {
+    if (!(thrown instanceof SysError) || thrown.errno !== ENOENT || thrown.object !== `${folder}/lock`) throw thrown;
+  }
+  makeDirs(sys, folder, 0o755);
+  return locked();
+}
+
+/** The address files of a folder whose lock is held. */
+export class AddressStore {
+  readonly sys: Syscalls;
+  readonly folder: string;
+
+  constructor(sys: Syscalls, folder: string) {
+    this.sys = sys;
+    this.folder = folder;
+  }
+
+  /** Takes an address. False when somebody has it. */
+  reserve(ip: Ip, owner: Owner): boolean {
+    const name = formatIp(ip);
+    if (!createFile(this.sys, `${this.folder}/${name}`, ownerText(owner), 0o600)) return false;
+    try {
+      this.#index(name, owner);
+    } catch (thrown) {
+      removeFile(this.sys, `${this.folder}/${name}`);
+      throw thrown;
+    }
+    return true;
+  }
+
+  /** The address handed out last from a set; undefined when unknown. */
+  lastReserved(set: number): { readonly ip: Ip | undefined; readonly lengthBytes: number } {
+    const text = readTextIfPresent(this.sys, this.#lastPath(set), FILE_LIMIT_BYTES) ?? '';
+    return { ip: parseIpName(text), lengthBytes: text.length };
+  }
+
+  /** Records the address handed out last. `oldBytes` is how much the file holds now. */
+  setLastReserved(set: number, ip: Ip, oldBytes: number): void {
+    const path = this.#lastPath(set);
+    const fd = openFile(this.sys, path, O_WRONLY | O_CREAT, 0o600);
+    try {
+      // Not O_TRUNC: ext4 flushes a file that was truncated to nothing when it is closed, 0.25 ms.
+      const bytes = this.sys.arena.encode(formatIp(ip));
+      writeAll(this.sys, fd, bytes, path);
+      if (bytes.length < oldBytes) check(this.sys.call(this.sys.nr.ftruncate, fd, bytes.length), 'truncate', path);
+    } finally {
+      closeFd(this.sys, fd);
+    }
+  }
+
+  /** The addresses an attachment holds as far as the index knows. */
+  indexed(owner: Owner): Ip[] {
+    const held: Ip[] = [];
+    for (const link of this.#links(owner)) {
+      const ip = parseIpName(link.target);
+      if (ip !== undefined && this.#text(link.target) === ownerText(owner)) held.push(ip);
+    }
+    return held;
+  }
+
+  /** Every address file with its text. Reads them all. */
+  holdings(): Holding[] {
+    const all: Holding[] = [];
+    for (const name of listDir(this.sys, this.folder) ?? []) {
+      const ip = parseIpName(name);
+      if (ip !== undefined) all.push({ ip, owner: (this.#text(name) ?? '').trim() });
+    }
+    return all;
+  }
+
+  /** Gives back everything an attachment holds; nothing is a success. */
+  release(owner: Owner): void {
+    if (this.#releaseIndexed(owner)) return;
+    const holdings = this.holdings();
+    const exact = holdings.filter((holding) => holding.owner === ownerText(owner));
+    // Very old files name the container only.
+    const found = exact.length > 0 ? exact : holdings.filter((holding) => holding.owner === owner.containerId.trim());
+    for (const holding of found) this.remove(holding.ip);
+  }
+
+  /** Whether an attachment holds any address. */
+  holds(owner: Owner): boolean {
+    if (this.indexed(owner).length > 0) return true;
+    const wanted = [ownerText(owner), owner.containerId.trim()];
+    return this.holdings().some((holding) => wanted.includes(holding.owner));
+  }
+
+  /** Gives back these addresses of an attachment. */
+  releaseAddresses(owner: Owner, ips: readonly Ip[]): void {
+    const names = ips.map(formatIp);
+    for (const link of this.#links(owner)) if (names.includes(link.target)) removeFile(this.sys, link.path);
+    for (const ip of ips) this.remove(ip);
+  }
+
+  /** Removes an address file. */
+  remove(ip: Ip): void {
+    removeFile(this.sys, `${this.folder}/${formatIp(ip)}`);
+  }
+
+  #releaseIndexed(owner: Owner): boolean {
+    let found = false;
+    for (const link of this.#links(owner)) {
+      const ip = parseIpName(link.target);
+      if (ip !== undefined && this.#text(link.target) === ownerText(owner)) {
+        this.remove(ip);
+        found = true;
+      }
+      removeFile(this.sys, link.path);
+    }
+    return found;
+  }
+
+  #lastPath(set: number): string {
+    return `${this.folder}/last_reserved_ip.${set}`;
+  }
+
+  #text(name: string): string | undefined {
+    return readTextIfPresent(this.sys, `${this.folder}/${name}`, FILE_LIMIT_BYTES)?.trim();
+  }
+
+  /** The name of an attachment's n-th link; undefined when it would be too long, and then there is no index. */
+  #linkPath(owner: Owner, n: number): string | undefined {
+    const name = `.${owner.containerId}:${owner.ifname}:${n}`;
+    // Only the interface name may have characters of several bytes: at most 15 in all.
+    return name.length + 15 > NAME_LIMIT_BYTES ? undefined : `${this.folder}/${name}`;
+  }
+
+  #links(owner: Owner): { readonly path: string; readonly target: string }[] {
+    const links: { path: string; target: string }[] = [];
+    for (let n = 0; ; n++) {
+      const path = this.#linkPath(owner, n);
+      const target = path === undefined ? undefined : readLink(this.sys, path);
+      if (path === undefined || target === undefined) return links;
+      links.push({ path, target });
+    }
+  }
+
+  #index(name: string, owner: Owner): void {
+    for (let n = 0; ; n++) {
+      const path = this.#linkPath(owner, n);
+      if (path === undefined) return;
+      const target = readLink(this.sys, path);
+      if (target !== undefined) {
+        if (this.#text(target) === ownerText(owner) && target !== name) continue;
+        removeFile(this.sys, path); // left behind by somebody who removed only the address file
+      }
+      if (makeLink(this.sys, name, path)) return;
+      throw new SysError('link', path, ENOSPC);
+    }
+  }
+}

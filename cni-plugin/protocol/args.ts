@@ -1,0 +1,34 @@
+// CNI_ARGS, `K=V;K=V`: what bridge and host-local read from it, as strict as the Go plugins are
+// (containernetworking/cni pkg/types/args.go).
+
+import { failure } from './error.ts';
+
+/**
+ * The values of the `known` keys. Throws code 999 for a piece without exactly one `=`, and for an
+ * unknown key unless IgnoreUnknown is 1 or true. Keys are case-sensitive; '' is no arguments.
+ */
+export function parseCniArgs(text: string, known: readonly string[]): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  if (text === '') return values;
+  const unknown: string[] = [];
+  let ignoreUnknown = false;
+  for (const pair of text.split(';')) {
+    const equals = pair.indexOf('=');
+    if (equals < 0 || pair.indexOf('=', equals + 1) >= 0) throw failure(`ARGS: invalid pair ${JSON.stringify(pair)}`);
+    const key = pair.slice(0, equals);
+    if (key === 'IgnoreUnknown') ignoreUnknown = parseBoolean(pair.slice(equals + 1), pair);
+    else if (known.includes(key)) values.set(key, pair.slice(equals + 1));
+    else unknown.push(JSON.stringify(pair));
+  }
+  if (unknown.length > 0 && !ignoreUnknown) throw failure(`ARGS: unknown args [${unknown.join(' ')}]`);
+  return values;
+}
+
+function parseBoolean(text: string, pair: string): boolean {
+  const lower = text.toLowerCase();
+  if (lower === '1' || lower === 'true') return true;
+  if (lower === '0' || lower === 'false') return false;
+  throw failure(
+    `ARGS: error parsing value of pair ${JSON.stringify(pair)}: boolean unmarshal error: invalid input ${text}`,
+  );
+}

@@ -1,0 +1,27 @@
+// The attachments a GC must keep: `cni.dev/valid-attachments`, older `cni.dev/attachments` (SPEC.md 1.1.0 "GC").
+
+import { field, type JsonObject } from '../../lib/json.ts';
+import { type Fields, objectsField, stringField } from './fields.ts';
+
+export interface Attachment {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** The valid attachments; undefined when the runtime names none, not even an empty list: then nothing may go. */
+export function validAttachments(config: JsonObject): readonly Attachment[] | undefined {
+  for (const key of ['cni.dev/valid-attachments', 'cni.dev/attachments']) {
+    if (field(config, key) === undefined) continue;
+    const root: Fields = { struct: 'GCArgs', path: '', object: config };
+    return objectsField(root, key, 'types.GCAttachment').map((entry) => ({
+      containerId: stringField(entry, 'containerID'),
+      ifname: stringField(entry, 'ifname'),
+    }));
+  }
+  return undefined;
+}
+
+/** Whether the list has this attachment. */
+export function hasAttachment(list: readonly Attachment[], containerId: string, ifname: string): boolean {
+  return list.some((valid) => valid.containerId === containerId && valid.ifname === ifname);
+}

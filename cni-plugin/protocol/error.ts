@@ -1,0 +1,104 @@
+// CNI errors: the object a failed operation prints, its codes (SPEC.md 1.1.0 "Error"), and the words
+// Go's os package uses for an errno, because users and log scrapers look for those.
+
+import { errorText, OpError } from '../../lib/errors.ts';
+import { escapeForGo } from './go-json.ts';
+
+/** SPEC.md 1.1.0 "Error": 1 to 99 are the specification's, 100 and above the plugin's own. */
+export const INCOMPATIBLE_VERSION = 1;
+export const UNSUPPORTED_FIELD = 2;
+export const INVALID_ENVIRONMENT = 4;
+export const IO_FAILURE = 5;
+export const DECODING_FAILURE = 6;
+export const INVALID_NETWORK_CONFIG = 7;
+/** Not in the specification; what the Go skeleton answers when the netns is the plugin's own. */
+export const INVALID_NETNS = 8;
+export const TRY_AGAIN_LATER = 11;
+/** STATUS: an ADD cannot be served now. */
+export const NOT_AVAILABLE = 50;
+/** Ours: portmap was asked for mappings, which this version does not make. */
+export const NOT_IMPLEMENTED = 100;
+/** What Go plugins print for every error that carries no code. */
+export const UNTYPED = 999;
+
+/** A failure with its CNI code; `message` and `details` are what the runtime shows. */
+export class CniError extends Error {
+  readonly code: number;
+  readonly details: string;
+
+  constructor(code: number, message: string, details = '') {
+    super(message);
+    this.name = 'CniError';
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** An error as Go's fmt.Errorf makes it: code 999. */
+export function failure(message: string): CniError {
+  return new CniError(UNTYPED, message);
+}
+
+/** The same failure with words in front, its code and details kept. */
+export function prefixed(prefix: string, thrown: unknown): CniError {
+  if (thrown instanceof CniError) return new CniError(thrown.code, prefix + thrown.message, thrown.details);
+  return failure(prefix + errorText(thrown));
+}
+
+/** Runs `body`; whatever it throws gets `prefix` in front. */
+export function withPrefix<T>(prefix: string, body: () => T): T {
+  try {
+    return body();
+  } catch (thrown) {
+    throw prefixed(prefix, thrown);
+  }
+}
+
+/** The error object as the Go skeleton prints it: 4 spaces, `details` only when there are any. */
+export function renderError(thrown: unknown): string {
+  const error = thrown instanceof CniError ? thrown : failure(errorText(thrown));
+  const object: { code: number; msg: string; details?: string } = { code: error.code, msg: error.message };
+  if (error.details !== '') object.details = error.details;
+  return `${escapeForGo(JSON.stringify(object, null, 4))}\n`;
+}
+
+/** What strerror(3) says, as Go's syscall.Errno.Error() spells it; the code itself for a rare one. */
+export function systemText(code: string): string {
+  switch (code) {
+    case 'ENOENT':
+      return 'no such file or directory';
+    case 'EEXIST':
+      return 'file exists';
+    case 'EACCES':
+      return 'permission denied';
+    case 'EPERM':
+      return 'operation not permitted';
+    case 'ENOTDIR':
+      return 'not a directory';
+    case 'EISDIR':
+      return 'is a directory';
+    case 'EINVAL':
+      return 'invalid argument';
+    case 'ENOSPC':
+      return 'no space left on device';
+    case 'EROFS':
+      return 'read-only file system';
+    case 'ENODEV':
+      return 'no such device';
+    case 'EBUSY':
+      return 'device or resource busy';
+    case 'ENETUNREACH':
+      return 'network is unreachable';
+    case 'EOPNOTSUPP':
+      return 'operation not supported';
+    default:
+      return code;
+  }
+}
+
+/** A failed system call in Go's words, `no such file or directory (detail)`; any other error's own text. */
+export function goText(thrown: unknown): string {
+  if (!(thrown instanceof OpError)) return errorText(thrown);
+  const text = systemText(thrown.code);
+  return thrown.detail === undefined || thrown.detail === '' ? text : `${text} (${thrown.detail})`;
+}

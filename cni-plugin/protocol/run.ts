@@ -1,0 +1,145 @@
+// One operation from its first variable to its output: environment, stdin, name, version, the netns, the
+// plugin (SPEC.md 1.1.0 "Execution Protocol"; the order is that of libcni's pkg/skel).
+
+import { errorText, OpError } from '../../lib/errors.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../lib/json.ts';
+import { isOwnNetns, openNetns } from '../../lib/sys/netns.ts';
+import { type CniEnvironment, isValidId, readEnvironment } from './env.ts';
+import {
+  CniError,
+  DECODING_FAILURE,
+  failure,
+  INVALID_NETNS,
+  INVALID_NETWORK_CONFIG,
+  IO_FAILURE,
+  renderError,
+} from './error.ts';
+import { stringField } from './fields.ts';
+import type { Invocation, NetnsHandle, Plugin, Surroundings } from './plugin.ts';
+import { renderResult } from './result.ts';
+import { ALL_VERSIONS, checkCommandVersion, checkSupported } from './versions.ts';
+
+/** What the process writes and exits with. */
+export interface Output {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number;
+}
+
+/** Runs one operation. Never throws for anything a caller can cause: failures are error objects and code 1. */
+export function runPlugin(plugin: Plugin, surroundings: Surroundings): Output {
+  let stderr = '';
+  const note = (line: string): void => {
+    stderr += `${line}\n`;
+  };
+  try {
+    if ((surroundings.env('CNI_COMMAND') ?? '') === '') return { stdout: '', stderr: about(plugin), code: 0 };
+    return { stdout: operate(plugin, surroundings, note), stderr, code: 0 };
+  } catch (thrown) {
+    return { stdout: renderError(thrown), stderr, code: 1 };
+  }
+}
+
+function about(plugin: Plugin): string {
+  return `CNI ${plugin.name} plugin (weft)\n` + `CNI protocol versions supported: ${plugin.supported.join(', ')}\n`;
+}
+
+function operate(plugin: Plugin, surroundings: Surroundings, note: (line: string) => void): string {
+  const environment = readEnvironment(surroundings.env);
+  if (environment.command === 'VERSION') return versionReply(plugin);
+  const config = readConfig(surroundings);
+  const name = checkName(config);
+  const version = configField(config, 'cniVersion') || '0.1.0';
+  checkVersion(environment.command, version, plugin.supported);
+  const netnsHandle = openPodNetns(surroundings, environment);
+  const { sys } = surroundings;
+  return call(plugin, { ...environment, surroundings, sys, version, name, config, netnsHandle, note });
+}
+
+function versionReply(plugin: Plugin): string {
+  const newest = ALL_VERSIONS[ALL_VERSIONS.length - 1];
+  return `${JSON.stringify({ cniVersion: newest, supportedVersions: plugin.supported })}\n`;
+}
+
+function readConfig(surroundings: Surroundings): JsonObject {
+  const { sys } = surroundings;
+  let bytes: Uint8Array;
+  try {
+    bytes = surroundings.stdin();
+  } catch (thrown) {
+    throw new CniError(IO_FAILURE, `error reading from stdin: ${errorText(thrown)}`);
+  }
+  let value: JsonValue;
+  try {
+    value = parseJson(sys.arena.decode(bytes));
+  } catch (thrown) {
+    throw new CniError(DECODING_FAILURE, `error unmarshall network config: ${errorText(thrown)}`);
+  }
+  if (isJsonObject(value)) return value;
+  throw new CniError(DECODING_FAILURE, 'error unmarshall network config: json: the configuration is no object');
+}
+
+/** A string of the configuration whose wrong type is a decoding error of the protocol, code 6. */
+function configField(config: JsonObject, key: string): string {
+  try {
+    return stringField({ struct: 'NetConf', path: '', object: config }, key);
+  } catch (thrown) {
+    throw new CniError(DECODING_FAILURE, `error unmarshall network config: ${errorText(thrown)}`);
+  }
+}
+
+function checkName(config: JsonObject): string {
+  const name = configField(config, 'name');
+  if (name === '') throw new CniError(INVALID_NETWORK_CONFIG, 'missing network name');
+  if (!isValidId(name)) {
+    throw new CniError(INVALID_NETWORK_CONFIG, 'invalid characters found in network name', name);
+  }
+  return name;
+}
+
+function checkVersion(command: CniEnvironment['command'], version: string, supported: readonly string[]): void {
+  if (command === 'CHECK') checkCommandVersion(command, version, '0.4.0', supported);
+  else if (command === 'GC' || command === 'STATUS') checkCommandVersion(command, version, '1.1.0', supported);
+  checkSupported(version, supported);
+}
+
+/**
+ * Opens the pod's netns. Throws code 8 when it is the plugin's own.
+ * Differs from libcni: that check comes before every side effect, where the Go skeleton makes it after them.
+ */
+function openPodNetns(surroundings: Surroundings, environment: CniEnvironment): NetnsHandle | undefined {
+  if (environment.netns === '') return undefined;
+  const { sys } = surroundings;
+  let fd: number;
+  try {
+    fd = openNetns(sys, environment.netns);
+  } catch (thrown) {
+    if (thrown instanceof OpError) return { problem: thrown };
+    throw thrown;
+  }
+  if (environment.command !== 'CHECK' && !environment.netnsOverride && isOwnNetns(sys, fd)) {
+    throw new CniError(INVALID_NETNS, "plugin's netns and netns from CNI_NETNS should not be the same");
+  }
+  return { fd };
+}
+
+function call(plugin: Plugin, invocation: Invocation): string {
+  switch (invocation.command) {
+    case 'ADD':
+      return renderResult(plugin.add(invocation), invocation.version);
+    case 'DEL':
+      plugin.del(invocation);
+      return '';
+    case 'CHECK':
+      plugin.check?.(invocation);
+      return '';
+    case 'STATUS':
+      plugin.status?.(invocation);
+      return '';
+    case 'GC':
+      plugin.gc?.(invocation);
+      return '';
+    case 'VERSION':
+      throw failure('VERSION was answered already');
+  }
+}
