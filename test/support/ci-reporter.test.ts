@@ -11,8 +11,17 @@ interface Run {
   lines: string[];
 }
 
+interface Case {
+  name: string;
+  files: Record<string, string>;
+  args?: string[];
+  env?: Record<string, string>;
+  exit: number;
+  want: string[];
+}
+
 /** Runs a vitest of its own over the given files, with the reporter under test, and returns its exit code and output lines. */
-function runVitest(files: Record<string, string>, args: readonly string[] = []): Run {
+function runVitest({ files, args = [], env = {} }: Case): Run {
   const root = mkdtempSync(join(tmpdir(), `weft-reporter-${process.pid}-`));
   onTestFinished(() => rmSync(root, { recursive: true }));
   symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'));
@@ -34,19 +43,15 @@ function runVitest(files: Record<string, string>, args: readonly string[] = []):
       `--reporter=${reporter}`,
       ...args,
     ],
-    { encoding: 'utf8', env: { ...process.env, NO_COLOR: '1', VITEST: undefined }, timeout: 30_000 },
+    {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1', VITEST: undefined, WEFT_FAILED_CHECKS: undefined, ...env },
+      timeout: 30_000,
+    },
   );
   const lines = stdout.replace(/\n$/, '').split('\n');
   if (lines.length < 2) throw new Error(`no output from vitest: ${stdout}${stderr}`);
   return { exit: status, lines };
-}
-
-interface Case {
-  name: string;
-  files: Record<string, string>;
-  args?: string[];
-  exit: number;
-  want: string[];
 }
 
 const passing = `test('passes', () => {});`;
@@ -122,6 +127,13 @@ const cases: Case[] = [
     want: ['0 passed, 1 failed'],
   },
   {
+    name: 'checks that failed before it are failures of a run whose tests all pass',
+    files: { 'a.test.ts': passing },
+    env: { WEFT_FAILED_CHECKS: 'tsc knip' },
+    exit: 1,
+    want: ['checks failed: tsc, knip', '1 passed, 2 failed'],
+  },
+  {
     name: 'what the machine lacks is skipped with its reason, also under CI; what set-up provides fails',
     files: {
       'a.test.ts': `
@@ -144,8 +156,9 @@ const cases: Case[] = [
 ];
 
 describe('the closing line', () => {
-  test.for(cases)('$name', { timeout: 60_000 }, ({ files, args, exit, want }) => {
-    const run = runVitest(files, args);
+  test.for(cases)('$name', { timeout: 60_000 }, (given) => {
+    const { exit, want } = given;
+    const run = runVitest(given);
     const closing = run.lines.slice(-want.length);
     expect(closing.at(-1)).toBe(want.at(-1));
     expect(new Set(closing)).toEqual(new Set(want));

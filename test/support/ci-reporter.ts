@@ -51,9 +51,18 @@ function closingLines(tally: Tally, isRed: boolean): string {
 export default class CiReporter implements Reporter {
   #tally = emptyTally();
   #passed = false;
+  /** Checks that failed before vitest started (scripts/test.mjs): each counts as one failure of this run. */
+  readonly #failedChecks = (process.env['WEFT_FAILED_CHECKS'] ?? '').split(' ').filter((name) => name !== '');
 
   onInit(): void {
-    process.once('exit', (code) => process.stdout.write(closingLines(this.#tally, code !== 0 || !this.#passed)));
+    process.once('exit', (code) => {
+      if (this.#failedChecks.length > 0) {
+        process.stdout.write(`checks failed: ${this.#failedChecks.join(', ')}\n`);
+        this.#tally.failed += this.#failedChecks.length;
+        process.exitCode = code || 1;
+      }
+      process.stdout.write(closingLines(this.#tally, code !== 0 || !this.#passed));
+    });
   }
 
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[], reason: TestRunEndReason): void {

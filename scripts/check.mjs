@@ -1,0 +1,28 @@
+// The checks that need no run of the program: types, lint and format, dead code. All of them speak, whichever fails first.
+import { spawnSync } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const repository = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const CHECKS = [
+  { name: 'tsc', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', '.'] },
+  { name: 'biome', script: '@biomejs/biome/bin/biome', args: ['check', '--error-on-warnings'] },
+  { name: 'knip', script: 'knip/bin/knip.js', args: ['--no-progress'] },
+];
+
+/** Runs every check, their output on ours; returns the names of those that failed. */
+export function check() {
+  const failed = CHECKS.filter(({ script, args }) => {
+    const options = { cwd: repository, stdio: 'inherit' };
+    return spawnSync(process.execPath, [join(repository, 'node_modules', script), ...args], options).status !== 0;
+  });
+  return failed.map(({ name }) => name);
+}
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const failed = check();
+  if (failed.length > 0) process.stderr.write(`check: ${failed.join(', ')} failed\n`);
+  process.exitCode = failed.length > 0 ? 1 : 0;
+}

@@ -1,0 +1,176 @@
+// Brings a fresh clone on a bare Debian machine to where every npm script works: system packages, node_modules, the CNI
+// executable's engine. Only what Node itself has is used, since it runs before anything is installed; silent when nothing is missing.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const self = fileURLToPath(import.meta.url);
+const repository = dirname(dirname(self));
+const NODE_MAJOR = 20;
+
+/** Debian's packages, each with a file or command that shows it is there on systems that have no dpkg. */
+const PACKAGES = {
+  'ca-certificates': '/etc/ssl/certs',
+  python3: 'python3',
+  make: 'make',
+  'g++': 'g++',
+  'libc6-dev': '/usr/include/stdio.h',
+  iproute2: 'ip',
+  nftables: 'nft',
+  iptables: 'iptables',
+  procps: 'ps',
+  'util-linux': 'unshare',
+};
+
+function log(line) {
+  process.stderr.write(`setup: ${line}\n`);
+}
+
+function run(command, args, options = {}) {
+  const maxBuffer = 64 << 20;
+  return spawnSync(command, args, {
+    encoding: 'utf8',
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer,
+    ...options,
+  });
+}
+
+function isOnPath(command) {
+  return (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, command)));
+}
+
+function missingPackages() {
+  const names = Object.keys(PACKAGES);
+  // dpkg-query exits 1 when it does not know one of the names; what it lists is right all the same.
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholders
+  const query = run('dpkg-query', ['--show', '--showformat=${Package} ${db:Status-Status}\n', ...names]);
+  if (query.error?.code === 'ENOENT') {
+    return names.filter(
+      (name) => !(PACKAGES[name].startsWith('/') ? existsSync(PACKAGES[name]) : isOnPath(PACKAGES[name])),
+    );
+  }
+  const installed = new Set(query.stdout.split('\n').filter((line) => line.endsWith(' installed')));
+  return names.filter((name) => !installed.has(`${name} installed`));
+}
+
+/** Signs, in the words of apt and npm, that the network is the matter. */
+const NO_NETWORK =
+  /temporary failure resolving|could not resolve|could not connect|network is unreachable|connection timed out|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ECONNRESET/i;
+
+function firstLine(text, pattern) {
+  return text
+    .split('\n')
+    .find((line) => pattern.test(line))
+    ?.trim();
+}
+
+function installPackages(missing) {
+  const list = missing.join(' ');
+  if (!isOnPath('apt-get'))
+    throw new Error(`missing (by Debian's names): ${list}; there is no apt-get here, so install them yourself`);
+  if (process.getuid() !== 0) throw new Error(`missing: ${list}; run as root once, or: apt-get install ${list}`);
+  log(`installing ${list}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'a', LC_ALL: 'C' };
+  const waitForOthers = ['-o', 'DPkg::Lock::Timeout=300'];
+  // One unreachable source among several is no reason to stop: whether the packages can be had shows in the next step.
+  const update = run('apt-get', [...waitForOthers, 'update'], { env });
+  const install = run('apt-get', [...waitForOthers, 'install', '--yes', '--no-install-recommends', ...missing], {
+    env,
+  });
+  if (install.status === 0) return;
+  const said = `${install.stderr}\n${install.stdout}`;
+  const why = firstLine(said, /^E: /)?.slice(3) ?? install.error?.message ?? `exit ${install.status}`;
+  const network = NO_NETWORK.test(`${said}${update.stderr}${update.stdout}`)
+    ? 'no network, or a wrong mirror in /etc/apt'
+    : 'apt-get failed';
+  throw new Error(`could not install ${list}: ${network} (${why})`);
+}
+
+const stampFile = join(repository, 'node_modules', '.set-up');
+
+/** What node_modules was installed from: the lock, the scripts allowed to run, and what native code was built for. */
+function stamp() {
+  const { allowScripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+  const built = [process.versions.modules, process.platform, process.arch, JSON.stringify(allowScripts ?? {})];
+  return createHash('sha256')
+    .update(readFileSync(join(repository, 'package-lock.json')))
+    .update(built.join(' '))
+    .digest('hex');
+}
+
+function isInstalled() {
+  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp();
+}
+
+/** Native packages are compiled against the running Node's own headers where it has them, and nothing is downloaded for it. */
+function headersOfThisNode() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
+}
+
+function installModules() {
+  log('installing node_modules (npm ci)');
+  const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  // Development and optional packages are wanted whatever NODE_ENV or the user's npmrc say.
+  const args = ['ci', '--include=dev', '--include=optional', '--loglevel=error', '--no-audit', '--no-fund'];
+  const ci = run(npm[0], [...npm.slice(1), ...args], { env: { ...process.env, ...headersOfThisNode() } });
+  if (ci.error?.code === 'ENOENT') throw new Error('npm is not on PATH: install npm 10 or later');
+  if (ci.status !== 0) {
+    const said = `${ci.stderr}\n${ci.stdout}`;
+    const why =
+      firstLine(said, /^npm error (?!code|errno|syscall|A complete log)\S/)?.slice('npm error '.length) ??
+      `exit ${ci.status}`;
+    const network = NO_NETWORK.test(said) ? 'no network, or a wrong registry in npm config' : 'npm ci failed';
+    throw new Error(`could not install node_modules: ${network} (${why})`);
+  }
+  writeFileSync(stampFile, stamp());
+}
+
+async function ensureEngine() {
+  const engine = join(repository, 'scripts/engine.mjs');
+  if (!existsSync(engine)) return;
+  const module = await import(pathToFileURL(engine).href);
+  await module.ensureEngine({ log });
+}
+
+/** Does whatever is missing. Throws Errors of one line that says what to install or set. */
+async function setUpLocked() {
+  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR) {
+    throw new Error(`Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later`);
+  }
+  const missing = missingPackages();
+  if (missing.length > 0) installPackages(missing);
+  if (!isInstalled()) installModules();
+  await ensureEngine();
+}
+
+/**
+ * Makes the clone ready; returns whether it is, after the one line that says why not. Two npm scripts started together must not
+ * both run `npm ci`, so everything happens under a lock that the kernel drops with its last holder: flock(1) on this file.
+ */
+export function setUp() {
+  const locked = [process.execPath, self, '--locked'];
+  const result = run('flock', [self, ...locked], { stdio: 'inherit' });
+  if (result.error?.code !== 'ENOENT') return result.status === 0;
+  // Without flock there is no util-linux: set-up is about to install it.
+  return run(process.execPath, [self, '--locked'], { stdio: 'inherit' }).status === 0;
+}
+
+async function main() {
+  if (!process.argv.includes('--locked')) {
+    process.exitCode = setUp() ? 0 : 1;
+    return;
+  }
+  try {
+    await setUpLocked();
+  } catch (error) {
+    log(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}
+
+if (realpathSync(process.argv[1]) === self) await main();
