@@ -1,0 +1,60 @@
+// The host program: first of a lab's processes, it holds the switch and starts the nodes. Everything a lab has is
+// below it in one PID namespace and in its mount namespace, so its end is the lab's end and leaves nothing.
+
+import { closeSync, mkdirSync, readFileSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { mustRun, runCommand } from '../command.ts';
+import { DISK_FOLDER, HOST_SOCKET, type HostMethods, LEASE_FOLDER } from '../contract.ts';
+import { type Handlers, serveRpc } from '../rpc.ts';
+import { NodeKeeper } from './nodes.ts';
+import { makeUnderlay } from './underlay.ts';
+
+/** The owner reads a line here when the lab can be used. */
+const READY_FD = 3;
+/** The owner holds the other end: it closes when the owner is gone. */
+const OWNER_FD = 4;
+
+await ownMounts();
+await makeUnderlay();
+
+const nodes = new NodeKeeper(fileURLToPath(new URL('runner.mjs', import.meta.url)));
+let released = false;
+
+const handlers: Handlers<HostMethods> = {
+  addNode: (spec) => nodes.add(spec),
+  removeNode: async ({ name }) => {
+    await nodes.remove(name);
+    return null;
+  },
+  rebootNode: ({ name }) => nodes.reboot(name),
+  listNodes: () => Promise.resolve(nodes.list()),
+  release: () => {
+    released = true;
+    return Promise.resolve(null);
+  },
+  exec: ({ argv, netns, ...options }) =>
+    runCommand(netns === undefined ? argv : ['nsenter', `--net=${netns}`, '--', ...argv], options),
+};
+
+await serveRpc(HOST_SOCKET, handlers);
+new Socket({ fd: OWNER_FD, readable: true, writable: false }).on('close', ownerGone).on('error', ownerGone).resume();
+// After the release nobody reads what is printed here.
+process.stderr.on('error', () => undefined);
+writeSync(READY_FD, 'ready\n');
+closeSync(READY_FD);
+
+function ownerGone(): void {
+  if (!released) process.exit(1);
+}
+
+/** An own /run and /sys; names of other people's network namespaces are dropped, a copy of the mount would pin them. */
+async function ownMounts(): Promise<void> {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  for (const mount of mounts.filter((line) => line.includes(' - nsfs '))) {
+    await mustRun(['umount', '--no-mtab', '--lazy', mount.split(' ')[4] ?? '']);
+  }
+  await mustRun(['mount', '--no-mtab', '-t', 'tmpfs', '-o', 'mode=755', 'lab', '/run']);
+  await mustRun(['mount', '--no-mtab', '-t', 'sysfs', 'sysfs', '/sys']);
+  for (const folder of [LEASE_FOLDER, DISK_FOLDER]) mkdirSync(folder, { recursive: true });
+}

@@ -1,0 +1,58 @@
+// The underlay: a bridge in the host program's own network namespace, one port a node.
+
+import { existsSync, writeFileSync } from 'node:fs';
+import { mustRun } from '../command.ts';
+import { UNDERLAY_DEVICE } from '../contract.ts';
+import { waitUntil } from '../processes.ts';
+
+export const UNDERLAY_GATEWAY = '192.168.50.1';
+const PREFIX_BITS = 24;
+const BRIDGE = 'underlay';
+const UNPLUG_TIMEOUT_MS = 20_000;
+/** The bridge has .1, nodes .11 onwards. */
+const FIRST_NODE_HOST = 10;
+export const MAX_NODES = 200;
+
+/** `192.168.50.11/24` for the node with index 1. */
+export function underlayAddress(index: number): string {
+  return `192.168.50.${FIRST_NODE_HOST + index}/${PREFIX_BITS}`;
+}
+
+export async function makeUnderlay(): Promise<void> {
+  // Frames between nodes are a wire's business: no firewall of this namespace may see them.
+  for (const file of ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables']) {
+    const path = `/proc/sys/net/bridge/${file}`;
+    if (existsSync(path)) writeFileSync(path, '0');
+  }
+  await ipBatch([
+    'link set lo up',
+    `link add ${BRIDGE} type bridge`,
+    `address add ${UNDERLAY_GATEWAY}/${PREFIX_BITS} dev ${BRIDGE}`,
+    `link set ${BRIDGE} up`,
+  ]);
+}
+
+/**
+ * Connects the namespaces of process `pid` to the bridge: a veth pair whose end there is the underlay device. Like a
+ * real card it has the same MAC after a reboot: peers would go on sending to the old one for seconds.
+ */
+export async function plugIn(index: number, pid: number, mtuBytes: number): Promise<void> {
+  const port = portName(index);
+  const mac = `02:00:c0:a8:32:${(FIRST_NODE_HOST + index).toString(16).padStart(2, '0')}`;
+  const peer = `name ${UNDERLAY_DEVICE} address ${mac} mtu ${mtuBytes} netns ${pid}`;
+  await ipBatch([`link add ${port} mtu ${mtuBytes} type veth peer ${peer}`, `link set ${port} master ${BRIDGE} up`]);
+}
+
+/** Resolves when the kernel has taken a killed node's end away, some 70 ms after its last process. */
+export async function waitUnplugged(index: number): Promise<void> {
+  const port = portName(index);
+  await waitUntil(() => !existsSync(`/sys/class/net/${port}`), UNPLUG_TIMEOUT_MS, `end of ${port}`);
+}
+
+function portName(index: number): string {
+  return `ul-${index}`;
+}
+
+async function ipBatch(commands: readonly string[]): Promise<void> {
+  await mustRun(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
+}

@@ -1,0 +1,186 @@
+// The lab: several nodes on one machine as namespaces, each with an agent and pods. Demo, tests and bench use it:
+//   const lab = await startLab({ nodes: 3 });
+//   const pod = await lab.node('node-1').addPod();
+//   await lab.down();
+
+import { OpError } from '../../lib/errors.ts';
+import { LEASE_FOLDER } from './contract.ts';
+import { MAX_NODES, UNDERLAY_GATEWAY } from './host/underlay.ts';
+import { LabNode } from './lab-node.ts';
+import type { LabPod } from './lab-pod.ts';
+import { endLab, type LabHost, launchLab, reachHost, releaseLab } from './launch.ts';
+import { type Pair, type PingOptions, pingMatrix } from './matrix.ts';
+import { type NodeOptions, nodeSpec } from './node-spec.ts';
+import { keptLab, keptLabs, reapLabs } from './registry.ts';
+
+export interface LabOptions extends NodeOptions {
+  readonly nodes?: number;
+  /** Letters, digits and dashes; made up from the process number when absent. */
+  readonly name?: string;
+  /** The lab outlives this process once `startLab` has resolved, and `attachLab` finds it. */
+  readonly keep?: boolean;
+  /** Hears of each step when it is done. */
+  readonly onStep?: (step: LabStep) => void;
+}
+
+export interface LabStep {
+  readonly name: 'underlay' | 'nodes' | 'agents';
+  readonly detail: string;
+  readonly durationMs: number;
+}
+
+let labsStarted = 0;
+
+/** Starts a lab. Needs root. What it made is ended again when it rejects. */
+export async function startLab(options: LabOptions = {}): Promise<Lab> {
+  const { keep = false, nodes = 3 } = options;
+  labsStarted += 1;
+  const name = options.name ?? `lab-${process.pid}-${labsStarted}`;
+  checkStart(name, nodes);
+  await reapLabs();
+  if (keptLabs().some((kept) => kept.name === name)) {
+    throw new OpError({
+      subsystem: 'lab',
+      op: 'start',
+      object: `lab ${name}`,
+      code: 'EEXIST',
+      detail: 'npm run lab -- down ends it',
+    });
+  }
+  const before = performance.now();
+  const host = await launchLab(name, keep);
+  const lab = new Lab(host, options);
+  try {
+    options.onStep?.({
+      name: 'underlay',
+      detail: `bridge ${UNDERLAY_GATEWAY}/24`,
+      durationMs: performance.now() - before,
+    });
+    await lab.addNodes(nodes);
+    if (keep) await releaseLab(host);
+    return lab;
+  } catch (error) {
+    await endLab(host);
+    throw error;
+  }
+}
+
+/** Finds a kept lab. Call `detach` when done with it, or the process stays. */
+export async function attachLab(name: string): Promise<Lab> {
+  await reapLabs();
+  const { init } = keptLab(name);
+  const lab = new Lab({ name, init, rpc: await reachHost(name, init) }, {});
+  await lab.refresh();
+  return lab;
+}
+
+export class Lab {
+  readonly name: string;
+  readonly #host: LabHost;
+  readonly #options: LabOptions;
+  #nodes: LabNode[] = [];
+
+  constructor(host: LabHost, options: LabOptions) {
+    this.name = host.name;
+    this.#host = host;
+    this.#options = options;
+  }
+
+  get nodes(): readonly LabNode[] {
+    return this.#nodes;
+  }
+  get pods(): LabPod[] {
+    return this.#nodes.flatMap((node) => node.pods);
+  }
+  /** The lab's first process, by this process's numbers. */
+  get pid(): number {
+    return this.#host.init.pid;
+  }
+  /** The leases all nodes share, as this process sees the folder. */
+  get leaseFolder(): string {
+    return `/proc/${this.pid}/root${LEASE_FOLDER}`;
+  }
+
+  /** The node of that name; OpError (ENOENT) when there is none. */
+  node(name: string): LabNode {
+    const node = this.#nodes.find((one) => one.name === name);
+    if (node !== undefined) return node;
+    const detail = `there are ${this.#nodes.map((one) => one.name).join(', ')}`;
+    throw new OpError({ subsystem: 'lab', op: 'find', object: `node ${name}`, code: 'ENOENT', detail });
+  }
+
+  /** Boots `count` more nodes together and, unless told otherwise, starts their agents. */
+  async addNodes(count: number): Promise<LabNode[]> {
+    const onStep = this.#options.onStep;
+    const first = Math.max(0, ...this.#nodes.map(({ index }) => index)) + 1;
+    const indexes = Array.from({ length: count }, (_, offset) => first + offset);
+    const before = performance.now();
+    const booted = await Promise.all(indexes.map((index) => this.#boot(index)));
+    this.#nodes.push(...booted);
+    const names = booted.map(({ name }) => name).join(', ');
+    onStep?.({ name: 'nodes', detail: names, durationMs: performance.now() - before });
+    if (this.#startsAgents()) {
+      const start = performance.now();
+      await Promise.all(booted.map(startAgent));
+      onStep?.({ name: 'agents', detail: 'ready', durationMs: performance.now() - start });
+    }
+    return booted;
+  }
+
+  /** Kills a node as a power cut would and forgets it; its lease stays, as it does in a cluster. */
+  async removeNode(name: string): Promise<void> {
+    this.node(name).disconnect();
+    await this.#host.rpc.call('removeNode', { name });
+    this.#nodes = this.#nodes.filter((node) => node.name !== name);
+  }
+
+  async matrix(options: PingOptions = {}): Promise<Pair[]> {
+    return await pingMatrix(this.pods, options);
+  }
+
+  /** Removes everything; resolves when the kernel has nothing of it any more. */
+  async down(): Promise<void> {
+    for (const node of this.#nodes) node.disconnect();
+    // One by one through the host program, which sees their devices go; then the rest at once.
+    await Promise.all(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
+    this.#nodes = [];
+    await endLab(this.#host);
+  }
+
+  /** Lets this process end while a kept lab stays. */
+  detach(): void {
+    for (const node of this.#nodes) node.disconnect();
+    this.#host.rpc.close();
+  }
+
+  /** Learns the nodes from the lab itself. */
+  async refresh(): Promise<void> {
+    const places = await this.#host.rpc.call('listNodes', null);
+    const home = { initPid: this.#host.init.pid, rpc: this.#host.rpc };
+    this.#nodes = await Promise.all(places.map((place) => LabNode.connect(home, place)));
+  }
+
+  async #boot(index: number): Promise<LabNode> {
+    const place = await this.#host.rpc.call('addNode', nodeSpec(index, this.#options));
+    return await LabNode.connect({ initPid: this.#host.init.pid, rpc: this.#host.rpc }, place);
+  }
+
+  #startsAgents(): boolean {
+    const { agent } = this.#options;
+    return agent !== false && agent?.start !== false;
+  }
+}
+
+async function startAgent(node: LabNode): Promise<void> {
+  await node.agent.start();
+  await node.agent.ready();
+}
+
+function checkStart(name: string, nodes: number): void {
+  const refuse = (object: string, detail: string): never => {
+    throw new OpError({ subsystem: 'lab', op: 'start', object, code: 'EINVAL', detail });
+  };
+  if (process.getuid?.() !== 0) refuse(`lab ${name}`, 'a lab needs root');
+  if (!/^[a-z0-9][a-z0-9-]{0,40}$/.test(name)) refuse(`lab ${name}`, 'a name has small letters, digits and dashes');
+  if (!Number.isInteger(nodes) || nodes < 0 || nodes > MAX_NODES) refuse(`${nodes} nodes`, `0 to ${MAX_NODES}`);
+}

@@ -1,0 +1,102 @@
+// The owner's side of a lab's first process: starting it, reaching it, ending it.
+
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { OpError } from '../../lib/errors.ts';
+import { HOST_SOCKET, type HostMethods } from './contract.ts';
+import { endNamespaces, firstInside, startInNamespaces } from './namespace-process.ts';
+import { type ProcessId, processId } from './processes.ts';
+import { labPrograms } from './programs.ts';
+import { forgetLab, labTitle, recordLab } from './registry.ts';
+import { connectRpc, type RpcClient } from './rpc.ts';
+
+/** Descriptors of the host program, see host/main.ts. */
+const READY_FD = 3;
+const OWNER_FD = 4;
+
+/** A running lab: its first process and the way to talk to it. */
+export interface LabHost {
+  readonly name: string;
+  readonly init: ProcessId;
+  readonly rpc: RpcClient<HostMethods>;
+}
+
+interface OwnedLab {
+  readonly host: LabHost;
+  readonly child: ChildProcess;
+}
+
+const owned = new Map<string, OwnedLab>();
+
+/**
+ * Starts the process of a lab. It and everything below it dies with this process: through pdeathsig, or, for a
+ * lab that is to be kept, through the pipe it watches until it is released.
+ */
+export async function launchLab(name: string, keep: boolean): Promise<LabHost> {
+  const owner = processId(process.pid);
+  if (owner === undefined) throw launchError(name, 'ENOENT', 'no /proc');
+  const program = join(await labPrograms(), 'host.mjs');
+  const child = startInNamespaces({
+    namespaces: ['mount', 'net', 'pid'],
+    title: labTitle(name, owner),
+    argv: [process.execPath, program],
+    diesWithParent: !keep,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  await readyLine(child, name);
+  const init = firstInside(child);
+  if (init === undefined) throw launchError(name, 'ended', '');
+  const host = { name, init, rpc: await reachHost(name, init) };
+  owned.set(name, { host, child });
+  return host;
+}
+
+export async function reachHost(name: string, init: ProcessId): Promise<RpcClient<HostMethods>> {
+  return await connectRpc<HostMethods>(`/proc/${init.pid}/root${HOST_SOCKET}`, `lab ${name}`);
+}
+
+/** From now on the lab outlives this process; it is recorded for `npm run lab`. */
+export async function releaseLab(host: LabHost): Promise<void> {
+  recordLab({ name: host.name, init: host.init, created: new Date().toISOString() });
+  await host.rpc.call('release', null);
+  const child = owned.get(host.name)?.child;
+  for (const stream of child?.stdio ?? []) if (stream instanceof Socket) stream.destroy();
+  child?.unref();
+  owned.delete(host.name);
+}
+
+/** Ends a lab and waits for its last process. */
+export async function endLab(host: LabHost): Promise<void> {
+  const child = owned.get(host.name)?.child;
+  const closed = child === undefined || child.exitCode !== null ? undefined : once(child, 'exit');
+  await endNamespaces(host.init);
+  await closed;
+  host.rpc.close();
+  owned.delete(host.name);
+  forgetLab(host.name);
+}
+
+/** Ends every lab this process has started and not released: for a signal's handler. */
+export async function endOwnedLabs(): Promise<void> {
+  await Promise.all([...owned.values()].map(({ host }) => endLab(host)));
+}
+
+/** Resolves when the host program says it is ready; rejects with what it said when it ends instead. */
+async function readyLine(child: ChildProcess, name: string): Promise<void> {
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said = `${said}${chunk.toString()}`.slice(-4000);
+  });
+  const [ready, alive] = [child.stdio[READY_FD], child.stdio[OWNER_FD]];
+  if (!(ready instanceof Socket) || !(alive instanceof Socket)) throw launchError(name, 'EBADF', 'no pipe');
+  alive.on('error', () => alive.destroy());
+  const started = once(ready, 'data').then(() => 'ready');
+  const ended = once(child, 'close').then(() => 'ended');
+  if ((await Promise.race([started, ended])) === 'ended') throw launchError(name, 'ended', said.trim());
+}
+
+function launchError(name: string, code: string, detail: string): OpError {
+  return new OpError({ subsystem: 'lab', op: 'start', object: `lab ${name}`, code, detail });
+}

@@ -1,0 +1,70 @@
+// Every pod to every other pod: who answers whom, how fast, and why not.
+
+import type { ProbeAnswer, ProbeRequest } from './contract.ts';
+
+export interface PingOptions {
+  /** Bytes after the ICMP header; 56, as ping(8), when absent. */
+  readonly payloadBytes?: number;
+  readonly dontFragment?: boolean;
+  readonly timeoutMs?: number;
+}
+
+/** What a matrix is made of: something with an address that can ping. */
+export interface Pinger {
+  readonly name: string;
+  readonly ip: string;
+  /** Its node: pings of one node's pods run one after the other, different nodes at the same time. */
+  readonly node: { readonly name: string };
+  ping(targets: readonly string[], options?: PingOptions): Promise<readonly ProbeAnswer[]>;
+}
+
+/** One ordered pair. */
+export interface Pair extends ProbeAnswer {
+  readonly from: string;
+  readonly to: string;
+}
+
+const DEFAULT_PAYLOAD_BYTES = 56;
+const DEFAULT_TIMEOUT_MS = 1000;
+
+export function probeRequest(
+  targets: readonly string[],
+  netns: string | undefined,
+  options: PingOptions,
+): ProbeRequest {
+  const { payloadBytes = DEFAULT_PAYLOAD_BYTES, dontFragment = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  return { netns, targets, payloadBytes, dontFragment, timeoutMs };
+}
+
+/** Pings all ordered pairs of two different ones, in the order given. */
+export async function pingMatrix(pods: readonly Pinger[], options: PingOptions = {}): Promise<Pair[]> {
+  const nodes = [...new Set(pods.map((pod) => pod.node.name))];
+  const rows = await Promise.all(
+    nodes.map((node) =>
+      rowsOf(
+        pods.filter((pod) => pod.node.name === node),
+        pods,
+        options,
+      ),
+    ),
+  );
+  const order = new Map(pods.map((pod, index) => [pod.name, index]));
+  return rows.flat().sort((a, b) => (order.get(a.from) ?? 0) - (order.get(b.from) ?? 0));
+}
+
+async function rowsOf(sources: readonly Pinger[], pods: readonly Pinger[], options: PingOptions): Promise<Pair[]> {
+  const pairs: Pair[] = [];
+  for (const source of sources) {
+    const others = pods.filter((pod) => pod !== source);
+    const answers = await source.ping(
+      others.map(({ ip }) => ip),
+      options,
+    );
+    pairs.push(...answers.map((answer, index) => ({ ...answer, from: source.name, to: others[index]?.name ?? '' })));
+  }
+  return pairs;
+}
+
+export function answered(pairs: readonly Pair[]): Pair[] {
+  return pairs.filter(({ failure }) => failure === undefined);
+}

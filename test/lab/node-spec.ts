@@ -1,0 +1,94 @@
+// What a node of a lab is made from: the options of startLab turned into the specification the programs exchange.
+
+import type { JsonObject } from './cni/conflist.ts';
+import {
+  type AgentSpec,
+  CONFLIST_FOLDER,
+  LEASE_FOLDER,
+  NET_CONF_FILE,
+  type NodeSpec,
+  SUBNET_FILE,
+  UNDERLAY_DEVICE,
+} from './contract.ts';
+import { UNDERLAY_GATEWAY, underlayAddress } from './host/underlay.ts';
+import { builtAgent, builtPlugins, requireBuilt } from './programs.ts';
+
+export interface NodeOptions {
+  /** net-conf.json of every node. */
+  readonly netConf?: JsonObject;
+  /** `false`: no agent, the test programs the nodes itself. */
+  readonly agent?: AgentOptions | false;
+  /** Folder of CNI executables; dist/cni when absent. */
+  readonly pluginFolder?: string;
+  /** The conflist in /etc/cni/net.d; `false`: none (the agent installs one). */
+  readonly conflist?: JsonObject | false;
+  /** MTU of the underlay devices. */
+  readonly underlayMtuBytes?: number;
+}
+
+export interface AgentOptions {
+  /** The executable; dist/flanneld when absent. */
+  readonly file?: string;
+  /** Arguments after the lab's own. */
+  readonly args?: readonly string[];
+  readonly env?: Record<string, string>;
+  readonly readyTimeoutMs?: number;
+  /** Whether startLab and addNode start it and wait until it is ready; true when absent. */
+  readonly start?: boolean;
+}
+
+export const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
+
+/** The list flannel ships. */
+export const classicConflist: JsonObject = {
+  name: 'cbr0',
+  cniVersion: '0.3.1',
+  plugins: [
+    { type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true } },
+    { type: 'portmap', capabilities: { portMappings: true } },
+  ],
+};
+
+const HEALTH_PORT = 10_256;
+const READY_TIMEOUT_MS = 20_000;
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export function nodeSpec(index: number, options: NodeOptions): NodeSpec {
+  const name = `node-${index}`;
+  const { conflist = classicConflist, netConf = defaultNetConf, agent = {} } = options;
+  const conflistFile = `${CONFLIST_FOLDER}/10-flannel.conflist`;
+  return {
+    name,
+    index,
+    address: underlayAddress(index),
+    gateway: UNDERLAY_GATEWAY,
+    mtuBytes: options.underlayMtuBytes ?? 1500,
+    pluginFolder: options.pluginFolder ?? requireBuilt(builtPlugins),
+    files: {
+      [NET_CONF_FILE]: JSON.stringify(netConf),
+      ...(conflist === false ? {} : { [conflistFile]: JSON.stringify(conflist, undefined, 2) }),
+    },
+    agent: agent === false ? undefined : agentSpec(name, agent),
+  };
+}
+
+function agentSpec(
+  node: string,
+  { file, args = [], env = {}, readyTimeoutMs = READY_TIMEOUT_MS }: AgentOptions,
+): AgentSpec {
+  const flags = [
+    `--iface=${UNDERLAY_DEVICE}`,
+    `--net-config-path=${NET_CONF_FILE}`,
+    `--subnet-dir=${LEASE_FOLDER}`,
+    `--subnet-file=${SUBNET_FILE}`,
+    '--ip-masq',
+    '--healthz-ip=127.0.0.1',
+    `--healthz-port=${HEALTH_PORT}`,
+  ];
+  return {
+    argv: [file ?? requireBuilt(builtAgent), ...flags, ...args],
+    env: { PATH, NODE_NAME: node, ...env },
+    healthPort: HEALTH_PORT,
+    readyTimeoutMs,
+  };
+}

@@ -1,0 +1,120 @@
+// Starts, watches and ends the node's agent, as the node's service manager would.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { OpError } from '../../../lib/errors.ts';
+import { monotonicNs } from '../command.ts';
+import { AGENT_LOG, type AgentSpec, type AgentState, SUBNET_FILE } from '../contract.ts';
+import { waitUntil } from '../processes.ts';
+
+const LOG_TAIL_LINES = 5;
+
+export class AgentService {
+  readonly #spec: AgentSpec | undefined;
+  #child: ChildProcess | undefined;
+  #startNs: number | undefined;
+
+  constructor(spec: AgentSpec | undefined) {
+    this.#spec = spec;
+  }
+
+  /** Does nothing while it runs. */
+  async start(): Promise<AgentState> {
+    const spec = this.#requireSpec();
+    if (this.#running()) return this.state();
+    const [file = '', ...args] = spec.argv;
+    const log = openSync(AGENT_LOG, 'a');
+    this.#startNs = monotonicNs();
+    const child = spawn(file, args, { env: spec.env, stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child = child;
+    await once(child, 'spawn');
+    return this.state();
+  }
+
+  /** Resolves with the milliseconds since the start; rejects when the agent ends or the time is up. */
+  async ready(): Promise<{ readyMs: number }> {
+    const { healthPort, readyTimeoutMs } = this.#requireSpec();
+    const isReady = async (): Promise<boolean> => {
+      if (!this.#running()) throw this.#failure('ended before it was ready', this.#ending());
+      return existsSync(SUBNET_FILE) && (await answersOk(healthPort));
+    };
+    try {
+      await waitUntil(isReady, readyTimeoutMs, 'agent');
+    } catch (error) {
+      if ((error as OpError).code !== 'ETIMEDOUT') throw error;
+      throw this.#failure('not ready', `after ${readyTimeoutMs} ms`);
+    }
+    return { readyMs: (monotonicNs() - (this.#startNs ?? 0)) / 1e6 };
+  }
+
+  async stop(timeoutMs: number): Promise<AgentState> {
+    await this.#end('SIGTERM', timeoutMs);
+    return this.state();
+  }
+
+  async kill(): Promise<AgentState> {
+    await this.#end('SIGKILL', 5000);
+    return this.state();
+  }
+
+  state(): AgentState {
+    const child = this.#child;
+    return {
+      pid: child?.pid,
+      running: this.#running(),
+      exitCode: child?.exitCode,
+      signal: child?.signalCode,
+      startNs: this.#startNs,
+    };
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL', timeoutMs: number): Promise<void> {
+    if (!this.#running()) return;
+    this.#child?.kill(signal);
+    await waitUntil(() => !this.#running(), timeoutMs, `end of the agent after ${signal}`);
+  }
+
+  #running(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  #ending(): string {
+    const child = this.#child;
+    return child?.signalCode ? `by ${child.signalCode}` : `with exit code ${child?.exitCode}`;
+  }
+
+  #failure(code: string, how: string): OpError {
+    return new OpError({
+      subsystem: 'lab',
+      op: 'start',
+      object: 'flanneld',
+      code: `${code} ${how}`,
+      detail: logTail(),
+    });
+  }
+
+  #requireSpec(): AgentSpec {
+    if (this.#spec !== undefined) return this.#spec;
+    throw new OpError({ subsystem: 'lab', op: 'start', object: 'flanneld', code: 'this node has no agent' });
+  }
+}
+
+function logTail(): string {
+  const text = existsSync(AGENT_LOG) ? readFileSync(AGENT_LOG, 'utf8') : '';
+  return text.trim().split('\n').slice(-LOG_TAIL_LINES).join('; ');
+}
+
+function answersOk(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host: '127.0.0.1', port, path: '/readyz', timeout: 1000, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}

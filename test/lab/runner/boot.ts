@@ -1,0 +1,95 @@
+// Makes the namespaces a node's runner was started in look like a machine of its own: disk, /run, /sys, name, boot id.
+// Everything is a mount of this mount namespace; nothing is written to the real machine's folders.
+
+import { randomUUID } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { mustRun } from '../command.ts';
+import {
+  CNI_BIN_FOLDER,
+  CNI_CACHE_FOLDER,
+  CONFLIST_FOLDER,
+  DISK_FOLDER,
+  LEASE_FOLDER,
+  type NodeSpec,
+  UNDERLAY_DEVICE,
+} from '../contract.ts';
+import { waitUntil } from '../processes.ts';
+
+/** What a node may write to without the real machine seeing it. */
+const DISK_LAYERS = ['/etc', '/opt', '/var/lib'];
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+const PLUG_TIMEOUT_MS = 10_000;
+
+/** Mounts, host name and, at the first boot, the files of the node. */
+export async function bootNode(spec: NodeSpec): Promise<void> {
+  const disk = join(DISK_FOLDER, spec.name);
+  const firstBoot = !existsSync(disk);
+  for (const layer of DISK_LAYERS) await mountOverlay(layer, join(disk, layer));
+  await mountRun(join(DISK_FOLDER, `${spec.name}.run`));
+  // A sysfs mount shows the network devices of the namespace it was made in.
+  await mustRun(['mount', '--no-mtab', '-t', 'sysfs', 'sysfs', '/sys']);
+  await freshBootId();
+  writeFileSync('/proc/sys/kernel/hostname', spec.name);
+  if (firstBoot) installFiles(spec);
+}
+
+async function mountOverlay(folder: string, disk: string): Promise<void> {
+  const [upper, work] = [join(disk, 'upper'), join(disk, 'work')];
+  mkdirSync(upper, { recursive: true });
+  mkdirSync(work, { recursive: true });
+  await mustRun([
+    'mount',
+    '--no-mtab',
+    '-t',
+    'overlay',
+    'overlay',
+    '-o',
+    `lowerdir=${folder},upperdir=${upper},workdir=${work}`,
+    folder,
+  ]);
+}
+
+/** An empty /run for each boot, with the lab's shared lease folder in it. */
+async function mountRun(staging: string): Promise<void> {
+  mkdirSync(staging, { recursive: true });
+  await mustRun(['mount', '--no-mtab', '-t', 'tmpfs', '-o', 'mode=755', 'run', staging]);
+  const leases = join(staging, 'lab/leases');
+  mkdirSync(leases, { recursive: true });
+  await mustRun(['mount', '--no-mtab', '--bind', LEASE_FOLDER, leases]);
+  await mustRun(['mount', '--no-mtab', '--move', staging, '/run']);
+}
+
+/** Programs tell a reboot by the boot id; the kernel's own is that of the real machine. */
+async function freshBootId(): Promise<void> {
+  writeFileSync('/run/lab/boot_id', `${randomUUID()}\n`);
+  await mustRun(['mount', '--no-mtab', '--bind', '/run/lab/boot_id', BOOT_ID]);
+}
+
+function installFiles({ pluginFolder, files }: NodeSpec): void {
+  for (const folder of [CNI_BIN_FOLDER, CONFLIST_FOLDER, CNI_CACHE_FOLDER]) mkdirSync(folder, { recursive: true });
+  cpSync(pluginFolder, CNI_BIN_FOLDER, { recursive: true, verbatimSymlinks: true });
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+}
+
+/** Addresses, default route and forwarding, once eth0 has been plugged in. */
+export async function configureNetwork(spec: NodeSpec): Promise<void> {
+  await waitUntil(
+    () => existsSync(`/sys/class/net/${UNDERLAY_DEVICE}`),
+    PLUG_TIMEOUT_MS,
+    `${UNDERLAY_DEVICE} of ${spec.name}`,
+  );
+  const commands = [
+    'link set lo up',
+    `link set ${UNDERLAY_DEVICE} mtu ${spec.mtuBytes} up`,
+    `address add ${spec.address} brd + dev ${UNDERLAY_DEVICE}`,
+    `route add default via ${spec.gateway}`,
+  ];
+  await mustRun(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
+  // A node forwards because whoever set the machine up said so: the agent writes nothing under /proc/sys.
+  writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+  if (existsSync('/proc/sys/net/ipv6')) writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1');
+}

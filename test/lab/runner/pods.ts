@@ -1,0 +1,121 @@
+// The node's container runtime: a pod is a named network namespace attached by executing the conflist.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { OpError } from '../../../lib/errors.ts';
+import { defaultNetworkList, type JsonObject, type NetworkList, parseNetworkList } from '../cni/conflist.ts';
+import { CniDriver } from '../cni/driver.ts';
+import type { PluginRun } from '../cni/invoke.ts';
+import type { RuntimeConf } from '../cni/result-cache.ts';
+import { monotonicNs, mustRun } from '../command.ts';
+import {
+  CNI_BIN_FOLDER,
+  CNI_CACHE_FOLDER,
+  CONFLIST_FOLDER,
+  type PodAddRequest,
+  type PodDelOutcome,
+  type PodState,
+} from '../contract.ts';
+
+interface Pod {
+  readonly state: PodState;
+  readonly list: NetworkList;
+  readonly rt: RuntimeConf;
+}
+
+export class PodRuntime {
+  readonly #driver = new CniDriver({ cniPath: [CNI_BIN_FOLDER], cacheDir: CNI_CACHE_FOLDER });
+  readonly #pods = new Map<string, Pod>();
+
+  /** Makes the namespace and attaches it. After a failed ADD the runtime sends DEL and removes the namespace. */
+  async add(request: PodAddRequest): Promise<PodState> {
+    if (this.#pods.has(request.name)) throw podError('add', request.name, 'EEXIST');
+    const list =
+      request.conflist === undefined ? defaultNetworkList(CONFLIST_FOLDER) : parseNetworkList(request.conflist);
+    const netnsName = `cni-${randomUUID()}`;
+    const before = monotonicNs();
+    await makeNetns(netnsName);
+    const netnsMs = (monotonicNs() - before) / 1e6;
+    const rt = runtimeConf(request, netnsName);
+    try {
+      const { result, runs } = await this.#driver.add(list, rt);
+      const timings = { netnsMs, addMs: spanMs(runs), runs };
+      const state = { name: request.name, ...place(rt), ips: resultIps(result), result, timings };
+      this.#pods.set(request.name, { state, list, rt });
+      return state;
+    } catch (error) {
+      // The error worth telling is the first one; a DEL that fails as well adds nothing.
+      await this.#driver.del(list, rt).catch(() => undefined);
+      await mustRun(['ip', 'netns', 'delete', netnsName]);
+      throw error;
+    }
+  }
+
+  async del(name: string): Promise<PodDelOutcome> {
+    const { list, rt } = this.#find(name, 'delete');
+    const runs = await this.#driver.del(list, rt);
+    await mustRun(['ip', 'netns', 'delete', rt.netns.slice('/run/netns/'.length)]);
+    this.#pods.delete(name);
+    return { delMs: spanMs(runs), runs };
+  }
+
+  async check(name: string): Promise<readonly PluginRun[]> {
+    const { list, rt } = this.#find(name, 'check');
+    return await this.#driver.check(list, rt);
+  }
+
+  list(): PodState[] {
+    return [...this.#pods.values()].map(({ state }) => state);
+  }
+
+  async status(): Promise<readonly PluginRun[]> {
+    return await this.#driver.status(defaultNetworkList(CONFLIST_FOLDER));
+  }
+
+  async gc(): Promise<readonly PluginRun[]> {
+    const valid = this.list().map(({ containerId, ifName }) => ({ containerID: containerId, ifname: ifName }));
+    return await this.#driver.gc(defaultNetworkList(CONFLIST_FOLDER), valid);
+  }
+
+  #find(name: string, op: string): Pod {
+    const pod = this.#pods.get(name);
+    if (pod === undefined) throw podError(op, name, 'ENOENT');
+    return pod;
+  }
+}
+
+async function makeNetns(name: string): Promise<void> {
+  await mustRun(['ip', 'netns', 'add', name]);
+  await mustRun(['ip', '-netns', name, 'link', 'set', 'lo', 'up']);
+}
+
+function runtimeConf(request: PodAddRequest, netnsName: string): RuntimeConf {
+  return {
+    containerId: request.containerId ?? randomBytes(32).toString('hex'),
+    netns: `/run/netns/${netnsName}`,
+    ifName: request.ifName ?? 'eth0',
+    args: request.args ?? [
+      ['IgnoreUnknown', '1'],
+      ['K8S_POD_NAMESPACE', 'lab'],
+      ['K8S_POD_NAME', request.name],
+    ],
+    capabilityArgs: request.capabilityArgs,
+  };
+}
+
+function place({ containerId, netns, ifName }: RuntimeConf): Pick<PodState, 'containerId' | 'netns' | 'ifName'> {
+  return { containerId, netns, ifName };
+}
+
+function resultIps(result: JsonObject): string[] {
+  const ips = (result['ips'] ?? []) as { address: string }[];
+  return ips.map(({ address }) => address.split('/')[0] ?? address);
+}
+
+function spanMs(runs: readonly PluginRun[]): number {
+  const [first, last] = [runs[0], runs.at(-1)];
+  return first === undefined || last === undefined ? 0 : (last.endNs - first.startNs) / 1e6;
+}
+
+function podError(op: string, name: string, code: string): OpError {
+  return new OpError({ subsystem: 'lab', op, object: `pod ${name}`, code });
+}
