@@ -1,0 +1,51 @@
+// Every flag of flanneld: flannel's (main.go) and our own. How a value is checked is in options.ts.
+
+export interface FlagSpec {
+  readonly name: string;
+  /** What the help calls the value; a boolean has none, and needs `=` to be set false, as in Go. */
+  readonly value?: string;
+  readonly help: string;
+}
+
+/** Flags of flannel's that change nothing here; each use is a warning that says why. */
+export const ineffectiveFlags: ReadonlyMap<string, string> = new Map([
+  ['vmodule', 'log lines are structured: filter them by their fields'],
+  ['log_backtrace_at', 'an error carries its own cause'],
+]);
+
+/** In the order of the help text. */
+export const flagTable: readonly FlagSpec[] = [
+  { name: 'iface', value: 'name|ip', help: 'external interface, by name or address; repeatable, the first found wins' },
+  { name: 'iface-regex', value: 'regex', help: 'the same by regular expression on addresses, then names; repeatable' },
+  { name: 'iface-can-reach', value: 'ip', help: 'the interface the kernel would use to reach this address' },
+  { name: 'public-ip', value: 'ip', help: "IPv4 address other nodes send to (default: the external interface's)" },
+  { name: 'public-ipv6', value: 'ip', help: "IPv6 address other nodes send to (default: the external interface's)" },
+  { name: 'net-config-path', value: 'file', help: 'network configuration (/etc/kube-flannel/net-conf.json)' },
+  { name: 'subnet-file', value: 'file', help: "where to write this node's subnet (/run/flannel/subnet.env)" },
+  { name: 'node-name', value: 'name', help: 'this node ($NODE_NAME, else the host name)' },
+  { name: 'lease-dir', value: 'dir', help: 'directory store: one lease file a node (/var/lib/weft/leases)' },
+  { name: 'ip-masq', help: 'masquerade traffic that leaves the overlay (false)' },
+  { name: 'ip-masq-fully-random-disable', help: 'masquerade without random source ports (false)' },
+  { name: 'iptables-forward-rules', help: 'accept forwarded overlay traffic (true)' },
+  { name: 'iptables-resync', value: 'seconds', help: 'how often firewall rules and blackhole routes are checked (5)' },
+  { name: 'ip-blackhole-route', help: "keep a blackhole route for this node's subnet (false)" },
+  { name: 'healthz-ip', value: 'ip', help: 'where /healthz and /readyz listen (0.0.0.0)' },
+  { name: 'healthz-port', value: 'port', help: 'their port; 0 turns them off (0)' },
+  { name: 'kube-subnet-mgr', help: 'Kubernetes store, not in this version yet (false)' },
+  { name: 'kube-api-url', value: 'url', help: 'Kubernetes API server (in-cluster configuration)' },
+  { name: 'kubeconfig-file', value: 'file', help: 'kubeconfig with credentials' },
+  { name: 'kube-annotation-prefix', value: 'prefix', help: 'prefix of the annotations (flannel.alpha.coreos.com)' },
+  { name: 'set-node-network-unavailable', help: 'set the NetworkUnavailable condition to false when ready (true)' },
+  { name: 'etcd-endpoints', value: 'urls', help: 'etcd store, not in this version yet: comma-separated endpoints' },
+  { name: 'etcd-prefix', value: 'prefix', help: 'key prefix (/coreos.com/network)' },
+  { name: 'etcd-keyfile', value: 'file', help: 'TLS client key' },
+  { name: 'etcd-certfile', value: 'file', help: 'TLS client certificate' },
+  { name: 'etcd-cafile', value: 'file', help: 'certificate authority' },
+  { name: 'etcd-username', value: 'name', help: 'user' },
+  { name: 'etcd-password', value: 'password', help: 'password' },
+  { name: 'subnet-lease-renew-margin', value: 'minutes', help: 'renew an etcd lease this long before it ends (60)' },
+  { name: 'version', help: 'print the version and exit' },
+  { name: 'v', value: 'level', help: 'log level: 4 and above logs decisions too (0)' },
+  { name: 'vmodule', value: 'pattern', help: 'accepted, without effect' },
+  { name: 'log_backtrace_at', value: 'file:line', help: 'accepted, without effect' },
+];

@@ -1,0 +1,207 @@
+// The agent's options, typed and checked, from the texts of flags (flag-table.ts) and environment variables.
+
+import type { Family, Ip } from '../lib/ip.ts';
+import { parseIp } from '../lib/ip.ts';
+import { defaultSubnetFile } from '../lib/subnet-env.ts';
+import { UsageError } from './go-flags.ts';
+import { isNodeName } from './node-name.ts';
+
+/** What was given for one flag: every text in order, and how the user spelled the flag, for messages. */
+export interface FlagTexts {
+  readonly texts: readonly string[];
+  readonly label: string;
+}
+
+/** How to find the external interface; see external-interface.ts. */
+export interface InterfaceOptions {
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly RegExp[];
+  readonly ifaceCanReach: Ip | undefined;
+  readonly publicIp: Ip | undefined;
+  readonly publicIpv6: Ip | undefined;
+}
+
+export interface FirewallOptions {
+  readonly ipMasq: boolean;
+  readonly fullyRandom: boolean;
+  readonly forwardRules: boolean;
+  readonly resyncSec: number;
+  readonly blackholeRoute: boolean;
+}
+
+export interface KubeOptions {
+  readonly apiUrl: string | undefined;
+  readonly kubeconfigFile: string | undefined;
+  readonly annotationPrefix: string;
+  readonly setNetworkUnavailable: boolean;
+}
+
+export interface EtcdOptions {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly keyFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly renewMarginMin: number;
+}
+
+/** Where the cluster's state lives. */
+export type StoreOptions =
+  | { readonly kind: 'directory'; readonly leaseDir: string }
+  | { readonly kind: 'kube'; readonly kube: KubeOptions }
+  | { readonly kind: 'etcd'; readonly etcd: EtcdOptions };
+
+export interface Options {
+  readonly interface: InterfaceOptions;
+  readonly firewall: FirewallOptions;
+  readonly store: StoreOptions;
+  readonly netConfigPath: string;
+  readonly subnetFile: string;
+  /** Undefined when neither flag nor environment names the node: the host name then does. */
+  readonly nodeName: string | undefined;
+  readonly healthzIp: Ip;
+  /** 0 means off. */
+  readonly healthzPort: number;
+  readonly logLevel: 'info' | 'debug';
+}
+
+export type GivenFlags = ReadonlyMap<string, FlagTexts>;
+
+/** Checks every given text and fills in flannel's defaults; throws UsageError naming flag, value and what is allowed. */
+export function readOptions(given: GivenFlags): Options {
+  return {
+    interface: readInterface(given),
+    firewall: readFirewall(given),
+    store: readStore(given),
+    netConfigPath: text(given, 'net-config-path') ?? '/etc/kube-flannel/net-conf.json',
+    subnetFile: text(given, 'subnet-file') ?? defaultSubnetFile,
+    nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
+      isNodeName(value) ? value : undefined,
+    ),
+    healthzIp: address(given, 'healthz-ip') ?? { family: 4, value: 0n },
+    healthzPort: integer(given, 'healthz-port', 0, 65535) ?? 0,
+    logLevel: (integer(given, 'v', 0, 100) ?? 0) >= 4 ? 'debug' : 'info',
+  };
+}
+
+function readInterface(given: GivenFlags): InterfaceOptions {
+  return {
+    iface: many(given, 'iface', 'an interface name or an address', (value) => value || undefined),
+    ifaceRegex: many(given, 'iface-regex', 'a regular expression', goRegExp),
+    ifaceCanReach: address(given, 'iface-can-reach'),
+    publicIp: address(given, 'public-ip', 4),
+    publicIpv6: address(given, 'public-ipv6', 6),
+  };
+}
+
+/** Go writes "ignore case" inside the expression; the rest of what people write here is the same in both. */
+function goRegExp(text: string): RegExp {
+  return text.startsWith('(?i)') ? new RegExp(text.slice(4), 'i') : new RegExp(text);
+}
+
+function readFirewall(given: GivenFlags): FirewallOptions {
+  return {
+    ipMasq: boolean(given, 'ip-masq') ?? false,
+    fullyRandom: !(boolean(given, 'ip-masq-fully-random-disable') ?? false),
+    forwardRules: boolean(given, 'iptables-forward-rules') ?? true,
+    resyncSec: integer(given, 'iptables-resync', 1, 86_400) ?? 5,
+    blackholeRoute: boolean(given, 'ip-blackhole-route') ?? false,
+  };
+}
+
+function readStore(given: GivenFlags): StoreOptions {
+  // All are read whichever is used: a bad value is an error, as in flannel, even where it would not matter.
+  const kube: KubeOptions = {
+    apiUrl: text(given, 'kube-api-url'),
+    kubeconfigFile: text(given, 'kubeconfig-file'),
+    annotationPrefix: text(given, 'kube-annotation-prefix') ?? 'flannel.alpha.coreos.com',
+    setNetworkUnavailable: boolean(given, 'set-node-network-unavailable') ?? true,
+  };
+  const etcd: EtcdOptions = {
+    endpoints: (text(given, 'etcd-endpoints') ?? 'http://127.0.0.1:4001,http://127.0.0.1:2379').split(','),
+    prefix: text(given, 'etcd-prefix') ?? '/coreos.com/network',
+    keyFile: text(given, 'etcd-keyfile'),
+    certFile: text(given, 'etcd-certfile'),
+    caFile: text(given, 'etcd-cafile'),
+    username: text(given, 'etcd-username'),
+    password: text(given, 'etcd-password'),
+    renewMarginMin: integer(given, 'subnet-lease-renew-margin', 1, 1439) ?? 60,
+  };
+  const leaseDir = text(given, 'lease-dir');
+  if (boolean(given, 'kube-subnet-mgr') === true) {
+    if (leaseDir !== undefined) throw twoStores(given, 'lease-dir', 'kube-subnet-mgr');
+    return { kind: 'kube', kube };
+  }
+  const etcdFlag = [...given.keys()].find((name) => name.startsWith('etcd-'));
+  if (etcdFlag !== undefined) {
+    if (leaseDir !== undefined) throw twoStores(given, 'lease-dir', etcdFlag);
+    return { kind: 'etcd', etcd };
+  }
+  return { kind: 'directory', leaseDir: leaseDir ?? '/var/lib/weft/leases' };
+}
+
+function twoStores(given: GivenFlags, a: string, b: string): UsageError {
+  return new UsageError(`${given.get(a)?.label} and ${given.get(b)?.label} name two stores, expected one`);
+}
+
+/** Every text of a repeatable flag, converted; `convert` gives undefined or throws for what is not `expected`. */
+function many<T>(given: GivenFlags, name: string, expected: string, convert: (text: string) => T | undefined): T[] {
+  const flag = given.get(name);
+  if (flag === undefined) return [];
+  return flag.texts.map((value) => {
+    let result: T | undefined;
+    try {
+      result = convert(value);
+    } catch {
+      result = undefined;
+    }
+    if (result !== undefined) return result;
+    throw new UsageError(`${flag.label}: expected ${expected}, got ${JSON.stringify(value.slice(0, 64))}`);
+  });
+}
+
+/** The last text counts, as in Go; the earlier ones must be valid too. */
+function one<T>(
+  given: GivenFlags,
+  name: string,
+  expected: string,
+  convert: (text: string) => T | undefined,
+): T | undefined {
+  return many(given, name, expected, convert).at(-1);
+}
+
+/** Text as it is; empty text is "not given", as it is flannel's default for most. */
+function text(given: GivenFlags, name: string): string | undefined {
+  return one(given, name, 'text', (value) => value) || undefined;
+}
+
+const trueWords = ['1', 't', 'T', 'TRUE', 'true', 'True'];
+const falseWords = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
+
+/** The words of Go's strconv.ParseBool. */
+export function boolean(given: GivenFlags, name: string): boolean | undefined {
+  return one(given, name, 'true or false', (value) => {
+    if (trueWords.includes(value)) return true;
+    return falseWords.includes(value) ? false : undefined;
+  });
+}
+
+function integer(given: GivenFlags, name: string, min: number, max: number): number | undefined {
+  return one(given, name, `integer ${min}–${max}`, (value) => {
+    const number = /^[+-]?[0-9]{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    return number >= min && number <= max ? number : undefined;
+  });
+}
+
+function address(given: GivenFlags, name: string, family?: Family): Ip | undefined {
+  const expected = family === undefined ? 'an IP address' : `an IPv${family} address`;
+  const empty = 'none';
+  const value = one(given, name, expected, (raw): Ip | typeof empty | undefined => {
+    if (raw === '') return empty; // flannel's default, also written out in some manifests
+    const ip = parseIp(raw);
+    return family === undefined || ip.family === family ? ip : undefined;
+  });
+  return value === empty ? undefined : value;
+}
