@@ -1,0 +1,93 @@
+// Turns one TypeScript program into one static executable: esbuild bundles it to a classic script, qjsc
+// compiles that to bytecode, and the host in cni-plugin/ links it with the engine. The entry module exports
+// `main(): ProgramOutput` (lib/sys/host.ts), and whatever it imports is synchronous and free of Node.
+
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { run } from './command.mjs';
+import { ensureEngine } from './engine.mjs';
+
+const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
+const HOST_FILES = ['host.c', 'host-heap.c', 'host-check.c', 'host-check.h', 'host-heap.h'];
+
+/**
+ * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
+ * told), `sanitize` makes the dynamic build that checks every address given to the kernel. Rejects with one line.
+ */
+export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false } = {}) {
+  const engine = await ensureEngine({ arch, sanitize });
+  const native = arch === process.arch && !sanitize ? engine : await ensureEngine();
+  const id = await buildId(await bundleProgram(entry, { sanitize, id: '' }), engine);
+  const script = await bundleProgram(entry, { sanitize, id });
+  const outFolder = dirname(resolve(outFile));
+  await mkdir(outFolder, { recursive: true });
+  const work = await mkdtemp(join(outFolder, '.build-'));
+  try {
+    const bytecode = await compileScript(script, native.qjsc, work);
+    await link(engine, work, { sanitize });
+    await rename(join(work, 'executable'), resolve(outFile));
+    return { id, arch, bytecodeSha256: sha256(bytecode), ...engine.record };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** The bundled program as one classic script whose only effect is to define the global `main`. */
+async function bundleProgram(entry, { sanitize, id }) {
+  const result = await build({
+    stdin: {
+      contents: `import { main } from ${JSON.stringify(`./${basename(entry)}`)}; globalThis.main = main;`,
+      resolveDir: dirname(resolve(entry)),
+    },
+    bundle: true,
+    write: false,
+    format: 'iife',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    target: 'es2023',
+    charset: 'utf8',
+    minify: !sanitize,
+    define: { WEFT_BUILD_ID: JSON.stringify(id) },
+    logLevel: 'silent',
+  }).catch((error) => {
+    const [first] = error.errors ?? [];
+    const place = first?.location ? ` (${first.location.file}:${first.location.line})` : '';
+    throw new Error(`bundle ${entry}: ${first?.text ?? error.message}${place}`);
+  });
+  return result.outputFiles[0].text;
+}
+
+/** Twelve hex digits that change with the program, the host, the engine or the flags. */
+async function buildId(script, engine) {
+  const host = await Promise.all(HOST_FILES.map((name) => readFile(join(HOST_FOLDER, name), 'utf8')));
+  return sha256(JSON.stringify([script, host, engine.key, engine.cflags, engine.ldflags])).slice(0, 12);
+}
+
+function sha256(data) {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+async function compileScript(script, qjsc, work) {
+  await writeFile(join(work, 'program.js'), script);
+  // -s -s: neither source nor line numbers; -n: no path of this machine in the bytecode.
+  const options = ['-C', '-s', '-s', '-n', 'program', '-N', 'program', '-o', join(work, 'program.c')];
+  await run(qjsc, [...options, join(work, 'program.js')]);
+  return readFile(join(work, 'program.c'), 'utf8');
+}
+
+async function link(engine, work, { sanitize }) {
+  const sources = ['host.c', 'host-heap.c', ...(sanitize ? ['host-check.c'] : [])];
+  const compile = (source, object) => run(engine.cc, [...engine.cflags, '-c', source, '-o', object]);
+  const objects = ['program.c', ...sources].map((name) => join(work, name.replace(/\.c$/, '.o')));
+  await Promise.all([
+    compile(join(work, 'program.c'), objects[0]),
+    ...sources.map((name, index) => compile(join(HOST_FOLDER, name), objects[index + 1])),
+  ]);
+  const output = join(work, 'executable');
+  const inputs = [...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
+  await run(engine.cc, [...engine.ldflags, ...inputs, '-o', output]);
+  await chmod(output, 0o755);
+}

@@ -1,0 +1,118 @@
+// Fetches single packages of Debian's forky without touching the machine's own apt state: from the mirror the
+// machine already uses, verified by apt with the machine's archive keyring, unpacked into our cache.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cacheFolder, run } from './command.mjs';
+
+const SUITE = 'forky';
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const ADVICE = 'or set QUICKJS_SRC and MUSL_DEV to folders with the sources';
+
+/**
+ * Name → { name, version, sha256, folder } of each package, `folder` its unpacked files. Uses the network only
+ * for what is not in the cache.
+ */
+export async function fetchDebianPackages(names, architecture) {
+  const found = {};
+  for (const name of names) found[name] = await cachedPackage(name, architecture);
+  const missing = names.filter((name) => found[name] === undefined);
+  if (missing.length > 0) Object.assign(found, await download(missing, architecture));
+  return found;
+}
+
+/** The record beside an unpacked package is written last, so a package with one is whole. */
+async function cachedPackage(name, architecture) {
+  const record = recordPath(name, architecture);
+  if (!existsSync(record)) return undefined;
+  const description = JSON.parse(await readFile(record, 'utf8'));
+  return existsSync(description.folder) ? description : undefined;
+}
+
+function recordPath(name, architecture) {
+  return join(cacheFolder(), 'debian', `${name}-${architecture}.json`);
+}
+
+async function download(names, architecture) {
+  await mkdir(join(cacheFolder(), 'debian'), { recursive: true });
+  const work = await mkdtemp(join(cacheFolder(), 'debian', 'work-'));
+  try {
+    const options = await privateApt(work, architecture);
+    await run('apt-get', [...options, 'update']).catch(explain('update'));
+    await run('apt-get', [...options, 'download', ...names], { cwd: work }).catch(
+      explain(`download ${names.join(' ')}`),
+    );
+    const files = (await readdir(work)).filter((file) => file.endsWith('.deb'));
+    const packages = await Promise.all(files.map((file) => unpack(work, file, architecture)));
+    return Object.fromEntries(packages.map((description) => [description.name.split(' ')[0], description]));
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+function explain(what) {
+  return (error) => {
+    throw new Error(`engine: apt-get ${what}: ${error.message.replace(/^apt-get: /, '')}; check the mirror, ${ADVICE}`);
+  };
+}
+
+/** apt options for state, cache and sources of our own under `work`; the machine's proxy settings stay. */
+async function privateApt(work, architecture) {
+  if (!existsSync(KEYRING)) throw new Error(`engine: no ${KEYRING}: install debian-archive-keyring, ${ADVICE}`);
+  await mkdir(join(work, 'state/lists/partial'), { recursive: true });
+  await mkdir(join(work, 'cache/archives/partial'), { recursive: true });
+  await writeFile(join(work, 'status'), '');
+  await writeFile(join(work, 'sources.list'), `deb [signed-by=${KEYRING}] ${await mirror()} ${SUITE} main\n`);
+  const settings = {
+    'Dir::Etc::sourcelist': join(work, 'sources.list'),
+    'Dir::Etc::sourceparts': '/dev/null',
+    'Dir::State': join(work, 'state'),
+    'Dir::State::status': join(work, 'status'),
+    'Dir::Cache': join(work, 'cache'),
+    'APT::Architecture': architecture,
+    'APT::Architectures': architecture,
+    'APT::Sandbox::User': '',
+    'APT::Get::List-Cleanup': 'false',
+    'Acquire::Languages': 'none',
+    // Contents, DEP-11 and the like are megabytes nobody reads here.
+    'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled': 'false',
+    'Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled': 'false',
+  };
+  return ['-q', ...Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`])];
+}
+
+/** The site of the machine's own Debian archive, as its apt sources name it. */
+async function mirror() {
+  const format = '$(SITE) $(RELEASE) $(COMPONENT) $(CREATED_BY)';
+  const targets = await run('apt-get', ['indextargets', '--format', format]).catch(explain('indextargets'));
+  const rows = targets.split('\n').map((line) => line.split(' '));
+  const main = rows.find(
+    ([, release, component, kind]) => isArchive(release) && component === 'main' && kind === 'Packages',
+  );
+  if (main?.[0] === undefined) throw new Error(`engine: apt's sources name no Debian archive: add one, ${ADVICE}`);
+  return main[0];
+}
+
+function isArchive(release = '') {
+  return !/-(security|updates|backports|proposed)/.test(release);
+}
+
+async function unpack(work, file, architecture) {
+  const sha256 = createHash('sha256')
+    .update(await readFile(join(work, file)))
+    .digest('hex');
+  const [name, version] = file.split('_');
+  const folder = join(cacheFolder(), 'debian', `${name}-${sha256.slice(0, 16)}`);
+  const files = join(work, `${name}.files`);
+  await run('dpkg-deb', ['-x', join(work, file), files]);
+  await rename(files, folder).catch((error) => {
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+  });
+  const description = { name: `${name} ${decodeURIComponent(version)}`, version, sha256, folder };
+  const record = join(work, `${name}.json`);
+  await writeFile(record, `${JSON.stringify(description, null, 2)}\n`);
+  await rename(record, recordPath(name, architecture));
+  return description;
+}
