@@ -1,0 +1,61 @@
+// The sanitizer build (cni-plugin/host-check.c) stops a program that gives the kernel an address it must not
+// have, or uses arena memory after its scope. The last table is the point: without a fault it says nothing.
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compileProgram, type Executable } from '../support/executable.ts';
+import { needs } from '../support/needs.ts';
+
+let checked: Executable;
+let plain: Executable;
+
+beforeAll(async () => {
+  const entry = join(import.meta.dirname, 'fixtures/memory-faults.ts');
+  checked = await compileProgram(entry, { sanitize: true });
+  plain = await compileProgram(entry);
+}, 300_000);
+afterAll(() => {
+  checked?.remove();
+  plain?.remove();
+});
+
+function make(program: Executable, fault: string) {
+  return spawnSync(program.path, [fault], { encoding: 'utf8', timeout: 20_000 });
+}
+
+describe('the sanitizer build', () => {
+  test.for([
+    { fault: 'read too long by a byte', says: 'read: byte 60 of 61' },
+    { fault: 'read far too long', says: 'read: byte 64 of 1048576' },
+    { fault: 'read into a kept slot, too long', says: 'read: byte 24 of 25' },
+    { fault: 'read after release', says: 'read: byte 0 of 64' },
+    { fault: 'read outside the arena', says: 'read: 1 bytes at 0x1000 are not inside the arena' },
+    { fault: 'vector too long', says: 'readv: byte 64 of 65' },
+    { fault: 'string without its end', says: 'openat: byte 0 of 1' },
+    { fault: 'argument vector with a released string', says: 'execve: byte 0 of 1' },
+    { fault: 'length the kernel will write back', says: 'getsockname: byte 16 of 17' },
+    { fault: 'unknown call', says: 'number 159 is not in the table' },
+    { fault: 'address where none belongs', says: 'close: argument 1 is an address the table does not know' },
+    { fault: 'write through a stale view', says: 'AddressSanitizer: use-after-poison' },
+    { fault: 'read through a stale view', says: 'AddressSanitizer: use-after-poison' },
+    { fault: 'decode of a stale view', says: 'decode: byte 0 of 64' },
+    { fault: 'fill across the end of a slot', says: 'AddressSanitizer: use-after-poison' },
+  ])('stops at: $fault', ({ fault, says }) => {
+    needs.machine(process.arch === 'x64', 'x86-64 (the fixture has system call numbers of its own)');
+    const result = make(checked, fault);
+    expect(result.stderr).toContain(says);
+    expect(result.status).not.toBe(0);
+    expect(result.stdout).toBe('');
+  });
+
+  test('says nothing when there is no fault', () => {
+    expect(make(checked, 'none')).toMatchObject({ status: 0, stdout: 'no fault was noticed\n', stderr: '' });
+  });
+});
+
+describe('the plain build', () => {
+  test.for(['none', 'read after release', 'write through a stale view'])('does not notice: %s', (fault) => {
+    expect(make(plain, fault)).toMatchObject({ status: 0, stdout: 'no fault was noticed\n' });
+  });
+});

@@ -1,0 +1,28 @@
+// Compiles a TypeScript program to an executable of the CNI plugin's kind, for tests of what runs inside one.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+// biome-ignore lint/correctness/useImportExtensions: the file runs as .mjs; .d.mts only has its types
+import { buildExecutable, type ExecutableOptions } from '../../scripts/build-executable.mjs';
+
+/** Compiles `entry`, which exports `main(): ProgramOutput`. Register `remove` where it is called. */
+export async function compileProgram(entry: string, options: ExecutableOptions = {}): Promise<Executable> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-executable-'));
+  const path = join(folder, basename(entry, '.ts'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    await buildExecutable(entry, path, options);
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return { path, folder, remove };
+}
+
+export interface Executable {
+  readonly path: string;
+  /** A temporary folder that holds nothing but the executable. */
+  readonly folder: string;
+  remove(): void;
+}
