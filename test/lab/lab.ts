@@ -17,8 +17,8 @@ export interface LabOptions extends NodeOptions {
   readonly nodes?: number;
   /** Letters, digits and dashes; made up from the process number when absent. */
   readonly name?: string;
-  /** The lab outlives this process once `startLab` has resolved, and `attachLab` finds it. */
-  readonly keep?: boolean;
+  /** The lab can be kept: after `keep()` it outlives this process and `attachLab` finds it. */
+  readonly keepable?: boolean;
   /** Hears of each step when it is done. */
   readonly onStep?: (step: LabStep) => void;
 }
@@ -33,7 +33,7 @@ let labsStarted = 0;
 
 /** Starts a lab. Needs root. What it made is ended again when it rejects. */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
-  const { keep = false, nodes = 3 } = options;
+  const { keepable = false, nodes = 3 } = options;
   labsStarted += 1;
   const name = options.name ?? `lab-${process.pid}-${labsStarted}`;
   checkStart(name, nodes);
@@ -48,7 +48,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     });
   }
   const before = performance.now();
-  const host = await launchLab(name, keep);
+  const host = await launchLab(name, keepable);
   const lab = new Lab(host, options);
   try {
     options.onStep?.({
@@ -57,7 +57,6 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       durationMs: performance.now() - before,
     });
     await lab.addNodes(nodes);
-    if (keep) await releaseLab(host);
     return lab;
   } catch (error) {
     await endLab(host);
@@ -145,6 +144,11 @@ export class Lab {
     await Promise.all(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
     this.#nodes = [];
     await endLab(this.#host);
+  }
+
+  /** From now on the lab, started `keepable`, outlives this process; `npm run lab -- down` or `down` ends it. */
+  async keep(): Promise<void> {
+    await releaseLab(this.#host);
   }
 
   /** Lets this process end while a kept lab stays. */

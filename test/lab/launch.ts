@@ -23,18 +23,14 @@ export interface LabHost {
   readonly rpc: RpcClient<HostMethods>;
 }
 
-interface OwnedLab {
-  readonly host: LabHost;
-  readonly child: ChildProcess;
-}
-
-const owned = new Map<string, OwnedLab>();
+/** What this process has started and not released, from the first moment on. */
+const owned = new Map<string, ChildProcess>();
 
 /**
  * Starts the process of a lab. It and everything below it dies with this process: through pdeathsig, or, for a
- * lab that is to be kept, through the pipe it watches until it is released.
+ * lab that can be kept, through the pipe it watches until it is released.
  */
-export async function launchLab(name: string, keep: boolean): Promise<LabHost> {
+export async function launchLab(name: string, keepable: boolean): Promise<LabHost> {
   const owner = processId(process.pid);
   if (owner === undefined) throw launchError(name, 'ENOENT', 'no /proc');
   const program = join(await labPrograms(), 'host.mjs');
@@ -42,15 +38,14 @@ export async function launchLab(name: string, keep: boolean): Promise<LabHost> {
     namespaces: ['mount', 'net', 'pid'],
     title: labTitle(name, owner),
     argv: [process.execPath, program],
-    diesWithParent: !keep,
+    diesWithParent: !keepable,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
   });
+  owned.set(name, child);
   await readyLine(child, name);
   const init = firstInside(child);
   if (init === undefined) throw launchError(name, 'ended', '');
-  const host = { name, init, rpc: await reachHost(name, init) };
-  owned.set(name, { host, child });
-  return host;
+  return { name, init, rpc: await reachHost(name, init) };
 }
 
 export async function reachHost(name: string, init: ProcessId): Promise<RpcClient<HostMethods>> {
@@ -61,26 +56,39 @@ export async function reachHost(name: string, init: ProcessId): Promise<RpcClien
 export async function releaseLab(host: LabHost): Promise<void> {
   recordLab({ name: host.name, init: host.init, created: new Date().toISOString() });
   await host.rpc.call('release', null);
-  const child = owned.get(host.name)?.child;
+  const child = owned.get(host.name);
   for (const stream of child?.stdio ?? []) if (stream instanceof Socket) stream.destroy();
   child?.unref();
   owned.delete(host.name);
 }
 
-/** Ends a lab and waits for its last process. */
+/** Ends a lab, whoever started it, and waits for its last process. */
 export async function endLab(host: LabHost): Promise<void> {
-  const child = owned.get(host.name)?.child;
-  const closed = child === undefined || child.exitCode !== null ? undefined : once(child, 'exit');
   await endNamespaces(host.init);
-  await closed;
+  await endOwned(host.name);
   host.rpc.close();
-  owned.delete(host.name);
   forgetLab(host.name);
 }
 
-/** Ends every lab this process has started and not released: for a signal's handler. */
+/** Ends every lab this process has started and not released, also one that is still starting: for a signal. */
 export async function endOwnedLabs(): Promise<void> {
-  await Promise.all([...owned.values()].map(({ host }) => endLab(host)));
+  await Promise.all([...owned.keys()].map(endOwned));
+}
+
+async function endOwned(name: string): Promise<void> {
+  const child = owned.get(name);
+  if (child === undefined) return;
+  const closed = hasEnded(child) ? undefined : once(child, 'exit');
+  const first = firstInside(child);
+  // Before there is a first process inside, unshare has no child yet that could outlive it.
+  if (first === undefined) child.kill('SIGKILL');
+  else await endNamespaces(first);
+  await closed;
+  owned.delete(name);
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 /** Resolves when the host program says it is ready; rejects with what it said when it ends instead. */

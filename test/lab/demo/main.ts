@@ -1,1 +1,107 @@
-export {};
+// The demonstration behind `npm start`: a lab, its pods, the proof that each reaches each other.
+
+import { type Lab, type LabStep, startLab } from '../lab.ts';
+import { endOwnedLabs } from '../launch.ts';
+import { answered, type Pair } from '../matrix.ts';
+import { matrixReport, nextSteps, setupReport } from './report.ts';
+
+export interface DemoOptions {
+  readonly nodes: number;
+  /** On each node. */
+  readonly pods: number;
+  readonly keep: boolean;
+  /** Of the lab, when it is kept. */
+  readonly name: string;
+}
+
+/** Shows a step while it runs; see scripts/progress.mjs. */
+export interface Progress {
+  step(name: string, body: () => Promise<string>): Promise<void>;
+}
+
+/** Returns the exit code: 0 when every pod reached every other. */
+export async function runDemo(options: DemoOptions, progress: Progress): Promise<number> {
+  const lab = await bringUp(options, progress);
+  try {
+    await progress.step('pods', () => addPods(lab, options.pods));
+    let pairs: Pair[] = [];
+    await progress.step('ping', async () => {
+      pairs = await lab.matrix();
+      return `${answered(pairs).length} of ${pairs.length} pairs answered`;
+    });
+    print(`\n${matrixReport(lab.pods, pairs)}\n${setupReport(lab.pods)}\n`);
+    if (options.keep) await lab.keep();
+    else await progress.step('down', () => takeDown(lab));
+    print(`\n${nextSteps(options.keep, options.name, lab.nodes[0]?.name ?? 'node-1')}`);
+    return answered(pairs).length === pairs.length ? 0 : 1;
+  } catch (error) {
+    await lab.down();
+    throw error;
+  } finally {
+    lab.detach();
+  }
+}
+
+/** For a signal's handler: whatever this process has started and not kept. */
+export async function endLabs(): Promise<void> {
+  await endOwnedLabs();
+}
+
+/** One line for each step of the lab itself. */
+async function bringUp({ nodes, keep, name }: DemoOptions, progress: Progress): Promise<Lab> {
+  const steps = new StepQueue();
+  const starting = startLab({ nodes, keepable: keep, ...(keep ? { name } : {}), onStep: (step) => steps.push(step) });
+  // The steps below see the same failure; this one must not count as unobserved meanwhile.
+  starting.catch((error: unknown) => steps.fail(error));
+  for (const step of ['underlay', 'nodes', 'agents']) {
+    await progress.step(step, async () => (await steps.next()).detail);
+  }
+  return await starting;
+}
+
+/** Steps in the order they are done; who asks for the next one waits for it. */
+class StepQueue {
+  readonly #done: LabStep[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #wake: () => void = () => undefined;
+
+  push(step: LabStep): void {
+    this.#done.push(step);
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure = { error };
+    this.#wake();
+  }
+
+  async next(): Promise<LabStep> {
+    for (;;) {
+      const step = this.#done.shift();
+      if (step !== undefined) return step;
+      if (this.#failure !== undefined) throw this.#failure.error;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+/** Nodes at the same time, the pods of one node one after the other: their times are those of a quiet node. */
+async function addPods(lab: Lab, podsPerNode: number): Promise<string> {
+  await Promise.all(
+    lab.nodes.map(async (node) => {
+      for (let count = 0; count < podsPerNode; count += 1) await node.addPod();
+    }),
+  );
+  return `${lab.pods.length} attached`;
+}
+
+async function takeDown(lab: Lab): Promise<string> {
+  await lab.down();
+  return 'nothing is left';
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}

@@ -1,0 +1,32 @@
+// One live line a step, with its time: on a terminal it is redrawn while the step runs, elsewhere printed when it is done.
+
+const NAME_WIDTH = 10;
+const DETAIL_WIDTH = 52;
+const REDRAW_MS = 100;
+
+/** Writes to `out`; `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. */
+export function createProgress(out = process.stdout) {
+  return {
+    async step(name, body) {
+      const start = performance.now();
+      const draw = (detail, mark) => `  ${mark} ${line(name, detail, performance.now() - start)}`;
+      const timer = out.isTTY ? setInterval(() => out.write(`\r\x1b[K${draw('…', '·')}`), REDRAW_MS) : undefined;
+      const finish = (text) => {
+        clearInterval(timer);
+        out.write(`${out.isTTY ? '\r\x1b[K' : ''}${text}\n`);
+      };
+      try {
+        const detail = await body();
+        finish(draw(detail, '✓'));
+      } catch (error) {
+        finish(draw('failed', '✗'));
+        throw error;
+      }
+    },
+  };
+}
+
+function line(name, detail, milliseconds) {
+  const seconds = (milliseconds / 1000).toFixed(2).padStart(7);
+  return `${name.padEnd(NAME_WIDTH)} ${detail.padEnd(DETAIL_WIDTH)} ${seconds} s`;
+}

@@ -1,0 +1,81 @@
+// What `npm start` prints once its lab is up: who reaches whom, how long pods took, what to try next.
+
+import type { LabPod } from '../lab-pod.ts';
+import { answered, type Pair } from '../matrix.ts';
+import { formatTable } from '../table.ts';
+
+/** Above so many pods the matrix is one line a pod instead of a square. */
+const SQUARE_LIMIT = 12;
+
+/** Round trips of every pod to every other in milliseconds, then each failed pair with its reason. */
+export function matrixReport(pods: readonly LabPod[], pairs: readonly Pair[]): string {
+  const failed = pairs.filter(({ failure }) => failure !== undefined);
+  const table = pods.length > SQUARE_LIMIT ? rowTable(pods, pairs) : squareTable(pods, pairs);
+  const reasons = failed.map(({ from, to, failure }) => `  ${from} → ${to}: ${failure}\n`).join('');
+  return `${table}${reasons === '' ? '' : `\n${reasons}`}`;
+}
+
+function squareTable(pods: readonly LabPod[], pairs: readonly Pair[]): string {
+  const cells = new Map(pairs.map((pair) => [`${pair.from} ${pair.to}`, cellOf(pair)]));
+  const header = ['ms', ...pods.map(({ name }) => name)];
+  const rows = pods.map((from) => [
+    from.name,
+    ...pods.map((to) => (from === to ? '·' : (cells.get(`${from.name} ${to.name}`) ?? '?'))),
+  ]);
+  return formatTable([header, ...rows]);
+}
+
+function rowTable(pods: readonly LabPod[], pairs: readonly Pair[]): string {
+  const rows = pods.map(({ name }) => {
+    const own = pairs.filter(({ from }) => from === name);
+    const times = answered(own).map(({ rttMs = 0 }) => rttMs);
+    return [name, `${times.length} of ${own.length}`, median(times).toFixed(2), Math.max(0, ...times).toFixed(2)];
+  });
+  return formatTable([['from', 'answered', 'median ms', 'slowest ms'], ...rows]);
+}
+
+function cellOf({ rttMs, failure }: Pair): string {
+  return failure === undefined ? (rttMs ?? 0).toFixed(2) : 'fails';
+}
+
+/** One line a pod: where it is, and the milliseconds its set-up took by part. */
+export function setupReport(pods: readonly LabPod[]): string {
+  const types = [...new Set(pods.flatMap(({ timings }) => timings.runs.map(({ type }) => type)))];
+  const rows = pods.map((pod) => setupTimes(pod, types));
+  const medians = [...types, ''].map((_, column) => median(rows.map((times) => times[column] ?? 0)));
+  const cells = pods.map((pod, index) => [pod.name, pod.node.name, pod.ip, ...(rows[index] ?? []).map(milliseconds)]);
+  const header = ['pod', 'node', 'address', ...types.map((type) => `${type} ms`), 'ADD ms'];
+  return formatTable([header, ...cells, ['median', '', '', ...medians.map(milliseconds)]]);
+}
+
+function setupTimes({ timings }: LabPod, types: readonly string[]): number[] {
+  const runs = new Map(timings.runs.map(({ type, startNs, endNs }) => [type, (endNs - startNs) / 1e6]));
+  return [...types.map((type) => runs.get(type) ?? 0), timings.addMs];
+}
+
+function milliseconds(value: number): string {
+  return value.toFixed(1);
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle) - 1] ?? 0)) / 2;
+}
+
+export function nextSteps(keep: boolean, name: string, node: string): string {
+  if (!keep) {
+    return ['Next:', '  npm start -- --nodes 5 --pods 4 --keep     a lab to live in', '  npm test', ''].join('\n');
+  }
+  const flag = name === 'lab' ? '' : `--name ${name} `;
+  const lines = [
+    ['status', 'nodes, agents, pods'],
+    ['ping', 'every pod to every pod, again'],
+    [`exec ${node} ip route`, 'a command in a node, or in a pod by its name'],
+    [`agent kill ${node}`, 'packets go on without it; then: agent start'],
+    [`pod add ${node}`, 'one more pod'],
+    [`node reboot ${node}`, 'a power cut'],
+    ['down', 'remove everything'],
+  ].map(([command, what]) => `  ${`npm run lab -- ${flag}${command}`.padEnd(44)} ${what}`);
+  return ['The lab stays. Next:', ...lines, ''].join('\n');
+}
