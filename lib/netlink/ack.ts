@@ -24,7 +24,7 @@ const NLMSGERR_LENGTH = 4 + NLMSG_HDRLEN;
 export function decodeAck(message: MessageReader): Ack {
   const done = message.type === NLMSG_DONE;
   if (done && message.end - message.at < 4) return { errno: 0 };
-  const errno = -message.view.getInt32(message.struct(done ? 4 : NLMSGERR_LENGTH), true);
+  const errno = Math.abs(message.view.getInt32(message.struct(done ? 4 : NLMSGERR_LENGTH), true));
   if (errno === 0 || (message.flags & NLM_F_ACK_TLVS) === 0) return { errno };
   const text = ackText(message, done ? 4 : NLMSGERR_LENGTH + echoedLength(message));
   return text === undefined ? { errno } : { errno, text };

@@ -65,17 +65,18 @@ export function openNetlink(sys: Syscalls, options: SocketOptions = {}): Netlink
   return netlinkOver(openNetlinkSocket(sys, NETLINK_ROUTE, options));
 }
 
-/** A connection over any transport; `subsystem` begins its error messages. */
-export function netlinkOver(transport: NetlinkTransport, subsystem = 'rtnetlink'): Netlink {
-  return new Connection(transport, subsystem);
+/** A connection over any transport; `subsystem` begins its error messages, `seq` is the last number used. */
+export function netlinkOver(transport: NetlinkTransport, subsystem = 'rtnetlink', seq = 0): Netlink {
+  return new Connection(transport, subsystem, seq);
 }
 
 class Connection implements Netlink {
   readonly #transport: NetlinkTransport;
   readonly #subsystem: string;
-  #seq = 0;
+  #seq: number;
 
-  constructor(transport: NetlinkTransport, subsystem: string) {
+  constructor(transport: NetlinkTransport, subsystem: string, seq: number) {
+    this.#seq = seq;
     this.#transport = transport;
     this.#subsystem = subsystem;
   }
@@ -89,7 +90,7 @@ class Connection implements Netlink {
     for (let from = 0; from < requests.length; ) {
       const count = Math.min(BATCH_REQUESTS, requests.length - from);
       const bytes = count === 1 ? MAX_REQUEST_BYTES : Math.min(BATCH_BYTES, count * MAX_REQUEST_BYTES);
-      from = this.#transport.exchange(bytes, REPLY_BYTES, (exchange) =>
+      from = this.#exchange(requests[from], bytes, REPLY_BYTES, (exchange) =>
         this.#batch(exchange, requests, from, failures, onReply),
       );
     }
@@ -97,7 +98,7 @@ class Connection implements Netlink {
   }
 
   get<T>(request: NetlinkRequest, parse: (message: MessageReader) => T, absent: readonly number[] = []): T | undefined {
-    return this.#transport.exchange(MAX_REQUEST_BYTES, REPLY_BYTES, (exchange) => {
+    return this.#exchange(request, MAX_REQUEST_BYTES, REPLY_BYTES, (exchange) => {
       // A changed object is echoed before the ack; an object asked for comes alone.
       const acked = (request.flags & NLM_F_ECHO) !== 0;
       const seq = this.#send(exchange, request, acked ? NLM_F_ACK : 0);
@@ -123,10 +124,10 @@ class Connection implements Netlink {
     let inBytes = DUMP_BYTES;
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
       const pass = new DumpPass(parse);
-      const ack = this.#transport.exchange(MAX_REQUEST_BYTES, inBytes, (exchange) =>
+      const ack = this.#exchange(request, MAX_REQUEST_BYTES, inBytes, (exchange) =>
         this.#dumpOnce(exchange, request, pass),
       );
-      if (pass.thrown !== undefined) throw this.#readable(request, pass.thrown);
+      if (pass.thrown !== undefined) throw this.#named(request, pass.thrown);
       if (absent.includes(ack.errno)) return [];
       // EINTR is an old kernel's way to say that the dump changed underneath.
       if (ack.errno !== 0 && ack.errno !== EINTR) throw this.#error(request, ack);
@@ -138,6 +139,19 @@ class Connection implements Netlink {
 
   close(): void {
     this.#transport.close();
+  }
+
+  #exchange<T>(
+    request: NetlinkRequest | undefined,
+    outBytes: number,
+    inBytes: number,
+    body: (exchange: Exchange) => T,
+  ): T {
+    try {
+      return this.#transport.exchange(outBytes, inBytes, body);
+    } catch (thrown) {
+      throw this.#named(request, thrown);
+    }
   }
 
   /** Sends as many requests as fit, beginning with `from`; returns the first not sent. */
@@ -279,8 +293,9 @@ class Connection implements Netlink {
     return new OpError({ subsystem: this.#subsystem, op, object, code: errnoName(errno), detail });
   }
 
-  #readable(request: NetlinkRequest, thrown: unknown): unknown {
-    if (!(thrown instanceof MalformedReply)) return thrown;
+  /** An answer that contradicts itself is an error of the request it answers. */
+  #named(request: NetlinkRequest | undefined, thrown: unknown): unknown {
+    if (!(thrown instanceof MalformedReply) || request === undefined) return thrown;
     return this.#error(request, { errno: EPROTO, text: thrown.message });
   }
 }

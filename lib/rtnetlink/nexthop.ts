@@ -64,8 +64,8 @@ export function writeNexthop(writer: MessageWriter, nexthop: NexthopSpec): void 
   writer.u32(nexthop.flags ?? 0);
   writer.attrU32(NHA_ID, nexthop.id);
   if (nexthop.blackhole === true) writer.flag(NHA_BLACKHOLE);
-  if (oif !== undefined) writer.attrU32(NHA_OIF, oif);
   if (gateway !== undefined) writer.attrIp(NHA_GATEWAY, gateway);
+  if (oif !== undefined) writer.attrU32(NHA_OIF, oif);
 }
 
 /** EEXIST when the id is taken. Same as: `ip nexthop add id ID via IP dev DEV onlink`. */

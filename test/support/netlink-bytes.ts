@@ -1,0 +1,61 @@
+// Netlink messages as text, for byte tables: what a request writes, and replies made from hex.
+
+import { AttributeReader, MessageReader } from '../../lib/netlink/reader.ts';
+import type { NetlinkRequest } from '../../lib/netlink/request.ts';
+import { MessageWriter } from '../../lib/netlink/writer.ts';
+
+/** What a request writes behind the message header, as hex. */
+export function payloadHex(request: Pick<NetlinkRequest, 'write'>): string {
+  const bytes = new Uint8Array(4096);
+  const writer = new MessageWriter(bytes);
+  writer.begin(0, 0, 0);
+  request.write(writer);
+  writer.end();
+  return toHex(bytes.subarray(16, writer.length));
+}
+
+/** A message of that type with that payload, its cursor on it. */
+export function messageOf(type: number, write: (writer: MessageWriter) => void): MessageReader {
+  const bytes = new Uint8Array(4096);
+  const writer = new MessageWriter(bytes);
+  writer.begin(type, 0, 1);
+  write(writer);
+  writer.end();
+  const message = new MessageReader(bytes.slice(0, writer.length));
+  message.next();
+  return message;
+}
+
+export function messageFromHex(type: number, payload: string): MessageReader {
+  return messageOf(type, (writer) => {
+    for (const byte of fromHex(payload)) writer.u8(byte);
+  });
+}
+
+/** The fixed struct, then the attributes in order of type: tools send them in the order of their arguments. */
+export function sortedPayload(payload: string, structBytes: number): string {
+  const bytes = fromHex(payload);
+  const view = new DataView(bytes.buffer);
+  return `${toHex(bytes.subarray(0, structBytes))} ${sorted(new AttributeReader(bytes, view, structBytes, bytes.length))}`;
+}
+
+/** IFLA_LINKINFO and IFLA_INFO_DATA, which hold attributes. */
+const NESTED = new Set(['18', '18.2', '18.5']);
+
+function sorted(attributes: AttributeReader, path = ''): string {
+  const found: string[] = [];
+  while (attributes.next()) {
+    const type = path + attributes.type;
+    const nested = NESTED.has(type);
+    found.push(`${type}=${nested ? `{${sorted(attributes.nested(), `${type}.`)}}` : toHex(attributes.copy())}`);
+  }
+  return found.sort().join(' ');
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+export function fromHex(hex: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+}
