@@ -36,7 +36,7 @@ describe('requests', () => {
       want: `0a400200 03000000 14000200 fd${'00'.repeat(14)}01 14000100 fd${'00'.repeat(14)}01`,
       tool: '0a4002000300000014000200fd00000000000000000000000000000114000100fd000000000000000000000000000001',
       text: 'add address fd00::1/64 dev if3',
-      command: 'ip addr add fd00::1/64 dev if3',
+      command: 'ip addr add fd00::1/64 dev if3 nodad',
     },
     {
       name: 'replace, with a label, a scope and a flag the header has no room for',
@@ -54,7 +54,7 @@ describe('requests', () => {
       header: [RTM_NEWADDR, 0x500],
       want: '020800fd 03000000 08000200 0a010203 08000100 0a010203 08000300 653a3100 08000800 00020000',
       text: 'replace address 10.1.2.3/8 dev e',
-      command: 'ip addr replace 10.1.2.3/8 dev e scope link label e:1',
+      command: 'ip addr replace 10.1.2.3/8 dev e scope link label e:1 noprefixroute',
     },
     {
       name: 'delete',

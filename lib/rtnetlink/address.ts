@@ -6,7 +6,15 @@ import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
-import { RT_SCOPE_HOST, RT_SCOPE_LINK, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR } from './constants.ts';
+import {
+  IFA_F_NODAD,
+  IFA_F_NOPREFIXROUTE,
+  RT_SCOPE_HOST,
+  RT_SCOPE_LINK,
+  RTM_DELADDR,
+  RTM_GETADDR,
+  RTM_NEWADDR,
+} from './constants.ts';
 import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
 
 export interface Address {
@@ -96,6 +104,8 @@ function change(
         spellDev(address.index, dev),
         spellScope(address.scope),
         address.label === undefined ? '' : `label ${address.label}`,
+        ((address.flags ?? 0) & IFA_F_NODAD) !== 0 ? 'nodad' : '',
+        ((address.flags ?? 0) & IFA_F_NOPREFIXROUTE) !== 0 ? 'noprefixroute' : '',
       ),
   };
 }
