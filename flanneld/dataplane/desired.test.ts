@@ -1,0 +1,226 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
+import { jsonObject, parseJson } from '../../lib/json.ts';
+import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
+import type { Lease } from '../subnet/manager.ts';
+import { type Desired, desired } from './desired.ts';
+import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
+
+const config = { ...nodeOne, foreignNexthopIds: new Set<number>() };
+const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
+const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
+const own = vxlanLease('10.244.1.0/24', '192.168.50.11', '02:00:00:00:01:01');
+
+function of(leases: Record<string, Lease>, over: Partial<typeof config> = {}): Desired {
+  return desired(new Map(Object.entries(leases)), { ...config, ...over });
+}
+
+/** The state as `ip` and `bridge` would show it. */
+function shown({ state }: Desired): string[] {
+  return [
+    ...[...state.neighs.values()].map(({ destination, mac }) => `neigh ${formatIp(destination)} lladdr ${mac}`),
+    ...[...state.fdb.values()].map(({ mac, destination }) => `fdb ${mac} dst ${formatIp(destination)}`),
+    ...[...state.nexthops.values()].map(({ id, gateway }) => `nexthop ${id} via ${formatIp(gateway)}`),
+    ...[...state.routes.values()].map(
+      ({ destination, gateway, nexthopId }) =>
+        `route ${formatPrefix(destination)} via ${formatIp(gateway)} nhid ${nexthopId ?? 'none'}`,
+    ),
+  ];
+}
+
+describe('desired', () => {
+  test('gives each peer a neighbour, an FDB entry, a nexthop and a route through its subnet base', () => {
+    expect(shown(of({ two }))).toEqual([
+      'neigh 10.244.2.0 lladdr 02:00:00:00:01:02',
+      'fdb 02:00:00:00:01:02 dst 192.168.50.12',
+      `nexthop ${NEXTHOP_ID_FIRST + 2} via 10.244.2.0`,
+      `route 10.244.2.0/24 via 10.244.2.0 nhid ${NEXTHOP_ID_FIRST + 2}`,
+    ]);
+  });
+
+  test('wants plain routes where the kernel has no nexthop objects', () => {
+    const { state } = desired(new Map([['two', two]]), { ...config, foreignNexthopIds: undefined });
+    expect(state.nexthops.size).toBe(0);
+    expect([...state.routes.values()][0]?.nexthopId).toBeUndefined();
+  });
+
+  test('skips a nexthop id somebody else holds', () => {
+    const taken = new Set([NEXTHOP_ID_FIRST + 2]);
+    const { state } = of({ two, three }, { foreignNexthopIds: taken });
+    const ids = [...state.routes.values()].map(({ nexthopId }) => nexthopId);
+    expect(new Set(ids).size).toBe(2);
+    expect(ids).not.toContain(NEXTHOP_ID_FIRST + 2);
+  });
+
+  test.for([
+    { name: 'with our address', lease: own },
+    { name: 'with an overwritten address but our MAC', lease: { ...own, publicIp: parseIp('203.0.113.7') } },
+    { name: 'with our address and unreadable data', lease: { ...own, backendData: 'x' } },
+  ])('leaves out our own lease $name', ({ lease }) => {
+    const result = of({ own: lease, two });
+    expect(result.peers.map(({ key }) => key)).toEqual(['two']);
+    expect(result.problems).toEqual([]);
+  });
+
+  test('does not need a lease of this family', () => {
+    const { subnet: _, publicIp: __, ...rest } = two;
+    expect(of({ two: rest })).toMatchObject({ peers: [], problems: [] });
+  });
+});
+
+function backendData(text: string): Partial<Lease> {
+  return { backendData: parseJson(text) };
+}
+
+describe('a lease that must not be programmed', () => {
+  test.for<{ name: string; bad: Partial<Lease>; want: string }>([
+    { name: 'another backend', bad: { backendType: 'host-gw' }, want: 'backend type is "host-gw", not vxlan' },
+    { name: 'no backend type', bad: { backendType: '' }, want: 'backend type is "", not vxlan' },
+    { name: 'data that is text', bad: { backendData: 'x' }, want: 'backend data is "x", not an object' },
+    { name: 'null data', bad: { backendData: null }, want: 'has no backend data (VtepMAC)' },
+    { name: 'no MAC', bad: backendData('{"VNI":1}'), want: 'has no VtepMAC' },
+    { name: 'a MAC that is a number', bad: backendData('{"VtepMAC":7}'), want: 'VtepMAC is 7, expected a MAC' },
+    {
+      name: 'a MAC with a command',
+      bad: backendData('{"VtepMAC":"$(reboot)"}'),
+      want: 'VtepMAC is "$(reboot)", expected a MAC',
+    },
+    {
+      name: 'a multicast MAC',
+      bad: backendData('{"VtepMAC":"01:00:5e:00:00:01"}'),
+      want: 'VtepMAC 01:00:5e:00:00:01 is no unicast MAC',
+    },
+    {
+      name: 'an all-zero MAC',
+      bad: backendData('{"VtepMAC":"00:00:00:00:00:00"}'),
+      want: 'VtepMAC 00:00:00:00:00:00 is no unicast MAC',
+    },
+    {
+      name: 'our MAC',
+      bad: backendData('{"VtepMAC":"02:00:00:00:01:01"}'),
+      want: "VtepMAC 02:00:00:00:01:01 is this node's own",
+    },
+    { name: 'another VNI', bad: backendData('{"VNI":2,"VtepMAC":"02:00:00:00:01:02"}'), want: 'VNI is 2, ours is 1' },
+    {
+      name: 'a VNI that is none',
+      bad: backendData('{"VNI":1.5,"VtepMAC":"02:00:00:00:01:02"}'),
+      want: 'VNI is 1.5, expected integer 1–16777215',
+    },
+    { name: 'our address', bad: { publicIp: nodeOne.publicIp }, want: "public IP 192.168.50.11 is this node's own" },
+    { name: 'loopback', bad: { publicIp: parseIp('127.0.0.1') }, want: 'public IP 127.0.0.1 is no unicast address' },
+    { name: 'multicast', bad: { publicIp: parseIp('239.1.1.1') }, want: 'public IP 239.1.1.1 is no unicast address' },
+    {
+      name: 'broadcast',
+      bad: { publicIp: parseIp('255.255.255.255') },
+      want: 'public IP 255.255.255.255 is no unicast address',
+    },
+    { name: 'an IPv6 address', bad: { publicIp: parseIp('fd00::1') }, want: 'public IP fd00::1 is not IPv4' },
+    {
+      name: 'an address inside the overlay',
+      bad: { publicIp: parseIp('10.244.9.9') },
+      want: 'public IP 10.244.9.9 lies inside the network 10.244.0.0/16',
+    },
+    {
+      name: 'our subnet',
+      bad: { subnet: parsePrefix('10.244.1.0/24') },
+      want: "subnet 10.244.1.0/24 overlaps this node's 10.244.1.0/24",
+    },
+    {
+      name: 'a subnet around ours',
+      bad: { subnet: parsePrefix('10.244.0.0/20') },
+      want: "subnet 10.244.0.0/20 overlaps this node's 10.244.1.0/24",
+    },
+    {
+      name: 'a subnet outside the network',
+      bad: { subnet: parsePrefix('10.9.0.0/24') },
+      want: 'subnet 10.9.0.0/24 is outside the network 10.244.0.0/16',
+    },
+    {
+      name: 'the default route',
+      bad: { subnet: parsePrefix('0.0.0.0/0') },
+      want: "subnet 0.0.0.0/0 overlaps this node's 10.244.1.0/24",
+    },
+    {
+      name: 'host bits',
+      bad: { subnet: parsePrefix('10.244.2.1/24') },
+      want: 'subnet 10.244.2.1/24 has host bits set',
+    },
+  ])('$name', ({ bad, want }) => {
+    const result = of({ bad: { ...two, ...bad }, three });
+    expect(result.problems).toEqual([{ key: 'bad', reason: want }]);
+    expect(result.peers.map(({ key }) => key)).toEqual(['three']);
+  });
+
+  test('has no public IP', () => {
+    const { publicIp: _, ...rest } = two;
+    expect(of({ two: rest }).problems).toEqual([{ key: 'two', reason: 'has no public IP' }]);
+  });
+
+  test('is accepted without a VNI and with keys in any case, as old agents wrote it', () => {
+    const old = { ...two, backendData: jsonObject({ vtepmac: '02:00:00:00:01:02' }) };
+    expect(of({ old })).toMatchObject({ problems: [], peers: [{ key: 'old', mac: '02:00:00:00:01:02' }] });
+  });
+});
+
+describe('leases that exclude each other', () => {
+  test('the first key keeps a subnet two leases claim', () => {
+    const rival = vxlanLease('10.244.2.0/24', '192.168.50.99', '02:00:00:00:01:99');
+    const result = of({ b: two, a: rival });
+    expect(result.peers.map(({ key }) => key)).toEqual(['a']);
+    expect(result.problems).toEqual([{ key: 'b', reason: 'subnet 10.244.2.0/24 overlaps that of a' }]);
+  });
+
+  test('one wide lease loses against everything inside it, whatever its key', () => {
+    const wide = vxlanLease('10.244.128.0/17', '192.168.50.66', '02:00:00:00:01:66');
+    const inside = vxlanLease('10.244.200.0/24', '192.168.50.67', '02:00:00:00:01:67');
+    const result = of({ a: wide, z: inside });
+    expect(result.peers.map(({ key }) => key)).toEqual(['z']);
+    expect(result.problems).toEqual([{ key: 'a', reason: 'subnet 10.244.128.0/17 overlaps that of z' }]);
+  });
+
+  test('the first key keeps a MAC two addresses claim', () => {
+    const clone = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:02');
+    expect(of({ a: two, b: clone }).problems).toEqual([
+      { key: 'b', reason: 'VtepMAC 02:00:00:00:01:02 is also that of a' },
+    ]);
+  });
+
+  test('two subnets of one node share its FDB entry', () => {
+    const moved = vxlanLease('10.244.3.0/24', '192.168.50.12', '02:00:00:00:01:02');
+    const { state, problems } = of({ a: two, b: moved });
+    expect(problems).toEqual([]);
+    expect([state.fdb.size, state.routes.size, state.neighs.size]).toEqual([1, 2, 2]);
+  });
+
+  test('are settled the same way in any order', () => {
+    const lease = fc
+      .record({
+        subnet: fc.integer({ min: 0, max: 5 }),
+        mac: fc.integer({ min: 1, max: 4 }),
+        ip: fc.integer({ min: 10, max: 14 }),
+        wide: fc.boolean(),
+      })
+      .map(({ subnet, mac, ip, wide }) =>
+        vxlanLease(
+          wide ? `10.244.${subnet * 16}.0/20` : `10.244.${subnet}.0/24`,
+          `192.168.50.${ip}`,
+          `02:00:00:00:01:0${mac}`,
+        ),
+      );
+    const leases = fc.uniqueArray(fc.tuple(fc.string({ maxLength: 2 }), lease), {
+      selector: ([key]) => key,
+      maxLength: 12,
+    });
+    const orders = leases.chain((list) =>
+      fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })),
+    );
+    fc.assert(
+      fc.property(orders, ([one, other]) => {
+        const [first, second] = [desired(new Map(one), config), desired(new Map(other), config)];
+        expect(shown(first).sort()).toEqual(shown(second).sort());
+        expect(first.problems).toEqual(second.problems);
+      }),
+    );
+  });
+});

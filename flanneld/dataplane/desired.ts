@@ -1,0 +1,148 @@
+// What the kernel should carry for a set of leases: a pure function, whatever the order the leases came in
+// (flannel's per-peer state: neighbour, FDB entry, route through the peer's subnet base; facts of pkg/backend/vxlan).
+
+import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import type { Lease, PeerProblem } from '../subnet/manager.ts';
+import { allocateNexthopIds } from './nexthop-ids.ts';
+import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
+import {
+  type FdbState,
+  type KernelState,
+  type NeighState,
+  type NexthopState,
+  neighKey,
+  type RouteState,
+  routeKey,
+} from './state.ts';
+
+export interface DesiredConfig extends OverlayConfig {
+  /** Ids that other programs (or an agent of another network) hold; undefined where the kernel has no nexthop objects. */
+  readonly foreignNexthopIds: ReadonlySet<number> | undefined;
+}
+
+export interface Desired {
+  readonly state: KernelState;
+  readonly peers: readonly Peer[];
+  /** Leases that are left out, by key; they never delay the others. */
+  readonly problems: readonly PeerProblem[];
+}
+
+/** The state for `leases`, without this node's own. Equal leases give an equal state, whatever their order. */
+export function desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Desired {
+  const problems: PeerProblem[] = [];
+  const peers = settleConflicts(readPeers(leases, config, problems), problems);
+  const state = stateFor(peers, config, problems);
+  problems.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return { state, peers, problems };
+}
+
+function readPeers(leases: ReadonlyMap<string, Lease>, config: OverlayConfig, problems: PeerProblem[]): Peer[] {
+  const peers: Peer[] = [];
+  for (const [key, lease] of leases) {
+    try {
+      const peer = readPeer(key, lease, config);
+      if (peer !== undefined) peers.push(peer);
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error;
+      problems.push({ key, reason: error.message });
+    }
+  }
+  return peers;
+}
+
+/** Most specific subnet first, so that one absurdly wide lease loses against all it covers; then by key. */
+function byPrecedence(a: Peer, b: Peer): number {
+  if (a.subnet.length !== b.subnet.length) return b.subnet.length - a.subnet.length;
+  if (a.key === b.key) return 0;
+  return a.key < b.key ? -1 : 1;
+}
+
+/**
+ * Of peers that cannot be programmed together (overlapping subnets; one MAC at two addresses: the FDB holds one
+ * address a MAC) the first by precedence stays. One MAC and address with two subnets is one node whose old lease has
+ * not expired: both stay.
+ */
+function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): Peer[] {
+  const subnets = new SubnetIndex(candidates.map((peer) => peer.subnet));
+  const byMac = new Map<Mac, Peer>();
+  const kept: Peer[] = [];
+  for (const peer of [...candidates].sort(byPrecedence)) {
+    const sameMac = byMac.get(peer.mac);
+    const overlapping = subnets.findOverlap(peer.subnet);
+    if (overlapping !== undefined) {
+      const reason = `subnet ${formatPrefix(peer.subnet)} overlaps that of ${overlapping}`;
+      problems.push({ key: peer.key, reason });
+    } else if (sameMac !== undefined && sameMac.publicIp.value !== peer.publicIp.value) {
+      problems.push({ key: peer.key, reason: `VtepMAC ${peer.mac} is also that of ${sameMac.key}` });
+    } else {
+      subnets.add(peer.subnet, peer.key);
+      if (sameMac === undefined) byMac.set(peer.mac, peer);
+      kept.push(peer);
+    }
+  }
+  return kept;
+}
+
+/** Subnets kept so far. As they come most specific first, an overlap can only be one of them inside the asked one. */
+class SubnetIndex {
+  readonly #lengths: ReadonlySet<number>;
+  /** For every length that occurs: the prefixes of that length something kept lies in, and its key. */
+  readonly #covering = new Map<string, string>();
+
+  constructor(all: readonly IpPrefix[]) {
+    this.#lengths = new Set(all.map((subnet) => subnet.length));
+  }
+
+  findOverlap(subnet: IpPrefix): string | undefined {
+    return this.#covering.get(formatPrefix(subnet));
+  }
+
+  add(subnet: IpPrefix, key: string): void {
+    for (const length of this.#lengths) {
+      if (length > subnet.length) continue;
+      const covering = formatPrefix(networkOf({ ip: subnet.ip, length }));
+      if (!this.#covering.has(covering)) this.#covering.set(covering, key);
+    }
+  }
+}
+
+function stateFor(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): KernelState {
+  const neighs = new Map<string, NeighState>();
+  const fdb = new Map<Mac, FdbState>();
+  const nexthops = new Map<number, NexthopState>();
+  const routes = new Map<string, RouteState>();
+  const ids = nexthopIds(peers, config);
+  peers.forEach((peer, index) => {
+    const { key: owner, subnet, mac } = peer;
+    const gateway = subnet.ip;
+    const id = ids?.[index];
+    if (ids !== undefined && id === undefined) {
+      problems.push({ key: owner, reason: 'no nexthop id of the reserved range is free' });
+      return;
+    }
+    neighs.set(neighKey(gateway), { owner, destination: gateway, mac });
+    if (!fdb.has(mac)) fdb.set(mac, { owner, mac, destination: peer.publicIp });
+    if (id === undefined) routes.set(routeKey(subnet), { owner, destination: subnet, gateway });
+    else {
+      nexthops.set(id, { owner, id, gateway });
+      routes.set(routeKey(subnet), { owner, destination: subnet, gateway, nexthopId: id });
+    }
+  });
+  return { neighs, fdb, nexthops, routes };
+}
+
+function nexthopIds(peers: readonly Peer[], config: DesiredConfig): (number | undefined)[] | undefined {
+  if (config.foreignNexthopIds === undefined) return undefined;
+  return allocateNexthopIds(
+    config.network,
+    peers.map((peer) => peer.subnet),
+    config.foreignNexthopIds,
+  );
+}
+
+/** A peer's place in the kernel as one line; two equal texts mean that nothing about the peer changed. */
+export function peerSignature(state: KernelState, peer: Peer): string {
+  const route = state.routes.get(routeKey(peer.subnet));
+  return `${formatPrefix(peer.subnet)} ${peer.mac} ${formatIp(peer.publicIp)} ${route?.nexthopId ?? ''}`;
+}

@@ -1,0 +1,48 @@
+// Which nexthop object ids the agent uses: a range of their own, cut in halves for the two families, and in it the
+// place of a subnet within the network, so that the same leases get the same ids on every run (linux/nexthop.h).
+
+import { addressBits, type Family, type IpPrefix } from '../../lib/ip.ts';
+
+/** First and last id of the reserved range; ids are unsigned 32-bit numbers that all programs of a namespace share. */
+export const NEXTHOP_ID_FIRST = 0x57e00000;
+export const NEXTHOP_ID_LAST = 0x57efffff;
+
+const HALF = 0x80000;
+
+export function isReservedNexthopId(id: number): boolean {
+  return id >= NEXTHOP_ID_FIRST && id <= NEXTHOP_ID_LAST;
+}
+
+/** The id a subnet gets when nobody holds it: its number among the network's subnets of that size. */
+export function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
+  const shift = BigInt(addressBits(subnet.ip.family) - subnet.length);
+  const place = (subnet.ip.value - network.ip.value) >> shift;
+  return firstOf(subnet.ip.family) + Number(BigInt.asUintN(19, place));
+}
+
+function firstOf(family: Family): number {
+  return family === 4 ? NEXTHOP_ID_FIRST : NEXTHOP_ID_FIRST + HALF;
+}
+
+/**
+ * Gives each subnet an id, in the order given, skipping those in `taken` (someone else's) and those already given.
+ * A subnet gets undefined only when all 524288 ids of its family are in use.
+ */
+export function allocateNexthopIds(
+  network: IpPrefix,
+  subnets: readonly IpPrefix[],
+  taken: ReadonlySet<number>,
+): (number | undefined)[] {
+  const given = new Set<number>();
+  return subnets.map((subnet) => {
+    const first = firstOf(subnet.ip.family);
+    const preferred = preferredNexthopId(network, subnet) - first;
+    for (let step = 0; step < HALF; step++) {
+      const id = first + ((preferred + step) % HALF);
+      if (taken.has(id) || given.has(id)) continue;
+      given.add(id);
+      return id;
+    }
+    return undefined;
+  });
+}
