@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+import { parsePrefix } from '../../lib/ip.ts';
+import type { Logger } from '../log.ts';
+import { type FirewallOptions, type Nft, NftablesFirewall } from './nftables.ts';
+
+/** An nft that keeps what it is given as tables of rule texts, listed in a spelling of its own. */
+class FakeNft implements Nft {
+  readonly tables = new Map<string, string[]>();
+  readonly scripts: string[] = [];
+  acceptsRandom = true;
+
+  apply(script: string): Promise<void> {
+    this.scripts.push(script);
+    for (const line of script.trim().split('\n')) {
+      const [verb, object, family, table, chain, ...rest] = line.split(' ');
+      const key = `${family} ${table}`;
+      if (verb === 'delete') this.tables.delete(key);
+      else if (object === 'table') this.tables.set(key, this.tables.get(key) ?? []);
+      else if (object === 'rule') this.tables.get(key)?.push(`${chain} ${rest.join(' ')}`);
+    }
+    return Promise.resolve();
+  }
+
+  accepts(): Promise<boolean> {
+    return Promise.resolve(this.acceptsRandom);
+  }
+
+  list(family: string, table: string): Promise<string | undefined> {
+    const rules = this.tables.get(`${family} ${table}`);
+    if (rules === undefined) return Promise.resolve(undefined);
+    return Promise.resolve(JSON.stringify({ nftables: rules.map((text) => ({ rule: { chain: 'x', expr: [text] } })) }));
+  }
+}
+
+class Lines {
+  readonly lines: string[] = [];
+  readonly log: Logger = {
+    error: (_, msg) => this.lines.push(msg),
+    warn: (_, msg) => this.lines.push(msg),
+    info: (_, msg) => this.lines.push(msg),
+    debug: () => undefined,
+  };
+}
+
+function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> = {}): [NftablesFirewall, string[]] {
+  const network = parsePrefix('10.244.0.0/16');
+  const subnet = parsePrefix('10.244.1.0/24');
+  const families = [{ family: 4 as const, network, subnet, masquerade: true, forward: true, ...over }];
+  const { log, lines } = new Lines();
+  return [new NftablesFirewall({ families, fullyRandom: true }, nft, log), lines];
+}
+
+describe('NftablesFirewall', () => {
+  test('writes the table once, then finds it right and says nothing', async () => {
+    const nft = new FakeNft();
+    const [rules, lines] = firewall(nft);
+    expect(await rules.ensure()).toBe(true);
+    expect(nft.tables.get('ip weft')).toHaveLength(8);
+    expect(await rules.ensure()).toBe(false);
+    expect(nft.scripts).toHaveLength(1);
+    expect(lines).toEqual(['firewall table written']);
+  });
+
+  test.for([
+    { name: 'the table is gone', harm: (nft: FakeNft) => nft.tables.delete('ip weft') },
+    { name: 'a rule is gone', harm: (nft: FakeNft) => nft.tables.get('ip weft')?.pop() },
+    { name: 'a rule was added', harm: (nft: FakeNft) => nft.tables.get('ip weft')?.unshift('forward drop') },
+  ])('writes it again when $name', async ({ harm }) => {
+    const nft = new FakeNft();
+    const [rules] = firewall(nft);
+    await rules.ensure();
+    const before = [...(nft.tables.get('ip weft') ?? [])];
+    harm(nft);
+    expect(await rules.ensure()).toBe(true);
+    expect(nft.tables.get('ip weft')).toEqual(before);
+  });
+
+  test('removes flannel’s table in the transaction that writes ours, and no table of another family', async () => {
+    const nft = new FakeNft();
+    for (const table of ['ip flannel-ipv4', 'ip6 flannel-ipv6', 'ip kube-proxy']) nft.tables.set(table, []);
+    const [rules, lines] = firewall(nft);
+    await rules.ensure();
+    expect([...nft.tables.keys()].sort()).toEqual(['ip kube-proxy', 'ip weft', 'ip6 flannel-ipv6']);
+    expect(nft.scripts).toHaveLength(1);
+    expect(lines).toEqual(["firewall table written, flannel's removed"]);
+  });
+
+  test('removes its table when nothing is wanted in it', async () => {
+    const nft = new FakeNft();
+    nft.tables.set('ip weft', ['forward accept']);
+    const [rules] = firewall(nft, { masquerade: false, forward: false });
+    await rules.ensure();
+    expect([...nft.tables.keys()]).toEqual([]);
+    expect(await rules.ensure()).toBe(false);
+  });
+
+  test('masquerades plainly, and says so, where the kernel refuses random ports', async () => {
+    const nft = new FakeNft();
+    nft.acceptsRandom = false;
+    const [rules, lines] = firewall(nft);
+    await rules.ensure();
+    expect(nft.scripts.join('')).not.toContain('fully-random');
+    expect(lines[0]).toBe('kernel or nft has no fully-random masquerade, using plain');
+  });
+
+  test('tries again after nft failed', async () => {
+    const nft = new FakeNft();
+    const [rules] = firewall(nft);
+    const apply = nft.apply.bind(nft);
+    nft.apply = () => Promise.reject(new Error('exec: nft -f -: timeout'));
+    await expect(rules.ensure()).rejects.toThrow('timeout');
+    nft.apply = apply;
+    expect(await rules.ensure()).toBe(true);
+  });
+});

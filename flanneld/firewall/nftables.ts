@@ -1,0 +1,138 @@
+// Bringing the agent's tables into the kernel with nft(8) and keeping them so: one listing tells whether they are
+// right, one transaction makes them right. Differs from flannel: rules are looked at again (D25), only enabled
+// families are touched (#1906), and nothing is flushed that is right already (#2237).
+
+import { execProgram } from '../../lib/exec-node.ts';
+import type { Family } from '../../lib/ip.ts';
+import type { Logger } from '../log.ts';
+import { fingerprint, listingFingerprint } from './listing.ts';
+import { type FirewallConfig, FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table } from './rules.ts';
+
+/** nft as the firewall uses it; a fake stands in for it in unit tests. */
+export interface Nft {
+  /** Applies a script in one transaction. Rejects with ExecError. */
+  apply(script: string): Promise<void>;
+  /** Whether the kernel would take the script. */
+  accepts(script: string): Promise<boolean>;
+  /** The JSON listing of a table, undefined when there is no such table. Rejects with ExecError. */
+  list(family: string, table: string): Promise<string | undefined>;
+}
+
+const NFT_TIMEOUT_MS = 10_000;
+
+/** The nft program found in PATH. */
+export function nftProgram(signal?: AbortSignal): Nft {
+  const run = async (args: readonly string[], input = ''): Promise<string> => {
+    const options = { input, timeoutMs: NFT_TIMEOUT_MS, ...(signal && { signal }) };
+    const { stdout } = await execProgram(['nft', ...args], options);
+    return stdout;
+  };
+  return {
+    apply: async (script) => {
+      await run(['-f', '-'], script);
+    },
+    accepts: (script) =>
+      run(['--check', '-f', '-'], script).then(
+        () => true,
+        () => false,
+      ),
+    list: (family, table) =>
+      run(['-j', 'list', 'table', family, table]).catch((error: unknown) => {
+        if (isNoSuchTable(error)) return undefined;
+        throw error;
+      }),
+  };
+}
+
+function isNoSuchTable(error: unknown): boolean {
+  return error instanceof Error && 'stderr' in error && String(error.stderr).includes('No such file or directory');
+}
+
+export interface FirewallOptions {
+  readonly families: readonly Omit<FirewallConfig, 'fullyRandom'>[];
+  /** `fully-random` is wanted; it is used where the kernel takes it. */
+  readonly fullyRandom: boolean;
+}
+
+/** The tables of every enabled family; `ensure` reads, compares, changes. */
+export class NftablesFirewall {
+  readonly #nft: Nft;
+  readonly #log: Logger;
+  readonly #options: FirewallOptions;
+  #tables: readonly Table[] | undefined;
+  /** How this nft lists a table we applied, where that is not how we spell it. */
+  readonly #asListed = new Map<string, string>();
+
+  constructor(options: FirewallOptions, nft: Nft, log: Logger) {
+    this.#options = options;
+    this.#nft = nft;
+    this.#log = log;
+  }
+
+  /** Makes the tables right; returns whether anything had to be changed. Rejects with ExecError. */
+  async ensure(): Promise<boolean> {
+    const first = this.#tables === undefined;
+    this.#tables ??= await this.#wantedTables();
+    let changed = false;
+    for (const table of this.#tables) if (await this.#ensureTable(table, first)) changed = true;
+    return changed;
+  }
+
+  async #wantedTables(): Promise<Table[]> {
+    const { families, fullyRandom } = this.#options;
+    const tables: Table[] = [];
+    for (const config of families) {
+      const random = fullyRandom && config.masquerade && (await this.#takesFullyRandom(config.family));
+      tables.push(firewallTable({ ...config, fullyRandom: random }));
+    }
+    return tables;
+  }
+
+  async #takesFullyRandom(family: Family): Promise<boolean> {
+    const probe = `${nftFamily(family)} weft-probe`;
+    const chain = 'postrouting { type nat hook postrouting priority srcnat; }';
+    const takes = await this.#nft.accepts(
+      `add table ${probe}\nadd chain ${probe} ${chain}\nadd rule ${probe} postrouting masquerade fully-random\n`,
+    );
+    if (!takes) this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, using plain');
+    return takes;
+  }
+
+  async #ensureTable(table: Table, takeOver: boolean): Promise<boolean> {
+    const flannelTable = FLANNEL_TABLES[table.family];
+    const leftover = takeOver && (await this.#nft.list(table.family, flannelTable)) !== undefined;
+    const listed = await this.#nft.list(table.family, table.name);
+    const right = this.#isRight(table, listed);
+    if (right && !leftover) return false;
+    // In one transaction: between flannel's rules and ours no packet goes without.
+    const script =
+      (right ? '' : renderTable(table)) + (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
+    await this.#nft.apply(script);
+    const msg = listed === undefined ? 'firewall table written' : 'firewall table rewritten';
+    this.#log.info(
+      { table: `${table.family} ${table.name}`, cmd: command(script) },
+      leftover ? `${msg}, flannel's removed` : msg,
+    );
+    await this.#learnListing(table);
+    return true;
+  }
+
+  #isRight(table: Table, listed: string | undefined): boolean {
+    if (table.chains.length === 0) return listed === undefined;
+    if (listed === undefined) return false;
+    const print = listingFingerprint(listed);
+    return print === fingerprint(table) || print === this.#asListed.get(table.family);
+  }
+
+  /** What this nft prints for what it just took is right from now on, however it spells it. */
+  async #learnListing(table: Table): Promise<void> {
+    if (table.chains.length === 0) return;
+    const listed = await this.#nft.list(table.family, table.name);
+    if (listed !== undefined) this.#asListed.set(table.family, listingFingerprint(listed));
+  }
+}
+
+/** The script as one line for a shell. */
+function command(script: string): string {
+  return `nft '${script.trim().replaceAll('\n', '; ')}'`;
+}

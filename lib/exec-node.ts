@@ -1,0 +1,87 @@
+// Running a program from the agent: arguments as a list (never a shell), text in and out, a deadline, and an error
+// that carries what the program said. The CNI executable has its own in lib/sys/process.ts.
+
+import { spawn } from 'node:child_process';
+import { OpError } from './errors.ts';
+
+export interface ExecOptions {
+  /** Written to its standard input, which is then closed. */
+  readonly input?: string;
+  /** It is killed when it has not ended by then. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Its whole environment; the agent's own when absent. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface ExecResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `exec: nft -f -: exit 1 (…)`: the code is `exit N`, `signal NAME`, `timeout`, `ENOENT`, `output too large`. */
+export class ExecError extends OpError {
+  readonly stderr: string;
+
+  constructor(argv: readonly string[], code: string, stderr: string, hint?: string) {
+    const [program = '', ...rest] = argv;
+    super({ subsystem: 'exec', op: program, object: rest.join(' '), code, detail: hint ?? firstLine(stderr) });
+    this.name = 'ExecError';
+    this.stderr = stderr;
+  }
+}
+
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+
+function firstLine(text: string): string {
+  return (text.trim().split('\n', 1)[0] ?? '').slice(0, 300);
+}
+
+/** Runs `argv` and returns its output when it exits with 0. Rejects with ExecError otherwise. */
+export function execProgram(argv: readonly [string, ...string[]], options: ExecOptions): Promise<ExecResult> {
+  const [program, ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.env !== undefined && { env: options.env }),
+    });
+    let failed: string | undefined;
+    const kill = (code: string): void => {
+      failed ??= code;
+      child.kill('SIGKILL');
+    };
+    const timer = setTimeout(() => kill('timeout'), options.timeoutMs);
+    const onAbort = (): void => kill('aborted');
+    options.signal?.addEventListener('abort', onAbort);
+    if (options.signal?.aborted === true) kill('aborted');
+    const stdout = collect(child.stdout, () => kill('output too large'));
+    const stderr = collect(child.stderr, () => kill('output too large'));
+    const settle = (code: string | undefined, hint?: string): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+      if (code === undefined) resolve({ stdout: stdout(), stderr: stderr() });
+      else reject(new ExecError(argv, code, stderr(), hint));
+    };
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      settle(error.code ?? 'error', error.code === 'ENOENT' ? `${program} is not installed` : error.message);
+    });
+    child.once('close', (exit, signal) => {
+      const code = exit === 0 ? undefined : exit === null ? `signal ${signal}` : `exit ${exit}`;
+      settle(failed ?? code);
+    });
+    // A program that ends without reading its input is judged by its exit code, not by our EPIPE.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+function collect(stream: NodeJS.ReadableStream, onTooMuch: () => void): () => string {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  stream.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+    if (length > MAX_OUTPUT_BYTES) onTooMuch();
+    else chunks.push(chunk);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
