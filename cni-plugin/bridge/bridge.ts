@@ -1,0 +1,65 @@
+// The bridge plugin: a veth pair between a pod and a bridge of the node (containernetworking/plugins
+// plugins/main/bridge).
+
+import { OpError } from '../../lib/errors.ts';
+import { openNetlink } from '../../lib/netlink/connection.ts';
+import { getLink } from '../../lib/rtnetlink/link.ts';
+import { inNetns } from '../../lib/sys/netns.ts';
+import { garbageIpam, releaseIpam, statusIpam } from '../ipam.ts';
+import { failure, goText } from '../protocol/error.ts';
+import type { Invocation, Plugin } from '../protocol/plugin.ts';
+import { ALL_VERSIONS } from '../protocol/versions.ts';
+import { addBridgeAttachment } from './add.ts';
+import { checkBridgeAttachment } from './check.ts';
+import { readIpamType, readIpMasq } from './config.ts';
+import { deleteLinkByName, deleteLinkSoon } from './delete-link.ts';
+import { removeMasquerade } from './masquerade.ts';
+import { hostVethName } from './names.ts';
+
+/**
+ * Removes the pair: by the host end's name, which follows from the attachment, else (the Go plugin made it)
+ * by the interface in the netns. Nothing left to remove is a success, a netns that is gone too.
+ */
+function detach(invocation: Invocation): void {
+  const { sys, containerId, ifname, netnsHandle } = invocation;
+  const netlink = openNetlink(sys);
+  try {
+    const host = getLink(netlink, { name: hostVethName(containerId, ifname) });
+    if (host !== undefined) deleteLinkSoon(sys, netlink, host);
+    else if (netnsHandle !== undefined && 'fd' in netnsHandle) {
+      inNetns(sys, netnsHandle.fd, () => deleteLinkByName(sys, ifname));
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof OpError)) throw thrown;
+    throw failure(`failed to delete "${ifname}": ${goText(thrown)}`);
+  } finally {
+    netlink.close();
+  }
+}
+
+function del(invocation: Invocation): void {
+  detach(invocation);
+  const type = readIpamType(invocation);
+  if (type !== '') releaseIpam(invocation, type);
+  if (readIpMasq(invocation)) removeMasquerade(invocation);
+}
+
+function status(invocation: Invocation): void {
+  const type = readIpamType(invocation);
+  if (type !== '') statusIpam(invocation, type);
+}
+
+function gc(invocation: Invocation): void {
+  const type = readIpamType(invocation);
+  if (type !== '') garbageIpam(invocation, type);
+}
+
+export const bridge: Plugin = {
+  name: 'bridge',
+  supported: ALL_VERSIONS,
+  add: addBridgeAttachment,
+  del,
+  check: checkBridgeAttachment,
+  status,
+  gc,
+};

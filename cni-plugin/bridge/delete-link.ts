@@ -1,0 +1,165 @@
+// Deleting a device without waiting for the kernel's RCU barrier, 10–30 ms that come after the device is
+// gone and the rtnl lock dropped. A forked child asks for the deletion and sits the barrier out; we return
+// as soon as the device is gone from everywhere, which two things tell: the kernel's RTM_DELLINK, sent when
+// both ends of a veth are closed and unlisted, and then an RTM_GETLINK, which needs the lock and so cannot
+// answer before the deleter dropped it.
+
+import { decodeAck } from '../../lib/netlink/ack.ts';
+import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
+import { NETLINK_ROUTE, NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../../lib/netlink/constants.ts';
+import { MessageReader } from '../../lib/netlink/reader.ts';
+import type { NetlinkRequest } from '../../lib/netlink/request.ts';
+import { MessageWriter } from '../../lib/netlink/writer.ts';
+import { AF_UNSPEC, RTM_DELLINK, RTNLGRP_LINK } from '../../lib/rtnetlink/constants.ts';
+import { deleteLink, getLink, type LinkRef } from '../../lib/rtnetlink/link.ts';
+import type { Slot } from '../../lib/sys/arena.ts';
+import { monotonicMs } from '../../lib/sys/clock.ts';
+import { EAGAIN, ENODEV } from '../../lib/sys/errno.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { forkHelper } from '../../lib/sys/process.ts';
+import {
+  AF_NETLINK,
+  bindNetlink,
+  openSocket,
+  POLLIN,
+  pollFds,
+  receiveDatagram,
+  SOCK_RAW,
+  sendToKernel,
+} from '../../lib/sys/socket.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+
+/** Past this the deletion is repeated in place, in milliseconds. */
+const HANDOFF_LIMIT_MS = 5000;
+const REPLY_BYTES = 16 * 1024;
+const REQUEST_BYTES = 256;
+
+/** What the two sockets told: gone, refused or no word, and then only asking helps. */
+type News = 'gone' | 'ask' | 'none';
+
+/**
+ * Deletes a device (and with it a veth's other end) of the current netns and returns when it is gone. One
+ * that is gone already is a success. Throws NetlinkError when the kernel refuses.
+ */
+export function deleteLinkSoon(
+  sys: Syscalls,
+  netlink: Netlink,
+  link: { readonly index: number; readonly name: string },
+): void {
+  let gone = false;
+  try {
+    gone = handOver(sys, netlink, link);
+  } catch {
+    // No process or no socket to be had: the slow way needs neither.
+  }
+  if (!gone) deleteNow(netlink, link);
+}
+
+function deleteNow(netlink: Netlink, link: LinkRef): void {
+  for (const failed of netlink.execute([deleteLink(link)])) if (failed.errno !== ENODEV) throw failed;
+}
+
+function openBound(sys: Syscalls, groups: number): number {
+  const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+  bindNetlink(sys, fd, groups);
+  return fd;
+}
+
+/** Whether the device is gone: asked in a way that waits for whoever is deleting it. */
+function isGone(netlink: Netlink, index: number): boolean {
+  return getLink(netlink, { index }) === undefined;
+}
+
+function handOver(sys: Syscalls, netlink: Netlink, link: { readonly index: number; readonly name: string }): boolean {
+  const events = openBound(sys, 1 << (RTNLGRP_LINK - 1));
+  const deleter = openBound(sys, 0);
+  try {
+    return sys.arena.scope(() => {
+      const out = sys.arena.buffer(REQUEST_BYTES);
+      const length = writeRequest(out.bytes(), deleteLink(link));
+      forkHelper(sys, () => {
+        sendToKernel(sys, deleter, out, length);
+      });
+      return awaitDeletion(sys, netlink, { events, deleter, index: link.index });
+    });
+  } finally {
+    closeFd(sys, events);
+    closeFd(sys, deleter);
+  }
+}
+
+function writeRequest(memory: Uint8Array, request: NetlinkRequest): number {
+  const writer = new MessageWriter(memory);
+  writer.begin(request.type, request.flags | NLM_F_REQUEST | NLM_F_ACK, 1);
+  request.write(writer);
+  writer.end();
+  return writer.length;
+}
+
+interface Watch {
+  /** Hears of every device that goes. */
+  readonly events: number;
+  /** The child's socket, shared with us: a refusal arrives here. */
+  readonly deleter: number;
+  readonly index: number;
+}
+
+function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
+  const buffer = sys.arena.buffer(REPLY_BYTES);
+  const deadline = monotonicMs(sys) + HANDOFF_LIMIT_MS;
+  for (;;) {
+    const leftMs = deadline - monotonicMs(sys);
+    if (leftMs <= 0) return isGone(netlink, watch.index);
+    const [heard = 0, answered = 0] = pollFds(
+      sys,
+      [
+        { fd: watch.events, events: POLLIN },
+        { fd: watch.deleter, events: POLLIN },
+      ],
+      leftMs,
+    );
+    if (heard !== 0) {
+      const news = readEvents(sys, buffer, watch);
+      // Lost events look like none that concerns us: ask.
+      if (news !== 'none' && isGone(netlink, watch.index)) return true;
+    }
+    if (answered !== 0 && readAnswer(sys, buffer, watch) !== 'none') return isGone(netlink, watch.index);
+  }
+}
+
+function readEvents(sys: Syscalls, buffer: Slot, watch: Watch): News {
+  for (;;) {
+    const { length } = receiveDatagram(sys, watch.events, buffer);
+    if (length === -EAGAIN) return 'none';
+    if (length < 0 || length > buffer.length) return 'ask';
+    const message = new MessageReader(buffer.bytes(), length);
+    while (message.next()) {
+      if (message.type !== RTM_DELLINK) continue;
+      // The bridge tells of its port's end in the same words, family AF_BRIDGE, before the device is gone.
+      const at = message.struct(16);
+      if (message.view.getUint8(at) === AF_UNSPEC && message.view.getInt32(at + 4, true) === watch.index) return 'gone';
+    }
+  }
+}
+
+function readAnswer(sys: Syscalls, buffer: Slot, watch: Watch): News {
+  const { length } = receiveDatagram(sys, watch.deleter, buffer);
+  if (length === -EAGAIN) return 'none';
+  if (length < 0) return 'ask';
+  const message = new MessageReader(buffer.bytes(), Math.min(length, buffer.length));
+  while (message.next()) {
+    if (message.type === NLMSG_ERROR) return decodeAck(message).errno === 0 ? 'gone' : 'ask';
+  }
+  return 'ask';
+}
+
+/** Opens a connection in the current netns, deletes the device of that name if there is one. */
+export function deleteLinkByName(sys: Syscalls, name: string): void {
+  const netlink = openNetlink(sys);
+  try {
+    const link = getLink(netlink, { name });
+    if (link !== undefined) deleteLinkSoon(sys, netlink, link);
+  } finally {
+    netlink.close();
+  }
+}

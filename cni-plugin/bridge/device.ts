@@ -1,0 +1,124 @@
+// The bridge itself: made when it is missing, its MAC pinned, the gateway addresses on it, forwarding on.
+
+import { broadcastOf, formatIp, type Ip, type IpPrefix, overlaps, sameIp } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
+import { addBridge } from '../../lib/rtnetlink/bridge.ts';
+import { IFA_F_NODAD, IFF_PROMISC, IFF_UP } from '../../lib/rtnetlink/constants.ts';
+import { getLink, type Link, setLink } from '../../lib/rtnetlink/link.ts';
+import { EEXIST } from '../../lib/sys/errno.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { CniError, failure, goText, UNTYPED, withPrefix } from '../protocol/error.ts';
+import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
+import type { BridgeConfig } from './config.ts';
+import { bridgeMac } from './names.ts';
+
+/** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */
+export function findBridge(netlink: Netlink, name: string): Link | undefined {
+  const link = getLink(netlink, { name });
+  if (link === undefined || link.kind === 'bridge') return link;
+  throw failure(`failed to create bridge "${name}": "${name}" already exists but is not a bridge`);
+}
+
+/** Makes the bridge unless it exists, and brings it up. `gateway` decides the MAC of a new one. */
+export function ensureBridge(
+  sys: Syscalls,
+  netlink: Netlink,
+  config: BridgeConfig,
+  found: Link | undefined,
+  gateway: Ip | undefined,
+): Link {
+  const link = found ?? createBridge(sys, netlink, config, gateway);
+  const up = (link.flags & IFF_UP) === 0;
+  const promisc = config.promisc && (link.flags & IFF_PROMISC) === 0;
+  if (up || promisc) {
+    const change = promisc ? { up: true, promisc: true } : { up: true };
+    withPrefix(`could not set promiscuous mode or up on "${config.bridge}": `, () =>
+      netlink.run(setLink({ index: link.index, ...change })),
+    );
+  }
+  return link;
+}
+
+function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gateway: Ip | undefined): Link {
+  const name = config.bridge;
+  // A MAC given at creation is "set": neither ports that come and go nor udev change it.
+  const mac = bridgeMac(gateway, name);
+  const [failed] = netlink.execute([addBridge({ name, mac, up: true })]);
+  if (failed !== undefined && failed.errno !== EEXIST) {
+    throw failure(`failed to create bridge "${name}": could not add "${name}": ${goText(failed)}`);
+  }
+  const link = findBridge(netlink, name);
+  if (link === undefined) throw failure(`failed to create bridge "${name}": it was removed at once`);
+  if (failed === undefined) {
+    // Only an MTU changed afterwards counts as the user's and stays when the last port goes.
+    if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
+    tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
+  }
+  return link;
+}
+
+/** Whether an address in the way of `gateway`: another of IPv4, an overlapping one of IPv6. */
+function differs(address: Address, gateway: IpPrefix): boolean {
+  if (address.family !== gateway.ip.family) return false;
+  return address.family === 4 || overlaps({ ip: address.ip, length: address.length }, gateway);
+}
+
+function isSame(address: Address, gateway: IpPrefix): boolean {
+  return sameIp(address.ip, gateway.ip) && address.length === gateway.length;
+}
+
+function addressConflict(bridge: string, address: Address, gateway: IpPrefix): CniError {
+  const wanted = `${formatIp(gateway.ip)}/${gateway.length}`;
+  const has = `${formatIp(address.ip)}/${address.length}`;
+  return new CniError(
+    UNTYPED,
+    `failed to set bridge addr: "${bridge}" already has an IP address different from ${wanted}`,
+    `it has ${has}: remove it (ip addr del ${has} dev ${bridge}) or set "forceAddress": true`,
+  );
+}
+
+/**
+ * Puts a gateway address on the bridge. Throws CniError 999 when another address is in its way and
+ * `forceAddress` is not set.
+ */
+export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: IpPrefix, config: BridgeConfig): void {
+  const { index } = bridge;
+  const { family } = gateway.ip;
+  for (const address of listAddresses(netlink, { index, family })) {
+    if (isSame(address, gateway)) return;
+    if (!differs(address, gateway)) continue;
+    if (!config.forceAddress) throw addressConflict(config.bridge, address, gateway);
+    netlink.run(deleteAddress(address, config.bridge));
+  }
+  const v4 = { broadcast: broadcastOf(gateway) };
+  const spec = { index, ip: gateway.ip, length: gateway.length, ...(family === 4 ? v4 : { flags: IFA_F_NODAD }) };
+  const [failed] = netlink.execute([addAddress(spec, config.bridge)]);
+  if (failed !== undefined && failed.errno !== EEXIST) {
+    throw failure(`failed to set bridge addr: could not add IP address to "${config.bridge}": ${goText(failed)}`);
+  }
+  pinMac(netlink, bridge, gateway);
+}
+
+/** A bridge somebody else made takes the lowest MAC of its ports until one is set. */
+function pinMac(netlink: Netlink, bridge: Link, gateway: IpPrefix): void {
+  const current = bridge.mac;
+  const mac = current === undefined || current === '00:00:00:00:00:00' ? bridgeMac(gateway.ip, bridge.name) : current;
+  netlink.run(setLink({ index: bridge.index, mac }));
+}
+
+/** Lets the node forward packets of the families there are gateways of. */
+export function enableForwarding(sys: Syscalls, gateways: readonly Ip[]): void {
+  withForwardingPrefix(() => {
+    if (gateways.some((ip) => ip.family === 4)) ensureSysctl(sys, 'ipv4/ip_forward', '1');
+    if (gateways.some((ip) => ip.family === 6)) ensureSysctl(sys, 'ipv6/conf/all/forwarding', '1');
+  });
+}
+
+function withForwardingPrefix(body: () => void): void {
+  try {
+    body();
+  } catch (thrown) {
+    throw failure(`failed to enable forwarding: ${goText(thrown)}`);
+  }
+}

@@ -1,0 +1,73 @@
+// Names and MACs bridge chooses. Both follow from what is being attached, never from chance: DEL finds the
+// host end without looking into the pod's netns, and an address that is used again keeps its MAC, so no
+// neighbour holds a stale one.
+
+import { type Ip, ipToBytes } from '../../lib/ip.ts';
+import { type Mac, macFromBytes } from '../../lib/mac.ts';
+
+/** Two independent 32-bit hashes (MurmurHash3's finaliser over FNV-1a) of text that is told apart by them. */
+function hash64(text: string): readonly [number, number] {
+  let a = 0x811c9dc5;
+  let b = 0xc9dc5811;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    a = Math.imul(a ^ code, 0x01000193);
+    b = Math.imul(b ^ (code + at), 0x85ebca6b) ^ (b >>> 13);
+  }
+  return [mix(a ^ text.length), mix(b ^ a)];
+}
+
+function mix(value: number): number {
+  let h = value ^ (value >>> 16);
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(8, '0').slice(0, digits);
+}
+
+/** The attachment's key: neither part can hold the separator. */
+function attachmentKey(containerId: string, ifname: string): string {
+  return `${containerId}:${ifname}`;
+}
+
+/** The host end's name: `veth` and 11 hexadecimal digits, 44 bits of hash; 15 bytes is what the kernel takes. */
+export function hostVethName(containerId: string, ifname: string): string {
+  const [a, b] = hash64(attachmentKey(containerId, ifname));
+  return `veth${hex(a, 8)}${hex(b, 3)}`;
+}
+
+function macOf(second: number, last4: Uint8Array): Mac {
+  const bytes = new Uint8Array(6);
+  bytes[0] = 0x0a;
+  bytes[1] = second;
+  bytes.set(last4, 2);
+  return macFromBytes(bytes);
+}
+
+/** The pod end's MAC: 0a:58 and the last four bytes of its first address. */
+export function podMac(ip: Ip): Mac {
+  return macOf(0x58, ipToBytes(ip).slice(-4));
+}
+
+/** The host end's MAC: 0a:59 and the same four bytes. */
+export function hostMac(ip: Ip): Mac {
+  return macOf(0x59, ipToBytes(ip).slice(-4));
+}
+
+/** MACs of an attachment without addresses: 0a:58 and 0a:59 and 32 bits of hash. */
+export function hashedMac(end: 'pod' | 'host', containerId: string, ifname: string): Mac {
+  const [a] = hash64(attachmentKey(containerId, ifname));
+  const bytes = new Uint8Array([a >>> 24, a >>> 16, a >>> 8, a]);
+  return macOf(end === 'pod' ? 0x58 : 0x59, bytes);
+}
+
+/** The MAC a new bridge gets: of its gateway address, or hashed from its name. */
+export function bridgeMac(gateway: Ip | undefined, name: string): Mac {
+  if (gateway !== undefined) return podMac(gateway);
+  const [a] = hash64(name);
+  return macOf(0x5a, new Uint8Array([a >>> 24, a >>> 16, a >>> 8, a]));
+}

@@ -1,0 +1,177 @@
+// The flannel plugin: makes a delegate's configuration from subnet.env and hands over (flannel-io/cni-plugin).
+// The delegate is bridge in this process; another type, a key our bridge does not know, or
+// `"execDelegates": true` executes what CNI_PATH has.
+
+import { OpError } from '../../lib/errors.ts';
+import { field, type JsonObject } from '../../lib/json.ts';
+import { bridge } from '../bridge/bridge.ts';
+import { isKnownConfig, needsReferenceBridge } from '../bridge/config.ts';
+import { executePlugin, findPlugin, hasForeignPlugin, readDelegateResult } from '../delegate.ts';
+import { wantsExec } from '../ipam.ts';
+import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
+import type { Command } from '../protocol/env.ts';
+import { CniError, failure, goText, NOT_AVAILABLE, prefixed, withPrefix } from '../protocol/error.ts';
+import type { Invocation, Plugin } from '../protocol/plugin.ts';
+import type { Result } from '../protocol/result.ts';
+import { ALL_VERSIONS } from '../protocol/versions.ts';
+import { withUndo } from '../undo.ts';
+import { delegateConfig, type FlannelConfig, parseFlannelConfig, readSubnetEnv } from './config.ts';
+import { listStates, loadState, removeState, saveState } from './state.ts';
+import { staleBridgeReason } from './status.ts';
+
+function delegateOf(invocation: Invocation, config: JsonObject): Invocation {
+  return { ...invocation, config };
+}
+
+function typeOf(config: JsonObject): string {
+  const type = field(config, 'type');
+  return typeof type === 'string' ? type : 'bridge';
+}
+
+/** Whether our own bridge serves this configuration. */
+function isBuiltIn(delegate: Invocation): boolean {
+  const type = typeOf(delegate.config);
+  if (type !== 'bridge') return false;
+  if (wantsExec(delegate)) {
+    findPlugin(delegate, type);
+    return !hasForeignPlugin(delegate, type);
+  }
+  const understood = isKnownConfig(delegate.config) && !needsReferenceBridge(delegate.config);
+  return understood || !hasForeignPlugin(delegate, type);
+}
+
+function add(invocation: Invocation): Result {
+  const config = parseFlannelConfig(invocation);
+  const env = readSubnetEnv(invocation.sys, config.subnetFile);
+  const delegate = delegateOf(invocation, delegateConfig(invocation, config, env));
+  return withUndo(invocation.note, (onFailure) => {
+    onFailure(save(invocation, config, delegate.config));
+    return withPrefixUnlessBuiltIn(delegate) ? bridge.add(delegate) : addForeign(delegate);
+  });
+}
+
+function withPrefixUnlessBuiltIn(delegate: Invocation): boolean {
+  return withPrefix('failed to delegate add: ', () => isBuiltIn(delegate));
+}
+
+function save(invocation: Invocation, config: FlannelConfig, delegate: JsonObject): () => void {
+  try {
+    return saveState(invocation.sys, config.stateFolder, invocation, delegate);
+  } catch (thrown) {
+    if (!(thrown instanceof OpError)) throw thrown;
+    throw failure(`failed to save the delegate's configuration: ${thrown.message}`);
+  }
+}
+
+function addForeign(delegate: Invocation): Result {
+  const type = typeOf(delegate.config);
+  withPrefix('failed to delegate add: ', () => findPlugin(delegate, type));
+  let text: string;
+  try {
+    text = executePlugin(delegate, type, 'ADD', delegate.config);
+  } catch (thrown) {
+    // SPEC.md "Plugin Delegation": a delegate whose ADD failed must be given a DEL.
+    try {
+      executePlugin(delegate, type, 'DEL', delegate.config);
+    } catch (failed) {
+      delegate.note(prefixed('failed to delegate del: ', failed).message);
+    }
+    throw thrown;
+  }
+  return withPrefix('failed to delegate add: ', () => readDelegateResult(text, delegate.version));
+}
+
+/** The configuration the ADD used; made again where it was lost, as far as that goes. */
+function savedDelegate(invocation: Invocation, config: FlannelConfig): Invocation {
+  const state = loadState(invocation.sys, config.stateFolder, invocation);
+  if (state !== undefined && state !== 'corrupt') return delegateOf(invocation, state);
+  if (state === 'corrupt') invocation.note(`the saved delegate configuration of ${invocation.containerId} is corrupt`);
+  let env: ReturnType<typeof readSubnetEnv> | undefined;
+  try {
+    env = readSubnetEnv(invocation.sys, config.subnetFile);
+  } catch {
+    env = undefined;
+  }
+  return delegateOf(invocation, delegateConfig(invocation, config, env));
+}
+
+function callDelegate(delegate: Invocation, command: Command & ('DEL' | 'CHECK' | 'STATUS')): void {
+  if (isBuiltIn(delegate)) {
+    if (command === 'DEL') bridge.del(delegate);
+    else if (command === 'CHECK') bridge.check?.(delegate);
+    else bridge.status?.(delegate);
+    return;
+  }
+  const type = typeOf(delegate.config);
+  withPrefix(`failed to delegate ${command.toLowerCase()}: `, () => findPlugin(delegate, type));
+  executePlugin(delegate, type, command, delegate.config);
+}
+
+function del(invocation: Invocation): void {
+  const config = parseFlannelConfig(invocation);
+  callDelegate(savedDelegate(invocation, config), 'DEL');
+  removeState(invocation.sys, config.stateFolder, invocation);
+}
+
+function check(invocation: Invocation): void {
+  const delegate = savedDelegate(invocation, parseFlannelConfig(invocation));
+  const prevResult = field(invocation.config, 'prevResult');
+  const config = new Map(delegate.config);
+  if (prevResult !== undefined) config.set('prevResult', prevResult);
+  callDelegate(delegateOf(invocation, config), 'CHECK');
+}
+
+/** Code 50 while an ADD would fail: the agent has not written subnet.env, or the bridge belongs to another subnet. */
+function status(invocation: Invocation): void {
+  const config = parseFlannelConfig(invocation);
+  let delegate: Invocation;
+  try {
+    const env = readSubnetEnv(invocation.sys, config.subnetFile);
+    delegate = delegateOf(invocation, delegateConfig(invocation, config, env));
+    const stale = isBuiltIn(delegate) ? staleBridgeReason(delegate, env) : undefined;
+    if (stale !== undefined) throw failure(stale);
+  } catch (thrown) {
+    throw new CniError(NOT_AVAILABLE, goText(thrown), thrown instanceof CniError ? thrown.details : '');
+  }
+  callDelegate(delegate, 'STATUS');
+}
+
+/** Undoes attachments the runtime does not list, then lets the delegate drop what has no file here. */
+function gc(invocation: Invocation): void {
+  const valid = validAttachments(invocation.config);
+  if (valid === undefined) return;
+  const config = parseFlannelConfig(invocation);
+  const problems: string[] = [];
+  const attempt = (body: () => void): void => {
+    try {
+      body();
+    } catch (thrown) {
+      problems.push(goText(thrown));
+    }
+  };
+  for (const id of listStates(invocation.sys, config.stateFolder, invocation.name)) {
+    if (!hasAttachment(valid, id.containerId, id.ifname)) {
+      attempt(() => del({ ...invocation, ...id, command: 'DEL', netns: '', netnsHandle: undefined }));
+    }
+  }
+  attempt(() => collectRest(invocation, config));
+  if (problems.length > 0) throw failure(problems.join('; '));
+}
+
+function collectRest(invocation: Invocation, config: FlannelConfig): void {
+  const rebuilt = new Map(delegateConfig(invocation, config, undefined));
+  for (const [key, value] of invocation.config) if (key.startsWith('cni.dev/')) rebuilt.set(key, value);
+  const delegate = delegateOf(invocation, rebuilt);
+  if (isBuiltIn(delegate)) bridge.gc?.(delegate);
+  else executePlugin(delegate, typeOf(rebuilt), 'GC', rebuilt);
+}
+
+export const flannel: Plugin = {
+  name: 'flannel',
+  supported: ALL_VERSIONS,
+  add,
+  del,
+  check,
+  status,
+  gc,
+};

@@ -1,0 +1,55 @@
+// Where addresses come from: host-local in this process, any other IPAM plugin executed. An IPAM plugin
+// gets the caller's whole configuration and environment.
+
+import { executePlugin, hasForeignPlugin, readDelegateResult } from './delegate.ts';
+import { ipamKeys } from './host-local/config.ts';
+import { type Allocation, checkHeld, collectGarbage, prepareAllocation, release } from './host-local/host-local.ts';
+import { boolField, hasUnknownKey, objectField } from './protocol/fields.ts';
+import type { Invocation } from './protocol/plugin.ts';
+
+/** `"execDelegates": true`: the administrator wants the plugins that lie in CNI_PATH. */
+export function wantsExec(invocation: Invocation): boolean {
+  return boolField({ struct: 'NetConf', path: '', object: invocation.config }, 'execDelegates') ?? false;
+}
+
+function isBuiltIn(invocation: Invocation, type: string): boolean {
+  if (type !== 'host-local') return false;
+  if (wantsExec(invocation)) return !hasForeignPlugin(invocation, type);
+  const ipam = objectField({ struct: 'NetConf', path: '', object: invocation.config }, 'ipam');
+  return ipam === undefined || !hasUnknownKey(ipam.object, ipamKeys) || !hasForeignPlugin(invocation, type);
+}
+
+/** Checks what can be checked; the function returned then allocates. Throws CniError. */
+export function prepareIpam(invocation: Invocation, type: string): () => Allocation {
+  if (isBuiltIn(invocation, type)) return prepareAllocation(invocation);
+  return () => {
+    const undo = (): void => {
+      executePlugin(invocation, type, 'DEL', invocation.config);
+    };
+    const text = executePlugin(invocation, type, 'ADD', invocation.config);
+    return { result: readDelegateResult(text, invocation.version), undo };
+  };
+}
+
+/** Gives back the attachment's addresses. Throws CniError. */
+export function releaseIpam(invocation: Invocation, type: string): void {
+  if (isBuiltIn(invocation, type)) release(invocation);
+  else executePlugin(invocation, type, 'DEL', invocation.config);
+}
+
+/** Throws when the attachment holds no addresses. */
+export function checkIpam(invocation: Invocation, type: string): void {
+  if (isBuiltIn(invocation, type)) checkHeld(invocation);
+  else executePlugin(invocation, type, 'CHECK', invocation.config);
+}
+
+/** Throws when no address could be had now. */
+export function statusIpam(invocation: Invocation, type: string): void {
+  if (!isBuiltIn(invocation, type)) executePlugin(invocation, type, 'STATUS', invocation.config);
+}
+
+/** Frees what attachments that are gone hold. */
+export function garbageIpam(invocation: Invocation, type: string): void {
+  if (isBuiltIn(invocation, type)) collectGarbage(invocation);
+  else executePlugin(invocation, type, 'GC', invocation.config);
+}

@@ -1,0 +1,41 @@
+// The entry of the CNI executable: one program, whose name decides which plugin it is.
+
+import { readAll } from '../lib/sys/file.ts';
+import { hostArgs, hostEnv, hostEnvironment, openHostSyscalls, type ProgramOutput } from '../lib/sys/host.ts';
+import { bridge } from './bridge/bridge.ts';
+import { flannel } from './flannel/flannel.ts';
+import { hostLocal } from './host-local/host-local.ts';
+import { loopback } from './loopback.ts';
+import { portmap } from './portmap.ts';
+import type { Plugin } from './protocol/plugin.ts';
+import { runPlugin } from './protocol/run.ts';
+
+/** Most that a runtime may send, in bytes. */
+const STDIN_LIMIT_BYTES = 4 * 1024 * 1024;
+
+function pluginNamed(name: string): Plugin {
+  switch (name) {
+    case 'bridge':
+      return bridge;
+    case 'host-local':
+      return hostLocal;
+    case 'loopback':
+      return loopback;
+    case 'portmap':
+      return portmap;
+    default:
+      return flannel;
+  }
+}
+
+/** Called once by host.c. */
+export function main(): ProgramOutput {
+  const sys = openHostSyscalls();
+  const [path = ''] = hostArgs();
+  return runPlugin(pluginNamed(path.slice(path.lastIndexOf('/') + 1)), {
+    sys,
+    stdin: () => readAll(sys, 0, STDIN_LIMIT_BYTES, 'stdin'),
+    env: hostEnv,
+    environment: hostEnvironment,
+  });
+}

@@ -1,0 +1,20 @@
+// What a failed ADD takes back: everything it made, newest first.
+
+import { errorText } from '../lib/errors.ts';
+
+/** Runs `body`, which registers how to undo what it makes; when it throws, all of that is undone. */
+export function withUndo<T>(note: (line: string) => void, body: (onFailure: (undo: () => void) => void) => T): T {
+  const undos: (() => void)[] = [];
+  try {
+    return body((undo) => undos.push(undo));
+  } catch (thrown) {
+    for (const undo of undos.reverse()) {
+      try {
+        undo();
+      } catch (failed) {
+        note(`undo: ${errorText(failed)}`);
+      }
+    }
+    throw thrown;
+  }
+}
