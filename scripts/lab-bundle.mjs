@@ -4,7 +4,13 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const programs = { host: 'host/main.ts', runner: 'runner/main.ts', demo: 'demo/main.ts', cli: 'cli/main.ts' };
+const programs = {
+  host: 'host/main.ts',
+  runner: 'runner/main.ts',
+  demo: 'demo/main.ts',
+  cli: 'cli/main.ts',
+  launcher: 'support/launcher.ts',
+};
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */
 export async function bundleLab() {

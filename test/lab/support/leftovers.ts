@@ -1,0 +1,82 @@
+// What a lab could leave on the machine: compared before and after. Other tests may run on the same machine, so only
+// what can be a lab's is looked at; a lab's processes hold its namespaces, so none of those left means none of these.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { commandLine, descendantsOf, isAlive, listPids, type ProcessId, processId } from '../processes.ts';
+
+export interface Footprint {
+  readonly processes: readonly string[];
+  readonly mounts: readonly string[];
+  readonly devices: readonly string[];
+  readonly cgroups: readonly string[];
+  readonly files: readonly string[];
+}
+
+/** Folders a node writes to. */
+const FOLDERS = [
+  '/run/weft-lab',
+  '/run/lab',
+  '/run/flannel',
+  '/run/netns',
+  '/var/lib/cni',
+  '/etc/cni',
+  '/opt/cni',
+  '/etc/kube-flannel',
+];
+
+export function footprint(): Footprint {
+  return {
+    processes: labProcesses(),
+    mounts: labMounts(),
+    devices: labDevices(),
+    cgroups: cgroups(),
+    files: labFiles(),
+  };
+}
+
+/** Programs of any lab, by what `ps` shows. */
+function labProcesses(): string[] {
+  return listPids()
+    .map((pid) => (commandLine(pid) ?? []).join(' '))
+    .filter((line) => /weft-(lab|node):/.test(line) && /lab\/(host|runner)\.mjs/.test(line));
+}
+
+function labMounts(): string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' ')[4] ?? '');
+  return points.filter((point) => /cni-|weft|\/run\/lab|boot_id|^\/(etc|opt|var\/lib)$/.test(point));
+}
+
+function labDevices(): string[] {
+  return readdirSync('/sys/class/net').filter((name) => /^(ul-|underlay|flannel|cni0|veth)/.test(name));
+}
+
+function cgroups(): string[] {
+  const root = '/sys/fs/cgroup';
+  return readdirSync(root).flatMap((controller) => foldersIn(`${root}/${controller}`));
+}
+
+function foldersIn(path: string): string[] {
+  const entries = readdirSync(path, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => `${path}/${name}`);
+}
+
+function labFiles(): string[] {
+  return FOLDERS.filter((path) => existsSync(path)).flatMap((path) => [
+    path,
+    ...readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter((name) => !path.endsWith('netns') || name.startsWith('cni-'))
+      .map((name) => `${path}/${name}`),
+  ]);
+}
+
+/** The process and all below it, so that `survivors` can tell what is left of them. */
+export function familyOf(pid: number): ProcessId[] {
+  return descendantsOf(pid).flatMap((one) => processId(one) ?? []);
+}
+
+export function survivors(family: readonly ProcessId[]): ProcessId[] {
+  return family.filter(isAlive);
+}
