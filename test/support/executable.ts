@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-// biome-ignore lint/correctness/useImportExtensions: the file runs as .mjs; .d.mts only has its types
 import { buildExecutable, type ExecutableOptions } from '../../scripts/build-executable.mjs';
 
 /** Compiles `entry`, which exports `main(): ProgramOutput`. Register `remove` where it is called. */

@@ -1,0 +1,152 @@
+// `npm run build`: dist/flanneld, one JavaScript file with koffi.node beside it, and dist/cni/flannel, one static
+// executable. Only what changed is built again; `node scripts/build.mjs cni` or `… flanneld` builds one of the two.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+import { buildExecutable } from './build-executable.mjs';
+import { ensureEngine } from './engine.mjs';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(repository, 'dist');
+const stampFile = join(dist, '.stamp.json');
+
+const programs = {
+  flanneld: { folders: ['flanneld', 'lib'], outputs: ['flanneld', 'koffi.node', 'package.json'], build: buildAgent },
+  cni: { folders: ['cni-plugin', 'lib'], outputs: ['cni/flannel', 'cni/BUILD.json'], build: buildPlugin },
+};
+
+/** Builds the programs named, or all. Rejects with one line that says what is wrong. */
+export async function buildPrograms(names = Object.keys(programs), log = () => undefined) {
+  const stamps = await readStamps();
+  for (const name of names) {
+    const program = programs[name];
+    if (program === undefined) throw new Error(`build: no program ${name}: ${Object.keys(programs).join(' or ')}`);
+    const stamp = await inputHash(program);
+    if (stamps[name] === stamp && program.outputs.every((file) => existsSync(join(dist, file)))) continue;
+    await mkdir(dist, { recursive: true });
+    log(await program.build());
+    await writeWhole(stampFile, `${JSON.stringify({ ...(await readStamps()), [name]: stamp }, null, 2)}\n`);
+  }
+}
+
+async function readStamps() {
+  const text = await readFile(stampFile, 'utf8').catch(() => '{}');
+  return JSON.parse(text);
+}
+
+/** Of everything a program is made from: its sources, the packages, the engine, and how it is built. */
+async function inputHash({ folders }) {
+  const hash = createHash('sha256')
+    .update(process.version)
+    .update((await ensureEngine()).key);
+  const files = await Promise.all([...folders, 'scripts'].map((folder) => sourceFiles(join(repository, folder))));
+  for (const file of [join(repository, 'package-lock.json'), ...files.flat().sort()]) {
+    hash.update(`\0${file}\0`).update(await readFile(file));
+  }
+  return hash.digest('hex');
+}
+
+async function sourceFiles(folder) {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries
+    .filter((entry) => entry.isFile() && /(?<!\.test)\.(ts|mjs|c|h)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+}
+
+async function buildPlugin() {
+  const entry = join(repository, 'cni-plugin/main.ts');
+  const record = await buildExecutable(entry, join(dist, 'cni/flannel'));
+  await writeWhole(join(dist, 'cni/BUILD.json'), `${JSON.stringify(record, null, 2)}\n`);
+  return `dist/cni/flannel ${record.id} (QuickJS-ng ${record.quickjs.version}, ${record.arch})`;
+}
+
+async function buildAgent() {
+  const entry = join(repository, 'flanneld/main.ts');
+  const draft = await bundleAgent(entry, '');
+  const id = createHash('sha256').update(draft).digest('hex').slice(0, 12);
+  const output = join(dist, 'flanneld');
+  await copyWhole(koffiLibrary(), join(dist, 'koffi.node'));
+  // The repository's package.json would make Node read a file without an extension as a module.
+  await writeWhole(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
+  await writeWhole(output, await bundleAgent(entry, id), 0o755);
+  return `dist/flanneld ${id}`;
+}
+
+async function bundleAgent(entry, id) {
+  const result = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    banner: { js: '#!/usr/bin/env node' },
+    // Names stay readable in the stack of an error somebody reports.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'eof',
+    external: ['raw-socket'],
+    define: { WEFT_BUILD_ID: JSON.stringify(id) },
+    plugins: [koffiBeside],
+    logLevel: 'silent',
+  }).catch((error) => {
+    const [first] = error.errors ?? [];
+    const place = first?.location ? ` (${first.location.file}:${first.location.line})` : '';
+    throw new Error(`build: flanneld: ${first?.text ?? error.message}${place}`);
+  });
+  return result.outputFiles[0].text;
+}
+
+/** koffi looks for its native half in node_modules; in the bundle it is the file beside it. */
+const koffiBeside = {
+  name: 'koffi-beside',
+  setup(plugins) {
+    plugins.onResolve({ filter: /^koffi$/ }, () => ({ path: join(koffiFolder(), 'src/koffi/index.cjs') }));
+    plugins.onResolve({ filter: /^\.\/koffi\.node$/ }, () => ({ path: './koffi.node', external: true }));
+    plugins.onLoad({ filter: /koffi\/src\/koffi\/src\/static\.cjs$/ }, () => ({
+      contents: "exports.loadStatic = () => require('./koffi.node');",
+    }));
+  },
+};
+
+function koffiFolder() {
+  return dirname(createRequire(import.meta.url).resolve('koffi'));
+}
+
+/** koffi.node for this machine's processor and C library. */
+function koffiLibrary() {
+  const glibc = process.report.getReport().header.glibcVersionRuntime !== undefined;
+  const platform = `${glibc ? 'linux' : 'musl'}_${process.arch}`;
+  const file = join(koffiFolder(), `../@koromix/koffi-linux-${process.arch}`, platform, 'koffi.node');
+  if (!existsSync(file)) throw new Error(`build: no ${file}: run npm ci`);
+  return file;
+}
+
+/** A new file in one step: a reader never sees half of it, and a running program keeps the one it has. */
+async function writeWhole(path, text, mode = 0o644) {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, text, { mode });
+  await chmod(temporary, mode);
+  await rename(temporary, path);
+}
+
+async function copyWhole(from, to) {
+  const temporary = `${to}.${process.pid}`;
+  await copyFile(from, temporary);
+  await rename(temporary, to);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    const names = process.argv.slice(2);
+    await buildPrograms(names.length === 0 ? undefined : names, (line) => process.stdout.write(`${line}\n`));
+  } catch (error) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
