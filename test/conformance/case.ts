@@ -12,6 +12,13 @@ export type Subject = PluginName | 'chain';
 /** What the machine must have; machine.ts finds out. */
 export type Need = 'vlan-filtering' | 'no-vlan-filtering' | 'nft' | 'iptables' | 'ifb' | 'ipv6';
 
+/**
+ * Releases of the reference plugins the cases were tried on, oldest first: the last flannel in
+ * containernetworking/plugins, Debian 12's plugins, and what came after 1.9.1.
+ */
+export const releases = ['0.9.1', '1.1.1', 'main'] as const;
+export type Release = (typeof releases)[number];
+
 /** Where we behave otherwise on purpose. */
 export interface Difference {
   /** Why, in one sentence. */
@@ -35,8 +42,8 @@ export interface Case {
   readonly since: CniVersion;
   readonly needs: readonly Need[];
   readonly differs?: Difference;
-  /** First release of the reference plugins that behaves so (`1.5.0`); older ones are not asked. */
-  readonly referenceFrom?: string;
+  /** Oldest of the releases known that behaves so; older ones are not asked. */
+  readonly referenceFrom?: Release;
   readonly check: Check;
 }
 
@@ -47,7 +54,7 @@ export interface Row {
   readonly since?: CniVersion;
   readonly needs?: readonly Need[];
   readonly differs?: Difference;
-  readonly referenceFrom?: string;
+  readonly referenceFrom?: Release;
   /** A case of our own, beyond the contract's rows. */
   readonly own?: boolean;
   readonly check: Check;

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pluginNames, type Subject } from './case.ts';
+import { pluginNames, releases, type Subject } from './case.ts';
 import { failureLine, summary } from './report.ts';
 import { type RunOptions, runCases } from './run.ts';
 import { allCases } from './table.ts';
@@ -11,7 +11,7 @@ import { allCases } from './table.ts';
 const USAGE = `usage: npm run conformance -- --bin DIR [options]
   --bin DIR            the executables: flannel, bridge, host-local, loopback, portmap, bandwidth, as far as they are there
   --reference          hold them to what the reference plugins do, where ours differ on purpose
-  --release VERSION    with --reference: release of those plugins (1.1.1, main); found out when not given
+  --release VERSION    with --reference: release of those plugins (0.9.1, 1.1.1, main); found out when not given
   --plugin NAME        only cases of this one (repeatable)
   --case ID            only this row or case (repeatable): 54, 2a, 2a@bridge
   --jobs N             cases at a time (3)
@@ -60,6 +60,9 @@ function readArguments(argv: readonly string[]): Values | string {
     return error instanceof Error ? error.message : String(error);
   }
   if (values.bin === undefined && values.list !== true) return '--bin is missing';
+  if (values.release !== undefined && !releases.some((release) => release === values.release)) {
+    return `--release is one of ${releases.join(', ')}`;
+  }
   const unknown = values.plugin?.find((name) => name !== 'chain' && !pluginNames.some((known) => known === name));
   return unknown === undefined ? values : `there are no cases of ${unknown}`;
 }
@@ -69,7 +72,7 @@ function runOptions(values: Values): RunOptions {
   return {
     executables: resolve(values.bin ?? ''),
     held: values.reference === true ? 'reference' : 'ours',
-    release: values.release,
+    release: releases.find((release) => release === values.release),
     plugins: values.plugin as Subject[] | undefined,
     ids: values.case,
     ...(values.jobs === undefined ? {} : { jobs: Number(values.jobs) }),

@@ -1,7 +1,7 @@
 // Runs cases: decides which apply, gives each a sandbox of its own, a few at a time, and collects what came of them.
 
 import { errorText } from '../../lib/errors.ts';
-import type { Case, Check, Subject } from './case.ts';
+import { type Case, type Check, type Release, releases, type Subject } from './case.ts';
 import type { ChainDriver } from './driver.ts';
 import { CaseFailure } from './expect.ts';
 import { examine, type Machine } from './machine.ts';
@@ -14,8 +14,8 @@ export interface RunOptions {
   readonly executables: string;
   /** What the executables are held to; `reference` where ours differ on purpose. */
   readonly held: 'ours' | 'reference';
-  /** Release of the reference plugins (`1.1.1`, `main`), found out when absent. */
-  readonly release?: string | undefined;
+  /** Release of the reference plugins, found out when absent. */
+  readonly release?: Release | undefined;
   /** Only these; otherwise every plugin whose executable is there. */
   readonly plugins?: readonly Subject[] | undefined;
   /** Only these: an id, an id without `@plugin`, or a row's number. */
@@ -103,7 +103,7 @@ function decide(one: Case, options: RunOptions, machine: Machine): Check | strin
   if (unable !== undefined) return unable;
   if (options.held === 'ours') return one.check;
   if (one.referenceFrom !== undefined && isOlder(options.release ?? releaseOf(one, machine), one.referenceFrom)) {
-    return `the reference does so from release ${one.referenceFrom}`;
+    return `the reference does so only in ${one.referenceFrom}`;
   }
   if (one.differs === undefined) return one.check;
   return one.differs.reference ?? `no reference behaviour: ${one.differs.reason}`;
@@ -121,19 +121,12 @@ function spokenBy(one: Case, machine: Machine): readonly CniVersion[] {
 }
 
 /** The release of a reference plugin, as far as the versions it speaks tell. */
-function releaseOf(one: Case, machine: Machine): string {
+function releaseOf(one: Case, machine: Machine): Release {
   const spoken = spokenBy(one, machine);
   if (spoken.includes('1.1.0')) return 'main';
   return spoken.includes('1.0.0') ? '1.1.1' : '0.9.1';
 }
 
-/** Whether release `a` came before `b`; `main` is the newest. */
-function isOlder(a: string, b: string): boolean {
-  if (a === 'main') return false;
-  const [left, right] = [a, b].map((release) => release.split('.').map(Number));
-  for (let at = 0; at < 3; at++) {
-    const difference = (left?.[at] ?? 0) - (right?.[at] ?? 0);
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
+function isOlder(a: Release, b: Release): boolean {
+  return releases.indexOf(a) < releases.indexOf(b);
 }

@@ -1,9 +1,30 @@
 // All cases, in the order of the contract's rows.
 
 import type { Case } from './case.ts';
+import { bridgeAddCases } from './cases/bridge-add.ts';
+import { bridgeAddressCases } from './cases/bridge-address.ts';
+import { bridgeCheckCases } from './cases/bridge-check.ts';
+import { bridgeConfigCases } from './cases/bridge-config.ts';
+import { bridgeDelCases } from './cases/bridge-del.ts';
 import { flannelAddCases } from './cases/flannel-add.ts';
 import { flannelDelCases } from './cases/flannel-del.ts';
+import { allocateCases } from './cases/host-local-allocate.ts';
+import { requestCases } from './cases/host-local-request.ts';
+import { storeCases } from './cases/host-local-store.ts';
 import { configCases } from './cases/protocol-config.ts';
 import { environmentCases } from './cases/protocol-environment.ts';
 
-export const allCases: readonly Case[] = [...environmentCases, ...configCases, ...flannelAddCases, ...flannelDelCases];
+export const allCases: readonly Case[] = [
+  ...environmentCases,
+  ...configCases,
+  ...flannelAddCases,
+  ...flannelDelCases,
+  ...bridgeAddCases,
+  ...bridgeAddressCases,
+  ...bridgeConfigCases,
+  ...bridgeDelCases,
+  ...bridgeCheckCases,
+  ...allocateCases,
+  ...requestCases,
+  ...storeCases,
+];

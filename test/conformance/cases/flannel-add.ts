@@ -1,7 +1,7 @@
 // Rows 31–47 and 53: subnet.env, and the delegate configuration flannel makes of it (facts: flannel-io/cni-plugin).
 
 import type { JsonObject } from '../attachment.ts';
-import { type Case, type Check, casesOf, type Row } from '../case.ts';
+import { type Case, type Check, casesOf, type Release, type Row } from '../case.ts';
 import { answering, flannel, sentTo, stub, writeSubnetEnv } from '../configs.ts';
 import { holds, present, same } from '../expect.ts';
 import { addressesOf, routesOf } from '../observe.ts';
@@ -75,7 +75,7 @@ const goodEnv: readonly Row[] = [
     id: '32',
     title: 'a subnet.env of IPv6 alone',
     needs: ['ipv6'],
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     check: async (trial) => {
       writeSubnetEnv(trial, V6_ONLY);
       const result = await trial.attachment(flannel(trial)).add();
@@ -93,7 +93,7 @@ const goodEnv: readonly Row[] = [
     id: '33',
     title: 'a dual-stack subnet.env gives two addresses, two routes, two range sets',
     needs: ['ipv6'],
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     check: async (trial) => {
       writeSubnetEnv(trial, V6_TOO);
       const result = await trial.attachment(flannel(trial)).add();
@@ -110,7 +110,7 @@ const goodEnv: readonly Row[] = [
   {
     id: '34',
     title: 'several networks give a route each, a repeated one only one',
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     check: async (trial) => {
       writeSubnetEnv(trial, { FLANNEL_NETWORK: '10.1.0.0/16,10.2.0.0/16,10.1.0.0/16' });
       const result = await trial.attachment(flannel(trial)).add();
@@ -137,7 +137,7 @@ const goodEnv: readonly Row[] = [
 ];
 
 /** A subnet.env with which ADD must fail, and what it must say. */
-function badEnv(id: string, title: string, env: Keys, message: (file: string) => string, from?: string): Row {
+function badEnv(id: string, title: string, env: Keys, message: (file: string) => string, from?: Release): Row {
   return {
     id,
     title,
@@ -160,14 +160,14 @@ function missing(keys: string): (file: string) => string {
 }
 
 const badEnvs: readonly Row[] = [
-  badEnv('35a', 'FLANNEL_NETWORK is missing', { FLANNEL_NETWORK: null }, missing(NO_NETWORK), '1.0.0'),
-  badEnv('35b', 'FLANNEL_SUBNET is missing', { FLANNEL_SUBNET: null }, missing(NO_SUBNET), '1.0.0'),
-  badEnv('35c', 'FLANNEL_MTU is missing', { FLANNEL_MTU: null }, missing('FLANNEL_MTU'), '1.0.0'),
-  badEnv('35d', 'FLANNEL_IPMASQ is missing', { FLANNEL_IPMASQ: null }, missing('FLANNEL_IPMASQ'), '1.0.0'),
+  badEnv('35a', 'FLANNEL_NETWORK is missing', { FLANNEL_NETWORK: null }, missing(NO_NETWORK), 'main'),
+  badEnv('35b', 'FLANNEL_SUBNET is missing', { FLANNEL_SUBNET: null }, missing(NO_SUBNET), 'main'),
+  badEnv('35c', 'FLANNEL_MTU is missing', { FLANNEL_MTU: null }, missing('FLANNEL_MTU'), 'main'),
+  badEnv('35d', 'FLANNEL_IPMASQ is missing', { FLANNEL_IPMASQ: null }, missing('FLANNEL_IPMASQ'), 'main'),
   {
     id: '36a',
     title: 'ADD without subnet.env names the file and where to look',
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     check: async (trial) => {
       const msg = `${FAILED}open ${trial.path('subnet.env')}: no such file or directory${CHECK_POD}`;
       await trial.attachment(flannel(trial)).fails('ADD', { code: 999, msg });
@@ -191,21 +191,21 @@ const badEnvs: readonly Row[] = [
     'FLANNEL_MTU is no number',
     { FLANNEL_MTU: 'abc' },
     () => `${FAILED}strconv.ParseUint: parsing "abc": invalid syntax${CHECK_POD}`,
-    '1.0.0',
+    'main',
   ),
   badEnv(
     '37b',
     'FLANNEL_SUBNET is no subnet',
     { FLANNEL_SUBNET: 'foo' },
     () => `${FAILED}invalid CIDR address: foo${CHECK_POD}`,
-    '1.0.0',
+    'main',
   ),
   badEnv(
     '37c',
     'FLANNEL_NETWORK is no network',
     { FLANNEL_NETWORK: 'foo' },
     () => `${FAILED}invalid CIDR address: foo${CHECK_POD}`,
-    '1.0.0',
+    'main',
   ),
   {
     id: '40',
@@ -291,7 +291,7 @@ const delegates: readonly Row[] = [
   },
   {
     id: '45',
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     title: 'a delegate that is not there is an error that names it and the folders',
     check: async (trial) => {
       writeSubnetEnv(trial);

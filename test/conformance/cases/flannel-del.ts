@@ -106,7 +106,7 @@ const rows: readonly Row[] = [
     return {
       id,
       title: `DEL with ${title} cleans up all the same`,
-      referenceFrom: '1.0.0',
+      referenceFrom: 'main',
       check,
       differs: { reason, reference },
     };
@@ -127,7 +127,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '50',
-    referenceFrom: '1.0.0',
+    referenceFrom: 'main',
     title: 'DEL again after a failed one frees the address',
     differs: {
       reason: 'what was saved is kept until the delegate succeeded (D29)',

@@ -93,7 +93,7 @@ const ofEvery: readonly Row[] = [
   {
     id: '30b',
     since: '1.0.0',
-    referenceFrom: '1.6.0',
+    referenceFrom: 'main',
     title: 'the keys of a 1.x result are sorted',
     check: async (trial) => {
       const outcome = await trial.attachment(ordinary(trial)).exec('ADD');
@@ -136,7 +136,7 @@ const SAME_NETNS = "plugin's netns and netns from CNI_NETNS should not be the sa
 const ofBridge: readonly Row[] = [
   {
     id: '25a',
-    referenceFrom: '1.6.0',
+    referenceFrom: 'main',
     title: "the plugin's own netns is refused",
     differs: {
       reason: 'the own netns is found out before anything is made, and stdout holds one document',
@@ -168,7 +168,7 @@ const ofBridge: readonly Row[] = [
 const ofHostLocal: readonly Row[] = [
   {
     id: '25b',
-    referenceFrom: '1.6.0',
+    referenceFrom: 'main',
     title: "the plugin's own netns is refused",
     differs: {
       reason: 'the own netns is found out before anything is made, and stdout holds one document',
@@ -221,7 +221,7 @@ const versions: readonly Row[] = ALL_VERSIONS.map(
     id: `V${at + 1}`,
     own: true,
     since: cniVersion,
-    ...(cniVersion === '1.0.0' ? { referenceFrom: '1.6.0' } : {}),
+    ...(cniVersion === '1.0.0' ? { referenceFrom: 'main' } : {}),
     title: `a result of ${cniVersion} has that version's form`,
     check: async (trial) => {
       const result = await trial.attachment(ordinary(trial, { cniVersion, ipam: versionIpam(trial) })).add();

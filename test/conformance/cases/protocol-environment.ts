@@ -30,7 +30,7 @@ const BAD_CHARACTER = 'interface name contains / or : or whitespace characters';
 const rows: readonly Row[] = [
   {
     id: '1',
-    referenceFrom: '1.0.0',
+    referenceFrom: '1.1.1',
     title: 'without CNI_COMMAND it tells on stderr what it is',
     check: aboutText,
   },

@@ -1,0 +1,232 @@
+// Rows 107–119 and 137–139: which address is next (facts: host-local's round robin; creating the file is the allocation).
+
+import type { JsonObject } from '../attachment.ts';
+import { type Case, casesOf, type Row } from '../case.ts';
+import { hostLocal } from '../configs.ts';
+import { same } from '../expect.ts';
+import type { Trial } from '../trial.ts';
+
+/** What the store of network n1 holds before ADD. */
+interface Store {
+  readonly taken?: readonly string[];
+  /** The address handed out last. */
+  readonly last?: string;
+}
+
+/** Fills the store as host-local itself would have. */
+export function fill(trial: Trial, { taken = [], last }: Store): void {
+  for (const ip of taken) trial.write(`networks/n1/${ip}`, 'other\r\neth0', 0o600);
+  if (last !== undefined) trial.write('networks/n1/last_reserved_ip.0', last, 0o600);
+}
+
+interface Given extends Store {
+  readonly id: string;
+  readonly title: string;
+  /** Subnets of the one range set. */
+  readonly subnets?: readonly string[];
+  readonly want: string;
+  readonly gateway?: string;
+}
+
+function gives({ id, title, subnets = ['10.0.0.0/29'], want, gateway, ...store }: Given): Row {
+  return {
+    id,
+    title,
+    check: async (trial) => {
+      fill(trial, store);
+      const ranges = [subnets.map((subnet) => ({ subnet }))];
+      const result = await trial.attachment(hostLocal(trial, { ranges })).add();
+      const [ip, ...others] = result.ips ?? [];
+      same([ip?.address, others], [want, []], 'ips of the result');
+      if (gateway !== undefined) same(ip?.gateway, gateway, 'gateway');
+      const address = want.split('/')[0] ?? '';
+      same(trial.read(`networks/n1/${address}`), 'c1\r\neth0', `content of ${address}`);
+      same(trial.read('networks/n1/last_reserved_ip.0'), address, 'last address');
+    },
+  };
+}
+
+const PAIR = ['10.0.0.0/30', '10.0.1.0/30'];
+
+const next: readonly Row[] = [
+  gives({ id: '107', title: 'the gateway is not given away', want: '10.0.0.2/29', gateway: '10.0.0.1' }),
+  gives({ id: '108', title: 'a taken address is passed over', taken: ['10.0.0.2'], want: '10.0.0.3/29' }),
+  gives({ id: '109', title: 'the next is the one after the last', last: '10.0.0.5', want: '10.0.0.6/29' }),
+  gives({
+    id: '110',
+    title: 'taken addresses after the last are passed over',
+    taken: ['10.0.0.4', '10.0.0.5'],
+    last: '10.0.0.3',
+    want: '10.0.0.6/29',
+  }),
+  gives({
+    id: '111',
+    title: 'after the end it begins at the start',
+    taken: ['10.0.0.6'],
+    last: '10.0.0.5',
+    want: '10.0.0.2/29',
+  }),
+  gives({
+    id: '112',
+    title: 'a last address outside the range counts for nothing',
+    taken: ['10.0.0.2'],
+    last: '10.0.0.128',
+    want: '10.0.0.3/29',
+  }),
+  gives({
+    id: '113',
+    title: 'the last address itself is tried last',
+    taken: ['10.0.0.2', '10.0.0.4', '10.0.0.5', '10.0.0.6'],
+    last: '10.0.0.3',
+    want: '10.0.0.3/29',
+  }),
+  gives({ id: '114a', title: 'the first range of a set comes first', subnets: PAIR, want: '10.0.0.2/30' }),
+  gives({
+    id: '114b',
+    title: 'after the first range comes the second',
+    subnets: PAIR,
+    last: '10.0.0.2',
+    want: '10.0.1.2/30',
+    gateway: '10.0.1.1',
+  }),
+  gives({
+    id: '115',
+    title: 'after the last range comes the first',
+    subnets: [...PAIR, '10.0.2.0/30'],
+    last: '10.0.2.2',
+    want: '10.0.0.2/30',
+  }),
+  gives({
+    id: '116',
+    title: 'an IPv6 range',
+    subnets: ['2001:db8:1::/64'],
+    want: '2001:db8:1::2/64',
+    gateway: '2001:db8:1::1',
+  }),
+];
+
+/** ADD of another container; what it gets. */
+async function given(trial: Trial, keys: JsonObject, container: string): Promise<string | undefined> {
+  const result = await trial.attachment(hostLocal(trial, keys), { container }).add();
+  return result.ips?.[0]?.address;
+}
+
+function exhausted(listed: string): { code: number; msg: string } {
+  return { code: 999, msg: `failed to allocate for range 0: no IP addresses available in range set: ${listed}` };
+}
+
+function full(id: string, title: string, subnets: readonly string[], taken: readonly string[], listed: string): Row {
+  return {
+    id,
+    title,
+    check: async (trial) => {
+      fill(trial, { taken });
+      const ranges = [subnets.map((subnet) => ({ subnet }))];
+      await trial.attachment(hostLocal(trial, { ranges })).fails('ADD', exhausted(listed));
+      same(trial.addresses(), taken, 'addresses reserved');
+    },
+  };
+}
+
+function only(id: string, title: string, address: string): Row {
+  return {
+    id,
+    title,
+    check: async (trial) => {
+      const ranges = [[{ subnet: '10.0.0.0/30', rangeStart: address, rangeEnd: address }]];
+      same(await given(trial, { ranges }, 'c1'), `${address}/30`, 'address');
+    },
+  };
+}
+
+const edges: readonly Row[] = [
+  full('117a', 'a full range is an error that lists it', ['10.0.0.0/30'], ['10.0.0.2'], '10.0.0.1-10.0.0.2'),
+  full(
+    '117b',
+    'a set of full ranges is an error that lists all',
+    PAIR,
+    ['10.0.0.2', '10.0.1.2'],
+    '10.0.0.1-10.0.0.2,10.0.1.1-10.0.1.2',
+  ),
+  {
+    id: '118',
+    title: 'every address of a range but network, gateway and broadcast is given, once',
+    check: async (trial) => {
+      const ranges = [[{ subnet: '10.0.0.0/29' }]];
+      for (let last = 2; last <= 6; last++) {
+        same(await given(trial, { ranges }, `c${last}`), `10.0.0.${last}/29`, 'address');
+      }
+      await trial
+        .attachment(hostLocal(trial, { ranges }), { container: 'c7' })
+        .fails('ADD', exhausted('10.0.0.1-10.0.0.6'));
+    },
+  },
+  {
+    id: '119',
+    title: 'a freed address is not the next to be given',
+    check: async (trial) => {
+      const pod = trial.attachment(hostLocal(trial));
+      same((await pod.add()).ips?.[0]?.address, '10.1.2.2/24', 'first address');
+      await pod.del();
+      same((await pod.add()).ips?.[0]?.address, '10.1.2.3/24', 'second address');
+      same(trial.addresses(), ['10.1.2.3'], 'addresses reserved');
+    },
+  },
+  only('137a', 'a range that is the broadcast address alone is taken at its word', '10.0.0.3'),
+  only('137b', 'a range that is the network address alone is taken at its word', '10.0.0.0'),
+  {
+    id: '138',
+    title: 'a gateway at the end of the range is not given',
+    check: async (trial) => {
+      const subnet = '10.1.2.0/24';
+      const ranges = [[{ subnet, rangeStart: '10.1.2.253', rangeEnd: '10.1.2.254', gateway: '10.1.2.254' }]];
+      same(await given(trial, { ranges }, 'c1'), '10.1.2.253/24', 'address');
+      const second = trial.attachment(hostLocal(trial, { ranges }), { container: 'c2' });
+      await second.fails('ADD', exhausted('10.1.2.253-10.1.2.254'));
+    },
+  },
+  {
+    id: '139',
+    title: 'subnet, rangeStart, rangeEnd and gateway outside `ranges` are honoured',
+    check: async (trial) => {
+      const keys = {
+        ranges: undefined,
+        subnet: '10.1.2.0/24',
+        rangeStart: '10.1.2.9',
+        rangeEnd: '10.1.2.20',
+        gateway: '10.1.2.200',
+      };
+      const result = await trial.attachment(hostLocal(trial, keys)).add();
+      const [ip] = result.ips ?? [];
+      same([ip?.address, ip?.gateway], ['10.1.2.9/24', '10.1.2.200'], 'address and gateway');
+    },
+  },
+  ...[
+    { id: '142a', title: 'an empty last_reserved file counts for nothing', last: '' },
+    { id: '142b', title: 'a last_reserved file that ends in a newline counts for nothing', last: '10.1.2.50\n' },
+  ].map(
+    ({ id, title, last }): Row => ({
+      id,
+      title,
+      check: async (trial) => {
+        fill(trial, { last });
+        same(await given(trial, {}, 'c1'), '10.1.2.2/24', 'address');
+        same(trial.read('networks/n1/last_reserved_ip.0'), '10.1.2.2', 'last address');
+      },
+    }),
+  ),
+  { id: '145', title: 'a hundred ADDs, 16 at a time, give a hundred addresses', check: crowd },
+];
+
+async function crowd(trial: Trial): Promise<void> {
+  const names = Array.from({ length: 100 }, (_, at) => `pod${at}`);
+  const addresses: (string | undefined)[] = [];
+  const worker = async (): Promise<void> => {
+    for (let name = names.pop(); name !== undefined; name = names.pop()) addresses.push(await given(trial, {}, name));
+  };
+  await Promise.all(Array.from({ length: 16 }, worker));
+  same(new Set(addresses).size, 100, 'distinct addresses');
+  same(trial.addresses().length, 100, 'addresses reserved');
+}
+
+export const allocateCases: readonly Case[] = casesOf('host-local', [...next, ...edges]);
