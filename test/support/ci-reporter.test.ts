@@ -134,6 +134,12 @@ const cases: Case[] = [
     want: ['checks failed: tsc, knip', '1 passed, 2 failed'],
   },
   {
+    name: 'a need stated outside a test is a failure, not a skip',
+    files: { 'a.test.ts': `describe('x', () => { needs.machine(false, 'vxlan'); ${passing} });` },
+    exit: 1,
+    want: ['0 passed, 1 failed'],
+  },
+  {
     name: 'what the machine lacks is skipped with its reason, also under CI; what set-up provides fails',
     files: {
       'a.test.ts': `
