@@ -1,27 +1,40 @@
-// The engine's heap: size classes over one reserved stretch of address space, whose first pages one system
-// call brings in. The executable lives for two milliseconds; libc's malloc would cost it dozens of system
-// calls (musl) or page faults (glibc). Blocks are never merged: a block freed serves its class again.
+// The engine's heap: size classes over one stretch of address space. The executable lives for two
+// milliseconds, and libc's malloc would cost it dozens of system calls (musl) or page faults (glibc).
+// Blocks are never merged: a block freed serves its class again.
+//
+// Starting the engine and loading a program would take a millisecond, so the build does it once and saves the
+// heap in the executable (scripts/heap-image.mjs): a segment the kernel maps where it was, at a fixed address.
+// That works because nothing of the engine is outside its heap, and what the heap refers to (C functions,
+// constants) is where it was in the very same executable.
 //
 // A block: 16 bytes of header (its payload's size), then the payload, 16-byte aligned.
 
-#include <stddef.h>
+#include "host-heap.h"
+
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "host-heap.h"
-
 // The engine counts what it uses, a refused request is "out of memory" to the program. The address space
 // is larger because a block is up to a fifth larger than what was asked for.
-enum { ENGINE_LIMIT = 64 << 20, ADDRESS_SPACE = 80 << 20 };
+enum { ENGINE_LIMIT = 64 << 20, ADDRESS_SPACE = 80 << 20, STACK_LIMIT = 1 << 20 };
+
+// The program is over long before cycles would fill memory: collecting them early only touches pages.
+enum { COLLECT_FROM = 16 << 20 };
+
+static JSRuntime *limited(JSRuntime *rt) {
+    if (rt == NULL) return NULL;
+    JS_SetMemoryLimit(rt, ENGINE_LIMIT);
+    JS_SetGCThreshold(rt, COLLECT_FROM);
+    JS_SetMaxStackSize(rt, STACK_LIMIT);
+    return rt;
+}
 
 #ifdef HOST_CHECK // every block from the sanitizer's own malloc, so that it sees misuse by the engine too
 
-JSRuntime *new_runtime(void) {
-    JSRuntime *rt = JS_NewRuntime();
-    if (rt != NULL) JS_SetMemoryLimit(rt, ENGINE_LIMIT);
-    return rt;
-}
+JSContext *heap_restore(void) { return NULL; }
+JSRuntime *heap_runtime(void) { return limited(JS_NewRuntime()); }
+const void *heap_image(JSContext *ctx, size_t *length) { return NULL; }
 
 #else
 
@@ -29,16 +42,23 @@ JSRuntime *new_runtime(void) {
 #define MADV_POPULATE_WRITE 23 // linux/mman.h; kernels before 5.14 refuse it, and pages come by faults
 #endif
 
-// What VERSION touches, brought in at once.
-enum { READY_BYTES = 160 << 10 };
-enum { HEADER_BYTES = 16, CLASSES = 4 * 22 + 5 };
+// What a short program touches of the fresh memory, brought in at once.
+enum { READY_BYTES = 64 << 10 };
+enum { PAGE = 4096, HEADER_BYTES = 16, CLASSES = 4 * 22 + 5 };
 
 typedef struct FreeBlock {
     struct FreeBlock *next;
 } FreeBlock;
 
-static char *top, *end;
-static FreeBlock *freed[CLASSES];
+// The heap starts with its own state, so that saving the one saves the other.
+static union {
+    struct {
+        JSContext *saved; // NULL until the build saved one
+        char *top, *end;
+        FreeBlock *freed[CLASSES];
+    };
+    char first_page[PAGE];
+} heap __attribute__((section(".heap"), aligned(PAGE)));
 
 // The class that serves `size` bytes, and the size of its blocks: multiples of 16 up to 64, then four
 // classes to each doubling.
@@ -61,15 +81,15 @@ static void *heap_malloc(void *opaque, size_t size) {
     if (size > ENGINE_LIMIT) return NULL;
     size_t rounded;
     unsigned class = class_of(size, &rounded);
-    FreeBlock *block = freed[class];
+    FreeBlock *block = heap.freed[class];
     if (block != NULL) {
-        freed[class] = block->next;
+        heap.freed[class] = block->next;
         return block;
     }
-    if (rounded + HEADER_BYTES > (size_t)(end - top)) return NULL;
-    *(size_t *)top = rounded;
-    char *payload = top + HEADER_BYTES;
-    top = payload + rounded;
+    if (rounded + HEADER_BYTES > (size_t)(heap.end - heap.top)) return NULL;
+    *(size_t *)heap.top = rounded;
+    char *payload = heap.top + HEADER_BYTES;
+    heap.top = payload + rounded;
     return payload;
 }
 
@@ -82,8 +102,8 @@ static void heap_free(void *opaque, void *block) {
     if (block == NULL) return;
     size_t rounded;
     unsigned class = class_of(heap_size(block), &rounded);
-    ((FreeBlock *)block)->next = freed[class];
-    freed[class] = block;
+    ((FreeBlock *)block)->next = heap.freed[class];
+    heap.freed[class] = block;
 }
 
 static void *heap_realloc(void *opaque, void *block, size_t size) {
@@ -97,15 +117,33 @@ static void *heap_realloc(void *opaque, void *block, size_t size) {
     return larger;
 }
 
-JSRuntime *new_runtime(void) {
+// Maps the rest of the heap's address space behind what the executable brought along.
+static int extend(char *from) {
+    heap.end = heap.first_page + ADDRESS_SPACE;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(from, (size_t)(heap.end - from), PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED) return -1;
+    (void)madvise(from, READY_BYTES, MADV_POPULATE_WRITE);
+    return 0;
+}
+
+static char *page_after(char *address) { return (char *)(((uintptr_t)address + PAGE - 1) & -(uintptr_t)PAGE); }
+
+JSRuntime *heap_runtime(void) {
     static const JSMallocFunctions functions = {heap_calloc, heap_malloc, heap_free, heap_realloc, heap_size};
-    top = mmap(NULL, ADDRESS_SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (top == MAP_FAILED) return NULL;
-    end = top + ADDRESS_SPACE;
-    (void)madvise(top, READY_BYTES, MADV_POPULATE_WRITE);
-    JSRuntime *rt = JS_NewRuntime2(&functions, NULL);
-    if (rt != NULL) JS_SetMemoryLimit(rt, ENGINE_LIMIT);
-    return rt;
+    heap.top = heap.first_page + PAGE;
+    return extend(heap.top) < 0 ? NULL : limited(JS_NewRuntime2(&functions, NULL));
+}
+
+JSContext *heap_restore(void) {
+    if (heap.saved == NULL || extend(page_after(heap.top)) < 0) return NULL;
+    JS_UpdateStackTop(JS_GetRuntime(heap.saved));
+    return heap.saved;
+}
+
+const void *heap_image(JSContext *ctx, size_t *length) {
+    heap.saved = ctx;
+    *length = (size_t)(page_after(heap.top) - heap.first_page);
+    return heap.first_page;
 }
 
 #endif

@@ -151,18 +151,22 @@ static const JSCFunctionListEntry host_functions[] = {
 
 // A context without Promise, eval and Proxy: the program is synchronous to its last line.
 static JSContext *new_context(void) {
-    JSRuntime *rt = new_runtime();
-    if (rt == NULL) return NULL;
-    JS_SetMaxStackSize(rt, 1 << 20);
-    JSContext *ctx = JS_NewContextRaw(rt);
+    JSRuntime *rt = heap_runtime();
+    JSContext *ctx = rt == NULL ? NULL : JS_NewContextRaw(rt);
     if (ctx == NULL || JS_AddIntrinsicBaseObjects(ctx) || JS_AddIntrinsicJSON(ctx) ||
         JS_AddIntrinsicTypedArrays(ctx) || JS_AddIntrinsicRegExp(ctx) || JS_AddIntrinsicDate(ctx) ||
         JS_AddIntrinsicMapSet(ctx) || JS_AddIntrinsicBigInt(ctx))
-        return NULL;
-    JSValue host = JS_NewObject(ctx), global = JS_GetGlobalObject(ctx);
-    int count = (int)(sizeof host_functions / sizeof host_functions[0]);
-    if (JS_SetPropertyFunctionList(ctx, host, host_functions, count) < 0) return NULL;
-    return JS_SetPropertyStr(ctx, global, "host", host) < 0 ? NULL : ctx;
+        fail("the engine could not start");
+    return ctx;
+}
+
+// The program, its main() defined and nothing called yet. It has no `host` so far: what it would find out
+// while loading would be that of the machine that built it.
+static JSContext *load_program(void) {
+    JSContext *ctx = new_context();
+    JSValue script = JS_ReadObject(ctx, program, program_size, JS_READ_OBJ_BYTECODE);
+    if (JS_IsException(script) || JS_IsException(JS_EvalFunction(ctx, script))) fail_thrown(ctx);
+    return ctx;
 }
 
 // Writes what main() returned, { code, stdout, stderr? }, and ends the process with that code.
@@ -188,12 +192,21 @@ int main(int argc, char **argv) {
     if (fcntl(1, F_GETFD) < 0) _exit(1);
     for (int fd = 0; fd <= 2; fd += 2)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) fail("/dev/null cannot be opened");
-    JSContext *ctx = new_context();
-    if (ctx == NULL) fail("the engine could not start");
-    JSValue script = JS_ReadObject(ctx, program, program_size, JS_READ_OBJ_BYTECODE);
-    if (JS_IsException(script) || JS_IsException(JS_EvalFunction(ctx, script))) fail_thrown(ctx);
-    JSValue entry = JS_GetPropertyStr(ctx, JS_GetGlobalObject(ctx), "main");
-    JSValue result = JS_Call(ctx, entry, JS_UNDEFINED, 0, NULL);
+    JSContext *ctx = heap_restore();
+    if (ctx == NULL) {
+        ctx = load_program();
+        size_t length = 0;
+        if (argc == 2 && strcmp(argv[1], "--save-heap") == 0) { // by the build; no runtime passes arguments
+            const void *image = heap_image(ctx, &length);
+            _exit(write_whole(1, image, length) == 0 ? 0 : 1);
+        }
+    }
+    JSValue global = JS_GetGlobalObject(ctx), host = JS_NewObject(ctx);
+    int count = (int)(sizeof host_functions / sizeof host_functions[0]);
+    if (JS_SetPropertyFunctionList(ctx, host, host_functions, count) < 0 ||
+        JS_SetPropertyStr(ctx, global, "host", host) < 0)
+        fail_thrown(ctx);
+    JSValue result = JS_Call(ctx, JS_GetPropertyStr(ctx, global, "main"), JS_UNDEFINED, 0, NULL);
     if (JS_IsException(result)) fail_thrown(ctx);
     finish(ctx, result);
 }

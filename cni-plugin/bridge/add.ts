@@ -21,6 +21,7 @@ import { withUndo } from '../undo.ts';
 import { type AttachmentSpec, createAttachment, podHasInterface, waitForPort } from './attach.ts';
 import { type BridgeConfig, parseBridgeConfig } from './config.ts';
 import { enableForwarding, ensureBridge, ensureGatewayAddress, findBridge } from './device.ts';
+import { addSpoofCheck, removeSpoofCheck } from './mac-spoofing.ts';
 import { addMasquerade } from './masquerade.ts';
 import { hashedMac, hostMac, hostVethName, podMac } from './names.ts';
 import { configurePod } from './pod.ts';
@@ -144,6 +145,10 @@ function attach(
     const pod = { netnsFd: spec.netnsFd, ifname, index: ends.podIndex, enableDad: config.enableDad };
     configurePod(sys, pod, result);
     hostEnd = waitForPort(sys, netlink, spec.hostName, ends.hostIndex).mac ?? hostEnd;
+  }
+  if (config.macSpoofCheck) {
+    onFailure(() => removeSpoofCheck(invocation));
+    addSpoofCheck(invocation, spec.hostName, spec.podMac);
   }
   if (config.ipMasq) {
     addMasquerade(

@@ -12,7 +12,7 @@ import { sleepMs } from '../../lib/sys/clock.ts';
 import { EEXIST } from '../../lib/sys/errno.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { failure, goText } from '../protocol/error.ts';
+import { because, failure } from '../protocol/error.ts';
 import type { BridgeConfig } from './config.ts';
 
 export interface AttachmentSpec {
@@ -65,7 +65,7 @@ export function createAttachment(
   if (refused !== undefined) throw pairError(sys, spec, refused);
   try {
     const [unset] = failures;
-    if (unset !== undefined) throw failure(`failed to setup hairpin mode for ${spec.hostName}: ${goText(unset)}`);
+    if (unset !== undefined) throw because(`failed to setup hairpin mode for ${spec.hostName}`, unset);
     // A kernel before 6.2 does not answer with what it made.
     const link = made ?? getLink(netlink, { name: spec.hostName });
     if (link?.lowerIndex === undefined) throw failure(`failed to lookup "${spec.hostName}": Link not found`);
@@ -82,7 +82,7 @@ function pairError(sys: Syscalls, spec: AttachmentSpec, refused: NetlinkError): 
       `container veth name ("${spec.ifname}") peer provided ("${spec.hostName}") already exists${existingHint(sys, spec)}`,
     );
   }
-  return failure(`failed to make veth pair: ${goText(refused)}`);
+  return because(`failed to make veth pair`, refused);
 }
 
 /** Which of the two names is taken decides what there is to clean up. */

@@ -6,13 +6,14 @@ import { openNetlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import { garbageIpam, releaseIpam, statusIpam } from '../ipam.ts';
-import { failure, goText } from '../protocol/error.ts';
+import { because } from '../protocol/error.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { addBridgeAttachment } from './add.ts';
 import { checkBridgeAttachment } from './check.ts';
-import { readIpamType, readIpMasq } from './config.ts';
+import { readFlag, readIpamType } from './config.ts';
 import { deleteLinkByName, deleteLinkSoon } from './delete-link.ts';
+import { removeSpoofCheck } from './mac-spoofing.ts';
 import { removeMasquerade } from './masquerade.ts';
 import { hostVethName } from './names.ts';
 
@@ -31,7 +32,7 @@ function detach(invocation: Invocation): void {
     }
   } catch (thrown) {
     if (!(thrown instanceof OpError)) throw thrown;
-    throw failure(`failed to delete "${ifname}": ${goText(thrown)}`);
+    throw because(`failed to delete "${ifname}"`, thrown);
   } finally {
     netlink.close();
   }
@@ -41,7 +42,8 @@ function del(invocation: Invocation): void {
   detach(invocation);
   const type = readIpamType(invocation);
   if (type !== '') releaseIpam(invocation, type);
-  if (readIpMasq(invocation)) removeMasquerade(invocation);
+  if (readFlag(invocation, 'macspoofchk')) removeSpoofCheck(invocation);
+  if (readFlag(invocation, 'ipMasq')) removeMasquerade(invocation);
 }
 
 function status(invocation: Invocation): void {

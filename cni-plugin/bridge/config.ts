@@ -64,6 +64,8 @@ export interface BridgeConfig {
   readonly enableDad: boolean;
   readonly disableContainerInterface: boolean;
   readonly portIsolation: boolean;
+  /** Drop frames of the pod with another source MAC. */
+  readonly macSpoofCheck: boolean;
   /** '' is pure layer 2. */
   readonly ipamType: string;
   /** Replaces the IPAM's when anything is in it. */
@@ -92,9 +94,9 @@ export function readBridgeName(invocation: Invocation): string {
   return stringField(rootOf(invocation), 'bridge') || 'cni0';
 }
 
-/** Whether masquerading was asked for: what DEL needs. */
-export function readIpMasq(invocation: Invocation): boolean {
-  return boolField(rootOf(invocation), 'ipMasq') ?? false;
+/** Whether a feature was asked for: what DEL needs. */
+export function readFlag(invocation: Invocation, key: 'ipMasq' | 'macspoofchk'): boolean {
+  return boolField(rootOf(invocation), key) ?? false;
 }
 
 function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
@@ -139,8 +141,7 @@ function refuseUnsupported(root: Fields): void {
       throw failure('json: cannot unmarshal vlanTrunk entry into Go value of type main.VlanTrunk');
     checkTrunk({ struct: 'VlanTrunk', path: '', object: entry });
   }
-  const wanted =
-    vlan !== 0 ? 'vlan' : trunk.length > 0 ? 'vlanTrunk' : boolField(root, 'macspoofchk') ? 'macspoofchk' : '';
+  const wanted = vlan !== 0 ? 'vlan' : trunk.length > 0 ? 'vlanTrunk' : '';
   if (wanted !== '') {
     const remedy = 'remove the key, or install the reference bridge plugin in CNI_PATH and set "execDelegates": true';
     throw new CniError(UNSUPPORTED_FIELD, `bridge: ${wanted} is not supported by this plugin`, remedy);
@@ -182,6 +183,7 @@ function readConfig(invocation: Invocation, root: Fields): BridgeConfig {
     enableDad: flag('enabledad'),
     disableContainerInterface: flag('disableContainerInterface'),
     portIsolation: flag('portIsolation'),
+    macSpoofCheck: flag('macspoofchk'),
     ipamType: readIpamType(invocation),
     dns: dns === undefined ? emptyDns() : readDns(dns),
     mac: requestedMac(invocation, root),

@@ -8,7 +8,7 @@ import { IFA_F_NODAD, IFF_PROMISC, IFF_UP } from '../../lib/rtnetlink/constants.
 import { getLink, type Link, setLink } from '../../lib/rtnetlink/link.ts';
 import { EEXIST } from '../../lib/sys/errno.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { CniError, failure, goText, UNTYPED, withPrefix } from '../protocol/error.ts';
+import { because, CniError, failure, UNTYPED, withPrefix } from '../protocol/error.ts';
 import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
 import type { BridgeConfig } from './config.ts';
 import { bridgeMac } from './names.ts';
@@ -46,7 +46,7 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   const mac = bridgeMac(gateway, name);
   const [failed] = netlink.execute([addBridge({ name, mac, up: true })]);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    throw failure(`failed to create bridge "${name}": could not add "${name}": ${goText(failed)}`);
+    throw because(`failed to create bridge "${name}": could not add "${name}"`, failed);
   }
   const link = findBridge(netlink, name);
   if (link === undefined) throw failure(`failed to create bridge "${name}": it was removed at once`);
@@ -95,7 +95,7 @@ export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: Ip
   const spec = { index, ip: gateway.ip, length: gateway.length, ...(family === 4 ? v4 : { flags: IFA_F_NODAD }) };
   const [failed] = netlink.execute([addAddress(spec, config.bridge)]);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    throw failure(`failed to set bridge addr: could not add IP address to "${config.bridge}": ${goText(failed)}`);
+    throw because(`failed to set bridge addr: could not add IP address to "${config.bridge}"`, failed);
   }
   pinMac(netlink, bridge, gateway);
 }
@@ -119,6 +119,6 @@ function withForwardingPrefix(body: () => void): void {
   try {
     body();
   } catch (thrown) {
-    throw failure(`failed to enable forwarding: ${goText(thrown)}`);
+    throw because(`failed to enable forwarding`, thrown);
   }
 }

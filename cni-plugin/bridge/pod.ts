@@ -12,7 +12,7 @@ import { addRoute, type RouteSpec } from '../../lib/rtnetlink/route.ts';
 import { sleepMs } from '../../lib/sys/clock.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { failure, goText } from '../protocol/error.ts';
+import { because, failure } from '../protocol/error.ts';
 import type { Result, ResultIp, ResultRoute } from '../protocol/result.ts';
 import { tryWriteSysctl } from '../sysctl.ts';
 
@@ -118,7 +118,7 @@ function steps(spec: PodSpec, result: Result): Step[] {
 function checkFailures(list: readonly Step[], failures: readonly NetlinkError[]): void {
   for (const failed of failures) {
     const step = list.find((each) => each.request === failed.request);
-    if (step?.optional !== true) throw failure(`${step?.problem ?? failed.message}: ${goText(failed)}`);
+    if (step?.optional !== true) throw because(`${step?.problem ?? failed.message}`, failed);
   }
 }
 

@@ -11,7 +11,7 @@ import type { Invocation } from '../protocol/plugin.ts';
 import type { ResultRoute } from '../protocol/result.ts';
 import { parseRoute } from '../protocol/result-parse.ts';
 import { atLeast } from '../protocol/versions.ts';
-import { checkDistinctSets, parseRangeSet, type RangeSet } from './ranges.ts';
+import { checkDistinctSets, completeRangeSet, type RangeSet, readRange } from './ranges.ts';
 
 /** The keys of `ipam` that host-local knows, lower case; another one means somebody else's host-local. */
 export const ipamKeys = [
@@ -81,7 +81,8 @@ function gatherSets(ipam: Fields, runtime: Fields | undefined): readonly RangeSe
   if (stringField(ipam, 'subnet') !== '') raw.push([ipam]);
   raw.push(...readSets(ipam, 'ranges'));
   if (raw.length === 0) throw failure('no IP ranges specified');
-  const sets = raw.map(parseRangeSet);
+  // All text is read before any of it is judged, as Go does.
+  const sets = raw.map((ranges) => ranges.map(readRange)).map(completeRangeSet);
   checkDistinctSets(sets);
   return sets;
 }

@@ -5,7 +5,7 @@ import { call, files, put, tempDir } from '../../test/support/host-local-calls.t
 
 describe('host-local configuration errors', () => {
   test.for([
-    { ipam: { subnet: 'foo' }, want: 'invalid range set 0: invalid CIDR address: foo' },
+    { ipam: { subnet: 'foo' }, want: 'invalid CIDR address: foo' },
     {
       ipam: { subnet: '192.168.127.0/23' },
       want: 'invalid range set 0: Network has host bits set. For a subnet mask of length 23 the network address is 192.168.126.0',

@@ -34,19 +34,17 @@ function optionalIp(fields: Fields, key: string): Ip | undefined {
   return text === '' ? undefined : parseIp(text);
 }
 
-function parseSubnet(text: string): IpPrefix {
-  const subnet = parsePrefix(text);
+/** Throws for a subnet with host bits, or without room for a network, a broadcast address, a gateway and one more. */
+function checkSubnet(subnet: IpPrefix): void {
   const network = networkOf(subnet);
   if (!sameIp(network.ip, subnet.ip)) {
     throw failure(
       `Network has host bits set. For a subnet mask of length ${subnet.length} the network address is ${formatIp(network.ip)}`,
     );
   }
-  // A network, a broadcast address, a gateway and one more are the least that make sense.
   if (subnet.length > addressBits(subnet.ip.family) - 2) {
     throw failure(`Network ${formatPrefix(subnet)} too small to allocate from`);
   }
-  return subnet;
 }
 
 /** The last address a range hands out unless it says otherwise: in IPv4 not the broadcast address. */
@@ -55,12 +53,31 @@ function lastUsable(subnet: IpPrefix): Ip {
   return subnet.ip.family === 4 ? addToIp(last, -1) : last;
 }
 
-/** Reads `{subnet, rangeStart, rangeEnd, gateway}`. Throws CniError 999 with the Go plugin's words. */
-export function parseRange(fields: Fields): Range {
-  const subnet = parseSubnet(stringField(fields, 'subnet'));
-  const start = optionalIp(fields, 'rangeStart') ?? addToIp(subnet.ip, 1);
-  const end = optionalIp(fields, 'rangeEnd') ?? lastUsable(subnet);
-  const gateway = optionalIp(fields, 'gateway') ?? addToIp(subnet.ip, 1);
+/** A range as it was written. */
+export interface RawRange {
+  readonly subnet: IpPrefix;
+  readonly start: Ip | undefined;
+  readonly end: Ip | undefined;
+  readonly gateway: Ip | undefined;
+}
+
+/** Reads `{subnet, rangeStart, rangeEnd, gateway}`. Throws IpError for what is no address. */
+export function readRange(fields: Fields): RawRange {
+  return {
+    subnet: parsePrefix(stringField(fields, 'subnet')),
+    start: optionalIp(fields, 'rangeStart'),
+    end: optionalIp(fields, 'rangeEnd'),
+    gateway: optionalIp(fields, 'gateway'),
+  };
+}
+
+/** Checks a range and fills in what was left open. Throws CniError 999 with the Go plugin's words. */
+function completeRange(raw: RawRange): Range {
+  const { subnet } = raw;
+  checkSubnet(subnet);
+  const start = raw.start ?? addToIp(subnet.ip, 1);
+  const end = raw.end ?? lastUsable(subnet);
+  const gateway = raw.gateway ?? addToIp(subnet.ip, 1);
   if (!contains(subnet, start) || (start.family === end.family && end.value < start.value)) {
     throw failure(`RangeStart ${formatIp(start)} not in network ${formatPrefix(subnet)}`);
   }
@@ -89,10 +106,10 @@ function rangesOverlap(a: Range, b: Range): boolean {
   return a.start.family === b.start.family && a.start.value <= b.end.value && b.start.value <= a.end.value;
 }
 
-/** Reads the set at `index`. Throws CniError 999 `invalid range set <index>: …`. */
-export function parseRangeSet(entries: readonly Fields[], index: number): RangeSet {
+/** Checks the set at `index`. Throws CniError 999 `invalid range set <index>: …`. */
+export function completeRangeSet(entries: readonly RawRange[], index: number): RangeSet {
   return withPrefix(`invalid range set ${index}: `, () => {
-    const set = entries.map(parseRange);
+    const set = entries.map(completeRange);
     const [first] = set;
     if (first === undefined) throw failure('empty range set');
     if (set.some((range) => range.start.family !== first.start.family)) throw failure('mixed address families');

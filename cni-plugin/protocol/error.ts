@@ -96,9 +96,13 @@ export function systemText(code: string): string {
   }
 }
 
-/** A failed system call in Go's words, `no such file or directory (detail)`; any other error's own text. */
+/** A failed system call in Go's words, `no such file or directory`; any other error's own text. */
 export function goText(thrown: unknown): string {
-  if (!(thrown instanceof OpError)) return errorText(thrown);
-  const text = systemText(thrown.code);
-  return thrown.detail === undefined || thrown.detail === '' ? text : `${text} (${thrown.detail})`;
+  return thrown instanceof OpError ? systemText(thrown.code) : errorText(thrown);
+}
+
+/** `<what>: <Go's words>`, code 999; what the kernel said besides becomes the details. */
+export function because(what: string, thrown: unknown): CniError {
+  const details = thrown instanceof OpError ? (thrown.detail ?? '') : '';
+  return new CniError(UNTYPED, `${what}: ${goText(thrown)}`, details);
 }
