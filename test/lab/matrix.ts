@@ -65,6 +65,10 @@ async function rowsOf(sources: readonly Pinger[], pods: readonly Pinger[], optio
   return pairs;
 }
 
-export function answered(pairs: readonly Pair[]): Pair[] {
-  return pairs.filter(({ failure }) => failure === undefined);
+export function answered<A extends ProbeAnswer>(answers: readonly A[]): A[] {
+  return answers.filter(({ failure }) => failure === undefined);
+}
+
+export function failed<A extends ProbeAnswer>(answers: readonly A[]): A[] {
+  return answers.filter(({ failure }) => failure !== undefined);
 }

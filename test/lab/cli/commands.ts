@@ -39,19 +39,19 @@ export const commands: readonly LabCommand[] = [
   },
   {
     path: ['agent', 'start'],
-    usage: 'agent start NODE',
+    usage: 'agent start|stop|kill NODE',
     least: 1,
     run: (lab, [node = '']) => startAgent(lab.node(node)),
   },
   {
     path: ['agent', 'stop'],
-    usage: 'agent stop NODE',
+    usage: 'agent start|stop|kill NODE',
     least: 1,
     run: (lab, [node = '']) => endAgent(lab.node(node), 'stop'),
   },
   {
     path: ['agent', 'kill'],
-    usage: 'agent kill NODE',
+    usage: 'agent start|stop|kill NODE',
     least: 1,
     run: (lab, [node = '']) => endAgent(lab.node(node), 'kill'),
   },

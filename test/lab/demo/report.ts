@@ -1,7 +1,7 @@
 // What `npm start` prints once its lab is up: who reaches whom, how long pods took, what to try next.
 
 import type { LabPod } from '../lab-pod.ts';
-import { answered, type Pair } from '../matrix.ts';
+import { answered, failed, type Pair } from '../matrix.ts';
 import { formatTable } from '../table.ts';
 
 /** Above so many pods the matrix is one line a pod instead of a square. */
@@ -9,9 +9,10 @@ const SQUARE_LIMIT = 12;
 
 /** Round trips of every pod to every other in milliseconds, then each failed pair with its reason. */
 export function matrixReport(pods: readonly LabPod[], pairs: readonly Pair[]): string {
-  const failed = pairs.filter(({ failure }) => failure !== undefined);
   const table = pods.length > SQUARE_LIMIT ? rowTable(pods, pairs) : squareTable(pods, pairs);
-  const reasons = failed.map(({ from, to, failure }) => `  ${from} → ${to}: ${failure}\n`).join('');
+  const reasons = failed(pairs)
+    .map(({ from, to, failure }) => `  ${from} → ${to}: ${failure}\n`)
+    .join('');
   return `${table}${reasons === '' ? '' : `\n${reasons}`}`;
 }
 

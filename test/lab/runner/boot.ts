@@ -2,7 +2,7 @@
 // Everything is a mount of this mount namespace; nothing is written to the real machine's folders.
 
 import { randomUUID } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustRun } from '../command.ts';
 import {
@@ -69,10 +69,17 @@ async function freshBootId(): Promise<void> {
 function installFiles({ pluginFolder, files }: NodeSpec): void {
   for (const folder of [CNI_BIN_FOLDER, CONFLIST_FOLDER, CNI_CACHE_FOLDER]) mkdirSync(folder, { recursive: true });
   cpSync(pluginFolder, CNI_BIN_FOLDER, { recursive: true, verbatimSymlinks: true });
+  linkOurNames();
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
   }
+}
+
+/** One executable of ours is several plugins, by the name it is called. */
+function linkOurNames(): void {
+  const [ours, portmap] = [join(CNI_BIN_FOLDER, 'flannel'), join(CNI_BIN_FOLDER, 'portmap')];
+  if (existsSync(ours) && !existsSync(portmap)) symlinkSync('flannel', portmap);
 }
 
 /** Addresses, default route and forwarding, once eth0 has been plugged in. */
