@@ -24,6 +24,8 @@ export class MessageReader {
   end = 0;
   readonly #length: number;
   #next = 0;
+  /** One cursor for all messages: dumps have tens of thousands. */
+  #attributes: AttributeReader | undefined;
 
   constructor(bytes: Uint8Array, length: number = bytes.length) {
     this.bytes = bytes;
@@ -63,9 +65,11 @@ export class MessageReader {
     return this.at;
   }
 
-  /** The attributes behind a fixed struct of `length` bytes. */
+  /** The attributes behind a fixed struct of `length` bytes; valid until asked for again or for another message. */
   attributes(length: number): AttributeReader {
-    return new AttributeReader(this.bytes, this.view, this.struct(length) + ((length + 3) & ~3), this.end);
+    this.#attributes ??= new AttributeReader(this.bytes, this.view, 0, 0);
+    this.#attributes.aim(this.struct(length) + ((length + 3) & ~3), this.end);
+    return this.#attributes;
   }
 }
 
@@ -79,12 +83,18 @@ export class AttributeReader {
   at = 0;
   /** Bytes of payload. */
   length = 0;
-  readonly #end: number;
+  #end: number;
   #next: number;
 
   constructor(bytes: Uint8Array, view: DataView, start: number, end: number) {
     this.bytes = bytes;
     this.view = view;
+    this.#next = start;
+    this.#end = end;
+  }
+
+  /** Starts anew, on what lies between two places the caller has checked. */
+  aim(start: number, end: number): void {
     this.#next = start;
     this.#end = end;
   }

@@ -2,7 +2,6 @@
 
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
@@ -15,6 +14,7 @@ import {
   RTM_GETADDR,
   RTM_NEWADDR,
 } from './constants.ts';
+import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
 
 export interface Address {
@@ -69,45 +69,40 @@ export function writeAddress(writer: MessageWriter, address: AddressSpec): void 
 
 /** EEXIST when it is there. Same as: `ip addr add IP/LEN dev DEV`. */
 export function addAddress(address: AddressSpec, dev?: string): NetlinkRequest {
-  return change('add', RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address, dev);
+  return new SpecRequest(ADDRESS, 'add', address, dev);
 }
 
 /** Same as: `ip addr replace IP/LEN dev DEV`. */
 export function replaceAddress(address: AddressSpec, dev?: string): NetlinkRequest {
-  return change('replace', RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address, dev);
+  return new SpecRequest(ADDRESS, 'replace', address, dev);
 }
 
 /** EADDRNOTAVAIL when it is not there. Same as: `ip addr del IP/LEN dev DEV`. */
 export function deleteAddress(address: AddressSpec, dev?: string): NetlinkRequest {
-  return change('delete', RTM_DELADDR, 0, address, dev);
+  return new SpecRequest(ADDRESS, 'delete', address, dev);
 }
 
-function change(
-  verb: 'add' | 'replace' | 'delete',
-  type: number,
-  flags: number,
-  address: AddressSpec,
-  dev: string | undefined,
-): NetlinkRequest {
-  const spelled = (): string => `${formatIp(address.ip)}/${address.length}`;
-  return {
-    type,
-    flags,
-    write: (writer) => writeAddress(writer, address),
-    describe: () => words(verb, 'address', spelled(), spellDev(address.index, dev)),
-    command: () =>
-      words(
-        'ip addr',
-        verb === 'delete' ? 'del' : verb,
-        spelled(),
-        address.broadcast === undefined ? '' : `broadcast ${formatIp(address.broadcast)}`,
-        spellDev(address.index, dev),
-        spellScope(address.scope),
-        address.label === undefined ? '' : `label ${address.label}`,
-        ((address.flags ?? 0) & IFA_F_NODAD) !== 0 ? 'nodad' : '',
-        ((address.flags ?? 0) & IFA_F_NOPREFIXROUTE) !== 0 ? 'noprefixroute' : '',
-      ),
-  };
+const ADDRESS: RequestKind<AddressSpec> = {
+  newType: RTM_NEWADDR,
+  deleteType: RTM_DELADDR,
+  write: writeAddress,
+  spell: (address, _, dev) => words('address', spellPrefix(address), spellDev(address.index, dev)),
+  command: (address, _, dev, toolVerb) =>
+    words(
+      'ip addr',
+      toolVerb,
+      spellPrefix(address),
+      address.broadcast === undefined ? '' : `broadcast ${formatIp(address.broadcast)}`,
+      spellDev(address.index, dev),
+      spellScope(address.scope),
+      address.label === undefined ? '' : `label ${address.label}`,
+      ((address.flags ?? 0) & IFA_F_NODAD) !== 0 ? 'nodad' : '',
+      ((address.flags ?? 0) & IFA_F_NOPREFIXROUTE) !== 0 ? 'noprefixroute' : '',
+    ),
+};
+
+function spellPrefix(address: AddressSpec): string {
+  return `${formatIp(address.ip)}/${address.length}`;
 }
 
 function spellScope(scope: number | undefined): string {

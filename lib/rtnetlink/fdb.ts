@@ -4,7 +4,6 @@
 import { formatIp, type Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
@@ -26,6 +25,7 @@ import {
   RTM_NEWNEIGH,
 } from './constants.ts';
 import { NDMSG, writeNdmsg } from './neigh.ts';
+import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { type Mutable, spellDev, words } from './spelling.ts';
 
 export interface FdbEntry {
@@ -71,51 +71,46 @@ export function writeFdb(writer: MessageWriter, entry: FdbSpec): void {
 
 /** EEXIST when the MAC has an entry. Same as: `bridge fdb add MAC dev DEV dst IP self permanent`. */
 export function addFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
-  return change('add', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, entry, dev);
+  return new SpecRequest(FDB, 'add', entry, dev);
 }
 
 /** Adds one more destination to a MAC. Same as: `bridge fdb append MAC dev DEV dst IP self permanent`. */
 export function appendFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
-  return change('append', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, entry, dev);
+  return new SpecRequest(FDB, 'append', entry, dev);
 }
 
 /** Same as: `bridge fdb replace MAC dev DEV dst IP self permanent`. */
 export function replaceFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
-  return change('replace', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, entry, dev);
+  return new SpecRequest(FDB, 'replace', entry, dev);
 }
 
 /** ENOENT when there is none. Without a destination all of the MAC go. Same as: `bridge fdb del MAC dev DEV`. */
 export function deleteFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
-  return change('delete', RTM_DELNEIGH, 0, entry, dev);
+  return new SpecRequest(FDB, 'delete', entry, dev);
 }
 
-function change(
-  verb: 'add' | 'append' | 'replace' | 'delete',
-  type: number,
-  flags: number,
-  entry: FdbSpec,
-  dev: string | undefined,
-): NetlinkRequest {
-  const dst = (): string => (entry.destination === undefined ? '' : `dst ${formatIp(entry.destination)}`);
-  return {
-    type,
-    flags,
-    write: (writer) => writeFdb(writer, entry),
-    describe: () => words(verb, 'fdb', entry.mac, dst(), spellDev(entry.index, dev)),
-    command: () =>
-      words(
-        'bridge fdb',
-        verb === 'delete' ? 'del' : verb,
-        entry.mac,
-        spellDev(entry.index, dev),
-        dst(),
-        entry.vlan === undefined ? '' : `vlan ${entry.vlan}`,
-        entry.port === undefined ? '' : `port ${entry.port}`,
-        entry.vni === undefined ? '' : `vni ${entry.vni}`,
-        spellTable(entry.flags ?? NTF_SELF),
-        verb === 'delete' ? '' : spellState(entry.state ?? NUD_PERMANENT),
-      ),
-  };
+const FDB: RequestKind<FdbSpec> = {
+  newType: RTM_NEWNEIGH,
+  deleteType: RTM_DELNEIGH,
+  write: writeFdb,
+  spell: (entry, _, dev) => words('fdb', entry.mac, spellDestination(entry), spellDev(entry.index, dev)),
+  command: (entry, verb, dev, toolVerb) =>
+    words(
+      'bridge fdb',
+      toolVerb,
+      entry.mac,
+      spellDev(entry.index, dev),
+      spellDestination(entry),
+      entry.vlan === undefined ? '' : `vlan ${entry.vlan}`,
+      entry.port === undefined ? '' : `port ${entry.port}`,
+      entry.vni === undefined ? '' : `vni ${entry.vni}`,
+      spellTable(entry.flags ?? NTF_SELF),
+      verb === 'delete' ? '' : spellState(entry.state ?? NUD_PERMANENT),
+    ),
+};
+
+function spellDestination(entry: FdbSpec): string {
+  return entry.destination === undefined ? '' : `dst ${formatIp(entry.destination)}`;
 }
 
 function spellTable(flags: number): string {

@@ -3,7 +3,6 @@
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
@@ -18,6 +17,7 @@ import {
   RTM_NEWNEIGH,
   RTN_UNICAST,
 } from './constants.ts';
+import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, familyOf, type Mutable, spellDev, words } from './spelling.ts';
 
 export interface Neigh {
@@ -62,38 +62,33 @@ export function writeNeigh(writer: MessageWriter, neigh: NeighSpec): void {
 
 /** EEXIST when the address has an entry. Same as: `ip neigh add IP lladdr MAC dev DEV nud permanent`. */
 export function addNeigh(neigh: NeighSpec, dev?: string): NetlinkRequest {
-  return change('add', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, neigh, dev);
+  return new SpecRequest(NEIGH, 'add', neigh, dev);
 }
 
 /** Same as: `ip neigh replace IP lladdr MAC dev DEV nud permanent`. */
 export function replaceNeigh(neigh: NeighSpec, dev?: string): NetlinkRequest {
-  return change('replace', RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, neigh, dev);
+  return new SpecRequest(NEIGH, 'replace', neigh, dev);
 }
 
 /** ENOENT when there is none. Same as: `ip neigh del IP dev DEV`. */
 export function deleteNeigh(neigh: NeighSpec, dev?: string): NetlinkRequest {
-  return change('delete', RTM_DELNEIGH, 0, neigh, dev);
+  return new SpecRequest(NEIGH, 'delete', neigh, dev);
 }
 
-function change(
-  verb: 'add' | 'replace' | 'delete',
-  type: number,
-  flags: number,
-  neigh: NeighSpec,
-  dev: string | undefined,
-): NetlinkRequest {
-  const lladdr = (): string => (neigh.mac === undefined ? '' : `lladdr ${neigh.mac}`);
-  const spelled = (): string => words(formatIp(neigh.destination), lladdr(), spellDev(neigh.index, dev));
-  return {
-    type,
-    flags,
-    write: (writer) => writeNeigh(writer, neigh),
-    describe: () => words(verb, 'neigh', spelled()),
-    command() {
-      if (verb === 'delete') return words('ip neigh del', formatIp(neigh.destination), spellDev(neigh.index, dev));
-      return words('ip neigh', verb, spelled(), spellState(neigh.state ?? NUD_PERMANENT));
-    },
-  };
+const NEIGH: RequestKind<NeighSpec> = {
+  newType: RTM_NEWNEIGH,
+  deleteType: RTM_DELNEIGH,
+  write: writeNeigh,
+  spell: (neigh, _, dev) => words('neigh', formatIp(neigh.destination), spellLladdr(neigh), spellDev(neigh.index, dev)),
+  command(neigh, verb, dev, toolVerb) {
+    const rest = verb === 'delete' ? '' : spellState(neigh.state ?? NUD_PERMANENT);
+    const lladdr = verb === 'delete' ? '' : spellLladdr(neigh);
+    return words('ip neigh', toolVerb, formatIp(neigh.destination), lladdr, spellDev(neigh.index, dev), rest);
+  },
+};
+
+function spellLladdr(neigh: NeighSpec): string {
+  return neigh.mac === undefined ? '' : `lladdr ${neigh.mac}`;
 }
 
 function spellState(state: number): string {

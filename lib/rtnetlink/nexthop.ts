@@ -3,7 +3,6 @@
 
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
@@ -16,6 +15,7 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
 } from './constants.ts';
+import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { familyOf, type Mutable, spellDev, words } from './spelling.ts';
 
 export interface Nexthop {
@@ -49,7 +49,7 @@ export interface NexthopSpec {
 const NHA_ID = 1;
 const NHA_GROUP = 2;
 const NHA_BLACKHOLE = 4;
-const NHA_OIF = 5;
+export const NHA_OIF = 5;
 const NHA_GATEWAY = 6;
 
 /** struct nhmsg: u8 family, u8 scope, u8 protocol, u8 reserved, u32 flags. */
@@ -70,12 +70,12 @@ export function writeNexthop(writer: MessageWriter, nexthop: NexthopSpec): void 
 
 /** EEXIST when the id is taken. Same as: `ip nexthop add id ID via IP dev DEV onlink`. */
 export function addNexthop(nexthop: NexthopSpec, dev?: string): NetlinkRequest {
-  return change('add', NLM_F_CREATE | NLM_F_EXCL, nexthop, dev);
+  return new SpecRequest(NEXTHOP, 'add', nexthop, dev);
 }
 
 /** Routes over it follow at once. Same as: `ip nexthop replace id ID via IP dev DEV onlink`. */
 export function replaceNexthop(nexthop: NexthopSpec, dev?: string): NetlinkRequest {
-  return change('replace', NLM_F_CREATE | NLM_F_REPLACE, nexthop, dev);
+  return new SpecRequest(NEXTHOP, 'replace', nexthop, dev);
 }
 
 /** Every route over it goes with it; ENOENT when there is none. Same as: `ip nexthop del id ID`. */
@@ -93,23 +93,29 @@ export function deleteNexthop(id: number): NetlinkRequest {
   };
 }
 
-function change(verb: 'add' | 'replace', flags: number, nexthop: NexthopSpec, dev: string | undefined): NetlinkRequest {
-  const { gateway, oif, protocol } = nexthop;
-  const spelled = (): string =>
+const NEXTHOP: RequestKind<NexthopSpec> = {
+  newType: RTM_NEWNEXTHOP,
+  deleteType: RTM_DELNEXTHOP,
+  write: writeNexthop,
+  spell: (nexthop, _, dev) => `nexthop ${spellNexthop(nexthop, dev)}`,
+  command: (nexthop, _, dev, toolVerb) =>
     words(
-      `id ${nexthop.id}`,
-      nexthop.blackhole === true ? 'blackhole' : '',
-      gateway === undefined ? '' : `via ${formatIp(gateway)}`,
-      oif === undefined ? '' : spellDev(oif, dev),
-      ((nexthop.flags ?? 0) & RTNH_F_ONLINK) !== 0 ? 'onlink' : '',
-    );
-  return {
-    type: RTM_NEWNEXTHOP,
-    flags,
-    write: (writer) => writeNexthop(writer, nexthop),
-    describe: () => `${verb} nexthop ${spelled()}`,
-    command: () => words('ip nexthop', verb, spelled(), protocol === undefined ? '' : `proto ${protocol}`),
-  };
+      'ip nexthop',
+      toolVerb,
+      spellNexthop(nexthop, dev),
+      nexthop.protocol === undefined ? '' : `proto ${nexthop.protocol}`,
+    ),
+};
+
+function spellNexthop(nexthop: NexthopSpec, dev: string | undefined): string {
+  const { gateway, oif } = nexthop;
+  return words(
+    `id ${nexthop.id}`,
+    nexthop.blackhole === true ? 'blackhole' : '',
+    gateway === undefined ? '' : `via ${formatIp(gateway)}`,
+    oif === undefined ? '' : spellDev(oif, dev),
+    ((nexthop.flags ?? 0) & RTNH_F_ONLINK) !== 0 ? 'onlink' : '',
+  );
 }
 
 export interface NexthopFilter {

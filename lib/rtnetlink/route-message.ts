@@ -81,14 +81,14 @@ export interface RouteSpec {
   readonly advmss?: number;
 }
 
-/** What is written for a field the spec leaves open. */
-export interface RouteDefaults {
-  readonly scope: number;
-  readonly protocol: number;
-  readonly type: number;
-}
-
-export function writeRoute(writer: MessageWriter, route: RouteSpec, defaults: RouteDefaults): void {
+/** Writes a route; the numbers stand in for what the spec leaves open. */
+export function writeRoute(
+  writer: MessageWriter,
+  route: RouteSpec,
+  scope: number,
+  protocol: number,
+  type: number,
+): void {
   const { destination, gateway, oif, nexthopId, priority, prefSrc } = route;
   const table = route.table ?? RT_TABLE_MAIN;
   writer.u8(addressFamily(destination.ip.family));
@@ -96,9 +96,9 @@ export function writeRoute(writer: MessageWriter, route: RouteSpec, defaults: Ro
   writer.u16(0);
   // The header has room for 8 bits of it.
   writer.u8(table < 256 ? table : 0);
-  writer.u8(route.protocol ?? defaults.protocol);
-  writer.u8(route.scope ?? defaults.scope);
-  writer.u8(route.type ?? defaults.type);
+  writer.u8(route.protocol ?? protocol);
+  writer.u8(route.scope ?? scope);
+  writer.u8(route.type ?? type);
   writer.u32(route.flags ?? 0);
   if (destination.length > 0) writer.attrIp(RTA_DST, destination.ip);
   if (gateway !== undefined) writer.attrIp(RTA_GATEWAY, gateway);

@@ -15,7 +15,6 @@ const onlink: RouteSpec = {
   oif: 4,
   flags: RTNH_F_ONLINK,
 };
-const KERNEL = { scope: 0, protocol: 0, type: 0 };
 
 describe('requests', () => {
   test.for([
@@ -124,7 +123,7 @@ describe('decodeRoute', () => {
     );
     fc.assert(
       fc.property(arbitrary, (route) => {
-        const decoded = decodeRoute(messageOf(RTM_NEWROUTE, (writer) => writeRoute(writer, route, KERNEL)));
+        const decoded = decodeRoute(messageOf(RTM_NEWROUTE, (writer) => writeRoute(writer, route, 0, 0, 0)));
         expect(decoded).toEqual({ family: route.destination.ip.family, ...route });
       }),
     );
@@ -173,7 +172,7 @@ describe('listRoutes', () => {
       { destination: parsePrefix('fd00::/64'), oif: 4, protocol: 138 },
     ];
     const { netlink, transport } = openFakeNetlink((_, replies) => {
-      for (const route of routes) replies.message(RTM_NEWROUTE, (writer) => writeRoute(writer, route, KERNEL));
+      for (const route of routes) replies.message(RTM_NEWROUTE, (writer) => writeRoute(writer, route, 0, 0, 0));
     });
     const listed = listRoutes(netlink, { family: 4, oif: 4, table: 254, protocol: 138 });
     expect(listed).toEqual([{ family: 4, scope: 0, type: 0, table: 254, ...onlink, protocol: 138 }]);
@@ -206,7 +205,7 @@ describe('listRoutes', () => {
 describe('getRoute', () => {
   test('asks for one address, on a device where told', () => {
     const { netlink, transport } = openFakeNetlink((_, replies) =>
-      replies.message(RTM_NEWROUTE, (writer) => writeRoute(writer, onlink, KERNEL)),
+      replies.message(RTM_NEWROUTE, (writer) => writeRoute(writer, onlink, 0, 0, 0)),
     );
     expect(getRoute(netlink, parseIp('10.244.2.9'))).toMatchObject({ gateway: onlink.gateway, oif: 4 });
     getRoute(netlink, parseIp('10.244.2.9'), { entry: true, oif: 4 });

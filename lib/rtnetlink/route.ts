@@ -3,7 +3,6 @@
 
 import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { EHOSTUNREACH, ENETUNREACH, ENOENT } from '../sys/errno.ts';
 import {
@@ -24,41 +23,36 @@ import {
   RTPROT_BOOT,
 } from './constants.ts';
 import { decodeRoute, type Route, type RouteSpec, RTA_DST, RTA_OIF, RTA_TABLE, writeRoute } from './route-message.ts';
+import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, spellDev, words } from './spelling.ts';
 
 export type { Route, RouteHop, RouteSpec } from './route-message.ts';
 
 /** EEXIST when destination, table and metric are taken. Same as: `ip route add PREFIX via IP dev DEV onlink`. */
 export function addRoute(route: RouteSpec, dev?: string): NetlinkRequest {
-  return change('add', NLM_F_CREATE | NLM_F_EXCL, route, dev);
+  return new SpecRequest(ROUTE, 'add', route, dev);
 }
 
 /** Replaces the route of that destination, table and metric, whoever made it. Same as: `ip route replace …`. */
 export function replaceRoute(route: RouteSpec, dev?: string): NetlinkRequest {
-  return change('replace', NLM_F_CREATE | NLM_F_REPLACE, route, dev);
+  return new SpecRequest(ROUTE, 'replace', route, dev);
 }
 
 /** ESRCH when none matches all that is given. Same as: `ip route del …`. */
 export function deleteRoute(route: RouteSpec, dev?: string): NetlinkRequest {
-  return {
-    type: RTM_DELROUTE,
-    flags: 0,
-    write: (writer) => writeRoute(writer, route, { scope: RT_SCOPE_NOWHERE, protocol: 0, type: 0 }),
-    describe: () => `delete route ${spellRoute(route, dev)}`,
-    command: () => words('ip route del', spellRoute(route, dev), spellRest(route)),
-  };
+  return new SpecRequest(ROUTE, 'delete', route, dev);
 }
 
-function change(verb: 'add' | 'replace', flags: number, route: RouteSpec, dev: string | undefined): NetlinkRequest {
-  return {
-    type: RTM_NEWROUTE,
-    flags,
-    write: (writer) =>
-      writeRoute(writer, route, { scope: defaultScope(route), protocol: RTPROT_BOOT, type: RTN_UNICAST }),
-    describe: () => `${verb} route ${spellRoute(route, dev)}`,
-    command: () => words('ip route', verb, spellRoute(route, dev), spellRest(route)),
-  };
-}
+const ROUTE: RequestKind<RouteSpec> = {
+  newType: RTM_NEWROUTE,
+  deleteType: RTM_DELROUTE,
+  write(writer, route, verb) {
+    if (verb === 'delete') writeRoute(writer, route, RT_SCOPE_NOWHERE, 0, 0);
+    else writeRoute(writer, route, defaultScope(route), RTPROT_BOOT, RTN_UNICAST);
+  },
+  spell: (route, _, dev) => `route ${spellRoute(route, dev)}`,
+  command: (route, _, dev, toolVerb) => words('ip route', toolVerb, spellRoute(route, dev), spellRest(route)),
+};
 
 /** iproute2's choice (iproute.c): the kernel refuses a gateway in scope link. */
 function defaultScope(route: RouteSpec): number {

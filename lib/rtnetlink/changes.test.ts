@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { messageFromHex, messageOf } from '../../test/support/netlink-bytes.ts';
+import { parseIp, parsePrefix } from '../ip.ts';
+import { parseMac } from '../mac.ts';
+import type { MessageWriter } from '../netlink/writer.ts';
+import { writeAddress } from './address.ts';
+import { readChange } from './changes.ts';
+import {
+  RTM_DELADDR,
+  RTM_DELLINK,
+  RTM_DELNEIGH,
+  RTM_DELNEXTHOP,
+  RTM_DELROUTE,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  RTM_NEWNEIGH,
+  RTM_NEWNEXTHOP,
+  RTM_NEWROUTE,
+} from './constants.ts';
+import { writeFdb } from './fdb.ts';
+import { writeIfinfomsg } from './link.ts';
+import { writeNeigh } from './neigh.ts';
+import { writeNexthop } from './nexthop.ts';
+import { writeRoute } from './route-message.ts';
+
+const ip = parseIp('10.244.2.0');
+const mac = parseMac('02:00:00:00:01:02');
+
+test.for([
+  { name: 'link', up: RTM_NEWLINK, down: RTM_DELLINK, write: (w: MessageWriter) => writeIfinfomsg(w, 4, 0, 0) },
+  {
+    name: 'address',
+    up: RTM_NEWADDR,
+    down: RTM_DELADDR,
+    write: (w: MessageWriter) => writeAddress(w, { index: 4, ip, length: 32 }),
+  },
+  {
+    name: 'neigh',
+    up: RTM_NEWNEIGH,
+    down: RTM_DELNEIGH,
+    write: (w: MessageWriter) => writeNeigh(w, { index: 4, destination: ip, mac }),
+  },
+  {
+    name: 'fdb',
+    up: RTM_NEWNEIGH,
+    down: RTM_DELNEIGH,
+    write: (w: MessageWriter) => writeFdb(w, { index: 4, destination: ip, mac }),
+  },
+  {
+    name: 'route',
+    up: RTM_NEWROUTE,
+    down: RTM_DELROUTE,
+    write: (w: MessageWriter) => writeRoute(w, { destination: parsePrefix('10.244.2.0/24'), oif: 4 }, 0, 3, 1),
+  },
+  {
+    name: 'nexthop',
+    up: RTM_NEWNEXTHOP,
+    down: RTM_DELNEXTHOP,
+    write: (w: MessageWriter) => writeNexthop(w, { id: 1, gateway: ip, oif: 4 }),
+  },
+])('tells a $name come or gone, and its device', ({ name, up, down, write }) => {
+  expect(readChange(messageOf(up, write))).toEqual({ object: name, removed: false, index: 4 });
+  expect(readChange(messageOf(down, write))).toEqual({ object: name, removed: true, index: 4 });
+});
+
+test('a port leaving its bridge is no device that is gone', () => {
+  const payload = '07000000 04000000 00000000 00000000';
+  expect(readChange(messageFromHex(RTM_DELLINK, payload))).toEqual({ object: 'link', removed: false, index: 4 });
+});
+
+test('a blackhole has no device', () => {
+  const blackhole = messageOf(RTM_NEWROUTE, (writer) =>
+    writeRoute(writer, { destination: parsePrefix('10.0.0.0/8') }, 0, 3, 6),
+  );
+  expect(readChange(blackhole)).toEqual({ object: 'route', removed: false });
+});
+
+test.for([
+  { name: 'other messages', type: 36, payload: '00000000' },
+  { name: 'a struct cut short', type: RTM_NEWLINK, payload: '00000000' },
+  { name: 'attributes whose lengths lie', type: RTM_NEWROUTE, payload: '02180000fe030001 00000000 ff000400' },
+])('says nothing about $name', ({ type, payload }) => {
+  expect(readChange(messageFromHex(type, payload))).toBeUndefined();
+});
