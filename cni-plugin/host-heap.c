@@ -38,12 +38,6 @@ const void *heap_image(JSContext *ctx, size_t *length) { return NULL; }
 
 #else
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 // linux/mman.h; kernels before 5.14 refuse it, and pages come by faults
-#endif
-
-// What a short program touches of the fresh memory, brought in at once.
-enum { READY_BYTES = 64 << 10 };
 enum { PAGE = 4096, HEADER_BYTES = 16, CLASSES = 4 * 22 + 5 };
 
 typedef struct FreeBlock {
@@ -121,9 +115,8 @@ static void *heap_realloc(void *opaque, void *block, size_t size) {
 static int extend(char *from) {
     heap.end = heap.first_page + ADDRESS_SPACE;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    if (mmap(from, (size_t)(heap.end - from), PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED) return -1;
-    (void)madvise(from, READY_BYTES, MADV_POPULATE_WRITE);
-    return 0;
+    void *mapped = mmap(from, (size_t)(heap.end - from), PROT_READ | PROT_WRITE, flags, -1, 0);
+    return mapped == MAP_FAILED ? -1 : 0;
 }
 
 static char *page_after(char *address) { return (char *)(((uintptr_t)address + PAGE - 1) & -(uintptr_t)PAGE); }

@@ -9,9 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
+import { saveHeap } from './heap-image.mjs';
 
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
-const HOST_FILES = ['host.c', 'host-heap.c', 'host-check.c', 'host-check.h', 'host-heap.h'];
+/** What the host is compiled from; host-check.c only in the sanitizer build. */
+const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-heap.c', 'host-check.c'];
+const HOST_HEADERS = ['host-functions.h', 'host-heap.h', 'host-check.h', 'host.ld'];
 
 /**
  * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
@@ -28,6 +31,7 @@ export async function buildExecutable(entry, outFile, { arch = process.arch, san
   try {
     const bytecode = await compileScript(script, native.qjsc, work);
     await link(engine, work, { sanitize });
+    if (!sanitize) await saveHeap(join(work, 'executable'), emulatorFor(arch));
     await rename(join(work, 'executable'), resolve(outFile));
     return { id, arch, bytecodeSha256: sha256(bytecode), ...engine.record };
   } finally {
@@ -62,7 +66,9 @@ async function bundleProgram(entry, { sanitize, id }) {
 
 /** Twelve hex digits that change with the program, the host, the engine or the flags. */
 async function buildId(script, engine) {
-  const host = await Promise.all(HOST_FILES.map((name) => readFile(join(HOST_FOLDER, name), 'utf8')));
+  const host = await Promise.all(
+    [...HOST_SOURCES, ...HOST_HEADERS].map((name) => readFile(join(HOST_FOLDER, name), 'utf8')),
+  );
   return sha256(JSON.stringify([script, host, engine.key, engine.cflags, engine.ldflags])).slice(0, 12);
 }
 
@@ -79,7 +85,7 @@ async function compileScript(script, qjsc, work) {
 }
 
 async function link(engine, work, { sanitize }) {
-  const sources = ['host.c', 'host-heap.c', ...(sanitize ? ['host-check.c'] : [])];
+  const sources = HOST_SOURCES.filter((name) => sanitize || name !== 'host-check.c');
   const compile = (source, object) => run(engine.cc, [...engine.cflags, '-c', source, '-o', object]);
   const objects = ['program.c', ...sources].map((name) => join(work, name.replace(/\.c$/, '.o')));
   await Promise.all([
@@ -87,7 +93,14 @@ async function link(engine, work, { sanitize }) {
     ...sources.map((name, index) => compile(join(HOST_FOLDER, name), objects[index + 1])),
   ]);
   const output = join(work, 'executable');
-  const inputs = [...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
+  const script = sanitize ? [] : ['-T', join(HOST_FOLDER, 'host.ld')];
+  const inputs = [...script, ...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
   await run(engine.cc, [...engine.ldflags, ...inputs, '-o', output]);
   await chmod(output, 0o755);
+}
+
+/** What runs a program for another processor here, so that its heap can be saved. */
+function emulatorFor(arch) {
+  if (arch === process.arch) return undefined;
+  return arch === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static';
 }
