@@ -1,0 +1,223 @@
+// The embedded store: one lease file a node in a directory that all agents of one machine share. Level-triggered: it
+// always reads the whole directory; a watch only says when to look, and a period makes a lost event harmless.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../lib/backoff.ts';
+import { OpError } from '../../lib/errors.ts';
+import type { IpPrefix } from '../../lib/ip.ts';
+import { formatPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
+import type { NetConf } from '../../lib/net-conf.ts';
+import type { SubnetPool } from '../../lib/subnet-pool.ts';
+import { ipv6SubnetPool, subnetPool } from '../../lib/subnet-pool.ts';
+import type { FailureLog, Logger } from '../log.ts';
+import { createFailureLog } from '../log.ts';
+import { readNetConfFile } from '../net-conf-file.ts';
+import { nodeErrorCode } from '../node-error.ts';
+import { Bell, listen, sleepUnlessAborted } from './bell.ts';
+import { chooseSubnet } from './choose-subnet.ts';
+import { leaseFileName, readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
+import { renderLeaseFile } from './lease-file.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './manager.ts';
+
+export interface DirectoryOptions {
+  readonly dir: string;
+  /** A valid node name; names the lease file. */
+  readonly nodeName: string;
+  readonly netConfigPath: string;
+  /** What subnet.env said before this start: taken again when the lease file is lost and nobody else has it. */
+  readonly previous: { readonly subnet?: IpPrefix | undefined; readonly ipv6Subnet?: IpPrefix | undefined };
+  readonly log: Logger;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+  /** How often the directory is read without any event, in ms. */
+  readonly periodMs: number;
+}
+
+/** Events come in bursts (temporary file, rename); one look after the burst is enough. */
+const settleMs = 20;
+/** A lease that somebody keeps removing is restored no more often than this. */
+const restoreMs = 1000;
+const claimAttempts = 20;
+const claimBackoff = { firstMs: 20, capMs: 500, jitter: 0.9 };
+
+/** The store in `dir`; nothing is read or written before the first call. */
+export function createDirectoryManager(options: DirectoryOptions): SubnetManager {
+  return new DirectoryManager(options);
+}
+
+class DirectoryManager implements SubnetManager {
+  readonly #options: DirectoryOptions;
+  readonly #failures: FailureLog;
+  /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
+  #own: Lease | undefined;
+  #restoredAt = Number.NEGATIVE_INFINITY;
+  #restoreDue: number | undefined;
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+    this.#failures = createFailureLog(options.log);
+  }
+
+  networkConfig(): Promise<NetConf> {
+    return readNetConfFile(this.#options.netConfigPath, this.#options.log);
+  }
+
+  /**
+   * A claim is a file of ours; it holds when no other lease overlaps it after it was written. Two agents that claim the
+   * same subnet at one moment cannot both miss the other: who sees a rival gives way and tries again.
+   */
+  async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
+    const { dir, nodeName } = this.#options;
+    const config = await this.networkConfig();
+    for (let attempt = 1; attempt <= claimAttempts; attempt++) {
+      signal.throwIfAborted();
+      const before = await this.#readOrEmpty();
+      const lease = this.#choose(attributes, config, before);
+      await writeLeaseFile(dir, nodeName, renderLeaseFile(lease));
+      const rival = keepsSubnets(before.leases.get(nodeName), lease)
+        ? undefined
+        : findRival(await readLeaseDir(dir), nodeName, lease);
+      if (rival === undefined) {
+        this.#own = lease;
+        return lease;
+      }
+      await removeLeaseFile(dir, nodeName);
+      this.#options.log.debug({ lease: showSubnets(lease), rival }, 'lost a race for a subnet');
+      await sleep(backoffMs(claimBackoff, attempt, this.#options.random()), undefined, { signal });
+    }
+    throw this.#error('acquire', nodeName, 'lost race', `${claimAttempts} times`);
+  }
+
+  async #readOrEmpty(): Promise<LeaseSnapshot> {
+    try {
+      return await readLeaseDir(this.#options.dir);
+    } catch (error) {
+      if (nodeErrorCode(error) === 'ENOENT') return { leases: new Map(), problems: [] };
+      throw error;
+    }
+  }
+
+  #choose(attributes: LeaseAttributes, config: NetConf, { leases }: LeaseSnapshot): Lease {
+    const { nodeName, previous, random } = this.#options;
+    const own = leases.get(nodeName);
+    const others = [...leases].filter(([node]) => node !== nodeName).map(([, lease]) => lease);
+    const taken = others.flatMap((lease) => [lease.subnet, lease.ipv6Subnet]).filter((prefix) => prefix !== undefined);
+    const choose = (pool: SubnetPool | undefined, wanted: readonly (IpPrefix | undefined)[]): IpPrefix | undefined => {
+      if (pool === undefined) return undefined;
+      const subnet = chooseSubnet(pool, wanted, taken, random());
+      if (subnet === undefined) throw this.#error('acquire', nodeName, 'out of subnets', formatPrefix(pool.network));
+      return subnet;
+    };
+    const subnet = choose(subnetPool(config), [own?.subnet, previous.subnet]);
+    const ipv6Subnet = choose(ipv6SubnetPool(config), [own?.ipv6Subnet, previous.ipv6Subnet]);
+    return { ...attributes, ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+  }
+
+  async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    const bell = new Bell();
+    let told: string | undefined;
+    while (!signal.aborted) {
+      // Listening starts before reading, so that no change falls between the two; and anew every time, because the
+      // directory may have been replaced by another of the same name.
+      const stopListening = listen(this.#options.dir, bell.ring);
+      try {
+        const restoredAt = this.#restoredAt;
+        const snapshot = await this.#look();
+        if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
+        const text = snapshot && fingerprint(snapshot);
+        if (snapshot && text !== told && !signal.aborted) {
+          told = text;
+          onSnapshot(snapshot);
+        }
+        await bell.wait(Math.min(this.#options.periodMs, this.#restoreInMs()), signal);
+        await sleepUnlessAborted(settleMs, signal);
+      } finally {
+        stopListening();
+      }
+    }
+  }
+
+  /** Reads the directory and puts our own lease right; undefined (and the last snapshot stays) when it cannot. */
+  async #look(): Promise<LeaseSnapshot | undefined> {
+    const { dir } = this.#options;
+    try {
+      let snapshot = await (this.#own === undefined ? readLeaseDir(dir) : this.#readOrEmpty());
+      if (await this.#restoreOwn(snapshot)) snapshot = await readLeaseDir(dir);
+      this.#failures.recovered('read', { dir }, 'lease directory is readable again');
+      return snapshot;
+    } catch (error) {
+      this.#failures.failed('read', error, { dir }, 'lease directory cannot be used');
+      return undefined;
+    }
+  }
+
+  /** True when the directory was changed. A subnet that somebody else took meanwhile is not fought for. */
+  async #restoreOwn(snapshot: LeaseSnapshot): Promise<boolean> {
+    const { dir, nodeName } = this.#options;
+    const own = this.#own;
+    this.#restoreDue = undefined;
+    if (own === undefined) return false;
+    const present = snapshot.leases.get(nodeName);
+    const text = renderLeaseFile(own);
+    if (present !== undefined && renderLeaseFile(present) === text) return false;
+    const rival = findRival(snapshot, nodeName, own);
+    if (rival !== undefined) {
+      const reason = this.#error('restore', showSubnets(own), 'taken', `now the lease of ${rival}`);
+      this.#failures.failed('restore', reason, { rival }, 'own lease cannot be restored, restart to get another');
+      return false;
+    }
+    this.#restoreDue = Math.max(performance.now(), this.#restoredAt + restoreMs);
+    if (this.#restoreInMs() > 0) return false;
+    this.#restoreDue = undefined;
+    this.#restoredAt = performance.now();
+    await writeLeaseFile(dir, nodeName, text);
+    const was = present === undefined ? 'missing or unreadable' : 'changed, by another agent of this node name?';
+    this.#failures.failed('own', was, { lease: showSubnets(own), file: leaseFileName(nodeName) }, 'own lease restored');
+    this.#failures.recovered('restore', {}, 'own lease is ours again');
+    return true;
+  }
+
+  /** Time until the lease may be restored again; Infinity when nothing is to be restored. */
+  #restoreInMs(): number {
+    return this.#restoreDue === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, this.#restoreDue - performance.now());
+  }
+
+  async release(): Promise<void> {
+    this.#own = undefined;
+    await removeLeaseFile(this.#options.dir, this.#options.nodeName);
+  }
+
+  #error(op: string, object: string, code: string, detail: string): OpError {
+    return new OpError({ subsystem: 'leases', op, object, code, detail });
+  }
+}
+
+/** Whether the file that lay there already gave us these subnets: then nobody can have claimed them since. */
+function keepsSubnets(before: Lease | undefined, lease: Lease): boolean {
+  if (before === undefined) return false;
+  return sameOrBothAbsent(before.subnet, lease.subnet) && sameOrBothAbsent(before.ipv6Subnet, lease.ipv6Subnet);
+}
+
+function sameOrBothAbsent(a: IpPrefix | undefined, b: IpPrefix | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : samePrefix(a, b);
+}
+
+/** The node whose lease overlaps ours. */
+function findRival({ leases }: LeaseSnapshot, nodeName: string, own: Lease): string | undefined {
+  for (const [node, lease] of leases) {
+    if (node === nodeName) continue;
+    if (own.subnet && lease.subnet && overlaps(own.subnet, lease.subnet)) return node;
+    if (own.ipv6Subnet && lease.ipv6Subnet && overlaps(own.ipv6Subnet, lease.ipv6Subnet)) return node;
+  }
+  return undefined;
+}
+
+function showSubnets({ subnet, ipv6Subnet }: Lease): string {
+  return [subnet, ipv6Subnet].flatMap((prefix) => (prefix ? [formatPrefix(prefix)] : [])).join(' ');
+}
+
+function fingerprint({ leases, problems }: LeaseSnapshot): string {
+  return JSON.stringify([[...leases].map(([node, lease]) => [node, renderLeaseFile(lease)]), problems]);
+}

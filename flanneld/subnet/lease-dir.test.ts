@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
+
+const good = '{"Subnet":"10.244.7.0/24","PublicIP":"10.0.0.7","BackendType":"vxlan"}';
+
+function makeDir(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'weft-leases-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+describe('readLeaseDir', () => {
+  test.for([
+    {
+      name: 'a truncated file',
+      make: (path: string) => writeFileSync(path, good.slice(0, 20)),
+      want: /^bad\.json: invalid JSON: /,
+    },
+    { name: 'an empty file', make: (path: string) => writeFileSync(path, ''), want: /^bad\.json: invalid JSON: / },
+    {
+      name: 'a file of 64 KiB and a byte',
+      make: (path: string) => writeFileSync(path, good.padEnd(65_537)),
+      want: /^bad\.json: is larger than 65536 bytes$/,
+    },
+    {
+      name: 'a huge sparse file',
+      make: (path: string) => execFileSync('truncate', ['-s', '1T', path]),
+      want: /^bad\.json: is larger than 65536 bytes$/,
+    },
+    {
+      name: 'a symbolic link to a good file',
+      make: (path: string) => {
+        writeFileSync(`${path}.target`, good);
+        symlinkSync(`${path}.target`, path);
+      },
+      want: /^bad\.json: is a symbolic link, expected a regular file$/,
+    },
+    {
+      name: 'a link to nothing',
+      make: (path: string) => symlinkSync('/nowhere', path),
+      want: /^bad\.json: is a symbolic link/,
+    },
+    { name: 'a directory', make: (path: string) => mkdirSync(path), want: /^bad\.json: is not a regular file$/ },
+    {
+      name: 'a pipe nobody writes to',
+      make: (path: string) => execFileSync('mkfifo', [path]),
+      want: /^bad\.json: is not a regular file$/,
+    },
+    {
+      name: 'invalid UTF-8',
+      make: (path: string) => writeFileSync(path, Buffer.from([0x22, 0xff, 0x22])),
+      want: /^bad\.json: is not valid UTF-8$/,
+    },
+    {
+      name: 'wrong types',
+      make: (path: string) => writeFileSync(path, '{"Subnet":[]}'),
+      want: /^bad\.json: Subnet: expected an IPv4 subnet/,
+    },
+  ])('reports $name and reads the others', async ({ make, want }) => {
+    const dir = makeDir();
+    for (const node of ['aaa', 'zzz']) writeFileSync(join(dir, `${node}.json`), good);
+    make(join(dir, 'bad.json'));
+    const { leases, problems } = await readLeaseDir(dir);
+    expect([...leases.keys()]).toEqual(['aaa', 'zzz']);
+    expect(problems).toEqual([{ key: 'bad', reason: expect.stringMatching(want) }]);
+  });
+
+  test('reads a file of exactly 64 KiB', async () => {
+    const dir = makeDir();
+    writeFileSync(join(dir, 'node.json'), good.padEnd(65_536));
+    expect((await readLeaseDir(dir)).leases.size).toBe(1);
+  });
+
+  test('reports names that are no node names, shortened, and ignores what is no lease', async () => {
+    const dir = makeDir();
+    const long = 'a'.repeat(250);
+    for (const name of [' x.json', '-x.json', 'x..json', `${long.slice(0, 64)}_.json`])
+      writeFileSync(join(dir, name), good);
+    for (const name of ['.node-1.tmp', '.hidden.json', 'README', 'node-1.json~']) writeFileSync(join(dir, name), 'x');
+    const { leases, problems } = await readLeaseDir(dir);
+    expect(leases.size).toBe(0);
+    expect(problems.map(({ key }) => key)).toEqual([' x', '-x', 'a'.repeat(64), 'x.']);
+    for (const { reason } of problems) expect(reason).toMatch(/: the file name is no node name$/);
+  });
+
+  test('rejects when there is no directory: that is not an empty one', async () => {
+    await expect(readLeaseDir(join(makeDir(), 'none'))).rejects.toThrow(/ENOENT/);
+  });
+});
+
+describe('writeLeaseFile', () => {
+  test('makes the directory, replaces the file, leaves no other', async () => {
+    const dir = join(makeDir(), 'a', 'b');
+    await writeLeaseFile(dir, 'node-1', 'x'.repeat(1000));
+    await writeLeaseFile(dir, 'node-1', good);
+    expect(readdirSync(dir)).toEqual(['node-1.json']);
+    expect(readFileSync(join(dir, 'node-1.json'), 'utf8')).toBe(good);
+    expect(statSync(join(dir, 'node-1.json')).mode & 0o022).toBe(0);
+  });
+
+  test('writes through neither a link at its own name nor one at the temporary name', async () => {
+    const dir = makeDir();
+    const victim = join(dir, 'victim');
+    writeFileSync(victim, 'keep');
+    symlinkSync(victim, join(dir, 'node-1.json'));
+    symlinkSync(victim, join(dir, '.node-1.tmp'));
+    await writeLeaseFile(dir, 'node-1', good);
+    expect(readFileSync(victim, 'utf8')).toBe('keep');
+    expect(statSync(join(dir, 'node-1.json')).isFile()).toBe(true);
+    expect(readFileSync(join(dir, 'node-1.json'), 'utf8')).toBe(good);
+  });
+
+  test('is not stopped by what a crash left at the temporary name', async () => {
+    const dir = makeDir();
+    mkdirSync(join(dir, '.node-1.tmp', 'x'), { recursive: true });
+    await writeLeaseFile(dir, 'node-1', good);
+    expect(readdirSync(dir)).toEqual(['node-1.json']);
+  });
+
+  test('removing is idempotent', async () => {
+    const dir = makeDir();
+    await writeLeaseFile(dir, 'node-1', good);
+    await removeLeaseFile(dir, 'node-1');
+    await removeLeaseFile(dir, 'node-1');
+    expect(readdirSync(dir)).toEqual([]);
+  });
+});

@@ -1,0 +1,64 @@
+// One lease as a JSON file: flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData, BackendV6Data) and,
+// as no key carries them here, Subnet and IPv6Subnet. Read strictly: anybody may have written it.
+
+import { ConfigError } from '../../lib/errors.ts';
+import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
+import { formatIp, formatPrefix, networkOf, parseIp, parsePrefix, samePrefix } from '../../lib/ip.ts';
+import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
+import type { JsonPlace } from '../../lib/json-fields.ts';
+import { parsePlace, readString, readText } from '../../lib/json-fields.ts';
+import type { Lease } from './manager.ts';
+
+/** Far more than a lease needs; what is longer is not read. */
+export const maxLeaseBytes = 64 * 1024;
+
+/** Parses the text of the file called `name`; throws ConfigError `<name>: <key>: expected …, got …`. */
+export function parseLeaseFile(name: string, text: string): Lease {
+  const place = parsePlace(name, text);
+  const subnet = readSubnet(place, 'Subnet', 4, '10.244.1.0/24');
+  const ipv6Subnet = readSubnet(place, 'IPv6Subnet', 6, 'fd00:10:244:1::/64');
+  if (subnet === undefined && ipv6Subnet === undefined) {
+    throw new ConfigError(name, '', 'has neither Subnet nor IPv6Subnet');
+  }
+  const publicIp = readAddress(place, 'PublicIP', 4);
+  const publicIpv6 = readAddress(place, 'PublicIPv6', 6);
+  const backendData = field(place.object, 'BackendData');
+  const backendV6Data = field(place.object, 'BackendV6Data');
+  return {
+    backendType: readString(place, 'BackendType') ?? '',
+    ...(subnet && { subnet }),
+    ...(ipv6Subnet && { ipv6Subnet }),
+    ...(publicIp && { publicIp }),
+    ...(publicIpv6 && { publicIpv6 }),
+    ...(backendData !== undefined && { backendData }),
+    ...(backendV6Data !== undefined && { backendV6Data }),
+  };
+}
+
+function readSubnet(place: JsonPlace, key: string, family: Family, example: string): IpPrefix | undefined {
+  return readText(place, key, `an IPv${family} subnet such as "${example}"`, (text) => {
+    const prefix = parsePrefix(text);
+    return prefix.ip.family === family && samePrefix(networkOf(prefix), prefix) ? prefix : undefined;
+  });
+}
+
+function readAddress(place: JsonPlace, key: string, family: Family): Ip | undefined {
+  return readText(place, key, `an IPv${family} address`, (text) => {
+    const ip = parseIp(text);
+    return ip.family === family ? ip : undefined;
+  });
+}
+
+/** The file's text; equal leases give equal text. */
+export function renderLeaseFile(lease: Lease): string {
+  const object = jsonObject({
+    Subnet: lease.subnet && formatPrefix(lease.subnet),
+    IPv6Subnet: lease.ipv6Subnet && formatPrefix(lease.ipv6Subnet),
+    PublicIP: lease.publicIp && formatIp(lease.publicIp),
+    PublicIPv6: lease.publicIpv6 && formatIp(lease.publicIpv6),
+    BackendType: lease.backendType,
+    BackendData: lease.backendData,
+    BackendV6Data: lease.backendV6Data,
+  });
+  return `${stringifyJson(object, { indent: 2 })}\n`;
+}
