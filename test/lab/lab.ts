@@ -10,6 +10,7 @@ import { LabNode } from './lab-node.ts';
 import type { LabPod } from './lab-pod.ts';
 import { endLab, type LabHost, launchLab, reachHost, releaseLab } from './launch.ts';
 import { type Pair, type PingOptions, pingMatrix } from './matrix.ts';
+import { subnetOf, waitForMesh } from './mesh.ts';
 import { type NodeOptions, nodeSpec } from './node-spec.ts';
 import { keptLab, keptLabs, reapLabs } from './registry.ts';
 
@@ -121,7 +122,8 @@ export class Lab {
     if (this.#startsAgents()) {
       const start = performance.now();
       await Promise.all(booted.map(startAgent));
-      onStep?.({ name: 'agents', detail: 'ready', durationMs: performance.now() - start });
+      await waitForMesh(this.#nodes);
+      onStep?.({ name: 'agents', detail: booted.map(subnetOf).join(', '), durationMs: performance.now() - start });
     }
     return booted;
   }

@@ -2,12 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { SUBNET_FILE } from '../contract.ts';
 import { matrixReport } from '../demo/report.ts';
 import type { Lab } from '../lab.ts';
 import type { LabNode } from '../lab-node.ts';
 import { answered } from '../matrix.ts';
+import { subnetOf } from '../mesh.ts';
 import { formatTable } from '../table.ts';
 
 interface LabCommand {
@@ -71,12 +70,7 @@ async function statusRow(node: LabNode): Promise<string[]> {
   const { running, pid, exitCode, signal } = await node.agent.state();
   const agent = running ? `running (${pid})` : pid === undefined ? 'not started' : `ended (${signal ?? exitCode})`;
   const pods = node.pods.map(({ name, ip }) => `${name} ${ip}`).join(', ');
-  return [node.name, node.address, subnetOf(node), agent, pods || 'none'];
-}
-
-function subnetOf(node: LabNode): string {
-  if (!existsSync(node.pathFromOutside(SUBNET_FILE))) return 'none yet';
-  return /^FLANNEL_SUBNET=(.*)$/m.exec(node.readFile(SUBNET_FILE))?.[1] ?? 'none';
+  return [node.name, node.address, subnetOf(node) ?? 'none yet', agent, pods || 'none'];
 }
 
 async function showMatrix(lab: Lab): Promise<number> {

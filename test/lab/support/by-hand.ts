@@ -20,7 +20,7 @@ export async function makeVtepByHand(node: LabNode): Promise<HandMadeVtep> {
   const mac = `02:00:00:00:01:${node.index.toString(16).padStart(2, '0')}`;
   const vxlan = `vxlan id 1 local ${node.address} dev eth0 dstport 8472 nolearning`;
   await ipBatch(node, [
-    `link add flannel.1 address ${mac} mtu 1450 type ${vxlan}`,
+    `link add flannel.1 txqueuelen 0 address ${mac} mtu 1450 type ${vxlan}`,
     `address add ${handMadeSubnet(node)}/32 dev flannel.1`,
     'link set flannel.1 up',
   ]);

@@ -1,0 +1,173 @@
+// `npm start` and `npm run lab` as a person uses them: what they print, how they end, that nothing stays.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { runCommand } from '../lab/command.ts';
+import { childrenOf, commandLine, type ProcessId, waitUntil } from '../lab/processes.ts';
+import { repositoryRoot } from '../lab/programs.ts';
+import { familyOf, footprint, survivors } from '../lab/support/leftovers.ts';
+
+const START_MS = 60_000;
+const END_MS = 30_000;
+
+interface Outcome {
+  readonly exitCode: number | null;
+  readonly output: string;
+}
+
+async function npm(...args: string[]): Promise<Outcome> {
+  const { exitCode, stdout, stderr } = await runCommand(['npm', '--silent', ...args], {
+    cwd: repositoryRoot,
+    timeoutMs: START_MS,
+  });
+  return { exitCode, output: stdout + stderr };
+}
+
+/** In a process group of its own, as a shell does it. */
+function npmStart(...args: string[]): ChildProcess {
+  const child = spawn('npm', ['--silent', 'start', '--', ...args], {
+    cwd: repositoryRoot,
+    detached: true,
+    stdio: 'pipe',
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
+
+async function saysLine(child: ChildProcess, pattern: RegExp): Promise<void> {
+  let said = '';
+  await new Promise<void>((resolve) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (pattern.test(said)) resolve();
+    });
+  });
+}
+
+/** The node process that runs scripts/start.mjs, below npm and perhaps a shell. */
+function launcherOf(npmPid: number): number | undefined {
+  const isLauncher = (pid: number): boolean =>
+    (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/start.mjs'));
+  const below = childrenOf(npmPid);
+  return [...below, ...below.flatMap(childrenOf)].find((pid) => isLauncher(pid) && commandLine(pid)?.[0] !== 'sh');
+}
+
+async function expectNothingLeft(family: readonly ProcessId[], before: ReturnType<typeof footprint>): Promise<void> {
+  await waitUntil(() => survivors(family).length === 0, END_MS, 'end of every process');
+  await waitUntil(() => footprint().processes.length === before.processes.length, END_MS, 'end of the lab');
+  expect(footprint()).toEqual(before);
+}
+
+// So that the runs below find everything built and the moments they are killed at fall into the lab.
+beforeAll(() => npm('run', 'build'), 300_000);
+
+describe('npm start', () => {
+  test('shows every pod reaching every other, exits 0 and leaves nothing', { timeout: START_MS }, async () => {
+    const before = footprint();
+    const { exitCode, output } = await npm('start');
+    expect(output).toContain('30 of 30 pairs answered');
+    expect(exitCode).toBe(0);
+    for (const step of ['build', 'underlay', 'nodes', 'agents', 'pods', 'ping', 'down'])
+      expect(output).toMatch(new RegExp(`✓ ${step} .* s\n`));
+    expect(output).toMatch(/pod-3-2 +node-3 +10\.244\.\d+\.\d+ +\d+\.\d +\d+\.\d +\d+\.\d/);
+    expect(output).toContain('npm start -- --nodes 5 --pods 4 --keep');
+    expect(footprint()).toEqual(before);
+  });
+
+  test.for([
+    { args: ['--nodes', 'many'], want: 'npm start: --nodes: expected a whole number from 1 to 100, got "many"\n' },
+    { args: ['--pods', '999'], want: 'npm start: --pods: expected a whole number from 0 to 200, got "999"\n' },
+    {
+      args: ['--name', 'A/B', '--keep'],
+      want: 'npm start: --name: expected small letters, digits and dashes, got "A/B"\n',
+    },
+    { args: ['--colour'], want: "npm start: Unknown option '--colour' (--help lists the options)\n" },
+  ])('refuses $args in one line', async ({ args, want }) => {
+    expect(await npm('start', '--', ...args)).toEqual({ exitCode: 1, output: want });
+  });
+
+  test('removes everything on Ctrl-C, at any moment', { timeout: 120_000 }, async () => {
+    const before = footprint();
+    for (const extra of [[], ['--keep', '--name', 'interrupted']]) {
+      const child = npmStart('--nodes', '2', ...extra);
+      await saysLine(child, /✓ build/);
+      await sleep(Math.random() * 1200);
+      const family = familyOf(child.pid ?? 0);
+      process.kill(-(child.pid ?? 0), 'SIGINT');
+      await once(child, 'exit');
+      await expectNothingLeft(family, before);
+    }
+  });
+
+  test('removes everything when npm alone gets SIGTERM', { timeout: 120_000 }, async () => {
+    const before = footprint();
+    const child = npmStart('--nodes', '2');
+    await saysLine(child, /✓ nodes/);
+    const family = familyOf(child.pid ?? 0);
+    expect(launcherOf(child.pid ?? 0)).toBeDefined();
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+    await expectNothingLeft(family, before);
+  });
+
+  test('leaves nothing when the launcher is killed, at any moment', { timeout: 120_000 }, async () => {
+    const before = footprint();
+    for (let round = 0; round < 4; round += 1) {
+      const child = npmStart('--nodes', '2');
+      await saysLine(child, /✓ build/);
+      await sleep(Math.random() * 1200);
+      const family = familyOf(child.pid ?? 0);
+      const launcher = launcherOf(child.pid ?? 0);
+      if (launcher !== undefined) process.kill(launcher, 'SIGKILL');
+      await once(child, 'exit');
+      await expectNothingLeft(family, before);
+    }
+  });
+});
+
+describe('npm run lab', () => {
+  test('works on a lab that npm start kept', { timeout: 120_000 }, async () => {
+    const before = footprint();
+    const name = `e2e-${process.pid}`;
+    const lab = (...words: string[]): Promise<Outcome> => npm('run', 'lab', '--', '--name', name, ...words);
+    onTestFinished(async () => void (await lab('down')));
+    const start = await npm('start', '--', '--nodes', '2', '--pods', '1', '--keep', '--name', name);
+    expect(start).toMatchObject({ exitCode: 0, output: expect.stringContaining('The lab stays.') });
+
+    expect((await lab('status')).output).toMatch(
+      /node-2 +192\.168\.50\.12 +10\.244\.\d+\.1\/24 +running \(\d+\) +pod-2-1 10\.244/,
+    );
+    expect(await lab('exec', 'node-1', 'hostname')).toEqual({ exitCode: 0, output: 'node-1\n' });
+    expect((await lab('exec', 'pod-1-1', 'ip', '-br', 'addr', 'show', 'eth0')).output).toContain('10.244.');
+    expect((await lab('exec', 'node-1', 'sh', '-c', 'exit 7')).exitCode).toBe(7);
+    expect((await lab('pod', 'add', 'node-1')).output).toMatch(/^pod-1-2 on node-1 has 10\.244\./);
+    expect(await lab('ping')).toMatchObject({ exitCode: 0, output: expect.stringContaining('6 of 6 pairs answered') });
+    expect((await lab('agent', 'kill', 'node-1')).output).toBe('the agent of node-1 ended: SIGKILL\n');
+    expect((await lab('status')).output).toContain('ended (SIGKILL)');
+    expect((await lab('ping')).output).toContain('6 of 6 pairs answered');
+    expect((await lab('agent', 'start', 'node-1')).output).toMatch(
+      /^the agent of node-1 is ready \d+ ms after its start/,
+    );
+    expect((await lab('agent', 'stop', 'node-1')).output).toBe('the agent of node-1 ended: exit code 0\n');
+    expect((await lab('pod', 'del', 'node-1', 'pod-1-2')).output).toMatch(/^pod-1-2 is detached/);
+    expect((await lab('node', 'reboot', 'node-1')).output).toContain('node-1 has booted\nthe agent of node-1 is ready');
+    expect((await lab('node', 'remove', 'node-2')).output).toBe('node-2 is gone\n');
+    expect((await lab('exec', 'node-2', 'true')).output).toMatch(/find node node-2: ENOENT/);
+    expect(await lab('down')).toEqual({ exitCode: 0, output: `lab ${name} is gone\n` });
+    expect(footprint()).toEqual(before);
+  });
+
+  test.for([
+    { words: ['fly'], want: 'npm run lab: unknown command "fly"; npm run lab -- help lists them\n' },
+    { words: ['agent', 'kill'], want: 'npm run lab: usage: agent start|stop|kill NODE\n' },
+    {
+      words: ['--name', 'nowhere', 'status'],
+      want: 'npm run lab: lab: find lab nowhere: ENOENT (npm start -- --keep makes one)\n',
+    },
+  ])('refuses $words in one line', async ({ words, want }) => {
+    const { exitCode, output } = await npm('run', 'lab', '--', ...words);
+    expect({ exitCode, output }).toEqual({ exitCode: 1, output: want });
+  });
+});

@@ -1,0 +1,38 @@
+// Leases of the directory store written and read by tests: flannel's etcd value with the subnet beside it.
+
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Lab } from '../lab.ts';
+
+export interface TestLease {
+  readonly subnet: string;
+  readonly publicIp: string;
+  /** Of the VTEP; any text, to be refused. */
+  readonly mac: string;
+}
+
+/** In one step, as an agent does it. */
+export function writeLease(lab: Lab, node: string, { subnet, publicIp, mac }: TestLease): void {
+  const lease = { Subnet: subnet, PublicIP: publicIp, BackendType: 'vxlan', BackendData: { VNI: 1, VtepMAC: mac } };
+  writeLeaseText(lab, node, JSON.stringify(lease));
+}
+
+export function writeLeaseText(lab: Lab, node: string, text: string): void {
+  const temporary = join(lab.leaseFolder, `.${node}.test`);
+  writeFileSync(temporary, text);
+  renameSync(temporary, leasePath(lab, node));
+}
+
+export function readLease(lab: Lab, node: string): TestLease {
+  const lease = JSON.parse(readFileSync(leasePath(lab, node), 'utf8')) as Record<string, unknown>;
+  const data = lease['BackendData'] as Record<string, unknown>;
+  return { subnet: String(lease['Subnet']), publicIp: String(lease['PublicIP']), mac: String(data['VtepMAC']) };
+}
+
+export function dropLease(lab: Lab, node: string): void {
+  rmSync(leasePath(lab, node));
+}
+
+function leasePath(lab: Lab, node: string): string {
+  return join(lab.leaseFolder, `${node}.json`);
+}

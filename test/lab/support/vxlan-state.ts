@@ -1,0 +1,61 @@
+// What a node's kernel carries for the overlay, as ip(8) and bridge(8) tell it: the oracle of tests.
+
+import type { LabNode } from '../lab-node.ts';
+
+export interface VxlanState {
+  readonly mac: string;
+  /** Attributes of the device as `ip -d link` names them, without what differs from node to node. */
+  readonly device: Record<string, unknown>;
+  /** `10.244.1.0/32`. */
+  readonly addresses: readonly string[];
+  readonly neighbours: readonly { readonly ip: string; readonly mac: string; readonly state: readonly string[] }[];
+  readonly fdb: readonly {
+    readonly mac: string;
+    readonly dst: string;
+    readonly flags: readonly string[];
+    readonly state: string;
+  }[];
+  readonly routes: readonly { readonly dst: string; readonly gateway: string; readonly flags: readonly string[] }[];
+  readonly nexthops: readonly unknown[];
+}
+
+type Json = Record<string, unknown>;
+
+/** Everything on flannel.1; next hops of the whole node. */
+export async function kernelStateOf(node: LabNode): Promise<VxlanState> {
+  const json = async (...argv: string[]): Promise<Json[]> => JSON.parse((await node.run(argv)) || '[]') as Json[];
+  const [link = {}] = await json('ip', '-j', '-d', 'link', 'show', 'flannel.1');
+  const [address = {}] = await json('ip', '-j', '-4', 'address', 'show', 'flannel.1');
+  const neighbours = await json('ip', '-j', '-4', 'neigh', 'show', 'dev', 'flannel.1');
+  const fdb = await json('bridge', '-j', 'fdb', 'show', 'dev', 'flannel.1');
+  const routes = await json('ip', '-j', '-4', 'route', 'show', 'dev', 'flannel.1');
+  const nexthops = await json('ip', '-j', 'nexthop', 'show');
+  return {
+    mac: String(link['address']),
+    device: deviceAttributes(link),
+    addresses: ((address['addr_info'] ?? []) as Json[]).map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    neighbours: neighbours.map(({ dst, lladdr, state }) => ({
+      ip: String(dst),
+      mac: String(lladdr),
+      state: state as string[],
+    })),
+    fdb: fdb.map((entry) => ({
+      mac: String(entry['mac']),
+      dst: String(entry['dst']),
+      flags: entry['flags'] as string[],
+      state: String(entry['state']),
+    })),
+    routes: routes.map(({ dst, gateway, flags }) => ({
+      dst: String(dst),
+      gateway: String(gateway),
+      flags: flags as string[],
+    })),
+    nexthops,
+  };
+}
+
+function deviceAttributes(link: Json): Json {
+  const info = ((link['linkinfo'] ?? {}) as Json)['info_data'] as Json;
+  const { local: _local, link: _link, ...same } = info;
+  return { mtu: link['mtu'], txqlen: link['txqlen'], flags: link['flags'], qdisc: link['qdisc'], ...same };
+}
