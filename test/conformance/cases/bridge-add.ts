@@ -201,7 +201,7 @@ const ports: readonly Row[] = [
       const { ifindex } = await trial.link('cni0');
       await trial.attachment(bridge(trial, { isGateway: true })).add();
       const link = await trial.link('cni0');
-      same([link.ifindex, link.operstate], [ifindex, 'UP'], 'index and state of cni0');
+      same([link.ifindex, link.flags.includes('UP')], [ifindex, true], 'index of cni0, and whether it is up');
       same((await trial.ports()).length, 1, 'ports of cni0');
     },
   },

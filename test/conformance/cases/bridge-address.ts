@@ -146,6 +146,7 @@ function withAddress({ id, title, has, subnet = '10.1.2.0/24', gateway, force = 
     if (want !== undefined) {
       await pod.add();
       same(addressesOf(await trial.link('cni0')).sort(), [...want].sort(), 'addresses of cni0');
+      same(addressesOf(await trial.link('eth0', 'c1')).length, 1, 'addresses of eth0');
       return;
     }
     const first = gateway ?? subnet.replace(/0\/.*|\/.*/, '1');

@@ -1,0 +1,115 @@
+// Rows 165–168: bandwidth, token buckets on the host end of a veth and on an ifb (row 169, throughput, is a bench).
+
+import type { Attachment, JsonObject } from '../attachment.ts';
+import { type Case, casesOf, type Row } from '../case.ts';
+import { holds, present, same } from '../expect.ts';
+import type { Trial } from '../trial.ts';
+
+/** n1 and c1 give this name. */
+const IFB = 'bwp7be53730afe4';
+
+interface Qdisc {
+  readonly kind: string;
+  readonly options: { readonly rate?: number; readonly burst?: number; readonly lat?: number; readonly limit?: number };
+}
+
+/** A veth to the container and the plugin chained behind whoever made it. */
+async function chained(
+  trial: Trial,
+  keys: JsonObject,
+  options: { name?: string; container?: string } = {},
+): Promise<Attachment> {
+  await trial.sh(
+    'ip link add vethhost type veth peer name eth0 netns c1 && ip link set vethhost up && ip -n c1 link set eth0 up',
+  );
+  const prevResult = {
+    cniVersion: trial.version,
+    interfaces: [
+      { name: 'vethhost', mac: (await trial.link('vethhost')).address },
+      { name: 'eth0', mac: (await trial.link('eth0', 'c1')).address, sandbox: '/run/netns/c1' },
+    ],
+    ips: [{ ...(trial.version < '1' ? { version: '4' } : {}), address: '10.0.0.2/24', interface: 1 }],
+  };
+  const config = { cniVersion: trial.version, name: options.name ?? 'n1', type: 'bandwidth', prevResult, ...keys };
+  return trial.attachment(config, { container: options.container ?? 'c1' });
+}
+
+async function bucket(trial: Trial, device: string): Promise<Qdisc['options']> {
+  const text = await trial.sandbox.must(['tc', '-j', 'qdisc', 'show', 'dev', device]);
+  const list = JSON.parse(text) as Qdisc[];
+  return present(
+    list.find(({ kind }) => kind === 'tbf'),
+    `tbf on ${device}`,
+  ).options;
+}
+
+const LIMITS = { ingressRate: 8_000_000, ingressBurst: 80_000, egressRate: 16_000_000, egressBurst: 80_000 };
+
+function refused(id: string, title: string, keys: JsonObject, msg: string): Row {
+  return {
+    id,
+    title,
+    check: async (trial) => (await chained(trial, keys)).fails('ADD', { code: 999, msg }),
+  };
+}
+
+const rows: readonly Row[] = [
+  {
+    id: '165',
+    title: 'both directions: a bucket on the host end, one on an ifb, which the result names',
+    needs: ['ifb'],
+    check: async (trial) => {
+      const result = await (await chained(trial, LIMITS)).add();
+      same(
+        result.interfaces?.map(({ name }) => name),
+        ['vethhost', 'eth0', IFB],
+        'interfaces',
+      );
+      // tc tells bytes per second.
+      const inward = await bucket(trial, 'vethhost');
+      same([inward.rate, inward.burst], [1_000_000, 10_000], 'rate and burst of the host end');
+      const outward = await bucket(trial, IFB);
+      same([outward.rate, outward.burst], [2_000_000, 10_000], `rate and burst of ${IFB}`);
+      const filters = await trial.sandbox.must(['tc', 'filter', 'show', 'dev', 'vethhost', 'ingress']);
+      holds(filters.includes(`Redirect to device ${IFB}`), `no redirection to ${IFB} in ${filters}`);
+    },
+  },
+  {
+    id: '165b',
+    title: 'limits in runtimeConfig with capitalised keys, as containerd sends them',
+    check: async (trial) => {
+      const runtimeConfig = { bandwidth: { IngressRate: 8_000_000, IngressBurst: 80_000 } };
+      await (await chained(trial, { runtimeConfig })).add();
+      same((await bucket(trial, 'vethhost')).rate, 1_000_000, 'rate of the host end');
+    },
+  },
+  {
+    id: '166',
+    title: 'the smallest rate, and the name of the ifb',
+    needs: ['ifb'],
+    check: async (trial) => {
+      const names = { name: 'cni-plugin-bandwidth-test', container: 'dummy' };
+      await (await chained(trial, { egressRate: 8, egressBurst: 8 }, names)).add();
+      const { rate, burst } = await bucket(trial, 'bwpa8eda89404b7');
+      same([rate, burst], [1, 1], 'rate and burst');
+    },
+  },
+  refused('167a', 'a rate needs a burst', { ingressRate: 8000 }, 'if rate is set, burst must also be set'),
+  refused('167b', 'a burst needs a rate', { ingressBurst: 8000 }, 'if burst is set, rate must also be set'),
+  refused('167c', 'a burst of 4 GB', { ingressRate: 8000, ingressBurst: 2 ** 35 }, 'burst cannot be more than 4GB'),
+  {
+    id: '168',
+    title: 'DEL removes the ifb, and succeeds without',
+    needs: ['ifb'],
+    check: async (trial) => {
+      const pod = await chained(trial, LIMITS);
+      await pod.add();
+      await trial.link(IFB);
+      await pod.del();
+      same(await trial.findLink(IFB), undefined, 'the ifb');
+      await pod.del();
+    },
+  },
+];
+
+export const bandwidthCases: readonly Case[] = casesOf('bandwidth', rows);

@@ -1,0 +1,212 @@
+// Rows 149–157: the rules portmap makes in either backend, and that DEL removes them.
+
+import type { JsonObject } from '../attachment.ts';
+import { type Case, casesOf, type Row } from '../case.ts';
+import { holds, same } from '../expect.ts';
+import { chained, MAPPING } from '../portmap.ts';
+import type { Trial } from '../trial.ts';
+
+/** test and c1 give this name. */
+const CHAIN = 'CNI-DN-917f9005c929d67b6ac60';
+
+const MAPPINGS = [
+  MAPPING,
+  { hostPort: 8081, containerPort: 81, protocol: 'tcp' },
+  { hostPort: 8080, containerPort: 81, protocol: 'udp' },
+  { hostPort: 8082, containerPort: 82, protocol: 'udp' },
+  { hostPort: 8083, containerPort: 83, protocol: 'tcp', hostIP: '192.0.2.10' },
+  { hostPort: 8084, containerPort: 84, protocol: 'tcp', hostIP: '0.0.0.0' },
+];
+
+/** The rules of a chain of iptables' nat table, as arguments without `-A <chain>`. */
+async function rulesOf(trial: Trial, chain: string): Promise<string[]> {
+  const prefix = `-A ${chain} `;
+  return (await trial.natRules()).filter((line) => line.startsWith(prefix)).map((line) => line.slice(prefix.length));
+}
+
+/** What iptables-save prints for one mapping with SNAT. */
+function mappingRules(protocol: string, host: number, container: number, daddr = ''): string[] {
+  const match = `${daddr}-p ${protocol} -m ${protocol} --dport ${host}`;
+  return [
+    `-s 10.0.0.0/24 ${match} -j CNI-HOSTPORT-SETMARK`,
+    `-s 127.0.0.1/32 ${match} -j CNI-HOSTPORT-SETMARK`,
+    `${match} -j DNAT --to-destination 10.0.0.2:${container}`,
+  ];
+}
+
+async function iptablesDump(trial: Trial): Promise<void> {
+  await trial.attachment(await chained(trial, { runtimeConfig: { portMappings: MAPPINGS } })).add();
+  same(
+    await rulesOf(trial, CHAIN),
+    [
+      ...mappingRules('tcp', 8080, 80),
+      ...mappingRules('tcp', 8081, 81),
+      ...mappingRules('udp', 8080, 81),
+      ...mappingRules('udp', 8082, 82),
+      ...mappingRules('tcp', 8083, 83, '-d 192.0.2.10/32 ').map((rule) =>
+        rule.replace(/(-s \S+) -d (\S+)/, '$1 -d $2'),
+      ),
+      ...mappingRules('tcp', 8084, 84),
+    ],
+    `rules of ${CHAIN}`,
+  );
+  const comment = '-m comment --comment "dnat name: \\"test\\" id: \\"c1\\"" -m multiport';
+  same(
+    await rulesOf(trial, 'CNI-HOSTPORT-DNAT'),
+    [`-p tcp ${comment} --dports 8080,8081,8083,8084 -j ${CHAIN}`, `-p udp ${comment} --dports 8080,8082 -j ${CHAIN}`],
+    'rules of CNI-HOSTPORT-DNAT',
+  );
+  same(
+    await rulesOf(trial, 'CNI-HOSTPORT-SETMARK'),
+    ['-m comment --comment "CNI portfwd masquerade mark" -j MARK --set-xmark 0x2000/0x2000'],
+    'rules of CNI-HOSTPORT-SETMARK',
+  );
+  same(
+    await rulesOf(trial, 'CNI-HOSTPORT-MASQ'),
+    ['-m mark --mark 0x2000/0x2000 -j MASQUERADE'],
+    'rules of CNI-HOSTPORT-MASQ',
+  );
+  for (const hook of ['PREROUTING', 'OUTPUT']) {
+    same(await rulesOf(trial, hook), ['-m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT'], `rules of ${hook}`);
+  }
+  same(await trial.sysctl('net/ipv4/conf/cni0/route_localnet'), '1', 'route_localnet of cni0');
+}
+
+const iptables: readonly Omit<Row, 'needs'>[] = [
+  { id: '149', title: 'the rules of the iptables backend', check: iptablesDump },
+  {
+    id: '150',
+    title: 'ADD again adds no rule',
+    check: async (trial) => {
+      const pod = trial.attachment(await chained(trial));
+      await pod.add();
+      const first = await trial.natRules();
+      holds(first.length > 0, 'there are no rules');
+      await pod.add();
+      same(await trial.natRules(), first, 'rules after the second ADD');
+    },
+  },
+  {
+    id: '151',
+    title: 'DEL without mappings leaves the rules, with them it removes them, again it succeeds',
+    check: async (trial) => {
+      const pod = trial.attachment(await chained(trial));
+      await pod.add();
+      holds((await rulesOf(trial, CHAIN)).length > 0, 'there are no rules');
+      await pod.with({}, { runtimeConfig: undefined }).del();
+      holds((await rulesOf(trial, CHAIN)).length > 0, 'the rules are gone');
+      await pod.del();
+      const left = (await trial.natRules()).filter((line) => line.includes('CNI-DN-'));
+      same(left, [], 'rules of the container');
+      await pod.del();
+    },
+  },
+  {
+    id: '152a',
+    title: 'snat false: destination NAT only',
+    check: async (trial) => {
+      await trial.attachment(await chained(trial, { snat: false })).add();
+      same(await rulesOf(trial, CHAIN), mappingRules('tcp', 8080, 80).slice(2), `rules of ${CHAIN}`);
+    },
+  },
+  {
+    id: '152b',
+    referenceFrom: 'main',
+    title: 'masqAll: every source is marked',
+    check: async (trial) => {
+      await trial.attachment(await chained(trial, { masqAll: true })).add();
+      const [, , dnat] = mappingRules('tcp', 8080, 80);
+      same(
+        await rulesOf(trial, CHAIN),
+        ['-p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK', dnat],
+        `rules of ${CHAIN}`,
+      );
+    },
+  },
+  {
+    id: '153',
+    title: "externalSetMarkChain is jumped to instead of a chain of portmap's own",
+    check: async (trial) => {
+      await trial.sh('iptables -t nat -N PLZ-SET-MARK');
+      await trial.attachment(await chained(trial, { externalSetMarkChain: 'PLZ-SET-MARK' })).add();
+      const rules = await rulesOf(trial, CHAIN);
+      same(rules.filter((rule) => rule.endsWith('-j PLZ-SET-MARK')).length, 2, 'jumps to PLZ-SET-MARK');
+      same(await rulesOf(trial, 'CNI-HOSTPORT-SETMARK'), [], 'rules of CNI-HOSTPORT-SETMARK');
+    },
+  },
+  {
+    id: '154',
+    title: 'markMasqBit chooses the mark',
+    check: async (trial) => {
+      await trial.attachment(await chained(trial, { markMasqBit: 5 })).add();
+      same(
+        await rulesOf(trial, 'CNI-HOSTPORT-MASQ'),
+        ['-m mark --mark 0x20/0x20 -j MASQUERADE'],
+        'rules of CNI-HOSTPORT-MASQ',
+      );
+    },
+  },
+  {
+    id: '155',
+    title: 'more than 15 ports take several rules',
+    check: async (trial) => {
+      const portMappings = Array.from({ length: 20 }, (_, at) => ({ ...MAPPING, hostPort: 9000 + at }));
+      await trial.attachment(await chained(trial, { runtimeConfig: { portMappings } })).add();
+      const entries = await rulesOf(trial, 'CNI-HOSTPORT-DNAT');
+      const ports = entries.flatMap((rule) => /--dports (\S+)/.exec(rule)?.[1]?.split(',') ?? []);
+      same([entries.length, ports.length], [2, 20], 'entry rules, and ports in them');
+    },
+  },
+];
+
+/** The rules of portmap's table, without handles and indentation. */
+async function hostport(trial: Trial): Promise<string[]> {
+  const text = await trial.sandbox.must(['nft', 'list', 'table', 'ip', 'cni_hostport']);
+  return text.split('\n').map((line) => line.trim());
+}
+
+const NFT: JsonObject = { backend: 'nftables' };
+const DNAT = 'tcp dport 8080 dnat to 10.0.0.2:80 comment "c1"';
+
+const nftables: readonly Omit<Row, 'needs'>[] = [
+  {
+    id: '156',
+    title: 'the rules of the nftables backend; DEL removes those of the container',
+    check: async (trial) => {
+      const pod = trial.attachment(await chained(trial, NFT));
+      await pod.add();
+      const rules = await hostport(trial);
+      const wanted = [
+        DNAT,
+        'fib daddr type local jump hostports_all',
+        'ip saddr 10.0.0.2 ip daddr 10.0.0.2 masquerade comment "c1"',
+        'ip saddr 127.0.0.1 ip daddr 10.0.0.2 masquerade comment "c1"',
+      ];
+      for (const rule of wanted) holds(rules.includes(rule), `no rule ${rule} in ${rules.join('; ')}`);
+      same(await trial.sysctl('net/ipv4/conf/cni0/route_localnet'), '1', 'route_localnet of cni0');
+      await pod.del();
+      same(
+        (await hostport(trial)).filter((line) => line.includes('comment "c1"')),
+        [],
+        'rules left',
+      );
+    },
+  },
+  {
+    id: '157',
+    since: '0.4.0',
+    title: 'CHECK fails when the masquerading rules are gone',
+    check: async (trial) => {
+      const pod = trial.attachment(await chained(trial, NFT));
+      await pod.add();
+      await pod.check(undefined);
+      await trial.sh('nft flush chain ip cni_hostport masquerading');
+      await pod.fails('CHECK', { code: 999, msg: /./ });
+    },
+  },
+];
+
+export const portmapRuleCases: readonly Case[] = casesOf('portmap', [
+  ...iptables.map((row): Row => ({ ...row, needs: ['iptables'] })),
+  ...nftables.map((row): Row => ({ ...row, needs: ['nft'], referenceFrom: 'main' })),
+]);
