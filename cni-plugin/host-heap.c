@@ -38,7 +38,12 @@ const void *heap_image(JSContext *ctx, size_t *length) { return NULL; }
 
 #else
 
-enum { PAGE = 4096, HEADER_BYTES = 16, CLASSES = 4 * 22 + 5 };
+#ifdef __aarch64__
+enum { PAGE = 65536 }; // the largest a kernel may have been built with
+#else
+enum { PAGE = 4096 };
+#endif
+enum { HEADER_BYTES = 16, CLASSES = 4 * 22 + 5 };
 
 typedef struct FreeBlock {
     struct FreeBlock *next;

@@ -64,12 +64,12 @@ async function bundleProgram(entry, { sanitize, id }) {
   return result.outputFiles[0].text;
 }
 
-/** Twelve hex digits that change with the program, the host, the engine or the flags. */
+/** Twelve hex digits that change with the program, the host or the engine; the same for both processors. */
 async function buildId(script, engine) {
   const host = await Promise.all(
     [...HOST_SOURCES, ...HOST_HEADERS].map((name) => readFile(join(HOST_FOLDER, name), 'utf8')),
   );
-  return sha256(JSON.stringify([script, host, engine.key, engine.cflags, engine.ldflags])).slice(0, 12);
+  return sha256(JSON.stringify([script, host, engine.record.quickjs.sha256])).slice(0, 12);
 }
 
 function sha256(data) {

@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 
 const HEAP_ADDRESS = 0x1000_0000n;
 const PT_LOAD = 1;
-const PAGE_BYTES = 4096;
+/** A page of the largest size a kernel for either processor has: the segment must start on one in the file too. */
+const PAGE_BYTES = 65_536;
 const MAX_IMAGE_BYTES = 64 * 1024 * 1024;
 const FILE_HEADER_BYTES = 64;
 /** Offsets in the file header. */
@@ -31,7 +32,7 @@ export async function saveHeap(executable, emulator) {
   const { stdout: image } = await promisify(execFile)(command, args, options).catch((error) => {
     throw new Error(`${executable}: saving its heap: ${String(error.stderr).trim() || error.message}`);
   });
-  if (image.length === 0 || image.length % PAGE_BYTES !== 0) throw new Error(`${executable}: its heap is not whole`);
+  if (image.length === 0 || image.length % 4096 !== 0) throw new Error(`${executable}: its heap is not whole`);
   const offset = await appendAligned(executable, image);
   await pointSegment(executable, offset, image.length);
 }

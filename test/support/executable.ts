@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { buildExecutable, type ExecutableOptions } from '../../scripts/build-executable.mjs';
+import { buildExecutable, type ExecutableOptions, type ExecutableRecord } from '../../scripts/build-executable.mjs';
 
 /** Compiles `entry`, which exports `main(): ProgramOutput`. Register `remove` where it is called. */
 export async function compileProgram(entry: string, options: ExecutableOptions = {}): Promise<Executable> {
@@ -11,17 +11,17 @@ export async function compileProgram(entry: string, options: ExecutableOptions =
   const path = join(folder, basename(entry, '.ts'));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   try {
-    await buildExecutable(entry, path, options);
+    return { path, folder, record: await buildExecutable(entry, path, options), remove };
   } catch (error) {
     remove();
     throw error;
   }
-  return { path, folder, remove };
 }
 
 export interface Executable {
   readonly path: string;
   /** A temporary folder that holds nothing but the executable. */
   readonly folder: string;
+  readonly record: ExecutableRecord;
   remove(): void;
 }
