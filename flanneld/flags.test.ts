@@ -29,7 +29,9 @@ describe('parseCommandLine', () => {
     expect(options).toEqual({
       interface: { iface: [], ifaceRegex: [], ifaceCanReach: undefined, publicIp: undefined, publicIpv6: undefined },
       firewall: { ipMasq: false, fullyRandom: true, forwardRules: true, resyncSec: 5, blackholeRoute: false },
-      store: { kind: 'directory', leaseDir: '/var/lib/weft/leases' },
+      store: { kind: 'directory', subnetDir: '/var/lib/weft/leases' },
+      cniConf: undefined,
+      cniConfDir: '/etc/cni/net.d',
       netConfigPath: '/etc/kube-flannel/net-conf.json',
       subnetFile: '/run/flannel/subnet.env',
       nodeName: undefined,
@@ -43,7 +45,7 @@ describe('parseCommandLine', () => {
     const { options } = parse([
       ...['--iface=eth0', '-iface', '10.0.0.1', '--iface-regex=^eth', '--iface-can-reach=10.9.9.9'],
       ...['--public-ip=10.0.0.7', '--public-ipv6=fd00::7', '--net-config-path=/a', '--subnet-file=/b'],
-      ...['--node-name=node-1', '--lease-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
+      ...['--node-name=node-1', '--subnet-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
       ...['--iptables-forward-rules=false', '--iptables-resync=7', '--ip-blackhole-route=T'],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
     ]);
@@ -60,7 +62,7 @@ describe('parseCommandLine', () => {
       blackholeRoute: true,
     });
     expect(options).toMatchObject({
-      store: { kind: 'directory', leaseDir: '/c' },
+      store: { kind: 'directory', subnetDir: '/c' },
       netConfigPath: '/a',
       subnetFile: '/b',
       nodeName: 'node-1',
@@ -152,19 +154,19 @@ describe('refusals', () => {
     { argv: ['--subnet-lease-renew-margin=0'], want: '--subnet-lease-renew-margin: expected integer 1–1439, got "0"' },
     {
       argv: ['--kube-subnet-mgr'],
-      want: '--kube-subnet-mgr: the Kubernetes store is not part of this version yet, expected --lease-dir=DIR',
+      want: '--kube-subnet-mgr: the Kubernetes store is not part of this version yet, expected --subnet-dir=DIR',
     },
     {
       argv: ['--etcd-endpoints=http://x:2379'],
-      want: '--etcd-endpoints: the etcd store is not part of this version yet, expected --lease-dir=DIR',
+      want: '--etcd-endpoints: the etcd store is not part of this version yet, expected --subnet-dir=DIR',
     },
     {
-      argv: ['--etcd-prefix=/x', '--lease-dir=/y'],
-      want: '--lease-dir and --etcd-prefix name two stores, expected one',
+      argv: ['--etcd-prefix=/x', '--subnet-dir=/y'],
+      want: '--subnet-dir and --etcd-prefix name two stores, expected one',
     },
     {
-      argv: ['--kube-subnet-mgr', '--lease-dir=/y'],
-      want: '--lease-dir and --kube-subnet-mgr name two stores, expected one',
+      argv: ['--kube-subnet-mgr', '--subnet-dir=/y'],
+      want: '--subnet-dir and --kube-subnet-mgr name two stores, expected one',
     },
   ])('$argv: $want', ({ argv, want }) => {
     expect(refusal(argv)).toBe(want);
@@ -202,7 +204,7 @@ describe('environment', () => {
     { env: { NODE_NAME: 'a/b' }, want: 'NODE_NAME: expected a node name (letters, digits, ".", "-", "_"), got "a/b"' },
     {
       env: { FLANNELD_KUBE_SUBNET_MGR: 'true' },
-      want: 'FLANNELD_KUBE_SUBNET_MGR: the Kubernetes store is not part of this version yet, expected --lease-dir=DIR',
+      want: 'FLANNELD_KUBE_SUBNET_MGR: the Kubernetes store is not part of this version yet, expected --subnet-dir=DIR',
     },
   ])('is named in a refusal: $want', ({ env, want }) => {
     expect(refusal([], env)).toBe(want);

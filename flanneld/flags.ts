@@ -137,7 +137,7 @@ function refuseMissingStores(options: Options, given: GivenFlags): void {
   const flag = kind === 'kube' ? 'kube-subnet-mgr' : [...given.keys()].find((name) => name.startsWith('etcd-'));
   const label = given.get(flag ?? '')?.label ?? kind;
   const store = kind === 'kube' ? 'Kubernetes' : 'etcd';
-  throw new UsageError(`${label}: the ${store} store is not part of this version yet, expected --lease-dir=DIR`);
+  throw new UsageError(`${label}: the ${store} store is not part of this version yet, expected --subnet-dir=DIR`);
 }
 
 function ineffective(given: GivenFlags): string[] {

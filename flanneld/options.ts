@@ -49,7 +49,7 @@ export interface EtcdOptions {
 
 /** Where the cluster's state lives. */
 export type StoreOptions =
-  | { readonly kind: 'directory'; readonly leaseDir: string }
+  | { readonly kind: 'directory'; readonly subnetDir: string }
   | { readonly kind: 'kube'; readonly kube: KubeOptions }
   | { readonly kind: 'etcd'; readonly etcd: EtcdOptions };
 
@@ -59,6 +59,10 @@ export interface Options {
   readonly store: StoreOptions;
   readonly netConfigPath: string;
   readonly subnetFile: string;
+  /** The conflist to install when the node forwards; undefined: somebody else installs it. */
+  readonly cniConf: string | undefined;
+  /** The directory the container runtime reads. */
+  readonly cniConfDir: string;
   /** Undefined when neither flag nor environment names the node: the host name then does. */
   readonly nodeName: string | undefined;
   readonly healthzIp: Ip;
@@ -77,6 +81,8 @@ export function readOptions(given: GivenFlags): Options {
     store: readStore(given),
     netConfigPath: text(given, 'net-config-path') ?? '/etc/kube-flannel/net-conf.json',
     subnetFile: text(given, 'subnet-file') ?? defaultSubnetFile,
+    cniConf: text(given, 'cni-conf'),
+    cniConfDir: text(given, 'cni-conf-dir') ?? '/etc/cni/net.d',
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
@@ -129,17 +135,17 @@ function readStore(given: GivenFlags): StoreOptions {
     password: text(given, 'etcd-password'),
     renewMarginMin: integer(given, 'subnet-lease-renew-margin', 1, 1439) ?? 60,
   };
-  const leaseDir = text(given, 'lease-dir');
+  const subnetDir = text(given, 'subnet-dir');
   if (boolean(given, 'kube-subnet-mgr') === true) {
-    if (leaseDir !== undefined) throw twoStores(given, 'lease-dir', 'kube-subnet-mgr');
+    if (subnetDir !== undefined) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
     return { kind: 'kube', kube };
   }
   const etcdFlag = [...given.keys()].find((name) => name.startsWith('etcd-'));
   if (etcdFlag !== undefined) {
-    if (leaseDir !== undefined) throw twoStores(given, 'lease-dir', etcdFlag);
+    if (subnetDir !== undefined) throw twoStores(given, 'subnet-dir', etcdFlag);
     return { kind: 'etcd', etcd };
   }
-  return { kind: 'directory', leaseDir: leaseDir ?? '/var/lib/weft/leases' };
+  return { kind: 'directory', subnetDir: subnetDir ?? '/var/lib/weft/leases' };
 }
 
 function twoStores(given: GivenFlags, a: string, b: string): UsageError {

@@ -1,0 +1,51 @@
+// This node's own address on its VXLAN device: the base of its subnet as /32 (/128), and no other of the network
+// (flannel pkg/ip EnsureV4AddressOnLink, EnsureV6AddressOnLink).
+
+import { addressBits, contains, type Ip, type IpPrefix, isLinkLocal, sameIp } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
+import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
+import { EADDRNOTAVAIL, EEXIST } from '../../lib/sys/errno.ts';
+import type { Device } from '../dataplane/state.ts';
+import type { OnDeviceChange } from './vxlan-device.ts';
+
+/**
+ * Makes `ip` the device's address. On IPv4 foreign addresses inside `network` go, on IPv6 all but link-local ones: the
+ * kernel would choose one of them as source. The new address comes first: with its last address a device loses its
+ * routes. Throws NetlinkError.
+ */
+export function ensureOwnAddress(
+  netlink: Netlink,
+  device: Device,
+  ip: Ip,
+  network: IpPrefix,
+  onChange: OnDeviceChange,
+): void {
+  const present = listAddresses(netlink, { index: device.index, family: ip.family });
+  const length = addressBits(ip.family);
+  const isOwn = (address: Address): boolean => sameIp(address.ip, ip) && address.length === length;
+  if (!present.some(isOwn)) {
+    const request = addAddress({ index: device.index, ip, length }, device.name);
+    if (runUnless(netlink, request, EEXIST)) onChange(request, 'missing');
+  }
+  for (const address of present) {
+    if (isOwn(address) || !isForeign(address, network)) continue;
+    const request = deleteAddress({ index: device.index, ip: address.ip, length: address.length }, device.name);
+    if (runUnless(netlink, request, EADDRNOTAVAIL)) onChange(request, 'not this node’s');
+  }
+}
+
+function isForeign({ ip }: Address, network: IpPrefix): boolean {
+  return ip.family === 4 ? contains(network, ip) : !isLinkLocal(ip);
+}
+
+/** False when somebody else did it meanwhile, which the kernel tells by `done`. */
+function runUnless(netlink: Netlink, request: NetlinkRequest, done: number): boolean {
+  try {
+    netlink.run(request);
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === done) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,56 @@
+// Which MAC this node's VTEP gets. Peers know it from our lease, so it must survive restarts and reboots.
+
+import type { Family } from '../../lib/ip.ts';
+import { type Ip, sameIp } from '../../lib/ip.ts';
+import { isUnicastMac, type Mac, macFromRandom } from '../../lib/mac.ts';
+import { readBackendData } from '../dataplane/peer.ts';
+import type { Lease } from '../subnet/manager.ts';
+
+/** What a MAC is chosen from. */
+export interface MacSources {
+  readonly family: Family;
+  readonly leases: ReadonlyMap<string, Lease>;
+  /** The address this node advertises: its own saved lease is the one with it. */
+  readonly publicIp: Ip;
+  /** MAC of the existing device, if there is one. */
+  readonly existing: Mac | undefined;
+  /** Six random bytes. */
+  random(): Uint8Array;
+}
+
+/**
+ * The saved lease's MAC, else the existing device's, else a random local one. A MAC that another node advertises (a
+ * cloned machine) is not used: frames for us would go there.
+ */
+export function chooseVtepMac(sources: MacSources): Mac {
+  const { saved, others } = advertised(sources);
+  for (const candidate of [saved, sources.existing]) {
+    if (candidate !== undefined && isUnicastMac(candidate) && !others.has(candidate)) return candidate;
+  }
+  for (;;) {
+    const mac = macFromRandom(sources.random());
+    if (!others.has(mac)) return mac;
+  }
+}
+
+function advertised({ family, leases, publicIp }: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
+  let saved: Mac | undefined;
+  const others = new Set<Mac>();
+  for (const lease of leases.values()) {
+    const ip = family === 4 ? lease.publicIp : lease.publicIpv6;
+    const mac = macOf(family === 4 ? lease.backendData : lease.backendV6Data, lease.backendType);
+    if (mac === undefined) continue;
+    if (ip !== undefined && sameIp(ip, publicIp)) saved ??= mac;
+    else others.add(mac);
+  }
+  return { saved, others };
+}
+
+function macOf(data: Lease['backendData'], backendType: string): Mac | undefined {
+  if (backendType !== 'vxlan') return undefined;
+  try {
+    return readBackendData(data).mac;
+  } catch {
+    return undefined; // somebody else's unreadable lease is reported where peers are read
+  }
+}

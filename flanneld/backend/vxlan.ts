@@ -1,0 +1,173 @@
+// The vxlan backend: one overlay a family, that is a VXLAN device, this node's address on it, and the peers behind it
+// (flannel pkg/backend/vxlan).
+
+import { OpError } from '../../lib/errors.ts';
+import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix } from '../../lib/ip.ts';
+import { type JsonValue, jsonObject } from '../../lib/json.ts';
+import type { Mac } from '../../lib/mac.ts';
+import type { VxlanConf } from '../../lib/net-conf.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { getLink } from '../../lib/rtnetlink/link.ts';
+import type { Clock } from '../dataplane/clock.ts';
+import type { OverlayConfig } from '../dataplane/peer.ts';
+import { PeerReconciler } from '../dataplane/reconciler.ts';
+import { RepairBudget } from '../dataplane/repair-budget.ts';
+import type { Device } from '../dataplane/state.ts';
+import type { Logger } from '../log.ts';
+import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import { ensureOwnAddress } from './own-address.ts';
+import { ensureVxlanDevice, type OnDeviceChange, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+
+export interface OverlaySettings {
+  readonly family: Family;
+  readonly conf: VxlanConf;
+  readonly network: IpPrefix;
+  /** This node's own. */
+  readonly subnet: IpPrefix;
+  /** Name of the external interface; it is looked up again at every run. */
+  readonly underlay: string;
+  readonly local: Ip;
+  readonly publicIp: Ip;
+  readonly mac: Mac;
+}
+
+/** What the overlay works with. */
+export interface OverlayTools {
+  readonly netlink: Netlink;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** What a node advertises about its VTEP, in flannel's key order: its agent finds the MAC by cutting text. */
+export function backendDataFor(vni: number, mac: Mac): JsonValue {
+  return jsonObject({ VNI: vni, VtepMAC: mac });
+}
+
+export class VxlanOverlay {
+  readonly #settings: OverlaySettings;
+  readonly #tools: OverlayTools;
+  readonly #peers: PeerReconciler;
+  readonly #budget = new RepairBudget();
+  readonly name: string;
+  #device: Device | undefined;
+  /** Until then the device is left as it is: somebody keeps changing it back. */
+  #restUntilMs = 0;
+  #mtuBytes = 0;
+
+  constructor(settings: OverlaySettings, tools: OverlayTools) {
+    this.#settings = settings;
+    this.#tools = tools;
+    this.#peers = new PeerReconciler(tools);
+    this.name = vxlanDeviceName(settings.family, settings.conf.vni);
+  }
+
+  get family(): Family {
+    return this.#settings.family;
+  }
+
+  get network(): IpPrefix {
+    return this.#settings.network;
+  }
+
+  get subnet(): IpPrefix {
+    return this.#settings.subnet;
+  }
+
+  /** Name of the external interface. */
+  get underlay(): string {
+    return this.#settings.underlay;
+  }
+
+  /** MTU of the device, hence of pods; 0 before there is one. */
+  get mtuBytes(): number {
+    return this.#mtuBytes;
+  }
+
+  get peerCount(): number {
+    return this.#peers.peerCount;
+  }
+
+  /** Index of the device; undefined before there is one. */
+  get deviceIndex(): number | undefined {
+    return this.#device?.index;
+  }
+
+  peerProblems(): PeerProblem[] {
+    return this.#peers.problems();
+  }
+
+  /** Makes device and address right. Throws OpError (NetlinkError) saying who is in the way. */
+  ensureDevice(): Device {
+    const { netlink, clock } = this.#tools;
+    const nowMs = clock.now();
+    if (this.#device !== undefined && nowMs < this.#restUntilMs) return this.#device;
+    const { family, conf, underlay, local, mac, subnet, network } = this.#settings;
+    const link = getLink(netlink, { name: underlay });
+    if (link === undefined) {
+      throw new OpError({
+        subsystem: 'vxlan',
+        op: 'use',
+        object: underlay,
+        code: 'ENODEV',
+        detail: 'the external interface is gone',
+      });
+    }
+    const { vni, port, learning, gbp } = conf;
+    const mtu = vxlanMtu(family, link, conf.mtu);
+    const repaired = this.#device !== undefined;
+    const changes: string[] = [];
+    const onChange: OnDeviceChange = (request, reason) => {
+      const facts = { dev: this.name, was: reason, cmd: request.command?.() ?? request.describe() };
+      this.#tools.log.info(facts, repaired ? 'device repaired' : 'device set up');
+      changes.push(reason);
+    };
+    const spec = { name: this.name, family, vni, port, local, underlay: link, mtu, mac, learning, gbp };
+    const device = ensureVxlanDevice(netlink, spec, onChange);
+    ensureOwnAddress(netlink, device, subnet.ip, network, onChange);
+    if (repaired && changes.length > 0) this.#countRepair(nowMs, changes);
+    this.#device = device;
+    this.#mtuBytes = mtu;
+    return device;
+  }
+
+  #countRepair(nowMs: number, changes: readonly string[]): void {
+    const waitMs = this.#budget.take(this.name, nowMs);
+    if (waitMs === 0) return;
+    this.#restUntilMs = nowMs + waitMs;
+    if (this.#budget.waited(this.name) === 1) {
+      const facts = { dev: this.name, was: changes.join(', ') };
+      this.#tools.log.warn(facts, 'somebody keeps changing the device, repairing it once a second only');
+    }
+  }
+
+  /**
+   * Makes device and peers right for a snapshot of the leases. Resolves to the milliseconds after which it wants to
+   * run again, undefined when nothing is pending. Rejects with what stands in the way.
+   */
+  async run(snapshot: LeaseSnapshot): Promise<number | undefined> {
+    const device = this.ensureDevice();
+    const retryMs = await this.#peers.run(device, snapshot.leases, this.#config(), snapshot.problems);
+    const restMs = this.#restUntilMs - this.#tools.clock.now();
+    return restMs > 0 ? Math.min(restMs, retryMs ?? restMs) : retryMs;
+  }
+
+  #config(): OverlayConfig {
+    const { family, network, subnet, publicIp, conf, mac } = this.#settings;
+    return { family, network, subnet, publicIp, vni: conf.vni, mac };
+  }
+
+  /** For the log: what this overlay is. */
+  describe(): Readonly<Record<string, string | number>> {
+    const { network, subnet, underlay, local, publicIp, mac } = this.#settings;
+    return {
+      dev: this.name,
+      network: formatPrefix(network),
+      subnet: formatPrefix(subnet),
+      iface: underlay,
+      local: formatIp(local),
+      publicIp: formatIp(publicIp),
+      mac,
+      mtu: this.#mtuBytes,
+    };
+  }
+}

@@ -1,0 +1,91 @@
+// A level-triggered loop: whatever wakes it, it runs the same function, one run at a time; wake-ups that come
+// together or during a run become one more run. Never faster than `minGapMs`, never slower than `auditMs`.
+
+import type { Clock } from './clock.ts';
+
+export interface LoopOptions {
+  /** Looks and makes right. Returns when it wants to run again without a wake-up, in milliseconds; undefined: at the audit. */
+  run(reasons: ReadonlySet<string>): Promise<number | undefined>;
+  /** Called with what `run` threw; the loop goes on after a back-off. */
+  onError(error: unknown): void;
+  readonly clock: Clock;
+  /** Least time between the starts of two runs: many events at once are looked at once. */
+  readonly minGapMs: number;
+  /** Longest time without a run. */
+  readonly auditMs: number;
+}
+
+export interface Loop {
+  /** Asks for a run soon. `reason` is for the log. */
+  wake(reason: string): void;
+  /** Ends the loop; resolves when a run in progress has ended. Nothing runs afterwards. */
+  stop(): Promise<void>;
+}
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 30_000;
+
+/** Starts a loop; its first run begins at once. */
+export function startLoop(options: LoopOptions): Loop {
+  const loop = new ReconcileLoop(options);
+  loop.wake('start');
+  return loop;
+}
+
+class ReconcileLoop implements Loop {
+  readonly #options: LoopOptions;
+  readonly #reasons = new Set<string>();
+  #cancelTimer: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #lastStart = Number.NEGATIVE_INFINITY;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  wake(reason: string): void {
+    if (this.#stopped) return;
+    this.#reasons.add(reason);
+    if (this.#running !== undefined) return;
+    // After a failed run the back-off counts, else events caused by the failure itself would make us spin.
+    if (this.#failures > 0) return;
+    this.#schedule(this.#lastStart + this.#options.minGapMs - this.#options.clock.now());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#options.clock.after(Math.max(0, delayMs), () => {
+      this.#cancelTimer = undefined;
+      this.#running = this.#runOnce();
+    });
+  }
+
+  async #runOnce(): Promise<void> {
+    const { clock, auditMs, minGapMs } = this.#options;
+    this.#lastStart = clock.now();
+    const reasons = new Set(this.#reasons);
+    this.#reasons.clear();
+    let nextMs: number;
+    try {
+      nextMs = Math.min((await this.#options.run(reasons)) ?? auditMs, auditMs);
+      this.#failures = 0;
+    } catch (error) {
+      nextMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LAST_RETRY_MS);
+      this.#failures++;
+      this.#options.onError(error);
+    }
+    this.#running = undefined;
+    if (this.#stopped) return;
+    if (this.#reasons.size > 0 && this.#failures === 0) nextMs = 0;
+    const earliest = this.#lastStart + minGapMs - clock.now();
+    this.#schedule(Math.max(nextMs, earliest));
+  }
+}

@@ -1,0 +1,39 @@
+// What /readyz answers from: a required check for each part of this node's own data plane, and the peers that fail.
+
+import { errorText } from '../lib/errors.ts';
+import type { Check } from './health.ts';
+import type { PeerProblem } from './subnet/manager.ts';
+
+const NOT_YET = 'not done yet';
+
+export class Readiness {
+  readonly #parts = new Map<string, string | undefined>([
+    ['start', 'cluster state, interface and lease not known yet'],
+  ]);
+  #peers: () => readonly PeerProblem[] = () => [];
+
+  /** Names the parts that must be fine, from now on instead of `start`. */
+  expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
+    this.#parts.clear();
+    for (const part of parts) this.#parts.set(part, NOT_YET);
+    this.#peers = peers;
+  }
+
+  fine(part: string): void {
+    this.#parts.set(part, undefined);
+  }
+
+  failed(part: string, error: unknown): void {
+    this.#parts.set(part, errorText(error));
+  }
+
+  isFine(part: string): boolean {
+    return this.#parts.has(part) && this.#parts.get(part) === undefined;
+  }
+
+  checks(): Check[] {
+    const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
+    const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
+    return [...own, ...peers];
+  }
+}

@@ -1,0 +1,198 @@
+// The agent at work: one loop keeps the overlays right, another the firewall; leases, kernel events and periods wake
+// them. When both have succeeded once the node forwards, and says so.
+
+import { errorText } from '../lib/errors.ts';
+import type { EventWatch } from '../lib/netlink/events-node.ts';
+import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../lib/subnet-env.ts';
+import { readTextIfPresent } from '../lib/sys/file.ts';
+import type { VxlanOverlay } from './backend/vxlan.ts';
+import { installConflist } from './conflist.ts';
+import { keepWatching } from './dataplane/keep-watching.ts';
+import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
+import { type Loop, startLoop } from './dataplane/loop.ts';
+import { concernsOurTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
+import type { NftablesFirewall } from './firewall/nftables.ts';
+import type { LeaseView } from './lease-view.ts';
+import { createFailureLog } from './log.ts';
+import type { Options } from './options.ts';
+import type { Readiness } from './readiness.ts';
+import type { AgentTools } from './tools.ts';
+
+export interface Parts {
+  readonly overlays: readonly VxlanOverlay[];
+  readonly firewall: NftablesFirewall;
+  readonly leases: LeaseView;
+  readonly readiness: Readiness;
+  /** Text of the conflist to install when ready. */
+  readonly conflist: string | undefined;
+  readonly options: Options;
+  readonly tools: AgentTools;
+}
+
+export interface Running {
+  /** Stops everything; resolves when nothing is left that keeps the process alive. */
+  stop(): Promise<void>;
+}
+
+const FIREWALL = 'firewall';
+const SUBNET_ENV = 'subnet.env';
+/** With events, looking without a reason is only a net under the rope. */
+const AUDIT_MS = 30_000;
+const OVERLAY_GAP_MS = 5;
+const FIREWALL_GAP_MS = 100;
+
+const deviceCheck = (overlay: VxlanOverlay): string => `device ${overlay.name} and its peers`;
+
+/** Starts the loops and their watches. Throws SysError when the kernel cannot be watched. */
+export function startLoops(parts: Parts): Running {
+  const { overlays, leases, readiness } = parts;
+  readiness.expect([...overlays.map(deviceCheck), FIREWALL, SUBNET_ENV], () =>
+    overlays.flatMap((overlay) => overlay.peerProblems()),
+  );
+  // Watch first, then look: no change falls between the two.
+  const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
+  const watches = [
+    watchKernel(parts, (reason) => wake.overlay(reason)),
+    watchFirewall(parts, () => wake.firewall('event')),
+  ];
+  const overlayLoop = startOverlayLoop(parts);
+  const firewallLoop = startFirewallLoop(parts, () => overlayLoop.wake('firewall ready'));
+  wake.overlay = (reason) => overlayLoop.wake(reason);
+  wake.firewall = (reason) => firewallLoop.wake(reason);
+  leases.listen(() => overlayLoop.wake('leases'));
+  return {
+    async stop() {
+      await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);
+    },
+  };
+}
+
+function startOverlayLoop(parts: Parts): Loop {
+  const { overlays, leases, readiness, tools } = parts;
+  const failures = createFailureLog(tools.log);
+  const becomeReady = publisher(parts);
+  const run = async (): Promise<number | undefined> => {
+    let nextMs: number | undefined;
+    let failed: { error: unknown } | undefined;
+    for (const overlay of overlays) {
+      try {
+        const wantedMs = await overlay.run(leases.latest);
+        readiness.fine(deviceCheck(overlay));
+        failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
+        if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
+      } catch (error) {
+        // One family's trouble does not keep the other from being looked at.
+        readiness.failed(deviceCheck(overlay), error);
+        failures.failed(overlay.name, error, { dev: overlay.name }, 'device not right, will retry');
+        failed ??= { error };
+      }
+    }
+    if (failed !== undefined) throw failed.error;
+    becomeReady();
+    return nextMs;
+  };
+  return startLoop({ run, onError: () => undefined, clock: tools.clock, minGapMs: OVERLAY_GAP_MS, auditMs: AUDIT_MS });
+}
+
+function startFirewallLoop({ firewall, readiness, options, tools }: Parts, onReady: () => void): Loop {
+  const failures = createFailureLog(tools.log);
+  const auditMs = Math.max(options.firewall.resyncSec * 1000, 1000);
+  const run = async (): Promise<undefined> => {
+    try {
+      await firewall.ensure();
+    } catch (error) {
+      readiness.failed(FIREWALL, error);
+      failures.failed(FIREWALL, error, {}, 'firewall not right, will retry');
+      throw error;
+    }
+    failures.recovered(FIREWALL, {}, 'firewall is right again');
+    const news = !readiness.isFine(FIREWALL);
+    readiness.fine(FIREWALL);
+    if (news) onReady();
+    return undefined;
+  };
+  return startLoop({ run, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
+}
+
+/** What is done when the node forwards: subnet.env (kept right from then on), and once the conflist and the notice. */
+function publisher({ overlays, readiness, options, conflist, tools }: Parts): () => void {
+  const { sys, log } = tools;
+  let announced = false;
+  return () => {
+    if (!readiness.isFine(FIREWALL)) return;
+    try {
+      const content = subnetEnvFor(overlays, options.firewall.ipMasq);
+      if (readTextIfPresent(sys, options.subnetFile, 4096) !== renderSubnetEnv(content)) {
+        writeSubnetEnv(sys, options.subnetFile, content);
+        log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
+      }
+      readiness.fine(SUBNET_ENV);
+      if (announced) return;
+      const installed = conflist === undefined ? undefined : installConflist(sys, options.cniConfDir, conflist);
+      if (installed !== undefined) log.info({ file: installed }, 'conflist installed');
+    } catch (error) {
+      readiness.failed(SUBNET_ENV, error);
+      throw error;
+    }
+    announced = true;
+    log.info({ peers: overlays.map((overlay) => overlay.peerCount).join(' + ') }, 'ready');
+    try {
+      tools.notifyReady();
+    } catch (error) {
+      log.warn({ err: errorText(error) }, 'service manager not told');
+    }
+  };
+}
+
+/** Differs from flannel (D17): the MTU is the smallest of the families', not the IPv4 one for both. */
+function subnetEnvFor(overlays: readonly VxlanOverlay[], ipMasq: boolean): SubnetEnvContent {
+  const v4 = overlays.find(({ family }) => family === 4);
+  const v6 = overlays.find(({ family }) => family === 6);
+  return {
+    network: v4?.network,
+    subnet: v4?.subnet,
+    ipv6Network: v6?.network,
+    ipv6Subnet: v6?.subnet,
+    mtu: Math.min(...overlays.map(({ mtuBytes }) => mtuBytes)),
+    ipMasq,
+  };
+}
+
+function watchKernel({ overlays, tools }: Parts, wake: (reason: string) => void): EventWatch {
+  const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
+  const networks = overlays.map(({ network }) => network);
+  const concern = (): Concern => ({ names, networks, indexes: indexesOf(overlays) });
+  let pending: string | undefined;
+  let current = concern();
+  return keepWatching(tools, {
+    groups: KERNEL_GROUPS,
+    onMessage(message) {
+      // One reason to look is enough; until then nothing more needs decoding.
+      pending ??= concerning(message, current);
+    },
+    onOverflow() {
+      pending = 'events lost';
+    },
+    onDrained() {
+      current = concern();
+      if (pending === undefined) return;
+      wake(pending);
+      pending = undefined;
+    },
+  });
+}
+
+function indexesOf(overlays: readonly VxlanOverlay[]): ReadonlySet<number> {
+  return new Set(overlays.flatMap(({ deviceIndex }) => (deviceIndex === undefined ? [] : [deviceIndex])));
+}
+
+function watchFirewall({ tools }: Parts, wake: () => void): EventWatch {
+  return keepWatching(tools, {
+    protocol: NETLINK_NETFILTER,
+    groups: [NFNLGRP_NFTABLES],
+    onMessage(message) {
+      if (concernsOurTable(message)) wake();
+    },
+    onOverflow: wake,
+  });
+}

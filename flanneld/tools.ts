@@ -1,0 +1,22 @@
+// What the agent is given to work with; tests give it something else.
+
+import type { Netlink } from '../lib/netlink/connection.ts';
+import type { Syscalls } from '../lib/sys/syscalls.ts';
+import type { Clock } from './dataplane/clock.ts';
+import type { Nft } from './firewall/nftables.ts';
+import type { Logger } from './log.ts';
+import type { SubnetManager } from './subnet/manager.ts';
+
+/** Everything the agent reaches the world through. */
+export interface AgentTools {
+  readonly sys: Syscalls;
+  readonly netlink: Netlink;
+  readonly manager: SubnetManager;
+  readonly nft: Nft;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Tells the service manager that the agent is ready. Throws SysError. */
+  readonly notifyReady: () => void;
+  /** Six bytes for a MAC. */
+  readonly randomMac: () => Uint8Array;
+}
