@@ -4,6 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pluginNames, releases, type Subject } from './case.ts';
+import { cnitoolDriver, labDriver } from './chain-drivers.ts';
+import type { ChainDriver } from './driver.ts';
+import { isExecutable } from './machine.ts';
 import { failureLine, summary } from './report.ts';
 import { type RunOptions, runCases } from './run.ts';
 import { allCases } from './table.ts';
@@ -75,6 +78,7 @@ function runOptions(values: Values): RunOptions {
     release: releases.find((release) => release === values.release),
     plugins: values.plugin as Subject[] | undefined,
     ids: values.case,
+    driver: chainDriver(values),
     ...(values.jobs === undefined ? {} : { jobs: Number(values.jobs) }),
     onReport: (report) => {
       if (report.outcome === 'failed') print(failureLine(report));
@@ -83,6 +87,13 @@ function runOptions(values: Values): RunOptions {
       if (verbose && report.outcome === 'failed') for (const line of report.transcript ?? []) print(`    ${line}`);
     },
   };
+}
+
+/** The reference's own tool where it lies beside its plugins. */
+function chainDriver({ reference, bin = '' }: Values): ChainDriver | undefined {
+  if (reference !== true) return labDriver;
+  const tool = resolve(bin, 'cnitool');
+  return isExecutable(tool) ? cnitoolDriver(tool) : undefined;
 }
 
 function print(line: string): void {

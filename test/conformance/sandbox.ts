@@ -7,6 +7,7 @@ import { accessSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CommandOptions, type CommandResult, mustRun, runCommand } from '../lab/command.ts';
+import type { ChainPlace } from './driver.ts';
 
 // $1 = the case's folder, $2 = the executables. They are bound before /run and /var/lib are hidden, as they may lie
 // there. /sys is mounted anew because it shows the network namespace it was mounted in.
@@ -45,7 +46,7 @@ export function netnsPath(container: string): string {
   return `/run/netns/${container}`;
 }
 
-export class Sandbox {
+export class Sandbox implements ChainPlace {
   /** A folder of its own, at the same path inside and outside; bin/ holds the executables, inside only. */
   readonly dir: string;
   readonly #holder: ChildProcess;
@@ -78,6 +79,10 @@ export class Sandbox {
     const host = [nsenter, '--target', `${this.#holder.pid}`, '--mount', '--net', '--'];
     const further = container === undefined ? [] : [nsenter, `--net=${netnsPath(container)}`, '--'];
     return [...host, ...further, ...argv];
+  }
+
+  outside(path: string): string {
+    return `/proc/${this.#holder.pid}/root${path}`;
   }
 
   /** Path of the host's own network namespace, valid inside and outside. */

@@ -7,6 +7,7 @@ import { bridgeAddressCases } from './cases/bridge-address.ts';
 import { bridgeCheckCases } from './cases/bridge-check.ts';
 import { bridgeConfigCases } from './cases/bridge-config.ts';
 import { bridgeDelCases } from './cases/bridge-del.ts';
+import { chainCases } from './cases/chain.ts';
 import { flannelAddCases } from './cases/flannel-add.ts';
 import { flannelDelCases } from './cases/flannel-del.ts';
 import { allocateCases } from './cases/host-local-allocate.ts';
@@ -37,4 +38,5 @@ export const allCases: readonly Case[] = [
   ...portmapTrafficCases,
   ...loopbackCases,
   ...bandwidthCases,
+  ...chainCases,
 ];
