@@ -1,0 +1,58 @@
+// How the real CNI executable ends when its surroundings fail it; executable-endings.test.ts has the host's part.
+
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compileProgram, type Executable } from '../support/executable.ts';
+
+const DEADLINE_MS = 1000;
+const version = { CNI_COMMAND: 'VERSION' };
+const add = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'c1',
+  CNI_NETNS: '/no/such/netns',
+  CNI_IFNAME: 'eth0',
+  CNI_PATH: '/no/such/folder',
+};
+const configuration = '{"cniVersion":"1.0.0","name":"cbr0","type":"flannel","subnetFile":"/no/such/subnet.env"}';
+
+let flannel: Executable;
+beforeAll(async () => {
+  flannel = await compileProgram(resolve(import.meta.dirname, '../../cni-plugin/main.ts'));
+}, 120_000);
+afterAll(() => flannel?.remove());
+
+function run(env: Readonly<Record<string, string>>, input: string | Buffer) {
+  return spawnSync(flannel.path, { env, input, encoding: 'utf8', timeout: DEADLINE_MS });
+}
+
+describe('an ADD', () => {
+  test.for([
+    { name: 'with 5 MB on stdin', input: Buffer.alloc(5_000_000, 0x20) },
+    { name: 'with a configuration of 3 MB that is one string', input: `{"cniVersion":"${'x'.repeat(3_000_000)}"}` },
+    { name: 'with 200,000 levels', input: `${'['.repeat(200_000)}${']'.repeat(200_000)}` },
+    { name: 'with bytes that are not UTF-8', input: Buffer.from([0x7b, 0xff, 0x7d]) },
+    { name: 'with nothing on stdin', input: '' },
+    { name: 'into a netns that is not there', input: configuration },
+  ])('$name is answered with an error object within a second', ({ input }) => {
+    const { status, stdout } = run(add, input);
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ code: expect.any(Number), msg: expect.stringMatching(/./) });
+  });
+});
+
+describe('stdout', () => {
+  test.for([
+    { name: 'closed', redirection: '>&-' },
+    { name: 'full', redirection: '>/dev/full' },
+  ])('that is $name makes the status 1, success or not', ({ redirection }) => {
+    for (const env of [version, add]) {
+      const args = ['-c', `exec "$0" ${redirection}`, flannel.path];
+      expect(spawnSync('/bin/sh', args, { env, input: configuration, timeout: DEADLINE_MS }).status).toBe(1);
+    }
+  });
+
+  test('that takes it makes the status of VERSION 0', () => {
+    expect(run(version, '')).toMatchObject({ status: 0, stdout: expect.stringContaining('supportedVersions') });
+  });
+});

@@ -1,0 +1,63 @@
+// The heap that the build saves in the executable (cni-plugin/host-heap.c, scripts/heap-image.mjs).
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { compileProgram } from '../support/executable.ts';
+
+const fixtures = join(import.meta.dirname, 'fixtures');
+const asLoaded = {
+  counted: [1, 2],
+  map: [
+    ['one', 1],
+    [2, 'two'],
+    ['three', 1],
+  ],
+  set: [String(1n << 100n), '2'],
+  view: 0x0102,
+  matched: ['a', 'b'],
+  symbol: 'by symbol',
+  entries: 1009,
+  letter: 'b',
+  day: '1970-01-02T00:00:00.000Z',
+  failure: 'kept',
+  // Its state would be the same in every process, so the host takes it away.
+  random: 'undefined',
+};
+
+test.for([
+  { build: 'plain', options: {} },
+  { build: 'sanitizer', options: { sanitize: true } },
+])(
+  'every process of the $build build finds what loading left, as it was',
+  { timeout: 120_000 },
+  async ({ options }) => {
+    const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'), options);
+    onTestFinished(remove);
+    for (const _ of [1, 2, 3]) {
+      const { stdout, stderr } = spawnSync(path, { encoding: 'utf8' });
+      expect(stderr).toBe('');
+      expect(JSON.parse(stdout)).toEqual(asLoaded);
+    }
+  },
+);
+
+test('only the build saves: an executable with a heap takes the argument as any other', async () => {
+  const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'));
+  onTestFinished(remove);
+  const { stdout } = spawnSync(path, ['--save-heap'], { encoding: 'utf8' });
+  expect(JSON.parse(stdout)).toMatchObject({
+    counted: [1, 2],
+    map: [
+      ['one', 1],
+      [2, 'two'],
+      ['three', 2],
+    ],
+  });
+});
+
+test('a program that asks its host while loading is not built', async () => {
+  await expect(compileProgram(join(fixtures, 'asks-while-loading.ts'))).rejects.toThrow(
+    /saving its heap: .*host is not defined/,
+  );
+});
