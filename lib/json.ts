@@ -1,6 +1,8 @@
 // JSON (RFC 8259) from strangers: objects become Maps, so no key is special, and both engines give the same answer.
 // Reading of typed fields is in json-fields.ts; invalid UTF-8 is refused before, where bytes become text.
 
+import { findSyntaxError } from './json-syntax.ts';
+
 export type JsonObject = ReadonlyMap<string, JsonValue>;
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 
@@ -32,7 +34,8 @@ export function parseJson(text: string, options: ParseOptions = {}): JsonValue {
   try {
     raw = JSON.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError) throw new JsonError('', `invalid JSON: ${error.message}`);
+    if (error instanceof SyntaxError)
+      throw new JsonError('', `invalid JSON: ${findSyntaxError(text) ?? error.message}`);
     // QuickJS parses recursively and throws when its stack is full; V8 parses any depth and `convert` refuses.
     throw new JsonError('', `nested deeper than ${maxDepth} levels`);
   }
