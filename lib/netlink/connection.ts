@@ -48,8 +48,8 @@ export type OnReply = (request: NetlinkRequest, message: MessageReader) => void;
 const MAX_REQUEST_BYTES = 2048;
 const BATCH_BYTES = 64 * 1024;
 /**
- * So many refusals fit a receive buffer of the default size: each is a packet of its own, charged about
- * 1 KiB (found by test: 212992 bytes hold 277). What does not fit is lost without a trace.
+ * So many refusals fit a receive buffer of the default size (212992 bytes hold 256 of them, measured); any
+ * more are lost, and the answer to the whole batch is ENOBUFS.
  */
 const BATCH_REQUESTS = 200;
 const REPLY_BYTES = 16 * 1024;

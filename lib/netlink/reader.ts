@@ -165,14 +165,27 @@ export class AttributeReader {
   /** An Ethernet address; undefined when the link layer's addresses have another length. */
   mac(): Mac | undefined {
     if (this.length !== 6) return undefined;
-    const bytes = this.bytes;
-    let text = '';
-    for (let i = 0; i < 6; i++) {
-      const byte = bytes[this.at + i] ?? 0;
-      text += HEX.charAt(byte >> 4) + HEX.charAt(byte & 15);
-      if (i < 5) text += ':';
-    }
-    return text as Mac;
+    const { bytes, at } = this;
+    // In one go: a string put together from pieces keeps all of them alive until someone reads it.
+    return String.fromCharCode(
+      high(bytes[at]),
+      low(bytes[at]),
+      COLON,
+      high(bytes[at + 1]),
+      low(bytes[at + 1]),
+      COLON,
+      high(bytes[at + 2]),
+      low(bytes[at + 2]),
+      COLON,
+      high(bytes[at + 3]),
+      low(bytes[at + 3]),
+      COLON,
+      high(bytes[at + 4]),
+      low(bytes[at + 4]),
+      COLON,
+      high(bytes[at + 5]),
+      low(bytes[at + 5]),
+    ) as Mac;
   }
 
   /** A copy of the payload. */
@@ -198,4 +211,17 @@ export class AttributeReader {
   }
 }
 
-const HEX = '0123456789abcdef';
+const COLON = 0x3a;
+
+/** The code of the upper hexadecimal digit of a byte. */
+function high(byte = 0): number {
+  return digit(byte >> 4);
+}
+
+function low(byte = 0): number {
+  return digit(byte & 15);
+}
+
+function digit(value: number): number {
+  return value < 10 ? 0x30 + value : 0x57 + value;
+}

@@ -129,23 +129,23 @@ export function decodeNeigh(message: MessageReader): Neigh | undefined {
   const { view } = message;
   const family = familyOf(view.getUint8(at));
   if (family === undefined) return undefined;
-  let destination: Ip | undefined;
-  const rest: Mutable<Pick<Neigh, 'mac'>> = {};
-  const attributes = message.attributes(NDMSG);
-  while (attributes.next()) {
-    if (attributes.type === NDA_DST) destination = attributes.ip();
-    else if (attributes.type === NDA_LLADDR) {
-      const mac = attributes.mac();
-      if (mac !== undefined) rest.mac = mac;
-    }
-  }
-  if (destination === undefined) return undefined;
-  return {
+  const neigh: Mutable<Neigh> = {
     family,
     index: view.getInt32(at + 4, true),
-    destination,
+    destination: NOWHERE,
     state: view.getUint16(at + 8, true),
     flags: view.getUint8(at + 10),
-    ...rest,
   };
+  const attributes = message.attributes(NDMSG);
+  while (attributes.next()) {
+    if (attributes.type === NDA_DST) neigh.destination = attributes.ip();
+    else if (attributes.type === NDA_LLADDR) {
+      const mac = attributes.mac();
+      if (mac !== undefined) neigh.mac = mac;
+    }
+  }
+  return neigh.destination === NOWHERE ? undefined : neigh;
 }
+
+/** Stands in until the address has been read. */
+const NOWHERE: Ip = { family: 4, value: 0n };

@@ -125,7 +125,7 @@ export function decodeRoute(message: MessageReader): Route | undefined {
   const length = view.getUint8(at + 1);
   const route: Mutable<Route> = {
     family,
-    destination: { ip: { family, value: 0n }, length },
+    destination: family === 4 ? ANY4 : ANY6,
     table: view.getUint8(at + 4),
     protocol: view.getUint8(at + 5),
     scope: view.getUint8(at + 6),
@@ -133,15 +133,20 @@ export function decodeRoute(message: MessageReader): Route | undefined {
     flags: view.getUint32(at + 8, true),
   };
   const attributes = message.attributes(RTMSG);
-  while (attributes.next()) decodeRouteAttribute(attributes, route);
-  return route;
+  while (attributes.next()) {
+    if (attributes.type === RTA_DST) route.destination = { ip: attributes.ip(), length };
+    else decodeRouteAttribute(attributes, route);
+  }
+  if (route.destination.length === length) return route;
+  // ::/0 and 0/0 come without RTA_DST, and so does whatever contradicts itself.
+  throw new MalformedReply(`a route to /${length} without a destination`);
 }
+
+const ANY4: IpPrefix = { ip: { family: 4, value: 0n }, length: 0 };
+const ANY6: IpPrefix = { ip: { family: 6, value: 0n }, length: 0 };
 
 function decodeRouteAttribute(attribute: AttributeReader, route: Mutable<Route>): void {
   switch (attribute.type) {
-    case RTA_DST:
-      route.destination = { ip: attribute.ip(), length: route.destination.length };
-      break;
     case RTA_GATEWAY:
       route.gateway = attribute.ip();
       break;
