@@ -67,7 +67,7 @@ export interface ParsedNetConf {
 }
 
 /** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
-export const defaultVxlanPort = 8472;
+const defaultVxlanPort = 8472;
 
 const source = 'net-conf';
 const otherBackends = ['host-gw', 'wireguard', 'ipip', 'ipsec', 'udp', 'alloc', 'extension', 'tencent-vpc'] as const;

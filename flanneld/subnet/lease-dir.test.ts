@@ -7,6 +7,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,7 +38,10 @@ describe('readLeaseDir', () => {
     },
     {
       name: 'a huge sparse file',
-      make: (path: string) => execFileSync('truncate', ['-s', '1T', path]),
+      make: (path: string) => {
+        writeFileSync(path, '');
+        truncateSync(path, 2 ** 40);
+      },
       want: /^bad\.json: is larger than 65536 bytes$/,
     },
     {
@@ -56,7 +60,7 @@ describe('readLeaseDir', () => {
     { name: 'a directory', make: (path: string) => mkdirSync(path), want: /^bad\.json: is not a regular file$/ },
     {
       name: 'a pipe nobody writes to',
-      make: (path: string) => execFileSync('mkfifo', [path]),
+      make: (path: string) => execFileSync('sh', ['-c', 'mkfifo "$0"', path]),
       want: /^bad\.json: is not a regular file$/,
     },
     {
