@@ -2,8 +2,9 @@
 // have, or uses arena memory after its scope. The last table is the point: without a fault it says nothing.
 
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { renameSync, symlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
 import { needs } from '../support/needs.ts';
 
@@ -51,6 +52,29 @@ describe('the sanitizer build', () => {
 
   test('says nothing when there is no fault', () => {
     expect(make(checked, 'none')).toMatchObject({ status: 0, stdout: 'no fault was noticed\n', stderr: '' });
+  });
+});
+
+describe('under the sanitizer', () => {
+  test('files, locks and children do without a fault', { timeout: 120_000 }, async () => {
+    const program = await compileProgram(join(import.meta.dirname, 'fixtures/files.ts'), { sanitize: true });
+    onTestFinished(program.remove);
+    const { status, stderr } = spawnSync(program.path, [program.folder], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  });
+
+  // Hundreds of executions that make and remove pods' networks: whatever they give the kernel is looked at.
+  test('the real executable keeps its contract', { timeout: 240_000 }, async () => {
+    const repository = resolve(import.meta.dirname, '../..');
+    const program = await compileProgram(join(repository, 'cni-plugin/main.ts'), { sanitize: true });
+    onTestFinished(program.remove);
+    renameSync(program.path, join(program.folder, 'flannel'));
+    for (const name of ['bridge', 'host-local', 'loopback']) symlinkSync('flannel', join(program.folder, name));
+    const rows = ['--plugin', 'flannel', '--plugin', 'loopback'];
+    const args = [join(repository, 'scripts/conformance.mjs'), '--bin', program.folder, ...rows];
+    const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    expect(stdout).not.toContain('FAIL');
+    expect(status).toBe(0);
   });
 });
 
