@@ -41,6 +41,7 @@ const cases: Case[] = [
   { name: 'a promise by its constructor', path: 'lib/a.ts', text: 'export const p = new Promise(f);', want: globals },
   { name: 'a promise type', path: 'lib/a.ts', text: 'export type P = Promise<void>;', want: globals },
   { name: 'a promise by globalThis', path: 'lib/a.ts', text: 'export const p = globalThis.Promise;', want: plugin },
+  { name: 'Math.random', path: 'lib/a.ts', text: 'export const r = Math.random();', want: plugin },
   { name: 'a Proxy', path: 'lib/a.ts', text: 'export const p = new Proxy({}, {});', want: globals },
   { name: 'a TextEncoder', path: 'cni-plugin/a.ts', text: 'export const e = new TextEncoder();', want: globals },
   { name: 'a Buffer', path: 'cni-plugin/a.ts', text: "export const b = Buffer.from('');", want: globals },
