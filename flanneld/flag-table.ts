@@ -26,7 +26,6 @@ export const flagTable: readonly FlagSpec[] = [
   { name: 'cni-conf-dir', value: 'dir', help: 'where to install it, or to withdraw it from (/etc/cni/net.d)' },
   { name: 'node-name', value: 'name', help: 'this node ($NODE_NAME, else the host name)' },
   { name: 'subnet-dir', value: 'dir', help: 'directory store: one lease file a node (/var/lib/weft/leases)' },
-  { name: 'subnet-dir', value: 'dir', help: 'another name of --lease-dir' },
   { name: 'ip-masq', help: 'masquerade traffic that leaves the overlay (false)' },
   { name: 'ip-masq-fully-random-disable', help: 'masquerade without random source ports (false)' },
   { name: 'iptables-forward-rules', help: 'accept forwarded overlay traffic (true)' },

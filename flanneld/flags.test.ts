@@ -76,16 +76,6 @@ describe('parseCommandLine', () => {
     expect(parse(['--healthz-port=1', '--healthz-port=2']).options.healthzPort).toBe(2);
   });
 
-  test('takes --subnet-dir for --lease-dir, but not both', () => {
-    expect(parse(['--subnet-dir=/c']).options.store).toEqual({ kind: 'directory', leaseDir: '/c' });
-    expect(refusal(['--subnet-dir=/c', '--lease-dir=/d'])).toBe(
-      '--subnet-dir and --lease-dir name two stores, expected one',
-    );
-    expect(refusal(['--subnet-dir=/c', '--kube-subnet-mgr'])).toBe(
-      '--subnet-dir and --kube-subnet-mgr name two stores, expected one',
-    );
-  });
-
   test('empty text is the default, as manifests write it', () => {
     const { options } = parse(['--public-ip=', '--subnet-file=', '--iface-can-reach=']);
     expect(options.interface.publicIp).toBeUndefined();
