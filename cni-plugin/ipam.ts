@@ -9,13 +9,13 @@ import type { Invocation } from './protocol/plugin.ts';
 
 /** `"execDelegates": true`: the administrator wants the plugins that lie in CNI_PATH. */
 export function wantsExec(invocation: Invocation): boolean {
-  return boolField({ struct: 'NetConf', path: '', object: invocation.config }, 'execDelegates') ?? false;
+  return boolField(invocation.root, 'execDelegates') ?? false;
 }
 
 function isBuiltIn(invocation: Invocation, type: string): boolean {
   if (type !== 'host-local') return false;
   if (wantsExec(invocation)) return !hasForeignPlugin(invocation, type);
-  const ipam = objectField({ struct: 'NetConf', path: '', object: invocation.config }, 'ipam');
+  const ipam = objectField(invocation.root, 'ipam');
   return ipam === undefined || !hasUnknownKey(ipam.object, ipamKeys) || !hasForeignPlugin(invocation, type);
 }
 

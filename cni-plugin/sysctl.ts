@@ -7,7 +7,7 @@ import type { Syscalls } from '../lib/sys/syscalls.ts';
 const ROOT = '/proc/sys/net/';
 
 /** Sets `key` (`ipv4/ip_forward`) to a value. Throws SysError. */
-export function writeSysctl(sys: Syscalls, key: string, value: string): void {
+function writeSysctl(sys: Syscalls, key: string, value: string): void {
   const path = ROOT + key;
   withFile(sys, path, O_WRONLY, 0, (fd) => writeAll(sys, fd, sys.arena.encode(value), path));
 }

@@ -79,24 +79,20 @@ export function isKnownConfig(config: JsonObject): boolean {
   return !hasUnknownKey(config, knownKeys);
 }
 
-function rootOf(invocation: Invocation): Fields {
-  return { struct: 'NetConf', path: '', object: invocation.config };
-}
-
 /** The `ipam.type` alone: what DEL, STATUS and GC need. */
 export function readIpamType(invocation: Invocation): string {
-  const ipam = objectField(rootOf(invocation), 'ipam', 'types.IPAM');
+  const ipam = objectField(invocation.root, 'ipam', 'types.IPAM');
   return ipam === undefined ? '' : stringField(ipam, 'type');
 }
 
 /** The bridge's name alone. */
 export function readBridgeName(invocation: Invocation): string {
-  return stringField(rootOf(invocation), 'bridge') || 'cni0';
+  return stringField(invocation.root, 'bridge') || 'cni0';
 }
 
 /** Whether a feature was asked for: what DEL needs. */
 export function readFlag(invocation: Invocation, key: 'ipMasq' | 'macspoofchk'): boolean {
-  return boolField(rootOf(invocation), key) ?? false;
+  return boolField(invocation.root, key) ?? false;
 }
 
 function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
@@ -149,9 +145,9 @@ function refuseUnsupported(root: Fields): void {
 }
 
 /** Whether the configuration asks for what only the reference plugin makes. */
-export function needsReferenceBridge(config: JsonObject): boolean {
+export function needsReferenceBridge(root: Fields): boolean {
   try {
-    refuseUnsupported({ struct: 'NetConf', path: '', object: config });
+    refuseUnsupported(root);
     return false;
   } catch (thrown) {
     return thrown instanceof CniError && thrown.code === UNSUPPORTED_FIELD;
@@ -192,7 +188,7 @@ function readConfig(invocation: Invocation, root: Fields): BridgeConfig {
 
 /** Reads and checks everything. Throws CniError with the Go plugin's words. */
 export function parseBridgeConfig(invocation: Invocation): BridgeConfig {
-  const root = rootOf(invocation);
+  const { root } = invocation;
   let config: BridgeConfig;
   try {
     config = readConfig(invocation, root);

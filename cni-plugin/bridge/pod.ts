@@ -74,7 +74,13 @@ function routeSpec(route: ResultRoute, index: number, ips: readonly ResultIp[]):
  * front of the first (IPv4) or beside it (IPv6).
  */
 function routeRequest(route: RouteSpec, ifname: string): NetlinkRequest {
-  return { ...addRoute(route, ifname), flags: NLM_F_CREATE };
+  const request = addRoute(route, ifname);
+  return {
+    type: request.type,
+    flags: NLM_F_CREATE,
+    write: (writer) => request.write(writer),
+    describe: () => request.describe(),
+  };
 }
 
 function writeSettings(sys: Syscalls, spec: PodSpec, hasIpv6: boolean): void {

@@ -27,7 +27,7 @@ export interface FlannelConfig {
 
 /** Reads and checks the configuration. Throws CniError 999 with flannel's words. */
 export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
-  const root: Fields = { struct: 'NetConf', path: '', object: invocation.config };
+  const { root } = invocation;
   const delegate = objectField(root, 'delegate')?.object ?? emptyObject;
   for (const key of ['name', 'ipam']) {
     if (delegate.has(key)) {
@@ -70,15 +70,13 @@ function routesOf(ipam: Fields, env: SubnetEnv): JsonValue {
   return [...listField(ipam, 'routes'), ...networks.map((network) => jsonObject({ dst: formatPrefix(network) }))];
 }
 
-/** The key as the object spells it; as given when it has none in any case. */
-function spelledAs(object: JsonObject, key: string): string {
-  if (object.has(key)) return key;
-  for (const name of object.keys()) if (name.toLowerCase() === key.toLowerCase()) return name;
-  return key;
-}
-
+/** Sets a key, whatever case the object spells it in: two spellings would leave the choice to the reader. */
 function put(object: Map<string, JsonValue>, key: string, value: JsonValue): void {
-  object.delete(spelledAs(object, key));
+  if (!object.has(key)) {
+    const lower = key.toLowerCase();
+    for (const name of object.keys())
+      if (name.length === key.length && name.toLowerCase() === lower) object.delete(name);
+  }
   object.set(key, value);
 }
 

@@ -11,6 +11,7 @@ import { wantsExec } from '../ipam.ts';
 import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
 import type { Command } from '../protocol/env.ts';
 import { CniError, failure, goText, NOT_AVAILABLE, prefixed, withPrefix } from '../protocol/error.ts';
+import { rootFields } from '../protocol/fields.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import type { Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
@@ -20,7 +21,7 @@ import { listStates, loadState, removeState, saveState } from './state.ts';
 import { staleBridgeReason } from './status.ts';
 
 function delegateOf(invocation: Invocation, config: JsonObject): Invocation {
-  return { ...invocation, config };
+  return { ...invocation, config, root: rootFields(config) };
 }
 
 function typeOf(config: JsonObject): string {
@@ -36,7 +37,7 @@ function isBuiltIn(delegate: Invocation): boolean {
     findPlugin(delegate, type);
     return !hasForeignPlugin(delegate, type);
   }
-  const understood = isKnownConfig(delegate.config) && !needsReferenceBridge(delegate.config);
+  const understood = isKnownConfig(delegate.config) && !needsReferenceBridge(delegate.root);
   return understood || !hasForeignPlugin(delegate, type);
 }
 

@@ -45,8 +45,7 @@ export interface IpamConfig {
 }
 
 function ipamFields(invocation: Invocation): Fields {
-  const root: Fields = { struct: 'Net', path: '', object: invocation.config };
-  const ipam = objectField(root, 'ipam', 'allocator.IPAMConfig');
+  const ipam = objectField(invocation.root, 'ipam', 'allocator.IPAMConfig');
   if (ipam === undefined) throw failure("IPAM config missing 'ipam' key");
   return ipam;
 }
@@ -121,7 +120,7 @@ function requestedIps(invocation: Invocation, root: Fields, runtime: Fields | un
 
 /** Reads and checks everything an ADD needs. Throws CniError 999 with the Go plugin's words. */
 export function parseIpamConfig(invocation: Invocation): IpamConfig {
-  const root: Fields = { struct: 'Net', path: '', object: invocation.config };
+  const { root } = invocation;
   const ipam = ipamFields(invocation);
   const runtime = objectField(root, 'runtimeConfig', 'allocator.RuntimeConfig');
   try {

@@ -85,7 +85,7 @@ function completeRange(raw: RawRange): Range {
   return { subnet, start, end, gateway };
 }
 
-export function rangeText(range: Range): string {
+function rangeText(range: Range): string {
   return `${formatIp(range.start)}-${formatIp(range.end)}`;
 }
 

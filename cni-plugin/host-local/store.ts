@@ -40,7 +40,7 @@ const FILE_LIMIT_BYTES = 64 * 1024;
 const NAME_LIMIT_BYTES = 255;
 
 /** An address file's text for its owner. */
-export function ownerText(owner: Owner): string {
+function ownerText(owner: Owner): string {
   return `${owner.containerId.trim()}\r\n${owner.ifname}`;
 }
 

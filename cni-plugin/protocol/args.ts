@@ -18,10 +18,10 @@ export function parseCniArgs(text: string, known: readonly string[]): ReadonlyMa
     const key = pair.slice(0, equals);
     if (key === 'IgnoreUnknown') ignoreUnknown = parseBoolean(pair.slice(equals + 1), pair);
     else if (known.includes(key)) values.set(key, pair.slice(equals + 1));
-    else unknown.push(JSON.stringify(pair));
+    else unknown.push(pair);
   }
-  if (unknown.length > 0 && !ignoreUnknown) throw failure(`ARGS: unknown args [${unknown.join(' ')}]`);
-  return values;
+  if (unknown.length === 0 || ignoreUnknown) return values;
+  throw failure(`ARGS: unknown args [${unknown.map((pair) => JSON.stringify(pair)).join(' ')}]`);
 }
 
 function parseBoolean(text: string, pair: string): boolean {

@@ -63,7 +63,7 @@ export function renderError(thrown: unknown): string {
 }
 
 /** What strerror(3) says, as Go's syscall.Errno.Error() spells it; the code itself for a rare one. */
-export function systemText(code: string): string {
+function systemText(code: string): string {
   switch (code) {
     case 'ENOENT':
       return 'no such file or directory';

@@ -1,7 +1,7 @@
 // Typed reading of a plugin's configuration with the error texts of Go's encoding/json, which users and
 // their tools know: `json: cannot unmarshal string into Go struct field NetConf.mtu of type int`.
 
-import { field, isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts';
 import { failure } from './error.ts';
 
 /** Where in a configuration one is: the Go struct errors name, the dotted path to `object`, and the object. */
@@ -9,6 +9,29 @@ export interface Fields {
   readonly struct: string;
   readonly path: string;
   readonly object: JsonObject;
+  /** Values by lower-case key, made when a key is not found as it is spelled here; so most lookups are one. */
+  lower?: JsonObject;
+}
+
+/** The whole of a configuration. */
+export function rootFields(object: JsonObject, struct = 'NetConf'): Fields {
+  return { struct, path: '', object };
+}
+
+/** The value under `key` in any case, undefined when absent or null; lib/json's `field`, quicker for many keys. */
+function lookup(fields: Fields, key: string): JsonValue | undefined {
+  const exact = fields.object.get(key);
+  if (exact !== undefined && exact !== null) return exact;
+  fields.lower ??= lowerCased(fields.object);
+  return fields.lower.get(key.toLowerCase());
+}
+
+function lowerCased(object: JsonObject): JsonObject {
+  const lower = new Map<string, JsonValue>();
+  object.forEach((value, key) => {
+    if (value !== null) lower.set(key.toLowerCase(), value);
+  });
+  return lower;
 }
 
 export const emptyObject: JsonObject = new Map();
@@ -30,7 +53,7 @@ function wrongType(fields: Fields, key: string, goType: string, value: JsonValue
 
 /** The string under `key`, '' when absent; throws CniError 999 for another type, as all here do. */
 export function stringField(fields: Fields, key: string): string {
-  const value = field(fields.object, key);
+  const value = lookup(fields, key);
   if (value === undefined) return '';
   if (typeof value !== 'string') throw wrongType(fields, key, 'string', value);
   return value;
@@ -38,14 +61,14 @@ export function stringField(fields: Fields, key: string): string {
 
 /** The boolean under `key`; undefined when absent. */
 export function boolField(fields: Fields, key: string): boolean | undefined {
-  const value = field(fields.object, key);
+  const value = lookup(fields, key);
   if (value !== undefined && typeof value !== 'boolean') throw wrongType(fields, key, 'bool', value);
   return value;
 }
 
 /** The integer under `key`; undefined when absent. */
 export function intField(fields: Fields, key: string, goType = 'int'): number | undefined {
-  const value = field(fields.object, key);
+  const value = lookup(fields, key);
   if (value === undefined) return undefined;
   if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(fields, key, goType, value);
   return value;
@@ -53,7 +76,7 @@ export function intField(fields: Fields, key: string, goType = 'int'): number | 
 
 /** The object under `key`; undefined when absent. */
 export function objectField(fields: Fields, key: string, goType = 'map[string]interface {}'): Fields | undefined {
-  const value = field(fields.object, key);
+  const value = lookup(fields, key);
   if (value === undefined) return undefined;
   if (!isJsonObject(value)) throw wrongType(fields, key, goType, value);
   return { struct: fields.struct, path: fields.path === '' ? key : `${fields.path}.${key}`, object: value };
@@ -61,7 +84,7 @@ export function objectField(fields: Fields, key: string, goType = 'map[string]in
 
 /** The list under `key`; empty when absent. */
 export function listField(fields: Fields, key: string, goType = '[]interface {}'): readonly JsonValue[] {
-  const value = field(fields.object, key);
+  const value = lookup(fields, key);
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw wrongType(fields, key, goType, value);
   return value as readonly JsonValue[];

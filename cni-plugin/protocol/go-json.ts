@@ -7,8 +7,16 @@ function mustEscape(code: number): boolean {
   return code === 0x3c || code === 0x3e || code === 0x26 || code === 0x2028 || code === 0x2029;
 }
 
+/** Whether any of the five is there: native searches, as nearly no text has one and a loop would look at each character. */
+function hasEscapable(json: string): boolean {
+  return (
+    json.includes('<') || json.includes('>') || json.includes('&') || json.includes('\u2028') || json.includes('\u2029')
+  );
+}
+
 /** JSON text with Go's five extra characters written as \u escapes. */
 export function escapeForGo(json: string): string {
+  if (!hasEscapable(json)) return json;
   let out = '';
   let done = 0;
   for (let at = 0; at < json.length; at++) {
@@ -17,7 +25,7 @@ export function escapeForGo(json: string): string {
     out += `${json.slice(done, at)}\\u${code.toString(16).padStart(4, '0')}`;
     done = at + 1;
   }
-  return done === 0 ? json : out + json.slice(done);
+  return out + json.slice(done);
 }
 
 /** Compact JSON with sorted keys: what json.Marshal makes of a map. */

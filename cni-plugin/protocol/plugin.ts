@@ -5,6 +5,7 @@ import { NotNetnsError } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { CniEnvironment } from './env.ts';
 import { failure, goText } from './error.ts';
+import type { Fields } from './fields.ts';
 import type { Result } from './result.ts';
 
 /** The process around the plugin, as main() and tests provide it. */
@@ -30,6 +31,8 @@ export interface Invocation extends CniEnvironment {
   /** The network's name. */
   readonly name: string;
   readonly config: JsonObject;
+  /** The same, for reading its keys. */
+  readonly root: Fields;
   /** Absent when CNI_NETNS is empty. */
   readonly netnsHandle: NetnsHandle | undefined;
   /** Adds a line to stderr, which runtimes keep as a log of the operation. */

@@ -14,7 +14,7 @@ import {
   IO_FAILURE,
   renderError,
 } from './error.ts';
-import { stringField } from './fields.ts';
+import { type Fields, rootFields, stringField } from './fields.ts';
 import type { Invocation, NetnsHandle, Plugin, Surroundings } from './plugin.ts';
 import { renderResult } from './result.ts';
 import { ALL_VERSIONS, checkCommandVersion, checkSupported } from './versions.ts';
@@ -48,12 +48,13 @@ function operate(plugin: Plugin, surroundings: Surroundings, note: (line: string
   const environment = readEnvironment(surroundings.env);
   if (environment.command === 'VERSION') return versionReply(plugin);
   const config = readConfig(surroundings);
-  const name = checkName(config);
-  const version = configField(config, 'cniVersion') || '0.1.0';
+  const root = rootFields(config);
+  const name = checkName(root);
+  const version = configField(root, 'cniVersion') || '0.1.0';
   checkVersion(environment.command, version, plugin.supported);
   const netnsHandle = openPodNetns(surroundings, environment);
   const { sys } = surroundings;
-  return call(plugin, { ...environment, surroundings, sys, version, name, config, netnsHandle, note });
+  return call(plugin, { ...environment, surroundings, sys, version, name, config, root, netnsHandle, note });
 }
 
 function versionReply(plugin: Plugin): string {
@@ -80,16 +81,16 @@ function readConfig(surroundings: Surroundings): JsonObject {
 }
 
 /** A string of the configuration whose wrong type is a decoding error of the protocol, code 6. */
-function configField(config: JsonObject, key: string): string {
+function configField(root: Fields, key: string): string {
   try {
-    return stringField({ struct: 'NetConf', path: '', object: config }, key);
+    return stringField(root, key);
   } catch (thrown) {
     throw new CniError(DECODING_FAILURE, `error unmarshall network config: ${errorText(thrown)}`);
   }
 }
 
-function checkName(config: JsonObject): string {
-  const name = configField(config, 'name');
+function checkName(root: Fields): string {
+  const name = configField(root, 'name');
   if (name === '') throw new CniError(INVALID_NETWORK_CONFIG, 'missing network name');
   if (!isValidId(name)) {
     throw new CniError(INVALID_NETWORK_CONFIG, 'invalid characters found in network name', name);
