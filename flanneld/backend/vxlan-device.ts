@@ -14,7 +14,7 @@ import { EADDRINUSE, EEXIST } from '../../lib/sys/errno.ts';
 import type { Device } from '../dataplane/state.ts';
 
 /** VXLAN header 8 + UDP 8 + inner Ethernet 14, and the outer IP header: 20 or 40 (RFC 7348 §5). */
-export function vxlanOverheadBytes(underlay: Family): number {
+function vxlanOverheadBytes(underlay: Family): number {
   return underlay === 4 ? 50 : 70;
 }
 
@@ -60,7 +60,7 @@ export interface VxlanDeviceSpec {
 }
 
 /** Why an existing device cannot be kept, as a fact about it; undefined when it can. */
-export function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
+function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
   const { vxlan } = link;
   if (vxlan === undefined) return `is of kind ${link.kind ?? 'none'}`;
   return wrongPlace(spec, vxlan) ?? wrongBehaviour(spec, vxlan);
@@ -89,7 +89,7 @@ function wrongBehaviour(spec: VxlanDeviceSpec, vxlan: VxlanAttributes): string |
 const ODD_SWITCHES = ['l2miss', 'l3miss', 'proxy', 'rsc', 'collectMetadata'] as const;
 
 /** What can be changed on a compatible device while it works; undefined when nothing must. */
-export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
+function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
   const change = {
     ...(link.mac !== spec.mac && { mac: spec.mac }),
     ...(link.mtu !== spec.mtu && { mtu: spec.mtu }),

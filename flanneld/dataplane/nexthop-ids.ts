@@ -5,7 +5,7 @@ import { addressBits, type Family, type IpPrefix } from '../../lib/ip.ts';
 
 /** First and last id of the reserved range; ids are unsigned 32-bit numbers that all programs of a namespace share. */
 export const NEXTHOP_ID_FIRST = 0x57e00000;
-export const NEXTHOP_ID_LAST = 0x57efffff;
+const NEXTHOP_ID_LAST = 0x57efffff;
 
 const HALF = 0x80000;
 
@@ -14,7 +14,7 @@ export function isReservedNexthopId(id: number): boolean {
 }
 
 /** The id a subnet gets when nobody holds it: its number among the network's subnets of that size. */
-export function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
+function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
   const shift = BigInt(addressBits(subnet.ip.family) - subnet.length);
   const place = (subnet.ip.value - network.ip.value) >> shift;
   return firstOf(subnet.ip.family) + Number(BigInt.asUintN(19, place));

@@ -45,7 +45,7 @@ export interface FakeTransport extends NetlinkTransport {
   readonly closed: boolean;
 }
 
-export const FAKE_PORT_ID = 4711;
+const FAKE_PORT_ID = 4711;
 
 export interface FakeNetlink {
   readonly netlink: Netlink;
@@ -57,7 +57,7 @@ export function openFakeNetlink(answer: FakeAnswer): FakeNetlink {
   return { transport, netlink: netlinkOver(transport) };
 }
 
-export function fakeTransport(answer: FakeAnswer): FakeTransport {
+function fakeTransport(answer: FakeAnswer): FakeTransport {
   const queue: (Uint8Array | number)[] = [];
   const sent: Uint8Array[] = [];
   let sendErrno = 0;

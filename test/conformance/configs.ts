@@ -41,7 +41,7 @@ export function flannel(trial: Trial, keys: JsonObject = {}): JsonObject {
   };
 }
 
-export const SUBNET_ENV: Readonly<Record<string, string>> = {
+const SUBNET_ENV: Readonly<Record<string, string>> = {
   FLANNEL_NETWORK: '10.1.0.0/16',
   FLANNEL_SUBNET: '10.1.17.1/24',
   FLANNEL_MTU: '1472',

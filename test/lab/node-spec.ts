@@ -37,10 +37,10 @@ export interface AgentOptions {
   readonly start?: boolean;
 }
 
-export const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
+const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 
 /** The list flannel ships. */
-export const classicConflist: JsonObject = {
+const classicConflist: JsonObject = {
   name: 'cbr0',
   cniVersion: '0.3.1',
   plugins: [

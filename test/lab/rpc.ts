@@ -30,7 +30,7 @@ interface RpcFailure {
 }
 
 /** An error that was thrown on the other side; the message is the one from there. */
-export class RpcError extends Error {
+class RpcError extends Error {
   readonly code: string | number | undefined;
   readonly details: string | undefined;
 

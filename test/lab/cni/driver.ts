@@ -190,7 +190,7 @@ interface Injected {
 }
 
 /** What one plugin gets on stdin: its entry and what libcni adds to it. */
-export function pluginConfig(list: NetworkList, plugin: PluginConf, injected: Injected): JsonObject {
+function pluginConfig(list: NetworkList, plugin: PluginConf, injected: Injected): JsonObject {
   const runtimeConfig = Object.fromEntries(
     Object.entries(injected.capabilityArgs ?? {}).filter(([capability]) => plugin.capabilities[capability] === true),
   );

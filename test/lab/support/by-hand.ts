@@ -11,7 +11,7 @@ export interface HandMadeVtep {
 }
 
 /** `10.244.3.0` for the node with index 3. */
-export function handMadeSubnet(node: LabNode): string {
+function handMadeSubnet(node: LabNode): string {
   return `10.244.${node.index}.0`;
 }
 
@@ -49,7 +49,7 @@ export async function makeMeshByHand(nodes: readonly LabNode[]): Promise<HandMad
   return vteps;
 }
 
-export async function ipBatch(node: LabNode, commands: readonly string[]): Promise<void> {
+async function ipBatch(node: LabNode, commands: readonly string[]): Promise<void> {
   await node.run(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
 }
 
