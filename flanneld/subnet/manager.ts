@@ -36,7 +36,7 @@ export interface LeaseSnapshot {
 }
 
 export interface SubnetManager {
-  /** The cluster's configuration; rejects with ConfigError when it is wrong, waits while there is none yet. */
+  /** The cluster's configuration; rejects with OpError when it cannot be read, with ConfigError when it is wrong. */
   networkConfig(signal: AbortSignal): Promise<NetConf>;
   /** Takes or renews this node's lease with these attributes; the subnet stays the same wherever it can. */
   acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease>;
