@@ -13,12 +13,6 @@ export const CONFLIST_NAME = '10-flannel.conflist';
 const ASIDE_SUFFIX = '.not-ready';
 const MAX_BYTES = 1024 * 1024;
 
-/** The conflist of the cluster and the directory the runtime reads. */
-export interface ConflistPlace {
-  readonly source: string;
-  readonly dir: string;
-}
-
 /** Reads and checks the conflist to install. Throws ConfigError, also when there is none. */
 export function readConflist(sys: Syscalls, source: string): string {
   const text = readTextIfPresent(sys, source, MAX_BYTES);

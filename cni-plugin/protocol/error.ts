@@ -13,7 +13,6 @@ export const DECODING_FAILURE = 6;
 export const INVALID_NETWORK_CONFIG = 7;
 /** Not in the specification; what the Go skeleton answers when the netns is the plugin's own. */
 export const INVALID_NETNS = 8;
-export const TRY_AGAIN_LATER = 11;
 /** STATUS: an ADD cannot be served now. */
 export const NOT_AVAILABLE = 50;
 /** Ours: portmap was asked for mappings, which this version does not make. */

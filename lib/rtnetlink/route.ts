@@ -26,7 +26,7 @@ import { decodeRoute, type Route, type RouteSpec, RTA_DST, RTA_OIF, RTA_TABLE, w
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, spellDev, words } from './spelling.ts';
 
-export type { Route, RouteHop, RouteSpec } from './route-message.ts';
+export type { Route, RouteSpec } from './route-message.ts';
 
 /** EEXIST when destination, table and metric are taken. Same as: `ip route add PREFIX via IP dev DEV onlink`. */
 export function addRoute(route: RouteSpec, dev?: string): NetlinkRequest {

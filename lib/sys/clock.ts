@@ -3,17 +3,11 @@
 import { check, uninterrupted } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
 
-const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
 
 /** Milliseconds of the monotonic clock, with fraction. */
 export function monotonicMs(sys: Syscalls): number {
   return readClock(sys, CLOCK_MONOTONIC);
-}
-
-/** Milliseconds since 1970, with fraction. */
-export function realtimeMs(sys: Syscalls): number {
-  return readClock(sys, CLOCK_REALTIME);
 }
 
 function readClock(sys: Syscalls, clock: number): number {

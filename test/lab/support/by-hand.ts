@@ -63,26 +63,3 @@ function subnetEnv(node: LabNode): string {
     '',
   ].join('\n');
 }
-
-/** A list for plugins that know no flannel: what flannel would hand to bridge. */
-export function bridgeConflist(node: LabNode): string {
-  return JSON.stringify({
-    name: 'cbr0',
-    cniVersion: '0.3.1',
-    plugins: [
-      {
-        type: 'bridge',
-        mtu: 1450,
-        hairpinMode: true,
-        isDefaultGateway: true,
-        ipMasq: false,
-        ipam: {
-          type: 'host-local',
-          ranges: [[{ subnet: `${handMadeSubnet(node)}/24` }]],
-          routes: [{ dst: '10.244.0.0/16' }],
-        },
-      },
-      { type: 'portmap', capabilities: { portMappings: true } },
-    ],
-  });
-}
