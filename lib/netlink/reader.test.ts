@@ -1,12 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { fromHex } from '../../test/support/netlink-bytes.ts';
-import { AttributeReader, MalformedReply, MessageReader } from './reader.ts';
-
-function attributesOf(hex: string): AttributeReader {
-  const bytes = fromHex(hex);
-  return new AttributeReader(bytes, new DataView(bytes.buffer), 0, bytes.length);
-}
+import { attributesOf, fromHex } from '../../test/support/netlink-bytes.ts';
+import { type AttributeReader, MalformedReply, MessageReader } from './reader.ts';
 
 describe('MessageReader', () => {
   test.for([
@@ -58,7 +53,7 @@ describe('MessageReader', () => {
 
 describe('AttributeReader', () => {
   test('walks attributes, their padding and a rest shorter than a header', () => {
-    const attributes = attributesOf('05000100 ab000000 08000280 01000000 0000');
+    const attributes = attributesOf(fromHex('05000100 ab000000 08000280 01000000 0000'));
     expect(attributes.next()).toBe(true);
     expect([attributes.type, attributes.length, attributes.u8()]).toEqual([1, 1, 0xab]);
     expect(attributes.next()).toBe(true);
@@ -72,7 +67,7 @@ describe('AttributeReader', () => {
     { name: 'a length of nothing', hex: '00000100' },
     { name: 'a length beyond the end', hex: '09000100 00000000' },
   ])('refuses $name', ({ hex }) => {
-    expect(() => attributesOf(hex).next()).toThrow(MalformedReply);
+    expect(() => attributesOf(fromHex(hex)).next()).toThrow(MalformedReply);
   });
 
   test.for([
@@ -86,7 +81,7 @@ describe('AttributeReader', () => {
     { name: 'ip behind its end', hex: '08000100 01020304', read: (a: AttributeReader) => a.ipAt(2, 4) },
     { name: 'nested behind its end', hex: '06000100 01020000', read: (a: AttributeReader) => a.nested(4) },
   ])('refuses to read $name from a payload too short', ({ hex, read }) => {
-    const attributes = attributesOf(hex);
+    const attributes = attributesOf(fromHex(hex));
     attributes.next();
     expect(() => read(attributes)).toThrow(MalformedReply);
   });
@@ -97,19 +92,19 @@ describe('AttributeReader', () => {
     { name: 'bytes outside ASCII escaped', hex: '06000100 c3a90000', want: '\\xc3\\xa9' },
     { name: 'empty', hex: '04000100', want: '' },
   ])('reads text $name', ({ hex, want }) => {
-    const attributes = attributesOf(hex);
+    const attributes = attributesOf(fromHex(hex));
     attributes.next();
     expect(attributes.text()).toBe(want);
   });
 
   test('a hardware address of another length is none', () => {
-    const attributes = attributesOf('08000100 0a000001');
+    const attributes = attributesOf(fromHex('08000100 0a000001'));
     attributes.next();
     expect(attributes.mac()).toBeUndefined();
   });
 
   test('negative numbers', () => {
-    const attributes = attributesOf('08000100 feffffff');
+    const attributes = attributesOf(fromHex('08000100 feffffff'));
     attributes.next();
     expect(attributes.i32()).toBe(-2);
   });
@@ -126,7 +121,7 @@ describe('AttributeReader', () => {
           }
         };
         try {
-          walk(new AttributeReader(bytes, new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length), 0);
+          walk(attributesOf(bytes), 0);
         } catch (error) {
           expect(error).toBeInstanceOf(MalformedReply);
         }

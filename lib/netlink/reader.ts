@@ -10,7 +10,7 @@ export class MalformedReply extends Error {
   override readonly name = 'MalformedReply';
 }
 
-/** A cursor over the messages of one datagram. */
+/** A cursor over the messages of one datagram, whose memory begins at a multiple of 4. */
 export class MessageReader {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -22,6 +22,7 @@ export class MessageReader {
   at = 0;
   /** Where the current message ends. */
   end = 0;
+  readonly #words: Uint32Array;
   readonly #length: number;
   #next = 0;
   /** One cursor for all messages: dumps have tens of thousands. */
@@ -30,6 +31,7 @@ export class MessageReader {
   constructor(bytes: Uint8Array, length: number = bytes.length) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
     this.#length = length;
   }
 
@@ -41,15 +43,17 @@ export class MessageReader {
       if (left > 0) throw new MalformedReply(`${left} bytes where a message header was expected`);
       return false;
     }
-    const view = this.view;
-    const length = view.getUint32(start, true);
+    const words = this.#words;
+    const word = start >> 2;
+    const length = words[word] ?? 0;
     if (length < NLMSG_HDRLEN || length > left) {
       throw new MalformedReply(`a message claims ${length} of the ${left} bytes left`);
     }
-    this.type = view.getUint16(start + 4, true);
-    this.flags = view.getUint16(start + 6, true);
-    this.seq = view.getUint32(start + 8, true);
-    this.portId = view.getUint32(start + 12, true);
+    const typeAndFlags = words[word + 1] ?? 0;
+    this.type = typeAndFlags & 0xffff;
+    this.flags = typeAndFlags >>> 16;
+    this.seq = words[word + 2] ?? 0;
+    this.portId = words[word + 3] ?? 0;
     this.at = start + NLMSG_HDRLEN;
     this.end = start + length;
     // The last message of a datagram may come without its padding.
@@ -67,7 +71,7 @@ export class MessageReader {
 
   /** The attributes behind a fixed struct of `length` bytes; valid until asked for again or for another message. */
   attributes(length: number): AttributeReader {
-    this.#attributes ??= new AttributeReader(this.bytes, this.view, 0, 0);
+    this.#attributes ??= new AttributeReader(this.bytes, this.view, this.#words, 0, 0);
     this.#attributes.aim(this.struct(length) + ((length + 3) & ~3), this.end);
     return this.#attributes;
   }
@@ -83,12 +87,15 @@ export class AttributeReader {
   at = 0;
   /** Bytes of payload. */
   length = 0;
+  readonly #words: Uint32Array;
   #end: number;
   #next: number;
 
-  constructor(bytes: Uint8Array, view: DataView, start: number, end: number) {
+  /** On the attributes between two places of `bytes`, which begins, as `start` does, at a multiple of 4. */
+  constructor(bytes: Uint8Array, view: DataView, words: Uint32Array, start: number, end: number) {
     this.bytes = bytes;
     this.view = view;
+    this.#words = words;
     this.#next = start;
     this.#end = end;
   }
@@ -106,11 +113,12 @@ export class AttributeReader {
       // The kernel may pad the end; fewer bytes than a header can be nothing else.
       return false;
     }
-    const length = this.view.getUint16(start, true);
+    const header = this.#words[start >> 2] ?? 0;
+    const length = header & 0xffff;
     if (length < NLA_HDRLEN || length > left) {
       throw new MalformedReply(`an attribute claims ${length} of the ${left} bytes left`);
     }
-    this.type = this.view.getUint16(start + 2, true) & NLA_TYPE_MASK;
+    this.type = (header >>> 16) & NLA_TYPE_MASK;
     this.at = start + NLA_HDRLEN;
     this.length = length - NLA_HDRLEN;
     this.#next = start + ((length + 3) & ~3);
@@ -118,7 +126,7 @@ export class AttributeReader {
   }
 
   u8(): number {
-    return this.view.getUint8(this.#need(1));
+    return this.bytes[this.#need(1)] ?? 0;
   }
 
   u16(): number {
@@ -131,19 +139,20 @@ export class AttributeReader {
   }
 
   u32(): number {
-    return this.view.getUint32(this.#need(4), true);
+    return this.#words[this.#need(4) >> 2] ?? 0;
   }
 
   i32(): number {
-    return this.view.getInt32(this.#need(4), true);
+    return this.u32() | 0;
   }
 
   /** Text up to its NUL. A byte outside ASCII is shown as \xNN: nothing of ours has such a name. */
   text(): string {
     const end = this.at + this.length;
+    const { bytes } = this;
     let text = '';
     for (let i = this.at; i < end; i++) {
-      const byte = this.view.getUint8(i);
+      const byte = bytes[i] ?? 0;
       if (byte === 0) break;
       text += byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`;
     }
@@ -195,12 +204,12 @@ export class AttributeReader {
 
   /** The attributes this attribute is made of, behind `skip` bytes of something else. */
   nested(skip = 0): AttributeReader {
-    return new AttributeReader(this.bytes, this.view, this.#need(skip) + skip, this.at + this.length);
+    return new AttributeReader(this.bytes, this.view, this.#words, this.#need(skip) + skip, this.at + this.length);
   }
 
   /** Attributes between two places inside the payload, which the caller has checked. */
   within(start: number, end: number): AttributeReader {
-    return new AttributeReader(this.bytes, this.view, start, end);
+    return new AttributeReader(this.bytes, this.view, this.#words, start, end);
   }
 
   #need(length: number): number {

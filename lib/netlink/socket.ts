@@ -7,17 +7,19 @@ import { closeFd } from '../sys/file.ts';
 import {
   AF_NETLINK,
   bindNetlink,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
   openSocket,
   POLLIN,
   pollFds,
-  receiveDatagram,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SOCK_RAW,
+  SOCKADDR_NL_BYTES,
   SOL_SOCKET,
-  sendToKernel,
   setSocketOption,
 } from '../sys/socket.ts';
+import { uninterrupted } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, SOL_NETLINK } from './constants.ts';
 import type { Exchange, NetlinkTransport } from './transport.ts';
@@ -30,6 +32,12 @@ export interface SocketOptions {
 }
 
 const DEADLINE_MS = 10_000;
+
+/** Beside the messages: the kernel's address (sockaddr_nl), the sender's, and the length of that (u32). */
+const KERNEL_AT = 0;
+const SENDER_AT = SOCKADDR_NL_BYTES;
+const SENDER_LENGTH_AT = 2 * SOCKADDR_NL_BYTES;
+const ADDRESSES_BYTES = SENDER_LENGTH_AT + 4;
 
 /** Opens and binds a socket of the given netlink protocol. Throws SysError. */
 export function openNetlinkSocket(sys: Syscalls, protocol: number, options: SocketOptions = {}): NetlinkTransport {
@@ -74,11 +82,13 @@ class KernelTransport implements NetlinkTransport {
     return arena.scope(() => {
       const out = arena.buffer(outBytes);
       const incoming = arena.buffer(inBytes);
+      const addresses = arena.alloc(ADDRESSES_BYTES);
+      addresses.setU16(KERNEL_AT, AF_NETLINK);
       return body({
         out: out.bytes(),
         in: incoming.bytes(),
-        send: (length) => Math.min(0, sendToKernel(this.#sys, this.#fd, out, length)),
-        receive: () => this.#receive(incoming),
+        send: (length) => this.#send(out, length, addresses),
+        receive: () => this.#receive(incoming, addresses),
       });
     });
   }
@@ -89,13 +99,28 @@ class KernelTransport implements NetlinkTransport {
     closeFd(this.#sys, this.#fd);
   }
 
-  #receive(buffer: Slot): number {
+  /** 0 or −errno. The wrappers of lib/sys/socket.ts would allocate for every datagram; an attachment has dozens. */
+  #send(out: Slot, length: number, addresses: Slot): number {
+    const { call, nr } = this.#sys;
+    const to = addresses.address + KERNEL_AT;
+    return Math.min(
+      0,
+      uninterrupted(() => call(nr.sendto, this.#fd, out.address, length, 0, to, SOCKADDR_NL_BYTES)),
+    );
+  }
+
+  #receive(buffer: Slot, addresses: Slot): number {
+    const { call, nr } = this.#sys;
+    const from = addresses.address + SENDER_AT;
+    const fromLength = addresses.address + SENDER_LENGTH_AT;
+    const flags = MSG_DONTWAIT | MSG_TRUNC;
     let deadline: number | undefined;
     for (;;) {
-      const { length, sender } = receiveDatagram(this.#sys, this.#fd, buffer);
+      addresses.setU32(SENDER_LENGTH_AT, SOCKADDR_NL_BYTES);
+      const length = call(nr.recvfrom, this.#fd, buffer.address, buffer.length, flags, from, fromLength);
       if (length >= 0) {
         // Any process may send to our port id; only the kernel is 0.
-        if (sender === 0) return length;
+        if (addresses.u32(SENDER_AT + 4) === 0) return length;
       } else if (length !== -EAGAIN) {
         return length;
       } else {

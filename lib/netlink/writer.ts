@@ -5,10 +5,14 @@ import type { Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
 import { NLA_HDRLEN, NLMSG_HDRLEN } from './constants.ts';
 
-/** Appends messages one behind the other; throws RangeError when the memory it was given is full. */
+/**
+ * Appends messages one behind the other; throws RangeError when the memory it was given is full. That memory
+ * begins at a multiple of 4: words are stored as words, since on QuickJS an array store is several times
+ * faster than a call of DataView's.
+ */
 export class MessageWriter {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #words: Uint32Array;
   /** Where the message begun last starts, and the one before it. */
   #start = 0;
   #previous = 0;
@@ -16,7 +20,7 @@ export class MessageWriter {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   }
 
   /** Bytes written so far, all messages together. */
@@ -33,24 +37,23 @@ export class MessageWriter {
   begin(type: number, flags: number, seq: number): void {
     this.#previous = this.#start;
     this.#start = this.#at;
-    const at = this.#take(NLMSG_HDRLEN);
-    const view = this.#view;
-    view.setUint32(at, NLMSG_HDRLEN, true);
-    view.setUint16(at + 4, type, true);
-    view.setUint16(at + 6, flags, true);
-    view.setUint32(at + 8, seq, true);
-    view.setUint32(at + 12, 0, true);
+    const word = this.#take(NLMSG_HDRLEN) >> 2;
+    const words = this.#words;
+    words[word] = NLMSG_HDRLEN;
+    words[word + 1] = type | (flags << 16);
+    words[word + 2] = seq;
+    words[word + 3] = 0;
   }
 
   /** Closes the message opened last by storing its length. */
   end(): void {
-    this.#view.setUint32(this.#start, this.#at - this.#start, true);
+    this.#words[this.#start >> 2] = this.#at - this.#start;
   }
 
   /** Adds flags to the message begun last. */
   addFlags(flags: number): void {
-    const at = this.#start + 6;
-    this.#view.setUint16(at, this.#view.getUint16(at, true) | flags, true);
+    const word = (this.#start >> 2) + 1;
+    this.#words[word] = (this.#words[word] ?? 0) | (flags << 16);
   }
 
   /** Forgets the message begun last; the one before it is the last again. */
@@ -59,16 +62,19 @@ export class MessageWriter {
     this.#start = this.#previous;
   }
 
+  /** A field of a fixed struct. Together they must fill whole words before an attribute follows. */
   u8(value: number): void {
-    this.#view.setUint8(this.#take(1), value);
+    this.#bytes[this.#take(1)] = value;
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#take(2), value, true);
+    const at = this.#take(2);
+    this.#bytes[at] = value;
+    this.#bytes[at + 1] = value >> 8;
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#take(4), value, true);
+    this.#words[this.#take(4) >> 2] = value;
   }
 
   /** An attribute without payload: its presence is the value. */
@@ -77,7 +83,7 @@ export class MessageWriter {
   }
 
   attrU8(type: number, value: number): void {
-    this.#view.setUint8(this.#header(type, 1), value);
+    this.#bytes[this.#header(type, 1)] = value;
   }
 
   /** A switch as one byte; absent when undefined. */
@@ -86,16 +92,20 @@ export class MessageWriter {
   }
 
   attrU16(type: number, value: number): void {
-    this.#view.setUint16(this.#header(type, 2), value, true);
+    const at = this.#header(type, 2);
+    this.#bytes[at] = value;
+    this.#bytes[at + 1] = value >> 8;
   }
 
   /** 16 bits in network order, as ports are. */
   attrU16be(type: number, value: number): void {
-    this.#view.setUint16(this.#header(type, 2), value, false);
+    const at = this.#header(type, 2);
+    this.#bytes[at] = value >> 8;
+    this.#bytes[at + 1] = value;
   }
 
   attrU32(type: number, value: number): void {
-    this.#view.setUint32(this.#header(type, 4), value, true);
+    this.#words[this.#header(type, 4) >> 2] = value;
   }
 
   attrBytes(type: number, value: Uint8Array): void {
@@ -104,30 +114,38 @@ export class MessageWriter {
 
   /** ASCII text with the NUL that nla_policy NLA_NUL_STRING wants; names of devices and kinds are ASCII. */
   attrText(type: number, text: string): void {
-    const at = this.#header(type, text.length + 1);
-    for (let i = 0; i < text.length; i++) {
+    const { length } = text;
+    const at = this.#header(type, length + 1);
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
       if (code === 0 || code > 0x7e) throw new RangeError(`not plain ASCII: ${JSON.stringify(text)}`);
-      this.#bytes[at + i] = code;
+      bytes[at + i] = code;
     }
-    this.#bytes[at + text.length] = 0;
+    bytes[at + length] = 0;
   }
 
   /** 4 or 16 bytes in network order. Without an allocation: batches carry thousands of these. */
   attrIp(type: number, ip: Ip): void {
     if (ip.family === 4) {
-      this.#view.setUint32(this.#header(type, 4), Number(ip.value), false);
+      this.#networkOrder(this.#header(type, 4), Number(ip.value));
       return;
     }
     const at = this.#header(type, 16);
-    this.#view.setBigUint64(at, ip.value >> 64n, false);
-    this.#view.setBigUint64(at + 8, ip.value & 0xffff_ffff_ffff_ffffn, false);
+    for (let word = 0; word < 4; word++) {
+      const shift = BigInt(96 - 32 * word);
+      this.#networkOrder(at + 4 * word, Number((ip.value >> shift) & 0xffff_ffffn));
+    }
   }
 
   attrMac(type: number, mac: Mac): void {
     const at = this.#header(type, 6);
+    const bytes = this.#bytes;
     for (let i = 0; i < 6; i++) {
-      this.#bytes[at + i] = (nibble(mac.charCodeAt(3 * i)) << 4) | nibble(mac.charCodeAt(3 * i + 1));
+      const high = mac.charCodeAt(3 * i);
+      const low = mac.charCodeAt(3 * i + 1);
+      // '0'…'9' are 0x30…0x39, 'a'…'f' are 0x61…0x66.
+      bytes[at + i] = ((high < 0x3a ? high - 0x30 : high - 0x57) << 4) | (low < 0x3a ? low - 0x30 : low - 0x57);
     }
   }
 
@@ -136,16 +154,22 @@ export class MessageWriter {
     const start = this.#at;
     this.#header(type, 0);
     body();
-    this.#view.setUint16(start, this.#at - start, true);
+    this.#words[start >> 2] = (this.#at - start) | (type << 16);
+  }
+
+  #networkOrder(at: number, value: number): void {
+    const bytes = this.#bytes;
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
   }
 
   /** Writes an attribute header and returns where its payload of `length` bytes goes, padding zeroed. */
   #header(type: number, length: number): number {
     const at = this.#take(NLA_HDRLEN + ((length + 3) & ~3));
-    const view = this.#view;
-    view.setUint16(at, NLA_HDRLEN + length, true);
-    view.setUint16(at + 2, type, true);
-    if ((length & 3) !== 0) view.setUint32(at + NLA_HDRLEN + (length & ~3), 0, true);
+    this.#words[at >> 2] = (NLA_HDRLEN + length) | (type << 16);
+    if ((length & 3) !== 0) this.#words[(at + NLA_HDRLEN + length) >> 2] = 0;
     return at + NLA_HDRLEN;
   }
 
@@ -155,9 +179,4 @@ export class MessageWriter {
     this.#at = at + length;
     return at;
   }
-}
-
-/** The value of a lower-case hexadecimal digit's code. */
-function nibble(code: number): number {
-  return code < 0x3a ? code - 0x30 : code - 0x57;
 }

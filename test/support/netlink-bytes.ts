@@ -32,11 +32,17 @@ export function messageFromHex(type: number, payload: string): MessageReader {
   });
 }
 
+/** The attributes that fill `bytes` from `start` on. */
+export function attributesOf(bytes: Uint8Array, start = 0): AttributeReader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  return new AttributeReader(bytes, view, words, start, bytes.length);
+}
+
 /** The fixed struct, then the attributes in order of type: tools send them in the order of their arguments. */
 export function sortedPayload(payload: string, structBytes: number): string {
   const bytes = fromHex(payload);
-  const view = new DataView(bytes.buffer);
-  return `${toHex(bytes.subarray(0, structBytes))} ${sorted(new AttributeReader(bytes, view, structBytes, bytes.length))}`;
+  return `${toHex(bytes.subarray(0, structBytes))} ${sorted(attributesOf(bytes, structBytes))}`;
 }
 
 /** IFLA_LINKINFO and IFLA_INFO_DATA, which hold attributes. */
