@@ -11,7 +11,7 @@ import { failure, goText } from '../protocol/error.ts';
 import { boolField, emptyObject, type Fields, listField, objectField, stringField } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 
-export const DEFAULT_STATE_FOLDER = '/var/lib/cni/flannel';
+const DEFAULT_STATE_FOLDER = '/var/lib/cni/flannel';
 const SUBNET_ENV_LIMIT_BYTES = 64 * 1024;
 
 export interface FlannelConfig {

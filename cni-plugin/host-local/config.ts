@@ -26,7 +26,7 @@ export const ipamKeys = [
   'resolvconf',
 ] as const;
 
-export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
+const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
 /** An address somebody asked for; with a prefix length when it was written with one. */
 export interface RequestedIp {

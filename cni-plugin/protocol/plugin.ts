@@ -60,7 +60,7 @@ export function requireNetns(invocation: Invocation): number {
 }
 
 /** Why a netns could not be opened, as Go's pkg/ns says it. */
-export function netnsProblem(path: string, problem: unknown): string {
+function netnsProblem(path: string, problem: unknown): string {
   const quoted = JSON.stringify(path);
   if (problem instanceof NotNetnsError) return `unknown FS magic on ${quoted}: ${problem.magic.toString(16)}`;
   return `failed to Statfs ${quoted}: ${goText(problem)}`;
