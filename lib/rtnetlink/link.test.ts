@@ -67,12 +67,12 @@ describe('requests', () => {
     },
     {
       name: 'enslave, as ip link set … master',
-      request: setLink({ index: 6, master: 3 }),
+      request: setLink({ index: 6, name: 'veth0', master: 3, masterName: 'cni0' }),
       header: [RTM_NEWLINK, 0],
       want: '00000000 06000000 00000000 00000000 08000a00 03000000',
       tool: '0000000006000000000000000000000008000a0003000000',
-      text: 'set link if6 master if3',
-      command: 'ip link set if6 master if3',
+      text: 'set link veth0 master cni0',
+      command: 'ip link set veth0 master cni0',
     },
     {
       name: 'free, MAC, MTU, queue, another namespace',

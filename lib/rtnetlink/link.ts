@@ -64,6 +64,8 @@ export interface LinkAttributes {
   readonly txQueueLength?: number;
   /** Index of the device to enslave it to. */
   readonly master?: number;
+  /** That device's name, only to spell messages. */
+  readonly masterName?: string;
   readonly up?: boolean;
 }
 
@@ -286,12 +288,13 @@ export function spellLink(link: LinkRef): string {
   return link.name ?? `if${link.index ?? 0}`;
 }
 
-function spellAttributes(link: LinkAttributes): string {
-  const { mac, mtu, txQueueLength, master } = link;
+/** As ip(8) spells them behind a device's name. */
+export function spellAttributes(link: LinkAttributes): string {
+  const { mac, mtu, txQueueLength, master, masterName } = link;
   return words(
     mac === undefined ? '' : `address ${mac}`,
     mtu === undefined ? '' : `mtu ${mtu}`,
     txQueueLength === undefined ? '' : `txqueuelen ${txQueueLength}`,
-    master === undefined ? '' : master === 0 ? 'nomaster' : `master if${master}`,
+    master === undefined ? '' : master === 0 ? 'nomaster' : `master ${masterName ?? `if${master}`}`,
   );
 }

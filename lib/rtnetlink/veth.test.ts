@@ -29,7 +29,10 @@ describe('addVeth', () => {
     expect(payloadHex(request).length).toBe(want.length);
     expect(payloadHex(request)).toBe(want);
     expect(request.describe()).toBe('add link veth0 type veth peer eth0');
-    expect(request.command?.()).toBe('ip link add veth0 type veth peer name eth0 netns /proc/self/fd/9');
+    expect(request.command?.()).toBe(
+      'ip link add veth0 address 0a:59:0a:f4:01:02 mtu 1450 master if3 type veth peer name eth0 ' +
+        'address 0a:58:0a:f4:01:02 mtu 1450 netns /proc/self/fd/9 && ip link set veth0 up',
+    );
   });
 
   test('a peer beside it, up, and a number of queues', () => {
@@ -38,7 +41,7 @@ describe('addVeth', () => {
       '00000000 00000000 00000000 00000000 06000300 61000000 08001f00 01000000 08002000 01000000' +
       '30001200 09000100 7665746800000000 20000200 1c000100 00000000 00000000 01000000 01000000 06000300 62000000';
     expect(payloadHex(request)).toBe(want.replaceAll(' ', ''));
-    expect(request.command?.()).toBe('ip link add a type veth peer name b');
+    expect(request.command?.()).toBe('ip link add a numtxqueues 1 numrxqueues 1 type veth peer name b');
   });
 });
 

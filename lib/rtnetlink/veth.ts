@@ -14,7 +14,15 @@ import {
   IFLA_NUM_TX_QUEUES,
   RTM_NEWLINK,
 } from './constants.ts';
-import { decodeLink, getLink, type Link, type LinkSpec, writeIfinfomsg, writeLinkAttributes } from './link.ts';
+import {
+  decodeLink,
+  getLink,
+  type Link,
+  type LinkSpec,
+  spellAttributes,
+  writeIfinfomsg,
+  writeLinkAttributes,
+} from './link.ts';
 import { words } from './spelling.ts';
 
 export interface VethPeer extends LinkSpec {
@@ -61,11 +69,18 @@ export function addVeth(spec: VethSpec): NetlinkRequest {
       });
     },
     describe: () => `add link ${spec.name} type veth peer ${peer.name}`,
-    command: () =>
-      words(
-        `ip link add ${spec.name} type veth peer name ${peer.name}`,
+    command() {
+      const add = words(
+        'ip link add',
+        spec.name,
+        spellAttributes(spec),
+        queues === undefined ? '' : `numtxqueues ${queues} numrxqueues ${queues}`,
+        `type veth peer name ${peer.name}`,
+        spellAttributes(peer),
         peer.netnsFd === undefined ? '' : `netns /proc/self/fd/${peer.netnsFd}`,
-      ),
+      );
+      return up === 0 ? add : `${add} && ip link set ${spec.name} up`;
+    },
   };
 }
 

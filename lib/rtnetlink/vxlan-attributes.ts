@@ -150,6 +150,8 @@ export function spellVxlan(vxlan: VxlanAttributes, dev?: string): string {
     local === undefined ? '' : `local ${formatIp(local)}`,
     lowerIndex === undefined ? '' : `dev ${dev ?? `if${lowerIndex}`}`,
     port === undefined ? '' : `dstport ${port}`,
+    vxlan.ttl === undefined || vxlan.ttl === 0 ? '' : `ttl ${vxlan.ttl}`,
+    vxlan.ageingSec === undefined ? '' : `ageing ${vxlan.ageingSec}`,
     vxlan.learning ? 'learning' : 'nolearning',
     vxlan.gbp === true ? 'gbp' : '',
     udpCsum === undefined ? '' : udpCsum ? 'udpcsum' : 'noudpcsum',

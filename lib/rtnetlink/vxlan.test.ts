@@ -82,7 +82,7 @@ describe('attributes', () => {
       want:
         `08000100 01000000 08000300 02000000 08000400 c0a8320b 08000200 ef010101 ${BEFORE} 05000700 00000000 ${AFTER.replace('05000d00 00', '05000d00 01')}` +
         '05001200 00000000 04001700 05001900 01000000 08000800 2c010000 06000f00 21180000',
-      text: 'id 1 remote 239.1.1.1 local 192.168.50.11 dev if2 dstport 8472 nolearning gbp noudpcsum',
+      text: 'id 1 remote 239.1.1.1 local 192.168.50.11 dev if2 dstport 8472 ageing 300 nolearning gbp noudpcsum',
     },
     {
       name: 'an IPv6 group, checksums on',

@@ -49,6 +49,8 @@ function runIn<T>(host: HeldNetns, engine: string, ...args: string[]): T {
 type Item = Record<string, unknown>;
 interface ObjectsReport {
   sent: string[];
+  commands: string[];
+  podCommands: string[];
   peerIndex: number;
   listed: Record<string, Item[]>;
   pod: { links: Item[]; addresses: Item[] };
@@ -232,6 +234,47 @@ describe.for(ENGINES)('what $engine makes', ({ engine }) => {
     expect(listed['noTable']).toEqual([]);
     expect(listed['lookup']).toMatchObject({ nexthopId: 5, protocol: 138, destination: { length: 24 } });
   });
+});
+
+/** What ip and bridge show, without what the kernel draws or decides later. */
+function shown(host: HeldNetns): unknown {
+  const volatile = new Set(['operstate', 'flags', 'addr_info', 'address', 'link_netnsid', 'inet6_addr_gen_mode']);
+  const links = host.json('ip', '-d', '-j', 'link').map((link): Item => {
+    const { linkinfo, ...rest } = link;
+    const { info_kind, info_data, info_slave_data } = (linkinfo ?? {}) as Record<string, Item>;
+    const kept = Object.entries(rest).filter(([key]) => !volatile.has(key));
+    // A bridge counts time in its data.
+    const data = String(info_kind) === 'vxlan' ? info_data : undefined;
+    const { hairpin, isolated, learning } = info_slave_data ?? {};
+    const up = (link['flags'] as string[]).includes('UP');
+    const address = link['ifname'] === 'flannel-v6.1' ? 'drawn' : link['address'];
+    return { ...Object.fromEntries(kept), info_kind, data, hairpin, isolated, learning, up, address };
+  });
+  const addresses = host.run('ip', '-o', 'addr', 'show', 'scope', 'global');
+  return {
+    links,
+    addresses,
+    routes: host.run('ip', 'route', 'show', 'table', 'all', 'scope', 'global'),
+    routes6: host.run('ip', '-6', 'route', 'show', 'proto', '138'),
+    direct: host.run('ip', 'route', 'show', 'table', 'main'),
+    nexthops: host.run('ip', 'nexthop'),
+    neighs: host.run('ip', 'neigh', 'show', 'nud', 'permanent'),
+    // The pod's side has no VTEP.
+    fdb: links.some((link) => link['info_kind'] === 'vxlan') && host.run('bridge', 'fdb', 'show', 'dev', 'flannel.1'),
+  };
+}
+
+test('the commands named in logs do the same as the messages', async () => {
+  const [host, pod] = [await netns(), await netns()];
+  const report = runIn<ObjectsReport>(host, 'Node', 'keep', pod.path);
+  const [byHand, podByHand] = [await netns(), await netns()];
+  for (const command of report.commands) {
+    byHand.run('sh', '-ec', command.replace('/proc/self/fd/100', podByHand.path));
+  }
+  for (const command of report.podCommands) podByHand.run('sh', '-ec', command);
+  expect(report.commands.length + report.podCommands.length).toBeGreaterThan(20);
+  expect(shown(byHand)).toEqual(shown(host));
+  expect(shown(podByHand)).toEqual(shown(pod));
 });
 
 test.for(ENGINES)('$engine deletes each object, and a second time is told so in words', async ({ engine }) => {
