@@ -3,7 +3,15 @@
 
 import { executePlugin, hasForeignPlugin, readDelegateResult } from './delegate.ts';
 import { ipamKeys } from './host-local/config.ts';
-import { type Allocation, checkHeld, collectGarbage, prepareAllocation, release } from './host-local/host-local.ts';
+import {
+  type Allocation,
+  checkHeld,
+  collectGarbage,
+  prepareAllocation,
+  release,
+  unlistedOwners,
+} from './host-local/host-local.ts';
+import type { Owner } from './host-local/store.ts';
 import { boolField, hasUnknownKey, objectField } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 
@@ -46,6 +54,11 @@ export function checkIpam(invocation: Invocation, type: string): void {
 /** Throws when no address could be had now. */
 export function statusIpam(invocation: Invocation, type: string): void {
   if (!isBuiltIn(invocation, type)) executePlugin(invocation, type, 'STATUS', invocation.config);
+}
+
+/** Attachments the runtime does not list that still hold addresses; unknown for a plugin that is not ours. */
+export function unlistedAttachments(invocation: Invocation, type: string): readonly Owner[] {
+  return isBuiltIn(invocation, type) ? unlistedOwners(invocation) : [];
 }
 
 /** Frees what attachments that are gone hold. */

@@ -5,7 +5,7 @@ import { OpError } from '../../lib/errors.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
-import { garbageIpam, releaseIpam, statusIpam } from '../ipam.ts';
+import { garbageIpam, releaseIpam, statusIpam, unlistedAttachments } from '../ipam.ts';
 import { because } from '../protocol/error.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
@@ -51,9 +51,14 @@ function status(invocation: Invocation): void {
   if (type !== '') statusIpam(invocation, type);
 }
 
+/** Differs from the Go plugin, which does nothing: veths go before their addresses do, which are then free to use. */
 function gc(invocation: Invocation): void {
   const type = readIpamType(invocation);
-  if (type !== '') garbageIpam(invocation, type);
+  if (type === '') return;
+  for (const { containerId, ifname } of unlistedAttachments(invocation, type)) {
+    deleteLinkByName(invocation.sys, hostVethName(containerId, ifname));
+  }
+  garbageIpam(invocation, type);
 }
 
 export const bridge: Plugin = {

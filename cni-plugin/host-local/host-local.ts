@@ -2,15 +2,18 @@
 // plugins/ipam/host-local). Called by bridge in the same process, or by a runtime or another plugin.
 
 import { readText } from '../../lib/sys/file.ts';
-import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
+import { type Attachment, hasAttachment, validAttachments } from '../protocol/attachments.ts';
 import { failure, goText } from '../protocol/error.ts';
+import { stringField } from '../protocol/fields.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { type Dns, emptyDns, type Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
-import { allocate, type Reclaim } from './allocate.ts';
+import { allocate } from './allocate.ts';
+import { stampBoot } from './boot.ts';
 import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
+import { RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
-import { type AddressStore, type Owner, withStore } from './store.ts';
+import { type AddressStore, type Holding, type Owner, withStore } from './store.ts';
 
 /** What was allocated, and how to give exactly that back. */
 export interface Allocation {
@@ -31,8 +34,6 @@ function readDnsFile(invocation: Invocation, path: string): Dns {
   }
 }
 
-const reclaimNothing: Reclaim = () => false;
-
 /** Checks the whole configuration before anything is made. Throws CniError 999. */
 export function prepareAllocation(invocation: Invocation): () => Allocation {
   const config = parseIpamConfig(invocation);
@@ -43,7 +44,11 @@ export function prepareAllocation(invocation: Invocation): () => Allocation {
 function allocateNow(invocation: Invocation, config: IpamConfig, dns: Dns): Allocation {
   const owner = ownerOf(invocation);
   const { sys } = invocation;
-  const ips = withStore(sys, config.folder, (store) => allocate(store, config, owner, reclaimNothing));
+  const bridge = stringField(invocation.root, 'bridge') || 'cni0';
+  const ips = withStore(sys, config.folder, (store) => {
+    stampBoot(store);
+    return allocate(store, config, owner, reclaimDead(invocation, bridge, RESULT_CACHE));
+  });
   const taken = ips.map(({ address }) => address.ip);
   return {
     result: { interfaces: [], ips, routes: config.routes, dns },
@@ -63,24 +68,38 @@ export function checkHeld(invocation: Invocation): void {
   if (!held) throw failure(`host-local: Failed to find address added by container ${invocation.containerId}`);
 }
 
+function isListed(valid: readonly Attachment[], owner: string): boolean {
+  const [containerId = '', ifname] = owner.split('\r\n');
+  if (ifname !== undefined) return hasAttachment(valid, containerId, ifname);
+  // A very old file, which names the container only.
+  return valid.some((attachment) => attachment.containerId === containerId);
+}
+
+function unlisted(store: AddressStore, valid: readonly Attachment[]): Holding[] {
+  return store.holdings().filter((holding) => !isListed(valid, holding.owner));
+}
+
+function ownerIn(text: string): Owner {
+  const [containerId = '', ifname = ''] = text.split('\r\n');
+  return { containerId, ifname };
+}
+
+/** Attachments that hold addresses though the runtime does not list them; none when it lists nothing at all. */
+export function unlistedOwners(invocation: Invocation): Owner[] {
+  const valid = validAttachments(invocation.config);
+  if (valid === undefined) return [];
+  return withStore(invocation.sys, storeFolder(invocation), (store) =>
+    unlisted(store, valid).map((holding) => ownerIn(holding.owner)),
+  );
+}
+
 /** Frees the addresses of attachments the runtime does not list. */
 export function collectGarbage(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;
-  const keep = (text: string): boolean => {
-    const [containerId = '', ifname] = text.split('\r\n');
-    if (ifname !== undefined) return hasAttachment(valid, containerId, ifname);
-    return valid.some((attachment) => attachment.containerId === containerId);
-  };
-  withStore(invocation.sys, storeFolder(invocation), (store) => freeOthers(store, keep));
-}
-
-function freeOthers(store: AddressStore, keep: (owner: string) => boolean): void {
-  for (const { ip, owner } of store.holdings()) {
-    if (keep(owner)) continue;
-    const [containerId = '', ifname = ''] = owner.split('\r\n');
-    store.releaseAddresses({ containerId, ifname }, [ip]);
-  }
+  withStore(invocation.sys, storeFolder(invocation), (store) => {
+    for (const { ip, owner } of unlisted(store, valid)) store.releaseAddresses(ownerIn(owner), [ip]);
+  });
 }
 
 export const hostLocal: Plugin = {

@@ -73,3 +73,9 @@ export function put(dir: string, entries: Record<string, string>): void {
   mkdirSync(join(dir, 'n1'), { recursive: true });
   for (const [name, text] of Object.entries(entries)) writeFileSync(join(dir, 'n1', name), text);
 }
+
+/** The index beside the address files: `<container>:<interface>:<n>`, without the dot in front. */
+export function links(dir: string): string[] {
+  const names = readdirSync(join(dir, 'n1')).filter((name) => name.startsWith('.') && name.includes(':'));
+  return names.map((name) => name.slice(1)).sort();
+}
