@@ -20,7 +20,7 @@ export interface NodeOptions {
   readonly agent?: AgentOptions | false;
   /** Folder of CNI executables; dist/cni when absent. */
   readonly pluginFolder?: string;
-  /** The conflist in /etc/cni/net.d; `false`: none (the agent installs one). */
+  /** The conflist the agent installs when ready, or, where the lab starts none, that lies there; `false`: none. */
   readonly conflist?: JsonObject | false;
   /** MTU of the underlay devices. */
   readonly underlayMtuBytes?: number;
@@ -49,6 +49,8 @@ const classicConflist: JsonObject = {
   ],
 };
 
+/** Where flannel's ConfigMap is mounted. */
+const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 const HEALTH_PORT = 10_256;
 const READY_TIMEOUT_MS = 20_000;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -56,7 +58,9 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 export function nodeSpec(index: number, options: NodeOptions): NodeSpec {
   const name = `node-${index}`;
   const { conflist = classicConflist, netConf = defaultNetConf, agent = {} } = options;
-  const conflistFile = `${CONFLIST_FOLDER}/10-flannel.conflist`;
+  // An agent installs the list itself, when its node forwards.
+  const conflistFile =
+    agent === false || agent.start === false ? `${CONFLIST_FOLDER}/10-flannel.conflist` : CNI_CONF_FILE;
   return {
     name,
     index,
@@ -68,13 +72,14 @@ export function nodeSpec(index: number, options: NodeOptions): NodeSpec {
       [NET_CONF_FILE]: JSON.stringify(netConf),
       ...(conflist === false ? {} : { [conflistFile]: JSON.stringify(conflist, undefined, 2) }),
     },
-    agent: agent === false ? undefined : agentSpec(name, agent),
+    agent: agent === false ? undefined : agentSpec(name, agent, conflist !== false),
   };
 }
 
 function agentSpec(
   node: string,
-  { file, args = [], env = {}, readyTimeoutMs = READY_TIMEOUT_MS }: AgentOptions,
+  { file, args = [], env = {}, readyTimeoutMs = READY_TIMEOUT_MS, start = true }: AgentOptions,
+  installsConflist: boolean,
 ): AgentSpec {
   const flags = [
     `--iface=${UNDERLAY_DEVICE}`,
@@ -84,6 +89,7 @@ function agentSpec(
     '--ip-masq',
     '--healthz-ip=127.0.0.1',
     `--healthz-port=${HEALTH_PORT}`,
+    ...(installsConflist && start ? [`--cni-conf=${CNI_CONF_FILE}`, `--cni-conf-dir=${CONFLIST_FOLDER}`] : []),
   ];
   return {
     argv: [file ?? requireBuilt(builtAgent), ...flags, ...args],

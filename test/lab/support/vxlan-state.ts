@@ -57,5 +57,5 @@ export async function kernelStateOf(node: LabNode): Promise<VxlanState> {
 function deviceAttributes(link: Json): Json {
   const info = ((link['linkinfo'] ?? {}) as Json)['info_data'] as Json;
   const { local: _local, link: _link, ...same } = info;
-  return { mtu: link['mtu'], txqlen: link['txqlen'], flags: link['flags'], qdisc: link['qdisc'], ...same };
+  return { mtu: link['mtu'], txqlen: link['txqlen'] ?? 0, flags: link['flags'], qdisc: link['qdisc'], ...same };
 }
