@@ -81,6 +81,24 @@ describe('Arena', () => {
   });
 });
 
+describe('Arena under a sanitizer', () => {
+  test('hands out released bytes late, so that a use after release meets poison', () => {
+    const arena = arenaOf(4096, () => undefined);
+    const seen = new Set<number>();
+    for (let round = 0; round < 10; round += 1) seen.add(arena.scope(() => arena.alloc(100).address));
+    expect(seen.size).toBe(10);
+  });
+
+  test('does hand them out again, also from inside a scope that lasts', () => {
+    const arena = arenaOf(4096, () => undefined);
+    arena.scope(() => {
+      arena.alloc(100);
+      for (let round = 0; round < 1000; round += 1) arena.scope(() => arena.alloc(1000));
+    });
+    expect(arena.scope(() => arena.alloc(1000).length)).toBe(1000);
+  });
+});
+
 describe('Slot', () => {
   const arena = arenaOf(4096);
   const slot = arena.keep(16);

@@ -113,8 +113,7 @@ export class Arena {
     try {
       return body();
     } finally {
-      this.#poison?.(mark, this.#top - mark, true);
-      this.#top = mark;
+      this.#release(mark);
     }
   }
 
@@ -170,6 +169,12 @@ export class Arena {
   /** UTF-8 bytes of text without lone surrogates. */
   encode(text: string): Uint8Array {
     return this.#utf8.encode(text);
+  }
+
+  /** The sanitizer sees a use after release only while the bytes are nobody else's: they are reused late. */
+  #release(mark: number): void {
+    this.#poison?.(mark, this.#top - mark, true);
+    if (this.#poison === undefined || this.#top > this.#kept / 2) this.#top = mark;
   }
 
   #slot(offset: number, length: number): Slot {
