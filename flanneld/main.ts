@@ -5,8 +5,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { errorText, OpError } from '../lib/errors.ts';
+import { networkOf } from '../lib/ip.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
-import { parseSubnetEnv, type SubnetEnv } from '../lib/subnet-env.ts';
+import { parseSubnetEnv } from '../lib/subnet-env.ts';
 import { readTextIfPresent } from '../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import type { Syscalls } from '../lib/sys/syscalls.ts';
@@ -20,7 +21,7 @@ import { createLogger, type Logger, stderrSink } from './log.ts';
 import { isNodeName } from './node-name.ts';
 import type { Options } from './options.ts';
 import { sdNotify } from './sd-notify.ts';
-import { createDirectoryManager } from './subnet/directory.ts';
+import { createDirectoryManager, type DirectoryOptions } from './subnet/directory.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 import { version } from './version.ts';
 
@@ -126,11 +127,14 @@ function openManager(options: Options, sys: Syscalls, log: Logger): SubnetManage
   return createDirectoryManager({ dir, nodeName, netConfigPath, previous, log, random, periodMs: DIRECTORY_PERIOD_MS });
 }
 
-/** What the subnet.env of an earlier run says; nothing when there is none or it cannot be read. */
-function previousSubnets(sys: Syscalls, file: string, log: Logger): Partial<SubnetEnv> {
+/** The subnets in the subnet.env of an earlier run; none when there is none or it cannot be read. */
+function previousSubnets(sys: Syscalls, file: string, log: Logger): DirectoryOptions['previous'] {
   try {
     const text = readTextIfPresent(sys, file, 64 * 1024);
-    return text === undefined ? {} : parseSubnetEnv(text, file);
+    if (text === undefined) return {};
+    const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
+    // The file has the gateway's address; a lease is a network.
+    return { subnet: subnet && networkOf(subnet), ipv6Subnet: ipv6Subnet && networkOf(ipv6Subnet) };
   } catch (error) {
     log.warn({ file, err: errorText(error) }, 'earlier subnet.env ignored');
     return {};

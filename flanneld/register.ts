@@ -2,7 +2,7 @@
 // which lease, as flannel's RegisterNetwork does them.
 
 import { ConfigError, OpError } from '../lib/errors.ts';
-import { containsPrefix, type Family, formatIp, formatPrefix, type IpPrefix } from '../lib/ip.ts';
+import { containsPrefix, type Family, formatIp, formatPrefix, type IpPrefix, networkOf, samePrefix } from '../lib/ip.ts';
 import type { Mac } from '../lib/mac.ts';
 import type { NetConf, VxlanConf } from '../lib/net-conf.ts';
 import type { Netlink } from '../lib/netlink/connection.ts';
@@ -132,6 +132,7 @@ function leasedSubnet(lease: Lease, family: Family, network: IpPrefix): IpPrefix
   const refuse = (detail: string): OpError =>
     new OpError({ subsystem: 'vxlan', op: 'use', object: `lease of ${publicIpOf(lease)}`, code: 'no subnet', detail });
   if (subnet === undefined) throw refuse(`IPv${family} is enabled but the lease has no IPv${family} subnet`);
+  if (!samePrefix(networkOf(subnet), subnet)) throw refuse(`subnet ${formatPrefix(subnet)} has host bits set`);
   if (!containsPrefix(network, subnet)) {
     throw refuse(`subnet ${formatPrefix(subnet)} is outside the network ${formatPrefix(network)}`);
   }

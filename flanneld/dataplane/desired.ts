@@ -88,30 +88,30 @@ function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): 
 class SubnetIndex {
   readonly #lengths: ReadonlySet<number>;
   /** For every length that occurs: the prefixes of that length something kept lies in, and its key. */
-  readonly #covering = new Map<string, string>();
+  readonly #covering = new Map<bigint, string>();
 
   constructor(all: readonly IpPrefix[]) {
     this.#lengths = new Set(all.map((subnet) => subnet.length));
   }
 
   findOverlap(subnet: IpPrefix): string | undefined {
-    return this.#covering.get(formatPrefix(subnet));
+    return this.#covering.get(routeKey(subnet));
   }
 
   add(subnet: IpPrefix, key: string): void {
     for (const length of this.#lengths) {
       if (length > subnet.length) continue;
-      const covering = formatPrefix(networkOf({ ip: subnet.ip, length }));
+      const covering = routeKey(networkOf({ ip: subnet.ip, length }));
       if (!this.#covering.has(covering)) this.#covering.set(covering, key);
     }
   }
 }
 
 function stateFor(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): KernelState {
-  const neighs = new Map<string, NeighState>();
+  const neighs = new Map<bigint, NeighState>();
   const fdb = new Map<Mac, FdbState>();
   const nexthops = new Map<number, NexthopState>();
-  const routes = new Map<string, RouteState>();
+  const routes = new Map<bigint, RouteState>();
   const ids = nexthopIds(peers, config);
   peers.forEach((peer, index) => {
     const { key: owner, subnet, mac } = peer;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseIp, parsePrefix } from '../../lib/ip.ts';
+import { formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
 import { ModelKernel } from '../../test/support/model-kernel.ts';
@@ -344,10 +344,11 @@ describe.each([
 });
 
 /** Whether a packet for this destination gets to the right node: route, neighbour and FDB entry, however made. */
-function forwards(kernel: ModelKernel, wanted: KernelState, key: string): boolean {
+function forwards(kernel: ModelKernel, wanted: KernelState, key: bigint): boolean {
   const want = wanted.routes.get(key);
-  const route = kernel.routes.get(`${key} metric 0`);
-  if (want === undefined || route?.oif !== device.index || route.gateway?.value !== want.gateway.value) return false;
+  if (want === undefined) return false;
+  const route = kernel.routes.get(`${formatPrefix(want.destination)} metric 0`);
+  if (route?.oif !== device.index || route.gateway?.value !== want.gateway.value) return false;
   const neigh = [...kernel.neighs.values()].find(({ destination }) => destination.value === want.gateway.value);
   if (neigh?.mac === undefined || neigh.state !== 0x80) return false;
   const wantedNeigh = [...wanted.neighs.values()].find(({ destination }) => destination.value === want.gateway.value);

@@ -21,6 +21,7 @@ import {
   type Change,
   type Device,
   type KernelState,
+  neighKey,
   type Observed,
   type RouteState,
   routeKey,
@@ -71,13 +72,13 @@ function byOwner(changes: readonly Change[]): Change[] {
 }
 
 function diffNeighs(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<string, Neigh>();
+  const present = new Map<bigint, Neigh>();
   const split: Split = { add: [], remove: [] };
   for (const have of observed.neighs) {
-    const key = formatIp(have.destination);
+    const key = neighKey(have.destination);
     present.set(key, have);
     if ((have.state & NUD_PERMANENT) !== 0 && !wanted.neighs.has(key)) {
-      split.remove.push({ kind: 'neigh', owner: `leftover neigh ${key}`, have });
+      split.remove.push({ kind: 'neigh', owner: `leftover neigh ${formatIp(have.destination)}`, have });
     }
   }
   for (const [key, want] of wanted.neighs) {
@@ -164,7 +165,7 @@ function hasDefaultMetric(route: Route): boolean {
 }
 
 function diffRoutes(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<string, Route>();
+  const present = new Map<bigint, Route>();
   const split: Split = { add: [], remove: [] };
   for (const have of observed.routes) {
     if (!isJudged(have)) continue;

@@ -6,6 +6,9 @@ const BURST = 5;
 /** Afterwards one repair in this time. */
 const REFILL_MS = 1000;
 
+/** Keys kept before the first sweep. */
+const SWEEP_SIZE = 1024;
+
 interface Bucket {
   tokens: number;
   filledAt: number;
@@ -15,6 +18,7 @@ interface Bucket {
 
 export class RepairBudget {
   readonly #buckets = new Map<string, Bucket>();
+  #sweepAt = SWEEP_SIZE;
 
   /** Takes a repair for `key`; returns 0, or how many milliseconds it has to wait. */
   take(key: string, nowMs: number): number {
@@ -46,11 +50,12 @@ export class RepairBudget {
     return bucket;
   }
 
-  /** Keeps the map as small as the number of keys in trouble. */
+  /** Keeps the map as small as the number of keys in trouble; the doubling keeps the sweeps rare. */
   #forgetFull(nowMs: number): void {
-    if (this.#buckets.size < 1024) return;
+    if (this.#buckets.size < this.#sweepAt) return;
     for (const [key, bucket] of this.#buckets) {
       if (nowMs - bucket.filledAt > BURST * REFILL_MS) this.#buckets.delete(key);
     }
+    this.#sweepAt = Math.max(SWEEP_SIZE, 2 * this.#buckets.size);
   }
 }

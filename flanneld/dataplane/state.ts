@@ -1,7 +1,7 @@
 // The words of the data plane: what one VXLAN device should carry (KernelState), what the kernel says it carries
 // (Observed), and the changes between the two. Data only; desired.ts, diff.ts and observe.ts make it.
 
-import { formatIp, formatPrefix, type Ip, type IpPrefix } from '../../lib/ip.ts';
+import type { Ip, IpPrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
 import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
@@ -46,10 +46,10 @@ export interface RouteState {
 
 /** What one VXLAN device should carry for its peers; maps are keyed by neighKey, MAC, id and routeKey. */
 export interface KernelState {
-  readonly neighs: ReadonlyMap<string, NeighState>;
+  readonly neighs: ReadonlyMap<bigint, NeighState>;
   readonly fdb: ReadonlyMap<Mac, FdbState>;
   readonly nexthops: ReadonlyMap<number, NexthopState>;
-  readonly routes: ReadonlyMap<string, RouteState>;
+  readonly routes: ReadonlyMap<bigint, RouteState>;
 }
 
 /** What the kernel says: neighbours, FDB entries and main-table routes of one device; nexthops of the whole namespace. */
@@ -80,10 +80,11 @@ export type Change =
   | ChangeOf<'nexthop', NexthopState, Nexthop>
   | ChangeOf<'route', RouteState, Route>;
 
-export function neighKey(destination: Ip): string {
-  return formatIp(destination);
+/** Keys of neighbours and routes within one family: numbers, since text would cost more than all of the comparing. */
+export function neighKey(destination: Ip): bigint {
+  return destination.value;
 }
 
-export function routeKey(destination: IpPrefix): string {
-  return formatPrefix(destination);
+export function routeKey(destination: IpPrefix): bigint {
+  return (destination.ip.value << 8n) | BigInt(destination.length);
 }
