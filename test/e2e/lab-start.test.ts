@@ -36,6 +36,15 @@ function npmStart(...args: string[]): ChildProcess {
   return child;
 }
 
+/** A kept lab, if there is one of that name: also of a test that failed. */
+async function takeDown(name: string): Promise<void> {
+  await npm('run', 'lab', '--', '--name', name, 'down');
+}
+
+async function gone(child: ChildProcess): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
 async function saysLine(child: ChildProcess, pattern: RegExp): Promise<void> {
   let said = '';
   await new Promise<void>((resolve) => {
@@ -56,8 +65,9 @@ function launcherOf(npmPid: number): number | undefined {
 
 async function expectNothingLeft(family: readonly ProcessId[], before: ReturnType<typeof footprint>): Promise<void> {
   await waitUntil(() => survivors(family).length === 0, END_MS, 'end of every process');
-  await waitUntil(() => footprint().processes.length === before.processes.length, END_MS, 'end of the lab');
-  expect(footprint()).toEqual(before);
+  const owners = [process.pid, ...family.map(({ pid }) => pid)];
+  await waitUntil(() => footprint(owners).processes.length === 0, END_MS, 'end of the lab');
+  expect(footprint(owners)).toEqual(before);
 }
 
 // So that the runs below find everything built and the moments they are killed at fall into the lab.
@@ -65,7 +75,7 @@ beforeAll(() => npm('run', 'build'), 300_000);
 
 describe('npm start', () => {
   test('shows every pod reaching every other, exits 0 and leaves nothing', { timeout: START_MS }, async () => {
-    const before = footprint();
+    const before = footprint([process.pid]);
     const { exitCode, output } = await npm('start');
     expect(output).toContain('30 of 30 pairs answered');
     expect(exitCode).toBe(0);
@@ -73,7 +83,7 @@ describe('npm start', () => {
       expect(output).toMatch(new RegExp(`✓ ${step} .* s\n`));
     expect(output).toMatch(/pod-3-2 +node-3 +10\.244\.\d+\.\d+ +\d+\.\d +\d+\.\d +\d+\.\d/);
     expect(output).toContain('npm start -- --nodes 5 --pods 4 --keep');
-    expect(footprint()).toEqual(before);
+    expect(footprint([process.pid])).toEqual(before);
   });
 
   test.for([
@@ -89,39 +99,41 @@ describe('npm start', () => {
   });
 
   test('removes everything on Ctrl-C, at any moment', { timeout: 120_000 }, async () => {
-    const before = footprint();
-    for (const extra of [[], ['--keep', '--name', 'interrupted']]) {
-      const child = npmStart('--nodes', '2', ...extra);
+    const before = footprint([process.pid]);
+    const name = `interrupted-${process.pid}`;
+    onTestFinished(() => takeDown(name));
+    for (const extra of [[], ['--keep', '--name', name]]) {
+      // So many pods that it is still at work when it is interrupted.
+      const child = npmStart('--nodes', '2', '--pods', '150', ...extra);
       await saysLine(child, /✓ build/);
-      await sleep(Math.random() * 1200);
+      await sleep(Math.random() * 1000);
       const family = familyOf(child.pid ?? 0);
       process.kill(-(child.pid ?? 0), 'SIGINT');
-      await once(child, 'exit');
+      await gone(child);
       await expectNothingLeft(family, before);
     }
   });
 
   test('removes everything when npm alone gets SIGTERM', { timeout: 120_000 }, async () => {
-    const before = footprint();
+    const before = footprint([process.pid]);
     const child = npmStart('--nodes', '2');
     await saysLine(child, /✓ nodes/);
     const family = familyOf(child.pid ?? 0);
     expect(launcherOf(child.pid ?? 0)).toBeDefined();
     child.kill('SIGTERM');
-    await once(child, 'exit');
+    await gone(child);
     await expectNothingLeft(family, before);
   });
 
   test('leaves nothing when the launcher is killed, at any moment', { timeout: 120_000 }, async () => {
-    const before = footprint();
+    const before = footprint([process.pid]);
     for (let round = 0; round < 4; round += 1) {
-      const child = npmStart('--nodes', '2');
+      const child = npmStart('--nodes', '2', '--pods', '150');
       await saysLine(child, /✓ build/);
       await sleep(Math.random() * 1200);
       const family = familyOf(child.pid ?? 0);
-      const launcher = launcherOf(child.pid ?? 0);
-      if (launcher !== undefined) process.kill(launcher, 'SIGKILL');
-      await once(child, 'exit');
+      process.kill(launcherOf(child.pid ?? 0) ?? Number.NaN, 'SIGKILL');
+      await gone(child);
       await expectNothingLeft(family, before);
     }
   });
@@ -129,15 +141,15 @@ describe('npm start', () => {
 
 describe('npm run lab', () => {
   test('works on a lab that npm start kept', { timeout: 120_000 }, async () => {
-    const before = footprint();
+    const before = footprint([process.pid]);
     const name = `e2e-${process.pid}`;
     const lab = (...words: string[]): Promise<Outcome> => npm('run', 'lab', '--', '--name', name, ...words);
-    onTestFinished(async () => void (await lab('down')));
+    onTestFinished(() => takeDown(name));
     const start = await npm('start', '--', '--nodes', '2', '--pods', '1', '--keep', '--name', name);
     expect(start).toMatchObject({ exitCode: 0, output: expect.stringContaining('The lab stays.') });
 
     expect((await lab('status')).output).toMatch(
-      /node-2 +192\.168\.50\.12 +10\.244\.\d+\.1\/24 +running \(\d+\) +pod-2-1 10\.244/,
+      /node-2 +192\.168\.50\.12 +10\.244\.\d+\.0\/24 +running \(\d+\) +pod-2-1 10\.244/,
     );
     expect(await lab('exec', 'node-1', 'hostname')).toEqual({ exitCode: 0, output: 'node-1\n' });
     expect((await lab('exec', 'pod-1-1', 'ip', '-br', 'addr', 'show', 'eth0')).output).toContain('10.244.');
@@ -156,7 +168,7 @@ describe('npm run lab', () => {
     expect((await lab('node', 'remove', 'node-2')).output).toBe('node-2 is gone\n');
     expect((await lab('exec', 'node-2', 'true')).output).toMatch(/find node node-2: ENOENT/);
     expect(await lab('down')).toEqual({ exitCode: 0, output: `lab ${name} is gone\n` });
-    expect(footprint()).toEqual(before);
+    expect(footprint([process.pid])).toEqual(before);
   });
 
   test.for([

@@ -163,7 +163,8 @@ export class Lab {
   async refresh(): Promise<void> {
     const places = await this.#host.rpc.call('listNodes', null);
     const home = { initPid: this.#host.init.pid, rpc: this.#host.rpc };
-    this.#nodes = await Promise.all(places.map((place) => LabNode.connect(home, place)));
+    const nodes = await Promise.all(places.map((place) => LabNode.connect(home, place)));
+    this.#nodes = nodes.sort((a, b) => a.index - b.index);
   }
 
   async #boot(index: number): Promise<LabNode> {

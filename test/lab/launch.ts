@@ -37,7 +37,7 @@ export async function launchLab(name: string, keepable: boolean): Promise<LabHos
   const child = startInNamespaces({
     namespaces: ['mount', 'net', 'pid'],
     title: labTitle(name, owner),
-    argv: [process.execPath, program],
+    argv: [process.execPath, program, name],
     diesWithParent: !keepable,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
   });

@@ -16,10 +16,14 @@ import { familyOf, footprint, survivors } from './support/leftovers.ts';
 const pluginFolder = '/etc/alternatives';
 const bare = { agent: false, pluginFolder } as const;
 
+/** This process, and every launcher it has started. */
+const owners = [process.pid];
+
 async function startLauncher(nodes: number, ...more: string[]): Promise<ChildProcess> {
   const program = join(await labPrograms(), 'launcher.mjs');
   const child = spawn(process.execPath, [program, String(nodes), ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
+  owners.push(child.pid ?? 0);
   return child;
 }
 
@@ -28,9 +32,14 @@ async function firstLineOf(child: ChildProcess): Promise<string> {
   return line.toString().trim();
 }
 
+/** So that a test that fails leaves no lab behind either. */
+async function endIfKept(name: string): Promise<void> {
+  if (keptLabs().some((kept) => kept.name === name)) await (await attachLab(name)).down();
+}
+
 describe('a lab', () => {
   test('comes up and goes down and leaves nothing', async () => {
-    const before = footprint();
+    const before = footprint(owners);
     const lab = await startLab({ ...bare, nodes: 2 });
     const family = familyOf(lab.pid);
     expect(family.length).toBeGreaterThanOrEqual(2 + 3 * 2);
@@ -38,7 +47,7 @@ describe('a lab', () => {
     lab.nodes[0]?.writeFile('/etc/cni/net.d/x', 'x');
     await lab.down();
     expect(survivors(family)).toEqual([]);
-    expect(footprint()).toEqual(before);
+    expect(footprint(owners)).toEqual(before);
   });
 
   test('gives each node its own machine', async () => {
@@ -110,10 +119,10 @@ describe('a lab', () => {
   });
 
   test('that cannot start says why and leaves nothing', async () => {
-    const before = footprint();
+    const before = footprint(owners);
     const start = startLab({ agent: false, nodes: 2, pluginFolder: '/nowhere' });
     await expect(start).rejects.toThrow(/lab: boot node node-\d: ended \([\s\S]*\/nowhere/);
-    expect(footprint()).toEqual(before);
+    expect(footprint(owners)).toEqual(before);
   });
 
   test.for([
@@ -128,7 +137,7 @@ describe('a lab', () => {
 describe('a lab whose owner is killed', () => {
   const moments = [0, 40, 80, 120, 160, 200, 250, 300, 400, 500].map((ms) => ms + Math.floor(Math.random() * 40));
   test('leaves nothing, whatever the moment', { timeout: 120_000 }, async () => {
-    const before = footprint();
+    const before = footprint(owners);
     for (const keep of [[], ['keep']]) {
       for (const ms of moments) {
         const launcher = await startLauncher(2, ...keep);
@@ -137,10 +146,10 @@ describe('a lab whose owner is killed', () => {
         launcher.kill('SIGKILL');
         await once(launcher, 'exit');
         await waitUntil(() => survivors(family).length === 0, 10_000, `end of a lab killed after ${ms} ms`);
-        await waitUntil(() => footprint().processes.length <= before.processes.length, 10_000, 'end of its processes');
+        await waitUntil(() => footprint(owners).processes.length === 0, 10_000, 'end of its processes');
       }
     }
-    expect(footprint()).toEqual(before);
+    expect(footprint(owners)).toEqual(before);
   });
 
   test('ends although it was up', async () => {
@@ -155,9 +164,10 @@ describe('a lab whose owner is killed', () => {
 
 describe('a kept lab', () => {
   test('outlives its owner, can be found again, and goes down', async () => {
-    const before = footprint();
+    const before = footprint(owners);
     const name = `kept-${process.pid}`;
     const lab = await startLab({ ...bare, nodes: 2, name, keepable: true });
+    onTestFinished(() => endIfKept(name));
     await lab.keep();
     lab.detach();
     const again = await attachLab(name);
@@ -173,7 +183,7 @@ describe('a kept lab', () => {
     const family = familyOf(again.pid);
     await again.down();
     expect(survivors(family)).toEqual([]);
-    expect(footprint()).toEqual(before);
+    expect(footprint(owners)).toEqual(before);
     await expect(attachLab(name)).rejects.toThrow(`lab: find lab ${name}: ENOENT (npm start -- --keep makes one)`);
   });
 

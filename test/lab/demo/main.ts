@@ -87,13 +87,11 @@ class StepQueue {
   }
 }
 
-/** Nodes at the same time, the pods of one node one after the other: their times are those of a quiet node. */
+/** One after the other: their times are those of a quiet machine. */
 async function addPods(lab: Lab, podsPerNode: number): Promise<string> {
-  await Promise.all(
-    lab.nodes.map(async (node) => {
-      for (let count = 0; count < podsPerNode; count += 1) await node.addPod();
-    }),
-  );
+  for (const node of lab.nodes) {
+    for (let count = 0; count < podsPerNode; count += 1) await node.addPod();
+  }
   return `${lab.pods.length} attached`;
 }
 

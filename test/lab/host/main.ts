@@ -18,7 +18,7 @@ const OWNER_FD = 4;
 await ownMounts();
 await makeUnderlay();
 
-const nodes = new NodeKeeper(fileURLToPath(new URL('runner.mjs', import.meta.url)));
+const nodes = new NodeKeeper(process.argv[2] ?? '', fileURLToPath(new URL('runner.mjs', import.meta.url)));
 let released = false;
 
 const handlers: Handlers<HostMethods> = {

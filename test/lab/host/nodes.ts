@@ -18,11 +18,13 @@ interface RunningNode {
 }
 
 export class NodeKeeper {
+  readonly #labName: string;
   /** The bundled program that runs in each node. */
   readonly #runnerFile: string;
   readonly #nodes = new Map<string, RunningNode>();
 
-  constructor(runnerFile: string) {
+  constructor(labName: string, runnerFile: string) {
+    this.#labName = labName;
     this.#runnerFile = runnerFile;
   }
 
@@ -31,7 +33,7 @@ export class NodeKeeper {
     if (this.#nodes.has(spec.name)) throw nodeError('add', spec.name, 'EEXIST');
     const unshare = startInNamespaces({
       namespaces: ['mount', 'net', 'pid', 'uts', 'ipc'],
-      title: `weft-node:${spec.name}`,
+      title: `weft-node:${this.#labName}:${spec.name}`,
       argv: [process.execPath, this.#runnerFile, writeSpec(spec)],
       diesWithParent: true,
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],

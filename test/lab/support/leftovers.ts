@@ -1,5 +1,6 @@
-// What a lab could leave on the machine: compared before and after. Other tests may run on the same machine, so only
-// what can be a lab's is looked at; a lab's processes hold its namespaces, so none of those left means none of these.
+// What a lab could leave on the machine: compared before and after. Only what can be a lab's is looked at, and of labs
+// only the caller's: others may come and go meanwhile. A lab's processes hold its namespaces, so none of those left
+// means none of these.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { commandLine, descendantsOf, isAlive, listPids, type ProcessId, processId } from '../processes.ts';
@@ -13,32 +14,30 @@ export interface Footprint {
 }
 
 /** Folders a node writes to. */
-const FOLDERS = [
-  '/run/weft-lab',
-  '/run/lab',
-  '/run/flannel',
-  '/run/netns',
-  '/var/lib/cni',
-  '/etc/cni',
-  '/opt/cni',
-  '/etc/kube-flannel',
-];
+const RECORDS = '/run/weft-lab';
+const FOLDERS = ['/run/lab', '/run/flannel', '/run/netns', '/var/lib/cni', '/etc/cni', '/opt/cni', '/etc/kube-flannel'];
 
-export function footprint(): Footprint {
+/** `owners`: the processes whose labs count; a lab's name carries its owner's number. */
+export function footprint(owners: readonly number[]): Footprint {
+  const isMine = (lab: string): boolean => owners.some((pid) => lab.split('-').includes(String(pid)));
   return {
-    processes: labProcesses(),
+    processes: labProcesses()
+      .filter(({ lab }) => isMine(lab))
+      .map(({ line }) => line),
     mounts: labMounts(),
     devices: labDevices(),
     cgroups: cgroups(),
-    files: labFiles(),
+    files: [...labFiles(), ...readdirIfThere(RECORDS).filter((file) => isMine(file.replace('.json', '')))],
   };
 }
 
 /** Programs of any lab, by what `ps` shows. */
-function labProcesses(): string[] {
-  return listPids()
-    .map((pid) => (commandLine(pid) ?? []).join(' '))
-    .filter((line) => /weft-(lab|node):/.test(line) && /lab\/(host|runner)\.mjs/.test(line));
+function labProcesses(): { lab: string; line: string }[] {
+  return listPids().flatMap((pid) => {
+    const line = (commandLine(pid) ?? []).join(' ');
+    const lab = /weft-(?:lab|node):([^: ]+)/.exec(line)?.[1];
+    return lab === undefined ? [] : [{ lab, line }];
+  });
 }
 
 function labMounts(): string[] {
@@ -70,6 +69,10 @@ function labFiles(): string[] {
       .filter((name) => !path.endsWith('netns') || name.startsWith('cni-'))
       .map((name) => `${path}/${name}`),
   ]);
+}
+
+function readdirIfThere(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : [];
 }
 
 /** The process and all below it, so that `survivors` can tell what is left of them. */
