@@ -12,8 +12,13 @@
 #include "host-heap.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 // The engine counts what it uses, a refused request is "out of memory" to the program. The address space
 // is larger because a block is up to a fifth larger than what was asked for.
@@ -132,8 +137,18 @@ JSRuntime *heap_runtime(void) {
     return extend(heap.top) < 0 ? NULL : limited(JS_NewRuntime2(&functions, NULL));
 }
 
+// An ADD or DEL writes to four of five pages of the saved heap (reference counts), and a fault for each costs
+// twice what copying all in one call does: 0.15 ms an ADD. A VERSION touches too few for that. A kernel before
+// 5.14 refuses, and the pages come one by one.
+static void copy_pages_early(void) {
+    const char *command = getenv("CNI_COMMAND");
+    if (command == NULL || (strcmp(command, "ADD") != 0 && strcmp(command, "DEL") != 0)) return;
+    madvise(heap.first_page, (size_t)(page_after(heap.top) - heap.first_page), MADV_POPULATE_WRITE);
+}
+
 JSContext *heap_restore(void) {
     if (heap.saved == NULL || extend(page_after(heap.top)) < 0) return NULL;
+    copy_pages_early();
     JS_UpdateStackTop(JS_GetRuntime(heap.saved));
     return heap.saved;
 }
