@@ -86,6 +86,11 @@ export interface PodAddRequest {
   readonly capabilityArgs?: JsonObject | undefined;
 }
 
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
 /** How long attaching took, in milliseconds. */
 export interface PodTimings {
   /** Making the namespace: the runtime's share. */
@@ -151,6 +156,8 @@ export interface RunnerMethods {
   /** SIGKILL, and waits for the end. */
   agentKill: { params: null; result: AgentState };
   agentState: { params: null; result: AgentState };
+  /** GET from the agent's probe server; rejects when nobody listens. */
+  agentHttp: { params: { path: string }; result: HttpAnswer };
   podAdd: { params: PodAddRequest; result: PodState };
   /** DEL, then the namespace is removed; `keepNetns` leaves it. */
   podDel: { params: { name: string }; result: PodDelOutcome };

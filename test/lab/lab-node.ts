@@ -9,6 +9,7 @@ import {
   AGENT_LOG,
   type AgentState,
   type HostMethods,
+  type HttpAnswer,
   type NodePlace,
   type PodAddRequest,
   type PodDelOutcome,
@@ -184,6 +185,10 @@ export class LabAgent {
   }
   async state(): Promise<AgentState> {
     return await this.#node.runner.call('agentState', null);
+  }
+  /** GET from its probe server: `/readyz?verbose`, `/metrics`. */
+  async http(path: string): Promise<HttpAnswer> {
+    return await this.#node.runner.call('agentHttp', { path });
   }
   /** Everything it has logged since the node booted. */
   log(): string {

@@ -117,13 +117,17 @@ export class Lab {
     const before = performance.now();
     const booted = await Promise.all(indexes.map((index) => this.#boot(index)));
     this.#nodes.push(...booted);
-    const names = booted.map(({ name }) => name).join(', ');
+    const names = shortList(booted.map(({ name }) => name));
     onStep?.({ name: 'nodes', detail: names, durationMs: performance.now() - before });
     if (this.#startsAgents()) {
       const start = performance.now();
       await Promise.all(booted.map(startAgent));
       await waitForMesh(this.#nodes);
-      onStep?.({ name: 'agents', detail: booted.map(subnetOf).join(', '), durationMs: performance.now() - start });
+      onStep?.({
+        name: 'agents',
+        detail: shortList(booted.map((node) => subnetOf(node) ?? 'no subnet')),
+        durationMs: performance.now() - start,
+      });
     }
     return booted;
   }
@@ -176,6 +180,11 @@ export class Lab {
     const { agent } = this.#options;
     return agent !== false && agent?.start !== false;
   }
+}
+
+/** Three names, or the first and the last of more. */
+function shortList(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(', ') : `${names.length}: ${names[0]} … ${names.at(-1)}`;
 }
 
 async function startAgent(node: LabNode): Promise<void> {

@@ -152,6 +152,20 @@ describe('a lab whose owner is killed', () => {
     expect(footprint(owners)).toEqual(before);
   });
 
+  test('is ended by the next start when it could not see that', async () => {
+    const launcher = await startLauncher(1, 'keep');
+    const pid = Number((await firstLineOf(launcher)).replace('up ', ''));
+    const family = familyOf(pid);
+    // Stopped, it does not notice the end of its owner's pipe.
+    for (const one of family) process.kill(one.pid, 'SIGSTOP');
+    launcher.kill('SIGKILL');
+    await once(launcher, 'exit');
+    await sleep(100);
+    expect(survivors(family)).toHaveLength(family.length);
+    expect(await reapLabs()).toContain(`lab-${launcher.pid}-1`);
+    expect(survivors(family)).toEqual([]);
+  });
+
   test('ends although it was up', async () => {
     const launcher = await startLauncher(2);
     expect(await firstLineOf(launcher)).toMatch(/^up \d+$/);

@@ -3,7 +3,15 @@
 
 import { errorText } from '../../../lib/errors.ts';
 import { compareVersions, isObject, type JsonObject, type NetworkList, type PluginConf } from './conflist.ts';
-import { type CniCommand, CniError, invokePlugin, type PluginRun, parseResult } from './invoke.ts';
+import {
+  type CniCommand,
+  CniError,
+  type ExecutePlugin,
+  executeWithNode,
+  invokePlugin,
+  type PluginRun,
+  parseResult,
+} from './invoke.ts';
 import {
   type CachedAttachment,
   listCached,
@@ -20,6 +28,8 @@ export interface DriverOptions {
   readonly cacheDir: string;
   /** Each plugin is killed after so long; 2 minutes, a runtime's, when absent. */
   readonly timeoutMs?: number;
+  /** How a plugin is started; with Node's own spawn when absent. */
+  readonly execute?: ExecutePlugin;
 }
 
 export interface AddOutcome {
@@ -146,8 +156,8 @@ export class CniDriver {
     config: JsonObject,
     runs: PluginRun[],
   ): Promise<string> {
-    const { cniPath, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
-    const call = { type: plugin.type, command, env, stdin: sortedJson(config), cniPath, timeoutMs };
+    const { cniPath, timeoutMs = DEFAULT_TIMEOUT_MS, execute = executeWithNode } = this.#options;
+    const call = { type: plugin.type, command, env, stdin: sortedJson(config), cniPath, timeoutMs, execute };
     try {
       const { stdout } = await invokePlugin(call, (run) => runs.push(run));
       return stdout;

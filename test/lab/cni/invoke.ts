@@ -33,6 +33,15 @@ export class CniError extends Error {
   }
 }
 
+/** Runs the executable at `path` with exactly `env`; rejects with an OpError when it cannot be started. */
+export type ExecutePlugin = (
+  path: string,
+  options: { readonly env: Record<string, string>; readonly input: string; readonly timeoutMs: number },
+) => Promise<CommandResult>;
+
+/** With Node's own spawn. */
+export const executeWithNode: ExecutePlugin = (path, options) => runCommand([path], options);
+
 export interface PluginCall {
   readonly type: string;
   readonly command: CniCommand;
@@ -41,6 +50,7 @@ export interface PluginCall {
   readonly stdin: string;
   readonly cniPath: readonly string[];
   readonly timeoutMs: number;
+  readonly execute: ExecutePlugin;
 }
 
 export interface PluginAnswer {
@@ -82,7 +92,7 @@ export async function invokePlugin(call: PluginCall, onRun: (run: PluginRun) => 
 async function runUnlessBusy(path: string, env: Record<string, string>, call: PluginCall): Promise<CommandResult> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await runCommand([path], { env, input: call.stdin, timeoutMs: call.timeoutMs });
+      return await call.execute(path, { env, input: call.stdin, timeoutMs: call.timeoutMs });
     } catch (error) {
       if ((error as { code?: string }).code !== 'ETXTBSY' || attempt === BUSY_ATTEMPTS) throw error;
       await sleep(BUSY_WAIT_MS);

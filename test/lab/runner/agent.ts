@@ -3,13 +3,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { OpError } from '../../../lib/errors.ts';
 import { monotonicNs } from '../command.ts';
-import { AGENT_LOG, type AgentSpec, type AgentState, SUBNET_FILE } from '../contract.ts';
+import { AGENT_LOG, type AgentSpec, type AgentState, type HttpAnswer, SUBNET_FILE } from '../contract.ts';
 import { waitUntil } from '../processes.ts';
 
 const LOG_TAIL_LINES = 5;
+const HTTP_TIMEOUT_MS = 1000;
 
 export class AgentService {
   readonly #spec: AgentSpec | undefined;
@@ -71,6 +71,11 @@ export class AgentService {
     };
   }
 
+  /** From the probe server; rejects when nobody listens. */
+  async http(path: string): Promise<HttpAnswer> {
+    return await httpGet(this.#requireSpec().healthPort, path);
+  }
+
   async #end(signal: 'SIGTERM' | 'SIGKILL', timeoutMs: number): Promise<void> {
     if (!this.#running()) return;
     this.#child?.kill(signal);
@@ -108,13 +113,19 @@ function logTail(): string {
   return text.trim().split('\n').slice(-LOG_TAIL_LINES).join('; ');
 }
 
-function answersOk(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get({ host: '127.0.0.1', port, path: '/readyz', timeout: 1000, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
+async function answersOk(port: number): Promise<boolean> {
+  try {
+    return (await httpGet(port, '/readyz')).status === 200;
+  } catch {
+    // Not listening yet.
+    return false;
+  }
+}
+
+async function httpGet(port: number, path: string): Promise<HttpAnswer> {
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    signal: AbortSignal.timeout(HTTP_TIMEOUT_MS),
+    headers: { connection: 'close' },
   });
+  return { status: response.status, body: await response.text() };
 }

@@ -11,6 +11,7 @@ import { AgentService } from './agent.ts';
 import { bootNode, configureNetwork } from './boot.ts';
 import { ping } from './ping.ts';
 import { PodRuntime } from './pods.ts';
+import { openSpawn } from './spawn.ts';
 
 /** The host program reads a line here when the runner listens. */
 const READY_FD = 3;
@@ -21,8 +22,8 @@ await bootNode(spec);
 await readFile('/proc/version');
 
 const agent = new AgentService(spec.agent);
-const pods = new PodRuntime();
 const sys = openKoffiSyscalls();
+const pods = new PodRuntime(openSpawn(sys));
 
 const handlers: Handlers<RunnerMethods> = {
   network: async () => {
@@ -36,6 +37,7 @@ const handlers: Handlers<RunnerMethods> = {
   agentStop: ({ timeoutMs }) => agent.stop(timeoutMs),
   agentKill: () => agent.kill(),
   agentState: () => Promise.resolve(agent.state()),
+  agentHttp: ({ path }) => agent.http(path),
   podAdd: (request) => pods.add(request),
   podDel: ({ name }) => pods.del(name),
   podCheck: ({ name }) => pods.check(name),

@@ -4,7 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { OpError } from '../../../lib/errors.ts';
 import { defaultNetworkList, type JsonObject, type NetworkList, parseNetworkList } from '../cni/conflist.ts';
 import { CniDriver } from '../cni/driver.ts';
-import type { PluginRun } from '../cni/invoke.ts';
+import type { ExecutePlugin, PluginRun } from '../cni/invoke.ts';
 import type { RuntimeConf } from '../cni/result-cache.ts';
 import { monotonicNs, mustRun } from '../command.ts';
 import {
@@ -23,8 +23,12 @@ interface Pod {
 }
 
 export class PodRuntime {
-  readonly #driver = new CniDriver({ cniPath: [CNI_BIN_FOLDER], cacheDir: CNI_CACHE_FOLDER });
+  readonly #driver: CniDriver;
   readonly #pods = new Map<string, Pod>();
+
+  constructor(execute: ExecutePlugin) {
+    this.#driver = new CniDriver({ cniPath: [CNI_BIN_FOLDER], cacheDir: CNI_CACHE_FOLDER, execute });
+  }
 
   /** Makes the namespace and attaches it. After a failed ADD the runtime sends DEL and removes the namespace. */
   async add(request: PodAddRequest): Promise<PodState> {
