@@ -110,6 +110,30 @@ describe('a pod', () => {
     await pod.remove();
   });
 
+  test('comes and goes with many others at once', async () => {
+    const node = lab.node('node-1');
+    const pods = await Promise.all(Array.from({ length: 16 }, () => node.addPod()));
+    expect(new Set(pods.map(({ ip }) => ip)).size).toBe(16);
+    expect(new Set(pods.map(({ name }) => name)).size).toBe(16);
+    const other = lab.node('node-3').pod('pod-3-1');
+    expect(failed(await other.ping(pods.map(({ ip }) => ip)))).toEqual([]);
+    await Promise.all(pods.map((pod) => pod.remove()));
+    expect(node.pods).toHaveLength(2);
+    const left = await node.run(['sh', '-c', 'ls /run/netns | wc -l; ls /sys/class/net | grep -c veth']);
+    expect(left).toBe('2\n2\n');
+  });
+
+  test('has lo up and a namespace ip(8) knows, and the runner is back in its node’s own', async () => {
+    const node = lab.node('node-1');
+    const name = node.pod('pod-1-1').netns.replace('/run/netns/', '');
+    expect(await node.run(['ip', 'netns', 'exec', name, 'ip', '-br', 'address', 'show', 'lo'])).toContain(
+      '127.0.0.1/8',
+    );
+    expect((await node.run(['readlink', '/proc/1/ns/net'])).trim()).toBe(
+      (await node.run(['readlink', '/proc/2/task/2/ns/net'])).trim(),
+    );
+  });
+
   test('runs programs in its own network', async () => {
     const { stdout } = await lab.node('node-1').pod('pod-1-1').exec(['ip', '-br', 'address', 'show', 'dev', 'eth0']);
     expect(stdout).toContain('10.244.1.2/24');

@@ -40,6 +40,7 @@ export class LabNode {
   #pid: number;
   #runner: RpcClient<RunnerMethods>;
   #pods: LabPod[] = [];
+  #podsNamed = 0;
 
   private constructor(home: NodeHome, place: NodePlace, pid: number, runner: RpcClient<RunnerMethods>) {
     this.name = place.name;
@@ -151,10 +152,12 @@ export class LabNode {
     this.#runner.close();
   }
 
+  /** A number is not used again while this object lives: pods may be added many at once. */
   #freePodName(): string {
     const taken = new Set(this.#pods.map((pod) => pod.name));
-    for (let number = 1; ; number += 1) {
-      const name = `pod-${this.index}-${number}`;
+    for (;;) {
+      this.#podsNamed += 1;
+      const name = `pod-${this.index}-${this.#podsNamed}`;
       if (!taken.has(name)) return name;
     }
   }

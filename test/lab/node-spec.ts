@@ -40,7 +40,7 @@ export interface AgentOptions {
 const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 
 /** The list flannel ships. */
-const classicConflist: JsonObject = {
+export const classicConflist: JsonObject = {
   name: 'cbr0',
   cniVersion: '0.3.1',
   plugins: [

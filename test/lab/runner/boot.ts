@@ -15,6 +15,7 @@ import {
   UNDERLAY_DEVICE,
 } from '../contract.ts';
 import { waitUntil } from '../processes.ts';
+import { NETNS_FOLDER } from './netns.ts';
 
 /** What a node may write to without the real machine seeing it. */
 const DISK_LAYERS = ['/etc', '/opt', '/var/lib'];
@@ -58,6 +59,9 @@ async function mountRun(staging: string): Promise<void> {
   mkdirSync(leases, { recursive: true });
   await mustRun(['mount', '--no-mtab', '--bind', LEASE_FOLDER, leases]);
   await mustRun(['mount', '--no-mtab', '--move', staging, '/run']);
+  // As `ip netns add` does at its first use: names made in any copy of this mount namespace are seen in all.
+  mkdirSync(NETNS_FOLDER);
+  await mustRun(['mount', '--no-mtab', '--bind', '--make-shared', NETNS_FOLDER, NETNS_FOLDER]);
 }
 
 /** Programs tell a reboot by the boot id; the kernel's own is that of the real machine. */

@@ -23,7 +23,7 @@ await readFile('/proc/version');
 
 const agent = new AgentService(spec.agent);
 const sys = openKoffiSyscalls();
-const pods = new PodRuntime(openSpawn(sys));
+const pods = new PodRuntime(sys, openSpawn(sys));
 
 const handlers: Handlers<RunnerMethods> = {
   network: async () => {

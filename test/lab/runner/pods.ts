@@ -2,11 +2,12 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { OpError } from '../../../lib/errors.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { defaultNetworkList, type JsonObject, type NetworkList, parseNetworkList } from '../cni/conflist.ts';
 import { CniDriver } from '../cni/driver.ts';
 import type { ExecutePlugin, PluginRun } from '../cni/invoke.ts';
 import type { RuntimeConf } from '../cni/result-cache.ts';
-import { monotonicNs, mustRun } from '../command.ts';
+import { monotonicNs } from '../command.ts';
 import {
   CNI_BIN_FOLDER,
   CNI_CACHE_FOLDER,
@@ -15,6 +16,7 @@ import {
   type PodDelOutcome,
   type PodState,
 } from '../contract.ts';
+import { makeNetns, NETNS_FOLDER, removeNetns } from './netns.ts';
 
 interface Pod {
   readonly state: PodState;
@@ -23,10 +25,12 @@ interface Pod {
 }
 
 export class PodRuntime {
+  readonly #sys: Syscalls;
   readonly #driver: CniDriver;
   readonly #pods = new Map<string, Pod>();
 
-  constructor(execute: ExecutePlugin) {
+  constructor(sys: Syscalls, execute: ExecutePlugin) {
+    this.#sys = sys;
     this.#driver = new CniDriver({ cniPath: [CNI_BIN_FOLDER], cacheDir: CNI_CACHE_FOLDER, execute });
   }
 
@@ -35,11 +39,10 @@ export class PodRuntime {
     if (this.#pods.has(request.name)) throw podError('add', request.name, 'EEXIST');
     const list =
       request.conflist === undefined ? defaultNetworkList(CONFLIST_FOLDER) : parseNetworkList(request.conflist);
-    const netnsName = `cni-${randomUUID()}`;
+    const rt = runtimeConf(request);
     const before = monotonicNs();
-    await makeNetns(netnsName);
+    makeNetns(this.#sys, rt.netns);
     const netnsMs = (monotonicNs() - before) / 1e6;
-    const rt = runtimeConf(request, netnsName);
     try {
       const { result, runs } = await this.#driver.add(list, rt);
       const timings = { netnsMs, addMs: spanMs(runs), runs };
@@ -49,7 +52,7 @@ export class PodRuntime {
     } catch (error) {
       // The error worth telling is the first one; a DEL that fails as well adds nothing.
       await this.#driver.del(list, rt).catch(() => undefined);
-      await mustRun(['ip', 'netns', 'delete', netnsName]);
+      removeNetns(this.#sys, rt.netns);
       throw error;
     }
   }
@@ -57,7 +60,7 @@ export class PodRuntime {
   async del(name: string): Promise<PodDelOutcome> {
     const { list, rt } = this.#find(name, 'delete');
     const runs = await this.#driver.del(list, rt);
-    await mustRun(['ip', 'netns', 'delete', rt.netns.slice('/run/netns/'.length)]);
+    removeNetns(this.#sys, rt.netns);
     this.#pods.delete(name);
     return { delMs: spanMs(runs), runs };
   }
@@ -87,15 +90,10 @@ export class PodRuntime {
   }
 }
 
-async function makeNetns(name: string): Promise<void> {
-  await mustRun(['ip', 'netns', 'add', name]);
-  await mustRun(['ip', '-netns', name, 'link', 'set', 'lo', 'up']);
-}
-
-function runtimeConf(request: PodAddRequest, netnsName: string): RuntimeConf {
+function runtimeConf(request: PodAddRequest): RuntimeConf {
   return {
     containerId: request.containerId ?? randomBytes(32).toString('hex'),
-    netns: `/run/netns/${netnsName}`,
+    netns: `${NETNS_FOLDER}/cni-${randomUUID()}`,
     ifName: request.ifName ?? 'eth0',
     args: request.args ?? [
       ['IgnoreUnknown', '1'],
