@@ -18,7 +18,7 @@ import {
   type ResultRoute,
 } from '../protocol/result.ts';
 import { withUndo } from '../undo.ts';
-import { type AttachmentSpec, createAttachment, podHasInterface, waitForPort } from './attach.ts';
+import { type AttachmentSpec, createAttachment, podHasInterface, waitForBridge, waitForPort } from './attach.ts';
 import { type BridgeConfig, parseBridgeConfig } from './config.ts';
 import { enableForwarding, ensureBridge, ensureGatewayAddress, findBridge } from './device.ts';
 import { addSpoofCheck, removeSpoofCheck } from './mac-spoofing.ts';
@@ -145,6 +145,7 @@ function attach(
     const pod = { netnsFd: spec.netnsFd, ifname, index: ends.podIndex, enableDad: config.enableDad };
     configurePod(sys, pod, result);
     hostEnd = waitForPort(sys, netlink, spec.hostName, ends.hostIndex).mac ?? hostEnd;
+    waitForBridge(sys, netlink, bridge);
   }
   if (config.macSpoofCheck) {
     onFailure(() => removeSpoofCheck(invocation));

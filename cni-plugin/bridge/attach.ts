@@ -103,18 +103,31 @@ export function podHasInterface(sys: Syscalls, netnsFd: number, ifname: string):
 }
 
 const OPERSTATES = ['unknown', 'not-present', 'down', 'lower-layer-down', 'testing', 'dormant', 'up'];
-/** How long to wait for the host end to carry traffic, in milliseconds: doubling pauses, 2.5 s in all. */
+/** How long to wait for a device to carry traffic, in milliseconds: doubling pauses, 2.5 s in all. */
 const FIRST_PAUSE_MS = 1;
 const LAST_PAUSE_MS = 1280;
 
-/** Waits until the host end forwards, and returns it as the kernel has it now. Throws CniError 999. */
-export function waitForPort(sys: Syscalls, netlink: Netlink, hostName: string, index: number): Link {
+/**
+ * Waits until a device is operational, and returns it as the kernel has it then. The kernel notes a carrier
+ * at once, but lets the device send only later, in a worker of its own; what is sent before is dropped.
+ */
+function waitUntilUp(sys: Syscalls, netlink: Netlink, name: string, index: number): Link {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
     const link = getLink(netlink, { index });
-    if (link === undefined) throw failure(`failed to lookup "${hostName}": Link not found`);
-    if (link.operState === IF_OPER_UP) return link;
-    if (pauseMs > LAST_PAUSE_MS)
-      throw failure(`bridge port in error state: ${OPERSTATES[link.operState] ?? 'unknown'}`);
+    if (link === undefined) throw failure(`failed to lookup "${name}": Link not found`);
+    if (link.operState === IF_OPER_UP || pauseMs > LAST_PAUSE_MS) return link;
     sleepMs(sys, pauseMs);
   }
+}
+
+/** Waits until the host end forwards, and returns it as the kernel has it now. Throws CniError 999. */
+export function waitForPort(sys: Syscalls, netlink: Netlink, hostName: string, index: number): Link {
+  const link = waitUntilUp(sys, netlink, hostName, index);
+  if (link.operState === IF_OPER_UP) return link;
+  throw failure(`bridge port in error state: ${OPERSTATES[link.operState] ?? 'unknown'}`);
+}
+
+/** Waits until a bridge that had no port yet sends, or the node's first packet to its first pod is lost. */
+export function waitForBridge(sys: Syscalls, netlink: Netlink, bridge: Link): void {
+  if (bridge.operState !== IF_OPER_UP) waitUntilUp(sys, netlink, bridge.name, bridge.index);
 }
