@@ -10,6 +10,7 @@ const programs = {
   demo: 'demo/main.ts',
   cli: 'cli/main.ts',
   launcher: 'support/launcher.ts',
+  probe: '../probe/main.ts',
 };
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */
