@@ -143,11 +143,11 @@ export class Lab {
     return await pingMatrix(this.pods, options);
   }
 
-  /** Removes everything; resolves when the kernel has nothing of it any more. */
+  /** Removes everything; resolves when the kernel has nothing of it any more. Once more does nothing. */
   async down(): Promise<void> {
     for (const node of this.#nodes) node.disconnect();
-    // One by one through the host program, which sees their devices go; then the rest at once.
-    await Promise.all(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
+    // One by one through the host program, which sees their devices go; then the rest at once, whatever came of that.
+    await Promise.allSettled(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
     this.#nodes = [];
     await endLab(this.#host);
   }

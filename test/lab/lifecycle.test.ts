@@ -50,6 +50,16 @@ describe('a lab', () => {
     expect(footprint(owners)).toEqual(before);
   });
 
+  test('goes down although its host program was killed, and going down twice is fine', async () => {
+    const lab = await startLab({ ...bare, nodes: 2 });
+    const family = familyOf(lab.pid);
+    process.kill(lab.pid, 'SIGKILL');
+    await lab.down();
+    await lab.down();
+    expect(survivors(family)).toEqual([]);
+    await expect(lab.addNodes(1)).rejects.toThrow(/lab: addNode lab lab-.*: EPIPE/);
+  });
+
   test('gives each node its own machine', async () => {
     const lab = await startLab({ ...bare, nodes: 2 });
     onTestFinished(() => lab.down());

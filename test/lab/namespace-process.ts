@@ -2,7 +2,7 @@
 // Killing the first process inside, or whoever started it, ends everything inside.
 
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { childrenOf, type ProcessId, processId, waitGone } from './processes.ts';
+import { childrenOf, isAlive, type ProcessId, processId, waitGone } from './processes.ts';
 
 export type NamespaceKind = 'mount' | 'net' | 'pid' | 'uts' | 'ipc';
 
@@ -40,6 +40,8 @@ export function firstInside(unshare: ChildProcess): ProcessId | undefined {
 
 /** Kills the first process inside and, through it, all others; resolves when they are gone. */
 export async function endNamespaces(first: ProcessId, timeoutMs = 10_000): Promise<void> {
+  // Its number may be another process's by now.
+  if (!isAlive(first)) return;
   try {
     process.kill(first.pid, 'SIGKILL');
   } catch (error) {

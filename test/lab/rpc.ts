@@ -52,12 +52,18 @@ export function serveRpc<M extends Methods<M>>(path: string, handlers: Handlers<
 }
 
 function serveConnection<M extends Methods<M>>(socket: Socket, handlers: Handlers<M>): void {
-  // A caller that goes away in the middle of a call is no error of this program.
-  socket.on('error', () => socket.destroy());
-  createInterface({ input: socket }).on('line', (line) => {
+  eachLine(socket, (line) => {
     const request = JSON.parse(line) as RpcRequest;
     void answer(request, handlers).then((reply) => socket.write(`${JSON.stringify(reply)}\n`));
   });
+}
+
+/** A side that goes away in the middle of a call only closes the connection; readline passes its errors on. */
+function eachLine(socket: Socket, onLine: (line: string) => void): void {
+  socket.on('error', () => socket.destroy());
+  createInterface({ input: socket })
+    .on('line', onLine)
+    .on('error', () => socket.destroy());
 }
 
 async function answer<M extends Methods<M>>(
@@ -98,8 +104,7 @@ export class RpcClient<M extends Methods<M>> {
   constructor(socket: Socket, peer: string) {
     this.#socket = socket;
     this.#peer = peer;
-    createInterface({ input: socket }).on('line', (line) => this.#settle(JSON.parse(line) as RpcReply));
-    socket.on('error', () => socket.destroy());
+    eachLine(socket, (line) => this.#settle(JSON.parse(line) as RpcReply));
     socket.on('close', () => this.#failAll());
   }
 
