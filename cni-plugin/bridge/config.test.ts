@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
+import { rootFields } from '../protocol/fields.ts';
+import type { Invocation } from '../protocol/plugin.ts';
+import { isKnownConfig, needsReferenceBridge, parseBridgeConfig } from './config.ts';
+
+function object(value: object): JsonObject {
+  const parsed = parseJson(JSON.stringify({ name: 'n1', type: 'bridge', ...value }));
+  if (!isJsonObject(parsed)) throw new Error('not an object');
+  return parsed;
+}
+
+function parse(value: object, args = '') {
+  const config = object(value);
+  // Only what parseBridgeConfig reads.
+  return parseBridgeConfig({ config, root: rootFields(config), args } as unknown as Invocation);
+}
+
+describe('parseBridgeConfig', () => {
+  test('fills in what the Go plugin fills in', () => {
+    expect(parse({})).toMatchObject({
+      bridge: 'cni0',
+      isGateway: false,
+      isDefaultGateway: false,
+      mtu: undefined,
+      hairpin: false,
+      ipamType: '',
+      mac: undefined,
+    });
+  });
+
+  test('takes a default gateway for a gateway, and keys in any case', () => {
+    expect(parse({ ISDEFAULTGATEWAY: true, Bridge: 'br0', IPAM: { TYPE: 'x' }, mtu: 0 })).toMatchObject({
+      isGateway: true,
+      bridge: 'br0',
+      ipamType: 'x',
+      mtu: undefined,
+    });
+  });
+
+  test.for([
+    { name: 'CNI_ARGS', config: {}, args: 'IgnoreUnknown=1;MAC=c2:11:22:33:44:51', want: 'c2:11:22:33:44:51' },
+    {
+      name: 'args.cni over CNI_ARGS',
+      config: { args: { cni: { mac: 'C2:11:22:33:44:52' } } },
+      args: 'MAC=c2:11:22:33:44:51',
+      want: 'c2:11:22:33:44:52',
+    },
+    {
+      name: 'runtimeConfig over both',
+      config: { args: { cni: { mac: 'c2:11:22:33:44:52' } }, runtimeConfig: { mac: 'c2:11:22:33:44:53' } },
+      args: 'MAC=c2:11:22:33:44:51',
+      want: 'c2:11:22:33:44:53',
+    },
+  ])('takes the MAC from $name', ({ config, args, want }) => {
+    expect(parse(config, args).mac).toBe(want);
+  });
+
+  test.for([
+    {
+      config: { mtu: '1400' },
+      want: 'failed to load netconf: json: cannot unmarshal string into Go struct field NetConf.mtu of type int',
+    },
+    {
+      config: { isGateway: 1 },
+      want: 'failed to load netconf: json: cannot unmarshal number into Go struct field NetConf.isGateway of type bool',
+    },
+    {
+      config: { ipam: [] },
+      want: 'failed to load netconf: json: cannot unmarshal array into Go struct field NetConf.ipam of type types.IPAM',
+    },
+    {
+      config: { hairpinMode: true, promiscMode: true },
+      want: 'cannot set hairpin mode and promiscuous mode at the same time',
+    },
+    {
+      config: { disableContainerInterface: true, ipam: { type: 'x' } },
+      want: 'cannot use IPAM when DisableContainerInterface flag is set',
+    },
+    { config: { ipMasqBackend: 'foo' }, want: 'unknown ipmasq backend "foo"' },
+    { config: { runtimeConfig: { mac: 'zz' } }, want: 'failed to make veth pair: address zz: invalid MAC address' },
+    { config: { vlan: 5000 }, want: 'invalid VLAN ID 5000 (must be between 0 and 4094)' },
+    { config: { vlan: -1 }, want: 'invalid VLAN ID -1 (must be between 0 and 4094)' },
+    {
+      config: { vlanTrunk: [{ minID: 1 }] },
+      want: 'minID and maxID should be configured simultaneously, maxID is missing',
+    },
+    {
+      config: { vlanTrunk: [{ maxID: 1 }] },
+      want: 'minID and maxID should be configured simultaneously, minID is missing',
+    },
+    { config: { vlanTrunk: [{ id: 5000 }] }, want: 'incorrect trunk id parameter' },
+    { config: { vlanTrunk: [{ minID: 5000, maxID: 1 }] }, want: 'incorrect trunk minID parameter' },
+    { config: { vlanTrunk: [{ minID: 3, maxID: 2 }] }, want: 'minID is greater than maxID in trunk parameter' },
+  ])('says $want', ({ config, want }) => {
+    expect(() => parse(config)).toThrow(expect.objectContaining({ code: 999, message: want }));
+  });
+
+  test.for([{ vlan: 7 }, { vlanTrunk: [{ id: 7 }] }])('refuses %j with code 2 and a remedy', (config) => {
+    expect(() => parse(config)).toThrow(
+      expect.objectContaining({ code: 2, details: expect.stringContaining('execDelegates') }),
+    );
+  });
+});
+
+describe('which bridge serves a configuration', () => {
+  test.for([
+    { config: { hairpinMode: true, Vlan: 0, 'cni.dev/valid-attachments': [] }, want: true },
+    { config: { newThing: 1 }, want: false },
+  ])('knows every key of $config: $want', ({ config, want }) => {
+    expect(isKnownConfig(object(config))).toBe(want);
+  });
+
+  test.for([
+    { config: { vlan: 7 }, want: true },
+    { config: { vlan: 0 }, want: false },
+    { config: { vlan: 5000 }, want: false },
+  ])('needs the reference plugin for $config: $want', ({ config, want }) => {
+    expect(needsReferenceBridge(rootFields(object(config)))).toBe(want);
+  });
+});
