@@ -4,6 +4,7 @@
 import { OpError } from '../../lib/errors.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
+import { closeFd } from '../../lib/sys/file.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import { garbageIpam, releaseIpam, statusIpam, unlistedAttachments } from '../ipam.ts';
 import { because } from '../protocol/error.ts';
@@ -22,13 +23,14 @@ import { hostVethName } from './names.ts';
  * by the interface in the netns. Nothing left to remove is a success, a netns that is gone too.
  */
 function detach(invocation: Invocation): void {
-  const { sys, containerId, ifname, netnsHandle } = invocation;
+  const { sys, containerId, ifname } = invocation;
   const netlink = openNetlink(sys);
   try {
     const host = getLink(netlink, { name: hostVethName(containerId, ifname) });
-    if (host !== undefined) deleteLinkSoon(sys, netlink, host);
-    else if (netnsHandle !== undefined && 'fd' in netnsHandle) {
-      inNetns(sys, netnsHandle.fd, () => deleteLinkByName(sys, ifname));
+    if (host === undefined) deleteInPod(invocation);
+    else {
+      closePodNetns(invocation);
+      deleteLinkSoon(sys, netlink, host);
     }
   } catch (thrown) {
     if (!(thrown instanceof OpError)) throw thrown;
@@ -36,6 +38,24 @@ function detach(invocation: Invocation): void {
   } finally {
     netlink.close();
   }
+}
+
+function deleteInPod(invocation: Invocation): void {
+  const { sys, ifname, netnsHandle } = invocation;
+  if (netnsHandle === undefined || !('fd' in netnsHandle)) return;
+  inNetns(sys, netnsHandle.fd, () => {
+    closePodNetns(invocation);
+    deleteLinkByName(sys, ifname);
+  });
+}
+
+/**
+ * The child that deletes outlives us and has what we have open; an open netns file keeps its mount busy, and
+ * the runtime unmounts it as soon as we answer.
+ */
+function closePodNetns(invocation: Invocation): void {
+  const { sys, netnsHandle } = invocation;
+  if (netnsHandle !== undefined && 'fd' in netnsHandle) closeFd(sys, netnsHandle.fd);
 }
 
 function del(invocation: Invocation): void {

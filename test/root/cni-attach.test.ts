@@ -82,6 +82,18 @@ describe('ADD', () => {
   });
 });
 
+test('lo and eth0 are attached at the same moment, as containerd does', async () => {
+  const lo = node.attachment({ plugin: 'loopback', ifname: 'lo' }, { name: 'cni-loopback', type: 'loopback' });
+  const eth0 = node.attachment();
+  const [result] = await Promise.all([lo.add(), eth0.add()]);
+  expect(result.ips?.map((ip) => ip.address)).toContain('127.0.0.1/8');
+  expect(await node.reaches('127.0.0.1', 'c1')).toBe(true);
+  expect(await node.reaches('10.244.1.2')).toBe(true);
+  await lo.del();
+  await eth0.del();
+  expect([await node.veths(), node.kept()]).toEqual([[], []]);
+});
+
 describe('an ADD that fails', () => {
   test.for([
     {

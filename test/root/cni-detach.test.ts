@@ -72,6 +72,19 @@ describe('DEL', () => {
     await expectNothingLeft();
   });
 
+  test.for([
+    { name: 'made here', rename: false },
+    { name: 'whose veth has another name', rename: true },
+  ])('lets the runtime unmount the netns of a pod $name at once', async ({ rename }) => {
+    await node.attachment().add();
+    // As the Go plugins name it: not after the attachment.
+    const [veth = ''] = await node.veths();
+    if (rename) await node.sandbox.must(['ip', 'link', 'set', veth, 'down', 'name', 'veth12345678']);
+    await node.attachment().del();
+    await node.sandbox.must(['umount', '/run/netns/c1']);
+    await expectNothingLeft();
+  });
+
   test('of a pod nobody attached is a success', async () => {
     await node.attachment({ container: 'never', netns: '/run/netns/none' }).del();
     await expectNothingLeft();
