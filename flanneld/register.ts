@@ -2,7 +2,15 @@
 // which lease, as flannel's RegisterNetwork does them.
 
 import { ConfigError, OpError } from '../lib/errors.ts';
-import { containsPrefix, type Family, formatIp, formatPrefix, type IpPrefix, networkOf, samePrefix } from '../lib/ip.ts';
+import {
+  containsPrefix,
+  type Family,
+  formatIp,
+  formatPrefix,
+  type IpPrefix,
+  networkOf,
+  samePrefix,
+} from '../lib/ip.ts';
 import type { Mac } from '../lib/mac.ts';
 import type { NetConf, VxlanConf } from '../lib/net-conf.ts';
 import type { Netlink } from '../lib/netlink/connection.ts';

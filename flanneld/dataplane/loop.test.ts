@@ -1,0 +1,174 @@
+import { describe, expect, test } from 'vitest';
+import type { Clock } from './clock.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+/** Time that passes when told to. */
+class FakeClock implements Clock {
+  ms = 0;
+  #timers: { at: number; run: () => void }[] = [];
+
+  now(): number {
+    return this.ms;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.ms + ms, run };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  async advance(ms: number): Promise<void> {
+    const until = this.ms + ms;
+    for (;;) {
+      const [next] = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
+      if (next === undefined) break;
+      this.ms = Math.max(this.ms, next.at);
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      next.run();
+      await settle();
+    }
+    this.ms = until;
+  }
+
+  get pending(): number {
+    return this.#timers.length;
+  }
+}
+
+/** Lets every promise that can settle do so. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+interface Run {
+  readonly at: number;
+  readonly reasons: string[];
+}
+
+function start(body: () => Promise<number | undefined>): {
+  clock: FakeClock;
+  runs: Run[];
+  errors: unknown[];
+  loop: Loop;
+} {
+  const clock = new FakeClock();
+  const runs: Run[] = [];
+  const errors: unknown[] = [];
+  const loop = startLoop({
+    run(reasons) {
+      runs.push({ at: clock.ms, reasons: [...reasons] });
+      return body();
+    },
+    onError: (error) => errors.push(error),
+    clock,
+    minGapMs: 10,
+    auditMs: 1000,
+  });
+  return { clock, runs, errors, loop };
+}
+
+const nothing = (): Promise<undefined> => Promise.resolve(undefined);
+
+describe('startLoop', () => {
+  test('runs at once, and then at the audit', async () => {
+    const { clock, runs } = start(nothing);
+    await clock.advance(2500);
+    expect(runs).toEqual([
+      { at: 0, reasons: ['start'] },
+      { at: 1000, reasons: [] },
+      { at: 2000, reasons: [] },
+    ]);
+  });
+
+  test('answers wake-ups that come together with one run, not before the gap is over', async () => {
+    const { clock, runs, loop } = start(nothing);
+    await clock.advance(3);
+    loop.wake('route');
+    loop.wake('link');
+    loop.wake('route');
+    await clock.advance(500);
+    expect(runs).toEqual([
+      { at: 0, reasons: ['start'] },
+      { at: 10, reasons: ['route', 'link'] },
+    ]);
+  });
+
+  test('answers a lone wake-up at once', async () => {
+    const { clock, runs, loop } = start(nothing);
+    await clock.advance(500);
+    loop.wake('route');
+    await clock.advance(1);
+    expect(runs.at(-1)).toEqual({ at: 500, reasons: ['route'] });
+  });
+
+  test('never runs twice at a time: what wakes it meanwhile is one more run', async () => {
+    let finish: (() => void) | undefined;
+    const { clock, runs, loop } = start(
+      () =>
+        new Promise((resolve) => {
+          finish = () => resolve(undefined);
+        }),
+    );
+    await clock.advance(100);
+    loop.wake('a');
+    loop.wake('b');
+    await clock.advance(2000);
+    expect(runs).toHaveLength(1);
+    finish?.();
+    await settle();
+    await clock.advance(0);
+    expect(runs.at(-1)).toEqual({ at: 2100, reasons: ['a', 'b'] });
+  });
+
+  test('comes back when the run asked for it', async () => {
+    const { clock, runs } = start(() => Promise.resolve(250));
+    await clock.advance(600);
+    expect(runs.map(({ at }) => at)).toEqual([0, 250, 500]);
+  });
+
+  test('backs off while runs fail, however often it is woken', async () => {
+    const { clock, runs, errors, loop } = start(() => Promise.reject(new Error('no')));
+    for (let at = 0; at < 1000; at += 20) {
+      loop.wake('event');
+      await clock.advance(20);
+    }
+    expect(runs.map(({ at }) => at)).toEqual([0, 100, 300, 700]);
+    expect(errors).toHaveLength(4);
+  });
+
+  test('is quick again after a success', async () => {
+    let fails = true;
+    const { clock, runs, loop } = start(() => (fails ? Promise.reject(new Error('no')) : nothing()));
+    await clock.advance(99);
+    fails = false;
+    await clock.advance(50);
+    loop.wake('event');
+    await clock.advance(20);
+    expect(runs.map(({ at }) => at)).toEqual([0, 100, 149]);
+  });
+
+  test('waits for a run in progress when stopped, and runs no more', async () => {
+    let finish: (() => void) | undefined;
+    const { clock, runs, loop } = start(
+      () =>
+        new Promise((resolve) => {
+          finish = () => resolve(undefined);
+        }),
+    );
+    await clock.advance(0);
+    let stopped = false;
+    const stop = loop.stop().then(() => {
+      stopped = true;
+    });
+    await settle();
+    expect(stopped).toBe(false);
+    finish?.();
+    await stop;
+    loop.wake('late');
+    await clock.advance(5000);
+    expect(runs).toHaveLength(1);
+    expect(clock.pending).toBe(0);
+  });
+});
