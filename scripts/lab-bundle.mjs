@@ -11,6 +11,7 @@ const programs = {
   cli: 'cli/main.ts',
   launcher: 'support/launcher.ts',
   probe: '../probe/main.ts',
+  faults: '../faults/main.ts',
 };
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */

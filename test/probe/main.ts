@@ -9,12 +9,15 @@ import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { POLLIN, pollFds } from '../../lib/sys/socket.ts';
 import { FlowLedger } from './ledger.ts';
 import { ASK_BEGIN, ASK_PROGRESS, ASK_STOP, type FlowSpec } from './spec.ts';
-import { bindAny, openUdp, receiveUdp, sendUdp, within } from './udp.ts';
+import { bindUdp, openUdp, receiveUdp, sendUdp, within } from './udp.ts';
 
 const STDIN = 0;
 const STDOUT = 1;
 /** Packets still under way at the end are waited for so long. */
 const DRAIN_MS = 200;
+/** Source ports of a flow with fresh ones; each comes again after a minute only. */
+const FIRST_PORT = 2000;
+const PORTS = 60_000;
 /** u32 flow, u32 sequence number. */
 const HEADER_BYTES = 8;
 
@@ -40,7 +43,7 @@ class Flow {
     this.#to = parseIp(spec.to.ip);
     const { family } = this.#to;
     this.#receiver = within(sys, spec.to.netnsFromOutside, () => openUdp(sys, family));
-    this.#port = bindAny(sys, this.#receiver, family);
+    this.#port = bindUdp(sys, this.#receiver, family, 0);
     this.#sender = within(sys, spec.from.netnsFromOutside, () => openUdp(sys, family));
     this.#payload = new Uint8Array(Math.max(HEADER_BYTES, spec.payloadBytes ?? 64));
     new DataView(this.#payload.buffer).setUint32(0, process.pid);
@@ -74,8 +77,11 @@ class Flow {
   }
 
   #renewSender(): void {
+    const { family } = this.#to;
     closeFd(sys, this.#sender);
-    this.#sender = within(sys, spec.from.netnsFromOutside, () => openUdp(sys, this.#to.family));
+    this.#sender = within(sys, spec.from.netnsFromOutside, () => openUdp(sys, family));
+    // One after the other: of ports chosen at random some come again within a second.
+    bindUdp(sys, this.#sender, family, FIRST_PORT + (this.#tick % PORTS));
   }
 
   #receive(): void {

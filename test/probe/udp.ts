@@ -1,6 +1,7 @@
 // UDP sockets of a flow, IPv4 and IPv6: udp(7), ip(7), ipv6(7). Opened inside a namespace, used from outside.
 
 import { type Ip, ipToBytes } from '../../lib/ip.ts';
+import type { Slot } from '../../lib/sys/arena.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
 import { MSG_DONTWAIT, openSocket, SOCK_NONBLOCK, setSocketOption } from '../../lib/sys/socket.ts';
@@ -39,11 +40,12 @@ export function openUdp(sys: Syscalls, family: Family): number {
   return fd;
 }
 
-/** Binds to a port the kernel chooses, on every address; returns the port. */
-export function bindAny(sys: Syscalls, fd: number, family: Family): number {
+/** Binds to `port` on every address, 0: to one the kernel chooses; returns the port. */
+export function bindUdp(sys: Syscalls, fd: number, family: Family, port: number): number {
   return sys.arena.scope(() => {
     const address = sys.arena.alloc(SOCKADDR_BYTES);
     address.setU16(0, family === 4 ? AF_INET : AF_INET6);
+    setPort(address, port);
     check(sys.call(sys.nr.bind, fd, address.address, address.length), 'bind', 'UDP socket');
     const length = sys.arena.alloc(4);
     length.setU32(0, address.length);
@@ -57,8 +59,7 @@ export function sendUdp(sys: Syscalls, fd: number, to: Ip, port: number, payload
   return sys.arena.scope(() => {
     const address = sys.arena.alloc(SOCKADDR_BYTES);
     address.setU16(0, to.family === 4 ? AF_INET : AF_INET6);
-    address.setU8(2, port >> 8);
-    address.setU8(3, port & 0xff);
+    setPort(address, port);
     address.bytes().set(ipToBytes(to), addressOffset(to.family));
     const data = sys.arena.copy(payload);
     return sys.call(sys.nr.sendto, fd, data.address, data.length, MSG_DONTWAIT, address.address, address.length);
@@ -82,6 +83,12 @@ export function receiveUdp(
     const at = addressOffset(family);
     return { payload: buffer.bytes(0, got).slice(), source: from.bytes(at, family === 4 ? 4 : 16).slice() };
   });
+}
+
+/** In network byte order. */
+function setPort(address: Slot, port: number): void {
+  address.setU8(2, port >> 8);
+  address.setU8(3, port & 0xff);
 }
 
 function addressOffset(family: Family): number {

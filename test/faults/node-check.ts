@@ -1,0 +1,173 @@
+// Whether a node carries exactly what it should: the leases of the lab turned into the desired state by the agent's
+// pure function, compared with what the node's kernel says over netlink.
+
+import { readFile } from 'node:fs/promises';
+import { desired } from '../../flanneld/dataplane/desired.ts';
+import { diff, foreignNexthopIds } from '../../flanneld/dataplane/diff.ts';
+import { describeDrift } from '../../flanneld/dataplane/drift.ts';
+import { observe } from '../../flanneld/dataplane/observe.ts';
+import { readBackendData } from '../../flanneld/dataplane/peer.ts';
+import { type Change, WEFT_PROTOCOL } from '../../flanneld/dataplane/state.ts';
+import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
+import { firewallTable, TABLE_NAME } from '../../flanneld/firewall/rules.ts';
+import { readLeaseDir } from '../../flanneld/subnet/lease-dir.ts';
+import type { Lease, LeaseSnapshot } from '../../flanneld/subnet/manager.ts';
+import { errorText } from '../../lib/errors.ts';
+import {
+  contains,
+  formatIp,
+  formatPrefix,
+  type Ip,
+  type IpPrefix,
+  overlaps,
+  parsePrefix,
+  sameIp,
+} from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
+import { listAddresses } from '../../lib/rtnetlink/address.ts';
+import { IFF_UP, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
+import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
+import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { inNetns, openNetns } from '../../lib/sys/netns.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { UNDERLAY_DEVICE } from '../lab/contract.ts';
+import type { Lab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+
+export const DEVICE = 'flannel.1';
+/** Of the lab's net-conf.json. */
+const network = parsePrefix('10.244.0.0/16');
+const VNI = 1;
+const PORT = 8472;
+const MTU_BYTES = 1450;
+
+/** What a node advertises, as it must be: readable and complete. */
+export interface OwnLease {
+  readonly subnet: IpPrefix;
+  readonly publicIp: Ip;
+  readonly mac: Mac;
+}
+
+let shared: Promise<Syscalls> | undefined;
+
+/** The thread pool must have been started before this thread first enters a namespace: see lib/sys/netns.ts. */
+async function openSyscalls(): Promise<Syscalls> {
+  await readFile('/proc/version');
+  return openKoffiSyscalls();
+}
+
+/** A path for setns to the network of a node. */
+export function netnsOf(node: LabNode): string {
+  return `/proc/${node.pid}/ns/net`;
+}
+
+/** Runs `body` with a netlink socket of the node. */
+export async function withNetlink<T>(node: LabNode, body: (netlink: Netlink) => Promise<T>): Promise<T> {
+  shared ??= openSyscalls();
+  const sys = await shared;
+  const netns = openNetns(sys, netnsOf(node));
+  let netlink: Netlink;
+  try {
+    netlink = inNetns(sys, netns, () => openNetlink(sys));
+  } finally {
+    closeFd(sys, netns);
+  }
+  try {
+    return await body(netlink);
+  } finally {
+    netlink.close();
+  }
+}
+
+export async function ownLease(lab: Lab, node: LabNode): Promise<OwnLease> {
+  return ownLeaseIn(await readLeaseDir(lab.leaseFolder), node.name);
+}
+
+function ownLeaseIn({ leases }: LeaseSnapshot, name: string): OwnLease {
+  const lease: Lease | undefined = leases.get(name);
+  const { subnet, publicIp, backendData } = lease ?? {};
+  if (subnet === undefined || publicIp === undefined) throw new Error(`${name} has no lease`);
+  return { subnet, publicIp, mac: readBackendData(backendData).mac };
+}
+
+/** What of device, address, peers and routes is not as it should be, in words; empty when all is. */
+export async function dataPlaneFaults(lab: Lab, node: LabNode): Promise<string[]> {
+  const snapshot = await readLeaseDir(lab.leaseFolder);
+  const own = ownLeaseIn(snapshot, node.name);
+  try {
+    return await withNetlink(node, async (netlink) => {
+      const link = getLink(netlink, { name: DEVICE });
+      if (link === undefined) return [`${DEVICE} missing`];
+      const peers = await peerFaults(netlink, link, snapshot, own);
+      return [...deviceFaults(netlink, link, own), ...peers, ...strayRoutes(netlink, link, own)];
+    });
+  } catch (error) {
+    // The device went between two looks.
+    return [errorText(error)];
+  }
+}
+
+function deviceFaults(netlink: Netlink, link: Link, { subnet, publicIp, mac }: OwnLease): string[] {
+  const underlay = getLink(netlink, { name: UNDERLAY_DEVICE });
+  const { vxlan } = link;
+  const addresses = listAddresses(netlink, { index: link.index, family: 4 }).map(
+    (one) => `${formatIp(one.ip)}/${one.length}`,
+  );
+  const wanted: [string, unknown, unknown][] = [
+    ['up', (link.flags & IFF_UP) !== 0, true],
+    ['MTU', link.mtu, MTU_BYTES],
+    ['MAC', link.mac, mac],
+    ['VNI', vxlan?.vni, VNI],
+    ['port', vxlan?.port, PORT],
+    ['learning', vxlan?.learning, false],
+    ['underlay', vxlan?.lowerIndex, underlay?.index],
+    ['local', vxlan?.local !== undefined && sameIp(vxlan.local, publicIp), true],
+    ['address', addresses.join(), `${formatIp(subnet.ip)}/32`],
+  ];
+  return wanted
+    .filter(([, is, want]) => is !== want)
+    .map(([what, is, want]) => `${DEVICE}: ${what} is ${is}, not ${want}`);
+}
+
+async function peerFaults(
+  netlink: Netlink,
+  link: Link,
+  { leases, problems }: LeaseSnapshot,
+  own: OwnLease,
+): Promise<string[]> {
+  const observed = await observe(netlink, { index: link.index, name: DEVICE }, 4);
+  const config = { family: 4 as const, network, vni: VNI, ...own };
+  const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
+  const unreadable = [...problems, ...wanted.problems].map(({ key, reason }) => `lease ${key}: ${reason}`);
+  return [...unreadable, ...diff(wanted.state, observed).map(describe)];
+}
+
+function describe(change: Change): string {
+  const found = change.want === undefined ? `${change.kind} left over` : describeDrift(change);
+  return `${change.owner}: ${found}`;
+}
+
+/** Routes to the network that lead elsewhere, but for that to the node's own pods; ours on any other device. */
+function strayRoutes(netlink: Netlink, link: Link, { subnet }: OwnLease): string[] {
+  return listRoutes(netlink, { family: 4, table: RT_TABLE_MAIN })
+    .filter(({ oif, destination, protocol }) => {
+      if (oif === link.index || overlaps(destination, subnet)) return false;
+      return protocol === WEFT_PROTOCOL || (destination.length > 0 && contains(network, destination.ip));
+    })
+    .map(({ destination, protocol }) => `stray route ${formatPrefix(destination)} proto ${protocol}`);
+}
+
+/** What of the firewall is not as it should be; empty when all is. */
+export async function firewallFaults(lab: Lab, node: LabNode): Promise<string[]> {
+  const { subnet } = await ownLease(lab, node);
+  const { exitCode, stdout, stderr } = await node.exec(['nft', '-j', 'list', 'table', 'ip', TABLE_NAME]);
+  if (exitCode !== 0) return [stderr.trim().split('\n')[0] ?? 'nft failed'];
+  const found = listingFingerprint(stdout);
+  const expected = [true, false].map((fullyRandom) =>
+    fingerprint(firewallTable({ family: 4, network, subnet, masquerade: true, forward: true, fullyRandom })),
+  );
+  return expected.includes(found) ? [] : ['firewall rules differ'];
+}
