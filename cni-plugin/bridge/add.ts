@@ -25,6 +25,7 @@ import { addSpoofCheck, removeSpoofCheck } from './mac-spoofing.ts';
 import { addMasquerade } from './masquerade.ts';
 import { hashedMac, hostMac, hostVethName, podMac } from './names.ts';
 import { configurePod } from './pod.ts';
+import { ensureVlanInterface, setPortVlans } from './vlan.ts';
 
 /** What IPAM gave, completed: gateways, the default route, the container's interface index. */
 interface Layer3 {
@@ -48,8 +49,8 @@ export function addBridgeAttachment(invocation: Invocation): Result {
     const allocation = allocate === undefined ? undefined : allocateOrExplain(invocation, netnsFd, allocate);
     if (allocation !== undefined) onFailure(() => allocation.undo());
     const layer3 = completeLayer3(config, allocation?.result);
-    const bridge = prepareBridge(invocation, netlink, config, found, layer3);
-    return attach(invocation, netlink, config, bridge, layer3, allocation?.result, onFailure);
+    const prepared = prepareBridge(invocation, netlink, config, found, layer3);
+    return attach(invocation, netlink, config, prepared, layer3, allocation?.result, onFailure);
   });
 }
 
@@ -90,21 +91,30 @@ function addDefaultRoute(routes: ResultRoute[], gateway: Ip): void {
   if (!has) routes.push({ dst: { ip: { family, value: 0n }, length: 0 }, gw: gateway });
 }
 
+/** The bridge, and where its gateway addresses are: on it, or on the interface of its VLAN. */
+interface PreparedBridge {
+  readonly bridge: Link;
+  readonly gatewayLink: Link;
+}
+
 function prepareBridge(
   invocation: Invocation,
   netlink: Netlink,
   config: BridgeConfig,
   found: Link | undefined,
   layer3: Layer3,
-): Link {
+): PreparedBridge {
   const { gateways } = layer3;
-  const bridge = ensureBridge(invocation.sys, netlink, config, found, gateways[0]?.ip);
-  for (const gateway of gateways) ensureGatewayAddress(netlink, bridge, gateway, config);
+  const first = gateways[0]?.ip;
+  const bridge = ensureBridge(invocation.sys, netlink, config, found, first);
+  const onVlan = first !== undefined && config.vlan !== 0;
+  const gatewayLink = onVlan ? ensureVlanInterface(netlink, bridge, config, first) : bridge;
+  for (const gateway of gateways) ensureGatewayAddress(netlink, gatewayLink, gateway, config);
   enableForwarding(
     invocation.sys,
     gateways.map(({ ip }) => ip),
   );
-  return bridge;
+  return { bridge, gatewayLink };
 }
 
 function attachmentSpec(
@@ -128,15 +138,17 @@ function attach(
   invocation: Invocation,
   netlink: Netlink,
   config: BridgeConfig,
-  bridge: Link,
+  prepared: PreparedBridge,
   layer3: Layer3,
   ipam: Result | undefined,
   onFailure: (undo: () => void) => void,
 ): Result {
   const { sys, ifname } = invocation;
+  const { bridge } = prepared;
   const spec = attachmentSpec(invocation, config, bridge, layer3.ips[0]?.address.ip);
   const ends = createAttachment(sys, netlink, spec, config);
   onFailure(() => netlink.execute([deleteLink({ index: ends.hostIndex, name: spec.hostName })]));
+  setPortVlans(netlink, ends.hostIndex, spec.hostName, config);
   const dns = isEmptyDns(config.dns) ? (ipam?.dns ?? emptyDns()) : config.dns;
   const { ips, routes } = layer3;
   const result: Result = { interfaces: [], ips, routes, dns };
@@ -159,19 +171,19 @@ function attach(
       onFailure,
     );
   }
-  return { ...result, interfaces: interfacesOf(invocation, config, bridge, spec, hostEnd) };
+  return { ...result, interfaces: interfacesOf(invocation, prepared, spec, hostEnd) };
 }
 
 function interfacesOf(
   invocation: Invocation,
-  config: BridgeConfig,
-  bridge: Link,
+  { bridge, gatewayLink }: PreparedBridge,
   spec: AttachmentSpec,
   hostEnd: Mac,
 ): Result['interfaces'] {
-  return [
-    { name: config.bridge, mac: bridge.mac ?? '' },
+  const interfaces = [
+    { name: bridge.name, mac: bridge.mac ?? '' },
     { name: spec.hostName, mac: hostEnd },
     { name: spec.ifname, mac: spec.podMac, sandbox: invocation.netns },
   ];
+  return gatewayLink === bridge ? interfaces : [...interfaces, { name: gatewayLink.name, mac: gatewayLink.mac ?? '' }];
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
 import { rootFields } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { isKnownConfig, needsReferenceBridge, parseBridgeConfig } from './config.ts';
+import { isKnownConfig, parseBridgeConfig } from './config.ts';
 
 function object(value: object): JsonObject {
   const parsed = parseJson(JSON.stringify({ name: 'n1', type: 'bridge', ...value }));
@@ -96,10 +96,14 @@ describe('parseBridgeConfig', () => {
     expect(() => parse(config)).toThrow(expect.objectContaining({ code: 999, message: want }));
   });
 
-  test.for([{ vlan: 7 }, { vlanTrunk: [{ id: 7 }] }])('refuses %j with code 2 and a remedy', (config) => {
-    expect(() => parse(config)).toThrow(
-      expect.objectContaining({ code: 2, details: expect.stringContaining('execDelegates') }),
-    );
+  test('reads VLANs: its own, and a trunk of single ones and ranges, each once', () => {
+    const config = parse({
+      vlan: 7,
+      vlanTrunk: [{ id: 200 }, { minID: 101, maxID: 103 }, { id: 102 }],
+      preserveDefaultVlan: true,
+    });
+    expect(config).toMatchObject({ vlan: 7, trunk: [101, 102, 103, 200], preserveDefaultVlan: true });
+    expect(parse({})).toMatchObject({ vlan: 0, trunk: [], preserveDefaultVlan: false });
   });
 });
 
@@ -109,13 +113,5 @@ describe('which bridge serves a configuration', () => {
     { config: { newThing: 1 }, want: false },
   ])('knows every key of $config: $want', ({ config, want }) => {
     expect(isKnownConfig(object(config))).toBe(want);
-  });
-
-  test.for([
-    { config: { vlan: 7 }, want: true },
-    { config: { vlan: 0 }, want: false },
-    { config: { vlan: 5000 }, want: false },
-  ])('needs the reference plugin for $config: $want', ({ config, want }) => {
-    expect(needsReferenceBridge(rootFields(object(config)))).toBe(want);
   });
 });

@@ -2,17 +2,17 @@
 // plugins/main/bridge, loadNetConf and cmdAdd; error texts are those).
 
 import { errorText } from '../../lib/errors.ts';
-import { isJsonObject, type JsonObject } from '../../lib/json.ts';
+import type { JsonObject } from '../../lib/json.ts';
 import { type Mac, parseMac } from '../../lib/mac.ts';
 import { parseCniArgs } from '../protocol/args.ts';
-import { CniError, failure, UNSUPPORTED_FIELD } from '../protocol/error.ts';
+import { failure } from '../protocol/error.ts';
 import {
   boolField,
   type Fields,
   hasUnknownKey,
   intField,
-  listField,
   objectField,
+  objectsField,
   stringField,
 } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
@@ -66,6 +66,12 @@ export interface BridgeConfig {
   readonly portIsolation: boolean;
   /** Drop frames of the pod with another source MAC. */
   readonly macSpoofCheck: boolean;
+  /** The port's own, untagged VLAN; 0 for none. */
+  readonly vlan: number;
+  /** VLANs the port carries tagged, ascending. */
+  readonly trunk: readonly number[];
+  /** Leave the port in the VLAN it was born into. */
+  readonly preserveDefaultVlan: boolean;
   /** '' is pure layer 2. */
   readonly ipamType: string;
   /** Replaces the IPAM's when anything is in it. */
@@ -111,47 +117,41 @@ function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
   }
 }
 
-function checkVlanId(id: number | undefined, name: string): void {
-  if (id !== undefined && (id < 0 || id > 4094)) throw failure(`incorrect trunk ${name} parameter`);
+const LAST_VLAN = 4094;
+
+function vlanId(fields: Fields, key: string): number | undefined {
+  const id = intField(fields, key);
+  if (id !== undefined && (id < 0 || id > LAST_VLAN)) throw failure(`incorrect trunk ${key} parameter`);
+  return id;
 }
 
-function checkTrunk(entry: Fields): void {
-  const min = intField(entry, 'minID');
-  const max = intField(entry, 'maxID');
-  checkVlanId(intField(entry, 'id'), 'id');
-  if (min === undefined && max === undefined) return;
-  checkVlanId(min, 'minID');
-  if (max === undefined) throw failure('minID and maxID should be configured simultaneously, maxID is missing');
-  checkVlanId(max, 'maxID');
-  if (min === undefined) throw failure('minID and maxID should be configured simultaneously, minID is missing');
+/** The VLANs of one entry, `{id}` or `{minID, maxID}`. */
+function trunkEntry(entry: Fields): number[] {
+  const min = vlanId(entry, 'minID');
+  const max = vlanId(entry, 'maxID');
+  const id = vlanId(entry, 'id');
+  const ids = id === undefined ? [] : [id];
+  if (min === undefined && max === undefined) return ids;
+  const both = 'minID and maxID should be configured simultaneously';
+  if (max === undefined) throw failure(`${both}, maxID is missing`);
+  if (min === undefined) throw failure(`${both}, minID is missing`);
   if (min > max) throw failure('minID is greater than maxID in trunk parameter');
+  for (let each = min; each <= max; each++) ids.push(each);
+  return ids;
 }
 
-/** What is checked, and then refused because this version does not make it. */
-function refuseUnsupported(root: Fields): void {
+function readTrunk(root: Fields): number[] {
+  const ids = new Set<number>();
+  for (const entry of objectsField(root, 'vlanTrunk', 'main.VlanTrunk')) {
+    for (const id of trunkEntry(entry)) ids.add(id);
+  }
+  return [...ids].sort((a, b) => a - b);
+}
+
+function readVlan(root: Fields): number {
   const vlan = intField(root, 'vlan') ?? 0;
-  if (vlan < 0 || vlan > 4094) throw failure(`invalid VLAN ID ${vlan} (must be between 0 and 4094)`);
-  const trunk = listField(root, 'vlanTrunk', '[]*main.VlanTrunk');
-  for (const entry of trunk) {
-    if (!isJsonObject(entry))
-      throw failure('json: cannot unmarshal vlanTrunk entry into Go value of type main.VlanTrunk');
-    checkTrunk({ struct: 'VlanTrunk', path: '', object: entry });
-  }
-  const wanted = vlan !== 0 ? 'vlan' : trunk.length > 0 ? 'vlanTrunk' : '';
-  if (wanted !== '') {
-    const remedy = 'remove the key, or install the reference bridge plugin in CNI_PATH and set "execDelegates": true';
-    throw new CniError(UNSUPPORTED_FIELD, `bridge: ${wanted} is not supported by this plugin`, remedy);
-  }
-}
-
-/** Whether the configuration asks for what only the reference plugin makes. */
-export function needsReferenceBridge(root: Fields): boolean {
-  try {
-    refuseUnsupported(root);
-    return false;
-  } catch (thrown) {
-    return thrown instanceof CniError && thrown.code === UNSUPPORTED_FIELD;
-  }
+  if (vlan >= 0 && vlan <= LAST_VLAN) return vlan;
+  throw failure(`invalid VLAN ID ${vlan} (must be between 0 and 4094)`);
 }
 
 function masqBackend(root: Fields): BridgeConfig['ipMasqBackend'] {
@@ -180,6 +180,9 @@ function readConfig(invocation: Invocation, root: Fields): BridgeConfig {
     disableContainerInterface: flag('disableContainerInterface'),
     portIsolation: flag('portIsolation'),
     macSpoofCheck: flag('macspoofchk'),
+    vlan: readVlan(root),
+    trunk: readTrunk(root),
+    preserveDefaultVlan: flag('preserveDefaultVlan'),
     ipamType: readIpamType(invocation),
     dns: dns === undefined ? emptyDns() : readDns(dns),
     mac: requestedMac(invocation, root),
@@ -196,7 +199,6 @@ export function parseBridgeConfig(invocation: Invocation): BridgeConfig {
     const text = errorText(thrown);
     throw failure(text.startsWith('json: ') ? `failed to load netconf: ${text}` : text);
   }
-  refuseUnsupported(root);
   if (config.hairpin && config.promisc) throw failure('cannot set hairpin mode and promiscuous mode at the same time');
   if (config.disableContainerInterface && config.ipamType !== '') {
     throw failure('cannot use IPAM when DisableContainerInterface flag is set');

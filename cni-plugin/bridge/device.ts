@@ -12,6 +12,7 @@ import { because, CniError, failure, UNTYPED, withPrefix } from '../protocol/err
 import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
 import type { BridgeConfig } from './config.ts';
 import { bridgeMac } from './names.ts';
+import { usesVlans } from './vlan.ts';
 
 /** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */
 export function findBridge(netlink: Netlink, name: string): Link | undefined {
@@ -44,7 +45,9 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   const name = config.bridge;
   // A MAC given at creation is "set": neither ports that come and go nor udev change it.
   const mac = bridgeMac(gateway, name);
-  const [failed] = netlink.execute([addBridge({ name, mac, up: true })]);
+  const [failed] = netlink.execute([
+    addBridge({ name, mac, up: true, ...(usesVlans(config) ? { vlanFiltering: true } : {}) }),
+  ]);
   if (failed !== undefined && failed.errno !== EEXIST) {
     throw because(`failed to create bridge "${name}": could not add "${name}"`, failed);
   }
@@ -79,25 +82,25 @@ function addressConflict(bridge: string, address: Address, gateway: IpPrefix): C
 }
 
 /**
- * Puts a gateway address on the bridge. Throws CniError 999 when another address is in its way and
+ * Puts a gateway address on the bridge, or on the interface of its VLAN. Throws CniError 999 when another address is in its way and
  * `forceAddress` is not set.
  */
 export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: IpPrefix, config: BridgeConfig): void {
-  const { index } = bridge;
+  const { index, name } = bridge;
   const { family } = gateway.ip;
   for (const address of listAddresses(netlink, { index, family })) {
     if (isSame(address, gateway)) return;
     if (!differs(address, gateway)) continue;
-    if (!config.forceAddress) throw addressConflict(config.bridge, address, gateway);
-    netlink.run(deleteAddress(address, config.bridge));
+    if (!config.forceAddress) throw addressConflict(name, address, gateway);
+    netlink.run(deleteAddress(address, name));
   }
   const v4 = { broadcast: broadcastOf(gateway) };
   const spec = { index, ip: gateway.ip, length: gateway.length, ...(family === 4 ? v4 : { flags: IFA_F_NODAD }) };
-  const [failed] = netlink.execute([addAddress(spec, config.bridge)]);
+  const [failed] = netlink.execute([addAddress(spec, name)]);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    throw because(`failed to set bridge addr: could not add IP address to "${config.bridge}"`, failed);
+    throw because(`failed to set bridge addr: could not add IP address to "${name}"`, failed);
   }
-  pinMac(netlink, bridge, gateway);
+  if (bridge.kind === 'bridge') pinMac(netlink, bridge, gateway);
 }
 
 /** A bridge somebody else made takes the lowest MAC of its ports until one is set. */

@@ -5,7 +5,7 @@
 import { OpError } from '../../lib/errors.ts';
 import { field, type JsonObject } from '../../lib/json.ts';
 import { bridge } from '../bridge/bridge.ts';
-import { isKnownConfig, needsReferenceBridge } from '../bridge/config.ts';
+import { isKnownConfig } from '../bridge/config.ts';
 import { executePlugin, findPlugin, hasForeignPlugin, readDelegateResult } from '../delegate.ts';
 import { wantsExec } from '../ipam.ts';
 import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
@@ -37,8 +37,7 @@ function isBuiltIn(delegate: Invocation): boolean {
     findPlugin(delegate, type);
     return !hasForeignPlugin(delegate, type);
   }
-  const understood = isKnownConfig(delegate.config) && !needsReferenceBridge(delegate.root);
-  return understood || !hasForeignPlugin(delegate, type);
+  return isKnownConfig(delegate.config) || !hasForeignPlugin(delegate, type);
 }
 
 function add(invocation: Invocation): Result {

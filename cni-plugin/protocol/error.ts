@@ -6,7 +6,6 @@ import { escapeForGo } from './go-json.ts';
 
 /** SPEC.md 1.1.0 "Error": 1 to 99 are the specification's, 100 and above the plugin's own. */
 export const INCOMPATIBLE_VERSION = 1;
-export const UNSUPPORTED_FIELD = 2;
 export const INVALID_ENVIRONMENT = 4;
 export const IO_FAILURE = 5;
 export const DECODING_FAILURE = 6;

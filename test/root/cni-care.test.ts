@@ -160,7 +160,6 @@ echo '{"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.5.0.2/24"}]}'`;
     { name: 'of another type', type: 'other', delegate: { type: 'other' }, keys: {} },
     { name: 'because of a key our bridge does not know', type: 'bridge', delegate: { newThing: 1 }, keys: {} },
     { name: 'because the configuration wants it', type: 'bridge', delegate: {}, keys: { execDelegates: true } },
-    { name: 'because of a VLAN', type: 'bridge', delegate: { vlan: 7 }, keys: {} },
   ])('$name gets a megabyte and answers with one', async ({ type, delegate, keys }) => {
     const path = withStub(type);
     const pod = node.attachment({ path }, { delegate, runtimeConfig: { blob: 'x'.repeat(1_000_000) }, ...keys });
