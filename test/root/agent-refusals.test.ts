@@ -1,0 +1,129 @@
+// What the agent refuses to start with: one clear line, an exit code other than 0, and nothing half done.
+
+import { readdirSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { CommandResult } from '../lab/command.ts';
+import { LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { builtAgent } from '../lab/programs.ts';
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 1, agent: false });
+  node = lab.node('node-1');
+});
+afterAll(() => lab?.down());
+afterEach(() => node.writeFile(NET_CONF_FILE, '{"Network":"10.244.0.0/16"}'));
+
+const usual = [`--net-config-path=${NET_CONF_FILE}`, `--subnet-dir=${LEASE_FOLDER}`, `--subnet-file=${SUBNET_FILE}`];
+
+async function agent(args: readonly string[] = ['--iface=eth0'], netConf?: object): Promise<CommandResult> {
+  if (netConf !== undefined) node.writeFile(NET_CONF_FILE, JSON.stringify(netConf));
+  return await node.exec([builtAgent, ...usual, '--node-name=node-1', ...args], { timeoutMs: 20_000 });
+}
+
+/** The message of the last log line, which is why it ended. */
+function lastWords({ stderr }: CommandResult): string {
+  const line = stderr.trim().split('\n').at(-1) ?? '';
+  const { err, msg } = JSON.parse(line) as Record<string, string>;
+  return `${msg}: ${err}`;
+}
+
+async function leftovers(): Promise<string[]> {
+  const links = JSON.parse(await node.run(['ip', '-j', 'link', 'show', 'type', 'vxlan'])) as { ifname?: string }[];
+  const tables = await node.run(['nft', 'list', 'tables']);
+  const files = readdirSync(lab.leaseFolder).filter((name) => !name.startsWith('.'));
+  return [...links.flatMap(({ ifname }) => ifname ?? []), ...tables.split('\n').filter(Boolean), ...files];
+}
+
+describe('a configuration that is wrong', () => {
+  test.for<{ name: string; netConf: object; want: string }>([
+    { name: 'a wrong type', netConf: { Network: 10 }, want: 'net-conf: Network: expected an IPv4 CIDR' },
+    {
+      name: 'an unknown backend',
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlam' } },
+      want: 'net-conf: Backend.Type: expected one of vxlan',
+    },
+    {
+      name: 'a backend of a later version',
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } },
+      want: 'net-conf: Backend.Type: host-gw is not part of this version yet, expected vxlan',
+    },
+    {
+      name: 'a VNI out of range',
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlan', VNI: 16777216 } },
+      want: 'net-conf: Backend.VNI: expected integer 1–16777215, got 16777216',
+    },
+    {
+      name: 'a network around the underlay',
+      netConf: { Network: '192.168.0.0/16' },
+      want: 'of eth0 lies inside the cluster network 192.168.0.0/16',
+    },
+  ])('$name', async ({ netConf, want }) => {
+    const result = await agent(['--iface=eth0'], netConf);
+    expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining(want)]);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  test('an interface that does not exist', async () => {
+    const result = await agent(['--iface=nope0']);
+    expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining('--iface=nope0: no interface')]);
+  });
+
+  test('no interface named and no default route', async () => {
+    const routes = await node.run(['ip', 'route', 'show', 'default']);
+    await node.run(['ip', 'route', 'flush', 'exact', 'default']);
+    const result = await agent([]);
+    for (const route of routes.split('\n').filter(Boolean))
+      await node.run(['ip', 'route', 'add', ...route.split(' ').filter(Boolean)]);
+    expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining('there is none for IPv4')]);
+  });
+
+  test('a conflist that is none', async () => {
+    node.writeFile('/tmp/cni-conf.json', '{"plugins":[]}');
+    const result = await agent(['--iface=eth0', '--cni-conf=/tmp/cni-conf.json']);
+    expect([result.exitCode, lastWords(result)]).toEqual([
+      1,
+      expect.stringContaining('expected a plugin of type flannel'),
+    ]);
+  });
+
+  test('a flag that does not exist, with code 2 and what was meant', async () => {
+    const result = await agent(['--ifcae=eth0']);
+    expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--iface') });
+  });
+});
+
+describe('a node that cannot carry the device', () => {
+  test.for([
+    {
+      name: 'the VNI on that port is another device’s',
+      other: 'id 1 local 192.168.50.200 dev eth0 dstport 8472',
+      want: 'vxlan: create flannel.1: in use (VNI 1 on UDP port 8472 is taken by VXLAN device other0)',
+    },
+    {
+      name: 'the port is a device’s that takes every VNI',
+      other: 'external dstport 8472',
+      want: 'vxlan: create flannel.1: in use (UDP port 8472 is taken by VXLAN device other0)',
+    },
+  ])('$name', async ({ other, want }) => {
+    await node.run(['ip', 'link', 'add', 'other0', 'type', 'vxlan', ...other.split(' ')]);
+    await node.run(['ip', 'link', 'set', 'other0', 'up']);
+    const result = await agent();
+    const names = await leftovers();
+    await node.run(['ip', 'link', 'del', 'other0']);
+    expect([result.exitCode, lastWords(result)]).toEqual([1, `cannot run: ${want}`]);
+    expect(names.filter((name) => name !== 'other0' && name !== 'node-1.json')).toEqual([]);
+  });
+
+  test('the underlay’s MTU is too small', async () => {
+    await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '100']);
+    const result = await agent();
+    await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
+    const want = 'vxlan: use eth0 with MTU 100: too small (VXLAN over IPv4 needs an MTU of at least 118)';
+    expect([result.exitCode, lastWords(result)]).toEqual([1, `cannot run: ${want}`]);
+  });
+});
