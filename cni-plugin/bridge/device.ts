@@ -6,13 +6,13 @@ import { type Address, addAddress, deleteAddress, listAddresses } from '../../li
 import { addBridge } from '../../lib/rtnetlink/bridge.ts';
 import { IFA_F_NODAD, IFF_PROMISC, IFF_UP } from '../../lib/rtnetlink/constants.ts';
 import { getLink, type Link, setLink } from '../../lib/rtnetlink/link.ts';
-import { EEXIST } from '../../lib/sys/errno.ts';
+import { EEXIST, EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { because, CniError, failure, UNTYPED, withPrefix } from '../protocol/error.ts';
 import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
 import type { BridgeConfig } from './config.ts';
 import { bridgeMac } from './names.ts';
-import { usesVlans } from './vlan.ts';
+import { NO_VLAN_FILTERING, usesVlans } from './vlan.ts';
 
 /** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */
 export function findBridge(netlink: Netlink, name: string): Link | undefined {
@@ -49,7 +49,9 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
     addBridge({ name, mac, up: true, ...(usesVlans(config) ? { vlanFiltering: true } : {}) }),
   ]);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    throw because(`failed to create bridge "${name}": could not add "${name}"`, failed);
+    const refused = because(`failed to create bridge "${name}": could not add "${name}"`, failed);
+    const vlans = failed.errno === EOPNOTSUPP && usesVlans(config);
+    throw vlans ? new CniError(UNTYPED, refused.message, NO_VLAN_FILTERING) : refused;
   }
   const link = findBridge(netlink, name);
   if (link === undefined) throw failure(`failed to create bridge "${name}": it was removed at once`);

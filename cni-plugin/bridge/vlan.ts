@@ -21,8 +21,8 @@ const IFLA_BRIDGE_FLAGS = 0;
 const IFLA_BRIDGE_VLAN_INFO = 2;
 const BRIDGE_FLAGS_MASTER = 1;
 const RTEXT_FILTER_BRVLAN = 2;
-export const BRIDGE_VLAN_INFO_PVID = 2;
-export const BRIDGE_VLAN_INFO_UNTAGGED = 4;
+const BRIDGE_VLAN_INFO_PVID = 2;
+const BRIDGE_VLAN_INFO_UNTAGGED = 4;
 const IFINFOMSG = 16;
 /** What a port is in unless told otherwise, and what untagged frames of a trunk belong to. */
 const DEFAULT_VLAN = 1;
@@ -36,6 +36,9 @@ export interface PortVlan {
 
 const TAGGED = 0;
 const NATIVE = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
+
+/** The details of an error that comes of a kernel without. */
+export const NO_VLAN_FILTERING = 'this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)';
 
 /** Whether the configuration is about VLANs at all. */
 export function usesVlans(config: BridgeConfig): boolean {
@@ -66,12 +69,12 @@ function vlanRequest(verb: 'add' | 'delete', index: number, dev: string, vlan: P
 }
 
 /** Same as: `bridge vlan add dev DEV vid ID [pvid untagged] master`. */
-export function addPortVlan(index: number, dev: string, vlan: PortVlan): NetlinkRequest {
+function addPortVlan(index: number, dev: string, vlan: PortVlan): NetlinkRequest {
   return vlanRequest('add', index, dev, vlan);
 }
 
 /** Same as: `bridge vlan del dev DEV vid ID master`. */
-export function deletePortVlan(index: number, dev: string, id: number): NetlinkRequest {
+function deletePortVlan(index: number, dev: string, id: number): NetlinkRequest {
   return vlanRequest('delete', index, dev, { id, flags: TAGGED });
 }
 
@@ -89,7 +92,7 @@ function decodeVlanIds(message: MessageReader, index: number): number[] {
 }
 
 /** The VLANs a port is in. Same as: `bridge vlan show dev DEV`. */
-export function listPortVlans(netlink: Netlink, index: number): number[] {
+function listPortVlans(netlink: Netlink, index: number): number[] {
   const request: NetlinkRequest = {
     type: RTM_GETLINK,
     flags: 0,
@@ -122,8 +125,7 @@ export function setPortVlans(netlink: Netlink, index: number, dev: string, confi
   if (failed === undefined) return;
   const what = `failed to setup vlan tag on interface ${JSON.stringify(dev)}`;
   if (failed.errno !== EOPNOTSUPP) throw because(what, failed);
-  const reason = 'this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)';
-  throw new CniError(UNTYPED, `${what}: operation not supported`, reason);
+  throw new CniError(UNTYPED, `${what}: operation not supported`, NO_VLAN_FILTERING);
 }
 
 /**
