@@ -1,30 +1,30 @@
 // `npm run bench -- QUESTION`: one file a question, each prints its answer as a table.
 
-import { parseArgs } from 'node:util';
+import { benchCni } from './cni.ts';
+import { type BenchOptions, parseBenchArgs } from './options.ts';
 import { benchStart } from './start.ts';
 
-/** How a question is asked; `repository` is where dist and the sources are. */
-type Question = (repository: string, runs: number | undefined) => void;
+/** Prints an answer; false when a limit was not kept. */
+type Question = (options: BenchOptions) => boolean | Promise<boolean>;
 
-const questions: Readonly<Record<string, Question>> = { start: benchStart };
+const questions: Readonly<Record<string, Question>> = { start: benchStart, cni: benchCni };
 
-function main(argv: string[]): void {
-  const { positionals, values } = parseArgs({
-    args: argv,
-    allowPositionals: true,
-    options: { runs: { type: 'string' }, repository: { type: 'string', default: process.cwd() } },
-  });
-  const runs = values.runs === undefined ? undefined : Number(values.runs);
-  if (runs !== undefined && !(Number.isInteger(runs) && runs > 0)) throw new Error(`--runs ${values.runs}: a count`);
-  const [name = ''] = positionals;
+async function main(argv: string[]): Promise<boolean> {
+  const { name, options } = parseBenchArgs(argv, process.cwd());
   const question = questions[name];
-  if (question === undefined) throw new Error(`usage: npm run bench -- ${Object.keys(questions).join('|')} [--runs N]`);
-  question(values.repository, runs);
+  if (question === undefined) {
+    const usage = '[--runs N] [--quick] [--peer DIR] [--json FILE] [--verbose]';
+    throw new Error(`usage: npm run bench -- ${Object.keys(questions).join('|')} ${usage}`);
+  }
+  return await question(options);
 }
 
-try {
-  main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+main(process.argv.slice(2)).then(
+  (kept) => {
+    process.exitCode = kept ? 0 : 1;
+  },
+  (error: unknown) => {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);

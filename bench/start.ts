@@ -5,7 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { quantiles } from './quantiles.ts';
+import type { BenchOptions } from './options.ts';
+import { quantiles } from './stats.ts';
 
 const DEFAULT_RUNS = 500;
 /** Where Debian's containernetworking-plugins, and most nodes, have the reference plugins; then PATH. */
@@ -17,13 +18,14 @@ interface Candidate {
 }
 
 /** Prints a table of wall time in microseconds, from exec to the end as the starter sees it. */
-export function benchStart(repository: string, runs = DEFAULT_RUNS): void {
+export function benchStart({ repository, runs = DEFAULT_RUNS }: BenchOptions): boolean {
   const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'));
   try {
     const launcher = compile(join(repository, 'bench/launch.c'), join(folder, 'launch'));
     const candidates = findCandidates(repository, folder);
     const times = measure(launcher, candidates, runs);
     process.stdout.write(`${table(candidates, times, runs)}\n`);
+    return true;
   } finally {
     rmSync(folder, { recursive: true });
   }

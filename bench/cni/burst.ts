@@ -1,0 +1,101 @@
+// Many plugin calls, a fixed number at once: forked workers take the next call from a pipe as they get free, as a
+// node does when a deployment starts. Only what runs on QuickJS.
+
+import { monotonicMs } from '../../lib/sys/clock.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { check, uninterrupted } from '../../lib/sys/sys-error.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { callPlugin } from './launch.ts';
+import type { BurstStep, StepResult, Variant } from './plan.ts';
+
+const O_CLOEXEC = 0o2000000;
+/** What a worker writes for each call, in one piece: f64 µs, f64 end in ms, u32 length of the failure and its text. */
+const RECORD_BYTES = 512;
+const TEXT_AT = 20;
+
+interface Pipe {
+  readonly read: number;
+  readonly write: number;
+}
+
+/** Runs the calls of a step. A call's index travels as one byte, so there are at most 256. */
+export function runBurst(sys: Syscalls, scratch: string, variant: Variant, step: BurstStep): StepResult {
+  const jobs = openPipe(sys);
+  const records = openPipe(sys);
+  const pids: number[] = [];
+  for (let worker = 0; worker < step.workers; worker++) {
+    const pid = check(sys.fork(), 'fork', 'worker');
+    if (pid === 0) work(sys, { jobs, records }, (index) => callOne(sys, scratch, variant, step, index));
+    pids.push(pid);
+  }
+  closeFd(sys, jobs.read);
+  closeFd(sys, records.write);
+  const start = monotonicMs(sys);
+  sys.arena.scope(() => {
+    const indexes = sys.arena.copy(Uint8Array.from(step.attachments, (_, index) => index));
+    check(sys.call(sys.nr.write, jobs.write, indexes.address, indexes.length), 'write', 'pipe');
+  });
+  closeFd(sys, jobs.write);
+  const result = readRecords(sys, records.read, start);
+  closeFd(sys, records.read);
+  for (const pid of pids) sys.call(sys.nr.wait4, pid, 0, 0, 0);
+  const missing = step.attachments.length - result.each.length;
+  return missing === 0 ? result : { ...result, failures: [...result.failures, `${missing} calls were never made`] };
+}
+
+function callOne(sys: Syscalls, scratch: string, variant: Variant, step: BurstStep, index: number) {
+  const attachment = step.attachments[index];
+  if (attachment === undefined) throw new Error(`no call ${index}`);
+  return callPlugin(sys, scratch, variant, step.command, attachment);
+}
+
+/** A worker's life; it never returns. */
+function work(
+  sys: Syscalls,
+  { jobs, records }: { jobs: Pipe; records: Pipe },
+  call: (index: number) => { us: number; failure: string | undefined },
+): never {
+  try {
+    closeFd(sys, jobs.write);
+    closeFd(sys, records.read);
+    sys.arena.scope(() => {
+      const job = sys.arena.buffer(1);
+      const record = sys.arena.buffer(RECORD_BYTES);
+      while (uninterrupted(() => sys.call(sys.nr.read, jobs.read, job.address, 1)) === 1) {
+        const { us, failure = '' } = call(job.u8(0));
+        const text = sys.arena.encode(failure).subarray(0, RECORD_BYTES - TEXT_AT);
+        record.view.setFloat64(0, us, true);
+        record.view.setFloat64(8, monotonicMs(sys), true);
+        record.setU32(16, text.length);
+        record.set(text, TEXT_AT);
+        sys.call(sys.nr.write, records.write, record.address, RECORD_BYTES);
+      }
+    });
+  } finally {
+    for (;;) sys.call(sys.nr.exit_group, 0);
+  }
+}
+
+function readRecords(sys: Syscalls, fd: number, start: number): StepResult & { each: number[] } {
+  return sys.arena.scope(() => {
+    const record = sys.arena.buffer(RECORD_BYTES);
+    const each: number[] = [];
+    const failures: string[] = [];
+    let end = start;
+    while (uninterrupted(() => sys.call(sys.nr.read, fd, record.address, RECORD_BYTES)) === RECORD_BYTES) {
+      each.push(record.view.getFloat64(0, true));
+      end = Math.max(end, record.view.getFloat64(8, true));
+      const length = record.u32(16);
+      if (length > 0) failures.push(record.text(TEXT_AT, length));
+    }
+    return { us: (end - start) * 1000, each, failures };
+  });
+}
+
+function openPipe(sys: Syscalls): Pipe {
+  return sys.arena.scope(() => {
+    const ends = sys.arena.alloc(8);
+    check(sys.call(sys.nr.pipe2, ends.address, O_CLOEXEC), 'open', 'pipe');
+    return { read: ends.i32(0), write: ends.i32(4) };
+  });
+}

@@ -1,0 +1,78 @@
+// Does an ADD slow down with the addresses that are in use already? host-local's own plugin reads them all.
+
+import { judgeRatio } from '../limits.ts';
+import { ratioOfMedians } from '../stats.ts';
+import { table } from '../table.ts';
+import { row } from './latency-part.ts';
+import { BRIDGE, type CniBench, describeTrouble, measuringPlan, type PartResult, WEFT, weftVariant } from './part.ts';
+import { pairSteps, type Variant } from './plan.ts';
+import { runDriver } from './run-driver.ts';
+import { collectSamples, type Samples, samplesOf } from './samples.ts';
+import { bridgeConfig, fillAddresses, flannelConfig, variantOf } from './setting.ts';
+
+const IN_USE = [0, 100, 1000, 20_000] as const;
+const SUBNET_LENGTH = 16;
+const RUNS = 100;
+const QUICK_RUNS = 40;
+/** The reference takes a fifth of a second an ADD with 20,000 addresses. */
+const REFERENCE_RUNS = 20;
+const PAUSE_MS = 40;
+/** Flat: at most a fifth more than with no address in use. */
+const MOST = 1.2;
+
+export async function benchFill(bench: CniBench): Promise<PartResult> {
+  const { options, setting, debian } = bench;
+  const runs = options.runs ?? (options.quick ? QUICK_RUNS : RUNS);
+  const ours = await measure(bench, 'weft with addresses in use', runs, (count, node) => {
+    const network = networkWith(bench, WEFT, count);
+    return weftVariant(bench, nameOf(WEFT, count), node, flannelConfig(setting.scratch, network, SUBNET_LENGTH));
+  });
+  const parts = [ours];
+  if (debian !== undefined && !options.quick) {
+    const reference = await measure(bench, 'host-local with addresses in use', REFERENCE_RUNS, (count, node) => {
+      const config = bridgeConfig(networkWith(bench, 'reference', count), SUBNET_LENGTH);
+      return variantOf(nameOf(BRIDGE, count), node, `${debian}/bridge`, { cniPath: debian, config });
+    });
+    parts.push(reference);
+  }
+  const samples = parts.flatMap((part) => part.samples);
+  const adds = samples.filter(({ command }) => command === 'ADD');
+  const empty = samplesOf(samples, nameOf(WEFT, 0), 'ADD');
+  return {
+    text: table(
+      ['µs for an ADD in a /16', 'runs', 'failed', 'p50', 'p90', 'p99', 'max'],
+      adds.map((each) => row(each.variant, each)),
+    ),
+    verdicts: IN_USE.slice(1).map((count) => {
+      const filled = samplesOf(samples, nameOf(WEFT, count), 'ADD');
+      return judgeRatio(`ADD, ${count} addresses in use against none`, ratioOfMedians(filled.us, empty.us), MOST);
+    }),
+    failures: parts.flatMap((part) => part.failures),
+    raw: samples,
+  };
+}
+
+function nameOf(who: string, count: number): string {
+  return `${who}, ${count} in use`;
+}
+
+/** Fills a network of its own and returns its name. */
+function networkWith({ setting }: CniBench, who: string, count: number): string {
+  const network = `${who}-${count}`;
+  fillAddresses(setting.scratch, network, count);
+  return network;
+}
+
+async function measure(
+  bench: CniBench,
+  label: string,
+  runs: number,
+  variantWith: (count: number, node: number) => Variant,
+): Promise<{ samples: Samples[]; failures: string[] }> {
+  const variants = IN_USE.map(variantWith);
+  const steps = pairSteps(variants.length, runs, PAUSE_MS);
+  const pods = variants.length;
+  const measuring = measuringPlan(bench, { variants, floor: undefined, resident: true, pods, steps });
+  const result = await runDriver(bench.driver, measuring.plan, label);
+  return { samples: collectSamples(measuring, result), failures: describeTrouble(measuring.plan, result) };
+}

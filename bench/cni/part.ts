@@ -1,0 +1,145 @@
+// The parts of the question: what each is given and what it answers, and the variants they share.
+
+import type { Verdict } from '../limits.ts';
+import type { BenchOptions } from '../options.ts';
+import {
+  type Attachment,
+  type CallStep,
+  type Command,
+  containerId,
+  type InspectStep,
+  type Plan,
+  type PlanResult,
+  pairSteps,
+  type Step,
+  type Variant,
+} from './plan.ts';
+import { bridgeConfig, flannelConfig, type Setting, variantOf } from './setting.ts';
+
+export const WEFT = 'weft';
+export const CHAIN = 'flannel chain';
+export const BRIDGE = 'bridge + host-local';
+export const FLOOR = 'C floor';
+
+export interface CniBench {
+  readonly options: BenchOptions;
+  readonly setting: Setting;
+  /** Paths of the programs, all copies in the setting but the driver. */
+  readonly driver: string;
+  readonly weft: string;
+  readonly floor: string;
+  /** Folders with copies of what there is to compare with. */
+  readonly chain: string | undefined;
+  readonly debian: string | undefined;
+}
+
+export interface PartResult {
+  /** For the terminal. */
+  readonly text: string;
+  readonly verdicts: readonly Verdict[];
+  /** Calls that failed, and whatever else makes the figures worthless. */
+  readonly failures: readonly string[];
+  /** For the JSON file. */
+  readonly raw: unknown;
+}
+
+/** Everything to be compared, each in a node of its own, weft first and the floor last. */
+export function comparedVariants(bench: CniBench): Variant[] {
+  const { setting, weft, floor, chain, debian } = bench;
+  const flannel = flannelConfig(setting.scratch);
+  const variants = [weftVariant(bench, WEFT, 0, flannel)];
+  const add = (name: string, path: string, cniPath: string, config: string): void => {
+    variants.push(variantOf(name, variants.length, path, { cniPath, config }));
+  };
+  if (chain !== undefined) add(CHAIN, `${chain}/flannel`, chain, flannel);
+  if (debian !== undefined) add(BRIDGE, `${debian}/bridge`, debian, bridgeConfig());
+  add(FLOOR, floor, weft, flannel);
+  return variants;
+}
+
+/** The reference plugins lie beside ours on most nodes, and must not matter. */
+export function weftVariant({ weft, debian }: CniBench, name: string, node: number, config: string): Variant {
+  const folder = weft.slice(0, weft.lastIndexOf('/'));
+  return variantOf(name, node, weft, { cniPath: debian === undefined ? folder : `${folder}:${debian}`, config });
+}
+
+const WARM_ROUNDS = 3;
+const RESIDENT = 2_000_000;
+
+/** What is to be measured, and in which nodes. */
+interface Measurement {
+  readonly variants: readonly Variant[];
+  /** The variant whose node the floor shares with a weft: it needs a node that somebody warmed. */
+  readonly floor: Variant | undefined;
+  /** Whether another pod lives on each node meanwhile. On a node without pods the bridge goes down and up again. */
+  readonly resident: boolean;
+  /** Pods the steps use. */
+  readonly pods: number;
+  readonly steps: readonly Step[];
+}
+
+/** A plan, and where in it the steps to be measured are. */
+export interface MeasuringPlan {
+  readonly plan: Plan;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The steps, with what brings the nodes into the state they have later on before them (bridge, folders, caches,
+ * the resident pod) and the resident pod's end behind them.
+ */
+export function measuringPlan(bench: CniBench, { variants, floor, resident, pods, steps }: Measurement): MeasuringPlan {
+  const count = variants.length;
+  const warmer = floor === undefined ? [] : [weftVariant(bench, 'warmer', floor.node, floor.config)];
+  const call = (command: Command, index: number): CallStep => {
+    // The floor cannot make a bridge.
+    const variant = variants[index] === floor ? count : index;
+    return { kind: 'call', variant, command, attachment: residentAttachment(index, pods), pauseMs: 0 };
+  };
+  const indexes = variants.map((_, index) => index);
+  const arrive = indexes.map((index) => call('ADD', index));
+  const leave = indexes.map((index) => call('DEL', index));
+  const before = [
+    ...(resident ? arrive : [...arrive, ...leave]),
+    ...pairSteps(count, WARM_ROUNDS, 0),
+    ...lookSteps(count),
+  ];
+  const plan: Plan = {
+    scratch: bench.setting.scratch,
+    nodes: Math.max(...variants.map(({ node }) => node)) + 1,
+    pods: pods + count,
+    variants: [...variants, ...warmer],
+    steps: [...before, ...steps, ...(resident ? leave : [])],
+  };
+  return { plan, from: before.length, to: before.length + steps.length };
+}
+
+function residentAttachment(index: number, pods: number): Attachment {
+  return { containerId: containerId(RESIDENT + index), pod: pods + index };
+}
+
+/** An ADD, a look at what it made, a DEL, for each variant. */
+function lookSteps(variants: number): Step[] {
+  return pairSteps(variants, 1, 0).flatMap((step): Step[] => {
+    const { variant, attachment, command } = step;
+    const look: InspectStep = { kind: 'inspect', variant, attachment, pauseMs: 0 };
+    return command === 'ADD' ? [step, look] : [step];
+  });
+}
+
+/** A line for each kind of failure, and for what was left in a node. */
+export function describeTrouble(plan: Plan, { results, leftovers }: PlanResult): string[] {
+  const counts = new Map<string, number>();
+  for (const failure of results.flatMap(({ failures }) => failures)) {
+    const key = failure.replace(/[0-9a-f]{64}/g, '<container>').replace(/\d+\.\d+\.\d+\.\d+/g, '<ip>');
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const left = leftovers.flatMap((links, node) => {
+    const name = plan.variants.find((variant) => variant.node === node)?.name;
+    return links.length === 0
+      ? []
+      : [`${links.length} links left in the node of ${name}: ${links.slice(0, 5).join(' ')}`];
+  });
+  return [...[...counts].map(([text, count]) => `${count} × ${text}`), ...left];
+}

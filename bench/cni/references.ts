@@ -1,0 +1,55 @@
+// What the CNI executable is measured against: flannel's chain in a folder the user names, Debian's reference
+// plugins, the C floor; and what each of them says of its version.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const DEBIAN_FOLDER = '/usr/lib/cni';
+const DEBIAN_PACKAGE = 'containernetworking-plugins';
+
+/** A folder of plugins to call, and what is in it. */
+export interface Reference {
+  readonly folder: string;
+  readonly description: string;
+}
+
+/** The module and version a Go program was built from, as it carries them; undefined when it does not. */
+export function goModule(binary: Buffer): string | undefined {
+  const text = binary.toString('latin1');
+  // debug/buildinfo: lines of `mod`, path and version between tabs; `(devel)` for a build from a checkout.
+  const match = /\nmod\t([^\t\n]+)\t([^\t\n]+)[\t\n]/.exec(text);
+  return match === null ? undefined : `${match[1]?.split('/').slice(1).join('/')} ${match[2]}`;
+}
+
+/** flannel's chain in `folder`. Throws when one of the three is missing. */
+export function findChain(folder: string): Reference {
+  const parts = ['flannel', 'bridge', 'host-local'].map((name) => {
+    const path = join(folder, name);
+    if (!existsSync(path)) throw new Error(`--peer ${folder}: no ${name} there`);
+    return `${name} (${goModule(readFileSync(path)) ?? 'of unknown version'})`;
+  });
+  return { folder, description: parts.join(' → ') };
+}
+
+/** Debian's bridge and host-local, installed first when they are missing and we may; undefined when not to be had. */
+export function findDebianPlugins(note: (line: string) => void): Reference | undefined {
+  if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) installDebianPlugins(note);
+  if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) return undefined;
+  const query = spawnSync('dpkg-query', ['--show', '--showformat=$' + '{Version}', DEBIAN_PACKAGE], {
+    encoding: 'utf8',
+  });
+  const version = query.status === 0 ? `${DEBIAN_PACKAGE} ${query.stdout}` : 'of unknown version';
+  return { folder: DEBIAN_FOLDER, description: `bridge → host-local (${version})` };
+}
+
+function installDebianPlugins(note: (line: string) => void): void {
+  try {
+    note(`installing ${DEBIAN_PACKAGE} to compare with`);
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const options = ['-o', 'DPkg::Lock::Timeout=300', 'install', '--yes', '--no-install-recommends'];
+    execFileSync('apt-get', [...options, DEBIAN_PACKAGE], { env, stdio: 'ignore' });
+  } catch {
+    note(`no ${DEBIAN_FOLDER}/bridge and it could not be installed: apt-get install ${DEBIAN_PACKAGE}`);
+  }
+}

@@ -1,0 +1,72 @@
+// Statistics of measured values: quantiles, and how sure a ratio of two medians is.
+
+/** The values below which each of `shares` (0–1) of them lie; NaN for an empty list. */
+export function quantiles(values: readonly number[], shares: readonly number[]): number[] {
+  const sorted = [...values].sort((a, b) => a - b);
+  return shares.map((share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN);
+}
+
+/** The middle value; NaN for an empty list. */
+export function median(values: readonly number[]): number {
+  return quantiles(values, [0.5])[0] ?? Number.NaN;
+}
+
+export interface Summary {
+  readonly count: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export function summarize(values: readonly number[]): Summary {
+  const [p50 = Number.NaN, p90 = Number.NaN, p99 = Number.NaN, max = Number.NaN] = quantiles(
+    values,
+    [0.5, 0.9, 0.99, 1],
+  );
+  return { count: values.length, p50, p90, p99, max };
+}
+
+export interface Ratio {
+  /** Median of the first by median of the second. */
+  readonly value: number;
+  /** The interval 95 of 100 resamples lie in. */
+  readonly low: number;
+  readonly high: number;
+}
+
+const RESAMPLES = 1000;
+const SEED = 20_250_601;
+
+/**
+ * The ratio of the medians of two lists measured in the same rounds, with a bootstrap interval. Whole rounds are
+ * resampled, since what disturbs a round disturbs both; a round in which one of them failed (NaN) is left out of
+ * both. Equal input gives equal output.
+ */
+export function ratioOfMedians(a: readonly number[], b: readonly number[]): Ratio {
+  const rounds: { a: number; b: number }[] = [];
+  a.forEach((value, index) => {
+    const other = b[index] ?? Number.NaN;
+    if (!Number.isNaN(value) && !Number.isNaN(other)) rounds.push({ a: value, b: other });
+  });
+  if (rounds.length === 0) return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+  const ratio = (of: readonly { a: number; b: number }[]): number =>
+    median(of.map((round) => round.a)) / median(of.map((round) => round.b));
+  const random = randomNumbers(SEED);
+  const resampled = Array.from({ length: RESAMPLES }, () =>
+    ratio(rounds.map((round) => rounds[Math.floor(random() * rounds.length)] ?? round)),
+  );
+  const [low = Number.NaN, high = Number.NaN] = quantiles(resampled, [0.025, 0.975]);
+  return { value: ratio(rounds), low, high };
+}
+
+/** mulberry32: numbers in [0, 1), the same ones for the same seed. */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
