@@ -128,14 +128,20 @@ describe('startLoop', () => {
     expect(runs.map(({ at }) => at)).toEqual([0, 250, 500]);
   });
 
-  test('backs off while runs fail, however often it is woken', async () => {
-    const { clock, runs, errors, loop } = start(() => Promise.reject(new Error('no')));
-    for (let at = 0; at < 1000; at += 20) {
+  test('backs off while runs fail', async () => {
+    const { clock, runs, errors } = start(() => Promise.reject(new Error('no')));
+    await clock.advance(100_000);
+    expect(runs.map(({ at }) => at)).toEqual([0, 100, 300, 700, 1500, 3100, 6300, 12_700, 25_500, 51_100, 81_100]);
+    expect(errors).toHaveLength(runs.length);
+  });
+
+  test('tries once a second at most while runs fail, however often it is woken', async () => {
+    const { clock, runs, loop } = start(() => Promise.reject(new Error('no')));
+    for (let at = 0; at < 6000; at += 20) {
       loop.wake('event');
       await clock.advance(20);
     }
-    expect(runs.map(({ at }) => at)).toEqual([0, 100, 300, 700]);
-    expect(errors).toHaveLength(4);
+    expect(runs.map(({ at }) => at)).toEqual([0, 100, 300, 700, 1500, 2500, 3500, 4500, 5500]);
   });
 
   test('is quick again after a success', async () => {

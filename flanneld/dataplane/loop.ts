@@ -24,6 +24,8 @@ export interface Loop {
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 30_000;
+/** After a failure a wake-up is answered no sooner: the failure itself may have caused it. */
+const WOKEN_RETRY_MS = 1000;
 
 /** Starts a loop; its first run begins at once. */
 export function startLoop(options: LoopOptions): Loop {
@@ -38,6 +40,7 @@ class ReconcileLoop implements Loop {
   #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #lastStart = Number.NEGATIVE_INFINITY;
+  #dueMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #stopped = false;
 
@@ -49,9 +52,10 @@ class ReconcileLoop implements Loop {
     if (this.#stopped) return;
     this.#reasons.add(reason);
     if (this.#running !== undefined) return;
-    // After a failed run the back-off counts, else events caused by the failure itself would make us spin.
-    if (this.#failures > 0) return;
-    this.#schedule(this.#lastStart + this.#options.minGapMs - this.#options.clock.now());
+    const gapMs = this.#failures > 0 ? WOKEN_RETRY_MS : this.#options.minGapMs;
+    const soonest = this.#lastStart + gapMs;
+    // A retry that is due sooner anyway is not put off.
+    if (soonest < this.#dueMs || this.#cancelTimer === undefined) this.#schedule(soonest - this.#options.clock.now());
   }
 
   async stop(): Promise<void> {
@@ -61,8 +65,10 @@ class ReconcileLoop implements Loop {
   }
 
   #schedule(delayMs: number): void {
+    const { clock } = this.#options;
     this.#cancelTimer?.();
-    this.#cancelTimer = this.#options.clock.after(Math.max(0, delayMs), () => {
+    this.#dueMs = clock.now() + Math.max(0, delayMs);
+    this.#cancelTimer = clock.after(Math.max(0, delayMs), () => {
       this.#cancelTimer = undefined;
       this.#running = this.#runOnce();
     });
