@@ -31,6 +31,9 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
 /** Past this the deletion is repeated in place, in milliseconds. */
 const HANDOFF_LIMIT_MS = 5000;
+/** How often to see, while nothing is heard, whether the child is still there, in milliseconds. */
+const CHILD_CHECK_MS = 50;
+const WNOHANG = 1;
 const REPLY_BYTES = 16 * 1024;
 const REQUEST_BYTES = 256;
 
@@ -77,10 +80,10 @@ function handOver(sys: Syscalls, netlink: Netlink, link: { readonly index: numbe
     return sys.arena.scope(() => {
       const out = sys.arena.buffer(REQUEST_BYTES);
       const length = writeRequest(out.bytes(), deleteLink(link));
-      forkHelper(sys, () => {
+      const child = forkHelper(sys, () => {
         sendToKernel(sys, deleter, out, length);
       });
-      return awaitDeletion(sys, netlink, { events, deleter, index: link.index });
+      return awaitDeletion(sys, netlink, { events, deleter, child, index: link.index });
     });
   } finally {
     closeFd(sys, events);
@@ -101,7 +104,13 @@ interface Watch {
   readonly events: number;
   /** The child's socket, shared with us: a refusal arrives here. */
   readonly deleter: number;
+  readonly child: number;
   readonly index: number;
+}
+
+/** Whether the child ended; it should be in the kernel until long after the device is gone. */
+function hasEnded(sys: Syscalls, child: number): boolean {
+  return sys.call(sys.nr.wait4, child, 0, WNOHANG, 0) !== 0;
 }
 
 function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
@@ -116,8 +125,9 @@ function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
         { fd: watch.events, events: POLLIN },
         { fd: watch.deleter, events: POLLIN },
       ],
-      leftMs,
+      Math.min(leftMs, CHILD_CHECK_MS),
     );
+    if (heard + answered === 0 && hasEnded(sys, watch.child)) return isGone(netlink, watch.index);
     if (heard !== 0) {
       const news = readEvents(sys, buffer, watch);
       // Lost events look like none that concerns us: ask.

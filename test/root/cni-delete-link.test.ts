@@ -1,0 +1,60 @@
+import { spawnSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { compileProgram, type Executable } from '../support/executable.ts';
+import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
+
+let program: Executable;
+let netns: HeldNetns;
+beforeAll(async () => {
+  program = await compileProgram(resolve(import.meta.dirname, 'fixtures/delete-link.ts'));
+}, 120_000);
+afterAll(() => program?.remove());
+beforeEach(async () => {
+  netns = await holdNetns();
+  onTestFinished(() => netns.remove());
+});
+
+function names(): unknown[] {
+  return netns.json('ip', '-j', 'link').map((link) => link['ifname']);
+}
+
+function run(fault: string, name: string): { readonly forks: number; readonly sends: number } {
+  return JSON.parse(netns.run(program.path, fault, name)) as { forks: number; sends: number };
+}
+
+describe('deleteLinkByName', () => {
+  beforeEach(() => {
+    netns.run('ip', 'link', 'add', 'cni0', 'type', 'bridge');
+    netns.run('ip', 'link', 'add', 'veth0', 'master', 'cni0', 'type', 'veth', 'peer', 'name', 'eth0');
+    netns.run('ip', 'link', 'set', 'veth0', 'up');
+  });
+
+  // Looking for it and seeing that it is gone are two questions; a deletion in place is a third datagram.
+  test.for([
+    { fault: 'none', want: { forks: 1, sends: 2 } },
+    { fault: 'overflow', want: { forks: 1, sends: 2 } },
+    { fault: 'no process', want: { forks: 1, sends: 2 } },
+    { fault: 'child dies', want: { forks: 1, sends: 3 } },
+    { fault: 'refused', want: { forks: 1, sends: 3 } },
+  ])('with the fault "$fault" returns when both ends are gone', ({ fault, want }) => {
+    const counts = run(fault, 'veth0');
+    expect(names()).toEqual(['lo', 'cni0']);
+    expect(counts.forks).toBe(want.forks);
+    // Events of the bridge may make it ask more than once.
+    expect(counts.sends).toBeGreaterThanOrEqual(want.sends);
+  });
+
+  test('is done with a device that is not there', () => {
+    expect(run('none', 'nobody')).toEqual({ forks: 0, sends: 1 });
+  });
+
+  test('leaves nothing that holds the caller’s output open', () => {
+    const outcome = spawnSync('nsenter', ['-t', String(netns.pid), '-n', program.path, 'none', 'veth0'], {
+      encoding: 'utf8',
+      timeout: 10_000,
+    });
+    expect([outcome.status, outcome.stderr]).toEqual([0, '']);
+    expect(names()).toEqual(['lo', 'cni0']);
+  });
+});
