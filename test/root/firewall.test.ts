@@ -1,0 +1,134 @@
+// The masquerade and forward rules in the real nftables: what nft lists is what we compare with, and packets get the
+// source address they should.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
+import { firewallTable, renderTable } from '../../flanneld/firewall/rules.ts';
+import { parsePrefix } from '../../lib/ip.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitForMesh } from '../lab/mesh.ts';
+import { waitUntil } from '../lab/processes.ts';
+
+const LOOK_MS = 10_000;
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 2 });
+  node = lab.node('node-1');
+  await waitForMesh(lab.nodes);
+  for (const each of lab.nodes) await each.addPod();
+});
+afterAll(() => lab?.down());
+
+async function nft(...words: string[]): Promise<string> {
+  return await node.run(['nft', ...words]);
+}
+
+async function rules(): Promise<string> {
+  return (await node.exec(['nft', 'list', 'table', 'ip', 'weft'])).stdout;
+}
+
+describe('our tables in this nft', () => {
+  test.for([
+    { name: 'IPv4', family: 4 as const, network: '10.244.0.0/16', subnet: '10.244.1.0/24', random: true },
+    { name: 'IPv4, plain ports', family: 4 as const, network: '10.244.0.0/16', subnet: '10.244.1.0/24', random: false },
+    { name: 'IPv6', family: 6 as const, network: 'fd00:10:244::/48', subnet: 'fd00:10:244:1::/64', random: true },
+    { name: 'an odd prefix', family: 4 as const, network: '10.244.0.0/15', subnet: '10.244.1.64/26', random: true },
+  ])('are listed as they are compared: $name', async ({ family, network, subnet, random }) => {
+    const config = { family, network: parsePrefix(network), subnet: parsePrefix(subnet) };
+    const wanted = firewallTable({ ...config, masquerade: true, forward: true, fullyRandom: random });
+    // Under another name, beside the agent's own.
+    const table = { ...wanted, name: 'probe' };
+    await node.run(['nft', '-f', '-'], { input: renderTable(table) });
+    const listed = await nft('-j', 'list', 'table', table.family, 'probe');
+    expect(listingFingerprint(listed)).toBe(fingerprint(wanted));
+    await nft('delete', 'table', table.family, 'probe');
+  });
+});
+
+describe('the agent', () => {
+  test('touches no table of IPv6, which is off', async () => {
+    expect((await nft('list', 'tables')).split('\n')).not.toContain('table ip6 weft');
+  });
+
+  test.for([
+    { name: 'the table', harm: ['delete', 'table', 'ip', 'weft'] },
+    { name: 'everything', harm: ['flush', 'ruleset'] },
+    { name: 'the rules of a chain', harm: ['flush', 'chain', 'ip', 'weft', 'postrouting'] },
+    { name: 'the order, by a rule in front', harm: ['insert', 'rule', 'ip', 'weft', 'forward', 'drop'] },
+    { name: 'that there is no set', harm: ['add', 'set', 'ip', 'weft', 'x', '{ type ipv4_addr; }'] },
+  ])('restores $name', async ({ harm }) => {
+    const before = await rules();
+    await nft(...harm);
+    await waitUntil(async () => (await rules()) === before, LOOK_MS, 'the rules of before');
+  });
+
+  test('leaves rules that are right alone over a restart, and does not mind changes of others', async () => {
+    const handles = await nft('-a', 'list', 'table', 'ip', 'weft');
+    await node.agent.stop();
+    await node.agent.start();
+    await node.agent.ready();
+    await nft('add', 'table', 'ip', 'somebody');
+    await nft('delete', 'table', 'ip', 'somebody');
+    expect(await nft('-a', 'list', 'table', 'ip', 'weft')).toBe(handles);
+  });
+
+  test('takes over from flannel’s nftables mode', async () => {
+    await node.agent.stop();
+    await nft('add', 'table', 'ip', 'flannel-ipv4');
+    await nft('add', 'table', 'ip6', 'flannel-ipv6');
+    await node.agent.start();
+    await node.agent.ready();
+    const tables = await nft('list', 'tables');
+    expect(tables).not.toContain('flannel-ipv4');
+    await nft('delete', 'table', 'ip6', 'flannel-ipv6');
+  });
+});
+
+describe('what a packet’s source address becomes', () => {
+  /** The source a listener in the pod sees for a datagram sent from `sender`. */
+  async function seenBy(pod: Lab['pods'][number], send: (script: string) => Promise<unknown>): Promise<string> {
+    const listen = [
+      'import socket',
+      's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+      "s.bind(('0.0.0.0', 5555))",
+      's.settimeout(10)',
+      'print(s.recvfrom(10)[1][0])',
+    ].join('\n');
+    const heard = pod.exec(['python3', '-c', listen], { timeoutMs: 15_000 });
+    const script = (from: string): string =>
+      [
+        'import socket, time',
+        's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+        from,
+        'for _ in range(40):',
+        `  s.sendto(b"x", ("${pod.ip}", 5555))`,
+        '  time.sleep(0.05)',
+      ].join('\n');
+    const sent = send(script('pass'));
+    const { stdout } = await heard;
+    await sent;
+    return stdout.trim();
+  }
+
+  test('pod to remote pod: its own', async () => {
+    const [one, two] = lab.pods;
+    if (one === undefined || two === undefined) throw new Error('two pods were made');
+    const seen = await seenBy(two, (script) => one.exec(['python3', '-c', script]));
+    expect(seen).toBe(one.ip);
+  });
+
+  test('node, from its underlay address, to a remote pod: that of the tunnel, so that the answer comes back (D23)', async () => {
+    const [, two] = lab.pods;
+    if (two === undefined) throw new Error('two pods were made');
+    const bind = `s.bind(("${node.address}", 0))`;
+    const seen = await seenBy(two, (script) => node.exec(['python3', '-c', script.replace('pass', bind)]));
+    const [own] = JSON.parse(await node.run(['ip', '-j', '-4', 'addr', 'show', 'flannel.1'])) as {
+      addr_info: { local: string }[];
+    }[];
+    expect(seen).toBe(own?.addr_info[0]?.local);
+  });
+});
