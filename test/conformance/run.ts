@@ -5,6 +5,7 @@ import { type Case, type Check, type Release, releases, type Subject } from './c
 import type { ChainDriver } from './driver.ts';
 import { CaseFailure } from './expect.ts';
 import { examine, type Machine } from './machine.ts';
+import { withAllNames } from './names.ts';
 import { Sandbox } from './sandbox.ts';
 import { Trial } from './trial.ts';
 import { ALL_VERSIONS, type CniVersion, ordinaryVersion } from './versions.ts';
@@ -39,6 +40,15 @@ export interface CaseReport {
 
 /** Resolves with one report a case, in the order of `cases`. Rejects when namespaces cannot be made. */
 export async function runCases(cases: readonly Case[], options: RunOptions): Promise<CaseReport[]> {
+  const named = await withAllNames(options.executables);
+  try {
+    return await runAll(cases, { ...options, executables: named.dir });
+  } finally {
+    named.release();
+  }
+}
+
+async function runAll(cases: readonly Case[], options: RunOptions): Promise<CaseReport[]> {
   const machine = await lookAtMachine(options.executables);
   const chosen = cases.filter((one) => isChosen(one, options, machine));
   const reports: CaseReport[] = [];
@@ -101,7 +111,11 @@ function decide(one: Case, options: RunOptions, machine: Machine): Check | strin
   if (lacking.length > 0) return `the machine lacks ${lacking.join(', ')}`;
   const unable = whyUnable(one, options, machine);
   if (unable !== undefined) return unable;
-  if (options.held === 'ours') return one.check;
+  if (options.held === 'ours') {
+    return one.later === undefined || options.plugins?.includes(one.plugin) === true
+      ? one.check
+      : `not yet: ${one.later}`;
+  }
   if (one.referenceFrom !== undefined && isOlder(options.release ?? releaseOf(one, machine), one.referenceFrom)) {
     return `the reference does so only in ${one.referenceFrom}`;
   }

@@ -3,7 +3,7 @@
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
 import { holds, same } from '../expect.ts';
-import { chained, MAPPING } from '../portmap.ts';
+import { chained, MAPPING, NO_MAPPINGS } from '../portmap.ts';
 import type { Trial } from '../trial.ts';
 
 /** test and c1 give this name. */
@@ -207,6 +207,6 @@ const nftables: readonly Omit<Row, 'needs'>[] = [
 ];
 
 export const portmapRuleCases: readonly Case[] = casesOf('portmap', [
-  ...iptables.map((row): Row => ({ ...row, needs: ['iptables'] })),
-  ...nftables.map((row): Row => ({ ...row, needs: ['nft'], referenceFrom: 'main' })),
+  ...iptables.map((row): Row => ({ ...row, needs: ['iptables'], later: NO_MAPPINGS })),
+  ...nftables.map((row): Row => ({ ...row, needs: ['nft'], referenceFrom: 'main', later: NO_MAPPINGS })),
 ]);
