@@ -1,0 +1,97 @@
+// A kernel behind a netlink connection that keeps what it is sent and lists it again: enough to run the reconciler
+// without root. What the real one would refuse, tests tell it to.
+
+import { formatIp, formatPrefix } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { type FakeReplies, openFakeNetlink } from '../../lib/netlink/fake.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
+import {
+  AF_BRIDGE,
+  RTM_DELNEIGH,
+  RTM_DELNEXTHOP,
+  RTM_DELROUTE,
+  RTM_GETNEIGH,
+  RTM_GETNEXTHOP,
+  RTM_GETROUTE,
+  RTM_NEWNEIGH,
+  RTM_NEWNEXTHOP,
+  RTM_NEWROUTE,
+} from '../../lib/rtnetlink/constants.ts';
+import { decodeFdb } from '../../lib/rtnetlink/fdb.ts';
+import { decodeNeigh } from '../../lib/rtnetlink/neigh.ts';
+import { decodeNexthop } from '../../lib/rtnetlink/nexthop.ts';
+import { decodeRoute, RTA_OIF } from '../../lib/rtnetlink/route-message.ts';
+import { ENETUNREACH, ENOENT } from '../../lib/sys/errno.ts';
+
+const NLM_F_DUMP = 0x300;
+const NEW: ReadonlySet<number> = new Set([RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE]);
+const DEL: ReadonlySet<number> = new Set([RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE]);
+
+export class EchoKernel {
+  readonly netlink: Netlink;
+  /** Payloads by object: `route 10.244.2.0/24`, `neigh 10.244.2.0`, `fdb 02:…`, `nexthop 1474297858`. */
+  readonly objects = new Map<string, Uint8Array>();
+  /** Every change asked for, refused or not: `+route 10.244.2.0/24`, `-fdb 02:…`. */
+  readonly asked: string[] = [];
+  /** The errno with which a change is refused; 0 or undefined: it is made. */
+  refuse: (change: string) => number | undefined = () => undefined;
+  /** For routes, which say only the nexthop. */
+  readonly #deviceIndex: number;
+
+  constructor(deviceIndex: number) {
+    this.#deviceIndex = deviceIndex;
+    this.netlink = openFakeNetlink((request, replies) => this.#answer(request, replies)).netlink;
+  }
+
+  /** The names of what is there, in order of name. */
+  names(kind = ''): string[] {
+    return [...this.objects.keys()].filter((name) => name.startsWith(kind)).sort();
+  }
+
+  #answer(request: MessageReader, replies: FakeReplies): void {
+    const { type } = request;
+    if (type === RTM_GETNEIGH) {
+      const kind = request.view.getUint8(request.struct(1)) === AF_BRIDGE ? 'fdb ' : 'neigh ';
+      this.#list(RTM_NEWNEIGH, kind, replies);
+    } else if (type === RTM_GETNEXTHOP) this.#list(RTM_NEWNEXTHOP, 'nexthop ', replies);
+    else if (type === RTM_GETROUTE) {
+      if ((request.flags & NLM_F_DUMP) === NLM_F_DUMP) this.#list(RTM_NEWROUTE, 'route ', replies);
+      else replies.error(ENETUNREACH);
+    } else if (NEW.has(type)) {
+      const payload = request.bytes.slice(request.struct(0), request.end);
+      this.#change('+', nameOf(request), replies, (name) => this.objects.set(name, payload));
+    } else if (DEL.has(type)) {
+      this.#change('-', nameOf(request), replies, (name) => {
+        if (!this.objects.delete(name)) replies.error(ENOENT);
+      });
+    }
+  }
+
+  #change(sign: string, name: string, replies: FakeReplies, make: (name: string) => void): void {
+    this.asked.push(sign + name);
+    const errno = this.refuse(sign + name) ?? 0;
+    if (errno !== 0) replies.error(errno, 'told to refuse');
+    else make(name);
+  }
+
+  #list(type: number, kind: string, replies: FakeReplies): void {
+    for (const [name, payload] of this.objects) {
+      if (!name.startsWith(kind)) continue;
+      replies.message(type, (writer) => {
+        for (const byte of payload) writer.u8(byte);
+        if (type === RTM_NEWROUTE) writer.attrU32(RTA_OIF, this.#deviceIndex);
+      });
+    }
+  }
+}
+
+function nameOf(request: MessageReader): string {
+  if (request.type === RTM_NEWROUTE || request.type === RTM_DELROUTE) {
+    const route = decodeRoute(request);
+    return `route ${route === undefined ? '?' : formatPrefix(route.destination)}`;
+  }
+  if (request.type === RTM_NEWNEXTHOP || request.type === RTM_DELNEXTHOP) return `nexthop ${decodeNexthop(request).id}`;
+  if (request.view.getUint8(request.struct(1)) === AF_BRIDGE) return `fdb ${decodeFdb(request)?.mac ?? '?'}`;
+  const neigh = decodeNeigh(request);
+  return `neigh ${neigh === undefined ? '?' : formatIp(neigh.destination)}`;
+}
