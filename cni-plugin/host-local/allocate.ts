@@ -20,7 +20,7 @@ interface Taken {
  * Visits a set's addresses in round-robin order, beginning behind `last` (or with the first), each once and
  * no gateway, until `take` accepts one.
  */
-function visitAddresses(set: RangeSet, last: Ip | undefined, take: (ip: Ip) => boolean): Taken | undefined {
+export function visitAddresses(set: RangeSet, last: Ip | undefined, take: (ip: Ip) => boolean): Taken | undefined {
   const lastIndex = last === undefined ? -1 : set.findIndex((range) => inRange(range, last));
   let index = Math.max(lastIndex, 0);
   let range = set[index];
