@@ -13,8 +13,8 @@ const FIXTURES = join(import.meta.dirname, 'fixtures');
 const PEERS = 5000;
 const MAX_GAP_MS = 50;
 /**
- * A machine that is busy stops any process now and then, a loop that reads too long in one go stops its own
- * every time: the shortest of so many runs tells them apart.
+ * The time other processes had the processors is left out of a gap. A virtual machine is stopped now and then all
+ * the same, and a loop that reads too long in one go stops its own every time: the shortest of so many runs tells.
  */
 const ATTEMPTS = 3;
 
