@@ -12,7 +12,7 @@ import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
 import { Readiness } from './readiness.ts';
 import { checkBackend, chooseInterface, networksOf, registerVxlan } from './register.ts';
-import { startLoops } from './running.ts';
+import { type Running, startLoops } from './running.ts';
 import type { AgentTools } from './tools.ts';
 
 /**
@@ -25,6 +25,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   const end = (): void => ending.abort();
   signal.addEventListener('abort', end, { once: true });
   let health: HealthServer | undefined;
+  let loops: Running | undefined;
   try {
     health = await startHealth(options, readiness);
     const conflist = prepareConflist(options, tools);
@@ -37,7 +38,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     const overlays = await registerVxlan(conf, networks, external, await leases.first(), tools, ending.signal);
     for (const overlay of overlays) overlay.ensureDevice();
     const firewall = firewallFor(overlays, options, tools);
-    const loops = startLoops({ overlays, firewall, leases, readiness, conflist, options, tools });
+    loops = startLoops({ overlays, firewall, leases, readiness, conflist, options, tools });
     await leases.ended;
     await loops.stop();
     tools.log.info({}, 'stopped, data plane left in place');
@@ -47,6 +48,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   } finally {
     signal.removeEventListener('abort', end);
     ending.abort();
+    await loops?.stop();
     await health?.close();
   }
 }

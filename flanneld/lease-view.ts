@@ -26,6 +26,7 @@ export class LeaseView {
     this.#firstSnapshot = Promise.race([first, endedFirst]);
     // Whoever does not wait for it must not be killed by its rejection.
     this.#firstSnapshot.catch(() => undefined);
+    this.ended.catch(() => undefined);
   }
 
   /** The first snapshot; rejects when watching ends before there is one. */

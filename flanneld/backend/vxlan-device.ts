@@ -60,7 +60,7 @@ export interface VxlanDeviceSpec {
 }
 
 /** Why an existing device cannot be kept, as a fact about it; undefined when it can. */
-function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
+export function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
   const { vxlan } = link;
   if (vxlan === undefined) return `is of kind ${link.kind ?? 'none'}`;
   return wrongPlace(spec, vxlan) ?? wrongBehaviour(spec, vxlan);
@@ -89,7 +89,7 @@ function wrongBehaviour(spec: VxlanDeviceSpec, vxlan: VxlanAttributes): string |
 const ODD_SWITCHES = ['l2miss', 'l3miss', 'proxy', 'rsc', 'collectMetadata'] as const;
 
 /** What can be changed on a compatible device while it works; undefined when nothing must. */
-function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
+export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
   const change = {
     ...(link.mac !== spec.mac && { mac: spec.mac }),
     ...(link.mtu !== spec.mtu && { mtu: spec.mtu }),

@@ -1,0 +1,114 @@
+// Puts our CNI executable into the runtime's folder under its names, each by one rename. Every name gets a file of its
+// own: `cp -f` of flannel's or the reference plugins' installers writes through links, and would change all names at once.
+
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import {
+  identify,
+  installError,
+  PLUGIN_NAMES,
+  type PlannedExecutable,
+  type PluginName,
+  planExecutables,
+} from './cni-executables.ts';
+
+/** The name another vendor's file is kept under; hidden, so that nobody takes it for a plugin. */
+export function keptName(name: PluginName): string {
+  return `.${name}.before-weft`;
+}
+
+/**
+ * Installs `source` into `folder`, made when missing, under every name that is free or ours already, and under those of
+ * others in `replaceable`; returns what was found and done. Throws OpError; what was done until then stays.
+ */
+export function installExecutables(
+  source: string,
+  folder: string,
+  replaceable: ReadonlySet<PluginName>,
+): PlannedExecutable[] {
+  const ours = readExecutable(source);
+  attempt('mkdir', folder, () => mkdirSync(folder, { recursive: true, mode: 0o755 }));
+  const plan = planExecutables((name) => identify(join(folder, name), ours), replaceable);
+  for (const { name, step } of plan) {
+    if (step === 'keep' || step === 'leave') continue;
+    const path = join(folder, name);
+    // The file itself stays in place until ours is renamed over it: no pod finds the name empty.
+    if (step === 'replace') copyOver(path, join(folder, keptName(name)));
+    copyOver(source, path);
+  }
+  return plan;
+}
+
+/**
+ * Undoes installExecutables: removes every file of ours from `folder` and puts back what it took the place of. Returns
+ * the paths changed. Throws OpError.
+ */
+export function removeExecutables(folder: string): string[] {
+  const changed: string[] = [];
+  for (const name of PLUGIN_NAMES) {
+    const path = join(folder, name);
+    const kept = join(folder, keptName(name));
+    const found = identify(path, new Uint8Array());
+    const hasKept = identify(kept, new Uint8Array()) !== 'nothing';
+    if (hasKept && (found === 'ours' || found === 'nothing')) attempt('restore', path, () => renameSync(kept, path));
+    else if (found === 'ours') attempt('remove', path, () => rmSync(path));
+    // Somebody has installed theirs over ours since: what we kept is older than that.
+    else if (hasKept) attempt('remove', kept, () => rmSync(kept));
+    if (hasKept || found === 'ours') changed.push(path);
+  }
+  return changed;
+}
+
+/** Names in `folder` that are ours, and what is kept for them; empty when there is no such folder. Throws OpError. */
+export function ourExecutables(folder: string): string[] {
+  const names = PLUGIN_NAMES.filter((name) => identify(join(folder, name), new Uint8Array()) === 'ours');
+  const kept = PLUGIN_NAMES.map(keptName).filter(
+    (name) => identify(join(folder, name), new Uint8Array()) !== 'nothing',
+  );
+  return [...names, ...kept].map((name) => join(folder, name));
+}
+
+function readExecutable(source: string): Uint8Array {
+  return attempt('read', source, () => readFileSync(source));
+}
+
+/** Copies to a name of its own beside the target, flushes, renames: the target is the old file or the whole new one. */
+function copyOver(from: string, to: string): void {
+  const temporary = join(dirname(to), `.${basename(to)}.weft-${process.pid}`);
+  attempt('install', to, () => {
+    try {
+      // Shares the blocks where the file system can.
+      copyFileSync(from, temporary, constants.COPYFILE_FICLONE);
+      chmodSync(temporary, 0o755);
+      const fd = openSync(temporary, 'r');
+      try {
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(temporary, to);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  });
+}
+
+function attempt<T>(op: string, path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw installError(op, path, error);
+  }
+}
