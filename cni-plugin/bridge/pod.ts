@@ -98,33 +98,35 @@ function writeSettings(sys: Syscalls, spec: PodSpec, hasIpv6: boolean): void {
 
 interface Step {
   readonly request: NetlinkRequest;
-  readonly problem: string;
-  /** Its failure changes nothing that matters. */
-  readonly optional?: boolean;
+  /** What failed when it fails; undefined: its failure changes nothing that matters. */
+  readonly problem: (() => string) | undefined;
 }
 
 function steps(spec: PodSpec, result: Result): Step[] {
   const { ifname, index } = spec;
   const list: Step[] = [];
-  if (result.ips.length > 0) list.push({ request: setArpNotify(index, ifname), problem: '', optional: true });
+  if (result.ips.length > 0) list.push({ request: setArpNotify(index, ifname), problem: undefined });
   for (const ip of result.ips) {
-    const problem = `failed to add IP addr ${formatPrefix(ip.address)} to "${ifname}"`;
+    const problem = (): string => `failed to add IP addr ${formatPrefix(ip.address)} to "${ifname}"`;
     list.push({ request: addressRequest(spec, ip), problem });
   }
-  list.push({ request: setLink({ index, name: ifname, up: true }), problem: `failed to set "${ifname}" UP` });
+  list.push({ request: setLink({ index, name: ifname, up: true }), problem: () => `failed to set "${ifname}" UP` });
   for (const route of result.routes) {
     const wanted = routeSpec(route, index, result.ips);
-    const via = wanted.gateway === undefined ? '' : ` via ${formatIp(wanted.gateway)}`;
-    const problem = `failed to add route '${formatPrefix(route.dst)}${via} dev ${ifname}'`;
-    list.push({ request: routeRequest(wanted, ifname), problem });
+    list.push({ request: routeRequest(wanted, ifname), problem: () => routeProblem(wanted, ifname) });
   }
   return list;
 }
 
+function routeProblem({ destination, gateway }: RouteSpec, ifname: string): string {
+  const via = gateway === undefined ? '' : ` via ${formatIp(gateway)}`;
+  return `failed to add route '${formatPrefix(destination)}${via} dev ${ifname}'`;
+}
+
 function checkFailures(list: readonly Step[], failures: readonly NetlinkError[]): void {
   for (const failed of failures) {
-    const step = list.find((each) => each.request === failed.request);
-    if (step?.optional !== true) throw because(`${step?.problem ?? failed.message}`, failed);
+    const problem = list.find((step) => step.request === failed.request)?.problem;
+    if (problem !== undefined) throw because(problem(), failed);
   }
 }
 
