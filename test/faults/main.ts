@@ -1,44 +1,58 @@
-// `npm run test:faults`: what each fault costs, in packets lost, with the agent at work.
+// `npm run test:faults`: what each fault, restart and upgrade costs, in packets lost, with the agent at work.
 
 import { parseArgs } from 'node:util';
-import { errorText } from '../../lib/errors.ts';
 import { endOwnedLabs } from '../lab/launch.ts';
-import { type Fault, faults } from './faults.ts';
-import { markdownTable, median, worst } from './report.ts';
-import { type Control, controlRound, faultRound, type Rounds, repeatRounds } from './rounds.ts';
+import { faults } from './faults.ts';
+import { restarts } from './restarts.ts';
 import { Site } from './site.ts';
+import { runFaults, runFight, runRestarts, type Verdicts } from './suite.ts';
+import { makeTwoBuilds } from './two-builds.ts';
+
+const FIGHT = 'fight';
+const names: readonly string[] = [...faults.map(({ name }) => name), FIGHT, ...restarts.map(({ name }) => name)];
 
 const USAGE = `npm run test:faults -- [--rounds N] [--only NAME[,NAME…]]
-  --rounds N   rounds of each fault (10)
-  --only       ${faults.map(({ name }) => name).join(', ')}
+  --rounds N   rounds of each (10)
+  --only       ${names.join(', ')}
 `;
+
+interface Options {
+  readonly rounds: number;
+  readonly only: readonly string[];
+}
 
 /** Returns the exit code: 0 when nothing was over its limit. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { rounds: { type: 'string', default: '10' }, only: { type: 'string' }, help: { type: 'boolean' } },
-  });
-  if (values.help === true) {
+  const options = readArguments(argv);
+  if (options === undefined) {
     print(USAGE);
     return 0;
   }
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds: expected a whole number, got "${values.rounds}"`);
-  const names = values.only?.split(',');
-  const wanted = faults.filter(({ name }) => names?.includes(name) ?? true);
   const failures: string[] = [];
-  const site = await Site.make();
-  try {
-    const rows = [];
-    for (const fault of wanted) rows.push(await runFault(site, fault, rounds, failures));
-    print(`\n${markdownTable(HEADER, rows)}`);
-  } finally {
-    await site.lab.down();
-  }
+  const verdicts: Verdicts = { tell: (line) => print(`${line}\n`), fail: (line) => failures.push(line) };
+  const startMs = performance.now();
+  for (const table of await run(options, verdicts)) print(`\n${table}`);
+  print(`\n${((performance.now() - startMs) / 1000).toFixed(0)} s, ${failures.length} over a limit\n`);
   for (const failure of failures) print(`FAILED ${failure}\n`);
   return failures.length === 0 ? 0 : 1;
+}
+
+async function run({ rounds, only }: Options, verdicts: Verdicts): Promise<string[]> {
+  const builds = makeTwoBuilds();
+  try {
+    const site = await Site.make(builds.file);
+    try {
+      const isWanted = ({ name }: { readonly name: string }): boolean => only.includes(name);
+      const tables = [await runFaults(site, faults.filter(isWanted), rounds, verdicts)];
+      if (only.includes(FIGHT)) tables.push(await runFight(site, verdicts));
+      tables.push(await runRestarts(site, restarts.filter(isWanted), builds, rounds, verdicts));
+      return tables.filter((table) => table !== '');
+    } finally {
+      await site.lab.down();
+    }
+  } finally {
+    builds.remove();
+  }
 }
 
 /** For a signal's handler. */
@@ -46,60 +60,21 @@ export async function endLabs(): Promise<void> {
   await endOwnedLabs();
 }
 
-const HEADER = [
-  'fault',
-  'lost, median',
-  'worst',
-  'limit',
-  'healed ms, median',
-  'worst',
-  'rounds',
-  'repeated',
-  'with no agent',
-];
-
-async function runFault(site: Site, fault: Fault, count: number, failures: string[]): Promise<string[]> {
-  const startMs = performance.now();
-  try {
-    const outcome = await repeatRounds(count, () => faultRound(site, fault));
-    const control = fault.control ? await controlRound(site, fault) : undefined;
-    judge(fault, outcome, control, failures);
-    const row = rowOf(fault, outcome, control);
-    print(
-      `${fault.name}: ${row.slice(1).join(' ')} (${((performance.now() - startMs) / 1000).toFixed(0)} s; lost ${outcome.rounds.map(({ lost }) => lost).join(' ')})\n`,
-    );
-    return row;
-  } catch (error) {
-    failures.push(`${fault.name}: ${errorText(error)}`);
-    print(`${fault.name}: ${errorText(error)}\n`);
-    return [fault.name, '–', '–', String(fault.limit), '–', '–', '0', '–', '–'];
+/** Undefined when only help is wanted. Throws what is wrong in one line. */
+function readArguments(argv: readonly string[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { rounds: { type: 'string', default: '10' }, only: { type: 'string' }, help: { type: 'boolean' } },
+  });
+  if (values.help === true) return undefined;
+  const rounds = Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    throw new Error(`--rounds: expected a whole number from 1, got "${values.rounds}"`);
   }
-}
-
-function judge({ name, limit }: Fault, { rounds }: Rounds, control: Control | undefined, failures: string[]): void {
-  const lost = worst(rounds.map((round) => round.lost));
-  if (lost > limit) failures.push(`${name}: ${lost} packets lost, limit ${limit}`);
-  if (control !== undefined && (control.received > 0 || control.sent === 0)) {
-    failures.push(`${name}: with no agent ${control.received} of ${control.sent} packets arrived, expected none`);
-  }
-}
-
-function rowOf({ name, limit }: Fault, { rounds, repeated }: Rounds, control: Control | undefined): string[] {
-  const lost = rounds.map((round) => round.lost);
-  const healed = rounds.map((round) => round.healedMs);
-  const alone =
-    control === undefined ? 'kernel heals it' : `${control.sent - control.received} of ${control.sent} lost`;
-  return [
-    name,
-    String(median(lost)),
-    String(worst(lost)),
-    String(limit),
-    median(healed).toFixed(0),
-    worst(healed).toFixed(0),
-    String(rounds.length),
-    String(repeated),
-    alone,
-  ];
+  const only = values.only?.split(',') ?? names;
+  const unknown = only.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`--only: no "${unknown}" among ${names.join(', ')}`);
+  return { rounds, only };
 }
 
 function print(text: string): void {

@@ -14,6 +14,9 @@ import { DEVICE, dataPlaneFaults, firewallFaults, netnsOf, ownLease, withNetlink
 /** What packets are counted: between pods; from a pod to outside, masqueraded; from the node itself to a pod. */
 export type Path = 'pods' | 'outside' | 'node';
 
+/** Looking more often would take the processor from the agent. */
+const LOOK_MS = 5;
+
 export interface PeerFacts {
   /** `10.244.2.0/24`, its first address, the peer's MAC and underlay address as node 1's kernel has them. */
   readonly subnet: string;
@@ -90,7 +93,7 @@ export class Site {
       const faults = await this.faults();
       if (faults.length === 0) return;
       if (performance.now() > deadline) throw new Error(`not healed after ${timeoutMs} ms: ${faults.join('; ')}`);
-      await sleep(2);
+      await sleep(LOOK_MS);
     }
   }
 

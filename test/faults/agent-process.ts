@@ -1,0 +1,82 @@
+// The agent of a lab node as a process of this machine: proc(5).
+
+import { readdirSync, readFileSync } from 'node:fs';
+import type { LabNode } from '../lab/lab-node.ts';
+import { descendantsOf } from '../lab/processes.ts';
+
+/** USER_HZ: the unit of times in /proc/PID/stat. */
+const MS_PER_TICK = 10;
+
+/** Its number as this process sees it. Rejects when no agent runs. */
+export async function agentPid(node: LabNode): Promise<number> {
+  const { pid, running } = await node.agent.state();
+  // The innermost number is the one the node's runner knows.
+  const found = running ? descendantsOf(node.pid).find((one) => innermost(one) === pid) : undefined;
+  if (found === undefined) throw new Error(`no agent runs on ${node.name}`);
+  return found;
+}
+
+function innermost(pid: number): number | undefined {
+  const numbers = /^NSpid:\s*(.*)$/m.exec(read(`/proc/${pid}/status`))?.[1]?.split(/\s+/);
+  return numbers === undefined ? undefined : Number(numbers.at(-1));
+}
+
+/** Processor time since its start, in milliseconds, its threads' included. */
+export function cpuMs(pid: number): number {
+  const text = read(`/proc/${pid}/stat`);
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+}
+
+/** How long each of its threads has waited for a processor so far, in milliseconds (proc(5), schedstat). */
+export function processorWaits(pid: number): Map<string, number> {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return new Map(threads.map((thread) => [thread, waitOf(`/proc/${pid}/task/${thread}/schedstat`)]));
+}
+
+function waitOf(path: string): number {
+  return Number(read(path).split(' ')[1] ?? 0) / 1e6;
+}
+
+/** The longest that one thread has waited between the two. */
+export function longestWaitMs(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): number {
+  return Math.max(0, ...[...after].map(([thread, waited]) => waited - (before.get(thread) ?? 0)));
+}
+
+/** Resident memory in KiB. */
+export function residentKib(pid: number): number {
+  return Number(/^VmRSS:\s*(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
+}
+
+export function openDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It has ended since it was listed.
+    return '';
+  }
+}
+
+/** One line of the agent's log. */
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [fact: string]: unknown;
+}
+
+/** What it has logged since byte `from` of its log. */
+export function logLines(node: LabNode, from = 0): LogLine[] {
+  const text = Buffer.from(node.agent.log()).subarray(from).toString();
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as LogLine);
+}
+
+export function logLength(node: LabNode): number {
+  return Buffer.byteLength(node.agent.log());
+}

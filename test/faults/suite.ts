@@ -1,0 +1,140 @@
+// The three kinds of trial, each run, judged and put into a table.
+
+import { errorText } from '../../lib/errors.ts';
+import type { Fault } from './faults.ts';
+import { type Fight, fight, judgeFight } from './fight.ts';
+import { markdownTable, median, worst } from './report.ts';
+import { checkWitnesses, type Restart, type RestartRound, restartRound } from './restarts.ts';
+import { type Control, controlRound, faultRound, type Round, type Rounds, repeatRounds } from './rounds.ts';
+import type { Site } from './site.ts';
+import type { TwoBuilds } from './two-builds.ts';
+
+/** Where results go while they come in. */
+export interface Verdicts {
+  /** One line of what was just measured. */
+  tell(line: string): void;
+  /** Something was over its limit. */
+  fail(line: string): void;
+}
+
+export async function runFaults(site: Site, faults: readonly Fault[], count: number, to: Verdicts): Promise<string> {
+  const rows: string[][] = [];
+  for (const fault of faults) rows.push(await runFault(site, fault, count, to));
+  const header = [
+    'fault',
+    'what',
+    'lost, median',
+    'worst',
+    'limit',
+    'healed ms, median',
+    'worst',
+    'rounds',
+    'repeated',
+  ];
+  return rows.length === 0 ? '' : markdownTable([...header, 'lost with no agent'], rows);
+}
+
+async function runFault(site: Site, fault: Fault, count: number, to: Verdicts): Promise<string[]> {
+  const { name, limit } = fault;
+  const what = `\`${fault.what}\``;
+  try {
+    const outcome = await repeatRounds(count, () => faultRound(site, fault));
+    const control = fault.control ? await controlRound(site, fault) : undefined;
+    judgeFault(fault, outcome, control, to);
+    const row = [name, what, ...lossCells(outcome, limit), controlCell(control)];
+    to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; repeated ${outcome.repeated}; no agent: ${row.at(-1)}`);
+    return row;
+  } catch (error) {
+    to.fail(`${name}: ${errorText(error)}`);
+    return [name, what, 'failed'];
+  }
+}
+
+function judgeFault({ name, limit }: Fault, outcome: Rounds<Round>, control: Control | undefined, to: Verdicts): void {
+  const lost = worst(lossesOf(outcome));
+  if (lost > limit) to.fail(`${name}: ${lost} packets lost, limit ${limit}`);
+  if (control !== undefined && (control.received > 0 || control.sent === 0)) {
+    to.fail(`${name}: with no agent ${control.received} of ${control.sent} packets arrived, expected none`);
+  }
+}
+
+function controlCell(control: Control | undefined): string {
+  return control === undefined ? 'kernel heals it' : `${control.sent - control.received} of ${control.sent}`;
+}
+
+export async function runRestarts(
+  site: Site,
+  restarts: readonly Restart[],
+  builds: TwoBuilds,
+  count: number,
+  to: Verdicts,
+): Promise<string> {
+  if (restarts.length === 0) return '';
+  await checkWitnesses(site);
+  const rows: string[][] = [];
+  for (const restart of restarts) rows.push(await runRestart(site, restart, builds, count, to));
+  const header = ['agent', 'what', 'lost, median', 'worst', 'limit', 'right after ms, median', 'worst', 'rounds'];
+  return markdownTable([...header, 'repeated', 'objects removed'], rows);
+}
+
+async function runRestart(
+  site: Site,
+  restart: Restart,
+  builds: TwoBuilds,
+  count: number,
+  to: Verdicts,
+): Promise<string[]> {
+  const { name, what } = restart;
+  try {
+    const outcome = await repeatRounds(count, () => restartRound(site, builds, restart));
+    const removed = outcome.rounds.flatMap((round) => round.removed);
+    judgeRestart(name, outcome, removed, to);
+    const changed = outcome.rounds.reduce((sum, round) => sum + round.changed, 0);
+    to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; ${removed.length} removed, ${changed} changed`);
+    return [name, what, ...lossCells(outcome, 0), String(removed.length)];
+  } catch (error) {
+    to.fail(`${name}: ${errorText(error)}`);
+    return [name, what, 'failed'];
+  }
+}
+
+function judgeRestart(name: string, outcome: Rounds<RestartRound>, removed: readonly string[], to: Verdicts): void {
+  const lost = worst(lossesOf(outcome));
+  if (lost > 0) to.fail(`${name}: ${lost} packets lost, limit 0`);
+  for (const line of removed) to.fail(`${name}: was removed: ${line}`);
+}
+
+export async function runFight(site: Site, to: Verdicts): Promise<string> {
+  try {
+    const result = await fight(site);
+    for (const wrong of judgeFight(result)) to.fail(`fight: ${wrong}`);
+    return fightTable(result);
+  } catch (error) {
+    to.fail(`fight: ${errorText(error)}`);
+    return '';
+  }
+}
+
+function fightTable({ rewrites, repairs, cpuPercent, rival, restoredMs }: Fight): string {
+  const header = ['fight', 'rewritten', 'repaired', 'CPU of the agent', 'right again ms', 'the log names'];
+  const cells = [rewrites, repairs, `${cpuPercent.toFixed(1)} %`, restoredMs.toFixed(0), `\`${rival}\``];
+  return markdownTable(header, [['route rewritten every 100 ms', ...cells.map(String)]]);
+}
+
+function lossesOf({ rounds }: Rounds<Round>): number[] {
+  return rounds.map(({ lost }) => lost);
+}
+
+function lossCells(outcome: Rounds<Round>, limit: number): string[] {
+  const healed = outcome.rounds.map(({ healedMs }) => healedMs);
+  const lost = lossesOf(outcome);
+  return [
+    String(median(lost)),
+    String(worst(lost)),
+    String(limit),
+    median(healed).toFixed(0),
+    worst(healed).toFixed(0),
+    String(outcome.rounds.length),
+    String(outcome.repeated),
+  ];
+}

@@ -1,0 +1,61 @@
+// The agent as two builds that differ in nothing but what they call themselves, for an upgrade from one to the other.
+
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { builtAgent, requireBuilt } from '../lab/programs.ts';
+
+const BESIDE = ['koffi.node', 'package.json'];
+
+export interface TwoBuilds {
+  /** Path of the executable that is installed now. */
+  readonly file: string;
+  /** What `flanneld --version` says of it. */
+  version(): string;
+  /** Installs the other one in its place, as a package manager would: the old one may still run. */
+  swap(): void;
+  remove(): void;
+}
+
+export function makeTwoBuilds(): TwoBuilds {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-builds-'));
+  const text = readFileSync(requireBuilt(builtAgent), 'utf8');
+  const id = versionOf(builtAgent).split('+')[1];
+  if (id === undefined) throw new Error('this build has no id');
+  install(join(folder, 'a'), text);
+  install(join(folder, 'b'), text.replaceAll(id, [...id].toReversed().join('')));
+  const current = join(folder, 'current');
+  let name = 'a';
+  symlinkSync(name, current);
+  const file = join(current, 'flanneld');
+  return {
+    file,
+    version: () => versionOf(file),
+    swap() {
+      name = name === 'a' ? 'b' : 'a';
+      symlinkSync(name, `${current}.new`);
+      renameSync(`${current}.new`, current);
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  };
+}
+
+function install(folder: string, text: string): void {
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'flanneld'), text, { mode: 0o755 });
+  for (const file of BESIDE) copyFileSync(join(dirname(builtAgent), file), join(folder, file));
+}
+
+function versionOf(file: string): string {
+  return execFileSync(file, ['--version'], { encoding: 'utf8' }).trim();
+}
