@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pluginNames, releases, type Subject } from './case.ts';
 import { cnitoolDriver, labDriver } from './chain-drivers.ts';
+import { renderDocument } from './document.ts';
 import type { ChainDriver } from './driver.ts';
 import { isExecutable } from './machine.ts';
 import { failureLine, summary } from './report.ts';
@@ -21,6 +22,7 @@ const USAGE = `usage: npm run conformance -- --bin DIR [options]
   --json FILE          write one report a case
   --verbose            a line for every case, and what was called and answered for a failed one
   --list               print the cases, run none
+  --table              print the cases as a document (cni-plugin/CONFORMANCE.md), run none
 `;
 
 const options = {
@@ -33,6 +35,7 @@ const options = {
   json: { type: 'string' },
   verbose: { type: 'boolean' },
   list: { type: 'boolean' },
+  table: { type: 'boolean' },
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
@@ -46,6 +49,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   if (values.list === true) {
     for (const { id, plugin, title } of allCases) print(`${id} (${plugin}) ${title}`);
+    return 0;
+  }
+  if (values.table === true) {
+    process.stdout.write(renderDocument(allCases));
     return 0;
   }
   const reports = await runCases(allCases, runOptions(values));
@@ -62,7 +69,7 @@ function readArguments(argv: readonly string[]): Values | string {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  if (values.bin === undefined && values.list !== true) return '--bin is missing';
+  if (values.bin === undefined && values.list !== true && values.table !== true) return '--bin is missing';
   if (values.release !== undefined && !releases.some((release) => release === values.release)) {
     return `--release is one of ${releases.join(', ')}`;
   }
