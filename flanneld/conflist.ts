@@ -30,7 +30,7 @@ export function readConflist(sys: Syscalls, source: string): string {
 }
 
 /** Types of the plugins of a conflist. Throws JsonError. */
-function pluginTypes(text: string): string[] {
+export function pluginTypes(text: string): string[] {
   const root = parseJson(text);
   const plugins = isJsonObject(root) ? field(root, 'plugins') : undefined;
   if (!Array.isArray(plugins)) return [];

@@ -5,6 +5,7 @@ import { addressBits, contains, type Ip, type IpPrefix, isLinkLocal, sameIp } fr
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
 import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
+import { IFA_F_NODAD } from '../../lib/rtnetlink/constants.ts';
 import { EADDRNOTAVAIL, EEXIST } from '../../lib/sys/errno.ts';
 import type { Device } from '../dataplane/state.ts';
 import type { OnDeviceChange } from './vxlan-device.ts';
@@ -25,7 +26,9 @@ export function ensureOwnAddress(
   const length = addressBits(ip.family);
   const isOwn = (address: Address): boolean => sameIp(address.ip, ip) && address.length === length;
   if (!present.some(isOwn)) {
-    const request = addAddress({ index: device.index, ip, length }, device.name);
+    // Nobody else can have it, and a tentative IPv6 address carries nothing for a second or two.
+    const flags = ip.family === 6 ? { flags: IFA_F_NODAD } : {};
+    const request = addAddress({ index: device.index, ip, length, ...flags }, device.name);
     if (runUnless(netlink, request, EEXIST)) onChange(request, 'missing');
   }
   for (const address of present) {

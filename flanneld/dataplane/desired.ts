@@ -30,25 +30,44 @@ export interface Desired {
 
 /** The state for `leases`, without this node's own. Equal leases give an equal state, whatever their order. */
 export function desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Desired {
+  const steps = desiredInSteps(leases, config);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Leases read, or peers placed, between two steps: some milliseconds of work. */
+const STEP = 500;
+
+/** As `desired`, but stopping every few milliseconds, so that thousands of leases need not hold up everything else. */
+export function* desiredInSteps(
+  leases: ReadonlyMap<string, Lease>,
+  config: DesiredConfig,
+): Generator<void, Desired, void> {
   const problems: PeerProblem[] = [];
-  const peers = settleConflicts(readPeers(leases, config, problems), problems);
+  const candidates: Peer[] = [];
+  let read = 0;
+  for (const [key, lease] of leases) {
+    const peer = peerOrProblem(key, lease, config, problems);
+    if (peer !== undefined) candidates.push(peer);
+    if (++read % STEP === 0) yield;
+  }
+  const peers = settleConflicts(candidates, problems);
+  yield;
   const state = stateFor(peers, config, problems);
   problems.sort((a, b) => (a.key < b.key ? -1 : 1));
   return { state, peers, problems };
 }
 
-function readPeers(leases: ReadonlyMap<string, Lease>, config: OverlayConfig, problems: PeerProblem[]): Peer[] {
-  const peers: Peer[] = [];
-  for (const [key, lease] of leases) {
-    try {
-      const peer = readPeer(key, lease, config);
-      if (peer !== undefined) peers.push(peer);
-    } catch (error) {
-      if (!(error instanceof PeerError)) throw error;
-      problems.push({ key, reason: error.message });
-    }
+function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problems: PeerProblem[]): Peer | undefined {
+  try {
+    return readPeer(key, lease, config);
+  } catch (error) {
+    if (!(error instanceof PeerError)) throw error;
+    problems.push({ key, reason: error.message });
+    return undefined;
   }
-  return peers;
 }
 
 /** Most specific subnet first, so that one absurdly wide lease loses against all it covers; then by key. */

@@ -8,7 +8,7 @@ import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
 import type { Logger } from '../log.ts';
 import type { Lease, PeerProblem } from '../subnet/manager.ts';
 import { breathe, type Clock } from './clock.ts';
-import { type Desired, type DesiredConfig, desired, peerSignature } from './desired.ts';
+import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from './desired.ts';
 import { diff, foreignNexthopIds } from './diff.ts';
 import { describeDrift } from './drift.ts';
 import { observe, routeHolder } from './observe.ts';
@@ -19,7 +19,7 @@ import { requestOf } from './requests.ts';
 import type { Change, Device } from './state.ts';
 
 /** Changes sent before other work gets its turn: a few milliseconds of kernel time. */
-const CHUNK = 400;
+const CHUNK = 200;
 
 export interface ReconcilerOptions {
   readonly netlink: Netlink;
@@ -76,7 +76,7 @@ export class PeerReconciler {
     unreadable: readonly PeerProblem[] = [],
   ): Promise<number | undefined> {
     const observed = await observe(this.#options.netlink, device, config.family);
-    const wanted = this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
+    const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
     await breathe();
     const changes = diff(wanted.state, observed);
     await breathe();
@@ -91,12 +91,14 @@ export class PeerReconciler {
   }
 
   /** Most runs find the same leases: then the last answer still holds. */
-  #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Desired {
+  async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
     const last = this.#last;
     if (last?.leases === leases && sameConfig(last.config, config)) return last.wanted;
-    const wanted = desired(leases, config);
-    this.#last = { leases, config, wanted };
-    return wanted;
+    const steps = desiredInSteps(leases, config);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) await breathe();
+    this.#last = { leases, config, wanted: step.value };
+    return step.value;
   }
 
   #noteProblems(problems: readonly PeerProblem[]): void {
