@@ -14,6 +14,7 @@ import {
   pollFds,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
+  SO_SNDBUFFORCE,
   SOCK_RAW,
   SOCKADDR_NL_BYTES,
   SOL_SOCKET,
@@ -27,6 +28,8 @@ import type { Exchange, NetlinkTransport } from './transport.ts';
 export interface SocketOptions {
   /** Receive buffer in bytes; the kernel's default (net.core.rmem_default) holds every answer of ours. */
   readonly rcvbufBytes?: number;
+  /** Send buffer in bytes, which bounds one datagram; the default (net.core.wmem_default) is some 200 KB. */
+  readonly sndbufBytes?: number;
   /** How long one answer may take, in milliseconds; 10 s when absent. The kernel answers before send returns. */
   readonly deadlineMs?: number;
 }
@@ -48,6 +51,9 @@ export function openNetlinkSocket(sys: Syscalls, protocol: number, options: Sock
     setSocketOption(sys, fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     setSocketOption(sys, fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     if (options.rcvbufBytes !== undefined) setReceiveBuffer(sys, fd, options.rcvbufBytes);
+    if (options.sndbufBytes !== undefined) {
+      setSocketOption(sys, fd, SOL_SOCKET, SO_SNDBUFFORCE, options.sndbufBytes);
+    }
     return new KernelTransport(sys, fd, bindNetlink(sys, fd), options.deadlineMs ?? DEADLINE_MS);
   } catch (error) {
     closeFd(sys, fd);

@@ -1,0 +1,164 @@
+// A NETLINK_NETFILTER socket: single questions and dumps as on any netlink socket, and nf_tables' transactions,
+// which are batches of messages between two brackets (net/netfilter/nfnetlink.c).
+
+import { decodeAck } from '../netlink/ack.ts';
+import { type Netlink, netlinkOver } from '../netlink/connection.ts';
+import { NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR } from '../netlink/constants.ts';
+import { MessageReader } from '../netlink/reader.ts';
+import { NetlinkError, type NetlinkRequest } from '../netlink/request.ts';
+import { openNetlinkSocket } from '../netlink/socket.ts';
+import type { Exchange, NetlinkTransport } from '../netlink/transport.ts';
+import { MessageWriter } from '../netlink/writer.ts';
+import { O_CLOEXEC } from '../sys/file.ts';
+import { forkHelper } from '../sys/process.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import { NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from './constants.ts';
+
+export interface Netfilter {
+  /** Single questions and dumps. */
+  readonly netlink: Netlink;
+  /**
+   * Does all that is asked or nothing. With a `generation` (see nftables.ts) it does nothing, and fails with
+   * ERESTART, when the rule set changed since. Throws NetlinkError with the first refusal.
+   */
+  transact(requests: readonly NetlinkRequest[], generation?: number): void;
+  close(): void;
+}
+
+const SUBSYSTEM = 'nftables';
+/** A bracket: header, nfgenmsg, generation. */
+const BRACKET_BYTES = 32;
+/** No request of ours comes near. */
+const MAX_REQUEST_BYTES = 640;
+const REPLY_BYTES = 16 * 1024;
+/** Room for transactions of thousands of elements; the default holds a few hundred. */
+const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Sequence numbers of transactions; those of single questions begin at 1. */
+const FIRST_SEQ = 0x4000_0000;
+const ERESTART = 85;
+
+/** Opens a socket in the current network namespace. Throws SysError. */
+export function openNetfilter(sys: Syscalls): Netfilter {
+  return netfilterOver(openNetlinkSocket(sys, NETLINK_NETFILTER, { sndbufBytes: SEND_BUFFER_BYTES }));
+}
+
+/** The same over any transport. */
+export function netfilterOver(transport: NetlinkTransport): Netfilter {
+  const netlink = netlinkOver(transport, SUBSYSTEM);
+  return {
+    netlink,
+    transact: (requests, generation) => transact(transport, requests, generation),
+    close: () => netlink.close(),
+  };
+}
+
+/** Whether a transaction failed because the rule set had changed meanwhile: read again, try again. */
+export function isOutdated(thrown: unknown): boolean {
+  return thrown instanceof NetlinkError && thrown.errno === ERESTART;
+}
+
+/**
+ * Closes the socket without waiting for the RCU grace period, 8–16 ms, that the kernel lets the last close of
+ * one wait after a deletion (nft_rcv_nl_event): a forked child holds it a moment longer than we do.
+ */
+export function closeSoon(sys: Syscalls, netfilter: Netfilter): void {
+  try {
+    sys.arena.scope(() => {
+      const ends = sys.arena.alloc(8);
+      if (sys.call(sys.nr.pipe2, ends.address, O_CLOEXEC) < 0) return;
+      const [read, write] = [ends.i32(0), ends.i32(4)];
+      try {
+        const byte = sys.arena.alloc(1);
+        forkHelper(sys, () => {
+          sys.call(sys.nr.close, write);
+          // Ends when the parent has closed both its ends, the socket before.
+          sys.call(sys.nr.read, read, byte.address, 1);
+        });
+      } finally {
+        netfilter.close();
+        sys.call(sys.nr.close, read);
+        sys.call(sys.nr.close, write);
+      }
+    });
+  } catch {
+    // No process to be had: then we wait.
+  }
+  netfilter.close();
+}
+
+function transact(transport: NetlinkTransport, requests: readonly NetlinkRequest[], generation?: number): void {
+  const [first] = requests;
+  if (first === undefined) return;
+  const outBytes = 2 * BRACKET_BYTES + requests.length * MAX_REQUEST_BYTES;
+  transport.exchange(outBytes, REPLY_BYTES, (exchange) => {
+    const sent = exchange.send(writeBatch(exchange.out, requests, generation));
+    if (sent < 0) throw new NetlinkError(SUBSYSTEM, first, -sent);
+    const refusal = collect(exchange, requests, transport.portId);
+    if (refusal !== undefined) throw refusal;
+  });
+}
+
+function writeBatch(out: Uint8Array, requests: readonly NetlinkRequest[], generation: number | undefined): number {
+  const writer = new MessageWriter(out);
+  let seq = FIRST_SEQ;
+  bracket(writer, NFNL_MSG_BATCH_BEGIN, seq++, generation);
+  for (const request of requests) {
+    // Refusals are told in any case; the answer to the last says that there are no more.
+    const ack = seq - FIRST_SEQ === requests.length ? NLM_F_ACK : 0;
+    writer.begin(request.type, request.flags | NLM_F_REQUEST | ack, seq++);
+    request.write(writer);
+    writer.end();
+  }
+  bracket(writer, NFNL_MSG_BATCH_END, seq);
+  return writer.length;
+}
+
+/** struct nfgenmsg: u8 family, u8 version, be16 res_id, here the subsystem. */
+function bracket(writer: MessageWriter, type: number, seq: number, generation?: number): void {
+  writer.begin(type, NLM_F_REQUEST, seq);
+  writer.u16(0);
+  writer.u8(0);
+  writer.u8(NFNL_SUBSYS_NFTABLES);
+  if (generation !== undefined) writer.attrBytes(NFNL_BATCH_GENID, be32(generation));
+  writer.end();
+}
+
+/** The first refusal, undefined when there is none. */
+function collect(exchange: Exchange, requests: readonly NetlinkRequest[], portId: number): NetlinkError | undefined {
+  let refusal: NetlinkError | undefined;
+  for (;;) {
+    const length = exchange.receive();
+    if (length < 0 || length > REPLY_BYTES) return refusal ?? refused(requests, 0, Math.abs(length));
+    const answers = readAnswers(new MessageReader(exchange.in, length), requests, portId);
+    refusal ??= answers.refusal;
+    if (answers.ended) return refusal;
+  }
+}
+
+interface Answers {
+  readonly refusal: NetlinkError | undefined;
+  readonly ended: boolean;
+}
+
+/** The last request's answer is the last; one to the opening bracket concerns them all, and none may follow it. */
+function readAnswers(message: MessageReader, requests: readonly NetlinkRequest[], portId: number): Answers {
+  let refusal: NetlinkError | undefined;
+  while (message.next()) {
+    const place = message.seq - FIRST_SEQ;
+    if (message.type !== NLMSG_ERROR || message.portId !== portId || place < 0 || place > requests.length) continue;
+    const { errno, text } = decodeAck(message);
+    if (errno !== 0) refusal ??= refused(requests, place, errno, text);
+    if (place === requests.length || place === 0) return { refusal, ended: true };
+  }
+  return { refusal, ended: false };
+}
+
+/** `place` 0 is the opening bracket. */
+function refused(requests: readonly NetlinkRequest[], place: number, errno: number, text?: string): NetlinkError {
+  return new NetlinkError(SUBSYSTEM, requests[Math.max(place, 1) - 1] as NetlinkRequest, errno, text);
+}
+
+/** 32 bits in network order. */
+export function be32(value: number): Uint8Array {
+  return new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value]);
+}
