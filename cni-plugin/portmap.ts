@@ -1,51 +1,180 @@
-// The portmap plugin as far as it goes: a chain without port mappings passes through it unchanged. With
-// mappings an ADD fails and says so, rather than leave a service unreachable.
+// The portmap plugin: ports of the host lead to a container (containernetworking/plugins plugins/meta/portmap).
+// nftables first, iptables where that is asked for or all there is. Without mappings nothing is executed.
 
-import { field, isJsonObject, type JsonObject } from '../lib/json.ts';
-import { CniError, failure, NOT_IMPLEMENTED } from './protocol/error.ts';
-import { type Fields, listField, objectField } from './protocol/fields.ts';
+import { errorText } from '../lib/errors.ts';
+import type { IpPrefix } from '../lib/ip.ts';
+import { type Netfilter, openNetfilter } from '../lib/netfilter/connection.ts';
+import { hasNftables } from '../lib/netfilter/nftables.ts';
+import { SysError } from '../lib/sys/sys-error.ts';
+import { findNft } from './nft.ts';
+import { containerAddresses, mappingsOf, type PortmapConfig, previousResult, readConfig } from './portmap/config.ts';
+import { forgetConnections, staleAfterAdd } from './portmap/connections.ts';
+import {
+  addIptables,
+  checkIptables,
+  collectIptables,
+  type Place,
+  placesInUse,
+  placesOfContainer,
+  removeIptables,
+  saveNat,
+} from './portmap/iptables.ts';
+import { enableRouteLocalnet } from './portmap/localnet.ts';
+import { addNftables, checkNftables } from './portmap/nftables.ts';
+import { ownerOf } from './portmap/owner.ts';
+import { collectNftables, removeNftables } from './portmap/remove.ts';
+import { validAttachments } from './protocol/attachments.ts';
+import { CniError, failure, goText, NOT_AVAILABLE } from './protocol/error.ts';
 import type { Invocation, Plugin } from './protocol/plugin.ts';
 import type { Result } from './protocol/result.ts';
-import { parsePrevResult } from './protocol/result-parse.ts';
 import { ALL_VERSIONS } from './protocol/versions.ts';
 
-function mappingCount(config: JsonObject): number {
-  const root: Fields = { struct: 'PortMapConf', path: '', object: config };
-  const runtime = objectField(root, 'runtimeConfig');
-  return runtime === undefined ? 0 : listField(runtime, 'portMappings').length;
-}
-
-function previousResult(invocation: Invocation, missing: string): Result {
-  const prevResult = field(invocation.config, 'prevResult');
-  if (!isJsonObject(prevResult)) throw failure(missing);
-  return parsePrevResult(prevResult, invocation.version);
-}
-
-function refuseMappings(invocation: Invocation): void {
-  const count = mappingCount(invocation.config);
-  if (count === 0) return;
-  throw new CniError(
-    NOT_IMPLEMENTED,
-    `portmap: ${count} port mapping${count === 1 ? '' : 's'} requested, but this portmap does not make any yet`,
-    'install the reference portmap plugin, or remove hostPort from the pod',
-  );
-}
-
 function add(invocation: Invocation): Result {
-  const previous = previousResult(invocation, 'must be called as chained plugin');
-  refuseMappings(invocation);
+  const previous = previousResult(invocation);
+  const config = readConfig(invocation);
+  if (previous === undefined) throw failure('must be called as chained plugin');
+  const containers = mapped(config, containerAddresses(previous, invocation.ifname));
+  for (const container of containers) {
+    if (config.snat && container.ip.family === 4) enableRouteLocalnet(invocation, container);
+  }
+  if (containers.length > 0) forward(invocation, config, containers);
   return previous;
 }
 
-function check(invocation: Invocation): void {
-  previousResult(invocation, 'Required prevResult missing');
-  refuseMappings(invocation);
+/** The addresses of families that have mappings. */
+function mapped(config: PortmapConfig, addresses: readonly IpPrefix[]): IpPrefix[] {
+  return addresses.filter(({ ip }) => mappingsOf(config, ip.family).length > 0);
 }
 
-export const portmap: Plugin = {
-  name: 'portmap',
-  supported: ALL_VERSIONS,
-  add,
-  del: () => undefined,
-  check,
-};
+function forward(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
+  if (config.backend === 'iptables') {
+    forwardByIptables(invocation, config, containers);
+    return;
+  }
+  try {
+    addNftables(invocation, config, containers);
+  } catch (thrown) {
+    const problem = `unable to set up nftables rules for port mappings: ${errorText(thrown)}`;
+    if (config.backend === 'nftables') throw failure(problem);
+    invocation.note(`${problem}; trying iptables`);
+    try {
+      forwardByIptables(invocation, config, containers);
+    } catch (second) {
+      throw failure(`${problem}; and iptables: ${errorText(second)}`);
+    }
+  }
+}
+
+function forwardByIptables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
+  addIptables(invocation, config, containers);
+  const stale = staleAfterAdd(config, containers);
+  if (stale.length === 0) return;
+  const netfilter = tryOpenNetfilter(invocation);
+  if (netfilter === undefined) return;
+  forgetConnections(invocation, netfilter.netlink, stale);
+  netfilter.close();
+}
+
+/** Undefined where the kernel has no nfnetlink: then nothing can be in nftables. */
+function tryOpenNetfilter(invocation: Invocation): Netfilter | undefined {
+  try {
+    return openNetfilter(invocation.sys);
+  } catch (thrown) {
+    if (thrown instanceof SysError) return undefined;
+    throw thrown;
+  }
+}
+
+/** A configuration that has become wrong must not keep the mappings alive: whose they are is in the environment. */
+function readLeniently(invocation: Invocation): PortmapConfig {
+  try {
+    return readConfig(invocation);
+  } catch (thrown) {
+    invocation.note(errorText(thrown));
+    return {
+      backend: undefined,
+      snat: true,
+      masqAll: false,
+      markBit: 0,
+      externalSetMarkChain: undefined,
+      conditions: { 4: [], 6: [] },
+      mappings: [],
+    };
+  }
+}
+
+/**
+ * Removes what either backend made, ours or the Go plugin's, also without netns and without mappings.
+ * Differs from the Go plugin, which does nothing when the runtime forgets the mappings.
+ */
+function del(invocation: Invocation): void {
+  const config = readLeniently(invocation);
+  const netfilter = tryOpenNetfilter(invocation);
+  let ours = false;
+  let places: Place[] = [];
+  try {
+    places = placesOfContainer(invocation, netfilter?.netlink, placesInUse(invocation, netfilter?.netlink, false));
+    if (netfilter !== undefined) ours = removeNftables(invocation, netfilter, config);
+  } finally {
+    netfilter?.close();
+  }
+  // What is not ours may be in iptables-legacy, which only a listing tells.
+  if (!ours && config.mappings.length > 0) places.push(...placesInUse(invocation, undefined, true));
+  removeIptables(invocation, places);
+}
+
+function check(invocation: Invocation): void {
+  const previous = previousResult(invocation);
+  const config = readConfig(invocation);
+  if (previous === undefined) throw failure('Required prevResult missing');
+  const containers = mapped(config, containerAddresses(previous, invocation.ifname));
+  if (containers.length === 0) return;
+  if (config.backend === 'iptables') checkIptables(invocation, config, containers);
+  else if (config.backend === 'nftables') checkNftables(invocation, config, containers);
+  else checkEither(invocation, config, containers);
+}
+
+/** With no backend asked for, ADD took iptables only when nftables failed; the Go plugin takes it always. */
+function checkEither(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
+  try {
+    checkNftables(invocation, config, containers);
+  } catch (thrown) {
+    const netfilter = tryOpenNetfilter(invocation);
+    const netlink = netfilter?.netlink;
+    const places = placesOfContainer(invocation, netlink, placesInUse(invocation, netlink, true));
+    netfilter?.close();
+    if (places.length === 0) throw thrown;
+    checkIptables(invocation, config, containers);
+  }
+}
+
+/** An ADD can be served when nftables is there with its program, or iptables answers. */
+function status(invocation: Invocation): void {
+  const config = readConfig(invocation);
+  const netfilter = tryOpenNetfilter(invocation);
+  try {
+    const nft = netfilter !== undefined && hasNftables(netfilter.netlink) && findNft(invocation) !== undefined;
+    if (nft && config.backend !== 'iptables') return;
+    if (config.backend === 'nftables') throw failure('nft is not installed, or the kernel has no nftables');
+    saveNat(invocation, 4);
+  } catch (thrown) {
+    throw new CniError(NOT_AVAILABLE, `portmap cannot map ports: ${goText(thrown)}`);
+  } finally {
+    netfilter?.close();
+  }
+}
+
+function gc(invocation: Invocation): void {
+  const valid = validAttachments(invocation.config);
+  if (valid === undefined) return;
+  const netfilter = tryOpenNetfilter(invocation);
+  const places = placesInUse(invocation, netfilter?.netlink, true);
+  if (netfilter !== undefined) {
+    const owners = new Set(valid.map(({ containerId, ifname }) => ownerOf(invocation, containerId, ifname)));
+    collectNftables(invocation, netfilter, owners);
+  }
+  const containers = new Set(valid.map(({ containerId }) => containerId));
+  for (const place of places) collectIptables(invocation, place, containers);
+}
+
+export const portmap: Plugin = { name: 'portmap', supported: ALL_VERSIONS, add, del, check, status, gc };

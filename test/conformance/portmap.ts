@@ -5,9 +5,6 @@ import type { Trial } from './trial.ts';
 
 export const MAPPING = { hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const;
 
-/** Why cases with mappings wait. */
-export const NO_MAPPINGS = 'portmap makes no mappings yet, and says so';
-
 /** Sets up cni0 (10.0.0.1) on the host and eth0 (10.0.0.2) in the container. */
 export async function makePod(trial: Trial, container = 'c1', address = '10.0.0.2'): Promise<void> {
   const veth = `veth${container}`;

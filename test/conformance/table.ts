@@ -15,6 +15,7 @@ import { requestCases } from './cases/host-local-request.ts';
 import { storeCases } from './cases/host-local-store.ts';
 import { loopbackCases } from './cases/loopback.ts';
 import { portmapConfigCases } from './cases/portmap-config.ts';
+import { portmapNftablesCases } from './cases/portmap-nftables.ts';
 import { portmapRuleCases } from './cases/portmap-rules.ts';
 import { portmapTrafficCases } from './cases/portmap-traffic.ts';
 import { configCases } from './cases/protocol-config.ts';
@@ -35,6 +36,7 @@ export const allCases: readonly Case[] = [
   ...storeCases,
   ...portmapConfigCases,
   ...portmapRuleCases,
+  ...portmapNftablesCases,
   ...portmapTrafficCases,
   ...loopbackCases,
   ...bandwidthCases,

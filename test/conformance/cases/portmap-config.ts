@@ -3,14 +3,13 @@
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
 import { same } from '../expect.ts';
-import { chained, MAPPING, NO_MAPPINGS, prevResult } from '../portmap.ts';
+import { chained, MAPPING, prevResult } from '../portmap.ts';
 
 function refused(id: string, title: string, keys: JsonObject, msg: string, ports: JsonObject = {}): Row {
   return {
     id,
     title,
     referenceFrom: 'main',
-    later: NO_MAPPINGS,
     check: async (trial) => {
       const runtimeConfig = { portMappings: [{ ...MAPPING, ...ports }] };
       const pod = trial.attachment(await chained(trial, { runtimeConfig, ...keys }));
@@ -35,7 +34,6 @@ const rows: readonly Row[] = [
     id: '23',
     title: 'runtimeConfig with capitalised keys, as containerd sends it',
     needs: ['iptables'],
-    later: NO_MAPPINGS,
     check: async (trial) => {
       const portMappings = [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }];
       await trial.attachment(await chained(trial, { runtimeConfig: { portMappings } })).add();

@@ -2,7 +2,7 @@
 
 import { type Case, casesOf, type Row } from '../case.ts';
 import { holds, same } from '../expect.ts';
-import { chained, MAPPING, NO_MAPPINGS } from '../portmap.ts';
+import { chained, MAPPING } from '../portmap.ts';
 import type { Trial } from '../trial.ts';
 
 /** test and c1 give this name. */

@@ -2,7 +2,7 @@
 
 import { type Case, casesOf, type Row } from '../case.ts';
 import { same } from '../expect.ts';
-import { chained, makePod, NO_MAPPINGS, prevResult } from '../portmap.ts';
+import { chained, makePod, prevResult } from '../portmap.ts';
 import { ask, serve } from '../traffic.ts';
 import type { Trial } from '../trial.ts';
 
@@ -80,7 +80,4 @@ const rows: readonly Row[] = [
   },
 ];
 
-export const portmapTrafficCases: readonly Case[] = casesOf(
-  'portmap',
-  rows.map((row) => ({ ...row, later: NO_MAPPINGS })),
-);
+export const portmapTrafficCases: readonly Case[] = casesOf('portmap', rows);

@@ -1,0 +1,51 @@
+// Forgetting UDP connections: without an end of its own one lives as long as the client sends, and leads where
+// the port led when it began. Failures are told and change nothing.
+
+import { errorText } from '../../lib/errors.ts';
+import { type Ip, type IpPrefix, sameIp } from '../../lib/ip.ts';
+import { deleteConnection, leadsTo, listUdpConnections } from '../../lib/netfilter/conntrack.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { ENOENT } from '../../lib/sys/errno.ts';
+import type { Invocation } from '../protocol/plugin.ts';
+import { mappingsOf, type PortmapConfig } from './config.ts';
+
+/** UDP connections to a port of the host that lead, or do not lead, to a container. */
+export interface Stale {
+  readonly port: number;
+  readonly container: Ip;
+  readonly leads: 'there' | 'elsewhere';
+  /** Only those to this address of the host. */
+  readonly hostIp?: Ip | undefined;
+}
+
+function forgetOne(netlink: Netlink, stale: Stale): void {
+  const { port, container, leads, hostIp } = stale;
+  const connections = listUdpConnections(netlink, container.family, port).filter(
+    (connection) =>
+      leadsTo(connection, container) === (leads === 'there') &&
+      (hostIp === undefined || sameIp(connection.original.destination, hostIp)),
+  );
+  for (const failed of netlink.execute(connections.map(deleteConnection))) {
+    if (failed.errno !== ENOENT) throw failed;
+  }
+}
+
+/** Forgets them all, each on its own. */
+export function forgetConnections(invocation: Invocation, netlink: Netlink, stale: readonly Stale[]): void {
+  for (const one of stale) {
+    try {
+      forgetOne(netlink, one);
+    } catch (thrown) {
+      invocation.note(`failed to delete stale UDP conntrack entries for port ${one.port}: ${errorText(thrown)}`);
+    }
+  }
+}
+
+/** What is stale once the mappings lead to these containers. */
+export function staleAfterAdd(config: PortmapConfig, containers: readonly IpPrefix[]): Stale[] {
+  return containers.flatMap(({ ip }) =>
+    mappingsOf(config, ip.family)
+      .filter(({ protocol }) => protocol === 'udp')
+      .map(({ hostPort, hostIp }) => ({ port: hostPort, container: ip, leads: 'elsewhere' as const, hostIp })),
+  );
+}

@@ -1,0 +1,117 @@
+// A mapping as elements of the maps of layout.ts: where it leads, and which chain marks it.
+
+import { type Family, formatIp, type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
+import type { SetElement, SetRef } from '../../lib/netfilter/elements.ts';
+import { type Mapping, mappingsOf, type Protocol } from './config.ts';
+import { markChain, type Names, type Need, TABLE } from './layout.ts';
+
+/** The two places of one mapping: the same key in two maps. */
+export interface Place {
+  readonly dnat: SetRef;
+  readonly mark: SetRef;
+  readonly key: Uint8Array;
+  /** As nft spells the key: `tcp . 8080`. */
+  readonly spelled: string;
+}
+
+/** What must be at a place. */
+export interface Wanted extends Place {
+  readonly element: SetElement;
+  readonly marking: SetElement | undefined;
+}
+
+/** Where an element of a dnat map leads. */
+export interface Destination {
+  readonly ip: Ip;
+  readonly port: number;
+}
+
+function protocolNumber(protocol: Protocol): number {
+  return protocol === 'tcp' ? 6 : protocol === 'udp' ? 17 : 132;
+}
+
+/** Each part padded to four bytes: [address,] protocol, port in network order. */
+function encodeKey({ protocol, hostPort, hostIp }: Mapping): Uint8Array {
+  const address = hostIp === undefined ? new Uint8Array(0) : ipToBytes(hostIp);
+  const key = new Uint8Array(address.length + 8);
+  key.set(address);
+  key[address.length] = protocolNumber(protocol);
+  key[address.length + 4] = hostPort >> 8;
+  key[address.length + 5] = hostPort;
+  return key;
+}
+
+function encodeDestination(ip: Ip, port: number): Uint8Array {
+  const address = ipToBytes(ip);
+  const data = new Uint8Array(address.length + 4);
+  data.set(address);
+  data[address.length] = port >> 8;
+  data[address.length + 1] = port;
+  return data;
+}
+
+/** Where the element leads; undefined when it is none of a dnat map. */
+export function destinationOf(element: SetElement): Destination | undefined {
+  const { data } = element;
+  if (!(data instanceof Uint8Array) || (data.length !== 8 && data.length !== 20)) return undefined;
+  const at = data.length - 4;
+  return { ip: ipFromBytes(data.subarray(0, at)), port: ((data[at] ?? 0) << 8) | (data[at + 1] ?? 0) };
+}
+
+/** The UDP port of the host a key is of; undefined when it is of another protocol. */
+export function udpPortOf(key: Uint8Array): number | undefined {
+  const at = key.length - 8;
+  return key[at] === 17 ? ((key[at + 4] ?? 0) << 8) | (key[at + 5] ?? 0) : undefined;
+}
+
+/** The maps a dnat map and its key belong to. */
+export function placeIn(dnat: string, key: Uint8Array, spelled: string): Place {
+  const mark = `mark${dnat.slice('dnat'.length)}`;
+  return { dnat: { table: TABLE, set: dnat }, mark: { table: TABLE, set: mark }, key, spelled };
+}
+
+export function placeOf(names: Names, mapping: Mapping): Place {
+  const { protocol, hostPort, hostIp } = mapping;
+  const port = `${protocol} . ${hostPort}`;
+  const spelled = hostIp === undefined ? port : `${formatIp(hostIp)} . ${port}`;
+  return placeIn(hostIp === undefined ? names.dnat : names.dnatHost, encodeKey(mapping), spelled);
+}
+
+/** The places a family's mappings have, whether or not anything is there. */
+export function placesOf(names: Names, mappings: readonly Mapping[]): Place[] {
+  return mappings.map((mapping) => placeOf(names, mapping));
+}
+
+/** Everything that must be there; of two mappings of one port the first. */
+export function wantedElements(needs: readonly Need[], comment: string): Wanted[] {
+  const wanted = new Map<string, Wanted>();
+  for (const need of needs) {
+    const { names, config, container } = need;
+    const jump = markChain(config, container);
+    for (const mapping of mappingsOf(config, familyOf(need))) {
+      const place = placeOf(names, mapping);
+      const { key } = place;
+      const id = `${place.dnat.set} ${place.spelled}`;
+      if (wanted.has(id)) continue;
+      const data = encodeDestination(container.ip, mapping.containerPort);
+      const marking = jump === undefined ? undefined : { key, data: { jump }, comment: '' };
+      wanted.set(id, { ...place, element: { key, data, comment }, marking });
+    }
+  }
+  return [...wanted.values()];
+}
+
+function familyOf({ container }: Need): Family {
+  return container.ip.family;
+}
+
+/** Whether two elements of one key say the same. */
+export function sameElement(a: SetElement | undefined, b: SetElement | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.comment === b.comment && spellData(a.data) === spellData(b.data);
+}
+
+function spellData(data: SetElement['data']): string {
+  if (data === undefined) return '';
+  return data instanceof Uint8Array ? data.join() : data.jump;
+}

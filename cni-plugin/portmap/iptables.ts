@@ -1,0 +1,216 @@
+// Port mappings with iptables: the nat table is read by one iptables-save and changed by one iptables-restore
+// a family, both or nothing of it.
+
+import type { Family, IpPrefix } from '../../lib/ip.ts';
+import { hasChain } from '../../lib/netfilter/nftables.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
+import { findProgram, runProgram } from '../programs.ts';
+import { failure } from '../protocol/error.ts';
+import type { Invocation } from '../protocol/plugin.ts';
+import { mappingsOf, type PortmapConfig } from './config.ts';
+import {
+  chainRules,
+  containerChain,
+  containerOfEntry,
+  DNAT_CHAIN,
+  entryRules,
+  MASQ_CHAIN,
+  SETMARK_CHAIN,
+  sharedRules,
+} from './iptables-rules.ts';
+
+/** Which iptables: the one the node calls by that name, or one of its two implementations. */
+export type Variant = '' | '-nft' | '-legacy';
+
+/** Another plugin may change the shared chains between reading and writing. */
+const ATTEMPTS = 10;
+
+function commandName(family: Family, variant: Variant): string {
+  return `ip${family === 4 ? '' : '6'}tables${variant}`;
+}
+
+/** The program of this variant, or the node's own where it has no such name. */
+function findIptables(invocation: Invocation, family: Family, variant: Variant, verb: string): string | undefined {
+  return (
+    findProgram(invocation, `${commandName(family, variant)}-${verb}`) ??
+    findProgram(invocation, `${commandName(family, '')}-${verb}`)
+  );
+}
+
+/** The nat table's lines. Throws CniError 999. */
+export function saveNat(invocation: Invocation, family: Family, variant: Variant = ''): string[] {
+  const name = `${commandName(family, variant)}-save`;
+  const path = findIptables(invocation, family, variant, 'save');
+  if (path === undefined) throw failure(`failed to open iptables: ${name} is not installed`);
+  const run = runProgram(invocation, path, ['-t', 'nat'], '');
+  if (!run.ok) throw failure(`failed to open iptables: ${name}: ${run.problem}`);
+  return run.stdout.split('\n');
+}
+
+/** Does all the statements or none. Returns what is wrong, undefined when nothing is. */
+function restoreNat(
+  invocation: Invocation,
+  family: Family,
+  variant: Variant,
+  lines: readonly string[],
+): string | undefined {
+  const name = `${commandName(family, variant)}-restore`;
+  const path = findIptables(invocation, family, variant, 'restore');
+  if (path === undefined) return `${name} is not installed`;
+  const run = runProgram(invocation, path, ['--noflush', '--wait'], `*nat\n${lines.join('\n')}\nCOMMIT\n`);
+  return run.ok ? undefined : `${name}: ${run.problem}`;
+}
+
+/** Reads and writes until nobody came between. `statements` says what to do about the lines read. */
+function change(
+  invocation: Invocation,
+  family: Family,
+  variant: Variant,
+  statements: (saved: readonly string[]) => string[],
+): void {
+  for (let attempt = 1; ; attempt++) {
+    const lines = statements(saveNat(invocation, family, variant));
+    if (lines.length === 0) return;
+    const problem = restoreNat(invocation, family, variant, lines);
+    if (problem === undefined) return;
+    if (attempt === ATTEMPTS) throw failure(problem);
+  }
+}
+
+function hasChainLine(saved: readonly string[], chain: string): boolean {
+  return saved.some((line) => line.startsWith(`:${chain} `));
+}
+
+/** Maps the ports of these containers. Throws CniError 999. */
+export function addIptables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
+  for (const container of containers) {
+    const { family } = container.ip;
+    if (mappingsOf(config, family).length === 0) continue;
+    change(invocation, family, '', (saved) => addStatements(invocation, config, container, saved));
+  }
+}
+
+function addStatements(
+  invocation: Invocation,
+  config: PortmapConfig,
+  container: IpPrefix,
+  saved: readonly string[],
+): string[] {
+  const chain = containerChain(invocation, invocation.containerId);
+  const lines: string[] = [];
+  const ours = sharedRules(config);
+  for (const name of [DNAT_CHAIN, SETMARK_CHAIN, MASQ_CHAIN]) {
+    const needed = name === DNAT_CHAIN || ours.some((one) => one.chain === name);
+    // -N fails where declaring the chain would empty one that another plugin made meanwhile.
+    if (needed && !hasChainLine(saved, name)) lines.push(`-N ${name}`);
+  }
+  for (const { chain: name, rule } of ours) {
+    if (saved.includes(`-A ${name} ${rule}`)) continue;
+    // First, because the rules of bridge and ptp would take the packet.
+    lines.push(name === 'POSTROUTING' ? `-I ${name} 1 ${rule}` : `-A ${name} ${rule}`);
+  }
+  // Declaring the container's own chain makes or empties it.
+  lines.unshift(`:${chain} - [0:0]`);
+  lines.push(...chainRules(config, container).map((rule) => `-A ${chain} ${rule}`));
+  lines.push(...deleteEntries(saved, chain, DNAT_CHAIN));
+  // In front of all others: the latest of two that claim a port has it.
+  const entries = entryRules(invocation, config, container).reverse();
+  lines.push(...entries.map((rule) => `-I ${DNAT_CHAIN} 1 ${rule}`));
+  return lines;
+}
+
+function deleteEntries(saved: readonly string[], chain: string, from: string): string[] {
+  return saved
+    .filter((line) => line.startsWith(`-A ${from} `) && line.endsWith(` -j ${chain}`))
+    .map((line) => `-D ${line.slice(3)}`);
+}
+
+function removeStatements(chains: readonly string[], saved: readonly string[]): string[] {
+  const there = chains.filter((chain) => hasChainLine(saved, chain));
+  const entries = there.flatMap((chain) => [
+    ...deleteEntries(saved, chain, DNAT_CHAIN),
+    ...deleteEntries(saved, chain, 'CNI-HOSTPORT-SNAT'),
+  ]);
+  return [...entries, ...there.flatMap((chain) => [`-F ${chain}`, `-X ${chain}`])];
+}
+
+/** The iptables of one family in one implementation. */
+export interface Place {
+  readonly family: Family;
+  readonly variant: '-nft' | '-legacy';
+}
+
+/** Which iptables have mappings of containers: nftables is asked for the chain, legacy cannot be without a listing. */
+export function placesInUse(invocation: Invocation, netlink: Netlink | undefined, searchLegacy: boolean): Place[] {
+  const places: Place[] = [];
+  for (const family of [4, 6] as const) {
+    const table = { family: family === 4 ? 'ip' : 'ip6', name: 'nat' } as const;
+    if (netlink !== undefined && hasChain(netlink, table, DNAT_CHAIN)) places.push({ family, variant: '-nft' });
+    if (searchLegacy && usesLegacy(invocation, family)) places.push({ family, variant: '-legacy' });
+  }
+  return places;
+}
+
+/** Those of them that may have mappings of this container. */
+export function placesOfContainer(
+  invocation: Invocation,
+  netlink: Netlink | undefined,
+  places: readonly Place[],
+): Place[] {
+  if (places.length === 0) return [];
+  // The name costs a millisecond: it is a SHA-512.
+  const chain = containerChain(invocation, invocation.containerId);
+  return places.filter(({ family, variant }) => {
+    if (variant === '-legacy' || netlink === undefined) return true;
+    return hasChain(netlink, { family: family === 4 ? 'ip' : 'ip6', name: 'nat' }, chain);
+  });
+}
+
+/** Whether iptables-legacy has a nat table in this namespace. */
+function usesLegacy({ sys }: Invocation, family: Family): boolean {
+  const names = readTextIfPresent(sys, `/proc/thread-self/net/ip${family === 4 ? '' : '6'}_tables_names`, 4096);
+  return names?.split('\n').includes('nat') ?? false;
+}
+
+/** Removes the container's chains and what leads to them. Throws CniError 999. */
+export function removeIptables(invocation: Invocation, places: readonly Place[]): void {
+  if (places.length === 0) return;
+  const { containerId } = invocation;
+  const chains = [containerChain(invocation, containerId), containerChain(invocation, containerId, 'SN')];
+  for (const { family, variant } of places) {
+    change(invocation, family, variant, (saved) => removeStatements(chains, saved));
+  }
+}
+
+/** Removes the chains of the network's containers that are none of `valid`. Throws CniError 999. */
+export function collectIptables(invocation: Invocation, { family, variant }: Place, valid: ReadonlySet<string>): void {
+  change(invocation, family, variant, (saved) => {
+    const lost = new Set<string>();
+    for (const line of saved) {
+      const id = line.startsWith(`-A ${DNAT_CHAIN} `) ? containerOfEntry(invocation, line) : undefined;
+      if (id !== undefined && !valid.has(id)) lost.add(containerChain(invocation, id));
+    }
+    return removeStatements([...lost], saved);
+  });
+}
+
+/** Throws CniError 999 when a rule of the container's chain is not there. */
+export function checkIptables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
+  const chain = containerChain(invocation, invocation.containerId);
+  for (const container of containers) {
+    const { family } = container.ip;
+    const wanted = chainRules(config, container);
+    if (wanted.length === 0) continue;
+    const saved = saveNat(invocation, family);
+    const prefix = `could not check ipv${family} dnat: `;
+    if (!hasChainLine(saved, chain)) throw failure(`${prefix}chain ${chain} not found in iptables table nat`);
+    for (const rule of wanted) {
+      if (!saved.includes(`-A ${chain} ${rule}`)) {
+        throw failure(
+          `${prefix}expected rule ${JSON.stringify(rule)} not found in chain ${chain} in iptables table nat`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,25 @@
+// Letting 127.0.0.1 reach a mapped port: packets from loopback may leave by the device that leads to the
+// container only with its route_localnet set.
+
+import type { IpPrefix } from '../../lib/ip.ts';
+import { openNetlink } from '../../lib/netlink/connection.ts';
+import { getLink } from '../../lib/rtnetlink/link.ts';
+import { getRoute } from '../../lib/rtnetlink/route.ts';
+import { because } from '../protocol/error.ts';
+import type { Invocation } from '../protocol/plugin.ts';
+import { ensureSysctl } from '../sysctl.ts';
+
+/** Sets it on the host's device for this IPv4 address, where there is a route. Throws CniError 999. */
+export function enableRouteLocalnet(invocation: Invocation, container: IpPrefix): void {
+  const { sys } = invocation;
+  const netlink = openNetlink(sys);
+  try {
+    const oif = getRoute(netlink, container.ip)?.oif;
+    const name = oif === undefined ? undefined : getLink(netlink, { index: oif })?.name;
+    if (name !== undefined) ensureSysctl(sys, `ipv4/conf/${name}/route_localnet`, '1');
+  } catch (thrown) {
+    throw because('unable to enable route_localnet', thrown);
+  } finally {
+    netlink.close();
+  }
+}
