@@ -22,7 +22,12 @@ const PACKAGES = {
   iptables: 'iptables',
   procps: 'ps',
   'util-linux': 'unshare',
+  openssl: 'openssl',
+  'etcd-server': 'etcd',
 };
+
+/** Units that packages bring and start; the tests start their own, so these must neither run nor start at boot. */
+const UNWANTED_UNITS = { 'etcd-server': 'etcd.service' };
 
 function log(line) {
   process.stderr.write(`setup: ${line}\n`);
@@ -68,6 +73,22 @@ function firstLine(text, pattern) {
     ?.trim();
 }
 
+function runsSystemd() {
+  return existsSync('/run/systemd/system');
+}
+
+/** A masked unit is not started by the installation of its package. */
+function maskUnits(units) {
+  if (units.length > 0 && runsSystemd()) run('systemctl', ['mask', ...units]);
+}
+
+/** Whoever wants the service starts it as usual. */
+function unmaskUnits(units) {
+  if (units.length === 0 || !runsSystemd()) return;
+  run('systemctl', ['unmask', ...units]);
+  run('systemctl', ['disable', ...units]);
+}
+
 function installPackages(missing) {
   const list = missing.join(' ');
   if (!isOnPath('apt-get'))
@@ -78,9 +99,12 @@ function installPackages(missing) {
   const waitForOthers = ['-o', 'DPkg::Lock::Timeout=300'];
   // One unreachable source among several is no reason to stop: whether the packages can be had shows in the next step.
   const update = run('apt-get', [...waitForOthers, 'update'], { env });
+  const unwanted = missing.flatMap((name) => UNWANTED_UNITS[name] ?? []);
+  maskUnits(unwanted);
   const install = run('apt-get', [...waitForOthers, 'install', '--yes', '--no-install-recommends', ...missing], {
     env,
   });
+  unmaskUnits(unwanted);
   if (install.status === 0) return;
   const said = `${install.stderr}\n${install.stdout}`;
   const why = firstLine(said, /^E: /)?.slice(3) ?? install.error?.message ?? `exit ${install.status}`;

@@ -25,6 +25,8 @@ const ALL = [
   'iptables',
   'procps',
   'util-linux',
+  'openssl',
+  'etcd-server',
 ];
 
 /** The machine played: what dpkg says is installed, and what apt-get, npm and the engine do. */
