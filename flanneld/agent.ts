@@ -4,6 +4,7 @@
 import { formatIp } from '../lib/ip.ts';
 import { statPath } from '../lib/sys/file.ts';
 import type { VxlanOverlay } from './backend/vxlan.ts';
+import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
 import { checkUnderlay } from './external-interface.ts';
 import { NftablesFirewall } from './firewall/nftables.ts';
@@ -28,7 +29,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   let loops: Running | undefined;
   try {
     health = await startHealth(options, readiness);
-    const conflist = prepareConflist(options, tools);
+    const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
     const config = await tools.manager.networkConfig(ending.signal);
     const conf = checkBackend(config, options, tools.log);
     const networks = networksOf(config);
@@ -38,7 +39,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     const overlays = await registerVxlan(conf, networks, external, await leases.first(), tools, ending.signal);
     for (const overlay of overlays) overlay.ensureDevice();
     const firewall = firewallFor(overlays, options, tools);
-    loops = startLoops({ overlays, firewall, leases, readiness, conflist, options, tools });
+    loops = startLoops({ overlays, firewall, leases, readiness, cniFiles, options, tools });
     await leases.ended;
     await loops.stop();
     tools.log.info({}, 'stopped, data plane left in place');

@@ -7,13 +7,16 @@ import {
   constants,
   copyFileSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
+  symlinkSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   identify,
   installError,
@@ -44,8 +47,8 @@ export function installExecutables(
     if (step === 'keep' || step === 'leave') continue;
     const path = join(folder, name);
     // The file itself stays in place until ours is renamed over it: no pod finds the name empty.
-    if (step === 'replace') copyOver(path, join(folder, keptName(name)));
-    copyOver(source, path);
+    if (step === 'replace') putInPlace(join(folder, keptName(name)), (temporary) => copyEntry(path, temporary));
+    putInPlace(path, (temporary) => writeExecutable(source, temporary));
   }
   return plan;
 }
@@ -83,26 +86,41 @@ function readExecutable(source: string): Uint8Array {
   return attempt('read', source, () => readFileSync(source));
 }
 
-/** Copies to a name of its own beside the target, flushes, renames: the target is the old file or the whole new one. */
-function copyOver(from: string, to: string): void {
-  const temporary = join(dirname(to), `.${basename(to)}.weft-${process.pid}`);
-  attempt('install', to, () => {
+/** Has `make` create a name of its own beside `path`, then renames: the path holds the old file or the whole new one. */
+function putInPlace(path: string, make: (temporary: string) => void): void {
+  const temporary = join(dirname(path), `.${basename(path)}.weft-${process.pid}`);
+  attempt('install', path, () => {
     try {
-      // Shares the blocks where the file system can.
-      copyFileSync(from, temporary, constants.COPYFILE_FICLONE);
-      chmodSync(temporary, 0o755);
-      const fd = openSync(temporary, 'r');
-      try {
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(temporary, to);
+      rmSync(temporary, { force: true });
+      make(temporary);
+      renameSync(temporary, path);
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;
     }
   });
+}
+
+function writeExecutable(source: string, path: string): void {
+  copyBlocks(source, path);
+  chmodSync(path, 0o755);
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A link stays a link (k3s has one executable and links to it), wherever it leads. */
+function copyEntry(from: string, to: string): void {
+  if (lstatSync(from).isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+  else copyBlocks(from, to);
+}
+
+/** Shares the blocks where the file system can. */
+function copyBlocks(from: string, to: string): void {
+  copyFileSync(from, to, constants.COPYFILE_FICLONE);
 }
 
 function attempt<T>(op: string, path: string, body: () => T): T {

@@ -24,6 +24,12 @@ export const flagTable: readonly FlagSpec[] = [
   { name: 'subnet-file', value: 'file', help: "where to write this node's subnet (/run/flannel/subnet.env)" },
   { name: 'cni-conf', value: 'file', help: 'CNI configuration to install when the node forwards (none)' },
   { name: 'cni-conf-dir', value: 'dir', help: 'where to install it, or to withdraw it from (/etc/cni/net.d)' },
+  { name: 'cni-bin-dir', value: 'dir', help: 'where to install the CNI executables: free names and our own (none)' },
+  {
+    name: 'cni-bin-replace',
+    value: 'names',
+    help: "comma-separated names of others' executables to replace there (none)",
+  },
   { name: 'node-name', value: 'name', help: 'this node ($NODE_NAME, else the host name)' },
   { name: 'subnet-dir', value: 'dir', help: 'directory store: one lease file a node (/var/lib/weft/leases)' },
   { name: 'ip-masq', help: 'masquerade traffic that leaves the overlay (false)' },

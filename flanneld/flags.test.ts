@@ -31,6 +31,8 @@ describe('parseCommandLine', () => {
       firewall: { ipMasq: false, fullyRandom: true, forwardRules: true, resyncSec: 5, blackholeRoute: false },
       store: { kind: 'directory', subnetDir: '/var/lib/weft/leases' },
       cniConf: undefined,
+      cniBinDir: undefined,
+      cniBinReplace: new Set(),
       cniConfDir: '/etc/cni/net.d',
       netConfigPath: '/etc/kube-flannel/net-conf.json',
       subnetFile: '/run/flannel/subnet.env',
@@ -48,7 +50,10 @@ describe('parseCommandLine', () => {
       ...['--node-name=node-1', '--subnet-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
       ...['--iptables-forward-rules=false', '--iptables-resync=7', '--ip-blackhole-route=T'],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
+      ...['--cni-conf=/d', '--cni-conf-dir=/e', '--cni-bin-dir=/f', '--cni-bin-replace=flannel,portmap'],
     ]);
+    expect([options.cniConf, options.cniConfDir, options.cniBinDir]).toEqual(['/d', '/e', '/f']);
+    expect([...options.cniBinReplace]).toEqual(['flannel', 'portmap']);
     expect(options.interface.iface).toEqual(['eth0', '10.0.0.1']);
     expect(options.interface.ifaceRegex).toEqual([/^eth/]);
     expect(options.interface.ifaceCanReach && formatIp(options.interface.ifaceCanReach)).toBe('10.9.9.9');
@@ -140,6 +145,10 @@ describe('refusals', () => {
     { argv: ['--public-ip=10.0.0'], want: '--public-ip: expected an IPv4 address, got "10.0.0"' },
     { argv: ['--public-ip=fd00::1'], want: '--public-ip: expected an IPv4 address, got "fd00::1"' },
     { argv: ['--public-ipv6=10.0.0.1'], want: '--public-ipv6: expected an IPv6 address, got "10.0.0.1"' },
+    {
+      argv: ['--cni-bin-replace=flannel,cilium'],
+      want: '--cni-bin-replace: expected names out of flannel, bridge, host-local, loopback, portmap, got "flannel,cilium"',
+    },
     { argv: ['--iface='], want: '--iface: expected an interface name or an address, got ""' },
     { argv: ['--iface-regex=('], want: '--iface-regex: expected a regular expression, got "("' },
     { argv: ['--iface-can-reach=host'], want: '--iface-can-reach: expected an IP address, got "host"' },

@@ -2,8 +2,9 @@
 // 0 clean stop, 1 configuration or start-up failure, 2 a command line that is wrong.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
 import { errorText, OpError } from '../lib/errors.ts';
 import { networkOf } from '../lib/ip.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
@@ -96,6 +97,7 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
         log,
         clock: systemClock,
         notifyReady: () => (notifySocket === '' ? undefined : sdNotify(sys, notifySocket, 'READY=1')),
+        cniExecutable: join(dirname(realpathSync(process.argv[1] ?? '.')), 'cni/flannel'),
         randomMac: () => randomBytes(6),
       },
       stopping.signal,

@@ -3,6 +3,7 @@
 import type { Family, Ip } from '../lib/ip.ts';
 import { parseIp } from '../lib/ip.ts';
 import { defaultSubnetFile } from '../lib/subnet-env.ts';
+import { PLUGIN_NAMES, type PluginName } from './cni-executables.ts';
 import { UsageError } from './go-flags.ts';
 import { isNodeName } from './node-name.ts';
 
@@ -63,6 +64,10 @@ export interface Options {
   readonly cniConf: string | undefined;
   /** The directory the container runtime reads. */
   readonly cniConfDir: string;
+  /** The directory it runs CNI executables from; undefined: somebody else installs them. */
+  readonly cniBinDir: string | undefined;
+  /** Names under which another vendor's executable may be replaced. */
+  readonly cniBinReplace: ReadonlySet<PluginName>;
   /** Undefined when neither flag nor environment names the node: the host name then does. */
   readonly nodeName: string | undefined;
   readonly healthzIp: Ip;
@@ -83,6 +88,8 @@ export function readOptions(given: GivenFlags): Options {
     subnetFile: text(given, 'subnet-file') ?? defaultSubnetFile,
     cniConf: text(given, 'cni-conf'),
     cniConfDir: text(given, 'cni-conf-dir') ?? '/etc/cni/net.d',
+    cniBinDir: text(given, 'cni-bin-dir'),
+    cniBinReplace: pluginNames(given, 'cni-bin-replace'),
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
@@ -90,6 +97,15 @@ export function readOptions(given: GivenFlags): Options {
     healthzPort: integer(given, 'healthz-port', 0, 65535) ?? 0,
     logLevel: (integer(given, 'v', 0, 100) ?? 0) >= 4 ? 'debug' : 'info',
   };
+}
+
+function pluginNames(given: GivenFlags, name: string): ReadonlySet<PluginName> {
+  const expected = `names out of ${PLUGIN_NAMES.join(', ')}`;
+  const lists = many(given, name, expected, (list) => {
+    const names = PLUGIN_NAMES.filter((plugin) => list.split(',').includes(plugin));
+    return list === '' || names.length === new Set(list.split(',')).size ? names : undefined;
+  });
+  return new Set(lists.flat());
 }
 
 function readInterface(given: GivenFlags): InterfaceOptions {

@@ -11,12 +11,18 @@ export class Readiness {
     ['start', 'cluster state, interface and lease not known yet'],
   ]);
   #peers: () => readonly PeerProblem[] = () => [];
+  #more: () => readonly Check[] = () => [];
 
   /** Names the parts that must be fine, from now on instead of `start`. */
   expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
     this.#parts.clear();
     for (const part of parts) this.#parts.set(part, NOT_YET);
     this.#peers = peers;
+  }
+
+  /** Further lines, asked for whenever somebody reads. */
+  show(more: () => readonly Check[]): void {
+    this.#more = more;
   }
 
   fine(part: string): void {
@@ -34,6 +40,6 @@ export class Readiness {
   checks(): Check[] {
     const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
     const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
-    return [...own, ...peers];
+    return [...own, ...peers, ...this.#more()];
   }
 }

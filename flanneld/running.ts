@@ -6,7 +6,7 @@ import type { EventWatch } from '../lib/netlink/events-node.ts';
 import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../lib/subnet-env.ts';
 import { readTextIfPresent } from '../lib/sys/file.ts';
 import type { VxlanOverlay } from './backend/vxlan.ts';
-import { installConflist } from './conflist.ts';
+import type { CniFiles } from './cni-files.ts';
 import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
 import { type Loop, startLoop } from './dataplane/loop.ts';
@@ -23,8 +23,8 @@ export interface Parts {
   readonly firewall: NftablesFirewall;
   readonly leases: LeaseView;
   readonly readiness: Readiness;
-  /** Text of the conflist to install when ready. */
-  readonly conflist: string | undefined;
+  /** What to install when ready. */
+  readonly cniFiles: CniFiles;
   readonly options: Options;
   readonly tools: AgentTools;
 }
@@ -36,6 +36,7 @@ export interface Running {
 
 const FIREWALL = 'firewall';
 const SUBNET_ENV = 'subnet.env';
+const CNI_FILES = 'CNI files';
 /** With events, looking without a reason is only a net under the rope. */
 const AUDIT_MS = 30_000;
 const OVERLAY_GAP_MS = 5;
@@ -46,9 +47,10 @@ const deviceCheck = (overlay: VxlanOverlay): string => `device ${overlay.name} a
 /** Starts the loops and their watches. Throws SysError when the kernel cannot be watched. */
 export function startLoops(parts: Parts): Running {
   const { overlays, leases, readiness } = parts;
-  readiness.expect([...overlays.map(deviceCheck), FIREWALL, SUBNET_ENV], () =>
+  readiness.expect([...overlays.map(deviceCheck), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
+  readiness.show(() => parts.cniFiles.checks());
   // Watch first, then look: no change falls between the two.
   const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
   const watches = [
@@ -114,26 +116,21 @@ function startFirewallLoop({ firewall, readiness, options, tools }: Parts, onRea
   return startLoop({ run, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 
-/** What is done when the node forwards: subnet.env (kept right from then on), and once the conflist and the notice. */
-function publisher({ overlays, readiness, options, conflist, tools }: Parts): () => void {
+/** What is done when the node forwards: subnet.env (kept right from then on), and once CNI's files and the notice. */
+function publisher({ overlays, readiness, options, cniFiles, tools }: Parts): () => void {
   const { sys, log } = tools;
   let announced = false;
   return () => {
     if (!readiness.isFine(FIREWALL)) return;
-    try {
+    attemptPart(readiness, SUBNET_ENV, () => {
       const content = subnetEnvFor(overlays, options.firewall.ipMasq);
       if (readTextIfPresent(sys, options.subnetFile, 4096) !== renderSubnetEnv(content)) {
         writeSubnetEnv(sys, options.subnetFile, content);
         log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
       }
-      readiness.fine(SUBNET_ENV);
-      if (announced) return;
-      const installed = conflist === undefined ? undefined : installConflist(sys, options.cniConfDir, conflist);
-      if (installed !== undefined) log.info({ file: installed }, 'conflist installed');
-    } catch (error) {
-      readiness.failed(SUBNET_ENV, error);
-      throw error;
-    }
+    });
+    attemptPart(readiness, CNI_FILES, () => cniFiles.publish());
+    if (announced) return;
     announced = true;
     log.info({ peers: overlays.map((overlay) => overlay.peerCount).join(' + ') }, 'ready');
     try {
@@ -142,6 +139,16 @@ function publisher({ overlays, readiness, options, conflist, tools }: Parts): ()
       log.warn({ err: errorText(error) }, 'service manager not told');
     }
   };
+}
+
+function attemptPart(readiness: Readiness, part: string, body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    readiness.failed(part, error);
+    throw error;
+  }
+  readiness.fine(part);
 }
 
 /** Differs from flannel (D17): the MTU is the smallest of the families', not the IPv4 one for both. */

@@ -17,6 +17,8 @@ export interface AgentTools {
   readonly clock: Clock;
   /** Tells the service manager that the agent is ready. Throws SysError. */
   readonly notifyReady: () => void;
+  /** The CNI executable this agent came with. */
+  readonly cniExecutable: string;
   /** Six bytes for a MAC. */
   readonly randomMac: () => Uint8Array;
 }
