@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host-check.h"
+#include "host-detach.h"
 
 #define JS_FUNCTION(name) static JSValue name(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv)
 
@@ -46,6 +47,16 @@ JS_FUNCTION(host_syscall) {
     return JS_NewInt64(ctx, value == -1 ? -errno : value);
 }
 
+// detach(close, number, a … f): the id of a child that makes the call, or −errno; see host-detach.h.
+JS_FUNCTION(host_detach) {
+    int64_t close, n[7] = {0};
+    if (JS_ToInt64(ctx, &close, argv[0]) != 0) return JS_EXCEPTION;
+    for (int i = 1; i < argc && i < 8; i++)
+        if (JS_ToInt64(ctx, &n[i - 1], argv[i]) != 0) return JS_EXCEPTION;
+    check_syscall(n);
+    return JS_NewInt64(ctx, detach((long)close, n));
+}
+
 // map(length): [ArrayBuffer, address] of memory that stays where it is; pages cost nothing until touched.
 JS_FUNCTION(host_map) {
     int64_t length;
@@ -68,6 +79,22 @@ JS_FUNCTION(host_encode) {
                                           : JS_ThrowRangeError(ctx, "text has a lone surrogate");
     JS_FreeCString(ctx, text);
     return bytes;
+}
+
+// encodeInto(text, bytes, at): as encode, into a Uint8Array from `at`; returns how many bytes that took.
+JS_FUNCTION(host_encode_into) {
+    size_t length, room;
+    int64_t at;
+    uint8_t *bytes = JS_GetUint8Array(ctx, &room, argv[1]);
+    if (bytes == NULL || JS_ToInt64(ctx, &at, argv[2]) != 0) return JS_EXCEPTION;
+    const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
+    if (text == NULL) return JS_EXCEPTION;
+    JSValue result = JS_NewInt64(ctx, (int64_t)length);
+    if (!is_utf8(text, length)) result = JS_ThrowRangeError(ctx, "text has a lone surrogate");
+    else if (at < 0 || (size_t)at > room || length > room - (size_t)at) result = JS_ThrowRangeError(ctx, "text does not fit");
+    else memcpy(bytes + at, text, length);
+    JS_FreeCString(ctx, text);
+    return result;
 }
 
 // decode(bytes): the text of a Uint8Array; throws on what is not UTF-8.
@@ -101,7 +128,9 @@ static JSValue host_strings(JSContext *ctx, JSValueConst this, int argc, JSValue
 
 static const JSCFunctionListEntry host_functions[] = {
     JS_CFUNC_DEF("syscall", 7, host_syscall), JS_CFUNC_DEF("map", 1, host_map),
+    JS_CFUNC_DEF("detach", 8, host_detach),
     JS_CFUNC_DEF("encode", 1, host_encode), JS_CFUNC_DEF("decode", 1, host_decode),
+    JS_CFUNC_DEF("encodeInto", 3, host_encode_into),
     JS_CFUNC_DEF("env", 1, host_env), JS_PROP_STRING_DEF("arch", HOST_ARCH, JS_PROP_ENUMERABLE),
     JS_CFUNC_MAGIC_DEF("args", 0, host_strings, 0), JS_CFUNC_MAGIC_DEF("environment", 0, host_strings, 1),
     CHECK_FUNCTIONS

@@ -125,6 +125,30 @@ export class AttributeReader {
     return true;
   }
 
+  /**
+   * Moves to the next attribute of a type below 32 whose bit is set in `wanted`, passing over the others without a
+   * call for each: a link has some seventy, and QuickJS pays for every one.
+   */
+  nextOf(wanted: number): boolean {
+    const words = this.#words;
+    const end = this.#end;
+    let start = this.#next;
+    while (end - start >= NLA_HDRLEN) {
+      const header = words[start >> 2] ?? 0;
+      const length = header & 0xffff;
+      const type = (header >>> 16) & NLA_TYPE_MASK;
+      const next = start + ((length + 3) & ~3);
+      // A length that cannot be is for next() to refuse.
+      if (length < NLA_HDRLEN || length > end - start || (type < 32 && ((wanted >>> type) & 1) === 1)) {
+        this.#next = start;
+        return this.next();
+      }
+      start = next;
+    }
+    this.#next = start;
+    return false;
+  }
+
   u8(): number {
     return this.bytes[this.#need(1)] ?? 0;
   }

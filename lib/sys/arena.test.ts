@@ -3,6 +3,8 @@ import { Arena } from './arena.ts';
 
 const utf8 = {
   encode: (text: string) => new TextEncoder().encode(text),
+  encodeInto: (text: string, bytes: Uint8Array, at: number) =>
+    new TextEncoder().encodeInto(text, bytes.subarray(at)).written,
   decode: (bytes: Uint8Array) => new TextDecoder('utf-8', { fatal: true }).decode(bytes),
 };
 const BASE = 0x10_0000;
@@ -12,11 +14,11 @@ function arenaOf(bytes: number, poison?: (offset: number, length: number, on: bo
 }
 
 describe('Arena', () => {
-  test('gives slots addresses inside itself, aligned as asked', () => {
+  test('gives slots addresses inside itself, each on 8 bytes', () => {
     const arena = arenaOf(4096);
     arena.scope(() => {
       expect(arena.alloc(3).address).toBe(BASE);
-      expect(arena.alloc(8, 64).address).toBe(BASE + 64);
+      expect(arena.alloc(8).address).toBe(BASE + 8);
     });
   });
 
@@ -63,6 +65,20 @@ describe('Arena', () => {
     const arena = arenaOf(256);
     expect(arena.cstring('ab').bytes()).toEqual(new Uint8Array([0x61, 0x62, 0]));
     expect(() => arena.cstring('a\0b')).toThrow('NUL');
+  });
+
+  test('writes a string whose address is all that is wanted', () => {
+    const arena = arenaOf(4096);
+    arena.scope(() => {
+      const whole = arena.keep(64);
+      const address = arena.textAddress('aé€');
+      expect(address).toBe(BASE);
+      expect(whole.length).toBe(64);
+      expect(arena.textAddress('')).toBe(BASE + 16);
+      expect(() => arena.textAddress('a\0b')).toThrow('NUL');
+      expect(() => arena.textAddress('x'.repeat(5000))).toThrow('no room');
+    });
+    arena.scope(() => expect(arena.buffer(10).bytes(0, 7)).toEqual(new TextEncoder().encode('aé€\0')));
   });
 
   test('reports to the sanitizer what may be used, with a gap behind each slot', () => {

@@ -11,29 +11,42 @@ export const ARENA_BYTES = 16 * 1024 * 1024;
 /** Tells a sanitizer which bytes may be used; absent outside the sanitizer build. */
 export type Poison = (offset: number, length: number, poisoned: boolean) => void;
 
-/** UTF-8 as the engine offers it; both throw on text that is not well formed. */
+/** UTF-8 as the engine offers it; all throw on text that is not well formed. */
 export interface Utf8 {
   encode(text: string): Uint8Array;
+  /** Writes the text's bytes at `at` and returns how many; throws a RangeError when they do not fit. */
+  encodeInto(text: string, bytes: Uint8Array, at: number): number;
   decode(bytes: Uint8Array): string;
 }
 
 /** Under a sanitizer each slot is followed by this many bytes nobody may touch. */
 const REDZONE_BYTES = 32;
-/** Address sanitizers tell 8-byte granules apart; every slot starts on one. */
-const MIN_ALIGN = 8;
+/** Enough for every struct of the kernel's, and address sanitizers tell 8-byte granules apart. */
+const ALIGN = 8;
+/** A UTF-16 unit becomes at most so many bytes of UTF-8. */
+const MOST_BYTES_A_UNIT = 3;
 
 /** A bounds-checked window of the arena. Every access outside it throws a RangeError. */
 export class Slot {
   readonly address: number;
   readonly length: number;
-  readonly view: DataView;
+  readonly #memory: ArrayBuffer;
+  readonly #offset: number;
   readonly #utf8: Utf8;
+  /** Made when first needed: of many slots only the address is. */
+  #view: DataView | undefined;
 
   constructor(memory: ArrayBuffer, base: number, offset: number, length: number, utf8: Utf8) {
-    this.view = new DataView(memory, offset, length);
     this.address = base + offset;
     this.length = length;
+    this.#memory = memory;
+    this.#offset = offset;
     this.#utf8 = utf8;
+  }
+
+  get view(): DataView {
+    this.#view ??= new DataView(this.#memory, this.#offset, this.length);
+    return this.#view;
   }
 
   /** The bytes `at` … `at + length`, as a view: copy what must outlive the slot. */
@@ -41,7 +54,7 @@ export class Slot {
     if (at < 0 || length < 0 || at + length > this.length) {
       throw new RangeError(`arena: bytes ${at}+${length} outside a slot of ${this.length}`);
     }
-    return new Uint8Array(this.view.buffer, this.view.byteOffset + at, length);
+    return new Uint8Array(this.#memory, this.#offset + at, length);
   }
 
   u8(at: number): number {
@@ -91,6 +104,7 @@ export class Slot {
 export class Arena {
   readonly address: number;
   readonly #memory: ArrayBuffer;
+  readonly #bytes: Uint8Array;
   readonly #utf8: Utf8;
   readonly #poison: Poison | undefined;
   /** Where the next scoped slot starts; grows upwards. */
@@ -100,6 +114,7 @@ export class Arena {
 
   constructor(memory: ArrayBuffer, address: number, utf8: Utf8, poison?: Poison) {
     this.#memory = memory;
+    this.#bytes = new Uint8Array(memory);
     this.address = address;
     this.#utf8 = utf8;
     this.#poison = poison;
@@ -118,25 +133,34 @@ export class Arena {
   }
 
   /** A zeroed slot, released with the scope around it. Throws a RangeError when the arena is full. */
-  alloc(length: number, align = MIN_ALIGN): Slot {
-    const slot = this.buffer(length, align);
-    slot.bytes().fill(0);
-    return slot;
-  }
-
-  /** As `alloc`, with whatever bytes were there: for what the kernel fills. */
-  buffer(length: number, align = MIN_ALIGN): Slot {
-    const offset = alignUp(this.#top, Math.max(align, MIN_ALIGN));
-    const gap = this.#poison === undefined ? 0 : REDZONE_BYTES;
-    if (length < 0 || offset + length + gap > this.#kept) throw this.#full(length);
-    this.#top = offset + length + gap;
-    this.#poison?.(offset, length, false);
+  alloc(length: number): Slot {
+    const offset = this.#reserve(length);
+    this.#bytes.fill(0, offset, offset + length);
     return this.#slot(offset, length);
   }
 
-  /** A NUL-terminated string. Throws on text with a NUL or a lone surrogate in it. */
+  /** As `alloc`, with whatever bytes were there: for what the kernel fills. */
+  buffer(length: number): Slot {
+    return this.#slot(this.#reserve(length), length);
+  }
+
+  /**
+   * The address of a NUL-terminated string: what a path needs, without a slot. Throws on text with a NUL or a
+   * lone surrogate in it.
+   */
+  textAddress(text: string): number {
+    refuseNul(text);
+    const room = text.length * MOST_BYTES_A_UNIT + 1;
+    const offset = this.#reserve(room);
+    const length = this.#utf8.encodeInto(text, this.#bytes, offset);
+    this.#bytes[offset + length] = 0;
+    this.#poison?.(offset + length + 1, room - length - 1, true);
+    return this.address + offset;
+  }
+
+  /** A NUL-terminated string as a slot. Throws on text with a NUL or a lone surrogate in it. */
   cstring(text: string): Slot {
-    if (text.includes('\0')) throw new RangeError(`arena: NUL in ${JSON.stringify(text)}`);
+    refuseNul(text);
     return this.copy(this.#utf8.encode(text), 1);
   }
 
@@ -177,6 +201,15 @@ export class Arena {
     if (this.#poison === undefined || this.#top > this.#kept / 2) this.#top = mark;
   }
 
+  #reserve(length: number): number {
+    const offset = (this.#top + ALIGN - 1) & -ALIGN;
+    const gap = this.#poison === undefined ? 0 : REDZONE_BYTES;
+    if (length < 0 || offset + length + gap > this.#kept) throw this.#full(length);
+    this.#top = offset + length + gap;
+    this.#poison?.(offset, length, false);
+    return offset;
+  }
+
   #slot(offset: number, length: number): Slot {
     return new Slot(this.#memory, this.address, offset, length, this.#utf8);
   }
@@ -186,6 +219,6 @@ export class Arena {
   }
 }
 
-function alignUp(value: number, align: number): number {
-  return Math.ceil(value / align) * align;
+function refuseNul(text: string): void {
+  if (text.includes('\0')) throw new RangeError(`arena: NUL in ${JSON.stringify(text)}`);
 }

@@ -29,7 +29,7 @@ export function openFile(sys: Syscalls, path: string, flags: number, mode = 0): 
 /** As `openFile`, but −errno instead of an exception. */
 export function tryOpen(sys: Syscalls, path: string, flags: number, mode = 0): number {
   return sys.arena.scope(() => {
-    const name = sys.arena.cstring(path).address;
+    const name = sys.arena.textAddress(path);
     return uninterrupted(() => sys.call(sys.nr.openat, AT_FDCWD, name, flags | O_CLOEXEC, mode));
   });
 }
@@ -131,7 +131,7 @@ export function removeDir(sys: Syscalls, path: string): boolean {
 }
 
 function remove(sys: Syscalls, path: string, flags: number): boolean {
-  const value = sys.arena.scope(() => sys.call(sys.nr.unlinkat, AT_FDCWD, sys.arena.cstring(path).address, flags));
+  const value = sys.arena.scope(() => sys.call(sys.nr.unlinkat, AT_FDCWD, sys.arena.textAddress(path), flags));
   if (value === -ENOENT) return false;
   check(value, 'remove', path);
   return true;
@@ -139,7 +139,7 @@ function remove(sys: Syscalls, path: string, flags: number): boolean {
 
 /** Makes a directory and every missing one above it. */
 export function makeDirs(sys: Syscalls, path: string, mode: number): void {
-  const value = sys.arena.scope(() => sys.call(sys.nr.mkdirat, AT_FDCWD, sys.arena.cstring(path).address, mode));
+  const value = sys.arena.scope(() => sys.call(sys.nr.mkdirat, AT_FDCWD, sys.arena.textAddress(path), mode));
   if (value === -ENOENT) {
     const slash = path.replace(/\/+$/, '').lastIndexOf('/');
     if (slash <= 0) throw new SysError('mkdir', path, ENOENT);
@@ -153,8 +153,8 @@ export function makeDirs(sys: Syscalls, path: string, mode: number): void {
 /** Puts `from` in the place of `to`, atomically. */
 export function renameFile(sys: Syscalls, from: string, to: string): void {
   sys.arena.scope(() => {
-    const source = sys.arena.cstring(from).address;
-    const target = sys.arena.cstring(to).address;
+    const source = sys.arena.textAddress(from);
+    const target = sys.arena.textAddress(to);
     check(sys.call(sys.nr.renameat2, AT_FDCWD, source, AT_FDCWD, target, 0), 'rename', `${from} to ${to}`);
   });
 }
@@ -180,7 +180,7 @@ export function atomicReplace(sys: Syscalls, path: string, text: string, mode: n
     });
     renameFile(sys, temporary, path);
   } catch (error) {
-    sys.arena.scope(() => sys.call(sys.nr.unlinkat, AT_FDCWD, sys.arena.cstring(temporary).address, 0));
+    sys.arena.scope(() => sys.call(sys.nr.unlinkat, AT_FDCWD, sys.arena.textAddress(temporary), 0));
     throw error;
   }
 }
@@ -230,15 +230,15 @@ export const S_IFDIR = 0o040000;
 /** The status of a path (not following a last link), or undefined when there is nothing. */
 export function statPath(sys: Syscalls, path: string): FileStatus | undefined {
   return sys.arena.scope(() => {
-    const name = sys.arena.cstring(path);
-    return statAt(sys, AT_FDCWD, name.address, AT_SYMLINK_NOFOLLOW, path);
+    const name = sys.arena.textAddress(path);
+    return statAt(sys, AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, path);
   });
 }
 
 /** The status of an open file. */
 export function statFd(sys: Syscalls, fd: number): FileStatus {
   return sys.arena.scope(() => {
-    const status = statAt(sys, fd, sys.arena.cstring('').address, AT_EMPTY_PATH, `fd ${fd}`);
+    const status = statAt(sys, fd, sys.arena.textAddress(''), AT_EMPTY_PATH, `fd ${fd}`);
     if (status === undefined) throw new SysError('stat', `fd ${fd}`, ENOENT);
     return status;
   });

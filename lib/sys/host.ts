@@ -16,6 +16,7 @@ export interface ProgramOutput {
 interface Host extends Utf8 {
   readonly arch: Arch;
   readonly syscall: Syscalls['call'];
+  readonly detach: Syscalls['detach'];
   /** Memory that stays where it is, and its address. */
   map(length: number): [memory: ArrayBuffer, address: number];
   /** Throws a TypeError on a value that is not UTF-8; so do the two below. */
@@ -44,6 +45,7 @@ export function openHostSyscalls(): Syscalls {
     call,
     // Without a stack of its own the child goes on with a copy of ours, as after fork(2).
     fork: () => call(nr.clone, SIGCHLD),
+    detach: host.detach,
   };
 }
 

@@ -18,7 +18,7 @@ export function openKoffiSyscalls(): Syscalls {
   if (address < 0) throw new Error(`mmap of ${ARENA_BYTES} bytes: errno ${-address}`);
   const memory = koffi.view(BigInt(address), ARENA_BYTES);
   const arena = new Arena(memory, address, utf8());
-  return { arch, nr, flags: archFlags(arch), arena, call, fork: refuseFork };
+  return { arch, nr, flags: archFlags(arch), arena, call, fork: refuseFork, detach: refuseFork };
 }
 
 function refuseFork(): never {
@@ -46,10 +46,19 @@ function rawSyscall(): Syscalls['call'] {
 function utf8(): Utf8 {
   const encoder = new TextEncoder();
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const refuseLoneSurrogate = (text: string): void => {
+    if (!text.isWellFormed()) throw new RangeError('text has a lone surrogate');
+  };
   return {
     encode(text) {
-      if (!text.isWellFormed()) throw new RangeError('text has a lone surrogate');
+      refuseLoneSurrogate(text);
       return encoder.encode(text);
+    },
+    encodeInto(text, bytes, at) {
+      refuseLoneSurrogate(text);
+      const { read, written } = encoder.encodeInto(text, bytes.subarray(at));
+      if (read < text.length) throw new RangeError('text does not fit');
+      return written;
     },
     decode: (bytes) => decoder.decode(bytes),
   };

@@ -135,7 +135,7 @@ function closeOnce(sys: Syscalls, open: number[], fd: number): void {
 /** Forks and executes; everything the child needs is laid out before, so that it only makes calls. */
 function execChild(sys: Syscalls, command: Command, fds: readonly number[]): number {
   return sys.arena.scope(() => {
-    const path = sys.arena.cstring(command.path).address;
+    const path = sys.arena.textAddress(command.path);
     const argv = stringArray(sys, command.argv);
     const env = stringArray(sys, command.env);
     const defaultAction = sys.arena.alloc(32).address;
@@ -157,7 +157,7 @@ function execChild(sys: Syscalls, command: Command, fds: readonly number[]): num
 function stringArray(sys: Syscalls, texts: readonly string[]): number {
   const array = sys.arena.alloc((texts.length + 1) * 8);
   texts.forEach((text, index) => {
-    array.setU64(index * 8, sys.arena.cstring(text).address);
+    array.setU64(index * 8, sys.arena.textAddress(text));
   });
   return array.address;
 }
