@@ -13,8 +13,8 @@ import { saveHeap } from './heap-image.mjs';
 
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
 /** What the host is compiled from; host-check.c only in the sanitizer build. */
-const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-heap.c', 'host-check.c'];
-const HOST_HEADERS = ['host-functions.h', 'host-heap.h', 'host-check.h', 'host.ld'];
+const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-detach.c', 'host-heap.c', 'host-check.c'];
+const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld'];
 
 /**
  * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless

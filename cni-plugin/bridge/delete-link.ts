@@ -1,5 +1,5 @@
 // Deleting a device without waiting for the kernel's RCU barrier, 10–30 ms that come after the device is
-// gone and the rtnl lock dropped. A forked child asks for the deletion and sits the barrier out; we return
+// gone and the rtnl lock dropped. A child asks for the deletion and sits the barrier out; we return
 // as soon as the device is gone from everywhere, which two things tell: the kernel's RTM_DELLINK, sent when
 // both ends of a veth are closed and unlisted, and then an RTM_GETLINK, which needs the lock and so cannot
 // answer before the deleter dropped it.
@@ -16,7 +16,6 @@ import type { Slot } from '../../lib/sys/arena.ts';
 import { monotonicMs } from '../../lib/sys/clock.ts';
 import { EAGAIN, ENODEV } from '../../lib/sys/errno.ts';
 import { closeFd } from '../../lib/sys/file.ts';
-import { forkHelper } from '../../lib/sys/process.ts';
 import {
   AF_NETLINK,
   bindNetlink,
@@ -25,7 +24,7 @@ import {
   pollFds,
   receiveDatagram,
   SOCK_RAW,
-  sendToKernel,
+  SOCKADDR_NL_BYTES,
 } from '../../lib/sys/socket.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
@@ -77,14 +76,14 @@ function handOver(sys: Syscalls, netlink: Netlink, link: { readonly index: numbe
   const events = openBound(sys, 1 << (RTNLGRP_LINK - 1));
   const deleter = openBound(sys, 0);
   try {
-    return sys.arena.scope(() => {
-      const out = sys.arena.buffer(REQUEST_BYTES);
-      const length = writeRequest(out.bytes(), deleteLink(link));
-      const child = forkHelper(sys, () => {
-        sendToKernel(sys, deleter, out, length);
-      });
-      return awaitDeletion(sys, netlink, { events, deleter, child, index: link.index });
-    });
+    const request = sys.arena.keep(REQUEST_BYTES);
+    const kernel = sys.arena.keep(SOCKADDR_NL_BYTES);
+    kernel.setU16(0, AF_NETLINK);
+    const length = writeRequest(request.bytes(), deleteLink(link));
+    const { sendto } = sys.nr;
+    const child = sys.detach(-1, sendto, deleter, request.address, length, 0, kernel.address, kernel.length);
+    if (child < 0) return false;
+    return sys.arena.scope(() => awaitDeletion(sys, netlink, { events, deleter, child, index: link.index }));
   } finally {
     closeFd(sys, events);
     closeFd(sys, deleter);

@@ -19,8 +19,8 @@ function names(): unknown[] {
   return netns.json('ip', '-j', 'link').map((link) => link['ifname']);
 }
 
-function run(fault: string, name: string): { readonly forks: number; readonly sends: number } {
-  return JSON.parse(netns.run(program.path, fault, name)) as { forks: number; sends: number };
+function run(fault: string, name: string): { readonly children: number; readonly sends: number } {
+  return JSON.parse(netns.run(program.path, fault, name)) as { children: number; sends: number };
 }
 
 describe('deleteLinkByName', () => {
@@ -32,21 +32,21 @@ describe('deleteLinkByName', () => {
 
   // Looking for it and seeing that it is gone are two questions; a deletion in place is a third datagram.
   test.for([
-    { fault: 'none', want: { forks: 1, sends: 2 } },
-    { fault: 'overflow', want: { forks: 1, sends: 2 } },
-    { fault: 'no process', want: { forks: 1, sends: 2 } },
-    { fault: 'child dies', want: { forks: 1, sends: 3 } },
-    { fault: 'refused', want: { forks: 1, sends: 3 } },
+    { fault: 'none', want: { children: 1, sends: 2 } },
+    { fault: 'overflow', want: { children: 1, sends: 2 } },
+    { fault: 'no process', want: { children: 1, sends: 2 } },
+    { fault: 'child dies', want: { children: 1, sends: 3 } },
+    { fault: 'refused', want: { children: 1, sends: 3 } },
   ])('with the fault "$fault" returns when both ends are gone', ({ fault, want }) => {
     const counts = run(fault, 'veth0');
     expect(names()).toEqual(['lo', 'cni0']);
-    expect(counts.forks).toBe(want.forks);
+    expect(counts.children).toBe(want.children);
     // Events of the bridge may make it ask more than once.
     expect(counts.sends).toBeGreaterThanOrEqual(want.sends);
   });
 
   test('is done with a device that is not there', () => {
-    expect(run('none', 'nobody')).toEqual({ forks: 0, sends: 1 });
+    expect(run('none', 'nobody')).toEqual({ children: 0, sends: 1 });
   });
 
   test('leaves nothing that holds the caller’s output open', () => {
