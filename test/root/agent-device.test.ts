@@ -13,11 +13,14 @@ import { kernelStateOf, type VxlanState } from '../lab/support/vxlan-state.ts';
 const LOOK_MS = 10_000;
 const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
 
+/** The node's own subnet is none of those the tests give to others. */
+const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
+
 let lab: Lab;
 let node: LabNode;
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 1, agent: { start: false } });
+  lab = await startLab({ nodes: 1, netConf, agent: { start: false } });
   node = lab.node('node-1');
   writeLease(lab, 'peer', peer);
 });
@@ -129,7 +132,7 @@ describe('a running agent', () => {
     { name: 'that the device is up', harm: ['ip link set flannel.1 down'] },
     { name: 'the MAC', harm: ['ip link set flannel.1 address 02:00:00:00:0e:0e'] },
     { name: 'the MTU', harm: ['ip link set flannel.1 mtu 900'] },
-    { name: 'the route’s gateway', harm: ['ip route replace 10.244.200.0/24 via 10.244.9.0 dev flannel.1 onlink'] },
+    { name: 'the route’s gateway', harm: ['ip route replace 10.244.200.0/24 via 10.244.209.0 dev flannel.1 onlink'] },
     { name: 'the route, to another device', harm: ['ip route replace 10.244.200.0/24 via 192.168.50.1 dev eth0'] },
     {
       name: 'the FDB entry’s address',

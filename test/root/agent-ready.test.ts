@@ -14,12 +14,15 @@ const CONFLIST = '10-flannel.conflist';
 /** First in the agent's PATH. */
 const BIN = '/run/bin';
 
+/** The node's own subnet is none of those the tests give to others. */
+const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
+
 let lab: Lab;
 let node: LabNode;
 
 beforeAll(async () => {
   const path = `${BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  lab = await startLab({ nodes: 1, agent: { env: { PATH: path } } });
+  lab = await startLab({ nodes: 1, netConf, agent: { env: { PATH: path } } });
   node = lab.node('node-1');
 });
 afterAll(() => lab?.down());
