@@ -12,6 +12,7 @@ const programs = {
   launcher: 'support/launcher.ts',
   probe: '../probe/main.ts',
   faults: '../faults/main.ts',
+  soak: '../soak/main.ts',
 };
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */

@@ -1,0 +1,50 @@
+// Who may do what at the same time: many small things together, a thing that changes the set of nodes alone; and on
+// one node one thing after the other.
+
+export class Gate {
+  #inside = 0;
+  #closed = false;
+  readonly #waiting: (() => void)[] = [];
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  /** Runs `body` together with others, but after what was asked for `key` before. */
+  async together<T>(key: string, body: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key);
+    const turn = this.#after(before, body);
+    this.#tails.set(key, turn);
+    return await turn;
+  }
+
+  async #after<T>(before: Promise<unknown> | undefined, body: () => Promise<T>): Promise<T> {
+    await before?.catch(() => undefined);
+    await this.#until(() => !this.#closed);
+    this.#inside += 1;
+    try {
+      return await body();
+    } finally {
+      this.#inside -= 1;
+      this.#wake();
+    }
+  }
+
+  /** Lets nobody in any more, waits until all are out, and runs `body`. */
+  async alone<T>(body: () => Promise<T>): Promise<T> {
+    await this.#until(() => !this.#closed);
+    this.#closed = true;
+    try {
+      await this.#until(() => this.#inside === 0);
+      return await body();
+    } finally {
+      this.#closed = false;
+      this.#wake();
+    }
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,40 @@
+// Random numbers that come again with the same seed: mulberry32, which is small and good enough to choose with.
+
+export class Random {
+  #state: number;
+
+  /** `seed`: an unsigned 32-bit number. */
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** 0 ≤ x < 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let t = this.#state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** From `least` to `most`, both included. */
+  integer(least: number, most: number): number {
+    return least + Math.floor(this.next() * (most - least + 1));
+  }
+
+  /** One of them; undefined of none. */
+  pick<T>(items: readonly T[]): T | undefined {
+    return items[this.integer(0, items.length - 1)];
+  }
+
+  /** A locally administered unicast MAC. */
+  mac(): string {
+    const bytes = Array.from({ length: 5 }, () => this.integer(0, 255).toString(16).padStart(2, '0'));
+    return `02:${bytes.join(':')}`;
+  }
+
+  /** One whose own sequence depends on this one's place only. */
+  fork(): Random {
+    return new Random(this.integer(0, 0xffff_ffff));
+  }
+}
