@@ -44,8 +44,6 @@ export interface Case {
   readonly differs?: Difference;
   /** Oldest of the releases known that behaves so; older ones are not asked. */
   readonly referenceFrom?: Release;
-  /** Why ours does not do it yet: then only those who name the plugin see it fail. */
-  readonly later?: string;
   readonly check: Check;
 }
 
@@ -57,7 +55,6 @@ export interface Row {
   readonly needs?: readonly Need[];
   readonly differs?: Difference;
   readonly referenceFrom?: Release;
-  readonly later?: string;
   /** A case of our own, beyond the contract's rows. */
   readonly own?: boolean;
   readonly check: Check;

@@ -55,10 +55,10 @@ function section(plugin: string, cases: readonly Case[]): string {
       one.title,
       one.since,
       one.needs.join(', '),
-      [one.differs === undefined ? (one.referenceFrom ?? '') : 'differs', one.later ?? ''].filter(Boolean).join('; '),
+      one.differs === undefined ? (one.referenceFrom ?? '') : 'differs',
     ]);
   const name = plugin === 'chain' ? "A runtime's part: lists of plugins" : plugin;
-  return `## ${name}\n\n${table(['case', 'behaviour', 'since', 'needs', 'reference, notes'], rows)}`;
+  return `## ${name}\n\n${table(['case', 'behaviour', 'since', 'needs', 'reference'], rows)}`;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -47,6 +47,11 @@ export function addressesOf(link: Link): string[] {
   return link.addr_info.filter(({ scope }) => scope !== 'link').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
+/** Up, and so is its other end. What operstate tells comes a little later, when the kernel gets round to it. */
+export function isUp({ flags }: Link): boolean {
+  return flags.includes('UP') && flags.includes('LOWER_UP');
+}
+
 /** Routes as `dst` or `dst via gateway`, without those that come with an address. */
 export function routesOf(routes: readonly Route[]): string[] {
   return routes

@@ -111,11 +111,7 @@ function decide(one: Case, options: RunOptions, machine: Machine): Check | strin
   if (lacking.length > 0) return `the machine lacks ${lacking.join(', ')}`;
   const unable = whyUnable(one, options, machine);
   if (unable !== undefined) return unable;
-  if (options.held === 'ours') {
-    return one.later === undefined || options.plugins?.includes(one.plugin) === true
-      ? one.check
-      : `not yet: ${one.later}`;
-  }
+  if (options.held === 'ours') return one.check;
   if (one.referenceFrom !== undefined && isOlder(options.release ?? releaseOf(one, machine), one.referenceFrom)) {
     return `the reference does so only in ${one.referenceFrom}`;
   }

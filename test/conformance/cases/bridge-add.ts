@@ -4,7 +4,7 @@ import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
 import { bridge, ipam, layer2, sets } from '../configs.ts';
 import { holds, present, same, sameText } from '../expect.ts';
-import { addressesOf, routesOf } from '../observe.ts';
+import { addressesOf, isUp, routesOf } from '../observe.ts';
 import type { Trial } from '../trial.ts';
 
 const V6 = '2001:db8::/64';
@@ -113,7 +113,7 @@ async function gateway4(trial: Trial): Promise<void> {
   const eth0 = await trial.link('eth0', 'c1');
   same(addressesOf(eth0), ['10.1.2.2/24'], 'addresses of eth0');
   same(eth0.addr_info.find(({ family }) => family === 'inet')?.broadcast, '10.1.2.255', 'broadcast of eth0');
-  same(eth0.operstate, 'UP', 'state of eth0');
+  holds(isUp(eth0), 'eth0 is not up');
   same(await trial.sysctl('net/ipv4/ip_forward'), '1', 'ip_forward');
 }
 

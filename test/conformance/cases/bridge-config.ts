@@ -4,7 +4,7 @@ import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Release, type Row } from '../case.ts';
 import { answering, bridge, ipam, layer2 } from '../configs.ts';
 import { holds, same } from '../expect.ts';
-import { addressesOf } from '../observe.ts';
+import { addressesOf, isUp } from '../observe.ts';
 import type { Trial } from '../trial.ts';
 
 /** No trace in the container and on the host; the bridge may stay. */
@@ -113,7 +113,7 @@ const bare: readonly Row[] = [
       const result = await trial.attachment(layer2(trial)).add();
       same([result.interfaces?.length, result.ips], [3, undefined], 'interfaces and ips');
       const eth0 = await trial.link('eth0', 'c1');
-      same([eth0.operstate, addressesOf(eth0)], ['UP', []], 'state and addresses of eth0');
+      same([isUp(eth0), addressesOf(eth0)], [true, []], 'whether eth0 is up, and its addresses');
     },
   },
   {
