@@ -14,8 +14,6 @@ export const INVALID_NETWORK_CONFIG = 7;
 export const INVALID_NETNS = 8;
 /** STATUS: an ADD cannot be served now. */
 export const NOT_AVAILABLE = 50;
-/** Ours: portmap was asked for mappings, which this version does not make. */
-export const NOT_IMPLEMENTED = 100;
 /** What Go plugins print for every error that carries no code. */
 export const UNTYPED = 999;
 
