@@ -1,0 +1,157 @@
+// Peers programmed by the agent's own reconciler, round by round beside iproute2 with batch files of the same state.
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock } from '../../flanneld/dataplane/clock.ts';
+import { PeerReconciler } from '../../flanneld/dataplane/reconciler.ts';
+import type { Device } from '../../flanneld/dataplane/state.ts';
+import { createLogger } from '../../flanneld/log.ts';
+import type { Lease } from '../../flanneld/subnet/manager.ts';
+import { jsonObject } from '../../lib/json.ts';
+import { parseMac } from '../../lib/mac.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { rotated } from '../cni/plan.ts';
+import { batchText } from './batch.ts';
+import { countingNetlink } from './counting.ts';
+import { freshDevice, leaseOf, leasesOf, overlayConfig } from './overlay.ts';
+
+/** Milliseconds, one a round. */
+export interface PeerSamples {
+  readonly agent: number[];
+  readonly batch: number[];
+  readonly plainBatch: number[];
+  /** A run of the reconciler that finds everything right. */
+  readonly compare: number[];
+  /** The agent's first round in this process, before the engine compiled anything: as after a restart. */
+  readonly cold: number[];
+}
+
+export interface PeerRounds {
+  readonly samples: PeerSamples;
+  /** What went wrong; nothing when all is well. */
+  readonly failures: readonly string[];
+}
+
+type Kind = 'agent' | 'batch' | 'plainBatch';
+const KINDS: readonly Kind[] = ['agent', 'batch', 'plainBatch'];
+const COMPARES = 3;
+
+/** Programs `count` peers with each of the three, `rounds` times, each on a fresh device. */
+export async function measurePeers(
+  netlink: Netlink,
+  folder: string,
+  count: number,
+  rounds: number,
+  show: (line: string) => void,
+): Promise<PeerRounds> {
+  const samples: PeerSamples = { agent: [], batch: [], plainBatch: [], compare: [], cold: [] };
+  const failures: string[] = [];
+  for (let round = -1; round < rounds; round++) {
+    show(`${count} peers: round ${round + 1} of ${rounds}`);
+    for (const kind of rotated(KINDS, round + 1)) {
+      const measured = await measureOne(netlink, folder, count, kind);
+      failures.push(...measured.failures);
+      // The first round warms up: the engine's compiler, iproute2 in the page cache.
+      if (round < 0) {
+        if (kind === 'agent') samples.cold.push(measured.ms);
+        continue;
+      }
+      samples[kind].push(measured.ms);
+      samples.compare.push(...measured.compare);
+    }
+  }
+  return { samples, failures };
+}
+
+interface One {
+  readonly ms: number;
+  readonly compare: number[];
+  readonly failures: string[];
+}
+
+async function measureOne(netlink: Netlink, folder: string, count: number, kind: Kind): Promise<One> {
+  const leases = leasesOf(count);
+  const device = freshDevice(netlink);
+  if (kind !== 'agent') {
+    const ms = runBatches(folder, leases, device, kind === 'batch' ? 'nexthops' : 'plain');
+    return { ms, compare: [], failures: kind === 'batch' ? await verify(netlink, device, leases) : [] };
+  }
+  const agent = newAgent(netlink);
+  const ms = await timed(() => agent.reconciler.run(device, leases, overlayConfig));
+  const failures = agent.reconciler.problems().map(({ key, reason }) => `${key}: ${reason}`);
+  const compare: number[] = [];
+  for (let again = 0; again < COMPARES; again++) {
+    agent.counted.changes = 0;
+    compare.push(await timed(() => agent.reconciler.run(device, leases, overlayConfig)));
+    if (agent.counted.changes > 0) failures.push(`a run with nothing to do sent ${agent.counted.changes} changes`);
+  }
+  return { ms, compare, failures };
+}
+
+/** A reconciler as the agent has one; its log is formatted and thrown away. */
+function newAgent(netlink: Netlink) {
+  const { netlink: counting, counted } = countingNetlink(netlink);
+  const log = createLogger('info', { write: () => undefined });
+  return { reconciler: new PeerReconciler({ netlink: counting, log, clock: systemClock }), counted };
+}
+
+async function timed(body: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await body();
+  return performance.now() - start;
+}
+
+/** The two programs one after the other, their start included. */
+function runBatches(
+  folder: string,
+  leases: ReadonlyMap<string, Lease>,
+  device: Device,
+  routes: 'nexthops' | 'plain',
+): number {
+  const text = batchText(leases, device, routes);
+  const [ip, bridge] = [join(folder, 'ip.batch'), join(folder, 'bridge.batch')];
+  writeFileSync(ip, text.ip);
+  writeFileSync(bridge, text.bridge);
+  const start = performance.now();
+  for (const [program, file] of [
+    ['ip', ip],
+    ['bridge', bridge],
+  ] as const) {
+    const { status, stderr, error } = spawnSync(program, ['-batch', file], { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`${program} -batch: ${error?.message ?? stderr.split('\n')[0]}`);
+  }
+  return performance.now() - start;
+}
+
+/** The reconciler must find nothing to do where iproute2 was. */
+async function verify(netlink: Netlink, device: Device, leases: ReadonlyMap<string, Lease>): Promise<string[]> {
+  const { reconciler, counted } = newAgent(netlink);
+  await reconciler.run(device, leases, overlayConfig);
+  return counted.changes === 0 ? [] : [`iproute2 left another state: ${counted.changes} changes were needed`];
+}
+
+/** Netlink messages for one change among `count` peers, by what changed. */
+export async function countChanges(netlink: Netlink, count: number): Promise<Record<string, number>> {
+  const device = freshDevice(netlink);
+  const { reconciler, counted } = newAgent(netlink);
+  const before = leasesOf(count);
+  const [key, lease] = leaseOf(Math.ceil(count / 2));
+  const [, other] = leaseOf(count + 1);
+  const moved: Lease = { ...lease, ...(other.publicIp && { publicIp: other.publicIp }) };
+  const newMac: Lease = { ...lease, backendData: jsonObject({ VNI: 1, VtepMAC: parseMac('0e:57:01:00:00:01') }) };
+  const [newKey] = leaseOf(count + 1);
+  const found: Record<string, number> = {};
+  for (const [name, leases] of [
+    ['a peer at another address', new Map(before).set(key, moved)],
+    ['a peer with another MAC', new Map(before).set(key, newMac)],
+    ['a new peer', new Map(before).set(newKey, other)],
+    ['a peer that left', new Map([...before].filter(([each]) => each !== key))],
+  ] as const) {
+    await reconciler.run(device, before, overlayConfig);
+    counted.changes = 0;
+    await reconciler.run(device, leases, overlayConfig);
+    found[name] = counted.changes;
+  }
+  return found;
+}
