@@ -2,6 +2,7 @@
 
 import { readAll } from '../lib/sys/file.ts';
 import { hostArgs, hostEnv, hostEnvironment, openHostSyscalls, type ProgramOutput } from '../lib/sys/host.ts';
+import { bandwidth } from './bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { flannel } from './flannel/flannel.ts';
 import { hostLocal } from './host-local/host-local.ts';
@@ -15,6 +16,8 @@ const STDIN_LIMIT_BYTES = 4 * 1024 * 1024;
 
 function pluginNamed(name: string): Plugin {
   switch (name) {
+    case 'bandwidth':
+      return bandwidth;
     case 'bridge':
       return bridge;
     case 'host-local':
