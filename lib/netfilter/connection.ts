@@ -10,7 +10,6 @@ import { openNetlinkSocket } from '../netlink/socket.ts';
 import type { Exchange, NetlinkTransport } from '../netlink/transport.ts';
 import { MessageWriter } from '../netlink/writer.ts';
 import { O_CLOEXEC } from '../sys/file.ts';
-import { forkHelper } from '../sys/process.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from './constants.ts';
 
@@ -59,31 +58,27 @@ export function isOutdated(thrown: unknown): boolean {
 
 /**
  * Closes the socket without waiting for the RCU grace period, 8–16 ms, that the kernel lets the last close of
- * one wait after a deletion (nft_rcv_nl_event): a forked child holds it a moment longer than we do.
+ * one wait after a deletion (nft_rcv_nl_event): a child holds it until we have closed ours.
  */
 export function closeSoon(sys: Syscalls, netfilter: Netfilter): void {
-  try {
-    sys.arena.scope(() => {
-      const ends = sys.arena.alloc(8);
-      if (sys.call(sys.nr.pipe2, ends.address, O_CLOEXEC) < 0) return;
-      const [read, write] = [ends.i32(0), ends.i32(4)];
-      try {
-        const byte = sys.arena.alloc(1);
-        forkHelper(sys, () => {
-          sys.call(sys.nr.close, write);
-          // Ends when the parent has closed both its ends, the socket before.
-          sys.call(sys.nr.read, read, byte.address, 1);
-        });
-      } finally {
-        netfilter.close();
-        sys.call(sys.nr.close, read);
-        sys.call(sys.nr.close, write);
-      }
-    });
-  } catch {
-    // No process to be had: then we wait.
+  const pipe = openPipe(sys);
+  if (pipe !== undefined) {
+    const { read, write } = pipe;
+    // Reads the pipe's end, which comes when nobody has the writing side any more. Without a child we wait.
+    sys.detach(write, sys.nr.read, read, sys.arena.keep(8).address, 1);
+    netfilter.close();
+    sys.call(sys.nr.close, read);
+    sys.call(sys.nr.close, write);
   }
   netfilter.close();
+}
+
+function openPipe(sys: Syscalls): { readonly read: number; readonly write: number } | undefined {
+  return sys.arena.scope(() => {
+    const ends = sys.arena.alloc(8);
+    if (sys.call(sys.nr.pipe2, ends.address, O_CLOEXEC) < 0) return undefined;
+    return { read: ends.i32(0), write: ends.i32(4) };
+  });
 }
 
 function transact(transport: NetlinkTransport, requests: readonly NetlinkRequest[], generation?: number): void {
