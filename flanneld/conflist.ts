@@ -72,10 +72,17 @@ export function setConflistAside(sys: Syscalls, dir: string): string | undefined
 
 /** Removes a conflist of ours, also one set aside; returns what was removed. */
 export function withdrawConflist(sys: Syscalls, dir: string): string[] {
-  const removed: string[] = [];
+  return ourConflists(sys, dir)
+    .map(({ path }) => path)
+    .filter((path) => removeFile(sys, path));
+}
+
+/** Conflists of ours, also one set aside. Throws SysError. */
+export function ourConflists(sys: Syscalls, dir: string): { readonly path: string; readonly text: string }[] {
+  const found: { path: string; text: string }[] = [];
   for (const path of [`${dir}/${CONFLIST_NAME}`, `${dir}/${CONFLIST_NAME}${ASIDE_SUFFIX}`]) {
     const text = readTextIfPresent(sys, path, MAX_BYTES);
-    if (text !== undefined && isOurs(text) && removeFile(sys, path)) removed.push(path);
+    if (text !== undefined && isOurs(text)) found.push({ path, text });
   }
-  return removed;
+  return found;
 }

@@ -102,6 +102,7 @@ describe('parseCommandLine', () => {
 
   test.for([
     { argv: ['withdraw'], want: 'withdraw' },
+    { argv: ['cleanup', '--cni-bin-dir=/opt/cni/bin'], want: 'cleanup' },
     { argv: ['status', '--healthz-port=1'], want: 'status' },
     { argv: ['--healthz-port', '1', 'status'], want: 'status' },
     { argv: ['version'], want: 'version' },
@@ -130,7 +131,10 @@ describe('refusals', () => {
     { argv: ['--zzzzzzzz'], want: "unknown option '--zzzzzzzz'" },
     { argv: ['-ip-mask'], want: "unknown option '--ip-mask' (Did you mean --ip-masq?)" },
     { argv: ['statsu'], want: 'unknown command "statsu", expected one such as status' },
-    { argv: ['frobnicate'], want: 'unknown command "frobnicate", expected none or one of withdraw, status, version' },
+    {
+      argv: ['frobnicate'],
+      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, status, version',
+    },
     { argv: ['status', 'status'], want: 'expected one command at most' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
     { argv: ['--ip-masq=yes'], want: '--ip-masq: expected true or false, got "yes"' },

@@ -13,6 +13,7 @@ import { readTextIfPresent } from '../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import type { Syscalls } from '../lib/sys/syscalls.ts';
 import { runAgent } from './agent.ts';
+import { cleanUp } from './cleanup/cleanup.ts';
 import { CONFLIST_NAME, withdrawConflist } from './conflist.ts';
 import { systemClock } from './dataplane/clock.ts';
 import { nftProgram } from './firewall/nftables.ts';
@@ -23,6 +24,7 @@ import { isNodeName } from './node-name.ts';
 import type { Options } from './options.ts';
 import { sdNotify } from './sd-notify.ts';
 import { createDirectoryManager, type DirectoryOptions } from './subnet/directory.ts';
+import { leaseFileName } from './subnet/lease-dir.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 import { version } from './version.ts';
 
@@ -52,6 +54,8 @@ async function main(): Promise<number> {
       return 0;
     case 'withdraw':
       return withdraw(line.options);
+    case 'cleanup':
+      return await cleanup(line.options);
     case 'status':
       process.stderr.write('flanneld: status is not part of this version yet; see /readyz?verbose\n');
       return EXIT_FAILURE;
@@ -70,6 +74,22 @@ function withdraw({ cniConfDir }: Options): number {
     process.stderr.write(`flanneld: ${errorText(error)}\n`);
     return EXIT_FAILURE;
   }
+}
+
+async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: Options): Promise<number> {
+  const sys = openKoffiSyscalls();
+  const lease = leaseFileName(nodeName ?? hostname());
+  const scope = {
+    cniConfDir,
+    cniBinDir: cniBinDir ?? '/opt/cni/bin',
+    subnetFile,
+    leaseFile: store.kind === 'directory' ? join(store.subnetDir, lease) : undefined,
+    cniStateDir: '/var/lib/cni',
+  };
+  const write = (line: string): void => {
+    process.stdout.write(`${line}\n`);
+  };
+  return (await cleanUp(scope, { sys, netlink: openNetlink(sys), nft: nftProgram() }, write)) ? 0 : EXIT_FAILURE;
 }
 
 async function run({ options, warnings }: CommandLine): Promise<number> {

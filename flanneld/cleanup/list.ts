@@ -1,0 +1,103 @@
+// Everything of Weft's on a node, each with how it goes: what `flanneld cleanup` lists before and after. In the order
+// in which it is removed: first what starts pods, then what carries packets, then files.
+
+import { errorText } from '../../lib/errors.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../lib/netlink/request.ts';
+import { deleteLink, listLinks } from '../../lib/rtnetlink/link.ts';
+import { deleteNexthop, listNexthops } from '../../lib/rtnetlink/nexthop.ts';
+import { deleteRoute, listRoutes, spellRoute } from '../../lib/rtnetlink/route.ts';
+import { EINVAL, EOPNOTSUPP } from '../../lib/sys/errno.ts';
+import { statPath } from '../../lib/sys/file.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { vxlanDeviceName } from '../backend/vxlan-device.ts';
+import { ourExecutables, removeExecutables } from '../cni-install.ts';
+import { ourConflists } from '../conflist.ts';
+import { isReservedNexthopId } from '../dataplane/nexthop-ids.ts';
+import { WEFT_PROTOCOL } from '../dataplane/state.ts';
+import type { Nft } from '../firewall/nftables.ts';
+import { TABLE_NAME } from '../firewall/rules.ts';
+import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
+import { podLeftovers } from './pods.ts';
+
+/** What is here. A part that cannot be looked at is listed as such, and stays. */
+export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
+  const parts: readonly (() => Leftover[] | Promise<Leftover[]>)[] = [
+    () => ourConflists(tools.sys, scope.cniConfDir).map(({ path }) => fileLeftover(tools.sys, path)),
+    () => deviceLeftovers(tools.netlink),
+    () => nexthopLeftovers(tools.netlink),
+    () => routeLeftovers(tools.netlink),
+    () => tableLeftovers(tools.nft),
+    () => podLeftovers(scope, tools),
+    () => leaseLeftovers(scope, tools.sys),
+    () => executableLeftovers(scope.cniBinDir),
+  ];
+  const found: Leftover[] = [];
+  for (const part of parts) {
+    try {
+      found.push(...(await part()));
+    } catch (error) {
+      const remove = (): never => {
+        throw error instanceof Error ? error : new Error(errorText(error));
+      };
+      found.push({ text: 'what could not be looked at', remove });
+    }
+  }
+  return found;
+}
+
+function deviceLeftovers(netlink: Netlink): Leftover[] {
+  return listLinks(netlink, { kind: 'vxlan' }).flatMap(({ index, name, vxlan }) => {
+    const names = vxlan === undefined ? [] : ([4, 6] as const).map((family) => vxlanDeviceName(family, vxlan.vni));
+    if (!names.includes(name)) return [];
+    return [{ text: `link ${name}`, remove: () => netlink.run(deleteLink({ index, name })) }];
+  });
+}
+
+/** The kernel has removed those of a device with it, so mostly there is none left to remove. */
+function nexthopLeftovers(netlink: Netlink): Leftover[] {
+  return nexthopsIfAny(netlink)
+    .filter(({ id, protocol }) => isReservedNexthopId(id) && protocol === WEFT_PROTOCOL)
+    .map(({ id }) => ({ text: `nexthop id ${id}`, remove: () => netlink.run(deleteNexthop(id)) }));
+}
+
+function nexthopsIfAny(netlink: Netlink): ReturnType<typeof listNexthops> {
+  try {
+    return listNexthops(netlink);
+  } catch (error) {
+    // A kernel before 5.3 has no such thing.
+    if (error instanceof NetlinkError && (error.errno === EINVAL || error.errno === EOPNOTSUPP)) return [];
+    throw error;
+  }
+}
+
+function routeLeftovers(netlink: Netlink): Leftover[] {
+  return ([4, 6] as const).flatMap((family) =>
+    listRoutes(netlink, { family, protocol: WEFT_PROTOCOL }).map((route) => ({
+      text: `route ${spellRoute(route)}`,
+      remove: () => netlink.run(deleteRoute(route)),
+    })),
+  );
+}
+
+async function tableLeftovers(nft: Nft): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const family of ['ip', 'ip6']) {
+    if ((await nft.list(family, TABLE_NAME)) !== undefined) found.push(tableLeftover(nft, family, TABLE_NAME));
+  }
+  return found;
+}
+
+function leaseLeftovers({ leaseFile }: CleanupScope, sys: Syscalls): Leftover[] {
+  return leaseFile === undefined || statPath(sys, leaseFile) === undefined ? [] : [fileLeftover(sys, leaseFile)];
+}
+
+/** The first takes all with it: what is kept for a name is put back in the same step. */
+function executableLeftovers(folder: string): Leftover[] {
+  return ourExecutables(folder).map((path) => ({
+    text: `file ${path}`,
+    remove: () => {
+      removeExecutables(folder);
+    },
+  }));
+}

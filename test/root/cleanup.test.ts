@@ -1,0 +1,161 @@
+// `flanneld cleanup` on a real node: links, addresses, routes, nexthops, tables and files are as before the install.
+
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CommandResult } from '../lab/command.ts';
+import {
+  CNI_BIN_FOLDER,
+  CNI_CACHE_FOLDER,
+  CONFLIST_FOLDER,
+  LEASE_FOLDER,
+  NET_CONF_FILE,
+  SUBNET_FILE,
+} from '../lab/contract.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
+import { writeLease } from '../lab/support/leases.ts';
+
+const CNI_CONF = '/etc/kube-flannel/cni-conf.json';
+const PID_FILE = '/run/agent.pid';
+const conflist = {
+  name: 'cbr0',
+  cniVersion: '1.0.0',
+  plugins: [{ type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true } }],
+};
+const flags = [
+  `--net-config-path=${NET_CONF_FILE}`,
+  `--subnet-dir=${LEASE_FOLDER}`,
+  `--cni-bin-dir=${CNI_BIN_FOLDER}`,
+  '--node-name=node-1',
+  '--iface=eth0',
+];
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 1, agent: false, conflist: false });
+  node = lab.node('node-1');
+  const bin = node.pathFromOutside(CNI_BIN_FOLDER);
+  for (const name of readdirSync(bin)) rmSync(join(bin, name), { recursive: true });
+  // A node as it was with flannel: its plugin and the reference ones, which the agent replaces only where told.
+  for (const name of ['flannel', 'bridge']) writeFileSync(join(bin, name), 'github.com/containernetworking/plugins');
+  node.writeFile(CNI_CONF, JSON.stringify(conflist));
+  node.writeFile(`${CONFLIST_FOLDER}/99-other.conflist`, '{}');
+  writeLease(lab, 'peer', { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' });
+});
+afterAll(() => lab?.down());
+
+async function startAgent(): Promise<void> {
+  const install = [`--cni-conf=${CNI_CONF}`, '--cni-bin-replace=flannel', '--ip-masq'];
+  const command = [builtAgent, ...flags, ...install].join(' ');
+  await node.run(['sh', '-c', `${command} >/run/agent.log 2>&1 & echo $! >${PID_FILE}`]);
+  await waitUntil(
+    () => readdirSync(node.pathFromOutside(CONFLIST_FOLDER)).includes('10-flannel.conflist'),
+    20_000,
+    'the agent',
+  );
+}
+
+async function stopAgent(): Promise<void> {
+  const pid = node.readFile(PID_FILE).trim();
+  await node.run(['kill', pid]);
+  await waitUntil(async () => (await node.exec(['kill', '-0', pid])).exitCode !== 0, 10_000, 'the agent’s end');
+}
+
+async function cleanup(): Promise<CommandResult> {
+  return await node.exec([builtAgent, 'cleanup', ...flags], { timeoutMs: 20_000 });
+}
+
+/** Everything an install could change, in the words of the usual tools. */
+async function inventory(): Promise<Record<string, unknown>> {
+  const lines = async (...argv: string[]): Promise<string[]> => (await node.run(argv)).split('\n').filter(Boolean);
+  const links = JSON.parse(await node.run(['ip', '-j', 'address'])) as { ifname: string; addr_info: object[] }[];
+  const sysctls = ['net.ipv4.ip_forward', 'net.ipv4.conf.all.rp_filter', 'net.ipv6.conf.all.forwarding'];
+  return {
+    links: links.map(({ ifname }) => ifname),
+    routes: (await lines('ip', 'route', 'show', 'table', 'all')).filter(isSteady),
+    routes6: (await lines('ip', '-6', 'route', 'show', 'table', 'all')).filter(isSteady),
+    nexthops: await lines('ip', 'nexthop'),
+    tables: await lines('nft', 'list', 'tables'),
+    sysctls: await lines('sysctl', ...sysctls),
+    files: [CNI_BIN_FOLDER, CONFLIST_FOLDER, '/run/flannel', CNI_CACHE_FOLDER, LEASE_FOLDER].flatMap(filesBelow),
+  };
+}
+
+/** Not what the kernel adds of itself when duplicate address detection on the underlay ends. */
+function isSteady(route: string): boolean {
+  return !route.includes('fe80:');
+}
+
+/** Every file with its sum; the runtime's own cache of results is not ours to clean. */
+function filesBelow(folder: string): string[] {
+  const outside = node.pathFromOutside(folder);
+  mkdirSync(outside, { recursive: true });
+  return readdirSync(outside, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !name.startsWith('results'))
+    .map(
+      (name) =>
+        `${folder}/${name}: ${lstatSync(join(outside, name)).isFile() ? fileSum(join(outside, name)) : 'folder'}`,
+    )
+    .sort();
+}
+
+function fileSum(path: string): string {
+  return execFileSync('sha256sum', [path], { encoding: 'utf8' }).split(' ')[0] ?? '';
+}
+
+describe('flanneld cleanup', () => {
+  test('finds nothing on a node that has nothing of ours', async () => {
+    expect(await cleanup()).toMatchObject({ exitCode: 0, stdout: 'before: nothing\nafter: nothing\n' });
+  });
+
+  test('leaves the node as it was before the install', async () => {
+    const before = await inventory();
+    await startAgent();
+    const pod = await node.addPod();
+    expect((await node.run(['ip', 'route'])).includes('10.244.200.0/24')).toBe(true);
+    await node.removePod(pod.name);
+    await stopAgent();
+    expect(await inventory()).not.toEqual(before);
+    const { exitCode, stdout } = await cleanup();
+    expect(stdout).toContain('  link flannel.1\n');
+    expect(stdout).toContain('  table ip weft\n');
+    expect(stdout).toContain(`  file ${SUBNET_FILE}\n`);
+    expect(stdout).toContain('after: nothing\n');
+    expect(exitCode).toBe(0);
+    expect(await inventory()).toEqual(before);
+  });
+
+  test('keeps the bridge while pods are attached, says so, and takes it the next time', async () => {
+    const before = await inventory();
+    await startAgent();
+    const pod = await node.addPod();
+    await stopAgent();
+    const first = await cleanup();
+    expect(first.stdout.split('after:')[1]).toContain('  link cni0 (stays: 1 pod is attached to cni0)\n');
+    expect(first.exitCode).toBe(0);
+    expect(await node.run(['ip', 'link', 'show', 'cni0'])).toContain('UP');
+    await node.run(['ip', 'netns', 'del', pod.name]).catch(() => undefined);
+    await node.run([
+      'sh',
+      '-c',
+      'ip link show master cni0 | sed -n "s/^[0-9]*: \\([^@:]*\\).*/\\1/p" | xargs -rn1 ip link del',
+    ]);
+    expect((await cleanup()).stdout).toContain('after: nothing\n');
+    expect(await inventory()).toEqual(before);
+  });
+
+  test('says what a running agent has put back, and fails', async () => {
+    await startAgent();
+    const { exitCode, stdout } = await cleanup();
+    expect(stdout).toMatch(/not removed: .*is the agent still running\?/);
+    expect(exitCode).toBe(1);
+    await stopAgent();
+    expect((await cleanup()).exitCode).toBe(0);
+  });
+});
