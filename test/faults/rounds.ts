@@ -103,3 +103,29 @@ export async function controlRound(site: Site, fault: Fault): Promise<Control> {
     await site.node.agent.start();
   }
 }
+
+/** The same fault with the agent stopped, where the kernel itself heals it: what it costs without us. */
+export async function aloneRounds(site: Site, fault: Fault, count: number): Promise<Rounds<Round>> {
+  await site.node.agent.stop();
+  try {
+    return await repeatRounds(count, () => aloneRound(site, fault));
+  } finally {
+    await site.node.agent.start();
+    await site.node.agent.ready();
+  }
+}
+
+async function aloneRound(site: Site, fault: Fault): Promise<Round> {
+  const paced = sleep(PACE_MS);
+  const flow = await site.flow(fault.path, fault.flow);
+  try {
+    await sleep(BEFORE_MS);
+    await fault.inflict(site);
+    await paced;
+    await flow.untilInRow(AFTER_IN_ROW, HEAL_TIMEOUT_MS);
+    const { lostAtMost, ownGapMs } = await flow.stop();
+    return { lost: lostAtMost, healedMs: 0, ownGapMs, agentWaitMs: 0 };
+  } finally {
+    await flow.abandon();
+  }
+}

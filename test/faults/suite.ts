@@ -5,7 +5,7 @@ import type { Fault } from './faults.ts';
 import { type Fight, fight, judgeFight } from './fight.ts';
 import { markdownTable, median, worst } from './report.ts';
 import { checkWitnesses, type Restart, type RestartRound, restartRound } from './restarts.ts';
-import { type Control, controlRound, faultRound, type Round, type Rounds, repeatRounds } from './rounds.ts';
+import { aloneRounds, controlRound, faultRound, type Round, type Rounds, repeatRounds } from './rounds.ts';
 import type { Site } from './site.ts';
 import type { TwoBuilds } from './two-builds.ts';
 
@@ -39,27 +39,33 @@ async function runFault(site: Site, fault: Fault, count: number, to: Verdicts): 
   const what = `\`${fault.what}\``;
   try {
     const outcome = await repeatRounds(count, () => faultRound(site, fault));
-    const control = fault.control ? await controlRound(site, fault) : undefined;
-    judgeFault(fault, outcome, control, to);
-    const row = [name, what, ...lossCells(outcome, limit), controlCell(control)];
-    to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; repeated ${outcome.repeated}; no agent: ${row.at(-1)}`);
-    return row;
+    judgeLosses(fault, outcome, to);
+    const control = fault.control ? await runControl(site, fault, to) : await runAlone(site, fault, count);
+    to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; repeated ${outcome.repeated}; no agent: ${control}`);
+    return [name, what, ...lossCells(outcome, limit), control];
   } catch (error) {
     to.fail(`${name}: ${errorText(error)}`);
     return [name, what, 'failed'];
   }
 }
 
-function judgeFault({ name, limit }: Fault, outcome: Rounds<Round>, control: Control | undefined, to: Verdicts): void {
+function judgeLosses({ name, limit }: Fault, outcome: Rounds<Round>, to: Verdicts): void {
   const lost = worst(lossesOf(outcome));
   if (lost > limit) to.fail(`${name}: ${lost} packets lost, limit ${limit}`);
-  if (control !== undefined && (control.received > 0 || control.sent === 0)) {
-    to.fail(`${name}: with no agent ${control.received} of ${control.sent} packets arrived, expected none`);
-  }
 }
 
-function controlCell(control: Control | undefined): string {
-  return control === undefined ? 'kernel heals it' : `${control.sent - control.received} of ${control.sent}`;
+/** The fault without an agent must cost everything. */
+async function runControl(site: Site, fault: Fault, to: Verdicts): Promise<string> {
+  const { sent, received } = await controlRound(site, fault);
+  if (received > 0 || sent === 0) {
+    to.fail(`${fault.name}: with no agent ${received} of ${sent} packets arrived, expected none`);
+  }
+  return `${sent - received} of ${sent}`;
+}
+
+async function runAlone(site: Site, fault: Fault, count: number): Promise<string> {
+  const lost = lossesOf(await aloneRounds(site, fault, count));
+  return `median ${median(lost)}, worst ${worst(lost)}`;
 }
 
 export async function runRestarts(
