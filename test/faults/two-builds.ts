@@ -29,6 +29,9 @@ export interface TwoBuilds {
 
 export function makeTwoBuilds(): TwoBuilds {
   const folder = mkdtempSync(join(tmpdir(), 'weft-builds-'));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  // Also when a signal ends the run.
+  process.once('exit', remove);
   const text = readFileSync(requireBuilt(builtAgent), 'utf8');
   const id = versionOf(builtAgent).split('+')[1];
   if (id === undefined) throw new Error('this build has no id');
@@ -46,7 +49,10 @@ export function makeTwoBuilds(): TwoBuilds {
       symlinkSync(name, `${current}.new`);
       renameSync(`${current}.new`, current);
     },
-    remove: () => rmSync(folder, { recursive: true }),
+    remove() {
+      process.off('exit', remove);
+      remove();
+    },
   };
 }
 
