@@ -7,7 +7,7 @@ import { PLUGIN_MARK } from '../lib/plugin-mark.ts';
 import { nodeErrorCode } from './node-error.ts';
 
 /** Every name our executable answers to. */
-export const PLUGIN_NAMES = ['flannel', 'bridge', 'host-local', 'loopback', 'portmap'] as const;
+export const PLUGIN_NAMES = ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth'] as const;
 export type PluginName = (typeof PLUGIN_NAMES)[number];
 
 /** What lies under a name: `same` is our executable byte for byte, `go` one built from containernetworking's code. */

@@ -114,6 +114,7 @@ describe('installExecutables', () => {
       'host-local install',
       'loopback install',
       'portmap leave',
+      'bandwidth install',
     ]);
   });
 
@@ -172,6 +173,7 @@ describe('removeExecutables', () => {
       'host-local',
       'loopback',
       'portmap',
+      'bandwidth',
       '.flannel.before-weft',
     ]);
     removeExecutables(folder);

@@ -151,7 +151,7 @@ describe('refusals', () => {
     { argv: ['--public-ipv6=10.0.0.1'], want: '--public-ipv6: expected an IPv6 address, got "10.0.0.1"' },
     {
       argv: ['--cni-bin-replace=flannel,cilium'],
-      want: '--cni-bin-replace: expected names out of flannel, bridge, host-local, loopback, portmap, got "flannel,cilium"',
+      want: '--cni-bin-replace: expected names out of flannel, bridge, host-local, loopback, portmap, bandwidth, got "flannel,cilium"',
     },
     { argv: ['--iface='], want: '--iface: expected an interface name or an address, got ""' },
     { argv: ['--iface-regex=('], want: '--iface-regex: expected a regular expression, got "("' },

@@ -26,10 +26,7 @@ describe('our executable', () => {
     }
   }, RUN_LIMIT_MS);
 
-  // Bandwidth is not among the names our executable answers to.
-  const cases = allCases.filter(({ plugin }) => plugin !== 'bandwidth');
-
-  test.for(cases.map(({ id, title }) => ({ id, title })))('$id $title', ({ id }) => {
+  test.for(allCases.map(({ id, title }) => ({ id, title })))('$id $title', ({ id }) => {
     needs.setUp(isExecutable(join(OURS, 'flannel')), 'dist/cni/flannel');
     const report = reports.get(id);
     expect(report, 'the case was not run').toBeDefined();

@@ -16,7 +16,7 @@ export async function compilePlugins(): Promise<Executable> {
   const executable = await compileProgram(resolve(import.meta.dirname, '../../cni-plugin/main.ts'));
   const bin = join(executable.folder, 'bin');
   mkdirSync(bin);
-  for (const name of ['flannel', 'bridge', 'host-local', 'loopback', 'portmap']) {
+  for (const name of ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth']) {
     linkSync(executable.path, join(bin, name));
   }
   return { ...executable, folder: bin };
