@@ -15,7 +15,7 @@ import { readNetConfFile } from '../net-conf-file.ts';
 import { nodeErrorCode } from '../node-error.ts';
 import { Bell, listen, sleepUnlessAborted } from './bell.ts';
 import { chooseSubnet } from './choose-subnet.ts';
-import { leaseFileName, readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
+import { LeaseDir, leaseFileName, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
 import { renderLeaseFile } from './lease-file.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './manager.ts';
 
@@ -38,6 +38,7 @@ const settleMs = 20;
 /** A lease that somebody keeps removing is restored no more often than this. */
 const restoreMs = 1000;
 const claimAttempts = 20;
+const nobody: LeaseSnapshot = { leases: new Map(), problems: [] };
 const claimBackoff = { firstMs: 20, capMs: 500, jitter: 0.9 };
 
 /** The store in `dir`; nothing is read or written before the first call. */
@@ -48,6 +49,7 @@ export function createDirectoryManager(options: DirectoryOptions): SubnetManager
 class DirectoryManager implements SubnetManager {
   readonly #options: DirectoryOptions;
   readonly #failures: FailureLog;
+  readonly #dir: LeaseDir;
   /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
   #own: Lease | undefined;
   #restoredAt = Number.NEGATIVE_INFINITY;
@@ -55,6 +57,7 @@ class DirectoryManager implements SubnetManager {
 
   constructor(options: DirectoryOptions) {
     this.#options = options;
+    this.#dir = new LeaseDir(options.dir);
     this.#failures = createFailureLog(options.log);
   }
 
@@ -76,7 +79,7 @@ class DirectoryManager implements SubnetManager {
       await writeLeaseFile(dir, nodeName, renderLeaseFile(lease));
       const rival = keepsSubnets(before.leases.get(nodeName), lease)
         ? undefined
-        : findRival(await readLeaseDir(dir), nodeName, lease);
+        : findRival(await this.#dir.read(), nodeName, lease);
       if (rival === undefined) {
         this.#own = lease;
         return lease;
@@ -90,9 +93,9 @@ class DirectoryManager implements SubnetManager {
 
   async #readOrEmpty(): Promise<LeaseSnapshot> {
     try {
-      return await readLeaseDir(this.#options.dir);
+      return await this.#dir.read();
     } catch (error) {
-      if (nodeErrorCode(error) === 'ENOENT') return { leases: new Map(), problems: [] };
+      if (nodeErrorCode(error) === 'ENOENT') return nobody;
       throw error;
     }
   }
@@ -115,7 +118,7 @@ class DirectoryManager implements SubnetManager {
 
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     const bell = new Bell();
-    let told: string | undefined;
+    let told: LeaseSnapshot | undefined;
     while (!signal.aborted) {
       // Listening starts before reading, so that no change falls between the two; and anew every time, because the
       // directory may have been replaced by another of the same name.
@@ -124,9 +127,8 @@ class DirectoryManager implements SubnetManager {
         const restoredAt = this.#restoredAt;
         const snapshot = await this.#look();
         if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
-        const text = snapshot && fingerprint(snapshot);
-        if (snapshot && text !== told && !signal.aborted) {
-          told = text;
+        if (snapshot && snapshot !== told && !signal.aborted) {
+          told = snapshot;
           onSnapshot(snapshot);
         }
         await bell.wait(Math.min(this.#options.periodMs, this.#restoreInMs()), signal);
@@ -141,8 +143,8 @@ class DirectoryManager implements SubnetManager {
   async #look(): Promise<LeaseSnapshot | undefined> {
     const { dir } = this.#options;
     try {
-      let snapshot = await (this.#own === undefined ? readLeaseDir(dir) : this.#readOrEmpty());
-      if (await this.#restoreOwn(snapshot)) snapshot = await readLeaseDir(dir);
+      let snapshot = await (this.#own === undefined ? this.#dir.read() : this.#readOrEmpty());
+      if (await this.#restoreOwn(snapshot)) snapshot = await this.#dir.read();
       this.#failures.recovered('read', { dir }, 'lease directory is readable again');
       return snapshot;
     } catch (error) {
@@ -216,8 +218,4 @@ function findRival({ leases }: LeaseSnapshot, nodeName: string, own: Lease): str
 
 function showSubnets({ subnet, ipv6Subnet }: Lease): string {
   return [subnet, ipv6Subnet].flatMap((prefix) => (prefix ? [formatPrefix(prefix)] : [])).join(' ');
-}
-
-function fingerprint({ leases, problems }: LeaseSnapshot): string {
-  return JSON.stringify([[...leases].map(([node, lease]) => [node, renderLeaseFile(lease)]), problems]);
 }

@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -13,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
+import { LeaseDir, readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
 
 const good = '{"Subnet":"10.244.7.0/24","PublicIP":"10.0.0.7","BackendType":"vxlan"}';
 
@@ -102,6 +103,62 @@ describe('readLeaseDir', () => {
 
   test('rejects when there is no directory: that is not an empty one', async () => {
     await expect(readLeaseDir(join(makeDir(), 'none'))).rejects.toThrow(/ENOENT/);
+  });
+});
+
+describe('LeaseDir', () => {
+  const other = good.replaceAll('7', '8');
+  const subnets = async (leases: LeaseDir): Promise<bigint[]> =>
+    [...(await leases.read()).leases.values()].map(({ subnet }) => (subnet?.ip.value ?? 0n) >> 8n);
+
+  test('answers with the same object as long as nothing changed, also when files were written again', async () => {
+    const dir = makeDir();
+    const leases = new LeaseDir(dir);
+    for (const node of ['a', 'b']) writeFileSync(join(dir, `${node}.json`), good);
+    writeFileSync(join(dir, 'bad.json'), '{');
+    const first = await leases.read();
+    expect(await leases.read()).toBe(first);
+    await writeLeaseFile(dir, 'a', good);
+    expect(await leases.read()).toBe(first);
+    rmSync(join(dir, 'bad.json'));
+    expect(await leases.read()).not.toBe(first);
+  });
+
+  test.for([
+    { name: 'written over, as long as before, at once', change: (path: string) => writeFileSync(path, other) },
+    {
+      name: 'replaced by a rename',
+      change: (path: string) => {
+        writeFileSync(`${path}.new`, other);
+        renameSync(`${path}.new`, path);
+      },
+    },
+  ])('sees a file that was $name', async ({ change }) => {
+    const dir = makeDir();
+    const leases = new LeaseDir(dir);
+    writeFileSync(join(dir, 'a.json'), good);
+    expect(await subnets(leases)).toEqual([0x0af407n]);
+    change(join(dir, 'a.json'));
+    expect(await subnets(leases)).toEqual([0x0af408n]);
+  });
+
+  test('answers looks that overlap in their order', async () => {
+    const dir = makeDir();
+    const leases = new LeaseDir(dir);
+    writeFileSync(join(dir, 'a.json'), good);
+    const looks = [leases.read(), leases.read()];
+    await looks[0];
+    writeFileSync(join(dir, 'b.json'), good);
+    looks.push(leases.read());
+    expect((await Promise.all(looks)).map((look) => look.leases.size).at(-1)).toBe(2);
+  });
+
+  test('goes on after a look that failed', async () => {
+    const dir = join(makeDir(), 'later');
+    const leases = new LeaseDir(dir);
+    await expect(leases.read()).rejects.toThrow(/ENOENT/);
+    await writeLeaseFile(dir, 'a', good);
+    expect((await leases.read()).leases.size).toBe(1);
   });
 });
 

@@ -1,75 +1,161 @@
 // The directory of lease files: reading all of it, hostile files included, and replacing one file atomically.
 // `<node>.json` is a lease; names that start with a dot, or end otherwise, are nobody's business.
 
-import { constants } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, errorText } from '../../lib/errors.ts';
+import { breathe } from '../dataplane/clock.ts';
 import { nodeErrorCode } from '../node-error.ts';
 import { isNodeName } from '../node-name.ts';
 import { decodeUtf8 } from '../utf8.ts';
-import { maxLeaseBytes, parseLeaseFile } from './lease-file.ts';
+import { maxLeaseBytes, parseLeaseFile, renderLeaseFile } from './lease-file.ts';
 import type { Lease, LeaseSnapshot, PeerProblem } from './manager.ts';
 
 const suffix = '.json';
+/** Files looked at before other work gets its turn: a few milliseconds. */
+const filesAtOnce = 64;
+/** A file changed twice within the file system's clock tick looks unchanged: what is younger is read again. */
+const settledMs = 100;
 
 export function leaseFileName(nodeName: string): string {
   return nodeName + suffix;
 }
 
-/**
- * Every lease in the directory by node name, and a problem for every file that is none. Rejects when the directory
- * itself cannot be read: that is not the same as "nobody is there", on which peers would be purged.
- */
-export async function readLeaseDir(dir: string): Promise<LeaseSnapshot> {
-  const names = (await readdir(dir)).filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
-  const leases = new Map<string, Lease>();
-  const problems: PeerProblem[] = [];
-  for (const name of names) {
+/** One look at a directory, for whoever does not look again. Rejects as `LeaseDir.read` does. */
+export function readLeaseDir(dir: string): Promise<LeaseSnapshot> {
+  return new LeaseDir(dir).read();
+}
+
+/** What a file said, and by what to see that it has not changed since. */
+interface Entry {
+  readonly inode: number;
+  readonly changedMs: number;
+  readonly bytes: number;
+  readonly settled: boolean;
+  readonly lease?: Lease;
+  readonly problem?: PeerProblem;
+}
+
+/** A directory looked at again and again: always all of it, but only files that changed are read. */
+export class LeaseDir {
+  readonly #dir: string;
+  readonly #buffer = Buffer.allocUnsafeSlow(maxLeaseBytes + 1);
+  #entries: ReadonlyMap<string, Entry> = new Map();
+  #snapshot: LeaseSnapshot | undefined;
+  #reading: Promise<unknown> = Promise.resolve();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /**
+   * Every lease in the directory by node name, and a problem for every file that is none; the same object as before
+   * when nothing changed. Rejects when the directory itself cannot be read: that is not the same as "nobody is there",
+   * on which peers would be purged.
+   */
+  read(): Promise<LeaseSnapshot> {
+    // One at a time: of two that overlap, the one that began first may end last.
+    const reading = this.#reading.then(() => this.#readAll());
+    this.#reading = reading.catch(() => undefined);
+    return reading;
+  }
+
+  async #readAll(): Promise<LeaseSnapshot> {
+    const names = (await readdir(this.#dir)).filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
+    const entries = new Map<string, Entry>();
+    let changed = false;
+    let looked = 0;
+    for (const name of names) {
+      const before = this.#entries.get(name);
+      const entry = this.#look(name, before);
+      if (entry !== undefined) entries.set(name, entry);
+      changed ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
+      // One buffer and no promise a file: thousands of either cost seconds, and memory that does not come back.
+      if (++looked % filesAtOnce === 0) await breathe();
+    }
+    changed ||= entries.size !== this.#entries.size;
+    this.#entries = entries;
+    if (changed || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries);
+    return this.#snapshot;
+  }
+
+  /** Undefined when the file has gone meanwhile. */
+  #look(name: string, before: Entry | undefined): Entry | undefined {
+    const path = join(this.#dir, name);
+    // Looked at first, read second: a change in between is seen next time.
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    if (before?.settled === true && isUnchanged(stat, before)) return before;
+    const { ino: inode, ctimeMs: changedMs, size: bytes } = stat;
+    const seen = { inode, changedMs, bytes, settled: Date.now() - changedMs > settledMs };
     const node = name.slice(0, -suffix.length);
     try {
       if (!isNodeName(node)) throw new ConfigError(name.slice(0, 64), '', 'the file name is no node name');
-      const text = await readLeaseText(dir, name);
-      if (text !== undefined) leases.set(node, parseLeaseFile(name, text));
+      const text = this.#text(path, name, stat);
+      if (text === undefined) return undefined;
+      const lease = parseLeaseFile(name, text);
+      return { ...seen, lease: before?.lease !== undefined && isEqual(lease, before.lease) ? before.lease : lease };
     } catch (error) {
-      problems.push({ key: node.slice(0, 64), reason: errorText(error) });
+      return { ...seen, problem: { key: node.slice(0, 64), reason: errorText(error) } };
     }
+  }
+
+  /** The text of a regular file of bounded size; undefined when it has gone meanwhile. */
+  #text(path: string, name: string, stat: Stats): string | undefined {
+    if (stat.isSymbolicLink()) throw new ConfigError(name, '', 'is a symbolic link, expected a regular file');
+    if (!stat.isFile()) throw new ConfigError(name, '', 'is not a regular file');
+    const file = openIfPresent(path);
+    if (file === undefined) return undefined;
+    try {
+      // It may be another by now.
+      if (!fstatSync(file).isFile()) throw new ConfigError(name, '', 'is not a regular file');
+      const length = fill(file, this.#buffer);
+      if (length > maxLeaseBytes) throw new ConfigError(name, '', `is larger than ${maxLeaseBytes} bytes`);
+      return decodeUtf8(name, this.#buffer.subarray(0, length));
+    } finally {
+      closeSync(file);
+    }
+  }
+}
+
+function isUnchanged({ ino, ctimeMs, size }: Stats, { inode, changedMs, bytes }: Entry): boolean {
+  return ino === inode && ctimeMs === changedMs && size === bytes;
+}
+
+function isEqual(a: Lease, b: Lease): boolean {
+  return renderLeaseFile(a) === renderLeaseFile(b);
+}
+
+function snapshotOf(entries: ReadonlyMap<string, Entry>): LeaseSnapshot {
+  const leases = new Map<string, Lease>();
+  const problems: PeerProblem[] = [];
+  for (const [name, { lease, problem }] of entries) {
+    if (lease !== undefined) leases.set(name.slice(0, -suffix.length), lease);
+    if (problem !== undefined) problems.push(problem);
   }
   return { leases, problems };
 }
 
-/** The text of a regular file of bounded size; undefined when it has gone meanwhile. */
-async function readLeaseText(dir: string, name: string): Promise<string | undefined> {
-  // Never follow a link, and never wait for the other end of a pipe.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  let file: FileHandle;
+function openIfPresent(path: string): number | undefined {
   try {
-    file = await open(join(dir, name), flags);
+    // Never follow a link, and never wait for the other end of a pipe.
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    const code = nodeErrorCode(error);
-    if (code === 'ENOENT') return undefined;
-    if (code === 'ELOOP') throw new ConfigError(name, '', 'is a symbolic link, expected a regular file');
+    if (nodeErrorCode(error) === 'ENOENT') return undefined;
     throw error;
-  }
-  try {
-    return await readBounded(file, name);
-  } finally {
-    await file.close();
   }
 }
 
-async function readBounded(file: FileHandle, name: string): Promise<string> {
-  if (!(await file.stat()).isFile()) throw new ConfigError(name, '', 'is not a regular file');
-  const buffer = Buffer.alloc(maxLeaseBytes + 1);
+/** Reads to the end of the file or of the buffer; returns how much. */
+function fill(file: number, buffer: Uint8Array): number {
   let length = 0;
   while (length < buffer.length) {
-    const { bytesRead } = await file.read(buffer, length, buffer.length - length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
+    const read = readSync(file, buffer, length, buffer.length - length, null);
+    if (read === 0) break;
+    length += read;
   }
-  if (length > maxLeaseBytes) throw new ConfigError(name, '', `is larger than ${maxLeaseBytes} bytes`);
-  return decodeUtf8(name, buffer.subarray(0, length));
+  return length;
 }
 
 /** Writes the node's file: a reader sees the old or the new content, also after a power loss. Makes the directory. */
