@@ -15,14 +15,14 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support}/**/*.test.ts'],
+          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support,subnet}/**/*.test.ts'],
         },
       },
       {
         extends: true,
         test: {
           name: 'root',
-          include: ['test/{root,lab,probe,faults,soak,e2e}/**/*.test.ts'],
+          include: ['test/{root,lab,probe,faults,soak,e2e,cluster}/**/*.test.ts'],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -4,30 +4,38 @@
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
 import { formatIp, formatPrefix, networkOf, parseIp, parsePrefix, samePrefix } from '../../lib/ip.ts';
+import type { JsonObject } from '../../lib/json.ts';
 import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
 import { parsePlace, readString, readText } from '../../lib/json-fields.ts';
-import type { Lease } from './manager.ts';
+import type { Lease, LeaseAttributes } from './manager.ts';
 
 /** Far more than a lease needs; what is longer is not read. */
 export const maxLeaseBytes = 64 * 1024;
 
 /** Parses the text of the file called `name`; throws ConfigError `<name>: <key>: expected …, got …`. */
 export function parseLeaseFile(name: string, text: string): Lease {
-  const place = parsePlace(name, text);
+  return readLease(parsePlace(name, text));
+}
+
+/** Reads a lease out of a document; throws ConfigError. */
+export function readLease(place: JsonPlace): Lease {
   const subnet = readSubnet(place, 'Subnet', 4, '10.244.1.0/24');
   const ipv6Subnet = readSubnet(place, 'IPv6Subnet', 6, 'fd00:10:244:1::/64');
   if (subnet === undefined && ipv6Subnet === undefined) {
-    throw new ConfigError(name, '', 'has neither Subnet nor IPv6Subnet');
+    throw new ConfigError(place.source, place.path, 'has neither Subnet nor IPv6Subnet');
   }
+  return { ...readAttributes(place), ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+/** What flannel's etcd value carries; throws ConfigError. */
+export function readAttributes(place: JsonPlace): LeaseAttributes {
   const publicIp = readAddress(place, 'PublicIP', 4);
   const publicIpv6 = readAddress(place, 'PublicIPv6', 6);
   const backendData = field(place.object, 'BackendData');
   const backendV6Data = field(place.object, 'BackendV6Data');
   return {
     backendType: readString(place, 'BackendType') ?? '',
-    ...(subnet && { subnet }),
-    ...(ipv6Subnet && { ipv6Subnet }),
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
     ...(backendData !== undefined && { backendData }),
@@ -51,7 +59,12 @@ function readAddress(place: JsonPlace, key: string, family: Family): Ip | undefi
 
 /** The file's text; equal leases give equal text. */
 export function renderLeaseFile(lease: Lease): string {
-  const object = jsonObject({
+  return `${stringifyJson(leaseToJson(lease), { indent: 2 })}\n`;
+}
+
+/** The lease as `readLease` reads it. */
+export function leaseToJson(lease: Lease): JsonObject {
+  return jsonObject({
     Subnet: lease.subnet && formatPrefix(lease.subnet),
     IPv6Subnet: lease.ipv6Subnet && formatPrefix(lease.ipv6Subnet),
     PublicIP: lease.publicIp && formatIp(lease.publicIp),
@@ -60,5 +73,4 @@ export function renderLeaseFile(lease: Lease): string {
     BackendData: lease.backendData,
     BackendV6Data: lease.backendV6Data,
   });
-  return `${stringifyJson(object, { indent: 2 })}\n`;
 }

@@ -33,6 +33,14 @@ export interface LeaseSnapshot {
   /** By what names the lease where it is stored: file, node, etcd key. */
   readonly leases: ReadonlyMap<string, Lease>;
   readonly problems: readonly PeerProblem[];
+  /** The key of this node's own lease, present or not, where the store knows it. */
+  readonly ownKey?: string;
+}
+
+/** The addresses an administrator gave this node in the cluster state, as `--public-ip` would. */
+export interface NodeAddresses {
+  readonly publicIp?: Ip;
+  readonly publicIpv6?: Ip;
 }
 
 export interface SubnetManager {
@@ -42,6 +50,10 @@ export interface SubnetManager {
   acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease>;
   /** Calls back with the whole state, first of all and then after every change; resolves when `signal` aborts. */
   watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void>;
+  /** Addresses the store holds for this node, to choose the interface by; before acquire. */
+  nodeAddresses?(signal: AbortSignal): Promise<NodeAddresses>;
+  /** Tells the cluster that this node forwards; returns at once, what is told is retried while `watch` runs. */
+  announceReady?(): void;
   /** Gives this node's lease up; idempotent. */
   release?(signal: AbortSignal): Promise<void>;
 }

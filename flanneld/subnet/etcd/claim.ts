@@ -1,0 +1,199 @@
+// Taking a subnet in etcd: choose from what is free, write with a transaction that holds only if nobody was faster.
+// flannel's local manager (pkg/subnet/etcd/local_manager.go), without its lost races, its IPv4 and its daily renewal.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import { OpError } from '../../../lib/errors.ts';
+import type { IpPrefix } from '../../../lib/ip.ts';
+import { formatPrefix, overlaps, sameIp } from '../../../lib/ip.ts';
+import type { NetConf } from '../../../lib/net-conf.ts';
+import type { SubnetPool } from '../../../lib/subnet-pool.ts';
+import { ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
+import type { Logger } from '../../log.ts';
+import { sleepUnlessAborted } from '../bell.ts';
+import { chooseSubnet } from '../choose-subnet.ts';
+import type { Lease, LeaseAttributes } from '../manager.ts';
+import { changedAt, createdAt, deleteOperation, putOperation } from './etcd-json.ts';
+import type { EtcdGateway } from './gateway.ts';
+import type { Subnets } from './lease-key.ts';
+import { formatLeaseKey, renderLeaseValue } from './lease-key.ts';
+import type { Entry } from './mirror.ts';
+import { readEntry } from './mirror.ts';
+
+/** This node's lease as it must stand in etcd. */
+export interface Claim {
+  readonly name: string;
+  readonly value: string;
+  readonly lease: Lease;
+  /** `0`: a reservation, which no etcd lease ends. */
+  readonly leaseId: string;
+  /** The store had it at this revision. */
+  readonly revision: bigint;
+}
+
+export interface ClaimContext {
+  readonly gateway: EtcdGateway;
+  /** Ends in `/subnets/`. */
+  readonly prefix: string;
+  readonly config: NetConf;
+  /** Of the subnet.env of an earlier run: taken again when nobody has them. */
+  readonly previous: { readonly subnet?: IpPrefix | undefined; readonly ipv6Subnet?: IpPrefix | undefined };
+  /** What this node last wrote, in this run or an earlier one: found again even after its address changed. */
+  readonly earlier: Lease | undefined;
+  readonly ttlSec: number;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+const attempts = 40;
+const backoff = { firstMs: 20, capMs: 1000, jitter: 0.9 };
+
+/** Rejects with OpError `out of subnets` or `lost race`, with ConfigError for a bad configuration, with EtcdError. */
+export async function claimSubnets(
+  context: ClaimContext,
+  attributes: LeaseAttributes,
+  signal: AbortSignal,
+): Promise<Claim> {
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    signal.throwIfAborted();
+    const claim = await tryClaim(context, attributes, signal);
+    if (claim !== undefined) return claim;
+    // Differs from flannel (D11): losing a race is no reason to give up.
+    context.log.debug({ attempt }, 'lost a race for a subnet');
+    await sleepUnlessAborted(backoffMs(backoff, attempt, context.random()), signal);
+  }
+  throw claimError('lost race', `${attempts} times`);
+}
+
+async function tryClaim(
+  context: ClaimContext,
+  attributes: LeaseAttributes,
+  signal: AbortSignal,
+): Promise<Claim | undefined> {
+  const { gateway, prefix } = context;
+  const { kvs, revision } = await gateway.list(prefix, signal);
+  const entries = kvs.map((kv) => readEntry(prefix, kv));
+  const found = findOwn(entries, attributes, context.earlier);
+  const own = found && isUsable(context, entries, found) ? found : undefined;
+  const lease = { ...attributes, ...chooseSubnets(context, entries, own) };
+  const name = formatLeaseKey(lease);
+  const wanted = { name, value: renderLeaseValue(lease), lease };
+  return own?.name === name
+    ? await renewClaim(context, own, { ...wanted, revision }, signal)
+    : await makeClaim(context, own, wanted, signal);
+}
+
+/** A reservation is somebody's decision: when it does not fit any more it is left alone, and taken by nobody. */
+function isUsable(context: ClaimContext, entries: readonly Entry[], own: Entry): boolean {
+  if (own.kv.leaseId !== '0' || formatLeaseKey(chooseSubnets(context, entries, own)) === own.name) return true;
+  context.log.warn({ lease: own.name }, 'reservation does not fit the configuration, not used');
+  return false;
+}
+
+/** What we wrote last, else flannel's rule: the lease with our address. */
+function findOwn(
+  entries: readonly Entry[],
+  attributes: LeaseAttributes,
+  earlier: Lease | undefined,
+): Entry | undefined {
+  const name = earlier && formatLeaseKey(earlier);
+  const value = earlier && renderLeaseValue(earlier);
+  return (
+    entries.find((entry) => entry.name === name && entry.kv.value === value) ??
+    entries.find(({ lease }) => lease !== undefined && hasSameOwner(lease, attributes))
+  );
+}
+
+/** IPv4 decides where both have it. Differs from flannel (D12), which takes every IPv6-only node for one. */
+export function hasSameOwner(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  if (a.publicIp && b.publicIp) return sameIp(a.publicIp, b.publicIp);
+  return a.publicIpv6 !== undefined && b.publicIpv6 !== undefined && sameIp(a.publicIpv6, b.publicIpv6);
+}
+
+function chooseSubnets(
+  { config, previous, random }: ClaimContext,
+  entries: readonly Entry[],
+  own: Entry | undefined,
+): Subnets {
+  const taken = entries.filter((entry) => entry !== own).flatMap((entry) => prefixesOf(entry.subnets));
+  const choose = (pool: SubnetPool | undefined, wanted: readonly (IpPrefix | undefined)[]): IpPrefix | undefined => {
+    if (pool === undefined) return undefined;
+    const subnet = chooseSubnet(pool, wanted, taken, random());
+    if (subnet === undefined) throw claimError('out of subnets', formatPrefix(pool.network));
+    return subnet;
+  };
+  const subnet = choose(subnetPool(config), [own?.subnets?.subnet, previous.subnet]);
+  const ipv6Subnet = choose(ipv6SubnetPool(config), [own?.subnets?.ipv6Subnet, previous.ipv6Subnet]);
+  return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+export function prefixesOf(subnets: Subnets | undefined): IpPrefix[] {
+  return [subnets?.subnet, subnets?.ipv6Subnet].filter((prefix) => prefix !== undefined);
+}
+
+/** Keeps the key, and the lease it hangs on while that lives. Differs from flannel (D15): a reservation stays one. */
+async function renewClaim(
+  { gateway, prefix, ttlSec }: ClaimContext,
+  own: Entry,
+  wanted: Omit<Claim, 'leaseId'>,
+  signal: AbortSignal,
+): Promise<Claim | undefined> {
+  const { leaseId } = own.kv;
+  const isKept = leaseId === '0' || (await gateway.keepLeaseAlive(leaseId, signal)) > 0;
+  if (isKept && own.kv.value === wanted.value) return { ...wanted, leaseId };
+  const key = prefix + own.name;
+  const newId = isKept ? leaseId : await gateway.grantLease(ttlSec, signal);
+  const put = putOperation(key, wanted.value, isKept ? 'keep' : newId);
+  const revision = await gateway.transact(key, [changedAt(key, own.kv.modRevision)], [put], signal);
+  if (revision !== undefined) return { ...wanted, leaseId: newId, revision };
+  if (!isKept) await gateway.revokeLease(newId, signal);
+  return undefined;
+}
+
+/** A new key, and the end of an old one of ours that no longer fits. */
+async function makeClaim(
+  { gateway, prefix, ttlSec, log }: ClaimContext,
+  old: Entry | undefined,
+  wanted: Omit<Claim, 'leaseId' | 'revision'>,
+  signal: AbortSignal,
+): Promise<Claim | undefined> {
+  const key = prefix + wanted.name;
+  if (old !== undefined) log.warn({ lease: old.name }, 'own lease does not fit the configuration, taking another');
+  const leaseId = await gateway.grantLease(ttlSec, signal);
+  const compare = [createdAt(key, 0n), ...(old ? [changedAt(old.kv.key, old.kv.modRevision)] : [])];
+  const then = [putOperation(key, wanted.value, leaseId), ...(old ? [deleteOperation(old.kv.key)] : [])];
+  const revision = await gateway.transact(key, compare, then, signal);
+  if (revision !== undefined && !(await hasElder({ gateway, prefix }, wanted, revision, signal))) {
+    return { ...wanted, leaseId, revision };
+  }
+  await gateway.revokeLease(leaseId, signal);
+  return undefined;
+}
+
+/**
+ * Whether another key overlaps ours and was there first: the transaction sees only equal keys, and two dual-stack
+ * nodes may have taken the same IPv4 subnet with different IPv6 ones. Of the two the later gives way.
+ */
+async function hasElder(
+  { gateway, prefix }: Pick<ClaimContext, 'gateway' | 'prefix'>,
+  { name, lease }: Pick<Claim, 'name' | 'lease'>,
+  revision: bigint,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { kvs } = await gateway.list(prefix, signal);
+  const elders = kvs.filter((kv) => kv.createRevision < revision).map((kv) => readEntry(prefix, kv));
+  return findOverlap(elders, name, lease) !== undefined;
+}
+
+/** An entry of another name whose subnets overlap those of `own`. */
+export function findOverlap(entries: Iterable<Entry>, name: string, own: Subnets): Entry | undefined {
+  const ours = prefixesOf(own);
+  for (const entry of entries) {
+    if (entry.name === name) continue;
+    if (prefixesOf(entry.subnets).some((theirs) => ours.some((mine) => overlaps(mine, theirs)))) return entry;
+  }
+  return undefined;
+}
+
+function claimError(code: string, detail: string): OpError {
+  return new OpError({ subsystem: 'etcd', op: 'acquire', object: 'a subnet', code, detail });
+}

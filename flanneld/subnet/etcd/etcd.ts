@@ -1,0 +1,267 @@
+// The etcd store: flannel's v3 layout, so that both agents share one cluster. Leases are kept alive instead of renewed
+// once a day, put back when somebody removes them, and never silently lost.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import { ConfigError, OpError } from '../../../lib/errors.ts';
+import { formatPrefix } from '../../../lib/ip.ts';
+import type { NetConf } from '../../../lib/net-conf.ts';
+import { parseNetConf } from '../../../lib/net-conf.ts';
+import { ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
+import type { FailureLog, Logger } from '../../log.ts';
+import { createFailureLog } from '../../log.ts';
+import { Bell, sleepUnlessAborted } from '../bell.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, PeerProblem, SubnetManager } from '../manager.ts';
+import type { Claim, ClaimContext } from './claim.ts';
+import { claimSubnets, findOverlap, hasSameOwner, prefixesOf } from './claim.ts';
+import { EtcdError } from './etcd-error.ts';
+import { changedAt, createdAt, putOperation } from './etcd-json.ts';
+import type { GatewayOptions } from './gateway.ts';
+import { EtcdGateway } from './gateway.ts';
+import { formatLeaseKey } from './lease-key.ts';
+import { EtcdMirror } from './mirror.ts';
+
+export interface EtcdManagerOptions extends GatewayOptions {
+  /** flannel's `--etcd-prefix`: `/coreos.com/network`. */
+  readonly prefix: string;
+  readonly previous: ClaimContext['previous'];
+  /** What this node wrote in an earlier run. */
+  readonly earlier: Lease | undefined;
+  readonly log: Logger;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+  /** How long a lease outlives its agent; flannel's is a day. */
+  readonly ttlSec: number;
+  readonly watchLifeMs: number;
+}
+
+/** Differs from flannel: what it has for a day at least. */
+export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 60_000 };
+
+const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
+const configRetryMs = 1000;
+/** One renewal in a third of the lease's time is enough; one a minute notices a lost lease early. */
+const longestKeepAliveMs = 60_000;
+/** Changes come in bursts; one snapshot after the burst is enough. */
+const settleMs = 20;
+/** A lease that somebody keeps changing is put back no more often than this. */
+const restoreMs = 1000;
+
+/** The store in etcd; nothing is read or written before the first call. */
+export function createEtcdManager(options: EtcdManagerOptions): SubnetManager {
+  return new EtcdManager(options);
+}
+
+class EtcdManager implements SubnetManager {
+  readonly #options: EtcdManagerOptions;
+  readonly #gateway: EtcdGateway;
+  readonly #prefix: string;
+  readonly #mirror: EtcdMirror;
+  readonly #failures: FailureLog;
+  readonly #bell = new Bell();
+  #config: NetConf | undefined;
+  /** This node's lease as it must stand in etcd; undefined before acquire and after release. */
+  #own: Claim | undefined;
+  /** The etcd lease under ours has gone, whether its key has or not. */
+  #isLeaseDead = false;
+  #restoredAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: EtcdManagerOptions) {
+    this.#options = options;
+    this.#gateway = new EtcdGateway(options);
+    this.#prefix = `${options.prefix.replace(/\/+$/, '')}/subnets/`;
+    const { log, random, watchLifeMs } = options;
+    this.#mirror = new EtcdMirror({ gateway: this.#gateway, prefix: this.#prefix, log, random, watchLifeMs });
+    this.#failures = createFailureLog(log);
+  }
+
+  /** Waits for etcd and for the key; rejects with ConfigError when what it says is wrong. */
+  async networkConfig(signal: AbortSignal): Promise<NetConf> {
+    const key = `${this.#options.prefix.replace(/\/+$/, '')}/config`;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const kv = await this.#gateway.get(key, signal);
+        if (kv === undefined) throw noConfig(key);
+        this.#config = this.#parseConfig(key, kv.value);
+        this.#failures.recovered('config', { key }, 'network configuration found');
+        return this.#config;
+      } catch (error) {
+        if (signal.aborted || error instanceof ConfigError) throw error;
+        this.#failures.failed('config', error, { key }, 'no network configuration yet, will retry');
+      }
+      await sleepUnlessAborted(configRetryMs, signal);
+    }
+  }
+
+  #parseConfig(key: string, text: string): NetConf {
+    const { config, warnings } = parseNetConf(text);
+    for (const warning of warnings)
+      this.#options.log.warn({ key, warning }, 'network configuration has a doubtful key');
+    subnetPool(config);
+    ipv6SubnetPool(config);
+    return config;
+  }
+
+  /** Waits for etcd; rejects when there is no subnet to be had. */
+  async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
+    const config = this.#config ?? (await this.networkConfig(signal));
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted();
+      try {
+        const claim = await claimSubnets(this.#claimContext(config), attributes, signal);
+        this.#own = claim;
+        this.#isLeaseDead = false;
+        this.#failures.recovered('acquire', { lease: claim.name }, 'lease taken at last');
+        this.#bell.ring();
+        return claim.lease;
+      } catch (error) {
+        if (signal.aborted || !(error instanceof EtcdError)) throw error;
+        this.#failures.failed('acquire', error, {}, 'no lease yet, will retry');
+      }
+      await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
+    }
+  }
+
+  #claimContext(config: NetConf): ClaimContext {
+    const { previous, earlier, ttlSec, random, log } = this.#options;
+    const gateway = this.#gateway;
+    return {
+      gateway,
+      prefix: this.#prefix,
+      config,
+      previous,
+      earlier: this.#own?.lease ?? earlier,
+      ttlSec,
+      random,
+      log,
+    };
+  }
+
+  /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
+  async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    const parts = [
+      this.#mirror.run(this.#bell.ring, ending.signal),
+      this.#keepAlive(ending.signal),
+      this.#tell(onSnapshot, ending.signal),
+    ];
+    try {
+      await Promise.all(parts);
+    } finally {
+      end();
+      await Promise.allSettled(parts);
+      signal.removeEventListener('abort', end);
+    }
+  }
+
+  async #tell(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    let told = 0;
+    while (!signal.aborted) {
+      if (this.#mirror.version !== told) {
+        told = this.#mirror.version;
+        onSnapshot(this.#snapshot());
+      }
+      const dueMs = await this.#putRight(signal);
+      await this.#bell.wait(dueMs, signal);
+      await sleepUnlessAborted(settleMs, signal);
+    }
+  }
+
+  #snapshot(): LeaseSnapshot {
+    const leases = new Map<string, Lease>();
+    const problems: PeerProblem[] = [];
+    for (const { name, lease, problem } of this.#mirror.entries.values()) {
+      if (lease !== undefined) leases.set(name, lease);
+      if (problem !== undefined) problems.push(problem);
+    }
+    const { earlier } = this.#options;
+    const ownKey = this.#own?.name ?? (earlier && formatLeaseKey(earlier));
+    return { leases, problems, ...(ownKey !== undefined && { ownKey }) };
+  }
+
+  /** Puts our own lease back as it must be; returns when to look again, in ms. */
+  async #putRight(signal: AbortSignal): Promise<number> {
+    const own = this.#own;
+    if (own === undefined || this.#mirror.revision < own.revision) return longestKeepAliveMs;
+    const entry = this.#mirror.entries.get(own.name);
+    if (entry?.kv.value === own.value && !this.#isLeaseDead) return longestKeepAliveMs;
+    if (entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease)) throw lost(own, own.name);
+    const rival = findOverlap(this.#mirror.entries.values(), own.name, own.lease);
+    if (entry === undefined && rival !== undefined) throw lost(own, rival.name);
+    const waitMs = this.#restoredAt + restoreMs - performance.now();
+    if (waitMs > 0) return waitMs;
+    this.#restoredAt = performance.now();
+    try {
+      await this.#restore(own, entry?.kv.modRevision, signal);
+      this.#failures.recovered('restore', {}, 'own lease is ours again');
+    } catch (error) {
+      if (signal.aborted) return 0;
+      this.#failures.failed('restore', error, { lease: own.name }, 'own lease cannot be restored, will retry');
+    }
+    return restoreMs;
+  }
+
+  async #restore(own: Claim, seen: bigint | undefined, signal: AbortSignal): Promise<void> {
+    const key = this.#prefix + own.name;
+    const isReservation = own.leaseId === '0';
+    const leaseId = isReservation ? '0' : await this.#gateway.grantLease(this.#options.ttlSec, signal);
+    const compare = seen === undefined ? createdAt(key, 0n) : changedAt(key, seen);
+    const revision = await this.#gateway.transact(key, [compare], [putOperation(key, own.value, leaseId)], signal);
+    if (revision === undefined) {
+      if (!isReservation) await this.#gateway.revokeLease(leaseId, signal);
+      return; // it changed meanwhile: the watch tells how
+    }
+    if (this.#own === own) this.#own = { ...own, leaseId, revision };
+    this.#isLeaseDead = false;
+    const was = seen === undefined ? 'missing' : 'changed, by another agent with this address?';
+    this.#failures.failed('own', was, { lease: own.name }, 'own lease restored');
+  }
+
+  /** Differs from flannel (D13): a failure is retried, and never ends the renewals. */
+  async #keepAlive(signal: AbortSignal): Promise<void> {
+    let attempt = 0;
+    while (!signal.aborted) {
+      const usualMs = Math.min((this.#options.ttlSec * 1000) / 3, longestKeepAliveMs);
+      const waitMs = attempt === 0 ? usualMs : backoffMs(retry, attempt, this.#options.random());
+      await sleepUnlessAborted(Math.min(waitMs, usualMs), signal);
+      const own = this.#own;
+      if (own === undefined || own.leaseId === '0' || this.#isLeaseDead || signal.aborted) continue;
+      try {
+        const leftSec = await this.#gateway.keepLeaseAlive(own.leaseId, signal);
+        attempt = 0;
+        this.#failures.recovered('keepalive', { lease: own.name }, 'lease can be kept alive again');
+        if (leftSec > 0 || this.#own !== own) continue;
+        this.#isLeaseDead = true;
+        this.#bell.ring();
+      } catch (error) {
+        if (signal.aborted) return;
+        attempt++;
+        this.#failures.failed('keepalive', error, { lease: own.name }, 'lease cannot be kept alive, will retry');
+      }
+    }
+  }
+
+  /** Deletes the lease; a reservation stays. */
+  async release(signal: AbortSignal): Promise<void> {
+    const own = this.#own;
+    this.#own = undefined;
+    if (own !== undefined && own.leaseId !== '0') await this.#gateway.revokeLease(own.leaseId, signal);
+  }
+}
+
+function noConfig(key: string): OpError {
+  const detail =
+    'flannel config not found in etcd store. Did you create your config using etcdv3 API? ' +
+    `Try: etcdctl put ${key} '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}'`;
+  return new OpError({ subsystem: 'etcd', op: 'range', object: key, code: 'no such key', detail });
+}
+
+/** Differs from flannel, which exits with 0 here: the supervisor must start the agent again. */
+function lost({ lease }: Claim, rival: string): OpError {
+  const object = prefixesOf(lease).map(formatPrefix).join(' ');
+  const detail = `now the lease of another node (${rival}); a restart takes another subnet, existing pods keep the old`;
+  return new OpError({ subsystem: 'etcd', op: 'keep lease', object, code: 'lost', detail });
+}

@@ -1,0 +1,145 @@
+// What lies under <prefix>/subnets/ in etcd, kept up to date: one listing, then a watch from there on; a new listing
+// where the history that a watch needs was compacted away. It never ends by itself.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import type { FailureLog, Logger } from '../../log.ts';
+import { createFailureLog } from '../../log.ts';
+import { sleepUnlessAborted } from '../bell.ts';
+import type { Lease, PeerProblem } from '../manager.ts';
+import { EtcdError } from './etcd-error.ts';
+import type { KeyValue, WatchNews } from './etcd-json.ts';
+import type { EtcdGateway, RangeResult } from './gateway.ts';
+import type { Subnets } from './lease-key.ts';
+import { parseLeaseEntry, parseLeaseKey, problemOf } from './lease-key.ts';
+
+/** One key under subnets/, as far as it could be read. */
+export interface Entry {
+  /** The key without <prefix>/subnets/. */
+  readonly name: string;
+  readonly kv: KeyValue;
+  /** Taken by this key, whatever its value says. */
+  readonly subnets: Subnets | undefined;
+  readonly lease: Lease | undefined;
+  readonly problem: PeerProblem | undefined;
+}
+
+/** Never throws: what cannot be read becomes a problem. */
+export function readEntry(prefix: string, kv: KeyValue): Entry {
+  const name = kv.key.slice(prefix.length);
+  let subnets: Subnets | undefined;
+  try {
+    subnets = parseLeaseKey(name);
+    return { name, kv, subnets, lease: parseLeaseEntry(name, kv.value), problem: undefined };
+  } catch (error) {
+    return { name, kv, subnets, lease: undefined, problem: problemOf(name, error) };
+  }
+}
+
+export interface MirrorOptions {
+  readonly gateway: EtcdGateway;
+  /** Ends in `/subnets/`. */
+  readonly prefix: string;
+  readonly log: Logger;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+  /** A watch is opened anew this often, so that one that died unnoticed costs no more. */
+  readonly watchLifeMs: number;
+}
+
+const retry = { firstMs: 100, capMs: 2000, jitter: 0.5 };
+/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
+const shortWatchMs = 1000;
+
+export class EtcdMirror {
+  readonly #options: MirrorOptions;
+  readonly #failures: FailureLog;
+  readonly #entries = new Map<string, Entry>();
+  #revision = 0n;
+  #version = 0;
+  #isListed = false;
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+    this.#failures = createFailureLog(options.log);
+  }
+
+  /** By name; empty before the first listing. */
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries;
+  }
+
+  /** Everything up to this revision is in `entries`. */
+  get revision(): bigint {
+    return this.#revision;
+  }
+
+  /** Counts changes of `entries`; 0 before the first listing. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
+  async run(onChange: () => void, signal: AbortSignal): Promise<void> {
+    let attempt = 0;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      try {
+        if (!this.#isListed) await this.#list(signal);
+        onChange();
+        await this.#watch(onChange, signal);
+        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 1;
+        this.#note(error);
+      }
+      if (attempt > 0) await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
+    }
+  }
+
+  #note(error: unknown): void {
+    const { log, prefix } = this.#options;
+    if (error instanceof EtcdError && error.code === 'compacted') {
+      this.#isListed = false;
+      log.info({ prefix, revision: String(error.compactRevision) }, 'etcd was compacted, reading all leases again');
+      return;
+    }
+    this.#failures.failed('watch', error, { prefix }, 'leases cannot be watched, last known ones stay');
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { gateway, prefix } = this.#options;
+    const { revision, kvs }: RangeResult = await gateway.list(prefix, signal);
+    this.#entries.clear();
+    for (const kv of kvs) this.#put(kv);
+    this.#revision = revision;
+    this.#version++;
+    this.#isListed = true;
+    this.#failures.recovered('watch', { prefix }, 'leases can be read again');
+  }
+
+  async #watch(onChange: () => void, signal: AbortSignal): Promise<void> {
+    const { gateway, prefix, watchLifeMs, random } = this.#options;
+    const onNews = (news: WatchNews): void => {
+      this.#apply(news);
+      onChange();
+    };
+    const onOpen = (): void => this.#failures.recovered('watch', { prefix }, 'leases can be watched again');
+    const lifeMs = watchLifeMs * (0.75 + random() / 2);
+    await gateway.watch(prefix, this.#revision + 1n, { onNews, onOpen }, lifeMs, signal);
+  }
+
+  #apply({ revision, events }: WatchNews): void {
+    for (const { isDelete, kv } of events) {
+      if (isDelete) this.#entries.delete(kv.key.slice(this.#options.prefix.length));
+      else this.#put(kv);
+    }
+    if (events.length > 0) this.#version++;
+    if (revision > this.#revision) this.#revision = revision;
+  }
+
+  #put(kv: KeyValue): void {
+    const entry = readEntry(this.#options.prefix, kv);
+    this.#entries.set(entry.name, entry);
+  }
+}

@@ -1,0 +1,34 @@
+// Client certificate and authority of an etcd cluster as files. Read at every connection, as they are renewed in place.
+
+import { readFile } from 'node:fs/promises';
+import { OpError } from '../../../lib/errors.ts';
+import { nodeErrorCode } from '../../node-error.ts';
+
+/** Differs from flannel: an authority alone is used too, where flannel ignores it without a client certificate. */
+export interface TlsFiles {
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+export interface TlsMaterial {
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/** Rejects with OpError `etcd: read <file>: ENOENT`. */
+export async function readTlsFiles({ caFile, certFile, keyFile }: TlsFiles): Promise<TlsMaterial> {
+  const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(read));
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+}
+
+async function read(file: string | undefined): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    const code = nodeErrorCode(cause) ?? 'failed';
+    throw new OpError({ subsystem: 'etcd', op: 'read', object: file, code, cause });
+  }
+}

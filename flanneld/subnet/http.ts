@@ -1,0 +1,182 @@
+// HTTP for the two stores behind a server: one request with a deadline, and one answer read line by line for as long
+// as it lasts. Every call opens its own connection: one kept from before a partition would cost a deadline to find dead.
+
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import { request as requestHttp } from 'node:http';
+import type { RequestOptions } from 'node:https';
+import { request as requestHttps } from 'node:https';
+import { StringDecoder } from 'node:string_decoder';
+import { errorText, OpError } from '../../lib/errors.ts';
+import { nodeErrorCode } from '../node-error.ts';
+
+export interface HttpCall {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly url: URL;
+  readonly headers?: OutgoingHttpHeaders;
+  readonly body?: string;
+  /** TLS material, agent, basic authentication. */
+  readonly options?: RequestOptions;
+  /** Until the whole answer is there; of a stream, until its head is. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface LineReader {
+  /** One line without its end; what it throws ends the call. */
+  onLine(line: string): void;
+  /** The server said that the stream is open. */
+  onOpen?(): void;
+  /** Nothing at all for this long means that the connection is dead. */
+  readonly idleMs: number;
+}
+
+/** No answer: `ECONNREFUSED`, `timeout`, `idle`, `aborted`, `too large`, … in `code`. */
+export class HttpError extends Error {
+  readonly code: string;
+
+  constructor(code: string, detail: string, cause?: unknown) {
+    super(detail === '' ? code : detail, { cause });
+    this.name = 'HttpError';
+    this.code = code;
+  }
+}
+
+/** The server answered with a status that is not 2xx. */
+export class HttpStatusError extends Error {
+  readonly status: number;
+  readonly body: string;
+
+  constructor(status: number, body: string) {
+    super(`HTTP ${status}`);
+    this.name = 'HttpStatusError';
+    this.status = status;
+    this.body = body;
+  }
+}
+
+/** A page of 500 Node objects of a busy cluster has 10 MB; an endless answer must not fill memory. */
+const maxBodyBytes = 64 * 1024 * 1024;
+const maxErrorBytes = 64 * 1024;
+const maxLineChars = 16 * 1024 * 1024;
+/** A silent connection is probed after this long, then every second, and dead after ten probes (libuv's numbers). */
+const keepAliveMs = 3000;
+
+/** Sends one request and reads the whole answer, whatever its status. Rejects with HttpError. */
+export async function httpRequest(call: HttpCall): Promise<HttpAnswer> {
+  return await exchange(call, async (response) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBodyBytes) throw new HttpError('too large', `answer is larger than ${maxBodyBytes} bytes`);
+      chunks.push(chunk);
+    }
+    return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+  });
+}
+
+/**
+ * Sends one request and hands over its answer line by line; resolves when the server ends it. A last line without an
+ * end is a cut one, and dropped. Rejects with HttpStatusError, HttpError, or what `onLine` threw.
+ */
+export async function httpLines(call: HttpCall, reader: LineReader): Promise<void> {
+  await exchange(call, async (response, request, headArrived) => {
+    const status = response.statusCode ?? 0;
+    if (status < 200 || status > 299) throw new HttpStatusError(status, await readError(response));
+    headArrived();
+    reader.onOpen?.();
+    const lines = splitLines((line) => reader.onLine(line));
+    const dead = (): void => void request.destroy(new HttpError('idle', `nothing heard for ${reader.idleMs} ms`));
+    let timer = setTimeout(dead, reader.idleMs);
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        clearTimeout(timer);
+        timer = setTimeout(dead, reader.idleMs);
+        lines(chunk);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+}
+
+async function readError(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    text += chunk.toString('utf8');
+    if (text.length > maxErrorBytes) break;
+  }
+  return text;
+}
+
+/** Cuts chunks into lines, characters and lines that lie across two chunks included. */
+export function splitLines(onLine: (line: string) => void): (chunk: Buffer) => void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  return (chunk) => {
+    const parts = decoder.write(chunk).split('\n');
+    rest += parts.shift() ?? '';
+    for (const part of parts) {
+      const line = rest;
+      rest = part;
+      if (line.trim() !== '') onLine(line);
+    }
+    if (rest.length > maxLineChars) throw new HttpError('too large', `line is longer than ${maxLineChars} characters`);
+  };
+}
+
+type Reader<T> = (response: IncomingMessage, request: ClientRequest, headArrived: () => void) => Promise<T>;
+
+/** One connection from opening to closing: nothing of it is left when this settles. */
+async function exchange<T>(call: HttpCall, read: Reader<T>): Promise<T> {
+  const { signal, timeoutMs } = call;
+  if (signal.aborted) throw new HttpError('aborted', '', signal.reason);
+  const request = open(call);
+  const timer = setTimeout(() => {
+    request.destroy(new HttpError('timeout', `no answer within ${timeoutMs} ms`));
+  }, timeoutMs);
+  const onAbort = (): void => void request.destroy(new HttpError('aborted', '', signal.reason));
+  signal.addEventListener('abort', onAbort);
+  let failure: Error | undefined;
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request.on('error', (error) => {
+        failure ??= error; // of a destroyed request the response says only "aborted"
+        reject(error);
+      });
+      request.once('response', resolve);
+      request.once('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
+      request.end(call.body);
+    });
+    return await read(response, request, () => clearTimeout(timer));
+  } catch (error) {
+    throw toHttpError(failure ?? error);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+    request.destroy();
+  }
+}
+
+function open({ url, method, headers, body, options }: HttpCall): ClientRequest {
+  const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
+  const all: RequestOptions = {
+    agent: false,
+    ...options,
+    method,
+    headers: { ...options?.headers, ...headers, ...length },
+  };
+  if (url.protocol === 'https:') return requestHttps(url, all);
+  return requestHttp(url, all);
+}
+
+function toHttpError(thrown: unknown): unknown {
+  if (thrown instanceof HttpError || thrown instanceof HttpStatusError || thrown instanceof OpError) return thrown;
+  const code = nodeErrorCode(thrown);
+  return code === undefined ? thrown : new HttpError(code, errorText(thrown), thrown);
+}

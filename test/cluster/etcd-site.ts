@@ -1,0 +1,71 @@
+// Sites of the contract in a real etcd, each under a prefix of its own.
+
+import type { EtcdManagerOptions } from '../../flanneld/subnet/etcd/etcd.ts';
+import { createEtcdManager, etcdDefaults } from '../../flanneld/subnet/etcd/etcd.ts';
+import { deleteOperation, putOperation } from '../../flanneld/subnet/etcd/etcd-json.ts';
+import { EtcdGateway } from '../../flanneld/subnet/etcd/gateway.ts';
+import { formatLeaseKey, renderLeaseValue } from '../../flanneld/subnet/etcd/lease-key.ts';
+import type { SubnetManager } from '../../flanneld/subnet/manager.ts';
+import { parsePrefix } from '../../lib/ip.ts';
+import type { ContractSite } from '../subnet/contract.ts';
+import { never } from '../subnet/contract.ts';
+import type { EtcdCluster } from '../support/etcd.ts';
+import { recordingLog } from '../support/recording-log.ts';
+
+export interface EtcdSite extends Omit<ContractSite, 'manager'> {
+  readonly prefix: string;
+  readonly gateway: EtcdGateway;
+  readonly logged: readonly string[];
+  /** Any node's: etcd knows nodes only by their addresses. */
+  manager(change?: Partial<EtcdManagerOptions>): SubnetManager;
+  put(key: string, value: string, leaseId?: string): Promise<void>;
+  /** Values by key below `<prefix>/subnets/`, with the id of each one's etcd lease. */
+  stored(): Promise<ReadonlyMap<string, { value: string; leaseId: string }>>;
+}
+
+/** `10.244.1.0/24 fd00::/64` as the key has it. */
+export function keyOf(subnets: string): string {
+  const prefixes = subnets.split(' ').map(parsePrefix);
+  const [subnet, ipv6Subnet] = [prefixes.find(({ ip }) => ip.family === 4), prefixes.find(({ ip }) => ip.family === 6)];
+  return formatLeaseKey({ ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) });
+}
+
+let sites = 0;
+
+export async function makeEtcdSite(cluster: EtcdCluster, netConf: object): Promise<EtcdSite> {
+  const { endpoints, tls } = cluster;
+  const prefix = `/weft/${process.pid}-${sites++}`;
+  const connection = { endpoints, tls, user: undefined, timeoutMs: 3000 };
+  const gateway = new EtcdGateway(connection);
+  const { log, logged } = recordingLog();
+  const put = async (key: string, value: string, leaseId = '0'): Promise<void> => {
+    await gateway.transact(key, [], [putOperation(prefix + key, value, leaseId)], never);
+  };
+  await put('/config', JSON.stringify(netConf));
+  return {
+    prefix,
+    gateway,
+    logged,
+    put,
+    manager(change) {
+      const options = { ...etcdDefaults, ...connection, prefix, previous: {}, earlier: undefined, log };
+      return createEtcdManager({ ...options, random: Math.random, ...change });
+    },
+    keyOf: (_node, subnets) => keyOf(subnets),
+    async putPeer(_node, subnets, attributes) {
+      const leaseId = await gateway.grantLease(3600, never);
+      await put(`/subnets/${keyOf(subnets)}`, renderLeaseValue(attributes), leaseId);
+    },
+    async spoil(_node, subnets) {
+      await put(`/subnets/${keyOf(subnets)}`, '{"PublicIP":"10.0.0.1; rm -rf /"}');
+    },
+    async remove(_node, subnets) {
+      await gateway.transact('', [], [deleteOperation(`${prefix}/subnets/${keyOf(subnets)}`)], never);
+    },
+    async stored() {
+      const { kvs } = await gateway.list(`${prefix}/subnets/`, never);
+      const start = `${prefix}/subnets/`.length;
+      return new Map(kvs.map(({ key, value, leaseId }) => [key.slice(start), { value, leaseId }]));
+    },
+  };
+}

@@ -1,0 +1,56 @@
+// A TCP proxy on loopback that can lose everything, as a partition does: connections stay open and nothing arrives.
+
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+
+export interface Proxy {
+  readonly url: URL;
+  /** From now on nothing gets through; connections are accepted and stay silent. */
+  cut(): void;
+  /** New connections get through again; the old ones are dead. */
+  heal(): void;
+  /** Ends every connection at once, as a server that is stopped does. */
+  reset(): void;
+  close(): Promise<void>;
+}
+
+export async function startProxy(target: URL): Promise<Proxy> {
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const server = createServer((client) => {
+    track(client);
+    if (isCut) return;
+    const upstream = connect(Number(target.port), target.hostname);
+    track(upstream);
+    client.pipe(upstream).pipe(client);
+  });
+  function track(socket: Socket): void {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => sockets.delete(socket));
+  }
+  const reset = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('the proxy has no port');
+  return {
+    url: new URL(`${target.protocol}//127.0.0.1:${address.port}`),
+    reset,
+    cut() {
+      isCut = true;
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    heal() {
+      isCut = false;
+      reset();
+    },
+    async close() {
+      reset();
+      await once(server.close(), 'close');
+    },
+  };
+}
