@@ -1,8 +1,9 @@
-// Rows 165–168: bandwidth, token buckets on the host end of a veth and on an ifb (row 169, throughput, is a bench).
+// Rows 165–169: bandwidth, token buckets on the host end of a veth and on an ifb.
 
 import type { Attachment, JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
 import { holds, present, same } from '../expect.ts';
+import { transfer } from '../traffic.ts';
 import type { Trial } from '../trial.ts';
 
 /** n1 and c1 give this name. */
@@ -108,6 +109,49 @@ const rows: readonly Row[] = [
       await pod.del();
       same(await trial.findLink(IFB), undefined, 'the ifb');
       await pod.del();
+    },
+  },
+  {
+    id: '168b',
+    own: true,
+    title: 'CHECK fails when a limit is another or gone, and ADD makes it again',
+    since: '0.4.0',
+    needs: ['ifb'],
+    differs: { reason: 'a second ADD of the reference fails' },
+    check: async (trial) => {
+      const pod = await chained(trial, LIMITS);
+      for (const damage of [
+        'tc qdisc del dev vethhost root',
+        'tc qdisc replace dev vethhost root handle 1: tbf rate 9mbit burst 10000 latency 25ms',
+        `tc qdisc del dev ${IFB} root`,
+        `ip link del ${IFB}`,
+      ]) {
+        await pod.add();
+        await pod.check(undefined);
+        await trial.sh(damage);
+        await pod.fails('CHECK', { code: 999, msg: /./ });
+      }
+      await pod.add();
+      const filters = await trial.sandbox.must(['tc', 'filter', 'show', 'dev', 'vethhost', 'ingress']);
+      same(filters.split('Redirect to device').length, 2, 'redirections');
+    },
+  },
+  {
+    id: '169',
+    title: 'what goes to the container and what comes from it is held to its rate',
+    needs: ['ifb'],
+    check: async (trial) => {
+      const pod = await chained(trial, { ...LIMITS, egressRate: 8_000_000 });
+      await trial.sh('ip address add 10.0.0.1/24 dev vethhost && ip -n c1 address add 10.0.0.2/24 dev eth0');
+      const inward = { to: 'c1', address: '10.0.0.2', bytes: 1_000_000 };
+      const outward = { from: 'c1', address: '10.0.0.1', bytes: 1_000_000 };
+      const free = (await transfer(trial, inward)) + (await transfer(trial, outward));
+      await pod.add();
+      // A second each at 8 Mbit, less what a full bucket lets pass at once.
+      for (const way of [inward, outward]) {
+        const limited = await transfer(trial, way);
+        holds(limited > 900 && limited > free, `1 MB took ${limited} ms, without limit ${free} ms both ways`);
+      }
     },
   },
 ];
