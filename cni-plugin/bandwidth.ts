@@ -10,6 +10,7 @@ import {
   addIngress,
   addRedirect,
   deleteIngress,
+  getIngressKind,
   getTokenBucket,
   replaceTokenBucket,
   tokenBucket,
@@ -104,7 +105,8 @@ function redirect(netlink: Netlink, host: Link, ifb: Link): void {
   attempt('create ingress qdisc', () => {
     const [failed] = netlink.execute([addIngress(index, name)]);
     if (failed === undefined) return;
-    if (failed.errno !== EEXIST) throw failed;
+    // Somebody else's clsact has filters of theirs.
+    if (failed.errno !== EEXIST || getIngressKind(netlink, index) !== 'ingress') throw failed;
     // Of an earlier ADD, with a filter to whatever ifb there was then.
     netlink.run(deleteIngress(index, name));
     netlink.run(addIngress(index, name));

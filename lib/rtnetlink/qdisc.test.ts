@@ -73,18 +73,25 @@ describe('the ingress hook', () => {
   });
 });
 
-describe('getTokenBucket', () => {
+describe('reading a qdisc', () => {
   test.for([
     { name: 'with a small rate', bucket: { rate: 1_000_000, limit: 35_000, buffer: 156_250 } },
     { name: 'with a rate beyond 32 bits', bucket: { rate: 5_000_000_000, limit: 125_000_000, buffer: 13_421_765 } },
-  ])('reads what replaceTokenBucket writes, $name', ({ bucket }) => {
+  ])('getTokenBucket reads what replaceTokenBucket writes, $name', ({ bucket }) => {
     const { netlink } = openFakeNetlink((_, replies) => {
       replies.message(36, (writer) => replaceTokenBucket(7, bucket).write(writer));
     });
     expect(getTokenBucket(netlink, 7)).toEqual(bucket);
   });
 
-  test('is undefined where there is another qdisc, or none', () => {
+  test('getIngressKind reads the kind, and nothing where there is no hook', () => {
+    const hooked = openFakeNetlink((_, replies) => replies.message(36, (writer) => addIngress(7).write(writer)));
+    expect(getIngressKind(hooked.netlink, 7)).toBe('ingress');
+    const none = openFakeNetlink((_, replies) => replies.error(ENOENT));
+    expect(getIngressKind(none.netlink, 7)).toBeUndefined();
+  });
+
+  test('getTokenBucket is undefined where there is another qdisc, or none', () => {
     const ingress = openFakeNetlink((_, replies) => replies.message(36, (writer) => addIngress(7).write(writer)));
     expect(getTokenBucket(ingress.netlink, 7)).toBeUndefined();
     const none = openFakeNetlink((_, replies) => replies.error(ENOENT));

@@ -175,14 +175,28 @@ function writeMirred(writer: MessageWriter, toIndex: number): void {
 
 /** The token bucket at a device's root; undefined when something else is there. Same as: `tc qdisc show dev DEV root`. */
 export function getTokenBucket(netlink: Netlink, index: number): TokenBucket | undefined {
-  const request: NetlinkRequest = {
+  return netlink.get(getQdisc(index, 'root'), decodeTokenBucket, [ENOENT]);
+}
+
+/** What sees a device's arriving packets: `ingress` or `clsact`; undefined when nothing does. */
+export function getIngressKind(netlink: Netlink, index: number): string | undefined {
+  return netlink.get(getQdisc(index, 'ingress'), decodeKind, [ENOENT]);
+}
+
+function getQdisc(index: number, place: 'root' | 'ingress'): NetlinkRequest {
+  return {
     type: RTM_GETQDISC,
     // Older kernels answer whoever listens to traffic control, and us only as an echo.
     flags: NLM_F_ECHO,
-    write: (writer) => writeTcmsg(writer, index, 0, TC_H_ROOT),
-    describe: () => `get qdisc ${spellDev(index, undefined)} root`,
+    write: (writer) => writeTcmsg(writer, index, 0, place === 'root' ? TC_H_ROOT : TC_H_INGRESS),
+    describe: () => `get qdisc ${spellDev(index, undefined)} ${place}`,
   };
-  return netlink.get(request, decodeTokenBucket, [ENOENT]);
+}
+
+function decodeKind(message: MessageReader): string {
+  const attributes = message.attributes(TCMSG_BYTES);
+  while (attributes.next()) if (attributes.type === TCA_KIND) return attributes.text();
+  return '';
 }
 
 function decodeTokenBucket(message: MessageReader): TokenBucket | undefined {
