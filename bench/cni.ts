@@ -19,27 +19,23 @@ import type { BenchOptions } from './options.ts';
 export async function benchCni(options: BenchOptions): Promise<boolean> {
   if (process.getuid?.() !== 0) throw new Error('cni needs root: it makes network namespaces');
   const setting = makeSetting();
-  try {
-    const machine = discloseMachine(setting.scratch);
-    const references = findReferences(options);
-    const bench = prepare(options, setting, references);
-    const names = describeReferences(options, references);
-    say([describeMachine(machine), ...Object.entries(names).map(([name, what]) => `${name}: ${what}`)].join('\n'));
-    const parts: Record<string, PartResult> = {};
-    for (const [name, measure] of [
-      ['latency', benchLatency],
-      ['burst', benchBurst],
-      ['fill', benchFill],
-    ] as const) {
-      const part = await measure(bench);
-      parts[name] = part;
-      say(part.text);
-    }
-    if (options.verbose) say(await compareCalls(bench));
-    return conclude(options, { machine, names, parts });
-  } finally {
-    setting.remove();
+  const machine = discloseMachine(setting.scratch);
+  const references = findReferences(options);
+  const bench = prepare(options, setting, references);
+  const names = describeReferences(options, references);
+  say([describeMachine(machine), ...Object.entries(names).map(([name, what]) => `${name}: ${what}`)].join('\n'));
+  const parts: Record<string, PartResult> = {};
+  for (const [name, measure] of [
+    ['latency', benchLatency],
+    ['burst', benchBurst],
+    ['fill', benchFill],
+  ] as const) {
+    const part = await measure(bench);
+    parts[name] = part;
+    say(part.text);
   }
+  if (options.verbose) say(await compareCalls(bench));
+  return conclude(options, { machine, names, parts });
 }
 
 interface References {

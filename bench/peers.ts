@@ -2,7 +2,7 @@
 // with the same state in batch files; comparing; one change; then the real agent: memory, processor, event loop.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Netlink } from '../lib/netlink/connection.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
@@ -13,6 +13,7 @@ import type { BenchOptions } from './options.ts';
 import { type AgentFigures, measureAgent } from './peers/agent.ts';
 import { makeUnderlay } from './peers/overlay.ts';
 import { countChanges, measurePeers, type PeerRounds, type PeerSamples } from './peers/rounds.ts';
+import { makeScratch } from './scratch.ts';
 import { median, ratioOfMedians, summarize } from './stats.ts';
 import { table } from './table.ts';
 
@@ -40,21 +41,15 @@ const INSIDE = 'WEFT_BENCH_INSIDE';
 export async function benchPeers(options: BenchOptions): Promise<boolean> {
   if (process.getuid?.() !== 0) throw new Error('peers needs root: it makes network namespaces');
   if (process.env[INSIDE] === undefined) return runInside();
-  const folder = mkdtempSync('/var/tmp/weft-bench-');
   const netlink = openNetlink(openKoffiSyscalls());
-  try {
-    makeUnderlay(netlink);
-    return await measureAll(options, netlink, folder);
-  } finally {
-    netlink.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  makeUnderlay(netlink);
+  return await measureAll(options, netlink, makeScratch());
 }
 
-/** This program again, as the only one in a network namespace. */
+/** This program again, as the only one in a network namespace; it ends when this one does. */
 function runInside(): boolean {
-  const self = [...process.execArgv, ...process.argv.slice(1)];
-  const { status, error } = spawnSync('unshare', ['--net', '--', process.execPath, ...self], {
+  const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const { status, error } = spawnSync('setpriv', ['--pdeathsig', 'TERM', '--', 'unshare', '--net', '--', ...self], {
     stdio: 'inherit',
     env: { ...process.env, [INSIDE]: '1' },
   });

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
@@ -50,13 +51,21 @@ async function buildFloor() {
   }
 }
 
+/** What each question measures besides the sources it is made of. */
+const NEEDS = {
+  start: () => [buildPrograms(['cni'])],
+  cni: () => [
+    buildPrograms(['cni']),
+    buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')),
+    buildFloor(),
+  ],
+  peers: () => [buildPrograms(['flanneld'])],
+};
+
 async function main(args) {
   await mkdir(output, { recursive: true });
-  const needed = [bundleQuestions()];
-  if (args.includes('cni')) {
-    needed.push(buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')), buildFloor());
-  }
-  await Promise.all(needed);
+  const question = args.find((arg) => arg in NEEDS);
+  await Promise.all([bundleQuestions(), ...(question === undefined ? [] : NEEDS[question]())]);
   const command = ['--enable-source-maps', join(output, 'main.mjs'), ...args];
   const { status } = spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' });
   return status ?? 1;

@@ -13,7 +13,7 @@ const variant = (name: string, node: number): Variant => ({
 });
 const bench: CniBench = {
   options: { repository: '/', runs: 1, quick: true, peer: undefined, json: undefined, verbose: false },
-  setting: { scratch: '/s', addProgram: () => '', remove: () => undefined },
+  setting: { scratch: '/s', addProgram: () => '' },
   driver: '/driver',
   weft: '/bin/weft/flannel',
   floor: '/bin/floor',

@@ -1,14 +1,13 @@
 // The files a plugin finds: the executables in fresh copies (so that all are equally warm in the page cache),
 // subnet.env, the network configurations, and the addresses that are in use already.
 
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatIp, type Ip } from '../../lib/ip.ts';
+import { makeScratch } from '../scratch.ts';
 import { randomNumbers } from '../stats.ts';
 import { containerId, type Variant } from './plan.ts';
 
-/** Not /tmp: that may be in memory, and what the plugins keep is on a disk. */
-const SCRATCH_PARENT = '/var/tmp';
 const NETWORK = 'cbr0';
 
 /** 10.88.0.0/13 and, in it, this node's subnet. */
@@ -19,11 +18,10 @@ export interface Setting {
   readonly scratch: string;
   /** Copies a program and returns its new path. */
   addProgram(folder: string, name: string, from: string): string;
-  remove(): void;
 }
 
 export function makeSetting(): Setting {
-  const scratch = mkdtempSync(join(SCRATCH_PARENT, 'weft-bench-'));
+  const scratch = makeScratch();
   return {
     scratch,
     addProgram(folder, name, from) {
@@ -32,7 +30,6 @@ export function makeSetting(): Setting {
       copyFileSync(from, join(target, name));
       return join(target, name);
     },
-    remove: () => rmSync(scratch, { recursive: true, force: true }),
   };
 }
 

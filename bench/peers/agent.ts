@@ -107,6 +107,7 @@ class BenchedAgent {
       env: { ...process.env, NODE_OPTIONS: `--require ${watcher}` },
     });
     closeSync(log);
+    process.on('exit', () => this.#child.kill('SIGKILL'));
   }
 
   async ready(): Promise<void> {
