@@ -15,7 +15,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support,subnet}/**/*.test.ts'],
+          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support,subnet,manifests}/**/*.test.ts'],
         },
       },
       {

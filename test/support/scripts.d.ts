@@ -21,3 +21,7 @@ declare module '*/build-executable.mjs' {
     options?: ExecutableOptions,
   ): Promise<ExecutableRecord>;
 }
+
+declare module '*/manifests.mjs' {
+  export function joinManifests(): string;
+}

@@ -1,0 +1,115 @@
+// The kustomize base and its overlays, rendered by kustomize or kubectl where the machine has one.
+
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { parseNetConf } from '../../lib/net-conf.ts';
+import { needs } from '../support/needs.ts';
+import {
+  agentContainer,
+  asKubeObjects,
+  type KubeObject,
+  manifests,
+  only,
+  parseYaml,
+  podSpec,
+  readObjects,
+} from './documents.ts';
+import { findProgram, runProgram } from './find-program.ts';
+import { schemaProblems } from './kube-schema.ts';
+
+const kustomize = findProgram('kustomize');
+const kubectl = findProgram('kubectl');
+const overlays = readdirSync(join(manifests, 'kustomize/overlays')).sort();
+
+const rendered = new Map<string, KubeObject[]>();
+
+/** Once a folder: a process each takes longest. */
+function render(folder: string): KubeObject[] {
+  const known = rendered.get(folder);
+  if (known !== undefined) return known;
+  const path = join(manifests, 'kustomize', folder);
+  const text =
+    kustomize === undefined
+      ? runProgram(kubectl ?? 'kubectl', ['kustomize', path])
+      : runProgram(kustomize, ['build', path]);
+  const objects = asKubeObjects(parseYaml(text, folder));
+  rendered.set(folder, objects);
+  return objects;
+}
+
+function named(objects: readonly KubeObject[]): Map<string, KubeObject> {
+  return new Map(objects.map((object) => [`${object.kind} ${object.metadata.name}`, object]));
+}
+
+beforeEach(() => needs.machine((kustomize ?? kubectl) !== undefined, 'kustomize or kubectl on PATH'));
+
+test('the base is weft.yml', () => {
+  expect(named(render('base'))).toEqual(named(readObjects('weft.yml')));
+});
+
+test.for(overlays)('%s has only fields Kubernetes knows', async (overlay) => {
+  for (const object of render(`overlays/${overlay}`)) expect(await schemaProblems(object)).toEqual([]);
+});
+
+test('dual-stack changes the network configuration and nothing else', () => {
+  const [base, overlay] = [named(render('base')), named(render('overlays/dual-stack'))];
+  const { config, warnings } = parseNetConf(overlay.get('ConfigMap weft')?.data?.['net-conf.json'] ?? '');
+  expect([config.enableIpv4, config.enableIpv6, warnings]).toEqual([true, true, []]);
+  expect(overlay.get('ConfigMap weft')?.data?.['cni-conf.json']).toBe(
+    base.get('ConfigMap weft')?.data?.['cni-conf.json'],
+  );
+  for (const objects of [base, overlay]) objects.delete('ConfigMap weft');
+  expect(overlay).toEqual(base);
+});
+
+describe.for([
+  { overlay: 'replace-flannel', selector: { app: 'flannel' } },
+  { overlay: 'replace-flannel-release', selector: { app: 'flannel', 'k8s-app': 'flannel' } },
+])('$overlay', ({ overlay, selector }) => {
+  const objects = (): KubeObject[] => render(`overlays/${overlay}`);
+
+  test('is flannel’s DaemonSet to the API server: name, namespace, selector, container', () => {
+    const daemonSet = only(objects(), 'DaemonSet');
+    expect(daemonSet.metadata).toMatchObject({ name: 'kube-flannel-ds', namespace: 'kube-flannel' });
+    expect(daemonSet.spec?.selector.matchLabels).toEqual(selector);
+    expect(daemonSet.spec?.template.metadata.labels).toMatchObject({
+      tier: 'node',
+      app: 'flannel',
+      'k8s-app': 'flannel',
+    });
+    expect(agentContainer(objects()).name).toBe('kube-flannel');
+  });
+
+  test('leaves flannel’s configuration as it is and reads it', () => {
+    expect(objects().filter(({ kind }) => kind === 'ConfigMap')).toEqual([]);
+    expect(podSpec(objects()).volumes.find(({ configMap }) => configMap !== undefined)?.configMap?.name).toBe(
+      'kube-flannel-cfg',
+    );
+  });
+
+  test('uses flannel’s account and role, with our rights', () => {
+    const [role, binding] = [only(objects(), 'ClusterRole'), only(objects(), 'ClusterRoleBinding')];
+    expect(role.rules).toEqual(only(readObjects('weft.yml'), 'ClusterRole').rules);
+    expect([role.metadata.name, binding.metadata.name, binding.roleRef?.name]).toEqual([
+      'flannel',
+      'flannel',
+      'flannel',
+    ]);
+    expect(binding.subjects).toEqual([{ kind: 'ServiceAccount', name: 'flannel', namespace: 'kube-flannel' }]);
+    expect(podSpec(objects()).serviceAccountName).toBe('flannel');
+  });
+
+  test('replaces flannel’s plugin, and does not wait for flannel to leave', () => {
+    expect(agentContainer(objects()).args).toContain('--cni-bin-replace=flannel');
+    expect(podSpec(objects()).affinity.podAntiAffinity).toBeUndefined();
+    expect(podSpec(objects()).affinity.nodeAffinity).toEqual(podSpec(readObjects('weft.yml')).affinity.nodeAffinity);
+  });
+
+  test('has no other difference from the plain agent', () => {
+    const plain = agentContainer(readObjects('weft.yml'));
+    const { args, ...replaced } = agentContainer(objects());
+    expect(args?.slice(0, -1)).toEqual(plain.args);
+    expect({ ...replaced, args: plain.args, name: plain.name }).toEqual(plain);
+  });
+});
