@@ -55,6 +55,13 @@ export function foreignNexthopIds(observed: Observed): ReadonlySet<number> | und
   return foreign;
 }
 
+/** Names of what is removed begin like this; no lease key does. */
+const LEFTOVER = 'leftover ';
+
+export function isLeftover(owner: string): boolean {
+  return owner.startsWith(LEFTOVER);
+}
+
 interface Split {
   readonly add: Change[];
   readonly remove: Change[];
@@ -78,7 +85,7 @@ function diffNeighs(wanted: KernelState, observed: Observed): Split {
     const key = neighKey(have.destination);
     present.set(key, have);
     if ((have.state & NUD_PERMANENT) !== 0 && !wanted.neighs.has(key)) {
-      split.remove.push({ kind: 'neigh', owner: `leftover neigh ${formatIp(have.destination)}`, have });
+      split.remove.push({ kind: 'neigh', owner: `${LEFTOVER}neigh ${formatIp(have.destination)}`, have });
     }
   }
   for (const [key, want] of wanted.neighs) {
@@ -100,7 +107,7 @@ function diffFdb(wanted: KernelState, observed: Observed): Split {
   const split: Split = { add: [], remove: [] };
   for (const have of observed.fdb) {
     if (wanted.fdb.has(have.mac)) present.set(have.mac, have);
-    else if (lasts(have)) split.remove.push({ kind: 'fdb', owner: `leftover fdb ${have.mac}`, have });
+    else if (lasts(have)) split.remove.push({ kind: 'fdb', owner: `${LEFTOVER}fdb ${have.mac}`, have });
   }
   for (const [mac, want] of wanted.fdb) {
     const have = present.get(mac);
@@ -128,7 +135,7 @@ function diffNexthops(wanted: KernelState, observed: Observed): Split {
     if (wanted.nexthops.has(have.id)) continue;
     // The kernel drops a nexthop's routes with it: a route that is to move away must have moved.
     const after = users.get(have.id);
-    const owner = `leftover nexthop ${have.id}`;
+    const owner = `${LEFTOVER}nexthop ${have.id}`;
     split.remove.push({ kind: 'nexthop', owner, have, ...(after !== undefined && { after }) });
   }
   for (const [id, want] of wanted.nexthops) {
@@ -171,7 +178,7 @@ function diffRoutes(wanted: KernelState, observed: Observed): Split {
     if (!isJudged(have)) continue;
     const key = routeKey(have.destination);
     if (wanted.routes.has(key) && hasDefaultMetric(have) && !present.has(key)) present.set(key, have);
-    else split.remove.push({ kind: 'route', owner: `leftover route ${formatPrefix(have.destination)}`, have });
+    else split.remove.push({ kind: 'route', owner: `${LEFTOVER}route ${formatPrefix(have.destination)}`, have });
   }
   for (const [key, want] of wanted.routes) {
     const have = present.get(key);

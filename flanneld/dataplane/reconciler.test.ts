@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EBUSY, EINVAL, ENODEV } from '../../lib/sys/errno.ts';
 import { EchoKernel } from '../../test/support/echo-kernel.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
+import { DriftLedger } from '../drift-ledger.ts';
 import type { Facts } from '../log.ts';
 import type { Lease } from '../subnet/manager.ts';
 import { PeerReconciler } from './reconciler.ts';
@@ -19,6 +20,9 @@ class Bench {
   readonly kernel = new EchoKernel(device.index);
   readonly lines: Line[] = [];
   readonly reconciler: PeerReconciler;
+  readonly drift = new DriftLedger();
+  debugLines = 0;
+  #snapshot: ReadonlyMap<string, Lease> = new Map();
   nowMs = 0;
 
   constructor() {
@@ -26,13 +30,17 @@ class Bench {
       (level: string) =>
       (facts: Facts, msg: string): void =>
         void this.lines.push({ ...facts, level, msg });
-    const log = { error: say('error'), warn: say('warn'), info: say('info'), debug: () => undefined };
+    const log = { error: say('error'), warn: say('warn'), info: say('info'), debug: () => void this.debugLines++ };
     const clock = { now: () => this.nowMs, after: () => () => undefined };
-    this.reconciler = new PeerReconciler({ netlink: this.kernel.netlink, log, clock });
+    this.reconciler = new PeerReconciler({ netlink: this.kernel.netlink, log, clock, drift: this.drift });
   }
 
+  /** Equal arguments are one snapshot, as from a store where nothing changed. */
   run(leases: Record<string, Lease>): Promise<number | undefined> {
-    return this.reconciler.run(device, new Map(Object.entries(leases)), nodeOne);
+    const entries = Object.entries(leases);
+    const same = entries.length === this.#snapshot.size && entries.every(([key, at]) => this.#snapshot.get(key) === at);
+    if (!same) this.#snapshot = new Map(entries);
+    return this.reconciler.run(device, this.#snapshot, nodeOne);
   }
 
   /** Messages since the last call, and forgets them. */
@@ -172,6 +180,70 @@ describe('PeerReconciler', () => {
     expect(bench.reconciler.peerCount).toBe(2);
     await bench.run({ three });
     expect(bench.said()).toEqual(['info: lease no longer at fault']);
+  });
+
+  test('notes in the ledger what somebody else changed, object by object, and nothing else', async () => {
+    const bench = new Bench();
+    await bench.run({ two });
+    await bench.run({ two, three });
+    expect(bench.drift.entries()).toEqual([]);
+    bench.kernel.objects.delete('route 10.244.2.0/24');
+    bench.kernel.objects.delete('fdb 02:00:00:00:01:02');
+    await bench.run({ two, three });
+    const place = 'flannel.1';
+    expect(bench.drift.entries()).toMatchObject([
+      { object: 'fdb', place, what: 'two', was: 'missing', cmd: expect.stringMatching(/^bridge fdb replace 02:/) },
+      { object: 'route', place, what: 'two', was: 'missing', cmd: expect.stringMatching(/^ip route replace 10\.244/) },
+    ]);
+    await bench.run({ two }); // a peer that leaves is no drift
+    expect(bench.drift.entries()).toHaveLength(2);
+  });
+
+  test('notes what somebody else added', async () => {
+    const bench = new Bench();
+    await bench.run({ two, three });
+    const stranger = bench.kernel.objects.get('neigh 10.244.3.0');
+    await bench.run({ two });
+    if (stranger !== undefined) bench.kernel.objects.set('neigh 10.244.3.0', stranger);
+    await bench.run({ two });
+    expect(bench.drift.entries()).toMatchObject([
+      {
+        object: 'neigh',
+        what: 'leftover neigh 10.244.3.0',
+        was: 'not wanted',
+        cmd: 'ip neigh del 10.244.3.0 dev flannel.1',
+      },
+    ]);
+  });
+
+  test('says in one line when hundreds are added or repaired, and each at debug', async () => {
+    const bench = new Bench();
+    const leases: Record<string, Lease> = {};
+    for (let node = 1; node <= 150; node++) {
+      const [ip, mac] = [`192.168.51.${node}`, `02:00:00:00:02:${node.toString(16).padStart(2, '0')}`];
+      leases[`n${node}`] = vxlanLease(`10.244.${node + 5}.0/24`, ip, mac);
+    }
+    await bench.run(leases);
+    expect(bench.lines).toEqual([{ level: 'info', msg: 'peers added', dev: 'flannel.1', count: 150 }]);
+    expect(bench.debugLines).toBe(150);
+    bench.said();
+    bench.kernel.objects.clear();
+    await bench.run(leases);
+    expect(bench.said()).toEqual(['info: peers repaired']);
+    expect(bench.drift.entries().map(({ object, count }) => [object, count])).toEqual([
+      ['neigh', 150],
+      ['fdb', 150],
+      ['nexthop', 150],
+      ['route', 150],
+    ]);
+  });
+
+  test('counts peers wanted, programmed and failing', async () => {
+    const bench = new Bench();
+    expect(bench.reconciler.counts).toEqual({ wanted: 0, programmed: 0, failing: 0 });
+    bench.kernel.refuse = (change) => (change === '+route 10.244.2.0/24' ? EINVAL : undefined);
+    await bench.run({ two, three, bad: { ...two, backendData: 'x' } });
+    expect(bench.reconciler.counts).toEqual({ wanted: 3, programmed: 1, failing: 2 });
   });
 
   test('gives up the run when the device vanishes under it', async () => {

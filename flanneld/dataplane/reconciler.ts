@@ -3,13 +3,15 @@
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import type { NetlinkError, NetlinkRequest } from '../../lib/netlink/request.ts';
+import type { NetlinkError } from '../../lib/netlink/request.ts';
 import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
+import type { DriftNotes } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
 import type { Lease, PeerProblem } from '../subnet/manager.ts';
+import { type Outcome, reportOutcomes } from './change-log.ts';
 import { breathe, type Clock } from './clock.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from './desired.ts';
-import { diff, foreignNexthopIds } from './diff.ts';
+import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';
 import { observe, routeHolder } from './observe.ts';
 import type { OverlayConfig, Peer } from './peer.ts';
@@ -25,6 +27,16 @@ export interface ReconcilerOptions {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Where it is noted what somebody else had changed. */
+  readonly drift?: DriftNotes;
+}
+
+/** How many peers there are. */
+export interface PeerCounts {
+  /** Leases of other nodes, readable or not. */
+  readonly wanted: number;
+  readonly programmed: number;
+  readonly failing: number;
 }
 
 /** All changes of one key, and what is to become of them in this run. */
@@ -34,8 +46,9 @@ interface Task {
   readonly peer: Peer | undefined;
   readonly signature: string;
   readonly changes: Change[];
-  readonly commands: string[];
-  repair: boolean;
+  /** Those the kernel was asked for. */
+  readonly sent: Change[];
+  readonly repair: boolean;
   failure?: string;
 }
 
@@ -45,6 +58,8 @@ export class PeerReconciler {
   readonly #budget = new RepairBudget();
   #problems: ReadonlyMap<string, string> = new Map();
   #peers = 0;
+  /** The leases of the last run that came to its end. */
+  #completed: ReadonlyMap<string, Lease> | undefined;
   #last: { leases: ReadonlyMap<string, Lease>; config: DesiredConfig; wanted: Desired } | undefined;
 
   constructor(options: ReconcilerOptions) {
@@ -54,6 +69,13 @@ export class PeerReconciler {
   /** Leases that are or should be peers. */
   get peerCount(): number {
     return this.#peers;
+  }
+
+  get counts(): PeerCounts {
+    const refused = this.#ledger.failures().filter(({ key }) => !isLeftover(key)).length;
+    const programmed = (this.#last?.wanted.peers.length ?? 0) - refused;
+    const failing = this.#problems.size + refused;
+    return { wanted: programmed + failing, programmed: this.#completed === undefined ? 0 : programmed, failing };
   }
 
   /** What of the cluster is not programmed, by key: leases that must not be, and peers the kernel refused. */
@@ -75,6 +97,7 @@ export class PeerReconciler {
     config: OverlayConfig,
     unreadable: readonly PeerProblem[] = [],
   ): Promise<number | undefined> {
+    const steady = this.#completed === leases;
     const observed = await observe(this.#options.netlink, device, config.family);
     const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
     await breathe();
@@ -84,7 +107,8 @@ export class PeerReconciler {
     const tasks = this.#tasks(changes, wanted);
     const waits = this.#dropNotDue(tasks, device);
     await this.#apply(tasks, changes, device);
-    await this.#settle(tasks, changes, wanted, device);
+    await this.#settle(tasks, changes, wanted, device, steady);
+    this.#completed = leases;
     this.#peers = wanted.peers.length + wanted.problems.length;
     const retryMs = this.#ledger.nextDueMs(this.#options.clock.now());
     return retryMs === undefined && waits === undefined ? undefined : Math.min(retryMs ?? Infinity, waits ?? Infinity);
@@ -123,7 +147,7 @@ export class PeerReconciler {
         const peer = peers.get(owner);
         const signature = peer === undefined ? '' : peerSignature(wanted.state, peer);
         const repair = peer === undefined || this.#ledger.programmedAs(owner) === signature;
-        task = { owner, peer, signature, changes: [], commands: [], repair };
+        task = { owner, peer, signature, changes: [], sent: [], repair };
         tasks.set(owner, task);
       }
       task.changes.push(change);
@@ -173,13 +197,11 @@ export class PeerReconciler {
   async #send(changes: readonly Change[], tasks: ReadonlyMap<string, Task>, device: Device): Promise<void> {
     for (let from = 0; from < changes.length; from += CHUNK) {
       const chunk = changes.slice(from, from + CHUNK);
-      const owners = new Map<NetlinkRequest, Change>();
-      for (const change of chunk) owners.set(requestOf(change, device), change);
-      const failures = this.#options.netlink.execute([...owners.keys()]);
-      for (const failure of failures) this.#noteRefusal(failure, owners.get(failure.request), tasks, device);
-      for (const [request, change] of owners) {
-        tasks.get(change.owner)?.commands.push(request.command?.() ?? request.describe());
+      const requests = chunk.map((change) => requestOf(change, device));
+      for (const failure of this.#options.netlink.execute(requests)) {
+        this.#noteRefusal(failure, chunk[requests.indexOf(failure.request)], tasks, device);
       }
+      for (const change of chunk) tasks.get(change.owner)?.sent.push(change);
       await breathe();
     }
   }
@@ -207,13 +229,13 @@ export class PeerReconciler {
     changes: readonly Change[],
     wanted: Desired,
     device: Device,
+    steady: boolean,
   ): Promise<void> {
     const nowMs = this.#options.clock.now();
-    let settled = 0;
+    const outcomes: Outcome[] = [];
     for (const task of tasks.values()) {
-      this.#settleTask(task, device, nowMs);
-      // A line of log each: thousands at once would hold up everything else.
-      if (++settled % CHUNK === 0) await breathe();
+      if (task.failure !== undefined) this.#noteFailure(task, task.failure, device, nowMs);
+      else if (task.sent.length > 0) outcomes.push(this.#settleTask(task, steady));
     }
     const known = new Set(wanted.peers.map((peer) => peer.key));
     for (const { owner } of changes) known.add(owner);
@@ -223,28 +245,27 @@ export class PeerReconciler {
         this.#ledger.succeeded(peer.key, peerSignature(wanted.state, peer));
       }
     }
+    const { log, drift } = this.#options;
+    await reportOutcomes(outcomes, device, { log, drift });
   }
 
-  #settleTask(task: Task, device: Device, nowMs: number): void {
-    const { owner, peer, signature, repair } = task;
-    const { log } = this.#options;
-    if (task.failure !== undefined) {
-      const { attempts } = this.#ledger.failed(owner, signature, task.failure, nowMs);
-      if (isWorthLogging(attempts)) {
-        log.warn(
-          { peer: owner, dev: device.name, err: task.failure, count: attempts },
-          'peer not programmed, will retry',
-        );
-      }
-      return;
-    }
+  #noteFailure({ owner, signature }: Task, failure: string, device: Device, nowMs: number): void {
+    const { attempts } = this.#ledger.failed(owner, signature, failure, nowMs);
+    if (!isWorthLogging(attempts)) return;
+    const facts = { peer: owner, dev: device.name, err: failure, count: attempts };
+    this.#options.log.warn(facts, 'peer not programmed, will retry');
+  }
+
+  #settleTask({ owner, peer, signature, repair, sent }: Task, steady: boolean): Outcome {
     const before = this.#ledger.programmedAs(owner);
-    if (peer !== undefined) this.#ledger.succeeded(owner, signature);
-    else this.#ledger.forget(owner);
-    const cmd = task.commands.join(' && ');
-    if (peer === undefined) log.info({ what: owner, dev: device.name, cmd }, 'leftover removed');
-    else if (repair) log.info({ peer: owner, dev: device.name, was: driftOf(task), cmd }, 'peer repaired');
-    else log.info({ peer: owner, dev: device.name, cmd }, before === undefined ? 'peer added' : 'peer changed');
+    if (peer === undefined) {
+      this.#ledger.forget(owner);
+      // With the same leases as last time nothing becomes superfluous by itself.
+      return { owner, did: 'removed', changes: sent, drift: steady };
+    }
+    this.#ledger.succeeded(owner, signature);
+    const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
+    return { owner, did, changes: sent, drift: repair };
   }
 }
 
@@ -255,8 +276,4 @@ function sameConfig(a: DesiredConfig, b: DesiredConfig): boolean {
   if (keys.some((key) => restOfA[key] !== restOfB[key])) return false;
   if (idsOfA === undefined || idsOfB === undefined) return idsOfA === idsOfB;
   return idsOfA.size === idsOfB.size && [...idsOfA].every((id) => idsOfB.has(id));
-}
-
-function driftOf(task: Task): string {
-  return task.changes.map(describeDrift).join(', ');
 }
