@@ -2,7 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { payloadHex } from '../../test/support/netlink-bytes.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { ENOENT } from '../sys/errno.ts';
-import { addIngress, addRedirect, deleteIngress, getTokenBucket, replaceTokenBucket, tokenBucket } from './qdisc.ts';
+import {
+  addIngress,
+  addRedirect,
+  deleteIngress,
+  getIngressKind,
+  getTokenBucket,
+  replaceTokenBucket,
+  tokenBucket,
+} from './qdisc.ts';
 
 const bare = (hex: string): string => hex.replaceAll(' ', '');
 
