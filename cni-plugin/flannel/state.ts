@@ -1,7 +1,8 @@
 // The delegate's configuration kept from ADD to DEL, one file an attachment: `<container>:<interface>`,
-// written whole or not at all, removed only after the delegate's DEL succeeded. flannel's own plugin names
-// its file by the container alone; that name is a second link to ours, for a downgrade with pods running,
-// and files that plugin left are honoured.
+// removed only after the delegate's DEL succeeded. flannel's own plugin names its file by the container
+// alone; that name is a second link to ours, for a downgrade with pods running, and files that plugin left
+// are honoured. It is written before anything is made, so an ADD that was killed halfway left nothing that
+// its half would be needed for; a temporary file would be left for good.
 // Differs from flannel: D28 (a second interface of a container overwrote the first one's file), D29 (the
 // file went although the delegate's DEL had failed).
 
@@ -9,7 +10,7 @@ import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
 import { EEXIST, ENOENT } from '../../lib/sys/errno.ts';
 import {
   AT_FDCWD,
-  atomicReplace,
+  createFile,
   listDir,
   makeDirs,
   readTextIfPresent,
@@ -43,37 +44,35 @@ function linkFile(sys: Syscalls, from: string, to: string): void {
   if (value !== -EEXIST) check(value, 'link', to);
 }
 
-function write(sys: Syscalls, folder: string, path: string, text: string): void {
+/** Puts `text` under both names; false when the first is taken. */
+function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string): boolean {
   // Not flushed to the disk: after a power loss the pod is gone as well, and DEL works without the file.
-  const replace = (): void => atomicReplace(sys, path, text, 0o600, { durable: false });
+  const create = (): boolean => createFile(sys, keyedPath(folder, id), text, 0o600);
+  let created: boolean;
   try {
-    replace();
+    created = create();
   } catch (thrown) {
     if (!(thrown instanceof SysError) || thrown.errno !== ENOENT) throw thrown;
     makeDirs(sys, folder, 0o700);
-    replace();
+    created = create();
   }
-}
-
-/** Puts `text` under both names; flannel's only when that is free or a link of ours already. */
-function writeBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string): void {
-  removeState(sys, folder, id, 'keepOthers');
-  write(sys, folder, keyedPath(folder, id), text);
-  linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
+  // flannel's name only when that is free.
+  if (created) linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
+  return created;
 }
 
 /** Saves a configuration and returns how to bring back what was there before. Throws SysError. */
 export function saveState(sys: Syscalls, folder: string, id: AttachmentId, config: JsonObject): () => void {
   const text = encodeForGo(config);
+  if (createBoth(sys, folder, id, text)) return () => removeState(sys, folder, id, 'keepOthers');
   const before = readTextIfPresent(sys, keyedPath(folder, id), FILE_LIMIT_BYTES);
   if (before === text) return () => undefined;
-  if (before !== undefined) {
-    writeBoth(sys, folder, id, text);
-    return () => writeBoth(sys, folder, id, before);
-  }
-  write(sys, folder, keyedPath(folder, id), text);
-  linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
-  return () => removeState(sys, folder, id, 'keepOthers');
+  const replace = (by: string): void => {
+    removeState(sys, folder, id, 'keepOthers');
+    createBoth(sys, folder, id, by);
+  };
+  replace(text);
+  return () => replace(before ?? '');
 }
 
 /** What was saved: undefined when nothing was, 'corrupt' when it cannot be read. */

@@ -1,7 +1,7 @@
 // Which address files are older than this boot. Pods do not survive one, their files do: the folder is on a
 // disk. `.boot` beside them holds the boot's id, and its time of change divides old from new.
 
-import { AT_FDCWD, atomicReplace, readTextIfPresent } from '../../lib/sys/file.ts';
+import { AT_FDCWD, O_CREAT, O_WRONLY, readTextIfPresent, withFile, writeAll } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { AddressStore } from './store.ts';
 
@@ -20,8 +20,13 @@ export function stampBoot(store: AddressStore): void {
   const id = readTextIfPresent(sys, BOOT_ID, 256)?.trim();
   const stamp = readTextIfPresent(sys, stampPath(store), 256);
   if (id === undefined || stamp?.startsWith(id) === true) return;
-  const history = stamp === undefined ? FIRST : REPLACED;
-  atomicReplace(sys, stampPath(store), `${id} ${history}\n`, 0o600, { durable: false });
+  // Whoever was killed before it had written left it empty.
+  const history = (stamp ?? '') === '' ? FIRST : REPLACED;
+  const path = stampPath(store);
+  // Nobody reads it without the lock, and ids have one length: in place, nothing temporary can be left behind.
+  withFile(sys, path, O_WRONLY | O_CREAT, 0o600, (fd) => {
+    writeAll(sys, fd, sys.arena.encode(`${id} ${history}\n`), path);
+  });
 }
 
 /** When a file was last written, in nanoseconds since 1970; undefined when there is none. */

@@ -98,6 +98,13 @@ describe('host-local DEL', () => {
     expect(files(dir)).toEqual(['10.1.2.8']);
   });
 
+  test('takes back an address whose ADD was killed before it said whose it is', () => {
+    const dir = tempDir();
+    put(dir, { '10.1.2.7': '', '10.1.2.8': 'c2\r\neth0' });
+    call(dir, { command: 'DEL' });
+    expect(files(dir)).toEqual(['10.1.2.8']);
+  });
+
   test('leaves a container’s old file alone when the attachment has one of its own', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1', '10.1.2.8': 'c1\r\neth0' });

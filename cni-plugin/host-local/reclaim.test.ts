@@ -70,6 +70,13 @@ describe('reclaimDead', () => {
     expect(files(dir)).toEqual(['10.1.2.7']);
   });
 
+  test('frees what names nobody: its ADD was killed before it wrote', () => {
+    const dir = tempDir();
+    put(dir, { '10.1.2.7': '', '10.1.2.8': 'c1\r\neth0' });
+    expect(reclaim(dir).again).toBe(true);
+    expect(files(dir)).toEqual(['10.1.2.8']);
+  });
+
   test('does not look at another set’s addresses', () => {
     const dir = tempDir();
     put(dir, { '10.9.9.9': 'c1\r\neth0' });
@@ -119,6 +126,13 @@ describe('stampBoot', () => {
     put(dir, { '.boot': 'another first\n' });
     withStore(sys, join(dir, 'n1'), stampBoot);
     expect(content(dir, '.boot')).toBe(stamp.replace('first', 'replaced'));
+  });
+
+  test('writes for the first time where it was killed before it wrote', () => {
+    const dir = tempDir();
+    put(dir, { '.boot': '' });
+    withStore(sys, join(dir, 'n1'), stampBoot);
+    expect(content(dir, '.boot')).toMatch(/^[0-9a-f-]{36} first\n$/);
   });
 
   test('keeps address names apart from its own', () => {

@@ -1,6 +1,6 @@
 // Freeing addresses whose holders are provably dead, when a range is exhausted. Dead means: the runtime's
-// cached result names a netns that is no namespace any more, or the file is of an earlier boot; and nothing
-// on the bridge carries the address. Anything less is kept.
+// cached result names a netns that is no namespace any more, the file is of an earlier boot, or it names
+// nobody; and nothing on the bridge carries the address. Anything less is kept.
 
 import { OpError } from '../../lib/errors.ts';
 import { formatIp } from '../../lib/ip.ts';
@@ -56,7 +56,8 @@ export function reclaimDead(invocation: Invocation, bridge: string, cache: strin
     const isOld = earlierBootTest(store);
     const suspects = store.holdings().filter((holding) => {
       if (rangeOf(set, holding.ip) === undefined) return false;
-      if (isOld(formatIp(holding.ip))) return true;
+      // Whoever took it was killed before saying so: the lock is ours, so nobody is about to.
+      if (holding.owner === '' || isOld(formatIp(holding.ip))) return true;
       const netns = cachedNetns(invocation, cache, holding);
       return netns !== undefined && isNoNetns(invocation.sys, netns);
     });

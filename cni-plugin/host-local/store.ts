@@ -136,7 +136,9 @@ export class AddressStore {
     const exact = holdings.filter((holding) => holding.owner === ownerText(owner));
     // Very old files name the container only.
     const found = exact.length > 0 ? exact : holdings.filter((holding) => holding.owner === owner.containerId.trim());
-    for (const holding of found) this.remove(holding.ip);
+    // An ADD that was killed before it said whose the address is left an empty file: whoever writes has the lock.
+    const nobodys = holdings.filter((holding) => holding.owner === '');
+    for (const { ip } of [...found, ...nobodys]) this.remove(ip);
   }
 
   /** Whether an attachment holds any address. */
