@@ -22,12 +22,13 @@ const PACKAGES = {
   iptables: 'iptables',
   procps: 'ps',
   'util-linux': 'unshare',
+  strace: 'strace',
   openssl: 'openssl',
   'etcd-server': 'etcd',
 };
 
 /** Units that packages bring and start; the tests start their own, so these must neither run nor start at boot. */
-const UNWANTED_UNITS = { 'etcd-server': 'etcd.service' };
+const UNWANTED_UNITS = { 'etcd-server': 'etcd.service', containerd: 'containerd.service' };
 
 function log(line) {
   process.stderr.write(`setup: ${line}\n`);
@@ -48,14 +49,14 @@ function isOnPath(command) {
   return (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, command)));
 }
 
-function missingPackages() {
-  const names = Object.keys(PACKAGES);
+function missingPackages(packages) {
+  const names = Object.keys(packages);
   // dpkg-query exits 1 when it does not know one of the names; what it lists is right all the same.
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholders
   const query = run('dpkg-query', ['--show', '--showformat=${Package} ${db:Status-Status}\n', ...names]);
   if (query.error?.code === 'ENOENT') {
     return names.filter(
-      (name) => !(PACKAGES[name].startsWith('/') ? existsSync(PACKAGES[name]) : isOnPath(PACKAGES[name])),
+      (name) => !(packages[name].startsWith('/') ? existsSync(packages[name]) : isOnPath(packages[name])),
     );
   }
   const installed = new Set(query.stdout.split('\n').filter((line) => line.endsWith(' installed')));
@@ -165,13 +166,21 @@ async function ensureEngine() {
   await module.ensureEngine({ log });
 }
 
+/**
+ * Installs what is missing of Debian packages, each given with a file or command that shows it is there. Throws an Error of one
+ * line that says what to do when that fails.
+ */
+export function ensurePackages(packages) {
+  const missing = missingPackages(packages);
+  if (missing.length > 0) installPackages(missing);
+}
+
 /** Does whatever is missing. Throws Errors of one line that says what to install or set. */
 async function setUpLocked() {
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR) {
     throw new Error(`Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later`);
   }
-  const missing = missingPackages();
-  if (missing.length > 0) installPackages(missing);
+  ensurePackages(PACKAGES);
   if (!isInstalled()) installModules();
   await ensureEngine();
 }
