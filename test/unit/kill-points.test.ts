@@ -23,6 +23,6 @@ describe('describePoint', () => {
     const point = { process: 1, number: 44, nth: 2 };
     expect(describePoint(point, 'x64')).toBe('sendto 2 of process 1');
     expect(describePoint({ ...point, number: 206 }, 'arm64')).toBe('sendto 2 of process 1');
-    expect(describePoint({ ...point, number: 1023 }, 'x64')).toBe('call 1023 of process 1');
+    expect(describePoint({ ...point, number: 1023 }, 'x64')).toBe('call 1023 2 of process 1');
   });
 });
