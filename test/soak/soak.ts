@@ -50,6 +50,12 @@ interface Actor {
   readonly mostMs: number;
 }
 
+interface Stage {
+  readonly isOver: () => boolean;
+  readonly onEvent: (text: string) => void;
+  readonly problems: string[];
+}
+
 const actors: readonly Actor[] = [
   { name: 'faults', action: harmSomething, leastMs: 20, mostMs: 400 },
   { name: 'cluster changes', action: changeCluster, leastMs: 100, mostMs: 1500 },
@@ -79,35 +85,53 @@ async function soak(world: World, { minutes, seed, onEvent }: SoakOptions): Prom
   const startMs = performance.now();
   const untilMs = startMs + minutes * 60_000;
   const samples: Sample[] = [];
-  const watching = sample(witness, startMs, untilMs, samples);
+  const isOver = (): boolean => performance.now() >= untilMs || problems.length > 0;
+  const watching = sample(witness, startMs, isOver, samples);
   const done: Record<string, number> = {};
   const random = new Random(seed);
   await Promise.all(
     actors.map(async (actor) => {
-      done[actor.name] = await play(world, actor, random.fork(), untilMs, onEvent, problems);
+      done[actor.name] = await play(world, actor, random.fork(), { isOver, onEvent, problems });
     }),
   );
   await watching;
-  const settledMs = await settle(world, problems);
-  await checkPods(lab, problems);
   const memory = memoryTrend(samples);
-  const growth = memory.lateMib - memory.earlyMib;
-  if (growth > MAX_GROWTH_MIB) problems.push(`the agent of ${WITNESS} grew by ${growth.toFixed(1)} MiB`);
-  const after = await checkAgents(lab, before, problems);
+  const { settledMs, after } = problems.length > 0 ? NOT_CHECKED : await check(world, memory, before, problems);
   return { done, settledMs, pods: lab.pods.length, memory, descriptors: { before, after }, problems };
 }
 
-/** Does one thing after the other until the time is up; returns how many. */
+interface Checked {
+  readonly settledMs: number;
+  /** Descriptors of the agent that was never ended. */
+  readonly after: number;
+}
+
+/** A soak that was broken off has failed already; what is there is in no state to be judged. */
+const NOT_CHECKED: Checked = { settledMs: Number.NaN, after: Number.NaN };
+
+async function check(world: World, memory: MemoryTrend, before: number, problems: string[]): Promise<Checked> {
+  const { lab } = world;
+  try {
+    const settledMs = await settle(world, problems);
+    await checkPods(lab, problems);
+    const growth = memory.lateMib - memory.earlyMib;
+    if (growth > MAX_GROWTH_MIB) problems.push(`the agent of ${WITNESS} grew by ${growth.toFixed(1)} MiB`);
+    return { settledMs, after: await checkAgents(lab, before, problems) };
+  } catch (error) {
+    problems.push(errorText(error));
+    return NOT_CHECKED;
+  }
+}
+
+/** Does one thing after the other until the time is up, or one has failed: what follows would tell of that only. */
 async function play(
   world: World,
   { action, leastMs, mostMs }: Actor,
   random: Random,
-  untilMs: number,
-  onEvent: (text: string) => void,
-  problems: string[],
+  { isOver, onEvent, problems }: Stage,
 ): Promise<number> {
   let count = 0;
-  while (performance.now() < untilMs) {
+  while (!isOver()) {
     try {
       const what = await action(world, random);
       if (what !== undefined) {
@@ -123,8 +147,8 @@ async function play(
   return count;
 }
 
-async function sample(pid: number, startMs: number, untilMs: number, samples: Sample[]): Promise<void> {
-  while (performance.now() < untilMs) {
+async function sample(pid: number, startMs: number, isOver: () => boolean, samples: Sample[]): Promise<void> {
+  while (!isOver()) {
     samples.push({ minutes: (performance.now() - startMs) / 60_000, residentKib: residentKib(pid) });
     await sleep(SAMPLE_MS);
   }
