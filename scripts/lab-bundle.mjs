@@ -13,6 +13,7 @@ const programs = {
   probe: '../probe/main.ts',
   faults: '../faults/main.ts',
   soak: '../soak/main.ts',
+  containerd: '../containerd/main.ts',
 };
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */

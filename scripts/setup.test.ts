@@ -27,6 +27,7 @@ const ALL = [
   'util-linux',
   'openssl',
   'etcd-server',
+  'strace',
 ];
 
 /** The machine played: what dpkg says is installed, and what apt-get, npm and the engine do. */

@@ -1,0 +1,24 @@
+// `npm run test:containerd`: set-up, build, Debian's containerd, then test/containerd on a lab of three nodes. The
+// machine's own containerd service is never started: every node runs one of its own.
+import { join } from 'node:path';
+import { buildPrograms } from './build.mjs';
+import { bundleLab } from './lab-bundle.mjs';
+import { endInOrder } from './owner.mjs';
+import { ensurePackages, setUp } from './setup.mjs';
+
+const PACKAGES = { containerd: 'containerd', runc: 'runc', 'busybox-static': '/bin/busybox' };
+
+if (setUp()) {
+  try {
+    ensurePackages(PACKAGES);
+    await buildPrograms();
+    const suite = await import(join(await bundleLab(), 'containerd.mjs'));
+    endInOrder(() => suite.endLabs());
+    process.exitCode = await suite.main(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`npm run test:containerd: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+} else {
+  process.exitCode = 1;
+}

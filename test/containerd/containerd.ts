@@ -1,0 +1,107 @@
+// A containerd inside a lab node: its configuration, its cgroups, starting it, killing it.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { CNI_BIN_FOLDER, CONFLIST_FOLDER } from '../lab/contract.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { type CriClient, openCri } from './cri.ts';
+import { IMAGE } from './image.ts';
+
+const SOCKET = '/run/containerd/containerd.sock';
+const LOG = '/run/containerd.log';
+const CONFIG_FILE = '/etc/containerd/config.toml';
+const START_LIMIT_MS = 20_000;
+
+// On tmpfs: the node's disk is an overlay, and an overlay cannot lie on another one. Root in a container or a small
+// virtual machine may lack the capability to lower an OOM score.
+const config = `version = 2
+root = "/run/containerd-root"
+state = "/run/containerd"
+[grpc]
+  address = "${SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${IMAGE}"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "${CNI_BIN_FOLDER}"
+    conf_dir = "${CONFLIST_FOLDER}"
+`;
+
+export class Containerd {
+  readonly node: LabNode;
+  readonly cri: CriClient;
+  #pid = '';
+
+  private constructor(node: LabNode) {
+    this.node = node;
+    this.cri = openCri(node.pathFromOutside(SOCKET));
+  }
+
+  /** Starts one on a node that has none. */
+  static async make(node: LabNode): Promise<Containerd> {
+    await mountCgroups(node);
+    node.writeFile(CONFIG_FILE, config);
+    const containerd = new Containerd(node);
+    await containerd.start();
+    return containerd;
+  }
+
+  /** Resolves when it answers. */
+  async start(): Promise<void> {
+    const script = `setsid containerd --config ${CONFIG_FILE} >>${LOG} 2>&1 </dev/null & echo $!`;
+    this.#pid = (await this.node.run(['sh', '-c', script])).trim();
+    const answers = (): Promise<boolean> =>
+      this.cri.call('Version', { version: 'v1' }).then(
+        () => true,
+        () => false,
+      );
+    try {
+      await waitUntil(answers, START_LIMIT_MS, `containerd on ${this.node.name}`);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.log().slice(-2000)}`);
+    }
+  }
+
+  /** SIGKILL; resolves when it is gone. Its containers stay. */
+  async kill(): Promise<void> {
+    await this.node.run(['kill', '-9', this.#pid]);
+    const isGone = (): boolean => !existsSync(this.node.pathFromOutside(`/proc/${this.#pid}/exe`));
+    await waitUntil(isGone, 5000, `end of containerd on ${this.node.name}`);
+  }
+
+  async importImage(file: string): Promise<void> {
+    await this.node.run(['ctr', '--address', SOCKET, '--namespace', 'k8s.io', 'images', 'import', file]);
+  }
+
+  log(): string {
+    return this.node.readFile(LOG);
+  }
+
+  /** What it says of the network: whether pods can be started, and if not why. */
+  async network(): Promise<{ readonly ready: boolean; readonly message: string }> {
+    const { status } = await this.cri.call('Status', { verbose: false });
+    const condition = status.conditions.find(({ type }) => type === 'NetworkReady');
+    return { ready: condition?.status === true, message: condition?.message ?? '' };
+  }
+}
+
+/** A node's /sys is its own and has no cgroups: the machine's hierarchies are mounted there once more. */
+async function mountCgroups(node: LabNode): Promise<void> {
+  const root = '/sys/fs/cgroup';
+  const hierarchies = readFileSync('/proc/self/cgroup', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(':')[1] ?? '');
+  const named = hierarchies.filter((controllers) => controllers !== '');
+  const lines =
+    named.length === 0
+      ? [`mount -t cgroup2 cgroup2 ${root}`]
+      : [`mount -t tmpfs cgroup ${root}`, ...named.flatMap((controllers) => mountV1(root, controllers))];
+  await node.run(['sh', '-ec', lines.join('\n')]);
+}
+
+function mountV1(root: string, controllers: string): string[] {
+  const folder = `${root}/${controllers.replace('name=', '')}`;
+  const kind = controllers.startsWith('name=') ? `none,${controllers}` : controllers;
+  return [`mkdir -p ${folder}`, `mount -t cgroup -o ${kind} cgroup ${folder}`];
+}

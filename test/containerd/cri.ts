@@ -1,0 +1,100 @@
+// A client of the Container Runtime Interface, as kubelet is one: gRPC on containerd's Unix socket.
+
+import { join } from 'node:path';
+import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { repositoryRoot } from '../lab/programs.ts';
+
+export interface PortMapping {
+  readonly protocol?: 'TCP' | 'UDP';
+  readonly containerPort: number;
+  readonly hostPort: number;
+}
+
+export interface SandboxConfig {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly namespace: string };
+  readonly hostname: string;
+  readonly portMappings: readonly PortMapping[];
+  readonly linux: {
+    readonly cgroupParent: string;
+    readonly securityContext: { readonly namespaceOptions: { readonly network: 'POD' | 'NODE' } };
+  };
+}
+
+interface ContainerConfig {
+  readonly metadata: { readonly name: string };
+  readonly image: { readonly image: string };
+  readonly command: readonly string[];
+}
+
+interface SandboxRef {
+  readonly podSandboxId: string;
+}
+
+export interface SandboxStatus {
+  readonly status: {
+    readonly state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY';
+    readonly network: { readonly ip: string } | null;
+  };
+  /** With `verbose`: `info` is containerd's own JSON. */
+  readonly info: Record<string, string>;
+}
+
+export interface RuntimeCondition {
+  readonly type: string;
+  readonly status: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** The calls, by request and reply. */
+interface CriMethods {
+  Version: [{ version: string }, { runtimeName: string; runtimeVersion: string }];
+  Status: [{ verbose: boolean }, { status: { conditions: readonly RuntimeCondition[] } }];
+  RunPodSandbox: [{ config: SandboxConfig }, SandboxRef];
+  StopPodSandbox: [SandboxRef, object];
+  RemovePodSandbox: [SandboxRef, object];
+  PodSandboxStatus: [SandboxRef & { verbose: boolean }, SandboxStatus];
+  ListPodSandbox: [object, { items: readonly { id: string; state: string }[] }];
+  CreateContainer: [SandboxRef & { config: ContainerConfig; sandboxConfig: SandboxConfig }, { containerId: string }];
+  StartContainer: [{ containerId: string }, object];
+  ExecSync: [
+    { containerId: string; cmd: readonly string[]; timeout: number },
+    { stdout: Buffer; stderr: Buffer; exitCode: number },
+  ];
+}
+
+const CALL_LIMIT_MS = 60_000;
+
+export interface CriClient {
+  call<K extends keyof CriMethods>(method: K, request: CriMethods[K][0]): Promise<CriMethods[K][1]>;
+  close(): void;
+}
+
+type UnaryCall = (
+  request: unknown,
+  options: { deadline: number },
+  done: (error: ServiceError | null, reply: unknown) => void,
+) => void;
+
+/** Connects when first called. A call rejects with the runtime's own words in `details`. */
+export function openCri(socketPath: string): CriClient {
+  const definition = loadSync(join(repositoryRoot, 'test/containerd/cri.proto'), { enums: String, defaults: true });
+  const runtime = loadPackageDefinition(definition)['runtime'] as unknown as {
+    v1: { RuntimeService: new (...args: unknown[]) => Record<keyof CriMethods, UnaryCall> & { close(): void } };
+  };
+  // The socket's path is no host name: containerd refuses it as an authority.
+  const options = { 'grpc.default_authority': 'localhost', 'grpc.max_reconnect_backoff_ms': 200 };
+  const client = new runtime.v1.RuntimeService(`unix:${socketPath}`, credentials.createInsecure(), options);
+  return {
+    call: (method, request) =>
+      new Promise((resolve, reject) => {
+        const deadline = Date.now() + CALL_LIMIT_MS;
+        client[method](request, { deadline }, (error, reply) => {
+          if (error === null) resolve(reply as never);
+          else reject(error);
+        });
+      }),
+    close: () => client.close(),
+  };
+}

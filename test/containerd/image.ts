@@ -1,0 +1,90 @@
+// The image every container of the tests runs: Debian's static busybox, packed as an OCI image layout in one tar,
+// without a registry, a daemon or a date. Source: the OCI image specification, image-layout.md.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const IMAGE = 'weft.test/busybox:1';
+const BUSYBOX = '/bin/busybox';
+
+/** Writes the image to `file`. Throws when busybox is missing or no static one. */
+export function writeImage(file: string): void {
+  const work = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
+  try {
+    const layer = join(work, 'layer.tar');
+    tar(layer, makeRoot(join(work, 'root')));
+    writeLayout(join(work, 'layout'), readFileSync(layer));
+    tar(file, join(work, 'layout'));
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function makeRoot(root: string): string {
+  for (const folder of ['bin', 'etc', 'tmp', 'www', 'proc', 'sys', 'dev'])
+    mkdirSync(join(root, folder), { recursive: true });
+  copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
+  for (const applet of run(BUSYBOX, ['--list']).split('\n').filter(Boolean)) {
+    if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet));
+  }
+  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
+  return root;
+}
+
+function writeLayout(folder: string, layer: Buffer): void {
+  const blobs = join(folder, 'blobs/sha256');
+  mkdirSync(blobs, { recursive: true });
+  const blob = (mediaType: string, data: Buffer | string): { mediaType: string; digest: string; size: number } => {
+    const hash = createHash('sha256').update(data).digest('hex');
+    writeFileSync(join(blobs, hash), data);
+    return { mediaType, digest: `sha256:${hash}`, size: Buffer.byteLength(data) };
+  };
+  const layers = [blob('application/vnd.oci.image.layer.v1.tar', layer)];
+  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+  const config = blob(
+    'application/vnd.oci.image.config.v1+json',
+    JSON.stringify({
+      architecture,
+      os: 'linux',
+      // What a sandbox runs: it only has to stay.
+      config: { Env: ['PATH=/bin'], Cmd: ['/bin/sleep', '1000000'] },
+      rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
+    }),
+  );
+  const manifest = blob(
+    'application/vnd.oci.image.manifest.v1+json',
+    JSON.stringify({ schemaVersion: 2, config, layers }),
+  );
+  const annotations = { 'io.containerd.image.name': IMAGE };
+  const platform = { architecture, os: 'linux' };
+  writeFileSync(
+    join(folder, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, platform, annotations }] }),
+  );
+  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+}
+
+/** The same bytes for the same files. */
+function tar(file: string, folder: string): void {
+  run('tar', [
+    '-C',
+    folder,
+    '--sort=name',
+    '--mtime=@0',
+    '--owner=0',
+    '--group=0',
+    '--numeric-owner',
+    '-cf',
+    file,
+    '.',
+  ]);
+}
+
+function run(file: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: 'utf8' });
+  if (status === 0) return stdout;
+  throw new Error(`${file} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`);
+}

@@ -1,0 +1,175 @@
+// What the checks look at: three lab nodes with an agent and a containerd each, and the pods they make there.
+
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runCommand } from '../lab/command.ts';
+import { CONFLIST_FOLDER } from '../lab/contract.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { Containerd } from './containerd.ts';
+import { writeImage } from './image.ts';
+import { CGROUP_PARENT, CriPod, type PodOptions } from './pod.ts';
+
+export const CONFLIST = `${CONFLIST_FOLDER}/10-flannel.conflist`;
+const IMAGE_FILE = '/run/image.tar';
+
+export interface Plugins {
+  /** The folder they come from. */
+  readonly bin: string;
+  /** The names that are put into the nodes' bin_dir. */
+  readonly names: readonly string[];
+  /** Text of an executable that stands in for one of them. */
+  readonly instead?: { readonly name: string; readonly text: string } | undefined;
+}
+
+interface CniResult {
+  readonly Interfaces: Record<string, { readonly IPConfigs: readonly { readonly IP: string }[] }>;
+}
+
+/** The part the checks use of what containerd tells of a sandbox. */
+interface SandboxInfo {
+  readonly pid: number;
+  readonly cniResult: CniResult;
+  readonly runtimeSpec: { readonly linux: { readonly namespaces: readonly { type: string; path?: string }[] } };
+}
+
+export class Site {
+  readonly lab: Lab;
+  readonly plugins: Plugins;
+  readonly containerds: readonly Containerd[];
+  readonly #pods = new Map<string, CriPod>();
+  readonly #folder: string;
+
+  private constructor(lab: Lab, plugins: Plugins, containerds: readonly Containerd[], folder: string) {
+    this.lab = lab;
+    this.plugins = plugins;
+    this.containerds = containerds;
+    this.#folder = folder;
+  }
+
+  /** Agents are ready on every node but the last, which has none running and no conflist. */
+  static async make(plugins: Plugins): Promise<Site> {
+    const folder = mkdtempSync(join(tmpdir(), `weft-containerd-${process.pid}-`));
+    const [bin, image] = [join(folder, 'bin'), join(folder, 'image.tar')];
+    installPlugins(plugins, bin);
+    writeImage(image);
+    const lab = await startLab({ nodes: 3, pluginFolder: bin });
+    const last = lab.nodes.at(-1);
+    await last?.agent.kill();
+    await last?.run(['rm', CONFLIST]);
+    const containerds = await Promise.all(lab.nodes.map((node) => startRuntime(node, image)));
+    return new Site(lab, plugins, containerds, folder);
+  }
+
+  node(index: number): LabNode {
+    return this.containerd(index).node;
+  }
+
+  /** From 1, as the nodes are named. */
+  containerd(index: number): Containerd {
+    const found = this.containerds[index - 1];
+    if (found === undefined) throw new Error(`no node ${index}`);
+    return found;
+  }
+
+  async run(index: number, name: string, options: PodOptions = {}): Promise<CriPod> {
+    const pod = await CriPod.run(this.containerd(index), name, options);
+    this.#pods.set(name, pod);
+    return pod;
+  }
+
+  /** A pod an earlier check has made. */
+  pod(name: string): CriPod {
+    const pod = this.#pods.get(name);
+    if (pod === undefined) throw new Error(`there is no pod ${name}: an earlier check failed`);
+    return pod;
+  }
+
+  async end(name: string): Promise<void> {
+    const pod = this.pod(name);
+    await pod.stop();
+    await pod.remove();
+    this.#pods.delete(name);
+  }
+
+  forget(name: string): void {
+    this.#pods.delete(name);
+  }
+
+  async endAll(): Promise<void> {
+    for (const name of [...this.#pods.keys()]) await this.end(name);
+  }
+
+  /** containerd's form of the CNI result. */
+  async cniResult(name: string): Promise<CniResult> {
+    return (await this.#info(name)).cniResult;
+  }
+
+  /** The sandbox's namespace and first process, as the node names them. */
+  async sandboxPlace(name: string): Promise<{ readonly netns: string; readonly pid: number }> {
+    const { pid, runtimeSpec } = await this.#info(name);
+    const netns = runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path;
+    if (netns === undefined) throw new Error(`no network namespace of ${name}`);
+    return { netns, pid };
+  }
+
+  async #info(name: string): Promise<SandboxInfo> {
+    return JSON.parse((await this.pod(name).status()).info['info'] ?? '{}') as SandboxInfo;
+  }
+
+  /** A program on the underlay that is no node: what is outside the cluster. */
+  async outside(argv: readonly string[]): Promise<string> {
+    return (await runCommand(['nsenter', `--net=/proc/${this.lab.pid}/ns/net`, '--', ...argv])).stdout.trim();
+  }
+
+  async down(): Promise<void> {
+    for (const { cri } of this.containerds) cri.close();
+    await this.lab.down();
+    rmSync(this.#folder, { recursive: true, force: true });
+    removeCgroups();
+  }
+}
+
+function installPlugins({ bin, names, instead }: Plugins, to: string): void {
+  mkdirSync(to);
+  const ours = names.filter((name) => !existsSync(join(bin, name)));
+  for (const name of names) {
+    if (name === instead?.name) writeFileSync(join(to, name), instead.text, { mode: 0o755 });
+    // One executable of ours is each of them, by the name it is called.
+    else if (ours.includes(name)) symlinkSync('flannel', join(to, name));
+    else cpSync(join(bin, name), join(to, name), { dereference: true });
+  }
+}
+
+async function startRuntime(node: LabNode, image: string): Promise<Containerd> {
+  cpSync(image, node.pathFromOutside(IMAGE_FILE));
+  const containerd = await Containerd.make(node);
+  await containerd.importImage(IMAGE_FILE);
+  return containerd;
+}
+
+/** Containers that end with their node leave their cgroups; empty, they are removed by rmdir(2), leaves first. */
+function removeCgroups(): void {
+  const root = '/sys/fs/cgroup';
+  const tops = [root, ...readdirSync(root).map((name) => join(root, name))].map((top) => join(top, CGROUP_PARENT));
+  for (const top of tops) removeTree(top);
+}
+
+function removeTree(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(join(folder, entry.name));
+  }
+  rmdirSync(folder);
+}
