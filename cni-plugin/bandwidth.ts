@@ -4,7 +4,7 @@
 
 import { field, isJsonObject } from '../lib/json.ts';
 import { type Netlink, openNetlink } from '../lib/netlink/connection.ts';
-import { createIfb, listIfbs, setAlias } from '../lib/rtnetlink/ifb.ts';
+import { createIfb, type Ifb, listIfbs, setAlias } from '../lib/rtnetlink/ifb.ts';
 import { deleteLink, getLink, type Link } from '../lib/rtnetlink/link.ts';
 import {
   addIngress,
@@ -142,15 +142,21 @@ function checkBucket(netlink: Netlink, device: Link, { rate, burst }: Limit): vo
   if (found.buffer !== wanted.buffer) throw failure(`Buffer doesn't match on ${device.name}`);
 }
 
-/** Removes the network's ifbs of containers that are not valid, as far as we made them and named them so. */
+/**
+ * Removes the network's ifbs of containers that are not valid, as far as we made them and named them so. One without
+ * a name of ours nor a limit is what an ADD left that was killed.
+ */
 function gc(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;
   const kept = new Set(valid.map(({ containerId }) => aliasOf(invocation, containerId)));
   withNetlink(invocation, (netlink) => {
-    for (const { index, name, alias } of listIfbs(netlink)) {
-      if (!name.startsWith(IFB_PREFIX) || !alias.startsWith(`${invocation.name} `) || kept.has(alias)) continue;
-      deleteLinkSoon(invocation.sys, netlink, { index, name });
+    const isLost = ({ index, alias }: Ifb): boolean =>
+      alias === ''
+        ? getTokenBucket(netlink, index) === undefined
+        : alias.startsWith(`${invocation.name} `) && !kept.has(alias);
+    for (const ifb of listIfbs(netlink)) {
+      if (ifb.name.startsWith(IFB_PREFIX) && isLost(ifb)) deleteLinkSoon(invocation.sys, netlink, ifb);
     }
   });
 }

@@ -1,17 +1,16 @@
 // Whatever bytes answer a question, the result is a list or an error that names the question.
 
-import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { surviveAnyAnswer } from '../../test/support/hostile-answers.ts';
 import { parseIp } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
-import { fakeMessage, openFakeNetlink } from '../netlink/fake.ts';
-import { NetlinkError } from '../netlink/request.ts';
 import { listAddresses } from './address.ts';
 import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE } from './constants.ts';
 import { listFdb } from './fdb.ts';
+import { listIfbs } from './ifb.ts';
 import { getLink, listLinks } from './link.ts';
 import { listNeighs } from './neigh.ts';
 import { listNexthops } from './nexthop.ts';
+import { getTokenBucket } from './qdisc.ts';
 import { getRoute, listRoutes } from './route.ts';
 
 const QUESTIONS = [
@@ -38,60 +37,8 @@ const QUESTIONS = [
     ask: (n: Netlink) => getRoute(n, parseIp('10.0.0.1')),
     text: 'get route to 10.0.0.1',
   },
+  { name: 'listIfbs', type: RTM_NEWLINK, ask: (n: Netlink) => listIfbs(n), text: 'list links type ifb' },
+  { name: 'getTokenBucket', type: 36, ask: (n: Netlink) => getTokenBucket(n, 1), text: 'get qdisc dev if1 root' },
 ];
 
-/** Attributes that look right: a known family, small types, lengths that mostly fit. */
-const plausible = fc
-  .tuple(
-    fc.constantFrom(2, 7, 10, 0),
-    fc.uint8Array({ minLength: 15, maxLength: 15 }),
-    fc.array(fc.tuple(fc.nat(40), fc.uint8Array({ maxLength: 24 }), fc.constantFrom(0, 0, 0, 0, 1, 200)), {
-      maxLength: 8,
-    }),
-  )
-  .map(([family, struct, attributes]) => {
-    const bytes = [family, ...struct];
-    for (const [type, payload, lie] of attributes) {
-      bytes.push((payload.length + 4 + lie) & 0xff, 0, type, 0, ...payload);
-      while (bytes.length % 4 !== 0) bytes.push(0);
-    }
-    return Uint8Array.from(bytes);
-  });
-
-describe.for(QUESTIONS)('$name', ({ type, ask, text }) => {
-  test('survives any payload', () => {
-    const payload = fc.oneof(plausible, fc.uint8Array({ maxLength: 120 }));
-    fc.assert(
-      fc.property(payload, (bytes) => {
-        const { netlink } = openFakeNetlink((request, replies) => {
-          replies.raw(
-            fakeMessage({ type, flags: 2, seq: request.seq }, (writer) => {
-              for (const byte of bytes) writer.u8(byte);
-            }),
-          );
-        });
-        expectSane(() => ask(netlink), text);
-      }),
-    );
-  });
-
-  test('survives any datagram', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
-        const { netlink } = openFakeNetlink((_, replies) => replies.raw(bytes));
-        expectSane(() => ask(netlink), text);
-      }),
-    );
-  });
-});
-
-/** A value, or an error of that question: an answer that contradicts itself, or none that was for us. */
-function expectSane(ask: () => unknown, text: string): void {
-  try {
-    ask();
-  } catch (error) {
-    const { message } = error as Error;
-    if (error instanceof NetlinkError) expect(message).toContain(`rtnetlink: ${text}: EPROTO (`);
-    else expect(message).toBe(`rtnetlink: receive the answer to ${text}: ETIMEDOUT`);
-  }
-}
+surviveAnyAnswer(QUESTIONS);

@@ -120,17 +120,20 @@ describe('bandwidth', () => {
     }
   });
 
-  test('GC removes the ifbs of what is not listed, of its own network only, and nobody else’s', async () => {
-    await sh(`ip link add bwpforeign type ifb && ip link add ifb7 type ifb`);
+  test('GC removes the ifbs of what is not listed and of an ADD that was killed, not those of other networks or makers', async () => {
+    await sh(
+      'ip link add bwpforeign type ifb && tc qdisc add dev bwpforeign root tbf rate 1mbit burst 10kb latency 25ms',
+    );
+    await sh('ip link add ifb7 type ifb && ip link add bwpkilled type ifb');
     await pod({ container: 'keep' }).add();
-    const kept = (await ifbs()).find((name) => name.startsWith('bwp') && name !== 'bwpforeign');
+    const kept = (await ifbs()).find((name) => /^bwp[0-9a-f]{12}$/.test(name));
     await pod({ container: 'lost' }).add();
     await pod({ container: 'lost' }, { ...LIMITS, name: 'n2' }).add();
-    expect(await ifbs()).toHaveLength(5);
+    expect(await ifbs()).toHaveLength(6);
     const gc = pod({}, { cniVersion: '1.1.0', prevResult: undefined });
     const valid = { 'cni.dev/valid-attachments': [{ containerID: 'keep', ifname: 'eth0' }] };
     expect(await gc.exec('GC')).toMatchObject({ exitCode: 0 });
-    expect(await ifbs()).toHaveLength(5);
+    expect(await ifbs()).toHaveLength(6);
     expect(await gc.exec('GC', valid)).toMatchObject({ exitCode: 0, stdout: '' });
     const left = await ifbs();
     expect(left).toHaveLength(4);
