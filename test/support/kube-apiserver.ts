@@ -1,0 +1,149 @@
+// A real kube-apiserver with its etcd, as envtest starts them: kube-controller-manager and kubelet are the test's to play.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { httpRequest } from '../../flanneld/subnet/http.ts';
+import { openKubeAccess } from '../../flanneld/subnet/kube/access.ts';
+import type { KubeAccess } from '../../flanneld/subnet/kube/api.ts';
+import { Background, findServer, freePorts } from './background.ts';
+import type { CertificateFiles } from './certificates.ts';
+import { makeAuthority, makeCertificate } from './certificates.ts';
+import { startEtcd } from './etcd.ts';
+
+export interface KubeApiserver {
+  readonly url: URL;
+  /** May do everything. */
+  readonly admin: KubeAccess;
+  /** May do what the agent's ClusterRole says. */
+  readonly agent: KubeAccess;
+  /** kubeconfig of `agent`. */
+  readonly agentKubeconfig: string;
+  readonly adminKubeconfig: string;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What is looked for, in the words of test/README.md. */
+export const apiserverNeeded = 'kube-apiserver and etcd (in KUBEBUILDER_ASSETS, then on PATH)';
+
+export function hasKubeApiserver(): boolean {
+  return findServer('kube-apiserver') !== undefined && findServer('etcd') !== undefined;
+}
+
+/** The least the agent needs; the manifests' ClusterRole must say the same. */
+const agentRules = [
+  { apiGroups: [''], resources: ['pods'], verbs: ['get'] },
+  { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
+  { apiGroups: [''], resources: ['nodes/status'], verbs: ['patch'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+];
+
+export async function startKubeApiserver(): Promise<KubeApiserver> {
+  const program = findServer('kube-apiserver');
+  if (program === undefined) throw new Error(`needs ${apiserverNeeded}`);
+  const etcd = await startEtcd({ members: 1 });
+  const dir = mkdtempSync(join(tmpdir(), 'weft-apiserver-'));
+  let process: Background | undefined;
+  const stop = async (): Promise<void> => {
+    await process?.stop();
+    await etcd.stop();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const [port = 0] = await freePorts(1);
+    const url = new URL(`https://127.0.0.1:${port}`);
+    const authority = await makeAuthority(dir);
+    const admin = await makeCertificate(dir, authority, 'admin', 'system:masters');
+    const agent = await makeCertificate(dir, authority, 'weft');
+    const serving = await makeCertificate(dir, authority, 'apiserver');
+    const argv = [program, ...flags({ dir, port, authority, serving }), `--etcd-servers=${etcd.endpoints.join()}`];
+    const [adminKubeconfig, agentKubeconfig] = [admin, agent].map((user, at) => {
+      return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, user);
+    });
+    const adminAccess = openKubeAccess({ apiUrl: undefined, kubeconfigFile: adminKubeconfig });
+    const start = async (): Promise<void> => {
+      process = new Background(argv as [string, ...string[]]);
+      await process.ready(async () => (await ask(adminAccess, 'GET', '/readyz')) === 200, 120_000);
+    };
+    await start();
+    await grant(adminAccess);
+    return {
+      url,
+      admin: adminAccess,
+      agent: openKubeAccess({ apiUrl: undefined, kubeconfigFile: agentKubeconfig }),
+      agentKubeconfig: agentKubeconfig ?? '',
+      adminKubeconfig: adminKubeconfig ?? '',
+      start,
+      kill: async () => await process?.stop(),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface ServerFiles {
+  readonly dir: string;
+  readonly port: number;
+  readonly authority: CertificateFiles;
+  readonly serving: CertificateFiles;
+}
+
+function flags({ dir, port, authority, serving }: ServerFiles): string[] {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const [key, pub] = [join(dir, 'sa.key'), join(dir, 'sa.pub')];
+  writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(pub, publicKey.export({ type: 'spki', format: 'pem' }));
+  return [
+    `--secure-port=${port}`,
+    '--bind-address=127.0.0.1',
+    '--advertise-address=127.0.0.1',
+    '--service-cluster-ip-range=10.96.0.0/24',
+    '--authorization-mode=RBAC',
+    `--client-ca-file=${authority.certFile}`,
+    `--tls-cert-file=${serving.certFile}`,
+    `--tls-private-key-file=${serving.keyFile}`,
+    '--service-account-issuer=https://localhost',
+    `--service-account-key-file=${pub}`,
+    `--service-account-signing-key-file=${key}`,
+    // A shorter history than five minutes, so that "too old" can be had.
+    '--etcd-compaction-interval=0',
+  ];
+}
+
+function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, user: CertificateFiles): string {
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server: url.origin, 'certificate-authority': authority.certFile } }],
+    users: [{ name: 'me', user: { 'client-certificate': user.certFile, 'client-key': user.keyFile } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'me' } }],
+    'current-context': 'test',
+  };
+  writeFileSync(file, stringify(config));
+  return file;
+}
+
+async function ask(access: KubeAccess, method: 'GET' | 'POST', path: string, body?: object): Promise<number> {
+  const { server, options } = await access.prepare();
+  const content = { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  const call = { method, url: new URL(path, server), options, timeoutMs: 10_000, signal: new AbortController().signal };
+  return (await httpRequest({ ...call, ...(body && content) })).status;
+}
+
+async function grant(admin: KubeAccess): Promise<void> {
+  const group = '/apis/rbac.authorization.k8s.io/v1';
+  const role = { metadata: { name: 'weft' }, rules: agentRules };
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'weft' };
+  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'weft' }];
+  const statuses = [
+    await ask(admin, 'POST', `${group}/clusterroles`, role),
+    await ask(admin, 'POST', `${group}/clusterrolebindings`, { metadata: { name: 'weft' }, roleRef, subjects }),
+  ];
+  if (statuses.some((status) => status > 299)) throw new Error(`RBAC of the agent was refused: ${statuses}`);
+}
