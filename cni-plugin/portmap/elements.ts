@@ -70,7 +70,7 @@ export function placeIn(dnat: string, key: Uint8Array, spelled: string): Place {
   return { dnat: { table: TABLE, set: dnat }, mark: { table: TABLE, set: mark }, key, spelled };
 }
 
-export function placeOf(names: Names, mapping: Mapping): Place {
+function placeOf(names: Names, mapping: Mapping): Place {
   const { protocol, hostPort, hostIp } = mapping;
   const port = `${protocol} . ${hostPort}`;
   const spelled = hostIp === undefined ? port : `${formatIp(hostIp)} . ${port}`;

@@ -27,7 +27,7 @@ const ATTEMPTS = 25;
 const ATTACHMENTS_REF = { table: TABLE, set: ATTACHMENTS };
 
 /** The key of an attachment: its owner as an interface name is stored, 16 bytes. */
-export function attachmentKey(owner: string): Uint8Array {
+function attachmentKey(owner: string): Uint8Array {
   const key = new Uint8Array(16);
   for (let at = 0; at < owner.length; at++) key[at] = owner.charCodeAt(at);
   return key;

@@ -11,7 +11,6 @@ export const NFNL_MSG_BATCH_BEGIN = 0x10;
 export const NFNL_MSG_BATCH_END = 0x11;
 export const NFNL_BATCH_GENID = 1;
 
-export const NFT_MSG_NEWTABLE = 0x0a00;
 export const NFT_MSG_GETTABLE = 0x0a01;
 export const NFT_MSG_GETCHAIN = 0x0a04;
 export const NFT_MSG_NEWRULE = 0x0a06;
