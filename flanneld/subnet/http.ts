@@ -10,7 +10,7 @@ import { errorText, OpError } from '../../lib/errors.ts';
 import { nodeErrorCode } from '../node-error.ts';
 
 export interface HttpCall {
-  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly url: URL;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;

@@ -3,6 +3,7 @@
 import type { EtcdManagerOptions } from '../../flanneld/subnet/etcd/etcd.ts';
 import { createEtcdManager, etcdDefaults } from '../../flanneld/subnet/etcd/etcd.ts';
 import { deleteOperation, putOperation } from '../../flanneld/subnet/etcd/etcd-json.ts';
+import type { GatewayOptions } from '../../flanneld/subnet/etcd/gateway.ts';
 import { EtcdGateway } from '../../flanneld/subnet/etcd/gateway.ts';
 import { formatLeaseKey, renderLeaseValue } from '../../flanneld/subnet/etcd/lease-key.ts';
 import type { SubnetManager } from '../../flanneld/subnet/manager.ts';
@@ -32,10 +33,14 @@ export function keyOf(subnets: string): string {
 
 let sites = 0;
 
-export async function makeEtcdSite(cluster: EtcdCluster, netConf: object): Promise<EtcdSite> {
+export async function makeEtcdSite(
+  cluster: EtcdCluster,
+  netConf: object,
+  user?: GatewayOptions['user'],
+): Promise<EtcdSite> {
   const { endpoints, tls } = cluster;
   const prefix = `/weft/${process.pid}-${sites++}`;
-  const connection = { endpoints, tls, user: undefined, timeoutMs: 3000 };
+  const connection = { endpoints, tls, user, timeoutMs: 3000 };
   const gateway = new EtcdGateway(connection);
   const { log, logged } = recordingLog();
   const put = async (key: string, value: string, leaseId = '0'): Promise<void> => {

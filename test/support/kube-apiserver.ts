@@ -138,12 +138,12 @@ async function ask(access: KubeAccess, method: 'GET' | 'POST', path: string, bod
 
 async function grant(admin: KubeAccess): Promise<void> {
   const group = '/apis/rbac.authorization.k8s.io/v1';
-  const role = { metadata: { name: 'weft' }, rules: agentRules };
-  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'weft' };
+  const role = { metadata: { name: 'weft-test' }, rules: agentRules };
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'weft-test' };
   const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'weft' }];
   const statuses = [
     await ask(admin, 'POST', `${group}/clusterroles`, role),
-    await ask(admin, 'POST', `${group}/clusterrolebindings`, { metadata: { name: 'weft' }, roleRef, subjects }),
+    await ask(admin, 'POST', `${group}/clusterrolebindings`, { metadata: { name: 'weft-test' }, roleRef, subjects }),
   ];
   if (statuses.some((status) => status > 299)) throw new Error(`RBAC of the agent was refused: ${statuses}`);
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 
-export interface Proxy {
+export interface TcpProxy {
   readonly url: URL;
   /** From now on nothing gets through; connections are accepted and stay silent. */
   cut(): void;
@@ -15,7 +15,7 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export async function startProxy(target: URL): Promise<Proxy> {
+export async function startProxy(target: URL): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let isCut = false;
   const server = createServer((client) => {

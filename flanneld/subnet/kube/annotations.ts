@@ -1,0 +1,81 @@
+// flannel's annotations on a Node (its pkg/subnet/kube/annotations.go and kube.go): their names under any prefix, and
+// what this node's agent writes, byte for byte.
+
+import { ConfigError } from '../../../lib/errors.ts';
+import type { Ip } from '../../../lib/ip.ts';
+import { formatIp, parseIp } from '../../../lib/ip.ts';
+import type { JsonValue } from '../../../lib/json.ts';
+import { stringifyJson } from '../../../lib/json.ts';
+import type { Logger } from '../../log.ts';
+import type { LeaseAttributes, NodeAddresses } from '../manager.ts';
+
+/** Annotations of one prefix by what follows it: `backend-data`, `public-ip`, … */
+export type Annotations = ReadonlyMap<string, string>;
+
+/**
+ * The prefix as it stands before every name: `flannel.alpha.coreos.com` becomes `flannel.alpha.coreos.com/`,
+ * `org.com/9` becomes `org.com/9-`. Throws ConfigError for what flannel refuses.
+ */
+export function normalizePrefix(text: string): string {
+  let prefix = text.includes('/') ? text : `${text}/`;
+  if (!prefix.endsWith('/') && !prefix.endsWith('-')) prefix += '-';
+  const label = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
+  if (new RegExp(`^${label}(\\.${label})+/([-a-z0-9_]*[a-z0-9_]-)?$`).test(prefix)) return prefix;
+  const expected = 'expected a lower-case domain such as "flannel.alpha.coreos.com", or one such as "example.org/net-"';
+  throw new ConfigError('flag', '--kube-annotation-prefix', `${expected}, got ${JSON.stringify(text.slice(0, 64))}`);
+}
+
+/** Whether a flannel runs on the node: without it the node is none of our peers. */
+export function isManaged(annotations: Annotations): boolean {
+  return annotations.get('kube-subnet-manager') === 'true';
+}
+
+/** What the attributes become once the administrator's overwrites count; only peers see the difference. */
+export function withOverwrites(attributes: LeaseAttributes, annotations: Annotations, log: Logger): LeaseAttributes {
+  const publicIp = attributes.publicIp && readIp(annotations, 'public-ip-overwrite', 4, log);
+  const publicIpv6 = attributes.publicIpv6 && readIp(annotations, 'public-ipv6-overwrite', 6, log);
+  return { ...attributes, ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
+}
+
+/** The addresses the administrator chose for this node, as `--public-ip` and `--public-ipv6` would. */
+export function chosenAddresses(annotations: Annotations, log: Logger): NodeAddresses {
+  const publicIp = readIp(annotations, 'node-public-ip', 4, log);
+  const publicIpv6 = readIp(annotations, 'node-public-ipv6', 6, log);
+  return { ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
+}
+
+function readIp(annotations: Annotations, name: string, family: 4 | 6, log: Logger): Ip | undefined {
+  const text = annotations.get(name);
+  if (text === undefined || text === '') return undefined;
+  try {
+    const ip = parseIp(text);
+    if (ip.family === family) return ip;
+  } catch {
+    // said below
+  }
+  log.warn({ annotation: name, value: text.slice(0, 64) }, `annotation ignored, it is no IPv${family} address`);
+  return undefined;
+}
+
+/** What this node's Node must carry; those of a family that is off are left as they are, as flannel does. */
+export function ownAnnotations(attributes: LeaseAttributes): Annotations {
+  const { backendType, publicIp, publicIpv6, backendData, backendV6Data } = attributes;
+  const own = new Map([
+    ['kube-subnet-manager', 'true'],
+    ['backend-type', backendType],
+  ]);
+  if (publicIp !== undefined) {
+    own.set('backend-data', render(backendData));
+    own.set('public-ip', formatIp(publicIp));
+  }
+  if (publicIpv6 !== undefined) {
+    own.set('backend-v6-data', render(backendV6Data));
+    own.set('public-ipv6', formatIp(publicIpv6));
+  }
+  return own;
+}
+
+/** Compact, as Go writes it: flannel finds the MAC by cutting this text at its only `:"`. */
+function render(data: JsonValue | undefined): string {
+  return stringifyJson(data ?? null, { goEscapes: true });
+}

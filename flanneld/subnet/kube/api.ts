@@ -1,0 +1,177 @@
+// The calls of the Kubernetes API the agent makes: Nodes listed in pages, watched, read and patched, Events.
+
+import type { RequestOptions } from 'node:https';
+import { errorText, OpError } from '../../../lib/errors.ts';
+import type { HttpCall } from '../http.ts';
+import { HttpError, HttpStatusError, httpLines, httpRequest } from '../http.ts';
+import { asObject, asText } from './node.ts';
+
+/** How to reach the API server now; credentials are renewed behind it. */
+export interface KubeAccess {
+  prepare(): Promise<{ readonly server: URL; readonly options: RequestOptions }>;
+}
+
+/** `kube: patch node node-1: 409 Conflict (…)`; `status` 0 when there was no answer. */
+export class KubeError extends OpError {
+  readonly status: number;
+
+  constructor(op: string, object: string, status: number, code: string, detail: string, cause?: unknown) {
+    super({ subsystem: 'kube', op, object, code, detail, cause });
+    this.name = 'KubeError';
+    this.status = status;
+  }
+}
+
+export interface NodePage {
+  readonly items: readonly unknown[];
+  readonly resourceVersion: string;
+  /** Empty on the last page. */
+  readonly next: string;
+  readonly bytes: number;
+}
+
+export interface WatchEvent {
+  readonly type: string;
+  readonly object: unknown;
+}
+
+export interface WatchReader {
+  onOpen(): void;
+  onEvent(event: WatchEvent): void;
+}
+
+export interface KubeApiOptions {
+  readonly access: KubeAccess;
+  readonly timeoutMs: number;
+  /** The server sends a bookmark a minute; silence for longer means the connection is dead. */
+  readonly watchIdleMs: number;
+}
+
+/** Only metadata of what changed, where the server can do that (1.15 and later); the whole Node otherwise. */
+const watchForm = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
+
+type Ask = Pick<HttpCall, 'method'> & { readonly op: string; readonly object: string; readonly path: string };
+
+export class KubeApi {
+  readonly #options: KubeApiOptions;
+
+  constructor(options: KubeApiOptions) {
+    this.#options = options;
+  }
+
+  async getNode(name: string, signal: AbortSignal): Promise<unknown> {
+    const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
+    return (await this.#ask({ method: 'GET', op: 'get', object: `node ${name}`, path }, signal)).object;
+  }
+
+  async getPod(namespace: string, name: string, signal: AbortSignal): Promise<unknown> {
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+    return (await this.#ask({ method: 'GET', op: 'get', object: `pod ${namespace}/${name}`, path }, signal)).object;
+  }
+
+  /** One page of all Nodes; `next` of the page before, or empty. A page that came too late is refused with 410. */
+  async listNodes(limit: number, next: string, signal: AbortSignal): Promise<NodePage> {
+    const query = new URLSearchParams({ limit: String(limit), ...(next !== '' && { continue: next }) });
+    const path = `/api/v1/nodes?${query}`;
+    const { object, bytes } = await this.#ask({ method: 'GET', op: 'list', object: 'nodes', path }, signal);
+    const metadata = asObject(asObject(object)?.['metadata']);
+    const items = asObject(object)?.['items'];
+    return {
+      items: Array.isArray(items) ? items : [],
+      resourceVersion: asText(metadata?.['resourceVersion']),
+      next: asText(metadata?.['continue']),
+      bytes,
+    };
+  }
+
+  /** Until the server ends it, after `timeoutSec` at the latest. Rejects with KubeError; 410 means "list again". */
+  async watchNodes(
+    resourceVersion: string,
+    timeoutSec: number,
+    reader: WatchReader,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const query = { watch: '1', allowWatchBookmarks: 'true', resourceVersion, timeoutSeconds: String(timeoutSec) };
+    const path = `/api/v1/nodes?${new URLSearchParams(query)}`;
+    const ask: Ask = { method: 'GET', op: 'watch', object: 'nodes', path };
+    const call = await this.#prepare(ask, signal);
+    const onLine = (line: string): void => reader.onEvent(readEvent(line));
+    try {
+      const headers = { ...call.headers, accept: watchForm };
+      const { watchIdleMs: idleMs } = this.#options;
+      await httpLines({ ...call, headers }, { onLine, onOpen: () => reader.onOpen(), idleMs });
+    } catch (error) {
+      throw toKubeError(error, ask);
+    }
+  }
+
+  /** Strategic merge patch of the node's status sub-resource, all that RBAC has to allow; returns the Node after it. */
+  async patchNodeStatus(name: string, patch: object, signal: AbortSignal): Promise<unknown> {
+    const path = `/api/v1/nodes/${encodeURIComponent(name)}/status`;
+    const ask: Ask = { method: 'PATCH', op: 'patch', object: `node ${name}`, path };
+    return (await this.#ask(ask, signal, patch, 'application/strategic-merge-patch+json')).object;
+  }
+
+  async createEvent(event: object, signal: AbortSignal): Promise<void> {
+    const path = '/api/v1/namespaces/default/events';
+    await this.#ask({ method: 'POST', op: 'create', object: 'event', path }, signal, event, 'application/json');
+  }
+
+  async #ask(
+    ask: Ask,
+    signal: AbortSignal,
+    body?: object,
+    contentType?: string,
+  ): Promise<{ object: unknown; bytes: number }> {
+    const call = await this.#prepare(ask, signal);
+    const content = body === undefined ? {} : { body: JSON.stringify(body) };
+    const headers = { ...call.headers, ...(contentType && { 'content-type': contentType }) };
+    try {
+      const { status, body: text } = await httpRequest({ ...call, ...content, headers });
+      if (status < 200 || status > 299) throw new HttpStatusError(status, text);
+      return { object: JSON.parse(text), bytes: text.length };
+    } catch (error) {
+      throw toKubeError(error, ask);
+    }
+  }
+
+  async #prepare(ask: Ask, signal: AbortSignal): Promise<HttpCall> {
+    const { access, timeoutMs } = this.#options;
+    try {
+      const { server, options } = await access.prepare();
+      const url = new URL(server.pathname.replace(/\/$/, '') + ask.path, server);
+      const headers = { accept: 'application/json', 'user-agent': 'weft-flanneld' };
+      return { method: ask.method, url, headers, options, timeoutMs, signal };
+    } catch (error) {
+      throw new KubeError(ask.op, ask.object, 0, 'no credentials', errorText(error), error);
+    }
+  }
+}
+
+function readEvent(line: string): WatchEvent {
+  const event = asObject(JSON.parse(line));
+  return { type: asText(event?.['type']), object: event?.['object'] };
+}
+
+/** The error an ERROR event of a watch carries (a Status object). */
+export function errorOfStatus(object: unknown): KubeError {
+  const status = asObject(object);
+  const code = typeof status?.['code'] === 'number' ? status['code'] : 0;
+  const reason = asText(status?.['reason']);
+  return new KubeError('watch', 'nodes', code, `${code} ${reason}`.trim(), asText(status?.['message']).slice(0, 300));
+}
+
+function toKubeError(thrown: unknown, { op, object }: Ask): unknown {
+  if (thrown instanceof HttpError) return new KubeError(op, object, 0, thrown.code, thrown.message, thrown);
+  if (thrown instanceof SyntaxError) return new KubeError(op, object, 0, 'bad answer', 'the answer is no JSON', thrown);
+  if (!(thrown instanceof HttpStatusError)) return thrown;
+  const { status, body } = thrown;
+  let answer: Readonly<Record<string, unknown>> | undefined;
+  try {
+    answer = asObject(JSON.parse(body));
+  } catch {
+    answer = undefined; // a proxy in between answers in words of its own
+  }
+  const code = `${status} ${asText(answer?.['reason'])}`.trim();
+  return new KubeError(op, object, status, code, (asText(answer?.['message']) || body).slice(0, 300));
+}

@@ -1,0 +1,196 @@
+// The Kubernetes store: leases are Nodes with flannel's annotations, so both agents share one cluster.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import { errorText, OpError } from '../../../lib/errors.ts';
+import type { NetConf } from '../../../lib/net-conf.ts';
+import type { FailureLog, Logger } from '../../log.ts';
+import { createFailureLog } from '../../log.ts';
+import { readNetConfFile } from '../../net-conf-file.ts';
+import { Bell, sleepUnlessAborted } from '../bell.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, PeerProblem, SubnetManager } from '../manager.ts';
+import { chosenAddresses, isManaged, normalizePrefix } from './annotations.ts';
+import type { KubeAccess } from './api.ts';
+import { KubeApi } from './api.ts';
+import { KubeMirror } from './mirror.ts';
+import type { NodeRecord } from './node.ts';
+import { asObject, asText } from './node.ts';
+import { leaseOfNode } from './node-lease.ts';
+import { OwnNode } from './own-node.ts';
+
+/** How this node is called: directly, or through the pod the agent runs in. */
+export interface NodeIdentity {
+  readonly nodeName: string | undefined;
+  readonly podName: string | undefined;
+  readonly podNamespace: string | undefined;
+}
+
+export interface KubeManagerOptions {
+  readonly access: KubeAccess;
+  readonly identity: NodeIdentity;
+  readonly annotationPrefix: string;
+  readonly setNetworkUnavailable: boolean;
+  readonly netConfigPath: string;
+  readonly log: Logger;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+  readonly now: () => Date;
+  readonly timeoutMs: number;
+  readonly watchIdleMs: number;
+  readonly watchSec: number;
+  readonly pageSize: number;
+}
+
+/** The server sends a bookmark a minute, so two and a half without anything mean a dead connection. */
+export const kubeDefaults = { timeoutMs: 10_000, watchIdleMs: 150_000, watchSec: 400, pageSize: 500 };
+
+const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
+/** Changes come in bursts; one snapshot after the burst is enough. */
+const settleMs = 20;
+
+/** The store in Kubernetes; nothing is asked before the first call. Throws ConfigError for a bad prefix. */
+export function createKubeManager(options: KubeManagerOptions): SubnetManager {
+  return new KubeManager(options);
+}
+
+type Reading = { readonly node: NodeRecord; readonly lease?: Lease; readonly problem?: PeerProblem };
+
+class KubeManager implements SubnetManager {
+  readonly #options: KubeManagerOptions;
+  readonly #prefix: string;
+  readonly #api: KubeApi;
+  readonly #mirror: KubeMirror;
+  readonly #failures: FailureLog;
+  readonly #bell = new Bell();
+  #config: NetConf | undefined;
+  #own: OwnNode | undefined;
+  #ownName: string | undefined;
+  #isReady = false;
+  /** What each Node says, read again only when it changes. */
+  #readings = new Map<string, Reading>();
+
+  constructor(options: KubeManagerOptions) {
+    this.#options = options;
+    this.#prefix = normalizePrefix(options.annotationPrefix);
+    this.#api = new KubeApi(options);
+    const { log, random, pageSize, watchSec } = options;
+    this.#mirror = new KubeMirror({ api: this.#api, prefix: this.#prefix, log, random, pageSize, watchSec });
+    this.#failures = createFailureLog(log);
+  }
+
+  async networkConfig(): Promise<NetConf> {
+    this.#config = await readNetConfFile(this.#options.netConfigPath, this.#options.log);
+    return this.#config;
+  }
+
+  async nodeAddresses(signal: AbortSignal): Promise<NodeAddresses> {
+    const node = await (await this.#ownNode(signal)).read(signal);
+    return chosenAddresses(node.annotations, this.#options.log);
+  }
+
+  async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
+    signal.throwIfAborted();
+    const config = this.#config ?? (await this.networkConfig());
+    const lease = await (await this.#ownNode(signal)).acquire(attributes, config, signal);
+    this.#bell.ring();
+    return lease;
+  }
+
+  announceReady(): void {
+    this.#isReady = true;
+    this.#own?.announceReady();
+    this.#bell.ring();
+  }
+
+  async #ownNode(signal: AbortSignal): Promise<OwnNode> {
+    if (this.#own !== undefined) return this.#own;
+    const name = await this.#findName(signal);
+    this.#ownName = name;
+    const { setNetworkUnavailable, log, random, now } = this.#options;
+    const common = { api: this.#api, mirror: this.#mirror, prefix: this.#prefix, log, random, now };
+    this.#own = new OwnNode({ ...common, name, setNetworkUnavailable });
+    if (this.#isReady) this.#own.announceReady();
+    return this.#own;
+  }
+
+  /** NODE_NAME, else the node our pod runs on; that question is retried, where flannel asks once. */
+  async #findName(signal: AbortSignal): Promise<string> {
+    const { nodeName, podName, podNamespace } = this.#options.identity;
+    if (nodeName !== undefined) return nodeName;
+    if (podName === undefined || podNamespace === undefined) {
+      const detail = 'set NODE_NAME, or both env variables POD_NAME and POD_NAMESPACE must be set';
+      throw new OpError({ subsystem: 'kube', op: 'find', object: 'own node', code: 'unknown', detail });
+    }
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted();
+      try {
+        const spec = asObject(asObject(await this.#api.getPod(podNamespace, podName, signal))?.['spec']);
+        const name = asText(spec?.['nodeName']);
+        this.#failures.recovered('pod', { pod: podName }, 'own pod can be read');
+        if (name !== '') return name;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#failures.failed('pod', error, { pod: podName }, 'own pod cannot be read, will retry');
+      }
+      await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
+    }
+  }
+
+  /** Rejects with OpError `lost` when this node's podCIDR has changed: then nothing but a restart helps. */
+  async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    const parts = [this.#mirror.run(this.#bell.ring, ending.signal), this.#tell(onSnapshot, ending.signal)];
+    try {
+      await Promise.all(parts);
+    } finally {
+      end();
+      await Promise.allSettled(parts);
+      signal.removeEventListener('abort', end);
+    }
+  }
+
+  async #tell(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    const config = this.#config ?? (await this.networkConfig());
+    let told = 0;
+    while (!signal.aborted) {
+      if (this.#mirror.isListed && this.#mirror.version !== told) {
+        told = this.#mirror.version;
+        onSnapshot(this.#snapshot(config));
+      }
+      const name = this.#ownName;
+      const own = name === undefined ? undefined : this.#mirror.nodes.get(name);
+      const dueMs = await this.#own?.putRight(own, signal);
+      await this.#bell.wait(this.#mirror.version === told || !this.#mirror.isListed ? (dueMs ?? 60_000) : 0, signal);
+      await sleepUnlessAborted(settleMs, signal);
+    }
+  }
+
+  #snapshot(config: NetConf): LeaseSnapshot {
+    const leases = new Map<string, Lease>();
+    const problems: PeerProblem[] = [];
+    const readings = new Map<string, Reading>();
+    for (const [name, node] of this.#mirror.nodes) {
+      if (!isManaged(node.annotations)) continue;
+      const before = this.#readings.get(name);
+      const reading = before?.node === node ? before : read(node, config);
+      readings.set(name, reading);
+      if (reading.lease !== undefined) leases.set(name, reading.lease);
+      if (reading.problem !== undefined) problems.push(reading.problem);
+    }
+    this.#readings = readings;
+    const ownKey = this.#ownName ?? this.#options.identity.nodeName;
+    return { leases, problems, ...(ownKey !== undefined && { ownKey }) };
+  }
+}
+
+/** A peer whose podCIDR is still to be asked for is not there yet. */
+function read(node: NodeRecord, config: NetConf): Reading {
+  if (node.podCidrs === undefined) return { node };
+  try {
+    return { node, lease: leaseOfNode(node, config) };
+  } catch (error) {
+    return { node, problem: { key: node.name, reason: errorText(error) } };
+  }
+}

@@ -1,0 +1,231 @@
+// All Nodes, as little of each as is needed: listed in pages, then watched from there on. Level-triggered: whatever goes
+// wrong ends in "watch again from where it ended" or, when that is too long ago (410), in "list again". Never ends by itself.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import type { FailureLog, Logger } from '../../log.ts';
+import { createFailureLog } from '../../log.ts';
+import { sleepUnlessAborted } from '../bell.ts';
+import type { KubeApi, WatchEvent } from './api.ts';
+import { errorOfStatus, KubeError } from './api.ts';
+import type { NodeRecord } from './node.ts';
+import { asObject, asText, isNotNewer, lacksPodCidr, mergeNode, readNode, sameNode } from './node.ts';
+
+export interface KubeMirrorOptions {
+  readonly api: KubeApi;
+  /** Normalized. */
+  readonly prefix: string;
+  readonly log: Logger;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+  readonly pageSize: number;
+  /** How long one watch lasts, by half more or less. */
+  readonly watchSec: number;
+}
+
+const retry = { firstMs: 200, capMs: 3000, jitter: 0.9 };
+/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
+const shortWatchMs = 1000;
+/** Bad events in a row after which everything is listed again. */
+const longestBadRun = 3;
+/** Deletions remembered, so that an older event which comes late raises nobody from the dead. */
+const deletionsKept = 1000;
+
+export class KubeMirror {
+  readonly #options: KubeMirrorOptions;
+  readonly #failures: FailureLog;
+  readonly #nodes = new Map<string, NodeRecord>();
+  readonly #deletedAt = new Map<string, string>();
+  /** Peers whose podCIDR must be asked for. */
+  readonly #wanted = new Set<string>();
+  /** Where the watch goes on; undefined: list first. */
+  #resourceVersion: string | undefined;
+  #version = 0;
+  #isListed = false;
+  #badRun = 0;
+
+  constructor(options: KubeMirrorOptions) {
+    this.#options = options;
+    this.#failures = createFailureLog(options.log);
+  }
+
+  get nodes(): ReadonlyMap<string, NodeRecord> {
+    return this.#nodes;
+  }
+
+  /** Whether `nodes` is, or once was, all there are. */
+  get isListed(): boolean {
+    return this.#isListed;
+  }
+
+  /** Counts changes of `nodes`. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Takes over a Node read or written outside of the watch. */
+  adopt(object: unknown): NodeRecord | undefined {
+    const node = readNode(object, this.#options.prefix);
+    return node === undefined ? undefined : this.#put(node);
+  }
+
+  /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
+  async run(onChange: () => void, signal: AbortSignal): Promise<void> {
+    let attempt = 0;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      try {
+        this.#resourceVersion ??= await this.#list(signal);
+        await this.#fillIn(signal);
+        onChange();
+        await this.#watch(this.#resourceVersion, onChange, signal);
+        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 1;
+        this.#note(error);
+      }
+      if (attempt > 0) await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
+    }
+  }
+
+  #note(error: unknown): void {
+    if (error instanceof KubeError && error.status === 410) {
+      this.#resourceVersion = undefined;
+      this.#options.log.info({ err: error }, 'watched version of the nodes has gone, listing again');
+      return;
+    }
+    // What cannot be understood three times in a row may be understood in another form.
+    if (++this.#badRun % longestBadRun === 0) this.#resourceVersion = undefined;
+    this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
+  }
+
+  async #list(signal: AbortSignal): Promise<string> {
+    const { api, pageSize, prefix, log } = this.#options;
+    const found = new Map<string, NodeRecord>();
+    let bytes = 0;
+    let resourceVersion = '';
+    for (let next: string | undefined = ''; next !== undefined; ) {
+      const page = await api.listNodes(pageSize, next, signal);
+      for (const item of page.items) {
+        const node = readNode(item, prefix);
+        if (node !== undefined) found.set(node.name, node);
+      }
+      bytes += page.bytes;
+      resourceVersion = page.resourceVersion;
+      next = page.next === '' ? undefined : page.next;
+    }
+    this.#replace(found);
+    this.#failures.recovered('watch', {}, 'nodes can be read again');
+    log.debug({ nodes: found.size, bytes, resourceVersion }, 'nodes listed');
+    return resourceVersion;
+  }
+
+  #replace(found: ReadonlyMap<string, NodeRecord>): void {
+    this.#nodes.clear();
+    this.#deletedAt.clear();
+    this.#wanted.clear();
+    for (const [name, node] of found) this.#nodes.set(name, node);
+    this.#version++;
+    this.#isListed = true;
+  }
+
+  async #watch(from: string, onChange: () => void, signal: AbortSignal): Promise<void> {
+    const { api, watchSec, random } = this.#options;
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    signal.addEventListener('abort', end);
+    // New peers' podCIDRs are asked for while the watch goes on.
+    let filling: Promise<void> = Promise.resolve();
+    let isFilling = false;
+    const fillIn = async (): Promise<void> => {
+      while (this.#wanted.size > 0 && !ending.signal.aborted) {
+        await this.#fillIn(ending.signal);
+        onChange();
+      }
+      isFilling = false;
+    };
+    const onEvent = (event: WatchEvent): void => {
+      this.#apply(event);
+      this.#badRun = 0;
+      onChange();
+      if (this.#wanted.size === 0 || isFilling) return;
+      isFilling = true;
+      filling = fillIn();
+    };
+    const onOpen = (): void => this.#failures.recovered('watch', {}, 'nodes can be watched again');
+    try {
+      await api.watchNodes(from, Math.round(watchSec * (0.5 + random())), { onEvent, onOpen }, signal);
+    } finally {
+      end();
+      signal.removeEventListener('abort', end);
+      await filling;
+    }
+  }
+
+  #apply({ type, object }: WatchEvent): void {
+    if (type === 'ERROR') throw errorOfStatus(object);
+    const version = asText(asObject(asObject(object)?.['metadata'])?.['resourceVersion']);
+    if (version === '') throw new KubeError('watch', 'nodes', 0, 'bad event', `${type.slice(0, 32)} without a version`);
+    const node = readNode(object, this.#options.prefix);
+    if (type === 'DELETED' && node !== undefined) this.#delete(node);
+    else if ((type === 'ADDED' || type === 'MODIFIED') && node !== undefined) this.#put(node);
+    // Versions of a stream rise; one that does not is an event which came late, and says nothing of what was told.
+    if (this.#resourceVersion === undefined || !isNotNewer(version, this.#resourceVersion)) {
+      this.#resourceVersion = version;
+    }
+  }
+
+  #put(next: NodeRecord): NodeRecord {
+    const before = this.#nodes.get(next.name);
+    const known = before?.resourceVersion ?? this.#deletedAt.get(next.name) ?? '';
+    if (isNotNewer(next.resourceVersion, known)) return before === undefined ? next : this.#fill(before, next);
+    const node = mergeNode(before, next);
+    this.#nodes.set(node.name, node);
+    this.#deletedAt.delete(node.name);
+    if (lacksPodCidr(node)) this.#wanted.add(node.name);
+    else this.#wanted.delete(node.name);
+    if (before === undefined || !sameNode(before, node)) this.#version++;
+    return node;
+  }
+
+  #delete({ name, resourceVersion }: NodeRecord): void {
+    const before = this.#nodes.get(name);
+    const known = before?.resourceVersion ?? '';
+    if (resourceVersion !== known && isNotNewer(resourceVersion, known)) return; // of an earlier Node of that name
+    this.#deletedAt.delete(name);
+    this.#deletedAt.set(name, resourceVersion);
+    const oldest = this.#deletedAt.keys().next();
+    if (this.#deletedAt.size > deletionsKept && oldest.done !== true) this.#deletedAt.delete(oldest.value);
+    this.#wanted.delete(name);
+    if (this.#nodes.delete(name)) this.#version++;
+  }
+
+  /** Reads the whole Node of every peer whose podCIDR is not known; who has none yet is asked for at its next change. */
+  async #fillIn(signal: AbortSignal): Promise<void> {
+    const names = [...this.#wanted];
+    let failures = 0;
+    this.#wanted.clear();
+    for (const name of names) {
+      if (signal.aborted) return;
+      try {
+        this.adopt(await this.#options.api.getNode(name, signal));
+        this.#failures.recovered(`get ${name}`, { peer: name }, 'node can be read again');
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof KubeError && error.status === 404) continue;
+        this.#wanted.add(name);
+        this.#failures.failed(`get ${name}`, error, { peer: name }, 'podCIDR of a node cannot be read, will retry');
+        await sleepUnlessAborted(backoffMs(retry, ++failures, this.#options.random()), signal);
+      }
+    }
+  }
+
+  /** The same version came before, as metadata only. */
+  #fill(before: NodeRecord, { uid, podCidrs }: NodeRecord): NodeRecord {
+    if (before.uid !== uid || podCidrs === undefined || podCidrs.join() === before.podCidrs?.join()) return before;
+    const filled = { ...before, podCidrs };
+    this.#nodes.set(before.name, filled);
+    this.#version++;
+    return filled;
+  }
+}

@@ -1,0 +1,111 @@
+// A Node as a lease: its podCIDRs, and what its annotations advertise. Whoever may write a Node wrote them: read strictly.
+
+import { ConfigError, errorText } from '../../../lib/errors.ts';
+import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
+import { containsPrefix, formatPrefix, networkOf, parseIp, parsePrefix } from '../../../lib/ip.ts';
+import type { JsonValue } from '../../../lib/json.ts';
+import { parseJson } from '../../../lib/json.ts';
+import type { NetConf } from '../../../lib/net-conf.ts';
+import { maxLeaseBytes } from '../lease-file.ts';
+import type { Lease } from '../manager.ts';
+import type { Annotations } from './annotations.ts';
+import type { NodeRecord } from './node.ts';
+
+/** Which families are read: what a node still carries of one that is off is nobody's business. */
+export type Families = Pick<NetConf, 'enableIpv4' | 'enableIpv6'>;
+
+export interface PodSubnets {
+  readonly subnet?: IpPrefix;
+  readonly ipv6Subnet?: IpPrefix;
+}
+
+/** The node's subnets of the enabled families; throws ConfigError for a podCIDR that is none. */
+export function podSubnets(podCidrs: readonly string[], { enableIpv4, enableIpv6 }: Families): PodSubnets {
+  if (podCidrs.length > 2) {
+    throw new ConfigError('podCIDRs', '', 'pod cidrs should be IPv4/IPv6 only or dualstack, got more than two');
+  }
+  const prefixes = podCidrs.map((text) => {
+    try {
+      return networkOf(parsePrefix(text));
+    } catch (error) {
+      throw new ConfigError('podCIDR', '', errorText(error));
+    }
+  });
+  const subnet = prefixes.find(({ ip }) => enableIpv4 && ip.family === 4);
+  const ipv6Subnet = prefixes.find(({ ip }) => enableIpv6 && ip.family === 6);
+  return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+/** A peer's lease. Throws ConfigError naming the annotation, its value and what is allowed. */
+export function leaseOfNode({ annotations, podCidrs }: NodeRecord, families: Families): Lease {
+  const subnets = podSubnets(podCidrs ?? [], families);
+  if (subnets.subnet === undefined && subnets.ipv6Subnet === undefined) {
+    throw new ConfigError('podCIDR', '', 'pod cidr not assigned in a family that is enabled');
+  }
+  const publicIp = families.enableIpv4 ? readIp(annotations, 'public-ip', 4) : undefined;
+  const publicIpv6 = families.enableIpv6 ? readIp(annotations, 'public-ipv6', 6) : undefined;
+  const backendData = families.enableIpv4 ? readData(annotations, 'backend-data') : undefined;
+  const backendV6Data = families.enableIpv6 ? readData(annotations, 'backend-v6-data') : undefined;
+  return {
+    backendType: (annotations.get('backend-type') ?? '').slice(0, 64),
+    ...subnets,
+    ...(publicIp && { publicIp }),
+    ...(publicIpv6 && { publicIpv6 }),
+    ...(backendData !== undefined && { backendData }),
+    ...(backendV6Data !== undefined && { backendV6Data }),
+  };
+}
+
+function readIp(annotations: Annotations, name: string, family: Family): Ip | undefined {
+  const text = annotations.get(name);
+  if (text === undefined || text === '') return undefined;
+  let ip: Ip | undefined;
+  try {
+    ip = parseIp(text);
+  } catch {
+    ip = undefined;
+  }
+  if (ip?.family === family) return ip;
+  throw new ConfigError(
+    'annotation',
+    name,
+    `expected an IPv${family} address, got ${JSON.stringify(text.slice(0, 64))}`,
+  );
+}
+
+/** flannel writes the text `null` where a backend has nothing to say. */
+function readData(annotations: Annotations, name: string): JsonValue | undefined {
+  const text = annotations.get(name);
+  if (text === undefined || text === '') return undefined;
+  if (text.length > maxLeaseBytes) throw new ConfigError('annotation', name, `is larger than ${maxLeaseBytes} bytes`);
+  try {
+    return parseJson(text) ?? undefined;
+  } catch (error) {
+    throw new ConfigError('annotation', name, errorText(error));
+  }
+}
+
+/**
+ * What is wrong with this node's own podCIDRs, in the words people search for; undefined when nothing is.
+ * Differs from flannel (D5): this is asked before anything is published.
+ */
+export function findPodCidrProblem(node: string, subnets: PodSubnets, config: NetConf): string | undefined {
+  const checks = [
+    { on: config.enableIpv4, name: 'IPv4', network: config.network, subnet: subnets.subnet },
+    { on: config.enableIpv6, name: 'IPv6', network: config.ipv6Network, subnet: subnets.ipv6Subnet },
+  ];
+  for (const { on, name, network, subnet } of checks) {
+    if (!on || network === undefined) continue;
+    if (subnet === undefined) {
+      return `node "${node}" pod cidr not assigned for ${name}, which the flannel net config enables`;
+    }
+    if (!containsPrefix(network, subnet)) {
+      const [outer, inner] = [formatPrefix(network), formatPrefix(subnet)];
+      return (
+        `subnet "${outer}" specified in the flannel net config doesn't contain "${inner}" PodCIDR of the "${node}" ` +
+        `node: make ${name === 'IPv4' ? 'Network' : 'IPv6Network'} the controller manager's --cluster-cidr`
+      );
+    }
+  }
+  return undefined;
+}

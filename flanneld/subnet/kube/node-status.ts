@@ -1,0 +1,48 @@
+// What this agent writes about its node besides annotations: the NetworkUnavailable condition and Events.
+
+const component = 'weft-flanneld';
+
+/** A strategic merge patch: conditions are merged by type (flannel's setNodeNetworkUnavailableFalse). */
+export function networkAvailablePatch(now: Date): object {
+  const condition = {
+    type: 'NetworkUnavailable',
+    status: 'False',
+    reason: 'FlannelIsUp',
+    message: 'Flannel is running on this node',
+    lastTransitionTime: kubeTime(now),
+    lastHeartbeatTime: kubeTime(now),
+  };
+  return { status: { conditions: [condition] } };
+}
+
+export interface NodeEvent {
+  readonly node: string;
+  /** CamelCase, for machines. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** An Event (v1) of type Warning about the node, as `kubectl describe node` shows it. */
+export function warningEvent({ node, reason, message }: NodeEvent, now: Date): object {
+  const time = kubeTime(now);
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { namespace: 'default', name: `${node}.${now.getTime().toString(16)}` },
+    // `kubectl describe node` looks for Events whose uid is the node's name, as kubelet writes them.
+    involvedObject: { apiVersion: 'v1', kind: 'Node', name: node, uid: node },
+    reason,
+    message: message.slice(0, 1024),
+    type: 'Warning',
+    source: { component, host: node },
+    reportingComponent: component,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}
+
+/** Whole seconds, as metav1.Time is written. */
+function kubeTime(now: Date): string {
+  return now.toISOString().replace(/\.\d+Z$/, 'Z');
+}

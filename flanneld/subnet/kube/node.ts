@@ -1,0 +1,93 @@
+// The few fields of a Node object that matter here, out of whatever the API server sent: a whole Node, or its metadata.
+
+import { isManaged } from './annotations.ts';
+
+export interface NodeRecord {
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** Those under our prefix, without it. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Undefined when only metadata were sent. */
+  readonly podCidrs: readonly string[] | undefined;
+}
+
+/** All that flannel knows; nothing else of a Node is kept. */
+const annotationNames = [
+  'kube-subnet-manager',
+  'backend-type',
+  'backend-data',
+  'backend-v6-data',
+  'public-ip',
+  'public-ipv6',
+  'public-ip-overwrite',
+  'public-ipv6-overwrite',
+  'node-public-ip',
+  'node-public-ipv6',
+];
+
+/** A JSON object of the API server; undefined for anything else. */
+export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
+}
+
+export function asText(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Undefined for an object without a name. */
+export function readNode(value: unknown, prefix: string): NodeRecord | undefined {
+  const node = asObject(value);
+  const metadata = asObject(node?.['metadata']);
+  const name = asText(metadata?.['name']);
+  if (node === undefined || metadata === undefined || name === '') return undefined;
+  const annotations = new Map<string, string>();
+  const all = asObject(metadata['annotations']) ?? {};
+  for (const key of annotationNames) {
+    const text = all[prefix + key];
+    if (typeof text === 'string') annotations.set(key, text);
+  }
+  return {
+    name,
+    uid: asText(metadata['uid']),
+    resourceVersion: asText(metadata['resourceVersion']),
+    annotations,
+    podCidrs: readPodCidrs(node),
+  };
+}
+
+function readPodCidrs(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {
+  const spec = asObject(node['spec']);
+  if (spec === undefined) return asText(node['kind']) === 'PartialObjectMetadata' ? undefined : [];
+  const list = spec['podCIDRs'];
+  const cidrs = Array.isArray(list) ? list.map(asText) : [];
+  const one = asText(spec['podCIDR']);
+  return cidrs.length > 0 || one === '' ? cidrs : [one];
+}
+
+/** Whether `a` is older than `b`, or the same; unknown (false) where the server's versions are no numbers. */
+export function isNotNewer(a: string, b: string): boolean {
+  if (!/^[1-9][0-9]*$/.test(a) || !/^[1-9][0-9]*$/.test(b)) return false;
+  return a.length === b.length ? a <= b : a.length < b.length;
+}
+
+/** What is known when `next` follows `before`: a podCIDR never changes, so metadata are enough from then on. */
+export function mergeNode(before: NodeRecord | undefined, next: NodeRecord): NodeRecord {
+  if (next.podCidrs !== undefined || before === undefined || before.uid !== next.uid) return next;
+  return { ...next, podCidrs: before.podCidrs };
+}
+
+/** A peer whose podCIDR has to be asked for. */
+export function lacksPodCidr({ podCidrs, annotations }: NodeRecord): boolean {
+  return (podCidrs === undefined || podCidrs.length === 0) && isManaged(annotations);
+}
+
+/** Whether both say the same of what matters. */
+export function sameNode(a: NodeRecord, b: NodeRecord): boolean {
+  if (a.uid !== b.uid || a.annotations.size !== b.annotations.size) return false;
+  if (a.podCidrs?.join() !== b.podCidrs?.join()) return false;
+  for (const [key, value] of a.annotations) if (b.annotations.get(key) !== value) return false;
+  return true;
+}

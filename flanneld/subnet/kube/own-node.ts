@@ -1,0 +1,206 @@
+// This node's own Node object: it waits for a podCIDR, is made to carry our annotations and keeps carrying them, and is
+// told when the node forwards. All that is written is a patch of its status sub-resource, and Events.
+
+import { backoffMs } from '../../../lib/backoff.ts';
+import { errorText, OpError } from '../../../lib/errors.ts';
+import type { NetConf } from '../../../lib/net-conf.ts';
+import type { FailureLog, Logger } from '../../log.ts';
+import { createFailureLog } from '../../log.ts';
+import { sleepUnlessAborted } from '../bell.ts';
+import type { Lease, LeaseAttributes } from '../manager.ts';
+import type { Annotations } from './annotations.ts';
+import { ownAnnotations, withOverwrites } from './annotations.ts';
+import type { KubeApi } from './api.ts';
+import { KubeError } from './api.ts';
+import type { KubeMirror } from './mirror.ts';
+import type { NodeRecord } from './node.ts';
+import type { PodSubnets } from './node-lease.ts';
+import { findPodCidrProblem, podSubnets } from './node-lease.ts';
+import { networkAvailablePatch, warningEvent } from './node-status.ts';
+
+export interface OwnNodeOptions {
+  readonly api: KubeApi;
+  readonly mirror: KubeMirror;
+  readonly name: string;
+  /** Normalized. */
+  readonly prefix: string;
+  readonly setNetworkUnavailable: boolean;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly now: () => Date;
+}
+
+const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
+/** Nothing is due: what happens is told by the watch. */
+const idleMs = 60_000;
+/** Annotations that somebody keeps removing are put back no more often than this. */
+const restoreMs = 1000;
+/** An Event lives an hour; while the trouble lasts it is told again before it goes. */
+const eventMs = 30 * 60_000;
+
+interface Wanted {
+  readonly attributes: LeaseAttributes;
+  readonly config: NetConf;
+  readonly subnets: PodSubnets;
+}
+
+export class OwnNode {
+  readonly #options: OwnNodeOptions;
+  readonly #failures: FailureLog;
+  #wanted: Wanted | undefined;
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  #failedWrites = 0;
+  #isReady = false;
+  /** The Node that was told that it forwards: one made anew must be told again. */
+  #toldUid: string | undefined;
+  readonly #eventsAt = new Map<string, number>();
+
+  constructor(options: OwnNodeOptions) {
+    this.#options = options;
+    this.#failures = createFailureLog(options.log);
+  }
+
+  /** From now on the Node is to say that the network is available. */
+  announceReady(): void {
+    this.#isReady = this.#options.setNetworkUnavailable;
+  }
+
+  /** The whole Node as it is now; retried until there is one. */
+  async read(signal: AbortSignal): Promise<NodeRecord> {
+    const { api, mirror, name, random } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted();
+      try {
+        const node = mirror.adopt(await api.getNode(name, signal));
+        this.#failures.recovered('read', { node: name }, 'own node can be read');
+        if (node !== undefined) return node;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const hint = error instanceof KubeError && error.status === 404 ? ' (is NODE_NAME the name of this Node?)' : '';
+        this.#failures.failed('read', errorText(error) + hint, { node: name }, 'own node cannot be read, will retry');
+      }
+      await sleepUnlessAborted(backoffMs(retry, attempt, random()), signal);
+    }
+  }
+
+  /** Waits for a podCIDR, checks it, and only then publishes. Rejects with OpError when it does not fit the network. */
+  async acquire(attributes: LeaseAttributes, config: NetConf, signal: AbortSignal): Promise<Lease> {
+    const node = await this.#withPodCidr(signal);
+    const subnets = podSubnets(node.podCidrs ?? [], config);
+    const problem = findPodCidrProblem(node.name, subnets, config);
+    if (problem !== undefined) {
+      await this.#report(node, 'PodCIDRNotInNetwork', problem, signal);
+      throw new OpError({
+        subsystem: 'kube',
+        op: 'acquire',
+        object: `lease of node ${node.name}`,
+        code: 'no subnet',
+        detail: problem,
+      });
+    }
+    this.#wanted = { attributes, config, subnets };
+    this.#writtenAt = Number.NEGATIVE_INFINITY; // what is new is written at once
+    for (let latest = node; ; latest = await this.read(signal)) {
+      const waitMs = await this.putRight(latest, signal);
+      signal.throwIfAborted();
+      const current = this.#options.mirror.nodes.get(node.name);
+      const published = withOverwrites(attributes, current?.annotations ?? latest.annotations, this.#options.log);
+      if (this.#failedWrites === 0 && this.#missing(current ?? latest, published).size === 0) {
+        return { ...published, ...subnets };
+      }
+      await sleepUnlessAborted(waitMs, signal);
+    }
+  }
+
+  /** Differs from flannel, which exits: the controller manager may be about to assign one. */
+  async #withPodCidr(signal: AbortSignal): Promise<NodeRecord> {
+    const { name, random } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      const node = await this.read(signal);
+      if (node.podCidrs !== undefined && node.podCidrs.length > 0) {
+        this.#failures.recovered('podCIDR', { node: name }, 'pod cidr assigned');
+        return node;
+      }
+      const message =
+        `node "${name}" pod cidr not assigned: waiting for it. kube-controller-manager assigns it when it runs with ` +
+        '--allocate-node-cidrs=true and --cluster-cidr (kubeadm: networking.podSubnet)';
+      this.#failures.failed('podCIDR', message, { node: name }, 'pod cidr not assigned');
+      await this.#report(node, 'PodCIDRNotAssigned', message, signal);
+      await sleepUnlessAborted(backoffMs(retry, attempt, random()), signal);
+    }
+  }
+
+  /**
+   * Writes what the Node lacks of our annotations, and the condition once the node forwards; returns when to look again,
+   * in ms. Rejects with OpError when the Node has another podCIDR now.
+   */
+  async putRight(node: NodeRecord | undefined, signal: AbortSignal): Promise<number> {
+    const wanted = this.#wanted;
+    if (node === undefined || wanted === undefined) return idleMs;
+    const { api, mirror, prefix, log } = this.#options;
+    try {
+      // A Node made anew is known by its metadata only.
+      const whole = node.podCidrs === undefined ? mirror.adopt(await api.getNode(node.name, signal)) : node;
+      if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return restoreMs;
+      checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
+      const missing = this.#missing(whole, withOverwrites(wanted.attributes, whole.annotations, log));
+      if (missing.size > 0) {
+        const waitMs = this.#writtenAt + restoreMs - performance.now();
+        if (waitMs > 0) return waitMs;
+        await this.#write(whole.name, missing, prefix, signal);
+      }
+      if (this.#isReady && this.#toldUid !== whole.uid) await this.#tellReady(whole, signal);
+      this.#failedWrites = 0;
+      this.#failures.recovered('write', { node: node.name }, 'own node can be written again');
+      return idleMs;
+    } catch (error) {
+      if (signal.aborted) return 0;
+      if (!(error instanceof KubeError)) throw error;
+      this.#failedWrites++;
+      this.#failures.failed('write', error, { node: node.name }, 'own node cannot be written, will retry');
+      return backoffMs(retry, this.#failedWrites, this.#options.random());
+    }
+  }
+
+  #missing(node: NodeRecord, published: LeaseAttributes): Annotations {
+    return new Map([...ownAnnotations(published)].filter(([key, value]) => node.annotations.get(key) !== value));
+  }
+
+  async #write(name: string, missing: Annotations, prefix: string, signal: AbortSignal): Promise<void> {
+    const { api, mirror, log } = this.#options;
+    const annotations = Object.fromEntries([...missing].map(([key, value]) => [prefix + key, value]));
+    mirror.adopt(await api.patchNodeStatus(name, { metadata: { annotations } }, signal));
+    this.#writtenAt = performance.now();
+    log.info({ node: name, annotations: [...missing.keys()].join(' ') }, 'own annotations written');
+  }
+
+  /** Differs from flannel (D7): tried until it is done. */
+  async #tellReady(node: NodeRecord, signal: AbortSignal): Promise<void> {
+    const { api, mirror, log, now } = this.#options;
+    mirror.adopt(await api.patchNodeStatus(node.name, networkAvailablePatch(now()), signal));
+    this.#toldUid = node.uid;
+    log.info({ node: node.name }, 'condition NetworkUnavailable set to False');
+  }
+
+  /** Best effort: the log has it too, and Events may be forbidden. */
+  async #report(node: NodeRecord, reason: string, message: string, signal: AbortSignal): Promise<void> {
+    const { api, log, now } = this.#options;
+    if (now().getTime() - (this.#eventsAt.get(reason) ?? Number.NEGATIVE_INFINITY) < eventMs) return;
+    this.#eventsAt.set(reason, now().getTime());
+    try {
+      await api.createEvent(warningEvent({ node: node.name, reason, message }, now()), signal);
+    } catch (error) {
+      log.debug({ err: error, reason }, 'Event not written');
+    }
+  }
+}
+
+/** Differs from flannel, which never looks again: peers route to the podCIDR the Node has now. */
+function checkSubnets(node: string, now: PodSubnets, taken: PodSubnets): void {
+  for (const key of ['subnet', 'ipv6Subnet'] as const) {
+    const [a, b] = [now[key], taken[key]];
+    if (a === undefined || b === undefined || (a.ip.value === b.ip.value && a.length === b.length)) continue;
+    const detail = 'the Node has another podCIDR now; a restart takes it, existing pods keep the old';
+    throw new OpError({ subsystem: 'kube', op: 'keep lease', object: `of node ${node}`, code: 'lost', detail });
+  }
+}

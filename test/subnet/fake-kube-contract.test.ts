@@ -1,0 +1,14 @@
+import { onTestFinished } from 'vitest';
+import { FakeKube } from '../support/fake-kube.ts';
+import { makeKubeSite } from '../support/kube-site.ts';
+import { describeContract } from './contract.ts';
+
+describeContract({
+  name: 'Kubernetes, fake API server',
+  agents: 8,
+  async makeSite(netConf) {
+    const server = await new FakeKube().start();
+    onTestFinished(async () => await server.stop());
+    return makeKubeSite(server.access, netConf);
+  },
+});
