@@ -13,8 +13,27 @@ import type { CertificateFiles } from './certificates.ts';
 import { makeAuthority, makeCertificate } from './certificates.ts';
 import { startEtcd } from './etcd.ts';
 
+export interface ApiCall {
+  /** POST with a body, GET without, when absent. */
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  /** The user to act as. */
+  readonly as?: string;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
 export interface KubeApiserver {
   readonly url: URL;
+  /** Asks as the administrator, whatever the answer is. */
+  call(call: ApiCall): Promise<ApiAnswer>;
+  /** The same; rejects unless the server did it. */
+  must(call: ApiCall): Promise<ApiAnswer>;
   /** May do everything. */
   readonly admin: KubeAccess;
   /** May do what the agent's ClusterRole says. */
@@ -42,6 +61,11 @@ const agentRules = [
   { apiGroups: [''], resources: ['events'], verbs: ['create'] },
 ];
 
+/** What is missing; undefined when all is there. */
+export function missingApiserver(): string | undefined {
+  return hasKubeApiserver() ? undefined : apiserverNeeded;
+}
+
 export async function startKubeApiserver(): Promise<KubeApiserver> {
   const program = findServer('kube-apiserver');
   if (program === undefined) throw new Error(`needs ${apiserverNeeded}`);
@@ -67,12 +91,15 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     const adminAccess = openKubeAccess({ apiUrl: undefined, kubeconfigFile: adminKubeconfig });
     const start = async (): Promise<void> => {
       process = new Background(argv as [string, ...string[]]);
-      await process.ready(async () => (await ask(adminAccess, 'GET', '/readyz')) === 200, 120_000);
+      await process.ready(async () => (await ask(adminAccess, { path: '/readyz' })).status === 200, 120_000);
     };
+    const must = (each: ApiCall): Promise<ApiAnswer> => mustAsk(adminAccess, each);
     await start();
-    await grant(adminAccess);
+    await grant(must);
     return {
       url,
+      call: (each) => ask(adminAccess, each),
+      must,
       admin: adminAccess,
       agent: openKubeAccess({ apiUrl: undefined, kubeconfigFile: agentKubeconfig }),
       agentKubeconfig: agentKubeconfig ?? '',
@@ -129,21 +156,32 @@ function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, us
   return file;
 }
 
-async function ask(access: KubeAccess, method: 'GET' | 'POST', path: string, body?: object): Promise<number> {
+async function ask(access: KubeAccess, { method, path, body, contentType, as }: ApiCall): Promise<ApiAnswer> {
   const { server, options } = await access.prepare();
-  const content = { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-  const call = { method, url: new URL(path, server), options, timeoutMs: 10_000, signal: new AbortController().signal };
-  return (await httpRequest({ ...call, ...(body && content) })).status;
+  const headers = { 'content-type': contentType ?? 'application/json', ...(as && { 'impersonate-user': as }) };
+  const answer = await httpRequest({
+    method: method ?? (body === undefined ? 'GET' : 'POST'),
+    url: new URL(path, server),
+    options,
+    headers,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    timeoutMs: 30_000,
+    signal: new AbortController().signal,
+  });
+  return { status: answer.status, body: answer.body.startsWith('{') ? JSON.parse(answer.body) : {} };
 }
 
-async function grant(admin: KubeAccess): Promise<void> {
-  const group = '/apis/rbac.authorization.k8s.io/v1';
-  const role = { metadata: { name: 'weft-test' }, rules: agentRules };
+async function mustAsk(access: KubeAccess, call: ApiCall): Promise<ApiAnswer> {
+  const answer = await ask(access, call);
+  if (answer.status > 299) throw new Error(`${call.path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  return answer;
+}
+
+async function grant(must: KubeApiserver['must']): Promise<void> {
+  const path = '/apis/rbac.authorization.k8s.io/v1';
   const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'weft-test' };
   const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'weft' }];
-  const statuses = [
-    await ask(admin, 'POST', `${group}/clusterroles`, role),
-    await ask(admin, 'POST', `${group}/clusterrolebindings`, { metadata: { name: 'weft-test' }, roleRef, subjects }),
-  ];
-  if (statuses.some((status) => status > 299)) throw new Error(`RBAC of the agent was refused: ${statuses}`);
+  const metadata = { name: 'weft-test' };
+  await must({ path: `${path}/clusterroles`, body: { metadata, rules: agentRules } });
+  await must({ path: `${path}/clusterrolebindings`, body: { metadata, roleRef, subjects } });
 }
