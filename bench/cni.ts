@@ -1,6 +1,6 @@
 // How long does a pod wait for its network? ADD and DEL of dist/cni/flannel in flannel's classic configuration
 // against flannel's own chain, against Debian's bridge and host-local alone, and against a C program that makes the
-// same system calls; 50 pods at once; and whether addresses in use slow an ADD down.
+// same system calls; 50 pods at once; whether addresses in use slow an ADD down; and what a mapped port costs.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,6 +9,7 @@ import { compareCalls } from './cni/calls.ts';
 import { benchFill } from './cni/fill-part.ts';
 import { benchLatency } from './cni/latency-part.ts';
 import { BRIDGE, CHAIN, type CniBench, FLOOR, type PartResult, WEFT } from './cni/part.ts';
+import { benchPorts } from './cni/ports-part.ts';
 import { findChain, findDebianPlugins, type Reference } from './cni/references.ts';
 import { makeSetting, type Setting } from './cni/setting.ts';
 import { describeMachine, discloseMachine } from './disclosure.ts';
@@ -29,6 +30,7 @@ export async function benchCni(options: BenchOptions): Promise<boolean> {
     ['latency', benchLatency],
     ['burst', benchBurst],
     ['fill', benchFill],
+    ['ports', benchPorts],
   ] as const) {
     const part = await measure(bench);
     parts[name] = part;
@@ -68,9 +70,10 @@ function prepare(options: BenchOptions, setting: Setting, { chain, debian }: Ref
     setting,
     driver: built('dist/bench/cni-driver'),
     weft: setting.addProgram('weft', 'flannel', built('dist/cni/flannel')),
+    weftPortmap: setting.addProgram('portmap', 'portmap', built('dist/cni/flannel')),
     floor: setting.addProgram('floor', 'floor', built('dist/bench/floor')),
     chain: copyOf('chain', ['flannel', 'bridge', 'host-local'], chain),
-    debian: copyOf('debian', ['bridge', 'host-local'], debian),
+    debian: copyOf('debian', ['bridge', 'host-local', 'portmap'], debian),
   };
 }
 

@@ -16,6 +16,7 @@ const bench: CniBench = {
   setting: { scratch: '/s', addProgram: () => '' },
   driver: '/driver',
   weft: '/bin/weft/flannel',
+  weftPortmap: '/bin/portmap/portmap',
   floor: '/bin/floor',
   chain: undefined,
   debian: undefined,

@@ -27,6 +27,8 @@ export interface CniBench {
   /** Paths of the programs, all copies in the setting but the driver. */
   readonly driver: string;
   readonly weft: string;
+  /** The same program under the name portmap. */
+  readonly weftPortmap: string;
   readonly floor: string;
   /** Folders with copies of what there is to compare with. */
   readonly chain: string | undefined;

@@ -1,0 +1,103 @@
+// What does a mapped port cost? portmap with one mapping against Debian's, and on a node where other pods have a
+// thousand: a mapping is an element of a map, so it must not matter.
+
+import { judgeRatio, type Verdict } from '../limits.ts';
+import { ratioOfMedians } from '../stats.ts';
+import { table } from '../table.ts';
+import { row } from './latency-part.ts';
+import { type CniBench, describeTrouble, type PartResult } from './part.ts';
+import { type CallStep, containerId, type Plan, pairSteps, type Variant } from './plan.ts';
+import { runDriver } from './run-driver.ts';
+import { collectSamples, type Samples, samplesOf } from './samples.ts';
+import { variantOf } from './setting.ts';
+
+const WEFT = 'weft portmap';
+const CROWDED = 'weft portmap beside 1000 mappings';
+const DEBIAN = "Debian's portmap";
+const RUNS = 100;
+const QUICK_RUNS = 40;
+const WARM_ROUNDS = 3;
+/** After a deletion the kernel works on for a grace period. */
+const PAUSE_MS = 60;
+const OTHERS = 1000;
+/** Flat: at most a fifth more than alone. */
+const MOST_CROWDED = 1.2;
+
+export async function benchPorts(bench: CniBench): Promise<PartResult> {
+  const { quick, runs = quick ? QUICK_RUNS : RUNS } = bench.options;
+  const compared = comparedVariants(bench);
+  const warm = pairSteps(compared.length, WARM_ROUNDS, 0);
+  const crowd: CallStep = {
+    kind: 'call',
+    variant: compared.length,
+    command: 'ADD',
+    attachment: { containerId: containerId(3_000_000), pod: compared.length },
+    pauseMs: 0,
+  };
+  const before = [crowd, ...warm];
+  const plan: Plan = {
+    scratch: bench.setting.scratch,
+    nodes: Math.max(...compared.map(({ node }) => node)) + 1,
+    pods: compared.length + 1,
+    variants: [...compared, crowdVariant(bench)],
+    steps: [...before, ...pairSteps(compared.length, runs, PAUSE_MS)],
+  };
+  const result = await runDriver(bench.driver, plan, 'portmap with one mapping');
+  const samples = collectSamples({ plan, from: before.length, to: plan.steps.length }, result);
+  const rows = samples.map((each) => row(`${each.command}  ${each.variant}`, each));
+  return {
+    text: table([`µs, one mapping, ${PAUSE_MS} ms apart`, 'runs', 'failed', 'p50', 'p90', 'p99', 'max'], rows),
+    verdicts: verdicts(samples),
+    failures: describeTrouble(plan, result),
+    raw: samples,
+  };
+}
+
+function verdicts(samples: readonly Samples[]): Verdict[] {
+  return (['ADD', 'DEL'] as const).flatMap((command) => {
+    const [alone, crowded] = [samplesOf(samples, WEFT, command), samplesOf(samples, CROWDED, command)];
+    const flat = ratioOfMedians(crowded.us, alone.us);
+    const verdict = judgeRatio(`portmap ${command} beside ${OTHERS} mappings against alone`, flat, MOST_CROWDED);
+    const theirs = samples.find((each) => each.variant === DEBIAN && each.command === command);
+    if (theirs === undefined) return [verdict];
+    const most = command === 'ADD' ? 0.4 : 0.2;
+    return [judgeRatio(`portmap ${command} against Debian's`, ratioOfMedians(alone.us, theirs.us), most), verdict];
+  });
+}
+
+/** Each in a node of its own. */
+function comparedVariants(bench: CniBench): Variant[] {
+  const { weftPortmap, debian } = bench;
+  const config = portmapConfig([8080]);
+  const variants = [portmapVariant(WEFT, 0, weftPortmap, config), portmapVariant(CROWDED, 1, weftPortmap, config)];
+  if (debian !== undefined) variants.push(portmapVariant(DEBIAN, 2, `${debian}/portmap`, config));
+  return variants;
+}
+
+/** The pod that has a thousand ports, on the node of CROWDED. */
+function crowdVariant({ weftPortmap }: CniBench): Variant {
+  const ports = Array.from({ length: OTHERS }, (_, at) => 20_000 + at);
+  return portmapVariant('a thousand mappings', 1, weftPortmap, portmapConfig(ports));
+}
+
+function portmapVariant(name: string, node: number, path: string, config: string): Variant {
+  return variantOf(name, node, path, { cniPath: path.slice(0, path.lastIndexOf('/')), config });
+}
+
+/** As a runtime sends it behind flannel. */
+function portmapConfig(ports: readonly number[]): string {
+  const interfaces = [{ name: 'veth0' }, { name: 'eth0', sandbox: '/run/netns/pod' }];
+  return JSON.stringify({
+    cniVersion: '0.3.1',
+    name: 'cbr0',
+    type: 'portmap',
+    runtimeConfig: {
+      portMappings: ports.map((hostPort) => ({ hostPort, containerPort: 80, protocol: 'tcp' })),
+    },
+    prevResult: {
+      cniVersion: '0.3.1',
+      interfaces,
+      ips: [{ version: '4', address: '10.88.0.2/24', gateway: '10.88.0.1', interface: 1 }],
+    },
+  });
+}
