@@ -58,16 +58,11 @@ static void state_path(char *path, const char *folder, const char *id, const cha
 }
 
 void save_state(const char *folder, const char *id, const char *ifname, const char *text) {
-    char path[PATH_BYTES], temporary[PATH_BYTES], alias[PATH_BYTES], before[4096];
+    char path[PATH_BYTES], alias[PATH_BYTES];
     state_path(path, folder, id, ifname);
-    read_file(path, before, sizeof before);
-    snprintf(temporary, sizeof temporary, "%s/.%s:%s.%d", folder, id, ifname, (int)getpid());
-    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
-    int fd = (int)need(openat(AT_FDCWD, temporary, flags, 0600), temporary);
-    need(write(fd, text, strlen(text)), temporary);
-    need(fchmod(fd, 0600), temporary);
+    int fd = (int)need(openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), path);
+    need(write(fd, text, strlen(text)), path);
     close(fd);
-    need(syscall(SYS_renameat2, AT_FDCWD, temporary, AT_FDCWD, path, 0), path);
     snprintf(alias, sizeof alias, "%s/%s", folder, id);
     need(linkat(AT_FDCWD, path, AT_FDCWD, alias, 0), alias);
 }

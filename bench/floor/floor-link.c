@@ -23,7 +23,9 @@
 enum { REPLY_BYTES = 16384, DUMP_BYTES = 65536, SKIP_STATS = 8, UP = 1, BROADCAST_SCOPE = 0, PORT_MODE_ON = 1 };
 
 static char out[4096], reply[DUMP_BYTES];
-static size_t used;   // bytes of out
+static size_t used;       // bytes of out
+static char deletion[64]; // what the child that deletes sends
+static size_t deletion_length;
 static uint32_t sequence;
 static struct nlmsghdr *message; // the one being written
 
@@ -244,6 +246,14 @@ static void read_clock(void) {
     syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &time);
 }
 
+// The child that deletes shares our memory, but not our stack and not the buffer the next question is written to.
+static int ask_deletion(void *deleter) {
+    close(0), close(1), close(2);
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    sendto((int)(intptr_t)deleter, deletion, deletion_length, 0, (struct sockaddr *)&kernel, sizeof kernel);
+    _exit(0);
+}
+
 // As cni-plugin/bridge/delete-link.ts: a child asks for the deletion and waits for the kernel's barrier, we return
 // when the device is gone.
 void delete_link(int netlink, int index) {
@@ -251,13 +261,10 @@ void delete_link(int netlink, int index) {
     struct ifinfomsg link = {.ifi_index = index};
     begin(RTM_DELLINK, NLM_F_ACK, &link, sizeof link);
     end();
-    long child = need(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), "clone");
-    if (child == 0) {
-        close(0), close(1), close(2);
-        send_all(deleter);
-        _exit(0);
-    }
+    memcpy(deletion, out, deletion_length = used);
     used = 0;
+    static char stack[16384] __attribute__((aligned(16)));
+    need(clone(ask_deletion, stack + sizeof stack, CLONE_VM | SIGCHLD, (void *)(intptr_t)deleter), "clone");
     read_clock();
     for (int gone = 0; !gone;) {
         struct pollfd ready[] = {{.fd = events, .events = POLLIN}, {.fd = deleter, .events = POLLIN}};
