@@ -25,3 +25,21 @@ declare module '*/build-executable.mjs' {
 declare module '*/manifests.mjs' {
   export function joinManifests(): string;
 }
+
+declare module '*/licences.mjs' {
+  export interface Part {
+    readonly name: string;
+    readonly version: string;
+    /** SPDX. */
+    readonly licence: string;
+    readonly text: string;
+    readonly sha256?: string;
+  }
+
+  export function bundledPackages(): Promise<Part[]>;
+  export function bill(
+    packages: readonly Part[],
+    engine: readonly Part[],
+    about: { readonly name: string; readonly version: string },
+  ): object;
+}

@@ -1,0 +1,111 @@
+// `node scripts/licences.mjs FOLDER`: writes what the built programs consist of, as sbom.cdx.json (CycloneDX 1.5) and as
+// the licences in full, THIRD-PARTY.txt. It asks the bundler what went in, so development packages cannot slip in, nor
+// anything be forgotten. Run after the build.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+/** Whatever is linked into the CNI executable, and where Debian's package has its licence. */
+const ENGINE = [
+  { name: 'quickjs-ng', package: 'qjs-src', licence: 'MIT', record: (made) => made.quickjs },
+  { name: 'musl', package: 'musl-dev', licence: 'MIT', record: (made) => made.musl },
+];
+
+/** Every npm package in the agent's bundle and in the executable, sorted: name, version, licence, folder. */
+export async function bundledPackages() {
+  const folders = new Set([koffiFolder()]);
+  for (const entry of ['flanneld/main.ts', 'cni-plugin/main.ts']) {
+    const { metafile } = await build({
+      entryPoints: [join(repository, entry)],
+      absWorkingDir: repository,
+      bundle: true,
+      write: false,
+      metafile: true,
+      platform: 'node',
+      format: 'cjs',
+      external: ['raw-socket', '*.node'],
+      logLevel: 'silent',
+    });
+    for (const input of Object.keys(metafile.inputs)) {
+      const folder = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+      if (folder !== undefined) folders.add(join(repository, folder));
+    }
+  }
+  return [...folders].map(describePackage).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** koffi's native half, which the bundle loads from the file beside it. */
+function koffiFolder() {
+  const koffi = dirname(createRequire(import.meta.url).resolve('koffi'));
+  return join(koffi, `../@koromix/koffi-linux-${process.arch}`);
+}
+
+function describePackage(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  return { name, version, licence: license ?? 'unknown', text: licenceText(folder) };
+}
+
+/** The licence as the package carries it; a package's native half is under the licence beside it. */
+function licenceText(folder) {
+  const file = existsSync(folder) && readdirSync(folder).find((name) => /^(licen[cs]e|copying)/i.test(name));
+  if (file) return readFileSync(join(folder, file), 'utf8');
+  return folder.includes('@koromix') ? licenceText(join(folder, '../../koffi')) : '';
+}
+
+/** The engine's parts, as the build recorded them. */
+function engineParts() {
+  const made = JSON.parse(readFileSync(join(repository, 'dist/cni/BUILD.json'), 'utf8'));
+  return ENGINE.map(({ name, package: debian, licence, record }) => {
+    const copyright = `/usr/share/doc/${debian}/copyright`;
+    const text = existsSync(copyright) ? readFileSync(copyright, 'utf8') : '';
+    return {
+      name,
+      version: record(made).version ?? record(made).package.split(' ').at(-1),
+      licence,
+      sha256: record(made).sha256,
+      text,
+    };
+  });
+}
+
+export function bill(packages, engine, { name, version }) {
+  const component = (part, purl) => ({
+    type: 'library',
+    name: part.name,
+    version: part.version,
+    licenses: [{ license: { id: part.licence } }],
+    ...(purl && { purl }),
+    ...(part.sha256 && { hashes: [{ alg: 'SHA-256', content: part.sha256 }] }),
+  });
+  const npm = ({ name: one, version: its }) => `pkg:npm/${one.replace('@', '%40')}@${its}`;
+  return {
+    bomFormat: 'CycloneDX',
+    specVersion: '1.5',
+    version: 1,
+    metadata: { component: { type: 'application', name, version } },
+    components: [...packages.map((part) => component(part, npm(part))), ...engine.map((part) => component(part))],
+  };
+}
+
+async function main(folder) {
+  if (folder === undefined) throw new Error('licences: expected a folder to write to');
+  const about = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+  const [packages, engine] = [await bundledPackages(), engineParts()];
+  const texts = [...packages, ...engine].map((part) => {
+    return `${part.name} ${part.version} (${part.licence})\n\n${part.text.trim()}\n`;
+  });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'sbom.cdx.json'), `${JSON.stringify(bill(packages, engine, about), null, 2)}\n`);
+  writeFileSync(join(folder, 'THIRD-PARTY.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  main(process.argv[2]).catch((error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,35 @@
+import { describe, expect, test } from 'vitest';
+import { bill, bundledPackages } from './licences.mjs';
+
+/** Licences that let anybody ship the image; another one is a decision for a person. */
+const PERMISSIVE = ['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Python-2.0'];
+
+describe('bundledPackages', async () => {
+  const packages = await bundledPackages();
+
+  test('are what the programs import, natives included, and nothing of development', () => {
+    const names = packages.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(['koffi', `@koromix/koffi-linux-${process.arch}`, 'pino', 'commander']),
+    );
+    for (const name of ['typescript', 'esbuild', 'vitest', 'raw-socket', 'yaml']) expect(names).not.toContain(name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test.for(packages)('$name may be shipped, and its licence goes with it', ({ licence, text }) => {
+    expect(PERMISSIVE).toContain(licence);
+    expect(text).toMatch(/permission|licen[cs]e/i);
+  });
+});
+
+test('bill names every part once, an npm package by its address', () => {
+  const part = { name: '@a/b', version: '1.2.3', licence: 'MIT', text: '' };
+  const engine = { name: 'musl', version: '1.2.6', licence: 'MIT', sha256: 'ab', text: '' };
+  expect(bill([part], [engine], { name: 'weft', version: '0.1.0' })).toMatchObject({
+    bomFormat: 'CycloneDX',
+    components: [
+      { name: '@a/b', version: '1.2.3', purl: 'pkg:npm/%40a/b@1.2.3', licenses: [{ license: { id: 'MIT' } }] },
+      { name: 'musl', version: '1.2.6', hashes: [{ alg: 'SHA-256', content: 'ab' }] },
+    ],
+  });
+});
