@@ -1,19 +1,22 @@
 // The agent's life from start to SIGTERM: the start order as one list, then two level-triggered loops (overlays and
 // firewall, running.ts) until the signal. The data plane stays when the agent goes.
 
+import { errorText } from '../lib/errors.ts';
 import { formatIp } from '../lib/ip.ts';
 import { statPath } from '../lib/sys/file.ts';
+import { AgentView } from './agent-view.ts';
 import type { VxlanOverlay } from './backend/vxlan.ts';
 import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
+import type { DriftNotes } from './drift-ledger.ts';
 import { checkUnderlay } from './external-interface.ts';
 import { NftablesFirewall } from './firewall/nftables.ts';
-import { type HealthServer, serveHealth } from './health.ts';
+import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
-import { Readiness } from './readiness.ts';
 import { checkBackend, chooseInterface, networksOf, registerVxlan } from './register.ts';
 import { type Running, startLoops } from './running.ts';
+import { serveSocket, socketPathFor } from './status/socket.ts';
 import type { AgentTools } from './tools.ts';
 
 /**
@@ -21,14 +24,15 @@ import type { AgentTools } from './tools.ts';
  * ConfigError or OpError that says why the agent cannot start (or, later, why it lost the cluster state).
  */
 export async function runAgent(options: Options, tools: AgentTools, signal: AbortSignal): Promise<void> {
-  const readiness = new Readiness();
+  const view = new AgentView(tools.nodeName);
+  const { readiness, drift, meters } = view;
   const ending = new AbortController();
   const end = (): void => ending.abort();
   signal.addEventListener('abort', end, { once: true });
-  let health: HealthServer | undefined;
+  const servers: HttpServer[] = [];
   let loops: Running | undefined;
   try {
-    health = await startHealth(options, readiness);
+    await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
     const config = await tools.manager.networkConfig(ending.signal);
     const conf = checkBackend(config, options, tools.log);
@@ -36,10 +40,18 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     const external = chooseInterface(options.interface, networks, tools);
     checkUnderlay(external, [...networks.values()]);
     const leases = new LeaseView(tools.manager, ending.signal);
-    const overlays = await registerVxlan(conf, networks, external, await leases.first(), tools, ending.signal);
+    const overlays = await registerVxlan(
+      conf,
+      networks,
+      external,
+      await leases.first(),
+      { ...tools, drift },
+      ending.signal,
+    );
+    view.show(overlays);
     for (const overlay of overlays) overlay.ensureDevice();
-    const firewall = firewallFor(overlays, options, tools);
-    loops = startLoops({ overlays, firewall, leases, readiness, cniFiles, options, tools });
+    const firewall = firewallFor(overlays, options, tools, drift);
+    loops = startLoops({ overlays, firewall, leases, readiness, cniFiles, options, tools, drift, meters });
     await leases.ended;
     await loops.stop();
     tools.log.info({}, 'stopped, data plane left in place');
@@ -50,13 +62,21 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     signal.removeEventListener('abort', end);
     ending.abort();
     await loops?.stop();
-    await health?.close();
+    await Promise.all(servers.map((server) => server.close()));
   }
 }
 
-async function startHealth(options: Options, readiness: Readiness): Promise<HealthServer | undefined> {
-  if (options.healthzPort === 0) return undefined;
-  return await serveHealth(formatIp(options.healthzIp), options.healthzPort, () => readiness.checks());
+/** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */
+async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
+  const { healthzIp, healthzPort, subnetFile } = options;
+  if (healthzPort !== 0) {
+    servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
+  }
+  try {
+    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages()));
+  } catch (error) {
+    log.warn({ err: errorText(error) }, 'no status socket');
+  }
 }
 
 /**
@@ -73,8 +93,13 @@ function prepareConflist({ cniConf, cniConfDir, subnetFile }: Options, { sys, lo
   return text;
 }
 
-function firewallFor(overlays: readonly VxlanOverlay[], options: Options, tools: AgentTools): NftablesFirewall {
+function firewallFor(
+  overlays: readonly VxlanOverlay[],
+  options: Options,
+  tools: AgentTools,
+  drift: DriftNotes,
+): NftablesFirewall {
   const { ipMasq: masquerade, fullyRandom, forwardRules: forward } = options.firewall;
   const families = overlays.map(({ family, network, subnet }) => ({ family, network, subnet, masquerade, forward }));
-  return new NftablesFirewall({ families, fullyRandom }, tools.nft, tools.log);
+  return new NftablesFirewall({ families, fullyRandom }, tools.nft, tools.log, drift);
 }

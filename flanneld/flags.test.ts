@@ -39,6 +39,7 @@ describe('parseCommandLine', () => {
       nodeName: undefined,
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
+      json: false,
       logLevel: 'info',
     });
   });

@@ -27,7 +27,7 @@ export interface HelpRequest {
 const commands: readonly (readonly [SubCommand, string])[] = [
   ['withdraw', 'take the CNI configuration away: no new pods on this node until flanneld is ready again'],
   ['cleanup', 'remove everything of Weft from this node; stop the agent first'],
-  ['status', 'show what the running agent knows: interface, lease, peers, problems'],
+  ['status', 'show what the running agent knows: lease, device, peers, problems, repairs; exits 0 when ready'],
   ['version', 'print the version'],
 ];
 const description = `Weft's agent, one a node. Without a command it runs until SIGTERM.

@@ -1,10 +1,10 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Check, serveHealth } from './health.ts';
+import { type Check, healthPages, serveHttp } from './health.ts';
 
 async function start(
   checks: () => readonly Check[],
 ): Promise<(path: string, method?: string) => Promise<[number, string]>> {
-  const server = await serveHealth('127.0.0.1', 0, checks);
+  const server = await serveHttp({ address: '127.0.0.1', port: 0 }, healthPages(checks));
   onTestFinished(() => server.close());
   return async (path, method = 'GET') => {
     const response = await fetch(`http://127.0.0.1:${server.port}${path}`, { method });
@@ -15,7 +15,7 @@ async function start(
 const device: Check = { name: 'device flannel.1', required: true };
 const peer: Check = { name: 'peer 10.244.9.0-24.json', problem: 'has no VtepMAC', required: false };
 
-describe('serveHealth', () => {
+describe('serveHttp', () => {
   test('says that the process runs, whatever the checks say', async () => {
     const get = await start(() => [{ ...device, problem: 'missing' }]);
     expect(await get('/healthz')).toEqual([200, 'flanneld is running\n']);
@@ -45,9 +45,9 @@ describe('serveHealth', () => {
   });
 
   test('says which address is taken', async () => {
-    const server = await serveHealth('127.0.0.1', 0, () => []);
+    const server = await serveHttp({ address: '127.0.0.1', port: 0 }, new Map());
     onTestFinished(() => server.close());
-    const second = serveHealth('127.0.0.1', server.port, () => []);
+    const second = serveHttp({ address: '127.0.0.1', port: server.port }, new Map());
     await expect(second).rejects.toThrow(`health: listen on 127.0.0.1:${server.port}: EADDRINUSE`);
   });
 });

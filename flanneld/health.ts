@@ -2,8 +2,8 @@
 // Differs from flannel: it listens before the cluster state answers (D2), and ready means that device, rules and all
 // known peers are in place (D3).
 
-import { createServer, type ServerResponse } from 'node:http';
-import { OpError } from '../lib/errors.ts';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { errorText, OpError } from '../lib/errors.ts';
 
 /** One line of /readyz?verbose. */
 export interface Check {
@@ -14,34 +14,40 @@ export interface Check {
   readonly required: boolean;
 }
 
-export interface HealthServer {
-  /** The port in use, which the kernel chose when 0 was asked for. */
+export interface HttpServer {
+  /** The port in use, which the kernel chose when 0 was asked for; 0 of a Unix socket. */
   readonly port: number;
   close(): Promise<void>;
 }
 
+export interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
+
+/** What is answered, by path. */
+export type Pages = ReadonlyMap<string, (query: URLSearchParams) => Answer | Promise<Answer>>;
+
+export type ListenAt = { readonly address: string; readonly port: number } | { readonly path: string };
+
 const CLOSE_MS = 3000;
 
-/** Listens on `address`:`port`; rejects with OpError when that is not possible. */
-export function serveHealth(address: string, port: number, checks: () => readonly Check[]): Promise<HealthServer> {
-  const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://localhost');
-    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'method not allowed\n');
-    if (url.pathname === '/healthz') return answer(response, 200, 'flanneld is running\n');
-    if (url.pathname === '/readyz') return answerReady(response, checks(), url.searchParams.has('verbose'));
-    return answer(response, 404, 'not found: /healthz and /readyz are here\n');
-  });
+/** Listens and answers GET with `pages`; rejects with OpError when listening is not possible. */
+export function serveHttp(at: ListenAt, pages: Pages): Promise<HttpServer> {
+  const server = createServer((request, response) => void answer(request, response, pages));
   server.headersTimeout = 5000;
   server.requestTimeout = 5000;
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
+      const object = 'path' in at ? at.path : `${at.address}:${at.port}`;
       const code = error.code ?? 'error';
-      reject(new OpError({ subsystem: 'health', op: 'listen on', object: `${address}:${port}`, code, cause: error }));
+      reject(new OpError({ subsystem: 'health', op: 'listen on', object, code, cause: error }));
     });
-    server.listen(port, address, () => {
+    const listening = (): void => {
       const bound = server.address();
       resolve({
-        port: typeof bound === 'object' && bound !== null ? bound.port : port,
+        port: typeof bound === 'object' && bound !== null ? bound.port : 0,
         close: () =>
           new Promise((closed) => {
             server.close(() => closed());
@@ -49,15 +55,47 @@ export function serveHealth(address: string, port: number, checks: () => readonl
             setTimeout(() => server.closeAllConnections(), CLOSE_MS).unref();
           }),
       });
-    });
+    };
+    if ('path' in at) server.listen(at.path, listening);
+    else server.listen(at.port, at.address, listening);
   });
 }
 
-function answerReady(response: ServerResponse, checks: readonly Check[], verbose: boolean): void {
-  const ready = checks.every((check) => check.problem === undefined || !check.required);
+async function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
+  const { status, type, text } = await answerFor(request, pages);
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+  response.end(request.method === 'HEAD' ? undefined : text);
+}
+
+async function answerFor({ method, url }: IncomingMessage, pages: Pages): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') return plain(405, 'method not allowed\n');
+  try {
+    const { pathname, searchParams } = new URL(url ?? '/', 'http://localhost');
+    const page = pages.get(pathname);
+    if (page === undefined) return plain(404, `not found: ${[...pages.keys()].join(', ')} are here\n`);
+    return await page(searchParams);
+  } catch (error) {
+    return plain(500, `${errorText(error)}\n`);
+  }
+}
+
+/** The pages for probes. */
+export function healthPages(checks: () => readonly Check[]): Pages {
+  return new Map([
+    ['/healthz', () => plain(200, 'flanneld is running\n')],
+    ['/readyz', (query: URLSearchParams) => readyPage(checks(), query.has('verbose'))],
+  ]);
+}
+
+export function isReady(checks: readonly Check[]): boolean {
+  return checks.every((check) => check.problem === undefined || !check.required);
+}
+
+function readyPage(checks: readonly Check[], verbose: boolean): Answer {
+  const ready = isReady(checks);
   const verdict = ready ? 'flanneld is ready\n' : 'flanneld is not ready yet\n';
   const shown = verbose ? checks : checks.filter((check) => check.required && check.problem !== undefined);
-  answer(response, ready ? 200 : 503, shown.map(checkLine).join('') + verdict);
+  return plain(ready ? 200 : 503, shown.map(checkLine).join('') + verdict);
 }
 
 function checkLine({ name, problem, required }: Check): string {
@@ -65,7 +103,6 @@ function checkLine({ name, problem, required }: Check): string {
   return `${required ? '[-]' : '[!]'} ${name}: ${problem}\n`;
 }
 
-function answer(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' });
-  response.end(text);
+function plain(status: number, text: string): Answer {
+  return { status, type: 'text/plain; charset=utf-8', text };
 }

@@ -23,6 +23,8 @@ import { createLogger, type Logger, stderrSink } from './log.ts';
 import { isNodeName } from './node-name.ts';
 import type { Options } from './options.ts';
 import { sdNotify } from './sd-notify.ts';
+import { fetchStatus } from './status/client.ts';
+import { statusText } from './status/text.ts';
 import { createDirectoryManager, type DirectoryOptions } from './subnet/directory.ts';
 import { leaseFileName } from './subnet/lease-dir.ts';
 import type { SubnetManager } from './subnet/manager.ts';
@@ -57,8 +59,7 @@ async function main(): Promise<number> {
     case 'cleanup':
       return await cleanup(line.options);
     case 'status':
-      process.stderr.write('flanneld: status is not part of this version yet; see /readyz?verbose\n');
-      return EXIT_FAILURE;
+      return await status(line.options);
     case 'run':
       return await run(line);
   }
@@ -70,6 +71,18 @@ function withdraw({ cniConfDir }: Options): number {
     for (const path of removed) process.stdout.write(`removed ${path}\n`);
     if (removed.length === 0) process.stdout.write(`no ${CONFLIST_NAME} in ${cniConfDir}\n`);
     return 0;
+  } catch (error) {
+    process.stderr.write(`flanneld: ${errorText(error)}\n`);
+    return EXIT_FAILURE;
+  }
+}
+
+/** Exit code 0 when the agent answers and its node forwards. */
+async function status({ subnetFile, json }: Options): Promise<number> {
+  try {
+    const report = await fetchStatus(subnetFile);
+    process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : statusText(report));
+    return report.ready ? 0 : EXIT_FAILURE;
   } catch (error) {
     process.stderr.write(`flanneld: ${errorText(error)}\n`);
     return EXIT_FAILURE;
@@ -116,6 +129,7 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
         nft: nftProgram(),
         log,
         clock: systemClock,
+        nodeName: options.nodeName ?? hostname(),
         notifyReady: () => (notifySocket === '' ? undefined : sdNotify(sys, notifySocket, 'READY=1')),
         cniExecutable: join(dirname(realpathSync(process.argv[1] ?? '.')), 'cni/flannel'),
         randomMac: () => randomBytes(6),

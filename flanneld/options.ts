@@ -74,6 +74,8 @@ export interface Options {
   /** 0 means off. */
   readonly healthzPort: number;
   readonly logLevel: 'info' | 'debug';
+  /** `status` prints JSON. */
+  readonly json: boolean;
 }
 
 export type GivenFlags = ReadonlyMap<string, FlagTexts>;
@@ -96,6 +98,7 @@ export function readOptions(given: GivenFlags): Options {
     healthzIp: address(given, 'healthz-ip') ?? { family: 4, value: 0n },
     healthzPort: integer(given, 'healthz-port', 0, 65535) ?? 0,
     logLevel: (integer(given, 'v', 0, 100) ?? 0) >= 4 ? 'debug' : 'info',
+    json: boolean(given, 'json') ?? false,
   };
 }
 

@@ -10,10 +10,12 @@ import type { CniFiles } from './cni-files.ts';
 import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
 import { type Loop, startLoop } from './dataplane/loop.ts';
+import type { DriftNotes } from './drift-ledger.ts';
 import { concernsOurTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import type { NftablesFirewall } from './firewall/nftables.ts';
 import type { LeaseView } from './lease-view.ts';
 import { createFailureLog } from './log.ts';
+import type { Meters } from './meters.ts';
 import type { Options } from './options.ts';
 import type { Readiness } from './readiness.ts';
 import type { AgentTools } from './tools.ts';
@@ -27,6 +29,8 @@ export interface Parts {
   readonly cniFiles: CniFiles;
   readonly options: Options;
   readonly tools: AgentTools;
+  readonly drift: DriftNotes;
+  readonly meters: Meters;
 }
 
 export interface Running {
@@ -70,7 +74,7 @@ export function startLoops(parts: Parts): Running {
 }
 
 function startOverlayLoop(parts: Parts): Loop {
-  const { overlays, leases, readiness, tools } = parts;
+  const { overlays, leases, readiness, tools, meters } = parts;
   const failures = createFailureLog(tools.log);
   const becomeReady = publisher(parts);
   const run = async (): Promise<number | undefined> => {
@@ -93,10 +97,17 @@ function startOverlayLoop(parts: Parts): Loop {
     becomeReady();
     return nextMs;
   };
-  return startLoop({ run, onError: () => undefined, clock: tools.clock, minGapMs: OVERLAY_GAP_MS, auditMs: AUDIT_MS });
+  const measured = (): Promise<number | undefined> => meters.overlay.measure(run);
+  return startLoop({
+    run: measured,
+    onError: () => undefined,
+    clock: tools.clock,
+    minGapMs: OVERLAY_GAP_MS,
+    auditMs: AUDIT_MS,
+  });
 }
 
-function startFirewallLoop({ firewall, readiness, options, tools }: Parts, onReady: () => void): Loop {
+function startFirewallLoop({ firewall, readiness, options, tools, meters }: Parts, onReady: () => void): Loop {
   const failures = createFailureLog(tools.log);
   const auditMs = Math.max(options.firewall.resyncSec * 1000, 1000);
   const run = async (): Promise<undefined> => {
@@ -113,21 +124,27 @@ function startFirewallLoop({ firewall, readiness, options, tools }: Parts, onRea
     if (news) onReady();
     return undefined;
   };
-  return startLoop({ run, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
+  const measured = (): Promise<undefined> => meters.firewall.measure(run);
+  return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 
 /** What is done when the node forwards: subnet.env (kept right from then on), and once CNI's files and the notice. */
-function publisher({ overlays, readiness, options, cniFiles, tools }: Parts): () => void {
+function publisher({ overlays, readiness, options, cniFiles, tools, drift }: Parts): () => void {
   const { sys, log } = tools;
   let announced = false;
+  let written: string | undefined;
   return () => {
     if (!readiness.isFine(FIREWALL)) return;
     attemptPart(readiness, SUBNET_ENV, () => {
       const content = subnetEnvFor(overlays, options.firewall.ipMasq);
-      if (readTextIfPresent(sys, options.subnetFile, 4096) !== renderSubnetEnv(content)) {
-        writeSubnetEnv(sys, options.subnetFile, content);
-        log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
-      }
+      const present = readTextIfPresent(sys, options.subnetFile, 4096);
+      const wanted = renderSubnetEnv(content);
+      if (present === wanted) return;
+      writeSubnetEnv(sys, options.subnetFile, content);
+      log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
+      // Another MTU is our own doing.
+      if (written === wanted) noteSubnetEnv(drift, options.subnetFile, present, wanted);
+      written = wanted;
     });
     attemptPart(readiness, CNI_FILES, () => cniFiles.publish());
     if (announced) return;
@@ -139,6 +156,12 @@ function publisher({ overlays, readiness, options, cniFiles, tools }: Parts): ()
       log.warn({ err: errorText(error) }, 'service manager not told');
     }
   };
+}
+
+function noteSubnetEnv(drift: DriftNotes, file: string, present: string | undefined, wanted: string): void {
+  const was = present === undefined ? 'missing' : 'changed';
+  const cmd = `printf '${wanted.replaceAll('\n', '\\n')}' >${file}`;
+  drift.note({ object: 'subnet.env', place: file, what: 'subnet.env', was, cmd });
 }
 
 function attemptPart(readiness: Readiness, part: string, body: () => void): void {

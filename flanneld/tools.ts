@@ -15,6 +15,7 @@ export interface AgentTools {
   readonly nft: Nft;
   readonly log: Logger;
   readonly clock: Clock;
+  readonly nodeName: string;
   /** Tells the service manager that the agent is ready. Throws SysError. */
   readonly notifyReady: () => void;
   /** The CNI executable this agent came with. */

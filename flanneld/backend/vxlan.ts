@@ -13,7 +13,9 @@ import type { OverlayConfig } from '../dataplane/peer.ts';
 import { PeerReconciler } from '../dataplane/reconciler.ts';
 import { RepairBudget } from '../dataplane/repair-budget.ts';
 import type { Device } from '../dataplane/state.ts';
+import type { DriftNotes } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
+import type { OverlayStatus } from '../status/report.ts';
 import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
 import { ensureOwnAddress } from './own-address.ts';
 import { ensureVxlanDevice, type OnDeviceChange, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
@@ -36,6 +38,8 @@ export interface OverlayTools {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Where it is noted what somebody else had changed. */
+  readonly drift?: DriftNotes;
 }
 
 /** What a node advertises about its VTEP, in flannel's key order: its agent finds the MAC by cutting text. */
@@ -116,14 +120,17 @@ export class VxlanOverlay {
     const mtu = vxlanMtu(family, link, conf.mtu);
     const repaired = this.#device !== undefined;
     const changes: string[] = [];
-    const onChange: OnDeviceChange = (request, reason) => {
-      const facts = { dev: this.name, was: reason, cmd: request.command?.() ?? request.describe() };
-      this.#tools.log.info(facts, repaired ? 'device repaired' : 'device set up');
-      changes.push(reason);
-    };
+    const noting =
+      (object: 'link' | 'address'): OnDeviceChange =>
+      (request, was) => {
+        const cmd = request.command?.() ?? request.describe();
+        this.#tools.log.info({ dev: this.name, was, cmd }, repaired ? 'device repaired' : 'device set up');
+        if (repaired) this.#tools.drift?.note({ object, place: this.name, what: this.name, was, cmd });
+        changes.push(was);
+      };
     const spec = { name: this.name, family, vni, port, local, underlay: link, mtu, mac, learning, gbp };
-    const device = ensureVxlanDevice(netlink, spec, onChange);
-    ensureOwnAddress(netlink, device, subnet.ip, network, onChange);
+    const device = ensureVxlanDevice(netlink, spec, noting('link'));
+    ensureOwnAddress(netlink, device, subnet.ip, network, noting('address'));
     if (repaired && changes.length > 0) this.#countRepair(nowMs, changes);
     this.#device = device;
     this.#mtuBytes = mtu;
@@ -154,6 +161,25 @@ export class VxlanOverlay {
   #config(): OverlayConfig {
     const { family, network, subnet, publicIp, conf, mac } = this.#settings;
     return { family, network, subnet, publicIp, vni: conf.vni, mac };
+  }
+
+  status(): OverlayStatus {
+    const { family, conf, network, subnet, underlay, local, publicIp, mac } = this.#settings;
+    return {
+      device: this.name,
+      family,
+      network: formatPrefix(network),
+      subnet: formatPrefix(subnet),
+      mac,
+      vni: conf.vni,
+      port: conf.port,
+      mtu: this.#mtuBytes,
+      iface: underlay,
+      local: formatIp(local),
+      publicIp: formatIp(publicIp),
+      peers: this.#peers.counts,
+      problems: this.#peers.problems(),
+    };
   }
 
   /** For the log: what this overlay is. */

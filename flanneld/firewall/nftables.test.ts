@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
+import { DriftLedger } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
 import { type FirewallOptions, type Nft, NftablesFirewall } from './nftables.ts';
 
@@ -51,6 +52,31 @@ function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> =
 }
 
 describe('NftablesFirewall', () => {
+  test('notes as drift what somebody else did to a table that was right, not its own first writing', async () => {
+    const nft = new FakeNft();
+    const drift = new DriftLedger();
+    const [network, subnet] = [parsePrefix('10.244.0.0/16'), parsePrefix('10.244.1.0/24')];
+    const families = [{ family: 4 as const, network, subnet, masquerade: true, forward: true }];
+    const rules = new NftablesFirewall({ families, fullyRandom: true }, nft, new Lines().log, drift);
+    nft.tables.set('ip weft', ['x left by an older version']);
+    await rules.ensure();
+    expect(drift.entries()).toEqual([]);
+    nft.tables.get('ip weft')?.pop();
+    await rules.ensure();
+    nft.tables.delete('ip weft');
+    await rules.ensure();
+    const common = {
+      object: 'firewall',
+      place: 'ip weft',
+      what: 'table',
+      cmd: expect.stringMatching(/^nft 'add table/),
+    };
+    expect(drift.entries()).toMatchObject([
+      { ...common, was: 'changed' },
+      { ...common, was: 'missing' },
+    ]);
+  });
+
   test('writes the table once, then finds it right and says nothing', async () => {
     const nft = new FakeNft();
     const [rules, lines] = firewall(nft);

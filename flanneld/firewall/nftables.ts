@@ -4,6 +4,7 @@
 
 import { execProgram } from '../../lib/exec-node.ts';
 import type { Family } from '../../lib/ip.ts';
+import type { DriftNotes } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
 import { fingerprint, listingFingerprint } from './listing.ts';
 import { type FirewallConfig, FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table } from './rules.ts';
@@ -59,14 +60,18 @@ export class NftablesFirewall {
   readonly #nft: Nft;
   readonly #log: Logger;
   readonly #options: FirewallOptions;
+  readonly #drift: DriftNotes | undefined;
+  /** Families whose table has been right since the start. */
+  readonly #seenRight = new Set<string>();
   #tables: readonly Table[] | undefined;
   /** How this nft lists a table we applied, where that is not how we spell it. */
   readonly #asListed = new Map<string, string>();
 
-  constructor(options: FirewallOptions, nft: Nft, log: Logger) {
+  constructor(options: FirewallOptions, nft: Nft, log: Logger, drift?: DriftNotes) {
     this.#options = options;
     this.#nft = nft;
     this.#log = log;
+    this.#drift = drift;
   }
 
   /** Makes the tables right; returns whether anything had to be changed. Rejects with ExecError. */
@@ -103,7 +108,10 @@ export class NftablesFirewall {
     const leftover = takeOver && (await this.#nft.list(table.family, flannelTable)) !== undefined;
     const listed = await this.#nft.list(table.family, table.name);
     const right = this.#isRight(table, listed);
-    if (right && !leftover) return false;
+    if (right && !leftover) {
+      this.#seenRight.add(table.family);
+      return false;
+    }
     // In one transaction: between flannel's rules and ours no packet goes without.
     const script =
       (right ? '' : renderTable(table)) + (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
@@ -113,8 +121,15 @@ export class NftablesFirewall {
       { table: `${table.family} ${table.name}`, cmd: command(script) },
       leftover ? `${msg}, flannel's removed` : msg,
     );
+    if (!right && this.#seenRight.has(table.family)) this.#noteDrift(table, listed, script);
+    this.#seenRight.add(table.family);
     await this.#learnListing(table);
     return true;
+  }
+
+  #noteDrift({ family, name }: Table, listed: string | undefined, script: string): void {
+    const was = listed === undefined ? 'missing' : 'changed';
+    this.#drift?.note({ object: 'firewall', place: `${family} ${name}`, what: 'table', was, cmd: command(script) });
   }
 
   #isRight(table: Table, listed: string | undefined): boolean {

@@ -1,0 +1,59 @@
+// What is counted while the agent runs, as plain numbers: prom-client is loaded when somebody asks for metrics.
+
+/** Upper bounds of the histogram of run durations, in seconds. */
+export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
+/** Runs of one loop. */
+export class RunMeter {
+  failures = 0;
+  /** Per bucket, the last one without a bound: how many since they were taken, and their sum in seconds. */
+  readonly #counts = new Float64Array(DURATION_BUCKETS.length + 1);
+  readonly #sums = new Float64Array(DURATION_BUCKETS.length + 1);
+
+  /** Times `body` and counts it as failed when it throws. */
+  async measure<T>(body: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    try {
+      return await body();
+    } catch (error) {
+      this.failures++;
+      throw error;
+    } finally {
+      this.observe((performance.now() - start) / 1000);
+    }
+  }
+
+  observe(seconds: number): void {
+    const found = DURATION_BUCKETS.findIndex((bound) => seconds <= bound);
+    const bucket = found < 0 ? DURATION_BUCKETS.length : found;
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
+    this.#sums[bucket] = (this.#sums[bucket] ?? 0) + seconds;
+  }
+
+  /**
+   * What was observed since it was last taken, one row a bucket: `count` times `seconds` give the same histogram and
+   * the same sum.
+   */
+  take(): { readonly count: number; readonly seconds: number }[] {
+    const rows: { count: number; seconds: number }[] = [];
+    for (const [bucket, count] of this.#counts.entries()) {
+      if (count === 0) continue;
+      // Rounding must not lift the mean over the bucket's bound.
+      const seconds = Math.min((this.#sums[bucket] ?? 0) / count, DURATION_BUCKETS[bucket] ?? Number.POSITIVE_INFINITY);
+      rows.push({ count, seconds });
+    }
+    this.#counts.fill(0);
+    this.#sums.fill(0);
+    return rows;
+  }
+}
+
+/** The loops, by the label they have in the metrics. */
+export interface Meters {
+  readonly overlay: RunMeter;
+  readonly firewall: RunMeter;
+}
+
+export function createMeters(): Meters {
+  return { overlay: new RunMeter(), firewall: new RunMeter() };
+}

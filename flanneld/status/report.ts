@@ -1,0 +1,48 @@
+// What the agent tells about itself to `flanneld status`: the JSON both of them share.
+
+import type { DriftEntry, DriftObject } from '../drift-ledger.ts';
+import type { Check } from '../health.ts';
+import type { PeerProblem } from '../subnet/manager.ts';
+
+/** One family's overlay. */
+export interface OverlayStatus {
+  readonly device: string;
+  readonly family: 4 | 6;
+  readonly network: string;
+  /** This node's. */
+  readonly subnet: string;
+  readonly mac: string;
+  readonly vni: number;
+  /** UDP port. */
+  readonly port: number;
+  readonly mtu: number;
+  /** The external interface. */
+  readonly iface: string;
+  /** Source address of tunnel packets. */
+  readonly local: string;
+  /** What other nodes send to. */
+  readonly publicIp: string;
+  readonly peers: { readonly wanted: number; readonly programmed: number; readonly failing: number };
+  /** Peers that fail or are in doubt, and leases that cannot be used. */
+  readonly problems: readonly PeerProblem[];
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly node: string;
+  readonly pid: number;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  readonly backend: 'vxlan';
+  readonly ready: boolean;
+  /** As /readyz?verbose has them. */
+  readonly checks: readonly Check[];
+  /** Empty while starting. */
+  readonly overlays: readonly OverlayStatus[];
+  readonly drift: {
+    /** Since the start, by object. */
+    readonly totals: Readonly<Partial<Record<DriftObject, number>>>;
+    /** The newest, oldest first. */
+    readonly entries: readonly DriftEntry[];
+  };
+}

@@ -1,0 +1,116 @@
+// What a running agent tells about itself: `flanneld status` over its socket, with no port open, and /metrics.
+
+import { rmSync, statSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StatusReport } from '../../flanneld/status/report.ts';
+import { SUBNET_FILE } from '../lab/contract.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
+import { writeLease } from '../lab/support/leases.ts';
+
+const LOOK_MS = 10_000;
+const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
+const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 1, netConf });
+  node = lab.node('node-1');
+  writeLease(lab, 'peer', peer);
+  await waitUntil(async () => (await report()).overlays[0]?.peers.programmed === 1, LOOK_MS, 'the peer');
+});
+afterAll(() => lab?.down());
+
+function status(...flags: string[]) {
+  return node.exec([process.execPath, builtAgent, 'status', `--subnet-file=${SUBNET_FILE}`, ...flags]);
+}
+
+async function report(): Promise<StatusReport> {
+  return JSON.parse((await status('--json')).stdout) as StatusReport;
+}
+
+/** Removes something by hand and waits for what the ledger says about it. */
+async function drifted(harm: readonly string[], object: string) {
+  const before = (await report()).drift.entries.length;
+  await node.run(harm);
+  const newest = async () => (await report()).drift.entries.slice(before).filter((entry) => entry.object === object);
+  await waitUntil(async () => (await newest()).length > 0, LOOK_MS, `the repair of a ${object}`);
+  return await newest();
+}
+
+describe('flanneld status', () => {
+  test('tells node, device and peers, and exits 0 when the node forwards', async () => {
+    const { exitCode, stdout } = await status();
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^node {6}node-1$/m);
+    expect(stdout).toMatch(/^device {4}flannel\.1 {2}MAC ([0-9a-f]{2}:?){6} {2}MTU 1450 {2}VNI 1 {2}port 8472$/m);
+    expect(stdout).toMatch(/^peers {5}1 wanted, 1 programmed, 0 failing$/m);
+    expect(stdout).toMatch(/^ {2}\+ firewall$/m);
+  });
+
+  test('is for root only, by a socket beside subnet.env', () => {
+    const stat = statSync(node.pathFromOutside(`${SUBNET_FILE}.sock`));
+    expect([stat.isSocket(), stat.mode & 0o777, stat.uid]).toEqual([true, 0o600, 0]);
+  });
+
+  test.for([
+    {
+      object: 'route',
+      harm: `ip route del ${peer.subnet}`,
+      want: { what: 'peer', was: 'missing', cmd: expect.stringMatching(/^ip route replace 10\.244\.200\.0\/24 nhid /) },
+    },
+    {
+      object: 'fdb',
+      harm: `bridge fdb replace ${peer.mac} dev flannel.1 dst 192.168.50.77 self permanent`,
+      want: { what: 'peer', was: 'had dst 192.168.50.77', cmd: expect.stringMatching(/^bridge fdb replace 02:/) },
+    },
+    {
+      object: 'link',
+      harm: 'ip link set flannel.1 mtu 1400',
+      want: { was: 'had MTU 1400', cmd: 'ip link set flannel.1 mtu 1450' },
+    },
+    { object: 'firewall', harm: 'nft delete table ip weft', want: { place: 'ip weft', was: 'missing' } },
+  ])(
+    'remembers that a $object was put right: what was found, when, and the command that does the same',
+    async (row) => {
+      const entries = await drifted(row.harm.split(' '), row.object);
+      expect(entries).toMatchObject([row.want]);
+      expect(Date.now() - Date.parse(entries[0]?.time ?? '')).toBeLessThan(60_000);
+    },
+  );
+
+  test('names a peer that is left out, and why', async () => {
+    writeLease(lab, 'odd', { ...peer, subnet: '10.99.0.0/24', publicIp: '192.168.50.98' });
+    await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 1, LOOK_MS, 'the problem');
+    expect((await status()).stdout).toContain('! odd: subnet 10.99.0.0/24 is outside the network 10.244.0.0/16\n');
+    rmSync(`${lab.leaseFolder}/odd.json`);
+    await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 0, LOOK_MS, 'no problem');
+  });
+
+  test('counts in /metrics what the ledger has', async () => {
+    const { drift } = await report();
+    const { status: code, body } = await node.agent.http('/metrics');
+    expect(code).toBe(200);
+    expect(body).toContain(`flannel_drift_repaired_total{object="route"} ${drift.totals.route}\n`);
+    expect(body).toContain('flannel_peers{family="4",state="programmed"} 1\n');
+    expect(body).toContain('flannel_ready 1\n');
+  });
+
+  test('says that the agent is not running, after a stop and after a kill, and works again after a start', async () => {
+    await node.agent.kill();
+    const killed = await status();
+    expect([killed.exitCode, killed.stderr]).toEqual([
+      1,
+      `flanneld: status: ask ${SUBNET_FILE}.sock: ECONNREFUSED (the agent is not running)\n`,
+    ]);
+    await node.agent.start();
+    await node.agent.ready();
+    expect((await status()).exitCode).toBe(0);
+    await node.agent.stop();
+    expect((await status()).stderr).toContain('ENOENT');
+  });
+});
