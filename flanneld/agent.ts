@@ -14,7 +14,7 @@ import { NftablesFirewall } from './firewall/nftables.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
-import { checkBackend, chooseInterface, networksOf, registerVxlan } from './register.ts';
+import { checkBackend, chooseInterface, networksOf, registerVxlan, withNodeAddresses } from './register.ts';
 import { type Running, startLoops } from './running.ts';
 import { serveSocket, socketPathFor } from './status/socket.ts';
 import type { AgentTools } from './tools.ts';
@@ -37,7 +37,8 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     const config = await tools.manager.networkConfig(ending.signal);
     const conf = checkBackend(config, options, tools.log);
     const networks = networksOf(config);
-    const external = chooseInterface(options.interface, networks, tools);
+    const wanted = await withNodeAddresses(options.interface, tools, ending.signal);
+    const external = chooseInterface(wanted, networks, tools);
     checkUnderlay(external, [...networks.values()]);
     const leases = new LeaseView(tools.manager, ending.signal);
     const overlays = await registerVxlan(

@@ -10,6 +10,7 @@ export interface FlagSpec {
 /** Flags of flannel's that change nothing here; each use is a warning that says why. */
 export const ineffectiveFlags: ReadonlyMap<string, string> = new Map([
   ['vmodule', 'log lines are structured: filter them by their fields'],
+  ['subnet-lease-renew-margin', 'etcd leases are kept alive all the time'],
   ['log_backtrace_at', 'an error carries its own cause'],
 ]);
 
@@ -39,19 +40,19 @@ export const flagTable: readonly FlagSpec[] = [
   { name: 'ip-blackhole-route', help: "keep a blackhole route for this node's subnet (false)" },
   { name: 'healthz-ip', value: 'ip', help: 'where /healthz, /readyz and /metrics listen (0.0.0.0)' },
   { name: 'healthz-port', value: 'port', help: 'their port; 0 turns them off (0)' },
-  { name: 'kube-subnet-mgr', help: 'Kubernetes store, not in this version yet (false)' },
+  { name: 'kube-subnet-mgr', help: 'Kubernetes store: leases are Nodes (false)' },
   { name: 'kube-api-url', value: 'url', help: 'Kubernetes API server (in-cluster configuration)' },
   { name: 'kubeconfig-file', value: 'file', help: 'kubeconfig with credentials' },
   { name: 'kube-annotation-prefix', value: 'prefix', help: 'prefix of the annotations (flannel.alpha.coreos.com)' },
   { name: 'set-node-network-unavailable', help: 'set the NetworkUnavailable condition to false when ready (true)' },
-  { name: 'etcd-endpoints', value: 'urls', help: 'etcd store, not in this version yet: comma-separated endpoints' },
+  { name: 'etcd-endpoints', value: 'urls', help: 'etcd store: comma-separated endpoints' },
   { name: 'etcd-prefix', value: 'prefix', help: 'key prefix (/coreos.com/network)' },
   { name: 'etcd-keyfile', value: 'file', help: 'TLS client key' },
   { name: 'etcd-certfile', value: 'file', help: 'TLS client certificate' },
   { name: 'etcd-cafile', value: 'file', help: 'certificate authority' },
   { name: 'etcd-username', value: 'name', help: 'user' },
   { name: 'etcd-password', value: 'password', help: 'password' },
-  { name: 'subnet-lease-renew-margin', value: 'minutes', help: 'renew an etcd lease this long before it ends (60)' },
+  { name: 'subnet-lease-renew-margin', value: 'minutes', help: 'accepted, without effect' },
   { name: 'json', help: 'status: print JSON (false)' },
   { name: 'version', help: 'print the version and exit' },
   { name: 'v', value: 'level', help: 'log level: 4 and above logs decisions too (0)' },

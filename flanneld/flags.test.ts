@@ -167,14 +167,6 @@ describe('refusals', () => {
     },
     { argv: ['--subnet-lease-renew-margin=0'], want: '--subnet-lease-renew-margin: expected integer 1–1439, got "0"' },
     {
-      argv: ['--kube-subnet-mgr'],
-      want: '--kube-subnet-mgr: the Kubernetes store is not part of this version yet, expected --subnet-dir=DIR',
-    },
-    {
-      argv: ['--etcd-endpoints=http://x:2379'],
-      want: '--etcd-endpoints: the etcd store is not part of this version yet, expected --subnet-dir=DIR',
-    },
-    {
       argv: ['--etcd-prefix=/x', '--subnet-dir=/y'],
       want: '--subnet-dir and --etcd-prefix name two stores, expected one',
     },
@@ -190,6 +182,13 @@ describe('refusals', () => {
     expect(refusal([`--public-ip=\u001b${'x'.repeat(100_000)}`])).toBe(
       `--public-ip: expected an IPv4 address, got "\\u001b${'x'.repeat(63)}"`,
     );
+  });
+
+  test('one flag names the store', () => {
+    expect(parse(['--kube-subnet-mgr']).options.store.kind).toBe('kube');
+    expect(parse([], { FLANNELD_KUBE_SUBNET_MGR: 'true' }).options.store.kind).toBe('kube');
+    expect(parse(['--etcd-endpoints=http://x:2379']).options.store.kind).toBe('etcd');
+    expect(parse([], { FLANNELD_ETCD_PREFIX: '/x' }).options.store.kind).toBe('etcd');
   });
 
   test('a store that is switched off is no store', () => {
@@ -216,10 +215,6 @@ describe('environment', () => {
   test.for([
     { env: { FLANNELD_HEALTHZ_PORT: 'x' }, want: 'FLANNELD_HEALTHZ_PORT: expected integer 0–65535, got "x"' },
     { env: { NODE_NAME: 'a/b' }, want: 'NODE_NAME: expected a node name (letters, digits, ".", "-", "_"), got "a/b"' },
-    {
-      env: { FLANNELD_KUBE_SUBNET_MGR: 'true' },
-      want: 'FLANNELD_KUBE_SUBNET_MGR: the Kubernetes store is not part of this version yet, expected --subnet-dir=DIR',
-    },
   ])('is named in a refusal: $want', ({ env, want }) => {
     expect(refusal([], env)).toBe(want);
   });
@@ -235,6 +230,9 @@ describe('flags without effect', () => {
     expect(parse(['--vmodule=x=1', '--log_backtrace_at=a:1']).warnings).toEqual([
       '--vmodule has no effect: log lines are structured: filter them by their fields',
       '--log_backtrace_at has no effect: an error carries its own cause',
+    ]);
+    expect(parse(['--subnet-lease-renew-margin=30']).warnings).toEqual([
+      '--subnet-lease-renew-margin has no effect: etcd leases are kept alive all the time',
     ]);
   });
 });

@@ -45,7 +45,6 @@ export function parseCommandLine(argv: readonly string[], env: Environment): Com
   const given = addEnvironment(parsed.given, env);
   const command = boolean(given, 'version') === true ? 'version' : parsed.command;
   const options = readOptions(given);
-  if (command !== 'version') refuseMissingStores(options, given);
   return { command, options, warnings: [...ineffective(given), ...misspelledVariables(env)] };
 }
 
@@ -130,15 +129,6 @@ function addEnvironment(given: GivenFlags, env: Environment): GivenFlags {
 
 function variableOf(flag: string): string {
   return `FLANNELD_${flag.toUpperCase().replaceAll('-', '_')}`;
-}
-
-function refuseMissingStores(options: Options, given: GivenFlags): void {
-  const { kind } = options.store;
-  if (kind === 'directory') return;
-  const flag = kind === 'kube' ? 'kube-subnet-mgr' : [...given.keys()].find((name) => name.startsWith('etcd-'));
-  const label = given.get(flag ?? '')?.label ?? kind;
-  const store = kind === 'kube' ? 'Kubernetes' : 'etcd';
-  throw new UsageError(`${label}: the ${store} store is not part of this version yet, expected --subnet-dir=DIR`);
 }
 
 function ineffective(given: GivenFlags): string[] {

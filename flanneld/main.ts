@@ -2,16 +2,12 @@
 // 0 clean stop, 1 configuration or start-up failure, 2 a command line that is wrong.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { errorText, OpError } from '../lib/errors.ts';
-import { networkOf } from '../lib/ip.ts';
+import { errorText } from '../lib/errors.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
-import { parseSubnetEnv } from '../lib/subnet-env.ts';
-import { readTextIfPresent } from '../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
-import type { Syscalls } from '../lib/sys/syscalls.ts';
 import { runAgent } from './agent.ts';
 import { cleanUp } from './cleanup/cleanup.ts';
 import { CONFLIST_NAME, withdrawConflist } from './conflist.ts';
@@ -19,15 +15,14 @@ import { systemClock } from './dataplane/clock.ts';
 import { nftProgram } from './firewall/nftables.ts';
 import { type CommandLine, parseCommandLine } from './flags.ts';
 import { UsageError } from './go-flags.ts';
-import { createLogger, type Logger, stderrSink } from './log.ts';
-import { isNodeName } from './node-name.ts';
+import { keepYoungSpaceSmall } from './heap.ts';
+import { createLogger, stderrSink } from './log.ts';
+import { openManager } from './open-manager.ts';
 import type { Options } from './options.ts';
 import { sdNotify } from './sd-notify.ts';
 import { fetchStatus } from './status/client.ts';
 import { statusText } from './status/text.ts';
-import { createDirectoryManager, type DirectoryOptions } from './subnet/directory.ts';
 import { leaseFileName } from './subnet/lease-dir.ts';
-import type { SubnetManager } from './subnet/manager.ts';
 import { version } from './version.ts';
 
 /** Two watches sit in a thread of libuv's pool each; what reads files must not wait for them. */
@@ -35,8 +30,6 @@ process.env['UV_THREADPOOL_SIZE'] ??= '8';
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
-/** The directory store is also read without any event. */
-const DIRECTORY_PERIOD_MS = 30_000;
 
 async function main(): Promise<number> {
   let line: ReturnType<typeof parseCommandLine>;
@@ -106,6 +99,7 @@ async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: O
 }
 
 async function run({ options, warnings }: CommandLine): Promise<number> {
+  keepYoungSpaceSmall();
   const log = createLogger(options.logLevel, stderrSink());
   for (const warning of warnings) log.warn({}, warning);
   const stopping = new AbortController();
@@ -119,18 +113,22 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
   try {
     const sys = openKoffiSyscalls();
     log.info({ version, node: options.nodeName ?? hostname() }, 'starting');
+    const manager = await openManager(options, { sys, log, env: process.env });
     const notifySocket = process.env['NOTIFY_SOCKET'] ?? '';
     await runAgent(
       options,
       {
         sys,
         netlink: openNetlink(sys),
-        manager: openManager(options, sys, log),
+        manager,
         nft: nftProgram(),
         log,
         clock: systemClock,
         nodeName: options.nodeName ?? hostname(),
-        notifyReady: () => (notifySocket === '' ? undefined : sdNotify(sys, notifySocket, 'READY=1')),
+        notifyReady: () => {
+          manager.announceReady?.();
+          if (notifySocket !== '') sdNotify(sys, notifySocket, 'READY=1');
+        },
         cniExecutable: join(dirname(realpathSync(process.argv[1] ?? '.')), 'cni/flannel'),
         randomMac: () => randomBytes(6),
       },
@@ -140,40 +138,6 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
   } catch (error) {
     log.error({ err: error }, 'cannot run');
     return EXIT_FAILURE;
-  }
-}
-
-function openManager(options: Options, sys: Syscalls, log: Logger): SubnetManager {
-  const { store, netConfigPath, subnetFile } = options;
-  const nodeName = options.nodeName ?? hostname();
-  if (store.kind !== 'directory') throw new Error(`the ${store.kind} store passed the command line`);
-  if (!isNodeName(nodeName)) {
-    const detail = 'the host name is no node name, set --node-name';
-    throw new OpError({ subsystem: 'leases', op: 'name', object: JSON.stringify(nodeName), code: 'invalid', detail });
-  }
-  const dir = store.subnetDir;
-  try {
-    mkdirSync(dir, { recursive: true });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'error';
-    throw new OpError({ subsystem: 'leases', op: 'make directory', object: dir, code, cause: error });
-  }
-  const previous = previousSubnets(sys, subnetFile, log);
-  const { random } = Math;
-  return createDirectoryManager({ dir, nodeName, netConfigPath, previous, log, random, periodMs: DIRECTORY_PERIOD_MS });
-}
-
-/** The subnets in the subnet.env of an earlier run; none when there is none or it cannot be read. */
-function previousSubnets(sys: Syscalls, file: string, log: Logger): DirectoryOptions['previous'] {
-  try {
-    const text = readTextIfPresent(sys, file, 64 * 1024);
-    if (text === undefined) return {};
-    const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
-    // The file has the gateway's address; a lease is a network.
-    return { subnet: subnet && networkOf(subnet), ipv6Subnet: ipv6Subnet && networkOf(ipv6Subnet) };
-  } catch (error) {
-    log.warn({ file, err: errorText(error) }, 'earlier subnet.env ignored');
-    return {};
   }
 }
 

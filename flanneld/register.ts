@@ -71,6 +71,22 @@ export function chooseInterface(
   return external;
 }
 
+/** An address the administrator gave this node in the cluster state counts before the command line's, as in flannel. */
+export async function withNodeAddresses(
+  options: InterfaceOptions,
+  { manager, log }: { readonly manager: SubnetManager; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<InterfaceOptions> {
+  const chosen = await manager.nodeAddresses?.(signal);
+  if (chosen?.publicIp === undefined && chosen?.publicIpv6 === undefined) return options;
+  const { publicIp = options.publicIp, publicIpv6 = options.publicIpv6 } = chosen;
+  log.info(
+    { publicIp: publicIp && formatIp(publicIp), publicIpv6: publicIpv6 && formatIp(publicIpv6) },
+    'addresses chosen by the node’s annotations',
+  );
+  return { ...options, publicIp, publicIpv6 };
+}
+
 export interface RegisterTools extends OverlayTools {
   readonly manager: SubnetManager;
   readonly randomMac: () => Uint8Array;
@@ -112,13 +128,13 @@ function macFor(
   family: Family,
   conf: VxlanConf,
   external: ExternalInterface,
-  { leases }: LeaseSnapshot,
+  { leases, ownKey }: LeaseSnapshot,
   { netlink, randomMac }: RegisterTools,
 ): Mac {
   const device = getLink(netlink, { name: vxlanDeviceName(family, conf.vni) });
   const { publicIp } = addressOf(external, family);
   const existing = device?.kind === 'vxlan' ? device.mac : undefined;
-  return chooseVtepMac({ family, leases, publicIp, existing, random: randomMac });
+  return chooseVtepMac({ family, leases, ownKey, publicIp, existing, random: randomMac });
 }
 
 function attributesFor(

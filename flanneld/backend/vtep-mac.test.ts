@@ -11,6 +11,7 @@ function choose(leases: Record<string, typeof saved>, over: Partial<MacSources> 
   return chooseVtepMac({
     family: 4,
     leases: new Map(Object.entries(leases)),
+    ownKey: undefined,
     publicIp: parseIp('192.168.50.11'),
     existing: undefined,
     random: () => new Uint8Array([0xff, 1, 2, 3, 4, 5]),
@@ -23,6 +24,13 @@ const existing = parseMac('02:00:00:00:01:77');
 describe('chooseVtepMac', () => {
   test('takes the MAC peers know from our saved lease', () => {
     expect(choose({ other, saved }, { existing })).toBe('02:00:00:00:01:01');
+  });
+
+  test('knows our lease by its key where the store does, whatever address peers were told to use', () => {
+    const overwritten = vxlanLease('10.244.1.0/24', '203.0.113.9', '02:00:00:00:01:01');
+    expect(choose({ other, node: overwritten }, { ownKey: 'node', existing })).toBe('02:00:00:00:01:01');
+    const sameAddress = vxlanLease('10.244.2.0/24', '192.168.50.11', '02:00:00:00:01:02');
+    expect(choose({ sameAddress }, { ownKey: 'node', existing })).toBe(existing);
   });
 
   test('takes the existing device’s when no lease of ours is saved', () => {

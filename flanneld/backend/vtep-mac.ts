@@ -10,7 +10,9 @@ import type { Lease } from '../subnet/manager.ts';
 export interface MacSources {
   readonly family: Family;
   readonly leases: ReadonlyMap<string, Lease>;
-  /** The address this node advertises: its own saved lease is the one with it. */
+  /** The key of this node's own saved lease, where the store knows it. */
+  readonly ownKey: string | undefined;
+  /** The address this node advertises: where there is no key, its own saved lease is the one with it. */
   readonly publicIp: Ip;
   /** MAC of the existing device, if there is one. */
   readonly existing: Mac | undefined;
@@ -33,14 +35,15 @@ export function chooseVtepMac(sources: MacSources): Mac {
   }
 }
 
-function advertised({ family, leases, publicIp }: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
+function advertised({ family, leases, ownKey, publicIp }: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
   let saved: Mac | undefined;
   const others = new Set<Mac>();
-  for (const lease of leases.values()) {
+  for (const [key, lease] of leases) {
     const ip = family === 4 ? lease.publicIp : lease.publicIpv6;
     const mac = macOf(family === 4 ? lease.backendData : lease.backendV6Data, lease.backendType);
     if (mac === undefined) continue;
-    if (ip !== undefined && sameIp(ip, publicIp)) saved ??= mac;
+    const isOwn = ownKey === undefined ? ip !== undefined && sameIp(ip, publicIp) : key === ownKey;
+    if (isOwn) saved ??= mac;
     else others.add(mac);
   }
   return { saved, others };

@@ -32,6 +32,8 @@ export interface EtcdManagerOptions extends GatewayOptions {
   /** How long a lease outlives its agent; flannel's is a day. */
   readonly ttlSec: number;
   readonly watchLifeMs: number;
+  /** Hears the text of every configuration that is good. */
+  readonly onNetConf?: (text: string) => void;
 }
 
 /** Differs from flannel: what it has for a day at least. */
@@ -83,6 +85,7 @@ class EtcdManager implements SubnetManager {
         const kv = await this.#gateway.get(key, signal);
         if (kv === undefined) throw noConfig(key);
         this.#config = this.#parseConfig(key, kv.value);
+        this.#options.onNetConf?.(kv.value);
         this.#failures.recovered('config', { key }, 'network configuration found');
         return this.#config;
       } catch (error) {

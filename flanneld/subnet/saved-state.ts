@@ -1,0 +1,138 @@
+// What the cluster state last said, kept in a file beside subnet.env: with it an agent that starts while the API server
+// or etcd is away goes on where the last one stopped. It describes this boot, as the node's kernel state does.
+
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { errorText } from '../../lib/errors.ts';
+import type { JsonObject } from '../../lib/json.ts';
+import { field, isJsonObject, jsonObject, stringifyJson } from '../../lib/json.ts';
+import type { JsonPlace } from '../../lib/json-fields.ts';
+import { parsePlace, readList, readObject, readString, rootPlace } from '../../lib/json-fields.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { Logger } from '../log.ts';
+import { leaseToJson, readLease } from './lease-file.ts';
+import type { Lease, LeaseSnapshot } from './manager.ts';
+
+export interface SavedState {
+  /** Which store it is of: what another store said is of no use. */
+  readonly store: string;
+  /** The text of the network configuration, where the store has it. */
+  readonly netConf: string | undefined;
+  /** This node's lease as it was published. */
+  readonly own: Lease | undefined;
+  readonly snapshot: LeaseSnapshot | undefined;
+}
+
+/** 20 000 dual-stack leases. */
+const maxBytes = 16 * 1024 * 1024;
+
+/** The state of `store`; undefined when there is none that can be read. */
+export function readSavedState(sys: Syscalls, file: string, store: string, log: Logger): SavedState | undefined {
+  try {
+    const text = readTextIfPresent(sys, file, maxBytes);
+    if (text === undefined) return undefined;
+    const state = parseSavedState(text);
+    return state.store === store ? state : undefined;
+  } catch (error) {
+    log.warn({ file, err: errorText(error) }, 'earlier cluster state ignored');
+    return undefined;
+  }
+}
+
+/** Throws ConfigError. */
+export function parseSavedState(text: string): SavedState {
+  const root = parsePlace('saved leases', text);
+  const own = readObject(root, 'Own');
+  const isKnown = field(root.object, 'Leases') !== undefined;
+  const ownKey = readString(root, 'OwnKey');
+  return {
+    store: readString(root, 'Store') ?? '',
+    netConf: readString(root, 'NetConf'),
+    own: own && readLease(own),
+    snapshot: isKnown ? { leases: readLeases(root), problems: [], ...(ownKey !== undefined && { ownKey }) } : undefined,
+  };
+}
+
+function readLeases(root: JsonPlace): ReadonlyMap<string, Lease> {
+  const leases = new Map<string, Lease>();
+  for (const item of readList(root, 'Leases') ?? []) {
+    const place = rootPlace(root.source, item);
+    leases.set(readString(place, 'Key') ?? '', readLease(place));
+  }
+  return leases;
+}
+
+export function renderSavedState({ store, netConf, own, snapshot }: SavedState): string {
+  const leases = snapshot && [...snapshot.leases].map(([key, lease]): JsonObject => withKey(key, leaseToJson(lease)));
+  const state = {
+    Store: store,
+    NetConf: netConf,
+    Own: own && leaseToJson(own),
+    OwnKey: snapshot?.ownKey,
+    Leases: leases,
+  };
+  return `${stringifyJson(jsonObject(state))}\n`;
+}
+
+function withKey(key: string, lease: JsonObject): JsonObject {
+  return isJsonObject(lease) ? new Map([['Key', key], ...lease]) : lease;
+}
+
+/** Writes the newest state some time after it was given, one write at a time; a failure is logged and nothing else. */
+export class StateWriter {
+  readonly #file: string;
+  readonly #log: Logger;
+  readonly #gapMs: number;
+  #next: SavedState | undefined;
+  #isWriting = false;
+  #timer: NodeJS.Timeout | undefined;
+  #isFirst = true;
+
+  constructor(file: string, log: Logger, gapMs: number) {
+    this.#file = file;
+    this.#log = log;
+    this.#gapMs = gapMs;
+  }
+
+  save(state: SavedState): void {
+    this.#next = state;
+    // The first at once: an agent may not live long.
+    this.#timer ??= setTimeout(() => void this.#write(), this.#isFirst ? 0 : this.#gapMs).unref();
+    this.#isFirst = false;
+  }
+
+  /** Writes what is still to be written. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    this.#timer = undefined;
+    const state = this.#next;
+    if (state === undefined || this.#isWriting) return;
+    this.#next = undefined;
+    this.#isWriting = true;
+    try {
+      await replaceFile(this.#file, renderSavedState(state));
+    } catch (error) {
+      this.#log.warn({ file: this.#file, err: error }, 'cluster state not saved');
+    }
+    this.#isWriting = false;
+    if (this.#next !== undefined) this.save(this.#next);
+  }
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const temporary = `${path}.tmp`;
+  await rm(temporary, { force: true, recursive: true });
+  const file = await open(temporary, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
