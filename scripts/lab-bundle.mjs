@@ -14,6 +14,8 @@ const programs = {
   faults: '../faults/main.ts',
   soak: '../soak/main.ts',
   containerd: '../containerd/main.ts',
+  hostile: '../hostile/main.ts',
+  'hostile-runner': '../hostile/inside/main.ts',
 };
 
 /** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */
