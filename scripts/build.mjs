@@ -92,7 +92,7 @@ async function bundleAgent(entry, id) {
     legalComments: 'eof',
     external: ['raw-socket'],
     define: { WEFT_BUILD_ID: JSON.stringify(id) },
-    plugins: [koffiBeside],
+    plugins: [koffiBeside, leanKubernetes],
     logLevel: 'silent',
   }).catch((error) => {
     const [first] = error.errors ?? [];
@@ -111,6 +111,19 @@ const koffiBeside = {
     plugins.onLoad({ filter: /koffi\/src\/koffi\/src\/static\.cjs$/ }, () => ({
       contents: "exports.loadStatic = () => require('./koffi.node');",
     }));
+  },
+};
+
+/** Of the Kubernetes client the agent takes configuration and credentials; the calls and fetch behind them are never made. */
+const leanKubernetes = {
+  name: 'lean-kubernetes',
+  setup(plugins) {
+    const unused = "() => { throw new Error('not in this bundle'); }";
+    plugins.onLoad({ filter: /@kubernetes\/client-node\/dist\/gen\/index\.js$/ }, () => ({
+      contents: `export const ServerConfiguration = ${unused}; export const createConfiguration = ${unused};`,
+    }));
+    plugins.onResolve({ filter: /^node-fetch$/ }, () => ({ path: 'node-fetch', namespace: 'unused' }));
+    plugins.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: `export const Headers = ${unused};` }));
   },
 };
 
