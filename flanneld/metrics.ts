@@ -67,8 +67,9 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     drift.reset();
     for (const object of DRIFT_OBJECTS) drift.inc({ object }, sources.drift.total(object));
     failures.reset();
+    for (const loop of LOOPS) failures.inc({ loop }, sources.meters[loop].failures);
+    // The first pause: what was reset is whole again when another scrape comes in between.
     for (const loop of LOOPS) {
-      failures.inc({ loop }, sources.meters[loop].failures);
       await handOver(sources.meters[loop].take(), (seconds) => durations.observe({ loop }, seconds));
     }
   };

@@ -13,6 +13,7 @@ import { type Loop, startLoop } from './dataplane/loop.ts';
 import type { DriftNotes } from './drift-ledger.ts';
 import { concernsOurTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import type { NftablesFirewall } from './firewall/nftables.ts';
+import { HeapKeeper } from './heap.ts';
 import type { LeaseView } from './lease-view.ts';
 import { createFailureLog } from './log.ts';
 import type { Meters } from './meters.ts';
@@ -61,7 +62,8 @@ export function startLoops(parts: Parts): Running {
     watchKernel(parts, (reason) => wake.overlay(reason)),
     watchFirewall(parts, () => wake.firewall('event')),
   ];
-  const overlayLoop = startOverlayLoop(parts);
+  const heap = new HeapKeeper(parts.tools.clock);
+  const overlayLoop = startOverlayLoop(parts, heap);
   const firewallLoop = startFirewallLoop(parts, () => overlayLoop.wake('firewall ready'));
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
@@ -69,11 +71,12 @@ export function startLoops(parts: Parts): Running {
   return {
     async stop() {
       await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);
+      heap.stop();
     },
   };
 }
 
-function startOverlayLoop(parts: Parts): Loop {
+function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
   const { overlays, leases, readiness, tools, meters } = parts;
   const failures = createFailureLog(tools.log);
   const becomeReady = publisher(parts);
@@ -97,7 +100,7 @@ function startOverlayLoop(parts: Parts): Loop {
     becomeReady();
     return nextMs;
   };
-  const measured = (): Promise<number | undefined> => meters.overlay.measure(run);
+  const measured = (): Promise<number | undefined> => meters.overlay.measure(run).finally(() => heap.worked());
   return startLoop({
     run: measured,
     onError: () => undefined,

@@ -9,6 +9,7 @@ import { deleteLink, getLink, type Link, listLinks } from '../../lib/rtnetlink/l
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { listDir, readTextIfPresent, statPath } from '../../lib/sys/file.ts';
 import { ourConflists } from '../conflist.ts';
+import { socketPathFor } from '../status/socket.ts';
 import {
   type CleanupScope,
   type CleanupTools,
@@ -46,7 +47,8 @@ export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Pr
     found.push(...directories.map(directoryLeftover));
   }
   // Last: it tells that the bridge is ours, also to a second clean-up after the pods have gone.
-  if (isThere(scope.subnetFile)) found.push(fileLeftover(sys, scope.subnetFile));
+  const files = [socketPathFor(scope.subnetFile), scope.subnetFile].filter(isThere);
+  found.push(...files.map((file) => fileLeftover(sys, file)));
   if (attached === 0) return found;
   const kept = `${attached} ${attached === 1 ? 'pod is' : 'pods are'} attached to ${bridgeName}`;
   return found.map((leftover) => ({ ...leftover, kept }));

@@ -1,0 +1,91 @@
+import { describe, expect, test } from 'vitest';
+import { HeapKeeper } from './heap.ts';
+
+/** A heap whose size the test sets, and time that passes when it says so. */
+function makeHeap() {
+  const heap = { bytes: 6e6, live: 6e6, collections: 0 };
+  let timer: { readonly at: number; readonly run: () => void } | undefined;
+  let nowMs = 0;
+  const clock = {
+    now: () => nowMs,
+    after: (ms: number, run: () => void) => {
+      const mine = { at: nowMs + ms, run };
+      timer = mine;
+      return () => {
+        if (timer === mine) timer = undefined;
+      };
+    },
+  };
+  const compact = (): void => {
+    heap.bytes = heap.live;
+    heap.collections++;
+  };
+  const keeper = new HeapKeeper(clock, () => heap.bytes, compact);
+  const pass = (ms: number): void => {
+    nowMs += ms;
+    const due = timer;
+    if (due === undefined || due.at > nowMs) return;
+    timer = undefined;
+    due.run();
+  };
+  return { heap, keeper, pass };
+}
+
+describe('HeapKeeper', () => {
+  test('collects once the work has stopped, not while it goes on', () => {
+    const { heap, keeper, pass } = makeHeap();
+    heap.bytes = 40e6;
+    for (let run = 0; run < 10; run++) {
+      keeper.worked();
+      pass(900);
+    }
+    expect(heap.collections).toBe(0);
+    pass(100);
+    expect(heap).toMatchObject({ collections: 1, bytes: 6e6 });
+  });
+
+  test('does not collect again for the little a look at the kernel allocates', () => {
+    const { heap, keeper, pass } = makeHeap();
+    for (let run = 0; run < 5; run++) {
+      keeper.worked();
+      pass(1000);
+      heap.bytes += 0.5e6;
+    }
+    expect(heap.collections).toBe(1);
+  });
+
+  test('collects again when the garbage of many looks has come together', () => {
+    const { heap, keeper, pass } = makeHeap();
+    heap.live = 15e6;
+    keeper.worked();
+    pass(1000);
+    for (let run = 0; run < 12; run++) {
+      heap.bytes += 0.5e6;
+      keeper.worked();
+      pass(1000);
+    }
+    expect(heap.collections).toBe(2);
+  });
+
+  test('collects nothing after it was stopped', () => {
+    const { heap, keeper, pass } = makeHeap();
+    keeper.worked();
+    keeper.stop();
+    pass(5000);
+    expect(heap.collections).toBe(0);
+  });
+
+  test('really collects', async () => {
+    let run: () => void = () => undefined;
+    const after = (_: number, timer: () => void) => {
+      run = timer;
+      return () => undefined;
+    };
+    const keeper = new HeapKeeper({ now: () => 0, after });
+    const garbage = new WeakRef({});
+    await new Promise((resolve) => setImmediate(resolve));
+    keeper.worked();
+    run();
+    expect(garbage.deref()).toBeUndefined();
+  });
+});

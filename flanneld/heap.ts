@@ -1,0 +1,68 @@
+// Keeping the agent's memory near what it holds. An agent works for a moment when thousands of leases come, then idles
+// for days; V8 would grow its space for young objects to 32 MB in that moment, keep the garbage of it, and never look
+// again (v8.setFlagsFromString of Node's documentation; flags of V8 11.3 that later versions may lack are ignored).
+
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Clock } from './dataplane/clock.ts';
+
+/** After this long without work a collection is in nobody's way. */
+const QUIET_MS = 1000;
+/** A heap that was and is small is left alone: collecting takes milliseconds, too. */
+const GROWTH = 1.2;
+const GROWTH_BYTES = 2e6;
+
+/** Call before anything is loaded that allocates much. */
+export function keepYoungSpaceSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/** Collects garbage when the agent has come to rest and its heap has grown. */
+export class HeapKeeper {
+  readonly #clock: Clock;
+  readonly #heapBytes: () => number;
+  readonly #compact: () => void;
+  #cancel: (() => void) | undefined;
+  /** Bytes in use after the last collection. */
+  #restingBytes = 0;
+
+  constructor(clock: Clock, heapBytes: () => number = usedBytes, compact: () => void = collectAndCompact) {
+    this.#clock = clock;
+    this.#heapBytes = heapBytes;
+    this.#compact = compact;
+  }
+
+  /** Call after every piece of work. */
+  worked(): void {
+    this.#cancel?.();
+    this.#cancel = this.#clock.after(QUIET_MS, () => this.#rest());
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  #rest(): void {
+    this.#cancel = undefined;
+    if (this.#heapBytes() <= this.#restingBytes * GROWTH + GROWTH_BYTES) return;
+    this.#compact();
+    this.#restingBytes = this.#heapBytes();
+  }
+}
+
+function usedBytes(): number {
+  return getHeapStatistics().used_heap_size;
+}
+
+function collectAndCompact(): void {
+  // The function exists only in a context made while the flag is set.
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
+  setFlagsFromString('--no-expose-gc');
+  if (typeof collect !== 'function') return;
+  // Else the few objects that stay keep every page they lie on.
+  setFlagsFromString('--compact-on-every-full-gc');
+  collect();
+  setFlagsFromString('--no-compact-on-every-full-gc');
+}
