@@ -2,6 +2,7 @@
 // the licences in full, THIRD-PARTY.txt. It asks the bundler what went in, so development packages cannot slip in, nor
 // anything be forgotten. Run after the build.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -60,16 +61,19 @@ function licenceText(folder) {
 function engineParts() {
   const made = JSON.parse(readFileSync(join(repository, 'dist/cni/BUILD.json'), 'utf8'));
   return ENGINE.map(({ name, package: debian, licence, record }) => {
+    const { version, package: from, sha256 } = record(made);
     const copyright = `/usr/share/doc/${debian}/copyright`;
     const text = existsSync(copyright) ? readFileSync(copyright, 'utf8') : '';
-    return {
-      name,
-      version: record(made).version ?? record(made).package.split(' ').at(-1),
-      licence,
-      sha256: record(made).sha256,
-      text,
-    };
+    return { name, version: version ?? packageVersion(debian, from), licence, sha256, text };
   });
+}
+
+/** As recorded (`musl-dev 1.2.6-1`), or of the installed package where the build was given a folder. */
+function packageVersion(debian, from) {
+  if (from.startsWith(`${debian} `)) return from.slice(debian.length + 1);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder
+  const { status, stdout } = spawnSync('dpkg-query', ['-W', '-f=${Version}', debian], { encoding: 'utf8' });
+  return status === 0 ? stdout : 'unknown';
 }
 
 export function bill(packages, engine, { name, version }) {
