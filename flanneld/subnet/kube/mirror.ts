@@ -95,7 +95,8 @@ export class KubeMirror {
       return;
     }
     // What cannot be understood three times in a row may be understood in another form.
-    if (++this.#badRun % longestBadRun === 0) this.#resourceVersion = undefined;
+    const isUnreadable = error instanceof KubeError && (error.code === 'bad answer' || error.code === 'bad event');
+    if (isUnreadable && ++this.#badRun % longestBadRun === 0) this.#resourceVersion = undefined;
     this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
   }
 
