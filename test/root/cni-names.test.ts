@@ -1,0 +1,37 @@
+// The names the agent installs the CNI executable under are those it answers to, and the agent knows it by its mark.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { identify, PLUGIN_NAMES } from '../../flanneld/cni-executables.ts';
+import { installExecutables } from '../../flanneld/cni-install.ts';
+import { needs } from '../support/needs.ts';
+
+const executable = resolve(import.meta.dirname, '../../dist/cni/flannel');
+
+beforeEach(() => needs.setUp(existsSync(executable), executable));
+
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'weft-cni-names-'));
+  onTestFinished(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+test.for(PLUGIN_NAMES)('installed as %s it is that plugin', (name) => {
+  const bin = folder();
+  installExecutables(executable, bin, new Set());
+  const { stderr } = spawnSync(join(bin, name), { env: {}, input: '', encoding: 'utf8' });
+  expect(stderr).toContain(`CNI ${name} plugin (weft)\n`);
+});
+
+test('every plugin it has is installed', () => {
+  const source = readFileSync(resolve(import.meta.dirname, '../../cni-plugin/main.ts'), 'utf8');
+  const names = [...source.matchAll(/case '([a-z-]+)':/g)].map(([, name]) => name);
+  expect([...names, 'flannel'].sort()).toEqual([...PLUGIN_NAMES].sort());
+});
+
+test('a later build is known as ours', () => {
+  expect(identify(executable, new Uint8Array())).toBe('ours');
+});
