@@ -16,6 +16,7 @@ interface Bench {
   readonly bin: string;
   readonly files: CniFiles;
   readonly lines: string[];
+  readonly reports: string[];
   pass(ms: number): void;
 }
 
@@ -29,15 +30,18 @@ function bench({ withBin = true, withConflist = true } = {}): Bench {
   writeFileSync(cniExecutable, 'CNI flannel plugin (weft)\n');
   let nowMs = 1000;
   const lines: string[] = [];
+  const reports: string[] = [];
+  const manager = { report: (reason: string, message: string) => void reports.push(`${reason}: ${message}`) };
   const log = createLogger('info', { write: (line) => lines.push(line) });
   const clock = { now: () => nowMs, after: () => () => undefined };
   const options = { cniConfDir: conf, cniBinDir: withBin ? bin : undefined, cniBinReplace: new Set<never>() };
-  const files = new CniFiles(withConflist ? conflist : undefined, options, { sys, log, clock, cniExecutable });
+  const files = new CniFiles(withConflist ? conflist : undefined, options, { sys, log, clock, manager, cniExecutable });
   return {
     conf,
     bin,
     files,
     lines,
+    reports,
     pass(ms) {
       nowMs += ms;
     },
@@ -89,8 +93,8 @@ describe('publish', () => {
 });
 
 describe('checks', () => {
-  test('name a configuration that sorts before ours while it is there, and the log does so once', () => {
-    const { conf, files, lines, pass } = bench();
+  test('name a configuration that sorts before ours while it is there; log and Event do so once', () => {
+    const { conf, files, lines, reports, pass } = bench();
     files.publish();
     writeFileSync(join(conf, '10-containerd-net.conflist'), '{}');
     files.publish();
@@ -107,6 +111,7 @@ describe('checks', () => {
       },
     ]);
     expect(lines.filter((line) => line.includes('10-containerd-net'))).toHaveLength(1);
+    expect(reports).toEqual([expect.stringMatching(/^CNIFoldersDoubtful: .*10-containerd-net/)]);
     rmSync(join(conf, '10-containerd-net.conflist'));
     pass(30_000);
     files.publish();

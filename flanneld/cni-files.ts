@@ -10,6 +10,7 @@ import { CONFLIST_NAME, installConflist, pluginTypes } from './conflist.ts';
 import type { Clock } from './dataplane/clock.ts';
 import type { Check } from './health.ts';
 import type { Logger } from './log.ts';
+import type { SubnetManager } from './subnet/manager.ts';
 
 export interface CniFilesOptions {
   /** The directory the container runtime reads configurations from. */
@@ -24,6 +25,8 @@ export interface CniFilesTools {
   readonly sys: Syscalls;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Tells whoever looks after the node, besides the log. */
+  readonly manager: Pick<SubnetManager, 'report'>;
   /** The executable this agent came with. */
   readonly cniExecutable: string;
 }
@@ -81,7 +84,9 @@ export class CniFiles {
     this.#lookedAtMs = nowMs;
     const doubts = this.#doubtsNow();
     for (const doubt of doubts) {
-      if (!this.#doubts.includes(doubt)) this.#tools.log.warn({ problem: doubt }, 'pods may not start as they should');
+      if (this.#doubts.includes(doubt)) continue;
+      this.#tools.log.warn({ problem: doubt }, 'pods may not start as they should');
+      this.#tools.manager.report?.('CNIFoldersDoubtful', doubt);
     }
     if (doubts.length === 0 && this.#doubts.length > 0) this.#tools.log.info({}, 'CNI folders are right again');
     this.#doubts = doubts;

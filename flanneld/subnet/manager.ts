@@ -54,6 +54,8 @@ export interface SubnetManager {
   nodeAddresses?(signal: AbortSignal): Promise<NodeAddresses>;
   /** Tells the cluster that this node forwards; returns at once, what is told is retried while `watch` runs. */
   announceReady?(): void;
+  /** Tells whoever looks after this node (a Kubernetes Event): `reason` is a word, `message` a line. Never throws. */
+  report?(reason: string, message: string): void;
   /** Gives this node's lease up; idempotent. */
   release?(signal: AbortSignal): Promise<void>;
 }
