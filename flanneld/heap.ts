@@ -1,6 +1,6 @@
 // Keeping the agent's memory near what it holds. An agent works for a moment when thousands of leases come, then idles
-// for days; V8 would grow its space for young objects to 32 MB in that moment, keep the garbage of it, and never look
-// again (v8.setFlagsFromString of Node's documentation; flags of V8 11.3 that later versions may lack are ignored).
+// for days; V8 would keep the garbage of that moment and never look again. The flags are those of V8 11.3; a version
+// that lacks one ignores it. See engine.ts for the other half.
 
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -11,11 +11,6 @@ const QUIET_MS = 1000;
 /** A heap that was and is small is left alone: collecting takes milliseconds, too. */
 const GROWTH = 1.2;
 const GROWTH_BYTES = 2e6;
-
-/** Call before anything is loaded that allocates much. */
-export function keepYoungSpaceSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
-}
 
 /** Collects garbage when the agent has come to rest and its heap has grown. */
 export class HeapKeeper {

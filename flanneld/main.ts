@@ -1,6 +1,7 @@
 // flanneld: reads the command line, opens what the agent works with, and turns every end into an honest exit code:
 // 0 clean stop, 1 configuration or start-up failure, 2 a command line that is wrong.
 
+import './engine.ts';
 import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -15,7 +16,6 @@ import { systemClock } from './dataplane/clock.ts';
 import { nftProgram } from './firewall/nftables.ts';
 import { type CommandLine, parseCommandLine } from './flags.ts';
 import { UsageError } from './go-flags.ts';
-import { keepYoungSpaceSmall } from './heap.ts';
 import { createLogger, stderrSink } from './log.ts';
 import { openManager } from './open-manager.ts';
 import type { Options } from './options.ts';
@@ -99,7 +99,6 @@ async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: O
 }
 
 async function run({ options, warnings }: CommandLine): Promise<number> {
-  keepYoungSpaceSmall();
   const log = createLogger(options.logLevel, stderrSink());
   for (const warning of warnings) log.warn({}, warning);
   const stopping = new AbortController();
