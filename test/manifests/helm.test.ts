@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { PLUGIN_NAMES } from '../../flanneld/cni-executables.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { needs } from '../support/needs.ts';
 import {
@@ -52,6 +53,10 @@ describe('values.schema.json', () => {
     const flannel = Object.keys(values['flannel'] as JsonObject);
     const properties = (schema as { properties: { flannel: { properties: object } } }).properties.flannel.properties;
     expect(flannel.filter((name) => !(name in properties))).toEqual([]);
+  });
+
+  test('lets every name of the executable be replaced', () => {
+    expect(schemaErrors(changed('flannel.cniBinReplace', [...PLUGIN_NAMES]), schema)).toEqual([]);
   });
 
   test.for<{ path: string; value: Json }>([
