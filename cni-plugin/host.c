@@ -90,6 +90,22 @@ static _Noreturn void finish(JSContext *ctx, JSValueConst result) {
     _exit(write_whole(1, text, length) == 0 ? code : 1);
 }
 
+// The program on a heap that is made now. The build passes arguments, no runtime does: it has the heap saved, laid
+// out by a profile if there is one, or watched.
+static JSContext *prepare(int argc, char **argv) {
+    int is_saving = argc > 1 && strcmp(argv[1], "--save-heap") == 0;
+    if (is_saving && argc > 2 && heap_read_profile(argv[2]) < 0) fail("the profile cannot be read");
+    if (argc > 2 && strcmp(argv[1], "--watch-heap") == 0 && heap_watch(argv[2]) < 0) fail("the heap cannot be watched");
+    JSContext *ctx = load_program();
+    if (is_saving) {
+        size_t length = 0;
+        const void *image = heap_image(ctx, &length);
+        _exit(write_whole(1, image, length) == 0 ? 0 : 1);
+    }
+    if (heap_start_watching() < 0) fail("the heap cannot be watched");
+    return ctx;
+}
+
 int main(int argc, char **argv) {
     host_pid = getpid();
     signal(SIGPIPE, SIG_IGN);
@@ -98,14 +114,7 @@ int main(int argc, char **argv) {
     for (int fd = 0; fd <= 2; fd += 2)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) fail("/dev/null cannot be opened");
     JSContext *ctx = heap_restore();
-    if (ctx == NULL) {
-        ctx = load_program();
-        size_t length = 0;
-        if (argc == 2 && strcmp(argv[1], "--save-heap") == 0) { // by the build; no runtime passes arguments
-            const void *image = heap_image(ctx, &length);
-            _exit(write_whole(1, image, length) == 0 ? 0 : 1);
-        }
-    }
+    if (ctx == NULL) ctx = prepare(argc, argv);
     if (define_host(ctx, argv) < 0) fail_thrown(ctx);
     JSValue entry = JS_GetPropertyStr(ctx, JS_GetGlobalObject(ctx), "main");
     JSValue result = JS_Call(ctx, entry, JS_UNDEFINED, 0, NULL);

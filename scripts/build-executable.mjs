@@ -10,6 +10,7 @@ import { build } from 'esbuild';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
 import { saveHeap } from './heap-image.mjs';
+import { profileHeap } from './heap-profile.mjs';
 
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
 /** What the host is compiled from; host-check.c only in the sanitizer build. */
@@ -18,9 +19,11 @@ const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-
 
 /**
  * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
- * told), `sanitize` makes the dynamic build that checks every address given to the kernel. Rejects with one line.
+ * told), `sanitize` makes the dynamic build that checks every address given to the kernel, `profile` lays the heap out
+ * by what an ADD and a DEL write to: for the CNI executable alone, and as far as the builder may make namespaces.
+ * Rejects with one line.
  */
-export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false } = {}) {
+export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false, profile = false } = {}) {
   const engine = await ensureEngine({ arch, sanitize });
   const native = arch === process.arch && !sanitize ? engine : await ensureEngine();
   const id = await buildId(await bundleProgram(entry, { sanitize, id: '' }), engine);
@@ -31,9 +34,11 @@ export async function buildExecutable(entry, outFile, { arch = process.arch, san
   try {
     const bytecode = await compileScript(script, native.qjsc, work);
     await link(engine, work, { sanitize });
-    if (!sanitize) await saveHeap(join(work, 'executable'), emulatorFor(arch));
+    const options = sanitize ? {} : await heapOptions(work, { arch, profile });
+    if (!sanitize) await saveHeap(join(work, 'executable'), options);
     await rename(join(work, 'executable'), resolve(outFile));
-    return { id, arch, bytecodeSha256: sha256(bytecode), ...engine.record };
+    const record = { id, arch, bytecodeSha256: sha256(bytecode), profiled: options.profile !== undefined };
+    return { ...record, ...engine.record };
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -99,8 +104,13 @@ async function link(engine, work, { sanitize }) {
   await chmod(output, 0o755);
 }
 
+async function heapOptions(work, { arch, profile }) {
+  if (arch !== process.arch) return { emulator: emulatorFor(arch) };
+  const file = join(work, 'profile');
+  return profile && (await profileHeap(join(work, 'executable'), file)) ? { profile: file } : {};
+}
+
 /** What runs a program for another processor here, so that its heap can be saved. */
 function emulatorFor(arch) {
-  if (arch === process.arch) return undefined;
   return arch === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static';
 }

@@ -60,9 +60,9 @@ async function sourceFiles(folder) {
 
 async function buildPlugin() {
   const entry = join(repository, 'cni-plugin/main.ts');
-  const record = await buildExecutable(entry, join(dist, 'cni/flannel'));
+  const record = await buildExecutable(entry, join(dist, 'cni/flannel'), { profile: true });
   await writeWhole(join(dist, 'cni/BUILD.json'), `${JSON.stringify(record, null, 2)}\n`);
-  return `dist/cni/flannel ${record.id} (QuickJS-ng ${record.quickjs.version}, ${record.arch})`;
+  return `dist/cni/flannel ${record.id} (QuickJS-ng ${record.quickjs.version}, ${record.arch}${record.profiled ? '' : ', heap not profiled'})`;
 }
 
 async function buildAgent() {

@@ -25,9 +25,13 @@ const P_VADDR = 16;
 const P_FILESZ = 32;
 const P_MEMSZ = 40;
 
-/** Runs `executable` (through `emulator`, when it is not for this processor) and puts its heap into it. */
-export async function saveHeap(executable, emulator) {
-  const [command, ...args] = [...(emulator === undefined ? [] : [emulator]), executable, '--save-heap'];
+/**
+ * Runs `executable` (through `emulator`, when it is not for this processor) and puts its heap into it, laid out by
+ * the file `profile` if there is one (heap-profile.mjs).
+ */
+export async function saveHeap(executable, { emulator, profile } = {}) {
+  const words = [emulator, executable, '--save-heap', profile];
+  const [command, ...args] = words.filter((word) => word !== undefined);
   const options = { encoding: 'buffer', maxBuffer: MAX_IMAGE_BYTES, env: {} };
   const { stdout: image } = await promisify(execFile)(command, args, options).catch((error) => {
     throw new Error(`${executable}: saving its heap: ${String(error.stderr).trim() || error.message}`);

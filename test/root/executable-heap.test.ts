@@ -3,6 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { encodeProfile } from '../../scripts/heap-profile.mjs';
+import { compilePlugins } from '../support/cni-node.ts';
 import { compileProgram } from '../support/executable.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
@@ -27,6 +29,7 @@ const asLoaded = {
 
 test.for([
   { build: 'plain', options: {} },
+  { build: 'profiled', options: { profile: true } },
   { build: 'sanitizer', options: { sanitize: true } },
 ])(
   'every process of the $build build finds what loading left, as it was',
@@ -41,6 +44,23 @@ test.for([
     }
   },
 );
+
+test('of the CNI executable, what an ADD and a DEL write to lies in one piece', { timeout: 120_000 }, async () => {
+  const { record, remove } = await compilePlugins();
+  onTestFinished(remove);
+  expect(record.profiled).toBe(true);
+});
+
+test('a profile is how many bytes its blocks take, and a bit for each number', () => {
+  const profile = encodeProfile(
+    new Map([
+      [1, 24],
+      [9, 4104],
+    ]),
+  );
+  expect(profile.readUInt32LE(0)).toBe(4128);
+  expect([...profile.subarray(4, 7)]).toEqual([0b10, 0b10, 0]);
+});
 
 test('only the build saves: an executable with a heap takes the argument as any other', async () => {
   const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'));

@@ -13,7 +13,7 @@ export const REFERENCE_BIN = '/usr/lib/cni';
 
 /** Compiles the executable once and gives it its names. Register `remove` where it is called. */
 export async function compilePlugins(): Promise<Executable> {
-  const executable = await compileProgram(resolve(import.meta.dirname, '../../cni-plugin/main.ts'));
+  const executable = await compileProgram(resolve(import.meta.dirname, '../../cni-plugin/main.ts'), { profile: true });
   const bin = join(executable.folder, 'bin');
   mkdirSync(bin);
   for (const name of ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth']) {

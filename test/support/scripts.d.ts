@@ -4,12 +4,14 @@ declare module '*/build-executable.mjs' {
   export interface ExecutableOptions {
     readonly arch?: 'x64' | 'arm64';
     readonly sanitize?: boolean;
+    readonly profile?: boolean;
   }
 
   export interface ExecutableRecord {
     readonly id: string;
     readonly arch: string;
     readonly bytecodeSha256: string;
+    readonly profiled: boolean;
     readonly quickjs: { readonly version: string; readonly package: string; readonly sha256: string };
     readonly musl: { readonly package: string; readonly sha256: string } | null;
     readonly compiler: string;
@@ -20,6 +22,10 @@ declare module '*/build-executable.mjs' {
     outFile: string,
     options?: ExecutableOptions,
   ): Promise<ExecutableRecord>;
+}
+
+declare module '*/heap-profile.mjs' {
+  export function encodeProfile(blocks: ReadonlyMap<number, number>): Buffer;
 }
 
 declare module '*/manifests.mjs' {

@@ -1,0 +1,78 @@
+// What of the CNI executable's saved heap an ADD and a DEL write to: they are run once, watched (cni-plugin/host-heap.c),
+// in namespaces of their own, before the heap is saved. Root is needed, or user namespaces.
+
+import { execFile } from 'node:child_process';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** As NUMBERS in host-heap.c. */
+const NUMBERS = 1 << 18;
+/** Of a larger block only a small part is written to: its pages come one by one. */
+const LARGEST_BYTES = 4096;
+const HEADER_BYTES = 8;
+
+// $1 = a folder with the executable. The first pod makes the bridge, the second is what is usual.
+const OPERATIONS = `set -e
+cd "$1"
+mount -t tmpfs profile /run
+mkdir netns state networks
+: > /run/p1; : > /run/p2
+unshare --net=/run/p1 true
+unshare --net=/run/p2 true
+printf 'FLANNEL_NETWORK=10.244.0.0/16\\nFLANNEL_SUBNET=10.244.1.1/24\\nFLANNEL_MTU=1450\\nFLANNEL_IPMASQ=true\\n' > subnet.env
+run() {
+  echo '{"cniVersion":"1.0.0","name":"cbr0","type":"flannel","subnetFile":"'$PWD'/subnet.env","dataDir":"'$PWD'/state",
+    "ipam":{"dataDir":"'$PWD'/networks"},"delegate":{"hairpinMode":true,"isDefaultGateway":true}}' |
+  CNI_COMMAND=$1 CNI_CONTAINERID=pod$2 CNI_NETNS=/run/p$2 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin ./flannel --watch-heap "$PWD/watched-$1-$2"
+}
+run ADD 1
+run ADD 2
+run DEL 2
+`;
+
+/**
+ * Writes a profile of `executable`, whose heap is not saved yet, to `file`. Resolves to whether it did: without the
+ * right to make namespaces there is none, and the heap is saved as it is.
+ */
+export async function profileHeap(executable, file) {
+  const folder = await mkdtemp(join(dirname(file), 'profile-'));
+  try {
+    // The child that deletes outlives the DEL, and a file that is executed cannot be written to.
+    await copyFile(executable, join(folder, 'flannel'));
+    const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+    const argv = [...user, '--net', '--mount', '--propagation', 'private', 'sh', '-c', OPERATIONS, 'profile'];
+    await promisify(execFile)('unshare', [...argv, folder], { timeout: 60_000 });
+    await writeFile(file, encodeProfile(await readWatched(folder)));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Number → bytes with its header, of every block an operation wrote to. */
+async function readWatched(folder) {
+  const blocks = new Map();
+  for (const name of (await readdir(folder)).filter((entry) => entry.startsWith('watched-'))) {
+    const bytes = await readFile(join(folder, name));
+    for (let at = 0; at < bytes.length; at += HEADER_BYTES) {
+      const size = bytes.readUInt32LE(at);
+      if (size <= LARGEST_BYTES) blocks.set(bytes.readUInt32LE(at + 4), size + HEADER_BYTES);
+    }
+  }
+  return blocks;
+}
+
+/** What heap_read_profile reads: how many bytes the blocks take, then a bit for each number. */
+export function encodeProfile(blocks) {
+  const profile = Buffer.alloc(4 + NUMBERS / 8);
+  let total = 0;
+  for (const [number, bytes] of blocks) {
+    total += bytes;
+    profile[4 + (number >> 3)] |= 1 << (number & 7);
+  }
+  profile.writeUInt32LE(total, 0);
+  return profile;
+}
