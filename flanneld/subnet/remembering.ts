@@ -24,6 +24,9 @@ export interface RememberingOptions {
   readonly log: Logger;
 }
 
+/** For what is asked while the cluster state is known to be away. */
+const shortPatienceMs = 100;
+
 /** `makeInner` gets a function to call with the text of the configuration, where the store holds it. */
 export function createRememberingManager(
   makeInner: (onNetConf: (text: string) => void) => SubnetManager,
@@ -36,6 +39,8 @@ class RememberingManager implements SubnetManager {
   readonly #inner: SubnetManager;
   readonly #options: RememberingOptions;
   #state: SavedState;
+  /** It kept silent once: whoever asks next need not wait as long again. */
+  #isAway = false;
   /** What was asked for behind an answer from memory failed, or came out differently: the agent must start anew. */
   readonly #failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
@@ -91,15 +96,17 @@ class RememberingManager implements SubnetManager {
   ): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<'over'>((resolve) => {
-      timer = setTimeout(() => resolve('over'), this.#options.patienceMs);
+      timer = setTimeout(() => resolve('over'), this.#patienceMs());
     });
     const first = await Promise.race([inner.then((value) => ({ value })), patience]).finally(() => clearTimeout(timer));
     if (first !== 'over') return first.value;
     const recalled = recall();
     if (recalled === undefined) return await inner;
+    this.#isAway = true;
     this.#options.log.warn({ what }, 'cluster state does not answer, going on with what it last said');
     inner.then(
       (late) => {
+        this.#isAway = false;
         this.#options.log.info({ what }, 'cluster state answers again');
         const failure = check(late, recalled);
         if (failure !== undefined) this.#fail(failure);
@@ -109,8 +116,12 @@ class RememberingManager implements SubnetManager {
     return recalled;
   }
 
+  #patienceMs(): number {
+    return this.#isAway ? Math.min(this.#options.patienceMs, shortPatienceMs) : this.#options.patienceMs;
+  }
+
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
-    const { memory, patienceMs, log } = this.#options;
+    const { memory, log } = this.#options;
     const { snapshot: earlier } = this.#state;
     const ending = new AbortController();
     const end = (): void => ending.abort();
@@ -119,10 +130,12 @@ class RememberingManager implements SubnetManager {
     const timer = setTimeout(() => {
       if (earlier === undefined) return;
       log.warn({ leases: earlier.leases.size }, 'leases cannot be read, going on with the last known ones');
+      this.#isAway = true;
       onSnapshot(earlier);
-    }, patienceMs);
+    }, this.#patienceMs());
     const inner = this.#inner.watch((snapshot) => {
       clearTimeout(timer);
+      this.#isAway = false;
       this.#remember({ snapshot });
       onSnapshot(snapshot);
     }, ending.signal);

@@ -37,6 +37,11 @@ export class Background {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
+  /** Null while it runs, or when a signal ended it. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
   signal(name: 'SIGSTOP' | 'SIGCONT'): void {
     this.#child.kill(name);
   }
