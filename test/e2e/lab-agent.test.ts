@@ -111,7 +111,9 @@ describe('an agent and its peers’ leases', () => {
   const fdbOf = (state: VxlanState): string[] => state.fdb.map(({ mac, dst }) => `${mac} ${dst}`);
 
   beforeAll(async () => {
-    lab = await startLab({ nodes: 1 });
+    // The node's own subnet is none of those given away here.
+    const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
+    lab = await startLab({ nodes: 1, netConf });
     node = lab.node('node-1');
   });
   afterAll(() => lab?.down());
