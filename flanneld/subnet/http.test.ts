@@ -1,0 +1,117 @@
+import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:http';
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { HttpStatusError, httpLines, httpRequest, splitLines } from './http.ts';
+
+const signal = new AbortController().signal;
+
+async function serve(listener: RequestListener): Promise<URL> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  return new URL(`http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}/`);
+}
+
+function call(url: URL, timeoutMs = 5000) {
+  return { method: 'GET' as const, url, timeoutMs, signal };
+}
+
+const forever = { onLine: () => undefined, idleMs: 10_000 };
+
+describe('splitLines', () => {
+  test('gives the same lines however the bytes are cut', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: 'grapheme', minLength: 1 })), fc.array(fc.nat(7)), (texts, cuts) => {
+        const lines = texts.map((text) => `x${text.replaceAll(/\s/g, '_')}`);
+        const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+        const seen: string[] = [];
+        const feed = splitLines((line) => seen.push(line));
+        let at = 0;
+        for (const cut of [...cuts, bytes.length]) {
+          feed(bytes.subarray(at, at + cut));
+          at += cut;
+        }
+        expect(seen).toEqual(lines);
+      }),
+    );
+  });
+});
+
+describe('httpRequest', () => {
+  test('gives status and body, whatever the status', async () => {
+    const url = await serve((_, response) => response.writeHead(503).end('busy'));
+    expect(await httpRequest(call(url))).toEqual({ status: 503, body: 'busy' });
+  });
+
+  test('ends at its deadline, also when the answer never ends', async () => {
+    const url = await serve((_, response) => {
+      response.writeHead(200).write('a');
+    });
+    await expect(httpRequest(call(url, 50))).rejects.toMatchObject({ name: 'HttpError', code: 'timeout' });
+  });
+
+  test('says what the kernel said', async () => {
+    const url = await serve(() => undefined);
+    await expect(httpRequest(call(new URL(url.href.replace(url.port, '1'))))).rejects.toMatchObject({
+      code: 'ECONNREFUSED',
+    });
+  });
+
+  test('ends when the caller wants it to', async () => {
+    const url = await serve(() => undefined);
+    const abort = new AbortController();
+    const asking = httpRequest({ ...call(url), signal: abort.signal });
+    abort.abort();
+    await expect(asking).rejects.toMatchObject({ code: 'aborted' });
+    await expect(httpRequest({ ...call(url), signal: abort.signal })).rejects.toMatchObject({ code: 'aborted' });
+  });
+});
+
+describe('httpLines', () => {
+  test('hands over whole lines, and drops a last one that was cut', async () => {
+    const url = await serve((_, response) => response.end('one\n\ntwo\nthr'));
+    const lines: string[] = [];
+    await httpLines(call(url), { ...forever, onLine: (line) => lines.push(line) });
+    expect(lines).toEqual(['one', 'two']);
+  });
+
+  test('outlives the deadline of its head, and ends by silence', async () => {
+    const url = await serve((_, response) => {
+      response.writeHead(200).flushHeaders();
+      setTimeout(() => response.write('late\n'), 150);
+    });
+    const lines: string[] = [];
+    const reading = httpLines(call(url, 100), { onLine: (line) => lines.push(line), idleMs: 400 });
+    await expect(reading).rejects.toMatchObject({ code: 'idle' });
+    expect(lines).toEqual(['late']);
+  });
+
+  test('rejects with a refusal and its words', async () => {
+    const url = await serve((_, response) => response.writeHead(410).end('gone'));
+    const error = await httpLines(call(url), forever).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(HttpStatusError);
+    expect(error).toMatchObject({ status: 410, body: 'gone' });
+  });
+
+  test('rejects with what the reader threw, and closes the connection', async () => {
+    let closed: Promise<unknown> = Promise.resolve();
+    const url = await serve((_, response) => {
+      closed = once(response, 'close');
+      response.write('line\n');
+    });
+    const reading = httpLines(call(url), {
+      ...forever,
+      onLine() {
+        throw new Error('not understood');
+      },
+    });
+    await expect(reading).rejects.toThrow('not understood');
+    await closed;
+  });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import type { Lease, LeaseSnapshot, SubnetManager } from '../../flanneld/subnet/manager.ts';
+import { createRememberingManager } from '../../flanneld/subnet/remembering.ts';
+import type { SavedState } from '../../flanneld/subnet/saved-state.ts';
+import { parseSavedState, renderSavedState } from '../../flanneld/subnet/saved-state.ts';
+import { parsePrefix } from '../../lib/ip.ts';
+import { parseNetConf } from '../../lib/net-conf.ts';
+import { follow, subnetsOf } from '../support/follow.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { never, nodeAttributes } from './contract.ts';
+
+const netConf = '{"Network":"10.244.0.0/16"}';
+const own: Lease = { ...nodeAttributes(1), subnet: parsePrefix('10.244.1.0/24') };
+const peer: Lease = { ...nodeAttributes(7), subnet: parsePrefix('10.244.7.0/24') };
+const snapshot: LeaseSnapshot = { leases: new Map([['p', peer]]), problems: [], ownKey: 'a' };
+const earlier: SavedState = { store: 'test', netConf, own, snapshot };
+
+/** A store that answers only once `answer` is called. */
+function makeStore(memory: SavedState | undefined) {
+  const saved: SavedState[] = [];
+  const { log, logged } = recordingLog();
+  const gate = deferred<{ lease: Lease; snapshot: LeaseSnapshot }>();
+  const inner: SubnetManager = {
+    networkConfig: () => gate.promise.then(() => parseNetConf(netConf).config),
+    nodeAddresses: () => gate.promise.then(() => ({ publicIp: parsePrefix('192.168.0.5/32').ip })),
+    acquire: () => gate.promise.then(({ lease }) => lease),
+    async watch(onSnapshot, signal) {
+      await Promise.race([gate.promise.then((answer) => onSnapshot(answer.snapshot)), aborted(signal)]);
+      await aborted(signal);
+    },
+  };
+  const memoryOf = {
+    earlier: memory,
+    save: (state: SavedState) => void saved.push(state),
+    flush: () => Promise.resolve(),
+  };
+  const options = { store: 'test', memory: memoryOf, patienceMs: 30, log };
+  return {
+    manager: createRememberingManager(() => inner, options),
+    saved,
+    logged,
+    answer: gate.resolve,
+    fail: gate.reject,
+  };
+}
+
+function deferred<T>() {
+  let settle: { resolve(value: T): void; reject(error: Error): void } | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  promise.catch(() => undefined);
+  return {
+    promise,
+    resolve: (value: T): void => settle?.resolve(value),
+    reject: (error: Error): void => settle?.reject(error),
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve());
+  });
+}
+
+describe('a store that does not answer', () => {
+  test('is stood in for by what it last said, until it answers', async () => {
+    const { manager, answer, logged, saved } = makeStore(earlier);
+    expect((await manager.networkConfig(never)).network).toEqual(parsePrefix('10.244.0.0/16'));
+    expect(await manager.nodeAddresses?.(never)).toEqual({});
+    const { until } = follow(manager);
+    expect(await until(() => true)).toEqual(snapshot);
+    expect(subnetsOf(await manager.acquire(nodeAttributes(2), never))).toBe('10.244.1.0/24');
+    expect(logged.join('\n')).toContain('cluster state does not answer, going on with what it last said');
+    const news = { ...snapshot, leases: new Map([['q', peer]]) };
+    answer({ lease: own, snapshot: news });
+    await until(({ leases }) => leases.has('q'));
+    expect(saved.at(-1)?.snapshot).toBe(news);
+  });
+
+  test('is waited for when nothing was saved', async () => {
+    const { manager, answer } = makeStore(undefined);
+    const acquiring = manager.acquire(nodeAttributes(2), never);
+    const { snapshots, until } = follow(manager);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(snapshots).toEqual([]);
+    answer({ lease: peer, snapshot });
+    expect(await acquiring).toBe(peer);
+    await until(({ leases }) => leases.has('p'));
+  });
+
+  test('ends the watch when it comes to another subnet, or to a refusal', async () => {
+    const other = makeStore(earlier);
+    await other.manager.acquire(nodeAttributes(2), never);
+    const changed = follow(other.manager);
+    other.answer({ lease: peer, snapshot });
+    await expect(changed.ended).rejects.toThrow(/acquire 10\.244\.7\.0\/24: changed \(went on with 10\.244\.1\.0\/24/);
+    const refusing = makeStore(earlier);
+    await refusing.manager.acquire(nodeAttributes(2), never);
+    const refused = follow(refusing.manager);
+    refusing.fail(new Error('out of subnets'));
+    await expect(refused.ended).rejects.toThrow('out of subnets');
+  });
+});
+
+describe('the saved state', () => {
+  test('is read as it was written', () => {
+    expect(parseSavedState(renderSavedState(earlier))).toEqual(earlier);
+    const nothing = { store: 'test', netConf: undefined, own: undefined, snapshot: undefined };
+    expect(parseSavedState(renderSavedState(nothing))).toEqual(nothing);
+  });
+
+  test.for(['', '[]', '{"Leases":[1]}', '{"Leases":[{"Key":"p"}]}', '{"Own":{"Subnet":"x"}}'])(
+    '%s is refused',
+    (text) => {
+      expect(() => parseSavedState(text)).toThrow(/^saved leases: /);
+    },
+  );
+});
