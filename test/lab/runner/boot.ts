@@ -2,7 +2,7 @@
 // Everything is a mount of this mount namespace; nothing is written to the real machine's folders.
 
 import { randomUUID } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustRun } from '../command.ts';
 import {
@@ -19,6 +19,8 @@ import { NETNS_FOLDER } from './netns.ts';
 
 /** What a node may write to without the real machine seeing it. */
 const DISK_LAYERS = ['/etc', '/opt', '/var/lib'];
+/** What the real machine may have of CNI is no part of a node. */
+const CNI_FOLDERS = ['/etc/cni', '/opt/cni', '/var/lib/cni'];
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const PLUG_TIMEOUT_MS = 10_000;
 
@@ -71,6 +73,7 @@ async function freshBootId(): Promise<void> {
 }
 
 function installFiles({ pluginFolder, files }: NodeSpec): void {
+  for (const folder of CNI_FOLDERS) rmSync(folder, { recursive: true, force: true });
   for (const folder of [CNI_BIN_FOLDER, CONFLIST_FOLDER, CNI_CACHE_FOLDER]) mkdirSync(folder, { recursive: true });
   cpSync(pluginFolder, CNI_BIN_FOLDER, { recursive: true, verbatimSymlinks: true });
   linkOurNames();
