@@ -101,6 +101,13 @@ function firewallFor(
   drift: DriftNotes,
 ): NftablesFirewall {
   const { ipMasq: masquerade, fullyRandom, forwardRules: forward } = options.firewall;
-  const families = overlays.map(({ family, network, subnet }) => ({ family, network, subnet, masquerade, forward }));
+  const families = overlays.map(({ family, vni, network, subnet }) => ({
+    family,
+    vni,
+    network,
+    subnet,
+    masquerade,
+    forward,
+  }));
   return new NftablesFirewall({ families, fullyRandom }, tools.nft, tools.log, drift);
 }

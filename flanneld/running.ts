@@ -11,8 +11,9 @@ import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
 import { type Loop, startLoop } from './dataplane/loop.ts';
 import type { DriftNotes } from './drift-ledger.ts';
-import { concernsOurTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
+import { concernsTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import type { NftablesFirewall } from './firewall/nftables.ts';
+import { tableName } from './firewall/rules.ts';
 import { HeapKeeper } from './heap.ts';
 import type { LeaseView } from './lease-view.ts';
 import { createFailureLog } from './log.ts';
@@ -219,12 +220,13 @@ function indexesOf(overlays: readonly VxlanOverlay[]): ReadonlySet<number> {
   return new Set(overlays.flatMap(({ deviceIndex }) => (deviceIndex === undefined ? [] : [deviceIndex])));
 }
 
-function watchFirewall({ tools }: Parts, wake: () => void): EventWatch {
+function watchFirewall({ overlays, tools }: Parts, wake: () => void): EventWatch {
+  const names = new Set(overlays.map(({ vni }) => tableName(vni)));
   return keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     onMessage(message) {
-      if (concernsOurTable(message)) wake();
+      for (const name of names) if (concernsTable(message, name)) return wake();
     },
     onOverflow: wake,
   });

@@ -69,6 +69,10 @@ export class VxlanOverlay {
     return this.#settings.family;
   }
 
+  get vni(): number {
+    return this.#settings.conf.vni;
+  }
+
   get network(): IpPrefix {
     return this.#settings.network;
   }

@@ -15,8 +15,7 @@ import { ourExecutables, removeExecutables } from '../cni-install.ts';
 import { ourConflists } from '../conflist.ts';
 import { isReservedNexthopId } from '../dataplane/nexthop-ids.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
-import type { Nft } from '../firewall/nftables.ts';
-import { TABLE_NAME } from '../firewall/rules.ts';
+import { tableName } from '../firewall/rules.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pods.ts';
 
@@ -27,7 +26,7 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
     () => deviceLeftovers(tools.netlink),
     () => nexthopLeftovers(tools.netlink),
     () => routeLeftovers(tools.netlink),
-    () => tableLeftovers(tools.nft),
+    () => tableLeftovers(tools),
     () => podLeftovers(scope, tools),
     () => leaseLeftovers(scope, tools.sys),
     () => executableLeftovers(scope.cniBinDir),
@@ -80,10 +79,14 @@ function routeLeftovers(netlink: Netlink): Leftover[] {
   );
 }
 
-async function tableLeftovers(nft: Nft): Promise<Leftover[]> {
+/** A table has its name from the VNI, which the device tells. */
+async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[]> {
+  const vnis = listLinks(netlink, { kind: 'vxlan' }).flatMap(({ vxlan }) => (vxlan === undefined ? [] : [vxlan.vni]));
   const found: Leftover[] = [];
-  for (const family of ['ip', 'ip6']) {
-    if ((await nft.list(family, TABLE_NAME)) !== undefined) found.push(tableLeftover(nft, family, TABLE_NAME));
+  for (const name of new Set([1, ...vnis].map(tableName))) {
+    for (const family of ['ip', 'ip6']) {
+      if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
+    }
   }
   return found;
 }

@@ -163,6 +163,22 @@ describe('a lease that must not be programmed', () => {
   });
 });
 
+describe('two nodes with one public address', () => {
+  const rival = vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:99');
+
+  test('are both programmed, and one is named', () => {
+    const { peers, problems, doubts } = of({ two, rival });
+    expect(peers.map(({ key }) => key)).toEqual(['rival', 'two']);
+    expect(problems).toEqual([]);
+    expect(doubts).toEqual([{ key: 'two', reason: 'public IP 192.168.50.12 is also that of rival' }]);
+  });
+
+  test('are one node with an old lease when the MAC is the same, too', () => {
+    const old = vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:02');
+    expect(of({ two, old })).toMatchObject({ problems: [], doubts: [] });
+  });
+});
+
 describe('leases that exclude each other', () => {
   test('the first key keeps a subnet two leases claim', () => {
     const rival = vxlanLease('10.244.2.0/24', '192.168.50.99', '02:00:00:00:01:99');

@@ -26,6 +26,8 @@ export interface Desired {
   readonly peers: readonly Peer[];
   /** Leases that are left out, by key; they never delay the others. */
   readonly problems: readonly PeerProblem[];
+  /** Peers that are programmed as their leases say, which may not be what somebody meant. */
+  readonly doubts: readonly PeerProblem[];
 }
 
 /** The state for `leases`, without this node's own. Equal leases give an equal state, whatever their order. */
@@ -57,7 +59,7 @@ export function* desiredInSteps(
   yield;
   const state = stateFor(peers, config, problems);
   problems.sort((a, b) => (a.key < b.key ? -1 : 1));
-  return { state, peers, problems };
+  return { state, peers, problems, doubts: sharedAddresses(peers) };
 }
 
 function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problems: PeerProblem[]): Peer | undefined {
@@ -101,6 +103,20 @@ function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): 
     }
   }
   return kept;
+}
+
+/** Two nodes with one public address: NAT in front of both, or a copied machine. One of them gets nothing. */
+function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
+  const byAddress = new Map<bigint, Peer>();
+  const doubts: PeerProblem[] = [];
+  for (const peer of peers) {
+    const other = byAddress.get(peer.publicIp.value);
+    if (other === undefined) byAddress.set(peer.publicIp.value, peer);
+    else if (other.mac !== peer.mac) {
+      doubts.push({ key: peer.key, reason: `public IP ${formatIp(peer.publicIp)} is also that of ${other.key}` });
+    }
+  }
+  return doubts;
 }
 
 /** Subnets kept so far. As they come most specific first, an overlap can only be one of them inside the asked one. */

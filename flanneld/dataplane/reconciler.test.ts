@@ -238,6 +238,19 @@ describe('PeerReconciler', () => {
     ]);
   });
 
+  test('warns once of two peers with one public address, and programs both', async () => {
+    const bench = new Bench();
+    const twin = vxlanLease('10.244.3.0/24', '192.168.50.12', '02:00:00:00:01:03');
+    await bench.run({ two, twin });
+    await bench.run({ two, twin, bad: { ...two, backendData: 'x' } });
+    const warnings = bench.lines.filter(({ msg }) => msg === 'peer in doubt');
+    expect(warnings).toMatchObject([{ peer: 'two', err: 'public IP 192.168.50.12 is also that of twin' }]);
+    expect(bench.reconciler.problems()).toContainEqual({ key: 'two', reason: warnings[0]?.['err'] });
+    expect(bench.reconciler.counts).toEqual({ wanted: 3, programmed: 2, failing: 1 });
+    await bench.run({ two, three });
+    expect(bench.reconciler.problems()).toEqual([]);
+  });
+
   test('counts peers wanted, programmed and failing', async () => {
     const bench = new Bench();
     expect(bench.reconciler.counts).toEqual({ wanted: 0, programmed: 0, failing: 0 });

@@ -57,6 +57,7 @@ export class PeerReconciler {
   readonly #ledger = new PeerLedger();
   readonly #budget = new RepairBudget();
   #problems: ReadonlyMap<string, string> = new Map();
+  #doubts: readonly PeerProblem[] = [];
   #peers = 0;
   /** The leases of the last run that came to its end. */
   #completed: ReadonlyMap<string, Lease> | undefined;
@@ -78,13 +79,13 @@ export class PeerReconciler {
     return { wanted: programmed + failing, programmed: this.#completed === undefined ? 0 : programmed, failing };
   }
 
-  /** What of the cluster is not programmed, by key: leases that must not be, and peers the kernel refused. */
+  /** What is wrong, by key: leases that must not be programmed, peers the kernel refused, and peers in doubt. */
   problems(): PeerProblem[] {
     const refused = this.#ledger.failures().map(({ key, reason, attempts }: Failure) => ({
       key,
       reason: `${reason} (tried ${attempts} times)`,
     }));
-    return [...[...this.#problems].map(([key, reason]) => ({ key, reason })), ...refused];
+    return [...[...this.#problems].map(([key, reason]) => ({ key, reason })), ...refused, ...this.#doubts];
   }
 
   /**
@@ -104,6 +105,7 @@ export class PeerReconciler {
     const changes = diff(wanted.state, observed);
     await breathe();
     this.#noteProblems([...unreadable, ...wanted.problems]);
+    this.#noteDoubts(wanted.doubts);
     const tasks = this.#tasks(changes, wanted);
     const waits = this.#dropNotDue(tasks, device);
     await this.#apply(tasks, changes, device);
@@ -134,6 +136,16 @@ export class PeerReconciler {
     }
     for (const key of this.#problems.keys()) if (!now.has(key)) log.info({ peer: key }, 'lease no longer at fault');
     this.#problems = now;
+  }
+
+  /** The same object as long as nothing changed. */
+  #noteDoubts(doubts: readonly PeerProblem[]): void {
+    if (doubts === this.#doubts) return;
+    const known = new Set(this.#doubts.map(({ key, reason }) => `${key} ${reason}`));
+    for (const { key, reason } of doubts) {
+      if (!known.has(`${key} ${reason}`)) this.#options.log.warn({ peer: key, err: reason }, 'peer in doubt');
+    }
+    this.#doubts = doubts;
   }
 
   #tasks(changes: readonly Change[], wanted: Desired): Map<string, Task> {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
-import { concernsOurTable } from './nft-events.ts';
+import { concernsTable } from './nft-events.ts';
 
 const NFTABLES = 10 << 8;
 const [NEWTABLE, DELRULE, NEWGEN] = [0, 8, 15];
@@ -14,7 +14,7 @@ function event(type: number, table: string | undefined): ReturnType<typeof messa
   });
 }
 
-describe('concernsOurTable', () => {
+describe('concernsTable', () => {
   test.for([
     { name: 'our table', type: NFTABLES | NEWTABLE, table: 'weft', want: true },
     { name: 'a rule deleted from it', type: NFTABLES | DELRULE, table: 'weft', want: true },
@@ -24,6 +24,6 @@ describe('concernsOurTable', () => {
     { name: 'a new generation', type: NFTABLES | NEWGEN, table: 'weft', want: false },
     { name: 'another subsystem', type: 1 << 8, table: 'weft', want: false },
   ])('$name: $want', ({ type, table, want }) => {
-    expect(concernsOurTable(event(type, table))).toBe(want);
+    expect(concernsTable(event(type, table), 'weft')).toBe(want);
   });
 });

@@ -2,7 +2,6 @@
 // (linux/netfilter/nfnetlink.h, nf_tables.h). What changed is found out by listing the table.
 
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import { TABLE_NAME } from './rules.ts';
 
 export const NETLINK_NETFILTER = 12;
 export const NFNLGRP_NFTABLES = 7;
@@ -15,11 +14,11 @@ const NFGENMSG = 4;
 const NFTA_TABLE = 1;
 const NFT_MSG_NEWGEN = 15;
 
-/** Whether an event is about the agent's table, in whatever family. Throws MalformedReply. */
-export function concernsOurTable(message: MessageReader): boolean {
+/** Whether an event is about the table of that name, in whatever family. Throws MalformedReply. */
+export function concernsTable(message: MessageReader, name: string): boolean {
   if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES || (message.type & 0xff) === NFT_MSG_NEWGEN) return false;
   message.struct(NFGENMSG);
   const attributes = message.attributes(NFGENMSG);
-  while (attributes.next()) if (attributes.type === NFTA_TABLE) return attributes.text() === TABLE_NAME;
+  while (attributes.next()) if (attributes.type === NFTA_TABLE) return attributes.text() === name;
   return false;
 }

@@ -46,7 +46,7 @@ class Lines {
 function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> = {}): [NftablesFirewall, string[]] {
   const network = parsePrefix('10.244.0.0/16');
   const subnet = parsePrefix('10.244.1.0/24');
-  const families = [{ family: 4 as const, network, subnet, masquerade: true, forward: true, ...over }];
+  const families = [{ family: 4 as const, vni: 1, network, subnet, masquerade: true, forward: true, ...over }];
   const { log, lines } = new Lines();
   return [new NftablesFirewall({ families, fullyRandom: true }, nft, log), lines];
 }
@@ -56,7 +56,7 @@ describe('NftablesFirewall', () => {
     const nft = new FakeNft();
     const drift = new DriftLedger();
     const [network, subnet] = [parsePrefix('10.244.0.0/16'), parsePrefix('10.244.1.0/24')];
-    const families = [{ family: 4 as const, network, subnet, masquerade: true, forward: true }];
+    const families = [{ family: 4 as const, vni: 1, network, subnet, masquerade: true, forward: true }];
     const rules = new NftablesFirewall({ families, fullyRandom: true }, nft, new Lines().log, drift);
     nft.tables.set('ip weft', ['x left by an older version']);
     await rules.ensure();

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
 import { fingerprint, listingFingerprint } from './listing.ts';
-import { type FirewallConfig, firewallTable, type NftJson, renderTable, type Table } from './rules.ts';
+import { type FirewallConfig, firewallTable, type NftJson, renderTable, type Table, tableName } from './rules.ts';
 
 const config: FirewallConfig = {
   family: 4,
+  vni: 1,
   network: parsePrefix('10.244.0.0/16'),
   subnet: parsePrefix('10.244.1.0/24'),
   masquerade: true,
@@ -17,6 +18,11 @@ function chainTexts(table: Table, name: string): string[] | undefined {
 }
 
 describe('firewallTable', () => {
+  test('has a name of its own for a second network of the node', () => {
+    expect([1, 2, 4096].map(tableName)).toEqual(['weft', 'weft-2', 'weft-4096']);
+    expect(firewallTable({ ...config, vni: 7 }).name).toBe('weft-7');
+  });
+
   test('masquerades as flannel’s iptables rules do, in their order', () => {
     expect(chainTexts(firewallTable(config), 'postrouting')).toEqual([
       'meta mark & 0x00004000 == 0x00004000 return',

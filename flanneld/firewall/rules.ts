@@ -7,8 +7,17 @@
 
 import { type Family, formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 
-/** The table the agent owns, whole, in each enabled family; flannel's are called otherwise. */
-export const TABLE_NAME = 'weft';
+/** VNI of a network that says nothing else. */
+const DEFAULT_VNI = 1;
+
+/**
+ * The table the agent owns, whole, in each enabled family; flannel's are called otherwise. Two agents of one node have
+ * two networks with a VNI each, and would take each other's table for a damaged one.
+ */
+export function tableName(vni: number): string {
+  return vni === DEFAULT_VNI ? 'weft' : `weft-${vni}`;
+}
+
 /** Tables of flannel's nftables mode, removed when we take over. */
 export const FLANNEL_TABLES: Readonly<Record<NftFamily, string>> = { ip: 'flannel-ipv4', ip6: 'flannel-ipv6' };
 
@@ -20,6 +29,7 @@ export type NftFamily = 'ip' | 'ip6';
 /** What the rules depend on, for one family. */
 export interface FirewallConfig {
   readonly family: Family;
+  readonly vni: number;
   readonly network: IpPrefix;
   /** This node's own subnet. */
   readonly subnet: IpPrefix;
@@ -78,7 +88,7 @@ export function firewallTable(config: FirewallConfig): Table {
     const rules = forwardRules(config);
     chains.push({ name: 'forward', type: 'filter', hook: 'forward', priority: 0, priorityName: 'filter', rules });
   }
-  return { family: nftFamily(config.family), name: TABLE_NAME, chains };
+  return { family: nftFamily(config.family), name: tableName(config.vni), chains };
 }
 
 function masqueradeRules(config: FirewallConfig): Rule[] {

@@ -38,7 +38,7 @@ describe('our tables in this nft', () => {
     { name: 'IPv6', family: 6 as const, network: 'fd00:10:244::/48', subnet: 'fd00:10:244:1::/64', random: true },
     { name: 'an odd prefix', family: 4 as const, network: '10.244.0.0/15', subnet: '10.244.1.64/26', random: true },
   ])('are listed as they are compared: $name', async ({ family, network, subnet, random }) => {
-    const config = { family, network: parsePrefix(network), subnet: parsePrefix(subnet) };
+    const config = { family, vni: 1, network: parsePrefix(network), subnet: parsePrefix(subnet) };
     const wanted = firewallTable({ ...config, masquerade: true, forward: true, fullyRandom: random });
     // Under another name, beside the agent's own.
     const table = { ...wanted, name: 'probe' };
