@@ -17,6 +17,7 @@ import {
   removeFile,
   statPath,
 } from '../../lib/sys/file.ts';
+import { readForeignText } from '../../lib/sys/foreign-file.ts';
 import { check, SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
@@ -77,10 +78,10 @@ export function saveState(sys: Syscalls, folder: string, id: AttachmentId, confi
 
 /** What was saved: undefined when nothing was, 'corrupt' when it cannot be read. */
 export function loadState(sys: Syscalls, folder: string, id: AttachmentId): JsonObject | 'corrupt' | undefined {
-  const text =
-    readTextIfPresent(sys, keyedPath(folder, id), FILE_LIMIT_BYTES) ??
-    readTextIfPresent(sys, flannelPath(folder, id), FILE_LIMIT_BYTES);
-  return text === undefined ? undefined : parseState(text);
+  const read =
+    readForeignText(sys, keyedPath(folder, id), FILE_LIMIT_BYTES) ??
+    readForeignText(sys, flannelPath(folder, id), FILE_LIMIT_BYTES);
+  return typeof read === 'object' ? parseState(read.text) : read === undefined ? undefined : 'corrupt';
 }
 
 function parseState(text: string): JsonObject | 'corrupt' {

@@ -1,7 +1,8 @@
 // Which address files are older than this boot. Pods do not survive one, their files do: the folder is on a
 // disk. `.boot` beside them holds the boot's id, and its time of change divides old from new.
 
-import { AT_FDCWD, O_CREAT, O_WRONLY, readTextIfPresent, withFile, writeAll } from '../../lib/sys/file.ts';
+import { AT_FDCWD, closeFd, readTextIfPresent, removeFile, writeAll } from '../../lib/sys/file.ts';
+import { openInPlace, readForeignText } from '../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { AddressStore } from './store.ts';
 
@@ -18,15 +19,26 @@ function stampPath(store: AddressStore): string {
 export function stampBoot(store: AddressStore): void {
   const { sys } = store;
   const id = readTextIfPresent(sys, BOOT_ID, 256)?.trim();
-  const stamp = readTextIfPresent(sys, stampPath(store), 256);
-  if (id === undefined || stamp?.startsWith(id) === true) return;
+  const stamp = readStamp(store);
+  if (id === undefined || stamp.startsWith(id)) return;
   // Whoever was killed before it had written left it empty.
-  const history = (stamp ?? '') === '' ? FIRST : REPLACED;
+  const history = stamp === '' ? FIRST : REPLACED;
   const path = stampPath(store);
   // Nobody reads it without the lock, and ids have one length: in place, nothing temporary can be left behind.
-  withFile(sys, path, O_WRONLY | O_CREAT, 0o600, (fd) => {
+  const fd = openInPlace(sys, path, 0o600);
+  try {
     writeAll(sys, fd, sys.arena.encode(`${id} ${history}\n`), path);
-  });
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+/** '' when there is none; what cannot be read goes, as it would say neither that this boot is noted nor that another was. */
+function readStamp(store: AddressStore): string {
+  const read = readForeignText(store.sys, stampPath(store), 256);
+  if (read !== 'unreadable') return read?.text ?? '';
+  removeFile(store.sys, stampPath(store));
+  return '';
 }
 
 /** When a file was last written, in nanoseconds since 1970; undefined when there is none. */
@@ -43,7 +55,7 @@ function modifiedNs(sys: Syscalls, path: string): bigint | undefined {
 export function earlierBootTest(store: AddressStore): (name: string) => boolean {
   const { sys } = store;
   const stamped = modifiedNs(sys, stampPath(store));
-  const stamp = readTextIfPresent(sys, stampPath(store), 256) ?? '';
+  const stamp = readStamp(store);
   if (stamped === undefined || !stamp.trimEnd().endsWith(REPLACED)) return () => false;
   return (name) => {
     const modified = modifiedNs(sys, `${store.folder}/${name}`);

@@ -6,19 +6,8 @@
 
 import { formatIp, type Ip, parseIp } from '../../lib/ip.ts';
 import { ENOENT, ENOSPC } from '../../lib/sys/errno.ts';
-import {
-  closeFd,
-  createFile,
-  listDir,
-  makeDirs,
-  O_CREAT,
-  O_WRONLY,
-  openFile,
-  readTextIfPresent,
-  removeFile,
-  withLock,
-  writeAll,
-} from '../../lib/sys/file.ts';
+import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, writeAll } from '../../lib/sys/file.ts';
+import { openInPlace, readForeignText } from '../../lib/sys/foreign-file.ts';
 import { check, SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { makeLink, readLink } from './links.ts';
@@ -38,6 +27,8 @@ export interface Holding {
 /** Most of an address file that is read, in bytes: a container id has no limit of its own. */
 const FILE_LIMIT_BYTES = 64 * 1024;
 const NAME_LIMIT_BYTES = 255;
+/** Of what has an address's name and cannot be read: no container has it, so that nobody gives it back. */
+const UNKNOWN_OWNER = 'unreadable file';
 
 /** An address file's text for its owner. */
 function ownerText(owner: Owner): string {
@@ -91,14 +82,15 @@ export class AddressStore {
 
   /** The address handed out last from a set; undefined when unknown. */
   lastReserved(set: number): { readonly ip: Ip | undefined; readonly lengthBytes: number } {
-    const text = readTextIfPresent(this.sys, this.#lastPath(set), FILE_LIMIT_BYTES) ?? '';
-    return { ip: parseIpName(text), lengthBytes: text.length };
+    const read = readForeignText(this.sys, this.#lastPath(set), FILE_LIMIT_BYTES);
+    if (read === 'unreadable') return { ip: undefined, lengthBytes: FILE_LIMIT_BYTES };
+    return { ip: parseIpName(read?.text ?? ''), lengthBytes: read?.text.length ?? 0 };
   }
 
   /** Records the address handed out last. `oldBytes` is how much the file holds now. */
   setLastReserved(set: number, ip: Ip, oldBytes: number): void {
     const path = this.#lastPath(set);
-    const fd = openFile(this.sys, path, O_WRONLY | O_CREAT, 0o600);
+    const fd = openInPlace(this.sys, path, 0o600);
     try {
       // Not O_TRUNC: ext4 flushes a file that was truncated to nothing when it is closed, 0.25 ms.
       const bytes = this.sys.arena.encode(formatIp(ip));
@@ -178,7 +170,8 @@ export class AddressStore {
   }
 
   #text(name: string): string | undefined {
-    return readTextIfPresent(this.sys, `${this.folder}/${name}`, FILE_LIMIT_BYTES)?.trim();
+    const read = readForeignText(this.sys, `${this.folder}/${name}`, FILE_LIMIT_BYTES);
+    return read === 'unreadable' ? UNKNOWN_OWNER : read?.text.trim();
   }
 
   /** The name of an attachment's n-th link; undefined when it would be too long, and then there is no index. */

@@ -69,15 +69,15 @@ export function readAll(sys: Syscalls, fd: number, maxBytes: number, object = `f
 }
 const EFBIG = 27;
 
-/** A file's text, strictly UTF-8, at most `maxBytes`. */
+/** A file's text, strictly UTF-8, at most `maxBytes`. A pipe somebody put there is empty: it keeps nobody waiting. */
 export function readText(sys: Syscalls, path: string, maxBytes: number): string {
-  const bytes = withFile(sys, path, O_RDONLY, 0, (fd) => readAll(sys, fd, maxBytes, path));
+  const bytes = withFile(sys, path, O_RDONLY | O_NONBLOCK, 0, (fd) => readAll(sys, fd, maxBytes, path));
   return sys.arena.decode(bytes);
 }
 
 /** As `readText`; undefined when there is no such file. */
 export function readTextIfPresent(sys: Syscalls, path: string, maxBytes: number): string | undefined {
-  const fd = tryOpen(sys, path, O_RDONLY);
+  const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT) return undefined;
   check(fd, 'open', path);
   try {
