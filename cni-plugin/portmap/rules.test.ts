@@ -53,11 +53,11 @@ describe('owners', () => {
     expect(ownComment(invocation('n'.repeat(300), 'c1')).length).toBe(128);
   });
 
-  test('of a hundred thousand texts that differ little no two have one hash', () => {
+  test('of twenty thousand texts that differ little no two have one hash', () => {
     const hashes = new Set<string>();
-    for (let at = 0; at < 100_000; at++) hashes.add(shortHash(`eth0:${at.toString(16).padStart(64, '0')}`));
-    expect(hashes.size).toBe(100_000);
-    for (const hash of hashes) expect(hash).toHaveLength(13);
+    for (let at = 0; at < 20_000; at++) hashes.add(shortHash(`eth0:${at.toString(16).padStart(64, '0')}`));
+    expect(hashes.size).toBe(20_000);
+    expect([...hashes].filter((hash) => hash.length !== 13)).toEqual([]);
   });
 });
 
