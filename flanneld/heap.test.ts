@@ -34,7 +34,7 @@ function makeHeap() {
 describe('HeapKeeper', () => {
   test('collects once the work has stopped, not while it goes on', () => {
     const { heap, keeper, pass } = makeHeap();
-    heap.bytes = 40e6;
+    heap.bytes = 15e6;
     for (let run = 0; run < 10; run++) {
       keeper.worked();
       pass(900);
@@ -44,27 +44,36 @@ describe('HeapKeeper', () => {
     expect(heap).toMatchObject({ collections: 1, bytes: 6e6 });
   });
 
-  test('does not collect again for the little a look at the kernel allocates', () => {
+  test('waits longer with a large heap, which takes longer', () => {
+    const { heap, keeper, pass } = makeHeap();
+    heap.bytes = 40e6;
+    keeper.worked();
+    pass(9999);
+    expect(heap.collections).toBe(0);
+    pass(1);
+    expect(heap.collections).toBe(1);
+  });
+
+  test('leaves the garbage of looks with the same leases to the engine', () => {
     const { heap, keeper, pass } = makeHeap();
     for (let run = 0; run < 5; run++) {
       keeper.worked();
       pass(1000);
-      heap.bytes += 0.5e6;
+      heap.bytes += 3e6;
     }
     expect(heap.collections).toBe(1);
   });
 
-  test('collects again when the garbage of many looks has come together', () => {
+  test('collects again after other leases, if they left much', () => {
     const { heap, keeper, pass } = makeHeap();
-    heap.live = 15e6;
-    keeper.worked();
-    pass(1000);
-    for (let run = 0; run < 12; run++) {
-      heap.bytes += 0.5e6;
+    const afterLeases = (bytes: number): number => {
+      keeper.leasesChanged();
+      heap.bytes += bytes;
       keeper.worked();
       pass(1000);
-    }
-    expect(heap.collections).toBe(2);
+      return heap.collections;
+    };
+    expect([0, 1e6, 1e6, 2e6].map(afterLeases)).toEqual([1, 1, 1, 2]);
   });
 
   test('collects nothing after it was stopped', () => {

@@ -8,16 +8,21 @@ import type { Clock } from './dataplane/clock.ts';
 
 /** After this long without work a collection is in nobody's way. */
 const QUIET_MS = 1000;
+/** One of a heap this large takes longer than an event may wait while there is work: it waits for real quiet. */
+const LARGE_BYTES = 20e6;
+const LARGE_QUIET_MS = 10_000;
 /** A heap that was and is small is left alone: collecting takes milliseconds, too. */
 const GROWTH = 1.2;
 const GROWTH_BYTES = 2e6;
 
-/** Collects garbage when the agent has come to rest and its heap has grown. */
+/** Collects garbage when the agent has come to rest after other leases came, and its heap has grown. */
 export class HeapKeeper {
   readonly #clock: Clock;
   readonly #heapBytes: () => number;
   readonly #compact: () => void;
   #cancel: (() => void) | undefined;
+  /** What the start itself leaves is worth a first collection. */
+  #due = true;
   /** Bytes in use after the last collection. */
   #restingBytes = 0;
 
@@ -27,10 +32,17 @@ export class HeapKeeper {
     this.#compact = compact;
   }
 
+  /** Call when there are other leases: only then is there garbage in masses; that of a look V8 handles by itself. */
+  leasesChanged(): void {
+    this.#due = true;
+  }
+
   /** Call after every piece of work. */
   worked(): void {
+    if (!this.#due) return;
     this.#cancel?.();
-    this.#cancel = this.#clock.after(QUIET_MS, () => this.#rest());
+    const quietMs = this.#heapBytes() > LARGE_BYTES ? LARGE_QUIET_MS : QUIET_MS;
+    this.#cancel = this.#clock.after(quietMs, () => this.#rest());
   }
 
   stop(): void {
@@ -40,6 +52,7 @@ export class HeapKeeper {
 
   #rest(): void {
     this.#cancel = undefined;
+    this.#due = false;
     if (this.#heapBytes() <= this.#restingBytes * GROWTH + GROWTH_BYTES) return;
     this.#compact();
     this.#restingBytes = this.#heapBytes();

@@ -68,7 +68,10 @@ export function startLoops(parts: Parts): Running {
   const firewallLoop = startFirewallLoop(parts, () => overlayLoop.wake('firewall ready'));
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
-  leases.listen(() => overlayLoop.wake('leases'));
+  leases.listen(() => {
+    heap.leasesChanged();
+    overlayLoop.wake('leases');
+  });
   return {
     async stop() {
       await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);

@@ -153,6 +153,19 @@ describe('diff', () => {
     expect([...kernel.nexthops.keys()]).toEqual([id, 77]);
   });
 
+  test('moves a peer off its nexthop before a new one of another size gets the id', () => {
+    const kernel = new ModelKernel(device);
+    const wide = vxlanLease('10.244.64.0/20', '192.168.50.13', '02:00:00:00:01:03');
+    const narrow = vxlanLease('10.244.4.0/24', '192.168.50.14', '02:00:00:00:01:04');
+    reconcile(kernel, leasesOf({ wide }));
+    const id = NEXTHOP_ID_FIRST + 4;
+    const sent = commands(reconcile(kernel, leasesOf({ wide, narrow })));
+    expect(sent.indexOf(`ip route replace 10.244.64.0/20 nhid ${id + 1} proto 138`)).toBeGreaterThan(-1);
+    expect(sent.indexOf(`ip nexthop replace id ${id} via 10.244.4.0 dev flannel.1 onlink proto 138`)).toBeGreaterThan(
+      sent.indexOf(`ip route replace 10.244.64.0/20 nhid ${id + 1} proto 138`),
+    );
+  });
+
   test('lets an old nexthop wait for the route that still stands on it', () => {
     const kernel = new ModelKernel(device);
     reconcile(kernel, leasesOf({ two }));

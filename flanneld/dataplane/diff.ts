@@ -75,7 +75,41 @@ function byOwner(changes: readonly Change[]): Change[] {
     if (group === undefined) groups.set(change.owner, [change]);
     else group.push(change);
   }
-  return [...groups.values()].flat();
+  return movesFirst(groups).flat();
+}
+
+/**
+ * A nexthop that is to lead elsewhere takes the routes that still use it along: whoever moves away from it comes
+ * first. It happens where subnets of several sizes compete for one id.
+ */
+function movesFirst(groups: ReadonlyMap<string, Change[]>): Change[][] {
+  const replaced = [...groups.values()].flat().filter(({ kind, have }) => kind === 'nexthop' && have !== undefined);
+  if (replaced.length === 0) return [...groups.values()];
+  const movers = moversById(groups);
+  const ordered = new Set<Change[]>();
+  const visiting = new Set<Change[]>();
+  const visit = (group: Change[]): void => {
+    // Two that wait for each other: then either is as good.
+    if (ordered.has(group) || visiting.has(group)) return;
+    visiting.add(group);
+    for (const { kind, have } of group) {
+      if (kind !== 'nexthop' || have === undefined) continue;
+      for (const owner of movers.get(have.id) ?? []) visit(groups.get(owner) ?? []);
+    }
+    ordered.add(group);
+  };
+  for (const group of groups.values()) visit(group);
+  return [...ordered];
+}
+
+/** For each nexthop id: the owners of the routes that lead over it now and are to lead over another. */
+function moversById(groups: ReadonlyMap<string, Change[]>): Map<number, string[]> {
+  const movers = new Map<number, string[]>();
+  for (const { kind, owner, have } of [...groups.values()].flat()) {
+    if (kind !== 'route' || have?.nexthopId === undefined) continue;
+    movers.set(have.nexthopId, [...(movers.get(have.nexthopId) ?? []), owner]);
+  }
+  return movers;
 }
 
 function diffNeighs(wanted: KernelState, observed: Observed): Split {

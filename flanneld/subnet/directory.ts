@@ -33,8 +33,12 @@ export interface DirectoryOptions {
   readonly periodMs: number;
 }
 
-/** Events come in bursts (temporary file, rename); one look after the burst is enough. */
+/**
+ * Events come in bursts (temporary file, rename); one look after the burst is enough. Where a look takes longer there
+ * are thousands of leases: then the pause is as long as the look, so that looking takes half of the time at most.
+ */
 const settleMs = 20;
+const longestSettleMs = 500;
 /** A lease that somebody keeps removing is restored no more often than this. */
 const restoreMs = 1000;
 const claimAttempts = 20;
@@ -125,14 +129,16 @@ class DirectoryManager implements SubnetManager {
       const stopListening = listen(this.#options.dir, bell.ring);
       try {
         const restoredAt = this.#restoredAt;
+        const began = performance.now();
         const snapshot = await this.#look();
+        const lookMs = performance.now() - began;
         if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
         if (snapshot && snapshot !== told && !signal.aborted) {
           told = snapshot;
           onSnapshot(snapshot);
         }
         await bell.wait(Math.min(this.#options.periodMs, this.#restoreInMs()), signal);
-        await sleepUnlessAborted(settleMs, signal);
+        await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
       } finally {
         stopListening();
       }
