@@ -43,20 +43,28 @@ function parseDecimal(text: string, from: number, to: number, max: number): numb
   return value <= max ? value : -1;
 }
 
-/** The dotted quad in text[from, to) as an unsigned 32-bit number; −1 when it is none. */
+/** The dotted quad in text[from, to) as an unsigned 32-bit number; −1 when it is none. No part has a leading zero. */
 function parseQuad(text: string, from: number, to: number): number {
   let value = 0;
-  let start = from;
-  for (let octet = 0; octet < 4; octet++) {
-    let end = start;
-    while (end < to && text.charCodeAt(end) !== DOT) end++;
-    if (octet < 3 ? end >= to : end !== to) return -1;
-    const part = parseDecimal(text, start, end, 255);
-    if (part < 0) return -1;
-    value = value * 256 + part;
-    start = end + 1;
+  let part = 0;
+  let digits = 0;
+  let dots = 0;
+  let bits = 0;
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit === DOT - ZERO && digits > 0) {
+      value = value * 256 + part;
+      dots++;
+      part = 0;
+      digits = 0;
+    } else {
+      if (!(digit >= 0 && digit <= 9) || (part === 0 && digits > 0)) return -1;
+      part = part * 10 + digit;
+      digits++;
+      bits |= part;
+    }
   }
-  return value;
+  return dots === 3 && digits > 0 && bits >>> 8 === 0 ? value * 256 + part : -1;
 }
 
 function hexDigit(code: number): number {

@@ -36,18 +36,11 @@ const variables: readonly Variable[] = [
   { name: 'CNI_PATH', neededBy: 'ADD DEL CHECK GC STATUS' },
 ];
 
-function isAlphanumeric(code: number): boolean {
-  return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-}
+const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-/** `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`: what may name a container or a network. */
+/** What may name a container or a network. */
 export function isValidId(text: string): boolean {
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (isAlphanumeric(code)) continue;
-    if (at === 0 || (code !== 95 && code !== 46 && code !== 45)) return false;
-  }
-  return text !== '';
+  return ID.test(text);
 }
 
 function checkContainerId(id: string): void {

@@ -97,6 +97,19 @@ describe('AttributeReader', () => {
     expect(attributes.text()).toBe(want);
   });
 
+  test('passes over what is not wanted, and tells types that differ by 32 apart', () => {
+    const bytes = new Uint8Array([1, 3, 33, 35, 65].flatMap((type) => [5, 0, type, 0, type, 0, 0, 0]));
+    const found = (wanted: number, high?: number): number[] => {
+      const attributes = attributesOf(bytes);
+      const types: number[] = [];
+      while (attributes.nextOf(wanted, high)) types.push(attributes.u8());
+      return types;
+    };
+    expect(found(1 << 1)).toEqual([1]);
+    expect(found(1 << 3, 1 << 3)).toEqual([3, 35]);
+    expect(found(0)).toEqual([]);
+  });
+
   test('a hardware address of another length is none', () => {
     const attributes = attributesOf(fromHex('08000100 0a000001'));
     attributes.next();

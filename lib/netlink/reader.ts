@@ -126,24 +126,23 @@ export class AttributeReader {
   }
 
   /**
-   * Moves to the next attribute of a type below 32 whose bit is set in `wanted`, passing over the others without a
-   * call for each: a link has some seventy, and QuickJS pays for every one.
+   * Moves to the next attribute whose type is a bit of `wanted`, or, less 32, one of `high`, passing over the others
+   * without a call for each: a link has some seventy, and QuickJS pays for every one.
    */
-  nextOf(wanted: number): boolean {
+  nextOf(wanted: number, high = 0): boolean {
     const words = this.#words;
     const end = this.#end;
     let start = this.#next;
     while (end - start >= NLA_HDRLEN) {
-      const header = words[start >> 2] ?? 0;
+      const header = words[start >> 2] as number;
       const length = header & 0xffff;
       const type = (header >>> 16) & NLA_TYPE_MASK;
-      const next = start + ((length + 3) & ~3);
-      // A length that cannot be is for next() to refuse.
-      if (length < NLA_HDRLEN || length > end - start || (type < 32 && ((wanted >>> type) & 1) === 1)) {
+      // A length that cannot be is for next() to refuse. A shift takes its count modulo 32.
+      if (length < NLA_HDRLEN || length > end - start || (((type < 32 ? wanted : high) >>> type) & 1) === 1) {
         this.#next = start;
         return this.next();
       }
-      start = next;
+      start += (length + 3) & ~3;
     }
     this.#next = start;
     return false;

@@ -17,6 +17,8 @@ export interface BridgePort {
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_LEARNING = 8;
 const IFLA_BRPORT_ISOLATED = 33;
+const DECODED = (1 << IFLA_BRPORT_MODE) | (1 << IFLA_BRPORT_LEARNING);
+const DECODED_HIGH = 1 << (IFLA_BRPORT_ISOLATED - 32);
 
 export function writeBridgePort(writer: MessageWriter, port: BridgePort): void {
   writer.attrSwitch(IFLA_BRPORT_MODE, port.hairpin);
@@ -26,7 +28,7 @@ export function writeBridgePort(writer: MessageWriter, port: BridgePort): void {
 
 export function decodeBridgePort(attributes: AttributeReader): BridgePort {
   const port: Mutable<BridgePort> = {};
-  while (attributes.next()) {
+  while (attributes.nextOf(DECODED, DECODED_HIGH)) {
     if (attributes.type === IFLA_BRPORT_MODE) port.hairpin = attributes.u8() !== 0;
     else if (attributes.type === IFLA_BRPORT_LEARNING) port.learning = attributes.u8() !== 0;
     else if (attributes.type === IFLA_BRPORT_ISOLATED) port.isolated = attributes.u8() !== 0;

@@ -107,6 +107,8 @@ export class Arena {
   readonly #bytes: Uint8Array;
   readonly #utf8: Utf8;
   readonly #poison: Poison | undefined;
+  /** Behind each slot. */
+  readonly #gap: number;
   /** Where the next scoped slot starts; grows upwards. */
   #top = 0;
   /** Where the lowest slot kept for good starts; grows downwards. */
@@ -118,6 +120,7 @@ export class Arena {
     this.address = address;
     this.#utf8 = utf8;
     this.#poison = poison;
+    this.#gap = poison === undefined ? 0 : REDZONE_BYTES;
     this.#kept = memory.byteLength;
     poison?.(0, memory.byteLength, true);
   }
@@ -175,8 +178,7 @@ export class Arena {
 
   /** A zeroed slot for the life of the process: for what outlives every scope. */
   keep(length: number): Slot {
-    const gap = this.#poison === undefined ? 0 : REDZONE_BYTES;
-    const offset = (this.#kept - length - gap) & -16;
+    const offset = (this.#kept - length - this.#gap) & -16;
     if (length < 0 || offset < this.#top) throw this.#full(length);
     this.#kept = offset;
     this.#poison?.(offset, length, false);
@@ -203,10 +205,10 @@ export class Arena {
 
   #reserve(length: number): number {
     const offset = (this.#top + ALIGN - 1) & -ALIGN;
-    const gap = this.#poison === undefined ? 0 : REDZONE_BYTES;
-    if (length < 0 || offset + length + gap > this.#kept) throw this.#full(length);
-    this.#top = offset + length + gap;
-    this.#poison?.(offset, length, false);
+    const end = offset + length + this.#gap;
+    if (length < 0 || end > this.#kept) throw this.#full(length);
+    this.#top = end;
+    if (this.#poison !== undefined) this.#poison(offset, length, false);
     return offset;
   }
 
