@@ -106,6 +106,29 @@ JS_FUNCTION(host_decode) {
     return new_string(ctx, (const char *)bytes, length);
 }
 
+// nextAttribute(bytes, start, end, wanted, high): where between start and end the first netlink attribute begins whose
+// type is a bit of `wanted` or, less 32, of `high`, or whose length cannot be; −1 when there is none.
+JS_FUNCTION(host_next_attribute) {
+    size_t room;
+    int64_t start, end;
+    uint32_t wanted, high;
+    const uint8_t *bytes = JS_GetUint8Array(ctx, &room, argv[0]);
+    if (bytes == NULL || JS_ToInt64(ctx, &start, argv[1]) != 0 || JS_ToInt64(ctx, &end, argv[2]) != 0 ||
+        JS_ToUint32(ctx, &wanted, argv[3]) != 0 || JS_ToUint32(ctx, &high, argv[4]) != 0)
+        return JS_EXCEPTION;
+    if (start < 0 || end > (int64_t)room) return JS_ThrowRangeError(ctx, "attributes outside their bytes");
+    while (end - start >= 4) {
+        uint16_t header[2]; // length and type
+        check_memory("nextAttribute", bytes + start, sizeof header);
+        memcpy(header, bytes + start, sizeof header);
+        unsigned type = header[1] & 0x3fff;
+        if (header[0] < 4 || header[0] > end - start || ((type < 32 ? wanted : high) >> (type & 31) & 1))
+            return JS_NewInt64(ctx, start);
+        start += (header[0] + 3) & ~3;
+    }
+    return JS_NewInt32(ctx, -1);
+}
+
 // env(name): the variable's value, or undefined; throws on what is not UTF-8.
 JS_FUNCTION(host_env) {
     const char *name = JS_ToCString(ctx, argv[0]);
@@ -130,7 +153,7 @@ static const JSCFunctionListEntry host_functions[] = {
     JS_CFUNC_DEF("syscall", 7, host_syscall), JS_CFUNC_DEF("map", 1, host_map),
     JS_CFUNC_DEF("detach", 8, host_detach),
     JS_CFUNC_DEF("encode", 1, host_encode), JS_CFUNC_DEF("decode", 1, host_decode),
-    JS_CFUNC_DEF("encodeInto", 3, host_encode_into),
+    JS_CFUNC_DEF("encodeInto", 3, host_encode_into), JS_CFUNC_DEF("nextAttribute", 5, host_next_attribute),
     JS_CFUNC_DEF("env", 1, host_env), JS_PROP_STRING_DEF("arch", HOST_ARCH, JS_PROP_ENUMERABLE),
     JS_CFUNC_MAGIC_DEF("args", 0, host_strings, 0), JS_CFUNC_MAGIC_DEF("environment", 0, host_strings, 1),
     CHECK_FUNCTIONS

@@ -1,7 +1,15 @@
 // The entry of the CNI executable: one program, whose name decides which plugin it is.
 
+import { useNextAttribute } from '../lib/netlink/reader.ts';
 import { readAll } from '../lib/sys/file.ts';
-import { hostArgs, hostEnv, hostEnvironment, openHostSyscalls, type ProgramOutput } from '../lib/sys/host.ts';
+import {
+  hostArgs,
+  hostEnv,
+  hostEnvironment,
+  hostNextAttribute,
+  openHostSyscalls,
+  type ProgramOutput,
+} from '../lib/sys/host.ts';
 import { bandwidth } from './bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { flannel } from './flannel/flannel.ts';
@@ -34,6 +42,7 @@ function pluginNamed(name: string): Plugin {
 /** Called once by host.c. */
 export function main(): ProgramOutput {
   const sys = openHostSyscalls();
+  useNextAttribute(hostNextAttribute());
   const [path = ''] = hostArgs();
   return runPlugin(pluginNamed(path.slice(path.lastIndexOf('/') + 1)), {
     sys,

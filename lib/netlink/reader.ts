@@ -3,6 +3,7 @@
 
 import type { Family, Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
+import type { NextAttribute } from '../sys/host.ts';
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from './constants.ts';
 
 /** A reply whose lengths contradict each other: nothing more of it can be believed. */
@@ -77,6 +78,25 @@ export class MessageReader {
   }
 }
 
+/** What `nextOf` finds the next attribute with; a length that cannot be is for next() to refuse. */
+let nextAttribute: NextAttribute = (bytes, from, end, wanted, high) => {
+  let start = from;
+  while (end - start >= NLA_HDRLEN) {
+    const length = (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8);
+    const type = ((bytes[start + 2] ?? 0) | ((bytes[start + 3] ?? 0) << 8)) & NLA_TYPE_MASK;
+    if (length < NLA_HDRLEN || length > end - start) return start;
+    // A shift takes its count modulo 32.
+    if ((((type < 32 ? wanted : high) >>> type) & 1) === 1) return start;
+    start += (length + 3) & ~3;
+  }
+  return -1;
+};
+
+/** Has attributes found by another implementation from now on: that of the CNI executable's host. */
+export function useNextAttribute(implementation: NextAttribute): void {
+  nextAttribute = implementation;
+}
+
 /** A cursor over attributes; the typed getters read the payload of the current one. */
 export class AttributeReader {
   readonly bytes: Uint8Array;
@@ -130,22 +150,9 @@ export class AttributeReader {
    * without a call for each: a link has some seventy, and QuickJS pays for every one.
    */
   nextOf(wanted: number, high = 0): boolean {
-    const words = this.#words;
-    const end = this.#end;
-    let start = this.#next;
-    while (end - start >= NLA_HDRLEN) {
-      const header = words[start >> 2] as number;
-      const length = header & 0xffff;
-      const type = (header >>> 16) & NLA_TYPE_MASK;
-      // A length that cannot be is for next() to refuse. A shift takes its count modulo 32.
-      if (length < NLA_HDRLEN || length > end - start || (((type < 32 ? wanted : high) >>> type) & 1) === 1) {
-        this.#next = start;
-        return this.next();
-      }
-      start += (length + 3) & ~3;
-    }
-    this.#next = start;
-    return false;
+    const start = nextAttribute(this.bytes, this.#next, this.#end, wanted, high);
+    this.#next = start < 0 ? this.#end : start;
+    return start >= 0 && this.next();
   }
 
   u8(): number {

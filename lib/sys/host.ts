@@ -12,6 +12,12 @@ export interface ProgramOutput {
   readonly stderr?: string;
 }
 
+/**
+ * Where between `start` and `end` of `bytes` the first netlink attribute begins whose type is a bit of `wanted` or,
+ * less 32, of `high`, or whose length cannot be; −1 when there is none.
+ */
+export type NextAttribute = (bytes: Uint8Array, start: number, end: number, wanted: number, high: number) => number;
+
 /** What host.c defines, as it defines it. */
 interface Host extends Utf8 {
   readonly arch: Arch;
@@ -19,6 +25,7 @@ interface Host extends Utf8 {
   readonly detach: Syscalls['detach'];
   /** Memory that stays where it is, and its address. */
   map(length: number): [memory: ArrayBuffer, address: number];
+  readonly nextAttribute: NextAttribute;
   /** Throws a TypeError on a value that is not UTF-8; so do the two below. */
   env(name: string): string | undefined;
   args(): string[];
@@ -47,6 +54,11 @@ export function openHostSyscalls(): Syscalls {
     fork: () => call(nr.clone, SIGCHLD),
     detach: host.detach,
   };
+}
+
+/** The host's own, which takes no steps of the engine. */
+export function hostNextAttribute(): NextAttribute {
+  return host.nextAttribute;
 }
 
 /** An environment variable, undefined when it is not set. Throws on a value that is not UTF-8. */
