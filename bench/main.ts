@@ -2,13 +2,19 @@
 
 import { benchCni } from './cni.ts';
 import { type BenchOptions, parseBenchArgs } from './options.ts';
+import { benchPacket } from './packet.ts';
 import { benchPeers } from './peers.ts';
 import { benchStart } from './start.ts';
 
 /** Prints an answer; false when a limit was not kept. */
 type Question = (options: BenchOptions) => boolean | Promise<boolean>;
 
-const questions: Readonly<Record<string, Question>> = { start: benchStart, cni: benchCni, peers: benchPeers };
+const questions: Readonly<Record<string, Question>> = {
+  start: benchStart,
+  cni: benchCni,
+  packet: benchPacket,
+  peers: benchPeers,
+};
 
 async function main(argv: string[]): Promise<boolean> {
   const { name, options } = parseBenchArgs(argv, process.cwd());

@@ -10,6 +10,7 @@ import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
+import { bundleLab } from './lab-bundle.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
@@ -60,6 +61,7 @@ const NEEDS = {
     buildFloor(),
   ],
   peers: () => [buildPrograms(['flanneld'])],
+  packet: () => [buildPrograms(['cni', 'flanneld']), bundleLab()],
 };
 
 async function main(args) {

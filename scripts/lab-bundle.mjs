@@ -11,6 +11,7 @@ const programs = {
   cli: 'cli/main.ts',
   launcher: 'support/launcher.ts',
   probe: '../probe/main.ts',
+  'packet-end': '../../bench/packet/program.ts',
   faults: '../faults/main.ts',
   soak: '../soak/main.ts',
   containerd: '../containerd/main.ts',

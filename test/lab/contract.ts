@@ -80,6 +80,8 @@ export interface PodAddRequest {
   /** 64 hexadecimal digits are made up when absent. */
   readonly containerId?: string | undefined;
   readonly ifName?: string | undefined;
+  /** A namespace that is already there, to attach instead of a new one; it is removed with the pod. */
+  readonly netns?: string | undefined;
   /** Conflist text to use instead of the one in /etc/cni/net.d. */
   readonly conflist?: string | undefined;
   readonly args?: readonly (readonly [string, string])[] | undefined;

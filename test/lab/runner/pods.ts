@@ -41,7 +41,7 @@ export class PodRuntime {
       request.conflist === undefined ? defaultNetworkList(CONFLIST_FOLDER) : parseNetworkList(request.conflist);
     const rt = runtimeConf(request);
     const before = monotonicNs();
-    makeNetns(this.#sys, rt.netns);
+    if (request.netns === undefined) makeNetns(this.#sys, rt.netns);
     const netnsMs = (monotonicNs() - before) / 1e6;
     try {
       const { result, runs } = await this.#driver.add(list, rt);
@@ -93,7 +93,7 @@ export class PodRuntime {
 function runtimeConf(request: PodAddRequest): RuntimeConf {
   return {
     containerId: request.containerId ?? randomBytes(32).toString('hex'),
-    netns: `${NETNS_FOLDER}/cni-${randomUUID()}`,
+    netns: request.netns ?? `${NETNS_FOLDER}/cni-${randomUUID()}`,
     ifName: request.ifName ?? 'eth0',
     args: request.args ?? [
       ['IgnoreUnknown', '1'],

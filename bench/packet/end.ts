@@ -1,0 +1,103 @@
+// The processes at the two ends, as the bench drives them from outside: each is started inside its pod's network
+// namespace and ends with the bench.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { labPrograms } from '../../test/lab/programs.ts';
+import type { Arrival, EndLine, EndSpec, Protocol, SendResult, SendSpec } from './end-spec.ts';
+
+const LOOK_MS = 2;
+const START_TIMEOUT_MS = 10_000;
+
+/** One end. `ended` says why it is not there any more. */
+class End {
+  readonly lines: EndLine[] = [];
+  readonly #child: ChildProcess;
+  #said = '';
+  #ended = false;
+
+  constructor(netnsFromOutside: string, program: string, spec: EndSpec) {
+    const inside = ['nsenter', `--net=${netnsFromOutside}`, '--', process.execPath, program, JSON.stringify(spec)];
+    this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...inside], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const { stdout, stderr } = this.#child;
+    if (stdout === null || stderr === null) throw new Error('an end needs pipes');
+    createInterface({ input: stdout }).on('line', (line) => this.lines.push(JSON.parse(line)));
+    stderr.on('data', (chunk: Buffer) => {
+      this.#said = `${this.#said}${chunk.toString()}`.slice(-2000);
+    });
+    this.#child.once('error', (error) => {
+      this.#said += error.message;
+      this.#ended = true;
+    });
+    this.#child.once('close', () => {
+      this.#ended = true;
+    });
+  }
+
+  /** What `find` finds in its lines, once it does; undefined after `timeoutMs` or when the process has ended. */
+  async find<T>(find: (line: EndLine) => T | undefined, timeoutMs: number): Promise<T | undefined> {
+    const deadlineMs = performance.now() + timeoutMs;
+    for (;;) {
+      // Before the lines are read: after its end no more come.
+      const last = this.#ended || performance.now() > deadlineMs;
+      for (const line of this.lines) {
+        const found = find(line);
+        if (found !== undefined) return found;
+      }
+      if (last) return undefined;
+      await sleep(LOOK_MS);
+    }
+  }
+
+  async ready(): Promise<void> {
+    if ((await this.find(({ ready }) => ready, START_TIMEOUT_MS)) === true) return;
+    await this.stop();
+    throw new Error(`an end of the measurement did not start: ${this.#said.trim() || 'it said nothing'}`);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#ended) return;
+    const closed = once(this.#child, 'close');
+    this.#child.kill('SIGKILL');
+    await closed;
+  }
+}
+
+export interface Receiver {
+  /** The first packet of a run; undefined when none has come after `timeoutMs`. */
+  arrival(run: number, timeoutMs: number): Promise<Arrival | undefined>;
+  stop(): Promise<void>;
+}
+
+/** Resolves when it listens. */
+export async function startReceiver(netnsFromOutside: string, protocol: Protocol): Promise<Receiver> {
+  const end = await startEnd(netnsFromOutside, { role: 'receive', protocol });
+  return {
+    arrival: (run, timeoutMs) => end.find(({ arrival }) => (arrival?.run === run ? arrival : undefined), timeoutMs),
+    stop: () => end.stop(),
+  };
+}
+
+export interface Sender {
+  /** What became of it; undefined when it has not come to an end after `timeoutMs`. */
+  result(timeoutMs: number): Promise<SendResult | undefined>;
+  stop(): Promise<void>;
+}
+
+/** Resolves when it waits for the interface. */
+export async function startSender(netnsFromOutside: string, spec: Omit<SendSpec, 'role'>): Promise<Sender> {
+  const end = await startEnd(netnsFromOutside, { role: 'send', ...spec });
+  return {
+    result: (timeoutMs) => end.find(({ result }) => result, timeoutMs),
+    stop: () => end.stop(),
+  };
+}
+
+async function startEnd(netnsFromOutside: string, spec: EndSpec): Promise<End> {
+  const end = new End(netnsFromOutside, join(await labPrograms(), 'packet-end.mjs'), spec);
+  await end.ready();
+  return end;
+}

@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'vitest';
+import { failureOf, judgeDisturbance, spanMs, spanTable, type Timeline } from './timeline.ts';
+
+const reached: Timeline = { t0: 1e9, t5: 1.004e9, t6: 1.003e9, t7: 1.0035e9, t8: 1.005e9 };
+
+test('a span is told in milliseconds, before ADD returned as well', () => {
+  expect(spanMs(reached, 't0', 't7')).toBeCloseTo(3.5);
+  expect(spanMs(reached, 't5', 't7')).toBeCloseTo(-0.5);
+  expect(spanMs({ ...reached, t7: undefined }, 't0', 't7')).toBeNaN();
+});
+
+describe('a timeline', () => {
+  test('that reaches its end has not failed', () => {
+    expect(failureOf(reached)).toBeUndefined();
+  });
+
+  test.for<{ change: Timeline; want: RegExp }>([
+    { change: { t0: undefined }, want: /^ADD did not return/ },
+    { change: { t5: undefined }, want: /^ADD did not return/ },
+    { change: { t6: undefined, t7: undefined, t8: undefined }, want: /^no packet left/ },
+    { change: { t7: undefined, t8: undefined }, want: /^no packet was delivered/ },
+    { change: { t8: undefined }, want: /^no answer/ },
+    { change: { t5: 0.9e9 }, want: /clocks differ/ },
+    { change: { t6: 1.0036e9 }, want: /clocks differ/ },
+    { change: { t8: 1.0034e9 }, want: /clocks differ/ },
+  ])('with $change has failed', ({ change, want }) => {
+    expect(failureOf({ ...reached, ...change })).toMatch(want);
+  });
+});
+
+describe('the table', () => {
+  test('counts what failed beside what it summarises', () => {
+    const text = spanTable('ms, UDP', [reached, { ...reached, t8: undefined }, reached, {}]);
+    expect(text).toMatch(/^ms, UDP +p50 +p90 +p99 +max +count\n/);
+    expect(text).toMatch(/^T7−T0.* +3\.50 +3\.50 +3\.50 +3\.50 +2$/m);
+    expect(text).toMatch(/^T7−T5.* +-0\.50 +-0\.50 +-0\.50 +-0\.50 +2$/m);
+    expect(text).toMatch(/\n2 of 4 failed$/);
+  });
+
+  test('of failures only says so', () => {
+    expect(spanTable('ms', [{}])).toMatch(/ NaN +0\n.*1 of 1 failed$/s);
+  });
+});
+
+describe('a control round', () => {
+  const values = (middle: number, spread: number): number[] =>
+    Array.from({ length: 20 }, (_, index) => middle + ((index * 7) % 20) * (spread / 20));
+
+  test.for([
+    { name: 'the same', withSender: values(3, 1), disturbed: false },
+    { name: 'a little slower, all of them', withSender: values(3.05, 1), disturbed: false },
+    { name: 'half as slow again', withSender: values(4.5, 1), disturbed: true },
+    { name: 'faster than possible', withSender: values(2, 1), disturbed: true },
+    { name: 'nothing measured', withSender: [Number.NaN], disturbed: true },
+  ])('with $name', ({ withSender, disturbed }) => {
+    expect(judgeDisturbance(withSender, values(3, 1)).disturbed).toBe(disturbed);
+  });
+
+  test('that is noisy tells no small difference', () => {
+    const noisy = [1, 9, 2, 8, 3, 7];
+    expect(judgeDisturbance([9, 1, 7, 2, 9, 3], noisy).disturbed).toBe(false);
+  });
+});

@@ -1,0 +1,74 @@
+// One pod from the runtime's call to the answer of another pod, and what is told of many of them. All times are
+// nanoseconds of CLOCK_MONOTONIC.
+
+import { type Ratio, ratioOfMedians, summarize } from '../stats.ts';
+import { table } from '../table.ts';
+
+export interface Timeline {
+  /** The runtime executes the first plugin. */
+  readonly t0?: number | undefined;
+  /** The last plugin has ended: ADD returns. */
+  readonly t5?: number | undefined;
+  /** The kernel takes the first packet of the new pod. */
+  readonly t6?: number | undefined;
+  /** The first one is delivered in a pod on the other node. */
+  readonly t7?: number | undefined;
+  /** The first answer is back. */
+  readonly t8?: number | undefined;
+}
+
+/** Between which points, in the order they are shown. */
+const SPANS = [
+  { name: 'T7−T0 runtime’s call to first packet delivered', from: 't0', to: 't7' },
+  { name: 'T7−T5 ADD returned to first packet delivered', from: 't5', to: 't7' },
+  { name: 'T5−T0 ADD', from: 't0', to: 't5' },
+  { name: 'T6−T0 runtime’s call to first packet sent', from: 't0', to: 't6' },
+  { name: 'T7−T6 first packet sent to first delivered', from: 't6', to: 't7' },
+  { name: 'T8−T7 delivered to answered', from: 't7', to: 't8' },
+] as const satisfies readonly { name: string; from: keyof Timeline; to: keyof Timeline }[];
+
+/** Milliseconds between two points; NaN when one of them was not reached. */
+export function spanMs(timeline: Timeline, from: keyof Timeline, to: keyof Timeline): number {
+  return ((timeline[to] ?? Number.NaN) - (timeline[from] ?? Number.NaN)) / 1e6;
+}
+
+/** Why this timeline is none of a pod that was reached; undefined when it is. */
+export function failureOf({ t0, t5, t6, t7, t8 }: Timeline): string | undefined {
+  if (t0 === undefined || t5 === undefined) return 'ADD did not return';
+  if (t6 === undefined) return 'no packet left the pod';
+  if (t7 === undefined) return 'no packet was delivered';
+  if (t8 === undefined) return 'no answer came back';
+  if (t0 > t5) return 'ADD returned before it was called: the clocks differ';
+  if (t6 > t7 || t7 > t8) return 'a packet was delivered before it was sent, or answered before: the clocks differ';
+  return undefined;
+}
+
+/** The spans of those that were reached, and how many were not. */
+export function spanTable(title: string, timelines: readonly Timeline[]): string {
+  const reached = timelines.filter((timeline) => failureOf(timeline) === undefined);
+  const rows = SPANS.map(({ name, from, to }) => {
+    const { p50, p90, p99, max, count } = summarize(reached.map((timeline) => spanMs(timeline, from, to)));
+    return [name, ...[p50, p90, p99, max].map((ms) => ms.toFixed(2)), `${count}`];
+  });
+  const failed = timelines.length - reached.length;
+  return `${table([title, 'p50', 'p90', 'p99', 'max', 'count'], rows)}\n${failed} of ${timelines.length} failed`;
+}
+
+/** Medians that differ by less are not told apart from chance. */
+const TOLERANCE = 0.05;
+
+export interface Disturbance {
+  /** ADD with a sender in the pod by ADD without. */
+  readonly ratio: Ratio;
+  readonly disturbed: boolean;
+}
+
+/**
+ * Whether the senders changed what they measure: milliseconds of ADD with and without one, interleaved. They did when
+ * the interval of the ratio leaves 1 out and the ratio is not within 5 % of it; too few pods to tell count as that.
+ */
+export function judgeDisturbance(withSender: readonly number[], without: readonly number[]): Disturbance {
+  const ratio = ratioOfMedians(withSender, without);
+  const within = (ratio.low <= 1 && ratio.high >= 1) || Math.abs(ratio.value - 1) <= TOLERANCE;
+  return { ratio, disturbed: !within };
+}
