@@ -55,6 +55,13 @@ async function measureLab(lab: Lab, pods: number): Promise<{ samples: PodSample[
 
 const NAMES: Readonly<Record<Kind, string>> = { control: 'no sender', udp: 'UDP', icmp: 'ICMP' };
 
+const VERDICTS: Readonly<Record<Disturbance['verdict'], string>> = {
+  same: 'the same within noise',
+  disturbed: 'DISTURBED: the senders change what they measure',
+  unclear: 'UNCLEAR: too noisy to tell whether the senders disturb it',
+};
+
+/** NaN when it failed. */
 const addMs = ({ timeline }: PodSample): number => spanMs(timeline, 't0', 't5');
 
 /** In the order of rounds, so that the n-th of one kind was measured beside the n-th of another. */
@@ -75,14 +82,16 @@ function report(samples: readonly PodSample[], disturbances: Record<'udp' | 'icm
     say(spanTable(`ms, ${NAMES[kind]}`, timelines));
   }
   const rows = KINDS.map((kind) => {
-    const { p50, p90, p99, max, count } = summarize(ofKind(samples, kind).map(addMs));
+    const returned = ofKind(samples, kind)
+      .map(addMs)
+      .filter((ms) => !Number.isNaN(ms));
+    const { p50, p90, p99, max, count } = summarize(returned);
     return [NAMES[kind], ...[p50, p90, p99, max].map((ms) => ms.toFixed(2)), `${count}`];
   });
   say(table(['ms, ADD with', 'p50', 'p90', 'p99', 'max', 'count'], rows));
   for (const kind of ['udp', 'icmp'] as const) {
-    const { ratio, disturbed } = disturbances[kind];
-    const verdict = disturbed ? 'DISTURBED: the senders change what they measure' : 'the same within noise';
-    say(`ADD with ${NAMES[kind]} sender by ADD without: ${showRatio(ratio)}, ${verdict}`);
+    const { ratio, verdict } = disturbances[kind];
+    say(`ADD with ${NAMES[kind]} sender by ADD without: ${showRatio(ratio)}, ${VERDICTS[verdict]}`);
   }
 }
 

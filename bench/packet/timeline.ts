@@ -54,21 +54,24 @@ export function spanTable(title: string, timelines: readonly Timeline[]): string
   return `${table([title, 'p50', 'p90', 'p99', 'max', 'count'], rows)}\n${failed} of ${timelines.length} failed`;
 }
 
-/** Medians that differ by less are not told apart from chance. */
+/** Medians that differ by less are taken for the same. */
 const TOLERANCE = 0.05;
+/** An interval wider than this on either side shows nothing: neither that they differ nor that they do not. */
+const WIDEST = 1.25;
 
 export interface Disturbance {
   /** ADD with a sender in the pod by ADD without. */
   readonly ratio: Ratio;
-  readonly disturbed: boolean;
+  readonly verdict: 'same' | 'disturbed' | 'unclear';
 }
 
 /**
  * Whether the senders changed what they measure: milliseconds of ADD with and without one, interleaved. They did when
- * the interval of the ratio leaves 1 out and the ratio is not within 5 % of it; too few pods to tell count as that.
+ * the interval of the ratio leaves 1 out and the ratio is more than 5 % off; what is too noisy to tell is unclear.
  */
 export function judgeDisturbance(withSender: readonly number[], without: readonly number[]): Disturbance {
   const ratio = ratioOfMedians(withSender, without);
-  const within = (ratio.low <= 1 && ratio.high >= 1) || Math.abs(ratio.value - 1) <= TOLERANCE;
-  return { ratio, disturbed: !within };
+  const { value, low, high } = ratio;
+  if ((low > 1 || high < 1) && Math.abs(value - 1) > TOLERANCE) return { ratio, verdict: 'disturbed' };
+  return { ratio, verdict: low >= 1 / WIDEST && high <= WIDEST ? 'same' : 'unclear' };
 }

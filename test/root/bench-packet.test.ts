@@ -1,12 +1,13 @@
 // The packet bench on a real lab: its points are in order, and a packet that is dropped is counted, not left out.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { measureRounds, type PodSample } from '../../bench/packet/rounds.ts';
 import { spanTable } from '../../bench/packet/timeline.ts';
 import { benchPacket } from '../../bench/packet.ts';
+import { SUBNET_FILE } from '../lab/contract.ts';
 import { startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { repositoryRoot } from '../lab/programs.ts';
@@ -74,4 +75,20 @@ test('packets the tunnel drops are failures of their pods', async () => {
   const timelines = samples.filter(({ kind }) => kind !== 'control').map(({ timeline }) => timeline);
   expect(spanTable('ms', timelines)).toMatch(/\n2 of 2 failed$/);
   for (const { kind, sender } of samples) if (kind !== 'control') expect(sender?.sent).toBeGreaterThan(10);
+});
+
+test('a pod whose ADD fails is a failure with the plugin’s words, and the others go on', async () => {
+  const lab = await startLab({ nodes: 2 });
+  onTestFinished(() => lab.down());
+  const [node, other] = [lab.node('node-1'), lab.node('node-2')];
+  const target = await other.addPod();
+  await node.agent.kill();
+  await node.run(['mv', SUBNET_FILE, '/run/kept.env']);
+  let seen = 0;
+  const samples = await measureRounds({ node, target }, 2, () => {
+    seen += 1;
+    if (seen === 3) renameSync(node.pathFromOutside('/run/kept.env'), node.pathFromOutside(SUBNET_FILE));
+  });
+  for (const { failure } of samples.slice(0, 3)) expect(failure).toContain(SUBNET_FILE);
+  expect(samples.slice(3).map(({ failure }) => failure)).toEqual([undefined, undefined, undefined]);
 });
