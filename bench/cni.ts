@@ -83,7 +83,7 @@ function describeReferences({ repository }: BenchOptions, { chain, debian }: Ref
     [WEFT]: `dist/cni/flannel ${build.id} (QuickJS-ng ${build.quickjs.version}, ${build.compiler})`,
     [CHAIN]: chain?.description ?? 'not measured: name a folder with --peer DIR',
     [BRIDGE]: debian?.description ?? "not measured: Debian's containernetworking-plugins are not installed",
-    [FLOOR]: 'bench/floor, the same system calls in C, with the same C library and flags',
+    [FLOOR]: 'bench/floor, the same system calls in C, gcc -O2 -static',
   };
 }
 

@@ -2,14 +2,13 @@
 // measures with, and runs it.
 
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
-import { ensureEngine } from './engine.mjs';
 import { bundleLab } from './lab-bundle.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -28,28 +27,13 @@ async function bundleQuestions() {
   });
 }
 
-/** The C floor, linked with the same C library and flags as the CNI executable's host. */
+/** The C floor, compiled as anybody compiles a static program: the machine's compiler and C library. */
 async function buildFloor() {
-  const engine = await ensureEngine();
   const folder = join(repository, 'bench/floor');
-  const sources = (await readdir(folder)).filter((name) => name.endsWith('.c'));
-  const work = await mkdtemp(join(output, '.floor-'));
-  try {
-    const objects = sources.map((name) => join(work, `${name}.o`));
-    // For the kernel's own headers, which musl's package has not.
-    const multiarch = (await run(engine.cc, ['-print-multiarch'])).trim();
-    const include = ['/usr/include', `/usr/include/${multiarch}`].flatMap((path) => ['-idirafter', path]);
-    await Promise.all(
-      sources.map((name, index) =>
-        run(engine.cc, [...engine.cflags, ...include, '-c', join(folder, name), '-o', objects[index]]),
-      ),
-    );
-    const parts = [...engine.startFiles, ...objects, ...engine.libraries];
-    await run(engine.cc, [...engine.ldflags, ...parts, '-o', join(work, 'floor')]);
-    await rename(join(work, 'floor'), join(output, 'floor'));
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+  const sources = (await readdir(folder)).filter((name) => name.endsWith('.c')).map((name) => join(folder, name));
+  const built = join(output, `.floor-${process.pid}`);
+  await run('gcc', ['-O2', '-static', '-D_GNU_SOURCE', ...sources, '-o', built]);
+  await rename(built, join(output, 'floor'));
 }
 
 /** What each question measures besides the sources it is made of. */
