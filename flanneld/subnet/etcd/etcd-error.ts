@@ -18,8 +18,10 @@ export class EtcdError extends OpError {
     super(fields);
     this.name = 'EtcdError';
     this.isElsewhere = !knownStatuses.has(fields.code) || elsewhere.has(fields.code);
-    // etcd 3.4 says UNAUTHENTICATED, and INVALID_ARGUMENT for a token issued before a permission was changed.
-    this.isLoginOver = fields.code === 'UNAUTHENTICATED' || /revision of auth store is old/.test(fields.detail ?? '');
+    // INVALID_ARGUMENT for a token issued before a permission was changed; a watch says "permission denied" for any of them.
+    const isOldToken = /revision of auth store is old/.test(fields.detail ?? '');
+    const isWatchDenied = fields.op === 'watch' && fields.code === 'PERMISSION_DENIED';
+    this.isLoginOver = fields.code === 'UNAUTHENTICATED' || isOldToken || isWatchDenied;
     this.compactRevision = compactRevision;
   }
 }

@@ -109,9 +109,14 @@ function canceled(result: JsonObject, { op, object }: EtcdOp, endpoint: string):
     return new EtcdError({ ...base, code: 'compacted', detail }, compacted);
   }
   const reason = field(result, 'cancel_reason');
-  const detail = `${endpoint}: ${typeof reason === 'string' ? reason : 'watch canceled'}`;
-  const isDenied = typeof reason === 'string' && /permission denied/.test(reason);
-  return new EtcdError({ ...base, code: isDenied ? 'PERMISSION_DENIED' : 'UNAVAILABLE', detail });
+  const text = typeof reason === 'string' ? reason.slice(0, 300) : 'watch canceled';
+  return new EtcdError({ ...base, code: codeOfReason(text), detail: `${endpoint}: ${text}` });
+}
+
+/** A watch that is refused says why in words only. */
+function codeOfReason(reason: string): string {
+  if (/invalid auth token|Unauthenticated/.test(reason)) return 'UNAUTHENTICATED';
+  return /permission denied/.test(reason) ? 'PERMISSION_DENIED' : 'UNAVAILABLE';
 }
 
 /** The comparison "`key` was created at `revision`"; 0: "there is no such key". */

@@ -137,11 +137,15 @@ export class EtcdGateway {
         const call = await this.#prepare(endpoint, 'watch', body, life.signal);
         // `hasleader` is gRPC metadata (etcd's WithRequireLeader).
         const headers = { ...call.headers, 'grpc-metadata-hasleader': 'true' };
+        let isOpen = false;
         const onLine = (line: string): void => {
           const news = newsOfLine(line, op, endpoint.origin);
+          // The first line says whether the watch was accepted; a refusal throws.
+          if (!isOpen) reader.onOpen();
+          isOpen = true;
           if (news !== undefined) reader.onNews(news);
         };
-        await httpLines({ ...call, headers }, { onLine, onOpen: reader.onOpen, idleMs: watchIdleMs });
+        await httpLines({ ...call, headers }, { onLine, idleMs: watchIdleMs });
       });
     } catch (error) {
       if (!life.signal.aborted) throw error;
