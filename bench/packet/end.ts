@@ -12,7 +12,7 @@ import type { Arrival, EndLine, EndSpec, Protocol, SendResult, SendSpec } from '
 const LOOK_MS = 2;
 const START_TIMEOUT_MS = 10_000;
 
-/** One end. `ended` says why it is not there any more. */
+/** One end. */
 class End {
   readonly lines: EndLine[] = [];
   readonly #child: ChildProcess;
@@ -52,6 +52,11 @@ class End {
     }
   }
 
+  /** Throws when the process has ended. */
+  checkAlive(): void {
+    if (this.#ended) throw new Error(`an end of the measurement has ended: ${this.#said.trim() || 'it said nothing'}`);
+  }
+
   async ready(): Promise<void> {
     if ((await this.find(({ ready }) => ready, START_TIMEOUT_MS)) === true) return;
     await this.stop();
@@ -69,6 +74,8 @@ class End {
 export interface Receiver {
   /** The first packet of a run; undefined when none has come after `timeoutMs`. */
   arrival(run: number, timeoutMs: number): Promise<Arrival | undefined>;
+  /** Throws when its process is gone: what it did not hear then says nothing of the network. */
+  checkAlive(): void;
   stop(): Promise<void>;
 }
 
@@ -77,6 +84,7 @@ export async function startReceiver(netnsFromOutside: string, protocol: Protocol
   const end = await startEnd(netnsFromOutside, { role: 'receive', protocol });
   return {
     arrival: (run, timeoutMs) => end.find(({ arrival }) => (arrival?.run === run ? arrival : undefined), timeoutMs),
+    checkAlive: () => end.checkAlive(),
     stop: () => end.stop(),
   };
 }

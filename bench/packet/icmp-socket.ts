@@ -10,6 +10,9 @@ const IPPROTO_ICMP = 1;
 /** raw-socket's own number for IPv4. */
 const IPV4 = 1;
 
+/** Nothing in raw-socket or Node holds a socket that is open: without this it is collected as garbage, and hears no more. */
+const inUse = new Set<object>();
+
 async function loadRawSocket() {
   try {
     return (await import('raw-socket')).default;
@@ -31,6 +34,7 @@ export const openIcmpSocket: OpenPacketSocket = async (receives) => {
   const { fd, opened: socket } = await openedFd(() =>
     raw.createSocket({ protocol: IPPROTO_ICMP, addressFamily: IPV4 }),
   );
+  inUse.add(socket);
   const [sends, hears] = receives ? [ECHO_REPLY, ECHO_REQUEST] : [ECHO_REQUEST, ECHO_REPLY];
   return {
     fd,

@@ -37,7 +37,7 @@ const GIVE_UP_MS = 2000;
 const REPORT_MS = 5000;
 const ARRIVAL_MS = 200;
 
-/** Every kind once for each round; `onSample` hears of each pod when it is done. */
+/** Every kind once for each round; `onSample` hears of each pod when it is done. Rejects when a receiver ended. */
 export async function measureRounds(
   site: Site,
   rounds: number,
@@ -53,6 +53,7 @@ export async function measureRounds(
       // Each is the first as often as the others: who comes next may find the machine busy with the last one's end.
       for (const kind of [...KINDS.slice(round % KINDS.length), ...KINDS.slice(0, round % KINDS.length)]) {
         const sample = await measurePod(site, kind, round, receivers);
+        for (const receiver of receivers.values()) receiver.checkAlive();
         samples.push(sample);
         onSample(sample);
       }

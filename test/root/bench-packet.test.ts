@@ -92,3 +92,39 @@ test('a pod whose ADD fails is a failure with the plugin’s words, and the othe
   for (const { failure } of samples.slice(0, 3)) expect(failure).toContain(SUBNET_FILE);
   expect(samples.slice(3).map(({ failure }) => failure)).toEqual([undefined, undefined, undefined]);
 });
+
+/** What each end of a measurement loads first: it collects garbage all the time. */
+const COLLECTING = `
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+setInterval(() => collect(), 20).unref();
+`;
+
+test('a receiver hears of packets however often garbage is collected', async () => {
+  const lab = await startLab({ nodes: 2 });
+  onTestFinished(() => lab.down());
+  const target = await lab.node('node-2').addPod();
+  vi.stubEnv('NODE_OPTIONS', `--import=data:text/javascript,${encodeURIComponent(COLLECTING)}`);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const samples = await measureRounds({ node: lab.node('node-1'), target, giveUpMs: 500 }, 2);
+  expect(samples.map(({ failure }) => failure)).toEqual(samples.map(() => undefined));
+});
+
+test('a receiver that is gone ends the run instead of blaming the network', async () => {
+  const lab = await startLab({ nodes: 2 });
+  onTestFinished(() => lab.down());
+  const target = await lab.node('node-2').addPod();
+  const program = `/packet-end.mjs {"role":"receive","protocol":"udp"}`;
+  const run = measureRounds({ node: lab.node('node-1'), target, giveUpMs: 300 }, 50, () => {
+    for (const pid of ownChildren()) {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').includes(program))
+        process.kill(pid, 'SIGKILL');
+    }
+  });
+  await expect(run).rejects.toThrow(/^an end of the measurement has ended/);
+});
+
+const ownChildren = (): number[] =>
+  readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number);
