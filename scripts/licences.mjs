@@ -46,8 +46,11 @@ function koffiFolder() {
 }
 
 function describePackage(folder) {
-  const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  return { name, version, licence: license ?? 'unknown', text: licenceText(folder) };
+  const { name, version, license, author } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const licence = license ?? 'unknown';
+  const holder = typeof author === 'object' ? author.name : author;
+  const unstated = `Licence: ${licence}, by its package.json; the package has no text of its own. Author: ${holder}`;
+  return { name, version, licence, text: licenceText(folder) || unstated };
 }
 
 /** The licence as the package carries it; a package's native half is under the licence beside it. */
