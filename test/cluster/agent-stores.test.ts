@@ -177,10 +177,12 @@ describe.for(stores)('the agent on $name', ({ openStore }) => {
     await expect.poll(fdb, LOOK).toBe('192.168.0.9');
     expect(await store.published()).toEqual({ publicIp: before.publicIp, data: before.data });
 
+    // The lease is asked for behind the remembered one.
+    await expect.poll(() => agent.output, LOOK).toMatch(/"what":"lease","msg":"cluster state answers again"/);
     await store.steal(before.subnet.replace(/\.1\/24$/, '.0/24'));
     await expect.poll(() => agent.hasEnded, LOOK).toBe(true);
     expect(agent.exitCode).toBe(1);
-    expect(agent.output).toMatch(/: lost \(/);
+    await expect.poll(() => agent.output, LOOK).toMatch(/: lost \(/);
   });
 });
 
