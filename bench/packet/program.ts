@@ -2,7 +2,7 @@
 // has an interface and sleeps until eth0 is up; the receiver sleeps until a packet comes, and answers each.
 // Argument: an EndSpec. Each line it prints is an EndLine.
 
-import { setImmediate as yieldToEvents } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as yieldToEvents } from 'node:timers/promises';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { watchEvents } from '../../lib/netlink/events-node.ts';
 import { IFF_UP, RTNLGRP_LINK } from '../../lib/rtnetlink/constants.ts';
@@ -18,6 +18,8 @@ import { decodePacket, encodePacket } from './wire.ts';
 
 const DEVICE = 'eth0';
 const WARM_UP_MS = 30;
+/** ADD is still under way when the answer is back: what is told, and the end of a process, wait until it is not. */
+const QUIET_MS = 80;
 
 const sys = openKoffiSyscalls();
 
@@ -41,7 +43,7 @@ function receive(socket: PacketSocket): void {
     if (seen.has(packet.run)) return;
     seen.add(packet.run);
     const arrival: Arrival = { run: packet.run, sequence: packet.sequence, atNs };
-    say({ arrival });
+    setTimeout(() => say({ arrival }), QUIET_MS);
   });
   say({ ready: true });
 }
@@ -57,6 +59,7 @@ async function send(socket: PacketSocket, spec: SendSpec): Promise<void> {
   await sendUntilAnswered(socket, { ...spec, to: '127.0.0.1', giveUpMs: WARM_UP_MS }, { sent: 0, refused: 0 });
   await untilUp();
   await sendUntilAnswered(socket, spec, result);
+  await sleep(QUIET_MS);
   say({ result });
   process.exit();
 }

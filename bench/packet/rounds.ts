@@ -35,7 +35,7 @@ export interface Site {
 const GIVE_UP_MS = 2000;
 /** The sender's process needs so long at most to say what became of its packets, the receiver's one to say what came. */
 const REPORT_MS = 5000;
-const ARRIVAL_MS = 200;
+const ARRIVAL_MS = 500;
 
 /** Every kind once for each round; `onSample` hears of each pod when it is done. Rejects when a receiver ended. */
 export async function measureRounds(
