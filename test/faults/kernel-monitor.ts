@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { netnsOf } from './node-check.ts';
 
 const witnesses = [
   ['ip', 'monitor', 'link', 'address', 'route', 'neigh', 'nexthop'],
@@ -27,7 +26,18 @@ export class KernelMonitor {
   private constructor(node: LabNode) {
     this.#node = node;
     for (const [index, argv] of witnesses.entries()) {
-      const enter = ['setpriv', '--pdeathsig', 'KILL', '--', 'nsenter', `--net=${netnsOf(node)}`, '--'];
+      // With its mounts: ip(8) asks the kernel about every name in /run/netns, and the machine's are none of the node's.
+      const enter = [
+        'setpriv',
+        '--pdeathsig',
+        'KILL',
+        '--',
+        'nsenter',
+        `--target=${node.pid}`,
+        '--mount',
+        '--net',
+        '--',
+      ];
       const [file = '', ...args] = [...enter, ...argv];
       const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
       createInterface({ input: child.stdout }).on('line', (line) => this.#lines[index]?.push(line));
