@@ -60,7 +60,7 @@ export function readAll(sys: Syscalls, fd: number, maxBytes: number, object = `f
         'read',
         object,
       );
-      if (count === 0) return joinBytes(parts, total);
+      if (count === 0) return joinBytes(parts);
       total += count;
       if (total > maxBytes) throw new SysError('read', `${object} (more than ${maxBytes} bytes)`, EFBIG);
       parts.push(chunk.bytes(0, count).slice());
@@ -272,10 +272,11 @@ export function withLock<T>(sys: Syscalls, path: string, mode: number, body: () 
   });
 }
 
-function joinBytes(parts: readonly Uint8Array[], total: number): Uint8Array {
+/** The bytes of all parts, one behind the other. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
   const [only] = parts;
   if (parts.length === 1 && only !== undefined) return only;
-  const joined = new Uint8Array(total);
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
     joined.set(part, at);

@@ -3,7 +3,7 @@
 
 import { monotonicMs, sleepMs } from './clock.ts';
 import { EAGAIN, EPIPE, ETXTBSY } from './errno.ts';
-import { closeFd } from './file.ts';
+import { closeFd, joinBytes } from './file.ts';
 import { POLLIN, POLLOUT, type PollEntry, pollFds } from './socket.ts';
 import { check, SysError, uninterrupted } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -197,8 +197,8 @@ class Exchange {
     return {
       exitCode: signal === 0 ? (ended >> 8) & 0xff : undefined,
       signal: signal === 0 ? undefined : signal,
-      stdout: joined(this.#output.get(stdout)),
-      stderr: joined(this.#output.get(stderr)),
+      stdout: joinBytes(this.#output.get(stdout) ?? []),
+      stderr: joinBytes(this.#output.get(stderr) ?? []),
       killed: this.#killed,
     };
   }
@@ -300,14 +300,4 @@ function waitFor(sys: Syscalls, pid: number, options: number): number | undefine
     const value = uninterrupted(() => sys.call(sys.nr.wait4, pid, status.address, options, 0));
     return check(value, 'wait for', `process ${pid}`) === 0 ? undefined : status.u32(0);
   });
-}
-
-function joined(parts: readonly Uint8Array[] = []): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
