@@ -1,6 +1,7 @@
 // Where addresses come from: host-local in this process, any other IPAM plugin executed. An IPAM plugin
 // gets the caller's whole configuration and environment.
 
+import type { Owner } from '../lib/pods/address-store.ts';
 import { executePlugin, hasForeignPlugin, readDelegateResult } from './delegate.ts';
 import { ipamKeys } from './host-local/config.ts';
 import {
@@ -11,7 +12,6 @@ import {
   release,
   unlistedOwners,
 } from './host-local/host-local.ts';
-import type { Owner } from './host-local/store.ts';
 import { boolField, hasUnknownKey, objectField } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 

@@ -4,6 +4,7 @@
 import { addToIp, type Ip, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
+import { hashedMac, hostMac, hostVethName, podMac } from '../../lib/pods/names.ts';
 import { deleteLink, type Link } from '../../lib/rtnetlink/link.ts';
 import type { Allocation } from '../host-local/host-local.ts';
 import { prepareIpam } from '../ipam.ts';
@@ -23,7 +24,6 @@ import { type BridgeConfig, parseBridgeConfig } from './config.ts';
 import { enableForwarding, ensureBridge, ensureGatewayAddress, findBridge } from './device.ts';
 import { addSpoofCheck, removeSpoofCheck } from './mac-spoofing.ts';
 import { addMasquerade } from './masquerade.ts';
-import { hashedMac, hostMac, hostVethName, podMac } from './names.ts';
 import { configurePod } from './pod.ts';
 import { ensureVlanInterface, setPortVlans } from './vlan.ts';
 

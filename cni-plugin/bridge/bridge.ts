@@ -3,6 +3,7 @@
 
 import { OpError } from '../../lib/errors.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
+import { hostVethName } from '../../lib/pods/names.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
@@ -16,7 +17,6 @@ import { readFlag, readIpamType } from './config.ts';
 import { deleteLinkByName, deleteLinkSoon } from './delete-link.ts';
 import { removeSpoofCheck } from './mac-spoofing.ts';
 import { removeMasquerade } from './masquerade.ts';
-import { hostVethName } from './names.ts';
 
 /**
  * Removes the pair: by the host end's name, which follows from the attachment, else (the Go plugin made it)

@@ -2,6 +2,7 @@
 
 import { broadcastOf, formatIp, type Ip, type IpPrefix, overlaps, sameIp } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import { bridgeMac } from '../../lib/pods/names.ts';
 import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
 import { addBridge } from '../../lib/rtnetlink/bridge.ts';
 import { IFA_F_NODAD, IFF_PROMISC, IFF_UP } from '../../lib/rtnetlink/constants.ts';
@@ -11,7 +12,6 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { because, CniError, failure, UNTYPED, withPrefix } from '../protocol/error.ts';
 import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
 import type { BridgeConfig } from './config.ts';
-import { bridgeMac } from './names.ts';
 import { NO_VLAN_FILTERING, usesVlans } from './vlan.ts';
 
 /** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */

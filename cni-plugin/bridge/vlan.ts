@@ -6,13 +6,13 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
+import { hostVethName, podMac } from '../../lib/pods/names.ts';
 import { AF_BRIDGE, IFLA_EXT_MASK, RTM_GETLINK } from '../../lib/rtnetlink/constants.ts';
 import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import { createVeth } from '../../lib/rtnetlink/veth.ts';
 import { EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import { because, CniError, failure, UNTYPED } from '../protocol/error.ts';
 import type { BridgeConfig } from './config.ts';
-import { hostVethName, podMac } from './names.ts';
 
 const RTM_SETLINK = 19;
 const RTM_DELLINK = 17;

@@ -12,13 +12,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type JsonObject, parseJson } from '../../lib/json.ts';
+import { listStates, loadState, removeState } from '../../lib/pods/saved-config.ts';
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { emptyObject, rootFields } from '../protocol/fields.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import { delegateConfig, parseFlannelConfig, readSubnetEnv } from './config.ts';
-import { listStates, loadState, removeState, saveState } from './state.ts';
+import { saveState } from './state.ts';
 
 const sys = openKoffiSyscalls();
 const v4 = 'FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.17.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=true\n';

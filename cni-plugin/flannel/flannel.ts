@@ -4,6 +4,7 @@
 
 import { OpError } from '../../lib/errors.ts';
 import { field, type JsonObject } from '../../lib/json.ts';
+import { listStates, loadState, removeState } from '../../lib/pods/saved-config.ts';
 import { bridge } from '../bridge/bridge.ts';
 import { isKnownConfig } from '../bridge/config.ts';
 import { executePlugin, findPlugin, hasForeignPlugin, readDelegateResult } from '../delegate.ts';
@@ -17,7 +18,7 @@ import type { Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { withUndo } from '../undo.ts';
 import { delegateConfig, type FlannelConfig, parseFlannelConfig, readSubnetEnv } from './config.ts';
-import { listStates, loadState, removeState, saveState } from './state.ts';
+import { saveState } from './state.ts';
 import { staleBridgeReason } from './status.ts';
 
 function delegateOf(invocation: Invocation, config: JsonObject): Invocation {

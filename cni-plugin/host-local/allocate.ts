@@ -2,11 +2,11 @@
 // address handed out last (containernetworking/plugins …/allocator/{allocator,iterator}.go).
 
 import { addToIp, formatIp, type Ip, type IpPrefix, sameIp } from '../../lib/ip.ts';
+import type { AddressStore, Owner } from '../../lib/pods/address-store.ts';
 import { CniError, failure, prefixed, UNTYPED } from '../protocol/error.ts';
 import type { ResultIp } from '../protocol/result.ts';
 import type { IpamConfig, RequestedIp } from './config.ts';
 import { inRange, type Range, type RangeSet, rangeOf, rangeSetText } from './ranges.ts';
-import type { AddressStore, Owner } from './store.ts';
 
 /** Tries to free addresses of a set; true when it is worth looking again. */
 export type Reclaim = (store: AddressStore, set: RangeSet) => boolean;

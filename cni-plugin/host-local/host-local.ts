@@ -1,6 +1,8 @@
 // The host-local IPAM plugin: addresses of this node, kept as files (containernetworking/plugins
 // plugins/ipam/host-local). Called by bridge in the same process, or by a runtime or another plugin.
 
+import { type AddressStore, type Holding, type Owner, withStore } from '../../lib/pods/address-store.ts';
+import { stampBoot } from '../../lib/pods/boot.ts';
 import { readText } from '../../lib/sys/file.ts';
 import { type Attachment, hasAttachment, validAttachments } from '../protocol/attachments.ts';
 import { failure, goText } from '../protocol/error.ts';
@@ -9,11 +11,9 @@ import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { type Dns, emptyDns, type Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { allocate } from './allocate.ts';
-import { stampBoot } from './boot.ts';
 import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
 import { RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
-import { type AddressStore, type Holding, type Owner, withStore } from './store.ts';
 
 /** What was allocated, and how to give exactly that back. */
 export interface Allocation {

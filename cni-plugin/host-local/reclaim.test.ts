@@ -2,13 +2,13 @@ import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
+import { withStore } from '../../lib/pods/address-store.ts';
+import { stampBoot } from '../../lib/pods/boot.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { content, files, links, put, tempDir } from '../../test/support/host-local-calls.ts';
 import { emptyObject, rootFields } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { stampBoot } from './boot.ts';
 import { reclaimDead } from './reclaim.ts';
-import { withStore } from './store.ts';
 
 const sys = openKoffiSyscalls();
 const subnet = parsePrefix('10.1.2.0/24');

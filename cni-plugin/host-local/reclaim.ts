@@ -5,6 +5,9 @@
 import { OpError } from '../../lib/errors.ts';
 import { formatIp } from '../../lib/ip.ts';
 import { field, isJsonObject, parseJson } from '../../lib/json.ts';
+import type { Holding } from '../../lib/pods/address-store.ts';
+import { earlierBootTest } from '../../lib/pods/boot.ts';
+import { liveAddressTest } from '../../lib/pods/bridge-neighbours.ts';
 import { ENOENT, ENOTDIR } from '../../lib/sys/errno.ts';
 import { closeFd, readTextIfPresent } from '../../lib/sys/file.ts';
 import { NotNetnsError, openNetns } from '../../lib/sys/netns.ts';
@@ -12,10 +15,7 @@ import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import type { Reclaim } from './allocate.ts';
-import { earlierBootTest } from './boot.ts';
-import { liveAddressTest } from './bridge-neighbours.ts';
 import { rangeOf } from './ranges.ts';
-import type { Holding } from './store.ts';
 
 /** Where libcni keeps what it got from each ADD. */
 export const RESULT_CACHE = '/var/lib/cni/results';

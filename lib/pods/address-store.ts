@@ -4,13 +4,13 @@
 // neither ADD nor DEL reads every file. The Go plugin reads through the link, sees the owner's text and
 // removes link and file alike; its own address files have no link and are found by reading them all.
 
-import { formatIp, type Ip, parseIp } from '../../lib/ip.ts';
-import { ENOENT, ENOSPC } from '../../lib/sys/errno.ts';
-import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, writeAll } from '../../lib/sys/file.ts';
-import { openInPlace, readForeignText } from '../../lib/sys/foreign-file.ts';
-import { check, SysError } from '../../lib/sys/sys-error.ts';
-import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { makeLink, readLink } from './links.ts';
+import { formatIp, type Ip, parseIp } from '../ip.ts';
+import { ENOENT, ENOSPC } from '../sys/errno.ts';
+import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, writeAll } from '../sys/file.ts';
+import { openInPlace, readForeignText } from '../sys/foreign-file.ts';
+import { check, SysError } from '../sys/sys-error.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import { makeLink, readLink } from './symlinks.ts';
 
 /** Who holds an address: one attachment of the network. */
 export interface Owner {

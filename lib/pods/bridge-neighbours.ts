@@ -1,13 +1,13 @@
 // Whether an address is in use on a bridge, whatever the files say: its ports, FDB and neighbour entries.
 
-import { formatIp, type Ip } from '../../lib/ip.ts';
-import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
-import { NUD_FAILED, NUD_INCOMPLETE, NUD_STALE } from '../../lib/rtnetlink/constants.ts';
-import { listFdb } from '../../lib/rtnetlink/fdb.ts';
-import { getLink, listLinks } from '../../lib/rtnetlink/link.ts';
-import { listNeighs, type Neigh } from '../../lib/rtnetlink/neigh.ts';
-import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { hostMac, podMac } from '../bridge/names.ts';
+import { formatIp, type Ip } from '../ip.ts';
+import { type Netlink, openNetlink } from '../netlink/connection.ts';
+import { NUD_FAILED, NUD_INCOMPLETE, NUD_STALE } from '../rtnetlink/constants.ts';
+import { listFdb } from '../rtnetlink/fdb.ts';
+import { getLink, listLinks } from '../rtnetlink/link.ts';
+import { listNeighs, type Neigh } from '../rtnetlink/neigh.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import { hostMac, podMac } from './names.ts';
 
 /** Tells whether anything on the bridge carries an address; nothing does where there is no such bridge. */
 export function liveAddressTest(sys: Syscalls, bridge: string): (ip: Ip) => boolean {

@@ -1,9 +1,9 @@
 // Symbolic links: symlink(2) and readlink(2).
 
-import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT } from '../../lib/sys/errno.ts';
-import { AT_FDCWD } from '../../lib/sys/file.ts';
-import { check } from '../../lib/sys/sys-error.ts';
-import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { EEXIST, EINVAL, ENAMETOOLONG, ENOENT } from '../sys/errno.ts';
+import { AT_FDCWD } from '../sys/file.ts';
+import { check } from '../sys/sys-error.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
 
 /** Longest target of interest here, in bytes. */
 const TARGET_BYTES = 256;

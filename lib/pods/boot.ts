@@ -1,10 +1,10 @@
 // Which address files are older than this boot. Pods do not survive one, their files do: the folder is on a
 // disk. `.boot` beside them holds the boot's id, and its time of change divides old from new.
 
-import { AT_FDCWD, closeFd, readTextIfPresent, removeFile, writeAll } from '../../lib/sys/file.ts';
-import { openInPlace, readForeignText } from '../../lib/sys/foreign-file.ts';
-import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import type { AddressStore } from './store.ts';
+import { AT_FDCWD, closeFd, readTextIfPresent, removeFile, writeAll } from '../sys/file.ts';
+import { openInPlace, readForeignText } from '../sys/foreign-file.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import type { AddressStore } from './address-store.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** Says of `.boot` whether an earlier boot wrote it before this one did; without that, what is older proves nothing. */

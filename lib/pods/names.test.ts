@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { parseIp } from '../../lib/ip.ts';
-import { isUnicastMac } from '../../lib/mac.ts';
+import { parseIp } from '../ip.ts';
+import { isUnicastMac } from '../mac.ts';
 import { bridgeMac, hashedMac, hostMac, hostVethName, podMac } from './names.ts';
 
 /** Container ids as runtimes make them. */

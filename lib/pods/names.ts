@@ -2,8 +2,8 @@
 // host end without looking into the pod's netns, and an address that is used again keeps its MAC, so no
 // neighbour holds a stale one.
 
-import { type Ip, ipToBytes } from '../../lib/ip.ts';
-import { type Mac, macFromBytes } from '../../lib/mac.ts';
+import { type Ip, ipToBytes } from '../ip.ts';
+import { type Mac, macFromBytes } from '../mac.ts';
 
 /**
  * Two independent 32-bit hashes: polynomials of the text, mixed by MurmurHash3's finaliser. The products stay
