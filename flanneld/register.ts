@@ -1,6 +1,7 @@
 // The steps of the start between the cluster's configuration and a registered backend: which backend, which interface,
 // which lease, as flannel's RegisterNetwork does them.
 
+import type { VxlanConf } from '../lib/backend-conf.ts';
 import { ConfigError, OpError } from '../lib/errors.ts';
 import {
   containsPrefix,
@@ -12,7 +13,7 @@ import {
   samePrefix,
 } from '../lib/ip.ts';
 import type { Mac } from '../lib/mac.ts';
-import type { NetConf, VxlanConf } from '../lib/net-conf.ts';
+import type { NetConf } from '../lib/net-conf.ts';
 import type { Netlink } from '../lib/netlink/connection.ts';
 import { listAddresses } from '../lib/rtnetlink/address.ts';
 import { RT_TABLE_MAIN } from '../lib/rtnetlink/constants.ts';

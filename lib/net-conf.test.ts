@@ -109,18 +109,38 @@ describe('parseNetConf', () => {
     ]);
   });
 
-  test.for(['host-gw', 'wireguard', 'ipip', 'ipsec', 'udp', 'alloc', 'extension', 'tencent-vpc'])(
-    'knows the backend %s and keeps its keys for the file that implements it',
-    (type) => {
-      const { config } = parse({ ...v4, Backend: { Type: type.toUpperCase(), ListenPort: 51820 } });
-      expect(config.backend.type).toBe(type);
-      if (config.backend.type === 'vxlan') throw new Error('unreachable');
-      expect(config.backend.options.object.get('ListenPort')).toBe(51820);
-      expect(config.backend.options.path).toBe('Backend');
-    },
-  );
+  test.for(['wireguard', 'ipip', 'ipsec', 'tencent-vpc'])('knows the backend %s, for the agent to refuse', (type) => {
+    const { config, warnings } = parse({ ...v4, Backend: { Type: type.toUpperCase(), ListenPort: 51820 } });
+    expect([config.backend, warnings]).toEqual([{ type }, []]);
+  });
 
-  const backends = 'one of vxlan, host-gw, wireguard, ipip, ipsec, udp, alloc, extension, tencent-vpc';
+  test.for<{ name: string; backend: object; want: object; warnings?: string[] }>([
+    { name: 'host-gw', backend: { Type: 'Host-GW' }, want: { type: 'host-gw' } },
+    {
+      name: 'a key that does nothing',
+      backend: { Type: 'host-gw', DirectRouting: true },
+      want: { type: 'host-gw' },
+      warnings: ['net-conf: Backend.DirectRouting: unknown key, ignored'],
+    },
+    { name: 'alloc', backend: { type: 'alloc' }, want: { type: 'alloc' } },
+    { name: 'udp with flannel’s port', backend: { Type: 'udp' }, want: { type: 'udp', port: 8285 } },
+    { name: 'udp with another port', backend: { Type: 'udp', Port: 7890 }, want: { type: 'udp', port: 7890 } },
+    {
+      name: 'extension',
+      backend: { Type: 'extension', SubnetAddCommand: '/opt/add $SUBNET', ShutdownCommand: ' ' },
+      want: {
+        type: 'extension',
+        subnetAdd: { words: [[{ text: '/opt/add' }], [{ variable: 'SUBNET' }]] },
+        shutdown: undefined,
+      },
+    },
+  ])('reads $name', ({ backend, want, warnings = [] }) => {
+    const { config, warnings: said } = parse({ ...v4, Backend: backend });
+    expect(config.backend).toMatchObject(want);
+    expect(said).toEqual(warnings);
+  });
+
+  const backends = 'one of vxlan, host-gw, udp, alloc, extension';
   test.for([
     {
       name: 'no Network',
@@ -221,6 +241,18 @@ describe('parseNetConf', () => {
       name: 'a fraction',
       doc: { ...v4, Backend: { Type: 'vxlan', MTU: 1450.5 } },
       want: "Backend.MTU: expected integer 118–65535 (or 0 for the interface's), got 1450.5",
+    },
+    {
+      name: 'shell syntax in a command',
+      doc: { ...v4, Backend: { Type: 'extension', SubnetAddCommand: 'read ip; ip route add $ip' } },
+      want:
+        'Backend.SubnetAddCommand: expected words without shell syntax, got ";" ' +
+        '(no shell runs this: put it into a script and name that)',
+    },
+    {
+      name: 'a variable the command has not',
+      doc: { ...v4, Backend: { Type: 'extension', PreStartupCommand: 'echo $SUBNET' } },
+      want: 'Backend.PreStartupCommand: expected no variable, got $SUBNET',
     },
     { name: 'a document that is a list', doc: [], want: 'expected an object, got []' },
   ])('refuses $name', ({ doc, want }) => {

@@ -1,22 +1,12 @@
 // net-conf.json, the cluster's network configuration, as flannel reads it: the ConfigMap's document, or the value of
 // etcd's <prefix>/config. Keys in any case, types strict; unknown keys are warnings, since flannel ignores them.
 
-import { closest } from './closest.ts';
+import { type BackendConf, readBackend, warnUnknown } from './backend-conf.ts';
 import { ConfigError } from './errors.ts';
 import type { Ip, IpPrefix } from './ip.ts';
 import { networkOf, parseIp, parsePrefix } from './ip.ts';
 import type { JsonPlace } from './json-fields.ts';
-import {
-  fieldError,
-  parsePlace,
-  readBoolean,
-  readField,
-  readInteger,
-  readObject,
-  readString,
-  readText,
-  unknownKeys,
-} from './json-fields.ts';
+import { parsePlace, readBoolean, readInteger, readText } from './json-fields.ts';
 
 /** How one family's subnets are cut from its network, as configured: `subnetPool` (subnet-pool.ts) adds the defaults. */
 export interface SubnetKeys {
@@ -24,27 +14,6 @@ export interface SubnetKeys {
   readonly min?: Ip | undefined;
   readonly max?: Ip | undefined;
 }
-
-export interface VxlanConf {
-  readonly type: 'vxlan';
-  /** 1–16777215. */
-  readonly vni: number;
-  /** UDP destination port, 1–65535. */
-  readonly port: number;
-  /** MTU of the underlay in bytes when configured; the device gets 50 (IPv6 underlay: 70) less. */
-  readonly mtu: number | undefined;
-  readonly learning: boolean;
-  readonly gbp: boolean;
-  readonly directRouting: boolean;
-}
-
-/** Another of flannel's backends: `options` are its keys, to be read by the file that implements it. */
-export interface OtherBackendConf {
-  readonly type: (typeof otherBackends)[number];
-  readonly options: JsonPlace;
-}
-
-export type BackendConf = VxlanConf | OtherBackendConf;
 
 export interface NetConf {
   readonly enableIpv4: boolean;
@@ -66,11 +35,7 @@ export interface ParsedNetConf {
   readonly warnings: readonly string[];
 }
 
-/** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
-const defaultVxlanPort = 8472;
-
 const source = 'net-conf';
-const otherBackends = ['host-gw', 'wireguard', 'ipip', 'ipsec', 'udp', 'alloc', 'extension', 'tencent-vpc'] as const;
 const ipv4Cidr = 'an IPv4 CIDR such as "10.244.0.0/16"';
 const ipv6Cidr = 'an IPv6 CIDR such as "fd00:10:244::/56"';
 const topKeys = [
@@ -87,8 +52,6 @@ const topKeys = [
   'IPv6SubnetMax',
   'Backend',
 ];
-/** MacPrefix and Name are for Windows nodes of the same cluster. */
-const vxlanKeys = ['Type', 'VNI', 'Port', 'MTU', 'GBP', 'Learning', 'DirectRouting', 'MacPrefix', 'Name'];
 
 /** Parses net-conf.json; throws ConfigError naming the key, the value and what is allowed. */
 export function parseNetConf(text: string): ParsedNetConf {
@@ -124,13 +87,6 @@ export function parseNetConf(text: string): ParsedNetConf {
   };
 }
 
-function warnUnknown(place: JsonPlace, known: readonly string[]): string[] {
-  return unknownKeys(place, known).map((path) => {
-    const meant = closest(path.slice(path.lastIndexOf('.') + 1), known);
-    return `${source}: ${path}: unknown key, ignored${meant === undefined ? '' : ` (did you mean ${meant}?)`}`;
-  });
-}
-
 function readNetwork(
   root: JsonPlace,
   key: string,
@@ -156,56 +112,4 @@ function readAddress(root: JsonPlace, key: string, family: 4 | 6): Ip | undefine
     const ip = parseIp(text);
     return ip.family === family ? ip : undefined;
   });
-}
-
-function readBackend(root: JsonPlace, ipv6: boolean, warnings: string[]): BackendConf {
-  const place = readObject(root, 'Backend');
-  // Differs from flannel (D4): its code takes udp here, against its documentation, which says vxlan.
-  if (place === undefined) return readVxlan({ source, path: 'Backend', object: new Map() }, ipv6);
-  const expected = `one of vxlan, ${otherBackends.join(', ')}`;
-  const type = readString(place, 'Type');
-  if (type === undefined) {
-    throw new ConfigError(source, 'Backend.Type', `expected ${expected}, but the key is missing`);
-  }
-  const name = type.toLowerCase();
-  if (name === 'vxlan') {
-    warnings.push(...warnUnknown(place, vxlanKeys));
-    return readVxlan(place, ipv6);
-  }
-  const other = otherBackends.find((known) => known === name);
-  if (other === undefined) throw fieldError(place, 'Type', expected, type);
-  return { type: other, options: place };
-}
-
-function readVxlan(place: JsonPlace, ipv6: boolean): VxlanConf {
-  return {
-    type: 'vxlan',
-    vni: readInteger(place, 'VNI', 1, 0xffffff) ?? 1,
-    port: readPort(place),
-    mtu: readMtu(place, ipv6),
-    learning: readBoolean(place, 'Learning') ?? false,
-    gbp: readBoolean(place, 'GBP') ?? false,
-    directRouting: readBoolean(place, 'DirectRouting') ?? false,
-  };
-}
-
-/** 0 is accepted because flannel documents it as "the kernel's default"; we say which port that is. */
-function readPort(place: JsonPlace): number {
-  const port = readField(place, 'Port', `integer 1–65535 (or 0 for ${defaultVxlanPort})`, (value) =>
-    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65535 ? value : undefined,
-  );
-  return port || defaultVxlanPort;
-}
-
-/**
- * The lowest underlay MTU that leaves pods the least their protocol needs: 68 bytes (RFC 791) + 50 of VXLAN over IPv4,
- * 1280 (RFC 8200) + 70 over IPv6. 0 means "take the interface's", as in flannel.
- */
-function readMtu(place: JsonPlace, ipv6: boolean): number | undefined {
-  const least = ipv6 ? 1350 : 118;
-  const mtu = readField(place, 'MTU', `integer ${least}–65535 (or 0 for the interface's)`, (value) => {
-    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-    return value === 0 || (value >= least && value <= 65535) ? value : undefined;
-  });
-  return mtu || undefined;
 }

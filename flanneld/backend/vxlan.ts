@@ -1,11 +1,11 @@
 // The vxlan backend: one overlay a family, that is a VXLAN device, this node's address on it, and the peers behind it
 // (flannel pkg/backend/vxlan).
 
+import type { VxlanConf } from '../../lib/backend-conf.ts';
 import { OpError } from '../../lib/errors.ts';
 import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import { type JsonValue, jsonObject } from '../../lib/json.ts';
 import type { Mac } from '../../lib/mac.ts';
-import type { VxlanConf } from '../../lib/net-conf.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import type { Clock } from '../dataplane/clock.ts';

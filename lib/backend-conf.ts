@@ -1,0 +1,166 @@
+// The `Backend` object of net-conf.json: which way packets take between nodes, and that backend's own keys, with
+// flannel's names and defaults.
+
+import { closest } from './closest.ts';
+import { type CommandLine, type CommandVariables, parseCommand } from './command-line.ts';
+import { ConfigError, errorText } from './errors.ts';
+import type { JsonPlace } from './json-fields.ts';
+import { fieldError, readBoolean, readField, readInteger, readObject, readString, unknownKeys } from './json-fields.ts';
+
+export interface VxlanConf {
+  readonly type: 'vxlan';
+  /** 1–16777215. */
+  readonly vni: number;
+  /** UDP destination port, 1–65535. */
+  readonly port: number;
+  /** MTU of the underlay in bytes when configured; the device gets 50 (IPv6 underlay: 70) less. */
+  readonly mtu: number | undefined;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  /** Peers on the external interface's own link are reached without the tunnel. */
+  readonly directRouting: boolean;
+}
+
+export interface HostGwConf {
+  readonly type: 'host-gw';
+}
+
+export interface AllocConf {
+  readonly type: 'alloc';
+}
+
+export interface UdpConf {
+  readonly type: 'udp';
+  /** UDP port of every node, 1–65535. */
+  readonly port: number;
+}
+
+/** Each command undefined when the key is absent or empty. */
+export interface ExtensionConf {
+  readonly type: 'extension';
+  readonly preStartup: CommandLine | undefined;
+  readonly postStartup: CommandLine | undefined;
+  readonly subnetAdd: CommandLine | undefined;
+  readonly subnetRemove: CommandLine | undefined;
+  /** Not flannel's: run when the agent is told to stop. */
+  readonly shutdown: CommandLine | undefined;
+}
+
+/** Flannel's, and not ours: the agent refuses them, naming what does the same here. */
+export interface OtherBackendConf {
+  readonly type: (typeof otherBackends)[number];
+}
+
+export type BackendConf = VxlanConf | HostGwConf | AllocConf | UdpConf | ExtensionConf | OtherBackendConf;
+
+/** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
+const defaultVxlanPort = 8472;
+const defaultUdpPort = 8285;
+
+/** What a command of the extension backend may name as `$NAME`, by its key. */
+export const extensionVariables = {
+  PreStartupCommand: [],
+  PostStartupCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  SubnetAddCommand: ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  SubnetRemoveCommand: ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  ShutdownCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+} as const satisfies Readonly<Record<string, CommandVariables>>;
+
+const otherBackends = ['wireguard', 'ipip', 'ipsec', 'tencent-vpc'] as const;
+const ourBackends = ['vxlan', 'host-gw', 'udp', 'alloc', 'extension'] as const;
+/** MacPrefix and Name are for Windows nodes of the same cluster. */
+const vxlanKeys = ['Type', 'VNI', 'Port', 'MTU', 'GBP', 'Learning', 'DirectRouting', 'MacPrefix', 'Name'];
+
+/** Reads `Backend` of the document; throws ConfigError. `ipv6` says whether that family is enabled. */
+export function readBackend(root: JsonPlace, ipv6: boolean, warnings: string[]): BackendConf {
+  const place = readObject(root, 'Backend');
+  // Differs from flannel (D4): its code takes udp here, against its documentation, which says vxlan.
+  if (place === undefined) return readVxlan({ source: root.source, path: 'Backend', object: new Map() }, ipv6);
+  const expected = `one of ${ourBackends.join(', ')}`;
+  const type = readString(place, 'Type');
+  if (type === undefined) {
+    throw new ConfigError(root.source, 'Backend.Type', `expected ${expected}, but the key is missing`);
+  }
+  const name = type.toLowerCase();
+  const other = otherBackends.find((known) => known === name);
+  if (other !== undefined) return { type: other };
+  const ours = ourBackends.find((known) => known === name);
+  if (ours === undefined) throw fieldError(place, 'Type', expected, type);
+  const { known, read } = readers[ours];
+  warnings.push(...warnUnknown(place, known));
+  return read(place, ipv6);
+}
+
+interface Reader {
+  readonly known: readonly string[];
+  read(place: JsonPlace, ipv6: boolean): BackendConf;
+}
+
+const readers: Readonly<Record<(typeof ourBackends)[number], Reader>> = {
+  vxlan: { known: vxlanKeys, read: readVxlan },
+  'host-gw': { known: ['Type'], read: () => ({ type: 'host-gw' }) },
+  alloc: { known: ['Type'], read: () => ({ type: 'alloc' }) },
+  udp: { known: ['Type', 'Port'], read: (place) => ({ type: 'udp', port: readPort(place, defaultUdpPort) }) },
+  extension: { known: ['Type', ...Object.keys(extensionVariables)], read: readExtension },
+};
+
+/** One line for each key nobody reads, with what was probably meant. */
+export function warnUnknown(place: JsonPlace, known: readonly string[]): string[] {
+  return unknownKeys(place, known).map((path) => {
+    const meant = closest(path.slice(path.lastIndexOf('.') + 1), known);
+    return `${place.source}: ${path}: unknown key, ignored${meant === undefined ? '' : ` (did you mean ${meant}?)`}`;
+  });
+}
+
+function readVxlan(place: JsonPlace, ipv6: boolean): VxlanConf {
+  return {
+    type: 'vxlan',
+    vni: readInteger(place, 'VNI', 1, 0xffffff) ?? 1,
+    port: readPort(place, defaultVxlanPort),
+    mtu: readMtu(place, ipv6),
+    learning: readBoolean(place, 'Learning') ?? false,
+    gbp: readBoolean(place, 'GBP') ?? false,
+    directRouting: readBoolean(place, 'DirectRouting') ?? false,
+  };
+}
+
+/** 0 is accepted because flannel documents it as "the default"; we say which port that is. */
+function readPort(place: JsonPlace, standard: number): number {
+  const port = readField(place, 'Port', `integer 1–65535 (or 0 for ${standard})`, (value) =>
+    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65535 ? value : undefined,
+  );
+  return port || standard;
+}
+
+/**
+ * The lowest underlay MTU that leaves pods the least their protocol needs: 68 bytes (RFC 791) + 50 of VXLAN over IPv4,
+ * 1280 (RFC 8200) + 70 over IPv6. 0 means "take the interface's", as in flannel.
+ */
+function readMtu(place: JsonPlace, ipv6: boolean): number | undefined {
+  const least = ipv6 ? 1350 : 118;
+  const mtu = readField(place, 'MTU', `integer ${least}–65535 (or 0 for the interface's)`, (value) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
+    return value === 0 || (value >= least && value <= 65535) ? value : undefined;
+  });
+  return mtu || undefined;
+}
+
+function readExtension(place: JsonPlace): ExtensionConf {
+  const command = (key: keyof typeof extensionVariables): CommandLine | undefined => {
+    const text = readString(place, key);
+    if (text === undefined || text.trim() === '') return undefined;
+    try {
+      return parseCommand(text, extensionVariables[key]);
+    } catch (error) {
+      throw new ConfigError(place.source, `${place.path}.${key}`, errorText(error));
+    }
+  };
+  return {
+    type: 'extension',
+    preStartup: command('PreStartupCommand'),
+    postStartup: command('PostStartupCommand'),
+    subnetAdd: command('SubnetAddCommand'),
+    subnetRemove: command('SubnetRemoveCommand'),
+    shutdown: command('ShutdownCommand'),
+  };
+}

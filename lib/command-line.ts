@@ -1,0 +1,51 @@
+// A command as one line of text, run without a shell: split at white space, `$NAME` and `${NAME}` filled in. What only
+// a shell would understand is refused, so that no text is run as something else than it looks like (flannel ran these
+// lines with sh until GHSA-vchx-5pr6-ffx2; its samples still have pipes and quotes in them).
+
+/** Names that may be filled in. */
+export type CommandVariables = readonly string[];
+
+/** Words, each of literal text and names of variables in turn. */
+export interface CommandLine {
+  readonly words: readonly (readonly Piece[])[];
+}
+
+type Piece = { readonly text: string } | { readonly variable: string };
+
+/** Everything that quotes, joins commands, redirects, expands or comments in sh. */
+const SHELL_SYNTAX = /[|&;<>()`'"\\*?[\]~#!{}\r\n\0]/;
+const PIECES = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)|([^$]+)|(\$)/g;
+
+/**
+ * Parses a command whose variables are `allowed`. Throws Error, one line, for an empty command, for shell syntax and for
+ * a variable there is not.
+ */
+export function parseCommand(text: string, allowed: CommandVariables): CommandLine {
+  const words = text.trim().split(/[ \t]+/);
+  if (words[0] === '') throw new Error('expected a command, got ""');
+  return { words: words.map((word) => parseWord(word, allowed)) };
+}
+
+function parseWord(word: string, allowed: CommandVariables): Piece[] {
+  return [...word.matchAll(PIECES)].map(([, braced, plain, literal]): Piece => {
+    const variable = braced ?? plain;
+    if (variable !== undefined) {
+      if (allowed.includes(variable)) return { variable };
+      const names = allowed.length === 0 ? 'no variable' : `one of ${allowed.map((name) => `$${name}`).join(', ')}`;
+      throw new Error(`expected ${names}, got $${variable}`);
+    }
+    const shell = literal === undefined ? '$' : SHELL_SYNTAX.exec(literal)?.[0];
+    if (shell === undefined) return { text: literal ?? '' };
+    throw new Error(
+      `expected words without shell syntax, got ${JSON.stringify(shell)} (no shell runs this: put it into a script and name that)`,
+    );
+  });
+}
+
+/** The argument vector; a value is one argument or part of one, whatever is in it. */
+export function fillIn({ words }: CommandLine, values: Readonly<Record<string, string>>): [string, ...string[]] {
+  const [program = '', ...rest] = words.map((word) =>
+    word.map((piece) => ('text' in piece ? piece.text : (values[piece.variable] ?? ''))).join(''),
+  );
+  return [program, ...rest];
+}
