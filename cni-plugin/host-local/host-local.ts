@@ -1,7 +1,7 @@
 // The host-local IPAM plugin: addresses of this node, kept as files (containernetworking/plugins
 // plugins/ipam/host-local). Called by bridge in the same process, or by a runtime or another plugin.
 
-import { type AddressStore, type Holding, type Owner, withStore } from '../../lib/pods/address-store.ts';
+import { type AddressStore, type Holding, type Owner, ownerParts, withStore } from '../../lib/pods/address-store.ts';
 import { stampBoot } from '../../lib/pods/boot.ts';
 import { readText } from '../../lib/sys/file.ts';
 import { type Attachment, hasAttachment, validAttachments } from '../protocol/attachments.ts';
@@ -79,17 +79,12 @@ function unlisted(store: AddressStore, valid: readonly Attachment[]): Holding[] 
   return store.holdings().filter((holding) => !isListed(valid, holding.owner));
 }
 
-function ownerIn(text: string): Owner {
-  const [containerId = '', ifname = ''] = text.split('\r\n');
-  return { containerId, ifname };
-}
-
 /** Attachments that hold addresses though the runtime does not list them; none when it lists nothing at all. */
 export function unlistedOwners(invocation: Invocation): Owner[] {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return [];
   return withStore(invocation.sys, storeFolder(invocation), (store) =>
-    unlisted(store, valid).map((holding) => ownerIn(holding.owner)),
+    unlisted(store, valid).map((holding) => ownerParts(holding.owner)),
   );
 }
 
@@ -98,7 +93,7 @@ export function collectGarbage(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;
   withStore(invocation.sys, storeFolder(invocation), (store) => {
-    for (const { ip, owner } of unlisted(store, valid)) store.releaseAddresses(ownerIn(owner), [ip]);
+    for (const { ip, owner } of unlisted(store, valid)) store.releaseAddresses(ownerParts(owner), [ip]);
   });
 }
 

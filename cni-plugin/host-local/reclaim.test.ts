@@ -88,7 +88,7 @@ describe('reclaimDead', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     cacheResult(dir, 'n1-c1-eth0', '{"netns":"/run/netns/no-such"}');
-    expect(reclaim(dir).notes).toEqual(['freed 10.1.2.7: its holder c1 eth0 is gone']);
+    expect(reclaim(dir).notes).toEqual(['freed 10.1.2.7 of c1 eth0: its netns /run/netns/no-such is gone']);
   });
 
   test('frees what an earlier boot left, with its index, and keeps what this boot made', () => {

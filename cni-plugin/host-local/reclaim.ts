@@ -1,85 +1,67 @@
-// Freeing addresses whose holders are provably dead, when a range is exhausted. Dead means: the runtime's
-// cached result names a netns that is no namespace any more, the file is of an earlier boot, or it names
-// nobody; and nothing on the bridge carries the address. Anything less is kept.
+// Freeing addresses whose holders are provably dead (lib/pods/verdict.ts), when a range is exhausted.
 
 import { OpError } from '../../lib/errors.ts';
 import { formatIp } from '../../lib/ip.ts';
-import { field, isJsonObject, parseJson } from '../../lib/json.ts';
-import type { Holding } from '../../lib/pods/address-store.ts';
+import { type Holding, ownerParts } from '../../lib/pods/address-store.ts';
 import { earlierBootTest } from '../../lib/pods/boot.ts';
-import { liveAddressTest } from '../../lib/pods/bridge-neighbours.ts';
-import { ENOENT, ENOTDIR } from '../../lib/sys/errno.ts';
-import { closeFd, readTextIfPresent } from '../../lib/sys/file.ts';
-import { NotNetnsError, openNetns } from '../../lib/sys/netns.ts';
-import { SysError } from '../../lib/sys/sys-error.ts';
-import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { type CachedResult, RESULTS_FOLDER, readCachedResult } from '../../lib/pods/cached-result.ts';
+import { lookForLife, type SignOfLife } from '../../lib/pods/signs-of-life.ts';
+import { type Facts, judge, lookAtNetns, NOT_CACHED } from '../../lib/pods/verdict.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import type { Reclaim } from './allocate.ts';
 import { rangeOf } from './ranges.ts';
 
 /** Where libcni keeps what it got from each ADD. */
-export const RESULT_CACHE = '/var/lib/cni/results';
-const CACHE_LIMIT_BYTES = 4 * 1024 * 1024;
-
-function ownerParts(holding: Holding): { readonly containerId: string; readonly ifname: string } {
-  const [containerId = '', ifname = ''] = holding.owner.split('\r\n');
-  return { containerId, ifname };
-}
-
-/** The netns the runtime gave the attachment, as its cache has it. */
-function cachedNetns(invocation: Invocation, cache: string, holding: Holding): string | undefined {
-  const { containerId, ifname } = ownerParts(holding);
-  const path = `${cache}/${invocation.name}-${containerId}-${ifname}`;
-  try {
-    const value = parseJson(readTextIfPresent(invocation.sys, path, CACHE_LIMIT_BYTES) ?? 'null');
-    const netns = isJsonObject(value) ? field(value, 'netns') : undefined;
-    return typeof netns === 'string' && netns !== '' ? netns : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether a path is certainly no namespace. */
-function isNoNetns(sys: Syscalls, path: string): boolean {
-  try {
-    closeFd(sys, openNetns(sys, path));
-    return false;
-  } catch (thrown) {
-    if (thrown instanceof NotNetnsError) return true;
-    return thrown instanceof SysError && (thrown.errno === ENOENT || thrown.errno === ENOTDIR);
-  }
-}
+export const RESULT_CACHE = `/var/lib/cni/${RESULTS_FOLDER}`;
 
 /** Frees what the dead hold of a set. `bridge` is looked at for signs of life, `cache` is the runtime's. */
 export function reclaimDead(invocation: Invocation, bridge: string, cache: string): Reclaim {
+  const { sys, name } = invocation;
   return (store, set) => {
     const isOld = earlierBootTest(store);
-    const suspects = store.holdings().filter((holding) => {
-      if (rangeOf(set, holding.ip) === undefined) return false;
-      // Whoever took it was killed before saying so: the lock is ours, so nobody is about to.
-      if (holding.owner === '' || isOld(formatIp(holding.ip))) return true;
-      const netns = cachedNetns(invocation, cache, holding);
-      return netns !== undefined && isNoNetns(invocation.sys, netns);
-    });
-    if (suspects.length === 0) return false;
-    const isLive = liveTest(invocation, bridge);
-    const dead = suspects.filter((holding) => !isLive(holding));
-    for (const holding of dead) {
-      const { containerId, ifname } = ownerParts(holding);
-      store.releaseAddresses({ containerId, ifname }, [holding.ip]);
-      invocation.note(`freed ${formatIp(holding.ip)}: its holder ${containerId} ${ifname} is gone`);
+    const lookAtBridge = onlyOnce(() => signOfLife(invocation, bridge));
+    let freed = false;
+    for (const holding of store.holdings()) {
+      if (rangeOf(set, holding.ip) === undefined) continue;
+      const owner = ownerParts(holding.owner);
+      const cached = readCachedResult(sys, cache, name, owner.containerId, owner.ifname);
+      const facts = factsOf(invocation, holding, cached, isOld(formatIp(holding.ip)));
+      const sign = (): string | undefined => lookAtBridge()({ ...owner, ips: [holding.ip], cached });
+      const { isDead, why } = judge(facts, sign);
+      if (!isDead) continue;
+      store.releaseAddresses(owner, [holding.ip]);
+      invocation.note(`freed ${formatIp(holding.ip)} of ${owner.containerId} ${owner.ifname}: ${why}`);
+      freed = true;
     }
-    return dead.length > 0;
+    return freed;
+  };
+}
+
+function factsOf(
+  { sys }: Invocation,
+  { owner }: Holding,
+  cached: CachedResult | undefined,
+  isOfEarlierBoot: boolean,
+): Facts {
+  // The lock is ours: nobody is about to write into an empty file.
+  const netns = cached === undefined ? NOT_CACHED : lookAtNetns(sys, cached.netns);
+  return { owner, netns, isOfEarlierBoot };
+}
+
+function onlyOnce<T>(look: () => T): () => T {
+  let seen: { readonly value: T } | undefined;
+  return () => {
+    seen ??= { value: look() };
+    return seen.value;
   };
 }
 
 /** When the bridge cannot be looked at, everything may be alive. */
-function liveTest(invocation: Invocation, bridge: string): (holding: Holding) => boolean {
+function signOfLife({ sys }: Invocation, bridge: string): SignOfLife {
   try {
-    const isLive = liveAddressTest(invocation.sys, bridge);
-    return (holding) => isLive(holding.ip);
+    return lookForLife(sys, bridge);
   } catch (thrown) {
     if (!(thrown instanceof OpError)) throw thrown;
-    return () => true;
+    return () => thrown.message;
   }
 }

@@ -35,6 +35,12 @@ function ownerText(owner: Owner): string {
   return `${owner.containerId.trim()}\r\n${owner.ifname}`;
 }
 
+/** Who a file's text names; an interface of '' in very old files, both '' where nobody is named. */
+export function ownerParts(text: string): Owner {
+  const [containerId = '', ifname = ''] = text.split('\r\n');
+  return { containerId, ifname };
+}
+
 function parseIpName(name: string): Ip | undefined {
   const first = name.charCodeAt(0);
   if (first === 46 || first === 108) return undefined; // '.' is ours, 'l' is lock or last_reserved_ip
