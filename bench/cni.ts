@@ -2,42 +2,43 @@
 // against flannel's own chain, against Debian's bridge and host-local alone, and against a C program that makes the
 // same system calls; 50 pods at once; whether addresses in use slow an ADD down; and what a mapped port costs.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { benchBurst } from './cni/burst-part.ts';
 import { compareCalls } from './cni/calls.ts';
 import { benchFill } from './cni/fill-part.ts';
 import { benchLatency } from './cni/latency-part.ts';
-import { BRIDGE, CHAIN, type CniBench, FLOOR, type PartResult, WEFT } from './cni/part.ts';
+import { BRIDGE, CHAIN, type CniBench, FLOOR, WEFT } from './cni/part.ts';
 import { benchPorts } from './cni/ports-part.ts';
 import { findChain, findDebianPlugins, type Reference } from './cni/references.ts';
 import { makeSetting, type Setting } from './cni/setting.ts';
-import { describeMachine, discloseMachine } from './disclosure.ts';
-import { verdictTable } from './limits.ts';
 import type { BenchOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import { joinResults, type Part, type PartResult } from './result.ts';
 
-/** Prints tables and limits; false when a limit was not kept or a call failed. Needs root. */
-export async function benchCni(options: BenchOptions): Promise<boolean> {
+export const cniPart: Part = {
+  name: 'cni',
+  question: 'How long does a pod wait for its network?',
+  seconds: { full: 330, quick: 60 },
+  measure,
+};
+
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('cni needs root: it makes network namespaces');
+  const notes: string[] = [];
   const setting = makeSetting();
-  const machine = discloseMachine(setting.scratch);
-  const references = findReferences(options);
-  const bench = prepare(options, setting, references);
-  const names = describeReferences(options, references);
-  say([describeMachine(machine), ...Object.entries(names).map(([name, what]) => `${name}: ${what}`)].join('\n'));
-  const parts: Record<string, PartResult> = {};
-  for (const [name, measure] of [
-    ['latency', benchLatency],
-    ['burst', benchBurst],
-    ['fill', benchFill],
-    ['ports', benchPorts],
-  ] as const) {
-    const part = await measure(bench);
-    parts[name] = part;
-    say(part.text);
-  }
-  if (options.verbose) say(await compareCalls(bench));
-  return conclude(options, { machine, names, parts });
+  const references = findReferences(options, (line) => notes.push(line));
+  const bench = prepare({ options, progress }, setting, references);
+  const results: PartResult[] = [];
+  for (const part of [benchLatency, benchBurst, benchFill, benchPorts]) results.push(await part(bench));
+  const joined = joinResults(results);
+  const calls = options.verbose ? await compareCalls(bench) : [];
+  return {
+    ...joined,
+    tables: [...joined.tables, ...calls],
+    notes: [...notes, ...joined.notes],
+    about: describeReferences(options, references),
+  };
 }
 
 interface References {
@@ -45,15 +46,17 @@ interface References {
   readonly debian: Reference | undefined;
 }
 
-function findReferences({ peer }: BenchOptions): References {
-  return {
-    chain: peer === undefined ? undefined : findChain(peer),
-    debian: findDebianPlugins((line) => process.stderr.write(`bench: ${line}\n`)),
-  };
+function findReferences({ peer }: BenchOptions, note: (line: string) => void): References {
+  if (peer === undefined) note(`${CHAIN} was not measured: name a folder with its executables, --peer DIR`);
+  return { chain: peer === undefined ? undefined : findChain(peer), debian: findDebianPlugins(note) };
 }
 
 /** Copies every program into the setting. */
-function prepare(options: BenchOptions, setting: Setting, { chain, debian }: References): CniBench {
+function prepare(
+  { options, progress }: Pick<CniBench, 'options' | 'progress'>,
+  setting: Setting,
+  { chain, debian }: References,
+): CniBench {
   const { repository } = options;
   const built = (path: string): string => {
     const file = join(repository, path);
@@ -67,6 +70,7 @@ function prepare(options: BenchOptions, setting: Setting, { chain, debian }: Ref
   };
   return {
     options,
+    progress,
     setting,
     driver: built('dist/bench/cni-driver'),
     weft: setting.addProgram('weft', 'flannel', built('dist/cni/flannel')),
@@ -85,26 +89,4 @@ function describeReferences({ repository }: BenchOptions, { chain, debian }: Ref
     [BRIDGE]: debian?.description ?? "not measured: Debian's containernetworking-plugins are not installed",
     [FLOOR]: 'bench/floor, the same system calls in C, gcc -O2 -static',
   };
-}
-
-function conclude(
-  { json }: BenchOptions,
-  { machine, names, parts }: { machine: unknown; names: unknown; parts: Record<string, PartResult> },
-): boolean {
-  const results = Object.values(parts);
-  const verdicts = results.flatMap((part) => part.verdicts);
-  const failures = results.flatMap((part) => part.failures);
-  say(`ratio of medians (95 % interval)\n${verdictTable(verdicts)}`);
-  if (failures.length > 0) say(`FAILED\n${failures.join('\n')}`);
-  if (json !== undefined) {
-    const raw = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part.raw]));
-    mkdirSync(dirname(json), { recursive: true });
-    writeFileSync(json, `${JSON.stringify({ question: 'cni', machine, names, verdicts, failures, raw }, null, 1)}\n`);
-    say(`raw samples: ${json}`);
-  }
-  return failures.length === 0 && verdicts.every(({ kept }) => kept);
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n\n`);
 }

@@ -1,7 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { judgeRatio, judgeValue, showRatio, verdictTable } from './limits.ts';
+import { judgeRatioOf, judgeValue, showRatio, verdictTable } from './limits.ts';
+import type { RatioOfFigures } from './result.ts';
+import type { Ratio } from './stats.ts';
 
 const ratio = { value: 0.25, low: 0.2, high: 0.3 };
+const nothing = { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+const ratioOf = (name: string, of: Ratio, limit: { most?: number; least?: number }): RatioOfFigures => ({
+  name,
+  of: 'a',
+  against: 'b',
+  ...of,
+  ...limit,
+});
 
 describe('a limit', () => {
   test.for([
@@ -9,19 +19,33 @@ describe('a limit', () => {
     { name: 'at it', most: 0.25, want: true },
     { name: 'above it', most: 0.24, want: false },
   ])('of a ratio $name: kept $want', ({ most, want }) => {
-    expect(judgeRatio('ADD', ratio, most).kept).toBe(want);
+    expect(judgeRatioOf(ratioOf('ADD', ratio, { most })).kept).toBe(want);
   });
 
   test('on what was not measured is not kept', () => {
-    expect(judgeRatio('ADD', { value: Number.NaN, low: Number.NaN, high: Number.NaN }, 1).kept).toBe(false);
+    expect(judgeRatioOf(ratioOf('ADD', nothing, { most: 1 })).kept).toBe(false);
     expect(judgeValue('wall', Number.NaN, 1, 'ms').kept).toBe(false);
+  });
+
+  test.for([
+    { name: 'enough', least: 0.25, want: true },
+    { name: 'too little', least: 0.26, want: false },
+    { name: 'not measured', least: 0, of: nothing, want: false },
+  ])('that is a least, $name: kept $want', ({ least, of = ratio, want }) => {
+    expect(judgeRatioOf(ratioOf('TCP', of, { least })).kept).toBe(want);
+  });
+
+  test('that does not exist is kept, and nothing is said', () => {
+    const verdict = judgeRatioOf(ratioOf('ADD', ratio, {}));
+    expect(verdict).toMatchObject({ limit: '', kept: true });
+    expect(verdictTable([verdict])).toBe('ADD  0.250 (0.200–0.300)');
   });
 
   test('on a value names its unit', () => {
     expect(judgeValue('wall', 150.04, 150, 'ms')).toEqual({
       what: 'wall',
       shown: '150.0 ms',
-      most: '150 ms',
+      limit: '≤ 150 ms',
       kept: false,
     });
   });
@@ -32,9 +56,12 @@ test('a ratio is shown with its interval', () => {
 });
 
 test('the table says which limits were not kept', () => {
-  const text = verdictTable([judgeRatio('ADD', ratio, 0.28), judgeRatio('DEL against x', ratio, 0.1)]);
+  const text = verdictTable([
+    judgeRatioOf(ratioOf('ADD', ratio, { most: 0.28 })),
+    judgeRatioOf(ratioOf('DEL against x', ratio, { most: 0.1 })),
+  ]);
   expect(text.split('\n')).toEqual([
-    'ADD            0.250 (0.200–0.300)  ≤ 0.28     kept',
-    'DEL against x  0.250 (0.200–0.300)  ≤ 0.1      NOT KEPT',
+    'ADD            0.250 (0.200–0.300)  ≤ 0.28  kept',
+    'DEL against x  0.250 (0.200–0.300)  ≤ 0.1   NOT KEPT',
   ]);
 });

@@ -1,5 +1,6 @@
-// Limits: what a measured value may be at most, and how that is told.
+// Limits: what a measured value may be at most (or at least), and how that is told.
 
+import type { RatioOfFigures } from './result.ts';
 import type { Ratio } from './stats.ts';
 
 export interface Verdict {
@@ -7,33 +8,35 @@ export interface Verdict {
   readonly what: string;
   /** The value with its interval, as it is shown. */
   readonly shown: string;
-  readonly most: string;
+  /** `≤ 0.28`; empty where there is no limit. */
+  readonly limit: string;
+  /** True where there is none. What was not measured is not kept. */
   readonly kept: boolean;
 }
 
-/** A ratio against the most it may be; one that was not measured is not kept. */
-export function judgeRatio(what: string, ratio: Ratio, most: number): Verdict {
-  return { what, shown: showRatio(ratio), most: `${most}`, kept: ratio.value <= most };
+export function judgeRatioOf({ name, most, least, ...ratio }: RatioOfFigures): Verdict {
+  const limits = [...(most === undefined ? [] : [`≤ ${most}`]), ...(least === undefined ? [] : [`≥ ${least}`])];
+  const kept = (most === undefined || ratio.value <= most) && (least === undefined || ratio.value >= least);
+  return { what: name, shown: showRatio(ratio), limit: limits.join(' '), kept };
 }
 
 export function judgeValue(what: string, value: number, most: number, unit: string): Verdict {
-  return { what, shown: `${value.toFixed(1)} ${unit}`, most: `${most} ${unit}`, kept: value <= most };
+  return { what, shown: `${value.toFixed(1)} ${unit}`, limit: `≤ ${most} ${unit}`, kept: value <= most };
 }
 
 export function showRatio({ value, low, high }: Ratio): string {
   return `${value.toFixed(3)} (${low.toFixed(3)}–${high.toFixed(3)})`;
 }
 
-/** One line a limit. */
+/** One line a verdict. */
 export function verdictTable(verdicts: readonly Verdict[]): string {
-  const widths = [
-    Math.max(...verdicts.map(({ what }) => what.length)),
-    Math.max(...verdicts.map(({ shown }) => shown.length)),
-  ];
+  const width = (of: (verdict: Verdict) => string): number => Math.max(...verdicts.map((each) => of(each).length));
+  const widths = [width(({ what }) => what), width(({ shown }) => shown), width(({ limit }) => limit)] as const;
   return verdicts
-    .map(({ what, shown, most, kept }) => {
-      const columns = [what.padEnd(widths[0] ?? 0), shown.padEnd(widths[1] ?? 0), `≤ ${most}`.padEnd(9)];
-      return `${columns.join('  ')}  ${kept ? 'kept' : 'NOT KEPT'}`;
+    .map(({ what, shown, limit, kept }) => {
+      const columns = [what.padEnd(widths[0]), shown.padEnd(widths[1]), limit.padEnd(widths[2])];
+      const verdict = limit === '' ? '' : kept ? 'kept' : 'NOT KEPT';
+      return `${columns.join('  ')}  ${verdict}`.trimEnd();
     })
     .join('\n');
 }

@@ -1,34 +1,63 @@
-// `npm run bench -- QUESTION`: one file a question, each prints its answer as a table.
+// `npm run bench`: measures, compares and shows. See README.md beside this file.
 
-import { benchCni } from './cni.ts';
-import { type BenchOptions, parseBenchArgs } from './options.ts';
-import { benchPacket } from './packet.ts';
-import { benchPeers } from './peers.ts';
-import { benchStart } from './start.ts';
+import { join } from 'node:path';
+import { describeMachine, discloseMachine } from './disclosure.ts';
+import { isInside, serveInside } from './inside.ts';
+import { type BenchCommand, parseBenchArgs } from './options.ts';
+import { partsNamed } from './parts.ts';
+import { type MeasuredPart, type RunResult, SCHEMA, VERSION, writeRun } from './run-result.ts';
+import { runParts } from './suite.ts';
+import { describeResult, verdictsOf } from './terminal.ts';
 
-/** Prints an answer; false when a limit was not kept. */
-type Question = (options: BenchOptions) => boolean | Promise<boolean>;
+const RESULT = 'result.json';
 
-const questions: Readonly<Record<string, Question>> = {
-  start: benchStart,
-  cni: benchCni,
-  packet: benchPacket,
-  peers: benchPeers,
-};
-
-async function main(argv: string[]): Promise<boolean> {
-  const { name, options } = parseBenchArgs(argv, process.cwd());
-  const question = questions[name];
-  if (question === undefined) {
-    const usage = '[--runs N] [--quick] [--peer DIR] [--json FILE] [--verbose]';
-    throw new Error(`usage: npm run bench -- ${Object.keys(questions).join('|')} ${usage}`);
-  }
-  return await question(options);
+/** Returns the exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  const command = parseBenchArgs(argv, process.cwd());
+  if (command.kind === 'run') return await run(command);
+  throw new Error(`${command.kind}: not yet`);
 }
 
-main(process.argv.slice(2)).then(
-  (kept) => {
-    process.exitCode = kept ? 0 : 1;
+async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' }): Promise<number> {
+  const parts = partsNamed(names);
+  const machine = discloseMachine('/var/tmp');
+  say(describeMachine(machine));
+  const folder = out ?? join(options.repository, 'bench/results/local', machine.taken.replaceAll(/[:.]/g, '-'));
+  const measured: MeasuredPart[] = [];
+  const file = join(folder, RESULT);
+  await runParts(parts, options, process.stderr, (part) => {
+    measured.push(part);
+    say(`${part.name}: ${part.question} (${part.seconds.toFixed(0)} s)\n\n${describeResult(part)}`);
+    // After every part: what was measured stays when the run is ended.
+    const result: RunResult = { schema: SCHEMA, version: VERSION, machine, quick: options.quick, parts: measured };
+    writeRun(file, result);
+  });
+  say(`raw samples: ${file}`);
+  return exitCode(measured, options.quick);
+}
+
+/** A quick run has too few rounds to hold it to limits. */
+function exitCode(parts: readonly MeasuredPart[], quick: boolean): number {
+  if (parts.some(({ failures }) => failures.length > 0)) return 1;
+  return quick || parts.every((part) => verdictsOf(part).every(({ kept }) => kept)) ? 0 : 1;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n\n`);
+}
+
+async function inside(): Promise<number> {
+  await serveInside((name, options, progress) => {
+    const [part] = partsNamed([name]);
+    if (part === undefined) throw new Error(`no part ${name}`);
+    return part.measure(options, progress);
+  });
+  return 0;
+}
+
+(isInside() ? inside() : main(process.argv.slice(2))).then(
+  (code) => {
+    process.exitCode = code;
   },
   (error: unknown) => {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);

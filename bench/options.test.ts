@@ -1,24 +1,36 @@
 import { expect, test } from 'vitest';
 import { parseBenchArgs } from './options.ts';
 
-test('reads a question and its options', () => {
-  const { name, options } = parseBenchArgs(['cni', '--peer', '/opt/peer', '--quick', '--runs', '7'], '/repo');
-  expect(name).toBe('cni');
-  expect(options).toEqual({
-    repository: '/repo',
-    runs: 7,
-    quick: true,
-    peer: '/opt/peer',
-    json: undefined,
-    verbose: false,
+test('reads parts and their options', () => {
+  const argv = ['cni', 'packet', '--peer', '/opt/peer', '--quick', '--runs', '7', '--out', '/tmp/x'];
+  expect(parseBenchArgs(argv, '/repo')).toEqual({
+    kind: 'run',
+    parts: ['cni', 'packet'],
+    out: '/tmp/x',
+    options: { repository: '/repo', runs: 7, quick: true, peer: '/opt/peer', verbose: false },
   });
+});
+
+test('no part means all', () => {
+  expect(parseBenchArgs([], '/repo')).toMatchObject({ kind: 'run', parts: [], out: undefined });
+});
+
+test('reads what is done with results', () => {
+  expect(parseBenchArgs(['compare', 'a.json', 'b.json'], '/')).toEqual({
+    kind: 'compare',
+    before: 'a.json',
+    after: 'b.json',
+  });
+  expect(parseBenchArgs(['table', 'a.json'], '/')).toEqual({ kind: 'table', result: 'a.json' });
+  expect(parseBenchArgs(['report', 'a.json'], '/')).toEqual({ kind: 'report', result: 'a.json' });
 });
 
 test.for([
   { name: 'a count that is none', argv: ['cni', '--runs', 'many'], want: '--runs many: a count' },
   { name: 'no runs at all', argv: ['cni', '--runs', '0'], want: '--runs 0: a count' },
-  { name: 'two questions', argv: ['cni', 'start'], want: 'one question at a time, not also start' },
   { name: 'an unknown option', argv: ['cni', '--qick'], want: "Unknown option '--qick'" },
+  { name: 'one file to compare', argv: ['compare', 'a'], want: 'compare: expected 2 result files, got 1' },
+  { name: 'a table of nothing', argv: ['table'], want: 'table: expected one result file, got 0' },
 ])('refuses $name', ({ argv, want }) => {
   expect(() => parseBenchArgs(argv, '/repo')).toThrow(want);
 });

@@ -1,23 +1,41 @@
-// The command line of the bench, the same for every question.
+// The command line of the bench.
 
 import { parseArgs } from 'node:util';
 
+/** What every part is told. */
 export interface BenchOptions {
   /** Where dist and the sources are. */
   readonly repository: string;
-  /** How often each thing is measured; each question has its own default. */
+  /** How often each thing is measured; each part has its own default. */
   readonly runs: number | undefined;
   /** Fewer runs, for a look. */
   readonly quick: boolean;
   /** A folder with flannel, bridge and host-local executables to compare with. */
   readonly peer: string | undefined;
-  /** Where the raw samples go. */
-  readonly json: string | undefined;
   readonly verbose: boolean;
 }
 
-/** The question's name and the options; throws one line for what cannot be understood. */
-export function parseBenchArgs(argv: readonly string[], folder: string): { name: string; options: BenchOptions } {
+export type BenchCommand =
+  | {
+      readonly kind: 'run';
+      /** Which parts; none means all. */
+      readonly parts: readonly string[];
+      readonly options: BenchOptions;
+      /** The folder for the samples and the report. */
+      readonly out: string | undefined;
+    }
+  | { readonly kind: 'compare'; readonly before: string; readonly after: string }
+  | { readonly kind: 'table'; readonly result: string }
+  | { readonly kind: 'report'; readonly result: string };
+
+export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR] [--verbose]
+npm run bench -- compare BEFORE.json AFTER.json   which figures differ by more than noise; exit 1 when one is worse
+npm run bench -- table RESULT.json                the headline figures in Markdown
+npm run bench -- report RESULT.json               writes the report of a result beside it
+npm run bench -- selftest                         whether the bench sees what is done to it`;
+
+/** Throws one line for what cannot be understood. */
+export function parseBenchArgs(argv: readonly string[], folder: string): BenchCommand {
   const { positionals, values } = parseArgs({
     args: [...argv],
     allowPositionals: true,
@@ -25,15 +43,31 @@ export function parseBenchArgs(argv: readonly string[], folder: string): { name:
       runs: { type: 'string' },
       repository: { type: 'string', default: folder },
       peer: { type: 'string' },
-      json: { type: 'string' },
+      out: { type: 'string' },
       quick: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
     },
   });
-  const [name = '', ...others] = positionals;
-  if (others.length > 0) throw new Error(`one question at a time, not also ${others.join(' ')}`);
-  const { repository, quick, peer, json, verbose } = values;
-  return { name, options: { repository, quick, peer, json, verbose, runs: parseRuns(values.runs) } };
+  const [name = '', ...files] = positionals;
+  if (name === 'compare') {
+    const [before, after] = expectFiles(name, files, 2);
+    return { kind: name, before: before ?? '', after: after ?? '' };
+  }
+  if (name === 'table' || name === 'report') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '' };
+  const { repository, quick, peer, out, verbose } = values;
+  return {
+    kind: 'run',
+    parts: positionals,
+    out,
+    options: { repository, quick, peer, verbose, runs: parseRuns(values.runs) },
+  };
+}
+
+function expectFiles(command: string, files: string[], count: number): string[] {
+  if (files.length === count) return files;
+  throw new Error(
+    `${command}: expected ${count === 1 ? 'one result file' : `${count} result files`}, got ${files.length}`,
+  );
 }
 
 function parseRuns(text: string | undefined): number | undefined {

@@ -1,43 +1,46 @@
 // How long does it take from "the runtime asks for a network" to "a packet arrives in a pod on another node"? One
 // timeline for each of many pods on a lab of two nodes, with UDP and with ICMP, and a control without senders.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { type Lab, startLab } from '../test/lab/lab.ts';
-import { describeMachine, discloseMachine } from './disclosure.ts';
+import { figure, summaryTable } from './figures.ts';
 import { showRatio } from './limits.ts';
 import type { BenchOptions } from './options.ts';
 import { requireIcmp } from './packet/icmp-socket.ts';
 import { KINDS, type Kind, measureRounds, type PodSample } from './packet/rounds.ts';
-import { type Disturbance, judgeDisturbance, spanMs, spanTable } from './packet/timeline.ts';
-import { summarize } from './stats.ts';
-import { table } from './table.ts';
+import { type Disturbance, judgeDisturbance, spanFigures, spanMs } from './packet/timeline.ts';
+import type { Progress } from './progress.ts';
+import type { Figure, Part, PartResult, Plot } from './result.ts';
 
 const PODS = 40;
 const QUICK_PODS = 12;
 
-/** Prints tables; false when a packet of some pod was not answered. Says "disturbed" when senders change ADD. Needs root. */
-export async function benchPacket(options: BenchOptions): Promise<boolean> {
+export const packetPart: Part = {
+  name: 'packet',
+  question: 'How long from the runtime’s call to the first packet on another node?',
+  seconds: { full: 60, quick: 20 },
+  measure,
+};
+
+/** Says "disturbed" when senders change ADD. Needs root. */
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('packet needs root: it makes network namespaces');
   await requireIcmp();
   const { quick, runs: pods = quick ? QUICK_PODS : PODS } = options;
-  const machine = discloseMachine('/var/tmp');
-  say(describeMachine(machine));
+  progress.step('packet: lab of two nodes', 0, 1);
   const lab = await startLab({ nodes: 2 });
   try {
-    const { samples, devices } = await measureLab(lab, pods);
-    const disturbances = judgeAll(samples);
-    report(samples, disturbances);
-    const failures = describeFailures(samples);
-    if (failures.length > 0) say(`FAILED\n${failures.join('\n')}`);
-    writeJson(options, { machine, devices, disturbances, failures, raw: samples });
-    return failures.length === 0;
+    const { samples, devices } = await measureLab(lab, pods, progress);
+    return { ...describe(samples), about: { devices } };
   } finally {
     await lab.down();
   }
 }
 
-async function measureLab(lab: Lab, pods: number): Promise<{ samples: PodSample[]; devices: unknown }> {
+async function measureLab(
+  lab: Lab,
+  pods: number,
+  progress: Progress,
+): Promise<{ samples: PodSample[]; devices: unknown }> {
   const [node, other] = lab.nodes;
   if (node === undefined || other === undefined) throw new Error('packet needs two nodes');
   const target = await other.addPod();
@@ -47,9 +50,8 @@ async function measureLab(lab: Lab, pods: number): Promise<{ samples: PodSample[
   let done = 0;
   const samples = await measureRounds({ node, target }, pods, () => {
     done += 1;
-    show(`${done} of ${pods * KINDS.length} pods`);
+    progress.step('packet: pods', done, pods * KINDS.length);
   });
-  show('');
   return { samples, devices };
 }
 
@@ -68,51 +70,62 @@ const addMs = ({ timeline }: PodSample): number => spanMs(timeline, 't0', 't5');
 const ofKind = (samples: readonly PodSample[], kind: Kind): PodSample[] =>
   samples.filter((sample) => sample.kind === kind);
 
-function judgeAll(samples: readonly PodSample[]): Record<'udp' | 'icmp', Disturbance> {
-  const without = ofKind(samples, 'control').map(addMs);
+function describe(samples: readonly PodSample[]): PartResult {
+  const spans = (kind: 'udp' | 'icmp'): Figure[] =>
+    spanFigures(
+      kind,
+      ofKind(samples, kind).map(({ timeline }) => timeline),
+    );
+  const adds = KINDS.map((kind) => {
+    const about = { key: `${kind}/ADD`, name: `ADD, ${NAMES[kind]}`, unit: 'ms', better: 'lower' } as const;
+    return figure({ ...about, role: 'detail' }, ofKind(samples, kind).map(addMs));
+  });
+  const [udp, icmp] = [spans('udp'), spans('icmp')];
   return {
-    udp: judgeDisturbance(ofKind(samples, 'udp').map(addMs), without),
-    icmp: judgeDisturbance(ofKind(samples, 'icmp').map(addMs), without),
+    figures: [...udp, ...icmp, ...adds],
+    tables: [
+      summaryTable('one pod after the other, UDP', udp),
+      summaryTable('one pod after the other, ICMP', icmp),
+      summaryTable('ADD with', adds),
+    ],
+    ratios: [],
+    limits: [],
+    failures: describeFailures(samples),
+    notes: describeDisturbances(samples),
+    plots: plots(),
+    headline: [{ name: 'T7−T0, runtime’s call to first packet delivered on another node', figure: 'udp/T7-T0' }],
   };
 }
 
-function report(samples: readonly PodSample[], disturbances: Record<'udp' | 'icmp', Disturbance>): void {
-  for (const kind of ['udp', 'icmp'] as const) {
-    const timelines = ofKind(samples, kind).map(({ timeline }) => timeline);
-    say(spanTable(`ms, ${NAMES[kind]}`, timelines));
-  }
-  const rows = KINDS.map((kind) => {
-    const returned = ofKind(samples, kind)
-      .map(addMs)
-      .filter((ms) => !Number.isNaN(ms));
-    const { p50, p90, p99, max, count } = summarize(returned);
-    return [NAMES[kind], ...[p50, p90, p99, max].map((ms) => ms.toFixed(2)), `${count}`];
+function plots(): Plot[] {
+  return [
+    {
+      kind: 'distribution',
+      title: 'Runtime’s call to first packet delivered, and ADD alone',
+      figures: ['udp/T7-T0', 'icmp/T7-T0', 'control/ADD', 'udp/ADD', 'icmp/ADD'],
+    },
+    {
+      kind: 'stacked',
+      title: 'From the runtime’s call to the first packet delivered, UDP',
+      bar: 'pod',
+      segments: [
+        { name: 'ADD (T5−T0)', figure: 'udp/T5-T0' },
+        { name: 'ADD returned to delivered (T7−T5)', figure: 'udp/T7-T5' },
+      ],
+    },
+  ];
+}
+
+function describeDisturbances(samples: readonly PodSample[]): string[] {
+  const without = ofKind(samples, 'control').map(addMs);
+  return (['udp', 'icmp'] as const).map((kind) => {
+    const { ratio, verdict } = judgeDisturbance(ofKind(samples, kind).map(addMs), without);
+    return `ADD with ${NAMES[kind]} sender by ADD without: ${showRatio(ratio)}, ${VERDICTS[verdict]}`;
   });
-  say(table(['ms, ADD with', 'p50', 'p90', 'p99', 'max', 'count'], rows));
-  for (const kind of ['udp', 'icmp'] as const) {
-    const { ratio, verdict } = disturbances[kind];
-    say(`ADD with ${NAMES[kind]} sender by ADD without: ${showRatio(ratio)}, ${VERDICTS[verdict]}`);
-  }
 }
 
 function describeFailures(samples: readonly PodSample[]): string[] {
   return samples.flatMap(({ kind, round, failure }) =>
     failure === undefined ? [] : [`${NAMES[kind]}, pod ${round + 1}: ${failure}`],
   );
-}
-
-function writeJson({ json }: BenchOptions, result: object): void {
-  if (json === undefined) return;
-  mkdirSync(dirname(json), { recursive: true });
-  writeFileSync(json, `${JSON.stringify({ question: 'packet', ...result }, null, 1)}\n`);
-  say(`raw samples: ${json}`);
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n\n`);
-}
-
-/** One line that says what is being done: redrawn on a terminal, left out elsewhere. */
-function show(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}\r`);
 }

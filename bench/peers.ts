@@ -2,23 +2,25 @@
 // with the same state in batch files; comparing; one change; then the real agent: memory, processor, event loop.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Netlink } from '../lib/netlink/connection.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
-import { type Disclosure, describeMachine, discloseMachine } from './disclosure.ts';
-import { judgeRatio, judgeValue, type Verdict, verdictTable } from './limits.ts';
+import { figure, ratioOfFigures, shown, summaryTable } from './figures.ts';
+import { isInside, measureInside } from './inside.ts';
 import type { BenchOptions } from './options.ts';
 import { type AgentFigures, measureAgent } from './peers/agent.ts';
 import { makeUnderlay } from './peers/overlay.ts';
 import { countChanges, measurePeers, type PeerRounds, type PeerSamples } from './peers/rounds.ts';
+import type { Progress } from './progress.ts';
+import type { Figure, Part, PartResult, Table, ValueLimit } from './result.ts';
 import { makeScratch } from './scratch.ts';
-import { median, ratioOfMedians, summarize } from './stats.ts';
-import { table } from './table.ts';
+import { median } from './stats.ts';
 
 /** The larger first: its cold round is then the first of all. */
-const COUNTS = [5000, 1000] as const;
+const MANY = 5000;
+const COUNTS = [MANY, 1000] as const;
 const ROUNDS = 12;
 const QUICK_ROUNDS = 5;
 const IDLE_MS = 30_000;
@@ -34,57 +36,37 @@ const MEMORY_LIMIT_MB = 65;
 /** /proc counts hundredths of a second; and every few seconds the agent looks at the firewall. */
 const IDLE_LIMIT_MS_PER_SEC = 5;
 
-/** Set in the process that runs inside a network namespace of its own. */
-const INSIDE = 'WEFT_BENCH_INSIDE';
+export const peersPart: Part = {
+  name: 'peers',
+  question: 'What do thousands of nodes cost this one?',
+  seconds: { full: 150, quick: 45 },
+  measure,
+};
 
-/** Prints tables and limits; false when a limit was not kept. Needs root. */
-export async function benchPeers(options: BenchOptions): Promise<boolean> {
+/** In a network namespace of its own, and a process of its own: its first round is as after a restart. Needs root. */
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('peers needs root: it makes network namespaces');
-  if (process.env[INSIDE] === undefined) return runInside();
+  if (!isInside()) return await measureInside('peers', options, progress);
   const netlink = openNetlink(openKoffiSyscalls());
   makeUnderlay(netlink);
-  return await measureAll(options, netlink, makeScratch());
+  return await measureAll(options, netlink, makeScratch(), progress);
 }
 
-/** This program again, as the only one in a network namespace; it ends when this one does. */
-function runInside(): boolean {
-  const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const { status, error } = spawnSync('setpriv', ['--pdeathsig', 'TERM', '--', 'unshare', '--net', '--', ...self], {
-    stdio: 'inherit',
-    env: { ...process.env, [INSIDE]: '1' },
-  });
-  if (error !== undefined) throw error;
-  return status === 0;
-}
-
-async function measureAll(options: BenchOptions, netlink: Netlink, folder: string): Promise<boolean> {
+async function measureAll(
+  options: BenchOptions,
+  netlink: Netlink,
+  folder: string,
+  progress: Progress,
+): Promise<PartResult> {
   const { repository, quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS } = options;
   if (!existsSync(join(repository, 'dist/flanneld'))) throw new Error('no dist/flanneld: run npm run build');
-  const machine = discloseMachine(folder);
   const iproute2 = spawnSync('ip', ['-V'], { encoding: 'utf8' }).stdout?.trim() || 'no ip';
-  say(`${describeMachine(machine)}, ${iproute2}`);
+  const show = (line: string): void => progress.step(line, 0, 1);
   const byCount = new Map<number, PeerRounds>();
   for (const count of COUNTS) byCount.set(count, await measurePeers(netlink, folder, count, rounds, show));
-  const changes = await countChanges(netlink, Math.max(...COUNTS));
-  const [many, few] = COUNTS.map((count) => byCount.get(count));
-  if (few === undefined || many === undefined) throw new Error('nothing was measured');
-  say(peersTable(byCount, rounds));
-  say(
-    table(
-      ['netlink messages for', ''],
-      Object.entries(changes).map(([what, count]) => [what, `${count}`]),
-    ),
-  );
+  const changes = await countChanges(netlink, MANY);
   const agent = await measureAgent(netlink, repository, folder, quick ? QUICK_IDLE_MS : IDLE_MS, show);
-  say(agentTable(agent));
-  const verdicts = judge(many.samples, changes, agent);
-  const failures = [...new Set([...few.failures, ...many.failures])];
-  const raw = {
-    peers: Object.fromEntries([...byCount].map(([count, { samples }]) => [count, samples])),
-    changes,
-    agent,
-  };
-  return conclude(options, { machine, iproute2, verdicts, failures, raw });
+  return { ...describe(byCount, changes, agent), about: { iproute2 } };
 }
 
 const NAMES: Readonly<Record<keyof PeerSamples, string>> = {
@@ -94,73 +76,105 @@ const NAMES: Readonly<Record<keyof PeerSamples, string>> = {
   compare: 'reconciler, nothing to do',
   cold: 'reconciler, first round of the process',
 };
+const KINDS = Object.keys(NAMES) as (keyof PeerSamples)[];
+const keyOf = (count: number, kind: keyof PeerSamples): string => `${count}/${kind}`;
 
-function peersTable(byCount: ReadonlyMap<number, PeerRounds>, rounds: number): string {
-  const rows = [...byCount].flatMap(([count, { samples }]) =>
-    (Object.keys(NAMES) as (keyof PeerSamples)[]).map((kind) => {
-      const { p50, p90, max } = summarize(samples[kind]);
-      return [`${count} peers: ${NAMES[kind]}`, ...[p50, p90, max].map((ms) => ms.toFixed(1))];
-    }),
-  );
-  return table([`ms, ${rounds} rounds, interleaved, fresh devices`, 'p50', 'p90', 'max'], rows);
-}
-
-function agentTable({ memoryMb, idleMsPerSec, convergeMs, gap }: AgentFigures): string {
-  const rows = (what: string, unit: string, values: Readonly<Record<string, number>>): string[][] =>
-    Object.entries(values).map(([when, value]) => [`${what}, ${when}`, `${value.toFixed(1)} ${unit}`]);
-  return table(
-    ['dist/flanneld', ''],
-    [
-      ...rows('memory', 'MB', memoryMb),
-      ...rows('processor, idle', 'ms/s', idleMsPerSec),
-      ...rows('from lease files to routes', 'ms', convergeMs),
-      ['longest event-loop gap meanwhile', `${gap.longest.toFixed(1)} ms`],
-      ['the same without waiting for a processor', `${gap.longestOwn.toFixed(1)} ms`],
+function describe(
+  byCount: ReadonlyMap<number, PeerRounds>,
+  changes: Readonly<Record<string, number>>,
+  agent: AgentFigures,
+): PartResult {
+  const peers = [...byCount].flatMap(([count, { samples }]) => KINDS.map((kind) => peerFigure(count, kind, samples)));
+  const singles = agentFigures(agent);
+  const keys = (kind: keyof PeerSamples) => ({ of: keyOf(MANY, 'agent'), against: keyOf(MANY, kind) });
+  return {
+    figures: [...peers, ...singles],
+    tables: [
+      summaryTable('peers, interleaved, fresh devices', peers),
+      {
+        title: 'netlink messages for one change',
+        head: ['', 'messages'],
+        rows: Object.entries(changes).map(([what, count]) => [what, `${count}`]),
+      },
+      agentTable(singles),
     ],
-  );
+    ratios: [
+      ratioOfFigures(`reconciler against ip -batch, ${MANY} peers`, peers, keys('batch'), { most: BATCH_LIMIT }),
+      ratioOfFigures(`reconciler against plain routes, ${MANY} peers`, peers, keys('plainBatch')),
+    ],
+    limits: limits(byCount.get(MANY)?.samples, changes, agent),
+    failures: [...new Set([...byCount.values()].flatMap(({ failures }) => failures))],
+    notes: [],
+    plots: [
+      {
+        kind: 'lines',
+        title: 'Programming peers',
+        x: { label: 'peers', log: true },
+        y: { label: 'ms', log: true },
+        series: (['agent', 'batch', 'plainBatch', 'compare'] as const).map((kind) => ({
+          name: NAMES[kind],
+          points: [...byCount.keys()]
+            .toSorted((a, b) => a - b)
+            .map((count) => ({ x: count, figure: keyOf(count, kind) })),
+        })),
+      },
+    ],
+    headline: [
+      { name: `${MANY} peers programmed`, figure: keyOf(MANY, 'agent') },
+      { name: 'memory of the agent with 1000 peers', figure: 'agent/memory/with-1000-peers' },
+    ],
+  };
 }
 
-function judge(many: PeerSamples, changes: Readonly<Record<string, number>>, agent: AgentFigures): Verdict[] {
-  const at = 'at 5000 peers';
+function peerFigure(count: number, kind: keyof PeerSamples, samples: PeerSamples): Figure {
+  const role = kind === 'batch' || kind === 'plainBatch' ? 'reference' : 'weft';
+  const name = `${count} peers: ${NAMES[kind]}`;
+  return figure({ key: keyOf(count, kind), name, unit: 'ms', better: 'lower', role }, samples[kind]);
+}
+
+function agentFigures({ memoryMb, idleMsPerSec, convergeMs, gap }: AgentFigures): Figure[] {
+  const figures = (what: string, slug: string, unit: string, values: Readonly<Record<string, number>>): Figure[] =>
+    Object.entries(values).map(([when, value]) => {
+      const key = `agent/${slug}/${when.replaceAll(/[^a-z0-9]+/g, '-')}`;
+      return figure({ key, name: `${what}, ${when}`, unit, better: 'lower', role: 'weft' }, [value]);
+    });
   return [
-    judgeRatio(`reconciler against ip -batch ${at}`, ratioOfMedians(many.agent, many.batch), BATCH_LIMIT),
-    judgeValue(`reconciler ${at}`, median(many.agent), WALL_LIMIT_MS, 'ms'),
-    judgeValue(`reading back and comparing ${at}`, median(many.compare), COMPARE_LIMIT_MS, 'ms'),
-    judgeValue(`messages for one change ${at}`, Math.max(...Object.values(changes)), MESSAGES_LIMIT, 'messages'),
-    judgeValue('event-loop gap', agent.gap.longestOwn, GAP_LIMIT_MS, 'ms'),
-    judgeValue('memory with 1000 peers', agent.memoryMb['with 1000 peers'] ?? Number.NaN, MEMORY_LIMIT_MB, 'MB'),
-    ...Object.entries(agent.idleMsPerSec).map(([when, value]) =>
-      judgeValue(`processor, idle ${when}`, value, IDLE_LIMIT_MS_PER_SEC, 'ms/s'),
-    ),
+    ...figures('memory', 'memory', 'MB', memoryMb),
+    ...figures('processor, idle', 'processor', 'ms/s', idleMsPerSec),
+    ...figures('from lease files to routes', 'converge', 'ms', convergeMs),
+    ...figures('longest event-loop gap meanwhile', 'gap', 'ms', {
+      'all of it': gap.longest,
+      'without waiting for a processor': gap.longestOwn,
+    }),
   ];
 }
 
-function conclude(
-  { json }: BenchOptions,
-  result: {
-    machine: Disclosure;
-    iproute2: string;
-    verdicts: readonly Verdict[];
-    failures: readonly string[];
-    raw: unknown;
-  },
-): boolean {
-  const { verdicts, failures } = result;
-  say(verdictTable(verdicts));
-  if (failures.length > 0) say(`FAILED\n${failures.join('\n')}`);
-  if (json !== undefined) {
-    mkdirSync(dirname(json), { recursive: true });
-    writeFileSync(json, `${JSON.stringify({ question: 'peers', ...result }, null, 1)}\n`);
-    say(`raw samples: ${json}`);
-  }
-  return failures.length === 0 && verdicts.every(({ kept }) => kept);
+function agentTable(figures: readonly Figure[]): Table {
+  const rows = figures.map(({ name, unit, samples: [value] }) => [name, `${shown(value ?? Number.NaN)} ${unit}`]);
+  return { title: 'dist/flanneld', head: ['', 'value'], rows };
 }
 
-function say(text: string): void {
-  process.stdout.write(`${text}\n\n`);
-}
-
-/** One line that says what is being done: redrawn on a terminal, left out elsewhere. */
-function show(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}\r`);
+function limits(
+  many: PeerSamples | undefined,
+  changes: Readonly<Record<string, number>>,
+  agent: AgentFigures,
+): ValueLimit[] {
+  const at = `at ${MANY} peers`;
+  const most = Math.max(...Object.values(changes));
+  const memory = agent.memoryMb['with 1000 peers'] ?? Number.NaN;
+  return [
+    { name: `reconciler ${at}`, value: median(many?.agent ?? []), most: WALL_LIMIT_MS, unit: 'ms' },
+    {
+      name: `reading back and comparing ${at}`,
+      value: median(many?.compare ?? []),
+      most: COMPARE_LIMIT_MS,
+      unit: 'ms',
+    },
+    { name: `messages for one change ${at}`, value: most, most: MESSAGES_LIMIT, unit: 'messages' },
+    { name: 'event-loop gap', value: agent.gap.longestOwn, most: GAP_LIMIT_MS, unit: 'ms' },
+    { name: 'memory with 1000 peers', value: memory, most: MEMORY_LIMIT_MB, unit: 'MB' },
+    ...Object.entries(agent.idleMsPerSec).map(([when, value]) => {
+      return { name: `processor, idle ${when}`, value, most: IDLE_LIMIT_MS_PER_SEC, unit: 'ms/s' };
+    }),
+  ];
 }

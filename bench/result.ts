@@ -139,3 +139,17 @@ export function figureOf(figures: readonly Figure[], key: string): Figure {
   if (found === undefined) throw new Error(`no figure ${key}`);
   return found;
 }
+
+/** The results of a part's own parts as one, in their order. */
+export function joinResults(results: readonly PartResult[]): PartResult {
+  return {
+    figures: results.flatMap(({ figures }) => figures),
+    tables: results.flatMap(({ tables }) => tables),
+    ratios: results.flatMap(({ ratios }) => ratios),
+    limits: results.flatMap(({ limits }) => limits),
+    failures: results.flatMap(({ failures }) => failures),
+    notes: results.flatMap(({ notes }) => notes),
+    plots: results.flatMap(({ plots }) => plots),
+    headline: results.flatMap(({ headline }) => headline),
+  };
+}

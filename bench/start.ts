@@ -5,30 +5,62 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { figure, ratioOfFigures, summaryTable } from './figures.ts';
 import type { BenchOptions } from './options.ts';
-import { quantiles } from './stats.ts';
+import type { Figure, Part, PartResult } from './result.ts';
 
-const DEFAULT_RUNS = 500;
+const RUNS = 500;
+const QUICK_RUNS = 200;
 /** Where Debian's containernetworking-plugins, and most nodes, have the reference plugins; then PATH. */
 const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];
 
 interface Candidate {
+  /** The key of its figure. */
+  readonly key: string;
   readonly name: string;
   readonly path: string;
 }
 
-/** Prints a table of wall time in microseconds, from exec to the end as the starter sees it. */
-export function benchStart({ repository, runs = DEFAULT_RUNS }: BenchOptions): boolean {
+const EMPTY = 'empty';
+const WEFT = 'weft';
+const HOST_LOCAL = 'host-local';
+
+export const startPart: Part = {
+  name: 'start',
+  question: 'How long does the CNI executable take to do nothing?',
+  seconds: { full: 4, quick: 2 },
+  measure,
+};
+
+/** Microseconds of wall time, from exec to the end as the starter sees it. */
+function measure({ repository, quick, runs = quick ? QUICK_RUNS : RUNS }: BenchOptions): Promise<PartResult> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'));
   try {
     const launcher = compile(join(repository, 'bench/launch.c'), join(folder, 'launch'));
     const candidates = findCandidates(repository, folder);
-    const times = measure(launcher, candidates, runs);
-    process.stdout.write(`${table(candidates, times, runs)}\n`);
-    return true;
+    return Promise.resolve(describe(candidates, timesOf(launcher, candidates, runs)));
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function describe(candidates: readonly Candidate[], times: readonly number[][]): PartResult {
+  const figures = candidates.map(({ key, name }, at): Figure => {
+    const role = key === WEFT ? 'weft' : 'reference';
+    return figure({ key, name, unit: 'µs', better: 'lower', role }, times[at] ?? []);
+  });
+  const others = figures.filter(({ role }) => role === 'reference');
+  const found = others.some(({ key }) => key === HOST_LOCAL);
+  return {
+    figures,
+    tables: [summaryTable('exec to end, doing nothing', figures)],
+    ratios: others.map(({ key, name }) => ratioOfFigures(`start against ${name}`, figures, { of: WEFT, against: key })),
+    limits: [],
+    failures: [],
+    notes: found ? [] : [`no host-local in ${PLUGIN_FOLDERS.join(', ')} or PATH: left out`],
+    plots: [{ kind: 'distribution', title: 'Exec to end, doing nothing', figures: figures.map(({ key }) => key) }],
+    headline: [],
+  };
 }
 
 function findCandidates(repository: string, folder: string): Candidate[] {
@@ -36,15 +68,11 @@ function findCandidates(repository: string, folder: string): Candidate[] {
   if (!existsSync(flannel)) throw new Error(`no ${flannel}: run npm run build`);
   const source = join(folder, 'empty.c');
   writeFileSync(source, 'int main(void) { return 0; }\n');
-  const empty = { name: 'empty static C program', path: compile(source, join(folder, 'empty')) };
-  const ours = { name: 'flannel VERSION', path: flannel };
-  const reference = findPlugin('host-local');
-  if (reference === undefined) {
-    process.stderr.write('bench: no host-local in /usr/lib/cni, /opt/cni/bin or PATH: left out ');
-    process.stderr.write("(Debian's containernetworking-plugins has it)\n");
-    return [empty, ours];
-  }
-  return [empty, ours, { name: `${reference} VERSION`, path: reference }];
+  const empty = { key: EMPTY, name: 'an empty static C program', path: compile(source, join(folder, 'empty')) };
+  const ours = { key: WEFT, name: 'weft VERSION', path: flannel };
+  const reference = findPlugin(HOST_LOCAL);
+  if (reference === undefined) return [empty, ours];
+  return [empty, ours, { key: HOST_LOCAL, name: 'host-local VERSION', path: reference }];
 }
 
 function findPlugin(name: string): string | undefined {
@@ -58,7 +86,7 @@ function compile(source: string, output: string): string {
 }
 
 /** Microseconds by candidate. */
-function measure(launcher: string, candidates: readonly Candidate[], runs: number): number[][] {
+function timesOf(launcher: string, candidates: readonly Candidate[], runs: number): number[][] {
   const args = [String(runs), ...candidates.map(({ path }) => path)];
   const output = execFileSync(launcher, args, {
     env: { CNI_COMMAND: 'VERSION' },
@@ -71,13 +99,4 @@ function measure(launcher: string, candidates: readonly Candidate[], runs: numbe
     .split('\n')
     .map((line) => line.split(' ').map((nanoseconds) => Number(nanoseconds) / 1000));
   return candidates.map((_, at) => rows.map((row) => row[at] ?? Number.NaN));
-}
-
-function table(candidates: readonly Candidate[], times: readonly number[][], runs: number): string {
-  const lines = candidates.map(({ name }, at) => {
-    const found = quantiles(times[at] ?? [], [0.1, 0.5, 0.9]);
-    return name.padEnd(36) + found.map((value) => value.toFixed(0).padStart(9)).join('');
-  });
-  const title = `µs, ${runs} runs, interleaved`.padEnd(36);
-  return [title + ['p10', 'p50', 'p90'].map((text) => text.padStart(9)).join(''), ...lines].join('\n');
 }

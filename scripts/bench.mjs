@@ -1,5 +1,5 @@
-// `npm run bench -- QUESTION`: bundles bench/main.ts, which Node 20 cannot run as it is, builds what the question
-// measures with, and runs it.
+// `npm run bench`: bundles bench/main.ts, which Node 20 cannot run as it is, builds what the parts asked for measure
+// with, and runs it.
 
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, rename } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { bundleLab } from './lab-bundle.mjs';
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
 
-async function bundleQuestions() {
+async function bundleBench() {
   await build({
     entryPoints: [join(repository, 'bench/main.ts')],
     outfile: join(output, 'main.mjs'),
@@ -36,22 +36,33 @@ async function buildFloor() {
   await rename(built, join(output, 'floor'));
 }
 
-/** What each question measures besides the sources it is made of. */
-const NEEDS = {
-  start: () => [buildPrograms(['cni'])],
-  cni: () => [
-    buildPrograms(['cni']),
-    buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')),
-    buildFloor(),
-  ],
-  peers: () => [buildPrograms(['flanneld'])],
-  packet: () => [buildPrograms(['cni', 'flanneld']), bundleLab()],
+/** What each part measures besides the sources it is made of. */
+const BUILDS = {
+  start: ['cni'],
+  cni: ['cni', 'driver', 'floor'],
+  packet: ['cni', 'flanneld', 'lab'],
+  peers: ['flanneld'],
 };
+
+/** Commands that measure nothing. */
+const READING = ['compare', 'table', 'report'];
+
+async function buildFor(args) {
+  if (READING.includes(args[0])) return;
+  const named = Object.keys(BUILDS).filter((part) => args.includes(part));
+  const wanted = new Set((named.length > 0 ? named : Object.keys(BUILDS)).flatMap((part) => BUILDS[part]));
+  const programs = ['cni', 'flanneld'].filter((program) => wanted.has(program));
+  await Promise.all([
+    buildPrograms(programs),
+    wanted.has('driver') && buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')),
+    wanted.has('floor') && buildFloor(),
+    wanted.has('lab') && bundleLab(),
+  ]);
+}
 
 async function main(args) {
   await mkdir(output, { recursive: true });
-  const question = args.find((arg) => arg in NEEDS);
-  await Promise.all([bundleQuestions(), ...(question === undefined ? [] : NEEDS[question]())]);
+  await Promise.all([bundleBench(), buildFor(args)]);
   const command = ['--enable-source-maps', join(output, 'main.mjs'), ...args];
   const { status } = spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' });
   return status ?? 1;

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { table } from '../table.ts';
+import type { Table } from '../result.ts';
 import { type CniBench, comparedVariants, FLOOR, WEFT, weftVariant } from './part.ts';
 import { type CallStep, type Command, containerId, type Plan, type Step, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
@@ -32,8 +32,8 @@ export function differentCounts(a: ReadonlyMap<string, number>, b: ReadonlyMap<s
 }
 
 /** Runs both under strace once and returns a table for each command. Rejects when there is no strace. */
-export async function compareCalls(bench: CniBench): Promise<string> {
-  const { setting, driver } = bench;
+export async function compareCalls(bench: CniBench): Promise<Table[]> {
+  const { setting } = bench;
   const [weft, floor] = [WEFT, FLOOR].map((name) => comparedVariants(bench).find((variant) => variant.name === name));
   if (weft === undefined || floor === undefined) throw new Error('nothing to compare');
   const traced = (variant: Variant, node: number, command: Command): Variant => ({
@@ -58,10 +58,10 @@ export async function compareCalls(bench: CniBench): Promise<string> {
     ...(['ADD', 'DEL'] as const).flatMap((command) => [traced(weft, 0, command), traced(floor, 1, command)]),
   ];
   const plan: Plan = { scratch: setting.scratch, nodes: 2, pods: 4, variants, steps: comparisonSteps() };
-  const { results } = await runDriver(driver, plan, 'system calls');
+  const { results } = await runDriver(bench, plan, 'system calls');
   const [failure] = results.flatMap(({ failures }) => failures);
   if (failure !== undefined) throw new Error(`counting system calls: ${failure}`);
-  return (['ADD', 'DEL'] as const).map((command) => comparison(setting.scratch, command)).join('\n\n');
+  return (['ADD', 'DEL'] as const).map((command) => comparison(setting.scratch, command));
 }
 
 /**
@@ -87,13 +87,13 @@ function traceFile(scratch: string, name: string, command: Command): string {
   return join(scratch, `strace-${name.replaceAll(' ', '-')}-${command}`);
 }
 
-function comparison(scratch: string, command: Command): string {
+function comparison(scratch: string, command: Command): Table {
   const [weft, floor] = [WEFT, FLOOR].map((name) =>
     countCalls(readFileSync(traceFile(scratch, name, command), 'utf8')),
   );
   if (weft === undefined || floor === undefined) throw new Error('nothing was traced');
   const total = (counts: ReadonlyMap<string, number>): number =>
     [...counts].reduce((sum, [name, count]) => (name.startsWith('sends ') ? sum : sum + count), 0);
-  const head = [`${command}: ${total(weft)} system calls, the C floor ${total(floor)}; differences`, WEFT, FLOOR];
-  return table(head, differentCounts(weft, floor));
+  const title = `${command}: ${total(weft)} system calls, the C floor ${total(floor)}; differences`;
+  return { title, head: ['', WEFT, FLOOR], rows: differentCounts(weft, floor) };
 }

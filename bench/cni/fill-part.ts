@@ -1,13 +1,11 @@
 // Does an ADD slow down with the addresses that are in use already? host-local's own plugin reads them all.
 
-import { judgeRatio } from '../limits.ts';
-import { ratioOfMedians } from '../stats.ts';
-import { table } from '../table.ts';
-import { row } from './latency-part.ts';
-import { BRIDGE, type CniBench, describeTrouble, measuringPlan, type PartResult, WEFT, weftVariant } from './part.ts';
+import { ratioOfFigures, summaryTable } from '../figures.ts';
+import type { LinesPlot, PartResult } from '../result.ts';
+import { BRIDGE, type CniBench, describeTrouble, figuresOf, keyOf, measuringPlan, WEFT, weftVariant } from './part.ts';
 import { pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
-import { collectSamples, type Samples, samplesOf } from './samples.ts';
+import { collectSamples, type Samples } from './samples.ts';
 import { bridgeConfig, fillAddresses, flannelConfig, variantOf } from './setting.ts';
 
 const IN_USE = [0, 100, 1000, 20_000] as const;
@@ -17,6 +15,7 @@ const QUICK_RUNS = 40;
 /** The reference takes a fifth of a second an ADD with 20,000 addresses. */
 const REFERENCE_RUNS = 20;
 const PAUSE_MS = 40;
+const GROUP = 'fill';
 /** Flat: at most a fifth more than with no address in use. */
 const MOST = 1.2;
 
@@ -36,20 +35,40 @@ export async function benchFill(bench: CniBench): Promise<PartResult> {
     parts.push(reference);
   }
   const samples = parts.flatMap((part) => part.samples);
-  const adds = samples.filter(({ command }) => command === 'ADD');
-  const empty = samplesOf(samples, nameOf(WEFT, 0), 'ADD');
+  const adds = figuresOf(
+    GROUP,
+    samples.filter(({ command }) => command === 'ADD'),
+  );
   return {
-    text: table(
-      ['µs for an ADD in a /16', 'runs', 'failed', 'p50', 'p90', 'p99', 'max'],
-      adds.map((each) => row(each.variant, each)),
-    ),
-    verdicts: IN_USE.slice(1).map((count) => {
-      const filled = samplesOf(samples, nameOf(WEFT, count), 'ADD');
-      return judgeRatio(`ADD, ${count} addresses in use against none`, ratioOfMedians(filled.us, empty.us), MOST);
+    figures: adds,
+    tables: [summaryTable('an ADD in a /16', adds)],
+    ratios: IN_USE.slice(1).map((count) => {
+      const [of, against] = [keyWith(WEFT, count), keyWith(WEFT, 0)];
+      return ratioOfFigures(`ADD, ${count} addresses in use against none`, adds, { of, against }, { most: MOST });
     }),
+    limits: [],
     failures: parts.flatMap((part) => part.failures),
-    raw: samples,
+    notes: [],
+    plots: [linesPlot(parts.length > 1 ? [WEFT, BRIDGE] : [WEFT])],
+    headline: [],
   };
+}
+
+function linesPlot(whose: readonly string[]): LinesPlot {
+  return {
+    kind: 'lines',
+    title: 'ADD by addresses in use',
+    x: { label: 'addresses in use', log: false },
+    y: { label: 'µs', log: true },
+    series: whose.map((who) => ({
+      name: who,
+      points: IN_USE.map((count) => ({ x: count, figure: keyWith(who, count) })),
+    })),
+  };
+}
+
+function keyWith(who: string, count: number): string {
+  return keyOf(GROUP, 'ADD', nameOf(who, count));
 }
 
 function nameOf(who: string, count: number): string {
@@ -73,6 +92,6 @@ async function measure(
   const steps = pairSteps(variants.length, runs, PAUSE_MS);
   const pods = variants.length;
   const measuring = measuringPlan(bench, { variants, floor: undefined, resident: true, pods, steps });
-  const result = await runDriver(bench.driver, measuring.plan, label);
+  const result = await runDriver(bench, measuring.plan, label);
   return { samples: collectSamples(measuring, result), failures: describeTrouble(measuring.plan, result) };
 }

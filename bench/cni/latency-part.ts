@@ -1,8 +1,7 @@
 // ADD and DEL, one pod at a time.
 
-import { judgeRatio, type Verdict } from '../limits.ts';
-import { ratioOfMedians, summarize } from '../stats.ts';
-import { table } from '../table.ts';
+import { ratioOfFigures, summaryTable } from '../figures.ts';
+import type { Figure, PartResult, RatioOfFigures } from '../result.ts';
 import {
   BRIDGE,
   CHAIN,
@@ -10,18 +9,20 @@ import {
   comparedVariants,
   describeTrouble,
   FLOOR,
+  figuresOf,
+  keyOf,
   measuringPlan,
-  type PartResult,
   WEFT,
 } from './part.ts';
 import { type Command, pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
-import { collectSamples, foundStates, measured, type Samples, samplesOf } from './samples.ts';
+import { collectSamples, foundStates, type Samples } from './samples.ts';
 
 const RUNS = 200;
 const QUICK_RUNS = 40;
 /** After a DEL the kernel works for up to 30 ms more, in which another DEL would wait. */
 const PAUSE_MS = 60;
+const GROUP = 'latency';
 
 /** Most that weft's median may be of a reference's. */
 const LIMITS: readonly (readonly [reference: string, command: Command, most: number])[] = [
@@ -37,21 +38,29 @@ export async function benchLatency(bench: CniBench): Promise<PartResult> {
   const compared = comparedVariants(bench);
   const busy = await measure(bench, compared, { runs, resident: true });
   const empty = await measure(bench, compared, { runs: Math.ceil(runs / 4), resident: false });
+  const figures = figuresOf(GROUP, busy.samples);
+  const first = figuresOf('first', empty.samples).filter(({ key }) => key.startsWith('first/ADD/'));
+  const of = (command: Command): Figure[] => figures.filter(({ key }) => key.startsWith(`${GROUP}/${command}/`));
   const names = compared.map(({ name }) => name);
-  const head = ['runs', 'failed', 'p50', 'p90', 'p99', 'max'];
-  const rows = (samples: readonly Samples[], command: Command): string[][] =>
-    names.map((name) => row(`${command}  ${name}`, samplesOf(samples, name, command)));
   return {
-    text: [
-      table(
-        [`µs, interleaved, ${PAUSE_MS} ms apart`, ...head],
-        [...rows(busy.samples, 'ADD'), ...rows(busy.samples, 'DEL')],
-      ),
-      table(['µs for the first pod on a node', ...head], rows(empty.samples, 'ADD')),
-    ].join('\n\n'),
-    verdicts: verdicts(busy.samples, names),
+    figures: [...figures, ...first],
+    tables: [
+      summaryTable(`one pod at a time, interleaved, ${PAUSE_MS} ms apart`, [...of('ADD'), ...of('DEL')]),
+      summaryTable('the first pod on a node', first),
+    ],
+    ratios: ratios(figures, names),
+    limits: [],
     failures: [...busy.failures, ...empty.failures],
-    raw: { samples: busy.samples, firstPod: empty.samples },
+    notes: [],
+    plots: [
+      { kind: 'distribution', title: 'ADD, one pod at a time', figures: of('ADD').map(({ key }) => key) },
+      { kind: 'distribution', title: 'DEL, one pod at a time', figures: of('DEL').map(({ key }) => key) },
+      { kind: 'distribution', title: 'ADD of the first pod on a node', figures: first.map(({ key }) => key) },
+    ],
+    headline: (['ADD', 'DEL'] as const).map((command) => ({
+      name: `${command}, one pod`,
+      figure: keyOf(GROUP, command, WEFT),
+    })),
   };
 }
 
@@ -64,25 +73,23 @@ async function measure(
   const steps = pairSteps(variants.length, runs, PAUSE_MS);
   const measuring = measuringPlan(bench, { variants, floor, resident, pods: variants.length, steps });
   const label = resident ? 'ADD and DEL' : 'ADD of a first pod';
-  const result = await runDriver(bench.driver, measuring.plan, label);
+  const result = await runDriver(bench, measuring.plan, label);
   return {
     samples: collectSamples(measuring, result),
     failures: [...describeTrouble(measuring.plan, result), ...stateDifferences(foundStates(measuring.plan, result))],
   };
 }
 
-export function row(name: string, samples: Samples): string[] {
-  const values = measured(samples);
-  const { p50, p90, p99, max } = summarize(values);
-  const failed = samples.us.length - values.length;
-  return [name, `${samples.us.length}`, `${failed}`, ...[p50, p90, p99, max].map((value) => value.toFixed(0))];
-}
-
-function verdicts(samples: readonly Samples[], names: readonly string[]): Verdict[] {
-  return LIMITS.filter(([reference]) => names.includes(reference)).map(([reference, command, most]) => {
-    const [ours, theirs] = [samplesOf(samples, WEFT, command), samplesOf(samples, reference, command)];
-    return judgeRatio(`${command} against ${reference}`, ratioOfMedians(ours.us, theirs.us), most);
-  });
+function ratios(figures: readonly Figure[], names: readonly string[]): RatioOfFigures[] {
+  return (['ADD', 'DEL'] as const).flatMap((command) =>
+    names
+      .filter((name) => name !== WEFT)
+      .map((name) => {
+        const most = LIMITS.find(([reference, of]) => reference === name && of === command)?.[2];
+        const keys = { of: keyOf(GROUP, command, WEFT), against: keyOf(GROUP, command, name) };
+        return ratioOfFigures(`${command} against ${name}`, figures, keys, most === undefined ? {} : { most });
+      }),
+  );
 }
 
 /** What a reference leaves differently from weft: then the two did not do the same work. */

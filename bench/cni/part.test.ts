@@ -12,7 +12,8 @@ const variant = (name: string, node: number): Variant => ({
   config: '{}',
 });
 const bench: CniBench = {
-  options: { repository: '/', runs: 1, quick: true, peer: undefined, json: undefined, verbose: false },
+  options: { repository: '/', runs: 1, quick: true, peer: undefined, verbose: false },
+  progress: { step: () => undefined },
   setting: { scratch: '/s', addProgram: () => '' },
   driver: '/driver',
   weft: '/bin/weft/flannel',

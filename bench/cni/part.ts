@@ -1,7 +1,9 @@
 // The parts of the question: what each is given and what it answers, and the variants they share.
 
-import type { Verdict } from '../limits.ts';
+import { figure } from '../figures.ts';
 import type { BenchOptions } from '../options.ts';
+import type { Progress } from '../progress.ts';
+import type { Figure } from '../result.ts';
 import {
   type Attachment,
   type CallStep,
@@ -14,6 +16,7 @@ import {
   type Step,
   type Variant,
 } from './plan.ts';
+import type { Samples } from './samples.ts';
 import { bridgeConfig, flannelConfig, type Setting, variantOf } from './setting.ts';
 
 export const WEFT = 'weft';
@@ -23,6 +26,7 @@ export const FLOOR = 'C floor';
 
 export interface CniBench {
   readonly options: BenchOptions;
+  readonly progress: Progress;
   readonly setting: Setting;
   /** Paths of the programs, all copies in the setting but the driver. */
   readonly driver: string;
@@ -35,14 +39,25 @@ export interface CniBench {
   readonly debian: string | undefined;
 }
 
-export interface PartResult {
-  /** For the terminal. */
-  readonly text: string;
-  readonly verdicts: readonly Verdict[];
-  /** Calls that failed, and whatever else makes the figures worthless. */
-  readonly failures: readonly string[];
-  /** For the JSON file. */
-  readonly raw: unknown;
+/** The key of a variant's figure: `latency/ADD/flannel-chain`. */
+export function keyOf(group: string, command: Command, variant: string): string {
+  return `${group}/${command}/${slug(variant)}`;
+}
+
+function slug(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replace(/-$/, '');
+}
+
+/** One figure for each variant and command, in the order of the samples. */
+export function figuresOf(group: string, samples: readonly Samples[]): Figure[] {
+  return samples.map(({ variant, command, us }) => {
+    const role = variant.startsWith(WEFT) ? 'weft' : 'reference';
+    const key = keyOf(group, command, variant);
+    return figure({ key, name: `${command}, ${variant}`, unit: 'µs', better: 'lower', role }, us);
+  });
 }
 
 /** Everything to be compared, each in a node of its own, weft first and the floor last. */

@@ -1,14 +1,12 @@
 // What does a mapped port cost? portmap with one mapping against Debian's, and on a node where other pods have a
 // thousand: a mapping is an element of a map, so it must not matter.
 
-import { judgeRatio, type Verdict } from '../limits.ts';
-import { ratioOfMedians } from '../stats.ts';
-import { table } from '../table.ts';
-import { row } from './latency-part.ts';
-import { type CniBench, describeTrouble, type PartResult } from './part.ts';
-import { type CallStep, containerId, type Plan, pairSteps, type Variant } from './plan.ts';
+import { ratioOfFigures, summaryTable } from '../figures.ts';
+import type { Figure, PartResult, RatioOfFigures } from '../result.ts';
+import { type CniBench, describeTrouble, figuresOf, keyOf } from './part.ts';
+import { type CallStep, type Command, containerId, type Plan, pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
-import { collectSamples, type Samples, samplesOf } from './samples.ts';
+import { collectSamples } from './samples.ts';
 import { variantOf } from './setting.ts';
 
 const WEFT = 'weft portmap';
@@ -22,6 +20,9 @@ const PAUSE_MS = 60;
 const OTHERS = 1000;
 /** Flat: at most a fifth more than alone. */
 const MOST_CROWDED = 1.2;
+const MOST_OF_DEBIAN = { ADD: 0.4, DEL: 0.2 };
+const COMMANDS = ['ADD', 'DEL'] as const;
+const GROUP = 'ports';
 
 export async function benchPorts(bench: CniBench): Promise<PartResult> {
   const { quick, runs = quick ? QUICK_RUNS : RUNS } = bench.options;
@@ -42,26 +43,37 @@ export async function benchPorts(bench: CniBench): Promise<PartResult> {
     variants: [...compared, crowdVariant(bench)],
     steps: [...before, ...pairSteps(compared.length, runs, PAUSE_MS)],
   };
-  const result = await runDriver(bench.driver, plan, 'portmap with one mapping');
+  const result = await runDriver(bench, plan, 'portmap with one mapping');
   const samples = collectSamples({ plan, from: before.length, to: plan.steps.length }, result);
-  const rows = samples.map((each) => row(`${each.command}  ${each.variant}`, each));
+  const figures = figuresOf(GROUP, samples);
+  const plot = (command: Command): string[] => compared.map(({ name }) => keyOf(GROUP, command, name));
   return {
-    text: table([`µs, one mapping, ${PAUSE_MS} ms apart`, 'runs', 'failed', 'p50', 'p90', 'p99', 'max'], rows),
-    verdicts: verdicts(samples),
+    figures,
+    tables: [summaryTable(`portmap with one mapping, ${PAUSE_MS} ms apart`, figures)],
+    ratios: compared.length > 2 ? [...againstDebian(figures), ...flat(figures)] : flat(figures),
+    limits: [],
     failures: describeTrouble(plan, result),
-    raw: samples,
+    notes: [],
+    plots: [
+      { kind: 'distribution', title: 'portmap ADD, one mapping', figures: plot('ADD') },
+      { kind: 'distribution', title: 'portmap DEL, one mapping', figures: plot('DEL') },
+    ],
+    headline: [],
   };
 }
 
-function verdicts(samples: readonly Samples[]): Verdict[] {
-  return (['ADD', 'DEL'] as const).flatMap((command) => {
-    const [alone, crowded] = [samplesOf(samples, WEFT, command), samplesOf(samples, CROWDED, command)];
-    const flat = ratioOfMedians(crowded.us, alone.us);
-    const verdict = judgeRatio(`portmap ${command} beside ${OTHERS} mappings against alone`, flat, MOST_CROWDED);
-    const theirs = samples.find((each) => each.variant === DEBIAN && each.command === command);
-    if (theirs === undefined) return [verdict];
-    const most = command === 'ADD' ? 0.4 : 0.2;
-    return [judgeRatio(`portmap ${command} against Debian's`, ratioOfMedians(alone.us, theirs.us), most), verdict];
+function againstDebian(figures: readonly Figure[]): RatioOfFigures[] {
+  return COMMANDS.map((command) => {
+    const keys = { of: keyOf(GROUP, command, WEFT), against: keyOf(GROUP, command, DEBIAN) };
+    return ratioOfFigures(`portmap ${command} against Debian's`, figures, keys, { most: MOST_OF_DEBIAN[command] });
+  });
+}
+
+function flat(figures: readonly Figure[]): RatioOfFigures[] {
+  return COMMANDS.map((command) => {
+    const keys = { of: keyOf(GROUP, command, CROWDED), against: keyOf(GROUP, command, WEFT) };
+    const name = `portmap ${command} beside ${OTHERS} mappings against alone`;
+    return ratioOfFigures(name, figures, keys, { most: MOST_CROWDED });
   });
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { failureOf, judgeDisturbance, spanMs, spanTable, type Timeline } from './timeline.ts';
+import { failureOf, judgeDisturbance, spanFigures, spanMs, type Timeline } from './timeline.ts';
 
 const reached: Timeline = { t0: 1e9, t5: 1.004e9, t6: 1.003e9, t7: 1.0035e9, t8: 1.005e9 };
 
@@ -28,17 +28,11 @@ describe('a timeline', () => {
   });
 });
 
-describe('the table', () => {
-  test('counts what failed beside what it summarises', () => {
-    const text = spanTable('ms, UDP', [reached, { ...reached, t8: undefined }, reached, {}]);
-    expect(text).toMatch(/^ms, UDP +p50 +p90 +p99 +max +count\n/);
-    expect(text).toMatch(/^T7−T0.* +3\.50 +3\.50 +3\.50 +3\.50 +2$/m);
-    expect(text).toMatch(/^T7−T5.* +-0\.50 +-0\.50 +-0\.50 +-0\.50 +2$/m);
-    expect(text).toMatch(/\n2 of 4 failed$/);
-  });
-
-  test('of failures only says so', () => {
-    expect(spanTable('ms', [{}])).toMatch(/ NaN +0\n.*1 of 1 failed$/s);
+describe('the figures', () => {
+  test('count what failed beside what they summarise', () => {
+    const figures = spanFigures('udp', [reached, { ...reached, t8: undefined }, reached, {}]);
+    expect(figures.find(({ key }) => key === 'udp/T7-T0')?.samples).toEqual([3.5, null, 3.5, null]);
+    expect(figures.find(({ key }) => key === 'udp/T7-T5')?.samples).toEqual([-0.5, null, -0.5, null]);
   });
 });
 

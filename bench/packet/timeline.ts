@@ -1,8 +1,9 @@
 // One pod from the runtime's call to the answer of another pod, and what is told of many of them. All times are
 // nanoseconds of CLOCK_MONOTONIC.
 
-import { type Ratio, ratioOfMedians, summarize } from '../stats.ts';
-import { table } from '../table.ts';
+import { figure } from '../figures.ts';
+import type { Figure } from '../result.ts';
+import { type Ratio, ratioOfMedians } from '../stats.ts';
 
 export interface Timeline {
   /** The runtime executes the first plugin. */
@@ -19,13 +20,13 @@ export interface Timeline {
 
 /** Between which points, in the order they are shown. */
 const SPANS = [
-  { name: 'T7−T0 runtime’s call to first packet delivered', from: 't0', to: 't7' },
-  { name: 'T7−T5 ADD returned to first packet delivered', from: 't5', to: 't7' },
-  { name: 'T5−T0 ADD', from: 't0', to: 't5' },
-  { name: 'T6−T0 runtime’s call to first packet sent', from: 't0', to: 't6' },
-  { name: 'T7−T6 first packet sent to first delivered', from: 't6', to: 't7' },
-  { name: 'T8−T7 delivered to answered', from: 't7', to: 't8' },
-] as const satisfies readonly { name: string; from: keyof Timeline; to: keyof Timeline }[];
+  { key: 'T7-T0', name: 'T7−T0 runtime’s call to first packet delivered', from: 't0', to: 't7' },
+  { key: 'T7-T5', name: 'T7−T5 ADD returned to first packet delivered', from: 't5', to: 't7' },
+  { key: 'T5-T0', name: 'T5−T0 ADD', from: 't0', to: 't5' },
+  { key: 'T6-T0', name: 'T6−T0 runtime’s call to first packet sent', from: 't0', to: 't6' },
+  { key: 'T7-T6', name: 'T7−T6 first packet sent to first delivered', from: 't6', to: 't7' },
+  { key: 'T8-T7', name: 'T8−T7 delivered to answered', from: 't7', to: 't8' },
+] as const satisfies readonly { key: string; name: string; from: keyof Timeline; to: keyof Timeline }[];
 
 /** Milliseconds between two points; NaN when one of them was not reached. */
 export function spanMs(timeline: Timeline, from: keyof Timeline, to: keyof Timeline): number {
@@ -43,15 +44,12 @@ export function failureOf({ t0, t5, t6, t7, t8 }: Timeline): string | undefined 
   return undefined;
 }
 
-/** The spans of those that were reached, and how many were not. */
-export function spanTable(title: string, timelines: readonly Timeline[]): string {
-  const reached = timelines.filter((timeline) => failureOf(timeline) === undefined);
-  const rows = SPANS.map(({ name, from, to }) => {
-    const { p50, p90, p99, max, count } = summarize(reached.map((timeline) => spanMs(timeline, from, to)));
-    return [name, ...[p50, p90, p99, max].map((ms) => ms.toFixed(2)), `${count}`];
+/** Milliseconds of every span, one a pod; those of a pod that was not reached are failed. */
+export function spanFigures(kind: string, timelines: readonly Timeline[]): Figure[] {
+  return SPANS.map(({ key, name, from, to }) => {
+    const values = timelines.map((each) => (failureOf(each) === undefined ? spanMs(each, from, to) : Number.NaN));
+    return figure({ key: `${kind}/${key}`, name, unit: 'ms', better: 'lower', role: 'weft' }, values);
   });
-  const failed = timelines.length - reached.length;
-  return `${table([title, 'p50', 'p90', 'p99', 'max', 'count'], rows)}\n${failed} of ${timelines.length} failed`;
 }
 
 /** Medians that differ by less are taken for the same. */

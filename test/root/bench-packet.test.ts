@@ -1,12 +1,11 @@
 // The packet bench on a real lab: its points are in order, and a packet that is dropped is counted, not left out.
 
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, renameSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { measureRounds, type PodSample } from '../../bench/packet/rounds.ts';
-import { spanTable } from '../../bench/packet/timeline.ts';
-import { benchPacket } from '../../bench/packet.ts';
+import { measureRounds } from '../../bench/packet/rounds.ts';
+import { spanFigures } from '../../bench/packet/timeline.ts';
+import { packetPart } from '../../bench/packet.ts';
+import { figureOf } from '../../bench/result.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -14,38 +13,26 @@ import { repositoryRoot } from '../lab/programs.ts';
 
 const PODS = 3;
 
-async function quickForm(): Promise<{ answered: boolean; shown: string; samples: PodSample[]; result: object }> {
-  const folder = mkdtempSync(join(tmpdir(), 'bench-packet-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const json = join(folder, 'packet.json');
-  let shown = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    shown += text;
-    return true;
-  });
-  const options = { repository: repositoryRoot, quick: true, runs: PODS, json, peer: undefined, verbose: false };
-  const answered = await benchPacket(options).finally(() => stdout.mockRestore());
-  const result = JSON.parse(readFileSync(json, 'utf8'));
-  return { answered, shown, samples: result.raw, result };
-}
-
 test('every pod is called, attached and reached, in that order, on one clock', async () => {
-  const { answered, shown, samples, result } = await quickForm();
-  expect(answered).toBe(true);
-  expect(samples).toHaveLength(3 * PODS);
-  for (const { kind, timeline, failure, sender } of samples) {
-    const { t0 = Number.NaN, t5 = Number.NaN, t6 = Number.NaN, t7 = Number.NaN, t8 = Number.NaN } = timeline;
-    expect(failure).toBeUndefined();
-    expect(t0).toBeLessThanOrEqual(t5);
-    if (kind === 'control') continue;
-    expect(t0).toBeLessThan(t6);
-    expect(t6).toBeLessThanOrEqual(t7);
-    expect(t7).toBeLessThanOrEqual(t8);
-    expect(sender?.sent).toBeGreaterThan(0);
+  const options = { repository: repositoryRoot, quick: true, runs: PODS, peer: undefined, verbose: false };
+  const seen: string[] = [];
+  const step = (label: string, done: number, total: number): void => void seen.push(`${label} ${done} of ${total}`);
+  const { figures, failures, notes, about } = await packetPart.measure(options, { step });
+  expect(failures).toEqual([]);
+  const samples = (key: string): readonly (number | null)[] => figureOf(figures, key).samples;
+  for (const kind of ['udp', 'icmp']) {
+    for (const span of ['T5-T0', 'T6-T0', 'T7-T6', 'T8-T7']) {
+      expect(samples(`${kind}/${span}`)).toHaveLength(PODS);
+      for (const value of samples(`${kind}/${span}`)) expect(value).toBeGreaterThanOrEqual(0);
+    }
+    samples(`${kind}/T7-T0`).forEach((value, pod) => {
+      expect(value).toBeGreaterThanOrEqual(samples(`${kind}/T6-T0`)[pod] ?? Number.NaN);
+    });
   }
-  expect(shown.match(/^T7−T0 .* 3$/gm)).toHaveLength(2);
-  expect(shown).toMatch(/^ADD with ICMP sender by ADD without: /m);
-  expect(result).toMatchObject({ question: 'packet', machine: { node: process.version }, failures: [] });
+  for (const value of samples('control/ADD')) expect(value).toBeGreaterThan(0);
+  expect(notes).toContainEqual(expect.stringMatching(/^ADD with ICMP sender by ADD without: /));
+  expect(about?.['devices']).toContainEqual(expect.objectContaining({ ifname: 'flannel.1' }));
+  expect(seen.at(-1)).toBe(`packet: pods ${3 * PODS} of ${3 * PODS}`);
 });
 
 async function forgetPeers(node: LabNode): Promise<void> {
@@ -73,7 +60,7 @@ test('packets the tunnel drops are failures of their pods', async () => {
     { kind: 'icmp', failure: 'no packet was delivered' },
   ]);
   const timelines = samples.filter(({ kind }) => kind !== 'control').map(({ timeline }) => timeline);
-  expect(spanTable('ms', timelines)).toMatch(/\n2 of 2 failed$/);
+  expect(spanFigures('all', timelines).map((each) => each.samples)).toContainEqual([null, null]);
   for (const { kind, sender } of samples) if (kind !== 'control') expect(sender?.sent).toBeGreaterThan(10);
 });
 

@@ -1,0 +1,19 @@
+// The parts of the suite, in the order they are run.
+
+import { cniPart } from './cni.ts';
+import { packetPart } from './packet.ts';
+import { peersPart } from './peers.ts';
+import type { Part } from './result.ts';
+import { startPart } from './start.ts';
+
+export const parts: readonly Part[] = [startPart, cniPart, packetPart, peersPart];
+
+/** The parts of these names, all when there are none; throws for a name no part has. */
+export function partsNamed(names: readonly string[]): readonly Part[] {
+  if (names.length === 0) return parts;
+  return names.map((name) => {
+    const part = parts.find((each) => each.name === name);
+    if (part === undefined) throw new Error(`no part "${name}" among ${parts.map((each) => each.name).join(', ')}`);
+    return part;
+  });
+}
