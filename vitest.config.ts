@@ -22,7 +22,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'root',
-          include: ['test/{root,lab,probe,faults,soak,e2e,cluster}/**/*.test.ts'],
+          include: ['test/{root,lab,probe,faults,soak,e2e,cluster,interop}/**/*.test.ts'],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
           fileParallelism: false,
           sequence: { groupOrder: 1 },

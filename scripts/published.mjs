@@ -1,0 +1,47 @@
+// Suites against published servers, which no npm script can install: without them the command fails and says where it
+// looked, and no test is skipped.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setUp } from './setup.mjs';
+
+const repository = dirname(dirname(fileURLToPath(import.meta.url)));
+const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
+
+function split(paths = '') {
+  return paths.split(':').filter((folder) => folder !== '');
+}
+
+/** One line for each thing that is missing; servers each anywhere, plugins all in one folder. */
+function missing({ servers, plugins = [] }) {
+  const { KUBEBUILDER_ASSETS, PATH, CNI_PATH } = process.env;
+  const folders = [...split(KUBEBUILDER_ASSETS), ...split(PATH)];
+  const lines = servers
+    .filter((name) => !folders.some((folder) => existsSync(join(folder, name))))
+    .map((name) => `no ${name} in KUBEBUILDER_ASSETS (${KUBEBUILDER_ASSETS || 'not set'}) and PATH (${PATH})`);
+  const hasAll = (folder) => plugins.every((name) => existsSync(join(folder, name)));
+  if (![...split(CNI_PATH), ...PLUGIN_FOLDERS].some(hasAll)) {
+    const where = `CNI_PATH (${CNI_PATH || 'not set'}), ${PLUGIN_FOLDERS.join(', ')}`;
+    lines.push(`no folder with ${plugins.join(', ')} among ${where}`);
+  }
+  return lines;
+}
+
+function run(script, args) {
+  return spawnSync(process.execPath, [join(repository, script), ...args], { cwd: repository, stdio: 'inherit' }).status;
+}
+
+/** Runs vitest on `suites`, or on what the command line names; returns its exit code. */
+export function testWithServers({ command, programs, servers, plugins, suites }) {
+  if (!setUp()) return 1;
+  const lines = missing({ servers, plugins });
+  if (lines.length > 0) {
+    for (const line of lines) process.stderr.write(`${command}: found ${line}\n`);
+    process.stdout.write('0 passed, 1 failed\n');
+    return 1;
+  }
+  if (run('scripts/build.mjs', programs) !== 0) return 1;
+  const args = process.argv.slice(2);
+  return run('node_modules/vitest/vitest.mjs', ['run', ...(args.length === 0 ? suites : args)]) ?? 1;
+}
