@@ -13,6 +13,8 @@ export interface Logger {
   warn(facts: Facts, msg: string): void;
   info(facts: Facts, msg: string): void;
   debug(facts: Facts, msg: string): void;
+  /** Whether lines of this level are written; absent: all are. Asked where there would be thousands. */
+  isLevelEnabled?(level: 'debug'): boolean;
 }
 
 /** Where lines go; each is complete and ends with a line end. */

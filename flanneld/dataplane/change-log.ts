@@ -41,13 +41,24 @@ export async function reportOutcomes(outcomes: readonly Outcome[], device: Devic
     const some = outcomes.filter((outcome) => outcome.did === did);
     const many = some.length > LINES;
     if (many) tools.log.info({ dev: device.name, count: some.length }, MESSAGES[did][1]);
-    let reported = 0;
-    for (const outcome of some) {
-      report(outcome, device, tools.log, many ? 'debug' : 'info');
-      if (++reported % STEP === 0) await breathe();
+    if (!many || tools.log.isLevelEnabled?.('debug') !== false) {
+      await reportEach(some, device, tools.log, many ? 'debug' : 'info');
     }
     const drifted = some.filter(({ drift }) => drift);
     if (tools.drift !== undefined) noteDrift(drifted, device, tools.drift, drifted.length > LINES);
+  }
+}
+
+async function reportEach(
+  outcomes: readonly Outcome[],
+  device: Device,
+  log: Logger,
+  level: 'info' | 'debug',
+): Promise<void> {
+  let reported = 0;
+  for (const outcome of outcomes) {
+    report(outcome, device, log, level);
+    if (++reported % STEP === 0) await breathe();
   }
 }
 

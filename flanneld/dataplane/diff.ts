@@ -67,24 +67,50 @@ interface Split {
   readonly remove: Change[];
 }
 
-/** Stable: within one owner the order stays, so neighbour, FDB entry, nexthop, route. */
+/** Stable: owners by their first change, and within one the order stays, so neighbour, FDB entry, nexthop, route. */
 function byOwner(changes: readonly Change[]): Change[] {
+  if (changes.some(({ kind, have }) => kind === 'nexthop' && have !== undefined)) return movesFirst(grouped(changes));
+  // Sorted by counting: an array for each of thousands of owners would cost more than all the rest of the comparing.
+  const ranks = new Map<string, number>();
+  const rankOf = new Uint32Array(changes.length);
+  const places = new Uint32Array(changes.length + 1);
+  let at = 0;
+  for (const { owner } of changes) {
+    let rank = ranks.get(owner);
+    if (rank === undefined) {
+      rank = ranks.size;
+      ranks.set(owner, rank);
+    }
+    rankOf[at++] = rank;
+    places[rank + 1] = (places[rank + 1] ?? 0) + 1;
+  }
+  for (let rank = 1; rank < ranks.size; rank++) places[rank] = (places[rank] ?? 0) + (places[rank - 1] ?? 0);
+  const ordered = [...changes];
+  at = 0;
+  for (const change of changes) {
+    const rank = rankOf[at++] ?? 0;
+    const place = places[rank] ?? 0;
+    ordered[place] = change;
+    places[rank] = place + 1;
+  }
+  return ordered;
+}
+
+function grouped(changes: readonly Change[]): Map<string, Change[]> {
   const groups = new Map<string, Change[]>();
   for (const change of changes) {
     const group = groups.get(change.owner);
     if (group === undefined) groups.set(change.owner, [change]);
     else group.push(change);
   }
-  return movesFirst(groups).flat();
+  return groups;
 }
 
 /**
  * A nexthop that is to lead elsewhere takes the routes that still use it along: whoever moves away from it comes
  * first. It happens where subnets of several sizes compete for one id.
  */
-function movesFirst(groups: ReadonlyMap<string, Change[]>): Change[][] {
-  const replaced = [...groups.values()].flat().filter(({ kind, have }) => kind === 'nexthop' && have !== undefined);
-  if (replaced.length === 0) return [...groups.values()];
+function movesFirst(groups: ReadonlyMap<string, Change[]>): Change[] {
   const movers = moversById(groups);
   const ordered = new Set<Change[]>();
   const visiting = new Set<Change[]>();
@@ -99,7 +125,7 @@ function movesFirst(groups: ReadonlyMap<string, Change[]>): Change[][] {
     ordered.add(group);
   };
   for (const group of groups.values()) visit(group);
-  return [...ordered];
+  return [...ordered].flat();
 }
 
 /** For each nexthop id: the owners of the routes that lead over it now and are to lead over another. */
@@ -125,7 +151,7 @@ function diffNeighs(wanted: KernelState, observed: Observed): Split {
   for (const [key, want] of wanted.neighs) {
     const have = present.get(key);
     if (have !== undefined && (have.state & NUD_PERMANENT) !== 0 && have.mac === want.mac) continue;
-    split.add.push({ kind: 'neigh', owner: want.owner, want, ...(have && { have }) });
+    split.add.push({ kind: 'neigh', owner: want.owner, want, have });
   }
   return split;
 }
@@ -146,7 +172,7 @@ function diffFdb(wanted: KernelState, observed: Observed): Split {
   for (const [mac, want] of wanted.fdb) {
     const have = present.get(mac);
     const right = have?.destination !== undefined && sameIp(have.destination, want.destination) && isPlain(have);
-    if (!right) split.add.push({ kind: 'fdb', owner: want.owner, want, ...(have && { have }) });
+    if (!right) split.add.push({ kind: 'fdb', owner: want.owner, want, have });
   }
   return split;
 }
@@ -175,7 +201,7 @@ function diffNexthops(wanted: KernelState, observed: Observed): Split {
   for (const [id, want] of wanted.nexthops) {
     const have = present.get(id);
     const right = have?.gateway !== undefined && sameIp(have.gateway, want.gateway) && isOnlink(have.flags);
-    if (!right) split.add.push({ kind: 'nexthop', owner: want.owner, want, ...(have && { have }) });
+    if (!right) split.add.push({ kind: 'nexthop', owner: want.owner, want, have });
   }
   return split;
 }
@@ -217,7 +243,7 @@ function diffRoutes(wanted: KernelState, observed: Observed): Split {
   for (const [key, want] of wanted.routes) {
     const have = present.get(key);
     if (have !== undefined && isRightRoute(have, want)) continue;
-    split.add.push({ kind: 'route', owner: want.owner, want, ...(have && { have }) });
+    split.add.push({ kind: 'route', owner: want.owner, want, have });
   }
   return split;
 }

@@ -12,9 +12,9 @@ describe('PeerLedger', () => {
     for (let attempt = 0; attempt < 12; attempt++) {
       book.failed('a', 'sig', 'EINVAL', now);
       const due = book.nextDueMs(now) ?? 0;
-      expect(book.isDue('a', 'sig', now + due - 1)).toBe(false);
+      expect(book.isDue('a', () => 'sig', now + due - 1)).toBe(false);
       now += due;
-      expect(book.isDue('a', 'sig', now)).toBe(true);
+      expect(book.isDue('a', () => 'sig', now)).toBe(true);
       delays.push(due);
     }
     expect(delays.slice(0, 4)).toEqual([100, 200, 400, 800]);
@@ -24,8 +24,8 @@ describe('PeerLedger', () => {
   test('tries at once what is to become something else', () => {
     const book = ledger();
     book.failed('a', 'old', 'EINVAL', 0);
-    expect(book.isDue('a', 'old', 1)).toBe(false);
-    expect(book.isDue('a', 'new', 1)).toBe(true);
+    expect(book.isDue('a', () => 'old', 1)).toBe(false);
+    expect(book.isDue('a', () => 'new', 1)).toBe(true);
     expect(book.failed('a', 'new', 'EINVAL', 1)).toMatchObject({ attempts: 1, sinceMs: 1 });
   });
 
@@ -39,26 +39,28 @@ describe('PeerLedger', () => {
   test('never lets one key’s trouble touch another’s', () => {
     const book = ledger();
     book.failed('a', 'sig', 'EINVAL', 0);
-    expect(book.isDue('b', 'sig', 0)).toBe(true);
+    expect(book.isDue('b', () => 'sig', 0)).toBe(true);
     expect(book.isFailing('b')).toBe(false);
   });
 
-  test('knows as what a key was programmed until it is forgotten', () => {
+  test('knows as what a key was programmed, and that those behind are as they were', () => {
     const book = ledger();
-    book.succeeded('a', 'sig');
-    expect(book.programmedAs('a')).toBe('sig');
-    book.failed('a', 'sig2', 'EINVAL', 0);
-    expect(book.programmedAs('a')).toBe('sig');
-    book.forget('a');
-    expect([book.programmedAs('a'), book.isFailing('a'), book.nextDueMs(0)]).toEqual([undefined, false, undefined]);
+    expect(book.programmedAs('a')).toBeUndefined();
+    book.reached((key) => `${key}1`, ['new']);
+    expect(['a', 'b', 'new'].map((key) => book.programmedAs(key))).toEqual(['a1', 'b1', undefined]);
+    book.reached((key) => `${key}2`, ['b', 'new']);
+    book.reached((key) => (key === 'a' ? undefined : `${key}3`), ['b', 'new']);
+    expect(['a', 'b', 'c', 'new'].map((key) => book.programmedAs(key))).toEqual([undefined, 'b1', 'c3', undefined]);
   });
 
-  test('keeps only what is still known', () => {
+  test('forgets the failures of what succeeded and of what is in no trouble any more', () => {
     const book = ledger();
-    book.succeeded('a', 's');
-    book.failed('b', 's', 'EINVAL', 0);
-    book.retain((key) => key === 'c');
-    expect([book.programmedAs('a'), book.failures()]).toEqual([undefined, []]);
+    for (const key of ['a', 'b', 'c']) book.failed(key, 's', 'EINVAL', 0);
+    book.succeeded('a');
+    book.retain((key) => key === 'b');
+    expect([book.failures().map(({ key }) => key), book.isFailing('a')]).toEqual([['b'], false]);
+    book.succeeded('b');
+    expect(book.nextDueMs(0)).toBeUndefined();
   });
 });
 

@@ -12,15 +12,22 @@ export interface Failure {
 }
 
 interface Trouble extends Failure {
-  readonly signature: string;
+  /** As what it was to be programmed; undefined for a leftover. */
+  readonly signature: string | undefined;
   readonly dueMs: number;
 }
+
+/** The place of a key in some state; undefined when it has none. */
+export type SignatureOf = (key: string) => string | undefined;
 
 /** Jitter: a node that comes back should not be tried by everybody in step. */
 const RETRY: BackoffPolicy = { firstMs: 100, capMs: 30_000, jitter: 0.3 };
 
 export class PeerLedger {
-  readonly #programmed = new Map<string, string>();
+  /** As what each key was programmed, by the state reached last … */
+  #reached: SignatureOf = () => undefined;
+  /** … but for these, which that state has not reached yet. */
+  #behind: ReadonlyMap<string, string | undefined> = new Map();
   readonly #troubles = new Map<string, Trouble>();
   readonly #random: () => number;
 
@@ -29,13 +36,13 @@ export class PeerLedger {
   }
 
   /** Whether `key` may be tried: it does not fail, its retry is due, or it is to become something new. */
-  isDue(key: string, signature: string, nowMs: number): boolean {
+  isDue(key: string, signatureOf: SignatureOf, nowMs: number): boolean {
     const trouble = this.#troubles.get(key);
-    return trouble === undefined || trouble.dueMs <= nowMs || trouble.signature !== signature;
+    return trouble === undefined || trouble.dueMs <= nowMs || trouble.signature !== signatureOf(key);
   }
 
   /** Notes a failure and when to try again: after about 0.1 s, then twice as long each time, up to 30 s. */
-  failed(key: string, signature: string, reason: string, nowMs: number): Failure {
+  failed(key: string, signature: string | undefined, reason: string, nowMs: number): Failure {
     const before = this.#troubles.get(key);
     const again = before !== undefined && before.signature === signature;
     const attempts = again ? before.attempts + 1 : 1;
@@ -46,31 +53,34 @@ export class PeerLedger {
     return trouble;
   }
 
-  /** Notes that `key` is in the kernel as `signature`. */
-  succeeded(key: string, signature: string): void {
+  /** Notes that `key` is as it should be. */
+  succeeded(key: string): void {
     this.#troubles.delete(key);
-    this.#programmed.set(key, signature);
   }
 
   isFailing(key: string): boolean {
     return this.#troubles.has(key);
   }
 
-  /** Notes that nothing is wanted for `key` any more. */
-  forget(key: string): void {
-    this.#troubles.delete(key);
-    this.#programmed.delete(key);
+  /**
+   * Notes that every key is in the kernel as `signatureOf` says, but for those in `behind`, which are as they were.
+   * A function, not a text a key: thousands of texts would be made to be looked at once in a while.
+   */
+  reached(signatureOf: SignatureOf, behind: Iterable<string>): void {
+    const stay = new Map<string, string | undefined>();
+    for (const key of behind) stay.set(key, this.programmedAs(key));
+    this.#reached = signatureOf;
+    this.#behind = stay;
   }
 
   /** As what `key` was programmed last. */
   programmedAs(key: string): string | undefined {
-    return this.#programmed.get(key);
+    return this.#behind.has(key) ? this.#behind.get(key) : this.#reached(key);
   }
 
-  /** Forgets every key for which `isKnown` is false. */
-  retain(isKnown: (key: string) => boolean): void {
-    for (const key of this.#programmed.keys()) if (!isKnown(key)) this.#programmed.delete(key);
-    for (const key of this.#troubles.keys()) if (!isKnown(key)) this.#troubles.delete(key);
+  /** Forgets the failures of every key for which `isInTrouble` is false. */
+  retain(isInTrouble: (key: string) => boolean): void {
+    for (const key of this.#troubles.keys()) if (!isInTrouble(key)) this.#troubles.delete(key);
   }
 
   /** Milliseconds to the next retry, undefined when nothing fails. */

@@ -90,30 +90,33 @@ function isOwn(
 }
 
 function checkSubnet(subnet: IpPrefix, config: OverlayConfig): void {
-  const text = formatPrefix(subnet);
-  if (subnet.ip.family !== config.family) throw new PeerError(`subnet ${text} is not IPv${config.family}`);
-  if (!samePrefix(networkOf(subnet), subnet)) throw new PeerError(`subnet ${text} has host bits set`);
-  if (overlaps(subnet, config.subnet)) {
-    throw new PeerError(`subnet ${text} overlaps this node's ${formatPrefix(config.subnet)}`);
-  }
-  if (!containsPrefix(config.network, subnet)) {
-    throw new PeerError(`subnet ${text} is outside the network ${formatPrefix(config.network)}`);
-  }
+  const { network, family, subnet: own } = config;
+  if (subnet.ip.family !== family) throw subnetError(subnet, `is not IPv${family}`);
+  if (!samePrefix(networkOf(subnet), subnet)) throw subnetError(subnet, 'has host bits set');
+  if (overlaps(subnet, own)) throw subnetError(subnet, `overlaps this node's ${formatPrefix(own)}`);
+  if (!containsPrefix(network, subnet)) throw subnetError(subnet, `is outside the network ${formatPrefix(network)}`);
+}
+
+function subnetError(subnet: IpPrefix, problem: string): PeerError {
+  return new PeerError(`subnet ${formatPrefix(subnet)} ${problem}`);
 }
 
 function checkPublicIp(publicIp: Ip | undefined, config: OverlayConfig): Ip {
   if (publicIp === undefined) throw new PeerError('has no public IP');
-  const text = `public IP ${formatIp(publicIp)}`;
-  if (publicIp.family !== config.family) throw new PeerError(`${text} is not IPv${config.family}`);
+  if (publicIp.family !== config.family) throw addressError(publicIp, `is not IPv${config.family}`);
   if (isUnspecified(publicIp) || isLoopback(publicIp) || isMulticast(publicIp) || isBroadcast(publicIp)) {
-    throw new PeerError(`${text} is no unicast address`);
+    throw addressError(publicIp, 'is no unicast address');
   }
-  if (publicIp.value === config.publicIp.value) throw new PeerError(`${text} is this node's own`);
+  if (publicIp.value === config.publicIp.value) throw addressError(publicIp, "is this node's own");
   // A tunnel whose outer address is routed into the tunnel loops in the kernel.
   if (contains(config.network, publicIp)) {
-    throw new PeerError(`${text} lies inside the network ${formatPrefix(config.network)}`);
+    throw addressError(publicIp, `lies inside the network ${formatPrefix(config.network)}`);
   }
   return publicIp;
+}
+
+function addressError(publicIp: Ip, problem: string): PeerError {
+  return new PeerError(`public IP ${formatIp(publicIp)} ${problem}`);
 }
 
 function isBroadcast(ip: Ip): boolean {

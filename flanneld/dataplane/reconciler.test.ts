@@ -97,6 +97,24 @@ describe('PeerReconciler', () => {
     expect(bench.kernel.names('route')).toHaveLength(2);
   });
 
+  test('no longer asks to be called for a peer that somebody else put right', async () => {
+    const bench = new Bench();
+    const command = '+route 10.244.2.0/24';
+    bench.kernel.refuse = (change) => (change === command ? EINVAL : undefined);
+    await bench.run({ two, three });
+    const other = new Bench();
+    await other.run({ two, three });
+    for (const [name, object] of other.kernel.objects) bench.kernel.objects.set(name, object);
+    expect(await bench.run({ two, three })).toBeUndefined();
+    expect(bench.reconciler.problems()).toEqual([]);
+    // What it is put right from is a repair, then.
+    bench.said();
+    bench.kernel.refuse = () => undefined;
+    bench.kernel.objects.delete('route 10.244.2.0/24');
+    await bench.run({ two, three });
+    expect(bench.said()).toEqual(['info: peer repaired']);
+  });
+
   test('tries a failing peer at once when its lease changed', async () => {
     const bench = new Bench();
     bench.kernel.refuse = (change) => (change.startsWith('+fdb 02:00:00:00:01:02') ? EBUSY : undefined);

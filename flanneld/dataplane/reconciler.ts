@@ -15,13 +15,13 @@ import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';
 import { observe, routeHolder } from './observe.ts';
 import type { OverlayConfig, Peer } from './peer.ts';
-import { type Failure, isWorthLogging, PeerLedger } from './peer-ledger.ts';
+import { type Failure, isWorthLogging, PeerLedger, type SignatureOf } from './peer-ledger.ts';
 import { RepairBudget } from './repair-budget.ts';
 import { requestOf } from './requests.ts';
 import type { Change, Device } from './state.ts';
 
-/** Changes sent before other work gets its turn: a few milliseconds of kernel time. */
-const CHUNK = 200;
+/** Changes sent before other work gets its turn: a few milliseconds, most of them the kernel's. */
+const CHUNK = 800;
 
 export interface ReconcilerOptions {
   readonly netlink: Netlink;
@@ -44,12 +44,17 @@ interface Task {
   readonly owner: string;
   /** Undefined: a leftover. */
   readonly peer: Peer | undefined;
-  readonly signature: string;
-  readonly changes: Change[];
-  /** Those the kernel was asked for. */
-  readonly sent: Change[];
+  readonly changes: readonly Change[];
   readonly repair: boolean;
+  /** What the kernel is asked for: all, but what a leftover's may have to wait for. */
+  sent: readonly Change[];
   failure?: string;
+}
+
+/** What is wanted, and where to find it. */
+interface Plan extends Desired {
+  readonly byKey: ReadonlyMap<string, Peer>;
+  readonly signatureOf: SignatureOf;
 }
 
 export class PeerReconciler {
@@ -61,7 +66,7 @@ export class PeerReconciler {
   #peers = 0;
   /** The leases of the last run that came to its end. */
   #completed: ReadonlyMap<string, Lease> | undefined;
-  #last: { leases: ReadonlyMap<string, Lease>; config: DesiredConfig; wanted: Desired } | undefined;
+  #last: { leases: ReadonlyMap<string, Lease>; config: DesiredConfig; wanted: Plan } | undefined;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -107,24 +112,27 @@ export class PeerReconciler {
     this.#noteProblems([...unreadable, ...wanted.problems]);
     this.#noteDoubts(wanted.doubts);
     const tasks = this.#tasks(changes, wanted);
-    const waits = this.#dropNotDue(tasks, device);
-    await this.#apply(tasks, changes, device);
-    await this.#settle(tasks, changes, wanted, device, steady);
+    const { due, waitMs } = this.#due(tasks, wanted, device);
+    await this.#apply(tasks, due, device);
+    await this.#settle(tasks, due, wanted, device, steady);
     this.#completed = leases;
     this.#peers = wanted.peers.length + wanted.problems.length;
     const retryMs = this.#ledger.nextDueMs(this.#options.clock.now());
-    return retryMs === undefined && waits === undefined ? undefined : Math.min(retryMs ?? Infinity, waits ?? Infinity);
+    return retryMs === undefined && waitMs === undefined
+      ? undefined
+      : Math.min(retryMs ?? Infinity, waitMs ?? Infinity);
   }
 
   /** Most runs find the same leases: then the last answer still holds. */
-  async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
+  async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Plan> {
     const last = this.#last;
     if (last?.leases === leases && sameConfig(last.config, config)) return last.wanted;
     const steps = desiredInSteps(leases, config);
     let step = steps.next();
     for (; step.done !== true; step = steps.next()) await breathe();
-    this.#last = { leases, config, wanted: step.value };
-    return step.value;
+    const wanted = planOf(step.value);
+    this.#last = { leases, config, wanted };
+    return wanted;
   }
 
   #noteProblems(problems: readonly PeerProblem[]): void {
@@ -148,41 +156,43 @@ export class PeerReconciler {
     this.#doubts = doubts;
   }
 
-  #tasks(changes: readonly Change[], wanted: Desired): Map<string, Task> {
+  /** The changes by owner, in their order; those of one owner follow each other. */
+  #tasks(changes: readonly Change[], wanted: Plan): Map<string, Task> {
     const tasks = new Map<string, Task>();
-    if (changes.length === 0) return tasks;
-    const peers = new Map(wanted.peers.map((peer) => [peer.key, peer]));
-    for (const change of changes) {
-      const { owner } = change;
-      let task = tasks.get(owner);
-      if (task === undefined) {
-        const peer = peers.get(owner);
-        const signature = peer === undefined ? '' : peerSignature(wanted.state, peer);
-        const repair = peer === undefined || this.#ledger.programmedAs(owner) === signature;
-        task = { owner, peer, signature, changes: [], sent: [], repair };
-        tasks.set(owner, task);
-      }
-      task.changes.push(change);
+    for (let from = 0, to = 0; from < changes.length; from = to) {
+      const owner = changes[from]?.owner ?? '';
+      while (changes[to]?.owner === owner) to++;
+      const before = tasks.get(owner)?.changes;
+      const some = changes.slice(from, to);
+      const all = before === undefined ? some : [...before, ...some];
+      const peer = wanted.byKey.get(owner);
+      const repair = peer === undefined || this.#isRepair(owner, wanted);
+      tasks.set(owner, { owner, peer, changes: all, repair, sent: all });
     }
     return tasks;
   }
 
-  /** Takes out what has to wait, for its retry or because somebody keeps undoing it; returns the shortest wait. */
-  #dropNotDue(tasks: Map<string, Task>, device: Device): number | undefined {
+  #isRepair(owner: string, wanted: Plan): boolean {
+    const before = this.#ledger.programmedAs(owner);
+    return before !== undefined && before === wanted.signatureOf(owner);
+  }
+
+  /** Without what has to wait, for its retry or because somebody keeps undoing it, and the shortest wait for that. */
+  #due(tasks: ReadonlyMap<string, Task>, wanted: Plan, device: Device): { due: Set<Task>; waitMs: number | undefined } {
     const now = this.#options.clock.now();
+    const due = new Set<Task>();
     let shortest: number | undefined;
     for (const task of tasks.values()) {
-      if (!this.#ledger.isDue(task.owner, task.signature, now)) {
-        tasks.delete(task.owner);
+      if (!this.#ledger.isDue(task.owner, wanted.signatureOf, now)) continue;
+      const waitMs = task.repair ? this.#budget.take(task.owner, now) : 0;
+      if (waitMs === 0) {
+        due.add(task);
         continue;
       }
-      const waitMs = task.repair ? this.#budget.take(task.owner, now) : 0;
-      if (waitMs === 0) continue;
-      tasks.delete(task.owner);
       shortest = Math.min(shortest ?? waitMs, waitMs);
       this.#reportFight(task, device);
     }
-    return shortest;
+    return { due, waitMs: shortest };
   }
 
   #reportFight(task: Task, device: Device): void {
@@ -194,26 +204,28 @@ export class PeerReconciler {
     log.warn(facts, 'somebody keeps changing this, repairing it once a second only');
   }
 
-  /** Additions first, all of them; then removals, but those a failed or waiting peer still stands on. */
-  async #apply(tasks: ReadonlyMap<string, Task>, changes: readonly Change[], device: Device): Promise<void> {
-    const due = changes.filter((change) => tasks.has(change.owner));
-    const additions = due.filter((change) => change.want !== undefined);
-    await this.#send(additions, tasks, device);
-    const waiting = new Set<string>();
-    for (const { owner } of changes) if (!tasks.has(owner)) waiting.add(owner);
-    const mayGo = (after: string): boolean => !waiting.has(after) && tasks.get(after)?.failure === undefined;
-    const removals = due.filter(({ want, after }) => want === undefined && (after === undefined || mayGo(after)));
-    await this.#send(removals, tasks, device);
+  /** What peers need first, all of it; then removals, but those a failed or waiting peer still stands on. */
+  async #apply(tasks: ReadonlyMap<string, Task>, due: ReadonlySet<Task>, device: Device): Promise<void> {
+    const [peers, leftovers]: [Task[], Task[]] = [[], []];
+    for (const task of due) (task.peer === undefined ? leftovers : peers).push(task);
+    await this.#send(peers, tasks, device);
+    const mayGo = ({ after }: Change): boolean => {
+      const user = after === undefined ? undefined : tasks.get(after);
+      return user === undefined || (due.has(user) && user.failure === undefined);
+    };
+    for (const task of leftovers) task.sent = task.changes.filter(mayGo);
+    await this.#send(leftovers, tasks, device);
   }
 
-  async #send(changes: readonly Change[], tasks: ReadonlyMap<string, Task>, device: Device): Promise<void> {
+  async #send(some: readonly Task[], tasks: ReadonlyMap<string, Task>, device: Device): Promise<void> {
+    const changes: Change[] = [];
+    for (const { sent } of some) for (const change of sent) changes.push(change);
     for (let from = 0; from < changes.length; from += CHUNK) {
       const chunk = changes.slice(from, from + CHUNK);
       const requests = chunk.map((change) => requestOf(change, device));
       for (const failure of this.#options.netlink.execute(requests)) {
         this.#noteRefusal(failure, chunk[requests.indexOf(failure.request)], tasks, device);
       }
-      for (const change of chunk) tasks.get(change.owner)?.sent.push(change);
       await breathe();
     }
   }
@@ -238,47 +250,51 @@ export class PeerReconciler {
 
   async #settle(
     tasks: ReadonlyMap<string, Task>,
-    changes: readonly Change[],
-    wanted: Desired,
+    due: ReadonlySet<Task>,
+    wanted: Plan,
     device: Device,
     steady: boolean,
   ): Promise<void> {
     const nowMs = this.#options.clock.now();
     const outcomes: Outcome[] = [];
-    for (const task of tasks.values()) {
-      if (task.failure !== undefined) this.#noteFailure(task, task.failure, device, nowMs);
+    for (const task of due) {
+      if (task.failure !== undefined) this.#noteFailure(task, task.failure, wanted, device, nowMs);
       else if (task.sent.length > 0) outcomes.push(this.#settleTask(task, steady));
     }
-    const known = new Set(wanted.peers.map((peer) => peer.key));
-    for (const { owner } of changes) known.add(owner);
-    this.#ledger.retain((key) => known.has(key));
-    for (const peer of wanted.peers) {
-      if (this.#ledger.programmedAs(peer.key) === undefined && !this.#ledger.isFailing(peer.key)) {
-        this.#ledger.succeeded(peer.key, peerSignature(wanted.state, peer));
-      }
+    const behind: string[] = [];
+    for (const task of tasks.values()) {
+      if (task.failure !== undefined || !due.has(task)) behind.push(task.owner);
     }
+    this.#ledger.reached(wanted.signatureOf, behind);
+    // What needs no change any more is in no trouble, whoever put it right.
+    this.#ledger.retain((key) => tasks.has(key));
     const { log, drift } = this.#options;
     await reportOutcomes(outcomes, device, { log, drift });
   }
 
-  #noteFailure({ owner, signature }: Task, failure: string, device: Device, nowMs: number): void {
-    const { attempts } = this.#ledger.failed(owner, signature, failure, nowMs);
+  #noteFailure({ owner }: Task, failure: string, wanted: Plan, device: Device, nowMs: number): void {
+    const { attempts } = this.#ledger.failed(owner, wanted.signatureOf(owner), failure, nowMs);
     if (!isWorthLogging(attempts)) return;
     const facts = { peer: owner, dev: device.name, err: failure, count: attempts };
     this.#options.log.warn(facts, 'peer not programmed, will retry');
   }
 
-  #settleTask({ owner, peer, signature, repair, sent }: Task, steady: boolean): Outcome {
-    const before = this.#ledger.programmedAs(owner);
-    if (peer === undefined) {
-      this.#ledger.forget(owner);
-      // With the same leases as last time nothing becomes superfluous by itself.
-      return { owner, did: 'removed', changes: sent, drift: steady };
-    }
-    this.#ledger.succeeded(owner, signature);
-    const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
+  #settleTask({ owner, peer, repair, sent }: Task, steady: boolean): Outcome {
+    this.#ledger.succeeded(owner);
+    // With the same leases as last time nothing becomes superfluous by itself.
+    if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: steady };
+    const did = repair ? 'repaired' : this.#ledger.programmedAs(owner) === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };
   }
+}
+
+function planOf(wanted: Desired): Plan {
+  const byKey = new Map(wanted.peers.map((peer) => [peer.key, peer]));
+  const signatureOf = (key: string): string | undefined => {
+    const peer = byKey.get(key);
+    return peer && peerSignature(wanted.state, peer);
+  };
+  return { ...wanted, byKey, signatureOf };
 }
 
 function sameConfig(a: DesiredConfig, b: DesiredConfig): boolean {

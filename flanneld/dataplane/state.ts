@@ -69,7 +69,7 @@ interface ChangeOf<K extends string, Wanted, Present> {
   /** The object to make so; absent in a removal. */
   readonly want?: Wanted;
   /** The object as the kernel has it now; absent in an addition. */
-  readonly have?: Present;
+  readonly have?: Present | undefined;
   /** A removal that breaks this lease's traffic as long as its own changes have not succeeded. */
   readonly after?: string;
 }
