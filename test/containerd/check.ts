@@ -1,25 +1,24 @@
 // One thing that must hold, and how a list of them is run.
 
 import { errorText } from '../../lib/errors.ts';
-import type { Site } from './site.ts';
 
-export interface Check {
+export interface Check<S> {
   readonly name: string;
-  /** Fails, and only these fail, when port mapping does nothing: the negative control. */
-  readonly hostPort?: boolean;
+  /** The parts it stands on: it fails, and only such checks fail, when one of them is broken on purpose. */
+  readonly needs?: readonly string[];
   /** Rejects when it does not hold. Checks run in order; later ones use what earlier ones made. */
-  run(site: Site): Promise<void>;
+  run(site: S): Promise<void>;
 }
 
 export interface Outcome {
-  readonly check: Check;
+  readonly check: Pick<Check<never>, 'name' | 'needs'>;
   readonly failure?: string;
 }
 
 /** Runs every check, whatever becomes of the ones before. */
-export async function runChecks(
-  site: Site,
-  checks: readonly Check[],
+export async function runChecks<S>(
+  site: S,
+  checks: readonly Check<S>[],
   tell: (line: string) => void,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
@@ -34,6 +33,15 @@ export async function runChecks(
     tell(failure === undefined ? `ok    ${check.name} (${ms} ms)` : `FAIL  ${check.name}: ${failure}`);
   }
   return outcomes;
+}
+
+/** Of a run with `part` broken: what failed though it does not need it, or passed though it does; empty is right. */
+export function judgeControl(part: string, outcomes: readonly Outcome[]): string[] {
+  return outcomes.flatMap(({ check, failure }) => {
+    const must = check.needs?.includes(part) === true;
+    if (must === (failure !== undefined)) return [];
+    return [must ? `${check.name}: passed without ${part}` : `${check.name}: failed for lack of ${part}: ${failure}`];
+  });
 }
 
 /** Throws unless both are the same as JSON. */

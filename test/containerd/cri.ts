@@ -11,20 +11,58 @@ export interface PortMapping {
   readonly hostPort: number;
 }
 
+type NamespaceMode = 'POD' | 'CONTAINER' | 'NODE';
+
+interface NamespaceOptions {
+  readonly network: 'POD' | 'NODE';
+  readonly pid?: NamespaceMode;
+}
+
+export interface SecurityProfile {
+  readonly profileType: 'RuntimeDefault' | 'Unconfined' | 'Localhost';
+}
+
 export interface SandboxConfig {
   readonly metadata: { readonly name: string; readonly uid: string; readonly namespace: string };
   readonly hostname: string;
+  /** Where logs of its containers lie, on the node. */
+  readonly logDirectory?: string;
   readonly portMappings: readonly PortMapping[];
   readonly linux: {
     readonly cgroupParent: string;
-    readonly securityContext: { readonly namespaceOptions: { readonly network: 'POD' | 'NODE' } };
+    readonly securityContext: { readonly namespaceOptions: NamespaceOptions; readonly seccomp?: SecurityProfile };
   };
 }
 
-interface ContainerConfig {
-  readonly metadata: { readonly name: string };
+export interface Mount {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  readonly readonly: boolean;
+  readonly propagation: 'PROPAGATION_PRIVATE' | 'PROPAGATION_HOST_TO_CONTAINER' | 'PROPAGATION_BIDIRECTIONAL';
+}
+
+export interface ContainerSecurity {
+  readonly capabilities: { readonly addCapabilities: readonly string[]; readonly dropCapabilities: readonly string[] };
+  readonly privileged: boolean;
+  readonly namespaceOptions: NamespaceOptions;
+  readonly runAsUser?: { readonly value: number };
+  readonly readonlyRootfs: boolean;
+  readonly noNewPrivs: boolean;
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly seccomp: SecurityProfile;
+}
+
+export interface ContainerConfig {
+  readonly metadata: { readonly name: string; readonly attempt?: number };
   readonly image: { readonly image: string };
   readonly command: readonly string[];
+  readonly args?: readonly string[];
+  readonly envs?: readonly { readonly key: string; readonly value: string }[];
+  readonly mounts?: readonly Mount[];
+  /** Below the sandbox's logDirectory. */
+  readonly logPath?: string;
+  readonly linux?: { readonly securityContext: ContainerSecurity };
 }
 
 interface SandboxRef {
@@ -36,6 +74,12 @@ export interface SandboxStatus {
     readonly state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY';
     readonly network: { readonly ip: string } | null;
   };
+  /** With `verbose`: `info` is containerd's own JSON. */
+  readonly info: Record<string, string>;
+}
+
+export interface ContainerStatus {
+  readonly status: { readonly state: string; readonly exitCode: number };
   /** With `verbose`: `info` is containerd's own JSON. */
   readonly info: Record<string, string>;
 }
@@ -58,6 +102,10 @@ interface CriMethods {
   ListPodSandbox: [object, { items: readonly { id: string; state: string }[] }];
   CreateContainer: [SandboxRef & { config: ContainerConfig; sandboxConfig: SandboxConfig }, { containerId: string }];
   StartContainer: [{ containerId: string }, object];
+  /** SIGTERM, and SIGKILL after `timeout` seconds. */
+  StopContainer: [{ containerId: string; timeout: number }, object];
+  RemoveContainer: [{ containerId: string }, object];
+  ContainerStatus: [{ containerId: string; verbose: boolean }, ContainerStatus];
   ExecSync: [
     { containerId: string; cmd: readonly string[]; timeout: number },
     { stdout: Buffer; stderr: Buffer; exitCode: number },

@@ -41,11 +41,16 @@ async function fromNode(site: Site, index: number, script: string, ip: string, p
 }
 
 /** `web-1` lies on node 1 and has the mappings; `web-2` is a pod on node 2. `when` makes the names differ. */
-export function hostPortChecks(when: string): Check[] {
+export function hostPortChecks(when: string): Check<Site>[] {
   const address = (site: Site): string => site.node(1).address;
-  const check = (from: string, ask: (site: Site) => Promise<string>, want = 'web-1'): Check => ({
+  const check = (
+    from: string,
+    ask: (site: Site) => Promise<string>,
+    want = 'web-1',
+    needs: readonly string[] = [],
+  ): Check<Site> => ({
     name: `${when}: host port from ${from}`,
-    hostPort: true,
+    needs: ['portmap', ...needs],
     run: async (site) => same('answer', await ask(site), want),
   });
   return [
@@ -55,7 +60,7 @@ export function hostPortChecks(when: string): Check[] {
     check('its node by the node’s address', (site) => fromNode(site, 1, GET, address(site), HOST_PORT)),
     check('a pod on another node', (site) => site.pod('web-2').fetch(address(site), HOST_PORT)),
     check('another pod on its node', (site) => site.pod('near-1').fetch(address(site), HOST_PORT)),
-    check('its own pod (hairpin)', (site) => site.pod('web-1').fetch(address(site), HOST_PORT)),
+    check('its own pod (hairpin)', (site) => site.pod('web-1').fetch(address(site), HOST_PORT), 'web-1', ['hairpin']),
     check('another node, UDP', askUdp, 'hello'),
   ];
 }

@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { addToIp, contains, formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
+import { UNDERLAY_GATEWAY } from '../lab/host/underlay.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { type Check, holds, same } from './check.ts';
@@ -21,7 +22,7 @@ function isIn(site: Site, index: number, ip: string): void {
   holds(contains(parsePrefix(subnet(site, index)), parseIp(ip)), `${ip} is not in ${subnet(site, index)}`);
 }
 
-const beginning: readonly Check[] = [
+const beginning: readonly Check<Site>[] = [
   {
     name: 'bin_dir has the plugins under test and nothing else',
     run: async (site) => {
@@ -54,7 +55,7 @@ const beginning: readonly Check[] = [
   },
 ];
 
-const pods: readonly Check[] = [
+const pods: readonly Check<Site>[] = [
   {
     name: 'what the failed start left is removed once there is a network',
     run: async (site) => {
@@ -65,7 +66,7 @@ const pods: readonly Check[] = [
     },
   },
   ...NODES.map(
-    (index): Check => ({
+    (index): Check<Site> => ({
       name: `a pod runs on node ${index}, its address from the node’s subnet`,
       run: async (site) => {
         const pod = await site.run(index, `web-${index}`, index === 1 ? { portMappings } : {});
@@ -106,7 +107,7 @@ const pods: readonly Check[] = [
 ];
 
 /** A search that finds nothing proves something only when it would have found it. */
-const search: readonly Check[] = [
+const search: readonly Check<Site>[] = [
   {
     name: 'the search for leftovers sees a running pod’s files, result, device and namespace',
     run: async (site) => {
@@ -124,7 +125,7 @@ const search: readonly Check[] = [
   },
   {
     name: 'the search for leftovers sees the host port’s rule',
-    hostPort: true,
+    needs: ['portmap'],
     run: async (site) => {
       const rules = (await leftovers(site.node(1), { ports: [HOST_PORT] })).filter((line) => line.startsWith('rule'));
       holds(
@@ -135,8 +136,9 @@ const search: readonly Check[] = [
   },
 ];
 
-const everyPair: readonly Check[] = [...pairs(['web-1', 'web-2', 'web-3', 'near-1'])].map(([from, to]) => ({
+const everyPair: readonly Check<Site>[] = [...pairs(['web-1', 'web-2', 'web-3', 'near-1'])].map(([from, to]) => ({
   name: `${from} reaches ${to}`,
+  needs: from.at(-1) === to.at(-1) ? [] : ['overlay'],
   run: async (site) => site.pod(from).ping(site.pod(to).ip),
 }));
 
@@ -144,8 +146,9 @@ function* pairs(names: readonly string[]): Generator<[string, string]> {
   for (const from of names) for (const to of names) if (from !== to) yield [from, to];
 }
 
-const nodesAndPods: readonly Check[] = NODES.map((index) => ({
+const nodesAndPods: readonly Check<Site>[] = NODES.map((index) => ({
   name: `node ${index} reaches every pod, and every pod node ${index}`,
+  needs: ['overlay'],
   run: async (site) => {
     for (const name of ['web-1', 'web-2', 'web-3']) {
       const [answer] = await site.node(index).ping([site.pod(name).ip]);
@@ -155,20 +158,31 @@ const nodesAndPods: readonly Check[] = NODES.map((index) => ({
   },
 }));
 
-const runtimeRestart: readonly Check[] = [
+const outside: Check<Site> = {
+  name: 'a pod reaches what is outside the cluster, which knows no pod’s address',
+  needs: ['masquerade'],
+  run: async (site) => site.pod('web-2').ping(UNDERLAY_GATEWAY),
+};
+
+const runtimeRestart: readonly Check<Site>[] = [
   {
     name: 'containerd is killed with -9 and restarted: the pod is ready and has its address',
+    needs: ['overlay'],
     run: async (site) => {
       const { ip } = site.pod('web-1');
       await site.containerd(1).kill();
-      await site.pod('web-2').ping(ip);
-      await site.containerd(1).start();
+      try {
+        await site.pod('web-2').ping(ip);
+      } finally {
+        await site.containerd(1).start();
+      }
       const { status } = await site.pod('web-1').status();
       same('status', [status.state, status.network?.ip], ['SANDBOX_READY', ip]);
     },
   },
   {
     name: 'after the restart the pod reaches the others and they reach it',
+    needs: ['overlay'],
     run: async (site) => {
       await site.pod('web-1').ping(site.pod('web-3').ip);
       await site.pod('web-3').ping(site.pod('web-1').ip);
@@ -176,9 +190,10 @@ const runtimeRestart: readonly Check[] = [
   },
 ];
 
-const agentGone: readonly Check[] = [
+const agentGone: readonly Check<Site>[] = [
   {
     name: 'with the agent killed the pods still reach each other',
+    needs: ['overlay'],
     run: async (site) => {
       await site.node(1).agent.kill();
       await site.pod('web-1').ping(site.pod('web-2').ip);
@@ -187,11 +202,15 @@ const agentGone: readonly Check[] = [
   },
   {
     name: 'with the agent killed a new pod starts and reaches another node’s',
+    needs: ['overlay'],
     run: async (site) => {
       const pod = await site.run(1, 'late-1');
-      isIn(site, 1, pod.ip);
-      await pod.ping(site.pod('web-3').ip);
-      await site.end('late-1');
+      try {
+        isIn(site, 1, pod.ip);
+        await pod.ping(site.pod('web-3').ip);
+      } finally {
+        await site.end('late-1');
+      }
     },
   },
   {
@@ -239,9 +258,10 @@ async function pluginSays(site: Site): Promise<string> {
   return (JSON.parse(stdout) as { msg: string }).msg;
 }
 
-const ends: readonly Check[] = [
+const ends: readonly Check<Site>[] = [
   {
     name: 'a pod is stopped twice and removed: three DELs, each a success',
+    needs: ['release'],
     run: async (site) => {
       const pod = site.pod('web-1');
       await pod.stop();
@@ -259,6 +279,7 @@ const ends: readonly Check[] = [
   },
   {
     name: 'a pod whose network namespace has vanished is stopped, and nothing of it stays',
+    needs: ['release'],
     run: async (site) => {
       const pod = await site.run(2, 'crashed', { portMappings });
       const { netns, pid } = await site.sandboxPlace('crashed');
@@ -269,6 +290,7 @@ const ends: readonly Check[] = [
   },
   {
     name: 'twenty pods start at the same time on one node, each with an address of its own',
+    needs: ['overlay'],
     run: async (site) => {
       const names = Array.from({ length: 20 }, (_, at) => `many-${at}`);
       const many = await Promise.all(names.map((name) => site.run(2, name)));
@@ -286,20 +308,22 @@ const ends: readonly Check[] = [
   },
   { name: 'every other pod is removed', run: (site) => site.endAll() },
   ...NODES.map(
-    (index): Check => ({
+    (index): Check<Site> => ({
       name: `node ${index} has no address, veth, rule, saved file, result or namespace of any pod`,
+      needs: ['release'],
       run: async (site) => same('left', await leftovers(site.node(index), { ports: [HOST_PORT] }), []),
     }),
   ),
 ];
 
-export const checks: readonly Check[] = [
+export const checks: readonly Check<Site>[] = [
   ...beginning,
   ...pods,
   ...everyPair,
   ...nodesAndPods,
   ...search,
   ...hostPortChecks('pods run'),
+  outside,
   ...runtimeRestart,
   ...hostPortChecks('containerd restarted'),
   ...agentGone,

@@ -5,65 +5,76 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endOwnedLabs } from '../lab/launch.ts';
 import { builtPlugins } from '../lab/programs.ts';
-import { type Outcome, runChecks } from './check.ts';
+import { judgeControl, type Outcome, runChecks } from './check.ts';
+import { controls } from './controls.ts';
 import { checks } from './main-checks.ts';
-import { type Plugins, Site } from './site.ts';
+import { type Plugins, Site, type Variant } from './site.ts';
 
-const USAGE = `npm run test:containerd -- [--bin DIR] [--control]
+const USAGE = `npm run test:containerd -- [--bin DIR] [--control PART[,PART…]|all]
   --bin DIR   CNI executables to test instead of dist/cni, for comparison
-  --control   port mapping is replaced by a plugin that does nothing: exactly the host port checks must fail
+  --control   breaks a part on purpose: exactly the checks that stand on it must fail
+              ${controls.map(({ part, what }) => `${part.padEnd(11)} ${what}`).join('\n              ')}
 `;
 
 /** What the classic conflist and containerd execute, and what the Go flannel executes in turn. */
 const NAMES = ['flannel', 'portmap', 'loopback'];
 const DELEGATES = ['bridge', 'host-local'];
 
-/** A portmap that passes on what it is given. */
-const NO_PORTMAP = `#!${process.execPath}
-const { prevResult } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
-if (process.env.CNI_COMMAND === 'ADD') process.stdout.write(JSON.stringify(prevResult));
-`;
-
 /** Returns the exit code: 0 when every check came out as it must. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const options = { bin: { type: 'string' }, control: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const options = { bin: { type: 'string' }, control: { type: 'string' }, help: { type: 'boolean' } } as const;
   const { values } = parseArgs({ args: [...argv], options });
   if (values.help === true) {
     print(USAGE);
     return 0;
   }
-  const startMs = performance.now();
-  const outcomes = await runSite(choosePlugins(values.bin, values.control === true));
-  const failed = outcomes.filter(({ failure }) => failure !== undefined);
-  print(
-    `\n${outcomes.length} checks, ${failed.length} failed, ${((performance.now() - startMs) / 1000).toFixed(0)} s\n`,
-  );
-  if (values.control !== true) return failed.length === 0 ? 0 : 1;
-  return judgeControl(outcomes);
+  const plugins = choosePlugins(values.bin);
+  const wrong = values.control === undefined ? await run(plugins) : await runControls(plugins, values.control);
+  return wrong === 0 ? 0 : 1;
 }
 
-function choosePlugins(bin: string | undefined, control: boolean): Plugins {
+/** Returns how many checks failed. */
+async function run(plugins: Plugins): Promise<number> {
+  const startMs = performance.now();
+  const outcomes = await runSite(plugins, {}, (line) => print(`${line}\n`));
+  const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  print(`\n${outcomes.length} checks, ${failed} failed, ${seconds} s\n`);
+  return failed;
+}
+
+/** Returns how many checks came out otherwise than a broken part must make them. */
+async function runControls(plugins: Plugins, wanted: string): Promise<number> {
+  const parts = controls.map(({ part }) => part);
+  const unknown = wanted === 'all' ? undefined : wanted.split(',').find((part) => !parts.includes(part));
+  if (unknown !== undefined) throw new Error(`--control: no "${unknown}" among ${parts.join(', ')}, all`);
+  let wrong = 0;
+  for (const { part, what, variant } of controls) {
+    if (wanted !== 'all' && !wanted.split(',').includes(part)) continue;
+    const outcomes = await runSite(plugins, variant(plugins.bin), () => undefined);
+    const failed = outcomes.filter(({ failure }) => failure !== undefined);
+    const surprises = judgeControl(part, outcomes);
+    print(`control ${part} (${what}): ${failed.length} of ${outcomes.length} checks failed\n`);
+    for (const { check } of failed) print(`  failed, as it must: ${check.name}\n`);
+    for (const surprise of surprises) print(`  WRONG ${surprise}\n`);
+    wrong += surprises.length;
+  }
+  return wrong;
+}
+
+function choosePlugins(bin: string | undefined): Plugins {
   const folder = bin === undefined ? builtPlugins : resolve(bin);
   if (!existsSync(join(folder, 'flannel'))) throw new Error(`--bin: no flannel in ${folder}`);
-  const names = [...NAMES, ...DELEGATES.filter((name) => existsSync(join(folder, name)))];
-  return { bin: folder, names, instead: control ? { name: 'portmap', text: NO_PORTMAP } : undefined };
+  return { bin: folder, names: [...NAMES, ...DELEGATES.filter((name) => existsSync(join(folder, name)))] };
 }
 
-async function runSite(plugins: Plugins): Promise<Outcome[]> {
-  const site = await Site.make(plugins);
+async function runSite(plugins: Plugins, variant: Variant, tell: (line: string) => void): Promise<Outcome[]> {
+  const site = await Site.make(plugins, variant);
   try {
-    return await runChecks(site, checks, (line) => print(`${line}\n`));
+    return await runChecks(site, checks, tell);
   } finally {
     await site.down();
   }
-}
-
-function judgeControl(outcomes: readonly Outcome[]): number {
-  const wrong = outcomes.filter(({ check, failure }) => (failure !== undefined) !== (check.hostPort === true));
-  for (const { check, failure } of wrong) print(`CONTROL ${check.name}: ${failure ?? 'passed without port mapping'}\n`);
-  const expected = outcomes.filter(({ check }) => check.hostPort === true).length;
-  if (wrong.length === 0) print(`control: exactly the ${expected} host port checks failed\n`);
-  return wrong.length === 0 ? 0 : 1;
 }
 
 /** For a signal's handler. */

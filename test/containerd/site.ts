@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '../lab/command.ts';
 import { CONFLIST_FOLDER } from '../lab/contract.ts';
-import { type Lab, startLab } from '../lab/lab.ts';
+import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { Containerd } from './containerd.ts';
 import { writeImage } from './image.ts';
@@ -29,8 +29,15 @@ export interface Plugins {
   readonly bin: string;
   /** The names that are put into the nodes' bin_dir. */
   readonly names: readonly string[];
-  /** Text of an executable that stands in for one of them. */
-  readonly instead?: { readonly name: string; readonly text: string } | undefined;
+}
+
+/** How a site differs from what it should be. */
+export interface Variant {
+  /** Text of an executable that stands in for one of the plugins. */
+  readonly instead?: { readonly name: string; readonly text: string };
+  readonly lab?: Pick<LabOptions, 'conflist' | 'agent'>;
+  /** Once the agents are ready. */
+  afterStart?(nodes: readonly LabNode[]): Promise<void>;
 }
 
 interface CniResult {
@@ -59,12 +66,13 @@ export class Site {
   }
 
   /** Agents are ready on every node but the last, which has none running and no conflist. */
-  static async make(plugins: Plugins): Promise<Site> {
+  static async make(plugins: Plugins, variant: Variant = {}): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), `weft-containerd-${process.pid}-`));
     const [bin, image] = [join(folder, 'bin'), join(folder, 'image.tar')];
-    installPlugins(plugins, bin);
+    installPlugins(plugins, bin, variant);
     writeImage(image);
-    const lab = await startLab({ nodes: 3, pluginFolder: bin });
+    const lab = await startLab({ nodes: 3, pluginFolder: bin, ...variant.lab });
+    await variant.afterStart?.(lab.nodes);
     const last = lab.nodes.at(-1);
     await last?.agent.kill();
     await last?.run(['rm', CONFLIST]);
@@ -141,13 +149,13 @@ export class Site {
   }
 }
 
-function installPlugins({ bin, names, instead }: Plugins, to: string): void {
+function installPlugins({ bin, names }: Plugins, to: string, { instead }: Variant): void {
   mkdirSync(to);
   const ours = names.filter((name) => !existsSync(join(bin, name)));
   for (const name of names) {
     if (name === instead?.name) writeFileSync(join(to, name), instead.text, { mode: 0o755 });
     // One executable of ours is each of them, by the name it is called.
-    else if (ours.includes(name)) symlinkSync('flannel', join(to, name));
+    else if (ours.includes(name)) symlinkSync(join(bin, 'flannel'), join(to, name));
     else cpSync(join(bin, name), join(to, name), { dereference: true });
   }
 }

@@ -1,0 +1,66 @@
+// Parts broken on purpose, to see that the checks that stand on them can fail, and only those do.
+
+import { join } from 'node:path';
+import type { JsonObject } from '../lab/cni/conflist.ts';
+import { classicConflist } from '../lab/node-spec.ts';
+import type { Variant } from './site.ts';
+
+export interface Control {
+  /** As checks name it in `needs`. */
+  readonly part: string;
+  readonly what: string;
+  /** `bin`: the folder of the plugins under test. */
+  variant(bin: string): Variant;
+}
+
+/** A portmap that passes on what it is given. */
+const NO_PORTMAP = `#!${process.execPath}
+const { prevResult } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
+if (process.env.CNI_COMMAND === 'ADD') process.stdout.write(JSON.stringify(prevResult));
+`;
+
+function conflistWith(delegate: JsonObject): JsonObject {
+  const flannel = { type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true, ...delegate } };
+  return { ...classicConflist, plugins: [flannel, { type: 'portmap', capabilities: { portMappings: true } }] };
+}
+
+/** At the underlay, where a firewall between nodes would be. */
+const DROP_VXLAN = `table netdev broken {
+  chain in { type filter hook ingress device eth0 priority 0; udp dport 8472 drop; }
+}
+`;
+
+export const controls: readonly Control[] = [
+  {
+    part: 'portmap',
+    what: 'portmap does nothing',
+    variant: () => ({ instead: { name: 'portmap', text: NO_PORTMAP } }),
+  },
+  {
+    part: 'hairpin',
+    what: 'the bridge’s ports have hairpin off',
+    variant: () => ({ lab: { conflist: conflistWith({ hairpinMode: false }) } }),
+  },
+  {
+    part: 'overlay',
+    what: 'VXLAN packets are dropped between nodes',
+    variant: () => ({
+      async afterStart(nodes) {
+        for (const node of nodes) await node.run(['nft', '-f', '-'], { input: DROP_VXLAN });
+      },
+    }),
+  },
+  {
+    part: 'masquerade',
+    what: 'neither the agent nor the bridge masquerades',
+    variant: () => ({ lab: { agent: { args: ['--ip-masq=false'] }, conflist: conflistWith({ ipMasq: false }) } }),
+  },
+  {
+    part: 'release',
+    what: 'flannel’s DEL does nothing and says it is done',
+    variant: (bin) => {
+      const text = `#!/bin/sh\n[ "$CNI_COMMAND" = DEL ] || exec ${join(bin, 'flannel')}\n`;
+      return { instead: { name: 'flannel', text } };
+    },
+  },
+];
