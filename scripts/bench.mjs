@@ -10,6 +10,7 @@ import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
 import { bundleLab } from './lab-bundle.mjs';
+import { ensurePackages } from './setup.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
@@ -42,7 +43,17 @@ const BUILDS = {
   cni: ['cni', 'driver', 'floor'],
   packet: ['cni', 'flanneld', 'lab'],
   peers: ['flanneld'],
+  throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
 };
+
+/** Only this needs it; where it is not to be had, the part says so and the others go on. */
+function installIperf() {
+  try {
+    ensurePackages({ iperf3: 'iperf3' });
+  } catch (error) {
+    process.stderr.write(`bench: ${error.message}\n`);
+  }
+}
 
 /** Commands that measure nothing. */
 const READING = ['compare', 'table', 'report'];
@@ -57,6 +68,7 @@ async function buildFor(args) {
     wanted.has('driver') && buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')),
     wanted.has('floor') && buildFloor(),
     wanted.has('lab') && bundleLab(),
+    wanted.has('iperf3') && installIperf(),
   ]);
 }
 

@@ -12,6 +12,7 @@ const programs = {
   launcher: 'support/launcher.ts',
   probe: '../probe/main.ts',
   'packet-end': '../../bench/packet/program.ts',
+  'ping-pong': '../../bench/throughput/ping-pong.ts',
   faults: '../faults/main.ts',
   soak: '../soak/main.ts',
   containerd: '../containerd/main.ts',

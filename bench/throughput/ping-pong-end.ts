@@ -1,0 +1,39 @@
+// Starts the two ends of a ping-pong in their network namespaces.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { runCommand } from '../../test/lab/command.ts';
+import { labPrograms } from '../../test/lab/programs.ts';
+import type { PingPongResult, PingPongSpec } from './ping-pong.ts';
+
+const CLIENT_MS = 20_000;
+
+async function argv(netns: string, spec: PingPongSpec): Promise<string[]> {
+  const program = join(await labPrograms(), 'ping-pong.mjs');
+  return ['nsenter', `--net=${netns}`, '--', process.execPath, program, JSON.stringify(spec)];
+}
+
+/** Resolves when it answers; it ends with this process. */
+export async function startPingPongServer(netns: string, local: string): Promise<{ stop(): void }> {
+  const inside = ['--pdeathsig', 'KILL', '--', ...(await argv(netns, { role: 'server', local }))];
+  const server = spawn('setpriv', inside, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  server.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const ready = once(server.stdout, 'data').then(() => true);
+  if (!(await Promise.race([ready, once(server, 'close').then(() => false)]))) {
+    throw new Error(`the ping-pong server on ${local} ended: ${said.trim()}`);
+  }
+  return { stop: () => server.kill('SIGKILL') };
+}
+
+/** Rejects when the client did not end well. */
+export async function runPingPong(
+  { netns, from, to }: { readonly netns: string; readonly from: string; readonly to: string },
+  milliseconds: number,
+): Promise<PingPongResult> {
+  const command = await argv(netns, { role: 'client', local: from, to, milliseconds });
+  const { exitCode, stdout, stderr } = await runCommand(command, { timeoutMs: CLIENT_MS });
+  if (exitCode !== 0) throw new Error(`ping-pong: ${stderr.trim() || `exit ${exitCode}`}`);
+  return JSON.parse(stdout) as PingPongResult;
+}
