@@ -3,6 +3,7 @@
 
 import type { VxlanOverlay } from './backend/vxlan.ts';
 import { DRIFT_OBJECTS, DriftLedger } from './drift-ledger.ts';
+import type { Firewall } from './firewall/firewall.ts';
 import { type Answer, healthPages, isReady, type Pages } from './health.ts';
 import { createMeters, type Meters } from './meters.ts';
 import { Readiness } from './readiness.ts';
@@ -16,6 +17,7 @@ export class AgentView {
   readonly #node: string;
   readonly #startedAt = new Date().toISOString();
   #overlays: readonly VxlanOverlay[] = [];
+  #firewall: Firewall | undefined;
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
   constructor(node: string) {
@@ -25,6 +27,11 @@ export class AgentView {
   /** Once the lease is taken. */
   show(overlays: readonly VxlanOverlay[]): void {
     this.#overlays = overlays;
+  }
+
+  /** From then on the report tells where the rules are. */
+  showFirewall(firewall: Firewall): void {
+    this.#firewall = firewall;
   }
 
   report(): StatusReport {
@@ -39,6 +46,7 @@ export class AgentView {
       ready: isReady(checks),
       checks,
       overlays: this.#overlays.map((overlay) => overlay.status()),
+      ...(this.#firewall && { firewall: this.#firewall.status() }),
       drift: { totals: Object.fromEntries(totals.filter(([, total]) => total > 0)), entries: this.drift.entries() },
     };
   }

@@ -5,12 +5,10 @@ import { errorText } from '../lib/errors.ts';
 import { formatIp } from '../lib/ip.ts';
 import { statPath } from '../lib/sys/file.ts';
 import { AgentView } from './agent-view.ts';
-import type { VxlanOverlay } from './backend/vxlan.ts';
 import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
-import type { DriftNotes } from './drift-ledger.ts';
 import { checkUnderlay } from './external-interface.ts';
-import { NftablesFirewall } from './firewall/nftables.ts';
+import { openFirewall } from './firewall/open.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
@@ -51,7 +49,8 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     );
     view.show(overlays);
     for (const overlay of overlays) overlay.ensureDevice();
-    const firewall = firewallFor(overlays, options, tools, drift);
+    const firewall = openFirewall(config, overlays, options.firewall, { ...tools, drift });
+    view.showFirewall(firewall);
     loops = startLoops({ overlays, firewall, leases, readiness, cniFiles, options, tools, drift, meters });
     await leases.ended;
     await loops.stop();
@@ -92,22 +91,4 @@ function prepareConflist({ cniConf, cniConfDir, subnetFile }: Options, { sys, lo
     if (aside !== undefined) log.info({ file: aside }, 'conflist set aside until the node forwards');
   }
   return text;
-}
-
-function firewallFor(
-  overlays: readonly VxlanOverlay[],
-  options: Options,
-  tools: AgentTools,
-  drift: DriftNotes,
-): NftablesFirewall {
-  const { ipMasq: masquerade, fullyRandom, forwardRules: forward } = options.firewall;
-  const families = overlays.map(({ family, vni, network, subnet }) => ({
-    family,
-    vni,
-    network,
-    subnet,
-    masquerade,
-    forward,
-  }));
-  return new NftablesFirewall({ families, fullyRandom }, tools.nft, tools.log, drift);
 }

@@ -13,7 +13,8 @@ import { runAgent } from './agent.ts';
 import { cleanUp } from './cleanup/cleanup.ts';
 import { CONFLIST_NAME, withdrawConflist } from './conflist.ts';
 import { systemClock } from './dataplane/clock.ts';
-import { nftProgram } from './firewall/nftables.ts';
+import { iptablesFinder } from './firewall/iptables-programs.ts';
+import { nftProgram } from './firewall/nft-program.ts';
 import { type CommandLine, parseCommandLine } from './flags.ts';
 import { UsageError } from './go-flags.ts';
 import { createLogger, stderrSink } from './log.ts';
@@ -95,7 +96,9 @@ async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: O
   const write = (line: string): void => {
     process.stdout.write(`${line}\n`);
   };
-  return (await cleanUp(scope, { sys, netlink: openNetlink(sys), nft: nftProgram() }, write)) ? 0 : EXIT_FAILURE;
+  const findIptables = iptablesFinder(process.env['PATH'] ?? '');
+  const tools = { sys, netlink: openNetlink(sys), nft: nftProgram(), findIptables };
+  return (await cleanUp(scope, tools, write)) ? 0 : EXIT_FAILURE;
 }
 
 async function run({ options, warnings }: CommandLine): Promise<number> {
@@ -121,6 +124,7 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
         netlink: openNetlink(sys),
         manager,
         nft: nftProgram(),
+        path: process.env['PATH'] ?? '',
         log,
         clock: systemClock,
         nodeName: options.nodeName ?? hostname(),

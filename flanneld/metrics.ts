@@ -33,6 +33,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const peers = gauge('flannel_peers', 'Peers by family and state.', ['family', 'state']);
   const problems = gauge('flannel_lease_problems', 'Leases and peers at fault or in doubt.', ['family']);
   const mtu = gauge('flannel_mtu_bytes', 'MTU of the VXLAN device.', ['family']);
+  const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
     help: 'Things somebody else had changed, put right.',
@@ -57,6 +58,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const setGauges = (report: StatusReport): void => {
     info.set({ version: report.version }, 1);
     ready.set(report.ready ? 1 : 0);
+    if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
       for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
       problems.set({ family }, found.length);

@@ -39,9 +39,6 @@ export function checkBackend(config: NetConf, options: Options, log: Logger): Vx
   }
   if (backend.directRouting)
     log.warn({ key: 'Backend.DirectRouting' }, 'no effect yet: every peer goes through the tunnel');
-  if (config.enableNftables === false) {
-    log.warn({ key: 'EnableNFTables' }, 'the iptables flavour is not part of this version yet, using nftables');
-  }
   if (options.firewall.blackholeRoute) log.warn({ flag: '--ip-blackhole-route' }, 'no effect yet');
   return backend;
 }

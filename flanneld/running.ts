@@ -11,9 +11,8 @@ import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
 import { type Loop, startLoop } from './dataplane/loop.ts';
 import type { DriftNotes } from './drift-ledger.ts';
-import { concernsTable, NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
-import type { NftablesFirewall } from './firewall/nftables.ts';
-import { tableName } from './firewall/rules.ts';
+import type { Firewall } from './firewall/firewall.ts';
+import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import { HeapKeeper } from './heap.ts';
 import type { LeaseView } from './lease-view.ts';
 import { createFailureLog } from './log.ts';
@@ -24,7 +23,7 @@ import type { AgentTools } from './tools.ts';
 
 export interface Parts {
   readonly overlays: readonly VxlanOverlay[];
-  readonly firewall: NftablesFirewall;
+  readonly firewall: Firewall;
   readonly leases: LeaseView;
   readonly readiness: Readiness;
   /** What to install when ready. */
@@ -56,7 +55,7 @@ export function startLoops(parts: Parts): Running {
   readiness.expect([...overlays.map(deviceCheck), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
-  readiness.show(() => parts.cniFiles.checks());
+  readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
   // Watch first, then look: no change falls between the two.
   const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
   const watches = [
@@ -223,13 +222,12 @@ function indexesOf(overlays: readonly VxlanOverlay[]): ReadonlySet<number> {
   return new Set(overlays.flatMap(({ deviceIndex }) => (deviceIndex === undefined ? [] : [deviceIndex])));
 }
 
-function watchFirewall({ overlays, tools }: Parts, wake: () => void): EventWatch {
-  const names = new Set(overlays.map(({ vni }) => tableName(vni)));
+function watchFirewall({ firewall, tools }: Parts, wake: () => void): EventWatch {
   return keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     onMessage(message) {
-      for (const name of names) if (concernsTable(message, name)) return wake();
+      if (firewall.isConcerned(message)) wake();
     },
     onOverflow: wake,
   });

@@ -3,7 +3,7 @@
 import type { Netlink } from '../lib/netlink/connection.ts';
 import type { Syscalls } from '../lib/sys/syscalls.ts';
 import type { Clock } from './dataplane/clock.ts';
-import type { Nft } from './firewall/nftables.ts';
+import type { Nft } from './firewall/nft-program.ts';
 import type { Logger } from './log.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 
@@ -13,6 +13,8 @@ export interface AgentTools {
   readonly netlink: Netlink;
   readonly manager: SubnetManager;
   readonly nft: Nft;
+  /** Where programs are looked for: the environment's PATH. */
+  readonly path: string;
   readonly log: Logger;
   readonly clock: Clock;
   readonly nodeName: string;

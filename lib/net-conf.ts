@@ -4,9 +4,9 @@
 import { type BackendConf, readBackend, warnUnknown } from './backend-conf.ts';
 import { ConfigError } from './errors.ts';
 import type { Ip, IpPrefix } from './ip.ts';
-import { networkOf, parseIp, parsePrefix } from './ip.ts';
+import { formatPrefix, networkOf, parseIp, parsePrefix } from './ip.ts';
 import type { JsonPlace } from './json-fields.ts';
-import { parsePlace, readBoolean, readInteger, readText } from './json-fields.ts';
+import { fieldError, parsePlace, readBoolean, readInteger, readStrings, readText } from './json-fields.ts';
 
 /** How one family's subnets are cut from its network, as configured: `subnetPool` (subnet-pool.ts) adds the defaults. */
 export interface SubnetKeys {
@@ -26,6 +26,8 @@ export interface NetConf {
   readonly ipv6Network: IpPrefix | undefined;
   readonly subnets: SubnetKeys;
   readonly ipv6Subnets: SubnetKeys;
+  /** Destinations outside the network for which pods are not masqueraded; host bits cleared, of enabled families. */
+  readonly nonMasquerade: readonly IpPrefix[];
   readonly backend: BackendConf;
 }
 
@@ -50,6 +52,7 @@ const topKeys = [
   'IPv6SubnetLen',
   'IPv6SubnetMin',
   'IPv6SubnetMax',
+  'NonMasqueradeCIDRs',
   'Backend',
 ];
 
@@ -81,6 +84,7 @@ export function parseNetConf(text: string): ParsedNetConf {
         min: readAddress(root, 'IPv6SubnetMin', 6),
         max: readAddress(root, 'IPv6SubnetMax', 6),
       },
+      nonMasquerade: readNonMasquerade(root, { 4: enableIpv4, 6: enableIpv6 }, warnings),
       backend: readBackend(root, enableIpv6, warnings),
     },
     warnings,
@@ -105,6 +109,25 @@ function readNetwork(
   }
   if (network !== undefined) warnings.push(`${source}: ${key}: ignored, because EnableIPv${family} is not true`);
   return undefined;
+}
+
+/** An addition to flannel's keys, which ignores it. */
+function readNonMasquerade(root: JsonPlace, enabled: Readonly<Record<4 | 6, boolean>>, warnings: string[]): IpPrefix[] {
+  const prefixes = readStrings(root, 'NonMasqueradeCIDRs')?.map((text, index) => {
+    try {
+      return networkOf(parsePrefix(text));
+    } catch {
+      throw fieldError(root, `NonMasqueradeCIDRs[${index}]`, 'a CIDR such as "10.0.0.0/8" or "fd00::/8"', text);
+    }
+  });
+  return (prefixes ?? []).filter((prefix) => {
+    const { family } = prefix.ip;
+    if (!enabled[family]) {
+      const text = formatPrefix(prefix);
+      warnings.push(`${source}: NonMasqueradeCIDRs: ${text} ignored, because EnableIPv${family} is not true`);
+    }
+    return enabled[family];
+  });
 }
 
 function readAddress(root: JsonPlace, key: string, family: 4 | 6): Ip | undefined {

@@ -8,7 +8,7 @@ import { RTM_DELROUTE, RTM_GETLINK, RTM_GETROUTE } from '../../lib/rtnetlink/con
 import { ENODEV, EPERM } from '../../lib/sys/errno.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
-import type { Nft } from '../firewall/nftables.ts';
+import type { Nft } from '../firewall/nft-program.ts';
 import { cleanUp } from './cleanup.ts';
 import type { CleanupScope } from './leftover.ts';
 
@@ -20,7 +20,10 @@ const noTables: Nft = {
   apply: () => Promise.resolve(),
   accepts: () => Promise.resolve(true),
   list: () => Promise.resolve(undefined),
+  listChains: () => Promise.resolve('{"nftables":[]}'),
 };
+
+const noIptables = () => Promise.resolve({ chosen: undefined, why: '', all: [], lookedFor: [] });
 
 function scope(): CleanupScope & { readonly root: string } {
   const root = mkdtempSync(join(tmpdir(), 'weft-cleanup-'));
@@ -50,7 +53,7 @@ async function run(
 ): Promise<{ clean: boolean; lines: string[] }> {
   const lines: string[] = [];
   const { netlink } = openFakeNetlink(answer);
-  const clean = await cleanUp(where, { sys, netlink, nft }, (line) => lines.push(line));
+  const clean = await cleanUp(where, { sys, netlink, nft, findIptables: noIptables }, (line) => lines.push(line));
   return { clean, lines };
 }
 

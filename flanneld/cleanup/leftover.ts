@@ -4,7 +4,8 @@ import { rmSync } from 'node:fs';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { removeFile } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import type { Nft } from '../firewall/nftables.ts';
+import type { FindIptables } from '../firewall/iptables-programs.ts';
+import type { Nft } from '../firewall/nft-program.ts';
 
 export interface Leftover {
   /** `link flannel.1`, `file /run/flannel/subnet.env`. */
@@ -29,6 +30,7 @@ export interface CleanupTools {
   readonly sys: Syscalls;
   readonly netlink: Netlink;
   readonly nft: Nft;
+  readonly findIptables: FindIptables;
 }
 
 export function fileLeftover(sys: Syscalls, path: string): Leftover {

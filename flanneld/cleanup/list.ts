@@ -15,7 +15,11 @@ import { ourExecutables, removeExecutables } from '../cni-install.ts';
 import { ourConflists } from '../conflist.ts';
 import { isReservedNexthopId } from '../dataplane/nexthop-ids.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
-import { tableName } from '../firewall/rules.ts';
+import { planChanges } from '../firewall/iptables-plan.ts';
+import { isIdle } from '../firewall/iptables-programs.ts';
+import { parseIptablesSave } from '../firewall/iptables-save.ts';
+import { remainingChains } from '../firewall/iptables-table.ts';
+import { tableName } from '../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pods.ts';
 
@@ -27,6 +31,7 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
     () => nexthopLeftovers(tools.netlink),
     () => routeLeftovers(tools.netlink),
     () => tableLeftovers(tools),
+    () => chainLeftovers(tools),
     () => podLeftovers(scope, tools),
     () => leaseLeftovers(scope, tools.sys),
     () => executableLeftovers(scope.cniBinDir),
@@ -86,6 +91,22 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
   for (const name of new Set([1, ...vnis].map(tableName))) {
     for (const family of ['ip', 'ip6']) {
       if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
+    }
+  }
+  return found;
+}
+
+/** Those of the iptables flavour, in either variant; what this node has no executables for was not made by its agent. */
+async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const family of [4, 6] as const) {
+    for (const iptables of (await findIptables(family)).all) {
+      if (isIdle(iptables)) continue;
+      const saved = parseIptablesSave(await iptables.save());
+      for (const chain of remainingChains(saved)) {
+        const remove = (): Promise<void> => iptables.restore(planChanges([chain], saved).script);
+        found.push({ text: `chain ${chain.table} ${chain.name} (${iptables.name})`, remove });
+      }
     }
   }
   return found;

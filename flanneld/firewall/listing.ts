@@ -1,7 +1,7 @@
 // nft's JSON listing of one table, brought to a form that compares: handles, comments and counters of no meaning left
 // out, what differs between versions of nft written one way (libnftables-json(5)).
 
-import type { Chain, NftJson, Rule, Table } from './rules.ts';
+import type { Chain, NftFamily, NftJson, Rule, Table } from './nft-table.ts';
 
 /** The comparable text of a table as we want it. */
 export function fingerprint(table: Table): string {
@@ -16,12 +16,9 @@ export function fingerprint(table: Table): string {
  * Throws SyntaxError when it is not nft's JSON.
  */
 export function listingFingerprint(json: string): string {
-  const root: unknown = JSON.parse(json);
-  const items = isRecord(root) ? root['nftables'] : undefined;
-  if (!Array.isArray(items)) throw new SyntaxError('nft printed no JSON listing');
   const chains: string[] = [];
   const rest: string[] = [];
-  for (const item of items as unknown[]) {
+  for (const item of listedItems(json)) {
     const [kind, value] = isRecord(item) ? (Object.entries(item)[0] ?? []) : [];
     if (!isRecord(value) || kind === 'metainfo' || kind === 'table') continue;
     if (kind === 'chain') {
@@ -30,6 +27,26 @@ export function listingFingerprint(json: string): string {
     else rest.push(`${kind} ${String(value['name'])}`);
   }
   return lines(chains, rest);
+}
+
+function listedItems(json: string): readonly unknown[] {
+  const root: unknown = JSON.parse(json);
+  const items = isRecord(root) ? root['nftables'] : undefined;
+  if (!Array.isArray(items)) throw new SyntaxError('nft printed no JSON listing');
+  return items;
+}
+
+/**
+ * Chains of `nft -j list chains` that refuse forwarded packets of a family by their policy, as `ip filter FORWARD`.
+ * Throws SyntaxError when it is not nft's JSON.
+ */
+export function refusingChains(json: string, family: NftFamily): string[] {
+  return listedItems(json).flatMap((item) => {
+    const chain = isRecord(item) ? item['chain'] : undefined;
+    if (!isRecord(chain) || chain['hook'] !== 'forward' || chain['policy'] !== 'drop') return [];
+    if (chain['family'] !== family && chain['family'] !== 'inet') return [];
+    return [[chain['family'], chain['table'], chain['name']].map(String).join(' ')];
+  });
 }
 
 /** Rules are in the kernel's order, chain by chain; chains and chain groups are put in order of name. */

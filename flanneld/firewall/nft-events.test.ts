@@ -1,29 +1,64 @@
 import { describe, expect, test } from 'vitest';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
-import { concernsTable } from './nft-events.ts';
+import { interestIn, isOfInterest } from './nft-events.ts';
 
 const NFTABLES = 10 << 8;
-const [NEWTABLE, DELRULE, NEWGEN] = [0, 8, 15];
+const [NEWTABLE, DELTABLE, NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWGEN] = [0, 2, 3, 5, 6, 8, 15];
+const [CHAIN_NAME, RULE_CHAIN] = [3, 2];
 
-/** An event as the kernel sends it: struct nfgenmsg, then the table's name as attribute 1. */
-function event(type: number, table: string | undefined): ReturnType<typeof messageOf> {
+/** An event as the kernel sends it: struct nfgenmsg, then the table's name as attribute 1, then the chain's. */
+function event(type: number, table?: string, chainAttribute?: number, chain = ''): ReturnType<typeof messageOf> {
   return messageOf(type, (writer) => {
     writer.u32(2);
-    writer.attrU32(2, 7);
     if (table !== undefined) writer.attrText(1, table);
+    writer.attrU32(4, 7);
+    if (chainAttribute !== undefined) writer.attrText(chainAttribute, chain);
   });
 }
 
-describe('concernsTable', () => {
+const interest = interestIn(
+  ['weft'],
+  [{ table: 'nat', name: 'FLANNEL-POSTRTG', base: 'POSTROUTING', jump: '', rules: [] }],
+);
+
+describe('isOfInterest', () => {
   test.for([
-    { name: 'our table', type: NFTABLES | NEWTABLE, table: 'weft', want: true },
-    { name: 'a rule deleted from it', type: NFTABLES | DELRULE, table: 'weft', want: true },
-    { name: 'kube-proxy’s table', type: NFTABLES | DELRULE, table: 'kube-proxy', want: false },
-    { name: 'a table whose name begins like ours', type: NFTABLES | DELRULE, table: 'weft2', want: false },
-    { name: 'no table', type: NFTABLES | DELRULE, table: undefined, want: false },
-    { name: 'a new generation', type: NFTABLES | NEWGEN, table: 'weft', want: false },
-    { name: 'another subsystem', type: 1 << 8, table: 'weft', want: false },
-  ])('$name: $want', ({ type, table, want }) => {
-    expect(concernsTable(event(type, table), 'weft')).toBe(want);
+    { name: 'our table', message: event(NFTABLES | NEWTABLE, 'weft'), want: true },
+    { name: 'a rule deleted from it', message: event(NFTABLES | DELRULE, 'weft', RULE_CHAIN, 'forward'), want: true },
+    { name: 'kube-proxy’s table', message: event(NFTABLES | DELRULE, 'kube-proxy', RULE_CHAIN, 'x'), want: false },
+    { name: 'a table whose name begins like ours', message: event(NFTABLES | DELTABLE, 'weft2'), want: false },
+    { name: 'no table', message: event(NFTABLES | DELRULE), want: false },
+    { name: 'a new generation', message: event(NFTABLES | NEWGEN, 'weft'), want: false },
+    { name: 'another subsystem', message: event(1 << 8, 'weft'), want: false },
+    { name: 'iptables’ table, flushed', message: event(NFTABLES | DELTABLE, 'nat'), want: true },
+    { name: 'another of iptables’ tables', message: event(NFTABLES | DELTABLE, 'mangle'), want: false },
+    {
+      name: 'our chain of iptables',
+      message: event(NFTABLES | DELCHAIN, 'nat', CHAIN_NAME, 'FLANNEL-POSTRTG'),
+      want: true,
+    },
+    { name: 'a rule of it', message: event(NFTABLES | DELRULE, 'nat', RULE_CHAIN, 'FLANNEL-POSTRTG'), want: true },
+    {
+      name: 'a rule where the jump to it is',
+      message: event(NFTABLES | NEWRULE, 'nat', RULE_CHAIN, 'POSTROUTING'),
+      want: true,
+    },
+    {
+      name: 'a rule of kube-proxy’s',
+      message: event(NFTABLES | NEWRULE, 'nat', RULE_CHAIN, 'KUBE-SVC-X'),
+      want: false,
+    },
+    {
+      name: 'a chain of kube-proxy’s',
+      message: event(NFTABLES | NEWCHAIN, 'nat', CHAIN_NAME, 'KUBE-SVC-X'),
+      want: false,
+    },
+    {
+      name: 'a chain of our name elsewhere',
+      message: event(NFTABLES | NEWCHAIN, 'filter', CHAIN_NAME, 'FLANNEL-POSTRTG'),
+      want: false,
+    },
+  ])('$name: $want', ({ message, want }) => {
+    expect(isOfInterest(message, interest)).toBe(want);
   });
 });

@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
 import { DriftLedger } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
-import { type FirewallOptions, type Nft, NftablesFirewall } from './nftables.ts';
+import type { FirewallOptions } from './firewall.ts';
+import type { FindIptables } from './iptables-programs.ts';
+import type { Nft } from './nft-program.ts';
+import { NftablesFirewall } from './nftables.ts';
 
 /** An nft that keeps what it is given as tables of rule texts, listed in a spelling of its own. */
 class FakeNft implements Nft {
@@ -31,14 +34,21 @@ class FakeNft implements Nft {
     if (rules === undefined) return Promise.resolve(undefined);
     return Promise.resolve(JSON.stringify({ nftables: rules.map((text) => ({ rule: { chain: 'x', expr: [text] } })) }));
   }
+
+  listChains(): Promise<string> {
+    return Promise.resolve('{"nftables":[]}');
+  }
 }
+
+const noIptables: FindIptables = () =>
+  Promise.resolve({ chosen: undefined, why: '', all: [], lookedFor: ['iptables'] });
 
 class Lines {
   readonly lines: string[] = [];
   readonly log: Logger = {
     error: (_, msg) => this.lines.push(msg),
     warn: (_, msg) => this.lines.push(msg),
-    info: (_, msg) => this.lines.push(msg),
+    info: (_, msg) => (msg.startsWith('iptables is not') ? undefined : this.lines.push(msg)),
     debug: () => undefined,
   };
 }
@@ -46,9 +56,12 @@ class Lines {
 function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> = {}): [NftablesFirewall, string[]] {
   const network = parsePrefix('10.244.0.0/16');
   const subnet = parsePrefix('10.244.1.0/24');
-  const families = [{ family: 4 as const, vni: 1, network, subnet, masquerade: true, forward: true, ...over }];
+  const families = [
+    { family: 4 as const, vni: 1, network, subnet, masquerade: true, nonMasquerade: [], forward: true, ...over },
+  ];
   const { log, lines } = new Lines();
-  return [new NftablesFirewall({ families, fullyRandom: true }, nft, log), lines];
+  const tools = { nft, find: noIptables, log, drift: undefined };
+  return [new NftablesFirewall({ families, fullyRandom: true }, 'because', tools), lines];
 }
 
 describe('NftablesFirewall', () => {
@@ -56,8 +69,11 @@ describe('NftablesFirewall', () => {
     const nft = new FakeNft();
     const drift = new DriftLedger();
     const [network, subnet] = [parsePrefix('10.244.0.0/16'), parsePrefix('10.244.1.0/24')];
-    const families = [{ family: 4 as const, vni: 1, network, subnet, masquerade: true, forward: true }];
-    const rules = new NftablesFirewall({ families, fullyRandom: true }, nft, new Lines().log, drift);
+    const families = [
+      { family: 4 as const, vni: 1, network, subnet, masquerade: true, nonMasquerade: [], forward: true },
+    ];
+    const tools = { nft, find: noIptables, log: new Lines().log, drift };
+    const rules = new NftablesFirewall({ families, fullyRandom: true }, '', tools);
     nft.tables.set('ip weft', ['x left by an older version']);
     await rules.ensure();
     expect(drift.entries()).toEqual([]);

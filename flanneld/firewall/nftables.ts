@@ -2,61 +2,29 @@
 // right, one transaction makes them right. Differs from flannel: rules are looked at again (D25), only enabled
 // families are touched (#1906), and nothing is flushed that is right already (#2237).
 
-import { execProgram } from '../../lib/exec-node.ts';
 import type { Family } from '../../lib/ip.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { DriftNotes } from '../drift-ledger.ts';
+import type { Check } from '../health.ts';
 import type { Logger } from '../log.ts';
+import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
+import { ForwardRefusal } from './forward-refusal.ts';
+import type { FindIptables } from './iptables-programs.ts';
+import { iptablesChains } from './iptables-table.ts';
 import { fingerprint, listingFingerprint } from './listing.ts';
-import { type FirewallConfig, FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table } from './rules.ts';
+import { interestIn, isOfInterest } from './nft-events.ts';
+import type { Nft } from './nft-program.ts';
+import { FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table, tableName } from './nft-table.ts';
 
-/** nft as the firewall uses it; a fake stands in for it in unit tests. */
-export interface Nft {
-  /** Applies a script in one transaction. Rejects with ExecError. */
-  apply(script: string): Promise<void>;
-  /** Whether the kernel would take the script. */
-  accepts(script: string): Promise<boolean>;
-  /** The JSON listing of a table, undefined when there is no such table. Rejects with ExecError. */
-  list(family: string, table: string): Promise<string | undefined>;
-}
-
-const NFT_TIMEOUT_MS = 10_000;
-
-/** The nft program found in PATH. */
-export function nftProgram(signal?: AbortSignal): Nft {
-  const run = async (args: readonly string[], input = ''): Promise<string> => {
-    const options = { input, timeoutMs: NFT_TIMEOUT_MS, ...(signal && { signal }) };
-    const { stdout } = await execProgram(['nft', ...args], options);
-    return stdout;
-  };
-  return {
-    apply: async (script) => {
-      await run(['-f', '-'], script);
-    },
-    accepts: (script) =>
-      run(['--check', '-f', '-'], script).then(
-        () => true,
-        () => false,
-      ),
-    list: (family, table) =>
-      run(['-j', 'list', 'table', family, table]).catch((error: unknown) => {
-        if (isNoSuchTable(error)) return undefined;
-        throw error;
-      }),
-  };
-}
-
-function isNoSuchTable(error: unknown): boolean {
-  return error instanceof Error && 'stderr' in error && String(error.stderr).includes('No such file or directory');
-}
-
-export interface FirewallOptions {
-  readonly families: readonly Omit<FirewallConfig, 'fullyRandom'>[];
-  /** `fully-random` is wanted; it is used where the kernel takes it. */
-  readonly fullyRandom: boolean;
+export interface NftablesTools {
+  readonly nft: Nft;
+  readonly find: FindIptables;
+  readonly log: Logger;
+  readonly drift: DriftNotes | undefined;
 }
 
 /** The tables of every enabled family; `ensure` reads, compares, changes. */
-export class NftablesFirewall {
+export class NftablesFirewall implements Firewall {
   readonly #nft: Nft;
   readonly #log: Logger;
   readonly #options: FirewallOptions;
@@ -66,12 +34,23 @@ export class NftablesFirewall {
   #tables: readonly Table[] | undefined;
   /** How this nft lists a table we applied, where that is not how we spell it. */
   readonly #asListed = new Map<string, string>();
+  readonly #why: string;
+  readonly #refusal: ForwardRefusal;
+  readonly #interest: ReturnType<typeof interestIn>;
 
-  constructor(options: FirewallOptions, nft: Nft, log: Logger, drift?: DriftNotes) {
+  constructor(options: FirewallOptions, why: string, { nft, find, log, drift }: NftablesTools) {
+    const { families } = options;
     this.#options = options;
+    this.#why = why;
     this.#nft = nft;
     this.#log = log;
     this.#drift = drift;
+    this.#refusal = new ForwardRefusal(families, find, nft, { log, drift });
+    const chains = families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false }));
+    this.#interest = interestIn(
+      families.map(({ vni }) => tableName(vni)),
+      chains,
+    );
   }
 
   /** Makes the tables right; returns whether anything had to be changed. Rejects with ExecError. */
@@ -80,7 +59,24 @@ export class NftablesFirewall {
     this.#tables ??= await this.#wantedTables();
     let changed = false;
     for (const table of this.#tables) if (await this.#ensureTable(table, first)) changed = true;
+    if (await this.#refusal.ensure()) changed = true;
     return changed;
+  }
+
+  status(): FirewallStatus {
+    const tables = (this.#tables ?? []).filter(
+      ({ family, chains }) => chains.length > 0 && this.#seenRight.has(family),
+    );
+    const places = tables.map(({ family, name }) => `table ${family} ${name}`);
+    return { flavour: 'nftables', why: this.#why, places: [...places, ...this.#refusal.places()] };
+  }
+
+  checks(): readonly Check[] {
+    return this.#refusal.checks();
+  }
+
+  isConcerned(message: MessageReader): boolean {
+    return isOfInterest(message, this.#interest);
   }
 
   async #wantedTables(): Promise<Table[]> {

@@ -1,6 +1,7 @@
 // What the agent tells about itself to `flanneld status`: the JSON both of them share.
 
 import type { DriftEntry, DriftObject } from '../drift-ledger.ts';
+import type { FirewallStatus } from '../firewall/firewall.ts';
 import type { Check } from '../health.ts';
 import type { PeerProblem } from '../subnet/manager.ts';
 
@@ -39,6 +40,8 @@ export interface StatusReport {
   readonly checks: readonly Check[];
   /** Empty while starting. */
   readonly overlays: readonly OverlayStatus[];
+  /** Absent while starting. */
+  readonly firewall?: FirewallStatus;
   readonly drift: {
     /** Since the start, by object. */
     readonly totals: Readonly<Partial<Record<DriftObject, number>>>;

@@ -1,6 +1,7 @@
 // The report of a running agent as lines for a terminal.
 
 import type { DriftEntry } from '../drift-ledger.ts';
+import type { FirewallStatus } from '../firewall/firewall.ts';
 import type { Check } from '../health.ts';
 import type { OverlayStatus, StatusReport } from './report.ts';
 
@@ -9,7 +10,7 @@ const SHOWN = 20;
 
 /** The report in a page or so, each line ended. */
 export function statusText(report: StatusReport): string {
-  const { version, node, pid, startedAt, backend, ready, checks, overlays, drift } = report;
+  const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, drift } = report;
   const lines = [
     ...pairs([
       ['node', node],
@@ -18,6 +19,7 @@ export function statusText(report: StatusReport): string {
       ['backend', backend],
     ]),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
+    ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
     ...section('checks', checks.filter(({ required, problem }) => required || problem !== undefined).map(checkLine)),
     ...section(driftTitle(report), drift.entries.slice(-SHOWN).map(driftLine)),
   ];
@@ -38,6 +40,13 @@ function overlayLines(overlay: OverlayStatus): string[] {
     ]),
     ...shown,
   ];
+}
+
+function firewallLines({ flavour, why, places }: FirewallStatus): string[] {
+  return pairs([
+    ['firewall', `${flavour} (${why})`],
+    ['rules in', places.length === 0 ? 'none' : places.join(', ')],
+  ]);
 }
 
 function pairs(rows: readonly (readonly [string, string])[]): string[] {

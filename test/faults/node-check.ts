@@ -9,7 +9,7 @@ import { observe } from '../../flanneld/dataplane/observe.ts';
 import { readBackendData } from '../../flanneld/dataplane/peer.ts';
 import { type Change, WEFT_PROTOCOL } from '../../flanneld/dataplane/state.ts';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
-import { firewallTable, tableName } from '../../flanneld/firewall/rules.ts';
+import { firewallTable, tableName } from '../../flanneld/firewall/nft-table.ts';
 import { readLeaseDir } from '../../flanneld/subnet/lease-dir.ts';
 import type { Lease, LeaseSnapshot } from '../../flanneld/subnet/manager.ts';
 import { errorText } from '../../lib/errors.ts';
@@ -167,7 +167,18 @@ export async function firewallFaults(lab: Lab, node: LabNode): Promise<string[]>
   if (exitCode !== 0) return [stderr.trim().split('\n')[0] ?? 'nft failed'];
   const found = listingFingerprint(stdout);
   const expected = [true, false].map((fullyRandom) =>
-    fingerprint(firewallTable({ family: 4, vni: 1, network, subnet, masquerade: true, forward: true, fullyRandom })),
+    fingerprint(
+      firewallTable({
+        family: 4,
+        vni: 1,
+        network,
+        subnet,
+        masquerade: true,
+        nonMasquerade: [],
+        forward: true,
+        fullyRandom,
+      }),
+    ),
   );
   return expected.includes(found) ? [] : ['firewall rules differ'];
 }

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
-import { firewallTable, renderTable } from '../../flanneld/firewall/rules.ts';
+import { firewallTable, renderTable } from '../../flanneld/firewall/nft-table.ts';
 import { parsePrefix } from '../../lib/ip.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -39,7 +39,13 @@ describe('our tables in this nft', () => {
     { name: 'an odd prefix', family: 4 as const, network: '10.244.0.0/15', subnet: '10.244.1.64/26', random: true },
   ])('are listed as they are compared: $name', async ({ family, network, subnet, random }) => {
     const config = { family, vni: 1, network: parsePrefix(network), subnet: parsePrefix(subnet) };
-    const wanted = firewallTable({ ...config, masquerade: true, forward: true, fullyRandom: random });
+    const wanted = firewallTable({
+      ...config,
+      masquerade: true,
+      nonMasquerade: [],
+      forward: true,
+      fullyRandom: random,
+    });
     // Under another name, beside the agent's own.
     const table = { ...wanted, name: 'probe' };
     await node.run(['nft', '-f', '-'], { input: renderTable(table) });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
-import { fingerprint, listingFingerprint } from './listing.ts';
-import { type FirewallConfig, firewallTable, type NftJson, renderTable, type Table, tableName } from './rules.ts';
+import { fingerprint, listingFingerprint, refusingChains } from './listing.ts';
+import { firewallTable, type NftJson, renderTable, type Table, tableName } from './nft-table.ts';
+import type { FirewallConfig } from './rules.ts';
 
 const config: FirewallConfig = {
   family: 4,
@@ -9,6 +10,7 @@ const config: FirewallConfig = {
   network: parsePrefix('10.244.0.0/16'),
   subnet: parsePrefix('10.244.1.0/24'),
   masquerade: true,
+  nonMasquerade: [],
   fullyRandom: true,
   forward: true,
 };
@@ -23,7 +25,7 @@ describe('firewallTable', () => {
     expect(firewallTable({ ...config, vni: 7 }).name).toBe('weft-7');
   });
 
-  test('masquerades as flannel’s iptables rules do, in their order', () => {
+  test('D23: masquerades as flannel’s iptables rules do, in their order', () => {
     expect(chainTexts(firewallTable(config), 'postrouting')).toEqual([
       'meta mark & 0x00004000 == 0x00004000 return',
       'ip saddr 10.244.1.0/24 ip daddr 10.244.0.0/16 return',
@@ -59,6 +61,15 @@ describe('firewallTable', () => {
     { name: 'neither', over: { masquerade: false, forward: false }, want: [] },
   ])('has only the chains asked for: $name', ({ over, want }) => {
     expect(firewallTable({ ...config, ...over }).chains.map(({ name }) => name)).toEqual(want);
+  });
+
+  test('leaves the address of pods alone on their way to where it is known', () => {
+    const nonMasquerade = [parsePrefix('192.168.0.0/16'), parsePrefix('10.0.0.0/8')];
+    expect(chainTexts(firewallTable({ ...config, nonMasquerade }), 'postrouting')?.slice(4, 7)).toEqual([
+      'ip saddr 10.244.0.0/16 ip daddr 192.168.0.0/16 return',
+      'ip saddr 10.244.0.0/16 ip daddr 10.0.0.0/8 return',
+      'ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random',
+    ]);
   });
 
   test('masquerades plainly where random ports are not to be had', () => {
@@ -145,5 +156,21 @@ describe('listingFingerprint', () => {
 
   test.for(['', 'x', '{}', '{"nftables":7}', 'null'])('throws SyntaxError for %j', (text) => {
     expect(() => listingFingerprint(text)).toThrow(SyntaxError);
+  });
+});
+
+describe('refusingChains', () => {
+  const chain = (over: Readonly<Record<string, NftJson>>): NftJson => ({
+    chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop', ...over },
+  });
+  test.for([
+    { name: 'iptables’ FORWARD', over: {}, want: ['ip filter FORWARD'] },
+    { name: 'one of both families', over: { family: 'inet', table: 'f', name: 'fwd' }, want: ['inet f fwd'] },
+    { name: 'another policy', over: { policy: 'accept' }, want: [] },
+    { name: 'another hook', over: { hook: 'input' }, want: [] },
+    { name: 'another family', over: { family: 'ip6' }, want: [] },
+    { name: 'no base chain', over: { hook: null, policy: null }, want: [] },
+  ])('D24: $name', ({ over, want }) => {
+    expect(refusingChains(JSON.stringify({ nftables: [{ metainfo: {} }, chain(over)] }), 'ip')).toEqual(want);
   });
 });

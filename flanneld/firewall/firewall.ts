@@ -1,0 +1,32 @@
+// What the two flavours of the agent's packet filter have in common.
+
+import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { Check } from '../health.ts';
+import type { FirewallConfig } from './rules.ts';
+
+export interface FirewallOptions {
+  readonly families: readonly Omit<FirewallConfig, 'fullyRandom'>[];
+  /** `fully-random` is wanted; it is used where the kernel takes it. */
+  readonly fullyRandom: boolean;
+}
+
+export type Flavour = 'nftables' | 'iptables';
+
+export interface FirewallStatus {
+  readonly flavour: Flavour;
+  /** Why this flavour. */
+  readonly why: string;
+  /** What holds the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
+  readonly places: readonly string[];
+}
+
+/** The rules of every enabled family. */
+export interface Firewall {
+  /** Reads, compares, changes; resolves to whether anything had to be changed. Rejects with OpError. */
+  ensure(): Promise<boolean>;
+  status(): FirewallStatus;
+  /** What an operator should know, beyond whether `ensure` succeeds. */
+  checks(): readonly Check[];
+  /** Whether an event of the nftables group is about something of ours. Throws MalformedReply. */
+  isConcerned(message: MessageReader): boolean;
+}

@@ -1,0 +1,104 @@
+// An accept of nftables is no last word: a packet passes every base chain of its hook, and a FORWARD chain of iptables
+// whose policy is DROP (Docker sets it) refuses what ours accepted. Differs from flannel (D24): where iptables refuses,
+// the accepts stand there, too; what else refuses is named. Also removes what the iptables flavour has left (D26).
+
+import { formatPrefix } from '../../lib/ip.ts';
+import type { Check } from '../health.ts';
+import type { FirewallOptions } from './firewall.ts';
+import { type ChainTools, IptablesChains } from './iptables-chains.ts';
+import { refusesForwarding } from './iptables-plan.ts';
+import { type FindIptables, isIdle } from './iptables-programs.ts';
+import { iptablesChains } from './iptables-table.ts';
+import { refusingChains } from './listing.ts';
+import type { Nft } from './nft-program.ts';
+import { nftFamily } from './nft-table.ts';
+
+type Config = FirewallOptions['families'][number];
+
+interface Part {
+  readonly config: Config;
+  readonly keepers: readonly IptablesChains[];
+}
+
+/** All chains of a node with tens of thousands are not listed more often than this. */
+const LOOK_MS = 60_000;
+
+export class ForwardRefusal {
+  readonly #families: readonly Config[];
+  readonly #find: FindIptables;
+  readonly #nft: Nft;
+  readonly #tools: ChainTools;
+  #parts: readonly Part[] | undefined;
+  #isFirst = true;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #checks: readonly Check[] = [];
+  #places: readonly string[] = [];
+
+  constructor(families: readonly Config[], find: FindIptables, nft: Nft, tools: ChainTools) {
+    this.#families = families;
+    this.#find = find;
+    this.#nft = nft;
+    this.#tools = tools;
+  }
+
+  checks(): readonly Check[] {
+    return this.#checks;
+  }
+
+  /** Where our accepts stand in iptables. */
+  places(): readonly string[] {
+    return this.#places;
+  }
+
+  /** Rejects with OpError. */
+  async ensure(): Promise<boolean> {
+    this.#parts ??= await Promise.all(this.#families.map((config) => this.#open(config)));
+    let changed = false;
+    const places: string[] = [];
+    for (const { config, keepers } of this.#parts) {
+      for (const keeper of keepers) if (await this.#ensureIn(keeper, config, places)) changed = true;
+    }
+    this.#places = places;
+    this.#isFirst = false;
+    if (performance.now() - this.#lookedAt > LOOK_MS) {
+      this.#lookedAt = performance.now();
+      this.#checks = await this.#otherRefusals();
+    }
+    return changed;
+  }
+
+  async #open(config: Config): Promise<Part> {
+    const { all, lookedFor } = await this.#find(config.family);
+    if (all.length === 0) {
+      const facts = { family: config.family, looked: lookedFor.join(' ') };
+      this.#tools.log.info(facts, 'iptables is not in PATH: its chains are not looked at');
+    }
+    return { config, keepers: all.map((iptables) => new IptablesChains(iptables, this.#tools)) };
+  }
+
+  async #ensureIn(keeper: IptablesChains, config: Config, places: string[]): Promise<boolean> {
+    if (isIdle(keeper.iptables) || !(this.#isFirst || config.forward)) return false;
+    const saved = await keeper.read(this.#isFirst ? undefined : 'filter');
+    const forward = config.forward && refusesForwarding(saved);
+    const chains = iptablesChains({ ...config, masquerade: false, forward, fullyRandom: false });
+    const own = chains.filter(({ table }) => this.#isFirst || table === 'filter');
+    for (const { table, name, rules } of own) {
+      if (rules !== undefined) places.push(`chain ${table} ${name} (${keeper.iptables.name})`);
+    }
+    return await keeper.ensure(own, saved);
+  }
+
+  async #otherRefusals(): Promise<Check[]> {
+    const found: Check[] = [];
+    for (const { forward, family, network } of this.#families) {
+      if (!forward) continue;
+      const hasIptables = this.#parts?.some(({ config, keepers }) => config.family === family && keepers.length > 0);
+      for (const chain of refusingChains(await this.#nft.listChains(), nftFamily(family))) {
+        if (hasIptables === true && chain === `${nftFamily(family)} filter FORWARD`) continue;
+        const problem = `its policy is drop: accept packets from and to ${formatPrefix(network)} in it`;
+        found.push({ name: `chain ${chain} at the hook forward`, problem, required: false });
+      }
+    }
+    return found;
+  }
+}

@@ -1,0 +1,88 @@
+// Keeping chains of ours right with one variant of iptables: one iptables-save tells whether they are, one
+// iptables-restore makes them so, without a moment in which they are empty (flannel #2237).
+
+import { OpError } from '../../lib/errors.ts';
+import type { DriftNotes } from '../drift-ledger.ts';
+import type { Logger } from '../log.ts';
+import { type Fault, type IsRight, planChanges } from './iptables-plan.ts';
+import type { Iptables } from './iptables-programs.ts';
+import { parseIptablesSave, type SavedTables } from './iptables-save.ts';
+import type { OwnedChain } from './iptables-table.ts';
+
+export interface ChainTools {
+  readonly log: Logger;
+  readonly drift: DriftNotes | undefined;
+}
+
+export class IptablesChains {
+  readonly #iptables: Iptables;
+  readonly #tools: ChainTools;
+  /** Chains that have been right since the start. */
+  readonly #seenRight = new Set<string>();
+  /** How this iptables lists chains we wrote, where that is not how we spell them. */
+  readonly #asListed = new Map<string, string>();
+
+  constructor(iptables: Iptables, tools: ChainTools) {
+    this.#iptables = iptables;
+    this.#tools = tools;
+  }
+
+  get iptables(): Iptables {
+    return this.#iptables;
+  }
+
+  async read(table?: 'filter'): Promise<SavedTables> {
+    return parseIptablesSave(await this.#iptables.save(table));
+  }
+
+  /** Makes them right in what was `saved`; resolves to whether anything had to be changed. Rejects with OpError. */
+  async ensure(chains: readonly OwnedChain[], saved: SavedTables): Promise<boolean> {
+    const { script, faults } = planChanges(chains, saved, this.#isRight);
+    if (script !== '') {
+      await this.#iptables.restore(script);
+      for (const fault of faults) this.#tell(fault, script);
+      await this.#verify(chains);
+    }
+    for (const chain of chains) this.#seenRight.add(keyOf(chain));
+    return script !== '';
+  }
+
+  readonly #isRight: IsRight = (chain, listed) => {
+    const text = listed.join('\n');
+    return text === (chain.rules ?? []).join('\n') || text === this.#asListed.get(contentKey(chain));
+  };
+
+  #tell({ chain, was }: Fault, script: string): void {
+    const { log, drift } = this.#tools;
+    const { name, family } = this.#iptables;
+    const cmd = `printf '${script.trim().replaceAll('\n', '\\n')}\\n' | ${name}-restore --noflush`;
+    const facts = { chain: `${chain.table} ${chain.name}`, iptables: name, family, was, cmd };
+    log.info(facts, was === 'not wanted' ? 'firewall chain removed' : 'firewall chain written');
+    if (!this.#seenRight.has(keyOf(chain))) return;
+    drift?.note({ object: 'firewall', place: `${name} ${chain.table}`, what: chain.name, was, cmd });
+  }
+
+  /** What it prints for what it just took is right from now on, however it spells it. */
+  async #verify(chains: readonly OwnedChain[]): Promise<void> {
+    const saved = await this.read();
+    for (const chain of chains) {
+      const listed = saved.get(chain.table)?.get(chain.name)?.rules;
+      if (chain.rules === undefined || listed?.length !== chain.rules.length) continue;
+      this.#asListed.set(contentKey(chain), listed.join('\n'));
+    }
+    const { faults } = planChanges(chains, saved, this.#isRight);
+    const [fault] = faults;
+    if (fault === undefined) return;
+    const object = `chain ${fault.chain.table} ${fault.chain.name}`;
+    const detail = `${this.#iptables.name}-restore took it, ${this.#iptables.name}-save lists it otherwise`;
+    throw new OpError({ subsystem: 'firewall', op: 'write', object, code: fault.was, detail });
+  }
+}
+
+function keyOf({ table, name }: OwnedChain): string {
+  return `${table} ${name}`;
+}
+
+function contentKey(chain: OwnedChain): string {
+  return `${keyOf(chain)}\n${(chain.rules ?? []).join('\n')}`;
+}

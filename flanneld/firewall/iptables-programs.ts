@@ -1,0 +1,140 @@
+// The iptables executables of this node: which there are in PATH, and which of the kernel's two subsystems is the one in
+// use. As flannel's image chooses (iptables-wrapper): where the kubelet's chains are; else what plain `iptables` is.
+
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { OpError } from '../../lib/errors.ts';
+import { execProgram } from '../../lib/exec-node.ts';
+import type { Family } from '../../lib/ip.ts';
+import { iptablesName } from './iptables-table.ts';
+
+export type IptablesVariant = 'nf_tables' | 'legacy';
+
+/** One family's executables of one variant; a fake stands in for it in unit tests. */
+export interface Iptables {
+  readonly variant: IptablesVariant;
+  readonly family: Family;
+  /** `iptables-nft`, for logs. */
+  readonly name: string;
+  /** What there is: of `table` alone, or of all tables. Rejects with ExecError. */
+  save(table?: 'filter'): Promise<string>;
+  /** Applies a script, each table in one transaction; what it does not name stays. Rejects with ExecError. */
+  restore(script: string): Promise<void>;
+  /** Whether it would be taken. */
+  accepts(script: string): Promise<boolean>;
+}
+
+export interface FoundIptables {
+  /** The variant to write to; undefined when there are no executables. */
+  readonly chosen: Iptables | undefined;
+  /** Why that one. */
+  readonly why: string;
+  /** Every variant there is, the chosen one first. */
+  readonly all: readonly Iptables[];
+  /** The names that were looked for. */
+  readonly lookedFor: readonly string[];
+}
+
+/** Finds the executables of a family. */
+export type FindIptables = (family: Family) => Promise<FoundIptables>;
+
+const TIMEOUT_MS = 10_000;
+/** For the lock of legacy iptables, in seconds; shorter than the timeout. */
+const LOCK_SEC = '5';
+const KUBELET_CHAINS = /^:KUBE-(IPTABLES-HINT|KUBELET-CANARY) /m;
+
+/** Looks in the folders of `path`, as execvp(3) does. */
+export function iptablesFinder(path: string): FindIptables {
+  return (family) => findIptables(family, path);
+}
+
+async function findIptables(family: Family, path: string): Promise<FoundIptables> {
+  const plain = iptablesName(family);
+  const bases = [`${plain}-nft`, `${plain}-legacy`, plain];
+  const lookedFor = bases.flatMap((base) => [`${base}-save`, `${base}-restore`]);
+  const here = new Set(lookedFor.filter((name) => isInPath(name, path)));
+  const [nft, legacy, other] = bases.map((base) => here.has(`${base}-save`) && here.has(`${base}-restore`));
+  const plainVariant = other === true ? await variantOf(plain) : undefined;
+  const all: Iptables[] = [];
+  if (nft === true) all.push(program(`${plain}-nft`, 'nf_tables', family));
+  if (legacy === true) all.push(program(`${plain}-legacy`, 'legacy', family));
+  if (plainVariant !== undefined && !all.some(({ variant }) => variant === plainVariant)) {
+    all.push(program(plain, plainVariant, family));
+  }
+  const { chosen, why } = await choose(all, plain, plainVariant);
+  return { chosen, why, all: all.toSorted((a, b) => Number(b === chosen) - Number(a === chosen)), lookedFor };
+}
+
+async function choose(
+  all: readonly Iptables[],
+  plain: string,
+  plainVariant: IptablesVariant | undefined,
+): Promise<Pick<FoundIptables, 'chosen' | 'why'>> {
+  if (all.length < 2) return { chosen: all[0], why: 'the only one in PATH' };
+  for (const each of all) {
+    if (isIdle(each)) continue;
+    if (KUBELET_CHAINS.test(await each.save())) return { chosen: each, why: "the kubelet's chains are there" };
+  }
+  const chosen = all.find(({ variant }) => variant === plainVariant) ?? all[0];
+  return { chosen, why: plainVariant === undefined ? 'the newer one' : `${plain} is that` };
+}
+
+/** Rejects with OpError when there is none. */
+export function requireIptables({ chosen, lookedFor }: FoundIptables, path: string): Iptables {
+  if (chosen !== undefined) return chosen;
+  const detail = `none of ${lookedFor.join(', ')} is in PATH (${path}); install iptables, or set EnableNFTables to true`;
+  throw new OpError({ subsystem: 'firewall', op: 'find', object: 'iptables', code: 'ENOENT', detail });
+}
+
+/** Legacy tables exist once somebody used them; asking for one by name would make it. */
+export function isIdle({ variant, family }: Pick<Iptables, 'variant' | 'family'>): boolean {
+  if (variant !== 'legacy') return false;
+  try {
+    return readFileSync(`/proc/self/net/ip${family === 4 ? '' : '6'}_tables_names`, 'utf8').trim() === '';
+  } catch {
+    return true;
+  }
+}
+
+function isInPath(name: string, path: string): boolean {
+  return path.split(':').some((folder) => {
+    try {
+      const file = join(folder || '.', name);
+      accessSync(file, constants.X_OK);
+      return statSync(file).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** `iptables-save v1.8.9 (nf_tables)`; versions before 1.8 name no variant, and are legacy. */
+async function variantOf(base: string): Promise<IptablesVariant | undefined> {
+  try {
+    const { stdout } = await execProgram([`${base}-save`, '--version'], { timeoutMs: TIMEOUT_MS });
+    return stdout.includes('nf_tables') ? 'nf_tables' : 'legacy';
+  } catch {
+    return undefined; // it does not run here
+  }
+}
+
+function program(name: string, variant: IptablesVariant, family: Family): Iptables {
+  const run = async (tool: 'save' | 'restore', args: readonly string[], input = ''): Promise<string> => {
+    const { stdout } = await execProgram([`${name}-${tool}`, ...args], { input, timeoutMs: TIMEOUT_MS });
+    return stdout;
+  };
+  return {
+    name,
+    variant,
+    family,
+    save: (table) => run('save', table === undefined || variant === 'legacy' ? [] : ['-t', table]),
+    restore: async (script) => {
+      await run('restore', ['--noflush', '--wait', LOCK_SEC], script);
+    },
+    accepts: (script) =>
+      run('restore', ['--noflush', '--test', '--wait', LOCK_SEC], script).then(
+        () => true,
+        () => false,
+      ),
+  };
+}

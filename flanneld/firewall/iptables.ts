@@ -1,0 +1,128 @@
+// The iptables flavour: flannel's chains in the variant of iptables that is in use, for who said that he does not want
+// nftables. Differs from flannel: nothing is emptied to be filled again (#2237), the order of rules counts, one process a
+// look instead of twenty (#933), and the table of the other flavour goes when ours are in place.
+
+import type { Family } from '../../lib/ip.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { Check } from '../health.ts';
+import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
+import { type ChainTools, IptablesChains } from './iptables-chains.ts';
+import { type FindIptables, type FoundIptables, type Iptables, isIdle, requireIptables } from './iptables-programs.ts';
+import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
+import { interestIn, isOfInterest } from './nft-events.ts';
+import { isProgramMissing, type Nft } from './nft-program.ts';
+import { FLANNEL_TABLES, nftFamily, tableName } from './nft-table.ts';
+
+export interface IptablesTools extends ChainTools {
+  readonly find: FindIptables;
+  /** Where it looks, for messages. */
+  readonly path: string;
+  /** For the tables of the other flavour. */
+  readonly nft: Nft;
+}
+
+/** One family, with the executables for it. */
+interface Part {
+  readonly config: FirewallOptions['families'][number];
+  readonly found: FoundIptables;
+  readonly keeper: IptablesChains;
+  readonly chains: readonly OwnedChain[];
+}
+
+export class IptablesFirewall implements Firewall {
+  readonly #options: FirewallOptions;
+  readonly #why: string;
+  readonly #tools: IptablesTools;
+  readonly #interest: ReturnType<typeof interestIn>;
+  #parts: readonly Part[] | undefined;
+  #tookOver = false;
+  #places: readonly string[] = [];
+
+  constructor(options: FirewallOptions, why: string, tools: IptablesTools) {
+    this.#options = options;
+    this.#why = why;
+    this.#tools = tools;
+    this.#interest = interestIn(
+      [],
+      options.families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false })),
+    );
+  }
+
+  async ensure(): Promise<boolean> {
+    this.#parts ??= await Promise.all(this.#options.families.map((config) => this.#open(config)));
+    let changed = false;
+    for (const { keeper, chains } of this.#parts) {
+      if (await keeper.ensure(chains, await keeper.read())) changed = true;
+    }
+    this.#places = this.#parts.flatMap(({ keeper, chains }) =>
+      chains.flatMap(({ table, name, rules }) =>
+        rules === undefined ? [] : [`chain ${table} ${name} (${keeper.iptables.name})`],
+      ),
+    );
+    if (!this.#tookOver) await this.#takeOver(this.#parts);
+    this.#tookOver = true;
+    return changed;
+  }
+
+  async #open(config: Part['config']): Promise<Part> {
+    const { find, path, log } = this.#tools;
+    const found = await find(config.family);
+    const iptables = requireIptables(found, path);
+    const fullyRandom = this.#options.fullyRandom && config.masquerade && (await this.#takesFullyRandom(iptables));
+    log.info({ iptables: iptables.name, why: found.why, family: config.family }, 'iptables found');
+    const keeper = new IptablesChains(iptables, this.#tools);
+    return { config, found, keeper, chains: iptablesChains({ ...config, fullyRandom }) };
+  }
+
+  /** By trying, not by version: either may be older than the other (flannel #1702). */
+  async #takesFullyRandom(iptables: Iptables): Promise<boolean> {
+    const probe = '*nat\n:FLANNEL-PROBE - [0:0]\n-A FLANNEL-PROBE -j MASQUERADE --random-fully\nCOMMIT\n';
+    const takes = await iptables.accepts(probe);
+    if (!takes)
+      this.#tools.log.warn({ family: iptables.family }, 'iptables has no --random-fully, using plain MASQUERADE');
+    return takes;
+  }
+
+  /** Once ours are in place, what the other flavour and the other variant of iptables hold goes: else it decides, too. */
+  async #takeOver(parts: readonly Part[]): Promise<void> {
+    for (const { config, found, keeper } of parts) {
+      for (const other of found.all) {
+        if (other === keeper.iptables || isIdle(other)) continue;
+        const leftovers = new IptablesChains(other, { log: this.#tools.log, drift: undefined });
+        await leftovers.ensure(unwantedChains(config.network, config.vni), await leftovers.read());
+      }
+      await this.#removeTables(config.family, config.vni);
+    }
+  }
+
+  async #removeTables(family: Family, vni: number): Promise<void> {
+    const { nft, log } = this.#tools;
+    const name = nftFamily(family);
+    try {
+      for (const table of [tableName(vni), FLANNEL_TABLES[name]]) {
+        if ((await nft.list(name, table)) === undefined) continue;
+        await nft.apply(`delete table ${name} ${table}\n`);
+        log.info(
+          { table: `${name} ${table}`, cmd: `nft delete table ${name} ${table}` },
+          'table of the nftables flavour removed',
+        );
+      }
+    } catch (error) {
+      if (!isProgramMissing(error)) throw error;
+      log.info({ looked: 'nft' }, 'nft is not in PATH: tables of the nftables flavour are not looked for');
+    }
+  }
+
+  status(): FirewallStatus {
+    const found = this.#parts?.map(({ keeper, found: { why } }) => `${keeper.iptables.name}: ${why}`) ?? [];
+    return { flavour: 'iptables', why: [this.#why, ...found].join('; '), places: this.#places };
+  }
+
+  checks(): readonly Check[] {
+    return [];
+  }
+
+  isConcerned(message: MessageReader): boolean {
+    return isOfInterest(message, this.#interest);
+  }
+}

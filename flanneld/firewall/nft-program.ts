@@ -1,0 +1,51 @@
+// nft(8), executed: one transaction or one listing each.
+
+import { ExecError, execProgram } from '../../lib/exec-node.ts';
+
+/** nft as the firewall uses it; a fake stands in for it in unit tests. */
+export interface Nft {
+  /** Applies a script in one transaction. Rejects with ExecError. */
+  apply(script: string): Promise<void>;
+  /** Whether the kernel would take the script. */
+  accepts(script: string): Promise<boolean>;
+  /** The JSON listing of a table, undefined when there is no such table. Rejects with ExecError. */
+  list(family: string, table: string): Promise<string | undefined>;
+  /** The JSON listing of all chains, without their rules. Rejects with ExecError. */
+  listChains(): Promise<string>;
+}
+
+const NFT_TIMEOUT_MS = 10_000;
+
+/** The nft program found in PATH. */
+export function nftProgram(signal?: AbortSignal): Nft {
+  const run = async (args: readonly string[], input = ''): Promise<string> => {
+    const options = { input, timeoutMs: NFT_TIMEOUT_MS, ...(signal && { signal }) };
+    const { stdout } = await execProgram(['nft', ...args], options);
+    return stdout;
+  };
+  return {
+    apply: async (script) => {
+      await run(['-f', '-'], script);
+    },
+    accepts: (script) =>
+      run(['--check', '-f', '-'], script).then(
+        () => true,
+        () => false,
+      ),
+    list: (family, table) =>
+      run(['-j', 'list', 'table', family, table]).catch((error: unknown) => {
+        if (isNoSuchTable(error)) return undefined;
+        throw error;
+      }),
+    listChains: () => run(['-j', 'list', 'chains']),
+  };
+}
+
+/** Whether an executable failed because it is not there. */
+export function isProgramMissing(error: unknown): boolean {
+  return error instanceof ExecError && error.code === 'ENOENT';
+}
+
+function isNoSuchTable(error: unknown): boolean {
+  return error instanceof Error && 'stderr' in error && String(error.stderr).includes('No such file or directory');
+}
