@@ -9,6 +9,7 @@ import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
 import { checkUnderlay } from './external-interface.ts';
 import { openFirewall } from './firewall/open.ts';
+import { collectAtStart } from './gc/run.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
@@ -32,6 +33,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   try {
     await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
+    await collectAtStart(options, tools, drift);
     const config = await tools.manager.networkConfig(ending.signal);
     const conf = checkBackend(config, options, tools.log);
     const networks = networksOf(config);

@@ -2,7 +2,17 @@
 // size for `flanneld status`, and how many of each kind since the start for the metrics.
 
 /** Kinds of things kept right, also the label of the metric. */
-export const DRIFT_OBJECTS = ['neigh', 'fdb', 'nexthop', 'route', 'link', 'address', 'firewall', 'subnet.env'] as const;
+export const DRIFT_OBJECTS = [
+  'neigh',
+  'fdb',
+  'nexthop',
+  'route',
+  'link',
+  'address',
+  'firewall',
+  'subnet.env',
+  'attachment',
+] as const;
 export type DriftObject = (typeof DRIFT_OBJECTS)[number];
 
 /** One thing found wrong and put right. */

@@ -34,12 +34,15 @@ describe('parseCommandLine', () => {
       cniBinDir: undefined,
       cniBinReplace: new Set(),
       cniConfDir: '/etc/cni/net.d',
+      cniStateDir: '/var/lib/cni',
+      netnsDir: '/run/netns',
       netConfigPath: '/etc/kube-flannel/net-conf.json',
       subnetFile: '/run/flannel/subnet.env',
       nodeName: undefined,
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
       json: false,
+      dryRun: false,
       logLevel: 'info',
     });
   });
@@ -51,9 +54,11 @@ describe('parseCommandLine', () => {
       ...['--node-name=node-1', '--subnet-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
       ...['--iptables-forward-rules=false', '--iptables-resync=7', '--ip-blackhole-route=T'],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
+      ...['--cni-state-dir=/g', '--netns-dir=/h', '--dry-run'],
       ...['--cni-conf=/d', '--cni-conf-dir=/e', '--cni-bin-dir=/f', '--cni-bin-replace=flannel,portmap'],
     ]);
     expect([options.cniConf, options.cniConfDir, options.cniBinDir]).toEqual(['/d', '/e', '/f']);
+    expect([options.cniStateDir, options.netnsDir, options.dryRun]).toEqual(['/g', '/h', true]);
     expect([...options.cniBinReplace]).toEqual(['flannel', 'portmap']);
     expect(options.interface.iface).toEqual(['eth0', '10.0.0.1']);
     expect(options.interface.ifaceRegex).toEqual([/^eth/]);
@@ -104,6 +109,7 @@ describe('parseCommandLine', () => {
   test.for([
     { argv: ['withdraw'], want: 'withdraw' },
     { argv: ['cleanup', '--cni-bin-dir=/opt/cni/bin'], want: 'cleanup' },
+    { argv: ['gc', '--dry-run', '--json'], want: 'gc' },
     { argv: ['status', '--healthz-port=1'], want: 'status' },
     { argv: ['--healthz-port', '1', 'status'], want: 'status' },
     { argv: ['version'], want: 'version' },
@@ -134,7 +140,7 @@ describe('refusals', () => {
     { argv: ['statsu'], want: 'unknown command "statsu", expected one such as status' },
     {
       argv: ['frobnicate'],
-      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, status, version',
+      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, version',
     },
     { argv: ['status', 'status'], want: 'expected one command at most' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },

@@ -8,7 +8,7 @@ import { normalizeGoFlags, UsageError } from './go-flags.ts';
 import type { FlagTexts, GivenFlags, Options } from './options.ts';
 import { boolean, readOptions } from './options.ts';
 
-export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'status' | 'version';
+export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'version';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface CommandLine {
@@ -27,6 +27,7 @@ export interface HelpRequest {
 const commands: readonly (readonly [SubCommand, string])[] = [
   ['withdraw', 'take the CNI configuration away: no new pods on this node until flanneld is ready again'],
   ['cleanup', 'remove everything of Weft from this node; stop the agent first'],
+  ['gc', 'free addresses, saved configurations and veths of pods that are provably gone; says what is kept, and why'],
   ['status', 'show what the running agent knows: lease, device, peers, problems, repairs; exits 0 when ready'],
   ['version', 'print the version'],
 ];

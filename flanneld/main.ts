@@ -16,6 +16,7 @@ import { systemClock } from './dataplane/clock.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
 import { type CommandLine, parseCommandLine } from './flags.ts';
+import { gcCommand } from './gc/run.ts';
 import { UsageError } from './go-flags.ts';
 import { createLogger, stderrSink } from './log.ts';
 import { openManager } from './open-manager.ts';
@@ -52,6 +53,8 @@ async function main(): Promise<number> {
       return withdraw(line.options);
     case 'cleanup':
       return await cleanup(line.options);
+    case 'gc':
+      return await gc(line.options);
     case 'status':
       return await status(line.options);
     case 'run':
@@ -83,7 +86,17 @@ async function status({ subnetFile, json }: Options): Promise<number> {
   }
 }
 
-async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: Options): Promise<number> {
+async function gc(options: Options): Promise<number> {
+  try {
+    await gcCommand(options, options, (text) => process.stdout.write(text));
+    return 0;
+  } catch (error) {
+    process.stderr.write(`flanneld: ${errorText(error)}\n`);
+    return EXIT_FAILURE;
+  }
+}
+
+async function cleanup({ cniConfDir, cniBinDir, cniStateDir, subnetFile, store, nodeName }: Options): Promise<number> {
   const sys = openKoffiSyscalls();
   const lease = leaseFileName(nodeName ?? hostname());
   const scope = {
@@ -91,7 +104,7 @@ async function cleanup({ cniConfDir, cniBinDir, subnetFile, store, nodeName }: O
     cniBinDir: cniBinDir ?? '/opt/cni/bin',
     subnetFile,
     leaseFile: store.kind === 'directory' ? join(store.subnetDir, lease) : undefined,
-    cniStateDir: '/var/lib/cni',
+    cniStateDir,
   };
   const write = (line: string): void => {
     process.stdout.write(`${line}\n`);

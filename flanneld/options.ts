@@ -68,14 +68,20 @@ export interface Options {
   readonly cniBinDir: string | undefined;
   /** Names under which another vendor's executable may be replaced. */
   readonly cniBinReplace: ReadonlySet<PluginName>;
+  /** Where CNI plugins and the runtime keep what they know of pods. */
+  readonly cniStateDir: string;
+  /** Where the runtime pins network namespaces. */
+  readonly netnsDir: string;
   /** Undefined when neither flag nor environment names the node: the host name then does. */
   readonly nodeName: string | undefined;
   readonly healthzIp: Ip;
   /** 0 means off. */
   readonly healthzPort: number;
   readonly logLevel: 'info' | 'debug';
-  /** `status` prints JSON. */
+  /** `status` and `gc` print JSON. */
   readonly json: boolean;
+  /** `gc` only says what it would do. */
+  readonly dryRun: boolean;
 }
 
 export type GivenFlags = ReadonlyMap<string, FlagTexts>;
@@ -92,6 +98,8 @@ export function readOptions(given: GivenFlags): Options {
     cniConfDir: text(given, 'cni-conf-dir') ?? '/etc/cni/net.d',
     cniBinDir: text(given, 'cni-bin-dir'),
     cniBinReplace: pluginNames(given, 'cni-bin-replace'),
+    cniStateDir: text(given, 'cni-state-dir') ?? '/var/lib/cni',
+    netnsDir: text(given, 'netns-dir') ?? '/run/netns',
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
@@ -99,6 +107,7 @@ export function readOptions(given: GivenFlags): Options {
     healthzPort: integer(given, 'healthz-port', 0, 65535) ?? 0,
     logLevel: (integer(given, 'v', 0, 100) ?? 0) >= 4 ? 'debug' : 'info',
     json: boolean(given, 'json') ?? false,
+    dryRun: boolean(given, 'dry-run') ?? false,
   };
 }
 

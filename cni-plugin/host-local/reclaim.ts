@@ -25,7 +25,7 @@ export function reclaimDead(invocation: Invocation, bridge: string, cache: strin
       if (rangeOf(set, holding.ip) === undefined) continue;
       const owner = ownerParts(holding.owner);
       const cached = readCachedResult(sys, cache, name, owner.containerId, owner.ifname);
-      const facts = factsOf(invocation, holding, cached, isOld(formatIp(holding.ip)));
+      const facts = factsOf(invocation, holding, cached, isOld(store.pathOf(holding.ip)));
       const sign = (): string | undefined => lookAtBridge()({ ...owner, ips: [holding.ip], cached });
       const { isDead, why } = judge(facts, sign);
       if (!isDead) continue;

@@ -3,12 +3,12 @@
 
 import type { IpPrefix } from '../../lib/ip.ts';
 import { sameIp } from '../../lib/ip.ts';
-import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../lib/json.ts';
 import { listAddresses } from '../../lib/rtnetlink/address.ts';
 import { deleteLink, getLink, type Link, listLinks } from '../../lib/rtnetlink/link.ts';
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { listDir, readTextIfPresent, statPath } from '../../lib/sys/file.ts';
 import { ourConflists } from '../conflist.ts';
+import { podNetworkIn } from '../pod-network.ts';
 import { socketPathFor } from '../status/socket.ts';
 import {
   type CleanupScope,
@@ -24,7 +24,8 @@ const MAX_BYTES = 64 * 1024;
 
 export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
   const { sys, netlink, nft } = tools;
-  const { network, bridge: bridgeName } = namesInConflist(scope, tools);
+  const conflists = ourConflists(sys, scope.cniConfDir).map(({ text }) => text);
+  const { network, bridge: bridgeName } = podNetworkIn(conflists, scope.cniStateDir);
   const bridge = getLink(netlink, { name: bridgeName });
   const ours = bridge !== undefined && isOurs(bridge, scope, tools);
   const attached = ours ? listLinks(netlink, { master: bridge.index }).length : 0;
@@ -68,34 +69,4 @@ function gateways({ subnetFile }: CleanupScope, { sys }: CleanupTools): IpPrefix
   if (text === undefined) return [];
   const { subnet, ipv6Subnet } = parseSubnetEnv(text, subnetFile);
   return [subnet, ipv6Subnet].filter((prefix) => prefix !== undefined);
-}
-
-/** What the conflist calls network and bridge; flannel's names where there is none or it does not say. */
-function namesInConflist({ cniConfDir }: CleanupScope, { sys }: CleanupTools): { network: string; bridge: string } {
-  const roots = ourConflists(sys, cniConfDir).map(({ text }) => objectIn(text));
-  const names = roots.map((root) => root && field(root, 'name')).filter((name) => typeof name === 'string');
-  const bridges = roots.map((root) => root && bridgeIn(root)).filter((name) => typeof name === 'string');
-  return { network: names.find(isFileName) ?? 'cbr0', bridge: bridges[0] ?? 'cni0' };
-}
-
-function bridgeIn(root: JsonObject): JsonValue | undefined {
-  const plugins = field(root, 'plugins');
-  if (!Array.isArray(plugins)) return undefined;
-  const flannel = plugins.filter(isJsonObject).find((plugin) => field(plugin, 'type') === 'flannel');
-  const delegate = flannel && field(flannel, 'delegate');
-  return isJsonObject(delegate) ? field(delegate, 'bridge') : undefined;
-}
-
-function objectIn(text: string): JsonObject | undefined {
-  try {
-    const root = parseJson(text);
-    return isJsonObject(root) ? root : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** A name becomes part of a path that is removed with everything in it. */
-function isFileName(name: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name);
 }

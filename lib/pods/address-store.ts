@@ -6,7 +6,7 @@
 
 import { formatIp, type Ip, parseIp } from '../ip.ts';
 import { ENOENT, ENOSPC } from '../sys/errno.ts';
-import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, writeAll } from '../sys/file.ts';
+import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, withLockIfFree, writeAll } from '../sys/file.ts';
 import { openInPlace, readForeignText } from '../sys/foreign-file.ts';
 import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
@@ -63,7 +63,16 @@ export function withStore<T>(sys: Syscalls, folder: string, body: (store: Addres
   return locked();
 }
 
-/** The address files of a folder whose lock is held. */
+/** As `withStore`, but undefined at once when somebody holds the lock; the folder must be there. Throws SysError. */
+export function withStoreIfFree<T>(
+  sys: Syscalls,
+  folder: string,
+  body: (store: AddressStore) => T,
+): { readonly value: T } | undefined {
+  return withLockIfFree(sys, `${folder}/lock`, 0o750, () => body(new AddressStore(sys, folder)));
+}
+
+/** The address files of a folder whose lock is held, or which are only read. */
 export class AddressStore {
   readonly sys: Syscalls;
   readonly folder: string;
@@ -155,7 +164,12 @@ export class AddressStore {
 
   /** Removes an address file. */
   remove(ip: Ip): void {
-    removeFile(this.sys, `${this.folder}/${formatIp(ip)}`);
+    removeFile(this.sys, this.pathOf(ip));
+  }
+
+  /** The file of an address. */
+  pathOf(ip: Ip): string {
+    return `${this.folder}/${formatIp(ip)}`;
   }
 
   #releaseIndexed(owner: Owner): boolean {

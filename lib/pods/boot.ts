@@ -51,14 +51,20 @@ function modifiedNs(sys: Syscalls, path: string): bigint | undefined {
   });
 }
 
-/** Tells address files of earlier boots from others; a clock that was set back makes old ones look new, not the reverse. */
-export function earlierBootTest(store: AddressStore): (name: string) => boolean {
+/**
+ * Tells files of earlier boots from others, by path; a clock that was set back makes old ones look new, not the reverse.
+ * Where this boot is not noted yet, all there is is older.
+ */
+export function earlierBootTest(store: AddressStore): (path: string) => boolean {
   const { sys } = store;
+  const id = readTextIfPresent(sys, BOOT_ID, 256)?.trim();
+  const stamp = readStamp(store).trimEnd();
   const stamped = modifiedNs(sys, stampPath(store));
-  const stamp = readStamp(store);
-  if (stamped === undefined || !stamp.trimEnd().endsWith(REPLACED)) return () => false;
-  return (name) => {
-    const modified = modifiedNs(sys, `${store.folder}/${name}`);
+  if (stamped === undefined || stamp === '' || id === undefined) return () => false;
+  if (!stamp.startsWith(id)) return (path) => modifiedNs(sys, path) !== undefined;
+  if (!stamp.endsWith(REPLACED)) return () => false;
+  return (path) => {
+    const modified = modifiedNs(sys, path);
     return modified !== undefined && modified < stamped;
   };
 }

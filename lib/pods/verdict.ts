@@ -28,7 +28,10 @@ export interface Verdict {
   readonly why: string;
 }
 
-export const NOT_CACHED: NetnsState = { kind: 'unknown', why: 'the runtime’s cache does not say which netns it has' };
+export const NOT_CACHED = {
+  kind: 'unknown',
+  why: 'the runtime’s cache does not say which netns it has',
+} as const satisfies NetnsState;
 
 /** Pure. `lookForSign` is asked only where the rest says dead: it costs a look at the kernel. */
 export function judge(facts: Facts, lookForSign: () => string | undefined): Verdict {

@@ -1,7 +1,7 @@
 // Files, directories, locks and the atomic replacement of a file, for both engines: open(2), getdents64(2),
 // flock(2), renameat2(2). Paths are text; every failure is a SysError naming the path.
 
-import { EEXIST, ENOENT } from './errno.ts';
+import { EAGAIN, EEXIST, ENOENT } from './errno.ts';
 import { check, SysError, uninterrupted } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
 
@@ -18,6 +18,7 @@ export const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const LOCK_EX = 2;
+const LOCK_NB = 4;
 /** How much one read(2) or getdents64(2) asks for, in bytes. */
 const CHUNK_BYTES = 32 * 1024;
 
@@ -269,6 +270,21 @@ export function withLock<T>(sys: Syscalls, path: string, mode: number, body: () 
       path,
     );
     return body();
+  });
+}
+
+/** As `withLock`, but undefined at once when somebody else holds it. */
+export function withLockIfFree<T>(
+  sys: Syscalls,
+  path: string,
+  mode: number,
+  body: () => T,
+): { readonly value: T } | undefined {
+  return withFile(sys, path, O_RDWR | O_CREAT, mode, (fd) => {
+    const locked = uninterrupted(() => sys.call(sys.nr.flock, fd, LOCK_EX | LOCK_NB));
+    if (locked === -EAGAIN) return undefined;
+    check(locked, 'lock', path);
+    return { value: body() };
   });
 }
 
