@@ -265,3 +265,28 @@ describe('parseNetConf', () => {
     expect(warnings).toEqual(['net-conf: __proto__: unknown key, ignored']);
   });
 });
+
+describe('NonMasqueradeCIDRs', () => {
+  test('are masked, kept in order, and of an enabled family', () => {
+    const { config, warnings } = parse({ ...v4, NonMasqueradeCIDRs: ['10.1.2.3/8', 'fd00::/8', '192.168.0.0/16'] });
+    expect(config.nonMasquerade.map(formatPrefix)).toEqual(['10.0.0.0/8', '192.168.0.0/16']);
+    expect(warnings).toEqual(['net-conf: NonMasqueradeCIDRs: fd00::/8 ignored, because EnableIPv6 is not true']);
+  });
+
+  test.for([
+    { name: 'absent', value: null, want: 'accepted' },
+    { name: 'a text', value: '10.0.0.0/8', want: 'net-conf: NonMasqueradeCIDRs: expected a list, got "10.0.0.0/8"' },
+    {
+      name: 'a number in it',
+      value: ['10.0.0.0/8', 7],
+      want: 'net-conf: NonMasqueradeCIDRs[1]: expected a string, got 7',
+    },
+    {
+      name: 'no CIDR in it',
+      value: ['10.0.0.0'],
+      want: 'net-conf: NonMasqueradeCIDRs[0]: expected a CIDR such as "10.0.0.0/8" or "fd00::/8", got "10.0.0.0"',
+    },
+  ])('$name: $want', ({ value, want }) => {
+    expect(messageOf(() => parse({ ...v4, NonMasqueradeCIDRs: value }))).toBe(want);
+  });
+});

@@ -1,7 +1,7 @@
 // Overlays of IPv6 alone and of both families: what the kernel carries (as flannel's would), traffic, healing.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { SUBNET_FILE } from '../lab/contract.ts';
+import { NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
@@ -125,6 +125,28 @@ describe.for([
     const before = await state();
     await one.run(harm(two).split(' '));
     await waitUntil(async () => (await state().catch(() => '')) === before, LOOK_MS, 'the state as before');
+  });
+
+  test('has its rules in ip6tables where EnableNFTables is false, and in iptables only with IPv4', async () => {
+    const chains = async (program: string): Promise<number> =>
+      (await one.run([`${program}-save`])).split('\n').filter((line) => line.includes('FLANNEL')).length;
+    await one.agent.stop();
+    one.writeFile(NET_CONF_FILE, JSON.stringify({ ...netConf, EnableNFTables: false }));
+    await one.agent.start();
+    await one.agent.ready();
+    expect(await chains('ip6tables')).toBe(12);
+    expect(await chains('iptables')).toBe(families === 2 ? 12 : 0);
+    expect(await one.run(['ip6tables-save', '-t', 'nat'])).toContain(
+      '-A FLANNEL-POSTRTG -s fd00:10:244::/48 ! -d ff00::/8 -m comment --comment "flanneld masq" -j MASQUERADE --random-fully',
+    );
+    expect(await one.run(['nft', 'list', 'tables'])).not.toContain('weft');
+    await one.run(['ip6tables', '-t', 'nat', '-F']);
+    await waitUntil(async () => (await chains('ip6tables')) === 12, LOOK_MS, 'the rules again');
+    await one.agent.stop();
+    one.writeFile(NET_CONF_FILE, JSON.stringify(netConf));
+    await one.agent.start();
+    await one.agent.ready();
+    expect(await chains('ip6tables')).toBe(0);
   });
 
   test('forgets a peer that left, in both families', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, renderTable } from '../../flanneld/firewall/nft-table.ts';
 import { parsePrefix } from '../../lib/ip.ts';
+import { NET_CONF_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitForMesh } from '../lab/mesh.ts';
@@ -95,46 +96,66 @@ describe('the agent', () => {
 });
 
 describe('what a packet’s source address becomes', () => {
-  /** The source a listener in the pod sees for a datagram sent from `sender`. */
-  async function seenBy(pod: Lab['pods'][number], send: (script: string) => Promise<unknown>): Promise<string> {
-    const listen = [
+  type Run = (argv: readonly string[], options?: { timeoutMs: number }) => Promise<{ readonly stdout: string }>;
+
+  /** The source somebody with address `ip` sees of datagrams sent there by `send`; `bind` is what the sender does first. */
+  async function seen(ip: string, listen: Run, send: Run, bind = 'pass'): Promise<string> {
+    const listener = [
       'import socket',
       's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
       "s.bind(('0.0.0.0', 5555))",
       's.settimeout(10)',
       'print(s.recvfrom(10)[1][0])',
-    ].join('\n');
-    const heard = pod.exec(['python3', '-c', listen], { timeoutMs: 15_000 });
-    const script = (from: string): string =>
-      [
-        'import socket, time',
-        's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
-        from,
-        'for _ in range(40):',
-        `  s.sendto(b"x", ("${pod.ip}", 5555))`,
-        '  time.sleep(0.05)',
-      ].join('\n');
-    const sent = send(script('pass'));
+    ];
+    const sender = [
+      'import socket, time',
+      's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+      bind,
+      'for _ in range(40):',
+      `  s.sendto(b"x", ("${ip}", 5555))`,
+      '  time.sleep(0.05)',
+    ];
+    const heard = listen(['python3', '-c', listener.join('\n')], { timeoutMs: 15_000 });
+    const sent = send(['python3', '-c', sender.join('\n')]);
     const { stdout } = await heard;
     await sent;
     return stdout.trim();
   }
 
-  test('pod to remote pod: its own', async () => {
+  function pods(): { one: Lab['pods'][number]; two: Lab['pods'][number] } {
     const [one, two] = lab.pods;
     if (one === undefined || two === undefined) throw new Error('two pods were made');
-    const seen = await seenBy(two, (script) => one.exec(['python3', '-c', script]));
-    expect(seen).toBe(one.ip);
+    return { one, two };
+  }
+
+  test('pod to remote pod: its own', async () => {
+    const { one, two } = pods();
+    expect(await seen(two.ip, two.exec.bind(two), one.exec.bind(one))).toBe(one.ip);
   });
 
-  test('node, from its underlay address, to a remote pod: that of the tunnel, so that the answer comes back (D23)', async () => {
-    const [, two] = lab.pods;
-    if (two === undefined) throw new Error('two pods were made');
+  test('D23: node, from its underlay address, to a remote pod: that of the tunnel, so that the answer comes back', async () => {
+    const { two } = pods();
     const bind = `s.bind(("${node.address}", 0))`;
-    const seen = await seenBy(two, (script) => node.exec(['python3', '-c', script.replace('pass', bind)]));
     const [own] = JSON.parse(await node.run(['ip', '-j', '-4', 'addr', 'show', 'flannel.1'])) as {
       addr_info: { local: string }[];
     }[];
-    expect(seen).toBe(own?.addr_info[0]?.local);
+    expect(await seen(two.ip, two.exec.bind(two), node.exec.bind(node), bind)).toBe(own?.addr_info[0]?.local);
+  });
+
+  test('pod to another node: its node’s, and the pod’s own where NonMasqueradeCIDRs says so', async () => {
+    const { one } = pods();
+    const other = lab.node('node-2');
+    const asSeen = (): Promise<string> => seen(other.address, other.exec.bind(other), one.exec.bind(one));
+    expect(await asSeen()).toBe(node.address);
+    const netConf = JSON.parse(node.readFile(NET_CONF_FILE)) as object;
+    await node.agent.stop();
+    node.writeFile(
+      NET_CONF_FILE,
+      JSON.stringify({ ...netConf, NonMasqueradeCIDRs: ['10.0.0.0/8', '192.168.50.0/24'] }),
+    );
+    await node.agent.start();
+    await node.agent.ready();
+    expect(await asSeen()).toBe(one.ip);
+    node.writeFile(NET_CONF_FILE, JSON.stringify(netConf));
   });
 });

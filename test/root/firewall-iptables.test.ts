@@ -1,0 +1,244 @@
+// The iptables flavour on the real iptables, both variants: flannel's listing, put back whatever happens to it, one
+// flavour after the other, and forwarding where iptables refuses it.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { failed } from '../lab/matrix.ts';
+import { waitForMesh } from '../lab/mesh.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
+
+const LOOK_MS = 10_000;
+const NETWORK = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
+const masq = '-m comment --comment "flanneld masq"';
+const forward = '-m comment --comment "flanneld forward"';
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 2, netConf: { ...NETWORK, EnableNFTables: false } });
+  node = lab.node('node-1');
+  await waitForMesh(lab.nodes);
+  for (const each of lab.nodes) await each.addPod();
+});
+afterAll(() => lab?.down());
+
+/** The lines of iptables-save that are about flannel's chains. */
+async function flannelLines(program = 'iptables-nft'): Promise<string[]> {
+  const saved = await node.run([`${program}-save`]);
+  return saved.split('\n').filter((line) => line.includes('FLANNEL'));
+}
+
+function subnet(of: LabNode): string {
+  return `${/^FLANNEL_SUBNET=(.*)\.1\/24$/m.exec(of.readFile(SUBNET_FILE))?.[1]}.0/24`;
+}
+
+async function restartWith(netConf: object, started = true): Promise<void> {
+  await node.agent.stop();
+  node.writeFile(NET_CONF_FILE, JSON.stringify(netConf));
+  await node.agent.start();
+  if (started) await node.agent.ready();
+}
+
+describe('where EnableNFTables is false', () => {
+  test('the chains are those of flannel, and no table of nftables is ours', async () => {
+    const own = subnet(node);
+    expect(await flannelLines()).toEqual([
+      ':FLANNEL-FWD - [0:0]',
+      `-A FORWARD ${forward} -j FLANNEL-FWD`,
+      `-A FLANNEL-FWD -s 10.244.0.0/16 ${forward} -j ACCEPT`,
+      `-A FLANNEL-FWD -d 10.244.0.0/16 ${forward} -j ACCEPT`,
+      ':FLANNEL-POSTRTG - [0:0]',
+      `-A POSTROUTING ${masq} -j FLANNEL-POSTRTG`,
+      `-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 ${masq} -j RETURN`,
+      `-A FLANNEL-POSTRTG -s ${own} -d 10.244.0.0/16 ${masq} -j RETURN`,
+      `-A FLANNEL-POSTRTG -s 10.244.0.0/16 -d ${own} ${masq} -j RETURN`,
+      `-A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d ${own} ${masq} -j RETURN`,
+      `-A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 ${masq} -j MASQUERADE --random-fully`,
+      `-A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 ${masq} -j MASQUERADE --random-fully`,
+    ]);
+    expect(await node.run(['nft', 'list', 'tables'])).not.toContain('weft');
+    expect(await node.run(['ip6tables-nft-save'])).not.toContain('FLANNEL');
+    expect(failed(await lab.matrix())).toEqual([]);
+    const status = await node.run([builtAgent, 'status']);
+    expect(status).toMatch(/^firewall +iptables \(EnableNFTables is false; iptables-nft: iptables is that\)$/m);
+    expect(status).toMatch(/^rules in +chain nat FLANNEL-POSTRTG \(iptables-nft\), chain filter FLANNEL-FWD/m);
+    expect((await node.agent.http('/metrics')).body).toContain('flannel_firewall_info{flavour="iptables"} 1');
+  });
+
+  test.for([
+    { name: 'the rules of a chain', harm: 'iptables -t nat -F FLANNEL-POSTRTG' },
+    { name: 'one rule', harm: 'iptables -t nat -D FLANNEL-POSTRTG 5' },
+    { name: 'the order', harm: 'iptables -I FLANNEL-FWD 1 -j DROP' },
+    { name: 'the jump', harm: 'iptables -F FORWARD' },
+    { name: 'that the jump is there once', harm: `iptables -I FORWARD -j FLANNEL-FWD` },
+    { name: 'all of a table', harm: 'nft delete table ip nat' },
+    { name: 'everything', harm: 'nft flush ruleset' },
+  ])('D25: restores $name', async ({ harm }) => {
+    const before = await flannelLines();
+    await node.run(harm.split(' '));
+    await waitUntil(async () => (await flannelLines()).join() === before.join(), LOOK_MS, 'the rules of before');
+  });
+
+  test('D25: the ledger and the metrics know of it', async () => {
+    const before = await flannelLines();
+    const counted = async (): Promise<number> =>
+      Number(/repaired_total\{object="firewall"\} (\d+)/.exec((await node.agent.http('/metrics')).body)?.[1]);
+    const was = await counted();
+    await node.run(['iptables', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
+    await waitUntil(async () => (await counted()) > was, LOOK_MS, 'the count');
+    expect(await flannelLines()).toEqual(before);
+  });
+
+  test('puts the jump before a rule that refuses everything, and leaves that alone', async () => {
+    await node.run(['iptables', '-A', 'FORWARD', '-j', 'REJECT']);
+    await node.run(['iptables', '-D', 'FORWARD', ...forwardJump()]);
+    const rules = async (): Promise<string[]> => (await node.run(['iptables', '-S', 'FORWARD'])).trim().split('\n');
+    await waitUntil(async () => (await rules()).length === 3, LOOK_MS, 'the jump');
+    expect((await rules()).slice(1)).toEqual([
+      `-A FORWARD ${forward} -j FLANNEL-FWD`,
+      '-A FORWARD -j REJECT --reject-with icmp-port-unreachable',
+    ]);
+    expect(failed(await lab.matrix())).toEqual([]);
+    await node.run(['iptables', '-D', 'FORWARD', '-j', 'REJECT']);
+  });
+
+  test('a restart changes nothing of what is right', async () => {
+    await node.run(['iptables', '-t', 'nat', '-Z']);
+    const handles = await node.run(['nft', '-a', 'list', 'chain', 'ip', 'nat', 'FLANNEL-POSTRTG']);
+    await restartWith({ ...NETWORK, EnableNFTables: false });
+    const after = await node.run(['nft', '-a', 'list', 'chain', 'ip', 'nat', 'FLANNEL-POSTRTG']);
+    const withoutCounters = (text: string): string => text.replace(/packets \d+ bytes \d+/g, '');
+    expect(withoutCounters(after)).toBe(withoutCounters(handles));
+  });
+});
+
+function forwardJump(): string[] {
+  return ['-m', 'comment', '--comment', 'flanneld forward', '-j', 'FLANNEL-FWD'];
+}
+
+describe('from one flavour to the other', () => {
+  test('D26: nothing of the chains and jumps is left, flannel’s own of both variants included', async () => {
+    await node.agent.stop();
+    const flannels = [
+      '*nat',
+      ':FLANNEL-POSTRTG - [0:0]',
+      `-A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 ${masq} -j MASQUERADE`,
+      `-A POSTROUTING ${masq} -j FLANNEL-POSTRTG`,
+      'COMMIT',
+      '*filter',
+      ':FLANNEL-FWD - [0:0]',
+      `-A FLANNEL-FWD -s 10.244.0.0/16 ${forward} -j ACCEPT`,
+      `-A FORWARD ${forward} -j FLANNEL-FWD`,
+      '-A FORWARD -s 10.1.0.0/16 -j ACCEPT',
+      'COMMIT',
+      '',
+    ].join('\n');
+    await node.run(['iptables-legacy-restore'], { input: flannels });
+    await restartWith(NETWORK);
+    expect(await flannelLines()).toEqual([]);
+    expect(await flannelLines('iptables-legacy')).toEqual([]);
+    expect(await node.run(['iptables-legacy', '-S', 'FORWARD'])).toContain('-A FORWARD -s 10.1.0.0/16 -j ACCEPT');
+    expect(await node.run(['nft', 'list', 'tables'])).toContain('table ip weft');
+    await node.run(['iptables-legacy', '-F']);
+    expect(failed(await lab.matrix())).toEqual([]);
+  });
+
+  test.for([
+    { name: 'by its policy', harm: '-P FORWARD DROP', undo: '-P FORWARD ACCEPT' },
+    { name: 'by its last rule', harm: '-A FORWARD -j REJECT', undo: '-D FORWARD -j REJECT' },
+  ])('D24: with nftables, pods are reached where iptables refuses forwarding $name', async ({ harm, undo }) => {
+    await node.run(['iptables-nft', ...harm.split(' ')]);
+    const jumps = async (): Promise<number> =>
+      (await flannelLines()).filter((line) => line.startsWith('-A FORWARD')).length;
+    await waitUntil(async () => (await jumps()) === 1, LOOK_MS, 'the accepts in iptables');
+    expect(failed(await lab.matrix())).toEqual([]);
+    await node.run(['iptables-nft', ...undo.split(' ')]);
+    await waitUntil(async () => (await flannelLines()).length === 0, LOOK_MS, 'no accepts in iptables');
+  });
+
+  test('D24: what else refuses forwarding is named', async () => {
+    await node.run([
+      'nft',
+      'add table inet strict; add chain inet strict onward { type filter hook forward priority 5; policy drop; }',
+    ]);
+    await restartWith(NETWORK);
+    expect((await node.agent.http('/readyz?verbose')).body).toContain(
+      '[!] chain inet strict onward at the hook forward: its policy is drop: accept packets from and to 10.244.0.0/16 in it',
+    );
+    await node.run(['nft', 'delete', 'table', 'inet', 'strict']);
+  });
+
+  test('back: our table and flannel’s are gone when the chains are there', async () => {
+    await node.run(['nft', 'add', 'table', 'ip', 'flannel-ipv4']);
+    await restartWith({ ...NETWORK, EnableNFTables: false });
+    expect(await flannelLines()).toHaveLength(12);
+    expect(await node.run(['nft', 'list', 'tables'])).not.toMatch(/weft|flannel/);
+  });
+
+  test('cleanup removes the chains', async () => {
+    await node.agent.stop();
+    const said = await node.run([builtAgent, 'cleanup', '--subnet-dir=/run/none']).catch(String);
+    expect(said).toContain('  chain nat FLANNEL-POSTRTG (iptables-nft)\n  chain filter FLANNEL-FWD (iptables-nft)\n');
+    expect(await flannelLines()).toEqual([]);
+  });
+});
+
+describe('the executables', () => {
+  test('of legacy iptables alone: the rules are there, and come back without an event', async () => {
+    const folder = '/opt/legacy-only';
+    const names = ['iptables-legacy-save', 'iptables-legacy-restore', 'nft'];
+    await node.run(['mkdir', '-p', folder]);
+    for (const name of names) await node.run(['ln', '-sf', `/usr/sbin/${name}`, `${folder}/${name}`]);
+    await runAgent(folder, async () => {
+      await waitUntil(async () => (await flannelLines('iptables-legacy')).length === 12, LOOK_MS, 'the rules');
+      const before = await flannelLines('iptables-legacy');
+      await node.run(['iptables-legacy', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
+      await waitUntil(
+        async () => (await flannelLines('iptables-legacy')).join() === before.join(),
+        LOOK_MS,
+        'the rules again',
+      );
+    });
+    expect(await flannelLines('iptables-nft')).toEqual([]);
+    await node.run(['iptables-legacy', '-t', 'nat', '-F']);
+  });
+
+  test('not found: said by name, with where they were looked for, and the node is not ready', async () => {
+    await runAgent('/opt/none', async () => {
+      const looked =
+        /\[-\] firewall: firewall: find iptables: ENOENT \(none of iptables-nft-save, .*iptables-restore is in PATH \(\/opt\/none\); install iptables/;
+      await waitUntil(async () => looked.test(await readyz()), LOOK_MS, 'the reason');
+    });
+  });
+
+  async function readyz(): Promise<string> {
+    return (await node.exec(['curl', '-s', 'http://127.0.0.1:10999/readyz?verbose'])).stdout;
+  }
+
+  /** An agent of this node with another PATH, for as long as `body` takes. */
+  async function runAgent(path: string, body: () => Promise<void>): Promise<void> {
+    const flags = [
+      '--iface=eth0',
+      `--subnet-dir=${LEASE_FOLDER}`,
+      '--ip-masq',
+      '--iptables-resync=1',
+      '--node-name=node-1',
+    ];
+    const health = ['--healthz-ip=127.0.0.1', '--healthz-port=10999'];
+    const command = ['exec', 'env', `PATH=${path}`, process.execPath, builtAgent, ...flags, ...health].join(' ');
+    await node.run(['sh', '-c', `(${command}) >/run/other.log 2>&1 & echo $! >/run/other.pid`]);
+    try {
+      await body();
+    } finally {
+      await node.run([
+        'sh',
+        '-c',
+        'pid=$(cat /run/other.pid); kill $pid; while kill -0 $pid 2>&-; do sleep 0.05; done',
+      ]);
+    }
+  }
+});
