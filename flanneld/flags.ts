@@ -44,7 +44,7 @@ export function parseCommandLine(argv: readonly string[], env: Environment): Com
   const parsed = runCommander(normalizeGoFlags(argv, flagKind));
   if (typeof parsed === 'string') return { command: 'help', text: parsed };
   const given = addEnvironment(parsed.given, env);
-  const command = boolean(given, 'version') === true ? 'version' : parsed.command;
+  const command = boolean(given, 'version') ? 'version' : parsed.command;
   const options = readOptions(given);
   return { command, options, warnings: [...ineffective(given), ...misspelledVariables(env)] };
 }
@@ -88,8 +88,9 @@ function buildProgram(choose: (command: SubCommand) => void): Command {
     .helpCommand(false)
     .exitOverride()
     .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
-  for (const { name, value, help } of flagTable) {
-    const option = new Option(value === undefined ? `--${name} [=true|false]` : `--${name} <${value}>`, help);
+  for (const { name, value, help, default: standard } of flagTable) {
+    const text = standard === undefined ? help : `${help} (${standard})`;
+    const option = new Option(value === undefined ? `--${name} [=true|false]` : `--${name} <${value}>`, text);
     program.addOption(option.argParser((text, earlier: string[] | undefined) => [...(earlier ?? []), text]));
   }
   program.action(() => choose('run'));

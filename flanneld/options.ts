@@ -1,9 +1,10 @@
-// The agent's options, typed and checked, from the texts of flags (flag-table.ts) and environment variables.
+// The agent's options, typed and checked, from the texts of flags and environment variables; what was not given is read from
+// flag-table.ts as if it were.
 
 import type { Family, Ip } from '../lib/ip.ts';
 import { parseIp } from '../lib/ip.ts';
-import { defaultSubnetFile } from '../lib/subnet-env.ts';
 import { PLUGIN_NAMES, type PluginName } from './cni-executables.ts';
+import { type FlagSpec, flagTable } from './flag-table.ts';
 import { UsageError } from './go-flags.ts';
 import { isNodeName } from './node-name.ts';
 
@@ -84,6 +85,9 @@ export interface Options {
   readonly dryRun: boolean;
 }
 
+/** Every address of the node. */
+const ANY: Ip = { family: 4, value: 0n };
+
 export type GivenFlags = ReadonlyMap<string, FlagTexts>;
 
 /** Checks every given text and fills in flannel's defaults; throws UsageError naming flag, value and what is allowed. */
@@ -92,22 +96,22 @@ export function readOptions(given: GivenFlags): Options {
     interface: readInterface(given),
     firewall: readFirewall(given),
     store: readStore(given),
-    netConfigPath: text(given, 'net-config-path') ?? '/etc/kube-flannel/net-conf.json',
-    subnetFile: text(given, 'subnet-file') ?? defaultSubnetFile,
+    netConfigPath: standing(given, 'net-config-path'),
+    subnetFile: standing(given, 'subnet-file'),
     cniConf: text(given, 'cni-conf'),
-    cniConfDir: text(given, 'cni-conf-dir') ?? '/etc/cni/net.d',
+    cniConfDir: standing(given, 'cni-conf-dir'),
     cniBinDir: text(given, 'cni-bin-dir'),
     cniBinReplace: pluginNames(given, 'cni-bin-replace'),
-    cniStateDir: text(given, 'cni-state-dir') ?? '/var/lib/cni',
-    netnsDir: text(given, 'netns-dir') ?? '/run/netns',
+    cniStateDir: standing(given, 'cni-state-dir'),
+    netnsDir: standing(given, 'netns-dir'),
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
-    healthzIp: address(given, 'healthz-ip') ?? { family: 4, value: 0n },
-    healthzPort: integer(given, 'healthz-port', 0, 65535) ?? 0,
-    logLevel: (integer(given, 'v', 0, 100) ?? 0) >= 4 ? 'debug' : 'info',
-    json: boolean(given, 'json') ?? false,
-    dryRun: boolean(given, 'dry-run') ?? false,
+    healthzIp: address(given, 'healthz-ip') ?? ANY,
+    healthzPort: integer(given, 'healthz-port'),
+    logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
+    json: boolean(given, 'json'),
+    dryRun: boolean(given, 'dry-run'),
   };
 }
 
@@ -137,11 +141,11 @@ function goRegExp(text: string): RegExp {
 
 function readFirewall(given: GivenFlags): FirewallOptions {
   return {
-    ipMasq: boolean(given, 'ip-masq') ?? false,
-    fullyRandom: !(boolean(given, 'ip-masq-fully-random-disable') ?? false),
-    forwardRules: boolean(given, 'iptables-forward-rules') ?? true,
-    resyncSec: integer(given, 'iptables-resync', 1, 86_400) ?? 5,
-    blackholeRoute: boolean(given, 'ip-blackhole-route') ?? false,
+    ipMasq: boolean(given, 'ip-masq'),
+    fullyRandom: !boolean(given, 'ip-masq-fully-random-disable'),
+    forwardRules: boolean(given, 'iptables-forward-rules'),
+    resyncSec: integer(given, 'iptables-resync'),
+    blackholeRoute: boolean(given, 'ip-blackhole-route'),
   };
 }
 
@@ -150,41 +154,49 @@ function readStore(given: GivenFlags): StoreOptions {
   const kube: KubeOptions = {
     apiUrl: text(given, 'kube-api-url'),
     kubeconfigFile: text(given, 'kubeconfig-file'),
-    annotationPrefix: text(given, 'kube-annotation-prefix') ?? 'flannel.alpha.coreos.com',
-    setNetworkUnavailable: boolean(given, 'set-node-network-unavailable') ?? true,
+    annotationPrefix: standing(given, 'kube-annotation-prefix'),
+    setNetworkUnavailable: boolean(given, 'set-node-network-unavailable'),
   };
   const etcd: EtcdOptions = {
-    endpoints: (text(given, 'etcd-endpoints') ?? 'http://127.0.0.1:4001,http://127.0.0.1:2379').split(','),
-    prefix: text(given, 'etcd-prefix') ?? '/coreos.com/network',
+    endpoints: standing(given, 'etcd-endpoints').split(','),
+    prefix: standing(given, 'etcd-prefix'),
     keyFile: text(given, 'etcd-keyfile'),
     certFile: text(given, 'etcd-certfile'),
     caFile: text(given, 'etcd-cafile'),
     username: text(given, 'etcd-username'),
     password: text(given, 'etcd-password'),
-    renewMarginMin: integer(given, 'subnet-lease-renew-margin', 1, 1439) ?? 60,
+    renewMarginMin: integer(given, 'subnet-lease-renew-margin'),
   };
-  const subnetDir = text(given, 'subnet-dir');
-  if (boolean(given, 'kube-subnet-mgr') === true) {
-    if (subnetDir !== undefined) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
+  const subnetDir = standing(given, 'subnet-dir');
+  const wantsDirectory = given.get('subnet-dir')?.texts.at(-1);
+  if (boolean(given, 'kube-subnet-mgr')) {
+    if (wantsDirectory) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
     return { kind: 'kube', kube };
   }
   const etcdFlag = [...given.keys()].find((name) => name.startsWith('etcd-'));
   if (etcdFlag !== undefined) {
-    if (subnetDir !== undefined) throw twoStores(given, 'subnet-dir', etcdFlag);
+    if (wantsDirectory) throw twoStores(given, 'subnet-dir', etcdFlag);
     return { kind: 'etcd', etcd };
   }
-  return { kind: 'directory', subnetDir: subnetDir ?? '/var/lib/weft/leases' };
+  return { kind: 'directory', subnetDir };
 }
 
 function twoStores(given: GivenFlags, a: string, b: string): UsageError {
   return new UsageError(`${given.get(a)?.label} and ${given.get(b)?.label} name two stores, expected one`);
 }
 
+const specs: ReadonlyMap<string, FlagSpec> = new Map(flagTable.map((spec) => [spec.name, spec]));
+
+/** What was given for a flag, else its default. */
+function textsOf(given: GivenFlags, name: string): FlagTexts {
+  const standard = specs.get(name)?.default;
+  return given.get(name) ?? { texts: standard === undefined ? [] : [standard], label: `--${name}` };
+}
+
 /** Every text of a repeatable flag, converted; `convert` gives undefined or throws for what is not `expected`. */
 function many<T>(given: GivenFlags, name: string, expected: string, convert: (text: string) => T | undefined): T[] {
-  const flag = given.get(name);
-  if (flag === undefined) return [];
-  return flag.texts.map((value) => {
+  const { texts, label } = textsOf(given, name);
+  return texts.map((value) => {
     let result: T | undefined;
     try {
       result = convert(value);
@@ -192,7 +204,7 @@ function many<T>(given: GivenFlags, name: string, expected: string, convert: (te
       result = undefined;
     }
     if (result !== undefined) return result;
-    throw new UsageError(`${flag.label}: expected ${expected}, got ${JSON.stringify(value.slice(0, 64))}`);
+    throw new UsageError(`${label}: expected ${expected}, got ${JSON.stringify(value.slice(0, 64))}`);
   });
 }
 
@@ -211,22 +223,30 @@ function text(given: GivenFlags, name: string): string | undefined {
   return one(given, name, 'text', (value) => value) || undefined;
 }
 
+/** As it is; the default also where empty text was given. */
+function standing(given: GivenFlags, name: string): string {
+  return text(given, name) ?? specs.get(name)?.default ?? '';
+}
+
 const trueWords = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const falseWords = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
 
 /** The words of Go's strconv.ParseBool. */
-export function boolean(given: GivenFlags, name: string): boolean | undefined {
-  return one(given, name, 'true or false', (value) => {
-    if (trueWords.includes(value)) return true;
-    return falseWords.includes(value) ? false : undefined;
+export function boolean(given: GivenFlags, name: string): boolean {
+  const value = one(given, name, 'true or false', (word) => {
+    if (trueWords.includes(word)) return true;
+    return falseWords.includes(word) ? false : undefined;
   });
+  return value ?? false;
 }
 
-function integer(given: GivenFlags, name: string, min: number, max: number): number | undefined {
-  return one(given, name, `integer ${min}–${max}`, (value) => {
-    const number = /^[+-]?[0-9]{1,15}$/.test(value) ? Number(value) : Number.NaN;
+function integer(given: GivenFlags, name: string): number {
+  const [min, max] = specs.get(name)?.range ?? [0, Number.MAX_SAFE_INTEGER];
+  const value = one(given, name, `integer ${min}–${max}`, (digits) => {
+    const number = /^[+-]?[0-9]{1,15}$/.test(digits) ? Number(digits) : Number.NaN;
     return number >= min && number <= max ? number : undefined;
   });
+  return value ?? min;
 }
 
 function address(given: GivenFlags, name: string, family?: Family): Ip | undefined {

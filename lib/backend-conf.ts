@@ -68,8 +68,21 @@ export const extensionVariables = {
 
 const otherBackends = ['wireguard', 'ipip', 'ipsec', 'tencent-vpc'] as const;
 const ourBackends = ['vxlan', 'host-gw', 'udp', 'alloc', 'extension'] as const;
-/** MacPrefix and Name are for Windows nodes of the same cluster. */
-const vxlanKeys = ['Type', 'VNI', 'Port', 'MTU', 'GBP', 'Learning', 'DirectRouting', 'MacPrefix', 'Name'];
+/** What each backend reads; MacPrefix and Name are for Windows nodes of the same cluster. */
+export const backendKeys = {
+  vxlan: ['Type', 'VNI', 'Port', 'MTU', 'GBP', 'Learning', 'DirectRouting', 'MacPrefix', 'Name'],
+  'host-gw': ['Type'],
+  alloc: ['Type'],
+  udp: ['Type', 'Port'],
+  extension: [
+    'Type',
+    'PreStartupCommand',
+    'PostStartupCommand',
+    'SubnetAddCommand',
+    'SubnetRemoveCommand',
+    'ShutdownCommand',
+  ],
+} as const satisfies Readonly<Record<(typeof ourBackends)[number], readonly string[]>>;
 
 /** Reads `Backend` of the document; throws ConfigError. `ipv6` says whether that family is enabled. */
 export function readBackend(root: JsonPlace, ipv6: boolean, warnings: string[]): BackendConf {
@@ -86,22 +99,16 @@ export function readBackend(root: JsonPlace, ipv6: boolean, warnings: string[]):
   if (other !== undefined) return { type: other };
   const ours = ourBackends.find((known) => known === name);
   if (ours === undefined) throw fieldError(place, 'Type', expected, type);
-  const { known, read } = readers[ours];
-  warnings.push(...warnUnknown(place, known));
-  return read(place, ipv6);
+  warnings.push(...warnUnknown(place, backendKeys[ours]));
+  return readers[ours](place, ipv6);
 }
 
-interface Reader {
-  readonly known: readonly string[];
-  read(place: JsonPlace, ipv6: boolean): BackendConf;
-}
-
-const readers: Readonly<Record<(typeof ourBackends)[number], Reader>> = {
-  vxlan: { known: vxlanKeys, read: readVxlan },
-  'host-gw': { known: ['Type'], read: () => ({ type: 'host-gw' }) },
-  alloc: { known: ['Type'], read: () => ({ type: 'alloc' }) },
-  udp: { known: ['Type', 'Port'], read: (place) => ({ type: 'udp', port: readPort(place, defaultUdpPort) }) },
-  extension: { known: ['Type', ...Object.keys(extensionVariables)], read: readExtension },
+const readers: Readonly<Record<(typeof ourBackends)[number], (place: JsonPlace, ipv6: boolean) => BackendConf>> = {
+  vxlan: readVxlan,
+  'host-gw': () => ({ type: 'host-gw' }),
+  alloc: () => ({ type: 'alloc' }),
+  udp: (place) => ({ type: 'udp', port: readPort(place, defaultUdpPort) }),
+  extension: readExtension,
 };
 
 /** One line for each key nobody reads, with what was probably meant. */

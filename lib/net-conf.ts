@@ -40,7 +40,7 @@ export interface ParsedNetConf {
 const source = 'net-conf';
 const ipv4Cidr = 'an IPv4 CIDR such as "10.244.0.0/16"';
 const ipv6Cidr = 'an IPv6 CIDR such as "fd00:10:244::/56"';
-const topKeys = [
+export const netConfKeys = [
   'EnableIPv4',
   'EnableIPv6',
   'EnableNFTables',
@@ -54,7 +54,7 @@ const topKeys = [
   'IPv6SubnetMax',
   'NonMasqueradeCIDRs',
   'Backend',
-];
+] as const;
 
 /** Parses net-conf.json; throws ConfigError naming the key, the value and what is allowed. */
 export function parseNetConf(text: string): ParsedNetConf {
@@ -64,7 +64,7 @@ export function parseNetConf(text: string): ParsedNetConf {
   if (!enableIpv4 && !enableIpv6) {
     throw new ConfigError(source, 'EnableIPv4', 'IPv4 and IPv6 are both off, expected at least one to be true');
   }
-  const warnings = warnUnknown(root, topKeys);
+  const warnings = warnUnknown(root, netConfKeys);
   const network = readNetwork(root, 'Network', 4, enableIpv4, warnings);
   const ipv6Network = readNetwork(root, 'IPv6Network', 6, enableIpv6, warnings);
   return {
