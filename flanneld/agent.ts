@@ -35,7 +35,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
     await collectAtStart(options, tools, drift);
     const config = await tools.manager.networkConfig(ending.signal);
-    const conf = checkBackend(config, options, tools.log);
+    const conf = checkBackend(config, tools.log);
     const networks = networksOf(config);
     const wanted = await withNodeAddresses(options.interface, tools, ending.signal);
     const external = chooseInterface(wanted, networks, tools);

@@ -24,11 +24,11 @@ import { backendDataFor, type OverlayTools, VxlanOverlay } from './backend/vxlan
 import { vxlanDeviceName } from './backend/vxlan-device.ts';
 import { type ExternalInterface, selectExternalInterface, type UnderlayAddress } from './external-interface.ts';
 import type { Logger } from './log.ts';
-import type { InterfaceOptions, Options } from './options.ts';
+import type { InterfaceOptions } from './options.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './subnet/manager.ts';
 
 /** Refuses what this version does not do yet (ConfigError) and says once what it does otherwise. */
-export function checkBackend(config: NetConf, options: Options, log: Logger): VxlanConf {
+export function checkBackend(config: NetConf, log: Logger): VxlanConf {
   const { backend } = config;
   if (backend.type !== 'vxlan') {
     throw new ConfigError(
@@ -39,7 +39,6 @@ export function checkBackend(config: NetConf, options: Options, log: Logger): Vx
   }
   if (backend.directRouting)
     log.warn({ key: 'Backend.DirectRouting' }, 'no effect yet: every peer goes through the tunnel');
-  if (options.firewall.blackholeRoute) log.warn({ flag: '--ip-blackhole-route' }, 'no effect yet');
   return backend;
 }
 

@@ -11,6 +11,7 @@ import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
 import { type Loop, startLoop } from './dataplane/loop.ts';
 import type { DriftNotes } from './drift-ledger.ts';
+import { BlackholeRoutes } from './firewall/blackhole.ts';
 import type { Firewall } from './firewall/firewall.ts';
 import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import { HeapKeeper } from './heap.ts';
@@ -83,6 +84,18 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
   const { overlays, leases, readiness, tools, meters } = parts;
   const failures = createFailureLog(tools.log);
   const becomeReady = publisher(parts);
+  const { blackholeRoute } = parts.options.firewall;
+  const subnets = overlays.map(({ subnet }) => subnet);
+  const blackholes = new BlackholeRoutes(blackholeRoute, subnets, { ...tools, drift: parts.drift });
+  const keepBlackholes = (): void => {
+    try {
+      blackholes.ensure();
+    } catch (error) {
+      failures.failed('blackhole', error, {}, 'blackhole route not right, will retry');
+      throw error;
+    }
+    failures.recovered('blackhole', {}, 'blackhole route is right again');
+  };
   const run = async (): Promise<number | undefined> => {
     let nextMs: number | undefined;
     let failed: { error: unknown } | undefined;
@@ -100,6 +113,7 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
       }
     }
     if (failed !== undefined) throw failed.error;
+    keepBlackholes();
     becomeReady();
     return nextMs;
   };

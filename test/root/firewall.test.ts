@@ -8,6 +8,7 @@ import { parsePrefix } from '../../lib/ip.ts';
 import { NET_CONF_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { failed } from '../lab/matrix.ts';
 import { waitForMesh } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 
@@ -17,7 +18,7 @@ let lab: Lab;
 let node: LabNode;
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2 });
+  lab = await startLab({ nodes: 2, agent: { args: ['--ip-blackhole-route'] } });
   node = lab.node('node-1');
   await waitForMesh(lab.nodes);
   for (const each of lab.nodes) await each.addPod();
@@ -81,6 +82,15 @@ describe('the agent', () => {
     await nft('add', 'table', 'ip', 'somebody');
     await nft('delete', 'table', 'ip', 'somebody');
     expect(await nft('-a', 'list', 'table', 'ip', 'weft')).toBe(handles);
+  });
+
+  test('keeps a blackhole for its subnet, behind the bridge’s own route to it', async () => {
+    const shown = async (): Promise<string> => (await node.run(['ip', 'route', 'show', 'type', 'blackhole'])).trim();
+    const before = await shown();
+    expect(before).toMatch(/^blackhole 10\.244\.\d+\.0\/24 proto 138 metric 4294967294$/);
+    await node.run(['ip', 'route', 'del', ...before.split(' ')]);
+    await waitUntil(async () => (await shown()) === before, LOOK_MS, 'the blackhole again');
+    expect(failed(await lab.matrix())).toEqual([]);
   });
 
   test('takes over from flannel’s nftables mode', async () => {
