@@ -4,7 +4,14 @@ import { parseMac } from '../../lib/mac.ts';
 import { IFF_UP } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
-import { adjustment, incompatibility, type VxlanDeviceSpec, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+import {
+  adjustment,
+  incompatibility,
+  isMisplaced,
+  type VxlanDeviceSpec,
+  vxlanDeviceName,
+  vxlanMtu,
+} from './vxlan-device.ts';
 
 const spec: VxlanDeviceSpec = {
   name: 'flannel.1',
@@ -71,6 +78,20 @@ describe('incompatibility', () => {
     expect(incompatibility({ ...spec, learning: true }, link)).toBe('does not learn');
     const { vxlan: __, ...dummy } = link;
     expect(incompatibility(spec, { ...dummy, kind: 'dummy' })).toBe('is of kind dummy');
+  });
+});
+
+describe('isMisplaced', () => {
+  test.for<{ name: string; has: Partial<VxlanAttributes>; want: boolean }>([
+    { name: 'nothing', has: {}, want: false },
+    { name: 'another device underneath', has: { lowerIndex: 9 }, want: true },
+    { name: 'another address', has: { local: parseIp('10.0.0.1') }, want: true },
+    { name: 'both', has: { lowerIndex: 9, local: parseIp('10.0.0.1') }, want: true },
+    { name: 'an address of IPv6', has: { local: parseIp('fd00::1') }, want: false },
+    { name: 'another port besides', has: { lowerIndex: 9, port: 4789 }, want: false },
+    { name: 'another port only', has: { port: 4789 }, want: false },
+  ])('with $name: $want', ({ has, want }) => {
+    expect(isMisplaced(spec, { ...link, vxlan: { ...vxlan, ...has } })).toBe(want);
   });
 });
 

@@ -8,7 +8,7 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts';
 import { IFF_UP } from '../../lib/rtnetlink/constants.ts';
 import { deleteLink, getLink, type Link, type LinkChange, listLinks, setLink } from '../../lib/rtnetlink/link.ts';
-import { addVxlan } from '../../lib/rtnetlink/vxlan.ts';
+import { addVxlan, moveVxlan } from '../../lib/rtnetlink/vxlan.ts';
 import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
 import { EADDRINUSE, EEXIST } from '../../lib/sys/errno.ts';
 import type { Device } from '../dataplane/state.ts';
@@ -112,6 +112,7 @@ export function ensureVxlanDevice(netlink: Netlink, spec: VxlanDeviceSpec, onCha
   if (link === undefined) return createDevice(netlink, spec, 'missing', onChange);
   const reason = incompatibility(spec, link);
   if (reason !== undefined) {
+    if (moveDevice(netlink, spec, link, reason, onChange)) return ensureVxlanDevice(netlink, spec, onChange);
     refuseTakenVni(netlink, spec);
     const remove = deleteLink({ index: link.index, name: spec.name });
     netlink.run(remove);
@@ -129,6 +130,42 @@ export function ensureVxlanDevice(netlink: Netlink, spec: VxlanDeviceSpec, onCha
     onChange(request, describeAdjustment(change, link));
   }
   return { index: link.index, name: spec.name };
+}
+
+/** Whether all that is wrong with the device is where it is in the underlay. */
+export function isMisplaced(spec: VxlanDeviceSpec, link: Link): boolean {
+  const { vxlan } = link;
+  if (vxlan?.local?.family !== spec.local.family) return false;
+  const inPlace = vxlan.lowerIndex === spec.underlay.index && sameIp(vxlan.local, spec.local);
+  const moved = { ...link, vxlan: { ...vxlan, lowerIndex: spec.underlay.index, local: spec.local } };
+  return !inPlace && incompatibility(spec, moved) === undefined;
+}
+
+/** Moves the device with all its peers; false when that is not what it needs, or not what this kernel can do. */
+function moveDevice(
+  netlink: Netlink,
+  spec: VxlanDeviceSpec,
+  link: Link,
+  reason: string,
+  onChange: OnDeviceChange,
+): boolean {
+  if (!isMisplaced(spec, link)) return false;
+  const { vni, local, underlay } = spec;
+  const request = moveVxlan(
+    { index: link.index, name: spec.name },
+    { vni, lowerIndex: underlay.index, local },
+    underlay.name,
+  );
+  try {
+    netlink.run(request);
+  } catch (error) {
+    if (error instanceof NetlinkError) return false; // an older kernel: it is made anew
+    throw error;
+  }
+  const moved = getLink(netlink, { name: spec.name });
+  if (moved === undefined || isMisplaced(spec, moved)) return false;
+  onChange(request, reason);
+  return true;
 }
 
 function describeAdjustment(change: LinkChange, link: Link): string {

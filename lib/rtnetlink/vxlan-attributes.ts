@@ -62,6 +62,14 @@ const IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 20;
 const IFLA_VXLAN_GBP = 23;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
 
+/** Where a VTEP is in the underlay: the device underneath, and the source of tunnel packets. */
+export interface VxlanPlace {
+  /** As it is: the kernel changes no VNI. */
+  readonly vni: number;
+  readonly lowerIndex: number;
+  readonly local: Ip;
+}
+
 /** Writes the payload of IFLA_INFO_DATA. What flannel always sends as 0 is always sent. */
 export function writeVxlan(writer: MessageWriter, vxlan: VxlanAttributes): void {
   const { local, group } = vxlan;
@@ -83,6 +91,13 @@ export function writeVxlan(writer: MessageWriter, vxlan: VxlanAttributes): void 
   if (vxlan.collectMetadata === true) writer.attrU8(IFLA_VXLAN_COLLECT_METADATA, 1);
   if (vxlan.ageingSec !== undefined) writer.attrU32(IFLA_VXLAN_AGEING, vxlan.ageingSec);
   if (vxlan.port !== undefined) writer.attrU16be(IFLA_VXLAN_PORT, vxlan.port);
+}
+
+/** Writes what tells the kernel to move a device; all else stays as it is. */
+export function writeVxlanPlace(writer: MessageWriter, { vni, lowerIndex, local }: VxlanPlace): void {
+  writer.attrU32(IFLA_VXLAN_LINK, lowerIndex);
+  writer.attrU32(IFLA_VXLAN_ID, vni);
+  writer.attrIp(local.family === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
 }
 
 /** Decodes the payload of IFLA_INFO_DATA of a vxlan device. Throws MalformedReply. */

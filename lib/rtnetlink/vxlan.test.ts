@@ -4,7 +4,7 @@ import { messageOf, payloadHex, sortedPayload } from '../../test/support/netlink
 import { type Ip, parseIp } from '../ip.ts';
 import { parseMac } from '../mac.ts';
 import { RTM_NEWLINK } from './constants.ts';
-import { addVxlan } from './vxlan.ts';
+import { addVxlan, moveVxlan } from './vxlan.ts';
 import { decodeVxlan, spellVxlan, type VxlanAttributes, writeVxlan } from './vxlan-attributes.ts';
 
 const flannels: VxlanAttributes = {
@@ -58,6 +58,20 @@ describe('addVxlan', () => {
     const missing = attributes(tool).filter((word) => !attributes(payloadHex(ours)).includes(word));
     expect(missing).toEqual(['18.1=76786c616e']);
   });
+});
+
+test.for([
+  { name: 'IPv4', local: '192.168.60.11', address: '08000400 c0a83c0b', info: '2c001200', data: '1c000200' },
+  { name: 'IPv6', local: 'fd00::1', address: `14001100 fd${'00'.repeat(14)}01`, info: '38001200', data: '28000200' },
+])('moveVxlan sends where to, as ip does, and nothing else: $name', ({ local, address, info, data }) => {
+  const to = { vni: 1, lowerIndex: 3, local: parseIp(local) };
+  const request = moveVxlan({ index: 6, name: 'flannel.1' }, to, 'eth1');
+  expect([request.type, request.flags]).toEqual([RTM_NEWLINK, 0]);
+  const place = `${data} 08000300 03000000 08000100 01000000 ${address}`;
+  const head = `00000000 06000000 ${'00'.repeat(8)}`;
+  const want = `${head} ${info} 0a000100 76786c616e000000 ${place}`;
+  expect(payloadHex(request)).toBe(want.replaceAll(' ', ''));
+  expect(request.command?.()).toBe(`ip link set flannel.1 type vxlan id 1 local ${local} dev eth1`);
 });
 
 describe('attributes', () => {

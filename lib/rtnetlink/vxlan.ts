@@ -1,8 +1,10 @@
-// Creating VTEPs.
+// Creating and moving VTEPs.
 
+import { formatIp } from '../ip.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { addLink, type LinkSpec } from './link.ts';
-import { spellVxlan, type VxlanAttributes, writeVxlan } from './vxlan-attributes.ts';
+import { IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO, RTM_NEWLINK } from './constants.ts';
+import { addLink, type LinkSpec, writeIfinfomsg } from './link.ts';
+import { spellVxlan, type VxlanAttributes, type VxlanPlace, writeVxlan, writeVxlanPlace } from './vxlan-attributes.ts';
 
 export interface VxlanSpec extends LinkSpec {
   readonly vxlan: VxlanAttributes;
@@ -22,4 +24,29 @@ export function addVxlan(spec: VxlanSpec, dev?: string): NetlinkRequest {
     // Only to be spelled when a message is: a thunk would cost more than it saves, devices are few.
     spellVxlan(vxlan, dev),
   );
+}
+
+/**
+ * Moves a VTEP to another device underneath and another source address; its FDB, neighbours, routes and nexthops stay.
+ * EOPNOTSUPP where the kernel cannot (before 5.0). Same as: `ip link set NAME type vxlan id VNI local IP dev DEV`.
+ */
+export function moveVxlan(
+  link: { readonly index: number; readonly name: string },
+  to: VxlanPlace,
+  dev: string,
+): NetlinkRequest {
+  const spelled = `link ${link.name} type vxlan id ${to.vni} local ${formatIp(to.local)} dev ${dev}`;
+  return {
+    type: RTM_NEWLINK,
+    flags: 0,
+    write(writer) {
+      writeIfinfomsg(writer, link.index, 0, 0);
+      writer.nest(IFLA_LINKINFO, () => {
+        writer.attrText(IFLA_INFO_KIND, 'vxlan');
+        writer.nest(IFLA_INFO_DATA, () => writeVxlanPlace(writer, to));
+      });
+    },
+    describe: () => `set ${spelled}`,
+    command: () => `ip link set ${spelled.slice('link '.length)}`,
+  };
 }
