@@ -1,6 +1,7 @@
 // Waiting for "look again": events of a directory, a period, or the end.
 
 import { watch } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Wakes one waiter; rung while nobody waits, the next wait returns at once. */
@@ -31,14 +32,24 @@ export class Bell {
   }
 }
 
-/** Calls `onEvent` for every change in the directory; returns how to stop. */
-export function listen(dir: string, onEvent: () => void): () => void {
+/**
+ * Calls `onEvent` for every change in the directory with the name of what changed, if it is known; returns how to stop.
+ * Undefined when it cannot listen: no directory yet, or no inotify instance left.
+ */
+export function listen(dir: string, onEvent: (name: string | undefined) => void): (() => void) | undefined {
   try {
-    const watcher = watch(dir, { persistent: false }, onEvent);
-    watcher.on('error', () => watcher.close()); // then the period remains
+    // Its own name: it was removed or renamed, and another may have its place.
+    const itself = basename(dir);
+    const watcher = watch(dir, { persistent: false }, (_, name) => {
+      onEvent(name === null || name === itself ? undefined : name);
+    });
+    watcher.on('error', () => {
+      watcher.close();
+      onEvent(undefined);
+    });
     return () => watcher.close();
   } catch {
-    return () => undefined; // no directory yet, or no inotify instance left: the period remains
+    return undefined;
   }
 }
 

@@ -1,5 +1,6 @@
-// The embedded store: one lease file a node in a directory that all agents of one machine share. Level-triggered: it
-// always reads the whole directory; a watch only says when to look, and a period makes a lost event harmless.
+// The embedded store: one lease file a node in a directory that all agents of one machine share. Level-triggered: a
+// watch says when to look and at which files, who came or went is seen at every look, and a period, at which all is
+// read, makes a lost event harmless.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../lib/backoff.ts';
@@ -29,7 +30,7 @@ export interface DirectoryOptions {
   readonly log: Logger;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
-  /** How often the directory is read without any event, in ms. */
+  /** How often every file is looked at without any event, in ms. */
   readonly periodMs: number;
 }
 
@@ -95,9 +96,9 @@ class DirectoryManager implements SubnetManager {
     throw this.#error('acquire', nodeName, 'lost race', `${claimAttempts} times`);
   }
 
-  async #readOrEmpty(): Promise<LeaseSnapshot> {
+  async #readOrEmpty(changed?: ReadonlySet<string>): Promise<LeaseSnapshot> {
     try {
-      return await this.#dir.read();
+      return await this.#dir.read(changed);
     } catch (error) {
       if (nodeErrorCode(error) === 'ENOENT') return nobody;
       throw error;
@@ -121,35 +122,51 @@ class DirectoryManager implements SubnetManager {
   }
 
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
+    const { dir, periodMs } = this.#options;
     const bell = new Bell();
     let told: LeaseSnapshot | undefined;
-    while (!signal.aborted) {
-      // Listening starts before reading, so that no change falls between the two; and anew every time, because the
-      // directory may have been replaced by another of the same name.
-      const stopListening = listen(this.#options.dir, bell.ring);
-      try {
+    let changed = new Set<string>();
+    let completeAt = Number.NEGATIVE_INFINITY;
+    const onEvent = (name: string | undefined): void => {
+      if (name === undefined) completeAt = Number.NEGATIVE_INFINITY;
+      else changed.add(name);
+      bell.ring();
+    };
+    let stopListening: (() => void) | undefined;
+    try {
+      while (!signal.aborted) {
+        // Listening starts before reading, so that no change falls between the two; and anew every time, because the
+        // directory may have been replaced by another of the same name. The old ear closes when the new one is open.
+        const stopBefore = stopListening;
+        stopListening = listen(dir, onEvent);
+        stopBefore?.();
         const restoredAt = this.#restoredAt;
         const began = performance.now();
-        const snapshot = await this.#look();
+        const complete = stopListening === undefined || began - completeAt >= periodMs;
+        const names = changed;
+        changed = new Set();
+        if (complete) completeAt = began;
+        const snapshot = await this.#look(complete ? undefined : names);
         const lookMs = performance.now() - began;
+        if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // what changed was not seen
         if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
         if (snapshot && snapshot !== told && !signal.aborted) {
           told = snapshot;
           onSnapshot(snapshot);
         }
-        await bell.wait(Math.min(this.#options.periodMs, this.#restoreInMs()), signal);
+        await bell.wait(Math.min(periodMs, this.#restoreInMs()), signal);
         await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
-      } finally {
-        stopListening();
       }
+    } finally {
+      stopListening?.();
     }
   }
 
   /** Reads the directory and puts our own lease right; undefined (and the last snapshot stays) when it cannot. */
-  async #look(): Promise<LeaseSnapshot | undefined> {
+  async #look(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot | undefined> {
     const { dir } = this.#options;
     try {
-      let snapshot = await (this.#own === undefined ? this.#dir.read() : this.#readOrEmpty());
+      let snapshot = await (this.#own === undefined ? this.#dir.read(changed) : this.#readOrEmpty(changed));
       if (await this.#restoreOwn(snapshot)) snapshot = await this.#dir.read();
       this.#failures.recovered('read', { dir }, 'lease directory is readable again');
       return snapshot;

@@ -13,7 +13,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { formatPrefix } from '../../lib/ip.ts';
 import { LeaseDir, readLeaseDir, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
 
 const good = '{"Subnet":"10.244.7.0/24","PublicIP":"10.0.0.7","BackendType":"vxlan"}';
@@ -23,6 +25,45 @@ function makeDir(): string {
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
+
+describe('LeaseDir, told what changed', () => {
+  const lease = (node: number): string => good.replace('10.244.7.0', `10.244.${node}.0`);
+
+  /** Three leases that are old enough to be trusted, and a reader that has seen them. */
+  async function makeSeen() {
+    const path = makeDir();
+    const put = (name: string, text: string): void => writeFileSync(join(path, name), text);
+    for (const node of [1, 2, 3]) put(`node-${node}.json`, lease(node));
+    const dir = new LeaseDir(path);
+    await sleep(150);
+    await dir.read();
+    const subnets = async (changed?: ReadonlySet<string>): Promise<string[]> =>
+      [...(await dir.read(changed)).leases.values()].map(({ subnet }) => (subnet ? formatPrefix(subnet) : 'none'));
+    return { path, put, subnets };
+  }
+
+  test('looks at those files, and sees who came and went by itself', async () => {
+    const { path, put, subnets } = await makeSeen();
+    put('node-1.json', lease(11));
+    put('node-2.json', lease(12));
+    put('node-4.json', lease(4));
+    rmSync(join(path, 'node-3.json'));
+    expect(await subnets(new Set(['node-1.json', 'node-9.json']))).toEqual([
+      '10.244.11.0/24',
+      '10.244.2.0/24', // changed in place, and nobody said so
+      '10.244.4.0/24',
+    ]);
+    expect(await subnets()).toContain('10.244.12.0/24');
+  });
+
+  test('looks at everything in another directory that took the name', async () => {
+    const { path, put, subnets } = await makeSeen();
+    rmSync(path, { recursive: true });
+    mkdirSync(path);
+    for (const node of [1, 2]) put(`node-${node}.json`, lease(20 + node));
+    expect(await subnets(new Set())).toEqual(['10.244.21.0/24', '10.244.22.0/24']);
+  });
+});
 
 describe('readLeaseDir', () => {
   test.for([

@@ -2,7 +2,7 @@
 // `<node>.json` is a lease; names that start with a dot, or end otherwise, are nobody's business.
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, errorText } from '../../lib/errors.ts';
 import { breathe } from '../dataplane/clock.ts';
@@ -43,6 +43,8 @@ export class LeaseDir {
   readonly #buffer = Buffer.allocUnsafeSlow(maxLeaseBytes + 1);
   #entries: ReadonlyMap<string, Entry> = new Map();
   #snapshot: LeaseSnapshot | undefined;
+  /** Tells the directory from another that takes its name. */
+  #identity = '';
   #reading: Promise<unknown> = Promise.resolve();
 
   constructor(dir: string) {
@@ -53,30 +55,39 @@ export class LeaseDir {
    * Every lease in the directory by node name, and a problem for every file that is none; the same object as before
    * when nothing changed. Rejects when the directory itself cannot be read: that is not the same as "nobody is there",
    * on which peers would be purged.
+   * With `changed`, files of other names are looked at only when they are new: thousands of looks take a while.
    */
-  read(): Promise<LeaseSnapshot> {
+  read(changed?: ReadonlySet<string>): Promise<LeaseSnapshot> {
     // One at a time: of two that overlap, the one that began first may end last.
-    const reading = this.#reading.then(() => this.#readAll());
+    const reading = this.#reading.then(() => this.#readAll(changed));
     this.#reading = reading.catch(() => undefined);
     return reading;
   }
 
-  async #readAll(): Promise<LeaseSnapshot> {
+  async #readAll(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot> {
+    const { ino, birthtimeMs } = await stat(this.#dir);
+    const identity = `${ino} ${birthtimeMs}`;
+    const only = identity === this.#identity ? changed : undefined;
     const names = (await readdir(this.#dir)).filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
     const entries = new Map<string, Entry>();
-    let changed = false;
+    let different = false;
     let looked = 0;
     for (const name of names) {
       const before = this.#entries.get(name);
+      if (only !== undefined && before?.settled === true && !only.has(name)) {
+        entries.set(name, before);
+        continue;
+      }
       const entry = this.#look(name, before);
       if (entry !== undefined) entries.set(name, entry);
-      changed ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
+      different ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
       // One buffer and no promise a file: thousands of either cost seconds, and memory that does not come back.
       if (++looked % filesAtOnce === 0) await breathe();
     }
-    changed ||= entries.size !== this.#entries.size;
+    different ||= entries.size !== this.#entries.size;
+    this.#identity = identity;
     this.#entries = entries;
-    if (changed || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries);
+    if (different || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries);
     return this.#snapshot;
   }
 
