@@ -90,7 +90,6 @@ describe('an existing flannel.1', () => {
     { name: 'learns', attributes: right.replace('nolearning', 'learning') },
     { name: 'has another VNI', attributes: right.replace('id 1', 'id 7') },
     { name: 'has another port', attributes: right.replace('8472', '4789') },
-    { name: 'has another local address', attributes: right.replace('ADDRESS', '192.168.50.200') },
     { name: 'floods to a group', attributes: `${right} group 239.1.1.1` },
     { name: 'asks user space for MACs', attributes: `${right} l2miss l3miss` },
   ])('is rebuilt when it $name, and says why', async ({ attributes }) => {
@@ -102,6 +101,20 @@ describe('an existing flannel.1', () => {
     expect(state.device).toMatchObject({ id: 1, port: 8472, learning: false });
     expect(state).toMatchObject({ mac: '02:00:00:00:0f:0f', fdb: [{ mac: peer.mac, dst: peer.publicIp }] });
     expect(logged('device set up', from)[0]).toMatchObject({ cmd: 'ip link del flannel.1', was: expect.any(String) });
+  });
+
+  test('is moved, and keeps what it carries, when it only has another local address', async () => {
+    const from = node.agent.log().length;
+    const index = await make(right.replace('ADDRESS', '192.168.50.200'));
+    await startAgent();
+    expect(await indexOf('flannel.1')).toBe(index);
+    expect(JSON.parse(await ip('-j -d link show flannel.1'))).toMatchObject([
+      { linkinfo: { info_data: { local: node.address, link: 'eth0' } } },
+    ]);
+    expect(logged('device set up', from)[0]).toMatchObject({
+      cmd: `ip link set flannel.1 type vxlan id 1 local ${node.address} dev eth0`,
+      was: 'has local address 192.168.50.200',
+    });
   });
 
   test('loses foreign addresses of the network, and keeps others', async () => {
