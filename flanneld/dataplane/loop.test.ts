@@ -103,6 +103,17 @@ describe('startLoop', () => {
     expect(runs.at(-1)).toEqual({ at: 500, reasons: ['route'] });
   });
 
+  test('rests after a run as long as it took, a quarter of a second at most', async () => {
+    const took = [40, 2000, 0];
+    const { clock, runs, loop } = start(() => {
+      clock.ms += took[runs.length - 1] ?? 0;
+      loop.wake('its own doing');
+      return nothing();
+    });
+    await clock.advance(2400);
+    expect(runs.slice(0, 4).map(({ at }) => at)).toEqual([0, 80, 2330, 2340]);
+  });
+
   test('never runs twice at a time: what wakes it meanwhile is one more run', async () => {
     let finish: (() => void) | undefined;
     const { clock, runs, loop } = start(
@@ -118,8 +129,8 @@ describe('startLoop', () => {
     expect(runs).toHaveLength(1);
     finish?.();
     await settle();
-    await clock.advance(0);
-    expect(runs.at(-1)).toEqual({ at: 2100, reasons: ['a', 'b'] });
+    await clock.advance(250);
+    expect(runs.at(-1)).toEqual({ at: 2350, reasons: ['a', 'b'] });
   });
 
   test('comes back when the run asked for it', async () => {

@@ -1,5 +1,6 @@
 // A level-triggered loop: whatever wakes it, it runs the same function, one run at a time; wake-ups that come
-// together or during a run become one more run. Never faster than `minGapMs`, never slower than `auditMs`.
+// together or during a run become one more run. Never faster than `minGapMs`, never slower than `auditMs`, and after a
+// run at rest as long as it took, so that a storm of wake-ups takes half of the time at most.
 
 import type { Clock } from './clock.ts';
 
@@ -9,7 +10,7 @@ export interface LoopOptions {
   /** Called with what `run` threw; the loop goes on after a back-off. */
   onError(error: unknown): void;
   readonly clock: Clock;
-  /** Least time between the starts of two runs: many events at once are looked at once. */
+  /** Least time between the starts of two runs: events that come together are looked at once. */
   readonly minGapMs: number;
   /** Longest time without a run. */
   readonly auditMs: number;
@@ -24,6 +25,8 @@ export interface Loop {
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 30_000;
+/** Longest rest after a run. */
+const LONGEST_REST_MS = 250;
 /** After a failure a wake-up is answered no sooner: the failure itself may have caused it. */
 const WOKEN_RETRY_MS = 1000;
 
@@ -40,6 +43,8 @@ class ReconcileLoop implements Loop {
   #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #lastStart = Number.NEGATIVE_INFINITY;
+  /** No run before this. */
+  #restedAt = Number.NEGATIVE_INFINITY;
   #dueMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #stopped = false;
@@ -52,8 +57,7 @@ class ReconcileLoop implements Loop {
     if (this.#stopped) return;
     this.#reasons.add(reason);
     if (this.#running !== undefined) return;
-    const gapMs = this.#failures > 0 ? WOKEN_RETRY_MS : this.#options.minGapMs;
-    const soonest = this.#lastStart + gapMs;
+    const soonest = this.#failures > 0 ? this.#lastStart + WOKEN_RETRY_MS : this.#restedAt;
     // A retry that is due sooner anyway is not put off.
     if (soonest < this.#dueMs || this.#cancelTimer === undefined) this.#schedule(soonest - this.#options.clock.now());
   }
@@ -90,8 +94,10 @@ class ReconcileLoop implements Loop {
     }
     this.#running = undefined;
     if (this.#stopped) return;
+    const now = clock.now();
+    const restMs = Math.min(now - this.#lastStart, LONGEST_REST_MS);
+    this.#restedAt = Math.max(this.#lastStart + minGapMs, now + restMs);
     if (this.#reasons.size > 0 && this.#failures === 0) nextMs = 0;
-    const earliest = this.#lastStart + minGapMs - clock.now();
-    this.#schedule(Math.max(nextMs, earliest));
+    this.#schedule(Math.max(nextMs, this.#restedAt - now));
   }
 }
