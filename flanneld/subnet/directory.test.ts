@@ -279,18 +279,34 @@ describe('watch', () => {
     expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toHaveLength(1); // the 10th is next
   });
 
-  test('does not fight for a subnet that somebody else took meanwhile', async () => {
+  test('ends with what happened when somebody else has the subnet, and does not fight for it', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);
-    const { until } = follow(manager);
-    await until(() => true);
+    const abort = new AbortController();
+    onTestFinished(() => abort.abort());
+    const ended = manager.watch(() => undefined, abort.signal);
     renameSync(join(site.dir, 'node-1.json'), join(site.dir, 'node-9.json'));
-    await until((snapshot) => nodes(snapshot) === 'node-9');
-    await expect.poll(() => site.logged.join('\n'), { timeout: 5000 }).toContain('own lease cannot be restored');
+    await expect(ended).rejects.toThrow(
+      /^leases: keep lease 10\.244\.1\.0\/24: lost \(now the lease of node-9; a restart takes another subnet, existing/,
+    );
     expect(readOr(site, 'node-1')).toBe('none');
-    rmSync(join(site.dir, 'node-9.json'));
-    await until((snapshot) => nodes(snapshot) === 'node-1');
+  });
+
+  test('leaves a lease alone while it is taken anew, and keeps the new one', async () => {
+    const site = makeSite();
+    const manager = site.manager('node-1', { periodMs: 5 });
+    await acquire(manager);
+    const { until } = follow(manager);
+    for (let last = 1; last <= 40; last += 1) {
+      const publicIp = parseIp(`192.168.50.${last}`);
+      await manager.acquire({ backendType: 'vxlan', publicIp }, new AbortController().signal);
+    }
+    const { leases, ownKey } = await until(
+      (snapshot) => snapshot.leases.get('node-1')?.publicIp?.value === parseIp('192.168.50.40').value,
+    );
+    expect([leases.size, ownKey]).toEqual([1, 'node-1']);
+    expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toEqual([]);
   });
 
   test('keeps the last state while the directory cannot be read: nobody is purged', async () => {

@@ -57,12 +57,14 @@ class DirectoryManager implements SubnetManager {
   readonly #dir: LeaseDir;
   /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
   #own: Lease | undefined;
+  /** A lease is being taken: what stands in the directory meanwhile is neither the old one nor wrong. */
+  #isClaiming = false;
   #restoredAt = Number.NEGATIVE_INFINITY;
   #restoreDue: number | undefined;
 
   constructor(options: DirectoryOptions) {
     this.#options = options;
-    this.#dir = new LeaseDir(options.dir);
+    this.#dir = new LeaseDir(options.dir, options.nodeName);
     this.#failures = createFailureLog(options.log);
   }
 
@@ -75,6 +77,15 @@ class DirectoryManager implements SubnetManager {
    * same subnet at one moment cannot both miss the other: who sees a rival gives way and tries again.
    */
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
+    this.#isClaiming = true;
+    try {
+      return await this.#claim(attributes, signal);
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+
+  async #claim(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const { dir, nodeName } = this.#options;
     const config = await this.networkConfig();
     for (let attempt = 1; attempt <= claimAttempts; attempt++) {
@@ -121,6 +132,7 @@ class DirectoryManager implements SubnetManager {
     return { ...attributes, ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
   }
 
+  /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     const { dir, periodMs } = this.#options;
     const bell = new Bell();
@@ -162,7 +174,10 @@ class DirectoryManager implements SubnetManager {
     }
   }
 
-  /** Reads the directory and puts our own lease right; undefined (and the last snapshot stays) when it cannot. */
+  /**
+   * Reads the directory and puts our own lease right; undefined (and the last snapshot stays) when it cannot. Rejects with
+   * OpError `lost` when somebody else has our subnet.
+   */
   async #look(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot | undefined> {
     const { dir } = this.#options;
     try {
@@ -171,25 +186,25 @@ class DirectoryManager implements SubnetManager {
       this.#failures.recovered('read', { dir }, 'lease directory is readable again');
       return snapshot;
     } catch (error) {
+      if (error instanceof OpError && error.code === 'lost') throw error;
       this.#failures.failed('read', error, { dir }, 'lease directory cannot be used');
       return undefined;
     }
   }
 
-  /** True when the directory was changed. A subnet that somebody else took meanwhile is not fought for. */
+  /** True when the directory was changed. A subnet that somebody else took meanwhile is lost, not fought for. */
   async #restoreOwn(snapshot: LeaseSnapshot): Promise<boolean> {
     const { dir, nodeName } = this.#options;
     const own = this.#own;
     this.#restoreDue = undefined;
-    if (own === undefined) return false;
+    if (own === undefined || this.#isClaiming) return false;
     const present = snapshot.leases.get(nodeName);
     const text = renderLeaseFile(own);
     if (present !== undefined && renderLeaseFile(present) === text) return false;
     const rival = findRival(snapshot, nodeName, own);
     if (rival !== undefined) {
-      const reason = this.#error('restore', showSubnets(own), 'taken', `now the lease of ${rival}`);
-      this.#failures.failed('restore', reason, { rival }, 'own lease cannot be restored, restart to get another');
-      return false;
+      const detail = `now the lease of ${rival}; a restart takes another subnet, existing pods keep the old`;
+      throw this.#error('keep lease', showSubnets(own), 'lost', detail);
     }
     this.#restoreDue = Math.max(performance.now(), this.#restoredAt + restoreMs);
     if (this.#restoreInMs() > 0) return false;
@@ -198,7 +213,6 @@ class DirectoryManager implements SubnetManager {
     await writeLeaseFile(dir, nodeName, text);
     const was = present === undefined ? 'missing or unreadable' : 'changed, by another agent of this node name?';
     this.#failures.failed('own', was, { lease: showSubnets(own), file: leaseFileName(nodeName) }, 'own lease restored');
-    this.#failures.recovered('restore', {}, 'own lease is ours again');
     return true;
   }
 

@@ -40,6 +40,7 @@ interface Entry {
 /** A directory looked at again and again: always all of it, but only files that changed are read. */
 export class LeaseDir {
   readonly #dir: string;
+  readonly #ownKey: string | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(maxLeaseBytes + 1);
   #entries: ReadonlyMap<string, Entry> = new Map();
   #snapshot: LeaseSnapshot | undefined;
@@ -47,8 +48,10 @@ export class LeaseDir {
   #identity = '';
   #reading: Promise<unknown> = Promise.resolve();
 
-  constructor(dir: string) {
+  /** With `ownKey`, every snapshot tells whose lease is this node's. */
+  constructor(dir: string, ownKey?: string) {
     this.#dir = dir;
+    this.#ownKey = ownKey;
   }
 
   /**
@@ -87,7 +90,7 @@ export class LeaseDir {
     different ||= entries.size !== this.#entries.size;
     this.#identity = identity;
     this.#entries = entries;
-    if (different || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries);
+    if (different || this.#snapshot === undefined) this.#snapshot = snapshotOf(entries, this.#ownKey);
     return this.#snapshot;
   }
 
@@ -138,14 +141,14 @@ function isEqual(a: Lease, b: Lease): boolean {
   return renderLeaseFile(a) === renderLeaseFile(b);
 }
 
-function snapshotOf(entries: ReadonlyMap<string, Entry>): LeaseSnapshot {
+function snapshotOf(entries: ReadonlyMap<string, Entry>, ownKey: string | undefined): LeaseSnapshot {
   const leases = new Map<string, Lease>();
   const problems: PeerProblem[] = [];
   for (const [name, { lease, problem }] of entries) {
     if (lease !== undefined) leases.set(name.slice(0, -suffix.length), lease);
     if (problem !== undefined) problems.push(problem);
   }
-  return { leases, problems };
+  return { leases, problems, ...(ownKey !== undefined && { ownKey }) };
 }
 
 function openIfPresent(path: string): number | undefined {

@@ -35,12 +35,18 @@ export interface LeaseSnapshot {
   readonly problems: readonly PeerProblem[];
   /** The key of this node's own lease, present or not, where the store knows it. */
   readonly ownKey?: string;
+  /** What the administrator wants of this node's addresses now; undefined where the store does not say. */
+  readonly nodeAddresses?: NodeAddresses;
 }
 
-/** The addresses an administrator gave this node in the cluster state, as `--public-ip` would. */
+/** What an administrator says in the cluster state of this node's addresses. */
 export interface NodeAddresses {
+  /** As `--public-ip` and `--public-ipv6` would: they choose the interface, too. */
   readonly publicIp?: Ip;
   readonly publicIpv6?: Ip;
+  /** What peers are told instead of the address chosen. */
+  readonly overwriteIp?: Ip;
+  readonly overwriteIpv6?: Ip;
 }
 
 export interface SubnetManager {

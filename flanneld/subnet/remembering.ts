@@ -74,7 +74,7 @@ class RememberingManager implements SubnetManager {
   }
 
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
-    const own = this.#options.memory.earlier?.own;
+    const { own } = this.#state;
     const acquired = this.#inner.acquire(attributes, signal).then((lease) => {
       this.#remember({ own: lease });
       return lease;

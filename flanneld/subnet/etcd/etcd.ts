@@ -66,6 +66,8 @@ class EtcdManager implements SubnetManager {
   /** The etcd lease under ours has gone, whether its key has or not. */
   #isLeaseDead = false;
   #restoredAt = Number.NEGATIVE_INFINITY;
+  /** A lease is being taken: what the watch tells of it meanwhile is our own doing. */
+  #isClaiming = false;
 
   constructor(options: EtcdManagerOptions) {
     this.#options = options;
@@ -108,6 +110,15 @@ class EtcdManager implements SubnetManager {
   /** Waits for etcd; rejects when there is no subnet to be had. */
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const config = this.#config ?? (await this.networkConfig(signal));
+    this.#isClaiming = true;
+    try {
+      return await this.#claim(attributes, config, signal);
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+
+  async #claim(attributes: LeaseAttributes, config: NetConf, signal: AbortSignal): Promise<Lease> {
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();
       try {
@@ -188,7 +199,7 @@ class EtcdManager implements SubnetManager {
   /** Puts our own lease back as it must be; returns when to look again, in ms. */
   async #putRight(signal: AbortSignal): Promise<number> {
     const own = this.#own;
-    if (own === undefined || this.#mirror.revision < own.revision) return longestKeepAliveMs;
+    if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return longestKeepAliveMs;
     const entry = this.#mirror.entries.get(own.name);
     if (entry?.kv.value === own.value && !this.#isLeaseDead) return longestKeepAliveMs;
     if (entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease)) throw lost(own, own.name);

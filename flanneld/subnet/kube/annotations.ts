@@ -37,11 +37,18 @@ export function withOverwrites(attributes: LeaseAttributes, annotations: Annotat
   return { ...attributes, ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
 }
 
-/** The addresses the administrator chose for this node, as `--public-ip` and `--public-ipv6` would. */
+/** What the administrator wants of this node's addresses. */
 export function chosenAddresses(annotations: Annotations, log: Logger): NodeAddresses {
   const publicIp = readIp(annotations, 'node-public-ip', 4, log);
   const publicIpv6 = readIp(annotations, 'node-public-ipv6', 6, log);
-  return { ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
+  const overwriteIp = readIp(annotations, 'public-ip-overwrite', 4, log);
+  const overwriteIpv6 = readIp(annotations, 'public-ipv6-overwrite', 6, log);
+  return {
+    ...(publicIp && { publicIp }),
+    ...(publicIpv6 && { publicIpv6 }),
+    ...(overwriteIp && { overwriteIp }),
+    ...(overwriteIpv6 && { overwriteIpv6 }),
+  };
 }
 
 function readIp(annotations: Annotations, name: string, family: 4 | 6, log: Logger): Ip | undefined {

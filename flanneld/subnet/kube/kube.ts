@@ -65,6 +65,7 @@ class KubeManager implements SubnetManager {
   #own: OwnNode | undefined;
   #ownName: string | undefined;
   #isReady = false;
+  #addresses: { readonly node: NodeRecord; readonly chosen: NodeAddresses } | undefined;
   /** What each Node says, read again only when it changes. */
   #readings = new Map<string, Reading>();
 
@@ -181,7 +182,17 @@ class KubeManager implements SubnetManager {
     }
     this.#readings = readings;
     const ownKey = this.#ownName ?? this.#options.identity.nodeName;
-    return { leases, problems, ...(ownKey !== undefined && { ownKey }) };
+    const own = ownKey === undefined ? undefined : this.#mirror.nodes.get(ownKey);
+    const nodeAddresses = own && this.#addressesOf(own);
+    return { leases, problems, ...(ownKey !== undefined && { ownKey }), ...(nodeAddresses && { nodeAddresses }) };
+  }
+
+  /** Read again only when the Node changes: what is wrong with it is logged once. */
+  #addressesOf(own: NodeRecord): NodeAddresses {
+    if (this.#addresses?.node !== own) {
+      this.#addresses = { node: own, chosen: chosenAddresses(own.annotations, this.#options.log) };
+    }
+    return this.#addresses.chosen;
   }
 }
 
