@@ -1,7 +1,7 @@
 // Everything the agent tells about itself, and the pages it is read on: probes and metrics for whoever may connect,
 // the whole report only on the socket beside subnet.env.
 
-import type { VxlanOverlay } from './backend/vxlan.ts';
+import type { Overlay } from './backend/overlay.ts';
 import { DRIFT_OBJECTS, DriftLedger } from './drift-ledger.ts';
 import type { Firewall } from './firewall/firewall.ts';
 import { type Answer, healthPages, isReady, type Pages } from './health.ts';
@@ -16,7 +16,8 @@ export class AgentView {
   readonly meters: Meters = createMeters();
   readonly #node: string;
   readonly #startedAt = new Date().toISOString();
-  #overlays: readonly VxlanOverlay[] = [];
+  #backend = '';
+  #overlays: readonly Overlay[] = [];
   #firewall: Firewall | undefined;
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
@@ -25,7 +26,8 @@ export class AgentView {
   }
 
   /** Once the lease is taken. */
-  show(overlays: readonly VxlanOverlay[]): void {
+  show(backend: string, overlays: readonly Overlay[]): void {
+    this.#backend = backend;
     this.#overlays = overlays;
   }
 
@@ -42,7 +44,7 @@ export class AgentView {
       node: this.#node,
       pid: process.pid,
       startedAt: this.#startedAt,
-      backend: 'vxlan',
+      backend: this.#backend,
       ready: isReady(checks),
       checks,
       overlays: this.#overlays.map((overlay) => overlay.status()),

@@ -1,10 +1,13 @@
 // The agent's life from start to SIGTERM: the start order as one list, then two level-triggered loops (overlays and
 // firewall, running.ts) until the signal. The data plane stays when the agent goes.
 
+import { dirname } from 'node:path';
 import { errorText } from '../lib/errors.ts';
 import { formatIp } from '../lib/ip.ts';
 import { statPath } from '../lib/sys/file.ts';
 import { AgentView } from './agent-view.ts';
+import type { Overlay } from './backend/overlay.ts';
+import { backendFor } from './backend/registry.ts';
 import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
 import { checkUnderlay } from './external-interface.ts';
@@ -13,7 +16,7 @@ import { collectAtStart } from './gc/run.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
-import { checkBackend, chooseInterface, networksOf, registerVxlan, withNodeAddresses } from './register.ts';
+import { chooseInterface, networksOf, registerBackend, withNodeAddresses } from './register.ts';
 import { type Running, startLoops } from './running.ts';
 import { serveSocket, socketPathFor } from './status/socket.ts';
 import type { AgentTools } from './tools.ts';
@@ -30,26 +33,27 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   signal.addEventListener('abort', end, { once: true });
   const servers: HttpServer[] = [];
   let loops: Running | undefined;
+  let overlays: readonly Overlay[] = [];
   try {
     await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
     await collectAtStart(options, tools, drift);
     const config = await tools.manager.networkConfig(ending.signal);
-    const conf = checkBackend(config, tools.log);
+    const backend = backendFor(config.backend);
     const networks = networksOf(config);
     const wanted = await withNodeAddresses(options.interface, tools, ending.signal);
     const external = chooseInterface(wanted, networks, tools);
     checkUnderlay(external, [...networks.values()]);
     const leases = new LeaseView(tools.manager, ending.signal);
-    const overlays = await registerVxlan(
-      conf,
+    overlays = await registerBackend(
+      backend,
       networks,
       external,
       await leases.first(),
-      { ...tools, drift },
+      { ...tools, drift, stateDir: dirname(options.subnetFile) },
       ending.signal,
     );
-    view.show(overlays);
+    view.show(backend.type, overlays);
     for (const overlay of overlays) overlay.ensureDevice();
     const firewall = openFirewall(config, overlays, options.firewall, { ...tools, drift });
     view.showFirewall(firewall);
@@ -64,6 +68,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     signal.removeEventListener('abort', end);
     ending.abort();
     await loops?.stop();
+    await Promise.all(overlays.map((overlay) => overlay.close?.()));
     await Promise.all(servers.map((server) => server.close()));
   }
 }

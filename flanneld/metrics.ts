@@ -31,8 +31,11 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const info = gauge('flannel_build_info', 'Always 1; the version is in the label.', ['version']);
   const ready = gauge('flannel_ready', '1 when the node forwards, else 0.', []);
   const peers = gauge('flannel_peers', 'Peers by family and state.', ['family', 'state']);
+  const direct = gauge('flannel_direct_peers', 'Programmed peers that are reached without a tunnel.', ['family']);
   const problems = gauge('flannel_lease_problems', 'Leases and peers at fault or in doubt.', ['family']);
-  const mtu = gauge('flannel_mtu_bytes', 'MTU of the VXLAN device.', ['family']);
+  const mtu = gauge('flannel_mtu_bytes', 'MTU of pods, which is that of the tunnel device where there is one.', [
+    'family',
+  ]);
   const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
@@ -61,6 +64,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
       for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
+      if (counts.direct !== undefined) direct.set({ family }, counts.direct);
       problems.set({ family }, found.length);
       mtu.set({ family }, bytes);
     }

@@ -5,7 +5,7 @@ import { errorText } from '../lib/errors.ts';
 import type { EventWatch } from '../lib/netlink/events-node.ts';
 import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../lib/subnet-env.ts';
 import { readTextIfPresent } from '../lib/sys/file.ts';
-import type { VxlanOverlay } from './backend/vxlan.ts';
+import type { Overlay } from './backend/overlay.ts';
 import type { CniFiles } from './cni-files.ts';
 import { keepWatching } from './dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from './dataplane/kernel-events.ts';
@@ -23,7 +23,7 @@ import type { Readiness } from './readiness.ts';
 import type { AgentTools } from './tools.ts';
 
 export interface Parts {
-  readonly overlays: readonly VxlanOverlay[];
+  readonly overlays: readonly Overlay[];
   readonly firewall: Firewall;
   readonly leases: LeaseView;
   readonly readiness: Readiness;
@@ -48,12 +48,10 @@ const AUDIT_MS = 30_000;
 const OVERLAY_GAP_MS = 5;
 const FIREWALL_GAP_MS = 100;
 
-const deviceCheck = (overlay: VxlanOverlay): string => `device ${overlay.name} and its peers`;
-
 /** Starts the loops and their watches. Throws SysError when the kernel cannot be watched. */
 export function startLoops(parts: Parts): Running {
   const { overlays, leases, readiness } = parts;
-  readiness.expect([...overlays.map(deviceCheck), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
+  readiness.expect([...overlays.map(({ check }) => check), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
   readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
@@ -96,18 +94,18 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
     }
     failures.recovered('blackhole', {}, 'blackhole route is right again');
   };
-  const run = async (): Promise<number | undefined> => {
+  const run = async (woken: ReadonlySet<string>): Promise<number | undefined> => {
     let nextMs: number | undefined;
     let failed: { error: unknown } | undefined;
     for (const overlay of overlays) {
       try {
-        const wantedMs = await overlay.run(leases.latest);
-        readiness.fine(deviceCheck(overlay));
+        const wantedMs = await overlay.run(leases.latest, woken);
+        readiness.fine(overlay.check);
         failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
         if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
       } catch (error) {
         // One family's trouble does not keep the other from being looked at.
-        readiness.failed(deviceCheck(overlay), error);
+        readiness.failed(overlay.check, error);
         failures.failed(overlay.name, error, { dev: overlay.name }, 'device not right, will retry');
         failed ??= { error };
       }
@@ -117,7 +115,8 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
     becomeReady();
     return nextMs;
   };
-  const measured = (): Promise<number | undefined> => meters.overlay.measure(run).finally(() => heap.worked());
+  const measured = (woken: ReadonlySet<string>): Promise<number | undefined> =>
+    meters.overlay.measure(() => run(woken)).finally(() => heap.worked());
   return startLoop({
     run: measured,
     onError: () => undefined,
@@ -195,7 +194,7 @@ function attemptPart(readiness: Readiness, part: string, body: () => void): void
 }
 
 /** Differs from flannel (D17): the MTU is the smallest of the families', not the IPv4 one for both. */
-function subnetEnvFor(overlays: readonly VxlanOverlay[], ipMasq: boolean): SubnetEnvContent {
+function subnetEnvFor(overlays: readonly Overlay[], ipMasq: boolean): SubnetEnvContent {
   const v4 = overlays.find(({ family }) => family === 4);
   const v6 = overlays.find(({ family }) => family === 6);
   return {
@@ -211,7 +210,12 @@ function subnetEnvFor(overlays: readonly VxlanOverlay[], ipMasq: boolean): Subne
 function watchKernel({ overlays, tools }: Parts, wake: (reason: string) => void): EventWatch {
   const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
   const networks = overlays.map(({ network }) => network);
-  const concern = (): Concern => ({ names, networks, indexes: indexesOf(overlays) });
+  const concern = (): Concern => ({
+    names,
+    networks,
+    indexes: indexesOf(overlays, 'deviceIndex'),
+    underlays: indexesOf(overlays, 'underlayIndex'),
+  });
   let pending: string | undefined;
   let current = concern();
   return keepWatching(tools, {
@@ -232,8 +236,8 @@ function watchKernel({ overlays, tools }: Parts, wake: (reason: string) => void)
   });
 }
 
-function indexesOf(overlays: readonly VxlanOverlay[]): ReadonlySet<number> {
-  return new Set(overlays.flatMap(({ deviceIndex }) => (deviceIndex === undefined ? [] : [deviceIndex])));
+function indexesOf(overlays: readonly Overlay[], of: 'deviceIndex' | 'underlayIndex'): ReadonlySet<number> {
+  return new Set(overlays.flatMap(({ [of]: index }) => (index === undefined ? [] : [index])));
 }
 
 function watchFirewall({ firewall, tools }: Parts, wake: () => void): EventWatch {

@@ -3,43 +3,23 @@
 
 import type { VxlanConf } from '../../lib/backend-conf.ts';
 import { OpError } from '../../lib/errors.ts';
-import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix } from '../../lib/ip.ts';
+import { type Family, formatIp, formatPrefix, type IpPrefix } from '../../lib/ip.ts';
 import { type JsonValue, jsonObject } from '../../lib/json.ts';
 import type { Mac } from '../../lib/mac.ts';
-import type { Netlink } from '../../lib/netlink/connection.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
-import type { Clock } from '../dataplane/clock.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
-import { PeerReconciler } from '../dataplane/reconciler.ts';
 import { RepairBudget } from '../dataplane/repair-budget.ts';
 import type { Device } from '../dataplane/state.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
 import type { OverlayStatus } from '../status/report.ts';
 import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import { type FamilySettings, kernelChanged, type Overlay, type OverlayTools } from './overlay.ts';
 import { ensureOwnAddress } from './own-address.ts';
 import { ensureVxlanDevice, type OnDeviceChange, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+import { VxlanPeers } from './vxlan-peers.ts';
 
-export interface OverlaySettings {
-  readonly family: Family;
+export interface VxlanSettings extends FamilySettings {
   readonly conf: VxlanConf;
-  readonly network: IpPrefix;
-  /** This node's own. */
-  readonly subnet: IpPrefix;
-  /** Name of the external interface; it is looked up again at every run. */
-  readonly underlay: string;
-  readonly local: Ip;
-  readonly publicIp: Ip;
   readonly mac: Mac;
-}
-
-/** What the overlay works with. */
-export interface OverlayTools {
-  readonly netlink: Netlink;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** Where it is noted what somebody else had changed. */
-  readonly drift?: DriftNotes;
 }
 
 /** What a node advertises about its VTEP, in flannel's key order: its agent finds the MAC by cutting text. */
@@ -47,21 +27,22 @@ export function backendDataFor(vni: number, mac: Mac): JsonValue {
   return jsonObject({ VNI: vni, VtepMAC: mac });
 }
 
-export class VxlanOverlay {
-  readonly #settings: OverlaySettings;
+export class VxlanOverlay implements Overlay {
+  readonly #settings: VxlanSettings;
   readonly #tools: OverlayTools;
-  readonly #peers: PeerReconciler;
+  readonly #peers: VxlanPeers;
   readonly #budget = new RepairBudget();
   readonly name: string;
   #device: Device | undefined;
+  #underlay: Device | undefined;
   /** Until then the device is left as it is: somebody keeps changing it back. */
   #restUntilMs = 0;
   #mtuBytes = 0;
 
-  constructor(settings: OverlaySettings, tools: OverlayTools) {
+  constructor(settings: VxlanSettings, tools: OverlayTools) {
     this.#settings = settings;
     this.#tools = tools;
-    this.#peers = new PeerReconciler(tools);
+    this.#peers = new VxlanPeers(tools, settings.conf.directRouting);
     this.name = vxlanDeviceName(settings.family, settings.conf.vni);
   }
 
@@ -92,12 +73,21 @@ export class VxlanOverlay {
   }
 
   get peerCount(): number {
-    return this.#peers.peerCount;
+    return this.#peers.count;
   }
 
   /** Index of the device; undefined before there is one. */
   get deviceIndex(): number | undefined {
     return this.#device?.index;
+  }
+
+  get check(): string {
+    return `device ${this.name} and its peers`;
+  }
+
+  /** Only with DirectRouting does it matter to more than the device. */
+  get underlayIndex(): number | undefined {
+    return this.#settings.conf.directRouting ? this.#underlay?.index : undefined;
   }
 
   peerProblems(): PeerProblem[] {
@@ -120,6 +110,7 @@ export class VxlanOverlay {
         detail: 'the external interface is gone',
       });
     }
+    this.#underlay = link;
     const { vni, port, learning, gbp } = conf;
     const mtu = vxlanMtu(family, link, conf.mtu);
     const repaired = this.#device !== undefined;
@@ -155,9 +146,12 @@ export class VxlanOverlay {
    * Makes device and peers right for a snapshot of the leases. Resolves to the milliseconds after which it wants to
    * run again, undefined when nothing is pending. Rejects with what stands in the way.
    */
-  async run(snapshot: LeaseSnapshot): Promise<number | undefined> {
+  async run(snapshot: LeaseSnapshot, woken: ReadonlySet<string>): Promise<number | undefined> {
     const device = this.ensureDevice();
-    const retryMs = await this.#peers.run(device, snapshot.leases, this.#config(), snapshot.problems);
+    const { underlay: name } = this.#settings;
+    const underlay = this.#underlay ?? { index: 0, name };
+    const where = { device, underlay, config: this.#config(), changed: kernelChanged(woken) };
+    const retryMs = await this.#peers.run(snapshot, where);
     const restMs = this.#restUntilMs - this.#tools.clock.now();
     return restMs > 0 ? Math.min(restMs, retryMs ?? restMs) : retryMs;
   }

@@ -62,6 +62,16 @@ export function* desiredInSteps(
   return { state, peers, problems, doubts: sharedAddresses(peers) };
 }
 
+/** The peers among `leases` that can be programmed together, and why the others are left out. */
+export function peersAmong(
+  leases: ReadonlyMap<string, Lease>,
+  config: OverlayConfig,
+): Pick<Desired, 'peers' | 'problems'> {
+  const problems: PeerProblem[] = [];
+  const candidates = [...leases].flatMap(([key, lease]) => peerOrProblem(key, lease, config, problems) ?? []);
+  return { peers: settleConflicts(candidates, problems), problems };
+}
+
 function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problems: PeerProblem[]): Peer | undefined {
   try {
     return readPeer(key, lease, config);
@@ -73,7 +83,7 @@ function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problem
 }
 
 /** Most specific subnet first, so that one absurdly wide lease loses against all it covers; then by key. */
-function byPrecedence(a: Peer, b: Peer): number {
+export function byPrecedence(a: Pick<Peer, 'key' | 'subnet'>, b: Pick<Peer, 'key' | 'subnet'>): number {
   if (a.subnet.length !== b.subnet.length) return b.subnet.length - a.subnet.length;
   if (a.key === b.key) return 0;
   return a.key < b.key ? -1 : 1;
@@ -120,7 +130,7 @@ function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
 }
 
 /** Subnets kept so far. As they come most specific first, an overlap can only be one of them inside the asked one. */
-class SubnetIndex {
+export class SubnetIndex {
   readonly #lengths: ReadonlySet<number>;
   /** For every length that occurs: the prefixes of that length something kept lies in, and its key. */
   readonly #covering = new Map<bigint, string>();

@@ -3,6 +3,7 @@ import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseMac } from '../../lib/mac.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { addAddress } from '../../lib/rtnetlink/address.ts';
+import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
 import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
 import { addLink, setLink } from '../../lib/rtnetlink/link.ts';
 import { replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
@@ -15,6 +16,7 @@ import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 const concern: Concern = {
   names: new Set(['flannel.1', 'eth0']),
   indexes: new Set([7]),
+  underlays: new Set(),
   networks: [parsePrefix('10.244.0.0/16')],
 };
 
@@ -67,5 +69,24 @@ describe('concerning', () => {
     { name: 'a message nobody asked for', event: { ...deleteNexthop(1), type: 999 }, want: undefined },
   ])('$name', ({ event, want }) => {
     expect(heard(event)).toBe(want);
+  });
+});
+
+describe('concerning, where peers are on the link of interface 3', () => {
+  const direct: Concern = { ...concern, underlays: new Set([3]) };
+  const linkLocal = parsePrefix('fe80::/64');
+  test.for<{ name: string; event: NetlinkRequest; want: string | undefined }>([
+    { name: 'an address of it', event: addAddress({ index: 3, ip: gateway, length: 24 }), want: 'address' },
+    { name: 'a neighbour on it', event: replaceNeigh({ index: 3, destination: gateway, mac }), want: undefined },
+    { name: 'any route', event: replaceRoute({ destination: elsewhere, gateway, oif: 8 }), want: 'route' },
+    { name: 'a pod’s link-local route', event: replaceRoute({ destination: linkLocal, oif: 9 }), want: undefined },
+    {
+      name: 'a local address’s route',
+      event: replaceRoute({ destination: elsewhere, oif: 9, table: RT_TABLE_LOCAL }),
+      want: undefined,
+    },
+  ])('$name', ({ event, want }) => {
+    const message = messageOf(event.type, (writer) => event.write(writer));
+    expect(concerning(message, direct)).toBe(want);
   });
 });

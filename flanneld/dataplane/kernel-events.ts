@@ -1,10 +1,11 @@
 // Which rtnetlink events concern the overlays: those of our devices and of the interface underneath, and routes and
 // nexthops in our ranges wherever they lead. A node with pods sees thousands of others.
 
-import { containsPrefix, type IpPrefix } from '../../lib/ip.ts';
+import { containsPrefix, type IpPrefix, isLinkLocal } from '../../lib/ip.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import { decodeAddress } from '../../lib/rtnetlink/address.ts';
 import {
+  RT_TABLE_LOCAL,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
@@ -42,10 +43,12 @@ export const KERNEL_GROUPS: readonly number[] = [
 
 /** What is ours, as far as it is known now. */
 export interface Concern {
-  /** Our devices and the external interface. */
+  /** Our devices and external interfaces. */
   readonly names: ReadonlySet<string>;
-  /** Their indexes. */
+  /** Indexes of our devices. */
   readonly indexes: ReadonlySet<number>;
+  /** External interfaces on whose link peers are: there addresses count, and every route of the node. */
+  readonly underlays: ReadonlySet<number>;
   readonly networks: readonly IpPrefix[];
 }
 
@@ -58,7 +61,8 @@ export function concerning(message: MessageReader, concern: Concern): string | u
     case RTM_NEWADDR:
     case RTM_DELADDR: {
       const index = decodeAddress(message)?.index;
-      return index !== undefined && concern.indexes.has(index) ? 'address' : undefined;
+      const isOurs = index !== undefined && (concern.indexes.has(index) || concern.underlays.has(index));
+      return isOurs ? 'address' : undefined;
     }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
@@ -75,9 +79,11 @@ export function concerning(message: MessageReader, concern: Concern): string | u
 }
 
 /** Also a route that somebody else put in the place of ours: it leads elsewhere, but to the network. */
-function concernsRoute(message: MessageReader, { indexes, networks }: Concern): boolean {
+function concernsRoute(message: MessageReader, { indexes, underlays, networks }: Concern): boolean {
   const route = decodeRoute(message);
   if (route === undefined) return false;
+  // Any route may decide whether a peer is on the link, but for those that come and go with every pod's device.
+  if (underlays.size > 0 && route.table !== RT_TABLE_LOCAL && !isLinkLocal(route.destination.ip)) return true;
   if (route.oif !== undefined && indexes.has(route.oif)) return true;
   return networks.some((network) => containsPrefix(network, route.destination));
 }

@@ -21,14 +21,18 @@ import { showJson } from '../../lib/json-fields.ts';
 import { isUnicastMac, type Mac, parseMac } from '../../lib/mac.ts';
 import type { Lease } from '../subnet/manager.ts';
 
-/** What this node knows of itself: one family's overlay. */
-export interface OverlayConfig {
+/** What this node knows of itself in one family, whatever the backend. */
+export interface NodeConfig {
   readonly family: Family;
   readonly network: IpPrefix;
   /** This node's own subnet. */
   readonly subnet: IpPrefix;
   /** The address this node advertises. */
   readonly publicIp: Ip;
+}
+
+/** The same of a VXLAN overlay. */
+export interface OverlayConfig extends NodeConfig {
   readonly vni: number;
   /** MAC of this node's VXLAN device. */
   readonly mac: Mac;
@@ -64,7 +68,8 @@ export function readPeer(key: string, lease: Lease, config: OverlayConfig): Peer
   return { key, subnet, publicIp: checkPublicIp(publicIp, config), mac };
 }
 
-function familyOf(
+/** The lease's part of one family. */
+export function familyOf(
   lease: Lease,
   family: Family,
 ): { subnet: IpPrefix | undefined; publicIp: Ip | undefined; backendData: JsonValue | undefined } {
@@ -89,7 +94,8 @@ function isOwn(
   }
 }
 
-function checkSubnet(subnet: IpPrefix, config: OverlayConfig): void {
+/** Throws PeerError for a subnet that must not be routed. */
+export function checkSubnet(subnet: IpPrefix, config: NodeConfig): void {
   const { network, family, subnet: own } = config;
   if (subnet.ip.family !== family) throw subnetError(subnet, `is not IPv${family}`);
   if (!samePrefix(networkOf(subnet), subnet)) throw subnetError(subnet, 'has host bits set');
@@ -101,7 +107,8 @@ function subnetError(subnet: IpPrefix, problem: string): PeerError {
   return new PeerError(`subnet ${formatPrefix(subnet)} ${problem}`);
 }
 
-function checkPublicIp(publicIp: Ip | undefined, config: OverlayConfig): Ip {
+/** Throws PeerError for an address nothing must be sent to. */
+export function checkPublicIp(publicIp: Ip | undefined, config: NodeConfig): Ip {
   if (publicIp === undefined) throw new PeerError('has no public IP');
   if (publicIp.family !== config.family) throw addressError(publicIp, `is not IPv${config.family}`);
   if (isUnspecified(publicIp) || isLoopback(publicIp) || isMulticast(publicIp) || isBroadcast(publicIp)) {

@@ -5,7 +5,7 @@ import { NUD_PERMANENT, RTNH_F_ONLINK } from '../../lib/rtnetlink/constants.ts';
 import { deleteFdb, replaceFdb } from '../../lib/rtnetlink/fdb.ts';
 import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { addNexthop, deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
-import { deleteRoute, type Route, replaceRoute } from '../../lib/rtnetlink/route.ts';
+import { addRoute, deleteRoute, type Route, replaceRoute } from '../../lib/rtnetlink/route.ts';
 import { type Change, type Device, type NexthopState, type RouteState, WEFT_PROTOCOL } from './state.ts';
 
 /** The request that makes a change to `device`. */
@@ -31,7 +31,7 @@ export function requestOf(change: Change, device: Device): NetlinkRequest {
     case 'route':
       return change.want === undefined
         ? deleteRoute(routeToDelete(present(change.have)), name)
-        : replaceRoute(routeSpec(change.want, index), name);
+        : routeRequest(change.want, change.have !== undefined, device);
   }
 }
 
@@ -48,10 +48,13 @@ function nexthopRequest(want: NexthopState, exists: boolean, device: Device): Ne
   return exists ? replaceNexthop(spec, device.name) : addNexthop(spec, device.name);
 }
 
-function routeSpec(want: RouteState, oif: number): Parameters<typeof replaceRoute>[0] {
-  const { destination, gateway, nexthopId } = want;
-  if (nexthopId !== undefined) return { destination, nexthopId, protocol: WEFT_PROTOCOL };
-  return { destination, gateway, oif, flags: RTNH_F_ONLINK, protocol: WEFT_PROTOCOL };
+/** On a device of other people's a route is only ever added where none was seen: the place may be taken meanwhile. */
+function routeRequest(want: RouteState, exists: boolean, { index: oif, name }: Device): NetlinkRequest {
+  const { destination, gateway, nexthopId, direct = false } = want;
+  const protocol = WEFT_PROTOCOL;
+  if (nexthopId !== undefined) return replaceRoute({ destination, nexthopId, protocol }, name);
+  if (!direct) return replaceRoute({ destination, gateway, oif, flags: RTNH_F_ONLINK, protocol }, name);
+  return (exists ? replaceRoute : addRoute)({ destination, gateway, oif, protocol }, name);
 }
 
 /** What identifies one route among several of its destination; the kernel compares only what is given. */

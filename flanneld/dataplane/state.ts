@@ -42,6 +42,8 @@ export interface RouteState {
   readonly gateway: Ip;
   /** Absent where the kernel has no nexthop objects: then a plain route via `gateway`, onlink. */
   readonly nexthopId?: number;
+  /** The gateway is the peer's own address on the link of the external interface: no tunnel, and no need for onlink. */
+  readonly direct?: true;
 }
 
 /** What one VXLAN device should carry for its peers; maps are keyed by neighKey, MAC, id and routeKey. */

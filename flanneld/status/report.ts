@@ -7,23 +7,32 @@ import type { PeerProblem } from '../subnet/manager.ts';
 
 /** One family's overlay. */
 export interface OverlayStatus {
-  readonly device: string;
+  /** Its own device; absent where packets need none. */
+  readonly device?: string;
   readonly family: 4 | 6;
   readonly network: string;
   /** This node's. */
   readonly subnet: string;
-  readonly mac: string;
-  readonly vni: number;
-  /** UDP port. */
-  readonly port: number;
+  /** Of the device, where it is a VTEP. */
+  readonly mac?: string;
+  readonly vni?: number;
+  /** UDP port, where there is a tunnel. */
+  readonly port?: number;
+  /** Of pods. */
   readonly mtu: number;
   /** The external interface. */
   readonly iface: string;
-  /** Source address of tunnel packets. */
+  /** Its address: what tunnel packets are sent from. */
   readonly local: string;
   /** What other nodes send to. */
   readonly publicIp: string;
-  readonly peers: { readonly wanted: number; readonly programmed: number; readonly failing: number };
+  readonly peers: {
+    readonly wanted: number;
+    readonly programmed: number;
+    readonly failing: number;
+    /** Of the programmed ones those reached without a tunnel, where there can be any. */
+    readonly direct?: number;
+  };
   /** Peers that fail or are in doubt, and leases that cannot be used. */
   readonly problems: readonly PeerProblem[];
 }
@@ -34,7 +43,8 @@ export interface StatusReport {
   readonly pid: number;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
-  readonly backend: 'vxlan';
+  /** Backend type of net-conf; empty while starting. */
+  readonly backend: string;
   readonly ready: boolean;
   /** As /readyz?verbose has them. */
   readonly checks: readonly Check[];

@@ -27,16 +27,17 @@ export function statusText(report: StatusReport): string {
 }
 
 function overlayLines(overlay: OverlayStatus): string[] {
-  const { device, subnet, network, mac, mtu, vni, port, publicIp, local, iface, peers, problems } = overlay;
+  const { subnet, network, publicIp, local, iface, peers, problems } = overlay;
   const advertised = publicIp === local ? '' : `, advertised as ${publicIp}`;
+  const without = peers.direct === undefined ? '' : ` (${peers.direct} without a tunnel)`;
   const shown = problems.slice(0, SHOWN).map(({ key, reason }) => `  ! ${key}: ${reason}`);
   if (problems.length > SHOWN) shown.push(`  ! and ${problems.length - SHOWN} more`);
   return [
     ...pairs([
-      ['device', `${device}  MAC ${mac}  MTU ${mtu}  VNI ${vni}  port ${port}`],
+      ['device', deviceText(overlay)],
       ['subnet', `${subnet} of ${network}`],
       ['underlay', `${iface}, ${local}${advertised}`],
-      ['peers', `${peers.wanted} wanted, ${peers.programmed} programmed, ${peers.failing} failing`],
+      ['peers', `${peers.wanted} wanted, ${peers.programmed} programmed${without}, ${peers.failing} failing`],
     ]),
     ...shown,
   ];
@@ -47,6 +48,12 @@ function firewallLines({ flavour, why, places }: FirewallStatus): string[] {
     ['firewall', `${flavour} (${why})`],
     ['rules in', places.length === 0 ? 'none' : places.join(', ')],
   ]);
+}
+
+function deviceText({ device, mac, mtu, vni, port }: OverlayStatus): string {
+  const facts = Object.entries({ MAC: mac, MTU: mtu, VNI: vni, port });
+  const known = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]));
+  return [device ?? 'none', ...known].join('  ');
 }
 
 function pairs(rows: readonly (readonly [string, string])[]): string[] {

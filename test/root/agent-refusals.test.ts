@@ -48,9 +48,9 @@ describe('a configuration that is wrong', () => {
       want: 'net-conf: Backend.Type: expected one of vxlan',
     },
     {
-      name: 'a backend of a later version',
-      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } },
-      want: 'net-conf: Backend.Type: host-gw is not part of this version yet, expected vxlan',
+      name: 'a backend of flannel’s that Weft has not',
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'ipip' } },
+      want: 'net-conf: Backend.Type: Weft has no backend ipip; instead of it: vxlan, with "DirectRouting": true',
     },
     {
       name: 'a VNI out of range',

@@ -23,8 +23,12 @@ export function writeLeaseText(lab: Lab, node: string, text: string): void {
   renameSync(temporary, leasePath(lab, node));
 }
 
+export function readLeaseText(lab: Lab, node: string): string {
+  return readFileSync(leasePath(lab, node), 'utf8');
+}
+
 export function readLease(lab: Lab, node: string): TestLease {
-  const lease = JSON.parse(readFileSync(leasePath(lab, node), 'utf8')) as Record<string, unknown>;
+  const lease = JSON.parse(readLeaseText(lab, node)) as Record<string, unknown>;
   const data = lease['BackendData'] as Record<string, unknown>;
   return { subnet: String(lease['Subnet']), publicIp: String(lease['PublicIP']), mac: String(data['VtepMAC']) };
 }

@@ -1,0 +1,87 @@
+// The peers of a VXLAN overlay: behind the tunnel, or, with DirectRouting, on the external interface's own link.
+
+import type { Clock } from '../dataplane/clock.ts';
+import type { OverlayConfig } from '../dataplane/peer.ts';
+import { PeerReconciler } from '../dataplane/reconciler.ts';
+import { RouteReconciler } from '../dataplane/route-reconciler.ts';
+import type { Device } from '../dataplane/state.ts';
+import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import { DirectRouting, type Split } from './direct-routing.ts';
+import type { OverlayCounts, OverlayTools } from './overlay.ts';
+
+export interface VxlanRun {
+  readonly device: Device;
+  /** The external interface. */
+  readonly underlay: Device;
+  readonly config: OverlayConfig;
+  /** Something in the kernel has changed. */
+  readonly changed: boolean;
+}
+
+/** Without any event the kernel is asked again after this, for what no event tells: rules of policy routing. */
+const ASK_AGAIN_MS = 25_000;
+
+const NOBODY: Split['direct'] = [];
+const NOTHING: Split['moving'] = new Set();
+
+export class VxlanPeers {
+  readonly #tunnelled: PeerReconciler;
+  readonly #direct: RouteReconciler;
+  readonly #routing: DirectRouting | undefined;
+  readonly #clock: Clock;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #directCount = 0;
+
+  constructor(tools: OverlayTools, directRouting: boolean) {
+    this.#clock = tools.clock;
+    this.#tunnelled = new PeerReconciler(tools);
+    this.#direct = new RouteReconciler(tools);
+    this.#routing = directRouting ? new DirectRouting(tools.netlink) : undefined;
+  }
+
+  get count(): number {
+    return this.#tunnelled.peerCount + this.#directCount;
+  }
+
+  get counts(): OverlayCounts {
+    const { wanted, programmed, failing } = this.#tunnelled.counts;
+    const direct = this.#direct.programmed;
+    const counts = {
+      wanted: wanted + this.#directCount,
+      programmed: programmed + direct,
+      failing: failing + this.#directCount - direct,
+    };
+    return this.#routing === undefined ? counts : { ...counts, direct };
+  }
+
+  problems(): PeerProblem[] {
+    return [...this.#tunnelled.problems(), ...this.#direct.problems()];
+  }
+
+  #isStale(): boolean {
+    const nowMs = this.#clock.now();
+    if (nowMs - this.#askedMs < ASK_AGAIN_MS) return false;
+    this.#askedMs = nowMs;
+    return true;
+  }
+
+  /** Resolves to the milliseconds after which it wants to run again. Rejects when the kernel cannot be read. */
+  async run(snapshot: LeaseSnapshot, { device, underlay, config, changed }: VxlanRun): Promise<number | undefined> {
+    const { family, network } = config;
+    const where = { device: underlay, family, network, retryNow: changed };
+    if (this.#routing === undefined) {
+      const retryMs = await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
+      // Afterwards: routes that an agent with DirectRouting has left are by now replaced, but for those nobody wants.
+      await this.#direct.run({ ...where, peers: NOBODY, moving: NOTHING });
+      return retryMs;
+    }
+    const split = await this.#routing.split(snapshot, config, underlay, changed || this.#isStale());
+    // Direct routes first: each replaces that of the tunnel, and one that is to be tunnelled stays until it is replaced.
+    const directMs = await this.#direct.run({ ...where, peers: split.direct, moving: split.moving });
+    this.#directCount = split.direct.length;
+    const unreadable = [...snapshot.problems, ...split.problems];
+    const tunnelMs = await this.#tunnelled.run(device, split.tunnelled, config, unreadable);
+    const soonest = Math.min(directMs ?? Infinity, tunnelMs ?? Infinity);
+    return soonest === Infinity ? undefined : soonest;
+  }
+}
