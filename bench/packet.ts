@@ -1,23 +1,34 @@
 // How long does it take from "the runtime asks for a network" to "a packet arrives in a pod on another node"? One
-// timeline for each of many pods on a lab of two nodes, with UDP and with ICMP, and a control without senders.
+// timeline for each of many pods on a lab of two nodes, with UDP and with ICMP, and a control without senders; beside
+// what else could have attached them; and what makes a first packet slower than the next.
 
+import { existsSync, mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Lab, startLab } from '../test/lab/lab.ts';
-import { figure, summaryTable } from './figures.ts';
-import { showRatio } from './limits.ts';
+import type { LabNode } from '../test/lab/lab-node.ts';
+import { childrenOf } from '../test/lab/processes.ts';
+import { findChain, findDebianPlugins, type Reference } from './cni/references.ts';
+import { makeSetting, type Setting } from './cni/setting.ts';
 import type { BenchOptions } from './options.ts';
+import { measureCauses } from './packet/causes.ts';
 import { requireIcmp } from './packet/icmp-socket.ts';
-import { KINDS, type Kind, measureRounds, type PodSample } from './packet/rounds.ts';
-import { type Disturbance, judgeDisturbance, spanFigures, spanMs } from './packet/timeline.ts';
+import { causeTable, describePods } from './packet/report.ts';
+import { measureRounds, podsARound, type Site } from './packet/rounds.ts';
+import { comparedVariants, type Programs } from './packet/variants.ts';
 import type { Progress } from './progress.ts';
-import type { Figure, Part, PartResult, Plot } from './result.ts';
+import type { Part, PartResult } from './result.ts';
+import { MILESTONE_EVENTS } from './trace/milestones.ts';
+import { openTracing, type Tracing } from './trace/tracefs.ts';
 
 const PODS = 40;
-const QUICK_PODS = 12;
+const QUICK_PODS = 8;
+const CAUSE_ROUNDS = 40;
+const QUICK_CAUSE_ROUNDS = 15;
 
 export const packetPart: Part = {
   name: 'packet',
   question: 'How long from the runtime’s call to the first packet on another node?',
-  seconds: { full: 60, quick: 20 },
+  seconds: { full: 180, quick: 45 },
   measure,
 };
 
@@ -25,107 +36,76 @@ export const packetPart: Part = {
 async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('packet needs root: it makes network namespaces');
   await requireIcmp();
-  const { quick, runs: pods = quick ? QUICK_PODS : PODS } = options;
+  const setting = makeSetting();
   progress.step('packet: lab of two nodes', 0, 1);
   const lab = await startLab({ nodes: 2 });
   try {
-    const { samples, devices } = await measureLab(lab, pods, progress);
-    return { ...describe(samples), about: { devices } };
+    return await measureLab(lab, setting, options, progress);
   } finally {
     await lab.down();
   }
 }
 
-async function measureLab(
-  lab: Lab,
-  pods: number,
-  progress: Progress,
-): Promise<{ samples: PodSample[]; devices: unknown }> {
+async function measureLab(lab: Lab, setting: Setting, options: BenchOptions, progress: Progress): Promise<PartResult> {
+  const { quick, runs = quick ? QUICK_PODS : PODS } = options;
   const [node, other] = lab.nodes;
   if (node === undefined || other === undefined) throw new Error('packet needs two nodes');
+  const notes: string[] = [];
   const target = await other.addPod();
   // The first pod of a node makes its bridge, which no later one pays for.
-  await node.addPod();
+  const pod = await node.addPod();
   const devices = JSON.parse(await node.run(['ip', '-details', '-json', 'link']));
-  let done = 0;
-  const samples = await measureRounds({ node, target }, pods, () => {
-    done += 1;
-    progress.step('packet: pods', done, pods * KINDS.length);
-  });
-  return { samples, devices };
+  const programs = findPrograms(options, (line) => notes.push(line));
+  const variants = comparedVariants(node, setting, programs);
+  const tracing = await traceOf(node, setting.scratch);
+  if (typeof tracing === 'string') notes.push(`T1 to T4 are left out: ${tracing}`);
+  const site: Site = { node, target, variants, ...(typeof tracing === 'string' ? {} : { tracing }) };
+  try {
+    let done = 0;
+    const samples = await measureRounds(site, runs, () => {
+      done += 1;
+      progress.step('packet: pods', done, runs * podsARound(site));
+    });
+    const rounds = options.runs ?? (quick ? QUICK_CAUSE_ROUNDS : CAUSE_ROUNDS);
+    const causes = await measureCauses({ node, pod, other, target: await other.addPod() }, rounds, (step, total) =>
+      progress.step('packet: first packets', step, total),
+    );
+    const pods = describePods(samples, variants);
+    return {
+      ...pods,
+      figures: [...pods.figures, ...causes.figures],
+      tables: [...pods.tables, causeTable(causes.figures)],
+      failures: [...pods.failures, ...causes.failures],
+      notes: [...notes, ...pods.notes, ...causes.notes],
+      about: { devices, ...describePrograms(programs) },
+    };
+  } finally {
+    if (typeof tracing !== 'string') await tracing.close();
+  }
 }
 
-const NAMES: Readonly<Record<Kind, string>> = { control: 'no sender', udp: 'UDP', icmp: 'ICMP' };
+/** A trace that follows what the node's runtime executes, or why there is none. */
+async function traceOf(node: LabNode, scratch: string): Promise<Tracing | string> {
+  const tracing = await openTracing(mkdtempSync(join(scratch, 'tracefs-')), MILESTONE_EVENTS);
+  // Its first process waits for the runtime; the agent is the runtime's child, but was there before.
+  if (typeof tracing !== 'string') tracing.follow(childrenOf(node.pid));
+  return tracing;
+}
 
-const VERDICTS: Readonly<Record<Disturbance['verdict'], string>> = {
-  same: 'the same within noise',
-  disturbed: 'DISTURBED: the senders change what they measure',
-  unclear: 'UNCLEAR: too noisy to tell whether the senders disturb it',
-};
-
-/** NaN when it failed. */
-const addMs = ({ timeline }: PodSample): number => spanMs(timeline, 't0', 't5');
-
-/** In the order of rounds, so that the n-th of one kind was measured beside the n-th of another. */
-const ofKind = (samples: readonly PodSample[], kind: Kind): PodSample[] =>
-  samples.filter((sample) => sample.kind === kind);
-
-function describe(samples: readonly PodSample[]): PartResult {
-  const spans = (kind: 'udp' | 'icmp'): Figure[] =>
-    spanFigures(
-      kind,
-      ofKind(samples, kind).map(({ timeline }) => timeline),
-    );
-  const adds = KINDS.map((kind) => {
-    const about = { key: `${kind}/ADD`, name: `ADD, ${NAMES[kind]}`, unit: 'ms', better: 'lower' } as const;
-    return figure({ ...about, role: 'detail' }, ofKind(samples, kind).map(addMs));
-  });
-  const [udp, icmp] = [spans('udp'), spans('icmp')];
+function findPrograms({ repository, peer }: BenchOptions, note: (line: string) => void): Programs {
+  if (peer === undefined) note('flannel chain was not measured: name a folder with its executables, --peer DIR');
+  const built = join(repository, 'dist/bench');
+  const hasFloor = existsSync(join(built, 'floor'));
+  if (!hasFloor) note(`C floor was not measured: no ${built}/floor, npm run bench makes it`);
   return {
-    figures: [...udp, ...icmp, ...adds],
-    tables: [
-      summaryTable('one pod after the other, UDP', udp),
-      summaryTable('one pod after the other, ICMP', icmp),
-      summaryTable('ADD with', adds),
-    ],
-    ratios: [],
-    limits: [],
-    failures: describeFailures(samples),
-    notes: describeDisturbances(samples),
-    plots: plots(),
-    headline: [{ name: 'T7−T0, runtime’s call to first packet delivered on another node', figure: 'udp/T7-T0' }],
+    weft: { folder: join(repository, 'dist/cni'), description: 'dist/cni/flannel' },
+    floor: hasFloor ? { folder: built, description: 'bench/floor, the same system calls in C' } : undefined,
+    debian: findDebianPlugins(note),
+    chain: peer === undefined ? undefined : findChain(peer),
   };
 }
 
-function plots(): Plot[] {
-  return [
-    {
-      kind: 'distribution',
-      title: 'Runtime’s call to first packet delivered, and ADD alone',
-      figures: ['udp/T7-T0', 'icmp/T7-T0', 'control/ADD', 'udp/ADD', 'icmp/ADD'],
-    },
-    {
-      kind: 'stacked',
-      title: 'From the runtime’s call to the first packet delivered, UDP',
-      bar: 'pod',
-      segments: [
-        { name: 'ADD (T5−T0)', figure: 'udp/T5-T0' },
-        { name: 'ADD returned to delivered (T7−T5)', figure: 'udp/T7-T5' },
-      ],
-    },
-  ];
-}
-
-function describeDisturbances(samples: readonly PodSample[]): string[] {
-  const without = ofKind(samples, 'control').map(addMs);
-  return (['udp', 'icmp'] as const).map((kind) => {
-    const { ratio, verdict } = judgeDisturbance(ofKind(samples, kind).map(addMs), without);
-    return `ADD with ${NAMES[kind]} sender by ADD without: ${showRatio(ratio)}, ${VERDICTS[verdict]}`;
-  });
-}
-
-function describeFailures(samples: readonly PodSample[]): string[] {
-  return samples.flatMap(({ kind, round, failure }) =>
-    failure === undefined ? [] : [`${NAMES[kind]}, pod ${round + 1}: ${failure}`],
-  );
+function describePrograms(programs: Programs): Record<string, string> {
+  const all = Object.entries(programs) as [string, Reference | undefined][];
+  return Object.fromEntries(all.map(([name, found]) => [name, found?.description ?? 'not measured']));
 }

@@ -40,18 +40,26 @@ async function buildFloor() {
 /** What each part measures besides the sources it is made of. */
 const BUILDS = {
   start: ['cni'],
-  cni: ['cni', 'driver', 'floor'],
-  packet: ['cni', 'flanneld', 'lab'],
+  cni: ['cni', 'driver', 'floor', 'plugins'],
+  packet: ['cni', 'flanneld', 'lab', 'floor', 'plugins'],
   peers: ['flanneld'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
 };
 
-/** Only this needs it; where it is not to be had, the part says so and the others go on. */
-function installIperf() {
-  try {
-    ensurePackages({ iperf3: 'iperf3' });
-  } catch (error) {
-    process.stderr.write(`bench: ${error.message}\n`);
+/** Debian packages only the bench needs, by what they are wanted as. */
+const PACKAGES = {
+  iperf3: { iperf3: 'iperf3' },
+  plugins: { 'containernetworking-plugins': '/usr/lib/cni/bridge' },
+};
+
+/** Where one is not to be had, the part says so and the others go on. */
+function installFor(wanted) {
+  for (const [name, packages] of Object.entries(PACKAGES)) {
+    try {
+      if (wanted.has(name)) ensurePackages(packages);
+    } catch (error) {
+      process.stderr.write(`bench: ${error.message}\n`);
+    }
   }
 }
 
@@ -63,12 +71,12 @@ async function buildFor(args) {
   const named = Object.keys(BUILDS).filter((part) => args.includes(part));
   const wanted = new Set((named.length > 0 ? named : Object.keys(BUILDS)).flatMap((part) => BUILDS[part]));
   const programs = ['cni', 'flanneld'].filter((program) => wanted.has(program));
+  installFor(wanted);
   await Promise.all([
     buildPrograms(programs),
     wanted.has('driver') && buildExecutable(join(repository, 'bench/cni/driver.ts'), join(output, 'cni-driver')),
     wanted.has('floor') && buildFloor(),
     wanted.has('lab') && bundleLab(),
-    wanted.has('iperf3') && installIperf(),
   ]);
 }
 

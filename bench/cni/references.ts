@@ -1,7 +1,7 @@
 // What the CNI executable is measured against: flannel's chain in a folder the user names, Debian's reference
 // plugins, the C floor; and what each of them says of its version.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -32,24 +32,15 @@ export function findChain(folder: string): Reference {
   return { folder, description: parts.join(' → ') };
 }
 
-/** Debian's bridge and host-local, installed first when they are missing and we may; undefined when not to be had. */
+/** Debian's bridge and host-local; a note and undefined where they are not. `npm run bench` installs them. */
 export function findDebianPlugins(note: (line: string) => void): Reference | undefined {
-  if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) installDebianPlugins(note);
-  if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) return undefined;
+  if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) {
+    note(`no ${DEBIAN_FOLDER}/bridge to compare with: apt-get install ${DEBIAN_PACKAGE}`);
+    return undefined;
+  }
   const query = spawnSync('dpkg-query', ['--show', '--showformat=$' + '{Version}', DEBIAN_PACKAGE], {
     encoding: 'utf8',
   });
   const version = query.status === 0 ? `${DEBIAN_PACKAGE} ${query.stdout}` : 'of unknown version';
   return { folder: DEBIAN_FOLDER, description: `bridge → host-local (${version})` };
-}
-
-function installDebianPlugins(note: (line: string) => void): void {
-  try {
-    note(`installing ${DEBIAN_PACKAGE} to compare with`);
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    const options = ['-o', 'DPkg::Lock::Timeout=300', 'install', '--yes', '--no-install-recommends'];
-    execFileSync('apt-get', [...options, DEBIAN_PACKAGE], { env, stdio: 'ignore' });
-  } catch {
-    note(`no ${DEBIAN_FOLDER}/bridge and it could not be installed: apt-get install ${DEBIAN_PACKAGE}`);
-  }
 }

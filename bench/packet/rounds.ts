@@ -1,23 +1,28 @@
 // The rounds: pods made one after the other on one node, each with a sender that waits in it for its interface, or, as
-// a control, without one; the other end is a pod on the other node. Kinds alternate, so that what disturbs one
-// disturbs all.
+// a control, without one; the other end is a pod on the other node. Variants and kinds alternate, so that what
+// disturbs one disturbs all.
 
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import type { LabPod } from '../../test/lab/lab-pod.ts';
+import { rotated } from '../cni/plan.ts';
+import { findMilestones } from '../trace/milestones.ts';
+import type { Tracing } from '../trace/tracefs.ts';
 import { type Receiver, type Sender, startReceiver, startSender } from './end.ts';
 import type { Protocol, SendResult } from './end-spec.ts';
 import { failureOf, type Timeline } from './timeline.ts';
+import { type Attached, shippedVariant, type Variant } from './variants.ts';
 
-export type Kind = Protocol | 'control';
-export const KINDS: readonly Kind[] = ['control', 'udp', 'icmp'];
+/** What is done about a pod: `traced` is UDP while the kernel's trace is on. */
+export type Kind = Protocol | 'control' | 'traced';
 
 export interface PodSample {
+  readonly variant: string;
   readonly kind: Kind;
   readonly round: number;
   readonly timeline: Timeline;
   readonly failure?: string | undefined;
   /** Each plugin execution of ADD. */
-  readonly plugins: readonly { readonly type: string; readonly startNs: number; readonly endNs: number }[];
+  readonly plugins: Attached['plugins'];
   readonly sender?: SendResult | undefined;
   /** Which of the packets was the first delivered. */
   readonly deliveredSequence?: number | undefined;
@@ -28,6 +33,10 @@ export interface Site {
   readonly node: LabNode;
   /** A pod on another node. */
   readonly target: LabPod;
+  /** The first one is judged by a control and by ICMP too; weft as it is shipped when absent. */
+  readonly variants?: readonly Variant[];
+  /** It follows the node's runtime. */
+  readonly tracing?: Tracing | undefined;
   /** How long after eth0 is up an answer is waited for; 2000 when absent. */
   readonly giveUpMs?: number;
 }
@@ -37,13 +46,36 @@ const GIVE_UP_MS = 2000;
 const REPORT_MS = 5000;
 const ARRIVAL_MS = 500;
 
-/** Every kind once for each round; `onSample` hears of each pod when it is done. Rejects when a receiver ended. */
+interface Step {
+  readonly variant: Variant;
+  readonly kind: Kind;
+  /** Names the pod in its packets. */
+  readonly run: number;
+  readonly round: number;
+}
+
+/** One round's pods, for each variant the kinds it is measured by. */
+function kindsOf({ variants, node, tracing }: Site): readonly (readonly [Variant, Kind])[] {
+  const [first, ...others] = variants ?? [shippedVariant(node)];
+  if (first === undefined) return [];
+  const traced = (variant: Variant): Kind[] => (tracing === undefined || !variant.executes ? [] : ['traced']);
+  return [
+    ...(['control', 'udp', 'icmp', ...traced(first)] as const).map((kind) => [first, kind] as const),
+    ...others.flatMap((variant) => (['udp', ...traced(variant)] as const).map((kind) => [variant, kind] as const)),
+  ];
+}
+
+export function podsARound(site: Site): number {
+  return kindsOf(site).length;
+}
+
+/** Every variant and kind once for each round; `onSample` hears of each pod when it is done. Rejects when a receiver ended. */
 export async function measureRounds(
   site: Site,
   rounds: number,
   onSample: (sample: PodSample) => void = () => undefined,
 ): Promise<PodSample[]> {
-  const receivers = new Map<Kind, Receiver>();
+  const receivers = new Map<Protocol, Receiver>();
   const samples: PodSample[] = [];
   try {
     for (const protocol of ['udp', 'icmp'] as const) {
@@ -51,8 +83,8 @@ export async function measureRounds(
     }
     for (let round = 0; round < rounds; round += 1) {
       // Each is the first as often as the others: who comes next may find the machine busy with the last one's end.
-      for (const kind of [...KINDS.slice(round % KINDS.length), ...KINDS.slice(0, round % KINDS.length)]) {
-        const sample = await measurePod(site, kind, round, receivers);
+      for (const [variant, kind] of rotated(kindsOf(site), round)) {
+        const sample = await measurePod(site, { variant, kind, round, run: samples.length }, receivers);
         for (const receiver of receivers.values()) receiver.checkAlive();
         samples.push(sample);
         onSample(sample);
@@ -64,38 +96,49 @@ export async function measureRounds(
   return samples;
 }
 
-async function measurePod(
-  site: Site,
-  kind: Kind,
-  round: number,
-  receivers: ReadonlyMap<Kind, Receiver>,
-): Promise<PodSample> {
-  const { node, target, giveUpMs = GIVE_UP_MS } = site;
-  const name = `packet-${kind}-${round}`;
-  const netns = `/run/netns/${name}`;
-  await node.run(['ip', 'netns', 'add', name]);
-  const receiver = receivers.get(kind);
-  let sender: Sender | undefined;
-  let pod: LabPod | undefined;
+async function measurePod(site: Site, step: Step, receivers: ReadonlyMap<Protocol, Receiver>): Promise<PodSample> {
+  const { variant, kind, round } = step;
+  const sample = { variant: variant.key, kind, round };
   try {
-    if (kind !== 'control') {
-      const spec = { protocol: kind, to: target.ip, run: round, giveUpMs };
-      sender = await startSender(node.pathFromOutside(netns), spec);
-    }
-    pod = await node.addPod({ name, netns });
-    const plugins = pod.timings.runs.map(({ type, startNs, endNs }) => ({ type, startNs, endNs }));
-    const called = { t0: plugins[0]?.startNs, t5: plugins.at(-1)?.endNs };
-    if (kind === 'control') return { kind, round, timeline: called, plugins };
-    const sent = await sender?.result(giveUpMs + REPORT_MS);
-    const arrival = await receiver?.arrival(round, ARRIVAL_MS);
-    const timeline = { ...called, t6: sent?.firstSentNs, t7: arrival?.atNs, t8: sent?.answeredNs };
-    const failure = sent === undefined ? 'the sender said nothing' : failureOf(timeline);
-    return { kind, round, timeline, failure, plugins, sender: sent, deliveredSequence: arrival?.sequence };
+    return { ...sample, ...(await sendFromPod(site, step, receivers)) };
   } catch (error) {
     // A pod that got no network is what is counted, not the end of the run.
-    return { kind, round, timeline: {}, failure: error instanceof Error ? error.message : String(error), plugins: [] };
+    return { ...sample, timeline: {}, failure: error instanceof Error ? error.message : String(error), plugins: [] };
+  }
+}
+
+type Outcome = Omit<PodSample, 'variant' | 'kind' | 'round'>;
+
+async function sendFromPod(
+  site: Site,
+  { variant, kind, run }: Step,
+  receivers: ReadonlyMap<Protocol, Receiver>,
+): Promise<Outcome> {
+  const { node, target, giveUpMs = GIVE_UP_MS } = site;
+  const name = `packet-${variant.key}-${kind}-${run}`;
+  const netns = `/run/netns/${name}`;
+  await node.run(['ip', 'netns', 'add', name]);
+  const protocol = kind === 'traced' ? 'udp' : kind;
+  const tracing = kind === 'traced' ? site.tracing : undefined;
+  let sender: Sender | undefined;
+  let attached: Attached | undefined;
+  try {
+    if (protocol !== 'control') {
+      sender = await startSender(node.pathFromOutside(netns), { protocol, to: target.ip, run, giveUpMs });
+    }
+    tracing?.start();
+    attached = await variant.attach(name, netns);
+    const { plugins, t0, t5 } = attached;
+    if (protocol === 'control') return { timeline: { t0, t5 }, plugins };
+    const sent = await sender?.result(giveUpMs + REPORT_MS);
+    const arrival = await receivers.get(protocol)?.arrival(run, ARRIVAL_MS);
+    const milestones = findMilestones(tracing?.stop().lines ?? [], t0 ?? Number.NaN);
+    const timeline = { t0, ...milestones, t5, t6: sent?.firstSentNs, t7: arrival?.atNs, t8: sent?.answeredNs };
+    const failure = sent === undefined ? 'the sender said nothing' : failureOf(timeline);
+    return { timeline, failure, plugins, sender: sent, deliveredSequence: arrival?.sequence };
   } finally {
+    tracing?.stop();
     await sender?.stop();
-    await pod?.remove();
+    await attached?.remove();
   }
 }

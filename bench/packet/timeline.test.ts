@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { failureOf, judgeDisturbance, spanFigures, spanMs, type Timeline } from './timeline.ts';
+import { failureOf, judgeDisturbance, segmentFigures, spanFigures, spanMs, type Timeline } from './timeline.ts';
 
 const reached: Timeline = { t0: 1e9, t5: 1.004e9, t6: 1.003e9, t7: 1.0035e9, t8: 1.005e9 };
 
@@ -30,9 +30,23 @@ describe('a timeline', () => {
 
 describe('the figures', () => {
   test('count what failed beside what they summarise', () => {
-    const figures = spanFigures('udp', [reached, { ...reached, t8: undefined }, reached, {}]);
+    const owner = { key: 'udp', name: 'UDP', role: 'weft' } as const;
+    const figures = spanFigures(owner, [reached, { ...reached, t8: undefined }, reached, {}]);
     expect(figures.find(({ key }) => key === 'udp/T7-T0')?.samples).toEqual([3.5, null, 3.5, null]);
     expect(figures.find(({ key }) => key === 'udp/T7-T5')?.samples).toEqual([-0.5, null, -0.5, null]);
+    expect(figures.filter(({ role }) => role === 'weft').map(({ key }) => key)).toEqual(['udp/T7-T0', 'udp/T5-T0']);
+  });
+
+  test('of the segments add up to the whole', () => {
+    const traced: Timeline = { ...reached, t1: 1.0003e9, t2: 1.0012e9, t3: 1.0021e9, t4: 1.0025e9 };
+    const segments = segmentFigures({ key: 'traced', name: 'traced', role: 'weft' }, [traced]);
+    const sum = segments.reduce((total, { samples }) => total + (samples[0] ?? Number.NaN), 0);
+    expect(sum).toBeCloseTo(spanMs(traced, 't0', 't7'));
+  });
+
+  test('of a pod that was not traced are missing', () => {
+    const segments = segmentFigures({ key: 'traced', name: 'traced', role: 'weft' }, [reached]);
+    expect(segments.map(({ samples }) => samples[0] ?? null)).toEqual([null, null, null, null, 0.5]);
   });
 });
 

@@ -84,6 +84,8 @@ export interface PodAddRequest {
   readonly netns?: string | undefined;
   /** Conflist text to use instead of the one in /etc/cni/net.d. */
   readonly conflist?: string | undefined;
+  /** Folders of executables to use instead of /opt/cni/bin, in order. */
+  readonly cniPath?: readonly string[] | undefined;
   readonly args?: readonly (readonly [string, string])[] | undefined;
   readonly capabilityArgs?: JsonObject | undefined;
 }

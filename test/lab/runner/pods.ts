@@ -22,16 +22,23 @@ interface Pod {
   readonly state: PodState;
   readonly list: NetworkList;
   readonly rt: RuntimeConf;
+  readonly driver: CniDriver;
 }
 
 export class PodRuntime {
   readonly #sys: Syscalls;
+  readonly #execute: ExecutePlugin;
   readonly #driver: CniDriver;
   readonly #pods = new Map<string, Pod>();
 
   constructor(sys: Syscalls, execute: ExecutePlugin) {
     this.#sys = sys;
-    this.#driver = new CniDriver({ cniPath: [CNI_BIN_FOLDER], cacheDir: CNI_CACHE_FOLDER, execute });
+    this.#execute = execute;
+    this.#driver = this.#driverOf([CNI_BIN_FOLDER]);
+  }
+
+  #driverOf(cniPath: readonly string[]): CniDriver {
+    return new CniDriver({ cniPath, cacheDir: CNI_CACHE_FOLDER, execute: this.#execute });
   }
 
   /** Makes the namespace and attaches it. After a failed ADD the runtime sends DEL and removes the namespace. */
@@ -40,34 +47,35 @@ export class PodRuntime {
     const list =
       request.conflist === undefined ? defaultNetworkList(CONFLIST_FOLDER) : parseNetworkList(request.conflist);
     const rt = runtimeConf(request);
+    const driver = request.cniPath === undefined ? this.#driver : this.#driverOf(request.cniPath);
     const before = monotonicNs();
     if (request.netns === undefined) makeNetns(this.#sys, rt.netns);
     const netnsMs = (monotonicNs() - before) / 1e6;
     try {
-      const { result, runs } = await this.#driver.add(list, rt);
+      const { result, runs } = await driver.add(list, rt);
       const timings = { netnsMs, addMs: spanMs(runs), runs };
       const state = { name: request.name, ...place(rt), ips: resultIps(result), result, timings };
-      this.#pods.set(request.name, { state, list, rt });
+      this.#pods.set(request.name, { state, list, rt, driver });
       return state;
     } catch (error) {
       // The error worth telling is the first one; a DEL that fails as well adds nothing.
-      await this.#driver.del(list, rt).catch(() => undefined);
+      await driver.del(list, rt).catch(() => undefined);
       removeNetns(this.#sys, rt.netns);
       throw error;
     }
   }
 
   async del(name: string): Promise<PodDelOutcome> {
-    const { list, rt } = this.#find(name, 'delete');
-    const runs = await this.#driver.del(list, rt);
+    const { list, rt, driver } = this.#find(name, 'delete');
+    const runs = await driver.del(list, rt);
     removeNetns(this.#sys, rt.netns);
     this.#pods.delete(name);
     return { delMs: spanMs(runs), runs };
   }
 
   async check(name: string): Promise<readonly PluginRun[]> {
-    const { list, rt } = this.#find(name, 'check');
-    return await this.#driver.check(list, rt);
+    const { list, rt, driver } = this.#find(name, 'check');
+    return await driver.check(list, rt);
   }
 
   list(): PodState[] {
