@@ -1,26 +1,58 @@
-// What a reader of a figure must know of the machine it comes from.
+// What a reader of a figure must know of the machine and the programs it comes from.
 
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
+import { readOffloads } from './offloads.ts';
 
 export interface Disclosure {
+  /** When the run began, ISO 8601. */
   readonly taken: string;
   readonly cpu: string;
   readonly cpus: number;
   readonly memoryMb: number;
   readonly kernel: string;
   readonly kernelCommandLine: string;
-  readonly node: string;
+  /** Hypervisor, governor, clock source and the like, `unknown` where the machine does not tell. */
+  readonly hardware: Readonly<Record<string, string>>;
+  /** What the kernel does against flaws of the processor; those it is not affected by are left out. */
+  readonly mitigations: Readonly<Record<string, string>>;
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Of a veth and a VXLAN device as this kernel makes them, with their MTU. */
+  readonly offloads: Readonly<Record<string, string>>;
+  readonly versions: Readonly<Record<string, string>>;
   /** Of the last minute, before the run. */
   readonly load: number;
   readonly scratchFilesystem: string;
-  readonly sysctls: Readonly<Record<string, string>>;
 }
 
-const SYSCTLS = ['net/core/rmem_default', 'net/core/rmem_max', 'kernel/randomize_va_space', 'net/ipv4/ip_forward'];
+const SYSCTLS = [
+  'kernel/randomize_va_space',
+  'net/core/bpf_jit_enable',
+  'net/core/default_qdisc',
+  'net/core/netdev_max_backlog',
+  'net/core/rmem_default',
+  'net/core/rmem_max',
+  'net/core/wmem_max',
+  'net/ipv4/ip_forward',
+  'net/ipv4/neigh/default/gc_thresh3',
+  'net/ipv4/tcp_congestion_control',
+  'net/bridge/bridge-nf-call-iptables',
+];
+const HARDWARE: Readonly<Record<string, string>> = {
+  'clock source': '/sys/devices/system/clocksource/clocksource0/current_clocksource',
+  governor: '/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor',
+  'simultaneous multithreading': '/sys/devices/system/cpu/smt/control',
+  'transparent huge pages': '/sys/kernel/mm/transparent_hugepage/enabled',
+  hypervisor: '/sys/hypervisor/type',
+  'system vendor': '/sys/class/dmi/id/sys_vendor',
+};
+const MITIGATIONS = '/sys/devices/system/cpu/vulnerabilities';
 
 /** Reads it; what this machine does not tell is "unknown". `scratch` is the folder the plugins keep their files in. */
-export function discloseMachine(scratch: string): Disclosure {
+export function discloseMachine(repository: string, scratch: string): Disclosure {
   const [first] = cpus();
   return {
     taken: new Date().toISOString(),
@@ -29,10 +61,16 @@ export function discloseMachine(scratch: string): Disclosure {
     memoryMb: Math.round(totalmem() / 1e6),
     kernel: `${release()} ${read('/proc/sys/kernel/version')}`,
     kernelCommandLine: read('/proc/cmdline'),
-    node: process.version,
+    hardware: {
+      ...Object.fromEntries(Object.entries(HARDWARE).map(([name, path]) => [name, read(path)])),
+      virtual: / hypervisor /.test(read('/proc/cpuinfo')) ? 'yes' : 'no or unknown',
+    },
+    mitigations: readMitigations(),
+    sysctls: Object.fromEntries(SYSCTLS.map((name) => [name.replaceAll('/', '.'), read(`/proc/sys/${name}`)])),
+    offloads: offloads(),
+    versions: versions(repository),
     load: loadavg()[0] ?? Number.NaN,
     scratchFilesystem: filesystemOf(scratch),
-    sysctls: Object.fromEntries(SYSCTLS.map((name) => [name.replaceAll('/', '.'), read(`/proc/sys/${name}`)])),
   };
 }
 
@@ -42,6 +80,57 @@ function read(path: string): string {
   } catch {
     return 'unknown';
   }
+}
+
+function readMitigations(): Record<string, string> {
+  let names: string[] = [];
+  try {
+    names = readdirSync(MITIGATIONS);
+  } catch {
+    return {};
+  }
+  const found = names.map((name): [string, string] => [name, read(join(MITIGATIONS, name))]);
+  return Object.fromEntries(found.filter(([, text]) => text !== 'Not affected'));
+}
+
+function offloads(): Record<string, string> {
+  try {
+    return readOffloads(openKoffiSyscalls());
+  } catch (error) {
+    return { unknown: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function versions(repository: string): Record<string, string> {
+  const { id, quickjs, compiler } = JSON.parse(readOr(join(repository, 'dist/cni/BUILD.json'), '{}'));
+  return {
+    weft: commitOf(repository),
+    'dist/cni/flannel': `${id ?? 'not built'} (QuickJS-ng ${quickjs?.version ?? 'unknown'}, ${compiler ?? 'unknown'})`,
+    Node: process.version,
+    iproute2: firstLine('ip', '-V'),
+    nftables: firstLine('nft', '--version'),
+    gcc: firstLine('gcc', '--version'),
+  };
+}
+
+function readOr(path: string, otherwise: string): string {
+  const text = read(path);
+  return text === 'unknown' ? otherwise : text;
+}
+
+function firstLine(program: string, ...args: string[]): string {
+  return spawnSync(program, args, { encoding: 'utf8' }).stdout?.split('\n')[0]?.trim() || 'unknown';
+}
+
+/** `a4e6561`, with a word when files differ from it. */
+function commitOf(repository: string): string {
+  const git = (...args: string[]): string | undefined => {
+    const { status, stdout } = spawnSync('git', ['-C', repository, ...args], { encoding: 'utf8' });
+    return status === 0 ? stdout.trim() : undefined;
+  };
+  const commit = git('rev-parse', '--short=10', 'HEAD');
+  if (commit === undefined) return 'unknown';
+  return git('status', '--porcelain', '--untracked-files=no') === '' ? commit : `${commit} with changes`;
 }
 
 /** Type and options of the file system a path lies on: the longest mount point above it. */
@@ -56,7 +145,37 @@ function filesystemOf(path: string): string {
 }
 
 /** One line for the terminal. */
-export function describeMachine({ cpu, cpus: count, kernel, node, load, scratchFilesystem }: Disclosure): string {
+export function describeMachine({
+  cpu,
+  cpus: count,
+  kernel,
+  versions: of,
+  load,
+  scratchFilesystem,
+}: Disclosure): string {
   const [type] = scratchFilesystem.split(' ');
-  return `${count} × ${cpu}, Linux ${kernel.split(' ')[0]}, Node ${node}, ${type}, load ${load.toFixed(1)} before`;
+  const programs = `Node ${of['Node']}, Weft ${of['weft']}`;
+  return `${count} × ${cpu}, Linux ${kernel.split(' ')[0]}, ${programs}, ${type}, load ${load.toFixed(1)} before`;
+}
+
+/** All of it as names and texts. */
+export function describeDisclosure(machine: Disclosure): Record<string, string> {
+  const list = (facts: Readonly<Record<string, string>>): string =>
+    Object.entries(facts)
+      .map(([name, text]) => `${name}: ${text}`)
+      .join('\n');
+  return {
+    taken: machine.taken,
+    processors: `${machine.cpus} × ${machine.cpu}`,
+    memory: `${machine.memoryMb} MB`,
+    kernel: machine.kernel,
+    'kernel command line': machine.kernelCommandLine,
+    hardware: list(machine.hardware),
+    mitigations: list(machine.mitigations),
+    sysctls: list(machine.sysctls),
+    'offloads and MTU': list(machine.offloads),
+    versions: list(machine.versions),
+    'load before the run': machine.load.toFixed(1),
+    'file system of the plugins’ state': machine.scratchFilesystem,
+  };
 }

@@ -1,11 +1,16 @@
 // `npm run bench`: measures, compares and shows. See README.md beside this file.
 
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { compareRuns, describeComparison, isWorse } from './compare.ts';
 import { describeMachine, discloseMachine } from './disclosure.ts';
+import { headlineMarkdown } from './headline.ts';
 import { isInside, serveInside } from './inside.ts';
-import { type BenchCommand, parseBenchArgs } from './options.ts';
+import { type BenchCommand, parseBenchArgs, USAGE } from './options.ts';
 import { partsNamed } from './parts.ts';
-import { type MeasuredPart, type RunResult, SCHEMA, VERSION, writeRun } from './run-result.ts';
+import { readAssets } from './report/assets.ts';
+import { renderReport } from './report/page.ts';
+import { type MeasuredPart, type RunResult, readRun, SCHEMA, VERSION, writeRun } from './run-result.ts';
 import { runParts } from './suite.ts';
 import { describeResult, verdictsOf } from './terminal.ts';
 
@@ -14,13 +19,36 @@ const RESULT = 'result.json';
 /** Returns the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   const command = parseBenchArgs(argv, process.cwd());
-  if (command.kind === 'run') return await run(command);
-  throw new Error(`${command.kind}: not yet`);
+  switch (command.kind) {
+    case 'help':
+      say(USAGE);
+      return 0;
+    case 'run':
+      return await run(command);
+    case 'compare': {
+      const compared = compareRuns(readRun(command.before), readRun(command.after));
+      say(describeComparison(compared));
+      return compared.figures.some(isWorse) ? 1 : 0;
+    }
+    case 'table':
+      say(headlineMarkdown(readRun(command.result)));
+      return 0;
+    case 'report':
+      say(`report: ${writeReport(command.result, readRun(command.result), process.cwd())}`);
+      return 0;
+  }
+}
+
+/** Writes the report beside the result and returns its path. */
+function writeReport(file: string, result: RunResult, repository: string): string {
+  const report = file.replace(/(\.json)?$/, '.html');
+  writeFileSync(report, renderReport(result, readAssets(repository)));
+  return report;
 }
 
 async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' }): Promise<number> {
   const parts = partsNamed(names);
-  const machine = discloseMachine('/var/tmp');
+  const machine = discloseMachine(options.repository, '/var/tmp');
   say(describeMachine(machine));
   const folder = out ?? join(options.repository, 'bench/results/local', machine.taken.replaceAll(/[:.]/g, '-'));
   const measured: MeasuredPart[] = [];
@@ -32,7 +60,9 @@ async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' 
     const result: RunResult = { schema: SCHEMA, version: VERSION, machine, quick: options.quick, parts: measured };
     writeRun(file, result);
   });
-  say(`raw samples: ${file}`);
+  const result = readRun(file);
+  if (result.parts.some(({ headline }) => headline.length > 0)) say(headlineMarkdown(result));
+  say(`raw samples: ${file}\nreport:      ${writeReport(file, result, options.repository)}`);
   return exitCode(measured, options.quick);
 }
 

@@ -16,6 +16,7 @@ export interface BenchOptions {
 }
 
 export type BenchCommand =
+  | { readonly kind: 'help' }
   | {
       readonly kind: 'run';
       /** Which parts; none means all. */
@@ -44,10 +45,12 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
       repository: { type: 'string', default: folder },
       peer: { type: 'string' },
       out: { type: 'string' },
+      help: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return { kind: 'help' };
   const [name = '', ...files] = positionals;
   if (name === 'compare') {
     const [before, after] = expectFiles(name, files, 2);

@@ -7,7 +7,7 @@ import type { Part } from './result.ts';
 import { startPart } from './start.ts';
 import { throughputPart } from './throughput.ts';
 
-export const parts: readonly Part[] = [startPart, cniPart, packetPart, peersPart, throughputPart];
+const parts: readonly Part[] = [startPart, cniPart, packetPart, peersPart, throughputPart];
 
 /** The parts of these names, all when there are none; throws for a name no part has. */
 export function partsNamed(names: readonly string[]): readonly Part[] {

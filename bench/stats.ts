@@ -2,7 +2,8 @@
 
 /** The values below which each of `shares` (0–1) of them lie; NaN for an empty list. */
 export function quantiles(values: readonly number[], shares: readonly number[]): number[] {
-  const sorted = [...values].sort((a, b) => a - b);
+  // Sorts by value, and many times faster than an array with a comparison: intervals sort a thousand times.
+  const sorted = Float64Array.from(values).sort();
   return shares.map((share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN);
 }
 
@@ -58,6 +59,23 @@ export function ratioOfMedians(a: readonly number[], b: readonly number[]): Rati
   );
   const [low = Number.NaN, high = Number.NaN] = quantiles(resampled, [0.025, 0.975]);
   return { value: ratio(rounds), low, high };
+}
+
+/**
+ * The ratio of the medians of two lists that have nothing to do with each other, with a bootstrap interval: each is
+ * resampled on its own. NaN values are left out. Equal input gives equal output.
+ */
+export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[]): Ratio {
+  const [first, second] = [a, b].map((values) => values.filter((value) => !Number.isNaN(value)));
+  if (first === undefined || second === undefined || first.length === 0 || second.length === 0) {
+    return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+  }
+  const random = randomNumbers(SEED);
+  const resampled = (values: readonly number[]): number =>
+    median(values.map(() => values[Math.floor(random() * values.length)] ?? Number.NaN));
+  const ratios = Array.from({ length: RESAMPLES }, () => resampled(first) / resampled(second));
+  const [low = Number.NaN, high = Number.NaN] = quantiles(ratios, [0.025, 0.975]);
+  return { value: median(first) / median(second), low, high };
 }
 
 /** mulberry32: numbers in [0, 1), the same ones for the same seed. */

@@ -2,10 +2,11 @@
 // with, and runs it.
 
 import { spawnSync } from 'node:child_process';
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundleReport } from './bench-report.mjs';
 import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
@@ -16,6 +17,7 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
 
 async function bundleBench() {
+  await writeFile(join(output, 'report.js'), await bundleReport());
   await build({
     entryPoints: [join(repository, 'bench/main.ts')],
     outfile: join(output, 'main.mjs'),

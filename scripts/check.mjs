@@ -8,6 +8,8 @@ const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const CHECKS = [
   { name: 'tsc', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', '.'] },
+  // What runs in a browser has the browser's types.
+  { name: 'tsc of the report', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', 'bench/report/client'] },
   { name: 'biome', script: '@biomejs/biome/bin/biome', args: ['check', '--error-on-warnings'] },
   { name: 'knip', script: 'knip/bin/knip.js', args: ['--no-progress'] },
 ];

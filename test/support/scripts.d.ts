@@ -49,3 +49,7 @@ declare module '*/licences.mjs' {
     about: { readonly name: string; readonly version: string },
   ): object;
 }
+
+declare module '*/bench-report.mjs' {
+  export function bundleReport(): Promise<string>;
+}

@@ -1,0 +1,149 @@
+// Two runs beside each other: which figures differ by more than noise, and by more than the machine did.
+
+import { samplesOfFigure } from './result.ts';
+import type { MeasuredPart, RunResult } from './run-result.ts';
+import { median, type Ratio, ratioOfSeparateMedians } from './stats.ts';
+import { table } from './table.ts';
+
+export type Judgement = 'faster' | 'slower' | 'better' | 'worse' | 'no difference seen' | 'too few samples';
+
+export interface Comparison {
+  readonly part: string;
+  readonly name: string;
+  readonly unit: string;
+  /** Medians. */
+  readonly before: number;
+  readonly after: number;
+  /** After by before. */
+  readonly ratio: Ratio;
+  readonly judgement: Judgement;
+}
+
+export interface Compared {
+  /** Ours. */
+  readonly figures: readonly Comparison[];
+  /** By part, how far its references moved, as a factor from 1 on: the machine's doing, not ours. */
+  readonly drift: Readonly<Record<string, number>>;
+  /** What only one of the runs has. */
+  readonly missing: readonly string[];
+}
+
+/** A median that moved by less is no difference, however sure it is. */
+const MINIMUM_EFFECT = 0.05;
+/** With fewer, an interval says nothing. */
+const FEWEST = 5;
+
+/**
+ * Judges every figure of ours that both have. Slower (or worse, of what is no time) is one whose interval of the
+ * ratio leaves 1 out, and whose median moved by more than 5 % and by more than any reference of its part did.
+ */
+export function compareRuns(before: RunResult, after: RunResult): Compared {
+  const figures: Comparison[] = [];
+  const drift: Record<string, number> = {};
+  const missing: string[] = [];
+  for (const part of before.parts) {
+    const other = after.parts.find(({ name }) => name === part.name);
+    if (other === undefined) {
+      missing.push(`${part.name} is only in the first`);
+      continue;
+    }
+    drift[part.name] = driftOf(part, other);
+    const least = Math.max(1 + MINIMUM_EFFECT, drift[part.name] ?? 1);
+    const compared = comparePart(part, other, least);
+    figures.push(...compared.figures);
+    missing.push(...compared.missing);
+  }
+  const added = after.parts.filter(({ name }) => before.parts.every((part) => part.name !== name));
+  return { figures, drift, missing: [...missing, ...added.map(({ name }) => `${name} is only in the second`)] };
+}
+
+function comparePart(
+  before: MeasuredPart,
+  after: MeasuredPart,
+  least: number,
+): { figures: Comparison[]; missing: string[] } {
+  const figures: Comparison[] = [];
+  const missing: string[] = [];
+  for (const old of before.figures.filter(({ role }) => role === 'weft')) {
+    const now = after.figures.find(({ key }) => key === old.key);
+    if (now === undefined || now.unit !== old.unit) {
+      missing.push(`${before.name}: ${old.key} is only in the first`);
+      continue;
+    }
+    const [a, b] = [samplesOfFigure(now), samplesOfFigure(old)];
+    const ratio = ratioOfSeparateMedians(a, b);
+    const few = [a, b].some((values) => values.filter((value) => !Number.isNaN(value)).length < FEWEST);
+    figures.push({
+      part: before.name,
+      name: old.name,
+      unit: old.unit,
+      before: medianOf(b),
+      after: medianOf(a),
+      ratio,
+      judgement: few ? 'too few samples' : judge(ratio, least, old),
+    });
+  }
+  return { figures, missing };
+}
+
+function medianOf(values: readonly number[]): number {
+  return median(values.filter((value) => !Number.isNaN(value)));
+}
+
+const TIMES = ['µs', 'ms', 's'];
+
+function judge(
+  { value, low, high }: Ratio,
+  least: number,
+  of: { better: 'lower' | 'higher'; unit: string },
+): Judgement {
+  const isUp = low > 1 && value > least;
+  const isDown = high < 1 && value < 1 / least;
+  if (!isUp && !isDown) return 'no difference seen';
+  const isWorse = of.better === 'lower' ? isUp : isDown;
+  if (TIMES.includes(of.unit)) return isWorse ? 'slower' : 'faster';
+  return isWorse ? 'worse' : 'better';
+}
+
+/** The largest, of the references that have samples enough. */
+function driftOf(before: MeasuredPart, after: MeasuredPart): number {
+  const factors = before.figures
+    .filter(({ role, samples }) => role === 'reference' && samples.length >= FEWEST)
+    .flatMap((old) => {
+      const now = after.figures.find(({ key }) => key === old.key);
+      if (now === undefined) return [];
+      const factor = medianOf(samplesOfFigure(now)) / medianOf(samplesOfFigure(old));
+      return factor > 0 && Number.isFinite(factor) ? [Math.max(factor, 1 / factor)] : [];
+    });
+  return Math.max(1, ...factors);
+}
+
+export function isWorse({ judgement }: Comparison): boolean {
+  return judgement === 'slower' || judgement === 'worse';
+}
+
+export function describeComparison({ figures, drift, missing }: Compared): string {
+  const rows = figures.map(({ part, name, unit, before, after, ratio: { value, low, high }, judgement }) => [
+    `${part}: ${name}`,
+    `${short(before)} ${unit}`,
+    `${short(after)} ${unit}`,
+    `${value.toFixed(3)} (${low.toFixed(3)}–${high.toFixed(3)})`,
+    judgement,
+  ]);
+  const drifts = Object.entries(drift)
+    .filter(([, factor]) => factor > 1 + MINIMUM_EFFECT)
+    .map(
+      ([part, factor]) => `${part}: its references moved by a factor of ${factor.toFixed(2)}: so much is the machine's`,
+    );
+  const counts = figures.filter(isWorse).length;
+  return [
+    table(['medians', 'before', 'after', 'after by before (95 %)', 'verdict'], rows),
+    ...drifts,
+    ...missing,
+    `${counts} of ${figures.length} slower or worse`,
+  ].join('\n');
+}
+
+function short(value: number): string {
+  return Number.isFinite(value) ? `${Number(value.toPrecision(4))}` : '–';
+}

@@ -1,0 +1,69 @@
+// The few figures a reader wants first, each as a ratio to everything it was measured against.
+
+import { figureOf, samplesOfFigure } from './result.ts';
+import type { RunResult } from './run-result.ts';
+import { quantiles, type Ratio } from './stats.ts';
+
+export interface HeadlineRow {
+  readonly part: string;
+  readonly name: string;
+  /** `3.02 ms`, the median. */
+  readonly median: string;
+  readonly p99: string;
+  readonly count: number;
+  readonly ratios: readonly (Ratio & { readonly against: string })[];
+}
+
+/** In the order of the parts; what was not measured is left out. */
+export function headlineRows({ parts }: RunResult): HeadlineRow[] {
+  return parts.flatMap(({ name: part, headline, figures, ratios }) =>
+    headline.map(({ name, figure: key }) => {
+      const figure = figureOf(figures, key);
+      const values = samplesOfFigure(figure).filter((value) => !Number.isNaN(value));
+      const [p50 = Number.NaN, p99 = Number.NaN] = quantiles(values, [0.5, 0.99]);
+      return {
+        part,
+        name,
+        median: withUnit(p50, figure.unit),
+        p99: withUnit(p99, figure.unit),
+        count: values.length,
+        ratios: ratios
+          .filter(({ of }) => of === key)
+          .map(({ against, value, low, high }) => {
+            const reference = figureOf(figures, against).name;
+            return { against: withoutPrefix(reference, figure.name), value, low, high };
+          }),
+      };
+    }),
+  );
+}
+
+/** Microseconds from a thousand on as milliseconds. */
+export function withUnit(value: number, unit: string): string {
+  if (!Number.isFinite(value)) return '–';
+  if (unit === 'µs' && Math.abs(value) >= 1000) return withUnit(value / 1000, 'ms');
+  return `${value.toPrecision(3).includes('e') ? value.toFixed(0) : Number(value.toPrecision(3))} ${unit}`;
+}
+
+/** `ADD, flannel chain` beside `ADD, weft` is `flannel chain`. */
+function withoutPrefix(name: string, other: string): string {
+  let common = 0;
+  while (common < name.length && name[common] === other[common]) common += 1;
+  const cut = Math.max(name.lastIndexOf(', ', common), name.lastIndexOf(': ', common));
+  return cut >= 0 && cut + 2 <= common ? name.slice(cut + 2) : name;
+}
+
+/** The rows of the README's table. */
+export function headlineMarkdown(run: RunResult): string {
+  const rows = headlineRows(run).map(({ name, median, ratios }) => {
+    const told = ratios.map(({ value, low, high, against }) => `${ratioText({ value, low, high })} of ${against}`);
+    return `| ${name} | ${median} | ${told.join('; ') || '–'} |`;
+  });
+  return ['| | Weft, median | ratio of medians (95 % interval) |', '|---|--:|---|', ...rows].join('\n');
+}
+
+/** `0.28 (0.27–0.29)`. */
+export function ratioText({ value, low, high }: Ratio): string {
+  const digits = value < 0.1 ? 3 : 2;
+  return `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+}

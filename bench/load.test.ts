@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { describeLoad, othersLoad, readTimes, type Times } from './load.ts';
+
+const before: Times = { atMs: 0, busy: 1000, stolen: 50, kernelThreads: 100, own: 200 };
+
+test('what is neither ours nor the kernel’s is others’', () => {
+  // Of two seconds: 3 s of processor time in all, 0.2 of them kernel threads', 0.8 ours; 1 s was stolen.
+  const after: Times = { atMs: 2000, busy: 1300, stolen: 150, kernelThreads: 120, own: 280 };
+  const { others, stolen } = othersLoad(before, after);
+  expect(others).toBeCloseTo(1);
+  expect(stolen).toBeCloseTo(0.5);
+});
+
+test('rounding of ticks is nobody’s load', () => {
+  expect(othersLoad(before, { ...before, atMs: 100, own: 201 }).others).toBe(0);
+});
+
+test('a quiet machine has nothing to tell, a busy one is called disturbed', () => {
+  expect(describeLoad({ others: 0.1, stolen: 0 })).toEqual([]);
+  expect(describeLoad({ others: 0.97, stolen: 0.5 })).toEqual([
+    'DISTURBED: other programs had 1.0 processors meanwhile',
+    'DISTURBED: the hypervisor gave 0.5 processors to others meanwhile',
+  ]);
+});
+
+test('the kernel’s counters are found', () => {
+  const { busy, own, kernelThreads } = readTimes();
+  expect(busy).toBeGreaterThan(own);
+  expect(own).toBeGreaterThan(0);
+  expect(kernelThreads).toBeGreaterThanOrEqual(0);
+});

@@ -1,0 +1,60 @@
+// Axes: 1-2-5 ticks on a logarithmic scale, and numbers short enough to stand beside each other.
+
+import type uPlot from 'uplot';
+import type { Theme } from './theme.ts';
+
+/** 1, 2, 5, 10, … inside the range; more than three decades get whole decades only. */
+function logTicks(min: number, max: number): number[] {
+  const decades = Math.log10(max / min);
+  const steps = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const ticks: number[] = [];
+  for (let exponent = Math.floor(Math.log10(min)); exponent <= Math.ceil(Math.log10(max)); exponent++) {
+    for (const step of steps) {
+      const tick = step * 10 ** exponent;
+      if (tick >= min && tick <= max) ticks.push(tick);
+    }
+  }
+  return ticks;
+}
+
+/** `1500` as `1.5k`, without a digit that says nothing. */
+export function short(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
+  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
+  return `${Number(value.toPrecision(3))}`;
+}
+
+/** The axis below a plot. */
+export function across(theme: Theme, label: string, log: boolean): uPlot.Axis {
+  return { ...axis(theme, label, log), size: 28 };
+}
+
+/** The axis on its left. */
+export function up(theme: Theme, label: string, log: boolean): uPlot.Axis {
+  return { ...axis(theme, label, log), size: 46 };
+}
+
+function axis(theme: Theme, label: string, log: boolean): uPlot.Axis {
+  return {
+    stroke: theme.text,
+    font: theme.font,
+    labelFont: theme.font,
+    label,
+    labelSize: 18,
+    grid: { stroke: theme.grid, width: 1 },
+    ticks: { stroke: theme.grid, width: 1, size: 4 },
+    values: (_, splits) => splits.map((value) => (value === null ? '' : short(value))),
+    ...(log ? { splits: (_plot, _axis, min, max) => logTicks(min, max), filter: (_plot, splits) => splits } : {}),
+  };
+}
+
+/** Logarithmic where asked for and possible: zero and less have no logarithm. */
+export function scale(values: readonly number[], log: boolean): { log: boolean; scale: uPlot.Scale } {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (log && low > 0) {
+    return { log: true, scale: { time: false, distr: 3, log: 10, range: () => [low / 1.15, high * 1.15] } };
+  }
+  const margin = (high - low) * 0.04 || 1;
+  return { log: false, scale: { time: false, range: () => [low - (low < 0 || log ? margin : low), high + margin] } };
+}

@@ -1,0 +1,31 @@
+// Colours of the plots, read from the page's style so that they follow the reader's light or dark.
+
+export interface Theme {
+  readonly text: string;
+  readonly grid: string;
+  readonly font: string;
+  readonly series: readonly string[];
+}
+
+const SERIES = 6;
+
+export function readTheme(): Theme {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name: string): string => style.getPropertyValue(name).trim();
+  return {
+    text: read('--muted'),
+    grid: read('--grid'),
+    font: '12px system-ui, sans-serif',
+    series: Array.from({ length: SERIES }, (_, at) => read(`--series-${at + 1}`)),
+  };
+}
+
+/** The n-th series' colour and dashes: who cannot tell colours apart has the dashes. */
+export function strokeOf(theme: Theme, at: number): { stroke: string; dash: number[]; width: number } {
+  const dashes = [[], [6, 4], [2, 3], [10, 3, 2, 3], [], [6, 4]];
+  return {
+    stroke: theme.series[at % theme.series.length] ?? theme.text,
+    dash: dashes[at % dashes.length] ?? [],
+    width: at === 0 ? 2.5 : 1.75,
+  };
+}

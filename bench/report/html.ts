@@ -1,0 +1,34 @@
+// Text into HTML, without anything of it being taken for markup.
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+export function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
+}
+
+/** JSON for a script element: no `<` in it, so nothing in it ends the element. */
+export function scriptJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll('<', '\\u003c');
+}
+
+/** A table whose first column is names and whose others are numbers; both captions and heads are for screen readers, too. */
+export function htmlTable(
+  caption: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  cell: (text: string) => string = escapeHtml,
+): string {
+  const heads = head.map((text) => `<th scope="col">${escapeHtml(text)}</th>`).join('');
+  const lines = rows.map((row) => {
+    const [name = '', ...others] = row;
+    return `<tr><th scope="row">${cell(name)}</th>${others.map((text) => `<td>${cell(text)}</td>`).join('')}</tr>`;
+  });
+  const captionElement = caption === '' ? '' : `<caption>${escapeHtml(caption)}</caption>`;
+  return `<div class="scroll"><table>${captionElement}<thead><tr>${heads}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
+}

@@ -1,0 +1,154 @@
+// The report: one HTML file with everything in it, read without a network.
+
+import { describeDisclosure } from '../disclosure.ts';
+import { headlineRows, ratioText } from '../headline.ts';
+import type { MeasuredPart, RunResult } from '../run-result.ts';
+import { quantiles } from '../stats.ts';
+import { verdictsOf } from '../terminal.ts';
+import type { PlotData } from './data.ts';
+import { escapeHtml, htmlTable, scriptJson } from './html.ts';
+import { plotData } from './plot-data.ts';
+import { limitTable, ratioTable } from './ratios.ts';
+
+/** Texts the page carries, see assets.ts. */
+export interface Assets {
+  /** The page's program with uPlot in it. */
+  readonly script: string;
+  readonly style: string;
+  /** Of uPlot, whose licence wants to go with it. */
+  readonly licence: string;
+}
+
+export function renderReport(run: RunResult, { script, style, licence }: Assets): string {
+  const plots: Record<string, PlotData> = {};
+  const sections = run.parts.map((part) => section(part, plots));
+  const links = run.parts.map(({ name }) => `<li><a href="#${escapeHtml(name)}">${escapeHtml(name)}</a></li>`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<title>Weft bench, ${escapeHtml(run.machine.taken.slice(0, 10))}</title>
+<link rel="icon" href="data:,">
+<style>${style}</style>
+</head>
+<body>
+<a class="skip" href="#content">To the results</a>
+<header>
+<h1>Weft bench</h1>
+<p class="muted">${escapeHtml(summaryLine(run))}</p>
+<nav aria-label="Parts"><ul>${links.join('')}<li><a href="#machine">machine</a></li></ul></nav>
+</header>
+<main id="content">
+${overview(run)}
+${sections.join('\n')}
+${machine(run)}
+</main>
+<script type="application/json" id="data">${scriptJson(plots)}</script>
+<!-- uPlot: ${licence.replaceAll('--', '- -')} -->
+<script>${script.replaceAll('</script', '<\\/script')}</script>
+</body>
+</html>
+`;
+}
+
+function summaryLine({ machine: { taken, cpus, cpu, kernel }, quick, parts }: RunResult): string {
+  const verdicts = parts.flatMap((part) => verdictsOf(part)).filter(({ limit }) => limit !== '');
+  const kept = verdicts.filter((verdict) => verdict.kept).length;
+  const length = quick ? 'a quick run: few rounds, wide intervals' : 'a full run';
+  const day = taken.slice(0, 16).replace('T', ' ');
+  return `${day} UTC, ${cpus} × ${cpu}, Linux ${kernel.split(' ')[0]}; ${length}; ${kept} of ${verdicts.length} limits kept`;
+}
+
+function overview(run: RunResult): string {
+  const rows = headlineRows(run).map(({ name, median, p99, count, ratios }) => [
+    name,
+    median,
+    p99,
+    `${count}`,
+    ratios.map(({ against, ...ratio }) => `${ratioText(ratio)} of ${against}`).join('\n') || '–',
+  ]);
+  const worries = run.parts.flatMap(({ name, failures, notes }) => [
+    ...failures.map((text) => ({ text: `${name}: ${text}`, bad: true })),
+    ...notes
+      .filter((text) => /disturbed/i.test(text))
+      .map((text) => ({ text: `${name}: ${text.replace(/^DISTURBED: /, '')}`, bad: false })),
+  ]);
+  const bad = worries.filter((worry) => worry.bad).map(({ text }) => text);
+  const disturbed = worries.filter((worry) => !worry.bad).map(({ text }) => text);
+  const table =
+    rows.length === 0
+      ? ''
+      : htmlTable('Headline figures', ['', 'median', 'p99', 'n', 'ratio of medians (95 %)'], rows, lines).replace(
+          '<table>',
+          '<table class="headline">',
+        );
+  return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed)}${table}`;
+}
+
+function section(part: MeasuredPart, plots: Record<string, PlotData>): string {
+  const { name, question, seconds, ratios, limits, tables, notes, failures, about } = part;
+  const drawn = part.plots.flatMap((plot, at) => {
+    const data = plotData(plot, part.figures);
+    if (data === undefined) return [];
+    const key = `${name}-${at}`;
+    plots[key] = data;
+    const label = `${plot.title}. ${describePlot(data)}`;
+    return [
+      `<figure data-plot="${key}" data-kind="${data.kind}"><figcaption>${escapeHtml(plot.title)}</figcaption><div class="plot" role="img" aria-label="${escapeHtml(label)}"></div>${cutNote(data)}</figure>`,
+    ];
+  });
+  return `<section id="${escapeHtml(name)}" aria-labelledby="${escapeHtml(name)}-title">
+<h2 id="${escapeHtml(name)}-title">${escapeHtml(question)}</h2>
+<p class="muted"><code>npm run bench -- ${escapeHtml(name)}</code>, ${seconds.toFixed(0)} s</p>
+${box('Failed', failures, 'bad')}${box('', notes)}
+${ratioTable(ratios)}${limitTable(limits)}
+${drawn.length === 0 ? '' : `<div class="plots">${drawn.join('\n')}</div>`}
+<details><summary>Tables of all figures</summary>${tables.map(({ title, head, rows }) => htmlTable(title, head, rows)).join('\n')}</details>
+${about === undefined ? '' : `<details><summary>Measured with</summary>${definitions(about)}</details>`}
+</section>`;
+}
+
+/** What the plot shows, for who cannot see it. */
+function describePlot(data: PlotData): string {
+  const median = (values: readonly number[]): string => `${quantiles(values, [0.5])[0]?.toPrecision(3)} ${data.unit}`;
+  if (data.kind === 'distribution') {
+    return `Distributions; medians: ${data.curves.map(({ name, values }) => `${name} ${median(values)}`).join(', ')}.`;
+  }
+  if (data.kind === 'lines') return `Medians over ${data.x.label}: ${data.lines.map(({ name }) => name).join(', ')}.`;
+  const medians = data.segments.map(({ name, values }) => `${name} ${median(values.filter((each) => each !== null))}`);
+  return `One stacked bar for each ${data.bar}; medians: ${medians.join(', ')}.`;
+}
+
+function cutNote(data: PlotData): string {
+  if (data.kind !== 'stacked') return '';
+  const rounds = data.segments[0]?.values.map((_, at) =>
+    data.segments.reduce((sum, { values }) => sum + Math.max(0, values[at] ?? 0), 0),
+  );
+  const cut = rounds?.filter((total) => total > data.top * 1.05).length ?? 0;
+  return cut === 0 ? '' : `<p class="muted">${cut} taller than the plot</p>`;
+}
+
+function machine({ machine: disclosure }: RunResult): string {
+  return `<section id="machine" aria-labelledby="machine-title"><h2 id="machine-title">The machine</h2>${definitions(describeDisclosure(disclosure))}</section>`;
+}
+
+function definitions(facts: Readonly<Record<string, unknown>>): string {
+  const entries = Object.entries(facts).map(([name, value]) => {
+    const text = typeof value === 'string' ? lines(value) : `<code>${escapeHtml(JSON.stringify(value) ?? '')}</code>`;
+    return `<dt>${escapeHtml(name)}</dt><dd>${text}</dd>`;
+  });
+  return `<dl>${entries.join('\n')}</dl>`;
+}
+
+function box(title: string, texts: readonly string[], kind = ''): string {
+  if (texts.length === 0) return '';
+  const heading = title === '' ? '' : `<strong>${escapeHtml(title)}</strong>`;
+  const items = texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('');
+  return `<div class="box ${kind}">${heading}<ul>${items}</ul></div>`;
+}
+
+function lines(text: string): string {
+  return escapeHtml(text).replaceAll('\n', '<br>');
+}

@@ -1,0 +1,88 @@
+// From a part's plots to what the page's program draws.
+
+import { type Figure, figureOf, type LinesPlot, type Plot, type StackedPlot, samplesOfFigure } from '../result.ts';
+import { quantiles } from '../stats.ts';
+import type { Curve, DistributionData, LinesData, PlotData, StackedData } from './data.ts';
+
+/** Undefined when nothing of it was measured. Throws when it names a figure the part does not have. */
+export function plotData(plot: Plot, figures: readonly Figure[]): PlotData | undefined {
+  if (plot.kind === 'distribution') return distribution(plot.figures.map((key) => figureOf(figures, key)));
+  return plot.kind === 'stacked' ? stacked(plot, figures) : lines(plot, figures);
+}
+
+function distribution(figures: readonly Figure[]): DistributionData | undefined {
+  const names = shortNames(figures.map(({ name }) => name));
+  const curves = figures.map((each, at) => curveOf(each, names[at])).filter(({ values }) => values.length > 0);
+  return curves.length === 0 ? undefined : { kind: 'distribution', unit: figures[0]?.unit ?? '', curves };
+}
+
+/** Without the words all of them begin or end with: the title says those. `ADD, weft` and `ADD, C floor`: `weft`, `C floor`. */
+export function shortNames(names: readonly string[]): string[] {
+  const parts = names.map((name) => name.split(', '));
+  const shortest = Math.min(...parts.map(({ length }) => length));
+  const same = (at: (of: readonly string[]) => string | undefined): boolean => new Set(parts.map(at)).size === 1;
+  if (names.length < 2) return [...names];
+  let front = 0;
+  while (front < shortest - 1 && same((of) => of[front])) front += 1;
+  let back = 0;
+  while (front + back < shortest - 1 && same((of) => of[of.length - 1 - back])) back += 1;
+  return parts.map((of) => of.slice(front, of.length - back).join(', '));
+}
+
+/** No screen shows more steps. */
+const MOST_STEPS = 300;
+
+function curveOf(figure: Figure, name = figure.name): Curve {
+  const values = measured(figure).sort((a, b) => a - b);
+  const steps = Math.min(values.length, MOST_STEPS);
+  const ranks = Array.from({ length: steps }, (_, step) => Math.ceil(((step + 1) / steps) * values.length));
+  return {
+    name,
+    values: ranks.map((rank) => values[rank - 1] ?? Number.NaN),
+    shares: ranks.map((rank) => Number(((100 * rank) / values.length).toFixed(2))),
+  };
+}
+
+/** So many times the median of the bars is shown: one tall bar must not flatten the others. */
+const TALLEST = 4;
+
+function stacked({ bar, segments }: StackedPlot, figures: readonly Figure[]): StackedData | undefined {
+  const found = segments.map(({ name, figure }) => ({ name, of: figureOf(figures, figure) }));
+  const count = Math.max(0, ...found.map(({ of }) => of.samples.length));
+  const totals = Array.from({ length: count }, (_, round) =>
+    found.reduce((sum, { of }) => sum + Math.max(0, of.samples[round] ?? Number.NaN), 0),
+  ).filter((total) => !Number.isNaN(total));
+  if (totals.length === 0) return undefined;
+  const [p50 = 0, most = 0] = quantiles(totals, [0.5, 1]);
+  return {
+    kind: 'stacked',
+    unit: found[0]?.of.unit ?? '',
+    bar,
+    segments: found.map(({ name, of }) => ({ name, values: of.samples })),
+    top: Math.min(most, p50 * TALLEST),
+  };
+}
+
+function lines({ x, y, series }: LinesPlot, figures: readonly Figure[]): LinesData | undefined {
+  const found = series.map(({ name, points }) => {
+    const of = points.map((point) => ({ x: point.x, figure: figureOf(figures, point.figure) }));
+    return {
+      name,
+      points: of.map((point) => ({ x: point.x, ...bandOf(point.figure) })).filter(({ p50 }) => !Number.isNaN(p50)),
+    };
+  });
+  const drawn = found.filter(({ points }) => points.length > 0);
+  if (drawn.length === 0) return undefined;
+  const [first] = series.flatMap(({ points }) => points);
+  const unit = first === undefined ? '' : figureOf(figures, first.figure).unit;
+  return { kind: 'lines', unit, x, y, lines: drawn };
+}
+
+function bandOf(figure: Figure): { p10: number; p50: number; p90: number } {
+  const [p10 = Number.NaN, p50 = Number.NaN, p90 = Number.NaN] = quantiles(measured(figure), [0.1, 0.5, 0.9]);
+  return { p10, p50, p90 };
+}
+
+function measured(figure: Figure): number[] {
+  return samplesOfFigure(figure).filter((value) => !Number.isNaN(value));
+}

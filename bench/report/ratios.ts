@@ -1,0 +1,61 @@
+// Ratios as a table with a strip beside each: its interval and its limit on one logarithmic scale for all of them.
+
+import { withUnit } from '../headline.ts';
+import { judgeRatioOf } from '../limits.ts';
+import type { RatioOfFigures, ValueLimit } from '../result.ts';
+import { escapeHtml } from './html.ts';
+
+const WIDTH = 260;
+const HEIGHT = 18;
+
+type Scale = (value: number) => number;
+
+/** Empty when there are no ratios. */
+export function ratioTable(ratios: readonly RatioOfFigures[]): string {
+  if (ratios.length === 0) return '';
+  const place = scaleOf(ratios);
+  const rows = ratios.map((ratio) => {
+    const { what, shown, limit, kept } = judgeRatioOf(ratio);
+    return `<tr><th scope="row">${escapeHtml(what)}</th><td>${escapeHtml(shown)}</td><td>${strip(ratio, place)}</td><td>${escapeHtml(limit)}</td>${verdictCell(limit, kept)}</tr>`;
+  });
+  const head = ['', 'ratio (95 %)', '', 'limit', ''].map((text) => `<th scope="col">${text}</th>`).join('');
+  return `<div class="scroll"><table><caption>Ratios of medians</caption><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+}
+
+export function limitTable(limits: readonly ValueLimit[]): string {
+  if (limits.length === 0) return '';
+  const rows = limits.map(({ name, value, unit, most }) => {
+    const cells = `<td>${escapeHtml(withUnit(value, unit))}</td><td>≤ ${most} ${escapeHtml(unit)}</td>`;
+    return `<tr><th scope="row">${escapeHtml(name)}</th>${cells}${verdictCell('≤', value <= most)}</tr>`;
+  });
+  const head = ['', 'value', 'limit', ''].map((text) => `<th scope="col">${text}</th>`).join('');
+  return `<div class="scroll"><table><caption>Limits</caption><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+}
+
+function verdictCell(limit: string, kept: boolean): string {
+  if (limit === '') return '<td></td>';
+  return kept ? '<td class="kept">kept</td>' : '<td class="broken">not kept</td>';
+}
+
+function scaleOf(ratios: readonly RatioOfFigures[]): Scale {
+  const values = ratios
+    .flatMap(({ low, high, most, least }) => [low, high, most ?? 1, least ?? 1, 1])
+    .filter((value) => value > 0 && Number.isFinite(value));
+  const [low, high] = [Math.log(Math.min(...values) / 1.1), Math.log(Math.max(...values) * 1.1)];
+  return (value) => Number((((Math.log(value) - low) / (high - low)) * WIDTH).toFixed(1));
+}
+
+function strip({ value, low, high, most, least }: RatioOfFigures, place: Scale): string {
+  if (!(low > 0 && Number.isFinite(high))) return '';
+  const [middle, top, bottom] = [HEIGHT / 2, 2, HEIGHT - 2];
+  const upright = (kind: string, at: number): string =>
+    `<line class="${kind}" x1="${place(at)}" x2="${place(at)}" y1="${top}" y2="${bottom}"/>`;
+  const marks = [
+    upright('one', 1),
+    ...(most === undefined ? [] : [upright('limit', most)]),
+    ...(least === undefined ? [] : [upright('limit', least)]),
+    `<line class="interval" x1="${place(low)}" x2="${place(high)}" y1="${middle}" y2="${middle}"/>`,
+    `<circle class="value" cx="${place(value)}" cy="${middle}" r="3.5"/>`,
+  ];
+  return `<svg class="strip" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true">${marks.join('')}</svg>`;
+}

@@ -1,0 +1,24 @@
+// Bundles the program of the bench's report, uPlot in it, as one script for a browser.
+
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+
+/** Returns its text. */
+export async function bundleReport() {
+  const { outputFiles } = await build({
+    entryPoints: [join(repository, 'bench/report/client/main.ts')],
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    charset: 'utf8',
+    legalComments: 'none',
+    write: false,
+    logLevel: 'warning',
+  });
+  return outputFiles[0].text;
+}
