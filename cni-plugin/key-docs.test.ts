@@ -1,0 +1,144 @@
+// The tables users are told keep to what the plugins ask their configuration for, and what they make of it.
+
+import { describe, expect, test } from 'vitest';
+import { isJsonObject, type JsonObject, type JsonValue, jsonObject, parseJson } from '../lib/json.ts';
+import type { KeyDoc } from '../lib/key-doc.ts';
+import { readLimits } from './bandwidth/config.ts';
+import { isKnownConfig, parseBridgeConfig } from './bridge/config.ts';
+import { parseFlannelConfig } from './flannel/config.ts';
+import { ipamKeys, parseIpamConfig } from './host-local/config.ts';
+import { bandwidthDocs, bridgeDocs, commonDocs, flannelDocs, hostLocalDocs, portmapDocs } from './key-docs.ts';
+import { readConfig as readPortmap } from './portmap/config.ts';
+import { rootFields } from './protocol/fields.ts';
+import type { Invocation } from './protocol/plugin.ts';
+
+/** An object that notes every key it is asked for, with its path. */
+class AskedObject extends Map<string, JsonValue> {
+  readonly #path: string;
+  readonly #asked: Set<string>;
+
+  constructor(object: JsonObject, path: string, asked: Set<string>) {
+    super();
+    this.#path = path;
+    this.#asked = asked;
+    for (const [key, value] of object) {
+      this.set(key, isJsonObject(value) ? new AskedObject(value, `${path}${key}.`, asked) : value);
+    }
+  }
+
+  override get(key: string): JsonValue | undefined {
+    this.#asked.add(this.#path + key);
+    return super.get(key);
+  }
+}
+
+function invocation(config: JsonObject): Invocation {
+  return { config, root: rootFields(config), args: '', name: 'n1', version: '1.0.0', note: () => undefined } as never;
+}
+
+const plugins: readonly {
+  readonly name: string;
+  readonly docs: Readonly<Record<string, KeyDoc>>;
+  /** Makes a parser read everything: objects it looks into, and what it cannot do without. */
+  readonly sample: object;
+  /** Another one, for what is asked for only where the first does not lead. */
+  readonly other?: object;
+  /** Objects below which are other tables' keys, or the runtime's. */
+  readonly within?: readonly string[];
+  parse(invocation: Invocation): unknown;
+}[] = [
+  {
+    name: 'flannel',
+    docs: flannelDocs,
+    sample: { delegate: {}, ipam: {}, runtimeConfig: {} },
+    parse: parseFlannelConfig,
+  },
+  {
+    name: 'bridge',
+    // Whether to execute the IPAM is read where it is called.
+    docs: without(bridgeDocs, 'execDelegates'),
+    sample: { ipam: {}, dns: {}, args: { cni: {} }, runtimeConfig: {} },
+    within: ['args', 'args.cni', 'runtimeConfig'],
+    parse: parseBridgeConfig,
+  },
+  {
+    name: 'host-local',
+    docs: Object.fromEntries(
+      Object.entries(hostLocalDocs).map(([key, doc]) => [key.includes('.') ? key : `ipam.${key}`, doc]),
+    ),
+    sample: { ipam: { subnet: '10.1.0.0/16' }, args: { cni: {} }, runtimeConfig: {} },
+    within: ['ipam', 'args', 'args.cni', 'runtimeConfig'],
+    parse: parseIpamConfig,
+  },
+  { name: 'portmap', docs: portmapDocs, sample: { runtimeConfig: {} }, within: ['runtimeConfig'], parse: readPortmap },
+  {
+    name: 'bandwidth',
+    docs: bandwidthDocs,
+    sample: { runtimeConfig: {} },
+    other: { ingressRate: 8, ingressBurst: 8 },
+    within: ['runtimeConfig'],
+    parse: readLimits,
+  },
+];
+
+function without(docs: Readonly<Record<string, KeyDoc>>, name: string): Readonly<Record<string, KeyDoc>> {
+  return Object.fromEntries(Object.entries(docs).filter(([key]) => key !== name));
+}
+
+function object(value: object): JsonObject {
+  const parsed = parseJson(JSON.stringify(value));
+  return isJsonObject(parsed) ? parsed : jsonObject({});
+}
+
+/** `sample` with the value under a dotted path. */
+function withKey(sample: object, path: string, value: unknown): JsonObject {
+  const copy = structuredClone(sample) as Record<string, unknown>;
+  const names = path.split('.');
+  const last = names.pop() ?? '';
+  let place = copy;
+  for (const name of names) place = place[name] as Record<string, unknown>;
+  place[last] = value;
+  return object(copy);
+}
+
+describe.for(plugins)('the documentation of $name', ({ docs, sample, other = sample, within = [], parse }) => {
+  const keys = Object.entries(docs).map(([key, doc]) => ({ key, doc }));
+
+  test('has every key the plugin asks for, and no other', () => {
+    const asked = new Set<string>();
+    for (const each of [sample, other]) parse(invocation(new AskedObject(object(each), '', asked)));
+    const isBelow = (path: string): boolean => Object.keys(docs).some((key) => path.startsWith(`${key}.`));
+    const own = [...asked].filter((path) => !within.includes(path) && !isBelow(path));
+    expect(own.sort()).toEqual(Object.keys(docs).sort());
+  });
+
+  test('tells its defaults', () => {
+    const absent = parse(invocation(object(sample)));
+    for (const { key, doc } of keys) {
+      if (doc.default === undefined) continue;
+      expect([key, parse(invocation(withKey(sample, key, doc.default)))]).toEqual([key, absent]);
+    }
+  });
+
+  test('tells its ranges', () => {
+    for (const { key, doc } of keys) {
+      if (doc.range === undefined) continue;
+      const [min, max] = doc.range;
+      for (const value of [min, max]) expect(() => parse(invocation(withKey(sample, key, value)))).not.toThrow();
+      for (const value of [min - 1, max + 1]) expect(() => parse(invocation(withKey(sample, key, value)))).toThrow();
+    }
+  });
+});
+
+describe('the documentation', () => {
+  test('tells no key of bridge that would have another bridge executed', () => {
+    for (const key of [...Object.keys(bridgeDocs), ...Object.keys(commonDocs)]) {
+      expect([key, isKnownConfig(object({ [key.split('.')[0] ?? '']: 1 }))]).toEqual([key, true]);
+    }
+  });
+
+  test('tells every key of host-local’s own', () => {
+    const told = Object.keys(hostLocalDocs).map((key) => key.toLowerCase());
+    expect(ipamKeys.filter((key) => key !== 'type' && !told.includes(key))).toEqual([]);
+  });
+});

@@ -1,0 +1,19 @@
+// `node scripts/reference.mjs`: writes manifests/REFERENCE.md.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { ChartSchema } from './chart.ts';
+import { renderReference } from './render.ts';
+
+/** The text of REFERENCE.md for what lies in a manifests folder. */
+export function referenceOf(manifests: string): string {
+  const chart = join(manifests, 'helm/weft');
+  const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as ChartSchema;
+  return renderReference(schema, parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as object);
+}
+
+/** Writes it. */
+export function writeReference(manifests: string): void {
+  writeFileSync(join(manifests, 'REFERENCE.md'), referenceOf(manifests));
+}
