@@ -251,7 +251,7 @@ describe('--public-ip', () => {
     expect(show(select({ publicIpv6: parseIp('fd01::1') }, [6]))).toBe('eth1 fd01::1/64>fd01::1');
   });
 
-  test('on no interface is advertised from the default route’s, unlike flannel, and noted', () => {
+  test('D27: on no interface is advertised from the default route’s, unlike flannel, and noted', () => {
     const chosen = select({ publicIp: parseIp('203.0.113.7') });
     expect(show(chosen)).toBe('eth0 10.0.0.1/24>203.0.113.7');
     expect(chosen.notes).toEqual([

@@ -33,7 +33,7 @@ describe('parseNetConf', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('takes vxlan when there is no Backend, as the documentation of flannel says', () => {
+  test('D4: takes vxlan when there is no Backend, as the documentation of flannel says', () => {
     expect(parse(v4).config.backend).toEqual(parse({ ...v4, Backend: { Type: 'vxlan' } }).config.backend);
     expect(parse({ ...v4, Backend: null }).config.backend.type).toBe('vxlan');
   });

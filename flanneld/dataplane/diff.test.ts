@@ -69,14 +69,14 @@ describe('diff', () => {
     ]);
   });
 
-  test('leaves no FDB entry of a MAC the peer had before (D20)', () => {
+  test('D20: leaves no FDB entry of a MAC the peer had before', () => {
     const kernel = new ModelKernel(device);
     reconcile(kernel, leasesOf({ two }));
     reconcile(kernel, leasesOf({ two: vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:22') }));
     expect([...kernel.fdb.keys()]).toEqual(['02:00:00:00:01:22']);
   });
 
-  test('takes over what flannel left: its routes become ours in place, those of nodes long gone disappear (D21)', () => {
+  test('D21: takes over what flannel left: its routes become ours in place, those of nodes long gone disappear', () => {
     const kernel = new ModelKernel(device);
     const boot = { family: 4, oif: 7, table: 254, protocol: 3, scope: 0, type: 1, flags: 4 } as const;
     for (const subnet of ['10.244.2.0/24', '10.244.9.0/24']) {

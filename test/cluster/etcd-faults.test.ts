@@ -126,6 +126,20 @@ describe('one member', { timeout: 120_000 }, () => {
     await expectToFollow(site, agent, 9);
   });
 
+  test('D13: a watch that cannot be set up ends no renewal: the lease outlives its time', async () => {
+    const { proxy, site, endpoints } = await behindProxy();
+    const manager = site.manager({ endpoints, ttlSec: 3, timeoutMs: 500 });
+    const ownKey = keyOf(subnetsOf(await manager.acquire(nodeAttributes(1), never)));
+    proxy.cut();
+    const { until } = follow(manager);
+    await expect.poll(() => site.logged.join('\n')).toContain('leases cannot be watched');
+    proxy.heal();
+    await until(({ leases }) => leases.has(ownKey));
+    const { leaseId } = (await site.stored()).get(ownKey) ?? {};
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    expect((await site.stored()).get(ownKey)?.leaseId).toBe(leaseId);
+  });
+
   test('a partition in which somebody else took the subnet: the watch ends with an error', async () => {
     const { proxy, site, endpoints } = await behindProxy();
     const agent = await agentAt(site, { endpoints, ttlSec: 2, timeoutMs: 500 });

@@ -118,7 +118,7 @@ describe('an agent and its peers’ leases', () => {
   });
   afterAll(() => lab?.down());
 
-  test('program a peer, follow its MAC and its public IP, and leave no old FDB entry (D20)', async () => {
+  test('D20: program a peer, follow its MAC and its public IP, and leave no old FDB entry', async () => {
     writeLease(lab, 'ghost', ghost);
     await becomes(node, 'the peer', (state) => fdbOf(state).includes(`${ghost.mac} ${ghost.publicIp}`));
     writeLease(lab, 'ghost', { ...ghost, mac: '02:00:00:00:0a:02' });
@@ -132,7 +132,7 @@ describe('an agent and its peers’ leases', () => {
     expect((await kernelStateOf(node)).nexthops).toEqual([]);
   });
 
-  test('purge what an earlier agent left, with flannel’s route protocol too (D21)', async () => {
+  test('D21: purge what an earlier agent left, with flannel’s route protocol too', async () => {
     await node.agent.stop();
     const batch = [
       'neigh replace 10.244.77.0 lladdr 02:00:00:00:0a:77 dev flannel.1 nud permanent',
@@ -157,7 +157,7 @@ describe('an agent and its peers’ leases', () => {
     expect(mentions(await kernelStateOf(node), '10.244.77.0', '02:00:00:00:0a:77')).toBe(false);
   });
 
-  test('do not let one bad peer delay the others, and name it (D18)', async () => {
+  test('D18: do not let one bad peer delay the others, name it, and take it once it is good', async () => {
     writeLease(lab, 'bad', { ...ghost, subnet: '10.244.201.0/24', mac: 'not a MAC' });
     writeLeaseText(lab, 'cut', '{"Subnet": "10.244.2');
     writeLease(lab, 'ghost', ghost);

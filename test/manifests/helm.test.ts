@@ -138,7 +138,7 @@ describe('rendered', () => {
     for (const object of render('somewhere', ...set)) expect(await schemaProblems(object)).toEqual([]);
   });
 
-  test('writes every backend value as the agent reads it', () => {
+  test('D30: writes every backend value as the agent reads it', () => {
     const given = [
       'vni=16777215',
       'backendPort=4789',

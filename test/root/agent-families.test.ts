@@ -98,7 +98,7 @@ describe.for([
     expect(devices).toHaveLength(families);
   });
 
-  test('tells pods the smaller MTU, and of each family only what is enabled (D17)', async () => {
+  test('D17: tells pods the smaller MTU, and of each family only what is enabled', async () => {
     expect(env(one, 'FLANNEL_MTU')).toBe('1430');
     expect(env(one, 'FLANNEL_IPV6_NETWORK')).toBe('fd00:10:244::/48');
     expect(env(one, 'FLANNEL_NETWORK')).toBe(families === 2 ? '10.244.0.0/16' : '');
@@ -116,12 +116,12 @@ describe.for([
   });
 
   test.for([
-    { name: 'a route', harm: (node: LabNode) => `ip -6 route del ${base(node)}/64` },
-    { name: 'a neighbour', harm: (node: LabNode) => `ip -6 neigh del ${base(node)} dev flannel-v6.1` },
-    { name: 'the address', harm: () => 'ip -6 address flush dev flannel-v6.1 scope global' },
-    { name: 'the device set down', harm: () => 'ip link set flannel-v6.1 down' },
-    { name: 'the whole device', harm: () => 'ip link del flannel-v6.1' },
-  ])('heals $name', async ({ harm }) => {
+    { name: 'heals a route', harm: (node: LabNode) => `ip -6 route del ${base(node)}/64` },
+    { name: 'heals a neighbour', harm: (node: LabNode) => `ip -6 neigh del ${base(node)} dev flannel-v6.1` },
+    { name: 'heals the address', harm: () => 'ip -6 address flush dev flannel-v6.1 scope global' },
+    { name: 'heals the device set down', harm: () => 'ip link set flannel-v6.1 down' },
+    { name: 'D22: heals the whole device', harm: () => 'ip link del flannel-v6.1' },
+  ])('$name', async ({ harm }) => {
     const before = await state();
     await one.run(harm(two).split(' '));
     await waitUntil(async () => (await state().catch(() => '')) === before, LOOK_MS, 'the state as before');

@@ -91,7 +91,7 @@ describe('a configuration that is wrong', () => {
     ]);
   });
 
-  test('a flag that does not exist, with code 2 and what was meant', async () => {
+  test('D1: a flag that does not exist, with code 2 and what was meant', async () => {
     const result = await agent(['--ifcae=eth0']);
     expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--iface') });
   });

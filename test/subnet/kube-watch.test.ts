@@ -235,7 +235,7 @@ describe('what is asked for', () => {
     await see('p=7');
   });
 
-  test('many changes at one moment become few snapshots, and none is lost (D10)', async () => {
+  test('D10: many changes at one moment become few snapshots, and none is lost', async () => {
     const { server, site, watcher } = await makeScene();
     for (let at = 0; at < 500; at++) server.addNode(`n${at}`, ['10.244.7.0/24'], annotated(site, 1));
     await watcher.until(({ leases }) => leases.size === 500);

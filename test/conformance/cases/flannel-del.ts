@@ -115,7 +115,7 @@ const rows: readonly Row[] = [
     id: '49c',
     own: true,
     title: 'DEL when what was saved is lost cleans up all the same',
-    differs: { reason: 'D28: the reference takes a missing file for a container that never was' },
+    differs: { reason: 'the reference takes a missing file for a container that never was' },
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));
@@ -128,9 +128,9 @@ const rows: readonly Row[] = [
   {
     id: '50',
     referenceFrom: 'main',
-    title: 'DEL again after a failed one frees the address',
+    title: 'D29: DEL again after a failed one frees the address',
     differs: {
-      reason: 'what was saved is kept until the delegate succeeded (D29)',
+      reason: 'what was saved is kept until the delegate succeeded',
       reference: async (trial) => {
         await delAfterFailedDel(trial);
         same(trial.addresses(), ['10.1.17.2'], 'addresses leaked');
@@ -143,7 +143,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '51',
-    title: 'two interfaces of one container are both cleaned up',
+    title: 'D28: two interfaces of one container are both cleaned up',
     differs: {
       reason: 'what is saved is keyed by container and interface',
       reference: async (trial) => {
