@@ -47,7 +47,7 @@ function writeReport(file: string, result: RunResult, repository: string): strin
 }
 
 async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' }): Promise<number> {
-  const parts = partsNamed(names);
+  const parts = partsNamed(names, options.quick);
   const machine = discloseMachine(options.repository, '/var/tmp');
   say(describeMachine(machine));
   const folder = out ?? join(options.repository, 'bench/results/local', machine.taken.replaceAll(/[:.]/g, '-'));
@@ -78,7 +78,7 @@ function say(text: string): void {
 
 async function inside(): Promise<number> {
   await serveInside((name, options, progress) => {
-    const [part] = partsNamed([name]);
+    const [part] = partsNamed([name], false);
     if (part === undefined) throw new Error(`no part ${name}`);
     return part.measure(options, progress);
   });

@@ -9,8 +9,8 @@ export interface Part {
   readonly name: string;
   /** What it answers, as one question. */
   readonly question: string;
-  /** How long it takes, roughly, for "what is left". */
-  readonly seconds: { readonly full: number; readonly quick: number };
+  /** How long it takes, roughly, for "what is left". Without `quick` it is in a quick run only when asked for by name. */
+  readonly seconds: { readonly full: number; readonly quick?: number };
   /**
    * Measures and says nothing but its progress. A call that failed is a `failure` in the result; rejects only when
    * nothing can be measured at all (no root, no build, the lab did not come up), and the suite goes on without it.

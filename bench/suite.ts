@@ -46,7 +46,7 @@ export async function runParts(
 /** ` · then packet, peers: about 60 s`; empty after the last one. */
 export function describeRest(rest: readonly Part[], quick: boolean): string {
   if (rest.length === 0) return '';
-  const seconds = rest.reduce((sum, part) => sum + (quick ? part.seconds.quick : part.seconds.full), 0);
+  const seconds = rest.reduce((sum, part) => sum + ((quick ? part.seconds.quick : undefined) ?? part.seconds.full), 0);
   const about = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
   return ` · then ${rest.map(({ name }) => name).join(', ')}: about ${about}`;
 }

@@ -46,6 +46,7 @@ const BUILDS = {
   packet: ['cni', 'flanneld', 'lab', 'floor', 'plugins'],
   peers: ['flanneld'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
+  faults: ['cni', 'flanneld', 'lab'],
 };
 
 /** Debian packages only the bench needs, by what they are wanted as. */

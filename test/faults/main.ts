@@ -9,14 +9,18 @@ import { runFaults, runFight, runRestarts, type Verdicts } from './suite.ts';
 import { makeTwoBuilds } from './two-builds.ts';
 
 const FIGHT = 'fight';
-const names: readonly string[] = [...faults.map(({ name }) => name), FIGHT, ...restarts.map(({ name }) => name)];
+export const trials: readonly string[] = [
+  ...faults.map(({ name }) => name),
+  FIGHT,
+  ...restarts.map(({ name }) => name),
+];
 
 const USAGE = `npm run test:faults -- [--rounds N] [--only NAME[,NAME…]]
   --rounds N   rounds of each (10)
-  --only       ${names.join(', ')}
+  --only       ${trials.join(', ')}
 `;
 
-interface Options {
+export interface Options {
   readonly rounds: number;
   readonly only: readonly string[];
 }
@@ -31,13 +35,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   const failures: string[] = [];
   const verdicts: Verdicts = { tell: (line) => print(`${line}\n`), fail: (line) => failures.push(line) };
   const startMs = performance.now();
-  for (const table of await run(options, verdicts)) print(`\n${table}`);
+  for (const table of await runTrials(options, verdicts)) print(`\n${table}`);
   print(`\n${((performance.now() - startMs) / 1000).toFixed(0)} s, ${failures.length} over a limit\n`);
   for (const failure of failures) print(`FAILED ${failure}\n`);
   return failures.length === 0 ? 0 : 1;
 }
 
-async function run({ rounds, only }: Options, verdicts: Verdicts): Promise<string[]> {
+/** Returns the tables, in Markdown. */
+export async function runTrials({ rounds, only }: Options, verdicts: Verdicts): Promise<string[]> {
   const builds = makeTwoBuilds();
   try {
     const site = await Site.make(builds.file);
@@ -71,9 +76,9 @@ function readArguments(argv: readonly string[]): Options | undefined {
   if (!Number.isInteger(rounds) || rounds < 1) {
     throw new Error(`--rounds: expected a whole number from 1, got "${values.rounds}"`);
   }
-  const only = values.only?.split(',') ?? names;
-  const unknown = only.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`--only: no "${unknown}" among ${names.join(', ')}`);
+  const only = values.only?.split(',') ?? trials;
+  const unknown = only.find((name) => !trials.includes(name));
+  if (unknown !== undefined) throw new Error(`--only: no "${unknown}" among ${trials.join(', ')}`);
   return { rounds, only };
 }
 

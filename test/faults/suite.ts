@@ -15,6 +15,16 @@ export interface Verdicts {
   tell(line: string): void;
   /** Something was over its limit. */
   fail(line: string): void;
+  /** The rounds themselves, for who wants more than the table. */
+  measured?(measured: Measured): void;
+}
+
+export interface Measured {
+  readonly name: string;
+  readonly what: string;
+  /** Most packets a round may lose. */
+  readonly limit: number;
+  readonly rounds: readonly Round[];
 }
 
 export async function runFaults(site: Site, faults: readonly Fault[], count: number, to: Verdicts): Promise<string> {
@@ -40,6 +50,7 @@ async function runFault(site: Site, fault: Fault, count: number, to: Verdicts): 
   try {
     const outcome = await repeatRounds(count, () => faultRound(site, fault));
     judgeLosses(fault, outcome, to);
+    to.measured?.({ name, what: fault.what, limit, rounds: outcome.rounds });
     const control = fault.control ? await runControl(site, fault, to) : await runAlone(site, fault, count);
     to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; repeated ${outcome.repeated}; no agent: ${control}`);
     return [name, what, ...lossCells(outcome, limit), control];
@@ -95,6 +106,7 @@ async function runRestart(
     const outcome = await repeatRounds(count, () => restartRound(site, builds, restart));
     const removed = outcome.rounds.flatMap((round) => round.removed);
     judgeRestart(name, outcome, removed, to);
+    to.measured?.({ name, what, limit: 0, rounds: outcome.rounds });
     const changed = outcome.rounds.reduce((sum, round) => sum + round.changed, 0);
     to.tell(`${name}: lost ${lossesOf(outcome).join(' ')}; ${removed.length} removed, ${changed} changed`);
     return [name, what, ...lossCells(outcome, 0), String(removed.length)];
