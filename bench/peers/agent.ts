@@ -17,7 +17,7 @@ import { getLink } from '../../lib/rtnetlink/link.ts';
 import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
 import { type LoopGap, loopGapProgram } from './loop-gap.ts';
-import { leaseOf, netConf, UNDERLAY } from './overlay.ts';
+import { leaseOf, netConf, removeDevice, UNDERLAY } from './overlay.ts';
 
 export interface AgentFigures {
   /** Resident megabytes, by what it was doing. */
@@ -47,6 +47,8 @@ export async function measureAgent(
   idleMs: number,
   show: (line: string) => void,
 ): Promise<AgentFigures> {
+  // Peers of what was measured before would be the agent's first work.
+  removeDevice(netlink);
   const agent = new BenchedAgent(netlink, repository, folder);
   try {
     show('agent: start');

@@ -75,10 +75,15 @@ export function makeUnderlay(netlink: Netlink): void {
   netlink.run(addAddress({ index, ip: publicIpOf(0), length: 12 }));
 }
 
-/** A VXLAN device without any peer; what an earlier one had goes with it. */
-export function freshDevice(netlink: Netlink): Device {
+/** Removes the VXLAN device, and with it every peer it had. */
+export function removeDevice(netlink: Netlink): void {
   const old = getLink(netlink, { name: DEVICE });
   if (old !== undefined) netlink.run(deleteLink({ index: old.index, name: DEVICE }));
+}
+
+/** A VXLAN device without any peer. */
+export function freshDevice(netlink: Netlink): Device {
+  removeDevice(netlink);
   const lowerIndex = getLink(netlink, { name: UNDERLAY })?.index ?? 0;
   const vxlan = { vni: VNI, port: PORT, local: publicIpOf(0), learning: false, lowerIndex };
   netlink.run(addVxlan({ name: DEVICE, mac: vtepMac(0), mtu: 1450, up: true, vxlan }));
