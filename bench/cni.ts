@@ -1,6 +1,7 @@
 // How long does a pod wait for its network? ADD and DEL of dist/cni/flannel in flannel's classic configuration
 // against flannel's own chain, against Debian's bridge and host-local alone, and against a C program that makes the
-// same system calls; 50 pods at once; whether addresses in use slow an ADD down; and what a mapped port costs.
+// same system calls; many pods at once, and at a fixed rate; whether pods that are there or addresses in use slow an
+// ADD down; and what a mapped port costs.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,18 +9,22 @@ import { benchBurst } from './cni/burst-part.ts';
 import { compareCalls } from './cni/calls.ts';
 import { benchFill } from './cni/fill-part.ts';
 import { benchLatency } from './cni/latency-part.ts';
+import { benchLoad } from './cni/load-part.ts';
 import { BRIDGE, CHAIN, type CniBench, FLOOR, WEFT } from './cni/part.ts';
 import { benchPorts } from './cni/ports-part.ts';
+import { benchPresent } from './cni/present-part.ts';
 import { findChain, findDebianPlugins, type Reference } from './cni/references.ts';
 import { makeSetting, type Setting } from './cni/setting.ts';
 import type { BenchOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 import { joinResults, type Part, type PartResult } from './result.ts';
 
+const PARTS = [benchLatency, benchBurst, benchLoad, benchPresent, benchFill, benchPorts];
+
 export const cniPart: Part = {
   name: 'cni',
   question: 'How long does a pod wait for its network?',
-  seconds: { full: 330, quick: 60 },
+  seconds: { full: 540, quick: 85 },
   measure,
 };
 
@@ -30,7 +35,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   const references = findReferences(options, (line) => notes.push(line));
   const bench = prepare({ options, progress }, setting, references);
   const results: PartResult[] = [];
-  for (const part of [benchLatency, benchBurst, benchFill, benchPorts]) results.push(await part(bench));
+  for (const part of PARTS) results.push(await part(bench));
   const joined = joinResults(results);
   const calls = options.verbose ? await compareCalls(bench) : [];
   return {

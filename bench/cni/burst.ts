@@ -1,17 +1,19 @@
 // Many plugin calls, a fixed number at once: forked workers take the next call from a pipe as they get free, as a
 // node does when a deployment starts. Only what runs on QuickJS.
 
-import { monotonicMs } from '../../lib/sys/clock.ts';
+import { monotonicMs, sleepMs } from '../../lib/sys/clock.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { check, uninterrupted } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { callPlugin } from './launch.ts';
-import type { BurstStep, StepResult, Variant } from './plan.ts';
+import { type BurstStep, dueMs, type StepResult, type Variant } from './plan.ts';
 
 const O_CLOEXEC = 0o2000000;
 /** What a worker writes for each call, in one piece: f64 µs, f64 end in ms, u32 length of the failure and its text. */
 const RECORD_BYTES = 512;
 const TEXT_AT = 20;
+/** The workers are there before the first call is due; to fork one takes less. */
+const FORK_MS = 1;
 
 interface Pipe {
   readonly read: number;
@@ -23,14 +25,15 @@ export function runBurst(sys: Syscalls, scratch: string, variant: Variant, step:
   const jobs = openPipe(sys);
   const records = openPipe(sys);
   const pids: number[] = [];
+  const firstMs = monotonicMs(sys) + step.workers * FORK_MS;
   for (let worker = 0; worker < step.workers; worker++) {
     const pid = check(sys.fork(), 'fork', 'worker');
-    if (pid === 0) work(sys, { jobs, records }, (index) => callOne(sys, scratch, variant, step, index));
+    if (pid === 0) work(sys, { jobs, records }, (index) => callOne(sys, scratch, variant, step, { index, firstMs }));
     pids.push(pid);
   }
   closeFd(sys, jobs.read);
   closeFd(sys, records.write);
-  const start = monotonicMs(sys);
+  const start = step.everyMs === undefined ? monotonicMs(sys) : firstMs;
   sys.arena.scope(() => {
     const indexes = sys.arena.copy(Uint8Array.from(step.attachments, (_, index) => index));
     check(sys.call(sys.nr.write, jobs.write, indexes.address, indexes.length), 'write', 'pipe');
@@ -43,10 +46,21 @@ export function runBurst(sys: Syscalls, scratch: string, variant: Variant, step:
   return missing === 0 ? result : { ...result, failures: [...result.failures, `${missing} calls were never made`] };
 }
 
-function callOne(sys: Syscalls, scratch: string, variant: Variant, step: BurstStep, index: number) {
-  const attachment = step.attachments[index];
+function callOne(
+  sys: Syscalls,
+  scratch: string,
+  variant: Variant,
+  { attachments, command, everyMs }: BurstStep,
+  { index, firstMs }: { readonly index: number; readonly firstMs: number },
+): { us: number; failure: string | undefined } {
+  const attachment = attachments[index];
   if (attachment === undefined) throw new Error(`no call ${index}`);
-  return callPlugin(sys, scratch, variant, step.command, attachment);
+  if (everyMs === undefined) return callPlugin(sys, scratch, variant, command, attachment);
+  const due = dueMs(firstMs, everyMs, index);
+  const earlyMs = due - monotonicMs(sys);
+  if (earlyMs > 0) sleepMs(sys, earlyMs);
+  const { failure } = callPlugin(sys, scratch, variant, command, attachment);
+  return { us: (monotonicMs(sys) - due) * 1000, failure };
 }
 
 /** A worker's life; it never returns. */

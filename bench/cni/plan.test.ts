@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { burstSteps, containerId, pairSteps, rotated } from './plan.ts';
+import { burstSteps, containerId, dueMs, pairSteps, rotated } from './plan.ts';
 
 describe('rotated', () => {
   test.for([
@@ -67,4 +67,16 @@ test('burstSteps attaches every pod before it detaches every pod', () => {
   expect(steps[1]?.attachments).toBe(steps[0]?.attachments);
   const ids = steps.filter(({ command }) => command === 'ADD').flatMap(({ attachments }) => attachments);
   expect(new Set(ids.map((attachment) => attachment.containerId)).size).toBe(12);
+});
+
+test('burstSteps paces ADDs only', () => {
+  const steps = burstSteps(1, 1, { pods: 2, workers: 2, pauseMs: 0, everyMs: 50 });
+  expect(steps.map(({ command, everyMs }) => ({ command, everyMs }))).toEqual([
+    { command: 'ADD', everyMs: 50 },
+    { command: 'DEL', everyMs: undefined },
+  ]);
+});
+
+test('a call is due at its place in the schedule, not behind the one before', () => {
+  expect([0, 1, 2, 100].map((index) => dueMs(1000, 10, index))).toEqual([1000, 1010, 1020, 2000]);
 });

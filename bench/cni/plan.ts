@@ -41,6 +41,17 @@ export interface BurstStep extends StepBase {
   readonly command: Command;
   readonly attachments: readonly Attachment[];
   readonly workers: number;
+  /**
+   * Milliseconds from one call's due time to the next one's, whatever became of those before; absent: the next one is
+   * due when a worker is free. Whoever waits for a slow call before it makes the next one does not see what the next
+   * one would have waited; so each call's time counts from when it was due.
+   */
+  readonly everyMs?: number | undefined;
+}
+
+/** When a call of a burst is due, the first one at `firstMs`. */
+export function dueMs(firstMs: number, everyMs: number, index: number): number {
+  return firstMs + index * everyMs;
 }
 
 /** What an ADD left in the kernel, in words. */
@@ -63,7 +74,7 @@ export interface Plan {
 export interface StepResult {
   /** Microseconds from before the first pipe to after wait4; of a burst, until the last call ended; 0 of a look. */
   readonly us: number;
-  /** Of a burst: each call's own. */
+  /** Of a burst: each call's own, from when it was due if the step says when. */
   readonly each?: readonly number[];
   /** Why calls failed, a line each; none when all is well. */
   readonly failures: readonly string[];
@@ -115,11 +126,19 @@ export function pairSteps(variants: number, rounds: number, pauseMs: number): Ca
   return steps;
 }
 
+export interface BurstShape {
+  readonly pods: number;
+  readonly workers: number;
+  readonly pauseMs: number;
+  /** Of ADDs; what comes down comes down at once. */
+  readonly everyMs?: number | undefined;
+}
+
 /** Every variant attaches and detaches `pods` pods once a round, `workers` at once. */
 export function burstSteps(
   variants: number,
   rounds: number,
-  { pods, workers, pauseMs }: { pods: number; workers: number; pauseMs: number },
+  { pods, workers, pauseMs, everyMs }: BurstShape,
 ): BurstStep[] {
   const order = Array.from({ length: variants }, (_, variant) => variant);
   const steps: BurstStep[] = [];
@@ -127,9 +146,8 @@ export function burstSteps(
     for (const variant of rotated(order, round)) {
       const first = (round * variants + variant) * pods;
       const attachments = Array.from({ length: pods }, (_, pod) => ({ containerId: containerId(first + pod), pod }));
-      for (const command of ['ADD', 'DEL'] as const) {
-        steps.push({ kind: 'burst', variant, command, attachments, workers, pauseMs });
-      }
+      steps.push({ kind: 'burst', variant, command: 'ADD', attachments, workers, pauseMs, everyMs });
+      steps.push({ kind: 'burst', variant, command: 'DEL', attachments, workers, pauseMs });
     }
   }
   return steps;
