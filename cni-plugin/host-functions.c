@@ -129,6 +129,33 @@ JS_FUNCTION(host_next_attribute) {
     return JS_NewInt32(ctx, -1);
 }
 
+// asciiText(bytes, start, end): the text there up to a NUL; undefined when a byte of it is not ASCII.
+JS_FUNCTION(host_ascii_text) {
+    size_t room;
+    int64_t start, end;
+    const uint8_t *bytes = JS_GetUint8Array(ctx, &room, argv[0]);
+    if (bytes == NULL || JS_ToInt64(ctx, &start, argv[1]) != 0 || JS_ToInt64(ctx, &end, argv[2]) != 0)
+        return JS_EXCEPTION;
+    if (start < 0 || end < start || end > (int64_t)room) return JS_ThrowRangeError(ctx, "text outside its bytes");
+    check_memory("asciiText", bytes + start, (size_t)(end - start));
+    int64_t at = start;
+    while (at < end && bytes[at] != 0)
+        if (bytes[at++] >= 0x80) return JS_UNDEFINED;
+    return JS_NewStringLen(ctx, (const char *)bytes + start, (size_t)(at - start));
+}
+
+// isPlain(text, except): whether all of it is ASCII, and no character of it is one of `except`.
+JS_FUNCTION(host_is_plain) {
+    size_t length;
+    const char *text = JS_ToCStringLen(ctx, &length, argv[0]), *except = JS_ToCString(ctx, argv[1]);
+    if (text == NULL || except == NULL) return JS_EXCEPTION;
+    int plain = strcspn(text, except) == length;
+    for (size_t i = 0; plain && i < length; i++) plain = (uint8_t)text[i] < 0x80;
+    JS_FreeCString(ctx, text);
+    JS_FreeCString(ctx, except);
+    return JS_NewBool(ctx, plain);
+}
+
 // env(name): the variable's value, or undefined; throws on what is not UTF-8.
 JS_FUNCTION(host_env) {
     const char *name = JS_ToCString(ctx, argv[0]);
@@ -154,6 +181,7 @@ static const JSCFunctionListEntry host_functions[] = {
     JS_CFUNC_DEF("detach", 8, host_detach),
     JS_CFUNC_DEF("encode", 1, host_encode), JS_CFUNC_DEF("decode", 1, host_decode),
     JS_CFUNC_DEF("encodeInto", 3, host_encode_into), JS_CFUNC_DEF("nextAttribute", 5, host_next_attribute),
+    JS_CFUNC_DEF("asciiText", 3, host_ascii_text), JS_CFUNC_DEF("isPlain", 2, host_is_plain),
     JS_CFUNC_DEF("env", 1, host_env), JS_PROP_STRING_DEF("arch", HOST_ARCH, JS_PROP_ENUMERABLE),
     JS_CFUNC_MAGIC_DEF("args", 0, host_strings, 0), JS_CFUNC_MAGIC_DEF("environment", 0, host_strings, 1),
     CHECK_FUNCTIONS

@@ -1,12 +1,12 @@
 // The entry of the CNI executable: one program, whose name decides which plugin it is.
 
-import { useNextAttribute } from '../lib/netlink/reader.ts';
+import { useNative } from '../lib/native.ts';
 import { readAll } from '../lib/sys/file.ts';
 import {
   hostArgs,
   hostEnv,
   hostEnvironment,
-  hostNextAttribute,
+  hostNative,
   openHostSyscalls,
   type ProgramOutput,
 } from '../lib/sys/host.ts';
@@ -42,7 +42,7 @@ function pluginNamed(name: string): Plugin {
 /** Called once by host.c. */
 export function main(): ProgramOutput {
   const sys = openHostSyscalls();
-  useNextAttribute(hostNextAttribute());
+  useNative(hostNative());
   const [path = ''] = hostArgs();
   return runPlugin(pluginNamed(path.slice(path.lastIndexOf('/') + 1)), {
     sys,

@@ -25,46 +25,27 @@ export function addressBits(family: Family): number {
   return family === 4 ? 32 : 128;
 }
 
-const DOT = 46;
-const SLASH = 47;
 const ZERO = 48;
 const COLON = 58;
 
-/** The decimal number in text[from, to): digits only, no leading zero, at most `max`; −1 when it is not. */
-function parseDecimal(text: string, from: number, to: number, max: number): number {
-  if (to <= from || to - from > 3) return -1;
-  if (text.charCodeAt(from) === ZERO && to - from > 1) return -1;
-  let value = 0;
-  for (let at = from; at < to; at++) {
-    const digit = text.charCodeAt(at) - ZERO;
-    if (!(digit >= 0 && digit <= 9)) return -1;
-    value = value * 10 + digit;
-  }
-  return value <= max ? value : -1;
+/** The decimal number `text` is: digits only, no leading zero, at most `max`; −1 when it is none. */
+function parseDecimal(text: string, max: number): number {
+  const value = Number(text);
+  // Only what is written as the number would be comes out the same: no sign, blank, exponent, point or 0x.
+  return value >= 0 && value <= max && `${value}` === text ? value : -1;
 }
 
-/** The dotted quad in text[from, to) as an unsigned 32-bit number; −1 when it is none. No part has a leading zero. */
-function parseQuad(text: string, from: number, to: number): number {
+/** The dotted quad `text` is as an unsigned 32-bit number; −1 when it is none. No part has a leading zero. */
+function parseQuad(text: string): number {
+  const parts = text.split('.', 5);
+  if (parts.length !== 4) return -1;
   let value = 0;
-  let part = 0;
-  let digits = 0;
-  let dots = 0;
-  let bits = 0;
-  for (let at = from; at < to; at++) {
-    const digit = text.charCodeAt(at) - ZERO;
-    if (digit === DOT - ZERO && digits > 0) {
-      value = value * 256 + part;
-      dots++;
-      part = 0;
-      digits = 0;
-    } else {
-      if (!(digit >= 0 && digit <= 9) || (part === 0 && digits > 0)) return -1;
-      part = part * 10 + digit;
-      digits++;
-      bits |= part;
-    }
+  for (let at = 0; at < 4; at++) {
+    const part = parseDecimal(parts[at] ?? '', 255);
+    if (part < 0) return -1;
+    value = value * 256 + part;
   }
-  return dots === 3 && digits > 0 && bits >>> 8 === 0 ? value * 256 + part : -1;
+  return value;
 }
 
 function hexDigit(code: number): number {
@@ -81,7 +62,7 @@ function parseGroups(text: string, from: number, to: number, quadAllowed: boolea
     let value = 0;
     while (at < to && text.charCodeAt(at) !== COLON) {
       const digit = hexDigit(text.charCodeAt(at));
-      if (digit < 0) return quadAllowed && pushQuad(parseQuad(text, start, to), groups);
+      if (digit < 0) return quadAllowed && pushQuad(parseQuad(text.slice(start, to)), groups);
       value = value * 16 + digit;
       at++;
     }
@@ -132,7 +113,7 @@ function parseRange(text: string, to: number): Ip | undefined {
     const value = parse6(text, to);
     return value === undefined ? undefined : { family: 6, value };
   }
-  const value = parseQuad(text, 0, to);
+  const value = parseQuad(text.slice(0, to));
   return value < 0 ? undefined : { family: 4, value: BigInt(value) };
 }
 
@@ -160,11 +141,10 @@ export function parseIp(text: string): Ip {
 
 /** Parses `address/length`, throwing IpError `invalid CIDR address: <text>`; host bits are kept. */
 export function parsePrefix(text: string): IpPrefix {
-  let slash = 0;
-  while (slash < text.length && slash <= 45 && text.charCodeAt(slash) !== SLASH) slash++;
-  const ip = text.charCodeAt(slash) === SLASH ? parseRange(text, slash) : undefined;
+  const slash = text.indexOf('/');
+  const ip = slash < 0 ? undefined : parseRange(text, slash);
   if (ip !== undefined) {
-    const length = parseDecimal(text, slash + 1, text.length, addressBits(ip.family));
+    const length = parseDecimal(text.slice(slash + 1), addressBits(ip.family));
     if (length >= 0) return { ip, length };
   }
   throw new IpError(`invalid CIDR address: ${shown(text)}`);

@@ -75,7 +75,7 @@ function work(
     sys.arena.scope(() => {
       const job = sys.arena.buffer(1);
       const record = sys.arena.buffer(RECORD_BYTES);
-      while (uninterrupted(() => sys.call(sys.nr.read, jobs.read, job.address, 1)) === 1) {
+      while (uninterrupted(sys, sys.nr.read, jobs.read, job.address, 1) === 1) {
         const { us, failure = '' } = call(job.u8(0));
         const text = sys.arena.encode(failure).subarray(0, RECORD_BYTES - TEXT_AT);
         record.view.setFloat64(0, us, true);
@@ -96,7 +96,7 @@ function readRecords(sys: Syscalls, fd: number, start: number): StepResult & { e
     const each: number[] = [];
     const failures: string[] = [];
     let end = start;
-    while (uninterrupted(() => sys.call(sys.nr.read, fd, record.address, RECORD_BYTES)) === RECORD_BYTES) {
+    while (uninterrupted(sys, sys.nr.read, fd, record.address, RECORD_BYTES) === RECORD_BYTES) {
       each.push(record.view.getFloat64(0, true));
       end = Math.max(end, record.view.getFloat64(8, true));
       const length = record.u32(16);

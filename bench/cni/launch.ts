@@ -91,11 +91,11 @@ function timed(
   sys.call(nr.close, stdout);
   let length = 0;
   for (;;) {
-    const count = uninterrupted(() => sys.call(nr.read, drain, buffer.address + length, OUTPUT_BYTES - length));
+    const count = uninterrupted(sys, nr.read, drain, buffer.address + length, OUTPUT_BYTES - length);
     if (count <= 0) break;
     length += count;
   }
-  uninterrupted(() => sys.call(nr.wait4, pid, status.address, 0, 0));
+  uninterrupted(sys, nr.wait4, pid, status.address);
   const us = (monotonicMs(sys) - start) * 1000;
   sys.call(nr.close, drain);
   return { us, status: status.u32(0), output: buffer.text(0, length) };

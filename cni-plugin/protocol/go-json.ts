@@ -2,21 +2,15 @@
 // program made them. Go escapes `<`, `>`, `&`, U+2028 and U+2029; outside strings JSON has none of them.
 
 import { type JsonValue, stringifyJson } from '../../lib/json.ts';
+import { native } from '../../lib/native.ts';
 
 function mustEscape(code: number): boolean {
   return code === 0x3c || code === 0x3e || code === 0x26 || code === 0x2028 || code === 0x2029;
 }
 
-/** Whether any of the five is there: native searches, as nearly no text has one and a loop would look at each character. */
-function hasEscapable(json: string): boolean {
-  return (
-    json.includes('<') || json.includes('>') || json.includes('&') || json.includes('\u2028') || json.includes('\u2029')
-  );
-}
-
 /** JSON text with Go's five extra characters written as \u escapes. */
 export function escapeForGo(json: string): string {
-  if (!hasEscapable(json)) return json;
+  if (native.isPlain(json, '<>&')) return json;
   let out = '';
   let done = 0;
   for (let at = 0; at < json.length; at++) {

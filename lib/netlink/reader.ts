@@ -3,7 +3,7 @@
 
 import type { Family, Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
-import type { NextAttribute } from '../sys/host.ts';
+import { native } from '../native.ts';
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from './constants.ts';
 
 /** A reply whose lengths contradict each other: nothing more of it can be believed. */
@@ -78,25 +78,6 @@ export class MessageReader {
   }
 }
 
-/** What `nextOf` finds the next attribute with; a length that cannot be is for next() to refuse. */
-let nextAttribute: NextAttribute = (bytes, from, end, wanted, high) => {
-  let start = from;
-  while (end - start >= NLA_HDRLEN) {
-    const length = (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8);
-    const type = ((bytes[start + 2] ?? 0) | ((bytes[start + 3] ?? 0) << 8)) & NLA_TYPE_MASK;
-    if (length < NLA_HDRLEN || length > end - start) return start;
-    // A shift takes its count modulo 32.
-    if ((((type < 32 ? wanted : high) >>> type) & 1) === 1) return start;
-    start += (length + 3) & ~3;
-  }
-  return -1;
-};
-
-/** Has attributes found by another implementation from now on: that of the CNI executable's host. */
-export function useNextAttribute(implementation: NextAttribute): void {
-  nextAttribute = implementation;
-}
-
 /** A cursor over attributes; the typed getters read the payload of the current one. */
 export class AttributeReader {
   readonly bytes: Uint8Array;
@@ -150,7 +131,7 @@ export class AttributeReader {
    * without a call for each: a link has some seventy, and QuickJS pays for every one.
    */
   nextOf(wanted: number, high = 0): boolean {
-    const start = nextAttribute(this.bytes, this.#next, this.#end, wanted, high);
+    const start = native.nextAttribute(this.bytes, this.#next, this.#end, wanted, high);
     this.#next = start < 0 ? this.#end : start;
     return start >= 0 && this.next();
   }
@@ -178,15 +159,7 @@ export class AttributeReader {
 
   /** Text up to its NUL. A byte outside ASCII is shown as \xNN: nothing of ours has such a name. */
   text(): string {
-    const end = this.at + this.length;
-    const { bytes } = this;
-    let text = '';
-    for (let i = this.at; i < end; i++) {
-      const byte = bytes[i] ?? 0;
-      if (byte === 0) break;
-      text += byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`;
-    }
-    return text;
+    return native.asciiText(this.bytes, this.at, this.at + this.length) ?? this.#escapedText();
   }
 
   /** An address of 4 or 16 bytes; any other length is malformed. */
@@ -240,6 +213,15 @@ export class AttributeReader {
   /** Attributes between two places inside the payload, which the caller has checked. */
   within(start: number, end: number): AttributeReader {
     return new AttributeReader(this.bytes, this.view, this.#words, start, end);
+  }
+
+  #escapedText(): string {
+    let text = '';
+    for (const byte of this.bytes.subarray(this.at, this.at + this.length)) {
+      if (byte === 0) break;
+      text += byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`;
+    }
+    return text;
   }
 
   #need(length: number): number {

@@ -19,6 +19,7 @@ import {
   SOCKADDR_NL_BYTES,
   SOL_SOCKET,
   setSocketOption,
+  setSocketOptions,
 } from '../sys/socket.ts';
 import { uninterrupted } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
@@ -47,9 +48,7 @@ export function openNetlinkSocket(sys: Syscalls, protocol: number, options: Sock
   const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, protocol);
   try {
     // Each of these is an improvement an old kernel may lack: 4.12, 4.3 and 4.20 brought them.
-    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    setSocketOption(sys, fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    setSocketOptions(sys, fd, SOL_NETLINK, [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK], 1);
     if (options.rcvbufBytes !== undefined) setReceiveBuffer(sys, fd, options.rcvbufBytes);
     if (options.sndbufBytes !== undefined) {
       setSocketOption(sys, fd, SOL_SOCKET, SO_SNDBUFFORCE, options.sndbufBytes);
@@ -85,7 +84,8 @@ class KernelTransport implements NetlinkTransport {
   exchange<T>(outBytes: number, inBytes: number, body: (exchange: Exchange) => T): T {
     if (this.#closed) throw new Error('netlink socket used after close');
     const { arena } = this.#sys;
-    return arena.scope(() => {
+    const mark = arena.mark();
+    try {
       const out = arena.buffer(outBytes);
       const incoming = arena.buffer(inBytes);
       const addresses = arena.alloc(ADDRESSES_BYTES);
@@ -96,7 +96,9 @@ class KernelTransport implements NetlinkTransport {
         send: (length) => this.#send(out, length, addresses),
         receive: () => this.#receive(incoming, addresses),
       });
-    });
+    } finally {
+      arena.release(mark);
+    }
   }
 
   close(): void {
@@ -107,12 +109,9 @@ class KernelTransport implements NetlinkTransport {
 
   /** 0 or −errno. The wrappers of lib/sys/socket.ts would allocate for every datagram; an attachment has dozens. */
   #send(out: Slot, length: number, addresses: Slot): number {
-    const { call, nr } = this.#sys;
+    const sys = this.#sys;
     const to = addresses.address + KERNEL_AT;
-    return Math.min(
-      0,
-      uninterrupted(() => call(nr.sendto, this.#fd, out.address, length, 0, to, SOCKADDR_NL_BYTES)),
-    );
+    return Math.min(0, uninterrupted(sys, sys.nr.sendto, this.#fd, out.address, length, 0, to, SOCKADDR_NL_BYTES));
   }
 
   #receive(buffer: Slot, addresses: Slot): number {

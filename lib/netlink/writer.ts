@@ -3,6 +3,7 @@
 
 import type { Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
+import { native } from '../native.ts';
 import { NLA_HDRLEN, NLMSG_HDRLEN } from './constants.ts';
 
 /**
@@ -117,12 +118,11 @@ export class MessageWriter {
     const { length } = text;
     const at = this.#header(type, length + 1);
     const bytes = this.#bytes;
-    for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i);
-      if (code === 0 || code > 0x7e) throw new RangeError(`not plain ASCII: ${JSON.stringify(text)}`);
-      bytes[at + i] = code;
-    }
     bytes[at + length] = 0;
+    // In UTF-8 only ASCII takes one byte a character, and only NUL is a byte 0.
+    if (native.encodeInto(text, bytes, at) !== length || bytes.indexOf(0, at) < at + length) {
+      throw new RangeError(`not plain ASCII: ${JSON.stringify(text)}`);
+    }
   }
 
   /** 4 or 16 bytes in network order. Without an allocation: batches carry thousands of these. */

@@ -26,85 +26,107 @@ const ALIGN = 8;
 /** A UTF-16 unit becomes at most so many bytes of UTF-8. */
 const MOST_BYTES_A_UNIT = 3;
 
-/** A bounds-checked window of the arena. Every access outside it throws a RangeError. */
+/**
+ * A bounds-checked window of the arena. Every access outside it throws a RangeError. It ends with the scope it was
+ * made in: the object is the next slot's afterwards, as its bytes are.
+ */
 export class Slot {
-  readonly address: number;
-  readonly length: number;
-  readonly #memory: ArrayBuffer;
-  readonly #offset: number;
-  readonly #utf8: Utf8;
-  /** Made when first needed: of many slots only the address is. */
-  #view: DataView | undefined;
+  address = 0;
+  length = 0;
+  /** Where it begins in the arena. */
+  offset = 0;
+  readonly #memory: Memory;
 
-  constructor(memory: ArrayBuffer, base: number, offset: number, length: number, utf8: Utf8) {
-    this.address = base + offset;
-    this.length = length;
+  constructor(memory: Memory, offset: number, length: number) {
     this.#memory = memory;
-    this.#offset = offset;
-    this.#utf8 = utf8;
+    this.place(offset, length);
   }
 
+  /** Makes this the slot of other bytes. */
+  place(offset: number, length: number): void {
+    this.address = this.#memory.address + offset;
+    this.offset = offset;
+    this.length = length;
+  }
+
+  /** A view of its own, for what the accessors below do not offer. */
   get view(): DataView {
-    this.#view ??= new DataView(this.#memory, this.#offset, this.length);
-    return this.#view;
+    return new DataView(this.#memory.bytes.buffer, this.offset, this.length);
   }
 
   /** The bytes `at` … `at + length`, as a view: copy what must outlive the slot. */
   bytes(at = 0, length = this.length - at): Uint8Array {
-    if (at < 0 || length < 0 || at + length > this.length) {
-      throw new RangeError(`arena: bytes ${at}+${length} outside a slot of ${this.length}`);
-    }
-    return new Uint8Array(this.#memory, this.#offset + at, length);
+    return new Uint8Array(this.#memory.bytes.buffer, this.#need(at, length), length);
   }
 
   u8(at: number): number {
-    return this.view.getUint8(at);
+    return this.#memory.view.getUint8(this.#need(at, 1));
   }
   u16(at: number): number {
-    return this.view.getUint16(at, true);
+    return this.#memory.view.getUint16(this.#need(at, 2), true);
   }
   u32(at: number): number {
-    return this.view.getUint32(at, true);
+    return this.#memory.view.getUint32(this.#need(at, 4), true);
   }
   i32(at: number): number {
-    return this.view.getInt32(at, true);
+    return this.#memory.view.getInt32(this.#need(at, 4), true);
   }
   /** A 64-bit unsigned value; above 2^53 it loses precision, which no caller's field reaches. */
   u64(at: number): number {
-    return this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 0x1_0000_0000;
+    const from = this.#need(at, 8);
+    const { view } = this.#memory;
+    return view.getUint32(from, true) + view.getUint32(from + 4, true) * 0x1_0000_0000;
   }
   setU8(at: number, value: number): void {
-    this.view.setUint8(at, value);
+    this.#memory.view.setUint8(this.#need(at, 1), value);
   }
   setU16(at: number, value: number): void {
-    this.view.setUint16(at, value, true);
+    this.#memory.view.setUint16(this.#need(at, 2), value, true);
   }
   setU32(at: number, value: number): void {
-    this.view.setUint32(at, value, true);
+    this.#memory.view.setUint32(this.#need(at, 4), value, true);
   }
   setI32(at: number, value: number): void {
-    this.view.setInt32(at, value, true);
+    this.#memory.view.setInt32(this.#need(at, 4), value, true);
   }
   /** A 64-bit value from a non-negative integer below 2^53: addresses, lengths, sizes. */
   setU64(at: number, value: number): void {
-    this.view.setUint32(at, value >>> 0, true);
-    this.view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
+    const from = this.#need(at, 8);
+    const { view } = this.#memory;
+    view.setUint32(from, value >>> 0, true);
+    view.setUint32(from + 4, Math.floor(value / 0x1_0000_0000), true);
   }
   /** Copies bytes in; throws when they do not fit. */
   set(source: Uint8Array, at = 0): void {
-    this.bytes(at, source.length).set(source);
+    this.#memory.bytes.set(source, this.#need(at, source.length));
   }
   /** Strict UTF-8 text of `length` bytes at `at`; throws when it is not well formed. */
   text(at = 0, length = this.length - at): string {
-    return this.#utf8.decode(this.bytes(at, length));
+    return this.#memory.utf8.decode(this.bytes(at, length));
   }
+
+  /** Where `length` bytes at `at` lie in the arena; throws when some of them are outside. */
+  #need(at: number, length: number): number {
+    if (!(at >= 0 && length >= 0 && at + length <= this.length)) {
+      throw new RangeError(`arena: bytes ${at}+${length} outside a slot of ${this.length}`);
+    }
+    return this.offset + at;
+  }
+}
+
+/** What all slots of an arena share. */
+interface Memory {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  readonly address: number;
+  readonly utf8: Utf8;
 }
 
 /** Mark/release allocation, as a stack, over memory a binding mapped. */
 export class Arena {
   readonly address: number;
-  readonly #memory: ArrayBuffer;
-  readonly #bytes: Uint8Array;
+  readonly #memory: Memory;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #utf8: Utf8;
   readonly #poison: Poison | undefined;
   /** Behind each slot. */
@@ -113,10 +135,13 @@ export class Arena {
   #top = 0;
   /** Where the lowest slot kept for good starts; grows downwards. */
   #kept: number;
+  /** The scoped slots in use, then those to be used again: an attachment needs fifty, six at once. */
+  readonly #slots: Slot[] = [];
+  #inUse = 0;
 
   constructor(memory: ArrayBuffer, address: number, utf8: Utf8, poison?: Poison) {
-    this.#memory = memory;
     this.#bytes = new Uint8Array(memory);
+    this.#memory = { bytes: this.#bytes, view: new DataView(memory), address, utf8 };
     this.address = address;
     this.#utf8 = utf8;
     this.#poison = poison;
@@ -131,20 +156,47 @@ export class Arena {
     try {
       return body();
     } finally {
-      this.#release(mark);
+      this.release(mark);
     }
+  }
+
+  /** What `release` is given to end what a `scope` would: without a closure, for what is called for every file. */
+  mark(): number {
+    return this.#top;
+  }
+
+  /** Releases every slot allocated since `mark`; belongs into a `finally`. */
+  release(mark: number): void {
+    if (this.#poison === undefined) {
+      this.#top = mark;
+      while (this.#inUse > 0 && (this.#slots[this.#inUse - 1]?.offset ?? 0) >= mark) this.#inUse--;
+      return;
+    }
+    // The sanitizer sees a use after release only while the bytes are nobody else's: they are reused late.
+    this.#poison(mark, this.#top - mark, true);
+    if (this.#top > this.#kept / 2) this.#top = mark;
   }
 
   /** A zeroed slot, released with the scope around it. Throws a RangeError when the arena is full. */
   alloc(length: number): Slot {
-    const offset = this.#reserve(length);
-    this.#bytes.fill(0, offset, offset + length);
-    return this.#slot(offset, length);
+    const slot = this.buffer(length);
+    this.#bytes.fill(0, slot.offset, slot.offset + length);
+    return slot;
   }
 
   /** As `alloc`, with whatever bytes were there: for what the kernel fills. */
   buffer(length: number): Slot {
-    return this.#slot(this.#reserve(length), length);
+    const offset = this.#reserve(length);
+    if (this.#poison !== undefined) return new Slot(this.#memory, offset, length);
+    const used = this.#slots[this.#inUse];
+    if (used !== undefined) {
+      used.place(offset, length);
+      this.#inUse++;
+      return used;
+    }
+    const slot = new Slot(this.#memory, offset, length);
+    this.#slots[this.#inUse++] = slot;
+    return slot;
   }
 
   /**
@@ -152,27 +204,28 @@ export class Arena {
    * lone surrogate in it.
    */
   textAddress(text: string): number {
-    refuseNul(text);
     const room = text.length * MOST_BYTES_A_UNIT + 1;
     const offset = this.#reserve(room);
-    const length = this.#utf8.encodeInto(text, this.#bytes, offset);
-    this.#bytes[offset + length] = 0;
-    this.#poison?.(offset + length + 1, room - length - 1, true);
+    const bytes = this.#bytes;
+    const end = offset + this.#utf8.encodeInto(text, bytes, offset);
+    bytes[end] = 0;
+    // Found by the engine: a loop, or a search in the text, would take several times as long.
+    if (bytes.indexOf(0, offset) < end) throw nulIn(text);
+    this.#poison?.(end + 1, offset + room - end - 1, true);
     return this.address + offset;
   }
 
   /** A NUL-terminated string as a slot. Throws on text with a NUL or a lone surrogate in it. */
   cstring(text: string): Slot {
-    refuseNul(text);
+    if (text.includes('\0')) throw nulIn(text);
     return this.copy(this.#utf8.encode(text), 1);
   }
 
   /** The bytes of `source`, and `padding` zero bytes behind them. */
   copy(source: Uint8Array, padding = 0): Slot {
     const slot = this.buffer(source.length + padding);
-    const bytes = slot.bytes();
-    bytes.set(source);
-    if (padding > 0) bytes.fill(0, source.length);
+    this.#bytes.set(source, slot.offset);
+    if (padding > 0) this.#bytes.fill(0, slot.offset + source.length, slot.offset + slot.length);
     return slot;
   }
 
@@ -182,9 +235,8 @@ export class Arena {
     if (length < 0 || offset < this.#top) throw this.#full(length);
     this.#kept = offset;
     this.#poison?.(offset, length, false);
-    const slot = this.#slot(offset, length);
-    slot.bytes().fill(0);
-    return slot;
+    this.#bytes.fill(0, offset, offset + length);
+    return new Slot(this.#memory, offset, length);
   }
 
   /** Strict UTF-8 of bytes that need no address. */
@@ -197,23 +249,14 @@ export class Arena {
     return this.#utf8.encode(text);
   }
 
-  /** The sanitizer sees a use after release only while the bytes are nobody else's: they are reused late. */
-  #release(mark: number): void {
-    this.#poison?.(mark, this.#top - mark, true);
-    if (this.#poison === undefined || this.#top > this.#kept / 2) this.#top = mark;
-  }
-
+  /** Where the next `length` bytes lie. No two slots begin at one place, so that `release` can tell them apart. */
   #reserve(length: number): number {
     const offset = (this.#top + ALIGN - 1) & -ALIGN;
     const end = offset + length + this.#gap;
     if (length < 0 || end > this.#kept) throw this.#full(length);
-    this.#top = end;
+    this.#top = length > 0 ? end : end + 1;
     if (this.#poison !== undefined) this.#poison(offset, length, false);
     return offset;
-  }
-
-  #slot(offset: number, length: number): Slot {
-    return new Slot(this.#memory, this.address, offset, length, this.#utf8);
   }
 
   #full(length: number): RangeError {
@@ -221,6 +264,6 @@ export class Arena {
   }
 }
 
-function refuseNul(text: string): void {
-  if (text.includes('\0')) throw new RangeError(`arena: NUL in ${JSON.stringify(text)}`);
+function nulIn(text: string): RangeError {
+  return new RangeError(`arena: NUL in ${JSON.stringify(text)}`);
 }

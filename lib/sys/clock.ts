@@ -24,7 +24,7 @@ export function sleepMs(sys: Syscalls, durationMs: number): void {
     const time = sys.arena.buffer(16);
     writeTimespec(time, durationMs);
     // The remainder is written over the request, so an interrupted sleep goes on where it was.
-    uninterrupted(() => sys.call(sys.nr.clock_nanosleep, CLOCK_MONOTONIC, 0, time.address, time.address));
+    uninterrupted(sys, sys.nr.clock_nanosleep, CLOCK_MONOTONIC, 0, time.address, time.address);
   });
 }
 

@@ -29,10 +29,13 @@ export function openFile(sys: Syscalls, path: string, flags: number, mode = 0): 
 
 /** As `openFile`, but −errno instead of an exception. */
 export function tryOpen(sys: Syscalls, path: string, flags: number, mode = 0): number {
-  return sys.arena.scope(() => {
-    const name = sys.arena.textAddress(path);
-    return uninterrupted(() => sys.call(sys.nr.openat, AT_FDCWD, name, flags | O_CLOEXEC, mode));
-  });
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    return uninterrupted(sys, sys.nr.openat, AT_FDCWD, arena.textAddress(path), flags | O_CLOEXEC, mode);
+  } finally {
+    arena.release(mark);
+  }
 }
 
 export function closeFd(sys: Syscalls, fd: number): void {
@@ -51,22 +54,22 @@ export function withFile<T>(sys: Syscalls, path: string, flags: number, mode: nu
 
 /** Everything from `fd` to its end. More than `maxBytes` is an EFBIG-like SysError, never truncated. */
 export function readAll(sys: Syscalls, fd: number, maxBytes: number, object = `fd ${fd}`): Uint8Array {
-  return sys.arena.scope(() => {
-    const chunk = sys.arena.buffer(Math.min(CHUNK_BYTES, maxBytes + 1));
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    const chunk = arena.buffer(Math.min(CHUNK_BYTES, maxBytes + 1));
     const parts: Uint8Array[] = [];
     let total = 0;
     for (;;) {
-      const count = check(
-        uninterrupted(() => sys.call(sys.nr.read, fd, chunk.address, chunk.length)),
-        'read',
-        object,
-      );
+      const count = check(uninterrupted(sys, sys.nr.read, fd, chunk.address, chunk.length), 'read', object);
       if (count === 0) return joinBytes(parts);
       total += count;
       if (total > maxBytes) throw new SysError('read', `${object} (more than ${maxBytes} bytes)`, EFBIG);
       parts.push(chunk.bytes(0, count).slice());
     }
-  });
+  } finally {
+    arena.release(mark);
+  }
 }
 const EFBIG = 27;
 
@@ -90,19 +93,17 @@ export function readTextIfPresent(sys: Syscalls, path: string, maxBytes: number)
 
 /** Writes all of `bytes`, however often the kernel takes only a part. */
 export function writeAll(sys: Syscalls, fd: number, bytes: Uint8Array, object = `fd ${fd}`): void {
-  sys.arena.scope(() => {
-    const source = sys.arena.copy(bytes);
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    const { address, length } = arena.copy(bytes);
     let written = 0;
-    while (written < bytes.length) {
-      const at = source.address + written;
-      const left = bytes.length - written;
-      written += check(
-        uninterrupted(() => sys.call(sys.nr.write, fd, at, left)),
-        'write',
-        object,
-      );
+    while (written < length) {
+      written += check(uninterrupted(sys, sys.nr.write, fd, address + written, length - written), 'write', object);
     }
-  });
+  } finally {
+    arena.release(mark);
+  }
 }
 
 /** Creates a file that must not exist yet, with this content. False when it exists already. */
@@ -238,11 +239,15 @@ export function statPath(sys: Syscalls, path: string): FileStatus | undefined {
 
 /** The status of an open file. */
 export function statFd(sys: Syscalls, fd: number): FileStatus {
-  return sys.arena.scope(() => {
-    const status = statAt(sys, fd, sys.arena.textAddress(''), AT_EMPTY_PATH, `fd ${fd}`);
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    const status = statAt(sys, fd, arena.textAddress(''), AT_EMPTY_PATH, `fd ${fd}`);
     if (status === undefined) throw new SysError('stat', `fd ${fd}`, ENOENT);
     return status;
-  });
+  } finally {
+    arena.release(mark);
+  }
 }
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
@@ -264,11 +269,7 @@ function statAt(sys: Syscalls, dir: number, name: number, flags: number, path: s
 /** Runs `body` holding an exclusive flock(2) on `path`, made when missing; waits as long as it is held. */
 export function withLock<T>(sys: Syscalls, path: string, mode: number, body: () => T): T {
   return withFile(sys, path, O_RDWR | O_CREAT, mode, (fd) => {
-    check(
-      uninterrupted(() => sys.call(sys.nr.flock, fd, LOCK_EX)),
-      'lock',
-      path,
-    );
+    check(uninterrupted(sys, sys.nr.flock, fd, LOCK_EX), 'lock', path);
     return body();
   });
 }
@@ -281,7 +282,7 @@ export function withLockIfFree<T>(
   body: () => T,
 ): { readonly value: T } | undefined {
   return withFile(sys, path, O_RDWR | O_CREAT, mode, (fd) => {
-    const locked = uninterrupted(() => sys.call(sys.nr.flock, fd, LOCK_EX | LOCK_NB));
+    const locked = uninterrupted(sys, sys.nr.flock, fd, LOCK_EX | LOCK_NB);
     if (locked === -EAGAIN) return undefined;
     check(locked, 'lock', path);
     return { value: body() };

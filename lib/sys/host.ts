@@ -1,6 +1,7 @@
 // The QuickJS binding of Syscalls, over the one global the host in C gives the CNI executable
 // (cni-plugin/host.c), and the executable's surroundings: arguments, environment, output.
 
+import type { Native } from '../native.ts';
 import { ARENA_BYTES, Arena, type Poison, type Utf8 } from './arena.ts';
 import { type Arch, archFlags, syscallNumbers } from './numbers.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -12,20 +13,13 @@ export interface ProgramOutput {
   readonly stderr?: string;
 }
 
-/**
- * Where between `start` and `end` of `bytes` the first netlink attribute begins whose type is a bit of `wanted` or,
- * less 32, of `high`, or whose length cannot be; −1 when there is none.
- */
-export type NextAttribute = (bytes: Uint8Array, start: number, end: number, wanted: number, high: number) => number;
-
 /** What host.c defines, as it defines it. */
-interface Host extends Utf8 {
+interface Host extends Utf8, Native {
   readonly arch: Arch;
   readonly syscall: Syscalls['call'];
   readonly detach: Syscalls['detach'];
   /** Memory that stays where it is, and its address. */
   map(length: number): [memory: ArrayBuffer, address: number];
-  readonly nextAttribute: NextAttribute;
   /** Throws a TypeError on a value that is not UTF-8; so do the two below. */
   env(name: string): string | undefined;
   args(): string[];
@@ -56,9 +50,9 @@ export function openHostSyscalls(): Syscalls {
   };
 }
 
-/** The host's own, which takes no steps of the engine. */
-export function hostNextAttribute(): NextAttribute {
-  return host.nextAttribute;
+/** The loops that the host makes in C. */
+export function hostNative(): Native {
+  return host;
 }
 
 /** An environment variable, undefined when it is not set. Throws on a value that is not UTF-8. */

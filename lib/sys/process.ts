@@ -166,7 +166,7 @@ function stringArray(sys: Syscalls, texts: readonly string[]): number {
 function readExecFailure(sys: Syscalls, fd: number): number {
   return sys.arena.scope(() => {
     const errno = sys.arena.alloc(4);
-    const count = uninterrupted(() => sys.call(sys.nr.read, fd, errno.address, 4));
+    const count = uninterrupted(sys, sys.nr.read, fd, errno.address, 4);
     return count === 4 ? errno.i32(0) : 0;
   });
 }
@@ -297,7 +297,7 @@ class Exchange {
 function waitFor(sys: Syscalls, pid: number, options: number): number | undefined {
   return sys.arena.scope(() => {
     const status = sys.arena.alloc(4);
-    const value = uninterrupted(() => sys.call(sys.nr.wait4, pid, status.address, options, 0));
+    const value = uninterrupted(sys, sys.nr.wait4, pid, status.address, options, 0);
     return check(value, 'wait for', `process ${pid}`) === 0 ? undefined : status.u32(0);
   });
 }

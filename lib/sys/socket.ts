@@ -31,25 +31,47 @@ export function openSocket(sys: Syscalls, domain: number, type: number, protocol
 
 /** Binds a netlink socket to a port the kernel chooses and returns that port id. */
 export function bindNetlink(sys: Syscalls, fd: number, groups = 0): number {
-  return sys.arena.scope(() => {
-    const address = sys.arena.alloc(SOCKADDR_NL_BYTES);
-    address.setU16(0, AF_NETLINK);
-    address.setU32(8, groups);
-    check(sys.call(sys.nr.bind, fd, address.address, address.length), 'bind', 'netlink socket');
-    const length = sys.arena.alloc(4);
-    length.setU32(0, address.length);
-    check(sys.call(sys.nr.getsockname, fd, address.address, length.address), 'name', 'netlink socket');
-    return address.u32(4);
-  });
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    // The address, and behind it how long it is, for the kernel to overwrite.
+    const name = arena.alloc(SOCKADDR_NL_BYTES + 4);
+    name.setU16(0, AF_NETLINK);
+    name.setU32(8, groups);
+    name.setU32(SOCKADDR_NL_BYTES, SOCKADDR_NL_BYTES);
+    check(sys.call(sys.nr.bind, fd, name.address, SOCKADDR_NL_BYTES), 'bind', 'netlink socket');
+    const length = name.address + SOCKADDR_NL_BYTES;
+    check(sys.call(sys.nr.getsockname, fd, name.address, length), 'name', 'netlink socket');
+    return name.u32(4);
+  } finally {
+    arena.release(mark);
+  }
 }
 
 /** Sets an integer socket option; returns 0 or −errno, for the caller to decide what an old kernel means. */
 export function setSocketOption(sys: Syscalls, fd: number, level: number, option: number, value: number): number {
-  return sys.arena.scope(() => {
-    const slot = sys.arena.alloc(4);
+  return setSocketOptions(sys, fd, level, [option], value);
+}
+
+/** Sets several integer socket options to one value; returns what the last was answered with. */
+export function setSocketOptions(
+  sys: Syscalls,
+  fd: number,
+  level: number,
+  options: readonly number[],
+  value: number,
+): number {
+  const { arena } = sys;
+  const mark = arena.mark();
+  try {
+    const slot = arena.buffer(4);
     slot.setI32(0, value);
-    return sys.call(sys.nr.setsockopt, fd, level, option, slot.address, slot.length);
-  });
+    let result = 0;
+    for (const option of options) result = sys.call(sys.nr.setsockopt, fd, level, option, slot.address, 4);
+    return result;
+  } finally {
+    arena.release(mark);
+  }
 }
 
 /** Sends the first `length` bytes of a slot to the kernel (netlink port 0); returns bytes sent or −errno. */
@@ -58,7 +80,7 @@ export function sendToKernel(sys: Syscalls, fd: number, message: Slot, length: n
     const kernel = sys.arena.alloc(SOCKADDR_NL_BYTES);
     kernel.setU16(0, AF_NETLINK);
     const { address } = message;
-    return uninterrupted(() => sys.call(sys.nr.sendto, fd, address, length, 0, kernel.address, kernel.length));
+    return uninterrupted(sys, sys.nr.sendto, fd, address, length, 0, kernel.address, kernel.length);
   });
 }
 
@@ -76,9 +98,8 @@ export function receiveDatagram(sys: Syscalls, fd: number, buffer: Slot): Receiv
     const fromLength = sys.arena.alloc(4);
     fromLength.setU32(0, from.length);
     const flags = MSG_DONTWAIT | MSG_TRUNC;
-    const length = uninterrupted(() =>
-      sys.call(sys.nr.recvfrom, fd, buffer.address, buffer.length, flags, from.address, fromLength.address),
-    );
+    const { address, length: room } = buffer;
+    const length = uninterrupted(sys, sys.nr.recvfrom, fd, address, room, flags, from.address, fromLength.address);
     return { length, sender: from.u32(4) };
   });
 }

@@ -2,6 +2,7 @@
 
 import { OpError } from '../errors.ts';
 import { EINTR, errnoName } from './errno.ts';
+import type { Syscalls } from './syscalls.ts';
 
 export class SysError extends OpError {
   /** Positive errno. */
@@ -20,10 +21,19 @@ export function check(value: number, op: string, object: string): number {
   return value;
 }
 
-/** Makes a system call again for as long as a signal interrupted it; returns value or −errno. */
-export function uninterrupted(call: () => number): number {
+/** Makes a system call again for as long as a signal interrupts it; returns value or −errno. */
+export function uninterrupted(
+  sys: Syscalls,
+  nr: number,
+  a?: number,
+  b?: number,
+  c?: number,
+  d?: number,
+  e?: number,
+  f?: number,
+): number {
   for (;;) {
-    const value = call();
+    const value = sys.call(nr, a, b, c, d, e, f);
     if (value !== -EINTR) return value;
   }
 }

@@ -1,0 +1,68 @@
+// Loops over bytes and characters that QuickJS is slow at: here in JavaScript, and in C in the CNI executable's host,
+// which puts its own in their place (cni-plugin/host-functions.c).
+
+import { NLA_HDRLEN, NLA_TYPE_MASK } from './netlink/constants.ts';
+
+export interface Native {
+  /**
+   * Where between `start` and `end` of `bytes` the first netlink attribute begins whose type is a bit of `wanted` or,
+   * less 32, of `high`, or whose length cannot be; −1 when there is none.
+   */
+  nextAttribute(bytes: Uint8Array, start: number, end: number, wanted: number, high: number): number;
+  /** The ASCII text between `start` and `end` of `bytes`, or up to a NUL there; undefined when a byte is not ASCII. */
+  asciiText(bytes: Uint8Array, start: number, end: number): string | undefined;
+  /** Writes text as UTF-8 at `at` and returns how many bytes that took; throws a RangeError when they do not fit. */
+  encodeInto(text: string, bytes: Uint8Array, at: number): number;
+  /** Whether all of the text is ASCII and no character of it is one of `except`. */
+  isPlain(text: string, except: string): boolean;
+}
+
+/** What is used now. */
+export let native: Native = { nextAttribute, asciiText, encodeInto, isPlain };
+
+/** Has these used from now on. */
+export function useNative(implementation: Native): void {
+  native = implementation;
+}
+
+function nextAttribute(bytes: Uint8Array, from: number, end: number, wanted: number, high: number): number {
+  let start = from;
+  while (end - start >= NLA_HDRLEN) {
+    const length = (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8);
+    const type = ((bytes[start + 2] ?? 0) | ((bytes[start + 3] ?? 0) << 8)) & NLA_TYPE_MASK;
+    if (length < NLA_HDRLEN || length > end - start) return start;
+    // A shift takes its count modulo 32.
+    if ((((type < 32 ? wanted : high) >>> type) & 1) === 1) return start;
+    start += (length + 3) & ~3;
+  }
+  return -1;
+}
+
+function asciiText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  let text = '';
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte === 0) break;
+    if (byte >= 0x80) return undefined;
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
+/** Two bytes a unit outside ASCII is wrong, but more than one is all that is asked of it. */
+function encodeInto(text: string, bytes: Uint8Array, at: number): number {
+  let to = at;
+  for (let from = 0; from < text.length; from++) {
+    const code = text.charCodeAt(from);
+    bytes[to++] = code;
+    if (code >= 0x80) to++;
+  }
+  return to - at;
+}
+
+function isPlain(text: string, except: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (text.charCodeAt(at) >= 0x80 || except.includes(text.charAt(at))) return false;
+  }
+  return true;
+}
