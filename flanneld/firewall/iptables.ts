@@ -2,7 +2,6 @@
 // nftables. Differs from flannel: nothing is emptied to be filled again (#2237), the order of rules counts, one process a
 // look instead of twenty (#933), and the table of the other flavour goes when ours are in place.
 
-import type { Family } from '../../lib/ip.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { Check } from '../health.ts';
 import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
@@ -91,19 +90,20 @@ export class IptablesFirewall implements Firewall {
         const leftovers = new IptablesChains(other, { log: this.#tools.log, drift: undefined });
         await leftovers.ensure(unwantedChains(config.network, config.vni), await leftovers.read());
       }
-      await this.#removeTables(config.family, config.vni);
     }
+    const ours = parts.map(({ config }) => [nftFamily(config.family), tableName(config.vni)] as const);
+    // flannel makes both of its tables, whatever family is off.
+    await this.#removeTables([...ours, ...Object.entries(FLANNEL_TABLES)]);
   }
 
-  async #removeTables(family: Family, vni: number): Promise<void> {
+  async #removeTables(tables: readonly (readonly [family: string, table: string])[]): Promise<void> {
     const { nft, log } = this.#tools;
-    const name = nftFamily(family);
     try {
-      for (const table of [tableName(vni), FLANNEL_TABLES[name]]) {
-        if ((await nft.list(name, table)) === undefined) continue;
-        await nft.apply(`delete table ${name} ${table}\n`);
+      for (const [family, table] of tables) {
+        if ((await nft.list(family, table)) === undefined) continue;
+        await nft.apply(`delete table ${family} ${table}\n`);
         log.info(
-          { table: `${name} ${table}`, cmd: `nft delete table ${name} ${table}` },
+          { table: `${family} ${table}`, cmd: `nft delete table ${family} ${table}` },
           'table of the nftables flavour removed',
         );
       }

@@ -117,14 +117,15 @@ describe('NftablesFirewall', () => {
     expect(nft.tables.get('ip weft')).toEqual(before);
   });
 
-  test('removes flannel’s table in the transaction that writes ours, and no table of another family', async () => {
+  test('removes flannel’s table in the transaction that writes ours, then its one of a family that is off', async () => {
     const nft = new FakeNft();
     for (const table of ['ip flannel-ipv4', 'ip6 flannel-ipv6', 'ip kube-proxy']) nft.tables.set(table, []);
     const [rules, lines] = firewall(nft);
     await rules.ensure();
-    expect([...nft.tables.keys()].sort()).toEqual(['ip kube-proxy', 'ip weft', 'ip6 flannel-ipv6']);
-    expect(nft.scripts).toHaveLength(1);
-    expect(lines).toEqual(["firewall table written, flannel's removed"]);
+    expect([...nft.tables.keys()].sort()).toEqual(['ip kube-proxy', 'ip weft']);
+    expect(nft.scripts).toHaveLength(2);
+    expect(nft.scripts[0]).toMatch(/add table ip weft[\s\S]*delete table ip flannel-ipv4/);
+    expect(lines).toEqual(["firewall table written, flannel's removed", "flannel's table removed"]);
   });
 
   test('removes its table when nothing is wanted in it', async () => {

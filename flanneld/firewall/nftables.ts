@@ -59,6 +59,7 @@ export class NftablesFirewall implements Firewall {
     this.#tables ??= await this.#wantedTables();
     let changed = false;
     for (const table of this.#tables) if (await this.#ensureTable(table, first)) changed = true;
+    if (first && (await this.#removeIdleLeftovers(this.#tables))) changed = true;
     if (await this.#refusal.ensure()) changed = true;
     return changed;
   }
@@ -97,6 +98,22 @@ export class NftablesFirewall implements Firewall {
     );
     if (!takes) this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, using plain');
     return takes;
+  }
+
+  /** flannel has made a table of a family that is off, too. */
+  async #removeIdleLeftovers(wanted: readonly Table[]): Promise<boolean> {
+    let changed = false;
+    for (const [family, name] of Object.entries(FLANNEL_TABLES)) {
+      if (wanted.some((table) => table.family === family)) continue;
+      // A kernel without that family has no table of it either.
+      const listed = await this.#nft.list(family, name).catch(() => undefined);
+      if (listed === undefined) continue;
+      const script = `delete table ${family} ${name}\n`;
+      await this.#nft.apply(script);
+      this.#log.info({ table: `${family} ${name}`, cmd: command(script) }, "flannel's table removed");
+      changed = true;
+    }
+    return changed;
   }
 
   async #ensureTable(table: Table, takeOver: boolean): Promise<boolean> {

@@ -35,6 +35,12 @@ function podMtu(node: LabNode): number {
   return Number(/^FLANNEL_MTU=(\d+)$/m.exec(node.readFile(SUBNET_FILE))?.[1]);
 }
 
+/** Everything named after flannel in the node's packet filter, whatever the program that lists it. */
+async function flannelRules(node: LabNode): Promise<string[]> {
+  const nft = await node.run(['nft', 'list', 'ruleset']);
+  return nft.split('\n').filter((line) => /flannel/i.test(line) && !/dev flannel|"flannel\./.test(line));
+}
+
 function describeLoss(name: string, { sent, lostAtMost, longestLossMs, ownGapMs }: FlowResult): string {
   return `${name}: ${lostAtMost} of ${sent} packets lost, longest silence ${longestLossMs} ms (probe’s own ${ownGapMs.toFixed(0)} ms)`;
 }
@@ -104,6 +110,10 @@ describe.for(clusters)('a cluster of $name', ({ name, spec }) => {
       expect(podMtu(node)).toBe(spec.isDual === true ? 1430 : 1450);
     },
   );
+
+  test('nothing of flannel’s rules is left on a node with Weft', async () => {
+    for (const node of started().lab.nodes) expect(await flannelRules(node)).toEqual([]);
+  });
 
   test('pods that flannel’s plugins made are removed by ours, and their addresses can be had again', async () => {
     const node = started().lab.node('node-1');

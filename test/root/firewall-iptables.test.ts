@@ -174,6 +174,7 @@ describe('from one flavour to the other', () => {
 
   test('back: our table and flannel’s are gone when the chains are there', async () => {
     await node.run(['nft', 'add', 'table', 'ip', 'flannel-ipv4']);
+    await node.run(['nft', 'add', 'table', 'ip6', 'flannel-ipv6']);
     await restartWith({ ...NETWORK, EnableNFTables: false });
     expect(await flannelLines()).toHaveLength(12);
     expect(await node.run(['nft', 'list', 'tables'])).not.toMatch(/weft|flannel/);
