@@ -82,14 +82,11 @@ function splitBy(
   }: { leases: ReadonlyMap<string, Lease>; peers: readonly Peer[]; problems: readonly PeerProblem[] },
   direct: readonly Peer[],
 ): Split {
-  if (direct.length === 0) return { direct, tunnelled: leases, problems: [], moving: new Set() };
-  const left = new Set([...direct, ...problems].map(({ key }) => key));
-  return {
-    direct,
-    tunnelled: new Map([...leases].filter(([key]) => !left.has(key))),
-    problems,
-    moving: new Set(peers.filter(({ key }) => !left.has(key)).map(({ subnet }) => routeKey(subnet))),
-  };
+  const left = new Set(direct.map(({ key }) => key));
+  const moving = new Set(peers.filter(({ key }) => !left.has(key)).map(({ subnet }) => routeKey(subnet)));
+  if (direct.length === 0) return { direct, tunnelled: leases, problems: [], moving };
+  for (const { key } of problems) left.add(key);
+  return { direct, tunnelled: new Map([...leases].filter(([key]) => !left.has(key))), problems, moving };
 }
 
 function sameConfig(a: OverlayConfig, b: OverlayConfig): boolean {

@@ -1,5 +1,6 @@
 // The peers of a VXLAN overlay: behind the tunnel, or, with DirectRouting, on the external interface's own link.
 
+import type { Family } from '../../lib/ip.ts';
 import type { Clock } from '../dataplane/clock.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
 import { PeerReconciler } from '../dataplane/reconciler.ts';
@@ -70,18 +71,29 @@ export class VxlanPeers {
     const { family, network } = config;
     const where = { device: underlay, family, network, retryNow: changed };
     if (this.#routing === undefined) {
-      const retryMs = await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
-      // Afterwards: routes that an agent with DirectRouting has left are by now replaced, but for those nobody wants.
-      await this.#direct.run({ ...where, peers: NOBODY, moving: NOTHING });
-      return retryMs;
+      const purge = (): Promise<unknown> => this.#direct.run({ ...where, peers: NOBODY, moving: NOTHING });
+      // What an agent with DirectRouting has left is replaced first, but for what nobody wants.
+      if (!mustGoFirst(family))
+        return await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems).finally(purge);
+      await purge();
+      return await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
     }
     const split = await this.#routing.split(snapshot, config, underlay, changed || this.#isStale());
     // Direct routes first: each replaces that of the tunnel, and one that is to be tunnelled stays until it is replaced.
-    const directMs = await this.#direct.run({ ...where, peers: split.direct, moving: split.moving });
+    const moving = mustGoFirst(family) ? NOTHING : split.moving;
+    const directMs = await this.#direct.run({ ...where, peers: split.direct, moving });
     this.#directCount = split.direct.length;
     const unreadable = [...snapshot.problems, ...split.problems];
     const tunnelMs = await this.#tunnelled.run(device, split.tunnelled, config, unreadable);
     const soonest = Math.min(directMs ?? Infinity, tunnelMs ?? Infinity);
     return soonest === Infinity ? undefined : soonest;
   }
+}
+
+/**
+ * Whether a direct route must be gone before the tunnel's can be made: IPv6 takes no gateway on a device, not even
+ * onlink, that another route leads to elsewhere (net/ipv6/route.c ip6_route_check_nh_onlink). A packet or two are lost.
+ */
+function mustGoFirst(family: Family): boolean {
+  return family === 6;
 }

@@ -209,9 +209,14 @@ describe('getRoute', () => {
     );
     expect(getRoute(netlink, parseIp('10.244.2.9'))).toMatchObject({ gateway: onlink.gateway, oif: 4 });
     getRoute(netlink, parseIp('10.244.2.9'), { entry: true, oif: 4 });
+    // IPv6 refuses the flag that makes IPv4 tell the table.
+    getRoute(netlink, parseIp('fd00::9'));
+    getRoute(netlink, parseIp('fd00::9'), { entry: true });
     expect(transport.sent.map((bytes) => Buffer.from(bytes.subarray(16)).toString('hex'))).toEqual([
       '0220000000000000' + '00100000' + '080001000af40209',
       '0220000000000000' + '00300000' + '080001000af40209' + '0800040004000000',
+      '0a80000000000000' + '00000000' + '14000100fd000000000000000000000000000009',
+      '0a80000000000000' + '00200000' + '14000100fd000000000000000000000000000009',
     ]);
   });
 

@@ -157,7 +157,9 @@ export function getRoute(netlink: Netlink, ip: Ip, lookup: RouteLookup = {}): Ro
       writer.u8(host.length);
       writer.u16(0);
       writer.u32(0);
-      writer.u32(RTM_F_LOOKUP_TABLE | (lookup.entry === true ? RTM_F_FIB_MATCH : 0));
+      // Without it IPv4 says table main whatever the table is; IPv6 refuses the flag, and says the table by itself.
+      const table = ip.family === 4 ? RTM_F_LOOKUP_TABLE : 0;
+      writer.u32(table | (lookup.entry === true ? RTM_F_FIB_MATCH : 0));
       writer.attrIp(RTA_DST, host.ip);
       if (lookup.oif !== undefined) writer.attrU32(RTA_OIF, lookup.oif);
     },

@@ -10,8 +10,8 @@ export async function agentRoutes(node: LabNode, family: 4 | 6 = 4): Promise<str
   const text = await node.run(['ip', `-${family}`, 'route', 'show', 'proto', '138']);
   const lines = text.split('\n').map((line) =>
     line
-      .replace(/^nhid \d+ /, '')
-      .replace(/ (metric|nhid) .*/, '')
+      .replace(/ nhid \d+/, '')
+      .replace(/ metric .*/, '')
       .trim(),
   );
   return lines.filter(Boolean).sort();
