@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { describeLoad, othersLoad, readTimes, type Times } from './load.ts';
 
@@ -28,4 +29,18 @@ test('the kernel’s counters are found', () => {
   expect(busy).toBeGreaterThan(own);
   expect(own).toBeGreaterThan(0);
   expect(kernelThreads).toBeGreaterThanOrEqual(0);
+});
+
+/** Until it has had so much of a processor, however long that takes. */
+const BURN = `const start = process.cpuUsage(); while (process.cpuUsage(start).user < 200_000);`;
+
+test('what this process and its children burn is ours', () => {
+  const from = readTimes();
+  const start = process.cpuUsage();
+  while (process.cpuUsage(start).user < 200_000);
+  const middle = readTimes();
+  spawnSync(process.execPath, ['-e', BURN]);
+  const end = readTimes();
+  expect(middle.own - from.own).toBeGreaterThanOrEqual(15);
+  expect(end.own - middle.own).toBeGreaterThanOrEqual(15);
 });

@@ -43,6 +43,7 @@ async function buildFloor() {
 const BUILDS = {
   start: ['cni'],
   cni: ['cni', 'driver', 'floor', 'plugins'],
+  where: ['cni', 'driver', 'floor'],
   packet: ['cni', 'flanneld', 'lab', 'floor', 'plugins'],
   peers: ['flanneld'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
@@ -83,7 +84,16 @@ async function buildFor(args) {
   ]);
 }
 
+/** Held to by `npm run bench -- selftest`, with everything built it measures with. */
+async function selftest(args) {
+  await Promise.all([buildPrograms(['cni', 'flanneld']), bundleLab()]);
+  const config = join(repository, 'test/bench/vitest.config.ts');
+  const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', '--config', config, ...args];
+  return spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' }).status ?? 1;
+}
+
 async function main(args) {
+  if (args[0] === 'selftest') return await selftest(args.slice(1));
   await mkdir(output, { recursive: true });
   await Promise.all([bundleBench(), buildFor(args)]);
   const command = ['--enable-source-maps', join(output, 'main.mjs'), ...args];
