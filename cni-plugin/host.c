@@ -66,10 +66,27 @@ static JSContext *new_context(void) {
     return ctx;
 }
 
+// The engine makes a built-in function when it is first asked for; saved with the heap it is there. An accessor's
+// value may be an exception, which is nobody's.
+static void touch_properties(JSContext *ctx, JSValueConst object, int depth) {
+    JSPropertyEnum *names;
+    uint32_t count;
+    if (JS_GetOwnPropertyNames(ctx, &names, &count, object, JS_GPN_STRING_MASK | JS_GPN_SYMBOL_MASK) < 0) return;
+    for (uint32_t i = 0; i < count; i++) {
+        JSValue value = JS_GetProperty(ctx, object, names[i].atom);
+        if (JS_IsException(value)) JS_FreeValue(ctx, JS_GetException(ctx));
+        else if (depth > 0 && JS_IsObject(value)) touch_properties(ctx, value, depth - 1);
+        JS_FreeValue(ctx, value);
+    }
+    JS_FreePropertyEnum(ctx, names, count);
+}
+
 // The program, its main() defined and nothing called yet. It has no `host` so far: what it would find out
 // while loading would be that of the machine that built it.
 static JSContext *load_program(void) {
     JSContext *ctx = new_context();
+    // The global object's, those of a constructor, those of its prototype.
+    touch_properties(ctx, JS_GetGlobalObject(ctx), 2);
     JSValue script = JS_ReadObject(ctx, program, program_size, JS_READ_OBJ_BYTECODE);
     if (JS_IsException(script) || JS_IsException(JS_EvalFunction(ctx, script))) fail_thrown(ctx);
     return ctx;
