@@ -3,10 +3,14 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
+/** Minutes long, or of programs no script installs: `npm run test:cluster` and `npm run test:interop` set it. */
+const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
+const ofServers = ['test/interop/**', 'test/cluster/outages.test.ts'];
+
 export default defineConfig({
   test: {
     // Compiled or fixture copies must not run a second time.
-    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**'],
+    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(withServers ? [] : ofServers)],
     reporters: ['default', './test/support/ci-reporter.ts'],
     pool: 'forks',
     passWithNoTests: false,

@@ -29,7 +29,9 @@ function missing({ servers, plugins = [] }) {
 }
 
 function run(script, args) {
-  return spawnSync(process.execPath, [join(repository, script), ...args], { cwd: repository, stdio: 'inherit' }).status;
+  const env = { ...process.env, WEFT_WITH_SERVERS: '1' };
+  return spawnSync(process.execPath, [join(repository, script), ...args], { cwd: repository, stdio: 'inherit', env })
+    .status;
 }
 
 /** Runs vitest on `suites`, or on what the command line names; returns its exit code. */

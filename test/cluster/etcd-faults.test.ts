@@ -1,14 +1,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { EtcdManagerOptions } from '../../flanneld/subnet/etcd/etcd.ts';
-import { readTlsFiles } from '../../flanneld/subnet/etcd/tls-files.ts';
-import { httpRequest } from '../../flanneld/subnet/http.ts';
-import { type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
 import { never, nodeAttributes } from '../subnet/contract.ts';
-import type { EtcdCluster, EtcdMember, EtcdSpec } from '../support/etcd.ts';
+import type { EtcdCluster, EtcdSpec } from '../support/etcd.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { follow, publicIpOf, subnetsOf } from '../support/follow.ts';
 import { startProxy, type TcpProxy } from '../support/proxy.ts';
-import { type EtcdSite, keyOf, makeEtcdSite } from './etcd-site.ts';
+import { askEtcd, type EtcdSite, keyOf, leaderOf, makeEtcdSite } from './etcd-site.ts';
 
 const netConf = { Network: '10.5.0.0/16' };
 const peer = '10.5.200.0/24';
@@ -18,24 +15,6 @@ async function start(spec: EtcdSpec): Promise<EtcdCluster> {
   const cluster = await startEtcd(spec);
   onTestFinished(async () => await cluster.stop());
   return cluster;
-}
-
-/** One call of etcd's API that the agent has no use for. */
-async function ask(cluster: EtcdCluster, path: string, body: Record<string, JsonValue> = {}, at = 0): Promise<string> {
-  const endpoint = cluster.endpoints[at];
-  const options = await readTlsFiles(cluster.tls);
-  const call = { method: 'POST' as const, url: new URL(`/v3/${path}`, endpoint), options, timeoutMs: 5000 };
-  const answer = await httpRequest({ ...call, body: stringifyJson(jsonObject(body)), signal: never });
-  if (answer.status !== 200) throw new Error(`${path}: ${answer.body}`);
-  return answer.body;
-}
-
-async function leaderOf(cluster: EtcdCluster): Promise<EtcdMember> {
-  for (const [at, member] of cluster.members.entries()) {
-    const { header, leader } = JSON.parse(await ask(cluster, 'maintenance/status', {}, at));
-    if (header.member_id === leader) return member;
-  }
-  throw new Error('no leader');
 }
 
 /** An agent that has a lease and watches, with a peer there. */
@@ -109,7 +88,7 @@ describe('one member', { timeout: 120_000 }, () => {
     await site.remove('p', peer);
     await site.putPeer('q', '10.5.201.0/24', nodeAttributes(8));
     const { revision } = await site.gateway.list(`${site.prefix}/`, never);
-    await ask(cluster, 'kv/compaction', { revision: String(revision), physical: true });
+    await askEtcd(cluster, 'kv/compaction', { revision: String(revision), physical: true });
     proxy.heal();
     const { leases } = await agent.until((snapshot) => snapshot.leases.has('10.5.201.0-24'));
     expect([...leases.keys()].sort()).toEqual(['10.5.201.0-24', agent.ownKey].sort());
@@ -189,10 +168,10 @@ describe('one member', { timeout: 120_000 }, () => {
     const cluster = await start({ members: 1 });
     const [member] = cluster.members;
     const open = await makeEtcdSite(cluster, netConf);
-    await ask(cluster, 'auth/user/add', { name: 'root', password: 'secret' });
-    await ask(cluster, 'auth/role/add', { name: 'root' });
-    await ask(cluster, 'auth/user/grant', { user: 'root', role: 'root' });
-    await ask(cluster, 'auth/enable');
+    await askEtcd(cluster, 'auth/user/add', { name: 'root', password: 'secret' });
+    await askEtcd(cluster, 'auth/role/add', { name: 'root' });
+    await askEtcd(cluster, 'auth/user/grant', { user: 'root', role: 'root' });
+    await askEtcd(cluster, 'auth/enable');
     const abort = new AbortController();
     const wrong = { name: 'root', password: 'guess' };
     const refused = open.manager({ user: wrong }).networkConfig(abort.signal);

@@ -6,11 +6,14 @@ import { deleteOperation, putOperation } from '../../flanneld/subnet/etcd/etcd-j
 import type { GatewayOptions } from '../../flanneld/subnet/etcd/gateway.ts';
 import { EtcdGateway } from '../../flanneld/subnet/etcd/gateway.ts';
 import { formatLeaseKey, renderLeaseValue } from '../../flanneld/subnet/etcd/lease-key.ts';
+import { readTlsFiles } from '../../flanneld/subnet/etcd/tls-files.ts';
+import { httpRequest } from '../../flanneld/subnet/http.ts';
 import type { SubnetManager } from '../../flanneld/subnet/manager.ts';
 import { parsePrefix } from '../../lib/ip.ts';
+import { type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { ContractSite } from '../subnet/contract.ts';
 import { never } from '../subnet/contract.ts';
-import type { EtcdCluster } from '../support/etcd.ts';
+import type { EtcdCluster, EtcdMember } from '../support/etcd.ts';
 import { recordingLog } from '../support/recording-log.ts';
 
 export interface EtcdSite extends Omit<ContractSite, 'manager'> {
@@ -73,4 +76,27 @@ export async function makeEtcdSite(
       return new Map(kvs.map(({ key, value, leaseId }) => [key.slice(start), { value, leaseId }]));
     },
   };
+}
+
+/** One call of etcd's API that the agent has no use for. */
+export async function askEtcd(
+  cluster: EtcdCluster,
+  path: string,
+  body: Record<string, JsonValue> = {},
+  at = 0,
+): Promise<string> {
+  const endpoint = cluster.endpoints[at];
+  const options = await readTlsFiles(cluster.tls);
+  const call = { method: 'POST' as const, url: new URL(`/v3/${path}`, endpoint), options, timeoutMs: 5000 };
+  const answer = await httpRequest({ ...call, body: stringifyJson(jsonObject(body)), signal: never });
+  if (answer.status !== 200) throw new Error(`${path}: ${answer.body}`);
+  return answer.body;
+}
+
+export async function leaderOf(cluster: EtcdCluster): Promise<EtcdMember> {
+  for (const [at, member] of cluster.members.entries()) {
+    const { header, leader } = JSON.parse(await askEtcd(cluster, 'maintenance/status', {}, at));
+    if (header.member_id === leader) return member;
+  }
+  throw new Error('no leader');
 }

@@ -1,7 +1,7 @@
 // A cluster of lab nodes on a real API server, in which each node runs flannel's agent and plugins, or ours, and is
 // changed from one to the other as their DaemonSets do it: files first, then the agent.
 
-import { chmodSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CNI_BIN_FOLDER, CONFLIST_FOLDER, NET_CONF_FILE, SUBNET_FILE, UNDERLAY_DEVICE } from '../lab/contract.ts';
@@ -10,6 +10,7 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { classicConflist } from '../lab/node-spec.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent, requireBuilt } from '../lab/programs.ts';
+import { HEALTH_FLAGS, LAUNCHER, writeLauncher } from '../lab/support/launcher-script.ts';
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
 import { startRelay } from '../support/netns-relay.ts';
 import { CHAIN, findChain, findFlanneld } from './programs.ts';
@@ -24,9 +25,6 @@ export interface ClusterSpec {
   readonly nftables?: boolean;
 }
 
-/** In the node; the lab starts it with flags of its own, which are not passed on. */
-const LAUNCHER = '/run/lab/agent';
-const HEALTH_PORT = 10_256;
 const READY_TIMEOUT_MS = 60_000;
 const MESH_TIMEOUT_MS = 20_000;
 /** Where flannel's ConfigMap is mounted. */
@@ -136,9 +134,7 @@ export class Cluster {
       await node.run(['cp', '-f', `${CNI_BIN_FOLDER}/.flannel-image`, `${CNI_BIN_FOLDER}/flannel`]);
       await node.run(['cp', '-f', CNI_CONF_FILE, CONFLIST_FILE]);
     }
-    const argv = [file, ...this.#flags(program)];
-    node.writeFile(LAUNCHER, `#!/bin/sh\nexec ${argv.join(' ')}\n`);
-    chmodSync(node.pathFromOutside(LAUNCHER), 0o755);
+    writeLauncher(node, [file, ...this.#flags(program)]);
     await node.agent.start();
     await node.agent.ready();
   }
@@ -151,8 +147,7 @@ export class Cluster {
       `--subnet-file=${SUBNET_FILE}`,
       `--iface=${UNDERLAY_DEVICE}`,
       '--ip-masq',
-      '--healthz-ip=127.0.0.1',
-      `--healthz-port=${HEALTH_PORT}`,
+      ...HEALTH_FLAGS,
     ];
     if (program === 'flannel') return common;
     const cni = [`--cni-conf=${CNI_CONF_FILE}`, `--cni-conf-dir=${CONFLIST_FOLDER}`, `--cni-bin-dir=${CNI_BIN_FOLDER}`];

@@ -1,7 +1,7 @@
 // A real kube-apiserver with its etcd, as envtest starts them: kube-controller-manager and kubelet are the test's to play.
 
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -40,6 +40,7 @@ export interface KubeApiserver {
   readonly agent: KubeAccess;
   /** kubeconfig of `agent`. */
   readonly agentKubeconfig: string;
+  readonly agentKubeconfigText: string;
   readonly adminKubeconfig: string;
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -103,6 +104,7 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
       admin: adminAccess,
       agent: openKubeAccess({ apiUrl: undefined, kubeconfigFile: agentKubeconfig }),
       agentKubeconfig: agentKubeconfig ?? '',
+      agentKubeconfigText: readFileSync(agentKubeconfig ?? '', 'utf8'),
       adminKubeconfig: adminKubeconfig ?? '',
       start,
       kill: async () => await process?.stop(),
