@@ -138,6 +138,7 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
         manager,
         nft: nftProgram(),
         path: process.env['PATH'] ?? '',
+        env: process.env,
         log,
         clock: systemClock,
         nodeName: options.nodeName ?? hostname(),

@@ -15,6 +15,8 @@ export interface AgentTools {
   readonly nft: Nft;
   /** Where programs are looked for: the environment's PATH. */
   readonly path: string;
+  /** What commands of the extension backend find in their environment, beside their own variables. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
   readonly clock: Clock;
   readonly nodeName: string;

@@ -16,6 +16,7 @@ export interface FamilyPlace {
 
 export interface BackendTools extends OverlayTools {
   readonly sys: Syscalls;
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly randomMac: () => Uint8Array;
   /** Where the backend may keep what it has to know after a restart, until the next boot. */
   readonly stateDir: string;

@@ -4,6 +4,7 @@ import type { BackendConf } from '../../lib/backend-conf.ts';
 import { ConfigError } from '../../lib/errors.ts';
 import { alloc } from './alloc.ts';
 import type { Backend } from './backend.ts';
+import { extensionBackend } from './extension.ts';
 import { hostGw } from './host-gw.ts';
 import { vxlanBackend } from './vxlan-backend.ts';
 
@@ -24,8 +25,9 @@ export function backendFor(conf: BackendConf): Backend {
       return hostGw;
     case 'alloc':
       return alloc;
-    case 'udp':
     case 'extension':
+      return extensionBackend(conf);
+    case 'udp':
       throw new ConfigError('net-conf', 'Backend.Type', `${conf.type} is not part of this version yet`);
     default:
       throw new ConfigError(

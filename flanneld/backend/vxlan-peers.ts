@@ -71,12 +71,12 @@ export class VxlanPeers {
     const { family, network } = config;
     const where = { device: underlay, family, network, retryNow: changed };
     if (this.#routing === undefined) {
-      const purge = (): Promise<unknown> => this.#direct.run({ ...where, peers: NOBODY, moving: NOTHING });
+      const purge = { ...where, peers: NOBODY, moving: NOTHING };
       // What an agent with DirectRouting has left is replaced first, but for what nobody wants.
-      if (!mustGoFirst(family))
-        return await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems).finally(purge);
-      await purge();
-      return await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
+      if (mustGoFirst(family)) await this.#direct.run(purge);
+      const retryMs = await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
+      if (!mustGoFirst(family)) await this.#direct.run(purge);
+      return retryMs;
     }
     const split = await this.#routing.split(snapshot, config, underlay, changed || this.#isStale());
     // Direct routes first: each replaces that of the tunnel, and one that is to be tunnelled stays until it is replaced.

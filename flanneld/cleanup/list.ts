@@ -1,6 +1,7 @@
 // Everything of Weft's on a node, each with how it goes: what `flanneld cleanup` lists before and after. In the order
 // in which it is removed: first what starts pods, then what carries packets, then files.
 
+import { dirname } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
@@ -10,6 +11,7 @@ import { deleteRoute, listRoutes, spellRoute } from '../../lib/rtnetlink/route.t
 import { EINVAL, EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { extensionStateFile } from '../backend/extension-state.ts';
 import { vxlanDeviceName } from '../backend/vxlan-device.ts';
 import { ourExecutables, removeExecutables } from '../cni-install.ts';
 import { ourConflists } from '../conflist.ts';
@@ -112,8 +114,12 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
   return found;
 }
 
-function leaseLeftovers({ leaseFile }: CleanupScope, sys: Syscalls): Leftover[] {
-  return leaseFile === undefined || statPath(sys, leaseFile) === undefined ? [] : [fileLeftover(sys, leaseFile)];
+/** What the extension backend has made for peers is its commands' business; the file only says for which. */
+function leaseLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
+  const files = [leaseFile, extensionStateFile(dirname(subnetFile))];
+  return files.flatMap((file) =>
+    file === undefined || statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)],
+  );
 }
 
 /** The first takes all with it: what is kept for a name is put back in the same step. */
