@@ -7,7 +7,7 @@ test('reads parts and their options', () => {
     kind: 'run',
     parts: ['cni', 'packet'],
     out: '/tmp/x',
-    options: { repository: '/repo', runs: 7, quick: true, peer: '/opt/peer', verbose: false },
+    options: { repository: '/repo', runs: 7, quick: true, peer: '/opt/peer' },
   });
 });
 

@@ -12,7 +12,6 @@ export interface BenchOptions {
   readonly quick: boolean;
   /** A folder with flannel, bridge and host-local executables to compare with. */
   readonly peer: string | undefined;
-  readonly verbose: boolean;
 }
 
 export type BenchCommand =
@@ -29,7 +28,7 @@ export type BenchCommand =
   | { readonly kind: 'table'; readonly result: string }
   | { readonly kind: 'report'; readonly result: string };
 
-export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR] [--verbose]
+export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR]
 npm run bench -- compare BEFORE.json AFTER.json   which figures differ by more than noise; exit 1 when one is worse
 npm run bench -- table RESULT.json                the headline figures in Markdown
 npm run bench -- report RESULT.json               writes the report of a result beside it
@@ -47,7 +46,6 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
-      verbose: { type: 'boolean', default: false },
     },
   });
   if (values.help) return { kind: 'help' };
@@ -57,12 +55,12 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
     return { kind: name, before: before ?? '', after: after ?? '' };
   }
   if (name === 'table' || name === 'report') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '' };
-  const { repository, quick, peer, out, verbose } = values;
+  const { repository, quick, peer, out } = values;
   return {
     kind: 'run',
     parts: positionals,
     out,
-    options: { repository, quick, peer, verbose, runs: parseRuns(values.runs) },
+    options: { repository, quick, peer, runs: parseRuns(values.runs) },
   };
 }
 

@@ -7,8 +7,9 @@ import { peersPart } from './peers.ts';
 import type { Part } from './result.ts';
 import { startPart } from './start.ts';
 import { throughputPart } from './throughput.ts';
+import { wherePart } from './where.ts';
 
-const parts: readonly Part[] = [startPart, cniPart, packetPart, peersPart, throughputPart, faultsPart];
+const parts: readonly Part[] = [startPart, cniPart, wherePart, packetPart, peersPart, throughputPart, faultsPart];
 
 /** The parts of these names, or all there are in a full or a quick run; throws for a name no part has. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {

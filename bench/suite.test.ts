@@ -3,7 +3,7 @@ import type { BenchOptions } from './options.ts';
 import type { Part, PartResult } from './result.ts';
 import { describeRest, runParts } from './suite.ts';
 
-const options: BenchOptions = { repository: '/', runs: undefined, quick: true, peer: undefined, verbose: false };
+const options: BenchOptions = { repository: '/', runs: undefined, quick: true, peer: undefined };
 const empty: PartResult = {
   figures: [],
   tables: [],

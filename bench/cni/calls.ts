@@ -83,7 +83,8 @@ function comparisonSteps(): Step[] {
   ];
 }
 
-function traceFile(scratch: string, name: string, command: Command): string {
+/** What strace said of a variant's command. */
+export function traceFile(scratch: string, name: string, command: Command): string {
   return join(scratch, `strace-${name.replaceAll(' ', '-')}-${command}`);
 }
 

@@ -12,7 +12,7 @@ const variant = (name: string, node: number): Variant => ({
   config: '{}',
 });
 const bench: CniBench = {
-  options: { repository: '/', runs: 1, quick: true, peer: undefined, verbose: false },
+  options: { repository: '/', runs: 1, quick: true, peer: undefined },
   progress: { step: () => undefined },
   setting: { scratch: '/s', addProgram: () => '' },
   driver: '/driver',

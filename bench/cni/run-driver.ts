@@ -4,11 +4,15 @@ import { spawn } from 'node:child_process';
 import type { Progress } from '../progress.ts';
 import type { Plan, PlanResult } from './plan.ts';
 
-/** Rejects with the driver's last words when it does not end well. `label` says what is measured. */
+/**
+ * Rejects with the driver's last words when it does not end well. `label` says what is measured; `onStart` hears of the
+ * process before it does anything.
+ */
 export function runDriver(
   { driver, progress }: { readonly driver: string; readonly progress: Progress },
   plan: Plan,
   label: string,
+  onStart: (pid: number) => void = () => undefined,
 ): Promise<PlanResult> {
   return new Promise((resolve, reject) => {
     const namespaces = ['--net', '--mount', '--propagation', 'private', '--', driver];
@@ -31,6 +35,7 @@ export function runDriver(
           new Error(`the driver ended with ${code}: ${words.replace(/^\d+\n/gm, '').trim() || said.slice(0, 300)}`),
         );
     });
+    if (child.pid !== undefined) onStart(child.pid);
     child.stdin.on('error', () => undefined); // it ended early, and said why
     child.stdin.end(JSON.stringify(plan));
   });

@@ -1,5 +1,5 @@
 // The C floor: what attaching and detaching a pod costs in system calls alone. bench/cni.ts measures the CNI
-// executable against it; `npm run bench -- cni --verbose` lists where the two differ in calls.
+// executable against it; `npm run bench -- where` lists where the two differ in calls.
 
 #pragma once
 

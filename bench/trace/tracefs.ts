@@ -4,7 +4,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseTrace, type Trace } from './lines.ts';
 
@@ -13,6 +13,8 @@ export interface TraceSpec {
   readonly name: string;
   /** `sched/sched_process_exec`; with a filter or '' for every one. */
   readonly events: Readonly<Record<string, string>>;
+  /** Events that are recorded where the kernel has them. */
+  readonly others?: readonly string[];
   /** Only what the followed process and all that come of it do. */
   readonly follows: boolean;
 }
@@ -82,8 +84,10 @@ export class Tracing {
       write('trace_clock', 'mono');
       write('buffer_size_kb', `${BUFFER_KB}`);
       if (spec.follows) write('options/event-fork', '1');
-      for (const [event, filter] of Object.entries(spec.events))
+      for (const [event, filter] of Object.entries(spec.events)) {
+        if (!existsSync(join(folder, `events/${event}`))) throw new Error(`this kernel has no event ${event}`);
         if (filter !== '') write(`events/${event}/filter`, filter);
+      }
     }
   }
 
@@ -113,7 +117,10 @@ export class Tracing {
 
   #enable(value: '0' | '1'): void {
     for (const { folder, spec } of this.#instances) {
-      for (const event of Object.keys(spec.events)) writeFileSync(join(folder, `events/${event}/enable`), `${value}\n`);
+      const others = (spec.others ?? []).filter((event) => existsSync(join(folder, `events/${event}`)));
+      for (const event of [...Object.keys(spec.events), ...others]) {
+        writeFileSync(join(folder, `events/${event}/enable`), `${value}\n`);
+      }
     }
     this.#enabled = value === '1';
   }

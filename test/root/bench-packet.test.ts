@@ -14,7 +14,7 @@ import { repositoryRoot } from '../lab/programs.ts';
 const PODS = 2;
 
 test('every pod is called, attached and reached, in that order, on one clock', async () => {
-  const options = { repository: repositoryRoot, quick: true, runs: PODS, peer: undefined, verbose: false };
+  const options = { repository: repositoryRoot, quick: true, runs: PODS, peer: undefined };
   const seen: string[] = [];
   const step = (label: string, done: number, total: number): void => void seen.push(`${label} ${done} of ${total}`);
   const { figures, failures, notes, about } = await packetPart.measure(options, { step });

@@ -33,7 +33,7 @@ test('the first packets of a pod are dropped: the next one is the first that cou
   expect(listed).toContain(`counter packets ${DROPPED} `);
 });
 
-const options: BenchOptions = { repository: '/', runs: undefined, quick: true, peer: undefined, verbose: false };
+const options: BenchOptions = { repository: '/', runs: undefined, quick: true, peer: undefined };
 
 const resting: Part = {
   name: 'resting',

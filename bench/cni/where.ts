@@ -1,0 +1,177 @@
+// Where the time of an execution goes, from the kernel's trace of its system calls: call by call, and by the points of
+// the timeline. Pure. What lies between two calls is the program's own: its instructions and the pages they touch.
+
+import type { Table } from '../result.ts';
+import { median } from '../stats.ts';
+import { fieldOf, type TraceLine } from '../trace/lines.ts';
+
+export interface TimedCall {
+  readonly name: string;
+  readonly enterNs: number;
+  readonly exitNs: number;
+}
+
+/** One execution of a plugin, as the program that started it and the kernel saw it. */
+export interface Execution {
+  /** The runtime makes the first of the two pipes. */
+  readonly startNs: number;
+  /** The plugin's execve is done. */
+  readonly runsNs: number;
+  /** eth0 is up in the pod; undefined of a DEL. */
+  readonly upNs: number | undefined;
+  /** The runtime's wait4 returned. */
+  readonly endNs: number;
+  readonly calls: readonly TimedCall[];
+  /** When it touched a page that was not there; none where the kernel does not tell. */
+  readonly faultsNs: readonly number[];
+}
+
+/** The executions of `program` by the process `starter`, in their order. */
+export function findExecutions(lines: readonly TraceLine[], starter: number, program: string): Execution[] {
+  const own = lines.filter(({ tid }) => tid === starter);
+  return lines.flatMap((line): Execution[] => {
+    if (line.event !== 'sched_process_exec' || fieldOf(line, 'filename') !== program) return [];
+    const { tid, atNs: runsNs } = line;
+    // Two pipes are made before each one.
+    const startNs = own
+      .filter(({ event, call, atNs }) => event === 'sys_enter' && call === 'pipe2' && atNs < runsNs)
+      .at(-2)?.atNs;
+    const endNs = own.find(({ event, call, atNs }) => event === 'sys_exit' && call === 'wait4' && atNs > runsNs)?.atNs;
+    if (startNs === undefined || endNs === undefined) return [];
+    const inside = lines.filter((each) => each.tid === tid && each.atNs >= runsNs && each.atNs <= endNs);
+    const upNs = inside.find((each) => each.event === 'qdisc_create' && fieldOf(each, 'dev') === 'eth0')?.atNs;
+    const faultsNs = inside.filter(({ event }) => event === 'page_fault_user').map(({ atNs }) => atNs);
+    return [{ startNs, runsNs, upNs, endNs, calls: timedCalls(inside, endNs), faultsNs }];
+  });
+}
+
+function timedCalls(lines: readonly TraceLine[], endNs: number): TimedCall[] {
+  const calls: TimedCall[] = [];
+  let entered: TraceLine | undefined;
+  for (const line of lines) {
+    if (line.event === 'sys_enter') {
+      entered = line;
+      // It does not return.
+      if (line.call === 'exit_group') calls.push({ name: 'exit_group', enterNs: line.atNs, exitNs: endNs });
+    } else if (line.event === 'sys_exit' && entered?.call === line.call && entered !== undefined) {
+      calls.push({ name: line.call ?? '', enterNs: entered.atNs, exitNs: line.atNs });
+      entered = undefined;
+    }
+  }
+  return calls;
+}
+
+/** The executions that made the same calls in the same order as most. */
+export function alikeExecutions(executions: readonly Execution[]): Execution[] {
+  const byCalls = new Map<string, Execution[]>();
+  for (const execution of executions) {
+    const key = execution.calls.map(({ name }) => name).join(' ');
+    byCalls.set(key, [...(byCalls.get(key) ?? []), execution]);
+  }
+  return [...byCalls.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+}
+
+export interface NamedCall {
+  readonly name: string;
+  /** What it is about: `cni0`, `RTM_NEWLINK RTM_NEWLINK`. */
+  readonly about: string;
+}
+
+/** The calls in strace's output, without the execve that began it. */
+export function namedCalls(strace: string): NamedCall[] {
+  const calls = strace.split('\n').flatMap((line): NamedCall[] => {
+    const [, name, args = ''] = /^(?:\d+ +)?([a-z_0-9]+)\((.*)$/.exec(line) ?? [];
+    return name === undefined ? [] : [{ name, about: aboutOf(args) }];
+  });
+  return calls[0]?.name === 'execve' ? calls.slice(1) : calls;
+}
+
+function aboutOf(args: string): string {
+  const types = [...args.matchAll(/nlmsg_type=(\w+)/g)].map(([, type]) => type ?? '');
+  if (types.length > 0) return types.join(' ');
+  const [, path] = /"((?:\/|\d)[^"]*)"/.exec(args) ?? [];
+  return path === undefined ? '' : path.slice(path.lastIndexOf('/') + 1).slice(0, 24);
+}
+
+/** A part of the timeline: from one time of an execution to another. */
+interface Segment {
+  readonly name: string;
+  readonly from: (execution: Execution) => number;
+  readonly to: (execution: Execution) => number;
+}
+
+const ADDRESS = /^\d+\.\d+\.\d+\.\d+$/;
+const DEAREST = 3;
+const NS_PER_US = 1000;
+
+/** One row a segment: how long, how much of it the program's own, how many calls, and the dearest. */
+export function segmentTable(all: readonly Execution[], named: readonly NamedCall[]): Table {
+  const executions = alikeExecutions(all);
+  const names = labels(executions[0]?.calls ?? [], named);
+  const allocated = names.findIndex(({ name, about }) => name === 'openat' && ADDRESS.test(about));
+  const rows = segments(allocated).map(({ name, from, to }) => {
+    const total = medianUs(executions, (each) => to(each) - from(each));
+    const calls = names.map((call, index) => {
+      const us = medianUs(executions, (each) => overlap(each.calls[index], from(each), to(each)));
+      return { ...call, us };
+    });
+    const inside = calls.filter(({ us }) => us > 0);
+    const inCalls = inside.reduce((sum, { us }) => sum + us, 0);
+    const dearest = [...inside].sort((a, b) => b.us - a.us).slice(0, DEAREST);
+    const text = dearest.map((call) => `${`${call.name} ${call.about}`.trim()} ${call.us.toFixed(0)}`).join(', ');
+    const faults = median(
+      executions.map((each) => each.faultsNs.filter((at) => at >= from(each) && at < to(each)).length),
+    );
+    return [name, total.toFixed(0), (total - inCalls).toFixed(0), `${faults}`, `${inside.length}`, text];
+  });
+  return {
+    title: `where an ADD of weft goes: medians of ${executions.length} traced executions`,
+    head: ['µs', 'in all', 'outside its calls', 'page faults', 'calls', `the ${DEAREST} dearest calls`],
+    rows,
+  };
+}
+
+function segments(allocated: number): Segment[] {
+  const address = (each: Execution): number => each.calls[allocated]?.exitNs ?? Number.NaN;
+  const up = (each: Execution): number => each.upNs ?? Number.NaN;
+  return [
+    { name: 'T0–T1 pipes, fork, exec', from: (each) => each.startNs, to: (each) => each.runsNs },
+    { name: 'T1–T2 to the address', from: (each) => each.runsNs, to: address },
+    { name: 'T2–T3 to the interface, up in the pod', from: address, to: up },
+    { name: 'T3–T5 to the result and the end', from: up, to: (each) => each.endNs },
+  ];
+}
+
+/** strace's words for calls, where it saw the same ones. */
+function labels(calls: readonly TimedCall[], named: readonly NamedCall[]): NamedCall[] {
+  const same = named.length === calls.length && calls.every(({ name }, index) => named[index]?.name === name);
+  return same ? [...named] : calls.map(({ name }) => ({ name, about: '' }));
+}
+
+function overlap(call: TimedCall | undefined, fromNs: number, toNs: number): number {
+  if (call === undefined) return 0;
+  return Math.max(0, Math.min(call.exitNs, toNs) - Math.max(call.enterNs, fromNs));
+}
+
+function medianUs(executions: readonly Execution[], ns: (execution: Execution) => number): number {
+  return median(executions.map(ns)) / NS_PER_US;
+}
+
+/** The dearest calls of whole executions, a row each. */
+export function callTable(all: readonly Execution[], named: readonly NamedCall[], most: number): Table {
+  const executions = alikeExecutions(all);
+  const rows = labels(executions[0]?.calls ?? [], named).map(({ name, about }, index) => {
+    const us = medianUs(executions, ({ calls }) =>
+      overlap(calls[index], Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
+    );
+    return { text: `${index + 1} ${name} ${about}`.trim(), us };
+  });
+  return {
+    title: 'its dearest calls',
+    head: ['µs', 'median'],
+    rows: rows
+      .sort((a, b) => b.us - a.us)
+      .slice(0, most)
+      .map(({ text, us }) => [text, us.toFixed(0)]),
+  };
+}

@@ -1,0 +1,37 @@
+// Where does an ADD of weft go? Its system calls with their times, by the kernel's trace, between the points of the
+// timeline; and which calls it makes that the C floor does not.
+
+import { compareCalls } from './cni/calls.ts';
+import { describeReferences, findReferences, prepare } from './cni/prepare.ts';
+import { makeSetting } from './cni/setting.ts';
+import { whereTimeGoes } from './cni/where-part.ts';
+import type { BenchOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import type { Part, PartResult } from './result.ts';
+
+export const wherePart: Part = {
+  name: 'where',
+  question: 'Where does an ADD go?',
+  seconds: { full: 15 },
+  measure,
+};
+
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
+  if (process.getuid?.() !== 0) throw new Error('where needs root: it makes network namespaces');
+  const setting = makeSetting();
+  const references = findReferences(options, () => undefined);
+  const bench = prepare({ options, progress }, setting, references);
+  const counted = await compareCalls(bench);
+  const { tables, notes } = await whereTimeGoes(bench);
+  return {
+    figures: [],
+    tables: [...tables, ...counted],
+    ratios: [],
+    limits: [],
+    failures: [],
+    notes,
+    plots: [],
+    headline: [],
+    about: describeReferences(options, references),
+  };
+}
