@@ -28,7 +28,7 @@ const QUICK_CAUSE_ROUNDS = 15;
 export const packetPart: Part = {
   name: 'packet',
   question: 'How long from the runtime’s call to the first packet on another node?',
-  seconds: { full: 180, quick: 45 },
+  seconds: { full: 180, quick: 20 },
   measure,
 };
 

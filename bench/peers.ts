@@ -22,9 +22,9 @@ import { median } from './stats.ts';
 const MANY = 5000;
 const COUNTS = [MANY, 1000] as const;
 const ROUNDS = 12;
-const QUICK_ROUNDS = 5;
+const QUICK_ROUNDS = 4;
 const IDLE_MS = 30_000;
-const QUICK_IDLE_MS = 6000;
+const QUICK_IDLE_MS = 4000;
 
 /** Limits at 5000 peers. */
 const BATCH_LIMIT = 0.4;
@@ -39,7 +39,7 @@ const IDLE_LIMIT_MS_PER_SEC = 5;
 export const peersPart: Part = {
   name: 'peers',
   question: 'What do thousands of nodes cost this one?',
-  seconds: { full: 150, quick: 45 },
+  seconds: { full: 150, quick: 25 },
   measure,
 };
 

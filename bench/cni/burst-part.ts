@@ -20,7 +20,7 @@ import { collectSamples } from './samples.ts';
 
 const PAUSE_MS = 250;
 const ROUNDS = 15;
-const QUICK_ROUNDS = 5;
+const QUICK_ROUNDS = 3;
 /** Most that weft may take of what flannel's chain takes for all ADDs. */
 const CHAIN_LIMIT = 0.28;
 

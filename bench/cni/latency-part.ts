@@ -19,7 +19,7 @@ import { runDriver } from './run-driver.ts';
 import { collectSamples, foundStates, type Samples } from './samples.ts';
 
 const RUNS = 200;
-const QUICK_RUNS = 40;
+const QUICK_RUNS = 15;
 /** After a DEL the kernel works for up to 30 ms more, in which another DEL would wait. */
 const PAUSE_MS = 60;
 const GROUP = 'latency';

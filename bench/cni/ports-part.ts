@@ -13,7 +13,7 @@ const WEFT = 'weft portmap';
 const CROWDED = 'weft portmap beside 1000 mappings';
 const DEBIAN = "Debian's portmap";
 const RUNS = 100;
-const QUICK_RUNS = 40;
+const QUICK_RUNS = 8;
 const WARM_ROUNDS = 3;
 /** After a deletion the kernel works on for a grace period. */
 const PAUSE_MS = 60;

@@ -23,7 +23,7 @@ const PRESENT = [0, 30, 110, 250] as const;
 /** Of the others: the ends are enough. */
 const ENDS = [0, 250] as const;
 const RUNS = 60;
-const QUICK_RUNS = 20;
+const QUICK_RUNS = 8;
 const PAUSE_MS = 60;
 const WORKERS = 8;
 const GROUP = 'present';
