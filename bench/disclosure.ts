@@ -60,7 +60,7 @@ export function discloseMachine(repository: string, scratch: string): Disclosure
     cpus: cpus().length,
     memoryMb: Math.round(totalmem() / 1e6),
     kernel: `${release()} ${read('/proc/sys/kernel/version')}`,
-    kernelCommandLine: read('/proc/cmdline'),
+    kernelCommandLine: kernelParameters(read('/proc/cmdline')),
     hardware: {
       ...Object.fromEntries(Object.entries(HARDWARE).map(([name, path]) => [name, read(path)])),
       virtual: / hypervisor /.test(read('/proc/cpuinfo')) ? 'yes' : 'no or unknown',
@@ -80,6 +80,15 @@ function read(path: string): string {
   } catch {
     return 'unknown';
   }
+}
+
+/** Without what is told to the first process, and which that is: it says nothing of speed. */
+export function kernelParameters(commandLine: string): string {
+  const [parameters = ''] = commandLine.split(/(?:^| )--(?: |$)/);
+  return parameters
+    .split(' ')
+    .filter((parameter) => !/^(?:rd)?init=|^console=|^root(?:flags)?=/.test(parameter))
+    .join(' ');
 }
 
 function readMitigations(): Record<string, string> {

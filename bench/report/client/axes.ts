@@ -6,7 +6,8 @@ import type { Theme } from './theme.ts';
 /** 1, 2, 5, 10, … inside the range; more than three decades get whole decades only. */
 function logTicks(min: number, max: number): number[] {
   const decades = Math.log10(max / min);
-  const steps = decades > 3 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const steps =
+    decades > 3 ? [1] : decades > 1.5 ? [1, 3] : decades > 0.6 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9];
   const ticks: number[] = [];
   for (let exponent = Math.floor(Math.log10(min)); exponent <= Math.ceil(Math.log10(max)); exponent++) {
     for (const step of steps) {

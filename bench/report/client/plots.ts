@@ -14,15 +14,17 @@ export function drawingOf(data: PlotData): Drawing {
   return data.kind === 'stacked' ? stacked(data, theme) : lines(data, theme);
 }
 
+const BEFORE = 1 - 1e-6;
+
 function distribution({ unit, curves }: DistributionData, theme: Theme): Drawing {
   const x = scale(
     curves.flatMap(({ values }) => values),
     true,
   );
-  // A step begins at nothing, left of the first value.
+  // The first step rises from nothing, just left of the first value.
   const tables = curves.map(({ values, shares }): [number[], number[]] => [
-    [...values, ...values.slice(-1)],
-    [...shares, 100],
+    [...values.slice(0, 1).map((first) => first * BEFORE), ...values],
+    [0, ...shares],
   ]);
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
@@ -137,7 +139,14 @@ function lines({ unit, x, y, lines: drawn }: LinesData, theme: Theme): Drawing {
 /** The median, and the two edges of its band, which are not named. */
 function lineSeries(theme: Theme, name: string, at: number, unit: string): uPlot.Series[] {
   const median = strokeOf(theme, at);
-  const edge: uPlot.Series = { label: '', stroke: 'transparent', width: 0, spanGaps: true, points: { show: false } };
+  const edge: uPlot.Series = {
+    label: '',
+    class: 'edge',
+    stroke: 'transparent',
+    width: 0,
+    spanGaps: true,
+    points: { show: false },
+  };
   const value = (_: uPlot, found: number | null): string => (found === null ? '' : `${short(found)} ${unit}`);
   const points = { show: true, size: 7, fill: median.stroke };
   return [{ ...median, label: name, spanGaps: true, points, value }, edge, edge];
