@@ -80,6 +80,7 @@ function comparisonSteps(): Step[] {
     ...[0, 1].flatMap((node) => [call(node, 'ADD', 2 + node, 10 + node), call(node, 'ADD', node, node)]),
     ...[0, 1].map((node) => call(node, 'DEL', node, node)),
     ...[call(2, 'ADD', 0, 2), call(4, 'DEL', 0, 2), call(3, 'ADD', 1, 3), call(5, 'DEL', 1, 3)],
+    ...[0, 1].map((node) => call(node, 'DEL', 2 + node, 10 + node)),
   ];
 }
 

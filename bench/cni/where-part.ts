@@ -1,20 +1,19 @@
-// Runs weft's ADD with the kernel's trace on, and says where its time goes.
+// Runs weft's ADD and the C floor's with the kernel's trace on, and says where their time goes.
 
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Table } from '../result.ts';
 import { openTracing, type TraceSpec } from '../trace/tracefs.ts';
 import { traceFile } from './calls.ts';
-import { type CniBench, measuringPlan, WEFT, weftVariant } from './part.ts';
-import { pairSteps } from './plan.ts';
+import { type CniBench, FLOOR, measuringPlan, WEFT, weftVariant } from './part.ts';
+import { pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
-import { flannelConfig } from './setting.ts';
-import { callTable, findExecutions, namedCalls, segmentTable } from './where.ts';
+import { flannelConfig, variantOf } from './setting.ts';
+import { callTable, type Execution, findExecutions, namedCalls, segmentTable } from './where.ts';
 
 const RUNS = 60;
 const PAUSE_MS = 40;
-const NETWORK = 'cbr1';
-const SHOWN_CALLS = 15;
+const SHOWN_CALLS = 12;
 
 const EVENTS: readonly TraceSpec[] = [
   {
@@ -25,18 +24,38 @@ const EVENTS: readonly TraceSpec[] = [
   },
 ];
 
-/** Tables, or why there are none. strace has counted an ADD of weft before. */
+/** Tables, or why there are none. strace has seen an ADD of both before. */
 export async function whereTimeGoes(bench: CniBench): Promise<{ tables: Table[]; notes: string[] }> {
-  const { setting } = bench;
-  // A store of addresses of its own: strace's containers are in the other one.
-  const weft = weftVariant(bench, WEFT, 0, flannelConfig(setting.scratch, NETWORK));
-  const tracing = await openTracing(mkdtempSync(join(setting.scratch, 'tracefs-')), EVENTS);
-  if (typeof tracing === 'string') return { tables: [], notes: [`where an ADD goes is left out: ${tracing}`] };
+  const { setting, weft, floor } = bench;
+  const config = flannelConfig(setting.scratch);
+  const variants = [weftVariant(bench, WEFT, 0, config), variantOf(FLOOR, 1, floor, { cniPath: weft, config })];
+  const traced = await traceAdds(bench, variants);
+  if (typeof traced === 'string') return { tables: [], notes: [`where an ADD goes is left out: ${traced}`] };
+  const { executions, lost } = traced;
+  const named = variants.map(({ name }) => namedCalls(readFileSync(traceFile(setting.scratch, name, 'ADD'), 'utf8')));
+  const [ours = [], calls = []] = [executions[0], named[0]];
+  return {
+    tables: [
+      ...variants.map(({ name }, index) => segmentTable(name, executions[index] ?? [], named[index] ?? [])),
+      callTable(ours, calls, SHOWN_CALLS),
+    ],
+    notes: lost === 0 ? [] : [`the trace lost ${lost} events`],
+  };
+}
+
+/** The ADDs of each variant, interleaved; a line when there is no tracing. */
+async function traceAdds(
+  bench: CniBench,
+  variants: readonly Variant[],
+): Promise<{ executions: Execution[][]; lost: number } | string> {
+  const tracing = await openTracing(mkdtempSync(join(bench.setting.scratch, 'tracefs-')), EVENTS);
+  if (typeof tracing === 'string') return tracing;
   try {
-    const steps = pairSteps(1, RUNS, PAUSE_MS);
-    const { plan, from } = measuringPlan(bench, { variants: [weft], floor: undefined, resident: true, pods: 1, steps });
+    const steps = pairSteps(variants.length, RUNS, PAUSE_MS);
+    const floor = variants.find(({ name }) => name === FLOOR);
+    const { plan, from } = measuringPlan(bench, { variants, floor, resident: true, pods: variants.length, steps });
     let driver = 0;
-    const { results } = await runDriver(bench, plan, 'weft with the trace on', (pid) => {
+    const { results } = await runDriver(bench, plan, 'weft and the C floor with the trace on', (pid) => {
       driver = pid;
       tracing.follow([pid]);
       tracing.start();
@@ -46,12 +65,10 @@ export async function whereTimeGoes(bench: CniBench): Promise<{ tables: Table[];
     if (failure !== undefined) throw new Error(`tracing system calls: ${failure}`);
     // Looks are no executions, but stand among the steps.
     const before = plan.steps.slice(0, from).filter(({ kind }) => kind === 'call').length;
-    const adds = findExecutions(lines, driver, weft.path)
-      .slice(before, before + steps.length)
-      .filter((_, index) => steps[index]?.command === 'ADD');
-    const named = namedCalls(readFileSync(traceFile(setting.scratch, WEFT, 'ADD'), 'utf8'));
-    const notes = lost === 0 ? [] : [`the trace lost ${lost} events`];
-    return { tables: [segmentTable(adds, named), callTable(adds, named, SHOWN_CALLS)], notes };
+    const measured = findExecutions(lines, driver).slice(before, before + steps.length);
+    const addsOf = (variant: number): Execution[] =>
+      measured.filter((_, index) => steps[index]?.variant === variant && steps[index]?.command === 'ADD');
+    return { executions: variants.map((_, variant) => addsOf(variant)), lost };
   } finally {
     await tracing.close();
   }

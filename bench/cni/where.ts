@@ -1,6 +1,7 @@
 // Where the time of an execution goes, from the kernel's trace of its system calls: call by call, and by the points of
 // the timeline. Pure. What lies between two calls is the program's own: its instructions and the pages they touch.
 
+import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE } from '../../lib/rtnetlink/constants.ts';
 import type { Table } from '../result.ts';
 import { median } from '../stats.ts';
 import { fieldOf, type TraceLine } from '../trace/lines.ts';
@@ -26,11 +27,11 @@ export interface Execution {
   readonly faultsNs: readonly number[];
 }
 
-/** The executions of `program` by the process `starter`, in their order. */
-export function findExecutions(lines: readonly TraceLine[], starter: number, program: string): Execution[] {
+/** What the process `starter` executed, in that order. */
+export function findExecutions(lines: readonly TraceLine[], starter: number): Execution[] {
   const own = lines.filter(({ tid }) => tid === starter);
   return lines.flatMap((line): Execution[] => {
-    if (line.event !== 'sched_process_exec' || fieldOf(line, 'filename') !== program) return [];
+    if (line.event !== 'sched_process_exec') return [];
     const { tid, atNs: runsNs } = line;
     // Two pipes are made before each one.
     const startNs = own
@@ -86,11 +87,25 @@ export function namedCalls(strace: string): NamedCall[] {
   return calls[0]?.name === 'execve' ? calls.slice(1) : calls;
 }
 
+/** strace does not know of a socket that was made in another namespace that it speaks rtnetlink. */
+const MESSAGES: Readonly<Record<string, string>> = {
+  [`0x${RTM_NEWLINK.toString(16)}`]: 'RTM_NEWLINK',
+  [`0x${RTM_NEWADDR.toString(16)}`]: 'RTM_NEWADDR',
+  [`0x${RTM_NEWROUTE.toString(16)}`]: 'RTM_NEWROUTE',
+};
+
 function aboutOf(args: string): string {
-  const types = [...args.matchAll(/nlmsg_type=(\w+)/g)].map(([, type]) => type ?? '');
-  if (types.length > 0) return types.join(' ');
-  const [, path] = /"((?:\/|\d)[^"]*)"/.exec(args) ?? [];
-  return path === undefined ? '' : path.slice(path.lastIndexOf('/') + 1).slice(0, 24);
+  const types = [...args.matchAll(/nlmsg_type=(\w+)/g)].map(([, type = '']) => MESSAGES[type] ?? type);
+  if (types.length > 0) return counted(types);
+  const [, path] = /"(\/[^"]*|\d+\.\d+\.\d+\.\d+)"/.exec(args) ?? [];
+  return path === undefined ? '' : path.slice(path.lastIndexOf('/') + 1).replace(/[0-9a-f]{64}/, 'ID');
+}
+
+/** `RTM_NEWLINK, 2 RTM_NEWROUTE` */
+function counted(types: readonly string[]): string {
+  const different = [...new Set(types)];
+  const count = (type: string): number => types.filter((each) => each === type).length;
+  return different.map((type) => (count(type) === 1 ? type : `${count(type)} ${type}`)).join(' + ');
 }
 
 /** A part of the timeline: from one time of an execution to another. */
@@ -105,7 +120,7 @@ const DEAREST = 3;
 const NS_PER_US = 1000;
 
 /** One row a segment: how long, how much of it the program's own, how many calls, and the dearest. */
-export function segmentTable(all: readonly Execution[], named: readonly NamedCall[]): Table {
+export function segmentTable(whose: string, all: readonly Execution[], named: readonly NamedCall[]): Table {
   const executions = alikeExecutions(all);
   const names = labels(executions[0]?.calls ?? [], named);
   const allocated = names.findIndex(({ name, about }) => name === 'openat' && ADDRESS.test(about));
@@ -125,7 +140,7 @@ export function segmentTable(all: readonly Execution[], named: readonly NamedCal
     return [name, total.toFixed(0), (total - inCalls).toFixed(0), `${faults}`, `${inside.length}`, text];
   });
   return {
-    title: `where an ADD of weft goes: medians of ${executions.length} traced executions`,
+    title: `where an ADD of ${whose} goes: medians of ${executions.length} traced executions`,
     head: ['µs', 'in all', 'outside its calls', 'page faults', 'calls', `the ${DEAREST} dearest calls`],
     rows,
   };
