@@ -58,7 +58,7 @@ const defaultVxlanPort = 8472;
 const defaultUdpPort = 8285;
 
 /** What a command of the extension backend may name as `$NAME`, by its key. */
-export const extensionVariables = {
+const extensionVariables = {
   PreStartupCommand: [],
   PostStartupCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
   SubnetAddCommand: ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],

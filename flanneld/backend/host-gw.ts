@@ -31,7 +31,7 @@ export const hostGw: Backend = {
   overlays: ({ tools }, families) => families.map((settings) => new HostGwOverlay(settings, tools)),
 };
 
-export class HostGwOverlay implements Overlay {
+class HostGwOverlay implements Overlay {
   readonly family: Family;
   readonly network: IpPrefix;
   readonly subnet: IpPrefix;

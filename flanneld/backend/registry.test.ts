@@ -12,7 +12,7 @@ describe('backendFor', () => {
     expect(backend({}).type).toBe('vxlan');
   });
 
-  test.for(['vxlan', 'host-gw', 'alloc'])('knows %s', (Type) => {
+  test.for(['vxlan', 'host-gw', 'alloc', 'extension', 'udp'])('knows %s', (Type) => {
     expect(backend({ Backend: { Type } }).type).toBe(Type);
   });
 

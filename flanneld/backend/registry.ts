@@ -6,6 +6,7 @@ import { alloc } from './alloc.ts';
 import type { Backend } from './backend.ts';
 import { extensionBackend } from './extension.ts';
 import { hostGw } from './host-gw.ts';
+import { udpBackend } from './udp.ts';
 import { vxlanBackend } from './vxlan-backend.ts';
 
 /** Flannel's backends that are not ours, and what to take. */
@@ -28,7 +29,7 @@ export function backendFor(conf: BackendConf): Backend {
     case 'extension':
       return extensionBackend(conf);
     case 'udp':
-      throw new ConfigError('net-conf', 'Backend.Type', `${conf.type} is not part of this version yet`);
+      return udpBackend(conf);
     default:
       throw new ConfigError(
         'net-conf',

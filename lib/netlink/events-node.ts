@@ -2,19 +2,11 @@
 // an eventfd; the main thread then reads without blocking. Ways that were tried and hang at exit: recv
 // called asynchronously, and fs.read on the socket.
 
-import koffi from 'koffi';
 import type { Slot } from '../sys/arena.ts';
 import { EAGAIN, ENOBUFS } from '../sys/errno.ts';
 import { closeFd, writeAll } from '../sys/file.ts';
-import {
-  AF_NETLINK,
-  bindNetlink,
-  openSocket,
-  POLLIN,
-  receiveDatagram,
-  SOCK_RAW,
-  setSocketOption,
-} from '../sys/socket.ts';
+import { loadPoll, pollfdsFor } from '../sys/poll-node.ts';
+import { AF_NETLINK, bindNetlink, openSocket, receiveDatagram, SOCK_RAW, setSocketOption } from '../sys/socket.ts';
 import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { NETLINK_ADD_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK } from './constants.ts';
@@ -74,8 +66,6 @@ export function watchEvents(sys: Syscalls, options: WatchOptions): EventWatch {
     throw error;
   }
 }
-
-type AsyncPoll = (pollfds: number, count: number, timeoutMs: number) => Promise<number>;
 
 class Watch implements EventWatch {
   readonly #sys: Syscalls;
@@ -162,25 +152,4 @@ class Watch implements EventWatch {
     while (message.next()) this.#options.onMessage(message);
     return true;
   }
-}
-
-function loadPoll(): AsyncPoll {
-  const poll = koffi.load('libc.so.6').func('int poll(int64_t fds, uint64_t nfds, int timeout)');
-  return (pollfds, count, timeoutMs) =>
-    new Promise((resolve, reject) => {
-      poll.async(pollfds, count, timeoutMs, (error: unknown, ready: number) => {
-        if (error === null || error === undefined) resolve(ready);
-        else reject(error);
-      });
-    });
-}
-
-/** Two struct pollfd {s32 fd, s16 events, s16 revents}, which the pool's thread reads as long as it polls. */
-function pollfdsFor(sys: Syscalls, ...fds: number[]): Slot {
-  const slot = sys.arena.keep(8 * fds.length);
-  for (const [index, fd] of fds.entries()) {
-    slot.setI32(8 * index, fd);
-    slot.setU16(8 * index + 4, POLLIN);
-  }
-  return slot;
 }

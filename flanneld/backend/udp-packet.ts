@@ -1,0 +1,87 @@
+// IPv4 packets as the udp backend forwards them: where to, one hop less, and what the sender is told when there is no
+// way (RFC 791, RFC 792, RFC 1624). Pure, on the bytes given.
+
+const PROTOCOL_ICMP = 1;
+const HEADER_BYTES = 20;
+const ICMP_HEADER_BYTES = 8;
+/** Of the packet's own data the error quotes so much. */
+const QUOTED_BYTES = 8;
+/** flannel's, for its errors. */
+const ERROR_TTL = 8;
+const TTL_AT = 8;
+const CHECKSUM_AT = 10;
+
+export interface Ipv4Packet {
+  /** Addresses as unsigned numbers. */
+  readonly source: number;
+  readonly destination: number;
+  readonly protocol: number;
+  readonly headerBytes: number;
+  readonly isFirstFragment: boolean;
+}
+
+/** Undefined for what is no whole IPv4 packet. */
+export function readIpv4(bytes: Uint8Array): Ipv4Packet | undefined {
+  if (bytes.length < HEADER_BYTES) return undefined;
+  const view = viewOf(bytes);
+  const first = view.getUint8(0);
+  const headerBytes = (first & 0x0f) * 4;
+  const totalBytes = view.getUint16(2);
+  if (first >> 4 !== 4 || headerBytes < HEADER_BYTES || totalBytes < headerBytes || totalBytes > bytes.length) {
+    return undefined;
+  }
+  return {
+    source: view.getUint32(12),
+    destination: view.getUint32(16),
+    protocol: view.getUint8(9),
+    headerBytes,
+    isFirstFragment: (view.getUint16(6) & 0x1fff) === 0,
+  };
+}
+
+/** Takes one from the TTL, in place, and keeps the checksum right; false when the packet has come to its end. */
+export function spendHop(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes);
+  const ttl = view.getUint8(TTL_AT);
+  if (ttl <= 1) return false;
+  view.setUint8(TTL_AT, ttl - 1);
+  // The TTL is the high byte of its word: that word is 0x0100 less, so the complement is as much more.
+  const sum = view.getUint16(CHECKSUM_AT) + 0x0100;
+  view.setUint16(CHECKSUM_AT, (sum & 0xffff) + (sum >> 16));
+  return true;
+}
+
+/**
+ * `network unreachable` for a packet; undefined for packets that no error is sent for. Differs from flannel: it comes from
+ * the address that cannot be reached, since the kernel takes none from a device with this node's own address as source.
+ */
+export function netUnreachable(bytes: Uint8Array, packet: Ipv4Packet): Uint8Array | undefined {
+  if (packet.protocol === PROTOCOL_ICMP || !packet.isFirstFragment) return undefined;
+  const quoted = bytes.subarray(0, Math.min(bytes.length, packet.headerBytes + QUOTED_BYTES));
+  const reply = new Uint8Array(HEADER_BYTES + ICMP_HEADER_BYTES + quoted.length);
+  const view = viewOf(reply);
+  view.setUint8(0, 0x45);
+  view.setUint16(2, reply.length);
+  view.setUint8(TTL_AT, ERROR_TTL);
+  view.setUint8(9, PROTOCOL_ICMP);
+  view.setUint32(12, packet.destination);
+  view.setUint32(16, packet.source);
+  view.setUint16(CHECKSUM_AT, checksum(reply.subarray(0, HEADER_BYTES)));
+  const icmp = reply.subarray(HEADER_BYTES);
+  icmp[0] = 3; // destination unreachable; code 0: network
+  icmp.set(quoted, ICMP_HEADER_BYTES);
+  viewOf(icmp).setUint16(2, checksum(icmp));
+  return reply;
+}
+
+/** The Internet checksum (RFC 1071); 0 over data that carries its own. */
+export function checksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
