@@ -126,7 +126,7 @@ describe('default route', () => {
       notes: ['the IPv4 default route has several interfaces, taking the first'],
     });
     expect(over(hop(3), hop(3))).toMatchObject({ name: 'eth1', notes: [] });
-    expect(over).toThrow('default route: the one for IPv4 names no interface');
+    expect(over).toThrow('found default route but could not determine interface: the one for IPv4 names none');
   });
 
   test('missing, names the candidates', () => {
@@ -165,8 +165,9 @@ describe('--iface', () => {
 
   test('refused, gives the reason of each and the candidates', () => {
     expect(() => select({ iface: ['eth9', '10.9.9.9', 'lo'] })).toThrow(
-      'external interface: --iface=eth9: no interface has this name; ' +
-        '--iface=10.9.9.9: no interface has this address; ' +
+      'external interface: failed to find interface to use that matches the interfaces and/or regexes provided: ' +
+        '--iface=eth9: no interface has this name; ' +
+        '--iface=10.9.9.9: no interface with given IP; ' +
         `--iface=lo: lo has no usable IPv4 address; ${candidates}`,
     );
   });

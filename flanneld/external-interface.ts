@@ -72,7 +72,11 @@ export function selectExternalInterface(
   if (ifaceCanReach !== undefined) {
     selectors.push([`--iface-can-reach=${formatIp(ifaceCanReach)}`, () => byReach(selection, ifaceCanReach)]);
   }
-  if (selectors.length === 0) selectors.push(['default route', () => byDefault(selection)]);
+  const isAsked = selectors.length > 0;
+  const complaint = isAsked
+    ? 'failed to find interface to use that matches the interfaces and/or regexes provided: '
+    : '';
+  if (!isAsked) selectors.push(['default route', () => byDefault(selection)]);
   const reasons: string[] = [];
   for (const [name, choose] of selectors) {
     try {
@@ -82,7 +86,7 @@ export function selectExternalInterface(
       reasons.push(`${name}: ${error.message}`);
     }
   }
-  throw new ConfigError(subsystem, '', `${reasons.join('; ')}; ${listCandidates(selection)}`);
+  throw new ConfigError(subsystem, '', `${complaint}${reasons.join('; ')}; ${listCandidates(selection)}`);
 }
 
 /** Why one selector found nothing; the next is tried. */
@@ -94,7 +98,8 @@ function byNameOrAddress(selection: Selection, text: string): Choice {
   const owner = asked && addresses.find(({ ip }) => sameIp(ip, asked));
   if (owner !== undefined) return { link: linkOf(selection, owner.index), ips: [owner.ip] };
   const link = links.find(({ name }) => name === text);
-  if (link === undefined) throw new Refusal(`no interface has this ${asked === undefined ? 'name' : 'address'}`);
+  if (link === undefined)
+    throw new Refusal(asked === undefined ? 'no interface has this name' : 'no interface with given IP');
   return { link, ips: [] };
 }
 
@@ -163,7 +168,8 @@ function defaultRouteInterface(selection: Selection, family: Family): number {
   if (route === undefined) throw new Refusal(`there is none for IPv${family}`);
   if (route.oif !== undefined) return route.oif;
   const [hop, ...others] = route.hops ?? [];
-  if (hop === undefined) throw new Refusal(`the one for IPv${family} names no interface`);
+  if (hop === undefined)
+    throw new Refusal(`found default route but could not determine interface: the one for IPv${family} names none`);
   if (others.some(({ oif }) => oif !== hop.oif)) {
     selection.notes.push(`the IPv${family} default route has several interfaces, taking the first`);
   }

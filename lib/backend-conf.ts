@@ -5,7 +5,7 @@ import { closest } from './closest.ts';
 import { type CommandLine, type CommandVariables, parseCommand } from './command-line.ts';
 import { ConfigError, errorText } from './errors.ts';
 import type { JsonPlace } from './json-fields.ts';
-import { fieldError, readBoolean, readField, readInteger, readObject, readString, unknownKeys } from './json-fields.ts';
+import { readBoolean, readField, readInteger, readObject, readString, unknownKeys } from './json-fields.ts';
 
 export interface VxlanConf {
   readonly type: 'vxlan';
@@ -92,13 +92,22 @@ export function readBackend(root: JsonPlace, ipv6: boolean, warnings: string[]):
   const expected = `one of ${ourBackends.join(', ')}`;
   const type = readString(place, 'Type');
   if (type === undefined) {
-    throw new ConfigError(root.source, 'Backend.Type', `expected ${expected}, but the key is missing`);
+    throw new ConfigError(
+      root.source,
+      'Backend.Type',
+      `unknown backend type: expected ${expected}, but the key is missing`,
+    );
   }
   const name = type.toLowerCase();
   const other = otherBackends.find((known) => known === name);
   if (other !== undefined) return { type: other };
   const ours = ourBackends.find((known) => known === name);
-  if (ours === undefined) throw fieldError(place, 'Type', expected, type);
+  if (ours === undefined)
+    throw new ConfigError(
+      root.source,
+      'Backend.Type',
+      `unknown backend type: ${JSON.stringify(type.slice(0, 64))}, expected ${expected}`,
+    );
   warnings.push(...warnUnknown(place, backendKeys[ours]));
   return readers[ours](place, ipv6);
 }

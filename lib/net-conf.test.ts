@@ -145,7 +145,9 @@ describe('parseNetConf', () => {
     {
       name: 'no Network',
       doc: {},
-      want: 'Network: expected an IPv4 CIDR such as "10.244.0.0/16", but the key is missing',
+      want:
+        'Network: please define a correct Network parameter in the flannel config: ' +
+        'expected an IPv4 CIDR such as "10.244.0.0/16", but the key is missing',
     },
     {
       name: 'a Network of the other family',
@@ -165,12 +167,14 @@ describe('parseNetConf', () => {
     {
       name: 'IPv6 without its network',
       doc: { ...v4, EnableIPv6: true },
-      want: 'IPv6Network: expected an IPv6 CIDR such as "fd00:10:244::/56", but the key is missing',
+      want:
+        'IPv6Network: please define a correct IPv6Network parameter in the flannel config: ' +
+        'expected an IPv6 CIDR such as "fd00:10:244::/56", but the key is missing',
     },
     {
       name: 'no family',
       doc: { ...v4, EnableIPv4: false },
-      want: 'EnableIPv4: IPv4 and IPv6 are both off, expected at least one to be true',
+      want: 'EnableIPv4: none defined stack: IPv4 and IPv6 are both off, expected at least one to be true',
     },
     {
       name: 'text for a boolean',
@@ -195,12 +199,12 @@ describe('parseNetConf', () => {
     {
       name: 'a Backend without Type',
       doc: { ...v4, Backend: { VNI: 1 } },
-      want: `Backend.Type: expected ${backends}, but the key is missing`,
+      want: `Backend.Type: unknown backend type: expected ${backends}, but the key is missing`,
     },
     {
       name: 'an unknown backend',
       doc: { ...v4, Backend: { Type: 'gre' } },
-      want: `Backend.Type: expected ${backends}, got "gre"`,
+      want: `Backend.Type: unknown backend type: "gre", expected ${backends}`,
     },
     {
       name: 'a VNI that is text',

@@ -62,7 +62,11 @@ export function parseNetConf(text: string): ParsedNetConf {
   const enableIpv4 = readBoolean(root, 'EnableIPv4') ?? true;
   const enableIpv6 = readBoolean(root, 'EnableIPv6') ?? false;
   if (!enableIpv4 && !enableIpv6) {
-    throw new ConfigError(source, 'EnableIPv4', 'IPv4 and IPv6 are both off, expected at least one to be true');
+    throw new ConfigError(
+      source,
+      'EnableIPv4',
+      'none defined stack: IPv4 and IPv6 are both off, expected at least one to be true',
+    );
   }
   const warnings = warnUnknown(root, netConfKeys);
   const network = readNetwork(root, 'Network', 4, enableIpv4, warnings);
@@ -104,7 +108,10 @@ function readNetwork(
     return prefix.ip.family === family ? networkOf(prefix) : undefined;
   });
   if (enabled) {
-    if (network === undefined) throw new ConfigError(source, key, `expected ${expected}, but the key is missing`);
+    if (network === undefined) {
+      const complaint = `please define a correct ${key} parameter in the flannel config`;
+      throw new ConfigError(source, key, `${complaint}: expected ${expected}, but the key is missing`);
+    }
     return network;
   }
   if (network !== undefined) warnings.push(`${source}: ${key}: ignored, because EnableIPv${family} is not true`);

@@ -41,28 +41,32 @@ describe('subnetPool', () => {
   test.for([
     {
       doc: { Network: '10.3.0.0/29' },
-      want: 'Network: expected a prefix of /28 or shorter, got 10.3.0.0/29: too small to be cut into subnets',
+      want: 'Network: network is too small. Minimum useful network prefix is /28, got 10.3.0.0/29',
     },
-    { doc: { Network: '10.3.0.0/16', SubnetLen: 31 }, want: 'SubnetLen: expected less than 31, got 31' },
+    { doc: { Network: '10.3.0.0/16', SubnetLen: 31 }, want: 'SubnetLen: must be less than /31, got 31' },
     {
       doc: { Network: '10.3.0.0/16', SubnetLen: 17 },
-      want: 'SubnetLen: expected at least 18, so that Network 10.3.0.0/16 holds four subnets, got 17',
+      want:
+        'SubnetLen: network must be able to accommodate at least four subnets: ' +
+        'expected at least 18 for Network 10.3.0.0/16, got 17',
     },
     {
       doc: { Network: '10.3.0.0/29', SubnetLen: 30 },
-      want: 'SubnetLen: expected at least 31, so that Network 10.3.0.0/29 holds four subnets, got 30',
+      want:
+        'SubnetLen: network must be able to accommodate at least four subnets: ' +
+        'expected at least 31 for Network 10.3.0.0/29, got 30',
     },
     {
       doc: { Network: '10.3.0.0/16', SubnetMin: '10.4.0.0' },
-      want: 'SubnetMin: expected an address in 10.3.0.0/16, got 10.4.0.0',
+      want: 'SubnetMin: is not in the range of the Network: expected an address in 10.3.0.0/16, got 10.4.0.0',
     },
     {
       doc: { Network: '10.3.0.0/16', SubnetMax: '10.2.0.0' },
-      want: 'SubnetMax: expected an address in 10.3.0.0/16, got 10.2.0.0',
+      want: 'SubnetMax: is not in the range of the Network: expected an address in 10.3.0.0/16, got 10.2.0.0',
     },
     {
       doc: { Network: '10.3.0.0/16', SubnetMin: '10.3.1.4' },
-      want: 'SubnetMin: expected an address on a SubnetLen boundary, got 10.3.1.4',
+      want: 'SubnetMin: is not on a SubnetLen boundary: expected 10.3.1.0 or another multiple of the subnet size, got 10.3.1.4',
     },
     {
       doc: { Network: '10.3.0.0/16', SubnetMin: '10.3.9.0', SubnetMax: '10.3.2.0' },
@@ -73,15 +77,18 @@ describe('subnetPool', () => {
   });
 
   test.for([
-    { doc: { IPv6Network: 'fc00::/125' }, want: 'IPv6Network: expected a prefix of /124 or shorter' },
-    { doc: { IPv6Network: 'fc00::/48', IPv6SubnetLen: 127 }, want: 'IPv6SubnetLen: expected less than 127, got 127' },
+    {
+      doc: { IPv6Network: 'fc00::/125' },
+      want: 'IPv6Network: is too small. Minimum useful network prefix is /124',
+    },
+    { doc: { IPv6Network: 'fc00::/48', IPv6SubnetLen: 127 }, want: 'IPv6SubnetLen: must be less than /127, got 127' },
     {
       doc: { IPv6Network: 'fc00::/48', IPv6SubnetMin: 'fd00::' },
-      want: 'IPv6SubnetMin: expected an address in fc00::/48, got fd00::',
+      want: 'IPv6SubnetMin: is not in the range of the IPv6Network: expected an address in fc00::/48, got fd00::',
     },
     {
       doc: { IPv6Network: 'fc00::/48', IPv6SubnetMax: 'fc00::1' },
-      want: 'IPv6SubnetMax: expected an address on a SubnetLen boundary, got fc00::1',
+      want: 'IPv6SubnetMax: is not on a SubnetLen boundary: expected fc00:: or another',
     },
   ])('refuses $doc', ({ doc, want }) => {
     expect(() => ipv6SubnetPool(conf({ ...only6, ...doc }))).toThrow(`net-conf: ${want}`);

@@ -37,21 +37,22 @@ function poolOf(prefix: string, network: IpPrefix, keys: SubnetKeys): SubnetPool
   const length = keys.length ?? defaultLength(prefix, network);
   const longest = addressBits(network.ip.family) - 2; // room for a bridge and one pod
   if (length > longest) {
-    throw new ConfigError('net-conf', `${prefix}SubnetLen`, `expected less than ${longest + 1}, got ${length}`);
+    throw new ConfigError('net-conf', `${prefix}SubnetLen`, `must be less than /${longest + 1}, got ${length}`);
   }
   // The first subnet is never leased, and a cluster is more than one node: four is flannel's least.
   if (length < network.length + 2) {
     throw new ConfigError(
       'net-conf',
       `${prefix}SubnetLen`,
-      `expected at least ${network.length + 2}, so that ${prefix}Network ${formatPrefix(network)} holds four subnets, got ${length}`,
+      `network must be able to accommodate at least four subnets: expected at least ${network.length + 2} ` +
+        `for ${prefix}Network ${formatPrefix(network)}, got ${length}`,
     );
   }
   const size = 1n << BigInt(addressBits(network.ip.family) - length);
   const first = keys.min ?? addToIp(network.ip, size);
   const last = keys.max ?? addToIp(broadcastOf(network), 1n - size);
-  checkBound(`${prefix}SubnetMin`, first, network, size);
-  checkBound(`${prefix}SubnetMax`, last, network, size);
+  checkBound(prefix, 'SubnetMin', first, network, size);
+  checkBound(prefix, 'SubnetMax', last, network, size);
   if (compareIp(first, last) > 0) {
     throw new ConfigError(
       'net-conf',
@@ -68,18 +69,22 @@ function defaultLength(prefix: string, network: IpPrefix): number {
     throw new ConfigError(
       'net-conf',
       `${prefix}Network`,
-      `expected a prefix of /${longest} or shorter, got ${formatPrefix(network)}: too small to be cut into subnets`,
+      `${prefix === '' ? 'network ' : ''}is too small. Minimum useful network prefix is /${longest}, got ${formatPrefix(network)}`,
     );
   }
   return Math.max(usual, network.length + 2);
 }
 
-function checkBound(key: string, bound: Ip, network: IpPrefix, size: bigint): void {
+function checkBound(prefix: string, name: string, bound: Ip, network: IpPrefix, size: bigint): void {
+  const key = prefix + name;
   if (!contains(network, bound)) {
-    throw new ConfigError('net-conf', key, `expected an address in ${formatPrefix(network)}, got ${formatIp(bound)}`);
+    const range = `is not in the range of the ${prefix}Network: expected an address in ${formatPrefix(network)}`;
+    throw new ConfigError('net-conf', key, `${range}, got ${formatIp(bound)}`);
   }
   if (bound.value % size !== 0n) {
-    throw new ConfigError('net-conf', key, `expected an address on a SubnetLen boundary, got ${formatIp(bound)}`);
+    const lower = formatIp({ ...bound, value: bound.value - (bound.value % size) });
+    const expected = `expected ${lower} or another multiple of the subnet size`;
+    throw new ConfigError('net-conf', key, `is not on a SubnetLen boundary: ${expected}, got ${formatIp(bound)}`);
   }
 }
 

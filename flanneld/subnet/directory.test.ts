@@ -180,7 +180,9 @@ describe('acquire', () => {
 
   test('passes a configuration error on, before anything is written', async () => {
     const site = makeSite({ Network: '10.244.0.0/29' });
-    await expect(acquire(site.manager('a'))).rejects.toThrow('net-conf: Network: expected a prefix of /28 or shorter');
+    await expect(acquire(site.manager('a'))).rejects.toThrow(
+      'net-conf: Network: network is too small. Minimum useful network prefix is /28',
+    );
     expect(() => readdirSync(site.dir)).toThrow(/ENOENT/);
   });
 

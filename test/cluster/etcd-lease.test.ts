@@ -175,6 +175,7 @@ describe('a lease in use', () => {
     await site.gateway.revokeLease(before, never);
     await until(({ leases }) => snapshots.length > seen && leases.has(key));
     expect((await site.stored()).get(key)?.leaseId).not.toBe(before);
+    expect(site.logged.join('\n')).toMatch(/own lease restored.*lease has been revoked/);
   });
 
   test('that somebody else has now ends the watch with an error', async () => {

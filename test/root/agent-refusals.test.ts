@@ -45,7 +45,7 @@ describe('a configuration that is wrong', () => {
     {
       name: 'an unknown backend',
       netConf: { Network: '10.244.0.0/16', Backend: { Type: 'vxlam' } },
-      want: 'net-conf: Backend.Type: expected one of vxlan',
+      want: 'net-conf: Backend.Type: unknown backend type: "vxlam", expected one of vxlan',
     },
     {
       name: 'a backend of flannel’s that Weft has not',

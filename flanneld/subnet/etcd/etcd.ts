@@ -230,7 +230,10 @@ class EtcdManager implements SubnetManager {
     }
     if (this.#own === own) this.#own = { ...own, leaseId, revision };
     this.#isLeaseDead = false;
-    const was = seen === undefined ? 'missing' : 'changed, by another agent with this address?';
+    const was =
+      seen === undefined
+        ? 'lease has been revoked, has expired or was deleted'
+        : 'changed, by another agent with this address?';
     this.#failures.failed('own', was, { lease: own.name }, 'own lease restored');
   }
 

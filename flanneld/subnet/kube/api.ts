@@ -161,8 +161,25 @@ export function errorOfStatus(object: unknown): KubeError {
   return new KubeError('watch', 'nodes', code, `${code} ${reason}`.trim(), asText(status?.['message']).slice(0, 300));
 }
 
+/** What Go says where Node has an errno: what people search for. */
+const goWords: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ETIMEDOUT: 'i/o timeout',
+  timeout: 'i/o timeout',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network is unreachable',
+};
+
+function inGoWords({ code, message }: HttpError): string {
+  const words = goWords[code];
+  const address = /\S+:\d+$/.exec(message)?.[0];
+  if (words === undefined) return message;
+  const dial = address === undefined ? words : `dial tcp ${address}: ${words}`;
+  return `${dial}. A service address works only while kube-proxy does; --kube-api-url names the server itself`;
+}
+
 function toKubeError(thrown: unknown, { op, object }: Ask): unknown {
-  if (thrown instanceof HttpError) return new KubeError(op, object, 0, thrown.code, thrown.message, thrown);
+  if (thrown instanceof HttpError) return new KubeError(op, object, 0, thrown.code, inGoWords(thrown), thrown);
   if (thrown instanceof SyntaxError) return new KubeError(op, object, 0, 'bad answer', 'the answer is no JSON', thrown);
   if (!(thrown instanceof HttpStatusError)) return thrown;
   const { status, body } = thrown;

@@ -157,7 +157,7 @@ export class OwnNode {
       if (signal.aborted) return 0;
       if (!(error instanceof KubeError)) throw error;
       this.#failedWrites++;
-      this.#failures.failed('write', error, { node: node.name }, 'own node cannot be written, will retry');
+      this.#failures.failed('write', error, { node: node.name }, 'failed to patch node, will retry');
       return backoffMs(retry, this.#failedWrites, this.#options.random());
     }
   }
