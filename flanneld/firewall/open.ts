@@ -28,7 +28,7 @@ export interface OpenTools {
 }
 
 /** Differs from flannel, for which an absent EnableNFTables is false: its stock configuration says false where it means it. */
-export function chooseFlavour({ enableNftables }: Pick<NetConf, 'enableNftables'>): { flavour: Flavour; why: string } {
+function chooseFlavour({ enableNftables }: Pick<NetConf, 'enableNftables'>): { flavour: Flavour; why: string } {
   if (enableNftables === false) return { flavour: 'iptables', why: 'EnableNFTables is false' };
   const why = enableNftables === true ? 'EnableNFTables is true' : 'EnableNFTables is not set, which means true';
   return { flavour: 'nftables', why };
