@@ -92,7 +92,7 @@ describe('a verdict', () => {
 
   test('is given for ours only', () => {
     const { figures } = compareRuns(madeUpRun(), madeUpRun());
-    expect(figures.map(({ part, name }) => `${part} ${name}`)).not.toContain('cni ADD, chain');
+    expect(figures.map(({ part, key }) => `${part} ${key}`)).not.toContain('cni ADD/chain');
     expect(figures).toHaveLength(6);
   });
 });
@@ -123,7 +123,7 @@ test('the text has a line for each, the machine’s part, and a count', () => {
   );
   expect(compared.figures.some(isWorse)).toBe(true);
   const text = describeComparison(compared);
-  expect(text).toMatch(/^cni: ADD, weft .*2\.000 \(1\.\d+–2\.\d+\) +slower$/m);
+  expect(text).toMatch(/^cni: ADD\/weft .*2\.000 \(1\.\d+–2\.\d+\) +slower$/m);
   expect(text).toMatch(/^cni: its references moved by a factor of 1\.10/m);
   expect(text).toMatch(/^1 of 1 slower or worse$/m);
 });

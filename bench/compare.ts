@@ -9,7 +9,8 @@ export type Judgement = 'faster' | 'slower' | 'better' | 'worse' | 'no differenc
 
 export interface Comparison {
   readonly part: string;
-  readonly name: string;
+  /** Of the figure. */
+  readonly key: string;
   readonly unit: string;
   /** Medians. */
   readonly before: number;
@@ -75,7 +76,7 @@ function comparePart(
     const few = [a, b].some((values) => values.filter((value) => !Number.isNaN(value)).length < FEWEST);
     figures.push({
       part: before.name,
-      name: old.name,
+      key: old.key,
       unit: old.unit,
       before: medianOf(b),
       after: medianOf(a),
@@ -123,8 +124,8 @@ export function isWorse({ judgement }: Comparison): boolean {
 }
 
 export function describeComparison({ figures, drift, missing }: Compared): string {
-  const rows = figures.map(({ part, name, unit, before, after, ratio: { value, low, high }, judgement }) => [
-    `${part}: ${name}`,
+  const rows = figures.map(({ part, key, unit, before, after, ratio: { value, low, high }, judgement }) => [
+    `${part}: ${key}`,
     `${short(before)} ${unit}`,
     `${short(after)} ${unit}`,
     `${value.toFixed(3)} (${low.toFixed(3)}–${high.toFixed(3)})`,

@@ -23,8 +23,19 @@ test.for([
   { value: 3021, unit: 'µs', want: '3.02 ms' },
   { value: 1234567, unit: 'µs', want: '1235 ms' },
   { value: 82.34, unit: 'ms', want: '82.3 ms' },
+  { value: 5, unit: 'ms', want: '5.00 ms' },
   { value: 0.0312, unit: 'ms', want: '0.0312 ms' },
   { value: Number.NaN, unit: 'ms', want: '–' },
 ])('$value $unit is $want', ({ value, unit, want }) => {
   expect(withUnit(value, unit)).toBe(want);
+});
+
+test('a reference is called by what it does not share with ours', () => {
+  const run = madeUpRun();
+  const [part] = run.parts;
+  if (part === undefined) throw new Error('no part');
+  const [ours, theirs] = part.figures.map((each, at) => ({ ...each, name: at === 0 ? 'T7, UDP' : 'T7, C floor, UDP' }));
+  if (ours === undefined || theirs === undefined) throw new Error('no figures');
+  const renamed = { ...run, parts: [{ ...part, figures: [ours, theirs, ...part.figures.slice(2)] }] };
+  expect(headlineRows(renamed)[0]?.ratios[0]?.against).toBe('C floor');
 });

@@ -30,8 +30,7 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
         ratios: ratios
           .filter(({ of }) => of === key)
           .map(({ against, value, low, high }) => {
-            const reference = figureOf(figures, against).name;
-            return { against: withoutPrefix(reference, figure.name), value, low, high };
+            return { against: nameBeside(figureOf(figures, against).name, figure.name), value, low, high };
           }),
       };
     }),
@@ -42,15 +41,19 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
 export function withUnit(value: number, unit: string): string {
   if (!Number.isFinite(value)) return '–';
   if (unit === 'µs' && Math.abs(value) >= 1000) return withUnit(value / 1000, 'ms');
-  return `${value.toPrecision(3).includes('e') ? value.toFixed(0) : Number(value.toPrecision(3))} ${unit}`;
+  const digits = value.toPrecision(3);
+  return `${digits.includes('e') ? value.toFixed(0) : digits} ${unit}`;
 }
 
-/** `ADD, flannel chain` beside `ADD, weft` is `flannel chain`. */
-function withoutPrefix(name: string, other: string): string {
-  let common = 0;
-  while (common < name.length && name[common] === other[common]) common += 1;
-  const cut = Math.max(name.lastIndexOf(', ', common), name.lastIndexOf(': ', common));
-  return cut >= 0 && cut + 2 <= common ? name.slice(cut + 2) : name;
+/** What it is called beside ours: `ADD, flannel chain` beside `ADD, weft` is `flannel chain`. */
+function nameBeside(reference: string, ours: string): string {
+  const words = (name: string): string[] => name.split(/, |: /);
+  const own = words(ours);
+  return (
+    words(reference)
+      .filter((word) => !own.includes(word))
+      .join(', ') || reference
+  );
 }
 
 /** The rows of the README's table. */

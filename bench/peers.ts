@@ -22,7 +22,7 @@ import { median } from './stats.ts';
 const MANY = 5000;
 const COUNTS = [MANY, 1000] as const;
 const ROUNDS = 12;
-const QUICK_ROUNDS = 4;
+const QUICK_ROUNDS = 5;
 const IDLE_MS = 30_000;
 const QUICK_IDLE_MS = 4000;
 
