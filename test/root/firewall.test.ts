@@ -106,10 +106,12 @@ describe('the agent', () => {
 });
 
 describe('what a packet’s source address becomes', () => {
+  let count = 0;
   type Run = (argv: readonly string[], options?: { timeoutMs: number }) => Promise<{ readonly stdout: string }>;
 
-  /** The source somebody with address `ip` sees of datagrams sent there by `send`; `bind` is what the sender does first. */
+  /** The source somebody with address `ip` sees of datagrams sent there by `send`, from node 1 or its pod; `bind` is what the sender does first. */
   async function seen(ip: string, listen: Run, send: Run, bind = 'pass'): Promise<string> {
+    const heardFile = `/run/heard-${++count}`;
     const listener = [
       'import socket',
       's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
@@ -118,18 +120,21 @@ describe('what a packet’s source address becomes', () => {
       'print(s.recvfrom(10)[1][0])',
     ];
     const sender = [
-      'import socket, time',
+      'import os, socket, time',
       's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
       bind,
-      'for _ in range(40):',
+      `while not os.path.exists("${heardFile}"):`,
       `  s.sendto(b"x", ("${ip}", 5555))`,
-      '  time.sleep(0.05)',
+      '  time.sleep(0.02)',
     ];
     const heard = listen(['python3', '-c', listener.join('\n')], { timeoutMs: 15_000 });
     const sent = send(['python3', '-c', sender.join('\n')]);
-    const { stdout } = await heard;
-    await sent;
-    return stdout.trim();
+    try {
+      return (await heard).stdout.trim();
+    } finally {
+      node.writeFile(heardFile, '');
+      await sent;
+    }
   }
 
   function pods(): { one: Lab['pods'][number]; two: Lab['pods'][number] } {
