@@ -1,39 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { statusReport } from '../test/support/status-report.ts';
 import { DriftLedger } from './drift-ledger.ts';
 import { createMeters } from './meters.ts';
 import { createMetricsPage } from './metrics.ts';
-import type { OverlayStatus, StatusReport } from './status/report.ts';
-
-const overlay: OverlayStatus = {
-  device: 'flannel.1',
-  family: 4,
-  network: '10.244.0.0/16',
-  subnet: '10.244.1.0/24',
-  mac: '02:00:00:00:01:01',
-  vni: 1,
-  port: 8472,
-  mtu: 1450,
-  iface: 'eth0',
-  local: '192.168.50.11',
-  publicIp: '192.168.50.11',
-  peers: { wanted: 5000, programmed: 4998, failing: 2 },
-  problems: [{ key: 'node-9', reason: 'has no VtepMAC' }],
-};
-
-const report: StatusReport = {
-  version: '1.2.3',
-  node: 'node-1',
-  pid: 1,
-  startedAt: '2026-01-01T00:00:00.000Z',
-  backend: 'vxlan',
-  ready: true,
-  checks: [],
-  overlays: [overlay],
-  drift: { totals: {}, entries: [] },
-};
 
 function makePage() {
-  const sources = { report: () => report, drift: new DriftLedger(), meters: createMeters() };
+  const sources = { report: () => statusReport, drift: new DriftLedger(), meters: createMeters() };
   const page = createMetricsPage(sources);
   const lines = async (): Promise<string[]> => (await page()).text.split('\n').filter((line) => !line.startsWith('#'));
   return { ...sources, page, lines };
@@ -50,9 +22,9 @@ describe('createMetricsPage', () => {
       expect.arrayContaining([
         'flannel_build_info{version="1.2.3"} 1',
         'flannel_ready 1',
-        'flannel_peers{family="4",state="wanted"} 5000',
-        'flannel_peers{family="4",state="programmed"} 4998',
-        'flannel_peers{family="4",state="failing"} 2',
+        'flannel_peers{family="4",state="wanted"} 3',
+        'flannel_peers{family="4",state="programmed"} 2',
+        'flannel_peers{family="4",state="failing"} 1',
         'flannel_lease_problems{family="4"} 1',
         'flannel_mtu_bytes{family="4"} 1450',
       ]),

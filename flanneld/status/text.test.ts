@@ -1,23 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { overlayStatus, statusReport } from '../../test/support/status-report.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
-import type { OverlayStatus, StatusReport } from './report.ts';
+import type { StatusReport } from './report.ts';
 import { statusText } from './text.ts';
-
-const overlay: OverlayStatus = {
-  device: 'flannel.1',
-  family: 4,
-  network: '10.244.0.0/16',
-  subnet: '10.244.1.0/24',
-  mac: '02:00:00:00:01:01',
-  vni: 1,
-  port: 8472,
-  mtu: 1450,
-  iface: 'eth0',
-  local: '192.168.50.11',
-  publicIp: '192.168.50.11',
-  peers: { wanted: 3, programmed: 2, failing: 1 },
-  problems: [{ key: 'node-9', reason: 'has no VtepMAC' }],
-};
 
 const drift: DriftEntry = {
   time: '2026-01-01T00:00:05.000Z',
@@ -28,20 +13,7 @@ const drift: DriftEntry = {
   cmd: 'ip route replace 10.244.2.0/24 nhid 1474297858 proto 138',
 };
 
-const report: StatusReport = {
-  version: '1.2.3',
-  node: 'node-1',
-  pid: 77,
-  startedAt: '2026-01-01T00:00:00.000Z',
-  backend: 'vxlan',
-  ready: true,
-  checks: [
-    { name: 'firewall', required: true },
-    { name: 'peer node-9', problem: 'has no VtepMAC', required: false },
-  ],
-  overlays: [overlay],
-  drift: { totals: { route: 1 }, entries: [drift] },
-};
+const report: StatusReport = { ...statusReport, drift: { totals: { route: 1 }, entries: [drift] } };
 
 describe('statusText', () => {
   test('shows node, overlay, peers with reasons, checks and what was repaired', () => {
@@ -70,7 +42,7 @@ drift repaired: 1 route
       ...report,
       ready: false,
       checks: [{ name: 'firewall', problem: 'not done yet', required: true }],
-      overlays: [{ ...overlay, publicIp: '203.0.113.7' }],
+      overlays: [{ ...overlayStatus, publicIp: '203.0.113.7' }],
     });
     expect(text).toContain('ready     no\n');
     expect(text).toContain('  - firewall: not done yet\n');
@@ -82,7 +54,7 @@ drift repaired: 1 route
     const problems = Array.from({ length: 60 }, (_, n) => ({ key: `node-${n}`, reason: 'x' }));
     const text = statusText({
       ...report,
-      overlays: [{ ...overlay, problems }],
+      overlays: [{ ...overlayStatus, problems }],
       drift: { totals: { route: 60 }, entries },
     });
     expect(text).toContain('drift repaired: 60 route, the last 20 of 60 remembered\n');
@@ -99,6 +71,6 @@ drift repaired: 1 route
 
   test('lets no control character of a lease reach the terminal', () => {
     const problems = [{ key: 'x\u001b[2J', reason: 'a\nb' }];
-    expect(statusText({ ...report, overlays: [{ ...overlay, problems }] })).toContain('  ! x\\x1b[2J: a\\x0ab\n');
+    expect(statusText({ ...report, overlays: [{ ...overlayStatus, problems }] })).toContain('  ! x\\x1b[2J: a\\x0ab\n');
   });
 });
