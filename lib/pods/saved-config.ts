@@ -4,7 +4,7 @@
 // are honoured.
 
 import { isJsonObject, type JsonObject, parseJson } from '../json.ts';
-import { listDir, removeFile, statPath } from '../sys/file.ts';
+import { type FileStatus, listDir, removeFile, S_IFDIR, S_IFMT, statPath } from '../sys/file.ts';
 import { readForeignText } from '../sys/foreign-file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
@@ -45,7 +45,8 @@ function parseState(text: string): JsonObject | 'corrupt' {
 
 /**
  * Removes an attachment's file and our link to it under flannel's name. Without a file of our own, what has
- * flannel's name is what a DEL was working from, and goes too unless told to keep it. Throws SysError.
+ * flannel's name is what a DEL was working from, and goes too unless told to keep it. A folder of either name is
+ * nothing an ADD saved and stays: a DEL that failed because of it would be repeated for ever. Throws SysError.
  */
 export function removeState(
   sys: Syscalls,
@@ -53,12 +54,17 @@ export function removeState(
   id: AttachmentId,
   others: 'keepOthers' | 'all' = 'all',
 ): void {
-  const own = statPath(sys, keyedPath(folder, id));
-  const named = statPath(sys, flannelPath(folder, id));
+  const own = statFile(sys, keyedPath(folder, id));
+  const named = statFile(sys, flannelPath(folder, id));
   // Another inode is another interface's file.
   const ours = own === undefined ? others === 'all' : own.inode === named?.inode;
   if (named !== undefined && ours) removeFile(sys, flannelPath(folder, id));
   if (own !== undefined) removeFile(sys, keyedPath(folder, id));
+}
+
+function statFile(sys: Syscalls, path: string): FileStatus | undefined {
+  const status = statPath(sys, path);
+  return status !== undefined && (status.mode & S_IFMT) === S_IFDIR ? undefined : status;
 }
 
 /** Every attachment of a network with a file of ours. */
