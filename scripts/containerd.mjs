@@ -4,13 +4,12 @@ import { join } from 'node:path';
 import { buildPrograms } from './build.mjs';
 import { bundleLab } from './lab-bundle.mjs';
 import { endInOrder } from './owner.mjs';
+import { RUNTIME_PACKAGES } from './runtime-packages.mjs';
 import { ensurePackages, setUp } from './setup.mjs';
-
-const PACKAGES = { containerd: 'containerd', runc: 'runc', 'busybox-static': '/bin/busybox' };
 
 if (setUp()) {
   try {
-    ensurePackages(PACKAGES);
+    ensurePackages(RUNTIME_PACKAGES);
     await buildPrograms();
     const suite = await import(join(await bundleLab(), 'containerd.mjs'));
     endInOrder(() => suite.endLabs());

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { setUp } from './setup.mjs';
+import { ensurePackages, setUp } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
@@ -34,12 +34,27 @@ function run(script, args) {
     .status;
 }
 
-/** Runs vitest on `suites`, or on what the command line names; returns its exit code. */
-export function testWithServers({ command, programs, servers, plugins, suites }) {
-  if (!setUp()) return 1;
+/** One line for each thing that stands in the way, once Debian's packages are installed. */
+function unmet({ servers, plugins, packages }) {
   const lines = missing({ servers, plugins });
+  if (lines.length > 0) return lines.map((line) => `found ${line}`);
+  try {
+    ensurePackages(packages);
+    return [];
+  } catch (error) {
+    return [error.message];
+  }
+}
+
+/**
+ * Runs vitest on `suites`, or on what the command line names; returns its exit code. `packages` are Debian's, each with a file or
+ * command that shows it is there.
+ */
+export function testWithServers({ command, programs, servers, plugins, packages = {}, suites }) {
+  if (!setUp()) return 1;
+  const lines = unmet({ servers, plugins, packages });
   if (lines.length > 0) {
-    for (const line of lines) process.stderr.write(`${command}: found ${line}\n`);
+    for (const line of lines) process.stderr.write(`${command}: ${line}\n`);
     process.stdout.write('0 passed, 1 failed\n');
     return 1;
   }

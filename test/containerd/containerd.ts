@@ -1,9 +1,10 @@
-// A containerd inside a lab node: its configuration, its cgroups, starting it, killing it.
+// A containerd inside a lab node: its configuration, starting it, killing it.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { CNI_BIN_FOLDER, CONFLIST_FOLDER } from '../lab/contract.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { mountCgroups } from './cgroups.ts';
 import { type CriClient, openCri } from './cri.ts';
 import { IMAGE } from './image.ts';
 
@@ -83,25 +84,4 @@ export class Containerd {
     const condition = status.conditions.find(({ type }) => type === 'NetworkReady');
     return { ready: condition?.status === true, message: condition?.message ?? '' };
   }
-}
-
-/** A node's /sys is its own and has no cgroups: the machine's hierarchies are mounted there once more. */
-async function mountCgroups(node: LabNode): Promise<void> {
-  const root = '/sys/fs/cgroup';
-  const hierarchies = readFileSync('/proc/self/cgroup', 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => line.split(':')[1] ?? '');
-  const named = hierarchies.filter((controllers) => controllers !== '');
-  const lines =
-    named.length === 0
-      ? [`mount -t cgroup2 cgroup2 ${root}`]
-      : [`mount -t tmpfs cgroup ${root}`, ...named.flatMap((controllers) => mountV1(root, controllers))];
-  await node.run(['sh', '-ec', lines.join('\n')]);
-}
-
-function mountV1(root: string, controllers: string): string[] {
-  const folder = `${root}/${controllers.replace('name=', '')}`;
-  const kind = controllers.startsWith('name=') ? `none,${controllers}` : controllers;
-  return [`mkdir -p ${folder}`, `mount -t cgroup -o ${kind} cgroup ${folder}`];
 }

@@ -1,6 +1,7 @@
 // A pod as kubelet makes one: a sandbox, and in it one container that serves the pod's name.
 
 import { randomUUID } from 'node:crypto';
+import { CGROUP_PARENT } from './cgroups.ts';
 import type { Containerd } from './containerd.ts';
 import type { PortMapping, SandboxConfig, SandboxStatus } from './cri.ts';
 import { IMAGE } from './image.ts';
@@ -91,9 +92,6 @@ export class CriPod {
     }
   }
 }
-
-/** Every cgroup of a run lies below this name, so that what containers that are killed leave can be removed. */
-export const CGROUP_PARENT = `/weft-${process.pid}`;
 
 function sandboxConfig(name: string, { portMappings = [], network = 'POD' }: PodOptions): SandboxConfig {
   return {

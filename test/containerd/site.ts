@@ -1,25 +1,16 @@
 // What the checks look at: three lab nodes with an agent and a containerd each, and the pods they make there.
 
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '../lab/command.ts';
 import { CONFLIST_FOLDER } from '../lab/contract.ts';
 import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { removeCgroups } from './cgroups.ts';
 import { Containerd } from './containerd.ts';
 import { writeImage } from './image.ts';
-import { CGROUP_PARENT, CriPod, type PodOptions } from './pod.ts';
+import { CriPod, type PodOptions } from './pod.ts';
 
 export const CONFLIST = `${CONFLIST_FOLDER}/10-flannel.conflist`;
 const IMAGE_FILE = '/run/image.tar';
@@ -165,19 +156,4 @@ async function startRuntime(node: LabNode, image: string): Promise<Containerd> {
   const containerd = await Containerd.make(node);
   await containerd.importImage(IMAGE_FILE);
   return containerd;
-}
-
-/** Containers that end with their node leave their cgroups; empty, they are removed by rmdir(2), leaves first. */
-function removeCgroups(): void {
-  const root = '/sys/fs/cgroup';
-  const tops = [root, ...readdirSync(root).map((name) => join(root, name))].map((top) => join(top, CGROUP_PARENT));
-  for (const top of tops) removeTree(top);
-}
-
-function removeTree(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeTree(join(folder, entry.name));
-  }
-  rmdirSync(folder);
 }
