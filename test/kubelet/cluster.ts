@@ -4,7 +4,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CGROUP_PARENT, removeCgroups } from '../containerd/cgroups.ts';
+import { removeCgroups } from '../containerd/cgroups.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import { writeImage } from '../containerd/image.ts';
 import { CNI_BIN_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
@@ -15,11 +15,10 @@ import { builtAgent } from '../lab/programs.ts';
 import { Background, findServer } from '../support/background.ts';
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
 import { startRelay } from '../support/netns-relay.ts';
+import { background, KUBELET_LOG, startKubelet } from './kubelet-node.ts';
 
 const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
 const IMAGE_FILE = '/run/image.tar';
-const KUBELET_CONFIG = '/etc/kubelet.json';
-const KUBELET_LOG = '/run/kubelet.log';
 const AGENT_LOG = '/run/agent.log';
 const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 
@@ -33,32 +32,6 @@ function program(name: (typeof SERVERS)[number]): string {
   if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
   return found;
 }
-
-// A node of the lab has the machine's cgroups, old or new, and is not alone on it: nothing is reserved, limited or evicted.
-const kubeletConfig = {
-  kind: 'KubeletConfiguration',
-  apiVersion: 'kubelet.config.k8s.io/v1beta1',
-  authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
-  authorization: { mode: 'AlwaysAllow' },
-  cgroupDriver: 'cgroupfs',
-  cgroupRoot: CGROUP_PARENT,
-  cgroupsPerQOS: false,
-  enforceNodeAllocatable: [],
-  failCgroupV1: false,
-  failSwapOn: false,
-  containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
-  evictionHard: {
-    'memory.available': '0%',
-    'nodefs.available': '0%',
-    'nodefs.inodesFree': '0%',
-    'imagefs.available': '0%',
-  },
-  makeIPTablesUtilChains: false,
-  registerWithTaints: [],
-  localStorageCapacityIsolation: false,
-  nodeStatusUpdateFrequency: '2s',
-  syncFrequency: '2s',
-};
 
 interface Parts {
   readonly server: KubeApiserver;
@@ -91,7 +64,7 @@ export class KubeCluster {
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
       const server = await startKubeApiserver();
       cleanups.push(() => server.stop());
-      const controllers = startControllers(server);
+      const controllers = startControllers(server, folder);
       for (const each of controllers) cleanups.push(() => each.stop());
       cleanups.push(removeCgroups);
       const lab = await startLab({ nodes, agent: false, conflist: false });
@@ -118,16 +91,7 @@ export class KubeCluster {
 
   /** Registers its node, and runs what the scheduler gives it. */
   async startKubelet(node: LabNode): Promise<void> {
-    node.writeFile(KUBELET_CONFIG, JSON.stringify(kubeletConfig));
-    const flags = [
-      `--config=${KUBELET_CONFIG}`,
-      `--kubeconfig=${this.server.adminKubeconfig}`,
-      `--hostname-override=${node.name}`,
-      `--node-ip=${node.address}`,
-      '--root-dir=/run/kubelet',
-      '--cert-dir=/run/kubelet/pki',
-    ];
-    await background(node, [program('kubelet'), ...flags], KUBELET_LOG);
+    await startKubelet(node, program('kubelet'), this.server.adminKubeconfig);
   }
 
   /** Weft's agent as its manifest runs it, but as a program of the node. */
@@ -169,11 +133,6 @@ export class KubeCluster {
   }
 }
 
-/** Leaves a program running in the node; resolves with its number there. */
-async function background(node: LabNode, argv: readonly string[], log: string): Promise<string> {
-  return (await node.run(['sh', '-c', `setsid "$@" >>${log} 2>&1 </dev/null & echo $!`, 'sh', ...argv])).trim();
-}
-
 function readIfThere(node: LabNode, path: string): string {
   try {
     return node.readFile(path);
@@ -182,13 +141,15 @@ function readIfThere(node: LabNode, path: string): string {
   }
 }
 
-function startControllers(server: KubeApiserver): Background[] {
+function startControllers(server: KubeApiserver, folder: string): Background[] {
   const common = [`--kubeconfig=${server.adminKubeconfig}`, '--leader-elect=false', '--secure-port=0'];
   const manager = [
     ...common,
     '--allocate-node-cidrs=true',
     '--cluster-cidr=10.244.0.0/16',
     '--service-cluster-ip-range=10.96.0.0/24',
+    // Its default is a folder of the machine's, which it makes.
+    `--flex-volume-plugin-dir=${folder}`,
   ];
   return [
     new Background([program('kube-controller-manager'), ...manager]),
