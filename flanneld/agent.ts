@@ -10,16 +10,18 @@ import type { Overlay } from './backend/overlay.ts';
 import { backendFor } from './backend/registry.ts';
 import { CniFiles } from './cni-files.ts';
 import { readConflist, setConflistAside } from './conflist.ts';
-import { checkUnderlay } from './external-interface.ts';
+import type { Firewall } from './firewall/firewall.ts';
 import { openFirewall } from './firewall/open.ts';
 import { collectAtStart } from './gc/run.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
-import { chooseInterface, networksOf, registerBackend, withNodeAddresses } from './register.ts';
+import { checkSameSubnets, chooseInterface, networksOf, registerBackend } from './register.ts';
 import { type Running, startLoops } from './running.ts';
 import { serveSocket, socketPathFor } from './status/socket.ts';
+import type { NodeAddresses } from './subnet/manager.ts';
 import type { AgentTools } from './tools.ts';
+import { type Place, UnderlayFollower } from './underlay.ts';
 
 /**
  * Runs until `signal` aborts, then resolves with everything stopped and the data plane in place. Rejects with the
@@ -27,39 +29,15 @@ import type { AgentTools } from './tools.ts';
  */
 export async function runAgent(options: Options, tools: AgentTools, signal: AbortSignal): Promise<void> {
   const view = new AgentView(tools.nodeName);
-  const { readiness, drift, meters } = view;
   const ending = new AbortController();
   const end = (): void => ending.abort();
   signal.addEventListener('abort', end, { once: true });
   const servers: HttpServer[] = [];
-  let loops: Running | undefined;
-  let overlays: readonly Overlay[] = [];
   try {
     await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
-    await collectAtStart(options, tools, drift);
-    const config = await tools.manager.networkConfig(ending.signal);
-    const backend = backendFor(config.backend);
-    const networks = networksOf(config);
-    const wanted = await withNodeAddresses(options.interface, tools, ending.signal);
-    const external = chooseInterface(wanted, networks, tools);
-    checkUnderlay(external, [...networks.values()]);
-    const leases = new LeaseView(tools.manager, ending.signal);
-    overlays = await registerBackend(
-      backend,
-      networks,
-      external,
-      await leases.first(),
-      { ...tools, drift, stateDir: dirname(options.subnetFile) },
-      ending.signal,
-    );
-    view.show(backend.type, overlays);
-    for (const overlay of overlays) overlay.ensureDevice();
-    const firewall = openFirewall(config, overlays, options.firewall, { ...tools, drift });
-    view.showFirewall(firewall);
-    loops = startLoops({ overlays, firewall, leases, readiness, cniFiles, options, tools, drift, meters });
-    await leases.ended;
-    await loops.stop();
+    await collectAtStart(options, tools, view.drift);
+    await runBackend(view, cniFiles, options, tools, ending.signal);
     tools.log.info({}, 'stopped, data plane left in place');
   } catch (error) {
     // Interrupted while starting is a clean stop, too.
@@ -67,10 +45,66 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   } finally {
     signal.removeEventListener('abort', end);
     ending.abort();
-    await loops?.stop();
-    await Promise.all(overlays.map((overlay) => overlay.close?.()));
     await Promise.all(servers.map((server) => server.close()));
   }
+}
+
+/** What forwards at one place in the underlay. */
+interface Forwarding {
+  readonly overlays: readonly Overlay[];
+  readonly loops: Running;
+}
+
+/**
+ * From the cluster's configuration to the signal: once, and again whenever this node has another place in the underlay.
+ * What runs goes on until the lease says where the node is now.
+ */
+async function runBackend(
+  view: AgentView,
+  cniFiles: CniFiles,
+  options: Options,
+  tools: AgentTools,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = await tools.manager.networkConfig(signal);
+  const backend = backendFor(config.backend);
+  const networks = networksOf(config);
+  const choose = (addresses: NodeAddresses): Place => ({
+    external: chooseInterface(options.interface, addresses, networks, tools.netlink),
+    addresses,
+  });
+  let place: Place | undefined = choose((await tools.manager.nodeAddresses?.(signal)) ?? {});
+  const leases = new LeaseView(tools.manager, signal);
+  await leases.first();
+  const follower = new UnderlayFollower(place, choose, () => leases.latest.nodeAddresses, view.readiness, tools);
+  const { readiness, drift, meters } = view;
+  const parts = { leases, readiness, cniFiles, options, tools, drift, meters, follower };
+  const backendTools = { ...tools, drift, stateDir: dirname(options.subnetFile) };
+  let firewall: Firewall | undefined;
+  let forwarding: Forwarding | undefined;
+  try {
+    while (place !== undefined) {
+      const { external } = place;
+      const overlays = await registerBackend(backend, networks, external, leases.latest, backendTools, signal);
+      checkSameSubnets(forwarding?.overlays ?? overlays, overlays);
+      // What is in the way of a device ends an agent that starts; one that runs looks again.
+      if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
+      await stopForwarding(forwarding);
+      view.show(backend.type, overlays);
+      firewall ??= openFirewall(config, overlays, options.firewall, { ...tools, drift });
+      view.showFirewall(firewall);
+      forwarding = { overlays, loops: startLoops({ ...parts, overlays, firewall }) };
+      place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
+    }
+  } finally {
+    await follower.stop();
+    await stopForwarding(forwarding);
+  }
+}
+
+async function stopForwarding(forwarding: Forwarding | undefined): Promise<void> {
+  await forwarding?.loops.stop();
+  await Promise.all(forwarding?.overlays.map((overlay) => overlay.close?.()) ?? []);
 }
 
 /** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */

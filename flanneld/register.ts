@@ -19,10 +19,9 @@ import { listLinks } from '../lib/rtnetlink/link.ts';
 import { getRoute, listRoutes } from '../lib/rtnetlink/route.ts';
 import type { Backend, BackendTools, FamilyPlace } from './backend/backend.ts';
 import type { Overlay } from './backend/overlay.ts';
-import { type ExternalInterface, selectExternalInterface } from './external-interface.ts';
-import type { Logger } from './log.ts';
+import { checkUnderlay, type ExternalInterface, selectExternalInterface } from './external-interface.ts';
 import type { InterfaceOptions } from './options.ts';
-import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './subnet/manager.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from './subnet/manager.ts';
 
 /** The network of each enabled family. */
 export function networksOf({ network, ipv6Network }: NetConf): ReadonlyMap<Family, IpPrefix> {
@@ -32,38 +31,33 @@ export function networksOf({ network, ipv6Network }: NetConf): ReadonlyMap<Famil
   return networks;
 }
 
-/** Reads the node's interfaces and chooses. Throws ConfigError. */
+/** Reads the node's interfaces and chooses; what the cluster state says counts before the command line, as in flannel. Throws ConfigError. */
 export function chooseInterface(
-  options: InterfaceOptions,
+  given: InterfaceOptions,
+  addresses: NodeAddresses,
   networks: ReadonlyMap<Family, IpPrefix>,
-  { netlink, log }: { readonly netlink: Netlink; readonly log: Logger },
+  netlink: Netlink,
 ): ExternalInterface {
   const families = [...networks.keys()];
+  const { publicIp = given.publicIp, publicIpv6 = given.publicIpv6 } = addresses;
   const underlay = {
     links: listLinks(netlink),
     addresses: listAddresses(netlink),
     routes: families.flatMap((family) => listRoutes(netlink, { family, table: RT_TABLE_MAIN })),
     lookup: (ip: Parameters<typeof getRoute>[1]) => getRoute(netlink, ip),
   };
-  const external = selectExternalInterface(underlay, families, options);
-  for (const note of external.notes) log.warn({ iface: external.name }, note);
+  const external = selectExternalInterface(underlay, families, { ...given, publicIp, publicIpv6 });
+  checkUnderlay(external, [...networks.values()]);
   return external;
 }
 
-/** An address the administrator gave this node in the cluster state counts before the command line's, as in flannel. */
-export async function withNodeAddresses(
-  options: InterfaceOptions,
-  { manager, log }: { readonly manager: SubnetManager; readonly log: Logger },
-  signal: AbortSignal,
-): Promise<InterfaceOptions> {
-  const chosen = await manager.nodeAddresses?.(signal);
-  if (chosen?.publicIp === undefined && chosen?.publicIpv6 === undefined) return options;
-  const { publicIp = options.publicIp, publicIpv6 = options.publicIpv6 } = chosen;
-  log.info(
-    { publicIp: publicIp && formatIp(publicIp), publicIpv6: publicIpv6 && formatIp(publicIpv6) },
-    'addresses chosen by the node’s annotations',
-  );
-  return { ...options, publicIp, publicIpv6 };
+/** Throws OpError (`lost`) when a lease taken anew has other subnets: pods of this node have addresses of the old ones. */
+export function checkSameSubnets(before: readonly Overlay[], now: readonly Overlay[]): void {
+  const show = (overlays: readonly Overlay[]): string => overlays.map(({ subnet }) => formatPrefix(subnet)).join(' ');
+  const [object, got] = [show(before), show(now)];
+  if (object === got) return;
+  const detail = `the lease taken anew is of ${got}; a restart goes on with that, existing pods keep the old`;
+  throw new OpError({ subsystem: 'leases', op: 'keep lease', object, code: 'lost', detail });
 }
 
 export interface RegisterTools extends BackendTools {
@@ -79,12 +73,15 @@ export async function registerBackend(
   tools: RegisterTools,
   signal: AbortSignal,
 ): Promise<Overlay[]> {
+  for (const note of external.notes) tools.log.warn({ iface: external.name }, note);
   const places = [...networks].map(([family, network]) => placeOf(external, family, network));
   const start = { places, snapshot, tools, signal };
   const advertised = await backend.advertise(start);
   const lease = await tools.manager.acquire({ ...advertised, ...addressesOf(places) }, signal);
   const families = places.map((place) => ({
     ...place,
+    // An administrator may have overwritten it on the way.
+    publicIp: (place.family === 4 ? lease.publicIp : lease.publicIpv6) ?? place.publicIp,
     subnet: leasedSubnet(backend.type, lease, place.family, place.network),
   }));
   const overlays = backend.overlays(start, families, lease);

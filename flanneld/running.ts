@@ -21,6 +21,7 @@ import type { Meters } from './meters.ts';
 import type { Options } from './options.ts';
 import type { Readiness } from './readiness.ts';
 import type { AgentTools } from './tools.ts';
+import { UNDERLAY_CHECK, type UnderlayFollower } from './underlay.ts';
 
 export interface Parts {
   readonly overlays: readonly Overlay[];
@@ -33,6 +34,8 @@ export interface Parts {
   readonly tools: AgentTools;
   readonly drift: DriftNotes;
   readonly meters: Meters;
+  /** Told when this node's place in the underlay may have changed. */
+  readonly follower: Pick<UnderlayFollower, 'isConcerned' | 'wake'>;
 }
 
 export interface Running {
@@ -51,7 +54,7 @@ const FIREWALL_GAP_MS = 100;
 /** Starts the loops and their watches. Throws SysError when the kernel cannot be watched. */
 export function startLoops(parts: Parts): Running {
   const { overlays, leases, readiness } = parts;
-  readiness.expect([...overlays.map(({ check }) => check), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
+  readiness.expect([UNDERLAY_CHECK, ...overlays.map(({ check }) => check), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
   readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
@@ -68,6 +71,7 @@ export function startLoops(parts: Parts): Running {
   wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {
     heap.leasesChanged();
+    parts.follower.wake();
     overlayLoop.wake('leases');
   });
   return {
@@ -207,7 +211,7 @@ function subnetEnvFor(overlays: readonly Overlay[], ipMasq: boolean): SubnetEnvC
   };
 }
 
-function watchKernel({ overlays, tools }: Parts, wake: (reason: string) => void): EventWatch {
+function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string) => void): EventWatch {
   const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
   const networks = overlays.map(({ network }) => network);
   const concern = (): Concern => ({
@@ -218,17 +222,22 @@ function watchKernel({ overlays, tools }: Parts, wake: (reason: string) => void)
   });
   let pending: string | undefined;
   let current = concern();
+  let placeMayMove = false;
   return keepWatching(tools, {
     groups: KERNEL_GROUPS,
     onMessage(message) {
+      placeMayMove ||= follower.isConcerned(message);
       // One reason to look is enough; until then nothing more needs decoding.
       pending ??= concerning(message, current);
     },
     onOverflow() {
       pending = 'events lost';
+      placeMayMove = true;
     },
     onDrained() {
       current = concern();
+      if (placeMayMove) follower.wake();
+      placeMayMove = false;
       if (pending === undefined) return;
       wake(pending);
       pending = undefined;

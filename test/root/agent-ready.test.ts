@@ -85,8 +85,13 @@ describe('readiness', () => {
 
   test('is lost with the external interface, and comes back with it', async () => {
     await node.run(['sh', '-c', 'ip link set eth0 down; ip link set eth0 name eth9; ip link set eth9 up']);
-    await waitUntil(async () => (await answers('/readyz')) === 503, LOOK_MS, 'unreadiness');
-    expect((await node.agent.http('/readyz')).body).toContain('the external interface is gone');
+    const body = async (): Promise<string> => (await node.agent.http('/readyz')).body;
+    await waitUntil(
+      async () => (await body()).includes('[-] external interface: eth0 has gone; '),
+      LOOK_MS,
+      'the reason',
+    );
+    expect(await answers('/readyz')).toBe(503);
     await node.run(['sh', '-c', 'ip link set eth9 down; ip link set eth9 name eth0; ip link set eth0 up']);
     await waitUntil(async () => (await answers('/readyz')) === 200, LOOK_MS, 'readiness');
   });

@@ -1,0 +1,201 @@
+// A node whose own place in the underlay changes while its agent runs: another address, another interface, none for a
+// while, a suspended agent, a lost lease. A flow both ways counts what each costs; the counts are printed, not judged.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { failed } from '../lab/matrix.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { readLease } from '../lab/support/leases.ts';
+import { kernelStateOf } from '../lab/support/vxlan-state.ts';
+import { startFlow } from '../probe/flow.ts';
+
+/** Peers follow within seconds; a busy machine is given more. */
+const LOOK_MS = 20_000;
+const GATEWAY = '192.168.50.1';
+
+let lab: Lab;
+let node: LabNode;
+let peer: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 2, agent: { args: ['--iface=eth1', '--ip-blackhole-route'] } });
+  [node, peer] = [lab.node('node-1'), lab.node('node-2')];
+  for (const each of lab.nodes) await each.addPod();
+});
+afterAll(() => lab?.down());
+
+async function ip(...commands: string[]): Promise<void> {
+  await node.run(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
+}
+
+/** What the peer sends this node's packets to. */
+async function fdbOfPeer(): Promise<string> {
+  return (await kernelStateOf(peer)).fdb.map(({ dst }) => dst).join();
+}
+
+async function local(): Promise<string> {
+  const { stdout } = await node.exec(['ip', '-j', '-d', 'link', 'show', 'flannel.1']);
+  const [link] = JSON.parse(stdout || '[]') as {
+    linkinfo: { info_data: { local: string; link: string } };
+  }[];
+  const data = link?.linkinfo.info_data;
+  return `${data?.local} on ${data?.link}`;
+}
+
+async function indexOf(): Promise<number> {
+  return (
+    (JSON.parse(await node.run(['ip', '-j', 'link', 'show', 'flannel.1'])) as { ifindex: number }[])[0]?.ifindex ?? 0
+  );
+}
+
+/** Flows both ways while `body` runs and until packets are steady again; prints what was lost. */
+async function counting(what: string, body: () => Promise<void>): Promise<void> {
+  const [one, two] = [node.pods[0], peer.pods[0]];
+  if (one === undefined || two === undefined) throw new Error('a pod is missing');
+  const flows = [await startFlow(one, two), await startFlow(two, one)];
+  try {
+    await body();
+    for (const flow of flows) await flow.untilInRow(100, LOOK_MS);
+    const [out, back] = await Promise.all(flows.map((flow) => flow.stop()));
+    const text = [out, back].map((result) => `${result?.lostAtMost} (longest ${result?.longestLossMs} ms)`);
+    process.stdout.write(`${what}: lost from the node ${text[0]}, to the node ${text[1]}\n`);
+  } finally {
+    for (const flow of flows) await flow.abandon();
+  }
+}
+
+/** Everybody has followed: the lease, the device and the peer say so, and all pods reach each other. */
+async function followed(address: string, device = 'eth0'): Promise<void> {
+  await waitUntil(async () => readLease(lab, 'node-1').publicIp === address, LOOK_MS, `the lease of ${address}`);
+  await waitUntil(async () => (await local()) === `${address} on ${device}`, LOOK_MS, `flannel.1 at ${address}`);
+  await waitUntil(async () => (await fdbOfPeer()) === address, LOOK_MS, `the peer sending to ${address}`);
+  await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
+  expect(failed(await lab.matrix())).toEqual([]);
+}
+
+describe('the node’s address', () => {
+  test('replaced by another: lease, device and peers follow, and the device stays with all it carries', async () => {
+    const [index, mac] = [await indexOf(), (await kernelStateOf(node)).mac];
+    await counting('address replaced', async () => {
+      await ip(
+        'addr del 192.168.50.11/24 dev eth0',
+        'addr add 192.168.50.201/24 dev eth0',
+        `route add default via ${GATEWAY}`,
+      );
+      await followed('192.168.50.201');
+    });
+    expect([await indexOf(), (await kernelStateOf(node)).mac]).toEqual([index, mac]);
+    const status = JSON.parse(await node.run([`${process.cwd()}/dist/flanneld`, 'status', '--json'])) as {
+      overlays: { local: string; publicIp: string }[];
+      drift: { entries: unknown[] };
+    };
+    expect(status.overlays).toMatchObject([{ local: '192.168.50.201', publicIp: '192.168.50.201' }]);
+    expect(status.drift.entries).toEqual([]);
+    expect(node.agent.log()).toMatch(
+      /"was":"eth0 192.168.50.11","now":"eth0 192.168.50.201","why":"eth0 has lost the address 192.168.50.11".*own address changed/,
+    );
+  });
+
+  test('announced to go by its lifetime, with another beside it: left while it still works', async () => {
+    await counting('address deprecated', async () => {
+      await ip('addr add 192.168.50.202/24 dev eth0', 'addr change 192.168.50.201/24 dev eth0 preferred_lft 0');
+      await followed('192.168.50.202');
+    });
+    await node.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.promote_secondaries=1']);
+    await counting('the old one removed', async () => {
+      await ip('addr del 192.168.50.201/24 dev eth0');
+      await followed('192.168.50.202');
+    });
+  });
+
+  test('gone for a while: said, and taken up again when it is back', async () => {
+    await counting('address away for half a second', async () => {
+      await ip('addr del 192.168.50.202/24 dev eth0');
+      const looked =
+        /\[-\] external interface: eth0 has lost the address 192.168.50.202; .*--iface=eth0: eth0 has no usable IPv4 address/;
+      await waitUntil(async () => looked.test((await node.agent.http('/readyz')).body), LOOK_MS, 'the reason');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await ip('addr add 192.168.50.202/24 dev eth0', `route add default via ${GATEWAY}`);
+      await followed('192.168.50.202');
+    });
+  });
+
+  test('changed while the agent is suspended: followed when it wakes up', async () => {
+    const { pid } = await node.agent.state();
+    await counting('changed while suspended', async () => {
+      await node.run(['kill', '-STOP', String(pid)]);
+      await ip('addr add 192.168.50.203/24 dev eth0', 'addr del 192.168.50.202/24 dev eth0');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await node.run(['kill', '-CONT', String(pid)]);
+      await followed('192.168.50.203');
+    });
+  });
+});
+
+describe('the interface', () => {
+  test('down and up again', async () => {
+    await counting('interface down for a moment', async () => {
+      await node.run(['ip', 'link', 'set', 'eth0', 'down']);
+      await waitUntil(
+        async () => (await node.agent.http('/readyz')).body.includes('eth0 is down'),
+        LOOK_MS,
+        'the reason',
+      );
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await ip('link set eth0 up', `route add default via ${GATEWAY}`);
+      await followed('192.168.50.203');
+    });
+  });
+
+  test('replaced by another with another address: the device the kernel took with it is made anew', async () => {
+    const mac = (await kernelStateOf(node)).mac;
+    await counting('interface replaced', async () => {
+      await node.run(['ip', 'link', 'del', 'eth0']);
+      await plug('eth1', '192.168.50.204');
+      await followed('192.168.50.204', 'eth1');
+    });
+    expect((await kernelStateOf(node)).mac).toBe(mac);
+  });
+
+  test('removed and plugged in again with the same address', async () => {
+    await counting('interface away for a moment', async () => {
+      await node.run(['ip', 'link', 'del', 'eth1']);
+      await waitUntil(async () => (await node.agent.http('/readyz')).status === 503, LOOK_MS, 'the agent not ready');
+      await plug('eth1', '192.168.50.204');
+      await followed('192.168.50.204', 'eth1');
+    });
+  });
+
+  /** A new device of node 1 on the switch. */
+  async function plug(name: string, address: string): Promise<void> {
+    const inSwitch = [
+      'nsenter',
+      `--net=/proc/${lab.pid}/ns/net`,
+      'ip',
+      'link',
+      'add',
+      `p-${name}`,
+      'up',
+      'master',
+      'underlay',
+    ];
+    const [file = '', ...words] = [...inSwitch, 'type', 'veth', 'peer', 'name', name, 'netns', String(node.pid)];
+    execFileSync(file, words);
+    await ip(`addr add ${address}/24 dev ${name}`, `link set ${name} up`, `route add default via ${GATEWAY}`);
+  }
+});
+
+test('a lease that is somebody else’s ends the agent with 1, saying so; the data plane stays', async () => {
+  renameSync(join(lab.leaseFolder, 'node-1.json'), join(lab.leaseFolder, 'node-9.json'));
+  await waitUntil(async () => !(await node.agent.state()).running, LOOK_MS, 'the end of the agent');
+  expect((await node.agent.state()).exitCode).toBe(1);
+  expect(node.agent.log()).toMatch(
+    /lost \(now the lease of node-9; a restart takes another subnet, existing pods keep the old\)/,
+  );
+  expect(existsSync(join(lab.leaseFolder, 'node-1.json'))).toBe(false);
+  expect((await kernelStateOf(node)).fdb).toHaveLength(1);
+});
