@@ -59,6 +59,8 @@ export interface Table {
   readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
+  /** It says what no plot does: the report shows it without being asked. */
+  readonly answers?: boolean;
 }
 
 /** The median of one figure by the median of another, with the interval 95 of 100 resamples lie in. */

@@ -71,8 +71,8 @@ function findCandidates(repository: string, folder: string): Candidate[] {
   const empty = { key: EMPTY, name: 'an empty static C program', path: compile(source, join(folder, 'empty')) };
   const ours = { key: WEFT, name: 'weft VERSION', path: flannel };
   const reference = findPlugin(HOST_LOCAL);
-  if (reference === undefined) return [empty, ours];
-  return [empty, ours, { key: HOST_LOCAL, name: 'host-local VERSION', path: reference }];
+  if (reference === undefined) return [ours, empty];
+  return [ours, empty, { key: HOST_LOCAL, name: 'host-local VERSION', path: reference }];
 }
 
 function findPlugin(name: string): string | undefined {

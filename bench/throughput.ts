@@ -19,7 +19,9 @@ const PING_PONG_MS = 500;
 /** Fits pods' MTU of 1450. */
 const UDP_BYTES = 1370;
 
-type Values = Partial<Record<'tcp1' | 'tcp4' | 'tcp4-resent' | 'udp' | 'udp-loss' | 'ping-pong', number>>;
+type Values = Partial<
+  Record<'tcp1' | 'tcp4' | 'tcp4-resent' | 'udp' | 'udp-loss' | 'ping-pong' | 'round-trip' | 'round-trip-p99', number>
+>;
 type Measure = keyof Values;
 
 interface Shown {
@@ -37,6 +39,8 @@ const SHOWN: Readonly<Record<Measure, Shown>> = {
   udp: { name: 'UDP as fast as it goes, received', unit: 'Gbit/s', better: 'higher', judged: true },
   'udp-loss': { name: 'UDP as fast as it goes, lost', unit: '%', better: 'lower', judged: false },
   'ping-pong': { name: 'UDP ping-pong', unit: 'exchanges/s', better: 'higher', judged: true },
+  'round-trip': { name: 'UDP ping-pong, one round trip', unit: 'µs', better: 'lower', judged: false },
+  'round-trip-p99': { name: 'UDP ping-pong, one round trip, p99', unit: 'µs', better: 'lower', judged: false },
 };
 
 export const throughputPart: Part = {
@@ -148,8 +152,8 @@ const MEASURES: readonly ((ends: Ends) => Promise<Values>)[] = [
     return { udp: gbitPerSecond, 'udp-loss': lostPercent };
   },
   async (ends) => {
-    const { rounds, milliseconds } = await runPingPong(ends, PING_PONG_MS);
-    return { 'ping-pong': (rounds * 1000) / milliseconds };
+    const { rounds, milliseconds, p50Us, p99Us } = await runPingPong(ends, PING_PONG_MS);
+    return { 'ping-pong': (rounds * 1000) / milliseconds, 'round-trip': p50Us, 'round-trip-p99': p99Us };
   },
 ];
 

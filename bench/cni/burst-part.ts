@@ -25,7 +25,7 @@ const QUICK_ROUNDS = 3;
 const CHAIN_LIMIT = 0.28;
 
 /** What is done how often, and how it is called. */
-interface Load {
+export interface Load {
   /** Before the figures' keys. */
   readonly group: string;
   readonly what: string;

@@ -1,69 +1,92 @@
-// What an ADD takes under load: with so many at once, and when pods arrive at a fixed rate (an open loop: a slow ADD
-// does not hold back the next one, and every one's time counts from when it was due).
+// What ADD and DEL take under load: with so many at once (a closed loop), and an ADD when pods arrive at a fixed rate
+// (an open loop: a slow ADD does not hold back the next one, and every one's time counts from when it was due).
 
-import { summaryTable } from '../figures.ts';
+import { ratioOfFigures, summaryTable } from '../figures.ts';
 import { type Figure, joinResults, type LinesPlot, type PartResult } from '../result.ts';
-import { measureLoad } from './burst-part.ts';
-import { type CniBench, keyOf } from './part.ts';
+import { type Load, type LoadResult, measureLoad } from './burst-part.ts';
+import { type CniBench, keyOf, WEFT } from './part.ts';
+import type { Command } from './plan.ts';
 
 const AT_ONCE = [1, 4, 16, 64] as const;
 const QUICK_AT_ONCE = [64] as const;
-const PODS = 64;
-const ROUNDS = 4;
+/** Of a round, where fewer come at once. */
+const FEWEST_PODS = 16;
+/** A ratio of whole rounds needs ten. */
+const ROUNDS = 10;
 /** Pods a second. The Go plugins reach their end a little above the second one. */
 const RATES = [20, 100] as const;
 const QUICK_RATES = [100] as const;
 const PACED_PODS = 60;
+const PACED_ROUNDS = 4;
 /** Enough that no call waits for a worker, unless they take seconds. */
 const WORKERS = 48;
 
 export async function benchLoad(bench: CniBench): Promise<PartResult> {
   const { quick } = bench.options;
-  const rounds = quick ? 1 : ROUNDS;
   const results: PartResult[] = [];
   const levels = quick ? QUICK_AT_ONCE : AT_ONCE;
   for (const workers of levels) {
-    const [group, what] = [`at-once/${workers}`, `${PODS} pods, ${workers} at once`];
-    const shape = { pods: PODS, workers };
-    results.push(await measure(bench, { group, what, shape, rounds }));
+    const pods = Math.max(workers, FEWEST_PODS);
+    const [group, what] = [`at-once/${workers}`, `${pods} pods, ${workers} at once`];
+    results.push(await measureAtOnce(bench, { group, what, shape: { pods, workers }, rounds: quick ? 1 : ROUNDS }));
   }
   const rates = quick ? QUICK_RATES : RATES;
   for (const rate of rates) {
     const [group, what] = [`rate/${rate}`, `${rate} pods a second, from when each was due`];
     const shape = { pods: PACED_PODS, workers: WORKERS, everyMs: 1000 / rate };
-    results.push(await measure(bench, { group, what, shape, rounds }));
+    const load = { group, what, shape, rounds: quick ? 1 : PACED_ROUNDS };
+    results.push(describeLoad(load, await measureLoad(bench, load), ['ADD']));
   }
   const joined = joinResults(results);
-  return { ...joined, plots: [...joined.plots, plotLevels(levels, joined.figures)] };
+  const commands = levels.length < 2 ? [] : (['ADD', 'DEL'] as const);
+  const byLevel = commands.map((command) => plotLevels(command, levels, joined.figures));
+  return { ...joined, plots: [...joined.plots, ...byLevel] };
 }
 
-/** The single ADDs: how long each pod waited. */
-async function measure(bench: CniBench, load: Parameters<typeof measureLoad>[1]): Promise<PartResult> {
-  const { single, failures } = await measureLoad(bench, load);
-  const adds = single.filter(({ key }) => key.startsWith(`${load.group}/ADD/`));
-  const figures = adds.map((each) => ({ ...each, name: each.name.replace(', one of them', `, ${load.what}`) }));
+/** Every call's time, and the ratios of whole rounds: how long until all of its pods were attached. */
+async function measureAtOnce(bench: CniBench, load: Load): Promise<PartResult> {
+  const measured = await measureLoad(bench, load);
+  const result = describeLoad(load, measured, ['ADD', 'DEL']);
+  const rounds = measured.figures.map((each) => ({ ...each, role: 'detail' as const }));
+  const ratios = measured.names
+    .filter((name) => name !== WEFT)
+    .map((name) => {
+      const keys = { of: keyOf(load.group, 'ADD', WEFT), against: keyOf(load.group, 'ADD', name) };
+      return ratioOfFigures(`${load.what} against ${name}`, rounds, keys);
+    });
+  return { ...result, figures: [...rounds, ...result.figures], ratios };
+}
+
+/** The single calls: how long each pod waited. */
+function describeLoad(
+  { group, what }: Pick<Load, 'group' | 'what'>,
+  { single, failures }: LoadResult,
+  commands: readonly Command[],
+): PartResult {
+  const of = (command: Command): Figure[] => single.filter(({ key }) => key.startsWith(`${group}/${command}/`));
+  const told = commands.flatMap(of);
   return {
-    figures,
-    tables: [summaryTable(`each of ${load.what}`, adds)],
+    figures: told.map((each) => ({ ...each, name: each.name.replace(', one of them', `, ${what}`) })),
+    tables: [summaryTable(`each of ${what}`, told)],
     ratios: [],
     limits: [],
     failures,
     notes: [],
-    plots: [{ kind: 'distribution', title: `ADD, ${load.what}`, figures: adds.map(({ key }) => key) }],
+    plots: [{ kind: 'distribution', title: `ADD, ${what}`, figures: of('ADD').map(({ key }) => key) }],
     headline: [],
   };
 }
 
-function plotLevels(levels: readonly number[], figures: readonly Figure[]): LinesPlot {
+function plotLevels(command: Command, levels: readonly number[], figures: readonly Figure[]): LinesPlot {
   const names = new Map(figures.map(({ key, name }) => [key.split('/')[3] ?? '', name.split(', ')[1] ?? '']));
   return {
     kind: 'lines',
-    title: 'ADD by how many at once',
+    title: `${command} by how many at once`,
     x: { label: 'at once', log: true },
     y: { label: 'µs', log: true },
     series: [...names.values()].map((name) => ({
       name,
-      points: levels.map((x) => ({ x, figure: `${keyOf(`at-once/${x}`, 'ADD', name)}/one` })),
+      points: levels.map((x) => ({ x, figure: `${keyOf(`at-once/${x}`, command, name)}/one` })),
     })),
   };
 }

@@ -143,6 +143,7 @@ export function segmentTable(whose: string, all: readonly Execution[], named: re
     title: `where an ADD of ${whose} goes: medians of ${executions.length} traced executions`,
     head: ['µs', 'in all', 'outside its calls', 'page faults', 'calls', `the ${DEAREST} dearest calls`],
     rows,
+    answers: true,
   };
 }
 
@@ -183,6 +184,7 @@ export function callTable(all: readonly Execution[], named: readonly NamedCall[]
   });
   return {
     title: 'its dearest calls',
+    answers: true,
     head: ['µs', 'median'],
     rows: rows
       .sort((a, b) => b.us - a.us)

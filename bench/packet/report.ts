@@ -46,7 +46,7 @@ function ownerOf({ key, name }: Told, kind: Kind): SpanOwner {
   const own = key === WEFT;
   return {
     key: own ? kind : `${key}/${kind}`,
-    name: own ? KIND_NAMES[kind] : `${name}, ${KIND_NAMES[kind]}`,
+    name: `${name}, ${KIND_NAMES[kind]}`,
     role: own ? 'weft' : 'reference',
   };
 }
@@ -93,21 +93,22 @@ function isCompared(key: string, span: string, others: readonly Told[]): boolean
   return key === `udp/${span}` || others.some((told) => key === `${told.key}/udp/${span}`);
 }
 
-/** Medians of every point after T0, a row a variant; only of pods that were traced, where any was. */
+/** Medians of every point after T0, a column a variant; of pods that were traced, where any was. */
 function pointTables(samples: readonly PodSample[], variants: readonly Told[]): Table[] {
-  const anyTraced = samples.some(({ kind }) => kind === 'traced');
-  const rows = variants.map(({ key, name }) => {
+  if (samples.every(({ kind }) => kind !== 'traced')) return [];
+  const columns = variants.map(({ key }) => {
     const traced = podsOf(samples, key, 'traced');
-    const pods = traced.length > 0 ? traced : podsOf(samples, key, 'udp');
-    const medians = POINTS.map(({ at }) => {
+    return traced.length > 0 ? traced : podsOf(samples, key, 'udp');
+  });
+  const rows = POINTS.map(({ at, name }) => [
+    name,
+    ...columns.map((pods) => {
       const values = pods.map(({ timeline }) => spanMs(timeline, 't0', at)).filter((value) => !Number.isNaN(value));
       return shown(median(values));
-    });
-    return [name, ...medians];
-  });
-  if (!anyTraced) return [];
-  const head = ['ms after T0, median', ...POINTS.map(({ name }) => name)];
-  return [{ title: 'one timeline a pod, with the kernel’s trace on', head, rows }];
+    }),
+  ]);
+  const head = ['ms after T0, median', ...variants.map(({ name }) => name)];
+  return [{ title: 'one timeline a pod, with the kernel’s trace on', head, rows, answers: true }];
 }
 
 function plots(others: readonly Told[], traced: readonly Figure[]): Plot[] {
@@ -160,17 +161,18 @@ function describeFailures(samples: readonly PodSample[], variants: readonly Told
   });
 }
 
+/** The tunnel's own entries are there before any pod; `causes.ts` counts them. */
+const NEVER_ASKED = ['VTEP neighbour: permanent, never asked for', 'FDB entry: permanent, never asked for'];
+
 /** The causes of a first packet's delay: what each adds to a round trip whose way is known. */
 export function causeTable(figures: readonly Figure[]): Table {
   const p50 = ({ samples }: Figure): number => median(samples.filter((value) => value !== null));
   const known = figures[0] === undefined ? Number.NaN : p50(figures[0]);
   const table = summaryTable('round trip of a first packet, one thing forgotten each time', figures);
-  return {
-    ...table,
-    head: [...table.head, 'more'],
-    rows: table.rows.map((row, index) => {
-      const own = figures[index];
-      return [...row, own === undefined || index === 0 ? '' : shown(p50(own) - known)];
-    }),
-  };
+  const measured = table.rows.map((row, index) => {
+    const own = figures[index];
+    return [...row, own === undefined || index === 0 ? '' : shown(p50(own) - known)];
+  });
+  const never = NEVER_ASKED.map((name) => [name, ...table.head.slice(1).map(() => ''), '0']);
+  return { ...table, head: [...table.head, 'more'], rows: [...measured, ...never], answers: true };
 }

@@ -56,14 +56,6 @@ export function comparedVariants(node: LabNode, setting: Setting, programs: Prog
   const floor = { ...flannel, type: 'floor', subnetFile: SUBNET_FILE };
   const plugins = [
     { ...WEFT, from: programs.weft, files: ['flannel'], conf: flannel },
-    { key: 'floor', name: 'C floor', from: programs.floor, files: ['floor'], conf: floor },
-    {
-      key: 'debian',
-      name: 'bridge + host-local',
-      from: programs.debian,
-      files: ['bridge', 'host-local'],
-      conf: bridgeConf(subnet),
-    },
     {
       key: 'chain',
       name: 'flannel chain',
@@ -71,6 +63,14 @@ export function comparedVariants(node: LabNode, setting: Setting, programs: Prog
       files: ['flannel', 'bridge', 'host-local'],
       conf: flannel,
     },
+    {
+      key: 'debian',
+      name: 'bridge + host-local',
+      from: programs.debian,
+      files: ['bridge', 'host-local'],
+      conf: bridgeConf(subnet),
+    },
+    { key: 'floor', name: 'C floor', from: programs.floor, files: ['floor'], conf: floor },
   ];
   const copied = plugins.flatMap(({ from, files, conf, ...told }) => {
     if (from === undefined) return [];
