@@ -2,6 +2,7 @@
 
 import { describeDisclosure } from '../disclosure.ts';
 import { headlineRows, ratioText } from '../headline.ts';
+import type { Table } from '../result.ts';
 import type { MeasuredPart, RunResult } from '../run-result.ts';
 import { quantiles } from '../stats.ts';
 import { verdictsOf } from '../terminal.ts';
@@ -72,7 +73,7 @@ function overview(run: RunResult): string {
   const worries = run.parts.flatMap(({ name, failures, notes }) => [
     ...failures.map((text) => ({ text: `${name}: ${text}`, bad: true })),
     ...notes
-      .filter((text) => /disturbed/i.test(text))
+      .filter((text) => text.includes('DISTURBED'))
       .map((text) => ({ text: `${name}: ${text.replace(/^DISTURBED: /, '')}`, bad: false })),
   ]);
   const bad = worries.filter((worry) => worry.bad).map(({ text }) => text);
@@ -84,7 +85,12 @@ function overview(run: RunResult): string {
           '<table>',
           '<table class="headline">',
         );
-  return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed)}${table}`;
+  return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed, 'warn')}${table}`;
+}
+
+/** What makes a part's figures less than they seem. */
+function isWorry(note: string): boolean {
+  return /DISTURBED|UNCLEAR/.test(note);
 }
 
 function section(part: MeasuredPart, plots: Record<string, PlotData>): string {
@@ -102,12 +108,24 @@ function section(part: MeasuredPart, plots: Record<string, PlotData>): string {
   return `<section id="${escapeHtml(name)}" aria-labelledby="${escapeHtml(name)}-title">
 <h2 id="${escapeHtml(name)}-title">${escapeHtml(question)}</h2>
 <p class="muted"><code>npm run bench -- ${escapeHtml(name)}</code>, ${seconds.toFixed(0)} s</p>
-${box('Failed', failures, 'bad')}${box('', notes)}
+${box('Failed', failures, 'bad')}${box('', notes.filter(isWorry), 'warn')}${box(
+  '',
+  notes.filter((text) => !isWorry(text)),
+)}
 ${ratioTable(ratios)}${limitTable(limits)}
 ${drawn.length === 0 ? '' : `<div class="plots">${drawn.join('\n')}</div>`}
-<details><summary>Tables of all figures</summary>${tables.map(({ title, head, rows }) => htmlTable(title, head, rows)).join('\n')}</details>
-${about === undefined ? '' : `<details><summary>Measured with</summary>${definitions(about)}</details>`}
+${tablesOf(tables.filter(({ answers }) => answers))}
+${details('Tables of all figures', tablesOf(tables.filter(({ answers }) => !answers)))}
+${about === undefined ? '' : details('Measured with', definitions(about))}
 </section>`;
+}
+
+function tablesOf(tables: readonly Table[]): string {
+  return tables.map(({ title, head, rows }) => htmlTable(title, head, rows)).join('\n');
+}
+
+function details(summary: string, html: string): string {
+  return html === '' ? '' : `<details><summary>${summary}</summary>${html}</details>`;
 }
 
 /** What the plot shows, for who cannot see it. */
@@ -127,7 +145,7 @@ function cutNote(data: PlotData): string {
     data.segments.reduce((sum, { values }) => sum + Math.max(0, values[at] ?? 0), 0),
   );
   const cut = rounds?.filter((total) => total > data.top * 1.05).length ?? 0;
-  return cut === 0 ? '' : `<p class="muted">${cut} taller than the plot</p>`;
+  return cut === 0 ? '' : `<p class="muted">${cut} taller than the plot, which ends at four times the median</p>`;
 }
 
 function machine({ machine: disclosure }: RunResult): string {

@@ -24,6 +24,14 @@ describe('a distribution', () => {
     expect(plotData({ kind: 'distribution', title: '', figures: ['b'] }, figures)).toBeUndefined();
   });
 
+  test('of many microseconds is in milliseconds', () => {
+    const figures = [madeUpFigure('a', 'weft', [2000]), madeUpFigure('b', 'reference', [900, 31_000])];
+    const plot = { kind: 'distribution', title: '', figures: ['a', 'b'] } as const;
+    expect(plotData(plot, figures)).toMatchObject({ unit: 'ms', curves: [{ values: [2] }, { values: [0.9, 31] }] });
+    const short = [madeUpFigure('a', 'weft', [700, 800]), ...figures.slice(1)];
+    expect(plotData(plot, short)).toMatchObject({ unit: 'µs', curves: [{ values: [700, 800] }, {}] });
+  });
+
   test('of a figure that is not there is a mistake', () => {
     expect(() => plotData({ kind: 'distribution', title: '', figures: ['c'] }, [])).toThrow('no figure c');
   });
@@ -55,6 +63,22 @@ test('lines have medians and bands', () => {
   } as const;
   expect(plotData(plot, [madeUpFigure('a', 'weft', values)])).toMatchObject({
     lines: [{ name: 'weft', points: [{ x: 7, p10: 1, p50: 5, p90: 9 }] }],
+  });
+});
+
+test('lines of many microseconds are in milliseconds, and so is their axis', () => {
+  const series = [{ name: 'weft', points: [{ x: 7, figure: 'a' }] }];
+  const plot = {
+    kind: 'lines',
+    title: '',
+    x: { label: 'n', log: true },
+    y: { label: 'µs', log: true },
+    series,
+  } as const;
+  expect(plotData(plot, [madeUpFigure('a', 'weft', [20_000])])).toMatchObject({
+    unit: 'ms',
+    y: { label: 'ms', log: true },
+    lines: [{ points: [{ p10: 20, p50: 20, p90: 20 }] }],
   });
 });
 

@@ -1,7 +1,7 @@
 // From a part's plots to what the page's program draws.
 
 import { type Figure, figureOf, type LinesPlot, type Plot, type StackedPlot, samplesOfFigure } from '../result.ts';
-import { quantiles } from '../stats.ts';
+import { median, quantiles } from '../stats.ts';
 import type { Curve, DistributionData, LinesData, PlotData, StackedData } from './data.ts';
 
 /** Undefined when nothing of it was measured. Throws when it names a figure the part does not have. */
@@ -12,8 +12,20 @@ export function plotData(plot: Plot, figures: readonly Figure[]): PlotData | und
 
 function distribution(figures: readonly Figure[]): DistributionData | undefined {
   const names = shortNames(figures.map(({ name }) => name));
-  const curves = figures.map((each, at) => curveOf(each, names[at])).filter(({ values }) => values.length > 0);
-  return curves.length === 0 ? undefined : { kind: 'distribution', unit: figures[0]?.unit ?? '', curves };
+  const { unit, by } = readableUnit(figures);
+  const curves = figures.map((each, at) => curveOf(each, by, names[at])).filter(({ values }) => values.length > 0);
+  return curves.length === 0 ? undefined : { kind: 'distribution', unit, curves };
+}
+
+/** Medians from here on are easier to read in milliseconds. */
+const MANY_US = 1000;
+
+/** Their unit, or a larger one with what makes it of theirs. */
+function readableUnit(figures: readonly Figure[]): { unit: string; by: number } {
+  const unit = figures[0]?.unit ?? '';
+  const medians = figures.map((each) => median(measured(each))).filter((value) => !Number.isNaN(value));
+  const large = unit === 'µs' && medians.length > 0 && medians.every((value) => value >= MANY_US);
+  return large ? { unit: 'ms', by: 1000 } : { unit, by: 1 };
 }
 
 /** Without the words all of them begin or end with: the title says those. `ADD, weft` and `ADD, C floor`: `weft`, `C floor`. */
@@ -32,8 +44,10 @@ export function shortNames(names: readonly string[]): string[] {
 /** No screen shows more steps. */
 const MOST_STEPS = 300;
 
-function curveOf(figure: Figure, name = figure.name): Curve {
-  const values = measured(figure).sort((a, b) => a - b);
+function curveOf(figure: Figure, by: number, name = figure.name): Curve {
+  const values = measured(figure)
+    .map((value) => value / by)
+    .sort((a, b) => a - b);
   const steps = Math.min(values.length, MOST_STEPS);
   const ranks = Array.from({ length: steps }, (_, step) => Math.ceil(((step + 1) / steps) * values.length));
   return {
@@ -64,23 +78,23 @@ function stacked({ bar, segments }: StackedPlot, figures: readonly Figure[]): St
 }
 
 function lines({ x, y, series }: LinesPlot, figures: readonly Figure[]): LinesData | undefined {
+  const own = series.flatMap(({ points }) => points.map(({ figure }) => figureOf(figures, figure)));
+  const { unit, by } = readableUnit(own);
   const found = series.map(({ name, points }) => {
     const of = points.map((point) => ({ x: point.x, figure: figureOf(figures, point.figure) }));
     return {
       name,
-      points: of.map((point) => ({ x: point.x, ...bandOf(point.figure) })).filter(({ p50 }) => !Number.isNaN(p50)),
+      points: of.map((point) => ({ x: point.x, ...bandOf(point.figure, by) })).filter(({ p50 }) => !Number.isNaN(p50)),
     };
   });
   const drawn = found.filter(({ points }) => points.length > 0);
   if (drawn.length === 0) return undefined;
-  const [first] = series.flatMap(({ points }) => points);
-  const unit = first === undefined ? '' : figureOf(figures, first.figure).unit;
-  return { kind: 'lines', unit, x, y, lines: drawn };
+  return { kind: 'lines', unit, x, y: y.label === own[0]?.unit ? { ...y, label: unit } : y, lines: drawn };
 }
 
-function bandOf(figure: Figure): { p10: number; p50: number; p90: number } {
+function bandOf(figure: Figure, by: number): { p10: number; p50: number; p90: number } {
   const [p10 = Number.NaN, p50 = Number.NaN, p90 = Number.NaN] = quantiles(measured(figure), [0.1, 0.5, 0.9]);
-  return { p10, p50, p90 };
+  return { p10: p10 / by, p50: p50 / by, p90: p90 / by };
 }
 
 function measured(figure: Figure): number[] {

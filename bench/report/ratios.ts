@@ -7,6 +7,8 @@ import { escapeHtml } from './html.ts';
 
 const WIDTH = 260;
 const HEIGHT = 18;
+/** Between two numbers on the scale, so that they do not touch. */
+const TICK_GAP = 34;
 
 type Scale = (value: number) => number;
 
@@ -18,7 +20,10 @@ export function ratioTable(ratios: readonly RatioOfFigures[]): string {
     const { what, shown, limit, kept } = judgeRatioOf(ratio);
     return `<tr><th scope="row">${escapeHtml(what)}</th><td>${escapeHtml(shown)}</td><td>${strip(ratio, place)}</td><td>${escapeHtml(limit)}</td>${verdictCell(limit, kept)}</tr>`;
   });
-  const head = ['', 'ratio (95 %)', '', 'limit', ''].map((text) => `<th scope="col">${text}</th>`).join('');
+  const limited = ratios.some(({ most, least }) => most !== undefined || least !== undefined);
+  const head = ['', 'ratio (95 %)', axis(place), limited ? 'limit' : '', '']
+    .map((text) => `<th scope="col">${text}</th>`)
+    .join('');
   return `<div class="scroll"><table><caption>Ratios of medians</caption><thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
 }
 
@@ -45,6 +50,34 @@ function scaleOf(ratios: readonly RatioOfFigures[]): Scale {
   return (value) => Number((((Math.log(value) - low) / (high - low)) * WIDTH).toFixed(1));
 }
 
+/** The numbers of the scale: 1 always, and of 1-2-5 steps around it those that have room. */
+function axis(place: Scale): string {
+  const steps = [-3, -2, -1, 0, 1, 2, 3].flatMap((decade) => [1, 2, 5].map((step) => step * 10 ** decade));
+  // The rounder ones first: they keep their place.
+  const ordered = [...steps].sort((a, b) => roundness(a) - roundness(b));
+  const shown: number[] = [];
+  for (const value of ordered) {
+    const at = place(value);
+    const hasRoom = shown.every((other) => Math.abs(place(other) - at) >= TICK_GAP);
+    if (hasRoom && at >= 0 && at <= WIDTH) shown.push(value);
+  }
+  const marks = shown.map((value) => {
+    const at = place(value);
+    const line = `<line class="tick" x1="${at}" x2="${at}" y1="${HEIGHT - 4}" y2="${HEIGHT}"/>`;
+    return `${line}<text x="${at}" y="${HEIGHT - 6}">${Number(value.toPrecision(1))}</text>`;
+  });
+  return svg(marks);
+}
+
+function roundness(value: number): number {
+  if (value === 1) return 0;
+  return Math.abs(Math.log10(value) % 1) < 1e-6 ? 1 : 2;
+}
+
+function svg(marks: readonly string[]): string {
+  return `<svg class="strip" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true">${marks.join('')}</svg>`;
+}
+
 function strip({ value, low, high, most, least }: RatioOfFigures, place: Scale): string {
   if (!(low > 0 && Number.isFinite(high))) return '';
   const [middle, top, bottom] = [HEIGHT / 2, 2, HEIGHT - 2];
@@ -57,5 +90,5 @@ function strip({ value, low, high, most, least }: RatioOfFigures, place: Scale):
     `<line class="interval" x1="${place(low)}" x2="${place(high)}" y1="${middle}" y2="${middle}"/>`,
     `<circle class="value" cx="${place(value)}" cy="${middle}" r="3.5"/>`,
   ];
-  return `<svg class="strip" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" aria-hidden="true">${marks.join('')}</svg>`;
+  return svg(marks);
 }

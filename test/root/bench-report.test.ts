@@ -76,7 +76,7 @@ test('every plot has a name and a description for who cannot see it', async () =
     `[...document.querySelectorAll('figure .plot[role=img]')].map((plot) => plot.getAttribute('aria-label'))`,
   );
   expect(labels).toEqual([
-    expect.stringMatching(/^ADD\. Distributions; medians: weft .* µs, chain .* µs\.$/),
+    expect.stringMatching(/^ADD\. Distributions; medians: weft .* ms, chain .* ms\.$/),
     expect.stringMatching(/^Timeline\. One stacked bar for each pod; medians: ADD .* ms, delivered .* ms\.$/),
     expect.stringMatching(/^Programming peers\. Medians over peers: agent, batch\.$/),
   ]);

@@ -2,12 +2,10 @@
 
 import uPlot from 'uplot';
 import type { PlotData } from '../data.ts';
+import { markerOf } from './marker.ts';
 import { drawingOf } from './plots.ts';
 
 const HEIGHT = 280;
-/** The marker in the legend is a piece of the line. */
-const dashOf = (plot: uPlot, series: number): string => (plot.series[series]?.dash?.length ? 'dashed' : 'solid');
-
 const NO_ZOOM = { drag: { x: false, y: false } };
 
 function draw(figure: HTMLElement, data: PlotData): void {
@@ -21,7 +19,7 @@ function draw(figure: HTMLElement, data: PlotData): void {
     {
       ...options,
       hooks: { draw: [noteDrawn] },
-      legend: { markers: { width: 3, dash: dashOf } },
+      legend: { markers: { width: 0, fill: (_plot, series) => markerOf(options.series[series]) } },
       width,
       height: HEIGHT,
       cursor: NO_ZOOM,
