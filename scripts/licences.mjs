@@ -1,6 +1,6 @@
-// `node scripts/licences.mjs FOLDER`: writes what the built programs consist of, as sbom.cdx.json (CycloneDX 1.5) and as
-// the licences in full, THIRD-PARTY.txt. It asks the bundler what went in, so development packages cannot slip in, nor
-// anything be forgotten. Run after the build.
+// `node scripts/licences.mjs FOLDER`: writes what the built programs and Node consist of, as sbom.cdx.json (CycloneDX 1.5)
+// and as the licences in full, THIRD-PARTY.txt. It asks the bundler what went in, so development packages cannot slip in,
+// nor anything be forgotten. Run after the build.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -71,6 +71,13 @@ function engineParts() {
   });
 }
 
+/** What runs the agent: the Node that runs this. */
+function nodePart() {
+  const { node: version } = process.versions;
+  const text = `Licence: MIT; its own text and those of its parts are in the file LICENSE of Node's release ${version}.`;
+  return { name: 'node', version, licence: 'MIT', text };
+}
+
 /** As recorded (`musl-dev 1.2.6-1`), or of the installed package where the build was given a folder. */
 function packageVersion(debian, from) {
   if (from.startsWith(`${debian} `)) return from.slice(debian.length + 1);
@@ -101,7 +108,7 @@ export function bill(packages, engine, { name, version }) {
 async function main(folder) {
   if (folder === undefined) throw new Error('licences: expected a folder to write to');
   const about = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  const [packages, engine] = [await bundledPackages(), engineParts()];
+  const [packages, engine] = [await bundledPackages(), [...engineParts(), nodePart()]];
   const texts = [...packages, ...engine].map((part) => {
     return `${part.name} ${part.version} (${part.licence})\n\n${part.text.trim()}\n`;
   });
