@@ -32,6 +32,8 @@ export interface PodSpec {
   readonly serviceAccountName?: string;
   readonly hostNetwork?: boolean;
   readonly hostPID?: boolean;
+  readonly automountServiceAccountToken?: boolean;
+  readonly terminationGracePeriodSeconds?: number;
   readonly priorityClassName: string;
   readonly tolerations: readonly JsonObject[];
   readonly affinity: { readonly nodeAffinity?: JsonObject; readonly podAntiAffinity?: JsonObject };
@@ -49,6 +51,11 @@ export interface Container {
   readonly image: string;
   readonly command: readonly string[];
   readonly args?: readonly string[];
+  readonly env?: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+  }[];
   readonly securityContext: JsonObject;
   readonly volumeMounts?: readonly { name: string; mountPath: string; readOnly?: boolean; mountPropagation?: string }[];
   readonly livenessProbe?: Probe;

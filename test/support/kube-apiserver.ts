@@ -42,6 +42,8 @@ export interface KubeApiserver {
   readonly agentKubeconfig: string;
   readonly agentKubeconfigText: string;
   readonly adminKubeconfig: string;
+  /** The certificate that signed the server's, as a file. */
+  readonly authorityFile: string;
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -106,6 +108,7 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
       agentKubeconfig: agentKubeconfig ?? '',
       agentKubeconfigText: readFileSync(agentKubeconfig ?? '', 'utf8'),
       adminKubeconfig: adminKubeconfig ?? '',
+      authorityFile: authority.certFile,
       start,
       kill: async () => await process?.stop(),
       stop,

@@ -1,0 +1,21 @@
+// Objects of the manifests on an API server: where each kind lives, and `kubectl apply --server-side`.
+
+import type { KubeObject } from '../manifests/documents.ts';
+import type { ApiCall } from './kube-apiserver.ts';
+
+const PATHS: Readonly<Record<string, string>> = {
+  Namespace: '/api/v1/namespaces',
+  ServiceAccount: '/api/v1/namespaces/NAMESPACE/serviceaccounts',
+  ConfigMap: '/api/v1/namespaces/NAMESPACE/configmaps',
+  ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
+  ClusterRoleBinding: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+  DaemonSet: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
+};
+
+/** The call that applies `object`, with strict fields; a dry run goes through admission and is then forgotten. */
+export function applyCall(object: KubeObject, dryRun: boolean): ApiCall {
+  const folder = (PATHS[object.kind] ?? '').replace('NAMESPACE', object.metadata.namespace ?? '');
+  const query = `fieldManager=test&force=true&fieldValidation=Strict${dryRun ? '&dryRun=All' : ''}`;
+  const path = `${folder}/${object.metadata.name}?${query}`;
+  return { method: 'PATCH', path, body: object, contentType: 'application/apply-patch+yaml' };
+}
