@@ -44,7 +44,7 @@ interface Problem {
 }
 
 /** An address may go for a moment (a renewed DHCP lease): another interface is taken only when it stays away. */
-const SETTLE_MS = 1000;
+const SETTLE_MS = 2000;
 /** Without events: whether there is something to choose again. */
 const RETRY_MS = 1000;
 const AUDIT_MS = 30_000;
@@ -142,6 +142,7 @@ export class UnderlayFollower {
     const place = this.#choose(addresses, problem);
     if (place === undefined) return problem?.isNear === true ? this.#fine() : RETRY_MS;
     if (isWanted && !isBetter(place.external, this.#place.external)) return this.#stay(problem);
+    if (problem !== undefined) this.#readiness.failed(UNDERLAY_CHECK, problem.text);
     const waitMs = isWanted ? this.#waitMs(place.external) : 0;
     if (waitMs > 0) return waitMs;
     this.#move(place, problem?.text ?? 'the cluster state names other addresses for this node');
@@ -171,9 +172,7 @@ export class UnderlayFollower {
 
   #choose(addresses: NodeAddresses, problem: Problem | undefined): Place | undefined {
     try {
-      const place = this.#choosePlace(addresses);
-      this.#readiness.fine(UNDERLAY_CHECK);
-      return place;
+      return this.#choosePlace(addresses);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       if (problem?.isNear === true) return undefined;
