@@ -4,17 +4,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asKubeObjects, type KubeObject, manifests, parseYaml, podSpec, readObjects } from '../manifests/documents.ts';
 import { findProgram, runProgram } from '../manifests/find-program.ts';
-import { type KubeApiserver, missingApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
+import { type ApiAnswer, type KubeApiserver, missingApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
+import { applyCall } from '../support/kube-objects.ts';
 import { needs } from '../support/needs.ts';
 
-const PATHS: Readonly<Record<string, string>> = {
-  Namespace: '/api/v1/namespaces',
-  ServiceAccount: '/api/v1/namespaces/NAMESPACE/serviceaccounts',
-  ConfigMap: '/api/v1/namespaces/NAMESPACE/configmaps',
-  ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
-  ClusterRoleBinding: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
-  DaemonSet: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
-};
 const START_MS = 180_000;
 
 const kubectl = findProgram('kubectl');
@@ -40,17 +33,16 @@ async function call(
   body: unknown,
   options: { readonly contentType?: string; readonly as?: string } = {},
 ): Promise<Answer> {
-  if (server === undefined) throw new Error('kube-apiserver did not start');
-  const answer = await server.call({ method, path, body, ...options });
+  return answerOf(await server?.call({ method, path, body, ...options }));
+}
+
+function answerOf(answer: ApiAnswer | undefined): Answer {
+  if (answer === undefined) throw new Error('kube-apiserver did not start');
   return { ...answer, message: String(answer.body['message'] ?? '') };
 }
 
-/** As `kubectl apply --server-side`, with strict fields; a dry run goes through admission and is then forgotten. */
 async function apply(object: KubeObject, dryRun: boolean): Promise<Answer> {
-  const folder = (PATHS[object.kind] ?? '').replace('NAMESPACE', object.metadata.namespace ?? '');
-  const query = `fieldManager=test&force=true&fieldValidation=Strict${dryRun ? '&dryRun=All' : ''}`;
-  const type = { contentType: 'application/apply-patch+yaml' };
-  return await call('PATCH', `${folder}/${object.metadata.name}?${query}`, object, type);
+  return answerOf(await server?.call(applyCall(object, dryRun)));
 }
 
 async function makeNamespace(name: string, labels: Record<string, string> = {}): Promise<void> {
