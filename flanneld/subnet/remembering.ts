@@ -44,6 +44,8 @@ class RememberingManager implements SubnetManager {
   /** What was asked for behind an answer from memory failed, or came out differently: the agent must start anew. */
   readonly #failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
+  /** The latest lease asked for. */
+  #asking: { readonly ending: Linked; readonly ended: Promise<unknown> } | undefined;
 
   constructor(makeInner: (onNetConf: (text: string) => void) => SubnetManager, options: RememberingOptions) {
     this.#options = options;
@@ -75,16 +77,22 @@ class RememberingManager implements SubnetManager {
 
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const { own } = this.#state;
-    const acquired = this.#inner.acquire(attributes, signal).then((lease) => {
+    // One still asked for behind an answer from memory would tell peers where this node was before.
+    this.#asking?.ending.abort();
+    await this.#asking?.ended;
+    const ending = linkedTo(signal);
+    const acquired = this.#inner.acquire(attributes, ending.signal).then((lease) => {
       this.#remember({ own: lease });
       return lease;
     });
+    this.#asking = { ending, ended: acquired.catch(() => undefined).finally(ending.unlink) };
     const recall = (): Lease | undefined => (own === undefined ? undefined : { ...own, ...attributes });
-    return await this.#patiently('lease', acquired, recall, (lease, recalled) => {
+    const check = (lease: Lease, recalled: Lease): OpError | undefined => {
       if (subnetsOf(lease) === subnetsOf(recalled)) return undefined;
       const detail = `went on with ${subnetsOf(recalled)} while the cluster state was away, a restart takes the new one`;
       return new OpError({ subsystem: 'leases', op: 'acquire', object: subnetsOf(lease), code: 'changed', detail });
-    });
+    };
+    return await this.#patiently('lease', acquired, recall, check, () => ending.signal.aborted);
   }
 
   /** `inner`, or what `recall` says when that takes too long; then `check` compares the two once both are there. */
@@ -93,6 +101,7 @@ class RememberingManager implements SubnetManager {
     inner: Promise<T>,
     recall: () => T | undefined,
     check: (late: T, recalled: T) => Error | undefined,
+    isForgotten: () => boolean = () => false,
   ): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<'over'>((resolve) => {
@@ -111,7 +120,9 @@ class RememberingManager implements SubnetManager {
         const failure = check(late, recalled);
         if (failure !== undefined) this.#fail(failure);
       },
-      (error) => this.#fail(error),
+      (error) => {
+        if (!isForgotten()) this.#fail(error);
+      },
     );
     return recalled;
   }
@@ -123,10 +134,7 @@ class RememberingManager implements SubnetManager {
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     const { memory, log } = this.#options;
     const { snapshot: earlier } = this.#state;
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
+    const ending = linkedTo(signal);
     const timer = setTimeout(() => {
       if (earlier === undefined) return;
       log.warn({ leases: earlier.leases.size }, 'leases cannot be read, going on with the last known ones');
@@ -145,8 +153,8 @@ class RememberingManager implements SubnetManager {
       await Promise.race([inner, failed]);
     } finally {
       clearTimeout(timer);
-      end();
-      signal.removeEventListener('abort', end);
+      ending.abort();
+      ending.unlink();
       await inner.catch(() => undefined);
       await memory.flush().catch((error) => log.warn({ err: errorText(error) }, 'cluster state not saved'));
     }
@@ -159,6 +167,21 @@ class RememberingManager implements SubnetManager {
   async release(signal: AbortSignal): Promise<void> {
     await this.#inner.release?.(signal);
   }
+}
+
+/** Aborts with `signal`, or before. */
+interface Linked {
+  readonly signal: AbortSignal;
+  abort(): void;
+  unlink(): void;
+}
+
+function linkedTo(signal: AbortSignal): Linked {
+  const ending = new AbortController();
+  const abort = (): void => ending.abort();
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  return { signal: ending.signal, abort, unlink: () => signal.removeEventListener('abort', abort) };
 }
 
 function subnetsOf({ subnet, ipv6Subnet }: Lease): string {

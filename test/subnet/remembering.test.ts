@@ -3,7 +3,7 @@ import type { Lease, LeaseSnapshot, SubnetManager } from '../../flanneld/subnet/
 import { createRememberingManager } from '../../flanneld/subnet/remembering.ts';
 import type { SavedState } from '../../flanneld/subnet/saved-state.ts';
 import { parseSavedState, renderSavedState } from '../../flanneld/subnet/saved-state.ts';
-import { parsePrefix } from '../../lib/ip.ts';
+import { formatIp, parsePrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { follow, subnetsOf } from '../support/follow.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -18,12 +18,19 @@ const earlier: SavedState = { store: 'test', netConf, own, snapshot };
 /** A store that answers only once `answer` is called. */
 function makeStore(memory: SavedState | undefined) {
   const saved: SavedState[] = [];
+  const asked: string[] = [];
   const { log, logged } = recordingLog();
   const gate = deferred<{ lease: Lease; snapshot: LeaseSnapshot }>();
   const inner: SubnetManager = {
     networkConfig: () => gate.promise.then(() => parseNetConf(netConf).config),
     nodeAddresses: () => gate.promise.then(() => ({ publicIp: parsePrefix('192.168.0.5/32').ip })),
-    acquire: () => gate.promise.then(({ lease }) => lease),
+    async acquire({ publicIp }, signal) {
+      const answer = await Promise.race([gate.promise, aborted(signal)]);
+      signal.throwIfAborted();
+      if (answer === undefined) throw new Error('not aborted, not answered');
+      asked.push(publicIp === undefined ? 'none' : formatIp(publicIp));
+      return answer.lease;
+    },
     async watch(onSnapshot, signal) {
       await Promise.race([gate.promise.then((answer) => onSnapshot(answer.snapshot)), aborted(signal)]);
       await aborted(signal);
@@ -38,6 +45,7 @@ function makeStore(memory: SavedState | undefined) {
   return {
     manager: createRememberingManager(() => inner, options),
     saved,
+    asked,
     logged,
     answer: gate.resolve,
     fail: gate.reject,
@@ -77,6 +85,17 @@ describe('a store that does not answer', () => {
     answer({ lease: own, snapshot: news });
     await until(({ leases }) => leases.has('q'));
     expect(saved.at(-1)?.snapshot).toBe(news);
+  });
+
+  test('is told in the end where the node is then, not where it was in between', async () => {
+    const { manager, answer, asked, logged } = makeStore(earlier);
+    const { ended } = follow(manager);
+    for (const host of [2, 3, 4]) await manager.acquire(nodeAttributes(host), never);
+    answer({ lease: own, snapshot });
+    await expect.poll(() => logged.join('\n')).toContain('cluster state answers again {"what":"lease"}');
+    expect(asked).toEqual(['192.168.0.4']);
+    const stillWatching = new Promise((resolve) => setImmediate(() => resolve('still watching')));
+    expect(await Promise.race([ended, stillWatching])).toBe('still watching');
   });
 
   test('is waited for when nothing was saved', async () => {
