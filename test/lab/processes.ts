@@ -57,10 +57,11 @@ export function descendantsOf(pid: number): number[] {
 
 /** Our number for the process that is `inner` in the PID namespace whose first process is `init`. */
 export function pidFromInside(init: number, inner: number): number | undefined {
-  return descendantsOf(init).find((pid) => {
-    const numbers = /^NSpid:\s*(.*)$/m.exec(readProc(`/proc/${pid}/status`) ?? '')?.[1]?.split(/\s+/);
-    return Number(numbers?.[1]) === inner;
-  });
+  // proc(5): the numbers in all namespaces a process is in, ours first.
+  const numbers = (pid: number): string[] =>
+    /^NSpid:\s*(.*)$/m.exec(readProc(`/proc/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? [];
+  const depth = numbers(init).length - 1;
+  return descendantsOf(init).find((pid) => Number(numbers(pid)[depth]) === inner);
 }
 
 /** Resolves when it is gone, its namespaces with it; OpError (ETIMEDOUT) when it still lives after `timeoutMs`. */
