@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { headlineMarkdown, headlineRows, withUnit } from './headline.ts';
+import { headlineMarkdown, headlineRows, headlineTable, withUnit } from './headline.ts';
 import { madeUpRun } from './support/made-up.ts';
 
 test('every headline has its median and a ratio to each reference', () => {
@@ -10,6 +10,21 @@ test('every headline has its median and a ratio to each reference', () => {
       { name: '5000 peers', count: 12, against: ['batch'] },
     ],
   );
+});
+
+test('for the terminal every ratio has its line, and what has none a dash', () => {
+  const [part] = madeUpRun().parts;
+  if (part === undefined) throw new Error('no part');
+  const [ratio] = part.ratios;
+  if (ratio === undefined) throw new Error('no ratio');
+  const lines = (ratios: typeof part.ratios): string[] =>
+    headlineTable({ ...madeUpRun(), parts: [{ ...part, ratios }] }).split('\n');
+  expect(lines([ratio, ratio])).toEqual([
+    expect.stringMatching(/^headline figures +median +p99 +n +ratio of medians \(95 %\)$/),
+    expect.stringMatching(/^ADD, one pod +[23]\.\d+ ms +\d\.\d+ ms +99 +0\.\d\d \(0\.\d\d–0\.\d\d\) +of chain$/),
+    expect.stringMatching(/^ +0\.\d\d \(0\.\d\d–0\.\d\d\) +of chain$/),
+  ]);
+  expect(lines([])).toEqual([expect.anything(), expect.stringMatching(/^ADD, one pod .* 99 +–$/)]);
 });
 
 test('in Markdown', () => {

@@ -3,6 +3,7 @@
 import { figureOf, samplesOfFigure } from './result.ts';
 import type { RunResult } from './run-result.ts';
 import { quantiles, type Ratio } from './stats.ts';
+import { table } from './table.ts';
 
 export interface HeadlineRow {
   readonly part: string;
@@ -56,11 +57,23 @@ function nameBeside(reference: string, ours: string): string {
   );
 }
 
-/** The rows of the README's table. */
+/** For the terminal; a line for each ratio. */
+export function headlineTable(run: RunResult): string {
+  const rows = headlineRows(run).flatMap(({ name, median, p99, count, ratios }) => {
+    const [first, ...others] = ratios.map(({ against, ...ratio }) => [ratioText(ratio), `of ${against}`]);
+    return [
+      [name, median, p99, `${count}`, ...(first ?? ['–', ''])],
+      ...others.map((told) => ['', '', '', '', ...told]),
+    ];
+  });
+  return table(['headline figures', 'median', 'p99', 'n', 'ratio of medians (95 %)', ''], rows);
+}
+
+/** The README's table. */
 export function headlineMarkdown(run: RunResult): string {
   const rows = headlineRows(run).map(({ name, median, ratios }) => {
-    const told = ratios.map(({ value, low, high, against }) => `${ratioText({ value, low, high })} of ${against}`);
-    return `| ${name} | ${median} | ${told.join('; ') || '–'} |`;
+    const told = ratios.map(({ against, ...ratio }) => `${ratioText(ratio)} of ${against}`);
+    return `| ${name} | ${median} | ${told.join('<br>') || '–'} |`;
   });
   return ['| | Weft, median | ratio of medians (95 % interval) |', '|---|--:|---|', ...rows].join('\n');
 }

@@ -1,13 +1,14 @@
 // `npm run bench`: measures, compares and shows. See README.md beside this file.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compareRuns, describeComparison, isWorse } from './compare.ts';
 import { describeMachine, discloseMachine } from './disclosure.ts';
-import { headlineMarkdown } from './headline.ts';
+import { headlineMarkdown, headlineTable } from './headline.ts';
 import { isInside, serveInside } from './inside.ts';
 import { type BenchCommand, parseBenchArgs, USAGE } from './options.ts';
 import { partsNamed } from './parts.ts';
+import { publishedBlock, withPublished } from './published.ts';
 import { readAssets } from './report/assets.ts';
 import { renderReport } from './report/page.ts';
 import { type MeasuredPart, type RunResult, readRun, SCHEMA, VERSION, writeRun } from './run-result.ts';
@@ -31,12 +32,18 @@ async function main(argv: readonly string[]): Promise<number> {
       return compared.figures.some(isWorse) ? 1 : 0;
     }
     case 'table':
-      say(headlineMarkdown(readRun(command.result)));
+      showHeadline(command);
       return 0;
     case 'report':
       say(`report: ${writeReport(command.result, readRun(command.result), process.cwd())}`);
       return 0;
   }
+}
+
+function showHeadline({ result, into }: BenchCommand & { kind: 'table' }): void {
+  const run = readRun(result);
+  if (into === undefined) say(headlineMarkdown(run));
+  else writeFileSync(into, withPublished(readFileSync(into, 'utf8'), publishedBlock(run, result, into)));
 }
 
 /** Writes the report beside the result and returns its path. */
@@ -61,7 +68,7 @@ async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' 
     writeRun(file, result);
   });
   const result = readRun(file);
-  if (result.parts.some(({ headline }) => headline.length > 0)) say(headlineMarkdown(result));
+  if (result.parts.some(({ headline }) => headline.length > 0)) say(headlineTable(result));
   say(`raw samples: ${file}\nreport:      ${writeReport(file, result, options.repository)}`);
   return exitCode(measured, options.quick);
 }

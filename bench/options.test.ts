@@ -21,7 +21,8 @@ test('reads what is done with results', () => {
     before: 'a.json',
     after: 'b.json',
   });
-  expect(parseBenchArgs(['table', 'a.json'], '/')).toEqual({ kind: 'table', result: 'a.json' });
+  expect(parseBenchArgs(['table', 'a.json'], '/')).toEqual({ kind: 'table', result: 'a.json', into: undefined });
+  expect(parseBenchArgs(['table', 'a.json', '--into', 'README.md'], '/')).toMatchObject({ into: 'README.md' });
   expect(parseBenchArgs(['report', 'a.json'], '/')).toEqual({ kind: 'report', result: 'a.json' });
 });
 

@@ -25,12 +25,17 @@ export type BenchCommand =
       readonly out: string | undefined;
     }
   | { readonly kind: 'compare'; readonly before: string; readonly after: string }
-  | { readonly kind: 'table'; readonly result: string }
+  | {
+      readonly kind: 'table';
+      readonly result: string;
+      /** The document that has a place for it; the terminal when absent. */
+      readonly into: string | undefined;
+    }
   | { readonly kind: 'report'; readonly result: string };
 
 export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR]
 npm run bench -- compare BEFORE.json AFTER.json   which figures differ by more than noise; exit 1 when one is worse
-npm run bench -- table RESULT.json                the headline figures in Markdown
+npm run bench -- table RESULT.json                the headline figures in Markdown; --into README.md puts them there
 npm run bench -- report RESULT.json               writes the report of a result beside it
 npm run bench -- selftest                         whether the bench sees what is done to it`;
 
@@ -44,6 +49,7 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
       repository: { type: 'string', default: folder },
       peer: { type: 'string' },
       out: { type: 'string' },
+      into: { type: 'string' },
       help: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
     },
@@ -54,8 +60,9 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
     const [before, after] = expectFiles(name, files, 2);
     return { kind: name, before: before ?? '', after: after ?? '' };
   }
-  if (name === 'table' || name === 'report') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '' };
-  const { repository, quick, peer, out } = values;
+  const { repository, quick, peer, out, into } = values;
+  if (name === 'table') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '', into };
+  if (name === 'report') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '' };
   return {
     kind: 'run',
     parts: positionals,

@@ -22,15 +22,15 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   const references = findReferences(options, () => undefined);
   const bench = prepare({ options, progress }, setting, references);
   const counted = await compareCalls(bench);
-  const { tables, notes } = await whereTimeGoes(bench);
+  const { figures, tables, plots, notes } = await whereTimeGoes(bench);
   return {
-    figures: [],
+    figures,
     tables: [...tables, ...counted],
     ratios: [],
     limits: [],
     failures: [],
     notes,
-    plots: [],
+    plots,
     headline: [],
     about: describeReferences(options, references),
   };

@@ -44,7 +44,7 @@ export function keyOf(group: string, command: Command, variant: string): string 
   return `${group}/${command}/${slug(variant)}`;
 }
 
-function slug(name: string): string {
+export function slug(name: string): string {
   return name
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')

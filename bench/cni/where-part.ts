@@ -2,14 +2,14 @@
 
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Table } from '../result.ts';
+import type { Figure, Plot, Table } from '../result.ts';
 import { openTracing, type TraceSpec } from '../trace/tracefs.ts';
 import { traceFile } from './calls.ts';
-import { type CniBench, FLOOR, measuringPlan, WEFT, weftVariant } from './part.ts';
+import { type CniBench, FLOOR, measuringPlan, slug, WEFT, weftVariant } from './part.ts';
 import { pairSteps, type Variant } from './plan.ts';
 import { runDriver } from './run-driver.ts';
 import { flannelConfig, variantOf } from './setting.ts';
-import { callTable, type Execution, findExecutions, namedCalls, segmentTable } from './where.ts';
+import { callTable, type Execution, findExecutions, namedCalls, segmentFigures, segmentTable } from './where.ts';
 
 const RUNS = 60;
 const PAUSE_MS = 40;
@@ -24,23 +24,43 @@ const EVENTS: readonly TraceSpec[] = [
   },
 ];
 
-/** Tables, or why there are none. strace has seen an ADD of both before. */
-export async function whereTimeGoes(bench: CniBench): Promise<{ tables: Table[]; notes: string[] }> {
+export interface WhereTimeGoes {
+  readonly figures: readonly Figure[];
+  readonly tables: readonly Table[];
+  readonly plots: readonly Plot[];
+  /** Why there is nothing of these, if so. */
+  readonly notes: readonly string[];
+}
+
+/** strace has seen an ADD of both before. */
+export async function whereTimeGoes(bench: CniBench): Promise<WhereTimeGoes> {
   const { setting, weft, floor } = bench;
   const config = flannelConfig(setting.scratch);
   const variants = [weftVariant(bench, WEFT, 0, config), variantOf(FLOOR, 1, floor, { cniPath: weft, config })];
   const traced = await traceAdds(bench, variants);
-  if (typeof traced === 'string') return { tables: [], notes: [`where an ADD goes is left out: ${traced}`] };
+  if (typeof traced === 'string') {
+    return { figures: [], tables: [], plots: [], notes: [`where an ADD goes is left out: ${traced}`] };
+  }
   const { executions, lost } = traced;
   const named = variants.map(({ name }) => namedCalls(readFileSync(traceFile(setting.scratch, name, 'ADD'), 'utf8')));
   const [ours = [], calls = []] = [executions[0], named[0]];
+  const figures = variants.map(({ name }, index) =>
+    segmentFigures(name, slug(name), executions[index] ?? [], named[index] ?? []),
+  );
   return {
+    figures: figures.flat(),
+    plots: variants.map(({ name }, index) => stackedPlot(name, figures[index] ?? [])),
     tables: [
       ...variants.map(({ name }, index) => segmentTable(name, executions[index] ?? [], named[index] ?? [])),
       callTable(ours, calls, SHOWN_CALLS),
     ],
     notes: lost === 0 ? [] : [`the trace lost ${lost} events`],
   };
+}
+
+function stackedPlot(whose: string, figures: readonly Figure[]): Plot {
+  const segments = figures.map(({ key, name }) => ({ name: name.slice(0, name.lastIndexOf(', ')), figure: key }));
+  return { kind: 'stacked', title: `ADD of ${whose}, traced`, bar: 'ADD', segments };
 }
 
 /** The ADDs of each variant, interleaved; a line when there is no tracing. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseTrace } from '../trace/lines.ts';
-import { alikeExecutions, callTable, findExecutions, namedCalls, segmentTable } from './where.ts';
+import { alikeExecutions, callTable, findExecutions, namedCalls, segmentFigures, segmentTable } from './where.ts';
 
 const DRIVER = 10;
 const PROGRAM = '/bin/weft/flannel';
@@ -80,12 +80,22 @@ describe('strace’s words', () => {
   });
 });
 
+test('a segment’s times are kept, one an execution', () => {
+  const figures = segmentFigures('weft', 'weft', executionsOf(execution(0, 11, CALLS)), namedCalls(strace));
+  expect(figures.map(({ key, name, samples }) => ({ key, name, samples }))).toEqual([
+    { key: 'where/T1-T0/weft', name: 'T0–T1 pipes, fork and exec, weft', samples: [100] },
+    { key: 'where/T2-T1/weft', name: 'T1–T2 to the address, weft', samples: [expect.any(Number)] },
+    { key: 'where/T3-T2/weft', name: 'T2–T3 to the interface up in the pod, weft', samples: [460] },
+    { key: 'where/T5-T3/weft', name: 'T3–T5 to the result and the end, weft', samples: [expect.any(Number)] },
+  ]);
+});
+
 test('a segment is told with what lies outside of calls and what is dearest; a call over its edge is in both', () => {
   const { rows } = segmentTable('weft', executionsOf(execution(0, 11, CALLS)), namedCalls(strace));
   expect(rows).toEqual([
-    ['T0–T1 pipes, fork, exec', '100', '100', '0', '0', ''],
+    ['T0–T1 pipes, fork and exec', '100', '100', '0', '0', ''],
     ['T1–T2 to the address', '140', '100', '1', '1', 'openat 10.88.0.6 40'],
-    ['T2–T3 to the interface, up in the pod', '460', '60', '0', '1', 'sendto RTM_NEWADDR + RTM_NEWLINK 400'],
+    ['T2–T3 to the interface up in the pod', '460', '60', '0', '1', 'sendto RTM_NEWADDR + RTM_NEWLINK 400'],
     ['T3–T5 to the result and the end', '300', '180', '0', '2', 'exit_group 100, sendto RTM_NEWADDR + RTM_NEWLINK 20'],
   ]);
 });

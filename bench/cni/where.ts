@@ -2,7 +2,8 @@
 // the timeline. Pure. What lies between two calls is the program's own: its instructions and the pages they touch.
 
 import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE } from '../../lib/rtnetlink/constants.ts';
-import type { Table } from '../result.ts';
+import { figure } from '../figures.ts';
+import type { Figure, Table } from '../result.ts';
 import { median } from '../stats.ts';
 import { fieldOf, type TraceLine } from '../trace/lines.ts';
 
@@ -110,6 +111,7 @@ function counted(types: readonly string[]): string {
 
 /** A part of the timeline: from one time of an execution to another. */
 interface Segment {
+  readonly key: string;
   readonly name: string;
   readonly from: (execution: Execution) => number;
   readonly to: (execution: Execution) => number;
@@ -123,8 +125,7 @@ const NS_PER_US = 1000;
 export function segmentTable(whose: string, all: readonly Execution[], named: readonly NamedCall[]): Table {
   const executions = alikeExecutions(all);
   const names = labels(executions[0]?.calls ?? [], named);
-  const allocated = names.findIndex(({ name, about }) => name === 'openat' && ADDRESS.test(about));
-  const rows = segments(allocated).map(({ name, from, to }) => {
+  const rows = segments(allocatedAt(names)).map(({ name, from, to }) => {
     const total = medianUs(executions, (each) => to(each) - from(each));
     const calls = names.map((call, index) => {
       const us = medianUs(executions, (each) => overlap(each.calls[index], from(each), to(each)));
@@ -147,14 +148,35 @@ export function segmentTable(whose: string, all: readonly Execution[], named: re
   };
 }
 
+/** Microseconds of each segment, one an execution; the executions that are alike, as in the table. */
+export function segmentFigures(
+  whose: string,
+  key: string,
+  all: readonly Execution[],
+  named: readonly NamedCall[],
+): Figure[] {
+  const executions = alikeExecutions(all);
+  const allocated = allocatedAt(labels(executions[0]?.calls ?? [], named));
+  return segments(allocated).map(({ key: segment, name, from, to }) =>
+    figure(
+      { key: `where/${segment}/${key}`, name: `${name}, ${whose}`, unit: 'µs', better: 'lower', role: 'detail' },
+      executions.map((each) => (to(each) - from(each)) / NS_PER_US),
+    ),
+  );
+}
+
+function allocatedAt(calls: readonly NamedCall[]): number {
+  return calls.findIndex(({ name, about }) => name === 'openat' && ADDRESS.test(about));
+}
+
 function segments(allocated: number): Segment[] {
   const address = (each: Execution): number => each.calls[allocated]?.exitNs ?? Number.NaN;
   const up = (each: Execution): number => each.upNs ?? Number.NaN;
   return [
-    { name: 'T0–T1 pipes, fork, exec', from: (each) => each.startNs, to: (each) => each.runsNs },
-    { name: 'T1–T2 to the address', from: (each) => each.runsNs, to: address },
-    { name: 'T2–T3 to the interface, up in the pod', from: address, to: up },
-    { name: 'T3–T5 to the result and the end', from: up, to: (each) => each.endNs },
+    { key: 'T1-T0', name: 'T0–T1 pipes, fork and exec', from: (each) => each.startNs, to: (each) => each.runsNs },
+    { key: 'T2-T1', name: 'T1–T2 to the address', from: (each) => each.runsNs, to: address },
+    { key: 'T3-T2', name: 'T2–T3 to the interface up in the pod', from: address, to: up },
+    { key: 'T5-T3', name: 'T3–T5 to the result and the end', from: up, to: (each) => each.endNs },
   ];
 }
 

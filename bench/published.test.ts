@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { publishedBlock, publishedResult, withPublished } from './published.ts';
+import { madeUpRun } from './support/made-up.ts';
+
+test('another result takes the place of the one that is there, and nothing else changes', () => {
+  const block = publishedBlock(madeUpRun(), 'a.json', 'README.md');
+  const text = `before\n${block}\nafter $& $1\n`;
+  const other = publishedBlock({ ...madeUpRun(), quick: true }, 'b.json', 'README.md');
+  expect(withPublished(text, other)).toBe(`before\n${other}\nafter $& $1\n`);
+  expect(publishedResult(withPublished(text, other))).toBe('b.json');
+});
+
+test('it says whether others were busy, and of which machine it is', () => {
+  const block = publishedBlock(madeUpRun(), 'a.json', 'README.md');
+  expect(block).toContain(
+    'Measured on 2026-01-02: 2 × Made Up <9000>, Linux 6.1.0. Other programs were busy meanwhile, in cni.',
+  );
+  const quiet = { ...madeUpRun(), parts: madeUpRun().parts.map((part) => ({ ...part, notes: [] })) };
+  expect(publishedBlock(quiet, 'a.json', 'README.md')).not.toContain('busy');
+});
+
+test('a document without a place for it is refused', () => {
+  expect(() => withPublished('# Weft\n', 'x')).toThrow('no line <!-- npm run bench -- table FILE --into DOCUMENT -->');
+});
