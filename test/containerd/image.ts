@@ -12,18 +12,25 @@ const BUSYBOX = '/bin/busybox';
 
 /** Writes the image to `file`. Throws when busybox is missing or no static one. */
 export function writeImage(file: string): void {
+  packImage(file, IMAGE, putBusybox);
+}
+
+/** Writes an image of one layer to `file`, with what `fill` puts into a folder. What it runs by itself stays. */
+export function packImage(file: string, name: string, fill: (root: string) => void): void {
   const work = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
+  const [root, layer, layout] = [join(work, 'root'), join(work, 'layer.tar'), join(work, 'layout')];
   try {
-    const layer = join(work, 'layer.tar');
-    tar(layer, makeRoot(join(work, 'root')));
-    writeLayout(join(work, 'layout'), readFileSync(layer));
-    tar(file, join(work, 'layout'));
+    fill(root);
+    tar(layer, root);
+    writeLayout(layout, name, readFileSync(layer));
+    tar(file, layout);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function makeRoot(root: string): string {
+/** Busybox and its applets, and the folders a container expects. */
+export function putBusybox(root: string): void {
   for (const folder of ['bin', 'etc', 'tmp', 'www', 'proc', 'sys', 'dev'])
     mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
@@ -31,10 +38,9 @@ function makeRoot(root: string): string {
     if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet));
   }
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
-  return root;
 }
 
-function writeLayout(folder: string, layer: Buffer): void {
+function writeLayout(folder: string, name: string, layer: Buffer): void {
   const blobs = join(folder, 'blobs/sha256');
   mkdirSync(blobs, { recursive: true });
   const blob = (mediaType: string, data: Buffer | string): { mediaType: string; digest: string; size: number } => {
@@ -58,7 +64,7 @@ function writeLayout(folder: string, layer: Buffer): void {
     'application/vnd.oci.image.manifest.v1+json',
     JSON.stringify({ schemaVersion: 2, config, layers }),
   );
-  const annotations = { 'io.containerd.image.name': IMAGE };
+  const annotations = { 'io.containerd.image.name': name };
   const platform = { architecture, os: 'linux' };
   writeFileSync(
     join(folder, 'index.json'),

@@ -1,33 +1,47 @@
 // What the checks ask of the cluster: nodes, pods, and objects to run.
 
+import type { JsonObject, KubeObject } from '../manifests/documents.ts';
 import type { KubeApiserver } from '../support/kube-apiserver.ts';
+import { applyCall } from '../support/kube-objects.ts';
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+}
 
 export interface NodeObject {
   readonly metadata: { readonly name: string };
   readonly spec: { readonly podCIDR?: string; readonly taints?: readonly { readonly key: string }[] };
-  readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] };
+  readonly status: { readonly conditions: readonly Condition[] };
 }
 
 export interface PodObject {
   readonly metadata: { readonly name: string };
   readonly spec: { readonly nodeName?: string };
   readonly status: {
-    readonly phase?: string;
     readonly podIP?: string;
-    readonly conditions?: NodeObject['status']['conditions'];
+    readonly conditions?: readonly Condition[];
     readonly containerStatuses?: readonly { readonly containerID: string }[];
   };
 }
 
-const PODS = '/api/v1/namespaces/default/pods';
-const APPS = '/apis/apps/v1/namespaces/default';
+interface DaemonSetObject {
+  readonly metadata: { readonly generation: number };
+  readonly status: Readonly<Record<string, number | undefined>>;
+}
+
+export const HOST_PORT = 8080;
+const APPS = '/apis/apps/v1/namespaces';
+const MERGE = 'application/merge-patch+json';
 
 export async function listNodes({ must }: KubeApiserver): Promise<NodeObject[]> {
   return (await must({ path: '/api/v1/nodes' })).body['items'] as NodeObject[];
 }
 
+/** Of the default namespace. */
 export async function listPods({ must }: KubeApiserver, app: string): Promise<PodObject[]> {
-  return (await must({ path: `${PODS}?labelSelector=app%3D${app}` })).body['items'] as PodObject[];
+  const path = `/api/v1/namespaces/default/pods?labelSelector=app%3D${app}`;
+  return (await must({ path })).body['items'] as PodObject[];
 }
 
 export function isTrue({ status }: NodeObject | PodObject, type: string): boolean {
@@ -42,12 +56,13 @@ export function containerOf({ metadata, status }: PodObject): string {
 }
 
 /** A web server in every pod, which kubelet asks whether it is ready. */
-function template(app: string, image: string): object {
+function template(app: string, image: string, ports: readonly JsonObject[]): object {
   const container = {
     name: 'web',
     image,
     imagePullPolicy: 'Never',
     command: ['/bin/sh', '-c', 'hostname >/www/index.html && exec httpd -f -p 80 -h /www'],
+    ports,
     readinessProbe: { httpGet: { path: '/', port: 80 }, periodSeconds: 1 },
   };
   return {
@@ -56,33 +71,68 @@ function template(app: string, image: string): object {
   };
 }
 
-export async function createWorkload(
-  { must }: KubeApiserver,
-  kind: 'DaemonSet' | 'Deployment',
-  app: string,
-  image: string,
-  more: object = {},
-): Promise<void> {
-  const spec = { selector: { matchLabels: { app } }, template: template(app, image), ...more };
-  await must({
-    path: `${APPS}/${kind.toLowerCase()}s`,
-    body: { apiVersion: 'apps/v1', kind, metadata: { name: app }, spec },
-  });
+/** Its pods serve their names, also at HOST_PORT of their nodes. */
+export async function createDaemonSet({ must }: KubeApiserver, app: string, image: string): Promise<void> {
+  const ports = [{ containerPort: 80, hostPort: HOST_PORT }];
+  const spec = { selector: { matchLabels: { app } }, template: template(app, image, ports) };
+  await must({ path: `${APPS}/default/daemonsets`, body: { metadata: { name: app }, spec } });
 }
 
-export async function deleteWorkload(
+export async function createDeployment(
   { must }: KubeApiserver,
-  kind: 'DaemonSet' | 'Deployment',
   app: string,
+  image: string,
+  replicas: number,
 ): Promise<void> {
-  await must({ method: 'DELETE', path: `${APPS}/${kind.toLowerCase()}s/${app}?propagationPolicy=Foreground` });
+  const spec = { replicas, selector: { matchLabels: { app } }, template: template(app, image, []) };
+  await must({ path: `${APPS}/default/deployments`, body: { metadata: { name: app }, spec } });
 }
 
 export async function scale({ must }: KubeApiserver, app: string, replicas: number): Promise<void> {
-  await must({
-    method: 'PATCH',
-    path: `${APPS}/deployments/${app}`,
-    contentType: 'application/merge-patch+json',
-    body: { spec: { replicas } },
-  });
+  const path = `${APPS}/default/deployments/${app}`;
+  await must({ method: 'PATCH', path, contentType: MERGE, body: { spec: { replicas } } });
+}
+
+/** Its pods go first. */
+export async function deleteWorkload(
+  { must }: KubeApiserver,
+  kind: 'daemonsets' | 'deployments',
+  name: string,
+  namespace = 'default',
+): Promise<void> {
+  await must({ method: 'DELETE', path: `${APPS}/${namespace}/${kind}/${name}?propagationPolicy=Foreground` });
+}
+
+/** `kubectl apply`; DaemonSets are told where the API server is, since no kube-proxy makes its Service. */
+export async function apply({ must, url }: KubeApiserver, objects: readonly KubeObject[]): Promise<void> {
+  const env = [
+    { name: 'KUBERNETES_SERVICE_HOST', value: url.hostname },
+    { name: 'KUBERNETES_SERVICE_PORT', value: url.port },
+  ];
+  for (const object of objects) {
+    const changed = structuredClone(object);
+    for (const container of changed.spec?.template?.spec.containers ?? [])
+      Object.assign(container, { env: [...(container.env ?? []), ...env] });
+    await must(applyCall(changed, false));
+  }
+}
+
+/** `kubectl rollout restart`. */
+export async function restartRollout({ must }: KubeApiserver, namespace: string, name: string): Promise<void> {
+  const metadata = { annotations: { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() } };
+  const path = `${APPS}/${namespace}/daemonsets/${name}`;
+  await must({ method: 'PATCH', path, contentType: MERGE, body: { spec: { template: { metadata } } } });
+}
+
+/** `kubectl rollout status`: whether every pod is of the newest template, and available. */
+export async function isRolledOut({ must }: KubeApiserver, namespace: string, name: string): Promise<boolean> {
+  const { body } = await must({ path: `${APPS}/${namespace}/daemonsets/${name}` });
+  const { metadata, status } = body as unknown as DaemonSetObject;
+  const wanted = status['desiredNumberScheduled'] ?? 0;
+  return (
+    status['observedGeneration'] === metadata.generation &&
+    wanted > 0 &&
+    status['updatedNumberScheduled'] === wanted &&
+    status['numberAvailable'] === wanted
+  );
 }

@@ -1,26 +1,23 @@
-// A small real cluster: kube-apiserver and etcd, kube-controller-manager, kube-scheduler, and lab nodes with a containerd,
-// a kubelet and Weft's agent each. Everything but the pods' image is a published program.
+// A small real cluster: kube-apiserver and etcd, kube-controller-manager, kube-scheduler, and lab nodes with a containerd
+// and a kubelet each. Everything but the images is a published program; what else runs, runs in pods.
 
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { removeCgroups } from '../containerd/cgroups.ts';
 import { Containerd } from '../containerd/containerd.ts';
+import type { CriClient } from '../containerd/cri.ts';
 import { writeImage } from '../containerd/image.ts';
-import { CNI_BIN_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
-import { classicConflist } from '../lab/node-spec.ts';
-import { builtAgent } from '../lab/programs.ts';
+import { agentContainer, readObjects } from '../manifests/documents.ts';
 import { Background, findServer } from '../support/background.ts';
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
 import { startRelay } from '../support/netns-relay.ts';
-import { background, KUBELET_LOG, startKubelet } from './kubelet-node.ts';
+import { writeAgentImage } from './agent-image.ts';
+import { KUBELET_LOG, startKubelet } from './kubelet-node.ts';
 
 const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
-const IMAGE_FILE = '/run/image.tar';
-const AGENT_LOG = '/run/agent.log';
-const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 
 /** Names of the programs that are neither in KUBEBUILDER_ASSETS nor on PATH. */
 export function missingServers(): string[] {
@@ -46,7 +43,6 @@ export class KubeCluster {
   readonly #controllers: readonly Background[];
   readonly #containerds: ReadonlyMap<LabNode, Containerd>;
   readonly #cleanups: (() => unknown)[];
-  readonly #agents = new Map<LabNode, string>();
 
   private constructor(parts: Parts, cleanups: (() => unknown)[]) {
     this.server = parts.server;
@@ -56,7 +52,7 @@ export class KubeCluster {
     this.#cleanups = cleanups;
   }
 
-  /** Starts everything but the agents and kubelets. */
+  /** Starts everything but the kubelets. Nothing of CNI is on the nodes. */
   static async start(nodes: number): Promise<KubeCluster> {
     const cleanups: (() => unknown)[] = [];
     try {
@@ -64,17 +60,17 @@ export class KubeCluster {
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
       const server = await startKubeApiserver();
       cleanups.push(() => server.stop());
-      const controllers = startControllers(server, folder);
+      const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
       for (const each of controllers) cleanups.push(() => each.stop());
       cleanups.push(removeCgroups);
-      const lab = await startLab({ nodes, agent: false, conflist: false });
+      const pluginFolder = mkdtempSync(join(folder, 'none-'));
+      const lab = await startLab({ nodes, agent: false, conflist: false, pluginFolder });
       cleanups.push(() => lab.down());
-      const image = join(folder, 'image.tar');
-      writeImage(image);
+      const images = writeImages(folder);
       const containerds = new Map<LabNode, Containerd>();
       for (const node of lab.nodes) {
         cleanups.push(await startRelay(node.pid, server.url));
-        const containerd = await startContainerd(node, image);
+        const containerd = await startContainerd(node, images);
         cleanups.push(() => containerd.cri.close());
         containerds.set(node, containerd);
       }
@@ -94,62 +90,55 @@ export class KubeCluster {
     await startKubelet(node, program('kubelet'), this.server.adminKubeconfig);
   }
 
-  /** Weft's agent as its manifest runs it, but as a program of the node. */
-  async startAgent(node: LabNode): Promise<void> {
-    node.writeFile(CNI_CONF_FILE, JSON.stringify(classicConflist));
-    const flags = [
-      '--kube-subnet-mgr',
-      `--kubeconfig-file=${this.server.agentKubeconfig}`,
-      `--node-name=${node.name}`,
-      `--net-config-path=${NET_CONF_FILE}`,
-      `--subnet-file=${SUBNET_FILE}`,
-      '--iface=eth0',
-      '--ip-masq',
-      `--cni-conf=${CNI_CONF_FILE}`,
-      `--cni-bin-dir=${CNI_BIN_FOLDER}`,
-    ];
-    this.#agents.set(node, await background(node, [builtAgent, ...flags], AGENT_LOG));
-  }
-
-  async killAgent(node: LabNode): Promise<void> {
-    await node.run(['kill', '-9', this.#agents.get(node) ?? '']);
-  }
-
   /** Runs a command in a container, as `kubectl exec` does; resolves with what it wrote. */
   async exec(node: LabNode, containerId: string, cmd: readonly string[]): Promise<string> {
-    const { cri } = this.#containerds.get(node) ?? {};
-    if (cri === undefined) throw new Error(`no containerd on ${node.name}`);
-    const { exitCode, stdout, stderr } = await cri.call('ExecSync', { containerId, cmd, timeout: 10 });
+    const request = { containerId, cmd, timeout: 10 };
+    const { exitCode, stdout, stderr } = await this.#cri(node).call('ExecSync', request);
     if (exitCode !== 0) throw new Error(`${node.name}: ${cmd.join(' ')}: exit ${exitCode} (${stderr.toString()})`);
     return stdout.toString().trim();
   }
 
+  /** Path from outside of the network namespace of a container. */
+  async netnsOf(node: LabNode, containerId: string): Promise<string> {
+    const { info } = await this.#cri(node).call('ContainerStatus', { containerId, verbose: true });
+    const { pid } = JSON.parse(info['info'] ?? '{}') as { pid?: number };
+    return node.pathFromOutside(`/proc/${pid}/ns/net`);
+  }
+
   /** The ends of the logs. */
-  report(): string {
-    const ends = this.lab.nodes.flatMap((node) =>
-      [KUBELET_LOG, AGENT_LOG].map((log) => `${node.name} ${log}:\n${readIfThere(node, log).slice(-2000)}`),
-    );
-    return [...ends, ...this.#controllers.map(({ output }) => output.slice(-1000))].join('\n');
+  async report(): Promise<string> {
+    const script = `tail -n 15 ${KUBELET_LOG} /var/log/pods/weft_*/*/*.log`;
+    const ends = this.lab.nodes.map(async (node) => {
+      const { stdout } = await node.exec(['sh', '-c', script]);
+      return `${node.name}:\n${stdout}`;
+    });
+    const { body } = await this.server.call({ path: '/api/v1/events' });
+    const events = (body['items'] as { message: string; reason: string }[]).slice(-30);
+    return [
+      ...events.map(({ reason, message }) => `${reason}: ${message}`),
+      ...(await Promise.all(ends)),
+      ...this.#controllers.map(({ output }) => output.slice(-1000)),
+    ].join('\n');
+  }
+
+  #cri(node: LabNode): CriClient {
+    const containerd = this.#containerds.get(node);
+    if (containerd === undefined) throw new Error(`no containerd on ${node.name}`);
+    return containerd.cri;
   }
 }
 
-function readIfThere(node: LabNode, path: string): string {
-  try {
-    return node.readFile(path);
-  } catch {
-    return '';
-  }
-}
-
-function startControllers(server: KubeApiserver, folder: string): Background[] {
+function startControllers(server: KubeApiserver, flexFolder: string): Background[] {
   const common = [`--kubeconfig=${server.adminKubeconfig}`, '--leader-elect=false', '--secure-port=0'];
   const manager = [
     ...common,
     '--allocate-node-cidrs=true',
     '--cluster-cidr=10.244.0.0/16',
     '--service-cluster-ip-range=10.96.0.0/24',
+    // Every namespace gets it, for pods to know the API server by.
+    `--root-ca-file=${server.authorityFile}`,
     // Its default is a folder of the machine's, which it makes.
-    `--flex-volume-plugin-dir=${folder}`,
+    `--flex-volume-plugin-dir=${flexFolder}`,
   ];
   return [
     new Background([program('kube-controller-manager'), ...manager]),
@@ -157,10 +146,19 @@ function startControllers(server: KubeApiserver, folder: string): Background[] {
   ];
 }
 
-async function startContainerd(node: LabNode, image: string): Promise<Containerd> {
-  cpSync(image, node.pathFromOutside(IMAGE_FILE));
+/** The pods' image and the agent's, under the name the manifest says. */
+function writeImages(folder: string): string[] {
+  const [pods, agent] = [join(folder, 'pods.tar'), join(folder, 'agent.tar')];
+  writeImage(pods);
+  // In full, as runtimes look for what manifests name.
+  writeAgentImage(agent, `docker.io/library/${agentContainer(readObjects('weft.yml')).image}`);
+  return [pods, agent];
+}
+
+async function startContainerd(node: LabNode, images: readonly string[]): Promise<Containerd> {
   const containerd = await Containerd.make(node);
-  await containerd.importImage(IMAGE_FILE);
+  // A node sees the machine's /tmp.
+  for (const image of images) await containerd.importImage(image);
   return containerd;
 }
 

@@ -55,7 +55,7 @@ export async function startKubelet(node: LabNode, program: string, kubeconfig: s
     '--root-dir=/run/kubelet',
     '--cert-dir=/run/kubelet/pki',
   ];
-  await background(node, [program, ...flags], KUBELET_LOG);
+  await node.run(['sh', '-c', `setsid "$@" >>${KUBELET_LOG} 2>&1 </dev/null &`, 'sh', program, ...flags]);
 }
 
 /** Mounts of the node over what is the machine's: logs of pods, settings of the kernel. */
@@ -65,9 +65,4 @@ function covers(): string[] {
     return `cat ${file} >${cover}; mount --bind ${cover} ${file}`;
   });
   return ['mount -t tmpfs tmpfs /var/log', ...tunables];
-}
-
-/** Leaves a program running in the node; resolves with its number there. */
-export async function background(node: LabNode, argv: readonly string[], log: string): Promise<string> {
-  return (await node.run(['sh', '-c', `setsid "$@" >>${log} 2>&1 </dev/null & echo $!`, 'sh', ...argv])).trim();
 }

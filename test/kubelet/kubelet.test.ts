@@ -1,26 +1,37 @@
 // The whole way of a pod in a real cluster: kubelet registers the node, kube-controller-manager gives it a podCIDR, the
-// agent takes that and the node becomes Ready, kube-scheduler places pods, kubelet has containerd call the plugin.
+// agent of manifests/weft.yml takes that and the node becomes Ready, kube-scheduler places pods, kubelet has containerd call
+// the plugin. In order: each test goes on where the one before it ended.
 
 import { existsSync, readdirSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { IMAGE } from '../containerd/image.ts';
-import { CNI_CACHE_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
+import { CNI_BIN_FOLDER, CNI_CACHE_FOLDER, CONFLIST_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { readObjects } from '../manifests/documents.ts';
+import { startFlow } from '../probe/flow.ts';
+import type { FlowEnd } from '../probe/spec.ts';
 import { needs } from '../support/needs.ts';
 import {
+  apply,
   containerOf,
-  createWorkload,
+  createDaemonSet,
+  createDeployment,
   deleteWorkload,
+  HOST_PORT,
+  isRolledOut,
   isTrue,
   listNodes,
   listPods,
   type PodObject,
+  restartRollout,
   scale,
 } from './api.ts';
 import { KubeCluster, missingServers } from './cluster.ts';
 
 const NODES = 2;
+const TEST_MS = 120_000;
+const STEP_MS = 60_000;
 
 let cluster: KubeCluster;
 beforeAll(async () => {
@@ -31,18 +42,12 @@ beforeEach(() =>
   needs.machine(missingServers().length === 0, `${missingServers().join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`),
 );
 
-/** Address files of pods. */
-function held(node: LabNode): string[] {
-  const folder = node.pathFromOutside(`${CNI_CACHE_FOLDER}/networks/cbr0`);
-  return existsSync(folder) ? readdirSync(folder).filter((name) => /^10\./.test(name)) : [];
-}
-
 /** Waits, and says what the cluster was like when it takes too long. */
 async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
   try {
-    await waitUntil(condition, 40_000, what);
+    await waitUntil(condition, STEP_MS, what);
   } catch (error) {
-    throw new Error(`${String(error)}\n${cluster.report()}`);
+    throw new Error(`${String(error)}\n${await cluster.report()}`);
   }
 }
 
@@ -55,19 +60,47 @@ async function untilReady(app: string, count: number): Promise<PodObject[]> {
   return pods;
 }
 
-/** What one pod's web server tells another pod: its name. */
-async function answer(from: PodObject, to: PodObject): Promise<string> {
-  const node = cluster.lab.node(from.spec.nodeName ?? '');
-  const get = ['timeout', '5', 'wget', '-q', '-O', '-', `http://${to.status.podIP}/`];
-  return await cluster.exec(node, containerOf(from), get);
+async function untilRolledOut(namespace: string, name: string): Promise<void> {
+  await until(() => isRolledOut(cluster.server, namespace, name), `roll-out of ${name}`);
+}
+
+function nodeOf({ spec }: PodObject): LabNode {
+  return cluster.lab.node(spec.nodeName ?? '');
+}
+
+/** What a web server tells a pod: the name of the pod it is in. */
+async function fetchFrom(pod: PodObject, url: string): Promise<string> {
+  return await cluster.exec(nodeOf(pod), containerOf(pod), ['timeout', '5', 'wget', '-q', '-O', '-', url]);
 }
 
 async function expectMesh(pods: readonly PodObject[]): Promise<void> {
-  for (const from of pods) for (const to of pods) expect(await answer(from, to)).toBe(to.metadata.name);
+  for (const from of pods)
+    for (const to of pods) expect(await fetchFrom(from, `http://${to.status.podIP}/`)).toBe(to.metadata.name);
 }
 
-describe('a cluster of kubelets', () => {
-  test('registers its nodes, gives them podCIDRs, and keeps pods off them without an agent', async () => {
+async function flowEnd(pod: PodObject): Promise<FlowEnd> {
+  const netnsFromOutside = await cluster.netnsOf(nodeOf(pod), containerOf(pod));
+  return { netnsFromOutside, ip: pod.status.podIP ?? '' };
+}
+
+function filesIn(node: LabNode, folder: string): string[] {
+  const outside = node.pathFromOutside(folder);
+  return existsSync(outside) ? readdirSync(outside) : [];
+}
+
+/** Address files of pods, on all nodes. */
+function held(): string[] {
+  return cluster.lab.nodes.flatMap((node) =>
+    filesIn(node, `${CNI_CACHE_FOLDER}/networks/cbr0`).filter((name) => /^10\./.test(name)),
+  );
+}
+
+async function untilHeld(count: number): Promise<void> {
+  await until(() => Promise.resolve(held().length === count), `${count} addresses held, not ${held().length}`);
+}
+
+describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
+  test('registers its nodes, gives them podCIDRs, and keeps pods off them without a network', async () => {
     await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
     await until(async () => {
       const nodes = await listNodes(cluster.server);
@@ -80,21 +113,23 @@ describe('a cluster of kubelets', () => {
     );
   });
 
-  test('has nodes that are ready once their agents forward, in the subnets the controller gave', async () => {
-    await Promise.all(cluster.lab.nodes.map((node) => cluster.startAgent(node)));
-    await until(async () => (await listNodes(cluster.server)).every((node) => isTrue(node, 'Ready')), 'ready nodes');
+  test('has ready nodes once weft.yml is applied, in the subnets the controller gave', async () => {
+    expect(cluster.lab.nodes.flatMap((node) => filesIn(node, CNI_BIN_FOLDER))).toEqual([]);
+    await apply(cluster.server, readObjects('weft.yml'));
+    await untilRolledOut('weft', 'weft');
+    await until(async () => {
+      const nodes = await listNodes(cluster.server);
+      return nodes.every((node) => isTrue(node, 'Ready') && node.spec.taints === undefined);
+    }, 'ready nodes');
     for (const { metadata, spec } of await listNodes(cluster.server)) {
-      const gateway = spec.podCIDR?.replace(/0\/24$/, '1/24');
-      expect(cluster.lab.node(metadata.name).readFile(SUBNET_FILE)).toContain(`FLANNEL_SUBNET=${gateway}\n`);
+      const node = cluster.lab.node(metadata.name);
+      expect(node.readFile(SUBNET_FILE)).toContain(`FLANNEL_SUBNET=${spec.podCIDR?.replace(/0\/24$/, '1/24')}\n`);
+      expect(filesIn(node, CONFLIST_FOLDER)).toEqual(['10-flannel.conflist']);
     }
-    await until(
-      async () => (await listNodes(cluster.server)).every(({ spec }) => spec.taints === undefined),
-      'no taints',
-    );
   });
 
-  test('runs a DaemonSet whose pods reach each other by the tunnel', async () => {
-    await createWorkload(cluster.server, 'DaemonSet', 'every-node', IMAGE);
+  test('runs a DaemonSet whose pods reach each other by the tunnel, and by ports of their nodes', async () => {
+    await createDaemonSet(cluster.server, 'every-node', IMAGE);
     const pods = await untilReady('every-node', NODES);
     const nodes = await listNodes(cluster.server);
     for (const { spec, status } of pods) {
@@ -102,34 +137,51 @@ describe('a cluster of kubelets', () => {
       expect(status.podIP?.startsWith(cidr.replace(/0\/24$/, ''))).toBe(true);
     }
     await expectMesh(pods);
+    for (const from of pods)
+      for (const to of pods)
+        expect(await fetchFrom(from, `http://${nodeOf(to).address}:${HOST_PORT}/`)).toBe(to.metadata.name);
   });
 
   test('scales a Deployment up and down, and every address is given back', async () => {
-    await createWorkload(cluster.server, 'Deployment', 'many', IMAGE, { replicas: 8 });
+    await createDeployment(cluster.server, 'many', IMAGE, 8);
     const pods = await untilReady('many', 8);
     expect(new Set(pods.map(({ status }) => status.podIP)).size).toBe(8);
-    expect(cluster.lab.nodes.flatMap(held)).toHaveLength(8 + NODES);
+    expect(held()).toHaveLength(8 + NODES);
     await scale(cluster.server, 'many', 1);
-    await until(() => Promise.resolve(cluster.lab.nodes.flatMap(held).length === 1 + NODES), 'addresses given back');
+    await untilHeld(1 + NODES);
   });
 
-  test('goes on with pods that come and go while the agents are gone', async () => {
-    for (const node of cluster.lab.nodes) await cluster.killAgent(node);
+  test('replaces the agents one after the other, and no packet between pods is lost', async () => {
+    const [from, to] = (await listPods(cluster.server, 'every-node')) as [PodObject, PodObject];
+    const flow = await startFlow(await flowEnd(from), await flowEnd(to));
+    onTestFinished(() => flow.abandon());
+    await restartRollout(cluster.server, 'weft', 'weft');
+    await untilRolledOut('weft', 'weft');
+    const { sent, lostAtMost } = await flow.stop();
+    process.stdout.write(`roll-out of the agents on ${NODES} nodes: ${lostAtMost} of ${sent} packets lost\n`);
+    expect(lostAtMost).toBe(0);
+  });
+
+  test('goes on with pods that come and go while there are no agents', async () => {
+    await deleteWorkload(cluster.server, 'daemonsets', 'weft', 'weft');
+    await until(async () => (await agentPods()).length === 0, 'end of the agents');
     await scale(cluster.server, 'many', 4);
-    const pods = await untilReady('many', 4);
-    await expectMesh(pods);
-    for (const node of cluster.lab.nodes) await cluster.startAgent(node);
+    await expectMesh(await untilReady('many', 4));
+    await apply(cluster.server, readObjects('weft.yml'));
+    await untilRolledOut('weft', 'weft');
   });
 
   test('leaves nothing of pods that are deleted', async () => {
-    await deleteWorkload(cluster.server, 'DaemonSet', 'every-node');
-    await deleteWorkload(cluster.server, 'Deployment', 'many');
-    await until(() => Promise.resolve(cluster.lab.nodes.flatMap(held).length === 0), 'addresses given back');
+    await deleteWorkload(cluster.server, 'daemonsets', 'every-node');
+    await deleteWorkload(cluster.server, 'deployments', 'many');
+    await untilHeld(0);
     for (const node of cluster.lab.nodes) {
-      await until(
-        async () => !(await node.run(['ip', '-o', 'link', 'show', 'type', 'veth'])).includes('master cni0'),
-        'no ports',
-      );
+      const show = ['ip', '-o', 'link', 'show', 'type', 'veth'];
+      await until(async () => !(await node.run(show)).includes('master cni0'), 'no ports');
     }
   });
 });
+
+async function agentPods(): Promise<unknown[]> {
+  return (await cluster.server.must({ path: '/api/v1/namespaces/weft/pods' })).body['items'] as unknown[];
+}
