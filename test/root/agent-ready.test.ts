@@ -75,6 +75,16 @@ describe('readiness', () => {
     expect(node.readFile(SUBNET_FILE)).toBe(before);
   });
 
+  test('passes over an earlier subnet.env that has no CIDR where one should be, and writes it anew', async () => {
+    const before = node.readFile(SUBNET_FILE);
+    await node.agent.stop();
+    node.writeFile(SUBNET_FILE, before.replace(/^FLANNEL_SUBNET=.*$/m, 'FLANNEL_SUBNET=10.244.7.1/24,foo'));
+    await node.agent.start();
+    await node.agent.ready();
+    expect(node.agent.log()).toContain('earlier subnet.env ignored');
+    expect(node.readFile(SUBNET_FILE)).toBe(before);
+  });
+
   test('follows the underlay’s MTU, on the device and in subnet.env', async () => {
     await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
     await waitUntil(() => node.readFile(SUBNET_FILE).includes('FLANNEL_MTU=1350\n'), LOOK_MS, 'the smaller MTU');
