@@ -54,6 +54,19 @@ export async function kernelStateOf(node: LabNode): Promise<VxlanState> {
   };
 }
 
+/** Where flannel.1 is in the underlay: `192.168.50.11 on eth0`; `nowhere` without one. */
+export async function vxlanPlaceOf(node: LabNode): Promise<string> {
+  const { stdout } = await node.exec(['ip', '-j', '-d', 'link', 'show', 'flannel.1']);
+  const [link] = JSON.parse(stdout || '[]') as { linkinfo: { info_data: Json } }[];
+  return link === undefined ? 'nowhere' : `${link.linkinfo.info_data['local']} on ${link.linkinfo.info_data['link']}`;
+}
+
+/** What the node sends peers' packets to, in the kernel's order. */
+export async function fdbDestinationsOf(node: LabNode): Promise<string> {
+  const { stdout } = await node.exec(['bridge', '-j', 'fdb', 'show', 'dev', 'flannel.1']);
+  return (JSON.parse(stdout || '[]') as Json[]).map(({ dst }) => String(dst)).join();
+}
+
 function deviceAttributes(link: Json): Json {
   const info = ((link['linkinfo'] ?? {}) as Json)['info_data'] as Json;
   const { local: _local, link: _link, ...same } = info;
