@@ -2,6 +2,7 @@
 
 import { cniPart } from './cni.ts';
 import { faultsPart } from './faults.ts';
+import { nodesPart } from './nodes.ts';
 import { packetPart } from './packet.ts';
 import { peersPart } from './peers.ts';
 import type { Part } from './result.ts';
@@ -9,7 +10,16 @@ import { startPart } from './start.ts';
 import { throughputPart } from './throughput.ts';
 import { wherePart } from './where.ts';
 
-const parts: readonly Part[] = [startPart, cniPart, wherePart, packetPart, peersPart, throughputPart, faultsPart];
+const parts: readonly Part[] = [
+  startPart,
+  cniPart,
+  wherePart,
+  packetPart,
+  peersPart,
+  nodesPart,
+  throughputPart,
+  faultsPart,
+];
 
 /** The parts of these names, or all there are in a full or a quick run; throws for a name no part has. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {

@@ -46,6 +46,7 @@ const BUILDS = {
   where: ['cni', 'driver', 'floor'],
   packet: ['cni', 'flanneld', 'lab', 'floor', 'plugins'],
   peers: ['flanneld'],
+  nodes: ['cni', 'flanneld', 'lab'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
   faults: ['cni', 'flanneld', 'lab'],
 };

@@ -23,9 +23,19 @@ function innermost(pid: number): number | undefined {
 
 /** Processor time since its start, in milliseconds, its threads' included. */
 export function cpuMs(pid: number): number {
+  return sumOfTicks(pid, 11, 13) * MS_PER_TICK;
+}
+
+/** The same with that of its children that have ended, in milliseconds. */
+export function cpuTreeMs(pid: number): number {
+  return sumOfTicks(pid, 11, 15) * MS_PER_TICK;
+}
+
+/** utime, stime, cutime and cstime are at 11 to 14 after the name. */
+function sumOfTicks(pid: number, from: number, to: number): number {
   const text = read(`/proc/${pid}/stat`);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
+  return fields.slice(from, to).reduce((sum, field) => sum + Number(field), 0);
 }
 
 /** How long each of its threads has waited for a processor so far, in milliseconds (proc(5), schedstat). */
@@ -45,7 +55,12 @@ export function longestWaitMs(before: ReadonlyMap<string, number>, after: Readon
 
 /** Resident memory in KiB. */
 export function residentKib(pid: number): number {
-  return Number(/^VmRSS:\s*(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]);
+  return memoryKib(pid, 'VmRSS');
+}
+
+/** Resident, of that anonymous, or the most that was ever resident; in KiB. */
+export function memoryKib(pid: number, what: 'VmRSS' | 'RssAnon' | 'VmHWM'): number {
+  return Number(new RegExp(`^${what}:\\s*(\\d+)`, 'm').exec(read(`/proc/${pid}/status`))?.[1]);
 }
 
 export function openDescriptors(pid: number): number {

@@ -17,8 +17,12 @@ export function findFlanneld(): string | undefined {
 }
 
 function isOurs(file: string): boolean {
-  // It tells its version on stderr.
-  return /weft/i.test(execFileSync('/bin/sh', ['-c', '"$0" --version 2>&1', file], { encoding: 'utf8' }));
+  return /weft/i.test(versionOf(file));
+}
+
+/** What a flanneld says of its version; flannel's does on stderr. */
+export function versionOf(file: string): string {
+  return execFileSync('/bin/sh', ['-c', '"$0" --version 2>&1', file], { encoding: 'utf8' }).trim();
 }
 
 /** A path for each of CHAIN, all in one folder; undefined when no folder has them all. */

@@ -18,8 +18,15 @@ net.createServer((client) => {
 }).listen(Number(port), '127.0.0.1', () => console.log('up'));
 `;
 
-/** Sockets in files do not know of network namespaces, so one carries everything across. Resolves with how to stop. */
-export async function startRelay(netnsPid: number, target: URL): Promise<() => Promise<void>> {
+/**
+ * Sockets in files do not know of network namespaces, so one carries everything across. Resolves with how to stop;
+ * `onAnswer` hears how many bytes of the server pass.
+ */
+export async function startRelay(
+  netnsPid: number,
+  target: URL,
+  onAnswer?: (bytes: number) => void,
+): Promise<() => Promise<void>> {
   const dir = mkdtempSync(join(tmpdir(), 'weft-relay-'));
   const path = join(dir, 'socket');
   const sockets = new Set<Socket>();
@@ -32,6 +39,7 @@ export async function startRelay(netnsPid: number, target: URL): Promise<() => P
     const server = connect(Number(target.port), target.hostname);
     for (const socket of [client, server]) track(socket);
     server.on('close', () => client.destroy());
+    if (onAnswer !== undefined) server.on('data', (chunk: Buffer) => onAnswer(chunk.length));
     client.pipe(server).pipe(client);
   }).listen(path);
   await once(outside, 'listening');

@@ -1,0 +1,96 @@
+// What does a cluster of thousands of Nodes cost the agent that reads them? Real Node objects in a real kube-apiserver,
+// one in a hundred changing a minute; flannel's agent on the same objects where it is found. Each agent has a lab node
+// of its own, booted anew for every run, and they run in turn.
+
+import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
+import { findFlanneld, versionOf } from '../test/interop/programs.ts';
+import { type Lab, startLab } from '../test/lab/lab.ts';
+import { builtAgent, requireBuilt } from '../test/lab/programs.ts';
+import { LAUNCHER } from '../test/lab/support/launcher-script.ts';
+import { missingApiserver } from '../test/support/kube-apiserver.ts';
+import { type Contender, runAgent } from './nodes/agents.ts';
+import { NodesCluster } from './nodes/cluster.ts';
+import { nodeObject } from './nodes/node-object.ts';
+import { describeRuns, FEW, MANY, type Runs } from './nodes/report.ts';
+import type { BenchOptions } from './options.ts';
+import { netConf } from './peers/overlay.ts';
+import type { Progress } from './progress.ts';
+import type { Part, PartResult } from './result.ts';
+
+const ROUNDS = 3;
+const QUICK_ROUNDS = 1;
+const CHANGE_MS = 60_000;
+const QUICK_CHANGE_MS = 15_000;
+
+export const nodesPart: Part = {
+  name: 'nodes',
+  question: 'What does a cluster of thousands of Nodes cost the agent that reads them?',
+  seconds: { full: 1100 },
+  measure,
+};
+
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
+  if (process.getuid?.() !== 0) throw new Error('nodes needs root: it makes network namespaces');
+  const missing = missingApiserver();
+  if (missing !== undefined) return describeRuns(new Map(), [`nothing was measured: nodes needs ${missing}`]);
+  const flanneld = findFlanneld();
+  progress.step('nodes: kube-apiserver and a lab of two nodes', 0, 1);
+  const lab = await startLab({
+    nodes: 2,
+    netConf: JSON.parse(netConf),
+    agent: { start: false, file: LAUNCHER },
+  });
+  let cluster: NodesCluster | undefined;
+  try {
+    cluster = await NodesCluster.start(lab.nodes.length + 1);
+    const contenders = contendersIn(lab, flanneld);
+    const { runs, notes } = await measureCounts(cluster, contenders, options, progress);
+    const missed =
+      flanneld === undefined ? ['flannel was not measured: no flanneld in KUBEBUILDER_ASSETS or PATH'] : [];
+    return {
+      ...describeRuns(runs, [...missed, ...notes]),
+      about: {
+        'a Node as it is created, bytes': JSON.stringify(nodeObject(1)).length,
+        ...(flanneld !== undefined && { flanneld: versionOf(flanneld) }),
+      },
+    };
+  } finally {
+    await cluster?.server.stop();
+    await lab.down();
+  }
+}
+
+function contendersIn({ nodes: [one, two] }: Lab, flanneld: string | undefined): Contender[] {
+  if (one === undefined || two === undefined) throw new Error('nodes needs two lab nodes');
+  const weft: Contender = { key: 'weft', name: 'weft', file: requireBuilt(builtAgent), node: one };
+  if (flanneld === undefined) return [weft];
+  return [weft, { key: 'flannel', name: 'flanneld', file: flanneld, node: two }];
+}
+
+async function measureCounts(
+  cluster: NodesCluster,
+  contenders: readonly Contender[],
+  { quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS }: BenchOptions,
+  progress: Progress,
+): Promise<{ runs: Map<number, Runs>; notes: string[] }> {
+  const sys = openKoffiSyscalls();
+  const notes: string[] = [];
+  const runs = new Map<number, Runs>();
+  for (const count of [FEW, MANY]) {
+    await cluster.grow(count, () => progress.step('nodes: Node objects', cluster.count, count));
+    const samples: Runs = { weft: [], flannel: [] };
+    runs.set(count, samples);
+    for (let round = 0; round < rounds; round++) {
+      for (const [at, contender] of contenders.entries()) {
+        progress.step(`nodes: agents among ${count} Nodes`, round * contenders.length + at, rounds * contenders.length);
+        const changeMs = quick ? QUICK_CHANGE_MS : CHANGE_MS;
+        const run = await runAgent(contender, cluster, sys, changeMs).catch((error: unknown) => {
+          notes.push(`round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`);
+          return undefined;
+        });
+        samples[contender.key].push(run);
+      }
+    }
+  }
+  return { runs, notes };
+}

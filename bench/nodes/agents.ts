@@ -1,0 +1,139 @@
+// One agent on a lab node of its own, whose only way to the API server is counted: from its start until the kernel has
+// every peer, then while Nodes change.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { openNetlink } from '../../lib/netlink/connection.ts';
+import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
+import { getLink } from '../../lib/rtnetlink/link.ts';
+import { listRoutes } from '../../lib/rtnetlink/route.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { inNetns, openNetns } from '../../lib/sys/netns.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { agentPid, cpuTreeMs, memoryKib } from '../../test/faults/agent-process.ts';
+import { NET_CONF_FILE, SUBNET_FILE, UNDERLAY_DEVICE } from '../../test/lab/contract.ts';
+import type { LabNode } from '../../test/lab/lab-node.ts';
+import { waitUntil } from '../../test/lab/processes.ts';
+import { HEALTH_FLAGS, writeLauncher } from '../../test/lab/support/launcher-script.ts';
+import { startRelay } from '../../test/support/netns-relay.ts';
+import type { NodesCluster } from './cluster.ts';
+
+const DEVICE = 'flannel.1';
+const PROGRAM_LIMIT_MS = 180_000;
+const FOLLOW_LIMIT_MS = 10_000;
+/** Garbage of the start is collected within this. */
+const SETTLE_MS = 12_000;
+const LOOK_MS = 50;
+
+export interface Contender {
+  readonly key: 'weft' | 'flannel';
+  readonly name: string;
+  readonly file: string;
+  readonly node: LabNode;
+}
+
+/** What one run of an agent took. */
+export interface Run {
+  /** From its start until the kernel has a route to every peer. */
+  readonly programmedMs: number;
+  readonly startProcessorMs: number;
+  readonly startBytes: number;
+  /** Its largest resident memory up to then. */
+  readonly peakMb: number;
+  /** At the end, of which `anonymousMb` is in no file and shared with nobody. */
+  readonly residentMb: number;
+  readonly anonymousMb: number;
+  readonly processorMsPerSec: number;
+  readonly bytesPerSec: number;
+}
+
+/** From a node that has just booted. Rejects when the agent does not get there, or does not follow what changes. */
+export async function runAgent(
+  { file, node, name }: Contender,
+  cluster: NodesCluster,
+  sys: Syscalls,
+  changeMs: number,
+): Promise<Run> {
+  await node.reboot();
+  let bytes = 0;
+  const stopRelay = await startRelay(node.pid, cluster.server.url, (length) => {
+    bytes += length;
+  });
+  const netlink = netlinkIn(sys, node);
+  try {
+    writeLauncher(node, [file, ...flags(cluster)]);
+    const startedAt = performance.now();
+    await node.agent.start();
+    const pid = await agentPid(node);
+    const peers = cluster.count - 1;
+    const isProgrammed = async (): Promise<boolean> => {
+      await sleep(LOOK_MS);
+      return routes(netlink) >= peers;
+    };
+    await waitUntil(isProgrammed, PROGRAM_LIMIT_MS, `${name}: routes to ${peers} peers`);
+    const programmedMs = performance.now() - startedAt;
+    await sleep(SETTLE_MS);
+    const [startProcessorMs, startBytes] = [cpuTreeMs(pid), bytes];
+    const peakMb = megabytes(pid, 'VmHWM');
+    const movedTo = await cluster.change(changeMs);
+    const processorMsPerSec = ((cpuTreeMs(pid) - startProcessorMs) / changeMs) * 1000;
+    const bytesPerSec = ((bytes - startBytes) / changeMs) * 1000;
+    const follows = async (): Promise<boolean> => movedTo === '' || (await destinations(node)).includes(`${movedTo} `);
+    await waitUntil(follows, FOLLOW_LIMIT_MS, `${name}: FDB entry of the Node that moved to ${movedTo}`);
+    const [residentMb, anonymousMb] = [megabytes(pid, 'VmRSS'), megabytes(pid, 'RssAnon')];
+    return {
+      programmedMs,
+      startProcessorMs,
+      startBytes,
+      peakMb,
+      residentMb,
+      anonymousMb,
+      processorMsPerSec,
+      bytesPerSec,
+    };
+  } finally {
+    netlink.close();
+    await node.agent.stop();
+    await stopRelay();
+  }
+}
+
+function flags({ server }: NodesCluster): string[] {
+  return [
+    '--kube-subnet-mgr',
+    `--kubeconfig-file=${server.agentKubeconfig}`,
+    `--net-config-path=${NET_CONF_FILE}`,
+    `--subnet-file=${SUBNET_FILE}`,
+    `--iface=${UNDERLAY_DEVICE}`,
+    '--ip-masq',
+    ...HEALTH_FLAGS,
+  ];
+}
+
+/** A socket stays in the namespace it was made in. */
+function netlinkIn(sys: Syscalls, node: LabNode): Netlink {
+  const netns = openNetns(sys, `/proc/${node.pid}/ns/net`);
+  try {
+    return inNetns(sys, netns, () => openNetlink(sys));
+  } finally {
+    closeFd(sys, netns);
+  }
+}
+
+/** Routes to peers that the kernel has. */
+function routes(netlink: Netlink): number {
+  const oif = getLink(netlink, { name: DEVICE })?.index;
+  if (oif === undefined) return 0;
+  return listRoutes(netlink, { family: 4, oif, table: RT_TABLE_MAIN }).filter(
+    ({ nexthopId, gateway }) => nexthopId !== undefined || gateway !== undefined,
+  ).length;
+}
+
+/** Where packets to peers are sent: one FDB entry a line. */
+async function destinations(node: LabNode): Promise<string> {
+  return await node.run(['bridge', 'fdb', 'show', 'dev', DEVICE]);
+}
+
+function megabytes(pid: number, what: 'VmRSS' | 'RssAnon' | 'VmHWM'): number {
+  return (memoryKib(pid, what) * 1024) / 1e6;
+}

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import type { Run } from './agents.ts';
+import { describeRuns } from './report.ts';
+
+const run = (factor: number): Run => ({
+  programmedMs: 1000 * factor,
+  startProcessorMs: 100 * factor,
+  startBytes: 5e6 * factor,
+  peakMb: 80 * factor,
+  residentMb: 60 * factor,
+  anonymousMb: 20 * factor,
+  processorMsPerSec: factor,
+  bytesPerSec: 2000 * factor,
+});
+
+test('where there is no API server nothing was measured, and nothing failed', () => {
+  expect(describeRuns(new Map(), ['needs it'])).toMatchObject({ figures: [], failures: [], headline: [], limits: [] });
+});
+
+test('every measure is compared with flannel’s in the same round, and may not be more', () => {
+  const runs = { weft: [run(1), run(1)], flannel: [run(2), run(4)] };
+  const { ratios, failures, headline } = describeRuns(new Map([[5000, runs]]), []);
+  expect(ratios).toHaveLength(8);
+  for (const { value, most } of ratios) expect([value <= 0.5, most]).toEqual([true, 1]);
+  expect(failures).toEqual([]);
+  expect(headline).toHaveLength(3);
+});
+
+test('bytes of the start are told per 1000 Nodes', () => {
+  const { figures } = describeRuns(new Map([[5000, { weft: [run(1)], flannel: [] }]]), []);
+  expect(figures.find(({ key }) => key === '5000/start-received/weft')?.samples).toEqual([1]);
+});
+
+test('a run of ours that failed makes the figures worthless, one of flannel’s does not', () => {
+  const failed = (weft: (Run | undefined)[], flannel: (Run | undefined)[]) =>
+    describeRuns(new Map([[1000, { weft, flannel }]]), []).failures;
+  expect(failed([run(1), undefined], [run(1), run(1)])).toEqual(['weft failed 1 of 2 times among 1000 Nodes']);
+  expect(failed([run(1), run(1)], [undefined, undefined])).toEqual([]);
+});

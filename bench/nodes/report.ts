@@ -1,0 +1,109 @@
+// Runs of agents among Nodes as figures: one for each agent, count of Nodes and thing measured, with their ratios.
+
+import { figure, ratioOfFigures, shown } from '../figures.ts';
+import { type Figure, type PartResult, type RatioOfFigures, samplesOfFigure, type Table } from '../result.ts';
+import { median } from '../stats.ts';
+import type { Run } from './agents.ts';
+
+export const FEW = 1000;
+export const MANY = 5000;
+/** What the agent may take with 1000 peers, in MB. */
+const MEMORY_LIMIT_MB = 65;
+
+/** By agent, in the order of the rounds; undefined where it failed. */
+export type Runs = Readonly<Record<AgentKey, (Run | undefined)[]>>;
+type AgentKey = 'weft' | 'flannel';
+
+interface Measure {
+  readonly name: string;
+  readonly unit: string;
+  of(run: Run, count: number): number;
+}
+
+const MEASURES = {
+  programmed: { name: 'start until every peer is programmed', unit: 'ms', of: (run) => run.programmedMs },
+  'start-processor': { name: 'processor for it', unit: 'ms', of: (run) => run.startProcessorMs },
+  'start-received': {
+    name: 'received for it per 1000 Nodes',
+    unit: 'MB',
+    of: (run, count) => run.startBytes / 1e6 / (count / 1000),
+  },
+  peak: { name: 'largest resident memory', unit: 'MB', of: (run) => run.peakMb },
+  resident: { name: 'resident memory, then', unit: 'MB', of: (run) => run.residentMb },
+  anonymous: { name: 'of it anonymous', unit: 'MB', of: (run) => run.anonymousMb },
+  processor: { name: 'processor while Nodes change', unit: 'ms/s', of: (run) => run.processorMsPerSec },
+  received: { name: 'received while Nodes change', unit: 'kB/s', of: (run) => run.bytesPerSec / 1000 },
+} satisfies Readonly<Record<string, Measure>>;
+
+type MeasureKey = keyof typeof MEASURES;
+const KEYS = Object.keys(MEASURES) as MeasureKey[];
+const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', flannel: 'flanneld' };
+
+const keyOf = (count: number, what: MeasureKey, agent: AgentKey): string => `${count}/${what}/${agent}`;
+
+/** `notes`: also of runs that failed. */
+export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly string[]): PartResult {
+  const counts = [...byCount.keys()];
+  const figures = [...byCount].flatMap(([count, runs]) => figuresOf(count, runs));
+  const isCompared = [...byCount.values()].some(({ flannel }) => flannel.length > 0);
+  const resident = figures.find(({ key }) => key === keyOf(FEW, 'resident', 'weft'));
+  return {
+    figures,
+    tables: counts.map((count) => tableOf(count, figures)),
+    ratios: isCompared ? counts.flatMap((count) => ratiosOf(count, figures)) : [],
+    limits: resident === undefined ? [] : [memoryLimit(resident)],
+    failures: counts.flatMap((count) => failuresOf(count, byCount.get(count)?.weft ?? [])),
+    notes,
+    plots: [],
+    headline: counts.includes(MANY)
+      ? [
+          { name: `${MANY} Nodes: start until every peer is programmed`, figure: keyOf(MANY, 'programmed', 'weft') },
+          { name: `${MANY} Nodes: memory of the agent`, figure: keyOf(MANY, 'resident', 'weft') },
+          { name: `${MANY} Nodes: received per 1000`, figure: keyOf(MANY, 'start-received', 'weft') },
+        ]
+      : [],
+  };
+}
+
+function figuresOf(count: number, runs: Runs): Figure[] {
+  const agents = (Object.keys(NAMES) as AgentKey[]).filter((agent) => runs[agent].length > 0);
+  return KEYS.flatMap((what) =>
+    agents.map((agent) => {
+      const { name, unit, of }: Measure = MEASURES[what];
+      const role = agent === 'weft' ? 'weft' : 'reference';
+      const about = { key: keyOf(count, what, agent), name: `${count} Nodes: ${name}, ${NAMES[agent]}`, unit } as const;
+      const values = runs[agent].map((run) => (run === undefined ? Number.NaN : of(run, count)));
+      return figure({ ...about, better: 'lower', role }, values);
+    }),
+  );
+}
+
+function tableOf(count: number, figures: readonly Figure[]): Table {
+  const cell = (what: MeasureKey, agent: AgentKey): string => {
+    const found = figures.find(({ key }) => key === keyOf(count, what, agent));
+    return found === undefined ? '–' : shown(median(samplesOfFigure(found)));
+  };
+  return {
+    title: `${count} Nodes, one in a hundred changing a minute; medians`,
+    head: ['', 'unit', NAMES.weft, NAMES.flannel],
+    rows: KEYS.map((what) => [MEASURES[what].name, MEASURES[what].unit, cell(what, 'weft'), cell(what, 'flannel')]),
+  };
+}
+
+/** Of nothing may ours take more. */
+function ratiosOf(count: number, figures: readonly Figure[]): RatioOfFigures[] {
+  return KEYS.map((what) => {
+    const keys = { of: keyOf(count, what, 'weft'), against: keyOf(count, what, 'flannel') };
+    return ratioOfFigures(`${count} Nodes: ${MEASURES[what].name}, against flanneld`, figures, keys, { most: 1 });
+  });
+}
+
+function memoryLimit(resident: Figure) {
+  const value = median(samplesOfFigure(resident));
+  return { name: `memory with ${FEW} Nodes`, value, most: MEMORY_LIMIT_MB, unit: 'MB' };
+}
+
+function failuresOf(count: number, runs: readonly (Run | undefined)[]): string[] {
+  const failed = runs.filter((run) => run === undefined).length;
+  return failed === 0 ? [] : [`weft failed ${failed} of ${runs.length} times among ${count} Nodes`];
+}
