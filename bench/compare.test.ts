@@ -19,7 +19,7 @@ const verdict = (before: Figure[], after: Figure[]): string | undefined =>
 
 const values = fc.array(fc.double({ min: 1e-3, max: 1e7, noNaN: true }), { minLength: 1, maxLength: 60 });
 
-describe('a run', () => {
+describe('a run', { timeout: 60_000 }, () => {
   test('against itself never differs', () => {
     fc.assert(
       fc.property(values, values, (ours, theirs) => {

@@ -2,7 +2,7 @@
 
 import { samplesOfFigure } from './result.ts';
 import type { MeasuredPart, RunResult } from './run-result.ts';
-import { median, type Ratio, ratioOfSeparateMedians } from './stats.ts';
+import { FEWEST_ROUNDS, median, type Ratio, ratioOfSeparateMedians } from './stats.ts';
 import { table } from './table.ts';
 
 export type Judgement = 'faster' | 'slower' | 'better' | 'worse' | 'no difference seen' | 'too few samples';
@@ -31,8 +31,6 @@ export interface Compared {
 
 /** A median that moved by less is no difference, however sure it is. */
 const MINIMUM_EFFECT = 0.05;
-/** With fewer, an interval says nothing. */
-const FEWEST = 5;
 
 /**
  * Judges every figure of ours that both have. Slower (or worse, of what is no time) is one whose interval of the
@@ -73,7 +71,7 @@ function comparePart(
     }
     const [a, b] = [samplesOfFigure(now), samplesOfFigure(old)];
     const ratio = ratioOfSeparateMedians(a, b);
-    const few = [a, b].some((values) => values.filter((value) => !Number.isNaN(value)).length < FEWEST);
+    const few = [a, b].some((values) => values.filter((value) => !Number.isNaN(value)).length < FEWEST_ROUNDS);
     figures.push({
       part: before.name,
       key: old.key,
@@ -109,7 +107,7 @@ function judge(
 /** The largest, of the references that have samples enough. */
 function driftOf(before: MeasuredPart, after: MeasuredPart): number {
   const factors = before.figures
-    .filter(({ role, samples }) => role === 'reference' && samples.length >= FEWEST)
+    .filter(({ role, samples }) => role === 'reference' && samples.length >= FEWEST_ROUNDS)
     .flatMap((old) => {
       const now = after.figures.find(({ key }) => key === old.key);
       if (now === undefined) return [];

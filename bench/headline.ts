@@ -1,5 +1,6 @@
 // The few figures a reader wants first, each as a ratio to everything it was measured against.
 
+import { withInterval } from './limits.ts';
 import { figureOf, samplesOfFigure } from './result.ts';
 import type { RunResult } from './run-result.ts';
 import { quantiles, type Ratio } from './stats.ts';
@@ -79,7 +80,6 @@ export function headlineMarkdown(run: RunResult): string {
 }
 
 /** `0.28 (0.27–0.29)`. */
-export function ratioText({ value, low, high }: Ratio): string {
-  const digits = value < 0.1 ? 3 : 2;
-  return `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+export function ratioText(ratio: Ratio): string {
+  return withInterval(ratio, ratio.value < 0.1 ? 3 : 2);
 }

@@ -53,6 +53,8 @@ describe('a limit', () => {
 
 test('a ratio is shown with its interval', () => {
   expect(showRatio(ratio)).toBe('0.250 (0.200–0.300)');
+  expect(showRatio({ ...nothing, value: 0.25 })).toBe('0.250 (too few rounds)');
+  expect(showRatio(JSON.parse(JSON.stringify(nothing)))).toBe('– (too few rounds)');
 });
 
 test('the table says which limits were not kept', () => {

@@ -24,8 +24,15 @@ export function judgeValue(what: string, value: number, most: number, unit: stri
   return { what, shown: `${value.toFixed(1)} ${unit}`, limit: `≤ ${most} ${unit}`, kept: value <= most };
 }
 
-export function showRatio({ value, low, high }: Ratio): string {
-  return `${value.toFixed(3)} (${low.toFixed(3)}–${high.toFixed(3)})`;
+export function showRatio(ratio: Ratio): string {
+  return withInterval(ratio, 3);
+}
+
+/** A result read from its file has null for NaN. */
+export function withInterval({ value, low, high }: Ratio, digits: number): string {
+  const isKnown = Number.isFinite(low) && Number.isFinite(high);
+  const interval = isKnown ? `${low.toFixed(digits)}–${high.toFixed(digits)}` : 'too few rounds';
+  return `${Number.isFinite(value) ? value.toFixed(digits) : '–'} (${interval})`;
 }
 
 /** One line a verdict. */

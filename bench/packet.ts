@@ -21,7 +21,7 @@ import { MILESTONE_EVENTS } from './trace/milestones.ts';
 import { openTracing, type Tracing } from './trace/tracefs.ts';
 
 const PODS = 40;
-const QUICK_PODS = 8;
+const QUICK_PODS = 6;
 const CAUSE_ROUNDS = 40;
 const QUICK_CAUSE_ROUNDS = 15;
 

@@ -66,6 +66,16 @@ describe('ratioOfMedians', () => {
     expect(ratioOfMedians(a, b)).toEqual(ratioOfMedians(a, b));
   });
 
+  test('of four rounds has no interval, of five it has one', () => {
+    const [a, b] = [noisy(10).slice(0, 5), noisy(20).slice(0, 5)];
+    expect(ratioOfMedians(a.slice(1), b.slice(1))).toEqual({
+      value: expect.closeTo(0.5, 0),
+      low: Number.NaN,
+      high: Number.NaN,
+    });
+    expect(ratioOfMedians(a, b).low).toBeGreaterThan(0);
+  });
+
   test('no rounds, no ratio', () => {
     expect(ratioOfMedians([], []).value).toBeNaN();
   });

@@ -31,12 +31,14 @@ export function summarize(values: readonly number[]): Summary {
 export interface Ratio {
   /** Median of the first by median of the second. */
   readonly value: number;
-  /** The interval 95 of 100 resamples lie in. */
+  /** The interval 95 of 100 resamples lie in; NaN where there are too few rounds to tell. */
   readonly low: number;
   readonly high: number;
 }
 
 const RESAMPLES = 1000;
+/** Resamples of fewer rounds say nothing: of two they are always the same two values. */
+export const FEWEST_ROUNDS = 5;
 const SEED = 20_250_601;
 
 /**
@@ -53,6 +55,7 @@ export function ratioOfMedians(a: readonly number[], b: readonly number[]): Rati
   if (rounds.length === 0) return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
   const ratio = (of: readonly { a: number; b: number }[]): number =>
     median(of.map((round) => round.a)) / median(of.map((round) => round.b));
+  if (rounds.length < FEWEST_ROUNDS) return { value: ratio(rounds), low: Number.NaN, high: Number.NaN };
   const random = randomNumbers(SEED);
   const resampled = Array.from({ length: RESAMPLES }, () =>
     ratio(rounds.map((round) => rounds[Math.floor(random() * rounds.length)] ?? round)),

@@ -17,17 +17,20 @@ export function scriptJson(value: unknown): string {
   return JSON.stringify(value).replaceAll('<', '\\u003c');
 }
 
-/** A table whose first column is names and whose others are numbers; both captions and heads are for screen readers, too. */
+/** A table whose first column is names and whose others are numbers, or words where one of them begins with a letter; both captions and heads are for screen readers, too. */
 export function htmlTable(
   caption: string,
   head: readonly string[],
   rows: readonly (readonly string[])[],
   cell: (text: string) => string = escapeHtml,
 ): string {
-  const heads = head.map((text) => `<th scope="col">${escapeHtml(text)}</th>`).join('');
+  const classes = head.map((_, column) =>
+    column > 0 && rows.some((row) => /^\p{L}/u.test(row[column] ?? '')) ? ' class="words"' : '',
+  );
+  const heads = head.map((text, column) => `<th scope="col"${classes[column]}>${escapeHtml(text)}</th>`).join('');
   const lines = rows.map((row) => {
     const [name = '', ...others] = row;
-    return `<tr><th scope="row">${cell(name)}</th>${others.map((text) => `<td>${cell(text)}</td>`).join('')}</tr>`;
+    return `<tr><th scope="row">${cell(name)}</th>${others.map((text, index) => `<td${classes[index + 1]}>${cell(text)}</td>`).join('')}</tr>`;
   });
   const captionElement = caption === '' ? '' : `<caption>${escapeHtml(caption)}</caption>`;
   return `<div class="scroll"><table>${captionElement}<thead><tr>${heads}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;

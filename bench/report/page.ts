@@ -59,7 +59,8 @@ function summaryLine({ machine: { taken, cpus, cpu, kernel }, quick, parts }: Ru
   const kept = verdicts.filter((verdict) => verdict.kept).length;
   const length = quick ? 'a quick run: few rounds, wide intervals' : 'a full run';
   const day = taken.slice(0, 16).replace('T', ' ');
-  return `${day} UTC, ${cpus} × ${cpu}, Linux ${kernel.split(' ')[0]}; ${length}; ${kept} of ${verdicts.length} limits kept`;
+  const limits = verdicts.length === 0 ? '' : `; ${kept} of ${verdicts.length} limits kept`;
+  return `${day} UTC, ${cpus} × ${cpu}, Linux ${kernel.split(' ')[0]}; ${length}${limits}`;
 }
 
 function overview(run: RunResult): string {

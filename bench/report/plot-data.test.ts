@@ -52,6 +52,19 @@ test('stacked bars keep their rounds, and one tall bar does not flatten the othe
   });
 });
 
+test('bars of many microseconds are in milliseconds', () => {
+  const figures = [madeUpFigure('a', 'weft', [400, Number.NaN]), madeUpFigure('b', 'weft', [2000, 3000])];
+  const segments = [
+    { name: 'first', figure: 'a' },
+    { name: 'second', figure: 'b' },
+  ];
+  expect(plotData({ kind: 'stacked', title: '', bar: 'pod', segments }, figures)).toMatchObject({
+    unit: 'ms',
+    segments: [{ values: [0.4, null] }, { values: [2, 3] }],
+    top: 2.4,
+  });
+});
+
 test('lines have medians and bands', () => {
   const values = Array.from({ length: 11 }, (_, index) => index);
   const plot = {

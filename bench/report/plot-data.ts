@@ -68,12 +68,15 @@ function stacked({ bar, segments }: StackedPlot, figures: readonly Figure[]): St
   ).filter((total) => !Number.isNaN(total));
   if (totals.length === 0) return undefined;
   const [p50 = 0, most = 0] = quantiles(totals, [0.5, 1]);
+  const own = found[0]?.of.unit ?? '';
+  const [unit, by] = own === 'µs' && p50 >= MANY_US ? ['ms', 1000] : [own, 1];
+  const scaled = (value: number | null): number | null => (value === null ? null : value / by);
   return {
     kind: 'stacked',
-    unit: found[0]?.of.unit ?? '',
+    unit,
     bar,
-    segments: found.map(({ name, of }) => ({ name, values: of.samples })),
-    top: Math.min(most, p50 * TALLEST),
+    segments: found.map(({ name, of }) => ({ name, values: of.samples.map(scaled) })),
+    top: Math.min(most, p50 * TALLEST) / by,
   };
 }
 

@@ -31,6 +31,12 @@ test('says “limit” only where there is one', () => {
   expect(ratioTable([ratio(0.1, 0.2, 0.3, 0.25)])).toContain('>limit<');
 });
 
+test('a ratio without an interval is a point', () => {
+  const html = ratioTable([ratio(Number.NaN, 0.5, Number.NaN)]);
+  expect(html).toContain('<circle');
+  expect(html).not.toContain('class="interval"');
+});
+
 test('nothing without ratios', () => {
   expect(ratioTable([])).toBe('');
 });

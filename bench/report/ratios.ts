@@ -44,7 +44,7 @@ function verdictCell(limit: string, kept: boolean): string {
 
 function scaleOf(ratios: readonly RatioOfFigures[]): Scale {
   const values = ratios
-    .flatMap(({ low, high, most, least }) => [low, high, most ?? 1, least ?? 1, 1])
+    .flatMap(({ value, low, high, most, least }) => [value, low, high, most ?? 1, least ?? 1, 1])
     .filter((value) => value > 0 && Number.isFinite(value));
   const [low, high] = [Math.log(Math.min(...values) / 1.1), Math.log(Math.max(...values) * 1.1)];
   return (value) => Number((((Math.log(value) - low) / (high - low)) * WIDTH).toFixed(1));
@@ -79,7 +79,7 @@ function svg(marks: readonly string[]): string {
 }
 
 function strip({ value, low, high, most, least }: RatioOfFigures, place: Scale): string {
-  if (!(low > 0 && Number.isFinite(high))) return '';
+  if (!(value > 0 && Number.isFinite(value))) return '';
   const [middle, top, bottom] = [HEIGHT / 2, 2, HEIGHT - 2];
   const upright = (kind: string, at: number): string =>
     `<line class="${kind}" x1="${place(at)}" x2="${place(at)}" y1="${top}" y2="${bottom}"/>`;
@@ -87,7 +87,9 @@ function strip({ value, low, high, most, least }: RatioOfFigures, place: Scale):
     upright('one', 1),
     ...(most === undefined ? [] : [upright('limit', most)]),
     ...(least === undefined ? [] : [upright('limit', least)]),
-    `<line class="interval" x1="${place(low)}" x2="${place(high)}" y1="${middle}" y2="${middle}"/>`,
+    ...(low > 0 && Number.isFinite(high)
+      ? [`<line class="interval" x1="${place(low)}" x2="${place(high)}" y1="${middle}" y2="${middle}"/>`]
+      : []),
     `<circle class="value" cx="${place(value)}" cy="${middle}" r="3.5"/>`,
   ];
   return svg(marks);
