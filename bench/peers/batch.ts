@@ -19,7 +19,7 @@ export function batchText(leases: ReadonlyMap<string, Lease>, device: Device, ro
   const wanted = desired(leases, { ...overlayConfig, foreignNexthopIds });
   const nothing: Observed = { device, neighs: [], fdb: [], nexthops: foreignNexthopIds && [], routes: [] };
   const lines: Record<'ip' | 'bridge', string[]> = { ip: [], bridge: [] };
-  for (const change of diff(wanted.state, nothing)) {
+  for (const change of diff(wanted.peers, nothing)) {
     const request = requestOf(change, device);
     const command = request.command?.() ?? '';
     const [program = '', ...words] = command.split(' ');

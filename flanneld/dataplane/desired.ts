@@ -6,15 +6,7 @@ import type { Mac } from '../../lib/mac.ts';
 import type { Lease, PeerProblem } from '../subnet/manager.ts';
 import { allocateNexthopIds } from './nexthop-ids.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
-import {
-  type FdbState,
-  type KernelState,
-  type NeighState,
-  type NexthopState,
-  neighKey,
-  type RouteState,
-  routeKey,
-} from './state.ts';
+import { type PlacedPeer, routeKey } from './state.ts';
 
 export interface DesiredConfig extends OverlayConfig {
   /** Ids that other programs (or an agent of another network) hold; undefined where the kernel has no nexthop objects. */
@@ -22,15 +14,14 @@ export interface DesiredConfig extends OverlayConfig {
 }
 
 export interface Desired {
-  readonly state: KernelState;
-  readonly peers: readonly Peer[];
+  readonly peers: readonly PlacedPeer[];
   /** Leases that are left out, by key; they never delay the others. */
   readonly problems: readonly PeerProblem[];
   /** Peers that are programmed as their leases say, which may not be what somebody meant. */
   readonly doubts: readonly PeerProblem[];
 }
 
-/** The state for `leases`, without this node's own. Equal leases give an equal state, whatever their order. */
+/** The peers of `leases`, without this node's own. Equal leases give equal peers, whatever their order. */
 export function desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Desired {
   const steps = desiredInSteps(leases, config);
   for (;;) {
@@ -55,18 +46,18 @@ export function* desiredInSteps(
     if (peer !== undefined) candidates.push(peer);
     if (++read % STEP === 0) yield;
   }
-  const peers = settleConflicts(candidates, problems);
+  const kept = settleConflicts(candidates, problems);
   yield;
-  const state = stateFor(peers, config, problems);
+  const peers = placed(kept, config, problems);
   problems.sort((a, b) => (a.key < b.key ? -1 : 1));
-  return { state, peers, problems, doubts: sharedAddresses(peers) };
+  return { peers, problems, doubts: sharedAddresses(peers) };
 }
 
 /** The peers among `leases` that can be programmed together, and why the others are left out. */
 export function peersAmong(
   leases: ReadonlyMap<string, Lease>,
   config: OverlayConfig,
-): Pick<Desired, 'peers' | 'problems'> {
+): { peers: readonly Peer[]; problems: readonly PeerProblem[] } {
   const problems: PeerProblem[] = [];
   const candidates = [...leases].flatMap(([key, lease]) => peerOrProblem(key, lease, config, problems) ?? []);
   return { peers: settleConflicts(candidates, problems), problems };
@@ -152,29 +143,23 @@ export class SubnetIndex {
   }
 }
 
-function stateFor(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): KernelState {
-  const neighs = new Map<bigint, NeighState>();
-  const fdb = new Map<Mac, FdbState>();
-  const nexthops = new Map<number, NexthopState>();
-  const routes = new Map<bigint, RouteState>();
+/** Peers in their order, each with its nexthop id; of those with one MAC the first has the FDB entry. */
+function placed(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): PlacedPeer[] {
   const ids = nexthopIds(peers, config);
-  peers.forEach((peer, index) => {
-    const { key: owner, subnet, mac } = peer;
-    const gateway = subnet.ip;
-    const id = ids?.[index];
-    if (ids !== undefined && id === undefined) {
-      problems.push({ key: owner, reason: 'no nexthop id of the reserved range is free' });
-      return;
+  const macs = new Set<Mac>();
+  const all: PlacedPeer[] = [];
+  let at = 0;
+  for (const { key, subnet, publicIp, mac } of peers) {
+    const nexthopId = ids?.[at++];
+    if (ids !== undefined && nexthopId === undefined) {
+      problems.push({ key, reason: 'no nexthop id of the reserved range is free' });
+      continue;
     }
-    neighs.set(neighKey(gateway), { owner, destination: gateway, mac });
-    if (!fdb.has(mac)) fdb.set(mac, { owner, mac, destination: peer.publicIp });
-    if (id === undefined) routes.set(routeKey(subnet), { owner, destination: subnet, gateway });
-    else {
-      nexthops.set(id, { owner, id, gateway });
-      routes.set(routeKey(subnet), { owner, destination: subnet, gateway, nexthopId: id });
-    }
-  });
-  return { neighs, fdb, nexthops, routes };
+    const before = macs.size;
+    macs.add(mac);
+    all.push({ key, subnet, publicIp, mac, nexthopId, hasFdb: macs.size > before });
+  }
+  return all;
 }
 
 function nexthopIds(peers: readonly Peer[], config: DesiredConfig): (number | undefined)[] | undefined {
@@ -187,7 +172,6 @@ function nexthopIds(peers: readonly Peer[], config: DesiredConfig): (number | un
 }
 
 /** A peer's place in the kernel as one line; two equal texts mean that nothing about the peer changed. */
-export function peerSignature(state: KernelState, peer: Peer): string {
-  const route = state.routes.get(routeKey(peer.subnet));
-  return `${formatPrefix(peer.subnet)} ${peer.mac} ${formatIp(peer.publicIp)} ${route?.nexthopId ?? ''}`;
+export function peerSignature({ subnet, mac, publicIp, nexthopId }: PlacedPeer): string {
+  return `${formatPrefix(subnet)} ${mac} ${formatIp(publicIp)} ${nexthopId ?? ''}`;
 }

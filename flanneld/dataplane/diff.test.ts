@@ -9,14 +9,14 @@ import { desired } from './desired.ts';
 import { diff, foreignNexthopIds } from './diff.ts';
 import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 import { requestOf } from './requests.ts';
-import type { Change, KernelState } from './state.ts';
+import type { Change, PlacedPeer } from './state.ts';
 
 const device = { index: 7, name: 'flannel.1' };
 const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
 const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
 
-function wantedFor(kernel: ModelKernel, leases: ReadonlyMap<string, Lease>): KernelState {
-  return desired(leases, { ...nodeOne, foreignNexthopIds: foreignNexthopIds(kernel.observed()) }).state;
+function wantedFor(kernel: ModelKernel, leases: ReadonlyMap<string, Lease>): readonly PlacedPeer[] {
+  return desired(leases, { ...nodeOne, foreignNexthopIds: foreignNexthopIds(kernel.observed()) }).peers;
 }
 
 /** One run of the reconciler without its bookkeeping: look, compare, change. */
@@ -171,7 +171,7 @@ describe('diff', () => {
     reconcile(kernel, leasesOf({ two }));
     // Somebody takes the id: the route is to move to another one.
     const id = NEXTHOP_ID_FIRST + 2;
-    const wanted = desired(leasesOf({ two }), { ...nodeOne, foreignNexthopIds: new Set([id]) }).state;
+    const wanted = desired(leasesOf({ two }), { ...nodeOne, foreignNexthopIds: new Set([id]) }).peers;
     const changes = diff(wanted, kernel.observed());
     expect(changes.find(({ kind, want }) => kind === 'nexthop' && want === undefined)).toMatchObject({ after: 'two' });
   });
@@ -345,10 +345,10 @@ describe.each([
         reconcile(kernel, seen.leases);
         for (const what of events) if (what.kind !== 'leases') happen(kernel, seen, what);
         const wanted = wantedFor(kernel, leasesOf(after));
-        const right = [...wanted.routes.keys()].filter((key) => forwards(kernel, wanted, key));
+        const right = wanted.filter((peer) => forwards(kernel, peer));
         for (const change of diff(wanted, kernel.observed())) {
           kernel.apply(change);
-          for (const key of right) expect([key, forwards(kernel, wanted, key)]).toEqual([key, true]);
+          for (const peer of right) expect([peer.key, forwards(kernel, peer)]).toEqual([peer.key, true]);
         }
       }),
       { numRuns: 400 },
@@ -356,15 +356,11 @@ describe.each([
   });
 });
 
-/** Whether a packet for this destination gets to the right node: route, neighbour and FDB entry, however made. */
-function forwards(kernel: ModelKernel, wanted: KernelState, key: bigint): boolean {
-  const want = wanted.routes.get(key);
-  if (want === undefined) return false;
-  const route = kernel.routes.get(`${formatPrefix(want.destination)} metric 0`);
-  if (route?.oif !== device.index || route.gateway?.value !== want.gateway.value) return false;
-  const neigh = [...kernel.neighs.values()].find(({ destination }) => destination.value === want.gateway.value);
-  if (neigh?.mac === undefined || neigh.state !== 0x80) return false;
-  const wantedNeigh = [...wanted.neighs.values()].find(({ destination }) => destination.value === want.gateway.value);
-  if (neigh.mac !== wantedNeigh?.mac) return false;
-  return kernel.fdb.get(neigh.mac)?.destination?.value === wanted.fdb.get(neigh.mac)?.destination.value;
+/** Whether a packet for this peer's pods gets to the right node: route, neighbour and FDB entry, however made. */
+function forwards(kernel: ModelKernel, { subnet, mac, publicIp }: PlacedPeer): boolean {
+  const route = kernel.routes.get(`${formatPrefix(subnet)} metric 0`);
+  if (route?.oif !== device.index || route.gateway?.value !== subnet.ip.value) return false;
+  const neigh = [...kernel.neighs.values()].find(({ destination }) => destination.value === subnet.ip.value);
+  if (neigh?.mac !== mac || neigh.state !== 0x80) return false;
+  return kernel.fdb.get(mac)?.destination?.value === publicIp.value;
 }

@@ -17,16 +17,7 @@ import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
 import type { Nexthop } from '../../lib/rtnetlink/nexthop.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
 import { isReservedNexthopId } from './nexthop-ids.ts';
-import {
-  type Change,
-  type Device,
-  type KernelState,
-  neighKey,
-  type Observed,
-  type RouteState,
-  routeKey,
-  WEFT_PROTOCOL,
-} from './state.ts';
+import { type Change, type Device, type Observed, type PlacedPeer, routeKey, WEFT_PROTOCOL } from './state.ts';
 
 /** The metric the kernel gives to an IPv6 route that asks for none (linux/ipv6_route.h IP6_RT_PRIO_USER). */
 const IP6_DEFAULT_METRIC = 1024;
@@ -36,13 +27,17 @@ const IP6_DEFAULT_METRIC = 1024;
  * the kernel would ask who has the gateway), then removals (routes, nexthops, FDB entries, neighbours), so that
  * nothing wanted is missing in between. Empty when the kernel already agrees.
  */
-export function diff(wanted: KernelState, observed: Observed): Change[] {
-  const neighs = diffNeighs(wanted, observed);
-  const fdb = diffFdb(wanted, observed);
-  const nexthops = diffNexthops(wanted, observed);
-  const routes = diffRoutes(wanted, observed);
-  const additions = byOwner([...neighs.add, ...fdb.add, ...nexthops.add, ...routes.add]);
-  return [...additions, ...routes.remove, ...nexthops.remove, ...fdb.remove, ...neighs.remove];
+export function diff(peers: readonly PlacedPeer[], observed: Observed): Change[] {
+  const present = presentIn(observed);
+  const additions: Change[] = [];
+  for (const peer of peers) {
+    addNeigh(peer, present, additions);
+    if (peer.hasFdb) addFdb(peer, present, additions);
+    if (peer.nexthopId !== undefined) addNexthop(peer, peer.nexthopId, present, additions);
+    addRoute(peer, present, additions);
+  }
+  const moves = additions.some(({ kind, have }) => kind === 'nexthop' && have !== undefined);
+  return [...(moves ? movesFirst(grouped(additions)) : additions), ...removals(peers, observed, present)];
 }
 
 /** Ids in the reserved range that we must not use: held with another protocol number or for another device. */
@@ -62,38 +57,37 @@ export function isLeftover(owner: string): boolean {
   return owner.startsWith(LEFTOVER);
 }
 
-interface Split {
-  readonly add: Change[];
-  readonly remove: Change[];
+/** What the kernel has, by key. What a peer wants is taken out: in the end the rest is wanted by nobody. */
+interface Present {
+  readonly neighs: Map<bigint, Neigh>;
+  readonly fdb: Map<string, FdbEntry>;
+  /** Ours only. */
+  readonly nexthops: Map<number, Nexthop>;
+  /** Those that can be a peer's; the odd ones (of another metric) can be nobody's. */
+  readonly routes: Map<bigint, Route>;
+  readonly oddRoutes: Route[];
 }
 
-/** Stable: owners by their first change, and within one the order stays, so neighbour, FDB entry, nexthop, route. */
-function byOwner(changes: readonly Change[]): Change[] {
-  if (changes.some(({ kind, have }) => kind === 'nexthop' && have !== undefined)) return movesFirst(grouped(changes));
-  // Sorted by counting: an array for each of thousands of owners would cost more than all the rest of the comparing.
-  const ranks = new Map<string, number>();
-  const rankOf = new Uint32Array(changes.length);
-  const places = new Uint32Array(changes.length + 1);
-  let at = 0;
-  for (const { owner } of changes) {
-    let rank = ranks.get(owner);
-    if (rank === undefined) {
-      rank = ranks.size;
-      ranks.set(owner, rank);
-    }
-    rankOf[at++] = rank;
-    places[rank + 1] = (places[rank + 1] ?? 0) + 1;
-  }
-  for (let rank = 1; rank < ranks.size; rank++) places[rank] = (places[rank] ?? 0) + (places[rank - 1] ?? 0);
-  const ordered = [...changes];
-  at = 0;
-  for (const change of changes) {
-    const rank = rankOf[at++] ?? 0;
-    const place = places[rank] ?? 0;
-    ordered[place] = change;
-    places[rank] = place + 1;
-  }
-  return ordered;
+function presentIn({ device, neighs, fdb, nexthops, routes }: Observed): Present {
+  const present: Present = { neighs: new Map(), fdb: new Map(), nexthops: new Map(), routes: new Map(), oddRoutes: [] };
+  for (const have of neighs) present.neighs.set(have.destination.value, have);
+  // Of a MAC with several entries, which is none of a peer's, one that lasts.
+  for (const have of fdb) if (lasts(have) || !present.fdb.has(have.mac)) present.fdb.set(have.mac, have);
+  for (const have of nexthops ?? []) if (isOurNexthop(have, device)) present.nexthops.set(have.id, have);
+  for (const have of routes) if (isJudged(have)) noteRoute(have, present);
+  return present;
+}
+
+function noteRoute(have: Route, { routes, oddRoutes }: Present): void {
+  const key = routeKey(have.destination);
+  if (hasDefaultMetric(have) && !routes.has(key)) routes.set(key, have);
+  else oddRoutes.push(have);
+}
+
+function take<K, V>(from: Map<K, V>, key: K): V | undefined {
+  const have = from.get(key);
+  if (have !== undefined) from.delete(key);
+  return have;
 }
 
 function grouped(changes: readonly Change[]): Map<string, Change[]> {
@@ -138,87 +132,52 @@ function moversById(groups: ReadonlyMap<string, Change[]>): Map<number, string[]
   return movers;
 }
 
-function diffNeighs(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<bigint, Neigh>();
-  const split: Split = { add: [], remove: [] };
-  for (const have of observed.neighs) {
-    const key = neighKey(have.destination);
-    present.set(key, have);
-    if ((have.state & NUD_PERMANENT) !== 0 && !wanted.neighs.has(key)) {
-      split.remove.push({ kind: 'neigh', owner: `${LEFTOVER}neigh ${formatIp(have.destination)}`, have });
-    }
-  }
-  for (const [key, want] of wanted.neighs) {
-    const have = present.get(key);
-    if (have !== undefined && (have.state & NUD_PERMANENT) !== 0 && have.mac === want.mac) continue;
-    split.add.push({ kind: 'neigh', owner: want.owner, want, have });
-  }
-  return split;
-}
-
-/** Learned entries (only with Learning on) age by themselves; entries that last are ours. */
-function lasts(entry: FdbEntry): boolean {
-  return (entry.state & (NUD_PERMANENT | NUD_NOARP)) !== 0 || (entry.flags & NTF_EXT_LEARNED) !== 0;
+function addNeigh({ key: owner, subnet, mac }: PlacedPeer, { neighs }: Present, changes: Change[]): void {
+  const have = take(neighs, subnet.ip.value);
+  if (have !== undefined && (have.state & NUD_PERMANENT) !== 0 && have.mac === mac) return;
+  changes.push({ kind: 'neigh', owner, want: { owner, destination: subnet.ip, mac }, have });
 }
 
 /** A unicast MAC has one destination: replacing it is all a wanted MAC ever needs, and any other that lasts goes. */
-function diffFdb(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<string, FdbEntry>();
-  const split: Split = { add: [], remove: [] };
-  for (const have of observed.fdb) {
-    if (wanted.fdb.has(have.mac)) present.set(have.mac, have);
-    else if (lasts(have)) split.remove.push({ kind: 'fdb', owner: `${LEFTOVER}fdb ${have.mac}`, have });
-  }
-  for (const [mac, want] of wanted.fdb) {
-    const have = present.get(mac);
-    const right = have?.destination !== undefined && sameIp(have.destination, want.destination) && isPlain(have);
-    if (!right) split.add.push({ kind: 'fdb', owner: want.owner, want, have });
-  }
-  return split;
+function addFdb({ key: owner, mac, publicIp: destination }: PlacedPeer, { fdb }: Present, changes: Change[]): void {
+  const have = take(fdb, mac);
+  if (have?.destination !== undefined && sameIp(have.destination, destination) && isPlain(have)) return;
+  changes.push({ kind: 'fdb', owner, want: { owner, mac, destination }, have });
 }
 
 function isPlain({ state, port, vni, nexthopId }: FdbEntry): boolean {
   return (state & NUD_PERMANENT) !== 0 && port === undefined && vni === undefined && nexthopId === undefined;
 }
 
-function isOurNexthop(nexthop: Nexthop, device: Device): boolean {
-  return nexthop.protocol === WEFT_PROTOCOL && nexthop.oif === device.index && isReservedNexthopId(nexthop.id);
-}
-
-function diffNexthops(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<number, Nexthop>();
-  const split: Split = { add: [], remove: [] };
-  const users = routeUsers(wanted, observed);
-  for (const have of observed.nexthops ?? []) {
-    if (!isOurNexthop(have, observed.device)) continue;
-    present.set(have.id, have);
-    if (wanted.nexthops.has(have.id)) continue;
-    // The kernel drops a nexthop's routes with it: a route that is to move away must have moved.
-    const after = users.get(have.id);
-    const owner = `${LEFTOVER}nexthop ${have.id}`;
-    split.remove.push({ kind: 'nexthop', owner, have, ...(after !== undefined && { after }) });
-  }
-  for (const [id, want] of wanted.nexthops) {
-    const have = present.get(id);
-    const right = have?.gateway !== undefined && sameIp(have.gateway, want.gateway) && isOnlink(have.flags);
-    if (!right) split.add.push({ kind: 'nexthop', owner: want.owner, want, have });
-  }
-  return split;
-}
-
-/** For each nexthop id in use by a wanted route's present form: the lease that route is for. */
-function routeUsers(wanted: KernelState, observed: Observed): Map<number, string> {
-  const users = new Map<number, string>();
-  for (const route of observed.routes) {
-    if (route.nexthopId === undefined) continue;
-    const want = wanted.routes.get(routeKey(route.destination));
-    if (want !== undefined) users.set(route.nexthopId, want.owner);
-  }
-  return users;
+function addNexthop({ key: owner, subnet }: PlacedPeer, id: number, { nexthops }: Present, changes: Change[]): void {
+  const have = take(nexthops, id);
+  const gateway = subnet.ip;
+  if (have?.gateway !== undefined && sameIp(have.gateway, gateway) && isOnlink(have.flags)) return;
+  changes.push({ kind: 'nexthop', owner, want: { owner, id, gateway }, have });
 }
 
 function isOnlink(flags: number): boolean {
   return (flags & RTNH_F_ONLINK) !== 0;
+}
+
+function addRoute(peer: PlacedPeer, { routes }: Present, changes: Change[]): void {
+  const { key: owner, subnet: destination, nexthopId } = peer;
+  const have = take(routes, routeKey(destination));
+  if (have !== undefined && isRightRoute(have, peer)) return;
+  const gateway = destination.ip;
+  const want = nexthopId === undefined ? { owner, destination, gateway } : { owner, destination, gateway, nexthopId };
+  changes.push({ kind: 'route', owner, want, have });
+}
+
+function isRightRoute(have: Route, { subnet, nexthopId }: PlacedPeer): boolean {
+  if (have.protocol !== WEFT_PROTOCOL || have.type !== RTN_UNICAST || have.nexthopId !== nexthopId) return false;
+  if (have.prefSrc !== undefined || have.mtu !== undefined) return false;
+  if (nexthopId !== undefined) return true;
+  return have.gateway !== undefined && sameIp(have.gateway, subnet.ip) && isOnlink(have.flags);
+}
+
+function isOurNexthop(nexthop: Nexthop, device: Device): boolean {
+  return nexthop.protocol === WEFT_PROTOCOL && nexthop.oif === device.index && isReservedNexthopId(nexthop.id);
 }
 
 /** Whether the agent may judge a route of its device: the kernel's own and other tables' are somebody else's. */
@@ -231,26 +190,43 @@ function hasDefaultMetric(route: Route): boolean {
   return metric === 0 || (route.family === 6 && metric === IP6_DEFAULT_METRIC);
 }
 
-function diffRoutes(wanted: KernelState, observed: Observed): Split {
-  const present = new Map<bigint, Route>();
-  const split: Split = { add: [], remove: [] };
-  for (const have of observed.routes) {
-    if (!isJudged(have)) continue;
-    const key = routeKey(have.destination);
-    if (wanted.routes.has(key) && hasDefaultMetric(have) && !present.has(key)) present.set(key, have);
-    else split.remove.push({ kind: 'route', owner: `${LEFTOVER}route ${formatPrefix(have.destination)}`, have });
+/** What is left over, of what is ours. */
+function removals(peers: readonly PlacedPeer[], observed: Observed, left: Present): Change[] {
+  const changes: Change[] = [];
+  for (const have of [...left.oddRoutes, ...left.routes.values()]) {
+    changes.push({ kind: 'route', owner: `${LEFTOVER}route ${formatPrefix(have.destination)}`, have });
   }
-  for (const [key, want] of wanted.routes) {
-    const have = present.get(key);
-    if (have !== undefined && isRightRoute(have, want)) continue;
-    split.add.push({ kind: 'route', owner: want.owner, want, have });
+  if (left.nexthops.size > 0) {
+    const users = routeUsers(peers, observed);
+    for (const have of left.nexthops.values()) {
+      // The kernel drops a nexthop's routes with it: a route that is to move away must have moved.
+      const after = users.get(have.id);
+      const owner = `${LEFTOVER}nexthop ${have.id}`;
+      changes.push({ kind: 'nexthop', owner, have, ...(after !== undefined && { after }) });
+    }
   }
-  return split;
+  for (const have of left.fdb.values()) {
+    if (lasts(have)) changes.push({ kind: 'fdb', owner: `${LEFTOVER}fdb ${have.mac}`, have });
+  }
+  for (const have of left.neighs.values()) {
+    if ((have.state & NUD_PERMANENT) === 0) continue;
+    changes.push({ kind: 'neigh', owner: `${LEFTOVER}neigh ${formatIp(have.destination)}`, have });
+  }
+  return changes;
 }
 
-function isRightRoute(have: Route, want: RouteState): boolean {
-  if (have.protocol !== WEFT_PROTOCOL || have.type !== RTN_UNICAST || have.nexthopId !== want.nexthopId) return false;
-  if (have.prefSrc !== undefined || have.mtu !== undefined) return false;
-  if (want.nexthopId !== undefined) return true;
-  return have.gateway !== undefined && sameIp(have.gateway, want.gateway) && isOnlink(have.flags);
+/** Learned entries (only with Learning on) age by themselves; entries that last are ours. */
+function lasts(entry: FdbEntry): boolean {
+  return (entry.state & (NUD_PERMANENT | NUD_NOARP)) !== 0 || (entry.flags & NTF_EXT_LEARNED) !== 0;
+}
+
+/** For each nexthop id in use by a peer's route as it is now: that peer. */
+function routeUsers(peers: readonly PlacedPeer[], observed: Observed): Map<number, string> {
+  const owners = new Map(peers.map(({ key, subnet }) => [routeKey(subnet), key]));
+  const users = new Map<number, string>();
+  for (const { nexthopId, destination } of observed.routes) {
+    const owner = nexthopId === undefined ? undefined : owners.get(routeKey(destination));
+    if (nexthopId !== undefined && owner !== undefined) users.set(nexthopId, owner);
+  }
+  return users;
 }

@@ -14,11 +14,11 @@ import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from 
 import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';
 import { observe, routeHolder } from './observe.ts';
-import type { OverlayConfig, Peer } from './peer.ts';
+import type { OverlayConfig } from './peer.ts';
 import { type Failure, isWorthLogging, PeerLedger, type SignatureOf } from './peer-ledger.ts';
 import { RepairBudget } from './repair-budget.ts';
 import { requestOf } from './requests.ts';
-import type { Change, Device } from './state.ts';
+import type { Change, Device, PlacedPeer } from './state.ts';
 
 /** Changes sent before other work gets its turn: a few milliseconds, most of them the kernel's. */
 const CHUNK = 800;
@@ -43,7 +43,7 @@ export interface PeerCounts {
 interface Task {
   readonly owner: string;
   /** Undefined: a leftover. */
-  readonly peer: Peer | undefined;
+  readonly peer: PlacedPeer | undefined;
   readonly changes: readonly Change[];
   readonly repair: boolean;
   /** What the kernel is asked for: all, but what a leftover's may have to wait for. */
@@ -53,7 +53,7 @@ interface Task {
 
 /** What is wanted, and where to find it. */
 interface Plan extends Desired {
-  readonly byKey: ReadonlyMap<string, Peer>;
+  readonly byKey: ReadonlyMap<string, PlacedPeer>;
   readonly signatureOf: SignatureOf;
 }
 
@@ -107,7 +107,7 @@ export class PeerReconciler {
     const observed = await observe(this.#options.netlink, device, config.family);
     const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
     await breathe();
-    const changes = diff(wanted.state, observed);
+    const changes = diff(wanted.peers, observed);
     await breathe();
     this.#noteProblems([...unreadable, ...wanted.problems]);
     this.#noteDoubts(wanted.doubts);
@@ -292,7 +292,7 @@ function planOf(wanted: Desired): Plan {
   const byKey = new Map(wanted.peers.map((peer) => [peer.key, peer]));
   const signatureOf = (key: string): string | undefined => {
     const peer = byKey.get(key);
-    return peer && peerSignature(wanted.state, peer);
+    return peer && peerSignature(peer);
   };
   return { ...wanted, byKey, signatureOf };
 }

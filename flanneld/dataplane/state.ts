@@ -1,4 +1,4 @@
-// The words of the data plane: what one VXLAN device should carry (KernelState), what the kernel says it carries
+// The words of the data plane: what one VXLAN device should carry (a PlacedPeer each), what the kernel says it carries
 // (Observed), and the changes between the two. Data only; desired.ts, diff.ts and observe.ts make it.
 
 import type { Ip, IpPrefix } from '../../lib/ip.ts';
@@ -7,6 +7,7 @@ import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
 import type { Nexthop } from '../../lib/rtnetlink/nexthop.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import type { Peer } from './peer.ts';
 
 /** Route and nexthop protocol number of everything the agent makes (rtnetlink(7) rtm_protocol); flannel uses boot (3). */
 export const WEFT_PROTOCOL = 138;
@@ -46,12 +47,15 @@ export interface RouteState {
   readonly direct?: true;
 }
 
-/** What one VXLAN device should carry for its peers; maps are keyed by neighKey, MAC, id and routeKey. */
-export interface KernelState {
-  readonly neighs: ReadonlyMap<bigint, NeighState>;
-  readonly fdb: ReadonlyMap<Mac, FdbState>;
-  readonly nexthops: ReadonlyMap<number, NexthopState>;
-  readonly routes: ReadonlyMap<bigint, RouteState>;
+/**
+ * A peer as the device should carry it: a neighbour (the subnet's base → MAC), an FDB entry (MAC → public IP), a nexthop
+ * (via the base) and a route over it. One object, not one for each of the four: thousands of them are kept.
+ */
+export interface PlacedPeer extends Peer {
+  /** Undefined where the kernel has no nexthop objects: then a plain route via the base, onlink. */
+  readonly nexthopId: number | undefined;
+  /** False for another subnet of a peer before it, which has the FDB entry of their MAC. */
+  readonly hasFdb: boolean;
 }
 
 /** What the kernel says: neighbours, FDB entries and main-table routes of one device; nexthops of the whole namespace. */
@@ -82,11 +86,7 @@ export type Change =
   | ChangeOf<'nexthop', NexthopState, Nexthop>
   | ChangeOf<'route', RouteState, Route>;
 
-/** Keys of neighbours and routes within one family: numbers, since text would cost more than all of the comparing. */
-export function neighKey(destination: Ip): bigint {
-  return destination.value;
-}
-
+/** Key of routes within one family: a number, since text would cost more than all of the comparing. */
 export function routeKey(destination: IpPrefix): bigint {
   return (destination.ip.value << 8n) | BigInt(destination.length);
 }

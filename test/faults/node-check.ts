@@ -142,7 +142,7 @@ async function peerFaults(
   const config = { family: 4 as const, network, vni: VNI, ...own };
   const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
   const unreadable = [...problems, ...wanted.problems].map(({ key, reason }) => `lease ${key}: ${reason}`);
-  return [...unreadable, ...diff(wanted.state, observed).map(describe)];
+  return [...unreadable, ...diff(wanted.peers, observed).map(describe)];
 }
 
 function describe(change: Change): string {
