@@ -34,6 +34,7 @@ export type BenchCommand =
   | { readonly kind: 'report'; readonly result: string };
 
 export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR]
+  parts: start, cni, where, packet, peers, throughput, faults; and nodes, only by name
 npm run bench -- compare BEFORE.json AFTER.json   which figures differ by more than noise; exit 1 when one is worse
 npm run bench -- table RESULT.json                the headline figures in Markdown; --into README.md puts them there
 npm run bench -- report RESULT.json               writes the report of a result beside it
