@@ -1,5 +1,5 @@
-// What ADD and DEL take under load: with so many at once (a closed loop), and an ADD when pods arrive at a fixed rate
-// (an open loop: a slow ADD does not hold back the next one, and every one's time counts from when it was due).
+// What ADD and DEL take under load: with so many at once (a closed loop), and when pods come and go at a fixed rate (an
+// open loop: a slow call does not hold back the next one, and every one's time counts from when it was due).
 
 import { ratioOfFigures, summaryTable } from '../figures.ts';
 import { type Figure, joinResults, type LinesPlot, type PartResult } from '../result.ts';
@@ -17,7 +17,7 @@ const ROUNDS = 10;
 const RATES = [20, 100] as const;
 const QUICK_RATES = [100] as const;
 const PACED_PODS = 60;
-const PACED_ROUNDS = 4;
+const PACED_ROUNDS = 3;
 /** Enough that no call waits for a worker, unless they take seconds. */
 const WORKERS = 48;
 
@@ -35,7 +35,7 @@ export async function benchLoad(bench: CniBench): Promise<PartResult> {
     const [group, what] = [`rate/${rate}`, `${rate} pods a second, from when each was due`];
     const shape = { pods: PACED_PODS, workers: WORKERS, everyMs: 1000 / rate };
     const load = { group, what, shape, rounds: quick ? 1 : PACED_ROUNDS };
-    results.push(describeLoad(load, await measureLoad(bench, load), ['ADD']));
+    results.push(describeLoad(load, await measureLoad(bench, load)));
   }
   const joined = joinResults(results);
   const commands = levels.length < 2 ? [] : (['ADD', 'DEL'] as const);
@@ -46,7 +46,7 @@ export async function benchLoad(bench: CniBench): Promise<PartResult> {
 /** Every call's time, and the ratios of whole rounds: how long until all of its pods were attached. */
 async function measureAtOnce(bench: CniBench, load: Load): Promise<PartResult> {
   const measured = await measureLoad(bench, load);
-  const result = describeLoad(load, measured, ['ADD', 'DEL']);
+  const result = describeLoad(load, measured);
   const rounds = measured.figures.map((each) => ({ ...each, role: 'detail' as const }));
   const ratios = measured.names
     .filter((name) => name !== WEFT)
@@ -58,13 +58,9 @@ async function measureAtOnce(bench: CniBench, load: Load): Promise<PartResult> {
 }
 
 /** The single calls: how long each pod waited. */
-function describeLoad(
-  { group, what }: Pick<Load, 'group' | 'what'>,
-  { single, failures }: LoadResult,
-  commands: readonly Command[],
-): PartResult {
+function describeLoad({ group, what }: Pick<Load, 'group' | 'what'>, { single, failures }: LoadResult): PartResult {
   const of = (command: Command): Figure[] => single.filter(({ key }) => key.startsWith(`${group}/${command}/`));
-  const told = commands.flatMap(of);
+  const told = (['ADD', 'DEL'] as const).flatMap(of);
   return {
     figures: told.map((each) => ({ ...each, name: each.name.replace(', one of them', `, ${what}`) })),
     tables: [summaryTable(`each of ${what}`, told)],

@@ -69,11 +69,11 @@ test('burstSteps attaches every pod before it detaches every pod', () => {
   expect(new Set(ids.map((attachment) => attachment.containerId)).size).toBe(12);
 });
 
-test('burstSteps paces ADDs only', () => {
+test('burstSteps paces ADDs and DELs', () => {
   const steps = burstSteps(1, 1, { pods: 2, workers: 2, pauseMs: 0, everyMs: 50 });
   expect(steps.map(({ command, everyMs }) => ({ command, everyMs }))).toEqual([
     { command: 'ADD', everyMs: 50 },
-    { command: 'DEL', everyMs: undefined },
+    { command: 'DEL', everyMs: 50 },
   ]);
 });
 

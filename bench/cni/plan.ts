@@ -130,7 +130,7 @@ export interface BurstShape {
   readonly pods: number;
   readonly workers: number;
   readonly pauseMs: number;
-  /** Of ADDs; what comes down comes down at once. */
+  /** Of ADDs, and then of DELs; absent: each is due when a worker is free. */
   readonly everyMs?: number | undefined;
 }
 
@@ -147,7 +147,7 @@ export function burstSteps(
       const first = (round * variants + variant) * pods;
       const attachments = Array.from({ length: pods }, (_, pod) => ({ containerId: containerId(first + pod), pod }));
       steps.push({ kind: 'burst', variant, command: 'ADD', attachments, workers, pauseMs, everyMs });
-      steps.push({ kind: 'burst', variant, command: 'DEL', attachments, workers, pauseMs });
+      steps.push({ kind: 'burst', variant, command: 'DEL', attachments, workers, pauseMs, everyMs });
     }
   }
   return steps;
