@@ -1,4 +1,4 @@
-// `npm run test:containerd`: set-up, build, Debian's containerd, then test/containerd on a lab of three nodes. The
+// `npm run test:containerd`: set-up, build, Debian's containerd, then test/containerd on lab nodes. The
 // machine's own containerd service is never started: every node runs one of its own.
 import { join } from 'node:path';
 import { buildPrograms } from './build.mjs';
@@ -9,7 +9,7 @@ import { ensurePackages, setUp } from './setup.mjs';
 
 if (setUp()) {
   try {
-    ensurePackages(RUNTIME_PACKAGES);
+    ensurePackages({ ...RUNTIME_PACKAGES, iperf3: 'iperf3' });
     await buildPrograms();
     const suite = await import(join(await bundleLab(), 'containerd.mjs'));
     endInOrder(() => suite.endLabs());

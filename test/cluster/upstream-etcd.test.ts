@@ -4,22 +4,19 @@
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { readTextIfPresent } from '../../lib/sys/file.ts';
-import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent, requireBuilt } from '../lab/programs.ts';
 import { type EtcdCluster, startEtcd } from '../support/etcd.ts';
+import { hasTun, tunNeeded } from '../support/has-tun.ts';
 import { needs } from '../support/needs.ts';
 import { startRelay } from '../support/netns-relay.ts';
 import { makeEtcdSite } from './etcd-site.ts';
 
 const LOOK_MS = 30_000;
 const PINGS = 3;
-/** The kernel names its misc devices here; TUN is one. */
-const hasTun = (readTextIfPresent(openKoffiSyscalls(), '/proc/misc', 65_536) ?? '').includes(' tun\n');
 
 let etcd: EtcdCluster;
 let lab: Lab;
@@ -97,7 +94,7 @@ async function sent(device: string): Promise<number> {
 
 describe('two agents on an etcd with TLS and client certificates', () => {
   test.for(['vxlan', 'host-gw', 'udp'])('%s: each node’s subnet is reached from the other', async (type) => {
-    needs.machine(type !== 'udp' || hasTun, 'a kernel with TUN (looked in /proc/misc)');
+    needs.machine(type !== 'udp' || hasTun, tunNeeded);
     await pingBothWays(await startOverlay('one', '10.11.0.0/16', type));
   });
 

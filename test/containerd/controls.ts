@@ -25,12 +25,20 @@ function conflistWith(delegate: JsonObject): JsonObject {
 }
 
 /** At the underlay, where a firewall between nodes would be. */
-const DROP_VXLAN = `table netdev broken {
-  chain in { type filter hook ingress device eth0 priority 0; udp dport 8472 drop; }
+function dropBetweenNodes(match: string): Variant {
+  const input = `table netdev broken {
+  chain in { type filter hook ingress device eth0 priority 0; ${match} drop; }
 }
 `;
+  return {
+    async afterStart(nodes) {
+      for (const node of nodes) await node.run(['nft', '-f', '-'], { input });
+    },
+  };
+}
 
-export const controls: readonly Control[] = [
+/** Of the checks of one node's life. */
+export const podControls: readonly Control[] = [
   {
     part: 'portmap',
     what: 'portmap does nothing',
@@ -39,21 +47,17 @@ export const controls: readonly Control[] = [
   {
     part: 'hairpin',
     what: 'the bridge’s ports have hairpin off',
-    variant: () => ({ lab: { conflist: conflistWith({ hairpinMode: false }) } }),
+    variant: () => ({ nodes: { conflist: conflistWith({ hairpinMode: false }) } }),
   },
   {
     part: 'overlay',
     what: 'VXLAN packets are dropped between nodes',
-    variant: () => ({
-      async afterStart(nodes) {
-        for (const node of nodes) await node.run(['nft', '-f', '-'], { input: DROP_VXLAN });
-      },
-    }),
+    variant: () => dropBetweenNodes('udp dport 8472'),
   },
   {
     part: 'masquerade',
     what: 'neither the agent nor the bridge masquerades',
-    variant: () => ({ lab: { agent: { args: ['--ip-masq=false'] }, conflist: conflistWith({ ipMasq: false }) } }),
+    variant: () => ({ nodes: { agent: { args: ['--ip-masq=false'] }, conflist: conflistWith({ ipMasq: false }) } }),
   },
   {
     part: 'release',
@@ -62,5 +66,19 @@ export const controls: readonly Control[] = [
       const text = `#!/bin/sh\n[ "$CNI_COMMAND" = DEL ] || exec ${join(bin, 'flannel')}\n`;
       return { instead: { name: 'flannel', text } };
     },
+  },
+];
+
+/** Of the checks every backend goes through. */
+export const backendControls: readonly Control[] = [
+  {
+    part: 'underlay',
+    what: 'nodes hear nothing of each other',
+    variant: () => dropBetweenNodes('meta protocol { ip, ip6 }'),
+  },
+  {
+    part: 'rules',
+    what: 'the agent makes no rules',
+    variant: () => ({ nodes: { agent: { args: ['--ip-masq=false', '--iptables-forward-rules=false'] } } }),
   },
 ];

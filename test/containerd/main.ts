@@ -1,19 +1,44 @@
-// `npm run test:containerd`: the classic conflist end to end, driven by a real containerd the way kubelet drives it.
+// `npm run test:containerd`: the classic conflist end to end, driven by a real containerd the way kubelet drives it: pods
+// in everything that happens to a node, then flannel's own cluster tests on every backend.
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endOwnedLabs } from '../lab/launch.ts';
 import { builtPlugins } from '../lab/programs.ts';
-import { judgeControl, type Outcome, runChecks } from './check.ts';
-import { controls } from './controls.ts';
-import { checks } from './main-checks.ts';
-import { type Plugins, Site, type Variant } from './site.ts';
+import { hasTun, tunNeeded } from '../support/has-tun.ts';
+import { backendChecks, backends, startBackend } from './backends.ts';
+import { type Check, judgeControl, type Outcome, runChecks } from './check.ts';
+import { backendControls, type Control, podControls } from './controls.ts';
+import { podChecks, startNodes } from './pod-checks.ts';
+import { type Plugins, Site, type StartNodes, type Variant } from './site.ts';
 
-const USAGE = `npm run test:containerd -- [--bin DIR] [--control PART[,PART…]|all]
+/** Checks that share a site, and what can be broken in it. */
+interface Suite {
+  readonly name: string;
+  readonly start: StartNodes;
+  readonly checks: readonly Check<Site>[];
+  readonly controls: readonly Control[];
+  /** What this machine has not, so that the suite is left out. */
+  readonly lacks?: string | undefined;
+}
+
+const suites: readonly Suite[] = [
+  { name: 'pods', start: startNodes, checks: podChecks, controls: podControls },
+  ...backends.map((backend) => ({
+    name: backend.name,
+    start: (options: Parameters<StartNodes>[0]) => startBackend(backend, options),
+    checks: backendChecks(backend),
+    controls: backendControls,
+    lacks: backend.needsTun && !hasTun ? tunNeeded : undefined,
+  })),
+];
+
+const USAGE = `npm run test:containerd -- [--suite NAME] [--bin DIR] [--control PART|all]
+  --suite     one of: ${suites.map(({ name }) => name).join(' | ')}
   --bin DIR   CNI executables to test instead of dist/cni, for comparison
   --control   breaks a part on purpose: exactly the checks that stand on it must fail
-              ${controls.map(({ part, what }) => `${part.padEnd(11)} ${what}`).join('\n              ')}
+              ${[...podControls, ...backendControls].map(({ part, what }) => `${part.padEnd(11)} ${what}`).join('\n              ')}
 `;
 
 /** What the classic conflist and containerd execute, and what the Go flannel executes in turn. */
@@ -22,21 +47,32 @@ const DELEGATES = ['bridge', 'host-local'];
 
 /** Returns the exit code: 0 when every check came out as it must. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const options = { bin: { type: 'string' }, control: { type: 'string' }, help: { type: 'boolean' } } as const;
+  const text = { type: 'string' } as const;
+  const options = { suite: text, bin: text, control: text, help: { type: 'boolean' } } as const;
   const { values } = parseArgs({ args: [...argv], options });
   if (values.help === true) {
     print(USAGE);
     return 0;
   }
   const plugins = choosePlugins(values.bin);
-  const wrong = values.control === undefined ? await run(plugins) : await runControls(plugins, values.control);
+  const named = suites.filter(({ name }) => values.suite === undefined || name === values.suite);
+  if (named.length === 0) throw new Error(`--suite: no "${values.suite}"\n${USAGE}`);
+  const chosen = named.filter(({ lacks }) => lacks === undefined);
+  for (const { name, lacks } of named) if (lacks !== undefined) print(`${name}: left out, it needs ${lacks}\n`);
+  const wrong = await (values.control === undefined
+    ? run(plugins, chosen)
+    : runControls(plugins, chosen, values.control));
   return wrong === 0 ? 0 : 1;
 }
 
 /** Returns how many checks failed. */
-async function run(plugins: Plugins): Promise<number> {
+async function run(plugins: Plugins, chosen: readonly Suite[]): Promise<number> {
   const startMs = performance.now();
-  const outcomes = await runSite(plugins, {}, (line) => print(`${line}\n`));
+  const outcomes: Outcome[] = [];
+  for (const suite of chosen) {
+    print(`\n${suite.name}\n`);
+    outcomes.push(...(await runSuite(plugins, suite, {}, (line) => print(`${line}\n`))));
+  }
   const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
   print(`\n${outcomes.length} checks, ${failed} failed, ${seconds} s\n`);
@@ -44,21 +80,26 @@ async function run(plugins: Plugins): Promise<number> {
 }
 
 /** Returns how many checks came out otherwise than a broken part must make them. */
-async function runControls(plugins: Plugins, wanted: string): Promise<number> {
-  const parts = controls.map(({ part }) => part);
-  const unknown = wanted === 'all' ? undefined : wanted.split(',').find((part) => !parts.includes(part));
-  if (unknown !== undefined) throw new Error(`--control: no "${unknown}" among ${parts.join(', ')}, all`);
+async function runControls(plugins: Plugins, chosen: readonly Suite[], wanted: string): Promise<number> {
+  const broken = chosen.flatMap((suite) => {
+    return suite.controls
+      .filter(({ part }) => wanted === 'all' || part === wanted)
+      .map((control) => ({ suite, control }));
+  });
+  if (broken.length === 0) throw new Error(`--control: no "${wanted}"\n${USAGE}`);
   let wrong = 0;
-  for (const { part, what, variant } of controls) {
-    if (wanted !== 'all' && !wanted.split(',').includes(part)) continue;
-    const outcomes = await runSite(plugins, variant(plugins.bin), () => undefined);
+  for (const { suite, control } of broken) {
+    const outcomes = await runSuite(plugins, suite, control.variant(plugins.bin), () => undefined);
     const failed = outcomes.filter(({ failure }) => failure !== undefined);
-    const surprises = judgeControl(part, outcomes);
-    print(`control ${part} (${what}): ${failed.length} of ${outcomes.length} checks failed\n`);
+    const surprises = judgeControl(control.part, outcomes);
+    print(
+      `${suite.name}, control ${control.part} (${control.what}): ${failed.length} of ${outcomes.length} checks failed\n`,
+    );
     for (const { check } of failed) print(`  failed, as it must: ${check.name}\n`);
     for (const surprise of surprises) print(`  WRONG ${surprise}\n`);
     wrong += surprises.length;
   }
+  print(`\n${broken.length} controls, ${wrong} checks otherwise than they must be\n`);
   return wrong;
 }
 
@@ -68,8 +109,13 @@ function choosePlugins(bin: string | undefined): Plugins {
   return { bin: folder, names: [...NAMES, ...DELEGATES.filter((name) => existsSync(join(folder, name)))] };
 }
 
-async function runSite(plugins: Plugins, variant: Variant, tell: (line: string) => void): Promise<Outcome[]> {
-  const site = await Site.make(plugins, variant);
+async function runSuite(
+  plugins: Plugins,
+  { start, checks }: Suite,
+  variant: Variant,
+  tell: (line: string) => void,
+): Promise<Outcome[]> {
+  const site = await Site.make(plugins, start, variant);
   try {
     return await runChecks(site, checks, tell);
   } finally {

@@ -56,9 +56,10 @@ export class CriPod {
     return { exitCode, said: `${stdout.toString()}${stderr.toString()}`.trim() };
   }
 
-  async ping(ip: string): Promise<void> {
-    const { exitCode, said } = await this.exec('ping', '-c', '1', '-W', String(TIMEOUT_S), ip);
-    if (exitCode !== 0) throw new Error(`ping ${ip} from ${this.name}: ${said}`);
+  /** Rejects unless every one of `count` is answered. */
+  async ping(ip: string, count = 1): Promise<void> {
+    const { said } = await this.exec('ping', '-c', String(count), '-i', '0.2', '-W', String(TIMEOUT_S), ip);
+    if (!said.includes(' 0% packet loss')) throw new Error(`ping ${ip} from ${this.name}: ${said}`);
   }
 
   /** What a web server answers to this pod, or the failure in its place. */

@@ -1,12 +1,14 @@
-// What the checks look at: three lab nodes with an agent and a containerd each, and the pods they make there.
+// What the checks look at: lab nodes with an agent and a containerd each, and the pods they make there.
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JsonObject } from '../lab/cni/conflist.ts';
 import { runCommand } from '../lab/command.ts';
 import { CONFLIST_FOLDER } from '../lab/contract.ts';
-import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
+import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import type { AgentOptions } from '../lab/node-spec.ts';
 import { removeCgroups } from './cgroups.ts';
 import { Containerd } from './containerd.ts';
 import { writeImage } from './image.ts';
@@ -26,10 +28,18 @@ export interface Plugins {
 export interface Variant {
   /** Text of an executable that stands in for one of the plugins. */
   readonly instead?: { readonly name: string; readonly text: string };
-  readonly lab?: Pick<LabOptions, 'conflist' | 'agent'>;
+  readonly nodes?: NodeChange;
   /** Once the agents are ready. */
   afterStart?(nodes: readonly LabNode[]): Promise<void>;
 }
+
+export interface NodeChange {
+  readonly conflist?: JsonObject;
+  readonly agent?: AgentOptions;
+}
+
+/** Starts nodes and their agents. */
+export type StartNodes = (options: NodeChange & { readonly pluginFolder: string }) => Promise<Lab>;
 
 interface CniResult {
   readonly Interfaces: Record<string, { readonly IPConfigs: readonly { readonly IP: string }[] }>;
@@ -56,17 +66,14 @@ export class Site {
     this.#folder = folder;
   }
 
-  /** Agents are ready on every node but the last, which has none running and no conflist. */
-  static async make(plugins: Plugins, variant: Variant = {}): Promise<Site> {
+  /** Once `start` is through, every node gets a containerd. */
+  static async make(plugins: Plugins, start: StartNodes, variant: Variant): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), `weft-containerd-${process.pid}-`));
     const [bin, image] = [join(folder, 'bin'), join(folder, 'image.tar')];
     installPlugins(plugins, bin, variant);
     writeImage(image);
-    const lab = await startLab({ nodes: 3, pluginFolder: bin, ...variant.lab });
+    const lab = await start({ pluginFolder: bin, ...variant.nodes });
     await variant.afterStart?.(lab.nodes);
-    const last = lab.nodes.at(-1);
-    await last?.agent.kill();
-    await last?.run(['rm', CONFLIST]);
     const containerds = await Promise.all(lab.nodes.map((node) => startRuntime(node, image)));
     return new Site(lab, plugins, containerds, folder);
   }
@@ -110,9 +117,10 @@ export class Site {
     for (const name of [...this.#pods.keys()]) await this.end(name);
   }
 
-  /** containerd's form of the CNI result. */
-  async cniResult(name: string): Promise<CniResult> {
-    return (await this.#info(name)).cniResult;
+  /** Of every family, as containerd keeps the CNI result. */
+  async addresses(name: string): Promise<string[]> {
+    const { cniResult } = await this.#info(name);
+    return cniResult.Interfaces['eth0']?.IPConfigs.map(({ IP }) => IP) ?? [];
   }
 
   /** The sandbox's namespace and first process, as the node names them. */

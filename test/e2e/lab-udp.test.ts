@@ -2,8 +2,6 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/status/report.ts';
-import { readTextIfPresent } from '../../lib/sys/file.ts';
-import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -12,12 +10,11 @@ import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
+import { hasTun, tunNeeded } from '../support/has-tun.ts';
 import { needs } from '../support/needs.ts';
 
 const LOOK_MS = 10_000;
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'udp' } };
-/** The kernel names its misc devices here; TUN is one. */
-const hasTun = (readTextIfPresent(openKoffiSyscalls(), '/proc/misc', 65_536) ?? '').includes(' tun\n');
 
 async function report(node: LabNode): Promise<StatusReport> {
   const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
@@ -52,7 +49,7 @@ describe('two nodes with udp', () => {
     for (const node of lab.nodes) await node.addPod();
   });
   afterAll(() => lab?.down());
-  beforeEach(() => needs.machine(hasTun, 'a kernel with TUN (looked in /proc/misc)'));
+  beforeEach(() => needs.machine(hasTun, tunNeeded));
 
   test('have a TUN device with flannel’s name, address, MTU and route', async () => {
     const [link] = JSON.parse(await one.run(['ip', '-j', '-d', 'link', 'show', 'flannel0'])) as Record<
