@@ -2,7 +2,6 @@
 
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
 import { ConfigError, errorText, OpError } from '../lib/errors.ts';
 import { networkOf } from '../lib/ip.ts';
 import { parseSubnetEnv } from '../lib/subnet-env.ts';
@@ -15,7 +14,7 @@ import { createDirectoryManager, type DirectoryOptions } from './subnet/director
 import type { SubnetManager } from './subnet/manager.ts';
 import type { RememberingOptions } from './subnet/remembering.ts';
 import { createRememberingManager } from './subnet/remembering.ts';
-import { readSavedState, StateWriter } from './subnet/saved-state.ts';
+import { readSavedState, StateWriter, savedStateFile } from './subnet/saved-state.ts';
 
 /** The directory store is also read without any event. */
 const DIRECTORY_PERIOD_MS = 30_000;
@@ -23,8 +22,6 @@ const DIRECTORY_PERIOD_MS = 30_000;
 const PATIENCE_MS = 5000;
 /** Leases are saved no more often than this. */
 const SAVE_GAP_MS = 5000;
-/** Beside subnet.env. */
-const STATE_FILE = 'weft-leases.json';
 
 export interface ManagerTools {
   readonly sys: Syscalls;
@@ -118,7 +115,7 @@ async function openKube(options: Options, kube: KubeOptions, tools: ManagerTools
 }
 
 function remember({ subnetFile }: Options, store: string, { sys, log }: ManagerTools): RememberingOptions {
-  const file = join(dirname(subnetFile), STATE_FILE);
+  const file = savedStateFile(subnetFile);
   const writer = new StateWriter(file, log, SAVE_GAP_MS);
   const earlier = readSavedState(sys, file, store, log);
   const memory = { earlier, save: writer.save.bind(writer), flush: () => writer.flush() };

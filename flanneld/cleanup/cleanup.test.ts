@@ -78,6 +78,7 @@ describe('cleanUp', () => {
     const where = scope();
     writeSubnetEnv(where.subnetFile);
     writeFileSync(where.leaseFile ?? '', '{}');
+    writeFileSync(join(where.root, 'weft-leases.json'), '{}');
     writeFileSync(join(where.cniConfDir, '10-flannel.conflist'), '{"plugins":[{"type":"flannel"}]}');
     const { clean, lines } = await run(where);
     expect(clean).toBe(true);
@@ -86,6 +87,7 @@ describe('cleanUp', () => {
       `  file ${where.cniConfDir}/10-flannel.conflist`,
       `  file ${where.subnetFile}`,
       `  file ${where.leaseFile}`,
+      `  file ${where.root}/weft-leases.json`,
       `  directory ${where.cniStateDir}/networks/cbr0`,
       `  directory ${where.cniStateDir}/flannel`,
       `  directory ${where.cniStateDir}/networks`,

@@ -18,10 +18,11 @@ import { ourConflists } from '../conflist.ts';
 import { isReservedNexthopId } from '../dataplane/nexthop-ids.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
 import { planChanges } from '../firewall/iptables-plan.ts';
-import { isIdle } from '../firewall/iptables-programs.ts';
+import { isIdle, isOutOfReach } from '../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../firewall/iptables-save.ts';
 import { remainingChains } from '../firewall/iptables-table.ts';
 import { tableName } from '../firewall/nft-table.ts';
+import { savedStateFile } from '../subnet/saved-state.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pods.ts';
 
@@ -35,7 +36,7 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
     () => tableLeftovers(tools),
     () => chainLeftovers(tools),
     () => podLeftovers(scope, tools),
-    () => leaseLeftovers(scope, tools.sys),
+    () => stateLeftovers(scope, tools.sys),
     () => executableLeftovers(scope.cniBinDir),
   ];
   const found: Leftover[] = [];
@@ -104,6 +105,11 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
   for (const family of [4, 6] as const) {
     for (const iptables of (await findIptables(family)).all) {
       if (isIdle(iptables)) continue;
+      if (isOutOfReach(iptables)) {
+        const kept = 'in use here, and to look at its chains takes the capability NET_RAW';
+        found.push({ text: `chains of ${iptables.name}`, remove: () => undefined, kept });
+        continue;
+      }
       const saved = parseIptablesSave(await iptables.save());
       for (const chain of remainingChains(saved)) {
         const remove = (): Promise<void> => iptables.restore(planChanges([chain], saved).script);
@@ -115,8 +121,8 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
 }
 
 /** What the extension backend has made for peers is its commands' business; the file only says for which. */
-function leaseLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
-  const files = [leaseFile, extensionStateFile(dirname(subnetFile))];
+function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
+  const files = [leaseFile, savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile))];
   return files.flatMap((file) =>
     file === undefined || statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)],
   );

@@ -7,7 +7,7 @@ import type { Check } from '../health.ts';
 import type { FirewallOptions } from './firewall.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
 import { refusesForwarding } from './iptables-plan.ts';
-import { type FindIptables, isIdle } from './iptables-programs.ts';
+import { type FindIptables, type Iptables, isIdle, isOutOfReach } from './iptables-programs.ts';
 import { iptablesChains } from './iptables-table.ts';
 import { refusingChains } from './listing.ts';
 import type { Nft } from './nft-program.ts';
@@ -33,6 +33,8 @@ export class ForwardRefusal {
   #lookedAt = Number.NEGATIVE_INFINITY;
   #checks: readonly Check[] = [];
   #places: readonly string[] = [];
+  /** Names of what has rules here and cannot be looked at. */
+  readonly #hidden = new Set<string>();
 
   constructor(families: readonly Config[], find: FindIptables, nft: Nft, tools: ChainTools) {
     this.#families = families;
@@ -42,7 +44,8 @@ export class ForwardRefusal {
   }
 
   checks(): readonly Check[] {
-    return this.#checks;
+    const problem = 'it is in use here, and to look at its chains takes the capability NET_RAW';
+    return [...this.#checks, ...[...this.#hidden].map((name) => ({ name, problem, required: false }))];
   }
 
   /** Where our accepts stand in iptables. */
@@ -78,6 +81,7 @@ export class ForwardRefusal {
 
   async #ensureIn(keeper: IptablesChains, config: Config, places: string[]): Promise<boolean> {
     if (isIdle(keeper.iptables) || !(this.#isFirst || config.forward)) return false;
+    if (isOutOfReach(keeper.iptables)) return this.#hide(keeper.iptables);
     const saved = await keeper.read(this.#isFirst ? undefined : 'filter');
     const forward = config.forward && refusesForwarding(saved);
     const chains = iptablesChains({ ...config, masquerade: false, forward, fullyRandom: false });
@@ -86,6 +90,13 @@ export class ForwardRefusal {
       if (rules !== undefined) places.push(`chain ${table} ${name} (${keeper.iptables.name})`);
     }
     return await keeper.ensure(own, saved);
+  }
+
+  #hide({ name }: Iptables): false {
+    if (!this.#hidden.has(name))
+      this.#tools.log.warn({ iptables: name }, 'rules here cannot be looked at without NET_RAW');
+    this.#hidden.add(name);
+    return false;
   }
 
   async #otherRefusals(): Promise<Check[]> {

@@ -41,6 +41,8 @@ export type FindIptables = (family: Family) => Promise<FoundIptables>;
 const TIMEOUT_MS = 10_000;
 /** For the lock of legacy iptables, in seconds; shorter than the timeout. */
 const LOCK_SEC = '5';
+/** capability.h: CAP_NET_RAW. */
+const NET_RAW = 1n << 13n;
 const KUBELET_CHAINS = /^:KUBE-(IPTABLES-HINT|KUBELET-CANARY) /m;
 
 /** Looks in the folders of `path`, as execvp(3) does. */
@@ -72,7 +74,7 @@ async function choose(
 ): Promise<Pick<FoundIptables, 'chosen' | 'why'>> {
   if (all.length < 2) return { chosen: all[0], why: 'the only one in PATH' };
   for (const each of all) {
-    if (isIdle(each)) continue;
+    if (isIdle(each) || isOutOfReach(each)) continue;
     if (KUBELET_CHAINS.test(await each.save())) return { chosen: each, why: "the kubelet's chains are there" };
   }
   const chosen = all.find(({ variant }) => variant === plainVariant) ?? all[0];
@@ -94,6 +96,16 @@ export function isIdle({ variant, family }: Pick<Iptables, 'variant' | 'family'>
   } catch {
     return true;
   }
+}
+
+/**
+ * Legacy iptables asks the kernel over a raw socket, which takes the capability NET_RAW; iptables on nf_tables does
+ * not. The manifests give the agent none.
+ */
+export function isOutOfReach({ variant }: Pick<Iptables, 'variant'>): boolean {
+  if (variant !== 'legacy') return false;
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return effective !== undefined && (BigInt(`0x${effective}`) & NET_RAW) === 0n;
 }
 
 function isInPath(name: string, path: string): boolean {

@@ -6,7 +6,14 @@ import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { Check } from '../health.ts';
 import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
-import { type FindIptables, type FoundIptables, type Iptables, isIdle, requireIptables } from './iptables-programs.ts';
+import {
+  type FindIptables,
+  type FoundIptables,
+  type Iptables,
+  isIdle,
+  isOutOfReach,
+  requireIptables,
+} from './iptables-programs.ts';
 import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
 import { interestIn, isOfInterest } from './nft-events.ts';
 import { isProgramMissing, type Nft } from './nft-program.ts';
@@ -86,7 +93,7 @@ export class IptablesFirewall implements Firewall {
   async #takeOver(parts: readonly Part[]): Promise<void> {
     for (const { config, found, keeper } of parts) {
       for (const other of found.all) {
-        if (other === keeper.iptables || isIdle(other)) continue;
+        if (other === keeper.iptables || isIdle(other) || isOutOfReach(other)) continue;
         const leftovers = new IptablesChains(other, { log: this.#tools.log, drift: undefined });
         await leftovers.ensure(unwantedChains(config.network, config.vni), await leftovers.read());
       }

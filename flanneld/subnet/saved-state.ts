@@ -2,7 +2,7 @@
 // or etcd is away goes on where the last one stopped. It describes this boot, as the node's kernel state does.
 
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import type { JsonObject } from '../../lib/json.ts';
 import { field, isJsonObject, jsonObject, stringifyJson } from '../../lib/json.ts';
@@ -26,6 +26,11 @@ export interface SavedState {
 
 /** 20 000 dual-stack leases. */
 const maxBytes = 16 * 1024 * 1024;
+
+/** Where it lies for an agent that writes `subnetFile`. */
+export function savedStateFile(subnetFile: string): string {
+  return join(dirname(subnetFile), 'weft-leases.json');
+}
 
 /** The state of `store`; undefined when there is none that can be read. */
 export function readSavedState(sys: Syscalls, file: string, store: string, log: Logger): SavedState | undefined {

@@ -1,23 +1,16 @@
-// `flanneld cleanup` on a real node: links, addresses, routes, nexthops, tables and files are as before the install.
+// `flanneld cleanup` on a real node: everything an install could change is as before (test/support/inventory.ts).
 
-import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandResult } from '../lab/command.ts';
-import {
-  CNI_BIN_FOLDER,
-  CNI_CACHE_FOLDER,
-  CONFLIST_FOLDER,
-  LEASE_FOLDER,
-  NET_CONF_FILE,
-  SUBNET_FILE,
-} from '../lab/contract.ts';
+import { CNI_BIN_FOLDER, CONFLIST_FOLDER, LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { writeLease } from '../lab/support/leases.ts';
+import { inventory } from '../support/inventory.ts';
 
 const CNI_CONF = '/etc/kube-flannel/cni-conf.json';
 const PID_FILE = '/run/agent.pid';
@@ -71,68 +64,31 @@ async function cleanup(): Promise<CommandResult> {
   return await node.exec([builtAgent, 'cleanup', ...flags], { timeoutMs: 20_000 });
 }
 
-/** Everything an install could change, in the words of the usual tools. */
-async function inventory(): Promise<Record<string, unknown>> {
-  const lines = async (...argv: string[]): Promise<string[]> => (await node.run(argv)).split('\n').filter(Boolean);
-  const links = JSON.parse(await node.run(['ip', '-j', 'address'])) as { ifname: string; addr_info: object[] }[];
-  const sysctls = ['net.ipv4.ip_forward', 'net.ipv4.conf.all.rp_filter', 'net.ipv6.conf.all.forwarding'];
-  return {
-    links: links.map(({ ifname }) => ifname),
-    routes: (await lines('ip', 'route', 'show', 'table', 'all')).filter(isSteady),
-    routes6: (await lines('ip', '-6', 'route', 'show', 'table', 'all')).filter(isSteady),
-    nexthops: await lines('ip', 'nexthop'),
-    tables: await lines('nft', 'list', 'tables'),
-    sysctls: await lines('sysctl', ...sysctls),
-    files: [CNI_BIN_FOLDER, CONFLIST_FOLDER, '/run/flannel', CNI_CACHE_FOLDER, LEASE_FOLDER].flatMap(filesBelow),
-  };
-}
-
-/** Not what the kernel adds of itself when duplicate address detection on the underlay ends. */
-function isSteady(route: string): boolean {
-  return !route.includes('fe80:');
-}
-
-/** Every file with its sum; the runtime's own cache of results is not ours to clean. */
-function filesBelow(folder: string): string[] {
-  const outside = node.pathFromOutside(folder);
-  mkdirSync(outside, { recursive: true });
-  return readdirSync(outside, { recursive: true, encoding: 'utf8' })
-    .filter((name) => !name.startsWith('results'))
-    .map(
-      (name) =>
-        `${folder}/${name}: ${lstatSync(join(outside, name)).isFile() ? fileSum(join(outside, name)) : 'folder'}`,
-    )
-    .sort();
-}
-
-function fileSum(path: string): string {
-  return execFileSync('sha256sum', [path], { encoding: 'utf8' }).split(' ')[0] ?? '';
-}
-
 describe('flanneld cleanup', () => {
   test('finds nothing on a node that has nothing of ours', async () => {
     expect(await cleanup()).toMatchObject({ exitCode: 0, stdout: 'before: nothing\nafter: nothing\n' });
   });
 
   test('leaves the node as it was before the install', async () => {
-    const before = await inventory();
+    const before = await inventory(node);
+    expect(before['sysctls']).toContain('net.ipv4.ip_forward = 1');
     await startAgent();
     const pod = await node.addPod();
     expect((await node.run(['ip', 'route'])).includes('10.244.200.0/24')).toBe(true);
     await node.removePod(pod.name);
     await stopAgent();
-    expect(await inventory()).not.toEqual(before);
+    expect(await inventory(node)).not.toEqual(before);
     const { exitCode, stdout } = await cleanup();
     expect(stdout).toContain('  link flannel.1\n');
     expect(stdout).toContain('  table ip weft\n');
     expect(stdout).toContain(`  file ${SUBNET_FILE}\n`);
     expect(stdout).toContain('after: nothing\n');
     expect(exitCode).toBe(0);
-    expect(await inventory()).toEqual(before);
+    expect(await inventory(node)).toEqual(before);
   });
 
   test('keeps the bridge while pods are attached, says so, and takes it the next time', async () => {
-    const before = await inventory();
+    const before = await inventory(node);
     await startAgent();
     const pod = await node.addPod();
     await stopAgent();
@@ -147,7 +103,7 @@ describe('flanneld cleanup', () => {
       'ip link show master cni0 | sed -n "s/^[0-9]*: \\([^@:]*\\).*/\\1/p" | xargs -rn1 ip link del',
     ]);
     expect((await cleanup()).stdout).toContain('after: nothing\n');
-    expect(await inventory()).toEqual(before);
+    expect(await inventory(node)).toEqual(before);
   });
 
   test('says what a running agent has put back, and fails', async () => {

@@ -216,12 +216,31 @@ describe('the executables', () => {
     });
   });
 
+  test('of legacy iptables without NET_RAW: said by name, and the node is ready all the same', async () => {
+    const { exitCode } = await node.exec(['grep', '-q', '.', '/proc/net/ip_tables_names']);
+    expect(exitCode).toBe(0);
+    const withoutRaw = ['setpriv', '--bounding-set', '-net_raw', '--inh-caps', '-net_raw'];
+    node.writeFile(NET_CONF_FILE, JSON.stringify(NETWORK));
+    await runAgent(
+      process.env['PATH'] ?? '',
+      async () => {
+        await waitUntil(async () => (await readyz()).includes('flanneld is ready'), LOOK_MS, 'an agent that is ready');
+        expect(await readyz()).toContain(
+          '[!] iptables-legacy: it is in use here, and to look at its chains takes the capability NET_RAW',
+        );
+      },
+      withoutRaw,
+    );
+    const said = await node.run([...withoutRaw, builtAgent, 'cleanup', '--subnet-dir=/run/none']);
+    expect(said).toContain('  chains of iptables-legacy (stays: ');
+  });
+
   async function readyz(): Promise<string> {
     return (await node.exec(['curl', '-s', 'http://127.0.0.1:10999/readyz?verbose'])).stdout;
   }
 
-  /** An agent of this node with another PATH, for as long as `body` takes. */
-  async function runAgent(path: string, body: () => Promise<void>): Promise<void> {
+  /** An agent of this node with another PATH, and started by `by`, for as long as `body` takes. */
+  async function runAgent(path: string, body: () => Promise<void>, by: readonly string[] = []): Promise<void> {
     const flags = [
       '--iface=eth0',
       `--subnet-dir=${LEASE_FOLDER}`,
@@ -230,7 +249,7 @@ describe('the executables', () => {
       '--node-name=node-1',
     ];
     const health = ['--healthz-ip=127.0.0.1', '--healthz-port=10999'];
-    const command = ['exec', 'env', `PATH=${path}`, process.execPath, builtAgent, ...flags, ...health].join(' ');
+    const command = ['exec', ...by, 'env', `PATH=${path}`, process.execPath, builtAgent, ...flags, ...health].join(' ');
     await node.run(['sh', '-c', `(${command}) >/run/other.log 2>&1 & echo $! >/run/other.pid`]);
     try {
       await body();
