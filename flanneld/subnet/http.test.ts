@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { createServer } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { HttpStatusError, httpLines, httpRequest, splitLines } from './http.ts';
+import { HttpStatusError, httpChunks, httpLines, httpRequest, splitLines } from './http.ts';
 
 const signal = new AbortController().signal;
 
@@ -113,5 +114,39 @@ describe('httpLines', () => {
     });
     await expect(reading).rejects.toThrow('not understood');
     await closed;
+  });
+});
+
+describe('httpChunks', () => {
+  const text = 'leases '.repeat(50_000);
+  const collect = async (url: URL): Promise<string> => {
+    const chunks: Buffer[] = [];
+    await httpChunks(call(url), { onChunk: (chunk) => chunks.push(chunk), idleMs: 10_000 });
+    return Buffer.concat(chunks).toString('utf8');
+  };
+
+  test('gives an answer that came packed as it was', async () => {
+    const url = await serve((_, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text)),
+    );
+    expect(await collect(url)).toBe(text);
+  });
+
+  test.for([
+    { name: 'is cut', packed: (bytes: Buffer) => bytes.subarray(0, -20), code: 'Z_BUF_ERROR' },
+    { name: 'is not packed at all', packed: () => Buffer.from(text), code: 'Z_DATA_ERROR' },
+  ])('refuses one that $name', async ({ packed, code }) => {
+    const body = packed(gzipSync(text));
+    const url = await serve((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(body));
+    await expect(collect(url)).rejects.toMatchObject({ name: 'HttpError', code });
+  });
+
+  test('rejects when the connection ends in the middle of a packed answer', async () => {
+    const packed = gzipSync(text);
+    const url = await serve((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length });
+      response.write(packed.subarray(0, 200), () => response.destroy());
+    });
+    await expect(collect(url)).rejects.toMatchObject({ name: 'HttpError', code: 'ECONNRESET' });
   });
 });

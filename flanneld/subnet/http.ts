@@ -1,11 +1,13 @@
-// HTTP for the two stores behind a server: one request with a deadline, and one answer read line by line for as long
+// HTTP for the two stores behind a server: one request with a deadline, and one answer read while it comes, for as long
 // as it lasts. Every call opens its own connection: one kept from before a partition would cost a deadline to find dead.
 
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { request as requestHttp } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { request as requestHttps } from 'node:https';
+import { pipeline } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { createGunzip } from 'node:zlib';
 import { errorText, OpError } from '../../lib/errors.ts';
 import { nodeErrorCode } from '../node-error.ts';
 
@@ -26,13 +28,18 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
-export interface LineReader {
-  /** One line without its end; what it throws ends the call. */
-  onLine(line: string): void;
-  /** The server said that the stream is open. */
-  onOpen?(): void;
+export interface ChunkReader {
+  /** The answer begins; with its Content-Type. */
+  onOpen?(type: string): void;
+  /** Bytes as they come, unpacked; what it throws ends the call. */
+  onChunk(chunk: Buffer): void;
   /** Nothing at all for this long means that the connection is dead. */
   readonly idleMs: number;
+}
+
+export interface LineReader extends Omit<ChunkReader, 'onChunk'> {
+  /** One line without its end; what it throws ends the call. */
+  onLine(line: string): void;
 }
 
 /** No answer: `ECONNREFUSED`, `timeout`, `idle`, `aborted`, `too large`, … in `code`. */
@@ -81,28 +88,38 @@ export async function httpRequest(call: HttpCall): Promise<HttpAnswer> {
 }
 
 /**
- * Sends one request and hands over its answer line by line; resolves when the server ends it. A last line without an
- * end is a cut one, and dropped. Rejects with HttpStatusError, HttpError, or what `onLine` threw.
+ * Sends one request and hands over its answer as it comes; resolves when all of it has. Rejects with HttpStatusError,
+ * HttpError, or what the reader threw.
  */
-export async function httpLines(call: HttpCall, reader: LineReader): Promise<void> {
+export async function httpChunks(call: HttpCall, { onOpen, onChunk, idleMs }: ChunkReader): Promise<void> {
   await exchange(call, async (response, request, headArrived) => {
     const status = response.statusCode ?? 0;
     if (status < 200 || status > 299) throw new HttpStatusError(status, await readError(response));
     headArrived();
-    reader.onOpen?.();
-    const lines = splitLines((line) => reader.onLine(line));
-    const dead = (): void => void request.destroy(new HttpError('idle', `nothing heard for ${reader.idleMs} ms`));
-    let timer = setTimeout(dead, reader.idleMs);
+    onOpen?.(response.headers['content-type'] ?? '');
+    const dead = (): void => void request.destroy(new HttpError('idle', `nothing heard for ${idleMs} ms`));
+    let timer = setTimeout(dead, idleMs);
     try {
-      for await (const chunk of response as AsyncIterable<Buffer>) {
+      for await (const chunk of unpacked(response)) {
         clearTimeout(timer);
-        timer = setTimeout(dead, reader.idleMs);
-        lines(chunk);
+        timer = setTimeout(dead, idleMs);
+        onChunk(chunk);
       }
     } finally {
       clearTimeout(timer);
     }
   });
+}
+
+/** Line by line; resolves when the server ends it. A last line without an end is a cut one, and dropped. */
+export async function httpLines(call: HttpCall, { onLine, ...reader }: LineReader): Promise<void> {
+  await httpChunks(call, { ...reader, onChunk: splitLines(onLine) });
+}
+
+function unpacked(response: IncomingMessage): AsyncIterable<Buffer> {
+  if (response.headers['content-encoding'] !== 'gzip') return response;
+  // Its error is the reader's, too: nothing to do in the callback.
+  return pipeline(response, createGunzip(), () => undefined);
 }
 
 async function readError(response: IncomingMessage): Promise<string> {

@@ -5,7 +5,7 @@ import type { KubeManagerOptions } from '../../flanneld/subnet/kube/kube.ts';
 import { FakeKube, type FakeNode, fail, watchLine } from '../support/fake-kube.ts';
 import { type Follower, follow, publicIpOf } from '../support/follow.ts';
 import { type KubeSite, makeKubeSite } from '../support/kube-site.ts';
-import { nodeAttributes } from './contract.ts';
+import { never, nodeAttributes } from './contract.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
 
@@ -103,6 +103,35 @@ describe('the watch is cut', () => {
     expect(refused).toBeGreaterThan(3);
     expect(listsOf(server)).toBe(lists);
     expect(watcher.snapshots.slice(-2).every(({ leases }) => leases.size === 1)).toBe(true);
+  });
+});
+
+describe('the first list', () => {
+  test('is of the server’s memory, any later one of what is so now', async () => {
+    const { server, put, see } = await makeScene();
+    server.compact();
+    server.endWatches();
+    await put('p', 7);
+    await see('p=7');
+    const lists = server.requests.filter(({ url }) => url.searchParams.has('limit'));
+    expect(lists.map(({ url }) => url.searchParams.get('resourceVersion'))).toEqual(['0', null]);
+  });
+
+  test('may be older than what is known of the own Node', async () => {
+    const server = await new FakeKube().start();
+    onTestFinished(async () => await server.stop());
+    const site = makeKubeSite(server.access, { Network: '10.244.0.0/16' });
+    const manager = await site.manager('own');
+    const items = structuredClone([...server.nodes.values()]);
+    await manager.acquire(nodeAttributes(1), never);
+    server.intercept = ({ url }, response) => {
+      if (url.searchParams.get('resourceVersion') !== '0' || url.searchParams.has('watch')) return false;
+      const [{ metadata } = { metadata: undefined }] = items;
+      response.end(JSON.stringify({ metadata: { resourceVersion: metadata?.resourceVersion }, items }));
+      return true;
+    };
+    const { leases } = await follow(manager).until(() => true);
+    expect(publicIpOf(leases.get(site.nodeName('own')))).toBe('192.168.0.1');
   });
 });
 

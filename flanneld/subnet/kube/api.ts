@@ -3,8 +3,10 @@
 import type { RequestOptions } from 'node:https';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { HttpCall } from '../http.ts';
-import { HttpError, HttpStatusError, httpLines, httpRequest } from '../http.ts';
+import { HttpError, HttpStatusError, httpChunks, httpLines, httpRequest } from '../http.ts';
 import { asObject, asText } from './node.ts';
+import { JsonListReader, type ListEnd, NodeListReader, type OnNode, protobufType } from './node-list.ts';
+import { ProtoError } from './proto.ts';
 
 /** How to reach the API server now; credentials are renewed behind it. */
 export interface KubeAccess {
@@ -22,12 +24,13 @@ export class KubeError extends OpError {
   }
 }
 
-export interface NodePage {
-  readonly items: readonly unknown[];
-  readonly resourceVersion: string;
-  /** Empty on the last page. */
+export interface ListQuery {
+  /** Nodes a page. */
+  readonly limit: number;
+  /** Of the page before, or empty. */
   readonly next: string;
-  readonly bytes: number;
+  /** What the server has in memory will do, which may be some seconds old: all in one page, and etcd is not asked. */
+  readonly isCacheFine: boolean;
 }
 
 export interface WatchEvent {
@@ -50,6 +53,8 @@ export interface KubeApiOptions {
 /** Only metadata of what changed, where the server can do that (1.15 and later); the whole Node otherwise. */
 const watchForm = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
+const listForm = `${protobufType},application/json`;
+
 type Ask = Pick<HttpCall, 'method'> & { readonly op: string; readonly object: string; readonly path: string };
 
 export class KubeApi {
@@ -61,27 +66,32 @@ export class KubeApi {
 
   async getNode(name: string, signal: AbortSignal): Promise<unknown> {
     const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
-    return (await this.#ask({ method: 'GET', op: 'get', object: `node ${name}`, path }, signal)).object;
+    return await this.#ask({ method: 'GET', op: 'get', object: `node ${name}`, path }, signal);
   }
 
   async getPod(namespace: string, name: string, signal: AbortSignal): Promise<unknown> {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-    return (await this.#ask({ method: 'GET', op: 'get', object: `pod ${namespace}/${name}`, path }, signal)).object;
+    return await this.#ask({ method: 'GET', op: 'get', object: `pod ${namespace}/${name}`, path }, signal);
   }
 
-  /** One page of all Nodes; `next` of the page before, or empty. A page that came too late is refused with 410. */
-  async listNodes(limit: number, next: string, signal: AbortSignal): Promise<NodePage> {
-    const query = new URLSearchParams({ limit: String(limit), ...(next !== '' && { continue: next }) });
-    const path = `/api/v1/nodes?${query}`;
-    const { object, bytes } = await this.#ask({ method: 'GET', op: 'list', object: 'nodes', path }, signal);
-    const metadata = asObject(asObject(object)?.['metadata']);
-    const items = asObject(object)?.['items'];
-    return {
-      items: Array.isArray(items) ? items : [],
-      resourceVersion: asText(metadata?.['resourceVersion']),
-      next: asText(metadata?.['continue']),
-      bytes,
+  /** One page of all Nodes, handed over one by one as they come. A page that came too late is refused with 410. */
+  async listNodes({ limit, next, isCacheFine }: ListQuery, onNode: OnNode, signal: AbortSignal): Promise<ListEnd> {
+    const from = next === '' ? isCacheFine && { resourceVersion: '0' } : { continue: next };
+    const path = `/api/v1/nodes?${new URLSearchParams({ limit: String(limit), ...from })}`;
+    const ask: Ask = { method: 'GET', op: 'list', object: 'nodes', path };
+    const call = await this.#prepare(ask, signal);
+    const headers = { ...call.headers, accept: listForm, 'accept-encoding': 'gzip' };
+    let reader: NodeListReader | JsonListReader = new JsonListReader(onNode);
+    const onOpen = (type: string): void => {
+      if (type.startsWith(protobufType)) reader = new NodeListReader(onNode);
     };
+    const onChunk = (chunk: Buffer): void => reader.push(chunk);
+    try {
+      await httpChunks({ ...call, headers }, { onOpen, onChunk, idleMs: call.timeoutMs });
+      return reader.end();
+    } catch (error) {
+      throw toKubeError(error, ask);
+    }
   }
 
   /** Until the server ends it, after `timeoutSec` at the latest. Rejects with KubeError; 410 means "list again". */
@@ -109,7 +119,7 @@ export class KubeApi {
   async patchNodeStatus(name: string, patch: object, signal: AbortSignal): Promise<unknown> {
     const path = `/api/v1/nodes/${encodeURIComponent(name)}/status`;
     const ask: Ask = { method: 'PATCH', op: 'patch', object: `node ${name}`, path };
-    return (await this.#ask(ask, signal, patch, 'application/strategic-merge-patch+json')).object;
+    return await this.#ask(ask, signal, patch, 'application/strategic-merge-patch+json');
   }
 
   async createEvent(event: object, signal: AbortSignal): Promise<void> {
@@ -117,19 +127,14 @@ export class KubeApi {
     await this.#ask({ method: 'POST', op: 'create', object: 'event', path }, signal, event, 'application/json');
   }
 
-  async #ask(
-    ask: Ask,
-    signal: AbortSignal,
-    body?: object,
-    contentType?: string,
-  ): Promise<{ object: unknown; bytes: number }> {
+  async #ask(ask: Ask, signal: AbortSignal, body?: object, contentType?: string): Promise<unknown> {
     const call = await this.#prepare(ask, signal);
     const content = body === undefined ? {} : { body: JSON.stringify(body) };
     const headers = { ...call.headers, ...(contentType && { 'content-type': contentType }) };
     try {
       const { status, body: text } = await httpRequest({ ...call, ...content, headers });
       if (status < 200 || status > 299) throw new HttpStatusError(status, text);
-      return { object: JSON.parse(text), bytes: text.length };
+      return JSON.parse(text);
     } catch (error) {
       throw toKubeError(error, ask);
     }
@@ -181,6 +186,8 @@ function inGoWords({ code, message }: HttpError): string {
 function toKubeError(thrown: unknown, { op, object }: Ask): unknown {
   if (thrown instanceof HttpError) return new KubeError(op, object, 0, thrown.code, inGoWords(thrown), thrown);
   if (thrown instanceof SyntaxError) return new KubeError(op, object, 0, 'bad answer', 'the answer is no JSON', thrown);
+  if (thrown instanceof ProtoError)
+    return new KubeError(op, object, 0, 'bad answer', `the answer ${thrown.message}`, thrown);
   if (!(thrown instanceof HttpStatusError)) return thrown;
   const { status, body } = thrown;
   let answer: Readonly<Record<string, unknown>> | undefined;

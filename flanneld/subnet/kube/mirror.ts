@@ -1,4 +1,4 @@
-// All Nodes, as little of each as is needed: listed in pages, then watched from there on. Level-triggered: whatever goes
+// All Nodes, as little of each as is needed: listed, then watched from there on. Level-triggered: whatever goes
 // wrong ends in "watch again from where it ended" or, when that is too long ago (410), in "list again". Never ends by itself.
 
 import { backoffMs } from '../../../lib/backoff.ts';
@@ -9,6 +9,7 @@ import type { KubeApi, WatchEvent } from './api.ts';
 import { errorOfStatus, KubeError } from './api.ts';
 import type { NodeRecord } from './node.ts';
 import { asObject, asText, isNotNewer, lacksPodCidr, mergeNode, readNode, sameNode } from './node.ts';
+import type { ListEnd } from './node-list.ts';
 
 export interface KubeMirrorOptions {
   readonly api: KubeApi;
@@ -100,28 +101,33 @@ export class KubeMirror {
     this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
   }
 
+  /** At first as the server has it in memory: thousands of agents may start at once. What is newer the watch tells. */
   async #list(signal: AbortSignal): Promise<string> {
     const { api, pageSize, prefix, log } = this.#options;
     const found = new Map<string, NodeRecord>();
-    let bytes = 0;
+    const onNode = (object: unknown): void => {
+      const node = readNode(object, prefix);
+      if (node !== undefined) found.set(node.name, node);
+    };
+    const isCacheFine = !this.#isListed;
     let resourceVersion = '';
     for (let next: string | undefined = ''; next !== undefined; ) {
-      const page = await api.listNodes(pageSize, next, signal);
-      for (const item of page.items) {
-        const node = readNode(item, prefix);
-        if (node !== undefined) found.set(node.name, node);
-      }
-      bytes += page.bytes;
+      const page: ListEnd = await api.listNodes({ limit: pageSize, next, isCacheFine }, onNode, signal);
       resourceVersion = page.resourceVersion;
       next = page.next === '' ? undefined : page.next;
     }
-    this.#replace(found);
+    this.#replace(found, isCacheFine);
     this.#failures.recovered('watch', {}, 'nodes can be read again');
-    log.debug({ nodes: found.size, bytes, resourceVersion }, 'nodes listed');
+    log.debug({ nodes: found.size, resourceVersion }, 'nodes listed');
     return resourceVersion;
   }
 
-  #replace(found: ReadonlyMap<string, NodeRecord>): void {
+  /** `mayBeOld`: what was adopted before may be newer. */
+  #replace(found: Map<string, NodeRecord>, mayBeOld: boolean): void {
+    for (const [name, known] of mayBeOld ? this.#nodes : []) {
+      const node = found.get(name);
+      if (node?.uid === known.uid && isNotNewer(node.resourceVersion, known.resourceVersion)) found.set(name, known);
+    }
     this.#nodes.clear();
     this.#deletedAt.clear();
     this.#wanted.clear();

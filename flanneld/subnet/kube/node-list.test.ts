@@ -1,0 +1,146 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readNode } from './node.ts';
+import { JsonListReader, type ListEnd, NodeListReader } from './node-list.ts';
+import { eachField } from './proto.ts';
+
+/** A field with a length: tag, length, value. */
+function field(number: number, value: string | Uint8Array): Buffer {
+  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+  return Buffer.concat([varint(number * 8 + 2), varint(bytes.length), bytes]);
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest % 128) + 128);
+  }
+}
+
+interface Sent {
+  readonly name: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly podCidrs: readonly string[];
+}
+
+/** As the server writes it, with fields of every kind that are of no use here. */
+function encodeNode({ name, annotations, podCidrs }: Sent): Buffer {
+  const generation = Buffer.concat([
+    varint(7 * 8),
+    Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+  ]);
+  const fixed = Buffer.concat([varint(900 * 8 + 1), Buffer.alloc(8), varint(901 * 8 + 5), Buffer.alloc(4)]);
+  const pairs = Object.entries(annotations).map(([key, value]) =>
+    field(12, Buffer.concat([field(1, key), field(2, value)])),
+  );
+  const labels = field(11, Buffer.concat([field(1, 'kubernetes.io/os'), field(2, 'linux')]));
+  const known = [field(1, name), field(5, `uid of ${name}`), field(6, '17')];
+  const metadata = Buffer.concat([...known, generation, labels, ...pairs, fixed]);
+  const spec = Buffer.concat([
+    field(1, podCidrs[0] ?? ''),
+    field(3, 'metal://1'),
+    ...podCidrs.map((cidr) => field(7, cidr)),
+  ]);
+  return Buffer.concat([field(1, metadata), field(2, spec), field(3, Buffer.alloc(300))]);
+}
+
+function encodeList(nodes: readonly Sent[], { resourceVersion, next }: ListEnd): Buffer {
+  const metadata = field(1, Buffer.concat([field(2, resourceVersion), field(3, next)]));
+  const list = Buffer.concat([metadata, ...nodes.map((node) => field(2, encodeNode(node)))]);
+  const type = field(1, Buffer.concat([field(1, 'v1'), field(2, 'NodeList')]));
+  return Buffer.concat([Buffer.from('k8s\0'), type, field(2, list), field(3, ''), field(4, '')]);
+}
+
+function encodeJson(nodes: readonly Sent[], { resourceVersion, next }: ListEnd): Buffer {
+  const items = nodes.map(({ name, annotations, podCidrs }) => ({
+    metadata: { name, uid: `uid of ${name}`, resourceVersion: '17', annotations },
+    spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs },
+  }));
+  return Buffer.from(JSON.stringify({ metadata: { resourceVersion, continue: next }, items }));
+}
+
+const end: ListEnd = { resourceVersion: '4711', next: 'more' };
+const two: Sent[] = [
+  {
+    name: 'a',
+    annotations: { 'p/public-ip': '192.168.0.1', 'p/kube-subnet-manager': 'true' },
+    podCidrs: ['10.1.0.0/24'],
+  },
+  { name: 'ä', annotations: { other: 'x'.repeat(200) }, podCidrs: [] },
+];
+
+function readAll(reader: NodeListReader | JsonListReader, chunks: readonly Buffer[]): ListEnd {
+  for (const chunk of chunks) reader.push(chunk);
+  return reader.end();
+}
+
+describe.for([
+  { form: 'protobuf', Reader: NodeListReader, encode: encodeList },
+  { form: 'JSON', Reader: JsonListReader, encode: encodeJson },
+])('a list in $form', ({ Reader, encode }) => {
+  const sent = fc.record({
+    name: fc.string({ minLength: 1, unit: 'grapheme' }),
+    annotations: fc.dictionary(fc.constantFrom('p/public-ip', 'p/backend-data', '__proto__', 'q/other'), fc.string()),
+    podCidrs: fc.array(fc.constantFrom('10.1.0.0/24', 'fd00::/64'), { maxLength: 2 }),
+  });
+
+  test('gives every Node, however the bytes are cut', () => {
+    fc.assert(
+      fc.property(fc.array(sent, { maxLength: 5 }), fc.array(fc.nat(70)), (nodes, cuts) => {
+        const bytes = encode(nodes, end);
+        const chunks: Buffer[] = [];
+        let at = 0;
+        for (const cut of [...cuts, bytes.length]) {
+          chunks.push(bytes.subarray(at, at + cut));
+          at += cut;
+        }
+        const seen: unknown[] = [];
+        expect(readAll(new Reader((node) => seen.push(node)), chunks)).toEqual(end);
+        const prefix = 'p/';
+        expect(seen.map((node) => readNode(node, prefix))).toEqual(
+          nodes.map(({ name, annotations, podCidrs }) => ({
+            name,
+            uid: `uid of ${name}`,
+            resourceVersion: '17',
+            annotations: new Map(
+              ['backend-data', 'public-ip'].flatMap((key) => {
+                const value = annotations[prefix + key];
+                return value === undefined ? [] : [[key, value] as const];
+              }),
+            ),
+            podCidrs,
+          })),
+        );
+      }),
+    );
+  });
+
+  test('that is cut is refused', () => {
+    const bytes = encode(two, end);
+    for (let length = 0; length < bytes.length - 4; length += 7) {
+      expect(() => readAll(new Reader(() => undefined), [bytes.subarray(0, length)])).toThrow();
+    }
+  });
+});
+
+test.for([
+  { name: 'another format', bytes: Buffer.from('{"kind":"NodeList"}'), want: 'is no Kubernetes object' },
+  { name: 'an unknown wire type', bytes: Buffer.from('k8s\0\x0f'), want: 'field 1 has the unknown type 7' },
+  { name: 'a length without end', bytes: Buffer.from('k8s\0\x12\xff\xff\xff\xff\xff', 'latin1'), want: 'too large' },
+])('$name is refused', ({ bytes, want }) => {
+  expect(() => readAll(new NodeListReader(() => undefined), [bytes])).toThrow(want);
+});
+
+test('an item that never ends is refused before it fills memory', () => {
+  const reader = new NodeListReader(() => undefined);
+  reader.push(
+    Buffer.concat([Buffer.from('k8s\0'), varint(2 * 8 + 2), varint(2 ** 27), varint(2 * 8 + 2), varint(2 ** 26)]),
+  );
+  const megabyte = Buffer.alloc(1024 * 1024);
+  expect(() => Array.from({ length: 5 }, () => reader.push(megabyte))).toThrow('an item of more than');
+});
+
+test('a field that ends behind its message is refused', () => {
+  expect(() => eachField(Buffer.concat([field(1, 'abc')]), 0, 4, () => undefined)).toThrow('middle of a field');
+});

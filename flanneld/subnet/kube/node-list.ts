@@ -1,0 +1,179 @@
+// A NodeList read while it arrives. In protobuf only what readNode looks at becomes objects, one Node at a time; in JSON
+// each Node is ten kilobytes of images and conditions that have to be parsed to be thrown away.
+// Field numbers: k8s.io/apimachinery/pkg/{runtime,apis/meta/v1}/generated.proto, k8s.io/api/core/v1/generated.proto.
+
+import { HttpError } from '../http.ts';
+import { asObject, asText } from './node.ts';
+import { eachField, fieldAt, ProtoError } from './proto.ts';
+
+export const protobufType = 'application/vnd.kubernetes.protobuf';
+
+/** Before every object: then a `runtime.Unknown`. */
+const MAGIC = Buffer.from('k8s\0');
+const UNKNOWN_RAW = 2;
+const LIST_METADATA = 1;
+const LIST_ITEMS = 2;
+const LIST_META_RESOURCE_VERSION = 2;
+const LIST_META_CONTINUE = 3;
+const NODE_METADATA = 1;
+const NODE_SPEC = 2;
+const META_NAME = 1;
+const META_UID = 5;
+const META_RESOURCE_VERSION = 6;
+const META_ANNOTATIONS = 12;
+const SPEC_POD_CIDR = 1;
+const SPEC_POD_CIDRS = 7;
+
+/** etcd keeps no object larger than 1.5 MB. */
+const maxItemBytes = 4 * 1024 * 1024;
+
+/** What is read of a Node, in the form it has in JSON. */
+interface NodeObject {
+  readonly metadata: Record<string, unknown> & { readonly annotations: Record<string, string> };
+  readonly spec: { podCIDR?: string; readonly podCIDRs: string[] };
+}
+
+/** Called with each Node as it is in JSON, or as much of it as readNode needs. */
+export type OnNode = (node: unknown) => void;
+
+/** What a list says of itself. */
+export interface ListEnd {
+  readonly resourceVersion: string;
+  /** Of the page that follows; empty on the last one. */
+  readonly next: string;
+}
+
+export class NodeListReader {
+  readonly #onNode: OnNode;
+  #rest: Buffer = Buffer.alloc(0);
+  /** The list has begun: what came before is its envelope. */
+  #isInside = false;
+  #isFirst = true;
+  #end: ListEnd = { resourceVersion: '', next: '' };
+
+  constructor(onNode: OnNode) {
+    this.#onNode = onNode;
+  }
+
+  /** Takes the next bytes. Throws ProtoError. */
+  push(chunk: Buffer): void {
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = this.#skipMagic(bytes);
+    for (let after: number | undefined = at; after !== undefined; ) {
+      at = after;
+      after = this.#take(bytes, at);
+    }
+    this.#rest = bytes.subarray(at);
+    if (this.#rest.length > maxItemBytes) throw new ProtoError(`has an item of more than ${maxItemBytes} bytes`);
+  }
+
+  /** Throws ProtoError when something is missing. */
+  end(): ListEnd {
+    if (this.#rest.length > 0 || !this.#isInside) throw new ProtoError('ends in the middle of the list');
+    return this.#end;
+  }
+
+  #skipMagic(bytes: Buffer): number {
+    if (!this.#isFirst || bytes.length < MAGIC.length) return 0;
+    if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new ProtoError('is no Kubernetes object');
+    this.#isFirst = false;
+    return MAGIC.length;
+  }
+
+  /** Where the next field begins; undefined when the one at `at` is not all there. */
+  #take(bytes: Buffer, at: number): number | undefined {
+    if (this.#isFirst || at >= bytes.length) return undefined;
+    const field = fieldAt(bytes, at, bytes.length);
+    if (field === undefined) return undefined;
+    if (!this.#isInside && field.number === UNKNOWN_RAW) {
+      // Into it. What follows in the envelope are two texts, whose numbers a list does not have.
+      this.#isInside = true;
+      return field.from;
+    }
+    if (field.to > bytes.length) return undefined;
+    if (this.#isInside && field.number === LIST_METADATA) this.#end = readListMeta(bytes, field.from, field.to);
+    if (this.#isInside && field.number === LIST_ITEMS) this.#onNode(decodeNode(bytes, field.from, field.to));
+    return field.to;
+  }
+}
+
+function readListMeta(bytes: Buffer, from: number, to: number): ListEnd {
+  let end: ListEnd = { resourceVersion: '', next: '' };
+  eachField(bytes, from, to, (field, start, stop) => {
+    const text = (): string => bytes.toString('utf8', start, stop);
+    if (field === LIST_META_RESOURCE_VERSION) end = { ...end, resourceVersion: text() };
+    if (field === LIST_META_CONTINUE) end = { ...end, next: text() };
+  });
+  return end;
+}
+
+function decodeNode(bytes: Buffer, from: number, to: number): NodeObject {
+  const node: NodeObject = { metadata: { annotations: {} }, spec: { podCIDRs: [] } };
+  eachField(bytes, from, to, (field, start, end) => {
+    if (field === NODE_METADATA) readMetadata(node, bytes, start, end);
+    if (field === NODE_SPEC) readSpec(node, bytes, start, end);
+  });
+  return node;
+}
+
+const metadataNames: Readonly<Record<number, string>> = {
+  [META_NAME]: 'name',
+  [META_UID]: 'uid',
+  [META_RESOURCE_VERSION]: 'resourceVersion',
+};
+
+function readMetadata({ metadata }: NodeObject, bytes: Buffer, from: number, to: number): void {
+  eachField(bytes, from, to, (field, start, end) => {
+    const name = metadataNames[field];
+    if (name !== undefined) metadata[name] = bytes.toString('utf8', start, end);
+    else if (field === META_ANNOTATIONS) readAnnotation(metadata.annotations, bytes, start, end);
+  });
+}
+
+/** A map is a list of pairs. */
+function readAnnotation(annotations: Record<string, string>, bytes: Buffer, from: number, to: number): void {
+  const pair = ['', '', ''];
+  eachField(bytes, from, to, (field, start, end) => {
+    if (field <= 2) pair[field] = bytes.toString('utf8', start, end);
+  });
+  const [, key = '', value = ''] = pair;
+  // As JSON.parse does: `__proto__` is a name like any other.
+  Object.defineProperty(annotations, key, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function readSpec({ spec }: NodeObject, bytes: Buffer, from: number, to: number): void {
+  eachField(bytes, from, to, (field, start, end) => {
+    if (field === SPEC_POD_CIDR) spec.podCIDR = bytes.toString('utf8', start, end);
+    if (field === SPEC_POD_CIDRS) spec.podCIDRs.push(bytes.toString('utf8', start, end));
+  });
+}
+
+/** A page of 500 Nodes of a busy cluster has 10 MB; an endless answer must not fill memory. */
+const maxJsonBytes = 64 * 1024 * 1024;
+
+/** For a server that knows no protobuf. */
+export class JsonListReader {
+  readonly #onNode: OnNode;
+  readonly #chunks: Buffer[] = [];
+  #length = 0;
+
+  constructor(onNode: OnNode) {
+    this.#onNode = onNode;
+  }
+
+  /** Throws HttpError. */
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length > maxJsonBytes) throw new HttpError('too large', `answer is larger than ${maxJsonBytes} bytes`);
+  }
+
+  /** Throws SyntaxError. */
+  end(): ListEnd {
+    const list = asObject(JSON.parse(Buffer.concat(this.#chunks).toString('utf8')));
+    const items = list?.['items'];
+    for (const item of Array.isArray(items) ? items : []) this.#onNode(item);
+    const metadata = asObject(list?.['metadata']);
+    return { resourceVersion: asText(metadata?.['resourceVersion']), next: asText(metadata?.['continue']) };
+  }
+}

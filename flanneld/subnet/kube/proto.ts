@@ -1,0 +1,83 @@
+// As much of protobuf's wire format as reading a few fields takes (protobuf.dev/programming-guides/encoding): what is
+// not wanted is stepped over without being looked at, which JSON cannot.
+
+/** The bytes are no message, or a cut one. */
+export class ProtoError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ProtoError';
+  }
+}
+
+/** Where a value lies that has a length: a text, or a message of its own. */
+export type OnField = (field: number, from: number, to: number) => void;
+
+const VARINT = 0;
+const FIXED64 = 1;
+const LENGTH = 2;
+const FIXED32 = 5;
+/** Seven bits a byte; a length of more than four of them is no length. */
+const MAX_LENGTH_BITS = 28;
+
+/** Calls back for every field with a length in `bytes` from `from` to `to`, in their order. Throws ProtoError. */
+export function eachField(bytes: Uint8Array, from: number, to: number, onField: OnField): void {
+  for (let at = from; at < to; ) {
+    const field = fieldAt(bytes, at, to);
+    if (field === undefined || field.to > to) throw new ProtoError('ends in the middle of a field');
+    if (field.hasLength) onField(field.number, field.from, field.to);
+    at = field.to;
+  }
+}
+
+interface Field {
+  readonly number: number;
+  readonly hasLength: boolean;
+  /** Where its value begins and ends; the end may lie beyond what is there. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The field that begins at `at`; undefined when the bytes end before its length is known. Throws ProtoError. */
+export function fieldAt(bytes: Uint8Array, at: number, end: number): Field | undefined {
+  const tag = varintAt(bytes, at, end);
+  if (tag === undefined) return undefined;
+  const number = tag.value >>> 3;
+  switch (tag.value & 7) {
+    case VARINT: {
+      const to = endOfVarint(bytes, tag.to, end);
+      return to === undefined ? undefined : { number, hasLength: false, from: tag.to, to };
+    }
+    case FIXED64:
+      return { number, hasLength: false, from: tag.to, to: tag.to + 8 };
+    case FIXED32:
+      return { number, hasLength: false, from: tag.to, to: tag.to + 4 };
+    case LENGTH: {
+      const length = varintAt(bytes, tag.to, end);
+      return length === undefined
+        ? undefined
+        : { number, hasLength: true, from: length.to, to: length.to + length.value };
+    }
+    default:
+      throw new ProtoError(`field ${number} has the unknown type ${tag.value & 7}`);
+  }
+}
+
+function varintAt(bytes: Uint8Array, at: number, end: number): { value: number; to: number } | undefined {
+  let value = 0;
+  for (let bits = 0, to = at; to < end; bits += 7) {
+    if (bits >= MAX_LENGTH_BITS) throw new ProtoError('has a number that is too large');
+    const byte = bytes[to++] ?? 0;
+    value |= (byte & 0x7f) << bits;
+    if (byte < 0x80) return { value, to };
+  }
+  return undefined;
+}
+
+/** Whatever its size: 64 bits take ten bytes. */
+function endOfVarint(bytes: Uint8Array, at: number, end: number): number | undefined {
+  for (let to = at; to < end; to++) {
+    if (to - at >= 10) throw new ProtoError('has a number that is too large');
+    if ((bytes[to] ?? 0) < 0x80) return to + 1;
+  }
+  return undefined;
+}
