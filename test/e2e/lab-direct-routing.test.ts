@@ -15,6 +15,7 @@ import { dropLease } from '../lab/support/leases.ts';
 import { giveIpv6, putBehindRouter } from '../lab/support/router.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
 import { startFlow } from '../probe/flow.ts';
+import type { FlowResult } from '../probe/spec.ts';
 
 const LOOK_MS = 10_000;
 const families = [4, 6] as const;
@@ -75,6 +76,10 @@ function flowTo(to: LabNode, family: 4 | 6) {
   return startFlow(end(one), end(to));
 }
 
+function printLosses(what: string, { sent, lostAtMost, longestLossMs }: FlowResult): void {
+  process.stdout.write(`${what}: ${lostAtMost} of ${sent} packets lost, longest ${longestLossMs} ms\n`);
+}
+
 /** The first packet to a node behind the router waits for three answers of neighbours. */
 function allPairs(): Promise<void> {
   return waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'all pairs');
@@ -130,9 +135,10 @@ describe.for(families)('IPv%i', (family) => {
     await one.run(['ip', `-${family}`, 'route', 'del', host]);
     await waitUntil(async () => (await routeTo(one, two, family)) === direct(two, family), LOOK_MS, 'the link');
     await flow.count(50);
-    const { outages } = await flow.stop();
+    const result = await flow.stop();
+    printLosses(`IPv${family} from the link into the tunnel and back`, result);
     // IPv6 lets no route into the tunnel be made before the direct one is gone.
-    expect(outages.length).toBeLessThanOrEqual(family === 4 ? 0 : 1);
+    expect(result.outages.length).toBeLessThanOrEqual(family === 4 ? 0 : 1);
     // Nothing of the tunnel is left for this peer.
     const neighbours = await one.run(['ip', `-${family}`, 'neigh', 'show', 'dev', device[family], 'nud', 'permanent']);
     expect(neighbours).not.toContain(`${base(two, family)} `);
@@ -159,7 +165,7 @@ test('a flap of the link costs no longer than the flap, and the direct routes ar
     await waitUntil(async () => tunnelled(three, family).test(await routeTo(one, three, family)), LOOK_MS, 'tunnel');
   }
   await flow.untilInRow(50, LOOK_MS);
-  await flow.stop();
+  printLosses('a flap of the link', await flow.stop());
   await allPairs();
 });
 

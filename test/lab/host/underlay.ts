@@ -9,6 +9,7 @@ export const UNDERLAY_GATEWAY = '192.168.50.1';
 const PREFIX_BITS = 24;
 const BRIDGE = 'underlay';
 const UNPLUG_TIMEOUT_MS = 20_000;
+const GATEWAY_HOST = 1;
 /** The bridge has .1, nodes .11 onwards. */
 const FIRST_NODE_HOST = 10;
 export const MAX_NODES = 200;
@@ -26,7 +27,8 @@ export async function makeUnderlay(): Promise<void> {
   }
   await ipBatch([
     'link set lo up',
-    `link add ${BRIDGE} type bridge`,
+    // A bridge without a MAC of its own takes another one when a port goes: nodes would go on sending to the old.
+    `link add ${BRIDGE} address ${macOf(GATEWAY_HOST)} type bridge`,
     `address add ${UNDERLAY_GATEWAY}/${PREFIX_BITS} dev ${BRIDGE}`,
     `link set ${BRIDGE} up`,
   ]);
@@ -38,8 +40,7 @@ export async function makeUnderlay(): Promise<void> {
  */
 export async function plugIn(index: number, pid: number, mtuBytes: number): Promise<void> {
   const port = portName(index);
-  const mac = `02:00:c0:a8:32:${(FIRST_NODE_HOST + index).toString(16).padStart(2, '0')}`;
-  const peer = `name ${UNDERLAY_DEVICE} address ${mac} mtu ${mtuBytes} netns ${pid}`;
+  const peer = `name ${UNDERLAY_DEVICE} address ${macOf(FIRST_NODE_HOST + index)} mtu ${mtuBytes} netns ${pid}`;
   await ipBatch([`link add ${port} mtu ${mtuBytes} type veth peer ${peer}`, `link set ${port} master ${BRIDGE} up`]);
 }
 
@@ -47,6 +48,10 @@ export async function plugIn(index: number, pid: number, mtuBytes: number): Prom
 export async function waitUnplugged(index: number): Promise<void> {
   const port = portName(index);
   await waitUntil(() => !existsSync(`/sys/class/net/${port}`), UNPLUG_TIMEOUT_MS, `end of ${port}`);
+}
+
+function macOf(host: number): string {
+  return `02:00:c0:a8:32:${host.toString(16).padStart(2, '0')}`;
 }
 
 function portName(index: number): string {
