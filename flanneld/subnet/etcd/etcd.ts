@@ -11,6 +11,7 @@ import type { FailureLog, Logger } from '../../log.ts';
 import { createFailureLog } from '../../log.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, PeerProblem, SubnetManager } from '../manager.ts';
+import { runTogether } from '../watching.ts';
 import type { Claim, ClaimContext } from './claim.ts';
 import { claimSubnets, findOverlap, hasSameOwner, prefixesOf } from './claim.ts';
 import { EtcdError } from './etcd-error.ts';
@@ -153,22 +154,14 @@ class EtcdManager implements SubnetManager {
 
   /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-    const parts = [
-      this.#mirror.run(this.#bell.ring, ending.signal),
-      this.#keepAlive(ending.signal),
-      this.#tell(onSnapshot, ending.signal),
-    ];
-    try {
-      await Promise.all(parts);
-    } finally {
-      end();
-      await Promise.allSettled(parts);
-      signal.removeEventListener('abort', end);
-    }
+    await runTogether(
+      [
+        (ending) => this.#mirror.run(this.#bell.ring, ending),
+        (ending) => this.#keepAlive(ending),
+        (ending) => this.#tell(onSnapshot, ending),
+      ],
+      signal,
+    );
   }
 
   async #tell(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {

@@ -1,11 +1,10 @@
 // What lies under <prefix>/subnets/ in etcd, kept up to date: one listing, then a watch from there on; a new listing
 // where the history that a watch needs was compacted away. It never ends by itself.
 
-import { backoffMs } from '../../../lib/backoff.ts';
 import type { FailureLog, Logger } from '../../log.ts';
 import { createFailureLog } from '../../log.ts';
-import { sleepUnlessAborted } from '../bell.ts';
 import type { Lease, PeerProblem } from '../manager.ts';
+import { watchAgain } from '../watching.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { KeyValue, WatchNews } from './etcd-json.ts';
 import type { EtcdGateway, RangeResult } from './gateway.ts';
@@ -47,8 +46,6 @@ export interface MirrorOptions {
 }
 
 const retry = { firstMs: 100, capMs: 2000, jitter: 0.5 };
-/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
-const shortWatchMs = 1000;
 
 export class EtcdMirror {
   readonly #options: MirrorOptions;
@@ -80,21 +77,13 @@ export class EtcdMirror {
 
   /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
   async run(onChange: () => void, signal: AbortSignal): Promise<void> {
-    let attempt = 0;
-    while (!signal.aborted) {
-      const startedAt = performance.now();
-      try {
-        if (!this.#isListed) await this.#list(signal);
-        onChange();
-        await this.#watch(onChange, signal);
-        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 1;
-        this.#note(error);
-      }
-      if (attempt > 0) await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
-    }
+    const watch = async (): Promise<void> => {
+      if (!this.#isListed) await this.#list(signal);
+      onChange();
+      await this.#watch(onChange, signal);
+    };
+    const { random } = this.#options;
+    await watchAgain({ watch, onFailure: (error) => this.#note(error), retry, random }, signal);
   }
 
   #note(error: unknown): void {

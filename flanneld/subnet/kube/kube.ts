@@ -8,6 +8,7 @@ import { createFailureLog } from '../../log.ts';
 import { readNetConfFile } from '../../net-conf-file.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, PeerProblem, SubnetManager } from '../manager.ts';
+import { runTogether } from '../watching.ts';
 import { chosenAddresses, isManaged, normalizePrefix } from './annotations.ts';
 import type { KubeAccess } from './api.ts';
 import { KubeApi } from './api.ts';
@@ -138,18 +139,10 @@ class KubeManager implements SubnetManager {
 
   /** Rejects with OpError `lost` when this node's podCIDR has changed: then nothing but a restart helps. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-    const parts = [this.#mirror.run(this.#bell.ring, ending.signal), this.#tell(onSnapshot, ending.signal)];
-    try {
-      await Promise.all(parts);
-    } finally {
-      end();
-      await Promise.allSettled(parts);
-      signal.removeEventListener('abort', end);
-    }
+    await runTogether(
+      [(ending) => this.#mirror.run(this.#bell.ring, ending), (ending) => this.#tell(onSnapshot, ending)],
+      signal,
+    );
   }
 
   async #tell(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { backoffMs } from '../../../lib/backoff.ts';
 import type { FailureLog, Logger } from '../../log.ts';
 import { createFailureLog } from '../../log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
+import { watchAgain } from '../watching.ts';
 import type { KubeApi, WatchEvent } from './api.ts';
 import { errorOfStatus, KubeError } from './api.ts';
 import type { NodeRecord } from './node.ts';
@@ -24,8 +25,6 @@ export interface KubeMirrorOptions {
 }
 
 const retry = { firstMs: 200, capMs: 3000, jitter: 0.9 };
-/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
-const shortWatchMs = 1000;
 /** Bad events in a row after which everything is listed again. */
 const longestBadRun = 3;
 /** Deletions remembered, so that an older event which comes late raises nobody from the dead. */
@@ -71,22 +70,14 @@ export class KubeMirror {
 
   /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
   async run(onChange: () => void, signal: AbortSignal): Promise<void> {
-    let attempt = 0;
-    while (!signal.aborted) {
-      const startedAt = performance.now();
-      try {
-        this.#resourceVersion ??= await this.#list(signal);
-        await this.#fillIn(signal);
-        onChange();
-        await this.#watch(this.#resourceVersion, onChange, signal);
-        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        attempt = performance.now() - startedAt < shortWatchMs ? attempt + 1 : 1;
-        this.#note(error);
-      }
-      if (attempt > 0) await sleepUnlessAborted(backoffMs(retry, attempt, this.#options.random()), signal);
-    }
+    const watch = async (): Promise<void> => {
+      this.#resourceVersion ??= await this.#list(signal);
+      await this.#fillIn(signal);
+      onChange();
+      await this.#watch(this.#resourceVersion, onChange, signal);
+    };
+    const { random } = this.#options;
+    await watchAgain({ watch, onFailure: (error) => this.#note(error), retry, random }, signal);
   }
 
   #note(error: unknown): void {

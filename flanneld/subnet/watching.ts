@@ -1,0 +1,54 @@
+// What every store that is watched over a network does alike: watch again whenever a watch has ended, and run what
+// belongs together until one of it fails.
+
+import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
+import { sleepUnlessAborted } from './bell.ts';
+
+export interface Watched {
+  /** One watch from its opening to its end. */
+  watch(): Promise<void>;
+  /** Hears why one failed. */
+  onFailure(error: unknown): void;
+  readonly retry: BackoffPolicy;
+  /** 0 ≤ r < 1. */
+  readonly random: () => number;
+}
+
+/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
+const shortWatchMs = 1000;
+
+/** Watches again and again until `signal` aborts: at once after one that lasted, with growing pauses after others. */
+export async function watchAgain({ watch, onFailure, retry, random }: Watched, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; !signal.aborted; ) {
+    const startedAt = performance.now();
+    const isShort = (): boolean => performance.now() - startedAt < shortWatchMs;
+    try {
+      await watch();
+      attempt = isShort() ? attempt + 1 : 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      attempt = isShort() ? attempt + 1 : 1;
+      onFailure(error);
+    }
+    if (attempt > 0) await sleepUnlessAborted(backoffMs(retry, attempt, random()), signal);
+  }
+}
+
+/** Runs all of them until one rejects or `signal` aborts. Settles when every one has ended, as the first to end badly. */
+export async function runTogether(
+  parts: readonly ((signal: AbortSignal) => Promise<void>)[],
+  signal: AbortSignal,
+): Promise<void> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  signal.addEventListener('abort', end);
+  if (signal.aborted) end();
+  const running = parts.map((part) => part(ending.signal));
+  try {
+    await Promise.all(running);
+  } finally {
+    end();
+    await Promise.allSettled(running);
+    signal.removeEventListener('abort', end);
+  }
+}
