@@ -133,6 +133,27 @@ describe('cleanUp', () => {
     expect(lines.at(-1)).toBe('not removed: route 10.244.0.0/24: rtnetlink: delete route 10.244.0.0/24: EPERM');
   });
 
+  test('leaves to a flannel what is its own as well, and it only that', async () => {
+    const where = scope();
+    writeSubnetEnv(where.subnetFile);
+    writeFileSync(join(where.root, 'weft-leases.json'), '{}');
+    const conflist = join(where.cniConfDir, '10-flannel.conflist');
+    for (const path of [conflist, `${conflist}.not-ready`]) writeFileSync(path, '{"plugins":[{"type":"flannel"}]}');
+    writeFileSync(join(where.cniStateDir, 'networks/cbr0/.boot'), '');
+    const list: Nft['list'] = (_, table) => Promise.resolve(table === 'flannel-ipv4' ? '{"nftables":[]}' : undefined);
+    const { clean, lines } = await run(where, nothingKnown, { ...noTables, list });
+    const why = '(stays: flannel runs here and has table ip flannel-ipv4)';
+    expect(lines.slice(lines.indexOf('after:') + 1)).toEqual([
+      `  file ${conflist} ${why}`,
+      `  file ${where.subnetFile} ${why}`,
+      `  directory ${where.cniStateDir}/networks/cbr0 ${why}`,
+      `  directory ${where.cniStateDir}/flannel ${why}`,
+      `  directory ${where.cniStateDir}/networks ${why}`,
+    ]);
+    expect(lines).toContain(`  file ${conflist}.not-ready`);
+    expect(clean).toBe(true);
+  });
+
   test('goes on when one part cannot be looked at, and says so', async () => {
     const where = scope();
     writeSubnetEnv(where.subnetFile);

@@ -13,6 +13,8 @@ export interface Leftover {
   readonly remove: () => void | Promise<void>;
   /** Why it stays. */
   readonly kept?: string;
+  /** Flannel has the same, and goes on with it where it runs. */
+  readonly isShared?: true;
 }
 
 /** Where to look. */

@@ -12,9 +12,8 @@ import { EINVAL, EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { extensionStateFile } from '../backend/extension-state.ts';
-import { vxlanDeviceName } from '../backend/vxlan-device.ts';
 import { ourExecutables, removeExecutables } from '../cni-install.ts';
-import { ourConflists } from '../conflist.ts';
+import { CONFLIST_NAME, ourConflists } from '../conflist.ts';
 import { isReservedNexthopId } from '../dataplane/nexthop-ids.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
 import { planChanges } from '../firewall/iptables-plan.ts';
@@ -22,14 +21,16 @@ import { isIdle, isOutOfReach } from '../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../firewall/iptables-save.ts';
 import { remainingChains } from '../firewall/iptables-table.ts';
 import { tableName } from '../firewall/nft-table.ts';
+import { socketPathFor } from '../status/socket.ts';
 import { savedStateFile } from '../subnet/saved-state.ts';
+import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pods.ts';
 
 /** What is here. A part that cannot be looked at is listed as such, and stays. */
 export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
   const parts: readonly (() => Leftover[] | Promise<Leftover[]>)[] = [
-    () => ourConflists(tools.sys, scope.cniConfDir).map(({ path }) => fileLeftover(tools.sys, path)),
+    () => conflistLeftovers(scope, tools.sys),
     () => deviceLeftovers(tools.netlink),
     () => nexthopLeftovers(tools.netlink),
     () => routeLeftovers(tools.netlink),
@@ -50,15 +51,24 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
       found.push({ text: 'what could not be looked at', remove });
     }
   }
-  return found;
+  const sign = await signOfFlannel(tools);
+  return sign === undefined ? found : leaveToFlannel(found, sign, scope, tools.sys);
+}
+
+/** One that is set aside is no runtime's, nor flannel's. */
+function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftover[] {
+  return ourConflists(sys, cniConfDir).map(({ path }) => ({
+    ...fileLeftover(sys, path),
+    ...(path.endsWith(CONFLIST_NAME) && { isShared: true }),
+  }));
 }
 
 function deviceLeftovers(netlink: Netlink): Leftover[] {
-  return listLinks(netlink, { kind: 'vxlan' }).flatMap(({ index, name, vxlan }) => {
-    const names = vxlan === undefined ? [] : ([4, 6] as const).map((family) => vxlanDeviceName(family, vxlan.vni));
-    if (!names.includes(name)) return [];
-    return [{ text: `link ${name}`, remove: () => netlink.run(deleteLink({ index, name })) }];
-  });
+  return overlayDevices(netlink).map(({ index, name }) => ({
+    text: `link ${name}`,
+    remove: () => netlink.run(deleteLink({ index, name })),
+    isShared: true,
+  }));
 }
 
 /** The kernel has removed those of a device with it, so mostly there is none left to remove. */
@@ -113,16 +123,20 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
       const saved = parseIptablesSave(await iptables.save());
       for (const chain of remainingChains(saved)) {
         const remove = (): Promise<void> => iptables.restore(planChanges([chain], saved).script);
-        found.push({ text: `chain ${chain.table} ${chain.name} (${iptables.name})`, remove });
+        found.push({ text: `chain ${chain.table} ${chain.name} (${iptables.name})`, remove, isShared: true });
       }
     }
   }
   return found;
 }
 
-/** What the extension backend has made for peers is its commands' business; the file only says for which. */
+/**
+ * What the extension backend has made for peers is its commands' business; the file only says for which. The socket is one
+ * that a killed agent has left.
+ */
 function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
-  const files = [leaseFile, savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile))];
+  const beside = [savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile)), socketPathFor(subnetFile)];
+  const files = [leaseFile, ...beside];
   return files.flatMap((file) =>
     file === undefined || statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)],
   );

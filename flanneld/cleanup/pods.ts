@@ -9,7 +9,6 @@ import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { listDir, readTextIfPresent, statPath } from '../../lib/sys/file.ts';
 import { ourConflists } from '../conflist.ts';
 import { podNetworkIn } from '../pod-network.ts';
-import { socketPathFor } from '../status/socket.ts';
 import {
   type CleanupScope,
   type CleanupTools,
@@ -33,7 +32,7 @@ export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Pr
   const isThere = (path: string): boolean => statPath(sys, path) !== undefined;
   if (ours) {
     const remove = (): void => netlink.run(deleteLink({ index: bridge.index, name: bridge.name }));
-    found.push({ text: `link ${bridge.name}`, remove });
+    found.push({ text: `link ${bridge.name}`, remove, isShared: true });
   }
   if ((await nft.list(PORT_TABLE.family, PORT_TABLE.name)) !== undefined) {
     found.push(tableLeftover(nft, PORT_TABLE.family, PORT_TABLE.name));
@@ -45,14 +44,17 @@ export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Pr
     // Other networks' records lie beside ours, if there are any.
     const others = (listDir(sys, networks) ?? []).some((name) => name !== network);
     const directories = others || !isThere(networks) ? own : [...own, networks];
-    found.push(...directories.map(directoryLeftover));
+    found.push(...directories.map(directoryLeftover).map(shared));
   }
   // Last: it tells that the bridge is ours, also to a second clean-up after the pods have gone.
-  const files = [socketPathFor(scope.subnetFile), scope.subnetFile].filter(isThere);
-  found.push(...files.map((file) => fileLeftover(sys, file)));
+  if (isThere(scope.subnetFile)) found.push(shared(fileLeftover(sys, scope.subnetFile)));
   if (attached === 0) return found;
   const kept = `${attached} ${attached === 1 ? 'pod is' : 'pods are'} attached to ${bridgeName}`;
   return found.map((leftover) => ({ ...leftover, kept }));
+}
+
+function shared(leftover: Leftover): Leftover {
+  return { ...leftover, isShared: true };
 }
 
 /** The bridge has the address that is the gateway of this node's subnet: a bridge of that name alone may be anybody's. */

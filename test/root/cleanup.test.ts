@@ -4,7 +4,14 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandResult } from '../lab/command.ts';
-import { CNI_BIN_FOLDER, CONFLIST_FOLDER, LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
+import {
+  CNI_BIN_FOLDER,
+  CNI_CACHE_FOLDER,
+  CONFLIST_FOLDER,
+  LEASE_FOLDER,
+  NET_CONF_FILE,
+  SUBNET_FILE,
+} from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
@@ -102,6 +109,36 @@ describe('flanneld cleanup', () => {
       '-c',
       'ip link show master cni0 | sed -n "s/^[0-9]*: \\([^@:]*\\).*/\\1/p" | xargs -rn1 ip link del',
     ]);
+    expect((await cleanup()).stdout).toContain('after: nothing\n');
+    expect(await inventory(node)).toEqual(before);
+  });
+
+  test('takes nothing from a flannel that has come back, and everything once it has gone', async () => {
+    const before = await inventory(node);
+    await startAgent();
+    const pod = await node.addPod();
+    await node.removePod(pod.name);
+    await stopAgent();
+    const route = '10.244.200.0/24 via 10.244.200.0 dev flannel.1 onlink'.split(' ');
+    // As flannel does at its start; it replaces the route that leads to a nexthop of ours.
+    await node.run(['ip', 'route', 'replace', ...route]);
+    const { exitCode, stdout } = await cleanup();
+    const why = `(stays: flannel runs here and has route ${route.join(' ')})`;
+    const left = stdout.split('after:\n')[1]?.split('\n').sort();
+    const shared = [
+      `file ${CONFLIST_FOLDER}/10-flannel.conflist`,
+      'link flannel.1',
+      'link cni0',
+      `directory ${CNI_CACHE_FOLDER}/networks`,
+      `directory ${CNI_CACHE_FOLDER}/networks/cbr0`,
+      `directory ${CNI_CACHE_FOLDER}/flannel`,
+      `file ${SUBNET_FILE}`,
+    ];
+    expect(left).toEqual(['', ...shared.map((text) => `  ${text} ${why}`)].sort());
+    expect(exitCode).toBe(0);
+    expect(await node.run(['nft', 'list', 'tables'])).toBe('');
+    expect(await node.run(['ip', 'nexthop'])).toBe('');
+    await node.run(['ip', 'route', 'del', ...route]);
     expect((await cleanup()).stdout).toContain('after: nothing\n');
     expect(await inventory(node)).toEqual(before);
   });
