@@ -75,8 +75,10 @@ async function counting(what: string, body: () => Promise<void>): Promise<FlowRe
 }
 
 async function advertised(address: string): Promise<void> {
+  const startedMs = performance.now();
   await waitUntil(async () => (await published()) === address, LOOK_MS, `the annotation of ${address}`);
   await waitUntil(async () => (await fdbDestinationsOf(peer)) === address, LOOK_MS, `the peer sending to ${address}`);
+  process.stdout.write(`peers send to ${address} after ${Math.round(performance.now() - startedMs)} ms\n`);
   await waitUntil(async () => (await status()).overlays[0]?.publicIp === address, LOOK_MS, `the report of ${address}`);
   await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
 }

@@ -46,6 +46,7 @@ async function counting(what: string, body: () => Promise<void>): Promise<void> 
 
 /** Everybody has followed: the lease, the device and the peer say so, and all pods reach each other. */
 async function followed(address: string, device = 'eth0'): Promise<void> {
+  const startedMs = performance.now();
   await waitUntil(async () => readLease(lab, 'node-1').publicIp === address, LOOK_MS, `the lease of ${address}`);
   await waitUntil(
     async () => (await vxlanPlaceOf(node)) === `${address} on ${device}`,
@@ -53,6 +54,7 @@ async function followed(address: string, device = 'eth0'): Promise<void> {
     `flannel.1 at ${address}`,
   );
   await waitUntil(async () => (await fdbDestinationsOf(peer)) === address, LOOK_MS, `the peer sending to ${address}`);
+  process.stdout.write(`peers send to ${address} after ${Math.round(performance.now() - startedMs)} ms\n`);
   await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
   // A question for a neighbour that was lost with the link is asked again after a second.
   await waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'every pod reaching every other');
