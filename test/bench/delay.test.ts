@@ -53,7 +53,7 @@ function smallest(samples: readonly PodSample[], variant: Kind): Record<string, 
   return Object.fromEntries(figures.map((each) => [each.key.slice(1), Math.min(...samplesOfFigure(each))]));
 }
 
-test('a delay shows in the segment it is in', { retry: 2 }, async () => {
+test('a delay shows in the segment it is in', { retry: 2, timeout: 600_000 }, async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
