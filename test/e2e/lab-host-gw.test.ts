@@ -11,6 +11,7 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
+import { countBothWays } from '../probe/both-ways.ts';
 
 const LOOK_MS = 10_000;
 /** Outside what the lab's nodes take. */
@@ -148,6 +149,21 @@ describe('three nodes with host-gw', () => {
     for (const name of ['vtep', 'far']) dropLease(lab, name);
     await becomesRouted(one, 'two peers', (routes) => routes.length === 2);
     expect(await problems(one)).toEqual([]);
+  });
+
+  test('follow one of them to another address', async () => {
+    const [from, to] = [one.pods[0], two.pods[0]];
+    if (from === undefined || to === undefined) throw new Error('a pod is missing');
+    const wanted = await agentRoutes(one);
+    await countBothWays('host-gw, address replaced', [from, to], async () => {
+      await one.run(['ip', 'address', 'del', `${one.address}/24`, 'dev', 'eth0']);
+      await one.run(['ip', 'address', 'add', '192.168.50.201/24', 'dev', 'eth0']);
+      await becomesRouted(one, 'all peers again', (routes) => routes.join() === wanted.join());
+      const moved = `${subnetOf(one)} via 192.168.50.201 dev eth0`;
+      for (const peer of [two, three]) await becomesRouted(peer, 'the new address', (routes) => routes.includes(moved));
+      await one.agent.ready();
+    });
+    expect(failed(await lab.matrix())).toEqual([]);
   });
 
   test('keep forwarding while every agent is stopped, and forget a node that left meanwhile', async () => {

@@ -10,6 +10,7 @@ import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
+import { countBothWays } from '../probe/both-ways.ts';
 import { hasTun, tunNeeded } from '../support/has-tun.ts';
 import { needs } from '../support/needs.ts';
 
@@ -112,6 +113,20 @@ describe('two nodes with udp', () => {
     await one.agent.start();
     await one.agent.ready();
     await peers(one, 1);
+    await allPairs();
+  });
+
+  test('follow one of them to another address', async () => {
+    const [from, to] = [one.pods[0], two.pods[0]];
+    if (from === undefined || to === undefined) throw new Error('a pod is missing');
+    await countBothWays('udp, address replaced', [from, to], async () => {
+      await one.run(['ip', 'address', 'del', `${one.address}/24`, 'dev', 'eth0']);
+      await one.run(['ip', 'address', 'add', '192.168.50.201/24', 'dev', 'eth0']);
+      const published = (): unknown =>
+        (JSON.parse(readLeaseText(theLab(), 'node-1')) as { PublicIP?: unknown }).PublicIP;
+      await waitUntil(() => published() === '192.168.50.201', LOOK_MS, 'the new address');
+      await one.agent.ready();
+    });
     await allPairs();
   });
 });
