@@ -127,3 +127,16 @@ test('the text has a line for each, the machine’s part, and a count', () => {
   expect(text).toMatch(/^cni: its references moved by a factor of 1\.10/m);
   expect(text).toMatch(/^1 of 1 slower or worse$/m);
 });
+
+test('two machines, two lengths and what disturbed them are told', () => {
+  const run = madeUpRun();
+  expect(compareRuns(run, run).unlike).toEqual(['disturbed before: cni', 'disturbed after: cni']);
+  const quiet = { ...run, parts: run.parts.map((part) => ({ ...part, notes: [] })) };
+  const other = { ...quiet, quick: true, machine: { ...run.machine, cpus: 8, taken: '2027-01-01T00:00:00.000Z' } };
+  expect(compareRuns(quiet, quiet).unlike).toEqual([]);
+  expect(compareRuns(quiet, other).unlike).toEqual([
+    'the machines differ: cpus: 2 before, 8 after',
+    'a full run before, a quick one after',
+  ]);
+  expect(describeComparison(compareRuns(quiet, other))).toContain('the machines differ');
+});

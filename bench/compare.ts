@@ -1,5 +1,6 @@
 // Two runs beside each other: which figures differ by more than noise, and by more than the machine did.
 
+import { isDisturbed } from './load.ts';
 import { samplesOfFigure } from './result.ts';
 import type { MeasuredPart, RunResult } from './run-result.ts';
 import { FEWEST_ROUNDS, median, type Ratio, ratioOfSeparateMedians } from './stats.ts';
@@ -27,6 +28,8 @@ export interface Compared {
   readonly drift: Readonly<Record<string, number>>;
   /** What only one of the runs has. */
   readonly missing: readonly string[];
+  /** What makes the two no measurements of the same: the machine, how long, who else had it. */
+  readonly unlike: readonly string[];
 }
 
 /** A median that moved by less is no difference, however sure it is. */
@@ -53,7 +56,23 @@ export function compareRuns(before: RunResult, after: RunResult): Compared {
     missing.push(...compared.missing);
   }
   const added = after.parts.filter(({ name }) => before.parts.every((part) => part.name !== name));
-  return { figures, drift, missing: [...missing, ...added.map(({ name }) => `${name} is only in the second`)] };
+  const alsoMissing = added.map(({ name }) => `${name} is only in the second`);
+  return { figures, drift, missing: [...missing, ...alsoMissing], unlike: unlikeness(before, after) };
+}
+
+const MACHINE = ['cpu', 'cpus', 'memoryMb', 'kernel', 'kernelCommandLine', 'scratchFilesystem'] as const;
+
+function unlikeness(before: RunResult, after: RunResult): string[] {
+  const machines = MACHINE.filter((key) => before.machine[key] !== after.machine[key]).map(
+    (key) => `the machines differ: ${key}: ${before.machine[key]} before, ${after.machine[key]} after`,
+  );
+  const length = (run: RunResult): string => (run.quick ? 'quick' : 'full');
+  const lengths = before.quick === after.quick ? [] : [`a ${length(before)} run before, a ${length(after)} one after`];
+  const disturbed = Object.entries({ before, after }).flatMap(([which, { parts }]) => {
+    const names = parts.filter(({ notes }) => isDisturbed(notes)).map(({ name }) => name);
+    return names.length === 0 ? [] : [`disturbed ${which}: ${names.join(', ')}`];
+  });
+  return [...machines, ...lengths, ...disturbed];
 }
 
 function comparePart(
@@ -121,7 +140,7 @@ export function isWorse({ judgement }: Comparison): boolean {
   return judgement === 'slower' || judgement === 'worse';
 }
 
-export function describeComparison({ figures, drift, missing }: Compared): string {
+export function describeComparison({ figures, drift, missing, unlike }: Compared): string {
   const rows = figures.map(({ part, key, unit, before, after, ratio: { value, low, high }, judgement }) => [
     `${part}: ${key}`,
     `${short(before)} ${unit}`,
@@ -137,6 +156,7 @@ export function describeComparison({ figures, drift, missing }: Compared): strin
   const counts = figures.filter(isWorse).length;
   return [
     table(['medians', 'before', 'after', 'after by before (95 %)', 'verdict'], rows),
+    ...unlike,
     ...drifts,
     ...missing,
     `${counts} of ${figures.length} slower or worse`,

@@ -74,10 +74,17 @@ export function othersLoad(before: Times, after: Times): OthersLoad {
 /** The share of one processor others may have before a figure is not to be trusted. */
 const MOST = 0.25;
 
+const DISTURBED = 'DISTURBED: ';
+
+/** Whether these notes of a part say that something disturbed it. */
+export function isDisturbed(notes: readonly string[]): boolean {
+  return notes.some((note) => note.startsWith(DISTURBED));
+}
+
 /** What is to be told of it; nothing on a quiet machine. */
 export function describeLoad({ others, stolen }: OthersLoad): string[] {
   return [
-    ...(others > MOST ? [`DISTURBED: other programs had ${others.toFixed(1)} processors meanwhile`] : []),
-    ...(stolen > MOST ? [`DISTURBED: the hypervisor gave ${stolen.toFixed(1)} processors to others meanwhile`] : []),
+    ...(others > MOST ? [`${DISTURBED}other programs had ${others.toFixed(1)} processors meanwhile`] : []),
+    ...(stolen > MOST ? [`${DISTURBED}the hypervisor gave ${stolen.toFixed(1)} processors to others meanwhile`] : []),
   ];
 }

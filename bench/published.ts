@@ -2,6 +2,7 @@
 // a figure.
 
 import { headlineMarkdown } from './headline.ts';
+import { isDisturbed } from './load.ts';
 import type { RunResult } from './run-result.ts';
 
 const END = '<!-- the end of what the bench wrote -->';
@@ -11,9 +12,7 @@ const BLOCK = new RegExp(`<!-- npm run bench -- table (\\S+) --into \\S+ -->\\n[
 export function publishedBlock(run: RunResult, result: string, document: string): string {
   const { machine, parts, quick } = run;
   const [kernel] = machine.kernel.split(' ');
-  const disturbed = parts
-    .filter(({ notes }) => notes.some((note) => note.startsWith('DISTURBED: ')))
-    .map(({ name }) => name);
+  const disturbed = parts.filter(({ notes }) => isDisturbed(notes)).map(({ name }) => name);
   const told = [
     `${quick ? 'A quick run' : 'Measured'} on ${machine.taken.slice(0, 10)}: ${machine.cpus} × ${machine.cpu}, Linux ${kernel}.`,
     ...(disturbed.length === 0 ? [] : [`Other programs were busy meanwhile, in ${disturbed.join(', ')}.`]),
