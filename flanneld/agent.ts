@@ -52,7 +52,8 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
 /** What forwards at one place in the underlay. */
 interface Forwarding {
   readonly overlays: readonly Overlay[];
-  readonly loops: Running;
+  /** Idempotent. */
+  end(): Promise<void>;
 }
 
 /**
@@ -85,26 +86,37 @@ async function runBackend(
   try {
     while (place !== undefined) {
       const { external } = place;
+      if (backend.endsFirst) await forwarding?.end();
       const overlays = await registerBackend(backend, networks, external, leases.latest, backendTools, signal);
       checkSameSubnets(forwarding?.overlays ?? overlays, overlays);
       // What is in the way of a device ends an agent that starts; one that runs looks again.
       if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
-      await stopForwarding(forwarding);
+      await forwarding?.end();
       view.show(backend.type, overlays);
       firewall ??= openFirewall(config, overlays, options.firewall, { ...tools, drift });
       view.showFirewall(firewall);
-      forwarding = { overlays, loops: startLoops({ ...parts, overlays, firewall }) };
+      forwarding = forwardingOf(overlays, startLoops({ ...parts, overlays, firewall }));
       place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
     }
   } finally {
     await follower.stop();
-    await stopForwarding(forwarding);
+    await forwarding?.end();
   }
 }
 
-async function stopForwarding(forwarding: Forwarding | undefined): Promise<void> {
-  await forwarding?.loops.stop();
-  await Promise.all(forwarding?.overlays.map((overlay) => overlay.close?.()) ?? []);
+function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding {
+  let ended: Promise<void> | undefined;
+  const end = async (): Promise<void> => {
+    await loops.stop();
+    await Promise.all(overlays.map((overlay) => overlay.close?.()));
+  };
+  return {
+    overlays,
+    end: () => {
+      ended ??= end();
+      return ended;
+    },
+  };
 }
 
 /** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */

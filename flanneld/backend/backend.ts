@@ -36,6 +36,8 @@ export type Advertised = Pick<LeaseAttributes, 'backendType' | 'backendData' | '
 export interface Backend {
   /** Its name in net-conf. */
   readonly type: string;
+  /** When this node moves in the underlay: whether what runs must have ended before `advertise` is asked again. */
+  readonly endsFirst?: boolean;
   /** Rejects with ConfigError or OpError when this node cannot do it. */
   advertise(start: BackendStart): Promise<Advertised>;
   /** One overlay a family; no device is touched yet. */

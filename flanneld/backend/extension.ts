@@ -21,6 +21,8 @@ const SHUTDOWN_MS = 10_000;
 export function extensionBackend(conf: ExtensionConf): Backend {
   return {
     type: TYPE,
+    // The commands are those of a stop and a start.
+    endsFirst: true,
     async advertise({ places, tools: { env }, signal }) {
       if (conf.preStartup === undefined) return { backendType: TYPE };
       const data = await runCommand(conf.preStartup, {}, '', { env, signal });

@@ -18,7 +18,7 @@ const ghost = '10.244.200.0/24';
 
 /** The commands; each notes its arguments and what it reads. */
 const scripts: Readonly<Record<string, string>> = {
-  pre: `read said; echo '  node data; $(touch /run/pwned) '`,
+  pre: `read said; echo pre >>${LOG}; echo '  node data; $(touch /run/pwned) '`,
   post: `read said; echo "post $* $NETWORK $PUBLIC_IP [$said]" >>${LOG}`,
   add: `read data; echo "add $* $SUBNET [$data]" >>${LOG}; [ -e /run/refuse ] && { echo refused >&2; exit 7; }
     exec ip route replace $1 via $2`,
@@ -79,6 +79,7 @@ describe('two nodes with extension', () => {
     });
     const [own, other] = [subnetOf(one), subnetOf(two)];
     expect(said()).toEqual([
+      'pre',
       `post ${own} 10.244.0.0/16 ${one.address} []`,
       `add ${other} ${two.address} ${other} [node data; $(touch /run/pwned)]`,
     ]);
@@ -131,9 +132,21 @@ describe('two nodes with extension', () => {
       said()
         .slice(before)
         .map((line) => line.split(' ')[0]),
-    ).toEqual(['post', 'remove']);
+    ).toEqual(['pre', 'post', 'remove']);
     expect(await one.run(['ip', 'route', 'show', ghost])).toBe('');
     expect(failed(await lab.matrix())).toEqual([]);
+  });
+
+  test('end and start when this node has another address, which its peer is told', async () => {
+    const before = said().length;
+    await one.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.promote_secondaries=1']);
+    await one.run(['ip', 'address', 'add', '192.168.50.201/24', 'dev', 'eth0']);
+    await one.run(['ip', 'address', 'del', `${one.address}/24`, 'dev', 'eth0']);
+    const own = subnetOf(one);
+    await says(`post ${own} 10.244.0.0/16 192.168.50.201 []`);
+    expect(said().slice(before)).toEqual([`shutdown now ${own}`, 'pre', `post ${own} 10.244.0.0/16 192.168.50.201 []`]);
+    await waitUntil(() => two.readFile(LOG).includes(`add ${own} 192.168.50.201 `), LOOK_MS, 'the peer’s command');
+    await waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'all pairs');
   });
 });
 
