@@ -16,7 +16,7 @@ import { collectAtStart } from './gc/run.ts';
 import { type HttpServer, serveHttp } from './health.ts';
 import { LeaseView } from './lease-view.ts';
 import type { Options } from './options.ts';
-import { checkSameSubnets, chooseInterface, networksOf, registerBackend } from './register.ts';
+import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './register.ts';
 import { type Running, startLoops } from './running.ts';
 import { serveSocket, socketPathFor } from './status/socket.ts';
 import type { NodeAddresses } from './subnet/manager.ts';
@@ -70,10 +70,11 @@ async function runBackend(
   const config = await tools.manager.networkConfig(signal);
   const backend = backendFor(config.backend);
   const networks = networksOf(config);
-  const choose = (addresses: NodeAddresses): Place => ({
-    external: chooseInterface(options.interface, addresses, networks, tools.netlink),
-    addresses,
-  });
+  const choose = (addresses: NodeAddresses): Place => {
+    const external = chooseInterface(options.interface, addresses, networks, tools.netlink);
+    backend.checkPlaces?.(placesOf(external, networks));
+    return { external, addresses };
+  };
   let place: Place | undefined = choose((await tools.manager.nodeAddresses?.(signal)) ?? {});
   const leases = new LeaseView(tools.manager, signal);
   await leases.first();

@@ -74,7 +74,7 @@ export async function registerBackend(
   signal: AbortSignal,
 ): Promise<Overlay[]> {
   for (const note of external.notes) tools.log.warn({ iface: external.name }, note);
-  const places = [...networks].map(([family, network]) => placeOf(external, family, network));
+  const places = placesOf(external, networks);
   const start = { places, snapshot, tools, signal };
   const advertised = await backend.advertise(start);
   const lease = await tools.manager.acquire({ ...advertised, ...addressesOf(places) }, signal);
@@ -87,6 +87,11 @@ export async function registerBackend(
   const overlays = backend.overlays(start, families, lease);
   for (const overlay of overlays) tools.log.info(overlay.describe(), 'lease taken');
   return overlays;
+}
+
+/** Where each family is in the underlay. */
+export function placesOf(external: ExternalInterface, networks: ReadonlyMap<Family, IpPrefix>): FamilyPlace[] {
+  return [...networks].map(([family, network]) => placeOf(external, family, network));
 }
 
 function placeOf(external: ExternalInterface, family: Family, network: IpPrefix): FamilyPlace {

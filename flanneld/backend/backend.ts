@@ -38,6 +38,8 @@ export interface Backend {
   readonly type: string;
   /** When this node moves in the underlay: whether what runs must have ended before `advertise` is asked again. */
   readonly endsFirst?: boolean;
+  /** Throws ConfigError when a node of these addresses cannot do it. */
+  checkPlaces?(places: readonly FamilyPlace[]): void;
   /** Rejects with ConfigError or OpError when this node cannot do it. */
   advertise(start: BackendStart): Promise<Advertised>;
   /** One overlay a family; no device is touched yet. */

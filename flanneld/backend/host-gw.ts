@@ -19,15 +19,15 @@ const MOVING: ReadonlySet<bigint> = new Set();
 
 export const hostGw: Backend = {
   type: TYPE,
-  advertise({ places }) {
+  checkPlaces(places) {
     for (const { underlay, local, publicIp } of places) {
       if (sameIp(local, publicIp)) continue;
       const why = `${formatIp(publicIp)} is to be advertised, but ${underlay} has ${formatIp(local)}`;
       const problem = `host-gw needs nodes that reach each other without NAT: ${why}; vxlan works`;
-      return Promise.reject(new ConfigError('net-conf', 'Backend.Type', problem));
+      throw new ConfigError('net-conf', 'Backend.Type', problem);
     }
-    return Promise.resolve({ backendType: TYPE });
   },
+  advertise: () => Promise.resolve({ backendType: TYPE }),
   overlays: ({ tools }, families) => families.map((settings) => new HostGwOverlay(settings, tools)),
 };
 

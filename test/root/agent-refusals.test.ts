@@ -73,6 +73,14 @@ describe('a configuration that is wrong', () => {
     expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining('--iface=nope0: no interface')]);
   });
 
+  test('host-gw with an address that is another machine’s', async () => {
+    const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } };
+    const result = await agent(['--iface=eth0', '--public-ip=203.0.113.9'], netConf);
+    const want = `host-gw needs nodes that reach each other without NAT: 203.0.113.9 is to be advertised, but eth0 has ${node.address}; vxlan works`;
+    expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining(want)]);
+    expect(await leftovers()).toEqual([]);
+  });
+
   test('no interface named and no default route', async () => {
     const routes = await node.run(['ip', 'route', 'show', 'default']);
     await node.run(['ip', 'route', 'flush', 'exact', 'default']);
