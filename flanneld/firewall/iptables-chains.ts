@@ -62,13 +62,14 @@ export class IptablesChains {
     drift?.note({ object: 'firewall', place: `${name} ${chain.table}`, what: chain.name, was, cmd });
   }
 
-  /** What it prints for what it just took is right from now on, however it spells it. */
+  /** What it prints for what it first took is right from now on, however it spells it; later somebody may be faster. */
   async #verify(chains: readonly OwnedChain[]): Promise<void> {
     const saved = await this.read();
     for (const chain of chains) {
       const listed = saved.get(chain.table)?.get(chain.name)?.rules;
       if (chain.rules === undefined || listed?.length !== chain.rules.length) continue;
-      this.#asListed.set(contentKey(chain), listed.join('\n'));
+      const key = contentKey(chain);
+      if (!this.#asListed.has(key)) this.#asListed.set(key, listed.join('\n'));
     }
     const { faults } = planChanges(chains, saved, this.#isRight);
     const [fault] = faults;

@@ -12,6 +12,8 @@ class FakeNft implements Nft {
   readonly tables = new Map<string, string[]>();
   readonly scripts: string[] = [];
   acceptsRandom = true;
+  /** What somebody else does as soon as a script was applied. */
+  afterApply: () => void = () => undefined;
 
   apply(script: string): Promise<void> {
     this.scripts.push(script);
@@ -22,6 +24,7 @@ class FakeNft implements Nft {
       else if (object === 'table') this.tables.set(key, this.tables.get(key) ?? []);
       else if (object === 'rule') this.tables.get(key)?.push(`${chain} ${rest.join(' ')}`);
     }
+    this.afterApply();
     return Promise.resolve();
   }
 
@@ -65,6 +68,20 @@ function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> =
 }
 
 describe('NftablesFirewall', () => {
+  test('does not take for its own what somebody else puts in right after it wrote', async () => {
+    const nft = new FakeNft();
+    const [rules] = firewall(nft);
+    await rules.ensure();
+    expect(await rules.ensure()).toBe(false);
+    nft.tables.get('ip weft')?.pop();
+    nft.afterApply = () => nft.tables.get('ip weft')?.unshift('forward drop');
+    expect(await rules.ensure()).toBe(true);
+    nft.afterApply = () => undefined;
+    expect(await rules.ensure()).toBe(true);
+    expect(nft.tables.get('ip weft')).not.toContain('forward drop');
+    expect(await rules.ensure()).toBe(false);
+  });
+
   test('notes as drift what somebody else did to a table that was right, not its own first writing', async () => {
     const nft = new FakeNft();
     const drift = new DriftLedger();

@@ -134,9 +134,10 @@ export class NftablesFirewall implements Firewall {
       { table: `${table.family} ${table.name}`, cmd: command(script) },
       leftover ? `${msg}, flannel's removed` : msg,
     );
-    if (!right && this.#seenRight.has(table.family)) this.#noteDrift(table, listed, script);
+    const wasRight = this.#seenRight.has(table.family);
+    if (!right && wasRight) this.#noteDrift(table, listed, script);
     this.#seenRight.add(table.family);
-    await this.#learnListing(table);
+    if (!wasRight) await this.#learnListing(table);
     return true;
   }
 
@@ -152,7 +153,10 @@ export class NftablesFirewall implements Firewall {
     return print === fingerprint(table) || print === this.#asListed.get(table.family);
   }
 
-  /** What this nft prints for what it just took is right from now on, however it spells it. */
+  /**
+   * What this nft prints for what it took is right from now on, however it spells it. Only of the first writing: after
+   * a later one it may be what somebody who fights us has made of it meanwhile.
+   */
   async #learnListing(table: Table): Promise<void> {
     if (table.chains.length === 0) return;
     const listed = await this.#nft.list(table.family, table.name);
