@@ -12,7 +12,7 @@ import { publishedBlock, withPublished } from './published.ts';
 import { readAssets } from './report/assets.ts';
 import { renderReport } from './report/page.ts';
 import { type MeasuredPart, type RunResult, readRun, SCHEMA, VERSION, writeRun } from './run-result.ts';
-import { runParts } from './suite.ts';
+import { describePlan, runParts } from './suite.ts';
 import { describeResult, verdictsOf } from './terminal.ts';
 
 const RESULT = 'result.json';
@@ -56,7 +56,7 @@ function writeReport(file: string, result: RunResult, repository: string): strin
 async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' }): Promise<number> {
   const parts = partsNamed(names, options.quick);
   const machine = discloseMachine(options.repository, '/var/tmp');
-  say(describeMachine(machine));
+  say(`${describeMachine(machine)}\n${describePlan(parts, options.quick)}`);
   const folder = out ?? join(options.repository, 'bench/results/local', machine.taken.replaceAll(/[:.]/g, '-'));
   const measured: MeasuredPart[] = [];
   const file = join(folder, RESULT);

@@ -45,10 +45,14 @@ export async function runParts(
 
 /** ` · then packet, peers: about 60 s`; empty after the last one. */
 export function describeRest(rest: readonly Part[], quick: boolean): string {
-  if (rest.length === 0) return '';
-  const seconds = rest.reduce((sum, part) => sum + ((quick ? part.seconds.quick : undefined) ?? part.seconds.full), 0);
+  return rest.length === 0 ? '' : ` · then ${describePlan(rest, quick)}`;
+}
+
+/** `packet, peers: about 60 s` */
+export function describePlan(parts: readonly Part[], quick: boolean): string {
+  const seconds = parts.reduce((sum, part) => sum + ((quick ? part.seconds.quick : undefined) ?? part.seconds.full), 0);
   const about = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-  return ` · then ${rest.map(({ name }) => name).join(', ')}: about ${about}`;
+  return `${parts.map(({ name }) => name).join(', ')}: about ${about}`;
 }
 
 function failedResult(error: unknown): PartResult {
