@@ -50,7 +50,8 @@ function readSubnet(place: JsonPlace, key: string, family: Family, example: stri
   });
 }
 
-function readAddress(place: JsonPlace, key: string, family: Family): Ip | undefined {
+/** An address of that family; undefined when the key is absent. Throws ConfigError. */
+export function readAddress(place: JsonPlace, key: string, family: Family): Ip | undefined {
   return readText(place, key, `an IPv${family} address`, (text) => {
     const ip = parseIp(text);
     return ip.family === family ? ip : undefined;

@@ -71,7 +71,8 @@ class RememberingManager implements SubnetManager {
 
   async nodeAddresses(signal: AbortSignal): Promise<NodeAddresses> {
     if (this.#inner.nodeAddresses === undefined) return {};
-    const recall = (): NodeAddresses | undefined => (this.#options.memory.earlier === undefined ? undefined : {});
+    const { earlier } = this.#options.memory;
+    const recall = (): NodeAddresses | undefined => earlier && (earlier.snapshot?.nodeAddresses ?? {});
     return await this.#patiently('node addresses', this.#inner.nodeAddresses(signal), recall, () => undefined);
   }
 
@@ -86,13 +87,21 @@ class RememberingManager implements SubnetManager {
       return lease;
     });
     this.#asking = { ending, ended: acquired.catch(() => undefined).finally(ending.unlink) };
-    const recall = (): Lease | undefined => (own === undefined ? undefined : { ...own, ...attributes });
+    const recall = (): Lease | undefined => own && { ...own, ...this.#overwritten(attributes) };
     const check = (lease: Lease, recalled: Lease): OpError | undefined => {
       if (subnetsOf(lease) === subnetsOf(recalled)) return undefined;
       const detail = `went on with ${subnetsOf(recalled)} while the cluster state was away, a restart takes the new one`;
       return new OpError({ subsystem: 'leases', op: 'acquire', object: subnetsOf(lease), code: 'changed', detail });
     };
     return await this.#patiently('lease', acquired, recall, check, () => ending.signal.aborted);
+  }
+
+  /** With what the administrator last wanted peers to be told. */
+  #overwritten(attributes: LeaseAttributes): LeaseAttributes {
+    const { overwriteIp, overwriteIpv6 } = this.#state.snapshot?.nodeAddresses ?? {};
+    const publicIp = attributes.publicIp && overwriteIp;
+    const publicIpv6 = attributes.publicIpv6 && overwriteIpv6;
+    return { ...attributes, ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
   }
 
   /** `inner`, or what `recall` says when that takes too long; then `check` compares the two once both are there. */

@@ -4,6 +4,7 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
+import { formatIp } from '../../lib/ip.ts';
 import type { JsonObject } from '../../lib/json.ts';
 import { field, isJsonObject, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
@@ -11,8 +12,8 @@ import { parsePlace, readList, readObject, readString, rootPlace } from '../../l
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Logger } from '../log.ts';
-import { leaseToJson, readLease } from './lease-file.ts';
-import type { Lease, LeaseSnapshot } from './manager.ts';
+import { leaseToJson, readAddress, readLease } from './lease-file.ts';
+import type { Lease, LeaseSnapshot, NodeAddresses } from './manager.ts';
 
 export interface SavedState {
   /** Which store it is of: what another store said is of no use. */
@@ -51,11 +52,14 @@ export function parseSavedState(text: string): SavedState {
   const own = readObject(root, 'Own');
   const isKnown = field(root.object, 'Leases') !== undefined;
   const ownKey = readString(root, 'OwnKey');
+  const addresses = readObject(root, 'NodeAddresses');
+  const nodeAddresses = addresses && readNodeAddresses(addresses);
+  const rest = { ...(ownKey !== undefined && { ownKey }), ...(nodeAddresses && { nodeAddresses }) };
   return {
     store: readString(root, 'Store') ?? '',
     netConf: readString(root, 'NetConf'),
     own: own && readLease(own),
-    snapshot: isKnown ? { leases: readLeases(root), problems: [], ...(ownKey !== undefined && { ownKey }) } : undefined,
+    snapshot: isKnown ? { leases: readLeases(root), problems: [], ...rest } : undefined,
   };
 }
 
@@ -68,6 +72,27 @@ function readLeases(root: JsonPlace): ReadonlyMap<string, Lease> {
   return leases;
 }
 
+const addressKeys = [
+  ['publicIp', 'PublicIP', 4],
+  ['publicIpv6', 'PublicIPv6', 6],
+  ['overwriteIp', 'OverwriteIP', 4],
+  ['overwriteIpv6', 'OverwriteIPv6', 6],
+] as const;
+
+function readNodeAddresses(place: JsonPlace): NodeAddresses {
+  return Object.fromEntries(
+    addressKeys.flatMap(([key, name, family]) => {
+      const ip = readAddress(place, name, family);
+      return ip === undefined ? [] : [[key, ip]];
+    }),
+  );
+}
+
+function nodeAddressesToJson(addresses: NodeAddresses): JsonObject {
+  const texts = addressKeys.map(([key, name]) => [name, addresses[key] && formatIp(addresses[key])] as const);
+  return jsonObject(Object.fromEntries(texts));
+}
+
 export function renderSavedState({ store, netConf, own, snapshot }: SavedState): string {
   const leases = snapshot && [...snapshot.leases].map(([key, lease]): JsonObject => withKey(key, leaseToJson(lease)));
   const state = {
@@ -75,6 +100,7 @@ export function renderSavedState({ store, netConf, own, snapshot }: SavedState):
     NetConf: netConf,
     Own: own && leaseToJson(own),
     OwnKey: snapshot?.ownKey,
+    NodeAddresses: snapshot?.nodeAddresses && nodeAddressesToJson(snapshot.nodeAddresses),
     Leases: leases,
   };
   return `${stringifyJson(jsonObject(state))}\n`;

@@ -3,16 +3,17 @@ import type { Lease, LeaseSnapshot, SubnetManager } from '../../flanneld/subnet/
 import { createRememberingManager } from '../../flanneld/subnet/remembering.ts';
 import type { SavedState } from '../../flanneld/subnet/saved-state.ts';
 import { parseSavedState, renderSavedState } from '../../flanneld/subnet/saved-state.ts';
-import { formatIp, parsePrefix } from '../../lib/ip.ts';
+import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
-import { follow, subnetsOf } from '../support/follow.ts';
+import { follow } from '../support/follow.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { never, nodeAttributes } from './contract.ts';
 
 const netConf = '{"Network":"10.244.0.0/16"}';
 const own: Lease = { ...nodeAttributes(1), subnet: parsePrefix('10.244.1.0/24') };
 const peer: Lease = { ...nodeAttributes(7), subnet: parsePrefix('10.244.7.0/24') };
-const snapshot: LeaseSnapshot = { leases: new Map([['p', peer]]), problems: [], ownKey: 'a' };
+const nodeAddresses = { publicIp: parseIp('192.168.0.5'), overwriteIp: parseIp('203.0.113.7') };
+const snapshot: LeaseSnapshot = { leases: new Map([['p', peer]]), problems: [], ownKey: 'a', nodeAddresses };
 const earlier: SavedState = { store: 'test', netConf, own, snapshot };
 
 /** A store that answers only once `answer` is called. */
@@ -76,10 +77,11 @@ describe('a store that does not answer', () => {
   test('is stood in for by what it last said, until it answers', async () => {
     const { manager, answer, logged, saved } = makeStore(earlier);
     expect((await manager.networkConfig(never)).network).toEqual(parsePrefix('10.244.0.0/16'));
-    expect(await manager.nodeAddresses?.(never)).toEqual({});
+    expect(await manager.nodeAddresses?.(never)).toEqual(nodeAddresses);
     const { until } = follow(manager);
     expect(await until(() => true)).toEqual(snapshot);
-    expect(subnetsOf(await manager.acquire(nodeAttributes(2), never))).toBe('10.244.1.0/24');
+    const recalled = { ...nodeAttributes(2), publicIp: nodeAddresses.overwriteIp, subnet: own.subnet };
+    expect(await manager.acquire(nodeAttributes(2), never)).toEqual(recalled);
     expect(logged.join('\n')).toContain('cluster state does not answer, going on with what it last said');
     const news = { ...snapshot, leases: new Map([['q', peer]]) };
     answer({ lease: own, snapshot: news });
@@ -130,10 +132,14 @@ describe('the saved state', () => {
     expect(parseSavedState(renderSavedState(nothing))).toEqual(nothing);
   });
 
-  test.for(['', '[]', '{"Leases":[1]}', '{"Leases":[{"Key":"p"}]}', '{"Own":{"Subnet":"x"}}'])(
-    '%s is refused',
-    (text) => {
-      expect(() => parseSavedState(text)).toThrow(/^saved leases: /);
-    },
-  );
+  test.for([
+    '',
+    '[]',
+    '{"Leases":[1]}',
+    '{"Leases":[{"Key":"p"}]}',
+    '{"Own":{"Subnet":"x"}}',
+    '{"NodeAddresses":{"PublicIP":"x"}}',
+  ])('%s is refused', (text) => {
+    expect(() => parseSavedState(text)).toThrow(/^saved leases: /);
+  });
 });
