@@ -3,9 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
-/** Minutes long, or of programs no script installs: `npm run test:cluster`, `test:interop` and `test:kubelet` set it. */
+/** Minutes long, or of programs no script installs: `npm run test:cluster`, `test:image`, `test:interop`, `test:kubelet` set it. */
 const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
-const ofServers = ['test/interop/**', 'test/kubelet/**', 'test/cluster/outages.test.ts'];
+const ofServers = ['test/image/**', 'test/interop/**', 'test/kubelet/**', 'test/cluster/outages.test.ts'];
 
 export default defineConfig({
   test: {
@@ -26,7 +26,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'root',
-          include: ['test/{root,lab,probe,faults,soak,e2e,cluster,interop,kubelet}/**/*.test.ts'],
+          include: ['test/{root,lab,probe,faults,soak,e2e,cluster,image,interop,kubelet}/**/*.test.ts'],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -3,7 +3,7 @@
 // mirror and its own Node.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,6 +67,30 @@ export function buildImage(name, options) {
   } finally {
     rmSync(work, { recursive: true });
   }
+}
+
+/** Writes an image of the store as a tar that `ctr images import` and `docker load` take, under the name `as`. */
+export function exportImage(name, file, as) {
+  rmSync(file, { force: true });
+  buildah('push', '--quiet', name, `docker-archive:${file}:${as}`);
+}
+
+/** The same of another build of the agent, which differs in nothing but what it calls itself. */
+export function exportOtherBuild(name, file, as) {
+  const container = buildah('from', name);
+  try {
+    const agent = join(buildah('mount', container), 'opt/weft/flanneld');
+    const [, id = ''] = /^weft flanneld \S+\+([0-9a-f]+)$/.exec(run(agent, ['--version'], { wanted: true })) ?? [];
+    if (id === '') throw new Error(`${agent} --version names no build`);
+    const text = readFileSync(agent, 'utf8');
+    // Written beside and renamed: the layer below is shared.
+    writeFileSync(`${agent}.new`, text.replaceAll(id, [...id].toReversed().join('')), { mode: 0o755 });
+    renameSync(`${agent}.new`, agent);
+    buildah('commit', '--quiet', container, `${name}-other`);
+  } finally {
+    buildah('rm', container);
+  }
+  exportImage(`${name}-other`, file, as);
 }
 
 /** Base images from Debian's packages and the machine's Node, unless they are there; the build arguments that name them. */

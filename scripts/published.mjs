@@ -48,9 +48,9 @@ function unmet({ servers, plugins, packages }) {
 
 /**
  * Runs vitest on `suites`, or on what the command line names; returns its exit code. `packages` are Debian's, each with a file or
- * command that shows it is there.
+ * command that shows it is there; `prepare` makes what the suites need besides.
  */
-export function testWithServers({ command, programs, servers, plugins, packages = {}, suites }) {
+export function testWithServers({ command, programs, servers, plugins, packages = {}, prepare, suites, args }) {
   if (!setUp()) return 1;
   const lines = unmet({ servers, plugins, packages });
   if (lines.length > 0) {
@@ -59,6 +59,7 @@ export function testWithServers({ command, programs, servers, plugins, packages 
     return 1;
   }
   if (run('scripts/build.mjs', programs) !== 0) return 1;
-  const args = process.argv.slice(2);
-  return run('node_modules/vitest/vitest.mjs', ['run', ...(args.length === 0 ? suites : args)]) ?? 1;
+  prepare?.();
+  const wanted = args ?? process.argv.slice(2);
+  return run('node_modules/vitest/vitest.mjs', ['run', ...(wanted.length === 0 ? suites : wanted)]) ?? 1;
 }
