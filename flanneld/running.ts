@@ -3,6 +3,7 @@
 
 import { errorText } from '../lib/errors.ts';
 import type { EventWatch } from '../lib/netlink/events-node.ts';
+import type { MessageReader } from '../lib/netlink/reader.ts';
 import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../lib/subnet-env.ts';
 import { readTextIfPresent } from '../lib/sys/file.ts';
 import type { Overlay } from './backend/overlay.ts';
@@ -220,6 +221,11 @@ function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string
     indexes: indexesOf(overlays, 'deviceIndex'),
     underlays: indexesOf(overlays, 'underlayIndex'),
   });
+  const isEcho = (message: MessageReader): boolean => overlays.some((overlay) => overlay.isEcho?.(message) ?? false);
+  const reasonIn = (message: MessageReader): string | undefined => {
+    const reason = concerning(message, current);
+    return reason === undefined || isEcho(message) ? undefined : reason;
+  };
   let pending: string | undefined;
   let current = concern();
   let placeMayMove = false;
@@ -228,7 +234,7 @@ function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string
     onMessage(message) {
       placeMayMove ||= follower.isConcerned(message);
       // One reason to look is enough; until then nothing more needs decoding.
-      pending ??= concerning(message, current);
+      pending ??= reasonIn(message);
     },
     onOverflow() {
       pending = 'events lost';

@@ -3,6 +3,7 @@
 
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { Clock } from '../dataplane/clock.ts';
 import type { PeerCounts } from '../dataplane/reconciler.ts';
 import type { DriftNotes } from '../drift-ledger.ts';
@@ -46,6 +47,11 @@ export function kernelChanged(woken: ReadonlySet<string>): boolean {
   return [...woken].some((reason) => !OTHER_REASONS.has(reason));
 }
 
+/** Whether a run has a reason, and none is that something in the kernel changed. */
+export function kernelQuiet(woken: ReadonlySet<string>): boolean {
+  return woken.size > 0 && !kernelChanged(woken);
+}
+
 export interface Overlay {
   readonly family: Family;
   readonly network: IpPrefix;
@@ -74,6 +80,8 @@ export interface Overlay {
    * pending. Rejects with what stands in the way.
    */
   run(snapshot: LeaseSnapshot, woken: ReadonlySet<string>): Promise<number | undefined>;
+  /** Whether a kernel event only tells of what the overlay has just done itself. Throws MalformedReply. */
+  isEcho?(message: MessageReader): boolean;
   peerProblems(): PeerProblem[];
   status(): OverlayStatus;
   /** For the log: what this overlay is. */

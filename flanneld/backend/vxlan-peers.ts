@@ -1,6 +1,7 @@
 // The peers of a VXLAN overlay: behind the tunnel, or, with DirectRouting, on the external interface's own link.
 
 import type { Family } from '../../lib/ip.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { Clock } from '../dataplane/clock.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
 import { PeerReconciler } from '../dataplane/reconciler.ts';
@@ -17,6 +18,8 @@ export interface VxlanRun {
   readonly config: OverlayConfig;
   /** Something in the kernel has changed. */
   readonly changed: boolean;
+  /** There is a reason to run, and it is not the kernel. */
+  readonly quiet: boolean;
 }
 
 /** Without any event the kernel is asked again after this, for what no event tells: rules of policy routing. */
@@ -55,6 +58,11 @@ export class VxlanPeers {
     return this.#routing === undefined ? counts : { ...counts, direct };
   }
 
+  /** Whether an event about the device `index` only tells of what was done for the peers behind the tunnel. */
+  isEcho(message: MessageReader, index: number): boolean {
+    return this.#tunnelled.isEcho(message, index);
+  }
+
   problems(): PeerProblem[] {
     return [...this.#tunnelled.problems(), ...this.#direct.problems()];
   }
@@ -67,21 +75,22 @@ export class VxlanPeers {
   }
 
   /** Resolves to the milliseconds after which it wants to run again. Rejects when the kernel cannot be read. */
-  async run(snapshot: LeaseSnapshot, { device, underlay, config, changed }: VxlanRun): Promise<number | undefined> {
+  async run(snapshot: LeaseSnapshot, where: VxlanRun): Promise<number | undefined> {
+    const { device, underlay, config, changed, quiet } = where;
     const { family, network } = config;
-    const where = { device: underlay, family, network, retryNow: changed };
+    const link = { device: underlay, family, network, retryNow: changed };
     if (this.#routing === undefined) {
-      const purge = { ...where, peers: NOBODY, moving: NOTHING };
+      const purge = { ...link, peers: NOBODY, moving: NOTHING };
       // What an agent with DirectRouting has left is replaced first, but for what nobody wants.
       if (mustGoFirst(family)) await this.#direct.run(purge);
-      const retryMs = await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems);
+      const retryMs = await this.#tunnelled.run(device, snapshot.leases, config, snapshot.problems, quiet);
       if (!mustGoFirst(family)) await this.#direct.run(purge);
       return retryMs;
     }
     const split = await this.#routing.split(snapshot, config, underlay, changed || this.#isStale());
     // Direct routes first: each replaces that of the tunnel, and one that is to be tunnelled stays until it is replaced.
     const moving = mustGoFirst(family) ? NOTHING : split.moving;
-    const directMs = await this.#direct.run({ ...where, peers: split.direct, moving });
+    const directMs = await this.#direct.run({ ...link, peers: split.direct, moving });
     this.#directCount = split.direct.length;
     const unreadable = [...snapshot.problems, ...split.problems];
     const tunnelMs = await this.#tunnelled.run(device, split.tunnelled, config, unreadable);

@@ -6,13 +6,14 @@ import { OpError } from '../../lib/errors.ts';
 import { type Family, formatIp, formatPrefix, type IpPrefix } from '../../lib/ip.ts';
 import { type JsonValue, jsonObject } from '../../lib/json.ts';
 import type { Mac } from '../../lib/mac.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
 import { RepairBudget } from '../dataplane/repair-budget.ts';
 import type { Device } from '../dataplane/state.ts';
 import type { OverlayStatus } from '../status/report.ts';
 import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
-import { type FamilySettings, kernelChanged, type Overlay, type OverlayTools } from './overlay.ts';
+import { type FamilySettings, kernelChanged, kernelQuiet, type Overlay, type OverlayTools } from './overlay.ts';
 import { ensureOwnAddress } from './own-address.ts';
 import { ensureVxlanDevice, type OnDeviceChange, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
 import { VxlanPeers } from './vxlan-peers.ts';
@@ -90,6 +91,10 @@ export class VxlanOverlay implements Overlay {
     return this.#settings.conf.directRouting ? this.#underlay?.index : undefined;
   }
 
+  isEcho(message: MessageReader): boolean {
+    return this.#device !== undefined && this.#peers.isEcho(message, this.#device.index);
+  }
+
   peerProblems(): PeerProblem[] {
     return this.#peers.problems();
   }
@@ -150,7 +155,8 @@ export class VxlanOverlay implements Overlay {
     const device = this.ensureDevice();
     const { underlay: name } = this.#settings;
     const underlay = this.#underlay ?? { index: 0, name };
-    const where = { device, underlay, config: this.#config(), changed: kernelChanged(woken) };
+    const news = { changed: kernelChanged(woken), quiet: kernelQuiet(woken) };
+    const where = { device, underlay, config: this.#config(), ...news };
     const retryMs = await this.#peers.run(snapshot, where);
     const restMs = this.#restUntilMs - this.#tools.clock.now();
     return restMs > 0 ? Math.min(restMs, retryMs ?? restMs) : retryMs;

@@ -185,7 +185,8 @@ function isJudged(route: Route): boolean {
   return route.table === RT_TABLE_MAIN && route.protocol !== RTPROT_KERNEL;
 }
 
-function hasDefaultMetric(route: Route): boolean {
+/** Whether it has the metric of a route that asks for none. */
+export function hasDefaultMetric(route: Route): boolean {
   const metric = route.priority ?? 0;
   return metric === 0 || (route.family === 6 && metric === IP6_DEFAULT_METRIC);
 }

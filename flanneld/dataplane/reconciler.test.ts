@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EBUSY, EINVAL, ENODEV } from '../../lib/sys/errno.ts';
 import { EchoKernel } from '../../test/support/echo-kernel.ts';
@@ -35,12 +36,12 @@ class Bench {
     this.reconciler = new PeerReconciler({ netlink: this.kernel.netlink, log, clock, drift: this.drift });
   }
 
-  /** Equal arguments are one snapshot, as from a store where nothing changed. */
-  run(leases: Record<string, Lease>): Promise<number | undefined> {
+  /** Equal arguments are one snapshot, as from a store where nothing changed. `isQuiet`: nor did the kernel. */
+  run(leases: Record<string, Lease>, isQuiet = false, place = device): Promise<number | undefined> {
     const entries = Object.entries(leases);
     const same = entries.length === this.#snapshot.size && entries.every(([key, at]) => this.#snapshot.get(key) === at);
     if (!same) this.#snapshot = new Map(entries);
-    return this.reconciler.run(device, this.#snapshot, nodeOne);
+    return this.reconciler.run(place, this.#snapshot, nodeOne, [], isQuiet);
   }
 
   /** Messages since the last call, and forgets them. */
@@ -282,6 +283,76 @@ describe('PeerReconciler', () => {
     bench.kernel.refuse = () => ENODEV;
     await expect(bench.run({ two, three })).rejects.toThrow(
       'rtnetlink: program peers of flannel.1: ENODEV (removed while its peers were programmed)',
+    );
+  });
+});
+
+describe('PeerReconciler, while the kernel is quiet', () => {
+  const moved = vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:22');
+
+  test('makes the changes of a lease without reading what is there', async () => {
+    const bench = new Bench();
+    await bench.run({ two, three });
+    bench.asked();
+    bench.kernel.listed = 0;
+    await bench.run({ two: moved, three }, true);
+    expect(bench.asked()).toEqual(['+neigh 10.244.2.0', '+fdb 02:00:00:00:01:22', '-fdb 02:00:00:00:01:02']);
+    await bench.run({ three }, true);
+    expect(bench.kernel.names('route')).toEqual(['route 10.244.3.0/24']);
+    expect(bench.kernel.listed).toBe(0);
+  });
+
+  const damaged = async (): Promise<Bench> => {
+    const bench = new Bench();
+    await bench.run({ two, three });
+    bench.kernel.objects.delete('route 10.244.3.0/24');
+    return bench;
+  };
+  test.for<{ name: string; before: (bench: Bench) => unknown; place?: typeof device }>([
+    {
+      name: 'for half a minute',
+      before(bench) {
+        bench.nowMs = 30_000;
+      },
+    },
+    { name: 'on another device', before: () => undefined, place: { index: 8, name: 'flannel.1' } },
+    {
+      name: 'after a failure',
+      before(bench) {
+        bench.kernel.refuse = (change) => (change.startsWith('+fdb') ? EBUSY : undefined);
+        return bench.run({ two: moved, three }, true);
+      },
+    },
+  ])('does not trust what it left there $name', async ({ before, place }) => {
+    const bench = await damaged();
+    await before(bench);
+    await bench.run({ two, three }, true, place);
+    expect(bench.kernel.names('route')).toContain('route 10.244.3.0/24');
+  });
+
+  test('leaves the kernel as a look does, whatever leases come and go', { timeout: 60_000 }, async () => {
+    const lease = fc
+      .record({
+        subnet: fc.nat(3),
+        mac: fc.integer({ min: 1, max: 3 }),
+        ip: fc.integer({ min: 12, max: 14 }),
+        wide: fc.boolean(),
+      })
+      .map(({ subnet, mac, ip, wide }) => {
+        const cidr = wide ? `10.244.${16 + subnet * 16}.0/20` : `10.244.${16 + subnet * 6}.0/24`;
+        return vxlanLease(cidr, `192.168.50.${ip}`, `02:00:00:00:01:0${mac + 1}`);
+      });
+    const leases = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), lease);
+    await fc.assert(
+      fc.asyncProperty(fc.array(leases, { maxLength: 6 }), async (steps) => {
+        const [quiet, looking] = [new Bench(), new Bench()];
+        for (const step of steps) {
+          await quiet.run(step, true);
+          await looking.run(step);
+          expect(quiet.kernel.objects).toEqual(looking.kernel.objects);
+        }
+      }),
+      { numRuns: 30 },
     );
   });
 });

@@ -3,16 +3,19 @@
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkError } from '../../lib/netlink/request.ts';
 import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
 import type { DriftNotes } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
 import type { Lease, PeerProblem } from '../subnet/manager.ts';
+import { asProgrammed, differingPeers } from './assumed.ts';
 import { type Outcome, reportOutcomes } from './change-log.ts';
 import { breathe, type Clock } from './clock.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from './desired.ts';
 import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';
+import { Echoes } from './echoes.ts';
 import { observe, routeHolder } from './observe.ts';
 import type { OverlayConfig } from './peer.ts';
 import { type Failure, isWorthLogging, PeerLedger, type SignatureOf } from './peer-ledger.ts';
@@ -22,6 +25,8 @@ import type { Change, Device, PlacedPeer } from './state.ts';
 
 /** Changes sent before other work gets its turn: a few milliseconds, most of them the kernel's. */
 const CHUNK = 800;
+/** However quiet it is, the kernel is read after this. */
+const LOOK_AGAIN_MS = 30_000;
 
 export interface ReconcilerOptions {
   readonly netlink: Netlink;
@@ -67,6 +72,9 @@ export class PeerReconciler {
   /** The leases of the last run that came to its end. */
   #completed: ReadonlyMap<string, Lease> | undefined;
   #last: { leases: ReadonlyMap<string, Lease>; config: DesiredConfig; wanted: Plan } | undefined;
+  /** When and where the kernel was read; undefined when it may not be as it was left. */
+  #looked: { readonly atMs: number; readonly index: number } | undefined;
+  readonly #echoes = new Echoes();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -93,34 +101,76 @@ export class PeerReconciler {
     return [...[...this.#problems].map(([key, reason]) => ({ key, reason })), ...refused, ...this.#doubts];
   }
 
+  /** Whether an event about the device `index` only tells of what this reconciler has just done. */
+  isEcho(message: MessageReader, index: number): boolean {
+    return this.#echoes.isEcho(message, index);
+  }
+
   /**
-   * Makes the device carry the peers of `leases`. Resolves to the milliseconds after which it wants to run again
-   * (undefined: when something changes). Rejects when the kernel cannot be read, or the device is gone.
+   * Makes the device carry the peers of `leases`. `isQuiet`: no event has said that the kernel is not as the last run
+   * left it. Resolves to the milliseconds after which it wants to run again (undefined: when something changes). Rejects
+   * when the kernel cannot be read, or the device is gone.
    */
   async run(
     device: Device,
     leases: ReadonlyMap<string, Lease>,
     config: OverlayConfig,
     unreadable: readonly PeerProblem[] = [],
+    isQuiet = false,
   ): Promise<number | undefined> {
     const steady = this.#completed === leases;
-    const observed = await observe(this.#options.netlink, device, config.family);
-    const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
-    await breathe();
-    const changes = diff(wanted.peers, observed);
-    await breathe();
+    const last = isQuiet ? this.#stillTrue(device, config) : undefined;
+    const lookedAtMs = last === undefined ? this.#options.clock.now() : this.#looked?.atMs;
+    this.#looked = undefined;
+    const { wanted, changes } =
+      last === undefined ? await this.#look(device, leases, config) : await this.#compare(device, leases, last);
     this.#noteProblems([...unreadable, ...wanted.problems]);
     this.#noteDoubts(wanted.doubts);
     const tasks = this.#tasks(changes, wanted);
     const { due, waitMs } = this.#due(tasks, wanted, device);
     await this.#apply(tasks, due, device);
-    await this.#settle(tasks, due, wanted, device, steady);
+    const isDone = await this.#settle(tasks, due, wanted, device, steady);
+    if (isDone && lookedAtMs !== undefined) this.#looked = { atMs: lookedAtMs, index: device.index };
     this.#completed = leases;
     this.#peers = wanted.peers.length + wanted.problems.length;
     const retryMs = this.#ledger.nextDueMs(this.#options.clock.now());
     return retryMs === undefined && waitMs === undefined
       ? undefined
       : Math.min(retryMs ?? Infinity, waitMs ?? Infinity);
+  }
+
+  /** What the last run has made of this device, if it is not too long ago and nothing was left undone. */
+  #stillTrue({ index }: Device, config: OverlayConfig): { config: DesiredConfig; wanted: Plan } | undefined {
+    const [looked, last] = [this.#looked, this.#last];
+    if (looked === undefined || last === undefined || looked.index !== index) return undefined;
+    if (this.#options.clock.now() - looked.atMs >= LOOK_AGAIN_MS) return undefined;
+    const { foreignNexthopIds: foreign } = last.config;
+    return sameConfig(last.config, { ...config, foreignNexthopIds: foreign }) ? last : undefined;
+  }
+
+  /** What is wanted, and the changes to what the kernel says. */
+  async #look(
+    device: Device,
+    leases: ReadonlyMap<string, Lease>,
+    config: OverlayConfig,
+  ): Promise<{ wanted: Plan; changes: Change[] }> {
+    const observed = await observe(this.#options.netlink, device, config.family);
+    const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
+    await breathe();
+    const changes = diff(wanted.peers, observed);
+    await breathe();
+    return { wanted, changes };
+  }
+
+  /** The same, where the kernel still is as the last run made it. */
+  async #compare(
+    device: Device,
+    leases: ReadonlyMap<string, Lease>,
+    last: { config: DesiredConfig; wanted: Plan },
+  ): Promise<{ wanted: Plan; changes: Change[] }> {
+    const wanted = await this.#desired(leases, last.config);
+    const { gone, come } = differingPeers(last.wanted.byKey, wanted.byKey);
+    return { wanted, changes: diff(come, asProgrammed(gone, device)) };
   }
 
   /** Most runs find the same leases: then the last answer still holds. */
@@ -223,6 +273,7 @@ export class PeerReconciler {
     for (let from = 0; from < changes.length; from += CHUNK) {
       const chunk = changes.slice(from, from + CHUNK);
       const requests = chunk.map((change) => requestOf(change, device));
+      this.#echoes.expect(chunk);
       for (const failure of this.#options.netlink.execute(requests)) {
         this.#noteRefusal(failure, chunk[requests.indexOf(failure.request)], tasks, device);
       }
@@ -248,13 +299,14 @@ export class PeerReconciler {
     if (task !== undefined) task.failure ??= errorText(failure);
   }
 
+  /** Whether nothing is left to be done. */
   async #settle(
     tasks: ReadonlyMap<string, Task>,
     due: ReadonlySet<Task>,
     wanted: Plan,
     device: Device,
     steady: boolean,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const nowMs = this.#options.clock.now();
     const outcomes: Outcome[] = [];
     for (const task of due) {
@@ -270,6 +322,7 @@ export class PeerReconciler {
     this.#ledger.retain((key) => tasks.has(key));
     const { log, drift } = this.#options;
     await reportOutcomes(outcomes, device, { log, drift });
+    return behind.length === 0;
   }
 
   #noteFailure({ owner }: Task, failure: string, wanted: Plan, device: Device, nowMs: number): void {

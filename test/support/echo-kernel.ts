@@ -33,6 +33,8 @@ export class EchoKernel {
   readonly objects = new Map<string, Uint8Array>();
   /** Every change asked for, refused or not: `+route 10.244.2.0/24`, `-fdb 02:…`. */
   readonly asked: string[] = [];
+  /** How often it was asked to list what is there. */
+  listed = 0;
   /** The errno with which a change is refused; 0 or undefined: it is made. */
   refuse: (change: string) => number | undefined = () => undefined;
   /** For routes, which say only the nexthop. */
@@ -75,6 +77,7 @@ export class EchoKernel {
   }
 
   #list(type: number, kind: string, replies: FakeReplies): void {
+    this.listed += 1;
     for (const [name, payload] of this.objects) {
       if (!name.startsWith(kind)) continue;
       replies.message(type, (writer) => {
