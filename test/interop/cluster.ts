@@ -21,7 +21,7 @@ export interface ClusterSpec {
   /** What each node runs, from node-1 on. */
   readonly nodes: readonly Program[];
   readonly isDual?: boolean;
-  /** flannel's `EnableNFTables`; iptables when absent. */
+  /** `EnableNFTables`; absent, flannel writes iptables and Weft nftables. */
   readonly nftables?: boolean;
 }
 
@@ -82,6 +82,16 @@ export class Cluster {
     if (exitCode !== 0)
       throw new Error(`${node.name}: the agent ended with ${exitCode}: ${node.agent.log().slice(-500)}`);
     await this.#run(node, to);
+  }
+
+  /** What `manifests/cleanup.yml` runs on a node. */
+  async cleanUp(node: LabNode): Promise<string> {
+    const where = [
+      `--subnet-file=${SUBNET_FILE}`,
+      `--cni-conf-dir=${CONFLIST_FOLDER}`,
+      `--cni-bin-dir=${CNI_BIN_FOLDER}`,
+    ];
+    return await node.run([requireBuilt(builtAgent), 'cleanup', ...where], { timeoutMs: 30_000 });
   }
 
   /** Resolves when every node has a route to every other's podCIDRs. */
@@ -155,11 +165,11 @@ export class Cluster {
   }
 }
 
-function netConfOf({ isDual = false, nftables = false }: ClusterSpec) {
+function netConfOf({ isDual = false, nftables }: ClusterSpec) {
   return {
     Network: '10.244.0.0/16',
     ...(isDual && { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' }),
-    ...(nftables && { EnableNFTables: true }),
+    ...(nftables !== undefined && { EnableNFTables: nftables }),
     Backend: { Type: 'vxlan' },
   };
 }
