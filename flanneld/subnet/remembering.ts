@@ -173,6 +173,10 @@ class RememberingManager implements SubnetManager {
     this.#inner.announceReady?.();
   }
 
+  report(reason: string, message: string): void {
+    this.#inner.report?.(reason, message);
+  }
+
   async release(signal: AbortSignal): Promise<void> {
     await this.#inner.release?.(signal);
   }

@@ -232,6 +232,21 @@ describe('which node this is', () => {
   });
 });
 
+test('what the node has to report becomes Events, each once', async () => {
+  const { server, site } = await makeScene();
+  const manager = await site.manager('a');
+  await manager.acquire(nodeAttributes(1), never);
+  follow(manager);
+  for (const message of ['one', 'two', 'one']) manager.report?.('CNIFoldersDoubtful', message);
+  await expect.poll(() => server.events).toHaveLength(2);
+  manager.report?.('CNIFoldersDoubtful', 'three');
+  await expect.poll(() => server.events).toHaveLength(3);
+  const involvedObject = { kind: 'Node', name: site.nodeName('a') };
+  expect(server.events).toMatchObject(
+    ['one', 'two', 'three'].map((message) => ({ reason: 'CNIFoldersDoubtful', message, involvedObject })),
+  );
+});
+
 describe('the server at start', () => {
   test('is waited for: refused, then without rights, then well', async () => {
     const { server, site } = await makeScene();

@@ -66,6 +66,8 @@ class KubeManager implements SubnetManager {
   #own: OwnNode | undefined;
   #ownName: string | undefined;
   #isReady = false;
+  /** To be told as Events. */
+  readonly #reports: { readonly reason: string; readonly message: string }[] = [];
   #addresses: { readonly node: NodeRecord; readonly chosen: NodeAddresses } | undefined;
   /** What each Node says, read again only when it changes. */
   #readings = new Map<string, Reading>();
@@ -100,6 +102,11 @@ class KubeManager implements SubnetManager {
   announceReady(): void {
     this.#isReady = true;
     this.#own?.announceReady();
+    this.#bell.ring();
+  }
+
+  report(reason: string, message: string): void {
+    this.#reports.push({ reason, message });
     this.#bell.ring();
   }
 
@@ -156,9 +163,17 @@ class KubeManager implements SubnetManager {
       const name = this.#ownName;
       const own = name === undefined ? undefined : this.#mirror.nodes.get(name);
       const dueMs = await this.#own?.putRight(own, signal);
+      await this.#tellReports(signal);
       await this.#bell.wait(this.#mirror.version === told || !this.#mirror.isListed ? (dueMs ?? 60_000) : 0, signal);
       await sleepUnlessAborted(settleMs, signal);
     }
+  }
+
+  /** One after the other: an Event's name is the time. */
+  async #tellReports(signal: AbortSignal): Promise<void> {
+    const own = this.#own;
+    if (own === undefined) return;
+    for (const { reason, message } of this.#reports.splice(0)) await own.report(reason, message, signal);
   }
 
   #snapshot(config: NetConf): LeaseSnapshot {

@@ -89,7 +89,7 @@ export class OwnNode {
     const subnets = podSubnets(node.podCidrs ?? [], config);
     const problem = findPodCidrProblem(node.name, subnets, config);
     if (problem !== undefined) {
-      await this.#report(node, 'PodCIDRNotInNetwork', problem, signal);
+      await this.report('PodCIDRNotInNetwork', problem, signal);
       throw new OpError({
         subsystem: 'kube',
         op: 'acquire',
@@ -125,7 +125,7 @@ export class OwnNode {
         `node "${name}" pod cidr not assigned: waiting for it. kube-controller-manager assigns it when it runs with ` +
         '--allocate-node-cidrs=true and --cluster-cidr (kubeadm: networking.podSubnet)';
       this.#failures.failed('podCIDR', message, { node: name }, 'pod cidr not assigned');
-      await this.#report(node, 'PodCIDRNotAssigned', message, signal);
+      await this.report('PodCIDRNotAssigned', message, signal);
       await sleepUnlessAborted(backoffMs(retry, attempt, random()), signal);
     }
   }
@@ -182,13 +182,14 @@ export class OwnNode {
     log.info({ node: node.name }, 'condition NetworkUnavailable set to False');
   }
 
-  /** Best effort: the log has it too, and Events may be forbidden. */
-  async #report(node: NodeRecord, reason: string, message: string, signal: AbortSignal): Promise<void> {
-    const { api, log, now } = this.#options;
-    if (now().getTime() - (this.#eventsAt.get(reason) ?? Number.NEGATIVE_INFINITY) < eventMs) return;
-    this.#eventsAt.set(reason, now().getTime());
+  /** Writes an Event of the Node. Best effort: the log has it too, and Events may be forbidden. */
+  async report(reason: string, message: string, signal: AbortSignal): Promise<void> {
+    const { api, name, log, now } = this.#options;
+    const text = `${reason} ${message}`;
+    if (now().getTime() - (this.#eventsAt.get(text) ?? Number.NEGATIVE_INFINITY) < eventMs) return;
+    this.#eventsAt.set(text, now().getTime());
     try {
-      await api.createEvent(warningEvent({ node: node.name, reason, message }, now()), signal);
+      await api.createEvent(warningEvent({ node: name, reason, message }, now()), signal);
     } catch (error) {
       log.debug({ err: error, reason }, 'Event not written');
     }
