@@ -60,8 +60,13 @@ function nameBeside(reference: string, ours: string): string {
 
 /** For the terminal; a line for each ratio. */
 export function headlineTable(run: RunResult): string {
-  const rows = headlineRows(run).flatMap(({ name, median, p99, count, ratios }) => {
-    const [first, ...others] = ratios.map(({ against, ...ratio }) => [ratioText(ratio), `of ${against}`]);
+  const headlines = headlineRows(run);
+  const widest = Math.max(0, ...headlines.flatMap(({ ratios }) => ratios.map(({ against }) => against.length)));
+  const rows = headlines.flatMap(({ name, median, p99, count, ratios }) => {
+    const [first, ...others] = ratios.map(({ against, ...ratio }) => [
+      ratioText(ratio),
+      `of ${against.padEnd(widest)}`,
+    ]);
     return [
       [name, median, p99, `${count}`, ...(first ?? ['–', ''])],
       ...others.map((told) => ['', '', '', '', ...told]),

@@ -1,6 +1,17 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { publishedBlock, publishedResult, withPublished } from './published.ts';
+import { readRun } from './run-result.ts';
 import { madeUpRun } from './support/made-up.ts';
+
+const repository = fileURLToPath(new URL('../', import.meta.url));
+
+test('the README says what the result it names says', () => {
+  const readme = readFileSync(`${repository}README.md`, 'utf8');
+  const result = publishedResult(readme) ?? 'no result named';
+  expect(readme).toContain(publishedBlock(readRun(`${repository}${result}`), result, 'README.md'));
+});
 
 test('another result takes the place of the one that is there, and nothing else changes', () => {
   const block = publishedBlock(madeUpRun(), 'a.json', 'README.md');
