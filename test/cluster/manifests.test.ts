@@ -1,6 +1,7 @@
 // The deployment files before a real kube-apiserver: every object is posted as a server-side dry run with strict field
 // validation, through admission (pod security included), and the rights are asked for as the agent's own account.
 
+import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asKubeObjects, type KubeObject, manifests, parseYaml, podSpec, readObjects } from '../manifests/documents.ts';
 import { findProgram, runProgram } from '../manifests/find-program.ts';
@@ -77,17 +78,16 @@ describe('a real API server takes', () => {
     expect(await refusals([...readObjects('weft.yml'), ...readObjects('cleanup.yml')])).toEqual([]);
   });
 
-  test.for(['base', 'overlays/dual-stack', 'overlays/replace-flannel', 'overlays/replace-flannel-release'])(
-    'kustomize/%s',
-    async (folder) => {
-      expect(await refusals(kustomized(folder))).toEqual([]);
-    },
-  );
+  const overlays = readdirSync(`${manifests}/kustomize/overlays`).map((name) => `overlays/${name}`);
+  test.for(['base', ...overlays])('kustomize/%s', async (folder) => {
+    expect(await refusals(kustomized(folder))).toEqual([]);
+  });
 
   test.for([
     { namespace: 'weft', set: [] },
     { namespace: 'kube-flannel', set: ['replaceFlannel=true'] },
     { namespace: 'weft', set: ['podCidrv6=fd00:10:244::/56', 'flannel.vni=16777215', 'flannel.GBP=true'] },
+    { namespace: 'weft', set: ['flannel.enableNFTables=false', 'flannel.backend=host-gw'] },
     { namespace: 'weft', set: ['flannel.healthz.port=0', 'global.imagePullSecrets[0].name=registry'] },
   ])('the chart in $namespace with $set', async ({ namespace, set }) => {
     await makeNamespace(namespace);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { PLUGIN_NAMES } from '../../flanneld/cni-executables.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
+import { withOverlay } from '../image/manifest.ts';
 import { needs } from '../support/needs.ts';
 import {
   agentContainer,
@@ -66,6 +67,7 @@ describe('values.schema.json', () => {
     { path: 'flannel.backendPort', value: 4789 },
     { path: 'flannel.directRouting', value: true },
     { path: 'flannel.enableNFTables', value: false },
+    { path: 'flannel.backend', value: 'host-gw' },
     { path: 'flannel.flannel_cni', value: { image: { repository: 'x', tag: 'y' } } },
     { path: 'flannel.macPrefix', value: '0E-2A' },
     { path: 'flannel.cniBinReplace', value: ['bridge', 'portmap'] },
@@ -153,6 +155,25 @@ describe('rendered', () => {
       enableNftables: true,
       backend: { type: 'vxlan', vni: 16777215, port: 4789, mtu: 9000, gbp: true, directRouting: true },
     });
+  });
+
+  test('with host-gw writes that backend, and nothing of VXLAN', () => {
+    expect(netConf(render('weft', 'flannel.backend=host-gw'))).toMatchObject({
+      config: { backend: { type: 'host-gw' } },
+      warnings: [],
+    });
+  });
+
+  test('with iptables is what overlays/iptables is', () => {
+    const [objects, { pod, configMap }] = [render('weft', 'flannel.enableNFTables=false'), withOverlay('iptables')];
+    const [wanted] = pod.containers;
+    const { securityContext, volumeMounts } = agentContainer(objects);
+    expect({ securityContext, volumeMounts, volumes: podSpec(objects).volumes }).toEqual({
+      securityContext: wanted?.securityContext,
+      volumeMounts: wanted?.volumeMounts,
+      volumes: pod.volumes,
+    });
+    expect(netConf(objects)).toEqual(netConf([configMap]));
   });
 
   test('turns families on and off with their networks', () => {

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseNetConf } from '../../lib/net-conf.ts';
+import { withOverlay } from '../image/manifest.ts';
 import { needs } from '../support/needs.ts';
 import {
   agentContainer,
@@ -11,6 +12,7 @@ import {
   type KubeObject,
   manifests,
   only,
+  type PodSpec,
   parseYaml,
   podSpec,
   readObjects,
@@ -52,16 +54,56 @@ test.for(overlays)('%s has only fields Kubernetes knows', async (overlay) => {
   for (const object of render(`overlays/${overlay}`)) expect(await schemaProblems(object)).toEqual([]);
 });
 
-test('dual-stack changes the network configuration and nothing else', () => {
-  const [base, overlay] = [named(render('base')), named(render('overlays/dual-stack'))];
-  const { config, warnings } = parseNetConf(overlay.get('ConfigMap weft')?.data?.['net-conf.json'] ?? '');
-  expect([config.enableIpv4, config.enableIpv6, warnings]).toEqual([true, true, []]);
-  expect(overlay.get('ConfigMap weft')?.data?.['cni-conf.json']).toBe(
-    base.get('ConfigMap weft')?.data?.['cni-conf.json'],
-  );
-  for (const objects of [base, overlay]) objects.delete('ConfigMap weft');
-  expect(overlay).toEqual(base);
+test.for([
+  { overlay: 'dual-stack', want: { enableIpv4: true, enableIpv6: true } },
+  { overlay: 'host-gw', want: { backend: { type: 'host-gw' } } },
+  { overlay: 'iptables', want: { enableNftables: false } },
+])('$overlay changes the network configuration', ({ overlay, want }) => {
+  const { data = {} } = only(render(`overlays/${overlay}`), 'ConfigMap');
+  const { config, warnings } = parseNetConf(data['net-conf.json'] ?? '');
+  expect(config).toMatchObject(want);
+  expect(warnings).toEqual([]);
+  expect(data['cni-conf.json']).toBe(only(render('base'), 'ConfigMap').data?.['cni-conf.json']);
 });
+
+test.for(['dual-stack', 'host-gw'])('%s changes nothing else', (overlay) => {
+  const [base, changed] = [named(render('base')), named(render(`overlays/${overlay}`))];
+  for (const objects of [base, changed]) objects.delete('ConfigMap weft');
+  expect(changed).toEqual(base);
+});
+
+test('iptables adds NET_RAW and the lock, and nothing else, as test/image runs it', () => {
+  const [plain, changed] = [podSpec(readObjects('weft.yml')), podSpec(render('overlays/iptables'))];
+  const [container, ...others] = plain.containers;
+  const wanted = {
+    ...plain,
+    containers: [
+      {
+        ...container,
+        securityContext: {
+          ...container?.securityContext,
+          capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] },
+        },
+        volumeMounts: [...(container?.volumeMounts ?? []), { name: 'xtables-lock', mountPath: '/run/xtables.lock' }],
+      },
+      ...others,
+    ],
+    volumes: [
+      ...plain.volumes,
+      { name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } },
+    ],
+  };
+  expect(withOverlay('iptables').pod).toEqual(wanted);
+  expect(inOrder(changed)).toEqual(inOrder(wanted as PodSpec));
+});
+
+/** kustomize puts what it adds first. */
+function inOrder(pod: PodSpec): PodSpec {
+  const byName = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
+    items.toSorted((a, b) => a.name.localeCompare(b.name));
+  const containers = pod.containers.map((each) => ({ ...each, volumeMounts: byName(each.volumeMounts ?? []) }));
+  return { ...pod, containers, volumes: byName(pod.volumes) };
+}
 
 describe.for([
   { overlay: 'replace-flannel', selector: { app: 'flannel' } },

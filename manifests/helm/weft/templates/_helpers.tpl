@@ -21,6 +21,9 @@ app.kubernetes.io/name: weft
 {{- end }}
 {{- end -}}
 
+{{- /* Unset means nftables. */ -}}
+{{- define "weft.usesIptables" -}}{{ eq (toString .Values.flannel.enableNFTables) "false" }}{{- end -}}
+
 {{- /* net-conf.json, built as a value: nothing a user writes can break its syntax. */ -}}
 {{- define "weft.netConf" -}}
 {{- $backend := dict "Type" .Values.flannel.backend -}}
