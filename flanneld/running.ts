@@ -2,6 +2,8 @@
 // them. When both have succeeded once the node forwards, and says so.
 
 import { errorText } from '../lib/errors.ts';
+import { openNetfilter } from '../lib/netfilter/connection.ts';
+import type { Netlink } from '../lib/netlink/connection.ts';
 import type { EventWatch } from '../lib/netlink/events-node.ts';
 import type { MessageReader } from '../lib/netlink/reader.ts';
 import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../lib/subnet-env.ts';
@@ -14,6 +16,7 @@ import { type Loop, startLoop } from './dataplane/loop.ts';
 import type { DriftNotes } from './drift-ledger.ts';
 import { BlackholeRoutes } from './firewall/blackhole.ts';
 import type { Firewall } from './firewall/firewall.ts';
+import { FirewallLook } from './firewall/look.ts';
 import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from './firewall/nft-events.ts';
 import { HeapKeeper } from './heap.ts';
 import type { LeaseView } from './lease-view.ts';
@@ -59,6 +62,7 @@ export function startLoops(parts: Parts): Running {
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
   readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
+  const netfilter = openNetfilter(parts.tools.sys);
   // Watch first, then look: no change falls between the two.
   const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
   const watches = [
@@ -67,7 +71,7 @@ export function startLoops(parts: Parts): Running {
   ];
   const heap = new HeapKeeper(parts.tools.clock);
   const overlayLoop = startOverlayLoop(parts, heap);
-  const firewallLoop = startFirewallLoop(parts, () => overlayLoop.wake('firewall ready'));
+  const firewallLoop = startFirewallLoop(parts, netfilter.netlink, () => overlayLoop.wake('firewall ready'));
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {
@@ -79,6 +83,7 @@ export function startLoops(parts: Parts): Running {
     async stop() {
       await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);
       heap.stop();
+      netfilter.close();
     },
   };
 }
@@ -131,12 +136,17 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
   });
 }
 
-function startFirewallLoop({ firewall, readiness, options, tools, meters }: Parts, onReady: () => void): Loop {
+function startFirewallLoop(
+  { firewall, readiness, options, tools, meters }: Parts,
+  netfilter: Netlink,
+  onReady: () => void,
+): Loop {
   const failures = createFailureLog(tools.log);
   const auditMs = Math.max(options.firewall.resyncSec * 1000, 1000);
-  const run = async (): Promise<undefined> => {
+  const look = new FirewallLook(firewall, netfilter);
+  const run = async (woken: ReadonlySet<string>): Promise<undefined> => {
     try {
-      await firewall.ensure();
+      await look.run(woken.size > 0);
     } catch (error) {
       readiness.failed(FIREWALL, error);
       failures.failed(FIREWALL, error, {}, 'firewall not right, will retry');
@@ -148,7 +158,7 @@ function startFirewallLoop({ firewall, readiness, options, tools, meters }: Part
     if (news) onReady();
     return undefined;
   };
-  const measured = (): Promise<undefined> => meters.firewall.measure(run);
+  const measured = (woken: ReadonlySet<string>): Promise<undefined> => meters.firewall.measure(() => run(woken));
   return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 

@@ -27,6 +27,8 @@ export interface Firewall {
   status(): FirewallStatus;
   /** What an operator should know, beyond whether `ensure` succeeds. */
   checks(): readonly Check[];
+  /** Whether `ensure` has to look even when nothing of nftables has changed: at iptables-legacy, or as it put it off. */
+  mustLook(): boolean;
   /** Whether an event of the nftables group is about something of ours. Throws MalformedReply. */
   isConcerned(message: MessageReader): boolean;
 }

@@ -31,6 +31,7 @@ export class ForwardRefusal {
   #parts: readonly Part[] | undefined;
   #isFirst = true;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #isPutOff = false;
   #checks: readonly Check[] = [];
   #places: readonly string[] = [];
   /** Names of what has rules here and cannot be looked at. */
@@ -53,6 +54,14 @@ export class ForwardRefusal {
     return this.#places;
   }
 
+  /** Whether there is something to look at outside nftables, or what was put off is due. */
+  mustLook(): boolean {
+    if (this.#parts === undefined || (this.#isPutOff && this.#mayListChains())) return true;
+    const isElsewhere = ({ iptables }: IptablesChains): boolean =>
+      iptables.variant === 'legacy' && !isIdle(iptables) && !this.#hidden.has(iptables.name);
+    return this.#parts.some(({ config, keepers }) => config.forward && keepers.some(isElsewhere));
+  }
+
   /** Rejects with OpError. */
   async ensure(): Promise<boolean> {
     this.#parts ??= await Promise.all(this.#families.map((config) => this.#open(config)));
@@ -63,11 +72,16 @@ export class ForwardRefusal {
     }
     this.#places = places;
     this.#isFirst = false;
-    if (performance.now() - this.#lookedAt > LOOK_MS) {
+    this.#isPutOff = !this.#mayListChains();
+    if (!this.#isPutOff) {
       this.#lookedAt = performance.now();
       this.#checks = await this.#otherRefusals();
     }
     return changed;
+  }
+
+  #mayListChains(): boolean {
+    return performance.now() - this.#lookedAt > LOOK_MS;
   }
 
   async #open(config: Config): Promise<Part> {

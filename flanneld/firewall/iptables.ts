@@ -129,6 +129,10 @@ export class IptablesFirewall implements Firewall {
     return [];
   }
 
+  mustLook(): boolean {
+    return this.#parts?.some(({ keeper }) => keeper.iptables.variant === 'legacy') ?? true;
+  }
+
   isConcerned(message: MessageReader): boolean {
     return isOfInterest(message, this.#interest);
   }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
 import { DriftLedger } from '../drift-ledger.ts';
 import type { Logger } from '../log.ts';
@@ -161,6 +161,26 @@ describe('NftablesFirewall', () => {
     await rules.ensure();
     expect(nft.scripts.join('')).not.toContain('fully-random');
     expect(lines[0]).toBe('kernel or nft has no fully-random masquerade, using plain');
+  });
+
+  describe('without a change in nftables', () => {
+    afterEach(() => void vi.useRealTimers());
+
+    test('must look at the start, and once more when the look at all chains was put off', async () => {
+      vi.useFakeTimers({ toFake: ['performance'] });
+      const [rules] = firewall(new FakeNft());
+      expect(rules.mustLook()).toBe(true);
+      await rules.ensure();
+      vi.advanceTimersByTime(100_000);
+      expect(rules.mustLook()).toBe(false);
+      await rules.ensure();
+      await rules.ensure();
+      expect(rules.mustLook()).toBe(false);
+      vi.advanceTimersByTime(100_000);
+      expect(rules.mustLook()).toBe(true);
+      await rules.ensure();
+      expect(rules.mustLook()).toBe(false);
+    });
   });
 
   test('tries again after nft failed', async () => {

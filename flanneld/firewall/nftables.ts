@@ -76,6 +76,10 @@ export class NftablesFirewall implements Firewall {
     return this.#refusal.checks();
   }
 
+  mustLook(): boolean {
+    return this.#refusal.mustLook();
+  }
+
   isConcerned(message: MessageReader): boolean {
     return isOfInterest(message, this.#interest);
   }

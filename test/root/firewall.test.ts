@@ -1,10 +1,12 @@
 // The masquerade and forward rules in the real nftables: what nft lists is what we compare with, and packets get the
 // source address they should.
 
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, renderTable } from '../../flanneld/firewall/nft-table.ts';
 import { parsePrefix } from '../../lib/ip.ts';
+import { agentPid } from '../faults/agent-process.ts';
 import { NET_CONF_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -18,7 +20,7 @@ let lab: Lab;
 let node: LabNode;
 
 beforeAll(async () => {
-  lab = await startLab({ nodes: 2, agent: { args: ['--ip-blackhole-route'] } });
+  lab = await startLab({ nodes: 2, agent: { args: ['--ip-blackhole-route', '--iptables-resync=1'] } });
   node = lab.node('node-1');
   await waitForMesh(lab.nodes);
   for (const each of lab.nodes) await each.addPod();
@@ -82,6 +84,30 @@ describe('the agent', () => {
     await nft('add', 'table', 'ip', 'somebody');
     await nft('delete', 'table', 'ip', 'somebody');
     expect(await nft('-a', 'list', 'table', 'ip', 'weft')).toBe(handles);
+  });
+
+  test('starts no program to look at rules nobody has changed', async () => {
+    const pid = await agentPid(node);
+    // proc(5): cminflt, the page faults of children that have ended, is the 11th field.
+    const childFaults = (): number => {
+      const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[8]);
+    };
+    const looks = async (): Promise<number> => {
+      const { body } = await node.agent.http('/metrics');
+      return Number(/^flannel_reconcile_duration_seconds_count\{loop="firewall"\} (\d+)$/m.exec(body)?.[1]);
+    };
+    const moreLooks = async (): Promise<void> => {
+      const before = await looks();
+      await waitUntil(async () => (await looks()) > before + 1, LOOK_MS, 'two more looks');
+    };
+    await moreLooks();
+    const before = childFaults();
+    await moreLooks();
+    expect(childFaults()).toBe(before);
+    await nft('add', 'table', 'ip', 'somebody');
+    await waitUntil(() => childFaults() > before, LOOK_MS, 'a look with nft');
+    await nft('delete', 'table', 'ip', 'somebody');
   });
 
   test('keeps a blackhole for its subnet, behind the bridge’s own route to it', async () => {
