@@ -13,7 +13,7 @@ import { startFlow } from '../probe/flow.ts';
 import { queueDrops } from '../probe/queue-drops.ts';
 import { inventory } from '../support/inventory.ts';
 import { withContainer } from './losses.ts';
-import { agent, agentPod, OTHER_IMAGE } from './manifest.ts';
+import { agent, agentPod, OTHER_IMAGE, withOverlay } from './manifest.ts';
 import { NodePod } from './node-pod.ts';
 import { flowEnd, imageFolder, Site } from './site.ts';
 
@@ -30,15 +30,17 @@ let agents: [NodePod, NodePod];
 let pods: readonly [CriPod, CriPod];
 let bare: unknown;
 
-const start = (node: LabNode, pod: PodSpec = agentPod): Promise<NodePod> =>
-  NodePod.start(site.containerd(node), pod, site.cluster);
+const iptables = withOverlay('iptables');
+
+const start = (node: LabNode, pod: PodSpec = agentPod, configMaps = site.cluster.configMaps): Promise<NodePod> =>
+  NodePod.start(site.containerd(node), pod, { ...site.cluster, configMaps });
 
 beforeAll(async () => {
   site = await Site.start(2);
   nodes = [site.node(1), site.node(2)];
   await site.containerd(nodes[0]).importImage(join(imageFolder(), 'other.tar'));
-  // As a kube-proxy of the old kind leaves it.
-  await nodes[1].run(['iptables-legacy', '-N', 'KUBE-FORWARD']);
+  // As a kubelet whose iptables is the legacy one.
+  await nodes[1].run(['iptables-legacy', '-N', 'KUBE-KUBELET-CANARY']);
   bare = await inventory(nodes[0]);
   agents = await Promise.all([start(nodes[0]), start(nodes[1])]);
 }, 300_000);
@@ -87,20 +89,20 @@ describe('the image under containerd, as weft.yml says', () => {
     expect((await agents[0].readiness()).text).not.toContain('iptables');
   });
 
-  test('sees that, too, with what the README says to add, and accepts where it refuses', async () => {
-    const capabilities = { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] };
-    const lock = { name: 'lock', mountPath: '/run/xtables.lock' };
-    const pod = withContainer({
-      securityContext: { ...agent.securityContext, capabilities },
-      volumeMounts: [...(agent.volumeMounts ?? []), lock],
-    });
-    const volume = { name: 'lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } };
+  test('writes to iptables on nf_tables where the configuration says iptables, with no right more', async () => {
+    await agents[1].end();
+    agents[1] = await start(nodes[1], agentPod, [iptables.configMap]);
+    await agents[1].ready();
+    expect(await nodes[1].run(['iptables-nft', '-S', 'FLANNEL-FWD'])).toContain('-s 10.244.0.0/16');
+  });
+
+  test('with overlays/iptables sees iptables-legacy, where the kubelet is, and accepts there what is refused', async () => {
     await nodes[1].run(['iptables-legacy', '-P', 'FORWARD', 'DROP']);
     await agents[1].end();
-    agents[1] = await start(nodes[1], { ...pod, volumes: [...pod.volumes, volume] });
+    agents[1] = await start(nodes[1], iptables.pod, [iptables.configMap]);
     await agents[1].ready();
-    expect((await agents[1].readiness()).text).not.toContain('iptables');
     expect(await nodes[1].run(['iptables-legacy', '-S', 'FLANNEL-FWD'])).toContain('-s 10.244.0.0/16');
+    expect(await nodes[1].run(['iptables-nft', '-S'])).not.toContain('FLANNEL');
     await pods[0].ping(pods[1].ip);
   });
 
