@@ -1,11 +1,13 @@
-// `npm run test:kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes. Arguments go to vitest.
+// `npm run test:kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes, and flannel's DaemonSet there that
+// becomes ours. Arguments go to vitest.
 import { testWithServers } from './published.mjs';
 import { RUNTIME_PACKAGES } from './runtime-packages.mjs';
 
 process.exitCode = testWithServers({
   command: 'npm run test:kubelet',
   programs: ['flanneld', 'cni'],
-  servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'],
+  servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
+  plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
   packages: RUNTIME_PACKAGES,
   suites: ['test/kubelet'],
 });

@@ -103,18 +103,9 @@ export async function deleteWorkload(
   await must({ method: 'DELETE', path: `${APPS}/${namespace}/${kind}/${name}?propagationPolicy=Foreground` });
 }
 
-/** `kubectl apply`; DaemonSets are told where the API server is, since no kube-proxy makes its Service. */
-export async function apply({ must, url }: KubeApiserver, objects: readonly KubeObject[]): Promise<void> {
-  const env = [
-    { name: 'KUBERNETES_SERVICE_HOST', value: url.hostname },
-    { name: 'KUBERNETES_SERVICE_PORT', value: url.port },
-  ];
-  for (const object of objects) {
-    const changed = structuredClone(object);
-    for (const container of changed.spec?.template?.spec.containers ?? [])
-      Object.assign(container, { env: [...(container.env ?? []), ...env] });
-    await must(applyCall(changed, false));
-  }
+/** `kubectl apply --server-side`. */
+export async function apply({ must }: KubeApiserver, objects: readonly KubeObject[]): Promise<void> {
+  for (const object of objects) await must(applyCall(object, false));
 }
 
 /** `kubectl rollout restart`. */

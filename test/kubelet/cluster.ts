@@ -12,9 +12,10 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { agentContainer, readObjects } from '../manifests/documents.ts';
 import { Background, findServer } from '../support/background.ts';
+import { API_SERVICE_IP } from '../support/certificates.ts';
 import { type KubeApiserver, startKubeApiserver } from '../support/kube-apiserver.ts';
 import { startRelay } from '../support/netns-relay.ts';
-import { writeAgentImage } from './agent-image.ts';
+import { writeAgentImage } from './images.ts';
 import { KUBELET_LOG, startKubelet } from './kubelet-node.ts';
 
 const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
@@ -28,6 +29,14 @@ function program(name: (typeof SERVERS)[number]): string {
   const found = findServer(name);
   if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
   return found;
+}
+
+interface ClusterOptions {
+  readonly nodes: number;
+  /** What of CNI is on the nodes; nothing when absent. */
+  readonly pluginFolder?: string;
+  /** Writes more images for the nodes into a folder, and names the files. */
+  readonly putImages?: (folder: string) => string[];
 }
 
 interface Parts {
@@ -52,8 +61,8 @@ export class KubeCluster {
     this.#cleanups = cleanups;
   }
 
-  /** Starts everything but the kubelets. Nothing of CNI is on the nodes. */
-  static async start(nodes: number): Promise<KubeCluster> {
+  /** Starts everything but the kubelets. */
+  static async start({ nodes, pluginFolder, putImages }: ClusterOptions): Promise<KubeCluster> {
     const cleanups: (() => unknown)[] = [];
     try {
       const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-'));
@@ -63,13 +72,14 @@ export class KubeCluster {
       const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
       for (const each of controllers) cleanups.push(() => each.stop());
       cleanups.push(removeCgroups);
-      const pluginFolder = mkdtempSync(join(folder, 'none-'));
-      const lab = await startLab({ nodes, agent: false, conflist: false, pluginFolder });
+      const plugins = pluginFolder ?? mkdtempSync(join(folder, 'none-'));
+      const lab = await startLab({ nodes, agent: false, conflist: false, pluginFolder: plugins });
       cleanups.push(() => lab.down());
-      const images = writeImages(folder);
+      const images = [...writeImages(folder), ...(putImages?.(folder) ?? [])];
       const containerds = new Map<LabNode, Containerd>();
       for (const node of lab.nodes) {
         cleanups.push(await startRelay(node.pid, server.url));
+        await makeApiService(node, server.url);
         const containerd = await startContainerd(node, images);
         cleanups.push(() => containerd.cri.close());
         containerds.set(node, containerd);
@@ -107,7 +117,7 @@ export class KubeCluster {
 
   /** The ends of the logs. */
   async report(): Promise<string> {
-    const script = `tail -n 15 ${KUBELET_LOG} /var/log/pods/weft_*/*/*.log`;
+    const script = `tail -n 15 ${KUBELET_LOG} /var/log/pods/weft_*/*/*.log /var/log/pods/kube-flannel_*/*/*.log`;
     const ends = this.lab.nodes.map(async (node) => {
       const { stdout } = await node.exec(['sh', '-c', script]);
       return `${node.name}:\n${stdout}`;
@@ -150,9 +160,15 @@ function startControllers(server: KubeApiserver, flexFolder: string): Background
 function writeImages(folder: string): string[] {
   const [pods, agent] = [join(folder, 'pods.tar'), join(folder, 'agent.tar')];
   writeImage(pods);
-  // In full, as runtimes look for what manifests name.
-  writeAgentImage(agent, `docker.io/library/${agentContainer(readObjects('weft.yml')).image}`);
+  writeAgentImage(agent, agentContainer(readObjects('weft.yml')).image);
   return [pods, agent];
+}
+
+/** The Service of the API server in place of a kube-proxy: the relay of the node has its address. */
+async function makeApiService(node: LabNode, { hostname, port }: URL): Promise<void> {
+  const rule = `ip daddr ${API_SERVICE_IP} tcp dport 443 dnat to ${hostname}:${port}`;
+  const input = `table ip api-service { chain output { type nat hook output priority -100; ${rule}; }; }\n`;
+  await node.run(['nft', '-f', '-'], { input });
 }
 
 async function startContainerd(node: LabNode, images: readonly string[]): Promise<Containerd> {

@@ -7,19 +7,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { IMAGE } from '../containerd/image.ts';
 import { CNI_BIN_FOLDER, CNI_CACHE_FOLDER, CONFLIST_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import type { LabNode } from '../lab/lab-node.ts';
-import { waitUntil } from '../lab/processes.ts';
 import { readObjects } from '../manifests/documents.ts';
 import { startFlow } from '../probe/flow.ts';
-import type { FlowEnd } from '../probe/spec.ts';
 import { needs } from '../support/needs.ts';
 import {
   apply,
-  containerOf,
   createDaemonSet,
   createDeployment,
   deleteWorkload,
   HOST_PORT,
-  isRolledOut,
   isTrue,
   listNodes,
   listPods,
@@ -28,60 +24,28 @@ import {
   scale,
 } from './api.ts';
 import { KubeCluster, missingServers } from './cluster.ts';
+import {
+  failedPairs,
+  fetchFrom,
+  flowEnd,
+  nodeOf,
+  until,
+  untilNodesAreReady,
+  untilReady,
+  untilRolledOut,
+} from './scene.ts';
 
 const NODES = 2;
 const TEST_MS = 120_000;
-const STEP_MS = 60_000;
 
 let cluster: KubeCluster;
 beforeAll(async () => {
-  if (missingServers().length === 0) cluster = await KubeCluster.start(NODES);
+  if (missingServers().length === 0) cluster = await KubeCluster.start({ nodes: NODES });
 }, 180_000);
 afterAll(() => cluster?.stop());
 beforeEach(() =>
   needs.machine(missingServers().length === 0, `${missingServers().join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`),
 );
-
-/** Waits, and says what the cluster was like when it takes too long. */
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  try {
-    await waitUntil(condition, STEP_MS, what);
-  } catch (error) {
-    throw new Error(`${String(error)}\n${await cluster.report()}`);
-  }
-}
-
-async function untilReady(app: string, count: number): Promise<PodObject[]> {
-  let pods: PodObject[] = [];
-  await until(async () => {
-    pods = await listPods(cluster.server, app);
-    return pods.length === count && pods.every((pod) => isTrue(pod, 'Ready'));
-  }, `${count} pods of ${app} ready`);
-  return pods;
-}
-
-async function untilRolledOut(namespace: string, name: string): Promise<void> {
-  await until(() => isRolledOut(cluster.server, namespace, name), `roll-out of ${name}`);
-}
-
-function nodeOf({ spec }: PodObject): LabNode {
-  return cluster.lab.node(spec.nodeName ?? '');
-}
-
-/** What a web server tells a pod: the name of the pod it is in. */
-async function fetchFrom(pod: PodObject, url: string): Promise<string> {
-  return await cluster.exec(nodeOf(pod), containerOf(pod), ['timeout', '5', 'wget', '-q', '-O', '-', url]);
-}
-
-async function expectMesh(pods: readonly PodObject[]): Promise<void> {
-  for (const from of pods)
-    for (const to of pods) expect(await fetchFrom(from, `http://${to.status.podIP}/`)).toBe(to.metadata.name);
-}
-
-async function flowEnd(pod: PodObject): Promise<FlowEnd> {
-  const netnsFromOutside = await cluster.netnsOf(nodeOf(pod), containerOf(pod));
-  return { netnsFromOutside, ip: pod.status.podIP ?? '' };
-}
 
 function filesIn(node: LabNode, folder: string): string[] {
   const outside = node.pathFromOutside(folder);
@@ -96,16 +60,20 @@ function held(): string[] {
 }
 
 async function untilHeld(count: number): Promise<void> {
-  await until(() => Promise.resolve(held().length === count), `${count} addresses held, not ${held().length}`);
+  await until(cluster, () => Promise.resolve(held().length === count), `${count} addresses held, not ${held().length}`);
 }
 
 describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
   test('registers its nodes, gives them podCIDRs, and keeps pods off them without a network', async () => {
     await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
-    await until(async () => {
-      const nodes = await listNodes(cluster.server);
-      return nodes.length === NODES && nodes.every(({ spec }) => spec.podCIDR !== undefined);
-    }, 'podCIDRs');
+    await until(
+      cluster,
+      async () => {
+        const nodes = await listNodes(cluster.server);
+        return nodes.length === NODES && nodes.every(({ spec }) => spec.podCIDR !== undefined);
+      },
+      'podCIDRs',
+    );
     const nodes = await listNodes(cluster.server);
     expect(nodes.map((node) => isTrue(node, 'Ready'))).toEqual([false, false]);
     expect(nodes.map(({ spec }) => spec.taints?.map(({ key }) => key))).toEqual(
@@ -116,11 +84,8 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
   test('has ready nodes once weft.yml is applied, in the subnets the controller gave', async () => {
     expect(cluster.lab.nodes.flatMap((node) => filesIn(node, CNI_BIN_FOLDER))).toEqual([]);
     await apply(cluster.server, readObjects('weft.yml'));
-    await untilRolledOut('weft', 'weft');
-    await until(async () => {
-      const nodes = await listNodes(cluster.server);
-      return nodes.every((node) => isTrue(node, 'Ready') && node.spec.taints === undefined);
-    }, 'ready nodes');
+    await untilRolledOut(cluster, 'weft', 'weft');
+    await untilNodesAreReady(cluster);
     for (const { metadata, spec } of await listNodes(cluster.server)) {
       const node = cluster.lab.node(metadata.name);
       expect(node.readFile(SUBNET_FILE)).toContain(`FLANNEL_SUBNET=${spec.podCIDR?.replace(/0\/24$/, '1/24')}\n`);
@@ -130,21 +95,23 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
 
   test('runs a DaemonSet whose pods reach each other by the tunnel, and by ports of their nodes', async () => {
     await createDaemonSet(cluster.server, 'every-node', IMAGE);
-    const pods = await untilReady('every-node', NODES);
+    const pods = await untilReady(cluster, 'every-node', NODES);
     const nodes = await listNodes(cluster.server);
     for (const { spec, status } of pods) {
       const cidr = nodes.find(({ metadata }) => metadata.name === spec.nodeName)?.spec.podCIDR ?? '';
       expect(status.podIP?.startsWith(cidr.replace(/0\/24$/, ''))).toBe(true);
     }
-    await expectMesh(pods);
+    expect(await failedPairs(cluster, pods)).toEqual([]);
     for (const from of pods)
       for (const to of pods)
-        expect(await fetchFrom(from, `http://${nodeOf(to).address}:${HOST_PORT}/`)).toBe(to.metadata.name);
+        expect(await fetchFrom(cluster, from, `http://${nodeOf(cluster, to).address}:${HOST_PORT}/`)).toBe(
+          to.metadata.name,
+        );
   });
 
   test('scales a Deployment up and down, and every address is given back', async () => {
     await createDeployment(cluster.server, 'many', IMAGE, 8);
-    const pods = await untilReady('many', 8);
+    const pods = await untilReady(cluster, 'many', 8);
     expect(new Set(pods.map(({ status }) => status.podIP)).size).toBe(8);
     expect(held()).toHaveLength(8 + NODES);
     await scale(cluster.server, 'many', 1);
@@ -153,10 +120,10 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
 
   test('replaces the agents one after the other, and no packet between pods is lost', async () => {
     const [from, to] = (await listPods(cluster.server, 'every-node')) as [PodObject, PodObject];
-    const flow = await startFlow(await flowEnd(from), await flowEnd(to));
+    const flow = await startFlow(await flowEnd(cluster, from), await flowEnd(cluster, to));
     onTestFinished(() => flow.abandon());
     await restartRollout(cluster.server, 'weft', 'weft');
-    await untilRolledOut('weft', 'weft');
+    await untilRolledOut(cluster, 'weft', 'weft');
     const { sent, lostAtMost } = await flow.stop();
     process.stdout.write(`roll-out of the agents on ${NODES} nodes: ${lostAtMost} of ${sent} packets lost\n`);
     expect(lostAtMost).toBe(0);
@@ -164,11 +131,11 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
 
   test('goes on with pods that come and go while there are no agents', async () => {
     await deleteWorkload(cluster.server, 'daemonsets', 'weft', 'weft');
-    await until(async () => (await agentPods()).length === 0, 'end of the agents');
+    await until(cluster, async () => (await agentPods()).length === 0, 'end of the agents');
     await scale(cluster.server, 'many', 4);
-    await expectMesh(await untilReady('many', 4));
+    expect(await failedPairs(cluster, await untilReady(cluster, 'many', 4))).toEqual([]);
     await apply(cluster.server, readObjects('weft.yml'));
-    await untilRolledOut('weft', 'weft');
+    await untilRolledOut(cluster, 'weft', 'weft');
   });
 
   test('leaves nothing of pods that are deleted', async () => {
@@ -177,7 +144,7 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     await untilHeld(0);
     for (const node of cluster.lab.nodes) {
       const show = ['ip', '-o', 'link', 'show', 'type', 'veth'];
-      await until(async () => !(await node.run(show)).includes('master cni0'), 'no ports');
+      await until(cluster, async () => !(await node.run(show)).includes('master cni0'), 'no ports');
     }
   });
 });

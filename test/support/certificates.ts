@@ -31,7 +31,10 @@ export async function makeAuthority(dir: string, name = 'ca'): Promise<Certifica
   return files;
 }
 
-/** A certificate for 127.0.0.1, good for servers and clients (an etcd member is both), as `CN=<name>`, `O=<group>`. */
+/** The first address of the service network of a test's API server, by which pods reach it. */
+export const API_SERVICE_IP = '10.96.0.1';
+
+/** A certificate for 127.0.0.1 and that, good for servers and clients (an etcd member is both), as `CN=<name>`, `O=<group>`. */
 export async function makeCertificate(
   dir: string,
   authority: CertificateFiles,
@@ -40,7 +43,7 @@ export async function makeCertificate(
 ): Promise<CertificateFiles> {
   const files = { certFile: join(dir, `${name}.crt`), keyFile: join(dir, `${name}.key`) };
   const signer = ['-CA', authority.certFile, '-CAkey', authority.keyFile];
-  const names = ['-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
+  const names = ['-addext', `subjectAltName=IP:127.0.0.1,IP:${API_SERVICE_IP},DNS:localhost`];
   const uses = ['-addext', 'extendedKeyUsage=serverAuth,clientAuth', '-addext', 'basicConstraints=CA:FALSE'];
   const out = ['-keyout', files.keyFile, '-out', files.certFile, '-subj', `/O=${group}/CN=${name}`];
   await openssl(['req', '-x509', ...key, ...signer, ...names, ...uses, ...out]);
