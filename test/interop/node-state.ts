@@ -33,7 +33,7 @@ export async function stateOf(node: LabNode): Promise<NodeState> {
 }
 
 /** Its own subnets become `OWN`, so that nodes can be compared. */
-export async function rulesOf(node: LabNode): Promise<string[]> {
+async function rulesOf(node: LabNode): Promise<string[]> {
   const saved: string[] = [];
   for (const program of SAVES) {
     const lines = (await linesOf(node, [program])).filter((line) => /^(-A|:\S+ -)/.test(line));
