@@ -20,8 +20,8 @@ import { readSavedState, StateWriter, savedStateFile } from './subnet/saved-stat
 const DIRECTORY_PERIOD_MS = 30_000;
 /** How long the cluster state may stay silent at start before the agent goes on with what it last said. */
 const PATIENCE_MS = 5000;
-/** Leases are saved no more often than this. */
-const SAVE_GAP_MS = 5000;
+/** Leases are saved no more often than this: thousands are a megabyte. A clean end saves what is still to be saved. */
+const SAVE_GAP_MS = 30_000;
 
 export interface ManagerTools {
   readonly sys: Syscalls;

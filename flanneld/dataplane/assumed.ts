@@ -25,7 +25,7 @@ export function differingPeers(
   const come: PlacedPeer[] = [];
   for (const [key, peer] of after) {
     const old = before.get(key);
-    if (old !== undefined && samePlace(old, peer)) continue;
+    if (old === peer || (old !== undefined && samePlace(old, peer))) continue;
     if (old !== undefined) gone.push(old);
     come.push(peer);
   }

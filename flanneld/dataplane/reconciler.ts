@@ -16,6 +16,7 @@ import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from 
 import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';
 import { Echoes } from './echoes.ts';
+import { desiredAfterMoves } from './moved.ts';
 import { observe, routeHolder } from './observe.ts';
 import type { OverlayConfig } from './peer.ts';
 import { type Failure, isWorthLogging, PeerLedger, type SignatureOf } from './peer-ledger.ts';
@@ -176,11 +177,10 @@ export class PeerReconciler {
   /** Most runs find the same leases: then the last answer still holds. */
   async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Plan> {
     const last = this.#last;
-    if (last?.leases === leases && sameConfig(last.config, config)) return last.wanted;
-    const steps = desiredInSteps(leases, config);
-    let step = steps.next();
-    for (; step.done !== true; step = steps.next()) await breathe();
-    const wanted = planOf(step.value);
+    const isComparable = last !== undefined && sameConfig(last.config, config);
+    if (isComparable && last.leases === leases) return last.wanted;
+    const moved = isComparable ? desiredAfterMoves(last.wanted, last.leases, leases, config) : undefined;
+    const wanted = planOf(moved ?? (await desiredSlowly(leases, config)));
     this.#last = { leases, config, wanted };
     return wanted;
   }
@@ -339,6 +339,14 @@ export class PeerReconciler {
     const did = repair ? 'repaired' : this.#ledger.programmedAs(owner) === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };
   }
+}
+
+/** Leaves room for other work. */
+async function desiredSlowly(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
+  const steps = desiredInSteps(leases, config);
+  let step = steps.next();
+  for (; step.done !== true; step = steps.next()) await breathe();
+  return step.value;
 }
 
 function planOf(wanted: Desired): Plan {
