@@ -62,7 +62,8 @@ export function buildImage(name, options) {
       ...bases.flatMap((text) => ['--build-arg', text]),
       ...npmVolumes(work),
       ...platform,
-      ...['--layers', '-t', name, '.'],
+      // Without --force-rm the stage that is only copied from leaves its container behind.
+      ...['--layers', '--force-rm', '-t', name, '.'],
     ]);
   } finally {
     rmSync(work, { recursive: true });

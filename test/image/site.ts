@@ -29,36 +29,47 @@ export class Site {
   readonly #server: KubeApiserver;
   readonly #lab: Lab;
   readonly #folder: string;
+  readonly #cleanups: (() => unknown)[];
   readonly #containerds = new Map<LabNode, Containerd>();
   readonly #relays = new Map<LabNode, () => Promise<void>>();
 
-  private constructor(server: KubeApiserver, lab: Lab, folder: string, cluster: ClusterFiles) {
+  private constructor(
+    server: KubeApiserver,
+    lab: Lab,
+    folder: string,
+    cluster: ClusterFiles,
+    cleanups: (() => unknown)[],
+  ) {
+    this.#cleanups = cleanups;
     this.#server = server;
     this.#lab = lab;
     this.#folder = folder;
     this.cluster = cluster;
   }
 
+  /** Whatever it made until then is undone when it rejects. */
   static async start(nodes: number): Promise<Site> {
     imageFolder();
-    const folder = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
-    writeImage(join(folder, 'busybox.tar'));
-    // Nothing of CNI is on its nodes: what is there later the agent has brought.
-    const options = {
-      nodes: 0,
-      agent: false,
-      conflist: false,
-      pluginFolder: mkdtempSync(join(folder, 'none-')),
-    } as const;
-    const [server, lab] = await Promise.all([startKubeApiserver(), startLab(options)]);
-    for (const object of objects) await server.must(applyCall(object, false));
-    const site = new Site(server, lab, folder, await clusterFiles(server));
-    await site.addNodes(nodes);
-    return site;
-  }
-
-  get nodes(): readonly LabNode[] {
-    return this.#lab.nodes;
+    const cleanups: (() => unknown)[] = [removeCgroups];
+    try {
+      const folder = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
+      cleanups.push(() => rmSync(folder, { recursive: true }));
+      writeImage(join(folder, 'busybox.tar'));
+      const server = await startKubeApiserver();
+      cleanups.push(() => server.stop());
+      // Nothing of CNI is on its nodes: what is there later the agent has brought.
+      const pluginFolder = mkdtempSync(join(folder, 'none-'));
+      const lab = await startLab({ nodes: 0, agent: false, conflist: false, pluginFolder });
+      cleanups.push(() => lab.down());
+      for (const object of objects) await server.must(applyCall(object, false));
+      const site = new Site(server, lab, folder, await clusterFiles(server), cleanups);
+      cleanups.push(() => site.#leaveAll());
+      await site.addNodes(nodes);
+      return site;
+    } catch (error) {
+      await undo(cleanups);
+      throw error;
+    }
   }
 
   node(index: number): LabNode {
@@ -92,8 +103,7 @@ export class Site {
   }
 
   async removeNode(node: LabNode): Promise<void> {
-    this.#containerds.get(node)?.cri.close();
-    await this.#relays.get(node)?.();
+    await this.#leave(node);
     await this.#lab.removeNode(node.name);
     await this.#server.must({ method: 'DELETE', path: `/api/v1/nodes/${node.name}` });
   }
@@ -104,12 +114,18 @@ export class Site {
   }
 
   async down(): Promise<void> {
-    for (const { cri } of this.#containerds.values()) cri.close();
-    await this.#lab.down();
-    for (const stop of this.#relays.values()) await stop();
-    await this.#server.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
-    removeCgroups();
+    await undo(this.#cleanups);
+  }
+
+  async #leaveAll(): Promise<void> {
+    for (const node of this.#lab.nodes) await this.#leave(node);
+  }
+
+  /** A relay would hold the node's network namespace. */
+  async #leave(node: LabNode): Promise<void> {
+    this.#containerds.get(node)?.cri.close();
+    await this.#relays.get(node)?.();
+    this.#relays.delete(node);
   }
 }
 
@@ -127,6 +143,10 @@ async function netnsOf(pod: CriPod): Promise<string> {
 /** Where a flow of packets to or from `pod` begins or ends. */
 export async function flowEnd(node: LabNode, pod: CriPod): Promise<FlowEnd> {
   return { netnsFromOutside: node.pathFromOutside(await netnsOf(pod)), ip: pod.ip };
+}
+
+async function undo(cleanups: (() => unknown)[]): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 }
 
 /** What kubelet would fetch for the agent's pods. */
