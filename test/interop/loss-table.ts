@@ -1,6 +1,5 @@
 // The losses of a whole run, as the table that is printed at its end.
 
-import { readFileSync } from 'node:fs';
 import { markdownTable } from '../faults/report.ts';
 import type { FlowResult } from '../probe/spec.ts';
 
@@ -30,13 +29,4 @@ export class LossTable {
 
 function cell(result: FlowResult | undefined): string {
   return result === undefined ? '–' : `${result.lostAtMost} of ${result.sent}`;
-}
-
-/**
- * Packets this machine has dropped so far because the queue of a processor was full, whatever namespace they were of: the
- * second column of softnet_stat, hexadecimal (net/core/net-procfs.c). On a busy machine flows lose some by that alone.
- */
-export function queueDrops(): number {
-  const lines = readFileSync('/proc/net/softnet_stat', 'utf8').trim().split('\n');
-  return lines.reduce((sum, line) => sum + Number.parseInt(line.split(' ')[1] ?? '0', 16), 0);
 }

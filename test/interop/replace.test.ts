@@ -11,10 +11,11 @@ import type { LabPod } from '../lab/lab-pod.ts';
 import { failed } from '../lab/matrix.ts';
 import { kernelStateOf } from '../lab/support/vxlan-state.ts';
 import { type Flow, startFlow } from '../probe/flow.ts';
+import { queueDrops } from '../probe/queue-drops.ts';
 import type { FlowResult } from '../probe/spec.ts';
 import { needs } from '../support/needs.ts';
 import { Cluster, type ClusterSpec } from './cluster.ts';
-import { LossTable, queueDrops } from './loss-table.ts';
+import { LossTable } from './loss-table.ts';
 import { type NodeState, stateOf } from './node-state.ts';
 import { missingPrograms } from './programs.ts';
 

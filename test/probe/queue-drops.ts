@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * Packets dropped so far because the queue of a processor was full, in all namespaces of the machine: the second column of
- * softnet_stat, hexadecimal (net/core/net-procfs.c).
+ * softnet_stat, hexadecimal (net/core/net-procfs.c). On a busy machine flows lose some by that alone.
  */
 export function queueDrops(): number {
   const lines = readFileSync('/proc/net/softnet_stat', 'utf8').trim().split('\n');
