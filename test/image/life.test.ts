@@ -124,6 +124,22 @@ interface Change {
   undo?(): Promise<void>;
 }
 
+test('the image says what it consists of', async () => {
+  const read = async (...cmd: string[]): Promise<string> => (await agents[0].exec(...cmd)).said;
+  const { components } = JSON.parse(await read('cat', '/opt/weft/licences/sbom.cdx.json')) as {
+    components: readonly { name: string; version: string; licenses: readonly object[] }[];
+  };
+  const names = components.map(({ name }) => name);
+  expect(names).toEqual(expect.arrayContaining(['node', 'koffi', 'pino', 'quickjs-ng', 'musl']));
+  expect(components.filter(({ version, licenses }) => version === 'unknown' || licenses.length === 0)).toEqual([]);
+  expect(await read('cat', '/opt/weft/licences/THIRD-PARTY.txt')).toContain('quickjs-ng');
+  const packages = (await read('ls', '/var/lib/dpkg/status.d')).split('\n');
+  expect(packages).toEqual(expect.arrayContaining(['libc6', 'libstdc++6', 'nftables', 'iptables', 'busybox-static']));
+  for (const name of ['libc6', 'nftables']) {
+    expect(await read('cat', `/usr/share/doc/${name}/copyright`)).toContain('/usr/share/common-licenses/');
+  }
+});
+
 describe('under a thousand packets a second nothing is lost', () => {
   const version = async (): Promise<string> => (await agents[0].exec('/opt/weft/flanneld', '--version')).said;
   /** What the DaemonSet's controller and kubelet do for another image. */
