@@ -1,7 +1,14 @@
 // Runs of agents among Nodes as figures: one for each agent, count of Nodes and thing measured, with their ratios.
 
 import { figure, ratioOfFigures, shown } from '../figures.ts';
-import { type Figure, type PartResult, type RatioOfFigures, samplesOfFigure, type Table } from '../result.ts';
+import {
+  type Figure,
+  type PartResult,
+  type RatioOfFigures,
+  samplesOfFigure,
+  type Table,
+  type ValueLimit,
+} from '../result.ts';
 import { median } from '../stats.ts';
 import type { Run } from './agents.ts';
 
@@ -9,6 +16,8 @@ export const FEW = 1000;
 export const MANY = 5000;
 /** What the agent may take with 1000 peers, in MB. */
 const MEMORY_LIMIT_MB = 65;
+/** What changing Nodes may take with 5000, in milliseconds a second: flannel's Go takes one or two. */
+const PROCESSOR_LIMIT = 30;
 
 /** By agent, in the order of the rounds; undefined where it failed. */
 export type Runs = Readonly<Record<AgentKey, (Run | undefined)[]>>;
@@ -46,12 +55,14 @@ export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly
   const counts = [...byCount.keys()];
   const figures = [...byCount].flatMap(([count, runs]) => figuresOf(count, runs));
   const isCompared = [...byCount.values()].some(({ flannel }) => flannel.length > 0);
-  const resident = figures.find(({ key }) => key === keyOf(FEW, 'resident', 'weft'));
   return {
     figures,
     tables: counts.map((count) => tableOf(count, figures)),
     ratios: isCompared ? counts.flatMap((count) => ratiosOf(count, figures)) : [],
-    limits: resident === undefined ? [] : [memoryLimit(resident)],
+    limits: [
+      ...limitOf(figures, FEW, 'resident', MEMORY_LIMIT_MB),
+      ...limitOf(figures, MANY, 'processor', PROCESSOR_LIMIT),
+    ],
     failures: counts.flatMap((count) => failuresOf(count, byCount.get(count)?.weft ?? [])),
     notes,
     plots: [],
@@ -90,17 +101,24 @@ function tableOf(count: number, figures: readonly Figure[]): Table {
   };
 }
 
-/** Of nothing may ours take more. */
+/**
+ * Of nothing may ours take more, but for the processor while Nodes change, which has a limit of its own. A thousand Nodes
+ * are held to nothing: they are little work beside an engine's start.
+ */
 function ratiosOf(count: number, figures: readonly Figure[]): RatioOfFigures[] {
   return KEYS.map((what) => {
     const keys = { of: keyOf(count, what, 'weft'), against: keyOf(count, what, 'flannel') };
-    return ratioOfFigures(`${count} Nodes: ${MEASURES[what].name}, against flanneld`, figures, keys, { most: 1 });
+    const limit = what === 'processor' || count < MANY ? {} : { most: 1 };
+    return ratioOfFigures(`${count} Nodes: ${MEASURES[what].name}, against flanneld`, figures, keys, limit);
   });
 }
 
-function memoryLimit(resident: Figure) {
-  const value = median(samplesOfFigure(resident));
-  return { name: `memory with ${FEW} Nodes`, value, most: MEMORY_LIMIT_MB, unit: 'MB' };
+/** None where it was not measured. */
+function limitOf(figures: readonly Figure[], count: number, what: MeasureKey, most: number): ValueLimit[] {
+  const found = figures.find(({ key }) => key === keyOf(count, what, 'weft'));
+  if (found === undefined) return [];
+  const { name, unit } = MEASURES[what];
+  return [{ name: `${count} Nodes: ${name}`, value: median(samplesOfFigure(found)), most, unit }];
 }
 
 function failuresOf(count: number, runs: readonly (Run | undefined)[]): string[] {
