@@ -23,6 +23,10 @@ export async function startProxy(target: URL): Promise<TcpProxy> {
     if (isCut) return;
     const upstream = connect(Number(target.port), target.hostname);
     track(upstream);
+    // A server that is gone refuses or resets; only what is cut stays silent.
+    upstream.on('close', () => {
+      if (!isCut) client.destroy();
+    });
     client.pipe(upstream).pipe(client);
   });
   function track(socket: Socket): void {

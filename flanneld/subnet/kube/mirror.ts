@@ -24,7 +24,7 @@ export interface KubeMirrorOptions {
   readonly watchSec: number;
 }
 
-const retry = { firstMs: 200, capMs: 3000, jitter: 0.9 };
+const retry = { firstMs: 200, capMs: 2000, jitter: 0.9 };
 /** Bad events in a row after which everything is listed again. */
 const longestBadRun = 3;
 /** Deletions remembered, so that an older event which comes late raises nobody from the dead. */
