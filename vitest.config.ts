@@ -5,7 +5,10 @@ const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
 /** Minutes long, or of programs no script installs: `npm run test:cluster`, `test:image`, `test:interop`, `test:kubelet` set it. */
 const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
-const ofServers = ['test/image/**', 'test/interop/**', 'test/kubelet/**', 'test/cluster/outages.test.ts'];
+const ofServers = [
+  ...['test/image/**', 'test/interop/**', 'test/kubelet/**'],
+  'test/cluster/{etcd-faults,outages,upstream-etcd}.test.ts',
+];
 
 export default defineConfig({
   test: {
