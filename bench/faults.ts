@@ -18,7 +18,7 @@ const DRAWN = ['route', 'masquerade table', 'device removed', 'device down', 'ev
 export const faultsPart: Part = {
   name: 'faults',
   question: 'What does a fault cost?',
-  seconds: { full: 380 },
+  seconds: { full: 240 },
   measure,
 };
 

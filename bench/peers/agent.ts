@@ -39,12 +39,15 @@ const CONVERGE_LIMIT_MS = 60_000;
 const DEVICE = 'flannel.1';
 const NODE = 'bench';
 
-/** Runs the agent through everything. `idleMs` is how long its processor time is watched. */
+/**
+ * Runs the agent through everything. `idleMs` is how long its processor time is watched, `restMs` how long after the last
+ * peers that begins: collecting the garbage of thousands of leases is the end of that work.
+ */
 export async function measureAgent(
   netlink: Netlink,
   repository: string,
   folder: string,
-  idleMs: number,
+  { idleMs, restMs }: { readonly idleMs: number; readonly restMs: number },
   show: (line: string) => void,
 ): Promise<AgentFigures> {
   // Peers of what was measured before would be the agent's first work.
@@ -68,6 +71,7 @@ export async function measureAgent(
     await sleep(SETTLE_MS);
     const gap = await agent.loopGap();
     memoryMb[`with ${MANY} peers`] = agent.memoryMb();
+    await sleep(restMs);
     show('agent: idle with peers');
     idleMsPerSec[`with ${MANY} peers`] = await agent.processorTime(idleMs);
     return { memoryMb, idleMsPerSec, convergeMs, gap };
