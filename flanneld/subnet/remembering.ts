@@ -6,6 +6,7 @@ import { formatPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import type { Logger } from '../log.ts';
+import { type Linked, linkedTo } from './linked.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from './manager.ts';
 import type { SavedState } from './saved-state.ts';
 
@@ -180,21 +181,6 @@ class RememberingManager implements SubnetManager {
   async release(signal: AbortSignal): Promise<void> {
     await this.#inner.release?.(signal);
   }
-}
-
-/** Aborts with `signal`, or before. */
-interface Linked {
-  readonly signal: AbortSignal;
-  abort(): void;
-  unlink(): void;
-}
-
-function linkedTo(signal: AbortSignal): Linked {
-  const ending = new AbortController();
-  const abort = (): void => ending.abort();
-  signal.addEventListener('abort', abort);
-  if (signal.aborted) abort();
-  return { signal: ending.signal, abort, unlink: () => signal.removeEventListener('abort', abort) };
 }
 
 function subnetsOf({ subnet, ipv6Subnet }: Lease): string {

@@ -3,6 +3,7 @@
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleepUnlessAborted } from './bell.ts';
+import { linkedTo } from './linked.ts';
 
 export interface Watched {
   /** One watch from its opening to its end. */
@@ -39,16 +40,13 @@ export async function runTogether(
   parts: readonly ((signal: AbortSignal) => Promise<void>)[],
   signal: AbortSignal,
 ): Promise<void> {
-  const ending = new AbortController();
-  const end = (): void => ending.abort();
-  signal.addEventListener('abort', end);
-  if (signal.aborted) end();
+  const ending = linkedTo(signal);
   const running = parts.map((part) => part(ending.signal));
   try {
     await Promise.all(running);
   } finally {
-    end();
+    ending.abort();
     await Promise.allSettled(running);
-    signal.removeEventListener('abort', end);
+    ending.unlink();
   }
 }

@@ -5,6 +5,7 @@ import type { JsonObject, JsonValue } from '../../../lib/json.ts';
 import { field, isJsonObject, jsonObject, parseJson, stringifyJson } from '../../../lib/json.ts';
 import type { HttpAnswer } from '../http.ts';
 import { HttpStatusError, httpLines, httpRequest } from '../http.ts';
+import { linkedTo } from '../linked.ts';
 import type { EtcdOp } from './etcd-error.ts';
 import { EtcdError, toEtcdError } from './etcd-error.ts';
 import type { KeyValue, WatchNews } from './etcd-json.ts';
@@ -127,11 +128,8 @@ export class EtcdGateway {
       create_request: jsonObject({ ...range, start_revision: String(revision), progress_notify: true }),
     });
     const op = { op: 'watch', object: prefix };
-    const life = new AbortController();
-    const end = (): void => life.abort();
-    const timer = setTimeout(end, lifeMs);
-    signal.addEventListener('abort', end, { once: true });
-    if (signal.aborted) end();
+    const life = linkedTo(signal);
+    const timer = setTimeout(life.abort, lifeMs);
     try {
       await this.#atSomeEndpoint(op, signal, async (endpoint) => {
         const call = await this.#prepare(endpoint, 'watch', body, life.signal);
@@ -151,7 +149,7 @@ export class EtcdGateway {
       if (!life.signal.aborted) throw error;
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', end);
+      life.unlink();
     }
   }
 

@@ -5,6 +5,7 @@ import { backoffMs } from '../../../lib/backoff.ts';
 import type { FailureLog, Logger } from '../../log.ts';
 import { createFailureLog } from '../../log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
+import { linkedTo } from '../linked.ts';
 import { watchAgain } from '../watching.ts';
 import type { KubeApi, WatchEvent } from './api.ts';
 import { errorOfStatus, KubeError } from './api.ts';
@@ -129,9 +130,7 @@ export class KubeMirror {
 
   async #watch(from: string, onChange: () => void, signal: AbortSignal): Promise<void> {
     const { api, watchSec, random } = this.#options;
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    signal.addEventListener('abort', end);
+    const ending = linkedTo(signal);
     // New peers' podCIDRs are asked for while the watch goes on.
     let filling: Promise<void> = Promise.resolve();
     let isFilling = false;
@@ -154,8 +153,8 @@ export class KubeMirror {
     try {
       await api.watchNodes(from, Math.round(watchSec * (0.5 + random())), { onEvent, onOpen }, signal);
     } finally {
-      end();
-      signal.removeEventListener('abort', end);
+      ending.abort();
+      ending.unlink();
       await filling;
     }
   }
