@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
 import { saveHeap } from './heap-image.mjs';
@@ -46,6 +45,8 @@ export async function buildExecutable(entry, outFile, { arch = process.arch, san
 
 /** The bundled program as one classic script whose only effect is to define the global `main`. */
 async function bundleProgram(entry, { sanitize, id }) {
+  // Not at the top: set-up may have to install it first.
+  const { build } = await import('esbuild');
   const result = await build({
     stdin: {
       contents: `import { main } from ${JSON.stringify(`./${basename(entry)}`)}; globalThis.main = main;`,

@@ -7,7 +7,6 @@ import { chmod, copyFile, mkdir, readdir, readFile, rename, writeFile } from 'no
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
 import { buildExecutable } from './build-executable.mjs';
 import { ensureEngine } from './engine.mjs';
 
@@ -78,6 +77,8 @@ async function buildAgent() {
 }
 
 async function bundleAgent(entry, id) {
+  // Not at the top: set-up may have to install it first.
+  const { build } = await import('esbuild');
   const result = await build({
     entryPoints: [entry],
     bundle: true,
