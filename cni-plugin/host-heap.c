@@ -7,12 +7,13 @@
 // That works because nothing of the engine is outside its heap, and what the heap refers to (C functions,
 // constants) is where it was in the very same executable.
 //
-// A process writes to a twentieth of what it is given (reference counts, mostly), but that is spread over nearly
-// every page, and each page written to is copied: 0.4 ms an ADD. So the build watches an ADD and a DEL
-// (scripts/heap-profile.mjs), and saves what they write to in one piece, the rest behind it. Blocks are known by
-// their number: loading the same program asks for the same blocks in the same order.
+// A process writes to a twentieth of what it is given (reference counts, mostly) and reads a fifth of it, but both
+// are spread over nearly every page: a page written to is copied, 0.4 ms an ADD, and what is read comes from memory
+// line by line, a third of that. So the build watches an ADD and a DEL (scripts/heap-profile.mjs), and saves what
+// they write to in one piece, what they only read in another behind it, and the rest last. Blocks are known by their
+// number: loading the same program asks for the same blocks in the same order.
 //
-// A block: 8 bytes of header (its payload's size and its number), then the payload, 8-byte aligned.
+// A block: 8 bytes of header (its payload's size, its number, its class), then the payload, 8-byte aligned.
 
 #include "host-heap.h"
 
@@ -22,10 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -60,13 +61,13 @@ enum { PAGE = 65536 }; // the largest a kernel may have been built with
 #else
 enum { PAGE = 4096 };
 #endif
-enum { SMALL_CLASSES = 17, CLASSES = SMALL_CLASSES + 8 * 20, NUMBERS = 1 << 18 };
+enum { SMALL_CLASSES = 17, CLASSES = SMALL_CLASSES + 8 * 20, NUMBERS = 1 << 18, LINE = 64 };
 
 // What an ADD allocates: as pages of their own they would cost a fault each.
 enum { EARLY_BYTES = 16 * 4096 };
 
 typedef struct {
-    uint32_t size, number;
+    uint32_t size, number : 24, class : 8;
 } Header;
 
 typedef struct FreeBlock {
@@ -78,27 +79,30 @@ typedef struct {
     FreeBlock *freed[CLASSES];
 } Region;
 
-// The heap starts with its own state, so that saving the one saves the other. What loading allocates goes to
-// either region; a restored heap goes on with the first behind all that was saved, and leaves what is freed of
-// the second alone: nothing there shall be written to.
+// The heap starts with its own state, so that saving the one saves the other. What loading allocates goes to one of
+// three regions: hot is written to, warm is read, cold is neither. A restored heap goes on with the first behind all
+// that was saved, and leaves what is freed of the others, from `kept` on, alone: nothing there shall be written to.
 static union {
     struct {
         JSContext *saved; // NULL until the build saved one
         Region hot;
-        char *cold, *cold_end, *early_end;
+        char *kept, *kept_end, *early_end, *warm_end;
     };
     char first_page[PAGE];
 } heap __attribute__((section(".heap"), aligned(PAGE)));
 
-// While loading: the second region, the number of the last block, and which are known to be hot.
-static Region cold;
+// While loading: the other regions, the number of the last block, and which are known to be hot or warm.
+static Region warm, cold;
 static uint32_t number;
-static unsigned char hot_numbers[NUMBERS / 8];
-static uint32_t hot_bytes;
+static struct {
+    uint32_t hot_bytes, warm_bytes;
+    unsigned char hot[NUMBERS / 8], warm[NUMBERS / 8];
+} profile;
 
 // While an operation is watched, each block that was loaded has pages of its own, which begin with its header.
 static int watch_file = -1;
 static char *block_pages[NUMBERS], *watched_end;
+static unsigned char was_read[WATCHED_SPACE / PAGE];
 
 // The class that serves `size` bytes, and the size of its blocks: multiples of 8 up to 128, then eight classes to
 // each doubling.
@@ -128,14 +132,20 @@ static void *take(Region *region, unsigned class, size_t rounded) {
     if (watch_file >= 0 && region == &cold) region->top = page_after(region->top);
     if (rounded + sizeof(Header) > (size_t)(region->end - region->top)) return NULL;
     Header *header = (Header *)region->top;
-    header->size = (uint32_t)rounded;
+    *header = (Header){.size = (uint32_t)rounded, .class = class};
     region->top += sizeof *header + rounded;
     return header + 1;
 }
 
+static int holds(const unsigned char *numbers) {
+    return number < NUMBERS && (numbers[number / 8] >> (number % 8) & 1);
+}
+
 static void *take_numbered(unsigned class, size_t rounded) {
-    int is_hot = ++number < NUMBERS && (hot_numbers[number / 8] >> (number % 8) & 1);
-    void *block = is_hot ? take(&heap.hot, class, rounded) : NULL;
+    number++;
+    void *block = NULL;
+    if (holds(profile.hot)) block = take(&heap.hot, class, rounded);
+    else if (holds(profile.warm)) block = take(&warm, class, rounded);
     if (block == NULL) block = take(&cold, class, rounded);
     if (block == NULL) return NULL;
     header_of(block)->number = number;
@@ -157,11 +167,10 @@ static void *heap_calloc(void *opaque, size_t count, size_t size) {
 
 static void heap_free(void *opaque, void *block) {
     if (block == NULL) return;
-    int is_cold = (char *)block >= heap.cold && (char *)block < heap.cold_end;
-    if (is_cold && cold.top == NULL) return;
-    Region *region = is_cold ? &cold : &heap.hot;
-    size_t rounded;
-    unsigned class = class_of(heap_size(block), &rounded);
+    int is_kept = (char *)block >= heap.kept && (char *)block < heap.kept_end;
+    if (is_kept && cold.top == NULL) return;
+    Region *region = !is_kept ? &heap.hot : (char *)block < warm.end ? &warm : &cold;
+    unsigned class = header_of(block)->class;
     ((FreeBlock *)block)->next = region->freed[class];
     region->freed[class] = block;
 }
@@ -188,8 +197,7 @@ static int extend(char *from) {
 
 int heap_read_profile(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct iovec parts[2] = {{&hot_bytes, sizeof hot_bytes}, {hot_numbers, sizeof hot_numbers}};
-    return fd >= 0 && readv(fd, parts, 2) > (ssize_t)sizeof hot_bytes ? 0 : -1;
+    return fd >= 0 && read(fd, &profile, sizeof profile) == (ssize_t)sizeof profile ? 0 : -1;
 }
 
 JSRuntime *heap_runtime(void) {
@@ -197,51 +205,60 @@ JSRuntime *heap_runtime(void) {
     if (extend(heap.first_page + PAGE) < 0) return NULL;
     char *start = (char *)(&heap.early_end + 1);
     heap.hot.top = start + (-(uintptr_t)start & 7);
-    heap.hot.end = heap.hot.top + hot_bytes;
-    cold.top = heap.cold = page_after(heap.hot.end);
-    cold.end = heap.cold_end = space_end();
+    heap.hot.end = heap.hot.top + profile.hot_bytes;
+    warm.top = heap.kept = page_after(heap.hot.end);
+    cold.top = warm.end = warm.top + profile.warm_bytes;
+    cold.end = heap.kept_end = space_end();
     return limited(JS_NewRuntime2(&functions, NULL));
 }
 
-// What a process writes to is copied in one call; a fault for each page would cost twice that. A VERSION writes
-// too little for it. A kernel before 5.14 refuses, and the pages come one by one.
-static void copy_pages_early(void) {
+// What a process writes to is copied in one call, what it reads is mapped in another and then read in order, which
+// the processor foresees; a fault for each page and a wait for each line would cost twice that. A VERSION uses too
+// little for it. A kernel before 5.14 refuses, and the pages come one by one.
+static void fetch_early(void) {
     const char *command = getenv("CNI_COMMAND");
     if (command == NULL || (strcmp(command, "ADD") != 0 && strcmp(command, "DEL") != 0)) return;
     madvise(heap.first_page, (size_t)(heap.early_end - heap.first_page), MADV_POPULATE_WRITE);
     madvise(heap.hot.top, EARLY_BYTES, MADV_POPULATE_WRITE);
+    madvise(heap.kept, (size_t)(page_after(heap.warm_end) - heap.kept), MADV_POPULATE_READ);
+    for (volatile char *line = heap.kept; line < heap.warm_end; line += LINE) (void)*line;
 }
 
 static void go_on_behind(char *loaded) {
-    heap.hot.top = heap.cold_end = loaded;
+    heap.hot.top = heap.kept_end = loaded;
     heap.hot.end = space_end();
     cold.top = NULL;
 }
 
 JSContext *heap_restore(void) {
-    if (heap.saved == NULL || extend(heap.cold_end) < 0) return NULL;
-    go_on_behind(heap.cold_end);
-    copy_pages_early();
+    if (heap.saved == NULL || extend(heap.kept_end) < 0) return NULL;
+    go_on_behind(heap.kept_end);
+    fetch_early();
     JS_UpdateStackTop(JS_GetRuntime(heap.saved));
     return heap.saved;
 }
 
 const void *heap_image(JSContext *ctx, size_t *length) {
     heap.saved = ctx;
-    heap.cold_end = page_after(cold.top);
-    heap.early_end = hot_bytes > 0 ? page_after(heap.hot.top) : heap.cold_end;
-    *length = (size_t)(heap.cold_end - heap.first_page);
+    heap.kept_end = page_after(cold.top);
+    heap.early_end = profile.hot_bytes > 0 ? page_after(heap.hot.top) : heap.kept_end;
+    heap.warm_end = warm.end;
+    *length = (size_t)(heap.kept_end - heap.first_page);
     return heap.first_page;
 }
 
-// A watched page is written to for the first time: notes the header of the block it belongs to. Pages but the
-// first of large blocks are nobody's.
-static void on_write(int signal, siginfo_t *info, void *context) {
+// A watched page is read for the first time, and on the next fault written to: notes the block it belongs to. Pages
+// but the first of large blocks are nobody's.
+static void on_use(int signal, siginfo_t *info, void *context) {
     char *page = (char *)((uintptr_t)info->si_addr & -(uintptr_t)PAGE);
-    if (page < heap.cold || page >= watched_end || mprotect(page, PAGE, PROT_READ | PROT_WRITE) < 0) _exit(1);
+    if (page < heap.kept || page >= watched_end) _exit(1);
+    unsigned char *is_write = &was_read[(page - heap.first_page) / PAGE];
+    if (mprotect(page, PAGE, *is_write ? PROT_READ | PROT_WRITE : PROT_READ) < 0) _exit(1);
     Header *header = (Header *)page;
+    uint32_t use[] = {header->size, header->number, *is_write};
+    *is_write = 1;
     if (header->number >= NUMBERS || block_pages[header->number] != page) return;
-    if (write(watch_file, header, sizeof *header) != sizeof *header) _exit(1);
+    if (write(watch_file, use, sizeof use) != sizeof use) _exit(1);
 }
 
 int heap_watch(const char *path) {
@@ -251,11 +268,11 @@ int heap_watch(const char *path) {
 
 int heap_start_watching(void) {
     if (watch_file < 0) return 0;
-    struct sigaction action = {.sa_sigaction = on_write, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = on_use, .sa_flags = SA_SIGINFO};
     watched_end = page_after(cold.top);
     go_on_behind(watched_end);
     int failed = sigaction(SIGSEGV, &action, NULL) < 0;
-    return failed || mprotect(heap.cold, (size_t)(watched_end - heap.cold), PROT_READ) < 0 ? -1 : 0;
+    return failed || mprotect(heap.kept, (size_t)(watched_end - heap.kept), PROT_NONE) < 0 ? -1 : 0;
 }
 
 #endif

@@ -113,6 +113,8 @@ function compileFlags(sources, compiler, sanitize, arch) {
   return [
     ...common,
     '-O2',
+    // Without it the engine asks before each operation whether to print it.
+    '-DNDEBUG',
     '-fno-pie',
     // The engine's own small-block allocator off: cni-plugin/host-heap.c decides where each block lies.
     '-D__SANITIZE_ADDRESS__',

@@ -1,5 +1,5 @@
-// What of the CNI executable's saved heap an ADD and a DEL write to: they are run once, watched (cni-plugin/host-heap.c),
-// in namespaces of their own, before the heap is saved. Root is needed, or user namespaces.
+// What of the CNI executable's saved heap an ADD and a DEL read and write to: they are run once, watched
+// (cni-plugin/host-heap.c), in namespaces of their own, before the heap is saved. Root is needed, or user namespaces.
 
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,9 +8,11 @@ import { promisify } from 'node:util';
 
 /** As NUMBERS in host-heap.c. */
 const NUMBERS = 1 << 18;
-/** Of a larger block only a small part is written to: its pages come one by one. */
+/** Of a larger block only a small part is used: its pages come one by one. */
 const LARGEST_BYTES = 4096;
 const HEADER_BYTES = 8;
+/** Size and number of the block, whether it was written to. */
+const USE_BYTES = 12;
 
 // $1 = a folder with the executable. The first pod makes the bridge, the second is what is usual.
 const OPERATIONS = `set -e
@@ -52,27 +54,33 @@ export async function profileHeap(executable, file) {
   }
 }
 
-/** Number → bytes with its header, of every block an operation wrote to. */
+/** Number → what an operation did to the block, for every block it used. */
 async function readWatched(folder) {
   const blocks = new Map();
   for (const name of (await readdir(folder)).filter((entry) => entry.startsWith('watched-'))) {
-    const bytes = await readFile(join(folder, name));
-    for (let at = 0; at < bytes.length; at += HEADER_BYTES) {
-      const size = bytes.readUInt32LE(at);
-      if (size <= LARGEST_BYTES) blocks.set(bytes.readUInt32LE(at + 4), size + HEADER_BYTES);
+    const uses = await readFile(join(folder, name));
+    for (let at = 0; at < uses.length; at += USE_BYTES) {
+      const size = uses.readUInt32LE(at);
+      const number = uses.readUInt32LE(at + 4);
+      const isWrite = uses.readUInt32LE(at + 8) === 1;
+      if (size > LARGEST_BYTES) continue;
+      blocks.set(number, { bytes: size + HEADER_BYTES, isWritten: isWrite || blocks.get(number)?.isWritten === true });
     }
   }
   return blocks;
 }
 
-/** What heap_read_profile reads: how many bytes the blocks take, then a bit for each number. */
+/** What heap_read_profile reads: how many bytes written and only read blocks take, then for each kind a bit a number. */
 export function encodeProfile(blocks) {
-  const profile = Buffer.alloc(4 + NUMBERS / 8);
-  let total = 0;
-  for (const [number, bytes] of blocks) {
-    total += bytes;
-    profile[4 + (number >> 3)] |= 1 << (number & 7);
+  const totals = { written: 0, read: 0 };
+  const numbers = { written: Buffer.alloc(NUMBERS / 8), read: Buffer.alloc(NUMBERS / 8) };
+  for (const [number, { bytes, isWritten }] of blocks) {
+    const kind = isWritten ? 'written' : 'read';
+    totals[kind] += bytes;
+    numbers[kind][number >> 3] |= 1 << (number & 7);
   }
-  profile.writeUInt32LE(total, 0);
-  return profile;
+  const lengths = Buffer.alloc(8);
+  lengths.writeUInt32LE(totals.written, 0);
+  lengths.writeUInt32LE(totals.read, 4);
+  return Buffer.concat([lengths, numbers.written, numbers.read]);
 }

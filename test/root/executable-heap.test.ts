@@ -45,21 +45,25 @@ test.for([
   },
 );
 
-test('of the CNI executable, what an ADD and a DEL write to lies in one piece', { timeout: 120_000 }, async () => {
+test('of the CNI executable, what an ADD and a DEL use lies together', { timeout: 120_000 }, async () => {
   const { record, remove } = await compilePlugins();
   onTestFinished(remove);
   expect(record.profiled).toBe(true);
 });
 
-test('a profile is how many bytes its blocks take, and a bit for each number', () => {
+test('a profile is how many bytes the blocks of either kind take, and a bit for each number', () => {
   const profile = encodeProfile(
     new Map([
-      [1, 24],
-      [9, 4104],
+      [1, { bytes: 24, isWritten: true }],
+      [2, { bytes: 16, isWritten: false }],
+      [9, { bytes: 4104, isWritten: true }],
     ]),
   );
-  expect(profile.readUInt32LE(0)).toBe(4128);
-  expect([...profile.subarray(4, 7)]).toEqual([0b10, 0b10, 0]);
+  expect([profile.readUInt32LE(0), profile.readUInt32LE(4)]).toEqual([4128, 16]);
+  const [written, read] = [profile.subarray(8, 8 + 32_768), profile.subarray(8 + 32_768)];
+  expect([...written.subarray(0, 3)]).toEqual([0b10, 0b10, 0]);
+  expect([...read.subarray(0, 3)]).toEqual([0b100, 0, 0]);
+  expect(read.length).toBe(32_768);
 });
 
 test('only the build saves: an executable with a heap takes the argument as any other', async () => {

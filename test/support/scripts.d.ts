@@ -25,7 +25,13 @@ declare module '*/build-executable.mjs' {
 }
 
 declare module '*/heap-profile.mjs' {
-  export function encodeProfile(blocks: ReadonlyMap<number, number>): Buffer;
+  export interface BlockUse {
+    /** With its header. */
+    readonly bytes: number;
+    readonly isWritten: boolean;
+  }
+
+  export function encodeProfile(blocks: ReadonlyMap<number, BlockUse>): Buffer;
 }
 
 declare module '*/manifests.mjs' {
