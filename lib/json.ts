@@ -2,6 +2,7 @@
 // Reading of typed fields is in json-fields.ts; invalid UTF-8 is refused before, where bytes become text.
 
 import { findSyntaxError } from './json-syntax.ts';
+import { native } from './native.ts';
 
 export type JsonObject = ReadonlyMap<string, JsonValue>;
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
@@ -133,7 +134,8 @@ function writeValue(value: JsonValue, options: StringifyOptions, margin: string)
   }
   const inner = margin + ' '.repeat(options.indent ?? 0);
   if (isJsonObject(value)) return wrap('{', writeMembers(value, options, inner), '}', options, margin, inner);
-  const items = value.map((item) => writeValue(item, options, inner));
+  const items: string[] = [];
+  for (const item of value) items.push(writeValue(item, options, inner));
   return wrap('[', items, ']', options, margin, inner);
 }
 
@@ -141,7 +143,11 @@ function writeMembers(object: JsonObject, options: StringifyOptions, inner: stri
   const keys = [...object.keys()];
   if (options.sortKeys === true) keys.sort();
   const colon = options.indent ? ': ' : ':';
-  return keys.map((key) => writeString(key, options) + colon + writeValue(object.get(key) ?? null, options, inner));
+  const members: string[] = [];
+  for (const key of keys) {
+    members.push(writeString(key, options) + colon + writeValue(object.get(key) ?? null, options, inner));
+  }
+  return members;
 }
 
 function wrap(
@@ -156,7 +162,11 @@ function wrap(
   return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${margin}${close}`;
 }
 
+/** What may be written otherwise than as it is. NUL comes last, as it ends what C reads. */
+const SPECIAL = `"\\<>&${String.fromCharCode(...Array.from({ length: 31 }, (_, at) => at + 1))}\0`;
+
 function writeString(text: string, options: StringifyOptions): string {
+  if (native.isPlain(text, SPECIAL)) return `"${text}"`;
   const quoted = JSON.stringify(text);
   if (options.goEscapes !== true) return quoted;
   return quoted.replace(/[<>&\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
