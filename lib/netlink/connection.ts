@@ -71,14 +71,14 @@ export function netlinkOver(transport: NetlinkTransport, subsystem = 'rtnetlink'
 }
 
 class Connection implements Netlink {
-  readonly #transport: NetlinkTransport;
-  readonly #subsystem: string;
-  #seq: number;
+  private readonly transport: NetlinkTransport;
+  private readonly subsystem: string;
+  private seq: number;
 
   constructor(transport: NetlinkTransport, subsystem: string, seq: number) {
-    this.#seq = seq;
-    this.#transport = transport;
-    this.#subsystem = subsystem;
+    this.seq = seq;
+    this.transport = transport;
+    this.subsystem = subsystem;
   }
 
   run(request: NetlinkRequest): void {
@@ -90,19 +90,19 @@ class Connection implements Netlink {
     for (let from = 0; from < requests.length; ) {
       const count = Math.min(BATCH_REQUESTS, requests.length - from);
       const bytes = count === 1 ? MAX_REQUEST_BYTES : Math.min(BATCH_BYTES, count * MAX_REQUEST_BYTES);
-      from = this.#exchange(requests[from], bytes, REPLY_BYTES, (exchange) =>
-        this.#batch(exchange, requests, from, failures, onReply),
+      from = this.exchange(requests[from], bytes, REPLY_BYTES, (exchange) =>
+        this.batch(exchange, requests, from, failures, onReply),
       );
     }
     return failures;
   }
 
   get<T>(request: NetlinkRequest, parse: (message: MessageReader) => T, absent: readonly number[] = []): T | undefined {
-    return this.#exchange(request, MAX_REQUEST_BYTES, REPLY_BYTES, (exchange) => {
+    return this.exchange(request, MAX_REQUEST_BYTES, REPLY_BYTES, (exchange) => {
       // A changed object is echoed before the ack; an object asked for comes alone.
       const acked = (request.flags & NLM_F_ECHO) !== 0;
-      const seq = this.#send(exchange, request, acked ? NLM_F_ACK : 0);
-      const next = this.#answers(exchange, request, seq);
+      const seq = this.send(exchange, request, acked ? NLM_F_ACK : 0);
+      const next = this.answers(exchange, request, seq);
       let result: { value: T } | undefined;
       let message = next();
       for (; message.type !== NLMSG_ERROR; message = next()) {
@@ -112,7 +112,7 @@ class Connection implements Netlink {
       const ack = decodeAck(message);
       if (ack.errno === 0) return result?.value;
       if (absent.includes(ack.errno)) return undefined;
-      throw this.#error(request, ack);
+      throw this.error(request, ack);
     });
   }
 
@@ -124,38 +124,38 @@ class Connection implements Netlink {
     let inBytes = DUMP_BYTES;
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
       const pass = new DumpPass(parse);
-      const ack = this.#exchange(request, MAX_REQUEST_BYTES, inBytes, (exchange) =>
-        this.#dumpOnce(exchange, request, pass),
+      const ack = this.exchange(request, MAX_REQUEST_BYTES, inBytes, (exchange) =>
+        this.dumpOnce(exchange, request, pass),
       );
-      if (pass.thrown !== undefined) throw this.#named(request, pass.thrown);
+      if (pass.thrown !== undefined) throw this.named(request, pass.thrown);
       if (absent.includes(ack.errno)) return [];
       // EINTR is an old kernel's way to say that the dump changed underneath.
-      if (ack.errno !== 0 && ack.errno !== EINTR) throw this.#error(request, ack);
+      if (ack.errno !== 0 && ack.errno !== EINTR) throw this.error(request, ack);
       if (pass.cutOff) inBytes = Math.min(inBytes * 4, MAX_DUMP_BYTES);
       else if (!pass.interrupted && ack.errno === 0) return pass.items;
     }
-    throw this.#error(request, { errno: EINTR, text: `changed during each of ${DUMP_ATTEMPTS} dumps` });
+    throw this.error(request, { errno: EINTR, text: `changed during each of ${DUMP_ATTEMPTS} dumps` });
   }
 
   close(): void {
-    this.#transport.close();
+    this.transport.close();
   }
 
-  #exchange<T>(
+  private exchange<T>(
     request: NetlinkRequest | undefined,
     outBytes: number,
     inBytes: number,
     body: (exchange: Exchange) => T,
   ): T {
     try {
-      return this.#transport.exchange(outBytes, inBytes, body);
+      return this.transport.exchange(outBytes, inBytes, body);
     } catch (thrown) {
-      throw this.#named(request, thrown);
+      throw this.named(request, thrown);
     }
   }
 
   /** Sends as many requests as fit, beginning with `from`; returns the first not sent. */
-  #batch(
+  private batch(
     exchange: Exchange,
     requests: readonly NetlinkRequest[],
     from: number,
@@ -164,40 +164,40 @@ class Connection implements Netlink {
   ): number {
     const writer = new MessageWriter(exchange.out);
     const sent: NetlinkRequest[] = [];
-    if (this.#seq > MAX_SEQ) this.#seq = 0;
-    const firstSeq = this.#seq + 1;
+    if (this.seq > MAX_SEQ) this.seq = 0;
+    const firstSeq = this.seq + 1;
     let next = from;
     for (; next < requests.length && sent.length < BATCH_REQUESTS; next++) {
       const request = requests[next];
       if (request === undefined || (sent.length > 0 && writer.room < MAX_REQUEST_BYTES)) break;
-      if (this.#append(writer, request, failures)) sent.push(request);
+      if (this.append(writer, request, failures)) sent.push(request);
     }
     if (sent.length === 0) return next;
     // Refusals come back whether asked for or not; one ack, on the last, ends the batch.
     writer.addFlags(NLM_F_ACK);
-    this.#checkSent(exchange.send(writer.length), sent[0]);
-    this.#collect(exchange, sent, firstSeq, failures, onReply);
+    this.checkSent(exchange.send(writer.length), sent[0]);
+    this.collect(exchange, sent, firstSeq, failures, onReply);
     return next;
   }
 
   /** Writes one request; one that cannot be written (a name that is none) fails alone. */
-  #append(writer: MessageWriter, request: NetlinkRequest, failures: NetlinkError[]): boolean {
+  private append(writer: MessageWriter, request: NetlinkRequest, failures: NetlinkError[]): boolean {
     try {
-      this.#seq++;
-      writer.begin(request.type, request.flags | NLM_F_REQUEST, this.#seq);
+      this.seq++;
+      writer.begin(request.type, request.flags | NLM_F_REQUEST, this.seq);
       request.write(writer);
       writer.end();
       return true;
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
-      this.#seq--;
+      this.seq--;
       writer.abandon();
-      failures.push(this.#error(request, { errno: EINVAL, text: cause.message }));
+      failures.push(this.error(request, { errno: EINVAL, text: cause.message }));
       return false;
     }
   }
 
-  #collect(
+  private collect(
     exchange: Exchange,
     sent: readonly NetlinkRequest[],
     firstSeq: number,
@@ -206,97 +206,97 @@ class Connection implements Netlink {
   ): void {
     const lastSeq = firstSeq + sent.length - 1;
     for (;;) {
-      const message = this.#receive(exchange, sent[0]);
+      const message = this.receive(exchange, sent[0]);
       while (message.next()) {
         const request = sent[message.seq - firstSeq];
-        if (request === undefined || !this.#isOurs(message, message.seq)) continue;
-        if (message.type === NLMSG_ERROR) this.#addFailure(failures, request, message);
+        if (request === undefined || !this.isOurs(message, message.seq)) continue;
+        if (message.type === NLMSG_ERROR) this.addFailure(failures, request, message);
         else onReply?.(request, message);
         if (message.type === NLMSG_ERROR && message.seq === lastSeq) return;
       }
     }
   }
 
-  #addFailure(failures: NetlinkError[], request: NetlinkRequest, message: MessageReader): void {
+  private addFailure(failures: NetlinkError[], request: NetlinkRequest, message: MessageReader): void {
     const ack = decodeAck(message);
-    if (ack.errno !== 0) failures.push(this.#error(request, ack));
+    if (ack.errno !== 0) failures.push(this.error(request, ack));
   }
 
-  #dumpOnce<T>(exchange: Exchange, request: NetlinkRequest, pass: DumpPass<T>): Ack {
-    const seq = this.#send(exchange, request, NLM_F_DUMP);
+  private dumpOnce<T>(exchange: Exchange, request: NetlinkRequest, pass: DumpPass<T>): Ack {
+    const seq = this.send(exchange, request, NLM_F_DUMP);
     for (;;) {
-      const length = this.#receiveLength(exchange, request, pass.cutOff);
+      const length = this.receiveLength(exchange, request, pass.cutOff);
       // The end was in what was cut off.
       if (length < 0) return { errno: 0 };
       if (length > exchange.in.length) pass.cutOff = true;
       const message = new MessageReader(exchange.in, Math.min(length, exchange.in.length));
       while (pass.next(message)) {
-        if (!this.#isOurs(message, seq)) continue;
+        if (!this.isOurs(message, seq)) continue;
         if (pass.take(message)) return decodeAck(message);
       }
     }
   }
 
-  #send(exchange: Exchange, request: NetlinkRequest, flags: number): number {
-    if (this.#seq > MAX_SEQ) this.#seq = 0;
-    const seq = ++this.#seq;
+  private send(exchange: Exchange, request: NetlinkRequest, flags: number): number {
+    if (this.seq > MAX_SEQ) this.seq = 0;
+    const seq = ++this.seq;
     const writer = new MessageWriter(exchange.out);
     writer.begin(request.type, request.flags | flags | NLM_F_REQUEST, seq);
     request.write(writer);
     writer.end();
-    this.#checkSent(exchange.send(writer.length), request);
+    this.checkSent(exchange.send(writer.length), request);
     return seq;
   }
 
-  #checkSent(result: number, request: NetlinkRequest | undefined): void {
-    if (result < 0) throw this.#failed('send', request, -result);
+  private checkSent(result: number, request: NetlinkRequest | undefined): void {
+    if (result < 0) throw this.failed('send', request, -result);
   }
 
   /** The messages that answer request `seq`, from as many datagrams as it takes. */
-  #answers(exchange: Exchange, request: NetlinkRequest, seq: number): () => MessageReader {
+  private answers(exchange: Exchange, request: NetlinkRequest, seq: number): () => MessageReader {
     let message: MessageReader | undefined;
     return () => {
       for (;;) {
-        while (message?.next() === true) if (this.#isOurs(message, seq)) return message;
-        message = this.#receive(exchange, request);
+        while (message?.next() === true) if (this.isOurs(message, seq)) return message;
+        message = this.receive(exchange, request);
       }
     };
   }
 
   /** The next datagram; throws on every failure and on a datagram that was cut off. */
-  #receive(exchange: Exchange, request: NetlinkRequest | undefined): MessageReader {
-    const length = this.#receiveLength(exchange, request, false);
-    if (length > exchange.in.length) throw this.#failed('receive the answer to', request, EMSGSIZE);
+  private receive(exchange: Exchange, request: NetlinkRequest | undefined): MessageReader {
+    const length = this.receiveLength(exchange, request, false);
+    if (length > exchange.in.length) throw this.failed('receive the answer to', request, EMSGSIZE);
     return new MessageReader(exchange.in, length);
   }
 
-  #receiveLength(exchange: Exchange, request: NetlinkRequest | undefined, mayEnd: boolean): number {
+  private receiveLength(exchange: Exchange, request: NetlinkRequest | undefined, mayEnd: boolean): number {
     for (;;) {
       const length = exchange.receive();
       if (length >= 0 || (mayEnd && length === -ETIMEDOUT)) return length;
-      if (length !== -EINTR) throw this.#failed('receive the answer to', request, -length);
+      if (length !== -EINTR) throw this.failed('receive the answer to', request, -length);
     }
   }
 
   /** Whether a message answers request `seq` of ours: one abandoned half read leaves others behind. */
-  #isOurs(message: MessageReader, seq: number): boolean {
-    return message.seq === seq && message.portId === this.#transport.portId && message.type !== NLMSG_NOOP;
+  private isOurs(message: MessageReader, seq: number): boolean {
+    return message.seq === seq && message.portId === this.transport.portId && message.type !== NLMSG_NOOP;
   }
 
-  #error(request: NetlinkRequest, ack: Ack): NetlinkError {
-    return new NetlinkError(this.#subsystem, request, ack.errno, ack.text);
+  private error(request: NetlinkRequest, ack: Ack): NetlinkError {
+    return new NetlinkError(this.subsystem, request, ack.errno, ack.text);
   }
 
-  #failed(op: string, request: NetlinkRequest | undefined, errno: number): OpError {
+  private failed(op: string, request: NetlinkRequest | undefined, errno: number): OpError {
     const detail = errno === ENOBUFS ? 'answers were lost: read the state again' : undefined;
     const object = request?.describe() ?? 'a batch';
-    return new OpError({ subsystem: this.#subsystem, op, object, code: errnoName(errno), detail });
+    return new OpError({ subsystem: this.subsystem, op, object, code: errnoName(errno), detail });
   }
 
   /** An answer that contradicts itself is an error of the request it answers. */
-  #named(request: NetlinkRequest | undefined, thrown: unknown): unknown {
+  private named(request: NetlinkRequest | undefined, thrown: unknown): unknown {
     if (!(thrown instanceof MalformedReply) || request === undefined) return thrown;
-    return this.#error(request, { errno: EPROTO, text: thrown.message });
+    return this.error(request, { errno: EPROTO, text: thrown.message });
   }
 }
 
@@ -307,10 +307,10 @@ class DumpPass<T> {
   cutOff = false;
   /** What parse threw first. Kept until the dump is read to its end: half read, it blocks the next (EBUSY). */
   thrown: unknown;
-  readonly #parse: (message: MessageReader) => T | undefined;
+  private readonly parse: (message: MessageReader) => T | undefined;
 
   constructor(parse: (message: MessageReader) => T | undefined) {
-    this.#parse = parse;
+    this.parse = parse;
   }
 
   /** Moves to the next message; in a datagram that was cut off the broken one ends it. */
@@ -329,7 +329,7 @@ class DumpPass<T> {
     if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) return true;
     if (this.thrown !== undefined) return false;
     try {
-      const item = this.#parse(message);
+      const item = this.parse(message);
       if (item !== undefined) this.items.push(item);
     } catch (error) {
       this.thrown = error;

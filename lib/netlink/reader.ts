@@ -23,28 +23,28 @@ export class MessageReader {
   at = 0;
   /** Where the current message ends. */
   end = 0;
-  readonly #words: Uint32Array;
-  readonly #length: number;
-  #next = 0;
+  private readonly words: Uint32Array;
+  private readonly received: number;
+  private nextAt = 0;
   /** One cursor for all messages: dumps have tens of thousands. */
-  #attributes: AttributeReader | undefined;
+  private cursor: AttributeReader | undefined;
 
   constructor(bytes: Uint8Array, length: number = bytes.length) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-    this.#length = length;
+    this.words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+    this.received = length;
   }
 
   /** Moves to the next message; false at the end of the datagram. */
   next(): boolean {
-    const start = this.#next;
-    const left = this.#length - start;
+    const start = this.nextAt;
+    const left = this.received - start;
     if (left < NLMSG_HDRLEN) {
       if (left > 0) throw new MalformedReply(`${left} bytes where a message header was expected`);
       return false;
     }
-    const words = this.#words;
+    const words = this.words;
     const word = start >> 2;
     const length = words[word] ?? 0;
     if (length < NLMSG_HDRLEN || length > left) {
@@ -58,7 +58,7 @@ export class MessageReader {
     this.at = start + NLMSG_HDRLEN;
     this.end = start + length;
     // The last message of a datagram may come without its padding.
-    this.#next = Math.min(start + ((length + 3) & ~3), this.#length);
+    this.nextAt = Math.min(start + ((length + 3) & ~3), this.received);
     return true;
   }
 
@@ -72,9 +72,9 @@ export class MessageReader {
 
   /** The attributes behind a fixed struct of `length` bytes; valid until asked for again or for another message. */
   attributes(length: number): AttributeReader {
-    this.#attributes ??= new AttributeReader(this.bytes, this.view, this.#words, 0, 0);
-    this.#attributes.aim(this.struct(length) + ((length + 3) & ~3), this.end);
-    return this.#attributes;
+    this.cursor ??= new AttributeReader(this.bytes, this.view, this.words, 0, 0);
+    this.cursor.aim(this.struct(length) + ((length + 3) & ~3), this.end);
+    return this.cursor;
   }
 }
 
@@ -88,33 +88,33 @@ export class AttributeReader {
   at = 0;
   /** Bytes of payload. */
   length = 0;
-  readonly #words: Uint32Array;
-  #end: number;
-  #next: number;
+  private readonly words: Uint32Array;
+  private end: number;
+  private nextAt: number;
 
   /** On the attributes between two places of `bytes`, which begins, as `start` does, at a multiple of 4. */
   constructor(bytes: Uint8Array, view: DataView, words: Uint32Array, start: number, end: number) {
     this.bytes = bytes;
     this.view = view;
-    this.#words = words;
-    this.#next = start;
-    this.#end = end;
+    this.words = words;
+    this.nextAt = start;
+    this.end = end;
   }
 
   /** Starts anew, on what lies between two places the caller has checked. */
   aim(start: number, end: number): void {
-    this.#next = start;
-    this.#end = end;
+    this.nextAt = start;
+    this.end = end;
   }
 
   next(): boolean {
-    const start = this.#next;
-    const left = this.#end - start;
+    const start = this.nextAt;
+    const left = this.end - start;
     if (left < NLA_HDRLEN) {
       // The kernel may pad the end; fewer bytes than a header can be nothing else.
       return false;
     }
-    const header = this.#words[start >> 2] ?? 0;
+    const header = this.words[start >> 2] ?? 0;
     const length = header & 0xffff;
     if (length < NLA_HDRLEN || length > left) {
       throw new MalformedReply(`an attribute claims ${length} of the ${left} bytes left`);
@@ -122,7 +122,7 @@ export class AttributeReader {
     this.type = (header >>> 16) & NLA_TYPE_MASK;
     this.at = start + NLA_HDRLEN;
     this.length = length - NLA_HDRLEN;
-    this.#next = start + ((length + 3) & ~3);
+    this.nextAt = start + ((length + 3) & ~3);
     return true;
   }
 
@@ -131,26 +131,26 @@ export class AttributeReader {
    * without a call for each: a link has some seventy, and QuickJS pays for every one.
    */
   nextOf(wanted: number, high = 0): boolean {
-    const start = native.nextAttribute(this.bytes, this.#next, this.#end, wanted, high);
-    this.#next = start < 0 ? this.#end : start;
+    const start = native.nextAttribute(this.bytes, this.nextAt, this.end, wanted, high);
+    this.nextAt = start < 0 ? this.end : start;
     return start >= 0 && this.next();
   }
 
   u8(): number {
-    return this.bytes[this.#need(1)] ?? 0;
+    return this.bytes[this.need(1)] ?? 0;
   }
 
   u16(): number {
-    return this.view.getUint16(this.#need(2), true);
+    return this.view.getUint16(this.need(2), true);
   }
 
   /** 16 bits in network order, as ports are. */
   u16be(): number {
-    return this.view.getUint16(this.#need(2), false);
+    return this.view.getUint16(this.need(2), false);
   }
 
   u32(): number {
-    return this.#words[this.#need(4) >> 2] ?? 0;
+    return this.words[this.need(4) >> 2] ?? 0;
   }
 
   i32(): number {
@@ -159,7 +159,7 @@ export class AttributeReader {
 
   /** Text up to its NUL. A byte outside ASCII is shown as \xNN: nothing of ours has such a name. */
   text(): string {
-    return native.asciiText(this.bytes, this.at, this.at + this.length) ?? this.#escapedText();
+    return native.asciiText(this.bytes, this.at, this.at + this.length) ?? this.escapedText();
   }
 
   /** An address of 4 or 16 bytes; any other length is malformed. */
@@ -169,7 +169,7 @@ export class AttributeReader {
 
   /** An address `offset` bytes into the payload. */
   ipAt(offset: number, family: Family): Ip {
-    const at = this.#need(offset + (family === 4 ? 4 : 16)) + offset;
+    const at = this.need(offset + (family === 4 ? 4 : 16)) + offset;
     if (family === 4) return { family, value: BigInt(this.view.getUint32(at, false)) };
     return { family, value: (this.view.getBigUint64(at, false) << 64n) | this.view.getBigUint64(at + 8, false) };
   }
@@ -207,15 +207,15 @@ export class AttributeReader {
 
   /** The attributes this attribute is made of, behind `skip` bytes of something else. */
   nested(skip = 0): AttributeReader {
-    return new AttributeReader(this.bytes, this.view, this.#words, this.#need(skip) + skip, this.at + this.length);
+    return new AttributeReader(this.bytes, this.view, this.words, this.need(skip) + skip, this.at + this.length);
   }
 
   /** Attributes between two places inside the payload, which the caller has checked. */
   within(start: number, end: number): AttributeReader {
-    return new AttributeReader(this.bytes, this.view, this.#words, start, end);
+    return new AttributeReader(this.bytes, this.view, this.words, start, end);
   }
 
-  #escapedText(): string {
+  private escapedText(): string {
     let text = '';
     for (const byte of this.bytes.subarray(this.at, this.at + this.length)) {
       if (byte === 0) break;
@@ -224,7 +224,7 @@ export class AttributeReader {
     return text;
   }
 
-  #need(length: number): number {
+  private need(length: number): number {
     if (this.length < length) {
       throw new MalformedReply(`attribute ${this.type} has ${this.length} bytes of the ${length} it needs`);
     }

@@ -69,21 +69,21 @@ export function setReceiveBuffer(sys: Syscalls, fd: number, bytes: number): void
 
 class KernelTransport implements NetlinkTransport {
   readonly portId: number;
-  readonly #sys: Syscalls;
-  readonly #fd: number;
-  readonly #deadlineMs: number;
-  #closed = false;
+  private readonly sys: Syscalls;
+  private readonly fd: number;
+  private readonly deadlineMs: number;
+  private closed = false;
 
   constructor(sys: Syscalls, fd: number, portId: number, deadlineMs: number) {
-    this.#sys = sys;
-    this.#fd = fd;
+    this.sys = sys;
+    this.fd = fd;
     this.portId = portId;
-    this.#deadlineMs = deadlineMs;
+    this.deadlineMs = deadlineMs;
   }
 
   exchange<T>(outBytes: number, inBytes: number, body: (exchange: Exchange) => T): T {
-    if (this.#closed) throw new Error('netlink socket used after close');
-    const { arena } = this.#sys;
+    if (this.closed) throw new Error('netlink socket used after close');
+    const { arena } = this.sys;
     const mark = arena.mark();
     try {
       const out = arena.buffer(outBytes);
@@ -93,8 +93,8 @@ class KernelTransport implements NetlinkTransport {
       return body({
         out: out.bytes(),
         in: incoming.bytes(),
-        send: (length) => this.#send(out, length, addresses),
-        receive: () => this.#receive(incoming, addresses),
+        send: (length) => this.send(out, length, addresses),
+        receive: () => this.receive(incoming, addresses),
       });
     } finally {
       arena.release(mark);
@@ -102,37 +102,37 @@ class KernelTransport implements NetlinkTransport {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    closeFd(this.#sys, this.#fd);
+    if (this.closed) return;
+    this.closed = true;
+    closeFd(this.sys, this.fd);
   }
 
   /** 0 or −errno. The wrappers of lib/sys/socket.ts would allocate for every datagram; an attachment has dozens. */
-  #send(out: Slot, length: number, addresses: Slot): number {
-    const sys = this.#sys;
+  private send(out: Slot, length: number, addresses: Slot): number {
+    const sys = this.sys;
     const to = addresses.address + KERNEL_AT;
-    return Math.min(0, uninterrupted(sys, sys.nr.sendto, this.#fd, out.address, length, 0, to, SOCKADDR_NL_BYTES));
+    return Math.min(0, uninterrupted(sys, sys.nr.sendto, this.fd, out.address, length, 0, to, SOCKADDR_NL_BYTES));
   }
 
-  #receive(buffer: Slot, addresses: Slot): number {
-    const { call, nr } = this.#sys;
+  private receive(buffer: Slot, addresses: Slot): number {
+    const { call, nr } = this.sys;
     const from = addresses.address + SENDER_AT;
     const fromLength = addresses.address + SENDER_LENGTH_AT;
     const flags = MSG_DONTWAIT | MSG_TRUNC;
     let deadline: number | undefined;
     for (;;) {
       addresses.setU32(SENDER_LENGTH_AT, SOCKADDR_NL_BYTES);
-      const length = call(nr.recvfrom, this.#fd, buffer.address, buffer.length, flags, from, fromLength);
+      const length = call(nr.recvfrom, this.fd, buffer.address, buffer.length, flags, from, fromLength);
       if (length >= 0) {
         // Any process may send to our port id; only the kernel is 0.
         if (addresses.u32(SENDER_AT + 4) === 0) return length;
       } else if (length !== -EAGAIN) {
         return length;
       } else {
-        const now = monotonicMs(this.#sys);
-        deadline ??= now + this.#deadlineMs;
+        const now = monotonicMs(this.sys);
+        deadline ??= now + this.deadlineMs;
         if (now >= deadline) return -ETIMEDOUT;
-        pollFds(this.#sys, [{ fd: this.#fd, events: POLLIN }], deadline - now);
+        pollFds(this.sys, [{ fd: this.fd, events: POLLIN }], deadline - now);
       }
     }
   }

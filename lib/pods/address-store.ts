@@ -87,7 +87,7 @@ export class AddressStore {
     const name = formatIp(ip);
     if (!createFile(this.sys, `${this.folder}/${name}`, ownerText(owner), 0o600)) return false;
     try {
-      this.#index(name, owner);
+      this.index(name, owner);
     } catch (thrown) {
       removeFile(this.sys, `${this.folder}/${name}`);
       throw thrown;
@@ -97,14 +97,14 @@ export class AddressStore {
 
   /** The address handed out last from a set; undefined when unknown. */
   lastReserved(set: number): { readonly ip: Ip | undefined; readonly lengthBytes: number } {
-    const read = readForeignText(this.sys, this.#lastPath(set), FILE_LIMIT_BYTES);
+    const read = readForeignText(this.sys, this.lastPath(set), FILE_LIMIT_BYTES);
     if (read === 'unreadable') return { ip: undefined, lengthBytes: FILE_LIMIT_BYTES };
     return { ip: parseIpName(read?.text ?? ''), lengthBytes: read?.text.length ?? 0 };
   }
 
   /** Records the address handed out last. `oldBytes` is how much the file holds now. */
   setLastReserved(set: number, ip: Ip, oldBytes: number): void {
-    const path = this.#lastPath(set);
+    const path = this.lastPath(set);
     const fd = openInPlace(this.sys, path, 0o600);
     try {
       // Not O_TRUNC: ext4 flushes a file that was truncated to nothing when it is closed, 0.25 ms.
@@ -119,9 +119,9 @@ export class AddressStore {
   /** The addresses an attachment holds as far as the index knows. */
   indexed(owner: Owner): Ip[] {
     const held: Ip[] = [];
-    for (const link of this.#links(owner)) {
+    for (const link of this.links(owner)) {
       const ip = parseIpName(link.target);
-      if (ip !== undefined && this.#text(link.target) === ownerText(owner)) held.push(ip);
+      if (ip !== undefined && this.text(link.target) === ownerText(owner)) held.push(ip);
     }
     return held;
   }
@@ -131,14 +131,14 @@ export class AddressStore {
     const all: Holding[] = [];
     for (const name of listDir(this.sys, this.folder) ?? []) {
       const ip = parseIpName(name);
-      if (ip !== undefined) all.push({ ip, owner: (this.#text(name) ?? '').trim() });
+      if (ip !== undefined) all.push({ ip, owner: (this.text(name) ?? '').trim() });
     }
     return all;
   }
 
   /** Gives back everything an attachment holds; nothing is a success. */
   release(owner: Owner): void {
-    if (this.#releaseIndexed(owner)) return;
+    if (this.releaseIndexed(owner)) return;
     const holdings = this.holdings();
     const exact = holdings.filter((holding) => holding.owner === ownerText(owner));
     // Very old files name the container only.
@@ -158,7 +158,7 @@ export class AddressStore {
   /** Gives back these addresses of an attachment. */
   releaseAddresses(owner: Owner, ips: readonly Ip[]): void {
     const names = ips.map(formatIp);
-    for (const link of this.#links(owner)) if (names.includes(link.target)) removeFile(this.sys, link.path);
+    for (const link of this.links(owner)) if (names.includes(link.target)) removeFile(this.sys, link.path);
     for (const ip of ips) this.remove(ip);
   }
 
@@ -172,11 +172,11 @@ export class AddressStore {
     return `${this.folder}/${formatIp(ip)}`;
   }
 
-  #releaseIndexed(owner: Owner): boolean {
+  private releaseIndexed(owner: Owner): boolean {
     let found = false;
-    for (const link of this.#links(owner)) {
+    for (const link of this.links(owner)) {
       const ip = parseIpName(link.target);
-      if (ip !== undefined && this.#text(link.target) === ownerText(owner)) {
+      if (ip !== undefined && this.text(link.target) === ownerText(owner)) {
         this.remove(ip);
         found = true;
       }
@@ -185,39 +185,39 @@ export class AddressStore {
     return found;
   }
 
-  #lastPath(set: number): string {
+  private lastPath(set: number): string {
     return `${this.folder}/last_reserved_ip.${set}`;
   }
 
-  #text(name: string): string | undefined {
+  private text(name: string): string | undefined {
     const read = readForeignText(this.sys, `${this.folder}/${name}`, FILE_LIMIT_BYTES);
     return read === 'unreadable' ? UNKNOWN_OWNER : read?.text.trim();
   }
 
   /** The name of an attachment's n-th link; undefined when it would be too long, and then there is no index. */
-  #linkPath(owner: Owner, n: number): string | undefined {
+  private linkPath(owner: Owner, n: number): string | undefined {
     const name = `.${owner.containerId}:${owner.ifname}:${n}`;
     // Only the interface name may have characters of several bytes: at most 15 in all.
     return name.length + 15 > NAME_LIMIT_BYTES ? undefined : `${this.folder}/${name}`;
   }
 
-  #links(owner: Owner): { readonly path: string; readonly target: string }[] {
+  private links(owner: Owner): { readonly path: string; readonly target: string }[] {
     const links: { path: string; target: string }[] = [];
     for (let n = 0; ; n++) {
-      const path = this.#linkPath(owner, n);
+      const path = this.linkPath(owner, n);
       const target = path === undefined ? undefined : readLink(this.sys, path);
       if (path === undefined || target === undefined) return links;
       links.push({ path, target });
     }
   }
 
-  #index(name: string, owner: Owner): void {
+  private index(name: string, owner: Owner): void {
     for (let n = 0; ; n++) {
-      const path = this.#linkPath(owner, n);
+      const path = this.linkPath(owner, n);
       if (path === undefined) return;
       const target = readLink(this.sys, path);
       if (target !== undefined) {
-        if (this.#text(target) === ownerText(owner) && target !== name) continue;
+        if (this.text(target) === ownerText(owner) && target !== name) continue;
         removeFile(this.sys, path); // left behind by somebody who removed only the address file
       }
       if (makeLink(this.sys, name, path)) return;

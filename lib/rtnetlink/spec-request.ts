@@ -22,31 +22,31 @@ export interface RequestKind<Spec> {
 export class SpecRequest<Spec> implements NetlinkRequest {
   readonly type: number;
   readonly flags: number;
-  readonly #kind: RequestKind<Spec>;
-  readonly #verb: Verb;
-  readonly #spec: Spec;
-  readonly #dev: string | undefined;
+  private readonly kind: RequestKind<Spec>;
+  private readonly verb: Verb;
+  private readonly spec: Spec;
+  private readonly dev: string | undefined;
 
   constructor(kind: RequestKind<Spec>, verb: Verb, spec: Spec, dev: string | undefined) {
     this.type = verb === 'delete' ? kind.deleteType : kind.newType;
     this.flags = flagsOf(verb);
-    this.#kind = kind;
-    this.#verb = verb;
-    this.#spec = spec;
-    this.#dev = dev;
+    this.kind = kind;
+    this.verb = verb;
+    this.spec = spec;
+    this.dev = dev;
   }
 
   write(writer: MessageWriter): void {
-    this.#kind.write(writer, this.#spec, this.#verb);
+    this.kind.write(writer, this.spec, this.verb);
   }
 
   describe(): string {
-    return `${this.#verb} ${this.#kind.spell(this.#spec, this.#verb, this.#dev)}`;
+    return `${this.verb} ${this.kind.spell(this.spec, this.verb, this.dev)}`;
   }
 
   command(): string {
-    const toolVerb = this.#verb === 'delete' ? 'del' : this.#verb;
-    return this.#kind.command(this.#spec, this.#verb, this.#dev, toolVerb);
+    const toolVerb = this.verb === 'delete' ? 'del' : this.verb;
+    return this.kind.command(this.spec, this.verb, this.dev, toolVerb);
   }
 }
 

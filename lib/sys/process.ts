@@ -173,123 +173,123 @@ function readExecFailure(sys: Syscalls, fd: number): number {
 
 /** Feeds and drains one running child. */
 class Exchange {
-  readonly #sys: Syscalls;
-  readonly #command: Command;
-  readonly #pipes: Pipes;
-  readonly #deadline: number;
-  readonly #close: (fd: number) => void;
-  readonly #output = new Map<number, Uint8Array[]>();
-  #sent = 0;
-  #killed: Finished['killed'];
+  private readonly sys: Syscalls;
+  private readonly command: Command;
+  private readonly pipes: Pipes;
+  private readonly deadline: number;
+  private readonly close: (fd: number) => void;
+  private readonly output = new Map<number, Uint8Array[]>();
+  private sent = 0;
+  private killed: Finished['killed'];
 
   constructor(sys: Syscalls, command: Command, pipes: Pipes, deadline: number, close: (fd: number) => void) {
-    this.#sys = sys;
-    this.#command = command;
-    this.#pipes = pipes;
-    this.#deadline = deadline;
-    this.#close = close;
+    this.sys = sys;
+    this.command = command;
+    this.pipes = pipes;
+    this.deadline = deadline;
+    this.close = close;
   }
 
   finish(pid: number): Finished {
-    const { stdout, stderr } = this.#pipes;
-    const ended = this.#ended(pid);
+    const { stdout, stderr } = this.pipes;
+    const ended = this.ended(pid);
     const signal = ended & 0x7f;
     return {
       exitCode: signal === 0 ? (ended >> 8) & 0xff : undefined,
       signal: signal === 0 ? undefined : signal,
-      stdout: joinBytes(this.#output.get(stdout) ?? []),
-      stderr: joinBytes(this.#output.get(stderr) ?? []),
-      killed: this.#killed,
+      stdout: joinBytes(this.output.get(stdout) ?? []),
+      stderr: joinBytes(this.output.get(stderr) ?? []),
+      killed: this.killed,
     };
   }
 
   /** The wait status; no child is left behind, also when serving it failed. */
-  #ended(pid: number): number {
+  private ended(pid: number): number {
     let status: number | undefined;
     try {
-      this.#serve();
-      if (this.#killed === undefined) status = this.#await(pid);
+      this.serve();
+      if (this.killed === undefined) status = this.await(pid);
     } finally {
-      status ??= this.#kill(pid);
+      status ??= this.kill(pid);
     }
     return status;
   }
 
   /** Until both outputs are closed, or there is a reason to kill the child. */
-  #serve(): void {
-    const sys = this.#sys;
-    const { stdin, stdout, stderr } = this.#pipes;
+  private serve(): void {
+    const sys = this.sys;
+    const { stdin, stdout, stderr } = this.pipes;
     for (const fd of [stdin, stdout, stderr]) sys.call(sys.nr.fcntl, fd, F_SETFL, O_NONBLOCK);
     const reading = new Set([stdout, stderr]);
-    let writing = this.#feed();
+    let writing = this.feed();
     while (reading.size > 0) {
       const entries: PollEntry[] = [...reading].map((fd) => ({ fd, events: POLLIN }));
       if (writing) entries.push({ fd: stdin, events: POLLOUT });
-      const leftMs = this.#deadline - monotonicMs(sys);
+      const leftMs = this.deadline - monotonicMs(sys);
       if (leftMs <= 0) {
-        this.#killed = 'deadline';
+        this.killed = 'deadline';
         return;
       }
       const ready = pollFds(sys, entries, leftMs);
       entries.forEach(({ fd }, index) => {
         if (ready[index] === 0) return;
-        if (fd === stdin) writing = this.#feed();
-        else if (!this.#drain(fd)) reading.delete(fd);
+        if (fd === stdin) writing = this.feed();
+        else if (!this.drain(fd)) reading.delete(fd);
       });
-      if (this.#killed !== undefined) return;
+      if (this.killed !== undefined) return;
     }
   }
 
   /** Writes what the pipe takes. False once everything is written or the child stopped reading. */
-  #feed(): boolean {
-    const sys = this.#sys;
-    const { stdin } = this.#command;
-    while (this.#sent < stdin.length) {
-      const piece = stdin.subarray(this.#sent, this.#sent + CHUNK_BYTES);
+  private feed(): boolean {
+    const sys = this.sys;
+    const { stdin } = this.command;
+    while (this.sent < stdin.length) {
+      const piece = stdin.subarray(this.sent, this.sent + CHUNK_BYTES);
       const count = sys.arena.scope(() =>
-        sys.call(sys.nr.write, this.#pipes.stdin, sys.arena.copy(piece).address, piece.length),
+        sys.call(sys.nr.write, this.pipes.stdin, sys.arena.copy(piece).address, piece.length),
       );
       if (count === -EAGAIN) return true;
       if (count === -EPIPE) break;
-      this.#sent += check(count, 'write to', this.#command.path);
+      this.sent += check(count, 'write to', this.command.path);
     }
-    this.#close(this.#pipes.stdin);
+    this.close(this.pipes.stdin);
     return false;
   }
 
   /** Takes what is there. False at the end. */
-  #drain(fd: number): boolean {
-    const sys = this.#sys;
-    const parts = this.#output.get(fd) ?? [];
-    this.#output.set(fd, parts);
+  private drain(fd: number): boolean {
+    const sys = this.sys;
+    const parts = this.output.get(fd) ?? [];
+    this.output.set(fd, parts);
     return sys.arena.scope(() => {
       const chunk = sys.arena.buffer(CHUNK_BYTES);
       const count = sys.call(sys.nr.read, fd, chunk.address, chunk.length);
       if (count === -EAGAIN) return true;
-      if (check(count, 'read from', this.#command.path) === 0) return false;
+      if (check(count, 'read from', this.command.path) === 0) return false;
       parts.push(chunk.bytes(0, count).slice());
       const total = parts.reduce((sum, part) => sum + part.length, 0);
-      if (total > this.#command.maxOutputBytes) this.#killed = 'output';
+      if (total > this.command.maxOutputBytes) this.killed = 'output';
       return true;
     });
   }
 
   /** Both outputs are closed, so the end is near: looks again with growing pauses until the deadline. */
-  #await(pid: number): number | undefined {
+  private await(pid: number): number | undefined {
     for (let pauseMs = 0.05; ; pauseMs = Math.min(pauseMs * 2, 10)) {
-      const status = waitFor(this.#sys, pid, WNOHANG);
+      const status = waitFor(this.sys, pid, WNOHANG);
       if (status !== undefined) return status;
-      if (monotonicMs(this.#sys) > this.#deadline) {
-        this.#killed = 'deadline';
+      if (monotonicMs(this.sys) > this.deadline) {
+        this.killed = 'deadline';
         return undefined;
       }
-      sleepMs(this.#sys, pauseMs);
+      sleepMs(this.sys, pauseMs);
     }
   }
 
-  #kill(pid: number): number {
-    this.#sys.call(this.#sys.nr.kill, pid, SIGKILL);
-    return waitFor(this.#sys, pid, 0) ?? 0;
+  private kill(pid: number): number {
+    this.sys.call(this.sys.nr.kill, pid, SIGKILL);
+    return waitFor(this.sys, pid, 0) ?? 0;
   }
 }
 
