@@ -14,15 +14,19 @@ import { profileHeap } from './heap-profile.mjs';
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
 /** What the host is compiled from; host-check.c only in the sanitizer build. */
 const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-detach.c', 'host-heap.c', 'host-check.c'];
-const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld'];
+const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld', 'host-order.ld'];
 
 /**
  * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
  * told), `sanitize` makes the dynamic build that checks every address given to the kernel, `profile` lays the heap out
- * by what an ADD and a DEL write to: for the CNI executable alone, and as far as the builder may make namespaces.
- * Rejects with one line.
+ * by what an ADD and a DEL use: for the CNI executable alone, and as far as the builder may make namespaces. `map` is a
+ * file for the linker to say where everything lies. Rejects with one line.
  */
-export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false, profile = false } = {}) {
+export async function buildExecutable(
+  entry,
+  outFile,
+  { arch = process.arch, sanitize = false, profile = false, map } = {},
+) {
   const engine = await ensureEngine({ arch, sanitize });
   const native = arch === process.arch && !sanitize ? engine : await ensureEngine();
   const id = await buildId(await bundleProgram(entry, { sanitize, id: '' }), engine);
@@ -32,7 +36,7 @@ export async function buildExecutable(entry, outFile, { arch = process.arch, san
   const work = await mkdtemp(join(outFolder, '.build-'));
   try {
     const bytecode = await compileScript(script, native.qjsc, work);
-    await link(engine, work, { sanitize });
+    await link(engine, work, { sanitize, map });
     const options = sanitize ? {} : await heapOptions(work, { arch, profile });
     if (!sanitize) await saveHeap(join(work, 'executable'), options);
     await rename(join(work, 'executable'), resolve(outFile));
@@ -92,7 +96,7 @@ async function compileScript(script, qjsc, work) {
   return readFile(join(work, 'program.c'), 'utf8');
 }
 
-async function link(engine, work, { sanitize }) {
+async function link(engine, work, { sanitize, map }) {
   const sources = HOST_SOURCES.filter((name) => sanitize || name !== 'host-check.c');
   const compile = (source, object) => run(engine.cc, [...engine.cflags, '-c', source, '-o', object]);
   const objects = ['program.c', ...sources].map((name) => join(work, name.replace(/\.c$/, '.o')));
@@ -101,8 +105,9 @@ async function link(engine, work, { sanitize }) {
     ...sources.map((name, index) => compile(join(HOST_FOLDER, name), objects[index + 1])),
   ]);
   const output = join(work, 'executable');
-  const script = sanitize ? [] : ['-T', join(HOST_FOLDER, 'host.ld')];
-  const inputs = [...script, ...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
+  const scripts = sanitize ? [] : ['host.ld', 'host-order.ld'].flatMap((name) => ['-T', join(HOST_FOLDER, name)]);
+  const mapped = map === undefined ? [] : [`-Wl,-Map=${map}`];
+  const inputs = [...scripts, ...mapped, ...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
   await run(engine.cc, [...engine.ldflags, ...inputs, '-o', output]);
   await chmod(output, 0o755);
 }

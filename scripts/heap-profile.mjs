@@ -14,9 +14,9 @@ const HEADER_BYTES = 8;
 /** Size and number of the block, whether it was written to. */
 const USE_BYTES = 12;
 
-// $1 = a folder with the executable. The first pod makes the bridge, the second is what is usual.
-const OPERATIONS = `set -e
-cd "$1"
+// The first pod makes the bridge, the second is what is usual.
+const PREPARE = `set -e
+cd "$0"
 mount -t tmpfs profile /run
 mkdir netns state networks
 : > /run/p1; : > /run/p2
@@ -26,12 +26,21 @@ printf 'FLANNEL_NETWORK=10.244.0.0/16\\nFLANNEL_SUBNET=10.244.1.1/24\\nFLANNEL_M
 run() {
   echo '{"cniVersion":"1.0.0","name":"cbr0","type":"flannel","subnetFile":"'$PWD'/subnet.env","dataDir":"'$PWD'/state",
     "ipam":{"dataDir":"'$PWD'/networks"},"delegate":{"hairpinMode":true,"isDefaultGateway":true}}' |
-  CNI_COMMAND=$1 CNI_CONTAINERID=pod$2 CNI_NETNS=/run/p$2 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin ./flannel --watch-heap "$PWD/watched-$1-$2"
+  CNI_COMMAND=$1 CNI_CONTAINERID=pod$2 CNI_NETNS=/run/p$2 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin call "$1-$2"
 }
-run ADD 1
-run ADD 2
-run DEL 2
 `;
+
+/**
+ * Attaches pods of a node that is made for it, with the executable `flannel` in `folder`: `call` is the shell's command
+ * for that, with the operation's name as $1, `operations` are `run ADD 1` and so on. Rejects without the right to make
+ * namespaces.
+ */
+export async function runOperations(folder, call, operations) {
+  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const script = `${PREPARE}call() {\n  ${call}\n}\n${operations.join('\n')}\n`;
+  const argv = [...user, '--net', '--mount', '--propagation', 'private', 'sh', '-c', script, folder];
+  await promisify(execFile)('unshare', argv, { timeout: 60_000 });
+}
 
 /**
  * Writes a profile of `executable`, whose heap is not saved yet, to `file`. Resolves to whether it did: without the
@@ -42,9 +51,7 @@ export async function profileHeap(executable, file) {
   try {
     // The child that deletes outlives the DEL, and a file that is executed cannot be written to.
     await copyFile(executable, join(folder, 'flannel'));
-    const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-    const argv = [...user, '--net', '--mount', '--propagation', 'private', 'sh', '-c', OPERATIONS, 'profile'];
-    await promisify(execFile)('unshare', [...argv, folder], { timeout: 60_000 });
+    await runOperations(folder, './flannel --watch-heap "$PWD/watched-$1"', ['run ADD 1', 'run ADD 2', 'run DEL 2']);
     await writeFile(file, encodeProfile(await readWatched(folder)));
     return true;
   } catch {
