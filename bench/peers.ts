@@ -23,7 +23,8 @@ const MANY = 5000;
 const COUNTS = [MANY, 1000] as const;
 const ROUNDS = 12;
 const QUICK_ROUNDS = 5;
-const IDLE = { idleMs: 30_000, restMs: 20_000 };
+/** Long enough for the look an idle agent takes once a minute. */
+const IDLE = { idleMs: 60_000, restMs: 20_000 };
 const QUICK_IDLE = { idleMs: 4000, restMs: 0 };
 
 /** Limits at 5000 peers. */

@@ -102,12 +102,31 @@ static int lock_store(const char *folder) {
     return fd;
 }
 
-// The n-th link of an attachment's index; how long its target is, negative when there is no such link.
-static long read_link(const char *folder, const char *id, const char *ifname, int n, char *path, char *target) {
+// Whether there is an n-th entry of an attachment's index, its path, and its inode.
+static int find_entry(const char *folder, const char *id, const char *ifname, int n, char *path, uint64_t *inode) {
+    uint64_t device;
     snprintf(path, PATH_BYTES, "%s/.%s:%s:%d", folder, id, ifname, n);
-    long length = readlinkat(AT_FDCWD, path, target, 255);
-    target[length < 0 ? 0 : length] = '\0';
-    return length;
+    file_identity(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &device, inode);
+    return *inode != 0;
+}
+
+// The name in a folder, but for hidden ones, of the file with that inode.
+static void name_of(const char *folder, uint64_t inode, char *name, size_t size) {
+    char entries[32 * 1024];
+    int fd = (int)need(openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folder);
+    for (;;) {
+        long count = need(syscall(SYS_getdents64, fd, entries, sizeof entries), folder);
+        if (count == 0) break;
+        for (long at = 0; at < count;) {
+            uint64_t number;
+            uint16_t length;
+            memcpy(&number, entries + at, sizeof number);
+            memcpy(&length, entries + at + 16, sizeof length);
+            if (number == inode && entries[at + 19] != '.') snprintf(name, size, "%s", entries + at + 19);
+            at += length;
+        }
+    }
+    close(fd);
 }
 
 static uint32_t address_after(uint32_t last, uint32_t gateway, unsigned length) {
@@ -130,7 +149,8 @@ static int create_address_file(const char *folder, uint32_t ip, const char *owne
 }
 
 uint32_t take_address(const char *folder, const char *id, const char *ifname, uint32_t gateway, unsigned length) {
-    char path[PATH_BYTES], last_path[PATH_BYTES], text[256], owner[PATH_BYTES], name[16];
+    char path[PATH_BYTES], entry[PATH_BYTES], last_path[PATH_BYTES], text[256], owner[PATH_BYTES], name[16];
+    uint64_t inode;
     int lock = lock_store(folder);
     read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
     snprintf(path, sizeof path, "%s/.boot", folder);
@@ -139,13 +159,13 @@ uint32_t take_address(const char *folder, const char *id, const char *ifname, ui
     read_file(last_path, text, sizeof text);
     size_t old_length = strlen(text);
     uint32_t ip = parse_ip(text);
-    if (read_link(folder, id, ifname, 0, path, text) >= 0) fail("the attachment has an address");
+    if (find_entry(folder, id, ifname, 0, entry, &inode)) fail("the attachment has an address");
     snprintf(owner, sizeof owner, "%s\r\n%s", id, ifname);
     do ip = address_after(ip, gateway, length);
     while (!create_address_file(folder, ip, owner));
-    if (read_link(folder, id, ifname, 0, path, text) >= 0) fail("the attachment has an address");
     format_ip(name, ip);
-    need(symlinkat(name, AT_FDCWD, path), path);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    need(linkat(AT_FDCWD, path, AT_FDCWD, entry, 0), entry);
     int last = (int)need(openat(AT_FDCWD, last_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), last_path);
     need(write(last, name, strlen(name)), last_path);
     if (strlen(name) < old_length) need(ftruncate(last, (off_t)strlen(name)), last_path);
@@ -155,15 +175,17 @@ uint32_t take_address(const char *folder, const char *id, const char *ifname, ui
 }
 
 void release_address(const char *folder, const char *id, const char *ifname) {
-    char links[2][PATH_BYTES], target[256], next[256], path[PATH_BYTES], owner[PATH_BYTES];
+    char entries[2][PATH_BYTES], name[256], path[PATH_BYTES], owner[PATH_BYTES];
+    uint64_t inode, none;
     int lock = lock_store(folder);
-    int found = read_link(folder, id, ifname, 0, links[0], target) >= 0;
+    int found = find_entry(folder, id, ifname, 0, entries[0], &inode);
     if (found) {
-        read_link(folder, id, ifname, 1, links[1], next);
-        snprintf(path, sizeof path, "%s/%s", folder, target);
+        find_entry(folder, id, ifname, 1, entries[1], &none);
+        name_of(folder, inode, name, sizeof name);
+        snprintf(path, sizeof path, "%s/%s", folder, name);
         read_file(path, owner, sizeof owner);
         need(unlinkat(AT_FDCWD, path, 0), path);
-        need(unlinkat(AT_FDCWD, links[0], 0), links[0]);
+        need(unlinkat(AT_FDCWD, entries[0], 0), entries[0]);
     }
     close(lock);
 }

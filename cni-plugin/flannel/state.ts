@@ -12,19 +12,11 @@ import {
   removeState,
   STATE_LIMIT_BYTES,
 } from '../../lib/pods/saved-config.ts';
-import { EEXIST, ENOENT } from '../../lib/sys/errno.ts';
-import { AT_FDCWD, createFile, makeDirs, readTextIfPresent } from '../../lib/sys/file.ts';
-import { check, SysError } from '../../lib/sys/sys-error.ts';
+import { ENOENT } from '../../lib/sys/errno.ts';
+import { createFile, linkFile, makeDirs, readTextIfPresent } from '../../lib/sys/file.ts';
+import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
-
-function linkFile(sys: Syscalls, from: string, to: string): void {
-  const value = sys.arena.scope(() => {
-    const source = sys.arena.cstring(from).address;
-    return sys.call(sys.nr.linkat, AT_FDCWD, source, AT_FDCWD, sys.arena.cstring(to).address, 0);
-  });
-  if (value !== -EEXIST) check(value, 'link', to);
-}
 
 /** Puts `text` under both names; false when the first is taken. */
 function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string): boolean {

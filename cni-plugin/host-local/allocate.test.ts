@@ -97,6 +97,25 @@ describe('host-local ADD', () => {
     expect(files(dir)).toEqual(['10.1.2.2', 'fd00::2', 'last_reserved_ip.0', 'last_reserved_ip.1']);
   });
 
+  test('indexes an address by a second name of its file, not by a file of its own', () => {
+    const dir = tempDir();
+    call(dir, { cid: 'c1' });
+    expect(links(dir)).toEqual(['c1:eth0:0']);
+    const inode = (name: string): number => statSync(join(dir, 'n1', name)).ino;
+    expect(inode('.c1:eth0:0')).toBe(inode('10.1.2.2'));
+  });
+
+  test('is not misled by an index whose address somebody removed', () => {
+    const dir = tempDir();
+    call(dir, { cid: 'c1' });
+    rmSync(join(dir, 'n1', '10.1.2.2'));
+    expect(addressesOf(dir, { cid: 'c1' })).toBe('10.1.2.3/24');
+    expect(links(dir)).toEqual(['c1:eth0:0']);
+    rmSync(join(dir, 'n1', '10.1.2.3'));
+    call(dir, { command: 'DEL', cid: 'c1' });
+    expect([files(dir), links(dir)]).toEqual([['last_reserved_ip.0'], []]);
+  });
+
   test('gives back the first set’s address when the second set is full', () => {
     const dir = tempDir();
     put(dir, { '10.0.1.2': 'x' });

@@ -1,16 +1,28 @@
 // The address files of one network, shared with the Go host-local at the same moment: `<ip>` holds
 // `<container>\r\n<interface>` and creating it is the allocation; `last_reserved_ip.<set>`; `lock`.
-// Beside them an index of ours: a link `.<container>:<interface>:<n>` to the n-th address file, so that
-// neither ADD nor DEL reads every file. The Go plugin reads through the link, sees the owner's text and
-// removes link and file alike; its own address files have no link and are found by reading them all.
+// Beside them an index of ours: a second name `.<container>:<interface>:<n>` of the n-th address file, so
+// that neither ADD nor DEL reads every file: the folder says which address has that inode. A name costs no
+// inode, which ext4 looks for among all that were deleted lately. The Go plugin sees the owner's text under
+// either name and removes both; its own address files have no second name and are found by reading them all.
 
-import { formatIp, type Ip, parseIp } from '../ip.ts';
-import { ENOENT, ENOSPC } from '../sys/errno.ts';
-import { closeFd, createFile, listDir, makeDirs, removeFile, withLock, withLockIfFree, writeAll } from '../sys/file.ts';
+import { formatIp, type Ip, parseIp, sameIp } from '../ip.ts';
+import { ENOENT, ENOSPC, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
+import {
+  closeFd,
+  createFile,
+  linkFile,
+  listDir,
+  makeDirs,
+  namesOfInode,
+  removeFile,
+  statPath,
+  withLock,
+  withLockIfFree,
+  writeAll,
+} from '../sys/file.ts';
 import { openInPlace, readForeignText } from '../sys/foreign-file.ts';
 import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
-import { makeLink, readLink } from './symlinks.ts';
 
 /** Who holds an address: one attachment of the network. */
 export interface Owner {
@@ -119,9 +131,9 @@ export class AddressStore {
   /** The addresses an attachment holds as far as the index knows. */
   indexed(owner: Owner): Ip[] {
     const held: Ip[] = [];
-    for (const link of this.links(owner)) {
-      const ip = parseIpName(link.target);
-      if (ip !== undefined && this.text(link.target) === ownerText(owner)) held.push(ip);
+    for (const { inode } of this.entries(owner)) {
+      const ip = this.addressOf(inode, owner);
+      if (ip !== undefined) held.push(ip);
     }
     return held;
   }
@@ -157,8 +169,10 @@ export class AddressStore {
 
   /** Gives back these addresses of an attachment. */
   releaseAddresses(owner: Owner, ips: readonly Ip[]): void {
-    const names = ips.map(formatIp);
-    for (const link of this.links(owner)) if (names.includes(link.target)) removeFile(this.sys, link.path);
+    for (const { path, inode } of this.entries(owner)) {
+      const held = this.addressOf(inode, owner);
+      if (held !== undefined && ips.some((ip) => sameIp(ip, held))) removeFile(this.sys, path);
+    }
     for (const ip of ips) this.remove(ip);
   }
 
@@ -174,13 +188,13 @@ export class AddressStore {
 
   private releaseIndexed(owner: Owner): boolean {
     let found = false;
-    for (const link of this.links(owner)) {
-      const ip = parseIpName(link.target);
-      if (ip !== undefined && this.text(link.target) === ownerText(owner)) {
+    for (const { path, inode } of this.entries(owner)) {
+      const ip = this.addressOf(inode, owner);
+      if (ip !== undefined) {
         this.remove(ip);
         found = true;
       }
-      removeFile(this.sys, link.path);
+      removeFile(this.sys, path);
     }
     return found;
   }
@@ -194,34 +208,51 @@ export class AddressStore {
     return read === 'unreadable' ? UNKNOWN_OWNER : read?.text.trim();
   }
 
-  /** The name of an attachment's n-th link; undefined when it would be too long, and then there is no index. */
-  private linkPath(owner: Owner, n: number): string | undefined {
+  /** The path of an attachment's n-th entry; undefined when its name would be too long, and then there is no index. */
+  private entryPath(owner: Owner, n: number): string | undefined {
     const name = `.${owner.containerId}:${owner.ifname}:${n}`;
     // Only the interface name may have characters of several bytes: at most 15 in all.
     return name.length + 15 > NAME_LIMIT_BYTES ? undefined : `${this.folder}/${name}`;
   }
 
-  private links(owner: Owner): { readonly path: string; readonly target: string }[] {
-    const links: { path: string; target: string }[] = [];
+  private entries(owner: Owner): { readonly path: string; readonly inode: number }[] {
+    const entries: { path: string; inode: number }[] = [];
     for (let n = 0; ; n++) {
-      const path = this.linkPath(owner, n);
-      const target = path === undefined ? undefined : readLink(this.sys, path);
-      if (path === undefined || target === undefined) return links;
-      links.push({ path, target });
+      const path = this.entryPath(owner, n);
+      const status = path === undefined ? undefined : statPath(this.sys, path);
+      if (path === undefined || status === undefined) return entries;
+      entries.push({ path, inode: status.inode });
     }
+  }
+
+  /** The attachment's address in the file with that inode; undefined when somebody removed it under that name. */
+  private addressOf(inode: number, owner: Owner): Ip | undefined {
+    for (const name of namesOfInode(this.sys, this.folder, inode)) {
+      const ip = parseIpName(name);
+      if (ip !== undefined && this.text(name) === ownerText(owner)) return ip;
+    }
+    return undefined;
   }
 
   private index(name: string, owner: Owner): void {
     for (let n = 0; ; n++) {
-      const path = this.linkPath(owner, n);
-      if (path === undefined) return;
-      const target = readLink(this.sys, path);
-      if (target !== undefined) {
-        if (this.text(target) === ownerText(owner) && target !== name) continue;
-        removeFile(this.sys, path); // left behind by somebody who removed only the address file
-      }
-      if (makeLink(this.sys, name, path)) return;
+      const path = this.entryPath(owner, n);
+      if (path === undefined || this.addEntry(name, path)) return;
+      const inode = statPath(this.sys, path)?.inode;
+      if (inode !== undefined && this.addressOf(inode, owner) !== undefined) continue;
+      removeFile(this.sys, path);
+      if (this.addEntry(name, path)) return;
       throw new SysError('link', path, ENOSPC);
+    }
+  }
+
+  /** False when there is an entry of that path. A file system without second names has no index, which only takes longer. */
+  private addEntry(name: string, path: string): boolean {
+    try {
+      return linkFile(this.sys, `${this.folder}/${name}`, path);
+    } catch (thrown) {
+      if (thrown instanceof SysError && (thrown.errno === EPERM || thrown.errno === EOPNOTSUPP)) return true;
+      throw thrown;
     }
   }
 }

@@ -5,8 +5,10 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import {
   atomicReplace,
   createFile,
+  linkFile,
   listDir,
   makeDirs,
+  namesOfInode,
   O_RDONLY,
   openFile,
   readText,
@@ -101,6 +103,23 @@ describe('directories', () => {
     const names = Array.from({ length: 2000 }, (_, index) => `a-rather-long-file-name-${index}`);
     for (const name of names) createFile(sys, join(dir, name), '', 0o600);
     expect(listDir(sys, dir)?.sort()).toEqual(names.sort());
+  });
+
+  test('finds every name of an inode among more than one getdents64 returns, and no other', () => {
+    const names = Array.from({ length: 2000 }, (_, at) => `a-name-that-makes-entries-longer-${at}`);
+    for (const name of names) writeFileSync(join(dir, name), '');
+    expect(linkFile(sys, join(dir, names[1500] ?? ''), join(dir, 'again'))).toBe(true);
+    const inode = statPath(sys, join(dir, 'again'))?.inode ?? 0;
+    expect(namesOfInode(sys, dir, inode).sort()).toEqual([names[1500], 'again']);
+    expect(namesOfInode(sys, dir, inode + 2 ** 32)).toEqual([]);
+  });
+
+  test('gives a file no name that is taken', () => {
+    writeFileSync(join(dir, 'one'), '1');
+    writeFileSync(join(dir, 'two'), '2');
+    expect(linkFile(sys, join(dir, 'one'), join(dir, 'two'))).toBe(false);
+    expect(readFileSync(join(dir, 'two'), 'utf8')).toBe('2');
+    expect(() => linkFile(sys, join(dir, 'none'), join(dir, 'three'))).toThrow(`link ${join(dir, 'three')}: ENOENT`);
   });
 
   test('tells a missing directory from an empty one', () => {

@@ -1,6 +1,7 @@
 // Files, directories, locks and the atomic replacement of a file, for both engines: open(2), getdents64(2),
 // flock(2), renameat2(2). Paths are text; every failure is a SysError naming the path.
 
+import type { Slot } from './arena.ts';
 import { EAGAIN, EEXIST, ENOENT } from './errno.ts';
 import { check, SysError, uninterrupted } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
@@ -122,6 +123,17 @@ export function createFile(sys: Syscalls, path: string, text: string, mode: numb
   return true;
 }
 
+/** Gives the file `from` a second name. False when there is something of that name. */
+export function linkFile(sys: Syscalls, from: string, to: string): boolean {
+  const value = sys.arena.scope(() => {
+    const source = sys.arena.textAddress(from);
+    return sys.call(sys.nr.linkat, AT_FDCWD, source, AT_FDCWD, sys.arena.textAddress(to), 0);
+  });
+  if (value === -EEXIST) return false;
+  check(value, 'link', to);
+  return true;
+}
+
 /** Removes a file. False when there was none. */
 export function removeFile(sys: Syscalls, path: string): boolean {
   return remove(sys, path, 0);
@@ -201,19 +213,49 @@ export function listDir(sys: Syscalls, path: string): string[] | undefined {
 
 // struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, char name[] at 19
 function readEntries(sys: Syscalls, fd: number, path: string): string[] {
-  return sys.arena.scope(() => {
-    const buffer = sys.arena.buffer(CHUNK_BYTES);
-    const names: string[] = [];
-    for (;;) {
-      const count = check(sys.call(sys.nr.getdents64, fd, buffer.address, buffer.length), 'list', path);
-      if (count === 0) return names;
-      const bytes = buffer.bytes(0, count);
-      for (let at = 0; at < count; at += buffer.u16(at + 16)) {
-        const name = buffer.text(at + 19, bytes.indexOf(0, at + 19) - at - 19);
-        if (name !== '.' && name !== '..') names.push(name);
-      }
+  const names: string[] = [];
+  readChunks(sys, fd, path, (entries, count) => {
+    for (let at = 0; at < count; at += entries.u16(at + 16)) {
+      const name = entryName(entries, at);
+      if (name !== '.' && name !== '..') names.push(name);
     }
   });
+  return names;
+}
+
+function entryName(entries: Slot, at: number): string {
+  return entries.text(at + 19, entries.bytes().indexOf(0, at + 19) - at - 19);
+}
+
+function readChunks(sys: Syscalls, fd: number, path: string, onChunk: (entries: Slot, count: number) => void): void {
+  sys.arena.scope(() => {
+    const entries = sys.arena.buffer(CHUNK_BYTES);
+    for (;;) {
+      const count = check(sys.call(sys.nr.getdents64, fd, entries.address, entries.length), 'list', path);
+      if (count === 0) return;
+      onChunk(entries, count);
+    }
+  });
+}
+
+/**
+ * The names in a directory that are of one inode. Reads the numbers only, so that thousands of other names cost little.
+ * Where the directory and stat(2) number files differently, as in some overlays, none.
+ */
+export function namesOfInode(sys: Syscalls, path: string, inode: number): string[] {
+  const [low, high] = [inode % 2 ** 32, Math.floor(inode / 2 ** 32)];
+  const names: string[] = [];
+  withFile(sys, path, O_RDONLY | sys.flags.O_DIRECTORY, 0, (fd) =>
+    readChunks(sys, fd, path, (entries, count) => {
+      // Entries begin at multiples of 8, as slots do.
+      const { buffer, byteOffset } = entries.bytes();
+      const words = new Uint32Array(buffer, byteOffset, count >> 2);
+      for (let at = 0; at < words.length; at += ((words[at + 4] ?? 0) & 0xffff) >> 2) {
+        if (words[at] === low && words[at + 1] === high) names.push(entryName(entries, at * 4));
+      }
+    }),
+  );
+  return names;
 }
 
 /** What of a file's status matters here; `inode` and `device` together name the file. */

@@ -13,8 +13,6 @@ export interface SyscallNumbers {
   readonly unlinkat: number;
   readonly renameat2: number;
   readonly linkat: number;
-  readonly symlinkat: number;
-  readonly readlinkat: number;
   readonly ftruncate: number;
   readonly fsync: number;
   readonly fchmod: number;
@@ -84,8 +82,6 @@ const X64: SyscallNumbers = {
   unlinkat: 263,
   renameat2: 316,
   linkat: 265,
-  symlinkat: 266,
-  readlinkat: 267,
   ftruncate: 77,
   fsync: 74,
   fchmod: 91,
@@ -138,8 +134,6 @@ const ARM64: SyscallNumbers = {
   unlinkat: 35,
   renameat2: 276,
   linkat: 37,
-  symlinkat: 36,
-  readlinkat: 78,
   ftruncate: 46,
   fsync: 82,
   fchmod: 52,

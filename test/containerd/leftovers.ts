@@ -36,8 +36,7 @@ function pluginFiles(node: LabNode): { path: string; holder: string }[] {
     .filter((entry) => !entry.isDirectory() && !/^(lock|\.boot|last_reserved_ip\.\d+)$/.test(entry.name))
     .map((entry) => {
       const path = `${root}${entry.parentPath.slice(outside.length)}/${entry.name}`;
-      // Our index of addresses are links, which may lead to nothing.
-      return { path, holder: entry.isSymbolicLink() ? '' : node.readFile(path) };
+      return { path, holder: node.readFile(path) };
     });
 }
 
