@@ -9,7 +9,7 @@
 //
 // A process writes to a twentieth of what it is given (reference counts, mostly) and reads a fifth of it, but both
 // are spread over nearly every page: a page written to is copied, 0.4 ms an ADD, and what is read comes from memory
-// line by line, a third of that. So the build watches an ADD and a DEL (scripts/heap-profile.mjs), and saves what
+// line by line, 0.3 ms. So the build watches an ADD and a DEL (scripts/heap-profile.mjs), and saves what
 // they write to in one piece, what they only read in another behind it, and the rest last. Blocks are known by their
 // number: loading the same program asks for the same blocks in the same order.
 //

@@ -214,26 +214,32 @@ export function listDir(sys: Syscalls, path: string): string[] | undefined {
 // struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, char name[] at 19
 function readEntries(sys: Syscalls, fd: number, path: string): string[] {
   const names: string[] = [];
-  readChunks(sys, fd, path, (entries, count) => {
-    for (let at = 0; at < count; at += entries.u16(at + 16)) {
-      const name = entryName(entries, at);
+  readChunks(sys, fd, path, (entries, bytes) => {
+    for (let at = 0; at < bytes.length; at += entries.u16(at + 16)) {
+      const name = entryName(entries, bytes, at);
       if (name !== '.' && name !== '..') names.push(name);
     }
   });
   return names;
 }
 
-function entryName(entries: Slot, at: number): string {
-  return entries.text(at + 19, entries.bytes().indexOf(0, at + 19) - at - 19);
+function entryName(entries: Slot, bytes: Uint8Array, at: number): string {
+  return entries.text(at + 19, bytes.indexOf(0, at + 19) - at - 19);
 }
 
-function readChunks(sys: Syscalls, fd: number, path: string, onChunk: (entries: Slot, count: number) => void): void {
+/** Calls `onChunk` with whole entries: the slot they are in, and their bytes. */
+function readChunks(
+  sys: Syscalls,
+  fd: number,
+  path: string,
+  onChunk: (entries: Slot, bytes: Uint8Array) => void,
+): void {
   sys.arena.scope(() => {
     const entries = sys.arena.buffer(CHUNK_BYTES);
     for (;;) {
       const count = check(sys.call(sys.nr.getdents64, fd, entries.address, entries.length), 'list', path);
       if (count === 0) return;
-      onChunk(entries, count);
+      onChunk(entries, entries.bytes(0, count));
     }
   });
 }
@@ -246,12 +252,11 @@ export function namesOfInode(sys: Syscalls, path: string, inode: number): string
   const [low, high] = [inode % 2 ** 32, Math.floor(inode / 2 ** 32)];
   const names: string[] = [];
   withFile(sys, path, O_RDONLY | sys.flags.O_DIRECTORY, 0, (fd) =>
-    readChunks(sys, fd, path, (entries, count) => {
+    readChunks(sys, fd, path, (entries, bytes) => {
       // Entries begin at multiples of 8, as slots do.
-      const { buffer, byteOffset } = entries.bytes();
-      const words = new Uint32Array(buffer, byteOffset, count >> 2);
+      const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
       for (let at = 0; at < words.length; at += ((words[at + 4] ?? 0) & 0xffff) >> 2) {
-        if (words[at] === low && words[at + 1] === high) names.push(entryName(entries, at * 4));
+        if (words[at] === low && words[at + 1] === high) names.push(entryName(entries, bytes, at * 4));
       }
     }),
   );
