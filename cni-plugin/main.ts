@@ -10,12 +10,12 @@ import {
   openHostSyscalls,
   type ProgramOutput,
 } from '../lib/sys/host.ts';
-import { bandwidth } from './bandwidth.ts';
+import { bandwidth } from './bandwidth/bandwidth.ts';
 import { bridge } from './bridge/bridge.ts';
 import { flannel } from './flannel/flannel.ts';
 import { hostLocal } from './host-local/host-local.ts';
 import { loopback } from './loopback.ts';
-import { portmap } from './portmap.ts';
+import { portmap } from './portmap/portmap.ts';
 import type { Plugin } from './protocol/plugin.ts';
 import { runPlugin } from './protocol/run.ts';
 

@@ -1,31 +1,31 @@
 // flanneld: reads the command line, opens what the agent works with, and turns every end into an honest exit code:
 // 0 clean stop, 1 configuration or start-up failure, 2 a command line that is wrong.
 
-import './engine.ts';
+import './agent/engine.ts';
 import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
+import { systemClock } from '../lib/clock-node.ts';
 import { errorText } from '../lib/errors.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
-import { runAgent } from './agent.ts';
-import { cleanUp } from './cleanup/cleanup.ts';
-import { CONFLIST_NAME, withdrawConflist } from './conflist.ts';
-import { systemClock } from './dataplane/clock.ts';
+import { sdNotify } from './agent/sd-notify.ts';
+import { runAgent } from './agent/start.ts';
+import { type CommandLine, parseCommandLine } from './cli/flags.ts';
+import { UsageError } from './cli/go-flags.ts';
+import type { Options } from './cli/options.ts';
+import { version } from './cli/version.ts';
+import { CONFLIST_NAME, withdrawConflist } from './cni/conflist.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
-import { type CommandLine, parseCommandLine } from './flags.ts';
-import { gcCommand } from './gc/run.ts';
-import { UsageError } from './go-flags.ts';
-import { createLogger, stderrSink } from './log.ts';
-import { openManager } from './open-manager.ts';
-import type { Options } from './options.ts';
-import { sdNotify } from './sd-notify.ts';
-import { fetchStatus } from './status/client.ts';
-import { statusText } from './status/text.ts';
+import { createLogger, stderrSink } from './health/log.ts';
+import { fetchStatus } from './health/status/client.ts';
+import { statusText } from './health/status/text.ts';
+import { cleanUp } from './pods/cleanup/cleanup.ts';
+import { gcCommand } from './pods/gc/gc-command.ts';
 import { leaseFileName } from './subnet/lease-dir.ts';
-import { version } from './version.ts';
+import { openManager } from './subnet/open-manager.ts';
 
 /** Two watches sit in a thread of libuv's pool each; what reads files must not wait for them. */
 process.env['UV_THREADPOOL_SIZE'] ??= '8';

@@ -3,11 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemClock } from '../../flanneld/dataplane/clock.ts';
 import { PeerReconciler } from '../../flanneld/dataplane/reconciler.ts';
 import type { Device } from '../../flanneld/dataplane/state.ts';
-import { createLogger } from '../../flanneld/log.ts';
+import { createLogger } from '../../flanneld/health/log.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
+import { systemClock } from '../../lib/clock-node.ts';
 import { jsonObject } from '../../lib/json.ts';
 import { parseMac } from '../../lib/mac.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';

@@ -3,8 +3,9 @@
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import type { OverlayStatus } from '../status/report.ts';
-import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { OverlayStatus } from '../health/status/report.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
 import type { Backend } from './backend.ts';
 import type { FamilySettings, Overlay } from './overlay.ts';
 import { describePlace, underlayLink } from './underlay.ts';

@@ -2,16 +2,17 @@
 // tunnel. The kernel says who they are; it is asked again whenever anything of the underlay changes. Differs from
 // flannel: the answer is not taken once and for good, and a route that is lost comes back (#1070, #1759).
 
+import { breathe } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
 import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
 import { getRoute } from '../../lib/rtnetlink/route.ts';
-import { breathe } from '../dataplane/clock.ts';
 import { peersAmong } from '../dataplane/desired.ts';
 import type { OverlayConfig, Peer } from '../dataplane/peer.ts';
 import type { Device } from '../dataplane/state.ts';
 import { routeKey } from '../dataplane/state.ts';
-import type { Lease, LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
 
 export interface Split {
   /** To be reached directly. */

@@ -7,7 +7,7 @@ import { isJsonObject, jsonObject, stringifyJson } from '../../lib/json.ts';
 import { parsePlace, readList, readString, rootPlace } from '../../lib/json-fields.ts';
 import { atomicReplace, makeDirs, readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import type { Logger } from '../log.ts';
+import type { Logger } from '../health/log.ts';
 
 /** A peer as its commands are told of it. */
 export interface ExtensionPeer {

@@ -1,15 +1,16 @@
 // What every backend gives the agent: for each family an overlay, which is a way to other nodes' pods and what this
 // node has of it. The agent runs it, watches the kernel for it and shows it; how packets travel is the backend's own.
 
+import type { Clock } from '../../lib/clock-node.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { Clock } from '../dataplane/clock.ts';
 import type { PeerCounts } from '../dataplane/reconciler.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
-import type { OverlayStatus } from '../status/report.ts';
-import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { OverlayStatus } from '../health/status/report.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
 
 /** One family of a node that has its lease. */
 export interface FamilySettings {

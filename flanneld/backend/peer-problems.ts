@@ -1,7 +1,7 @@
 // Leases that cannot be peers: kept for whoever asks, and said once each in the log.
 
-import type { Logger } from '../log.ts';
-import type { PeerProblem } from '../subnet/manager.ts';
+import type { Logger } from '../health/log.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 
 export class PeerProblems {
   readonly #log: Logger;

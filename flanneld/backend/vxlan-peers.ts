@@ -1,13 +1,14 @@
 // The peers of a VXLAN overlay: behind the tunnel, or, with DirectRouting, on the external interface's own link.
 
+import type { Clock } from '../../lib/clock-node.ts';
 import type { Family } from '../../lib/ip.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { Clock } from '../dataplane/clock.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
 import { PeerReconciler } from '../dataplane/reconciler.ts';
 import { RouteReconciler } from '../dataplane/route-reconciler.ts';
 import type { Device } from '../dataplane/state.ts';
-import type { LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
 import { DirectRouting, type Split } from './direct-routing.ts';
 import type { OverlayCounts, OverlayTools } from './overlay.ts';
 

@@ -1,9 +1,9 @@
 // Saying what was done to the kernel: a line of log a peer, with the commands that do the same, or one line when it
 // were hundreds; and what somebody else had changed goes to the drift ledger, object by object.
 
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
-import { breathe } from './clock.ts';
+import { breathe } from '../../lib/clock-node.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
 import { describeDrift, foundInstead } from './drift.ts';
 import { requestOf } from './requests.ts';
 import type { Change, Device } from './state.ts';

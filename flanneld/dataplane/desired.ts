@@ -3,7 +3,8 @@
 
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
-import type { Lease, PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease } from '../subnet/manager.ts';
 import { allocateNexthopIds } from './nexthop-ids.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
 import { type PlacedPeer, routeKey } from './state.ts';

@@ -1,10 +1,10 @@
 // Watching netlink groups for as long as the agent runs: a watch that fails is started again, and whoever relies on
 // it looks at everything once more.
 
+import type { Clock } from '../../lib/clock-node.ts';
 import { type EventWatch, type WatchOptions, watchEvents } from '../../lib/netlink/events-node.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { createFailureLog, type Logger } from '../log.ts';
-import type { Clock } from './clock.ts';
+import { createFailureLog, type Logger } from '../health/log.ts';
 
 const RESTART_MS = 1000;
 

@@ -1,5 +1,6 @@
 // What the kernel carries on one VXLAN device: four dumps, with a pause for other work between them.
 
+import { breathe } from '../../lib/clock-node.ts';
 import { type Family, type IpPrefix, samePrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
@@ -10,7 +11,6 @@ import { listNeighs } from '../../lib/rtnetlink/neigh.ts';
 import { listNexthops, type Nexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { getRoute, listRoutes, type Route, spellRoute } from '../../lib/rtnetlink/route.ts';
 import { EINVAL, EOPNOTSUPP } from '../../lib/sys/errno.ts';
-import { breathe } from './clock.ts';
 import type { Device, Observed } from './state.ts';
 
 /** Reads neighbours, FDB, routes of `device` and all nexthop objects. Rejects with NetlinkError. */

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { EBUSY, EINVAL, ENODEV } from '../../lib/sys/errno.ts';
 import { EchoKernel } from '../../test/support/echo-kernel.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
-import { DriftLedger } from '../drift-ledger.ts';
-import type { Facts } from '../log.ts';
+import { DriftLedger } from '../health/drift-ledger.ts';
+import type { Facts } from '../health/log.ts';
 import type { Lease } from '../subnet/manager.ts';
 import { PeerReconciler } from './reconciler.ts';
 

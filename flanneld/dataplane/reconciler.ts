@@ -1,17 +1,18 @@
 // Making the peers of one VXLAN device right: look, compare, change, and remember what failed. Every run starts from
 // what the kernel says; a peer in trouble is retried under its own key and never holds up the others.
 
+import { breathe, type Clock } from '../../lib/clock-node.ts';
 import { errorText, OpError } from '../../lib/errors.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkError } from '../../lib/netlink/request.ts';
 import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
-import type { Lease, PeerProblem } from '../subnet/manager.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease } from '../subnet/manager.ts';
 import { asProgrammed, differingPeers } from './assumed.ts';
 import { type Outcome, reportOutcomes } from './change-log.ts';
-import { breathe, type Clock } from './clock.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from './desired.ts';
 import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
 import { describeDrift } from './drift.ts';

@@ -1,7 +1,7 @@
 // What failed and when it may be tried again, each under its own key: one peer's trouble never touches another's.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
-import type { PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 
 interface Trouble {
   readonly reason: string;

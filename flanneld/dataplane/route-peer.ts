@@ -2,7 +2,8 @@
 
 import { formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
 import { showJson } from '../../lib/json-fields.ts';
-import type { Lease, LeaseSnapshot, PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
 import { byPrecedence, SubnetIndex } from './desired.ts';
 import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './peer.ts';
 

@@ -1,6 +1,7 @@
 // Keeping direct routes right: look, compare, change, remember what failed; the counterpart of reconciler.ts for peers
 // that need nothing but a route over the external interface.
 
+import { breathe } from '../../lib/clock-node.ts';
 import { errorText, OpError } from '../../lib/errors.ts';
 import { type Family, formatIp, formatPrefix, type IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -9,9 +10,8 @@ import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { getLink, listLinks } from '../../lib/rtnetlink/link.ts';
 import { listRoutes } from '../../lib/rtnetlink/route.ts';
 import { ENODEV, ESRCH } from '../../lib/sys/errno.ts';
-import type { PeerProblem } from '../subnet/manager.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 import { type Outcome, reportOutcomes } from './change-log.ts';
-import { breathe } from './clock.ts';
 import { type DirectDiff, diffDirect } from './direct-routes.ts';
 import { describeDrift } from './drift.ts';
 import { isWorthLogging } from './peer-ledger.ts';

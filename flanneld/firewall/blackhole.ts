@@ -9,8 +9,8 @@ import { RTN_BLACKHOLE } from '../../lib/rtnetlink/constants.ts';
 import { addRoute, deleteRoute, type RouteSpec } from '../../lib/rtnetlink/route.ts';
 import { EEXIST, ESRCH } from '../../lib/sys/errno.ts';
 import { WEFT_PROTOCOL } from '../dataplane/state.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
 
 /** The higher the number, the later the route counts; 0xffffffff means "none" to IPv6. */
 const LOWEST_PRIORITY = 0xfffffffe;

@@ -1,23 +1,14 @@
 // What the two flavours of the agent's packet filter have in common.
 
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { Check } from '../health.ts';
+import type { Check } from '../health/http-server.ts';
+import type { FirewallStatus } from '../health/status/report.ts';
 import type { FirewallConfig } from './rules.ts';
 
 export interface FirewallOptions {
   readonly families: readonly Omit<FirewallConfig, 'fullyRandom'>[];
   /** `fully-random` is wanted; it is used where the kernel takes it. */
   readonly fullyRandom: boolean;
-}
-
-export type Flavour = 'nftables' | 'iptables';
-
-export interface FirewallStatus {
-  readonly flavour: Flavour;
-  /** Why this flavour. */
-  readonly why: string;
-  /** What holds the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
-  readonly places: readonly string[];
 }
 
 /** The rules of every enabled family. */

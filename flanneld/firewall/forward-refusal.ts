@@ -3,7 +3,7 @@
 // the accepts stand there, too; what else refuses is named. Also removes what the iptables flavour has left (D26).
 
 import { formatPrefix } from '../../lib/ip.ts';
-import type { Check } from '../health.ts';
+import type { Check } from '../health/http-server.ts';
 import type { FirewallOptions } from './firewall.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
 import { refusesForwarding } from './iptables-plan.ts';

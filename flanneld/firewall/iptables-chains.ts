@@ -2,8 +2,8 @@
 // iptables-restore makes them so, without a moment in which they are empty (flannel #2237).
 
 import { OpError } from '../../lib/errors.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
 import { type Fault, type IsRight, planChanges } from './iptables-plan.ts';
 import type { Iptables } from './iptables-programs.ts';
 import { parseIptablesSave, type SavedTables } from './iptables-save.ts';

@@ -3,8 +3,9 @@
 // look instead of twenty (#933), and the table of the other flavour goes when ours are in place.
 
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { Check } from '../health.ts';
-import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
+import type { Check } from '../health/http-server.ts';
+import type { FirewallStatus } from '../health/status/report.ts';
+import type { Firewall, FirewallOptions } from './firewall.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
 import {
   type FindIptables,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
-import { DriftLedger } from '../drift-ledger.ts';
-import type { Logger } from '../log.ts';
+import { DriftLedger } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
 import type { FirewallOptions } from './firewall.ts';
 import type { FindIptables } from './iptables-programs.ts';
 import type { Nft } from './nft-program.ts';

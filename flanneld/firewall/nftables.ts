@@ -4,10 +4,11 @@
 
 import type { Family } from '../../lib/ip.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { DriftNotes } from '../drift-ledger.ts';
-import type { Check } from '../health.ts';
-import type { Logger } from '../log.ts';
-import type { Firewall, FirewallOptions, FirewallStatus } from './firewall.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Check } from '../health/http-server.ts';
+import type { Logger } from '../health/log.ts';
+import type { FirewallStatus } from '../health/status/report.ts';
+import type { Firewall, FirewallOptions } from './firewall.ts';
 import { ForwardRefusal } from './forward-refusal.ts';
 import type { FindIptables } from './iptables-programs.ts';
 import { iptablesChains } from './iptables-table.ts';

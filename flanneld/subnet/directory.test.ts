@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { formatPrefix, overlaps, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { jsonObject } from '../../lib/json.ts';
-import type { Logger } from '../log.ts';
+import type { Logger } from '../health/log.ts';
 import type { DirectoryOptions } from './directory.ts';
 import { createDirectoryManager } from './directory.ts';
 import { renderLeaseFile } from './lease-file.ts';

@@ -8,17 +8,17 @@ import { OpError } from '../../lib/errors.ts';
 import type { IpPrefix } from '../../lib/ip.ts';
 import { formatPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import type { SubnetPool } from '../../lib/subnet-pool.ts';
 import { ipv6SubnetPool, subnetPool } from '../../lib/subnet-pool.ts';
-import type { FailureLog, Logger } from '../log.ts';
-import { createFailureLog } from '../log.ts';
-import { readNetConfFile } from '../net-conf-file.ts';
-import { nodeErrorCode } from '../node-error.ts';
+import type { FailureLog, Logger } from '../health/log.ts';
+import { createFailureLog } from '../health/log.ts';
 import { Bell, listen, sleepUnlessAborted } from './bell.ts';
 import { chooseSubnet } from './choose-subnet.ts';
 import { LeaseDir, leaseFileName, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
 import { renderLeaseFile } from './lease-file.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './manager.ts';
+import { readNetConfFile } from './net-conf-file.ts';
 
 export interface DirectoryOptions {
   readonly dir: string;

@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { createGunzip } from 'node:zlib';
 import { errorText, OpError } from '../../lib/errors.ts';
-import { nodeErrorCode } from '../node-error.ts';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
 
 export interface HttpCall {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';

@@ -4,13 +4,14 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { breathe } from '../../lib/clock-node.ts';
 import { ConfigError, errorText } from '../../lib/errors.ts';
-import { breathe } from '../dataplane/clock.ts';
-import { nodeErrorCode } from '../node-error.ts';
-import { isNodeName } from '../node-name.ts';
-import { decodeUtf8 } from '../utf8.ts';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
+import { isNodeName } from '../../lib/node-name.ts';
+import { decodeUtf8 } from '../../lib/utf8-node.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 import { maxLeaseBytes, parseLeaseFile, renderLeaseFile } from './lease-file.ts';
-import type { Lease, LeaseSnapshot, PeerProblem } from './manager.ts';
+import type { Lease, LeaseSnapshot } from './manager.ts';
 
 const suffix = '.json';
 /** Files looked at before other work gets its turn: a few milliseconds. */

@@ -4,6 +4,7 @@
 import type { Ip, IpPrefix } from '../../lib/ip.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 
 /** What a node advertises for others to reach its subnet. */
 export interface LeaseAttributes {
@@ -19,13 +20,6 @@ export interface LeaseAttributes {
 export interface Lease extends LeaseAttributes {
   readonly subnet?: IpPrefix;
   readonly ipv6Subnet?: IpPrefix;
-}
-
-/** A lease that could not be read: it is left out, and never delays the others. */
-export interface PeerProblem {
-  /** The file, node or etcd key that is at fault. */
-  readonly key: string;
-  readonly reason: string;
 }
 
 /** The whole cluster at one moment, this node's own lease included. */

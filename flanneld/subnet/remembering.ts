@@ -5,7 +5,7 @@ import { errorText, OpError } from '../../lib/errors.ts';
 import { formatPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
-import type { Logger } from '../log.ts';
+import type { Logger } from '../health/log.ts';
 import { type Linked, linkedTo } from './linked.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from './manager.ts';
 import type { SavedState } from './saved-state.ts';

@@ -11,7 +11,7 @@ import type { JsonPlace } from '../../lib/json-fields.ts';
 import { parsePlace, readList, readObject, readString, rootPlace } from '../../lib/json-fields.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import type { Logger } from '../log.ts';
+import type { Logger } from '../health/log.ts';
 import { leaseToJson, readAddress, readLease } from './lease-file.ts';
 import type { Lease, LeaseSnapshot, NodeAddresses } from './manager.ts';
 

@@ -8,7 +8,7 @@ import {
   hostLocalDocs,
   portmapDocs,
 } from '../../cni-plugin/key-docs.ts';
-import { type FlagSpec, flagTable } from '../../flanneld/flag-table.ts';
+import { type FlagSpec, flagTable } from '../../flanneld/cli/flag-table.ts';
 import type { KeyDoc } from '../../lib/key-doc.ts';
 import { backendDocs, netConfDocs } from '../../lib/net-conf-docs.ts';
 import { type ChartSchema, chartRows, type Row } from './chart.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/status/report.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';

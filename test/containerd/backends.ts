@@ -1,6 +1,6 @@
 // flannel's own cluster tests (test/UPSTREAM.md), case by case, on two nodes of each backend: pods by a real containerd.
 
-import type { StatusReport } from '../../flanneld/status/report.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import type { JsonObject } from '../lab/cni/conflist.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';

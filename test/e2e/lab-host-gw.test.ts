@@ -1,7 +1,7 @@
 // A whole lab without a tunnel: host-gw on three nodes, what it makes of peers that go, faults, and strangers' routes.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/status/report.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';

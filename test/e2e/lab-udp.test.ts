@@ -1,7 +1,7 @@
 // A whole lab over the udp backend: packets through the agents' TUN devices, as flannel's udp has them on the wire.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/status/report.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { PLUGIN_NAMES } from '../../flanneld/cni-executables.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
+import { PLUGIN_NAMES } from '../../lib/plugin-names.ts';
 import { withOverlay } from '../image/manifest.ts';
 import { needs } from '../support/needs.ts';
 import {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { flagTable } from '../../flanneld/flag-table.ts';
+import { flagTable } from '../../flanneld/cli/flag-table.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { joinManifests } from '../../scripts/manifests.mjs';
 import {

@@ -5,8 +5,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { identify, PLUGIN_NAMES } from '../../flanneld/cni-executables.ts';
-import { installExecutables } from '../../flanneld/cni-install.ts';
+import { identify } from '../../flanneld/cni/executables.ts';
+import { installExecutables } from '../../flanneld/cni/install-executables.ts';
+import { PLUGIN_NAMES } from '../../lib/plugin-names.ts';
 import { needs } from '../support/needs.ts';
 
 const executable = resolve(import.meta.dirname, '../../dist/cni/flannel');

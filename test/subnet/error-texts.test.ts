@@ -2,10 +2,10 @@
 // Those of the CNI plugin are in test/root/cni-error-texts.test.ts, those of etcd in test/cluster/etcd-faults.test.ts.
 
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { selectExternalInterface } from '../../flanneld/external-interface.ts';
-import type { InterfaceOptions } from '../../flanneld/options.ts';
+import type { InterfaceOptions } from '../../flanneld/cli/options.ts';
 import { KubeApi } from '../../flanneld/subnet/kube/api.ts';
 import { findPodCidrProblem, leaseOfNode, podSubnets } from '../../flanneld/subnet/kube/node-lease.ts';
+import { selectExternalInterface } from '../../flanneld/underlay/external-interface.ts';
 import { errorText } from '../../lib/errors.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';

@@ -1,6 +1,6 @@
 // A clock for what waits: nothing happens until the test says how much time passes.
 
-import type { Clock } from '../../flanneld/dataplane/clock.ts';
+import type { Clock } from '../../lib/clock-node.ts';
 
 /** Time that passes when told to. */
 export class FakeClock implements Clock {

@@ -1,6 +1,6 @@
 // A logger that keeps its lines, `<msg> <facts as JSON>`.
 
-import type { Logger } from '../../flanneld/log.ts';
+import type { Logger } from '../../flanneld/health/log.ts';
 import { errorText } from '../../lib/errors.ts';
 
 export function recordingLog(): { readonly log: Logger; readonly logged: string[] } {

@@ -1,6 +1,6 @@
 // What an agent tells of itself, for tests of those who show it: one VXLAN overlay with a peer that fails.
 
-import type { OverlayStatus, StatusReport } from '../../flanneld/status/report.ts';
+import type { OverlayStatus, StatusReport } from '../../flanneld/health/status/report.ts';
 
 export const overlayStatus: OverlayStatus = {
   device: 'flannel.1',

@@ -8,7 +8,7 @@ import { formatPrefix, overlaps, sameIp } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { SubnetPool } from '../../../lib/subnet-pool.ts';
 import { ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
-import type { Logger } from '../../log.ts';
+import type { Logger } from '../../health/log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import { chooseSubnet } from '../choose-subnet.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';

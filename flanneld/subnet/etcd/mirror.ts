@@ -1,9 +1,10 @@
 // What lies under <prefix>/subnets/ in etcd, kept up to date: one listing, then a watch from there on; a new listing
 // where the history that a watch needs was compacted away. It never ends by itself.
 
-import type { FailureLog, Logger } from '../../log.ts';
-import { createFailureLog } from '../../log.ts';
-import type { Lease, PeerProblem } from '../manager.ts';
+import type { FailureLog, Logger } from '../../health/log.ts';
+import { createFailureLog } from '../../health/log.ts';
+import type { PeerProblem } from '../../health/peer-problem.ts';
+import type { Lease } from '../manager.ts';
 import { watchAgain } from '../watching.ts';
 import { EtcdError } from './etcd-error.ts';
 import type { KeyValue, WatchNews } from './etcd-json.ts';

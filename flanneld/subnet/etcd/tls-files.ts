@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { OpError } from '../../../lib/errors.ts';
-import { nodeErrorCode } from '../../node-error.ts';
+import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 
 /** Differs from flannel: an authority alone is used too, where flannel ignores it without a client certificate. */
 export interface TlsFiles {

@@ -6,7 +6,7 @@ import type { Ip } from '../../../lib/ip.ts';
 import { formatIp, parseIp } from '../../../lib/ip.ts';
 import type { JsonValue } from '../../../lib/json.ts';
 import { stringifyJson } from '../../../lib/json.ts';
-import type { Logger } from '../../log.ts';
+import type { Logger } from '../../health/log.ts';
 import type { LeaseAttributes, NodeAddresses } from '../manager.ts';
 
 /** Annotations of one prefix by what follows it: `backend-data`, `public-ip`, … */

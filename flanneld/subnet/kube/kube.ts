@@ -3,11 +3,12 @@
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
-import type { FailureLog, Logger } from '../../log.ts';
-import { createFailureLog } from '../../log.ts';
-import { readNetConfFile } from '../../net-conf-file.ts';
+import type { FailureLog, Logger } from '../../health/log.ts';
+import { createFailureLog } from '../../health/log.ts';
+import type { PeerProblem } from '../../health/peer-problem.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
-import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, PeerProblem, SubnetManager } from '../manager.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../manager.ts';
+import { readNetConfFile } from '../net-conf-file.ts';
 import { runTogether } from '../watching.ts';
 import { chosenAddresses, isManaged, normalizePrefix } from './annotations.ts';
 import type { KubeAccess } from './api.ts';

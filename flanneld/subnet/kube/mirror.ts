@@ -2,8 +2,8 @@
 // wrong ends in "watch again from where it ended" or, when that is too long ago (410), in "list again". Never ends by itself.
 
 import { backoffMs } from '../../../lib/backoff.ts';
-import type { FailureLog, Logger } from '../../log.ts';
-import { createFailureLog } from '../../log.ts';
+import type { FailureLog, Logger } from '../../health/log.ts';
+import { createFailureLog } from '../../health/log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import { linkedTo } from '../linked.ts';
 import { watchAgain } from '../watching.ts';

@@ -4,8 +4,8 @@
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
-import type { FailureLog, Logger } from '../../log.ts';
-import { createFailureLog } from '../../log.ts';
+import type { FailureLog, Logger } from '../../health/log.ts';
+import { createFailureLog } from '../../health/log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';
 import type { Annotations } from './annotations.ts';

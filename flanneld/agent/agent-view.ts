@@ -1,0 +1,75 @@
+// Everything the agent tells about itself, and the pages it is read on: probes and metrics for whoever may connect,
+// the whole report only on the socket beside subnet.env.
+
+import type { Overlay } from '../backend/overlay.ts';
+import { version } from '../cli/version.ts';
+import type { Firewall } from '../firewall/firewall.ts';
+import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
+import { type Answer, healthPages, isReady, type Pages } from '../health/http-server.ts';
+import { createMeters, type Meters } from '../health/meters.ts';
+import { Readiness } from '../health/readiness.ts';
+import type { StatusReport } from '../health/status/report.ts';
+
+export class AgentView {
+  readonly readiness = new Readiness();
+  readonly drift = new DriftLedger();
+  readonly meters: Meters = createMeters();
+  readonly #node: string;
+  readonly #startedAt = new Date().toISOString();
+  #backend = '';
+  #overlays: readonly Overlay[] = [];
+  #firewall: Firewall | undefined;
+  #metrics: Promise<() => Promise<Answer>> | undefined;
+
+  constructor(node: string) {
+    this.#node = node;
+  }
+
+  /** Once the lease is taken. */
+  show(backend: string, overlays: readonly Overlay[]): void {
+    this.#backend = backend;
+    this.#overlays = overlays;
+  }
+
+  /** From then on the report tells where the rules are. */
+  showFirewall(firewall: Firewall): void {
+    this.#firewall = firewall;
+  }
+
+  report(): StatusReport {
+    const checks = this.readiness.checks();
+    const totals = DRIFT_OBJECTS.map((object) => [object, this.drift.total(object)] as const);
+    return {
+      version,
+      node: this.#node,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      backend: this.#backend,
+      ready: isReady(checks),
+      checks,
+      overlays: this.#overlays.map((overlay) => overlay.status()),
+      ...(this.#firewall && { firewall: this.#firewall.status() }),
+      drift: { totals: Object.fromEntries(totals.filter(([, total]) => total > 0)), entries: this.drift.entries() },
+    };
+  }
+
+  publicPages(): Pages {
+    return new Map([...healthPages(() => this.readiness.checks()), ['/metrics', () => this.#metricsPage()] as const]);
+  }
+
+  socketPages(): Pages {
+    const status = (): Answer => ({
+      status: 200,
+      type: 'application/json',
+      text: `${JSON.stringify(this.report())}\n`,
+    });
+    return new Map([...this.publicPages(), ['/status', status] as const]);
+  }
+
+  async #metricsPage(): Promise<Answer> {
+    this.#metrics ??= import('../health/metrics.ts').then(({ createMetricsPage }) =>
+      createMetricsPage({ report: () => this.report(), drift: this.drift, meters: this.meters }),
+    );
+    return await (await this.#metrics)();
+  }
+}

@@ -1,0 +1,213 @@
+// The agent at work: one loop keeps the overlays right, another the firewall; leases, kernel events and periods wake
+// them. When both have succeeded once the node forwards, and says so.
+
+import { type Loop, startLoop } from '../../lib/loop-node.ts';
+import { openNetfilter } from '../../lib/netfilter/connection.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { EventWatch } from '../../lib/netlink/events-node.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { Overlay } from '../backend/overlay.ts';
+import type { Options } from '../cli/options.ts';
+import type { CniFiles } from '../cni/cni-files.ts';
+import { keepWatching } from '../dataplane/keep-watching.ts';
+import { type Concern, concerning, KERNEL_GROUPS } from '../dataplane/kernel-events.ts';
+import { BlackholeRoutes } from '../firewall/blackhole.ts';
+import type { Firewall } from '../firewall/firewall.ts';
+import { FirewallLook } from '../firewall/firewall-check.ts';
+import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from '../firewall/nft-events.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import { createFailureLog } from '../health/log.ts';
+import type { Meters } from '../health/meters.ts';
+import type { Readiness } from '../health/readiness.ts';
+import type { LeaseView } from '../subnet/lease-view.ts';
+import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
+import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
+import { HeapKeeper } from './heap.ts';
+import { publisher } from './publish.ts';
+import type { AgentTools } from './tools.ts';
+
+export interface Parts {
+  readonly overlays: readonly Overlay[];
+  readonly firewall: Firewall;
+  readonly leases: LeaseView;
+  readonly readiness: Readiness;
+  /** What to install when ready. */
+  readonly cniFiles: CniFiles;
+  readonly options: Options;
+  readonly tools: AgentTools;
+  readonly drift: DriftNotes;
+  readonly meters: Meters;
+  /** Told when this node's place in the underlay may have changed. */
+  readonly follower: Pick<UnderlayFollower, 'isConcerned' | 'wake'>;
+}
+
+export interface Running {
+  /** Stops everything; resolves when nothing is left that keeps the process alive. */
+  stop(): Promise<void>;
+}
+
+/** With events, looking without a reason is only a net under the rope; at 5000 peers each look is 0.1 s of processor time. */
+const AUDIT_MS = 60_000;
+const OVERLAY_GAP_MS = 5;
+const FIREWALL_GAP_MS = 100;
+
+/** Starts the loops and their watches. Throws SysError when the kernel cannot be watched. */
+export function startLoops(parts: Parts): Running {
+  const { overlays, leases, readiness } = parts;
+  readiness.expect([UNDERLAY_CHECK, ...overlays.map(({ check }) => check), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
+    overlays.flatMap((overlay) => overlay.peerProblems()),
+  );
+  readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
+  const netfilter = openNetfilter(parts.tools.sys);
+  // Watch first, then look: no change falls between the two.
+  const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
+  const watches = [
+    watchKernel(parts, (reason) => wake.overlay(reason)),
+    watchFirewall(parts, () => wake.firewall('event')),
+  ];
+  const heap = new HeapKeeper(parts.tools.clock);
+  const overlayLoop = startOverlayLoop(parts, heap);
+  const firewallLoop = startFirewallLoop(parts, netfilter.netlink, () => overlayLoop.wake('firewall ready'));
+  wake.overlay = (reason) => overlayLoop.wake(reason);
+  wake.firewall = (reason) => firewallLoop.wake(reason);
+  leases.listen(() => {
+    heap.leasesChanged();
+    parts.follower.wake();
+    overlayLoop.wake('leases');
+  });
+  return {
+    async stop() {
+      await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);
+      heap.stop();
+      netfilter.close();
+    },
+  };
+}
+
+function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
+  const { overlays, leases, readiness, tools, meters } = parts;
+  const failures = createFailureLog(tools.log);
+  const becomeReady = publisher(parts);
+  const { blackholeRoute } = parts.options.firewall;
+  const subnets = overlays.map(({ subnet }) => subnet);
+  const blackholes = new BlackholeRoutes(blackholeRoute, subnets, { ...tools, drift: parts.drift });
+  const keepBlackholes = (): void => {
+    try {
+      blackholes.ensure();
+    } catch (error) {
+      failures.failed('blackhole', error, {}, 'blackhole route not right, will retry');
+      throw error;
+    }
+    failures.recovered('blackhole', {}, 'blackhole route is right again');
+  };
+  const run = async (woken: ReadonlySet<string>): Promise<number | undefined> => {
+    let nextMs: number | undefined;
+    let failed: { error: unknown } | undefined;
+    for (const overlay of overlays) {
+      try {
+        const wantedMs = await overlay.run(leases.latest, woken);
+        readiness.fine(overlay.check);
+        failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
+        if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
+      } catch (error) {
+        // One family's trouble does not keep the other from being looked at.
+        readiness.failed(overlay.check, error);
+        failures.failed(overlay.name, error, { dev: overlay.name }, 'device not right, will retry');
+        failed ??= { error };
+      }
+    }
+    if (failed !== undefined) throw failed.error;
+    keepBlackholes();
+    becomeReady();
+    return nextMs;
+  };
+  const measured = (woken: ReadonlySet<string>): Promise<number | undefined> =>
+    meters.overlay.measure(() => run(woken)).finally(() => heap.worked());
+  return startLoop({
+    run: measured,
+    onError: () => undefined,
+    clock: tools.clock,
+    minGapMs: OVERLAY_GAP_MS,
+    auditMs: AUDIT_MS,
+  });
+}
+
+function startFirewallLoop(
+  { firewall, readiness, options, tools, meters }: Parts,
+  netfilter: Netlink,
+  onReady: () => void,
+): Loop {
+  const failures = createFailureLog(tools.log);
+  const auditMs = Math.max(options.firewall.resyncSec * 1000, 1000);
+  const look = new FirewallLook(firewall, netfilter);
+  const run = async (woken: ReadonlySet<string>): Promise<undefined> => {
+    try {
+      await look.run(woken.size > 0);
+    } catch (error) {
+      readiness.failed(FIREWALL, error);
+      failures.failed(FIREWALL, error, {}, 'firewall not right, will retry');
+      throw error;
+    }
+    failures.recovered(FIREWALL, {}, 'firewall is right again');
+    const news = !readiness.isFine(FIREWALL);
+    readiness.fine(FIREWALL);
+    if (news) onReady();
+    return undefined;
+  };
+  const measured = (woken: ReadonlySet<string>): Promise<undefined> => meters.firewall.measure(() => run(woken));
+  return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
+}
+
+function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string) => void): EventWatch {
+  const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
+  const networks = overlays.map(({ network }) => network);
+  const concern = (): Concern => ({
+    names,
+    networks,
+    indexes: indexesOf(overlays, 'deviceIndex'),
+    underlays: indexesOf(overlays, 'underlayIndex'),
+  });
+  const isEcho = (message: MessageReader): boolean => overlays.some((overlay) => overlay.isEcho?.(message) ?? false);
+  const reasonIn = (message: MessageReader): string | undefined => {
+    const reason = concerning(message, current);
+    return reason === undefined || isEcho(message) ? undefined : reason;
+  };
+  let pending: string | undefined;
+  let current = concern();
+  let placeMayMove = false;
+  return keepWatching(tools, {
+    groups: KERNEL_GROUPS,
+    onMessage(message) {
+      placeMayMove ||= follower.isConcerned(message);
+      // One reason to look is enough; until then nothing more needs decoding.
+      pending ??= reasonIn(message);
+    },
+    onOverflow() {
+      pending = 'events lost';
+      placeMayMove = true;
+    },
+    onDrained() {
+      current = concern();
+      if (placeMayMove) follower.wake();
+      placeMayMove = false;
+      if (pending === undefined) return;
+      wake(pending);
+      pending = undefined;
+    },
+  });
+}
+
+function indexesOf(overlays: readonly Overlay[], of: 'deviceIndex' | 'underlayIndex'): ReadonlySet<number> {
+  return new Set(overlays.flatMap(({ [of]: index }) => (index === undefined ? [] : [index])));
+}
+
+function watchFirewall({ firewall, tools }: Parts, wake: () => void): EventWatch {
+  return keepWatching(tools, {
+    protocol: NETLINK_NETFILTER,
+    groups: [NFNLGRP_NFTABLES],
+    onMessage(message) {
+      if (firewall.isConcerned(message)) wake();
+    },
+    onOverflow: wake,
+  });
+}

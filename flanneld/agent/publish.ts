@@ -1,0 +1,81 @@
+// What the agent publishes when its node forwards: subnet.env, CNI's files, the notice to the service manager.
+
+import { errorText } from '../../lib/errors.ts';
+import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../../lib/subnet-env.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
+import type { Overlay } from '../backend/overlay.ts';
+import type { Options } from '../cli/options.ts';
+import type { CniFiles } from '../cni/cni-files.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Readiness } from '../health/readiness.ts';
+import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
+import type { AgentTools } from './tools.ts';
+
+interface PublishParts {
+  readonly overlays: readonly Overlay[];
+  readonly readiness: Readiness;
+  readonly options: Options;
+  readonly cniFiles: CniFiles;
+  readonly tools: AgentTools;
+  readonly drift: DriftNotes;
+}
+
+/** What is done when the node forwards: subnet.env (kept right from then on), and once CNI's files and the notice. */
+export function publisher({ overlays, readiness, options, cniFiles, tools, drift }: PublishParts): () => void {
+  const { sys, log } = tools;
+  let announced = false;
+  let written: string | undefined;
+  return () => {
+    if (!readiness.isFine(FIREWALL)) return;
+    attemptPart(readiness, SUBNET_ENV, () => {
+      const content = subnetEnvFor(overlays, options.firewall.ipMasq);
+      const present = readTextIfPresent(sys, options.subnetFile, 4096);
+      const wanted = renderSubnetEnv(content);
+      if (present === wanted) return;
+      writeSubnetEnv(sys, options.subnetFile, content);
+      log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
+      // Another MTU is our own doing.
+      if (written === wanted) noteSubnetEnv(drift, options.subnetFile, present, wanted);
+      written = wanted;
+    });
+    attemptPart(readiness, CNI_FILES, () => cniFiles.publish());
+    if (announced) return;
+    announced = true;
+    log.info({ peers: overlays.map((overlay) => overlay.peerCount).join(' + ') }, 'ready');
+    try {
+      tools.notifyReady();
+    } catch (error) {
+      log.warn({ err: errorText(error) }, 'service manager not told');
+    }
+  };
+}
+
+function noteSubnetEnv(drift: DriftNotes, file: string, present: string | undefined, wanted: string): void {
+  const was = present === undefined ? 'missing' : 'changed';
+  const cmd = `printf '${wanted.replaceAll('\n', '\\n')}' >${file}`;
+  drift.note({ object: 'subnet.env', place: file, what: 'subnet.env', was, cmd });
+}
+
+function attemptPart(readiness: Readiness, part: string, body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    readiness.failed(part, error);
+    throw error;
+  }
+  readiness.fine(part);
+}
+
+/** Differs from flannel (D17): the MTU is the smallest of the families', not the IPv4 one for both. */
+function subnetEnvFor(overlays: readonly Overlay[], ipMasq: boolean): SubnetEnvContent {
+  const v4 = overlays.find(({ family }) => family === 4);
+  const v6 = overlays.find(({ family }) => family === 6);
+  return {
+    network: v4?.network,
+    subnet: v4?.subnet,
+    ipv6Network: v6?.network,
+    ipv6Subnet: v6?.subnet,
+    mtu: Math.min(...overlays.map(({ mtuBytes }) => mtuBytes)),
+    ipMasq,
+  };
+}

@@ -1,0 +1,148 @@
+// The agent's life from start to SIGTERM: the start order as one list, then two level-triggered loops (overlays and
+// firewall, loops.ts) until the signal. The data plane stays when the agent goes.
+
+import { dirname } from 'node:path';
+import { errorText } from '../../lib/errors.ts';
+import { formatIp } from '../../lib/ip.ts';
+import { statPath } from '../../lib/sys/file.ts';
+import type { Overlay } from '../backend/overlay.ts';
+import { backendFor } from '../backend/registry.ts';
+import type { Options } from '../cli/options.ts';
+import { CniFiles } from '../cni/cni-files.ts';
+import { readConflist, setConflistAside } from '../cni/conflist.ts';
+import { openFirewall } from '../firewall/choose-firewall.ts';
+import type { Firewall } from '../firewall/firewall.ts';
+import { type HttpServer, serveHttp } from '../health/http-server.ts';
+import { serveSocket, socketPathFor } from '../health/status/socket.ts';
+import { collectAtStart } from '../pods/gc/gc-command.ts';
+import { LeaseView } from '../subnet/lease-view.ts';
+import type { NodeAddresses } from '../subnet/manager.ts';
+import { type Place, UnderlayFollower } from '../underlay/follower.ts';
+import { AgentView } from './agent-view.ts';
+import { type Running, startLoops } from './loops.ts';
+import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './take-lease.ts';
+import type { AgentTools } from './tools.ts';
+
+/**
+ * Runs until `signal` aborts, then resolves with everything stopped and the data plane in place. Rejects with the
+ * ConfigError or OpError that says why the agent cannot start (or, later, why it lost the cluster state).
+ */
+export async function runAgent(options: Options, tools: AgentTools, signal: AbortSignal): Promise<void> {
+  const view = new AgentView(tools.nodeName);
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  signal.addEventListener('abort', end, { once: true });
+  const servers: HttpServer[] = [];
+  try {
+    await startServers(options, view, tools.log, servers);
+    const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
+    await collectAtStart(options, tools, view.drift);
+    await runBackend(view, cniFiles, options, tools, ending.signal);
+    tools.log.info({}, 'stopped, data plane left in place');
+  } catch (error) {
+    // Interrupted while starting is a clean stop, too.
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener('abort', end);
+    ending.abort();
+    await Promise.all(servers.map((server) => server.close()));
+  }
+}
+
+/** What forwards at one place in the underlay. */
+interface Forwarding {
+  readonly overlays: readonly Overlay[];
+  /** Idempotent. */
+  end(): Promise<void>;
+}
+
+/**
+ * From the cluster's configuration to the signal: once, and again whenever this node has another place in the underlay.
+ * What runs goes on until the lease says where the node is now.
+ */
+async function runBackend(
+  view: AgentView,
+  cniFiles: CniFiles,
+  options: Options,
+  tools: AgentTools,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = await tools.manager.networkConfig(signal);
+  const backend = backendFor(config.backend);
+  const networks = networksOf(config);
+  const choose = (addresses: NodeAddresses): Place => {
+    const external = chooseInterface(options.interface, addresses, networks, tools.netlink);
+    backend.checkPlaces?.(placesOf(external, networks));
+    return { external, addresses };
+  };
+  let place: Place | undefined = choose((await tools.manager.nodeAddresses?.(signal)) ?? {});
+  const leases = new LeaseView(tools.manager, signal);
+  await leases.first();
+  const follower = new UnderlayFollower(place, choose, () => leases.latest.nodeAddresses, view.readiness, tools);
+  const { readiness, drift, meters } = view;
+  const parts = { leases, readiness, cniFiles, options, tools, drift, meters, follower };
+  const backendTools = { ...tools, drift, stateDir: dirname(options.subnetFile) };
+  let firewall: Firewall | undefined;
+  let forwarding: Forwarding | undefined;
+  try {
+    while (place !== undefined) {
+      const { external } = place;
+      if (backend.endsFirst) await forwarding?.end();
+      const overlays = await registerBackend(backend, networks, external, leases.latest, backendTools, signal);
+      checkSameSubnets(forwarding?.overlays ?? overlays, overlays);
+      // What is in the way of a device ends an agent that starts; one that runs looks again.
+      if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
+      await forwarding?.end();
+      view.show(backend.type, overlays);
+      firewall ??= openFirewall(config, overlays, options.firewall, { ...tools, drift });
+      view.showFirewall(firewall);
+      forwarding = forwardingOf(overlays, startLoops({ ...parts, overlays, firewall }));
+      place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
+    }
+  } finally {
+    await follower.stop();
+    await forwarding?.end();
+  }
+}
+
+function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding {
+  let ended: Promise<void> | undefined;
+  const end = async (): Promise<void> => {
+    await loops.stop();
+    await Promise.all(overlays.map((overlay) => overlay.close?.()));
+  };
+  return {
+    overlays,
+    end: () => {
+      ended ??= end();
+      return ended;
+    },
+  };
+}
+
+/** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */
+async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
+  const { healthzIp, healthzPort, subnetFile } = options;
+  if (healthzPort !== 0) {
+    servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
+  }
+  try {
+    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages()));
+  } catch (error) {
+    log.warn({ err: errorText(error) }, 'no status socket');
+  }
+}
+
+/**
+ * The conflist to install when ready; undefined when none was given. Without a subnet.env this is a fresh boot: no pod
+ * of this boot exists yet, and none must start against a node that does not forward.
+ */
+function prepareConflist({ cniConf, cniConfDir, subnetFile }: Options, { sys, log }: AgentTools): string | undefined {
+  if (cniConf === undefined) return undefined;
+  const text = readConflist(sys, cniConf);
+  if (statPath(sys, subnetFile) === undefined) {
+    const aside = setConflistAside(sys, cniConfDir);
+    if (aside !== undefined) log.info({ file: aside }, 'conflist set aside until the node forwards');
+  }
+  return text;
+}

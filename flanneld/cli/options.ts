@@ -1,0 +1,261 @@
+// The agent's options, typed and checked, from the texts of flags and environment variables; what was not given is read from
+// flag-table.ts as if it were.
+
+import type { Family, Ip } from '../../lib/ip.ts';
+import { parseIp } from '../../lib/ip.ts';
+import { isNodeName } from '../../lib/node-name.ts';
+import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
+import { type FlagSpec, flagTable } from './flag-table.ts';
+import { UsageError } from './go-flags.ts';
+
+/** What was given for one flag: every text in order, and how the user spelled the flag, for messages. */
+export interface FlagTexts {
+  readonly texts: readonly string[];
+  readonly label: string;
+}
+
+/** How to find the external interface; see external-interface.ts. */
+export interface InterfaceOptions {
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly RegExp[];
+  readonly ifaceCanReach: Ip | undefined;
+  readonly publicIp: Ip | undefined;
+  readonly publicIpv6: Ip | undefined;
+}
+
+export interface FirewallOptions {
+  readonly ipMasq: boolean;
+  readonly fullyRandom: boolean;
+  readonly forwardRules: boolean;
+  readonly resyncSec: number;
+  readonly blackholeRoute: boolean;
+}
+
+export interface KubeOptions {
+  readonly apiUrl: string | undefined;
+  readonly kubeconfigFile: string | undefined;
+  readonly annotationPrefix: string;
+  readonly setNetworkUnavailable: boolean;
+}
+
+export interface EtcdOptions {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly keyFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly caFile: string | undefined;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly renewMarginMin: number;
+}
+
+/** Where the cluster's state lives. */
+export type StoreOptions =
+  | { readonly kind: 'directory'; readonly subnetDir: string }
+  | { readonly kind: 'kube'; readonly kube: KubeOptions }
+  | { readonly kind: 'etcd'; readonly etcd: EtcdOptions };
+
+export interface Options {
+  readonly interface: InterfaceOptions;
+  readonly firewall: FirewallOptions;
+  readonly store: StoreOptions;
+  readonly netConfigPath: string;
+  readonly subnetFile: string;
+  /** The conflist to install when the node forwards; undefined: somebody else installs it. */
+  readonly cniConf: string | undefined;
+  /** The directory the container runtime reads. */
+  readonly cniConfDir: string;
+  /** The directory it runs CNI executables from; undefined: somebody else installs them. */
+  readonly cniBinDir: string | undefined;
+  /** Names under which another vendor's executable may be replaced. */
+  readonly cniBinReplace: ReadonlySet<PluginName>;
+  /** Where CNI plugins and the runtime keep what they know of pods. */
+  readonly cniStateDir: string;
+  /** Where the runtime pins network namespaces. */
+  readonly netnsDir: string;
+  /** Undefined when neither flag nor environment names the node: the host name then does. */
+  readonly nodeName: string | undefined;
+  readonly healthzIp: Ip;
+  /** 0 means off. */
+  readonly healthzPort: number;
+  readonly logLevel: 'info' | 'debug';
+  /** `status` and `gc` print JSON. */
+  readonly json: boolean;
+  /** `gc` only says what it would do. */
+  readonly dryRun: boolean;
+}
+
+/** Every address of the node. */
+const ANY: Ip = { family: 4, value: 0n };
+
+export type GivenFlags = ReadonlyMap<string, FlagTexts>;
+
+/** Checks every given text and fills in flannel's defaults; throws UsageError naming flag, value and what is allowed. */
+export function readOptions(given: GivenFlags): Options {
+  return {
+    interface: readInterface(given),
+    firewall: readFirewall(given),
+    store: readStore(given),
+    netConfigPath: standing(given, 'net-config-path'),
+    subnetFile: standing(given, 'subnet-file'),
+    cniConf: text(given, 'cni-conf'),
+    cniConfDir: standing(given, 'cni-conf-dir'),
+    cniBinDir: text(given, 'cni-bin-dir'),
+    cniBinReplace: pluginNames(given, 'cni-bin-replace'),
+    cniStateDir: standing(given, 'cni-state-dir'),
+    netnsDir: standing(given, 'netns-dir'),
+    nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
+      isNodeName(value) ? value : undefined,
+    ),
+    healthzIp: address(given, 'healthz-ip') ?? ANY,
+    healthzPort: integer(given, 'healthz-port'),
+    logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
+    json: boolean(given, 'json'),
+    dryRun: boolean(given, 'dry-run'),
+  };
+}
+
+function pluginNames(given: GivenFlags, name: string): ReadonlySet<PluginName> {
+  const expected = `names out of ${PLUGIN_NAMES.join(', ')}`;
+  const lists = many(given, name, expected, (list) => {
+    const names = PLUGIN_NAMES.filter((plugin) => list.split(',').includes(plugin));
+    return list === '' || names.length === new Set(list.split(',')).size ? names : undefined;
+  });
+  return new Set(lists.flat());
+}
+
+function readInterface(given: GivenFlags): InterfaceOptions {
+  return {
+    iface: many(given, 'iface', 'an interface name or an address', (value) => value || undefined),
+    ifaceRegex: many(given, 'iface-regex', 'a regular expression', goRegExp),
+    ifaceCanReach: address(given, 'iface-can-reach'),
+    publicIp: address(given, 'public-ip', 4),
+    publicIpv6: address(given, 'public-ipv6', 6),
+  };
+}
+
+/** Go writes "ignore case" inside the expression; the rest of what people write here is the same in both. */
+function goRegExp(text: string): RegExp {
+  return text.startsWith('(?i)') ? new RegExp(text.slice(4), 'i') : new RegExp(text);
+}
+
+function readFirewall(given: GivenFlags): FirewallOptions {
+  return {
+    ipMasq: boolean(given, 'ip-masq'),
+    fullyRandom: !boolean(given, 'ip-masq-fully-random-disable'),
+    forwardRules: boolean(given, 'iptables-forward-rules'),
+    resyncSec: integer(given, 'iptables-resync'),
+    blackholeRoute: boolean(given, 'ip-blackhole-route'),
+  };
+}
+
+function readStore(given: GivenFlags): StoreOptions {
+  // All are read whichever is used: a bad value is an error, as in flannel, even where it would not matter.
+  const kube: KubeOptions = {
+    apiUrl: text(given, 'kube-api-url'),
+    kubeconfigFile: text(given, 'kubeconfig-file'),
+    annotationPrefix: standing(given, 'kube-annotation-prefix'),
+    setNetworkUnavailable: boolean(given, 'set-node-network-unavailable'),
+  };
+  const etcd: EtcdOptions = {
+    endpoints: standing(given, 'etcd-endpoints').split(','),
+    prefix: standing(given, 'etcd-prefix'),
+    keyFile: text(given, 'etcd-keyfile'),
+    certFile: text(given, 'etcd-certfile'),
+    caFile: text(given, 'etcd-cafile'),
+    username: text(given, 'etcd-username'),
+    password: text(given, 'etcd-password'),
+    renewMarginMin: integer(given, 'subnet-lease-renew-margin'),
+  };
+  const subnetDir = standing(given, 'subnet-dir');
+  const wantsDirectory = given.get('subnet-dir')?.texts.at(-1);
+  if (boolean(given, 'kube-subnet-mgr')) {
+    if (wantsDirectory) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
+    return { kind: 'kube', kube };
+  }
+  const etcdFlag = [...given.keys()].find((name) => name.startsWith('etcd-'));
+  if (etcdFlag !== undefined) {
+    if (wantsDirectory) throw twoStores(given, 'subnet-dir', etcdFlag);
+    return { kind: 'etcd', etcd };
+  }
+  return { kind: 'directory', subnetDir };
+}
+
+function twoStores(given: GivenFlags, a: string, b: string): UsageError {
+  return new UsageError(`${given.get(a)?.label} and ${given.get(b)?.label} name two stores, expected one`);
+}
+
+const specs: ReadonlyMap<string, FlagSpec> = new Map(flagTable.map((spec) => [spec.name, spec]));
+
+/** What was given for a flag, else its default. */
+function textsOf(given: GivenFlags, name: string): FlagTexts {
+  const standard = specs.get(name)?.default;
+  return given.get(name) ?? { texts: standard === undefined ? [] : [standard], label: `--${name}` };
+}
+
+/** Every text of a repeatable flag, converted; `convert` gives undefined or throws for what is not `expected`. */
+function many<T>(given: GivenFlags, name: string, expected: string, convert: (text: string) => T | undefined): T[] {
+  const { texts, label } = textsOf(given, name);
+  return texts.map((value) => {
+    let result: T | undefined;
+    try {
+      result = convert(value);
+    } catch {
+      result = undefined;
+    }
+    if (result !== undefined) return result;
+    throw new UsageError(`${label}: expected ${expected}, got ${JSON.stringify(value.slice(0, 64))}`);
+  });
+}
+
+/** The last text counts, as in Go; the earlier ones must be valid too. */
+function one<T>(
+  given: GivenFlags,
+  name: string,
+  expected: string,
+  convert: (text: string) => T | undefined,
+): T | undefined {
+  return many(given, name, expected, convert).at(-1);
+}
+
+/** Text as it is; empty text is "not given", as it is flannel's default for most. */
+function text(given: GivenFlags, name: string): string | undefined {
+  return one(given, name, 'text', (value) => value) || undefined;
+}
+
+/** As it is; the default also where empty text was given. */
+function standing(given: GivenFlags, name: string): string {
+  return text(given, name) ?? specs.get(name)?.default ?? '';
+}
+
+const trueWords = ['1', 't', 'T', 'TRUE', 'true', 'True'];
+const falseWords = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
+
+/** The words of Go's strconv.ParseBool. */
+export function boolean(given: GivenFlags, name: string): boolean {
+  const value = one(given, name, 'true or false', (word) => {
+    if (trueWords.includes(word)) return true;
+    return falseWords.includes(word) ? false : undefined;
+  });
+  return value ?? false;
+}
+
+function integer(given: GivenFlags, name: string): number {
+  const [min, max] = specs.get(name)?.range ?? [0, Number.MAX_SAFE_INTEGER];
+  const value = one(given, name, `integer ${min}–${max}`, (digits) => {
+    const number = /^[+-]?[0-9]{1,15}$/.test(digits) ? Number(digits) : Number.NaN;
+    return number >= min && number <= max ? number : undefined;
+  });
+  return value ?? min;
+}
+
+function address(given: GivenFlags, name: string, family?: Family): Ip | undefined {
+  const expected = family === undefined ? 'an IP address' : `an IPv${family} address`;
+  const empty = 'none';
+  const value = one(given, name, expected, (raw): Ip | typeof empty | undefined => {
+    if (raw === '') return empty; // flannel's default, also written out in some manifests
+    const ip = parseIp(raw);
+    return family === undefined || ip.family === family ? ip : undefined;
+  });
+  return value === empty ? undefined : value;
+}

@@ -1,0 +1,89 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { CONFLIST_NAME, installConflist, readConflist, setConflistAside, withdrawConflist } from './conflist.ts';
+
+const sys = openKoffiSyscalls();
+const conflist = '{"name":"cbr0","cniVersion":"0.3.1","plugins":[{"type":"flannel"},{"type":"portmap"}]}\n';
+const foreign = '{"name":"other","plugins":[{"type":"bridge"}]}';
+
+function directory(): string {
+  const dir = mkdtempSync(`${tmpdir()}/weft-conflist-`);
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+describe('readConflist', () => {
+  test.for([
+    { name: 'no JSON', text: '{', want: 'invalid JSON' },
+    { name: 'a list', text: '[]', want: 'plugins: expected a plugin of type flannel' },
+    { name: 'another network', text: foreign, want: 'plugins: expected a plugin of type flannel' },
+  ])('refuses $name', ({ text, want }) => {
+    const path = `${directory()}/cni-conf.json`;
+    writeFileSync(path, text);
+    expect(() => readConflist(sys, path)).toThrow(want);
+  });
+
+  test('says that there is no such file', () => {
+    expect(() => readConflist(sys, '/nonexistent/cni-conf.json')).toThrow('/nonexistent/cni-conf.json: no such file');
+  });
+});
+
+describe('installConflist', () => {
+  test('writes the file readable for all, in a directory it makes', () => {
+    const dir = `${directory()}/net.d`;
+    expect(installConflist(sys, dir, conflist)).toBe(`${dir}/${CONFLIST_NAME}`);
+    expect(readFileSync(`${dir}/${CONFLIST_NAME}`, 'utf8')).toBe(conflist);
+    expect(statSync(`${dir}/${CONFLIST_NAME}`).mode & 0o777).toBe(0o644);
+  });
+
+  test('leaves a file that is right already, so that runtimes do not reload', () => {
+    const dir = directory();
+    installConflist(sys, dir, conflist);
+    const before = statSync(`${dir}/${CONFLIST_NAME}`).ino;
+    expect(installConflist(sys, dir, conflist)).toBeUndefined();
+    expect(statSync(`${dir}/${CONFLIST_NAME}`).ino).toBe(before);
+  });
+
+  test('clears away what was set aside', () => {
+    const dir = directory();
+    installConflist(sys, dir, conflist);
+    setConflistAside(sys, dir);
+    installConflist(sys, dir, conflist);
+    expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
+  });
+});
+
+describe('setConflistAside', () => {
+  test('gives it a name no runtime reads', () => {
+    const dir = directory();
+    installConflist(sys, dir, conflist);
+    expect(setConflistAside(sys, dir)).toBe(`${dir}/${CONFLIST_NAME}.not-ready`);
+    expect(readdirSync(dir).filter((name) => /\.(conf|conflist|json)$/.test(name))).toEqual([]);
+  });
+
+  test('moves one that was cut off, and never one of another network', () => {
+    const dir = directory();
+    expect(setConflistAside(sys, dir)).toBeUndefined();
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, foreign);
+    expect(setConflistAside(sys, dir)).toBeUndefined();
+    expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, conflist.slice(0, 20));
+    expect(setConflistAside(sys, dir)).toBeDefined();
+  });
+});
+
+describe('withdrawConflist', () => {
+  test('removes ours in both forms, leaves others, and is content with nothing', () => {
+    const dir = directory();
+    installConflist(sys, dir, conflist);
+    setConflistAside(sys, dir);
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, conflist);
+    writeFileSync(`${dir}/20-other.conflist`, foreign);
+    expect(withdrawConflist(sys, dir)).toHaveLength(2);
+    expect(readdirSync(dir)).toEqual(['20-other.conflist']);
+    expect(withdrawConflist(sys, dir)).toEqual([]);
+    expect(withdrawConflist(sys, '/nonexistent')).toEqual([]);
+  });
+});

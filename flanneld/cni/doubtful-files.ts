@@ -1,0 +1,60 @@
+// What an operator should know about the runtime's CNI folders before pods fail: a configuration that sorts before ours
+// (flannel #1437, the runtime takes the first), a plugin nobody installed (#890 #1471), an executable of somebody else's.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
+import type { PlannedExecutable } from './executables.ts';
+
+/** What runtimes read, in order of name (libcni's ConfFiles). */
+const CONFIGURATION = /\.(conf|conflist|json)$/;
+
+/** One line each; none is the normal state. */
+export function cniDoubts(facts: {
+  readonly confFolder: string;
+  /** File name of our conflist. */
+  readonly conflistName: string;
+  /** Undefined: somebody else looks after the executables. */
+  readonly binFolder: string | undefined;
+  /** What runs for a pod: the conflist's types, and what they call. */
+  readonly types: readonly string[];
+  readonly executables: readonly PlannedExecutable[];
+}): string[] {
+  const { confFolder, conflistName, binFolder, types, executables } = facts;
+  return [
+    ...earlierConfigurations(listNames(confFolder), conflistName).map(
+      (name) => `${join(confFolder, name)} sorts before ${conflistName}: the runtime uses it for new pods instead`,
+    ),
+    ...(binFolder === undefined ? [] : missingPlugins(binFolder, types)),
+    ...executables.flatMap((executable) => foreign(binFolder ?? '', executable)),
+  ];
+}
+
+/** Names of configurations a runtime prefers to `ours`, by bytes as Go sorts. */
+export function earlierConfigurations(names: readonly string[], ours: string): string[] {
+  return names.filter((name) => CONFIGURATION.test(name) && Buffer.compare(Buffer.from(name), Buffer.from(ours)) < 0);
+}
+
+function missingPlugins(folder: string, types: readonly string[]): string[] {
+  return [...new Set(types)]
+    .filter((type) => !existsSync(join(folder, type)))
+    .map((type) => `${join(folder, type)} is missing, and pods need it`);
+}
+
+function foreign(folder: string, { name, found, step }: PlannedExecutable): string[] {
+  if (step !== 'leave') return [];
+  const path = join(folder, name);
+  const told = `--cni-bin-replace=${name} puts Weft's in its place`;
+  if (found === 'unknown') return [`${path} is of a vendor not known here, left as it is; ${told}`];
+  // A reference bridge or portmap in the folder is what most nodes have. flannel's own plugin works, but slower.
+  return name === 'flannel' ? [`${path} is flannel's own, left as it is; ${told}`] : [];
+}
+
+function listNames(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch (error) {
+    if (nodeErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,126 @@
+// Puts our CNI executable into the runtime's folder under its names, each by one rename. Every name gets a file of its
+// own: `cp -f` of flannel's or the reference plugins' installers writes through links, and would change all names at once.
+
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
+import { identify, installError, type PlannedExecutable, planExecutables } from './executables.ts';
+
+/** The name another vendor's file is kept under; hidden, so that nobody takes it for a plugin. */
+export function keptName(name: PluginName): string {
+  return `.${name}.before-weft`;
+}
+
+/**
+ * Installs `source` into `folder`, made when missing, under every name that is free or ours already, and under those of
+ * others in `replaceable`; returns what was found and done. Throws OpError; what was done until then stays.
+ */
+export function installExecutables(
+  source: string,
+  folder: string,
+  replaceable: ReadonlySet<PluginName>,
+): PlannedExecutable[] {
+  const ours = readExecutable(source);
+  attempt('mkdir', folder, () => mkdirSync(folder, { recursive: true, mode: 0o755 }));
+  const plan = planExecutables((name) => identify(join(folder, name), ours), replaceable);
+  for (const { name, step } of plan) {
+    if (step === 'keep' || step === 'leave') continue;
+    const path = join(folder, name);
+    // The file itself stays in place until ours is renamed over it: no pod finds the name empty.
+    if (step === 'replace') putInPlace(join(folder, keptName(name)), (temporary) => copyEntry(path, temporary));
+    putInPlace(path, (temporary) => writeExecutable(source, temporary));
+  }
+  return plan;
+}
+
+/**
+ * Undoes installExecutables: removes every file of ours from `folder` and puts back what it took the place of. Returns
+ * the paths changed. Throws OpError.
+ */
+export function removeExecutables(folder: string): string[] {
+  const changed: string[] = [];
+  for (const name of PLUGIN_NAMES) {
+    const path = join(folder, name);
+    const kept = join(folder, keptName(name));
+    const found = identify(path, new Uint8Array());
+    const hasKept = identify(kept, new Uint8Array()) !== 'nothing';
+    if (hasKept && (found === 'ours' || found === 'nothing')) attempt('restore', path, () => renameSync(kept, path));
+    else if (found === 'ours') attempt('remove', path, () => rmSync(path));
+    // Somebody has installed theirs over ours since: what we kept is older than that.
+    else if (hasKept) attempt('remove', kept, () => rmSync(kept));
+    if (hasKept || found === 'ours') changed.push(path);
+  }
+  return changed;
+}
+
+/** Names in `folder` that are ours, and what is kept for them; empty when there is no such folder. Throws OpError. */
+export function ourExecutables(folder: string): string[] {
+  const names = PLUGIN_NAMES.filter((name) => identify(join(folder, name), new Uint8Array()) === 'ours');
+  const kept = PLUGIN_NAMES.map(keptName).filter(
+    (name) => identify(join(folder, name), new Uint8Array()) !== 'nothing',
+  );
+  return [...names, ...kept].map((name) => join(folder, name));
+}
+
+function readExecutable(source: string): Uint8Array {
+  return attempt('read', source, () => readFileSync(source));
+}
+
+/** Has `make` create a name of its own beside `path`, then renames: the path holds the old file or the whole new one. */
+function putInPlace(path: string, make: (temporary: string) => void): void {
+  const temporary = join(dirname(path), `.${basename(path)}.weft-${process.pid}`);
+  attempt('install', path, () => {
+    try {
+      rmSync(temporary, { force: true });
+      make(temporary);
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  });
+}
+
+function writeExecutable(source: string, path: string): void {
+  copyBlocks(source, path);
+  chmodSync(path, 0o755);
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A link stays a link (k3s has one executable and links to it), wherever it leads. */
+function copyEntry(from: string, to: string): void {
+  if (lstatSync(from).isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+  else copyBlocks(from, to);
+}
+
+/** Shares the blocks where the file system can. */
+function copyBlocks(from: string, to: string): void {
+  copyFileSync(from, to, constants.COPYFILE_FICLONE);
+}
+
+function attempt<T>(op: string, path: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw installError(op, path, error);
+  }
+}

@@ -1,0 +1,96 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { NFTA_GEN_ID } from '../../lib/netfilter/constants.ts';
+import { openFakeNetlink } from '../../lib/netlink/fake.ts';
+import { EINVAL } from '../../lib/sys/errno.ts';
+import { FirewallLook } from './firewall-check.ts';
+
+const NFT_MSG_NEWGEN = 0x0a0f;
+
+/** A kernel's number and a firewall that counts how often it is looked at. */
+const kernel: { generation: number | undefined } = { generation: 0 };
+const firewall = { looks: 0, changes: false, mustLook: false };
+
+const { netlink } = openFakeNetlink((_, replies) => {
+  const { generation } = kernel;
+  if (generation === undefined) replies.error(EINVAL);
+  else {
+    replies.message(NFT_MSG_NEWGEN, (writer) => {
+      writer.u32(0);
+      writer.attrBytes(NFTA_GEN_ID, new Uint8Array([0, 0, generation >> 8, generation]));
+    });
+  }
+});
+
+function newLook(): FirewallLook {
+  const mustLook = (): boolean => firewall.mustLook;
+  const ensure = async (): Promise<boolean> => {
+    firewall.looks++;
+    if (firewall.changes) kernel.generation = (kernel.generation ?? 0) + 1;
+    return await Promise.resolve(firewall.changes);
+  };
+  return new FirewallLook({ ensure, mustLook }, netlink);
+}
+
+beforeEach(() => {
+  kernel.generation = 700;
+  Object.assign(firewall, { looks: 0, changes: false, mustLook: false });
+});
+
+/** How often it looked, run after run; the first with a reason, as at the start. */
+async function looks(
+  runs: readonly { readonly before?: () => void; readonly hasReason?: boolean }[],
+): Promise<number[]> {
+  const look = newLook();
+  const counts: number[] = [];
+  await look.run(true);
+  for (const { before, hasReason = false } of runs) {
+    before?.();
+    await look.run(hasReason);
+    counts.push(firewall.looks);
+  }
+  return counts;
+}
+
+describe('FirewallLook', () => {
+  test('does not look again as long as the rule set has its number', async () => {
+    expect(await looks([{}, {}, {}])).toEqual([1, 1, 1]);
+  });
+
+  test('looks when the number is another, or with a reason', async () => {
+    const another = (): void => {
+      kernel.generation = 701;
+    };
+    expect(await looks([{ before: another }, {}, { hasReason: true }, {}])).toEqual([2, 2, 3, 3]);
+  });
+
+  test('looks once more after it changed something', async () => {
+    firewall.changes = true;
+    const right = (): void => {
+      firewall.changes = false;
+    };
+    expect(await looks([{ before: right }, {}])).toEqual([2, 2]);
+  });
+
+  test.for([
+    { name: 'the firewall must', set: () => Object.assign(firewall, { mustLook: true }) },
+    { name: 'the kernel has no nftables', set: () => Object.assign(kernel, { generation: undefined }) },
+  ])('looks every time where $name', async ({ set }) => {
+    set();
+    expect(await looks([{}, {}])).toEqual([2, 3]);
+  });
+
+  test('looks again after a failure', async () => {
+    let fails = true;
+    const ensure = async (): Promise<boolean> => {
+      firewall.looks++;
+      if (fails) throw new Error('no');
+      return await Promise.resolve(false);
+    };
+    const look = new FirewallLook({ ensure, mustLook: () => false }, netlink);
+    await expect(look.run(true)).rejects.toThrow('no');
+    fails = false;
+    await look.run(false);
+    await look.run(false);
+    expect(firewall.looks).toBe(2);
+  });
+});

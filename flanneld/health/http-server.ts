@@ -1,0 +1,108 @@
+// The agent's HTTP endpoints for probes: /healthz says that the process lives, /readyz that the node forwards.
+// Differs from flannel: it listens before the cluster state answers (D2), and ready means that device, rules and all
+// known peers are in place (D3).
+
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { errorText, OpError } from '../../lib/errors.ts';
+
+/** One line of /readyz?verbose. */
+export interface Check {
+  readonly name: string;
+  /** Undefined: fine. */
+  readonly problem?: string | undefined;
+  /** Whether the node is unready because of it; a failing peer is shown, but is not this node's unreadiness. */
+  readonly required: boolean;
+}
+
+export interface HttpServer {
+  /** The port in use, which the kernel chose when 0 was asked for; 0 of a Unix socket. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
+
+/** What is answered, by path. */
+export type Pages = ReadonlyMap<string, (query: URLSearchParams) => Answer | Promise<Answer>>;
+
+export type ListenAt = { readonly address: string; readonly port: number } | { readonly path: string };
+
+const CLOSE_MS = 3000;
+
+/** Listens and answers GET with `pages`; rejects with OpError when listening is not possible. */
+export function serveHttp(at: ListenAt, pages: Pages): Promise<HttpServer> {
+  const server = createServer((request, response) => void answer(request, response, pages));
+  server.headersTimeout = 5000;
+  server.requestTimeout = 5000;
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const object = 'path' in at ? at.path : `${at.address}:${at.port}`;
+      const code = error.code ?? 'error';
+      reject(new OpError({ subsystem: 'health', op: 'listen on', object, code, cause: error }));
+    });
+    const listening = (): void => {
+      const bound = server.address();
+      resolve({
+        port: typeof bound === 'object' && bound !== null ? bound.port : 0,
+        close: () =>
+          new Promise((closed) => {
+            server.close(() => closed());
+            server.closeIdleConnections();
+            setTimeout(() => server.closeAllConnections(), CLOSE_MS).unref();
+          }),
+      });
+    };
+    if ('path' in at) server.listen(at.path, listening);
+    else server.listen(at.port, at.address, listening);
+  });
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
+  const { status, type, text } = await answerFor(request, pages);
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+  response.end(request.method === 'HEAD' ? undefined : text);
+}
+
+async function answerFor({ method, url }: IncomingMessage, pages: Pages): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') return plain(405, 'method not allowed\n');
+  try {
+    const { pathname, searchParams } = new URL(url ?? '/', 'http://localhost');
+    const page = pages.get(pathname);
+    if (page === undefined) return plain(404, `not found: ${[...pages.keys()].join(', ')} are here\n`);
+    return await page(searchParams);
+  } catch (error) {
+    return plain(500, `${errorText(error)}\n`);
+  }
+}
+
+/** The pages for probes. */
+export function healthPages(checks: () => readonly Check[]): Pages {
+  return new Map([
+    ['/healthz', () => plain(200, 'flanneld is running\n')],
+    ['/readyz', (query: URLSearchParams) => readyPage(checks(), query.has('verbose'))],
+  ]);
+}
+
+export function isReady(checks: readonly Check[]): boolean {
+  return checks.every((check) => check.problem === undefined || !check.required);
+}
+
+function readyPage(checks: readonly Check[], verbose: boolean): Answer {
+  const ready = isReady(checks);
+  const verdict = ready ? 'flanneld is ready\n' : 'flanneld is not ready yet\n';
+  const shown = verbose ? checks : checks.filter((check) => check.required && check.problem !== undefined);
+  return plain(ready ? 200 : 503, shown.map(checkLine).join('') + verdict);
+}
+
+function checkLine({ name, problem, required }: Check): string {
+  if (problem === undefined) return `[+] ${name}: ok\n`;
+  return `${required ? '[-]' : '[!]'} ${name}: ${problem}\n`;
+}
+
+function plain(status: number, text: string): Answer {
+  return { status, type: 'text/plain; charset=utf-8', text };
+}

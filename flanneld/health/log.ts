@@ -1,0 +1,91 @@
+// The agent's log: one JSON object a line on stderr, `time`, `level` and a constant `msg` first, then facts. A steady
+// state logs nothing, and a failure that repeats is thinned out.
+
+import { pino } from 'pino';
+import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
+
+/** What a line tells besides its message: `op`, `dev`, `lease`, `peer`, `netns`, `durMs`, `cmd`, `err`, … */
+export type Facts = Readonly<Record<string, unknown>>;
+
+/** `error`: someone must act; `warn`: we retry; `info`: state changed; `debug`: decisions not taken. */
+export interface Logger {
+  error(facts: Facts, msg: string): void;
+  warn(facts: Facts, msg: string): void;
+  info(facts: Facts, msg: string): void;
+  debug(facts: Facts, msg: string): void;
+  /** Whether lines of this level are written; absent: all are. Asked where there would be thousands. */
+  isLevelEnabled?(level: 'debug'): boolean;
+}
+
+/** Where lines go; each is complete and ends with a line end. */
+export interface LogSink {
+  write(line: string): void;
+}
+
+/** Names of facts and options that are never printed, at the top and one level down. */
+const secretNames = ['password', 'token', 'psk', 'privateKey', 'accessKeySecret'];
+
+/** A logger of `level` and above. */
+export function createLogger(level: 'error' | 'warn' | 'info' | 'debug', sink: LogSink): Logger {
+  return pino(
+    {
+      level,
+      base: null, // pid and host are the supervisor's to add
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError },
+      redact: { paths: secretNames.flatMap((name) => [name, `*.${name}`]), censor: '[secret]' },
+    },
+    sink,
+  );
+}
+
+/** Standard error, written at once: the last line before a crash is the one that matters. */
+export function stderrSink(): LogSink {
+  const sink = pino.destination({ fd: 2, sync: true });
+  // A log collector that goes away must not take the node's network agent with it.
+  sink.on('error', () => undefined);
+  return sink;
+}
+
+/** Our own errors say everything in their message; of any other the stack is wanted, as it is a bug. */
+function describeError(thrown: unknown): string {
+  const expected = thrown instanceof OpError || thrown instanceof ConfigError || !(thrown instanceof Error);
+  if (expected) return errorText(thrown);
+  const hasCode = 'code' in thrown && typeof thrown.code === 'string'; // Node's own: ENOENT, ECONNREFUSED, …
+  return hasCode ? thrown.message : (thrown.stack ?? thrown.message);
+}
+
+/** Failures that may repeat for days: the first, 10th, 100th … of the same text under the same key is logged. */
+export interface FailureLog {
+  /** Logs as a warning with `count`, or not at all. */
+  failed(key: string, error: unknown, facts: Facts, msg: string): void;
+  /** Forgets the key, and says so with the number of failures if there were any. */
+  recovered(key: string, facts: Facts, msg: string): void;
+}
+
+/** How many texts of one key are counted apart; an error whose text changes every time must not fill memory. */
+const textsPerKey = 8;
+
+export function createFailureLog(logger: Logger): FailureLog {
+  const counts = new Map<string, Map<string, number>>();
+  return {
+    failed(key, error, facts, msg) {
+      const texts = counts.get(key) ?? new Map<string, number>();
+      counts.set(key, texts);
+      const text = errorText(error);
+      const count = (texts.get(text) ?? 0) + 1;
+      if (count === 1 && texts.size === textsPerKey) texts.delete(texts.keys().next().value ?? '');
+      texts.set(text, count);
+      if (Number.isInteger(Math.log10(count))) logger.warn({ ...facts, err: error, count }, msg);
+    },
+    recovered(key, facts, msg) {
+      const texts = counts.get(key);
+      if (texts === undefined) return;
+      counts.delete(key);
+      let failures = 0;
+      for (const count of texts.values()) failures += count;
+      logger.info({ ...facts, failures }, msg);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest';
+import { statusReport } from '../../test/support/status-report.ts';
+import { DriftLedger } from './drift-ledger.ts';
+import { createMeters } from './meters.ts';
+import { createMetricsPage } from './metrics.ts';
+
+function makePage() {
+  const sources = { report: () => statusReport, drift: new DriftLedger(), meters: createMeters() };
+  const page = createMetricsPage(sources);
+  const lines = async (): Promise<string[]> => (await page()).text.split('\n').filter((line) => !line.startsWith('#'));
+  return { ...sources, page, lines };
+}
+
+describe('createMetricsPage', () => {
+  test('answers in the text format of Prometheus', async () => {
+    const { status, type } = await makePage().page();
+    expect([status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
+  });
+
+  test('tells readiness, peers, problems and MTU', async () => {
+    expect(await makePage().lines()).toEqual(
+      expect.arrayContaining([
+        'flannel_build_info{version="1.2.3"} 1',
+        'flannel_ready 1',
+        'flannel_peers{family="4",state="wanted"} 3',
+        'flannel_peers{family="4",state="programmed"} 2',
+        'flannel_peers{family="4",state="failing"} 1',
+        'flannel_lease_problems{family="4"} 1',
+        'flannel_mtu_bytes{family="4"} 1450',
+      ]),
+    );
+  });
+
+  test('counts repairs and failures since the start, however often it is asked', async () => {
+    const { lines, drift, meters } = makePage();
+    drift.note({ object: 'route', place: 'flannel.1', what: 'node-2', was: 'missing', cmd: '', count: 3 });
+    meters.firewall.failures = 2;
+    for (let scrape = 0; scrape < 2; scrape++) {
+      expect(await lines()).toEqual(
+        expect.arrayContaining([
+          'flannel_drift_repaired_total{object="route"} 3',
+          'flannel_drift_repaired_total{object="fdb"} 0',
+          'flannel_reconcile_failures_total{loop="firewall"} 2',
+        ]),
+      );
+    }
+  });
+
+  test('keeps the histogram of durations over scrapes', async () => {
+    const { lines, meters } = makePage();
+    const name = 'flannel_reconcile_duration_seconds';
+    expect(await lines()).toContain(`${name}_count{loop="overlay"} 0`);
+    for (const seconds of [0.0078125, 0.0078125, 0.03125]) meters.overlay.observe(seconds);
+    await lines();
+    meters.overlay.observe(9);
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        `${name}_bucket{le="0.01",loop="overlay"} 2`,
+        `${name}_bucket{le="0.05",loop="overlay"} 3`,
+        `${name}_bucket{le="+Inf",loop="overlay"} 4`,
+        `${name}_sum{loop="overlay"} 9.046875`,
+      ]),
+    );
+  });
+
+  test('has no label that grows with the cluster', async () => {
+    const { page, drift } = makePage();
+    for (let node = 0; node < 300; node++) {
+      drift.note({ object: 'fdb', place: 'flannel.1', what: `node-${node}`, was: 'missing', cmd: '' });
+    }
+    const { text } = await page();
+    expect(text).not.toMatch(/node-|192\.168/);
+    for (const name of text.match(/^[a-z_]+/gm) ?? []) expect(name).toMatch(/^flannel_/);
+  });
+});

@@ -1,0 +1,100 @@
+// The agent's metrics for Prometheus, with prom-client and a registry of its own. Loaded when first asked for: an
+// agent nobody scrapes pays nothing. No label has addresses or names of peers: their number must not grow with the
+// cluster's.
+
+import Counter from 'prom-client/lib/counter.js';
+import Gauge from 'prom-client/lib/gauge.js';
+import Histogram from 'prom-client/lib/histogram.js';
+import Registry from 'prom-client/lib/registry.js';
+import { breathe } from '../../lib/clock-node.ts';
+import { DRIFT_OBJECTS, type DriftLedger } from './drift-ledger.ts';
+import type { Answer } from './http-server.ts';
+import { DURATION_BUCKETS, type Meters } from './meters.ts';
+import type { StatusReport } from './status/report.ts';
+
+export interface MetricSources {
+  readonly report: () => StatusReport;
+  readonly drift: DriftLedger;
+  readonly meters: Meters;
+}
+
+const LOOPS = ['overlay', 'firewall'] as const;
+/** Observations handed over before other work gets its turn. */
+const STEP = 1000;
+
+/** The page for the sources; each call reads them anew. */
+export function createMetricsPage(sources: MetricSources): () => Promise<Answer> {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Gauge({ name, help, labelNames, registers });
+  const info = gauge('flannel_build_info', 'Always 1; the version is in the label.', ['version']);
+  const ready = gauge('flannel_ready', '1 when the node forwards, else 0.', []);
+  const peers = gauge('flannel_peers', 'Peers by family and state.', ['family', 'state']);
+  const direct = gauge('flannel_direct_peers', 'Programmed peers that are reached without a tunnel.', ['family']);
+  const problems = gauge('flannel_lease_problems', 'Leases and peers at fault or in doubt.', ['family']);
+  const mtu = gauge('flannel_mtu_bytes', 'MTU of pods, which is that of the tunnel device where there is one.', [
+    'family',
+  ]);
+  const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
+  const drift = new Counter({
+    name: 'flannel_drift_repaired_total',
+    help: 'Things somebody else had changed, put right.',
+    labelNames: ['object'],
+    registers,
+  });
+  const failures = new Counter({
+    name: 'flannel_reconcile_failures_total',
+    help: 'Runs that failed, by loop.',
+    labelNames: ['loop'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'flannel_reconcile_duration_seconds',
+    help: 'How long a run took: look, compare, change.',
+    labelNames: ['loop'],
+    buckets: [...DURATION_BUCKETS],
+    registers,
+  });
+  // There from the first scrape on.
+  for (const loop of LOOPS) durations.zero({ loop });
+  const setGauges = (report: StatusReport): void => {
+    info.set({ version: report.version }, 1);
+    ready.set(report.ready ? 1 : 0);
+    if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
+    for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
+      for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
+      if (counts.direct !== undefined) direct.set({ family }, counts.direct);
+      problems.set({ family }, found.length);
+      mtu.set({ family }, bytes);
+    }
+  };
+  const setCounters = async (): Promise<void> => {
+    drift.reset();
+    for (const object of DRIFT_OBJECTS) drift.inc({ object }, sources.drift.total(object));
+    failures.reset();
+    for (const loop of LOOPS) failures.inc({ loop }, sources.meters[loop].failures);
+    // The first pause: what was reset is whole again when another scrape comes in between.
+    for (const loop of LOOPS) {
+      await handOver(sources.meters[loop].take(), (seconds) => durations.observe({ loop }, seconds));
+    }
+  };
+  return async () => {
+    setGauges(sources.report());
+    await setCounters();
+    return { status: 200, type: registry.contentType, text: await registry.metrics() };
+  };
+}
+
+async function handOver(
+  rows: readonly { readonly count: number; readonly seconds: number }[],
+  observe: (seconds: number) => void,
+): Promise<void> {
+  let handed = 0;
+  for (const { count, seconds } of rows) {
+    for (let left = count; left > 0; left--) {
+      observe(seconds);
+      if (++handed % STEP === 0) await breathe();
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// What /readyz answers from: a required check for each part of this node's own data plane, and the peers that fail.
+
+import { errorText } from '../../lib/errors.ts';
+import type { Check } from './http-server.ts';
+import type { PeerProblem } from './peer-problem.ts';
+
+const NOT_YET = 'not done yet';
+
+export class Readiness {
+  readonly #parts = new Map<string, string | undefined>([
+    ['start', 'cluster state, interface and lease not known yet'],
+  ]);
+  #peers: () => readonly PeerProblem[] = () => [];
+  #more: () => readonly Check[] = () => [];
+
+  /** Names the parts that must be fine, from now on instead of `start`. */
+  expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
+    this.#parts.clear();
+    for (const part of parts) this.#parts.set(part, NOT_YET);
+    this.#peers = peers;
+  }
+
+  /** Further lines, asked for whenever somebody reads. */
+  show(more: () => readonly Check[]): void {
+    this.#more = more;
+  }
+
+  fine(part: string): void {
+    this.#parts.set(part, undefined);
+  }
+
+  failed(part: string, error: unknown): void {
+    this.#parts.set(part, errorText(error));
+  }
+
+  isFine(part: string): boolean {
+    return this.#parts.has(part) && this.#parts.get(part) === undefined;
+  }
+
+  checks(): Check[] {
+    const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
+    const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
+    return [...own, ...peers, ...this.#more()];
+  }
+}

@@ -1,0 +1,60 @@
+// `flanneld status`: asks the running agent over its socket.
+
+import { request } from 'node:http';
+import { OpError } from '../../../lib/errors.ts';
+import { nodeErrorCode } from '../../../lib/node-error-node.ts';
+import type { StatusReport } from './report.ts';
+import { socketPathFor } from './socket.ts';
+
+const TIMEOUT_MS = 5000;
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none. */
+export async function fetchStatus(subnetFile: string): Promise<StatusReport> {
+  const path = socketPathFor(subnetFile);
+  const text = await get(path, '/status');
+  try {
+    return JSON.parse(text) as StatusReport;
+  } catch (cause) {
+    throw failure(path, 'invalid', 'the answer is no JSON', cause);
+  }
+}
+
+function get(socketPath: string, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > MAX_BYTES) response.destroy(new Error('the answer is too long'));
+        else chunks.push(chunk);
+      });
+      response.on('error', (error) => reject(explain(socketPath, error)));
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString('utf8'));
+        else reject(failure(socketPath, `HTTP ${response.statusCode}`, 'is it another version?'));
+      });
+    });
+    asked.on('error', (error) => reject(explain(socketPath, error)));
+    asked.end();
+  });
+}
+
+const DETAILS: Readonly<Record<string, string>> = {
+  ENOENT: 'no agent has started with this --subnet-file',
+  ECONNREFUSED: 'the agent is not running',
+  EACCES: 'only the user the agent runs as may ask',
+};
+
+function explain(path: string, error: Error): OpError {
+  if (error.name === 'TimeoutError' || error.name === 'AbortError') {
+    return failure(path, 'timeout', 'the agent does not answer', error);
+  }
+  const code = nodeErrorCode(error) ?? 'error';
+  return failure(path, code, DETAILS[code] ?? error.message, error);
+}
+
+function failure(object: string, code: string, detail: string, cause?: unknown): OpError {
+  return new OpError({ subsystem: 'status', op: 'ask', object, code, detail, cause });
+}

@@ -1,0 +1,70 @@
+// The Unix socket beside subnet.env over which `flanneld status` asks: for the user the agent runs as, and nobody
+// else (unix(7)).
+
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { OpError } from '../../../lib/errors.ts';
+import { nodeErrorCode } from '../../../lib/node-error-node.ts';
+import { type HttpServer, type Pages, serveHttp } from '../http-server.ts';
+
+const MODE = 0o600;
+/** sun_path has 108 bytes, one for the terminating zero. */
+const MAX_PATH_BYTES = 107;
+const PROBE_MS = 1000;
+
+/** Where the agent that writes `subnetFile` answers: two agents on one node have two files. */
+export function socketPathFor(subnetFile: string): string {
+  return `${subnetFile}.sock`;
+}
+
+/**
+ * Serves `pages` at `path`, which only the owner may use. What a killed agent left there is replaced. Rejects with
+ * OpError when another agent answers there, or the path cannot be used.
+ */
+export async function serveSocket(path: string, pages: Pages): Promise<HttpServer> {
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw failure(path, 'too long', `${MAX_PATH_BYTES} bytes at most`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    await removeStale(path);
+  } catch (error) {
+    if (error instanceof OpError) throw error;
+    throw failure(path, nodeErrorCode(error) ?? 'error', undefined, error);
+  }
+  // The socket never exists with a wider mode: binding happens within the call.
+  const umask = process.umask(0o777 & ~MODE);
+  let server: Promise<HttpServer>;
+  try {
+    server = serveHttp({ path }, pages);
+  } finally {
+    process.umask(umask);
+  }
+  const listening = await server;
+  chmodSync(path, MODE);
+  return listening;
+}
+
+async function removeStale(path: string): Promise<void> {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isSocket()) throw failure(path, 'EEXIST', 'is no socket');
+  if (await answers(path)) throw failure(path, 'EADDRINUSE', 'another agent with this --subnet-file is running');
+  rmSync(path, { force: true });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (answer: boolean) => (): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(PROBE_MS, end(true));
+    socket.once('connect', end(true));
+    socket.once('error', end(false));
+  });
+}
+
+function failure(object: string, code: string, detail?: string, cause?: unknown): OpError {
+  return new OpError({ subsystem: 'status', op: 'listen on', object, code, ...(detail && { detail }), cause });
+}

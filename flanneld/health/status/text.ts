@@ -1,0 +1,85 @@
+// The report of a running agent as lines for a terminal.
+
+import type { DriftEntry } from '../drift-ledger.ts';
+import type { Check } from '../http-server.ts';
+import type { FirewallStatus, OverlayStatus, StatusReport } from './report.ts';
+
+/** Shown at most, of problems of one overlay and of drift; all of them are in `--json`. */
+const SHOWN = 20;
+
+/** The report in a page or so, each line ended. */
+export function statusText(report: StatusReport): string {
+  const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, drift } = report;
+  const lines = [
+    ...pairs([
+      ['node', node],
+      ['agent', `${version}, pid ${pid}, since ${startedAt}`],
+      ['ready', ready ? 'yes' : 'no'],
+      ['backend', backend],
+    ]),
+    ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
+    ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
+    ...section('checks', checks.filter(({ required, problem }) => required || problem !== undefined).map(checkLine)),
+    ...section(driftTitle(report), drift.entries.slice(-SHOWN).map(driftLine)),
+  ];
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+function overlayLines(overlay: OverlayStatus): string[] {
+  const { subnet, network, publicIp, local, iface, peers, problems } = overlay;
+  const advertised = publicIp === local ? '' : `, advertised as ${publicIp}`;
+  const without = peers.direct === undefined ? '' : ` (${peers.direct} without a tunnel)`;
+  const shown = problems.slice(0, SHOWN).map(({ key, reason }) => `  ! ${key}: ${reason}`);
+  if (problems.length > SHOWN) shown.push(`  ! and ${problems.length - SHOWN} more`);
+  return [
+    ...pairs([
+      ['device', deviceText(overlay)],
+      ['subnet', `${subnet} of ${network}`],
+      ['underlay', `${iface}, ${local}${advertised}`],
+      ['peers', `${peers.wanted} wanted, ${peers.programmed} programmed${without}, ${peers.failing} failing`],
+    ]),
+    ...shown,
+  ];
+}
+
+function firewallLines({ flavour, why, places }: FirewallStatus): string[] {
+  return pairs([
+    ['firewall', `${flavour} (${why})`],
+    ['rules in', places.length === 0 ? 'none' : places.join(', ')],
+  ]);
+}
+
+function deviceText({ device, mac, mtu, vni, port }: OverlayStatus): string {
+  const facts = Object.entries({ MAC: mac, MTU: mtu, VNI: vni, port });
+  const known = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]));
+  return [device ?? 'none', ...known].join('  ');
+}
+
+function pairs(rows: readonly (readonly [string, string])[]): string[] {
+  return rows.map(([name, value]) => `${name.padEnd(9)} ${value}`);
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return ['', title, ...lines.map((line) => `  ${line}`)];
+}
+
+function checkLine({ name, problem, required }: Check): string {
+  return problem === undefined ? `+ ${name}` : `${required ? '-' : '!'} ${name}: ${problem}`;
+}
+
+function driftTitle({ drift: { totals, entries } }: StatusReport): string {
+  const counts = Object.entries(totals).map(([object, count]) => `${count} ${object}`);
+  if (counts.length === 0) return 'drift: none';
+  const which = entries.length > SHOWN ? `, the last ${SHOWN} of ${entries.length} remembered` : '';
+  return `drift repaired: ${counts.join(', ')}${which}`;
+}
+
+function driftLine({ time, object, place, what, was, cmd, count }: DriftEntry): string {
+  const others = count === undefined ? '' : ` and ${count - 1} more`;
+  return `${time} ${object} of ${what}${others} (${place}) ${was}: ${cmd}`;
+}
+
+/** Names and data of other nodes are shown: no control character of theirs reaches the terminal. */
+function printable(line: string): string {
+  return line.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}

@@ -1,0 +1,55 @@
+// One thing of Weft's on a node, as the matching tool names it, and how it goes.
+
+import { rmSync } from 'node:fs';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { removeFile } from '../../../lib/sys/file.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { FindIptables } from '../../firewall/iptables-programs.ts';
+import type { Nft } from '../../firewall/nft-program.ts';
+
+export interface Leftover {
+  /** `link flannel.1`, `file /run/flannel/subnet.env`. */
+  readonly text: string;
+  readonly remove: () => void | Promise<void>;
+  /** Why it stays. */
+  readonly kept?: string;
+  /** Flannel has the same, and goes on with it where it runs. */
+  readonly isShared?: true;
+}
+
+/** Where to look. */
+export interface CleanupScope {
+  readonly cniConfDir: string;
+  readonly cniBinDir: string;
+  readonly subnetFile: string;
+  /** This node's lease where leases are files. */
+  readonly leaseFile: string | undefined;
+  /** Where plugins keep their state. */
+  readonly cniStateDir: string;
+}
+
+export interface CleanupTools {
+  readonly sys: Syscalls;
+  readonly netlink: Netlink;
+  readonly nft: Nft;
+  readonly findIptables: FindIptables;
+}
+
+export function fileLeftover(sys: Syscalls, path: string): Leftover {
+  return {
+    text: `file ${path}`,
+    remove: () => {
+      removeFile(sys, path);
+    },
+  };
+}
+
+/** A directory with everything in it. */
+export function directoryLeftover(path: string): Leftover {
+  return { text: `directory ${path}`, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** A table of nftables. */
+export function tableLeftover(nft: Nft, family: string, table: string): Leftover {
+  return { text: `table ${family} ${table}`, remove: () => nft.apply(`delete table ${family} ${table}\n`) };
+}

@@ -1,0 +1,153 @@
+// Everything of Weft's on a node, each with how it goes: what `flanneld cleanup` lists before and after. In the order
+// in which it is removed: first what starts pods, then what carries packets, then files.
+
+import { dirname } from 'node:path';
+import { errorText } from '../../../lib/errors.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../../lib/netlink/request.ts';
+import { deleteLink, listLinks } from '../../../lib/rtnetlink/link.ts';
+import { deleteNexthop, listNexthops } from '../../../lib/rtnetlink/nexthop.ts';
+import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
+import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
+import { statPath } from '../../../lib/sys/file.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { extensionStateFile } from '../../backend/extension-state.ts';
+import { CONFLIST_NAME, ourConflists } from '../../cni/conflist.ts';
+import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
+import { isReservedNexthopId } from '../../dataplane/nexthop-ids.ts';
+import { WEFT_PROTOCOL } from '../../dataplane/state.ts';
+import { planChanges } from '../../firewall/iptables-plan.ts';
+import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
+import { parseIptablesSave } from '../../firewall/iptables-save.ts';
+import { remainingChains } from '../../firewall/iptables-table.ts';
+import { tableName } from '../../firewall/nft-table.ts';
+import { socketPathFor } from '../../health/status/socket.ts';
+import { savedStateFile } from '../../subnet/saved-state.ts';
+import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
+import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
+import { podLeftovers } from './pod-leftovers.ts';
+
+/** What is here. A part that cannot be looked at is listed as such, and stays. */
+export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
+  const parts: readonly (() => Leftover[] | Promise<Leftover[]>)[] = [
+    () => conflistLeftovers(scope, tools.sys),
+    () => deviceLeftovers(tools.netlink),
+    () => nexthopLeftovers(tools.netlink),
+    () => routeLeftovers(tools.netlink),
+    () => tableLeftovers(tools),
+    () => chainLeftovers(tools),
+    () => podLeftovers(scope, tools),
+    () => stateLeftovers(scope, tools.sys),
+    () => executableLeftovers(scope.cniBinDir),
+  ];
+  const found: Leftover[] = [];
+  for (const part of parts) {
+    try {
+      found.push(...(await part()));
+    } catch (error) {
+      const remove = (): never => {
+        throw error instanceof Error ? error : new Error(errorText(error));
+      };
+      found.push({ text: 'what could not be looked at', remove });
+    }
+  }
+  const sign = await signOfFlannel(tools);
+  return sign === undefined ? found : leaveToFlannel(found, sign, scope, tools.sys);
+}
+
+/** One that is set aside is no runtime's, nor flannel's. */
+function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftover[] {
+  return ourConflists(sys, cniConfDir).map(({ path }) => ({
+    ...fileLeftover(sys, path),
+    ...(path.endsWith(CONFLIST_NAME) && { isShared: true }),
+  }));
+}
+
+function deviceLeftovers(netlink: Netlink): Leftover[] {
+  return overlayDevices(netlink).map(({ index, name }) => ({
+    text: `link ${name}`,
+    remove: () => netlink.run(deleteLink({ index, name })),
+    isShared: true,
+  }));
+}
+
+/** The kernel has removed those of a device with it, so mostly there is none left to remove. */
+function nexthopLeftovers(netlink: Netlink): Leftover[] {
+  return nexthopsIfAny(netlink)
+    .filter(({ id, protocol }) => isReservedNexthopId(id) && protocol === WEFT_PROTOCOL)
+    .map(({ id }) => ({ text: `nexthop id ${id}`, remove: () => netlink.run(deleteNexthop(id)) }));
+}
+
+function nexthopsIfAny(netlink: Netlink): ReturnType<typeof listNexthops> {
+  try {
+    return listNexthops(netlink);
+  } catch (error) {
+    // A kernel before 5.3 has no such thing.
+    if (error instanceof NetlinkError && (error.errno === EINVAL || error.errno === EOPNOTSUPP)) return [];
+    throw error;
+  }
+}
+
+function routeLeftovers(netlink: Netlink): Leftover[] {
+  return ([4, 6] as const).flatMap((family) =>
+    listRoutes(netlink, { family, protocol: WEFT_PROTOCOL }).map((route) => ({
+      text: `route ${spellRoute(route)}`,
+      remove: () => netlink.run(deleteRoute(route)),
+    })),
+  );
+}
+
+/** A table has its name from the VNI, which the device tells. */
+async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[]> {
+  const vnis = listLinks(netlink, { kind: 'vxlan' }).flatMap(({ vxlan }) => (vxlan === undefined ? [] : [vxlan.vni]));
+  const found: Leftover[] = [];
+  for (const name of new Set([1, ...vnis].map(tableName))) {
+    for (const family of ['ip', 'ip6']) {
+      if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
+    }
+  }
+  return found;
+}
+
+/** Those of the iptables flavour, in either variant; what this node has no executables for was not made by its agent. */
+async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const family of [4, 6] as const) {
+    for (const iptables of (await findIptables(family)).all) {
+      if (isIdle(iptables)) continue;
+      if (isOutOfReach(iptables)) {
+        const kept = 'in use here, and to look at its chains takes the capability NET_RAW';
+        found.push({ text: `chains of ${iptables.name}`, remove: () => undefined, kept });
+        continue;
+      }
+      const saved = parseIptablesSave(await iptables.save());
+      for (const chain of remainingChains(saved)) {
+        const remove = (): Promise<void> => iptables.restore(planChanges([chain], saved).script);
+        found.push({ text: `chain ${chain.table} ${chain.name} (${iptables.name})`, remove, isShared: true });
+      }
+    }
+  }
+  return found;
+}
+
+/**
+ * What the extension backend has made for peers is its commands' business; the file only says for which. The socket is one
+ * that a killed agent has left.
+ */
+function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
+  const beside = [savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile)), socketPathFor(subnetFile)];
+  const files = [leaseFile, ...beside];
+  return files.flatMap((file) =>
+    file === undefined || statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)],
+  );
+}
+
+/** The first takes all with it: what is kept for a name is put back in the same step. */
+function executableLeftovers(folder: string): Leftover[] {
+  return ourExecutables(folder).map((path) => ({
+    text: `file ${path}`,
+    remove: () => {
+      removeExecutables(folder);
+    },
+  }));
+}

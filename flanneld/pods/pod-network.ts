@@ -1,0 +1,62 @@
+// What the conflist calls the pods' network and its bridge, and where the plugin keeps what it needs for them.
+
+import { field, isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
+
+export interface PodNetwork {
+  readonly network: string;
+  readonly bridge: string;
+  /** Folder of the network's address files. */
+  readonly addressFolder: string;
+  /** Folder of saved delegate configurations, all networks' of the plugin. */
+  readonly savedFolder: string;
+}
+
+/** From the first of some conflists that says so; flannel's names where none does. `stateDir` is /var/lib/cni. */
+export function podNetworkIn(conflists: readonly string[], stateDir: string): PodNetwork {
+  const roots = conflists.map(objectIn).filter((root) => root !== undefined);
+  const plugins = roots.map(flannelIn).filter((plugin) => plugin !== undefined);
+  const delegates = plugins.map((plugin) => objectAt(plugin, 'delegate')).filter((one) => one !== undefined);
+  const ipams = [...plugins, ...delegates].map((one) => objectAt(one, 'ipam')).filter((one) => one !== undefined);
+  const network = roots.map((root) => textAt(root, 'name')).find((name) => name !== undefined && isFileName(name));
+  const networks = firstText(ipams, 'dataDir') ?? `${stateDir}/networks`;
+  return {
+    network: network ?? 'cbr0',
+    bridge: firstText(delegates, 'bridge') ?? 'cni0',
+    addressFolder: `${networks}/${network ?? 'cbr0'}`,
+    savedFolder: firstText(plugins, 'dataDir') ?? `${stateDir}/flannel`,
+  };
+}
+
+function objectIn(text: string): JsonObject | undefined {
+  try {
+    const root = parseJson(text);
+    return isJsonObject(root) ? root : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function flannelIn(root: JsonObject): JsonObject | undefined {
+  const plugins = field(root, 'plugins');
+  if (!Array.isArray(plugins)) return undefined;
+  return plugins.filter(isJsonObject).find((plugin) => field(plugin, 'type') === 'flannel');
+}
+
+function objectAt(object: JsonObject, key: string): JsonObject | undefined {
+  const value = field(object, key);
+  return isJsonObject(value) ? value : undefined;
+}
+
+function textAt(object: JsonObject, key: string): string | undefined {
+  const value = field(object, key);
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function firstText(objects: readonly JsonObject[], key: string): string | undefined {
+  return objects.map((object) => textAt(object, key)).find((text) => text !== undefined);
+}
+
+/** A name becomes part of a path. */
+function isFileName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name);
+}

@@ -1,0 +1,28 @@
+// net-conf.json as a file: the mounted ConfigMap, or what --net-config-path names.
+
+import { readFile } from 'node:fs/promises';
+import { OpError } from '../../lib/errors.ts';
+import type { NetConf } from '../../lib/net-conf.ts';
+import { parseNetConf } from '../../lib/net-conf.ts';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
+import { decodeUtf8 } from '../../lib/utf8-node.ts';
+import type { Logger } from '../health/log.ts';
+
+/** Reads and checks the file, logging its warnings; rejects with OpError or ConfigError, one line each. */
+export async function readNetConfFile(path: string, log: Logger): Promise<NetConf> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw new OpError({
+      subsystem: 'net-conf',
+      op: 'read',
+      object: path,
+      code: nodeErrorCode(error) ?? 'failed',
+      cause: error,
+    });
+  }
+  const { config, warnings } = parseNetConf(decodeUtf8('net-conf', bytes));
+  for (const warning of warnings) log.warn({ file: path, warning }, 'network configuration has a doubtful key');
+  return config;
+}

@@ -1,0 +1,137 @@
+// Which store the options name, opened with what an earlier run left behind.
+
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
+import { networkOf } from '../../lib/ip.ts';
+import { isNodeName } from '../../lib/node-name.ts';
+import { parseSubnetEnv } from '../../lib/subnet-env.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { EtcdOptions, KubeOptions, Options } from '../cli/options.ts';
+import type { Logger } from '../health/log.ts';
+import { createDirectoryManager, type DirectoryOptions } from './directory.ts';
+import type { SubnetManager } from './manager.ts';
+import type { RememberingOptions } from './remembering.ts';
+import { createRememberingManager } from './remembering.ts';
+import { readSavedState, StateWriter, savedStateFile } from './saved-state.ts';
+
+/** The directory store is also read without any event: 50 ms of processor time with 5000 leases. */
+const DIRECTORY_PERIOD_MS = 120_000;
+/** How long the cluster state may stay silent at start before the agent goes on with what it last said. */
+const PATIENCE_MS = 5000;
+/** Leases are saved no more often than this: thousands are a megabyte. A clean end saves what is still to be saved. */
+const SAVE_GAP_MS = 30_000;
+
+export interface ManagerTools {
+  readonly sys: Syscalls;
+  readonly log: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Rejects with ConfigError or OpError when the options cannot be used; whether the store answers shows later. */
+export async function openManager(options: Options, tools: ManagerTools): Promise<SubnetManager> {
+  const { store } = options;
+  switch (store.kind) {
+    case 'directory':
+      return openDirectory(options, store.subnetDir, tools);
+    case 'etcd':
+      return await openEtcd(options, store.etcd, tools);
+    case 'kube':
+      return await openKube(options, store.kube, tools);
+  }
+}
+
+function openDirectory(options: Options, dir: string, { sys, log }: ManagerTools): SubnetManager {
+  const { netConfigPath, subnetFile } = options;
+  const nodeName = options.nodeName ?? hostname();
+  if (!isNodeName(nodeName)) {
+    const detail = 'the host name is no node name, set --node-name';
+    throw new OpError({ subsystem: 'leases', op: 'name', object: JSON.stringify(nodeName), code: 'invalid', detail });
+  }
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'error';
+    throw new OpError({ subsystem: 'leases', op: 'make directory', object: dir, code, cause: error });
+  }
+  const previous = previousSubnets(sys, subnetFile, log);
+  const { random } = Math;
+  return createDirectoryManager({ dir, nodeName, netConfigPath, previous, log, random, periodMs: DIRECTORY_PERIOD_MS });
+}
+
+async function openEtcd(options: Options, etcd: EtcdOptions, tools: ManagerTools): Promise<SubnetManager> {
+  // Only the store that is used is loaded: its code costs memory.
+  const { createEtcdManager, etcdDefaults } = await import('./etcd/etcd.ts');
+  const { sys, log } = tools;
+  const { endpoints, prefix, caFile, certFile, keyFile, username, password } = etcd;
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new ConfigError('flag', '--etcd-certfile', 'expected together with --etcd-keyfile, or neither');
+  }
+  const remembering = remember(options, `etcd ${prefix}`, tools);
+  const settings = {
+    ...etcdDefaults,
+    endpoints: endpoints.map(parseEndpoint),
+    prefix,
+    tls: { caFile, certFile, keyFile },
+    user: username === undefined ? undefined : { name: username, password: password ?? '' },
+    previous: previousSubnets(sys, options.subnetFile, log),
+    earlier: remembering.memory.earlier?.own,
+    log,
+    random: Math.random,
+  };
+  return createRememberingManager((onNetConf) => createEtcdManager({ ...settings, onNetConf }), remembering);
+}
+
+function parseEndpoint(text: string): URL {
+  try {
+    const url = new URL(text.trim());
+    if (url.protocol === 'http:' || url.protocol === 'https:') return url;
+  } catch {
+    // said below
+  }
+  const expected = 'expected comma-separated http:// or https:// URLs';
+  throw new ConfigError('flag', '--etcd-endpoints', `${expected}, got ${JSON.stringify(text.slice(0, 128))}`);
+}
+
+async function openKube(options: Options, kube: KubeOptions, tools: ManagerTools): Promise<SubnetManager> {
+  const { openKubeAccess } = await import('./kube/access.ts');
+  const { createKubeManager, kubeDefaults } = await import('./kube/kube.ts');
+  const { log, env } = tools;
+  const { nodeName, netConfigPath } = options;
+  const identity = { nodeName, podName: env['POD_NAME'] || undefined, podNamespace: env['POD_NAMESPACE'] || undefined };
+  const settings = {
+    ...kube,
+    ...kubeDefaults,
+    identity,
+    netConfigPath,
+    log,
+    random: Math.random,
+    now: () => new Date(),
+  };
+  const access = openKubeAccess(kube);
+  const manager = createKubeManager({ ...settings, access });
+  return createRememberingManager(() => manager, remember(options, `kube ${kube.annotationPrefix}`, tools));
+}
+
+function remember({ subnetFile }: Options, store: string, { sys, log }: ManagerTools): RememberingOptions {
+  const file = savedStateFile(subnetFile);
+  const writer = new StateWriter(file, log, SAVE_GAP_MS);
+  const earlier = readSavedState(sys, file, store, log);
+  const memory = { earlier, save: writer.save.bind(writer), flush: () => writer.flush() };
+  return { store, memory, patienceMs: PATIENCE_MS, log };
+}
+
+/** The subnets in the subnet.env of an earlier run; none when there is none or it cannot be read. */
+function previousSubnets(sys: Syscalls, file: string, log: Logger): DirectoryOptions['previous'] {
+  try {
+    const text = readTextIfPresent(sys, file, 64 * 1024);
+    if (text === undefined) return {};
+    const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
+    // The file has the gateway's address; a lease is a network.
+    return { subnet: subnet && networkOf(subnet), ipv6Subnet: ipv6Subnet && networkOf(ipv6Subnet) };
+  } catch (error) {
+    log.warn({ file, err: errorText(error) }, 'earlier subnet.env ignored');
+    return {};
+  }
+}

@@ -1,0 +1,103 @@
+// A level-triggered loop: whatever wakes it, it runs the same function, one run at a time; wake-ups that come
+// together or during a run become one more run. Never faster than `minGapMs`, never slower than `auditMs`, and after a
+// run at rest as long as it took, so that a storm of wake-ups takes half of the time at most.
+
+import type { Clock } from './clock-node.ts';
+
+export interface LoopOptions {
+  /** Looks and makes right. Returns when it wants to run again without a wake-up, in milliseconds; undefined: at the audit. */
+  run(reasons: ReadonlySet<string>): Promise<number | undefined>;
+  /** Called with what `run` threw; the loop goes on after a back-off. */
+  onError(error: unknown): void;
+  readonly clock: Clock;
+  /** Least time between the starts of two runs: events that come together are looked at once. */
+  readonly minGapMs: number;
+  /** Longest time without a run. */
+  readonly auditMs: number;
+}
+
+export interface Loop {
+  /** Asks for a run soon. `reason` is for the log. */
+  wake(reason: string): void;
+  /** Ends the loop; resolves when a run in progress has ended. Nothing runs afterwards. */
+  stop(): Promise<void>;
+}
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 30_000;
+/** Longest rest after a run. */
+const LONGEST_REST_MS = 250;
+/** After a failure a wake-up is answered no sooner: the failure itself may have caused it. */
+const WOKEN_RETRY_MS = 1000;
+
+/** Starts a loop; its first run begins at once. */
+export function startLoop(options: LoopOptions): Loop {
+  const loop = new ReconcileLoop(options);
+  loop.wake('start');
+  return loop;
+}
+
+class ReconcileLoop implements Loop {
+  readonly #options: LoopOptions;
+  readonly #reasons = new Set<string>();
+  #cancelTimer: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #lastStart = Number.NEGATIVE_INFINITY;
+  /** No run before this. */
+  #restedAt = Number.NEGATIVE_INFINITY;
+  #dueMs = Number.NEGATIVE_INFINITY;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+  }
+
+  wake(reason: string): void {
+    if (this.#stopped) return;
+    this.#reasons.add(reason);
+    if (this.#running !== undefined) return;
+    const soonest = this.#failures > 0 ? this.#lastStart + WOKEN_RETRY_MS : this.#restedAt;
+    // A retry that is due sooner anyway is not put off.
+    if (soonest < this.#dueMs || this.#cancelTimer === undefined) this.#schedule(soonest - this.#options.clock.now());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  #schedule(delayMs: number): void {
+    const { clock } = this.#options;
+    this.#cancelTimer?.();
+    this.#dueMs = clock.now() + Math.max(0, delayMs);
+    this.#cancelTimer = clock.after(Math.max(0, delayMs), () => {
+      this.#cancelTimer = undefined;
+      this.#running = this.#runOnce();
+    });
+  }
+
+  async #runOnce(): Promise<void> {
+    const { clock, auditMs, minGapMs } = this.#options;
+    this.#lastStart = clock.now();
+    const reasons = new Set(this.#reasons);
+    this.#reasons.clear();
+    let nextMs: number;
+    try {
+      nextMs = Math.min((await this.#options.run(reasons)) ?? auditMs, auditMs);
+      this.#failures = 0;
+    } catch (error) {
+      nextMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LAST_RETRY_MS);
+      this.#failures++;
+      this.#options.onError(error);
+    }
+    this.#running = undefined;
+    if (this.#stopped) return;
+    const now = clock.now();
+    const restMs = Math.min(now - this.#lastStart, LONGEST_REST_MS);
+    this.#restedAt = Math.max(this.#lastStart + minGapMs, now + restMs);
+    if (this.#reasons.size > 0 && this.#failures === 0) nextMs = 0;
+    this.#schedule(Math.max(nextMs, this.#restedAt - now));
+  }
+}
