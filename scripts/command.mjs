@@ -1,7 +1,7 @@
-// What the build scripts share: running a command, and where things are kept between builds.
+// What the scripts share: running a command, and where things are kept between builds.
 
-import { execFile } from 'node:child_process';
-import { homedir } from 'node:os';
+import { execFile, spawn } from 'node:child_process';
+import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 
 /** The folder outside the repository in which fetched sources and compiled engines are kept. */
@@ -15,6 +15,21 @@ export function run(file, args, options = {}) {
     execFile(file, args, { maxBuffer: 64 * 1024 * 1024, ...options }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`${file}: ${firstProblem(stderr) ?? firstProblem(stdout) ?? error.message}`));
+    });
+  });
+}
+
+/** Runs a command with our input and output, hands it the signals we get, and resolves to its exit code as a shell says it. */
+export function runToEnd(file, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: 'inherit', ...options });
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+    const pass = (signal) => child.kill(signal);
+    for (const signal of signals) process.on(signal, pass);
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      for (const one of signals) process.off(one, pass);
+      resolve(code ?? 128 + constants.signals[signal]);
     });
   });
 }

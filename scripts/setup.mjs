@@ -11,7 +11,7 @@ const repository = dirname(dirname(self));
 const NODE_MAJOR = 20;
 
 /** Debian's packages, each with a file or command that shows it is there on systems that have no dpkg. */
-const PACKAGES = {
+export const PACKAGES = {
   'ca-certificates': '/etc/ssl/certs',
   python3: 'python3',
   make: 'make',

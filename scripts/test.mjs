@@ -1,10 +1,10 @@
 // `npm test`: set-up, build, checks, then vitest last, whose closing line is the last line of the output. Arguments go to vitest;
 // with arguments only part of the tests is wanted, so the checks are left out.
-import { spawn, spawnSync } from 'node:child_process';
-import { constants } from 'node:os';
+import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { check } from './check.mjs';
+import { runToEnd } from './command.mjs';
 import { setUp } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -18,11 +18,7 @@ function stop() {
 function vitest(args, failedChecks) {
   const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', ...args];
   const env = { ...process.env, WEFT_FAILED_CHECKS: failedChecks.join(' ') };
-  const child = spawn(process.execPath, command, { cwd: repository, stdio: 'inherit', env });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-  child.on('exit', (code, signal) => {
-    process.exitCode = signal === null ? code : 128 + constants.signals[signal];
-  });
+  return runToEnd(process.execPath, command, { cwd: repository, env });
 }
 
 if (!setUp()) stop();
@@ -32,4 +28,4 @@ const build = spawnSync(process.execPath, [join(repository, 'scripts/build.mjs')
 });
 if (build.status !== 0) stop();
 const args = process.argv.slice(2);
-vitest(args, args.length === 0 ? check() : []);
+process.exitCode = await vitest(args, args.length === 0 ? check() : []);

@@ -10,6 +10,7 @@ import type { LabPod } from '../lab/lab-pod.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { REFERENCE_BIN } from '../support/cni-node.ts';
+import { needs } from '../support/needs.ts';
 
 const ADDRESSES = `${CNI_CACHE_FOLDER}/networks/cbr0`;
 const SAVED = `${CNI_CACHE_FOLDER}/flannel`;
@@ -206,6 +207,8 @@ describe('flanneld gc', () => {
   });
 
   test('judges entries of the reference plugins beside ours', async () => {
+    for (const name of ['host-local', 'bridge'])
+      needs.machine(existsSync(`${REFERENCE_BIN}/${name}`), `${REFERENCE_BIN}/${name}`);
     const dead = await node.addPod();
     await node.run(['ip', 'netns', 'add', 'go-alive']);
     await reference('host-local', 'go-gone', '/run/netns/go-gone');

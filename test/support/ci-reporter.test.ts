@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -45,7 +45,14 @@ function runVitest({ files, args = [], env = {} }: Case): Run {
     ],
     {
       encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1', VITEST: undefined, WEFT_FAILED_CHECKS: undefined, ...env },
+      env: {
+        ...process.env,
+        NO_COLOR: '1',
+        VITEST: undefined,
+        WEFT_FAILED_CHECKS: undefined,
+        WEFT_RESULTS: undefined,
+        ...env,
+      },
       timeout: 30_000,
     },
   );
@@ -169,5 +176,28 @@ describe('the closing line', () => {
     expect(closing.at(-1)).toBe(want.at(-1));
     expect(new Set(closing)).toEqual(new Set(want));
     expect(run.exit).toBe(exit);
+  });
+});
+
+test('with WEFT_RESULTS a run ends with a file of what became of each test, and no closing line', () => {
+  const results = join(tmpdir(), `weft-results-${process.pid}.json`);
+  onTestFinished(() => rmSync(results, { force: true }));
+  const { lines } = runVitest({
+    name: '',
+    files: {
+      'a.test.ts': `describe('x y', () => { ${passing} test('lacks', () => { needs.machine(false, 'tun'); }); });`,
+      'b.test.ts': `import './not-there.ts'; ${passing}`,
+    },
+    env: { WEFT_RESULTS: results, WEFT_FAILED_CHECKS: 'tsc' },
+    exit: 1,
+    want: [],
+  });
+  expect(lines.join('\n')).not.toMatch(/^\d+ passed/m);
+  expect(JSON.parse(readFileSync(results, 'utf8'))).toEqual({
+    failures: 2,
+    tests: [
+      { file: 'a.test.ts', names: ['x y', 'passes'], state: 'passed' },
+      { file: 'a.test.ts', names: ['x y', 'lacks'], state: 'skipped', reason: 'needs tun' },
+    ],
   });
 });

@@ -59,3 +59,39 @@ declare module '*/licences.mjs' {
 declare module '*/bench-report.mjs' {
   export function bundleReport(): Promise<string>;
 }
+
+declare module '*/tally.mjs' {
+  /** One test. `names` are those of the suites around it, then its own. */
+  export interface Outcome {
+    readonly file: string;
+    readonly names: readonly string[];
+    readonly state: 'passed' | 'failed' | 'skipped';
+    /** Why it was skipped. */
+    readonly reason?: string | undefined;
+  }
+
+  /** What one run came to. `failures` are those that are no test's: imports, hooks, rejections nobody handled, checks. */
+  export interface Tally {
+    failures: number;
+    tests: Outcome[];
+  }
+
+  export function closingLines(tally: Tally): string;
+  export function hasFailed(tally: Tally): boolean;
+  export function lacking(tally: Tally): Outcome[];
+  export function selection(tests: readonly Outcome[]): string[];
+  export function joinRows(first: Tally, second: Tally): Tally;
+}
+
+declare module '*/fresh.mjs' {
+  export interface DebianPackage {
+    readonly name: string;
+    readonly isBase: boolean;
+    readonly provides: readonly string[];
+    /** Of each dependency the alternatives. */
+    readonly needs: readonly (readonly string[])[];
+  }
+
+  export function parsePackages(text: string): DebianPackage[];
+  export function withDependencies(packages: readonly DebianPackage[], wanted: readonly string[]): Set<string>;
+}
