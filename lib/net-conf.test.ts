@@ -150,6 +150,13 @@ describe('parseNetConf', () => {
         'expected an IPv4 CIDR such as "10.244.0.0/16", but the key is missing',
     },
     {
+      name: 'a Network that is misspelled',
+      doc: { Netwrok: '10.244.0.0/16' },
+      want:
+        'Network: please define a correct Network parameter in the flannel config: ' +
+        'expected an IPv4 CIDR such as "10.244.0.0/16", but the key is missing (is "Netwrok" meant to be it?)',
+    },
+    {
       name: 'a Network of the other family',
       doc: { Network: 'fc00::/48' },
       want: 'Network: expected an IPv4 CIDR such as "10.244.0.0/16", got "fc00::/48"',

@@ -2,11 +2,12 @@
 // etcd's <prefix>/config. Keys in any case, types strict; unknown keys are warnings, since flannel ignores them.
 
 import { type BackendConf, readBackend, warnUnknown } from './backend-conf.ts';
+import { closest } from './closest.ts';
 import { ConfigError } from './errors.ts';
 import type { Ip, IpPrefix } from './ip.ts';
 import { formatPrefix, networkOf, parseIp, parsePrefix } from './ip.ts';
 import type { JsonPlace } from './json-fields.ts';
-import { fieldError, parsePlace, readBoolean, readInteger, readStrings, readText } from './json-fields.ts';
+import { fieldError, parsePlace, readBoolean, readInteger, readStrings, readText, unknownKeys } from './json-fields.ts';
 
 /** How one family's subnets are cut from its network, as configured: `subnetPool` (subnet-pool.ts) adds the defaults. */
 export interface SubnetKeys {
@@ -110,7 +111,9 @@ function readNetwork(
   if (enabled) {
     if (network === undefined) {
       const complaint = `please define a correct ${key} parameter in the flannel config`;
-      throw new ConfigError(source, key, `${complaint}: expected ${expected}, but the key is missing`);
+      const meant = closest(key, unknownKeys(root, netConfKeys));
+      const slip = meant === undefined ? '' : ` (is ${JSON.stringify(meant)} meant to be it?)`;
+      throw new ConfigError(source, key, `${complaint}: expected ${expected}, but the key is missing${slip}`);
     }
     return network;
   }

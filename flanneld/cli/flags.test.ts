@@ -4,6 +4,7 @@ import { flagTable } from './flag-table.ts';
 import type { CommandLine, Environment } from './flags.ts';
 import { parseCommandLine } from './flags.ts';
 import { UsageError } from './go-flags.ts';
+import { subCommands } from './sub-commands.ts';
 
 function parse(argv: readonly string[], env: Environment = {}): CommandLine {
   const result = parseCommandLine(argv, env);
@@ -54,11 +55,12 @@ describe('parseCommandLine', () => {
       ...['--node-name=node-1', '--subnet-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
       ...['--iptables-forward-rules=false', '--iptables-resync=7', '--ip-blackhole-route=T'],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
-      ...['--cni-state-dir=/g', '--netns-dir=/h', '--dry-run'],
+      ...['--cni-state-dir=/g', '--netns-dir=/h'],
       ...['--cni-conf=/d', '--cni-conf-dir=/e', '--cni-bin-dir=/f', '--cni-bin-replace=flannel,portmap'],
     ]);
     expect([options.cniConf, options.cniConfDir, options.cniBinDir]).toEqual(['/d', '/e', '/f']);
-    expect([options.cniStateDir, options.netnsDir, options.dryRun]).toEqual(['/g', '/h', true]);
+    expect([options.cniStateDir, options.netnsDir]).toEqual(['/g', '/h']);
+    expect(parse(['gc', '--dry-run', '--json']).options).toMatchObject({ dryRun: true, json: true });
     expect([...options.cniBinReplace]).toEqual(['flannel', 'portmap']);
     expect(options.interface.iface).toEqual(['eth0', '10.0.0.1']);
     expect(options.interface.ifaceRegex).toEqual([/^eth/]);
@@ -120,16 +122,25 @@ describe('parseCommandLine', () => {
     expect(parse(argv).command).toBe(want);
   });
 
-  test.for([{ argv: ['-h'] }, { argv: ['--help'] }, { argv: ['-help'] }, { argv: ['status', '--help'] }])(
+  test.for([{ argv: ['-h'] }, { argv: ['--help'] }, { argv: ['-help'] }])(
     '$argv asks for help, which names every flag and command',
     ({ argv }) => {
       const result = parseCommandLine(argv, {});
       if (result.command !== 'help') throw new Error('no help');
       expect(result.text).toContain('FLANNELD_PUBLIC_IP');
       for (const { name } of flagTable) expect(result.text).toContain(`--${name} `);
-      for (const name of ['withdraw', 'status', 'version']) expect(result.text).toContain(`\n  ${name} `);
+      for (const { name } of subCommands) expect(result.text).toContain(`\n  ${name} `);
     },
   );
+
+  test.for(subCommands)('the help of $name names the flags it reads, and no other', ({ name, summary, flags }) => {
+    const result = parseCommandLine([name, '--help'], {});
+    if (result.command !== 'help') throw new Error('no help');
+    expect(result.text).toContain(`Usage: flanneld ${name} [flags]`);
+    expect(result.text.replace(/\s+/g, ' ')).toContain(summary);
+    const shown = flagTable.map((spec) => spec.name).filter((flag) => result.text.includes(`  --${flag} `));
+    expect(shown.sort()).toEqual([...flags].sort());
+  });
 });
 
 describe('refusals', () => {
@@ -142,7 +153,12 @@ describe('refusals', () => {
       argv: ['frobnicate'],
       want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, version',
     },
-    { argv: ['status', 'status'], want: 'expected one command at most' },
+    { argv: ['status', 'status'], want: 'status takes no argument, got "status"' },
+    { argv: ['status', 'extra'], want: 'status takes no argument, got "extra"' },
+    { argv: ['gc', '--dry-run', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
+    { argv: ['--json'], want: '--json needs a command, expected flanneld gc or status' },
+    { argv: ['--dry-run'], want: '--dry-run needs a command, expected flanneld gc' },
+    { argv: ['withdraw', '--dry-run'], want: '--dry-run is not a flag of withdraw, expected flanneld gc' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
     { argv: ['--ip-masq=yes'], want: '--ip-masq: expected true or false, got "yes"' },
     { argv: ['--healthz-port=65536'], want: '--healthz-port: expected integer 0–65535, got "65536"' },

@@ -3,12 +3,12 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { closest } from '../../lib/closest.ts';
-import { flagTable, ineffectiveFlags } from './flag-table.ts';
+import { type FlagSpec, flagTable, ineffectiveFlags } from './flag-table.ts';
 import { normalizeGoFlags, UsageError } from './go-flags.ts';
 import type { FlagTexts, GivenFlags, Options } from './options.ts';
 import { boolean, readOptions } from './options.ts';
+import { type SubCommand, subCommandFlags, subCommands } from './sub-commands.ts';
 
-export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'version';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface CommandLine {
@@ -24,13 +24,6 @@ export interface HelpRequest {
   readonly text: string;
 }
 
-const commands: readonly (readonly [SubCommand, string])[] = [
-  ['withdraw', 'take the CNI configuration away: no new pods on this node until flanneld is ready again'],
-  ['cleanup', 'remove everything of Weft from this node; stop the agent first'],
-  ['gc', 'free addresses, saved configurations and veths of pods that are provably gone; says what is kept, and why'],
-  ['status', 'show what the running agent knows: lease, device, peers, problems, repairs; exits 0 when ready'],
-  ['version', 'print the version'],
-];
 const description = `Weft's agent, one a node. Without a command it runs until SIGTERM.
 Every flag may also be given as FLANNELD_<FLAG>, e.g. FLANNELD_PUBLIC_IP=10.0.0.1.`;
 const booleanFlags = new Set(flagTable.filter((spec) => spec.value === undefined).map((spec) => spec.name));
@@ -43,6 +36,7 @@ const valueFlags = new Set(flagTable.filter((spec) => spec.value !== undefined).
 export function parseCommandLine(argv: readonly string[], env: Environment): CommandLine | HelpRequest {
   const parsed = runCommander(normalizeGoFlags(argv, flagKind));
   if (typeof parsed === 'string') return { command: 'help', text: parsed };
+  refuseMisplaced(parsed);
   const given = addEnvironment(parsed.given, env);
   const command = boolean(given, 'version') ? 'version' : parsed.command;
   const options = readOptions(given);
@@ -59,9 +53,23 @@ interface Parsed {
   readonly given: GivenFlags;
 }
 
+/** `--json` without a command, or `withdraw --dry-run`: whoever writes it expects something else than what would happen. */
+function refuseMisplaced({ command, given }: Parsed): void {
+  for (const name of subCommandFlags) {
+    const flag = given.get(name);
+    if (flag === undefined || readersOf(name).some((reader) => reader === command)) continue;
+    const where = command === 'run' ? 'needs a command' : `is not a flag of ${command}`;
+    throw new UsageError(`${flag.label} ${where}, expected flanneld ${readersOf(name).join(' or ')}`);
+  }
+}
+
+function readersOf(flag: string): SubCommand[] {
+  return subCommands.filter(({ flags }) => flags.includes(flag)).map(({ name }) => name);
+}
+
 /** Lets commander match words against flags and commands; a string is the help text that was asked for. */
 function runCommander(words: readonly string[]): Parsed | string {
-  if (words.some((word) => /^--?(help|h)=true$/.test(word))) return buildProgram(() => undefined).helpInformation();
+  if (words.some((word) => /^--?(help|h)=true$/.test(word))) return helpText(words);
   let command: SubCommand = 'run';
   const program = buildProgram((chosen) => {
     command = chosen;
@@ -81,20 +89,10 @@ function runCommander(words: readonly string[]): Parsed | string {
 }
 
 function buildProgram(choose: (command: SubCommand) => void): Command {
-  const program = new Command('flanneld')
-    .description(description)
-    .usage('[command] [flags]')
-    .helpOption('-h, --help', 'show this text')
-    .helpCommand(false)
-    .exitOverride()
-    .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
-  for (const { name, value, help, default: standard } of flagTable) {
-    const text = standard === undefined ? help : `${help} (${standard})`;
-    const option = new Option(value === undefined ? `--${name} [=true|false]` : `--${name} <${value}>`, text);
-    program.addOption(option.argParser((text, earlier: string[] | undefined) => [...(earlier ?? []), text]));
-  }
+  const program = newCommand('flanneld').description(description).usage('[command] [flags]').helpCommand(false);
+  for (const spec of flagTable) program.addOption(optionOf(spec));
   program.action(() => choose('run'));
-  for (const [name, summary] of commands) {
+  for (const { name, summary } of subCommands) {
     program
       .command(name)
       .description(summary)
@@ -103,15 +101,41 @@ function buildProgram(choose: (command: SubCommand) => void): Command {
   return program;
 }
 
+function newCommand(name: string): Command {
+  return new Command(name)
+    .helpOption('-h, --help', 'show this text')
+    .exitOverride()
+    .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+}
+
+function optionOf({ name, value, help, default: standard }: FlagSpec): Option {
+  const text = standard === undefined ? help : `${help} (${standard})`;
+  const option = new Option(value === undefined ? `--${name} [=true|false]` : `--${name} <${value}>`, text);
+  return option.argParser((text, earlier: string[] | undefined) => [...(earlier ?? []), text]);
+}
+
+/** The help of the first sub-command named, with the flags it reads; without one, that of the agent. */
+function helpText(words: readonly string[]): string {
+  const asked = subCommands.find(({ name }) => words.includes(name));
+  if (asked === undefined) return buildProgram(() => undefined).helpInformation();
+  const command = newCommand(`flanneld ${asked.name}`).description(asked.summary).usage('[flags]');
+  for (const spec of flagTable) if (asked.flags.includes(spec.name)) command.addOption(optionOf(spec));
+  return command.helpInformation();
+}
+
 function usageText(error: CommanderError, words: readonly string[]): string {
   if (error.code !== 'commander.excessArguments')
     return error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  const names = commands.map(([name]) => name);
-  const word = words.filter((candidate) => !candidate.startsWith('--')).find((name) => !names.some((n) => n === name));
+  const [first, second] = words.filter((candidate) => !candidate.startsWith('--'));
+  const names = subCommands.map(({ name }) => name);
+  const command = names.find((name) => name === first);
+  const word = command === undefined ? first : second;
   if (word === undefined) return 'expected one command at most';
+  const quoted = JSON.stringify(word.slice(0, 64));
   if (/^(true|false|0|1)$/i.test(word)) return `unexpected ${word}: a boolean is written --flag=${word}`;
+  if (command !== undefined) return `${command} takes no argument, got ${quoted}`;
   const meant = closest(word, names);
-  return `unknown command ${JSON.stringify(word.slice(0, 64))}, expected ${
+  return `unknown command ${quoted}, expected ${
     meant === undefined ? `none or one of ${names.join(', ')}` : `one such as ${meant}`
   }`;
 }

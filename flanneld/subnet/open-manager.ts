@@ -109,7 +109,7 @@ async function openKube(options: Options, kube: KubeOptions, tools: ManagerTools
     random: Math.random,
     now: () => new Date(),
   };
-  const access = openKubeAccess(kube);
+  const access = openKubeAccess({ ...kube, serviceHost: env['KUBERNETES_SERVICE_HOST'] });
   const manager = createKubeManager({ ...settings, access });
   return createRememberingManager(() => manager, remember(options, `kube ${kube.annotationPrefix}`, tools));
 }

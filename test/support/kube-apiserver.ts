@@ -91,7 +91,7 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     const [adminKubeconfig, agentKubeconfig] = [admin, agent].map((user, at) => {
       return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, user);
     });
-    const adminAccess = openKubeAccess({ apiUrl: undefined, kubeconfigFile: adminKubeconfig });
+    const adminAccess = openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: adminKubeconfig });
     const start = async (): Promise<void> => {
       process = new Background(argv as [string, ...string[]]);
       await process.ready(async () => (await ask(adminAccess, { path: '/readyz' })).status === 200, 120_000);
@@ -104,7 +104,7 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
       call: (each) => ask(adminAccess, each),
       must,
       admin: adminAccess,
-      agent: openKubeAccess({ apiUrl: undefined, kubeconfigFile: agentKubeconfig }),
+      agent: openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: agentKubeconfig }),
       agentKubeconfig: agentKubeconfig ?? '',
       agentKubeconfigText: readFileSync(agentKubeconfig ?? '', 'utf8'),
       adminKubeconfig: adminKubeconfig ?? '',

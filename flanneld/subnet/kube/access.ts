@@ -10,23 +10,22 @@ import type { KubeAccess } from './api.ts';
 export interface AccessOptions {
   readonly apiUrl: string | undefined;
   readonly kubeconfigFile: string | undefined;
+  /** KUBERNETES_SERVICE_HOST, which a pod's environment has. */
+  readonly serviceHost: string | undefined;
 }
 
 const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** Throws ConfigError when there is nothing to go by. */
-export function openKubeAccess({ apiUrl, kubeconfigFile }: AccessOptions): KubeAccess {
+/** Throws ConfigError when there is nothing to go by, or what there is cannot be used. */
+export function openKubeAccess(options: AccessOptions): KubeAccess {
+  const { apiUrl } = options;
+  const flagUrl = apiUrl === undefined ? undefined : parseServer('flag', '--kube-api-url', apiUrl);
   const config = new KubeConfig();
-  if (kubeconfigFile !== undefined) loadFile(config, kubeconfigFile);
-  else if (apiUrl === undefined || (apiUrl.startsWith('https:') && existsSync(serviceAccountToken)))
-    loadInCluster(config);
-  else config.loadFromClusterAndUser({ name: 'flag', server: apiUrl, skipTLSVerify: false }, { name: 'nobody' });
+  const source = load(config, options);
   const cluster = config.getCurrentCluster();
-  const server = apiUrl ?? cluster?.server;
-  if (cluster === null || server === undefined) {
-    throw new ConfigError('kubeconfig', 'current-context', 'names no cluster');
-  }
-  const url = parseServer(server);
+  if (cluster === null) throw new ConfigError('kubeconfig', 'current-context', `names no cluster in ${source}`);
+  const url = flagUrl ?? parseServer('kubeconfig', `server in ${source}`, cluster.server);
+  const server = apiUrl ?? cluster.server;
   // The client refuses plain HTTP unless told that nothing is to be verified.
   const isPlain = url.protocol === 'http:';
   config.clusters = [{ ...cluster, server, skipTLSVerify: isPlain || cluster.skipTLSVerify }];
@@ -39,6 +38,24 @@ export function openKubeAccess({ apiUrl, kubeconfigFile }: AccessOptions): KubeA
   };
 }
 
+/** Fills in `config`, and says where from. */
+function load(config: KubeConfig, { apiUrl, kubeconfigFile, serviceHost }: AccessOptions): string {
+  if (kubeconfigFile !== undefined) {
+    loadFile(config, kubeconfigFile);
+    return kubeconfigFile;
+  }
+  if (apiUrl !== undefined && !(apiUrl.startsWith('https:') && existsSync(serviceAccountToken))) {
+    config.loadFromClusterAndUser({ name: 'flag', server: apiUrl, skipTLSVerify: false }, { name: 'nobody' });
+    return '--kube-api-url';
+  }
+  if (apiUrl === undefined && !serviceHost) {
+    const expected = 'expected --kubeconfig-file, --kube-api-url, or to run in a pod';
+    throw new ConfigError('kube', 'API server', `${expected}; KUBERNETES_SERVICE_HOST is not set, so this is none`);
+  }
+  config.loadFromCluster();
+  return 'the pod’s environment';
+}
+
 function loadFile(config: KubeConfig, file: string): void {
   try {
     config.loadFromFile(file);
@@ -47,18 +64,11 @@ function loadFile(config: KubeConfig, file: string): void {
   }
 }
 
-/** Without `--kube-api-url` the environment of a pod must name the server. */
-function loadInCluster(config: KubeConfig): void {
-  config.loadFromCluster();
-}
-
-function parseServer(text: string): URL {
-  try {
-    const url = new URL(text);
-    if (url.protocol === 'https:' || url.protocol === 'http:') return url;
-  } catch {
-    // said below
-  }
-  const expected = 'expected --kubeconfig-file, --kube-api-url, or to run in a pod (KUBERNETES_SERVICE_HOST)';
-  throw new ConfigError('kube', 'API server', `${expected}, got the URL ${JSON.stringify(text.slice(0, 128))}`);
+function parseServer(source: string, key: string, text: string): URL {
+  const given = JSON.stringify(text.slice(0, 128));
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url;
+  const meant =
+    text.includes('://') || !URL.canParse(`https://${text}`) ? '' : ` (is https://${text.slice(0, 128)} meant?)`;
+  throw new ConfigError(source, key, `expected a URL with http:// or https://, got ${given}${meant}`);
 }
