@@ -9,6 +9,7 @@ import { isInside, serveInside } from './inside.ts';
 import { type BenchCommand, parseBenchArgs, USAGE } from './options.ts';
 import { partsNamed } from './parts.ts';
 import { publishedBlock, withPublished } from './published.ts';
+import { faultsBlock, withFaults } from './published-faults.ts';
 import { readAssets } from './report/assets.ts';
 import { renderReport } from './report/page.ts';
 import { type MeasuredPart, type RunResult, readRun, SCHEMA, VERSION, writeRun } from './run-result.ts';
@@ -42,8 +43,12 @@ async function main(argv: readonly string[]): Promise<number> {
 
 function showHeadline({ result, into }: BenchCommand & { kind: 'table' }): void {
   const run = readRun(result);
-  if (into === undefined) say(headlineMarkdown(run));
-  else writeFileSync(into, withPublished(readFileSync(into, 'utf8'), publishedBlock(run, result, into)));
+  if (into === undefined) {
+    say(headlineMarkdown(run));
+    return;
+  }
+  const text = withPublished(readFileSync(into, 'utf8'), publishedBlock(run, result, into));
+  writeFileSync(into, withFaults(text, faultsBlock(run)));
 }
 
 /** Writes the report beside the result and returns its path. */

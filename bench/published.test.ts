@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { publishedBlock, publishedResult, withPublished } from './published.ts';
+import { faultsBlock, withFaults } from './published-faults.ts';
 import { readRun } from './run-result.ts';
 import { madeUpRun } from './support/made-up.ts';
 
@@ -11,6 +12,14 @@ test('the README says what the result it names says', () => {
   const readme = readFileSync(`${repository}README.md`, 'utf8');
   const result = publishedResult(readme) ?? 'no result named';
   expect(readme).toContain(publishedBlock(readRun(`${repository}${result}`), result, 'README.md'));
+});
+
+test('the README’s faults are those of the same result', () => {
+  const readme = readFileSync(`${repository}README.md`, 'utf8');
+  const block = faultsBlock(readRun(`${repository}${publishedResult(readme)}`));
+  expect(block.split('\n').length).toBeGreaterThan(10);
+  expect(readme).toContain(block);
+  expect(withFaults(readme.replace(block, block.replaceAll(/\d/g, '0')), block)).toBe(readme);
 });
 
 test('another result takes the place of the one that is there, and nothing else changes', () => {

@@ -67,7 +67,8 @@ describe('what the documents name exists', () => {
   });
 
   test('a sentence about what is not there is found', () => {
-    const text = 'See [x](nope.md), `lib/nope.ts`, `npm run nope`, `flanneld nope --nope`, `nope.ts`, `--no-such-option`.';
+    const text =
+      'See [x](nope.md), `lib/nope.ts`, `npm run nope`, `flanneld nope --nope`, `nope.ts`, `--no-such-option`.';
     const wrong = mentionsIn(text).filter((mention) => !isTrue(mention, 'README.md'));
     expect(wrong.map(({ kind }) => kind).sort()).toEqual([
       'file',
