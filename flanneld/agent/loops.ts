@@ -3,9 +3,12 @@
 
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
+import { NFNLGRP_NFTABLES, readRulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NETLINK_NETFILTER } from '../../lib/netlink/constants.ts';
 import type { EventWatch } from '../../lib/netlink/events-node.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
+import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
@@ -14,7 +17,6 @@ import { type Concern, concerning, KERNEL_GROUPS } from '../dataplane/kernel-eve
 import { BlackholeRoutes } from '../firewall/blackhole.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
-import { NETLINK_NETFILTER, NFNLGRP_NFTABLES } from '../firewall/nft-events.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import { createFailureLog } from '../health/log.ts';
 import type { Meters } from '../health/meters.ts';
@@ -168,8 +170,8 @@ function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string
     underlays: indexesOf(overlays, 'underlayIndex'),
   });
   const isEcho = (message: MessageReader): boolean => overlays.some((overlay) => overlay.isEcho?.(message) ?? false);
-  const reasonIn = (message: MessageReader): string | undefined => {
-    const reason = concerning(message, current);
+  const reasonIn = (message: MessageReader, event: RtnetlinkEvent): string | undefined => {
+    const reason = concerning(event, current);
     return reason === undefined || isEcho(message) ? undefined : reason;
   };
   let pending: string | undefined;
@@ -178,9 +180,12 @@ function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string
   return keepWatching(tools, {
     groups: KERNEL_GROUPS,
     onMessage(message) {
-      placeMayMove ||= follower.isConcerned(message);
       // One reason to look is enough; until then nothing more needs decoding.
-      pending ??= reasonIn(message);
+      if (pending !== undefined && placeMayMove) return;
+      const event = readEvent(message);
+      if (event === undefined) return;
+      placeMayMove ||= follower.isConcerned(event);
+      pending ??= reasonIn(message, event);
     },
     onOverflow() {
       pending = 'events lost';
@@ -206,7 +211,8 @@ function watchFirewall({ firewall, tools }: Parts, wake: () => void): EventWatch
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     onMessage(message) {
-      if (firewall.isConcerned(message)) wake();
+      const event = readRulesetEvent(message);
+      if (event !== undefined && firewall.isConcerned(event)) wake();
     },
     onOverflow: wake,
   });

@@ -4,6 +4,7 @@ import { parseMac } from '../../lib/mac.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { addAddress } from '../../lib/rtnetlink/address.ts';
 import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
+import { readEvent } from '../../lib/rtnetlink/event.ts';
 import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
 import { addLink, setLink } from '../../lib/rtnetlink/link.ts';
 import { replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
@@ -22,10 +23,8 @@ const concern: Concern = {
 
 /** A change is announced with the message that asked for it, as far as we read it. */
 function heard(request: NetlinkRequest): string | undefined {
-  return concerning(
-    messageOf(request.type, (writer) => request.write(writer)),
-    concern,
-  );
+  const event = readEvent(messageOf(request.type, (writer) => request.write(writer)));
+  return event && concerning(event, concern);
 }
 
 const mac = parseMac('02:00:00:00:01:02');
@@ -86,7 +85,7 @@ describe('concerning, where peers are on the link of interface 3', () => {
       want: undefined,
     },
   ])('$name', ({ event, want }) => {
-    const message = messageOf(event.type, (writer) => event.write(writer));
-    expect(concerning(message, direct)).toBe(want);
+    const told = readEvent(messageOf(event.type, (writer) => event.write(writer)));
+    expect(told && concerning(told, direct)).toBe(want);
   });
 });

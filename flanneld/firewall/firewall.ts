@@ -1,6 +1,6 @@
 // What the two flavours of the agent's packet filter have in common.
 
-import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Check } from '../health/http-server.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { FirewallConfig } from './rules.ts';
@@ -20,6 +20,6 @@ export interface Firewall {
   checks(): readonly Check[];
   /** Whether `ensure` has to look even when nothing of nftables has changed: at iptables-legacy, or as it put it off. */
   mustLook(): boolean;
-  /** Whether an event of the nftables group is about something of ours. Throws MalformedReply. */
-  isConcerned(message: MessageReader): boolean;
+  /** Whether a change of the rule set is about something of ours. */
+  isConcerned(event: RulesetEvent): boolean;
 }

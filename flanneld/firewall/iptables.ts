@@ -2,10 +2,11 @@
 // nftables. Differs from flannel: nothing is emptied to be filled again (#2237), the order of rules counts, one process a
 // look instead of twenty (#933), and the table of the other flavour goes when ours are in place.
 
-import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Check } from '../health/http-server.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions } from './firewall.ts';
+import { interestIn, isOfInterest } from './interest.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
 import {
   type FindIptables,
@@ -16,7 +17,6 @@ import {
   requireIptables,
 } from './iptables-programs.ts';
 import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
-import { interestIn, isOfInterest } from './nft-events.ts';
 import { isProgramMissing, type Nft } from './nft-program.ts';
 import { FLANNEL_TABLES, nftFamily, tableName } from './nft-table.ts';
 
@@ -134,7 +134,7 @@ export class IptablesFirewall implements Firewall {
     return this.#parts?.some(({ keeper }) => keeper.iptables.variant === 'legacy') ?? true;
   }
 
-  isConcerned(message: MessageReader): boolean {
-    return isOfInterest(message, this.#interest);
+  isConcerned(event: RulesetEvent): boolean {
+    return isOfInterest(event, this.#interest);
   }
 }

@@ -3,17 +3,17 @@
 // families are touched (#1906), and nothing is flushed that is right already (#2237).
 
 import type { Family } from '../../lib/ip.ts';
-import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Check } from '../health/http-server.ts';
 import type { Logger } from '../health/log.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions } from './firewall.ts';
 import { ForwardRefusal } from './forward-refusal.ts';
+import { interestIn, isOfInterest } from './interest.ts';
 import type { FindIptables } from './iptables-programs.ts';
 import { iptablesChains } from './iptables-table.ts';
 import { fingerprint, listingFingerprint } from './listing.ts';
-import { interestIn, isOfInterest } from './nft-events.ts';
 import type { Nft } from './nft-program.ts';
 import { FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table, tableName } from './nft-table.ts';
 
@@ -81,8 +81,8 @@ export class NftablesFirewall implements Firewall {
     return this.#refusal.mustLook();
   }
 
-  isConcerned(message: MessageReader): boolean {
-    return isOfInterest(message, this.#interest);
+  isConcerned(event: RulesetEvent): boolean {
+    return isOfInterest(event, this.#interest);
   }
 
   async #wantedTables(): Promise<Table[]> {

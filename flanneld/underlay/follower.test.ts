@@ -20,6 +20,7 @@ import {
   RTM_NEWNEIGH,
   RTM_NEWROUTE,
 } from '../../lib/rtnetlink/constants.ts';
+import { readEvent } from '../../lib/rtnetlink/event.ts';
 import { writeIfinfomsg, writeLinkAttributes } from '../../lib/rtnetlink/link.ts';
 import { writeRoute } from '../../lib/rtnetlink/route-message.ts';
 import { ENODEV } from '../../lib/sys/errno.ts';
@@ -317,7 +318,10 @@ describe('isConcerned', () => {
     address(RTM_DELADDR, 'fd00::1/64'),
   ];
   const heard = ({ follower }: Node, messages: MessageReader[]): boolean[] =>
-    messages.map((message) => follower.isConcerned(message));
+    messages.map((message) => {
+      const event = readEvent(message);
+      return event !== undefined && follower.isConcerned(event);
+    });
 
   test('is about the own interface and addresses as long as they work', async () => {
     const node = new Node({ families: [4, 6] });

@@ -7,20 +7,10 @@ import { ConfigError, errorText } from '../../lib/errors.ts';
 import { formatIp, type Ip, isLinkLocal, sameIp } from '../../lib/ip.ts';
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import type { MessageReader } from '../../lib/netlink/reader.ts';
-import { decodeAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
-import {
-  IFA_F_DADFAILED,
-  IFA_F_DEPRECATED,
-  IFF_UP,
-  RTM_DELADDR,
-  RTM_DELLINK,
-  RTM_DELROUTE,
-  RTM_NEWADDR,
-  RTM_NEWLINK,
-  RTM_NEWROUTE,
-} from '../../lib/rtnetlink/constants.ts';
-import { decodeLink, getLink } from '../../lib/rtnetlink/link.ts';
+import { listAddresses } from '../../lib/rtnetlink/address.ts';
+import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFF_UP } from '../../lib/rtnetlink/constants.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
+import { getLink } from '../../lib/rtnetlink/link.ts';
 import { createFailureLog, type FailureLog, type Logger } from '../health/log.ts';
 import type { Readiness } from '../health/readiness.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
@@ -54,8 +44,6 @@ const SETTLE_MS = 2000;
 const RETRY_MS = 1000;
 const AUDIT_MS = 30_000;
 const GAP_MS = 10;
-/** struct rtmsg: u8 family, u8 dst_len, … */
-const RTMSG = 12;
 
 export class UnderlayFollower {
   readonly #choosePlace: (addresses: NodeAddresses) => Place;
@@ -99,21 +87,16 @@ export class UnderlayFollower {
     });
   }
 
-  /** Whether an event may be about the place. A node with pods sees thousands of others. Throws MalformedReply. */
-  isConcerned(message: MessageReader): boolean {
+  /** Whether an event may be about the place. A node with pods sees thousands of others. */
+  isConcerned(event: RtnetlinkEvent): boolean {
     const { ipv4, ipv6 } = this.#place.external;
-    switch (message.type) {
-      case RTM_NEWLINK:
-      case RTM_DELLINK:
-        return this.#isTroubled || decodeLink(message).index === this.#index;
-      case RTM_NEWADDR:
-      case RTM_DELADDR: {
-        const ip = decodeAddress(message)?.ip;
-        return this.#isTroubled || [ipv4, ipv6].some((own) => own && ip && sameIp(own.local.ip, ip));
-      }
-      case RTM_NEWROUTE:
-      case RTM_DELROUTE:
-        return this.#isTroubled && message.bytes[message.struct(RTMSG) + 1] === 0;
+    switch (event.kind) {
+      case 'link':
+        return this.#isTroubled || event.object.index === this.#index;
+      case 'address':
+        return this.#isTroubled || [ipv4, ipv6].some((own) => own && sameIp(own.local.ip, event.object.ip));
+      case 'route':
+        return this.#isTroubled && event.object.destination.length === 0;
       default:
         return false;
     }

@@ -15,10 +15,10 @@ export function payloadHex(request: Pick<NetlinkRequest, 'write'>): string {
 }
 
 /** A message of that type with that payload, its cursor on it. */
-export function messageOf(type: number, write: (writer: MessageWriter) => void): MessageReader {
+export function messageOf(type: number, write: (writer: MessageWriter) => void, flags = 0): MessageReader {
   const bytes = new Uint8Array(4096);
   const writer = new MessageWriter(bytes);
-  writer.begin(type, 0, 1);
+  writer.begin(type, flags, 1);
   write(writer);
   writer.end();
   const message = new MessageReader(bytes.slice(0, writer.length));

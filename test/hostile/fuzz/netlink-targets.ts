@@ -6,14 +6,14 @@ import { parseIp } from '../../../lib/ip.ts';
 import { listUdpConnections } from '../../../lib/netfilter/conntrack.ts';
 import { listElements } from '../../../lib/netfilter/elements.ts';
 import { listRules, listSets, readGeneration } from '../../../lib/netfilter/nftables.ts';
+import { readRulesetEvent } from '../../../lib/netfilter/ruleset-event.ts';
 import { type Netlink, netlinkOver } from '../../../lib/netlink/connection.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../../../lib/netlink/constants.ts';
-import { readNftablesEvent } from '../../../lib/netlink/nftables-events.ts';
 import { MalformedReply, MessageReader } from '../../../lib/netlink/reader.ts';
 import { openNetlinkSocket } from '../../../lib/netlink/socket.ts';
 import type { NetlinkTransport } from '../../../lib/netlink/transport.ts';
 import { listAddresses } from '../../../lib/rtnetlink/address.ts';
-import { readChange } from '../../../lib/rtnetlink/changes.ts';
+import { readEvent } from '../../../lib/rtnetlink/event.ts';
 import { listFdb } from '../../../lib/rtnetlink/fdb.ts';
 import { listIfbs } from '../../../lib/rtnetlink/ifb.ts';
 import { getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
@@ -141,13 +141,16 @@ function readEvents(sys: Syscalls, datagrams: Datagrams): void {
       slot.bytes().set(datagram);
       check(() => {
         const message = new MessageReader(slot.bytes());
-        while (message.next()) {
-          readChange(message);
-          readNftablesEvent(message);
-        }
+        while (message.next()) readOne(message, datagram);
       }, [datagram]);
     });
   }
+}
+
+/** A message that cannot be read does not keep the next one from being read. */
+function readOne(message: MessageReader, datagram: Uint8Array): void {
+  check(() => readEvent(message), [datagram]);
+  check(() => readRulesetEvent(message), [datagram]);
 }
 
 /** A value, or an error of the kind that is made for this; anything else is a mistake in a reader. */

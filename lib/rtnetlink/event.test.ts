@@ -2,9 +2,10 @@ import { expect, test } from 'vitest';
 import { messageFromHex, messageOf } from '../../test/support/netlink-bytes.ts';
 import { parseIp, parsePrefix } from '../ip.ts';
 import { parseMac } from '../mac.ts';
+import { NLM_F_REPLACE } from '../netlink/constants.ts';
+import { MalformedReply } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { writeAddress } from './address.ts';
-import { readChange } from './changes.ts';
 import {
   RTM_DELADDR,
   RTM_DELLINK,
@@ -17,6 +18,7 @@ import {
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
 } from './constants.ts';
+import { readEvent } from './event.ts';
 import { writeFdb } from './fdb.ts';
 import { writeIfinfomsg } from './link.ts';
 import { writeNeigh } from './neigh.ts';
@@ -58,27 +60,41 @@ test.for([
     down: RTM_DELNEXTHOP,
     write: (w: MessageWriter) => writeNexthop(w, { id: 1, gateway: ip, oif: 4 }),
   },
-])('tells a $name come or gone, and its device', ({ name, up, down, write }) => {
-  expect(readChange(messageOf(up, write))).toEqual({ object: name, removed: false, index: 4 });
-  expect(readChange(messageOf(down, write))).toEqual({ object: name, removed: true, index: 4 });
+])('tells a $name come or gone, and what it is', ({ name, up, down, write }) => {
+  const about = name === 'nexthop' || name === 'route' ? { oif: 4 } : { index: 4 };
+  expect(readEvent(messageOf(up, write))).toMatchObject({ kind: name, removed: false, object: about });
+  expect(readEvent(messageOf(down, write))).toMatchObject({ kind: name, removed: true, object: about });
+});
+
+test('tells of a route that took the place of another', () => {
+  const write = (writer: MessageWriter) => writeRoute(writer, { destination: parsePrefix('10.244.2.0/24') }, 0, 3, 1);
+  expect(readEvent(messageOf(RTM_NEWROUTE, write, NLM_F_REPLACE))).toMatchObject({ kind: 'route', replaced: true });
+  expect(readEvent(messageOf(RTM_NEWROUTE, write))).toMatchObject({ kind: 'route', replaced: false });
 });
 
 test('a port leaving its bridge is no device that is gone', () => {
   const payload = '07000000 04000000 00000000 00000000';
-  expect(readChange(messageFromHex(RTM_DELLINK, payload))).toEqual({ object: 'link', removed: false, index: 4 });
+  const event = readEvent(messageFromHex(RTM_DELLINK, payload));
+  expect(event).toMatchObject({ kind: 'link', removed: false, object: { index: 4 } });
 });
 
 test('a blackhole has no device', () => {
   const blackhole = messageOf(RTM_NEWROUTE, (writer) =>
     writeRoute(writer, { destination: parsePrefix('10.0.0.0/8') }, 0, 3, 6),
   );
-  expect(readChange(blackhole)).toEqual({ object: 'route', removed: false });
+  expect(readEvent(blackhole)).toMatchObject({ kind: 'route', removed: false, object: { type: 6 } });
 });
 
 test.for([
-  { name: 'other messages', type: 36, payload: '00000000' },
+  { name: 'another kind', type: 36, payload: '00000000' },
+  { name: 'another family', type: RTM_NEWROUTE, payload: '1c180000fe030001 00000000' },
+])('says nothing about messages of $name', ({ type, payload }) => {
+  expect(readEvent(messageFromHex(type, payload))).toBeUndefined();
+});
+
+test.for([
   { name: 'a struct cut short', type: RTM_NEWLINK, payload: '00000000' },
   { name: 'attributes whose lengths lie', type: RTM_NEWROUTE, payload: '02180000fe030001 00000000 ff000400' },
-])('says nothing about $name', ({ type, payload }) => {
-  expect(readChange(messageFromHex(type, payload))).toBeUndefined();
+])('refuses $name', ({ type, payload }) => {
+  expect(() => readEvent(messageFromHex(type, payload))).toThrow(MalformedReply);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { readRulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
-import { interestIn, isOfInterest } from './nft-events.ts';
+import { interestIn, isOfInterest } from './interest.ts';
 
 const NFTABLES = 10 << 8;
 const [NEWTABLE, DELTABLE, NEWCHAIN, DELCHAIN, NEWRULE, DELRULE, NEWGEN] = [0, 2, 3, 5, 6, 8, 15];
@@ -59,6 +60,7 @@ describe('isOfInterest', () => {
       want: false,
     },
   ])('$name: $want', ({ message, want }) => {
-    expect(isOfInterest(message, interest)).toBe(want);
+    const event = readRulesetEvent(message);
+    expect(event !== undefined && isOfInterest(event, interest)).toBe(want);
   });
 });

@@ -1,0 +1,81 @@
+// What an event of rtnetlink's multicast groups says: one object of the kernel that is new, has changed or is gone. Each
+// event is decoded here once, and whoever listens is shown the same value.
+
+import { NLM_F_REPLACE } from '../netlink/constants.ts';
+import type { MessageReader } from '../netlink/reader.ts';
+import { type Address, decodeAddress } from './address.ts';
+import {
+  AF_BRIDGE,
+  RTM_DELADDR,
+  RTM_DELLINK,
+  RTM_DELNEIGH,
+  RTM_DELNEXTHOP,
+  RTM_DELROUTE,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  RTM_NEWNEIGH,
+  RTM_NEWNEXTHOP,
+  RTM_NEWROUTE,
+} from './constants.ts';
+import { decodeFdb, type FdbEntry } from './fdb.ts';
+import { decodeLink, type Link } from './link.ts';
+import { decodeNeigh, type Neigh } from './neigh.ts';
+import { decodeNexthop, type Nexthop } from './nexthop.ts';
+import { decodeRoute, type Route } from './route-message.ts';
+
+interface Told<Kind extends string, T> {
+  readonly kind: Kind;
+  readonly removed: boolean;
+  /** It took the place of another one, of which nothing more is told (NLM_F_REPLACE). */
+  readonly replaced: boolean;
+  /** As it is now; of one that is gone, as it was, as far as the kernel says. */
+  readonly object: T;
+}
+
+export type RtnetlinkEvent =
+  | Told<'link', Link>
+  | Told<'address', Address>
+  | Told<'neigh', Neigh>
+  | Told<'fdb', FdbEntry>
+  | Told<'nexthop', Nexthop>
+  | Told<'route', Route>;
+
+/** Undefined for messages of other kinds and of families nobody here knows. Throws MalformedReply. */
+export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
+  const replaced = (message.flags & NLM_F_REPLACE) !== 0;
+  switch (message.type) {
+    case RTM_NEWLINK:
+      return told('link', false, replaced, decodeLink(message));
+    case RTM_DELLINK:
+      // A bridge says RTM_DELLINK of its own family for a port that only leaves it.
+      return told('link', message.view.getUint8(message.struct(1)) !== AF_BRIDGE, false, decodeLink(message));
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return told('address', message.type === RTM_DELADDR, replaced, decodeAddress(message));
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: {
+      const removed = message.type === RTM_DELNEIGH;
+      const isFdb = message.view.getUint8(message.struct(1)) === AF_BRIDGE;
+      return isFdb
+        ? told('fdb', removed, replaced, decodeFdb(message))
+        : told('neigh', removed, replaced, decodeNeigh(message));
+    }
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      return told('route', message.type === RTM_DELROUTE, replaced, decodeRoute(message));
+    case RTM_NEWNEXTHOP:
+    case RTM_DELNEXTHOP:
+      return told('nexthop', message.type === RTM_DELNEXTHOP, replaced, decodeNexthop(message));
+    default:
+      return undefined;
+  }
+}
+
+function told<Kind extends string, T>(
+  kind: Kind,
+  removed: boolean,
+  replaced: boolean,
+  object: T | undefined,
+): Told<Kind, T> | undefined {
+  return object === undefined ? undefined : { kind, removed, replaced, object };
+}
