@@ -49,7 +49,7 @@ export interface NexthopSpec {
 const NHA_ID = 1;
 const NHA_GROUP = 2;
 const NHA_BLACKHOLE = 4;
-export const NHA_OIF = 5;
+const NHA_OIF = 5;
 const NHA_GATEWAY = 6;
 
 /** struct nhmsg: u8 family, u8 scope, u8 protocol, u8 reserved, u32 flags. */
