@@ -33,6 +33,14 @@ export function ipv6SubnetPool(config: NetConf): SubnetPool | undefined {
   return config.ipv6Network && poolOf('IPv6', config.ipv6Network, config.ipv6Subnets);
 }
 
+/** What is wrong with the length of a subnet where the cluster's subnets are cut from these pools; undefined: nothing. */
+export function findLengthProblem(pools: readonly (SubnetPool | undefined)[], subnet: IpPrefix): string | undefined {
+  const pool = pools.find((one) => one?.network.ip.family === subnet.ip.family);
+  if (pool === undefined || pool.length === subnet.length) return undefined;
+  const key = subnet.ip.family === 4 ? 'SubnetLen' : 'IPv6SubnetLen';
+  return `subnet ${formatPrefix(subnet)} has another length than ${key}, expected /${pool.length}`;
+}
+
 function poolOf(prefix: string, network: IpPrefix, keys: SubnetKeys): SubnetPool {
   const length = keys.length ?? defaultLength(prefix, network);
   const longest = addressBits(network.ip.family) - 2; // room for a bridge and one pod

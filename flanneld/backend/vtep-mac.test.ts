@@ -43,8 +43,11 @@ describe('chooseVtepMac', () => {
 
   test.for([
     {
-      name: 'a saved MAC another node has too',
-      leases: { saved, other: vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:01') },
+      name: 'a saved MAC that another node had before',
+      leases: {
+        saved: { ...saved, created: '2' },
+        other: { ...vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:01'), created: '1' },
+      },
     },
     {
       name: 'an existing MAC another node has',
@@ -54,6 +57,11 @@ describe('chooseVtepMac', () => {
     expect(choose(leases, { existing: 'other' in leases && !('saved' in leases) ? existing : undefined })).toBe(
       'fe:01:02:03:04:05',
     );
+  });
+
+  test('keeps a saved MAC that somebody claims who came later', () => {
+    const clone = { ...vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:01'), created: '2' };
+    expect(choose({ aaa: clone, saved: { ...saved, created: '1' } })).toBe('02:00:00:00:01:01');
   });
 
   test('does not use a saved MAC that is none', () => {

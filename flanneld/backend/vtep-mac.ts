@@ -5,6 +5,7 @@ import { type Ip, sameIp } from '../../lib/ip.ts';
 import { isUnicastMac, type Mac, macFromRandom } from '../../lib/mac.ts';
 import { readBackendData } from '../dataplane/peer.ts';
 import type { Lease } from '../subnet/manager.ts';
+import { byCreation, type Claimant } from '../subnet/precedence.ts';
 
 /** What a MAC is chosen from. */
 export interface MacSources {
@@ -21,8 +22,9 @@ export interface MacSources {
 }
 
 /**
- * The saved lease's MAC, else the existing device's, else a random local one. A MAC that another node advertises (a
- * cloned machine) is not used: frames for us would go there.
+ * The saved lease's MAC, else the existing device's, else a random local one. A MAC that a node advertises which was there
+ * before us (we are a clone of it) is not used: frames for us would go there. Who came later with our MAC changes nothing:
+ * peers keep to the eldest.
  */
 export function chooseVtepMac(sources: MacSources): Mac {
   const { saved, others } = advertised(sources);
@@ -35,18 +37,29 @@ export function chooseVtepMac(sources: MacSources): Mac {
   }
 }
 
-function advertised({ family, leases, ownKey, publicIp }: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
+function advertised(sources: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
+  const { family, leases } = sources;
+  const own = findOwn(sources);
   let saved: Mac | undefined;
   const others = new Set<Mac>();
   for (const [key, lease] of leases) {
-    const ip = family === 4 ? lease.publicIp : lease.publicIpv6;
     const mac = macOf(family === 4 ? lease.backendData : lease.backendV6Data, lease.backendType);
     if (mac === undefined) continue;
-    const isOwn = ownKey === undefined ? ip !== undefined && sameIp(ip, publicIp) : key === ownKey;
-    if (isOwn) saved ??= mac;
-    else others.add(mac);
+    if (key === own?.key) saved = mac;
+    else if (own === undefined || byCreation({ key, created: lease.created }, own) < 0) others.add(mac);
   }
   return { saved, others };
+}
+
+/** This node's saved lease; undefined when there is none. */
+function findOwn({ family, leases, ownKey, publicIp }: MacSources): Claimant | undefined {
+  const own: Claimant[] = [];
+  for (const [key, lease] of leases) {
+    const ip = family === 4 ? lease.publicIp : lease.publicIpv6;
+    const isOwn = ownKey === undefined ? ip !== undefined && sameIp(ip, publicIp) : key === ownKey;
+    if (isOwn) own.push({ key, created: lease.created });
+  }
+  return own.sort(byCreation)[0];
 }
 
 function macOf(data: Lease['backendData'], backendType: string): Mac | undefined {

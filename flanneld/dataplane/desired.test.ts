@@ -70,6 +70,14 @@ describe('desired', () => {
   });
 });
 
+/** Every order of a list. */
+function permutations<T>(list: readonly T[]): T[][] {
+  if (list.length === 0) return [[]];
+  return list.flatMap((first, at) =>
+    permutations([...list.slice(0, at), ...list.slice(at + 1)]).map((rest) => [first, ...rest]),
+  );
+}
+
 function backendData(text: string): Partial<Lease> {
   return { backendData: parseJson(text) };
 }
@@ -181,26 +189,74 @@ describe('two nodes with one public address', () => {
 });
 
 describe('leases that exclude each other', () => {
-  test('the first key keeps a subnet two leases claim', () => {
-    const rival = vxlanLease('10.244.2.0/24', '192.168.50.99', '02:00:00:00:01:99');
-    const result = of({ b: two, a: rival });
-    expect(result.peers.map(({ key }) => key)).toEqual(['a']);
-    expect(result.problems).toEqual([{ key: 'b', reason: 'subnet 10.244.2.0/24 overlaps that of a' }]);
+  const at = (created: string, subnet: string, host: number, mac: number): Lease => ({
+    ...vxlanLease(subnet, `192.168.50.${host}`, `02:00:00:00:01:${mac}`),
+    created,
   });
 
-  test('one wide lease loses against everything inside it, whatever its key', () => {
-    const wide = vxlanLease('10.244.128.0/17', '192.168.50.66', '02:00:00:00:01:66');
-    const inside = vxlanLease('10.244.200.0/24', '192.168.50.67', '02:00:00:00:01:67');
-    const result = of({ a: wide, z: inside });
-    expect(result.peers.map(({ key }) => key)).toEqual(['z']);
-    expect(result.problems).toEqual([{ key: 'a', reason: 'subnet 10.244.128.0/17 overlaps that of z' }]);
+  test.for([
+    {
+      name: 'a subnet, whatever its key',
+      later: at('2', '10.244.2.0/24', 99, 99),
+      want: 'subnet 10.244.2.0/24 overlaps that of node-1',
+    },
+    {
+      name: 'a subnet that is part of it',
+      later: at('2', '10.244.2.8/31', 99, 99),
+      want: 'subnet 10.244.2.8/31 overlaps that of node-1',
+    },
+    {
+      name: 'a subnet that contains it',
+      later: at('2', '10.244.2.0/23', 99, 99),
+      want: 'subnet 10.244.2.0/23 overlaps that of node-1',
+    },
+    {
+      name: 'a MAC at another address',
+      later: at('2', '10.244.9.0/24', 99, 12),
+      want: 'VtepMAC 02:00:00:00:01:12 is also that of node-1',
+    },
+  ])('who was there first keeps $name', ({ later, want }) => {
+    const result = of({ aaa: later, 'node-1': at('1', '10.244.2.0/24', 12, 12) });
+    expect(result.peers.map(({ key }) => key)).toEqual(['node-1']);
+    expect(result.problems).toEqual([{ key: 'aaa', reason: want }]);
   });
 
-  test('the first key keeps a MAC two addresses claim', () => {
-    const clone = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:02');
-    expect(of({ a: two, b: clone }).problems).toEqual([
-      { key: 'b', reason: 'VtepMAC 02:00:00:00:01:02 is also that of a' },
-    ]);
+  test('of two with one address the later is named', () => {
+    const result = of({ aaa: at('2', '10.244.9.0/24', 12, 99), 'node-1': at('1', '10.244.2.0/24', 12, 12) });
+    expect(result.peers).toHaveLength(2);
+    expect(result.doubts).toEqual([{ key: 'aaa', reason: 'public IP 192.168.50.12 is also that of node-1' }]);
+  });
+
+  test('a lease of unknown age is later than all others, and of two of them the key decides', () => {
+    const unknown = vxlanLease('10.244.2.0/24', '192.168.50.99', '02:00:00:00:01:99');
+    expect(of({ aaa: unknown, 'node-1': at('1', '10.244.2.0/24', 12, 12) }).problems[0]?.key).toBe('aaa');
+    expect(of({ b: two, a: unknown }).problems[0]?.key).toBe('b');
+  });
+
+  test('no lease takes anything from those that the store had before, in whatever order they arrive', () => {
+    const number = (max: number) => fc.integer({ min: 0, max });
+    const claim = fc.record({ subnet: number(4), length: fc.constantFrom(20, 24, 31), mac: number(3), ip: number(3) });
+    const claims = fc.uniqueArray(fc.tuple(fc.string({ maxLength: 2 }), claim), {
+      selector: ([key]) => key,
+      maxLength: 5,
+    });
+    fc.assert(
+      fc.property(claims, (list) => {
+        const leases = list.map(([key, { subnet, length, mac, ip }], age): [string, Lease] => [
+          key,
+          at(String(age), `10.244.${length === 20 ? 16 * (subnet + 1) : 16 + subnet}.0/${length}`, 20 + ip, 20 + mac),
+        ]);
+        for (let elders = 0; elders <= leases.length; elders++) {
+          const before = desired(new Map(leases.slice(0, elders)), config);
+          for (const order of permutations(leases)) {
+            const all = desired(new Map(order), config);
+            const winners = all.peers.filter(({ key }) => leases.findIndex(([name]) => name === key) < elders);
+            expect(winners.map(({ key }) => key)).toEqual(before.peers.map(({ key }) => key));
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 
   test('two subnets of one node share its FDB entry', () => {

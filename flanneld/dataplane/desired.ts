@@ -5,6 +5,7 @@ import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.t
 import type { Mac } from '../../lib/mac.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease } from '../subnet/manager.ts';
+import { inOrderOfCreation } from '../subnet/precedence.ts';
 import { allocateNexthopIds } from './nexthop-ids.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
 import { type PlacedPeer, routeKey } from './state.ts';
@@ -42,7 +43,7 @@ export function* desiredInSteps(
   const problems: PeerProblem[] = [];
   const candidates: Peer[] = [];
   let read = 0;
-  for (const [key, lease] of leases) {
+  for (const [key, lease] of inOrderOfCreation(leases)) {
     const peer = peerOrProblem(key, lease, config, problems);
     if (peer !== undefined) candidates.push(peer);
     if (++read % STEP === 0) yield;
@@ -60,7 +61,9 @@ export function peersAmong(
   config: OverlayConfig,
 ): { peers: readonly Peer[]; problems: readonly PeerProblem[] } {
   const problems: PeerProblem[] = [];
-  const candidates = [...leases].flatMap(([key, lease]) => peerOrProblem(key, lease, config, problems) ?? []);
+  const candidates = inOrderOfCreation(leases).flatMap(
+    ([key, lease]) => peerOrProblem(key, lease, config, problems) ?? [],
+  );
   return { peers: settleConflicts(candidates, problems), problems };
 }
 
@@ -74,23 +77,16 @@ function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problem
   }
 }
 
-/** Most specific subnet first, so that one absurdly wide lease loses against all it covers; then by key. */
-export function byPrecedence(a: Pick<Peer, 'key' | 'subnet'>, b: Pick<Peer, 'key' | 'subnet'>): number {
-  if (a.subnet.length !== b.subnet.length) return b.subnet.length - a.subnet.length;
-  if (a.key === b.key) return 0;
-  return a.key < b.key ? -1 : 1;
-}
-
 /**
- * Of peers that cannot be programmed together (overlapping subnets; one MAC at two addresses: the FDB holds one
- * address a MAC) the first by precedence stays. One MAC and address with two subnets is one node whose old lease has
- * not expired: both stay.
+ * `candidates` come in the order in which the store got them. Of peers that cannot be programmed together (overlapping
+ * subnets; one MAC at two addresses: the FDB holds one address a MAC) the eldest stays, so that nobody loses his place to
+ * a lease written later. One MAC and address with two subnets is one node whose old lease has not expired: both stay.
  */
 function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): Peer[] {
   const subnets = new SubnetIndex(candidates.map((peer) => peer.subnet));
   const byMac = new Map<Mac, Peer>();
   const kept: Peer[] = [];
-  for (const peer of [...candidates].sort(byPrecedence)) {
+  for (const peer of candidates) {
     const sameMac = byMac.get(peer.mac);
     const overlapping = subnets.findOverlap(peer.subnet);
     if (overlapping !== undefined) {
@@ -107,7 +103,7 @@ function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): 
   return kept;
 }
 
-/** Two nodes with one public address: NAT in front of both, or a copied machine. One of them gets nothing. */
+/** Two nodes with one public address: NAT in front of both, or a copied machine. The later one is named. */
 function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
   const byAddress = new Map<bigint, Peer>();
   const doubts: PeerProblem[] = [];
@@ -121,23 +117,32 @@ function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
   return doubts;
 }
 
-/** Subnets kept so far. As they come most specific first, an overlap can only be one of them inside the asked one. */
+/** Subnets kept so far, of one family, and their keys. Almost all have one length: then each question is one look-up. */
 export class SubnetIndex {
-  readonly #lengths: ReadonlySet<number>;
-  /** For every length that occurs: the prefixes of that length something kept lies in, and its key. */
+  /** The lengths that occur, shortest first. */
+  readonly #lengths: readonly number[];
+  readonly #kept = new Map<bigint, string>();
+  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
   readonly #covering = new Map<bigint, string>();
 
   constructor(all: readonly IpPrefix[]) {
-    this.#lengths = new Set(all.map((subnet) => subnet.length));
+    this.#lengths = [...new Set(all.map((subnet) => subnet.length))].sort((a, b) => a - b);
   }
 
+  /** The key of what was kept first among those around the subnet, else of what lies inside it. */
   findOverlap(subnet: IpPrefix): string | undefined {
+    for (const length of this.#lengths) {
+      if (length >= subnet.length) break;
+      const around = this.#kept.get(routeKey(networkOf({ ip: subnet.ip, length })));
+      if (around !== undefined) return around;
+    }
     return this.#covering.get(routeKey(subnet));
   }
 
   add(subnet: IpPrefix, key: string): void {
+    this.#kept.set(routeKey(subnet), key);
     for (const length of this.#lengths) {
-      if (length > subnet.length) continue;
+      if (length > subnet.length) break;
       const covering = routeKey(networkOf({ ip: subnet.ip, length }));
       if (!this.#covering.has(covering)) this.#covering.set(covering, key);
     }

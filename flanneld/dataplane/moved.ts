@@ -70,7 +70,9 @@ function movedPeers(
   for (const [key, lease] of leases) {
     const old = earlier.get(key);
     if (old === lease) continue;
-    const peer = old === undefined || moved.size === MOST ? undefined : peerIn(key, lease, config);
+    // A lease made anew has another place in the order.
+    const isMove = old !== undefined && old.created === lease.created && moved.size < MOST;
+    const peer = isMove ? peerIn(key, lease, config) : undefined;
     if (peer === undefined) return undefined;
     moved.set(key, peer);
   }

@@ -4,7 +4,8 @@ import { formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../
 import { showJson } from '../../lib/json-fields.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
-import { byPrecedence, SubnetIndex } from './desired.ts';
+import { inOrderOfCreation } from '../subnet/precedence.ts';
+import { SubnetIndex } from './desired.ts';
 import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './peer.ts';
 
 /** Another node; both addresses are of the overlay's family. */
@@ -28,7 +29,7 @@ export interface RoutePeers {
 export function routePeers({ leases, ownKey }: LeaseSnapshot, config: RoutePeerConfig): RoutePeers {
   const problems: PeerProblem[] = [];
   const candidates: RoutePeer[] = [];
-  for (const [key, lease] of leases) {
+  for (const [key, lease] of inOrderOfCreation(leases)) {
     if (key === ownKey) continue;
     try {
       const peer = readRoutePeer(key, lease, config);
@@ -40,7 +41,7 @@ export function routePeers({ leases, ownKey }: LeaseSnapshot, config: RoutePeerC
   }
   const subnets = new SubnetIndex(candidates.map(({ subnet }) => subnet));
   const peers: RoutePeer[] = [];
-  for (const peer of candidates.sort(byPrecedence)) {
+  for (const peer of candidates) {
     const other = subnets.findOverlap(peer.subnet);
     if (other === undefined) {
       subnets.add(peer.subnet, peer.key);

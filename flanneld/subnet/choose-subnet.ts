@@ -8,6 +8,33 @@ import { poolHolds } from '../../lib/subnet-pool.ts';
 
 const candidateLimit = 100;
 
+/** What other leases claim. */
+export interface Taken {
+  readonly all: readonly IpPrefix[];
+  /** Only by leases that other nodes use. */
+  readonly fitting: readonly IpPrefix[];
+  /** Only by those of them that the store had before this node's lease; undefined when this node has none. */
+  readonly byElders: readonly IpPrefix[] | undefined;
+}
+
+/**
+ * The subnet this node gets: the one it `had` unless an elder lease claims it too, else that of `before` (an earlier run),
+ * else a free one. What only leases claim that every node refuses is taken when nothing else is left: such a lease must not
+ * be able to use a network up. Undefined when there is none.
+ */
+export function chooseOwnSubnet(
+  pool: SubnetPool,
+  had: IpPrefix | undefined,
+  before: IpPrefix | undefined,
+  taken: Taken,
+  random: number,
+): IpPrefix | undefined {
+  const isFree = (subnet: IpPrefix, others: readonly IpPrefix[]): boolean =>
+    poolHolds(pool, subnet) && !others.some((other) => overlaps(other, subnet));
+  if (had !== undefined && isFree(had, taken.byElders ?? taken.fitting)) return had;
+  return chooseSubnet(pool, [before], taken.all, random) ?? chooseSubnet(pool, [before], taken.fitting, random);
+}
+
 /**
  * The first of `wanted` that the pool holds and nothing of `taken` overlaps, else a free subnet; undefined when there
  * is none. `random` is 0 ≤ r < 1.

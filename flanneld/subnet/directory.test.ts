@@ -1,6 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { formatPrefix, overlaps, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { jsonObject } from '../../lib/json.ts';
@@ -103,7 +104,7 @@ describe('acquire', () => {
       BackendType: 'vxlan',
       BackendData: { VNI: 1, VtepMAC: 'c6:d2:32:6f:8f:44' },
     });
-    expect(readdirSync(site.dir)).toEqual(['node-1.json']);
+    expect(readdirSync(site.dir).sort()).toEqual(['.node-1.since', 'node-1.json']);
   });
 
   test('keeps the subnet of its own file, with new attributes', async () => {
@@ -123,13 +124,36 @@ describe('acquire', () => {
     expect(await acquire(site.manager('node-1', { previous: other }))).toBe('10.244.77.0/24');
   });
 
-  test('takes another subnet when the network changed, or when somebody else has it', async () => {
+  test('takes another subnet when the network changed, or when another node had it before', async () => {
     const site = makeSite();
     await acquire(site.manager('node-1'));
     site.put('node-1', '10.99.0.0/24');
     expect(await acquire(site.manager('node-1'))).toBe('10.244.1.0/24');
-    site.put('node-9', '10.244.1.0/24');
-    expect(await acquire(site.manager('node-1'))).toBe('10.244.2.0/24');
+    site.put('node-9', '10.244.7.0/24');
+    await sleep(20);
+    site.put('node-8', '10.244.7.0/24');
+    expect(await acquire(site.manager('node-8'))).toBe('10.244.2.0/24');
+  });
+
+  test('keeps its subnet when a lease that came later claims it, and after its file was spoilt', async () => {
+    const site = makeSite();
+    await acquire(site.manager('node-1'));
+    await sleep(20);
+    site.put('aaa', '10.244.1.0/24');
+    expect(await acquire(site.manager('node-1'), '10.0.0.2')).toBe('10.244.1.0/24');
+    writeFileSync(join(site.dir, 'node-1.json'), '{');
+    const previous = { subnet: parsePrefix('10.244.1.0/24') };
+    expect(await acquire(site.manager('node-1', { previous }))).toBe('10.244.1.0/24');
+  });
+
+  test('loses no subnet to a lease of another length, and finds one where such a lease covers all', async () => {
+    const site = makeSite();
+    await acquire(site.manager('node-1'));
+    rmSync(join(site.dir, '.node-1.since'));
+    site.put('aaa', '10.244.0.0/16');
+    site.put('node-1', '10.244.1.0/24');
+    expect(await acquire(site.manager('node-1'))).toBe('10.244.1.0/24');
+    expect(await acquire(site.manager('node-2'))).toBe('10.244.2.0/24');
   });
 
   test('is not disturbed by hostile files, and replaces its own when that is one', async () => {
@@ -175,7 +199,7 @@ describe('acquire', () => {
     const site = makeSite({ Network: '10.244.0.0/24', SubnetLen: 26 });
     for (const name of ['a', 'b', 'c']) await acquire(site.manager(name));
     await expect(acquire(site.manager('d'))).rejects.toThrow('leases: acquire d: out of subnets (10.244.0.0/24)');
-    expect(readdirSync(site.dir)).toEqual(['a.json', 'b.json', 'c.json']);
+    expect(readdirSync(site.dir).filter((name) => !name.startsWith('.'))).toEqual(['a.json', 'b.json', 'c.json']);
   });
 
   test('passes a configuration error on, before anything is written', async () => {
@@ -288,11 +312,24 @@ describe('watch', () => {
     const abort = new AbortController();
     onTestFinished(() => abort.abort());
     const ended = manager.watch(() => undefined, abort.signal);
+    rmSync(join(site.dir, '.node-1.since'));
     renameSync(join(site.dir, 'node-1.json'), join(site.dir, 'node-9.json'));
     await expect(ended).rejects.toThrow(
       /^leases: keep lease 10\.244\.1\.0\/24: lost \(now the lease of node-9; a restart takes another subnet, existing/,
     );
     expect(readOr(site, 'node-1')).toBe('none');
+  });
+
+  test('puts its lease back beside one that came later and claims the same', async () => {
+    const site = makeSite();
+    const manager = site.manager('node-1');
+    await acquire(manager);
+    await sleep(20);
+    const { until } = follow(manager);
+    site.put('aaa', '10.244.1.0/24');
+    rmSync(join(site.dir, 'node-1.json'));
+    await until(({ leases }) => leases.size === 2);
+    expect(JSON.parse(site.text('node-1')).Subnet).toBe('10.244.1.0/24');
   });
 
   test('leaves a lease alone while it is taken anew, and keeps the new one', async () => {
@@ -355,14 +392,8 @@ describe('release', () => {
     await manager.release?.(never);
     await manager.release?.(never);
     await until((snapshot) => nodes(snapshot) === 'node-2');
-    expect(readdirSync(site.dir)).toEqual(['node-2.json']);
+    expect(readdirSync(site.dir).sort()).toEqual(['.node-2.since', 'node-2.json']);
   });
 });
 
-function readOr(site: Site, node: string): string {
-  try {
-    return site.text(node);
-  } catch {
-    return 'none';
-  }
-}
+const readOr = ({ dir, text }: Site, node: string) => (existsSync(join(dir, `${node}.json`)) ? text(node) : 'none');

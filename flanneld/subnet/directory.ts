@@ -6,19 +6,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../lib/backoff.ts';
 import { OpError } from '../../lib/errors.ts';
 import type { IpPrefix } from '../../lib/ip.ts';
-import { formatPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
+import { formatPrefix, samePrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import type { SubnetPool } from '../../lib/subnet-pool.ts';
-import { ipv6SubnetPool, subnetPool } from '../../lib/subnet-pool.ts';
+import { findLengthProblem, ipv6SubnetPool, subnetPool } from '../../lib/subnet-pool.ts';
 import type { FailureLog, Logger } from '../health/log.ts';
 import { createFailureLog } from '../health/log.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
 import { Bell, listen, sleepUnlessAborted } from './bell.ts';
-import { chooseSubnet } from './choose-subnet.ts';
+import { chooseOwnSubnet } from './choose-subnet.ts';
 import { LeaseDir, leaseFileName, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
 import { renderLeaseFile } from './lease-file.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from './manager.ts';
 import { readNetConfFile } from './net-conf-file.ts';
+import { byCreation, claimSame } from './precedence.ts';
 
 export interface DirectoryOptions {
   readonly dir: string;
@@ -59,6 +61,10 @@ class DirectoryManager implements SubnetManager {
   #own: Lease | undefined;
   /** A lease is being taken: what stands in the directory meanwhile is neither the old one nor wrong. */
   #isClaiming = false;
+  /** What the configuration cuts subnets from; empty before it is known. */
+  #pools: readonly (SubnetPool | undefined)[] = [];
+  /** The last snapshot that was refused something, and what is left of it: the same one as long as nothing changes. */
+  #fitting: { readonly all: LeaseSnapshot; readonly snapshot: LeaseSnapshot } | undefined;
   #restoredAt = Number.NEGATIVE_INFINITY;
   #restoreDue: number | undefined;
 
@@ -68,8 +74,10 @@ class DirectoryManager implements SubnetManager {
     this.#failures = createFailureLog(options.log);
   }
 
-  networkConfig(): Promise<NetConf> {
-    return readNetConfFile(this.#options.netConfigPath, this.#options.log);
+  async networkConfig(): Promise<NetConf> {
+    const config = await readNetConfFile(this.#options.netConfigPath, this.#options.log);
+    this.#pools = [subnetPool(config), ipv6SubnetPool(config)];
+    return config;
   }
 
   /**
@@ -92,10 +100,11 @@ class DirectoryManager implements SubnetManager {
       signal.throwIfAborted();
       const before = await this.#readOrEmpty();
       const lease = this.#choose(attributes, config, before);
+      const since = this.#dir.createdOf(nodeName);
       await writeLeaseFile(dir, nodeName, renderLeaseFile(lease));
       const rival = keepsSubnets(before.leases.get(nodeName), lease)
         ? undefined
-        : findRival(await this.#dir.read(), nodeName, lease);
+        : findRival(this.#fit(await this.#dir.read()), nodeName, lease, since);
       if (rival === undefined) {
         this.#own = lease;
         return lease;
@@ -118,18 +127,47 @@ class DirectoryManager implements SubnetManager {
 
   #choose(attributes: LeaseAttributes, config: NetConf, { leases }: LeaseSnapshot): Lease {
     const { nodeName, previous, random } = this.#options;
-    const own = leases.get(nodeName);
-    const others = [...leases].filter(([node]) => node !== nodeName).map(([, lease]) => lease);
-    const taken = others.flatMap((lease) => [lease.subnet, lease.ipv6Subnet]).filter((prefix) => prefix !== undefined);
-    const choose = (pool: SubnetPool | undefined, wanted: readonly (IpPrefix | undefined)[]): IpPrefix | undefined => {
+    // Where the lease file is lost or spoilt, its mark still tells since when we have what subnet.env says.
+    const created = this.#dir.createdOf(nodeName);
+    const own = leases.get(nodeName) ?? (created === undefined ? undefined : { ...previous, created });
+    const others = [...leases].filter(([node]) => node !== nodeName);
+    const fitting = others.filter(([, lease]) => this.#refusalOf(lease) === undefined);
+    const elders = own && fitting.filter(([node, lease]) => isElder(node, lease, nodeName, own));
+    const taken = { all: prefixesOf(others), fitting: prefixesOf(fitting), byElders: elders && prefixesOf(elders) };
+    const choose = (pool: SubnetPool | undefined, had: IpPrefix | undefined, before: IpPrefix | undefined) => {
       if (pool === undefined) return undefined;
-      const subnet = chooseSubnet(pool, wanted, taken, random());
+      const subnet = chooseOwnSubnet(pool, had, before, taken, random());
       if (subnet === undefined) throw this.#error('acquire', nodeName, 'out of subnets', formatPrefix(pool.network));
       return subnet;
     };
-    const subnet = choose(subnetPool(config), [own?.subnet, previous.subnet]);
-    const ipv6Subnet = choose(ipv6SubnetPool(config), [own?.ipv6Subnet, previous.ipv6Subnet]);
+    const subnet = choose(subnetPool(config), own?.subnet, previous.subnet);
+    const ipv6Subnet = choose(ipv6SubnetPool(config), own?.ipv6Subnet, previous.ipv6Subnet);
     return { ...attributes, ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+  }
+
+  /** Why no node may use the lease: its subnets are not of the configuration's length. */
+  #refusalOf({ subnet, ipv6Subnet }: Lease): string | undefined {
+    for (const prefix of [subnet, ipv6Subnet]) {
+      const problem = prefix && findLengthProblem(this.#pools, prefix);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  /** Without leases that are refused; the same object for the same snapshot. */
+  #fit(all: LeaseSnapshot): LeaseSnapshot {
+    if (this.#fitting?.all === all) return this.#fitting.snapshot;
+    const refused: PeerProblem[] = [];
+    for (const [key, lease] of all.leases) {
+      const reason = this.#refusalOf(lease);
+      if (reason !== undefined) refused.push({ key, reason });
+    }
+    if (refused.length === 0) return all;
+    const leases = new Map(all.leases);
+    for (const { key } of refused) leases.delete(key);
+    const snapshot = { ...all, leases, problems: [...all.problems, ...refused] };
+    this.#fitting = { all, snapshot };
+    return snapshot;
   }
 
   /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
@@ -162,9 +200,10 @@ class DirectoryManager implements SubnetManager {
         const lookMs = performance.now() - began;
         if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // what changed was not seen
         if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
-        if (snapshot && snapshot !== told && !signal.aborted) {
-          told = snapshot;
-          onSnapshot(snapshot);
+        const fit = snapshot && this.#fit(snapshot);
+        if (fit && fit !== told && !signal.aborted) {
+          told = fit;
+          onSnapshot(fit);
         }
         await bell.wait(Math.min(periodMs, this.#restoreInMs()), signal);
         await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
@@ -201,7 +240,7 @@ class DirectoryManager implements SubnetManager {
     const present = snapshot.leases.get(nodeName);
     const text = renderLeaseFile(own);
     if (present !== undefined && renderLeaseFile(present) === text) return false;
-    const rival = findRival(snapshot, nodeName, own);
+    const rival = findRival(this.#fit(snapshot), nodeName, own, this.#dir.createdOf(nodeName));
     if (rival !== undefined) {
       const detail = `now the lease of ${rival}; a restart takes another subnet, existing pods keep the old`;
       throw this.#error('keep lease', showSubnets(own), 'lost', detail);
@@ -243,14 +282,29 @@ function sameOrBothAbsent(a: IpPrefix | undefined, b: IpPrefix | undefined): boo
   return a === undefined || b === undefined ? a === b : samePrefix(a, b);
 }
 
-/** The node whose lease overlaps ours. */
-function findRival({ leases }: LeaseSnapshot, nodeName: string, own: Lease): string | undefined {
+/** The node whose lease overlaps ours; of those who came after `created` none counts. */
+function findRival(
+  { leases }: LeaseSnapshot,
+  nodeName: string,
+  own: Lease,
+  created?: string | undefined,
+): string | undefined {
   for (const [node, lease] of leases) {
-    if (node === nodeName) continue;
-    if (own.subnet && lease.subnet && overlaps(own.subnet, lease.subnet)) return node;
-    if (own.ipv6Subnet && lease.ipv6Subnet && overlaps(own.ipv6Subnet, lease.ipv6Subnet)) return node;
+    if (node === nodeName || !claimSame(own, lease)) continue;
+    if (created === undefined || isElder(node, lease, nodeName, { created })) return node;
   }
   return undefined;
+}
+
+/** `created`, and nothing else of a lease. */
+type Age = { readonly created?: string | undefined };
+
+function isElder(node: string, { created }: Age, than: string, own: Age): boolean {
+  return byCreation({ key: node, created }, { key: than, created: own.created }) < 0;
+}
+
+function prefixesOf(leases: readonly (readonly [string, Lease])[]): IpPrefix[] {
+  return leases.flatMap(([, { subnet, ipv6Subnet }]) => [subnet, ipv6Subnet]).filter((prefix) => prefix !== undefined);
 }
 
 function showSubnets({ subnet, ipv6Subnet }: Lease): string {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,6 +10,7 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -157,6 +159,7 @@ describe('LeaseDir', () => {
     const leases = new LeaseDir(dir);
     for (const node of ['a', 'b']) writeFileSync(join(dir, `${node}.json`), good);
     writeFileSync(join(dir, 'bad.json'), '{');
+    await sleep(20);
     const first = await leases.read();
     expect(await leases.read()).toBe(first);
     await writeLeaseFile(dir, 'a', good);
@@ -208,7 +211,7 @@ describe('writeLeaseFile', () => {
     const dir = join(makeDir(), 'a', 'b');
     await writeLeaseFile(dir, 'node-1', 'x'.repeat(1000));
     await writeLeaseFile(dir, 'node-1', good);
-    expect(readdirSync(dir)).toEqual(['node-1.json']);
+    expect(readdirSync(dir).sort()).toEqual(['.node-1.since', 'node-1.json']);
     expect(readFileSync(join(dir, 'node-1.json'), 'utf8')).toBe(good);
     expect(statSync(join(dir, 'node-1.json')).mode & 0o022).toBe(0);
   });
@@ -229,7 +232,42 @@ describe('writeLeaseFile', () => {
     const dir = makeDir();
     mkdirSync(join(dir, '.node-1.tmp', 'x'), { recursive: true });
     await writeLeaseFile(dir, 'node-1', good);
-    expect(readdirSync(dir)).toEqual(['node-1.json']);
+    expect(readdirSync(dir).sort()).toEqual(['.node-1.since', 'node-1.json']);
+  });
+
+  const createdIn = async (dir: string): Promise<Map<string, string | undefined>> =>
+    new Map([...(await readLeaseDir(dir)).leases].map(([key, { created }]) => [key, created]));
+
+  test('a lease is as old as its first file, one from before there were marks included', async () => {
+    const dir = makeDir();
+    writeFileSync(join(dir, 'old.json'), good);
+    await writeLeaseFile(dir, 'node-1', good);
+    const before = await createdIn(dir);
+    await sleep(20);
+    for (const round of [1, 2]) {
+      for (const node of ['old', 'node-1']) await writeLeaseFile(dir, node, good.padEnd(200 + round));
+      expect(await createdIn(dir)).toEqual(before);
+    }
+    await removeLeaseFile(dir, 'node-1');
+    await writeLeaseFile(dir, 'node-1', good);
+    expect((await createdIn(dir)).get('node-1')).not.toBe(before.get('node-1'));
+  });
+
+  test.for([
+    { name: 'a link to an older mark', make: (mark: string, old: string) => linkSync(old, mark) },
+    { name: 'a symbolic link to an older mark', make: (mark: string, old: string) => symlinkSync(old, mark) },
+    { name: 'a time set back', make: (mark: string) => utimesSync(mark, 0, 0) },
+    { name: 'a directory', make: (mark: string) => mkdirSync(mark) },
+  ])('nobody gets older by $name', async ({ name, make }) => {
+    const dir = makeDir();
+    await writeLeaseFile(dir, 'node-1', good);
+    await sleep(20);
+    await writeLeaseFile(dir, 'aaa', good);
+    const mark = join(dir, '.aaa.since');
+    if (!name.startsWith('a time')) rmSync(mark);
+    make(mark, join(dir, '.node-1.since'));
+    const created = await createdIn(dir);
+    expect((created.get('aaa') ?? '') > (created.get('node-1') ?? '')).toBe(true);
   });
 
   test('removing is idempotent', async () => {

@@ -1,9 +1,10 @@
 // The directory of lease files: reading all of it, hostile files included, and replacing one file atomically.
-// `<node>.json` is a lease; names that start with a dot, or end otherwise, are nobody's business.
+// `<node>.json` is a lease, and `.<node>.since` tells when it was first written: the lease file is another one after every
+// change, this one stays. Other names that start with a dot, or end otherwise, are nobody's business.
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { breathe } from '../../lib/clock-node.ts';
 import { ConfigError, errorText } from '../../lib/errors.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
@@ -14,6 +15,7 @@ import { maxLeaseBytes, parseLeaseFile, renderLeaseFile } from './lease-file.ts'
 import type { Lease, LeaseSnapshot } from './manager.ts';
 
 const suffix = '.json';
+const sinceSuffix = '.since';
 /** Files looked at before other work gets its turn: a few milliseconds. */
 const filesAtOnce = 64;
 /** A file changed twice within the file system's clock tick looks unchanged: what is younger is read again. */
@@ -21,6 +23,17 @@ const settledMs = 100;
 
 export function leaseFileName(nodeName: string): string {
   return nodeName + suffix;
+}
+
+/** The file beside a lease whose own time of creation is that of the lease; what it says means nothing. */
+function sinceFileName(nodeName: string): string {
+  return `.${nodeName}${sinceSuffix}`;
+}
+
+/** All that a node has in the directory, by the path of its lease file. */
+export function filesOfLease(leaseFile: string): readonly string[] {
+  const node = basename(leaseFile, suffix);
+  return [leaseFile, join(dirname(leaseFile), sinceFileName(node))];
 }
 
 /** One look at a directory, for whoever does not look again. Rejects as `LeaseDir.read` does. */
@@ -34,6 +47,7 @@ interface Entry {
   readonly changedMs: number;
   readonly bytes: number;
   readonly settled: boolean;
+  readonly created: string;
   readonly lease?: Lease;
   readonly problem?: PeerProblem;
 }
@@ -101,19 +115,33 @@ export class LeaseDir {
     // Looked at first, read second: a change in between is seen next time.
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return undefined;
-    if (before?.settled === true && isUnchanged(stat, before)) return before;
-    const { ino: inode, ctimeMs: changedMs, size: bytes } = stat;
-    const seen = { inode, changedMs, bytes, settled: Date.now() - changedMs > settledMs };
     const node = name.slice(0, -suffix.length);
+    const created = createdText(this.#since(node) ?? stat);
+    if (before?.settled === true && before.created === created && isUnchanged(stat, before)) return before;
+    const { ino: inode, ctimeMs: changedMs, size: bytes } = stat;
+    const seen = { inode, changedMs, bytes, created, settled: Date.now() - changedMs > settledMs };
     try {
       if (!isNodeName(node)) throw new ConfigError(name.slice(0, 64), '', 'the file name is no node name');
       const text = this.#text(path, name, stat);
       if (text === undefined) return undefined;
-      const lease = parseLeaseFile(name, text);
+      const lease = { ...parseLeaseFile(name, text), created };
       return { ...seen, lease: before?.lease !== undefined && isEqual(lease, before.lease) ? before.lease : lease };
     } catch (error) {
       return { ...seen, problem: { key: node.slice(0, 64), reason: errorText(error) } };
     }
+  }
+
+  /** When this node first took its lease, even while its file is gone; undefined when nothing tells. */
+  createdOf(node: string): string | undefined {
+    const stat = this.#since(node);
+    return stat && createdText(stat);
+  }
+
+  /** Undefined for what is no such file. One with a second name is the lease itself still, or the mark of another node. */
+  #since(node: string): Stats | undefined {
+    if (!isNodeName(node)) return undefined;
+    const stat = lstatSync(join(this.#dir, sinceFileName(node)), { throwIfNoEntry: false });
+    return stat?.isFile() === true && stat.nlink === 1 ? stat : undefined;
   }
 
   /** The text of a regular file of bounded size; undefined when it has gone meanwhile. */
@@ -138,8 +166,14 @@ function isUnchanged({ ino, ctimeMs, size }: Stats, { inode, changedMs, bytes }:
   return ino === inode && ctimeMs === changedMs && size === bytes;
 }
 
+/** In microseconds, with the digits it takes to sort as text. Some file systems do not know when a file was made. */
+function createdText({ birthtimeMs, ctimeMs }: Stats): string {
+  const createdMs = birthtimeMs > 0 ? birthtimeMs : ctimeMs;
+  return String(Math.round(createdMs * 1000)).padStart(20, '0');
+}
+
 function isEqual(a: Lease, b: Lease): boolean {
-  return renderLeaseFile(a) === renderLeaseFile(b);
+  return a.created === b.created && renderLeaseFile(a) === renderLeaseFile(b);
 }
 
 function snapshotOf(entries: ReadonlyMap<string, Entry>, ownKey: string | undefined): LeaseSnapshot {
@@ -176,6 +210,7 @@ function fill(file: number, buffer: Uint8Array): number {
 /** Writes the node's file: a reader sees the old or the new content, also after a power loss. Makes the directory. */
 export async function writeLeaseFile(dir: string, nodeName: string, text: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o755 });
+  await markSince(join(dir, leaseFileName(nodeName)), join(dir, sinceFileName(nodeName)));
   const temporary = join(dir, `.${nodeName}.tmp`);
   // What lies there is our own from before a crash, or a trap; in both cases not to be written through.
   await rm(temporary, { force: true, recursive: true });
@@ -189,7 +224,20 @@ export async function writeLeaseFile(dir: string, nodeName: string, text: string
   await rename(temporary, join(dir, leaseFileName(nodeName)));
 }
 
-/** Removes the node's file; idempotent. */
+/**
+ * Before the lease is written, so that nobody sees one without it. What is there stays, but for what is no file of its own.
+ * The mark of a lease that has none yet is that very file, which goes on as the mark when another takes its name.
+ */
+async function markSince(lease: string, mark: string): Promise<void> {
+  const [leaseStat, markStat] = [lease, mark].map((path) => lstatSync(path, { throwIfNoEntry: false }));
+  if (markStat?.isFile() === true && (markStat.nlink === 1 || markStat.ino === leaseStat?.ino)) return;
+  await rm(mark, { force: true, recursive: true });
+  if (leaseStat?.isFile() === true && leaseStat.nlink === 1) await link(lease, mark);
+  else await (await open(mark, 'wx', 0o644)).close();
+}
+
+/** Removes the node's files; idempotent. */
 export async function removeLeaseFile(dir: string, nodeName: string): Promise<void> {
   await rm(join(dir, leaseFileName(nodeName)), { force: true });
+  await rm(join(dir, sinceFileName(nodeName)), { force: true });
 }

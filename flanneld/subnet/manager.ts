@@ -20,6 +20,11 @@ export interface LeaseAttributes {
 export interface Lease extends LeaseAttributes {
   readonly subnet?: IpPrefix;
   readonly ipv6Subnet?: IpPrefix;
+  /**
+   * When the store got this lease, as text that sorts by time. It decides who keeps what two leases claim (precedence.ts),
+   * so it is what the store itself says, never what the node says. Undefined: unknown, later than all others.
+   */
+  readonly created?: string;
 }
 
 /** The whole cluster at one moment, this node's own lease included. */

@@ -19,6 +19,7 @@ for (const { name, spec } of clusters) {
     describeContract({
       name,
       agents: 12,
+      cutsSubnets: true,
       async makeSite(netConf) {
         if (cluster === undefined) throw new Error('etcd did not start');
         const site = await makeEtcdSite(cluster, netConf);

@@ -8,7 +8,7 @@ import { parseNetConf } from '../../lib/net-conf.ts';
 import { never, nodeAttributes } from '../subnet/contract.ts';
 import type { EtcdCluster } from '../support/etcd.ts';
 import { startEtcd } from '../support/etcd.ts';
-import { follow, subnetsOf } from '../support/follow.ts';
+import { follow, publicIpOf, subnetsOf } from '../support/follow.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { type EtcdSite, makeEtcdSite } from './etcd-site.ts';
 
@@ -178,13 +178,39 @@ describe('a lease in use', () => {
     expect(site.logged.join('\n')).toMatch(/own lease restored.*lease has been revoked/);
   });
 
+  test('is put back when somebody writes over it', async () => {
+    const site = await makeEtcdSite(cluster, three);
+    const manager = site.manager();
+    const own = subnetsOf(await manager.acquire(nodeAttributes(1), never));
+    const key = site.keyOf('', own);
+    const { until } = follow(manager);
+    await until(({ leases }) => leases.has(key));
+    const before = (await site.stored()).get(key)?.value;
+    await site.putPeer('other', own, nodeAttributes(2));
+    await until(({ leases }) => publicIpOf(leases.get(key)) === '192.168.0.2');
+    await until(({ leases }) => publicIpOf(leases.get(key)) === '192.168.0.1');
+    expect((await site.stored()).get(key)?.value).toBe(before);
+  });
+
+  test('keeps its subnet at the next start beside keys inside and around it that came later', async () => {
+    const site = await makeEtcdSite(cluster, three);
+    const own = await acquire(site);
+    const before = await site.stored();
+    await site.putPeer('inside', own.replace('/24', '/31'), nodeAttributes(2));
+    await site.putPeer('around', '10.5.0.0/22', nodeAttributes(3));
+    expect(await acquire(site)).toBe(own);
+    for (const [key, value] of before) expect((await site.stored()).get(key)).toEqual(value);
+    // Control: others find a subnet, too.
+    expect(await acquire(site, 4)).toMatch(/^10\.5\.[123]\.0\/24$/);
+  });
+
   test('that somebody else has now ends the watch with an error', async () => {
     const site = await makeEtcdSite(cluster, three);
     const manager = site.manager();
     const own = subnetsOf(await manager.acquire(nodeAttributes(1), never));
-    const { ended, until } = follow(manager);
-    await until(({ leases }) => leases.size === 1);
+    await site.remove('', own);
     await site.putPeer('other', own, nodeAttributes(2));
+    const { ended } = follow(manager);
     await expect(ended).rejects.toThrow(/^etcd: keep lease 10\.5\.[123]\.0\/24: lost \(now the lease of another node/);
   });
 

@@ -16,6 +16,7 @@ describe('a real kube-apiserver, with the rights of the agent only', () => {
   describeContract({
     name: 'Kubernetes',
     agents: 8,
+    cutsSubnets: false,
     makeSite(netConf) {
       if (server === undefined) throw new Error('kube-apiserver did not start');
       return Promise.resolve(makeKubeSite(server.admin, netConf, { agentAccess: server.agent }));

@@ -1,8 +1,10 @@
 // What every subnet manager promises, as tests that run on each store: directory, etcd, Kubernetes.
 
 import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { LeaseAttributes, LeaseSnapshot, SubnetManager } from '../../flanneld/subnet/manager.ts';
+import { inOrderOfCreation } from '../../flanneld/subnet/precedence.ts';
 import { containsPrefix, formatPrefix, overlaps, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { field, isJsonObject, jsonObject } from '../../lib/json.ts';
 import { follow, publicIpOf, subnetsOf } from '../support/follow.ts';
@@ -26,6 +28,8 @@ export interface ContractStore {
   makeSite(netConf: object): Promise<ContractSite>;
   /** How many agents start at one moment. */
   readonly agents: number;
+  /** Whether this store cuts subnets itself, and so refuses those of another length. */
+  readonly cutsSubnets: boolean;
 }
 
 /** A signal that never aborts, for any number of calls. */
@@ -77,6 +81,7 @@ export function describeContract(store: ContractStore): void {
       describeStrangers(store);
       describeOwnLease(store);
     });
+    describe('leases that claim the same', () => describePrecedence(store));
   });
 }
 
@@ -137,6 +142,7 @@ function describeSnapshots({ makeSite }: ContractStore): void {
     expect([...(first?.leases.keys() ?? [])].sort()).toEqual([ownKey, peerKey].sort());
     expect(first?.leases.get(peerKey)).toEqual({
       ...nodeAttributes(77, true),
+      created: expect.stringMatching(/^[0-9]/),
       subnet: parsePrefix('10.244.77.0/24'),
       ipv6Subnet: parsePrefix('fd00:10:244:77::/64'),
     });
@@ -205,6 +211,64 @@ function describeStrangers({ makeSite }: ContractStore): void {
     await until(() => true);
     await stop();
     await expect(ended).resolves.toBeUndefined();
+  });
+}
+
+/** The API server counts whole seconds; file systems count in ticks. */
+const later = (): Promise<void> => sleep(1100);
+
+function describePrecedence({ makeSite, cutsSubnets }: ContractStore): void {
+  /** The keys of a snapshot, the eldest first. */
+  const inOrder = ({ leases }: LeaseSnapshot): string[] => inOrderOfCreation(leases).map(([key]) => key);
+
+  test('every reader sees who was there first, also after he changed what he advertises', async () => {
+    const site = await makeSite(ipv4);
+    const manager = await site.manager('z');
+    const key = site.keyOf('z', subnetsOf(await manager.acquire(nodeAttributes(1), never)));
+    await later();
+    await site.putPeer('a', '10.244.77.0/24', nodeAttributes(77));
+    await manager.acquire(nodeAttributes(2), never);
+    const want = [key, site.keyOf('a', '10.244.77.0/24')];
+    for (const reader of ['reader', 'z']) {
+      const { until } = follow(reader === 'z' ? manager : await site.manager(reader));
+      const snapshot = await until(({ leases }) => leases.size === 2 && publicIpOf(leases.get(key)) === '192.168.0.2');
+      expect(inOrder(snapshot)).toEqual(want);
+    }
+  });
+
+  test('a lease that comes later and claims our subnet takes it neither now nor at the next start', async () => {
+    const site = await makeSite(ipv4);
+    const manager = await site.manager('z');
+    const own = subnetsOf(await manager.acquire(nodeAttributes(1), never));
+    const key = site.keyOf('z', own);
+    const running = follow(manager);
+    await running.until(({ leases }) => leases.has(key));
+    await later();
+    // In etcd the key is the subnet: with one of the other family it is another key.
+    const claim = `${own} fd00:1::/64`;
+    await site.putPeer('a', claim, nodeAttributes(77));
+    const snapshot = await running.until(({ leases }) => leases.size === 2);
+    expect(inOrder(snapshot)).toEqual([key, site.keyOf('a', claim)]);
+    await running.stop();
+    await expect(running.ended).resolves.toBeUndefined();
+    expect(subnetsOf(await (await site.manager('z')).acquire(nodeAttributes(1), never))).toBe(own);
+  });
+
+  if (!cutsSubnets) return;
+  test('a lease of another length than SubnetLen is refused', async () => {
+    const site = await makeSite({ ...ipv4, SubnetLen: 25 });
+    await site.putPeer('narrow', '10.244.7.0/31', nodeAttributes(7));
+    await site.putPeer('wide', '10.244.0.0/17', nodeAttributes(8));
+    await site.putPeer('good', '10.244.7.0/25', nodeAttributes(9));
+    const manager = await site.manager('watcher');
+    await manager.networkConfig(never);
+    const { leases, problems } = await follow(manager).until(() => true);
+    expect([...leases.keys()]).toEqual([site.keyOf('good', '10.244.7.0/25')]);
+    const reasons = new Map(problems.map(({ key, reason }) => [key, reason]));
+    for (const [node, subnet] of [['narrow', '10.244.7.0/31'] as const, ['wide', '10.244.0.0/17'] as const]) {
+      const want = `subnet ${subnet} has another length than SubnetLen, expected /25`;
+      expect(reasons.get(site.keyOf(node, subnet))).toBe(want);
+    }
   });
 }
 

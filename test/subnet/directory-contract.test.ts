@@ -11,6 +11,7 @@ import { describeContract } from './contract.ts';
 describeContract({
   name: 'directory',
   agents: 8,
+  cutsSubnets: true,
   makeSite(netConf) {
     const root = mkdtempSync(join(tmpdir(), 'weft-contract-'));
     onTestFinished(() => rmSync(root, { recursive: true, force: true }));

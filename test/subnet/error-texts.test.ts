@@ -125,7 +125,10 @@ const rows: readonly Row[] = [
     flannel: 'pod cidr not assigned',
     advice: /in a family that is enabled/,
     fail: () =>
-      leaseOfNode({ name: 'n', uid: '', resourceVersion: '', annotations: new Map(), podCidrs: [] }, conf(v4)),
+      leaseOfNode(
+        { name: 'n', uid: '', resourceVersion: '', creationTimestamp: '', annotations: new Map(), podCidrs: [] },
+        conf(v4),
+      ),
   },
   {
     flannel: `subnet "10.3.0.0/16" specified in the flannel net config doesn't contain "10.4.1.0/24" PodCIDR of the "n" node`,

@@ -6,6 +6,7 @@ import { describeContract } from './contract.ts';
 describeContract({
   name: 'Kubernetes, fake API server',
   agents: 8,
+  cutsSubnets: false,
   async makeSite(netConf) {
     const server = await new FakeKube().start();
     onTestFinished(async () => await server.stop());

@@ -10,6 +10,7 @@ interface Metadata {
   name: string;
   uid: string;
   resourceVersion: string;
+  creationTimestamp: string;
   annotations: Record<string, string>;
 }
 
@@ -82,7 +83,10 @@ export class FakeKube {
   addNode(name: string, podCidrs: readonly string[], annotations: Record<string, string> = {}): FakeNode {
     const [podCIDR] = podCidrs;
     const spec = podCIDR === undefined ? {} : { podCIDR, podCIDRs: podCidrs };
-    const metadata = { name, uid: `uid-${++this.#uids}`, resourceVersion: '', annotations };
+    const number = ++this.#uids;
+    // A second apart, so that the order is that of their making.
+    const creationTimestamp = new Date(Date.UTC(2026, 0, 1) + number * 1000).toISOString().replace('.000Z', 'Z');
+    const metadata = { name, uid: `uid-${number}`, resourceVersion: '', creationTimestamp, annotations };
     return this.store('ADDED', { apiVersion: 'v1', kind: 'Node', metadata, spec, status: { conditions: [] } });
   }
 

@@ -22,6 +22,7 @@ import { parseIptablesSave } from '../../firewall/iptables-save.ts';
 import { remainingChains } from '../../firewall/iptables-table.ts';
 import { tableName } from '../../firewall/nft-table.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
+import { filesOfLease } from '../../subnet/lease-dir.ts';
 import { savedStateFile } from '../../subnet/saved-state.ts';
 import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
@@ -136,10 +137,8 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
  */
 function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
   const beside = [savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile)), socketPathFor(subnetFile)];
-  const files = [leaseFile, ...beside];
-  return files.flatMap((file) =>
-    file === undefined || statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)],
-  );
+  const files = [...(leaseFile === undefined ? [] : filesOfLease(leaseFile)), ...beside];
+  return files.flatMap((file) => (statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)]));
 }
 
 /** The first takes all with it: what is kept for a name is put back in the same step. */

@@ -7,10 +7,10 @@ import type { IpPrefix } from '../../../lib/ip.ts';
 import { formatPrefix, overlaps, sameIp } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { SubnetPool } from '../../../lib/subnet-pool.ts';
-import { ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
+import { findLengthProblem, ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
 import type { Logger } from '../../health/log.ts';
 import { sleepUnlessAborted } from '../bell.ts';
-import { chooseSubnet } from '../choose-subnet.ts';
+import { chooseOwnSubnet } from '../choose-subnet.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';
 import { changedAt, createdAt, deleteOperation, putOperation } from './etcd-json.ts';
 import type { EtcdGateway } from './gateway.ts';
@@ -28,6 +28,8 @@ export interface Claim {
   readonly leaseId: string;
   /** The store had it at this revision. */
   readonly revision: bigint;
+  /** The revision its key was made at: who has an older one keeps what both claim. */
+  readonly created: bigint;
 }
 
 export interface ClaimContext {
@@ -71,15 +73,22 @@ async function tryClaim(
 ): Promise<Claim | undefined> {
   const { gateway, prefix } = context;
   const { kvs, revision } = await gateway.list(prefix, signal);
-  const entries = kvs.map((kv) => readEntry(prefix, kv));
+  // The eldest first: of several leases with our address that one is ours.
+  const entries = kvs.map((kv) => readEntry(prefix, kv)).sort(byCreateRevision);
   const found = findOwn(entries, attributes, context.earlier);
   const own = found && isUsable(context, entries, found) ? found : undefined;
-  const lease = { ...attributes, ...chooseSubnets(context, entries, own) };
+  const lease: Lease = { ...attributes, ...chooseSubnets(context, entries, own) };
   const name = formatLeaseKey(lease);
   const wanted = { name, value: renderLeaseValue(lease), lease };
   return own?.name === name
     ? await renewClaim(context, own, { ...wanted, revision }, signal)
     : await makeClaim(context, own, wanted, signal);
+}
+
+function byCreateRevision(a: Entry, b: Entry): number {
+  const [older, newer] = [a.kv.createRevision, b.kv.createRevision];
+  if (older === newer) return 0;
+  return older < newer ? -1 : 1;
 }
 
 /** A reservation is somebody's decision: when it does not fit any more it is left alone, and taken by nobody. */
@@ -114,16 +123,35 @@ function chooseSubnets(
   entries: readonly Entry[],
   own: Entry | undefined,
 ): Subnets {
-  const taken = entries.filter((entry) => entry !== own).flatMap((entry) => prefixesOf(entry.subnets));
-  const choose = (pool: SubnetPool | undefined, wanted: readonly (IpPrefix | undefined)[]): IpPrefix | undefined => {
+  const pools = [subnetPool(config), ipv6SubnetPool(config)] as const;
+  const others = entries.filter((entry) => entry !== own);
+  const fitting = others.filter(({ subnets }) => refusalOf(pools, subnets) === undefined);
+  // What we have is taken from us by nobody who came later, nor by a lease that all nodes refuse.
+  const elders = own && fitting.filter(({ kv }) => kv.createRevision < own.kv.createRevision);
+  const taken = {
+    all: others.flatMap(({ subnets }) => prefixesOf(subnets)),
+    fitting: fitting.flatMap(({ subnets }) => prefixesOf(subnets)),
+    byElders: elders?.flatMap(({ subnets }) => prefixesOf(subnets)),
+  };
+  const choose = (pool: SubnetPool | undefined, had: IpPrefix | undefined, before: IpPrefix | undefined) => {
     if (pool === undefined) return undefined;
-    const subnet = chooseSubnet(pool, wanted, taken, random());
+    const subnet = chooseOwnSubnet(pool, had, before, taken, random());
     if (subnet === undefined) throw claimError('out of subnets', formatPrefix(pool.network));
     return subnet;
   };
-  const subnet = choose(subnetPool(config), [own?.subnets?.subnet, previous.subnet]);
-  const ipv6Subnet = choose(ipv6SubnetPool(config), [own?.subnets?.ipv6Subnet, previous.ipv6Subnet]);
+  const subnet = choose(pools[0], own?.subnets?.subnet, previous.subnet);
+  const ipv6Subnet = choose(pools[1], own?.subnets?.ipv6Subnet, previous.ipv6Subnet);
   return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+/** Why no node may use a lease of these subnets; undefined: its length is that of the configuration. */
+export function refusalOf(
+  pools: readonly (SubnetPool | undefined)[],
+  subnets: Subnets | undefined,
+): string | undefined {
+  return prefixesOf(subnets)
+    .map((prefix) => findLengthProblem(pools, prefix))
+    .find((problem) => problem !== undefined);
 }
 
 export function prefixesOf(subnets: Subnets | undefined): IpPrefix[] {
@@ -134,26 +162,26 @@ export function prefixesOf(subnets: Subnets | undefined): IpPrefix[] {
 async function renewClaim(
   { gateway, prefix, ttlSec }: ClaimContext,
   own: Entry,
-  wanted: Omit<Claim, 'leaseId'>,
+  wanted: Omit<Claim, 'leaseId' | 'created'>,
   signal: AbortSignal,
 ): Promise<Claim | undefined> {
-  const { leaseId } = own.kv;
+  const { leaseId, createRevision: created } = own.kv;
   const isKept = leaseId === '0' || (await gateway.keepLeaseAlive(leaseId, signal)) > 0;
-  if (isKept && own.kv.value === wanted.value) return { ...wanted, leaseId };
+  if (isKept && own.kv.value === wanted.value) return { ...wanted, leaseId, created };
   const key = prefix + own.name;
   const newId = isKept ? leaseId : await gateway.grantLease(ttlSec, signal);
   const put = putOperation(key, wanted.value, isKept ? 'keep' : newId);
   const revision = await gateway.transact(key, [changedAt(key, own.kv.modRevision)], [put], signal);
-  if (revision !== undefined) return { ...wanted, leaseId: newId, revision };
+  if (revision !== undefined) return { ...wanted, leaseId: newId, revision, created };
   if (!isKept) await gateway.revokeLease(newId, signal);
   return undefined;
 }
 
 /** A new key, and the end of an old one of ours that no longer fits. */
 async function makeClaim(
-  { gateway, prefix, ttlSec, log }: ClaimContext,
+  { gateway, prefix, config, ttlSec, log }: ClaimContext,
   old: Entry | undefined,
-  wanted: Omit<Claim, 'leaseId' | 'revision'>,
+  wanted: Omit<Claim, 'leaseId' | 'revision' | 'created'>,
   signal: AbortSignal,
 ): Promise<Claim | undefined> {
   const key = prefix + wanted.name;
@@ -162,8 +190,8 @@ async function makeClaim(
   const compare = [createdAt(key, 0n), ...(old ? [changedAt(old.kv.key, old.kv.modRevision)] : [])];
   const then = [putOperation(key, wanted.value, leaseId), ...(old ? [deleteOperation(old.kv.key)] : [])];
   const revision = await gateway.transact(key, compare, then, signal);
-  if (revision !== undefined && !(await hasElder({ gateway, prefix }, wanted, revision, signal))) {
-    return { ...wanted, leaseId, revision };
+  if (revision !== undefined && !(await hasElder({ gateway, prefix, config }, wanted, revision, signal))) {
+    return { ...wanted, leaseId, revision, created: revision };
   }
   await gateway.revokeLease(leaseId, signal);
   return undefined;
@@ -174,14 +202,16 @@ async function makeClaim(
  * nodes may have taken the same IPv4 subnet with different IPv6 ones. Of the two the later gives way.
  */
 async function hasElder(
-  { gateway, prefix }: Pick<ClaimContext, 'gateway' | 'prefix'>,
+  { gateway, prefix, config }: Pick<ClaimContext, 'gateway' | 'prefix' | 'config'>,
   { name, lease }: Pick<Claim, 'name' | 'lease'>,
   revision: bigint,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { kvs } = await gateway.list(prefix, signal);
+  const pools = [subnetPool(config), ipv6SubnetPool(config)];
   const elders = kvs.filter((kv) => kv.createRevision < revision).map((kv) => readEntry(prefix, kv));
-  return findOverlap(elders, name, lease) !== undefined;
+  const fitting = elders.filter(({ subnets }) => refusalOf(pools, subnets) === undefined);
+  return findOverlap(fitting, name, lease) !== undefined;
 }
 
 /** An entry of another name whose subnets overlap those of `own`. */

@@ -6,7 +6,7 @@ import { ConfigError, OpError } from '../../../lib/errors.ts';
 import { formatPrefix } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import { parseNetConf } from '../../../lib/net-conf.ts';
-import { ipv6SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
+import { ipv6SubnetPool, type SubnetPool, subnetPool } from '../../../lib/subnet-pool.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
 import { createFailureLog } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
@@ -14,7 +14,7 @@ import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from '../manager.ts';
 import { runTogether } from '../watching.ts';
 import type { Claim, ClaimContext } from './claim.ts';
-import { claimSubnets, findOverlap, hasSameOwner, prefixesOf } from './claim.ts';
+import { claimSubnets, findOverlap, hasSameOwner, prefixesOf, refusalOf } from './claim.ts';
 import { EtcdError } from './etcd-error.ts';
 import { changedAt, createdAt, putOperation } from './etcd-json.ts';
 import type { GatewayOptions } from './gateway.ts';
@@ -63,6 +63,8 @@ class EtcdManager implements SubnetManager {
   readonly #failures: FailureLog;
   readonly #bell = new Bell();
   #config: NetConf | undefined;
+  /** What the configuration cuts subnets from; empty before it is known. */
+  #pools: readonly (SubnetPool | undefined)[] = [];
   /** This node's lease as it must stand in etcd; undefined before acquire and after release. */
   #own: Claim | undefined;
   /** The etcd lease under ours has gone, whether its key has or not. */
@@ -104,8 +106,7 @@ class EtcdManager implements SubnetManager {
     const { config, warnings } = parseNetConf(text);
     for (const warning of warnings)
       this.#options.log.warn({ key, warning }, 'network configuration has a doubtful key');
-    subnetPool(config);
-    ipv6SubnetPool(config);
+    this.#pools = [subnetPool(config), ipv6SubnetPool(config)];
     return config;
   }
 
@@ -181,9 +182,11 @@ class EtcdManager implements SubnetManager {
   #snapshot(): LeaseSnapshot {
     const leases = new Map<string, Lease>();
     const problems: PeerProblem[] = [];
-    for (const { name, lease, problem } of this.#mirror.entries.values()) {
-      if (lease !== undefined) leases.set(name, lease);
-      if (problem !== undefined) problems.push(problem);
+    for (const { name, subnets, lease, problem } of this.#mirror.entries.values()) {
+      const refusal = refusalOf(this.#pools, subnets);
+      if (refusal !== undefined) problems.push({ key: name, reason: refusal });
+      else if (lease !== undefined) leases.set(name, lease);
+      else if (problem !== undefined) problems.push(problem);
     }
     const { earlier } = this.#options;
     const ownKey = this.#own?.name ?? (earlier && formatLeaseKey(earlier));
@@ -196,9 +199,12 @@ class EtcdManager implements SubnetManager {
     if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return longestKeepAliveMs;
     const entry = this.#mirror.entries.get(own.name);
     if (entry?.kv.value === own.value && !this.#isLeaseDead) return longestKeepAliveMs;
-    if (entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease)) throw lost(own, own.name);
-    const rival = findOverlap(this.#mirror.entries.values(), own.name, own.lease);
-    if (entry === undefined && rival !== undefined) throw lost(own, rival.name);
+    // Only a key made anew is another node's claim. Who merely wrote over ours came later: ours is put back.
+    const isOthers = entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease);
+    if (isOthers && entry.kv.createRevision !== own.created) throw lost(own, own.name);
+    const fitting = [...this.#mirror.entries.values()].filter(({ subnets }) => !refusalOf(this.#pools, subnets));
+    const rival = entry === undefined ? findOverlap(fitting, own.name, own.lease) : undefined;
+    if (rival !== undefined) throw lost(own, rival.name);
     const waitMs = this.#restoredAt + restoreMs - performance.now();
     if (waitMs > 0) return waitMs;
     this.#restoredAt = performance.now();
@@ -222,7 +228,8 @@ class EtcdManager implements SubnetManager {
       if (!isReservation) await this.#gateway.revokeLease(leaseId, signal);
       return; // it changed meanwhile: the watch tells how
     }
-    if (this.#own === own) this.#own = { ...own, leaseId, revision };
+    const created = seen === undefined ? revision : own.created;
+    if (this.#own === own) this.#own = { ...own, leaseId, revision, created };
     this.#isLeaseDead = false;
     const was =
       seen === undefined

@@ -29,7 +29,9 @@ export function readEntry(prefix: string, kv: KeyValue): Entry {
   let subnets: Subnets | undefined;
   try {
     subnets = parseLeaseKey(name);
-    return { name, kv, subnets, lease: parseLeaseEntry(name, kv.value), problem: undefined };
+    // Revisions have 19 digits at most.
+    const created = String(kv.createRevision).padStart(20, '0');
+    return { name, kv, subnets, lease: { ...parseLeaseEntry(name, kv.value), created }, problem: undefined };
   } catch (error) {
     return { name, kv, subnets, lease: undefined, problem: problemOf(name, error) };
   }

@@ -37,7 +37,8 @@ export function podSubnets(podCidrs: readonly string[], { enableIpv4, enableIpv6
 }
 
 /** A peer's lease. Throws ConfigError naming the annotation, its value and what is allowed. */
-export function leaseOfNode({ annotations, podCidrs }: NodeRecord, families: Families): Lease {
+export function leaseOfNode(node: NodeRecord, families: Families): Lease {
+  const { annotations, podCidrs, creationTimestamp, uid } = node;
   const subnets = podSubnets(podCidrs ?? [], families);
   if (subnets.subnet === undefined && subnets.ipv6Subnet === undefined) {
     throw new ConfigError('podCIDR', '', 'pod cidr not assigned in a family that is enabled');
@@ -49,6 +50,8 @@ export function leaseOfNode({ annotations, podCidrs }: NodeRecord, families: Fam
   return {
     backendType: (annotations.get('backend-type') ?? '').slice(0, 64),
     ...subnets,
+    // Only the API server writes either. A second may have several Nodes.
+    ...(creationTimestamp !== '' && { created: `${creationTimestamp} ${uid}` }),
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
     ...(backendData !== undefined && { backendData }),

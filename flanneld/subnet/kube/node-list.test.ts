@@ -18,6 +18,9 @@ function varint(value: number): Buffer {
   }
 }
 
+const madeAt = '2026-03-04T05:06:07Z';
+const madeAtSec = Date.parse(madeAt) / 1000;
+
 interface Sent {
   readonly name: string;
   readonly annotations: Readonly<Record<string, string>>;
@@ -35,7 +38,8 @@ function encodeNode({ name, annotations, podCidrs }: Sent): Buffer {
     field(12, Buffer.concat([field(1, key), field(2, value)])),
   );
   const labels = field(11, Buffer.concat([field(1, 'kubernetes.io/os'), field(2, 'linux')]));
-  const known = [field(1, name), field(5, `uid of ${name}`), field(6, '17')];
+  const time = Buffer.concat([varint(8), varint(madeAtSec), varint(2 * 8), varint(0)]);
+  const known = [field(1, name), field(5, `uid of ${name}`), field(6, '17'), field(8, time)];
   const metadata = Buffer.concat([...known, generation, labels, ...pairs, fixed]);
   const spec = Buffer.concat([
     field(1, podCidrs[0] ?? ''),
@@ -54,7 +58,7 @@ function encodeList(nodes: readonly Sent[], { resourceVersion, next }: ListEnd):
 
 function encodeJson(nodes: readonly Sent[], { resourceVersion, next }: ListEnd): Buffer {
   const items = nodes.map(({ name, annotations, podCidrs }) => ({
-    metadata: { name, uid: `uid of ${name}`, resourceVersion: '17', annotations },
+    metadata: { name, uid: `uid of ${name}`, resourceVersion: '17', creationTimestamp: madeAt, annotations },
     spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs },
   }));
   return Buffer.from(JSON.stringify({ metadata: { resourceVersion, continue: next }, items }));
@@ -103,6 +107,7 @@ describe.for([
             name,
             uid: `uid of ${name}`,
             resourceVersion: '17',
+            creationTimestamp: madeAt,
             annotations: new Map(
               ['backend-data', 'public-ip'].flatMap((key) => {
                 const value = annotations[prefix + key];

@@ -4,7 +4,7 @@
 
 import { HttpError } from '../http.ts';
 import { asObject, asText } from './node.ts';
-import { eachField, fieldAt, ProtoError } from './proto.ts';
+import { eachField, fieldAt, ProtoError, readNumber } from './proto.ts';
 
 export const protobufType = 'application/vnd.kubernetes.protobuf';
 
@@ -20,7 +20,9 @@ const NODE_SPEC = 2;
 const META_NAME = 1;
 const META_UID = 5;
 const META_RESOURCE_VERSION = 6;
+const META_CREATION_TIMESTAMP = 8;
 const META_ANNOTATIONS = 12;
+const TIME_SECONDS = 1;
 const SPEC_POD_CIDR = 1;
 const SPEC_POD_CIDRS = 7;
 
@@ -49,6 +51,8 @@ export class NodeListReader {
   /** The list has begun: what came before is its envelope. */
   #isInside = false;
   #isFirst = true;
+  /** Bytes of the list still to come, once it has begun: one that is cut between two Nodes is not whole. */
+  #left = 0;
   #end: ListEnd = { resourceVersion: '', next: '' };
 
   constructor(onNode: OnNode) {
@@ -69,7 +73,8 @@ export class NodeListReader {
 
   /** Throws ProtoError when something is missing. */
   end(): ListEnd {
-    if (this.#rest.length > 0 || !this.#isInside) throw new ProtoError('ends in the middle of the list');
+    if (this.#rest.length > 0 || !this.#isInside || this.#left > 0)
+      throw new ProtoError('ends in the middle of the list');
     return this.#end;
   }
 
@@ -88,9 +93,11 @@ export class NodeListReader {
     if (!this.#isInside && field.number === UNKNOWN_RAW) {
       // Into it. What follows in the envelope are two texts, whose numbers a list does not have.
       this.#isInside = true;
+      this.#left = field.to - field.from;
       return field.from;
     }
     if (field.to > bytes.length) return undefined;
+    this.#left -= field.to - at;
     if (this.#isInside && field.number === LIST_METADATA) this.#end = readListMeta(bytes, field.from, field.to);
     if (this.#isInside && field.number === LIST_ITEMS) this.#onNode(decodeNode(bytes, field.from, field.to));
     return field.to;
@@ -126,8 +133,15 @@ function readMetadata({ metadata }: NodeObject, bytes: Buffer, from: number, to:
   eachField(bytes, from, to, (field, start, end) => {
     const name = metadataNames[field];
     if (name !== undefined) metadata[name] = bytes.toString('utf8', start, end);
+    else if (field === META_CREATION_TIMESTAMP) metadata['creationTimestamp'] = readTime(bytes, start, end);
     else if (field === META_ANNOTATIONS) readAnnotation(metadata.annotations, bytes, start, end);
   });
+}
+
+/** As the server writes it in JSON: whole seconds, and nothing for a time that is not set. */
+function readTime(bytes: Buffer, from: number, to: number): string {
+  const seconds = readNumber(bytes, from, to, TIME_SECONDS);
+  return seconds === undefined ? '' : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 }
 
 /** A map is a list of pairs. */

@@ -6,6 +6,8 @@ export interface NodeRecord {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
+  /** RFC 3339 in UTC, whole seconds; empty when it was not sent. */
+  readonly creationTimestamp: string;
   /** Those under our prefix, without it. */
   readonly annotations: ReadonlyMap<string, string>;
   /** Undefined when only metadata were sent. */
@@ -53,6 +55,7 @@ export function readNode(value: unknown, prefix: string): NodeRecord | undefined
     name,
     uid: asText(metadata['uid']),
     resourceVersion: asText(metadata['resourceVersion']),
+    creationTimestamp: asText(metadata['creationTimestamp']),
     annotations,
     podCidrs: readPodCidrs(node),
   };

@@ -29,6 +29,26 @@ export function eachField(bytes: Uint8Array, from: number, to: number, onField: 
   }
 }
 
+/**
+ * The number in `field` of the message from `from` to `to`; undefined when it has none, or one that is no time: negative, or
+ * beyond 40 bits. Throws ProtoError.
+ */
+export function readNumber(bytes: Uint8Array, from: number, to: number, field: number): number | undefined {
+  for (let at = from; at < to; ) {
+    const found = fieldAt(bytes, at, to);
+    if (found === undefined || found.to > to) throw new ProtoError('ends in the middle of a field');
+    if (found.number === field && !found.hasLength) return numberAt(bytes, found.from, found.to);
+    at = found.to;
+  }
+  return undefined;
+}
+
+function numberAt(bytes: Uint8Array, from: number, to: number): number | undefined {
+  let value = 0;
+  for (let at = to - 1; at >= from; at--) value = value * 128 + ((bytes[at] ?? 0) & 0x7f);
+  return value < 2 ** 40 ? value : undefined;
+}
+
 interface Field {
   readonly number: number;
   readonly hasLength: boolean;
