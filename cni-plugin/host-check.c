@@ -47,7 +47,7 @@ static const Call calls[] = {
     CALL(openat, {TEXT, 2}), CALL(mkdirat, {TEXT, 2}), CALL(unlinkat, {TEXT, 2}), CALL(chdir, {TEXT, 1}),
     CALL(renameat2, {TEXT, 2}, {TEXT, 4}), CALL(linkat, {TEXT, 2}, {TEXT, 4}),
     CALL(getdents64, {SIZED, 2, 3}),
-    CALL(statx, {TEXT, 2}, {BYTES, 5, 256}), CALL(fstatfs, {BYTES, 2, 120}),
+    CALL(statx, {TEXT, 2}, {BYTES, 5, 256}), CALL(statfs, {TEXT, 1}, {BYTES, 2, 120}),
     CALL(ppoll, {POLLS, 1, 2}, {BYTES, 3, 16}, {SIZED, 4, 5}), CALL(pipe2, {BYTES, 1, 8}),
     CALL(execve, {TEXT, 1}, {TEXTS, 2}, {TEXTS, 3}), CALL(wait4, {BYTES, 2, 4}, {BYTES, 4, 144}),
     CALL(rt_sigaction, {BYTES, 2, 32}, {BYTES, 3, 32}), CALL(rt_sigprocmask, {SIZED, 2, 4}, {SIZED, 3, 4}),

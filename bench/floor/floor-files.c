@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -45,6 +47,7 @@ static void file_identity(int folder, const char *path, int flags, uint64_t *dev
 void check_netns(int fd) {
     struct statfs system;
     need(fstatfs(fd, &system), "netns");
+    need(ioctl(fd, NS_GET_NSTYPE), "kind of the netns");
     uint64_t device, inode, own_device, own_inode;
     int own = (int)need(openat(AT_FDCWD, "/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "own netns");
     file_identity(own, "", AT_EMPTY_PATH, &own_device, &own_inode);

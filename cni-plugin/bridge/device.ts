@@ -1,11 +1,14 @@
 // The bridge itself: made when it is missing, its MAC pinned, the gateway addresses on it, forwarding on.
 
 import { broadcastOf, formatIp, type Ip, type IpPrefix, overlaps, sameIp } from '../../lib/ip.ts';
+import { linkLocalOf } from '../../lib/link-local.ts';
+import type { Mac } from '../../lib/mac.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { bridgeMac } from '../../lib/pods/names.ts';
 import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
 import { addBridge } from '../../lib/rtnetlink/bridge.ts';
-import { IFA_F_NODAD, IFF_PROMISC, IFF_UP } from '../../lib/rtnetlink/constants.ts';
+import { IFA_F_NODAD, IFF_PROMISC, IFF_UP, RT_SCOPE_LINK } from '../../lib/rtnetlink/constants.ts';
 import { getLink, type Link, setLink } from '../../lib/rtnetlink/link.ts';
 import { EEXIST, EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -59,6 +62,8 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
     // Only an MTU changed afterwards counts as the user's and stays when the last port goes.
     if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
+    // For the address the kernel makes when the bridge was set down and up.
+    tryWriteSysctl(sys, `ipv6/conf/${name}/accept_dad`, '0');
   }
   return link;
 }
@@ -98,18 +103,30 @@ export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: Ip
   }
   const v4 = { broadcast: broadcastOf(gateway) };
   const spec = { index, ip: gateway.ip, length: gateway.length, ...(family === 4 ? v4 : { flags: IFA_F_NODAD }) };
-  const [failed] = netlink.execute([addAddress(spec, name)]);
+  const mac = macOf(bridge, gateway);
+  const request = addAddress(spec, name);
+  const requests = family === 4 ? [request] : [request, addLinkLocal(bridge, mac)];
+  const failed = netlink.execute(requests).find((each) => each.request === request);
   if (failed !== undefined && failed.errno !== EEXIST) {
     throw because(`failed to set bridge addr: could not add IP address to "${name}"`, failed);
   }
-  if (bridge.kind === 'bridge') pinMac(netlink, bridge, gateway);
+  // A bridge somebody else made takes the lowest MAC of its ports until one is set.
+  if (bridge.kind === 'bridge') netlink.run(setLink({ index, mac }));
 }
 
-/** A bridge somebody else made takes the lowest MAC of its ports until one is set. */
-function pinMac(netlink: Netlink, bridge: Link, gateway: IpPrefix): void {
+function macOf(bridge: Link, gateway: IpPrefix): Mac {
   const current = bridge.mac;
-  const mac = current === undefined || current === '00:00:00:00:00:00' ? bridgeMac(gateway.ip, bridge.name) : current;
-  netlink.run(setLink({ index: bridge.index, mac }));
+  return current === undefined || current === '00:00:00:00:00:00' ? bridgeMac(gateway.ip, bridge.name) : current;
+}
+
+/**
+ * The link-local address the kernel gives the bridge with its first port, but before that and without duplicate address
+ * detection. The node asks for a pod's MAC from it: while it is tentative the node cannot ask, and what others send to the
+ * first pod waits for one to two seconds. Where the kernel makes none (addr_gen_mode 1), nothing would ever arrive.
+ * Its failure changes nothing: there is one already, or the kernel makes its own.
+ */
+function addLinkLocal({ index, name }: Link, mac: Mac): NetlinkRequest {
+  return addAddress({ index, ip: linkLocalOf(mac), length: 64, scope: RT_SCOPE_LINK, flags: IFA_F_NODAD }, name);
 }
 
 /** Lets the node forward packets of the families there are gateways of. */

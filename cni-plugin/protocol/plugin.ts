@@ -62,6 +62,7 @@ export function requireNetns(invocation: Invocation): number {
 /** Why a netns could not be opened, as Go's pkg/ns says it. */
 function netnsProblem(path: string, problem: unknown): string {
   const quoted = JSON.stringify(path);
+  if (problem instanceof NotNetnsError && problem.isOtherKind) return `${quoted} is a namespace of another kind`;
   if (problem instanceof NotNetnsError) return `unknown FS magic on ${quoted}: ${problem.magic.toString(16)}`;
   return `failed to Statfs ${quoted}: ${goText(problem)}`;
 }

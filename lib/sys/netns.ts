@@ -2,46 +2,58 @@
 // setns moves one thread, so the body is synchronous; in Node the thread pool must have been started
 // before the first call, or its threads are born in the wrong namespace and stay there.
 
-import { closeFd, O_RDONLY, openFile, statFd } from './file.ts';
+import { EINVAL } from './errno.ts';
+import { closeFd, O_NONBLOCK, O_RDONLY, openFile, statFd } from './file.ts';
 import { SysError } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
 const NSFS_MAGIC = 0x6e73_6673;
-const PROC_SUPER_MAGIC = 0x9fa0;
+/** linux/nsfs.h: which kind of namespace a descriptor is, as its CLONE_ flag. */
+const NS_GET_NSTYPE = 0xb703;
 
 /** Where the calling thread's own network namespace is found; the process's may be another one. */
 const OWN_NETNS = '/proc/thread-self/ns/net';
 
-/** Opens a network namespace. A path that is no namespace file is refused before anything is done with it. */
+/**
+ * Opens a network namespace. Throws NotNetnsError for a path that is none. What the path is is asked before it is opened:
+ * opening a FIFO waits for a writer, and opening a device does whatever its driver does then (a watchdog starts).
+ */
 export function openNetns(sys: Syscalls, path: string): number {
-  const fd = openFile(sys, path, O_RDONLY);
-  const magic = filesystemMagic(sys, fd);
-  if (magic !== NSFS_MAGIC && magic !== PROC_SUPER_MAGIC) {
-    closeFd(sys, fd);
-    throw new NotNetnsError(path, magic);
-  }
-  return fd;
+  const magic = filesystemMagic(sys, path);
+  if (magic !== NSFS_MAGIC) throw new NotNetnsError(path, magic);
+  const fd = openFile(sys, path, O_RDONLY | O_NONBLOCK);
+  if (sys.call(sys.nr.ioctl, fd, NS_GET_NSTYPE, 0) === CLONE_NEWNET) return fd;
+  closeFd(sys, fd);
+  throw new NotNetnsError(path, magic);
 }
 
-/** The path exists, but no namespace is mounted there. */
+/** The path exists, but no network namespace is mounted there. */
 export class NotNetnsError extends SysError {
   /** f_type of the file system the path lies on. */
   readonly magic: number;
 
   constructor(path: string, magic: number) {
-    super('open', `netns ${path} (no namespace, file system type ${magic.toString(16)})`, EINVAL);
+    const what =
+      magic === NSFS_MAGIC ? 'a namespace of another kind' : `no namespace, file system type ${magic.toString(16)}`;
+    super('open', `netns ${path} (${what})`, EINVAL);
     this.magic = magic;
   }
+
+  /** Whether it is a namespace, but none of the network. */
+  get isOtherKind(): boolean {
+    return this.magic === NSFS_MAGIC;
+  }
 }
-const EINVAL = 22;
 
 // struct statfs begins with the long f_type on both architectures, and is 120 bytes long
-function filesystemMagic(sys: Syscalls, fd: number): number {
+function filesystemMagic(sys: Syscalls, path: string): number {
   return sys.arena.scope(() => {
+    const name = sys.arena.cstring(path);
     const buffer = sys.arena.alloc(120);
-    const value = sys.call(sys.nr.fstatfs, fd, buffer.address);
-    return value < 0 ? value : buffer.u32(0);
+    const value = sys.call(sys.nr.statfs, name.address, buffer.address);
+    if (value < 0) throw new SysError('open', path, -value);
+    return buffer.u32(0);
   });
 }
 

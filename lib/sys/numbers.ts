@@ -21,7 +21,7 @@ export interface SyscallNumbers {
   readonly ioctl: number;
   readonly getdents64: number;
   readonly statx: number;
-  readonly fstatfs: number;
+  readonly statfs: number;
   readonly ppoll: number;
   readonly pipe2: number;
   readonly dup3: number;
@@ -90,7 +90,7 @@ const X64: SyscallNumbers = {
   ioctl: 16,
   getdents64: 217,
   statx: 332,
-  fstatfs: 138,
+  statfs: 137,
   ppoll: 271,
   pipe2: 293,
   dup3: 292,
@@ -142,7 +142,7 @@ const ARM64: SyscallNumbers = {
   ioctl: 29,
   getdents64: 61,
   statx: 291,
-  fstatfs: 44,
+  statfs: 43,
   ppoll: 73,
   pipe2: 59,
   dup3: 24,

@@ -223,6 +223,35 @@ describe('files of strangers', () => {
   });
 });
 
+describe('a CNI_NETNS that is no network namespace', () => {
+  const text = (path: string, why: string): RegExp => new RegExp(`^failed to open netns "${path}": ${why}$`);
+  const noNamespace = 'unknown FS magic on ".*": [0-9a-f]+';
+
+  test.for([
+    { name: 'a FIFO nobody writes to', make: 'mkfifo "$0"', why: noNamespace },
+    { name: 'a folder', make: 'mkdir "$0"', why: noNamespace },
+    { name: 'a device', make: 'ln -s /dev/tty "$0"', why: noNamespace },
+    {
+      name: 'a namespace of another kind',
+      make: 'ln -s /proc/self/ns/uts "$0"',
+      why: '".*" is a namespace of another kind',
+    },
+  ])('$name: ADD says so and makes nothing, DEL succeeds', async ({ make, why }) => {
+    const netns = node.path('odd');
+    await node.sandbox.must(['sh', '-c', make, netns]);
+    const pod = node.attachment({ netns });
+    await pod.fails('ADD', { code: 999, msg: text(netns, why) });
+    await expectNothing();
+    await pod.del();
+  });
+
+  test('control: whoever just opens such a FIFO waits', async () => {
+    await node.sandbox.must(['mkfifo', node.path('odd')]);
+    const opened = await node.sandbox.run(['timeout', '1', 'sh', '-c', ': < "$0"', node.path('odd')]);
+    expect(opened.exitCode).toBe(124);
+  });
+});
+
 describe('links and dots', () => {
   test.for(['lock', 'last_reserved_ip.0', '.boot'])('nothing is written through a link named %s', async (name) => {
     await sh(`mkdir -p "$0/networks/cbr0"; echo precious > "$0/victim"; ln -s "$0/victim" "$0/networks/cbr0/${name}"`);

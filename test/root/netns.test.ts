@@ -1,8 +1,10 @@
 // Acceptance: setns and back from Node leaves no thread behind, and an exception inside restores.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
@@ -126,6 +128,19 @@ describe('openNetns', () => {
   test('refuses a path that is no namespace, and says what it is', () => {
     expect(() => openNetns(sys, '/etc/hostname')).toThrow(NotNetnsError);
     expect(() => openNetns(sys, '/no/such/netns')).toThrow('sys: open /no/such/netns: ENOENT');
+  });
+
+  test('refuses a namespace of another kind, and says so', () => {
+    expect(() => openNetns(sys, '/proc/self/ns/uts')).toThrow('netns /proc/self/ns/uts (a namespace of another kind)');
+  });
+
+  test('opens neither a FIFO nobody writes to nor a terminal, which would wait', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'netns-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    execFileSync('mkfifo', [join(folder, 'fifo')]);
+    for (const path of [join(folder, 'fifo'), folder, '/dev/tty', '/dev/zero']) {
+      expect(() => openNetns(sys, path), path).toThrow(NotNetnsError);
+    }
   });
 
   test('knows its own namespace from another', async () => {
