@@ -6,14 +6,15 @@ import { dirname, join } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import { formatIp } from '../../lib/ip.ts';
 import type { JsonObject } from '../../lib/json.ts';
-import { field, isJsonObject, jsonObject, stringifyJson } from '../../lib/json.ts';
+import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
-import { parsePlace, readList, readObject, readString, rootPlace } from '../../lib/json-fields.ts';
+import { parsePlace, readList, readObject, readString } from '../../lib/json-fields.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Logger } from '../health/log.ts';
-import { leaseToJson, readAddress, readLease } from './lease-file.ts';
+import { readAddress } from './lease-file.ts';
 import type { Lease, LeaseSnapshot, NodeAddresses } from './manager.ts';
+import { readSavedLease, readSavedLeases, renderSavedLease } from './saved-lease.ts';
 
 export interface SavedState {
   /** Which store it is of: what another store said is of no use. */
@@ -46,10 +47,9 @@ export function readSavedState(sys: Syscalls, file: string, store: string, log: 
   }
 }
 
-/** Throws ConfigError. */
+/** A lease that cannot be read is left out, and told of in the snapshot. Throws ConfigError for all else. */
 export function parseSavedState(text: string): SavedState {
   const root = parsePlace('saved leases', text);
-  const own = readObject(root, 'Own');
   const isKnown = field(root.object, 'Leases') !== undefined;
   const ownKey = readString(root, 'OwnKey');
   const addresses = readObject(root, 'NodeAddresses');
@@ -58,18 +58,19 @@ export function parseSavedState(text: string): SavedState {
   return {
     store: readString(root, 'Store') ?? '',
     netConf: readString(root, 'NetConf'),
-    own: own && readLease(own),
-    snapshot: isKnown ? { leases: readLeases(root), problems: [], ...rest } : undefined,
+    own: readOwn(root),
+    snapshot: isKnown ? { ...readSavedLeases(readList(root, 'Leases') ?? []), ...rest } : undefined,
   };
 }
 
-function readLeases(root: JsonPlace): ReadonlyMap<string, Lease> {
-  const leases = new Map<string, Lease>();
-  for (const item of readList(root, 'Leases') ?? []) {
-    const place = rootPlace(root.source, item);
-    leases.set(readString(place, 'Key') ?? '', readLease(place));
+/** Undefined also for one that cannot be read: then the node waits for the cluster state. */
+function readOwn(root: JsonPlace): Lease | undefined {
+  const own = field(root.object, 'Own');
+  try {
+    return own === undefined || own === null ? undefined : readSavedLease(own)[1];
+  } catch {
+    return undefined;
   }
-  return leases;
 }
 
 const addressKeys = [
@@ -94,20 +95,16 @@ function nodeAddressesToJson(addresses: NodeAddresses): JsonObject {
 }
 
 export function renderSavedState({ store, netConf, own, snapshot }: SavedState): string {
-  const leases = snapshot && [...snapshot.leases].map(([key, lease]): JsonObject => withKey(key, leaseToJson(lease)));
+  const leases = snapshot && [...snapshot.leases].map(([key, lease]) => renderSavedLease(key, lease));
   const state = {
     Store: store,
     NetConf: netConf,
-    Own: own && leaseToJson(own),
+    Own: own && renderSavedLease('', own),
     OwnKey: snapshot?.ownKey,
     NodeAddresses: snapshot?.nodeAddresses && nodeAddressesToJson(snapshot.nodeAddresses),
     Leases: leases,
   };
   return `${stringifyJson(jsonObject(state))}\n`;
-}
-
-function withKey(key: string, lease: JsonObject): JsonObject {
-  return isJsonObject(lease) ? new Map([['Key', key], ...lease]) : lease;
 }
 
 /** Writes the newest state some time after it was given, one write at a time; a failure is logged and nothing else. */

@@ -4,6 +4,7 @@ import { createRememberingManager } from '../../flanneld/subnet/remembering.ts';
 import type { SavedState } from '../../flanneld/subnet/saved-state.ts';
 import { parseSavedState, renderSavedState } from '../../flanneld/subnet/saved-state.ts';
 import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
+import { type JsonValue, jsonObject, parseJson, stringifyJson } from '../../lib/json.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { follow } from '../support/follow.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -132,14 +133,56 @@ describe('the saved state', () => {
     expect(parseSavedState(renderSavedState(nothing))).toEqual(nothing);
   });
 
-  test.for([
-    '',
-    '[]',
-    '{"Leases":[1]}',
-    '{"Leases":[{"Key":"p"}]}',
-    '{"Own":{"Subnet":"x"}}',
-    '{"NodeAddresses":{"PublicIP":"x"}}',
-  ])('%s is refused', (text) => {
+  const leaseWith = (backendData: JsonValue): Lease => ({ ...peer, created: '7', backendData });
+  const nested = (depth: number): JsonValue => parseJson('['.repeat(depth) + ']'.repeat(depth));
+
+  test('forgets nobody because of what one lease carries', () => {
+    const hostile: readonly JsonValue[] = [
+      nested(125),
+      nested(128),
+      jsonObject({ VNI: 1, VtepMAC: nested(125) }),
+      jsonObject({ VNI: 1, VtepMAC: '02:00:00:00:00:07', Junk: nested(125) }),
+      'x'.repeat(60_000),
+    ];
+    const leases = new Map([...hostile.entries()].map(([at, data]) => [`bad-${at}`, leaseWith(data)] as const));
+    const text = renderSavedState({ ...earlier, snapshot: { ...snapshot, leases: new Map([...leases, ['p', peer]]) } });
+    expect(text.length).toBeLessThan(3000);
+    const read = parseSavedState(text);
+    expect(read.snapshot?.leases.get('p')).toEqual(peer);
+    expect(read.snapshot?.leases.size).toBe(6);
+    expect(read.snapshot?.problems).toEqual([]);
+    // Of the one that is right but for what nobody needs, all that counts is there.
+    expect(read.snapshot?.leases.get('bad-3')).toEqual(leaseWith(jsonObject({ VNI: 1, VtepMAC: '02:00:00:00:00:07' })));
+  });
+
+  test('keeps what the commands of the extension backend get, however deep, and who was there first', () => {
+    const deep = { ...leaseWith(nested(125)), backendType: 'extension' };
+    const read = parseSavedState(
+      renderSavedState({ ...earlier, own: deep, snapshot: { ...snapshot, leases: new Map([['deep', deep]]) } }),
+    );
+    expect(read.snapshot?.leases.get('deep')).toEqual(deep);
+    expect(read.own).toEqual(deep);
+  });
+
+  test('loses one lease by one that cannot be read, and names it', () => {
+    const good = stringifyJson(jsonObject({ Key: 'p', Subnet: '10.244.7.0/24' }));
+    const bad = ['{', '7', '{"Key":"q"}', `{"Subnet":${'['.repeat(200)}`];
+    const text = stringifyJson(jsonObject({ Store: 'test', Own: '{', Leases: [...bad, good, 1] }));
+    const { own: lost, snapshot: read } = parseSavedState(text);
+    expect(lost).toBeUndefined();
+    expect([...(read?.leases.keys() ?? [])]).toEqual(['p']);
+    expect(read?.problems.map(({ key }) => key)).toEqual([1, 2, 3, 4, 6].map((at) => `remembered lease ${at}`));
+  });
+
+  test('of an earlier version is read, too', () => {
+    const text =
+      '{"Store":"test","Own":{"Subnet":"10.244.1.0/24"},"Leases":[{"Key":"p","Subnet":"10.244.7.0/24","PublicIP":"192.168.0.7"}]}';
+    const { own: ours, snapshot: read } = parseSavedState(text);
+    expect(ours?.subnet).toEqual(parsePrefix('10.244.1.0/24'));
+    expect(read?.leases.get('p')?.publicIp).toEqual(parseIp('192.168.0.7'));
+  });
+
+  test.for(['', '[]', '{"Leases":1}', '{"NodeAddresses":{"PublicIP":"x"}}'])('%s is refused', (text) => {
     expect(() => parseSavedState(text)).toThrow(/^saved leases: /);
   });
 });
