@@ -21,10 +21,12 @@ import type { DriftNotes } from '../health/drift-ledger.ts';
 import { createFailureLog } from '../health/log.ts';
 import type { Meters } from '../health/meters.ts';
 import type { Readiness } from '../health/readiness.ts';
+import type { PodSideLoop } from '../pods/side/pod-side-loop.ts';
 import type { LeaseView } from '../subnet/lease-view.ts';
 import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
 import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
 import { HeapKeeper } from './heap.ts';
+import { keepPodSide } from './pod-side.ts';
 import { publisher } from './publish.ts';
 import type { AgentTools } from './tools.ts';
 
@@ -59,17 +61,24 @@ export function startLoops(parts: Parts): Running {
   readiness.expect([UNDERLAY_CHECK, ...overlays.map(({ check }) => check), FIREWALL, SUBNET_ENV, CNI_FILES], () =>
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
-  readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks()]);
   const netfilter = openNetfilter(parts.tools.sys);
   // Watch first, then look: no change falls between the two.
   const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
+  let podSide: PodSideLoop | undefined;
   const watches = [
-    watchKernel(parts, (reason) => wake.overlay(reason)),
+    watchKernel(
+      parts,
+      (reason) => wake.overlay(reason),
+      () => podSide,
+    ),
     watchFirewall(parts, () => wake.firewall('event')),
   ];
   const heap = new HeapKeeper(parts.tools.clock);
   const overlayLoop = startOverlayLoop(parts, heap);
   const firewallLoop = startFirewallLoop(parts, netfilter.netlink, () => overlayLoop.wake('firewall ready'));
+  const pods = keepPodSide(parts);
+  podSide = pods;
+  readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks(), ...pods.checks()]);
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {
@@ -79,7 +88,12 @@ export function startLoops(parts: Parts): Running {
   });
   return {
     async stop() {
-      await Promise.all([overlayLoop.stop(), firewallLoop.stop(), ...watches.map((watch) => watch.close())]);
+      await Promise.all([
+        overlayLoop.stop(),
+        firewallLoop.stop(),
+        pods.stop(),
+        ...watches.map((watch) => watch.close()),
+      ]);
       heap.stop();
       netfilter.close();
     },
@@ -160,7 +174,11 @@ function startFirewallLoop(
   return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 
-function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string) => void): EventWatch {
+function watchKernel(
+  { overlays, tools, follower }: Parts,
+  wake: (reason: string) => void,
+  podSide: () => PodSideLoop | undefined,
+): EventWatch {
   const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
   const networks = overlays.map(({ network }) => network);
   const concern = (): Concern => ({
@@ -177,24 +195,29 @@ function watchKernel({ overlays, tools, follower }: Parts, wake: (reason: string
   let pending: string | undefined;
   let current = concern();
   let placeMayMove = false;
+  let podSideMayDiffer = false;
   return keepWatching(tools, {
     groups: KERNEL_GROUPS,
     onMessage(message) {
       // One reason to look is enough; until then nothing more needs decoding.
-      if (pending !== undefined && placeMayMove) return;
+      if (pending !== undefined && placeMayMove && podSideMayDiffer) return;
       const event = readEvent(message);
       if (event === undefined) return;
       placeMayMove ||= follower.isConcerned(event);
+      podSideMayDiffer ||= podSide()?.isConcerned(event) ?? false;
       pending ??= reasonIn(message, event);
     },
     onOverflow() {
       pending = 'events lost';
       placeMayMove = true;
+      podSideMayDiffer = true;
     },
     onDrained() {
       current = concern();
       if (placeMayMove) follower.wake();
       placeMayMove = false;
+      if (podSideMayDiffer) podSide()?.wake('event');
+      podSideMayDiffer = false;
       if (pending === undefined) return;
       wake(pending);
       pending = undefined;

@@ -5,9 +5,13 @@ import { containsPrefix, type IpPrefix, isLinkLocal } from '../../lib/ip.ts';
 import {
   RT_TABLE_LOCAL,
   RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV4_ROUTE,
+  RTNLGRP_IPV4_RULE,
   RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_IPV6_NETCONF,
   RTNLGRP_IPV6_ROUTE,
+  RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
@@ -21,9 +25,13 @@ export const KERNEL_GROUPS: readonly number[] = [
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
   RTNLGRP_IPV4_IFADDR,
+  RTNLGRP_IPV4_NETCONF,
   RTNLGRP_IPV4_ROUTE,
+  RTNLGRP_IPV4_RULE,
   RTNLGRP_IPV6_IFADDR,
+  RTNLGRP_IPV6_NETCONF,
   RTNLGRP_IPV6_ROUTE,
+  RTNLGRP_IPV6_RULE,
   RTNLGRP_NEXTHOP,
 ];
 
@@ -54,6 +62,8 @@ export function concerning(event: RtnetlinkEvent, concern: Concern): string | un
       return concernsRoute(event.object, concern) ? 'route' : undefined;
     case 'nexthop':
       return isReservedNexthopId(event.object.id) ? 'nexthop' : undefined;
+    default:
+      return undefined;
   }
 }
 

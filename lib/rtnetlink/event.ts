@@ -9,19 +9,25 @@ import {
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
+  RTM_DELNETCONF,
   RTM_DELNEXTHOP,
   RTM_DELROUTE,
+  RTM_DELRULE,
   RTM_NEWADDR,
   RTM_NEWLINK,
   RTM_NEWNEIGH,
+  RTM_NEWNETCONF,
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
+  RTM_NEWRULE,
 } from './constants.ts';
 import { decodeFdb, type FdbEntry } from './fdb.ts';
 import { decodeLink, type Link } from './link.ts';
 import { decodeNeigh, type Neigh } from './neigh.ts';
+import { decodeNetconf, type Netconf } from './netconf.ts';
 import { decodeNexthop, type Nexthop } from './nexthop.ts';
 import { decodeRoute, type Route } from './route-message.ts';
+import { decodeRule, type Rule } from './rule.ts';
 
 interface Told<Kind extends string, T> {
   readonly kind: Kind;
@@ -38,7 +44,9 @@ export type RtnetlinkEvent =
   | Told<'neigh', Neigh>
   | Told<'fdb', FdbEntry>
   | Told<'nexthop', Nexthop>
-  | Told<'route', Route>;
+  | Told<'route', Route>
+  | Told<'rule', Rule>
+  | Told<'netconf', Netconf>;
 
 /** Undefined for messages of other kinds and of families nobody here knows. Throws MalformedReply. */
 export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
@@ -66,6 +74,12 @@ export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
     case RTM_NEWNEXTHOP:
     case RTM_DELNEXTHOP:
       return told('nexthop', message.type === RTM_DELNEXTHOP, replaced, decodeNexthop(message));
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+      return told('rule', message.type === RTM_DELRULE, replaced, decodeRule(message));
+    case RTM_NEWNETCONF:
+    case RTM_DELNETCONF:
+      return told('netconf', message.type === RTM_DELNETCONF, replaced, decodeNetconf(message));
     default:
       return undefined;
   }

@@ -9,9 +9,11 @@ import { listFdb } from './fdb.ts';
 import { listIfbs } from './ifb.ts';
 import { getLink, listLinks } from './link.ts';
 import { listNeighs } from './neigh.ts';
+import { isForwarding } from './netconf.ts';
 import { listNexthops } from './nexthop.ts';
 import { getTokenBucket } from './qdisc.ts';
 import { getRoute, listRoutes } from './route.ts';
+import { listRules } from './rule.ts';
 
 const QUESTIONS = [
   { name: 'listLinks', type: RTM_NEWLINK, ask: (n: Netlink) => listLinks(n), text: 'list links' },
@@ -36,6 +38,13 @@ const QUESTIONS = [
     type: RTM_NEWROUTE,
     ask: (n: Netlink) => getRoute(n, parseIp('10.0.0.1')),
     text: 'get route to 10.0.0.1',
+  },
+  { name: 'listRules', type: 32, ask: (n: Netlink) => listRules(n, 4), text: 'list IPv4 rules' },
+  {
+    name: 'isForwarding',
+    type: 80,
+    ask: (n: Netlink) => isForwarding(n, 4),
+    text: 'get IPv4 configuration of all devices',
   },
   { name: 'listIfbs', type: RTM_NEWLINK, ask: (n: Netlink) => listIfbs(n), text: 'list links type ifb' },
   { name: 'getTokenBucket', type: 36, ask: (n: Netlink) => getTokenBucket(n, 1), text: 'get qdisc dev if1 root' },

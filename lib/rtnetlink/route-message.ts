@@ -7,6 +7,8 @@ import { RT_TABLE_MAIN } from './constants.ts';
 import { addressFamily, familyOf, type Mutable } from './spelling.ts';
 
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
+export const RTA_IIF = 3;
 export const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;

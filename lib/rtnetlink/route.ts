@@ -22,7 +22,17 @@ import {
   RTNH_F_ONLINK,
   RTPROT_BOOT,
 } from './constants.ts';
-import { decodeRoute, type Route, type RouteSpec, RTA_DST, RTA_OIF, RTA_TABLE, writeRoute } from './route-message.ts';
+import {
+  decodeRoute,
+  type Route,
+  type RouteSpec,
+  RTA_DST,
+  RTA_IIF,
+  RTA_OIF,
+  RTA_SRC,
+  RTA_TABLE,
+  writeRoute,
+} from './route-message.ts';
 import { type RequestKind, SpecRequest } from './spec-request.ts';
 import { addressFamily, spellDev, words } from './spelling.ts';
 
@@ -141,6 +151,9 @@ export interface RouteLookup {
   readonly entry?: boolean;
   /** Look only at routes leaving by this device. */
   readonly oif?: number;
+  /** As for a packet from this address; with `iif` for one that comes in by that device and is to be forwarded. */
+  readonly from?: Ip;
+  readonly iif?: number;
 }
 
 /**
@@ -155,16 +168,27 @@ export function getRoute(netlink: Netlink, ip: Ip, lookup: RouteLookup = {}): Ro
     write(writer) {
       writer.u8(addressFamily(ip.family));
       writer.u8(host.length);
-      writer.u16(0);
+      writer.u8(lookup.from === undefined ? 0 : host.length);
+      writer.u8(0);
       writer.u32(0);
       // Without it IPv4 says table main whatever the table is; IPv6 refuses the flag, and says the table by itself.
       const table = ip.family === 4 ? RTM_F_LOOKUP_TABLE : 0;
       writer.u32(table | (lookup.entry === true ? RTM_F_FIB_MATCH : 0));
       writer.attrIp(RTA_DST, host.ip);
+      if (lookup.from !== undefined) writer.attrIp(RTA_SRC, lookup.from);
+      if (lookup.iif !== undefined) writer.attrU32(RTA_IIF, lookup.iif);
       if (lookup.oif !== undefined) writer.attrU32(RTA_OIF, lookup.oif);
     },
-    describe: () => `get route to ${formatIp(ip)}`,
-    command: () => words('ip route get', lookup.entry === true ? 'fibmatch' : '', formatIp(ip)),
+    describe: () => `get route to ${spellLookup(ip, lookup)}`,
+    command: () => words('ip route get', lookup.entry === true ? 'fibmatch' : '', spellLookup(ip, lookup)),
   };
   return netlink.get(request, decodeRoute, [ENETUNREACH, EHOSTUNREACH]);
+}
+
+function spellLookup(ip: Ip, { from, iif }: RouteLookup): string {
+  return words(
+    formatIp(ip),
+    from === undefined ? '' : `from ${formatIp(from)}`,
+    iif === undefined ? '' : `iif if${iif}`,
+  );
 }

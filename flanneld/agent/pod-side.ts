@@ -1,0 +1,80 @@
+// The pods' side of the node as the agent looks after it: what of the options, overlays and tools it works with.
+
+import { type IpPrefix, overlaps } from '../../lib/ip.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
+import type { Overlay } from '../backend/overlay.ts';
+import type { Options } from '../cli/options.ts';
+import { ourConflists } from '../cni/conflist.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import { podNetworkIn } from '../pods/pod-network.ts';
+import type { Entrance } from '../pods/side/forwarding.ts';
+import type { PathFamily } from '../pods/side/paths.ts';
+import { PodSide, type PodSideFacts } from '../pods/side/pod-side.ts';
+import { type PodSideLoop, startPodSideLoop } from '../pods/side/pod-side-loop.ts';
+import type { LeaseView } from '../subnet/lease-view.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
+import type { AgentTools } from './tools.ts';
+
+export interface PodSideParts {
+  readonly overlays: readonly Overlay[];
+  readonly leases: Pick<LeaseView, 'latest'>;
+  readonly options: Pick<Options, 'cniConf' | 'cniConfDir' | 'cniStateDir'>;
+  readonly tools: AgentTools;
+  readonly drift: DriftNotes;
+}
+
+/** A rule that leads the whole pod network elsewhere takes every peer. */
+const PEERS_ASKED_ABOUT = 4;
+const CONFLIST_LIMIT_BYTES = 1024 * 1024;
+
+/** Starts to look after it. */
+export function keepPodSide({ overlays, leases, options, tools, drift }: PodSideParts): PodSideLoop {
+  const conflists = (): string[] => conflistsInUse(options, tools);
+  const side = new PodSide(
+    {
+      conflist: () => conflists()[0],
+      podNetwork: () => podNetworkIn(conflists(), options.cniStateDir),
+      cniStateDir: options.cniStateDir,
+    },
+    { ...tools, drift },
+  );
+  const inspect = () => Promise.resolve([]);
+  return startPodSideLoop({ ...tools, side, facts: () => factsOf(overlays, leases.latest), inspect });
+}
+
+/** What the runtime reads comes first, then what will be there once the node is ready. */
+function conflistsInUse({ cniConf, cniConfDir }: PodSideParts['options'], { sys }: AgentTools): string[] {
+  const installed = ourConflists(sys, cniConfDir).map(({ text }) => text);
+  const own = cniConf === undefined ? undefined : readTextIfPresent(sys, cniConf, CONFLIST_LIMIT_BYTES);
+  return own === undefined ? installed : [...installed, own];
+}
+
+function factsOf(overlays: readonly Overlay[], snapshot: LeaseSnapshot): PodSideFacts {
+  return {
+    families: overlays.map(({ network, subnet }) => ({ network, subnet })),
+    mtuBytes: Math.min(...overlays.map(({ mtuBytes }) => mtuBytes)),
+    tunnels: overlays.flatMap(entranceOf),
+    paths: overlays.map((overlay) => pathsOf(overlay, snapshot)),
+  };
+}
+
+function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
+  const { family, network, subnet, name, deviceIndex, underlay, underlayIndex } = overlay;
+  const peers: IpPrefix[] = [];
+  for (const lease of leases.values()) {
+    const other = family === 4 ? lease.subnet : lease.ipv6Subnet;
+    if (other !== undefined && !overlaps(other, subnet)) peers.push(other);
+    if (peers.length === PEERS_ASKED_ABOUT) break;
+  }
+  return {
+    ...{ network, subnet, peers },
+    device: deviceIndex === undefined ? undefined : { name, index: deviceIndex },
+    underlay: underlayIndex === undefined ? undefined : { name: underlay, index: underlayIndex },
+  };
+}
+
+/** By its own device, or without one by the external interface. */
+function entranceOf({ name, deviceIndex, underlay, underlayIndex }: Overlay): Entrance[] {
+  if (deviceIndex !== undefined) return [{ name, index: deviceIndex }];
+  return underlayIndex === undefined ? [] : [{ name: underlay, index: underlayIndex }];
+}

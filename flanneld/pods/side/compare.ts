@@ -1,0 +1,196 @@
+// What is wrong on the pods' side of this node: what can be put right without harm, and what only an operator can decide
+// about, because pods are in the way. Pure.
+
+import {
+  broadcastOf,
+  contains,
+  formatIp,
+  formatPrefix,
+  type IpPrefix,
+  isLinkLocal,
+  networkOf,
+  sameIp,
+} from '../../../lib/ip.ts';
+import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
+import { type Address, addAddress, deleteAddress } from '../../../lib/rtnetlink/address.ts';
+import { setBridgePort } from '../../../lib/rtnetlink/bridge.ts';
+import { IFA_F_NODAD, IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import { type Link, setLink } from '../../../lib/rtnetlink/link.ts';
+import type { DriftObject } from '../../health/drift-ledger.ts';
+import type { Attachment, ObservedPodSide } from './observe.ts';
+import type { WantedPodSide } from './want.ts';
+
+/** One thing to put right. */
+export interface Repair {
+  /** The same for the same thing at every look. */
+  readonly key: string;
+  readonly object: DriftObject;
+  readonly place: string;
+  readonly what: string;
+  /** What was found: `was down`, `had MTU 1300`. */
+  readonly was: string;
+  readonly requests: readonly NetlinkRequest[];
+}
+
+/** Something an operator has to know. */
+export interface Finding {
+  /** The same for the same trouble at every look. */
+  readonly key: string;
+  /** Cause and command, one line. */
+  readonly problem: string;
+  /** Whether the node does not forward because of it. */
+  readonly required: boolean;
+}
+
+export interface Comparison {
+  readonly repairs: readonly Repair[];
+  readonly findings: readonly Finding[];
+}
+
+/** `attachmentOf` tells what a device on the node was attached with; it is asked only about one that looks wrong. */
+export function comparePodSide(
+  wanted: WantedPodSide,
+  observed: ObservedPodSide,
+  attachmentOf: (name: string) => Attachment | undefined,
+): Comparison {
+  const { bridge, ports } = observed;
+  if (bridge === undefined) return { repairs: [], findings: [] };
+  const addresses = compareAddresses(wanted, observed, bridge);
+  return {
+    repairs: [
+      ...bridgeRepairs(wanted, bridge, ports),
+      ...addresses.repairs,
+      ...portRepairs(observed, bridge, attachmentOf),
+    ],
+    findings: [...addresses.findings, ...oldMtuFindings(wanted, ports)],
+  };
+}
+
+function bridgeRepairs({ mtuBytes }: WantedPodSide, bridge: Link, ports: readonly Link[]): Repair[] {
+  const { name, index } = bridge;
+  const repair = (key: string, was: string, change: { up: true } | { mtu: number }): Repair => ({
+    ...{ key: `${name} ${key}`, object: 'link', place: name, what: name, was },
+    requests: [setLink({ index, name, ...change })],
+  });
+  const repairs: Repair[] = [];
+  if ((bridge.flags & IFF_UP) === 0) repairs.push(repair('up', 'was down', { up: true }));
+  // Without a port the kernel may choose; the next pod's ADD makes it right.
+  if (mtuBytes === 0 || ports.length === 0) return repairs;
+  // What is larger than a port takes is dropped by the bridge without a word: pods from before keep it small.
+  const mtu = Math.min(mtuBytes, ...ports.map((port) => port.mtu));
+  if (bridge.mtu !== mtu) repairs.push(repair(`mtu ${mtu}`, `had MTU ${bridge.mtu}`, { mtu }));
+  return repairs;
+}
+
+function compareAddresses(wanted: WantedPodSide, { addresses, ports }: ObservedPodSide, bridge: Link): Comparison {
+  const repairs: Repair[] = [];
+  const findings: Finding[] = [];
+  for (const gateway of wanted.gateways) {
+    const hasOwn = addresses.some((address) => isAddress(address, gateway));
+    const others = addresses.filter((address) => isOfAnotherSubnet(address, gateway, wanted.networks, hasOwn));
+    if (others.length > 0 && ports.length > 0) findings.push(otherSubnet(bridge, gateway, others));
+    else repairs.push(...addressRepairs(bridge, gateway, others, hasOwn, ports.length > 0));
+  }
+  return { repairs, findings };
+}
+
+/** Without a port a bridge may be without an address: the ADD of the first pod brings it. */
+function addressRepairs(
+  { name, index }: Link,
+  gateway: IpPrefix,
+  others: readonly Address[],
+  hasOwn: boolean,
+  hasPorts: boolean,
+): Repair[] {
+  const spelled = (address: IpPrefix): string => `${formatIp(address.ip)}/${address.length}`;
+  const repair = (address: IpPrefix, was: string, request: NetlinkRequest): Repair => ({
+    ...{ key: `${name} address ${spelled(address)}`, object: 'address', place: name, what: spelled(address), was },
+    requests: [request],
+  });
+  const repairs = others.map((address) =>
+    repair(address, 'is of another subnet', deleteAddress({ index, ip: address.ip, length: address.length }, name)),
+  );
+  if (hasOwn || (!hasPorts && others.length === 0)) return repairs;
+  const extra = gateway.ip.family === 4 ? { broadcast: broadcastOf(gateway) } : { flags: IFA_F_NODAD };
+  const add = addAddress({ index, ip: gateway.ip, length: gateway.length, ...extra }, name);
+  // The new one first: with its last address a device loses its routes.
+  return [repair(gateway, 'missing', add), ...repairs];
+}
+
+function isAddress({ ip, length }: Address, gateway: IpPrefix): boolean {
+  return sameIp(ip, gateway.ip) && length === gateway.length;
+}
+
+/** Somebody's own address outside the pod network is in nobody's way once ours is there. */
+function isOfAnotherSubnet(
+  address: Address,
+  gateway: IpPrefix,
+  networks: readonly IpPrefix[],
+  hasOwn: boolean,
+): boolean {
+  const { ip, family } = address;
+  if (family !== gateway.ip.family || isLinkLocal(ip) || contains(networkOf(gateway), ip)) return false;
+  return !hasOwn || networks.some((network) => contains(network, ip));
+}
+
+function otherSubnet({ name }: Link, gateway: IpPrefix, others: readonly Address[]): Finding {
+  const has = others.map(({ ip, length }) => `${formatIp(ip)}/${length}`).join(' and ');
+  const subnet = formatPrefix(networkOf(gateway));
+  return {
+    key: `${name} address ${has}`,
+    problem:
+      `${name} has ${has}, and this node's subnet is ${subnet}: pods attached to it have addresses that lead to another ` +
+      `node. Move them away (kubectl drain), then: ip link del ${name}`,
+    required: true,
+  };
+}
+
+function portRepairs(
+  { ports, loose }: ObservedPodSide,
+  bridge: Link,
+  attachmentOf: (name: string) => Attachment | undefined,
+): Repair[] {
+  const repairs: Repair[] = [];
+  for (const link of loose) {
+    const attachment = attachmentOf(link.name);
+    if (attachment?.bridge !== bridge.name) continue;
+    const { name, index } = link;
+    const hairpin = attachment.hairpin ? [setBridgePort({ index, name }, { hairpin: true })] : [];
+    const master = setLink({ index, name, master: bridge.index, masterName: bridge.name, up: true });
+    repairs.push(portRepair(bridge, link, attachment, `was not on ${bridge.name}`, [master, ...hairpin]));
+  }
+  for (const link of ports) {
+    if (link.kind !== 'veth' || link.port?.hairpin === true) continue;
+    const attachment = attachmentOf(link.name);
+    if (attachment?.hairpin !== true || attachment.bridge !== bridge.name) continue;
+    const hairpin = setBridgePort({ index: link.index, name: link.name }, { hairpin: true });
+    repairs.push(portRepair(bridge, link, attachment, 'had hairpin off', [hairpin]));
+  }
+  return repairs;
+}
+
+function portRepair(
+  bridge: Link,
+  { name }: Link,
+  { containerId, ifname }: Attachment,
+  was: string,
+  requests: readonly NetlinkRequest[],
+): Repair {
+  const what = `${name} of ${containerId.slice(0, 12)} ${ifname}`;
+  return { key: `${name} ${was}`, object: 'attachment', place: bridge.name, what, was, requests };
+}
+
+function oldMtuFindings({ mtuBytes }: WantedPodSide, ports: readonly Link[]): Finding[] {
+  if (mtuBytes === 0) return [];
+  const old = ports.filter(({ kind, mtu }) => kind === 'veth' && mtu !== mtuBytes);
+  if (old.length === 0) return [];
+  const sizes = [...new Set(old.map(({ mtu }) => mtu))].sort((a, b) => a - b).join(', ');
+  const pods = old.length === 1 ? '1 pod has' : `${old.length} pods have`;
+  return [
+    {
+      key: 'old MTU',
+      problem: `${pods} MTU ${sizes}, and the network has ${mtuBytes} now: a pod keeps what it started with; restart them`,
+      required: false,
+    },
+  ];
+}

@@ -1,0 +1,46 @@
+// Whether the kernel forwards at all. The CNI executable turns it on when it attaches a pod, and whoever turns it off
+// afterwards (sysctl --system, a network script) cuts off every pod at once; the agent cannot write under /proc/sys.
+
+import type { Family } from '../../../lib/ip.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { isForwarding } from '../../../lib/rtnetlink/netconf.ts';
+import type { Finding } from './compare.ts';
+
+/** A device packets of pods come in by. */
+export interface Entrance {
+  readonly name: string;
+  readonly index: number;
+}
+
+/**
+ * IPv4 asks the device a packet comes in by (`net.ipv4.conf.DEV.forwarding`; ip_forward sets all of them), IPv6 only the
+ * whole (`net.ipv6.conf.all.forwarding`). Before a pod is attached nobody has asked for it. Throws NetlinkError.
+ */
+export function forwardingFindings(
+  netlink: Netlink,
+  families: readonly Family[],
+  entrances: readonly Entrance[],
+  hasPods: boolean,
+): Finding[] {
+  return families.flatMap((family) => {
+    const knob = switchedOff(netlink, family, entrances);
+    return knob === undefined ? [] : [finding(family, knob, hasPods)];
+  });
+}
+
+function switchedOff(netlink: Netlink, family: Family, entrances: readonly Entrance[]): string | undefined {
+  const isOn = isForwarding(netlink, family) !== false;
+  if (family === 6) return isOn ? undefined : 'net.ipv6.conf.all.forwarding';
+  const closed = entrances.find(({ index }) => isForwarding(netlink, family, index) === false);
+  if (closed === undefined) return isOn || entrances.length > 0 ? undefined : 'net.ipv4.ip_forward';
+  return isOn ? `net.ipv4.conf.${closed.name.replaceAll('.', '/')}.forwarding` : 'net.ipv4.ip_forward';
+}
+
+function finding(family: Family, knob: string, hasPods: boolean): Finding {
+  const key = `forwarding of IPv${family}`;
+  if (!hasPods) return { key, problem: `${knob} is 0: the first pod's ADD turns it on`, required: false };
+  const problem =
+    `${knob} is 0: the node forwards nothing of its pods over IPv${family}. sysctl -w ${knob}=1, and see which file in ` +
+    '/etc/sysctl.d or which program sets it to 0';
+  return { key, problem, required: true };
+}

@@ -1,0 +1,68 @@
+// The pods' side of this node as the kernel and the files of CNI have it now.
+
+import { field, type JsonObject } from '../../../lib/json.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { RESULTS_FOLDER, readCachedResult } from '../../../lib/pods/cached-result.ts';
+import { hostVethName } from '../../../lib/pods/names.ts';
+import { type AttachmentId, listStates, loadState } from '../../../lib/pods/saved-config.ts';
+import { type Address, listAddresses } from '../../../lib/rtnetlink/address.ts';
+import { type Link, listLinks } from '../../../lib/rtnetlink/link.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { PodNetwork } from '../pod-network.ts';
+
+export interface ObservedPodSide {
+  /** Undefined: no pod was ever attached, or somebody removed it. */
+  readonly bridge: Link | undefined;
+  readonly addresses: readonly Address[];
+  readonly ports: readonly Link[];
+  /** Veths on no bridge at all. */
+  readonly loose: readonly Link[];
+}
+
+/** Throws NetlinkError. */
+export function observePodSide(netlink: Netlink, bridgeName: string): ObservedPodSide {
+  const links = listLinks(netlink);
+  const bridge = links.find(({ name, kind }) => name === bridgeName && kind === 'bridge');
+  return {
+    bridge,
+    addresses: bridge === undefined ? [] : listAddresses(netlink, { index: bridge.index }),
+    ports: bridge === undefined ? [] : links.filter(({ master }) => master === bridge.index),
+    loose: links.filter(({ kind, master }) => kind === 'veth' && (master ?? 0) === 0),
+  };
+}
+
+/** What an attachment was made with. */
+export interface Attachment extends AttachmentId {
+  readonly bridge: string;
+  readonly hairpin: boolean;
+}
+
+/**
+ * Attachments whose DEL has not come, by the name of their device on the node: the names our plugin gives, and those the
+ * runtime remembers, as the reference plugin draws its names.
+ */
+export function listAttachments(
+  sys: Syscalls,
+  { network, savedFolder }: PodNetwork,
+  cniStateDir: string,
+): Map<string, Attachment> {
+  const found = new Map<string, Attachment>();
+  for (const id of listStates(sys, savedFolder, network)) {
+    const state = loadState(sys, savedFolder, id);
+    if (state === undefined || state === 'corrupt') continue;
+    const attachment = { ...id, ...madeWith(state) };
+    const results = `${cniStateDir}/${RESULTS_FOLDER}`;
+    const cached = readCachedResult(sys, results, network, id.containerId, id.ifname);
+    const names = [hostVethName(id.containerId, id.ifname), ...(cached?.hostInterfaces ?? [])];
+    for (const name of names) found.set(name, attachment);
+  }
+  return found;
+}
+
+function madeWith(state: JsonObject): Pick<Attachment, 'bridge' | 'hairpin'> {
+  const bridge = field(state, 'bridge');
+  return {
+    bridge: typeof bridge === 'string' && bridge !== '' ? bridge : 'cni0',
+    hairpin: field(state, 'hairpinMode') === true,
+  };
+}

@@ -1,0 +1,122 @@
+// The loop around the pods' side: what wakes it, what it makes of what it finds, and what it tells.
+
+import type { Clock } from '../../../lib/clock-node.ts';
+import { errorText } from '../../../lib/errors.ts';
+import { startLoop } from '../../../lib/loop-node.ts';
+import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
+import { NETCONFA_IFINDEX_ALL } from '../../../lib/rtnetlink/netconf.ts';
+import type { Check } from '../../health/http-server.ts';
+import { createFailureLog, type Logger } from '../../health/log.ts';
+import type { SubnetManager } from '../../subnet/manager.ts';
+import type { Finding } from './compare.ts';
+import type { PodSide, PodSideFacts, PodSideLook } from './pod-side.ts';
+
+export interface PodSideParts {
+  readonly side: PodSide;
+  readonly facts: () => PodSideFacts;
+  /** Looks further, at what only matters while pods are attached. */
+  readonly inspect: (look: PodSideLook, facts: PodSideFacts) => Promise<readonly Finding[]>;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Tells whoever looks after the node, besides the log. */
+  readonly manager: Pick<SubnetManager, 'report'>;
+}
+
+export interface PodSideLoop {
+  /** Whether an event is about the pods' side. */
+  isConcerned(event: RtnetlinkEvent): boolean;
+  wake(reason: string): void;
+  /** Lines for /readyz?verbose; a required one with a problem makes the node unready. */
+  checks(): Check[];
+  stop(): Promise<void>;
+}
+
+/** Without events: routes, rules of iptables-legacy. What is wrong is to be known within five seconds. */
+const AUDIT_MS = 3000;
+/** An ADD or a DEL makes a dozen events in a few milliseconds. */
+const GAP_MS = 200;
+/** Until what looked wrong once is looked at again: an ADD is at work for some milliseconds. */
+const SETTLE_MS = 250;
+
+/** Starts to look at once. */
+export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
+  const { side, facts, inspect, clock, log } = parts;
+  const failures = createFailureLog(log);
+  const known = new Findings(parts);
+  let seen: PodSideLook['observed'];
+  let tunnels: ReadonlySet<number> = new Set();
+  const run = async (): Promise<number | undefined> => {
+    const now = facts();
+    tunnels = new Set(now.tunnels.map(({ index }) => index));
+    const look = side.look(now);
+    seen = look.observed;
+    known.set([...look.findings, ...(await inspect(look, now))]);
+    failures.recovered('look', {}, 'pods’ side can be looked at again');
+    return look.isUnsettled ? SETTLE_MS : undefined;
+  };
+  const onError = (error: unknown): void =>
+    failures.failed('look', error, {}, `pods’ side not right, will retry: ${errorText(error)}`);
+  const loop = startLoop({ run, onError, clock, minGapMs: GAP_MS, auditMs: AUDIT_MS });
+  return {
+    isConcerned: (event) => concerns(event, seen?.bridge?.index, tunnels),
+    wake: (reason) => loop.wake(reason),
+    checks: () => known.checks(),
+    stop: () => loop.stop(),
+  };
+}
+
+function concerns(event: RtnetlinkEvent, bridge: number | undefined, tunnels: ReadonlySet<number>): boolean {
+  switch (event.kind) {
+    case 'link': {
+      const { kind, index, master } = event.object;
+      // An event of a bridge about its port does not say the kind of the device.
+      if (kind === 'bridge' || (master !== undefined && master === bridge)) return true;
+      return index === bridge || (kind === 'veth' && (master ?? 0) === 0);
+    }
+    case 'address':
+      return event.object.index === bridge;
+    case 'netconf': {
+      const { index } = event.object;
+      return index === NETCONFA_IFINDEX_ALL || index === bridge || tunnels.has(index);
+    }
+    case 'rule':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** What is wrong now, and telling of it once. */
+class Findings {
+  readonly #tools: Pick<PodSideParts, 'log' | 'manager'>;
+  #now: readonly Finding[] = [];
+
+  constructor(tools: Pick<PodSideParts, 'log' | 'manager'>) {
+    this.#tools = tools;
+  }
+
+  set(findings: readonly Finding[]): void {
+    const { log, manager } = this.#tools;
+    const before = new Set(this.#now.map(keyOf));
+    const after = new Set(findings.map(keyOf));
+    for (const { key, problem, required } of findings.filter((finding) => !before.has(keyOf(finding)))) {
+      log.warn(
+        { about: key, problem },
+        required ? 'pods’ packets are not forwarded' : 'pods’ side is not as it should be',
+      );
+      if (required) manager.report?.('PodsNotForwarded', problem);
+    }
+    for (const { key } of this.#now.filter((finding) => !after.has(keyOf(finding)))) {
+      log.info({ about: key }, 'pods’ side is right again');
+    }
+    this.#now = findings;
+  }
+
+  checks(): Check[] {
+    return this.#now.map(({ key, problem, required }) => ({ name: key, problem, required }));
+  }
+}
+
+function keyOf({ key, required }: Finding): string {
+  return `${key} ${required}`;
+}
