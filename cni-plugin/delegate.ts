@@ -8,7 +8,7 @@ import { type Finished, runCommand } from '../lib/sys/process.ts';
 import { SysError } from '../lib/sys/sys-error.ts';
 import type { Syscalls } from '../lib/sys/syscalls.ts';
 import type { Command } from './protocol/env.ts';
-import { CniError, failure, goText } from './protocol/error.ts';
+import { type CniError, DelegateError, failure, goText } from './protocol/error.ts';
 import type { Invocation } from './protocol/plugin.ts';
 import { emptyDns, type Result } from './protocol/result.ts';
 import { parseResult } from './protocol/result-parse.ts';
@@ -119,7 +119,7 @@ function delegateError(finished: Finished, stdout: string, stderr: string): CniE
     return typeof found === 'string' ? found : '';
   };
   const code = field(value, 'code');
-  return new CniError(typeof code === 'number' ? code : 0, text('msg'), text('details'));
+  return new DelegateError(typeof code === 'number' ? code : 0, text('msg'), text('details'));
 }
 
 /** The result a plugin printed on ADD; `null` and nothing count as an empty one. Throws CniError 999. */

@@ -39,7 +39,7 @@ static _Noreturn void fail(const char *details) {
     if (getpid() != host_pid) _exit(1);
     write_text(1, ERROR_START);
     write_text(1, details);
-    write_text(1, "\"\n}\n");
+    write_text(1, "; weft " WEFT_VERSION "\"\n}\n");
     _exit(1);
 }
 

@@ -17,7 +17,7 @@ import { hostLocal } from './host-local/host-local.ts';
 import { loopback } from './loopback.ts';
 import { portmap } from './portmap/portmap.ts';
 import type { Plugin } from './protocol/plugin.ts';
-import { runPlugin } from './protocol/run.ts';
+import { about, runPlugin } from './protocol/run.ts';
 
 /** Most that a runtime may send, in bytes. */
 const STDIN_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -43,8 +43,10 @@ function pluginNamed(name: string): Plugin {
 export function main(): ProgramOutput {
   const sys = openHostSyscalls();
   useNative(hostNative());
-  const [path = ''] = hostArgs();
-  return runPlugin(pluginNamed(path.slice(path.lastIndexOf('/') + 1)), {
+  const [path = '', option] = hostArgs();
+  const plugin = pluginNamed(path.slice(path.lastIndexOf('/') + 1));
+  if (option === '--version') return { code: 0, stdout: about(plugin) };
+  return runPlugin(plugin, {
     sys,
     stdin: () => readAll(sys, 0, STDIN_LIMIT_BYTES, 'stdin'),
     env: hostEnv,

@@ -4,6 +4,7 @@
 
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from './command.mjs';
@@ -11,6 +12,7 @@ import { ensureEngine } from './engine.mjs';
 import { saveHeap } from './heap-image.mjs';
 import { profileHeap } from './heap-profile.mjs';
 
+const { version: packageVersion } = createRequire(import.meta.url)('../package.json');
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
 /** What the host is compiled from; host-check.c only in the sanitizer build. */
 const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-detach.c', 'host-heap.c', 'host-check.c'];
@@ -36,7 +38,7 @@ export async function buildExecutable(
   const work = await mkdtemp(join(outFolder, '.build-'));
   try {
     const bytecode = await compileScript(script, native.qjsc, work);
-    await link(engine, work, { sanitize, map });
+    await link(engine, work, { sanitize, map, version: `${packageVersion}+${id}` });
     const options = sanitize ? {} : await heapOptions(work, { arch, profile });
     if (!sanitize) await saveHeap(join(work, 'executable'), options);
     await rename(join(work, 'executable'), resolve(outFile));
@@ -96,9 +98,10 @@ async function compileScript(script, qjsc, work) {
   return readFile(join(work, 'program.c'), 'utf8');
 }
 
-async function link(engine, work, { sanitize, map }) {
+async function link(engine, work, { sanitize, map, version }) {
   const sources = HOST_SOURCES.filter((name) => sanitize || name !== 'host-check.c');
-  const compile = (source, object) => run(engine.cc, [...engine.cflags, '-c', source, '-o', object]);
+  const compile = (source, object) =>
+    run(engine.cc, [...engine.cflags, `-DWEFT_VERSION="${version}"`, '-c', source, '-o', object]);
   const objects = ['program.c', ...sources].map((name) => join(work, name.replace(/\.c$/, '.o')));
   await Promise.all([
     compile(join(work, 'program.c'), objects[0]),

@@ -7,7 +7,7 @@ import { field, type JsonObject, type JsonValue, jsonObject } from '../../lib/js
 import { defaultSubnetFile, parseSubnetEnv, type SubnetEnv } from '../../lib/subnet-env.ts';
 import { readText } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { failure, goText } from '../protocol/error.ts';
+import { CniError, failure, goText, TRY_AGAIN_LATER, UNTYPED } from '../protocol/error.ts';
 import { boolField, emptyObject, type Fields, listField, objectField, stringField } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 
@@ -47,13 +47,19 @@ export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
   };
 }
 
-/** Reads subnet.env. Throws CniError 999 with flannel's words, the file's name in them. */
+/** Whoever sees this sees it in an Event of a pod. */
+const AGENT_NOT_YET =
+  'the agent writes it when the node forwards: `flanneld status` on this node, or the log of its pod, says what it waits for';
+
+/** Reads subnet.env. Throws CniError with flannel's words, the file's name in them: 11 while it is not there, else 999. */
 export function readSubnetEnv(sys: Syscalls, file: string): SubnetEnv {
   try {
     return parseSubnetEnv(readText(sys, file, SUBNET_ENV_LIMIT_BYTES), file);
   } catch (thrown) {
     const reason = thrown instanceof OpError ? `open ${file}: ${goText(thrown)}` : errorText(thrown);
-    throw failure(`failed to load flannel 'subnet.env' file: ${reason}. Check the flannel pod log for this node.`);
+    const message = `failed to load flannel 'subnet.env' file: ${reason}. Check the flannel pod log for this node.`;
+    const isMissing = thrown instanceof OpError && thrown.code === 'ENOENT';
+    throw isMissing ? new CniError(TRY_AGAIN_LATER, message, AGENT_NOT_YET) : new CniError(UNTYPED, message);
   }
 }
 

@@ -2,6 +2,7 @@
 // Go's os package uses for an errno, because users and log scrapers look for those.
 
 import { errorText, OpError } from '../../lib/errors.ts';
+import { version } from '../../lib/version.ts';
 import { escapeForGo } from './go-json.ts';
 
 /** SPEC.md 1.1.0 "Error": 1 to 99 are the specification's, 100 and above the plugin's own. */
@@ -12,6 +13,8 @@ export const DECODING_FAILURE = 6;
 export const INVALID_NETWORK_CONFIG = 7;
 /** Not in the specification; what the Go skeleton answers when the netns is the plugin's own. */
 export const INVALID_NETNS = 8;
+/** What is missing will come by itself: the runtime tries again. */
+export const TRY_AGAIN_LATER = 11;
 /** STATUS: an ADD cannot be served now. */
 export const NOT_AVAILABLE = 50;
 /** What Go plugins print for every error that carries no code. */
@@ -50,12 +53,20 @@ export function withPrefix<T>(prefix: string, body: () => T): T {
   }
 }
 
-/** The error object as the Go skeleton prints it: 4 spaces, `details` only when there are any. */
+/** What another plugin said of its failure: handed on as it is. */
+export class DelegateError extends CniError {}
+
+/** The error object as the Go skeleton prints it, 4 spaces. Whoever reads it in an Event learns which build said it. */
 export function renderError(thrown: unknown): string {
   const error = thrown instanceof CniError ? thrown : failure(errorText(thrown));
   const object: { code: number; msg: string; details?: string } = { code: error.code, msg: error.message };
-  if (error.details !== '') object.details = error.details;
+  const details = error instanceof DelegateError ? error.details : withVersion(error.details);
+  if (details !== '') object.details = details;
   return `${escapeForGo(JSON.stringify(object, null, 4))}\n`;
+}
+
+function withVersion(details: string): string {
+  return `${details === '' ? '' : `${details}; `}weft ${version}`;
 }
 
 /** What strerror(3) says, as Go's syscall.Errno.Error() spells it; the code itself for a rare one. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
-import { failure } from './error.ts';
+import { withoutVersion } from '../../test/support/cni-error.ts';
+import { CniError, DelegateError, failure } from './error.ts';
 import type { Invocation, Plugin, Surroundings } from './plugin.ts';
 import { emptyDns, type Result } from './result.ts';
 import { runPlugin } from './run.ts';
@@ -53,7 +54,7 @@ function run(plugin: Plugin, command: string, stdin: string | Uint8Array, env: R
 
 function errorOf(output: { readonly stdout: string; readonly code: number }): unknown {
   expect(output.code).toBe(1);
-  return JSON.parse(output.stdout);
+  return withoutVersion(JSON.parse(output.stdout) as object);
 }
 
 describe('runPlugin', () => {
@@ -151,6 +152,22 @@ describe('runPlugin', () => {
     ).toBe(0);
   });
 
+  test.for([
+    { name: 'an error of its own', thrown: new CniError(11, 'no', 'look there'), want: 'look there; weft 0.1.0' },
+    { name: 'one without details', thrown: failure('no'), want: 'weft 0.1.0' },
+    { name: 'a delegate’s', thrown: new DelegateError(11, 'no', 'look there'), want: 'look there' },
+    { name: 'a delegate’s without details', thrown: new DelegateError(11, 'no'), want: undefined },
+  ])('says behind the details which build failed, not behind a delegate’s: $name', ({ thrown, want }) => {
+    const plugin: Plugin = {
+      ...spy(),
+      add() {
+        throw thrown;
+      },
+    };
+    const { stdout } = run(plugin, 'ADD', '{"name":"n1","cniVersion":"1.0.0"}');
+    expect((JSON.parse(stdout) as { details?: string }).details).toBe(want);
+  });
+
   test('escapes an error text as Go does and keeps the notes for stderr', () => {
     const plugin: Plugin = {
       ...spy(),
@@ -160,7 +177,7 @@ describe('runPlugin', () => {
       },
     };
     expect(run(plugin, 'ADD', '{"name":"n1","cniVersion":"1.0.0"}')).toEqual({
-      stdout: '{\n    "code": 999,\n    "msg": "\\u003c\\u0026\\u003e"\n}\n',
+      stdout: '{\n    "code": 999,\n    "msg": "\\u003c\\u0026\\u003e",\n    "details": "weft 0.1.0"\n}\n',
       stderr: 'one\n',
       code: 1,
     });

@@ -5,6 +5,7 @@ import { errorText, OpError } from '../../lib/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../lib/json.ts';
 import { PLUGIN_MARK } from '../../lib/plugin-mark.ts';
 import { isOwnNetns, openNetns } from '../../lib/sys/netns.ts';
+import { version as ownVersion } from '../../lib/version.ts';
 import { type CniEnvironment, isValidId, readEnvironment } from './env.ts';
 import {
   CniError,
@@ -41,8 +42,12 @@ export function runPlugin(plugin: Plugin, surroundings: Surroundings): Output {
   }
 }
 
-function about(plugin: Plugin): string {
-  return `CNI ${plugin.name}${PLUGIN_MARK}\n` + `CNI protocol versions supported: ${plugin.supported.join(', ')}\n`;
+/** What the program is, for a person who runs it. */
+export function about(plugin: Plugin): string {
+  return (
+    `CNI ${plugin.name}${PLUGIN_MARK} ${ownVersion}\n` +
+    `CNI protocol versions supported: ${plugin.supported.join(', ')}\n`
+  );
 }
 
 function operate(plugin: Plugin, surroundings: Surroundings, note: (line: string) => void): string {

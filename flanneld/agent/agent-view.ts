@@ -1,8 +1,8 @@
 // Everything the agent tells about itself, and the pages it is read on: probes and metrics for whoever may connect,
 // the whole report only on the socket beside subnet.env.
 
+import { version } from '../../lib/version.ts';
 import type { Overlay } from '../backend/overlay.ts';
-import { version } from '../cli/version.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
 import { type Answer, healthPages, isReady, type Pages } from '../health/http-server.ts';

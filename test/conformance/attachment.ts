@@ -2,6 +2,7 @@
 // those a runtime sets (SPEC.md 1.1.0 "Parameters").
 
 import type { CommandResult } from '../lab/command.ts';
+import { withoutVersion } from '../support/cni-error.ts';
 import { fail, holds, same, sameText, show } from './expect.ts';
 import { netnsPath } from './sandbox.ts';
 
@@ -130,7 +131,9 @@ export function failsWith(outcome: CommandResult, wanted: WantedError, what: str
   const error = parse(outcome.stdout, what) as { code?: unknown; msg?: unknown; details?: unknown };
   sameText(String(error.msg), wanted.msg, `msg of ${what}`);
   same(error.code, wanted.code, `code of ${what} (${show(error)})`);
-  if (wanted.details !== undefined) sameText(String(error.details), wanted.details, `details of ${what}`);
+  if (wanted.details === undefined) return;
+  const { details } = withoutVersion(error) as { details?: unknown };
+  sameText(String(details), wanted.details, `details of ${what}`);
 }
 
 function parse(stdout: string, what: string): JsonObject {

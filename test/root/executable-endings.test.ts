@@ -79,7 +79,11 @@ describe('a program that does not', () => {
     expect(result).toMatchObject({ status: 1, signal: null });
     expect(result.stderr).toContain(stderr);
     const error = JSON.parse(result.stdout) as unknown;
-    expect(error).toEqual({ code: 999, msg: 'internal error', details: expect.any(String) });
+    expect(error).toEqual({
+      code: 999,
+      msg: 'internal error',
+      details: expect.stringMatching(/.; weft \d+\.\d+\.\d+\+[0-9a-f]{12}$/),
+    });
     expect(result.stdout).toBe(`${JSON.stringify(error, null, 4)}\n`);
   });
 

@@ -41,6 +41,27 @@ describe('an ADD', () => {
   });
 });
 
+describe('which build it is', () => {
+  const build = (): string => `0\\.1\\.0\\+${flannel.record.id}`;
+
+  test('it says to a person who asks with --version, whatever variables are set', () => {
+    const { status, stdout, stderr } = spawnSync(flannel.path, ['--version'], { env: add, encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(
+      new RegExp(`^CNI flannel plugin \\(weft\\) ${build()}\nCNI protocol versions supported: 0\\.1\\.0, `),
+    );
+  });
+
+  test('and behind the details of every error', () => {
+    const { details } = JSON.parse(run(add, configuration).stdout) as { details: string };
+    expect(details).toMatch(new RegExp(`; weft ${build()}$`));
+  });
+
+  test('a configuration on stdin is no option: a runtime gives none', () => {
+    expect(run(add, '--version').status).toBe(1);
+  });
+});
+
 describe('stdout', () => {
   test.for([
     { name: 'closed', redirection: '>&-' },

@@ -7,6 +7,7 @@ import { onTestFinished } from 'vitest';
 import { hostLocal } from '../../cni-plugin/host-local/host-local.ts';
 import { runPlugin } from '../../cni-plugin/protocol/run.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { withoutVersion } from './cni-error.ts';
 
 const sys = openKoffiSyscalls();
 
@@ -50,7 +51,8 @@ export function call(
     env: (name) => env[name],
     environment: () => [],
   });
-  return { ...output, json: output.stdout === '' ? undefined : JSON.parse(output.stdout) };
+  const json = output.stdout === '' ? undefined : withoutVersion(JSON.parse(output.stdout));
+  return { ...output, json };
 }
 
 /** The addresses of a successful ADD, or the error's text. */

@@ -159,6 +159,10 @@ function missing(keys: string): (file: string) => string {
   return (file) => `${FAILED}${file} is missing ${keys}${CHECK_POD}`;
 }
 
+function noSubnetEnv(trial: Trial): string {
+  return `${FAILED}open ${trial.path('subnet.env')}: no such file or directory${CHECK_POD}`;
+}
+
 const badEnvs: readonly Row[] = [
   badEnv('35a', 'FLANNEL_NETWORK is missing', { FLANNEL_NETWORK: null }, missing(NO_NETWORK), 'main'),
   badEnv('35b', 'FLANNEL_SUBNET is missing', { FLANNEL_SUBNET: null }, missing(NO_SUBNET), 'main'),
@@ -166,11 +170,16 @@ const badEnvs: readonly Row[] = [
   badEnv('35d', 'FLANNEL_IPMASQ is missing', { FLANNEL_IPMASQ: null }, missing('FLANNEL_IPMASQ'), 'main'),
   {
     id: '36a',
-    title: 'ADD without subnet.env names the file and where to look',
+    title: 'ADD without subnet.env names the file and where to look, and is to be tried again',
     referenceFrom: 'main',
+    differs: {
+      reason: 'the agent will write it: code 11 of the specification says that',
+      reference: (trial) => trial.attachment(flannel(trial)).fails('ADD', { code: 999, msg: noSubnetEnv(trial) }),
+    },
     check: async (trial) => {
-      const msg = `${FAILED}open ${trial.path('subnet.env')}: no such file or directory${CHECK_POD}`;
-      await trial.attachment(flannel(trial)).fails('ADD', { code: 999, msg });
+      const details = /flanneld status/;
+      await trial.attachment(flannel(trial)).fails('ADD', { code: 11, msg: noSubnetEnv(trial), details });
+      same(await trial.findLink('cni0'), undefined, 'the bridge after the refusal');
     },
   },
   {
