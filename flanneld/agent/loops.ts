@@ -27,7 +27,7 @@ import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
 import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
 import { HeapKeeper } from './heap.ts';
 import { keepPodSide } from './pod-side.ts';
-import { publisher } from './publish.ts';
+import { keepCniFiles, publisher } from './publish.ts';
 import type { AgentTools } from './tools.ts';
 
 export interface Parts {
@@ -77,6 +77,7 @@ export function startLoops(parts: Parts): Running {
   const overlayLoop = startOverlayLoop(parts, heap);
   const firewallLoop = startFirewallLoop(parts, netfilter.netlink, () => overlayLoop.wake('firewall ready'));
   const pods = keepPodSide(parts);
+  const cniFiles = keepCniFiles(parts);
   podSide = pods;
   readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks(), ...pods.checks()]);
   wake.overlay = (reason) => overlayLoop.wake(reason);
@@ -92,6 +93,7 @@ export function startLoops(parts: Parts): Running {
         overlayLoop.stop(),
         firewallLoop.stop(),
         pods.stop(),
+        cniFiles.stop(),
         ...watches.map((watch) => watch.close()),
       ]);
       heap.stop();

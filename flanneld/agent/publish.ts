@@ -1,12 +1,14 @@
 // What the agent publishes when its node forwards: subnet.env, CNI's files, the notice to the service manager.
 
 import { errorText } from '../../lib/errors.ts';
+import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import { renderSubnetEnv, type SubnetEnvContent, writeSubnetEnv } from '../../lib/subnet-env.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
+import { createFailureLog } from '../health/log.ts';
 import type { Readiness } from '../health/readiness.ts';
 import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
 import type { AgentTools } from './tools.ts';
@@ -19,6 +21,9 @@ interface PublishParts {
   readonly tools: AgentTools;
   readonly drift: DriftNotes;
 }
+
+/** A look is a dozen system calls; inotify would tell of it sooner, and lose a folder that is mounted anew. */
+const CNI_FILES_LOOK_MS = 2000;
 
 /** What is done when the node forwards: subnet.env (kept right from then on), and once CNI's files and the notice. */
 export function publisher({ overlays, readiness, options, cniFiles, tools, drift }: PublishParts): () => void {
@@ -48,6 +53,25 @@ export function publisher({ overlays, readiness, options, cniFiles, tools, drift
       log.warn({ err: errorText(error) }, 'service manager not told');
     }
   };
+}
+
+/** Looks after CNI's files from then on: runtimes and installers of others write to the same folders. */
+export function keepCniFiles({ readiness, cniFiles, tools }: PublishParts): Loop {
+  const failures = createFailureLog(tools.log);
+  let hasFailed = false;
+  const run = (): Promise<number | undefined> => {
+    const nextMs = cniFiles.look();
+    if (hasFailed) readiness.fine(CNI_FILES);
+    hasFailed = false;
+    failures.recovered('look', {}, 'CNI files are right again');
+    return Promise.resolve(nextMs);
+  };
+  const onError = (error: unknown): void => {
+    hasFailed = true;
+    readiness.failed(CNI_FILES, error);
+    failures.failed('look', error, {}, 'CNI files not right, will retry');
+  };
+  return startLoop({ run, onError, clock: tools.clock, minGapMs: 0, auditMs: CNI_FILES_LOOK_MS });
 }
 
 function noteSubnetEnv(drift: DriftNotes, file: string, present: string | undefined, wanted: string): void {

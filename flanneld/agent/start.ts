@@ -35,7 +35,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   const servers: HttpServer[] = [];
   try {
     await startServers(options, view, tools.log, servers);
-    const cniFiles = new CniFiles(prepareConflist(options, tools), options, tools);
+    const cniFiles = new CniFiles(prepareConflist(options, tools), options, { ...tools, drift: view.drift });
     await collectAtStart(options, tools, view.drift);
     await runBackend(view, cniFiles, options, tools, ending.signal);
     tools.log.info({}, 'stopped, data plane left in place');

@@ -2,9 +2,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { PluginName } from '../../lib/plugin-names.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import type { Drift } from '../health/drift-ledger.ts';
 import { createLogger } from '../health/log.ts';
 import { CniFiles } from './cni-files.ts';
+import { withdrawConflist } from './conflist.ts';
 import { earlierConfigurations } from './doubtful-files.ts';
 
 const sys = openKoffiSyscalls();
@@ -17,10 +20,10 @@ interface Bench {
   readonly files: CniFiles;
   readonly lines: string[];
   readonly reports: string[];
-  pass(ms: number): void;
+  readonly drift: string[];
 }
 
-function bench({ withBin = true, withConflist = true } = {}): Bench {
+function bench({ withBin = true, withConflist = true, replace = [] as PluginName[] } = {}): Bench {
   const root = mkdtempSync(join(tmpdir(), 'weft-cni-files-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const [conf, bin] = [join(root, 'net.d'), join(root, 'bin')];
@@ -28,37 +31,30 @@ function bench({ withBin = true, withConflist = true } = {}): Bench {
   writeFileSync(join(bin, 'sbr'), stranger);
   const cniExecutable = join(root, 'flannel');
   writeFileSync(cniExecutable, 'CNI flannel plugin (weft)\n');
-  let nowMs = 1000;
   const lines: string[] = [];
   const reports: string[] = [];
   const manager = { report: (reason: string, message: string) => void reports.push(`${reason}: ${message}`) };
   const log = createLogger('info', { write: (line) => lines.push(line) });
-  const clock = { now: () => nowMs, after: () => () => undefined };
-  const options = { cniConfDir: conf, cniBinDir: withBin ? bin : undefined, cniBinReplace: new Set<never>() };
-  const files = new CniFiles(withConflist ? conflist : undefined, options, { sys, log, clock, manager, cniExecutable });
-  return {
-    conf,
-    bin,
-    files,
-    lines,
-    reports,
-    pass(ms) {
-      nowMs += ms;
-    },
-  };
+  const drift: string[] = [];
+  const notes = { note: ({ object, what, was }: Drift) => void drift.push(`${object} ${what} ${was}`) };
+  const options = { cniConfDir: conf, cniBinDir: withBin ? bin : undefined, cniBinReplace: new Set(replace) };
+  const files = new CniFiles(withConflist ? conflist : undefined, options, {
+    ...{ sys, log, drift: notes, manager, cniExecutable },
+  });
+  return { conf, bin, files, lines, reports, drift };
 }
 
 describe('publish', () => {
   test('installs executables and conflist, says so once, and has no doubts', () => {
-    const { conf, bin, files, lines, pass } = bench();
+    const { conf, bin, files, lines } = bench();
     files.publish();
     expect(readFileSync(join(conf, '10-flannel.conflist'), 'utf8')).toBe(conflist);
     expect(existsSync(join(bin, 'portmap'))).toBe(true);
     expect(files.checks()).toEqual([]);
     const said = lines.length;
     expect(said).toBe(2);
-    pass(60_000);
     files.publish();
+    expect(files.look()).toBeUndefined();
     expect(lines).toHaveLength(said);
   });
 
@@ -81,28 +77,89 @@ describe('publish', () => {
     expect(existsSync(join(bin, 'flannel'))).toBe(false);
     expect(files.checks()).toEqual([]);
   });
+});
 
-  test('does not put back a conflist that was withdrawn', () => {
-    const { conf, files, pass } = bench();
-    files.publish();
-    rmSync(join(conf, '10-flannel.conflist'));
-    pass(60_000);
-    files.publish();
+describe('look', () => {
+  test('does nothing before the files were published', () => {
+    const { conf, files } = bench();
+    expect(files.look()).toBeUndefined();
     expect(existsSync(join(conf, '10-flannel.conflist'))).toBe(false);
+  });
+
+  test.for([
+    { name: 'deleted', spoil: (path: string) => rmSync(path), was: 'missing' },
+    { name: 'cut off', spoil: (path: string) => writeFileSync(path, '{"name":"cb'), was: 'no JSON' },
+  ])('puts back a conflist that was $name, at the second sight, and notes it', ({ spoil, was }) => {
+    const { conf, files, drift } = bench();
+    files.publish();
+    spoil(join(conf, '10-flannel.conflist'));
+    expect(files.look()).toBeGreaterThan(0);
+    expect(drift).toEqual([]);
+    files.look();
+    expect(readFileSync(join(conf, '10-flannel.conflist'), 'utf8')).toBe(conflist);
+    expect(drift).toEqual([`cni-file 10-flannel.conflist ${was}`]);
+    expect(files.look()).toBeUndefined();
+  });
+
+  test('does not put back a conflist that was withdrawn, and says so', () => {
+    const { conf, files, drift } = bench();
+    files.publish();
+    withdrawConflist(sys, conf);
+    for (let round = 0; round < 3; round += 1) files.look();
+    expect(existsSync(join(conf, '10-flannel.conflist'))).toBe(false);
+    expect(drift).toEqual([]);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([expect.stringContaining('was withdrawn')]);
+  });
+
+  test('leaves what somebody has added to the conflist, and says so', () => {
+    const { conf, files, drift } = bench();
+    files.publish();
+    const root = JSON.parse(conflist) as { plugins: object[] };
+    const changed = JSON.stringify({ ...root, plugins: [...root.plugins, { type: 'istio-cni' }] });
+    writeFileSync(join(conf, '10-flannel.conflist'), changed);
+    for (let round = 0; round < 3; round += 1) files.look();
+    expect(readFileSync(join(conf, '10-flannel.conflist'), 'utf8')).toBe(changed);
+    expect(drift).toEqual([]);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([expect.stringContaining('was changed by somebody')]);
+  });
+
+  test('puts back executables that were deleted or replaced, as the rule for others’ files has it', () => {
+    const { bin, files, drift } = bench({ replace: ['bridge'] });
+    files.publish();
+    const own = readFileSync(join(bin, 'flannel'));
+    rmSync(join(bin, 'flannel'));
+    writeFileSync(join(bin, 'bridge'), stranger);
+    writeFileSync(join(bin, 'portmap'), stranger);
+    files.look();
+    files.look();
+    expect(drift).toEqual(['cni-file flannel missing', 'cni-file bridge replaced']);
+    for (const name of ['flannel', 'bridge']) expect(readFileSync(join(bin, name))).toEqual(own);
+    expect(readFileSync(join(bin, 'portmap'), 'utf8')).toBe(stranger);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([
+      expect.stringContaining(`${bin}/portmap is of a vendor not known here`),
+    ]);
+    expect(files.look()).toBeUndefined();
+  });
+
+  test('waits until somebody has written an executable whole', () => {
+    const { bin, files, drift } = bench({ replace: ['bridge'] });
+    files.publish();
+    for (const text of ['a', 'ab', 'abc']) {
+      writeFileSync(join(bin, 'bridge'), text);
+      files.look();
+    }
+    expect(drift).toEqual([]);
+    files.look();
+    expect(drift).toEqual(['cni-file bridge replaced']);
   });
 });
 
 describe('checks', () => {
   test('name a configuration that sorts before ours while it is there; log and Event do so once', () => {
-    const { conf, files, lines, reports, pass } = bench();
+    const { conf, files, lines, reports } = bench();
     files.publish();
     writeFileSync(join(conf, '10-containerd-net.conflist'), '{}');
-    files.publish();
-    expect(files.checks()).toEqual([]);
-    for (let round = 0; round < 3; round += 1) {
-      pass(30_000);
-      files.publish();
-    }
+    for (let round = 0; round < 3; round += 1) files.look();
     expect(files.checks()).toEqual([
       {
         name: 'cni',
@@ -113,8 +170,7 @@ describe('checks', () => {
     expect(lines.filter((line) => line.includes('10-containerd-net'))).toHaveLength(1);
     expect(reports).toEqual([expect.stringMatching(/^CNIFoldersDoubtful: .*10-containerd-net/)]);
     rmSync(join(conf, '10-containerd-net.conflist'));
-    pass(30_000);
-    files.publish();
+    files.look();
     expect(files.checks()).toEqual([]);
     expect(lines.at(-1)).toContain('right again');
   });

@@ -1,14 +1,17 @@
-// The agent's side of the runtime's CNI folders: executables first, then the conflist, once the node forwards; from
-// then on it looks every half minute whether something there keeps pods from starting as they should.
+// The agent's side of the runtime's CNI folders: executables first, then the conflist, once the node forwards. From then
+// on it looks every two seconds: what was deleted or spoilt is put back, what others made of it on purpose stays and is
+// told, and so is whatever else there keeps pods from starting as they should.
 
-import type { Clock } from '../../lib/clock-node.ts';
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
-import type { PluginName } from '../../lib/plugin-names.ts';
+import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Check } from '../health/http-server.ts';
 import type { Logger } from '../health/log.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
-import { CONFLIST_NAME, installConflist, pluginTypes } from './conflist.ts';
+import { CONFLIST_NAME, type ConflistState, conflistState, installConflist, pluginTypes } from './conflist.ts';
 import { cniDoubts } from './doubtful-files.ts';
 import type { PlannedExecutable } from './executables.ts';
 import { installExecutables } from './install-executables.ts';
@@ -25,14 +28,17 @@ export interface CniFilesOptions {
 export interface CniFilesTools {
   readonly sys: Syscalls;
   readonly log: Logger;
-  readonly clock: Clock;
+  readonly drift: DriftNotes;
   /** Tells whoever looks after the node, besides the log. */
   readonly manager: Pick<SubnetManager, 'report'>;
   /** The executable this agent came with. */
   readonly cniExecutable: string;
 }
 
-const LOOK_EVERY_MS = 30_000;
+/** Until what was wrong once is looked at again: somebody may be writing it. */
+const SETTLE_MS = 500;
+/** Put back more often than this, it is somebody's doing all the time: the log says so less and less. */
+const TOLD_OF = 5;
 /** The runtime runs it for every sandbox, whatever the conflist says; and what flannel's plugin calls. */
 const ALWAYS_NEEDED = ['loopback', 'bridge', 'host-local'];
 
@@ -44,7 +50,12 @@ export class CniFiles {
   #executables: readonly PlannedExecutable[] = [];
   #published = false;
   #doubts: readonly string[] = [];
-  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #conflistNow: ConflistState = 'right';
+  /** Of the executables as they were last seen. */
+  #fingerprints: ReadonlyMap<PluginName, string> = new Map();
+  /** Seen wrong at the last look, each with what it was. */
+  #suspects: ReadonlySet<string> = new Set();
+  #timesPutBack = 0;
 
   constructor(conflist: string | undefined, options: CniFilesOptions, tools: CniFilesTools) {
     this.#conflist = conflist;
@@ -52,11 +63,33 @@ export class CniFiles {
     this.#tools = tools;
   }
 
-  /** Call whenever the node forwards; installs at the first time, looks later. Throws OpError when it cannot install. */
+  /** Call whenever the node forwards: installs at the first time. Throws OpError when it cannot. */
   publish(): void {
-    if (!this.#published) this.#install();
+    if (this.#published) return;
+    this.#install();
     this.#published = true;
-    this.#look();
+    this.look();
+  }
+
+  /**
+   * Puts back what has been wrong since the last look, and returns in how many milliseconds it wants to look again;
+   * undefined: when it is time to. Throws OpError when it cannot.
+   */
+  look(): number | undefined {
+    if (!this.#published) return undefined;
+    const suspects = new Set<string>();
+    const isDue = (what: string): boolean => {
+      suspects.add(what);
+      return this.#suspects.has(what);
+    };
+    try {
+      this.#keepExecutables(isDue);
+      this.#keepConflist(isDue);
+    } finally {
+      this.#suspects = suspects;
+    }
+    this.#tellDoubts();
+    return suspects.size > 0 ? SETTLE_MS : undefined;
   }
 
   /** Lines for /readyz?verbose. */
@@ -69,6 +102,7 @@ export class CniFiles {
     const { sys, log, cniExecutable } = this.#tools;
     if (cniBinDir !== undefined) {
       this.#executables = installExecutables(cniExecutable, cniBinDir, cniBinReplace);
+      this.#fingerprints = fingerprintsIn(cniBinDir);
       for (const step of ['install', 'update', 'replace'] as const) {
         const names = this.#executables.filter((executable) => executable.step === step).map(({ name }) => name);
         if (names.length > 0) log.info({ dir: cniBinDir, names: names.join(' '), step }, 'CNI executables written');
@@ -79,10 +113,46 @@ export class CniFiles {
     if (installed !== undefined) log.info({ file: installed }, 'conflist installed');
   }
 
-  #look(): void {
-    const nowMs = this.#tools.clock.now();
-    if (nowMs - this.#lookedAtMs < LOOK_EVERY_MS) return;
-    this.#lookedAtMs = nowMs;
+  #keepExecutables(isDue: (what: string) => boolean): void {
+    const { cniBinDir, cniBinReplace } = this.#options;
+    if (cniBinDir === undefined) return;
+    const now = fingerprintsIn(cniBinDir);
+    const changed = PLUGIN_NAMES.filter((name) => now.get(name) !== this.#fingerprints.get(name));
+    // Every one is asked about, also where one alone is due.
+    const due = changed.filter((name) => isDue(`${name} ${now.get(name) ?? 'missing'}`));
+    if (due.length === 0) return;
+    this.#executables = installExecutables(this.#tools.cniExecutable, cniBinDir, cniBinReplace);
+    this.#fingerprints = fingerprintsIn(cniBinDir);
+    for (const { name, found, step } of this.#executables) {
+      if (step === 'keep' || step === 'leave') continue;
+      const was = found === 'nothing' ? 'missing' : 'replaced';
+      this.#putBack(cniBinDir, name, was, `install -m 755 ${this.#tools.cniExecutable} ${join(cniBinDir, name)}`);
+    }
+  }
+
+  #keepConflist(isDue: (what: string) => boolean): void {
+    if (this.#conflist === undefined) return;
+    const { cniConfDir } = this.#options;
+    const state = conflistState(this.#tools.sys, cniConfDir, this.#conflist);
+    this.#conflistNow = state;
+    if (state !== 'missing' && state !== 'no JSON') return;
+    if (!isDue(`conflist ${state}`)) return;
+    installConflist(this.#tools.sys, cniConfDir, this.#conflist);
+    this.#conflistNow = 'right';
+    const was = state === 'missing' ? 'missing' : 'no JSON';
+    this.#putBack(cniConfDir, CONFLIST_NAME, was, `the conflist of --cni-conf to ${join(cniConfDir, CONFLIST_NAME)}`);
+  }
+
+  #putBack(place: string, what: string, was: string, cmd: string): void {
+    this.#tools.drift.note({ object: 'cni-file', place, what, was, cmd });
+    this.#timesPutBack++;
+    const times = this.#timesPutBack;
+    if (times <= TOLD_OF || Number.isInteger(Math.log10(times))) {
+      this.#tools.log.info({ file: join(place, what), was, times }, 'CNI file put back');
+    }
+  }
+
+  #tellDoubts(): void {
     const doubts = this.#doubtsNow();
     for (const doubt of doubts) {
       if (this.#doubts.includes(doubt)) continue;
@@ -97,15 +167,42 @@ export class CniFiles {
     if (this.#conflist === undefined) return [];
     const { cniConfDir, cniBinDir } = this.#options;
     try {
-      return cniDoubts({
+      const doubts = cniDoubts({
         confFolder: cniConfDir,
         conflistName: CONFLIST_NAME,
         binFolder: cniBinDir,
         types: [...pluginTypes(this.#conflist), ...ALWAYS_NEEDED],
         executables: this.#executables,
       });
+      return [...this.#conflistDoubts(), ...doubts];
     } catch (error) {
       return [errorText(error)];
     }
   }
+  #conflistDoubts(): string[] {
+    const path = join(this.#options.cniConfDir, CONFLIST_NAME);
+    switch (this.#conflistNow) {
+      case 'extended':
+      case 'changed':
+        return [
+          `${path} was changed by somebody, left as it is: ${this.#conflistNow === 'extended' ? 'ours is in it whole' : 'remove it to have ours back'}`,
+        ];
+      case 'withdrawn':
+        return [`${path} was withdrawn (flanneld withdraw): no pod starts here until the agent starts anew`];
+      default:
+        return [];
+    }
+  }
+}
+
+/** Tells whether a file is the one it was, by name; a name nothing has is left out. Throws OpError. */
+function fingerprintsIn(folder: string): Map<PluginName, string> {
+  const found = new Map<PluginName, string>();
+  for (const name of PLUGIN_NAMES) {
+    const status = lstatSync(join(folder, name), { bigint: true, throwIfNoEntry: false });
+    if (status === undefined) continue;
+    const { dev, ino, size, mtimeNs, ctimeNs } = status;
+    found.set(name, [dev, ino, size, mtimeNs, ctimeNs].join(' '));
+  }
+  return found;
 }

@@ -2,7 +2,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
-import { CONFLIST_NAME, installConflist, readConflist, setConflistAside, withdrawConflist } from './conflist.ts';
+import {
+  CONFLIST_NAME,
+  conflistState,
+  installConflist,
+  readConflist,
+  setConflistAside,
+  withdrawConflist,
+} from './conflist.ts';
 
 const sys = openKoffiSyscalls();
 const conflist = '{"name":"cbr0","cniVersion":"0.3.1","plugins":[{"type":"flannel"},{"type":"portmap"}]}\n';
@@ -82,8 +89,64 @@ describe('withdrawConflist', () => {
     writeFileSync(`${dir}/${CONFLIST_NAME}`, conflist);
     writeFileSync(`${dir}/20-other.conflist`, foreign);
     expect(withdrawConflist(sys, dir)).toHaveLength(2);
-    expect(readdirSync(dir)).toEqual(['20-other.conflist']);
+    expect(readdirSync(dir)).toEqual([`${CONFLIST_NAME}.withdrawn`, '20-other.conflist']);
     expect(withdrawConflist(sys, dir)).toEqual([]);
     expect(withdrawConflist(sys, '/nonexistent')).toEqual([]);
+  });
+});
+
+describe('conflistState', () => {
+  const own = { cniVersion: '1.0.0', name: 'cbr0', plugins: [{ type: 'flannel', delegate: { hairpinMode: true } }] };
+  const ours = JSON.stringify(own);
+  const istio = { type: 'istio-cni', log_level: 'info' };
+
+  test.for([
+    { name: 'ours', text: ours, want: 'right' },
+    {
+      name: 'ours with a plugin of somebody, its keys in another order',
+      text: JSON.stringify({ plugins: [...own.plugins, istio], name: 'cbr0', cniVersion: '1.0.0' }, undefined, 2),
+      want: 'extended',
+    },
+    {
+      name: 'ours with another plugin in front',
+      text: JSON.stringify({ ...own, plugins: [istio, ...own.plugins] }),
+      want: 'extended',
+    },
+    {
+      name: 'a plugin of ours changed',
+      text: JSON.stringify({ ...own, plugins: [{ type: 'flannel' }] }),
+      want: 'changed',
+    },
+    { name: 'another name', text: JSON.stringify({ ...own, name: 'other' }), want: 'changed' },
+    { name: 'plugins that are no list', text: JSON.stringify({ ...own, plugins: 7 }), want: 'changed' },
+    { name: 'a list where the object should be', text: '[]', want: 'changed' },
+    { name: 'half of it', text: ours.slice(0, 30), want: 'no JSON' },
+    { name: 'nothing in it', text: '', want: 'no JSON' },
+  ])('$name: $want', ({ text, want }) => {
+    const dir = directory();
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, text);
+    expect(conflistState(sys, dir, ours)).toBe(want);
+    expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
+  });
+
+  test('missing is one thing, withdrawn another, until it is installed again', () => {
+    const dir = directory();
+    expect(conflistState(sys, dir, ours)).toBe('missing');
+    installConflist(sys, dir, ours);
+    withdrawConflist(sys, dir);
+    expect(conflistState(sys, dir, ours)).toBe('withdrawn');
+    installConflist(sys, dir, ours);
+    expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
+  });
+
+  test('installing leaves in place what somebody has extended, and replaces what was changed', () => {
+    const dir = directory();
+    const extended = JSON.stringify({ ...own, plugins: [...own.plugins, istio] });
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, extended);
+    expect(installConflist(sys, dir, ours)).toBeUndefined();
+    expect(readFileSync(`${dir}/${CONFLIST_NAME}`, 'utf8')).toBe(extended);
+    writeFileSync(`${dir}/${CONFLIST_NAME}`, JSON.stringify({ ...own, name: 'other' }));
+    expect(installConflist(sys, dir, ours)).toBeDefined();
+    expect(readFileSync(`${dir}/${CONFLIST_NAME}`, 'utf8')).toBe(ours);
   });
 });

@@ -3,14 +3,17 @@
 // reboot, when pods would start against a node that cannot forward yet.
 
 import { ConfigError, errorText } from '../../lib/errors.ts';
-import { field, isJsonObject, parseJson } from '../../lib/json.ts';
-import { atomicReplace, makeDirs, readTextIfPresent, removeFile, renameFile } from '../../lib/sys/file.ts';
+import { field, isJsonObject, type JsonValue, parseJson, stringifyJson } from '../../lib/json.ts';
+import { atomicReplace, makeDirs, readTextIfPresent, removeFile, renameFile, statPath } from '../../lib/sys/file.ts';
+import { readForeignText } from '../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
 /** The file name every flannel manifest uses; runtimes take the first in order of name. */
 export const CONFLIST_NAME = '10-flannel.conflist';
 /** Runtimes read *.conf, *.conflist and *.json only. */
 const ASIDE_SUFFIX = '.not-ready';
+/** Left by `withdraw`: a running agent does not put back what was taken away on purpose. */
+const WITHDRAWN_SUFFIX = '.withdrawn';
 const MAX_BYTES = 1024 * 1024;
 
 /** Reads and checks the conflist to install. Throws ConfigError, also when there is none. */
@@ -51,11 +54,24 @@ function isOurs(text: string): boolean {
   }
 }
 
+/** What lies under the name of our conflist; `extended` is ours with plugins of others, as istio-cni adds itself. */
+export type ConflistState = 'right' | 'extended' | 'changed' | 'missing' | 'no JSON' | 'withdrawn';
+
+/** Throws SysError. */
+export function conflistState(sys: Syscalls, dir: string, ours: string): ConflistState {
+  const path = `${dir}/${CONFLIST_NAME}`;
+  const text = readForeignText(sys, path, MAX_BYTES);
+  if (text === undefined) return statPath(sys, path + WITHDRAWN_SUFFIX) === undefined ? 'missing' : 'withdrawn';
+  if (text === 'unreadable') return 'no JSON';
+  return text.text === ours ? 'right' : compareConflists(text.text, ours);
+}
+
 /** Puts `text` in place unless it is there already; returns the path when it had to. Throws SysError. */
 export function installConflist(sys: Syscalls, dir: string, text: string): string | undefined {
   const path = `${dir}/${CONFLIST_NAME}`;
-  removeFile(sys, path + ASIDE_SUFFIX);
-  if (readTextIfPresent(sys, path, MAX_BYTES) === text) return undefined;
+  for (const suffix of [ASIDE_SUFFIX, WITHDRAWN_SUFFIX]) removeFile(sys, path + suffix);
+  const state = conflistState(sys, dir, text);
+  if (state === 'right' || state === 'extended') return undefined;
   makeDirs(sys, dir, 0o755);
   atomicReplace(sys, path, text, 0o644, { durable: true });
   return path;
@@ -70,11 +86,19 @@ export function setConflistAside(sys: Syscalls, dir: string): string | undefined
   return path + ASIDE_SUFFIX;
 }
 
-/** Removes a conflist of ours, also one set aside; returns what was removed. */
+/** Removes a conflist of ours, also one set aside, and leaves a mark in its place; returns what was removed. */
 export function withdrawConflist(sys: Syscalls, dir: string): string[] {
-  return ourConflists(sys, dir)
-    .map(({ path }) => path)
-    .filter((path) => removeFile(sys, path));
+  const present = ourConflists(sys, dir);
+  const mark = `${dir}/${CONFLIST_NAME}${WITHDRAWN_SUFFIX}`;
+  // The mark first: a running agent looks at any moment.
+  if (present.length > 0) atomicReplace(sys, mark, 'flanneld withdraw\n', 0o644, { durable: true });
+  return present.map(({ path }) => path).filter((path) => removeFile(sys, path));
+}
+
+/** The mark `withdrawConflist` left; undefined when there is none. */
+export function withdrawnMark(sys: Syscalls, dir: string): string | undefined {
+  const mark = `${dir}/${CONFLIST_NAME}${WITHDRAWN_SUFFIX}`;
+  return statPath(sys, mark) === undefined ? undefined : mark;
 }
 
 /** Conflists of ours, also one set aside. Throws SysError. */
@@ -85,4 +109,40 @@ export function ourConflists(sys: Syscalls, dir: string): { readonly path: strin
     if (text !== undefined && isOurs(text)) found.push({ path, text });
   }
   return found;
+}
+
+function compareConflists(text: string, ours: string): 'extended' | 'changed' | 'no JSON' {
+  let found: JsonValue;
+  try {
+    found = parseJson(text);
+  } catch {
+    return 'no JSON';
+  }
+  const own = parseJson(ours);
+  return isExtended(found, own) ? 'extended' : 'changed';
+}
+
+/** Whether every key of ours is there as it is, and every plugin of ours, in order. */
+function isExtended(found: JsonValue, own: JsonValue): boolean {
+  if (!isJsonObject(found) || !isJsonObject(own)) return false;
+  for (const [key, value] of own) {
+    if (key !== 'plugins' && canonical(found.get(key) ?? null) !== canonical(value)) return false;
+  }
+  const wanted = pluginsOf(own).map(canonical);
+  let at = 0;
+  for (const plugin of pluginsOf(found)) if (canonical(plugin) === wanted[at]) at++;
+  return at === wanted.length;
+}
+
+function pluginsOf(root: JsonValue): readonly JsonValue[] {
+  const plugins = isJsonObject(root) ? field(root, 'plugins') : undefined;
+  return Array.isArray(plugins) ? plugins : [];
+}
+
+/** One text for the same value, in whatever order somebody's program writes keys. */
+function canonical(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (!isJsonObject(value)) return stringifyJson(value);
+  const keys = [...value.keys()].sort();
+  return `{${keys.map((key) => `${stringifyJson(key)}:${canonical(value.get(key) ?? null)}`).join(',')}}`;
 }

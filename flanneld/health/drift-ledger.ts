@@ -12,6 +12,7 @@ export const DRIFT_OBJECTS = [
   'firewall',
   'subnet.env',
   'attachment',
+  'cni-file',
 ] as const;
 export type DriftObject = (typeof DRIFT_OBJECTS)[number];
 

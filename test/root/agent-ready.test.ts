@@ -1,6 +1,6 @@
 // When the node says that it forwards, and to whom: probes, subnet.env, the conflist, the service manager.
 
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CONFLIST_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -151,12 +151,44 @@ describe('the conflist', () => {
     expect(confFiles()).toContain(CONFLIST);
   });
 
+  test('comes back when somebody deletes it or spoils it, and is noted', async () => {
+    const path = node.pathFromOutside(`${CONFLIST_FOLDER}/${CONFLIST}`);
+    const whole = readFileSync(path, 'utf8');
+    const isWhole = (): boolean => existsSync(path) && readFileSync(path, 'utf8') === whole;
+    rmSync(path);
+    await waitUntil(isWhole, LOOK_MS, 'the conflist');
+    writeFileSync(path, whole.slice(0, 40));
+    await waitUntil(isWhole, LOOK_MS, 'the whole conflist');
+    const status = await node.run([builtAgent, 'status']);
+    expect(status).toContain(`cni-file of ${CONFLIST} (${CONFLIST_FOLDER}) missing`);
+    expect(status).toContain(`cni-file of ${CONFLIST} (${CONFLIST_FOLDER}) no JSON`);
+  });
+
+  test('stays as somebody has changed it, which is shown, as is another that sorts first', async () => {
+    const path = node.pathFromOutside(`${CONFLIST_FOLDER}/${CONFLIST}`);
+    const whole = readFileSync(path, 'utf8');
+    const root = JSON.parse(whole) as { plugins: object[] };
+    const changed = JSON.stringify({ ...root, plugins: [...root.plugins, { type: 'istio-cni' }] });
+    writeFileSync(path, changed);
+    node.writeFile(`${CONFLIST_FOLDER}/00-other.conflist`, '{}');
+    const body = async (): Promise<string> => (await node.agent.http('/readyz?verbose')).body;
+    await waitUntil(async () => (await body()).includes(`${CONFLIST} was changed by somebody`), LOOK_MS, 'the change');
+    await waitUntil(async () => (await body()).includes('00-other.conflist sorts before'), LOOK_MS, 'the other');
+    expect(await answers('/readyz')).toBe(200);
+    expect(readFileSync(path, 'utf8')).toBe(changed);
+    rmSync(node.pathFromOutside(`${CONFLIST_FOLDER}/00-other.conflist`));
+    writeFileSync(path, whole);
+    await waitUntil(async () => !(await body()).includes('[!] cni'), LOOK_MS, 'no finding');
+  });
+
   test('goes with `flanneld withdraw`, and is not put back by the running agent', async () => {
     expect(await node.run([builtAgent, 'withdraw'])).toBe(`removed ${CONFLIST_FOLDER}/${CONFLIST}\n`);
     expect(confFiles()).not.toContain(CONFLIST);
     expect(await node.run([builtAgent, 'withdraw'])).toBe(`no ${CONFLIST} in ${CONFLIST_FOLDER}\n`);
     writeLease(lab, 'peer', { subnet: '10.244.201.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' });
     await waitUntil(async () => (await node.run(['ip', 'route'])).includes('10.244.201.0/24'), LOOK_MS, 'the peer');
+    const body = async (): Promise<string> => (await node.agent.http('/readyz?verbose')).body;
+    await waitUntil(async () => (await body()).includes('was withdrawn'), LOOK_MS, 'a look after it');
     expect(confFiles()).not.toContain(CONFLIST);
   });
 });

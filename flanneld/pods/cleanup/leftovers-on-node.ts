@@ -12,7 +12,7 @@ import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { extensionStateFile } from '../../backend/extension-state.ts';
-import { CONFLIST_NAME, ourConflists } from '../../cni/conflist.ts';
+import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.ts';
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { isReservedNexthopId } from '../../dataplane/nexthop-ids.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/state.ts';
@@ -58,10 +58,12 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
 
 /** One that is set aside is no runtime's, nor flannel's. */
 function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftover[] {
-  return ourConflists(sys, cniConfDir).map(({ path }) => ({
+  const mark = withdrawnMark(sys, cniConfDir);
+  const conflists = ourConflists(sys, cniConfDir).map(({ path }) => ({
     ...fileLeftover(sys, path),
-    ...(path.endsWith(CONFLIST_NAME) && { isShared: true }),
+    ...(path.endsWith(CONFLIST_NAME) && { isShared: true as const }),
   }));
+  return mark === undefined ? conflists : [...conflists, fileLeftover(sys, mark)];
 }
 
 function deviceLeftovers(netlink: Netlink): Leftover[] {
