@@ -1,6 +1,7 @@
 // bridge ADD. Everything that can be checked is checked before anything is made, and whatever was made is
 // undone when a later step fails. (The Go plugin makes the bridge before it opens the netns.)
 
+import { errorText } from '../../lib/errors.ts';
 import { addToIp, type Ip, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -8,7 +9,7 @@ import { hashedMac, hostMac, hostVethName, podMac } from '../../lib/pods/names.t
 import { deleteLink, type Link } from '../../lib/rtnetlink/link.ts';
 import type { Allocation } from '../host-local/host-local.ts';
 import { prepareIpam } from '../ipam.ts';
-import { failure } from '../protocol/error.ts';
+import { CniError, failure, UNTYPED } from '../protocol/error.ts';
 import { type Invocation, requireNetns } from '../protocol/plugin.ts';
 import {
   checkConvertible,
@@ -54,16 +55,19 @@ export function addBridgeAttachment(invocation: Invocation): Result {
   });
 }
 
-/** An attachment that exists already is told by its interface, as the Go plugin does, not by its address. */
+/**
+ * Allocates. Where that fails and the pod has the interface already, the attachment exists: that is what the error says,
+ * as the Go plugin's does, and IPAM's own words are its details.
+ */
 function allocateOrExplain(invocation: Invocation, netnsFd: number, allocate: () => Allocation): Allocation {
   try {
     return allocate();
   } catch (thrown) {
     const { ifname, containerId, sys } = invocation;
-    const duplicate = thrown instanceof Error && thrown.message.includes('duplicate allocation is not allowed');
-    if (!duplicate || !podHasInterface(sys, netnsFd, ifname)) throw thrown;
+    if (!podHasInterface(sys, netnsFd, ifname)) throw thrown;
     const peer = hostVethName(containerId, ifname);
-    throw failure(`container veth name ("${ifname}") peer provided ("${peer}") already exists`);
+    const message = `container veth name ("${ifname}") peer provided ("${peer}") already exists`;
+    throw new CniError(UNTYPED, message, errorText(thrown));
   }
 }
 

@@ -47,12 +47,9 @@ function add(invocation: Invocation): Result {
   const delegate = delegateOf(invocation, delegateConfig(invocation, config, env));
   return withUndo(invocation.note, (onFailure) => {
     onFailure(save(invocation, config, delegate.config));
-    return withPrefixUnlessBuiltIn(delegate) ? bridge.add(delegate) : addForeign(delegate);
+    const builtIn = withPrefix('failed to delegate add: ', () => isBuiltIn(delegate));
+    return builtIn ? bridge.add(delegate) : addForeign(delegate);
   });
-}
-
-function withPrefixUnlessBuiltIn(delegate: Invocation): boolean {
-  return withPrefix('failed to delegate add: ', () => isBuiltIn(delegate));
 }
 
 function save(invocation: Invocation, config: FlannelConfig, delegate: JsonObject): () => void {

@@ -46,7 +46,6 @@ export interface EtcdOptions {
   readonly caFile: string | undefined;
   readonly username: string | undefined;
   readonly password: string | undefined;
-  readonly renewMarginMin: number;
 }
 
 /** Where the cluster's state lives. */
@@ -151,6 +150,7 @@ function readFirewall(given: GivenFlags): FirewallOptions {
 
 function readStore(given: GivenFlags): StoreOptions {
   // All are read whichever is used: a bad value is an error, as in flannel, even where it would not matter.
+  integer(given, 'subnet-lease-renew-margin');
   const kube: KubeOptions = {
     apiUrl: text(given, 'kube-api-url'),
     kubeconfigFile: text(given, 'kubeconfig-file'),
@@ -165,7 +165,6 @@ function readStore(given: GivenFlags): StoreOptions {
     caFile: text(given, 'etcd-cafile'),
     username: text(given, 'etcd-username'),
     password: text(given, 'etcd-password'),
-    renewMarginMin: integer(given, 'subnet-lease-renew-margin'),
   };
   const subnetDir = standing(given, 'subnet-dir');
   const wantsDirectory = given.get('subnet-dir')?.texts.at(-1);
