@@ -14,6 +14,8 @@ export class AgentView {
   readonly readiness = new Readiness();
   readonly drift = new DriftLedger();
   readonly meters: Meters = createMeters();
+  /** What the start waits for. */
+  step = 'a look at what pods of this node hold';
   readonly #node: string;
   readonly #startedAt = new Date().toISOString();
   #backend = '';

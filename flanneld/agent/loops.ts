@@ -79,7 +79,7 @@ export function startLoops(parts: Parts): Running {
   const pods = keepPodSide(parts);
   const cniFiles = keepCniFiles(parts);
   podSide = pods;
-  readiness.show(() => [...parts.cniFiles.checks(), ...parts.firewall.checks(), ...pods.checks()]);
+  readiness.show('loops', () => [...parts.cniFiles.checks(), ...parts.firewall.checks(), ...pods.checks()]);
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {

@@ -14,6 +14,8 @@ import { openFirewall } from '../firewall/choose-firewall.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { type HttpServer, serveHttp } from '../health/http-server.ts';
 import { serveSocket, socketPathFor } from '../health/status/socket.ts';
+import { storeChecks, waitingFor } from '../health/store-check.ts';
+import type { StoreTrouble } from '../health/store-troubles.ts';
 import { collectAtStart } from '../pods/gc/gc-command.ts';
 import { LeaseView } from '../subnet/lease-view.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
@@ -33,6 +35,9 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   const end = (): void => ending.abort();
   signal.addEventListener('abort', end, { once: true });
   const servers: HttpServer[] = [];
+  const troubles = (): readonly StoreTrouble[] => tools.manager.troubles?.() ?? [];
+  view.readiness.startWaits(() => waitingFor(view.step, troubles()));
+  view.readiness.show('store', () => storeChecks(troubles()));
   try {
     await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, { ...tools, drift: view.drift });
@@ -67,6 +72,7 @@ async function runBackend(
   tools: AgentTools,
   signal: AbortSignal,
 ): Promise<void> {
+  view.step = 'the network configuration';
   const config = await tools.manager.networkConfig(signal);
   const backend = backendFor(config.backend);
   const networks = networksOf(config);
@@ -75,13 +81,16 @@ async function runBackend(
     backend.checkPlaces?.(placesOf(external, networks));
     return { external, addresses };
   };
+  view.step = 'what the cluster state says of this node';
   let place: Place | undefined = choose((await tools.manager.nodeAddresses?.(signal)) ?? {});
+  view.step = 'the leases of the cluster';
   const leases = new LeaseView(tools.manager, signal);
   await leases.first();
   const follower = new UnderlayFollower(place, choose, () => leases.latest.nodeAddresses, view.readiness, tools);
   const { readiness, drift, meters } = view;
   const parts = { leases, readiness, cniFiles, options, tools, drift, meters, follower };
   const backendTools = { ...tools, drift, stateDir: dirname(options.subnetFile) };
+  view.step = 'the lease of this node';
   let firewall: Firewall | undefined;
   let forwarding: Forwarding | undefined;
   try {

@@ -6,6 +6,20 @@ describe('Readiness', () => {
     expect(new Readiness().checks()).toMatchObject([{ name: 'start', required: true, problem: expect.any(String) }]);
   });
 
+  test('says what the start waits for, asked anew every time, until it knows what to expect', () => {
+    const readiness = new Readiness();
+    let step = 'the lease';
+    readiness.startWaits(() => `waiting for ${step}`);
+    expect(readiness.checks()[0]?.problem).toBe('waiting for the lease');
+    step = 'the leases';
+    expect(readiness.checks()[0]?.problem).toBe('waiting for the leases');
+    readiness.show('store', () => [{ name: 'cluster state', problem: 'silent', required: false }]);
+    readiness.show('loops', () => [{ name: 'conflist', required: false }]);
+    readiness.show('loops', () => []);
+    readiness.expect(['device'], () => []);
+    expect(readiness.checks().map(({ name }) => name)).toEqual(['device', 'cluster state']);
+  });
+
   test('requires every part, and shows failing peers without requiring them', () => {
     const readiness = new Readiness();
     readiness.expect(['device', 'firewall'], () => [{ key: 'node-9', reason: 'has no VtepMAC' }]);

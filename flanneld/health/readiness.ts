@@ -7,22 +7,28 @@ import type { PeerProblem } from './peer-problem.ts';
 const NOT_YET = 'not done yet';
 
 export class Readiness {
-  readonly #parts = new Map<string, string | undefined>([
-    ['start', 'cluster state, interface and lease not known yet'],
-  ]);
+  readonly #parts = new Map<string, string | undefined>();
+  /** What is waited for; undefined once the parts are named. */
+  #waitsFor: (() => string) | undefined = () => NOT_YET;
   #peers: () => readonly PeerProblem[] = () => [];
-  #more: () => readonly Check[] = () => [];
+  readonly #more = new Map<string, () => readonly Check[]>();
+
+  /** Before `expect`: what the start waits for, asked whenever somebody reads. */
+  startWaits(what: () => string): void {
+    this.#waitsFor = what;
+  }
 
   /** Names the parts that must be fine, from now on instead of `start`. */
   expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
+    this.#waitsFor = undefined;
     this.#parts.clear();
     for (const part of parts) this.#parts.set(part, NOT_YET);
     this.#peers = peers;
   }
 
-  /** Further lines, asked for whenever somebody reads. */
-  show(more: () => readonly Check[]): void {
-    this.#more = more;
+  /** Further lines, asked for whenever somebody reads; `from` names whose they are, and what is replaced by the next call. */
+  show(from: string, more: () => readonly Check[]): void {
+    this.#more.set(from, more);
   }
 
   fine(part: string): void {
@@ -39,7 +45,9 @@ export class Readiness {
 
   checks(): Check[] {
     const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
+    // What is waited for has the store's troubles in it already.
+    if (this.#waitsFor !== undefined) return [{ name: 'start', problem: this.#waitsFor(), required: true }, ...own];
     const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
-    return [...own, ...peers, ...this.#more()];
+    return [...own, ...peers, ...[...this.#more.values()].flatMap((more) => more())];
   }
 }

@@ -14,6 +14,7 @@ import { findLengthProblem, ipv6SubnetPool, subnetPool } from '../../lib/subnet-
 import type { FailureLog, Logger } from '../health/log.ts';
 import { createFailureLog } from '../health/log.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
+import { type StoreTrouble, StoreTroubles } from '../health/store-troubles.ts';
 import { Bell, listen, sleepUnlessAborted } from './bell.ts';
 import { chooseOwnSubnet } from './choose-subnet.ts';
 import { LeaseDir, leaseFileName, removeLeaseFile, writeLeaseFile } from './lease-dir.ts';
@@ -55,7 +56,10 @@ export function createDirectoryManager(options: DirectoryOptions): SubnetManager
 
 class DirectoryManager implements SubnetManager {
   readonly #options: DirectoryOptions;
+  readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
+  /** Of what is over as soon as it is said. */
+  readonly #restores: FailureLog;
   readonly #dir: LeaseDir;
   /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
   #own: Lease | undefined;
@@ -71,7 +75,8 @@ class DirectoryManager implements SubnetManager {
   constructor(options: DirectoryOptions) {
     this.#options = options;
     this.#dir = new LeaseDir(options.dir, options.nodeName);
-    this.#failures = createFailureLog(options.log);
+    this.#failures = this.#troubles.failureLog(options.log);
+    this.#restores = createFailureLog(options.log);
   }
 
   async networkConfig(): Promise<NetConf> {
@@ -251,7 +256,7 @@ class DirectoryManager implements SubnetManager {
     this.#restoredAt = performance.now();
     await writeLeaseFile(dir, nodeName, text);
     const was = present === undefined ? 'missing or unreadable' : 'changed, by another agent of this node name?';
-    this.#failures.failed('own', was, { lease: showSubnets(own), file: leaseFileName(nodeName) }, 'own lease restored');
+    this.#restores.failed('own', was, { lease: showSubnets(own), file: leaseFileName(nodeName) }, 'own lease restored');
     return true;
   }
 
@@ -260,6 +265,10 @@ class DirectoryManager implements SubnetManager {
     return this.#restoreDue === undefined
       ? Number.POSITIVE_INFINITY
       : Math.max(0, this.#restoreDue - performance.now());
+  }
+
+  troubles(): readonly StoreTrouble[] {
+    return this.#troubles.list();
   }
 
   async release(): Promise<void> {

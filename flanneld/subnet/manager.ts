@@ -5,6 +5,7 @@ import type { Ip, IpPrefix } from '../../lib/ip.ts';
 import type { JsonValue } from '../../lib/json.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
+import type { StoreTrouble } from '../health/store-troubles.ts';
 
 /** What a node advertises for others to reach its subnet. */
 export interface LeaseAttributes {
@@ -61,6 +62,8 @@ export interface SubnetManager {
   announceReady?(): void;
   /** Tells whoever looks after this node (a Kubernetes Event): `reason` is a word, `message` a line. Never throws. */
   report?(reason: string, message: string): void;
+  /** What the store cannot do just now, and since when; empty where all is well. */
+  troubles?(): readonly StoreTrouble[];
   /** Gives this node's lease up; idempotent. */
   release?(signal: AbortSignal): Promise<void>;
 }

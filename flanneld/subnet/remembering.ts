@@ -6,6 +6,7 @@ import { formatPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import type { Logger } from '../health/log.ts';
+import { type StoreTrouble, StoreTroubles } from '../health/store-troubles.ts';
 import { type Linked, linkedTo } from './linked.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from './manager.ts';
 import type { SavedState } from './saved-state.ts';
@@ -39,6 +40,8 @@ export function createRememberingManager(
 class RememberingManager implements SubnetManager {
   readonly #inner: SubnetManager;
   readonly #options: RememberingOptions;
+  /** What the memory stands in for. */
+  readonly #troubles = new StoreTroubles();
   #state: SavedState;
   /** It kept silent once: whoever asks next need not wait as long again. */
   #isAway = false;
@@ -118,14 +121,19 @@ class RememberingManager implements SubnetManager {
       timer = setTimeout(() => resolve('over'), this.#patienceMs());
     });
     const first = await Promise.race([inner.then((value) => ({ value })), patience]).finally(() => clearTimeout(timer));
-    if (first !== 'over') return first.value;
+    if (first !== 'over') {
+      this.#troubles.forget(what);
+      return first.value;
+    }
     const recalled = recall();
     if (recalled === undefined) return await inner;
     this.#isAway = true;
     this.#options.log.warn({ what }, 'cluster state does not answer, going on with what it last said');
+    this.#troubles.note(what, `cluster state does not answer, going on with what it last said: ${what}`);
     inner.then(
       (late) => {
         this.#isAway = false;
+        this.#troubles.forget(what);
         this.#options.log.info({ what }, 'cluster state answers again');
         const failure = check(late, recalled);
         if (failure !== undefined) this.#fail(failure);
@@ -147,13 +155,16 @@ class RememberingManager implements SubnetManager {
     const ending = linkedTo(signal);
     const timer = setTimeout(() => {
       if (earlier === undefined) return;
-      log.warn({ leases: earlier.leases.size }, 'leases cannot be read, going on with the last known ones');
+      const text = 'leases cannot be read, going on with the last known ones';
+      log.warn({ leases: earlier.leases.size }, text);
+      this.#troubles.note('leases', `${text}: ${earlier.leases.size} leases`);
       this.#isAway = true;
       onSnapshot(earlier);
     }, this.#patienceMs());
     const inner = this.#inner.watch((snapshot) => {
       clearTimeout(timer);
       this.#isAway = false;
+      this.#troubles.forget('leases');
       this.#remember({ snapshot });
       onSnapshot(snapshot);
     }, ending.signal);
@@ -176,6 +187,10 @@ class RememberingManager implements SubnetManager {
 
   report(reason: string, message: string): void {
     this.#inner.report?.(reason, message);
+  }
+
+  troubles(): readonly StoreTrouble[] {
+    return [...this.#troubles.list(), ...(this.#inner.troubles?.() ?? [])];
   }
 
   async release(signal: AbortSignal): Promise<void> {

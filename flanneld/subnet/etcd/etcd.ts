@@ -10,6 +10,7 @@ import { ipv6SubnetPool, type SubnetPool, subnetPool } from '../../../lib/subnet
 import type { FailureLog, Logger } from '../../health/log.ts';
 import { createFailureLog } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
+import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from '../manager.ts';
 import { runTogether } from '../watching.ts';
@@ -60,7 +61,10 @@ class EtcdManager implements SubnetManager {
   readonly #gateway: EtcdGateway;
   readonly #prefix: string;
   readonly #mirror: EtcdMirror;
+  readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
+  /** Of what is over as soon as it is said. */
+  readonly #restores: FailureLog;
   readonly #bell = new Bell();
   #config: NetConf | undefined;
   /** What the configuration cuts subnets from; empty before it is known. */
@@ -78,8 +82,10 @@ class EtcdManager implements SubnetManager {
     this.#gateway = new EtcdGateway(options);
     this.#prefix = `${options.prefix.replace(/\/+$/, '')}/subnets/`;
     const { log, random, watchLifeMs } = options;
-    this.#mirror = new EtcdMirror({ gateway: this.#gateway, prefix: this.#prefix, log, random, watchLifeMs });
-    this.#failures = createFailureLog(log);
+    const reading = { gateway: this.#gateway, prefix: this.#prefix, log, troubles: this.#troubles };
+    this.#mirror = new EtcdMirror({ ...reading, random, watchLifeMs });
+    this.#failures = this.#troubles.failureLog(log);
+    this.#restores = createFailureLog(log);
   }
 
   /** Waits for etcd and for the key; rejects with ConfigError when what it says is wrong. */
@@ -235,7 +241,7 @@ class EtcdManager implements SubnetManager {
       seen === undefined
         ? 'lease has been revoked, has expired or was deleted'
         : 'changed, by another agent with this address?';
-    this.#failures.failed('own', was, { lease: own.name }, 'own lease restored');
+    this.#restores.failed('own', was, { lease: own.name }, 'own lease restored');
   }
 
   /** Differs from flannel (D13): a failure is retried, and never ends the renewals. */
@@ -260,6 +266,10 @@ class EtcdManager implements SubnetManager {
         this.#failures.failed('keepalive', error, { lease: own.name }, 'lease cannot be kept alive, will retry');
       }
     }
+  }
+
+  troubles(): readonly StoreTrouble[] {
+    return this.#troubles.list();
   }
 
   /** Deletes the lease; a reservation stays. */

@@ -2,8 +2,8 @@
 // where the history that a watch needs was compacted away. It never ends by itself.
 
 import type { FailureLog, Logger } from '../../health/log.ts';
-import { createFailureLog } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
+import type { StoreTroubles } from '../../health/store-troubles.ts';
 import type { Lease } from '../manager.ts';
 import { watchAgain } from '../watching.ts';
 import { EtcdError } from './etcd-error.ts';
@@ -42,6 +42,7 @@ export interface MirrorOptions {
   /** Ends in `/subnets/`. */
   readonly prefix: string;
   readonly log: Logger;
+  readonly troubles: StoreTroubles;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
   /** A watch is opened anew this often, so that one that died unnoticed costs no more. */
@@ -60,7 +61,7 @@ export class EtcdMirror {
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    this.#failures = createFailureLog(options.log);
+    this.#failures = options.troubles.failureLog(options.log);
   }
 
   /** By name; empty before the first listing. */

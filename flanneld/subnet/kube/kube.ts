@@ -4,8 +4,8 @@ import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
-import { createFailureLog } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
+import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../manager.ts';
 import { readNetConfFile } from '../net-conf-file.ts';
@@ -62,6 +62,7 @@ class KubeManager implements SubnetManager {
   readonly #api: KubeApi;
   readonly #mirror: KubeMirror;
   readonly #failures: FailureLog;
+  readonly #troubles = new StoreTroubles();
   readonly #bell = new Bell();
   #config: NetConf | undefined;
   #own: OwnNode | undefined;
@@ -78,8 +79,9 @@ class KubeManager implements SubnetManager {
     this.#prefix = normalizePrefix(options.annotationPrefix);
     this.#api = new KubeApi(options);
     const { log, random, pageSize, watchSec } = options;
-    this.#mirror = new KubeMirror({ api: this.#api, prefix: this.#prefix, log, random, pageSize, watchSec });
-    this.#failures = createFailureLog(log);
+    const troubles = this.#troubles;
+    this.#mirror = new KubeMirror({ api: this.#api, prefix: this.#prefix, log, troubles, random, pageSize, watchSec });
+    this.#failures = this.#troubles.failureLog(log);
   }
 
   async networkConfig(): Promise<NetConf> {
@@ -106,6 +108,10 @@ class KubeManager implements SubnetManager {
     this.#bell.ring();
   }
 
+  troubles(): readonly StoreTrouble[] {
+    return this.#troubles.list();
+  }
+
   report(reason: string, message: string): void {
     this.#reports.push({ reason, message });
     this.#bell.ring();
@@ -116,7 +122,8 @@ class KubeManager implements SubnetManager {
     const name = await this.#findName(signal);
     this.#ownName = name;
     const { setNetworkUnavailable, log, random, now } = this.#options;
-    const common = { api: this.#api, mirror: this.#mirror, prefix: this.#prefix, log, random, now };
+    const troubles = this.#troubles;
+    const common = { api: this.#api, mirror: this.#mirror, prefix: this.#prefix, log, troubles, random, now };
     this.#own = new OwnNode({ ...common, name, setNetworkUnavailable });
     if (this.#isReady) this.#own.announceReady();
     return this.#own;

@@ -3,7 +3,7 @@
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
-import { createFailureLog } from '../../health/log.ts';
+import type { StoreTroubles } from '../../health/store-troubles.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import { linkedTo } from '../linked.ts';
 import { watchAgain } from '../watching.ts';
@@ -18,6 +18,7 @@ export interface KubeMirrorOptions {
   /** Normalized. */
   readonly prefix: string;
   readonly log: Logger;
+  readonly troubles: StoreTroubles;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
   readonly pageSize: number;
@@ -46,7 +47,7 @@ export class KubeMirror {
 
   constructor(options: KubeMirrorOptions) {
     this.#options = options;
-    this.#failures = createFailureLog(options.log);
+    this.#failures = options.troubles.failureLog(options.log);
   }
 
   get nodes(): ReadonlyMap<string, NodeRecord> {

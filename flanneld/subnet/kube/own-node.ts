@@ -5,7 +5,7 @@ import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
-import { createFailureLog } from '../../health/log.ts';
+import type { StoreTroubles } from '../../health/store-troubles.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
@@ -26,6 +26,7 @@ export interface OwnNodeOptions {
   readonly prefix: string;
   readonly setNetworkUnavailable: boolean;
   readonly log: Logger;
+  readonly troubles: StoreTroubles;
   readonly random: () => number;
   readonly now: () => Date;
 }
@@ -57,7 +58,7 @@ export class OwnNode {
 
   constructor(options: OwnNodeOptions) {
     this.#options = options;
-    this.#failures = createFailureLog(options.log);
+    this.#failures = options.troubles.failureLog(options.log);
   }
 
   /** From now on the Node is to say that the network is available. */
