@@ -6,7 +6,7 @@ import { compareRuns, describeComparison, isWorse } from './compare.ts';
 import { describeMachine, discloseMachine } from './disclosure.ts';
 import { headlineMarkdown, headlineTable } from './headline.ts';
 import { isInside, serveInside } from './inside.ts';
-import { type BenchCommand, parseBenchArgs, USAGE } from './options.ts';
+import { type BenchCommand, parseBenchArgs } from './options.ts';
 import { partsNamed } from './parts.ts';
 import { publishedBlock, withPublished } from './published.ts';
 import { faultsBlock, withFaults } from './published-faults.ts';
@@ -22,9 +22,6 @@ const RESULT = 'result.json';
 async function main(argv: readonly string[]): Promise<number> {
   const command = parseBenchArgs(argv, process.cwd());
   switch (command.kind) {
-    case 'help':
-      say(USAGE);
-      return 0;
     case 'run':
       return await run(command);
     case 'compare': {

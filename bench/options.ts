@@ -1,4 +1,4 @@
-// The command line of the bench.
+// The command line of the bench, of which scripts/commands.mjs has the help.
 
 import { parseArgs } from 'node:util';
 
@@ -15,7 +15,6 @@ export interface BenchOptions {
 }
 
 export type BenchCommand =
-  | { readonly kind: 'help' }
   | {
       readonly kind: 'run';
       /** Which parts; none means all. */
@@ -33,13 +32,6 @@ export type BenchCommand =
     }
   | { readonly kind: 'report'; readonly result: string };
 
-export const USAGE = `npm run bench -- [PART…] [--quick] [--runs N] [--peer DIR] [--out DIR]
-  parts: start, cni, where, packet, peers, throughput, faults; and nodes, only by name
-npm run bench -- compare BEFORE.json AFTER.json   which figures differ by more than noise; exit 1 when one is worse
-npm run bench -- table RESULT.json                the headline figures in Markdown; --into README.md puts them there
-npm run bench -- report RESULT.json               writes the report of a result beside it
-npm run bench -- selftest                         whether the bench sees what is done to it`;
-
 /** Throws one line for what cannot be understood. */
 export function parseBenchArgs(argv: readonly string[], folder: string): BenchCommand {
   const { positionals, values } = parseArgs({
@@ -51,11 +43,9 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
       peer: { type: 'string' },
       out: { type: 'string' },
       into: { type: 'string' },
-      help: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return { kind: 'help' };
   const [name = '', ...files] = positionals;
   if (name === 'compare') {
     const [before, after] = expectFiles(name, files, 2);

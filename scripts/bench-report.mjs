@@ -2,12 +2,13 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
 /** Returns its text. */
 export async function bundleReport() {
+  // Not at the top: set-up may have to install it first.
+  const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: [join(repository, 'bench/report/client/main.ts')],
     bundle: true,

@@ -5,7 +5,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { bundleReport } from './bench-report.mjs';
 import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
@@ -17,6 +16,7 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
 
 async function bundleBench() {
+  const { build } = await import('esbuild');
   await writeFile(join(output, 'report.js'), await bundleReport());
   await build({
     entryPoints: [join(repository, 'bench/main.ts')],
@@ -86,25 +86,24 @@ async function buildFor(args) {
 }
 
 /** Held to by `npm run bench -- selftest`, with everything built it measures with. */
-async function selftest(args) {
+async function selftest(files) {
   await Promise.all([buildPrograms(['cni', 'flanneld']), bundleLab()]);
   const config = join(repository, 'test/bench/vitest.config.ts');
-  const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', '--config', config, ...args];
+  const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', '--config', config, ...files];
   return spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' }).status ?? 1;
 }
 
-async function main(args) {
-  if (args[0] === 'selftest') return await selftest(args.slice(1));
-  await mkdir(output, { recursive: true });
-  await Promise.all([bundleBench(), buildFor(args)]);
-  const command = ['--enable-source-maps', join(output, 'main.mjs'), ...args];
-  const { status } = spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' });
-  return status ?? 1;
+/** The command line as it was: bench/options.ts reads it again, with what only the parts know. */
+function commandLine(values, words) {
+  const options = Object.entries(values).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`));
+  return [...words, ...options];
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`bench: ${error.message}\n`);
-  process.exitCode = 1;
+export async function main(values, words) {
+  if (words[0] === 'selftest') return await selftest(words.slice(1));
+  await mkdir(output, { recursive: true });
+  await Promise.all([bundleBench(), buildFor(words)]);
+  const command = ['--enable-source-maps', join(output, 'main.mjs'), ...commandLine(values, words)];
+  const { status } = spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' });
+  return status ?? 1;
 }

@@ -155,10 +155,15 @@ async function copyWhole(from, to) {
   await rename(temporary, to);
 }
 
+/** The programs named, or all. */
+export async function main(_values, names) {
+  await buildPrograms(names.length === 0 ? undefined : names, (line) => process.stdout.write(`${line}\n`));
+  return 0;
+}
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {
-    const names = process.argv.slice(2);
-    await buildPrograms(names.length === 0 ? undefined : names, (line) => process.stdout.write(`${line}\n`));
+    process.exitCode = await main({}, process.argv.slice(2));
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;

@@ -23,8 +23,10 @@ export function check() {
   return failed.map(({ name }) => name);
 }
 
-if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+export function main() {
   const failed = check();
   if (failed.length > 0) process.stderr.write(`check: ${failed.join(', ')} failed\n`);
-  process.exitCode = failed.length > 0 ? 1 : 0;
+  return failed.length > 0 ? 1 : 0;
 }
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) process.exitCode = main();

@@ -4,9 +4,8 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { BUILD_OPTIONS, BUILD_USAGE, buildah, buildImage, IMAGE_PACKAGES, layerSizes } from './image.mjs';
-import { ensurePackages, setUp } from './setup.mjs';
+import { buildah, buildImage, IMAGE_PACKAGES, layerSizes } from './image.mjs';
+import { ensurePackages } from './setup.mjs';
 
 const IMAGE = 'localhost/weft:size';
 /** What each of the last layers of the Dockerfile is. */
@@ -73,12 +72,7 @@ function ready(child) {
   });
 }
 
-async function main() {
-  const { values } = parseArgs({ options: { ...BUILD_OPTIONS, help: { type: 'boolean' } } });
-  if (values.help) {
-    process.stdout.write(`npm run image:size -- [options]\n  ${BUILD_USAGE}\n`);
-    return;
-  }
+export async function main(values) {
   ensurePackages(IMAGE_PACKAGES);
   buildImage(IMAGE, values);
   const sizes = layerSizes(IMAGE).slice(-PARTS.length);
@@ -88,17 +82,7 @@ async function main() {
   const total = sizes.reduce((sum, size) => sum + size, 0);
   line('all', megabytes(total));
   line("all but Node's binary", megabytes(total - (sizes[1] ?? 0)));
-  if (values.platform !== undefined) return;
+  if (values.platform !== undefined) return 0;
   line('memory of the agent at rest, without peers', `${((await agentMemory(IMAGE)) / 1024).toFixed(0)} MiB`);
-}
-
-if (setUp()) {
-  try {
-    await main();
-  } catch (error) {
-    process.stderr.write(`npm run image:size: ${error.message}\n`);
-    process.exitCode = 1;
-  }
-} else {
-  process.exitCode = 1;
+  return 0;
 }

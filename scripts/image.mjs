@@ -11,14 +11,6 @@ import { cacheFolder } from './command.mjs';
 
 /** Debian's packages for all this, each with a file or command that shows it is there. */
 export const IMAGE_PACKAGES = { buildah: 'buildah', mmdebstrap: 'mmdebstrap' };
-export const BUILD_OPTIONS = {
-  pull: { type: 'boolean', default: false },
-  'build-arg': { type: 'string', multiple: true, default: [] },
-  platform: { type: 'string' },
-};
-export const BUILD_USAGE = `--pull            takes the Dockerfile's own base images from their registry, instead of ones made here
-  --build-arg A=B   the same, with this argument for the Dockerfile
-  --platform P      linux/arm64 and the like, under emulation; with --pull`;
 
 const repository = fileURLToPath(new URL('../', import.meta.url));
 const SUITES = { BASE_IMAGE: 'bookworm', BUILD_IMAGE: 'forky' };
@@ -48,11 +40,11 @@ export function buildah(...args) {
   return run('buildah', [...store(), ...args], { wanted: true });
 }
 
-/** Builds and calls the result `name`; `options` are the values of BUILD_OPTIONS. Throws an Error of one line. */
+/** Builds and calls the result `name`; `options` are the image's in commands.mjs. Throws an Error of one line. */
 export function buildImage(name, options) {
   const work = mkdtempSync(join(tmpdir(), 'weft-image-'));
   try {
-    const given = options['build-arg'];
+    const given = options['build-arg'] ?? [];
     const bases = options.pull || given.length > 0 ? given : ownBases(work);
     const platform = options.platform === undefined ? [] : ['--platform', options.platform];
     run('buildah', [

@@ -5,24 +5,36 @@ import { constants } from 'node:os';
 const LOOK_MS = 200;
 const SHELLS = new Set(['sh', 'dash', 'bash']);
 
-/** Calls `clean` once, at the first signal or when npm is gone, and then ends this process. */
+/** Calls `clean` once, at the first signal or when npm is gone, and then ends this process. It says what is going on. */
 export function endInOrder(clean) {
   let ending = false;
-  const end = async (code) => {
+  const end = async (signal, cause) => {
     if (ending) return;
     ending = true;
+    say(`\n${cause}: removing what was started…\n`);
     try {
       await clean();
+      say('nothing is left\n');
+    } catch (error) {
+      say(`not all could be removed: ${error.message}\n`);
     } finally {
-      process.exit(code);
+      process.exit(128 + constants.signals[signal]);
     }
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => end(128 + constants.signals[signal]));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => end(signal, signal === 'SIGINT' ? 'Ctrl-C' : signal));
+  }
   const callers = npmAndItsShell();
   const timer = setInterval(() => {
-    if (callers.some((caller) => startTime(caller.pid) !== caller.start)) void end(128 + constants.signals.SIGTERM);
+    if (callers.some((caller) => startTime(caller.pid) !== caller.start)) void end('SIGTERM', 'npm is gone');
   }, LOOK_MS);
   timer.unref();
+}
+
+/** Whoever read it may be gone, which is no reason to leave anything. */
+function say(text) {
+  process.stderr.on('error', () => undefined);
+  process.stderr.write(text);
 }
 
 /** npm, and the shell between npm and this process where there is one; empty when npm did not start it. */

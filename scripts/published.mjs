@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensurePackages, setUp } from './setup.mjs';
+import { ensurePackages } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
@@ -47,11 +47,10 @@ function unmet({ servers, plugins, packages }) {
 }
 
 /**
- * Runs vitest on `suites`, or on what the command line names; returns its exit code. `packages` are Debian's, each with a file or
+ * Runs vitest on `suites`, or on what `args` name; returns its exit code. `packages` are Debian's, each with a file or
  * command that shows it is there; `prepare` makes what the suites need besides.
  */
 export function testWithServers({ command, programs, servers, plugins, packages = {}, prepare, suites, args }) {
-  if (!setUp()) return 1;
   const lines = unmet({ servers, plugins, packages });
   if (lines.length > 0) {
     for (const line of lines) process.stderr.write(`${command}: ${line}\n`);
@@ -60,6 +59,5 @@ export function testWithServers({ command, programs, servers, plugins, packages 
   }
   if (run('scripts/build.mjs', programs) !== 0) return 1;
   prepare?.();
-  const wanted = args ?? process.argv.slice(2);
-  return run('node_modules/vitest/vitest.mjs', ['run', ...(wanted.length === 0 ? suites : wanted)]) ?? 1;
+  return run('node_modules/vitest/vitest.mjs', ['run', ...(args.length === 0 ? suites : args)]) ?? 1;
 }

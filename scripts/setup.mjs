@@ -21,6 +21,7 @@ export const PACKAGES = {
   nftables: 'nft',
   iptables: 'iptables',
   procps: 'ps',
+  'iputils-ping': 'ping',
   'util-linux': 'unshare',
   strace: 'strace',
   openssl: 'openssl',
@@ -117,10 +118,14 @@ function installPackages(missing) {
 
 const stampFile = join(repository, 'node_modules', '.set-up');
 
+/** Of each package with an install script, whether it may run. */
+function allowScripts() {
+  return JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')).allowScripts ?? {};
+}
+
 /** What node_modules was installed from: the lock, the scripts allowed to run, and what native code was built for. */
 function stamp() {
-  const { allowScripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  const built = [process.versions.modules, process.platform, process.arch, JSON.stringify(allowScripts ?? {})];
+  const built = [process.versions.modules, process.platform, process.arch, JSON.stringify(allowScripts())];
   return createHash('sha256')
     .update(readFileSync(join(repository, 'package-lock.json')))
     .update(built.join(' '))
@@ -137,16 +142,14 @@ function headersOfThisNode() {
   return existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
 }
 
+/** npm 10 knows nothing of allowScripts and would run every package's script: none is run, then those that may. */
 function installModules() {
   log('installing node_modules (npm ci)');
-  const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
   // Development and optional packages are wanted whatever NODE_ENV or the user's npmrc say.
-  const wanted = ['--include=dev', '--include=optional', '--loglevel=error', '--no-audit', '--no-fund'];
+  const wanted = ['--ignore-scripts', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
   // The lock says exactly what is wanted, so what is cached need not be asked for again; and npm's own waits add up to minutes.
   const network = ['--prefer-offline', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=10000'];
-  const ci = run(npm[0], [...npm.slice(1), 'ci', ...wanted, ...network], {
-    env: { ...process.env, ...headersOfThisNode() },
-  });
+  const ci = runNpm('ci', ...wanted, ...network);
   if (ci.error?.code === 'ENOENT') throw new Error('npm is not on PATH: install npm 10 or later');
   if (ci.status !== 0) {
     const said = `${ci.stderr}\n${ci.stdout}`;
@@ -156,7 +159,25 @@ function installModules() {
     const cause = NO_NETWORK.test(said) ? 'no network, or a wrong registry in npm config' : 'npm ci failed';
     throw new Error(`could not install node_modules: ${cause} (${why})`);
   }
+  buildNative();
   writeFileSync(stampFile, stamp());
+}
+
+function runNpm(...args) {
+  const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  return run(npm[0], [...npm.slice(1), ...args, '--loglevel=error'], {
+    env: { ...process.env, ...headersOfThisNode() },
+  });
+}
+
+/** What may run its install script is an optional dependency: only the bench's rounds over ICMP need it. */
+function buildNative() {
+  const allowed = Object.entries(allowScripts()).flatMap(([name, isAllowed]) => (isAllowed ? [name] : []));
+  if (allowed.length === 0) return;
+  const { status, stderr, stdout } = runNpm('rebuild', ...allowed);
+  if (status === 0) return;
+  const why = firstLine(`${stderr}\n${stdout}`, /gyp ERR! stack Error|error:|fatal/i) ?? `exit ${status}`;
+  log(`${allowed.join(', ')} did not build, so the bench has no ICMP rounds: ${why}`);
 }
 
 async function ensureEngine() {

@@ -24,6 +24,7 @@ const ALL = [
   'nftables',
   'iptables',
   'procps',
+  'iputils-ping',
   'util-linux',
   'openssl',
   'etcd-server',
@@ -53,7 +54,7 @@ function makeClone(machine: Machine = {}): Clone {
   for (const folder of ['scripts', 'bin']) mkdirSync(join(root, folder));
   chmodSync(root, 0o777);
   copyFileSync(join(import.meta.dirname, 'setup.mjs'), join(root, 'scripts/setup.mjs'));
-  writeFileSync(join(root, 'package.json'), '{"type": "module", "allowScripts": {}}');
+  writeFileSync(join(root, 'package.json'), '{"type": "module", "allowScripts": {"native": true, "other": false}}');
   writeFileSync(join(root, 'package-lock.json'), '{}');
   const state = join(root, 'installed');
   writeFileSync(state, (machine.installed ?? ALL).map((name) => `${name} installed\n`).join(''));
@@ -111,7 +112,8 @@ describe('set-up', () => {
     expect(ran).toEqual([
       expect.stringMatching(/^apt-get .*update$/),
       expect.stringMatching(/^apt-get .*install --yes --no-install-recommends make g\+\+$/),
-      expect.stringMatching(/^npm ci .*--include=dev/),
+      expect.stringMatching(/^npm ci --ignore-scripts --include=dev/),
+      'npm rebuild native --loglevel=error',
     ]);
     expect(clone.setUp()).toEqual({ exit: 0, said: '', ran: [] });
   });
@@ -120,7 +122,7 @@ describe('set-up', () => {
     const clone = makeClone();
     clone.setUp();
     writeFileSync(join(clone.root, 'package-lock.json'), '{"changed": true}');
-    expect(clone.setUp().ran).toEqual([expect.stringMatching(/^npm ci /)]);
+    expect(clone.setUp().ran).toEqual([expect.stringMatching(/^npm ci /), expect.stringMatching(/^npm rebuild /)]);
   });
 
   test('installs node_modules again after an install that was cut short', () => {
@@ -134,6 +136,18 @@ describe('set-up', () => {
     const prefix = dirname(dirname(process.execPath));
     const want = existsSync(join(prefix, 'include/node/node.h')) ? prefix : (process.env['npm_config_nodedir'] ?? '');
     expect(clone.setUp().ran).toContain(`nodedir ${want}`.trim());
+  });
+
+  test('goes on, and says so, without a native package that does not build', () => {
+    const npm = `case "$1" in ci) mkdir -p node_modules;; *) echo 'npm error gyp ERR! stack Error: not found: make' >&2; exit 1;; esac`;
+    const clone = makeClone({ npm });
+    expect(clone.setUp()).toMatchObject({
+      exit: 0,
+      said:
+        'setup: installing node_modules (npm ci)\n' +
+        'setup: native did not build, so the bench has no ICMP rounds: npm error gyp ERR! stack Error: not found: make\n',
+    });
+    expect(clone.setUp()).toEqual({ exit: 0, said: '', ran: [] });
   });
 
   test('makes the engine last, with a log', () => {
@@ -218,5 +232,5 @@ test('two set-ups at once install node_modules once', () => {
   const script = `for i in 1 2 3; do '${process.execPath}' '${clone.root}/scripts/setup.mjs' & done; wait`;
   const { npm_execpath: _, ...env } = process.env;
   spawnSync('/bin/sh', ['-c', script], { env: { ...env, PATH: `${clone.root}/bin:/usr/bin:/bin` } });
-  expect(readFileSync(join(clone.root, 'ran'), 'utf8')).toMatch(/^npm ci [^\n]*\n$/);
+  expect(readFileSync(join(clone.root, 'ran'), 'utf8')).toMatch(/^npm ci [^\n]*\nnpm rebuild [^\n]*\n$/);
 });

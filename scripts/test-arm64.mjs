@@ -23,14 +23,10 @@ async function install(names) {
   await run('apt-get', [...options, 'install', '--yes', '--no-install-recommends', ...names], { env });
 }
 
-try {
+export async function main(_values, args) {
   const missing = Object.keys(packages).filter((name) => !existsSync(packages[name]));
   if (missing.length > 0) await install(missing);
-  const args = ['run', '--project', 'root', 'test/root/executable-arm64.test.ts', ...process.argv.slice(2)];
   const vitest = join(repository, 'node_modules/vitest/vitest.mjs');
-  const { status } = spawnSync(process.execPath, [vitest, ...args], { cwd: repository, stdio: 'inherit' });
-  process.exitCode = status ?? 1;
-} catch (error) {
-  process.stderr.write(`test:arm64: ${error.message}\n`);
-  process.exitCode = 1;
+  const argv = [vitest, 'run', '--project', 'root', 'test/root/executable-arm64.test.ts', ...args];
+  return spawnSync(process.execPath, argv, { cwd: repository, stdio: 'inherit' }).status ?? 1;
 }

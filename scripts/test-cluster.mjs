@@ -1,9 +1,12 @@
-// `npm run test:cluster`: the tests of the stores against published servers. Arguments go to vitest.
+// `npm run test:cluster`: the tests of the stores against published servers.
 import { testWithServers } from './published.mjs';
 
-process.exitCode = testWithServers({
-  command: 'npm run test:cluster',
-  programs: ['flanneld'],
-  servers: ['etcd', 'kube-apiserver'],
-  suites: ['test/subnet', 'test/cluster'],
-});
+export function main(_values, args) {
+  return testWithServers({
+    args,
+    command: 'npm run test:cluster',
+    programs: ['flanneld'],
+    servers: ['etcd', 'kube-apiserver'],
+    suites: ['test/subnet', 'test/cluster'],
+  });
+}

@@ -1,13 +1,16 @@
 // `npm run test:kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes, and flannel's DaemonSet there that
-// becomes ours. Arguments go to vitest.
+// becomes ours.
 import { testWithServers } from './published.mjs';
 import { RUNTIME_PACKAGES } from './runtime-packages.mjs';
 
-process.exitCode = testWithServers({
-  command: 'npm run test:kubelet',
-  programs: ['flanneld', 'cni'],
-  servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
-  plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
-  packages: RUNTIME_PACKAGES,
-  suites: ['test/kubelet'],
-});
+export function main(_values, args) {
+  return testWithServers({
+    args,
+    command: 'npm run test:kubelet',
+    programs: ['flanneld', 'cni'],
+    servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
+    plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
+    packages: RUNTIME_PACKAGES,
+    suites: ['test/kubelet'],
+  });
+}

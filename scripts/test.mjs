@@ -1,19 +1,12 @@
-// `npm test`: set-up, build, checks, then vitest last, whose closing line is the last line of the output. Arguments go to vitest;
-// with arguments only part of the tests is wanted, so the checks are left out.
+// `npm test`: build, checks, then vitest last, whose closing line is the last line of the output. Arguments go to vitest; with
+// arguments only part of the tests is wanted, so the checks are left out.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { check } from './check.mjs';
 import { runToEnd } from './command.mjs';
-import { setUp } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** Ends before a test ran; the output still ends as every run does. */
-function stop() {
-  process.stdout.write('0 passed, 1 failed\n');
-  process.exit(1);
-}
 
 function vitest(args, failedChecks) {
   const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', ...args];
@@ -21,11 +14,13 @@ function vitest(args, failedChecks) {
   return runToEnd(process.execPath, command, { cwd: repository, env });
 }
 
-if (!setUp()) stop();
-const build = spawnSync(process.execPath, [join(repository, 'scripts/build.mjs')], {
-  cwd: repository,
-  stdio: 'inherit',
-});
-if (build.status !== 0) stop();
-const args = process.argv.slice(2);
-process.exitCode = await vitest(args, args.length === 0 ? check() : []);
+export async function main(_values, args) {
+  const script = join(repository, 'scripts/build.mjs');
+  const build = spawnSync(process.execPath, [script], { cwd: repository, stdio: 'inherit' });
+  if (build.status !== 0) {
+    // Before a test ran; the output still ends as every run does.
+    process.stdout.write('0 passed, 1 failed\n');
+    return 1;
+  }
+  return await vitest(args, args.length === 0 ? check() : []);
+}

@@ -2,7 +2,6 @@
 
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { pluginNames, releases, type Subject } from './case.ts';
 import { cnitoolDriver, labDriver } from './chain-drivers.ts';
 import { renderDocument } from './document.ts';
@@ -12,39 +11,25 @@ import { failureLine, summary } from './report.ts';
 import { type RunOptions, runCases } from './run.ts';
 import { allCases } from './table.ts';
 
-const USAGE = `usage: npm run conformance -- --bin DIR [options]
-  --bin DIR            the executables: flannel, bridge, host-local, loopback, portmap, bandwidth, as far as they are there
-  --reference          hold them to what the reference plugins do, where ours differ on purpose
-  --release VERSION    with --reference: release of those plugins (0.9.1, 1.1.1, main); found out when not given
-  --plugin NAME        only cases of this one (repeatable)
-  --case ID            only this row or case (repeatable): 54, 2a, 2a@bridge
-  --jobs N             cases at a time (3)
-  --json FILE          write one report a case
-  --verbose            a line for every case, and what was called and answered for a failed one
-  --list               print the cases, run none
-  --table              print the cases as a document (cni-plugin/CONFORMANCE.md), run none
-`;
-
-const options = {
-  bin: { type: 'string' },
-  reference: { type: 'boolean' },
-  release: { type: 'string' },
-  plugin: { type: 'string', multiple: true },
-  case: { type: 'string', multiple: true },
-  jobs: { type: 'string' },
-  json: { type: 'string' },
-  verbose: { type: 'boolean' },
-  list: { type: 'boolean' },
-  table: { type: 'boolean' },
-} as const;
-
-type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly bin?: string;
+  readonly reference?: boolean;
+  readonly release?: string;
+  readonly plugin?: string[];
+  readonly case?: string[];
+  readonly jobs?: string;
+  readonly json?: string;
+  readonly verbose?: boolean;
+  readonly list?: boolean;
+  readonly table?: boolean;
+}
 
 /** Resolves with the exit code: 0 = every case that ran passed, 1 = not, 2 = wrong use. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const values = readArguments(argv);
-  if (typeof values === 'string') {
-    process.stderr.write(`${values}\n${USAGE}`);
+export async function main(values: Values): Promise<number> {
+  const problem = problemOf(values);
+  if (problem !== undefined) {
+    process.stderr.write(`npm run conformance: ${problem} (--help lists the options)\n`);
     return 2;
   }
   if (values.list === true) {
@@ -62,19 +47,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   return ran.length > 0 && ran.every(({ outcome }) => outcome === 'passed') ? 0 : 1;
 }
 
-function readArguments(argv: readonly string[]): Values | string {
-  let values: Values;
-  try {
-    ({ values } = parseArgs({ args: [...argv], options, strict: true }));
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  if (values.bin === undefined && values.list !== true && values.table !== true) return '--bin is missing';
+/** What is wrong, in one line. */
+function problemOf(values: Values): string | undefined {
+  if (values.bin === undefined && values.list !== true && values.table !== true) return '--bin DIR is missing';
   if (values.release !== undefined && !releases.some((release) => release === values.release)) {
     return `--release is one of ${releases.join(', ')}`;
   }
   const unknown = values.plugin?.find((name) => name !== 'chain' && !pluginNames.some((known) => known === name));
-  return unknown === undefined ? values : `there are no cases of ${unknown}`;
+  return unknown === undefined ? undefined : `--plugin: there are no cases of ${unknown}`;
 }
 
 function runOptions(values: Values): RunOptions {

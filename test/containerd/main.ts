@@ -3,7 +3,6 @@
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { endOwnedLabs } from '../lab/launch.ts';
 import { builtPlugins } from '../lab/programs.ts';
 import { hasTun, tunNeeded } from '../support/has-tun.ts';
@@ -34,29 +33,27 @@ const suites: readonly Suite[] = [
   })),
 ];
 
-const USAGE = `npm run test:containerd -- [--suite NAME] [--bin DIR] [--control PART|all]
-  --suite     one of: ${suites.map(({ name }) => name).join(' | ')}
-  --bin DIR   CNI executables to test instead of dist/cni, for comparison
-  --control   breaks a part on purpose: exactly the checks that stand on it must fail
-              ${[...podControls, ...backendControls].map(({ part, what }) => `${part.padEnd(11)} ${what}`).join('\n              ')}
-`;
+/** What `--control` may name. */
+const PARTS = [...podControls, ...backendControls].map(({ part, what }) => `${part} (${what})`).join(', ');
 
 /** What the classic conflist and containerd execute, and what the Go flannel executes in turn. */
 const NAMES = ['flannel', 'portmap', 'loopback'];
 const DELEGATES = ['bridge', 'host-local'];
 
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly suite?: string;
+  readonly bin?: string;
+  readonly control?: string;
+}
+
 /** Returns the exit code: 0 when every check came out as it must. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const text = { type: 'string' } as const;
-  const options = { suite: text, bin: text, control: text, help: { type: 'boolean' } } as const;
-  const { values } = parseArgs({ args: [...argv], options });
-  if (values.help === true) {
-    print(USAGE);
-    return 0;
-  }
+export async function main(values: Values): Promise<number> {
   const plugins = choosePlugins(values.bin);
   const named = suites.filter(({ name }) => values.suite === undefined || name === values.suite);
-  if (named.length === 0) throw new Error(`--suite: no "${values.suite}"\n${USAGE}`);
+  if (named.length === 0) {
+    throw new Error(`--suite: no "${values.suite}" among ${suites.map(({ name }) => name).join(', ')}`);
+  }
   const chosen = named.filter(({ lacks }) => lacks === undefined);
   for (const { name, lacks } of named) if (lacks !== undefined) print(`${name}: left out, it needs ${lacks}\n`);
   const wrong = await (values.control === undefined
@@ -86,7 +83,7 @@ async function runControls(plugins: Plugins, chosen: readonly Suite[], wanted: s
       .filter(({ part }) => wanted === 'all' || part === wanted)
       .map((control) => ({ suite, control }));
   });
-  if (broken.length === 0) throw new Error(`--control: no "${wanted}"\n${USAGE}`);
+  if (broken.length === 0) throw new Error(`--control: no "${wanted}" among all, ${PARTS}`);
   let wrong = 0;
   for (const { suite, control } of broken) {
     const outcomes = await runSuite(plugins, suite, control.variant(plugins.bin), () => undefined);

@@ -55,10 +55,10 @@ async function saysLine(child: ChildProcess, pattern: RegExp): Promise<void> {
   });
 }
 
-/** The node process that runs scripts/start.mjs, below npm and perhaps a shell. */
+/** The node process that runs scripts/run.mjs, below npm and perhaps a shell. */
 function launcherOf(npmPid: number): number | undefined {
   const isLauncher = (pid: number): boolean =>
-    (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/start.mjs'));
+    (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/run.mjs'));
   const below = childrenOf(npmPid);
   return [...below, ...below.flatMap(childrenOf)].find((pid) => isLauncher(pid) && commandLine(pid)?.[0] !== 'sh');
 }
@@ -98,7 +98,7 @@ describe('npm start', () => {
     expect(await npm('start', '--', ...args)).toEqual({ exitCode: 1, output: want });
   });
 
-  test('removes everything on Ctrl-C, at any moment', { timeout: 120_000 }, async () => {
+  test('removes everything on Ctrl-C, at any moment, and says so', { timeout: 120_000 }, async () => {
     const before = footprint([process.pid]);
     const name = `interrupted-${process.pid}`;
     onTestFinished(() => takeDown(name));
@@ -108,8 +108,11 @@ describe('npm start', () => {
       await saysLine(child, /✓ build/);
       await sleep(Math.random() * 1000);
       const family = familyOf(child.pid ?? 0);
+      let said = '';
+      child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
       process.kill(-(child.pid ?? 0), 'SIGINT');
       await gone(child);
+      expect(said).toContain('\nCtrl-C: removing what was started…\nnothing is left\n');
       await expectNothingLeft(family, before);
     }
   });
@@ -154,6 +157,16 @@ describe('npm run lab', () => {
     expect(await lab('exec', 'node-1', 'hostname')).toEqual({ exitCode: 0, output: 'node-1\n' });
     expect((await lab('exec', 'pod-1-1', 'ip', '-br', 'addr', 'show', 'eth0')).output).toContain('10.244.');
     expect((await lab('exec', 'node-1', 'sh', '-c', 'exit 7')).exitCode).toBe(7);
+    expect(await lab('exec', 'node-1', 'flanneld', 'status')).toMatchObject({
+      exitCode: 0,
+      output: expect.stringMatching(/^ready +yes$/m),
+    });
+    const [, other = ''] = /pod-2-1 (10\.244\.[\d.]+)/.exec((await lab('status')).output) ?? [];
+    expect(await lab('exec', 'pod-1-1', 'ping', '-c', '1', other)).toMatchObject({
+      exitCode: 0,
+      output: expect.stringContaining('1 received'),
+    });
+    expect((await lab('logs', 'node-1')).output).toMatch(/^\{.*"msg":"ready"/m);
     expect((await lab('pod', 'add', 'node-1')).output).toMatch(/^pod-1-2 on node-1 has 10\.244\./);
     expect(await lab('ping')).toMatchObject({ exitCode: 0, output: expect.stringContaining('6 of 6 pairs answered') });
     expect((await lab('agent', 'kill', 'node-1')).output).toBe('the agent of node-1 ended: SIGKILL\n');
@@ -173,6 +186,7 @@ describe('npm run lab', () => {
 
   test.for([
     { words: ['fly'], want: 'npm run lab: unknown command "fly"; npm run lab -- help lists them\n' },
+    { words: ['logs'], want: 'npm run lab: usage: logs NODE\n' },
     { words: ['agent', 'kill'], want: 'npm run lab: usage: agent start|stop|kill NODE\n' },
     {
       words: ['--name', 'nowhere', 'status'],

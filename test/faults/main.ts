@@ -1,6 +1,5 @@
 // `npm run test:faults`: what each fault, restart and upgrade costs, in packets lost, with the agent at work.
 
-import { parseArgs } from 'node:util';
 import { endOwnedLabs } from '../lab/launch.ts';
 import { faults } from './faults.ts';
 import { restarts } from './restarts.ts';
@@ -15,23 +14,20 @@ export const trials: readonly string[] = [
   ...restarts.map(({ name }) => name),
 ];
 
-const USAGE = `npm run test:faults -- [--rounds N] [--only NAME[,NAME…]]
-  --rounds N   rounds of each (10)
-  --only       ${trials.join(', ')}
-`;
-
 export interface Options {
   readonly rounds: number;
   readonly only: readonly string[];
 }
 
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly rounds: string;
+  readonly only?: string;
+}
+
 /** Returns the exit code: 0 when nothing was over its limit. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const options = readArguments(argv);
-  if (options === undefined) {
-    print(USAGE);
-    return 0;
-  }
+export async function main(values: Values): Promise<number> {
+  const options = readValues(values);
   const failures: string[] = [];
   const verdicts: Verdicts = { tell: (line) => print(`${line}\n`), fail: (line) => failures.push(line) };
   const startMs = performance.now();
@@ -65,21 +61,12 @@ export async function endLabs(): Promise<void> {
   await endOwnedLabs();
 }
 
-/** Undefined when only help is wanted. Throws what is wrong in one line. */
-function readArguments(argv: readonly string[]): Options | undefined {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { rounds: { type: 'string', default: '10' }, only: { type: 'string' }, help: { type: 'boolean' } },
-  });
-  if (values.help === true) return undefined;
-  const rounds = Number(values.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1) {
-    throw new Error(`--rounds: expected a whole number from 1, got "${values.rounds}"`);
-  }
+/** Throws what is wrong in one line. */
+function readValues(values: Values): Options {
   const only = values.only?.split(',') ?? trials;
   const unknown = only.find((name) => !trials.includes(name));
   if (unknown !== undefined) throw new Error(`--only: no "${unknown}" among ${trials.join(', ')}`);
-  return { rounds, only };
+  return { rounds: Number(values.rounds), only };
 }
 
 function print(text: string): void {

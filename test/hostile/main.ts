@@ -6,14 +6,8 @@ import { copyFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { netnsPath, Sandbox } from '../conformance/sandbox.ts';
 
-const USAGE = `npm run test:hostile -- [--calls N] [--seed N] [--first N] [--executable FILE]
-  --calls N   how many (5000)
-  --seed N    other numbers make other calls (1)
-  --first N   number of the first call, to repeat a finding: --first 1234 --calls 1
-`;
 const NAMES = ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth'];
 const LIMIT_MS = 1_800_000;
 
@@ -22,24 +16,17 @@ interface Report {
   readonly findings: readonly string[];
 }
 
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly calls: string;
+  readonly seed: string;
+  readonly first: string;
+  readonly executable: string;
+}
+
 /** Returns the exit code: 0 when there is no finding. */
-export async function main(argv: readonly string[], builtExecutable: string): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      calls: { type: 'string', default: '5000' },
-      seed: { type: 'string', default: '1' },
-      first: { type: 'string', default: '0' },
-      executable: { type: 'string', default: builtExecutable },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help === true) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+export async function main(values: Values): Promise<number> {
   const numbers = [values.seed, values.first, values.calls];
-  for (const text of numbers) if (!/^\d{1,9}$/.test(text)) throw new Error(`expected a whole number, got "${text}"`);
   const { counts, findings } = await runCalls(resolve(values.executable), numbers);
   for (const finding of findings) process.stdout.write(`FINDING ${finding}\n`);
   const kinds = Object.entries(counts).toSorted(([a], [b]) => a.localeCompare(b));

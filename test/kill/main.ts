@@ -5,7 +5,6 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Sandbox } from '../conformance/sandbox.ts';
 import { type Place, problemOf } from '../stress/plugin.ts';
 import { commonPoints, describePoint, type Point, parsePoints } from './points.ts';
@@ -16,10 +15,6 @@ const TRACES = 3;
 /** A call the kernel's pace decides about may not come in one run. */
 const ATTEMPTS = 5;
 const TARGET_LIMIT_MS = 600_000;
-const USAGE = `usage: npm run test:kill -- [--plugin NAME] [--point N]
-  --plugin NAME  only this one of ${PLUGINS.join(', ')}
-  --point N      only the Nth point of its ADD and of its DEL
-`;
 
 interface Order {
   readonly target: Target;
@@ -86,14 +81,14 @@ async function runTarget(self: string, bin: string, order: Omit<Order, 'place'>)
   }
 }
 
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly plugin?: string;
+  readonly point?: string;
+}
+
 /** `self`: the bundle this module is in; `executable`: the one under test. Resolves with the exit code. */
-export async function main(args: readonly string[], self: string, executable: string, root: string): Promise<number> {
-  const options = { plugin: { type: 'string' }, point: { type: 'string' }, help: { type: 'boolean' } } as const;
-  const { values } = parseArgs({ args: [...args], options });
-  if (values.help === true) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+export async function main(values: Values, self: string, executable: string, root: string): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'kill-bin-'));
   try {
     for (const name of PLUGINS) copyFileSync(executable, join(folder, name));

@@ -17,6 +17,8 @@ export const NET_CONF_FILE = '/etc/kube-flannel/net-conf.json';
 export const CONFLIST_FOLDER = '/etc/cni/net.d';
 export const CNI_BIN_FOLDER = '/opt/cni/bin';
 export const CNI_CACHE_FOLDER = '/var/lib/cni';
+/** Where a node's programs are found besides its PATH: `flanneld` is the one it runs. */
+export const PROGRAM_FOLDER = '/opt/weft/bin';
 export const AGENT_LOG = '/run/lab/flanneld.log';
 /** The underlay device of every node. */
 export const UNDERLAY_DEVICE = 'eth0';

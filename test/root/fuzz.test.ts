@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 const repository = resolve(import.meta.dirname, '../..');
 
 function fuzz(...args: string[]): { status: number | null; stdout: string } {
-  const { status, stdout } = spawnSync(process.execPath, [join(repository, 'scripts/fuzz.mjs'), ...args], {
+  const { status, stdout } = spawnSync(process.execPath, [join(repository, 'scripts/run.mjs'), 'test:fuzz', ...args], {
     encoding: 'utf8',
   });
   return { status, stdout };

@@ -9,9 +9,13 @@ import { expect, onTestFinished, test } from 'vitest';
 const repository = resolve(import.meta.dirname, '../..');
 
 function hostile(...args: string[]): { status: number | null; stdout: string } {
-  const { status, stdout } = spawnSync(process.execPath, [join(repository, 'scripts/hostile.mjs'), ...args], {
-    encoding: 'utf8',
-  });
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(repository, 'scripts/run.mjs'), 'test:hostile', ...args],
+    {
+      encoding: 'utf8',
+    },
+  );
   return { status, stdout };
 }
 

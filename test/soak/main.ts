@@ -2,35 +2,20 @@
 
 import { randomInt } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { endOwnedLabs } from '../lab/launch.ts';
 import { runSoak, type SoakReport } from './soak.ts';
 
-const USAGE = `npm run test:soak -- [--minutes N] [--seed N] [--events FILE]
-  --minutes N     how long (30)
-  --seed N        of an earlier run, to make the same choices
-  --events FILE   everything that happens, a line each
-`;
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly minutes: string;
+  readonly seed?: string;
+  readonly events?: string;
+}
 
 /** Returns the exit code: 0 when everything ended as it should. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      minutes: { type: 'string', default: '30' },
-      seed: { type: 'string' },
-      events: { type: 'string' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help === true) {
-    print(USAGE);
-    return 0;
-  }
+export async function main(values: Values): Promise<number> {
   const minutes = Number(values.minutes);
-  if (!(minutes > 0)) throw new Error(`--minutes: expected a number above 0, got "${values.minutes}"`);
   const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
-  if (!Number.isInteger(seed)) throw new Error(`--seed: expected a whole number, got "${values.seed}"`);
   print(`soak: ${minutes} minutes, seed ${seed}\n`);
   const report = await runSoak({ minutes, seed, onEvent: (text) => note(values.events, text) });
   print(render(report));

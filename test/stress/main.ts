@@ -4,18 +4,12 @@
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Sandbox } from '../conformance/sandbox.ts';
 import { Random } from '../soak/random.ts';
 import { Churn, type ChurnReport, POD_COUNT } from './churn.ts';
 import { type OneAddressReport, stressOneAddress } from './one-address.ts';
 import type { Place } from './plugin.ts';
 
-const USAGE = `usage: npm run test:stress -- [--rounds N] [--operations N] [--seed N]
-  --rounds N      of ADD, connect, DEL with one usable address (3000)
-  --operations N  ADD and DEL of 64 pods, 16 at once, a fifth of them killed (2000)
-  --seed N        of the second part, to have a run again (by chance)
-`;
 const PART_LIMIT_MS = 600_000;
 const SHOWN_FAILURES = 20;
 
@@ -58,26 +52,17 @@ function print(line: string, failures: readonly string[]): void {
   for (const failure of failures.slice(0, SHOWN_FAILURES)) process.stdout.write(`  ${failure}\n`);
 }
 
-function count(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`wanted a number, got ${text}`);
-  return value;
+/** As scripts/commands.mjs has them. */
+interface Values {
+  readonly rounds: string;
+  readonly operations: string;
+  readonly seed?: string;
 }
 
 /** `self`: the bundle this module is in; `executable`: the one under test. Resolves with the exit code. */
-export async function main(args: readonly string[], self: string, executable: string): Promise<number> {
-  const options = {
-    rounds: { type: 'string', default: '3000' },
-    operations: { type: 'string', default: '2000' },
-    seed: { type: 'string', default: `${Date.now() % 2 ** 32}` },
-    help: { type: 'boolean', default: false },
-  } as const;
-  const { values } = parseArgs({ args: [...args], options });
-  if (values.help) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  const amounts = { rounds: count(values.rounds), operations: count(values.operations), seed: count(values.seed) };
+export async function main(values: Values, self: string, executable: string): Promise<number> {
+  const seed = values.seed === undefined ? Date.now() % 2 ** 32 : Number(values.seed);
+  const amounts = { rounds: Number(values.rounds), operations: Number(values.operations), seed };
   const executables = mkdtempSync(join(tmpdir(), 'stress-bin-'));
   try {
     for (const name of ['flannel', 'portmap', 'bandwidth']) copyFileSync(executable, join(executables, name));

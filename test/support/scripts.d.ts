@@ -95,3 +95,23 @@ declare module '*/fresh.mjs' {
   export function parsePackages(text: string): DebianPackage[];
   export function withDependencies(packages: readonly DebianPackage[], wanted: readonly string[]): Set<string>;
 }
+
+declare module '*/commands.mjs' {
+  export interface OptionAbout {
+    readonly type: 'string' | 'boolean';
+    readonly says: string;
+    readonly value?: string;
+    readonly default?: string;
+  }
+
+  /** Of each npm script. */
+  export interface CommandAbout {
+    readonly does: string;
+    readonly words?: string;
+    readonly passes?: 'vitest' | 'words';
+    readonly options?: Readonly<Record<string, OptionAbout>>;
+    readonly commands?: Readonly<Record<string, string>>;
+  }
+
+  export const COMMANDS: Readonly<Record<string, CommandAbout>>;
+}

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PROGRAM_FOLDER } from '../contract.ts';
 import { matrixReport } from '../demo/report.ts';
 import type { Lab } from '../lab.ts';
 import type { LabNode } from '../lab-node.ts';
@@ -29,6 +30,7 @@ export const commands: readonly LabCommand[] = [
     most: Number.POSITIVE_INFINITY,
     run: (lab, [where = '', ...argv]) => execIn(lab, where, argv),
   },
+  { path: ['logs'], usage: 'logs NODE', least: 1, run: (lab, [node = '']) => showLog(lab.node(node)) },
   { path: ['pod', 'add'], usage: 'pod add NODE', least: 1, run: (lab, [node = '']) => addPod(lab.node(node)) },
   {
     path: ['pod', 'del'],
@@ -79,12 +81,20 @@ async function showMatrix(lab: Lab): Promise<number> {
   return answered(pairs).length === pairs.length ? 0 : 1;
 }
 
+async function showLog(node: LabNode): Promise<number> {
+  const { running, pid } = await node.agent.state();
+  if (!running && pid === undefined) throw new Error(`the agent of ${node.name} was not started since the node booted`);
+  say(node.agent.log());
+  return 0;
+}
+
 /** With this terminal, so that a shell works. */
 async function execIn(lab: Lab, where: string, argv: readonly string[]): Promise<number> {
   const pod = lab.pods.find(({ name }) => name === where);
   const node = pod?.node ?? lab.node(where);
   const inPod = pod === undefined ? [] : ['nsenter', `--net=${pod.netns}`, '--'];
-  const nsenter = ['-t', `${node.pid}`, '-m', '-n', '-p', '-u', '-i', '--', ...inPod, ...argv];
+  const found = ['sh', '-c', `PATH="$PATH:${PROGRAM_FOLDER}"; exec "$@"`, 'exec', ...inPod, ...argv];
+  const nsenter = ['-t', `${node.pid}`, '-m', '-n', '-p', '-u', '-i', '--', ...found];
   const child = spawn('nsenter', nsenter, { stdio: 'inherit' });
   // Ctrl-C is for the command.
   process.on('SIGINT', () => undefined);

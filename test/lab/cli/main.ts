@@ -5,18 +5,6 @@ import { attachLab, type Lab } from '../lab.ts';
 import { keptLabs, reapLabs } from '../registry.ts';
 import { commands } from './commands.ts';
 
-const USAGE = `npm run lab -- [--name NAME] COMMAND
-  status                         nodes, agents, pods
-  ping                           every pod to every pod
-  exec NODE|POD CMD…             runs a command there
-  pod add NODE                   attaches one more pod
-  pod del NODE POD               detaches it
-  agent start|stop|kill NODE     SIGTERM for stop, SIGKILL for kill
-  node reboot NODE               a power cut, then a boot: its disk stays
-  node remove NODE               a power cut for good
-  down                           removes everything
-`;
-
 /** Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   try {
@@ -29,10 +17,6 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 async function run(argv: readonly string[]): Promise<number> {
   const { name, words } = splitName(argv);
-  if (words.length === 0 || words[0] === '--help' || words[0] === 'help') {
-    process.stdout.write(USAGE);
-    return words.length === 0 ? 2 : 0;
-  }
   const command = commands.find(({ path }) => path.every((word, index) => words[index] === word));
   if (command === undefined) throw new Error(`unknown command "${words.join(' ')}"; npm run lab -- help lists them`);
   const args = words.slice(command.path.length);

@@ -30,9 +30,10 @@ export async function runDemo(options: DemoOptions, progress: Progress): Promise
       return `${answered(pairs).length} of ${pairs.length} pairs answered`;
     });
     print(`\n${matrixReport(lab.pods, pairs)}\n${setupReport(lab.pods)}\n`);
+    const [node, pods] = [lab.nodes[0]?.name ?? 'node-1', lab.pods.map(({ name, ip }) => ({ name, ip }))];
     if (options.keep) await lab.keep();
     else await progress.step('down', () => takeDown(lab));
-    print(`\n${nextSteps(options.keep, options.name, lab.nodes[0]?.name ?? 'node-1')}`);
+    print(`\n${nextSteps(options.keep, options.name, node, pods)}`);
     return answered(pairs).length === pairs.length ? 0 : 1;
   } catch (error) {
     await lab.down();

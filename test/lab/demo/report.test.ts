@@ -87,11 +87,19 @@ test('setupReport shows each plugin’s time and the medians', () => {
 
 describe('nextSteps', () => {
   test('names the lab only when it is not the usual one', () => {
-    expect(nextSteps(true, 'lab', 'node-1')).toContain('  npm run lab -- exec node-1 ip route');
-    expect(nextSteps(true, 'mine', 'node-1')).toContain('  npm run lab -- --name mine down');
+    expect(nextSteps(true, 'lab', 'node-1', [])).toContain('  npm run lab -- exec node-1 flanneld status ');
+    expect(nextSteps(true, 'mine', 'node-1', [])).toContain('  npm run lab -- --name mine down');
+  });
+
+  test('proposes a ping from the first pod to the last', () => {
+    const pods = [
+      { name: 'pod-1-1', ip: '10.244.1.2' },
+      { name: 'pod-2-1', ip: '10.244.2.2' },
+    ];
+    expect(nextSteps(true, 'lab', 'node-1', pods)).toContain('  npm run lab -- exec pod-1-1 ping 10.244.2.2 ');
   });
 
   test('proposes a kept lab after one that is gone', () => {
-    expect(nextSteps(false, 'lab', 'node-1')).toContain('npm start -- --nodes 5 --pods 4 --keep');
+    expect(nextSteps(false, 'lab', 'node-1', [])).toContain('npm start -- --nodes 5 --pods 4 --keep');
   });
 });

@@ -64,19 +64,29 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle) - 1] ?? 0)) / 2;
 }
 
-export function nextSteps(keep: boolean, name: string, node: string): string {
+/** `pods` are names and addresses of the lab's. */
+export function nextSteps(
+  keep: boolean,
+  name: string,
+  node: string,
+  pods: readonly { name: string; ip: string }[],
+): string {
   if (!keep) {
-    return ['Next:', '  npm start -- --nodes 5 --pods 4 --keep     a lab to live in', '  npm test', ''].join('\n');
+    const live = '  npm start -- --nodes 5 --pods 4 --keep     a lab to live in, for npm run lab';
+    return ['Next:', live, '  npm test', ''].join('\n');
   }
+  const [pod, to] = [pods[0]?.name ?? 'POD', pods.at(-1)?.ip ?? 'ADDRESS'];
   const flag = name === 'lab' ? '' : `--name ${name} `;
   const lines = [
     ['status', 'nodes, agents, pods'],
     ['ping', 'every pod to every pod, again'],
-    [`exec ${node} ip route`, 'a command in a node, or in a pod by its name'],
+    [`exec ${node} flanneld status`, 'what the agent of a node says of itself'],
+    [`logs ${node}`, 'its log'],
+    [`exec ${pod} ping ${to}`, 'a command in a pod, or in a node by its name; Ctrl-C ends it'],
     [`agent kill ${node}`, 'packets go on without it; then: agent start'],
     [`pod add ${node}`, 'one more pod'],
     [`node reboot ${node}`, 'a power cut'],
     ['down', 'remove everything'],
-  ].map(([command, what]) => `  ${`npm run lab -- ${flag}${command}`.padEnd(44)} ${what}`);
+  ].map(([command, what]) => `  ${`npm run lab -- ${flag}${command}`.padEnd(50)} ${what}`);
   return ['The lab stays. Next:', ...lines, ''].join('\n');
 }

@@ -12,6 +12,7 @@ import {
   DISK_FOLDER,
   LEASE_FOLDER,
   type NodeSpec,
+  PROGRAM_FOLDER,
   UNDERLAY_DEVICE,
 } from '../contract.ts';
 import { waitUntil } from '../processes.ts';
@@ -72,11 +73,13 @@ async function freshBootId(): Promise<void> {
   await mustRun(['mount', '--no-mtab', '--bind', '/run/lab/boot_id', BOOT_ID]);
 }
 
-function installFiles({ pluginFolder, files }: NodeSpec): void {
+function installFiles({ pluginFolder, files, agent }: NodeSpec): void {
   for (const folder of CNI_FOLDERS) rmSync(folder, { recursive: true, force: true });
   for (const folder of [CNI_BIN_FOLDER, CONFLIST_FOLDER, CNI_CACHE_FOLDER]) mkdirSync(folder, { recursive: true });
   cpSync(pluginFolder, CNI_BIN_FOLDER, { recursive: true, verbatimSymlinks: true });
   linkOurNames();
+  mkdirSync(PROGRAM_FOLDER, { recursive: true });
+  if (agent?.argv[0] !== undefined) symlinkSync(agent.argv[0], join(PROGRAM_FOLDER, 'flanneld'));
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);

@@ -1,13 +1,11 @@
-// `npm run test:fuzz -- --minutes 10`: the parsers of the CNI executable (test/hostile/fuzz) in the sanitizer build, fed with
-// spoiled inputs until the time is over. Options: --inputs N instead of a time, --seed N, --only NAME.
+// `npm run test:fuzz`: the parsers of the CNI executable (test/hostile/fuzz) in the sanitizer build, fed with spoiled inputs until
+// the time is over, or their number.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { buildExecutable } from './build-executable.mjs';
-import { setUp } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const ROUND = 20_000;
@@ -58,23 +56,13 @@ function fuzz(program, { deadline, inputs, seed, only }) {
   return total;
 }
 
-async function main(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      minutes: { type: 'string', default: '10' },
-      inputs: { type: 'string' },
-      seed: { type: 'string', default: '1' },
-      only: { type: 'string', default: '' },
-    },
-  });
+export async function main(values) {
   const folder = mkdtempSync(join(tmpdir(), `weft-fuzz-${process.pid}-`));
   try {
     const program = join(folder, 'fuzz');
     await buildExecutable(join(repository, 'test/hostile/fuzz/main.ts'), program, { sanitize: true });
     const inputs = values.inputs === undefined ? Number.POSITIVE_INFINITY : Number(values.inputs);
     const minutes = values.inputs === undefined ? Number(values.minutes) : 60;
-    if (!(minutes > 0 && inputs > 0)) throw new Error('--minutes and --inputs: expected a number above 0');
     const options = { deadline: Date.now() + minutes * 60_000, inputs, seed: Number(values.seed), only: values.only };
     const { tried, findings, targets } = fuzz(program, options);
     for (const finding of findings) process.stdout.write(`FINDING ${finding}\n`);
@@ -85,15 +73,4 @@ async function main(args) {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-if (setUp()) {
-  try {
-    process.exitCode = await main(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`npm run test:fuzz: ${error.message}\n`);
-    process.exitCode = 1;
-  }
-} else {
-  process.exitCode = 1;
 }

@@ -1,0 +1,125 @@
+// Every npm script's command line, in a clone where nothing is installed and whatever would install something leaves a trace.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commands as labCommands } from '../test/lab/cli/commands.ts';
+import { COMMANDS } from './commands.mjs';
+
+const repository = resolve(import.meta.dirname, '..');
+const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>;
+};
+const names = Object.keys(scripts);
+const INSTALLERS = ['apt-get', 'dpkg-query', 'flock', 'npm', 'gcc', 'cc', 'nft', 'ip', 'unshare', 'buildah'];
+
+let clone: string;
+
+beforeAll(() => {
+  clone = mkdtempSync(join(tmpdir(), 'weft-no-clone-'));
+  cpSync(join(repository, 'scripts'), join(clone, 'scripts'), { recursive: true });
+  cpSync(join(repository, 'package.json'), join(clone, 'package.json'));
+  mkdirSync(join(clone, 'bin'));
+  for (const name of INSTALLERS) {
+    writeFileSync(join(clone, 'bin', name), `#!/bin/sh\necho ${name} >>'${clone}/ran'\nexit 1\n`, { mode: 0o755 });
+  }
+});
+afterAll(() => rmSync(clone, { recursive: true }));
+
+interface Run {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+  /** What would have installed, built or changed something. */
+  ran: string[];
+}
+
+/** As npm runs it: what package.json says, then the arguments, by a shell in the clone. */
+function run(name: string, ...args: string[]): Run {
+  const before = readdirSync(clone, { recursive: true, encoding: 'utf8' });
+  const words = args.map((word) => `'${word}'`).join(' ');
+  const PATH = `${join(clone, 'bin')}:${dirname(process.execPath)}:/bin`;
+  const { status, stdout, stderr } = spawnSync('/bin/sh', ['-c', `${scripts[name]} ${words}`], {
+    cwd: clone,
+    encoding: 'utf8',
+    env: { PATH, HOME: clone },
+  });
+  const made = readdirSync(clone, { recursive: true, encoding: 'utf8' }).filter((path) => !before.includes(path));
+  rmSync(join(clone, 'ran'), { force: true });
+  return { status, stdout, stderr, ran: made.map(String) };
+}
+
+function typed(name: string): string {
+  return name === 'start' || name === 'test' ? `npm ${name}` : `npm run ${name}`;
+}
+
+test('every npm script has a help, and every help is of an npm script', () => {
+  expect(Object.keys(COMMANDS).sort()).toEqual([...names].sort());
+});
+
+describe('--help of every npm script is answered before anything is installed or built', () => {
+  test.for(names)('%s', (name) => {
+    const { status, stdout, stderr, ran } = run(name, '--help');
+    expect({ status, stderr, ran }).toEqual({ status: 0, stderr: '', ran: [] });
+    expect(stdout.split('\n')[0]).toMatch(new RegExp(`^${typed(name)}( -- .*)?$`));
+    const { options = {}, does } = COMMANDS[name] ?? { does: '' };
+    expect(does).toMatch(/[a-z]\.$/);
+    for (const [option, { type, value, says }] of Object.entries(options)) {
+      expect(says.length).toBeGreaterThan(3);
+      const shown = type === 'string' ? `--${option} ${value}` : `--${option}`;
+      expect(stdout.split('\n').some((line) => line.startsWith(`  ${shown} `) && line.includes(says))).toBe(true);
+    }
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(140);
+  });
+
+  test('without --help the same clone is set up first', () => {
+    for (const name of names.filter((one) => one !== 'lab')) {
+      const bin = name === 'conformance' ? ['--list'] : [];
+      expect(run(name, ...bin), name).toMatchObject({ status: 1, ran: ['ran'] });
+    }
+  });
+});
+
+describe('a wrong argument costs nothing: one line, before anything is installed or built', () => {
+  const own = names.filter((name) => COMMANDS[name]?.passes === undefined);
+  test.for(own)('%s refuses an option it does not know', (name) => {
+    expect(run(name, '--colour')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: `${typed(name)}: Unknown option '--colour' (--help lists the options)\n`,
+      ran: [],
+    });
+  });
+
+  test.for([
+    { argv: ['check', 'flanneld'], want: /^npm run check: Unexpected argument 'flanneld'/ },
+    { argv: ['test:soak', '--minutes', '-1'], want: /^npm run test:soak: .*--minutes/ },
+    { argv: ['test:soak', '--minutes', 'all'], want: /--minutes: expected a number above 0, got "all"$/ },
+    { argv: ['test:soak', '--seed'], want: /--seed <value>' argument missing/ },
+    { argv: ['test:faults', '--rounds', '0'], want: /--rounds: expected a whole number from 1, got "0"$/ },
+    { argv: ['start', '--pods', '999'], want: /--pods: expected a whole number from 0 to 200, got "999"$/ },
+    {
+      argv: ['test:kill', '--plugin', 'tuning'],
+      want: /--plugin: expected flannel or portmap or bandwidth, got "tuning"$/,
+    },
+    { argv: ['conformance', '--bin', '/nowhere/x'], want: /--bin: expected a folder that exists, got "\/nowhere\/x"$/ },
+    { argv: ['conformance', '--bin', '/etc/hosts'], want: /--bin: expected a folder that exists, got "\/etc\/hosts"$/ },
+    { argv: ['test:containerd', '--bin', '/nowhere/x'], want: /--bin: expected a folder that exists, got / },
+  ])('$argv', ({ argv: [name = '', ...args], want }) => {
+    const { status, stderr, ran } = run(name, ...args);
+    expect(stderr.trimEnd().split('\n')).toEqual([expect.stringMatching(want)]);
+    expect({ status, ran }).toEqual({ status: 1, ran: [] });
+  });
+});
+
+test('--help behind a command of the lab is for that command', () => {
+  expect(run('lab', 'exec', 'node-1', 'ip', '--help').ran).toEqual(['ran']);
+  expect(run('lab', '--name', 'x', '--help')).toMatchObject({ status: 0, ran: [] });
+  expect(run('lab')).toMatchObject({ status: 0, ran: [] });
+});
+
+test('the help of the lab has all its commands', () => {
+  const listed = Object.keys(COMMANDS['lab']?.commands ?? {});
+  expect(listed).toEqual([...new Set(labCommands.map(({ usage }) => usage))]);
+});

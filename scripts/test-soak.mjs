@@ -1,0 +1,12 @@
+// `npm run test:soak`: build, then the soak (test/soak) on a lab of five nodes.
+import { join } from 'node:path';
+import { buildPrograms } from './build.mjs';
+import { bundleLab } from './lab-bundle.mjs';
+import { endInOrder } from './owner.mjs';
+
+export async function main(values) {
+  await buildPrograms();
+  const soak = await import(join(await bundleLab(), 'soak.mjs'));
+  endInOrder(() => soak.endLabs());
+  return await soak.main(values);
+}
