@@ -64,6 +64,7 @@ void save_state(const char *folder, const char *id, const char *ifname, const ch
     char path[PATH_BYTES], alias[PATH_BYTES];
     state_path(path, folder, id, ifname);
     int fd = (int)need(openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), path);
+    need(flock(fd, LOCK_EX), path);
     need(write(fd, text, strlen(text)), path);
     close(fd);
     snprintf(alias, sizeof alias, "%s/%s", folder, id);
@@ -146,6 +147,7 @@ static int create_address_file(const char *folder, uint32_t ip, const char *owne
     int fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST) return 0;
     need(fd, path);
+    need(flock(fd, LOCK_EX), path);
     need(write(fd, owner, strlen(owner)), path);
     close(fd);
     return 1;
@@ -155,9 +157,6 @@ uint32_t take_address(const char *folder, const char *id, const char *ifname, ui
     char path[PATH_BYTES], entry[PATH_BYTES], last_path[PATH_BYTES], text[256], owner[PATH_BYTES], name[16];
     uint64_t inode;
     int lock = lock_store(folder);
-    read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
-    snprintf(path, sizeof path, "%s/.boot", folder);
-    read_file(path, text, sizeof text);
     snprintf(last_path, sizeof last_path, "%s/last_reserved_ip.0", folder);
     read_file(last_path, text, sizeof text);
     size_t old_length = strlen(text);

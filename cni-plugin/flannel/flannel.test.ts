@@ -14,6 +14,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type JsonObject, parseJson } from '../../lib/json.ts';
 import { listStates, loadState, removeState } from '../../lib/pods/saved-config.ts';
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
+import { closeFd, isLocked } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { emptyObject, rootFields } from '../protocol/fields.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
@@ -48,6 +49,7 @@ function invocationOf(config: JsonObject): Invocation {
     root: rootFields(config),
     netnsHandle: undefined,
     note: () => undefined,
+    holdLock: () => undefined,
   };
 }
 
@@ -167,6 +169,7 @@ describe('readSubnetEnv', () => {
 });
 
 describe('saved delegate configurations', () => {
+  const close = (fd: number): void => closeFd(sys, fd);
   const config = parseJson('{"name":"n1","type":"bridge","b":"<"}') as JsonObject;
   const other = parseJson('{"name":"n1","type":"ptp"}') as JsonObject;
   const eth0 = { containerId: 'c1', ifname: 'eth0' };
@@ -174,8 +177,8 @@ describe('saved delegate configurations', () => {
 
   test('are one file an attachment, and flannel’s name for the first of a container', () => {
     const dir = join(tempDir(), 'a', 'b');
-    saveState(sys, dir, eth0, config);
-    saveState(sys, dir, eth1, other);
+    saveState(sys, dir, eth0, config, close);
+    saveState(sys, dir, eth1, other, close);
     expect(readdirSync(dir).sort()).toEqual(['c1', 'c1:eth0', 'c1:eth1']);
     expect(readFileSync(join(dir, 'c1'), 'utf8')).toBe('{"b":"\\u003c","name":"n1","type":"bridge"}');
     expect(loadState(sys, dir, eth1)).toEqual(other);
@@ -186,10 +189,22 @@ describe('saved delegate configurations', () => {
     removeState(sys, dir, eth0);
   });
 
+  test('are locked as long as the ADD that saved them runs, also where one was there', () => {
+    const dir = tempDir();
+    const path = join(dir, 'c1:eth0');
+    for (const saved of [config, config, other]) {
+      const locks: number[] = [];
+      saveState(sys, dir, eth0, saved, (fd) => locks.push(fd));
+      expect([isLocked(sys, path), isLocked(sys, join(dir, 'c1'))]).toEqual([true, true]);
+      locks.forEach(close);
+      expect(isLocked(sys, path)).toBe(false);
+    }
+  });
+
   test('come back as they were when the ADD that replaced them fails', () => {
     const dir = join(tempDir(), 'a');
-    saveState(sys, dir, eth0, config);
-    const undo = saveState(sys, dir, eth0, other);
+    saveState(sys, dir, eth0, config, close);
+    const undo = saveState(sys, dir, eth0, other, close);
     expect([loadState(sys, dir, eth0), readFileSync(join(dir, 'c1'), 'utf8')]).toEqual([other, encodeForGo(other)]);
     undo();
     expect(loadState(sys, dir, eth0)).toEqual(config);
@@ -201,7 +216,7 @@ describe('saved delegate configurations', () => {
   test('are gone when the ADD that made them fails, and nobody else’s is', () => {
     const dir = tempDir();
     writeFileSync(join(dir, 'c1'), 'flannel made this');
-    saveState(sys, dir, eth0, config)();
+    saveState(sys, dir, eth0, config, close)();
     expect(readdirSync(dir)).toEqual(['c1']);
   });
 
@@ -222,8 +237,8 @@ describe('saved delegate configurations', () => {
 
   test('are listed by network', () => {
     const dir = tempDir();
-    saveState(sys, dir, eth0, config);
-    saveState(sys, dir, { containerId: 'c2', ifname: 'eth0' }, parseJson('{"name":"n2"}') as JsonObject);
+    saveState(sys, dir, eth0, config, close);
+    saveState(sys, dir, { containerId: 'c2', ifname: 'eth0' }, parseJson('{"name":"n2"}') as JsonObject, close);
     mkdirSync(join(dir, 'x:y'));
     rmSync(join(dir, 'x:y'), { recursive: true });
     linkSync(join(dir, 'c1'), join(dir, '.c9:eth0.77'));

@@ -54,7 +54,7 @@ function add(invocation: Invocation): Result {
 
 function save(invocation: Invocation, config: FlannelConfig, delegate: JsonObject): () => void {
   try {
-    return saveState(invocation.sys, config.stateFolder, invocation, delegate);
+    return saveState(invocation.sys, config.stateFolder, invocation, delegate, invocation.holdLock);
   } catch (thrown) {
     if (!(thrown instanceof OpError)) throw thrown;
     throw failure(`failed to save the delegate's configuration: ${thrown.message}`);

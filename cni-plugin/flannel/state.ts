@@ -5,6 +5,7 @@
 // file went although the delegate's DEL had failed).
 
 import type { JsonObject } from '../../lib/json.ts';
+import type { HoldLock } from '../../lib/pods/address-store.ts';
 import {
   type AttachmentId,
   flannelPath,
@@ -13,16 +14,16 @@ import {
   STATE_LIMIT_BYTES,
 } from '../../lib/pods/saved-config.ts';
 import { ENOENT } from '../../lib/sys/errno.ts';
-import { createFile, linkFile, makeDirs, readTextIfPresent } from '../../lib/sys/file.ts';
+import { createLockedFile, linkFile, lockFile, makeDirs, readTextIfPresent } from '../../lib/sys/file.ts';
 import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
 
 /** Puts `text` under both names; false when the first is taken. */
-function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string): boolean {
+function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string, holdLock: HoldLock): boolean {
   // Not flushed to the disk: after a power loss the pod is gone as well, and DEL works without the file.
-  const create = (): boolean => createFile(sys, keyedPath(folder, id), text, 0o600);
-  let created: boolean;
+  const create = (): number | undefined => createLockedFile(sys, keyedPath(folder, id), text, 0o600);
+  let created: number | undefined;
   try {
     created = create();
   } catch (thrown) {
@@ -31,19 +32,34 @@ function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: strin
     created = create();
   }
   // flannel's name only when that is free.
-  if (created) linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
-  return created;
+  if (created === undefined) return false;
+  linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
+  holdLock(created);
+  return true;
 }
 
-/** Saves a configuration and returns how to bring back what was there before. Throws SysError. */
-export function saveState(sys: Syscalls, folder: string, id: AttachmentId, config: JsonObject): () => void {
+/**
+ * Saves a configuration and returns how to bring back what was there before. `holdLock` gets the file, locked: no port and
+ * no address shows yet that an ADD is running. Throws SysError.
+ */
+export function saveState(
+  sys: Syscalls,
+  folder: string,
+  id: AttachmentId,
+  config: JsonObject,
+  holdLock: HoldLock,
+): () => void {
   const text = encodeForGo(config);
-  if (createBoth(sys, folder, id, text)) return () => removeState(sys, folder, id, 'keepOthers');
+  if (createBoth(sys, folder, id, text, holdLock)) return () => removeState(sys, folder, id, 'keepOthers');
   const before = readTextIfPresent(sys, keyedPath(folder, id), STATE_LIMIT_BYTES);
-  if (before === text) return () => undefined;
+  if (before === text) {
+    const fd = lockFile(sys, keyedPath(folder, id));
+    if (fd !== undefined) holdLock(fd);
+    return () => undefined;
+  }
   const replace = (by: string): void => {
     removeState(sys, folder, id, 'keepOthers');
-    createBoth(sys, folder, id, by);
+    createBoth(sys, folder, id, by, holdLock);
   };
   replace(text);
   return () => replace(before ?? '');

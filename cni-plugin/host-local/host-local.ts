@@ -2,17 +2,15 @@
 // plugins/ipam/host-local). Called by bridge in the same process, or by a runtime or another plugin.
 
 import { type AddressStore, type Holding, type Owner, ownerParts, withStore } from '../../lib/pods/address-store.ts';
-import { stampBoot } from '../../lib/pods/boot.ts';
 import { readText } from '../../lib/sys/file.ts';
 import { type Attachment, hasAttachment, validAttachments } from '../protocol/attachments.ts';
 import { failure, goText } from '../protocol/error.ts';
-import { stringField } from '../protocol/fields.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { type Dns, emptyDns, type Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { allocate } from './allocate.ts';
 import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
-import { RESULT_CACHE, reclaimDead } from './reclaim.ts';
+import { deadNobodys, RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
 
 /** What was allocated, and how to give exactly that back. */
@@ -44,11 +42,9 @@ export function prepareAllocation(invocation: Invocation): () => Allocation {
 function allocateNow(invocation: Invocation, config: IpamConfig, dns: Dns): Allocation {
   const owner = ownerOf(invocation);
   const { sys } = invocation;
-  const bridge = stringField(invocation.root, 'bridge') || 'cni0';
-  const ips = withStore(sys, config.folder, (store) => {
-    stampBoot(store);
-    return allocate(store, config, owner, reclaimDead(invocation, bridge, RESULT_CACHE));
-  });
+  const reclaim = reclaimDead(invocation, RESULT_CACHE);
+  const take = (store: AddressStore) => allocate(store, config, owner, reclaim);
+  const ips = withStore(sys, config.folder, take, invocation.holdLock);
   const taken = ips.map(({ address }) => address.ip);
   return {
     result: { interfaces: [], ips, routes: config.routes, dns },
@@ -58,7 +54,9 @@ function allocateNow(invocation: Invocation, config: IpamConfig, dns: Dns): Allo
 
 /** Gives back whatever the attachment holds; holding nothing is a success. */
 export function release(invocation: Invocation): void {
-  withStore(invocation.sys, storeFolder(invocation), (store) => store.release(ownerOf(invocation)));
+  withStore(invocation.sys, storeFolder(invocation), (store) =>
+    store.release(ownerOf(invocation), (nobodys) => deadNobodys(invocation, RESULT_CACHE, store, nobodys)),
+  );
 }
 
 /** Throws CniError 999 when the attachment holds no address. */

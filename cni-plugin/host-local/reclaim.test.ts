@@ -1,26 +1,40 @@
-import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { withStore } from '../../lib/pods/address-store.ts';
-import { stampBoot } from '../../lib/pods/boot.ts';
+import { listCachedResults, readCachedResult } from '../../lib/pods/cached-result.ts';
+import type { NodeView } from '../../lib/pods/node-view.ts';
+import { judgeAll, type survey } from '../../lib/pods/survey.ts';
+import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { content, files, links, put, tempDir } from '../../test/support/host-local-calls.ts';
 import { emptyObject, rootFields } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { reclaimDead } from './reclaim.ts';
+import { deadNobodys, reclaimDead } from './reclaim.ts';
 
 const sys = openKoffiSyscalls();
 const subnet = parsePrefix('10.1.2.0/24');
 const set = [{ subnet, start: parseIp('10.1.2.1'), end: parseIp('10.1.2.254'), gateway: parseIp('10.1.2.1') }];
 
-/** Reclaims in `dir` with `dir`/results as the runtime's cache and no bridge; returns what was freed. */
-function reclaim(dir: string): { readonly again: boolean; readonly notes: string[] } {
-  const notes: string[] = [];
-  const invocation: Invocation = {
+const emptyNode: NodeView = { ports: [], pins: [] };
+const port = { name: 'veth0badcafe', mac: undefined, netnsId: 1, isOnBridge: true, mayBePods: true };
+
+/** As survey, but on a node that is given. */
+function surveyOf(view: NodeView): typeof survey {
+  return (_, scope, holders) => {
+    const cachedOf = (holder: { readonly containerId: string; readonly ifname: string }) =>
+      readCachedResult(sys, scope.results, scope.network, holder.containerId, holder.ifname);
+    const traces = { macs: new Set<string>(), neighs: [] };
+    return judgeAll(scope, { view, traces, cached: listCachedResults(sys, scope.results), cachedOf }, holders);
+  };
+}
+
+function invocationOf(type: string, note: (line: string) => void): Invocation {
+  return {
     command: 'ADD',
     containerId: 'new',
-    netns: '',
+    netns: '/run/netns/new',
     ifname: 'eth0',
     args: '',
     path: '',
@@ -30,11 +44,23 @@ function reclaim(dir: string): { readonly again: boolean; readonly notes: string
     version: '1.0.0',
     name: 'n1',
     config: emptyObject,
-    root: rootFields(emptyObject),
+    root: rootFields(new Map([['type', type]])),
     netnsHandle: undefined,
-    note: (line) => notes.push(line),
+    note,
+    holdLock: (fd) => closeFd(sys, fd),
   };
-  const attempt = reclaimDead(invocation, 'weft-no-bridge', join(dir, 'results'));
+}
+
+interface Attempt {
+  readonly again: boolean;
+  readonly notes: string[];
+}
+
+/** Reclaims in `dir` with `dir`/results as the runtime's cache; returns what was freed. */
+function reclaim(dir: string, { view = emptyNode, type = 'bridge' } = {}): Attempt {
+  const notes: string[] = [];
+  const invocation = invocationOf(type, (line) => notes.push(line));
+  const attempt = reclaimDead(invocation, join(dir, 'results'), surveyOf(view));
   return { again: withStore(sys, join(dir, 'n1'), (store) => attempt(store, set)), notes };
 }
 
@@ -43,38 +69,86 @@ function cacheResult(dir: string, name: string, text: string): void {
   writeFileSync(join(dir, 'results', name), text);
 }
 
-function age(dir: string, name: string): void {
-  utimesSync(join(dir, 'n1', name), 1_000_000, 1_000_000);
-}
-
 describe('reclaimDead', () => {
+  const view = { ports: [], pins: [{ paths: ['/run/netns/somebody'], netnsId: undefined }] };
+
   test.for([
     { name: 'a netns that is missing', cached: '{"netns":"/run/netns/no-such"}', want: [] },
-    { name: 'a netns whose mount is gone', cached: '{"netns":"/etc/hostname"}', want: [] },
-    { name: 'a netns that is there', cached: '{"netns":"/proc/self/ns/net"}', want: ['10.1.2.7'] },
+    { name: 'a netns on which nothing is mounted', cached: '{"netns":"/etc/hostname"}', want: ['10.1.2.7'] },
+    { name: 'a netns of a process', cached: '{"netns":"/proc/self/ns/net"}', want: ['10.1.2.7'] },
+    {
+      name: 'only a sandbox that is missing',
+      cached: '{"result":{"interfaces":[{"sandbox":"/run/netns/no-such"}]}}',
+      want: [],
+    },
     { name: 'no netns', cached: '{}', want: ['10.1.2.7'] },
     { name: 'an empty netns', cached: '{"netns":""}', want: ['10.1.2.7'] },
     { name: 'half a document', cached: '{"netns":', want: ['10.1.2.7'] },
-  ])('judges a holder whose cached result has $name', ({ cached, want }) => {
+  ])('judges a holder whose cached result has $name, beside a netns of nobody', ({ cached, want }) => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     cacheResult(dir, 'n1-c1-eth0', cached);
-    expect(reclaim(dir).again).toBe(want.length === 0);
+    expect(reclaim(dir, { view }).again).toBe(want.length === 0);
     expect(files(dir)).toEqual(want);
   });
 
-  test('keeps a holder nobody says anything about, and says nothing', () => {
+  test('keeps a holder that may have a port or a netns nobody is known for, and says nothing', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
-    expect(reclaim(dir)).toEqual({ again: false, notes: [] });
+    expect(reclaim(dir, { view })).toEqual({ again: false, notes: [] });
+    expect(reclaim(dir, { view: { ports: [port], pins: [] } })).toEqual({ again: false, notes: [] });
     expect(files(dir)).toEqual(['10.1.2.7']);
+  });
+
+  test('frees, with its index, a holder of whom nothing can be left on the node, whatever its file’s age', () => {
+    const dir = tempDir();
+    const owner = { containerId: 'c1', ifname: 'eth0' };
+    withStore(sys, join(dir, 'n1'), (store) => store.reserve(parseIp('10.1.2.7'), owner));
+    expect(reclaim(dir).again).toBe(true);
+    expect([files(dir), links(dir)]).toEqual([[], []]);
+  });
+
+  test('takes the netns of the ADD that asks for no stranger’s', () => {
+    const dir = tempDir();
+    put(dir, { '10.1.2.7': 'c1\r\neth0' });
+    const own = { ports: [], pins: [{ paths: ['/run/netns/new'], netnsId: undefined }] };
+    expect(reclaim(dir, { view: own }).again).toBe(true);
+  });
+
+  test('keeps what a running ADD has reserved', () => {
+    const dir = tempDir();
+    const owner = { containerId: 'c1', ifname: 'eth0' };
+    const locks: number[] = [];
+    withStore(
+      sys,
+      join(dir, 'n1'),
+      (store) => store.reserve(parseIp('10.1.2.7'), owner),
+      (fd) => locks.push(fd),
+    );
+    expect(reclaim(dir).again).toBe(false);
+    for (const fd of locks) closeFd(sys, fd);
+    expect(reclaim(dir).again).toBe(true);
+  });
+
+  test('frees where pods have no ports only what has a netns that is gone', () => {
+    const dir = tempDir();
+    put(dir, { '10.1.2.7': 'c1\r\neth0', '10.1.2.8': 'c2\r\neth0', '10.1.2.9': '' });
+    cacheResult(dir, 'n1-c2-eth0', '{"netns":"/run/netns/no-such"}');
+    expect(reclaim(dir, { type: 'macvlan' }).again).toBe(true);
+    expect(files(dir)).toEqual(['10.1.2.7', '10.1.2.9']);
   });
 
   test('frees what names nobody: its ADD was killed before it wrote', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': '', '10.1.2.8': 'c1\r\neth0' });
-    expect(reclaim(dir).again).toBe(true);
+    expect(reclaim(dir, { view }).again).toBe(true);
     expect(files(dir)).toEqual(['10.1.2.8']);
+  });
+
+  test('keeps what names nobody while there is a port nobody is known for', () => {
+    const dir = tempDir();
+    put(dir, { '10.1.2.7': '' });
+    expect(reclaim(dir, { view: { ports: [port], pins: [] } }).again).toBe(false);
   });
 
   test('does not look at another set’s addresses', () => {
@@ -91,55 +165,24 @@ describe('reclaimDead', () => {
     expect(reclaim(dir).notes).toEqual(['freed 10.1.2.7 of c1 eth0: its netns /run/netns/no-such is gone']);
   });
 
-  test('frees what an earlier boot left, with its index, and keeps what this boot made', () => {
+  test('takes no notice of the boot an earlier version noted', () => {
     const dir = tempDir();
-    put(dir, { '.boot': 'an-earlier-id first\n' });
-    const owner = { containerId: 'old', ifname: 'eth0' };
-    withStore(sys, join(dir, 'n1'), (store) => store.reserve(parseIp('10.1.2.7'), owner));
-    age(dir, '10.1.2.7');
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    withStore(sys, join(dir, 'n1'), (store) => store.reserve(parseIp('10.1.2.8'), { ...owner, containerId: 'new' }));
-    expect(reclaim(dir).again).toBe(true);
-    expect(files(dir)).toEqual(['10.1.2.8']);
-    expect(links(dir)).toEqual(['new:eth0:0']);
-  });
-
-  test('takes nothing for old when no boot before this one is known', () => {
-    const dir = tempDir();
-    put(dir, { '10.1.2.7': 'c1\r\neth0' });
-    age(dir, '10.1.2.7');
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    expect(reclaim(dir).again).toBe(false);
+    put(dir, { '.boot': 'another-boot replaced\n', '10.1.2.7': 'c1\r\neth0' });
+    expect(reclaim(dir, { view: { ports: [port], pins: [] } }).again).toBe(false);
+    expect(content(dir, '.boot')).toBe('another-boot replaced\n');
   });
 });
 
-describe('stampBoot', () => {
-  test('writes once a boot', () => {
+describe('deadNobodys', () => {
+  test('are those that no port can be of', () => {
     const dir = tempDir();
-    put(dir, {});
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    const stamp = content(dir, '.boot');
-    expect(stamp).toMatch(/^[0-9a-f-]{36} first\n$/);
-    age(dir, '.boot');
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    expect(content(dir, '.boot')).toBe(stamp);
-    put(dir, { '.boot': 'another first\n' });
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    expect(content(dir, '.boot')).toBe(stamp.replace('first', 'replaced'));
-  });
-
-  test('writes for the first time where it was killed before it wrote', () => {
-    const dir = tempDir();
-    put(dir, { '.boot': '' });
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    expect(content(dir, '.boot')).toMatch(/^[0-9a-f-]{36} first\n$/);
-  });
-
-  test('keeps address names apart from its own', () => {
-    const dir = tempDir();
-    put(dir, { '10.1.2.7': 'c1\r\neth0' });
-    withStore(sys, join(dir, 'n1'), stampBoot);
-    const held = withStore(sys, join(dir, 'n1'), (store) => store.holdings());
-    expect(held.map(({ ip }) => formatIp(ip))).toEqual(['10.1.2.7']);
+    put(dir, { '10.1.2.7': '', '10.1.2.8': 'c1\r\neth0' });
+    const dead = (view: NodeView): string[] =>
+      withStore(sys, join(dir, 'n1'), (store) => {
+        const invocation = invocationOf('bridge', () => undefined);
+        return deadNobodys(invocation, join(dir, 'results'), store, [parseIp('10.1.2.7')], surveyOf(view));
+      }).map(formatIp);
+    expect(dead(emptyNode)).toEqual(['10.1.2.7']);
+    expect(dead({ ports: [port], pins: [] })).toEqual([]);
   });
 });

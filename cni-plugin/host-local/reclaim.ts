@@ -1,12 +1,12 @@
-// Freeing addresses whose holders are provably dead (lib/pods/verdict.ts), when a range is exhausted.
+// Freeing addresses whose holders are provably dead (lib/pods/verdict.ts): when a range is exhausted, and at a DEL what an
+// ADD left that was killed before it wrote whose the address is. The store's lock is held.
 
-import { OpError } from '../../lib/errors.ts';
-import { formatIp } from '../../lib/ip.ts';
-import { type Holding, ownerParts } from '../../lib/pods/address-store.ts';
-import { earlierBootTest } from '../../lib/pods/boot.ts';
-import { type CachedResult, RESULTS_FOLDER, readCachedResult } from '../../lib/pods/cached-result.ts';
-import { lookForLife, type SignOfLife } from '../../lib/pods/signs-of-life.ts';
-import { type Facts, judge, lookAtNetns, NOT_CACHED } from '../../lib/pods/verdict.ts';
+import { formatIp, type Ip } from '../../lib/ip.ts';
+import { type AddressStore, type Holding, ownerParts } from '../../lib/pods/address-store.ts';
+import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
+import { type Holder, type SurveyScope, survey } from '../../lib/pods/survey.ts';
+import { lookAtNetns } from '../../lib/pods/verdict.ts';
+import { stringField } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import type { Reclaim } from './allocate.ts';
 import { rangeOf } from './ranges.ts';
@@ -14,54 +14,58 @@ import { rangeOf } from './ranges.ts';
 /** Where libcni keeps what it got from each ADD. */
 export const RESULT_CACHE = `/var/lib/cni/${RESULTS_FOLDER}`;
 
-/** Frees what the dead hold of a set. `bridge` is looked at for signs of life, `cache` is the runtime's. */
-export function reclaimDead(invocation: Invocation, bridge: string, cache: string): Reclaim {
-  const { sys, name } = invocation;
+/** Frees what the dead hold of a set. `results` is the runtime's cache; `judge` looks at the node. */
+export function reclaimDead(invocation: Invocation, results: string, judge = survey): Reclaim {
   return (store, set) => {
-    const isOld = earlierBootTest(store);
-    const lookAtBridge = onlyOnce(() => signOfLife(invocation, bridge));
+    // Judged together with the other sets' holders, whose ports and namespaces they explain.
+    const holdings = store.holdings();
+    const verdicts = judge(
+      invocation.sys,
+      scopeOf(invocation, results),
+      holdings.map((holding) => holderOf(store, holding)),
+    );
     let freed = false;
-    for (const holding of store.holdings()) {
-      if (rangeOf(set, holding.ip) === undefined) continue;
-      const owner = ownerParts(holding.owner);
-      const cached = readCachedResult(sys, cache, name, owner.containerId, owner.ifname);
-      const facts = factsOf(invocation, holding, cached, isOld(store.pathOf(holding.ip)));
-      const sign = (): string | undefined => lookAtBridge()({ ...owner, ips: [holding.ip], cached });
-      const { isDead, why } = judge(facts, sign);
-      if (!isDead) continue;
-      store.releaseAddresses(owner, [holding.ip]);
-      invocation.note(`freed ${formatIp(holding.ip)} of ${owner.containerId} ${owner.ifname}: ${why}`);
+    holdings.forEach(({ ip, owner }, at) => {
+      const { isDead, why } = verdicts[at] ?? { isDead: false, why: '' };
+      if (!isDead || rangeOf(set, ip) === undefined) return;
+      const { containerId, ifname } = ownerParts(owner);
+      store.releaseAddresses({ containerId, ifname }, [ip]);
+      invocation.note(`freed ${formatIp(ip)} of ${containerId} ${ifname}: ${why}`);
       freed = true;
-    }
+    });
     return freed;
   };
 }
 
-function factsOf(
-  { sys }: Invocation,
-  { owner }: Holding,
-  cached: CachedResult | undefined,
-  isOfEarlierBoot: boolean,
-): Facts {
-  // The lock is ours: nobody is about to write into an empty file.
-  const netns = cached === undefined ? NOT_CACHED : lookAtNetns(sys, cached.netns);
-  return { owner, netns, isOfEarlierBoot };
+/** Of addresses whose files name nobody, those that no pod can have. */
+export function deadNobodys(
+  invocation: Invocation,
+  results: string,
+  store: AddressStore,
+  ips: readonly Ip[],
+  judge = survey,
+): Ip[] {
+  const all = store.holdings().map((holding) => holderOf(store, holding));
+  const verdicts = judge(invocation.sys, scopeOf(invocation, results), all);
+  const dead = all.filter(({ owner }, at) => owner === '' && verdicts[at]?.isDead === true).flatMap((one) => one.ips);
+  return ips.filter((ip) => dead.some((other) => formatIp(other) === formatIp(ip)));
 }
 
-function onlyOnce<T>(look: () => T): () => T {
-  let seen: { readonly value: T } | undefined;
-  return () => {
-    seen ??= { value: look() };
-    return seen.value;
+function holderOf(store: AddressStore, { ip, owner }: Holding): Holder {
+  return { ...ownerParts(owner), owner, ips: [ip], isBeingAdded: store.isBeingAdded(ip), mayBeAddedUnseen: false };
+}
+
+function scopeOf({ sys, name, root, containerId, ifname, netns }: Invocation, results: string): SurveyScope {
+  const given = { netns: netns === '' ? [] : [netns], hostInterfaces: [], podMacs: [], ips: [] };
+  return {
+    network: name,
+    bridge: stringField(root, 'bridge') || 'cni0',
+    // Another plugin that has us give addresses makes other devices.
+    isBridged: stringField(root, 'type') === 'bridge',
+    results,
+    lookAtNetns: (path) => lookAtNetns(sys, path),
+    // The runtime has us run where it pins namespaces.
+    blind: undefined,
+    own: { containerId, ifname, cached: { network: name, containerId, ifname, ...given } },
   };
-}
-
-/** When the bridge cannot be looked at, everything may be alive. */
-function signOfLife({ sys }: Invocation, bridge: string): SignOfLife {
-  try {
-    return lookForLife(sys, bridge);
-  } catch (thrown) {
-    if (!(thrown instanceof OpError)) throw thrown;
-    return () => thrown.message;
-  }
 }

@@ -37,6 +37,8 @@ export interface Invocation extends CniEnvironment {
   readonly netnsHandle: NetnsHandle | undefined;
   /** Adds a line to stderr, which runtimes keep as a log of the operation. */
   readonly note: (line: string) => void;
+  /** Takes over a locked file until the operation ends: its lock shows others that an ADD is running. */
+  readonly holdLock: (fd: number) => void;
 }
 
 /** A CNI plugin. What `check`, `status` and `gc` leave out succeeds without doing anything, as in the Go plugins. */

@@ -4,6 +4,7 @@
 import { errorText, OpError } from '../../lib/errors.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../lib/json.ts';
 import { PLUGIN_MARK } from '../../lib/plugin-mark.ts';
+import { closeFd } from '../../lib/sys/file.ts';
 import { isOwnNetns, openNetns } from '../../lib/sys/netns.ts';
 import { version as ownVersion } from '../../lib/version.ts';
 import { type CniEnvironment, isValidId, readEnvironment } from './env.ts';
@@ -60,7 +61,26 @@ function operate(plugin: Plugin, surroundings: Surroundings, note: (line: string
   checkVersion(environment.command, version, plugin.supported);
   const netnsHandle = openPodNetns(surroundings, environment);
   const { sys } = surroundings;
-  return call(plugin, { ...environment, surroundings, sys, version, name, config, root, netnsHandle, note });
+  const locks: number[] = [];
+  const holdLock = (fd: number): void => {
+    locks.push(fd);
+  };
+  try {
+    return call(plugin, {
+      ...environment,
+      surroundings,
+      sys,
+      version,
+      name,
+      config,
+      root,
+      netnsHandle,
+      note,
+      holdLock,
+    });
+  } finally {
+    for (const fd of locks) closeFd(sys, fd);
+  }
 }
 
 function versionReply(plugin: Plugin): string {

@@ -8,6 +8,7 @@ function conflist(name: string, flannel: object): string {
 const flannels = {
   network: 'cbr0',
   bridge: 'cni0',
+  isBridged: true,
   addressFolder: '/var/lib/cni/networks/cbr0',
   savedFolder: '/var/lib/cni/flannel',
 };
@@ -26,12 +27,17 @@ describe('podNetworkIn', () => {
           delegate: { bridge: 'br1', ipam: { dataDir: '/x' } },
         }),
       ],
-      want: { network: 'pods', bridge: 'br1', addressFolder: '/i/pods', savedFolder: '/d' },
+      want: { network: 'pods', bridge: 'br1', isBridged: true, addressFolder: '/i/pods', savedFolder: '/d' },
     },
     {
       name: 'the delegate’s folder for addresses',
       conflists: [conflist('pods', { delegate: { ipam: { dataDir: '/x' } } })],
       want: { ...flannels, network: 'pods', addressFolder: '/x/pods' },
+    },
+    {
+      name: 'that pods of another delegate have no port',
+      conflists: [conflist('cbr0', { delegate: { type: 'ptp' } })],
+      want: { ...flannels, isBridged: false },
     },
     { name: 'no name that leads elsewhere', conflists: [conflist('../etc', {})], want: flannels },
     {

@@ -5,6 +5,8 @@ import { field, isJsonObject, type JsonObject, parseJson } from '../../lib/json.
 export interface PodNetwork {
   readonly network: string;
   readonly bridge: string;
+  /** Whether the delegate is `bridge`: every pod then has a port of it. */
+  readonly isBridged: boolean;
   /** Folder of the network's address files. */
   readonly addressFolder: string;
   /** Folder of saved delegate configurations, all networks' of the plugin. */
@@ -22,6 +24,7 @@ export function podNetworkIn(conflists: readonly string[], stateDir: string): Po
   return {
     network: network ?? 'cbr0',
     bridge: firstText(delegates, 'bridge') ?? 'cni0',
+    isBridged: delegates.every((one) => (textAt(one, 'type') ?? 'bridge') === 'bridge'),
     addressFolder: `${networks}/${network ?? 'cbr0'}`,
     savedFolder: firstText(plugins, 'dataDir') ?? `${stateDir}/flannel`,
   };

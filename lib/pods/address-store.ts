@@ -9,7 +9,8 @@ import { formatIp, type Ip, parseIp, sameIp } from '../ip.ts';
 import { ENOENT, ENOSPC, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
 import {
   closeFd,
-  createFile,
+  createLockedFile,
+  isLocked,
   linkFile,
   listDir,
   makeDirs,
@@ -39,8 +40,8 @@ export interface Holding {
 /** Most of an address file that is read, in bytes: a container id has no limit of its own. */
 const FILE_LIMIT_BYTES = 64 * 1024;
 const NAME_LIMIT_BYTES = 255;
-/** Of what has an address's name and cannot be read: no container has it, so that nobody gives it back. */
-const UNKNOWN_OWNER = 'unreadable file';
+/** Owner of what has an address's name and cannot be read: no container has it, so that nobody gives it back. */
+export const UNKNOWN_OWNER = 'unreadable file';
 
 /** An address file's text for its owner. */
 function ownerText(owner: Owner): string {
@@ -63,9 +64,20 @@ function parseIpName(name: string): Ip | undefined {
   }
 }
 
-/** Runs `body` holding the network's lock; makes the folder when it is missing. Throws SysError. */
-export function withStore<T>(sys: Syscalls, folder: string, body: (store: AddressStore) => T): T {
-  const locked = (): T => withLock(sys, `${folder}/lock`, 0o750, () => body(new AddressStore(sys, folder)));
+/** Takes over an open file that is locked as long as the ADD that made it runs. */
+export type HoldLock = (fd: number) => void;
+
+/**
+ * Runs `body` holding the network's lock; makes the folder when it is missing. `holdLock` gets the files of addresses that
+ * are reserved, locked: whoever frees what the dead hold sees by that lock that an ADD is running. Throws SysError.
+ */
+export function withStore<T>(
+  sys: Syscalls,
+  folder: string,
+  body: (store: AddressStore) => T,
+  holdLock: HoldLock = (fd) => closeFd(sys, fd),
+): T {
+  const locked = (): T => withLock(sys, `${folder}/lock`, 0o750, () => body(new AddressStore(sys, folder, holdLock)));
   try {
     return locked();
   } catch (thrown) {
@@ -88,23 +100,33 @@ export function withStoreIfFree<T>(
 export class AddressStore {
   readonly sys: Syscalls;
   readonly folder: string;
+  private readonly holdLock: HoldLock;
 
-  constructor(sys: Syscalls, folder: string) {
+  constructor(sys: Syscalls, folder: string, holdLock: HoldLock = (fd) => closeFd(sys, fd)) {
     this.sys = sys;
     this.folder = folder;
+    this.holdLock = holdLock;
   }
 
   /** Takes an address. False when somebody has it. */
   reserve(ip: Ip, owner: Owner): boolean {
     const name = formatIp(ip);
-    if (!createFile(this.sys, `${this.folder}/${name}`, ownerText(owner), 0o600)) return false;
+    const fd = createLockedFile(this.sys, `${this.folder}/${name}`, ownerText(owner), 0o600);
+    if (fd === undefined) return false;
     try {
       this.index(name, owner);
     } catch (thrown) {
+      closeFd(this.sys, fd);
       removeFile(this.sys, `${this.folder}/${name}`);
       throw thrown;
     }
+    this.holdLock(fd);
     return true;
+  }
+
+  /** Whether the ADD that reserved an address is still running. */
+  isBeingAdded(ip: Ip): boolean {
+    return isLocked(this.sys, this.pathOf(ip));
   }
 
   /** The address handed out last from a set; undefined when unknown. */
@@ -148,16 +170,19 @@ export class AddressStore {
     return all;
   }
 
-  /** Gives back everything an attachment holds; nothing is a success. */
-  release(owner: Owner): void {
+  /**
+   * Gives back everything an attachment holds; nothing is a success. `deadOf` chooses, of addresses whose files name nobody,
+   * those that no pod has: one of them may be what an ADD of the attachment left that was killed before it wrote.
+   */
+  release(owner: Owner, deadOf: (nobodys: readonly Ip[]) => readonly Ip[]): void {
     if (this.releaseIndexed(owner)) return;
     const holdings = this.holdings();
     const exact = holdings.filter((holding) => holding.owner === ownerText(owner));
     // Very old files name the container only.
     const found = exact.length > 0 ? exact : holdings.filter((holding) => holding.owner === owner.containerId.trim());
-    // An ADD that was killed before it said whose the address is left an empty file: whoever writes has the lock.
-    const nobodys = holdings.filter((holding) => holding.owner === '');
-    for (const { ip } of [...found, ...nobodys]) this.remove(ip);
+    for (const { ip } of found) this.remove(ip);
+    const nobodys = holdings.filter((holding) => holding.owner === '').map(({ ip }) => ip);
+    if (nobodys.length > 0) for (const ip of deadOf(nobodys)) this.remove(ip);
   }
 
   /** Whether an attachment holds any address. */

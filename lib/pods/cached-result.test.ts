@@ -3,34 +3,70 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openKoffiSyscalls } from '../sys/koffi.ts';
-import { parseCachedResult, readCachedResult } from './cached-result.ts';
+import { listCachedResults, parseCachedResult, readCachedResult } from './cached-result.ts';
 
 const netns = '/run/netns/cni-1';
 
 describe('parseCachedResult', () => {
-  test('tells the netns, the devices on the node and the MACs in the pod', () => {
-    const interfaces = [
-      { name: 'cni0', mac: '0a:58:0a:f4:01:01' },
-      { name: 'veth1234', mac: '0A:59:0A:F4:01:02' },
-      { name: 'eth0', mac: '0A:58:0A:F4:01:02', sandbox: netns },
-    ];
-    const text = JSON.stringify({ kind: 'cniCacheV1', netns, result: { cniVersion: '0.3.1', interfaces } });
-    expect(parseCachedResult(text)).toEqual({
-      netns,
-      hostInterfaces: ['cni0', 'veth1234'],
-      podMacs: ['0a:58:0a:f4:01:02'],
-    });
-  });
+  const interfaces = [
+    { name: 'cni0', mac: '0a:58:0a:f4:01:01' },
+    { name: 'veth1234', mac: '0A:59:0A:F4:01:02' },
+    { name: 'eth0', mac: '0A:58:0A:F4:01:02', sandbox: netns },
+  ];
+  const ids = { containerId: 'c1', ifName: 'eth0', networkName: 'cbr0' };
+  const known = {
+    network: 'cbr0',
+    containerId: 'c1',
+    ifname: 'eth0',
+    netns: [netns],
+    hostInterfaces: ['cni0', 'veth1234'],
+    podMacs: ['0a:58:0a:f4:01:02'],
+    ips: ['10.244.1.2', 'fd00::2'],
+  };
+  const ips = [
+    { version: '4', address: '10.244.1.2/24', interface: 2 },
+    { version: '6', address: 'FD00::2/64' },
+  ];
+  const result = { cniVersion: '0.3.1', interfaces, ips };
 
   test.for([
-    { name: 'a result of 0.2.0', text: `{"netns":"${netns}","result":{"ip4":{"ip":"10.0.0.2/24"}}}` },
-    { name: 'no result', text: `{"netns":"${netns}"}` },
-    { name: 'interfaces that are no list', text: `{"netns":"${netns}","result":{"interfaces":{}}}` },
-  ])('tells the netns of $name', ({ text }) => {
-    expect(parseCachedResult(text)).toEqual({ netns, hostInterfaces: [], podMacs: [] });
+    { name: 'containerd 2.0', entry: { kind: 'cniCacheV1', ...ids, netns, result } },
+    { name: 'containerd 1.6, which writes no netns', entry: { kind: 'cniCacheV1', ...ids, result } },
+  ])('tells netns, devices on the node, MACs in the pod and addresses from what $name writes', ({ entry }) => {
+    expect(parseCachedResult(JSON.stringify(entry))).toEqual(known);
   });
 
-  test.for(['{}', '{"netns":""}', '{"netns":7}', '[]', 'null'])('knows nothing from %s', (text) => {
+  test('tells the same, but for whose it is, from the bare result of libcni before 0.8', () => {
+    expect(parseCachedResult(JSON.stringify(result))).toEqual({ ...known, network: '', containerId: '', ifname: '' });
+  });
+
+  test('tells every netns that is named', () => {
+    const text = JSON.stringify({ netns: '/run/netns/other', result });
+    expect(parseCachedResult(text)?.netns).toEqual(['/run/netns/other', netns]);
+  });
+
+  const nothing = { network: '', containerId: '', ifname: '', netns: [], hostInterfaces: [], podMacs: [], ips: [] };
+
+  test.for<{ name: string; text: string; want: object }>([
+    {
+      name: 'a result of 0.2.0',
+      text: `{"netns":"${netns}","result":{"ip4":{"ip":"10.0.0.2/24"},"ip6":{"ip":"fd00::3/64"}}}`,
+      want: { netns: [netns], ips: ['10.0.0.2', 'fd00::3'] },
+    },
+    { name: 'no result', text: `{"netns":"${netns}"}`, want: { netns: [netns] } },
+    {
+      name: 'lists that are none',
+      text: `{"netns":"${netns}","result":{"interfaces":{},"ips":7}}`,
+      want: { netns: [netns] },
+    },
+    { name: 'addresses that are none', text: '{"result":{"ips":[{"address":"x"},{"address":7},{}]}}', want: {} },
+    { name: 'an empty netns', text: '{"netns":""}', want: {} },
+    { name: 'a netns that is no text', text: '{"netns":7}', want: {} },
+  ])('tells what is in $name', ({ text, want }) => {
+    expect(parseCachedResult(text)).toEqual({ ...nothing, ...want });
+  });
+
+  test.for(['[]', 'null'])('knows nothing from %s', (text) => {
     expect(parseCachedResult(text)).toBeUndefined();
   });
 });
@@ -45,7 +81,19 @@ describe('readCachedResult', () => {
   };
 
   test('finds the file libcni wrote', () => {
-    expect(readCachedResult(sys, folder(), 'n1', 'c1', 'eth0')?.netns).toBe(netns);
+    expect(readCachedResult(sys, folder(), 'n1', 'c1', 'eth0')?.netns).toEqual([netns]);
+  });
+
+  test('lists what can be read, of every network', () => {
+    const dir = folder();
+    writeFileSync(join(dir, 'n2-c2-eth0'), '{"networkName":"n2","netns":"/b"}');
+    writeFileSync(join(dir, 'n3-c3-eth0'), '{"netns":');
+    expect(
+      listCachedResults(sys, dir)
+        .map((cached) => cached.netns)
+        .sort(),
+    ).toEqual([['/b'], [netns]]);
+    expect(listCachedResults(sys, join(dir, 'none'))).toEqual([]);
   });
 
   test('knows nothing of what is not there, cannot be read, or has no whole name', () => {

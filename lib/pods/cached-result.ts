@@ -1,7 +1,11 @@
 // What a runtime remembers of an attachment: libcni's cache, one file `<network>-<container>-<interface>` with the
-// netns it was given and the result of its ADD (containernetworking/cni libcni/api.go, kind cniCacheV1).
+// result of its ADD and, from libcni 1.2 on, the netns it was given (containernetworking/cni libcni/api.go, kind
+// cniCacheV1). Before libcni 0.8 the file was the bare result. containerd 1.6 of Debian 12 writes no netns: there the
+// result's `sandbox` says which it was.
 
+import { formatIp, parsePrefix } from '../ip.ts';
 import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../json.ts';
+import { listDir } from '../sys/file.ts';
 import { readForeignText } from '../sys/foreign-file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
@@ -10,15 +14,21 @@ export const RESULTS_FOLDER = 'results';
 const LIMIT_BYTES = 4 * 1024 * 1024;
 
 export interface CachedResult {
-  /** Path of the netns the pod was given. */
-  readonly netns: string;
+  /** '' where the file does not say: libcni before 0.8. */
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  /** Paths of the netns the pod was given, each once: one, unless a plugin of the chain says otherwise. */
+  readonly netns: readonly string[];
   /** Devices on the node that are part of the result: the host end of the veth, and the bridge. */
   readonly hostInterfaces: readonly string[];
   /** MACs of its devices in the pod, lower case. */
   readonly podMacs: readonly string[];
+  /** Its addresses, as formatIp spells them. */
+  readonly ips: readonly string[];
 }
 
-/** Undefined where there is none, it cannot be read, or it names no netns: then nothing is known. */
+/** Undefined where there is none or it cannot be read: then nothing is known. */
 export function readCachedResult(
   sys: Syscalls,
   folder: string,
@@ -28,33 +38,74 @@ export function readCachedResult(
 ): CachedResult | undefined {
   // An interface or container of no name, or one that leaves the folder, is in nobody's cache.
   if (containerId === '' || ifname === '' || `${containerId}${ifname}`.includes('/')) return undefined;
+  return readFile(sys, `${folder}/${network}-${containerId}-${ifname}`);
+}
+
+/** Everything the runtime remembers, of all networks. What cannot be read is left out. */
+export function listCachedResults(sys: Syscalls, folder: string): CachedResult[] {
+  return namesIn(sys, folder).flatMap((name) => readFile(sys, `${folder}/${name}`) ?? []);
+}
+
+function namesIn(sys: Syscalls, folder: string): string[] {
   try {
-    const read = readForeignText(sys, `${folder}/${network}-${containerId}-${ifname}`, LIMIT_BYTES);
+    return listDir(sys, folder) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function readFile(sys: Syscalls, path: string): CachedResult | undefined {
+  try {
+    const read = readForeignText(sys, path, LIMIT_BYTES);
     return typeof read === 'object' ? parseCachedResult(read.text) : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Throws JsonError. */
+/** Undefined for what is no object. Throws JsonError. */
 export function parseCachedResult(text: string): CachedResult | undefined {
   const root = parseJson(text);
-  const netns = textIn(root, 'netns');
-  if (!isJsonObject(root) || netns === undefined) return undefined;
-  const result = field(root, 'result');
-  const listed = isJsonObject(result) ? field(result, 'interfaces') : undefined;
-  const interfaces = (Array.isArray(listed) ? listed : []).filter(isJsonObject);
-  const hostInterfaces: string[] = [];
-  const podMacs: string[] = [];
-  for (const each of interfaces) {
-    if (textIn(each, 'sandbox') === undefined) hostInterfaces.push(textIn(each, 'name') ?? '');
-    else podMacs.push((textIn(each, 'mac') ?? '').toLowerCase());
+  if (!isJsonObject(root)) return undefined;
+  const kept = field(root, 'result');
+  const result = isJsonObject(kept) ? kept : root;
+  const interfaces = objectsIn(result, 'interfaces');
+  const inPod = interfaces.filter((each) => textIn(each, 'sandbox') !== undefined);
+  const onNode = interfaces.filter((each) => textIn(each, 'sandbox') === undefined);
+  const netns = [textIn(root, 'netns'), ...inPod.map((each) => textIn(each, 'sandbox'))];
+  return {
+    network: textIn(root, 'networkName') ?? '',
+    containerId: textIn(root, 'containerId') ?? '',
+    ifname: textIn(root, 'ifName') ?? '',
+    netns: [...new Set(netns)].filter((path) => path !== undefined),
+    hostInterfaces: onNode.map((each) => textIn(each, 'name') ?? ''),
+    podMacs: inPod.map((each) => (textIn(each, 'mac') ?? '').toLowerCase()),
+    ips: addressesIn(result),
+  };
+}
+
+/** Of `ips`, and of `ip4` and `ip6`, which results had before 0.3.0. */
+function addressesIn(result: JsonObject): string[] {
+  const old = (['ip4', 'ip6'] as const).map((key) => textIn(field(result, key), 'ip'));
+  const listed = objectsIn(result, 'ips').map((each) => textIn(each, 'address'));
+  return [...listed, ...old].flatMap((text) => (text === undefined ? [] : addressOf(text)));
+}
+
+function addressOf(text: string): string[] {
+  try {
+    return [formatIp(parsePrefix(text).ip)];
+  } catch {
+    return [];
   }
-  return { netns, hostInterfaces, podMacs };
+}
+
+function objectsIn(object: JsonObject, key: string): JsonObject[] {
+  const listed = field(object, key);
+  return (Array.isArray(listed) ? listed : []).filter(isJsonObject);
 }
 
 /** A text that says something. */
-function textIn(value: JsonValue | JsonObject, key: string): string | undefined {
+function textIn(value: JsonValue | JsonObject | undefined, key: string): string | undefined {
   const found = isJsonObject(value) ? field(value, key) : undefined;
   return typeof found === 'string' && found !== '' ? found : undefined;
 }

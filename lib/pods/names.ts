@@ -43,6 +43,11 @@ export function hostVethName(containerId: string, ifname: string): string {
   return `veth${hex(a, 8)}${hex(b, 3)}`;
 }
 
+/** Whether a device is called as this plugin (11 digits) and the reference one (8) call a pod's port. */
+export function isPodPortName(name: string): boolean {
+  return /^veth[0-9a-f]{8,11}$/.test(name);
+}
+
 function macOf(second: number, last4: Uint8Array): Mac {
   const bytes = new Uint8Array(6);
   bytes[0] = 0x0a;

@@ -1,26 +1,41 @@
-// Whether whoever holds something on a node is provably dead. Dead means: the runtime's cached result names a netns that
-// is no namespace any more, or everything of it is of an earlier boot, or it names nobody; and nothing on the bridge
-// carries its MAC or address. Anything less is kept. The CNI executable asks when a range is exhausted, the agent at
-// its start and for `flanneld gc`.
+// Whether whoever holds something on a node is dead. Death is proven only by what is absent, never by an id or a time: the
+// netns it was given is gone and no port is left that could be its, or everything on the node that could be its (ports of
+// the bridge, pinned namespaces, running ADDs) is explained by others. Whatever is doubtful is kept, with the reason.
+// The CNI executable asks when a range is exhausted, the agent at its start and for `flanneld gc`.
 
 import { ENOENT, ENOTDIR } from '../sys/errno.ts';
 import { closeFd } from '../sys/file.ts';
 import { NotNetnsError, openNetns } from '../sys/netns.ts';
 import { SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
+import type { CachedResult } from './cached-result.ts';
+import type { Unexplained } from './unexplained.ts';
 
 /** What is known of the netns an attachment was given. */
 export type NetnsState =
   | { readonly kind: 'there' | 'gone'; readonly path: string }
-  /** `why`: nobody has said which it was, or it cannot be looked at from here. */
+  /** `why`: nobody has said which it was, or it cannot be told whether it is there. */
   | { readonly kind: 'unknown'; readonly why: string };
 
 export interface Facts {
   /** Who an address file names, `<container>\r\n<interface>`; '' when its ADD was killed before it wrote. */
   readonly owner: string;
   readonly netns: NetnsState;
-  /** Whether everything of it was made before this boot. */
-  readonly isOfEarlierBoot: boolean;
+  /** Whether its ADD is running: it may have no port yet. */
+  readonly isBeingAdded: boolean;
+  /** Whether a running ADD of it could not be seen: flannel's own plugin saves its file first, without a lock. */
+  readonly mayBeAddedUnseen: boolean;
+  /** What shows that it lives, its addresses included. */
+  readonly sign: string | undefined;
+}
+
+/** What is known of the node. */
+export interface Surroundings extends Unexplained {
+  readonly bridge: string;
+  /** Whether every pod of the network has a port of the bridge. Where not, only a netns that is gone proves anything. */
+  readonly isBridged: boolean;
+  /** Why pinned namespaces may be out of sight; undefined when they are in sight. */
+  readonly blind: string | undefined;
 }
 
 export interface Verdict {
@@ -33,32 +48,82 @@ export const NOT_CACHED = {
   why: 'the runtime’s cache does not say which netns it has',
 } as const satisfies NetnsState;
 
-/** Pure. `lookForSign` is asked only where the rest says dead: it costs a look at the kernel. */
-export function judge(facts: Facts, lookForSign: () => string | undefined): Verdict {
-  const { isDead, why } = suspect(facts);
-  const sign = isDead ? lookForSign() : undefined;
-  return sign === undefined ? { isDead, why } : { isDead: false, why: `${why}, but ${sign}` };
+/** Pure. */
+export function judge(facts: Facts, node: Surroundings): Verdict {
+  const { netns, isBeingAdded, sign } = facts;
+  if (isBeingAdded) return kept('its ADD is running');
+  if (netns.kind === 'there') return kept(`its netns ${netns.path} is there`);
+  const suspicion = suspicionOf(facts);
+  const doubt = sign ?? doubtAbout(facts, node);
+  return doubt === undefined ? { isDead: true, why: proofOf(facts, suspicion) } : kept(joined(suspicion, doubt));
 }
 
-function suspect({ owner, netns, isOfEarlierBoot }: Facts): Verdict {
-  if (owner === '') return { isDead: true, why: 'it names nobody: its ADD was killed' };
-  if (netns.kind === 'gone') return { isDead: true, why: `its netns ${netns.path} is gone` };
-  // A number of a process is given to another one after a boot; a name of ip-netns(8)'s kind is not.
-  if (netns.kind === 'there' && !(isOfEarlierBoot && netns.path.startsWith('/proc/'))) {
-    return { isDead: false, why: `its netns ${netns.path} is there` };
-  }
-  if (isOfEarlierBoot) return { isDead: true, why: 'it is of an earlier boot' };
-  return { isDead: false, why: netns.kind === 'unknown' ? netns.why : '' };
+function kept(why: string): Verdict {
+  return { isDead: false, why };
+}
+
+function suspicionOf({ owner, netns }: Facts): string {
+  if (owner === '') return 'it names nobody: its ADD was killed';
+  return netns.kind === 'unknown' ? netns.why : `its netns ${netns.path} is gone`;
+}
+
+/** What cannot be seen is said once, though it keeps both the netns and the others from being known. */
+function joined(suspicion: string, doubt: string): string {
+  return doubt === suspicion ? doubt : `${suspicion}, but ${doubt}`;
+}
+
+function proofOf({ owner, netns }: Facts, suspicion: string): string {
+  const isEnough = owner === '' || netns.kind === 'gone';
+  return isEnough ? suspicion : 'every port and every pinned netns of this node is another’s';
+}
+
+/** Why it may live all the same; undefined when it cannot. */
+function doubtAbout({ owner, netns, mayBeAddedUnseen }: Facts, node: Surroundings): string | undefined {
+  const { isBridged, blind, pins } = node;
+  if (!isBridged) return netns.kind === 'gone' ? undefined : suspicionWithoutPorts(netns);
+  const port = portDoubt(node);
+  if (port !== undefined) return port;
+  // Its port would be there: processes may hold a namespace whose name is gone.
+  if (netns.kind === 'gone') return undefined;
+  // An address without a name was never given to a pod: whoever writes the name holds the lock we hold.
+  if (owner === '') return undefined;
+  if (mayBeAddedUnseen) return 'flannel’s plugin may be at work on it';
+  return blind ?? pinDoubt(pins);
+}
+
+function suspicionWithoutPorts(netns: NetnsState): string {
+  return netns.kind === 'unknown' ? netns.why : 'it may live';
+}
+
+function portDoubt({ ports: [port], bridge }: Surroundings): string | undefined {
+  const place = port?.isOnBridge === true ? `on ${bridge}` : 'on no bridge';
+  return port && `port ${port.name} ${place} is no known pod’s and may be its`;
+}
+
+function pinDoubt([pin]: Unexplained['pins']): string | undefined {
+  return pin && `netns ${pin.paths[0]} is no known pod’s and may be its`;
 }
 
 /** Looks whether a path is a namespace. Whatever cannot be told for certain is unknown. */
 export function lookAtNetns(sys: Syscalls, path: string): NetnsState {
+  // A number of a process is given to others, and other processes may hold the namespace.
+  if (path.startsWith('/proc/')) return { kind: 'unknown', why: `its netns was that of a process, ${path}` };
+  if (!path.startsWith('/')) return { kind: 'unknown', why: `its netns ${path} is no whole path` };
   try {
     closeFd(sys, openNetns(sys, path));
     return { kind: 'there', path };
   } catch (thrown) {
     if (!(thrown instanceof SysError)) throw thrown;
-    const isGone = thrown instanceof NotNetnsError || thrown.errno === ENOENT || thrown.errno === ENOTDIR;
-    return isGone ? { kind: 'gone', path } : { kind: 'unknown', why: thrown.message };
+    if (thrown.errno === ENOENT || thrown.errno === ENOTDIR) return { kind: 'gone', path };
+    // It may be mounted where we do not see it: only its removal is seen everywhere.
+    const why = thrown instanceof NotNetnsError ? `no namespace is mounted at its netns ${path} here` : thrown.message;
+    return { kind: 'unknown', why };
   }
+}
+
+/** Of all paths a cached result has: all must be gone. */
+export function netnsStateOf(cached: CachedResult | undefined, look: (path: string) => NetnsState): NetnsState {
+  const states = (cached?.netns ?? []).map(look);
+  const telling = states.find(({ kind }) => kind === 'there') ?? states.find(({ kind }) => kind === 'unknown');
+  return telling ?? states[0] ?? NOT_CACHED;
 }

@@ -23,6 +23,7 @@ export const RTM_GETRULE = 34;
 export const RTM_NEWNETCONF = 80;
 export const RTM_DELNETCONF = 81;
 export const RTM_GETNETCONF = 82;
+export const RTM_GETNSID = 90;
 export const RTM_NEWNEXTHOP = 104;
 export const RTM_DELNEXTHOP = 105;
 export const RTM_GETNEXTHOP = 106;

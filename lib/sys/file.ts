@@ -2,7 +2,7 @@
 // flock(2), renameat2(2). Paths are text; every failure is a SysError naming the path.
 
 import type { Slot } from './arena.ts';
-import { EAGAIN, EEXIST, ENOENT } from './errno.ts';
+import { EAGAIN, EEXIST, ELOOP, ENOENT, ENXIO } from './errno.ts';
 import { check, SysError, uninterrupted } from './sys-error.ts';
 import type { Syscalls } from './syscalls.ts';
 
@@ -18,6 +18,7 @@ export const O_CLOEXEC = 0o2000000;
 export const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 /** How much one read(2) or getdents64(2) asks for, in bytes. */
@@ -111,16 +112,56 @@ export function writeAll(sys: Syscalls, fd: number, bytes: Uint8Array, object = 
 export function createFile(sys: Syscalls, path: string, text: string, mode: number): boolean {
   const fd = tryOpen(sys, path, O_WRONLY | O_CREAT | O_EXCL, mode);
   if (fd === -EEXIST) return false;
+  fillNewFile(sys, check(fd, 'create', path), path, text);
+  closeFd(sys, fd);
+  return true;
+}
+
+/**
+ * As `createFile`, but returns the file open and with an exclusive flock(2), which ends with the descriptor, at the latest
+ * when this process does. Undefined when it exists already.
+ */
+export function createLockedFile(sys: Syscalls, path: string, text: string, mode: number): number | undefined {
+  const fd = tryOpen(sys, path, O_WRONLY | O_CREAT | O_EXCL, mode);
+  if (fd === -EEXIST) return undefined;
   check(fd, 'create', path);
+  fillNewFile(sys, fd, path, text, () => check(uninterrupted(sys, sys.nr.flock, fd, LOCK_EX), 'lock', path));
+  return fd;
+}
+
+/** Closes and removes the file when that fails. */
+function fillNewFile(sys: Syscalls, fd: number, path: string, text: string, before?: () => void): void {
   try {
+    before?.();
     writeAll(sys, fd, sys.arena.encode(text), path);
   } catch (error) {
+    closeFd(sys, fd);
     removeFile(sys, path);
     throw error;
+  }
+}
+
+/** Opens a file and waits for an exclusive flock(2) on it; undefined when there is no such file. */
+export function lockFile(sys: Syscalls, path: string): number | undefined {
+  const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
+  if (fd === -ENOENT) return undefined;
+  check(fd, 'open', path);
+  uninterrupted(sys, sys.nr.flock, fd, LOCK_EX);
+  return fd;
+}
+
+/** Whether somebody has an exclusive flock(2) on a file. What is no file of its own name has nobody's. */
+export function isLocked(sys: Syscalls, path: string): boolean {
+  const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK | sys.flags.O_NOFOLLOW);
+  if (fd === -ENOENT || fd === -ELOOP || fd === -ENXIO) return false;
+  check(fd, 'open', path);
+  try {
+    const locked = uninterrupted(sys, sys.nr.flock, fd, LOCK_SH | LOCK_NB);
+    if (locked !== -EAGAIN) check(locked, 'lock', path);
+    return locked === -EAGAIN;
   } finally {
     closeFd(sys, fd);
   }
-  return true;
 }
 
 /** Gives the file `from` a second name. False when there is something of that name. */

@@ -13,7 +13,7 @@ const NSFS_MAGIC = 0x6e73_6673;
 const NS_GET_NSTYPE = 0xb703;
 
 /** Where the calling thread's own network namespace is found; the process's may be another one. */
-const OWN_NETNS = '/proc/thread-self/ns/net';
+export const OWN_NETNS = '/proc/thread-self/ns/net';
 
 /**
  * Opens a network namespace. Throws NotNetnsError for a path that is none. What the path is is asked before it is opened:

@@ -6,14 +6,13 @@ import { OpError } from '../../../lib/errors.ts';
 import { formatIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { AddressStore, withStoreIfFree } from '../../../lib/pods/address-store.ts';
-import { stampBoot } from '../../../lib/pods/boot.ts';
 import { removeState } from '../../../lib/pods/saved-config.ts';
 import { deleteLink } from '../../../lib/rtnetlink/link.ts';
-import { statPath } from '../../../lib/sys/file.ts';
+import { removeFile, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import type { Holder } from './holders.ts';
+import type { NodeHolder } from './holders.ts';
 import { listLoneVeths } from './lone-veths.ts';
-import { type GcScope, type Judged, survey } from './survey.ts';
+import { type GcScope, type Judged, judgeHolders } from './survey.ts';
 
 export interface GcTools {
   readonly sys: Syscalls;
@@ -55,7 +54,8 @@ export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = fa
   }
   for (let tries = 0; tries < LOCK_TRIES; tries++) {
     const done = withStoreIfFree(sys, addressFolder, (store) => {
-      stampBoot(store);
+      // An earlier version took files older than this for a dead boot's: it must find none when it comes back.
+      removeFile(sys, `${addressFolder}/.boot`);
       return collectFrom(store, scope, tools, false);
     });
     if (done !== undefined) return done.value;
@@ -66,7 +66,7 @@ export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = fa
 
 function collectFrom(store: AddressStore | undefined, scope: GcScope, tools: GcTools, dryRun: boolean): GcReport {
   const { sys, netlink } = tools;
-  const judged = survey(sys, scope, store);
+  const judged = judgeHolders(sys, scope, store);
   const dead = judged.filter(({ verdict }) => verdict.isDead);
   const kept = judged.filter(({ verdict }) => !verdict.isDead);
   const lone = listLoneVeths(netlink, scope.pods.bridge);
@@ -85,7 +85,7 @@ function collectFrom(store: AddressStore | undefined, scope: GcScope, tools: GcT
 }
 
 function free(
-  holder: Holder,
+  holder: NodeHolder,
   { pods }: GcScope,
   sys: Syscalls,
   store: AddressStore | undefined,
@@ -110,13 +110,30 @@ function itemsOf({ holder, verdict }: Judged, { pods }: GcScope): GcItem[] {
   return [...addresses, ...saved];
 }
 
-/** One line a thing, each ended. Names on the disk are anybody's: no control character of theirs gets out. */
+/** One line a thing and one that counts them, each ended; container ids as crictl(1) shortens them. */
 export function gcText({ network, freed, kept }: GcReport, dryRun: boolean): string {
-  const line = (verb: string, { kind, name, holder, why }: GcItem): string =>
-    `${verb} ${kind} ${name}${holder === '' ? '' : ` of ${holder}`}: ${why}`.replace(/\p{Cc}/gu, '?');
-  const lines = [
-    ...freed.map((item) => line(dryRun ? 'would free' : 'freed', item)),
-    ...kept.map((item) => line('kept', item)),
-  ];
-  return lines.length === 0 ? `nothing is held in network ${network}\n` : `${lines.join('\n')}\n`;
+  const verb = dryRun ? 'would free' : 'freed';
+  const line = (word: string, { kind, name, holder, why }: GcItem): string =>
+    `${word} ${kind} ${name}${holder === '' ? '' : ` of ${holder}`}: ${why}`;
+  const lines = [...freed.map((item) => line(verb, item)), ...kept.map((item) => line('kept', item))];
+  const summary = `${verb} ${counted(freed)}, kept ${counted(kept)} in network ${network}`;
+  return lines.length === 0
+    ? `nothing is held in network ${network}\n`
+    : `${[...lines, summary].map(shown).join('\n')}\n`;
+}
+
+/** Names on the disk are anybody's: no control character of theirs gets out. */
+function shown(line: string): string {
+  return line.replace(/\p{Cc}/gu, '?').replace(/\b([0-9a-f]{13})[0-9a-f]{51}\b/g, '$1');
+}
+
+const PLURALS = { address: 'addresses', 'saved configuration': 'saved configurations', veth: 'veths' } as const;
+
+/** `2 addresses and 1 saved configuration`. */
+function counted(items: readonly GcItem[]): string {
+  const counts = (['address', 'saved configuration', 'veth'] as const).flatMap((kind) => {
+    const count = items.filter((item) => item.kind === kind).length;
+    return count === 0 ? [] : [`${count} ${count === 1 ? kind : PLURALS[kind]}`];
+  });
+  return counts.length === 0 ? 'nothing' : counts.join(', ').replace(/, ([^,]*)$/, ' and $1');
 }

@@ -4,43 +4,59 @@
 import { formatIp, type Ip } from '../../../lib/ip.ts';
 import { type AddressStore, ownerParts } from '../../../lib/pods/address-store.ts';
 import { flannelPath, keyedPath, loadState } from '../../../lib/pods/saved-config.ts';
-import { listDir, statPath } from '../../../lib/sys/file.ts';
+import type { Holder } from '../../../lib/pods/survey.ts';
+import { isLocked, listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 
-/** One attachment, or one address file that names nobody. */
-export interface Holder {
-  readonly containerId: string;
-  readonly ifname: string;
-  /** As an address file has it, `<container>\r\n<interface>`. */
+/** A holder, and the files of its saved configuration. */
+export interface NodeHolder extends Holder {
+  /** Paths: ours, or that of flannel's own plugin, which names the container alone. */
+  readonly saved: readonly string[];
+}
+
+interface Found {
   readonly owner: string;
   readonly ips: Ip[];
-  /** Paths of its saved configuration: ours, or that of flannel's own plugin, which names the container alone. */
   readonly saved: string[];
 }
 
-/** Everybody who holds something. Reads every file. Throws SysError. */
+/**
+ * Everybody who holds something. Reads every file; what it says of running ADDs is true only of the moment before it
+ * returns. Throws SysError.
+ */
 export function listHolders(
   sys: Syscalls,
   store: AddressStore | undefined,
   savedFolder: string,
   network: string,
-): Holder[] {
-  const holders = new Map<string, Holder>();
-  const holderOf = (key: string, owner: string): Holder => {
-    const known = holders.get(key);
+): NodeHolder[] {
+  const found = new Map<string, Found>();
+  const foundOf = (key: string, owner: string): Found => {
+    const known = found.get(key);
     if (known !== undefined) return known;
-    const made = { ...ownerParts(owner), owner, ips: [], saved: [] };
-    holders.set(key, made);
+    const made = { owner, ips: [], saved: [] };
+    found.set(key, made);
     return made;
   };
   for (const { ip, owner } of store?.holdings() ?? []) {
     // Files that name nobody have nothing to do with each other.
-    holderOf(owner === '' ? formatIp(ip) : owner, owner).ips.push(ip);
+    foundOf(owner === '' ? formatIp(ip) : owner, owner).ips.push(ip);
   }
-  for (const { owner, path } of savedConfigs(sys, savedFolder, network, [...holders.values()])) {
-    holderOf(owner, owner).saved.push(path);
-  }
-  return [...holders.values()];
+  const owners = [...found.values()].map(({ owner }) => owner);
+  for (const { owner, path } of savedConfigs(sys, savedFolder, network, owners)) foundOf(owner, owner).saved.push(path);
+  return [...found.values()].map(({ owner, ips, saved }) => {
+    const { containerId, ifname } = ownerParts(owner);
+    const own = keyedPath(savedFolder, { containerId, ifname });
+    return {
+      containerId,
+      ifname,
+      owner,
+      ips,
+      saved,
+      isBeingAdded: ips.some((ip) => store?.isBeingAdded(ip)) || saved.some((path) => isLocked(sys, path)),
+      mayBeAddedUnseen: ips.length === 0 && !saved.includes(own),
+    };
+  });
 }
 
 /** Saved configurations of a network with their owners. What cannot be read may be another network's. */
@@ -48,7 +64,7 @@ function savedConfigs(
   sys: Syscalls,
   folder: string,
   network: string,
-  holders: readonly Holder[],
+  owners: readonly string[],
 ): { readonly owner: string; readonly path: string }[] {
   return (listDir(sys, folder) ?? []).flatMap((name) => {
     const colon = name.indexOf(':');
@@ -58,7 +74,7 @@ function savedConfigs(
     if (typeof state !== 'object' || state.get('name') !== network) return [];
     if (colon >= 0) return [{ owner: `${id.containerId}\r\n${id.ifname}`, path: keyedPath(folder, id) }];
     if (isSecondName(sys, folder, name)) return [];
-    const held = holders.find(({ containerId }) => containerId === name)?.owner;
+    const held = owners.find((owner) => ownerParts(owner).containerId === name);
     return [{ owner: held ?? `${name}\r\neth0`, path: flannelPath(folder, id) }];
   });
 }

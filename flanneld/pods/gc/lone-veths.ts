@@ -2,13 +2,11 @@
 // with no address. An ADD never makes one, not even for a moment (both ends begin in the pod's namespace).
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { isPodPortName } from '../../../lib/pods/names.ts';
 import { listAddresses } from '../../../lib/rtnetlink/address.ts';
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
-import { getLink, type Link, listLinks } from '../../../lib/rtnetlink/link.ts';
-import { listVethsWithPeerHere } from '../../../lib/rtnetlink/veth-peers.ts';
-
-/** As this plugin and the reference one name the node's end. */
-const POD_PORT = /^veth[0-9a-f]{8,11}$/;
+import { getLink, type Link } from '../../../lib/rtnetlink/link.ts';
+import { listVethEnds } from '../../../lib/rtnetlink/veth-ends.ts';
 
 export interface LoneVeth {
   readonly index: number;
@@ -20,10 +18,9 @@ export interface LoneVeth {
 export function listLoneVeths(netlink: Netlink, bridge: string): LoneVeth[] {
   const master = getLink(netlink, { name: bridge });
   if (master?.kind !== 'bridge') return [];
-  const here = listVethsWithPeerHere(netlink);
-  return listLinks(netlink, { master: master.index }).flatMap(({ index, name }) => {
-    const peer = POD_PORT.test(name) ? here.get(index) : undefined;
-    const other = peer === undefined ? undefined : getLink(netlink, { index: peer });
+  const ports = listVethEnds(netlink).filter((veth) => veth.master === master.index && isPodPortName(veth.name));
+  return ports.flatMap(({ index, name, other: end }) => {
+    const other = end.place === 'node' && end.index !== 0 ? getLink(netlink, { index: end.index }) : undefined;
     if (other === undefined || isInUse(netlink, other)) return [];
     return [{ index, name, why: `no pod has its other end: that is ${other.name}, on the node and down` }];
   });

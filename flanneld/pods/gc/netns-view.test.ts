@@ -37,18 +37,17 @@ describe('netnsView', () => {
   const sys = openKoffiSyscalls();
 
   test.for([
-    { name: 'of a process, whose number is the host’s', path: '/proc/1/ns/net' },
+    { name: 'of a process, whose number may be another’s', path: '/proc/1/ns/net' },
     { name: 'somewhere else', path: '/run/docker/netns/1' },
     { name: 'that leaves the folder', path: '/run/netns/../docker' },
   ])('does not conclude anything from a path $name', ({ path }) => {
-    expect(netnsView(sys, '/run/netns')(path)).toMatchObject({ kind: 'unknown' });
+    expect(netnsView(sys, '/run/netns').look(path)).toMatchObject({ kind: 'unknown' });
   });
 
-  test('does not conclude anything where the folder is missing', () => {
-    const look = netnsView(sys, '/run/weft-no-such-folder');
-    expect(look('/run/weft-no-such-folder/a')).toEqual({
-      kind: 'unknown',
-      why: 'there is no /run/weft-no-such-folder here',
-    });
+  test('does not conclude anything where the folder is missing, and nobody follows the host', () => {
+    const folder = '/weft-no-such-folder';
+    const view = netnsView(sys, folder);
+    const why = `there is no ${folder} here`;
+    expect([view.look(`${folder}/a`), view.blind]).toEqual([{ kind: 'unknown', why }, why]);
   });
 });

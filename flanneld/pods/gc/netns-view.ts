@@ -1,37 +1,37 @@
 // What the agent may conclude from a path of a netns. It mostly runs in a container: the host's /proc is not its own, and
 // a folder of namespaces that is mounted without propagation shows what was there when the container started.
 
+import { readMounts } from '../../../lib/pods/node-view.ts';
+import { canonicalPath } from '../../../lib/pods/unexplained.ts';
 import { lookAtNetns, type NetnsState } from '../../../lib/pods/verdict.ts';
-import { readText, statPath } from '../../../lib/sys/file.ts';
+import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 
-const MOUNTINFO = '/proc/self/mountinfo';
-const MOUNTINFO_LIMIT_BYTES = 16 * 1024 * 1024;
-
-/** Looks at a netns by its path. */
-export type NetnsView = (path: string) => NetnsState;
+export interface NetnsView {
+  /** Looks at a netns by the path the runtime has for it. */
+  readonly look: (path: string) => NetnsState;
+  /** Why not all pinned namespaces of the node may be in sight; undefined when they are. */
+  readonly blind: string | undefined;
+}
 
 /** `folder` is where the runtime pins namespaces, /run/netns. Throws SysError. */
 export function netnsView(sys: Syscalls, folder: string): NetnsView {
-  const place = canonical(folder);
-  const doubt =
-    statPath(sys, folder) === undefined
-      ? `there is no ${folder} here`
-      : doubtAbout(readText(sys, MOUNTINFO, MOUNTINFO_LIMIT_BYTES), place);
-  return (path) => {
-    const wanted = canonical(path);
+  const place = canonicalPath(folder);
+  const doubt = doubtAbout(readMounts(sys), place);
+  const isMissing = doubt !== undefined && statPath(sys, folder) === undefined;
+  const blind = isMissing ? `there is no ${folder} here` : doubt;
+  const look = (path: string): NetnsState => {
+    const wanted = canonicalPath(path);
+    // Says itself that a process's netns tells nothing.
+    if (wanted.startsWith('/proc/')) return lookAtNetns(sys, wanted);
     if (!wanted.startsWith(`${place}/`) || wanted.includes('/../')) {
       return { kind: 'unknown', why: `its netns ${path} is not in ${folder}` };
     }
-    return doubt === undefined
+    return blind === undefined
       ? lookAtNetns(sys, folder + wanted.slice(place.length))
-      : { kind: 'unknown', why: doubt };
+      : { kind: 'unknown', why: blind };
   };
-}
-
-/** /var/run is a link to /run. */
-function canonical(path: string): string {
-  return path.replace(/^\/var\/run\//, '/run/').replace(/\/+$/, '');
+  return { look, blind };
 }
 
 /** Why what is mounted at `folder` may not be what the host has there now; undefined when it is. Pure. */

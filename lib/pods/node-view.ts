@@ -1,0 +1,128 @@
+// What of a node could belong to a pod: veths whose other end is in another namespace, and namespaces that are pinned
+// by a mount, with the number the kernel knows both by (network_namespaces(7), RTM_GETNSID). A namespace that only
+// processes hold is seen by its veth: where no veth leads is no pod of a bridge.
+
+import type { Netlink } from '../netlink/connection.ts';
+import { listAddresses } from '../rtnetlink/address.ts';
+import { RT_SCOPE_LINK } from '../rtnetlink/constants.ts';
+import { getLink } from '../rtnetlink/link.ts';
+import { listVethEnds, netnsIdOf, type VethEnd } from '../rtnetlink/veth-ends.ts';
+import { ENOENT, ENOTDIR } from '../sys/errno.ts';
+import { closeFd, O_NONBLOCK, O_RDONLY, openFile, readText, statFd, tryOpen } from '../sys/file.ts';
+import { OWN_NETNS } from '../sys/netns.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+import { isPodPortName } from './names.ts';
+
+/** A veth of the node whose other end is in another namespace. */
+export interface Port {
+  readonly name: string;
+  readonly mac: string | undefined;
+  /** The kernel's number of the namespace on the other side; −1: none, it is being taken down. */
+  readonly netnsId: number;
+  readonly isOnBridge: boolean;
+  /** Whether it may lead to a pod of this network; the others have another bridge, or an address of their own. */
+  readonly mayBePods: boolean;
+}
+
+/** A namespace that mounts keep. */
+export interface Pin {
+  readonly paths: readonly string[];
+  /** Undefined when no device of the node is joined to it. */
+  readonly netnsId: number | undefined;
+}
+
+export interface NodeView {
+  readonly ports: readonly Port[];
+  readonly pins: readonly Pin[];
+}
+
+const MOUNTINFO = '/proc/self/mountinfo';
+const MOUNTINFO_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** The mounts this process sees. Throws SysError. */
+export function readMounts(sys: Syscalls): string {
+  return readText(sys, MOUNTINFO, MOUNTINFO_LIMIT_BYTES);
+}
+
+/** Throws NetlinkError and SysError: then nothing may be concluded. */
+export function lookAtNode(sys: Syscalls, netlink: Netlink, bridge: string): NodeView {
+  // First the veths: listing them is what numbers the namespaces. One that joins later is a pin that nothing explains.
+  const ports = listPorts(netlink, bridge);
+  return { ports, pins: listPins(sys, netlink) };
+}
+
+function listPorts(netlink: Netlink, bridge: string): Port[] {
+  const link = getLink(netlink, { name: bridge });
+  const master = link?.kind === 'bridge' ? link.index : -1;
+  const global = listAddresses(netlink).filter(({ scope }) => scope < RT_SCOPE_LINK);
+  const addressed = new Set(global.map(({ index }) => index));
+  return listVethEnds(netlink).flatMap((end): Port[] => {
+    const { name, mac, other } = end;
+    if (other.place === 'node') return [];
+    const isOnBridge = end.master === master;
+    const { netnsId } = other;
+    return [{ name, mac, netnsId, isOnBridge, mayBePods: isOnBridge || isLoosePort(end, addressed) }];
+  });
+}
+
+/**
+ * A pod's port that somebody took off the bridge. The node's own uplink can be a veth as well, where the node is a container:
+ * it has an address. A port of another bridge is another network's, or somebody's will.
+ */
+function isLoosePort({ index, name, master }: VethEnd, addressed: ReadonlySet<number>): boolean {
+  return master === 0 && (isPodPortName(name) || !addressed.has(index));
+}
+
+/** Namespaces of the mounts that can be reached; what lies under another mount is another machine's, or a lab's. */
+function listPins(sys: Syscalls, netlink: Netlink): Pin[] {
+  const own = inodeOf(sys, OWN_NETNS);
+  const pins = new Map<number, { paths: string[]; netnsId: number | undefined }>();
+  for (const { inode, path } of pinnedNetns(readMounts(sys))) {
+    // Docker pins the node's own as `default`.
+    if (inode === own) continue;
+    const known = pins.get(inode);
+    if (known !== undefined) {
+      if (!known.paths.includes(path)) known.paths.push(path);
+      continue;
+    }
+    const pin = lookAtPin(sys, netlink, inode, path);
+    if (pin !== undefined) pins.set(inode, pin);
+  }
+  return [...pins.values()];
+}
+
+function lookAtPin(sys: Syscalls, netlink: Netlink, inode: number, path: string) {
+  const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
+  if (fd === -ENOENT || fd === -ENOTDIR) return undefined;
+  // Refused is not absent.
+  if (fd < 0) return { paths: [path], netnsId: undefined };
+  try {
+    return statFd(sys, fd).inode === inode ? { paths: [path], netnsId: netnsIdOf(netlink, fd) } : undefined;
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+function inodeOf(sys: Syscalls, path: string): number {
+  const fd = openFile(sys, path, O_RDONLY);
+  try {
+    return statFd(sys, fd).inode;
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+/** Where network namespaces are mounted, and their inodes. Pure. */
+export function pinnedNetns(mountinfo: string): { readonly inode: number; readonly path: string }[] {
+  return mountinfo.split('\n').flatMap((line) => {
+    // 99 25 0:4 net:[4026532] /run/netns/cni-1 rw shared:9 - nsfs nsfs rw
+    const [, , , root = '', point = ''] = line.split(' ');
+    const inode = /^net:\[(\d+)\]$/.exec(root)?.[1];
+    return inode === undefined ? [] : [{ inode: Number(inode), path: unescaped(point) }];
+  });
+}
+
+/** The kernel writes blanks, line ends and backslashes of a path as three octal digits. */
+function unescaped(point: string): string {
+  return point.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}

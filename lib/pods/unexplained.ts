@@ -1,0 +1,47 @@
+// Which ports and pinned namespaces of a node no known attachment explains: each of them may belong to a pod nobody
+// remembers. Pure.
+
+import type { CachedResult } from './cached-result.ts';
+import { hostVethName } from './names.ts';
+import type { NodeView, Pin, Port } from './node-view.ts';
+
+/** Somebody who may have a port, by what is known of them: an address file, a saved configuration, a cached result. */
+export interface Known {
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly cached: CachedResult | undefined;
+}
+
+export interface Unexplained {
+  readonly ports: readonly Port[];
+  readonly pins: readonly Pin[];
+}
+
+/** Names the port of an attachment can have. */
+export function portNames({ containerId, ifname, cached }: Known): string[] {
+  const own = containerId === '' ? [] : [hostVethName(containerId, ifname)];
+  return [...own, ...(cached?.hostInterfaces ?? [])];
+}
+
+/** /var/run is a link to /run. */
+export function canonicalPath(path: string): string {
+  return path.replace(/^\/var\/run\//, '/run/').replace(/\/+$/, '');
+}
+
+export function findUnexplained({ ports, pins }: NodeView, known: readonly Known[]): Unexplained {
+  const names = new Set(known.flatMap(portNames));
+  const isUnexplained = (port: Port): boolean => port.mayBePods && !names.has(port.name);
+  // What has only lo is no attachment of a network.
+  const given = known.filter(({ ifname }) => ifname !== 'lo').flatMap(({ cached }) => cached?.netns ?? []);
+  const paths = new Set(given.map(canonicalPath));
+  return {
+    ports: ports.filter(isUnexplained),
+    pins: pins.filter((pin) => !pin.paths.some((path) => paths.has(canonicalPath(path))) && !isJoined(pin)),
+  };
+
+  /** Every veth that leads there is explained, and there is one: so are the attachments in it. */
+  function isJoined({ netnsId }: Pin): boolean {
+    const leading = netnsId === undefined ? [] : ports.filter((port) => port.netnsId === netnsId);
+    return leading.length > 0 && !leading.some(isUnexplained);
+  }
+}

@@ -1,0 +1,91 @@
+// Where the other end of each veth is: IFLA_LINK alone is an index in a namespace that may be another one, and
+// IFLA_LINK_NETNSID is there when it is (linux/if_link.h, linux/net_namespace.h).
+
+import type { Mac } from '../mac.ts';
+import type { Netlink } from '../netlink/connection.ts';
+import type { NetlinkRequest } from '../netlink/request.ts';
+import {
+  AF_UNSPEC,
+  IFLA_EXT_MASK,
+  IFLA_INFO_KIND,
+  IFLA_LINK,
+  IFLA_LINK_NETNSID,
+  IFLA_LINKINFO,
+  RTEXT_FILTER_SKIP_STATS,
+  RTM_GETLINK,
+  RTM_GETNSID,
+} from './constants.ts';
+import { decodeLink, writeIfinfomsg } from './link.ts';
+
+const IFINFOMSG = 16;
+
+/** One end of a veth pair that lies in the node's own namespace. */
+export interface VethEnd {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: Mac | undefined;
+  /** Index of the bridge it is a port of; 0: of none. */
+  readonly master: number;
+  readonly other: OtherEnd;
+}
+
+/** The other end: a device of the node as well, or in the namespace the node's kernel gave this number. */
+export type OtherEnd =
+  | { readonly place: 'node'; readonly index: number }
+  /** −1: in a namespace that is being taken down. */
+  | { readonly place: 'netns'; readonly netnsId: number };
+
+/** Every veth of the node. Gives each namespace on the other side its number. Throws NetlinkError. */
+export function listVethEnds(netlink: Netlink): VethEnd[] {
+  const request: NetlinkRequest = {
+    type: RTM_GETLINK,
+    flags: 0,
+    write(writer) {
+      writeIfinfomsg(writer, 0, 0, 0);
+      writer.attrU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+      writer.nest(IFLA_LINKINFO, () => writer.attrText(IFLA_INFO_KIND, 'veth'));
+    },
+    describe: () => 'list links',
+  };
+  return netlink.dump(request, (message) => {
+    const { index, name, mac, master, kind } = decodeLink(message);
+    // A kernel without such a filter answers with everything.
+    if (kind !== 'veth') return undefined;
+    let peer = 0;
+    let netnsId: number | undefined;
+    const attributes = message.attributes(IFINFOMSG);
+    while (attributes.next()) {
+      if (attributes.type === IFLA_LINK) peer = attributes.u32();
+      if (attributes.type === IFLA_LINK_NETNSID) netnsId = attributes.i32();
+    }
+    const other: OtherEnd = netnsId === undefined ? { place: 'node', index: peer } : { place: 'netns', netnsId };
+    return { index, name, mac, master: master ?? 0, other };
+  });
+}
+
+const NETNSA_NSID = 1;
+const NETNSA_FD = 3;
+/** struct rtgenmsg: u8 family, and what aligns the attributes. */
+const RTGENMSG = 4;
+
+/**
+ * The number of an open namespace; undefined when the kernel gave it none, as no device of the node is joined to it.
+ * Throws NetlinkError. Same as: `ip netns list-id`.
+ */
+export function netnsIdOf(netlink: Netlink, fd: number): number | undefined {
+  const request: NetlinkRequest = {
+    type: RTM_GETNSID,
+    flags: 0,
+    write(writer) {
+      writer.u32(AF_UNSPEC);
+      writer.attrU32(NETNSA_FD, fd);
+    },
+    describe: () => `get nsid of fd ${fd}`,
+  };
+  const id = netlink.get(request, (message) => {
+    const attributes = message.attributes(RTGENMSG);
+    while (attributes.next()) if (attributes.type === NETNSA_NSID) return attributes.i32();
+    return undefined;
+  });
+  return id === undefined || id < 0 ? undefined : id;
+}

@@ -1,0 +1,268 @@
+// A model of a node and its pods, of which the files, the kernel and the runtime show only what the model lets them show:
+// what lib/pods/survey.ts concludes from that can be held against what is.
+
+import fc from 'fast-check';
+import { parseIp } from '../../lib/ip.ts';
+import type { CachedResult } from '../../lib/pods/cached-result.ts';
+import { hostMac, hostVethName, podMac } from '../../lib/pods/names.ts';
+import type { Pin, Port } from '../../lib/pods/node-view.ts';
+import type { Traces } from '../../lib/pods/signs-of-life.ts';
+import { type Holder, judgeAll, type Seen, type SurveyScope } from '../../lib/pods/survey.ts';
+import type { NetnsState, Verdict } from '../../lib/pods/verdict.ts';
+import { NUD_REACHABLE } from '../../lib/rtnetlink/constants.ts';
+
+/** One attachment: what it is, and what can be known of it. */
+export interface Pod {
+  readonly maker: 'weft' | 'reference';
+  /** `adding`: its ADD has reserved what it needs and made no port. `adding without a lock`: that of an earlier version. */
+  readonly life: 'live' | 'dead' | 'adding' | 'adding without a lock';
+  /** What keeps its netns: the runtime's mount, another program's mount, or processes (a lost mount, or never one). */
+  readonly held: 'pinned' | 'pinned elsewhere' | 'by processes' | 'by processes, pin removed';
+  /** What the runtime remembers; before containerd 2.0 there is no netns, before CNI 0.3.0 there are no interfaces. */
+  readonly cache: 'nothing' | 'addresses' | 'addresses and netns' | 'sandbox' | 'all';
+  /** Who its address file names: a stranger when the folder is another node's, nobody when its content is lost. */
+  readonly file: 'its own' | 'its container' | 'nobody' | 'a stranger' | 'a stranger whose netns is gone' | 'none';
+  readonly saved: 'none' | 'ours' | 'flannel’s';
+  readonly port: 'on the bridge' | 'on no bridge';
+  readonly voice: 'silent' | 'heard' | 'neighbour';
+}
+
+export interface World {
+  readonly pods: readonly Pod[];
+  /** What else the node has. */
+  readonly furniture: readonly ('uplink' | 'docker' | 'other network' | 'named netns' | 'stranger’s port')[];
+  readonly sees: 'the runtime’s mounts' | 'no mounts of the runtime';
+  /** Whether the delegate is bridge: pods have ports. */
+  readonly isBridged: boolean;
+}
+
+const ipOf = (at: number): string => `10.244.1.${at + 2}`;
+const NETNS = '/run/netns/cni-';
+
+function idOf(at: number): { containerId: string; ifname: string } {
+  return { containerId: `pod${at}`, ifname: 'eth0' };
+}
+
+export function hasNetns({ life }: Pod): boolean {
+  return life !== 'dead';
+}
+
+function portName(pod: Pod, at: number): string {
+  return pod.maker === 'weft' ? hostVethName(`pod${at}`, 'eth0') : `veth${(0xabcd0000 + at).toString(16)}`;
+}
+
+/** The path the runtime gave. */
+function pathOf({ held }: Pod, at: number): string {
+  return held === 'pinned' || held === 'by processes, pin removed' ? `${NETNS}${at}` : `/proc/${100 + at}/ns/net`;
+}
+
+function cachedOf(pod: Pod, at: number): CachedResult | undefined {
+  // A runtime writes it after the ADD.
+  if (pod.cache === 'nothing' || pod.life.startsWith('adding')) return undefined;
+  const has = { interfaces: ['sandbox', 'all'].includes(pod.cache), netns: pod.cache !== 'addresses' };
+  return {
+    network: 'cbr0',
+    ...idOf(at),
+    netns: has.netns ? [pathOf(pod, at)] : [],
+    hostInterfaces: has.interfaces ? ['cni0', portName(pod, at)] : [],
+    podMacs: has.interfaces ? [`02:00:00:00:00:${(16 + at).toString(16)}`] : [],
+    ips: [ipOf(at)],
+  };
+}
+
+function portsOf({ pods, furniture }: World): Port[] {
+  const pods_ = pods.flatMap((pod, at): Port[] => {
+    if (pod.life !== 'live') return [];
+    const mac = pod.maker === 'weft' ? hostMac(parseIp(ipOf(at))) : `06:00:00:00:00:${(16 + at).toString(16)}`;
+    const isOnBridge = pod.port === 'on the bridge';
+    return [{ name: portName(pod, at), mac, netnsId: at, isOnBridge, mayBePods: true }];
+  });
+  const other = (name: string, netnsId: number, mayBePods = false): Port => {
+    return { name, mac: undefined, netnsId, isOnBridge: mayBePods, mayBePods };
+  };
+  return [
+    ...pods_,
+    ...(furniture.includes('uplink') ? [other('eth0', 90)] : []),
+    ...(furniture.includes('docker') ? [other('veth12ab34c', 91)] : []),
+    ...(furniture.includes('other network') ? [other('veth01234567', 92)] : []),
+    ...(furniture.includes('stranger’s port') ? [other('tap7', 93, true)] : []),
+  ];
+}
+
+function pinsOf({ pods, furniture, sees }: World): Pin[] {
+  if (sees === 'no mounts of the runtime') return [];
+  const pods_ = pods.flatMap((pod, at): Pin[] => {
+    if (!hasNetns(pod) || pod.held.startsWith('by processes')) return [];
+    const path = pod.held === 'pinned' ? pathOf(pod, at) : `/run/docker/netns/${at}`;
+    return [{ paths: [path], netnsId: pod.life === 'live' ? at : undefined }];
+  });
+  return [
+    ...pods_,
+    ...(furniture.includes('docker') ? [{ paths: ['/run/docker/netns/d'], netnsId: 91 }] : []),
+    ...(furniture.includes('other network') ? [{ paths: [`${NETNS}other`], netnsId: 92 }] : []),
+    ...(furniture.includes('named netns') ? [{ paths: ['/run/netns/mine'], netnsId: undefined }] : []),
+  ];
+}
+
+function tracesOf({ pods }: World): Traces {
+  const speaking = pods.map((pod, at) => ({ pod, ip: parseIp(ipOf(at)) })).filter(({ pod }) => pod.life === 'live');
+  const heard = speaking.filter(({ pod }) => pod.voice === 'heard' && pod.maker === 'weft');
+  const neighs = speaking.filter(({ pod }) => pod.voice === 'neighbour');
+  return {
+    macs: new Set(heard.map(({ ip }) => podMac(ip))),
+    neighs: neighs.map(({ ip }) => ({ family: 4, index: 7, destination: ip, state: NUD_REACHABLE, flags: 0 })),
+  };
+}
+
+const OWNERS: Readonly<Record<Pod['file'], (at: number) => string>> = {
+  'its own': (at) => `pod${at}\r\neth0`,
+  'its container': (at) => `pod${at}`,
+  nobody: () => '',
+  'a stranger': (at) => `elsewhere${at}\r\neth0`,
+  'a stranger whose netns is gone': (at) => `gone${at}\r\neth0`,
+  none: () => '',
+};
+
+/** What the agent's listing makes of the files. */
+function holdersOf({ pods }: World): { readonly holder: Holder; readonly pod: Pod }[] {
+  return pods.flatMap((pod, at) => {
+    const owner = OWNERS[pod.file](at);
+    const [containerId = '', ifname = ''] = owner.split('\r\n');
+    const isOwn = pod.file === 'its own';
+    const locked = pod.life === 'adding';
+    const address: Holder = {
+      containerId,
+      ifname,
+      owner,
+      ips: [parseIp(ipOf(at))],
+      isBeingAdded: locked,
+      mayBeAddedUnseen: false,
+    };
+    const saved: Holder = {
+      ...address,
+      ...idOf(at),
+      owner: `pod${at}\r\neth0`,
+      ips: [],
+      isBeingAdded: locked && pod.saved === 'ours',
+      mayBeAddedUnseen: pod.saved === 'flannel’s',
+    };
+    return [...(pod.file === 'none' ? [] : [address]), ...(pod.saved === 'none' || isOwn ? [] : [saved])].map(
+      (holder) => ({ holder, pod }),
+    );
+  });
+}
+
+/** Cached results of strangers came with the folder. */
+function strangersOf({ pods }: World): CachedResult[] {
+  return pods.flatMap((pod, at): CachedResult[] => {
+    if (pod.file !== 'a stranger whose netns is gone') return [];
+    const names = { hostInterfaces: ['cni0', `vethfeed000${at}`], podMacs: [], ips: [ipOf(at)] };
+    return [{ network: 'cbr0', containerId: `gone${at}`, ifname: 'eth0', netns: [`${NETNS}gone${at}`], ...names }];
+  });
+}
+
+function lookIn({ pods, sees }: World): (path: string) => NetnsState {
+  const there = new Set(pods.flatMap((pod, at) => (pod.held === 'pinned' && hasNetns(pod) ? [`${NETNS}${at}`] : [])));
+  return (path) => {
+    if (sees === 'no mounts of the runtime' || path.startsWith('/proc/')) return { kind: 'unknown', why: 'not seen' };
+    return { kind: there.has(path) ? 'there' : 'gone', path };
+  };
+}
+
+/** What the judge is not told. */
+export type Hidden = 'ports' | 'pins' | 'locks' | 'claims' | 'loose ports' | 'signs';
+
+export interface JudgedHolder {
+  readonly holder: Holder;
+  /** Whose something it is. */
+  readonly pod: Pod;
+  readonly verdict: Verdict;
+}
+
+/** Judges everybody in a world; `hidden` is a piece of evidence that is kept back. */
+export function judgeWorld(world: World, hidden?: Hidden): JudgedHolder[] {
+  const listed = holdersOf(world).map(({ holder, pod }) => {
+    const isBeingAdded = holder.isBeingAdded && hidden !== 'locks';
+    return { pod, holder: { ...holder, isBeingAdded } };
+  });
+  const holders = listed.map(({ holder }) => holder);
+  const verdicts = judgeAll(scopeOf(world), seenOf(world, hidden), holders);
+  return listed.map((one, at) => ({ ...one, verdict: verdicts[at] ?? { isDead: false, why: '' } }));
+}
+
+function scopeOf(world: World): SurveyScope {
+  const blind = world.sees === 'no mounts of the runtime' ? 'not seen' : undefined;
+  const places = { network: 'cbr0', bridge: 'cni0', isBridged: world.isBridged, results: '' };
+  return { ...places, lookAtNetns: lookIn(world), blind };
+}
+
+function seenOf(world: World, hidden: Hidden | undefined): Seen {
+  const cached = [...world.pods.flatMap((pod, at) => cachedOf(pod, at) ?? []), ...strangersOf(world)].map((one) =>
+    hidden === 'claims' ? { ...one, ips: [] } : one,
+  );
+  const all = world.isBridged ? portsOf(world) : [];
+  const ports = all.filter(({ isOnBridge }) => hidden !== 'ports' && (hidden !== 'loose ports' || isOnBridge));
+  const silence = { macs: new Set<string>(), neighs: [] };
+  return {
+    view: {
+      ports: hidden === 'signs' ? ports.map((port) => ({ ...port, mac: undefined })) : ports,
+      pins: hidden === 'pins' ? [] : pinsOf(world),
+    },
+    traces: world.isBridged && hidden !== 'signs' ? tracesOf(world) : silence,
+    cached,
+    cachedOf: ({ containerId: id, ifname }) => cached.find((one) => one.containerId === id && one.ifname === ifname),
+  };
+}
+
+/** Whether a model pod can be at all. */
+function isPossible({ maker, life, held, file, saved }: Pod): boolean {
+  // An ADD's own files are minutes old at most: nobody has written others over them.
+  if (life === 'adding') return maker === 'weft' && (file === 'its own' || file === 'none') && saved !== 'flannel’s';
+  // The reference plugins make the port first; before that there is only what flannel's own plugin saved.
+  if (life === 'adding without a lock' && maker === 'reference') return file === 'none' && saved !== 'ours';
+  // An earlier version's ADD is seen by the pin of its netns alone.
+  if (life === 'adding without a lock') return held.startsWith('pinned') && file === 'its own' && saved === 'ours';
+  return true;
+}
+
+const AXES: { readonly [Key in keyof Pod]: readonly Pod[Key][] } = {
+  maker: ['weft', 'reference'],
+  life: ['live', 'dead', 'adding', 'adding without a lock'],
+  held: ['pinned', 'pinned elsewhere', 'by processes', 'by processes, pin removed'],
+  cache: ['nothing', 'addresses', 'addresses and netns', 'sandbox', 'all'],
+  file: ['its own', 'its container', 'nobody', 'a stranger', 'a stranger whose netns is gone', 'none'],
+  saved: ['none', 'ours', 'flannel’s'],
+  port: ['on the bridge', 'on no bridge'],
+  voice: ['silent', 'heard', 'neighbour'],
+};
+
+/** Every value of every fact, with every other. */
+export function everyPod(): Pod[] {
+  let all: object[] = [{}];
+  for (const [key, values] of Object.entries(AXES)) {
+    all = all.flatMap((one) => values.map((value) => ({ ...one, [key]: value })));
+  }
+  return (all as Pod[]).filter(isPossible);
+}
+
+export const pods: fc.Arbitrary<Pod> = fc
+  .record<Pod>({
+    maker: fc.constantFrom(...AXES.maker),
+    life: fc.constantFrom(...AXES.life),
+    held: fc.constantFrom(...AXES.held),
+    cache: fc.constantFrom(...AXES.cache),
+    file: fc.constantFrom(...AXES.file),
+    saved: fc.constantFrom(...AXES.saved),
+    port: fc.constantFrom(...AXES.port),
+    voice: fc.constantFrom(...AXES.voice),
+  })
+  .filter(isPossible);
+
+const FURNITURE = ['uplink', 'docker', 'other network', 'named netns', 'stranger’s port'] as const;
+
+export const worlds: fc.Arbitrary<World> = fc.record({
+  pods: fc.array(pods, { minLength: 1, maxLength: 5 }),
+  furniture: fc.subarray([...FURNITURE]),
+  sees: fc.constantFrom<World['sees']>('the runtime’s mounts', 'no mounts of the runtime'),
+  isBridged: fc.constant(true),
+});
