@@ -13,7 +13,7 @@ import type { Invocation } from './protocol/plugin.ts';
 import { emptyDns, type Result } from './protocol/result.ts';
 import { parseResult } from './protocol/result-parse.ts';
 
-/** Kubelet gives a whole pod set-up two minutes; a delegate that is still running then has lost its caller. */
+/** Kubelet gives up on a pod's set-up after two minutes, so nobody waits for a delegate that runs longer. */
 const DEADLINE_MS = 110_000;
 /** Most a delegate may write to stdout and to stderr, each. */
 const OUTPUT_LIMIT_BYTES = 4 * 1024 * 1024;

@@ -61,7 +61,7 @@ export function unlistedAttachments(invocation: Invocation, type: string): reado
   return isBuiltIn(invocation, type) ? unlistedOwners(invocation) : [];
 }
 
-/** Frees what attachments that are gone hold. */
+/** Frees the addresses of attachments that no longer exist. */
 export function garbageIpam(invocation: Invocation, type: string): void {
   if (isBuiltIn(invocation, type)) collectGarbage(invocation);
   else executePlugin(invocation, type, 'GC', invocation.config);

@@ -12,7 +12,7 @@ function writeSysctl(sys: Syscalls, key: string, value: string): void {
   withFile(sys, path, O_WRONLY, 0, (fd) => writeAll(sys, fd, sys.arena.encode(value), path));
 }
 
-/** As writeSysctl where the kernel may lack the key or refuse: false then. */
+/** As writeSysctl, but returns false when the kernel lacks the key or refuses. */
 export function tryWriteSysctl(sys: Syscalls, key: string, value: string): boolean {
   try {
     writeSysctl(sys, key, value);

@@ -46,7 +46,7 @@ export interface ExtensionConf {
   readonly shutdown: CommandLine | undefined;
 }
 
-/** Flannel's, and not ours: the agent refuses them, naming what does the same here. */
+/** A backend of flannel's that Weft has not: the agent refuses it, and names what to use instead. */
 export interface OtherBackendConf {
   readonly type: (typeof otherBackends)[number];
 }

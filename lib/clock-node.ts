@@ -1,4 +1,4 @@
-// Time as the reconcilers take it, so that tests can hold it still.
+// The clock that the agent's loops are given; tests give them one that they set by hand.
 
 export interface Clock {
   /** Milliseconds of a clock that never goes back. */

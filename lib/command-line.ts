@@ -1,6 +1,6 @@
 // A command as one line of text, run without a shell: split at white space, `$NAME` and `${NAME}` filled in. What only
-// a shell would understand is refused, so that no text is run as something else than it looks like (flannel ran these
-// lines with sh until GHSA-vchx-5pr6-ffx2; its samples still have pipes and quotes in them).
+// a shell would understand is refused, so that a command does exactly what its text says (flannel ran these lines with
+// sh until GHSA-vchx-5pr6-ffx2, and its samples still have pipes and quotes in them).
 
 /** Names that may be filled in. */
 export type CommandVariables = readonly string[];

@@ -1,6 +1,6 @@
 // A level-triggered loop: whatever wakes it, it runs the same function, one run at a time; wake-ups that come
-// together or during a run become one more run. Never faster than `minGapMs`, never slower than `auditMs`, and after a
-// run at rest as long as it took, so that a storm of wake-ups takes half of the time at most.
+// together or during a run become one more run. Two runs begin at least `minGapMs` and at most `auditMs` apart. After a
+// run the loop rests as long as the run took, so a storm of wake-ups takes half of the processor's time at most.
 
 import type { Clock } from './clock-node.ts';
 
@@ -43,7 +43,7 @@ class ReconcileLoop implements Loop {
   #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #lastStart = Number.NEGATIVE_INFINITY;
-  /** No run before this. */
+  /** The next run begins no earlier than this. */
   #restedAt = Number.NEGATIVE_INFINITY;
   #dueMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
@@ -58,7 +58,7 @@ class ReconcileLoop implements Loop {
     this.#reasons.add(reason);
     if (this.#running !== undefined) return;
     const soonest = this.#failures > 0 ? this.#lastStart + WOKEN_RETRY_MS : this.#restedAt;
-    // A retry that is due sooner anyway is not put off.
+    // A retry that is due sooner stays where it is.
     if (soonest < this.#dueMs || this.#cancelTimer === undefined) this.#schedule(soonest - this.#options.clock.now());
   }
 

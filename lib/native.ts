@@ -49,7 +49,7 @@ function asciiText(bytes: Uint8Array, start: number, end: number): string | unde
   return text;
 }
 
-/** Two bytes a unit outside ASCII is wrong, but more than one is all that is asked of it. */
+/** Counts two bytes for every character outside ASCII. Some take more, but callers only ask whether any takes more than one. */
 function encodeInto(text: string, bytes: Uint8Array, at: number): number {
   let to = at;
   for (let from = 0; from < text.length; from++) {

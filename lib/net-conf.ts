@@ -121,7 +121,7 @@ function readNetwork(
   return undefined;
 }
 
-/** An addition to flannel's keys, which ignores it. */
+/** NonMasqueradeCIDRs is a key of ours; flannel ignores it. */
 function readNonMasquerade(root: JsonPlace, enabled: Readonly<Record<4 | 6, boolean>>, warnings: string[]): IpPrefix[] {
   const prefixes = readStrings(root, 'NonMasqueradeCIDRs')?.map((text, index) => {
     try {

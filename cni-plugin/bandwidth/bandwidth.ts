@@ -82,7 +82,7 @@ function limitEgress(
   return { name: ifb.name, mac: ifb.mac ?? '' };
 }
 
-/** The container's ifb; one an earlier ADD of the same container left is taken. */
+/** The container's ifb. When an earlier ADD of the same container left one, that one is used. */
 function ensureIfb(invocation: Invocation, netlink: Netlink, host: Link, onFailure: (undo: () => void) => void): Link {
   const name = ifbName(invocation);
   const { mtu } = host;
@@ -90,7 +90,7 @@ function ensureIfb(invocation: Invocation, netlink: Netlink, host: Link, onFailu
   if (left !== undefined) return left;
   const ifb = attempt('adding link', () => createIfb(netlink, { name, mtu, up: true }));
   onFailure(() => netlink.run(deleteLink({ index: ifb.index, name })));
-  // A GC knows by it which network the device is of; a kernel that refuses it loses only that.
+  // GC reads from the alias which network the device belongs to. A kernel that refuses the alias loses only that.
   netlink.execute([setAlias(ifb.index, name, aliasOf(invocation, invocation.containerId))]);
   return ifb;
 }
@@ -105,16 +105,16 @@ function redirect(netlink: Netlink, host: Link, ifb: Link): void {
   attempt('create ingress qdisc', () => {
     const [failed] = netlink.execute([addIngress(index, name)]);
     if (failed === undefined) return;
-    // Somebody else's clsact has filters of theirs.
+    // A clsact qdisc belongs to somebody else and holds their filters.
     if (failed.errno !== EEXIST || getIngressKind(netlink, index) !== 'ingress') throw failed;
-    // Of an earlier ADD, with a filter to whatever ifb there was then.
+    // An earlier ADD made this hook, and its filter may lead to an ifb that is gone.
     netlink.run(deleteIngress(index, name));
     netlink.run(addIngress(index, name));
   });
   attempt('add filter', () => netlink.run(addRedirect(index, ifb.index, name, ifb.name)));
 }
 
-/** The buckets on the veth end with it. Differs from the Go plugin: a wrong configuration does not keep the ifb. */
+/** The token bucket on the veth goes with the veth. Differs from the Go plugin: a wrong configuration does not keep the ifb. */
 function del(invocation: Invocation): void {
   deleteLinkByName(invocation.sys, ifbName(invocation));
 }
@@ -143,8 +143,8 @@ function checkBucket(netlink: Netlink, device: Link, { rate, burst }: Limit): vo
 }
 
 /**
- * Removes the network's ifbs of containers that are not valid, as far as we made them and named them so. One without
- * a name of ours nor a limit is what an ADD left that was killed.
+ * Removes the network's ifbs whose container is not in the valid list, as far as we made and named them. An ifb that has
+ * neither our alias nor a limit was left by an ADD that was killed.
  */
 function gc(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);

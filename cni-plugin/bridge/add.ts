@@ -86,7 +86,7 @@ function completeLayer3(config: BridgeConfig, result: Result | undefined): Layer
   return { ips, routes, gateways };
 }
 
-/** Unless there is one with a gateway already. */
+/** Adds a default route, unless the result has one with a gateway already. */
 function addDefaultRoute(routes: ResultRoute[], gateway: Ip): void {
   const { family } = gateway;
   const has = routes.some(

@@ -85,7 +85,7 @@ function pairError(sys: Syscalls, spec: AttachmentSpec, refused: NetlinkError): 
   return because(`failed to make veth pair`, refused);
 }
 
-/** Which of the two names is taken decides what there is to clean up. */
+/** Says which of the two names is taken, because that decides what has to be cleaned up. */
 function existingHint(sys: Syscalls, spec: AttachmentSpec): string {
   return podHasInterface(sys, spec.netnsFd, spec.ifname) ? '' : `: "${spec.hostName}" is left on the host`;
 }

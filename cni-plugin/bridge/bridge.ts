@@ -50,8 +50,8 @@ function deleteInPod(invocation: Invocation): void {
 }
 
 /**
- * The child that deletes outlives us and has what we have open; an open netns file keeps its mount busy, and
- * the runtime unmounts it as soon as we answer.
+ * The child that deletes the device lives longer than this process and inherits its open files. An open netns file keeps
+ * its mount busy, and the runtime unmounts it as soon as we answer; so the file is closed first.
  */
 function closePodNetns(invocation: Invocation): void {
   const { sys, netnsHandle } = invocation;
@@ -71,7 +71,7 @@ function status(invocation: Invocation): void {
   if (type !== '') statusIpam(invocation, type);
 }
 
-/** Differs from the Go plugin, which does nothing: veths go before their addresses do, which are then free to use. */
+/** Differs from the Go plugin, which does nothing. Veths are removed before their addresses are freed for others. */
 function gc(invocation: Invocation): void {
   const type = readIpamType(invocation);
   if (type === '') return;

@@ -70,7 +70,7 @@ export interface BridgeConfig {
   readonly vlan: number;
   /** VLANs the port carries tagged, ascending. */
   readonly trunk: readonly number[];
-  /** Leave the port in the VLAN it was born into. */
+  /** Leave the port in the VLAN that the bridge put it into. */
   readonly preserveDefaultVlan: boolean;
   /** '' is pure layer 2. */
   readonly ipamType: string;
@@ -80,7 +80,7 @@ export interface BridgeConfig {
   readonly mac: Mac | undefined;
 }
 
-/** Whether a configuration is wholly understood here: no key of somebody else's bridge. */
+/** Whether this bridge knows every key of the configuration, so that no other bridge plugin is needed. */
 export function isKnownConfig(config: JsonObject): boolean {
   return !hasUnknownKey(config, knownKeys);
 }

@@ -36,7 +36,7 @@ const WNOHANG = 1;
 const REPLY_BYTES = 16 * 1024;
 const REQUEST_BYTES = 256;
 
-/** What the two sockets told: gone, refused or no word, and then only asking helps. */
+/** What the two sockets told: the device is gone, the deletion was refused, or nothing; then the kernel must be asked. */
 type News = 'gone' | 'ask' | 'none';
 
 /**

@@ -59,7 +59,7 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   const link = findBridge(netlink, name);
   if (link === undefined) throw failure(`failed to create bridge "${name}": it was removed at once`);
   if (failed === undefined) {
-    // Only an MTU changed afterwards counts as the user's and stays when the last port goes.
+    // The kernel takes only an MTU that is changed after creation for the user's, and keeps it when the last port goes.
     if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
     // For the address the kernel makes when the bridge was set down and up.
@@ -68,7 +68,7 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   return link;
 }
 
-/** Whether an address in the way of `gateway`: another of IPv4, an overlapping one of IPv6. */
+/** Whether an address of the bridge is in the way of `gateway`: any other IPv4 address, an overlapping IPv6 one. */
 function differs(address: Address, gateway: IpPrefix): boolean {
   if (address.family !== gateway.ip.family) return false;
   return address.family === 4 || overlaps({ ip: address.ip, length: address.length }, gateway);

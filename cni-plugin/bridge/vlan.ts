@@ -24,7 +24,7 @@ const RTEXT_FILTER_BRVLAN = 2;
 const BRIDGE_VLAN_INFO_PVID = 2;
 const BRIDGE_VLAN_INFO_UNTAGGED = 4;
 const IFINFOMSG = 16;
-/** What a port is in unless told otherwise, and what untagged frames of a trunk belong to. */
+/** The VLAN a port is in by default, and the one that untagged frames of a trunk belong to. */
 const DEFAULT_VLAN = 1;
 
 /** One VLAN of a port. */
@@ -37,7 +37,7 @@ export interface PortVlan {
 const TAGGED = 0;
 const NATIVE = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
 
-/** The details of an error that comes of a kernel without. */
+/** The details of the error when the kernel has no VLAN filtering. */
 export const NO_VLAN_FILTERING = 'this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)';
 
 /** Whether the configuration is about VLANs at all. */
@@ -112,7 +112,7 @@ function wantedVlans(config: BridgeConfig): PortVlan[] {
   return [...trunk, { id: native, flags: NATIVE }];
 }
 
-/** Puts a port into its VLANs, and takes it out of what it was born into. Throws CniError 999. */
+/** Puts a port into its VLANs, and takes it out of the one that the bridge put it into. Throws CniError 999. */
 export function setPortVlans(netlink: Netlink, index: number, dev: string, config: BridgeConfig): void {
   if (!usesVlans(config)) return;
   const wanted = wantedVlans(config);

@@ -76,7 +76,7 @@ function routesOf(ipam: Fields, env: SubnetEnv): JsonValue {
   return [...listField(ipam, 'routes'), ...networks.map((network) => jsonObject({ dst: formatPrefix(network) }))];
 }
 
-/** Sets a key, whatever case the object spells it in: two spellings would leave the choice to the reader. */
+/** Sets a key and removes its other spellings: with two spellings, each reader might take another one. */
 function put(object: Map<string, JsonValue>, key: string, value: JsonValue): void {
   if (!object.has(key)) {
     const lower = key.toLowerCase();
@@ -109,7 +109,7 @@ export function delegateConfig(invocation: Invocation, config: FlannelConfig, en
   put(delegate, 'name', invocation.name);
   put(delegate, 'type', config.delegateType);
   if (env !== undefined) {
-    // Either the agent masquerades or the bridge does, never both.
+    // When the agent masquerades the bridge must not, and the reverse.
     putIfAbsent(delegate, 'ipMasq', !env.ipMasq);
     putIfAbsent(delegate, 'mtu', env.mtu);
   }

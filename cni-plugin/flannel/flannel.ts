@@ -79,7 +79,7 @@ function addForeign(delegate: Invocation): Result {
   return withPrefix('failed to delegate add: ', () => readDelegateResult(text, delegate.version));
 }
 
-/** The configuration the ADD used; made again where it was lost, as far as that goes. */
+/** The configuration that the ADD used. Where it was lost it is made again from what subnet.env still says. */
 function savedDelegate(invocation: Invocation, config: FlannelConfig): Invocation {
   const state = loadState(invocation.sys, config.stateFolder, invocation);
   if (state !== undefined && state !== 'corrupt') return delegateOf(invocation, state);
@@ -134,7 +134,7 @@ function status(invocation: Invocation): void {
   callDelegate(delegate, 'STATUS');
 }
 
-/** Undoes attachments the runtime does not list, then lets the delegate drop what has no file here. */
+/** Undoes the attachments that the runtime does not list, then lets the delegate remove what has no file here. */
 function gc(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;

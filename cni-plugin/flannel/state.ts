@@ -1,6 +1,6 @@
 // Saving the delegate's configuration at ADD (where it lies: lib/pods/saved-config.ts). It is written before
-// anything is made, so an ADD that was killed halfway left nothing that its half would be needed for; a
-// temporary file would be left for good.
+// anything is made, so half a file means that the ADD was killed before it made anything. No temporary file is
+// used: nobody would remove the one of an ADD that was killed.
 // Differs from flannel: D28 (a second interface of a container overwrote the first one's file), D29 (the
 // file went although the delegate's DEL had failed).
 

@@ -13,7 +13,7 @@ import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
 import { deadNobodys, RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
 
-/** What was allocated, and how to give exactly that back. */
+/** What was allocated, and a function that gives exactly that back. */
 export interface Allocation {
   readonly result: Result;
   undo(): void;
@@ -69,7 +69,7 @@ export function checkHeld(invocation: Invocation): void {
 function isListed(valid: readonly Attachment[], owner: string): boolean {
   const [containerId = '', ifname] = owner.split('\r\n');
   if (ifname !== undefined) return hasAttachment(valid, containerId, ifname);
-  // A very old file, which names the container only.
+  // A file of a very old version names only the container.
   return valid.some((attachment) => attachment.containerId === containerId);
 }
 

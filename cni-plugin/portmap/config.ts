@@ -79,7 +79,7 @@ function readMarking(root: Fields): Pick<PortmapConfig, 'markBit' | 'externalSet
   return { markBit: markBit ?? DEFAULT_MARK_BIT, externalSetMarkChain: chain === '' ? undefined : chain };
 }
 
-/** The backend asked for, or the only one that can do what is asked for. */
+/** The backend that the configuration names, or the only one that can do what it asks. */
 function readBackend(root: Fields, conditions: PortmapConfig['conditions']): Backend | undefined {
   const asked = stringField(root, 'backend');
   if (asked !== '' && asked !== 'iptables' && asked !== 'nftables') {
@@ -101,7 +101,7 @@ function readBackend(root: Fields, conditions: PortmapConfig['conditions']): Bac
   );
 }
 
-/** Whose words they are. Throws for what would end the rule they are put into. */
+/** Which backend's language the conditions are in. Throws for text that would end the rule they become part of. */
 function languageOf(conditions: readonly string[]): Backend | undefined {
   const [first] = conditions;
   if (first === undefined) return undefined;

@@ -1,5 +1,5 @@
-// Forgetting UDP connections: without an end of its own one lives as long as the client sends, and leads where
-// the port led when it began. Failures are told and change nothing.
+// Deleting tracked UDP connections. UDP has no end of a connection, so one lives as long as the client sends, and its
+// packets go where the port led when it began. A failure is noted on stderr and changes nothing else.
 
 import { errorText } from '../../lib/errors.ts';
 import { type Ip, type IpPrefix, sameIp } from '../../lib/ip.ts';
@@ -30,7 +30,7 @@ function forgetOne(netlink: Netlink, stale: Stale): void {
   }
 }
 
-/** Forgets them all, each on its own. */
+/** Deletes all of them; one that fails does not keep the others. */
 export function forgetConnections(invocation: Invocation, netlink: Netlink, stale: readonly Stale[]): void {
   for (const one of stale) {
     try {
@@ -41,7 +41,7 @@ export function forgetConnections(invocation: Invocation, netlink: Netlink, stal
   }
 }
 
-/** What is stale once the mappings lead to these containers. */
+/** The connections that lead elsewhere, once the mappings lead to these containers. */
 export function staleAfterAdd(config: PortmapConfig, containers: readonly IpPrefix[]): Stale[] {
   return containers.flatMap(({ ip }) =>
     mappingsOf(config, ip.family)

@@ -41,7 +41,7 @@ function matchOf({ protocol, hostPort, hostIp }: Mapping): string {
   return `${daddr}-p ${protocol} -m ${protocol} --dport ${hostPort}`;
 }
 
-/** Whose packets get their source changed: the container's subnet (hairpin) and loopback, or everybody. */
+/** Which packets get another source address: those of the container's subnet (hairpin) and of loopback, or all. */
 function markedSources(config: PortmapConfig, container: IpPrefix): string[] {
   if (config.masqAll) return [''];
   const subnet = `-s ${formatPrefix(networkOf(container))} `;

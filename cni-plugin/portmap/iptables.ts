@@ -62,7 +62,7 @@ function restoreNat(
   return run.ok ? undefined : `${name}: ${run.problem}`;
 }
 
-/** Reads and writes until nobody came between. `statements` says what to do about the lines read. */
+/** Reads, then writes, and repeats both when somebody changed the table in between. `statements` makes the change from the lines read. */
 function change(
   invocation: Invocation,
   family: Family,
@@ -107,14 +107,14 @@ function addStatements(
   }
   for (const { chain: name, rule } of ours) {
     if (saved.includes(`-A ${name} ${rule}`)) continue;
-    // First, because the rules of bridge and ptp would take the packet.
+    // This rule comes first, because the rules of bridge and ptp would match the packet before it.
     lines.push(name === 'POSTROUTING' ? `-I ${name} 1 ${rule}` : `-A ${name} ${rule}`);
   }
   // Declaring the container's own chain makes or empties it.
   lines.unshift(`:${chain} - [0:0]`);
   lines.push(...chainRules(config, container).map((rule) => `-A ${chain} ${rule}`));
   lines.push(...deleteEntries(saved, chain, DNAT_CHAIN));
-  // In front of all others: the latest of two that claim a port has it.
+  // The rule goes in front of all others: when two containers claim one port, the later one gets it.
   const entries = entryRules(invocation, config, container).reverse();
   lines.push(...entries.map((rule) => `-I ${DNAT_CHAIN} 1 ${rule}`));
   return lines;

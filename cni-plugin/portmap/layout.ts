@@ -102,7 +102,7 @@ function markingChain(need: Need): WantedChain | undefined {
   const { ip, length } = networkOf(need.container);
   const saddr = ip.family === 4 ? 'ip saddr' : 'ip6 saddr';
   const rules = [rule(name, 'same subnet', `${saddr} ${formatIp(ip)}/${length} ${set}`)];
-  // IPv6 has no way out of ::1.
+  // The kernel never routes packets from ::1 to another device, so IPv6 needs no such rule.
   if (ip.family === 4) rules.push(rule(name, 'loopback', `ip saddr 127.0.0.0/8 ${set}`));
   return { name, rules };
 }

@@ -21,7 +21,7 @@ import { ATTACHMENTS, layoutStatements, missingRules, type Need, namesOf, TABLE 
 import { ownPlaces } from './own-places.ts';
 import { ownComment, ownerIn, ownerOf } from './owner.ts';
 
-/** Only one makes the shared rules at a time: statements cannot say "unless it is there". */
+/** Locked while the shared rules are made, because nft has no statement for "add this rule unless it is there". */
 const LAYOUT_LOCK = '/run/weft-portmap.lock';
 const ATTEMPTS = 25;
 const ATTACHMENTS_REF = { table: TABLE, set: ATTACHMENTS };
@@ -78,7 +78,7 @@ function makeLayout(invocation: Invocation, netlink: Netlink, needs: readonly Ne
   applyNft(invocation, nft, layoutStatements(needs, listRules(netlink, TABLE)));
 }
 
-/** Under the lock, or without where it cannot be had: rules made twice do no harm. */
+/** Makes the shared rules under the lock, or without it where it cannot be had: rules that exist twice do no harm. */
 function locked(invocation: Invocation, body: () => void): void {
   let begun = false;
   try {
@@ -109,7 +109,7 @@ function writeElements(
     }
     settleAttachment(invocation, netfilter.netlink, wanted.length, deletions, additions);
     try {
-      // Additions fail by themselves when somebody was quicker.
+      // An addition fails by itself when somebody else added the key first.
       netfilter.transact([...deletions, ...additions], deletions.length > 0 ? generation : undefined);
     } catch (thrown) {
       if (isErrno(thrown, ENOENT) && attempt > 1) makeLayout(invocation, netfilter.netlink, needs);

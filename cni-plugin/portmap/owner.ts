@@ -8,8 +8,8 @@ const ATTACHMENT_DIGITS = 9;
 export const OWNER_DIGITS = NETWORK_DIGITS + ATTACHMENT_DIGITS;
 
 /**
- * Thirteen hexadecimal digits of a text (the mixing steps are MurmurHash3's). SHA-512 would take a millisecond
- * here, and nobody gains by a collision: the names are the runtime's and the administrator's.
+ * Thirteen hexadecimal digits of a hash of the text (the mixing steps are MurmurHash3's). SHA-512 would take a
+ * millisecond here, and an attacker gains nothing by a collision: runtime and administrator choose the names.
  */
 export function shortHash(text: string): string {
   let low = 0x9747b28c;

@@ -85,7 +85,7 @@ function tryOpenNetfilter(invocation: Invocation): Netfilter | undefined {
   }
 }
 
-/** A configuration that has become wrong must not keep the mappings alive: whose they are is in the environment. */
+/** DEL works with a configuration that has become wrong, too: the environment says whose the mappings are. */
 function readLeniently(invocation: Invocation): PortmapConfig {
   try {
     return readConfig(invocation);
@@ -118,7 +118,7 @@ function del(invocation: Invocation): void {
   } finally {
     netfilter?.close();
   }
-  // What is not ours may be in iptables-legacy, which only a listing tells.
+  // The Go plugin's mappings may be in iptables-legacy, and only a listing shows whether they are.
   if (!ours && config.mappings.length > 0) places.push(...placesInUse(invocation, undefined, true));
   removeIptables(invocation, places);
 }
@@ -134,7 +134,7 @@ function check(invocation: Invocation): void {
   else checkEither(invocation, config, containers);
 }
 
-/** With no backend asked for, ADD took iptables only when nftables failed; the Go plugin takes it always. */
+/** When the configuration names no backend, our ADD used iptables only if nftables failed; the Go plugin always uses it. */
 function checkEither(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
   try {
     checkNftables(invocation, config, containers);

@@ -8,7 +8,7 @@ export interface Attachment {
   readonly ifname: string;
 }
 
-/** The valid attachments; undefined when the runtime names none, not even an empty list: then nothing may go. */
+/** The valid attachments; undefined when the runtime gave no list at all, not even an empty one: then nothing may be removed. */
 export function validAttachments(config: JsonObject): readonly Attachment[] | undefined {
   for (const key of ['cni.dev/valid-attachments', 'cni.dev/attachments']) {
     if (field(config, key) === undefined) continue;

@@ -9,7 +9,7 @@ export interface Fields {
   readonly struct: string;
   readonly path: string;
   readonly object: JsonObject;
-  /** Values by lower-case key, made when a key is not found as it is spelled here; so most lookups are one. */
+  /** Values by lower-case key. Made only when a key is not found as it is spelled here, so most look-ups need it not. */
   lower?: JsonObject;
 }
 

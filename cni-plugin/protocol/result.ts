@@ -164,8 +164,8 @@ function shape02(result: Result, version: string): Json {
 }
 
 /**
- * Throws now what `renderResult` would throw later: before anything is created, because 0.1.0 and 0.2.0
- * have no form for a result without an address.
+ * Throws before anything is created what `renderResult` would throw at the end: versions 0.1.0 and 0.2.0 cannot
+ * express a result without an address.
  */
 export function checkConvertible(version: string, hasAddresses: boolean): void {
   if (resultFamily(version) === undefined) throw failure(`unsupported CNI result version ${JSON.stringify(version)}`);

@@ -27,7 +27,7 @@ export interface Netfilter {
 const SUBSYSTEM = 'nftables';
 /** A bracket: header, nfgenmsg, generation. */
 const BRACKET_BYTES = 32;
-/** No request of ours comes near. */
+/** Far more than any of our requests needs. */
 const MAX_REQUEST_BYTES = 640;
 const REPLY_BYTES = 16 * 1024;
 /** Room for transactions of thousands of elements; the default holds a few hundred. */
@@ -64,7 +64,7 @@ export function closeSoon(sys: Syscalls, netfilter: Netfilter): void {
   const pipe = openPipe(sys);
   if (pipe !== undefined) {
     const { read, write } = pipe;
-    // Reads the pipe's end, which comes when nobody has the writing side any more. Without a child we wait.
+    // Reading returns at the pipe's end, when nobody holds its writing side any more. Without a child the close itself waits.
     sys.detach(write, sys.nr.read, read, sys.arena.keep(8).address, 1);
     netfilter.close();
     sys.call(sys.nr.close, read);
@@ -135,7 +135,7 @@ interface Answers {
   readonly ended: boolean;
 }
 
-/** The last request's answer is the last; one to the opening bracket concerns them all, and none may follow it. */
+/** Whether no more answers come: after the last request's answer, or after a refusal of the opening bracket, which refuses all. */
 function readAnswers(message: MessageReader, requests: readonly NetlinkRequest[], portId: number): Answers {
   let refusal: NetlinkError | undefined;
   while (message.next()) {

@@ -44,7 +44,7 @@ export interface Netlink {
 
 export type OnReply = (request: NetlinkRequest, message: MessageReader) => void;
 
-/** No request of ours comes near; a batch is sent when less than this is left. */
+/** More than any of our requests needs. A batch is sent when less room than this is left. */
 const MAX_REQUEST_BYTES = 2048;
 const BATCH_BYTES = 64 * 1024;
 /**
@@ -226,7 +226,7 @@ class Connection implements Netlink {
     const seq = this.send(exchange, request, NLM_F_DUMP);
     for (;;) {
       const length = this.receiveLength(exchange, request, pass.cutOff);
-      // The end was in what was cut off.
+      // The message that ends the dump was in the part that was cut off.
       if (length < 0) return { errno: 0 };
       if (length > exchange.in.length) pass.cutOff = true;
       const message = new MessageReader(exchange.in, Math.min(length, exchange.in.length));
@@ -278,7 +278,7 @@ class Connection implements Netlink {
     }
   }
 
-  /** Whether a message answers request `seq` of ours: one abandoned half read leaves others behind. */
+  /** Whether a message answers our request `seq`. A request that was given up half read leaves other answers behind. */
   private isOurs(message: MessageReader, seq: number): boolean {
     return message.seq === seq && message.portId === this.transport.portId && message.type !== NLMSG_NOOP;
   }
@@ -300,7 +300,7 @@ class Connection implements Netlink {
   }
 }
 
-/** What one pass over a dump gathers. */
+/** What has been read of a dump so far. */
 class DumpPass<T> {
   readonly items: T[] = [];
   interrupted = false;

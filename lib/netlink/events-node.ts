@@ -98,7 +98,7 @@ class Watch implements EventWatch {
       const pollfds = pollfdsFor(this.#sys, this.#fd, this.#stopFd);
       let failures = 0;
       while (!this.#closing) {
-        // What poll says is of no use: its errno belongs to the pool's thread. Reading finds out.
+        // The result of poll is of no use, because its errno belongs to the pool's thread. Reading shows whether there is anything.
         failures = (await poll(pollfds.address, 2, -1)) < 0 ? failures + 1 : 0;
         if (failures > MAX_POLL_FAILURES) throw new Error('poll on a netlink socket fails again and again');
         if (!this.#closing) await this.#drain();

@@ -1,6 +1,6 @@
 // A fake kernel for tests: a function is shown each request and says what is answered. It stands where the
-// socket stands, so everything above is the real thing. Dumps are served in halves, the end on its own,
-// so that whoever stops reading too early is found out.
+// socket stands, so everything above it is the real code. A dump is served in two halves and its end in a third
+// datagram, so that a caller that stops reading too early fails.
 
 import { ETIMEDOUT } from '../sys/errno.ts';
 import type { Netlink } from './connection.ts';

@@ -111,7 +111,7 @@ export class AttributeReader {
     const start = this.nextAt;
     const left = this.end - start;
     if (left < NLA_HDRLEN) {
-      // The kernel may pad the end; fewer bytes than a header can be nothing else.
+      // Fewer bytes than a header can only be the kernel's padding of the end.
       return false;
     }
     const header = this.words[start >> 2] ?? 0;
@@ -157,7 +157,7 @@ export class AttributeReader {
     return this.u32() | 0;
   }
 
-  /** Text up to its NUL. A byte outside ASCII is shown as \xNN: nothing of ours has such a name. */
+  /** Text up to its NUL. A byte outside ASCII is shown as \xNN; no device or table of ours has one in its name. */
   text(): string {
     return native.asciiText(this.bytes, this.at, this.at + this.length) ?? this.escapedText();
   }

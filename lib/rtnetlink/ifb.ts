@@ -1,5 +1,5 @@
-// Intermediate functional blocks: devices that send back what they are given, so that arriving packets can wait
-// in a queue (linux drivers/net/ifb.c). The alias says whose one is.
+// Intermediate functional blocks: devices that hand packets back after their own queue, so that arriving packets can be
+// queued (linux drivers/net/ifb.c). The alias says which container a device belongs to.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP, NLM_F_ECHO } from '../netlink/constants.ts';
@@ -15,7 +15,7 @@ const IFINFOMSG = 16;
 /** Creates one and tells what came of it. Throws NetlinkError, EEXIST. Same as: `ip link add NAME type ifb`. */
 export function createIfb(netlink: Netlink, spec: LinkSpec): Link {
   const request = addLink(spec, 'ifb');
-  // Kernels before 6.2 do not tell.
+  // Kernels before 6.2 do not echo what they made.
   const link = netlink.get({ ...request, flags: request.flags | NLM_F_ECHO }, decodeLink);
   const found = link ?? getLink(netlink, { name: spec.name });
   if (found === undefined) throw new Error(`${spec.name} was created and is gone`);

@@ -1,5 +1,5 @@
 // Next-hop objects, which many routes can share: struct nhmsg and NHA_ attributes (linux/nexthop.h;
-// kernels from 5.3). With them a table of N routes is linear in N, without quadratic.
+// kernels from 5.3). With them the kernel adds N routes in linear time; with a next hop in each route, in quadratic time.
 
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -29,7 +29,7 @@ export interface Nexthop {
   /** RTNH_F_ */
   readonly flags: number;
   readonly blackhole?: boolean;
-  /** A group of other next hops: not one of ours. */
+  /** Whether it is a group of other next hops; we make none. */
   readonly group?: boolean;
 }
 

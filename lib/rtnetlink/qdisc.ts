@@ -35,10 +35,10 @@ const TCA_EGRESS_REDIR = 1;
 const TC_ACT_STOLEN = 4;
 const ETH_P_ALL = 3;
 const MAX_U32 = 0xffff_ffff;
-/** A tick of the token bucket is 64 ns (PSCHED_SHIFT), of which a second has: */
+/** Ticks of the token bucket in a second: a tick is 64 ns (PSCHED_SHIFT). */
 const TICKS_A_SECOND = 1e9 / 64;
 
-/** Of a queue whose bucket is so large that the sum of both does not fit 32 bits. */
+/** The queue's size where bucket and queue together do not fit 32 bits. */
 const LARGE_QUEUE_BYTES = 1024 * 1024;
 
 /** struct tcmsg: u8 family and padding, s32 ifindex, u32 handle, u32 parent, u32 info. */
@@ -61,7 +61,7 @@ export function tokenBucket(rate: number, burst: number): TokenBucket {
   // Whole microseconds between, as containernetworking's plugins/meta/bandwidth computes and compares it.
   const fillUsec = Math.min(Math.trunc((burst * 1e6) / rate), MAX_U32);
   const waiting = Math.trunc(rate * 0.025);
-  // There the Go plugin's sum wraps, to a few packets: each of 64 KB is dropped. Nor should 4 GB wait.
+  // The Go plugin's sum overflows here to the size of a few packets, and packets of 64 KB are dropped. Letting 4 GB wait is wrong, too.
   const limit = waiting + burst <= MAX_U32 ? waiting + burst : Math.min(Math.max(waiting, LARGE_QUEUE_BYTES), MAX_U32);
   return { rate, limit, buffer: Math.min(Math.trunc((fillUsec * TICKS_A_SECOND) / 1e6), MAX_U32) };
 }

@@ -133,7 +133,7 @@ export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
   return netlink.dump(request, (message) => matching(decodeRoute(message), filter), [ENOENT]);
 }
 
-/** A kernel that filters less answers with more. */
+/** An older kernel ignores parts of the filter and answers with more routes, so they are filtered again here. */
 function matching(route: Route | undefined, filter: RouteFilter): Route | undefined {
   if (route === undefined || route.family !== filter.family) return undefined;
   if (filter.table !== undefined && route.table !== filter.table) return undefined;

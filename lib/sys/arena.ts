@@ -160,7 +160,7 @@ export class Arena {
     }
   }
 
-  /** What `release` is given to end what a `scope` would: without a closure, for what is called for every file. */
+  /** Marks where a scope begins; `release` ends it. For code that runs for every file, where a closure for `scope` would cost too much. */
   mark(): number {
     return this.top;
   }
@@ -172,7 +172,7 @@ export class Arena {
       while (this.inUse > 0 && (this.slots[this.inUse - 1]?.offset ?? 0) >= mark) this.inUse--;
       return;
     }
-    // The sanitizer sees a use after release only while the bytes are nobody else's: they are reused late.
+    // The sanitizer can report a use after release only until the bytes are handed out again, so they are reused as late as possible.
     this.poison(mark, this.top - mark, true);
     if (this.top > this.kept / 2) this.top = mark;
   }

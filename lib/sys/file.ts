@@ -75,7 +75,7 @@ export function readAll(sys: Syscalls, fd: number, maxBytes: number, object = `f
 }
 const EFBIG = 27;
 
-/** A file's text, strictly UTF-8, at most `maxBytes`. A pipe somebody put there is empty: it keeps nobody waiting. */
+/** A file's text, strictly UTF-8, at most `maxBytes`. A pipe in the file's place reads as empty and does not make us wait. */
 export function readText(sys: Syscalls, path: string, maxBytes: number): string {
   const bytes = withFile(sys, path, O_RDONLY | O_NONBLOCK, 0, (fd) => readAll(sys, fd, maxBytes, path));
   return sys.arena.decode(bytes);
@@ -268,7 +268,7 @@ function entryName(entries: Slot, bytes: Uint8Array, at: number): string {
   return entries.text(at + 19, bytes.indexOf(0, at + 19) - at - 19);
 }
 
-/** Calls `onChunk` with whole entries: the slot they are in, and their bytes. */
+/** Calls `onChunk` with entries that are complete: the slot they lie in, and how many bytes they take. */
 function readChunks(
   sys: Syscalls,
   fd: number,

@@ -1,4 +1,4 @@
-// Files in folders where others write as well: whatever has the name of a file of ours may be something else.
+// Files in folders where others write as well: what has the name of our file may be a link, a device or a folder.
 
 import { EISDIR, ELOOP, ENXIO } from './errno.ts';
 import { O_CREAT, O_WRONLY, openFile, readTextIfPresent, removeFile, tryOpen } from './file.ts';
@@ -17,7 +17,7 @@ export function readForeignText(sys: Syscalls, path: string, maxBytes: number): 
     const text = readTextIfPresent(sys, path, maxBytes);
     return text === undefined ? undefined : { text };
   } catch (thrown) {
-    // Any other failure of the kernel may be over at the next try.
+    // Any other error may be gone at the next try, so it is thrown.
     if (thrown instanceof SysError && !NO_TEXT.includes(thrown.errno)) throw thrown;
     return 'unreadable';
   }

@@ -1,5 +1,5 @@
-// poll(2) in a thread of libuv's pool, for descriptors Node has nothing of its own for. What poll says is of no use to
-// the caller: its errno belongs to that thread.
+// poll(2) in a thread of libuv's pool, for descriptors that no API of Node's can watch. The caller cannot use poll's
+// result, because its errno belongs to that thread.
 
 import koffi from 'koffi';
 import type { Slot } from './arena.ts';

@@ -17,7 +17,7 @@ const SIGPIPE = 13;
 const WNOHANG = 1;
 /** How much one read takes from a child's pipe, in bytes. */
 const CHUNK_BYTES = 64 * 1024;
-/** Somebody is still writing the executable: tried again this often, with doubling pauses from 10 ms. */
+/** How often execve is tried again on ETXTBSY, when somebody is still writing the executable; pauses double from 10 ms. */
 const BUSY_TRIES = 9;
 
 export interface Command {
@@ -39,7 +39,7 @@ export interface Finished {
   readonly signal: number | undefined;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  /** Why we killed it, when we did. */
+  /** The reason, when we killed the child. */
   readonly killed: 'deadline' | 'output' | undefined;
 }
 
@@ -274,7 +274,7 @@ class Exchange {
     });
   }
 
-  /** Both outputs are closed, so the end is near: looks again with growing pauses until the deadline. */
+  /** Both outputs are closed, so the child will end soon: waits for that with growing pauses until the deadline. */
   private await(pid: number): number | undefined {
     for (let pauseMs = 0.05; ; pauseMs = Math.min(pauseMs * 2, 10)) {
       const status = waitFor(this.sys, pid, WNOHANG);
