@@ -1,5 +1,5 @@
-// `node scripts/manifests.mjs`: joins the kustomize base to manifests/weft.yml, the one plain file to apply. The base is what is
-// edited; a test compares, so that the two cannot drift apart.
+// `node scripts/manifests.mjs`: joins the kustomize base to manifests/weft.yml, the one plain file to apply, and the component
+// own-node-policy to manifests/weft-policy.yml. Those are what is edited; a test compares, so that they cannot drift apart.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,18 +7,29 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parse } from 'yaml';
 
 const manifests = fileURLToPath(new URL('../manifests/', import.meta.url));
-export const plainFile = join(manifests, 'weft.yml');
 
-const HEAD = `# Weft for a cluster whose podCIDRs lie in 10.244.0.0/16; see README.md for anything else.
-# Made by scripts/manifests.mjs from kustomize/base: change it there.
-`;
+/** The plain files: of which folder of kustomize/ each is made, and what it begins with. */
+export const plainFiles = {
+  'weft.yml': {
+    folder: 'base',
+    head: 'Weft for a cluster whose podCIDRs lie in 10.244.0.0/16; see README.md for anything else.',
+  },
+  'weft-policy.yml': {
+    folder: 'components/own-node-policy',
+    head: 'Beside weft.yml, for Kubernetes 1.30 and later: a node’s token changes its own Node and nothing else.',
+  },
+};
 
-/** The text of weft.yml: the resources of the base in kustomization's order, comments included. */
-export function joinManifests() {
-  const kustomization = join(manifests, 'kustomize/base/kustomization.yaml');
+/** The text of a plain file: the resources of its folder in kustomization's order, comments included. */
+export function joinManifests(name = 'weft.yml') {
+  const { folder, head } = plainFiles[name];
+  const kustomization = join(manifests, 'kustomize', folder, 'kustomization.yaml');
   const { resources } = parse(readFileSync(kustomization, 'utf8'));
   const texts = resources.map((name) => readFileSync(join(dirname(kustomization), name), 'utf8'));
-  return HEAD + texts.map((text) => `---\n${text}`).join('');
+  const from = `# ${head}\n# Made by scripts/manifests.mjs from kustomize/${folder}: change it there.\n`;
+  return from + texts.map((text) => `---\n${text}`).join('');
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) writeFileSync(plainFile, joinManifests());
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  for (const name of Object.keys(plainFiles)) writeFileSync(join(manifests, name), joinManifests(name));
+}

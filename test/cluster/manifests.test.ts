@@ -67,15 +67,24 @@ function kustomized(folder: string): KubeObject[] {
 
 function rendered(namespace: string, set: readonly string[]): KubeObject[] {
   needs.machine(helm !== undefined, 'helm on PATH');
-  const options = ['--namespace', namespace, '--kube-version', '1.36.0', ...set.flatMap((one) => ['--set', one])];
+  const apis = ['--api-versions', 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
+  const options = [
+    '--namespace',
+    namespace,
+    '--kube-version',
+    '1.36.0',
+    ...apis,
+    ...set.flatMap((one) => ['--set', one]),
+  ];
   return asKubeObjects(
     parseYaml(runProgram(helm ?? '', ['template', 'x', `${manifests}/helm/weft`, ...options]), 'chart'),
   );
 }
 
 describe('a real API server takes', () => {
-  test('weft.yml and cleanup.yml', async () => {
-    expect(await refusals([...readObjects('weft.yml'), ...readObjects('cleanup.yml')])).toEqual([]);
+  test('weft.yml and cleanup.yml, with weft-policy.yml', async () => {
+    const objects = ['weft.yml', 'weft-policy.yml', 'cleanup.yml'].flatMap(readObjects);
+    expect(await refusals(objects)).toEqual([]);
   });
 
   const overlays = readdirSync(`${manifests}/kustomize/overlays`).map((name) => `overlays/${name}`);

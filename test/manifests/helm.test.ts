@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { normalizePrefix } from '../../flanneld/subnet/kube/annotations.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { PLUGIN_NAMES } from '../../lib/plugin-names.ts';
 import { withOverlay } from '../image/manifest.ts';
@@ -81,6 +82,7 @@ describe('values.schema.json', () => {
     { path: 'podCidrv6', value: '10.244.0.0/16' },
     { path: 'podCIDR', value: '10.244.0.0/16' },
     { path: 'replaceFlannel', value: 'yes' },
+    { path: 'ownNodePolicy', value: 'yes' },
     { path: 'flannel.backend', value: 'wireguard' },
     { path: 'flannel.vni', value: 16777216 },
     { path: 'flannel.vni', value: '1' },
@@ -105,10 +107,17 @@ test('chart, application, image and package have one version', () => {
 });
 
 describe('rendered', () => {
-  const render = (namespace: string, ...set: readonly string[]): KubeObject[] => {
-    const options = ['--namespace', namespace, '--kube-version', '1.36.0', ...set.flatMap((one) => ['--set', one])];
-    return asKubeObjects(parseYaml(runProgram(helm ?? 'helm', ['template', 'weft', chart, ...options]), 'chart'));
+  const renderFor = (apis: readonly string[], namespace: string, ...set: readonly string[]): KubeObject[] => {
+    const options = ['--namespace', namespace, '--kube-version', apis.length > 0 ? '1.36.0' : '1.29.0'];
+    const more = [...apis.flatMap((api) => ['--api-versions', api]), ...set.flatMap((one) => ['--set', one])];
+    return asKubeObjects(
+      parseYaml(runProgram(helm ?? 'helm', ['template', 'weft', chart, ...options, ...more]), 'chart'),
+    );
   };
+  const render = (namespace: string, ...set: readonly string[]): KubeObject[] =>
+    renderFor(['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'], namespace, ...set);
+  const policies = (objects: readonly KubeObject[]): KubeObject[] =>
+    objects.filter(({ apiVersion }) => apiVersion.startsWith('admissionregistration'));
   const netConf = (objects: readonly KubeObject[]): ReturnType<typeof parseNetConf> =>
     parseNetConf(only(objects, 'ConfigMap').data?.['net-conf.json'] ?? '');
 
@@ -116,7 +125,7 @@ describe('rendered', () => {
 
   test('without values is weft.yml but for the namespace, which helm makes', () => {
     const plain = readObjects('weft.yml').filter(({ kind }) => kind !== 'Namespace');
-    const objects = render('weft');
+    const objects = render('weft', 'ownNodePolicy=false');
     expect(objects.map(({ kind }) => kind).sort()).toEqual(plain.map(({ kind }) => kind).sort());
     for (const object of plain.filter(({ kind }) => kind !== 'DaemonSet' && kind !== 'ConfigMap')) {
       expect(only(objects, object.kind)).toEqual(object);
@@ -129,6 +138,29 @@ describe('rendered', () => {
     expect(netConf(objects)).toEqual(netConf(plain));
     const conflists = [objects, plain].map((list) => JSON.parse(only(list, 'ConfigMap').data?.['cni-conf.json'] ?? ''));
     expect(conflists[0]).toEqual(conflists[1]);
+  });
+
+  test('has weft-policy.yml where the cluster has such policies and nobody says no', () => {
+    const inOrder = (objects: KubeObject[]): KubeObject[] =>
+      objects.toSorted((a, b) => `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`));
+    expect(inOrder(policies(render('weft')))).toEqual(inOrder(readObjects('weft-policy.yml')));
+    expect(policies(render('weft', 'ownNodePolicy=false'))).toEqual([]);
+    expect(policies(renderFor([], 'weft'))).toEqual([]);
+  });
+
+  test.for([
+    { args: '--ip-masq', want: 'flannel.alpha.coreos.com/' },
+    { args: '--kube-annotation-prefix=example.org', want: 'example.org/' },
+    { args: '-kube-annotation-prefix=example.org/net', want: 'example.org/net-' },
+    { args: '--kube-annotation-prefix=example.org/net-', want: 'example.org/net-' },
+  ])('and there the release’s account and the prefix of $args', ({ args, want }) => {
+    const [policy] = policies(render('kube-flannel', 'replaceFlannel=true', `flannel.args={${args}}`));
+    expect(policy?.metadata.name).toBe('kube-flannel-own-node');
+    expect(JSON.stringify(policy)).toContain("'system:serviceaccount:kube-flannel:flannel'");
+    expect(policy?.spec).toMatchObject({
+      variables: expect.arrayContaining([{ name: 'prefix', expression: `'${want}'` }]),
+    });
+    expect(args.startsWith('--ip') ? want : normalizePrefix(args.replace(/^[^=]*=/, ''))).toBe(want);
   });
 
   test.for([

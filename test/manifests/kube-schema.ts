@@ -16,6 +16,8 @@ const MODELS: Readonly<Record<string, string>> = {
   'v1 Namespace': 'V1Namespace',
   'v1 ServiceAccount': 'V1ServiceAccount',
   'v1 ConfigMap': 'V1ConfigMap',
+  'admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy': 'V1ValidatingAdmissionPolicy',
+  'admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding': 'V1ValidatingAdmissionPolicyBinding',
   'apps/v1 DaemonSet': 'V1DaemonSet',
   'rbac.authorization.k8s.io/v1 ClusterRole': 'V1ClusterRole',
   'rbac.authorization.k8s.io/v1 ClusterRoleBinding': 'V1ClusterRoleBinding',

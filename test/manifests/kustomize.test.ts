@@ -1,8 +1,9 @@
 // The kustomize base and its overlays, rendered by kustomize or kubectl where the machine has one.
 
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { withOverlay } from '../image/manifest.ts';
 import { needs } from '../support/needs.ts';
@@ -48,6 +49,25 @@ beforeEach(() => needs.machine((kustomize ?? kubectl) !== undefined, 'kustomize 
 
 test('the base is weft.yml', () => {
   expect(named(render('base'))).toEqual(named(readObjects('weft.yml')));
+});
+
+test('replace-flannel-policy is weft-policy.yml with flannel’s account, under names of its own', () => {
+  const text = JSON.stringify([...named(readObjects('weft-policy.yml')).values()])
+    .replaceAll('system:serviceaccount:weft:weft', 'system:serviceaccount:kube-flannel:flannel')
+    .replaceAll('"weft-own-', '"kube-flannel-own-');
+  const wanted = named(JSON.parse(text) as KubeObject[]);
+  expect(named(render('overlays/replace-flannel-policy'))).toEqual(wanted);
+  expect(wanted.size).toBe(4);
+});
+
+test('the component own-node-policy joins the base in a kustomization of a cluster’s own', () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'weft-kustomize-')));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const from = relative(folder, join(manifests, 'kustomize'));
+  const text = `resources: [${from}/base]\ncomponents: [${from}/components/own-node-policy]\n`;
+  writeFileSync(join(folder, 'kustomization.yaml'), text);
+  const wanted = named([...readObjects('weft.yml'), ...readObjects('weft-policy.yml')]);
+  expect(named(render(relative(join(manifests, 'kustomize'), folder)))).toEqual(wanted);
 });
 
 test.for(overlays)('%s has only fields Kubernetes knows', async (overlay) => {

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { flagTable } from '../../flanneld/cli/flag-table.ts';
+import { normalizePrefix } from '../../flanneld/subnet/kube/annotations.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
-import { joinManifests } from '../../scripts/manifests.mjs';
+import { joinManifests, plainFiles } from '../../scripts/manifests.mjs';
 import {
   agentContainer,
   type Container,
@@ -21,17 +22,17 @@ import { schemaProblems } from './kube-schema.ts';
 
 const weft = readObjects('weft.yml');
 const cleanup = readObjects('cleanup.yml');
+const policy = readObjects('weft-policy.yml');
 const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string };
 /** flannel's DaemonSet: what pods there may still do must not become impossible with ours. */
 const FLANNEL_TOLERATION = { operator: 'Exists', effect: 'NoSchedule' };
 
 describe('schema', () => {
-  test.for([...weft, ...cleanup].map((object) => ({ name: `${object.kind} ${object.metadata.name}`, object })))(
-    '$name has only fields Kubernetes knows, of the right types',
-    async ({ object }) => {
-      expect(await schemaProblems(object)).toEqual([]);
-    },
-  );
+  test.for(
+    [...weft, ...policy, ...cleanup].map((object) => ({ name: `${object.kind} ${object.metadata.name}`, object })),
+  )('$name has only fields Kubernetes knows, of the right types', async ({ object }) => {
+    expect(await schemaProblems(object)).toEqual([]);
+  });
 
   test('is one that can fail', async () => {
     const [namespace] = weft;
@@ -43,11 +44,37 @@ describe('schema', () => {
   });
 });
 
-describe('weft.yml', () => {
-  test('is the kustomize base, joined', () => {
-    expect(readFileSync(join(manifests, 'weft.yml'), 'utf8')).toBe(joinManifests());
+test.for(Object.entries(plainFiles))('%s is its folder of kustomize, joined (node scripts/manifests.mjs)', ([name]) => {
+  expect(readFileSync(join(manifests, name), 'utf8')).toBe(joinManifests(name));
+});
+
+describe('weft-policy.yml', () => {
+  test('holds the account of weft.yml to its own Node, and is bound', () => {
+    const account = only(weft, 'ServiceAccount').metadata;
+    const text = `request.userInfo.username == 'system:serviceaccount:${account.namespace}:${account.name}'`;
+    const policies = policy.filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
+    for (const { spec } of policies) expect(spec).toMatchObject({ matchConditions: [{ expression: text }] });
+    const bindings = policy.filter(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding');
+    const bound = bindings.map(({ spec }) => (spec as unknown as { policyName: string }).policyName);
+    expect(bound).toEqual(policies.map(({ metadata }) => metadata.name));
+    expect(bindings.map(({ spec }) => spec)).toEqual(
+      bound.map((policyName) => ({ policyName, validationActions: ['Deny'] })),
+    );
   });
 
+  test('knows the annotation prefix that flanneld has', () => {
+    const prefix = normalizePrefix(flagTable.find(({ name }) => name === 'kube-annotation-prefix')?.default ?? '');
+    expect(policy[0]?.spec).toMatchObject({
+      variables: expect.arrayContaining([{ name: 'prefix', expression: `'${prefix}'` }]),
+    });
+  });
+
+  test('is no part of weft.yml, which Kubernetes before 1.30 takes whole', () => {
+    expect(weft.filter(({ apiVersion }) => apiVersion.startsWith('admissionregistration'))).toEqual([]);
+  });
+});
+
+describe('weft.yml', () => {
   test('has everything an overlay needs and nothing else, in an order that can be applied', () => {
     expect(weft.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`)).toEqual([
       'Namespace /weft',

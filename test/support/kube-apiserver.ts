@@ -38,6 +38,8 @@ export interface KubeApiserver {
   readonly admin: KubeAccess;
   /** May do what the agent's ClusterRole says. */
   readonly agent: KubeAccess;
+  /** Whoever has this token. */
+  withToken(token: string): KubeAccess;
   /** kubeconfig of `agent`. */
   readonly agentKubeconfig: string;
   readonly agentKubeconfigText: string;
@@ -89,7 +91,8 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     const serving = await makeCertificate(dir, authority, 'apiserver');
     const argv = [program, ...flags({ dir, port, authority, serving }), `--etcd-servers=${etcd.endpoints.join()}`];
     const [adminKubeconfig, agentKubeconfig] = [admin, agent].map((user, at) => {
-      return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, user);
+      const credentials = { 'client-certificate': user.certFile, 'client-key': user.keyFile };
+      return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, credentials);
     });
     const adminAccess = openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: adminKubeconfig });
     const start = async (): Promise<void> => {
@@ -103,6 +106,10 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
       url,
       call: (each) => ask(adminAccess, each),
       must,
+      withToken: (token) => {
+        const kubeconfigFile = writeKubeconfig(join(dir, 'kubeconfig-token'), url, authority, { token });
+        return openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile });
+      },
       admin: adminAccess,
       agent: openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: agentKubeconfig }),
       agentKubeconfig: agentKubeconfig ?? '',
@@ -148,12 +155,12 @@ function flags({ dir, port, authority, serving }: ServerFiles): string[] {
   ];
 }
 
-function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, user: CertificateFiles): string {
+function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, user: object): string {
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'test', cluster: { server: url.origin, 'certificate-authority': authority.certFile } }],
-    users: [{ name: 'me', user: { 'client-certificate': user.certFile, 'client-key': user.keyFile } }],
+    users: [{ name: 'me', user }],
     contexts: [{ name: 'test', context: { cluster: 'test', user: 'me' } }],
     'current-context': 'test',
   };
@@ -161,7 +168,8 @@ function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, us
   return file;
 }
 
-async function ask(access: KubeAccess, { method, path, body, contentType, as }: ApiCall): Promise<ApiAnswer> {
+/** Asks as whoever `access` is. */
+export async function ask(access: KubeAccess, { method, path, body, contentType, as }: ApiCall): Promise<ApiAnswer> {
   const { server, options } = await access.prepare();
   const headers = { 'content-type': contentType ?? 'application/json', ...(as && { 'impersonate-user': as }) };
   const answer = await httpRequest({

@@ -9,6 +9,8 @@ const PATHS: Readonly<Record<string, string>> = {
   ConfigMap: '/api/v1/namespaces/NAMESPACE/configmaps',
   ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
   ClusterRoleBinding: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+  ValidatingAdmissionPolicy: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
+  ValidatingAdmissionPolicyBinding: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
   DaemonSet: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
 };
 

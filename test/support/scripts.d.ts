@@ -35,7 +35,8 @@ declare module '*/heap-profile.mjs' {
 }
 
 declare module '*/manifests.mjs' {
-  export function joinManifests(): string;
+  export const plainFiles: Readonly<Record<string, { readonly folder: string; readonly head: string }>>;
+  export function joinManifests(name?: string): string;
 }
 
 declare module '*/licences.mjs' {

@@ -21,6 +21,22 @@ app.kubernetes.io/name: weft
 {{- end }}
 {{- end -}}
 
+{{- /* --kube-annotation-prefix as it stands before every name, as the agent reads it. */ -}}
+{{- define "weft.annotationPrefix" -}}
+{{- $prefix := "flannel.alpha.coreos.com" -}}
+{{- range .Values.flannel.args -}}
+{{- if regexMatch "^--?kube-annotation-prefix=" . -}}
+{{- $prefix = regexReplaceAll "^[^=]*=" . "" -}}
+{{- end -}}
+{{- end -}}
+{{- if not (contains "/" $prefix) -}}
+{{- $prefix = printf "%s/" $prefix -}}
+{{- else if not (or (hasSuffix "/" $prefix) (hasSuffix "-" $prefix)) -}}
+{{- $prefix = printf "%s-" $prefix -}}
+{{- end -}}
+{{- $prefix -}}
+{{- end -}}
+
 {{- /* Unset means nftables. */ -}}
 {{- define "weft.usesIptables" -}}{{ eq (toString .Values.flannel.enableNFTables) "false" }}{{- end -}}
 
