@@ -1,7 +1,6 @@
 // What the documents name must exist: files and folders, headings that are linked to, npm scripts, flags and sub-commands.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -10,12 +9,21 @@ import { subCommands } from '../../flanneld/cli/sub-commands.ts';
 import { type Mention, mentionsIn } from '../support/mentions.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: repository,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter((file) => file !== '' && existsSync(join(repository, file)));
+/** What is made here, and git's own; git itself a fresh machine need not have. */
+const LEFT_OUT = new Set(['.git', 'node_modules', 'dist']);
+const files = readdirSync(repository, { withFileTypes: true })
+  .filter(({ name }) => !LEFT_OUT.has(name))
+  .flatMap((entry) =>
+    entry.isDirectory()
+      ? readdirSync(join(repository, entry.name), { recursive: true, encoding: 'utf8' }).map((path) =>
+          join(entry.name, path),
+        )
+      : [entry.name],
+  )
+  .filter(
+    (file) =>
+      !file.startsWith('bench/results/local/') && statSync(join(repository, file), { throwIfNoEntry: false })?.isFile(),
+  );
 const names = new Set(files.map((file) => basename(file)));
 const documents = files.filter((file) => file.endsWith('.md'));
 const scripts = new Set(
