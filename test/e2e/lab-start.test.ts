@@ -184,6 +184,18 @@ describe('npm run lab', () => {
     expect(footprint([process.pid])).toEqual(before);
   });
 
+  test('has nodes with one /run/netns, which is shared, where the machine mounts one privately', async () => {
+    const name = `netns-${process.pid}`;
+    const lab = `npm --silent run lab -- --name ${name}`;
+    // With a /run of its own: the machine's stays as it is.
+    const script = `mount -t tmpfs run /run; mkdir /run/netns; mount --bind /run/netns /run/netns
+      npm --silent start -- --nodes 1 --pods 0 --keep --name ${name} >/run/said || cat /run/said
+      ${lab} exec node-1 grep ' /run/netns ' /proc/self/mountinfo; ${lab} down`;
+    const private_ = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script];
+    const { stdout } = await runCommand(private_, { cwd: repositoryRoot, timeoutMs: START_MS });
+    expect(stdout.split('\n')).toEqual([expect.stringMatching(/ shared:\d+ /), `lab ${name} is gone`, '']);
+  });
+
   test.for([
     { words: ['fly'], want: 'npm run lab: unknown command "fly"; npm run lab -- help lists them\n' },
     { words: ['logs'], want: 'npm run lab: usage: logs NODE\n' },

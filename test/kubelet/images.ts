@@ -6,6 +6,7 @@ import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, s
 import { basename, dirname, join } from 'node:path';
 import { packImage, putBusybox } from '../containerd/image.ts';
 import { builtAgent, builtPlugins, requireBuilt } from '../lab/programs.ts';
+import { linkedLibraries } from '../support/linked-libraries.ts';
 
 const APP_FOLDER = 'opt/weft';
 /** Where iptables of Debian's looks for its matches and targets, below its library folder. */
@@ -44,21 +45,15 @@ function onPath(name: string): string {
   return execFileSync('/bin/sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).trim();
 }
 
-/** `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x…)`, and the loader: `/lib64/ld-linux-x86-64.so.2 (0x…)`. */
-function librariesOf(program: string): string[] {
-  const linked = execFileSync('ldd', [program], { encoding: 'utf8' });
-  return [...linked.matchAll(/(\/\S+) \(0x/g)].map(([, library = '']) => library);
-}
-
 function libraryFolder(program: string): string {
-  return dirname(librariesOf(program).find((library) => library.includes('/libc.so')) ?? '');
+  return dirname(linkedLibraries(program).find((library) => library.includes('/libc.so')) ?? '');
 }
 
 /** A program, and what it is linked with where the loader looks for it. */
 function putProgram(root: string, program: string, folder = 'bin'): void {
   mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(realpathSync(program), join(root, folder, basename(program)));
-  for (const library of librariesOf(program)) {
+  for (const library of linkedLibraries(program)) {
     const target = join(root, library);
     if (existsSync(target)) continue;
     mkdirSync(dirname(target), { recursive: true });

@@ -48,10 +48,17 @@ function ownerGone(): void {
   if (!released) process.exit(1);
 }
 
-/** An own /run and /sys; names of other people's network namespaces are dropped, a copy of the mount would pin them. */
+/**
+ * An own /run and /sys. Names of other people's network namespaces are dropped: a copy of the mount would pin them. So is what the
+ * machine has mounted below /run: who looks for /run/netns in the list of mounts, as containerd does, would find the machine's first.
+ */
 async function ownMounts(): Promise<void> {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  for (const mount of mounts.filter((line) => line.includes(' - nsfs '))) {
+  const foreign = mounts.filter(
+    (line) => line.includes(' - nsfs ') || line.split(' ')[4]?.startsWith('/run/') === true,
+  );
+  // The last one first: it may lie on another.
+  for (const mount of foreign.reverse()) {
     await mustRun(['umount', '--no-mtab', '--lazy', mount.split(' ')[4] ?? '']);
   }
   await mustRun(['mount', '--no-mtab', '-t', 'tmpfs', '-o', 'mode=755', 'lab', '/run']);
