@@ -18,6 +18,7 @@ import type { PortmapConfig } from './config.ts';
 import { forgetConnections, staleAfterAdd } from './connections.ts';
 import { type Place, sameElement, type Wanted, wantedElements } from './elements.ts';
 import { ATTACHMENTS, layoutStatements, missingRules, type Need, namesOf, TABLE } from './layout.ts';
+import { otherMarkChains, removeLostChains } from './lost-chains.ts';
 import { ownPlaces } from './own-places.ts';
 import { ownComment, ownerIn, ownerOf } from './owner.ts';
 
@@ -57,8 +58,9 @@ export function addNftables(invocation: Invocation, config: PortmapConfig, conta
   const netfilter = openNetfilter(invocation.sys);
   let replaced = false;
   try {
-    ensureLayout(invocation, netfilter.netlink, needs);
+    const others = ensureLayout(invocation, netfilter.netlink, needs);
     replaced = writeElements(invocation, netfilter, needs, wanted);
+    replaced = removeLostChains(netfilter, others) || replaced;
     forgetConnections(invocation, netfilter.netlink, staleAfterAdd(config, containers));
   } finally {
     if (replaced) closeSoon(invocation.sys, netfilter);
@@ -66,9 +68,12 @@ export function addNftables(invocation: Invocation, config: PortmapConfig, conta
   }
 }
 
-function ensureLayout(invocation: Invocation, netlink: Netlink, needs: readonly Need[]): void {
-  if (missingRules(needs, listRules(netlink, TABLE)).length === 0) return;
+/** Where something was missing, which marking chains there are besides: the node may have had another subnet. */
+function ensureLayout(invocation: Invocation, netlink: Netlink, needs: readonly Need[]): string[] {
+  const present = listRules(netlink, TABLE);
+  if (missingRules(needs, present).length === 0) return [];
   locked(invocation, () => makeLayout(invocation, netlink, needs));
+  return otherMarkChains(needs, present);
 }
 
 /** Sets and maps are named in the rules, so they are there when those are; but for the set of attachments. */

@@ -13,6 +13,7 @@ export const NFNL_BATCH_GENID = 1;
 
 export const NFT_MSG_GETTABLE = 0x0a01;
 export const NFT_MSG_GETCHAIN = 0x0a04;
+export const NFT_MSG_DELCHAIN = 0x0a05;
 export const NFT_MSG_NEWRULE = 0x0a06;
 export const NFT_MSG_GETRULE = 0x0a07;
 export const NFT_MSG_DELRULE = 0x0a08;

@@ -3,7 +3,16 @@ import { payloadHex } from '../../test/support/netlink-bytes.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import { EINVAL, ENOENT, EPERM } from '../sys/errno.ts';
 import { NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETTABLE, NFT_MSG_NEWRULE } from './constants.ts';
-import { deleteRule, hasChain, hasNftables, hasTable, listRules, listSets, readGeneration } from './nftables.ts';
+import {
+  deleteChain,
+  deleteRule,
+  hasChain,
+  hasNftables,
+  hasTable,
+  listRules,
+  listSets,
+  readGeneration,
+} from './nftables.ts';
 
 const table = { family: 'ip', name: 'nat' } as const;
 
@@ -83,4 +92,10 @@ test('deleteRule names the rule by its handle', () => {
   const request = deleteRule(table, { chain: 'x', handle: 258n, comment: '' });
   expect(payloadHex(request)).toBe('02000000' + '080001006e617400' + '0600020078000000' + '0c0003000000000000000102');
   expect(request.command?.()).toBe('nft delete rule ip nat x handle 258');
+});
+
+test('deleteChain names table and chain', () => {
+  const request = deleteChain(table, 'from_x');
+  expect(payloadHex(request)).toBe('02000000' + '080001006e617400' + '0b00030066726f6d5f780000');
+  expect(request.command?.()).toBe('nft delete chain ip nat from_x');
 });

@@ -12,6 +12,7 @@ import {
   NFPROTO_IPV4,
   NFPROTO_IPV6,
   NFPROTO_UNSPEC,
+  NFT_MSG_DELCHAIN,
   NFT_MSG_DELRULE,
   NFT_MSG_GETCHAIN,
   NFT_MSG_GETGEN,
@@ -183,6 +184,22 @@ export function deleteRule(table: Table, rule: Rule): NetlinkRequest {
       const handle = new Uint8Array(8);
       new DataView(handle.buffer).setBigUint64(0, rule.handle, false);
       writer.attrBytes(NFTA_RULE_HANDLE, handle);
+    },
+    describe: () => `delete ${spelled}`,
+    command: () => `nft delete ${spelled}`,
+  };
+}
+
+/** Part of a transaction; with its rules. EBUSY while something leads there. Same as: `nft delete chain FAMILY TABLE NAME`. */
+export function deleteChain(table: Table, name: string): NetlinkRequest {
+  const spelled = `chain ${spellTable(table)} ${name}`;
+  return {
+    type: NFT_MSG_DELCHAIN,
+    flags: 0,
+    write(writer) {
+      writeNfgenmsg(writer, table);
+      writer.attrText(NFTA_CHAIN_TABLE, table.name);
+      writer.attrText(NFTA_CHAIN_NAME, name);
     },
     describe: () => `delete ${spelled}`,
     command: () => `nft delete ${spelled}`,

@@ -204,6 +204,35 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
+  test('leaves no chain of a subnet the node had before, and breaks no mapping of one it still has', async () => {
+    const inSubnet = (subnet: number, ports = mappings(8000 + subnet)): Attachment => {
+      const ips = [
+        { address: `10.0.${subnet}.2/24`, interface: 0 },
+        { address: `fd00:${subnet}::2/64`, interface: 0 },
+      ];
+      return pod({ container: `c${subnet}` }, { prevResult: { ...prevResult, ips }, runtimeConfig: ports });
+    };
+    const chains = async (): Promise<string[]> => {
+      const text = await sh('nft list table inet weft_portmap');
+      return [...text.matchAll(/chain (from_\S+) \{/g)].map(([, name]) => name ?? '').sort();
+    };
+    const of = (...subnets: number[]): string[] =>
+      [...subnets.map((n) => `from_10.0.${n}.0/24_13`), ...subnets.map((n) => `from_fd00_${n}__/64_13`)].sort();
+    await inSubnet(1).add();
+    await inSubnet(2).add();
+    expect(await chains()).toEqual(of(1, 2));
+    await inSubnet(1).del();
+    // An ADD for which nothing is made looks for nothing.
+    await inSubnet(2).add();
+    expect(await chains()).toEqual(of(1, 2));
+    await inSubnet(3).add();
+    expect(await chains()).toEqual(of(2, 3));
+    await inSubnet(2).check({ ...prevResult, ips: [{ address: '10.0.2.2/24', interface: 0 }] });
+    await inSubnet(2).del();
+    await inSubnet(3).del();
+    expect(await elements()).toBe(0);
+  });
+
   test('takes names that would be words of nft for what they are', async () => {
     const ifname = '"};reset;{$(x)';
     const odd = {

@@ -1,0 +1,34 @@
+// Marking chains of subnets the node does not have any more: when another subnet's is made, those to which no mapping leads.
+
+import type { Netfilter } from '../../lib/netfilter/connection.ts';
+import { deleteChain, type Rule } from '../../lib/netfilter/nftables.ts';
+import { NetlinkError } from '../../lib/netlink/request.ts';
+import { EBUSY, ENOENT } from '../../lib/sys/errno.ts';
+import { markChain, type Need, TABLE } from './layout.ts';
+
+/** Of one subnet: `from_10.244.1.0/24_13`. */
+const OF_A_SUBNET = /^from_[0-9a-f._]+\/\d+_\d+$/;
+
+/** Names of marking chains that these needs do not have. Pure. */
+export function otherMarkChains(needs: readonly Need[], present: readonly Rule[]): string[] {
+  const own = needs.map(({ config, container }) => markChain(config, container));
+  const named = new Set(present.map(({ chain }) => chain).filter((chain) => OF_A_SUBNET.test(chain)));
+  return [...named].filter((chain) => !own.includes(chain));
+}
+
+/**
+ * Removes what of them no mapping leads to; whether there was any. An ADD of that subnet at the same moment makes its chain
+ * again. Throws NetlinkError.
+ */
+export function removeLostChains({ transact }: Netfilter, chains: readonly string[]): boolean {
+  let removed = false;
+  for (const chain of chains) {
+    try {
+      transact([deleteChain(TABLE, chain)]);
+      removed = true;
+    } catch (thrown) {
+      if (!(thrown instanceof NetlinkError) || (thrown.errno !== EBUSY && thrown.errno !== ENOENT)) throw thrown;
+    }
+  }
+  return removed;
+}
