@@ -7,6 +7,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { needs } from '../support/needs.ts';
 
+const WITHOUT_MOUNTS = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', '--'];
 const FRESH = resolve(import.meta.dirname, '../../scripts/fresh.mjs');
 
 beforeEach(() => needs.setUp(process.getuid?.() === 0, 'root'));
@@ -45,8 +46,7 @@ test('programs of packages that set-up does not install are absent, its own and 
 });
 
 test('where mounts are not to be had nothing is run, and it says why', () => {
-  const withoutRights = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', '--'];
-  const { status, said } = run([...withoutRights, process.execPath, FRESH, 'echo', 'ran']);
+  const { status, said } = run([...WITHOUT_MOUNTS, process.execPath, FRESH, 'echo', 'ran']);
   expect(said).toMatch(/^fresh machine: cannot make a mount namespace: .*Operation not permitted; nothing was run\n$/);
   expect(status).toBe(1);
 });
@@ -127,4 +127,13 @@ test.for(rows)('.ci/run: $name', ({ npmTest, outcome, last, status }) => {
   );
   expect(run.lines.at(-1)).toBe(last);
   expect(run.status).toBe(status);
+});
+
+test('.ci/run: where mounts are not to be had it says so and fails, without a test run', () => {
+  const clone = makeClone(ROW);
+  const { status, said } = run([...WITHOUT_MOUNTS, 'sh', '-c', `bash '${clone}/.ci/run' 2>&1`]);
+  expect(said).toMatch(/^\.ci\/run: cannot make a mount namespace: .*; nothing was run$/m);
+  expect(said).not.toContain('ran ');
+  expect(said.trimEnd().split('\n').at(-1)).toBe('0 passed, 1 failed');
+  expect(status).toBe(1);
 });
