@@ -21,6 +21,7 @@ import type { DriftNotes } from '../health/drift-ledger.ts';
 import { createFailureLog } from '../health/log.ts';
 import type { Meters } from '../health/meters.ts';
 import type { Readiness } from '../health/readiness.ts';
+import { isForeignRule } from '../pods/refusal/rule-events.ts';
 import type { PodSideLoop } from '../pods/side/pod-side-loop.ts';
 import type { LeaseView } from '../subnet/lease-view.ts';
 import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
@@ -71,7 +72,11 @@ export function startLoops(parts: Parts): Running {
       (reason) => wake.overlay(reason),
       () => podSide,
     ),
-    watchFirewall(parts, () => wake.firewall('event')),
+    watchFirewall(
+      parts,
+      () => wake.firewall('event'),
+      () => podSide?.rulesChanged(),
+    ),
   ];
   const heap = new HeapKeeper(parts.tools.clock);
   const overlayLoop = startOverlayLoop(parts, heap);
@@ -231,14 +236,19 @@ function indexesOf(overlays: readonly Overlay[], of: 'deviceIndex' | 'underlayIn
   return new Set(overlays.flatMap(({ [of]: index }) => (index === undefined ? [] : [index])));
 }
 
-function watchFirewall({ firewall, tools }: Parts, wake: () => void): EventWatch {
+function watchFirewall({ firewall, tools }: Parts, wake: () => void, rulesChanged: () => void): EventWatch {
   return keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     onMessage(message) {
       const event = readRulesetEvent(message);
-      if (event !== undefined && firewall.isConcerned(event)) wake();
+      if (event === undefined) return;
+      if (firewall.isConcerned(event)) wake();
+      if (isForeignRule(event)) rulesChanged();
     },
-    onOverflow: wake,
+    onOverflow() {
+      wake();
+      rulesChanged();
+    },
   });
 }

@@ -1,12 +1,13 @@
 // The pods' side of the node as the agent looks after it: what of the options, overlays and tools it works with.
 
-import { type IpPrefix, overlaps } from '../../lib/ip.ts';
-import { readTextIfPresent } from '../../lib/sys/file.ts';
+import { formatIp, type Ip, type IpPrefix, overlaps } from '../../lib/ip.ts';
+import { readTextIfPresent, statPath } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import { ourConflists } from '../cni/conflist.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import { podNetworkIn } from '../pods/pod-network.ts';
+import { ForwardProbe } from '../pods/refusal/forward-probe.ts';
 import type { Entrance } from '../pods/side/forwarding.ts';
 import type { PathFamily } from '../pods/side/paths.ts';
 import { PodSide, type PodSideFacts } from '../pods/side/pod-side.ts';
@@ -38,8 +39,11 @@ export function keepPodSide({ overlays, leases, options, tools, drift }: PodSide
     },
     { ...tools, drift },
   );
-  const inspect = () => Promise.resolve([]);
-  return startPodSideLoop({ ...tools, side, facts: () => factsOf(overlays, leases.latest), inspect });
+  const isTaken = (ip: Ip): boolean =>
+    statPath(tools.sys, `${podNetworkIn(conflists(), options.cniStateDir).addressFolder}/${formatIp(ip)}`) !==
+    undefined;
+  const probe = new ForwardProbe(isTaken, { ...tools, random: Math.random });
+  return startPodSideLoop({ ...tools, side, facts: () => factsOf(overlays, leases.latest), probe });
 }
 
 /** What the runtime reads comes first, then what will be there once the node is ready. */

@@ -12,6 +12,8 @@ export interface Nft {
   list(family: string, table: string): Promise<string | undefined>;
   /** The JSON listing of all chains, without their rules. Rejects with ExecError. */
   listChains(): Promise<string>;
+  /** The listing of one chain with the handles of its rules, for people. Rejects with ExecError. */
+  listChain(family: string, table: string, chain: string): Promise<string>;
 }
 
 const NFT_TIMEOUT_MS = 10_000;
@@ -38,6 +40,7 @@ export function nftProgram(signal?: AbortSignal): Nft {
         throw error;
       }),
     listChains: () => run(['-j', 'list', 'chains']),
+    listChain: (family, table, chain) => run(['-a', 'list', 'chain', family, table, chain]),
   };
 }
 

@@ -38,6 +38,10 @@ class FakeNft implements Nft {
     return Promise.resolve(JSON.stringify({ nftables: rules.map((text) => ({ rule: { chain: 'x', expr: [text] } })) }));
   }
 
+  listChain(): Promise<string> {
+    return Promise.resolve('');
+  }
+
   listChains(): Promise<string> {
     return Promise.resolve('{"nftables":[]}');
   }

@@ -21,6 +21,7 @@ const noTables: Nft = {
   accepts: () => Promise.resolve(true),
   list: () => Promise.resolve(undefined),
   listChains: () => Promise.resolve('{"nftables":[]}'),
+  listChain: () => Promise.resolve(''),
 };
 
 const noIptables = () => Promise.resolve({ chosen: undefined, why: '', all: [], lookedFor: [] });

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { deleteLink, listLinks } from '../../../lib/rtnetlink/link.ts';
+import { deleteLink, getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteNexthop, listNexthops } from '../../../lib/rtnetlink/nexthop.ts';
 import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
@@ -24,6 +24,8 @@ import { tableName } from '../../firewall/nft-table.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
 import { filesOfLease } from '../../subnet/lease-dir.ts';
 import { savedStateFile } from '../../subnet/saved-state.ts';
+import { PROBE_DEVICE } from '../refusal/inject.ts';
+import { TRACE_TABLE } from '../refusal/trace.ts';
 import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pod-leftovers.ts';
@@ -67,11 +69,14 @@ function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftove
 }
 
 function deviceLeftovers(netlink: Netlink): Leftover[] {
-  return overlayDevices(netlink).map(({ index, name }) => ({
+  const leftover = ({ index, name }: { readonly index: number; readonly name: string }): Leftover => ({
     text: `link ${name}`,
     remove: () => netlink.run(deleteLink({ index, name })),
-    isShared: true,
-  }));
+  });
+  // An agent that was killed while it probed has left its device.
+  const probe = getLink(netlink, { name: PROBE_DEVICE });
+  const overlays = overlayDevices(netlink).map((device) => ({ ...leftover(device), isShared: true as const }));
+  return probe === undefined ? overlays : [...overlays, leftover(probe)];
 }
 
 /** The kernel has removed those of a device with it, so mostly there is none left to remove. */
@@ -109,6 +114,7 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
       if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
     }
   }
+  if ((await nft.list('inet', TRACE_TABLE)) !== undefined) found.push(tableLeftover(nft, 'inet', TRACE_TABLE));
   return found;
 }
 

@@ -8,14 +8,14 @@ import { NETCONFA_IFINDEX_ALL } from '../../../lib/rtnetlink/netconf.ts';
 import type { Check } from '../../health/http-server.ts';
 import { createFailureLog, type Logger } from '../../health/log.ts';
 import type { SubnetManager } from '../../subnet/manager.ts';
+import type { ForwardProbe } from '../refusal/forward-probe.ts';
 import type { Finding } from './compare.ts';
 import type { PodSide, PodSideFacts, PodSideLook } from './pod-side.ts';
 
 export interface PodSideParts {
   readonly side: PodSide;
   readonly facts: () => PodSideFacts;
-  /** Looks further, at what only matters while pods are attached. */
-  readonly inspect: (look: PodSideLook, facts: PodSideFacts) => Promise<readonly Finding[]>;
+  readonly probe: ForwardProbe;
   readonly log: Logger;
   readonly clock: Clock;
   /** Tells whoever looks after the node, besides the log. */
@@ -23,6 +23,8 @@ export interface PodSideParts {
 }
 
 export interface PodSideLoop {
+  /** Somebody has changed a rule of the packet filter. */
+  rulesChanged(): void;
   /** Whether an event is about the pods' side. */
   isConcerned(event: RtnetlinkEvent): boolean;
   wake(reason: string): void;
@@ -40,7 +42,7 @@ const SETTLE_MS = 250;
 
 /** Starts to look at once. */
 export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
-  const { side, facts, inspect, clock, log } = parts;
+  const { side, facts, probe, clock, log } = parts;
   const failures = createFailureLog(log);
   const known = new Findings(parts);
   let seen: PodSideLook['observed'];
@@ -50,9 +52,9 @@ export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
     tunnels = new Set(now.tunnels.map(({ index }) => index));
     const look = side.look(now);
     seen = look.observed;
-    known.set([...look.findings, ...(await inspect(look, now))]);
+    known.set([...look.findings, ...(await refusals(probe, look, now))]);
     failures.recovered('look', {}, 'pods’ side can be looked at again');
-    return look.isUnsettled ? SETTLE_MS : undefined;
+    return look.isUnsettled ? SETTLE_MS : probe.waitMs();
   };
   const onError = (error: unknown): void =>
     failures.failed('look', error, {}, `pods’ side not right, will retry: ${errorText(error)}`);
@@ -60,9 +62,27 @@ export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
   return {
     isConcerned: (event) => concerns(event, seen?.bridge?.index, tunnels),
     wake: (reason) => loop.wake(reason),
+    rulesChanged: () => {
+      probe.rulesChanged();
+      loop.wake('rules');
+    },
     checks: () => known.checks(),
     stop: () => loop.stop(),
   };
+}
+
+/** A packet shows something only where nothing else keeps it from being forwarded, and somebody wants it to be. */
+async function refusals(
+  probe: ForwardProbe,
+  { observed, findings, isUnsettled }: PodSideLook,
+  { paths }: PodSideFacts,
+): Promise<readonly Finding[]> {
+  const isStopped = isUnsettled || findings.some(({ required }) => required);
+  if (observed?.bridge === undefined || observed.ports.length === 0 || isStopped) {
+    probe.forget();
+    return [];
+  }
+  return await probe.look(observed.bridge, paths);
 }
 
 function concerns(event: RtnetlinkEvent, bridge: number | undefined, tunnels: ReadonlySet<number>): boolean {

@@ -7,6 +7,7 @@ import { listUdpConnections } from '../../../lib/netfilter/conntrack.ts';
 import { listElements } from '../../../lib/netfilter/elements.ts';
 import { listRules, listSets, readGeneration } from '../../../lib/netfilter/nftables.ts';
 import { readRulesetEvent } from '../../../lib/netfilter/ruleset-event.ts';
+import { readTraceEvent } from '../../../lib/netfilter/trace-event.ts';
 import { type Netlink, netlinkOver } from '../../../lib/netlink/connection.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../../../lib/netlink/constants.ts';
 import { MalformedReply, MessageReader } from '../../../lib/netlink/reader.ts';
@@ -151,6 +152,7 @@ function readEvents(sys: Syscalls, datagrams: Datagrams): void {
 function readOne(message: MessageReader, datagram: Uint8Array): void {
   check(() => readEvent(message), [datagram]);
   check(() => readRulesetEvent(message), [datagram]);
+  check(() => readTraceEvent(message), [datagram]);
 }
 
 /** A value, or an error of the kind that is made for this; anything else is a mistake in a reader. */

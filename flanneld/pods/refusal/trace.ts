@@ -1,0 +1,126 @@
+// Which rule refuses a packet: not by reading rules, which have sets, jumps and marks, but by watching packets
+// (`nft monitor trace`). A table of ours is there for a moment: it counts each packet at the hook forward and behind
+// everything, where it ends; and has the kernel tell which rules it meets.
+
+import type { Clock } from '../../../lib/clock-node.ts';
+import { formatIp, ipFromBytes } from '../../../lib/ip.ts';
+import { NF_DROP, NFNLGRP_NFTRACE, readTraceEvent, type TraceEvent } from '../../../lib/netfilter/trace-event.ts';
+import { NETLINK_NETFILTER } from '../../../lib/netlink/constants.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { keepWatching } from '../../dataplane/keep-watching.ts';
+import type { Nft } from '../../firewall/nft-program.ts';
+import type { Logger } from '../../health/log.ts';
+import type { Addresses } from './inject.ts';
+import { PROBE_PORT, PROBE_SOURCE_PORT } from './packet.ts';
+
+export interface TraceTools {
+  readonly sys: Syscalls;
+  readonly nft: Nft;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** What became of a packet. */
+export interface Fate {
+  /** Whether it came as far as the hook forward. */
+  readonly isForwarded: boolean;
+  /** Whether it passed all rules. */
+  readonly hasPassed: boolean;
+  readonly refusedBy: Refusal | undefined;
+}
+
+/** The rule, or, without a handle, the policy of the chain. */
+export type Refusal = Pick<TraceEvent, 'family' | 'table' | 'chain' | 'handle'>;
+
+export const TRACE_TABLE = 'weft_trace';
+const NO_TABLE = `table inet ${TRACE_TABLE}\ndelete table inet ${TRACE_TABLE}\n`;
+/** How long the kernel may take to tell. */
+const LISTEN_MS = 150;
+
+/**
+ * Has `inject` send the packets, no two of one source, and tells what becomes of each. Rejects with OpError; the table is
+ * gone in any case.
+ */
+export async function traceFates(
+  packets: readonly Addresses[],
+  inject: () => void,
+  tools: TraceTools,
+): Promise<Fate[]> {
+  const { nft, clock } = tools;
+  const refusals = new Refusals();
+  const watch = keepWatching(tools, {
+    protocol: NETLINK_NETFILTER,
+    groups: [NFNLGRP_NFTRACE],
+    onMessage(message) {
+      const event = readTraceEvent(message);
+      if (event !== undefined) refusals.see(event);
+    },
+    onOverflow: () => undefined,
+  });
+  try {
+    await nft.apply(traceTable(packets));
+    inject();
+    await new Promise<void>((resolve) => void clock.after(LISTEN_MS, resolve));
+    const counted = countedIn((await nft.list('inet', TRACE_TABLE)) ?? '{"nftables":[]}');
+    return packets.map(({ from }, n) => ({
+      isForwarded: counted.has(`seen${n}`),
+      hasPassed: counted.has(`passed${n}`),
+      refusedBy: refusals.of(formatIp(from)),
+    }));
+  } finally {
+    await nft.apply(NO_TABLE).catch(() => undefined);
+    await watch.close();
+  }
+}
+
+/** Which rule dropped a packet, by the packet's source. */
+class Refusals {
+  readonly #sources = new Map<number, string>();
+  readonly #refusals = new Map<string, Refusal>();
+
+  see({ id, packet, verdict, family, table, chain, handle }: TraceEvent): void {
+    const from = packet === undefined ? undefined : sourceOf(packet);
+    if (from !== undefined) this.#sources.set(id, from);
+    const source = this.#sources.get(id);
+    if (source === undefined || verdict !== NF_DROP || table === TRACE_TABLE || this.#refusals.has(source)) return;
+    this.#refusals.set(source, { family, table, chain, ...(handle !== undefined && { handle }) });
+  }
+
+  of(source: string): Refusal | undefined {
+    return this.#refusals.get(source);
+  }
+}
+
+/** RFC 791, RFC 8200: where the source is in a header. */
+function sourceOf(packet: Uint8Array): string | undefined {
+  const isV4 = (packet[0] ?? 0) >> 4 === 4;
+  const bytes = isV4 ? packet.subarray(12, 16) : packet.subarray(8, 24);
+  return bytes.length === (isV4 ? 4 : 16) ? formatIp(ipFromBytes(bytes)) : undefined;
+}
+
+function traceTable(packets: readonly Addresses[]): string {
+  const matches = packets.map(({ from, to }) => {
+    const ip = to.family === 4 ? 'ip' : 'ip6';
+    const ports = `udp sport ${PROBE_SOURCE_PORT} udp dport ${PROBE_PORT}`;
+    return `${ip} saddr ${formatIp(from)} ${ip} daddr ${formatIp(to)} ${ports}`;
+  });
+  const chain = (name: string, hook: string, priority: number, rule: (n: number) => string): string => {
+    const rules = matches.map((match, n) => `    ${match} ${rule(n)}\n`).join('');
+    return `  chain ${name} {\n    type filter hook ${hook} priority ${priority}; policy accept;\n${rules}  }\n`;
+  };
+  return [
+    `${NO_TABLE}table inet ${TRACE_TABLE} {\n`,
+    ...packets.map((_, n) => `  counter seen${n} { }\n  counter passed${n} { }\n`),
+    chain('first', 'prerouting', -400, () => 'meta nftrace set 1'),
+    chain('before', 'forward', -2_147_483_648, (n) => `counter name seen${n}`),
+    // Nobody is to get it.
+    chain('last', 'postrouting', 2_147_483_647, (n) => `counter name passed${n} drop`),
+    '}\n',
+  ].join('');
+}
+
+/** Names of the counters that have counted. Throws SyntaxError when it is not nft's JSON. */
+function countedIn(listing: string): ReadonlySet<string> {
+  const { nftables } = JSON.parse(listing) as { nftables: { counter?: { name?: string; packets?: number } }[] };
+  return new Set(nftables.flatMap(({ counter }) => ((counter?.packets ?? 0) > 0 ? [counter?.name ?? ''] : [])));
+}
