@@ -31,10 +31,10 @@ function fileIdentity(sys: Syscalls, path: string): { readonly mode: number; rea
 
 /** The first regular file of that name in CNI_PATH. Throws CniError 999 when there is none. */
 export function findPlugin(invocation: Invocation, type: string): string {
-  if (type === '') throw failure('no plugin name provided');
-  if (type.includes('/')) throw failure(`invalid plugin name: ${type}`);
+  if (type === '') throw failure('no plugin is named: type is empty');
+  if (type.includes('/')) throw failure(`type: expected the name of an executable, got ${JSON.stringify(type)}`);
   const folders = invocation.path.split(':').filter((folder) => folder !== '');
-  if (folders.length === 0) throw failure('no paths provided');
+  if (folders.length === 0) throw failure('CNI_PATH names no folder');
   for (const folder of folders) {
     const path = `${folder}/${type}`;
     const found = fileIdentity(invocation.sys, path);
@@ -58,7 +58,7 @@ function environmentFor(invocation: Invocation, command: Command): string[] {
   return [...inherited, `CNI_COMMAND=${command}`];
 }
 
-/** Runs a plugin and returns what it printed. Throws its own error object as CniError, or 999 with libcni's words. */
+/** Runs a plugin and returns what it printed. Throws its own error object as DelegateError, or 999. */
 export function executePlugin(invocation: Invocation, type: string, command: Command, config: JsonObject): string {
   const { sys } = invocation;
   const path = findPlugin(invocation, type);
@@ -74,7 +74,7 @@ export function executePlugin(invocation: Invocation, type: string, command: Com
     });
   } catch (thrown) {
     if (!(thrown instanceof SysError)) throw thrown;
-    throw failure(`netplugin failed: fork/exec ${path}: ${goText(thrown)}`);
+    throw failure(`cannot execute ${path}: ${goText(thrown)}`);
   }
   const stdout = decodeLoosely(sys, finished.stdout);
   const stderr = decodeLoosely(sys, finished.stderr);
@@ -82,7 +82,7 @@ export function executePlugin(invocation: Invocation, type: string, command: Com
     if (stderr !== '') invocation.note(stderr.trimEnd());
     return stdout;
   }
-  throw delegateError(finished, stdout, stderr);
+  throw delegateError(type, finished, stdout, stderr);
 }
 
 function decodeLoosely(sys: Syscalls, bytes: Uint8Array): string {
@@ -101,19 +101,20 @@ function ending(finished: Finished): string {
   return finished.signal === undefined ? `exit status ${finished.exitCode}` : `signal ${finished.signal}`;
 }
 
-function delegateError(finished: Finished, stdout: string, stderr: string): CniError {
+function delegateError(type: string, finished: Finished, stdout: string, stderr: string): CniError {
   if (stdout.trim() === '') {
-    if (stderr === '') return failure(`netplugin failed with no error message: ${ending(finished)}`);
-    return failure(`netplugin failed: ${JSON.stringify(stderr)}`);
+    if (stderr === '') return failure(`plugin ${type} failed without a word: ${ending(finished)}`);
+    return failure(`plugin ${type} failed: ${JSON.stringify(stderr)}`);
   }
   let value: JsonValue;
   try {
     value = parseJson(stdout);
   } catch (thrown) {
     const shown = JSON.stringify(stdout);
-    return failure(`netplugin failed but error parsing its diagnostic message ${shown}: ${errorText(thrown)}`);
+    return failure(`plugin ${type} failed and said what is no JSON, ${shown}: ${errorText(thrown)}`);
   }
-  if (!isJsonObject(value)) return failure(`netplugin failed: ${JSON.stringify(stdout)}`);
+  if (!isJsonObject(value))
+    return failure(`plugin ${type} failed and said what is no error object: ${JSON.stringify(stdout)}`);
   const text = (key: string): string => {
     const found = field(value, key);
     return typeof found === 'string' ? found : '';
@@ -126,6 +127,6 @@ function delegateError(finished: Finished, stdout: string, stderr: string): CniE
 export function readDelegateResult(text: string, version: string): Result {
   const value = text.trim() === '' ? null : parseJson(text);
   if (value === null) return { interfaces: [], ips: [], routes: [], dns: emptyDns() };
-  if (!isJsonObject(value)) throw failure(`unexpected result: ${JSON.stringify(text.slice(0, 200))}`);
+  if (!isJsonObject(value)) throw failure(`the plugin's result is no object: ${JSON.stringify(text.slice(0, 200))}`);
   return parseResult(value, version);
 }

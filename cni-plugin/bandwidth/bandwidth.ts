@@ -48,7 +48,7 @@ function add(invocation: Invocation): Result {
   if (ingress === undefined && egress === undefined) return previous;
   return withNetlink(invocation, (netlink) => {
     const host = hostDevice(invocation, netlink, previous);
-    if (ingress !== undefined) limit(netlink, host, ingress, 'create qdisc');
+    if (ingress !== undefined) limit(netlink, host, ingress, 'cannot limit what the pod receives');
     if (egress === undefined) return previous;
     const ifb = withUndo(invocation.note, (onFailure) => limitEgress(invocation, netlink, host, egress, onFailure));
     return { ...previous, interfaces: [...previous.interfaces, ifb] };
@@ -60,7 +60,7 @@ function limit(netlink: Netlink, device: Link, { rate, burst }: Limit, what: str
   attempt(what, () => netlink.run(replaceTokenBucket(index, tokenBucket(rate, burst), name)));
 }
 
-/** Puts the Go plugin's words before the kernel's. */
+/** Puts what was tried before the kernel's words. */
 function attempt<T>(what: string, body: () => T): T {
   try {
     return body();
@@ -78,7 +78,7 @@ function limitEgress(
 ): ResultInterface {
   const ifb = ensureIfb(invocation, netlink, host, onFailure);
   redirect(netlink, host, ifb);
-  limit(netlink, ifb, egress, 'create ifb qdisc: create qdisc');
+  limit(netlink, ifb, egress, 'cannot limit what the pod sends');
   return { name: ifb.name, mac: ifb.mac ?? '' };
 }
 
@@ -88,7 +88,7 @@ function ensureIfb(invocation: Invocation, netlink: Netlink, host: Link, onFailu
   const { mtu } = host;
   const left = getLink(netlink, { name });
   if (left !== undefined) return left;
-  const ifb = attempt('adding link', () => createIfb(netlink, { name, mtu, up: true }));
+  const ifb = attempt(`cannot make ${name}`, () => createIfb(netlink, { name, mtu, up: true }));
   onFailure(() => netlink.run(deleteLink({ index: ifb.index, name })));
   // GC reads from the alias which network the device belongs to. A kernel that refuses the alias loses only that.
   netlink.execute([setAlias(ifb.index, name, aliasOf(invocation, invocation.containerId))]);
@@ -102,7 +102,7 @@ function aliasOf({ name }: Invocation, containerId: string): string {
 /** Sends what comes from the container through the ifb, and nowhere else. */
 function redirect(netlink: Netlink, host: Link, ifb: Link): void {
   const { index, name } = host;
-  attempt('create ingress qdisc', () => {
+  attempt(`cannot catch what comes from ${name}`, () => {
     const [failed] = netlink.execute([addIngress(index, name)]);
     if (failed === undefined) return;
     // A clsact qdisc belongs to somebody else and holds their filters.
@@ -111,7 +111,9 @@ function redirect(netlink: Netlink, host: Link, ifb: Link): void {
     netlink.run(deleteIngress(index, name));
     netlink.run(addIngress(index, name));
   });
-  attempt('add filter', () => netlink.run(addRedirect(index, ifb.index, name, ifb.name)));
+  attempt(`cannot lead what comes from ${name} to ${ifb.name}`, () =>
+    netlink.run(addRedirect(index, ifb.index, name, ifb.name)),
+  );
 }
 
 /** The token bucket on the veth goes with the veth. Differs from the Go plugin: a wrong configuration does not keep the ifb. */
@@ -121,14 +123,14 @@ function del(invocation: Invocation): void {
 
 function check(invocation: Invocation): void {
   const { ingress, egress } = readLimits(invocation);
-  const previous = previousResult(invocation, 'must be called as a chained plugin');
+  const previous = previousResult(invocation, 'must be called as chained plugin');
   if (ingress === undefined && egress === undefined) return;
   withNetlink(invocation, (netlink) => {
     const host = hostDevice(invocation, netlink, previous);
     if (ingress !== undefined) checkBucket(netlink, host, ingress);
     if (egress === undefined) return;
     const ifb = getLink(netlink, { name: ifbName(invocation) });
-    if (ifb === undefined) throw failure('get ifb device: Link not found');
+    if (ifb === undefined) throw failure(`${ifbName(invocation)} is gone: what the pod sends is not limited`);
     checkBucket(netlink, ifb, egress);
   });
 }
@@ -136,10 +138,14 @@ function check(invocation: Invocation): void {
 function checkBucket(netlink: Netlink, device: Link, { rate, burst }: Limit): void {
   const wanted = tokenBucket(rate, burst);
   const found = getTokenBucket(netlink, device.index);
-  if (found === undefined) throw failure(`Failed to find qdisc: no token bucket on ${device.name}`);
-  if (found.rate !== wanted.rate) throw failure(`Rate doesn't match on ${device.name}: ${found.rate} is not ${rate}`);
-  if (found.limit !== wanted.limit) throw failure(`Limit doesn't match on ${device.name}`);
-  if (found.buffer !== wanted.buffer) throw failure(`Buffer doesn't match on ${device.name}`);
+  if (found === undefined) throw failure(`${device.name} has no token bucket: nothing is limited there`);
+  if (found.rate !== wanted.rate) throw differs(device, 'rate', found.rate, wanted.rate);
+  if (found.limit !== wanted.limit) throw differs(device, 'limit', found.limit, wanted.limit);
+  if (found.buffer !== wanted.buffer) throw differs(device, 'buffer', found.buffer, wanted.buffer);
+}
+
+function differs({ name }: Link, what: string, found: number, wanted: number): Error {
+  return failure(`the token bucket of ${name} has ${what} ${found}, configured is ${wanted}`);
 }
 
 /**

@@ -24,10 +24,10 @@ const MAX_U32 = 0xffff_ffff;
 
 /** Keys of the configuration itself come before what the runtime says. Throws CniError 999. */
 export function readLimits(invocation: Invocation): Limits {
-  const root: Fields = { struct: 'PluginConf', path: '', object: invocation.config };
-  const limited = KEYS.some((key) => intField(root, key, 'uint64') !== undefined);
+  const root: Fields = { path: '', object: invocation.config };
+  const limited = KEYS.some((key) => intField(root, key) !== undefined);
   const runtime = objectField(root, 'runtimeConfig');
-  const fields = limited ? root : runtime && objectField(runtime, 'bandwidth', 'main.BandwidthEntry');
+  const fields = limited ? root : runtime && objectField(runtime, 'bandwidth');
   if (fields === undefined) return { ingress: undefined, egress: undefined };
   for (const key of ['shapedSubnets', 'unshapedSubnets']) {
     if (stringsField(fields, key).length > 0) invocation.note(`bandwidth: ${key} is ignored: all traffic is limited`);
@@ -42,15 +42,13 @@ function readLimit(fields: Fields, direction: 'ingress' | 'egress'): Limit | und
   if (rate === 0 && burst !== 0) throw failure('if burst is set, rate must also be set');
   if (Math.floor(burst / 8) >= MAX_U32) throw failure('burst cannot be more than 4GB');
   if (rate === 0) return undefined;
-  if (rate < 8) throw failure(`invalid rate: ${rate}`);
-  if (burst < 8) throw failure(`invalid burst: ${burst}`);
+  if (rate < 8) throw failure(`${direction}Rate: expected 8 bits a second or more, got ${rate}`);
+  if (burst < 8) throw failure(`${direction}Burst: expected 8 bits or more, got ${burst}`);
   return { rate: Math.floor(rate / 8), burst: Math.floor(burst / 8) };
 }
 
 function readBits(fields: Fields, key: string): number {
-  const value = intField(fields, key, 'uint64') ?? 0;
-  if (value < 0) {
-    throw failure(`json: cannot unmarshal number ${value} into Go struct field PluginConf.${key} of type uint64`);
-  }
+  const value = intField(fields, key) ?? 0;
+  if (value < 0) throw failure(`${key}: expected 0 or more bits, got ${value}`);
   return value;
 }

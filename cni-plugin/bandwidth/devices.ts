@@ -29,24 +29,26 @@ function peerIndex(invocation: Invocation): number {
       netlink.close();
     }
   });
-  if (link === undefined) throw failure(`container interface ${ifname} has no veth peer: Link not found`);
+  if (link === undefined) throw failure(`the pod has no interface ${ifname} to limit`);
   if (link.kind !== 'veth' || link.lowerIndex === undefined) {
-    throw failure(`container interface ${ifname} has no veth peer: it is no veth`);
+    throw failure(`${ifname} of the pod is no veth: it has no end on the node to limit`);
   }
   return link.lowerIndex;
 }
 
 /** The host's end, which an earlier plugin must have named in its result. Throws CniError 999. */
 export function hostDevice(invocation: Invocation, netlink: Netlink, result: Result): Link {
-  if (result.interfaces.length === 0) throw failure('no interfaces provided');
+  if (result.interfaces.length === 0)
+    throw failure("prevResult names no interfaces: the end of the pod's veth on the node must be among them");
   const index = peerIndex(invocation);
   let link: Link | undefined;
   try {
     link = getLink(netlink, { index });
   } catch (thrown) {
-    throw failure(`veth peer with index ${index} is not in host ns: ${goText(thrown)}`);
+    throw failure(`cannot read interface ${index} of the node, the other end of the pod's veth: ${goText(thrown)}`);
   }
   const named = result.interfaces.some(({ name, sandbox }) => (sandbox ?? '') === '' && name === link?.name);
-  if (link === undefined || !named) throw failure('no veth peer of container interface found in host ns');
+  if (link === undefined || !named)
+    throw failure("no interface of prevResult is the other end of the pod's veth on the node");
   return link;
 }

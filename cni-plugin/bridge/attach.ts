@@ -65,10 +65,10 @@ export function createAttachment(
   if (refused !== undefined) throw pairError(sys, spec, refused);
   try {
     const [unset] = failures;
-    if (unset !== undefined) throw because(`failed to setup hairpin mode for ${spec.hostName}`, unset);
+    if (unset !== undefined) throw because(`cannot set hairpin mode or isolation of ${spec.hostName}`, unset);
     // A kernel before 6.2 does not answer with what it made.
     const link = made ?? getLink(netlink, { name: spec.hostName });
-    if (link?.lowerIndex === undefined) throw failure(`failed to lookup "${spec.hostName}": Link not found`);
+    if (link?.lowerIndex === undefined) throw failure(`"${spec.hostName}" was removed as soon as it was made`);
     return { hostIndex: link.index, podIndex: link.lowerIndex };
   } catch (thrown) {
     netlink.execute([deleteLink({ name: spec.hostName })]);
@@ -114,7 +114,7 @@ const LAST_PAUSE_MS = 1280;
 function waitUntilUp(sys: Syscalls, netlink: Netlink, name: string, index: number): Link {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
     const link = getLink(netlink, { index });
-    if (link === undefined) throw failure(`failed to lookup "${name}": Link not found`);
+    if (link === undefined) throw failure(`"${name}" was removed while it came up`);
     if (link.operState === IF_OPER_UP || pauseMs > LAST_PAUSE_MS) return link;
     sleepMs(sys, pauseMs);
   }
@@ -124,7 +124,7 @@ function waitUntilUp(sys: Syscalls, netlink: Netlink, name: string, index: numbe
 export function waitForPort(sys: Syscalls, netlink: Netlink, hostName: string, index: number): Link {
   const link = waitUntilUp(sys, netlink, hostName, index);
   if (link.operState === IF_OPER_UP) return link;
-  throw failure(`bridge port in error state: ${OPERSTATES[link.operState] ?? 'unknown'}`);
+  throw failure(`port ${hostName} does not come up: it is ${OPERSTATES[link.operState] ?? 'unknown'}`);
 }
 
 /** Waits until a bridge that had no port yet sends, or the node's first packet to its first pod is lost. */

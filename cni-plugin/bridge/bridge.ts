@@ -34,7 +34,7 @@ function detach(invocation: Invocation): void {
     }
   } catch (thrown) {
     if (!(thrown instanceof OpError)) throw thrown;
-    throw because(`failed to delete "${ifname}"`, thrown);
+    throw because(`cannot delete "${ifname}"`, thrown);
   } finally {
     netlink.close();
   }

@@ -65,12 +65,12 @@ function checkBridge(netlink: Netlink, config: BridgeConfig, result: Result): Li
   const expected = result.interfaces.find((item) => item.name === config.bridge && !item.sandbox);
   const link = getLink(netlink, { name: config.bridge });
   if (expected === undefined || link === undefined) throw failure(`Interface name ${config.bridge} not found`);
-  if (link.kind !== 'bridge') throw failure(`Interface ${config.bridge} does not have link type of bridge`);
+  if (link.kind !== 'bridge') throw failure(`${config.bridge} is no bridge`);
   if (expected.mac !== '' && expected.mac.toLowerCase() !== link.mac) {
     throw failure(`Bridge interface ${config.bridge} Mac doesn't match: ${expected.mac}`);
   }
   if (config.promisc && (link.flags & IFF_PROMISC) === 0) {
-    throw failure(`Bridge interface ${config.bridge} configured promisc Mode doesn't match current state: off`);
+    throw failure(`promiscuous mode of ${config.bridge} is off, configured is on`);
   }
   return link;
 }
@@ -82,10 +82,10 @@ function checkPodInterface(invocation: Invocation, result: Result, link: Link | 
     const other = result.interfaces.find((item) => item.name === ifname && item.sandbox)?.sandbox ?? '';
     throw failure(`Sandbox in prevResult ${other} doesn't match configured netns: ${netns}`);
   }
-  if (link === undefined) throw failure(`Container Interface name in prevResult: ${ifname} not found`);
-  if (link.kind !== 'veth') throw failure(`Error: Container interface ${ifname} not of type veth`);
+  if (link === undefined) throw failure(`the pod has no interface ${ifname}, which prevResult names`);
+  if (link.kind !== 'veth') throw failure(`${ifname} of the pod is no veth`);
   if (expected.mac !== '' && expected.mac.toLowerCase() !== link.mac) {
-    throw failure(`Interface ${ifname} Mac ${expected.mac} doesn't match container Mac: ${link.mac ?? ''}`);
+    throw failure(`${ifname} has MAC ${link.mac ?? 'none'}, prevResult says ${expected.mac}`);
   }
   return link;
 }
@@ -106,7 +106,7 @@ function checkHostEnd(
     checkPort(config, link);
     return;
   }
-  throw failure(`CNI veth created for bridge ${config.bridge} was not found for ${invocation.ifname}`);
+  throw failure(`no interface of prevResult is a port of ${config.bridge} and the other end of ${invocation.ifname}`);
 }
 
 function existingLink(netlink: Netlink, item: ResultInterface): Link {

@@ -59,15 +59,15 @@ describe('parseBridgeConfig', () => {
   test.for([
     {
       config: { mtu: '1400' },
-      want: 'failed to load netconf: json: cannot unmarshal string into Go struct field NetConf.mtu of type int',
+      want: 'failed to load netconf: json: mtu: expected a whole number, got "1400"',
     },
     {
       config: { isGateway: 1 },
-      want: 'failed to load netconf: json: cannot unmarshal number into Go struct field NetConf.isGateway of type bool',
+      want: 'failed to load netconf: json: isGateway: expected true or false, got 1',
     },
     {
       config: { ipam: [] },
-      want: 'failed to load netconf: json: cannot unmarshal array into Go struct field NetConf.ipam of type types.IPAM',
+      want: 'failed to load netconf: json: ipam: expected an object, got []',
     },
     {
       config: { hairpinMode: true, promiscMode: true },

@@ -87,7 +87,7 @@ export function isKnownConfig(config: JsonObject): boolean {
 
 /** The `ipam.type` alone: what DEL, STATUS and GC need. */
 export function readIpamType(invocation: Invocation): string {
-  const ipam = objectField(invocation.root, 'ipam', 'types.IPAM');
+  const ipam = objectField(invocation.root, 'ipam');
   return ipam === undefined ? '' : stringField(ipam, 'type');
 }
 
@@ -103,9 +103,9 @@ export function readFlag(invocation: Invocation, key: 'ipMasq' | 'macspoofchk'):
 
 function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
   const fromArgs = parseCniArgs(invocation.args, ['MAC']).get('MAC') ?? '';
-  const args = objectField(root, 'args', 'main.BridgeArgs');
-  const cni = args === undefined ? undefined : objectField(args, 'cni', 'main.BridgeArgs');
-  const runtime = objectField(root, 'runtimeConfig', 'main.RuntimeConfig');
+  const args = objectField(root, 'args');
+  const cni = args === undefined ? undefined : objectField(args, 'cni');
+  const runtime = objectField(root, 'runtimeConfig');
   // The runtime's own wish wins.
   let text = fromArgs;
   for (const source of [cni, runtime]) if (source !== undefined) text = stringField(source, 'mac') || text;
@@ -142,7 +142,7 @@ function trunkEntry(entry: Fields): number[] {
 
 function readTrunk(root: Fields): number[] {
   const ids = new Set<number>();
-  for (const entry of objectsField(root, 'vlanTrunk', 'main.VlanTrunk')) {
+  for (const entry of objectsField(root, 'vlanTrunk')) {
     for (const id of trunkEntry(entry)) ids.add(id);
   }
   return [...ids].sort((a, b) => a - b);
@@ -163,7 +163,7 @@ function masqBackend(root: Fields): BridgeConfig['ipMasqBackend'] {
 
 function readConfig(invocation: Invocation, root: Fields): BridgeConfig {
   const flag = (key: string): boolean => boolField(root, key) ?? false;
-  const dns = objectField(root, 'dns', 'types.DNS');
+  const dns = objectField(root, 'dns');
   const mtu = intField(root, 'mtu') ?? 0;
   const isDefaultGateway = flag('isDefaultGateway');
   return {

@@ -37,7 +37,7 @@ export function ensureBridge(
   const promisc = config.promisc && (link.flags & IFF_PROMISC) === 0;
   if (up || promisc) {
     const change = promisc ? { up: true, promisc: true } : { up: true };
-    withPrefix(`could not set promiscuous mode or up on "${config.bridge}": `, () =>
+    withPrefix(`cannot set "${config.bridge}" up or promiscuous: `, () =>
       netlink.run(setLink({ index: link.index, ...change })),
     );
   }
@@ -52,7 +52,7 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
     addBridge({ name, mac, up: true, ...(usesVlans(config) ? { vlanFiltering: true } : {}) }),
   ]);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    const refused = because(`failed to create bridge "${name}": could not add "${name}"`, failed);
+    const refused = because(`failed to create bridge "${name}"`, failed);
     const vlans = failed.errno === EOPNOTSUPP && usesVlans(config);
     throw vlans ? new CniError(UNTYPED, refused.message, NO_VLAN_FILTERING) : refused;
   }
@@ -108,7 +108,7 @@ export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: Ip
   const requests = family === 4 ? [request] : [request, addLinkLocal(bridge, mac)];
   const failed = netlink.execute(requests).find((each) => each.request === request);
   if (failed !== undefined && failed.errno !== EEXIST) {
-    throw because(`failed to set bridge addr: could not add IP address to "${name}"`, failed);
+    throw because(`cannot give "${name}" the address ${formatIp(gateway.ip)}/${gateway.length}`, failed);
   }
   // A bridge somebody else made takes the lowest MAC of its ports until one is set.
   if (bridge.kind === 'bridge') netlink.run(setLink({ index, mac }));
@@ -141,6 +141,6 @@ function withForwardingPrefix(body: () => void): void {
   try {
     body();
   } catch (thrown) {
-    throw because(`failed to enable forwarding`, thrown);
+    throw because('cannot switch forwarding on', thrown);
   }
 }

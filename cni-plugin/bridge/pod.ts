@@ -107,10 +107,10 @@ function steps(spec: PodSpec, result: Result): Step[] {
   const list: Step[] = [];
   if (result.ips.length > 0) list.push({ request: setArpNotify(index, ifname), problem: undefined });
   for (const ip of result.ips) {
-    const problem = (): string => `failed to add IP addr ${formatPrefix(ip.address)} to "${ifname}"`;
+    const problem = (): string => `cannot give "${ifname}" the address ${formatPrefix(ip.address)}`;
     list.push({ request: addressRequest(spec, ip), problem });
   }
-  list.push({ request: setLink({ index, name: ifname, up: true }), problem: () => `failed to set "${ifname}" UP` });
+  list.push({ request: setLink({ index, name: ifname, up: true }), problem: () => `cannot set "${ifname}" up` });
   for (const route of result.routes) {
     const wanted = routeSpec(route, index, result.ips);
     list.push({ request: routeRequest(wanted, ifname), problem: () => routeProblem(wanted, ifname) });
@@ -155,11 +155,13 @@ function settle(sys: Syscalls, netlink: Netlink, spec: PodSpec): void {
     const addresses = listAddresses(netlink, { index: spec.index, family: 6 });
     const duplicate = addresses.find((address) => (address.flags & IFA_F_DADFAILED) !== 0);
     if (duplicate !== undefined) {
-      throw failure(`link ${spec.ifname} has address ${formatIp(duplicate.ip)} in DADFAILED state`);
+      throw failure(
+        `${formatIp(duplicate.ip)} of ${spec.ifname} is in use elsewhere: duplicate address detection found it`,
+      );
     }
     if (!addresses.some((address) => (address.flags & IFA_F_TENTATIVE) !== 0)) return;
     if (waitedMs >= SETTLE_LIMIT_MS) {
-      throw failure(`link ${spec.ifname} still has tentative addresses after ${SETTLE_LIMIT_MS / 1000} seconds`);
+      throw failure(`duplicate address detection on ${spec.ifname} has not ended after ${SETTLE_LIMIT_MS / 1000} s`);
     }
     sleepMs(sys, SETTLE_PAUSE_MS);
   }

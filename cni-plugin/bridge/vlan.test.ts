@@ -82,7 +82,7 @@ describe('setPortVlans', () => {
     expect(() => setPortVlans(netlink, 9, 'veth9', config({ vlan: 100 }))).toThrow(
       expect.objectContaining({
         code: 999,
-        message: 'failed to setup vlan tag on interface "veth9": operation not supported',
+        message: 'cannot put "veth9" into its VLANs: operation not supported',
         details: expect.stringContaining('CONFIG_BRIDGE_VLAN_FILTERING'),
       }),
     );

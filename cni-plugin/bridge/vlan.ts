@@ -123,7 +123,7 @@ export function setPortVlans(netlink: Netlink, index: number, dev: string, confi
   ];
   const [failed] = netlink.execute(requests);
   if (failed === undefined) return;
-  const what = `failed to setup vlan tag on interface ${JSON.stringify(dev)}`;
+  const what = `cannot put ${JSON.stringify(dev)} into its VLANs`;
   if (failed.errno !== EOPNOTSUPP) throw because(what, failed);
   throw new CniError(UNTYPED, `${what}: operation not supported`, NO_VLAN_FILTERING);
 }
@@ -150,9 +150,10 @@ export function ensureVlanInterface(netlink: Netlink, bridge: Link, config: Brid
     });
     setPortVlans(netlink, link.index, port, { ...config, trunk: [] });
   } catch (thrown) {
-    throw because(`failed to create vlan interface: failed to setup vlan interface ${JSON.stringify(name)}`, thrown);
+    throw because(`cannot make the VLAN's interface ${JSON.stringify(name)}`, thrown);
   }
   const made = getLink(netlink, { name });
-  if (made === undefined) throw failure(`failed to create vlan interface: ${JSON.stringify(name)} was removed at once`);
+  if (made === undefined)
+    throw failure(`the VLAN's interface ${JSON.stringify(name)} was removed as soon as it was made`);
   return made;
 }

@@ -41,7 +41,7 @@ export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
     stateFolder: stringField(root, 'dataDir') || DEFAULT_STATE_FOLDER,
     delegate,
     delegateType: type,
-    ipam: objectField(root, 'ipam') ?? { struct: 'NetConf', path: 'ipam', object: emptyObject },
+    ipam: objectField(root, 'ipam') ?? { path: 'ipam', object: emptyObject },
     runtimeConfig: objectField(root, 'runtimeConfig')?.object,
     execDelegates: boolField(root, 'execDelegates') ?? false,
   };

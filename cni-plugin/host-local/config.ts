@@ -45,7 +45,7 @@ export interface IpamConfig {
 }
 
 function ipamFields(invocation: Invocation): Fields {
-  const ipam = objectField(invocation.root, 'ipam', 'allocator.IPAMConfig');
+  const ipam = objectField(invocation.root, 'ipam');
   if (ipam === undefined) throw failure("IPAM config missing 'ipam' key");
   return ipam;
 }
@@ -64,13 +64,11 @@ export function storeFolder(invocation: Invocation): string {
 
 /** The list of lists under `key`, each inner list the ranges of one set. */
 function readSets(fields: Fields, key: string): Fields[][] {
-  return listField(fields, key, '[]allocator.RangeSet').map((set) => {
-    if (!Array.isArray(set))
-      throw failure(`json: cannot unmarshal ${key} entry into Go value of type allocator.RangeSet`);
+  return listField(fields, key).map((set, at) => {
+    if (!Array.isArray(set)) throw failure(`${key}[${at}]: expected a list of ranges`);
     return (set as readonly JsonValue[]).map((range) => {
-      if (!isJsonObject(range))
-        throw failure(`json: cannot unmarshal ${key} entry into Go value of type allocator.Range`);
-      return { struct: 'Range', path: '', object: range };
+      if (!isJsonObject(range)) throw failure(`${key}[${at}]: expected ranges, each an object with subnet`);
+      return { path: '', object: range };
     });
   });
 }
@@ -110,8 +108,8 @@ function requestedIps(invocation: Invocation, root: Fields, runtime: Fields | un
       throw failure(`ARGS: error parsing value of pair "IP=${fromArgs}": invalid IP address ${fromArgs}`);
     }
   }
-  const args = objectField(root, 'args', 'allocator.IPAMArgs');
-  const cni = args === undefined ? undefined : objectField(args, 'cni', 'allocator.IPAMArgs');
+  const args = objectField(root, 'args');
+  const cni = args === undefined ? undefined : objectField(args, 'cni');
   for (const source of [cni, runtime]) {
     if (source !== undefined) requested.push(...stringsField(source, 'ips').map(parseRequested));
   }
@@ -122,14 +120,14 @@ function requestedIps(invocation: Invocation, root: Fields, runtime: Fields | un
 export function parseIpamConfig(invocation: Invocation): IpamConfig {
   const { root } = invocation;
   const ipam = ipamFields(invocation);
-  const runtime = objectField(root, 'runtimeConfig', 'allocator.RuntimeConfig');
+  const runtime = objectField(root, 'runtimeConfig');
   try {
     const requested = requestedIps(invocation, root, runtime);
     const sets = gatherSets(ipam, runtime);
     checkFamilies(sets, invocation.version);
     return {
       sets,
-      routes: objectsField(ipam, 'routes', 'types.Route').map(parseRoute),
+      routes: objectsField(ipam, 'routes').map(parseRoute),
       folder: folderOf(ipam, invocation.name),
       resolvConf: stringField(ipam, 'resolvConf'),
       requested,

@@ -62,15 +62,23 @@ describe('readConfig', () => {
     {
       name: 'a protocol with words of nft',
       config: withMapping({ protocol: 'tcp accept' }),
-      want: 'Invalid protocol: "tcp accept"',
+      want: 'protocol: expected tcp, udp or sctp, got "tcp accept"',
     },
-    { name: 'no protocol', config: withMapping({ protocol: '' }), want: 'Invalid protocol: ""' },
-    { name: 'an address that is none', config: withMapping({ hostIP: '1.2.3' }), want: 'Invalid host IP: "1.2.3"' },
-    { name: 'a port in quotes', config: withMapping({ hostPort: '80' }), want: 'cannot unmarshal string' },
+    { name: 'no protocol', config: withMapping({ protocol: '' }), want: 'protocol: expected tcp, udp or sctp, got ""' },
+    {
+      name: 'an address that is none',
+      config: withMapping({ hostIP: '1.2.3' }),
+      want: 'hostIP: expected an address, got "1.2.3"',
+    },
+    {
+      name: 'a port in quotes',
+      config: withMapping({ hostPort: '80' }),
+      want: 'hostPort: expected a whole number, got "80"',
+    },
     {
       name: 'a chain with an option in it',
       config: { externalSetMarkChain: 'X -j ACCEPT' },
-      want: 'no name of a chain',
+      want: 'externalSetMarkChain: expected the name of a chain',
     },
     {
       name: 'a condition with a line end',

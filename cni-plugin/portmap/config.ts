@@ -54,7 +54,7 @@ export function previousResult(invocation: Invocation): Result | undefined {
 /** Reads the configuration. Throws CniError 999, `failed to parse config: …`. */
 export function readConfig(invocation: Invocation): PortmapConfig {
   return withPrefix('failed to parse config: ', () => {
-    const root: Fields = { struct: 'PortMapConf', path: '', object: invocation.config };
+    const root: Fields = { path: '', object: invocation.config };
     const marking = readMarking(root);
     const conditions = { 4: stringsField(root, 'conditionsV4'), 6: stringsField(root, 'conditionsV6') };
     return {
@@ -74,7 +74,7 @@ function readMarking(root: Fields): Pick<PortmapConfig, 'markBit' | 'externalSet
   if (markBit !== undefined && chain !== '') throw failure('Cannot specify externalSetMarkChain and markMasqBit');
   if (markBit !== undefined && (markBit < 0 || markBit > 31)) throw failure('MasqMarkBit must be between 0 and 31');
   if (chain !== '' && !/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,27}$/.test(chain)) {
-    throw failure(`externalSetMarkChain is no name of a chain: ${JSON.stringify(chain)}`);
+    throw failure(`externalSetMarkChain: expected the name of a chain, got ${JSON.stringify(chain)}`);
   }
   return { markBit: markBit ?? DEFAULT_MARK_BIT, externalSetMarkChain: chain === '' ? undefined : chain };
 }
@@ -113,7 +113,7 @@ function languageOf(conditions: readonly string[]): Backend | undefined {
 
 function readMappings(root: Fields): Mapping[] {
   const runtime = objectField(root, 'runtimeConfig');
-  return runtime === undefined ? [] : objectsField(runtime, 'portMappings', 'main.PortMapEntry').map(readMapping);
+  return runtime === undefined ? [] : objectsField(runtime, 'portMappings').map(readMapping);
 }
 
 function readMapping(entry: Fields): Mapping {
@@ -124,7 +124,7 @@ function readMapping(entry: Fields): Mapping {
   const protocol = stringField(entry, 'protocol');
   const lower = protocol.toLowerCase();
   if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {
-    throw failure(`Invalid protocol: ${JSON.stringify(protocol)}`);
+    throw failure(`protocol: expected tcp, udp or sctp, got ${JSON.stringify(protocol)}`);
   }
   return { hostPort, containerPort, protocol: lower, hostIp: readHostIp(stringField(entry, 'hostIP')) };
 }
@@ -138,7 +138,7 @@ function readHostIp(text: string): Ip | undefined {
   try {
     return parseIp(text);
   } catch {
-    throw failure(`Invalid host IP: ${JSON.stringify(text)}`);
+    throw failure(`hostIP: expected an address, got ${JSON.stringify(text)}`);
   }
 }
 

@@ -36,7 +36,7 @@ export function forgetConnections(invocation: Invocation, netlink: Netlink, stal
     try {
       forgetOne(netlink, one);
     } catch (thrown) {
-      invocation.note(`failed to delete stale UDP conntrack entries for port ${one.port}: ${errorText(thrown)}`);
+      invocation.note(`UDP connections of host port ${one.port} could not be forgotten: ${errorText(thrown)}`);
     }
   }
 }

@@ -42,9 +42,9 @@ function findIptables(invocation: Invocation, family: Family, variant: Variant, 
 export function saveNat(invocation: Invocation, family: Family, variant: Variant = ''): string[] {
   const name = `${commandName(family, variant)}-save`;
   const path = findIptables(invocation, family, variant, 'save');
-  if (path === undefined) throw failure(`failed to open iptables: ${name} is not installed`);
+  if (path === undefined) throw failure(`${name} is not installed`);
   const run = runProgram(invocation, path, ['-t', 'nat'], '');
-  if (!run.ok) throw failure(`failed to open iptables: ${name}: ${run.problem}`);
+  if (!run.ok) throw failure(`${name} does not work: ${run.problem}`);
   return run.stdout.split('\n');
 }
 
@@ -203,7 +203,7 @@ export function checkIptables(invocation: Invocation, config: PortmapConfig, con
     const wanted = chainRules(config, container);
     if (wanted.length === 0) continue;
     const saved = saveNat(invocation, family);
-    const prefix = `could not check ipv${family} dnat: `;
+    const prefix = `host ports of IPv${family}: `;
     if (!hasChainLine(saved, chain)) throw failure(`${prefix}chain ${chain} not found in iptables table nat`);
     for (const rule of wanted) {
       if (!saved.includes(`-A ${chain} ${rule}`)) {

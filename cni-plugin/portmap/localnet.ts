@@ -18,7 +18,7 @@ export function enableRouteLocalnet(invocation: Invocation, container: IpPrefix)
     const name = oif === undefined ? undefined : getLink(netlink, { index: oif })?.name;
     if (name !== undefined) ensureSysctl(sys, `ipv4/conf/${name}/route_localnet`, '1');
   } catch (thrown) {
-    throw because('unable to enable route_localnet', thrown);
+    throw because('cannot let 127.0.0.1 be routed (route_localnet)', thrown);
   } finally {
     netlink.close();
   }

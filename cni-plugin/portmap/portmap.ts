@@ -54,7 +54,7 @@ function forward(invocation: Invocation, config: PortmapConfig, containers: read
   try {
     addNftables(invocation, config, containers);
   } catch (thrown) {
-    const problem = `unable to set up nftables rules for port mappings: ${errorText(thrown)}`;
+    const problem = `cannot map ports by nftables: ${errorText(thrown)}`;
     if (config.backend === 'nftables') throw failure(problem);
     invocation.note(`${problem}; trying iptables`);
     try {

@@ -28,7 +28,5 @@ function parseBoolean(text: string, pair: string): boolean {
   const lower = text.toLowerCase();
   if (lower === '1' || lower === 'true') return true;
   if (lower === '0' || lower === 'false') return false;
-  throw failure(
-    `ARGS: error parsing value of pair ${JSON.stringify(pair)}: boolean unmarshal error: invalid input ${text}`,
-  );
+  throw failure(`ARGS: expected 1, true, 0 or false in ${JSON.stringify(pair)}`);
 }

@@ -12,8 +12,8 @@ export interface Attachment {
 export function validAttachments(config: JsonObject): readonly Attachment[] | undefined {
   for (const key of ['cni.dev/valid-attachments', 'cni.dev/attachments']) {
     if (field(config, key) === undefined) continue;
-    const root: Fields = { struct: 'GCArgs', path: '', object: config };
-    return objectsField(root, key, 'types.GCAttachment').map((entry) => ({
+    const root: Fields = { path: '', object: config };
+    return objectsField(root, key).map((entry) => ({
       containerId: stringField(entry, 'containerID'),
       ifname: stringField(entry, 'ifname'),
     }));

@@ -75,7 +75,7 @@ function utf8Length(text: string): number {
 
 /** Throws code 4 for what the kernel would not take as an interface name: 15 bytes, no `/`, `:`, blanks, `.` or `..`. */
 function checkInterfaceName(name: string): void {
-  if (name === '') throw new CniError(INVALID_ENVIRONMENT, 'interface name is empty');
+  if (name === '') throw new CniError(INVALID_ENVIRONMENT, 'CNI_IFNAME is empty');
   if (utf8Length(name) > 15) {
     throw new CniError(
       INVALID_ENVIRONMENT,

@@ -10,7 +10,7 @@ import { familyVersions, resultFamily } from './versions.ts';
 
 /** The version of a result is its own cniVersion, or `fallback` where it has none. */
 export function parseResult(object: JsonObject, fallback: string): Result {
-  const fields: Fields = { struct: 'Result', path: '', object };
+  const fields: Fields = { path: '', object };
   const version = stringField(fields, 'cniVersion') || fallback;
   switch (resultFamily(version)) {
     case '1.0':
@@ -19,7 +19,7 @@ export function parseResult(object: JsonObject, fallback: string): Result {
     case '0.2':
       return parseFamilies(fields);
     case undefined:
-      throw failure(`unsupported CNI result version ${JSON.stringify(version)}`);
+      throw failure(`no result has the form of version ${JSON.stringify(version)}`);
   }
 }
 
@@ -28,9 +28,9 @@ export function parseResult(object: JsonObject, fallback: string): Result {
  * versions: the runtime converts before sending, so a mismatch is somebody's mistake.
  */
 export function parsePrevResult(object: JsonObject, version: string): Result {
-  const own = stringField({ struct: 'Result', path: '', object }, 'cniVersion') || version;
+  const own = stringField({ path: '', object }, 'cniVersion') || version;
   const family = resultFamily(version);
-  if (family === undefined) throw failure(`could not parse prevResult: unsupported CNI result version "${version}"`);
+  if (family === undefined) throw failure(`could not parse prevResult: no result has the form of version "${version}"`);
   if (resultFamily(own) !== family) {
     throw failure(
       `could not parse prevResult: result type supports ${familyVersions(family)} but unmarshalled CNIVersion is "${own}"`,
@@ -53,7 +53,7 @@ function prefixField(fields: Fields, key: string): IpPrefix {
 }
 
 function parseDns(fields: Fields): Dns {
-  const dns = objectField(fields, 'dns', 'types.DNS');
+  const dns = objectField(fields, 'dns');
   return dns === undefined ? emptyDns() : readDns(dns);
 }
 
@@ -101,9 +101,9 @@ export function parseRoute(fields: Fields): ResultRoute {
 
 function parseLists(fields: Fields): Result {
   return {
-    interfaces: objectsField(fields, 'interfaces', 'types100.Interface').map(parseInterface),
-    ips: objectsField(fields, 'ips', 'types100.IPConfig').map(parseIpEntry),
-    routes: objectsField(fields, 'routes', 'types.Route').map(parseRoute),
+    interfaces: objectsField(fields, 'interfaces').map(parseInterface),
+    ips: objectsField(fields, 'ips').map(parseIpEntry),
+    routes: objectsField(fields, 'routes').map(parseRoute),
     dns: parseDns(fields),
   };
 }
@@ -113,11 +113,11 @@ function parseFamilies(fields: Fields): Result {
   const ips: ResultIp[] = [];
   const routes: ResultRoute[] = [];
   for (const key of ['ip4', 'ip6']) {
-    const family = objectField(fields, key, 'types020.IPConfig');
+    const family = objectField(fields, key);
     if (family === undefined) continue;
     const gateway = optionalIp(family, 'gateway');
     ips.push({ address: prefixField(family, 'ip'), gateway });
-    for (const route of objectsField(family, 'routes', 'types.Route')) {
+    for (const route of objectsField(family, 'routes')) {
       const { dst, gw } = parseRoute(route);
       routes.push({ dst, gw: gw ?? gateway });
     }

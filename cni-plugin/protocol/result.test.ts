@@ -146,7 +146,7 @@ describe('renderResult', () => {
   });
 
   test('names a version it does not know', () => {
-    expect(() => renderResult(whole, '0.5.0')).toThrow('unsupported CNI result version "0.5.0"');
+    expect(() => renderResult(whole, '0.5.0')).toThrow('no result has the form of version "0.5.0"');
   });
 });
 

@@ -168,7 +168,8 @@ function shape02(result: Result, version: string): Json {
  * express a result without an address.
  */
 export function checkConvertible(version: string, hasAddresses: boolean): void {
-  if (resultFamily(version) === undefined) throw failure(`unsupported CNI result version ${JSON.stringify(version)}`);
+  if (resultFamily(version) === undefined)
+    throw failure(`no result has the form of version ${JSON.stringify(version)}`);
   if (!hasAddresses && !atLeast(version, '0.3.0')) throw failure('cannot convert: no valid IP addresses');
 }
 
@@ -186,7 +187,7 @@ export function renderResult(result: Result, version: string): string {
       shape = shape02(result, version);
       break;
     case undefined:
-      throw failure(`unsupported CNI result version ${JSON.stringify(version)}`);
+      throw failure(`no result has the form of version ${JSON.stringify(version)}`);
   }
   return escapeForGo(JSON.stringify(shape, null, 4));
 }

@@ -94,7 +94,7 @@ function readConfig(surroundings: Surroundings): JsonObject {
   try {
     bytes = surroundings.stdin();
   } catch (thrown) {
-    throw new CniError(IO_FAILURE, `error reading from stdin: ${errorText(thrown)}`);
+    throw new CniError(IO_FAILURE, `cannot read the configuration on stdin: ${errorText(thrown)}`);
   }
   let value: JsonValue;
   try {
@@ -103,7 +103,7 @@ function readConfig(surroundings: Surroundings): JsonObject {
     throw new CniError(DECODING_FAILURE, `error unmarshall network config: ${errorText(thrown)}`);
   }
   if (isJsonObject(value)) return value;
-  throw new CniError(DECODING_FAILURE, 'error unmarshall network config: json: the configuration is no object');
+  throw new CniError(DECODING_FAILURE, 'error unmarshall network config: expected an object');
 }
 
 /** A string of the configuration whose wrong type is a decoding error of the protocol, code 6. */

@@ -9,23 +9,22 @@ export const ALL_VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0
 export type ResultFamily = '0.2' | '0.4' | '1.0';
 
 function part(text: string, whole: string): number {
-  if (text === '')
-    throw failure(`failed to parse version ${JSON.stringify(whole)}: strconv.Atoi: parsing "": invalid syntax`);
+  if (text === '') throw noVersion(whole);
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (code < 48 || code > 57) {
-      throw failure(
-        `failed to convert major version part ${JSON.stringify(text)}: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`,
-      );
-    }
+    if (code < 48 || code > 57) throw noVersion(whole);
   }
   return Number(text);
+}
+
+function noVersion(text: string): Error {
+  return failure(`expected a version such as 1.0.0, got ${JSON.stringify(text.slice(0, 64))}`);
 }
 
 /** `major.minor.patch` as one number for comparison; throws on anything else. Each part below 1000. */
 function versionNumber(version: string): number {
   const parts = version.split('.');
-  if (parts.length > 3) throw failure(`invalid version ${JSON.stringify(version)}: too many parts`);
+  if (parts.length > 3) throw noVersion(version);
   let value = 0;
   for (let at = 0; at < 3; at++) value = value * 1000 + (at < parts.length ? part(parts[at] ?? '', version) : 0);
   return value;

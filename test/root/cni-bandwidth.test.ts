@@ -90,9 +90,9 @@ describe('bandwidth', () => {
     {
       name: 'no interface of that name is in the pod',
       ifname: 'eth7',
-      msg: 'container interface eth7 has no veth peer: Link not found',
+      msg: 'the pod has no interface eth7 to limit',
     },
-    { name: 'it is no veth', ifname: 'lo', msg: 'container interface lo has no veth peer: it is no veth' },
+    { name: 'it is no veth', ifname: 'lo', msg: 'lo of the pod is no veth: it has no end on the node to limit' },
   ])('fails when $name', async ({ ifname, msg }) => {
     await pod({ ifname }).fails('ADD', { code: 999, msg });
     expect(await ifbs()).toEqual([]);
@@ -100,14 +100,14 @@ describe('bandwidth', () => {
 
   test('fails when the host’s end is not in the result, and makes nothing', async () => {
     const stranger = { ...prevResult, interfaces: [{ name: 'other' }, { name: 'eth0', sandbox: '/run/netns/c1' }] };
-    const msg = 'no veth peer of container interface found in host ns';
+    const msg = "no interface of prevResult is the other end of the pod's veth on the node";
     await pod().fails('ADD', { code: 999, msg }, { prevResult: stranger });
     expect(await qdiscs('vethhost')).not.toContain('tbf');
   });
 
   test('leaves somebody else’s filters alone, and takes the ifb back when they are in the way', async () => {
     await sh('tc qdisc add dev vethhost clsact && tc filter add dev vethhost ingress protocol ip u32 match u32 0 0');
-    await pod().fails('ADD', { code: 999, msg: 'create ingress qdisc: file exists' });
+    await pod().fails('ADD', { code: 999, msg: 'cannot catch what comes from vethhost: file exists' });
     expect(await ifbs()).toEqual([]);
     expect(await sh('tc filter show dev vethhost ingress')).toContain('u32');
   });

@@ -38,7 +38,7 @@ describe('CHECK of flannel', () => {
     {
       name: 'the port left the bridge',
       breaking: 'ip link set "$(ls /sys/class/net/cni0/brif)" nomaster',
-      msg: /^CNI veth created for bridge cni0 was not found/,
+      msg: /^no interface of prevResult is a port of cni0 and the other end of eth0$/,
     },
     {
       name: 'the address is nobody’s',

@@ -114,7 +114,7 @@ describe('portmap with iptables', () => {
     // A runtime without such a PATH finds it as well.
     await pod().del();
     expect(await left()).toEqual([]);
-    await mapped.fails('CHECK', { code: 999, msg: /^could not check ipv4 dnat: chain CNI-DN-\w+ not found/ });
+    await mapped.fails('CHECK', { code: 999, msg: /^host ports of IPv4: chain CNI-DN-\w+ not found/ });
   });
 
   test('is what is left when nft is not installed, and DEL finds it', async () => {
@@ -251,7 +251,7 @@ describe('portmap with nftables', () => {
 
   test('says so when a table of its name is another’s, or takes iptables', async () => {
     await sh('nft add table inet weft_portmap && nft "add map inet weft_portmap dnat4 { type ipv4_addr : verdict; }"');
-    await pod().fails('ADD', { code: 999, msg: /^unable to set up nftables rules/ }, { backend: 'nftables' });
+    await pod().fails('ADD', { code: 999, msg: /^cannot map ports by nftables: / }, { backend: 'nftables' });
     await pod().add();
     expect((await left()).filter((line) => line.includes('CNI-DN-')).length).toBeGreaterThan(0);
     await pod().del();
