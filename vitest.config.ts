@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
-/** Minutes long, or of programs no script installs: `npm run test:cluster`, `test:image`, `test:interop`, `test:kubelet` set it. */
+/** Minutes long, or of programs no script installs: the suites cluster, image, interop and kubelet set it. */
 const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
 const ofServers = [
   ...['test/image/**', 'test/interop/**', 'test/kubelet/**'],

@@ -1,4 +1,4 @@
-// What does a fault cost? The trials of `npm run test:faults`: packets lost by a flow of a thousand a second between
+// What does a fault cost? The trials of `npm run suite -- faults`: packets lost by a flow of a thousand a second between
 // pods on two nodes, and how long until everything is right again.
 
 import { runTrials, trials } from '../test/faults/main.ts';
@@ -9,7 +9,7 @@ import type { Progress } from './progress.ts';
 import type { Figure, Part, PartResult, Plot } from './result.ts';
 import { summarize } from './stats.ts';
 
-/** `npm run test:faults` has ten; the rest of the bench needs the time. */
+/** `npm run suite -- faults` has ten; the rest of the bench needs the time. */
 const ROUNDS = 6;
 const QUICK_ROUNDS = 3;
 /** A plot of all of them shows none. */

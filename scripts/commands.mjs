@@ -3,54 +3,8 @@
 // the `value`'s name, and `check`, which returns what was expected instead of a value it refuses; `words`, what else it takes;
 // `passes`, who reads them: `vitest`, or the command itself (`words`), and then they may begin with a dash.
 
-import { statSync } from 'node:fs';
-
-const VITEST =
-  'Everything else goes to vitest: words select the files whose path contains one of them, -t PATTERN the tests by name.';
-/** Words and unknown options are vitest's, which says itself what is wrong. */
-const vitest = { words: '[FILE…] [vitest option…]', passes: 'vitest', note: VITEST };
-const LAB = 'a lab makes network namespaces: run it as root';
-
-function whole(least, most = Number.MAX_SAFE_INTEGER) {
-  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
-  return (text) => {
-    const isRight = /^\d{1,16}$/.test(text) && Number(text) >= least && Number(text) <= most;
-    return isRight ? undefined : `a whole number ${range}`;
-  };
-}
-
-function positive(text) {
-  return Number(text) > 0 && Number(text) < Number.POSITIVE_INFINITY ? undefined : 'a number above 0';
-}
-
-function labName(text) {
-  return /^[a-z0-9][a-z0-9-]{0,40}$/.test(text) ? undefined : 'small letters, digits and dashes';
-}
-
-function oneOf(...names) {
-  return (text) => (names.includes(text) ? undefined : names.join(' or '));
-}
-
-function folder(path) {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? undefined : 'a folder that exists';
-}
-
-const count = (value, says, initial) => ({ type: 'string', value, says, default: initial, check: whole(1) });
-const seed = (says, initial) => ({ type: 'string', value: 'N', says, default: initial, check: whole(0) });
-
-const image = {
-  pull: {
-    type: 'boolean',
-    says: "takes the Dockerfile's own base images from their registry, instead of ones made here",
-  },
-  'build-arg': {
-    type: 'string',
-    multiple: true,
-    value: 'A=B',
-    says: 'the same, with this argument for the Dockerfile',
-  },
-  platform: { type: 'string', value: 'P', says: 'linux/arm64 and the like, under emulation; with --pull' },
-};
+import { folder, image, LAB, labName, vitest, whole } from './option-kinds.mjs';
+import { SUITES } from './suites.mjs';
 
 export const COMMANDS = {
   setup: {
@@ -107,114 +61,6 @@ export const COMMANDS = {
       },
     },
   },
-  'test:faults': {
-    does: 'What each fault, restart and upgrade costs a flow of 1000 packets a second, on a lab of two nodes.',
-    root: LAB,
-    options: {
-      rounds: count('N', 'rounds of each', '10'),
-      only: { type: 'string', value: 'NAME[,NAME…]', says: 'only these; a name that is none lists them' },
-    },
-  },
-  'test:soak': {
-    does: 'Five nodes in random faults; exit code 0 when everything ended as it should.',
-    root: LAB,
-    options: {
-      minutes: { type: 'string', value: 'N', default: '30', says: 'how long', check: positive },
-      seed: seed('of an earlier run, to make the same choices'),
-      events: { type: 'string', value: 'FILE', says: 'everything that happens, a line each' },
-    },
-  },
-  'test:stress': {
-    does: 'The CNI executable in a year of a node: one usable address again and again, then many pods with random kills. As root.',
-    options: {
-      rounds: { ...count('N', 'of ADD, connect, DEL with one usable address', '3000'), check: whole(0) },
-      operations: {
-        ...count('N', 'ADD and DEL of 64 pods, 16 at once, a fifth of them killed', '2000'),
-        check: whole(0),
-      },
-      seed: seed('of the second part, to have a run again; by chance when not given'),
-    },
-  },
-  'test:kill': {
-    does: 'The CNI executable killed at every system call it makes, each in a fresh state. As root.',
-    options: {
-      plugin: {
-        type: 'string',
-        value: 'NAME',
-        says: 'only this one of flannel, portmap, bandwidth',
-        check: oneOf('flannel', 'portmap', 'bandwidth'),
-      },
-      point: {
-        type: 'string',
-        value: 'N',
-        says: 'only the Nth point, from 0, of its ADD and of its DEL',
-        check: whole(0),
-      },
-    },
-  },
-  'test:hostile': {
-    does: 'Thousands of calls of the CNI executable that no runtime makes. As root.',
-    options: {
-      calls: count('N', 'how many', '5000'),
-      seed: seed('other numbers make other calls', '1'),
-      first: { ...seed('number of the first call, to repeat a finding: --first 1234 --calls 1', '0') },
-      executable: { type: 'string', value: 'FILE', says: 'another executable; dist/cni/flannel when not given' },
-    },
-  },
-  'test:fuzz': {
-    does: 'The parsers of the CNI executable in the sanitizer build, fed with spoiled inputs. As root.',
-    options: {
-      minutes: { type: 'string', value: 'N', default: '10', says: 'how long', check: positive },
-      inputs: { type: 'string', value: 'N', says: 'how many inputs, instead of a time', check: whole(1) },
-      seed: seed('other numbers make other inputs', '1'),
-      only: { type: 'string', value: 'NAME', default: '', says: 'the parsers whose name contains this' },
-    },
-  },
-  'test:containerd': {
-    does: "Pods through a real containerd on lab nodes, with flannel's own cluster tests on every backend. Installs Debian's containerd.",
-    root: LAB,
-    options: {
-      suite: { type: 'string', value: 'NAME', says: 'pods, or one backend; a name that is none lists them' },
-      bin: {
-        type: 'string',
-        value: 'DIR',
-        says: 'CNI executables to test instead of dist/cni, for comparison',
-        check: folder,
-      },
-      control: {
-        type: 'string',
-        value: 'PART',
-        says: 'breaks a part on purpose, or all one by one: exactly the checks that stand on it must fail; another word lists the parts',
-      },
-    },
-  },
-  'test:cluster': {
-    does: 'The stores on a real etcd and kube-apiserver; fails when a server is missing.',
-    ...vitest,
-  },
-  'test:image': {
-    does: "The image under a real containerd, as weft.yml runs it. Installs Debian's buildah, mmdebstrap and containerd. As root.",
-    words: '[FILE…]',
-    options: {
-      update: {
-        type: 'boolean',
-        says: 'writes manifests/NEEDS.md, what each capability and mount is for, as this run finds it',
-      },
-      ...image,
-    },
-  },
-  'test:interop': {
-    does: "Flannel's own agent and plugins and ours in one cluster; fails when one of its programs is missing.",
-    ...vitest,
-  },
-  'test:kubelet': {
-    does: "Pods through kube-scheduler, kubelet and containerd; fails when one of these is missing. Installs Debian's containerd.",
-    ...vitest,
-  },
-  'test:arm64': {
-    does: 'The CNI executable cross-compiled for arm64 and run under emulation. Installs the cross compiler and the emulator.',
-    ...vitest,
-  },
   bench: {
     does: 'Measures the parts named, or all but nodes, beside references, and writes samples and a report (bench/README.md). As root.',
     words: '[PART…]',
@@ -241,6 +87,16 @@ export const COMMANDS = {
       },
       out: { type: 'string', value: 'DIR', says: 'for samples and report, instead of one in bench/results/local' },
       into: { type: 'string', value: 'FILE', says: 'with table: the document that has a place for it, README.md' },
+    },
+  },
+  suite: {
+    does: 'Runs a suite: tests that take minutes or need programs of others. What each needs is in test/README.md.',
+    words: 'NAME [suite option…]',
+    passes: 'words',
+    commands: {
+      list: 'the suites, how long each takes and what it needs',
+      all: 'every suite, one after the other; the last line says how many passed',
+      ...Object.fromEntries(Object.entries(SUITES).map(([name, { does }]) => [name, does.split(/[.;:] /)[0]])),
     },
   },
   conformance: {
@@ -273,3 +129,8 @@ export const COMMANDS = {
     },
   },
 };
+
+/** The entry of a script's command line: `suite NAME` is that of a suite. */
+export function commandOf(name) {
+  return name.startsWith('suite ') ? SUITES[name.slice('suite '.length)] : COMMANDS[name];
+}

@@ -1,14 +1,19 @@
 // What every npm script is: `node scripts/run.mjs NAME …`. --help is answered and wrong arguments are refused first, with nothing
-// but Node; then the clone is set up, and main(values, words) of the file of that name (test:soak is test-soak.mjs) is called with what
-// was asked for. It returns the exit code, or throws what is wrong in one line.
-import { COMMANDS } from './commands.mjs';
+// but Node; then the clone is set up, and main(values, words) of the file of that name is called with what was asked for (a suite's
+// file is in suites/). It returns the exit code, or throws what is wrong in one line.
+import { COMMANDS, commandOf } from './commands.mjs';
 import { setUp } from './setup.mjs';
+import { chooseSuite } from './suite.mjs';
 import { readArguments, typed, usage } from './usage.mjs';
 
 /** Tests that could not begin end with the line that every run of tests ends with. */
 function couldNotBegin(name) {
-  if (COMMANDS[name].passes === 'vitest' || name === 'test:image') process.stdout.write('0 passed, 1 failed\n');
+  if (commandOf(name).passes === 'vitest' || name === 'suite image') process.stdout.write('0 passed, 1 failed\n');
   return 1;
+}
+
+function fileOf(name) {
+  return name.startsWith('suite ') ? `./suites/${name.slice('suite '.length)}.mjs` : `./${name.replace(':', '-')}.mjs`;
 }
 
 async function main(name, argv) {
@@ -17,11 +22,12 @@ async function main(name, argv) {
     process.stdout.write(usage(name));
     return 0;
   }
-  const { root } = COMMANDS[name];
+  if (name === 'suite') return await chooseSuite(words, main);
+  const { root } = commandOf(name);
   if (root !== undefined && process.getuid() !== 0) throw new Error(root);
   if (!setUp()) return couldNotBegin(name);
   if (name === 'setup') return 0;
-  return await (await import(`./${name.replace(':', '-')}.mjs`)).main(values, words);
+  return await (await import(fileOf(name))).main(values, words);
 }
 
 const [name, ...argv] = process.argv.slice(2);
@@ -29,7 +35,8 @@ if (Object.hasOwn(COMMANDS, name)) {
   try {
     process.exitCode = await main(name, argv);
   } catch (error) {
-    process.stderr.write(`${typed(name)}: ${error instanceof Error ? error.message : String(error)}\n`);
+    const suite = name === 'suite' && argv.length > 0 ? ` -- ${argv[0]}` : '';
+    process.stderr.write(`${typed(name)}${suite}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
   }
 } else {

@@ -5,13 +5,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commands as labCommands } from '../test/lab/cli/commands.ts';
-import { COMMANDS } from './commands.mjs';
+import { COMMANDS, commandOf } from './commands.mjs';
+import { SUITES, suiteRows } from './suites.mjs';
 
 const repository = resolve(import.meta.dirname, '..');
 const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>;
 };
-const names = Object.keys(scripts);
+const scriptNames = Object.keys(scripts);
+/** `suite soak` is the script suite with the suite's name as its first argument. */
+const names = [...scriptNames, ...Object.keys(SUITES).map((suite) => `suite ${suite}`)];
 const INSTALLERS = ['apt-get', 'dpkg-query', 'flock', 'npm', 'gcc', 'cc', 'nft', 'ip', 'unshare', 'buildah'];
 
 let clone: string;
@@ -36,7 +39,9 @@ interface Run {
 }
 
 /** As npm runs it: what package.json says, then the arguments, by a shell in the clone. */
-function run(name: string, ...args: string[]): Run {
+function run(fullName: string, ...rest: string[]): Run {
+  const [name = '', ...first] = fullName.split(' ');
+  const args = [...first, ...rest];
   const before = readdirSync(clone, { recursive: true, encoding: 'utf8' });
   const words = args.map((word) => `'${word}'`).join(' ');
   const PATH = `${join(clone, 'bin')}:${dirname(process.execPath)}:/bin`;
@@ -51,19 +56,20 @@ function run(name: string, ...args: string[]): Run {
 }
 
 function typed(name: string): string {
+  if (name.startsWith('suite ')) return `npm run suite -- ${name.slice('suite '.length)}`;
   return name === 'start' || name === 'test' ? `npm ${name}` : `npm run ${name}`;
 }
 
 test('every npm script has a help, and every help is of an npm script', () => {
-  expect(Object.keys(COMMANDS).sort()).toEqual([...names].sort());
+  expect(Object.keys(COMMANDS).sort()).toEqual([...scriptNames].sort());
 });
 
 describe('--help of every npm script is answered before anything is installed or built', () => {
   test.for(names)('%s', (name) => {
     const { status, stdout, stderr, ran } = run(name, '--help');
     expect({ status, stderr, ran }).toEqual({ status: 0, stderr: '', ran: [] });
-    expect(stdout.split('\n')[0]).toMatch(new RegExp(`^${typed(name)}( -- .*)?$`));
-    const { options = {}, does } = COMMANDS[name] ?? { does: '' };
+    expect(stdout.split('\n')[0]).toMatch(new RegExp(`^${typed(name)}( .*)?$`));
+    const { options = {}, does } = commandOf(name) ?? { does: '' };
     expect(does).toMatch(/[a-z]\.$/);
     for (const [option, { type, value, says }] of Object.entries(options)) {
       expect(says.length).toBeGreaterThan(3);
@@ -74,15 +80,15 @@ describe('--help of every npm script is answered before anything is installed or
   });
 
   test('without --help the same clone is set up first', () => {
-    for (const name of names.filter((one) => one !== 'lab')) {
+    for (const name of names.filter((one) => one !== 'lab' && one !== 'suite')) {
       const bin = name === 'conformance' ? ['--list'] : [];
       expect(run(name, ...bin), name).toMatchObject({ status: 1, ran: ['ran'] });
     }
-  });
+  }, 60_000);
 });
 
 describe('a wrong argument costs nothing: one line, before anything is installed or built', () => {
-  const own = names.filter((name) => COMMANDS[name]?.passes === undefined);
+  const own = names.filter((name) => commandOf(name)?.passes === undefined);
   test.for(own)('%s refuses an option it does not know', (name) => {
     expect(run(name, '--colour')).toEqual({
       status: 1,
@@ -94,18 +100,18 @@ describe('a wrong argument costs nothing: one line, before anything is installed
 
   test.for([
     { argv: ['check', 'flanneld'], want: /^npm run check: Unexpected argument 'flanneld'/ },
-    { argv: ['test:soak', '--minutes', '-1'], want: /^npm run test:soak: .*--minutes/ },
-    { argv: ['test:soak', '--minutes', 'all'], want: /--minutes: expected a number above 0, got "all"$/ },
-    { argv: ['test:soak', '--seed'], want: /--seed <value>' argument missing/ },
-    { argv: ['test:faults', '--rounds', '0'], want: /--rounds: expected a whole number from 1, got "0"$/ },
+    { argv: ['suite soak', '--minutes', '-1'], want: /^npm run suite -- soak: .*--minutes/ },
+    { argv: ['suite soak', '--minutes', 'all'], want: /--minutes: expected a number above 0, got "all"$/ },
+    { argv: ['suite soak', '--seed'], want: /--seed <value>' argument missing/ },
+    { argv: ['suite faults', '--rounds', '0'], want: /--rounds: expected a whole number from 1, got "0"$/ },
     { argv: ['start', '--pods', '999'], want: /--pods: expected a whole number from 0 to 200, got "999"$/ },
     {
-      argv: ['test:kill', '--plugin', 'tuning'],
+      argv: ['suite kill', '--plugin', 'tuning'],
       want: /--plugin: expected flannel or portmap or bandwidth, got "tuning"$/,
     },
     { argv: ['conformance', '--bin', '/nowhere/x'], want: /--bin: expected a folder that exists, got "\/nowhere\/x"$/ },
     { argv: ['conformance', '--bin', '/etc/hosts'], want: /--bin: expected a folder that exists, got "\/etc\/hosts"$/ },
-    { argv: ['test:containerd', '--bin', '/nowhere/x'], want: /--bin: expected a folder that exists, got / },
+    { argv: ['suite containerd', '--bin', '/nowhere/x'], want: /--bin: expected a folder that exists, got / },
   ])('$argv', ({ argv: [name = '', ...args], want }) => {
     const { status, stderr, ran } = run(name, ...args);
     expect(stderr.trimEnd().split('\n')).toEqual([expect.stringMatching(want)]);
@@ -122,4 +128,23 @@ test('--help behind a command of the lab is for that command', () => {
 test('the help of the lab has all its commands', () => {
   const listed = Object.keys(COMMANDS['lab']?.commands ?? {});
   expect(listed).toEqual([...new Set(labCommands.map(({ usage }) => usage))]);
+});
+
+test('a suite that is none is refused in one line that names all there are', () => {
+  const { status, stderr, ran } = run('suite', 'nope');
+  expect({ status, ran }).toEqual({ status: 1, ran: [] });
+  expect(stderr).toBe(
+    `npm run suite -- nope: no suite "nope", expected one of ${[...Object.keys(SUITES), 'list', 'all'].join(', ')}\n`,
+  );
+  expect(run('suite', 'all', 'x').stderr).toBe('npm run suite -- all: all takes no argument, got "x"\n');
+});
+
+test('the list has every suite, as test/README.md has', () => {
+  const { status, stdout, ran } = run('suite', 'list');
+  expect({ status, ran }).toEqual({ status: 0, ran: [] });
+  const readme = readFileSync(join(repository, 'test/README.md'), 'utf8');
+  for (const { name, does, takes, needs } of suiteRows()) {
+    expect(stdout).toContain(`needs ${needs}`);
+    expect(readme).toContain(`| \`${name}\` | ${does} | ${takes} | ${needs} |`);
+  }
 });

@@ -1,17 +1,18 @@
 // The command line of an npm script, read by its entry in commands.mjs.
 import { parseArgs } from 'node:util';
-import { COMMANDS } from './commands.mjs';
+import { commandOf } from './commands.mjs';
 
 const WIDTH = 112;
 
-/** As it is typed: `npm start`, `npm run lab`. */
+/** As it is typed: `npm start`, `npm run lab`, `npm run suite -- soak`. */
 export function typed(name) {
+  if (name.startsWith('suite ')) return `npm run suite -- ${name.slice('suite '.length)}`;
   return name === 'start' || name === 'test' ? `npm ${name}` : `npm run ${name}`;
 }
 
 /** The text of --help. */
 export function usage(name) {
-  const { does, note, words, options = {}, commands = {} } = COMMANDS[name];
+  const { does, note, words, options = {}, commands = {} } = commandOf(name);
   const taken = [...(Object.keys(options).length > 0 ? ['[options]'] : []), ...(words === undefined ? [] : [words])];
   const rows = Object.entries(options).map(([option, about]) => [
     `--${option}${about.value === undefined ? '' : ` ${about.value}`}`,
@@ -22,7 +23,8 @@ export function usage(name) {
     const width = Math.max(...list.map(([left]) => left.length));
     return list.map(([left, says]) => `  ${left.padEnd(width)}  ${says}`).join('\n');
   });
-  const head = [typed(name), ...(taken.length > 0 ? ['--', ...taken] : [])].join(' ');
+  const dashes = name.startsWith('suite ') ? [] : ['--'];
+  const head = [typed(name), ...(taken.length > 0 ? [...dashes, ...taken] : [])].join(' ');
   return `${[head, ...[does, note].filter(Boolean).map(wrap), ...lines].join('\n\n')}\n`;
 }
 
@@ -41,7 +43,7 @@ function wrap(text) {
  * option, the value and what is allowed.
  */
 export function readArguments(name, argv) {
-  const command = COMMANDS[name];
+  const command = commandOf(name);
   if (wantsHelp(command, argv)) return { help: true };
   if (command.passes !== undefined) return { help: false, values: {}, words: argv };
   const { values, positionals } = parse(command, argv);

@@ -1,4 +1,4 @@
-// `npm run test:containerd`: the classic conflist end to end, driven by a real containerd the way kubelet drives it: pods
+// `npm run suite -- containerd`: the classic conflist end to end, driven by a real containerd the way kubelet drives it: pods
 // in everything that happens to a node, then flannel's own cluster tests on every backend.
 
 import { existsSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// `npm run test:faults`: what each fault, restart and upgrade costs, in packets lost, with the agent at work.
+// `npm run suite -- faults`: what each fault, restart and upgrade costs, in packets lost, with the agent at work.
 
 import { endOwnedLabs } from '../lab/launch.ts';
 import { faults } from './faults.ts';

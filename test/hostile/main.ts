@@ -1,4 +1,4 @@
-// `npm run test:hostile`: thousands of calls no runtime makes, against the CNI executable under each of its names, in
+// `npm run suite -- hostile`: thousands of calls no runtime makes, against the CNI executable under each of its names, in
 // namespaces of their own with everything but the node's own folders read-only.
 
 import { linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
 // What each thing that weft.yml gives the agent is for: each is taken away in turn, on a node of its own, and what then
-// does not work is looked at. The table is kept in manifests/NEEDS.md; `npm run test:image -- --update` writes it.
+// does not work is looked at. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -17,7 +17,7 @@ import { Site } from './site.ts';
 const INTRODUCTION = `# What the agent's rights are for
 
 Each thing that the DaemonSet of weft.yml gives the agent, taken away alone, and the first thing that then does not work, in the
-agent's or the runtime's words. Made by \`npm run test:image -- --update\`, which \`npm run test:image\` compares with what it finds:
+agent's or the runtime's words. Made by \`npm run suite -- image --update\`, which \`npm run suite -- image\` compares with what it finds:
 the image under containerd on a node that has nothing of Weft yet.
 `;
 const ROW_MS = 150_000;

@@ -20,7 +20,8 @@ import type { ClusterFiles } from './node-pod.ts';
 /** Folder with `image.tar` and `other.tar`, which scripts/test-image.mjs makes. */
 export function imageFolder(): string {
   const folder = process.env['WEFT_IMAGES'];
-  if (folder === undefined) throw new Error('WEFT_IMAGES is not set: npm run test:image builds the image and sets it');
+  if (folder === undefined)
+    throw new Error('WEFT_IMAGES is not set: npm run suite -- image builds the image and sets it');
   return folder;
 }
 

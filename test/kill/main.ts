@@ -1,4 +1,4 @@
-// `npm run test:kill`: the CNI executable killed at every system call it makes for an ADD and a DEL, each in a fresh
+// `npm run suite -- kill`: the CNI executable killed at every system call it makes for an ADD and a DEL, each in a fresh
 // state, its children as well. It runs inside namespaces of its own, in a second Node process.
 
 import { execFileSync } from 'node:child_process';

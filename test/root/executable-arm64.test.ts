@@ -1,5 +1,5 @@
 // The CNI executable for arm64, cross-compiled and run under emulation: the same bytecode, another processor's
-// system call numbers, flags and structs. `npm run test:arm64` installs what this needs.
+// system call numbers, flags and structs. `npm run suite -- arm64` installs what this needs.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -29,7 +29,7 @@ beforeAll(async () => {
   }
 }, 300_000);
 beforeEach(() =>
-  needs.machine(here, `${CROSS_COMPILER} and ${EMULATOR} in /usr/bin (npm run test:arm64 installs them)`),
+  needs.machine(here, `${CROSS_COMPILER} and ${EMULATOR} in /usr/bin (npm run suite -- arm64 installs them)`),
 );
 afterAll(() => {
   for (const executable of [...emulated.values(), ...native.values()]) executable.remove();

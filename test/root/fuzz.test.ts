@@ -1,4 +1,4 @@
-// A short run of `npm run test:fuzz`, and that it tells of parsers with mistakes in them.
+// A short run of `npm run suite -- fuzz`, and that it tells of parsers with mistakes in them.
 
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
@@ -7,9 +7,13 @@ import { expect, test } from 'vitest';
 const repository = resolve(import.meta.dirname, '../..');
 
 function fuzz(...args: string[]): { status: number | null; stdout: string } {
-  const { status, stdout } = spawnSync(process.execPath, [join(repository, 'scripts/run.mjs'), 'test:fuzz', ...args], {
-    encoding: 'utf8',
-  });
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(repository, 'scripts/run.mjs'), 'suite', 'fuzz', ...args],
+    {
+      encoding: 'utf8',
+    },
+  );
   return { status, stdout };
 }
 

@@ -1,4 +1,4 @@
-// A short run of `npm run test:hostile`, and that it notices what it must: executables that do what ours may not.
+// A short run of `npm run suite -- hostile`, and that it notices what it must: executables that do what ours may not.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const repository = resolve(import.meta.dirname, '../..');
 function hostile(...args: string[]): { status: number | null; stdout: string } {
   const { status, stdout } = spawnSync(
     process.execPath,
-    [join(repository, 'scripts/run.mjs'), 'test:hostile', ...args],
+    [join(repository, 'scripts/run.mjs'), 'suite', 'hostile', ...args],
     {
       encoding: 'utf8',
     },

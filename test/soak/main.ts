@@ -1,4 +1,4 @@
-// `npm run test:soak`: the long form of test/soak/soak.test.ts.
+// `npm run suite -- soak`: the long form of test/soak/soak.test.ts.
 
 import { randomInt } from 'node:crypto';
 import { appendFileSync } from 'node:fs';

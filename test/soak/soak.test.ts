@@ -1,4 +1,4 @@
-// The short form of `npm run test:soak`: another seed each time, printed, so that a failure can be played again.
+// The short form of `npm run suite -- soak`: another seed each time, printed, so that a failure can be played again.
 
 import { randomInt } from 'node:crypto';
 import { expect, test } from 'vitest';

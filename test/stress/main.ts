@@ -1,4 +1,4 @@
-// `npm run test:stress`: what a node does to the CNI executable in a year, in minutes. The parts run inside namespaces
+// `npm run suite -- stress`: what a node does to the CNI executable in a year, in minutes. The parts run inside namespaces
 // of their own, in a second Node process, so that starting a plugin costs no nsenter(1).
 
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

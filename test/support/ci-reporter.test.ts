@@ -200,4 +200,4 @@ test('with WEFT_RESULTS a run ends with a file of what became of each test, and 
       { file: 'a.test.ts', names: ['x y', 'lacks'], state: 'skipped', reason: 'needs tun' },
     ],
   });
-});
+}, 60_000);

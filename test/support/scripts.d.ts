@@ -115,4 +115,18 @@ declare module '*/commands.mjs' {
   }
 
   export const COMMANDS: Readonly<Record<string, CommandAbout>>;
+  /** `suite NAME` is the entry of a suite. */
+  export function commandOf(name: string): CommandAbout | undefined;
+}
+
+declare module '*/suites.mjs' {
+  export interface SuiteRow {
+    readonly name: string;
+    readonly does: string;
+    /** How long on two idle cores. */
+    readonly takes: string;
+    readonly needs: string;
+  }
+  export const SUITES: Readonly<Record<string, object>>;
+  export function suiteRows(): SuiteRow[];
 }

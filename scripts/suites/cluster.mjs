@@ -1,10 +1,10 @@
-// `npm run test:cluster`: the tests of the stores against published servers.
-import { testWithServers } from './published.mjs';
+// `npm run suite -- cluster`: the tests of the stores against published servers.
+import { testWithServers } from '../published.mjs';
 
 export function main(_values, args) {
   return testWithServers({
     args,
-    command: 'npm run test:cluster',
+    command: 'npm run suite -- cluster',
     programs: ['flanneld'],
     servers: ['etcd', 'kube-apiserver'],
     suites: ['test/subnet', 'test/cluster'],

@@ -1,13 +1,13 @@
-// `npm run test:fuzz`: the parsers of the CNI executable (test/hostile/fuzz) in the sanitizer build, fed with spoiled inputs until
+// `npm run suite -- fuzz`: the parsers of the CNI executable (test/hostile/fuzz) in the sanitizer build, fed with spoiled inputs until
 // the time is over, or their number.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildExecutable } from './build-executable.mjs';
+import { buildExecutable } from '../build-executable.mjs';
 
-const repository = dirname(dirname(fileURLToPath(import.meta.url)));
+const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const ROUND = 20_000;
 
 /** What the kernel is asked about: netlink-targets.ts says which is which. */

@@ -1,10 +1,10 @@
-// `npm run test:hostile`: build, then hostile calls (test/hostile) of the CNI executable.
+// `npm run suite -- hostile`: build, then hostile calls (test/hostile) of the CNI executable.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildPrograms } from './build.mjs';
-import { bundleLab } from './lab-bundle.mjs';
+import { buildPrograms } from '../build.mjs';
+import { bundleLab } from '../lab-bundle.mjs';
 
-const repository = dirname(dirname(fileURLToPath(import.meta.url)));
+const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 export async function main(values) {
   await buildPrograms(['cni']);

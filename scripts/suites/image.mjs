@@ -1,11 +1,11 @@
-// `npm run test:image`: builds the image, then runs it as weft.yml says under a real containerd (test/image).
+// `npm run suite -- image`: builds the image, then runs it as weft.yml says under a real containerd (test/image).
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildImage, exportImage, exportOtherBuild, IMAGE_PACKAGES } from './image.mjs';
-import { testWithServers } from './published.mjs';
-import { RUNTIME_PACKAGES } from './runtime-packages.mjs';
+import { buildImage, exportImage, exportOtherBuild, IMAGE_PACKAGES } from '../image.mjs';
+import { testWithServers } from '../published.mjs';
+import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
 
 const IMAGE = 'localhost/weft:test';
 /** As the manifests call it. */
@@ -16,7 +16,7 @@ export function main(values, files) {
   process.env['WEFT_IMAGES'] = folder;
   try {
     return testWithServers({
-      command: 'npm run test:image',
+      command: 'npm run suite -- image',
       programs: ['flanneld'],
       servers: ['etcd', 'kube-apiserver'],
       packages: { ...IMAGE_PACKAGES, ...RUNTIME_PACKAGES },

@@ -1,8 +1,8 @@
-// `npm run test:soak`: build, then the soak (test/soak) on a lab of five nodes.
+// `npm run suite -- soak`: build, then the soak (test/soak) on a lab of five nodes.
 import { join } from 'node:path';
-import { buildPrograms } from './build.mjs';
-import { bundleLab } from './lab-bundle.mjs';
-import { endInOrder } from './owner.mjs';
+import { buildPrograms } from '../build.mjs';
+import { bundleLab } from '../lab-bundle.mjs';
+import { endInOrder } from '../owner.mjs';
 
 export async function main(values) {
   await buildPrograms();

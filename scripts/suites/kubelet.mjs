@@ -1,12 +1,12 @@
-// `npm run test:kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes, and flannel's DaemonSet there that
+// `npm run suite -- kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes, and flannel's DaemonSet there that
 // becomes ours.
-import { testWithServers } from './published.mjs';
-import { RUNTIME_PACKAGES } from './runtime-packages.mjs';
+import { testWithServers } from '../published.mjs';
+import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
 
 export function main(_values, args) {
   return testWithServers({
     args,
-    command: 'npm run test:kubelet',
+    command: 'npm run suite -- kubelet',
     programs: ['flanneld', 'cni'],
     servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],

@@ -1,13 +1,13 @@
-// `npm run test:arm64`: the CNI executable cross-compiled for arm64 and run under emulation. Installs the cross
+// `npm run suite -- arm64`: the CNI executable cross-compiled for arm64 and run under emulation. Installs the cross
 // compiler and the emulator when they are missing, which needs root once.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { run } from './command.mjs';
+import { run } from '../command.mjs';
 
-const repository = fileURLToPath(new URL('..', import.meta.url));
+const repository = fileURLToPath(new URL('../..', import.meta.url));
 /** Debian's packages, by a file each brings. */
 const packages = {
   'gcc-aarch64-linux-gnu': '/usr/bin/aarch64-linux-gnu-gcc',
@@ -17,7 +17,7 @@ const packages = {
 async function install(names) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   if (process.getuid() !== 0) throw new Error(`run as root once, or: apt-get install ${names.join(' ')}`);
-  process.stderr.write(`test:arm64: installing ${names.join(' ')}\n`);
+  process.stderr.write(`suite arm64: installing ${names.join(' ')}\n`);
   const options = ['-o', 'DPkg::Lock::Timeout=300'];
   await run('apt-get', [...options, 'update'], { env });
   await run('apt-get', [...options, 'install', '--yes', '--no-install-recommends', ...names], { env });

@@ -1,0 +1,6 @@
+// `npm run suite -- stress`: build, then the stress of the CNI executable (test/stress).
+import { runOnExecutable } from '../test-bundle.mjs';
+
+export function main(values) {
+  return runOnExecutable('stress', values);
+}

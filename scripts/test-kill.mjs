@@ -1,6 +1,0 @@
-// `npm run test:kill`: build, then the CNI executable killed at every system call it makes (test/kill).
-import { runOnExecutable } from './test-bundle.mjs';
-
-export function main(values) {
-  return runOnExecutable('kill', values);
-}

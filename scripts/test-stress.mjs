@@ -1,6 +1,0 @@
-// `npm run test:stress`: build, then the stress of the CNI executable (test/stress).
-import { runOnExecutable } from './test-bundle.mjs';
-
-export function main(values) {
-  return runOnExecutable('stress', values);
-}
