@@ -18,6 +18,7 @@ import { BlackholeRoutes } from '../firewall/blackhole.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Check } from '../health/http-server.ts';
 import { createFailureLog } from '../health/log.ts';
 import type { Meters } from '../health/meters.ts';
 import type { Readiness } from '../health/readiness.ts';
@@ -84,7 +85,12 @@ export function startLoops(parts: Parts): Running {
   const pods = keepPodSide(parts);
   const cniFiles = keepCniFiles(parts);
   podSide = pods;
-  readiness.show('loops', () => [...parts.cniFiles.checks(), ...parts.firewall.checks(), ...pods.checks()]);
+  readiness.show('loops', () => [
+    ...parts.cniFiles.checks(),
+    ...parts.firewall.checks(),
+    ...pods.checks(),
+    ...overlays.flatMap((overlay) => (overlay.notes?.() ?? []).map(noteCheck)),
+  ]);
   wake.overlay = (reason) => overlayLoop.wake(reason);
   wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {
@@ -105,6 +111,10 @@ export function startLoops(parts: Parts): Running {
       netfilter.close();
     },
   };
+}
+
+function noteCheck({ about, problem }: { readonly about: string; readonly problem: string }): Check {
+  return { name: about, problem, required: false };
 }
 
 function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {

@@ -84,6 +84,8 @@ export interface Overlay {
   /** Whether a kernel event only tells of what the overlay has just done itself. Throws MalformedReply. */
   isEcho?(message: MessageReader): boolean;
   peerProblems(): PeerProblem[];
+  /** What an operator should know of the overlay itself, a line each, by what it is about. */
+  notes?(): readonly { readonly about: string; readonly problem: string }[];
   status(): OverlayStatus;
   /** For the log: what this overlay is. */
   describe(): Readonly<Record<string, string | number>>;

@@ -7,7 +7,7 @@ import { type Family, formatIp, formatPrefix, type IpPrefix } from '../../lib/ip
 import { type JsonValue, jsonObject } from '../../lib/json.ts';
 import type { Mac } from '../../lib/mac.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
-import { getLink } from '../../lib/rtnetlink/link.ts';
+import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import type { OverlayConfig } from '../dataplane/peer.ts';
 import { RepairBudget } from '../dataplane/repair-budget.ts';
 import type { Device } from '../dataplane/state.ts';
@@ -40,6 +40,7 @@ export class VxlanOverlay implements Overlay {
   /** Until then the device is left as it is: somebody keeps changing it back. */
   #restUntilMs = 0;
   #mtuBytes = 0;
+  #mtuNote: string | undefined;
 
   constructor(settings: VxlanSettings, tools: OverlayTools) {
     this.#settings = settings;
@@ -119,6 +120,7 @@ export class VxlanOverlay implements Overlay {
     this.#underlay = link;
     const { vni, port, learning, gbp } = conf;
     const mtu = vxlanMtu(family, link, conf.mtu);
+    this.#noteMtu(link);
     const repaired = this.#device !== undefined;
     const changes: string[] = [];
     const noting =
@@ -136,6 +138,19 @@ export class VxlanOverlay implements Overlay {
     this.#device = device;
     this.#mtuBytes = mtu;
     return device;
+  }
+
+  /** Differs from flannel, which has the kernel refuse the device: what the interface carries is used, and said. */
+  #noteMtu({ name, mtu }: Link): void {
+    const { conf } = this.#settings;
+    const isTooLarge = conf.mtu !== undefined && conf.mtu > mtu;
+    const note = isTooLarge ? `Backend.MTU is ${conf.mtu}, and ${name} carries ${mtu}: ${mtu} is used` : undefined;
+    if (note !== undefined && note !== this.#mtuNote) this.#tools.log.warn({ dev: this.name }, note);
+    this.#mtuNote = note;
+  }
+
+  notes(): { readonly about: string; readonly problem: string }[] {
+    return this.#mtuNote === undefined ? [] : [{ about: `MTU of ${this.name}`, problem: this.#mtuNote }];
   }
 
   #countRepair(nowMs: number, changes: readonly string[]): void {
