@@ -14,7 +14,6 @@ import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
 import { keepWatching } from '../dataplane/keep-watching.ts';
 import { type Concern, concerning, KERNEL_GROUPS } from '../dataplane/kernel-events.ts';
-import { BlackholeRoutes } from '../firewall/blackhole.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -28,6 +27,7 @@ import type { LeaseView } from '../subnet/lease-view.ts';
 import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
 import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
 import { HeapKeeper } from './heap.ts';
+import { DeadEndKeeper } from './keep-dead-ends.ts';
 import { keepPodSide } from './pod-side.ts';
 import { keepCniFiles, publisher } from './publish.ts';
 import type { AgentTools } from './tools.ts';
@@ -121,18 +121,8 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
   const { overlays, leases, readiness, tools, meters } = parts;
   const failures = createFailureLog(tools.log);
   const becomeReady = publisher(parts);
-  const { blackholeRoute } = parts.options.firewall;
-  const subnets = overlays.map(({ subnet }) => subnet);
-  const blackholes = new BlackholeRoutes(blackholeRoute, subnets, { ...tools, drift: parts.drift });
-  const keepBlackholes = (): void => {
-    try {
-      blackholes.ensure();
-    } catch (error) {
-      failures.failed('blackhole', error, {}, 'blackhole route not right, will retry');
-      throw error;
-    }
-    failures.recovered('blackhole', {}, 'blackhole route is right again');
-  };
+  const deadEnds = new DeadEndKeeper(parts);
+  readiness.show('dead ends', () => deadEnds.checks());
   const run = async (woken: ReadonlySet<string>): Promise<number | undefined> => {
     let nextMs: number | undefined;
     let failed: { error: unknown } | undefined;
@@ -150,7 +140,7 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
       }
     }
     if (failed !== undefined) throw failed.error;
-    keepBlackholes();
+    deadEnds.ensure(woken);
     becomeReady();
     return nextMs;
   };

@@ -61,6 +61,11 @@ export const flagTable: readonly FlagSpec[] = [
     default: '5',
     range: [1, 86_400],
   },
+  {
+    name: 'ip-unreachable-route',
+    help: 'refuse packets for pod addresses that no node has; with a tunnel, unless the node itself needs one of them',
+    default: 'true',
+  },
   { name: 'ip-blackhole-route', help: "keep a blackhole route for this node's subnet", default: 'false' },
   { name: 'healthz-ip', value: 'ip', help: 'where /healthz, /readyz and /metrics listen', default: '0.0.0.0' },
   { name: 'healthz-port', value: 'port', help: 'their port; 0 turns them off', default: '0', range: [0, 65_535] },

@@ -29,7 +29,14 @@ describe('parseCommandLine', () => {
     expect(warnings).toEqual([]);
     expect(options).toEqual({
       interface: { iface: [], ifaceRegex: [], ifaceCanReach: undefined, publicIp: undefined, publicIpv6: undefined },
-      firewall: { ipMasq: false, fullyRandom: true, forwardRules: true, resyncSec: 5, blackholeRoute: false },
+      firewall: {
+        ipMasq: false,
+        fullyRandom: true,
+        forwardRules: true,
+        resyncSec: 5,
+        blackholeRoute: false,
+        unreachableRoute: true,
+      },
       store: { kind: 'directory', subnetDir: '/var/lib/weft/leases' },
       cniConf: undefined,
       cniBinDir: undefined,
@@ -53,7 +60,12 @@ describe('parseCommandLine', () => {
       ...['--iface=eth0', '-iface', '10.0.0.1', '--iface-regex=^eth', '--iface-can-reach=10.9.9.9'],
       ...['--public-ip=10.0.0.7', '--public-ipv6=fd00::7', '--net-config-path=/a', '--subnet-file=/b'],
       ...['--node-name=node-1', '--subnet-dir=/c', '--ip-masq', '--ip-masq-fully-random-disable'],
-      ...['--iptables-forward-rules=false', '--iptables-resync=7', '--ip-blackhole-route=T'],
+      ...[
+        '--iptables-forward-rules=false',
+        '--iptables-resync=7',
+        '--ip-blackhole-route=T',
+        '--ip-unreachable-route=f',
+      ],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
       ...['--cni-state-dir=/g', '--netns-dir=/h'],
       ...['--cni-conf=/d', '--cni-conf-dir=/e', '--cni-bin-dir=/f', '--cni-bin-replace=flannel,portmap'],
@@ -73,6 +85,7 @@ describe('parseCommandLine', () => {
       forwardRules: false,
       resyncSec: 7,
       blackholeRoute: true,
+      unreachableRoute: false,
     });
     expect(options).toMatchObject({
       store: { kind: 'directory', subnetDir: '/c' },

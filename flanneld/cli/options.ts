@@ -29,6 +29,7 @@ export interface FirewallOptions {
   readonly forwardRules: boolean;
   readonly resyncSec: number;
   readonly blackholeRoute: boolean;
+  readonly unreachableRoute: boolean;
 }
 
 export interface KubeOptions {
@@ -145,6 +146,7 @@ function readFirewall(given: GivenFlags): FirewallOptions {
     forwardRules: boolean(given, 'iptables-forward-rules'),
     resyncSec: integer(given, 'iptables-resync'),
     blackholeRoute: boolean(given, 'ip-blackhole-route'),
+    unreachableRoute: boolean(given, 'ip-unreachable-route'),
   };
 }
 

@@ -40,6 +40,11 @@ describe('concerning', () => {
     { name: 'an address on our device', event: addAddress({ index: 7, ip: gateway, length: 24 }), want: 'address' },
     { name: 'an address elsewhere', event: addAddress({ index: 8, ip: gateway, length: 24 }), want: undefined },
     {
+      name: 'an address inside the network, wherever',
+      event: addAddress({ index: 8, ip: parseIp('10.244.9.9'), length: 24 }),
+      want: 'address',
+    },
+    {
       name: 'a neighbour on our device',
       event: replaceNeigh({ index: 7, destination: gateway, mac }),
       want: 'neighbour',
@@ -57,6 +62,11 @@ describe('concerning', () => {
       want: 'route',
     },
     { name: 'one of these deleted', event: deleteRoute({ destination: podCidr }), want: 'route' },
+    {
+      name: 'a gateway inside the network',
+      event: replaceRoute({ destination: elsewhere, gateway: parseIp('10.244.9.9'), oif: 8 }),
+      want: 'route',
+    },
     { name: 'another route', event: replaceRoute({ destination: elsewhere, gateway, oif: 8 }), want: undefined },
     {
       name: 'a default route',

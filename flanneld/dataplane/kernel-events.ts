@@ -1,7 +1,7 @@
 // Which rtnetlink events concern the overlays: those of our devices and of the interface underneath, and routes and
 // nexthops in our ranges wherever they lead. A node with pods sees thousands of others.
 
-import { containsPrefix, type IpPrefix, isLinkLocal } from '../../lib/ip.ts';
+import { contains, containsPrefix, type Ip, type IpPrefix, isLinkLocal } from '../../lib/ip.ts';
 import {
   RT_TABLE_LOCAL,
   RTNLGRP_IPV4_IFADDR,
@@ -52,8 +52,9 @@ export function concerning(event: RtnetlinkEvent, concern: Concern): string | un
     case 'link':
       return concern.names.has(event.object.name) ? 'link' : undefined;
     case 'address': {
-      const { index } = event.object;
-      return concern.indexes.has(index) || concern.underlays.has(index) ? 'address' : undefined;
+      const { index, ip } = event.object;
+      const isOurs = concern.indexes.has(index) || concern.underlays.has(index);
+      return isOurs || liesIn(concern.networks, ip) ? 'address' : undefined;
     }
     case 'neigh':
     case 'fdb':
@@ -72,5 +73,11 @@ function concernsRoute(route: Route, { indexes, underlays, networks }: Concern):
   // Any route may decide whether a peer is on the link, but for those that come and go with every pod's device.
   if (underlays.size > 0 && route.table !== RT_TABLE_LOCAL && !isLinkLocal(route.destination.ip)) return true;
   if (route.oif !== undefined && indexes.has(route.oif)) return true;
-  return networks.some((network) => containsPrefix(network, route.destination));
+  if (networks.some((network) => containsPrefix(network, route.destination))) return true;
+  return route.gateway !== undefined && liesIn(networks, route.gateway);
+}
+
+/** What the node itself has in the network decides whether that may have an unreachable route. */
+function liesIn(networks: readonly IpPrefix[], ip: Ip): boolean {
+  return networks.some((network) => contains(network, ip));
 }

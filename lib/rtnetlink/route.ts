@@ -110,11 +110,13 @@ export interface RouteFilter {
   /** All tables when absent. */
   readonly table?: number;
   readonly protocol?: number;
+  /** RTN_UNICAST, … */
+  readonly type?: number;
 }
 
 /** Routes of one family, filtered by the kernel. Same as: `ip route show table all [dev DEV] [proto P]`. */
 export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
-  const { family, oif, table, protocol } = filter;
+  const { family, oif, table, protocol, type } = filter;
   const request: NetlinkRequest = {
     type: RTM_GETROUTE,
     flags: 0,
@@ -122,7 +124,8 @@ export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
       writer.u32(addressFamily(family));
       writer.u8(0);
       writer.u8(protocol ?? 0);
-      writer.u16(0);
+      writer.u8(0);
+      writer.u8(type ?? 0);
       writer.u32(0);
       if (table !== undefined) writer.attrU32(RTA_TABLE, table);
       if (oif !== undefined) writer.attrU32(RTA_OIF, oif);
@@ -138,6 +141,7 @@ function matching(route: Route | undefined, filter: RouteFilter): Route | undefi
   if (route === undefined || route.family !== filter.family) return undefined;
   if (filter.table !== undefined && route.table !== filter.table) return undefined;
   if (filter.protocol !== undefined && route.protocol !== filter.protocol) return undefined;
+  if (filter.type !== undefined && route.type !== filter.type) return undefined;
   const { oif } = filter;
   if (oif === undefined || route.oif === oif) return route;
   return route.hops?.some((hop) => hop.oif === oif) === true ? route : undefined;

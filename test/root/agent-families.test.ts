@@ -153,7 +153,7 @@ describe.for([
     await two.agent.stop();
     await one.run(['rm', '/run/lab/leases/node-2.json']);
     await waitUntil(async () => (await peers(lab))[0]?.length === 0, LOOK_MS, 'no peer');
-    for (const command of ['-6 neigh show nud permanent', '-6 route show proto 138', 'nexthop show']) {
+    for (const command of ['-6 neigh show nud permanent', '-6 route show dev flannel-v6.1 proto 138', 'nexthop show']) {
       expect(await one.run(['ip', ...command.split(' ')]), command).toBe('');
     }
     await two.agent.start();

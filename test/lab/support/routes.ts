@@ -5,7 +5,7 @@ import { waitUntil } from '../processes.ts';
 
 const LOOK_MS = 10_000;
 
-/** Sorted, without protocol and metric: `10.244.2.0/24 via 192.168.50.12 dev eth0`. */
+/** Those to peers, sorted, without protocol and metric: `10.244.2.0/24 via 192.168.50.12 dev eth0`. */
 export async function agentRoutes(node: LabNode, family: 4 | 6 = 4): Promise<string[]> {
   const text = await node.run(['ip', `-${family}`, 'route', 'show', 'proto', '138']);
   const lines = text.split('\n').map((line) =>
@@ -14,7 +14,7 @@ export async function agentRoutes(node: LabNode, family: 4 | 6 = 4): Promise<str
       .replace(/ metric .*/, '')
       .trim(),
   );
-  return lines.filter(Boolean).sort();
+  return lines.filter((line) => line !== '' && !line.startsWith('unreachable ')).sort();
 }
 
 /** Waits until they are as they should be. */
