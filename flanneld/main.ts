@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../lib/clock-node.ts';
 import { errorText } from '../lib/errors.ts';
+import type { Ip } from '../lib/ip.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import { version } from '../lib/version.ts';
@@ -26,6 +27,7 @@ import { cleanUp } from './pods/cleanup/cleanup.ts';
 import { gcCommand } from './pods/gc/gc-command.ts';
 import { leaseFileName } from './subnet/lease-dir.ts';
 import { openManager } from './subnet/open-manager.ts';
+import { isBroadcastHere } from './underlay/own-address.ts';
 
 /** Two watches sit in a thread of libuv's pool each; what reads files must not wait for them. */
 process.env['UV_THREADPOOL_SIZE'] ??= '8';
@@ -128,13 +130,15 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
   try {
     const sys = openKoffiSyscalls();
     log.info({ version, node: options.nodeName ?? hostname() }, 'starting');
-    const manager = await openManager(options, { sys, log, env: process.env });
+    const netlink = openNetlink(sys);
+    const isBroadcast = (ip: Ip): boolean => isBroadcastHere(netlink, ip);
+    const manager = await openManager(options, { sys, log, env: process.env, isBroadcast });
     const notifySocket = process.env['NOTIFY_SOCKET'] ?? '';
     await runAgent(
       options,
       {
         sys,
-        netlink: openNetlink(sys),
+        netlink,
         manager,
         nft: nftProgram(),
         path: process.env['PATH'] ?? '',

@@ -3,7 +3,7 @@
 
 import { dirname } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
-import { formatIp } from '../../lib/ip.ts';
+import { formatIp, parseIp } from '../../lib/ip.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import { backendFor } from '../backend/registry.ts';
@@ -20,6 +20,7 @@ import { collectAtStart } from '../pods/gc/gc-command.ts';
 import { LeaseView } from '../subnet/lease-view.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
 import { type Place, UnderlayFollower } from '../underlay/follower.ts';
+import { ownAddressChecks, type Published } from '../underlay/own-address.ts';
 import { AgentView } from './agent-view.ts';
 import { type Running, startLoops } from './loops.ts';
 import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './take-lease.ts';
@@ -103,6 +104,8 @@ async function runBackend(
       if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
       await forwarding?.end();
       view.show(backend.type, overlays);
+      const published = publishedBy(overlays);
+      readiness.show('own address', () => ownAddressChecks(tools.nodeName, published, leases.latest));
       firewall ??= openFirewall(config, overlays, options.firewall, { ...tools, drift });
       view.showFirewall(firewall);
       forwarding = forwardingOf(overlays, startLoops({ ...parts, overlays, firewall }));
@@ -112,6 +115,13 @@ async function runBackend(
     await follower.stop();
     await forwarding?.end();
   }
+}
+
+function publishedBy(overlays: readonly Overlay[]): Published[] {
+  return overlays.map((overlay) => {
+    const { family, subnet } = overlay;
+    return { family, subnet, publicIp: parseIp(overlay.status().publicIp) };
+  });
 }
 
 function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding {

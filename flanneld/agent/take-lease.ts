@@ -7,6 +7,7 @@ import {
   type Family,
   formatIp,
   formatPrefix,
+  type Ip,
   type IpPrefix,
   networkOf,
   samePrefix,
@@ -22,6 +23,7 @@ import type { Overlay } from '../backend/overlay.ts';
 import type { InterfaceOptions } from '../cli/options.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../subnet/manager.ts';
 import { checkUnderlay, type ExternalInterface, selectExternalInterface } from '../underlay/external-interface.ts';
+import { checkFlagAddress, isBroadcastHere } from '../underlay/own-address.ts';
 
 /** The network of each enabled family. */
 export function networksOf({ network, ipv6Network }: NetConf): ReadonlyMap<Family, IpPrefix> {
@@ -39,6 +41,10 @@ export function chooseInterface(
   netlink: Netlink,
 ): ExternalInterface {
   const families = [...networks.keys()];
+  const podNetworks = [...networks.values()];
+  const isBroadcast = (ip: Ip): boolean => isBroadcastHere(netlink, ip);
+  if (families.includes(4)) checkFlagAddress('--public-ip', given.publicIp, podNetworks, isBroadcast);
+  if (families.includes(6)) checkFlagAddress('--public-ipv6', given.publicIpv6, podNetworks, isBroadcast);
   const { publicIp = given.publicIp, publicIpv6 = given.publicIpv6 } = addresses;
   const underlay = {
     links: listLinks(netlink),
@@ -47,7 +53,7 @@ export function chooseInterface(
     lookup: (ip: Parameters<typeof getRoute>[1]) => getRoute(netlink, ip),
   };
   const external = selectExternalInterface(underlay, families, { ...given, publicIp, publicIpv6 });
-  checkUnderlay(external, [...networks.values()]);
+  checkUnderlay(external, podNetworks);
   return external;
 }
 

@@ -2,9 +2,10 @@
 // flag-table.ts as if it were.
 
 import type { Family, Ip } from '../../lib/ip.ts';
-import { parseIp } from '../../lib/ip.ts';
+import { formatIp, parseIp } from '../../lib/ip.ts';
 import { isNodeName } from '../../lib/node-name.ts';
 import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
+import { findPublicIpProblem, publicIpExpected } from '../../lib/public-ip.ts';
 import { type FlagSpec, flagTable } from './flag-table.ts';
 import { UsageError } from './go-flags.ts';
 
@@ -129,8 +130,8 @@ function readInterface(given: GivenFlags): InterfaceOptions {
     iface: many(given, 'iface', 'an interface name or an address', (value) => value || undefined),
     ifaceRegex: many(given, 'iface-regex', 'a regular expression', goRegExp),
     ifaceCanReach: address(given, 'iface-can-reach'),
-    publicIp: address(given, 'public-ip', 4),
-    publicIpv6: address(given, 'public-ipv6', 6),
+    publicIp: publicAddress(given, 'public-ip', 4),
+    publicIpv6: publicAddress(given, 'public-ipv6', 6),
   };
 }
 
@@ -248,6 +249,17 @@ function integer(given: GivenFlags, name: string): number {
     return number >= min && number <= max ? number : undefined;
   });
   return value ?? min;
+}
+
+/** Whether it lies in the pod network shows when that is known. */
+function publicAddress(given: GivenFlags, name: string, family: Family): Ip | undefined {
+  const ip = address(given, name, family);
+  const problem = ip && findPublicIpProblem(ip, []);
+  if (ip === undefined || problem === undefined) return ip;
+  const { label } = textsOf(given, name);
+  throw new UsageError(
+    `${label}: expected ${publicIpExpected(family, [])}, got ${JSON.stringify(formatIp(ip))}, which ${problem}`,
+  );
 }
 
 function address(given: GivenFlags, name: string, family?: Family): Ip | undefined {

@@ -47,6 +47,8 @@ export interface NodeAddresses {
   /** What peers are told instead of the address chosen. */
   readonly overwriteIp?: Ip;
   readonly overwriteIpv6?: Ip;
+  /** What he wants and cannot have: a line each, with key, value and what is allowed. Absent: nothing. */
+  readonly refused?: readonly string[];
 }
 
 export interface SubnetManager {

@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
-import { networkOf } from '../../lib/ip.ts';
+import { type Ip, networkOf } from '../../lib/ip.ts';
 import { isNodeName } from '../../lib/node-name.ts';
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
@@ -27,6 +27,8 @@ export interface ManagerTools {
   readonly sys: Syscalls;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether a link of this node has the address as its broadcast address. */
+  readonly isBroadcast: (ip: Ip) => boolean;
 }
 
 /** Rejects with ConfigError or OpError when the options cannot be used; whether the store answers shows later. */
@@ -110,8 +112,10 @@ async function openKube(options: Options, kube: KubeOptions, tools: ManagerTools
     now: () => new Date(),
   };
   const access = openKubeAccess({ ...kube, serviceHost: env['KUBERNETES_SERVICE_HOST'] });
-  const manager = createKubeManager({ ...settings, access });
-  return createRememberingManager(() => manager, remember(options, `kube ${kube.annotationPrefix}`, tools));
+  const remembering = remember(options, `kube ${kube.annotationPrefix}`, tools);
+  const earlierAddresses = remembering.memory.earlier?.snapshot?.nodeAddresses;
+  const manager = createKubeManager({ ...settings, access, earlierAddresses, isBroadcast: tools.isBroadcast });
+  return createRememberingManager(() => manager, remembering);
 }
 
 function remember({ subnetFile }: Options, store: string, { sys, log }: ManagerTools): RememberingOptions {

@@ -4,6 +4,7 @@
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
 import { contains, formatIp, formatPrefix, parseIp, sameIp } from '../../lib/ip.ts';
+import { findPublicIpProblem } from '../../lib/public-ip.ts';
 import type { Address } from '../../lib/rtnetlink/address.ts';
 import { IFF_UP, RT_TABLE_MAIN, RTN_LOCAL, RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
@@ -239,20 +240,20 @@ function listCandidates(selection: Selection): string {
 }
 
 /**
- * Throws ConfigError when the cluster network takes in this node's underlay: the nodes would route their own tunnels
- * into the tunnel. The other way round (an underlay of 10.0.0.0/8 around a network of 10.244.0.0/16) works.
+ * Throws ConfigError when no other node can send to the address that was chosen, or when the cluster network takes in this
+ * node's underlay: the nodes would route their own tunnels into the tunnel. The other way round (an underlay of 10.0.0.0/8
+ * around a network of 10.244.0.0/16) works.
  */
 export function checkUnderlay(external: ExternalInterface, networks: readonly IpPrefix[]): void {
   for (const network of networks) {
     const address = network.ip.family === 4 ? external.ipv4 : external.ipv6;
     if (address === undefined) continue;
     for (const ip of [address.local.ip, address.publicIp]) {
-      if (!contains(network, ip)) continue;
-      throw new ConfigError(
-        subsystem,
-        '',
-        `${formatIp(ip)} of ${external.name} lies inside the cluster network ${formatPrefix(network)}`,
-      );
+      const problem = contains(network, ip)
+        ? `lies inside the cluster network ${formatPrefix(network)}`
+        : findPublicIpProblem(ip, []);
+      if (problem === undefined) continue;
+      throw new ConfigError(subsystem, '', `${formatIp(ip)} of ${external.name} ${problem}`);
     }
   }
 }

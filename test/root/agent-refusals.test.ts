@@ -73,6 +73,30 @@ describe('a configuration that is wrong', () => {
     expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining('--iface=nope0: no interface')]);
   });
 
+  const allowed = 'expected an IPv4 unicast address that other nodes can send to';
+  test.for([
+    { ip: '127.0.0.1', code: 2, want: `${allowed}, got "127.0.0.1", which is a loopback address` },
+    { ip: '0.0.0.0', code: 2, want: `${allowed}, got "0.0.0.0", which is the unspecified address` },
+    { ip: '224.0.0.1', code: 2, want: `${allowed}, got "224.0.0.1", which is a multicast address` },
+    { ip: '255.255.255.255', code: 2, want: `${allowed}, got "255.255.255.255", which is the broadcast address` },
+    {
+      ip: '192.168.50.255',
+      code: 1,
+      want: `${allowed}, outside the pod network 10.244.0.0/16, got "192.168.50.255", which is the broadcast address of`,
+    },
+    {
+      ip: '10.244.9.9',
+      code: 1,
+      want: `${allowed}, outside the pod network 10.244.0.0/16, got "10.244.9.9", which lies inside the pod network`,
+    },
+  ])('--public-ip=$ip', async ({ ip, code, want }) => {
+    const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
+    const result = await agent(['--iface=eth0', `--public-ip=${ip}`], netConf);
+    expect(result.exitCode).toBe(code);
+    expect(code === 2 ? result.stderr : lastWords(result)).toContain(`--public-ip: ${want}`);
+    expect(await leftovers()).toEqual([]);
+  });
+
   test('host-gw with an address that is another machine’s', async () => {
     const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } };
     const result = await agent(['--iface=eth0', '--public-ip=203.0.113.9'], netConf);

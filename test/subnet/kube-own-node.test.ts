@@ -3,7 +3,7 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createKubeManager, kubeDefaults } from '../../flanneld/subnet/kube/kube.ts';
 import type { LeaseAttributes } from '../../flanneld/subnet/manager.ts';
-import { formatIp, parseIp } from '../../lib/ip.ts';
+import { formatIp, type Ip, parseIp } from '../../lib/ip.ts';
 import { FakeKube, fail } from '../support/fake-kube.ts';
 import { follow, subnetsOf } from '../support/follow.ts';
 import { type KubeSite, makeKubeSite } from '../support/kube-site.ts';
@@ -72,10 +72,51 @@ describe('annotations', () => {
     expect(await published()).toBe('203.0.113.7');
     await site.annotate('a', { 'public-ip-overwrite': '203.0.113.8' });
     await expect.poll(published, { timeout: 5000 }).toBe('203.0.113.8');
-    await site.annotate('a', { 'public-ip-overwrite': 'garbage' });
-    await expect.poll(published, { timeout: 5000 }).toBe('192.168.0.1');
     await site.annotate('a', { 'public-ip-overwrite': null });
-    expect(site.logged.join('\n')).toContain('annotation ignored, it is no IPv4 address');
+    await expect.poll(published, { timeout: 5000 }).toBe('192.168.0.1');
+  });
+
+  const refused = [
+    { bad: 'garbage', why: 'is no IPv4 address' },
+    { bad: 'fd00::1', why: 'is no IPv4 address' },
+    { bad: '127.0.0.1', why: 'is a loopback address' },
+    { bad: '0.0.0.0', why: 'is the unspecified address' },
+    { bad: '239.1.1.1', why: 'is a multicast address' },
+    { bad: '255.255.255.255', why: 'is the broadcast address' },
+    { bad: '192.168.0.255', why: 'is the broadcast address of a link of this node' },
+    { bad: '10.244.9.9', why: 'lies inside the pod network 10.244.0.0/16' },
+  ].flatMap((row) => ['public-ip-overwrite', 'node-public-ip'].map((key) => ({ ...row, key })));
+
+  test.for(refused)('$key=$bad is refused, told, and what was wanted before goes on', async ({ key, bad, why }) => {
+    const { server, site } = await makeScene();
+    await site.createNode('a', ['10.244.1.0/24']);
+    await site.annotate('a', { [key]: bad });
+    const isBroadcast = (ip: Ip): boolean => formatIp(ip) === '192.168.0.255';
+    const manager = await site.manager('a', { isBroadcast });
+    await manager.networkConfig(never);
+    const message = (end: string): string =>
+      `annotation ${site.prefix}${key}: expected an IPv4 unicast address that other nodes can send to, outside the pod ` +
+      `network 10.244.0.0/16, got "${bad}", which ${why}; ${end}`;
+    expect(await manager.nodeAddresses?.(never)).toEqual({ refused: [message('it is passed over')] });
+    await manager.acquire(nodeAttributes(1), never);
+    expect((await site.annotations('a'))['public-ip']).toBe('192.168.0.1');
+    const { until } = follow(manager);
+    await site.annotate('a', { [key]: '203.0.113.8' });
+    await until(({ nodeAddresses }) => nodeAddresses !== undefined && nodeAddresses.refused === undefined);
+    await site.annotate('a', { [key]: bad });
+    const { nodeAddresses } = await until(({ nodeAddresses }) => nodeAddresses?.refused !== undefined);
+    expect(nodeAddresses?.refused).toEqual([message('203.0.113.8 is kept')]);
+    expect(nodeAddresses?.[key === 'node-public-ip' ? 'publicIp' : 'overwriteIp']).toEqual(parseIp('203.0.113.8'));
+    const told = (): unknown[] => server.events.filter(({ reason }) => reason === 'PublicIPRefused');
+    await expect.poll(() => told().length, { timeout: 5000 }).toBe(2);
+    expect(told()).toMatchObject([{ type: 'Warning', message: message('it is passed over') }, {}]);
+    if (key === 'node-public-ip') return;
+    await expect.poll(async () => (await site.annotations('a'))['public-ip'], { timeout: 5000 }).toBe('203.0.113.8');
+    // Also after a restart, by what is remembered.
+    const again = await site.manager('a', { isBroadcast, earlierAddresses: { overwriteIp: parseIp('203.0.113.8') } });
+    await again.networkConfig(never);
+    const lease = await again.acquire(nodeAttributes(1), never);
+    expect(lease.publicIp && formatIp(lease.publicIp)).toBe('203.0.113.8');
   });
 
   test('D6: our own lease is known by its name, under a prefix with a slash too', async () => {
@@ -228,7 +269,8 @@ describe('which node this is', () => {
     await site.createNode('a', ['10.244.1.0/24']);
     await site.annotate('a', { 'node-public-ip': '192.168.9.9', 'node-public-ipv6': 'not an address' });
     const addresses = await (await site.manager('a')).nodeAddresses?.(never);
-    expect(addresses).toEqual({ publicIp: parseIp('192.168.9.9') });
+    expect(addresses).toMatchObject({ publicIp: parseIp('192.168.9.9') });
+    expect(addresses).not.toHaveProperty('publicIpv6');
   });
 });
 

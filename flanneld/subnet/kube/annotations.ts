@@ -2,12 +2,10 @@
 // what this node's agent writes, byte for byte.
 
 import { ConfigError } from '../../../lib/errors.ts';
-import type { Ip } from '../../../lib/ip.ts';
-import { formatIp, parseIp } from '../../../lib/ip.ts';
+import { formatIp } from '../../../lib/ip.ts';
 import type { JsonValue } from '../../../lib/json.ts';
 import { stringifyJson } from '../../../lib/json.ts';
-import type { Logger } from '../../health/log.ts';
-import type { LeaseAttributes, NodeAddresses } from '../manager.ts';
+import type { LeaseAttributes } from '../manager.ts';
 
 /** Annotations of one prefix by what follows it: `backend-data`, `public-ip`, … */
 export type Annotations = ReadonlyMap<string, string>;
@@ -28,40 +26,6 @@ export function normalizePrefix(text: string): string {
 /** Whether a flannel runs on the node: without it the node is none of our peers. */
 export function isManaged(annotations: Annotations): boolean {
   return annotations.get('kube-subnet-manager') === 'true';
-}
-
-/** What the attributes become once the administrator's overwrites count; only peers see the difference. */
-export function withOverwrites(attributes: LeaseAttributes, annotations: Annotations, log: Logger): LeaseAttributes {
-  const publicIp = attributes.publicIp && readIp(annotations, 'public-ip-overwrite', 4, log);
-  const publicIpv6 = attributes.publicIpv6 && readIp(annotations, 'public-ipv6-overwrite', 6, log);
-  return { ...attributes, ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
-}
-
-/** What the administrator wants of this node's addresses. */
-export function chosenAddresses(annotations: Annotations, log: Logger): NodeAddresses {
-  const publicIp = readIp(annotations, 'node-public-ip', 4, log);
-  const publicIpv6 = readIp(annotations, 'node-public-ipv6', 6, log);
-  const overwriteIp = readIp(annotations, 'public-ip-overwrite', 4, log);
-  const overwriteIpv6 = readIp(annotations, 'public-ipv6-overwrite', 6, log);
-  return {
-    ...(publicIp && { publicIp }),
-    ...(publicIpv6 && { publicIpv6 }),
-    ...(overwriteIp && { overwriteIp }),
-    ...(overwriteIpv6 && { overwriteIpv6 }),
-  };
-}
-
-function readIp(annotations: Annotations, name: string, family: 4 | 6, log: Logger): Ip | undefined {
-  const text = annotations.get(name);
-  if (text === undefined || text === '') return undefined;
-  try {
-    const ip = parseIp(text);
-    if (ip.family === family) return ip;
-  } catch {
-    // said below
-  }
-  log.warn({ annotation: name, value: text.slice(0, 64) }, `annotation ignored, it is no IPv${family} address`);
-  return undefined;
 }
 
 /** What this node's Node must carry; those of a family that is off are left as they are, as flannel does. */

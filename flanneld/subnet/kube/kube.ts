@@ -2,6 +2,7 @@
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
+import type { Ip } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
@@ -10,13 +11,14 @@ import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../manager.ts';
 import { readNetConfFile } from '../net-conf-file.ts';
 import { runTogether } from '../watching.ts';
-import { chosenAddresses, isManaged, normalizePrefix } from './annotations.ts';
+import { isManaged, normalizePrefix } from './annotations.ts';
 import type { KubeAccess } from './api.ts';
 import { KubeApi } from './api.ts';
 import { KubeMirror } from './mirror.ts';
 import type { NodeRecord } from './node.ts';
 import { asObject, asText } from './node.ts';
 import { leaseOfNode } from './node-lease.ts';
+import { OwnAddresses } from './own-addresses.ts';
 import { OwnNode } from './own-node.ts';
 
 /** How this node is called: directly, or through the pod the agent runs in. */
@@ -32,6 +34,10 @@ export interface KubeManagerOptions {
   readonly annotationPrefix: string;
   readonly setNetworkUnavailable: boolean;
   readonly netConfigPath: string;
+  /** What an administrator wanted of this node's addresses in an earlier run. */
+  readonly earlierAddresses?: NodeAddresses | undefined;
+  /** Whether a link of this node has the address as its broadcast address; absent: nobody knows. */
+  readonly isBroadcast?: (ip: Ip) => boolean;
   readonly log: Logger;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
@@ -70,7 +76,7 @@ class KubeManager implements SubnetManager {
   #isReady = false;
   /** To be told as Events. */
   readonly #reports: { readonly reason: string; readonly message: string }[] = [];
-  #addresses: { readonly node: NodeRecord; readonly chosen: NodeAddresses } | undefined;
+  readonly #addresses: OwnAddresses;
   /** What each Node says, read again only when it changes. */
   #readings = new Map<string, Reading>();
 
@@ -82,6 +88,14 @@ class KubeManager implements SubnetManager {
     const troubles = this.#troubles;
     this.#mirror = new KubeMirror({ api: this.#api, prefix: this.#prefix, log, troubles, random, pageSize, watchSec });
     this.#failures = this.#troubles.failureLog(log);
+    this.#addresses = new OwnAddresses({
+      prefix: this.#prefix,
+      podNetworks: () => [this.#config?.network, this.#config?.ipv6Network].filter((one) => one !== undefined),
+      isBroadcast: options.isBroadcast ?? (() => false),
+      earlier: options.earlierAddresses,
+      log,
+      onRefused: (message) => this.report('PublicIPRefused', message),
+    });
   }
 
   async networkConfig(): Promise<NetConf> {
@@ -91,7 +105,7 @@ class KubeManager implements SubnetManager {
 
   async nodeAddresses(signal: AbortSignal): Promise<NodeAddresses> {
     const node = await (await this.#ownNode(signal)).read(signal);
-    return chosenAddresses(node.annotations, this.#options.log);
+    return this.#addresses.of(node.annotations);
   }
 
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
@@ -124,7 +138,7 @@ class KubeManager implements SubnetManager {
     const { setNetworkUnavailable, log, random, now } = this.#options;
     const troubles = this.#troubles;
     const common = { api: this.#api, mirror: this.#mirror, prefix: this.#prefix, log, troubles, random, now };
-    this.#own = new OwnNode({ ...common, name, setNetworkUnavailable });
+    this.#own = new OwnNode({ ...common, name, setNetworkUnavailable, addresses: this.#addresses });
     if (this.#isReady) this.#own.announceReady();
     return this.#own;
   }
@@ -199,16 +213,8 @@ class KubeManager implements SubnetManager {
     this.#readings = readings;
     const ownKey = this.#ownName ?? this.#options.identity.nodeName;
     const own = ownKey === undefined ? undefined : this.#mirror.nodes.get(ownKey);
-    const nodeAddresses = own && this.#addressesOf(own);
+    const nodeAddresses = own && this.#addresses.of(own.annotations);
     return { leases, problems, ...(ownKey !== undefined && { ownKey }), ...(nodeAddresses && { nodeAddresses }) };
-  }
-
-  /** Read again only when the Node changes: what is wrong with it is logged once. */
-  #addressesOf(own: NodeRecord): NodeAddresses {
-    if (this.#addresses?.node !== own) {
-      this.#addresses = { node: own, chosen: chosenAddresses(own.annotations, this.#options.log) };
-    }
-    return this.#addresses.chosen;
   }
 }
 

@@ -9,7 +9,7 @@ import type { StoreTroubles } from '../../health/store-troubles.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
-import { ownAnnotations, withOverwrites } from './annotations.ts';
+import { ownAnnotations } from './annotations.ts';
 import type { KubeApi } from './api.ts';
 import { KubeError } from './api.ts';
 import type { KubeMirror } from './mirror.ts';
@@ -17,6 +17,7 @@ import type { NodeRecord } from './node.ts';
 import type { PodSubnets } from './node-lease.ts';
 import { findPodCidrProblem, podSubnets } from './node-lease.ts';
 import { networkAvailablePatch, warningEvent } from './node-status.ts';
+import { type OwnAddresses, withOverwrites } from './own-addresses.ts';
 
 export interface OwnNodeOptions {
   readonly api: KubeApi;
@@ -25,6 +26,7 @@ export interface OwnNodeOptions {
   /** Normalized. */
   readonly prefix: string;
   readonly setNetworkUnavailable: boolean;
+  readonly addresses: OwnAddresses;
   readonly log: Logger;
   readonly troubles: StoreTroubles;
   readonly random: () => number;
@@ -105,7 +107,7 @@ export class OwnNode {
       const waitMs = await this.putRight(latest, signal);
       signal.throwIfAborted();
       const current = this.#options.mirror.nodes.get(node.name);
-      const published = withOverwrites(attributes, current?.annotations ?? latest.annotations, this.#options.log);
+      const published = withOverwrites(attributes, this.#options.addresses.of((current ?? latest).annotations));
       if (this.#failedWrites === 0 && this.#missing(current ?? latest, published).size === 0) {
         return { ...published, ...subnets };
       }
@@ -138,13 +140,13 @@ export class OwnNode {
   async putRight(node: NodeRecord | undefined, signal: AbortSignal): Promise<number> {
     const wanted = this.#wanted;
     if (node === undefined || wanted === undefined) return idleMs;
-    const { api, mirror, prefix, log } = this.#options;
+    const { api, mirror, prefix, addresses } = this.#options;
     try {
       // A Node made anew is known by its metadata only.
       const whole = node.podCidrs === undefined ? mirror.adopt(await api.getNode(node.name, signal)) : node;
       if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return restoreMs;
       checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
-      const missing = this.#missing(whole, withOverwrites(wanted.attributes, whole.annotations, log));
+      const missing = this.#missing(whole, withOverwrites(wanted.attributes, addresses.of(whole.annotations)));
       if (missing.size > 0) {
         const waitMs = this.#writtenAt + restoreMs - performance.now();
         if (waitMs > 0) return waitMs;

@@ -1,0 +1,70 @@
+// The address this node publishes: what is wrong with one that is asked for, and who else publishes it.
+
+import { ConfigError } from '../../lib/errors.ts';
+import { type Family, formatIp, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../lib/netlink/request.ts';
+import { findPublicIpProblem, publicIpExpected } from '../../lib/public-ip.ts';
+import { RTN_BROADCAST } from '../../lib/rtnetlink/constants.ts';
+import { getRoute } from '../../lib/rtnetlink/route.ts';
+import type { Check } from '../health/http-server.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
+
+/** Whether a link of this node has it as its broadcast address. */
+export function isBroadcastHere(netlink: Netlink, ip: Ip): boolean {
+  try {
+    return getRoute(netlink, ip)?.type === RTN_BROADCAST;
+  } catch (error) {
+    if (error instanceof NetlinkError) return false; // a blackhole, a prohibit
+    throw error;
+  }
+}
+
+/** Throws ConfigError for an address given by a flag that no other node can send to. */
+export function checkFlagAddress(
+  flag: string,
+  ip: Ip | undefined,
+  networks: readonly IpPrefix[],
+  isBroadcast: (ip: Ip) => boolean,
+): void {
+  if (ip === undefined) return;
+  const broadcast = isBroadcast(ip) ? 'is the broadcast address of a link of this node' : undefined;
+  const problem = findPublicIpProblem(ip, networks) ?? broadcast;
+  if (problem === undefined) return;
+  const expected = publicIpExpected(ip.family, networks);
+  throw new ConfigError('flag', flag, `expected ${expected}, got ${JSON.stringify(formatIp(ip))}, which ${problem}`);
+}
+
+/** One family of this node as others see it. */
+export interface Published {
+  readonly family: Family;
+  readonly subnet: IpPrefix;
+  readonly publicIp: Ip;
+}
+
+const NAME = 'own address';
+
+/** What /readyz?verbose and `status` say of it: what was refused, and which other node publishes the same. */
+export function ownAddressChecks(node: string, published: readonly Published[], snapshot: LeaseSnapshot): Check[] {
+  const problems = [
+    ...(snapshot.nodeAddresses?.refused ?? []),
+    ...published.flatMap((one) => shared(node, one, snapshot)),
+  ];
+  return problems.map((problem) => ({ name: NAME, problem, required: false }));
+}
+
+/** A finding, no refusal: it may be the old Node of a machine that was installed anew. */
+function shared(node: string, { family, subnet, publicIp }: Published, { leases, ownKey }: LeaseSnapshot): string[] {
+  const found: string[] = [];
+  for (const [key, lease] of leases) {
+    const theirs = family === 4 ? lease.publicIp : lease.publicIpv6;
+    const theirSubnet = family === 4 ? lease.subnet : lease.ipv6Subnet;
+    if (key === ownKey || theirs === undefined || !sameIp(theirs, publicIp)) continue;
+    if (theirSubnet !== undefined && samePrefix(theirSubnet, subnet)) continue; // our own, where the store has no names
+    found.push(
+      `${formatIp(publicIp)} is published by ${node} and by ${key}: packets for one of them reach the other. Remove ` +
+        'what is left of the other if it is gone, or give one of them another address',
+    );
+  }
+  return found;
+}
