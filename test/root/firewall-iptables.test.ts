@@ -236,7 +236,9 @@ describe('the executables', () => {
   });
 
   async function readyz(): Promise<string> {
-    return (await node.exec(['curl', '-s', 'http://127.0.0.1:10999/readyz?verbose'])).stdout;
+    // By bash: a fresh machine has no curl.
+    const get = 'exec 3<>/dev/tcp/127.0.0.1/10999; printf "GET /readyz?verbose HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
+    return (await node.exec(['bash', '-c', get])).stdout;
   }
 
   /** An agent of this node with another PATH, and started by `by`, for as long as `body` takes. */
