@@ -50,7 +50,11 @@ export const flagTable: readonly FlagSpec[] = [
   },
   { name: 'netns-dir', value: 'dir', help: 'where the runtime pins network namespaces', default: '/run/netns' },
   { name: 'node-name', value: 'name', help: 'this node ($NODE_NAME, else the host name)' },
-  { name: 'subnet-dir', value: 'dir', help: 'directory store: one lease file a node', default: '/var/lib/weft/leases' },
+  {
+    name: 'subnet-dir',
+    value: 'dir',
+    help: 'directory store, for the agents of one machine: one lease file a node; never taken unless it is named',
+  },
   { name: 'ip-masq', help: 'masquerade traffic that leaves the overlay', default: 'false' },
   { name: 'ip-masq-fully-random-disable', help: 'masquerade without random source ports', default: 'false' },
   { name: 'iptables-forward-rules', help: 'accept forwarded overlay traffic', default: 'true' },
@@ -86,7 +90,7 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'etcd-endpoints',
     value: 'urls',
-    help: 'etcd store: comma-separated endpoints',
+    help: 'etcd store: comma-separated endpoints; what is taken, as by flannel, when no flag names a store',
     default: 'http://127.0.0.1:4001,http://127.0.0.1:2379',
   },
   { name: 'etcd-prefix', value: 'prefix', help: 'key prefix', default: '/coreos.com/network' },

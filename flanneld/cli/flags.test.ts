@@ -23,10 +23,12 @@ function refusal(argv: readonly string[], env: Environment = {}): string {
 }
 
 describe('parseCommandLine', () => {
-  test("without anything runs with flannel's defaults and the directory store", () => {
+  test("without anything runs with flannel's defaults and its store, and says which that is", () => {
     const { command, options, warnings } = parse([]);
     expect(command).toBe('run');
-    expect(warnings).toEqual([]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^no flag names a store, so it is etcd .* as with flannel; --kube/),
+    ]);
     expect(options).toEqual({
       interface: { iface: [], ifaceRegex: [], ifaceCanReach: undefined, publicIp: undefined, publicIpv6: undefined },
       firewall: {
@@ -37,7 +39,18 @@ describe('parseCommandLine', () => {
         blackholeRoute: false,
         unreachableRoute: true,
       },
-      store: { kind: 'directory', subnetDir: '/var/lib/weft/leases' },
+      store: {
+        kind: 'etcd',
+        etcd: {
+          endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
+          prefix: '/coreos.com/network',
+          keyFile: undefined,
+          certFile: undefined,
+          caFile: undefined,
+          username: undefined,
+          password: undefined,
+        },
+      },
       cniConf: undefined,
       cniBinDir: undefined,
       cniBinReplace: new Set(),
@@ -226,8 +239,14 @@ describe('refusals', () => {
     expect(parse([], { FLANNELD_ETCD_PREFIX: '/x' }).options.store.kind).toBe('etcd');
   });
 
-  test('a store that is switched off is no store', () => {
-    expect(parse(['--kube-subnet-mgr=false']).options.store.kind).toBe('directory');
+  test('a store that is switched off, or named by nothing, is no store', () => {
+    for (const argv of [['--kube-subnet-mgr=false'], ['--subnet-dir='], []]) {
+      const { options, warnings } = parse(argv);
+      expect([options.store.kind, warnings.length]).toEqual(['etcd', 1]);
+    }
+    expect(parse(['--subnet-dir=/x']).warnings).toEqual([]);
+    // Only the agent takes one.
+    expect(parse(['status']).warnings).toEqual([]);
   });
 });
 
@@ -256,17 +275,19 @@ describe('environment', () => {
 
   test('warns about a near miss, not about what Kubernetes sets for a Service', () => {
     const env = { FLANNELD_IFCE: 'eth0', FLANNELD_SERVICE_HOST: '10.0.0.1', FLANNELD_PORT_8080_TCP: 'tcp://1' };
-    expect(parse([], env).warnings).toEqual(['FLANNELD_IFCE has no effect (did you mean FLANNELD_IFACE?)']);
+    expect(parse(['--subnet-dir=/x'], env).warnings).toEqual([
+      'FLANNELD_IFCE has no effect (did you mean FLANNELD_IFACE?)',
+    ]);
   });
 });
 
 describe('flags without effect', () => {
   test('are accepted with a warning that says why', () => {
-    expect(parse(['--vmodule=x=1', '--log_backtrace_at=a:1']).warnings).toEqual([
+    expect(parse(['--subnet-dir=/x', '--vmodule=x=1', '--log_backtrace_at=a:1']).warnings).toEqual([
       '--vmodule has no effect: log lines are structured: filter them by their fields',
       '--log_backtrace_at has no effect: an error carries its own cause',
     ]);
-    expect(parse(['--subnet-lease-renew-margin=30']).warnings).toEqual([
+    expect(parse(['--etcd-prefix=/x', '--subnet-lease-renew-margin=30']).warnings).toEqual([
       '--subnet-lease-renew-margin has no effect: etcd leases are kept alive all the time',
     ]);
   });

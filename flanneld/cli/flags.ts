@@ -6,7 +6,7 @@ import { closest } from '../../lib/closest.ts';
 import { type FlagSpec, flagTable, ineffectiveFlags } from './flag-table.ts';
 import { normalizeGoFlags, UsageError } from './go-flags.ts';
 import type { FlagTexts, GivenFlags, Options } from './options.ts';
-import { boolean, readOptions } from './options.ts';
+import { boolean, isStoreUnnamed, readOptions } from './options.ts';
 import { type SubCommand, subCommandFlags, subCommands } from './sub-commands.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -25,7 +25,13 @@ export interface HelpRequest {
 }
 
 const description = `Weft's agent, one a node. Without a command it runs until SIGTERM.
-Every flag may also be given as FLANNELD_<FLAG>, e.g. FLANNELD_PUBLIC_IP=10.0.0.1.`;
+Every flag may also be given as FLANNELD_<FLAG>, e.g. FLANNELD_PUBLIC_IP=10.0.0.1.
+Leases are kept in Kubernetes (--kube-subnet-mgr), in a directory (--subnet-dir), else in etcd: without a flag that names a
+store it is flannel's etcd, so that flannel's command line means the same cluster; a directory taken by mistake would be a
+cluster of one node that calls itself ready.`;
+const NO_STORE =
+  'no flag names a store, so it is etcd at the default endpoints, as with flannel; --kube-subnet-mgr is Kubernetes, ' +
+  '--subnet-dir a directory for the agents of one machine';
 const booleanFlags = new Set(flagTable.filter((spec) => spec.value === undefined).map((spec) => spec.name));
 const valueFlags = new Set(flagTable.filter((spec) => spec.value !== undefined).map((spec) => spec.name));
 
@@ -40,7 +46,8 @@ export function parseCommandLine(argv: readonly string[], env: Environment): Com
   const given = addEnvironment(parsed.given, env);
   const command = boolean(given, 'version') ? 'version' : parsed.command;
   const options = readOptions(given);
-  return { command, options, warnings: [...ineffective(given), ...misspelledVariables(env)] };
+  const unnamed = command === 'run' && isStoreUnnamed(given) ? [NO_STORE] : [];
+  return { command, options, warnings: [...ineffective(given), ...misspelledVariables(env), ...unnamed] };
 }
 
 function flagKind(name: string): 'boolean' | 'value' | undefined {

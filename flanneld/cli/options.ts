@@ -169,18 +169,28 @@ function readStore(given: GivenFlags): StoreOptions {
     username: text(given, 'etcd-username'),
     password: text(given, 'etcd-password'),
   };
-  const subnetDir = standing(given, 'subnet-dir');
-  const wantsDirectory = given.get('subnet-dir')?.texts.at(-1);
+  const subnetDir = text(given, 'subnet-dir');
   if (boolean(given, 'kube-subnet-mgr')) {
-    if (wantsDirectory) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
+    if (subnetDir !== undefined) throw twoStores(given, 'subnet-dir', 'kube-subnet-mgr');
     return { kind: 'kube', kube };
   }
-  const etcdFlag = [...given.keys()].find((name) => name.startsWith('etcd-'));
-  if (etcdFlag !== undefined) {
-    if (wantsDirectory) throw twoStores(given, 'subnet-dir', etcdFlag);
-    return { kind: 'etcd', etcd };
-  }
-  return { kind: 'directory', subnetDir };
+  const etcdFlag = etcdFlagIn(given);
+  if (etcdFlag !== undefined && subnetDir !== undefined) throw twoStores(given, 'subnet-dir', etcdFlag);
+  return subnetDir === undefined ? { kind: 'etcd', etcd } : { kind: 'directory', subnetDir };
+}
+
+function etcdFlagIn(given: GivenFlags): string | undefined {
+  return [...given.keys()].find((name) => name.startsWith('etcd-'));
+}
+
+/**
+ * Whether nothing says where the cluster state is. Then it is etcd, as with flannel: the same command line has to mean the
+ * same cluster. A directory taken by mistake would be a cluster of one node, which is ready and reaches nobody.
+ */
+export function isStoreUnnamed(given: GivenFlags): boolean {
+  return (
+    !boolean(given, 'kube-subnet-mgr') && text(given, 'subnet-dir') === undefined && etcdFlagIn(given) === undefined
+  );
 }
 
 function twoStores(given: GivenFlags, a: string, b: string): UsageError {
