@@ -10,17 +10,22 @@ import { systemClock } from '../lib/clock-node.ts';
 import { errorText } from '../lib/errors.ts';
 import type { Ip } from '../lib/ip.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
+import { printable, printableJson } from '../lib/printable.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import { version } from '../lib/version.ts';
+import { checkPaths } from './agent/check-paths.ts';
+import { endOnFault, endProcess, stopOnSignal } from './agent/ending.ts';
 import { sdNotify } from './agent/sd-notify.ts';
 import { runAgent } from './agent/start.ts';
+import { startWatchdog } from './agent/watchdog.ts';
 import { type CommandLine, parseCommandLine } from './cli/flags.ts';
 import { UsageError } from './cli/go-flags.ts';
 import type { Options } from './cli/options.ts';
 import { CONFLIST_NAME, withdrawConflist } from './cni/conflist.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
-import { createLogger, stderrSink } from './health/log.ts';
+import { createLogger } from './health/log.ts';
+import { stderrSink } from './health/log-sink.ts';
 import { fetchStatus } from './health/status/client.ts';
 import { statusText } from './health/status/text.ts';
 import { cleanUp } from './pods/cleanup/cleanup.ts';
@@ -36,12 +41,14 @@ const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
 async function main(): Promise<number> {
+  // Whatever the caller's is: nobody else may write what is made here.
+  process.umask(process.umask() | 0o022);
   let line: ReturnType<typeof parseCommandLine>;
   try {
     line = parseCommandLine(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`flanneld: ${error.message}\n`);
+    complain(error);
     return EXIT_USAGE;
   }
   switch (line.command) {
@@ -64,14 +71,23 @@ async function main(): Promise<number> {
   }
 }
 
+/** One line to standard output, whoever's names are in it. */
+function say(line: string): void {
+  process.stdout.write(`${printable(line)}\n`);
+}
+
+function complain(error: unknown): void {
+  process.stderr.write(`flanneld: ${printable(errorText(error))}\n`);
+}
+
 function withdraw({ cniConfDir }: Options): number {
   try {
     const removed = withdrawConflist(openKoffiSyscalls(), cniConfDir);
-    for (const path of removed) process.stdout.write(`removed ${path}\n`);
-    if (removed.length === 0) process.stdout.write(`no ${CONFLIST_NAME} in ${cniConfDir}\n`);
+    for (const path of removed) say(`removed ${path}`);
+    if (removed.length === 0) say(`no ${CONFLIST_NAME} in ${cniConfDir}`);
     return 0;
   } catch (error) {
-    process.stderr.write(`flanneld: ${errorText(error)}\n`);
+    complain(error);
     return EXIT_FAILURE;
   }
 }
@@ -80,10 +96,10 @@ function withdraw({ cniConfDir }: Options): number {
 async function status({ subnetFile, json }: Options): Promise<number> {
   try {
     const report = await fetchStatus(subnetFile);
-    process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : statusText(report));
+    process.stdout.write(json ? `${printableJson(JSON.stringify(report, null, 2))}\n` : statusText(report));
     return report.ready ? 0 : EXIT_FAILURE;
   } catch (error) {
-    process.stderr.write(`flanneld: ${errorText(error)}\n`);
+    complain(error);
     return EXIT_FAILURE;
   }
 }
@@ -93,7 +109,7 @@ async function gc(options: Options): Promise<number> {
     await gcCommand(options, options, (text) => process.stdout.write(text));
     return 0;
   } catch (error) {
-    process.stderr.write(`flanneld: ${errorText(error)}\n`);
+    complain(error);
     return EXIT_FAILURE;
   }
 }
@@ -108,32 +124,35 @@ async function cleanup({ cniConfDir, cniBinDir, cniStateDir, subnetFile, store, 
     leaseFile: store.kind === 'directory' ? join(store.subnetDir, lease) : undefined,
     cniStateDir,
   };
-  const write = (line: string): void => {
-    process.stdout.write(`${line}\n`);
-  };
   const findIptables = iptablesFinder(process.env['PATH'] ?? '');
   const tools = { sys, netlink: openNetlink(sys), nft: nftProgram(), findIptables };
-  return (await cleanUp(scope, tools, write)) ? 0 : EXIT_FAILURE;
+  return (await cleanUp(scope, tools, say)) ? 0 : EXIT_FAILURE;
 }
 
-async function run({ options, warnings }: CommandLine): Promise<number> {
-  const log = createLogger(options.logLevel, stderrSink());
+/** Never returns: what sits in libuv's threads would keep the process from ending by itself. */
+async function run({ options, warnings }: CommandLine): Promise<never> {
+  const sys = openKoffiSyscalls();
+  const log = createLogger(options.logLevel, stderrSink(sys));
+  endOnFault(sys, log);
   for (const warning of warnings) log.warn({}, warning);
   const stopping = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    // Once: a second one ends the process as it would any other.
-    process.once(name, () => {
-      log.info({ signal: name }, 'stopping');
+  const notifySocket = process.env['NOTIFY_SOCKET'] ?? '';
+  const notify = notifySocket === '' ? undefined : (state: string) => sdNotify(sys, notifySocket, state);
+  try {
+    const watchdog = startWatchdog({ sys, env: process.env, notify });
+    stopOnSignal(sys, (signal) => {
+      log.info({ signal }, 'stopping');
+      watchdog.stopping(() => {
+        log.error({}, 'not stopped in time, ended; data plane left in place');
+        endProcess(sys, EXIT_FAILURE);
+      });
       stopping.abort();
     });
-  }
-  try {
-    const sys = openKoffiSyscalls();
     log.info({ version, node: options.nodeName ?? hostname() }, 'starting');
+    checkPaths(options);
     const netlink = openNetlink(sys);
     const isBroadcast = (ip: Ip): boolean => isBroadcastHere(netlink, ip);
     const manager = await openManager(options, { sys, log, env: process.env, isBroadcast });
-    const notifySocket = process.env['NOTIFY_SOCKET'] ?? '';
     await runAgent(
       options,
       {
@@ -148,18 +167,18 @@ async function run({ options, warnings }: CommandLine): Promise<number> {
         nodeName: options.nodeName ?? hostname(),
         notifyReady: () => {
           manager.announceReady?.();
-          if (notifySocket !== '') sdNotify(sys, notifySocket, 'READY=1');
+          notify?.('READY=1');
         },
         cniExecutable: join(dirname(realpathSync(process.argv[1] ?? '.')), 'cni/flannel'),
         randomMac: () => randomBytes(6),
       },
       stopping.signal,
     );
-    return 0;
   } catch (error) {
     log.error({ err: error }, 'cannot run');
-    return EXIT_FAILURE;
+    endProcess(sys, EXIT_FAILURE);
   }
+  endProcess(sys, 0);
 }
 
 main().then(

@@ -1,8 +1,8 @@
 // Running a program from the agent: arguments as a list (never a shell), text in and out, a deadline, and an error
 // that carries what the program said. The CNI executable has its own in lib/sys/process.ts.
 
-import { spawn } from 'node:child_process';
-import { OpError } from './errors.ts';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { errorText, OpError } from './errors.ts';
 
 export interface ExecOptions {
   /** Written to its standard input, which is then closed. */
@@ -41,10 +41,7 @@ function firstLine(text: string): string {
 export function execProgram(argv: readonly [string, ...string[]], options: ExecOptions): Promise<ExecResult> {
   const [program, ...args] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      ...(options.env !== undefined && { env: options.env }),
-    });
+    const child = startProgram(argv, program, args, options.env);
     let failed: string | undefined;
     const kill = (code: string): void => {
       failed ??= code;
@@ -53,7 +50,6 @@ export function execProgram(argv: readonly [string, ...string[]], options: ExecO
     const timer = setTimeout(() => kill('timeout'), options.timeoutMs);
     const onAbort = (): void => kill('aborted');
     options.signal?.addEventListener('abort', onAbort);
-    if (options.signal?.aborted === true) kill('aborted');
     const stdout = collect(child.stdout, () => kill('output too large'));
     const stderr = collect(child.stderr, () => kill('output too large'));
     const settle = (code: string | undefined, hint?: string): void => {
@@ -69,16 +65,33 @@ export function execProgram(argv: readonly [string, ...string[]], options: ExecO
       const code = exit === 0 ? undefined : exit === null ? `signal ${signal}` : `exit ${exit}`;
       settle(failed ?? code);
     });
+    if (options.signal?.aborted === true) kill('aborted');
     // A program that ends without reading its input is judged by its exit code, not by our EPIPE.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(options.input ?? '');
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(options.input ?? '');
   });
 }
 
-function collect(stream: NodeJS.ReadableStream, onTooMuch: () => void): () => string {
+/** The process, whose streams are missing when it could not start; its `error` event then says why. Throws ExecError. */
+function startProgram(
+  argv: readonly string[],
+  program: string,
+  args: readonly string[],
+  env: ExecOptions['env'],
+): ChildProcess {
+  try {
+    return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
+  } catch (error) {
+    // Node throws some of what spawning fails with, ENOMEM for one, and tells the rest by an event.
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
+    throw new ExecError(argv, code, '', errorText(error));
+  }
+}
+
+function collect(stream: NodeJS.ReadableStream | null | undefined, onTooMuch: () => void): () => string {
   const chunks: Buffer[] = [];
   let length = 0;
-  stream.on('data', (chunk: Buffer) => {
+  stream?.on('data', (chunk: Buffer) => {
     length += chunk.length;
     if (length > MAX_OUTPUT_BYTES) onTooMuch();
     else chunks.push(chunk);

@@ -1,6 +1,7 @@
 // Everything the agent tells about itself, and the pages it is read on: probes and metrics for whoever may connect,
 // the whole report only on the socket beside subnet.env.
 
+import { printableJson } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Firewall } from '../firewall/firewall.ts';
@@ -63,7 +64,7 @@ export class AgentView {
     const status = (): Answer => ({
       status: 200,
       type: 'application/json',
-      text: `${JSON.stringify(this.report())}\n`,
+      text: `${printableJson(JSON.stringify(this.report()))}\n`,
     });
     return new Map([...this.publicPages(), ['/status', status] as const]);
   }

@@ -8,7 +8,6 @@ import {
   copyFileSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readlinkSync,
@@ -17,6 +16,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { makeFolders } from '../../lib/files-node.ts';
 import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
 import { identify, installError, type PlannedExecutable, planExecutables } from './executables.ts';
 
@@ -35,7 +35,7 @@ export function installExecutables(
   replaceable: ReadonlySet<PluginName>,
 ): PlannedExecutable[] {
   const ours = readExecutable(source);
-  attempt('mkdir', folder, () => mkdirSync(folder, { recursive: true, mode: 0o755 }));
+  attempt('mkdir', folder, () => makeFolders(folder));
   const plan = planExecutables((name) => identify(join(folder, name), ours), replaceable);
   for (const { name, step } of plan) {
     if (step === 'keep' || step === 'leave') continue;

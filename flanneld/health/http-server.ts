@@ -4,6 +4,8 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { errorText, OpError } from '../../lib/errors.ts';
+import { printable } from '../../lib/printable.ts';
+import { BACKLOG, limitConnections } from './crowd.ts';
 
 /** One line of /readyz?verbose. */
 export interface Check {
@@ -38,8 +40,10 @@ export function serveHttp(at: ListenAt, pages: Pages): Promise<HttpServer> {
   const server = createServer((request, response) => void answer(request, response, pages));
   server.headersTimeout = 5000;
   server.requestTimeout = 5000;
+  limitConnections(server);
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
+    // Also later: a connection that cannot be accepted (EMFILE) is its peer's loss, and no reason to end.
+    server.on('error', (error: NodeJS.ErrnoException) => {
       const object = 'path' in at ? at.path : `${at.address}:${at.port}`;
       const code = error.code ?? 'error';
       reject(new OpError({ subsystem: 'health', op: 'listen on', object, code, cause: error }));
@@ -56,8 +60,8 @@ export function serveHttp(at: ListenAt, pages: Pages): Promise<HttpServer> {
           }),
       });
     };
-    if ('path' in at) server.listen(at.path, listening);
-    else server.listen(at.port, at.address, listening);
+    const where = 'path' in at ? { path: at.path } : { port: at.port, host: at.address };
+    server.listen({ ...where, backlog: BACKLOG }, listening);
   });
 }
 
@@ -95,12 +99,12 @@ function readyPage(checks: readonly Check[], verbose: boolean): Answer {
   const ready = isReady(checks);
   const verdict = ready ? 'flanneld is ready\n' : 'flanneld is not ready yet\n';
   const shown = verbose ? checks : checks.filter((check) => check.required && check.problem !== undefined);
-  return plain(ready ? 200 : 503, shown.map(checkLine).join('') + verdict);
+  return plain(ready ? 200 : 503, shown.map((check) => `${printable(checkLine(check))}\n`).join('') + verdict);
 }
 
 function checkLine({ name, problem, required }: Check): string {
-  if (problem === undefined) return `[+] ${name}: ok\n`;
-  return `${required ? '[-]' : '[!]'} ${name}: ${problem}\n`;
+  if (problem === undefined) return `[+] ${name}: ok`;
+  return `${required ? '[-]' : '[!]'} ${name}: ${problem}`;
 }
 
 function plain(status: number, text: string): Answer {

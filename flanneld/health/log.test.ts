@@ -1,5 +1,3 @@
-import { spawnSync } from 'node:child_process';
-import { buildSync } from 'esbuild';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, OpError } from '../../lib/errors.ts';
 import { createFailureLog, createLogger } from './log.ts';
@@ -130,34 +128,5 @@ describe('createFailureLog', () => {
     for (let n = 0; n < 20; n++) counted.failed('a', `text ${n}`, {}, 'failed');
     counted.recovered('a', {}, 'recovered');
     expect(parsed().at(-1)).toMatchObject({ failures: 8 });
-  });
-});
-
-describe('stderrSink', () => {
-  test('has written every line when the process ends at once, and survives a closed stderr', () => {
-    const script = `
-      const { createLogger, stderrSink } = await import('./log.ts');
-      const logger = createLogger('info', stderrSink());
-      for (let n = 0; n < 1000; n++) logger.info({ n }, 'line');
-      process.exit(7);`;
-    // vitest's own loader is not there in a child: build the one file first.
-    const built = buildSync({
-      stdin: { contents: script, resolveDir: import.meta.dirname },
-      bundle: true,
-      write: false,
-      format: 'esm',
-      platform: 'node',
-      packages: 'external',
-    });
-    const program = built.outputFiles[0]?.text ?? '';
-    const run = (shell: string) =>
-      spawnSync('sh', ['-c', shell, 'sh', process.execPath, program], {
-        cwd: import.meta.dirname,
-        encoding: 'utf8',
-      });
-    const all = run('"$1" --input-type=module -e "$2"');
-    expect(all.stderr.trim().split('\n')).toHaveLength(1000);
-    expect(all.status).toBe(7);
-    expect(run('"$1" --input-type=module -e "$2" 2>&-').status).toBe(7);
   });
 });

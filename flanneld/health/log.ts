@@ -40,14 +40,6 @@ export function createLogger(level: 'error' | 'warn' | 'info' | 'debug', sink: L
   );
 }
 
-/** Standard error, written at once: the last line before a crash is the one that matters. */
-export function stderrSink(): LogSink {
-  const sink = pino.destination({ fd: 2, sync: true });
-  // A log collector that goes away must not take the node's network agent with it.
-  sink.on('error', () => undefined);
-  return sink;
-}
-
 /** Our own errors say everything in their message; of any other the stack is wanted, as it is a bug. */
 function describeError(thrown: unknown): string {
   const expected = thrown instanceof OpError || thrown instanceof ConfigError || !(thrown instanceof Error);

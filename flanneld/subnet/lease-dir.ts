@@ -3,10 +3,11 @@
 // change, this one stays. Other names that start with a dot, or end otherwise, are nobody's business.
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { breathe } from '../../lib/clock-node.ts';
 import { ConfigError, errorText } from '../../lib/errors.ts';
+import { makeFolders } from '../../lib/files-node.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import { isNodeName } from '../../lib/node-name.ts';
 import { decodeUtf8 } from '../../lib/utf8-node.ts';
@@ -209,7 +210,7 @@ function fill(file: number, buffer: Uint8Array): number {
 
 /** Writes the node's file: a reader sees the old or the new content, also after a power loss. Makes the directory. */
 export async function writeLeaseFile(dir: string, nodeName: string, text: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o755 });
+  makeFolders(dir);
   await markSince(join(dir, leaseFileName(nodeName)), join(dir, sinceFileName(nodeName)));
   const temporary = join(dir, `.${nodeName}.tmp`);
   // What lies there is our own from before a crash, or a trap; in both cases not to be written through.

@@ -1,18 +1,21 @@
 // net-conf.json as a file: the mounted ConfigMap, or what --net-config-path names.
 
-import { readFile } from 'node:fs/promises';
 import { OpError } from '../../lib/errors.ts';
+import { readRegularFile } from '../../lib/files-node.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import { decodeUtf8 } from '../../lib/utf8-node.ts';
 import type { Logger } from '../health/log.ts';
 
+/** As large as a ConfigMap may be. */
+const MAX_BYTES = 1024 * 1024;
+
 /** Reads and checks the file, logging its warnings; rejects with OpError or ConfigError, one line each. */
 export async function readNetConfFile(path: string, log: Logger): Promise<NetConf> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegularFile(path, MAX_BYTES);
   } catch (error) {
     throw new OpError({
       subsystem: 'net-conf',

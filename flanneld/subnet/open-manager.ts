@@ -1,8 +1,8 @@
 // Which store the options name, opened with what an earlier run left behind.
 
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
+import { makeFolders } from '../../lib/files-node.ts';
 import { type Ip, networkOf } from '../../lib/ip.ts';
 import { isNodeName } from '../../lib/node-name.ts';
 import { parseSubnetEnv } from '../../lib/subnet-env.ts';
@@ -52,7 +52,7 @@ function openDirectory(options: Options, dir: string, { sys, log }: ManagerTools
     throw new OpError({ subsystem: 'leases', op: 'name', object: JSON.stringify(nodeName), code: 'invalid', detail });
   }
   try {
-    mkdirSync(dir, { recursive: true });
+    makeFolders(dir);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'error';
     throw new OpError({ subsystem: 'leases', op: 'make directory', object: dir, code, cause: error });

@@ -1,9 +1,10 @@
 // What the cluster state last said, kept in a file beside subnet.env: with it an agent that starts while the API server
 // or etcd is away goes on where the last one stopped. It describes this boot, as the node's kernel state does.
 
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
+import { makeFolders } from '../../lib/files-node.ts';
 import { formatIp } from '../../lib/ip.ts';
 import type { JsonObject } from '../../lib/json.ts';
 import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
@@ -153,7 +154,7 @@ export class StateWriter {
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  makeFolders(dirname(path));
   const temporary = `${path}.tmp`;
   await rm(temporary, { force: true, recursive: true });
   const file = await open(temporary, 'wx', 0o600);

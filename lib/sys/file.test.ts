@@ -130,6 +130,8 @@ describe('directories', () => {
   test('makes what is missing and accepts what is there', () => {
     makeDirs(sys, join(dir, 'a/b/c'), 0o750);
     makeDirs(sys, join(dir, 'a/b/c'), 0o750);
+    // Below /proc a folder is missing whatever is made above it.
+    expect(() => makeDirs(sys, '/proc/nope/a', 0o750)).toThrow('sys: mkdir /proc/nope: ENOENT');
     expect(statSync(join(dir, 'a/b/c')).isDirectory()).toBe(true);
   });
 

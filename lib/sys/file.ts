@@ -194,15 +194,18 @@ function remove(sys: Syscalls, path: string, flags: number): boolean {
 
 /** Makes a directory and every missing one above it. */
 export function makeDirs(sys: Syscalls, path: string, mode: number): void {
-  const value = sys.arena.scope(() => sys.call(sys.nr.mkdirat, AT_FDCWD, sys.arena.textAddress(path), mode));
-  if (value === -ENOENT) {
-    const slash = path.replace(/\/+$/, '').lastIndexOf('/');
-    if (slash <= 0) throw new SysError('mkdir', path, ENOENT);
+  let value = tryMakeDir(sys, path, mode);
+  const slash = path.replace(/\/+$/, '').lastIndexOf('/');
+  if (value === -ENOENT && slash > 0) {
     makeDirs(sys, path.slice(0, slash), mode);
-    makeDirs(sys, path, mode);
-  } else if (value !== -EEXIST) {
-    check(value, 'mkdir', path);
+    // Once: below /proc the answer stays ENOENT, whatever is above.
+    value = tryMakeDir(sys, path, mode);
   }
+  if (value !== -EEXIST) check(value, 'mkdir', path);
+}
+
+function tryMakeDir(sys: Syscalls, path: string, mode: number): number {
+  return sys.arena.scope(() => sys.call(sys.nr.mkdirat, AT_FDCWD, sys.arena.textAddress(path), mode));
 }
 
 /** Puts `from` in the place of `to`, atomically. */

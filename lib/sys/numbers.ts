@@ -47,6 +47,8 @@ export interface SyscallNumbers {
   readonly munmap: number;
   readonly clock_gettime: number;
   readonly clock_nanosleep: number;
+  readonly timer_create: number;
+  readonly timer_settime: number;
   readonly getpid: number;
   readonly gettid: number;
   readonly eventfd2: number;
@@ -116,6 +118,8 @@ const X64: SyscallNumbers = {
   munmap: 11,
   clock_gettime: 228,
   clock_nanosleep: 230,
+  timer_create: 222,
+  timer_settime: 223,
   getpid: 39,
   gettid: 186,
   eventfd2: 290,
@@ -168,6 +172,8 @@ const ARM64: SyscallNumbers = {
   munmap: 215,
   clock_gettime: 113,
   clock_nanosleep: 115,
+  timer_create: 107,
+  timer_settime: 110,
   getpid: 172,
   gettid: 178,
   eventfd2: 19,

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { flagTable } from '../../flanneld/cli/flag-table.ts';
 import { normalizePrefix } from '../../flanneld/subnet/kube/annotations.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
+import { STILL_SEC } from '../../lib/sys/deadline-node.ts';
 import { joinManifests, plainFiles } from '../../scripts/manifests.mjs';
 import {
   agentContainer,
@@ -262,6 +263,10 @@ describe('systemd', () => {
     expect(unit).toContain('RuntimeDirectoryPreserve=yes');
     expect(unit).toContain('CapabilityBoundingSet=CAP_NET_ADMIN\n');
     expect(unit).toContain('Type=notify');
+  });
+
+  test('an agent that no longer answers is ended, later than it ends itself', () => {
+    expect(Number(/^WatchdogSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(STILL_SEC);
   });
 
   test('has the configuration of the cluster', () => {

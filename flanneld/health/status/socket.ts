@@ -1,10 +1,11 @@
 // The Unix socket beside subnet.env over which `flanneld status` asks: for the user the agent runs as, and nobody
 // else (unix(7)).
 
-import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { OpError } from '../../../lib/errors.ts';
+import { makeFolders } from '../../../lib/files-node.ts';
 import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 import { type HttpServer, type Pages, serveHttp } from '../http-server.ts';
 
@@ -25,7 +26,7 @@ export function socketPathFor(subnetFile: string): string {
 export async function serveSocket(path: string, pages: Pages): Promise<HttpServer> {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw failure(path, 'too long', `${MAX_PATH_BYTES} bytes at most`);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolders(dirname(path));
     await removeStale(path);
   } catch (error) {
     if (error instanceof OpError) throw error;

@@ -1,5 +1,6 @@
 // The report of a running agent as lines for a terminal.
 
+import { printable } from '../../../lib/printable.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
 import type { Check } from '../http-server.ts';
 import type { FirewallStatus, OverlayStatus, StatusReport } from './report.ts';
@@ -77,9 +78,4 @@ function driftTitle({ drift: { totals, entries } }: StatusReport): string {
 function driftLine({ time, object, place, what, was, cmd, count }: DriftEntry): string {
   const others = count === undefined ? '' : ` and ${count - 1} more`;
   return `${time} ${object} of ${what}${others} (${place}) ${was}: ${cmd}`;
-}
-
-/** Names and data of other nodes are shown: no control character of theirs reaches the terminal. */
-function printable(line: string): string {
-  return line.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

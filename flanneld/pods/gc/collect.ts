@@ -7,6 +7,7 @@ import { formatIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { AddressStore, withStoreIfFree } from '../../../lib/pods/address-store.ts';
 import { removeState } from '../../../lib/pods/saved-config.ts';
+import { printable } from '../../../lib/printable.ts';
 import { deleteLink } from '../../../lib/rtnetlink/link.ts';
 import { removeFile, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
@@ -124,7 +125,7 @@ export function gcText({ network, freed, kept }: GcReport, dryRun: boolean): str
 
 /** Names on the disk are anybody's: no control character of theirs gets out. */
 function shown(line: string): string {
-  return line.replace(/\p{Cc}/gu, '?').replace(/\b([0-9a-f]{13})[0-9a-f]{51}\b/g, '$1');
+  return printable(line).replace(/\b([0-9a-f]{13})[0-9a-f]{51}\b/g, '$1');
 }
 
 const PLURALS = { address: 'addresses', 'saved configuration': 'saved configurations', veth: 'veths' } as const;

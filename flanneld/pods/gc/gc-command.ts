@@ -3,6 +3,7 @@
 import { type Clock, systemClock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
 import { type Netlink, openNetlink } from '../../../lib/netlink/connection.ts';
+import { printableJson } from '../../../lib/printable.ts';
 import { readTextIfPresent } from '../../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../../lib/sys/koffi.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
@@ -69,5 +70,5 @@ export async function gcCommand(
   const sys = openKoffiSyscalls();
   const tools = { sys, netlink: openNetlink(sys), sleep: sleepOf(systemClock) };
   const report = await collectGarbage(scopeOf(sys, places), tools, dryRun);
-  write(json ? `${JSON.stringify({ dryRun, ...report }, null, 2)}\n` : gcText(report, dryRun));
+  write(json ? `${printableJson(JSON.stringify({ dryRun, ...report }, null, 2))}\n` : gcText(report, dryRun));
 }

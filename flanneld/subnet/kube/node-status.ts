@@ -1,5 +1,7 @@
 // What this agent writes about its node besides annotations: the NetworkUnavailable condition and Events.
 
+import { printable } from '../../../lib/printable.ts';
+
 const component = 'weft-flanneld';
 
 /** A strategic merge patch: conditions are merged by type (flannel's setNodeNetworkUnavailableFalse). */
@@ -32,7 +34,8 @@ export function warningEvent({ node, reason, message }: NodeEvent, now: Date): o
     // `kubectl describe node` looks for Events whose uid is the node's name, as kubelet writes them.
     involvedObject: { apiVersion: 'v1', kind: 'Node', name: node, uid: node },
     reason,
-    message: message.slice(0, 1024),
+    // It tells of other nodes' data, and `kubectl` shows it as it is.
+    message: printable(message).slice(0, 1024),
     type: 'Warning',
     source: { component, host: node },
     reportingComponent: component,

@@ -1,0 +1,238 @@
+// The built agent in trouble of its own, brought in from outside (test/support/injected-fault.cjs), while numbered packets
+// pass between pods of its node and its peer's: it goes on, or ends with one line and a code other than 0, and no packet
+// is lost.
+
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { errnoName } from '../../lib/sys/errno.ts';
+import { agentPid, logLines, openDescriptors } from '../faults/agent-process.ts';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { dropLease, writeLease } from '../lab/support/leases.ts';
+import { type Flow, startFlow } from '../probe/flow.ts';
+import { queueDrops } from '../probe/queue-drops.ts';
+
+const LOOK_MS = 20_000;
+/** What the kernel gives an event loop that stands still, in milliseconds, and some for a busy machine. */
+const STILL_MS = 30_000 + LOOK_MS;
+/** A busy machine takes milliseconds for each. */
+const CROWD_MS = 100_000;
+const FAULT_FILE = '/run/lab/fault.js';
+const preload = join(import.meta.dirname, '../support/injected-fault.cjs');
+const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
+const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
+
+/** Opens connections, all at once, and keeps them, whatever becomes of them; says when it has. */
+const CROWD = [
+  'import resource, socket, time',
+  'resource.setrlimit(resource.RLIMIT_NOFILE, (12000, 12000))',
+  'crowd = [socket.socket() for n in range(10000)]',
+  'for one in crowd: one.setblocking(False); one.connect_ex(("127.0.0.1", 10256))',
+  'print("all", flush=True)',
+  'time.sleep(120)',
+].join('\n');
+
+let lab: Lab;
+let node: LabNode;
+let flow: Flow;
+let drops = 0;
+
+beforeAll(async () => {
+  const env = { NODE_OPTIONS: `--require=${preload}`, FAULT_FILE };
+  lab = await startLab({ nodes: 3, netConf, agent: { env } });
+  node = lab.node('node-1');
+  const pods = [await node.addPod(), await lab.node('node-2').addPod()] as const;
+  drops = queueDrops();
+  flow = await startFlow(...pods);
+});
+afterAll(async () => {
+  await flow?.abandon();
+  await lab?.down();
+});
+
+beforeEach(async () => {
+  if (!(await node.agent.state()).running) await node.agent.start();
+  await node.agent.ready();
+});
+/** Whatever happened to the agent: up to now every packet has arrived. */
+afterEach(async () => {
+  await flow.untilInRow(50, LOOK_MS);
+  const { sent, received } = await flow.progress();
+  // The newest are under way; what the machine's own queues dropped is not the agent's doing.
+  expect(sent - received).toBeLessThanOrEqual(50 + queueDrops() - drops);
+});
+
+async function inject(program: string, at: LabNode = node): Promise<void> {
+  at.writeFile(FAULT_FILE, program);
+  process.kill(await agentPid(at), 'SIGUSR2');
+}
+
+async function ended(at: LabNode = node, limitMs = LOOK_MS): Promise<number | null | undefined> {
+  await waitUntil(async () => !(await at.agent.state()).running, limitMs, 'the agent’s end');
+  return (await at.agent.state()).exitCode;
+}
+
+async function isProgrammed(): Promise<boolean> {
+  return (await node.run(['ip', 'route'])).includes(peer.subnet);
+}
+
+/** The agent follows the leases: another one comes, and goes. */
+async function follows(): Promise<void> {
+  writeLease(lab, 'peer', peer);
+  await waitUntil(isProgrammed, LOOK_MS, 'the peer');
+  dropLease(lab, 'peer');
+  await waitUntil(async () => !(await isProgrammed()), LOOK_MS, 'the peer’s end');
+}
+
+describe('an error nobody expected', () => {
+  test.for([
+    { name: 'an exception', program: 'setTimeout(() => { throw new Error("injected"); });' },
+    { name: 'a rejection', program: 'Promise.reject(new Error("injected"));' },
+    {
+      name: 'a listener that throws',
+      program: 'new (require("node:events"))().on("x", () => { throw new Error("injected"); }).emit("x");',
+    },
+    { name: 'no Error at all', program: 'setTimeout(() => { throw "injected"; });' },
+    { name: 'endless recursion', program: 'const f = () => f() + 1; setTimeout(f);', said: 'call stack' },
+    {
+      name: 'an event nobody listens for',
+      program: 'new (require("node:net").Socket)().emit("error", new Error("injected"));',
+    },
+  ])('is one line and the end, with code 1: $name', async ({ program, said = 'injected' }) => {
+    const from = Buffer.byteLength(node.agent.log());
+    await inject(program);
+    expect(await ended()).toBe(1);
+    const added = Buffer.from(node.agent.log()).subarray(from).toString();
+    expect(added.trim().split('\n')).toEqual([expect.stringContaining(said)]);
+    expect(logLines(node, from)).toMatchObject([{ level: 'error', msg: 'ended by an error nobody expected' }]);
+  });
+
+  test('control: with nothing to catch it the process stays, as its threads do, until the kernel’s timer ends it', async () => {
+    const pid = await agentPid(node);
+    await inject(
+      'process.removeAllListeners("uncaughtException"); setTimeout(() => { throw new Error("injected"); });',
+    );
+    await sleep(3000);
+    expect(await agentPid(node)).toBe(pid);
+    expect(await ended(node, STILL_MS)).toBe(14);
+  });
+});
+
+describe('an event loop that stands still', () => {
+  test('is ended after 30 s, in an endless loop and in a system call; a process that was stopped as long goes on', async () => {
+    const [two, three] = [lab.node('node-2'), lab.node('node-3')];
+    const stopped = await agentPid(three);
+    process.kill(stopped, 'SIGSTOP');
+    await inject('for (;;);');
+    await inject('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);', two);
+    expect(await ended(node, STILL_MS)).toBe(14);
+    expect(await ended(two, STILL_MS)).toBe(14);
+    // Longer than the others had.
+    await sleep(5000);
+    process.kill(stopped, 'SIGCONT');
+    await sleep(5000);
+    expect(await agentPid(three)).toBe(stopped);
+    await three.agent.ready();
+  }, 90_000);
+});
+
+describe('SIGTERM', () => {
+  test('is a clean end within five seconds', async () => {
+    expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 0 });
+  });
+
+  test('is an end within five seconds, with a line and code 1, when something does not stop', async () => {
+    await inject('require("node:http").Server.prototype.close = function () { return this; };');
+    const from = Buffer.byteLength(node.agent.log());
+    expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 1 });
+    expect(logLines(node, from).at(-1)).toMatchObject({
+      level: 'error',
+      msg: expect.stringMatching(/^not stopped in time/),
+    });
+  });
+
+  test('is an end within five seconds, also when the stop itself stands still', async () => {
+    await inject('require("node:http").Server.prototype.close = () => { for (;;); };');
+    expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 14 });
+  });
+});
+
+describe('20,000 idle connections to the health port', () => {
+  test('leave it answering probes, with few descriptors and not a line of log', async () => {
+    const pid = await agentPid(node);
+    const before = openDescriptors(pid);
+    const from = Buffer.byteLength(node.agent.log());
+    node.writeFile('/run/lab/crowd.py', CROWD);
+    const start = 'python3 /run/lab/crowd.py >/run/lab/crowd-$1 2>&1 & echo $!';
+    const pids = await Promise.all(['a', 'b'].map((name) => node.run(['sh', '-c', start, 'sh', name])));
+    const said = (): string => ['a', 'b'].map((name) => node.readFile(`/run/lab/crowd-${name}`)).join('');
+    await waitUntil(() => said() === 'all\nall\n', CROWD_MS, '20,000 connections').catch(() =>
+      expect(said()).toBe('all'),
+    );
+    for (let n = 0; n < 20; n++) expect(await node.agent.http('/healthz')).toMatchObject({ status: 200 });
+    await node.agent.ready();
+    expect(openDescriptors(pid) - before).toBeLessThanOrEqual(128 + 10);
+    expect(logLines(node, from)).toEqual([]);
+    for (const crowd of pids) await node.run(['kill', crowd.trim()]);
+    expect(await agentPid(node)).toBe(pid);
+  }, 150_000);
+});
+
+describe('nothing left', () => {
+  test('no file descriptor for anything new: it goes on, and is right again when there are some', async () => {
+    const pid = await agentPid(node);
+    const limit = (files: number): void => void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:`]);
+    limit(openDescriptors(pid));
+    const from = Buffer.byteLength(node.agent.log());
+    writeLease(lab, 'peer', peer);
+    await node.run(['nft', 'delete', 'table', 'ip', 'weft']);
+    await node.agent.http('/readyz').catch(() => undefined);
+    await waitUntil(
+      () => logLines(node, from).some((line) => String(line['err']).includes('EMFILE')),
+      LOOK_MS,
+      'EMFILE',
+    );
+    await sleep(2000);
+    limit(20_000);
+    await waitUntil(isProgrammed, LOOK_MS, 'the peer');
+    await waitUntil(async () => (await node.run(['nft', 'list', 'tables'])).includes('weft'), LOOK_MS, 'the rules');
+    await node.agent.ready();
+    expect(await agentPid(node)).toBe(pid);
+    dropLease(lab, 'peer');
+  });
+
+  test.for([
+    { name: 'ENOBUFS from netlink', calls: '[44, 206]', errno: 105 },
+    { name: 'ENOMEM from netlink', calls: '[44, 45, 206, 207]', errno: 12 },
+    { name: 'ENFILE for files, sockets and event counters', calls: '[257, 41, 290, 56, 198, 19]', errno: 23 },
+    { name: 'ENOMEM for everything but poll and exit', calls: 'undefined', errno: 12 },
+  ])(
+    '$name, now and then for five seconds: it goes on, or ends with code 1 and one line of it',
+    async ({ calls, errno }) => {
+      const from = Buffer.byteLength(node.agent.log());
+      const pid = await agentPid(node);
+      await inject(`const calls = ${calls};
+      hook.syscallFault = (nr) => (calls?.includes(nr) ?? ![271, 73, 231, 94].includes(nr)) && Math.random() < 0.5 ? ${errno} : 0;
+      setTimeout(() => { hook.syscallFault = () => 0; }, 5000);`);
+      writeLease(lab, 'peer', peer);
+      await node.run(['nft', 'delete', 'table', 'ip', 'weft']);
+      await sleep(6000);
+      expect(Buffer.from(node.agent.log()).subarray(from).toString()).toContain(errnoName(errno));
+      const { running, exitCode } = await node.agent.state();
+      if (running) {
+        expect(await agentPid(node)).toBe(pid);
+      } else {
+        expect(exitCode).toBe(1);
+        expect(logLines(node, from).filter(({ level }) => level === 'error')).toHaveLength(1);
+        await node.agent.start();
+      }
+      await node.agent.ready();
+      await waitUntil(isProgrammed, LOOK_MS, 'the peer');
+      dropLease(lab, 'peer');
+      await follows();
+    },
+  );
+});
