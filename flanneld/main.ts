@@ -12,6 +12,7 @@ import type { Ip } from '../lib/ip.ts';
 import { openNetlink } from '../lib/netlink/connection.ts';
 import { printable, printableJson } from '../lib/printable.ts';
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
+import type { Syscalls } from '../lib/sys/syscalls.ts';
 import { version } from '../lib/version.ts';
 import { checkPaths } from './agent/check-paths.ts';
 import { endOnFault, endProcess, stopOnSignal } from './agent/ending.ts';
@@ -29,6 +30,7 @@ import { stderrSink } from './health/log-sink.ts';
 import { fetchStatus } from './health/status/client.ts';
 import { statusText } from './health/status/text.ts';
 import { cleanUp } from './pods/cleanup/cleanup.ts';
+import { expectNoAgent, makeWay } from './pods/cleanup/live-agent.ts';
 import { gcCommand } from './pods/gc/gc-command.ts';
 import { leaseFileName } from './subnet/lease-dir.ts';
 import { openManager } from './subnet/open-manager.ts';
@@ -114,8 +116,22 @@ async function gc(options: Options): Promise<number> {
   }
 }
 
-async function cleanup({ cniConfDir, cniBinDir, cniStateDir, subnetFile, store, nodeName }: Options): Promise<number> {
-  const sys = openKoffiSyscalls();
+async function cleanup(options: Options): Promise<number> {
+  const { subnetFile, force } = options;
+  try {
+    const sys = openKoffiSyscalls();
+    await makeWay(sys, subnetFile, force, say);
+    const isClean = await cleanNode(sys, options);
+    expectNoAgent(sys, subnetFile);
+    return isClean ? 0 : EXIT_FAILURE;
+  } catch (error) {
+    complain(error);
+    return EXIT_FAILURE;
+  }
+}
+
+async function cleanNode(sys: Syscalls, options: Options): Promise<boolean> {
+  const { cniConfDir, cniBinDir, cniStateDir, subnetFile, store, nodeName } = options;
   const lease = leaseFileName(nodeName ?? hostname());
   const scope = {
     cniConfDir,
@@ -126,7 +142,7 @@ async function cleanup({ cniConfDir, cniBinDir, cniStateDir, subnetFile, store, 
   };
   const findIptables = iptablesFinder(process.env['PATH'] ?? '');
   const tools = { sys, netlink: openNetlink(sys), nft: nftProgram(), findIptables };
-  return (await cleanUp(scope, tools, say)) ? 0 : EXIT_FAILURE;
+  return await cleanUp(scope, tools, say);
 }
 
 /** Never returns: what sits in libuv's threads would keep the process from ending by itself. */

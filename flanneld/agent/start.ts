@@ -12,7 +12,7 @@ import { CniFiles } from '../cni/cni-files.ts';
 import { readConflist, setConflistAside } from '../cni/conflist.ts';
 import { openFirewall } from '../firewall/choose-firewall.ts';
 import type { Firewall } from '../firewall/firewall.ts';
-import { type HttpServer, serveHttp } from '../health/http-server.ts';
+import { type Actions, type HttpServer, serveHttp } from '../health/http-server.ts';
 import { serveSocket, socketPathFor } from '../health/status/socket.ts';
 import { storeChecks, waitingFor } from '../health/store-check.ts';
 import type { StoreTrouble } from '../health/store-troubles.ts';
@@ -139,6 +139,9 @@ function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding 
   };
 }
 
+/** `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
+const ACTIONS: Actions = new Map([['/stop', () => void process.kill(process.pid, 'SIGTERM')]]);
+
 /** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */
 async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
   const { healthzIp, healthzPort, subnetFile } = options;
@@ -146,7 +149,7 @@ async function startServers(options: Options, view: AgentView, log: AgentTools['
     servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
   }
   try {
-    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages()));
+    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), ACTIONS));
   } catch (error) {
     log.warn({ err: errorText(error) }, 'no status socket');
   }

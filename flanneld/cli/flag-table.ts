@@ -108,6 +108,7 @@ export const flagTable: readonly FlagSpec[] = [
   },
   { name: 'json', help: 'status, gc: print JSON', default: 'false' },
   { name: 'dry-run', help: 'gc: only say what would be freed', default: 'false' },
+  { name: 'force', help: 'cleanup: end the agent that runs on this node, and go on', default: 'false' },
   { name: 'version', help: 'print the version and exit', default: 'false' },
   { name: 'v', value: 'level', help: 'log level: 4 and above logs decisions too', default: '0', range: [0, 100] },
   { name: 'vmodule', value: 'pattern', help: 'accepted, without effect' },

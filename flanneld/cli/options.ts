@@ -84,6 +84,8 @@ export interface Options {
   readonly json: boolean;
   /** `gc` only says what it would do. */
   readonly dryRun: boolean;
+  /** `cleanup` ends the agent that runs. */
+  readonly force: boolean;
 }
 
 /** Every address of the node. */
@@ -113,6 +115,7 @@ export function readOptions(given: GivenFlags): Options {
     logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
     json: boolean(given, 'json'),
     dryRun: boolean(given, 'dry-run'),
+    force: boolean(given, 'force'),
   };
 }
 

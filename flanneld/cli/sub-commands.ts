@@ -18,8 +18,8 @@ export const subCommands: readonly SubCommandSpec[] = [
   },
   {
     name: 'cleanup',
-    summary: 'remove everything of Weft from this node; stop the agent first',
-    flags: ['cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'subnet-file', 'subnet-dir', 'node-name'],
+    summary: 'remove everything of Weft from this node; refuses while the agent runs',
+    flags: ['cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'subnet-file', 'subnet-dir', 'node-name', 'force'],
   },
   {
     name: 'gc',
@@ -36,4 +36,4 @@ export const subCommands: readonly SubCommandSpec[] = [
 ];
 
 /** Flags that mean something to a sub-command only: the agent, and a sub-command that does not read them, refuse them. */
-export const subCommandFlags: readonly string[] = ['json', 'dry-run'];
+export const subCommandFlags: readonly string[] = ['json', 'dry-run', 'force'];

@@ -35,9 +35,16 @@ export type ListenAt = { readonly address: string; readonly port: number } | { r
 
 const CLOSE_MS = 3000;
 
-/** Listens and answers GET with `pages`; rejects with OpError when listening is not possible. */
-export function serveHttp(at: ListenAt, pages: Pages): Promise<HttpServer> {
-  const server = createServer((request, response) => void answer(request, response, pages));
+/** What POST does, by path; it is answered before it is done. */
+export type Actions = ReadonlyMap<string, () => void>;
+
+/** Listens and answers GET with `pages`, POST with `actions`; rejects with OpError when listening is not possible. */
+export function serveHttp(at: ListenAt, pages: Pages, actions: Actions = new Map()): Promise<HttpServer> {
+  const server = createServer((request, response) => {
+    const action = request.method === 'POST' ? actions.get(request.url ?? '') : undefined;
+    if (action !== undefined) response.end('done\n', action);
+    else void answer(request, response, pages);
+  });
   server.headersTimeout = 5000;
   server.requestTimeout = 5000;
   limitConnections(server);

@@ -40,6 +40,7 @@ export const ETIMEDOUT = 110;
 export const ENOTSOCK = 88;
 export const EPROTO = 71;
 export const EMSGSIZE = 90;
+export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
 
 /** Names by number, from 1; one string, split when first needed, so that start-up does not pay for it. */

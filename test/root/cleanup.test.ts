@@ -142,13 +142,51 @@ describe('flanneld cleanup', () => {
     expect((await cleanup()).stdout).toContain('after: nothing\n');
     expect(await inventory(node)).toEqual(before);
   });
+});
 
-  test('says what a running agent has put back, and fails', async () => {
+describe('flanneld cleanup beside a live agent', () => {
+  const refusal = /^flanneld: cleanup: use this node: an agent runs here \(.*\) \(.*--force.*\)\n$/;
+
+  async function isRunning(): Promise<boolean> {
+    const state = await node.exec(['sh', '-c', `grep State: /proc/$(cat ${PID_FILE})/status`]);
+    return state.exitCode === 0 && !state.stdout.includes('zombie');
+  }
+
+  test.for<{ name: string; before?: readonly string[]; launcher?: readonly string[] }>([
+    { name: 'found by its socket' },
+    { name: 'without a socket', before: ['rm', `${SUBNET_FILE}.sock`] },
+    { name: 'stopped, so that it answers nothing', before: ['sh', '-c', `kill -STOP $(cat ${PID_FILE})`] },
+    { name: 'in another container', launcher: ['unshare', '--pid', '--fork', '--mount-proc'] },
+  ])('refuses before it touches anything, and with --force ends it first: $name', async ({ before, launcher = [] }) => {
+    const clean = await inventory(node);
     await startAgent();
-    const { exitCode, stdout } = await cleanup();
-    expect(stdout).toMatch(/not removed: .*is the agent still running\?/);
-    expect(exitCode).toBe(1);
+    if (before !== undefined) await node.run(before);
+    const installed = await inventory(node);
+    const run = (...more: string[]): Promise<CommandResult> =>
+      node.exec([...launcher, builtAgent, 'cleanup', ...flags, ...more], { timeoutMs: 40_000 });
+    const refused = await run();
+    expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
+    expect(refused.stderr).toMatch(refusal);
+    expect(await inventory(node)).toEqual(installed);
+    expect(await isRunning()).toBe(true);
+    const forced = await run('--force');
+    expect(forced.stdout).toMatch(/^ending the agent: .*\nbefore:\n[^]*\nafter: nothing\n$/);
+    expect(forced.exitCode).toBe(0);
+    expect(await isRunning()).toBe(false);
+    expect(await inventory(node)).toEqual(clean);
+  });
+
+  test('with --force says so, and fails, when somebody starts the agent again', async () => {
+    const command = [builtAgent, ...flags].join(' ');
+    await node.run(['sh', '-c', `while sleep 0.1; do ${command}; done >/run/agent.log 2>&1 & echo $! >${PID_FILE}`]);
+    await waitUntil(async () => (await cleanup()).exitCode !== 0, 20_000, 'the agent');
+    const forced = await node.exec([builtAgent, 'cleanup', ...flags, '--force'], { timeoutMs: 40_000 });
+    expect([forced.exitCode, forced.stderr]).toEqual([
+      1,
+      expect.stringMatching(/it was started meanwhile: stop whoever/),
+    ]);
     await stopAgent();
+    await node.exec([builtAgent, 'cleanup', ...flags, '--force'], { timeoutMs: 40_000 });
     expect((await cleanup()).exitCode).toBe(0);
   });
 });

@@ -12,7 +12,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 /** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none. */
 export async function fetchStatus(subnetFile: string): Promise<StatusReport> {
   const path = socketPathFor(subnetFile);
-  const text = await get(path, '/status');
+  const text = await ask('GET', path, '/status');
   try {
     return JSON.parse(text) as StatusReport;
   } catch (cause) {
@@ -20,9 +20,14 @@ export async function fetchStatus(subnetFile: string): Promise<StatusReport> {
   }
 }
 
-function get(socketPath: string, path: string): Promise<string> {
+/** Asks the agent that writes `subnetFile` to end, as SIGTERM does. Rejects with OpError when there is none. */
+export async function askToStop(subnetFile: string): Promise<void> {
+  await ask('POST', socketPathFor(subnetFile), '/stop');
+}
+
+function ask(method: 'GET' | 'POST', socketPath: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
+    const asked = request({ method, socketPath, path, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {

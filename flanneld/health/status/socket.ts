@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { OpError } from '../../../lib/errors.ts';
 import { makeFolders } from '../../../lib/files-node.ts';
 import { nodeErrorCode } from '../../../lib/node-error-node.ts';
-import { type HttpServer, type Pages, serveHttp } from '../http-server.ts';
+import { type Actions, type HttpServer, type Pages, serveHttp } from '../http-server.ts';
 
 const MODE = 0o600;
 /** sun_path has 108 bytes, one for the terminating zero. */
@@ -20,10 +20,10 @@ export function socketPathFor(subnetFile: string): string {
 }
 
 /**
- * Serves `pages` at `path`, which only the owner may use. What a killed agent left there is replaced. Rejects with
+ * Serves `pages` and `actions` at `path`, which only the owner may use. What a killed agent left there is replaced. Rejects with
  * OpError when another agent answers there, or the path cannot be used.
  */
-export async function serveSocket(path: string, pages: Pages): Promise<HttpServer> {
+export async function serveSocket(path: string, pages: Pages, actions: Actions = new Map()): Promise<HttpServer> {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw failure(path, 'too long', `${MAX_PATH_BYTES} bytes at most`);
   try {
     makeFolders(dirname(path));
@@ -36,7 +36,7 @@ export async function serveSocket(path: string, pages: Pages): Promise<HttpServe
   const umask = process.umask(0o777 & ~MODE);
   let server: Promise<HttpServer>;
   try {
-    server = serveHttp({ path }, pages);
+    server = serveHttp({ path }, pages, actions);
   } finally {
     process.umask(umask);
   }

@@ -1,5 +1,5 @@
 // `flanneld cleanup`: an inventory of what is Weft's on this node, its removal, and the inventory afterwards. The agent
-// should not run meanwhile: it would put things back, which the second inventory shows.
+// does not run meanwhile (live-agent.ts): it would put things back, which the second inventory shows.
 
 import { errorText } from '../../../lib/errors.ts';
 import type { CleanupScope, CleanupTools, Leftover } from './leftover.ts';

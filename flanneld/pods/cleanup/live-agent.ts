@@ -1,0 +1,134 @@
+// The agent that runs on this node, if one does: known by the socket beside subnet.env, which reaches into its container
+// too, and by the processes of this network namespace, among which one without a socket is found.
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorText, OpError } from '../../../lib/errors.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { listenerAt } from '../../../lib/sys/unix-socket.ts';
+import { subCommands } from '../../cli/sub-commands.ts';
+import { askToStop } from '../../health/status/client.ts';
+import { socketPathFor } from '../../health/status/socket.ts';
+
+interface LiveAgent {
+  /** Undefined where it is of another PID namespace: of a container that this one cannot look into. */
+  readonly pid: number | undefined;
+  /** How it was found, for messages. */
+  readonly what: string;
+}
+
+/** It ends within five seconds of SIGTERM. */
+const END_MS = 7000;
+const LOOK_MS = 50;
+/** Words with which the program is no agent. */
+const NO_AGENT: ReadonlySet<string> = new Set([
+  ...subCommands.map(({ name }) => name),
+  ...['help', 'h', 'version'].flatMap((flag) => [`-${flag}`, `--${flag}`]),
+]);
+
+/** With `force` ends the agent that runs here, if one does; without rejects with OpError, before anything is touched. */
+export async function makeWay(
+  sys: Syscalls,
+  subnetFile: string,
+  force: boolean,
+  write: (line: string) => void,
+): Promise<void> {
+  const agent = findAgent(sys, subnetFile);
+  if (agent === undefined) return;
+  if (!force) throw running(agent, 'it would put everything back: stop it first, or use --force, which ends it');
+  write(`ending the agent: ${agent.what}`);
+  await endAgent(sys, subnetFile, agent);
+}
+
+/** Throws OpError when one runs again after it was ended. */
+export function expectNoAgent(sys: Syscalls, subnetFile: string): void {
+  const agent = findAgent(sys, subnetFile);
+  if (agent === undefined) return;
+  throw running(agent, 'it was started meanwhile: stop whoever starts it (systemctl stop flanneld, the DaemonSet)');
+}
+
+function running({ what }: LiveAgent, detail: string): OpError {
+  return new OpError({
+    subsystem: 'cleanup',
+    op: 'use',
+    object: 'this node',
+    code: `an agent runs here (${what})`,
+    detail,
+  });
+}
+
+/** Undefined when none runs. Throws OpError when that cannot be told. */
+function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
+  const path = socketPathFor(subnetFile);
+  const listener = listenerAt(sys, path);
+  if (listener !== undefined && listener > 0)
+    return { pid: listener, what: `process ${listener}, which listens at ${path}` };
+  const pid = agentProcesses()[0];
+  if (pid !== undefined) return { pid, what: `process ${pid}` };
+  return listener === undefined ? undefined : { pid: undefined, what: `it listens at ${path}, from another container` };
+}
+
+/** Ends it as SIGTERM does, and waits for its end; one that does not follow is killed. Rejects with OpError when it stays. */
+async function endAgent(sys: Syscalls, subnetFile: string, { pid, what }: LiveAgent): Promise<void> {
+  const isGone = pid === undefined ? () => findAgent(sys, subnetFile) === undefined : () => !isAlive(pid);
+  const ended = async (): Promise<boolean> => {
+    for (const until = performance.now() + END_MS; performance.now() < until; await sleep(LOOK_MS)) {
+      if (isGone()) return true;
+    }
+    return isGone();
+  };
+  try {
+    if (pid === undefined) await askToStop(subnetFile);
+    else process.kill(pid, 'SIGTERM');
+    if (await ended()) return;
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    if (pid !== undefined && (await ended())) return;
+  } catch (error) {
+    if (isGone()) return;
+    throw stays(what, errorText(error));
+  }
+  throw stays(what, 'it does not end; stop whoever started it');
+}
+
+function stays(object: string, detail: string): OpError {
+  return new OpError({ subsystem: 'cleanup', op: 'end agent', object, code: 'still there', detail });
+}
+
+/** Agents of this network namespace that can be seen: elsewhere is another node's (a lab's, a test's). */
+function agentProcesses(): number[] {
+  const here = netnsOf('self');
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && isAgent(read(`/proc/${pid}/cmdline`).split('\0')) && netnsOf(pid) === here);
+}
+
+/** `node [options] …/flanneld [flags]`; flannel's own program is no script of Node's. */
+export function isAgent([program = '', ...args]: readonly string[]): boolean {
+  const script = args.findIndex((arg) => basename(arg) === 'flanneld');
+  return /^node/.test(basename(program)) && script >= 0 && !args.slice(script + 1).some((arg) => NO_AGENT.has(arg));
+}
+
+/** A process that has ended and was not waited for yet is none any more. */
+function isAlive(pid: number): boolean {
+  const state = /^State:\s*(\S)/m.exec(read(`/proc/${pid}/status`))?.[1];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+function netnsOf(pid: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined;
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It has ended since it was listed.
+    return '';
+  }
+}
