@@ -37,6 +37,9 @@ export interface DirectoryOptions {
   readonly periodMs: number;
 }
 
+/** When to look again after a look that failed, and where no event tells of changes, in milliseconds. */
+const failedMs = 1000;
+const deafMs = 5000;
 /**
  * Events come in bursts (temporary file, rename); one look after the burst is enough. Where a look takes longer there
  * are thousands of leases: then the pause is as long as the look, so that looking takes half of the time at most.
@@ -210,7 +213,9 @@ class DirectoryManager implements SubnetManager {
           told = fit;
           onSnapshot(fit);
         }
-        await bell.wait(Math.min(periodMs, this.#restoreInMs()), signal);
+        // Where a look or listening has failed, as without a file descriptor left, nothing may ring when that is over.
+        const againMs = snapshot === undefined ? failedMs : stopListening === undefined ? deafMs : periodMs;
+        await bell.wait(Math.min(periodMs, againMs, this.#restoreInMs()), signal);
         await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
       }
     } finally {

@@ -25,12 +25,16 @@ const preload = join(import.meta.dirname, '../support/injected-fault.cjs');
 const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
 
+const CROWDS = ['127.0.0.2', '127.0.0.3'];
 /** Opens connections, all at once, and keeps them, whatever becomes of them; says when it has. */
 const CROWD = [
-  'import resource, socket, time',
+  'import resource, socket, sys, time',
   'resource.setrlimit(resource.RLIMIT_NOFILE, (12000, 12000))',
   'crowd = [socket.socket() for n in range(10000)]',
-  'for one in crowd: one.setblocking(False); one.connect_ex(("127.0.0.1", 10256))',
+  'for one in crowd:',
+  // IP_BIND_ADDRESS_NO_PORT: each crowd has the ports of an address of its own, of which none must be searched for long.
+  '  one.setsockopt(socket.IPPROTO_IP, 24, 1); one.bind((sys.argv[1], 0))',
+  '  one.setblocking(False); one.connect_ex(("127.0.0.1", 10256))',
   'print("all", flush=True)',
   'time.sleep(120)',
 ].join('\n');
@@ -166,9 +170,9 @@ describe('20,000 idle connections to the health port', () => {
     const before = openDescriptors(pid);
     const from = Buffer.byteLength(node.agent.log());
     node.writeFile('/run/lab/crowd.py', CROWD);
-    const start = 'python3 /run/lab/crowd.py >/run/lab/crowd-$1 2>&1 & echo $!';
-    const pids = await Promise.all(['a', 'b'].map((name) => node.run(['sh', '-c', start, 'sh', name])));
-    const said = (): string => ['a', 'b'].map((name) => node.readFile(`/run/lab/crowd-${name}`)).join('');
+    const start = 'python3 /run/lab/crowd.py $1 >/run/lab/crowd-$1 2>&1 & echo $!';
+    const pids = await Promise.all(CROWDS.map((name) => node.run(['sh', '-c', start, 'sh', name])));
+    const said = (): string => CROWDS.map((name) => node.readFile(`/run/lab/crowd-${name}`)).join('');
     await waitUntil(() => said() === 'all\nall\n', CROWD_MS, '20,000 connections').catch(() =>
       expect(said()).toBe('all'),
     );
