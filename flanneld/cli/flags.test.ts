@@ -64,6 +64,7 @@ describe('parseCommandLine', () => {
       healthzPort: 0,
       json: false,
       dryRun: false,
+      force: false,
       logLevel: 'info',
     });
   });

@@ -178,6 +178,13 @@ class DirectoryManager implements SubnetManager {
     return snapshot;
   }
 
+  /** Where a look or listening has failed, as without a file descriptor left, nothing may ring when that is over. */
+  #nextLookMs(hasLooked: boolean, isListening: boolean): number {
+    const { periodMs } = this.#options;
+    const lookMs = isListening ? periodMs : deafMs;
+    return Math.min(periodMs, hasLooked ? lookMs : failedMs, this.#restoreInMs());
+  }
+
   /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     const { dir, periodMs } = this.#options;
@@ -213,9 +220,7 @@ class DirectoryManager implements SubnetManager {
           told = fit;
           onSnapshot(fit);
         }
-        // Where a look or listening has failed, as without a file descriptor left, nothing may ring when that is over.
-        const againMs = snapshot === undefined ? failedMs : stopListening === undefined ? deafMs : periodMs;
-        await bell.wait(Math.min(periodMs, againMs, this.#restoreInMs()), signal);
+        await bell.wait(this.#nextLookMs(snapshot !== undefined, stopListening !== undefined), signal);
         await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
       }
     } finally {
