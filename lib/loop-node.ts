@@ -4,9 +4,12 @@
 
 import type { Clock } from './clock-node.ts';
 
-export interface LoopOptions {
+/** Why a run began, for the log. */
+type Reason = string;
+
+export interface LoopOptions<R extends Reason = Reason> {
   /** Looks and makes right. Returns when it wants to run again without a wake-up, in milliseconds; undefined: at the audit. */
-  run(reasons: ReadonlySet<string>): Promise<number | undefined>;
+  run(reasons: ReadonlySet<R>): Promise<number | undefined>;
   /** Called with what `run` threw; the loop goes on after a back-off. */
   onError(error: unknown): void;
   readonly clock: Clock;
@@ -16,9 +19,9 @@ export interface LoopOptions {
   readonly auditMs: number;
 }
 
-export interface Loop {
+export interface Loop<R extends Reason = Reason> {
   /** Asks for a run soon. `reason` is for the log. */
-  wake(reason: string): void;
+  wake(reason: R): void;
   /** Ends the loop; resolves when a run in progress has ended. Nothing runs afterwards. */
   stop(): Promise<void>;
 }
@@ -31,15 +34,15 @@ const LONGEST_REST_MS = 250;
 const WOKEN_RETRY_MS = 1000;
 
 /** Starts a loop; its first run begins at once. */
-export function startLoop(options: LoopOptions): Loop {
-  const loop = new ReconcileLoop(options);
+export function startLoop<R extends Reason>(options: LoopOptions<R | 'start'>): Loop<R | 'start'> {
+  const loop = new ReconcileLoop<R | 'start'>(options);
   loop.wake('start');
   return loop;
 }
 
-class ReconcileLoop implements Loop {
-  readonly #options: LoopOptions;
-  readonly #reasons = new Set<string>();
+class ReconcileLoop<R extends Reason> implements Loop<R> {
+  readonly #options: LoopOptions<R>;
+  readonly #reasons = new Set<R>();
   #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #lastStart = Number.NEGATIVE_INFINITY;
@@ -49,11 +52,11 @@ class ReconcileLoop implements Loop {
   #failures = 0;
   #stopped = false;
 
-  constructor(options: LoopOptions) {
+  constructor(options: LoopOptions<R>) {
     this.#options = options;
   }
 
-  wake(reason: string): void {
+  wake(reason: R): void {
     if (this.#stopped) return;
     this.#reasons.add(reason);
     if (this.#running !== undefined) return;

@@ -1,10 +1,11 @@
 // The same state for iproute2: the commands an operator would type, as two batch files.
 
+import { VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
 import { desired } from '../../flanneld/dataplane/desired.ts';
-import { diff } from '../../flanneld/dataplane/diff.ts';
-import { requestOf } from '../../flanneld/dataplane/requests.ts';
-import type { Device, Observed } from '../../flanneld/dataplane/state.ts';
+import type { Place } from '../../flanneld/dataplane/objects/kind.ts';
+import { actionOf } from '../../flanneld/dataplane/send-changes.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
+import { wholeCompare } from '../../test/support/whole-compare.ts';
 import { overlayConfig } from './overlay.ts';
 
 /** Lines for `ip -batch` and for `bridge -batch`. */
@@ -14,13 +15,14 @@ export interface BatchText {
 }
 
 /** `routes`: through nexthop objects as the agent makes them, or plain ones as flannel does. */
-export function batchText(leases: ReadonlyMap<string, Lease>, device: Device, routes: 'nexthops' | 'plain'): BatchText {
+export function batchText(leases: ReadonlyMap<string, Lease>, place: Place, routes: 'nexthops' | 'plain'): BatchText {
   const foreignNexthopIds = routes === 'nexthops' ? new Set<number>() : undefined;
   const wanted = desired(leases, { ...overlayConfig, foreignNexthopIds });
-  const nothing: Observed = { device, neighs: [], fdb: [], nexthops: foreignNexthopIds && [], routes: [] };
+  const nothing = { entries: () => [] };
   const lines: Record<'ip' | 'bridge', string[]> = { ip: [], bridge: [] };
-  for (const change of diff(wanted.peers, nothing)) {
-    const request = requestOf(change, device);
+  const peers = { kinds: VXLAN_KINDS, objects: vxlanObjects };
+  for (const change of wholeCompare(wanted.peers, peers, place, nothing)) {
+    const request = actionOf(change, place);
     const command = request.command?.() ?? '';
     const [program = '', ...words] = command.split(' ');
     if (program !== 'ip' && program !== 'bridge') throw new Error(`no command for ${request.describe()}: ${command}`);

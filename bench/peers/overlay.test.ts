@@ -5,7 +5,8 @@ import { parseNetConf } from '../../lib/net-conf.ts';
 import { batchText } from './batch.ts';
 import { leasesOf, netConf, overlayConfig } from './overlay.ts';
 
-const device = { index: 5, name: 'flannel.1' };
+const tunnel = { index: 5, name: 'flannel.1' };
+const place = { family: 4 as const, network: overlayConfig.network, tunnel, underlay: { index: 2, name: 'eth0' } };
 
 describe('synthetic peers', () => {
   const wanted = desired(leasesOf(5000), { ...overlayConfig, foreignNexthopIds: new Set() });
@@ -47,13 +48,13 @@ describe('batchText', () => {
       ],
     },
   ])('routes $name', ({ routes, want }) => {
-    const { ip, bridge } = batchText(leasesOf(1), device, routes);
+    const { ip, bridge } = batchText(leasesOf(1), place, routes);
     expect(ip.trimEnd().split('\n')).toEqual(want);
     expect(bridge).toBe('fdb replace 0e:57:00:00:00:01 dev flannel.1 dst 172.16.0.2 self permanent\n');
   });
 
   test('has four lines a peer', () => {
-    const { ip, bridge } = batchText(leasesOf(100), device, 'nexthops');
+    const { ip, bridge } = batchText(leasesOf(100), place, 'nexthops');
     expect([ip, bridge].map((text) => text.trimEnd().split('\n').length)).toEqual([300, 100]);
   });
 });

@@ -1,8 +1,8 @@
 // An overlay of synthetic peers on a device of its own: leases as other nodes would publish them, and the kernel
 // objects of this node to program them on.
 
+import type { Device, Place } from '../../flanneld/dataplane/objects/kind.ts';
 import type { OverlayConfig } from '../../flanneld/dataplane/peer.ts';
-import type { Device } from '../../flanneld/dataplane/state.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { formatIp, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import { jsonObject } from '../../lib/json.ts';
@@ -79,6 +79,12 @@ export function makeUnderlay(netlink: Netlink): void {
 export function removeDevice(netlink: Netlink): void {
   const old = getLink(netlink, { name: DEVICE });
   if (old !== undefined) netlink.run(deleteLink({ index: old.index, name: DEVICE }));
+}
+
+/** Where the peers of `tunnel` are. */
+export function placeOf(netlink: Netlink, tunnel: Device): Place {
+  const underlay = { index: getLink(netlink, { name: UNDERLAY })?.index ?? 0, name: UNDERLAY };
+  return { family: 4, network: overlayConfig.network, tunnel, underlay };
 }
 
 /** A VXLAN device without any peer. */

@@ -3,8 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PeerReconciler } from '../../flanneld/dataplane/reconciler.ts';
-import type { Device } from '../../flanneld/dataplane/state.ts';
+import { VXLAN_KINDS, VxlanPlanner, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
+import type { Mirror } from '../../flanneld/dataplane/mirror.ts';
+import type { Device, Place } from '../../flanneld/dataplane/objects/kind.ts';
+import { Reconciler } from '../../flanneld/dataplane/reconciler.ts';
 import { createLogger } from '../../flanneld/health/log.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { systemClock } from '../../lib/clock-node.ts';
@@ -14,7 +16,7 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { rotated } from '../cni/plan.ts';
 import { batchText } from './batch.ts';
 import { countingNetlink } from './counting.ts';
-import { freshDevice, leaseOf, leasesOf, overlayConfig } from './overlay.ts';
+import { freshDevice, leaseOf, leasesOf, overlayConfig, placeOf } from './overlay.ts';
 
 /** Milliseconds, one a round. */
 export interface PeerSamples {
@@ -74,16 +76,16 @@ async function measureOne(netlink: Netlink, folder: string, count: number, kind:
   const leases = leasesOf(count);
   const device = freshDevice(netlink);
   if (kind !== 'agent') {
-    const ms = runBatches(folder, leases, device, kind === 'batch' ? 'nexthops' : 'plain');
+    const ms = runBatches(folder, leases, placeOf(netlink, device), kind === 'batch' ? 'nexthops' : 'plain');
     return { ms, compare: [], failures: kind === 'batch' ? await verify(netlink, device, leases) : [] };
   }
   const agent = newAgent(netlink);
-  const ms = await timed(() => agent.reconciler.run(device, leases, overlayConfig));
+  const ms = await timed(() => agent.run(device, leases));
   const failures = agent.reconciler.problems().map(({ key, reason }) => `${key}: ${reason}`);
   const compare: number[] = [];
   for (let again = 0; again < COMPARES; again++) {
     agent.counted.changes = 0;
-    compare.push(await timed(() => agent.reconciler.run(device, leases, overlayConfig)));
+    compare.push(await timed(() => agent.run(device, leases)));
     if (agent.counted.changes > 0) failures.push(`a run with nothing to do sent ${agent.counted.changes} changes`);
   }
   return { ms, compare, failures };
@@ -93,7 +95,18 @@ async function measureOne(netlink: Netlink, folder: string, count: number, kind:
 function newAgent(netlink: Netlink) {
   const { netlink: counting, counted } = countingNetlink(netlink);
   const log = createLogger('info', { write: () => undefined });
-  return { reconciler: new PeerReconciler({ netlink: counting, log, clock: systemClock }), counted };
+  const reconciler = new Reconciler(
+    { kinds: VXLAN_KINDS, objects: vxlanObjects },
+    { netlink: counting, log, clock: systemClock },
+  );
+  const planner = new VxlanPlanner(overlayConfig, undefined);
+  /** Without the kernel's events each run begins by listing everything. */
+  const run = (device: Device, leases: ReadonlyMap<string, Lease>): Promise<unknown> => {
+    const place = placeOf(netlink, device);
+    const plan = (mirror: Mirror) => planner.plan({ leases, problems: [] }, { mirror, place, isRerouted: false });
+    return reconciler.run({ place, plan });
+  };
+  return { reconciler, run, counted };
 }
 
 async function timed(body: () => Promise<unknown>): Promise<number> {
@@ -106,10 +119,10 @@ async function timed(body: () => Promise<unknown>): Promise<number> {
 function runBatches(
   folder: string,
   leases: ReadonlyMap<string, Lease>,
-  device: Device,
+  place: Place,
   routes: 'nexthops' | 'plain',
 ): number {
-  const text = batchText(leases, device, routes);
+  const text = batchText(leases, place, routes);
   const [ip, bridge] = [join(folder, 'ip.batch'), join(folder, 'bridge.batch')];
   writeFileSync(ip, text.ip);
   writeFileSync(bridge, text.bridge);
@@ -126,15 +139,15 @@ function runBatches(
 
 /** The reconciler must find nothing to do where iproute2 was. */
 async function verify(netlink: Netlink, device: Device, leases: ReadonlyMap<string, Lease>): Promise<string[]> {
-  const { reconciler, counted } = newAgent(netlink);
-  await reconciler.run(device, leases, overlayConfig);
+  const { run, counted } = newAgent(netlink);
+  await run(device, leases);
   return counted.changes === 0 ? [] : [`iproute2 left another state: ${counted.changes} changes were needed`];
 }
 
 /** Netlink messages for one change among `count` peers, by what changed. */
 export async function countChanges(netlink: Netlink, count: number): Promise<Record<string, number>> {
   const device = freshDevice(netlink);
-  const { reconciler, counted } = newAgent(netlink);
+  const { run, counted } = newAgent(netlink);
   const before = leasesOf(count);
   const [key, lease] = leaseOf(Math.ceil(count / 2));
   const [, other] = leaseOf(count + 1);
@@ -148,9 +161,9 @@ export async function countChanges(netlink: Netlink, count: number): Promise<Rec
     ['a new peer', new Map(before).set(newKey, other)],
     ['a peer that left', new Map([...before].filter(([each]) => each !== key))],
   ] as const) {
-    await reconciler.run(device, before, overlayConfig);
+    await run(device, before);
     counted.changes = 0;
-    await reconciler.run(device, leases, overlayConfig);
+    await run(device, leases);
     found[name] = counted.changes;
   }
   return found;

@@ -1,7 +1,12 @@
 // Keeps the routes in which packets for pods that nobody has end (firewall/dead-ends.ts), and says why one is left out.
 
-import { kernelChanged, type Overlay } from '../backend/overlay.ts';
+import { contains, containsPrefix, type Ip } from '../../lib/ip.ts';
+import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
+import type { Route } from '../../lib/rtnetlink/route.ts';
+import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
+import { WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import { DeadEnds, wantedDeadEnds } from '../firewall/dead-ends.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Check } from '../health/http-server.ts';
@@ -12,7 +17,7 @@ import type { AgentTools } from './tools.ts';
 export interface DeadEndParts {
   readonly overlays: readonly Overlay[];
   readonly options: Pick<Options, 'firewall' | 'store'>;
-  readonly tools: Pick<AgentTools, 'netlink' | 'sys' | 'log' | 'env'>;
+  readonly tools: Pick<AgentTools, 'netlink' | 'sys' | 'log' | 'env' | 'clock'>;
   readonly drift: DriftNotes;
 }
 
@@ -22,12 +27,17 @@ interface OpenNetwork {
   readonly problem: string;
 }
 
+/** Without events. */
+const AUDIT_MS = 60_000;
+
 export class DeadEndKeeper {
   readonly #parts: DeadEndParts;
   readonly #deadEnds: DeadEnds;
   readonly #failures: FailureLog;
   #open: readonly OpenNetwork[] = [];
-  #isFirst = true;
+  /** An address or a route of the node has changed that counts here. */
+  #hasNews = true;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: DeadEndParts) {
     const { overlays, tools, drift } = parts;
@@ -39,16 +49,41 @@ export class DeadEndKeeper {
     this.#failures = createFailureLog(tools.log);
   }
 
-  /** Within a run of the overlays: looks when the kernel has changed, and when it is only time to. Throws NetlinkError. */
-  ensure(woken: ReadonlySet<string>): void {
-    if (!this.#isFirst && woken.size > 0 && !kernelChanged(woken)) return;
+  /** What the node itself has in a network decides whether that may have an unreachable route. */
+  hear(event: RtnetlinkEvent): void {
+    if (event.kind === 'address') this.#hasNews ||= this.#liesInside(event.object.ip);
+    if (event.kind === 'route') this.#hasNews ||= this.#concerns(event.object);
+  }
+
+  get hasNews(): boolean {
+    return this.#hasNews;
+  }
+
+  #concerns({ destination, gateway, protocol, type }: Route): boolean {
+    // Those to peers are the overlays' own.
+    if (protocol === WEFT_PROTOCOL && type === RTN_UNICAST) return false;
+    const { overlays } = this.#parts;
+    if (overlays.some(({ network }) => containsPrefix(network, destination))) return true;
+    return gateway !== undefined && this.#liesInside(gateway);
+  }
+
+  #liesInside(ip: Ip): boolean {
+    return this.#parts.overlays.some(({ network }) => contains(network, ip));
+  }
+
+  /** Within a run of the overlays: looks when something has changed, and when it is only time to. Throws NetlinkError. */
+  ensure(): void {
+    const nowMs = this.#parts.tools.clock.now();
+    if (!this.#hasNews && nowMs - this.#lookedAtMs < AUDIT_MS) return;
+    this.#hasNews = false;
     try {
       this.#look();
     } catch (error) {
+      this.#hasNews = true;
       this.#failures.failed('look', error, {}, 'blackhole and unreachable routes not right, will retry');
       throw error;
     }
-    this.#isFirst = false;
+    this.#lookedAtMs = nowMs;
     this.#failures.recovered('look', {}, 'blackhole and unreachable routes are right again');
   }
 
@@ -68,8 +103,8 @@ export class DeadEndKeeper {
         tools.log.warn({ err: problem }, 'unreachable route left out');
     }
     this.#open = open;
-    const kinds = overlays.map(({ network, subnet, deviceIndex }) => {
-      return { network, subnet, hasTunnel: deviceIndex !== undefined };
+    const kinds = overlays.map(({ network, subnet, place }) => {
+      return { network, subnet, hasTunnel: place?.tunnel !== undefined };
     });
     this.#deadEnds.ensure(
       wantedDeadEnds(
@@ -82,7 +117,7 @@ export class DeadEndKeeper {
 
   #findOpen(): OpenNetwork[] {
     const { overlays, options, tools } = this.#parts;
-    const withTunnel = overlays.filter(({ deviceIndex }) => deviceIndex !== undefined);
+    const withTunnel = overlays.filter(({ place }) => place?.tunnel !== undefined);
     if (!options.firewall.unreachableRoute || withTunnel.length === 0) return [];
     const apiUrl = options.store.kind === 'kube' ? options.store.kube.apiUrl : undefined;
     const facts = readNodeFacts(
@@ -90,8 +125,9 @@ export class DeadEndKeeper {
       withTunnel.map(({ family }) => family),
     );
     return withTunnel.flatMap((overlay) => {
-      const inside = findInNetwork(overlay, facts);
-      return inside.length === 0 ? [] : [{ overlay, problem: inNetworkProblem(overlay.network, inside) }];
+      const { network, subnet, place } = overlay;
+      const inside = findInNetwork({ network, subnet, deviceIndex: place?.tunnel?.index }, facts);
+      return inside.length === 0 ? [] : [{ overlay, problem: inNetworkProblem(network, inside) }];
     });
   }
 }

@@ -3,17 +3,16 @@
 
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
-import { NFNLGRP_NFTABLES, readRulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
+import { NFNLGRP_NFTABLES, type RulesetEvent, readRulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NETLINK_NETFILTER } from '../../lib/netlink/constants.ts';
 import type { EventWatch } from '../../lib/netlink/events-node.ts';
-import type { MessageReader } from '../../lib/netlink/reader.ts';
 import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
 import { keepWatching } from '../dataplane/keep-watching.ts';
-import { type Concern, concerning, KERNEL_GROUPS } from '../dataplane/kernel-events.ts';
+import { dispatch, KERNEL_GROUPS, type Listeners } from '../dataplane/kernel-events.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -52,7 +51,10 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** With events, looking without a reason is only a net under the rope; at 5000 peers each look is 0.1 s of processor time. */
+/** Why a run began; for the log only, since a run looks at the same whatever woke it. */
+export type WakeReason = 'start' | 'leases' | 'kernel' | 'events lost' | 'firewall ready';
+
+/** With events, looking without a reason is only a net under the rope. */
 const AUDIT_MS = 60_000;
 const OVERLAY_GAP_MS = 5;
 const FIREWALL_GAP_MS = 100;
@@ -65,34 +67,28 @@ export function startLoops(parts: Parts): Running {
   );
   const netfilter = openNetfilter(parts.tools.sys);
   // Watch first, then look: no change falls between the two.
-  const wake = { overlay: (_: string): void => undefined, firewall: (_: string): void => undefined };
-  let podSide: PodSideLoop | undefined;
-  const watches = [
-    watchKernel(
-      parts,
-      (reason) => wake.overlay(reason),
-      () => podSide,
-    ),
-    watchFirewall(
-      parts,
-      () => wake.firewall('event'),
-      () => podSide?.rulesChanged(),
-    ),
-  ];
+  const loops: { overlay?: Loop<WakeReason>; firewall?: Loop; podSide?: PodSideLoop } = {};
+  const woken: Woken = {
+    overlays: (reason) => loops.overlay?.wake(reason),
+    firewall: () => loops.firewall?.wake('event'),
+    podSide: () => loops.podSide,
+  };
+  const deadEnds = new DeadEndKeeper(parts);
+  const listeners = listenersOf(parts, deadEnds, woken);
+  const kernel = watchKernel(parts, deadEnds, listeners, woken);
+  const ruleset = watchFirewall(parts, listeners, woken);
   const heap = new HeapKeeper(parts.tools.clock);
-  const overlayLoop = startOverlayLoop(parts, heap);
+  const overlayLoop = startOverlayLoop(parts, deadEnds, heap, () => kernel.settle());
   const firewallLoop = startFirewallLoop(parts, netfilter.netlink, () => overlayLoop.wake('firewall ready'));
   const pods = keepPodSide(parts);
   const cniFiles = keepCniFiles(parts);
-  podSide = pods;
+  Object.assign(loops, { overlay: overlayLoop, firewall: firewallLoop, podSide: pods });
   readiness.show('loops', () => [
     ...parts.cniFiles.checks(),
     ...parts.firewall.checks(),
     ...pods.checks(),
-    ...overlays.flatMap((overlay) => (overlay.notes?.() ?? []).map(noteCheck)),
+    ...overlays.flatMap((overlay) => overlay.notes().map(noteCheck)),
   ]);
-  wake.overlay = (reason) => overlayLoop.wake(reason);
-  wake.firewall = (reason) => firewallLoop.wake(reason);
   leases.listen(() => {
     heap.leasesChanged();
     parts.follower.wake();
@@ -100,13 +96,8 @@ export function startLoops(parts: Parts): Running {
   });
   return {
     async stop() {
-      await Promise.all([
-        overlayLoop.stop(),
-        firewallLoop.stop(),
-        pods.stop(),
-        cniFiles.stop(),
-        ...watches.map((watch) => watch.close()),
-      ]);
+      const looping = [overlayLoop, firewallLoop, pods, cniFiles];
+      await Promise.all([...looping.map((loop) => loop.stop()), kernel.close(), ruleset.close()]);
       heap.stop();
       netfilter.close();
     },
@@ -117,18 +108,23 @@ function noteCheck({ about, problem }: { readonly about: string; readonly proble
   return { name: about, problem, required: false };
 }
 
-function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
+function startOverlayLoop(
+  parts: Parts,
+  deadEnds: DeadEndKeeper,
+  heap: HeapKeeper,
+  settle: () => Promise<void>,
+): Loop<WakeReason> {
   const { overlays, leases, readiness, tools, meters } = parts;
   const failures = createFailureLog(tools.log);
   const becomeReady = publisher(parts);
-  const deadEnds = new DeadEndKeeper(parts);
   readiness.show('dead ends', () => deadEnds.checks());
-  const run = async (woken: ReadonlySet<string>): Promise<number | undefined> => {
+  const run = async (woken: ReadonlySet<WakeReason>): Promise<number | undefined> => {
+    tools.log.debug({ why: [...woken].join(', ') || 'it is time to' }, 'looking at the overlays');
     let nextMs: number | undefined;
     let failed: { error: unknown } | undefined;
     for (const overlay of overlays) {
       try {
-        const wantedMs = await overlay.run(leases.latest, woken);
+        const wantedMs = await overlay.run(leases.latest, settle);
         readiness.fine(overlay.check);
         failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
         if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
@@ -140,11 +136,12 @@ function startOverlayLoop(parts: Parts, heap: HeapKeeper): Loop {
       }
     }
     if (failed !== undefined) throw failed.error;
-    deadEnds.ensure(woken);
+    deadEnds.ensure();
     becomeReady();
-    return nextMs;
+    // What was told while another family had its turn.
+    return overlays.some(({ hasNews }) => hasNews) ? 0 : nextMs;
   };
-  const measured = (woken: ReadonlySet<string>): Promise<number | undefined> =>
+  const measured = (woken: ReadonlySet<WakeReason>): Promise<number | undefined> =>
     meters.overlay.measure(() => run(woken)).finally(() => heap.worked());
   return startLoop({
     run: measured,
@@ -181,74 +178,79 @@ function startFirewallLoop(
   return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 
+/** Who may have to look again. */
+interface Woken {
+  readonly overlays: (reason: WakeReason) => void;
+  readonly firewall: () => void;
+  /** Undefined until it has started. */
+  readonly podSide: () => PodSideLoop | undefined;
+}
+
+/** The one watch of rtnetlink. */
 function watchKernel(
   { overlays, tools, follower }: Parts,
-  wake: (reason: string) => void,
-  podSide: () => PodSideLoop | undefined,
+  deadEnds: DeadEndKeeper,
+  listeners: Listeners,
+  woken: Woken,
 ): EventWatch {
-  const names = new Set(overlays.flatMap((overlay) => [overlay.name, overlay.underlay]));
-  const networks = overlays.map(({ network }) => network);
-  const concern = (): Concern => ({
-    names,
-    networks,
-    indexes: indexesOf(overlays, 'deviceIndex'),
-    underlays: indexesOf(overlays, 'underlayIndex'),
-  });
-  const isEcho = (message: MessageReader): boolean => overlays.some((overlay) => overlay.isEcho?.(message) ?? false);
-  const reasonIn = (message: MessageReader, event: RtnetlinkEvent): string | undefined => {
-    const reason = concerning(event, current);
-    return reason === undefined || isEcho(message) ? undefined : reason;
-  };
-  let pending: string | undefined;
-  let current = concern();
-  let placeMayMove = false;
-  let podSideMayDiffer = false;
+  let isLost = false;
   return keepWatching(tools, {
     groups: KERNEL_GROUPS,
     onMessage(message) {
-      // One reason to look is enough; until then nothing more needs decoding.
-      if (pending !== undefined && placeMayMove && podSideMayDiffer) return;
       const event = readEvent(message);
-      if (event === undefined) return;
-      placeMayMove ||= follower.isConcerned(event);
-      podSideMayDiffer ||= podSide()?.isConcerned(event) ?? false;
-      pending ??= reasonIn(message, event);
+      if (event !== undefined) dispatch(event, listeners);
     },
     onOverflow() {
-      pending = 'events lost';
-      placeMayMove = true;
-      podSideMayDiffer = true;
+      isLost = true;
+      for (const overlay of overlays) overlay.doubt();
+      follower.wake();
+      woken.podSide()?.wake('event');
     },
     onDrained() {
-      current = concern();
-      if (placeMayMove) follower.wake();
-      placeMayMove = false;
-      if (podSideMayDiffer) podSide()?.wake('event');
-      podSideMayDiffer = false;
-      if (pending === undefined) return;
-      wake(pending);
-      pending = undefined;
+      if ([deadEnds, ...overlays].some(({ hasNews }) => hasNews)) woken.overlays(isLost ? 'events lost' : 'kernel');
+      isLost = false;
     },
   });
 }
 
-function indexesOf(overlays: readonly Overlay[], of: 'deviceIndex' | 'underlayIndex'): ReadonlySet<number> {
-  return new Set(overlays.flatMap(({ [of]: index }) => (index === undefined ? [] : [index])));
-}
-
-function watchFirewall({ firewall, tools }: Parts, wake: () => void, rulesChanged: () => void): EventWatch {
+function watchFirewall({ tools }: Parts, listeners: Listeners, woken: Woken): EventWatch {
   return keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     onMessage(message) {
       const event = readRulesetEvent(message);
-      if (event === undefined) return;
-      if (firewall.isConcerned(event)) wake();
-      if (isForeignRule(event)) rulesChanged();
+      if (event !== undefined) dispatch(event, listeners);
     },
     onOverflow() {
-      wake();
-      rulesChanged();
+      woken.firewall();
+      woken.podSide()?.rulesChanged();
     },
   });
+}
+
+/** Who is told of what. */
+function listenersOf({ overlays, follower, firewall }: Parts, deadEnds: DeadEndKeeper, woken: Woken): Listeners {
+  const overlaysHear = overlays.map((overlay) => (event: RtnetlinkEvent) => overlay.hear(event));
+  const followerHears = (event: RtnetlinkEvent): void => {
+    if (follower.isConcerned(event)) follower.wake();
+  };
+  const deadEndsHear = (event: RtnetlinkEvent): void => deadEnds.hear(event);
+  const podSideHears = (event: RtnetlinkEvent): void => {
+    if (woken.podSide()?.isConcerned(event)) woken.podSide()?.wake('event');
+  };
+  const firewallHears = (event: RulesetEvent): void => {
+    if (firewall.isConcerned(event)) woken.firewall();
+    if (isForeignRule(event)) woken.podSide()?.rulesChanged();
+  };
+  return {
+    link: [...overlaysHear, followerHears, podSideHears],
+    address: [...overlaysHear, followerHears, podSideHears, deadEndsHear],
+    neigh: overlaysHear,
+    fdb: overlaysHear,
+    nexthop: overlaysHear,
+    route: [...overlaysHear, followerHears, deadEndsHear],
+    netconf: [podSideHears],
+    rule: [podSideHears],
+    ruleset: [firewallHears],
+  };
 }

@@ -63,7 +63,7 @@ function factsOf(overlays: readonly Overlay[], snapshot: LeaseSnapshot): PodSide
 }
 
 function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
-  const { family, network, subnet, name, deviceIndex, underlay, underlayIndex } = overlay;
+  const { family, network, subnet, place, followsRoutes } = overlay;
   const peers: IpPrefix[] = [];
   for (const lease of leases.values()) {
     const other = family === 4 ? lease.subnet : lease.ipv6Subnet;
@@ -72,13 +72,13 @@ function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
   }
   return {
     ...{ network, subnet, peers },
-    device: deviceIndex === undefined ? undefined : { name, index: deviceIndex },
-    underlay: underlayIndex === undefined ? undefined : { name: underlay, index: underlayIndex },
+    device: place?.tunnel,
+    underlay: followsRoutes ? place?.underlay : undefined,
   };
 }
 
 /** By its own device, or without one by the external interface. */
-function entranceOf({ name, deviceIndex, underlay, underlayIndex }: Overlay): Entrance[] {
-  if (deviceIndex !== undefined) return [{ name, index: deviceIndex }];
-  return underlayIndex === undefined ? [] : [{ name: underlay, index: underlayIndex }];
+function entranceOf({ place, followsRoutes }: Overlay): Entrance[] {
+  if (place?.tunnel !== undefined) return [place.tunnel];
+  return place !== undefined && followsRoutes ? [place.underlay] : [];
 }

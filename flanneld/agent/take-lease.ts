@@ -19,7 +19,7 @@ import { RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import { listLinks } from '../../lib/rtnetlink/link.ts';
 import { getRoute, listRoutes } from '../../lib/rtnetlink/route.ts';
 import type { Backend, BackendTools, FamilyPlace } from '../backend/backend.ts';
-import type { Overlay } from '../backend/overlay.ts';
+import { Overlay } from '../backend/overlay.ts';
 import type { InterfaceOptions } from '../cli/options.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../subnet/manager.ts';
 import { checkUnderlay, type ExternalInterface, selectExternalInterface } from '../underlay/external-interface.ts';
@@ -90,7 +90,7 @@ export async function registerBackend(
     publicIp: (place.family === 4 ? lease.publicIp : lease.publicIpv6) ?? place.publicIp,
     subnet: leasedSubnet(backend.type, lease, place.family, place.network),
   }));
-  const overlays = backend.overlays(start, families, lease);
+  const overlays = backend.overlays(start, families, lease).map((spec) => new Overlay(spec, tools));
   for (const overlay of overlays) tools.log.info(overlay.describe(), 'lease taken');
   return overlays;
 }

@@ -1,94 +1,273 @@
-// What every backend gives the agent: for each family an overlay, which is a way to other nodes' pods and what this
-// node has of it. The agent runs it, watches the kernel for it and shows it; how packets travel is the backend's own.
+// One family's overlay at work: its device is kept right, its peers are reconciled, and it says how it is. The same for
+// every backend; what is different stands in the backend's OverlaySpec.
 
-import type { Clock } from '../../lib/clock-node.ts';
-import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
-import type { Netlink } from '../../lib/netlink/connection.ts';
-import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { PeerCounts } from '../dataplane/reconciler.ts';
-import type { DriftNotes } from '../health/drift-ledger.ts';
-import type { Logger } from '../health/log.ts';
+import { OpError } from '../../lib/errors.ts';
+import type { Family, IpPrefix } from '../../lib/ip.ts';
+import { formatIp, formatPrefix, isLinkLocal } from '../../lib/ip.ts';
+import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
+import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
+import type { Route } from '../../lib/rtnetlink/route.ts';
+import { type Device, type Place, WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
+import type { PlannedPeer } from '../dataplane/plan.ts';
+import { Reconciler } from '../dataplane/reconciler.ts';
+import { RepairBudget } from '../dataplane/repair-budget.ts';
+import { FoldedDrift } from '../health/folded-drift.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { OverlayStatus } from '../health/status/report.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
+import type { AnyOverlaySpec, OnDeviceChange, OverlayTools } from './backend.ts';
 
-/** One family of a node that has its lease. */
-export interface FamilySettings {
-  readonly family: Family;
-  readonly network: IpPrefix;
-  /** This node's own. */
-  readonly subnet: IpPrefix;
-  /** Name of the external interface; it is looked up again at every run. */
-  readonly underlay: string;
-  /** Its address, what packets are sent from. */
-  readonly local: Ip;
-  /** What peers send to. */
-  readonly publicIp: Ip;
-}
+export class Overlay {
+  readonly #spec: AnyOverlaySpec;
+  readonly #tools: OverlayTools;
+  readonly #keepsRoutes: boolean;
+  readonly #drift: FoldedDrift;
+  readonly #reconciler: Reconciler<PlannedPeer>;
+  readonly #budget = new RepairBudget();
+  #place: Place | undefined;
+  #mtuBytes = 0;
+  #mtuNote: string | undefined;
+  /** Until then the device is left as it is: somebody keeps changing it back. */
+  #restUntilMs = 0;
+  /** The device or what is underneath has changed. */
+  #mustLook = false;
+  /** The node's addresses or routes have changed. */
+  #isRerouted = true;
 
-/** What an overlay works with. */
-export interface OverlayTools {
-  readonly netlink: Netlink;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** Where it is noted what somebody else had changed. */
-  readonly drift?: DriftNotes;
-}
+  constructor(spec: AnyOverlaySpec, tools: OverlayTools) {
+    this.#spec = spec;
+    this.#tools = tools;
+    this.#keepsRoutes = spec.kinds.some(({ name }) => name === 'route');
+    this.#drift = new FoldedDrift(tools.drift);
+    this.#reconciler = new Reconciler(spec, { ...tools, drift: this.#drift });
+  }
 
-/** How many peers there are, and of the programmed ones how many without a tunnel, where there can be any. */
-export interface OverlayCounts extends PeerCounts {
-  readonly direct?: number;
-}
+  get family(): Family {
+    return this.#spec.settings.family;
+  }
 
-/** Reasons to run that say nothing about the kernel. */
-const OTHER_REASONS: ReadonlySet<string> = new Set(['start', 'leases', 'firewall ready']);
+  get network(): IpPrefix {
+    return this.#spec.settings.network;
+  }
 
-/** Whether a run was woken because something in the kernel changed. */
-export function kernelChanged(woken: ReadonlySet<string>): boolean {
-  return [...woken].some((reason) => !OTHER_REASONS.has(reason));
-}
+  get subnet(): IpPrefix {
+    return this.#spec.settings.subnet;
+  }
 
-/** Whether a run has a reason, and none is that something in the kernel changed. */
-export function kernelQuiet(woken: ReadonlySet<string>): boolean {
-  return woken.size > 0 && !kernelChanged(woken);
-}
+  get name(): string {
+    return this.#spec.name;
+  }
 
-export interface Overlay {
-  readonly family: Family;
-  readonly network: IpPrefix;
-  readonly subnet: IpPrefix;
-  /** Name of the external interface. */
-  readonly underlay: string;
-  /** `flannel.1`, `host-gw`: by what the log names it; no two of one agent have the same. */
-  readonly name: string;
-  /** What /readyz calls it when it is right. */
-  readonly check: string;
-  /** By what the firewall's tables are named; 1 where there is no VNI. */
-  readonly vni: number;
+  get check(): string {
+    return this.#spec.check;
+  }
+
+  /** Its own device and the external interface, as they were last; undefined before the first look. */
+  get place(): Place | undefined {
+    return this.#place;
+  }
+
+  /** Whether the node's addresses and routes decide how packets to peers travel. */
+  get followsRoutes(): boolean {
+    return this.#spec.followsRoutes === true;
+  }
+
+  /** By what the firewall's tables are named. */
+  get vni(): number {
+    return this.#spec.vni ?? 1;
+  }
+
   /** MTU for pods; 0 before it is known. */
-  readonly mtuBytes: number;
+  get mtuBytes(): number {
+    return this.#mtuBytes;
+  }
+
   /** Leases that are or should be peers. */
-  readonly peerCount: number;
-  /** Index of its own device; undefined before there is one, or without one. */
-  readonly deviceIndex: number | undefined;
-  /** Index of the external interface where its addresses and the node's routes decide how packets travel. */
-  readonly underlayIndex: number | undefined;
+  get peerCount(): number {
+    return this.#reconciler.peerCount;
+  }
+
+  peerProblems(): PeerProblem[] {
+    return this.#reconciler.problems();
+  }
+
+  /** Takes note of what the kernel tells; `hasNews` says whether there is something to do about it. */
+  hear(event: RtnetlinkEvent): void {
+    this.#reconciler.hear(event);
+    if (event.kind === 'link') this.#hearLink(event.object);
+    // Routes on the own device that are no peer's are made with the device.
+    if (event.kind === 'route' && !this.#keepsRoutes && this.#isOwnDevice(event.object.oif)) this.#mustLook = true;
+    if (this.#spec.followsRoutes !== true) return;
+    if (event.kind === 'address' && event.object.index === this.#place?.underlay.index) this.#hearUnderlay();
+    if (event.kind === 'route' && mayReroute(event.object, this.network)) this.#reroute();
+  }
+
+  /** An interface that goes down or loses its address takes routes along, of which nothing is told. */
+  #hearUnderlay(): void {
+    this.#reconciler.doubt();
+    this.#reroute();
+  }
+
+  #hearLink({ name, index }: Link): void {
+    const { underlay } = this.#spec.settings;
+    if (name === underlay && this.#spec.followsRoutes === true) this.#hearUnderlay();
+    if (name === underlay || name === this.name || this.#isOwnDevice(index)) this.#mustLook = true;
+  }
+
+  #isOwnDevice(index: number | undefined): boolean {
+    return index !== undefined && index === this.#place?.tunnel?.index;
+  }
+
+  #reroute(): void {
+    this.#isRerouted = true;
+    this.#mustLook = true;
+  }
+
+  get hasNews(): boolean {
+    return this.#mustLook || this.#reconciler.hasNews;
+  }
+
+  /** Events were lost. */
+  doubt(): void {
+    this.#reconciler.doubt();
+    this.#reroute();
+  }
+
   /** Makes right what is there before peers are: device and address. Throws OpError saying what is in the way. */
-  ensureDevice(): void;
-  /**
-   * Makes everything right for a snapshot of the leases; `woken` has the reasons to look, none when it is only time to.
-   * Resolves to the milliseconds after which it wants to run again, undefined when nothing is
-   * pending. Rejects with what stands in the way.
-   */
-  run(snapshot: LeaseSnapshot, woken: ReadonlySet<string>): Promise<number | undefined>;
-  /** Whether a kernel event only tells of what the overlay has just done itself. Throws MalformedReply. */
-  isEcho?(message: MessageReader): boolean;
-  peerProblems(): PeerProblem[];
+  ensureDevice(): Place {
+    const { settings } = this.#spec;
+    const { netlink, clock } = this.#tools;
+    const nowMs = clock.now();
+    const known = this.#place;
+    if (known !== undefined && nowMs < this.#restUntilMs) return known;
+    const underlay = underlayLink(netlink, settings.underlay, this.#spec.name);
+    const mtu = this.#spec.mtu(underlay);
+    this.#noteMtu(this.#spec.mtuNote?.(underlay));
+    const changes: string[] = [];
+    const tunnel = this.#spec.ensureDevice?.(underlay, mtu, this.#noting(known !== undefined, changes));
+    if (known !== undefined && changes.length > 0) this.#countRepair(nowMs, changes);
+    this.#mtuBytes = mtu;
+    this.#place = placeOf(settings, tunnel, underlay);
+    return this.#place;
+  }
+
+  #noteMtu(note: string | undefined): void {
+    if (note !== undefined && note !== this.#mtuNote) this.#tools.log.warn({ dev: this.name }, note);
+    this.#mtuNote = note;
+  }
+
   /** What an operator should know of the overlay itself, a line each, by what it is about. */
-  notes?(): readonly { readonly about: string; readonly problem: string }[];
-  status(): OverlayStatus;
+  notes(): readonly { readonly about: string; readonly problem: string }[] {
+    return this.#mtuNote === undefined ? [] : [{ about: `MTU of ${this.name}`, problem: this.#mtuNote }];
+  }
+
+  /** Logs what is done to the device; once it has been right, it is somebody else's change that is repaired. */
+  #noting(isRepair: boolean, changes: string[]): OnDeviceChange {
+    return (object, action, was) => {
+      const cmd = action.command?.() ?? action.describe();
+      this.#tools.log.info({ dev: this.name, was, cmd }, isRepair ? 'device repaired' : 'device set up');
+      if (isRepair) this.#drift.cause({ object, place: this.name, what: this.name, was, cmd });
+      changes.push(was);
+    };
+  }
+
+  #countRepair(nowMs: number, changes: readonly string[]): void {
+    const waitMs = this.#budget.take(this.name, nowMs);
+    if (waitMs === 0) return;
+    this.#restUntilMs = nowMs + waitMs;
+    if (this.#budget.waited(this.name) === 1) {
+      const facts = { dev: this.name, was: changes.join(', ') };
+      this.#tools.log.warn(facts, 'somebody keeps changing the device, repairing it once a second only');
+    }
+  }
+
+  /**
+   * Makes everything right for a snapshot of the leases; `settle` reads the kernel's events to the last one. Resolves to
+   * the milliseconds after which it wants to run again, undefined when nothing is pending. Rejects with what stands in
+   * the way.
+   */
+  async run(snapshot: LeaseSnapshot, settle?: () => Promise<void>): Promise<number | undefined> {
+    this.#mustLook = false;
+    try {
+      const place = this.#ensurePlace();
+      const isRerouted = this.#isRerouted;
+      this.#isRerouted = false;
+      if (isRerouted) this.#reconciler.retryNow();
+      const plan = (mirror: Parameters<AnyOverlaySpec['plan']>[1]['mirror']) =>
+        this.#spec.plan(snapshot, { mirror, place, isRerouted });
+      const retryMs = await this.#reconciler.run({ place, plan, settle });
+      const restMs = this.#restUntilMs - this.#tools.clock.now();
+      return restMs > 0 ? Math.min(restMs, retryMs ?? restMs) : retryMs;
+    } finally {
+      this.#drift.close();
+    }
+  }
+
+  #ensurePlace(): Place {
+    try {
+      return this.ensureDevice();
+    } catch (error) {
+      // Without the device nothing of it is programmed.
+      this.#reconciler.forgetProgrammed();
+      throw error;
+    }
+  }
+
+  status(): OverlayStatus {
+    const spec = this.#spec;
+    const { settings } = spec;
+    const direct = spec.isDirect && this.#reconciler.countProgrammed((peer) => spec.isDirect?.(peer) === true);
+    return {
+      ...(this.#place?.tunnel && { device: this.#place.tunnel.name }),
+      family: settings.family,
+      ...describePlace(settings),
+      ...spec.facts?.(),
+      mtu: this.#mtuBytes,
+      peers: { ...this.#reconciler.counts, ...(direct !== undefined && { direct }) },
+      problems: this.#reconciler.problems(),
+    };
+  }
+
   /** For the log: what this overlay is. */
-  describe(): Readonly<Record<string, string | number>>;
-  /** Ends what lives in this process; what the kernel carries stays. */
-  close?(): Promise<void>;
+  describe(): Readonly<Record<string, string | number>> {
+    return { dev: this.name, ...describePlace(this.#spec.settings), ...this.#spec.facts?.(), mtu: this.#mtuBytes };
+  }
+
+  async close(): Promise<void> {
+    await this.#spec.close?.();
+  }
+}
+
+function placeOf(
+  { family, network }: AnyOverlaySpec['settings'],
+  tunnel: Device | undefined,
+  { index, name }: Link,
+): Place {
+  return { family, network, tunnel, underlay: { index, name } };
+}
+
+/** The interface of that name; OpError (ENODEV) in the overlay's words when it is gone. */
+function underlayLink(netlink: OverlayTools['netlink'], name: string, subsystem: string): Link {
+  const link = getLink(netlink, { name });
+  if (link !== undefined) return link;
+  const detail = 'the external interface is gone';
+  throw new OpError({ subsystem, op: 'use', object: name, code: 'ENODEV', detail });
+}
+
+/** Whether a route can decide how packets to a peer's address travel: not the agent's own, nor those of pods' devices. */
+function mayReroute({ table, destination, protocol }: Route, network: IpPrefix): boolean {
+  if (table === RT_TABLE_LOCAL || isLinkLocal(destination.ip)) return false;
+  return protocol !== WEFT_PROTOCOL || destination.ip.family !== network.ip.family;
+}
+
+/** What every overlay tells of itself, in the words of the status report and of the log. */
+function describePlace({ network, subnet, underlay, local, publicIp }: AnyOverlaySpec['settings']) {
+  return {
+    network: formatPrefix(network),
+    subnet: formatPrefix(subnet),
+    iface: underlay,
+    local: formatIp(local),
+    publicIp: formatIp(publicIp),
+  };
 }

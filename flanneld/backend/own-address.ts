@@ -7,8 +7,7 @@ import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts'
 import { type Address, addAddress, deleteAddress, listAddresses } from '../../lib/rtnetlink/address.ts';
 import { IFA_F_NODAD } from '../../lib/rtnetlink/constants.ts';
 import { EADDRNOTAVAIL, EEXIST } from '../../lib/sys/errno.ts';
-import type { Device } from '../dataplane/state.ts';
-import type { OnDeviceChange } from './vxlan-device.ts';
+import type { Device } from '../dataplane/objects/kind.ts';
 
 /**
  * Makes `ip` the device's address. On IPv4 foreign addresses inside `network` go, on IPv6 all but link-local ones: the
@@ -20,7 +19,7 @@ export function ensureOwnAddress(
   device: Device,
   ip: Ip,
   network: IpPrefix,
-  onChange: OnDeviceChange,
+  onChange: (request: NetlinkRequest, was: string) => void,
 ): void {
   const present = listAddresses(netlink, { index: device.index, family: ip.family });
   const length = addressBits(ip.family);

@@ -4,10 +4,10 @@ import type { BackendConf } from '../../lib/backend-conf.ts';
 import { ConfigError } from '../../lib/errors.ts';
 import { alloc } from './alloc.ts';
 import type { Backend } from './backend.ts';
-import { extensionBackend } from './extension.ts';
+import { extensionBackend } from './extension/extension.ts';
 import { hostGw } from './host-gw.ts';
-import { udpBackend } from './udp.ts';
-import { vxlanBackend } from './vxlan-backend.ts';
+import { udpBackend } from './udp/udp.ts';
+import { vxlanBackend } from './vxlan/vxlan.ts';
 
 /** Flannel's backends that are not ours, and what to take. */
 const INSTEAD: Readonly<Record<'wireguard' | 'ipip' | 'ipsec' | 'tencent-vpc', string>> = {
@@ -17,24 +17,26 @@ const INSTEAD: Readonly<Record<'wireguard' | 'ipip' | 'ipsec' | 'tencent-vpc', s
   'tencent-vpc': 'alloc with routes of the cloud’s own controller, or vxlan',
 };
 
-/** The backend that net-conf names. Throws ConfigError for one of flannel's that is not ours. */
-export function backendFor(conf: BackendConf): Backend {
-  switch (conf.type) {
-    case 'vxlan':
-      return vxlanBackend(conf);
-    case 'host-gw':
-      return hostGw;
-    case 'alloc':
-      return alloc;
-    case 'extension':
-      return extensionBackend(conf);
-    case 'udp':
-      return udpBackend(conf);
-    default:
-      throw new ConfigError(
-        'net-conf',
-        'Backend.Type',
-        `Weft has no backend ${conf.type}; instead of it: ${INSTEAD[conf.type]}`,
-      );
-  }
+/** How each backend is made from its part of net-conf. A new one is a file of its own and a line here. */
+type Registry = { readonly [Type in OwnConf['type']]: (conf: Extract<OwnConf, { readonly type: Type }>) => Backend };
+type OwnConf = Exclude<BackendConf, { readonly type: keyof typeof INSTEAD }>;
+
+const BACKENDS: Registry = {
+  vxlan: vxlanBackend,
+  'host-gw': () => hostGw,
+  alloc: () => alloc,
+  extension: extensionBackend,
+  udp: udpBackend,
+};
+
+/** The backend that net-conf names, also of those in `more`. Throws ConfigError for one that Weft has not. */
+export function backendFor(
+  conf: { readonly type: string },
+  more: Readonly<Record<string, (conf: never) => Backend>> = {},
+): Backend {
+  const { type } = conf;
+  const make = new Map<string, (conf: never) => Backend>(Object.entries({ ...BACKENDS, ...more })).get(type);
+  if (make !== undefined) return make(conf as never);
+  const instead = new Map(Object.entries(INSTEAD)).get(type) ?? 'vxlan';
+  throw new ConfigError('net-conf', 'Backend.Type', `Weft has no backend ${type}; instead of it: ${instead}`);
 }

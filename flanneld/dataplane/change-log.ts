@@ -2,13 +2,14 @@
 // were hundreds; and what somebody else had changed goes to the drift ledger, object by object.
 
 import { breathe } from '../../lib/clock-node.ts';
-import type { DriftNotes } from '../health/drift-ledger.ts';
+import { DRIFT_OBJECTS, type DriftNotes, type DriftObject } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
-import { describeDrift, foundInstead } from './drift.ts';
-import { requestOf } from './requests.ts';
-import type { Change, Device } from './state.ts';
+import { isLeftover } from './compare.ts';
+import type { Place } from './objects/kind.ts';
+import type { Change } from './plan.ts';
+import { commandOf } from './send-changes.ts';
 
-/** What became of one key: a peer, or (removed) the name of a leftover. */
+/** What became of one key: a peer, or the name of a leftover. */
 export interface Outcome {
   readonly owner: string;
   readonly did: 'added' | 'changed' | 'repaired' | 'removed';
@@ -28,78 +29,104 @@ const LINES = 100;
 /** Reported before other work gets its turn. */
 const STEP = 100;
 
-const MESSAGES: Readonly<Record<Outcome['did'], readonly [one: string, many: string]>> = {
-  added: ['peer added', 'peers added'],
-  changed: ['peer changed', 'peers changed'],
-  repaired: ['peer repaired', 'peers repaired'],
-  removed: ['leftover removed', 'leftovers removed'],
-};
+/** Outcomes that are told of in the same words. */
+const GROUPS = [
+  { one: 'peer added', many: 'peers added', has: ({ did }: Outcome) => did === 'added' },
+  { one: 'peer changed', many: 'peers changed', has: ({ did }: Outcome) => did === 'changed' },
+  { one: 'peer repaired', many: 'peers repaired', has: ({ did }: Outcome) => did === 'repaired' },
+  {
+    one: 'peer removed',
+    many: 'peers removed',
+    has: ({ did, owner }: Outcome) => did === 'removed' && !isLeftover(owner),
+  },
+  {
+    one: 'leftover removed',
+    many: 'leftovers removed',
+    has: ({ did, owner }: Outcome) => did === 'removed' && isLeftover(owner),
+  },
+] as const;
+
+/** `route missing`, `neigh had lladdr 02:…`: what was found in the place of an object. */
+export function describeDrift(change: Change): string {
+  return `${change.kind.name} ${foundInstead(change)}`;
+}
+
+function foundInstead({ kind, have, want }: Change): string {
+  if (have === undefined) return 'missing';
+  return want === undefined ? 'not wanted' : kind.difference(have, want);
+}
+
+/** The device a change is made on, for messages. */
+export function deviceOf({ kind, want, have }: Change, place: Place): string {
+  return kind.deviceOf?.(want, have, place) ?? (place.tunnel ?? place.underlay).name;
+}
 
 /** Logs the outcomes of one run and notes the drift among them. */
-export async function reportOutcomes(outcomes: readonly Outcome[], device: Device, tools: ReportTools): Promise<void> {
-  for (const did of ['added', 'changed', 'repaired', 'removed'] as const) {
-    const some = outcomes.filter((outcome) => outcome.did === did);
-    const many = some.length > LINES;
-    if (many) tools.log.info({ dev: device.name, count: some.length }, MESSAGES[did][1]);
-    if (!many || tools.log.isLevelEnabled?.('debug') !== false) {
-      await reportEach(some, device, tools.log, many ? 'debug' : 'info');
+export async function reportOutcomes(outcomes: readonly Outcome[], place: Place, tools: ReportTools): Promise<void> {
+  for (const { one, many, has } of GROUPS) {
+    const some = outcomes.filter(has);
+    const isMany = some.length > LINES;
+    if (isMany) tools.log.info({ dev: (place.tunnel ?? place.underlay).name, count: some.length }, many);
+    if (!isMany || tools.log.isLevelEnabled?.('debug') !== false) {
+      await reportEach(some, place, tools.log, isMany ? 'debug' : 'info', one);
     }
     const drifted = some.filter(({ drift }) => drift);
-    if (tools.drift !== undefined) noteDrift(drifted, device, tools.drift, drifted.length > LINES);
+    if (tools.drift !== undefined) noteDrift(drifted, place, tools.drift, drifted.length > LINES);
   }
 }
 
 async function reportEach(
   outcomes: readonly Outcome[],
-  device: Device,
+  place: Place,
   log: Logger,
   level: 'info' | 'debug',
+  message: string,
 ): Promise<void> {
   let reported = 0;
   for (const outcome of outcomes) {
-    report(outcome, device, log, level);
+    log[level](factsOf(outcome, place), message);
     if (++reported % STEP === 0) await breathe();
   }
 }
 
-function report({ owner, did, changes }: Outcome, device: Device, log: Logger, level: 'info' | 'debug'): void {
-  const facts = {
-    ...(did === 'removed' ? { what: owner } : { peer: owner }),
-    dev: device.name,
+function factsOf({ owner, did, changes }: Outcome, place: Place) {
+  const [first] = changes;
+  return {
+    ...(isLeftover(owner) ? { what: owner } : { peer: owner }),
+    dev: first === undefined ? place.underlay.name : deviceOf(first, place),
     ...(did === 'repaired' && { was: changes.map(describeDrift).join(', ') }),
     // Asked for only when the line is written.
     get cmd() {
-      return changes.map((change) => commandOf(change, device)).join(' && ');
+      return changes.map((change) => commandOf(change, place)).join(' && ');
     },
   };
-  log[level](facts, MESSAGES[did][0]);
 }
 
-function noteDrift(outcomes: readonly Outcome[], device: Device, notes: DriftNotes, asOne: boolean): void {
-  const firsts = new Map<Change['kind'], { change: Change; owner: string; count: number }>();
+function noteDrift(outcomes: readonly Outcome[], place: Place, notes: DriftNotes, asOne: boolean): void {
+  const firsts = new Map<string, { change: Change; owner: string; count: number }>();
   for (const { owner, changes } of outcomes) {
     for (const change of changes) {
-      const first = firsts.get(change.kind);
-      if (!asOne) noteOne(change, owner, device, notes, 1);
-      else if (first === undefined) firsts.set(change.kind, { change, owner, count: 1 });
+      const first = firsts.get(change.kind.name);
+      if (!asOne) noteOne(change, owner, place, notes, 1);
+      else if (first === undefined) firsts.set(change.kind.name, { change, owner, count: 1 });
       else first.count++;
     }
   }
-  for (const { change, owner, count } of firsts.values()) noteOne(change, owner, device, notes, count);
+  for (const { change, owner, count } of firsts.values()) noteOne(change, owner, place, notes, count);
 }
 
-function noteOne(change: Change, what: string, device: Device, notes: DriftNotes, count: number): void {
+function noteOne(change: Change, what: string, place: Place, notes: DriftNotes, count: number): void {
   notes.note({
-    object: change.kind,
-    place: device.name,
+    object: driftObject(change.kind.name),
+    place: deviceOf(change, place),
     what,
     was: foundInstead(change),
-    cmd: commandOf(change, device),
+    cmd: commandOf(change, place),
     ...(count > 1 && { count }),
   });
 }
 
-function commandOf(change: Change, device: Device): string {
-  const request = requestOf(change, device);
-  return request.command?.() ?? request.describe();
+/** A backend's own kinds are counted together: the metric's labels are few and known. */
+function driftObject(name: string): DriftObject {
+  return DRIFT_OBJECTS.find((object) => object === name) ?? 'peer';
 }

@@ -6,13 +6,24 @@ import type { Mac } from '../../lib/mac.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease } from '../subnet/manager.ts';
 import { inOrderOfCreation } from '../subnet/precedence.ts';
-import { allocateNexthopIds } from './nexthop-ids.ts';
+import { allocateNexthopIds, preferredNexthopId } from './nexthop-ids.ts';
+import { destinationKey } from './objects/route.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
-import { type PlacedPeer, routeKey } from './state.ts';
 
 export interface DesiredConfig extends OverlayConfig {
   /** Ids that other programs (or an agent of another network) hold; undefined where the kernel has no nexthop objects. */
   readonly foreignNexthopIds: ReadonlySet<number> | undefined;
+}
+
+/**
+ * A peer as the device should carry it: a neighbour (the subnet's base → MAC), an FDB entry (MAC → public IP), a nexthop
+ * (via the base) and a route over it. One object, not one for each of the four: thousands of them are kept.
+ */
+export interface PlacedPeer extends Peer {
+  /** Undefined where the kernel has no nexthop objects: then a plain route via the base, onlink. */
+  readonly nexthopId: number | undefined;
+  /** False for another subnet of a peer before it, which has the FDB entry of their MAC. */
+  readonly hasFdb: boolean;
 }
 
 export interface Desired {
@@ -21,6 +32,8 @@ export interface Desired {
   readonly problems: readonly PeerProblem[];
   /** Peers that are programmed as their leases say, which may not be what somebody meant. */
   readonly doubts: readonly PeerProblem[];
+  /** Whether two leases ask for the same anywhere: then a change of one may concern another. */
+  readonly isContested: boolean;
 }
 
 /** The peers of `leases`, without this node's own. Equal leases give equal peers, whatever their order. */
@@ -51,23 +64,28 @@ export function* desiredInSteps(
   const kept = settleConflicts(candidates, problems);
   yield;
   const peers = placed(kept, config, problems);
-  problems.sort((a, b) => (a.key < b.key ? -1 : 1));
-  return { peers, problems, doubts: sharedAddresses(peers) };
+  problems.sort(byKey);
+  const doubts = sharedAddresses(peers);
+  const isContested =
+    peers.length < candidates.length || doubts.length > 0 || peers.some((peer) => isOdd(peer, config));
+  return { peers, problems, doubts, isContested };
 }
 
-/** The peers among `leases` that can be programmed together, and why the others are left out. */
-export function peersAmong(
-  leases: ReadonlyMap<string, Lease>,
+function byKey(a: PeerProblem, b: PeerProblem): number {
+  return a.key < b.key ? -1 : 1;
+}
+
+/** Whether a peer has not what it would have if it were alone. */
+function isOdd({ subnet, nexthopId, hasFdb }: PlacedPeer, { network }: DesiredConfig): boolean {
+  return !hasFdb || (nexthopId !== undefined && nexthopId !== preferredNexthopId(network, subnet));
+}
+
+export function peerOrProblem(
+  key: string,
+  lease: Lease,
   config: OverlayConfig,
-): { peers: readonly Peer[]; problems: readonly PeerProblem[] } {
-  const problems: PeerProblem[] = [];
-  const candidates = inOrderOfCreation(leases).flatMap(
-    ([key, lease]) => peerOrProblem(key, lease, config, problems) ?? [],
-  );
-  return { peers: settleConflicts(candidates, problems), problems };
-}
-
-function peerOrProblem(key: string, lease: Lease, config: OverlayConfig, problems: PeerProblem[]): Peer | undefined {
+  problems: PeerProblem[],
+): Peer | undefined {
   try {
     return readPeer(key, lease, config);
   } catch (error) {
@@ -133,17 +151,17 @@ export class SubnetIndex {
   findOverlap(subnet: IpPrefix): string | undefined {
     for (const length of this.#lengths) {
       if (length >= subnet.length) break;
-      const around = this.#kept.get(routeKey(networkOf({ ip: subnet.ip, length })));
+      const around = this.#kept.get(destinationKey(networkOf({ ip: subnet.ip, length })));
       if (around !== undefined) return around;
     }
-    return this.#covering.get(routeKey(subnet));
+    return this.#covering.get(destinationKey(subnet));
   }
 
   add(subnet: IpPrefix, key: string): void {
-    this.#kept.set(routeKey(subnet), key);
+    this.#kept.set(destinationKey(subnet), key);
     for (const length of this.#lengths) {
       if (length > subnet.length) break;
-      const covering = routeKey(networkOf({ ip: subnet.ip, length }));
+      const covering = destinationKey(networkOf({ ip: subnet.ip, length }));
       if (!this.#covering.has(covering)) this.#covering.set(covering, key);
     }
   }
@@ -175,9 +193,4 @@ function nexthopIds(peers: readonly Peer[], config: DesiredConfig): (number | un
     peers.map((peer) => peer.subnet),
     config.foreignNexthopIds,
   );
-}
-
-/** A peer's place in the kernel as one line; two equal texts mean that nothing about the peer changed. */
-export function peerSignature({ subnet, mac, publicIp, nexthopId }: PlacedPeer): string {
-  return `${formatPrefix(subnet)} ${mac} ${formatIp(publicIp)} ${nexthopId ?? ''}`;
 }

@@ -38,6 +38,9 @@ export function keepWatching(tools: WatchTools, options: Omit<WatchOptions, 'onE
   };
   start();
   return {
+    async settle() {
+      await watch?.settle();
+    },
     async close() {
       closed = true;
       cancelTimer?.();

@@ -14,7 +14,7 @@ export function isReservedNexthopId(id: number): boolean {
 }
 
 /** The id a subnet gets when nobody holds it: its number among the network's subnets of that size. */
-function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
+export function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
   const shift = BigInt(addressBits(subnet.ip.family) - subnet.length);
   const place = (subnet.ip.value - network.ip.value) >> shift;
   return firstOf(subnet.ip.family) + Number(BigInt.asUintN(19, place));

@@ -3,12 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { EBUSY, EINVAL, ENODEV } from '../../lib/sys/errno.ts';
 import { EchoKernel } from '../../test/support/echo-kernel.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
+import { VXLAN_KINDS, type VxlanPeer, VxlanPlanner, vxlanObjects } from '../backend/vxlan/vxlan-peers.ts';
 import { DriftLedger } from '../health/drift-ledger.ts';
 import type { Facts } from '../health/log.ts';
-import type { Lease } from '../subnet/manager.ts';
-import { PeerReconciler } from './reconciler.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
+import type { Mirror } from './mirror.ts';
+import { Reconciler } from './reconciler.ts';
 
 const device = { index: 7, name: 'flannel.1' };
+const underlay = { index: 3, name: 'eth0' };
+const NO_PROBLEMS: readonly PeerProblem[] = [];
 const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
 const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
 
@@ -20,10 +25,11 @@ interface Line extends Facts {
 class Bench {
   readonly kernel = new EchoKernel(device.index);
   readonly lines: Line[] = [];
-  readonly reconciler: PeerReconciler;
+  readonly reconciler: Reconciler<VxlanPeer>;
+  readonly planner = new VxlanPlanner(nodeOne, undefined);
   readonly drift = new DriftLedger();
   debugLines = 0;
-  #snapshot: ReadonlyMap<string, Lease> = new Map();
+  #snapshot: LeaseSnapshot = { leases: new Map(), problems: [] };
   nowMs = 0;
 
   constructor() {
@@ -33,29 +39,40 @@ class Bench {
         void this.lines.push({ ...facts, level, msg });
     const log = { error: say('error'), warn: say('warn'), info: say('info'), debug: () => void this.debugLines++ };
     const clock = { now: () => this.nowMs, after: () => () => undefined };
-    this.reconciler = new PeerReconciler({ netlink: this.kernel.netlink, log, clock, drift: this.drift });
+    const peers = { kinds: VXLAN_KINDS, objects: vxlanObjects };
+    this.reconciler = new Reconciler(peers, { netlink: this.kernel.netlink, log, clock, drift: this.drift });
+    this.kernel.hear = (event) => this.reconciler.hear(event);
   }
 
-  /** Equal arguments are one snapshot, as from a store where nothing changed. `isQuiet`: nor did the kernel. */
-  run(leases: Record<string, Lease>, isQuiet = false, place = device): Promise<number | undefined> {
+  /** Equal arguments are one snapshot, as from a store where nothing changed. Everything is listed first. */
+  run(leases: Record<string, Lease>): Promise<number | undefined> {
+    this.reconciler.doubt();
+    return this.runQuietly(leases);
+  }
+
+  /** The same where nothing is known but what the kernel has told. */
+  runQuietly(leases: Record<string, Lease>, tunnel = device): Promise<number | undefined> {
     const entries = Object.entries(leases);
-    const same = entries.length === this.#snapshot.size && entries.every(([key, at]) => this.#snapshot.get(key) === at);
-    if (!same) this.#snapshot = new Map(entries);
-    return this.reconciler.run(place, this.#snapshot, nodeOne, [], isQuiet);
+    const { leases: before } = this.#snapshot;
+    const same = entries.length === before.size && entries.every(([key, at]) => before.get(key) === at);
+    if (!same) this.#snapshot = { leases: new Map(entries), problems: NO_PROBLEMS };
+    const place = { family: 4 as const, network: nodeOne.network, tunnel, underlay };
+    const plan = (mirror: Mirror) => this.planner.plan(this.#snapshot, { mirror, place, isRerouted: false });
+    return this.reconciler.run({ place, plan, settle: this.kernel.settle });
   }
 
-  /** Messages since the last call, and forgets them. */
+  /** Messages since the last call. */
   said(): string[] {
     return this.lines.splice(0).map(({ level, msg }) => `${level}: ${msg}`);
   }
 
-  /** Changes asked of the kernel since the last call, and forgets them. */
+  /** Changes asked of the kernel since the last call. */
   asked(): string[] {
     return this.kernel.asked.splice(0);
   }
 }
 
-describe('PeerReconciler', () => {
+describe('Reconciler', () => {
   test('programs peers, says so once each with the commands, and then does and says nothing', async () => {
     const bench = new Bench();
     expect(await bench.run({ two, three })).toBeUndefined();
@@ -170,7 +187,7 @@ describe('PeerReconciler', () => {
     bench.said();
     bench.kernel.refuse = (change) => (change.startsWith('-nexthop') ? 2 : undefined);
     await bench.run({ three });
-    expect(bench.said()).toEqual(Array.from({ length: 4 }, () => 'info: leftover removed'));
+    expect(bench.said()).toEqual(['info: peer removed']);
     expect(bench.kernel.names('route')).toEqual(['route 10.244.3.0/24']);
   });
 
@@ -179,7 +196,7 @@ describe('PeerReconciler', () => {
     await bench.run({ two });
     bench.kernel.refuse = (change) => (change.startsWith('-fdb') ? EBUSY : undefined);
     const retryMs = await bench.run({});
-    expect(bench.reconciler.problems()).toMatchObject([{ key: 'leftover fdb 02:00:00:00:01:02' }]);
+    expect(bench.reconciler.problems()).toMatchObject([{ key: 'two' }]);
     bench.asked();
     await bench.run({});
     expect(bench.asked()).toEqual([]);
@@ -287,19 +304,54 @@ describe('PeerReconciler', () => {
   });
 });
 
-describe('PeerReconciler, while the kernel is quiet', () => {
+describe('Reconciler, of what the kernel tells', () => {
   const moved = vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:22');
 
-  test('makes the changes of a lease without reading what is there', async () => {
+  test('makes the changes of a lease without listing what is there', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     bench.asked();
     bench.kernel.listed = 0;
-    await bench.run({ two: moved, three }, true);
+    await bench.runQuietly({ two: moved, three });
     expect(bench.asked()).toEqual(['+neigh 10.244.2.0', '+fdb 02:00:00:00:01:22', '-fdb 02:00:00:00:01:02']);
-    await bench.run({ three }, true);
+    await bench.runQuietly({ three });
     expect(bench.kernel.names('route')).toEqual(['route 10.244.3.0/24']);
     expect(bench.kernel.listed).toBe(0);
+  });
+
+  test('takes for news what others change, and not its own changes', async () => {
+    const bench = new Bench();
+    await bench.run({ two, three });
+    const hasNews: boolean[] = [];
+    for (const harm of ['', 'fdb 02:00:00:00:01:02']) {
+      bench.kernel.remove(harm);
+      await bench.kernel.settle();
+      hasNews.push(bench.reconciler.hasNews);
+    }
+    expect(hasNews).toEqual([false, true]);
+  });
+
+  test.for(['fdb 02:00:00:00:01:02', 'neigh 10.244.2.0', 'route 10.244.2.0/24'])(
+    'puts back what it is told is gone, and lists nothing: %s',
+    async (name) => {
+      const bench = new Bench();
+      await bench.run({ two, three });
+      bench.asked();
+      bench.kernel.listed = 0;
+      bench.kernel.remove(name);
+      await bench.runQuietly({ two, three });
+      expect([bench.asked(), bench.kernel.listed]).toEqual([[`+${name}`], 0]);
+    },
+  );
+
+  test('lists everything when a nexthop goes that routes stand on: of these nothing is told', async () => {
+    const bench = new Bench();
+    await bench.run({ two, three });
+    const [nexthop = ''] = bench.kernel.names('nexthop');
+    bench.kernel.objects.delete('route 10.244.2.0/24');
+    bench.kernel.remove(nexthop);
+    await bench.runQuietly({ two, three });
+    expect(bench.kernel.names()).toHaveLength(8);
   });
 
   const damaged = async (): Promise<Bench> => {
@@ -308,25 +360,14 @@ describe('PeerReconciler, while the kernel is quiet', () => {
     bench.kernel.objects.delete('route 10.244.3.0/24');
     return bench;
   };
-  test.for<{ name: string; before: (bench: Bench) => unknown; place?: typeof device }>([
-    {
-      name: 'for half a minute',
-      before(bench) {
-        bench.nowMs = 30_000;
-      },
-    },
-    { name: 'on another device', before: () => undefined, place: { index: 8, name: 'flannel.1' } },
-    {
-      name: 'after a failure',
-      before(bench) {
-        bench.kernel.refuse = (change) => (change.startsWith('+fdb') ? EBUSY : undefined);
-        return bench.run({ two: moved, three }, true);
-      },
-    },
-  ])('does not trust what it left there $name', async ({ before, place }) => {
+  test.for<{ name: string; before: (bench: Bench) => unknown; tunnel?: typeof device }>([
+    { name: 'after a minute', before: (bench) => Object.assign(bench, { nowMs: 60_000 }) },
+    { name: 'on another device', before: () => undefined, tunnel: { index: 8, name: 'flannel.1' } },
+    { name: 'when events were lost', before: ({ reconciler }) => reconciler.doubt() },
+  ])('does not trust what it knows $name', async ({ before, tunnel }) => {
     const bench = await damaged();
     await before(bench);
-    await bench.run({ two, three }, true, place);
+    await bench.runQuietly({ two, three }, tunnel);
     expect(bench.kernel.names('route')).toContain('route 10.244.3.0/24');
   });
 
@@ -347,7 +388,7 @@ describe('PeerReconciler, while the kernel is quiet', () => {
       fc.asyncProperty(fc.array(leases, { maxLength: 6 }), async (steps) => {
         const [quiet, looking] = [new Bench(), new Bench()];
         for (const step of steps) {
-          await quiet.run(step, true);
+          await quiet.runQuietly(step);
           await looking.run(step);
           expect(quiet.kernel.objects).toEqual(looking.kernel.objects);
         }

@@ -1,34 +1,30 @@
-// Making the peers of one VXLAN device right: look, compare, change, and remember what failed. Every run starts from
-// what the kernel says; a peer in trouble is retried under its own key and never holds up the others.
+// Making right what an overlay's peers need: compare what is wanted with what is there, change what differs, and remember
+// what failed. One of these serves every backend and every kind of object. A peer in trouble is retried under its own key
+// and never holds up the others.
 
-import { breathe, type Clock } from '../../lib/clock-node.ts';
-import { errorText, OpError } from '../../lib/errors.ts';
+import type { Clock } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
-import type { MessageReader } from '../../lib/netlink/reader.ts';
-import type { NetlinkError } from '../../lib/netlink/request.ts';
-import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
-import type { Lease } from '../subnet/manager.ts';
-import { asProgrammed, differingPeers } from './assumed.ts';
-import { type Outcome, reportOutcomes } from './change-log.ts';
-import { type Desired, type DesiredConfig, desiredInSteps, peerSignature } from './desired.ts';
-import { diff, foreignNexthopIds, isLeftover } from './diff.ts';
-import { describeDrift } from './drift.ts';
-import { Echoes } from './echoes.ts';
-import { desiredAfterMoves } from './moved.ts';
-import { observe, routeHolder } from './observe.ts';
-import type { OverlayConfig } from './peer.ts';
-import { type Failure, isWorthLogging, PeerLedger, type SignatureOf } from './peer-ledger.ts';
+import { describeDrift, deviceOf, type Outcome, reportOutcomes } from './change-log.ts';
+import { changesFor, type Sides } from './compare.ts';
+import { DirtySet } from './dirty-set.ts';
+import { Mirror } from './mirror.ts';
+import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
+import { isWorthLogging, PeerLedger } from './peer-ledger.ts';
+import type { Change, Plan, PlannedPeer } from './plan.ts';
+import { PlanProblems } from './plan-problems.ts';
 import { RepairBudget } from './repair-budget.ts';
-import { requestOf } from './requests.ts';
-import type { Change, Device, PlacedPeer } from './state.ts';
+import { sendChanges } from './send-changes.ts';
+import { inOrder, refuseHeld, type Task, tasksOf } from './tasks.ts';
+import { WantedObjects } from './wanted-objects.ts';
 
-/** Changes sent before other work gets its turn: a few milliseconds, most of them the kernel's. */
-const CHUNK = 800;
-/** However quiet it is, the kernel is read after this. */
-const LOOK_AGAIN_MS = 30_000;
+/** However quiet it is, everything is listed again after this: the mirror is never trusted over the kernel. */
+const AUDIT_MS = 60_000;
+/** Listing again because of what was heard meanwhile. */
+const LISTINGS = 3;
 
 export interface ReconcilerOptions {
   readonly netlink: Netlink;
@@ -36,6 +32,14 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   /** Where it is noted what somebody else had changed. */
   readonly drift?: DriftNotes;
+}
+
+/** What peers of one backend consist of. */
+export interface PeerObjects<P extends PlannedPeer> {
+  /** The kinds that are kept, in the order in which a peer's objects are made. */
+  readonly kinds: readonly AnyKind[];
+  /** What a peer needs: a pure function. No two peers of a plan need an object in the same place. */
+  objects(peer: P): readonly WantedObject[];
 }
 
 /** How many peers there are. */
@@ -46,324 +50,320 @@ export interface PeerCounts {
   readonly failing: number;
 }
 
-/** All changes of one key, and what is to become of them in this run. */
-interface Task {
-  readonly owner: string;
-  /** Undefined: a leftover. */
-  readonly peer: PlacedPeer | undefined;
-  readonly changes: readonly Change[];
-  readonly repair: boolean;
-  /** What the kernel is asked for: all, but what a leftover's may have to wait for. */
-  sent: readonly Change[];
-  failure?: string;
+export interface Run<P extends PlannedPeer> {
+  readonly place: Place;
+  /** What is wanted now, once the mirror shows what is there. */
+  plan(mirror: Mirror): Plan<P> | Promise<Plan<P>>;
+  /** Reads the kernel's events to the last one there is; without it nothing is known for long, and all is listed. */
+  readonly settle?: (() => Promise<void>) | undefined;
 }
 
-/** What is wanted, and where to find it. */
-interface Plan extends Desired {
-  readonly byKey: ReadonlyMap<string, PlacedPeer>;
-  readonly signatureOf: SignatureOf;
-}
-
-export class PeerReconciler {
+export class Reconciler<P extends PlannedPeer> {
   readonly #options: ReconcilerOptions;
-  readonly #ledger = new PeerLedger();
+  readonly #kinds: readonly AnyKind[];
+  readonly #mirror: Mirror;
+  readonly #wanted: WantedObjects<P>;
+  readonly #dirty: DirtySet;
+  readonly #ledger = new PeerLedger<P>();
   readonly #budget = new RepairBudget();
-  #problems: ReadonlyMap<string, string> = new Map();
-  #doubts: readonly PeerProblem[] = [];
-  #peers = 0;
-  /** The leases of the last run that came to its end. */
-  #completed: ReadonlyMap<string, Lease> | undefined;
-  #last: { leases: ReadonlyMap<string, Lease>; config: DesiredConfig; wanted: Plan } | undefined;
-  /** When and where the kernel was read; undefined when it may not be as it was left. */
-  #looked: { readonly atMs: number; readonly index: number } | undefined;
-  readonly #echoes = new Echoes();
+  readonly #problems: PlanProblems;
+  #place: Place | undefined;
+  #listedAtMs = Number.NEGATIVE_INFINITY;
+  /** The plan of the last run that came to its end. */
+  #completed: Plan<P> | undefined;
+  /** Whether the kernel has told of something to be put right. */
+  #hasNews = false;
+  /** Whether something was under way when the last run ended. */
+  #isPending = false;
+  /** Peers that are new or need something else, until they have it. */
+  readonly #unsettled = new Set<string>();
 
-  constructor(options: ReconcilerOptions) {
+  constructor(backend: PeerObjects<P>, options: ReconcilerOptions) {
+    const { kinds } = backend;
     this.#options = options;
+    this.#kinds = kinds;
+    this.#dirty = new DirtySet(kinds);
+    this.#wanted = new WantedObjects(kinds, (peer) => backend.objects(peer));
+    this.#mirror = new Mirror(kinds, (kind, key) => this.#judge(kind, key));
+    this.#problems = new PlanProblems(options.log);
   }
 
   /** Leases that are or should be peers. */
   get peerCount(): number {
-    return this.#peers;
+    return this.#wanted.peers.size + this.#problems.count;
   }
 
   get counts(): PeerCounts {
-    const refused = this.#ledger.failures().filter(({ key }) => !isLeftover(key)).length;
-    const programmed = (this.#last?.wanted.peers.length ?? 0) - refused;
-    const failing = this.#problems.size + refused;
-    return { wanted: programmed + failing, programmed: this.#completed === undefined ? 0 : programmed, failing };
+    const { peers } = this.#wanted;
+    const refused = this.#ledger.failures().filter(({ key }) => peers.has(key)).length;
+    const settled = peers.size - refused - [...this.#unsettled].filter((key) => !this.#ledger.isFailing(key)).length;
+    const programmed = this.#completed === undefined ? 0 : settled;
+    return { wanted: this.peerCount, programmed, failing: this.#problems.count + refused };
   }
 
-  /** What is wrong, by key: leases that must not be programmed, peers the kernel refused, and peers in doubt. */
+  /** Programmed peers for which `is` holds. */
+  countProgrammed(is: (peer: P) => boolean): number {
+    if (this.#completed === undefined) return 0;
+    const isThere = ({ key }: P): boolean => !this.#ledger.isFailing(key) && !this.#unsettled.has(key);
+    return [...this.#wanted.peers.values()].filter((peer) => is(peer) && isThere(peer)).length;
+  }
+
+  /** What is wrong, by key: leases that must not be programmed, peers that were refused, and peers in doubt. */
   problems(): PeerProblem[] {
-    const refused = this.#ledger.failures().map(({ key, reason, attempts }: Failure) => ({
+    const refused = this.#ledger.failures().map(({ key, reason, attempts }) => ({
       key,
       reason: `${reason} (tried ${attempts} times)`,
     }));
-    return [...[...this.#problems].map(([key, reason]) => ({ key, reason })), ...refused, ...this.#doubts];
+    return [...this.#problems.problems(), ...refused, ...this.#problems.doubts()];
   }
 
-  /** Whether an event about the device `index` only tells of what this reconciler has just done. */
-  isEcho(message: MessageReader, index: number): boolean {
-    return this.#echoes.isEcho(message, index);
+  /** Takes note of what the kernel tells. */
+  hear(event: RtnetlinkEvent): void {
+    this.#mirror.hear(event);
+    if (this.#mirror.isDoubtful) this.#hasNews = true;
+  }
+
+  /** Whether a run has something to put right that the kernel has told of; false when all was the agent's own doing. */
+  get hasNews(): boolean {
+    return this.#hasNews;
+  }
+
+  /** Events were lost, or nothing is known for another reason. */
+  doubt(): void {
+    this.#mirror.doubt();
+    this.#hasNews = true;
+  }
+
+  /** Something has changed that may help what was refused. */
+  retryNow(): void {
+    this.#ledger.retryNow();
+  }
+
+  /** What was programmed is gone with the device. */
+  forgetProgrammed(): void {
+    this.#completed = undefined;
+    this.#mirror.doubt();
   }
 
   /**
-   * Makes the device carry the peers of `leases`. `isQuiet`: no event has said that the kernel is not as the last run
-   * left it. Resolves to the milliseconds after which it wants to run again (undefined: when something changes). Rejects
-   * when the kernel cannot be read, or the device is gone.
+   * Makes everything right. Resolves to the milliseconds after which it wants to run again (undefined: when something
+   * changes). Rejects when the kernel cannot be read, or the device is gone.
    */
-  async run(
-    device: Device,
-    leases: ReadonlyMap<string, Lease>,
-    config: OverlayConfig,
-    unreadable: readonly PeerProblem[] = [],
-    isQuiet = false,
-  ): Promise<number | undefined> {
-    const steady = this.#completed === leases;
-    const last = isQuiet ? this.#stillTrue(device, config) : undefined;
-    const lookedAtMs = last === undefined ? this.#options.clock.now() : this.#looked?.atMs;
-    this.#looked = undefined;
-    const { wanted, changes } =
-      last === undefined ? await this.#look(device, leases, config) : await this.#compare(device, leases, last);
-    this.#noteProblems([...unreadable, ...wanted.problems]);
-    this.#noteDoubts(wanted.doubts);
-    const tasks = this.#tasks(changes, wanted);
-    const { due, waitMs } = this.#due(tasks, wanted, device);
-    await this.#apply(tasks, due, device);
-    const isDone = await this.#settle(tasks, due, wanted, device, steady);
-    if (isDone && lookedAtMs !== undefined) this.#looked = { atMs: lookedAtMs, index: device.index };
-    this.#completed = leases;
-    this.#peers = wanted.peers.length + wanted.problems.length;
-    const retryMs = this.#ledger.nextDueMs(this.#options.clock.now());
-    return retryMs === undefined && waitMs === undefined
-      ? undefined
-      : Math.min(retryMs ?? Infinity, waitMs ?? Infinity);
+  async run(run: Run<P>): Promise<number | undefined> {
+    const { place, settle } = run;
+    this.#place = place;
+    this.#mirror.moveTo(place);
+    if (settle === undefined) this.#mirror.doubt();
+    const { plan, isListed } = await this.#look(run);
+    const isSteady = this.#completed !== undefined && this.#completed.peers === plan.peers;
+    this.#take(plan, isListed);
+    const sides = this.#sides(place);
+    const tasks = tasksOf(changesFor(this.#dirty.keys, sides), this.#wanted.peers, this.#ledger);
+    const { due, waitMs } = this.#due(tasks, place);
+    refuseHeld(due, place, this.#options.netlink, (owner) => this.#ledger.programmedAs(owner) !== undefined);
+    await this.#apply(tasks, due, place);
+    await this.#pollAfter(due, place);
+    this.#isPending = [...due].some(({ pendingMs }) => pendingMs !== undefined);
+    await this.#settle(tasks, due, isSteady, place);
+    this.#completed = plan;
+    const pendingMs = [...due].flatMap((task) => task.pendingMs ?? []);
+    const waits = [this.#ledger.nextDueMs(this.#options.clock.now()), waitMs, ...pendingMs];
+    const soonest = Math.min(...waits.map((ms) => ms ?? Infinity));
+    return soonest === Infinity ? undefined : soonest;
   }
 
-  /** What the last run has made of this device, if it is not too long ago and nothing was left undone. */
-  #stillTrue({ index }: Device, config: OverlayConfig): { config: DesiredConfig; wanted: Plan } | undefined {
-    const [looked, last] = [this.#looked, this.#last];
-    if (looked === undefined || last === undefined || looked.index !== index) return undefined;
-    if (this.#options.clock.now() - looked.atMs >= LOOK_AGAIN_MS) return undefined;
-    const { foreignNexthopIds: foreign } = last.config;
-    return sameConfig(last.config, { ...config, foreignNexthopIds: foreign }) ? last : undefined;
-  }
-
-  /** What is wanted, and the changes to what the kernel says. */
-  async #look(
-    device: Device,
-    leases: ReadonlyMap<string, Lease>,
-    config: OverlayConfig,
-  ): Promise<{ wanted: Plan; changes: Change[] }> {
-    const observed = await observe(this.#options.netlink, device, config.family);
-    const wanted = await this.#desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
-    await breathe();
-    const changes = diff(wanted.peers, observed);
-    await breathe();
-    return { wanted, changes };
-  }
-
-  /** The same, where the kernel still is as the last run made it. */
-  async #compare(
-    device: Device,
-    leases: ReadonlyMap<string, Lease>,
-    last: { config: DesiredConfig; wanted: Plan },
-  ): Promise<{ wanted: Plan; changes: Change[] }> {
-    const wanted = await this.#desired(leases, last.config);
-    const { gone, come } = differingPeers(last.wanted.byKey, wanted.byKey);
-    return { wanted, changes: diff(come, asProgrammed(gone, device)) };
-  }
-
-  /** Most runs find the same leases: then the last answer still holds. */
-  async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Plan> {
-    const last = this.#last;
-    const isComparable = last !== undefined && sameConfig(last.config, config);
-    if (isComparable && last.leases === leases) return last.wanted;
-    const moved = isComparable ? desiredAfterMoves(last.wanted, last.leases, leases, config) : undefined;
-    const wanted = planOf(moved ?? (await desiredSlowly(leases, config)));
-    this.#last = { leases, config, wanted };
-    return wanted;
-  }
-
-  #noteProblems(problems: readonly PeerProblem[]): void {
-    const { log } = this.#options;
-    const now = new Map<string, string>();
-    for (const { key, reason } of problems) {
-      now.set(key, reason);
-      if (this.#problems.get(key) !== reason) log.warn({ peer: key, err: reason }, 'lease left out');
+  /** Brings the mirror up to date and asks for the plan; in the end nothing that the kernel has told is unread. */
+  async #look({ place, settle, plan }: Run<P>): Promise<{ plan: Plan<P>; isListed: boolean }> {
+    const { netlink, clock } = this.#options;
+    let isListed = false;
+    if (clock.now() - this.#listedAtMs >= AUDIT_MS) this.#mirror.doubt();
+    await settle?.();
+    for (let again = 0; this.#mirror.isDoubtful && again < LISTINGS; again++) {
+      const startedMs = clock.now();
+      await this.#mirror.list(netlink, place);
+      this.#listedAtMs = startedMs;
+      isListed = true;
+      await settle?.();
     }
-    for (const key of this.#problems.keys()) if (!now.has(key)) log.info({ peer: key }, 'lease no longer at fault');
-    this.#problems = now;
+    if (this.#isPending) await this.#poll(place, new Set(this.#kinds.filter(({ hear }) => hear === undefined)));
+    const made = await plan(this.#mirror);
+    await settle?.();
+    return { plan: made, isListed };
   }
 
-  /** The same object as long as nothing changed. */
-  #noteDoubts(doubts: readonly PeerProblem[]): void {
-    if (doubts === this.#doubts) return;
-    const known = new Set(this.#doubts.map(({ key, reason }) => `${key} ${reason}`));
-    for (const { key, reason } of doubts) {
-      if (!known.has(`${key} ${reason}`)) this.#options.log.warn({ peer: key, err: reason }, 'peer in doubt');
+  /** Takes the plan over and finds what differs. */
+  #take(plan: Plan<P>, isListed: boolean): void {
+    this.#problems.set(plan);
+    const before = this.#wanted.peers;
+    const touch = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
+    for (const key of this.#wanted.take(plan, touch)) this.#unsettled.add(key);
+    for (const key of before.keys()) if (!this.#wanted.peers.has(key)) this.#succeeded(key, undefined);
+    if (isListed) this.#judgeAll();
+    this.#hasNews = false;
+  }
+
+  #judgeAll(): void {
+    this.#dirty.clear();
+    for (const peer of this.#wanted.peers.values()) {
+      for (const { kind, want } of this.#wanted.objectsOf(peer)) this.#judgeWanted(kind, kind.wantedKey(want), want);
     }
-    this.#doubts = doubts;
+    for (const kind of this.#kinds) this.#judgePresent(kind);
   }
 
-  /** The changes by owner, in their order; those of one owner follow each other. */
-  #tasks(changes: readonly Change[], wanted: Plan): Map<string, Task> {
-    const tasks = new Map<string, Task>();
-    for (let from = 0, to = 0; from < changes.length; from = to) {
-      const owner = changes[from]?.owner ?? '';
-      while (changes[to]?.owner === owner) to++;
-      const before = tasks.get(owner)?.changes;
-      const some = changes.slice(from, to);
-      const all = before === undefined ? some : [...before, ...some];
-      const peer = wanted.byKey.get(owner);
-      const repair = peer === undefined || this.#isRepair(owner, wanted);
-      tasks.set(owner, { owner, peer, changes: all, repair, sent: all });
-    }
-    return tasks;
+  #judgePresent(kind: AnyKind): void {
+    for (const [key] of this.#mirror.entries(kind)) if (!this.#wanted.has(kind, key)) this.#judgeUnwanted(kind, key);
   }
 
-  #isRepair(owner: string, wanted: Plan): boolean {
-    const before = this.#ledger.programmedAs(owner);
-    return before !== undefined && before === wanted.signatureOf(owner);
+  #judgeKind(kind: AnyKind): void {
+    const dirty = this.#dirty.keys.get(kind) ?? [];
+    for (const key of [...dirty, ...this.#wanted.keys(kind)]) this.#judge(kind, key);
+    this.#judgePresent(kind);
+  }
+
+  /** Whether an object is as it should be: one that is not is dealt with in the next run. */
+  #judge(kind: AnyKind, key: ObjectKey): void {
+    const wanted = this.#wanted.at(kind, key);
+    const isRight = wanted === undefined ? this.#judgeUnwanted(kind, key) : this.#judgeWanted(kind, key, wanted.want);
+    if (!isRight) this.#hasNews = true;
+  }
+
+  #judgeWanted(kind: AnyKind, key: ObjectKey, want: unknown): boolean {
+    const have = this.#mirror.get(kind, key);
+    const isRight = have !== undefined && this.#place !== undefined && kind.isRight(have, want, this.#place);
+    return this.#dirty.note(kind, key, isRight);
+  }
+
+  #judgeUnwanted(kind: AnyKind, key: ObjectKey): boolean {
+    const have = this.#mirror.get(kind, key);
+    if (have === undefined) this.#wanted.forget(kind, key);
+    const isRight = have === undefined || this.#place === undefined || !kind.isOurs(have, this.#place);
+    return this.#dirty.note(kind, key, isRight);
+  }
+
+  #sides(place: Place): Sides {
+    return {
+      place,
+      wantedAt: (kind, key) => this.#wanted.at(kind, key),
+      presentAt: (kind, key) => this.#mirror.get(kind, key),
+      formerOwner: (kind, key) => this.#wanted.formerOwner(kind, key),
+    };
   }
 
   /** Without what has to wait, for its retry or because somebody keeps undoing it, and the shortest wait for that. */
-  #due(tasks: ReadonlyMap<string, Task>, wanted: Plan, device: Device): { due: Set<Task>; waitMs: number | undefined } {
+  #due(tasks: ReadonlyMap<string, Task<P>>, place: Place): { due: Set<Task<P>>; waitMs: number | undefined } {
     const now = this.#options.clock.now();
-    const due = new Set<Task>();
+    const due = new Set<Task<P>>();
     let shortest: number | undefined;
     for (const task of tasks.values()) {
-      if (!this.#ledger.isDue(task.owner, wanted.signatureOf, now)) continue;
-      const waitMs = task.repair ? this.#budget.take(task.owner, now) : 0;
+      if (!this.#ledger.isDue(task.owner, task.peer, now)) continue;
+      // A failure has its own back-off.
+      const mayWait = task.repair && !this.#ledger.isFailing(task.owner);
+      const waitMs = mayWait ? this.#budget.take(task.owner, now) : 0;
       if (waitMs === 0) {
         due.add(task);
         continue;
       }
       shortest = Math.min(shortest ?? waitMs, waitMs);
-      this.#reportFight(task, device);
+      this.#reportFight(task, place);
     }
     return { due, waitMs: shortest };
   }
 
-  #reportFight(task: Task, device: Device): void {
-    const count = this.#budget.waited(task.owner);
+  #reportFight({ owner, changes }: Task<P>, place: Place): void {
+    const count = this.#budget.waited(owner);
     if (!isWorthLogging(count)) return;
     const { log, netlink } = this.#options;
-    const route = task.peer === undefined ? undefined : routeHolder(netlink, task.peer.subnet);
-    const facts = { peer: task.owner, dev: device.name, was: task.changes.map(describeDrift).join(', '), route, count };
+    const [first] = changes;
+    const dev = first && deviceOf(first, place);
+    const there = changes.flatMap(({ kind, want }) => (want && kind.whatIsThere?.(netlink, want)) ?? []);
+    const facts = { peer: owner, dev, was: changes.map(describeDrift).join(', '), route: there[0], count };
     log.warn(facts, 'somebody keeps changing this, repairing it once a second only');
   }
 
   /** What peers need first, all of it; then removals, but those a failed or waiting peer still stands on. */
-  async #apply(tasks: ReadonlyMap<string, Task>, due: ReadonlySet<Task>, device: Device): Promise<void> {
-    const [peers, leftovers]: [Task[], Task[]] = [[], []];
-    for (const task of due) (task.peer === undefined ? leftovers : peers).push(task);
-    await this.#send(peers, tasks, device);
+  async #apply(tasks: ReadonlyMap<string, Task<P>>, due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
+    const [peers, leftovers]: [Task<P>[], Task<P>[]] = [[], []];
+    for (const task of due) {
+      if (task.failure !== undefined) continue;
+      (task.peer === undefined ? leftovers : peers).push(task);
+    }
+    await this.#send(peers, tasks, place);
     const mayGo = ({ after }: Change): boolean => {
       const user = after === undefined ? undefined : tasks.get(after);
       return user === undefined || (due.has(user) && user.failure === undefined);
     };
     for (const task of leftovers) task.sent = task.changes.filter(mayGo);
-    await this.#send(leftovers, tasks, device);
+    await this.#send(leftovers, tasks, place);
   }
 
-  async #send(some: readonly Task[], tasks: ReadonlyMap<string, Task>, device: Device): Promise<void> {
-    const changes: Change[] = [];
-    for (const { sent } of some) for (const change of sent) changes.push(change);
-    for (let from = 0; from < changes.length; from += CHUNK) {
-      const chunk = changes.slice(from, from + CHUNK);
-      const requests = chunk.map((change) => requestOf(change, device));
-      this.#echoes.expect(chunk);
-      for (const failure of this.#options.netlink.execute(requests)) {
-        this.#noteRefusal(failure, chunk[requests.indexOf(failure.request)], tasks, device);
-      }
-      await breathe();
+  async #send(some: readonly Task<P>[], tasks: ReadonlyMap<string, Task<P>>, place: Place): Promise<void> {
+    await sendChanges(this.#options.netlink, inOrder(some), place, ({ owner }, { text, pendingMs }) => {
+      const task = tasks.get(owner);
+      if (task === undefined) return;
+      if (pendingMs === undefined) task.failure ??= text;
+      else task.pendingMs = pendingMs;
+    });
+  }
+
+  /** Nothing tells of the kinds that are polled: they are listed after a change, and what is not as asked has failed. */
+  async #pollAfter(due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
+    const sent = [...due].flatMap((task) => task.sent.map(({ kind, key }) => ({ task, kind, key })));
+    const polled = sent.filter(({ kind }) => kind.hear === undefined);
+    await this.#poll(place, new Set(polled.map(({ kind }) => kind)));
+    for (const { task, kind, key } of polled) {
+      if (task.failure !== undefined || task.pendingMs !== undefined || !this.#dirty.has(kind, key)) continue;
+      task.failure = `${kind.name} is not there though nobody refused it`;
     }
   }
 
-  #noteRefusal(
-    failure: NetlinkError,
-    change: Change | undefined,
-    tasks: ReadonlyMap<string, Task>,
-    device: Device,
-  ): void {
-    const { errno } = failure;
-    if (errno === ENODEV) {
-      const detail = 'removed while its peers were programmed';
-      const object = `peers of ${device.name}`;
-      throw new OpError({ subsystem: 'rtnetlink', op: 'program', object, code: 'ENODEV', detail, cause: failure });
-    }
-    // What was to go is gone: somebody else removed it, or it went with its nexthop.
-    if (change === undefined || (change.want === undefined && (errno === ENOENT || errno === ESRCH))) return;
-    const task = tasks.get(change.owner);
-    if (task !== undefined) task.failure ??= errorText(failure);
+  async #poll(place: Place, kinds: ReadonlySet<AnyKind>): Promise<void> {
+    if (kinds.size === 0) return;
+    await this.#mirror.list(this.#options.netlink, place, [...kinds]);
+    for (const kind of kinds) this.#judgeKind(kind);
   }
 
-  /** Whether nothing is left to be done. */
   async #settle(
-    tasks: ReadonlyMap<string, Task>,
-    due: ReadonlySet<Task>,
-    wanted: Plan,
-    device: Device,
-    steady: boolean,
-  ): Promise<boolean> {
-    const nowMs = this.#options.clock.now();
+    tasks: ReadonlyMap<string, Task<P>>,
+    due: ReadonlySet<Task<P>>,
+    isSteady: boolean,
+    place: Place,
+  ): Promise<void> {
     const outcomes: Outcome[] = [];
     for (const task of due) {
-      if (task.failure !== undefined) this.#noteFailure(task, task.failure, wanted, device, nowMs);
-      else if (task.sent.length > 0) outcomes.push(this.#settleTask(task, steady));
+      if (task.failure !== undefined) this.#noteFailure(task, place);
+      else if (task.pendingMs === undefined && task.sent.length > 0) outcomes.push(this.#settleTask(task, isSteady));
     }
-    const behind: string[] = [];
-    for (const task of tasks.values()) {
-      if (task.failure !== undefined || !due.has(task)) behind.push(task.owner);
-    }
-    this.#ledger.reached(wanted.signatureOf, behind);
     // What needs no change any more is in no trouble, whoever put it right.
-    this.#ledger.retain((key) => tasks.has(key));
+    for (const key of [...this.#unsettled, ...this.#ledger.failures().map((failure) => failure.key)]) {
+      if (!tasks.has(key)) this.#succeeded(key, this.#wanted.peers.get(key));
+    }
     const { log, drift } = this.#options;
-    await reportOutcomes(outcomes, device, { log, drift });
-    return behind.length === 0;
+    await reportOutcomes(outcomes, place, { log, drift });
   }
 
-  #noteFailure({ owner }: Task, failure: string, wanted: Plan, device: Device, nowMs: number): void {
-    const { attempts } = this.#ledger.failed(owner, wanted.signatureOf(owner), failure, nowMs);
+  #noteFailure({ owner, peer, changes, failure = '' }: Task<P>, place: Place): void {
+    const { attempts } = this.#ledger.failed(owner, peer, failure, this.#options.clock.now());
     if (!isWorthLogging(attempts)) return;
-    const facts = { peer: owner, dev: device.name, err: failure, count: attempts };
+    const [first] = changes;
+    const facts = { peer: owner, dev: first && deviceOf(first, place), err: failure, count: attempts };
     this.#options.log.warn(facts, 'peer not programmed, will retry');
   }
 
-  #settleTask({ owner, peer, repair, sent }: Task, steady: boolean): Outcome {
-    this.#ledger.succeeded(owner);
-    // With the same leases as last time nothing becomes superfluous by itself.
-    if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: steady };
-    const did = repair ? 'repaired' : this.#ledger.programmedAs(owner) === undefined ? 'added' : 'changed';
+  #succeeded(key: string, as: P | undefined): void {
+    this.#ledger.succeeded(key, as);
+    this.#unsettled.delete(key);
+  }
+
+  #settleTask({ owner, peer, repair, sent }: Task<P>, isSteady: boolean): Outcome {
+    const before = this.#ledger.programmedAs(owner);
+    this.#succeeded(owner, peer);
+    for (const { kind, key } of sent) {
+      this.#dirty.note(kind, key, true);
+      if (peer === undefined) this.#wanted.forget(kind, key);
+    }
+    // With the same peers as last time nothing becomes superfluous by itself.
+    if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
+    const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };
   }
-}
-
-/** Leaves room for other work. */
-async function desiredSlowly(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
-  const steps = desiredInSteps(leases, config);
-  let step = steps.next();
-  for (; step.done !== true; step = steps.next()) await breathe();
-  return step.value;
-}
-
-function planOf(wanted: Desired): Plan {
-  const byKey = new Map(wanted.peers.map((peer) => [peer.key, peer]));
-  const signatureOf = (key: string): string | undefined => {
-    const peer = byKey.get(key);
-    return peer && peerSignature(peer);
-  };
-  return { ...wanted, byKey, signatureOf };
-}
-
-function sameConfig(a: DesiredConfig, b: DesiredConfig): boolean {
-  const { foreignNexthopIds: idsOfA, ...restOfA } = a;
-  const { foreignNexthopIds: idsOfB, ...restOfB } = b;
-  const keys = Object.keys(restOfA) as (keyof typeof restOfA)[];
-  if (keys.some((key) => restOfA[key] !== restOfB[key])) return false;
-  if (idsOfA === undefined || idsOfB === undefined) return idsOfA === idsOfB;
-  return idsOfA.size === idsOfB.size && [...idsOfA].every((id) => idsOfB.has(id));
 }

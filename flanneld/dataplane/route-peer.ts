@@ -7,6 +7,7 @@ import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
 import { inOrderOfCreation } from '../subnet/precedence.ts';
 import { SubnetIndex } from './desired.ts';
 import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './peer.ts';
+import type { Plan } from './plan.ts';
 
 /** Another node; both addresses are of the overlay's family. */
 export interface RoutePeer {
@@ -63,4 +64,18 @@ function readRoutePeer(key: string, lease: Lease, config: RoutePeerConfig): Rout
   }
   checkSubnet(subnet, config);
   return { key, subnet, publicIp: checkPublicIp(publicIp, config) };
+}
+
+/** Plans of such peers; the same plan as long as the leases are the same. */
+export function routePlanner(config: RoutePeerConfig): (snapshot: LeaseSnapshot) => Plan<RoutePeer> {
+  let known: { readonly leases: LeaseSnapshot['leases']; readonly plan: Plan<RoutePeer> } | undefined;
+  return (snapshot) => {
+    if (known?.leases !== snapshot.leases) {
+      const { peers, problems } = routePeers(snapshot, config);
+      const byKey = new Map(peers.map((peer) => [peer.key, peer]));
+      const plan = { peers: byKey, problems: [...snapshot.problems, ...problems], doubts: [] };
+      known = { leases: snapshot.leases, plan };
+    }
+    return known.plan;
+  };
 }

@@ -9,7 +9,7 @@ import { NetlinkError, type NetlinkRequest } from '../../lib/netlink/request.ts'
 import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNREACHABLE } from '../../lib/rtnetlink/constants.ts';
 import { addRoute, deleteRoute, listRoutes, type Route, type RouteSpec } from '../../lib/rtnetlink/route.ts';
 import { EEXIST, ESRCH } from '../../lib/sys/errno.ts';
-import { WEFT_PROTOCOL } from '../dataplane/state.ts';
+import { WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 

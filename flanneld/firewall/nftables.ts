@@ -17,6 +17,9 @@ import { fingerprint, listingFingerprint } from './listing.ts';
 import type { Nft } from './nft-program.ts';
 import { FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table, tableName } from './nft-table.ts';
 
+/** What fits a line of log that somebody reads. */
+const LONGEST_COMMAND = 200;
+
 export interface NftablesTools {
   readonly nft: Nft;
   readonly find: FindIptables;
@@ -169,7 +172,10 @@ export class NftablesFirewall implements Firewall {
   }
 }
 
-/** The script as one line for a shell. */
+/** The script as one line for a shell; of a long one how it begins, and how the whole of it is seen. */
 function command(script: string): string {
-  return `nft '${script.trim().replaceAll('\n', '; ')}'`;
+  const lines = script.trim().split('\n');
+  const whole = `nft '${lines.join('; ')}'`;
+  if (whole.length <= LONGEST_COMMAND) return whole;
+  return `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`;
 }

@@ -13,6 +13,7 @@ export const DRIFT_OBJECTS = [
   'subnet.env',
   'attachment',
   'cni-file',
+  'peer',
 ] as const;
 export type DriftObject = (typeof DRIFT_OBJECTS)[number];
 
@@ -29,6 +30,8 @@ export interface Drift {
   readonly cmd: string;
   /** How many were like this one at the same time; absent for 1. */
   readonly count?: number;
+  /** What was missing because of it and was put back with it, by object. */
+  readonly followed?: Readonly<Partial<Record<DriftObject, number>>>;
 }
 
 export interface DriftEntry extends Drift {
@@ -60,11 +63,16 @@ export class DriftLedger implements DriftNotes {
   }
 
   note(drift: Drift): void {
-    const { object, count = 1 } = drift;
-    this.#totals.set(object, (this.#totals.get(object) ?? 0) + count);
+    const { object, count = 1, followed = {} } = drift;
+    this.#count(object, count);
+    for (const each of DRIFT_OBJECTS) this.#count(each, followed[each] ?? 0);
     const cmd = drift.cmd.length > CMD_CHARACTERS ? `${drift.cmd.slice(0, CMD_CHARACTERS)}…` : drift.cmd;
     this.#ring[this.#next] = { time: this.#now().toISOString(), ...drift, cmd };
     this.#next = (this.#next + 1) % this.#size;
+  }
+
+  #count(object: DriftObject, count: number): void {
+    if (count > 0) this.#totals.set(object, (this.#totals.get(object) ?? 0) + count);
   }
 
   /** The newest, oldest first. */

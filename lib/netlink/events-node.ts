@@ -31,6 +31,11 @@ export interface WatchOptions {
 }
 
 export interface EventWatch {
+  /**
+   * Shows everything that has arrived so far. Right after it resolves, nothing was left: the kernel queues an event
+   * before the change that makes it is acknowledged, so what was changed before the call has been told of.
+   */
+  settle(): Promise<void>;
   /** Stops watching; resolves when nothing is left that keeps the process alive. */
   close(): Promise<void>;
 }
@@ -45,6 +50,8 @@ const CHUNK_EVENTS = 64;
 /** A signal may interrupt poll now and then. */
 const MAX_POLL_FAILURES = 100;
 const EFD_CLOEXEC = 0o2000000;
+/** An eventfd counts up by the 64-bit number written. */
+const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 
 /**
  * Subscribes, in the current network namespace, before it returns: read the state after that and no change
@@ -74,6 +81,8 @@ class Watch implements EventWatch {
   readonly #options: WatchOptions;
   readonly #done: Promise<void>;
   #closing = false;
+  /** What was thrown while others read. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(sys: Syscalls, fd: number, stopFd: number, options: WatchOptions) {
     this.#sys = sys;
@@ -86,10 +95,19 @@ class Watch implements EventWatch {
   close(): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
-      // An eventfd counts up by the 64-bit number written.
-      writeAll(this.#sys, this.#stopFd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), 'eventfd');
+      writeAll(this.#sys, this.#stopFd, WAKE, 'eventfd');
     }
     return this.#done;
+  }
+
+  async settle(): Promise<void> {
+    try {
+      while (!this.#closing && !this.#readChunk()) await new Promise((resolve) => setImmediate(resolve));
+    } catch (error) {
+      // Ends the watch as if it had been read there.
+      this.#failure ??= { error };
+      if (!this.#closing) writeAll(this.#sys, this.#stopFd, WAKE, 'eventfd');
+    }
   }
 
   async #watch(): Promise<void> {
@@ -101,6 +119,7 @@ class Watch implements EventWatch {
         // The result of poll is of no use, because its errno belongs to the pool's thread. Reading shows whether there is anything.
         failures = (await poll(pollfds.address, 2, -1)) < 0 ? failures + 1 : 0;
         if (failures > MAX_POLL_FAILURES) throw new Error('poll on a netlink socket fails again and again');
+        if (this.#failure !== undefined) throw this.#failure.error;
         if (!this.#closing) await this.#drain();
       }
     } catch (error) {

@@ -7,6 +7,7 @@ import { MalformedReply } from '../netlink/reader.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { writeAddress } from './address.ts';
 import {
+  NDA_CACHEINFO,
   RTM_DELADDR,
   RTM_DELLINK,
   RTM_DELNEIGH,
@@ -46,7 +47,10 @@ test.for([
     name: 'fdb',
     up: RTM_NEWNEIGH,
     down: RTM_DELNEIGH,
-    write: (w: MessageWriter) => writeFdb(w, { index: 4, destination: ip, mac }),
+    write: (w: MessageWriter) => {
+      writeFdb(w, { index: 4, destination: ip, mac });
+      w.attrBytes(NDA_CACHEINFO, new Uint8Array(16));
+    },
   },
   {
     name: 'route',
@@ -76,6 +80,12 @@ test('a port leaving its bridge is no device that is gone', () => {
   const payload = '07000000 04000000 00000000 00000000';
   const event = readEvent(messageFromHex(RTM_DELLINK, payload));
   expect(event).toMatchObject({ kind: 'link', removed: false, object: { index: 4 } });
+});
+
+test('what rtnetlink’s core says again of an FDB entry, up to Linux 6.12, is no event', () => {
+  const again = (writer: MessageWriter) => writeFdb(writer, { index: 4, mac });
+  expect(readEvent(messageOf(RTM_NEWNEIGH, again))).toBeUndefined();
+  expect(readEvent(messageOf(RTM_DELNEIGH, again))).toBeUndefined();
 });
 
 test('a blackhole has no device', () => {

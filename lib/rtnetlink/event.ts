@@ -21,7 +21,7 @@ import {
   RTM_NEWROUTE,
   RTM_NEWRULE,
 } from './constants.ts';
-import { decodeFdb, type FdbEntry } from './fdb.ts';
+import { decodeFdb, type FdbEntry, isToldAgain } from './fdb.ts';
 import { decodeLink, type Link } from './link.ts';
 import { decodeNeigh, type Neigh } from './neigh.ts';
 import { decodeNetconf, type Netconf } from './netconf.ts';
@@ -63,10 +63,10 @@ export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: {
       const removed = message.type === RTM_DELNEIGH;
-      const isFdb = message.view.getUint8(message.struct(1)) === AF_BRIDGE;
-      return isFdb
-        ? told('fdb', removed, replaced, decodeFdb(message))
-        : told('neigh', removed, replaced, decodeNeigh(message));
+      if (message.view.getUint8(message.struct(1)) !== AF_BRIDGE) {
+        return told('neigh', removed, replaced, decodeNeigh(message));
+      }
+      return isToldAgain(message) ? undefined : told('fdb', removed, replaced, decodeFdb(message));
     }
     case RTM_NEWROUTE:
     case RTM_DELROUTE:

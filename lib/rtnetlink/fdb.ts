@@ -9,6 +9,7 @@ import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import {
   AF_BRIDGE,
+  NDA_CACHEINFO,
   NDA_DST,
   NDA_LLADDR,
   NDA_MASTER,
@@ -159,6 +160,16 @@ export function decodeFdb(message: MessageReader): FdbEntry | undefined {
   const attributes = message.attributes(NDMSG);
   while (attributes.next()) decodeFdbAttribute(attributes, entry);
   return entry.mac === NO_MAC ? undefined : entry;
+}
+
+/**
+ * Up to Linux 6.12 the kernel tells of each change twice: first the driver, with all there is to say, then rtnetlink's
+ * core, which knows the MAC and no destination. Only the driver says how old the entry is.
+ */
+export function isToldAgain(message: MessageReader): boolean {
+  const attributes = message.attributes(NDMSG);
+  while (attributes.next()) if (attributes.type === NDA_CACHEINFO) return false;
+  return true;
 }
 
 const NO_MAC = '' as Mac;

@@ -2,12 +2,13 @@
 // pure function, compared with what the node's kernel says over netlink.
 
 import { readFile } from 'node:fs/promises';
+import { foreignNexthopIds, VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
+import { describeDrift } from '../../flanneld/dataplane/change-log.ts';
 import { desired } from '../../flanneld/dataplane/desired.ts';
-import { diff, foreignNexthopIds } from '../../flanneld/dataplane/diff.ts';
-import { describeDrift } from '../../flanneld/dataplane/drift.ts';
-import { observe } from '../../flanneld/dataplane/observe.ts';
+import { Mirror } from '../../flanneld/dataplane/mirror.ts';
+import { WEFT_PROTOCOL } from '../../flanneld/dataplane/objects/kind.ts';
 import { readBackendData } from '../../flanneld/dataplane/peer.ts';
-import { type Change, WEFT_PROTOCOL } from '../../flanneld/dataplane/state.ts';
+import type { Change } from '../../flanneld/dataplane/plan.ts';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, tableName } from '../../flanneld/firewall/nft-table.ts';
 import { readLeaseDir } from '../../flanneld/subnet/lease-dir.ts';
@@ -36,6 +37,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { UNDERLAY_DEVICE } from '../lab/contract.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { wholeCompare } from '../support/whole-compare.ts';
 
 export const DEVICE = 'flannel.1';
 /** Of the lab's net-conf.json. */
@@ -138,15 +140,19 @@ async function peerFaults(
   { leases, problems }: LeaseSnapshot,
   own: OwnLease,
 ): Promise<string[]> {
-  const observed = await observe(netlink, { index: link.index, name: DEVICE }, 4);
+  const underlay = { index: getLink(netlink, { name: UNDERLAY_DEVICE })?.index ?? 0, name: UNDERLAY_DEVICE };
+  const place = { family: 4 as const, network, tunnel: { index: link.index, name: DEVICE }, underlay };
+  const mirror = new Mirror(VXLAN_KINDS, () => undefined);
+  await mirror.list(netlink, place);
   const config = { family: 4 as const, network, vni: VNI, ...own };
-  const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(observed) });
+  const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(mirror, place) });
+  const changes = wholeCompare(wanted.peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, place, mirror);
   const unreadable = [...problems, ...wanted.problems].map(({ key, reason }) => `lease ${key}: ${reason}`);
-  return [...unreadable, ...diff(wanted.peers, observed).map(describe)];
+  return [...unreadable, ...changes.map(describe)];
 }
 
 function describe(change: Change): string {
-  const found = change.want === undefined ? `${change.kind} left over` : describeDrift(change);
+  const found = change.want === undefined ? `${change.kind.name} left over` : describeDrift(change);
   return `${change.owner}: ${found}`;
 }
 

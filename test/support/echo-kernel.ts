@@ -1,12 +1,14 @@
-// A kernel behind a netlink connection that keeps what it is sent and lists it again: enough to run the reconciler
-// without root. What the real one would refuse, tests tell it to.
+// A kernel behind a netlink connection that keeps what it is sent, lists it again and tells of every change: enough to run
+// the reconciler without root. What the real one would refuse, tests tell it to.
 
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NLM_F_REPLACE } from '../../lib/netlink/constants.ts';
 import { type FakeReplies, openFakeNetlink } from '../../lib/netlink/fake.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import {
   AF_BRIDGE,
+  NDA_CACHEINFO,
   RTM_DELNEIGH,
   RTM_DELNEXTHOP,
   RTM_DELROUTE,
@@ -17,15 +19,24 @@ import {
   RTM_NEWNEXTHOP,
   RTM_NEWROUTE,
 } from '../../lib/rtnetlink/constants.ts';
+import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
 import { decodeFdb } from '../../lib/rtnetlink/fdb.ts';
 import { decodeNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { decodeNexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { decodeRoute, RTA_OIF } from '../../lib/rtnetlink/route-message.ts';
 import { ENETUNREACH, ENOENT } from '../../lib/sys/errno.ts';
+import { messageOf } from './netlink-bytes.ts';
 
 const NLM_F_DUMP = 0x300;
 const NEW: ReadonlySet<number> = new Set([RTM_NEWNEIGH, RTM_NEWNEXTHOP, RTM_NEWROUTE]);
 const DEL: ReadonlySet<number> = new Set([RTM_DELNEIGH, RTM_DELNEXTHOP, RTM_DELROUTE]);
+
+const DELETED: Readonly<Record<string, number>> = {
+  neigh: RTM_DELNEIGH,
+  fdb: RTM_DELNEIGH,
+  nexthop: RTM_DELNEXTHOP,
+  route: RTM_DELROUTE,
+};
 
 export class EchoKernel {
   readonly netlink: Netlink;
@@ -39,10 +50,44 @@ export class EchoKernel {
   refuse: (change: string) => number | undefined = () => undefined;
   /** For routes, which say only the nexthop. */
   readonly #deviceIndex: number;
+  /** Told of, and not read yet. */
+  readonly #events: MessageReader[] = [];
+  hear: (event: RtnetlinkEvent) => void = () => undefined;
 
   constructor(deviceIndex: number) {
     this.#deviceIndex = deviceIndex;
     this.netlink = openFakeNetlink((request, replies) => this.#answer(request, replies)).netlink;
+  }
+
+  /** Shows what was told of since the last call. */
+  readonly settle = (): Promise<void> => {
+    for (const message of this.#events.splice(0)) {
+      const event = readEvent(message);
+      if (event !== undefined) this.hear(event);
+    }
+    return Promise.resolve();
+  };
+
+  /** Somebody else removes an object, and the kernel tells of it. */
+  remove(name: string): void {
+    const payload = this.objects.get(name);
+    if (payload === undefined) return;
+    this.objects.delete(name);
+    this.#tell(DELETED[name.split(' ')[0] ?? ''] ?? 0, name, payload, 0);
+  }
+
+  /** As the real one tells of it: an FDB entry with its age, a route with its device. */
+  #tell(type: number, name: string, payload: Uint8Array, flags: number): void {
+    const message = messageOf(
+      type,
+      (writer) => {
+        for (const byte of payload) writer.u8(byte);
+        if (name.startsWith('fdb')) writer.attrBytes(NDA_CACHEINFO, new Uint8Array(16));
+        if (name.startsWith('route')) writer.attrU32(RTA_OIF, this.#deviceIndex);
+      },
+      flags,
+    );
+    this.#events.push(message);
   }
 
   /** The names of what is there, in order of name. */
@@ -61,10 +106,16 @@ export class EchoKernel {
       else replies.error(ENETUNREACH);
     } else if (NEW.has(type)) {
       const payload = request.bytes.slice(request.struct(0), request.end);
-      this.#change('+', nameOf(request), replies, (name) => this.objects.set(name, payload));
+      this.#change('+', nameOf(request), replies, (name) => {
+        this.#tell(type, name, payload, this.objects.has(name) ? NLM_F_REPLACE : 0);
+        this.objects.set(name, payload);
+      });
     } else if (DEL.has(type)) {
       this.#change('-', nameOf(request), replies, (name) => {
-        if (!this.objects.delete(name)) replies.error(ENOENT);
+        const payload = this.objects.get(name);
+        if (payload === undefined) replies.error(ENOENT);
+        else this.#tell(type, name, payload, 0);
+        this.objects.delete(name);
       });
     }
   }

@@ -1,18 +1,32 @@
 // A kernel small enough to reason about: neighbours, FDB, nexthop objects and routes with the rules of the real one
 // that matter to the data plane (what replaces what, what disappears with what). test/root holds it to the real one.
 
-import { type Change, type Device, type Observed, WEFT_PROTOCOL } from '../../flanneld/dataplane/state.ts';
-import { formatIp, formatPrefix } from '../../lib/ip.ts';
+import { isReservedNexthopId } from '../../flanneld/dataplane/nexthop-ids.ts';
+import { fdb, type WantedFdb } from '../../flanneld/dataplane/objects/fdb.ts';
+import {
+  type AnyKind,
+  type Device,
+  type ObjectKey,
+  type Place,
+  WEFT_PROTOCOL,
+} from '../../flanneld/dataplane/objects/kind.ts';
+import { neigh, type WantedNeigh } from '../../flanneld/dataplane/objects/neigh.ts';
+import { nexthop, type WantedNexthop } from '../../flanneld/dataplane/objects/nexthop.ts';
+import { route, type WantedRoute } from '../../flanneld/dataplane/objects/route.ts';
+import type { Change } from '../../flanneld/dataplane/plan.ts';
+import { formatIp, formatPrefix, parsePrefix } from '../../lib/ip.ts';
 import { NTF_SELF, NUD_PERMANENT, RT_TABLE_MAIN, RTN_UNICAST, RTNH_F_ONLINK } from '../../lib/rtnetlink/constants.ts';
 import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
 import type { Neigh } from '../../lib/rtnetlink/neigh.ts';
 import type { Nexthop } from '../../lib/rtnetlink/nexthop.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
+import type { Present } from './whole-compare.ts';
 
 export type Errno = 'EEXIST' | 'ENOENT' | 'ESRCH' | 'EINVAL';
 
-export class ModelKernel {
+export class ModelKernel implements Present {
   readonly device: Device;
+  readonly place: Place;
   readonly neighs = new Map<string, Neigh>();
   readonly fdb = new Map<string, FdbEntry>();
   readonly nexthops = new Map<number, Nexthop>();
@@ -23,29 +37,39 @@ export class ModelKernel {
   constructor(device: Device, hasNexthops = true) {
     this.device = device;
     this.hasNexthops = hasNexthops;
+    const underlay = { index: 3, name: 'eth0' };
+    this.place = { family: 4, network: parsePrefix('10.244.0.0/16'), tunnel: device, underlay };
   }
 
-  observed(): Observed {
-    return {
-      device: this.device,
-      neighs: [...this.neighs.values()],
-      fdb: [...this.fdb.values()],
-      nexthops: this.hasNexthops ? [...this.nexthops.values()] : undefined,
-      routes: [...this.routes.values()].filter((route) => route.oif === this.device.index),
-    };
+  /** As a mirror that has just listed everything. */
+  entries(kind: AnyKind): [ObjectKey, unknown][] {
+    return this.#present(kind).map((have) => [kind.presentKey(have), have]);
   }
 
-  /** Sends one change as requestOf would spell it; returns the errno of a refusal. */
-  apply(change: Change): Errno | undefined {
-    switch (change.kind) {
-      case 'neigh':
-        return this.#applyNeigh(change);
-      case 'fdb':
-        return this.#applyFdb(change);
-      case 'nexthop':
-        return this.#applyNexthop(change);
-      case 'route':
-        return this.#applyRoute(change);
+  #present({ name }: { readonly name: string }): unknown[] {
+    switch (name) {
+      case neigh.name:
+        return [...this.neighs.values()];
+      case fdb.name:
+        return [...this.fdb.values()];
+      case nexthop.name:
+        return this.hasNexthops ? [...this.nexthops.values()].filter(({ id }) => isReservedNexthopId(id)) : [];
+      default:
+        return [...this.routes.values()].filter((have) => route.isOurs(have, this.place));
+    }
+  }
+
+  /** Makes one change as its kind would ask for it; returns the errno of a refusal. */
+  apply({ kind, want, have }: Change): Errno | undefined {
+    switch (kind.name) {
+      case neigh.name:
+        return this.#applyNeigh(want as WantedNeigh | undefined, have as Neigh | undefined);
+      case fdb.name:
+        return this.#applyFdb(want as WantedFdb | undefined, have as FdbEntry | undefined);
+      case nexthop.name:
+        return this.#applyNexthop(want as WantedNexthop | undefined, have as Nexthop | undefined);
+      default:
+        return this.#applyRoute(want as WantedRoute | undefined, have as Route | undefined);
     }
   }
 
@@ -67,11 +91,11 @@ export class ModelKernel {
     return undefined;
   }
 
-  addRoute(route: Route): void {
-    this.routes.set(routeSlot(route), route);
+  addRoute(one: Route): void {
+    this.routes.set(routeSlot(one), one);
   }
 
-  #applyNeigh({ want, have }: Extract<Change, { kind: 'neigh' }>): Errno | undefined {
+  #applyNeigh(want: WantedNeigh | undefined, have: Neigh | undefined): Errno | undefined {
     const { index } = this.device;
     if (want === undefined) {
       return this.neighs.delete(formatIp(expected(have).destination)) ? undefined : 'ENOENT';
@@ -82,40 +106,40 @@ export class ModelKernel {
     return undefined;
   }
 
-  #applyFdb({ want, have }: Extract<Change, { kind: 'fdb' }>): Errno | undefined {
+  #applyFdb(want: WantedFdb | undefined, have: FdbEntry | undefined): Errno | undefined {
     if (want === undefined) return this.fdb.delete(expected(have).mac) ? undefined : 'ENOENT';
     const { mac, destination } = want;
     this.fdb.set(mac, { index: this.device.index, mac, destination, state: NUD_PERMANENT, flags: NTF_SELF });
     return undefined;
   }
 
-  #applyNexthop({ want, have }: Extract<Change, { kind: 'nexthop' }>): Errno | undefined {
+  #applyNexthop(want: WantedNexthop | undefined, have: Nexthop | undefined): Errno | undefined {
     if (want === undefined) return this.deleteNexthop(expected(have).id);
     const { id, gateway } = want;
     if (have === undefined && this.nexthops.has(id)) return 'EEXIST';
     const oif = this.device.index;
     this.nexthops.set(id, { id, gateway, oif, family: gateway.family, protocol: WEFT_PROTOCOL, flags: RTNH_F_ONLINK });
-    for (const [key, route] of this.routes)
-      if (route.nexthopId === id) this.routes.set(key, { ...route, gateway, oif });
+    for (const [key, one] of this.routes) if (one.nexthopId === id) this.routes.set(key, { ...one, gateway, oif });
     return undefined;
   }
 
-  #applyRoute({ want, have }: Extract<Change, { kind: 'route' }>): Errno | undefined {
+  #applyRoute(want: WantedRoute | undefined, have: Route | undefined): Errno | undefined {
     if (want === undefined) return this.routes.delete(routeSlot(expected(have))) ? undefined : 'ESRCH';
-    const { destination, nexthopId } = want;
+    const { destination, nexthopId, by } = want;
     const hop = nexthopId === undefined ? undefined : this.nexthops.get(nexthopId);
     if (nexthopId !== undefined && hop === undefined) return 'EINVAL';
+    const device = by === 'tunnel' ? this.device : this.place.underlay;
     this.addRoute({
       family: destination.ip.family,
       destination,
       gateway: hop?.gateway ?? want.gateway,
-      oif: hop?.oif ?? this.device.index,
+      oif: hop?.oif ?? device.index,
       ...(nexthopId !== undefined && { nexthopId }),
       table: RT_TABLE_MAIN,
       protocol: WEFT_PROTOCOL,
       scope: 0,
       type: RTN_UNICAST,
-      flags: RTNH_F_ONLINK,
+      flags: by === 'tunnel' ? RTNH_F_ONLINK : 0,
     });
     return undefined;
   }

@@ -9,8 +9,10 @@ import type { FirewallStatus, OverlayStatus, StatusReport } from './report.ts';
 const SHOWN = 20;
 
 /** The report in a page or so, each line ended. */
-export function statusText(report: StatusReport): string {
+export function statusText(report: StatusReport, now: Date = new Date()): string {
   const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, drift } = report;
+  const failing = checks.filter(({ problem }) => problem !== undefined);
+  const troubles = [...failing.filter(({ required }) => required), ...failing.filter(({ required }) => !required)];
   const lines = [
     ...pairs([
       ['node', node],
@@ -18,10 +20,15 @@ export function statusText(report: StatusReport): string {
       ['ready', ready ? 'yes' : 'no'],
       ['backend', backend],
     ]),
+    // What is wrong comes before all that is as it should be.
+    ...(troubles.length === 0 ? [] : section('problems', troubles.map(checkLine))),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
     ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
-    ...section('checks', checks.filter(({ required, problem }) => required || problem !== undefined).map(checkLine)),
-    ...section(driftTitle(report), drift.entries.slice(-SHOWN).map(driftLine)),
+    ...section('checks', checks.filter(({ required, problem }) => required && problem === undefined).map(checkLine)),
+    ...section(
+      driftTitle(report),
+      drift.entries.slice(-SHOWN).map((entry) => driftLine(entry, now)),
+    ),
   ];
   return `${lines.map(printable).join('\n')}\n`;
 }
@@ -75,7 +82,17 @@ function driftTitle({ drift: { totals, entries } }: StatusReport): string {
   return `drift repaired: ${counts.join(', ')}${which}`;
 }
 
-function driftLine({ time, object, place, what, was, cmd, count }: DriftEntry): string {
+function driftLine({ time, object, place, what, was, cmd, count, followed = {} }: DriftEntry, now: Date): string {
   const others = count === undefined ? '' : ` and ${count - 1} more`;
-  return `${time} ${object} of ${what}${others} (${place}) ${was}: ${cmd}`;
+  const after = Object.entries(followed).map(([each, number]) => `${number} ${each}`);
+  const along = after.length === 0 ? '' : `, and with it ${after.join(', ')}`;
+  return `${time} (${ageText(now.getTime() - Date.parse(time))} ago) ${object} of ${what}${others} (${place}) ${was}${along}: ${cmd}`;
+}
+
+/** `40 s`, `3 min`, `2 h`, `5 d`. */
+function ageText(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
 }

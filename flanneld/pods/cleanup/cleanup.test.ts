@@ -7,7 +7,7 @@ import { type FakeAnswer, openFakeNetlink } from '../../../lib/netlink/fake.ts';
 import { RTM_DELROUTE, RTM_GETLINK, RTM_GETROUTE } from '../../../lib/rtnetlink/constants.ts';
 import { ENODEV, EPERM } from '../../../lib/sys/errno.ts';
 import { openKoffiSyscalls } from '../../../lib/sys/koffi.ts';
-import { WEFT_PROTOCOL } from '../../dataplane/state.ts';
+import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import { cleanUp } from './cleanup.ts';
 import type { CleanupScope } from './leftover.ts';

@@ -7,7 +7,7 @@ import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { vxlanDeviceName } from '../../backend/vxlan-device.ts';
+import { vxlanDeviceName } from '../../backend/vxlan/vxlan-device.ts';
 import { FLANNEL_TABLES } from '../../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover } from './leftover.ts';
 

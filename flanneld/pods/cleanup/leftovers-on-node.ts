@@ -11,11 +11,11 @@ import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/rout
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { extensionStateFile } from '../../backend/extension-state.ts';
+import { extensionStateFile } from '../../backend/extension/extension-state.ts';
 import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.ts';
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { isReservedNexthopId } from '../../dataplane/nexthop-ids.ts';
-import { WEFT_PROTOCOL } from '../../dataplane/state.ts';
+import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import { planChanges } from '../../firewall/iptables-plan.ts';
 import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../../firewall/iptables-save.ts';

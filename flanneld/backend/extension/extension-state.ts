@@ -1,0 +1,59 @@
+// For which peers the extension's commands have been run, kept in a file until the next boot: an agent that starts again
+// neither runs them twice nor forgets a peer that left meanwhile.
+
+import { dirname, join } from 'node:path';
+import { errorText } from '../../../lib/errors.ts';
+import { isJsonObject, jsonObject, stringifyJson } from '../../../lib/json.ts';
+import { parsePlace, readList, readString, rootPlace } from '../../../lib/json-fields.ts';
+import { atomicReplace, makeDirs, readTextIfPresent } from '../../../lib/sys/file.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { Logger } from '../../health/log.ts';
+
+/** A peer as its commands are told of it. */
+export interface ExtensionPeer {
+  /** `SUBNET`, `PUBLIC_IP`, `IPV6SUBNET`, `PUBLIC_IPV6`, empty where the peer has none. */
+  readonly variables: Readonly<Record<PeerVariable, string>>;
+  /** What its PreStartupCommand said. */
+  readonly data: string;
+}
+
+export const peerVariables = ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'] as const;
+export type PeerVariable = (typeof peerVariables)[number];
+
+const MAX_BYTES = 16 * 1024 * 1024;
+
+export function extensionStateFile(folder: string): string {
+  return join(folder, 'weft-extension.json');
+}
+
+/** By lease key; empty when there is no file that can be read. */
+export function readExtensionState(sys: Syscalls, file: string, log: Logger): Map<string, ExtensionPeer> {
+  const peers = new Map<string, ExtensionPeer>();
+  try {
+    const text = readTextIfPresent(sys, file, MAX_BYTES);
+    if (text === undefined) return peers;
+    const root = parsePlace('extension state', text);
+    for (const item of readList(root, 'Peers') ?? []) {
+      if (!isJsonObject(item)) continue;
+      const place = rootPlace(root.source, item);
+      const of = (name: string): string => readString(place, name) ?? '';
+      const variables = {
+        SUBNET: of('SUBNET'),
+        IPV6SUBNET: of('IPV6SUBNET'),
+        PUBLIC_IP: of('PUBLIC_IP'),
+        PUBLIC_IPV6: of('PUBLIC_IPV6'),
+      };
+      peers.set(of('Key'), { variables, data: of('Data') });
+    }
+  } catch (error) {
+    log.warn({ file, err: errorText(error) }, 'earlier peers of the extension ignored');
+  }
+  return peers;
+}
+
+/** Throws SysError. */
+export function writeExtensionState(sys: Syscalls, file: string, peers: ReadonlyMap<string, ExtensionPeer>): void {
+  const rows = [...peers].map(([key, { variables, data }]) => jsonObject({ Key: key, ...variables, Data: data }));
+  makeDirs(sys, dirname(file), 0o755);
+  atomicReplace(sys, file, `${stringifyJson(jsonObject({ Peers: rows }))}\n`, 0o600, { durable: false });
+}

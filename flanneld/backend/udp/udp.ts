@@ -1,0 +1,149 @@
+// The udp backend: every packet passes through the agent, from a TUN device into a datagram. For nodes whose kernel has
+// no VXLAN, and for clusters that are on flannel's udp. Unlike all others it forwards nothing while the agent is down.
+
+import type { UdpConf } from '../../../lib/backend-conf.ts';
+import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
+import { samePrefix } from '../../../lib/ip.ts';
+import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
+import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
+import { getLink, type Link, type LinkChange, setLink } from '../../../lib/rtnetlink/link.ts';
+import { addRoute, listRoutes } from '../../../lib/rtnetlink/route.ts';
+import { openTun, type Tun } from '../../../lib/sys/tun-node.ts';
+import { type Device, type WantedObject, WEFT_PROTOCOL, wanted } from '../../dataplane/objects/kind.ts';
+import type { Plan } from '../../dataplane/plan.ts';
+import { type RoutePeer, routePlanner } from '../../dataplane/route-peer.ts';
+import type { LeaseSnapshot } from '../../subnet/manager.ts';
+import type { Backend, BackendTools, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
+import { ensureOwnAddress } from '../own-address.ts';
+import { UdpForwarder } from './udp-forwarder.ts';
+import { UdpPeers } from './udp-peers.ts';
+
+const TYPE = 'udp';
+/** IPv4 header 20, UDP header 8. */
+const OVERHEAD_BYTES = 28;
+/** The kernel takes the first number that is free. */
+const FIRST_NAME = 'flannel%d';
+
+export function udpBackend(conf: UdpConf): Backend {
+  return {
+    type: TYPE,
+    advertise({ places }) {
+      if (places.every(({ family }) => family === 4)) return Promise.resolve({ backendType: '' });
+      const problem = 'udp carries IPv4 only, as flannel’s; for IPv6 take vxlan or host-gw';
+      return Promise.reject(new ConfigError('net-conf', 'EnableIPv6', problem));
+    },
+    overlays: ({ tools }, families) => families.map((settings) => new UdpOverlay(conf, settings, tools)),
+  };
+}
+
+class UdpOverlay implements OverlaySpec<RoutePeer> {
+  readonly settings: FamilySettings;
+  readonly check = 'TUN device and its peers';
+  readonly kinds: readonly [UdpPeers];
+  readonly #port: number;
+  readonly #tools: BackendTools;
+  readonly #planner: (snapshot: LeaseSnapshot) => Plan<RoutePeer>;
+  #tun: Tun | undefined;
+  #forwarder: UdpForwarder | undefined;
+  #device: Device | undefined;
+
+  constructor({ port }: UdpConf, settings: FamilySettings, tools: BackendTools) {
+    this.settings = settings;
+    this.kinds = [new UdpPeers(() => this.#forwarder)];
+    this.#port = port;
+    this.#tools = tools;
+    this.#planner = routePlanner({ ...settings, types: ['', TYPE] });
+  }
+
+  get name(): string {
+    return this.#device?.name ?? TYPE;
+  }
+
+  mtu(underlay: Link): number {
+    return underlay.mtu - OVERHEAD_BYTES;
+  }
+
+  ensureDevice(_: Link, mtu: number, onChange: OnDeviceChange): Device {
+    const { netlink } = this.#tools;
+    const { subnet, network } = this.settings;
+    const link = this.#ensureTun(onChange);
+    this.#device = link;
+    const change: LinkChange = {
+      index: link.index,
+      name: link.name,
+      ...(link.mtu !== mtu && { mtu }),
+      ...((link.flags & IFF_UP) === 0 && { up: true }),
+    };
+    if (change.mtu !== undefined || change.up !== undefined) this.#change('link', setLink(change), 'changed', onChange);
+    ensureOwnAddress(netlink, link, subnet.ip, network, (request, was) => onChange('address', request, was));
+    this.#ensureRoute(link, onChange);
+    return link;
+  }
+
+  /** The device, made anew when somebody has deleted it. */
+  #ensureTun(onChange: OnDeviceChange): Link {
+    const { netlink, sys } = this.#tools;
+    const known = this.#tun && getLink(netlink, { name: this.#tun.name });
+    if (known !== undefined && known.kind === 'tun') return known;
+    void this.#tun?.close();
+    const tun = openTun(sys, {
+      name: this.#device?.name ?? FIRST_NAME,
+      onPacket: (packet) => this.#forwarder?.fromKernel(packet),
+      // The kernel tells of the end of a device as well, and then it is made anew.
+      onError: (error) => this.#tools.log.warn({ dev: tun.name, err: errorText(error) }, 'TUN device lost'),
+    });
+    this.#tun = tun;
+    const link = getLink(netlink, { name: tun.name });
+    if (link === undefined) {
+      const detail = 'removed by someone';
+      throw new OpError({ subsystem: TYPE, op: 'create', object: tun.name, code: 'gone', detail });
+    }
+    this.#device = link;
+    const cmd = `ip tuntap add dev ${tun.name} mode tun`;
+    onChange('link', { describe: () => cmd, command: () => cmd }, 'missing');
+    return link;
+  }
+
+  /** Own pods are nearer by the bridge's route; everything else of the network goes into the device. */
+  #ensureRoute({ index, name }: Device, onChange: OnDeviceChange): void {
+    const { network } = this.settings;
+    const routes = listRoutes(this.#tools.netlink, { family: 4, oif: index, table: RT_TABLE_MAIN });
+    if (routes.some((route) => samePrefix(route.destination, network) && route.gateway === undefined)) return;
+    const route = { destination: network, oif: index, protocol: WEFT_PROTOCOL, scope: 0 };
+    this.#change('route', addRoute(route, name), 'missing', onChange);
+  }
+
+  #change(object: 'link' | 'route', request: NetlinkRequest, was: string, onChange: OnDeviceChange): void {
+    this.#tools.netlink.run(request);
+    onChange(object, request, was);
+  }
+
+  objects(peer: RoutePeer): readonly WantedObject[] {
+    return this.kinds.map((kind) => wanted(kind, peer));
+  }
+
+  async plan(snapshot: LeaseSnapshot): Promise<Plan<RoutePeer>> {
+    this.#forwarder ??= await this.#openForwarder();
+    return this.#planner(snapshot);
+  }
+
+  #openForwarder(): Promise<UdpForwarder> {
+    const { local, subnet } = this.settings;
+    return UdpForwarder.open({
+      local,
+      port: this.#port,
+      subnet,
+      toKernel: (packet) => this.#tun?.write(packet),
+      onError: (error) => this.#tools.log.warn({ dev: this.name, err: errorText(error) }, 'UDP socket in trouble'),
+    });
+  }
+
+  facts(): { port: number } {
+    return { port: this.#port };
+  }
+
+  /** The device goes with its descriptor. */
+  async close(): Promise<void> {
+    await Promise.all([this.#tun?.close(), this.#forwarder?.close()]);
+  }
+}

@@ -1,0 +1,72 @@
+// Which MAC this node's VTEP gets. Peers know it from our lease, so it must survive restarts and reboots.
+
+import type { Family } from '../../../lib/ip.ts';
+import { type Ip, sameIp } from '../../../lib/ip.ts';
+import { isUnicastMac, type Mac, macFromRandom } from '../../../lib/mac.ts';
+import { readBackendData } from '../../dataplane/peer.ts';
+import type { Lease } from '../../subnet/manager.ts';
+import { byCreation, type Claimant } from '../../subnet/precedence.ts';
+
+/** What a MAC is chosen from. */
+export interface MacSources {
+  readonly family: Family;
+  readonly leases: ReadonlyMap<string, Lease>;
+  /** The key of this node's own saved lease, where the store knows it. */
+  readonly ownKey: string | undefined;
+  /** The address this node advertises: where there is no key, its own saved lease is the one with it. */
+  readonly publicIp: Ip;
+  /** MAC of the existing device, if there is one. */
+  readonly existing: Mac | undefined;
+  /** Six random bytes. */
+  random(): Uint8Array;
+}
+
+/**
+ * The saved lease's MAC, else the existing device's, else a random local one. A MAC that a node advertises which was there
+ * before us (we are a clone of it) is not used: frames for us would go there. Who came later with our MAC changes nothing:
+ * peers keep to the eldest.
+ */
+export function chooseVtepMac(sources: MacSources): Mac {
+  const { saved, others } = advertised(sources);
+  for (const candidate of [saved, sources.existing]) {
+    if (candidate !== undefined && isUnicastMac(candidate) && !others.has(candidate)) return candidate;
+  }
+  for (;;) {
+    const mac = macFromRandom(sources.random());
+    if (!others.has(mac)) return mac;
+  }
+}
+
+function advertised(sources: MacSources): { saved: Mac | undefined; others: Set<Mac> } {
+  const { family, leases } = sources;
+  const own = findOwn(sources);
+  let saved: Mac | undefined;
+  const others = new Set<Mac>();
+  for (const [key, lease] of leases) {
+    const mac = macOf(family === 4 ? lease.backendData : lease.backendV6Data, lease.backendType);
+    if (mac === undefined) continue;
+    if (key === own?.key) saved = mac;
+    else if (own === undefined || byCreation({ key, created: lease.created }, own) < 0) others.add(mac);
+  }
+  return { saved, others };
+}
+
+/** This node's saved lease; undefined when there is none. */
+function findOwn({ family, leases, ownKey, publicIp }: MacSources): Claimant | undefined {
+  const own: Claimant[] = [];
+  for (const [key, lease] of leases) {
+    const ip = family === 4 ? lease.publicIp : lease.publicIpv6;
+    const isOwn = ownKey === undefined ? ip !== undefined && sameIp(ip, publicIp) : key === ownKey;
+    if (isOwn) own.push({ key, created: lease.created });
+  }
+  return own.sort(byCreation)[0];
+}
+
+function macOf(data: Lease['backendData'], backendType: string): Mac | undefined {
+  if (backendType !== 'vxlan') return undefined;
+  try {
+    return readBackendData(data).mac;
+  } catch {
+    return undefined; // somebody else's unreadable lease is reported where peers are read
+  }
+}

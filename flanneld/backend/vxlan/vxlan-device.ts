@@ -1,0 +1,235 @@
+// The VXLAN device itself: what it must be like, whether an existing one can be kept, and making it so
+// (flannel pkg/backend/vxlan/device.go; drivers/net/vxlan).
+
+import { OpError } from '../../../lib/errors.ts';
+import { type Family, formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
+import type { Mac } from '../../../lib/mac.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { NetlinkError, type NetlinkRequest } from '../../../lib/netlink/request.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import { deleteLink, getLink, type Link, type LinkChange, listLinks, setLink } from '../../../lib/rtnetlink/link.ts';
+import { addVxlan, moveVxlan } from '../../../lib/rtnetlink/vxlan.ts';
+import type { VxlanAttributes } from '../../../lib/rtnetlink/vxlan-attributes.ts';
+import { EADDRINUSE, EEXIST } from '../../../lib/sys/errno.ts';
+import type { Device } from '../../dataplane/objects/kind.ts';
+
+/** VXLAN header 8 + UDP 8 + inner Ethernet 14, and the outer IP header: 20 or 40 (RFC 7348 §5). */
+function vxlanOverheadBytes(underlay: Family): number {
+  return underlay === 4 ? 50 : 70;
+}
+
+/** The least MTU an IP version allows (RFC 791, RFC 8200), which the device must still offer. */
+const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
+
+/** `flannel.1`; `flannel-v6.1` carries the IPv6 overlay. */
+export function vxlanDeviceName(family: Family, vni: number): string {
+  return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
+}
+
+/**
+ * MTU of the device over an interface of MTU `interfaceMtu`, with `configured` being the underlay MTU from net-conf.
+ * Never more than the interface carries: the kernel would refuse or silently lower it. Throws OpError when too small.
+ */
+export function vxlanMtu(family: Family, underlay: { name: string; mtu: number }, configured?: number): number {
+  const mtu = Math.min(configured ?? underlay.mtu, underlay.mtu) - vxlanOverheadBytes(family);
+  const least = LEAST_MTU[family];
+  if (mtu >= least) return mtu;
+  const needed = least + vxlanOverheadBytes(family);
+  throw new OpError({
+    subsystem: 'vxlan',
+    op: 'use',
+    object: `${underlay.name} with MTU ${underlay.mtu}`,
+    code: 'too small',
+    detail: `VXLAN over IPv${family} needs an MTU of at least ${needed}`,
+  });
+}
+
+/** Everything the agent decides about its device. */
+export interface VxlanDeviceSpec {
+  readonly name: string;
+  readonly family: Family;
+  readonly vni: number;
+  readonly port: number;
+  /** Source address of tunnel packets: the interface's own, also where another one is advertised (unlike flannel, D16). */
+  readonly local: Ip;
+  readonly underlay: Device;
+  readonly mtu: number;
+  readonly mac: Mac;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+}
+
+/** Why an existing device cannot be kept, as a fact about it; undefined when it can. */
+export function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
+  const { vxlan } = link;
+  if (vxlan === undefined) return `is of kind ${link.kind ?? 'none'}`;
+  return wrongPlace(spec, vxlan) ?? wrongBehaviour(spec, vxlan);
+}
+
+function wrongPlace(
+  spec: VxlanDeviceSpec,
+  { vni, port, lowerIndex, local, group }: VxlanAttributes,
+): string | undefined {
+  if (vni !== spec.vni) return `has VNI ${vni}`;
+  if (port !== spec.port) return `has port ${port}`;
+  if (lowerIndex !== spec.underlay.index) return `is not on ${spec.underlay.name}`;
+  if (local === undefined) return 'has no local address';
+  if (!sameIp(local, spec.local)) return `has local address ${formatIp(local)}`;
+  return group === undefined ? undefined : `has remote ${formatIp(group)}`;
+}
+
+function wrongBehaviour(spec: VxlanDeviceSpec, vxlan: VxlanAttributes): string | undefined {
+  if (vxlan.learning !== spec.learning) return vxlan.learning ? 'learns' : 'does not learn';
+  if ((vxlan.gbp ?? false) !== spec.gbp) return vxlan.gbp === true ? 'has gbp' : 'lacks gbp';
+  const odd = ODD_SWITCHES.find((name) => vxlan[name] === true);
+  return odd === undefined ? undefined : `has ${odd}`;
+}
+
+/** Switches nobody asked for, each of which changes where packets go. */
+const ODD_SWITCHES = ['l2miss', 'l3miss', 'proxy', 'rsc', 'collectMetadata'] as const;
+
+/** What can be changed on a compatible device while it works; undefined when nothing must. */
+export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
+  const change = {
+    ...(link.mac !== spec.mac && { mac: spec.mac }),
+    ...(link.mtu !== spec.mtu && { mtu: spec.mtu }),
+    ...(link.txQueueLength !== 0 && { txQueueLength: 0 }),
+    ...((link.flags & IFF_UP) === 0 && { up: true }),
+  };
+  return Object.keys(change).length === 0 ? undefined : { index: link.index, name: spec.name, ...change };
+}
+
+/** Told of every change made, with the reason. */
+export type OnDeviceChange = (request: NetlinkRequest, reason: string) => void;
+
+/**
+ * Makes the device exist as `spec` says and returns it. Setting the MAC makes the kernel drop all its neighbours, and
+ * a rebuilt device has no peers: read the peers again afterwards. Throws NetlinkError, and OpError when another device
+ * or program has the VNI or the port; then nothing is left half done.
+ */
+export function ensureVxlanDevice(netlink: Netlink, spec: VxlanDeviceSpec, onChange: OnDeviceChange): Device {
+  const link = getLink(netlink, { name: spec.name });
+  if (link === undefined) return createDevice(netlink, spec, 'missing', onChange);
+  const reason = incompatibility(spec, link);
+  if (reason !== undefined) {
+    if (moveDevice(netlink, spec, link, reason, onChange)) return ensureVxlanDevice(netlink, spec, onChange);
+    refuseTakenVni(netlink, spec);
+    const remove = deleteLink({ index: link.index, name: spec.name });
+    netlink.run(remove);
+    onChange(remove, reason);
+    return createDevice(netlink, spec, reason, onChange);
+  }
+  const change = adjustment(spec, link);
+  if (change !== undefined) {
+    const request = setLink(change);
+    try {
+      netlink.run(request);
+    } catch (error) {
+      throw portTaken(netlink, spec, error);
+    }
+    onChange(request, describeAdjustment(change, link));
+  }
+  return { index: link.index, name: spec.name };
+}
+
+/** Whether all that is wrong with the device is where it is in the underlay. */
+export function isMisplaced(spec: VxlanDeviceSpec, link: Link): boolean {
+  const { vxlan } = link;
+  if (vxlan?.local?.family !== spec.local.family) return false;
+  const inPlace = vxlan.lowerIndex === spec.underlay.index && sameIp(vxlan.local, spec.local);
+  const moved = { ...link, vxlan: { ...vxlan, lowerIndex: spec.underlay.index, local: spec.local } };
+  return !inPlace && incompatibility(spec, moved) === undefined;
+}
+
+/** Moves the device with all its peers; false when that is not what it needs, or not what this kernel can do. */
+function moveDevice(
+  netlink: Netlink,
+  spec: VxlanDeviceSpec,
+  link: Link,
+  reason: string,
+  onChange: OnDeviceChange,
+): boolean {
+  if (!isMisplaced(spec, link)) return false;
+  const { vni, local, underlay } = spec;
+  const request = moveVxlan(
+    { index: link.index, name: spec.name },
+    { vni, lowerIndex: underlay.index, local },
+    underlay.name,
+  );
+  try {
+    netlink.run(request);
+  } catch (error) {
+    if (error instanceof NetlinkError) return false; // an older kernel: it is made anew
+    throw error;
+  }
+  const moved = getLink(netlink, { name: spec.name });
+  if (moved === undefined || isMisplaced(spec, moved)) return false;
+  onChange(request, reason);
+  return true;
+}
+
+function describeAdjustment(change: LinkChange, link: Link): string {
+  const was: string[] = [];
+  if (change.mac !== undefined) was.push(`had MAC ${link.mac}`);
+  if (change.mtu !== undefined) was.push(`had MTU ${link.mtu}`);
+  if (change.txQueueLength !== undefined) was.push(`had txqueuelen ${link.txQueueLength}`);
+  if (change.up !== undefined) was.push('was down');
+  return was.join(', ');
+}
+
+function createDevice(netlink: Netlink, spec: VxlanDeviceSpec, reason: string, onChange: OnDeviceChange): Device {
+  refuseTakenVni(netlink, spec);
+  const { name, mac, mtu, vni, port, local, learning, gbp, underlay } = spec;
+  const vxlan: VxlanAttributes = { vni, port, local, learning, gbp, lowerIndex: underlay.index };
+  // Up in the same message: when the port is taken the kernel undoes the whole of it.
+  const request = addVxlan({ name, mac, mtu, txQueueLength: 0, up: true, vxlan }, underlay.name);
+  try {
+    netlink.run(request);
+  } catch (error) {
+    throw portTaken(netlink, spec, error);
+  }
+  onChange(request, reason);
+  const created = getLink(netlink, { name });
+  if (created === undefined) {
+    throw new OpError({ subsystem: 'vxlan', op: 'create', object: name, code: 'gone', detail: 'removed by someone' });
+  }
+  return { index: created.index, name };
+}
+
+/** Other VXLAN devices of the same address family that listen on the same port. */
+function samePort(netlink: Netlink, spec: VxlanDeviceSpec): Link[] {
+  return listLinks(netlink, { kind: 'vxlan' }).filter(({ name, vxlan }) => {
+    const family = vxlan?.local?.family ?? vxlan?.group?.family ?? 4;
+    return name !== spec.name && vxlan?.port === spec.port && family === spec.family;
+  });
+}
+
+function refuseTakenVni(netlink: Netlink, spec: VxlanDeviceSpec): void {
+  const rival = samePort(netlink, spec).find(({ vxlan }) => vxlan?.vni === spec.vni);
+  if (rival !== undefined && isRenamed(spec, rival)) throw renamed(spec, rival);
+  if (rival !== undefined) throw taken(spec, `VNI ${spec.vni} on UDP port ${spec.port}`, `VXLAN device ${rival.name}`);
+}
+
+/** Whether a device is the overlay's own under another name: nobody else has its MAC and its address. */
+export function isRenamed(spec: VxlanDeviceSpec, { mac, vxlan }: Pick<Link, 'mac' | 'vxlan'>): boolean {
+  return mac === spec.mac && vxlan?.local !== undefined && sameIp(vxlan.local, spec.local);
+}
+
+function renamed({ name }: VxlanDeviceSpec, { name: now }: Link): OpError {
+  const detail = `somebody has named the device ${now}; give the name back: ip link set ${now} name ${name}`;
+  return new OpError({ subsystem: 'vxlan', op: 'use', object: name, code: 'renamed', detail });
+}
+
+/** Says who has the port or VNI when that is what the kernel refused for; else the error as it is. */
+function portTaken(netlink: Netlink, spec: VxlanDeviceSpec, error: unknown): unknown {
+  if (!(error instanceof NetlinkError)) return error;
+  if (error.errno !== EADDRINUSE && error.errno !== EEXIST) return error;
+  const rival = samePort(netlink, spec)[0];
+  const who = rival === undefined ? 'another program' : `VXLAN device ${rival.name}`;
+  return error.errno === EADDRINUSE ? taken(spec, `UDP port ${spec.port}`, who, error) : error;
+}
+
+function taken(spec: VxlanDeviceSpec, what: string, who: string, cause?: unknown): OpError {
+  const detail = `${what} is taken by ${who}`;
+  return new OpError({ subsystem: 'vxlan', op: 'create', object: spec.name, code: 'in use', detail, cause });
+}

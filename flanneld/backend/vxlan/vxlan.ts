@@ -1,0 +1,96 @@
+// The vxlan backend (flannel pkg/backend/vxlan): which MAC each VTEP has, what the lease says of it, and for each family a
+// VXLAN device with this node's address, and the peers behind it.
+
+import type { VxlanConf } from '../../../lib/backend-conf.ts';
+import type { Family } from '../../../lib/ip.ts';
+import { type JsonValue, jsonObject } from '../../../lib/json.ts';
+import type { Mac } from '../../../lib/mac.ts';
+import { getLink } from '../../../lib/rtnetlink/link.ts';
+import type {
+  Advertised,
+  Backend,
+  BackendStart,
+  FamilyPlace,
+  FamilySettings,
+  OverlaySpec,
+  OverlayTools,
+} from '../backend.ts';
+import { ensureOwnAddress } from '../own-address.ts';
+import { OnLink } from './on-link.ts';
+import { chooseVtepMac } from './vtep-mac.ts';
+import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+import { VXLAN_KINDS, type VxlanPeer, VxlanPlanner, vxlanObjects } from './vxlan-peers.ts';
+
+export function vxlanBackend(conf: VxlanConf): Backend {
+  const macs = new Map<Family, Mac>();
+  return {
+    type: 'vxlan',
+    advertise(start) {
+      for (const place of start.places) macs.set(place.family, macFor(place, conf, start));
+      return Promise.resolve(advertised(conf, macs));
+    },
+    overlays: ({ tools }, families) =>
+      families.flatMap((settings) => {
+        const mac = macs.get(settings.family);
+        return mac === undefined ? [] : [vxlanOverlay(settings, conf, mac, tools)];
+      }),
+  };
+}
+
+function advertised(conf: VxlanConf, macs: ReadonlyMap<Family, Mac>): Advertised {
+  const [mac4, mac6] = [macs.get(4), macs.get(6)];
+  return {
+    backendType: 'vxlan',
+    ...(mac4 && { backendData: backendDataFor(conf.vni, mac4) }),
+    ...(mac6 && { backendV6Data: backendDataFor(conf.vni, mac6) }),
+  };
+}
+
+/** What a node advertises about its VTEP, in flannel's key order: its agent finds the MAC by cutting text. */
+function backendDataFor(vni: number, mac: Mac): JsonValue {
+  return jsonObject({ VNI: vni, VtepMAC: mac });
+}
+
+function macFor({ family, publicIp }: FamilyPlace, conf: VxlanConf, { snapshot, tools }: BackendStart): Mac {
+  const { leases, ownKey } = snapshot;
+  const device = getLink(tools.netlink, { name: vxlanDeviceName(family, conf.vni) });
+  const existing = device?.kind === 'vxlan' ? device.mac : undefined;
+  return chooseVtepMac({ family, leases, ownKey, publicIp, existing, random: tools.randomMac });
+}
+
+function vxlanOverlay(
+  settings: FamilySettings,
+  conf: VxlanConf,
+  mac: Mac,
+  { netlink, clock }: OverlayTools,
+): OverlaySpec<VxlanPeer> {
+  const { family, network, subnet, publicIp, local } = settings;
+  const { vni, port, learning, gbp, directRouting } = conf;
+  const name = vxlanDeviceName(family, vni);
+  const config = { family, network, subnet, publicIp, vni, mac };
+  const planner = new VxlanPlanner(config, directRouting ? new OnLink(netlink, clock) : undefined);
+  return {
+    name,
+    check: `device ${name} and its peers`,
+    settings,
+    vni,
+    mtu: (underlay) => vxlanMtu(family, underlay, conf.mtu),
+    // Differs from flannel, which has the kernel refuse the device: what the interface carries is used, and said.
+    mtuNote: ({ name: iface, mtu }) =>
+      conf.mtu !== undefined && conf.mtu > mtu
+        ? `Backend.MTU is ${conf.mtu}, and ${iface} carries ${mtu}: ${mtu} is used`
+        : undefined,
+    ensureDevice(underlay, mtu, onChange) {
+      const spec = { name, family, vni, port, local, underlay, mtu, mac, learning, gbp };
+      const device = ensureVxlanDevice(netlink, spec, (request, was) => onChange('link', request, was));
+      ensureOwnAddress(netlink, device, subnet.ip, network, (request, was) => onChange('address', request, was));
+      return device;
+    },
+    kinds: VXLAN_KINDS,
+    objects: vxlanObjects,
+    plan: (snapshot, context) => planner.plan(snapshot, context),
+    followsRoutes: directRouting,
+    ...(directRouting && { isDirect: ({ isDirect = false }: VxlanPeer) => isDirect }),
+    facts: () => ({ mac, vni, port }),
+  };
+}

@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
+import type { Lease } from '../subnet/manager.ts';
+import { type Desired, desired } from './desired.ts';
+import { updateDesired } from './desired-update.ts';
+import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
+
+const config = { ...nodeOne, foreignNexthopIds: new Set<number>() };
+const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
+const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
+
+type Leases = ReadonlyMap<string, Lease>;
+const updated = (earlier: Leases, leases: Leases): Desired | undefined =>
+  updateDesired(desired(earlier, config), earlier, leases, config);
+/** In what order peers come is nobody's concern. */
+const sorted = (result: Desired | undefined) =>
+  result && { ...result, peers: [...result.peers].sort((a, b) => (a.key < b.key ? -1 : 1)) };
+
+describe('updateDesired', () => {
+  const earlier: Leases = new Map([
+    ['two', two],
+    ['three', three],
+  ]);
+  const moved = vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:22');
+  const four = vxlanLease('10.244.4.0/24', '192.168.50.14', '02:00:00:00:01:04');
+
+  test.for<{ name: string; leases: Leases }>([
+    { name: 'a peer that moved', leases: new Map(earlier).set('two', moved) },
+    { name: 'a peer that comes', leases: new Map(earlier).set('four', four) },
+    { name: 'a peer that goes', leases: new Map([['three', three]]) },
+    {
+      name: 'another in the place of one',
+      leases: new Map([
+        ['three', three],
+        ['four', moved],
+      ]),
+    },
+    {
+      name: 'another subnet',
+      leases: new Map(earlier).set('two', vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:02')),
+    },
+    {
+      name: 'a lease that is no peer any more',
+      leases: new Map(earlier).set('two', { ...moved, backendType: 'host-gw' }),
+    },
+  ])('works out $name, and keeps the others as they are', ({ leases }) => {
+    const before = desired(earlier, config);
+    const result = updateDesired(before, earlier, leases, config);
+    expect(sorted(result)).toEqual(sorted(desired(leases, config)));
+    const isKept = ({ key }: { key: string }): boolean => earlier.get(key) === leases.get(key);
+    expect(result?.peers.filter(isKept)).toEqual(before.peers.filter(isKept));
+    for (const peer of before.peers) if (isKept(peer)) expect(result?.peers).toContain(peer);
+  });
+
+  test.for<{ name: string; leases: Leases }>([
+    {
+      name: 'a MAC another has',
+      leases: new Map(earlier).set('two', vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:03')),
+    },
+    {
+      name: 'an address another has',
+      leases: new Map(earlier).set('two', vxlanLease('10.244.2.0/24', '192.168.50.13', '02:00:00:00:01:22')),
+    },
+    {
+      name: 'a subnet that overlaps another',
+      leases: new Map(earlier).set('four', vxlanLease('10.244.2.128/25', '192.168.50.14', '02:00:00:00:01:04')),
+    },
+  ])('leaves to a whole look: $name', ({ leases }) => {
+    expect(updated(earlier, leases)).toBeUndefined();
+  });
+
+  test('says what is desired, whatever has changed', () => {
+    const lease = fc
+      .record({
+        subnet: fc.integer({ min: 2, max: 6 }),
+        mac: fc.integer({ min: 2, max: 9 }),
+        ip: fc.integer({ min: 12, max: 19 }),
+        wide: fc.boolean(),
+        type: fc.constantFrom('vxlan', 'vxlan', 'vxlan', 'host-gw'),
+      })
+      .map(({ subnet, mac, ip, wide, type }) => {
+        const cidr = wide ? `10.244.${subnet * 16}.0/20` : `10.244.${subnet}.0/24`;
+        return { ...vxlanLease(cidr, `192.168.50.${ip}`, `02:00:00:00:01:0${mac}`), backendType: type };
+      });
+    const key = fc.constantFrom('a', 'b', 'c', 'd');
+    const changes = fc.array(fc.tuple(key, fc.option(lease, { nil: undefined })), { maxLength: 3 });
+    const foreign = fc.uniqueArray(
+      fc.integer({ min: 0, max: 6 }).map((n) => NEXTHOP_ID_FIRST + n),
+      { maxLength: 2 },
+    );
+    let handled = 0;
+    fc.assert(
+      fc.property(fc.dictionary(key, lease), changes, foreign, (base, changed, ids) => {
+        const withIds = { ...nodeOne, foreignNexthopIds: new Set(ids) };
+        const before: Leases = new Map(Object.entries(base));
+        const leases = new Map(before);
+        for (const [at, next] of changed) {
+          if (next === undefined) leases.delete(at);
+          else leases.set(at, next);
+        }
+        const result = updateDesired(desired(before, withIds), before, leases, withIds);
+        if (result === undefined) return;
+        if (changed.length > 0) handled++;
+        expect(sorted(result)).toEqual(sorted(desired(leases, withIds)));
+      }),
+      { numRuns: 1000 },
+    );
+    expect(handled).toBeGreaterThan(100);
+  });
+});

@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import { parseIp, parsePrefix } from '../../lib/ip.ts';
+import { parseMac } from '../../lib/mac.ts';
+import { NLM_F_REPLACE } from '../../lib/netlink/constants.ts';
+import { openFakeNetlink } from '../../lib/netlink/fake.ts';
+import type { MessageReader } from '../../lib/netlink/reader.ts';
+import type { NetlinkRequest } from '../../lib/netlink/request.ts';
+import type { MessageWriter } from '../../lib/netlink/writer.ts';
+import { addAddress } from '../../lib/rtnetlink/address.ts';
+import { NDA_CACHEINFO, NTF_MASTER } from '../../lib/rtnetlink/constants.ts';
+import { readEvent } from '../../lib/rtnetlink/event.ts';
+import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
+import { setLink } from '../../lib/rtnetlink/link.ts';
+import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
+import { deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
+import { addRoute, replaceRoute } from '../../lib/rtnetlink/route.ts';
+import { messageOf } from '../../test/support/netlink-bytes.ts';
+import { Mirror } from './mirror.ts';
+import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
+import { fdb } from './objects/fdb.ts';
+import { type Place, WEFT_PROTOCOL } from './objects/kind.ts';
+import { neigh } from './objects/neigh.ts';
+import { nexthop } from './objects/nexthop.ts';
+import { route } from './objects/route.ts';
+
+const place: Place = {
+  family: 4,
+  network: parsePrefix('10.244.0.0/16'),
+  tunnel: { index: 7, name: 'flannel.1' },
+  underlay: { index: 3, name: 'eth0' },
+};
+
+/** A mirror of a kernel that has nothing, and what it says of events: the kinds touched, or `doubt`. */
+async function mirrorOf(at: Place = place) {
+  const touched: string[] = [];
+  const mirror = new Mirror([neigh, fdb, nexthop, route], ({ name }) => touched.push(name));
+  mirror.moveTo(at);
+  await mirror.list(openFakeNetlink(() => undefined).netlink, at);
+  const hear = (request: NetlinkRequest, flags = 0): string | undefined => {
+    const event = readEvent(told(request, flags));
+    if (event !== undefined) mirror.hear(event);
+    return mirror.isDoubtful ? 'doubt' : touched.pop();
+  };
+  return { mirror, hear };
+}
+
+/** A change is announced with the message that asked for it, as far as we read it; an FDB entry with its age. */
+function told(request: NetlinkRequest, flags = 0): MessageReader {
+  const write = (writer: MessageWriter): void => {
+    request.write(writer);
+    if (request.describe().includes('fdb')) writer.attrBytes(NDA_CACHEINFO, new Uint8Array(16));
+  };
+  return messageOf(request.type, write, flags);
+}
+
+const mac = parseMac('02:00:00:00:01:02');
+const elsewhere = parsePrefix('172.16.0.0/12');
+const everywhere = parsePrefix('0.0.0.0/0');
+const podCidr = parsePrefix('10.244.2.0/24');
+const gateway = parseIp('192.168.50.1');
+
+const id = NEXTHOP_ID_FIRST + 2;
+
+describe('Mirror', () => {
+  test.for<{ name: string; event: NetlinkRequest; want: string | undefined }>([
+    { name: 'our device', event: setLink({ index: 7, up: false }), want: 'doubt' },
+    { name: 'another device', event: setLink({ index: 3, up: false }), want: undefined },
+    { name: 'an address on our device', event: addAddress({ index: 7, ip: gateway, length: 24 }), want: 'doubt' },
+    { name: 'an address elsewhere', event: addAddress({ index: 8, ip: gateway, length: 24 }), want: undefined },
+    { name: 'a neighbour on our device', event: replaceNeigh({ index: 7, destination: gateway, mac }), want: 'neigh' },
+    { name: 'a neighbour elsewhere', event: replaceNeigh({ index: 8, destination: gateway, mac }), want: undefined },
+    { name: 'an FDB entry of our device', event: replaceFdb({ index: 7, mac, destination: gateway }), want: 'fdb' },
+    { name: 'one of a bridge', event: replaceFdb({ index: 7, mac, flags: NTF_MASTER }), want: undefined },
+    { name: 'a route by our device', event: replaceRoute({ destination: elsewhere, oif: 7 }), want: 'route' },
+    {
+      name: 'one of ours on the external interface',
+      event: replaceRoute({ destination: podCidr, gateway, oif: 3, protocol: WEFT_PROTOCOL }),
+      want: 'route',
+    },
+    { name: 'another’s there', event: replaceRoute({ destination: podCidr, gateway, oif: 3 }), want: undefined },
+    { name: 'another table’s', event: replaceRoute({ destination: podCidr, oif: 7, table: 100 }), want: undefined },
+    { name: 'a default route', event: replaceRoute({ destination: everywhere, gateway }), want: undefined },
+    { name: 'a nexthop of our range', event: replaceNexthop({ id, gateway, oif: 8 }), want: 'nexthop' },
+    { name: 'another nexthop', event: replaceNexthop({ id: 7, gateway, oif: 7 }), want: undefined },
+    { name: 'a message nobody asked for', event: { ...deleteNexthop(1), type: 999 }, want: undefined },
+  ])('hears of $name', async ({ event, want }) => {
+    const { hear } = await mirrorOf();
+    expect(hear(event)).toBe(want);
+  });
+
+  test('has what it was told, until it is told that it is gone', async () => {
+    const { mirror, hear } = await mirrorOf();
+    hear(replaceNeigh({ index: 7, destination: gateway, mac }));
+    expect(mirror.get(neigh, gateway.value)).toMatchObject({ mac });
+    expect(hear(deleteNeigh({ index: 7, destination: gateway }))).toBe('neigh');
+    expect(mirror.get(neigh, gateway.value)).toBeUndefined();
+    expect(hear(deleteNeigh({ index: 7, destination: gateway }))).toBeUndefined();
+  });
+
+  test('has lost a route when somebody’s took its place, and keeps it when one was put beside it', async () => {
+    const { mirror, hear } = await mirrorOf();
+    const ours = { destination: podCidr, gateway, oif: 7, protocol: WEFT_PROTOCOL };
+    hear(replaceRoute(ours));
+    const key = route.wantedKey({ destination: podCidr, gateway, by: 'tunnel' });
+    expect(hear(addRoute({ ...ours, oif: 8, protocol: 4 }))).toBeUndefined();
+    expect(mirror.get(route, key)).toBeDefined();
+    expect(hear(replaceRoute({ ...ours, oif: 8, protocol: 4 }), NLM_F_REPLACE)).toBe('route');
+    expect(mirror.get(route, key)).toBeUndefined();
+  });
+
+  test('is in doubt when two of ours are in one place, and of a nexthop that goes with a route on it', async () => {
+    const one = await mirrorOf();
+    one.hear(replaceRoute({ destination: podCidr, gateway, oif: 7, protocol: 4 }));
+    expect(one.hear(addRoute({ destination: podCidr, oif: 7, protocol: WEFT_PROTOCOL }))).toBe('doubt');
+    const other = await mirrorOf();
+    other.hear(replaceNexthop({ id, gateway, oif: 7, protocol: WEFT_PROTOCOL }));
+    other.hear(replaceRoute({ destination: podCidr, nexthopId: id, oif: 7, protocol: WEFT_PROTOCOL }));
+    expect(other.hear(deleteNexthop(id))).toBe('doubt');
+  });
+
+  test('is in doubt until everything is listed, and again on another device', async () => {
+    const { mirror } = await mirrorOf();
+    expect(mirror.isDoubtful).toBe(false);
+    mirror.moveTo({ ...place, tunnel: { index: 9, name: 'flannel.1' } });
+    expect(mirror.isDoubtful).toBe(true);
+  });
+});

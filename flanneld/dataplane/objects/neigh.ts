@@ -1,0 +1,42 @@
+// Neighbours on the overlay's own device: the address of a peer's VTEP, and its MAC. They are permanent, so that the
+// kernel never asks for them. On that device each permanent one is ours, whoever made it (a flannel may have).
+
+import { formatIp, type Ip } from '../../../lib/ip.ts';
+import type { Mac } from '../../../lib/mac.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
+import { deleteNeigh, listNeighs, type Neigh, replaceNeigh } from '../../../lib/rtnetlink/neigh.ts';
+import type { ObjectKind, Place } from './kind.ts';
+
+export interface WantedNeigh {
+  readonly destination: Ip;
+  readonly mac: Mac;
+}
+
+export const neigh: ObjectKind<WantedNeigh, Neigh> = {
+  name: 'neigh',
+  wantedKey: ({ destination }) => destination.value,
+  presentKey: ({ destination }) => destination.value,
+  isRight: (have, { mac }) => isPermanent(have) && have.mac === mac,
+  isOurs: isPermanent,
+  list: (netlink: Netlink, { tunnel, family }) =>
+    tunnel === undefined ? [] : listNeighs(netlink, { index: tunnel.index, family }),
+  put: ({ destination, mac }, _, { tunnel }) =>
+    replaceNeigh({ index: tunnel?.index ?? 0, destination, mac, state: NUD_PERMANENT }, tunnel?.name),
+  remove: ({ destination }, { tunnel }) => deleteNeigh({ index: tunnel?.index ?? 0, destination }, tunnel?.name),
+  spell: ({ destination }) => `neigh ${formatIp(destination)}`,
+  difference: ({ mac }) => `had lladdr ${mac ?? 'none'}`,
+  hear(event, table, { tunnel, family }: Place) {
+    if (event.kind !== 'neigh') return true;
+    const { object, removed } = event;
+    if (object.index !== tunnel?.index || object.family !== family) return true;
+    // One that is deleted is told of twice: as failed, then as gone.
+    if (removed) table.delete(object.destination.value);
+    else table.set(object.destination.value, object);
+    return true;
+  },
+};
+
+function isPermanent({ state }: Neigh): boolean {
+  return (state & NUD_PERMANENT) !== 0;
+}

@@ -1,0 +1,65 @@
+// Nexthop objects, one a peer, over which its route leads: with them the kernel makes thousands of routes in linear time.
+// Ids are numbers that all programs of a namespace share: ours carry our protocol number, lie in a range of our own and
+// lead to the overlay's device. Any other in that range is somebody else's, and its id is not used.
+
+import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../../lib/netlink/request.ts';
+import { RTNH_F_ONLINK } from '../../../lib/rtnetlink/constants.ts';
+import {
+  addNexthop,
+  deleteNexthop,
+  listNexthops,
+  type Nexthop,
+  replaceNexthop,
+} from '../../../lib/rtnetlink/nexthop.ts';
+import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
+import { isReservedNexthopId } from '../nexthop-ids.ts';
+import { type ObjectKind, type Place, WEFT_PROTOCOL } from './kind.ts';
+
+export interface WantedNexthop {
+  readonly id: number;
+  readonly gateway: Ip;
+}
+
+export const nexthop: ObjectKind<WantedNexthop, Nexthop> = {
+  name: 'nexthop',
+  wantedKey: ({ id }) => id,
+  presentKey: ({ id }) => id,
+  isRight: (have, { gateway }, place) =>
+    isOurNexthop(have, place) && have.gateway !== undefined && sameIp(have.gateway, gateway) && isOnlink(have),
+  isOurs: isOurNexthop,
+  list: (netlink, { tunnel }) => (tunnel === undefined ? [] : listIfSupported(netlink)),
+  // An id that looked free is only ever added: replacing could take what another program made meanwhile.
+  put({ id, gateway }, have, { tunnel }) {
+    const spec = { id, gateway, oif: tunnel?.index ?? 0, protocol: WEFT_PROTOCOL, flags: RTNH_F_ONLINK };
+    return have === undefined ? addNexthop(spec, tunnel?.name) : replaceNexthop(spec, tunnel?.name);
+  },
+  remove: ({ id }) => deleteNexthop(id),
+  spell: ({ id }) => `nexthop ${id}`,
+  difference: ({ gateway }) => `had via ${gateway === undefined ? 'none' : formatIp(gateway)}`,
+  hear(event, table) {
+    if (event.kind !== 'nexthop' || !isReservedNexthopId(event.object.id)) return true;
+    if (event.removed) table.delete(event.object.id);
+    else table.set(event.object.id, event.object);
+    return true;
+  },
+};
+
+export function isOurNexthop({ protocol, oif, id }: Nexthop, { tunnel }: Pick<Place, 'tunnel'>): boolean {
+  return protocol === WEFT_PROTOCOL && oif === tunnel?.index && isReservedNexthopId(id);
+}
+
+function isOnlink({ flags }: Nexthop): boolean {
+  return (flags & RTNH_F_ONLINK) !== 0;
+}
+
+/** Undefined before Linux 5.3. */
+function listIfSupported(netlink: Netlink): Nexthop[] | undefined {
+  try {
+    return listNexthops(netlink).filter(({ id }) => isReservedNexthopId(id));
+  } catch (error) {
+    if (error instanceof NetlinkError && (error.errno === EOPNOTSUPP || error.errno === EINVAL)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,243 @@
+// Routes to peers' subnets in the main table: through the overlay's device, or straight to the peer over the external
+// interface. On the overlay's device every route but the kernel's own is ours, whoever made it. Anywhere else only what
+// carries our protocol number is, and flannel's own form of a route we want; what somebody else has made there stays,
+// unless it was put in the place of one of ours.
+
+import { containsPrefix, formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../../lib/netlink/request.ts';
+import { RT_TABLE_MAIN, RTN_UNICAST, RTNH_F_ONLINK, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
+import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
+import { getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
+import {
+  addRoute,
+  deleteRoute,
+  getRoute,
+  listRoutes,
+  type Route,
+  replaceRoute,
+  spellRoute,
+} from '../../../lib/rtnetlink/route.ts';
+import {
+  type Device,
+  type Holder,
+  type ObjectKey,
+  type ObjectKind,
+  type Place,
+  type Table,
+  WEFT_PROTOCOL,
+} from './kind.ts';
+
+export interface WantedRoute {
+  readonly destination: IpPrefix;
+  readonly gateway: Ip;
+  /** By the overlay's device, or over the external interface, on whose link the gateway then is. */
+  readonly by: 'tunnel' | 'underlay';
+  /** Absent where the kernel has no nexthop objects, and over the external interface. */
+  readonly nexthopId?: number;
+}
+
+/** The metric the kernel gives to an IPv6 route that asks for none (linux/ipv6_route.h IP6_RT_PRIO_USER). */
+const IP6_DEFAULT_METRIC = 1024;
+const METRIC_BITS = 32n;
+
+/** A destination as a number: text would cost more than all of the comparing. */
+export function destinationKey(destination: IpPrefix): bigint {
+  return (destination.ip.value << 8n) | BigInt(destination.length);
+}
+
+function slotKey(destination: IpPrefix, metric: number): bigint {
+  return (destinationKey(destination) << METRIC_BITS) | BigInt(metric);
+}
+
+/** The metric, 0 for that of a route that asks for none. */
+function metricOf({ priority = 0, family }: Route): number {
+  return family === 6 && priority === IP6_DEFAULT_METRIC ? 0 : priority;
+}
+
+export const route: ObjectKind<WantedRoute, Route> = {
+  name: 'route',
+  wantedKey: ({ destination }) => slotKey(destination, 0),
+  presentKey: keyOf,
+  isRight,
+  isOurs,
+  list,
+  put,
+  remove: (have, place) => deleteRoute(whichRoute(have), deviceName(have, place)),
+  spell: ({ destination }) => `route ${formatPrefix(destination)}`,
+  difference: (have) => `was ${spellHolder(have)}`,
+  hear,
+  deviceOf: (want, have, place) =>
+    want === undefined ? have && deviceName(have, place) : (want.by === 'tunnel' ? place.tunnel : place.underlay)?.name,
+  whatIsThere: (netlink, { destination }) => routeHolder(netlink, destination),
+  standsOn: { kind: 'nexthop', key: ({ nexthopId }) => nexthopId },
+  // IPv6 takes no gateway on a device, not even onlink, that another route leads to elsewhere (net/ipv6/route.c
+  // ip6_route_check_nh_onlink). A packet or two are lost.
+  mustGoFirst: (have, { by }, { family, tunnel }) => family === 6 && by === 'tunnel' && have.oif !== tunnel?.index,
+  holders,
+};
+
+function keyOf(have: Route): bigint {
+  return slotKey(have.destination, metricOf(have));
+}
+
+/** `10.244.2.0/24 via 192.168.50.13 dev eth0 proto static`, as ip(8) shows it. */
+export function spellHolder(have: Route, dev?: string): string {
+  return `${spellRoute({ ...have, flags: 0 }, dev)} proto ${have.protocol}`;
+}
+
+function isRight(have: Route, want: WantedRoute, { tunnel, underlay }: Place): boolean {
+  if (have.protocol !== WEFT_PROTOCOL || have.type !== RTN_UNICAST || have.nexthopId !== want.nexthopId) return false;
+  if (have.prefSrc !== undefined || have.mtu !== undefined) return false;
+  const isDirect = want.by === 'underlay';
+  if (have.oif !== (isDirect ? underlay : tunnel)?.index) return false;
+  if (want.nexthopId !== undefined) return true;
+  return have.gateway !== undefined && sameIp(have.gateway, want.gateway) && isOnlink(have) !== isDirect;
+}
+
+function isOnlink({ flags }: Route): boolean {
+  return (flags & RTNH_F_ONLINK) !== 0;
+}
+
+/** Blackholes, other tables' routes and those to other networks are somebody else's, or judged elsewhere. */
+function isOurs(have: Route, { tunnel, network }: Place): boolean {
+  if (have.table !== RT_TABLE_MAIN) return false;
+  if (tunnel !== undefined && leadsBy(have, tunnel)) return have.protocol !== RTPROT_KERNEL;
+  return have.protocol === WEFT_PROTOCOL && have.type === RTN_UNICAST && containsPrefix(network, have.destination);
+}
+
+function leadsBy({ oif, hops }: Route, { index }: Device): boolean {
+  return oif === index || hops?.some((hop) => hop.oif === index) === true;
+}
+
+function list(netlink: Netlink, place: Place, isFirst: boolean): readonly Route[] {
+  const { family, tunnel, underlay } = place;
+  const filter = { family, table: RT_TABLE_MAIN };
+  const through = tunnel === undefined ? [] : listRoutes(netlink, { ...filter, oif: tunnel.index });
+  // Later the external interface is all there is to look at; in the beginning there may be leftovers of another one.
+  const where = isFirst ? {} : { oif: underlay.index };
+  const ours = listRoutes(netlink, { ...filter, ...where, protocol: WEFT_PROTOCOL });
+  const elsewhere = ours.filter((have) => tunnel === undefined || !leadsBy(have, tunnel));
+  // Another overlay's device: its own agent keeps what leads there.
+  const isTunnel = otherTunnels(netlink);
+  const here = ({ oif }: Route): boolean => oif === undefined || oif === underlay.index || !isTunnel(oif);
+  return [...through, ...elsewhere.filter(here)].filter((have) => isOurs(have, place));
+}
+
+/** Whether a device is a VXLAN device with flannel's name. The kernel is asked once, and only if somebody asks. */
+function otherTunnels(netlink: Netlink): (index: number) => boolean {
+  let known: ReadonlySet<number> | undefined;
+  return (index) => {
+    known ??= new Set(
+      listLinks(netlink, { kind: 'vxlan' })
+        .filter(({ name, vxlan }) => name === `flannel.${vxlan?.vni}` || name === `flannel-v6.${vxlan?.vni}`)
+        .map((link) => link.index),
+    );
+    return known.has(index);
+  };
+}
+
+function put(want: WantedRoute, have: Route | undefined, { tunnel, underlay }: Place) {
+  const { destination, gateway, nexthopId, by } = want;
+  const protocol = WEFT_PROTOCOL;
+  if (nexthopId !== undefined) return replaceRoute({ destination, nexthopId, protocol }, tunnel?.name);
+  if (by === 'tunnel') {
+    const hop = { gateway, oif: tunnel?.index ?? 0, flags: RTNH_F_ONLINK };
+    return replaceRoute({ destination, ...hop, protocol }, tunnel?.name);
+  }
+  // On a device of other people's a route is only ever added where none was seen: the place may be taken meanwhile.
+  const spec = { destination, gateway, oif: underlay.index, protocol };
+  return (have === undefined ? addRoute : replaceRoute)(spec, underlay.name);
+}
+
+/** What identifies one route among several of its destination; the kernel compares only what is given. */
+function whichRoute(have: Route): Parameters<typeof deleteRoute>[0] {
+  const { destination, table, protocol, type, priority, nexthopId, gateway, oif } = have;
+  const which = { destination, table, protocol, type, ...(priority !== undefined && { priority }) };
+  if (nexthopId !== undefined) return { ...which, nexthopId };
+  return { ...which, ...(gateway !== undefined && { gateway }), ...(oif !== undefined && { oif }) };
+}
+
+function deviceName({ oif }: Route, { tunnel, underlay }: Place): string | undefined {
+  return [tunnel, underlay].find((device) => device?.index === oif)?.name;
+}
+
+function hear(event: RtnetlinkEvent, table: Table<Route>, place: Place): boolean {
+  if (event.kind !== 'route' || event.object.family !== place.family) return true;
+  const { object, removed, replaced } = event;
+  if (object.table !== RT_TABLE_MAIN) return true;
+  const key = keyOf(object);
+  const present = table.get(key);
+  if (!isOurs(object, place)) {
+    // Somebody else's route in the place of one of ours: of that nothing more is told.
+    if (replaced && present !== undefined) table.delete(key);
+    return true;
+  }
+  if (removed) {
+    if (present === undefined || !sameHop(present, object)) return false;
+    table.delete(key);
+    return true;
+  }
+  // The kernel can hold several routes of one destination and metric.
+  if (present !== undefined && !replaced && !sameHop(present, object)) return false;
+  table.set(key, object);
+  return true;
+}
+
+function sameHop(a: Route, b: Route): boolean {
+  if (a.oif !== b.oif || a.nexthopId !== b.nexthopId || a.protocol !== b.protocol || a.type !== b.type) return false;
+  return a.gateway === undefined || b.gateway === undefined ? a.gateway === b.gateway : sameIp(a.gateway, b.gateway);
+}
+
+/** Routes of others in the places of direct routes; through the overlay's device the agent's own always wins. */
+function holders(
+  netlink: Netlink,
+  wants: readonly WantedRoute[],
+  place: Place,
+  had: (want: WantedRoute) => boolean,
+): ReadonlyMap<ObjectKey, Holder<Route>> {
+  const direct = wants.filter(({ by }) => by === 'underlay');
+  if (direct.length === 0) return new Map();
+  const table = listRoutes(netlink, { family: place.family, table: RT_TABLE_MAIN });
+  const judged = holdersIn(table, direct, place, otherTunnels(netlink), had);
+  const spell = ({ have }: Omit<Holder<Route>, 'spelled'>): string => spellHolder(have, deviceName(have, place));
+  return new Map([...judged].map(([key, holder]) => [key, { ...holder, spelled: spell(holder) }]));
+}
+
+/** Which of `table` hold the places of `wants`, and whether they may be replaced. */
+export function holdersIn(
+  table: readonly Route[],
+  wants: readonly WantedRoute[],
+  place: Place,
+  isTunnel: (index: number) => boolean,
+  had: (want: WantedRoute) => boolean,
+): ReadonlyMap<ObjectKey, Omit<Holder<Route>, 'spelled'>> {
+  const byKey = new Map(wants.map((want) => [route.wantedKey(want), want]));
+  const found = new Map<ObjectKey, Omit<Holder<Route>, 'spelled'>>();
+  for (const have of table) {
+    const want = byKey.get(keyOf(have));
+    if (want === undefined || have.table !== RT_TABLE_MAIN) continue;
+    const isAgents = have.protocol === WEFT_PROTOCOL || (have.oif !== undefined && isTunnel(have.oif));
+    found.set(keyOf(have), { have, mayReplace: isAgents || isFlannels(have, want, place) || had(want) });
+  }
+  return found;
+}
+
+/** Flannel's own form of the same route. */
+function isFlannels(have: Route, { gateway }: WantedRoute, { underlay }: Place): boolean {
+  if (have.type !== RTN_UNICAST || have.nexthopId !== undefined || have.oif !== underlay.index) return false;
+  return have.gateway !== undefined && sameIp(have.gateway, gateway);
+}
+
+/** Who has the route to `destination`, as ip(8) shows it; undefined when nobody has exactly that destination. */
+function routeHolder(netlink: Netlink, destination: IpPrefix): string | undefined {
+  let have: Route | undefined;
+  try {
+    have = getRoute(netlink, destination.ip, { entry: true });
+  } catch (error) {
+    if (error instanceof NetlinkError) return undefined; // a blackhole, a prohibit: nobody's route
+    throw error;
+  }
+  if (have === undefined || !samePrefix(have.destination, destination)) return undefined;
+  return spellHolder(have, have.oif === undefined ? undefined : getLink(netlink, { index: have.oif })?.name);
+}

@@ -1,0 +1,71 @@
+// A backend written by ARCHITECTURE's recipe, as whoever adds one would: it sends pods' packets by pigeon. Its peers live in
+// a loft that tells nobody of changes, so their kind is polled; it has no device of its own.
+
+import type { Backend, OverlaySpec } from '../../flanneld/backend/backend.ts';
+import { type Action, type ObjectKind, type Refusal, wanted } from '../../flanneld/dataplane/objects/kind.ts';
+import { type RoutePeer, routePlanner } from '../../flanneld/dataplane/route-peer.ts';
+import { formatIp, formatPrefix } from '../../lib/ip.ts';
+
+/** Which pigeon flies where, kept outside of the agent: subnet → public IP. */
+export type Loft = Map<string, string>;
+
+interface Pigeon {
+  readonly subnet: string;
+  readonly home: string;
+}
+
+interface Order extends Action {
+  readonly pigeon: Pigeon;
+  readonly isRemoval: boolean;
+}
+
+/** The kind of object that a peer needs; `refuses` is what the loft says no to. */
+function pigeonKind(loft: Loft, refuses: (subnet: string) => boolean): ObjectKind<Pigeon, Pigeon, Order> {
+  const order = (pigeon: Pigeon, isRemoval: boolean): Order => {
+    const text = `pigeon ${isRemoval ? 'retire' : 'train'} ${pigeon.subnet}${isRemoval ? '' : ` ${pigeon.home}`}`;
+    return { pigeon, isRemoval, describe: () => text, command: () => text };
+  };
+  return {
+    name: 'pigeon',
+    wantedKey: ({ subnet }) => subnet,
+    presentKey: ({ subnet }) => subnet,
+    isRight: (have, want) => have.home === want.home,
+    isOurs: () => true,
+    list: () => [...loft].map(([subnet, home]) => ({ subnet, home })),
+    put: (want) => order(want, false),
+    remove: (have) => order(have, true),
+    spell: ({ subnet }) => `pigeon ${subnet}`,
+    difference: ({ home }) => `flew to ${home}`,
+    execute(orders): Promise<Refusal[]> {
+      const refused = orders.filter(({ pigeon }) => refuses(pigeon.subnet));
+      for (const one of orders) {
+        if (refused.includes(one)) continue;
+        if (one.isRemoval) loft.delete(one.pigeon.subnet);
+        else loft.set(one.pigeon.subnet, one.pigeon.home);
+      }
+      return Promise.resolve(refused.map((action) => ({ action, text: `${action.describe()}: no such pigeon` })));
+    },
+  };
+}
+
+export function toyBackend(loft: Loft, refuses: (subnet: string) => boolean = () => false): Backend {
+  return {
+    type: 'toy',
+    advertise: () => Promise.resolve({ backendType: 'toy' }),
+    overlays: (_, families) =>
+      families.map((settings): OverlaySpec<RoutePeer> => {
+        const pigeon = pigeonKind(loft, refuses);
+        return {
+          name: 'toy',
+          check: 'pigeons',
+          settings,
+          mtu: () => 1400,
+          kinds: [pigeon],
+          objects: ({ subnet, publicIp }) => [
+            wanted(pigeon, { subnet: formatPrefix(subnet), home: formatIp(publicIp) }),
+          ],
+          plan: routePlanner({ ...settings, types: ['toy'] }),
+        };
+      }),
+  };
+}

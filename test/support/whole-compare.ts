@@ -1,0 +1,31 @@
+// The comparison of everything at once, without a reconciler: what a run would change that has just listed all.
+
+import { changesFor, type Sides } from '../../flanneld/dataplane/compare.ts';
+import type { AnyKind, ObjectKey, Place, WantedObject } from '../../flanneld/dataplane/objects/kind.ts';
+import type { Change, PlannedPeer } from '../../flanneld/dataplane/plan.ts';
+import { WantedObjects } from '../../flanneld/dataplane/wanted-objects.ts';
+
+/** What is there. */
+export interface Present {
+  entries(kind: AnyKind): Iterable<[ObjectKey, unknown]>;
+}
+
+export function wholeCompare<P extends PlannedPeer>(
+  peers: readonly P[],
+  { kinds, objects }: { readonly kinds: readonly AnyKind[]; objects(peer: P): readonly WantedObject[] },
+  place: Place,
+  present: Present,
+): Change[] {
+  const tables = new Map(kinds.map((kind) => [kind, new Map(present.entries(kind))]));
+  const all = new Map(kinds.map((kind) => [kind, new Set<ObjectKey>()]));
+  const wanted = new WantedObjects(kinds, objects);
+  wanted.take({ peers: new Map(peers.map((peer) => [peer.key, peer])) }, (kind, key) => all.get(kind)?.add(key));
+  for (const kind of kinds) for (const key of tables.get(kind)?.keys() ?? []) all.get(kind)?.add(key);
+  const sides: Sides = {
+    place,
+    wantedAt: (kind, key) => wanted.at(kind, key),
+    presentAt: (kind, key) => tables.get(kind)?.get(key),
+    formerOwner: () => undefined,
+  };
+  return changesFor(all, sides);
+}
