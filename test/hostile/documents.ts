@@ -76,7 +76,10 @@ function spoilEnvironment(env: Record<string, string>, random: Random, { dir }: 
     'ADD ',
     `${dir}/subnet.env`,
     `${dir}`,
+    `${dir}/fifo`,
+    '/dev/tty',
     '/proc/self/ns/net',
+    '/proc/self/ns/uts',
     'IP=foo',
     'MAC=1;',
   ]);

@@ -81,9 +81,9 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     );
   });
 
-  test('has ready nodes once weft.yml is applied, in the subnets the controller gave', async () => {
+  test('has ready nodes once weft.yml is applied, its policies too, in the subnets the controller gave', async () => {
     expect(cluster.lab.nodes.flatMap((node) => filesIn(node, CNI_BIN_FOLDER))).toEqual([]);
-    await apply(cluster.server, readObjects('weft.yml'));
+    await apply(cluster.server, [...readObjects('weft-policy.yml'), ...readObjects('weft.yml')]);
     await untilRolledOut(cluster, 'weft', 'weft');
     await untilNodesAreReady(cluster);
     for (const { metadata, spec } of await listNodes(cluster.server)) {

@@ -1,7 +1,7 @@
 // Inside the sandbox: makes the calls one by one, judges each answer and what is there afterwards.
 //   node hostile-runner.mjs DIR NETNS SEED FIRST COUNT
 
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type HostileCall, hostileCall } from '../documents.ts';
@@ -30,6 +30,7 @@ process.stdout.write(JSON.stringify({ counts, findings }));
 
 function prepare(): void {
   mkdirSync(join(dir, 'node'), { recursive: true });
+  execFileSync('mkfifo', [join(dir, 'node/fifo')]);
   const env = [
     'FLANNEL_NETWORK=10.244.0.0/16',
     'FLANNEL_SUBNET=10.244.1.1/24',
