@@ -1,17 +1,22 @@
 // Rules of others that refuse all that pods send or get: the node is unready with the rule's name, within seconds and
 // until it is right again; and it stays ready beside rules that refuse something else.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
 import { needs } from '../support/needs.ts';
 
 const LOOK_MS = 20_000;
 /** Time for two looks of the agent without an event. */
 const LOOKS_MS = 7000;
 
+const onTestsEnd: (() => void)[] = [];
 let lab: Lab;
 let node: LabNode;
 
@@ -19,12 +24,26 @@ beforeAll(async () => {
   const netConf = {
     ...{ Network: '10.244.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:244::/48', Backend: { Type: 'vxlan' } },
   };
-  lab = await startLab({ nodes: 2, netConf });
+  lab = await startLab({ nodes: 2, netConf, agent: { file: withNetAdminAlone() } });
   for (const each of lab.nodes) await each.addPod();
   node = lab.node('node-1');
   await isReady();
 });
-afterAll(() => lab?.down());
+afterAll(async () => {
+  await lab?.down();
+  for (const end of onTestsEnd) end();
+});
+
+/** As the manifests run it: all that is seen here is seen with one capability. */
+function withNetAdminAlone(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-net-admin-'));
+  onTestsEnd.push(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'flanneld');
+  writeFileSync(file, `#!/bin/sh\nexec setpriv --bounding-set=-all,+net_admin -- ${builtAgent} "$@"\n`, {
+    mode: 0o755,
+  });
+  return file;
+}
 
 async function readyz(): Promise<{ status: number; body: string }> {
   return await node.agent.http('/readyz?verbose');
@@ -197,6 +216,11 @@ describe('is no reason to be unready', () => {
     await still();
     await undo();
   });
+});
+
+test('is seen by an agent that has NET_ADMIN and no other capability', async () => {
+  const { pid } = await node.agent.state();
+  expect(await node.run(['grep', 'CapEff', `/proc/${pid}/status`])).toBe('CapEff:\t0000000000001000\n');
 });
 
 test('leaves nothing behind: no device, table or entry of a probe', async () => {
