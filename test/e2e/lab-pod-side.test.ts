@@ -87,6 +87,12 @@ describe('is put right and noted', () => {
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
+  test('cni0 deleted from under its pods', async () => {
+    await node.run(['ip', 'link', 'del', 'cni0']);
+    await isRepaired(node, 'link cni0 missing');
+    await waitUntil(async () => failed(await lab.matrix({ timeoutMs: 300 })).length === 0, LOOK_MS, 'all pods');
+  });
+
   test('the address of cni0 flushed', async () => {
     await node.run(['ip', 'addr', 'flush', 'dev', 'cni0']);
     await isRepaired(node, 'address cni0 missing');

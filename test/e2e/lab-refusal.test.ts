@@ -218,6 +218,25 @@ describe('is no reason to be unready', () => {
   });
 });
 
+test('a policy refuses pods without a tunnel as well: host-gw', async () => {
+  const plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
+  onTestFinished(() => plain.down());
+  const lone = plain.node('node-1');
+  await lone.addPod();
+  const body = async (): Promise<string> => (await lone.agent.http('/readyz')).body;
+  await lone.run([
+    'nft',
+    'table inet strict { chain forward { type filter hook forward priority 10; policy drop; }; }',
+  ]);
+  await waitUntil(
+    async () => (await body()).includes('policy drop of chain inet strict forward'),
+    LOOK_MS,
+    'a refusal',
+  );
+  await lone.run(['nft', 'delete table inet strict']);
+  await waitUntil(async () => (await body()).includes('flanneld is ready'), LOOK_MS, 'readiness');
+});
+
 test('is seen by an agent that has NET_ADMIN and no other capability', async () => {
   const { pid } = await node.agent.state();
   expect(await node.run(['grep', 'CapEff', `/proc/${pid}/status`])).toBe('CapEff:\t0000000000001000\n');

@@ -1,6 +1,6 @@
 // Who sends a probe: a pod here, in by the bridge, and another node's pod, in by the tunnel; of each family.
 
-import { addToIp, broadcastOf, type Ip, type IpPrefix, networkOf, sameIp } from '../../../lib/ip.ts';
+import { addToIp, broadcastOf, type Ip, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import { getLink, type Link } from '../../../lib/rtnetlink/link.ts';
 import type { PathFamily } from '../side/paths.ts';
 import { type Inject, type InjectTools, throughBridge, throughTunnel } from './inject.ts';
@@ -46,13 +46,13 @@ export function sendersOf(
   };
   const tunnel = device === undefined ? undefined : getLink(tools.netlink, { index: device.index });
   const inject = tunnel === undefined ? undefined : throughTunnel(tunnel, tools);
-  if (tunnel === undefined || inject === undefined) return [fromPods];
+  if (tunnel === undefined || inject === undefined || peer === undefined) return [fromPods];
   const fromOthers: Sender = {
     key: `forwarding of ${version} from other nodes`,
     what: `packets of other nodes’ pods, in by ${tunnel.name},`,
     inject,
     // Another node's own address: it gets what is answered, and nobody there asks for it.
-    from: networkOf(peer ?? strangerIn(network, subnet)).ip,
+    from: networkOf(peer).ip,
     ...{ to: second, away: second, network, devices, isCostly: false },
   };
   return [fromOthers, fromPods];
@@ -69,11 +69,4 @@ function freeAddresses(subnet: IpPrefix, isTaken: (ip: Ip) => boolean): Ip[] {
     if (!isTaken(ip)) free.push(ip);
   }
   return free;
-}
-
-/** An address of the network that is not of this node's subnet. */
-function strangerIn(network: IpPrefix, subnet: IpPrefix): IpPrefix {
-  const first = networkOf(network).ip;
-  const isOwn = sameIp(first, networkOf(subnet).ip);
-  return { ip: isOwn ? addToIp(broadcastOf(subnet), 1) : first, length: subnet.length };
 }

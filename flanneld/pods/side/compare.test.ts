@@ -49,7 +49,19 @@ describe('comparePodSide', () => {
   test('finds nothing wrong where all is right, and where there is no bridge yet', () => {
     expect(compare(own, [port])).toEqual(nothing);
     const none = { bridge: undefined, addresses: [], ports: [], loose: [port] };
-    expect(comparePodSide(wanted, none, () => attachment)).toEqual({ repairs: [], findings: [] });
+    expect(comparePodSide(wanted, none, () => undefined)).toEqual({ repairs: [], findings: [] });
+  });
+
+  test('makes a bridge anew that somebody removed from under its pods, with the MAC they know', () => {
+    const { repairs } = comparePodSide(
+      wanted,
+      { bridge: undefined, addresses: [], ports: [], loose: [port] },
+      () => attachment,
+    );
+    expect(repairs.flatMap(({ requests }) => requests.map((request) => request.command?.()))).toEqual([
+      'ip link add cni0 address 0a:58:0a:f4:01:01 type bridge && ip link set cni0 up',
+      'ip link set cni0 mtu 1450',
+    ]);
   });
 
   test('leaves a bridge without ports and addresses to the next ADD', () => {

@@ -12,8 +12,9 @@ import {
   sameIp,
 } from '../../../lib/ip.ts';
 import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
+import { bridgeMac } from '../../../lib/pods/names.ts';
 import { type Address, addAddress, deleteAddress } from '../../../lib/rtnetlink/address.ts';
-import { setBridgePort } from '../../../lib/rtnetlink/bridge.ts';
+import { addBridge, setBridgePort } from '../../../lib/rtnetlink/bridge.ts';
 import { IFA_F_NODAD, IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { type Link, setLink } from '../../../lib/rtnetlink/link.ts';
 import type { DriftObject } from '../../health/drift-ledger.ts';
@@ -54,7 +55,7 @@ export function comparePodSide(
   attachmentOf: (name: string) => Attachment | undefined,
 ): Comparison {
   const { bridge, ports } = observed;
-  if (bridge === undefined) return { repairs: [], findings: [] };
+  if (bridge === undefined) return { repairs: missingBridge(wanted, observed, attachmentOf), findings: [] };
   const addresses = compareAddresses(wanted, observed, bridge);
   return {
     repairs: [
@@ -64,6 +65,18 @@ export function comparePodSide(
     ],
     findings: [...addresses.findings, ...oldMtuFindings(wanted, ports)],
   };
+}
+
+/** Made anew only for pods that were on it, and as the first of them found it: they know the gateway by its MAC. */
+function missingBridge(
+  { bridge: name, gateways, mtuBytes }: WantedPodSide,
+  { loose }: ObservedPodSide,
+  attachmentOf: (name: string) => Attachment | undefined,
+): Repair[] {
+  if (!loose.some((link) => attachmentOf(link.name)?.bridge === name)) return [];
+  const add = addBridge({ name, mac: bridgeMac(gateways[0]?.ip, name), up: true });
+  const requests = mtuBytes === 0 ? [add] : [add, setLink({ name, mtu: mtuBytes })];
+  return [{ key: `${name} missing`, object: 'link', place: name, what: name, was: 'missing', requests }];
 }
 
 function bridgeRepairs({ mtuBytes }: WantedPodSide, bridge: Link, ports: readonly Link[]): Repair[] {
