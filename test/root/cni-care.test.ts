@@ -136,10 +136,23 @@ describe('an exhausted range', () => {
     });
   });
 
-  test('is not freed from a holder nothing is known of', async () => {
-    await node.attachment({ container: 'c2', netns: await node.pod('c2') }).add();
-    await node.sandbox.removeContainer('c2');
-    await node.attachment().fails('ADD', { code: 999, msg: /no IP addresses available/ });
+  async function goneWithoutCache(cid: string): Promise<void> {
+    await node.attachment({ container: cid, netns: await node.pod(cid) }).add();
+    await node.sandbox.removeContainer(cid);
+    while ((await node.veths()).length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  test('is freed from a holder nothing is known of when no port and no netns is left that may be its', async () => {
+    await goneWithoutCache('c2');
+    expect((await node.attachment().add()).ips?.[0]?.address).toBe('10.9.0.2/30');
+  });
+
+  test('is not freed from such a holder while a netns is left that may be its', async () => {
+    await goneWithoutCache('c2');
+    await node.pod('nobodys');
+    await node
+      .attachment()
+      .fails('ADD', { code: 999, msg: /no IP addresses available/, details: /10\.9\.0\.2 c2 eth0/ });
   });
 });
 
