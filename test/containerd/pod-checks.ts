@@ -4,9 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { addToIp, contains, formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { UNDERLAY_GATEWAY } from '../lab/host/underlay.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import type { NodeOptions } from '../lab/node-spec.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
 import { type Check, holds, same } from './check.ts';
 import { HOST_PORT, hostPortChecks, portMappings } from './host-ports.ts';
 import { leftovers } from './leftovers.ts';
@@ -268,6 +270,13 @@ async function pluginSays(site: Site): Promise<string> {
   return (JSON.parse(stdout) as { msg: string }).msg;
 }
 
+/** Names of what a collection frees of these pods. */
+async function freedOf(node: LabNode, ...ids: readonly string[]): Promise<string[]> {
+  const text = await node.run([builtAgent, 'gc', '--json']);
+  const { freed } = JSON.parse(text) as { freed: readonly { readonly name: string; readonly holder: string }[] };
+  return freed.filter(({ holder }) => ids.some((id) => holder.startsWith(id))).map(({ name }) => name);
+}
+
 const ends: readonly Check<Site>[] = [
   {
     name: 'a pod is stopped twice and removed: three DELs, each a success',
@@ -296,6 +305,23 @@ const ends: readonly Check<Site>[] = [
       await site.node(2).run(['sh', '-ec', `kill -9 ${pid}; umount -l ${netns}; rm ${netns}`]);
       await site.end('crashed');
       same('left', await leftovers(site.node(2), { id: pod.id, ip: pod.ip, ports: [HOST_PORT] }), []);
+    },
+  },
+  {
+    name: 'what flanneld gc frees is that of the pod that is gone, though another boot is noted: the runtime’s result names its netns',
+    run: async (site) => {
+      const node = site.node(2);
+      const [alive, dead] = [await site.run(2, 'alive'), await site.run(2, 'dead')];
+      node.writeFile('/var/lib/cni/networks/cbr0/.boot', 'a0000000-0000-4000-8000-000000000000 replaced\n');
+      same('freed while both live', await freedOf(node, alive.id, dead.id), []);
+      const { netns, pid } = await site.sandboxPlace('dead');
+      await node.run(['sh', '-ec', `kill -9 ${pid}; umount -l ${netns}; rm ${netns}`]);
+      const isGone = async (): Promise<boolean> => (await freedOf(node, dead.id)).length > 0;
+      await waitUntil(isGone, 10_000, 'what the dead pod held is freed');
+      same('freed of the live one', await freedOf(node, alive.id), []);
+      await site.pod('web-3').ping(alive.ip);
+      await site.end('dead');
+      await site.end('alive');
     },
   },
   {
