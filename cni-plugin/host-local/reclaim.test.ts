@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
 import { withStore } from '../../lib/pods/address-store.ts';
-import { listCachedResults, readCachedResult } from '../../lib/pods/cached-result.ts';
+import { listCachedResults } from '../../lib/pods/cached-result.ts';
 import type { NodeView } from '../../lib/pods/node-view.ts';
 import { judgeAll, type survey } from '../../lib/pods/survey.ts';
 import { closeFd } from '../../lib/sys/file.ts';
@@ -23,10 +23,8 @@ const port = { name: 'veth0badcafe', mac: undefined, netnsId: 1, isOnBridge: tru
 /** As survey, but on a node that is given. */
 function surveyOf(view: NodeView): typeof survey {
   return (_, scope, holders) => {
-    const cachedOf = (holder: { readonly containerId: string; readonly ifname: string }) =>
-      readCachedResult(sys, scope.results, scope.network, holder.containerId, holder.ifname);
     const traces = { macs: new Set<string>(), neighs: [] };
-    return judgeAll(scope, { view, traces, cached: listCachedResults(sys, scope.results), cachedOf }, holders);
+    return judgeAll(scope, { view, traces, cached: listCachedResults(sys, scope.results) }, holders);
   };
 }
 

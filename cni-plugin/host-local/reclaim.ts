@@ -5,6 +5,7 @@ import { formatIp, type Ip } from '../../lib/ip.ts';
 import { type AddressStore, type Holding, ownerParts } from '../../lib/pods/address-store.ts';
 import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
 import { type Holder, type SurveyScope, survey } from '../../lib/pods/survey.ts';
+import { knownAs } from '../../lib/pods/unexplained.ts';
 import { lookAtNetns } from '../../lib/pods/verdict.ts';
 import { stringField } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
@@ -66,6 +67,6 @@ function scopeOf({ sys, name, root, containerId, ifname, netns }: Invocation, re
     lookAtNetns: (path) => lookAtNetns(sys, path),
     // The runtime has us run where it pins namespaces.
     blind: undefined,
-    own: { containerId, ifname, cached: { network: name, containerId, ifname, ...given } },
+    own: knownAs(containerId, ifname, { network: name, containerId, ifname, ...given }),
   };
 }

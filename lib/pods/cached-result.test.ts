@@ -88,12 +88,11 @@ describe('readCachedResult', () => {
     const dir = folder();
     writeFileSync(join(dir, 'n2-c2-eth0'), '{"networkName":"n2","netns":"/b"}');
     writeFileSync(join(dir, 'n3-c3-eth0'), '{"netns":');
-    expect(
-      listCachedResults(sys, dir)
-        .map((cached) => cached.netns)
-        .sort(),
-    ).toEqual([['/b'], [netns]]);
-    expect(listCachedResults(sys, join(dir, 'none'))).toEqual([]);
+    writeFileSync(join(dir, 'cni-loopback-c1-lo'), '{"networkName":"cni-loopback","netns":"/b"}');
+    const found = listCachedResults(sys, dir);
+    expect([...found.keys()].sort()).toEqual(['n1-c1-eth0', 'n2-c2-eth0']);
+    expect(found.get('n2-c2-eth0')).toMatchObject({ network: 'n2', netns: ['/b'] });
+    expect(listCachedResults(sys, join(dir, 'none')).size).toBe(0);
   });
 
   test('knows nothing of what is not there, cannot be read, or has no whole name', () => {

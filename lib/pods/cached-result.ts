@@ -38,12 +38,22 @@ export function readCachedResult(
 ): CachedResult | undefined {
   // An interface or container of no name, or one that leaves the folder, is in nobody's cache.
   if (containerId === '' || ifname === '' || `${containerId}${ifname}`.includes('/')) return undefined;
-  return readFile(sys, `${folder}/${network}-${containerId}-${ifname}`);
+  return readFile(sys, `${folder}/${cachedResultName(network, containerId, ifname)}`);
 }
 
-/** Everything the runtime remembers, of all networks. What cannot be read is left out. */
-export function listCachedResults(sys: Syscalls, folder: string): CachedResult[] {
-  return namesIn(sys, folder).flatMap((name) => readFile(sys, `${folder}/${name}`) ?? []);
+/** The name of an attachment's file in the runtime's cache. */
+export function cachedResultName(network: string, containerId: string, ifname: string): string {
+  return `${network}-${containerId}-${ifname}`;
+}
+
+/** Everything the runtime remembers but for lo, of all networks, by the name of its file. What cannot be read is left out. */
+export function listCachedResults(sys: Syscalls, folder: string): Map<string, CachedResult> {
+  const found = new Map<string, CachedResult>();
+  for (const name of namesIn(sys, folder)) {
+    const cached = name.endsWith('-lo') ? undefined : readFile(sys, `${folder}/${name}`);
+    if (cached !== undefined) found.set(name, cached);
+  }
+  return found;
 }
 
 function namesIn(sys: Syscalls, folder: string): string[] {

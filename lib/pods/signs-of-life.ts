@@ -8,7 +8,7 @@ import { getLink, listLinks } from '../rtnetlink/link.ts';
 import { listNeighs, type Neigh } from '../rtnetlink/neigh.ts';
 import { hostMac, podMac } from './names.ts';
 import type { NodeView } from './node-view.ts';
-import { type Known, portNames } from './unexplained.ts';
+import type { Known } from './unexplained.ts';
 
 /** What a pod could be known by. */
 export interface Traits extends Known {
@@ -38,7 +38,7 @@ export function signsOfLife(bridge: string, { ports }: NodeView, traces: Traces)
   const macs = new Set([...traces.macs, ...ports.flatMap(({ mac }) => mac ?? [])]);
   const neighs = new Map(traces.neighs.map((neigh) => [formatIp(neigh.destination), neigh]));
   return (traits) => {
-    const port = portNames(traits).find((name) => names.has(name));
+    const port = traits.ports.find((name) => names.has(name));
     if (port !== undefined) return `its port ${port} is there`;
     const mac = macsOf(traits).find((candidate) => macs.has(candidate));
     if (mac !== undefined) return `MAC ${mac} is on ${bridge}`;

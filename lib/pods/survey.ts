@@ -5,11 +5,11 @@ import { formatIp, type Ip } from '../ip.ts';
 import { type Netlink, openNetlink } from '../netlink/connection.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 import { UNKNOWN_OWNER } from './address-store.ts';
-import { type CachedResult, listCachedResults, readCachedResult } from './cached-result.ts';
+import { type CachedResult, cachedResultName, listCachedResults } from './cached-result.ts';
 import { lookAtNode, type NodeView } from './node-view.ts';
 import { readTraces, type SignOfLife, signsOfLife, type Traces, type Traits } from './signs-of-life.ts';
-import { findUnexplained, type Known } from './unexplained.ts';
-import { type Facts, judge, type NetnsState, netnsStateOf, type Surroundings, type Verdict } from './verdict.ts';
+import { findUnexplained, type Known, knownAs } from './unexplained.ts';
+import { judge, judgeAlone, type NetnsState, netnsStateOf, type Surroundings, type Verdict } from './verdict.ts';
 
 /** One attachment that holds something, or one address file that names nobody. */
 export interface Holder {
@@ -41,9 +41,8 @@ export interface SurveyScope {
 export interface Seen {
   readonly view: NodeView;
   readonly traces: Traces;
-  /** Of all networks. */
-  readonly cached: readonly CachedResult[];
-  readonly cachedOf: (holder: Holder) => CachedResult | undefined;
+  /** Of all networks, by the names of libcni's files. */
+  readonly cached: ReadonlyMap<string, CachedResult>;
 }
 
 /**
@@ -52,16 +51,18 @@ export interface Seen {
  * looked at, everything may be alive, and the verdicts say why. Throws SysError.
  */
 export function survey(sys: Syscalls, scope: SurveyScope, holders: readonly Holder[]): Verdict[] {
-  if (holders.length === 0) return [];
+  const cached = listCachedResults(sys, scope.results);
+  const alone = holders.flatMap((holder) => {
+    const netns = netnsStateOf(cachedOf(scope, cached, holder), scope.lookAtNetns);
+    return judgeAlone({ netns, isBeingAdded: holder.isBeingAdded }) ?? [];
+  });
+  // On most nodes everybody's netns is there, and the node need not be looked at.
+  if (alone.length === holders.length) return alone;
   let netlink: Netlink | undefined;
   try {
     netlink = openNetlink(sys);
     const view = lookAtNode(sys, netlink, scope.bridge);
-    const traces = readTraces(netlink, scope.bridge);
-    const cached = listCachedResults(sys, scope.results);
-    const cachedOf = ({ containerId, ifname }: Holder): CachedResult | undefined =>
-      readCachedResult(sys, scope.results, scope.network, containerId, ifname);
-    return judgeAll(scope, { view, traces, cached, cachedOf }, holders);
+    return judgeAll(scope, { view, traces: readTraces(netlink, scope.bridge), cached }, holders);
   } catch (error) {
     if (!(error instanceof OpError)) throw error;
     const why = errorText(error);
@@ -71,61 +72,77 @@ export function survey(sys: Syscalls, scope: SurveyScope, holders: readonly Hold
   }
 }
 
+function cachedOf(
+  { network }: SurveyScope,
+  cached: ReadonlyMap<string, CachedResult>,
+  { containerId, ifname }: Pick<Holder, 'containerId' | 'ifname'>,
+): CachedResult | undefined {
+  return cached.get(cachedResultName(network, containerId, ifname));
+}
+
 interface Judging {
   readonly scope: SurveyScope;
   readonly node: Surroundings;
   readonly signs: SignOfLife;
-  /** Everybody the runtime remembers in this network. */
-  readonly remembered: readonly CachedResult[];
+  /** Whom the runtime remembers in this network with an address. */
+  readonly remembered: ReadonlyMap<string, readonly CachedResult[]>;
 }
 
 /** Pure, but for `lookAtNetns`. */
 export function judgeAll(scope: SurveyScope, seen: Seen, holders: readonly Holder[]): Verdict[] {
   const { network, bridge, isBridged, blind, own } = scope;
-  const traits = holders.map((holder): Traits => {
-    const { containerId, ifname, ips } = holder;
-    return { containerId, ifname, ips, cached: seen.cachedOf(holder) };
+  const cached = [...seen.cached.values()];
+  const traits = holders.map(({ containerId, ifname, ips }): Traits => {
+    return { ...knownAs(containerId, ifname, cachedOf(scope, seen.cached, { containerId, ifname })), ips };
   });
-  const known: Known[] = [...traits, ...seen.cached.map((cached) => ({ ...cached, cached }))];
+  const ofHolders = new Set(traits.map((one) => one.cached));
+  const others = cached.filter((result) => !ofHolders.has(result));
+  const known = [...traits, ...others.map((result) => knownAs(result.containerId, result.ifname, result))];
   const unexplained = findUnexplained(seen.view, own === undefined ? known : [...known, own]);
   const judging: Judging = {
     scope,
     node: { ...unexplained, bridge, isBridged, blind },
     signs: signsOfLife(bridge, seen.view, seen.traces),
     // Before libcni 0.8 the network's name was in that of the file only.
-    remembered: seen.cached.filter((cached) => cached.network === network || cached.network === ''),
+    remembered: byAddress(cached.filter((result) => result.network === network || result.network === '')),
   };
   return holders.map((holder, at) => {
-    const each = traits[at] ?? { ...holder, cached: undefined };
-    const facts = factsOf(judging, holder, each);
-    return judge({ ...facts, sign: facts.sign ?? claimOn(judging, each) }, judging.node);
+    const each = traits[at];
+    if (each === undefined) return { isDead: false, why: '' };
+    return judgeOne(judging, holder, each, () => claimOn(judging, each));
   });
 }
 
-function factsOf({ scope, signs }: Judging, holder: Holder, traits: Traits): Facts {
-  const { owner, isBeingAdded, mayBeAddedUnseen } = holder;
-  return {
-    owner,
-    isBeingAdded,
-    mayBeAddedUnseen,
-    netns: netnsStateOf(traits.cached, scope.lookAtNetns),
-    sign: owner === UNKNOWN_OWNER ? 'its file says nothing' : signs(traits),
+function byAddress(cached: readonly CachedResult[]): Map<string, CachedResult[]> {
+  const found = new Map<string, CachedResult[]>();
+  for (const result of cached) for (const ip of result.ips) found.set(ip, [...(found.get(ip) ?? []), result]);
+  return found;
+}
+
+function judgeOne(
+  { scope, node, signs }: Judging,
+  { owner, isBeingAdded, mayBeAddedUnseen }: Pick<Holder, 'owner' | 'isBeingAdded' | 'mayBeAddedUnseen'>,
+  traits: Traits,
+  findClaim: () => string | undefined,
+): Verdict {
+  const netns = netnsStateOf(traits.cached, scope.lookAtNetns);
+  const findSign = (): string | undefined => {
+    if (owner === UNKNOWN_OWNER) return 'its file says nothing';
+    return signs(traits) ?? findClaim();
   };
+  return judge({ owner, isBeingAdded, mayBeAddedUnseen, netns }, node, findSign);
 }
 
 /** A live pod has its address though the file names somebody else: the files may be another node's. */
 function claimOn(judging: Judging, { containerId, ifname, ips }: Traits): string | undefined {
   for (const text of ips.map(formatIp)) {
-    for (const cached of judging.remembered) {
+    for (const cached of judging.remembered.get(text) ?? []) {
       const { containerId: id, ifname: name } = cached;
-      if (!cached.ips.includes(text) || (id === containerId && name === ifname)) continue;
-      const claimer = { containerId: id, ifname: name, owner: `${id}\r\n${name}`, ips: [] };
-      const facts = factsOf(
-        judging,
-        { ...claimer, isBeingAdded: false, mayBeAddedUnseen: false },
-        { ...claimer, cached },
-      );
-      if (!judge(facts, judging.node).isDead) return `the runtime’s cache has ${text} for ${id} ${name}`;
+      if (id === containerId && name === ifname) continue;
+      const facts = { owner: `${id}\r\n${name}`, isBeingAdded: false, mayBeAddedUnseen: false };
+      const traits = { ...knownAs(id, name, cached), ips: [] };
+      const { isDead } = judgeOne(judging, facts, traits, () => undefined);
+      if (!isDead) return `the runtime’s cache has ${text} for ${id} ${name}`;
     }
   }
   return undefined;

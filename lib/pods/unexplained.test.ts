@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import type { CachedResult } from './cached-result.ts';
 import { hostVethName } from './names.ts';
 import type { NodeView, Port } from './node-view.ts';
-import { findUnexplained, type Known } from './unexplained.ts';
+import { findUnexplained, type Known, knownAs } from './unexplained.ts';
 
-const own = { containerId: 'c1', ifname: 'eth0', cached: undefined };
+const own = knownAs('c1', 'eth0', undefined);
 const ownName = hostVethName('c1', 'eth0');
 
 function port(name: string, netnsId: number, mayBePods = true): Port {
@@ -13,7 +13,7 @@ function port(name: string, netnsId: number, mayBePods = true): Port {
 
 function known(cached: Partial<CachedResult>, ifname = 'eth0'): Known {
   const empty = { network: 'n', containerId: 'c2', ifname, netns: [], hostInterfaces: [], podMacs: [], ips: [] };
-  return { containerId: 'c2', ifname, cached: { ...empty, ...cached } };
+  return knownAs('c2', ifname, { ...empty, ...cached });
 }
 
 test.for<{ name: string; view: Partial<NodeView>; by: Known[]; want: string[] }>([

@@ -10,17 +10,18 @@ export interface Known {
   readonly containerId: string;
   readonly ifname: string;
   readonly cached: CachedResult | undefined;
+  /** Names its port can have: that which ours has, and those the runtime remembers. */
+  readonly ports: readonly string[];
+}
+
+export function knownAs(containerId: string, ifname: string, cached: CachedResult | undefined): Known {
+  const own = containerId === '' ? [] : [hostVethName(containerId, ifname)];
+  return { containerId, ifname, cached, ports: [...own, ...(cached?.hostInterfaces ?? [])] };
 }
 
 export interface Unexplained {
   readonly ports: readonly Port[];
   readonly pins: readonly Pin[];
-}
-
-/** Names the port of an attachment can have. */
-export function portNames({ containerId, ifname, cached }: Known): string[] {
-  const own = containerId === '' ? [] : [hostVethName(containerId, ifname)];
-  return [...own, ...(cached?.hostInterfaces ?? [])];
 }
 
 /** /var/run is a link to /run. */
@@ -29,7 +30,7 @@ export function canonicalPath(path: string): string {
 }
 
 export function findUnexplained({ ports, pins }: NodeView, known: readonly Known[]): Unexplained {
-  const names = new Set(known.flatMap(portNames));
+  const names = new Set(known.flatMap((one) => one.ports));
   const isUnexplained = (port: Port): boolean => port.mayBePods && !names.has(port.name);
   // What has only lo is no attachment of a network.
   const given = known.filter(({ ifname }) => ifname !== 'lo').flatMap(({ cached }) => cached?.netns ?? []);

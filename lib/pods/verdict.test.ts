@@ -16,7 +16,6 @@ const alive: Facts = {
   netns: { kind: 'there', path: '/run/netns/cni-1' },
   isBeingAdded: false,
   mayBeAddedUnseen: false,
-  sign: undefined,
 };
 const gone = { kind: 'gone', path: '/run/netns/cni-1' } as const;
 const unseen = { kind: 'unknown', why: 'not visible from here' } as const;
@@ -42,12 +41,6 @@ describe('judge', () => {
       on: { pins: [pin] },
       isDead: true,
       why: 'its netns /run/netns/cni-1 is gone',
-    },
-    {
-      name: 'whose netns is gone, of whom something speaks',
-      facts: { netns: gone, sign: 'MAC m is on cni0' },
-      isDead: false,
-      why: 'its netns /run/netns/cni-1 is gone, but MAC m is on cni0',
     },
     {
       name: 'whose netns is gone while its ADD runs',
@@ -112,7 +105,22 @@ describe('judge', () => {
       why: 'its netns /run/netns/cni-1 is gone',
     },
   ])('a holder $name', ({ facts, on, isDead, why }) => {
-    expect(judge({ ...alive, ...facts }, { ...node, ...on })).toEqual({ isDead, why });
+    expect(judge({ ...alive, ...facts }, { ...node, ...on }, () => undefined)).toEqual({ isDead, why });
+  });
+
+  test('keeps whom something shows, and says both', () => {
+    expect(judge({ ...alive, netns: gone }, node, () => 'MAC m is on cni0')).toEqual({
+      isDead: false,
+      why: 'its netns /run/netns/cni-1 is gone, but MAC m is on cni0',
+    });
+  });
+
+  test('looks for no sign of whom is kept anyway', () => {
+    const look = (): string => {
+      throw new Error('looked');
+    };
+    expect(judge(alive, node, look).isDead).toBe(false);
+    expect(judge({ ...alive, netns: gone, isBeingAdded: true }, node, look).isDead).toBe(false);
   });
 });
 

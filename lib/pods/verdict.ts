@@ -25,8 +25,6 @@ export interface Facts {
   readonly isBeingAdded: boolean;
   /** Whether a running ADD of it could not be seen: flannel's own plugin saves its file first, without a lock. */
   readonly mayBeAddedUnseen: boolean;
-  /** What shows that it lives, its addresses included. */
-  readonly sign: string | undefined;
 }
 
 /** What is known of the node. */
@@ -48,13 +46,18 @@ export const NOT_CACHED = {
   why: 'the runtime’s cache does not say which netns it has',
 } as const satisfies NetnsState;
 
-/** Pure. */
-export function judge(facts: Facts, node: Surroundings): Verdict {
-  const { netns, isBeingAdded, sign } = facts;
+/** Whom nothing else needs to be known of: undefined when the node must be looked at. Pure. */
+export function judgeAlone({ netns, isBeingAdded }: Pick<Facts, 'netns' | 'isBeingAdded'>): Verdict | undefined {
   if (isBeingAdded) return kept('its ADD is running');
-  if (netns.kind === 'there') return kept(`its netns ${netns.path} is there`);
+  return netns.kind === 'there' ? kept(`its netns ${netns.path} is there`) : undefined;
+}
+
+/** Pure. `findSign` says what shows that it lives, its addresses included; it is asked only where nothing simpler tells. */
+export function judge(facts: Facts, node: Surroundings, findSign: () => string | undefined): Verdict {
+  const alone = judgeAlone(facts);
+  if (alone !== undefined) return alone;
   const suspicion = suspicionOf(facts);
-  const doubt = sign ?? doubtAbout(facts, node);
+  const doubt = findSign() ?? doubtAbout(facts, node);
   return doubt === undefined ? { isDead: true, why: proofOf(facts, suspicion) } : kept(joined(suspicion, doubt));
 }
 

@@ -54,9 +54,10 @@ export function listVethEnds(netlink: Netlink): VethEnd[] {
     let peer = 0;
     let netnsId: number | undefined;
     const attributes = message.attributes(IFINFOMSG);
-    while (attributes.next()) {
+    while (attributes.nextOf(1 << IFLA_LINK, 1 << (IFLA_LINK_NETNSID - 32))) {
       if (attributes.type === IFLA_LINK) peer = attributes.u32();
-      if (attributes.type === IFLA_LINK_NETNSID) netnsId = attributes.i32();
+      // A type from 64 on has the same bit as one below.
+      else if (attributes.type === IFLA_LINK_NETNSID) netnsId = attributes.i32();
     }
     const other: OtherEnd = netnsId === undefined ? { place: 'node', index: peer } : { place: 'netns', netnsId };
     return { index, name, mac, master: master ?? 0, other };

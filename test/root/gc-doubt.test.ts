@@ -256,6 +256,16 @@ describe('what may be a pod', () => {
     expect((await gc()).freed).toHaveLength(1);
   });
 
+  test('is nothing that ports of ours explain, and NET_ADMIN is enough to see that', async () => {
+    const pod = await node.addPod();
+    rmSync(node.pathFromOutside(RESULTS), { recursive: true });
+    node.writeFile(`${ADDRESSES}/10.244.1.6`, 'somebody\r\neth0');
+    const own = ['setpriv', '--bounding-set', '-all,+net_admin', builtAgent, 'gc', '--json'];
+    const { freed, kept } = JSON.parse(await node.run(own)) as { freed: Item[]; kept: Item[] };
+    expect(freed.map(({ name }) => name)).toEqual(['10.244.1.6']);
+    expect(kept.map(({ name }) => name)).toContain(pod.ip);
+  });
+
   test('is an ADD that holds the lock on its address, or on what it saved, until it ends', async () => {
     node.writeFile(`${ADDRESSES}/10.244.1.2`, 'somebody\r\neth0');
     node.writeFile(`${SAVED}/another:eth0`, '{"name":"cbr0","type":"bridge"}');

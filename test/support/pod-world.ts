@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { parseIp } from '../../lib/ip.ts';
-import type { CachedResult } from '../../lib/pods/cached-result.ts';
+import { type CachedResult, cachedResultName } from '../../lib/pods/cached-result.ts';
 import { hostMac, hostVethName, podMac } from '../../lib/pods/names.ts';
 import type { Pin, Port } from '../../lib/pods/node-view.ts';
 import type { Traces } from '../../lib/pods/signs-of-life.ts';
@@ -209,8 +209,7 @@ function seenOf(world: World, hidden: Hidden | undefined): Seen {
       pins: hidden === 'pins' ? [] : pinsOf(world),
     },
     traces: world.isBridged && hidden !== 'signs' ? tracesOf(world) : silence,
-    cached,
-    cachedOf: ({ containerId: id, ifname }) => cached.find((one) => one.containerId === id && one.ifname === ifname),
+    cached: new Map(cached.map((one) => [cachedResultName(one.network, one.containerId, one.ifname), one])),
   };
 }
 
