@@ -5,8 +5,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { renderLeaseValue } from '../../flanneld/subnet/etcd/lease-key.ts';
 import { builtAgent } from '../lab/programs.ts';
-import { nodeAttributes } from '../subnet/contract.ts';
+import { never, nodeAttributes } from '../subnet/contract.ts';
 import { Background } from '../support/background.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
@@ -50,7 +51,13 @@ async function etcdStore(): Promise<Store> {
       const { PublicIP, BackendData } = JSON.parse(own?.[1].value ?? '{}');
       return { publicIp: PublicIP, data: JSON.stringify(BackendData) };
     },
-    steal: (subnet) => site.putPeer('thief', subnet, nodeAttributes(66)),
+    async steal(subnet) {
+      // A key made anew is another's claim; one that was only written over would be put back.
+      const key = `/subnets/${site.keyOf('thief', subnet)}`;
+      const leaseId = await site.gateway.grantLease(3600, never);
+      await site.remove('thief', subnet);
+      await site.put(key, renderLeaseValue(nodeAttributes(66)), leaseId);
+    },
     stop: () => member.kill(),
     start: () => member.start(),
   };
