@@ -2,7 +2,7 @@
 // while, a suspended agent, a lost lease. A flow both ways counts what each costs; the counts are printed, not judged.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -173,6 +173,8 @@ describe('the interface', () => {
 });
 
 test('a lease that is somebody else’s ends the agent with 1, saying so; the data plane stays', async () => {
+  // With its mark node 1 would be the elder, and put its lease back.
+  rmSync(join(lab.leaseFolder, '.node-1.since'));
   renameSync(join(lab.leaseFolder, 'node-1.json'), join(lab.leaseFolder, 'node-9.json'));
   await waitUntil(async () => !(await node.agent.state()).running, LOOK_MS, 'the end of the agent');
   expect((await node.agent.state()).exitCode).toBe(1);
