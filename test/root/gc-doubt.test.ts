@@ -269,7 +269,7 @@ describe('what may be a pod', () => {
   test('is an ADD that holds the lock on its address, or on what it saved, until it ends', async () => {
     node.writeFile(`${ADDRESSES}/10.244.1.2`, 'somebody\r\neth0');
     node.writeFile(`${SAVED}/another:eth0`, '{"name":"cbr0","type":"bridge"}');
-    const lock = (path: string): Promise<string> => sh(`flock -x ${path} sleep 1000 >/dev/null 2>&1 & echo $!`);
+    const lock = (path: string): Promise<string> => sh(`flock -x -F ${path} sleep 1000 >/dev/null 2>&1 & echo $!`);
     const pids = [await lock(`${ADDRESSES}/10.244.1.2`), await lock(`${SAVED}/another:eth0`)];
     const isLocked = async (): Promise<boolean> =>
       (await node.exec(['flock', '-n', `${SAVED}/another:eth0`, 'true'])).exitCode !== 0 &&
@@ -277,7 +277,7 @@ describe('what may be a pod', () => {
     await waitUntil(isLocked, 5000, 'the locks');
     const { freed, kept } = await gc();
     expect([freed, kept.map(({ why }) => why)]).toEqual([[], Array(2).fill('its ADD is running')]);
-    await sh(`pkill -P ${pids.join(',')}; true`);
+    await sh(`kill ${pids.join(' ')}`);
     await waitUntil(async () => !(await isLocked()), 5000, 'the end of the locks');
     expect((await gc()).freed).toHaveLength(2);
   });
