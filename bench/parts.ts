@@ -2,6 +2,7 @@
 
 import { cniPart } from './cni.ts';
 import { faultsPart } from './faults.ts';
+import { guardPart } from './guard.ts';
 import { nodesPart } from './nodes.ts';
 import { packetPart } from './packet.ts';
 import { peersPart } from './peers.ts';
@@ -10,7 +11,16 @@ import { startPart } from './start.ts';
 import { throughputPart } from './throughput.ts';
 import { wherePart } from './where.ts';
 
-const parts: readonly Part[] = [startPart, cniPart, wherePart, packetPart, peersPart, throughputPart, faultsPart];
+const parts: readonly Part[] = [
+  startPart,
+  cniPart,
+  wherePart,
+  packetPart,
+  peersPart,
+  throughputPart,
+  guardPart,
+  faultsPart,
+];
 /** Only by name: these take about as long as all others together. */
 const onRequest: readonly Part[] = [nodesPart];
 

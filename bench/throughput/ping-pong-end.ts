@@ -9,14 +9,16 @@ import type { PingPongResult, PingPongSpec } from './ping-pong.ts';
 
 const CLIENT_MS = 20_000;
 
-async function argv(netns: string, spec: PingPongSpec): Promise<string[]> {
+/** `cpu`: the one processor it may run on. */
+async function argv(netns: string, spec: PingPongSpec, cpu?: number): Promise<string[]> {
   const program = join(await labPrograms(), 'ping-pong.mjs');
-  return ['nsenter', `--net=${netns}`, '--', process.execPath, program, JSON.stringify(spec)];
+  const pinned = cpu === undefined ? [] : ['taskset', '-c', `${cpu}`];
+  return [...pinned, 'nsenter', `--net=${netns}`, '--', process.execPath, program, JSON.stringify(spec)];
 }
 
 /** Resolves when it answers; it ends with this process. */
-export async function startPingPongServer(netns: string, local: string): Promise<{ stop(): void }> {
-  const inside = ['--pdeathsig', 'KILL', '--', ...(await argv(netns, { role: 'server', local }))];
+export async function startPingPongServer(netns: string, local: string, cpu?: number): Promise<{ stop(): void }> {
+  const inside = ['--pdeathsig', 'KILL', '--', ...(await argv(netns, { role: 'server', local }, cpu))];
   const server = spawn('setpriv', inside, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   server.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -29,10 +31,15 @@ export async function startPingPongServer(netns: string, local: string): Promise
 
 /** Rejects when the client did not end well. */
 export async function runPingPong(
-  { netns, from, to }: { readonly netns: string; readonly from: string; readonly to: string },
+  {
+    netns,
+    from,
+    to,
+    cpu,
+  }: { readonly netns: string; readonly from: string; readonly to: string; readonly cpu?: number },
   milliseconds: number,
 ): Promise<PingPongResult> {
-  const command = await argv(netns, { role: 'client', local: from, to, milliseconds });
+  const command = await argv(netns, { role: 'client', local: from, to, milliseconds }, cpu);
   const { exitCode, stdout, stderr } = await runCommand(command, { timeoutMs: CLIENT_MS });
   if (exitCode !== 0) throw new Error(`ping-pong: ${stderr.trim() || `exit ${exitCode}`}`);
   return JSON.parse(stdout) as PingPongResult;

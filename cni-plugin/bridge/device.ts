@@ -61,7 +61,10 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   if (failed === undefined) {
     // The kernel takes only an MTU that is changed after creation for the user's, and keeps it when the last port goes.
     if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
+    // Pods have nothing to say of the node's routes. The agent's rules see to it as well, also on bridges of others.
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
+    tryWriteSysctl(sys, `ipv6/conf/${name}/accept_redirects`, '0');
+    tryWriteSysctl(sys, `ipv4/conf/${name}/accept_redirects`, '0');
     // For the address the kernel makes when the bridge was set down and up.
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_dad`, '0');
   }

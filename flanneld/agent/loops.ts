@@ -93,6 +93,7 @@ export function startLoops(parts: Parts): Running {
     heap.leasesChanged();
     parts.follower.wake();
     overlayLoop.wake('leases');
+    firewallLoop.wake('leases');
   });
   return {
     async stop() {
@@ -162,7 +163,7 @@ function startFirewallLoop(
   const look = new FirewallLook(firewall, netfilter);
   const run = async (woken: ReadonlySet<string>): Promise<undefined> => {
     try {
-      await look.run(woken.size > 0);
+      await look.run(woken);
     } catch (error) {
       readiness.failed(FIREWALL, error);
       failures.failed(FIREWALL, error, {}, 'firewall not right, will retry');

@@ -4,6 +4,7 @@
 import { dirname } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import { formatIp, parseIp } from '../../lib/ip.ts';
+import { openNetfilter } from '../../lib/netfilter/connection.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import { backendFor } from '../backend/registry.ts';
@@ -16,7 +17,7 @@ import { type Actions, type HttpServer, serveHttp } from '../health/http-server.
 import { serveSocket, socketPathFor } from '../health/status/socket.ts';
 import { storeChecks, waitingFor } from '../health/store-check.ts';
 import type { StoreTrouble } from '../health/store-troubles.ts';
-import { collectAtStart } from '../pods/gc/gc-command.ts';
+import { collectAtStart, podNetworkOf } from '../pods/gc/gc-command.ts';
 import { LeaseView } from '../subnet/lease-view.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
 import { type Place, UnderlayFollower } from '../underlay/follower.ts';
@@ -92,6 +93,8 @@ async function runBackend(
   const parts = { leases, readiness, cniFiles, options, tools, drift, meters, follower };
   const backendTools = { ...tools, drift, stateDir: dirname(options.subnetFile) };
   view.step = 'the lease of this node';
+  const bridge = podNetworkOf(tools.sys, options).bridge;
+  const netfilter = openNetfilter(tools.sys);
   let firewall: Firewall | undefined;
   let forwarding: Forwarding | undefined;
   try {
@@ -106,7 +109,13 @@ async function runBackend(
       view.show(backend.type, overlays);
       const published = publishedBy(overlays);
       readiness.show('own address', () => ownAddressChecks(tools.nodeName, published, leases.latest));
-      firewall ??= openFirewall(config, overlays, options.firewall, { ...tools, drift });
+      firewall ??= openFirewall(config, overlays, options.firewall, {
+        ...tools,
+        drift,
+        netfilter,
+        leases: () => leases.latest.leases,
+        bridge,
+      });
       view.showFirewall(firewall);
       forwarding = forwardingOf(overlays, startLoops({ ...parts, overlays, firewall }));
       place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
@@ -114,6 +123,7 @@ async function runBackend(
   } finally {
     await follower.stop();
     await forwarding?.end();
+    netfilter.close();
   }
 }
 

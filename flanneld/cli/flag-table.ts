@@ -71,6 +71,12 @@ export const flagTable: readonly FlagSpec[] = [
     default: 'true',
   },
   { name: 'ip-blackhole-route', help: "keep a blackhole route for this node's subnet", default: 'false' },
+  {
+    name: 'guard',
+    value: 'count|enforce|off',
+    help: "packets to the tunnel's port from who is no peer: count them, or drop them, too",
+    default: 'count',
+  },
   { name: 'healthz-ip', value: 'ip', help: 'where /healthz, /readyz and /metrics listen', default: '0.0.0.0' },
   { name: 'healthz-port', value: 'port', help: 'their port; 0 turns them off', default: '0', range: [0, 65_535] },
   { name: 'kube-subnet-mgr', help: 'Kubernetes store: leases are Nodes', default: 'false' },

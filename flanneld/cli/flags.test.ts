@@ -38,6 +38,7 @@ describe('parseCommandLine', () => {
         resyncSec: 5,
         blackholeRoute: false,
         unreachableRoute: true,
+        guard: 'count',
       },
       store: {
         kind: 'etcd',
@@ -79,6 +80,7 @@ describe('parseCommandLine', () => {
         '--iptables-resync=7',
         '--ip-blackhole-route=T',
         '--ip-unreachable-route=f',
+        '--guard=enforce',
       ],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
       ...['--cni-state-dir=/g', '--netns-dir=/h'],
@@ -100,6 +102,7 @@ describe('parseCommandLine', () => {
       resyncSec: 7,
       blackholeRoute: true,
       unreachableRoute: false,
+      guard: 'enforce',
     });
     expect(options).toMatchObject({
       store: { kind: 'directory', subnetDir: '/c' },
@@ -188,6 +191,7 @@ describe('refusals', () => {
     { argv: ['withdraw', '--dry-run'], want: '--dry-run is not a flag of withdraw, expected flanneld gc' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
     { argv: ['--ip-masq=yes'], want: '--ip-masq: expected true or false, got "yes"' },
+    { argv: ['--guard=on'], want: '--guard: expected count, enforce or off, got "on"' },
     { argv: ['--healthz-port=65536'], want: '--healthz-port: expected integer 0–65535, got "65536"' },
     { argv: ['--healthz-port=0x10'], want: '--healthz-port: expected integer 0–65535, got "0x10"' },
     { argv: ['--healthz-port='], want: '--healthz-port: expected integer 0–65535, got ""' },

@@ -31,6 +31,7 @@ export interface FirewallOptions {
   readonly resyncSec: number;
   readonly blackholeRoute: boolean;
   readonly unreachableRoute: boolean;
+  readonly guard: 'count' | 'enforce' | 'off';
 }
 
 export interface KubeOptions {
@@ -151,7 +152,16 @@ function readFirewall(given: GivenFlags): FirewallOptions {
     resyncSec: integer(given, 'iptables-resync'),
     blackholeRoute: boolean(given, 'ip-blackhole-route'),
     unreachableRoute: boolean(given, 'ip-unreachable-route'),
+    guard: guardMode(given),
   };
+}
+
+const GUARD_MODES = ['count', 'enforce', 'off'] as const;
+type GuardMode = (typeof GUARD_MODES)[number];
+
+function guardMode(given: GivenFlags): GuardMode {
+  const isMode = (word: string): word is GuardMode => GUARD_MODES.some((mode) => mode === word);
+  return one(given, 'guard', 'count, enforce or off', (word) => (isMode(word) ? word : undefined)) ?? 'count';
 }
 
 function readStore(given: GivenFlags): StoreOptions {

@@ -2,15 +2,17 @@
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
+import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import type { FirewallOptions as FirewallFlags } from '../cli/options.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
-import type { Flavour } from '../health/status/report.ts';
-import type { Firewall, FirewallOptions } from './firewall.ts';
+import type { Flavour, OverlayStatus } from '../health/status/report.ts';
+import type { Firewall, FirewallOptions, TunnelWish } from './firewall.ts';
 import { IptablesFirewall } from './iptables.ts';
 import { iptablesFinder } from './iptables-programs.ts';
 import type { Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
+import type { GuardedLease } from './peer-sets.ts';
 
 /** What the rules are about, of each enabled family. */
 export interface Overlay {
@@ -18,6 +20,7 @@ export interface Overlay {
   readonly vni: number;
   readonly network: IpPrefix;
   readonly subnet: IpPrefix;
+  status(): Pick<OverlayStatus, 'device' | 'port' | 'vni'>;
 }
 
 export interface OpenTools {
@@ -26,6 +29,12 @@ export interface OpenTools {
   readonly drift: DriftNotes;
   /** The environment's PATH. */
   readonly path: string;
+  /** Of the process; it stays open. */
+  readonly netfilter: Netfilter;
+  /** Leases by key, as they are now. */
+  readonly leases: () => ReadonlyMap<string, GuardedLease>;
+  /** The bridge pods are on. */
+  readonly bridge: string;
 }
 
 /** Differs from flannel, for which an absent EnableNFTables is false: its stock configuration says false where it means it. */
@@ -37,11 +46,12 @@ function chooseFlavour({ enableNftables }: Pick<NetConf, 'enableNftables'>): { f
 
 /** The firewall for a configuration; nothing is looked at or changed yet. */
 export function openFirewall(
-  config: Pick<NetConf, 'enableNftables' | 'nonMasquerade'>,
+  config: Pick<NetConf, 'enableNftables' | 'nonMasquerade' | 'backend'>,
   overlays: readonly Overlay[],
   flags: FirewallFlags,
-  { nft, log, drift, path }: OpenTools,
+  tools: OpenTools,
 ): Firewall {
+  const { nft, log, drift, path } = tools;
   const families = overlays.map(({ family, vni, network, subnet }) => ({
     family,
     vni,
@@ -51,11 +61,43 @@ export function openFirewall(
     nonMasquerade: config.nonMasquerade.filter(({ ip }) => ip.family === family),
     forward: flags.forwardRules,
   }));
-  const options: FirewallOptions = { families, fullyRandom: flags.fullyRandom };
+  const tunnel = tunnelOf(config.backend.type, overlays, flags, tools);
+  const options: FirewallOptions = { families, fullyRandom: flags.fullyRandom, ...(tunnel && { tunnel }) };
   const { flavour, why } = chooseFlavour(config);
-  log.info({ flavour, why, masquerade: flags.ipMasq, forward: flags.forwardRules }, 'firewall flavour');
+  log.info(
+    { flavour, why, masquerade: flags.ipMasq, forward: flags.forwardRules, guard: flags.guard },
+    'firewall flavour',
+  );
   const find = iptablesFinder(path);
   return flavour === 'iptables'
     ? new IptablesFirewall(options, why, { find, path, nft, log, drift })
     : new NftablesFirewall(options, why, { find, nft, log, drift });
+}
+
+/** Ports of these take packets from anybody; other tunnels know whom they trust by keys, or have no port. */
+const GUARDED: ReadonlySet<string> = new Set(['vxlan', 'udp']);
+/** What a device may be called (net/core/dev.c, dev_valid_name), without what nft's language could not take in quotes. */
+const DEVICE_NAME = /^[^\s/:"\\*]{1,15}$/;
+
+function tunnelOf(
+  backend: string,
+  overlays: readonly Overlay[],
+  { guard }: FirewallFlags,
+  { netfilter, leases, bridge }: OpenTools,
+): TunnelWish | undefined {
+  const [first] = overlays;
+  if (first === undefined) return undefined;
+  const found = overlays.map((overlay) => overlay.status());
+  return {
+    vni: first.vni,
+    devices: found.flatMap(({ device }) => (device === undefined ? [] : [device])),
+    bridge: DEVICE_NAME.test(bridge) ? bridge : 'cni0',
+    networks: overlays.map(({ network }) => network),
+    subnets: overlays.map(({ subnet }) => subnet),
+    guard,
+    port: GUARDED.has(backend) ? found.find(({ port }) => port !== undefined)?.port : undefined,
+    isVxlan: backend === 'vxlan',
+    leases,
+    netfilter,
+  };
 }

@@ -8,7 +8,16 @@ const NFT_MSG_NEWGEN = 0x0a0f;
 
 /** A kernel's number and a firewall that counts how often it is looked at. */
 const kernel: { generation: number | undefined } = { generation: 0 };
-const firewall = { looks: 0, changes: false, mustLook: false };
+const firewall: { looks: number; changes: boolean; mustLook: boolean; follows: boolean | undefined } = {
+  looks: 0,
+  changes: false,
+  mustLook: false,
+  follows: false,
+};
+const followLeases = (): boolean | undefined => {
+  if (firewall.follows === true) kernel.generation = (kernel.generation ?? 0) + 1;
+  return firewall.follows;
+};
 
 const { netlink } = openFakeNetlink((_, replies) => {
   const { generation } = kernel;
@@ -28,24 +37,24 @@ function newLook(): FirewallLook {
     if (firewall.changes) kernel.generation = (kernel.generation ?? 0) + 1;
     return await Promise.resolve(firewall.changes);
   };
-  return new FirewallLook({ ensure, mustLook }, netlink);
+  return new FirewallLook({ ensure, followLeases, mustLook }, netlink);
 }
 
 beforeEach(() => {
   kernel.generation = 700;
-  Object.assign(firewall, { looks: 0, changes: false, mustLook: false });
+  Object.assign(firewall, { looks: 0, changes: false, mustLook: false, follows: false });
 });
 
 /** How often it looked, run after run; the first with a reason, as at the start. */
 async function looks(
-  runs: readonly { readonly before?: () => void; readonly hasReason?: boolean }[],
+  runs: readonly { readonly before?: () => void; readonly reasons?: string[] }[],
 ): Promise<number[]> {
   const look = newLook();
   const counts: number[] = [];
-  await look.run(true);
-  for (const { before, hasReason = false } of runs) {
+  await look.run(new Set(['start']));
+  for (const { before, reasons = [] } of runs) {
     before?.();
-    await look.run(hasReason);
+    await look.run(new Set(reasons));
     counts.push(firewall.looks);
   }
   return counts;
@@ -60,7 +69,7 @@ describe('FirewallLook', () => {
     const another = (): void => {
       kernel.generation = 701;
     };
-    expect(await looks([{ before: another }, {}, { hasReason: true }, {}])).toEqual([2, 2, 3, 3]);
+    expect(await looks([{ before: another }, {}, { reasons: ['event'] }, {}])).toEqual([2, 2, 3, 3]);
   });
 
   test('looks once more after it changed something', async () => {
@@ -79,6 +88,30 @@ describe('FirewallLook', () => {
     expect(await looks([{}, {}])).toEqual([2, 3]);
   });
 
+  test.for([
+    { name: 'nothing of it is ours', follows: false, want: [1, 1] },
+    { name: 'ours was the only change', follows: true, want: [1, 1] },
+    { name: 'it cannot be followed', follows: undefined, want: [2, 2] },
+  ])('does not look for the leases alone where $name', async ({ follows, want }) => {
+    firewall.follows = follows;
+    expect(await looks([{ reasons: ['leases'] }, {}])).toEqual(want);
+  });
+
+  test('looks when somebody changed something just before the leases did', async () => {
+    firewall.follows = true;
+    const another = (): void => {
+      kernel.generation = 900;
+    };
+    expect(await looks([{ before: another, reasons: ['leases'] }, {}])).toEqual([1, 2]);
+  });
+
+  test('looks when the leases come with another reason, or before all was right', async () => {
+    expect(await looks([{ reasons: ['leases', 'event'] }])).toEqual([2]);
+    firewall.changes = true;
+    firewall.looks = 0;
+    expect(await looks([{ reasons: ['leases'] }])).toEqual([2]);
+  });
+
   test('looks again after a failure', async () => {
     let fails = true;
     const ensure = async (): Promise<boolean> => {
@@ -86,11 +119,11 @@ describe('FirewallLook', () => {
       if (fails) throw new Error('no');
       return await Promise.resolve(false);
     };
-    const look = new FirewallLook({ ensure, mustLook: () => false }, netlink);
-    await expect(look.run(true)).rejects.toThrow('no');
+    const look = new FirewallLook({ ensure, followLeases, mustLook: () => false }, netlink);
+    await expect(look.run(new Set(['start']))).rejects.toThrow('no');
     fails = false;
-    await look.run(false);
-    await look.run(false);
+    await look.run(new Set());
+    await look.run(new Set());
     expect(firewall.looks).toBe(2);
   });
 });

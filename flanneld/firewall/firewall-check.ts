@@ -7,19 +7,37 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { Firewall } from './firewall.ts';
 
 export class FirewallLook {
-  readonly #firewall: Pick<Firewall, 'ensure' | 'mustLook'>;
+  readonly #firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>;
   readonly #netfilter: Netlink;
   /** Number of the rule set in which all was right. */
   #rightIn: number | undefined;
 
   /** `netfilter` is a connection to NETLINK_NETFILTER. */
-  constructor(firewall: Pick<Firewall, 'ensure' | 'mustLook'>, netfilter: Netlink) {
+  constructor(firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>, netfilter: Netlink) {
     this.#firewall = firewall;
     this.#netfilter = netfilter;
   }
 
-  /** Reads, compares, changes; without a reason to, only when something has changed. Rejects with OpError. */
-  async run(hasReason: boolean): Promise<void> {
+  /**
+   * Reads, compares, changes; without a reason to, only when something has changed, and for the leases alone only what
+   * follows from them. Rejects with OpError.
+   */
+  async run(reasons: ReadonlySet<string>): Promise<void> {
+    const isLeases = reasons.size === 1 && reasons.has('leases');
+    if (isLeases && this.#rightIn !== undefined && this.#follow(this.#rightIn)) return;
+    await this.#look(reasons.size > 0);
+  }
+
+  /** What was right still is when ours was the only change. */
+  #follow(rightIn: number): boolean {
+    const before = this.#generation();
+    const changed = this.#firewall.followLeases();
+    if (changed === undefined) return false;
+    if (changed) this.#rightIn = before === rightIn && this.#generation() === next(rightIn) ? next(rightIn) : undefined;
+    return true;
+  }
+
+  async #look(hasReason: boolean): Promise<void> {
     const rightIn = this.#rightIn;
     this.#rightIn = undefined;
     const generation = this.#firewall.mustLook() ? undefined : this.#generation();
@@ -36,4 +54,9 @@ export class FirewallLook {
       throw error;
     }
   }
+}
+
+/** The number after a transaction: 32 bits, never 0 (net/netfilter/nf_tables_api.c). */
+function next(generation: number): number {
+  return (generation + 1) % 2 ** 32 || 1;
 }

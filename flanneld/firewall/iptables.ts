@@ -18,7 +18,7 @@ import {
 } from './iptables-programs.ts';
 import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
 import { isProgramMissing, type Nft } from './nft-program.ts';
-import { FLANNEL_TABLES, nftFamily, tableName } from './nft-table.ts';
+import { FLANNEL_TABLES, TABLE_FAMILIES, tableName } from './nft-table.ts';
 
 export interface IptablesTools extends ChainTools {
   readonly find: FindIptables;
@@ -99,7 +99,8 @@ export class IptablesFirewall implements Firewall {
         await leftovers.ensure(unwantedChains(config.network, config.vni), await leftovers.read());
       }
     }
-    const ours = parts.map(({ config }) => [nftFamily(config.family), tableName(config.vni)] as const);
+    const names = new Set(parts.map(({ config }) => tableName(config.vni)));
+    const ours = [...names].flatMap((name) => TABLE_FAMILIES.map((family) => [family, name] as const));
     // flannel makes both of its tables, whatever family is off.
     await this.#removeTables([...ours, ...Object.entries(FLANNEL_TABLES)]);
   }
@@ -121,13 +122,19 @@ export class IptablesFirewall implements Firewall {
     }
   }
 
+  followLeases(): boolean {
+    return false;
+  }
+
   status(): FirewallStatus {
     const found = this.#parts?.map(({ keeper, found: { why } }) => `${keeper.iptables.name}: ${why}`) ?? [];
     return { flavour: 'iptables', why: [this.#why, ...found].join('; '), places: this.#places };
   }
 
   checks(): readonly Check[] {
-    return [];
+    if (this.#options.tunnel === undefined) return [];
+    const problem = 'off: sets of peers and rules for ARP need nftables; set EnableNFTables to true';
+    return [{ name: 'guard', problem, required: false }];
   }
 
   mustLook(): boolean {

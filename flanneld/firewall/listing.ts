@@ -1,14 +1,19 @@
-// nft's JSON listing of one table, brought to a form that compares: handles, comments and counters of no meaning left
-// out, what differs between versions of nft written one way (libnftables-json(5)).
+// nft's JSON listing of one table, brought to a form that compares: handles, comments, what counters have counted and
+// what is in sets left out, what differs between versions of nft written one way (libnftables-json(5)).
 
 import type { Chain, NftFamily, NftJson, Rule, Table } from './nft-table.ts';
 
-/** The comparable text of a table as we want it. */
-export function fingerprint(table: Table): string {
-  return lines(
-    table.chains.map((chain) => chainLine(chain.name, chain.type, chain.hook, chain.priority, 'accept')),
-    table.chains.flatMap((chain: Chain) => chain.rules.map((rule: Rule) => ruleLine(chain.name, rule.expr))),
+/** The comparable text of a table as we want it, without what is in its sets. */
+export function fingerprint({ chains, sets = [], counters = [] }: Table): string {
+  const declared = chains.map(({ name, base }) =>
+    base === undefined ? chainLine(name) : chainLine(name, base.type, base.hook, base.priority, 'accept'),
   );
+  const rules = chains.flatMap((chain: Chain) => chain.rules.map((rule: Rule) => ruleLine(chain.name, rule.expr)));
+  const others = [
+    ...sets.map(({ name, listed }) => setLine(name, listed)),
+    ...counters.map((name) => `counter ${name}`),
+  ];
+  return lines(declared, [...rules, ...others]);
 }
 
 /**
@@ -24,6 +29,7 @@ export function listingFingerprint(json: string): string {
     if (kind === 'chain') {
       chains.push(chainLine(value['name'], value['type'], value['hook'], value['prio'], value['policy']));
     } else if (kind === 'rule') rest.push(ruleLine(value['chain'], value['expr']));
+    else if (kind === 'set') rest.push(setLine(value['name'], value));
     else rest.push(`${kind} ${String(value['name'])}`);
   }
   return lines(chains, rest);
@@ -60,25 +66,55 @@ function lines(chains: readonly string[], rules: readonly string[]): string {
   return [...[...chains].sort(), ...grouped.map(({ line }) => line)].join('\n');
 }
 
-function chainLine(name: unknown, type: unknown, hook: unknown, priority: unknown, policy: unknown): string {
-  return `chain ${[name, type, hook, priority, policy].map(String).join(' ')}`;
+/** A chain that is jumped to has only a name. */
+function chainLine(...facts: readonly unknown[]): string {
+  return `chain ${facts
+    .filter((fact) => fact !== undefined)
+    .map(String)
+    .join(' ')}`;
+}
+
+/**
+ * What a set is, not what is in it. `dynamic` is told by newer versions of nft alone, and each spells the type of a set of
+ * raw bits in its own way.
+ */
+function setLine(name: unknown, { type, flags, size, timeout }: Readonly<Record<string, unknown>>): string {
+  const told = {
+    type: isRecord(type) || (Array.isArray(type) && type.includes('integer')) ? undefined : type,
+    flags: Array.isArray(flags) ? flags.filter((flag) => flag !== 'dynamic') : flags,
+    size,
+    timeout,
+  };
+  const known = Object.entries(told).filter(([, fact]) => fact !== undefined);
+  return `set ${String(name)} ${JSON.stringify(canonical(Object.fromEntries(known)))}`;
 }
 
 function ruleLine(chain: unknown, expr: unknown): string {
   return `rule ${String(chain)} ${JSON.stringify(canonical(expr))}`;
 }
 
-/** Sorted keys; a list of one flag as the flag; the set-membership operator of newer versions as equality. */
+/**
+ * Sorted keys, and members of sets; a list of one flag as the flag; what a counter has counted left out; the set-membership operator of newer
+ * versions as equality.
+ */
 function canonical(value: unknown): NftJson {
   if (Array.isArray(value)) return value.map(canonical);
   if (!isRecord(value)) return typeof value === 'string' || typeof value === 'number' ? value : null;
   const sorted: Record<string, NftJson> = {};
-  for (const key of Object.keys(value).sort()) {
-    const inner = canonical(value[key]);
-    if (key === 'flags' && Array.isArray(inner) && inner.length === 1) sorted[key] = inner[0] ?? null;
-    else sorted[key] = key === 'op' && inner === 'in' ? '==' : inner;
-  }
+  for (const key of Object.keys(value).sort()) sorted[key] = canonicalMember(key, canonical(value[key]));
   return sorted;
+}
+
+function canonicalMember(key: string, value: NftJson): NftJson {
+  if (key === 'counter' && isRecord(value)) return null;
+  if (key === 'set' && Array.isArray(value)) return value.toSorted(byText);
+  if (key === 'flags' && Array.isArray(value) && value.length === 1) return value[0] ?? null;
+  return key === 'op' && value === 'in' ? '==' : value;
+}
+
+function byText(a: NftJson, b: NftJson): number {
+  const [x, y] = [JSON.stringify(a), JSON.stringify(b)];
+  return x < y ? -1 : x > y ? 1 : 0;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

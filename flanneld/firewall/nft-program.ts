@@ -8,7 +8,7 @@ export interface Nft {
   apply(script: string): Promise<void>;
   /** Whether the kernel would take the script. */
   accepts(script: string): Promise<boolean>;
-  /** The JSON listing of a table, undefined when there is no such table. Rejects with ExecError. */
+  /** The JSON listing of a table without what is in its sets, undefined when there is no such table. Rejects with ExecError. */
   list(family: string, table: string): Promise<string | undefined>;
   /** The JSON listing of all chains, without their rules. Rejects with ExecError. */
   listChains(): Promise<string>;
@@ -35,13 +35,24 @@ export function nftProgram(signal?: AbortSignal): Nft {
         () => false,
       ),
     list: (family, table) =>
-      run(['-j', 'list', 'table', family, table]).catch((error: unknown) => {
+      run(['-j', '-t', 'list', 'table', family, table]).catch((error: unknown) => {
         if (isNoSuchTable(error)) return undefined;
         throw error;
       }),
     listChains: () => run(['-j', 'list', 'chains']),
     listChain: (family, table, chain) => run(['-a', 'list', 'chain', family, table, chain]),
   };
+}
+
+/** What fits a line of log that somebody reads. */
+const LONGEST_COMMAND = 200;
+
+/** The script as one line for a shell; of a long one how it begins, and how the whole of it is seen. */
+export function command(script: string): string {
+  const lines = script.trim().split('\n');
+  const whole = `nft '${lines.join('; ')}'`;
+  if (whole.length <= LONGEST_COMMAND) return whole;
+  return `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`;
 }
 
 /** Whether an executable failed because it is not there. */

@@ -14,11 +14,9 @@ import { interestIn, isOfInterest } from './interest.ts';
 import type { FindIptables } from './iptables-programs.ts';
 import { iptablesChains } from './iptables-table.ts';
 import { fingerprint, listingFingerprint } from './listing.ts';
-import type { Nft } from './nft-program.ts';
+import { command, type Nft } from './nft-program.ts';
 import { FLANNEL_TABLES, firewallTable, nftFamily, renderTable, type Table, tableName } from './nft-table.ts';
-
-/** What fits a line of log that somebody reads. */
-const LONGEST_COMMAND = 200;
+import { TunnelKeeper } from './tunnel-keeper.ts';
 
 export interface NftablesTools {
   readonly nft: Nft;
@@ -40,6 +38,8 @@ export class NftablesFirewall implements Firewall {
   readonly #asListed = new Map<string, string>();
   readonly #why: string;
   readonly #refusal: ForwardRefusal;
+  /** What keeps the tunnel from being used against the node. */
+  readonly #tunnel: TunnelKeeper | undefined;
   readonly #interest: ReturnType<typeof interestIn>;
 
   constructor(options: FirewallOptions, why: string, { nft, find, log, drift }: NftablesTools) {
@@ -50,6 +50,7 @@ export class NftablesFirewall implements Firewall {
     this.#log = log;
     this.#drift = drift;
     this.#refusal = new ForwardRefusal(families, find, nft, { log, drift });
+    this.#tunnel = options.tunnel && new TunnelKeeper(options.tunnel, { nft, log, drift });
     const chains = families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false }));
     this.#interest = interestIn(
       families.map(({ vni }) => tableName(vni)),
@@ -63,6 +64,7 @@ export class NftablesFirewall implements Firewall {
     this.#tables ??= await this.#wantedTables();
     let changed = false;
     for (const table of this.#tables) if (await this.#ensureTable(table, first)) changed = true;
+    if (await this.#tunnel?.ensureElements()) changed = true;
     if (first && (await this.#removeIdleLeftovers(this.#tables))) changed = true;
     if (await this.#refusal.ensure()) changed = true;
     return changed;
@@ -73,7 +75,17 @@ export class NftablesFirewall implements Firewall {
       ({ family, chains }) => chains.length > 0 && this.#seenRight.has(family),
     );
     const places = tables.map(({ family, name }) => `table ${family} ${name}`);
-    return { flavour: 'nftables', why: this.#why, places: [...places, ...this.#refusal.places()] };
+    const guard = this.#tunnel?.report();
+    return {
+      flavour: 'nftables',
+      why: this.#why,
+      places: [...places, ...this.#refusal.places()],
+      ...(guard && { guard }),
+    };
+  }
+
+  followLeases(): boolean | undefined {
+    return this.#tunnel === undefined ? false : this.#tunnel.followLeases();
   }
 
   checks(): readonly Check[] {
@@ -85,7 +97,7 @@ export class NftablesFirewall implements Firewall {
   }
 
   isConcerned(event: RulesetEvent): boolean {
-    return isOfInterest(event, this.#interest);
+    return isOfInterest(event, this.#interest) && this.#tunnel?.isOwn(event) !== true;
   }
 
   async #wantedTables(): Promise<Table[]> {
@@ -95,7 +107,7 @@ export class NftablesFirewall implements Firewall {
       const random = fullyRandom && config.masquerade && (await this.#takesFullyRandom(config.family));
       tables.push(firewallTable({ ...config, fullyRandom: random }));
     }
-    return tables;
+    return this.#tunnel === undefined ? tables : [...tables, ...(await this.#tunnel.tables())];
   }
 
   async #takesFullyRandom(family: Family): Promise<boolean> {
@@ -126,7 +138,8 @@ export class NftablesFirewall implements Firewall {
 
   async #ensureTable(table: Table, takeOver: boolean): Promise<boolean> {
     const flannelTable = FLANNEL_TABLES[table.family];
-    const leftover = takeOver && (await this.#nft.list(table.family, flannelTable)) !== undefined;
+    const leftover =
+      takeOver && flannelTable !== undefined && (await this.#nft.list(table.family, flannelTable)) !== undefined;
     const listed = await this.#nft.list(table.family, table.name);
     const right = this.#isRight(table, listed);
     if (right && !leftover) {
@@ -135,8 +148,10 @@ export class NftablesFirewall implements Firewall {
     }
     // In one transaction: between flannel's rules and ours no packet goes without.
     const script =
-      (right ? '' : renderTable(table)) + (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
+      (right ? '' : renderTable(table, this.#tunnel?.elementsOf(table))) +
+      (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
     await this.#nft.apply(script);
+    if (!right) this.#tunnel?.written(table);
     const msg = listed === undefined ? 'firewall table written' : 'firewall table rewritten';
     this.#log.info(
       { table: `${table.family} ${table.name}`, cmd: command(script) },
@@ -170,12 +185,4 @@ export class NftablesFirewall implements Firewall {
     const listed = await this.#nft.list(table.family, table.name);
     if (listed !== undefined) this.#asListed.set(table.family, listingFingerprint(listed));
   }
-}
-
-/** The script as one line for a shell; of a long one how it begins, and how the whole of it is seen. */
-function command(script: string): string {
-  const lines = script.trim().split('\n');
-  const whole = `nft '${lines.join('; ')}'`;
-  if (whole.length <= LONGEST_COMMAND) return whole;
-  return `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`;
 }

@@ -3,9 +3,10 @@ import { statusReport } from '../../test/support/status-report.ts';
 import { DriftLedger } from './drift-ledger.ts';
 import { createMeters } from './meters.ts';
 import { createMetricsPage } from './metrics.ts';
+import type { GuardStatus, StatusReport } from './status/report.ts';
 
-function makePage() {
-  const sources = { report: () => statusReport, drift: new DriftLedger(), meters: createMeters() };
+function makePage(over: Partial<StatusReport> = {}) {
+  const sources = { report: () => ({ ...statusReport, ...over }), drift: new DriftLedger(), meters: createMeters() };
   const page = createMetricsPage(sources);
   const lines = async (): Promise<string[]> => (await page()).text.split('\n').filter((line) => !line.startsWith('#'));
   return { ...sources, page, lines };
@@ -29,6 +30,26 @@ describe('createMetricsPage', () => {
         'flannel_mtu_bytes{family="4"} 1450',
       ]),
     );
+  });
+
+  test('sums what the guard has seen, without an address', async () => {
+    const guard: GuardStatus = {
+      mode: 'count',
+      packets: { strangers: 7, pods: 2, refused: 1 },
+      strangers: [{ address: '192.0.2.1', packets: 7, since: '' }],
+      isFull: false,
+      watchedSince: '',
+    };
+    const lines = await makePage({ firewall: { flavour: 'nftables', why: '', places: [], guard } }).lines();
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'flannel_guard_info{mode="count"} 1',
+        'flannel_guard_packets_total{from="strangers"} 7',
+        'flannel_guard_packets_total{from="pods"} 2',
+        'flannel_guard_packets_total{from="refused"} 1',
+      ]),
+    );
+    expect(lines.join()).not.toContain('192.0.2.1');
   });
 
   test('counts repairs and failures since the start, however often it is asked', async () => {

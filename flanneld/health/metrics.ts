@@ -10,7 +10,7 @@ import { breathe } from '../../lib/clock-node.ts';
 import { DRIFT_OBJECTS, type DriftLedger } from './drift-ledger.ts';
 import type { Answer } from './http-server.ts';
 import { DURATION_BUCKETS, type Meters } from './meters.ts';
-import type { StatusReport } from './status/report.ts';
+import type { GuardStatus, StatusReport } from './status/report.ts';
 
 export interface MetricSources {
   readonly report: () => StatusReport;
@@ -37,6 +37,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     'family',
   ]);
   const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
+  const setGuard = guardMetrics(registers);
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
     help: 'Things somebody else had changed, put right.',
@@ -62,6 +63,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     info.set({ version: report.version }, 1);
     ready.set(report.ready ? 1 : 0);
     if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
+    setGuard(report.firewall?.guard);
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
       for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
       if (counts.direct !== undefined) direct.set({ family }, counts.direct);
@@ -83,6 +85,29 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     setGauges(sources.report());
     await setCounters();
     return { status: 200, type: registry.contentType, text: await registry.metrics() };
+  };
+}
+
+/** Sums only: addresses would let whoever forges them fill memory. */
+function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) => void {
+  const mode = new Gauge({
+    name: 'flannel_guard_info',
+    help: 'Always 1; what is done with packets of strangers.',
+    labelNames: ['mode'],
+    registers,
+  });
+  const packets = new Counter({
+    name: 'flannel_guard_packets_total',
+    help: 'Packets to the tunnel port that no peer sent (strangers, pods), and refused ones that speak of links.',
+    labelNames: ['from'],
+    registers,
+  });
+  return (status) => {
+    mode.reset();
+    packets.reset();
+    if (status === undefined) return;
+    mode.set({ mode: status.mode }, 1);
+    for (const from of ['strangers', 'pods', 'refused'] as const) packets.inc({ from }, status.packets[from]);
   };
 }
 

@@ -3,11 +3,21 @@
 
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
-import { formatIp, formatPrefix, networkOf, parseIp, parsePrefix, samePrefix } from '../../lib/ip.ts';
+import {
+  formatIp,
+  formatPrefix,
+  isLoopback,
+  isMulticast,
+  isUnspecified,
+  networkOf,
+  parseIp,
+  parsePrefix,
+  samePrefix,
+} from '../../lib/ip.ts';
 import type { JsonObject } from '../../lib/json.ts';
 import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
-import { parsePlace, readString, readText } from '../../lib/json-fields.ts';
+import { parsePlace, readList, readString, readText } from '../../lib/json-fields.ts';
 import type { Lease, LeaseAttributes } from './manager.ts';
 
 /** Far more than a lease needs; what is longer is not read. */
@@ -25,7 +35,34 @@ export function readLease(place: JsonPlace): Lease {
   if (subnet === undefined && ipv6Subnet === undefined) {
     throw new ConfigError(place.source, place.path, 'has neither Subnet nor IPv6Subnet');
   }
-  return { ...readAttributes(place), ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
+  const hostAddresses = readHostAddresses(place);
+  return {
+    ...readAttributes(place),
+    ...(subnet && { subnet }),
+    ...(ipv6Subnet && { ipv6Subnet }),
+    ...(hostAddresses && { hostAddresses }),
+  };
+}
+
+/** Undefined when the key is absent; throws ConfigError for what is no list. */
+function readHostAddresses(place: JsonPlace): readonly Ip[] | undefined {
+  const list = readList(place, 'HostAddresses');
+  return list && hostAddressesIn(list.map((item) => (typeof item === 'string' ? item : '')));
+}
+
+/** More than a node has. */
+const mostHostAddresses = 16;
+
+/** The addresses among texts: what is none a node can send from is left out, as they only let more packets in. */
+export function hostAddressesIn(texts: readonly string[]): Ip[] {
+  return texts.slice(0, mostHostAddresses).flatMap((text) => {
+    try {
+      const ip = parseIp(text);
+      return isUnspecified(ip) || isLoopback(ip) || isMulticast(ip) ? [] : [ip];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** What flannel's etcd value carries; throws ConfigError. */
@@ -70,6 +107,7 @@ export function leaseToJson(lease: Lease): JsonObject {
     IPv6Subnet: lease.ipv6Subnet && formatPrefix(lease.ipv6Subnet),
     PublicIP: lease.publicIp && formatIp(lease.publicIp),
     PublicIPv6: lease.publicIpv6 && formatIp(lease.publicIpv6),
+    HostAddresses: lease.hostAddresses?.map(formatIp),
     BackendType: lease.backendType,
     BackendData: lease.backendData,
     BackendV6Data: lease.backendV6Data,

@@ -26,6 +26,8 @@ export interface Lease extends LeaseAttributes {
    * so it is what the store itself says, never what the node says. Undefined: unknown, later than all others.
    */
   readonly created?: string;
+  /** Other addresses its node has, where the store tells: packets may come from them. */
+  readonly hostAddresses?: readonly Ip[];
 }
 
 /** The whole cluster at one moment, this node's own lease included. */

@@ -21,6 +21,8 @@ export interface Netfilter {
    * ERESTART, when the rule set changed since. Throws NetlinkError with the first refusal.
    */
   transact(requests: readonly NetlinkRequest[], generation?: number): void;
+  /** Events of what it changed carry this. */
+  readonly portId: number;
   close(): void;
 }
 
@@ -47,6 +49,7 @@ export function netfilterOver(transport: NetlinkTransport): Netfilter {
   return {
     netlink,
     transact: (requests, generation) => transact(transport, requests, generation),
+    portId: transport.portId,
     close: () => netlink.close(),
   };
 }

@@ -4,6 +4,7 @@
 export const NFPROTO_UNSPEC = 0;
 export const NFPROTO_INET = 1;
 export const NFPROTO_IPV4 = 2;
+export const NFPROTO_ARP = 3;
 export const NFPROTO_IPV6 = 10;
 
 export const NFNL_SUBSYS_NFTABLES = 10;
@@ -22,6 +23,7 @@ export const NFT_MSG_NEWSETELEM = 0x0a0c;
 export const NFT_MSG_GETSETELEM = 0x0a0d;
 export const NFT_MSG_DELSETELEM = 0x0a0e;
 export const NFT_MSG_GETGEN = 0x0a10;
+export const NFT_MSG_GETOBJ = 0x0a13;
 
 export const NFTA_TABLE_NAME = 1;
 export const NFTA_CHAIN_TABLE = 1;
@@ -38,7 +40,17 @@ export const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
 export const NFTA_LIST_ELEM = 1;
 export const NFTA_SET_ELEM_KEY = 1;
 export const NFTA_SET_ELEM_DATA = 2;
+export const NFTA_SET_ELEM_EXPIRATION = 5;
 export const NFTA_SET_ELEM_USERDATA = 6;
+export const NFTA_SET_ELEM_EXPR = 7;
+export const NFTA_EXPR_NAME = 1;
+export const NFTA_EXPR_DATA = 2;
+export const NFTA_COUNTER_PACKETS = 2;
+export const NFTA_OBJ_TABLE = 1;
+export const NFTA_OBJ_NAME = 2;
+export const NFTA_OBJ_TYPE = 3;
+export const NFTA_OBJ_DATA = 4;
+export const NFT_OBJECT_COUNTER = 1;
 export const NFTA_DATA_VALUE = 1;
 export const NFTA_DATA_VERDICT = 2;
 export const NFTA_VERDICT_CODE = 1;

@@ -8,6 +8,7 @@ import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { EINVAL, ENOENT, EOPNOTSUPP } from '../sys/errno.ts';
 import {
+  NFPROTO_ARP,
   NFPROTO_INET,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
@@ -33,7 +34,7 @@ import {
 } from './constants.ts';
 
 export interface Table {
-  readonly family: 'inet' | 'ip' | 'ip6';
+  readonly family: 'inet' | 'ip' | 'ip6' | 'arp';
   readonly name: string;
 }
 
@@ -49,11 +50,11 @@ export const ABSENT: readonly number[] = [ENOENT, EINVAL, EOPNOTSUPP];
 
 export const NFGENMSG_BYTES = 4;
 
+const FAMILY_NUMBERS = { inet: NFPROTO_INET, ip: NFPROTO_IPV4, ip6: NFPROTO_IPV6, arp: NFPROTO_ARP } as const;
+
 /** struct nfgenmsg: u8 family, u8 version, be16 res_id. */
 export function writeNfgenmsg(writer: MessageWriter, table?: Table): void {
-  const family = table?.family;
-  if (family === undefined) writer.u32(NFPROTO_UNSPEC);
-  else writer.u32(family === 'inet' ? NFPROTO_INET : family === 'ip' ? NFPROTO_IPV4 : NFPROTO_IPV6);
+  writer.u32(table === undefined ? NFPROTO_UNSPEC : FAMILY_NUMBERS[table.family]);
 }
 
 /** As nft spells it: `inet weft_portmap`. */

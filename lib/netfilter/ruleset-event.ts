@@ -17,6 +17,8 @@ const RULE_MESSAGES: ReadonlySet<number> = new Set([6, 8]); // NFT_MSG_NEWRULE, 
 
 export interface RulesetEvent {
   readonly kind: 'ruleset';
+  /** Port id of the socket that made the change. */
+  readonly by: number;
   readonly what: 'table' | 'chain' | 'rule' | 'other';
   readonly table: string;
   /** Of a chain or a rule. */
@@ -38,7 +40,7 @@ export function readRulesetEvent(message: MessageReader): RulesetEvent | undefin
     else if (attributes.type === chainAttribute) chain = attributes.text();
   }
   if (table === undefined) return undefined;
-  return { kind: 'ruleset', what, table, ...(chain !== undefined && { chain }) };
+  return { kind: 'ruleset', by: message.portId, what, table, ...(chain !== undefined && { chain }) };
 }
 
 function whatOf(kind: number): RulesetEvent['what'] {

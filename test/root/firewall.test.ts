@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, renderTable } from '../../flanneld/firewall/nft-table.ts';
+import { tunnelTables } from '../../flanneld/firewall/tunnel-rules.ts';
 import { parsePrefix } from '../../lib/ip.ts';
 import { agentPid } from '../faults/agent-process.ts';
 import { NET_CONF_FILE } from '../lab/contract.ts';
@@ -59,8 +60,37 @@ describe('our tables in this nft', () => {
   });
 });
 
+describe('the tables about the tunnel in this nft', () => {
+  const dual = ['10.244.0.0/16', 'fd00:10:244::/48'].map(parsePrefix);
+  const subnets = ['10.244.1.0/24', 'fd00:10:244:1::/64'].map(parsePrefix);
+  test.for([
+    { name: 'counting', mode: 'count' as const, seesMacs: true, isVxlan: true, families: 2 },
+    { name: 'enforcing, one family', mode: 'enforce' as const, seesMacs: true, isVxlan: true, families: 1 },
+    { name: 'an nft that takes no raw bits', mode: 'count' as const, seesMacs: false, isVxlan: true, families: 1 },
+    { name: 'the udp backend', mode: 'enforce' as const, seesMacs: false, isVxlan: false, families: 1 },
+    { name: 'no guard', mode: undefined, seesMacs: false, isVxlan: true, families: 2 },
+  ])('are listed as they are compared: $name', async ({ mode, seesMacs, isVxlan, families }) => {
+    const tables = tunnelTables({
+      vni: 1,
+      devices: ['flannel.1', 'flannel-v6.1'].slice(0, families),
+      bridge: 'cni0',
+      networks: dual.slice(0, families),
+      subnets: subnets.slice(0, families),
+      guard: mode && { mode, port: 8472, isVxlan, seesMacs },
+    });
+    for (const wanted of tables) {
+      const table = { ...wanted, name: 'probe' };
+      const elements = new Map(mode === undefined || table.family === 'arp' ? [] : [['peers4', ['10.0.0.1']]]);
+      await node.run(['nft', '-f', '-'], { input: renderTable(table, elements) });
+      const listed = await nft('-j', 'list', 'table', table.family, 'probe');
+      expect(listingFingerprint(listed)).toBe(fingerprint(wanted));
+      await nft('delete', 'table', table.family, 'probe');
+    }
+  });
+});
+
 describe('the agent', () => {
-  test('touches no table of IPv6, which is off', async () => {
+  test('has no masquerade of IPv6, which is off', async () => {
     expect((await nft('list', 'tables')).split('\n')).not.toContain('table ip6 weft');
   });
 

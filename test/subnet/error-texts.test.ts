@@ -126,7 +126,15 @@ const rows: readonly Row[] = [
     advice: /in a family that is enabled/,
     fail: () =>
       leaseOfNode(
-        { name: 'n', uid: '', resourceVersion: '', creationTimestamp: '', annotations: new Map(), podCidrs: [] },
+        {
+          name: 'n',
+          uid: '',
+          resourceVersion: '',
+          creationTimestamp: '',
+          annotations: new Map(),
+          podCidrs: [],
+          addresses: [],
+        },
         conf(v4),
       ),
   },

@@ -2,6 +2,8 @@
 
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { KubeManagerOptions } from '../../flanneld/subnet/kube/kube.ts';
+import type { LeaseSnapshot } from '../../flanneld/subnet/manager.ts';
+import { formatIp } from '../../lib/ip.ts';
 import { FakeKube, type FakeNode, fail, watchLine } from '../support/fake-kube.ts';
 import { type Follower, follow, publicIpOf } from '../support/follow.ts';
 import { type KubeSite, makeKubeSite } from '../support/kube-site.ts';
@@ -251,9 +253,29 @@ describe('what is asked for', () => {
     const { leases } = await until(() => true);
     expect(leases.size).toBe(1203);
     expect(server.requests.filter(({ url }) => url.searchParams.get('limit') === '100')).toHaveLength(13);
-    server.change('n5', (node) => Object.assign(node.metadata.annotations, annotated(site, 6)));
-    await until((snapshot) => publicIpOf(snapshot.leases.get('n5')) === '192.168.0.6');
+    server.change('n5', (node) => Object.assign(node.metadata.annotations, annotated(site, 5, 'other')));
+    await until((snapshot) => snapshot.leases.get('n5')?.backendType === 'other');
     expect(server.requests.filter(({ url }) => url.pathname.endsWith('/n5'))).toEqual([]);
+  });
+
+  test('the other addresses of a node: from the list, and once more when it has another public address', async () => {
+    const server = await new FakeKube().start();
+    onTestFinished(async () => await server.stop());
+    const site = makeKubeSite(server.access, { Network: '10.0.0.0/8' });
+    const addresses = (...texts: string[]): object => ({
+      addresses: texts.map((address) => ({ type: 'InternalIP', address })),
+    });
+    server.addNode('n5', ['10.0.5.0/24'], annotated(site, 5));
+    server.change('n5', (node) => Object.assign(node, { status: addresses('172.16.0.5', 'fd00::5') }));
+    const { until } = follow(await site.manager('watcher'));
+    const hosts = ({ leases }: LeaseSnapshot): string => (leases.get('n5')?.hostAddresses ?? []).map(formatIp).join();
+    await until((snapshot) => hosts(snapshot) === '172.16.0.5,fd00::5');
+    server.change('n5', (node) => {
+      Object.assign(node.metadata.annotations, annotated(site, 6));
+      Object.assign(node, { status: addresses('172.16.0.6') });
+    });
+    await until((snapshot) => hosts(snapshot) === '172.16.0.6');
+    expect(server.requests.filter(({ url }) => url.pathname.endsWith('/n5'))).toHaveLength(1);
   });
 
   test('the podCIDR of a node that joins later, also when it is assigned after the annotations', async () => {
@@ -279,10 +301,10 @@ describe('what is asked for', () => {
   });
 });
 
-function annotated({ prefix }: KubeSite, host: number): Record<string, string> {
+function annotated({ prefix }: KubeSite, host: number, type = 'vxlan'): Record<string, string> {
   return {
     [`${prefix}kube-subnet-manager`]: 'true',
-    [`${prefix}backend-type`]: 'vxlan',
+    [`${prefix}backend-type`]: type,
     [`${prefix}backend-data`]: '{"VNI":1,"VtepMAC":"02:00:00:00:00:01"}',
     [`${prefix}public-ip`]: `192.168.0.${host & 255}`,
   };

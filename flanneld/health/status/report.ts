@@ -39,12 +39,42 @@ export interface OverlayStatus {
 /** The packet filter that holds the agent's rules. */
 export type Flavour = 'nftables' | 'iptables';
 
+/** What is done with packets to the tunnel's port from who is no peer. */
+export type GuardMode = 'off' | 'count' | 'enforce';
+
+/** Somebody who sent to the tunnel's port and is no peer. */
+export interface Stranger {
+  readonly address: string;
+  readonly packets: number;
+  /** ISO 8601, UTC: its first packet, or the first of the last day. */
+  readonly since: string;
+  /** The peer whose VTEP's MAC its packets carry, and the address that one publishes. */
+  readonly peer?: { readonly key: string; readonly publishes: string };
+}
+
+export interface GuardStatus {
+  readonly mode: GuardMode;
+  /** Why it is off although it was asked for. */
+  readonly problem?: string;
+  /** Since the table was written. */
+  readonly packets: { readonly strangers: number; readonly pods: number; readonly refused: number };
+  /** Of the last day. */
+  readonly strangers: readonly Stranger[];
+  /** As many as are kept: there may be more. */
+  readonly isFull: boolean;
+  /** ISO 8601, UTC: what was before is not known. */
+  readonly watchedSince: string;
+  /** Peers that `enforce` would cut off; undefined where that cannot be told. */
+  readonly wouldCut?: readonly string[];
+}
+
 export interface FirewallStatus {
   readonly flavour: Flavour;
   /** Why this flavour. */
   readonly why: string;
   /** What holds the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
   readonly places: readonly string[];
+  readonly guard?: GuardStatus;
 }
 
 export interface StatusReport {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { overlayStatus, statusReport } from '../../../test/support/status-report.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
-import type { StatusReport } from './report.ts';
+import type { GuardStatus, StatusReport } from './report.ts';
 import { statusText } from './text.ts';
 
 const drift: DriftEntry = {
@@ -98,6 +98,39 @@ drift repaired: 1 route
     const text = statusText({ ...report, checks });
     expect(text).toContain('\nproblems\n  - CNI files: gone\n  ! peer node-9: has no VtepMAC\n\ndevice ');
     expect(text).toContain('\nchecks\n  + firewall\n');
+  });
+
+  test('names strangers, the peer among them, and whom enforce would cut off', () => {
+    const [time, later] = ['2026-01-01T00:00:00.000Z', '2026-01-01T00:01:00.000Z'];
+    const guard = {
+      mode: 'count' as const,
+      packets: { strangers: 15, pods: 2, refused: 1 },
+      strangers: [
+        { address: '192.0.2.1', packets: 3, since: later },
+        { address: '192.0.2.2', packets: 12, since: later, peer: { key: 'node-3', publishes: '10.0.0.3' } },
+      ],
+      isFull: false,
+      watchedSince: time,
+      wouldCut: ['node-3'],
+    };
+    const shown = (over: Partial<GuardStatus>): string =>
+      statusText({ ...report, firewall: { flavour: 'nftables', why: 'x', places: [], guard: { ...guard, ...over } } });
+    const seen = `15 packets of strangers and 2 of pods counted, 1 refused that spoke of links, since ${time}`;
+    expect(shown({})).toContain(`rules in  none
+guard     count: ${seen}; enforce would cut node-3 off
+  ! 192.0.2.1: 3 packets since ${later}, no peer
+  ! 192.0.2.2: 12 packets since ${later}, node-3 by the MAC inside, which publishes 10.0.0.3
+`);
+    expect(shown({ wouldCut: [] })).toContain('; enforce would cut nobody off\n');
+    const { wouldCut, ...untold } = guard;
+    expect(wouldCut).toEqual(['node-3']);
+    const full = { ...untold, isFull: true };
+    const text = statusText({ ...report, firewall: { flavour: 'nftables', why: 'x', places: [], guard: full } });
+    expect(text).toContain('; whom enforce would cut off cannot be told\n');
+    expect(text).toContain('  ! there may be more strangers: no more are kept\n');
+    expect(shown({ mode: 'enforce' })).toContain(`2 of pods dropped, 1 refused that spoke of links, since ${time}\n`);
+    expect(shown({ mode: 'off', strangers: [] })).toContain('guard     off; 1 refused that spoke of links\n');
+    expect(shown({ problem: 'no nft' })).toContain('guard     count: no nft\n');
   });
 
   test('lets no control character of a lease reach the terminal', () => {

@@ -3,7 +3,7 @@
 import { printable } from '../../../lib/printable.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
 import type { Check } from '../http-server.ts';
-import type { FirewallStatus, OverlayStatus, StatusReport } from './report.ts';
+import type { FirewallStatus, GuardStatus, OverlayStatus, StatusReport, Stranger } from './report.ts';
 
 /** Shown at most, of problems of one overlay and of drift; all of them are in `--json`. */
 const SHOWN = 20;
@@ -50,11 +50,38 @@ function overlayLines(overlay: OverlayStatus): string[] {
   ];
 }
 
-function firewallLines({ flavour, why, places }: FirewallStatus): string[] {
-  return pairs([
+function firewallLines({ flavour, why, places, guard }: FirewallStatus): string[] {
+  const lines = pairs([
     ['firewall', `${flavour} (${why})`],
     ['rules in', places.length === 0 ? 'none' : places.join(', ')],
   ]);
+  return guard === undefined ? lines : [...lines, ...guardLines(guard)];
+}
+
+function guardLines(guard: GuardStatus): string[] {
+  const { mode, problem, packets, strangers, isFull, watchedSince } = guard;
+  const refused = `${packets.refused} refused that spoke of links`;
+  if (problem !== undefined) return pairs([['guard', `${mode}: ${problem}`]]);
+  if (mode === 'off') return pairs([['guard', `off; ${refused}`]]);
+  const word = mode === 'enforce' ? 'dropped' : 'counted';
+  const seen = `${packets.strangers} packets of strangers and ${packets.pods} of pods ${word}, ${refused}`;
+  return [
+    ...pairs([['guard', `${mode}: ${seen}, since ${watchedSince}${cutText(guard)}`]]),
+    ...strangers.map(strangerLine),
+    ...(isFull ? ['  ! there may be more strangers: no more are kept'] : []),
+  ];
+}
+
+/** What turning it on would do; nothing where it is on. */
+function cutText({ mode, wouldCut }: GuardStatus): string {
+  if (mode === 'enforce') return '';
+  if (wouldCut === undefined) return '; whom enforce would cut off cannot be told';
+  return `; enforce would cut ${wouldCut.length === 0 ? 'nobody' : wouldCut.join(', ')} off`;
+}
+
+function strangerLine({ address, packets, since, peer }: Stranger): string {
+  const who = peer === undefined ? 'no peer' : `${peer.key} by the MAC inside, which publishes ${peer.publishes}`;
+  return `  ! ${address}: ${packets} packets since ${since}, ${who}`;
 }
 
 function deviceText({ device, mac, mtu, vni, port }: OverlayStatus): string {

@@ -20,7 +20,7 @@ import { planChanges } from '../../firewall/iptables-plan.ts';
 import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../../firewall/iptables-save.ts';
 import { remainingChains } from '../../firewall/iptables-table.ts';
-import { tableName } from '../../firewall/nft-table.ts';
+import { TABLE_FAMILIES, tableName } from '../../firewall/nft-table.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
 import { filesOfLease } from '../../subnet/lease-dir.ts';
 import { savedStateFile } from '../../subnet/saved-state.ts';
@@ -110,7 +110,7 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
   const vnis = listLinks(netlink, { kind: 'vxlan' }).flatMap(({ vxlan }) => (vxlan === undefined ? [] : [vxlan.vni]));
   const found: Leftover[] = [];
   for (const name of new Set([1, ...vnis].map(tableName))) {
-    for (const family of ['ip', 'ip6']) {
+    for (const family of TABLE_FAMILIES) {
       if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
     }
   }

@@ -11,7 +11,7 @@ import type { Options } from '../../cli/options.ts';
 import { ourConflists } from '../../cni/conflist.ts';
 import type { DriftNotes } from '../../health/drift-ledger.ts';
 import type { Logger } from '../../health/log.ts';
-import { podNetworkIn } from '../pod-network.ts';
+import { type PodNetwork, podNetworkIn } from '../pod-network.ts';
 import { collectGarbage, type GcItem, gcText } from './collect.ts';
 import type { GcScope } from './survey.ts';
 
@@ -19,12 +19,20 @@ type Places = Pick<Options, 'cniConf' | 'cniConfDir' | 'cniStateDir' | 'netnsDir
 
 const CONFLIST_LIMIT_BYTES = 1024 * 1024;
 
+function scopeOf(sys: Syscalls, places: Places): GcScope {
+  const { cniStateDir, netnsDir } = places;
+  return { pods: podNetworkOf(sys, places), cniStateDir, netnsDir };
+}
+
 /** The conflist to install says which network it is; without one, that which is installed. */
-function scopeOf(sys: Syscalls, { cniConf, cniConfDir, cniStateDir, netnsDir }: Places): GcScope {
+export function podNetworkOf(
+  sys: Syscalls,
+  { cniConf, cniConfDir, cniStateDir }: Omit<Places, 'netnsDir'>,
+): PodNetwork {
   const own = cniConf === undefined ? undefined : readTextIfPresent(sys, cniConf, CONFLIST_LIMIT_BYTES);
   const installed = ourConflists(sys, cniConfDir).map(({ text }) => text);
   const conflists = own === undefined ? installed : [own, ...installed];
-  return { pods: podNetworkIn(conflists, cniStateDir), cniStateDir, netnsDir };
+  return podNetworkIn(conflists, cniStateDir);
 }
 
 function sleepOf(clock: Clock): (ms: number) => Promise<void> {

@@ -67,6 +67,6 @@ describe('isForeignRule', () => {
     { what: 'rule', table: 'weft', chain: 'forward', want: false },
     { what: 'table', table: 'weft_trace', want: false },
   ] as const)('$what of $table: $want', ({ want, ...event }) => {
-    expect(isForeignRule({ kind: 'ruleset', ...event })).toBe(want);
+    expect(isForeignRule({ kind: 'ruleset', by: 1, ...event })).toBe(want);
   });
 });

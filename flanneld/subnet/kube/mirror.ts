@@ -10,7 +10,7 @@ import { watchAgain } from '../watching.ts';
 import type { KubeApi, WatchEvent } from './api.ts';
 import { errorOfStatus, KubeError } from './api.ts';
 import type { NodeRecord } from './node.ts';
-import { asObject, asText, isNotNewer, lacksPodCidr, mergeNode, readNode, sameNode } from './node.ts';
+import { asObject, asText, hasMoved, isNotNewer, lacksPodCidr, mergeNode, readNode, sameNode } from './node.ts';
 import type { ListEnd } from './node-list.ts';
 
 export interface KubeMirrorOptions {
@@ -180,7 +180,7 @@ export class KubeMirror {
     const node = mergeNode(before, next);
     this.#nodes.set(node.name, node);
     this.#deletedAt.delete(node.name);
-    if (lacksPodCidr(node)) this.#wanted.add(node.name);
+    if (lacksPodCidr(node) || hasMoved(before, next)) this.#wanted.add(node.name);
     else this.#wanted.delete(node.name);
     if (before === undefined || !sameNode(before, node)) this.#version++;
     return node;
@@ -219,9 +219,10 @@ export class KubeMirror {
   }
 
   /** The same version came before, as metadata only. */
-  #fill(before: NodeRecord, { uid, podCidrs }: NodeRecord): NodeRecord {
-    if (before.uid !== uid || podCidrs === undefined || podCidrs.join() === before.podCidrs?.join()) return before;
-    const filled = { ...before, podCidrs };
+  #fill(before: NodeRecord, { uid, podCidrs, addresses }: NodeRecord): NodeRecord {
+    if (before.uid !== uid || podCidrs === undefined) return before;
+    const filled = { ...before, podCidrs, addresses };
+    if (sameNode(before, filled)) return before;
     this.#nodes.set(before.name, filled);
     this.#version++;
     return filled;

@@ -2,11 +2,11 @@
 
 import { ConfigError, errorText } from '../../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
-import { containsPrefix, formatPrefix, networkOf, parseIp, parsePrefix } from '../../../lib/ip.ts';
+import { containsPrefix, formatPrefix, networkOf, parseIp, parsePrefix, sameIp } from '../../../lib/ip.ts';
 import type { JsonValue } from '../../../lib/json.ts';
 import { parseJson } from '../../../lib/json.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
-import { maxLeaseBytes } from '../lease-file.ts';
+import { hostAddressesIn, maxLeaseBytes } from '../lease-file.ts';
 import type { Lease } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
 import type { NodeRecord } from './node.ts';
@@ -38,7 +38,7 @@ export function podSubnets(podCidrs: readonly string[], { enableIpv4, enableIpv6
 
 /** A peer's lease. Throws ConfigError naming the annotation, its value and what is allowed. */
 export function leaseOfNode(node: NodeRecord, families: Families): Lease {
-  const { annotations, podCidrs, creationTimestamp, uid } = node;
+  const { annotations, podCidrs, addresses, creationTimestamp, uid } = node;
   const subnets = podSubnets(podCidrs ?? [], families);
   if (subnets.subnet === undefined && subnets.ipv6Subnet === undefined) {
     throw new ConfigError('podCIDR', '', 'pod cidr not assigned in a family that is enabled');
@@ -47,6 +47,9 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
   const publicIpv6 = families.enableIpv6 ? readIp(annotations, 'public-ipv6', 6) : undefined;
   const backendData = families.enableIpv4 ? readData(annotations, 'backend-data') : undefined;
   const backendV6Data = families.enableIpv6 ? readData(annotations, 'backend-v6-data') : undefined;
+  const hostAddresses = hostAddressesIn(addresses ?? []).filter(
+    (ip) => !(publicIp && sameIp(ip, publicIp)) && !(publicIpv6 && sameIp(ip, publicIpv6)),
+  );
   return {
     backendType: (annotations.get('backend-type') ?? '').slice(0, 64),
     ...subnets,
@@ -54,6 +57,7 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
     ...(creationTimestamp !== '' && { created: `${creationTimestamp} ${uid}` }),
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
+    ...(hostAddresses.length > 0 && { hostAddresses }),
     ...(backendData !== undefined && { backendData }),
     ...(backendV6Data !== undefined && { backendV6Data }),
   };

@@ -25,10 +25,17 @@ interface Sent {
   readonly name: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly podCidrs: readonly string[];
+  readonly addresses: readonly string[];
 }
 
+/** Every node has a name among its addresses, too. */
+const addressesOf = (addresses: readonly string[]) => [
+  { type: 'Hostname', address: 'node' },
+  ...addresses.map((address) => ({ type: address.startsWith('192.') ? 'ExternalIP' : 'InternalIP', address })),
+];
+
 /** As the server writes it, with fields of every kind that are of no use here. */
-function encodeNode({ name, annotations, podCidrs }: Sent): Buffer {
+function encodeNode({ name, annotations, podCidrs, addresses }: Sent): Buffer {
   const generation = Buffer.concat([
     varint(7 * 8),
     Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
@@ -46,7 +53,12 @@ function encodeNode({ name, annotations, podCidrs }: Sent): Buffer {
     field(3, 'metal://1'),
     ...podCidrs.map((cidr) => field(7, cidr)),
   ]);
-  return Buffer.concat([field(1, metadata), field(2, spec), field(3, Buffer.alloc(300))]);
+  const status = Buffer.concat([
+    field(1, Buffer.concat([field(1, 'cpu'), field(2, field(1, '4'))])),
+    ...addressesOf(addresses).map(({ type, address }) => field(5, Buffer.concat([field(1, type), field(2, address)]))),
+    field(8, Buffer.concat([field(1, 'registry/image'), varint(2 * 8), varint(300)])),
+  ]);
+  return Buffer.concat([field(1, metadata), field(2, spec), field(3, status)]);
 }
 
 function encodeList(nodes: readonly Sent[], { resourceVersion, next }: ListEnd): Buffer {
@@ -57,9 +69,10 @@ function encodeList(nodes: readonly Sent[], { resourceVersion, next }: ListEnd):
 }
 
 function encodeJson(nodes: readonly Sent[], { resourceVersion, next }: ListEnd): Buffer {
-  const items = nodes.map(({ name, annotations, podCidrs }) => ({
+  const items = nodes.map(({ name, annotations, podCidrs, addresses }) => ({
     metadata: { name, uid: `uid of ${name}`, resourceVersion: '17', creationTimestamp: madeAt, annotations },
     spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs },
+    status: { addresses: addressesOf(addresses), images: [{ names: ['registry/image'] }] },
   }));
   return Buffer.from(JSON.stringify({ metadata: { resourceVersion, continue: next }, items }));
 }
@@ -70,8 +83,9 @@ const two: Sent[] = [
     name: 'a',
     annotations: { 'p/public-ip': '192.168.0.1', 'p/kube-subnet-manager': 'true' },
     podCidrs: ['10.1.0.0/24'],
+    addresses: ['10.0.0.1', '192.0.2.1', 'fd00::1'],
   },
-  { name: 'ä', annotations: { other: 'x'.repeat(200) }, podCidrs: [] },
+  { name: 'ä', annotations: { other: 'x'.repeat(200) }, podCidrs: [], addresses: [] },
 ];
 
 function readAll(reader: NodeListReader | JsonListReader, chunks: readonly Buffer[]): ListEnd {
@@ -87,6 +101,7 @@ describe.for([
     name: fc.string({ minLength: 1, unit: 'grapheme' }),
     annotations: fc.dictionary(fc.constantFrom('p/public-ip', 'p/backend-data', '__proto__', 'q/other'), fc.string()),
     podCidrs: fc.array(fc.constantFrom('10.1.0.0/24', 'fd00::/64'), { maxLength: 2 }),
+    addresses: fc.array(fc.constantFrom('10.0.0.1', '192.0.2.1', 'fd00::1'), { maxLength: 3 }),
   });
 
   test('gives every Node, however the bytes are cut', () => {
@@ -103,7 +118,7 @@ describe.for([
         expect(readAll(new Reader((node) => seen.push(node)), chunks)).toEqual(end);
         const prefix = 'p/';
         expect(seen.map((node) => readNode(node, prefix))).toEqual(
-          nodes.map(({ name, annotations, podCidrs }) => ({
+          nodes.map(({ name, annotations, podCidrs, addresses }) => ({
             name,
             uid: `uid of ${name}`,
             resourceVersion: '17',
@@ -115,6 +130,7 @@ describe.for([
               }),
             ),
             podCidrs,
+            addresses,
           })),
         );
       }),

@@ -17,6 +17,10 @@ const LIST_META_RESOURCE_VERSION = 2;
 const LIST_META_CONTINUE = 3;
 const NODE_METADATA = 1;
 const NODE_SPEC = 2;
+const NODE_STATUS = 3;
+const STATUS_ADDRESSES = 5;
+const ADDRESS_TYPE = 1;
+const ADDRESS_ADDRESS = 2;
 const META_NAME = 1;
 const META_UID = 5;
 const META_RESOURCE_VERSION = 6;
@@ -33,6 +37,7 @@ const maxItemBytes = 4 * 1024 * 1024;
 interface NodeObject {
   readonly metadata: Record<string, unknown> & { readonly annotations: Record<string, string> };
   readonly spec: { podCIDR?: string; readonly podCIDRs: string[] };
+  readonly status: { readonly addresses: { readonly type: string; readonly address: string }[] };
 }
 
 /** Called with each Node as it is in JSON, or as much of it as readNode needs. */
@@ -115,10 +120,11 @@ function readListMeta(bytes: Buffer, from: number, to: number): ListEnd {
 }
 
 function decodeNode(bytes: Buffer, from: number, to: number): NodeObject {
-  const node: NodeObject = { metadata: { annotations: {} }, spec: { podCIDRs: [] } };
+  const node: NodeObject = { metadata: { annotations: {} }, spec: { podCIDRs: [] }, status: { addresses: [] } };
   eachField(bytes, from, to, (field, start, end) => {
     if (field === NODE_METADATA) readMetadata(node, bytes, start, end);
     if (field === NODE_SPEC) readSpec(node, bytes, start, end);
+    if (field === NODE_STATUS) readStatus(node, bytes, start, end);
   });
   return node;
 }
@@ -159,6 +165,18 @@ function readSpec({ spec }: NodeObject, bytes: Buffer, from: number, to: number)
   eachField(bytes, from, to, (field, start, end) => {
     if (field === SPEC_POD_CIDR) spec.podCIDR = bytes.toString('utf8', start, end);
     if (field === SPEC_POD_CIDRS) spec.podCIDRs.push(bytes.toString('utf8', start, end));
+  });
+}
+
+function readStatus({ status }: NodeObject, bytes: Buffer, from: number, to: number): void {
+  eachField(bytes, from, to, (field, start, end) => {
+    if (field !== STATUS_ADDRESSES) return;
+    let [type, address] = ['', ''];
+    eachField(bytes, start, end, (part, begin, stop) => {
+      if (part === ADDRESS_TYPE) type = bytes.toString('utf8', begin, stop);
+      if (part === ADDRESS_ADDRESS) address = bytes.toString('utf8', begin, stop);
+    });
+    status.addresses.push({ type, address });
   });
 }
 

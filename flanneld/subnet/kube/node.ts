@@ -12,6 +12,8 @@ export interface NodeRecord {
   readonly annotations: ReadonlyMap<string, string>;
   /** Undefined when only metadata were sent. */
   readonly podCidrs: readonly string[] | undefined;
+  /** InternalIP and ExternalIP of its status; undefined when only metadata were sent. */
+  readonly addresses: readonly string[] | undefined;
 }
 
 /** All that flannel knows; nothing else of a Node is kept. */
@@ -58,7 +60,23 @@ export function readNode(value: unknown, prefix: string): NodeRecord | undefined
     creationTimestamp: asText(metadata['creationTimestamp']),
     annotations,
     podCidrs: readPodCidrs(node),
+    addresses: readAddresses(node),
   };
+}
+
+/** More than a node has; a list without end must not fill memory. */
+const mostAddresses = 16;
+
+function readAddresses(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {
+  const status = asObject(node['status']);
+  if (status === undefined) return asText(node['kind']) === 'PartialObjectMetadata' ? undefined : [];
+  const list = status['addresses'];
+  const texts = (Array.isArray(list) ? list : []).flatMap((item) => {
+    const address = asObject(item);
+    const type = asText(address?.['type']);
+    return type === 'InternalIP' || type === 'ExternalIP' ? [asText(address?.['address']).slice(0, 64)] : [];
+  });
+  return texts.slice(0, mostAddresses);
 }
 
 function readPodCidrs(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {
@@ -76,10 +94,21 @@ export function isNotNewer(a: string, b: string): boolean {
   return a.length === b.length ? a <= b : a.length < b.length;
 }
 
-/** What is known when `next` follows `before`: a podCIDR never changes, so metadata are enough from then on. */
+/**
+ * What is known when `next` follows `before`: a podCIDR never changes, and addresses only with the public one, so metadata
+ * are enough from then on.
+ */
 export function mergeNode(before: NodeRecord | undefined, next: NodeRecord): NodeRecord {
   if (next.podCidrs !== undefined || before === undefined || before.uid !== next.uid) return next;
-  return { ...next, podCidrs: before.podCidrs };
+  return { ...next, podCidrs: before.podCidrs, addresses: before.addresses };
+}
+
+const publicNames = ['public-ip', 'public-ipv6'];
+
+/** Whether a Node that was known has moved, so that the addresses known of it may be old. */
+export function hasMoved(before: NodeRecord | undefined, next: NodeRecord): boolean {
+  if (before === undefined || next.addresses !== undefined) return false;
+  return publicNames.some((name) => before.annotations.get(name) !== next.annotations.get(name));
 }
 
 /** A peer whose podCIDR has to be asked for. */
@@ -90,7 +119,7 @@ export function lacksPodCidr({ podCidrs, annotations }: NodeRecord): boolean {
 /** Whether both say the same of what matters. */
 export function sameNode(a: NodeRecord, b: NodeRecord): boolean {
   if (a.uid !== b.uid || a.annotations.size !== b.annotations.size) return false;
-  if (a.podCidrs?.join() !== b.podCidrs?.join()) return false;
+  if (a.podCidrs?.join() !== b.podCidrs?.join() || a.addresses?.join() !== b.addresses?.join()) return false;
   for (const [key, value] of a.annotations) if (b.annotations.get(key) !== value) return false;
   return true;
 }

@@ -1,0 +1,117 @@
+// What does the guard cost? A ping-pong between pods on two nodes with the rules of each `--guard`, in turns, on the same
+// devices: the rules are put in place by nft between two measurements, with no agent to put back its own. Both ends and
+// what the kernel does for them are on one processor, so that a round trip is the sum of all work for it and nothing else.
+
+import { cpus } from 'node:os';
+import { renderTable } from '../flanneld/firewall/nft-table.ts';
+import { type GuardConfig, type TunnelConfig, tunnelTables } from '../flanneld/firewall/tunnel-rules.ts';
+import { parsePrefix } from '../lib/ip.ts';
+import { SUBNET_FILE } from '../test/lab/contract.ts';
+import { startLab } from '../test/lab/lab.ts';
+import type { LabNode } from '../test/lab/lab-node.ts';
+import { rotated } from './cni/plan.ts';
+import { figure, ratioOfFigures, summaryTable } from './figures.ts';
+import type { BenchOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import type { Figure, Part, PartResult } from './result.ts';
+import { runPingPong, startPingPongServer } from './throughput/ping-pong-end.ts';
+
+const ROUNDS = 60;
+const QUICK_ROUNDS = 5;
+const PING_PONG_MS = 300;
+/** Peers in the set: a look-up costs the same however many there are, which is to be seen here. */
+const PEERS = 5000;
+/** Round trips with the guard enforcing, against those without it. */
+const LEAST_RATIO = 0.97;
+
+const MODES = ['off', 'count', 'enforce'] as const;
+type Mode = (typeof MODES)[number];
+
+export const guardPart: Part = {
+  name: 'guard',
+  question: 'What does the guard of the tunnel cost?',
+  seconds: { full: 120 },
+  measure,
+};
+
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
+  if (process.getuid?.() !== 0) throw new Error('guard needs root: it makes network namespaces');
+  const { quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS } = options;
+  progress.step('guard: lab of two nodes', 0, 1);
+  const lab = await startLab({ nodes: 2 });
+  try {
+    const [a, b] = lab.nodes;
+    if (a === undefined || b === undefined) throw new Error('guard needs two nodes');
+    const [client, server] = [await a.addPod(), await b.addPod()];
+    for (const node of lab.nodes) await node.agent.stop();
+    const cpu = cpus().length - 1;
+    const away = await startPingPongServer(server.netnsFromOutside, server.ip, cpu);
+    const ends = { netns: client.netnsFromOutside, from: client.ip, to: server.ip, cpu };
+    const { samples, failures } = await measureRounds([a, b], ends, rounds, progress).finally(() => away.stop());
+    const table = await a.run(['nft', '-t', 'list', 'table', 'inet', 'weft']);
+    return { ...describe(samples), failures, about: { processor: cpu, peers: PEERS, table } };
+  } finally {
+    await lab.down();
+  }
+}
+
+/** Exchanges a second by mode; NaN of one that failed. */
+async function measureRounds(
+  nodes: readonly LabNode[],
+  ends: Parameters<typeof runPingPong>[0],
+  rounds: number,
+  progress: Progress,
+): Promise<{ samples: ReadonlyMap<Mode, readonly number[]>; failures: string[] }> {
+  const samples = new Map<Mode, number[]>(MODES.map((mode) => [mode, []]));
+  const failures: string[] = [];
+  const addresses = nodes.map(({ address }) => address);
+  for (let round = 0; round < rounds; round++) {
+    for (const mode of rotated(MODES, round)) {
+      progress.step('guard', round, rounds);
+      for (const node of nodes) await setGuard(node, mode, addresses);
+      const measured = await runPingPong(ends, PING_PONG_MS).catch((error: unknown) => {
+        failures.push(`${mode}, round ${round + 1}: ${error instanceof Error ? error.message : String(error)}`);
+      });
+      samples.get(mode)?.push(measured === undefined ? Number.NaN : (measured.rounds * 1000) / measured.milliseconds);
+    }
+  }
+  return { samples, failures };
+}
+
+/** The agent's own rules of a mode, with as many peers as a large cluster has. */
+async function setGuard(node: LabNode, mode: Mode, nodes: readonly string[]): Promise<void> {
+  const [, subnet = ''] = /^FLANNEL_SUBNET=(.*)$/m.exec(node.readFile(SUBNET_FILE)) ?? [];
+  const guard: GuardConfig | undefined =
+    mode === 'off' ? undefined : { mode, port: 8472, isVxlan: true, seesMacs: true };
+  const config: TunnelConfig = {
+    vni: 1,
+    devices: ['flannel.1'],
+    bridge: 'cni0',
+    networks: [parsePrefix('10.244.0.0/16')],
+    subnets: [parsePrefix(subnet)],
+    guard,
+  };
+  const others = Array.from({ length: PEERS - nodes.length }, (_, at) => `172.16.${at >> 8}.${at & 255}`);
+  const elements = new Map(guard === undefined ? [] : [['peers4', [...nodes, ...others]]]);
+  const input = tunnelTables(config).map((table) => renderTable(table, table.family === 'inet' ? elements : undefined));
+  await node.run(['nft', '-f', '-'], { input: input.join('') });
+}
+
+function describe(samples: ReadonlyMap<Mode, readonly number[]>): Omit<PartResult, 'failures' | 'about'> {
+  const figures = MODES.map((mode): Figure => {
+    const role = mode === 'off' ? 'reference' : 'weft';
+    const about = { key: `guard/${mode}`, name: `UDP ping-pong, --guard=${mode}`, unit: 'exchanges/s', role } as const;
+    return figure({ ...about, better: 'higher' }, samples.get(mode) ?? []);
+  });
+  const ratio = (mode: Mode, limit = {}): PartResult['ratios'][number] =>
+    ratioOfFigures(`round trips, ${mode} against off`, figures, { of: `guard/${mode}`, against: 'guard/off' }, limit);
+  return {
+    figures,
+    tables: [summaryTable(`interleaved, ${PING_PONG_MS} ms each, pinned to one processor`, figures)],
+    ratios: [ratio('enforce', { least: LEAST_RATIO }), ratio('count', { least: LEAST_RATIO })],
+    limits: [],
+    notes: [`both ends on one processor; ${PEERS} peers in the set`],
+    plots: [{ kind: 'distribution', title: 'UDP ping-pong by --guard', figures: figures.map(({ key }) => key) }],
+    headline: [],
+  };
+}

@@ -1,0 +1,300 @@
+// What keeps the tunnel from being used against the node, as two nftables tables of its own: `inet weft` and `arp
+// weft`. Two promises: nothing that comes out of the tunnel or from a pod changes the node's routes,
+// addresses or neighbours (the shield, always), and who sends to the tunnel's port without being a peer is counted or
+// refused (the guard, `--guard`). A rule is what the agent may make with NET_ADMIN alone; sysctls it may not write.
+
+import { addToIp, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../../lib/ip.ts';
+import {
+  allOf,
+  type BaseChain,
+  type Chain,
+  matching,
+  type NftSet,
+  type Rule,
+  type Table,
+  tableName,
+} from './nft-table.ts';
+
+export interface TunnelConfig {
+  readonly vni: number;
+  /** Devices packets come out of the tunnel by; none with a backend that has no tunnel. */
+  readonly devices: readonly string[];
+  /** The bridge pods are on. */
+  readonly bridge: string;
+  /** Of every enabled family. */
+  readonly networks: readonly IpPrefix[];
+  /** This node's own, of every enabled family. */
+  readonly subnets: readonly IpPrefix[];
+  /** Undefined: no guard. */
+  readonly guard: GuardConfig | undefined;
+}
+
+export interface GuardConfig {
+  readonly mode: 'count' | 'enforce';
+  /** UDP port of the tunnel. */
+  readonly port: number;
+  /** Packets carry a VXLAN header with the table's VNI; others of the port are another network's. */
+  readonly isVxlan: boolean;
+  /** nft takes sets of an address and the inner MAC, by which a peer is told from a stranger. */
+  readonly seesMacs: boolean;
+}
+
+/** Names of counters: what was refused by the shield, what strangers and what pods sent to the port. */
+export const COUNTERS = { refused: 'refused', strangers: 'strangers', pods: 'pods' } as const;
+/** Strangers are named up to this many of a family; a flood of forged addresses makes no more. */
+export const STRANGERS_KEPT = 64;
+/** After this a stranger is forgotten, counted from its first packet: so its age is known from the kernel alone. */
+export const STRANGER_KEPT_SEC = 86_400;
+
+const INPUT: BaseChain = { type: 'filter', hook: 'input', priority: -150, priorityName: 'mangle' };
+const FORWARD: BaseChain = { type: 'filter', hook: 'forward', priority: -150, priorityName: 'mangle' };
+const ARP_INPUT: BaseChain = { type: 'filter', hook: 'input', priority: 0, priorityName: 'filter' };
+
+/** Both tables. */
+export function tunnelTables(config: TunnelConfig): Table[] {
+  const name = tableName(config.vni);
+  const { guard } = config;
+  const input: Chain = { name: 'input', base: INPUT, rules: [...jumps(config), ...guardJumps(config)] };
+  const guardChains = guard === undefined ? [] : [guardChain(config, guard), forwardChain(config, guard)];
+  const sets = guard === undefined ? [] : guardSets(guard);
+  const counters = guard === undefined ? [COUNTERS.refused] : Object.values(COUNTERS);
+  const chains = [tunnelChain(), bridgeChain(config), ...guardChains, input];
+  return [
+    { family: 'inet', name, chains, sets, counters },
+    {
+      family: 'arp',
+      name,
+      chains: [{ name: 'input', base: ARP_INPUT, rules: arpRules(config) }],
+      counters: [COUNTERS.refused],
+    },
+  ];
+}
+
+/** One comparison a packet for what concerns neither the tunnel nor pods. */
+function jumps({ devices, bridge }: TunnelConfig): Rule[] {
+  return [
+    ...(devices.length === 0 ? [] : [allOf(from(devices), jump('from_tunnel'))]),
+    allOf(from([bridge]), jump('from_pods')),
+  ];
+}
+
+/**
+ * Neighbours on the tunnel's devices are permanent and routes are the agent's: nobody behind it has anything to say of
+ * links. Multicast listeners, routers, neighbours and redirects are refused whole.
+ */
+function tunnelChain(): Chain {
+  const types = [
+    ...['mld-listener-query', 'mld-listener-report', 'mld-listener-done', 'mld2-listener-report'],
+    ...['nd-router-solicit', 'nd-router-advert', 'nd-neighbor-solicit', 'nd-neighbor-advert', 'nd-redirect'],
+  ];
+  return { name: 'from_tunnel', rules: [allOf(icmp6(types), ...REFUSED), ...icmpRules()] };
+}
+
+/**
+ * Pods and the bridge ask for each other's addresses. A pod that speaks of another address than one of this node's pods,
+ * or of the gateway's, would have the node send to it what is somebody else's.
+ */
+function bridgeChain({ subnets }: TunnelConfig): Chain {
+  const neighbour = icmp6(['nd-router-solicit', 'nd-neighbor-solicit', 'nd-neighbor-advert']);
+  const ours = subnets.filter(({ ip }) => ip.family === 6);
+  // Unspecified: a pod that tries whether an address is free. Link-local ones mean nothing beyond the bridge.
+  const allowed = [{ addr: '::' }, ...ours, { addr: 'fe80::', len: 10 }].map((one) =>
+    'ip' in one ? { addr: formatIp(networkOf(one).ip), len: one.length } : one,
+  );
+  return {
+    name: 'from_pods',
+    rules: [
+      allOf(icmp6(['nd-router-advert', 'nd-redirect']), ...REFUSED),
+      ...icmpRules(),
+      allOf(neighbour, notIn('ip6', 'saddr', allowed), ...REFUSED),
+      ...ours.map((subnet) => allOf(neighbour, oneOf('ip6', 'saddr', nodesOwn(subnet).map(formatIp)), ...REFUSED)),
+    ],
+  };
+}
+
+function icmpRules(): Rule[] {
+  return [allOf(oneOf('icmp', 'type', ['redirect', 'router-advertisement']), ...REFUSED)];
+}
+
+function arpRules({ devices, bridge, subnets }: TunnelConfig): Rule[] {
+  const ours = subnets.filter(({ ip }) => ip.family === 4);
+  const allowed = [{ addr: '0.0.0.0' }, ...ours.map((one) => ({ addr: formatIp(networkOf(one).ip), len: one.length }))];
+  return [
+    ...(devices.length === 0 ? [] : [allOf(from(devices), ...REFUSED)]),
+    allOf(from([bridge]), notIn('arp', 'saddr ip', allowed), ...REFUSED),
+    ...ours.map((subnet) =>
+      allOf(from([bridge]), oneOf('arp', 'saddr ip', nodesOwn(subnet).map(formatIp)), ...REFUSED),
+    ),
+  ];
+}
+
+/** The VTEP's address and the gateway's. */
+function nodesOwn(subnet: IpPrefix): Ip[] {
+  const { ip } = networkOf(subnet);
+  return [ip, addToIp(ip, 1)];
+}
+
+function guardJumps({ guard }: TunnelConfig): Rule[] {
+  return guard === undefined ? [] : [allOf(toPort(guard), jump('guard'))];
+}
+
+/** Peers leave it first: a set is looked into once for each of their packets. */
+function guardChain({ devices, bridge, vni }: TunnelConfig, guard: GuardConfig): Chain {
+  const network = allOf(payload(64, 8, '==', 8), payload(96, 24, '!=', vni), RETURN);
+  return {
+    name: 'guard',
+    rules: [
+      // Whatever address a pod writes as its own, and though another node's pods come by the tunnel.
+      allOf(from([bridge, ...devices]), count(COUNTERS.pods), guard.mode === 'enforce' ? DROP : RETURN),
+      // The node's own programs, the agent's probes among them: with the node's network they could as well be a peer.
+      allOf(from(['lo']), RETURN),
+      allOf(inSet('ip', 'saddr', PEERS[4]), RETURN),
+      allOf(inSet('ip6', 'saddr', PEERS[6]), RETURN),
+      // VXLAN's flags say that there is a VNI (RFC 7348 §5), and it is another network's.
+      ...(guard.isVxlan ? [network] : []),
+      ...FAMILIES.map(([family, protocol]) => addTo(STRANGERS[family], [{ payload: { protocol, field: 'saddr' } }])),
+      ...(guard.seesMacs ? FAMILIES : []).map(([family, protocol]) =>
+        addTo(CLAIMS[family], [{ payload: { protocol, field: 'saddr' } }, INNER_SOURCE]),
+      ),
+      allOf(count(COUNTERS.strangers), ...(guard.mode === 'enforce' ? [DROP] : [])),
+    ],
+  };
+}
+
+/** Before masquerade, after which the packet would have the address of this node, which is a peer's. */
+function forwardChain({ bridge, networks }: TunnelConfig, guard: GuardConfig): Chain {
+  const verdict = guard.mode === 'enforce' ? [DROP] : [];
+  const refuse = (source: Rule, [family, protocol]: (typeof FAMILIES)[number]): Rule =>
+    allOf(toPort(guard), source, inSet(protocol, 'daddr', PEERS[family]), count(COUNTERS.pods), ...verdict);
+  return {
+    name: 'forward',
+    base: FORWARD,
+    rules: [
+      ...FAMILIES.map((family) => refuse(from([bridge]), family)),
+      // Pods that are not on the bridge; those on it were counted already.
+      ...networks.map((network) => {
+        const family = FAMILIES[network.ip.family === 4 ? 0 : 1];
+        return refuse(allOf(notFrom(bridge), fromPrefix(network)), family);
+      }),
+    ],
+  };
+}
+
+/** The sets of a family's addresses. */
+export const PEERS = { 4: 'peers4', 6: 'peers6' } as const;
+export const STRANGERS = { 4: 'strangers4', 6: 'strangers6' } as const;
+/** With the MAC the inner packet has as its source, which of a peer's is its VTEP's. */
+export const CLAIMS = { 4: 'claims4', 6: 'claims6' } as const;
+
+const FAMILIES = [
+  [4, 'ip'],
+  [6, 'ip6'],
+] as const;
+
+function guardSets({ seesMacs }: GuardConfig): NftSet[] {
+  const bounded = `size ${STRANGERS_KEPT}; flags dynamic,timeout; timeout ${STRANGER_KEPT_SEC}s;`;
+  const listed = { flags: ['timeout'], size: STRANGERS_KEPT, timeout: STRANGER_KEPT_SEC };
+  return FAMILIES.flatMap(([family, protocol]) => {
+    const type = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+    const claims: NftSet = {
+      name: CLAIMS[family],
+      text: `typeof ${protocol} saddr . @th,176,48; ${bounded}`,
+      listed,
+    };
+    return [
+      { name: PEERS[family], text: `type ${type};`, listed: { type } },
+      { name: STRANGERS[family], text: `type ${type}; ${bounded}`, listed: { type, ...listed } },
+      ...(seesMacs ? [claims] : []),
+    ];
+  });
+}
+
+/** A script that takes what `seesMacs` needs, for nft to check. */
+export function claimsProbe(): string {
+  const text = `typeof ip saddr . @th,176,48; size ${STRANGERS_KEPT}; flags dynamic,timeout; timeout 60s;`;
+  const rule = 'udp dport 1 add @c { ip saddr . @th,176,48 counter }';
+  return [
+    'add table inet weft-probe',
+    `add set inet weft-probe c { ${text} }`,
+    'add chain inet weft-probe c',
+    `add rule inet weft-probe c ${rule}\n`,
+  ].join('\n');
+}
+
+/** UDP 8, VXLAN 8, inner destination 6 bytes; then 6 of the inner source. */
+const INNER_SOURCE = { payload: { base: 'th', offset: 176, len: 48 } } as const;
+
+const DROP: Rule = { text: 'drop', expr: [{ drop: null }] };
+const RETURN: Rule = { text: 'return', expr: [{ return: null }] };
+const REFUSED: readonly Rule[] = [count(COUNTERS.refused), DROP];
+
+function count(counter: string): Rule {
+  return { text: `counter name ${counter}`, expr: [{ counter }] };
+}
+
+function jump(target: string): Rule {
+  return { text: `jump ${target}`, expr: [{ jump: { target } }] };
+}
+
+function from(names: readonly string[]): Rule {
+  const left = { meta: { key: 'iifname' } };
+  const quoted = names.map((name) => `"${name}"`);
+  if (names.length === 1) return matching(`iifname ${quoted[0]}`, left, '==', names[0] ?? '');
+  return matching(`iifname { ${quoted.join(', ')} }`, left, '==', { set: names });
+}
+
+function notFrom(name: string): Rule {
+  return matching(`iifname != "${name}"`, { meta: { key: 'iifname' } }, '!=', name);
+}
+
+function toPort({ port }: GuardConfig): Rule {
+  return matching(`udp dport ${port}`, { payload: { protocol: 'udp', field: 'dport' } }, '==', port);
+}
+
+function icmp6(types: readonly string[]): Rule {
+  return oneOf('icmpv6', 'type', types);
+}
+
+function oneOf(protocol: string, field: string, values: readonly string[]): Rule {
+  const text = `${protocol} ${field} { ${values.join(', ')} }`;
+  return matching(text, { payload: { protocol, field } }, '==', { set: values });
+}
+
+function notIn(protocol: string, field: string, prefixes: readonly { addr: string; len?: number }[]): Rule {
+  const texts = prefixes.map(({ addr, len }) => (len === undefined ? addr : `${addr}/${len}`));
+  const listed = prefixes.map(({ addr, len }) => (len === undefined ? addr : { prefix: { addr, len } }));
+  const text = `${protocol} ${field} != { ${texts.join(', ')} }`;
+  return matching(text, { payload: { protocol, field } }, '!=', { set: listed });
+}
+
+function inSet(protocol: string, field: string, set: string): Rule {
+  return matching(`${protocol} ${field} @${set}`, { payload: { protocol, field } }, '==', `@${set}`);
+}
+
+function fromPrefix(prefix: IpPrefix): Rule {
+  const network = networkOf(prefix);
+  const protocol = network.ip.family === 4 ? 'ip' : 'ip6';
+  const right = { prefix: { addr: formatIp(network.ip), len: network.length } };
+  return matching(`${protocol} saddr ${formatPrefix(network)}`, { payload: { protocol, field: 'saddr' } }, '==', right);
+}
+
+/** Bits of the packet behind the IP header. */
+function payload(offset: number, len: number, op: '==' | '!=', value: number): Rule {
+  const text = `@th,${offset},${len} ${op === '!=' ? '!= ' : ''}${value}`;
+  return matching(text, { payload: { base: 'th', offset, len } }, op, value);
+}
+
+type Payload = { readonly payload: Readonly<Record<string, string | number>> };
+
+/** `add`, not `update`: the time to forget counts from the first packet. A full set lets the packet go on to the next rule. */
+function addTo(set: string, parts: readonly Payload[]): Rule {
+  const [first, ...rest] = parts;
+  const elem = rest.length === 0 ? (first ?? '') : { concat: parts };
+  const text = parts.map(({ payload: bits }) =>
+    'base' in bits ? `@${bits['base']},${bits['offset']},${bits['len']}` : `${bits['protocol']} ${bits['field']}`,
+  );
+  return {
+    text: `add @${set} { ${text.join(' . ')} counter }`,
+    expr: [{ set: { op: 'add', elem, set: `@${set}`, stmt: [{ counter: null }] } }],
+  };
+}
