@@ -89,3 +89,15 @@ describe('what the documents name exists', () => {
     ]);
   });
 });
+
+test('each question of "Where is it decided?" is answered by two files at most', () => {
+  const text = readFileSync(join(repository, 'ARCHITECTURE.md'), 'utf8');
+  const section = text.split('## Where is it decided?')[1]?.split('\n## ')[0] ?? '';
+  const rows = section.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| question'));
+  expect(rows.length).toBeGreaterThanOrEqual(12);
+  for (const row of rows) {
+    const paths = [...row.matchAll(/`((?:flanneld|cni-plugin|lib)\/[^`]+)`/g)].map(([, path = '']) => path);
+    expect({ row, count: paths.length }).toEqual({ row, count: paths.length > 1 ? 2 : 1 });
+    expect(paths.filter((path) => !existsSync(join(repository, path)))).toEqual([]);
+  }
+});
