@@ -11,6 +11,7 @@ import type { Options } from '../cli/options.ts';
 
 /** What is wrong with the path itself, and stays so. */
 const LASTING: ReadonlySet<string | undefined> = new Set([
+  'EACCES',
   'EEXIST',
   'EINVAL',
   'EISDIR',
@@ -44,7 +45,6 @@ export function checkPaths(options: Options): void {
     ['netns-dir', netnsDir],
   ];
   const written: Flag[] = [
-    ['subnet-file', dirname(subnetFile)],
     ['subnet-dir', store.kind === 'directory' ? store.subnetDir : undefined],
     ['cni-conf-dir', cniConf === undefined ? undefined : cniConfDir],
     ['cni-bin-dir', cniBinDir],
@@ -52,6 +52,7 @@ export function checkPaths(options: Options): void {
   each(files, (path) => expectKind(path, 'a regular file', (stats) => stats.isFile()));
   each([...folders, ...written], (path) => expectKind(path, 'a folder', (stats) => stats.isDirectory()));
   each([['subnet-file', subnetFile]], expectSubnetEnv);
+  each([['subnet-file', subnetFile]], (path) => expectWritable(dirname(path)));
   each(written, expectWritable);
 }
 
@@ -100,6 +101,11 @@ function expectSubnetEnv(path: string): void {
 function expectWritable(folder: string): void {
   makeFolders(folder);
   const probe = join(folder, `.weft-probe.${process.pid}`);
-  closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
-  rmSync(probe);
+  try {
+    closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
+    rmSync(probe);
+  } catch (error) {
+    // Another's folder, as kubespray's /opt/cni/bin, is for its owner to open, and no slip of the pen.
+    if (nodeErrorCode(error) !== 'EACCES' || statSync(folder).uid === process.getuid?.()) throw error;
+  }
 }

@@ -1,6 +1,7 @@
 // The agent's life from start to SIGTERM: the start order as one list, then two level-triggered loops (overlays and
 // firewall, loops.ts) until the signal. The data plane stays when the agent goes.
 
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorText } from '../../lib/errors.ts';
 import { formatIp, parseIp } from '../../lib/ip.ts';
@@ -158,8 +159,12 @@ async function startServers(options: Options, view: AgentView, log: AgentTools['
   if (healthzPort !== 0) {
     servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
   }
+  const isStale = existsSync(socketPathFor(subnetFile));
   try {
     servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), ACTIONS));
+    // One that the kernel ended for standing still could not say so itself.
+    if (isStale)
+      log.info({}, 'the agent before this one did not stop by itself: killed, or see its last line and exit code');
   } catch (error) {
     log.warn({ err: errorText(error) }, 'no status socket');
   }

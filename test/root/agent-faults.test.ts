@@ -134,6 +134,11 @@ describe('an event loop that stands still', () => {
     await inject('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);', two);
     expect(await ended(node, STILL_MS)).toBe(14);
     expect(await ended(two, STILL_MS)).toBe(14);
+    await two.agent.start();
+    await two.agent.ready();
+    expect(logLines(two)).toContainEqual(
+      expect.objectContaining({ msg: expect.stringMatching(/did not stop by itself/) }),
+    );
     // Longer than the others had.
     await sleep(5000);
     process.kill(stopped, 'SIGCONT');
