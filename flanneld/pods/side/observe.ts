@@ -2,7 +2,7 @@
 
 import { field, type JsonObject } from '../../../lib/json.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RESULTS_FOLDER, readCachedResult } from '../../../lib/pods/cached-result.ts';
+import { listCachedResults, RESULTS_FOLDER } from '../../../lib/pods/cached-result.ts';
 import { hostVethName } from '../../../lib/pods/names.ts';
 import { type AttachmentId, listStates, loadState } from '../../../lib/pods/saved-config.ts';
 import { type Address, listAddresses } from '../../../lib/rtnetlink/address.ts';
@@ -38,23 +38,25 @@ export interface Attachment extends AttachmentId {
 }
 
 /**
- * Attachments whose DEL has not come, by the name of their device on the node: the names our plugin gives, and those the
- * runtime remembers, as the reference plugin draws its names.
+ * Attachments whose DEL has not come, by the name of their device on the node: the name our plugin gives, and what the
+ * runtime remembers, as the reference plugin draws its names. flannel's own plugin saves by the container alone.
  */
 export function listAttachments(
   sys: Syscalls,
   { network, savedFolder }: PodNetwork,
   cniStateDir: string,
 ): Map<string, Attachment> {
+  const cached = listCachedResults(sys, `${cniStateDir}/${RESULTS_FOLDER}`);
   const found = new Map<string, Attachment>();
-  for (const id of listStates(sys, savedFolder, network)) {
+  const add = (id: AttachmentId, names: readonly string[]): void => {
+    if (id.containerId === '' || `${id.containerId}${id.ifname}`.includes('/')) return;
     const state = loadState(sys, savedFolder, id);
-    if (state === undefined || state === 'corrupt') continue;
-    const attachment = { ...id, ...madeWith(state) };
-    const results = `${cniStateDir}/${RESULTS_FOLDER}`;
-    const cached = readCachedResult(sys, results, network, id.containerId, id.ifname);
-    const names = [hostVethName(id.containerId, id.ifname), ...(cached?.hostInterfaces ?? [])];
-    for (const name of names) found.set(name, attachment);
+    if (state === undefined || state === 'corrupt') return;
+    for (const name of names) found.set(name, { ...id, ...madeWith(state) });
+  };
+  for (const id of listStates(sys, savedFolder, network)) add(id, [hostVethName(id.containerId, id.ifname)]);
+  for (const { network: of, containerId, ifname, hostInterfaces } of cached.values()) {
+    if (of === network) add({ containerId, ifname }, hostInterfaces);
   }
   return found;
 }
