@@ -83,6 +83,31 @@ describe('flanneld status', () => {
     },
   );
 
+  test.for([
+    { harm: 'ip link del flannel.1', was: 'missing', followed: { address: 1, neigh: 1, fdb: 1, nexthop: 1, route: 1 } },
+    { harm: 'ip link set flannel.1 down', was: 'was down', followed: { nexthop: 1, route: 1 } },
+  ])('shows one cause for all that followed: $harm', async ({ harm, was, followed }) => {
+    const before = (await report()).drift.entries.length;
+    await drifted(harm.split(' '), 'link');
+    const entries = (await report()).drift.entries.slice(before).filter(({ place }) => place === 'flannel.1');
+    expect(entries).toMatchObject([{ object: 'link', what: 'flannel.1', was, followed }]);
+  });
+
+  test('names a device that somebody renamed, and counts none of its peers as programmed', async () => {
+    const rename =
+      'ip link set flannel.1 name tunnel9 || { ip link set flannel.1 down && ip link set flannel.1 name tunnel9; }';
+    await node.run(['sh', '-c', rename]);
+    const says = async (text: string): Promise<boolean> => (await status()).stdout.includes(text);
+    await waitUntil(() => says('give the name back: ip link set tunnel9 name flannel.1'), LOOK_MS, 'the name');
+    expect(await says('1 wanted, 0 programmed, 0 failing')).toBe(true);
+    await node.run([
+      'sh',
+      '-c',
+      rename.replaceAll('flannel.1', 'NEW').replaceAll('tunnel9', 'flannel.1').replaceAll('NEW', 'tunnel9'),
+    ]);
+    await waitUntil(() => says('1 wanted, 1 programmed, 0 failing'), LOOK_MS, 'the peer');
+  });
+
   test('names a peer that is left out, and why', async () => {
     writeLease(lab, 'odd', { ...peer, subnet: '10.99.0.0/24', publicIp: '192.168.50.98' });
     await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 1, LOOK_MS, 'the problem');
