@@ -13,6 +13,7 @@ export interface Sides {
   readonly place: Place;
   /** What is wanted in the place of a key, and for which peer. */
   wantedAt(kind: AnyKind, key: ObjectKey): { readonly owner: string; readonly want: unknown } | undefined;
+  isWanted(kind: AnyKind, key: ObjectKey): boolean;
   presentAt(kind: AnyKind, key: ObjectKey): unknown;
   /** Which peer an object was for that nobody wants now, if that peer is gone. */
   formerOwner(kind: AnyKind, key: ObjectKey): string | undefined;
@@ -98,12 +99,13 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
 
 /** What is ours and wanted by nobody, the kinds in reverse order. */
 function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides): Change[] {
-  const { place, wantedAt, presentAt, formerOwner } = sides;
+  const { place, isWanted, presentAt, formerOwner } = sides;
   const found: Change[] = [];
   for (const [kind, keys] of [...dirty].reverse()) {
     for (const key of keys) {
+      if (isWanted(kind, key)) continue;
       const have = presentAt(kind, key);
-      if (have === undefined || wantedAt(kind, key) !== undefined || !kind.isOurs(have, place)) continue;
+      if (have === undefined || !kind.isOurs(have, place)) continue;
       found.push({ kind, key, owner: formerOwner(kind, key) ?? `${LEFTOVER}${kind.spell(have)}`, have });
     }
   }

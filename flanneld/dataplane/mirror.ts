@@ -15,6 +15,7 @@ export class Mirror {
   readonly #onTouched: OnTouched;
   readonly #tables = new Map<AnyKind, Map<ObjectKey, unknown>>();
   readonly #unsupported = new Set<AnyKind>();
+  readonly #versions = new Map<AnyKind, number>();
   #place: Place | undefined;
   #isFirst = true;
   #isDoubtful = true;
@@ -47,6 +48,15 @@ export class Mirror {
   *objects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
     const table = this.#tables.get(kind as AnyKind);
     if (table !== undefined) for (const have of table.values()) yield have as Have;
+  }
+
+  /** Another number whenever something of a kind may be different. */
+  versionOf(kind: unknown): number {
+    return this.#versions.get(kind as AnyKind) ?? 0;
+  }
+
+  #touch(kind: AnyKind): void {
+    this.#versions.set(kind, this.versionOf(kind) + 1);
   }
 
   /** Whether the kernel has such objects. */
@@ -103,6 +113,7 @@ export class Mirror {
       table.set(table.has(key) ? `${String(key)} ${table.size}` : key, have);
     }
     this.#tables.set(kind, table);
+    this.#touch(kind);
   }
 
   #tableOf(kind: AnyKind): Table<unknown> {
@@ -111,12 +122,14 @@ export class Mirror {
       get: (key) => table.get(key),
       set: (key, have) => {
         table.set(key, have);
+        this.#touch(kind);
         this.#onTouched(kind, key);
       },
       delete: (key) => {
         const have = table.get(key);
         if (have === undefined) return;
         table.delete(key);
+        this.#touch(kind);
         this.#onTouched(kind, key);
         if (this.#isStoodOn(kind, key)) this.doubt();
       },

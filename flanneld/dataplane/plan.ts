@@ -16,6 +16,15 @@ export interface Plan<P extends PlannedPeer> {
   readonly problems: readonly PeerProblem[];
   /** Peers that are programmed as their leases say, which may not be what somebody meant. */
   readonly doubts: readonly PeerProblem[];
+  /** Where not much is different from the plan before: what is. */
+  readonly step?: { readonly from: Plan<P>; readonly changes: readonly PeerChange<P>[] };
+}
+
+/** A peer as it was and as it is to be; undefined: it was not, or is not any more. */
+export interface PeerChange<P> {
+  readonly key: string;
+  readonly before: P | undefined;
+  readonly after: P | undefined;
 }
 
 /** A change to one object, made for its owner. */

@@ -155,7 +155,7 @@ export class Reconciler<P extends PlannedPeer> {
     this.#mirror.moveTo(place);
     if (settle === undefined) this.#mirror.doubt();
     const { plan, isListed } = await this.#look(run);
-    const isSteady = this.#completed !== undefined && this.#completed.peers === plan.peers;
+    const isSteady = this.#completed === plan;
     this.#take(plan, isListed);
     const sides = this.#sides(place);
     const tasks = tasksOf(changesFor(this.#dirty.keys, sides), this.#wanted.peers, this.#ledger);
@@ -194,10 +194,11 @@ export class Reconciler<P extends PlannedPeer> {
   /** Takes the plan over and finds what differs. */
   #take(plan: Plan<P>, isListed: boolean): void {
     this.#problems.set(plan);
-    const before = this.#wanted.peers;
     const touch = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
-    for (const key of this.#wanted.take(plan, touch)) this.#unsettled.add(key);
-    for (const key of before.keys()) if (!this.#wanted.peers.has(key)) this.#succeeded(key, undefined);
+    for (const { key, after } of this.#wanted.take(plan, touch)) {
+      if (after === undefined) this.#succeeded(key, undefined);
+      else this.#unsettled.add(key);
+    }
     if (isListed) this.#judgeAll();
     this.#hasNews = false;
   }
@@ -244,6 +245,7 @@ export class Reconciler<P extends PlannedPeer> {
     return {
       place,
       wantedAt: (kind, key) => this.#wanted.at(kind, key),
+      isWanted: (kind, key) => this.#wanted.has(kind, key),
       presentAt: (kind, key) => this.#mirror.get(kind, key),
       formerOwner: (kind, key) => this.#wanted.formerOwner(kind, key),
     };

@@ -2,7 +2,7 @@
 
 import { findWanted } from './compare.ts';
 import type { AnyKind, ObjectKey, WantedObject } from './objects/kind.ts';
-import { type Plan, type PlannedPeer, sameObjects } from './plan.ts';
+import { type PeerChange, type Plan, type PlannedPeer, sameObjects } from './plan.ts';
 
 type Touch = (kind: AnyKind, key: ObjectKey) => void;
 
@@ -11,7 +11,8 @@ export class WantedObjects<P extends PlannedPeer> {
   readonly #byKey = new Map<AnyKind, Map<ObjectKey, P>>();
   /** For whom an object was that nobody wants any more, until it is gone. */
   readonly #former = new Map<AnyKind, Map<ObjectKey, string>>();
-  #peers: Map<string, P> = new Map();
+  readonly #peers = new Map<string, P>();
+  #plan: Plan<P> | undefined;
 
   constructor(kinds: readonly AnyKind[], objectsOf: (peer: P) => readonly WantedObject[]) {
     this.#objectsOf = objectsOf;
@@ -55,28 +56,33 @@ export class WantedObjects<P extends PlannedPeer> {
   }
 
   /**
-   * Takes a new plan over; `touch` is told of each key where something else is wanted than before. Returns the keys of
-   * peers that are new or need something else.
+   * Takes a new plan over; `touch` is told of each key where something else is wanted than before. Returns the peers that
+   * are new, gone or need something else.
    */
-  take({ peers }: Pick<Plan<P>, 'peers'>, touch: Touch): readonly string[] {
-    const before = this.#peers;
-    const now = new Map<string, P>();
-    const come: P[] = [];
-    const gone: P[] = [];
-    for (const [key, peer] of peers) {
-      const old = before.get(key);
-      const isSame = old === peer || (old !== undefined && this.#isSame(old, peer));
-      now.set(key, old !== undefined && isSame ? old : peer);
-      if (isSame) continue;
-      if (old !== undefined) gone.push(old);
-      come.push(peer);
+  take(plan: Plan<P>, touch: Touch): readonly PeerChange<P>[] {
+    const isStep = plan.step !== undefined && plan.step.from === this.#plan;
+    const changes = (isStep ? plan.step.changes : this.#changesTo(plan.peers)).filter(
+      ({ before, after }) => before === undefined || after === undefined || !this.#isSame(before, after),
+    );
+    this.#plan = plan;
+    for (const { key, after } of changes) {
+      if (after === undefined) this.#peers.delete(key);
+      else this.#peers.set(key, after);
     }
-    for (const [key, old] of before) if (!peers.has(key)) gone.push(old);
-    this.#peers = now;
     // First what was: an object may go from one peer to another.
-    for (const peer of gone) this.#remove(peer, touch);
-    for (const peer of come) this.#add(peer, touch);
-    return come.map(({ key }) => key);
+    for (const { before } of changes) if (before !== undefined) this.#remove(before, touch);
+    for (const { after } of changes) if (after !== undefined) this.#add(after, touch);
+    return changes;
+  }
+
+  #changesTo(peers: ReadonlyMap<string, P>): PeerChange<P>[] {
+    const changes: PeerChange<P>[] = [];
+    for (const [key, after] of peers) {
+      const before = this.#peers.get(key);
+      if (before !== after) changes.push({ key, before, after });
+    }
+    for (const [key, before] of this.#peers) if (!peers.has(key)) changes.push({ key, before, after: undefined });
+    return changes;
   }
 
   #isSame(a: P, b: P): boolean {

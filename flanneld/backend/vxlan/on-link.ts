@@ -30,7 +30,7 @@ export class OnLink {
 
   /** The addresses among those of `peers` that are on the link. The same set as long as the answer is the same. */
   async ask(
-    peers: readonly { readonly publicIp: Ip }[],
+    peers: Iterable<{ readonly publicIp: Ip }>,
     device: Device,
     isRerouted: boolean,
   ): Promise<ReadonlySet<bigint>> {

@@ -3,7 +3,7 @@
 
 import { breathe } from '../../../lib/clock-node.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, type PlacedPeer } from '../../dataplane/desired.ts';
-import { updateDesired } from '../../dataplane/desired-update.ts';
+import { DesiredPeers } from '../../dataplane/desired-peers.ts';
 import type { Mirror } from '../../dataplane/mirror.ts';
 import { fdb } from '../../dataplane/objects/fdb.ts';
 import { type Place, type WantedObject, wanted } from '../../dataplane/objects/kind.ts';
@@ -11,7 +11,7 @@ import { neigh } from '../../dataplane/objects/neigh.ts';
 import { isOurNexthop, nexthop } from '../../dataplane/objects/nexthop.ts';
 import { route } from '../../dataplane/objects/route.ts';
 import type { OverlayConfig } from '../../dataplane/peer.ts';
-import type { Plan } from '../../dataplane/plan.ts';
+import type { PeerChange, Plan } from '../../dataplane/plan.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
 import type { PlanContext } from '../backend.ts';
 import type { OnLink } from './on-link.ts';
@@ -36,27 +36,32 @@ export function vxlanObjects(peer: VxlanPeer): WantedObject[] {
   return objects;
 }
 
+type ForeignIds = ReadonlySet<number> | undefined;
+
 /** Ids of our range that others hold; undefined where the kernel has no nexthop objects. */
-export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>): ReadonlySet<number> | undefined {
+export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>): ForeignIds {
   if (!mirror.supports(nexthop)) return undefined;
   const foreign = new Set<number>();
   for (const have of mirror.objects(nexthop)) if (!isOurNexthop(have, place)) foreign.add(have.id);
   return foreign;
 }
 
-interface Known {
-  readonly leases: ReadonlyMap<string, Lease>;
-  readonly config: DesiredConfig;
-  readonly desired: Desired;
+/** The last plan, and from what it was made besides the peers. */
+interface Last {
+  readonly plan: Plan<VxlanPeer>;
+  readonly onLink: object | undefined;
+  /** Of the store, and of the leases themselves. */
+  readonly problems: object;
+  readonly own: object;
 }
 
 /** Works out who the peers are, and no more of it than has changed. */
 export class VxlanPlanner {
   readonly #config: OverlayConfig;
   readonly #onLink: OnLink | undefined;
-  #known: Known | undefined;
-  #last: { readonly desired: Desired; readonly onLink: object | undefined; readonly problems: object } | undefined;
-  #plan: Plan<VxlanPeer> | undefined;
+  #foreign: { readonly version: number; readonly index: number | undefined; readonly ids: ForeignIds } | undefined;
+  #known: { readonly ids: ForeignIds; readonly desired: DesiredPeers } | undefined;
+  #last: Last | undefined;
 
   /** `onLink`: with DirectRouting, who is asked which peers are on the link. */
   constructor(config: OverlayConfig, onLink: OnLink | undefined) {
@@ -68,32 +73,52 @@ export class VxlanPlanner {
     { leases, problems }: LeaseSnapshot,
     { mirror, place, isRerouted }: PlanContext,
   ): Promise<Plan<VxlanPeer>> {
-    const desired = await this.#desired(leases, {
-      ...this.#config,
-      foreignNexthopIds: foreignNexthopIds(mirror, place),
-    });
-    const onLink = await this.#onLink?.ask(desired.peers, place.underlay, isRerouted);
+    const { desired, changes } = await this.#desired(leases, this.#foreignIds(mirror, place));
+    const onLink = await this.#onLink?.ask(desired.peers.values(), place.underlay, isRerouted);
     const last = this.#last;
-    const isSame = last?.desired === desired && last.onLink === onLink && last.problems === problems;
-    if (isSame && this.#plan !== undefined) return this.#plan;
-    this.#last = { desired, onLink, problems };
-    const peers = new Map<string, VxlanPeer>();
-    for (const peer of desired.peers) {
-      peers.set(peer.key, onLink?.has(peer.publicIp.value) ? { ...peer, isDirect: true } : peer);
-    }
-    this.#plan = { peers, problems: [...problems, ...desired.problems], doubts: desired.doubts };
-    return this.#plan;
+    const isStep = last !== undefined && changes !== undefined && last.onLink === onLink;
+    const isSame = last?.problems === problems && last.own === desired.problems;
+    if (isStep && changes.length === 0 && isSame) return last.plan;
+    const plan = {
+      peers: onLink === undefined ? desired.peers : withDirect(desired.peers, onLink),
+      problems: [...problems, ...desired.problems],
+      doubts: desired.doubts,
+      ...(isStep && onLink === undefined && { step: { from: last.plan, changes } }),
+    };
+    this.#last = { plan, onLink, problems, own: desired.problems };
+    return plan;
   }
 
-  async #desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
-    const known = this.#known;
-    const isComparable = known !== undefined && sameIds(known.config.foreignNexthopIds, config.foreignNexthopIds);
-    if (isComparable && known.leases === leases) return known.desired;
-    const updated = isComparable ? updateDesired(known.desired, known.leases, leases, config) : undefined;
-    const desired = updated ?? (await desiredSlowly(leases, config));
-    this.#known = { leases, config, desired };
-    return desired;
+  #foreignIds(mirror: Mirror, place: Place): ForeignIds {
+    const [version, index] = [mirror.versionOf(nexthop), place.tunnel?.index];
+    if (this.#foreign?.version !== version || this.#foreign.index !== index) {
+      this.#foreign = { version, index, ids: foreignNexthopIds(mirror, place) };
+    }
+    return this.#foreign.ids;
   }
+
+  /** The peers, and those that have changed since the last call; undefined: all of them may have. */
+  async #desired(
+    leases: ReadonlyMap<string, Lease>,
+    ids: ForeignIds,
+  ): Promise<{ desired: DesiredPeers; changes: readonly PeerChange<VxlanPeer>[] | undefined }> {
+    const known = this.#known;
+    const changes = known !== undefined && sameIds(known.ids, ids) ? known.desired.update(leases) : undefined;
+    if (known !== undefined && changes !== undefined) return { desired: known.desired, changes };
+    const config = { ...this.#config, foreignNexthopIds: ids };
+    const desired = new DesiredPeers(await desiredSlowly(leases, config), leases, config);
+    this.#known = { ids, desired };
+    return { desired, changes: undefined };
+  }
+}
+
+function withDirect(
+  peers: ReadonlyMap<string, PlacedPeer>,
+  onLink: ReadonlySet<bigint>,
+): ReadonlyMap<string, VxlanPeer> {
+  const all = new Map<string, VxlanPeer>();
+  for (const [key, peer] of peers) all.set(key, onLink.has(peer.publicIp.value) ? { ...peer, isDirect: true } : peer);
+  return all;
 }
 
 /** Leaves room for other work. */
@@ -104,7 +129,7 @@ async function desiredSlowly(leases: ReadonlyMap<string, Lease>, config: Desired
   return step.value;
 }
 
-function sameIds(a: ReadonlySet<number> | undefined, b: ReadonlySet<number> | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
+function sameIds(a: ForeignIds, b: ForeignIds): boolean {
+  if (a === undefined || b === undefined || a === b) return a === b;
   return a.size === b.size && [...a].every((id) => b.has(id));
 }

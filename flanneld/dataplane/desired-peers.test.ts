@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
 import type { Lease } from '../subnet/manager.ts';
-import { type Desired, desired } from './desired.ts';
-import { updateDesired } from './desired-update.ts';
+import { type DesiredConfig, desired } from './desired.ts';
+import { DesiredPeers } from './desired-peers.ts';
 import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 
 const config = { ...nodeOne, foreignNexthopIds: new Set<number>() };
@@ -11,13 +11,23 @@ const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
 const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
 
 type Leases = ReadonlyMap<string, Lease>;
-const updated = (earlier: Leases, leases: Leases): Desired | undefined =>
-  updateDesired(desired(earlier, config), earlier, leases, config);
-/** In what order peers come is nobody's concern. */
-const sorted = (result: Desired | undefined) =>
-  result && { ...result, peers: [...result.peers].sort((a, b) => (a.key < b.key ? -1 : 1)) };
+/** What is desired after the leases have changed; undefined where all must be worked out anew. */
+function updated(earlier: Leases, leases: Leases, at: DesiredConfig = config) {
+  const peers = new DesiredPeers(desired(earlier, at), earlier, at);
+  const before = new Map(peers.peers);
+  const changes = peers.update(leases);
+  return changes && { peers, before, changes };
+}
 
-describe('updateDesired', () => {
+/** The same of a whole look, in the same form: in what order peers come is nobody's concern. */
+function whole(leases: Leases, at: DesiredConfig = config) {
+  const { peers, problems, doubts } = desired(leases, at);
+  return { peers: new Map(peers.map((peer) => [peer.key, peer])), problems, doubts };
+}
+
+const shown = ({ peers, problems, doubts }: DesiredPeers) => ({ peers: new Map(peers), problems, doubts });
+
+describe('DesiredPeers', () => {
   const earlier: Leases = new Map([
     ['two', two],
     ['three', three],
@@ -45,12 +55,19 @@ describe('updateDesired', () => {
       leases: new Map(earlier).set('two', { ...moved, backendType: 'host-gw' }),
     },
   ])('works out $name, and keeps the others as they are', ({ leases }) => {
-    const before = desired(earlier, config);
-    const result = updateDesired(before, earlier, leases, config);
-    expect(sorted(result)).toEqual(sorted(desired(leases, config)));
-    const isKept = ({ key }: { key: string }): boolean => earlier.get(key) === leases.get(key);
-    expect(result?.peers.filter(isKept)).toEqual(before.peers.filter(isKept));
-    for (const peer of before.peers) if (isKept(peer)) expect(result?.peers).toContain(peer);
+    const result = updated(earlier, leases);
+    if (result === undefined) throw new Error('not worked out');
+    expect(shown(result.peers)).toEqual(whole(leases));
+    const changed = new Set(result.changes.map(({ key }) => key));
+    for (const [key, peer] of result.before) if (!changed.has(key)) expect(result.peers.peers.get(key)).toBe(peer);
+    for (const { key, before, after } of result.changes) {
+      expect([before, after]).toEqual([result.before.get(key), result.peers.peers.get(key)]);
+    }
+  });
+
+  test('has nothing to say of a lease that is written anew and says the same', () => {
+    const result = updated(earlier, new Map(earlier).set('two', { ...two }));
+    expect(result?.changes).toEqual([]);
   });
 
   test.for<{ name: string; leases: Leases }>([
@@ -99,10 +116,10 @@ describe('updateDesired', () => {
           if (next === undefined) leases.delete(at);
           else leases.set(at, next);
         }
-        const result = updateDesired(desired(before, withIds), before, leases, withIds);
+        const result = updated(before, leases, withIds);
         if (result === undefined) return;
         if (changed.length > 0) handled++;
-        expect(sorted(result)).toEqual(sorted(desired(leases, withIds)));
+        expect(shown(result.peers)).toEqual(whole(leases, withIds));
       }),
       { numRuns: 1000 },
     );

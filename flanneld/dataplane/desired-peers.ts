@@ -1,0 +1,138 @@
+// The peers that are desired, kept while leases change. Among thousands of peers a change is one node that joins, leaves or
+// has another VTEP; as long as no two leases ask for the same, nothing but that peer need be worked out again.
+
+import { overlaps, sameIp, samePrefix } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import type { PeerProblem } from '../health/peer-problem.ts';
+import type { Lease } from '../subnet/manager.ts';
+import { type Desired, type DesiredConfig, type PlacedPeer, peerOrProblem } from './desired.ts';
+import { preferredNexthopId } from './nexthop-ids.ts';
+import type { PeerChange } from './plan.ts';
+
+/** After more changes than this everything is worked out anew. */
+const MOST = 64;
+
+export class DesiredPeers {
+  readonly #config: DesiredConfig;
+  readonly #isContested: boolean;
+  readonly #doubts: readonly PeerProblem[];
+  #leases: ReadonlyMap<string, Lease>;
+  #problems: readonly PeerProblem[];
+  readonly #peers = new Map<string, PlacedPeer>();
+  /** Who has what only one peer can have. */
+  readonly #macs = new Map<Mac, string>();
+  readonly #addresses = new Map<bigint, string>();
+  readonly #ids = new Map<number, string>();
+
+  /** `whole` is what is desired for `leases`. */
+  constructor(whole: Desired, leases: ReadonlyMap<string, Lease>, config: DesiredConfig) {
+    this.#config = config;
+    this.#leases = leases;
+    this.#isContested = whole.isContested;
+    this.#problems = whole.problems;
+    this.#doubts = whole.doubts;
+    for (const peer of whole.peers) this.#add(peer);
+  }
+
+  get peers(): ReadonlyMap<string, PlacedPeer> {
+    return this.#peers;
+  }
+
+  get problems(): readonly PeerProblem[] {
+    return this.#problems;
+  }
+
+  get doubts(): readonly PeerProblem[] {
+    return this.#doubts;
+  }
+
+  /**
+   * Takes over what has changed since the last leases, and returns the peers that did. Undefined where more than a few
+   * have changed, or where two ask for the same: then this is of no use any more, and all must be worked out anew.
+   */
+  update(leases: ReadonlyMap<string, Lease>): readonly PeerChange<PlacedPeer>[] | undefined {
+    if (leases === this.#leases) return [];
+    if (this.#isContested) return undefined;
+    const keys = changedKeys(this.#leases, leases);
+    if (keys.size > MOST) return undefined;
+    const problems = this.#problems.filter(({ key }) => !keys.has(key));
+    const changes: PeerChange<PlacedPeer>[] = [];
+    for (const key of keys) {
+      const change = this.#changeOf(key, leases.get(key), problems);
+      if (change === undefined) return undefined;
+      changes.push(change);
+    }
+    const real = changes.filter(({ before, after }) => before !== after);
+    for (const { before } of real) if (before !== undefined) this.#remove(before);
+    for (const change of real) if (!this.#take(change)) return undefined;
+    if (problems.length > 0 || this.#problems.length > 0) {
+      this.#problems = problems.sort((a, b) => (a.key < b.key ? -1 : 1));
+    }
+    this.#leases = leases;
+    return real;
+  }
+
+  /** False when another has what it asks for. */
+  #take({ before, after }: PeerChange<PlacedPeer>): boolean {
+    if (after === undefined) return true;
+    if (this.#contests(after, before)) return false;
+    this.#add(after);
+    return true;
+  }
+
+  /** Undefined where the id it would have alone is somebody else's. */
+  #changeOf(key: string, lease: Lease | undefined, problems: PeerProblem[]): PeerChange<PlacedPeer> | undefined {
+    const { network, foreignNexthopIds: foreign } = this.#config;
+    const before = this.#peers.get(key);
+    const peer = lease && peerOrProblem(key, lease, this.#config, problems);
+    if (peer === undefined) return { key, before, after: undefined };
+    const nexthopId = foreign && preferredNexthopId(network, peer.subnet);
+    if (nexthopId !== undefined && foreign?.has(nexthopId)) return undefined;
+    const { subnet, publicIp, mac } = peer;
+    const after = { key, subnet, publicIp, mac, nexthopId, hasFdb: true };
+    return { key, before, after: before !== undefined && samePlace(before, after) ? before : after };
+  }
+
+  /** Whether a peer asks for what another has; `before` is what it was itself. */
+  #contests({ subnet, mac, publicIp, nexthopId }: PlacedPeer, before: PlacedPeer | undefined): boolean {
+    if (this.#macs.has(mac) || this.#addresses.has(publicIp.value)) return true;
+    if (nexthopId !== undefined && this.#ids.has(nexthopId)) return true;
+    if (before !== undefined && samePrefix(before.subnet, subnet)) return false;
+    for (const other of this.#peers.values()) if (overlaps(other.subnet, subnet)) return true;
+    return false;
+  }
+
+  #add(peer: PlacedPeer): void {
+    const { key, mac, publicIp, nexthopId } = peer;
+    this.#peers.set(key, peer);
+    this.#macs.set(mac, key);
+    this.#addresses.set(publicIp.value, key);
+    if (nexthopId !== undefined) this.#ids.set(nexthopId, key);
+  }
+
+  #remove({ key, mac, publicIp, nexthopId }: PlacedPeer): void {
+    this.#peers.delete(key);
+    this.#macs.delete(mac);
+    this.#addresses.delete(publicIp.value);
+    if (nexthopId !== undefined) this.#ids.delete(nexthopId);
+  }
+}
+
+function samePlace(a: PlacedPeer, b: PlacedPeer): boolean {
+  return a.mac === b.mac && sameIp(a.publicIp, b.publicIp) && samePrefix(a.subnet, b.subnet);
+}
+
+/** Whose leases are others, new or gone. */
+function changedKeys(earlier: ReadonlyMap<string, Lease>, leases: ReadonlyMap<string, Lease>): Set<string> {
+  const keys = new Set<string>();
+  let come = 0;
+  for (const [key, lease] of leases) {
+    const old = earlier.get(key);
+    if (old === lease) continue;
+    keys.add(key);
+    if (old === undefined) come++;
+  }
+  if (earlier.size + come === leases.size) return keys;
+  for (const key of earlier.keys()) if (!leases.has(key)) keys.add(key);
+  return keys;
+}
