@@ -88,7 +88,8 @@ describe('the address peers are told', () => {
     { what: 'public-ip-overwrite set', annotations: { 'public-ip-overwrite': SECOND }, address: SECOND },
     { what: 'public-ip-overwrite removed', annotations: { 'public-ip-overwrite': null }, address: '192.168.50.11' },
     { what: 'node-public-ip set', annotations: { 'node-public-ip': SECOND }, address: SECOND },
-    { what: 'node-public-ip wrong', annotations: { 'node-public-ip': 'any' }, address: '192.168.50.11' },
+    { what: 'node-public-ip wrong: what works is kept', annotations: { 'node-public-ip': 'any' }, address: SECOND },
+    { what: 'node-public-ip removed', annotations: { 'node-public-ip': null }, address: '192.168.50.11' },
     { what: 'public-ip changed by somebody', annotations: { 'public-ip': SECOND }, address: '192.168.50.11' },
   ])('$what', async ({ what, annotations, address }) => {
     const before = await vxlanPlaceOf(node);
