@@ -170,6 +170,16 @@ describe('a node that needs an address of the network itself', () => {
   });
 });
 
+test('a Service that lies in the network, as kubelet tells it to containers', async () => {
+  await node.agent.stop();
+  writeLauncher(node, ['env', 'KUBERNETES_SERVICE_HOST=10.244.0.1', builtAgent, LAB_FLAGS]);
+  await node.agent.start();
+  await node.agent.ready();
+  expect(await routes(4)).toBe('');
+  const [check] = (await report()).checks.filter(({ name }) => name.startsWith('unreachable'));
+  expect(check?.problem).toContain("this node's Service 10.244.0.1 (KUBERNETES_SERVICE_HOST) in it");
+});
+
 describe('control: without the route', () => {
   test('the flag removes it, and then such packets leave by the default route with nobody told', async () => {
     await restart('--ip-unreachable-route=false');
