@@ -3,10 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { commands as labCommands } from '../test/lab/cli/commands.ts';
 import { COMMANDS, commandOf } from './commands.mjs';
 import { SUITES, suiteRows } from './suites.mjs';
+
+// Dozens of processes, on machines that are busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const repository = resolve(import.meta.dirname, '..');
 const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {

@@ -12,7 +12,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+
+// Dozens of processes, on machines that are busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const ALL = [
   'ca-certificates',
