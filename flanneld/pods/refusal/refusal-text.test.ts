@@ -66,6 +66,7 @@ describe('isForeignRule', () => {
     { what: 'rule', table: 'kube-proxy', chain: 'service-abc', want: false },
     { what: 'rule', table: 'weft', chain: 'forward', want: false },
     { what: 'table', table: 'weft_trace', want: false },
+    { what: 'table', table: 'kube-proxy-of-mine', want: true },
   ] as const)('$what of $table: $want', ({ want, ...event }) => {
     expect(isForeignRule({ kind: 'ruleset', by: 1, ...event })).toBe(want);
   });

@@ -3,9 +3,10 @@
 
 import type { RulesetEvent } from '../../../lib/netfilter/ruleset-event.ts';
 
-const TABLES: ReadonlySet<string> = new Set(['weft', 'weft_portmap', 'weft_trace', 'kube-proxy']);
+/** Ours, of whatever VNI, the executable's and the trace's; kube-proxy's. */
+const TABLES = /^(weft|kube-proxy$)/;
 const CHAINS = /^(KUBE-|FLANNEL-|WEFT-|CNI-)/;
 
 export function isForeignRule({ what, table, chain = '' }: RulesetEvent): boolean {
-  return what !== 'other' && !TABLES.has(table) && !CHAINS.test(chain);
+  return what !== 'other' && !TABLES.test(table) && !CHAINS.test(chain);
 }
