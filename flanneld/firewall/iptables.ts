@@ -1,7 +1,9 @@
 // The iptables flavour: flannel's chains in the variant of iptables that is in use, for who said that he does not want
 // nftables. Differs from flannel: nothing is emptied to be filled again (#2237), the order of rules counts, one process a
-// look instead of twenty (#933), and the table of the other flavour goes when ours are in place.
+// look instead of twenty (#933), and the table of the other flavour goes when ours are in place. What is about the tunnel
+// (tunnel-rules.ts) is nftables with this flavour, too.
 
+import { errorText, OpError } from '../../lib/errors.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { Check } from '../health/http-server.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
@@ -17,8 +19,9 @@ import {
   requireIptables,
 } from './iptables-programs.ts';
 import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
-import { isProgramMissing, type Nft } from './nft-program.ts';
-import { FLANNEL_TABLES, TABLE_FAMILIES, tableName } from './nft-table.ts';
+import type { Nft } from './nft-program.ts';
+import { FLANNEL_TABLES, nftFamily, tableName } from './nft-table.ts';
+import { NftablesFirewall } from './nftables.ts';
 
 export interface IptablesTools extends ChainTools {
   readonly find: FindIptables;
@@ -42,6 +45,13 @@ export class IptablesFirewall implements Firewall {
   readonly #tools: IptablesTools;
   readonly #interest: ReturnType<typeof interestIn>;
   #parts: readonly Part[] | undefined;
+  /**
+   * What iptables cannot do: refuse ARP, and keep strangers in a set that a flood does not fill the log with. nftables does,
+   * beside iptables, where this node has it.
+   */
+  readonly #tunnel: NftablesFirewall | undefined;
+  /** Why that is not so. */
+  #tunnelProblem: string | undefined;
   #tookOver = false;
   #places: readonly string[] = [];
 
@@ -49,6 +59,8 @@ export class IptablesFirewall implements Firewall {
     this.#options = options;
     this.#why = why;
     this.#tools = tools;
+    const { tunnel } = options;
+    this.#tunnel = tunnel && new NftablesFirewall({ families: [], fullyRandom: false, tunnel }, why, tools);
     this.#interest = interestIn(
       [],
       options.families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false })),
@@ -68,7 +80,20 @@ export class IptablesFirewall implements Firewall {
     );
     if (!this.#tookOver) await this.#takeOver(this.#parts);
     this.#tookOver = true;
-    return changed;
+    return (await this.#ensureTunnel()) || changed;
+  }
+
+  /** A node without nftables forwards all the same: it is a finding. */
+  async #ensureTunnel(): Promise<boolean> {
+    try {
+      const changed = (await this.#tunnel?.ensure()) ?? false;
+      this.#tunnelProblem = undefined;
+      return changed;
+    } catch (error) {
+      if (!(error instanceof OpError)) throw error;
+      this.#tunnelProblem = `off, and pods and strangers can change routes and neighbours: ${errorText(error)}`;
+      return false;
+    }
   }
 
   async #open(config: Part['config']): Promise<Part> {
@@ -99,8 +124,7 @@ export class IptablesFirewall implements Firewall {
         await leftovers.ensure(unwantedChains(config.network, config.vni), await leftovers.read());
       }
     }
-    const names = new Set(parts.map(({ config }) => tableName(config.vni)));
-    const ours = [...names].flatMap((name) => TABLE_FAMILIES.map((family) => [family, name] as const));
+    const ours = parts.map(({ config }) => [nftFamily(config.family), tableName(config.vni)] as const);
     // flannel makes both of its tables, whatever family is off.
     await this.#removeTables([...ours, ...Object.entries(FLANNEL_TABLES)]);
   }
@@ -117,31 +141,36 @@ export class IptablesFirewall implements Firewall {
         );
       }
     } catch (error) {
-      if (!isProgramMissing(error)) throw error;
-      log.info({ looked: 'nft' }, 'nft is not in PATH: tables of the nftables flavour are not looked for');
+      // Without nft, or without nftables in the kernel, there are none.
+      if (!(error instanceof OpError)) throw error;
+      log.info({ err: errorText(error) }, 'nft does not work here: tables of the nftables flavour are not looked for');
     }
   }
 
-  followLeases(): boolean {
-    return false;
+  followLeases(): boolean | undefined {
+    return this.#tunnel === undefined || this.#tunnelProblem !== undefined ? false : this.#tunnel.followLeases();
   }
 
   status(): FirewallStatus {
     const found = this.#parts?.map(({ keeper, found: { why } }) => `${keeper.iptables.name}: ${why}`) ?? [];
-    return { flavour: 'iptables', why: [this.#why, ...found].join('; '), places: this.#places };
+    const tunnel = this.#tunnel?.status();
+    const places = [...this.#places, ...(tunnel?.places ?? [])];
+    const guard =
+      tunnel?.guard && (this.#tunnelProblem === undefined ? tunnel.guard : { ...tunnel.guard, mode: 'off' as const });
+    return { flavour: 'iptables', why: [this.#why, ...found].join('; '), places, ...(guard && { guard }) };
   }
 
   checks(): readonly Check[] {
-    if (this.#options.tunnel === undefined) return [];
-    const problem = 'off: sets of peers and rules for ARP need nftables; set EnableNFTables to true';
-    return [{ name: 'guard', problem, required: false }];
+    const problem = this.#tunnelProblem;
+    return problem === undefined ? [] : [{ name: 'guard', problem, required: false }];
   }
 
   mustLook(): boolean {
-    return this.#parts?.some(({ keeper }) => keeper.iptables.variant === 'legacy') ?? true;
+    const isSilent = ({ keeper }: Part): boolean => keeper.iptables.variant === 'legacy';
+    return this.#parts === undefined || this.#parts.some(isSilent);
   }
 
   isConcerned(event: RulesetEvent): boolean {
-    return isOfInterest(event, this.#interest);
+    return isOfInterest(event, this.#interest) || this.#tunnel?.isConcerned(event) === true;
   }
 }

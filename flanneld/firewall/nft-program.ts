@@ -1,6 +1,6 @@
 // nft(8), executed: one transaction or one listing each.
 
-import { ExecError, execProgram } from '../../lib/exec-node.ts';
+import { execProgram } from '../../lib/exec-node.ts';
 
 /** nft as the firewall uses it; a fake stands in for it in unit tests. */
 export interface Nft {
@@ -53,11 +53,6 @@ export function command(script: string): string {
   const whole = `nft '${lines.join('; ')}'`;
   if (whole.length <= LONGEST_COMMAND) return whole;
   return `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`;
-}
-
-/** Whether an executable failed because it is not there. */
-export function isProgramMissing(error: unknown): boolean {
-  return error instanceof ExecError && error.code === 'ENOENT';
 }
 
 function isNoSuchTable(error: unknown): boolean {

@@ -53,7 +53,7 @@ export class NftablesFirewall implements Firewall {
     this.#tunnel = options.tunnel && new TunnelKeeper(options.tunnel, { nft, log, drift });
     const chains = families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false }));
     this.#interest = interestIn(
-      families.map(({ vni }) => tableName(vni)),
+      [...families, ...(options.tunnel === undefined ? [] : [options.tunnel])].map(({ vni }) => tableName(vni)),
       chains,
     );
   }
