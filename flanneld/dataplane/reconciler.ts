@@ -231,6 +231,7 @@ export class Reconciler<P extends PlannedPeer> {
   #judgeWanted(kind: AnyKind, key: ObjectKey, want: unknown): boolean {
     const have = this.#mirror.get(kind, key);
     const isRight = have !== undefined && this.#place !== undefined && kind.isRight(have, want, this.#place);
+    if (isRight) kind.share?.(have, want);
     return this.#dirty.note(kind, key, isRight);
   }
 

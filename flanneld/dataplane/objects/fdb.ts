@@ -5,6 +5,7 @@ import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
 import { NTF_EXT_LEARNED, NTF_SELF, NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteFdb, type FdbEntry, listFdb, replaceFdb } from '../../../lib/rtnetlink/fdb.ts';
+import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import type { ObjectKind } from './kind.ts';
 
 export interface WantedFdb {
@@ -27,6 +28,10 @@ export const fdb: ObjectKind<WantedFdb, FdbEntry> = {
     replaceFdb({ index: tunnel?.index ?? 0, mac, destination }, tunnel?.name),
   // Without a destination all entries of the MAC go, also those that leave by another device.
   remove: ({ mac }, { tunnel }) => deleteFdb({ index: tunnel?.index ?? 0, mac }, tunnel?.name),
+  share(have: Mutable<FdbEntry>, { mac, destination }) {
+    have.mac = mac;
+    have.destination = destination;
+  },
   spell: ({ mac }) => `fdb ${mac}`,
   difference: ({ destination }) => `had dst ${destination === undefined ? 'none' : formatIp(destination)}`,
   hear(event, table, { tunnel }) {

@@ -74,6 +74,11 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   /** For kinds that are not rtnetlink's: does what is asked, and resolves to what was refused. */
   execute?(actions: readonly Do[]): Promise<readonly Refusal[]>;
 
+  /**
+   * Puts the addresses of what is wanted in the place of equal ones of its own: thousands are kept, and need be kept once.
+   * Called only for one that is right.
+   */
+  share?(have: Have, want: Want): void;
   /** On which device it is or is to be, for messages; absent: the overlay's own. */
   deviceOf?(want: Want | undefined, have: Have | undefined, place: Place): string | undefined;
   /** What the kernel has in the place of one that somebody keeps changing, as a tool shows it. */

@@ -6,6 +6,7 @@ import type { Mac } from '../../../lib/mac.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteNeigh, listNeighs, type Neigh, replaceNeigh } from '../../../lib/rtnetlink/neigh.ts';
+import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import type { ObjectKind, Place } from './kind.ts';
 
 export interface WantedNeigh {
@@ -24,6 +25,10 @@ export const neigh: ObjectKind<WantedNeigh, Neigh> = {
   put: ({ destination, mac }, _, { tunnel }) =>
     replaceNeigh({ index: tunnel?.index ?? 0, destination, mac, state: NUD_PERMANENT }, tunnel?.name),
   remove: ({ destination }, { tunnel }) => deleteNeigh({ index: tunnel?.index ?? 0, destination }, tunnel?.name),
+  share(have: Mutable<Neigh>, { destination, mac }) {
+    have.destination = destination;
+    have.mac = mac;
+  },
   spell: ({ destination }) => `neigh ${formatIp(destination)}`,
   difference: ({ mac }) => `had lladdr ${mac ?? 'none'}`,
   hear(event, table, { tunnel, family }: Place) {

@@ -13,6 +13,7 @@ import {
   type Nexthop,
   replaceNexthop,
 } from '../../../lib/rtnetlink/nexthop.ts';
+import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { isReservedNexthopId } from '../nexthop-ids.ts';
 import { type ObjectKind, type Place, WEFT_PROTOCOL } from './kind.ts';
@@ -36,6 +37,9 @@ export const nexthop: ObjectKind<WantedNexthop, Nexthop> = {
     return have === undefined ? addNexthop(spec, tunnel?.name) : replaceNexthop(spec, tunnel?.name);
   },
   remove: ({ id }) => deleteNexthop(id),
+  share(have: Mutable<Nexthop>, { gateway }) {
+    have.gateway = gateway;
+  },
   spell: ({ id }) => `nexthop ${id}`,
   difference: ({ gateway }) => `had via ${gateway === undefined ? 'none' : formatIp(gateway)}`,
   hear(event, table) {

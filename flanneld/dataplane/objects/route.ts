@@ -18,6 +18,7 @@ import {
   replaceRoute,
   spellRoute,
 } from '../../../lib/rtnetlink/route.ts';
+import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import {
   type Device,
   type Holder,
@@ -64,6 +65,10 @@ export const route: ObjectKind<WantedRoute, Route> = {
   list,
   put,
   remove: (have, place) => deleteRoute(whichRoute(have), deviceName(have, place)),
+  share(have: Mutable<Route>, { destination, gateway }) {
+    have.destination = destination;
+    if (have.gateway !== undefined && sameIp(have.gateway, gateway)) have.gateway = gateway;
+  },
   spell: ({ destination }) => `route ${formatPrefix(destination)}`,
   difference: (have) => `was ${spellHolder(have)}`,
   hear,
