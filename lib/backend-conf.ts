@@ -54,8 +54,8 @@ export interface OtherBackendConf {
 export type BackendConf = VxlanConf | HostGwConf | AllocConf | UdpConf | ExtensionConf | OtherBackendConf;
 
 /** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
-const defaultVxlanPort = 8472;
-const defaultUdpPort = 8285;
+const DEFAULT_VXLAN_PORT = 8472;
+const DEFAULT_UDP_PORT = 8285;
 
 /** What a command of the extension backend may name as `$NAME`, by its key. */
 const extensionVariables = {
@@ -116,7 +116,7 @@ const readers: Readonly<Record<(typeof ourBackends)[number], (place: JsonPlace, 
   vxlan: readVxlan,
   'host-gw': () => ({ type: 'host-gw' }),
   alloc: () => ({ type: 'alloc' }),
-  udp: (place) => ({ type: 'udp', port: readPort(place, defaultUdpPort) }),
+  udp: (place) => ({ type: 'udp', port: readPort(place, DEFAULT_UDP_PORT) }),
   extension: readExtension,
 };
 
@@ -132,7 +132,7 @@ function readVxlan(place: JsonPlace, ipv6: boolean): VxlanConf {
   return {
     type: 'vxlan',
     vni: readInteger(place, 'VNI', 1, 0xffffff) ?? 1,
-    port: readPort(place, defaultVxlanPort),
+    port: readPort(place, DEFAULT_VXLAN_PORT),
     mtu: readMtu(place, ipv6),
     learning: readBoolean(place, 'Learning') ?? false,
     gbp: readBoolean(place, 'GBP') ?? false,

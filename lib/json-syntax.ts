@@ -2,11 +2,11 @@
 // between engines, often name no place, and quote the document, which may hold secrets. RFC 8259, without recursion.
 
 /** Longer text has no line a person would look at, and under QuickJS the search would take a second a megabyte. */
-const maxLength = 64 * 1024;
+const MAX_LENGTH = 64 * 1024;
 
 /** `line 3 column 5: expected a value, got "}"`; undefined when the text is well-formed, or longer than 64 Ki. */
 export function findSyntaxError(text: string): string | undefined {
-  if (text.length > maxLength) return undefined;
+  if (text.length > MAX_LENGTH) return undefined;
   const fault = scanDocument(text);
   if (fault === undefined) return undefined;
   const before = text.slice(0, fault.at);

@@ -231,7 +231,10 @@ export class Overlay {
 
   /** For the log: what this overlay is. */
   describe(): Readonly<Record<string, string | number>> {
-    return { dev: this.name, ...describePlace(this.#spec.settings), ...this.#spec.facts?.(), mtu: this.#mtuBytes };
+    const mtu = this.#mtuBytes;
+    // Not known before the device was looked at.
+    const known = mtu === 0 ? {} : { mtu };
+    return { dev: this.name, ...describePlace(this.#spec.settings), ...this.#spec.facts?.(), ...known };
   }
 
   async close(): Promise<void> {

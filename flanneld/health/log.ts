@@ -57,7 +57,7 @@ export interface FailureLog {
 }
 
 /** How many texts of one key are counted apart; an error whose text changes every time must not fill memory. */
-const textsPerKey = 8;
+const TEXTS_PER_KEY = 8;
 
 export function createFailureLog(logger: Logger): FailureLog {
   const counts = new Map<string, Map<string, number>>();
@@ -67,7 +67,7 @@ export function createFailureLog(logger: Logger): FailureLog {
       counts.set(key, texts);
       const text = errorText(error);
       const count = (texts.get(text) ?? 0) + 1;
-      if (count === 1 && texts.size === textsPerKey) texts.delete(texts.keys().next().value ?? '');
+      if (count === 1 && texts.size === TEXTS_PER_KEY) texts.delete(texts.keys().next().value ?? '');
       texts.set(text, count);
       if (Number.isInteger(Math.log10(count))) logger.warn({ ...facts, err: error, count }, msg);
     },

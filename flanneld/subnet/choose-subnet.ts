@@ -6,7 +6,7 @@ import { addressBits, addToIp, compareIp, overlaps } from '../../lib/ip.ts';
 import type { SubnetPool } from '../../lib/subnet-pool.ts';
 import { poolHolds } from '../../lib/subnet-pool.ts';
 
-const candidateLimit = 100;
+const CANDIDATE_LIMIT = 100;
 
 /** What other leases claim. */
 export interface Taken {
@@ -65,7 +65,7 @@ function freeSubnets(pool: SubnetPool, taken: readonly IpPrefix[]): IpPrefix[] {
   }
   const free: IpPrefix[] = [];
   let ip: Ip = pool.first;
-  while (compareIp(ip, pool.last) <= 0 && free.length < candidateLimit) {
+  while (compareIp(ip, pool.last) <= 0 && free.length < CANDIDATE_LIMIT) {
     const subnet = { ip, length: pool.length };
     const wider = wide.find((other) => overlaps(other, subnet));
     if (wider === undefined && !narrow.has(ip.value >> bits)) free.push(subnet);

@@ -38,17 +38,17 @@ export interface DirectoryOptions {
 }
 
 /** When to look again after a look that failed, and where no event tells of changes, in milliseconds. */
-const failedMs = 1000;
-const deafMs = 5000;
+const FAILED_MS = 1000;
+const DEAF_MS = 5000;
 /**
  * Events come in bursts (temporary file, rename); one look after the burst is enough. Where a look takes longer there
  * are thousands of leases: then the pause is as long as the look, so that looking takes half of the time at most.
  */
-const settleMs = 20;
-const longestSettleMs = 500;
+const SETTLE_MS = 20;
+const LONGEST_SETTLE_MS = 500;
 /** A lease that somebody keeps removing is restored no more often than this. */
-const restoreMs = 1000;
-const claimAttempts = 20;
+const RESTORE_MS = 1000;
+const CLAIM_ATTEMPTS = 20;
 const nobody: LeaseSnapshot = { leases: new Map(), problems: [] };
 const claimBackoff = { firstMs: 20, capMs: 500, jitter: 0.9 };
 
@@ -104,7 +104,7 @@ class DirectoryManager implements SubnetManager {
   async #claim(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const { dir, nodeName } = this.#options;
     const config = await this.networkConfig();
-    for (let attempt = 1; attempt <= claimAttempts; attempt++) {
+    for (let attempt = 1; attempt <= CLAIM_ATTEMPTS; attempt++) {
       signal.throwIfAborted();
       const before = await this.#readOrEmpty();
       const lease = this.#choose(attributes, config, before);
@@ -121,7 +121,7 @@ class DirectoryManager implements SubnetManager {
       this.#options.log.debug({ lease: showSubnets(lease), rival }, 'lost a race for a subnet');
       await sleep(backoffMs(claimBackoff, attempt, this.#options.random()), undefined, { signal });
     }
-    throw this.#error('acquire', nodeName, 'lost race', `${claimAttempts} times`);
+    throw this.#error('acquire', nodeName, 'lost race', `${CLAIM_ATTEMPTS} times`);
   }
 
   async #readOrEmpty(changed?: ReadonlySet<string>): Promise<LeaseSnapshot> {
@@ -181,8 +181,8 @@ class DirectoryManager implements SubnetManager {
   /** Where a look or listening has failed, as without a file descriptor left, nothing may ring when that is over. */
   #nextLookMs(hasLooked: boolean, isListening: boolean): number {
     const { periodMs } = this.#options;
-    const lookMs = isListening ? periodMs : deafMs;
-    return Math.min(periodMs, hasLooked ? lookMs : failedMs, this.#restoreInMs());
+    const lookMs = isListening ? periodMs : DEAF_MS;
+    return Math.min(periodMs, hasLooked ? lookMs : FAILED_MS, this.#restoreInMs());
   }
 
   /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
@@ -221,7 +221,7 @@ class DirectoryManager implements SubnetManager {
           onSnapshot(fit);
         }
         await bell.wait(this.#nextLookMs(snapshot !== undefined, stopListening !== undefined), signal);
-        await sleepUnlessAborted(Math.min(Math.max(settleMs, lookMs), longestSettleMs), signal);
+        await sleepUnlessAborted(Math.min(Math.max(SETTLE_MS, lookMs), LONGEST_SETTLE_MS), signal);
       }
     } finally {
       stopListening?.();
@@ -260,7 +260,7 @@ class DirectoryManager implements SubnetManager {
       const detail = `now the lease of ${rival}; a restart takes another subnet, existing pods keep the old`;
       throw this.#error('keep lease', showSubnets(own), 'lost', detail);
     }
-    this.#restoreDue = Math.max(performance.now(), this.#restoredAt + restoreMs);
+    this.#restoreDue = Math.max(performance.now(), this.#restoredAt + RESTORE_MS);
     if (this.#restoreInMs() > 0) return false;
     this.#restoreDue = undefined;
     this.#restoredAt = performance.now();

@@ -67,11 +67,11 @@ export class HttpStatusError extends Error {
 }
 
 /** A page of 500 Node objects of a busy cluster has 10 MB; an endless answer must not fill memory. */
-const maxBodyBytes = 64 * 1024 * 1024;
-const maxErrorBytes = 64 * 1024;
-const maxLineChars = 16 * 1024 * 1024;
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_LINE_CHARS = 16 * 1024 * 1024;
 /** A silent connection is probed after this long, then every second, and dead after ten probes (libuv's numbers). */
-const keepAliveMs = 3000;
+const KEEP_ALIVE_MS = 3000;
 
 /** Sends one request and reads the whole answer, whatever its status. Rejects with HttpError. */
 export async function httpRequest(call: HttpCall): Promise<HttpAnswer> {
@@ -80,7 +80,7 @@ export async function httpRequest(call: HttpCall): Promise<HttpAnswer> {
     let length = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
       length += chunk.length;
-      if (length > maxBodyBytes) throw new HttpError('too large', `answer is larger than ${maxBodyBytes} bytes`);
+      if (length > MAX_BODY_BYTES) throw new HttpError('too large', `answer is larger than ${MAX_BODY_BYTES} bytes`);
       chunks.push(chunk);
     }
     return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
@@ -126,7 +126,7 @@ async function readError(response: IncomingMessage): Promise<string> {
   let text = '';
   for await (const chunk of response as AsyncIterable<Buffer>) {
     text += chunk.toString('utf8');
-    if (text.length > maxErrorBytes) break;
+    if (text.length > MAX_ERROR_BYTES) break;
   }
   return text;
 }
@@ -143,7 +143,8 @@ export function splitLines(onLine: (line: string) => void): (chunk: Buffer) => v
       rest = part;
       if (line.trim() !== '') onLine(line);
     }
-    if (rest.length > maxLineChars) throw new HttpError('too large', `line is longer than ${maxLineChars} characters`);
+    if (rest.length > MAX_LINE_CHARS)
+      throw new HttpError('too large', `line is longer than ${MAX_LINE_CHARS} characters`);
   };
 }
 
@@ -167,7 +168,7 @@ async function exchange<T>(call: HttpCall, read: Reader<T>): Promise<T> {
         reject(error);
       });
       request.once('response', resolve);
-      request.once('socket', (socket) => socket.setKeepAlive(true, keepAliveMs));
+      request.once('socket', (socket) => socket.setKeepAlive(true, KEEP_ALIVE_MS));
       request.end(call.body);
     });
     return await read(response, request, () => clearTimeout(timer));

@@ -12,15 +12,15 @@ import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import { isNodeName } from '../../lib/node-name.ts';
 import { decodeUtf8 } from '../../lib/utf8-node.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
-import { maxLeaseBytes, parseLeaseFile, renderLeaseFile } from './lease-file.ts';
+import { MAX_LEASE_BYTES, parseLeaseFile, renderLeaseFile } from './lease-file.ts';
 import type { Lease, LeaseSnapshot } from './manager.ts';
 
 const suffix = '.json';
 const sinceSuffix = '.since';
 /** Files looked at before other work gets its turn: a few milliseconds. */
-const filesAtOnce = 64;
+const FILES_AT_ONCE = 64;
 /** A file changed twice within the file system's clock tick looks unchanged: what is younger is read again. */
-const settledMs = 100;
+const SETTLED_MS = 100;
 
 export function leaseFileName(nodeName: string): string {
   return nodeName + suffix;
@@ -57,7 +57,7 @@ interface Entry {
 export class LeaseDir {
   readonly #dir: string;
   readonly #ownKey: string | undefined;
-  readonly #buffer = Buffer.allocUnsafeSlow(maxLeaseBytes + 1);
+  readonly #buffer = Buffer.allocUnsafeSlow(MAX_LEASE_BYTES + 1);
   #entries: ReadonlyMap<string, Entry> = new Map();
   #snapshot: LeaseSnapshot | undefined;
   /** Tells the directory from another that takes its name. */
@@ -101,7 +101,7 @@ export class LeaseDir {
       if (entry !== undefined) entries.set(name, entry);
       different ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
       // One buffer and no promise a file: thousands of either cost seconds, and memory that does not come back.
-      if (++looked % filesAtOnce === 0) await breathe();
+      if (++looked % FILES_AT_ONCE === 0) await breathe();
     }
     different ||= entries.size !== this.#entries.size;
     this.#identity = identity;
@@ -120,7 +120,7 @@ export class LeaseDir {
     const created = createdText(this.#since(node) ?? stat);
     if (before?.settled === true && before.created === created && isUnchanged(stat, before)) return before;
     const { ino: inode, ctimeMs: changedMs, size: bytes } = stat;
-    const seen = { inode, changedMs, bytes, created, settled: Date.now() - changedMs > settledMs };
+    const seen = { inode, changedMs, bytes, created, settled: Date.now() - changedMs > SETTLED_MS };
     try {
       if (!isNodeName(node)) throw new ConfigError(name.slice(0, 64), '', 'the file name is no node name');
       const text = this.#text(path, name, stat);
@@ -155,7 +155,7 @@ export class LeaseDir {
       // It may be another by now.
       if (!fstatSync(file).isFile()) throw new ConfigError(name, '', 'is not a regular file');
       const length = fill(file, this.#buffer);
-      if (length > maxLeaseBytes) throw new ConfigError(name, '', `is larger than ${maxLeaseBytes} bytes`);
+      if (length > MAX_LEASE_BYTES) throw new ConfigError(name, '', `is larger than ${MAX_LEASE_BYTES} bytes`);
       return decodeUtf8(name, this.#buffer.subarray(0, length));
     } finally {
       closeSync(file);

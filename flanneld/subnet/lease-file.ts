@@ -21,7 +21,7 @@ import { parsePlace, readList, readString, readText } from '../../lib/json-field
 import type { Lease, LeaseAttributes } from './manager.ts';
 
 /** Far more than a lease needs; what is longer is not read. */
-export const maxLeaseBytes = 64 * 1024;
+export const MAX_LEASE_BYTES = 64 * 1024;
 
 /** Parses the text of the file called `name`; throws ConfigError `<name>: <key>: expected …, got …`. */
 export function parseLeaseFile(name: string, text: string): Lease {
@@ -51,11 +51,11 @@ function readHostAddresses(place: JsonPlace): readonly Ip[] | undefined {
 }
 
 /** More than a node has. */
-const mostHostAddresses = 16;
+const MOST_HOST_ADDRESSES = 16;
 
 /** The addresses among texts: what is none a node can send from is left out, as they only let more packets in. */
 export function hostAddressesIn(texts: readonly string[]): Ip[] {
-  return texts.slice(0, mostHostAddresses).flatMap((text) => {
+  return texts.slice(0, MOST_HOST_ADDRESSES).flatMap((text) => {
     try {
       const ip = parseIp(text);
       return isUnspecified(ip) || isLoopback(ip) || isMulticast(ip) ? [] : [ip];

@@ -27,7 +27,7 @@ export interface RememberingOptions {
 }
 
 /** For what is asked while the cluster state is known to be away. */
-const shortPatienceMs = 100;
+const SHORT_PATIENCE_MS = 100;
 
 /** `makeInner` gets a function to call with the text of the configuration, where the store holds it. */
 export function createRememberingManager(
@@ -146,7 +146,7 @@ class RememberingManager implements SubnetManager {
   }
 
   #patienceMs(): number {
-    return this.#isAway ? Math.min(this.#options.patienceMs, shortPatienceMs) : this.#options.patienceMs;
+    return this.#isAway ? Math.min(this.#options.patienceMs, SHORT_PATIENCE_MS) : this.#options.patienceMs;
   }
 
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {

@@ -9,7 +9,7 @@ import { leaseToJson, readLease } from './lease-file.ts';
 import type { Lease } from './manager.ts';
 
 /** As many characters as any type or field that is needed has; of others this much is enough for the message about them. */
-const maxText = 64;
+const MAX_TEXT = 64;
 
 /** What the backend of this type reads of its data; undefined where it reads none. */
 function neededData(backendType: string, data: JsonValue | undefined): JsonValue | undefined {
@@ -22,14 +22,14 @@ function neededData(backendType: string, data: JsonValue | undefined): JsonValue
 
 /** A number or a short text as it is, anything else as a message would quote it. */
 function plain(value: JsonValue | undefined): JsonValue | undefined {
-  if (typeof value === 'string') return value.slice(0, maxText);
+  if (typeof value === 'string') return value.slice(0, MAX_TEXT);
   return Array.isArray(value) || isJsonObject(value) ? showJson(value) : value;
 }
 
 /** The lease with nothing but what is needed of it. */
 function needed(lease: Lease): Lease {
   const { backendData, backendV6Data, ...rest } = lease;
-  const backendType = lease.backendType.slice(0, maxText);
+  const backendType = lease.backendType.slice(0, MAX_TEXT);
   const [data, v6Data] = [neededData(backendType, backendData), neededData(backendType, backendV6Data)];
   return {
     ...rest,

@@ -28,7 +28,7 @@ export interface SavedState {
 }
 
 /** 20 000 dual-stack leases. */
-const maxBytes = 16 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** Where it lies for an agent that writes `subnetFile`. */
 export function savedStateFile(subnetFile: string): string {
@@ -38,7 +38,7 @@ export function savedStateFile(subnetFile: string): string {
 /** The state of `store`; undefined when there is none that can be read. */
 export function readSavedState(sys: Syscalls, file: string, store: string, log: Logger): SavedState | undefined {
   try {
-    const text = readTextIfPresent(sys, file, maxBytes);
+    const text = readTextIfPresent(sys, file, MAX_BYTES);
     if (text === undefined) return undefined;
     const state = parseSavedState(text);
     return state.store === store ? state : undefined;

@@ -16,13 +16,13 @@ export interface Watched {
 }
 
 /** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
-const shortWatchMs = 1000;
+const SHORT_WATCH_MS = 1000;
 
 /** Watches again and again until `signal` aborts: at once after one that lasted, with growing pauses after others. */
 export async function watchAgain({ watch, onFailure, retry, random }: Watched, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; !signal.aborted; ) {
     const startedAt = performance.now();
-    const isShort = (): boolean => performance.now() - startedAt < shortWatchMs;
+    const isShort = (): boolean => performance.now() - startedAt < SHORT_WATCH_MS;
     try {
       await watch();
       attempt = isShort() ? attempt + 1 : 0;

@@ -46,7 +46,7 @@ export interface ClaimContext {
   readonly log: Logger;
 }
 
-const attempts = 40;
+const ATTEMPTS = 40;
 const backoff = { firstMs: 20, capMs: 1000, jitter: 0.9 };
 
 /** Rejects with OpError `out of subnets` or `lost race`, with ConfigError for a bad configuration, with EtcdError. */
@@ -55,7 +55,7 @@ export async function claimSubnets(
   attributes: LeaseAttributes,
   signal: AbortSignal,
 ): Promise<Claim> {
-  for (let attempt = 1; attempt <= attempts; attempt++) {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     signal.throwIfAborted();
     const claim = await tryClaim(context, attributes, signal);
     if (claim !== undefined) return claim;
@@ -63,7 +63,7 @@ export async function claimSubnets(
     context.log.debug({ attempt }, 'lost a race for a subnet');
     await sleepUnlessAborted(backoffMs(backoff, attempt, context.random()), signal);
   }
-  throw claimError('lost race', `${attempts} times`);
+  throw claimError('lost race', `${ATTEMPTS} times`);
 }
 
 async function tryClaim(

@@ -43,13 +43,13 @@ export interface EtcdManagerOptions extends GatewayOptions {
 export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 60_000 };
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
-const configRetryMs = 1000;
+const CONFIG_RETRY_MS = 1000;
 /** One renewal in a third of the lease's time is enough; one a minute notices a lost lease early. */
-const longestKeepAliveMs = 60_000;
+const LONGEST_KEEP_ALIVE_MS = 60_000;
 /** Changes come in bursts; one snapshot after the burst is enough. */
-const settleMs = 20;
+const SETTLE_MS = 20;
 /** A lease that somebody keeps changing is put back no more often than this. */
-const restoreMs = 1000;
+const RESTORE_MS = 1000;
 
 /** The store in etcd; nothing is read or written before the first call. */
 export function createEtcdManager(options: EtcdManagerOptions): SubnetManager {
@@ -104,7 +104,7 @@ class EtcdManager implements SubnetManager {
         if (signal.aborted || error instanceof ConfigError) throw error;
         this.#failures.failed('config', error, { key }, 'no network configuration yet, will retry');
       }
-      await sleepUnlessAborted(configRetryMs, signal);
+      await sleepUnlessAborted(CONFIG_RETRY_MS, signal);
     }
   }
 
@@ -181,7 +181,7 @@ class EtcdManager implements SubnetManager {
       }
       const dueMs = await this.#putRight(signal);
       await this.#bell.wait(dueMs, signal);
-      await sleepUnlessAborted(settleMs, signal);
+      await sleepUnlessAborted(SETTLE_MS, signal);
     }
   }
 
@@ -202,16 +202,16 @@ class EtcdManager implements SubnetManager {
   /** Puts our own lease back as it must be; returns when to look again, in ms. */
   async #putRight(signal: AbortSignal): Promise<number> {
     const own = this.#own;
-    if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return longestKeepAliveMs;
+    if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return LONGEST_KEEP_ALIVE_MS;
     const entry = this.#mirror.entries.get(own.name);
-    if (entry?.kv.value === own.value && !this.#isLeaseDead) return longestKeepAliveMs;
+    if (entry?.kv.value === own.value && !this.#isLeaseDead) return LONGEST_KEEP_ALIVE_MS;
     // Only a key made anew is another node's claim. Who merely wrote over ours came later: ours is put back.
     const isOthers = entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease);
     if (isOthers && entry.kv.createRevision !== own.created) throw lost(own, own.name);
     const fitting = [...this.#mirror.entries.values()].filter(({ subnets }) => !refusalOf(this.#pools, subnets));
     const rival = entry === undefined ? findOverlap(fitting, own.name, own.lease) : undefined;
     if (rival !== undefined) throw lost(own, rival.name);
-    const waitMs = this.#restoredAt + restoreMs - performance.now();
+    const waitMs = this.#restoredAt + RESTORE_MS - performance.now();
     if (waitMs > 0) return waitMs;
     this.#restoredAt = performance.now();
     try {
@@ -221,7 +221,7 @@ class EtcdManager implements SubnetManager {
       if (signal.aborted) return 0;
       this.#failures.failed('restore', error, { lease: own.name }, 'own lease cannot be restored, will retry');
     }
-    return restoreMs;
+    return RESTORE_MS;
   }
 
   async #restore(own: Claim, seen: bigint | undefined, signal: AbortSignal): Promise<void> {
@@ -248,7 +248,7 @@ class EtcdManager implements SubnetManager {
   async #keepAlive(signal: AbortSignal): Promise<void> {
     let attempt = 0;
     while (!signal.aborted) {
-      const usualMs = Math.min((this.#options.ttlSec * 1000) / 3, longestKeepAliveMs);
+      const usualMs = Math.min((this.#options.ttlSec * 1000) / 3, LONGEST_KEEP_ALIVE_MS);
       const waitMs = attempt === 0 ? usualMs : backoffMs(retry, attempt, this.#options.random());
       await sleepUnlessAborted(Math.min(waitMs, usualMs), signal);
       const own = this.#own;

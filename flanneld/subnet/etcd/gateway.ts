@@ -39,9 +39,9 @@ export interface WatchReader {
 }
 
 /** Values are some hundred bytes; the gateway's own limit for one answer is 4 MB. */
-const pageSize = 1000;
+const PAGE_SIZE = 1000;
 /** Without an event etcd says nothing for ten minutes; probes of TCP find a dead peer much earlier. */
-const watchIdleMs = 15 * 60_000;
+const WATCH_IDLE_MS = 15 * 60_000;
 
 export class EtcdGateway {
   readonly #options: GatewayOptions;
@@ -65,7 +65,7 @@ export class EtcdGateway {
     let revision: bigint | undefined;
     let from = prefix;
     for (;;) {
-      const page = { limit: String(pageSize), ...(revision !== undefined && { revision: String(revision) }) };
+      const page = { limit: String(PAGE_SIZE), ...(revision !== undefined && { revision: String(revision) }) };
       const range = { key: base64(from), range_end: base64(prefixEnd(prefix)), ...page };
       const answer = await this.#call({ op: 'range', object: prefix }, 'kv/range', range, signal);
       revision ??= readRevision(answer);
@@ -143,7 +143,7 @@ export class EtcdGateway {
           isOpen = true;
           if (news !== undefined) reader.onNews(news);
         };
-        await httpLines({ ...call, headers }, { onLine, idleMs: watchIdleMs });
+        await httpLines({ ...call, headers }, { onLine, idleMs: WATCH_IDLE_MS });
       });
     } catch (error) {
       if (!life.signal.aborted) throw error;

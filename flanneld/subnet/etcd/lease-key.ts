@@ -6,7 +6,7 @@ import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import { formatIp, isUnspecified, networkOf, parseIp, samePrefix } from '../../../lib/ip.ts';
 import { jsonObject, stringifyJson } from '../../../lib/json.ts';
 import { parsePlace } from '../../../lib/json-fields.ts';
-import { maxLeaseBytes, readAttributes } from '../lease-file.ts';
+import { MAX_LEASE_BYTES, readAttributes } from '../lease-file.ts';
 import type { Lease } from '../manager.ts';
 
 export interface Subnets {
@@ -62,7 +62,7 @@ function keyError(key: string): ConfigError {
 /** The lease under `key`; throws ConfigError. */
 export function parseLeaseEntry(key: string, value: string): Lease {
   const subnets = parseLeaseKey(key);
-  if (value.length > maxLeaseBytes) throw new ConfigError(key, '', `is larger than ${maxLeaseBytes} bytes`);
+  if (value.length > MAX_LEASE_BYTES) throw new ConfigError(key, '', `is larger than ${MAX_LEASE_BYTES} bytes`);
   const { publicIp, publicIpv6, ...attributes } = readAttributes(parsePlace(key, value));
   return {
     ...subnets,

@@ -53,7 +53,7 @@ export const kubeDefaults = { timeoutMs: 10_000, watchIdleMs: 150_000, watchSec:
 
 const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
 /** Changes come in bursts; one snapshot after the burst is enough. */
-const settleMs = 20;
+const SETTLE_MS = 20;
 
 /** The store in Kubernetes; nothing is asked before the first call. Throws ConfigError for a bad prefix. */
 export function createKubeManager(options: KubeManagerOptions): SubnetManager {
@@ -187,7 +187,7 @@ class KubeManager implements SubnetManager {
       const dueMs = await this.#own?.putRight(own, signal);
       await this.#tellReports(signal);
       await this.#bell.wait(this.#mirror.version === told || !this.#mirror.isListed ? (dueMs ?? 60_000) : 0, signal);
-      await sleepUnlessAborted(settleMs, signal);
+      await sleepUnlessAborted(SETTLE_MS, signal);
     }
   }
 

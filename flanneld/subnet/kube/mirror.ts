@@ -28,9 +28,9 @@ export interface KubeMirrorOptions {
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.9 };
 /** Bad events in a row after which everything is listed again. */
-const longestBadRun = 3;
+const LONGEST_BAD_RUN = 3;
 /** Deletions remembered, so that an older event which comes late raises nobody from the dead. */
-const deletionsKept = 1000;
+const DELETIONS_KEPT = 1000;
 
 export class KubeMirror {
   readonly #options: KubeMirrorOptions;
@@ -90,7 +90,7 @@ export class KubeMirror {
     }
     // What cannot be understood three times in a row may be understood in another form.
     const isUnreadable = error instanceof KubeError && (error.code === 'bad answer' || error.code === 'bad event');
-    if (isUnreadable && ++this.#badRun % longestBadRun === 0) this.#resourceVersion = undefined;
+    if (isUnreadable && ++this.#badRun % LONGEST_BAD_RUN === 0) this.#resourceVersion = undefined;
     this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
   }
 
@@ -193,7 +193,7 @@ export class KubeMirror {
     this.#deletedAt.delete(name);
     this.#deletedAt.set(name, resourceVersion);
     const oldest = this.#deletedAt.keys().next();
-    if (this.#deletedAt.size > deletionsKept && oldest.done !== true) this.#deletedAt.delete(oldest.value);
+    if (this.#deletedAt.size > DELETIONS_KEPT && oldest.done !== true) this.#deletedAt.delete(oldest.value);
     this.#wanted.delete(name);
     if (this.#nodes.delete(name)) this.#version++;
   }

@@ -6,7 +6,7 @@ import { containsPrefix, formatPrefix, networkOf, parseIp, parsePrefix, sameIp }
 import type { JsonValue } from '../../../lib/json.ts';
 import { parseJson } from '../../../lib/json.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
-import { hostAddressesIn, maxLeaseBytes } from '../lease-file.ts';
+import { hostAddressesIn, MAX_LEASE_BYTES } from '../lease-file.ts';
 import type { Lease } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
 import type { NodeRecord } from './node.ts';
@@ -84,7 +84,8 @@ function readIp(annotations: Annotations, name: string, family: Family): Ip | un
 function readData(annotations: Annotations, name: string): JsonValue | undefined {
   const text = annotations.get(name);
   if (text === undefined || text === '') return undefined;
-  if (text.length > maxLeaseBytes) throw new ConfigError('annotation', name, `is larger than ${maxLeaseBytes} bytes`);
+  if (text.length > MAX_LEASE_BYTES)
+    throw new ConfigError('annotation', name, `is larger than ${MAX_LEASE_BYTES} bytes`);
   try {
     return parseJson(text) ?? undefined;
   } catch (error) {

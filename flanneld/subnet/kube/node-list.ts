@@ -31,7 +31,7 @@ const SPEC_POD_CIDR = 1;
 const SPEC_POD_CIDRS = 7;
 
 /** etcd keeps no object larger than 1.5 MB. */
-const maxItemBytes = 4 * 1024 * 1024;
+const MAX_ITEM_BYTES = 4 * 1024 * 1024;
 
 /** What is read of a Node, in the form it has in JSON. */
 interface NodeObject {
@@ -73,7 +73,7 @@ export class NodeListReader {
       after = this.#take(bytes, at);
     }
     this.#rest = bytes.subarray(at);
-    if (this.#rest.length > maxItemBytes) throw new ProtoError(`has an item of more than ${maxItemBytes} bytes`);
+    if (this.#rest.length > MAX_ITEM_BYTES) throw new ProtoError(`has an item of more than ${MAX_ITEM_BYTES} bytes`);
   }
 
   /** Throws ProtoError when something is missing. */
@@ -181,7 +181,7 @@ function readStatus({ status }: NodeObject, bytes: Buffer, from: number, to: num
 }
 
 /** A page of 500 Nodes of a busy cluster has 10 MB; an endless answer must not fill memory. */
-const maxJsonBytes = 64 * 1024 * 1024;
+const MAX_JSON_BYTES = 64 * 1024 * 1024;
 
 /** For a server that knows no protobuf. */
 export class JsonListReader {
@@ -197,7 +197,8 @@ export class JsonListReader {
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#length += chunk.length;
-    if (this.#length > maxJsonBytes) throw new HttpError('too large', `answer is larger than ${maxJsonBytes} bytes`);
+    if (this.#length > MAX_JSON_BYTES)
+      throw new HttpError('too large', `answer is larger than ${MAX_JSON_BYTES} bytes`);
   }
 
   /** Throws SyntaxError. */

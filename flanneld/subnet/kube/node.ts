@@ -65,7 +65,7 @@ export function readNode(value: unknown, prefix: string): NodeRecord | undefined
 }
 
 /** More than a node has; a list without end must not fill memory. */
-const mostAddresses = 16;
+const MOST_ADDRESSES = 16;
 
 function readAddresses(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {
   const status = asObject(node['status']);
@@ -76,7 +76,7 @@ function readAddresses(node: Readonly<Record<string, unknown>>): readonly string
     const type = asText(address?.['type']);
     return type === 'InternalIP' || type === 'ExternalIP' ? [asText(address?.['address']).slice(0, 64)] : [];
   });
-  return texts.slice(0, mostAddresses);
+  return texts.slice(0, MOST_ADDRESSES);
 }
 
 function readPodCidrs(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {

@@ -35,11 +35,11 @@ export interface OwnNodeOptions {
 
 const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
 /** Nothing is due: what happens is told by the watch. */
-const idleMs = 60_000;
+const IDLE_MS = 60_000;
 /** Annotations that somebody keeps removing are put back no more often than this. */
-const restoreMs = 1000;
+const RESTORE_MS = 1000;
 /** An Event lives an hour; while the trouble lasts it is told again before it goes. */
-const eventMs = 30 * 60_000;
+const EVENT_MS = 30 * 60_000;
 
 interface Wanted {
   readonly attributes: LeaseAttributes;
@@ -139,23 +139,23 @@ export class OwnNode {
    */
   async putRight(node: NodeRecord | undefined, signal: AbortSignal): Promise<number> {
     const wanted = this.#wanted;
-    if (node === undefined || wanted === undefined) return idleMs;
+    if (node === undefined || wanted === undefined) return IDLE_MS;
     const { api, mirror, prefix, addresses } = this.#options;
     try {
       // A Node made anew is known by its metadata only.
       const whole = node.podCidrs === undefined ? mirror.adopt(await api.getNode(node.name, signal)) : node;
-      if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return restoreMs;
+      if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return RESTORE_MS;
       checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
       const missing = this.#missing(whole, withOverwrites(wanted.attributes, addresses.of(whole.annotations)));
       if (missing.size > 0) {
-        const waitMs = this.#writtenAt + restoreMs - performance.now();
+        const waitMs = this.#writtenAt + RESTORE_MS - performance.now();
         if (waitMs > 0) return waitMs;
         await this.#write(whole.name, missing, prefix, signal);
       }
       if (this.#isReady && this.#toldUid !== whole.uid) await this.#tellReady(whole, signal);
       this.#failedWrites = 0;
       this.#failures.recovered('write', { node: node.name }, 'own node can be written again');
-      return idleMs;
+      return IDLE_MS;
     } catch (error) {
       if (signal.aborted) return 0;
       if (!(error instanceof KubeError)) throw error;
@@ -189,7 +189,7 @@ export class OwnNode {
   async report(reason: string, message: string, signal: AbortSignal): Promise<void> {
     const { api, name, log, now } = this.#options;
     const text = `${reason} ${message}`;
-    if (now().getTime() - (this.#eventsAt.get(text) ?? Number.NEGATIVE_INFINITY) < eventMs) return;
+    if (now().getTime() - (this.#eventsAt.get(text) ?? Number.NEGATIVE_INFINITY) < EVENT_MS) return;
     this.#eventsAt.set(text, now().getTime());
     try {
       await api.createEvent(warningEvent({ node: name, reason, message }, now()), signal);
