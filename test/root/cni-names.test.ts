@@ -24,7 +24,7 @@ test.for(PLUGIN_NAMES)('installed as %s it is that plugin', (name) => {
   const bin = folder();
   installExecutables(executable, bin, new Set());
   const { stderr } = spawnSync(join(bin, name), { env: {}, input: '', encoding: 'utf8' });
-  expect(stderr).toContain(`CNI ${name} plugin (weft)\n`);
+  expect(stderr).toMatch(new RegExp(`^CNI ${name} plugin \\(weft\\) \\d+\\.\\d+\\.\\d+`));
 });
 
 test('every plugin it has is installed', () => {
