@@ -55,10 +55,10 @@ export function tunnelTables(config: TunnelConfig): Table[] {
   const name = tableName(config.vni);
   const { guard } = config;
   const input: Chain = { name: 'input', base: INPUT, rules: [...jumps(config), ...guardJumps(config)] };
-  const guardChains = guard === undefined ? [] : [guardChain(config, guard), forwardChain(config, guard)];
+  const guardChains = guard === undefined ? [] : [guardChain(config, guard), ...forwardChains(config, guard)];
   const sets = guard === undefined ? [] : guardSets(guard);
   const counters = guard === undefined ? [COUNTERS.refused] : Object.values(COUNTERS);
-  const chains = [tunnelChain(), bridgeChain(config), ...guardChains, input];
+  const chains = [tunnelChain(config), bridgeChain(config), ...guardChains, input];
   return [
     { family: 'inet', name, chains, sets, counters },
     {
@@ -82,19 +82,20 @@ function jumps({ devices, bridge }: TunnelConfig): Rule[] {
  * Neighbours on the tunnel's devices are permanent and routes are the agent's: nobody behind it has anything to say of
  * links. Multicast listeners, routers, neighbours and redirects are refused whole.
  */
-function tunnelChain(): Chain {
+function tunnelChain(config: TunnelConfig): Chain {
   const types = [
     ...['mld-listener-query', 'mld-listener-report', 'mld-listener-done', 'mld2-listener-report'],
     ...['nd-router-solicit', 'nd-router-advert', 'nd-neighbor-solicit', 'nd-neighbor-advert', 'nd-redirect'],
   ];
-  return { name: 'from_tunnel', rules: [allOf(icmp6(types), ...REFUSED), ...icmpRules()] };
+  return { name: 'from_tunnel', rules: [...podsRules(config), allOf(icmp6(types), ...REFUSED), ...icmpRules()] };
 }
 
 /**
  * Pods and the bridge ask for each other's addresses. A pod that speaks of another address than one of this node's pods,
  * or of the gateway's, would have the node send to it what is somebody else's.
  */
-function bridgeChain({ subnets }: TunnelConfig): Chain {
+function bridgeChain(config: TunnelConfig): Chain {
+  const { subnets } = config;
   const neighbour = icmp6(['nd-router-solicit', 'nd-neighbor-solicit', 'nd-neighbor-advert']);
   const ours = subnets.filter(({ ip }) => ip.family === 6);
   // Unspecified: a pod that tries whether an address is free. Link-local ones mean nothing beyond the bridge.
@@ -104,12 +105,19 @@ function bridgeChain({ subnets }: TunnelConfig): Chain {
   return {
     name: 'from_pods',
     rules: [
+      ...podsRules(config),
       allOf(icmp6(['nd-router-advert', 'nd-redirect']), ...REFUSED),
       ...icmpRules(),
       allOf(neighbour, notIn('ip6', 'saddr', allowed), ...REFUSED),
       ...ours.map((subnet) => allOf(neighbour, oneOf('ip6', 'saddr', nodesOwn(subnet).map(formatIp)), ...REFUSED)),
     ],
   };
+}
+
+/** To this node's port, whatever address a pod writes as its own; another node's pods come by the tunnel. */
+function podsRules({ guard }: TunnelConfig): Rule[] {
+  if (guard === undefined) return [];
+  return [allOf(toPort(guard), count(COUNTERS.pods), guard.mode === 'enforce' ? DROP : ACCEPT)];
 }
 
 function icmpRules(): Rule[] {
@@ -139,17 +147,15 @@ function guardJumps({ guard }: TunnelConfig): Rule[] {
 }
 
 /** Peers leave it first: a set is looked into once for each of their packets. */
-function guardChain({ devices, bridge, vni }: TunnelConfig, guard: GuardConfig): Chain {
+function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
   const network = allOf(payload(64, 8, '==', 8), payload(96, 24, '!=', vni), RETURN);
   return {
     name: 'guard',
     rules: [
-      // Whatever address a pod writes as its own, and though another node's pods come by the tunnel.
-      allOf(from([bridge, ...devices]), count(COUNTERS.pods), guard.mode === 'enforce' ? DROP : RETURN),
-      // The node's own programs, the agent's probes among them: with the node's network they could as well be a peer.
-      allOf(from(['lo']), RETURN),
       allOf(inSet('ip', 'saddr', PEERS[4]), RETURN),
       allOf(inSet('ip6', 'saddr', PEERS[6]), RETURN),
+      // The node's own programs, the agent's probes among them: with the node's network they could as well be a peer.
+      allOf(from(['lo']), RETURN),
       // VXLAN's flags say that there is a VNI (RFC 7348 §5), and it is another network's.
       ...(guard.isVxlan ? [network] : []),
       ...FAMILIES.map(([family, protocol]) => addTo(STRANGERS[family], [{ payload: { protocol, field: 'saddr' } }])),
@@ -161,23 +167,26 @@ function guardChain({ devices, bridge, vni }: TunnelConfig, guard: GuardConfig):
   };
 }
 
-/** Before masquerade, after which the packet would have the address of this node, which is a peer's. */
-function forwardChain({ bridge, networks }: TunnelConfig, guard: GuardConfig): Chain {
+/**
+ * Before masquerade, after which the packet would have the address of this node, which is a peer's. Every packet of a pod
+ * passes here four times in a round trip, so that but one comparison is made of others.
+ */
+function forwardChains({ bridge, networks }: TunnelConfig, guard: GuardConfig): Chain[] {
   const verdict = guard.mode === 'enforce' ? [DROP] : [];
   const refuse = (source: Rule, [family, protocol]: (typeof FAMILIES)[number]): Rule =>
-    allOf(toPort(guard), source, inSet(protocol, 'daddr', PEERS[family]), count(COUNTERS.pods), ...verdict);
-  return {
-    name: 'forward',
-    base: FORWARD,
-    rules: [
-      ...FAMILIES.map((family) => refuse(from([bridge]), family)),
-      // Pods that are not on the bridge; those on it were counted already.
-      ...networks.map((network) => {
-        const family = FAMILIES[network.ip.family === 4 ? 0 : 1];
-        return refuse(allOf(notFrom(bridge), fromPrefix(network)), family);
-      }),
-    ],
-  };
+    allOf(source, inSet(protocol, 'daddr', PEERS[family]), count(COUNTERS.pods), ...verdict);
+  const rules = [
+    ...FAMILIES.map((family) => refuse(from([bridge]), family)),
+    // Pods that are not on the bridge; those on it were counted already.
+    ...networks.map((network) => {
+      const family = FAMILIES[network.ip.family === 4 ? 0 : 1];
+      return refuse(allOf(notFrom(bridge), fromPrefix(network)), family);
+    }),
+  ];
+  return [
+    { name: 'to_peers', rules },
+    { name: 'forward', base: FORWARD, rules: [allOf(toPort(guard), jump('to_peers'))] },
+  ];
 }
 
 /** The sets of a family's addresses. */
@@ -225,6 +234,7 @@ export function claimsProbe(): string {
 const INNER_SOURCE = { payload: { base: 'th', offset: 176, len: 48 } } as const;
 
 const DROP: Rule = { text: 'drop', expr: [{ drop: null }] };
+const ACCEPT: Rule = { text: 'accept', expr: [{ accept: null }] };
 const RETURN: Rule = { text: 'return', expr: [{ return: null }] };
 const REFUSED: readonly Rule[] = [count(COUNTERS.refused), DROP];
 
