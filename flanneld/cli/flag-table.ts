@@ -1,19 +1,19 @@
-// Every flag of flanneld: flannel's (main.go) and our own, with defaults and ranges. How a value is read is in options.ts.
+// Every flag of flanneld: flannel's (main.go) and our own, with defaults and ranges. options.ts reads the values.
 
 import { defaultSubnetFile } from '../../lib/subnet-env.ts';
 
 export interface FlagSpec {
   readonly name: string;
-  /** What the help calls the value; a boolean has none, and needs `=` to be set false, as in Go. */
+  /** The name of the value in the help text. A boolean has none; as in Go, its value is given only after `=`. */
   readonly value?: string;
   readonly help: string;
-  /** What is read where the flag is not given; absent: nothing is. */
+  /** Read as the value when the flag is not given. */
   readonly default?: string;
-  /** Of an integer, both included. */
+  /** The smallest and the largest integer that are allowed. */
   readonly range?: readonly [number, number];
 }
 
-/** Flags of flannel's that change nothing here; each use is a warning that says why. */
+/** Flags of flannel's that have no effect here. Using one logs a warning with this reason. */
 export const ineffectiveFlags: ReadonlyMap<string, string> = new Map([
   ['vmodule', 'log lines are structured: filter them by their fields'],
   ['subnet-lease-renew-margin', 'etcd leases are kept alive all the time'],

@@ -1,5 +1,5 @@
-// The command line: flannel's Go flags and FLANNELD_* variables, and sub-commands. Pure: it is given argv and the
-// environment, and returns what to do or throws a UsageError.
+// Reads the command line: flannel's Go flags, FLANNELD_* variables, and sub-commands. A pure function of argv and the
+// environment; it returns what to do or throws a UsageError.
 
 import { Command, CommanderError, Option } from 'commander';
 import { closest } from '../../lib/closest.ts';
@@ -14,7 +14,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface CommandLine {
   readonly command: SubCommand;
   readonly options: Options;
-  /** One line each, for the log. */
+  /** Lines for the log. */
   readonly warnings: readonly string[];
 }
 
@@ -36,8 +36,8 @@ const booleanFlags = new Set(flagTable.filter((spec) => spec.value === undefined
 const valueFlags = new Set(flagTable.filter((spec) => spec.value !== undefined).map((spec) => spec.name));
 
 /**
- * Reads argv (without node and script) and the environment. Throws UsageError: exit code 2.
- * Differs from flannel (D1), which exits 0 for a flag it does not know, and runs on after a bad FLANNELD_* value.
+ * Reads argv (without node and script) and the environment. Throws UsageError, which leads to exit code 2.
+ * Differs from flannel (D1), which exits 0 for an unknown flag and keeps running after a bad FLANNELD_* value.
  */
 export function parseCommandLine(argv: readonly string[], env: Environment): CommandLine | HelpRequest {
   const parsed = runCommander(normalizeGoFlags(argv, flagKind));
@@ -60,7 +60,7 @@ interface Parsed {
   readonly given: GivenFlags;
 }
 
-/** `--json` without a command, or `withdraw --dry-run`: whoever writes it expects something else than what would happen. */
+/** Refuses `--json` without a command, or `withdraw --dry-run`: ignoring the flag would do something else than the user expects. */
 function refuseMisplaced({ command, given }: Parsed): void {
   for (const name of subCommandFlags) {
     const flag = given.get(name);
@@ -74,7 +74,7 @@ function readersOf(flag: string): SubCommand[] {
   return subCommands.filter(({ flags }) => flags.includes(flag)).map(({ name }) => name);
 }
 
-/** Lets commander match words against flags and commands; a string is the help text that was asked for. */
+/** Lets commander match words against flags and commands; returns the help text as a string when it was asked for. */
 function runCommander(words: readonly string[]): Parsed | string {
   if (words.some((word) => /^--?(help|h)=true$/.test(word))) return helpText(words);
   let command: SubCommand = 'run';
@@ -121,7 +121,7 @@ function optionOf({ name, value, help, default: standard }: FlagSpec): Option {
   return option.argParser((text, earlier: string[] | undefined) => [...(earlier ?? []), text]);
 }
 
-/** The help of the first sub-command named, with the flags it reads; without one, that of the agent. */
+/** The help of the first sub-command named, with the flags it reads; without a sub-command the agent's help. */
 function helpText(words: readonly string[]): string {
   const asked = subCommands.find(({ name }) => words.includes(name));
   if (asked === undefined) return buildProgram(() => undefined).helpInformation();
@@ -147,7 +147,7 @@ function usageText(error: CommanderError, words: readonly string[]): string {
   }`;
 }
 
-/** A variable counts when its flag was not given and it is not empty; it is one text, also for a repeatable flag. */
+/** A variable is used when it is not empty and its flag was not given. It gives one value, even for a repeatable flag. */
 function addEnvironment(given: GivenFlags, env: Environment): GivenFlags {
   const all = new Map(given);
   for (const { name } of flagTable) {
@@ -171,7 +171,7 @@ function ineffective(given: GivenFlags): string[] {
   });
 }
 
-/** Only near misses: Kubernetes itself sets FLANNELD_… variables where a Service is called flanneld. */
+/** Warns only of names close to a flag's: Kubernetes itself sets FLANNELD_… variables where a Service is called flanneld. */
 function misspelledVariables(env: Environment): string[] {
   const known = flagTable.map(({ name }) => variableOf(name));
   const warnings: string[] = [];

@@ -1,15 +1,15 @@
-// Go's flag syntax (package flag) turned into what commander reads: `-x` and `--x` are equal, a boolean takes its value
-// only after `=`, any other flag also from the next word.
+// Turns Go's flag syntax (package flag) into the one commander reads. In Go `-x` and `--x` are equal; a boolean takes its
+// value only after `=`, and any other flag takes it after `=` or from the next word.
 
-/** A command line that cannot be obeyed: one line naming flag, value and what is allowed. Exit code 2. */
+/** A command line that cannot be obeyed. The message is one line naming flag, value and what is allowed; exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** How a flag takes its value; undefined for a flag that does not exist. */
+/** Says how a flag takes its value; undefined for a flag that does not exist. */
 export type FlagKind = (name: string) => 'boolean' | 'value' | undefined;
 
-/** Every known flag as `--name=value`, all else as it was; throws UsageError for syntax Go refuses. */
+/** Rewrites every known flag to `--name=value` and leaves other words alone. Throws UsageError for syntax Go refuses. */
 export function normalizeGoFlags(argv: readonly string[], kindOf: FlagKind): string[] {
   const out: string[] = [];
   const rest = [...argv];
@@ -23,7 +23,7 @@ export function normalizeGoFlags(argv: readonly string[], kindOf: FlagKind): str
 
 /** Takes the value from the front of `rest` when the flag needs one. */
 function normalizeFlag({ name, value }: SplitFlag, kind: ReturnType<FlagKind>, rest: string[]): string {
-  if (kind === undefined) return `--${name}`; // commander refuses it and suggests a near one
+  if (kind === undefined) return `--${name}`; // commander refuses it and suggests a similar flag
   if (value !== undefined) return `--${name}=${value}`;
   if (kind === 'boolean') return `--${name}=true`;
   const next = rest.shift();

@@ -1,5 +1,5 @@
-// The agent's options, typed and checked, from the texts of flags and environment variables; what was not given is read from
-// flag-table.ts as if it were.
+// Turns the texts of flags and environment variables into the agent's typed and checked options. The default of a flag that
+// was not given comes from flag-table.ts and is read the same way.
 
 import type { Family, Ip } from '../../lib/ip.ts';
 import { formatIp, parseIp } from '../../lib/ip.ts';
@@ -9,7 +9,7 @@ import { findPublicIpProblem, publicIpExpected } from '../../lib/public-ip.ts';
 import { type FlagSpec, flagTable } from './flag-table.ts';
 import { UsageError } from './go-flags.ts';
 
-/** What was given for one flag: every text in order, and how the user spelled the flag, for messages. */
+/** The values given for one flag in order, and the flag or variable as the user wrote it, for messages. */
 export interface FlagTexts {
   readonly texts: readonly string[];
   readonly label: string;
@@ -63,19 +63,19 @@ export interface Options {
   readonly store: StoreOptions;
   readonly netConfigPath: string;
   readonly subnetFile: string;
-  /** The conflist to install when the node forwards; undefined: somebody else installs it. */
+  /** Path of the conflist to install when the node forwards; undefined when somebody else installs it. */
   readonly cniConf: string | undefined;
-  /** The directory the container runtime reads. */
+  /** The directory from which the container runtime reads CNI configurations. */
   readonly cniConfDir: string;
-  /** The directory it runs CNI executables from; undefined: somebody else installs them. */
+  /** The directory from which it runs CNI executables; undefined when somebody else installs them. */
   readonly cniBinDir: string | undefined;
   /** Names under which another vendor's executable may be replaced. */
   readonly cniBinReplace: ReadonlySet<PluginName>;
-  /** Where CNI plugins and the runtime keep what they know of pods. */
+  /** Where CNI plugins and the runtime save what they know of pods. */
   readonly cniStateDir: string;
   /** Where the runtime pins network namespaces. */
   readonly netnsDir: string;
-  /** Undefined when neither flag nor environment names the node: the host name then does. */
+  /** Undefined when neither flag nor environment names the node; then the host name is used. */
   readonly nodeName: string | undefined;
   readonly healthzIp: Ip;
   /** 0 means off. */
@@ -83,18 +83,18 @@ export interface Options {
   readonly logLevel: 'info' | 'debug';
   /** `status` and `gc` print JSON. */
   readonly json: boolean;
-  /** `gc` only says what it would do. */
+  /** `gc` only prints what it would do. */
   readonly dryRun: boolean;
-  /** `cleanup` ends the agent that runs. */
+  /** `cleanup` first ends the running agent. */
   readonly force: boolean;
 }
 
-/** Every address of the node. */
+/** 0.0.0.0: listen on every address of the node. */
 const ANY: Ip = { family: 4, value: 0n };
 
 export type GivenFlags = ReadonlyMap<string, FlagTexts>;
 
-/** Checks every given text and fills in flannel's defaults; throws UsageError naming flag, value and what is allowed. */
+/** Checks every given text and fills in the defaults. Throws UsageError naming flag, value and what is allowed. */
 export function readOptions(given: GivenFlags): Options {
   return {
     interface: readInterface(given),
@@ -139,7 +139,7 @@ function readInterface(given: GivenFlags): InterfaceOptions {
   };
 }
 
-/** Go writes "ignore case" inside the expression; the rest of what people write here is the same in both. */
+/** Go writes "ignore case" as `(?i)` inside the expression, which JavaScript takes as a flag. The rest is usually the same. */
 function goRegExp(text: string): RegExp {
   return text.startsWith('(?i)') ? new RegExp(text.slice(4), 'i') : new RegExp(text);
 }
@@ -165,7 +165,7 @@ function guardMode(given: GivenFlags): GuardMode {
 }
 
 function readStore(given: GivenFlags): StoreOptions {
-  // All are read whichever is used: a bad value is an error, as in flannel, even where it would not matter.
+  // The flags of every store are read, not only those of the one in use: as in flannel, a bad value is always an error.
   integer(given, 'subnet-lease-renew-margin');
   const kube: KubeOptions = {
     apiUrl: text(given, 'kube-api-url'),
@@ -197,8 +197,8 @@ function etcdFlagIn(given: GivenFlags): string | undefined {
 }
 
 /**
- * Whether nothing says where the cluster state is. Then it is etcd, as with flannel: the same command line has to mean the
- * same cluster. A directory taken by mistake would be a cluster of one node, which is ready and reaches nobody.
+ * Whether no flag names a store. Then the store is etcd, as with flannel, because the same command line has to mean the same
+ * cluster. If it were a directory, this node would be a cluster of its own: it would call itself ready and reach nobody.
  */
 export function isStoreUnnamed(given: GivenFlags): boolean {
   return (
@@ -212,13 +212,13 @@ function twoStores(given: GivenFlags, a: string, b: string): UsageError {
 
 const specs: ReadonlyMap<string, FlagSpec> = new Map(flagTable.map((spec) => [spec.name, spec]));
 
-/** What was given for a flag, else its default. */
+/** The values given for a flag, else its default. */
 function textsOf(given: GivenFlags, name: string): FlagTexts {
   const standard = specs.get(name)?.default;
   return given.get(name) ?? { texts: standard === undefined ? [] : [standard], label: `--${name}` };
 }
 
-/** Every text of a repeatable flag, converted; `convert` gives undefined or throws for what is not `expected`. */
+/** Converts every value of a repeatable flag; `convert` returns undefined or throws for a bad one. */
 function many<T>(given: GivenFlags, name: string, expected: string, convert: (text: string) => T | undefined): T[] {
   const { texts, label } = textsOf(given, name);
   return texts.map((value) => {
@@ -233,7 +233,7 @@ function many<T>(given: GivenFlags, name: string, expected: string, convert: (te
   });
 }
 
-/** The last text counts, as in Go; the earlier ones must be valid too. */
+/** As in Go the last value counts, and the earlier ones must be valid, too. */
 function one<T>(
   given: GivenFlags,
   name: string,
@@ -243,12 +243,12 @@ function one<T>(
   return many(given, name, expected, convert).at(-1);
 }
 
-/** Text as it is; empty text is "not given", as it is flannel's default for most. */
+/** The text as it is. Empty text means "not given", because it is flannel's default for most flags. */
 function text(given: GivenFlags, name: string): string | undefined {
   return one(given, name, 'text', (value) => value) || undefined;
 }
 
-/** As it is; the default also where empty text was given. */
+/** The text as it is, or the flag's default when it is empty or not given. */
 function standing(given: GivenFlags, name: string): string {
   return text(given, name) ?? specs.get(name)?.default ?? '';
 }
@@ -274,7 +274,7 @@ function integer(given: GivenFlags, name: string): number {
   return value ?? min;
 }
 
-/** Whether it lies in the pod network shows when that is known. */
+/** Checks the address alone; whether it lies in the pod network is checked once the network is known. */
 function publicAddress(given: GivenFlags, name: string, family: Family): Ip | undefined {
   const ip = address(given, name, family);
   const problem = ip && findPublicIpProblem(ip, []);
@@ -289,7 +289,7 @@ function address(given: GivenFlags, name: string, family?: Family): Ip | undefin
   const expected = family === undefined ? 'an IP address' : `an IPv${family} address`;
   const empty = 'none';
   const value = one(given, name, expected, (raw): Ip | typeof empty | undefined => {
-    if (raw === '') return empty; // flannel's default, also written out in some manifests
+    if (raw === '') return empty; // flannel's default, which some manifests write out
     const ip = parseIp(raw);
     return family === undefined || ip.family === family ? ip : undefined;
   });

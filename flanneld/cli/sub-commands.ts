@@ -3,7 +3,7 @@
 export interface SubCommandSpec {
   readonly name: Exclude<SubCommand, 'run'>;
   readonly summary: string;
-  /** Names of flags, as flag-table.ts has them. The agent's other flags are accepted, so that a script may give all of them. */
+  /** Names of the flags it reads. It accepts the agent's other flags, too, so that a script may pass the same list to all. */
   readonly flags: readonly string[];
 }
 
@@ -35,5 +35,5 @@ export const subCommands: readonly SubCommandSpec[] = [
   { name: 'version', summary: 'print the version', flags: [] },
 ];
 
-/** Flags that mean something to a sub-command only: the agent, and a sub-command that does not read them, refuse them. */
+/** Flags for sub-commands only. The agent refuses them, and so does a sub-command that does not read them. */
 export const subCommandFlags: readonly string[] = ['json', 'dry-run', 'force'];
