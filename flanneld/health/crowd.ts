@@ -1,20 +1,20 @@
-// Room for those who ask, whoever else connects: anybody on the node's network may open connections to the health port
-// and leave them idle, and a probe must get through all the same, with file descriptors left for the agent's own work.
+// Limits the connections to the health port. Anybody on the node's network may open many and leave them idle; a probe must
+// still get through, and the agent must keep file descriptors for its own work.
 
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Each takes some 50 kB while it is open. */
+/** An open connection takes about 50 kB. */
 const MAX_CONNECTIONS = 128;
-/** Connections the kernel queues before they are accepted; of more it drops the first packet, which comes again after a second. */
+/** How many connections the kernel queues until they are accepted. It drops the SYN of further ones, which retry after a second. */
 export const BACKLOG = 511;
-/** A connection on which nothing happens is closed after this. */
+/** A connection without traffic is closed after this time. */
 const IDLE_MS = 5000;
 
 /**
- * Keeps at most `max` connections: new ones take the place of the oldest, which have had the most time to ask. One that
- * was accepted in this turn of the event loop is let be: what it asks is read in the next.
+ * Keeps at most `max` connections. A new one replaces the oldest, which has had the most time to send its request. One that was
+ * accepted in this turn of the event loop is not closed, because its request is read only in the next turn.
  */
 export function limitConnections(server: Server, max = maxConnections()): void {
   const open = new Set<Socket>();
@@ -31,12 +31,12 @@ export function limitConnections(server: Server, max = maxConnections()): void {
   server.timeout = IDLE_MS;
   server.on('connection', (socket: Socket) => {
     socket.once('close', () => open.delete(socket));
-    // setImmediate comes after the phase in which sockets are read.
+    // setImmediate runs after the phase in which sockets are read; two of them give the new connections one such phase.
     if (young.push(socket) === 1) setImmediate(() => setImmediate(makeRoom));
   });
 }
 
-/** A quarter of the file descriptors this process may have, where those are few. */
+/** MAX_CONNECTIONS, or a quarter of this process's limit of open files where that is less. */
 function maxConnections(): number {
   try {
     const files = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];

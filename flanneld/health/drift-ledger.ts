@@ -1,7 +1,7 @@
-// What somebody or something changed behind the agent's back and what was done about it: the newest in a ring of fixed
-// size for `flanneld status`, and how many of each kind since the start for the metrics.
+// Records what others changed on the node (drift) and how the agent repaired it. The newest entries are kept for
+// `flanneld status`; how many there were of each kind since the start is counted for the metrics.
 
-/** Kinds of things kept right, also the label of the metric. */
+/** Kinds of things the agent repairs; also the values of the metric's label. */
 export const DRIFT_OBJECTS = [
   'neigh',
   'fdb',
@@ -17,20 +17,20 @@ export const DRIFT_OBJECTS = [
 ] as const;
 export type DriftObject = (typeof DRIFT_OBJECTS)[number];
 
-/** One thing found wrong and put right. */
+/** One thing that was found wrong and repaired. */
 export interface Drift {
   readonly object: DriftObject;
   /** The device, table or file it belongs to. */
   readonly place: string;
-  /** The peer it was for, or what it was. */
+  /** The peer it was for, or else a description of the thing. */
   readonly what: string;
-  /** What was found: `missing`, `had lladdr 02:…`, `was down`. */
+  /** The state that was found: `missing`, `had lladdr 02:…`, `was down`. */
   readonly was: string;
-  /** The command that does the same as what was done. */
+  /** A shell command that does what the agent did. */
   readonly cmd: string;
-  /** How many were like this one at the same time; absent for 1. */
+  /** How many things were repaired in the same way at the same time; absent for 1. */
   readonly count?: number;
-  /** What was missing because of it and was put back with it, by object. */
+  /** How many things of each kind were missing because of this one and were put back with it. */
   readonly followed?: Readonly<Partial<Record<DriftObject, number>>>;
 }
 
@@ -39,14 +39,14 @@ export interface DriftEntry extends Drift {
   readonly time: string;
 }
 
-/** Where drift is noted. */
+/** Takes notes of drift. */
 export interface DriftNotes {
   note(drift: Drift): void;
 }
 
-/** Entries kept. */
+/** How many entries are kept. */
 const RING = 256;
-/** A command can be a whole firewall script; the start of it is enough to know it by. */
+/** Longer commands are cut off: one can be a whole firewall script, of which the beginning is enough. */
 const CMD_CHARACTERS = 1024;
 
 export class DriftLedger implements DriftNotes {
@@ -54,7 +54,7 @@ export class DriftLedger implements DriftNotes {
   readonly #size: number;
   readonly #ring: DriftEntry[] = [];
   readonly #totals = new Map<DriftObject, number>();
-  /** Where the next one goes once the ring is full. */
+  /** Index of the next entry to write. */
   #next = 0;
 
   constructor(now: () => Date = () => new Date(), size = RING) {
@@ -75,13 +75,13 @@ export class DriftLedger implements DriftNotes {
     if (count > 0) this.#totals.set(object, (this.#totals.get(object) ?? 0) + count);
   }
 
-  /** The newest, oldest first. */
+  /** The entries that are kept, oldest first. */
   entries(): DriftEntry[] {
     if (this.#ring.length < this.#size) return [...this.#ring];
     return [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
   }
 
-  /** How many of a kind were put right since the start. */
+  /** How many of a kind were repaired since the start. */
   total(object: DriftObject): number {
     return this.#totals.get(object) ?? 0;
   }

@@ -1,5 +1,6 @@
-// Drift that has one cause: a device that somebody deleted or set down takes neighbours, nexthops and routes along. What is
-// put right after it in the same run is counted under it, so that the ledger shows what was done, not what followed.
+// Folds drift that has one cause into one entry. When somebody deletes a device or sets it down, the kernel removes its
+// neighbours, nexthops and routes. The repairs in the same run are counted under the device, so that the ledger shows what
+// somebody did and not its thousands of consequences.
 
 import type { Drift, DriftNotes, DriftObject } from './drift-ledger.ts';
 
@@ -12,7 +13,7 @@ export class FoldedDrift implements DriftNotes {
     this.#notes = notes;
   }
 
-  /** What is noted from now on until `close` followed from this; so did a second cause. */
+  /** Counts everything noted from now until `close` under this cause; a second cause is counted under the first. */
   cause(drift: Drift): void {
     if (this.#cause === undefined) this.#cause = drift;
     else this.note(drift);
@@ -23,7 +24,7 @@ export class FoldedDrift implements DriftNotes {
     else this.#followed.set(drift.object, (this.#followed.get(drift.object) ?? 0) + (drift.count ?? 1));
   }
 
-  /** Hands the cause on with all that followed. */
+  /** Passes the cause on, with the number of repairs that followed from it. */
   close(): void {
     if (this.#cause === undefined) return;
     const followed = Object.fromEntries(this.#followed);

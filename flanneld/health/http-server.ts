@@ -10,14 +10,14 @@ import { BACKLOG, limitConnections } from './crowd.ts';
 /** One line of /readyz?verbose. */
 export interface Check {
   readonly name: string;
-  /** Undefined: fine. */
+  /** Undefined when nothing is wrong. */
   readonly problem?: string | undefined;
-  /** Whether the node is unready because of it; a failing peer is shown, but is not this node's unreadiness. */
+  /** Whether the problem makes this node unready. A failing peer does not: it is only shown. */
   readonly required: boolean;
 }
 
 export interface HttpServer {
-  /** The port in use, which the kernel chose when 0 was asked for; 0 of a Unix socket. */
+  /** The port in use; the kernel chooses it when 0 was asked for. It is 0 for a Unix socket. */
   readonly port: number;
   close(): Promise<void>;
 }
@@ -28,14 +28,14 @@ export interface Answer {
   readonly text: string;
 }
 
-/** What is answered, by path. */
+/** The answer to GET for each path. */
 export type Pages = ReadonlyMap<string, (query: URLSearchParams) => Answer | Promise<Answer>>;
 
 export type ListenAt = { readonly address: string; readonly port: number } | { readonly path: string };
 
 const CLOSE_MS = 3000;
 
-/** What POST does, by path; it is answered before it is done. */
+/** What POST does for each path; the answer is sent first, because the action may end the process. */
 export type Actions = ReadonlyMap<string, () => void>;
 
 /** Listens and answers GET with `pages`, POST with `actions`; rejects with OpError when listening is not possible. */
@@ -49,7 +49,7 @@ export function serveHttp(at: ListenAt, pages: Pages, actions: Actions = new Map
   server.requestTimeout = 5000;
   limitConnections(server);
   return new Promise((resolve, reject) => {
-    // Also later: a connection that cannot be accepted (EMFILE) is its peer's loss, and no reason to end.
+    // The handler stays for later errors, too: one connection that cannot be accepted (EMFILE) must not end the agent.
     server.on('error', (error: NodeJS.ErrnoException) => {
       const object = 'path' in at ? at.path : `${at.address}:${at.port}`;
       const code = error.code ?? 'error';

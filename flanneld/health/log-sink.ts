@@ -1,5 +1,5 @@
-// Where the agent's log goes: standard error, written at once, since the last line before an end is the one that matters.
-// Whoever reads it may stop reading: then lines are lost and counted, and the agent goes on.
+// Writes the agent's log to standard error, each line at once, because the last line before the process ends matters most.
+// When nobody reads the log any more, lines are lost and counted, and the agent goes on.
 
 import { writeSync } from 'node:fs';
 import { printableJson } from '../../lib/printable.ts';
@@ -8,26 +8,26 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { LogSink } from './log.ts';
 
 const STDERR = 2;
-/** How long one line waits for a slow reader, in milliseconds; those after one that waited in vain do not wait. */
+/** How long one line waits for a slow reader, in milliseconds. After a line that waited in vain the next ones do not wait. */
 const PATIENCE_MS = 500;
-/** A pipe that poll(2) calls writable takes as much without blocking (PIPE_BUF, pipe(7)). */
+/** A pipe that poll(2) reports as writable takes this many bytes without blocking (PIPE_BUF, pipe(7)). */
 const PIECE_BYTES = 4096;
 
-/** Writes whole lines to `fd`, and none of them blocks longer than PATIENCE_MS. */
+/** Writes lines to `fd`; a line never waits longer than PATIENCE_MS at a time. */
 export function stderrSink(sys: Syscalls, fd = STDERR): LogSink {
   let lost = 0;
   const isWritable = (waitMs: number): boolean => {
     try {
       return (pollFds(sys, [{ fd, events: POLLOUT }], waitMs)[0] ?? 0) !== 0;
     } catch {
-      // The arena may be what is exhausted, and this line the one that says so.
+      // Perhaps the arena is exhausted, and this line reports it; so try to write it.
       return true;
     }
   };
   const put = (line: string): boolean => {
     const bytes = Buffer.from(line);
     for (let at = 0; at < bytes.length; ) {
-      // The rest of a line that has begun is waited for: half a line spoils the next one.
+      // Once a line has begun, its rest may always wait: half a line would spoil the next one.
       if (!isWritable(lost === 0 || at > 0 ? PATIENCE_MS : 0)) return false;
       at += writeSync(fd, bytes, at, Math.min(PIECE_BYTES, bytes.length - at));
     }
@@ -37,7 +37,7 @@ export function stderrSink(sys: Syscalls, fd = STDERR): LogSink {
     try {
       return put(line);
     } catch {
-      // Nobody is there any more (EPIPE), the disk is full, another writer was faster (EAGAIN).
+      // The reader is gone (EPIPE), the disk is full, or another writer filled the pipe first (EAGAIN).
       return false;
     }
   };

@@ -1,10 +1,10 @@
-// The agent's log: one JSON object a line on stderr, `time`, `level` and a constant `msg` first, then facts. A steady
-// state logs nothing, and a failure that repeats is thinned out.
+// The agent's log: each line on stderr is a JSON object with `time`, `level`, facts and a constant `msg`. An agent with
+// nothing to do logs nothing, and a failure that repeats is logged less and less.
 
 import { pino } from 'pino';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
 
-/** What a line tells besides its message: `op`, `dev`, `lease`, `peer`, `netns`, `durMs`, `cmd`, `err`, … */
+/** The further fields of a line: `op`, `dev`, `lease`, `peer`, `netns`, `durMs`, `cmd`, `err`, … */
 export type Facts = Readonly<Record<string, unknown>>;
 
 /** `error`: someone must act; `warn`: we retry; `info`: state changed; `debug`: decisions not taken. */
@@ -13,11 +13,11 @@ export interface Logger {
   warn(facts: Facts, msg: string): void;
   info(facts: Facts, msg: string): void;
   debug(facts: Facts, msg: string): void;
-  /** Whether lines of this level are written; absent: all are. Asked where there would be thousands. */
+  /** Whether lines of this level are written; ask before making thousands of them. If absent, all are written. */
   isLevelEnabled?(level: 'debug'): boolean;
 }
 
-/** Where lines go; each is complete and ends with a line end. */
+/** Takes complete lines, each with its line end. */
 export interface LogSink {
   write(line: string): void;
 }
@@ -30,7 +30,7 @@ export function createLogger(level: 'error' | 'warn' | 'info' | 'debug', sink: L
   return pino(
     {
       level,
-      base: null, // pid and host are the supervisor's to add
+      base: null, // the supervisor adds pid and host
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: describeError },
@@ -40,7 +40,7 @@ export function createLogger(level: 'error' | 'warn' | 'info' | 'debug', sink: L
   );
 }
 
-/** Our own errors say everything in their message; of any other the stack is wanted, as it is a bug. */
+/** The message of our own and of Node's errors says everything. Any other error is a bug, so its stack is logged. */
 function describeError(thrown: unknown): string {
   const expected = thrown instanceof OpError || thrown instanceof ConfigError || !(thrown instanceof Error);
   if (expected) return errorText(thrown);
@@ -48,15 +48,15 @@ function describeError(thrown: unknown): string {
   return hasCode ? thrown.message : (thrown.stack ?? thrown.message);
 }
 
-/** Failures that may repeat for days: the first, 10th, 100th … of the same text under the same key is logged. */
+/** For failures that may repeat for days: logs only the first, 10th, 100th … with the same text under the same key. */
 export interface FailureLog {
   /** Logs as a warning with `count`, or not at all. */
   failed(key: string, error: unknown, facts: Facts, msg: string): void;
-  /** Forgets the key, and says so with the number of failures if there were any. */
+  /** Forgets the key; if there were failures, logs `msg` and how many. */
   recovered(key: string, facts: Facts, msg: string): void;
 }
 
-/** How many texts of one key are counted apart; an error whose text changes every time must not fill memory. */
+/** How many texts of one key are counted. An error whose text changes every time must not fill the memory. */
 const TEXTS_PER_KEY = 8;
 
 export function createFailureLog(logger: Logger): FailureLog {

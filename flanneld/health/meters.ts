@@ -1,12 +1,12 @@
-// What is counted while the agent runs, as plain numbers: prom-client is loaded when somebody asks for metrics.
+// Counts while the agent runs. These are plain numbers, because prom-client is loaded only when somebody asks for metrics.
 
 /** Upper bounds of the histogram of run durations, in seconds. */
 export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** Runs of one loop. */
+/** Measures the runs of one loop. */
 export class RunMeter {
   failures = 0;
-  /** Per bucket, the last one without a bound: how many since they were taken, and their sum in seconds. */
+  /** For each bucket (the last has no upper bound): how many runs since `take`, and below their sum in seconds. */
   readonly #counts = new Float64Array(DURATION_BUCKETS.length + 1);
   readonly #sums = new Float64Array(DURATION_BUCKETS.length + 1);
 
@@ -31,14 +31,14 @@ export class RunMeter {
   }
 
   /**
-   * What was observed since it was last taken, one row a bucket: `count` times `seconds` give the same histogram and
-   * the same sum.
+   * Returns what was observed since the last call, one row a bucket. Observing `seconds` `count` times gives the same
+   * histogram and the same sum.
    */
   take(): { readonly count: number; readonly seconds: number }[] {
     const rows: { count: number; seconds: number }[] = [];
     for (const [bucket, count] of this.#counts.entries()) {
       if (count === 0) continue;
-      // Rounding must not lift the mean over the bucket's bound.
+      // Rounding must not lift the mean over the bucket's upper bound.
       const seconds = Math.min((this.#sums[bucket] ?? 0) / count, DURATION_BUCKETS[bucket] ?? Number.POSITIVE_INFINITY);
       rows.push({ count, seconds });
     }

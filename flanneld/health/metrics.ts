@@ -1,6 +1,6 @@
-// The agent's metrics for Prometheus, with prom-client and a registry of its own. Loaded when first asked for: an
-// agent nobody scrapes pays nothing. No label has addresses or names of peers: their number must not grow with the
-// cluster's.
+// The agent's metrics for Prometheus, made with prom-client. This module is loaded at the first scrape, so that an agent
+// nobody scrapes does not pay for it. No label has addresses or names of peers, because the number of time series must not
+// grow with the cluster.
 
 import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
@@ -19,10 +19,10 @@ export interface MetricSources {
 }
 
 const LOOPS = ['overlay', 'firewall'] as const;
-/** Observations handed over before other work gets its turn. */
+/** After this many observations other work gets its turn. */
 const STEP = 1000;
 
-/** The page for the sources; each call reads them anew. */
+/** Returns the function that makes the page; each call reads the sources anew. */
 export function createMetricsPage(sources: MetricSources): () => Promise<Answer> {
   const registry = new Registry();
   const registers = [registry];
@@ -57,7 +57,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     buckets: [...DURATION_BUCKETS],
     registers,
   });
-  // There from the first scrape on.
+  // Without this the histogram would be missing until the first run ends.
   for (const loop of LOOPS) durations.zero({ loop });
   const setGauges = (report: StatusReport): void => {
     info.set({ version: report.version }, 1);
@@ -76,7 +76,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     for (const object of DRIFT_OBJECTS) drift.inc({ object }, sources.drift.total(object));
     failures.reset();
     for (const loop of LOOPS) failures.inc({ loop }, sources.meters[loop].failures);
-    // The first pause: what was reset is whole again when another scrape comes in between.
+    // Only from here on can another scrape come in between; the counters that were reset are complete again by now.
     for (const loop of LOOPS) {
       await handOver(sources.meters[loop].take(), (seconds) => durations.observe({ loop }, seconds));
     }
@@ -88,7 +88,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   };
 }
 
-/** Sums only: addresses would let whoever forges them fill memory. */
+/** Only sums. With addresses as labels, a sender of forged addresses could fill the memory. */
 function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) => void {
   const mode = new Gauge({
     name: 'flannel_guard_info',

@@ -1,4 +1,4 @@
-// The parts of prom-client that are used, by their files: the whole package costs 10 MB of memory, these one.
+// Types for the files of prom-client that are imported one by one: the whole package takes 10 MB of memory, these take 1 MB.
 
 declare module 'prom-client/lib/registry.js' {
   import { Registry } from 'prom-client';

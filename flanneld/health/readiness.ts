@@ -1,4 +1,4 @@
-// What /readyz answers from: a required check for each part of this node's own data plane, and the peers that fail.
+// The state behind /readyz: a required check for each part of this node's own data plane, and the failing peers.
 
 import { errorText } from '../../lib/errors.ts';
 import type { Check } from './http-server.ts';
@@ -8,17 +8,17 @@ const NOT_YET = 'not done yet';
 
 export class Readiness {
   readonly #parts = new Map<string, string | undefined>();
-  /** What is waited for; undefined once the parts are named. */
+  /** Says what the start waits for; undefined once `expect` has named the parts. */
   #waitsFor: (() => string) | undefined = () => NOT_YET;
   #peers: () => readonly PeerProblem[] = () => [];
   readonly #more = new Map<string, () => readonly Check[]>();
 
-  /** Before `expect`: what the start waits for, asked whenever somebody reads. */
+  /** Call before `expect`; `what` says what the start waits for, and is called for every request. */
   startWaits(what: () => string): void {
     this.#waitsFor = what;
   }
 
-  /** Names the parts that must be fine, from now on instead of `start`. */
+  /** Names the parts that must be fine. Their checks replace the one named `start`. */
   expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
     this.#waitsFor = undefined;
     this.#parts.clear();
@@ -26,7 +26,7 @@ export class Readiness {
     this.#peers = peers;
   }
 
-  /** Further lines, asked for whenever somebody reads; `from` names whose they are, and what is replaced by the next call. */
+  /** Adds further lines; `more` is called for every request. A later call with the same `from` replaces it. */
   show(from: string, more: () => readonly Check[]): void {
     this.#more.set(from, more);
   }
@@ -45,7 +45,7 @@ export class Readiness {
 
   checks(): Check[] {
     const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
-    // What is waited for has the store's troubles in it already.
+    // The line of the start already names the store's troubles.
     if (this.#waitsFor !== undefined) return [{ name: 'start', problem: this.#waitsFor(), required: true }, ...own];
     const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
     return [...own, ...peers, ...[...this.#more.values()].flatMap((more) => more())];

@@ -1,14 +1,14 @@
-// What a store cannot do just now, and since when, in the words of the log: /readyz?verbose and `status` show it for as
-// long as it lasts, where the log has it once.
+// Keeps what a store cannot do at the moment, and since when. The log says it once; /readyz?verbose and `status` show it in
+// the same words as long as it lasts.
 
 import { errorText } from '../../lib/errors.ts';
 import { createFailureLog, type FailureLog, type Logger } from './log.ts';
 
 /** One thing that does not work. */
 export interface StoreTrouble {
-  /** As the log says it. */
+  /** The words of the log. */
   readonly text: string;
-  /** When it failed first since it worked last. */
+  /** The first failure since it last worked. */
   readonly since: Date;
 }
 
@@ -21,7 +21,7 @@ export class StoreTroubles {
     this.#now = now;
   }
 
-  /** A failure log whose failures are also kept here, until it says that they are over. */
+  /** Makes a failure log; what it logs as failed is also kept here until it logs that it has recovered. */
   failureLog(log: Logger): FailureLog {
     const inner = createFailureLog(log);
     const id = `${++this.#logs} `;
@@ -46,7 +46,7 @@ export class StoreTroubles {
     this.#known.delete(key);
   }
 
-  /** The one that lasts longest first. */
+  /** The one that has lasted longest comes first. */
   list(): readonly StoreTrouble[] {
     return [...this.#known.values()].sort((a, b) => a.since.getTime() - b.since.getTime());
   }

@@ -1,4 +1,4 @@
-// What the agent tells about itself to `flanneld status`: the JSON both of them share.
+// The agent's report about itself: the JSON it sends to `flanneld status`.
 
 import type { DriftEntry, DriftObject } from '../drift-ledger.ts';
 import type { Check } from '../http-server.ts';
@@ -6,73 +6,73 @@ import type { PeerProblem } from '../peer-problem.ts';
 
 /** One family's overlay. */
 export interface OverlayStatus {
-  /** Its own device; absent where packets need none. */
+  /** The overlay's own device; absent for a backend without one. */
   readonly device?: string;
   readonly family: 4 | 6;
   readonly network: string;
-  /** This node's. */
+  /** The subnet of this node. */
   readonly subnet: string;
-  /** Of the device, where it is a VTEP. */
+  /** The device's MAC, where it is a VTEP. */
   readonly mac?: string;
   readonly vni?: number;
   /** UDP port, where there is a tunnel. */
   readonly port?: number;
-  /** Of pods. */
+  /** The MTU of pods. */
   readonly mtu: number;
   /** The external interface. */
   readonly iface: string;
-  /** Its address: what tunnel packets are sent from. */
+  /** Its address, from which tunnel packets are sent. */
   readonly local: string;
-  /** What other nodes send to. */
+  /** The address to which other nodes send. */
   readonly publicIp: string;
   readonly peers: {
     readonly wanted: number;
     readonly programmed: number;
     readonly failing: number;
-    /** Of the programmed ones those reached without a tunnel, where there can be any. */
+    /** How many of the programmed ones are reached without a tunnel; absent where the backend has no such peers. */
     readonly direct?: number;
   };
-  /** Peers that fail or are in doubt, and leases that cannot be used. */
+  /** Peers that fail or may be wrong, and leases that cannot be used. */
   readonly problems: readonly PeerProblem[];
 }
 
 /** The packet filter that holds the agent's rules. */
 export type Flavour = 'nftables' | 'iptables';
 
-/** What is done with packets to the tunnel's port from who is no peer. */
+/** What happens to packets that reach the tunnel's port from a sender who is no peer. */
 export type GuardMode = 'off' | 'count' | 'enforce';
 
 /** Somebody who sent to the tunnel's port and is no peer. */
 export interface Stranger {
   readonly address: string;
   readonly packets: number;
-  /** ISO 8601, UTC: its first packet, or the first of the last day. */
+  /** Time of its first packet in the last day; ISO 8601, UTC. */
   readonly since: string;
-  /** The peer whose VTEP's MAC its packets carry, and the address that one publishes. */
+  /** The peer whose VTEP MAC its packets carry, and the address that this peer publishes. */
   readonly peer?: { readonly key: string; readonly publishes: string };
 }
 
 export interface GuardStatus {
   readonly mode: GuardMode;
-  /** Why it is off although it was asked for. */
+  /** Why the guard is off although it was asked for. */
   readonly problem?: string;
-  /** Since the table was written. */
+  /** Packets since the table was written. */
   readonly packets: { readonly strangers: number; readonly pods: number; readonly refused: number };
-  /** Of the last day. */
+  /** The strangers of the last day. */
   readonly strangers: readonly Stranger[];
-  /** As many as are kept: there may be more. */
+  /** Whether the list is as long as it can get, so that there may be more strangers. */
   readonly isFull: boolean;
-  /** ISO 8601, UTC: what was before is not known. */
+  /** Since when strangers are recorded; ISO 8601, UTC. */
   readonly watchedSince: string;
-  /** Peers that `enforce` would cut off; undefined where that cannot be told. */
+  /** Peers that `enforce` would cut off; undefined when that is unknown. */
   readonly wouldCut?: readonly string[];
 }
 
 export interface FirewallStatus {
   readonly flavour: Flavour;
-  /** Why this flavour. */
+  /** Why this flavour was chosen. */
   readonly why: string;
-  /** What holds the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
+  /** The tables and chains of the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
   readonly places: readonly string[];
   readonly guard?: GuardStatus;
 }
@@ -86,16 +86,16 @@ export interface StatusReport {
   /** Backend type of net-conf; empty while starting. */
   readonly backend: string;
   readonly ready: boolean;
-  /** As /readyz?verbose has them. */
+  /** The lines of /readyz?verbose. */
   readonly checks: readonly Check[];
   /** Empty while starting. */
   readonly overlays: readonly OverlayStatus[];
   /** Absent while starting. */
   readonly firewall?: FirewallStatus;
   readonly drift: {
-    /** Since the start, by object. */
+    /** Repairs since the start, by kind of object. */
     readonly totals: Readonly<Partial<Record<DriftObject, number>>>;
-    /** The newest, oldest first. */
+    /** The newest repairs, oldest first. */
     readonly entries: readonly DriftEntry[];
   };
 }

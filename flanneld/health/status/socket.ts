@@ -1,5 +1,4 @@
-// The Unix socket beside subnet.env over which `flanneld status` asks: for the user the agent runs as, and nobody
-// else (unix(7)).
+// The Unix socket beside subnet.env that `flanneld status` asks. Only the user the agent runs as may connect (unix(7)).
 
 import { chmodSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,17 +9,17 @@ import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 import { type Actions, type HttpServer, type Pages, serveHttp } from '../http-server.ts';
 
 const MODE = 0o600;
-/** sun_path has 108 bytes, one for the terminating zero. */
+/** sun_path has 108 bytes; the last one is the terminating zero. */
 const MAX_PATH_BYTES = 107;
 const PROBE_MS = 1000;
 
-/** Where the agent that writes `subnetFile` answers: two agents on one node have two files. */
+/** The socket of the agent that writes `subnetFile`. Two agents on one node write two such files, so they have two sockets. */
 export function socketPathFor(subnetFile: string): string {
   return `${subnetFile}.sock`;
 }
 
 /**
- * Serves `pages` and `actions` at `path`, which only the owner may use. What a killed agent left there is replaced. Rejects with
+ * Serves `pages` and `actions` at `path`, which only its owner may use. The socket of a killed agent is replaced. Rejects with
  * OpError when another agent answers there, or the path cannot be used.
  */
 export async function serveSocket(path: string, pages: Pages, actions: Actions = new Map()): Promise<HttpServer> {
@@ -32,7 +31,7 @@ export async function serveSocket(path: string, pages: Pages, actions: Actions =
     if (error instanceof OpError) throw error;
     throw failure(path, nodeErrorCode(error) ?? 'error', undefined, error);
   }
-  // The socket never exists with a wider mode: binding happens within the call.
+  // serveHttp binds within the call, so the umask applies and the socket never exists with a wider mode.
   const umask = process.umask(0o777 & ~MODE);
   let server: Promise<HttpServer>;
   try {

@@ -5,10 +5,10 @@ import type { DriftEntry } from '../drift-ledger.ts';
 import type { Check } from '../http-server.ts';
 import type { FirewallStatus, GuardStatus, OverlayStatus, StatusReport, Stranger } from './report.ts';
 
-/** Shown at most, of problems of one overlay and of drift; all of them are in `--json`. */
+/** How many problems of an overlay, and how many repairs, are shown at most; `--json` has all of them. */
 const SHOWN = 20;
 
-/** The report in a page or so, each line ended. */
+/** The report as about one page of lines. */
 export function statusText(report: StatusReport, now: Date = new Date()): string {
   const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, drift } = report;
   const failing = checks.filter(({ problem }) => problem !== undefined);
@@ -20,7 +20,7 @@ export function statusText(report: StatusReport, now: Date = new Date()): string
       ['ready', ready ? 'yes' : 'no'],
       ['backend', backend],
     ]),
-    // What is wrong comes before all that is as it should be.
+    // Problems come first, before everything that is as it should be.
     ...(troubles.length === 0 ? [] : section('problems', troubles.map(checkLine))),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
     ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
@@ -72,7 +72,7 @@ function guardLines(guard: GuardStatus): string[] {
   ];
 }
 
-/** What turning it on would do; nothing where it is on. */
+/** Says whom `enforce` would cut off; empty when it is on already. */
 function cutText({ mode, wouldCut }: GuardStatus): string {
   if (mode === 'enforce') return '';
   if (wouldCut === undefined) return '; whom enforce would cut off cannot be told';
