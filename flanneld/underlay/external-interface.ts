@@ -1,5 +1,5 @@
-// Which interface carries the overlay, and which of its addresses: flannel's rules (pkg/ipmatch) as a pure function of
-// what the kernel was asked, with reasons and candidates in every refusal.
+// Chooses the interface that carries the overlay, and its addresses, by flannel's rules (pkg/ipmatch). It is a pure function
+// of what the kernel reported; an error names the reason and the candidates.
 
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
@@ -23,9 +23,9 @@ export interface Underlay {
 }
 
 export interface UnderlayAddress {
-  /** On the interface; what packets are sent from. */
+  /** The address on the interface, from which packets are sent. */
   readonly local: IpPrefix;
-  /** What peers send to: differs behind NAT. */
+  /** The address to which peers send; behind NAT it differs from `local`. */
   readonly publicIp: Ip;
 }
 
@@ -36,11 +36,11 @@ export interface ExternalInterface {
   /** Present exactly when the family is enabled. */
   readonly ipv4?: UnderlayAddress;
   readonly ipv6?: UnderlayAddress;
-  /** What an operator may want to know about the choice, for the log. */
+  /** Remarks on the choice for the log. */
   readonly notes: readonly string[];
 }
 
-/** An interface somebody asked for, and the address by which, where it was one. */
+/** The interface a selector found, and the addresses by which it found it (none when it went by name). */
 interface Choice {
   readonly link: Underlay['links'][number];
   readonly ips: readonly Ip[];
@@ -57,7 +57,7 @@ const subsystem = 'external interface';
 
 /**
  * Chooses by --iface, else --iface-regex, else --iface-can-reach, else the owner of --public-ip, else the default route.
- * Throws ConfigError with the reason of every selector and the candidates there are.
+ * Throws ConfigError that says why each selector found nothing, and lists the candidates.
  */
 export function selectExternalInterface(
   underlay: Underlay,
@@ -90,7 +90,7 @@ export function selectExternalInterface(
   throw new ConfigError(subsystem, '', `${complaint}${reasons.join('; ')}; ${listCandidates(selection)}`);
 }
 
-/** Why one selector found nothing; the next is tried. */
+/** Says why one selector found nothing; then the next one is tried. */
 class Refusal extends Error {}
 
 function byNameOrAddress(selection: Selection, text: string): Choice {
@@ -108,11 +108,11 @@ function ipOrUndefined(text: string): Ip | undefined {
   try {
     return parseIp(text);
   } catch {
-    return undefined; // then it is a name
+    return undefined; // the text is an interface name
   }
 }
 
-/** Usable addresses first, of every family on one interface; then names. Interfaces in index order. */
+/** First tries addresses: one interface needs a match for every enabled family. Then it tries names. Lowest index first. */
 function byRegex(selection: Selection, regex: RegExp): Choice {
   const links = [...selection.underlay.links].sort((a, b) => a.index - b.index);
   for (const link of links) {
@@ -139,7 +139,7 @@ function byReach(selection: Selection, target: Ip): Choice {
 }
 
 /**
- * Differs from flannel (D27), where --public-ip must be an address of this node: behind NAT it is none, and then the
+ * Differs from flannel (D27), which requires --public-ip to be an address of this node. Behind NAT it is none; then the
  * default route decides.
  */
 function byDefault(selection: Selection): Choice {
@@ -219,7 +219,7 @@ function underlayAddress(
     asked === undefined
       ? usableOf(selection, link.index, family)[0]
       : selection.underlay.addresses.find(({ ip, index }) => index === link.index && sameIp(ip, asked));
-  // A route's preferred source may be on another interface (a loopback address, as BGP set-ups have it).
+  // A route's preferred source may be on another interface: BGP set-ups often use a loopback address.
   if (chosen === undefined && asked !== undefined) {
     return { local: { ip: asked, length: family === 4 ? 32 : 128 }, publicIp: publicIp ?? asked };
   }
@@ -240,8 +240,8 @@ function listCandidates(selection: Selection): string {
 }
 
 /**
- * Throws ConfigError when no other node can send to the address that was chosen, or when the cluster network takes in this
- * node's underlay: the nodes would route their own tunnels into the tunnel. The other way round (an underlay of 10.0.0.0/8
+ * Throws ConfigError when no other node can send to the chosen address, or when that address lies inside the cluster
+ * network, because then the nodes would route the tunnel's own packets into the tunnel. The other way round (an underlay of 10.0.0.0/8
  * around a network of 10.244.0.0/16) works.
  */
 export function checkUnderlay(external: ExternalInterface, networks: readonly IpPrefix[]): void {

@@ -1,6 +1,6 @@
-// This node's own place in the underlay, followed while the agent runs: an address or an interface that goes, another
-// that comes, an annotation that wants another. Differs from flannel, which chooses once (#1052, #408). What works is
-// kept: only when the interface has gone or is down, or has lost the address, is there a choice again.
+// Follows this node's interface and addresses in the underlay while the agent runs. They are chosen again only when the
+// interface has gone or is down, when an address is lost, deprecated or a duplicate, or when annotations name other
+// addresses. What works is kept. Differs from flannel, which chooses once (#1052, #408).
 
 import type { Clock } from '../../lib/clock-node.ts';
 import { ConfigError, errorText } from '../../lib/errors.ts';
@@ -16,17 +16,17 @@ import type { Readiness } from '../health/readiness.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
 import type { ExternalInterface, UnderlayAddress } from './external-interface.ts';
 
-/** What it reaches the world through. */
+/** What the follower needs from outside. */
 export interface UnderlayTools {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
-/** The line of /readyz?verbose about it. */
+/** Name of its line in /readyz?verbose. */
 export const UNDERLAY_CHECK = 'external interface';
 
-/** What to go on with. */
+/** A chosen interface with its addresses, and the addresses of the cluster state that led to the choice. */
 export interface Place {
   readonly external: ExternalInterface;
   readonly addresses: NodeAddresses;
@@ -34,13 +34,13 @@ export interface Place {
 
 interface Problem {
   readonly text: string;
-  /** It still works, and is left only for something better. */
+  /** The place still works, and is left only for a better one. */
   readonly isNear?: boolean;
 }
 
-/** An address may go for a moment (a renewed DHCP lease): another interface is taken only when it stays away. */
+/** How long an address must stay away before another interface is taken: a renewed DHCP lease removes it for a moment. */
 const SETTLE_MS = 2000;
-/** Without events: whether there is something to choose again. */
+/** How often to look without an event while something is wrong. */
 const RETRY_MS = 1000;
 const AUDIT_MS = 30_000;
 const GAP_MS = 10;
@@ -53,16 +53,16 @@ export class UnderlayFollower {
   readonly #failures: FailureLog;
   readonly #loop: Loop;
   #place: Place;
-  /** Of the interface; another one once it is plugged in again. */
+  /** The interface's index, which changes when it is removed and plugged in again. */
   #index: number;
-  /** Whether something is wrong with the place, so that anything may help. */
+  /** Whether something is wrong with the place; then every event may be about a way out. */
   #isTroubled = false;
   #wrongSinceMs: number | undefined;
   #onMove: ((place: Place) => void) | undefined;
 
   /**
-   * `choosePlace` chooses as at the start and throws ConfigError when there is nothing to choose; `nodeAddresses` is what
-   * the cluster state says now, undefined when it does not.
+   * `choosePlace` chooses as at the start and throws ConfigError when it finds nothing. `nodeAddresses` returns the addresses
+   * that the cluster state names for this node now; undefined when it has not said.
    */
   constructor(
     place: Place,
@@ -87,7 +87,7 @@ export class UnderlayFollower {
     });
   }
 
-  /** Whether an event may be about the place. A node with pods sees thousands of others. */
+  /** Whether an event may be about the place; the thousands of events about pods must not wake the follower. */
   isConcerned(event: RtnetlinkEvent): boolean {
     const { ipv4, ipv6 } = this.#place.external;
     switch (event.kind) {
@@ -102,12 +102,12 @@ export class UnderlayFollower {
     }
   }
 
-  /** Something may have changed. */
+  /** Makes the follower look again soon. */
   wake(): void {
     this.#loop.wake('underlay');
   }
 
-  /** Resolves with the next place, once the present one is no longer right. One at a time. */
+  /** Resolves with the next place once the present one is no longer right. Wait for one call before making the next. */
   next(): Promise<Place> {
     return new Promise((resolve) => {
       this.#onMove = resolve;
@@ -137,7 +137,7 @@ export class UnderlayFollower {
     return undefined;
   }
 
-  /** What is wrong with the present place; undefined: it carries packets. */
+  /** What is wrong with the present place; undefined when it can carry packets. */
   #problem(): Problem | undefined {
     const { netlink } = this.#tools;
     const { name, ipv4, ipv6 } = this.#place.external;
@@ -148,7 +148,7 @@ export class UnderlayFollower {
     for (const place of [ipv4, ipv6]) {
       if (place === undefined) continue;
       const { ip } = place.local;
-      // On another interface, too: a loopback address as routing protocols announce it.
+      // The address may be on any interface: routing protocols often announce a loopback address.
       const present = listAddresses(netlink, { family: ip.family }).find((address) => sameIp(address.ip, ip));
       const text = formatIp(ip);
       if (present === undefined) return { text: `${name} has lost the address ${text}` };
@@ -171,7 +171,7 @@ export class UnderlayFollower {
     }
   }
 
-  /** There is nothing better than what is wrong. */
+  /** Keeps the present place, since there is no better one, and reports what is wrong with it. */
   #stay(problem: Problem | undefined): number | undefined {
     if (problem === undefined || problem.isNear === true) return this.#fine();
     this.#readiness.failed(UNDERLAY_CHECK, problem.text);
@@ -185,7 +185,7 @@ export class UnderlayFollower {
     this.#failures.recovered('look', {}, 'own addresses can be read again');
   }
 
-  /** Another address on the same interface is taken at once, and another interface when the old one has gone. */
+  /** How long to wait before the move: not at all on the same interface or when the old one has gone, else SETTLE_MS. */
   #waitMs(external: ExternalInterface): number {
     const nowMs = this.#tools.clock.now();
     this.#wrongSinceMs ??= nowMs;
@@ -216,7 +216,7 @@ function describe({ name, ipv4, ipv6 }: ExternalInterface): string {
   return `${name} ${texts.join(' ')}`;
 }
 
-/** An address of the link only is no way out: one comes whenever DHCP or a router is away for a moment. */
+/** A link-local address is not better: the system assigns one whenever DHCP or a router is away for a moment. */
 function isBetter(external: ExternalInterface, than: ExternalInterface): boolean {
   if (samePlace(external, than)) return false;
   const isLocal = (place: UnderlayAddress | undefined): boolean => place !== undefined && isLinkLocal(place.local.ip);

@@ -1,5 +1,5 @@
-// What the node itself needs that lies inside the cluster's network: an address of its own, a gateway, a DNS server, the
-// Services. Then nothing may refuse the addresses of the network that no pod has, or the node would cut itself off.
+// Finds what the node itself needs inside the cluster's network: an own address, a gateway, a DNS server, a Service. If
+// there is any, the network may get no unreachable route, because the node would cut itself off.
 
 import {
   contains,
@@ -21,16 +21,16 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 /** One family of this node. */
 export interface FamilyInNetwork {
   readonly network: IpPrefix;
-  /** This node's own subnet: cni0 has an address there, and a route of its own. */
+  /** This node's own subnet. It does not count, because cni0 has its address and a more specific route there. */
   readonly subnet: IpPrefix;
-  /** Index of the overlay's device, on which every address and gateway is ours. */
+  /** Index of the overlay's device. It does not count: the agent made every address and route on it. */
   readonly deviceIndex: number | undefined;
 }
 
-/** What the node says of itself, read once for all families. */
+/** What was read about this node, once for all families. */
 export interface NodeFacts {
   readonly addresses: readonly Address[];
-  /** Of interfaces that have an address. */
+  /** Routes by interfaces that have an address. */
   readonly routes: readonly Route[];
   /** Name servers and Service addresses, each with where it was found. */
   readonly others: readonly { readonly ip: Ip; readonly what: string }[];
@@ -45,7 +45,7 @@ export interface FactSources {
   readonly apiUrl: string | undefined;
 }
 
-/** systemd-resolved's own list is in the second: the first then names only its stub. */
+/** With systemd-resolved the first file names only its local stub; the second one has the real servers. */
 const RESOLV_CONFS = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'] as const;
 const MAX_BYTES = 64 * 1024;
 
@@ -58,7 +58,7 @@ export function readNodeFacts({ netlink, sys, env, apiUrl }: FactSources, famili
   const pairs = new Map(addresses.map(({ index, ip: { family } }) => [`${index} ${family}`, { oif: index, family }]));
   return {
     addresses,
-    // Asked for interface by interface: thousands of routes to peers stay in the kernel.
+    // The kernel filters by interface, so the thousands of routes to peers are not listed.
     routes: [...pairs.values()].flatMap((filter) => listRoutes(netlink, filter)),
     others: [...nameServers(sys), ...serviceAddresses(env), ...apiServer(apiUrl)],
     nameOf: (wanted) => links.find(({ index }) => index === wanted)?.name ?? `interface ${wanted}`,
@@ -108,11 +108,11 @@ function textOf(sys: Syscalls, path: string): string {
   try {
     return readTextIfPresent(sys, path, MAX_BYTES) ?? '';
   } catch {
-    return ''; // a file that cannot be read names nobody
+    return ''; // an unreadable file counts as one without name servers
   }
 }
 
-/** kubelet tells every container the Services of its namespace, and always `kubernetes`. */
+/** kubelet sets such variables in every container, for the Services of its namespace and always for `kubernetes`. */
 function serviceAddresses(env: FactSources['env']): NodeFacts['others'] {
   return Object.entries(env).flatMap(([name, value]) =>
     name.endsWith('_SERVICE_HOST') ? ipsIn(value).map((ip) => ({ ip, what: `Service % (${name})` })) : [],
@@ -124,7 +124,7 @@ function apiServer(url: string | undefined): NodeFacts['others'] {
   return ipsIn(host).map((ip) => ({ ip, what: 'API server %' }));
 }
 
-/** None for what is no address. */
+/** Returns no address when the text is none. */
 function ipsIn(text: string | undefined): Ip[] {
   try {
     return text === undefined ? [] : [parseIp(text)];

@@ -1,4 +1,4 @@
-// The address this node publishes: what is wrong with one that is asked for, and who else publishes it.
+// Checks of the address this node publishes: whether others can send to it, and whether another node publishes it, too.
 
 import { ConfigError } from '../../lib/errors.ts';
 import { type Family, formatIp, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
@@ -10,12 +10,12 @@ import { getRoute } from '../../lib/rtnetlink/route.ts';
 import type { Check } from '../health/http-server.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
 
-/** Whether a link of this node has it as its broadcast address. */
+/** Whether the address is the broadcast address of a link of this node. */
 export function isBroadcastHere(netlink: Netlink, ip: Ip): boolean {
   try {
     return getRoute(netlink, ip)?.type === RTN_BROADCAST;
   } catch (error) {
-    if (error instanceof NetlinkError) return false; // a blackhole, a prohibit
+    if (error instanceof NetlinkError) return false; // the lookup ended in a blackhole or prohibit route
     throw error;
   }
 }
@@ -44,7 +44,7 @@ export interface Published {
 
 const NAME = 'own address';
 
-/** What /readyz?verbose and `status` say of it: what was refused, and which other node publishes the same. */
+/** Lines for /readyz?verbose and `status`: which addresses were refused, and which other node publishes the same one. */
 export function ownAddressChecks(node: string, published: readonly Published[], snapshot: LeaseSnapshot): Check[] {
   const problems = [
     ...(snapshot.nodeAddresses?.refused ?? []),
@@ -53,14 +53,14 @@ export function ownAddressChecks(node: string, published: readonly Published[], 
   return problems.map((problem) => ({ name: NAME, problem, required: false }));
 }
 
-/** A finding, no refusal: it may be the old Node of a machine that was installed anew. */
+/** Only a report, no refusal: the other one may be the old Node object of this machine before it was installed anew. */
 function shared(node: string, { family, subnet, publicIp }: Published, { leases, ownKey }: LeaseSnapshot): string[] {
   const found: string[] = [];
   for (const [key, lease] of leases) {
     const theirs = family === 4 ? lease.publicIp : lease.publicIpv6;
     const theirSubnet = family === 4 ? lease.subnet : lease.ipv6Subnet;
     if (key === ownKey || theirs === undefined || !sameIp(theirs, publicIp)) continue;
-    if (theirSubnet !== undefined && samePrefix(theirSubnet, subnet)) continue; // our own, where the store has no names
+    if (theirSubnet !== undefined && samePrefix(theirSubnet, subnet)) continue; // our own lease under another key
     found.push(
       `${formatIp(publicIp)} is published by ${node} and by ${key}: packets for one of them reach the other. Remove ` +
         'what is left of the other if it is gone, or give one of them another address',

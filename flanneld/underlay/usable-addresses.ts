@@ -5,10 +5,10 @@ import { isLinkLocal, isLoopback, isMulticast } from '../../lib/ip.ts';
 import type { Address } from '../../lib/rtnetlink/address.ts';
 import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_SECONDARY } from '../../lib/rtnetlink/constants.ts';
 
-/** IPv6 gives the bit of IFA_F_SECONDARY the meaning "temporary" (RFC 8981): gone in a day. */
+/** For IPv6 the bit of IFA_F_SECONDARY means "temporary" (RFC 8981): such an address is gone in a day. */
 const IFA_F_TEMPORARY = IFA_F_SECONDARY;
 
-/** Without deprecated, duplicate, loopback and multicast ones; global, permanent, non-temporary ones come first. */
+/** Leaves out deprecated, duplicate, loopback and multicast addresses; global, permanent, non-temporary ones come first. */
 export function usableAddresses(addresses: readonly Address[], index: number, family: Family): Address[] {
   const usable = addresses.filter(
     ({ index: on, ip, flags }) =>
