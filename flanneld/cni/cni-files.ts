@@ -1,6 +1,6 @@
-// The agent's side of the runtime's CNI folders: executables first, then the conflist, once the node forwards. From then
-// on it looks every two seconds: what was deleted or spoilt is put back, what others made of it on purpose stays and is
-// told, and so is whatever else there keeps pods from starting as they should.
+// Installs the CNI executables and then the conflist in the runtime's folders, once the node forwards. From then on it looks
+// every two seconds. It puts back what was deleted or damaged. It leaves what others changed on purpose and reports it, as
+// it reports everything else there that keeps pods from starting as they should.
 
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,31 +29,31 @@ export interface CniFilesTools {
   readonly sys: Syscalls;
   readonly log: Logger;
   readonly drift: DriftNotes;
-  /** Tells whoever looks after the node, besides the log. */
+  /** Reports to the cluster (a Kubernetes Event), besides the log. */
   readonly manager: Pick<SubnetManager, 'report'>;
   /** The executable this agent came with. */
   readonly cniExecutable: string;
 }
 
-/** Until what was wrong once is looked at again: somebody may be writing it. */
+/** Time before a wrong file is looked at again and put back: somebody may just be writing it. */
 const SETTLE_MS = 500;
-/** Put back more often than this, it is somebody's doing all the time: the log says so less and less. */
+/** After this many times the log reports only the 10th, 100th, … time, because somebody keeps changing the files. */
 const TOLD_OF = 5;
-/** The runtime runs it for every sandbox, whatever the conflist says; and what flannel's plugin calls. */
+/** The runtime runs `loopback` for every sandbox whatever the conflist says; flannel's plugin calls the other two. */
 const ALWAYS_NEEDED = ['loopback', 'bridge', 'host-local'];
 
 export class CniFiles {
   readonly #options: CniFilesOptions;
   readonly #tools: CniFilesTools;
-  /** Undefined: somebody else installs the conflist. */
+  /** Text of the conflist; undefined when somebody else installs it. */
   readonly #conflist: string | undefined;
   #executables: readonly PlannedExecutable[] = [];
   #published = false;
   #doubts: readonly string[] = [];
   #conflistNow: ConflistState = 'right';
-  /** Of the executables as they were last seen. */
+  /** Identifies each executable as it was last seen. */
   #fingerprints: ReadonlyMap<PluginName, string> = new Map();
-  /** Seen wrong at the last look, each with what it was. */
+  /** What was wrong at the last look. */
   #suspects: ReadonlySet<string> = new Set();
   #timesPutBack = 0;
 
@@ -63,7 +63,7 @@ export class CniFiles {
     this.#tools = tools;
   }
 
-  /** Call whenever the node forwards: installs at the first time. Throws OpError when it cannot. */
+  /** Call whenever the node forwards; only the first call installs. Throws OpError when it cannot. */
   publish(): void {
     if (this.#published) return;
     this.#install();
@@ -72,8 +72,8 @@ export class CniFiles {
   }
 
   /**
-   * Puts back what has been wrong since the last look, and returns in how many milliseconds it wants to look again;
-   * undefined: when it is time to. Throws OpError when it cannot.
+   * Puts back what was wrong at the last look and still is. Returns in how many milliseconds it wants to look again; undefined
+   * means at the usual time. Throws OpError when it cannot.
    */
   look(): number | undefined {
     if (!this.#published) return undefined;
@@ -118,7 +118,7 @@ export class CniFiles {
     if (cniBinDir === undefined) return;
     const now = fingerprintsIn(cniBinDir);
     const changed = PLUGIN_NAMES.filter((name) => now.get(name) !== this.#fingerprints.get(name));
-    // Every one is asked about, also where one alone is due.
+    // `isDue` must be called for every name, since it also notes what is wrong now.
     const due = changed.filter((name) => isDue(`${name} ${now.get(name) ?? 'missing'}`));
     if (due.length === 0) return;
     this.#executables = installExecutables(this.#tools.cniExecutable, cniBinDir, cniBinReplace);
@@ -195,7 +195,7 @@ export class CniFiles {
   }
 }
 
-/** Tells whether a file is the one it was, by name; a name nothing has is left out. Throws OpError. */
+/** For each name a text that changes when the file changes; names without a file are left out. */
 function fingerprintsIn(folder: string): Map<PluginName, string> {
   const found = new Map<PluginName, string>();
   for (const name of PLUGIN_NAMES) {

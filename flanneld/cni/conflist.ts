@@ -1,6 +1,6 @@
-// The CNI configuration in the runtime's directory: there when the node forwards, gone or set aside when it does not.
-// Differs from flannel, whose init container installs it before the agent has started (#2253), and leaves it after a
-// reboot, when pods would start against a node that cannot forward yet.
+// The CNI configuration in the runtime's directory. After a boot it is there only once the node forwards. Differs from
+// flannel, whose init container installs it before the agent has started (#2253); flannel also leaves it in place over a
+// reboot, so that pods start on a node that cannot forward yet.
 
 import { ConfigError, errorText } from '../../lib/errors.ts';
 import { field, isJsonObject, type JsonValue, parseJson, stringifyJson } from '../../lib/json.ts';
@@ -8,11 +8,11 @@ import { atomicReplace, makeDirs, readTextIfPresent, removeFile, renameFile, sta
 import { readForeignText } from '../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
-/** The file name every flannel manifest uses; runtimes take the first in order of name. */
+/** The file name every flannel manifest uses. Runtimes take the configuration whose name sorts first. */
 export const CONFLIST_NAME = '10-flannel.conflist';
 /** Runtimes read *.conf, *.conflist and *.json only. */
 const ASIDE_SUFFIX = '.not-ready';
-/** Left by `withdraw`: a running agent does not put back what was taken away on purpose. */
+/** `withdraw` leaves a file of this name, so that a running agent does not put the conflist back. */
 const WITHDRAWN_SUFFIX = '.withdrawn';
 const MAX_BYTES = 1024 * 1024;
 
@@ -45,7 +45,7 @@ export function pluginTypes(text: string): string[] {
   return types;
 }
 
-/** Whether a file of our name is ours to move: one that calls flannel, or one cut off while being written. */
+/** Whether we may move a file of our name: it calls the flannel plugin, or it is no JSON because writing was cut off. */
 function isOurs(text: string): boolean {
   try {
     return pluginTypes(text).includes('flannel');
@@ -54,7 +54,7 @@ function isOurs(text: string): boolean {
   }
 }
 
-/** What lies under the name of our conflist; `extended` is ours with plugins of others, as istio-cni adds itself. */
+/** State of the file under our conflist's name; `extended` is ours with added plugins of others, such as istio-cni. */
 export type ConflistState = 'right' | 'extended' | 'changed' | 'missing' | 'no JSON' | 'withdrawn';
 
 /** Throws SysError. */
@@ -66,7 +66,7 @@ export function conflistState(sys: Syscalls, dir: string, ours: string): Conflis
   return text.text === ours ? 'right' : compareConflists(text.text, ours);
 }
 
-/** Puts `text` in place unless it is there already; returns the path when it had to. Throws SysError. */
+/** Installs `text` unless it is there already; returns the path when it wrote the file. Throws SysError. */
 export function installConflist(sys: Syscalls, dir: string, text: string): string | undefined {
   const path = `${dir}/${CONFLIST_NAME}`;
   for (const suffix of [ASIDE_SUFFIX, WITHDRAWN_SUFFIX]) removeFile(sys, path + suffix);
@@ -86,11 +86,11 @@ export function setConflistAside(sys: Syscalls, dir: string): string | undefined
   return path + ASIDE_SUFFIX;
 }
 
-/** Removes a conflist of ours, also one set aside, and leaves a mark in its place; returns what was removed. */
+/** Removes our conflist, also one set aside, and leaves a mark in its place; returns the removed paths. */
 export function withdrawConflist(sys: Syscalls, dir: string): string[] {
   const present = ourConflists(sys, dir);
   const mark = `${dir}/${CONFLIST_NAME}${WITHDRAWN_SUFFIX}`;
-  // The mark first: a running agent looks at any moment.
+  // The mark is written first: otherwise a running agent could see the file missing and put it back.
   if (present.length > 0) atomicReplace(sys, mark, 'flanneld withdraw\n', 0o644, { durable: true });
   return present.map(({ path }) => path).filter((path) => removeFile(sys, path));
 }
@@ -122,7 +122,7 @@ function compareConflists(text: string, ours: string): 'extended' | 'changed' | 
   return isExtended(found, own) ? 'extended' : 'changed';
 }
 
-/** Whether every key of ours is there as it is, and every plugin of ours, in order. */
+/** Whether every key and plugin of ours is there unchanged, the plugins in our order. */
 function isExtended(found: JsonValue, own: JsonValue): boolean {
   if (!isJsonObject(found) || !isJsonObject(own)) return false;
   for (const [key, value] of own) {
@@ -139,7 +139,7 @@ function pluginsOf(root: JsonValue): readonly JsonValue[] {
   return Array.isArray(plugins) ? plugins : [];
 }
 
-/** One text for the same value, in whatever order somebody's program writes keys. */
+/** The value as text with sorted keys, so that equal values give equal texts whatever program wrote them. */
 function canonical(value: JsonValue): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (!isJsonObject(value)) return stringifyJson(value);

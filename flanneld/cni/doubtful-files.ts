@@ -1,22 +1,22 @@
-// What an operator should know about the runtime's CNI folders before pods fail: a configuration that sorts before ours
-// (flannel #1437, the runtime takes the first), a plugin nobody installed (#890 #1471), an executable of somebody else's.
+// Finds what in the runtime's CNI folders will make pods fail: a configuration that sorts before ours, which the runtime
+// would take instead (flannel #1437), a missing plugin (#890 #1471), and an executable of another vendor.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import type { PlannedExecutable } from './executables.ts';
 
-/** What runtimes read, in order of name (libcni's ConfFiles). */
+/** The files runtimes read, in order of name (libcni's ConfFiles). */
 const CONFIGURATION = /\.(conf|conflist|json)$/;
 
-/** One line each; none is the normal state. */
+/** One line for each problem; the normal result is empty. */
 export function cniDoubts(facts: {
   readonly confFolder: string;
   /** File name of our conflist. */
   readonly conflistName: string;
-  /** Undefined: somebody else looks after the executables. */
+  /** Undefined when somebody else looks after the executables. */
   readonly binFolder: string | undefined;
-  /** What runs for a pod: the conflist's types, and what they call. */
+  /** Plugins that run for a pod: the conflist's types and the plugins they call. */
   readonly types: readonly string[];
   readonly executables: readonly PlannedExecutable[];
 }): string[] {
@@ -30,7 +30,7 @@ export function cniDoubts(facts: {
   ];
 }
 
-/** Names of configurations a runtime prefers to `ours`, by bytes as Go sorts. */
+/** Names of configurations that a runtime takes before `ours`; compared by bytes, as Go sorts. */
 export function earlierConfigurations(names: readonly string[], ours: string): string[] {
   return names.filter((name) => CONFIGURATION.test(name) && Buffer.compare(Buffer.from(name), Buffer.from(ours)) < 0);
 }
@@ -46,7 +46,7 @@ function foreign(folder: string, { name, found, step }: PlannedExecutable): stri
   const path = join(folder, name);
   const told = `--cni-bin-replace=${name} puts Weft's in its place`;
   if (found === 'unknown') return [`${path} is of a vendor not known here, left as it is; ${told}`];
-  // A reference bridge or portmap in the folder is what most nodes have. flannel's own plugin works, but slower.
+  // No problem: most nodes have the reference bridge and portmap. flannel's own plugin works, too, but slower.
   return name === 'flannel' ? [`${path} is flannel's own, left as it is; ${told}`] : [];
 }
 

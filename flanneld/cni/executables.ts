@@ -1,5 +1,5 @@
-// The executables in the runtime's CNI folder: whose each is, and what to do about it. Another vendor's file is never
-// replaced unless its name was given, and is then kept beside, so that a clean-up can put it back.
+// Decides whose each executable in the runtime's CNI folder is, and what to do with it. Another vendor's file is replaced
+// only when --cni-bin-replace names it; then it is kept under another name, so that a clean-up can put it back.
 
 import { closeSync, lstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { OpError } from '../../lib/errors.ts';
@@ -7,7 +7,7 @@ import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import { PLUGIN_MARK } from '../../lib/plugin-mark.ts';
 import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
 
-/** What lies under a name: `same` is our executable byte for byte, `go` one built from containernetworking's code. */
+/** What was found: `same` is our executable byte for byte, `ours` another version of it, `go` built from containernetworking's code. */
 export type Found = 'nothing' | 'same' | 'ours' | 'go' | 'unknown';
 export type Step = 'keep' | 'install' | 'update' | 'replace' | 'leave';
 
@@ -17,7 +17,7 @@ export interface PlannedExecutable {
   readonly step: Step;
 }
 
-/** In every executable that libcni's skeleton is part of: the reference plugins, and flannel's own. */
+/** This text is in every executable built with CNI's Go skeleton: the reference plugins and flannel's own. */
 const GO_MARK = 'github.com/containernetworking/';
 const CHUNK_BYTES = 256 * 1024;
 
@@ -50,7 +50,7 @@ export function identify(path: string, ours: Uint8Array): Found {
   try {
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 'nothing';
     const status = statSync(path, { throwIfNoEntry: false });
-    // A link that leads out of the mounted folder, a directory: there is something, and it is not ours.
+    // It is a directory, or a link that leads out of the mounted folder; neither is ours.
     if (status === undefined || !status.isFile()) return 'unknown';
     if (status.size === ours.length && readFileSync(path).equals(ours)) return 'same';
     return marked(path);
@@ -59,7 +59,7 @@ export function identify(path: string, ours: Uint8Array): Found {
   }
 }
 
-/** Reads in chunks: other vendors' executables may be a hundred megabytes. */
+/** Looks for the marks of known vendors. Reads in chunks, because an executable may have a hundred megabytes. */
 function marked(path: string): Found {
   const overlap = GO_MARK.length;
   const buffer = Buffer.alloc(overlap + CHUNK_BYTES);

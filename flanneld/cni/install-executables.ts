@@ -1,5 +1,5 @@
-// Puts our CNI executable into the runtime's folder under its names, each by one rename. Every name gets a file of its
-// own: `cp -f` of flannel's or the reference plugins' installers writes through links, and would change all names at once.
+// Puts our CNI executable into the runtime's folder under its names, each by one rename. Each name gets its own copy, not a
+// link: other installers use `cp -f`, which writes through links and would change all names at once.
 
 import {
   chmodSync,
@@ -20,14 +20,14 @@ import { makeFolders } from '../../lib/files-node.ts';
 import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
 import { identify, installError, type PlannedExecutable, planExecutables } from './executables.ts';
 
-/** The name another vendor's file is kept under; hidden, so that nobody takes it for a plugin. */
+/** The name under which another vendor's file is kept; it begins with a dot, so that nobody takes it for a plugin. */
 export function keptName(name: PluginName): string {
   return `.${name}.before-weft`;
 }
 
 /**
- * Installs `source` into `folder`, made when missing, under every name that is free or ours already, and under those of
- * others in `replaceable`; returns what was found and done. Throws OpError; what was done until then stays.
+ * Installs `source` into `folder` (made when missing) under every name that is free, ours already, or in `replaceable`.
+ * Returns what was found and done for each name. Throws OpError; names that were written before that stay written.
  */
 export function installExecutables(
   source: string,
@@ -40,7 +40,7 @@ export function installExecutables(
   for (const { name, step } of plan) {
     if (step === 'keep' || step === 'leave') continue;
     const path = join(folder, name);
-    // The file itself stays in place until ours is renamed over it: no pod finds the name empty.
+    // The old file is copied, not moved, so that the name always has an executable for a pod that starts now.
     if (step === 'replace') putInPlace(join(folder, keptName(name)), (temporary) => copyEntry(path, temporary));
     putInPlace(path, (temporary) => writeExecutable(source, temporary));
   }
@@ -48,8 +48,8 @@ export function installExecutables(
 }
 
 /**
- * Undoes installExecutables: removes every file of ours from `folder` and puts back what it took the place of. Returns
- * the paths changed. Throws OpError.
+ * Undoes installExecutables: removes our files from `folder` and puts back the files they replaced. Returns the changed
+ * paths. Throws OpError.
  */
 export function removeExecutables(folder: string): string[] {
   const changed: string[] = [];
@@ -60,14 +60,14 @@ export function removeExecutables(folder: string): string[] {
     const hasKept = identify(kept, new Uint8Array()) !== 'nothing';
     if (hasKept && (found === 'ours' || found === 'nothing')) attempt('restore', path, () => renameSync(kept, path));
     else if (found === 'ours') attempt('remove', path, () => rmSync(path));
-    // Somebody has installed theirs over ours since: what we kept is older than that.
+    // Somebody has since installed a file over ours, so the one we kept is outdated.
     else if (hasKept) attempt('remove', kept, () => rmSync(kept));
     if (hasKept || found === 'ours') changed.push(path);
   }
   return changed;
 }
 
-/** Names in `folder` that are ours, and what is kept for them; empty when there is no such folder. Throws OpError. */
+/** Paths in `folder` of our executables and of the files we keep; empty when the folder is missing. Throws OpError. */
 export function ourExecutables(folder: string): string[] {
   const names = PLUGIN_NAMES.filter((name) => identify(join(folder, name), new Uint8Array()) === 'ours');
   const kept = PLUGIN_NAMES.map(keptName).filter(
@@ -80,7 +80,7 @@ function readExecutable(source: string): Uint8Array {
   return attempt('read', source, () => readFileSync(source));
 }
 
-/** Has `make` create a name of its own beside `path`, then renames: the path holds the old file or the whole new one. */
+/** `make` creates a temporary file, which is then renamed to `path`: readers see the old file or the whole new one. */
 function putInPlace(path: string, make: (temporary: string) => void): void {
   const temporary = join(dirname(path), `.${basename(path)}.weft-${process.pid}`);
   attempt('install', path, () => {
@@ -106,13 +106,13 @@ function writeExecutable(source: string, path: string): void {
   }
 }
 
-/** A link stays a link (k3s has one executable and links to it), wherever it leads. */
+/** Copies a link as a link, without following it (k3s has one executable and links to it). */
 function copyEntry(from: string, to: string): void {
   if (lstatSync(from).isSymbolicLink()) symlinkSync(readlinkSync(from), to);
   else copyBlocks(from, to);
 }
 
-/** Shares the blocks where the file system can. */
+/** Shares the disk blocks where the file system can. */
 function copyBlocks(from: string, to: string): void {
   copyFileSync(from, to, constants.COPYFILE_FICLONE);
 }
