@@ -36,14 +36,14 @@ import { leaseFileName } from './subnet/lease-dir.ts';
 import { openManager } from './subnet/open-manager.ts';
 import { isBroadcastHere } from './underlay/own-address.ts';
 
-/** Two watches sit in a thread of libuv's pool each; what reads files must not wait for them. */
+/** Each of the two netlink watches occupies one thread of libuv's pool; with the usual four, file reads would wait for the others. */
 process.env['UV_THREADPOOL_SIZE'] ??= '8';
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
 async function main(): Promise<number> {
-  // Whatever the caller's is: nobody else may write what is made here.
+  // Files made here must not be writable for group and others, whatever umask the caller had.
   process.umask(process.umask() | 0o022);
   let line: ReturnType<typeof parseCommandLine>;
   try {
@@ -73,7 +73,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** One line to standard output, whoever's names are in it. */
+/** Prints one line; control characters in it (names come from outside) are made harmless. */
 function say(line: string): void {
   process.stdout.write(`${printable(line)}\n`);
 }
@@ -145,7 +145,7 @@ async function cleanNode(sys: Syscalls, options: Options): Promise<boolean> {
   return await cleanUp(scope, tools, say);
 }
 
-/** Never returns: what sits in libuv's threads would keep the process from ending by itself. */
+/** Never returns: it ends the process itself, because the watches in libuv's threads would keep it alive. */
 async function run({ options, warnings }: CommandLine): Promise<never> {
   const sys = openKoffiSyscalls();
   const log = createLogger(options.logLevel, stderrSink(sys));

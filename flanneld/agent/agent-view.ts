@@ -1,5 +1,5 @@
-// Everything the agent tells about itself, and the pages it is read on: probes and metrics for whoever may connect,
-// the whole report only on the socket beside subnet.env.
+// Everything the agent tells about itself, and the HTTP pages that show it: the health port serves probes and metrics,
+// the socket beside subnet.env serves these and the whole report.
 
 import { printableJson } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
@@ -15,7 +15,7 @@ export class AgentView {
   readonly readiness = new Readiness();
   readonly drift = new DriftLedger();
   readonly meters: Meters = createMeters();
-  /** What the start waits for. */
+  /** What the start is waiting for now; shown by /readyz?verbose. */
   step = 'a look at what pods of this node hold';
   readonly #node: string;
   readonly #startedAt = new Date().toISOString();
@@ -28,13 +28,13 @@ export class AgentView {
     this.#node = node;
   }
 
-  /** Once the lease is taken. */
+  /** Call once the lease is taken; the report then names the backend and its overlays. */
   show(backend: string, overlays: readonly Overlay[]): void {
     this.#backend = backend;
     this.#overlays = overlays;
   }
 
-  /** From then on the report tells where the rules are. */
+  /** Call once the firewall is open; the report then says where its rules are. */
   showFirewall(firewall: Firewall): void {
     this.#firewall = firewall;
   }

@@ -1,6 +1,6 @@
-// Every path of the command line, looked at before anything is done: one that cannot be what its flag wants ends the
-// start with one line. A trouble that may pass (a full disk, no file descriptor left, a folder of another owner) is left
-// to those who try again and show it.
+// Checks every path given by a flag before the agent does anything. A path that cannot serve its flag ends the start with
+// one line. Trouble that may pass (a full disk, no free file descriptor, a folder of another owner) does not: the code
+// that uses the path tries again and reports it.
 
 import { closeSync, constants, openSync, readFileSync, rmSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { makeFolders } from '../../lib/files-node.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import type { Options } from '../cli/options.ts';
 
-/** What is wrong with the path itself, and stays so. */
+/** Errors that mean the path itself is wrong, so that trying again cannot help. */
 const LASTING: ReadonlySet<string | undefined> = new Set([
   'EACCES',
   'EEXIST',
@@ -22,12 +22,12 @@ const LASTING: ReadonlySet<string | undefined> = new Set([
   'EPERM',
 ]);
 
-/** A real one has some 200. */
+/** A real subnet.env has about 200 bytes. */
 const MAX_SUBNET_ENV_BYTES = 64 * 1024;
 
 type Flag = readonly [name: string, path: string | undefined];
 
-/** Makes the folders that are written to. Throws ConfigError naming flag, path and what is allowed. */
+/** Also makes the folders that the agent writes to. Throws ConfigError naming flag, path and what is allowed. */
 export function checkPaths(options: Options): void {
   const { store, subnetFile, cniConf, cniConfDir, cniBinDir, cniStateDir, netnsDir, netConfigPath } = options;
   const { caFile, certFile, keyFile } = store.kind === 'etcd' ? store.etcd : {};
@@ -71,7 +71,7 @@ function each(flags: readonly Flag[], check: (path: string) => void): void {
 
 class WrongPath extends Error {}
 
-/** What is not there is made, or missed by whoever reads it. */
+/** A missing path is no error here: the agent makes it, or whoever reads it reports it. */
 function expectKind(path: string, expected: string, isRight: (stats: Stats) => boolean): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined || isRight(stats)) return;
@@ -86,18 +86,18 @@ function kindOf(stats: Stats): string {
   return 'a device';
 }
 
-/** It is replaced as a whole, and a slip of the pen must not cost somebody's /etc/passwd. */
+/** The agent replaces this file as a whole, so a mistyped flag must not destroy another file such as /etc/passwd. */
 function expectSubnetEnv(path: string): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return;
   const isTooLong = stats.size > MAX_SUBNET_ENV_BYTES;
   const text = isTooLong ? '' : readFileSync(path, 'utf8');
-  // A power loss leaves a file of another agent empty, or full of zeros.
+  // After a power loss a subnet.env that was just written may be empty or full of zeros.
   if (!isTooLong && (/^FLANNEL_/m.test(text) || /^[\0\s]*$/.test(text))) return;
   throw new WrongPath(`expected a subnet.env or a free name, got ${JSON.stringify(path)}, which is another file`);
 }
 
-/** By making a file there: only the file system knows, and that of /proc would not tell otherwise. */
+/** Makes a file there to find out: permission bits do not tell it (/proc looks writable and is not). */
 function expectWritable(folder: string): void {
   makeFolders(folder);
   const probe = join(folder, `.weft-probe.${process.pid}`);
@@ -105,7 +105,7 @@ function expectWritable(folder: string): void {
     closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     rmSync(probe);
   } catch (error) {
-    // Another's folder, as kubespray's /opt/cni/bin, is for its owner to open, and no slip of the pen.
+    // A folder of another owner, such as kubespray's /opt/cni/bin, is no mistyped flag: its owner has to allow writing.
     if (nodeErrorCode(error) !== 'EACCES' || statSync(folder).uid === process.getuid?.()) throw error;
   }
 }

@@ -1,5 +1,5 @@
-// How the agent's process ends. Two of libuv's threads sit in poll(2) on netlink sockets, and process.exit, like an
-// uncaught exception, waits for them for ever; so every end is the system call that ends all threads, exit_group(2).
+// How the agent's process ends. Two of libuv's threads wait in poll(2) on netlink sockets. process.exit and an uncaught
+// exception would wait for these threads for ever, so the agent always ends by exit_group(2), which ends all threads.
 
 import { errorText } from '../../lib/errors.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -7,13 +7,13 @@ import type { Logger } from '../health/log.ts';
 
 const EXIT_FAILURE = 1;
 
-/** Ends the process at once, whatever its threads wait for. */
+/** Ends the process at once, even while its threads wait in the kernel. */
 export function endProcess({ call, nr }: Syscalls, code: number): never {
   call(nr.exit_group, code);
   throw new Error('exit_group returned');
 }
 
-/** An exception or rejection nobody caught: one line, then the end, since nobody knows what it left half done. */
+/** Ends the process with one line of log on an exception or rejection nobody caught: what it left half done is unknown. */
 export function endOnFault(sys: Syscalls, log: Logger): void {
   process.on('uncaughtException', (error: unknown, origin) => {
     try {

@@ -1,10 +1,10 @@
-// Imported first of all, for what it does: how the engine runs the agent, which works for a second when thousands of
-// leases come and then idles for days. Flags of V8 11.3; a version without one ignores it.
+// Sets V8's flags, so it must be imported before everything else. They suit a process that works for a second when
+// thousands of leases come and then idles for days. The names are those of V8 11.3; a version without one ignores it.
 
 import { setFlagsFromString } from 'node:v8';
 
-// The space for young objects would grow to 32 MB in that second, and never shrink again.
+// Without this the space for young objects grows to 32 MB in that second and never shrinks again.
 setFlagsFromString('--semi-space-growth-factor=1');
-// The optimizing compiler would take more time and 10 MB for that second than its code gives back: only what stays hot
-// (90 times the usual budget) is worth it.
+// In one second the optimizing compiler costs more time than its code saves, and 10 MB. So a function is optimized only
+// after it has run 90 times as long as V8 usually waits.
 setFlagsFromString('--interrupt-budget=6000000');

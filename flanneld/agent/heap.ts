@@ -1,30 +1,30 @@
-// Keeping the agent's memory near what it holds. An agent works for a moment when thousands of leases come, then idles
-// for days; V8 would keep the garbage of that moment and never look again. The flags are those of V8 11.3; a version
-// that lacks one ignores it. See engine.ts for the other half.
+// Keeps the agent's memory near what it really uses. The agent works for a moment when thousands of leases come and then
+// idles for days; an idle V8 collects no garbage, so it would keep that of the moment. The flags are those of V8 11.3; a
+// version that lacks one ignores it. engine.ts sets the flags that hold for the whole run.
 
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../../lib/clock-node.ts';
 
-/** After this long without work a collection is in nobody's way. */
+/** After this long without work a collection probably delays no event. */
 const QUIET_MS = 1000;
 /**
- * One of a heap this large takes longer than an event may wait while there is work: it waits for real quiet. With 5000
- * peers 15 MB live, which takes 20 ms, among 30 to 60 MB, of which the rest takes nothing.
+ * Collecting a heap larger than this takes longer than an event should wait, so the agent first waits for a longer quiet.
+ * With 5000 peers the heap is 30 to 60 MB, of which 15 MB are in use; a collection then takes 20 ms.
  */
 const LARGE_BYTES = 80e6;
 const LARGE_QUIET_MS = 10_000;
-/** A heap that was and is small is left alone: collecting takes milliseconds, too. */
+/** A heap that has grown by less than this factor and this many bytes is left alone: a collection would not be worth its time. */
 const GROWTH = 1.2;
 const GROWTH_BYTES = 2e6;
 
-/** Collects garbage when the agent has come to rest after other leases came, and its heap has grown. */
+/** Collects garbage when the leases have changed, the agent has come to rest, and its heap has grown. */
 export class HeapKeeper {
   readonly #clock: Clock;
   readonly #heapBytes: () => number;
   readonly #compact: () => void;
   #cancel: (() => void) | undefined;
-  /** What the start itself leaves is worth a first collection. */
+  /** True from the beginning: the start leaves garbage, too. */
   #due = true;
   /** Bytes in use after the last collection. */
   #restingBytes = 0;
@@ -35,7 +35,7 @@ export class HeapKeeper {
     this.#compact = compact;
   }
 
-  /** Call when there are other leases: only then is there garbage in masses; that of a look V8 handles by itself. */
+  /** Call when the leases have changed: only then is there much garbage. V8 copes with that of an ordinary run by itself. */
   leasesChanged(): void {
     this.#due = true;
   }
@@ -72,7 +72,7 @@ function collectAndCompact(): void {
   const collect: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
   setFlagsFromString('--no-expose-gc');
   if (typeof collect !== 'function') return;
-  // Else the few objects that stay keep every page they lie on.
+  // Without compaction the few objects that stay keep every memory page on which one of them lies.
   setFlagsFromString('--compact-on-every-full-gc');
   collect();
   setFlagsFromString('--no-compact-on-every-full-gc');

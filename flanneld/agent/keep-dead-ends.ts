@@ -1,4 +1,5 @@
-// Keeps the routes in which packets for pods that nobody has end (firewall/dead-ends.ts), and says why one is left out.
+// Keeps the blackhole and unreachable routes, which refuse packets to pod addresses that no node has
+// (firewall/dead-ends.ts), and reports why a network gets none.
 
 import { contains, containsPrefix, type Ip } from '../../lib/ip.ts';
 import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
@@ -27,7 +28,7 @@ interface OpenNetwork {
   readonly problem: string;
 }
 
-/** Without events. */
+/** How often the routes are read again when no event came. */
 const AUDIT_MS = 60_000;
 
 export class DeadEndKeeper {
@@ -35,7 +36,7 @@ export class DeadEndKeeper {
   readonly #deadEnds: DeadEnds;
   readonly #failures: FailureLog;
   #open: readonly OpenNetwork[] = [];
-  /** An address or a route of the node has changed that counts here. */
+  /** Whether an address or a route has changed that may decide about these routes. */
   #hasNews = true;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -49,7 +50,7 @@ export class DeadEndKeeper {
     this.#failures = createFailureLog(tools.log);
   }
 
-  /** What the node itself has in a network decides whether that may have an unreachable route. */
+  /** A network gets no unreachable route while the node itself has an address or a gateway in it, so both are watched. */
   hear(event: RtnetlinkEvent): void {
     if (event.kind === 'address') this.#hasNews ||= this.#liesInside(event.object.ip);
     if (event.kind === 'route') this.#hasNews ||= this.#concerns(event.object);
@@ -60,7 +61,7 @@ export class DeadEndKeeper {
   }
 
   #concerns({ destination, gateway, protocol, type }: Route): boolean {
-    // Those to peers are the overlays' own.
+    // The overlays keep the routes to peers; they change often and decide nothing here.
     if (protocol === WEFT_PROTOCOL && type === RTN_UNICAST) return false;
     const { overlays } = this.#parts;
     if (overlays.some(({ network }) => containsPrefix(network, destination))) return true;
@@ -71,7 +72,7 @@ export class DeadEndKeeper {
     return this.#parts.overlays.some(({ network }) => contains(network, ip));
   }
 
-  /** Within a run of the overlays: looks when something has changed, and when it is only time to. Throws NetlinkError. */
+  /** Called in every run of the overlays; reads the routes after a change and once per AUDIT_MS. Throws NetlinkError. */
   ensure(): void {
     const nowMs = this.#parts.tools.clock.now();
     if (!this.#hasNews && nowMs - this.#lookedAtMs < AUDIT_MS) return;

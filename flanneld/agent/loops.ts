@@ -1,5 +1,5 @@
-// The agent at work: one loop keeps the overlays right, another the firewall; leases, kernel events and periods wake
-// them. When both have succeeded once the node forwards, and says so.
+// The agent at work: one loop keeps the overlays right, another the firewall. Changed leases, kernel events and timers
+// wake them. When both have succeeded once, the node forwards and the agent says so.
 
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
@@ -51,10 +51,10 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Why a run began; for the log only, since a run looks at the same whatever woke it. */
+/** Why a run began. Only the log uses it: a run checks the same things whatever woke it. */
 export type WakeReason = 'start' | 'leases' | 'kernel' | 'events lost' | 'firewall ready';
 
-/** With events, looking without a reason is only a net under the rope. */
+/** How often everything is checked without an event, in case one was missed. */
 const AUDIT_MS = 60_000;
 const OVERLAY_GAP_MS = 5;
 const FIREWALL_GAP_MS = 100;
@@ -66,7 +66,7 @@ export function startLoops(parts: Parts): Running {
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
   const netfilter = openNetfilter(parts.tools.sys);
-  // Watch first, then look: no change falls between the two.
+  // The watches start before the first look at the kernel: otherwise a change between the two would be missed.
   const loops: { overlay?: Loop<WakeReason>; firewall?: Loop; podSide?: PodSideLoop } = {};
   const woken: Woken = {
     overlays: (reason) => loops.overlay?.wake(reason),
@@ -130,7 +130,7 @@ function startOverlayLoop(
         failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
         if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
       } catch (error) {
-        // One family's trouble does not keep the other from being looked at.
+        // The other family must still be looked at, so the error is thrown only after the loop.
         readiness.failed(overlay.check, error);
         failures.failed(overlay.name, error, { dev: overlay.name }, 'device not right, will retry');
         failed ??= { error };
@@ -139,7 +139,7 @@ function startOverlayLoop(
     if (failed !== undefined) throw failed.error;
     deadEnds.ensure();
     becomeReady();
-    // What was told while another family had its turn.
+    // Events may have come for a family while the other one had its turn; then run again at once.
     return overlays.some(({ hasNews }) => hasNews) ? 0 : nextMs;
   };
   const measured = (woken: ReadonlySet<WakeReason>): Promise<number | undefined> =>
@@ -179,15 +179,15 @@ function startFirewallLoop(
   return startLoop({ run: measured, onError: () => undefined, clock: tools.clock, minGapMs: FIREWALL_GAP_MS, auditMs });
 }
 
-/** Who may have to look again. */
+/** The loops that an event may wake. */
 interface Woken {
   readonly overlays: (reason: WakeReason) => void;
   readonly firewall: () => void;
-  /** Undefined until it has started. */
+  /** Returns undefined until that loop has started. */
   readonly podSide: () => PodSideLoop | undefined;
 }
 
-/** The one watch of rtnetlink. */
+/** The only watch of rtnetlink events; everybody who needs one gets it from here. */
 function watchKernel(
   { overlays, tools, follower }: Parts,
   deadEnds: DeadEndKeeper,
@@ -229,7 +229,7 @@ function watchFirewall({ tools }: Parts, listeners: Listeners, woken: Woken): Ev
   });
 }
 
-/** Who is told of what. */
+/** Which parts hear which kind of event. */
 function listenersOf({ overlays, follower, firewall }: Parts, deadEnds: DeadEndKeeper, woken: Woken): Listeners {
   const overlaysHear = overlays.map((overlay) => (event: RtnetlinkEvent) => overlay.hear(event));
   const followerHears = (event: RtnetlinkEvent): void => {

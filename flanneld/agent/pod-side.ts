@@ -1,4 +1,5 @@
-// The pods' side of the node as the agent looks after it: what of the options, overlays and tools it works with.
+// Starts the loop that looks after the pods' side of the node (flanneld/pods/), with what it needs of the options,
+// overlays, leases and tools.
 
 import { formatIp, type Ip, type IpPrefix, overlaps } from '../../lib/ip.ts';
 import { readTextIfPresent, statPath } from '../../lib/sys/file.ts';
@@ -24,11 +25,11 @@ export interface PodSideParts {
   readonly drift: DriftNotes;
 }
 
-/** A rule that leads the whole pod network elsewhere takes every peer. */
+/** A few peers are enough: a policy rule that diverts the pod network diverts the packets to every peer. */
 const PEERS_ASKED_ABOUT = 4;
 const CONFLIST_LIMIT_BYTES = 1024 * 1024;
 
-/** Starts to look after it. */
+/** Starts the loop. */
 export function keepPodSide({ overlays, leases, options, tools, drift }: PodSideParts): PodSideLoop {
   const conflists = (): string[] => conflistsInUse(options, tools);
   const side = new PodSide(
@@ -46,7 +47,7 @@ export function keepPodSide({ overlays, leases, options, tools, drift }: PodSide
   return startPodSideLoop({ ...tools, side, facts: () => factsOf(overlays, leases.latest), probe });
 }
 
-/** What the runtime reads comes first, then what will be there once the node is ready. */
+/** The installed conflist comes first, because the runtime uses it; then the one that is installed once the node is ready. */
 function conflistsInUse({ cniConf, cniConfDir }: PodSideParts['options'], { sys }: AgentTools): string[] {
   const installed = ourConflists(sys, cniConfDir).map(({ text }) => text);
   const own = cniConf === undefined ? undefined : readTextIfPresent(sys, cniConf, CONFLIST_LIMIT_BYTES);
@@ -77,7 +78,7 @@ function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
   };
 }
 
-/** By its own device, or without one by the external interface. */
+/** Packets from peers come in by the overlay's device, or by the external interface where the overlay has none. */
 function entranceOf({ place, followsRoutes }: Overlay): Entrance[] {
   if (place?.tunnel !== undefined) return [place.tunnel];
   return place !== undefined && followsRoutes ? [place.underlay] : [];

@@ -1,4 +1,4 @@
-// What the agent publishes when its node forwards: subnet.env, CNI's files, the notice to the service manager.
+// What the agent publishes once its node forwards: subnet.env, the CNI files, and the message to the service manager.
 
 import { errorText } from '../../lib/errors.ts';
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
@@ -22,10 +22,10 @@ interface PublishParts {
   readonly drift: DriftNotes;
 }
 
-/** A look is a dozen system calls; inotify would tell of it sooner, and lose a folder that is mounted anew. */
+/** A look costs a dozen system calls. inotify would be quicker, but it stays with the old folder when one is mounted over it. */
 const CNI_FILES_LOOK_MS = 2000;
 
-/** What is done when the node forwards: subnet.env (kept right from then on), and once CNI's files and the notice. */
+/** Returns the function to call after each good run: it keeps subnet.env right, and once writes CNI files and says READY. */
 export function publisher({ overlays, readiness, options, cniFiles, tools, drift }: PublishParts): () => void {
   const { sys, log } = tools;
   let announced = false;
@@ -39,7 +39,7 @@ export function publisher({ overlays, readiness, options, cniFiles, tools, drift
       if (present === wanted) return;
       writeSubnetEnv(sys, options.subnetFile, content);
       log.info({ file: options.subnetFile, mtu: content.mtu }, 'subnet.env written');
-      // Another MTU is our own doing.
+      // When the wanted content changed (a new MTU), the difference is the agent's own doing and no drift.
       if (written === wanted) noteSubnetEnv(drift, options.subnetFile, present, wanted);
       written = wanted;
     });
@@ -55,7 +55,7 @@ export function publisher({ overlays, readiness, options, cniFiles, tools, drift
   };
 }
 
-/** Looks after CNI's files from then on: runtimes and installers of others write to the same folders. */
+/** Keeps the CNI files right once they are published, because other installers write to the same folders. */
 export function keepCniFiles({ readiness, cniFiles, tools }: PublishParts): Loop {
   const failures = createFailureLog(tools.log);
   let hasFailed = false;
@@ -90,7 +90,7 @@ function attemptPart(readiness: Readiness, part: string, body: () => void): void
   readiness.fine(part);
 }
 
-/** Differs from flannel (D17): the MTU is the smallest of the families', not the IPv4 one for both. */
+/** Differs from flannel (D17): the MTU is the smaller one of both families; flannel takes that of IPv4. */
 function subnetEnvFor(overlays: readonly Overlay[], ipMasq: boolean): SubnetEnvContent {
   const v4 = overlays.find(({ family }) => family === 4);
   const v6 = overlays.find(({ family }) => family === 6);

@@ -1,4 +1,5 @@
-// Telling systemd that the agent is ready, and that it lives: one datagram to the socket named by NOTIFY_SOCKET (sd_notify(3), unix(7)).
+// Tells systemd that the agent is ready or still alive, by one datagram to the socket that NOTIFY_SOCKET names
+// (sd_notify(3), unix(7)).
 
 import { closeFd } from '../../lib/sys/file.ts';
 import { MSG_DONTWAIT, openSocket } from '../../lib/sys/socket.ts';
@@ -9,7 +10,7 @@ import { AF_UNIX, unixAddress } from '../../lib/sys/unix-socket.ts';
 const SOCK_DGRAM = 2;
 
 /** Sends `state` (`READY=1`) to the socket `path`; a leading `@` means the abstract namespace. Throws SysError, also when
- * the other side has no room: nobody waits for it. */
+ * the receiver's queue is full, because the agent must not wait for systemd. */
 export function sdNotify(sys: Syscalls, path: string, state: string): void {
   const fd = openSocket(sys, AF_UNIX, SOCK_DGRAM, 0);
   try {

@@ -1,5 +1,5 @@
-// The agent's life from start to SIGTERM: the start order as one list, then two level-triggered loops (overlays and
-// firewall, loops.ts) until the signal. The data plane stays when the agent goes.
+// The agent's life from start to SIGTERM: the steps of the start in order, then two level-triggered loops (overlays and
+// firewall, loops.ts) until the signal. The data plane stays in place when the agent ends.
 
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -48,7 +48,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
     await runBackend(view, cniFiles, options, tools, ending.signal);
     tools.log.info({}, 'stopped, data plane left in place');
   } catch (error) {
-    // Interrupted while starting is a clean stop, too.
+    // A signal during the start makes a step fail; that is a clean stop, too.
     if (!signal.aborted) throw error;
   } finally {
     signal.removeEventListener('abort', end);
@@ -65,8 +65,8 @@ interface Forwarding {
 }
 
 /**
- * From the cluster's configuration to the signal: once, and again whenever this node has another place in the underlay.
- * What runs goes on until the lease says where the node is now.
+ * Everything after the servers are open, until the signal. The loop registers a lease and runs the overlays, and does so again
+ * whenever this node's interface or address in the underlay changes. The old overlays run until the new lease is written.
  */
 async function runBackend(
   view: AgentView,
@@ -104,7 +104,7 @@ async function runBackend(
       if (backend.endsFirst) await forwarding?.end();
       const overlays = await registerBackend(backend, networks, external, leases.latest, backendTools, signal);
       checkSameSubnets(forwarding?.overlays ?? overlays, overlays);
-      // What is in the way of a device ends an agent that starts; one that runs looks again.
+      // If the device cannot be made, a starting agent ends with the reason; a running one retries in its loop.
       if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
       await forwarding?.end();
       view.show(backend.type, overlays);
@@ -153,7 +153,7 @@ function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding 
 /** `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
 const ACTIONS: Actions = new Map([['/stop', () => void process.kill(process.pid, 'SIGTERM')]]);
 
-/** Opens what the agent answers on. Without the socket `flanneld status` does not work, all else does. */
+/** Opens the health port and the status socket. Without the socket only `flanneld status` does not work, so that is a warning. */
 async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
   const { healthzIp, healthzPort, subnetFile } = options;
   if (healthzPort !== 0) {
@@ -162,7 +162,7 @@ async function startServers(options: Options, view: AgentView, log: AgentTools['
   const isStale = existsSync(socketPathFor(subnetFile));
   try {
     servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), ACTIONS));
-    // One that the kernel ended for standing still could not say so itself.
+    // An agent that the kernel ended because its event loop hung could not log that itself.
     if (isStale)
       log.info({}, 'the agent before this one did not stop by itself: killed, or see its last line and exit code');
   } catch (error) {
@@ -171,8 +171,8 @@ async function startServers(options: Options, view: AgentView, log: AgentTools['
 }
 
 /**
- * The conflist to install when ready; undefined when none was given. Without a subnet.env this is a fresh boot: no pod
- * of this boot exists yet, and none must start against a node that does not forward.
+ * Returns the conflist to install when ready; undefined when none was given. A missing subnet.env means that the node has
+ * just booted. No pod runs yet, and none may start before the node forwards, so an old conflist is set aside.
  */
 function prepareConflist({ cniConf, cniConfDir, subnetFile }: Options, { sys, log }: AgentTools): string | undefined {
   if (cniConf === undefined) return undefined;

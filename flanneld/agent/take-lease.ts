@@ -1,5 +1,5 @@
-// The steps of the start between the cluster's configuration and a registered backend: which backend, which interface,
-// which lease, as flannel's RegisterNetwork does them.
+// The steps of the start from the cluster's configuration to a registered backend: they choose the interface, take the
+// lease and make the overlays, as flannel's RegisterNetwork does.
 
 import { OpError } from '../../lib/errors.ts';
 import {
@@ -33,7 +33,7 @@ export function networksOf({ network, ipv6Network }: NetConf): ReadonlyMap<Famil
   return networks;
 }
 
-/** Reads the node's interfaces and chooses; what the cluster state says counts before the command line, as in flannel. Throws ConfigError. */
+/** Chooses the interface. Addresses from the cluster state win over those of the command line, as in flannel. Throws ConfigError. */
 export function chooseInterface(
   given: InterfaceOptions,
   addresses: NodeAddresses,
@@ -57,7 +57,7 @@ export function chooseInterface(
   return external;
 }
 
-/** Throws OpError (`lost`) when a lease taken anew has other subnets: pods of this node have addresses of the old ones. */
+/** Throws OpError (`lost`) when a renewed lease has other subnets, because this node's pods have addresses of the old ones. */
 export function checkSameSubnets(before: readonly Overlay[], now: readonly Overlay[]): void {
   const show = (overlays: readonly Overlay[]): string => overlays.map(({ subnet }) => formatPrefix(subnet)).join(' ');
   const [object, got] = [show(before), show(now)];
@@ -86,7 +86,7 @@ export async function registerBackend(
   const lease = await tools.manager.acquire({ ...advertised, ...addressesOf(places) }, signal);
   const families = places.map((place) => ({
     ...place,
-    // An administrator may have overwritten it on the way.
+    // The store may have another address than the one advertised: an administrator can overwrite it.
     publicIp: (place.family === 4 ? lease.publicIp : lease.publicIpv6) ?? place.publicIp,
     subnet: leasedSubnet(backend.type, lease, place.family, place.network),
   }));
@@ -95,7 +95,7 @@ export async function registerBackend(
   return overlays;
 }
 
-/** Where each family is in the underlay. */
+/** The interface and addresses that each family uses in the underlay. */
 export function placesOf(external: ExternalInterface, networks: ReadonlyMap<Family, IpPrefix>): FamilyPlace[] {
   return [...networks].map(([family, network]) => placeOf(external, family, network));
 }
@@ -113,7 +113,7 @@ function addressesOf(places: readonly FamilyPlace[]): Pick<LeaseAttributes, 'pub
   return { ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
 }
 
-/** The lease's subnet of a family, which must be part of the network: else peers would not route it. */
+/** The lease's subnet of a family. It must lie inside the network, because peers do not route any other. */
 function leasedSubnet(subsystem: string, lease: Lease, family: Family, network: IpPrefix): IpPrefix {
   const subnet = family === 4 ? lease.subnet : lease.ipv6Subnet;
   const refuse = (detail: string): OpError =>

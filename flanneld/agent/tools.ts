@@ -1,4 +1,4 @@
-// What the agent is given to work with; tests give it something else.
+// The interfaces through which the agent reaches the world; tests pass their own.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -15,7 +15,7 @@ export interface AgentTools {
   readonly nft: Nft;
   /** Where programs are looked for: the environment's PATH. */
   readonly path: string;
-  /** What commands of the extension backend find in their environment, beside their own variables. */
+  /** The environment for commands of the extension backend; their own variables are added to it. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
   readonly clock: Clock;

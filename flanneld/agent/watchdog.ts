@@ -1,24 +1,24 @@
-// The agent's event loop under the eyes of the kernel (lib/sys/deadline-node.ts) and of systemd (WatchdogSec=,
-// sd_notify(3)): it says every two seconds that it runs. When it no longer does, the process is ended, and whoever
-// started it starts it again; the data plane forwards meanwhile.
+// A watchdog for the agent's event loop. Every two seconds the loop resets a kernel timer (lib/sys/deadline-node.ts), and it
+// tells systemd that it is alive (WatchdogSec=, sd_notify(3)). When it hangs, the kernel or systemd ends the process and the
+// supervisor starts it again. The data plane forwards meanwhile.
 
 import { type Deadline, startDeadline } from '../../lib/sys/deadline-node.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
 const BEAT_MS = 2000;
-/** Of SIGTERM's five seconds: what a clean stop may take before it is broken off, and before the kernel ends the process. */
+/** After SIGTERM a stop is broken off after STOP_MS, and the kernel ends the process after STOP_SEC. Both fit into 5 s. */
 const STOP_MS = 3500;
 const STOP_SEC = 4;
 
 export interface WatchdogTools {
   readonly sys: Syscalls;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Sends a state to systemd; absent: nobody asked for it. */
+  /** Sends a state to systemd; undefined when systemd did not ask for it. */
   readonly notify: ((state: string) => void) | undefined;
 }
 
 export interface Watchdog {
-  /** The agent is to stop: in four seconds it is ended, `onLate` is called before. */
+  /** Call when the agent starts to stop: `onLate` is called after 3.5 s, and the kernel ends the process after 4 s. */
   stopping(onLate: () => void): void;
 }
 
@@ -30,13 +30,13 @@ export function startWatchdog({ sys, env, notify }: WatchdogTools): Watchdog {
   return { stopping: (onLate) => stop(deadline, onLate) };
 }
 
-/** What systemd gives between two signs of life, in milliseconds; undefined: it expects none of this process. */
+/** How long systemd waits for a sign of life, in milliseconds; undefined when it expects none from this process. */
 export function watchdogMs(env: WatchdogTools['env'], pid: number): number | undefined {
   const { WATCHDOG_USEC: micros = '', WATCHDOG_PID: forPid = String(pid) } = env;
   return /^[1-9][0-9]{0,14}$/.test(micros) && forPid === String(pid) ? Number(micros) / 1000 : undefined;
 }
 
-/** What systemd does not hear it judges by itself. */
+/** A failure is ignored: if no message gets through, systemd acts by its own timeout. */
 function tellAlive(notify: (state: string) => void): void {
   try {
     notify('WATCHDOG=1');
