@@ -5,7 +5,7 @@ import type { Figure } from './result.ts';
 import type { RunResult } from './run-result.ts';
 import { madeUpFigure, madeUpRun, madeUpSamples } from './support/made-up.ts';
 
-/** One part with these figures. */
+/** A run with one part, which has these figures. */
 function runOf(figures: readonly Figure[], name = 'cni'): RunResult {
   const run = madeUpRun();
   const [part] = run.parts;

@@ -1,4 +1,4 @@
-// Two runs beside each other: which figures differ by more than noise, and by more than the machine did.
+// Compares two runs: which figures changed by more than noise, and by more than the machine itself changed.
 
 import { isDisturbed } from './load.ts';
 import { samplesOfFigure } from './result.ts';
@@ -10,34 +10,34 @@ export type Judgement = 'faster' | 'slower' | 'better' | 'worse' | 'no differenc
 
 export interface Comparison {
   readonly part: string;
-  /** Of the figure. */
+  /** The figure's key. */
   readonly key: string;
   readonly unit: string;
-  /** Medians. */
+  /** The medians of the two runs. */
   readonly before: number;
   readonly after: number;
-  /** After by before. */
+  /** The median after, divided by the one before. */
   readonly ratio: Ratio;
   readonly judgement: Judgement;
 }
 
 export interface Compared {
-  /** Ours. */
+  /** A comparison for each figure of Weft's own. */
   readonly figures: readonly Comparison[];
-  /** By part, how far its references moved, as a factor from 1 on: the machine's doing, not ours. */
+  /** For each part the largest change of its references, as a factor of at least 1. The machine caused it, not Weft. */
   readonly drift: Readonly<Record<string, number>>;
-  /** What only one of the runs has. */
+  /** Figures that only one of the runs has. */
   readonly missing: readonly string[];
-  /** What makes the two no measurements of the same: the machine, how long, who else had it. */
+  /** Why the two runs cannot fairly be compared: another machine, another length, or other programs that took the processor. */
   readonly unlike: readonly string[];
 }
 
-/** A median that moved by less is no difference, however sure it is. */
+/** A median that moved by less than this counts as unchanged, even when the difference is certain. */
 const MINIMUM_EFFECT = 0.05;
 
 /**
- * Judges every figure of ours that both have. Slower (or worse, of what is no time) is one whose interval of the
- * ratio leaves 1 out, and whose median moved by more than 5 % and by more than any reference of its part did.
+ * Judges every figure of Weft's that both runs have. A figure is slower (or worse, when it is not a time) when the interval
+ * of its ratio does not contain 1 and its median moved by more than 5 % and by more than any reference of its part.
  */
 export function compareRuns(before: RunResult, after: RunResult): Compared {
   const figures: Comparison[] = [];
@@ -123,7 +123,7 @@ function judge(
   return isWorse ? 'worse' : 'better';
 }
 
-/** The largest, of the references that have samples enough. */
+/** The largest change among the references that have enough samples. */
 function driftOf(before: MeasuredPart, after: MeasuredPart): number {
   const factors = before.figures
     .filter(({ role, samples }) => role === 'reference' && samples.length >= FEWEST_ROUNDS)

@@ -20,10 +20,10 @@ export interface Disclosure {
   /** What the kernel does against flaws of the processor; those it is not affected by are left out. */
   readonly mitigations: Readonly<Record<string, string>>;
   readonly sysctls: Readonly<Record<string, string>>;
-  /** Of a veth and a VXLAN device as this kernel makes them, with their MTU. */
+  /** Offloads and MTU of a veth and of a VXLAN device, as this kernel creates them. */
   readonly offloads: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, string>>;
-  /** Of the last minute, before the run. */
+  /** The machine's load average over the minute before the run. */
   readonly load: number;
   readonly scratchFilesystem: string;
 }
@@ -51,7 +51,7 @@ const HARDWARE: Readonly<Record<string, string>> = {
 };
 const MITIGATIONS = '/sys/devices/system/cpu/vulnerabilities';
 
-/** Reads it; what this machine does not tell is "unknown". `scratch` is the folder the plugins keep their files in. */
+/** Reads all of it. What the machine does not tell is "unknown". The plugins keep their files in the folder `scratch`. */
 export function discloseMachine(repository: string, scratch: string): Disclosure {
   const [first] = cpus();
   return {
@@ -82,7 +82,7 @@ function read(path: string): string {
   }
 }
 
-/** Without what is told to the first process, and which that is: it says nothing of speed. */
+/** The kernel's parameters without those for init, the console and the root file system, which do not change its speed. */
 export function kernelParameters(commandLine: string): string {
   const [parameters = ''] = commandLine.split(/(?:^| )--(?: |$)/);
   return parameters
@@ -131,7 +131,7 @@ function firstLine(program: string, ...args: string[]): string {
   return spawnSync(program, args, { encoding: 'utf8' }).stdout?.split('\n')[0]?.trim() || 'unknown';
 }
 
-/** `a4e6561`, with a word when files differ from it. */
+/** The commit, such as `a4e6561`, with a remark when files differ from it. */
 function commitOf(repository: string): string {
   const git = (...args: string[]): string | undefined => {
     const { status, stdout } = spawnSync('git', ['-C', repository, ...args], { encoding: 'utf8' });
@@ -167,7 +167,7 @@ export function describeMachine({
   return `${count} × ${cpu}, Linux ${kernel.split(' ')[0]}, ${programs}, ${type}, load ${load.toFixed(1)} before`;
 }
 
-/** All of it as names and texts. */
+/** Everything in the disclosure, as a text for each name. */
 export function describeDisclosure(machine: Disclosure): Record<string, string> {
   const list = (facts: Readonly<Record<string, string>>): string =>
     Object.entries(facts)

@@ -9,10 +9,10 @@ import type { Progress } from './progress.ts';
 import type { Figure, Part, PartResult, Plot } from './result.ts';
 import { summarize } from './stats.ts';
 
-/** `npm run suite -- faults` has ten; the rest of the bench needs the time. */
+/** `npm run suite -- faults` does ten rounds. The bench does fewer, to leave time for its other parts. */
 const ROUNDS = 6;
 const QUICK_ROUNDS = 3;
-/** A plot of all of them shows none. */
+/** Only these faults are drawn: a plot of all of them would be unreadable. */
 const DRAWN = ['route', 'masquerade table', 'device removed', 'device down', 'everything'];
 
 export const faultsPart: Part = {

@@ -1,14 +1,14 @@
-// What parts of the bench make their results with: figures, the usual table of them, ratios with a limit.
+// Helpers that the bench's parts build their results with: figures, the usual table of figures, ratios with a limit.
 
 import { type Figure, figureOf, keptSamples, type RatioOfFigures, samplesOfFigure, type Table } from './result.ts';
 import { ratioOfMedians, summarize } from './stats.ts';
 
-/** A figure from samples in which NaN is one that failed. */
+/** Makes a figure from samples. A sample of NaN is a measurement that failed. */
 export function figure(about: Omit<Figure, 'samples'>, values: readonly number[]): Figure {
   return { ...about, samples: keptSamples(values) };
 }
 
-/** One row a figure, all of one unit: how many, how many failed, quantiles, the largest. */
+/** A table with one row for each figure: count, failures, quantiles, maximum. All figures have the same unit. */
 export function summaryTable(title: string, figures: readonly Figure[]): Table {
   return {
     title,
@@ -26,7 +26,7 @@ export function summaryTable(title: string, figures: readonly Figure[]): Table {
   };
 }
 
-/** Three or four digits of a value; `–` for one that is none. */
+/** A value with three or four digits; `–` when there is no value. */
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);

@@ -1,6 +1,6 @@
-// What does the guard cost? A ping-pong between pods on two nodes with the rules of each `--guard`, in turns, on the same
-// devices: the rules are put in place by nft between two measurements, with no agent to put back its own. Both ends and
-// what the kernel does for them are on one processor, so that a round trip is the sum of all work for it and nothing else.
+// What does the guard cost? A ping-pong between pods on two nodes is measured with the rules of each `--guard` in turn, on the
+// same devices. nft changes the rules between two measurements; no agent runs that would put back its own. Both ends, and the
+// kernel's work for them, share one processor, so that a round trip takes as long as all the work done for it.
 
 import { cpus } from 'node:os';
 import { renderTable } from '../flanneld/firewall/nft-table.ts';
@@ -20,9 +20,9 @@ const ROUNDS = 60;
 const QUICK_ROUNDS = 5;
 const PING_PONG_MS = 300;
 const US_PER_S = 1e6;
-/** Peers in the set: a look-up costs the same however many there are, which is to be seen here. */
+/** Peers in the set. A look-up should cost the same however many there are, and this measurement would show if it did not. */
 const PEERS = 5000;
-/** Round trips with the guard enforcing, against those without it. */
+/** The least that exchanges a second with the guard enforcing may be, as a share of those without it. */
 const LEAST_RATIO = 0.97;
 
 const MODES = ['off', 'count', 'enforce'] as const;
@@ -57,8 +57,8 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
 }
 
 /**
- * Exchanges a second by mode, as many as fit in a second of median round trips: what other programs take the processor for
- * in between is not the guard's. NaN of one that failed.
+ * Exchanges a second for each mode, calculated from the median round trip: this leaves out the time in which other programs
+ * had the processor. NaN for a measurement that failed.
  */
 async function measureRounds(
   nodes: readonly LabNode[],
@@ -82,7 +82,7 @@ async function measureRounds(
   return { samples, failures };
 }
 
-/** The agent's own rules of a mode, with as many peers as a large cluster has. */
+/** Applies the rules the agent has for a mode, with as many peers as a large cluster has. */
 async function setGuard(node: LabNode, mode: Mode, nodes: readonly string[]): Promise<void> {
   const [, subnet = ''] = /^FLANNEL_SUBNET=(.*)$/m.exec(node.readFile(SUBNET_FILE)) ?? [];
   const guard: GuardConfig | undefined =

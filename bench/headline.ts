@@ -16,7 +16,7 @@ export interface HeadlineRow {
   readonly ratios: readonly (Ratio & { readonly against: string })[];
 }
 
-/** In the order of the parts; what was not measured is left out. */
+/** The rows in the order of the parts, without figures that were not measured. */
 export function headlineRows({ parts }: RunResult): HeadlineRow[] {
   return parts.flatMap(({ name: part, headline, figures, ratios }) =>
     headline.map(({ name, figure: key }) => {
@@ -39,7 +39,7 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
   );
 }
 
-/** Microseconds from a thousand on as milliseconds. */
+/** A value with its unit. A thousand microseconds or more are shown as milliseconds. */
 export function withUnit(value: number, unit: string): string {
   if (!Number.isFinite(value)) return '–';
   if (unit === 'µs' && Math.abs(value) >= 1000) return withUnit(value / 1000, 'ms');
@@ -47,7 +47,7 @@ export function withUnit(value: number, unit: string): string {
   return `${digits.includes('e') ? value.toFixed(0) : digits} ${unit}`;
 }
 
-/** What it is called beside ours: `ADD, flannel chain` beside `ADD, weft` is `flannel chain`. */
+/** A reference's short name in a row about our figure: beside `ADD, weft`, `ADD, flannel chain` is `flannel chain`. */
 function nameBeside(reference: string, ours: string): string {
   const words = (name: string): string[] => name.split(/, |: /);
   const own = words(ours);
@@ -58,7 +58,7 @@ function nameBeside(reference: string, ours: string): string {
   );
 }
 
-/** For the terminal; a line for each ratio. */
+/** The headline as a table for the terminal, with a line for each ratio. */
 export function headlineTable(run: RunResult): string {
   const headlines = headlineRows(run);
   const widest = Math.max(0, ...headlines.flatMap(({ ratios }) => ratios.map(({ against }) => against.length)));
@@ -75,7 +75,7 @@ export function headlineTable(run: RunResult): string {
   return table(['headline figures', 'median', 'p99', 'n', 'ratio of medians (95 %)', ''], rows);
 }
 
-/** The README's table. */
+/** The headline as Markdown, for the README. */
 export function headlineMarkdown(run: RunResult): string {
   const rows = headlineRows(run).map(({ name, median, ratios }) => {
     const told = ratios.map(({ against, ...ratio }) => `${ratioText(ratio)} of ${against}`);

@@ -1,5 +1,5 @@
-// A part measured in a process of its own inside new namespaces: this program again, which sends its progress and its
-// result over Node's IPC channel.
+// Measures a part in a process of its own, inside new namespaces. That process runs this same program and sends its progress
+// and its result over Node's IPC channel.
 
 import { spawn } from 'node:child_process';
 import type { BenchOptions } from './options.ts';
@@ -19,8 +19,8 @@ export function isInside(): boolean {
 }
 
 /**
- * Measures the part `name` in a network namespace of its own; the process in it ends when this one does. Rejects with
- * its error, or when it ended without a result.
+ * Measures the part `name` in a network namespace of its own. The inner process ends when this one does. Rejects with the
+ * inner process's error, or when it ended without a result.
  */
 export function measureInside(name: string, options: BenchOptions, progress: Progress): Promise<PartResult> {
   const [node, ...rest] = [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)];
@@ -46,7 +46,7 @@ export function measureInside(name: string, options: BenchOptions, progress: Pro
   });
 }
 
-/** What the inner process does, with the parts it can be asked for. */
+/** Runs in the inner process: measures the one of these parts that it was asked for. */
 export async function serveInside(
   measure: (name: string, options: BenchOptions, progress: Progress) => Promise<PartResult>,
 ): Promise<void> {

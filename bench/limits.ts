@@ -1,16 +1,16 @@
-// Limits: what a measured value may be at most (or at least), and how that is told.
+// Limits: the most (or the least) a measured value may be, and how a verdict is shown.
 
 import type { RatioOfFigures } from './result.ts';
 import type { Ratio } from './stats.ts';
 
 export interface Verdict {
-  /** `ADD against the C floor`. */
+  /** What is judged, such as `ADD against the C floor`. */
   readonly what: string;
   /** The value with its interval, as it is shown. */
   readonly shown: string;
-  /** `≤ 0.28`; empty where there is no limit. */
+  /** The limit, such as `≤ 0.28`; empty where there is none. */
   readonly limit: string;
-  /** True where there is none. What was not measured is not kept. */
+  /** Whether the limit was kept. True where there is no limit, false where nothing was measured. */
   readonly kept: boolean;
 }
 
@@ -28,14 +28,14 @@ export function showRatio(ratio: Ratio): string {
   return withInterval(ratio, 3);
 }
 
-/** A result read from its file has null for NaN. */
+/** Shows a value with its interval. A result that was read from a file has null in place of NaN. */
 export function withInterval({ value, low, high }: Ratio, digits: number): string {
   const isKnown = Number.isFinite(low) && Number.isFinite(high);
   const interval = isKnown ? `${low.toFixed(digits)}–${high.toFixed(digits)}` : 'too few rounds';
   return `${Number.isFinite(value) ? value.toFixed(digits) : '–'} (${interval})`;
 }
 
-/** One line a verdict. */
+/** The verdicts as a table, one line each. */
 export function verdictTable(verdicts: readonly Verdict[]): string {
   const width = (of: (verdict: Verdict) => string): number => Math.max(...verdicts.map((each) => of(each).length));
   const widths = [width(({ what }) => what), width(({ shown }) => shown), width(({ limit }) => limit)] as const;

@@ -5,7 +5,7 @@ import { describeLoad, othersLoad, readTimes, type Times } from './load.ts';
 const before: Times = { atMs: 0, busy: 1000, stolen: 50, kernelThreads: 100, own: 200 };
 
 test('what is neither ours nor the kernel’s is others’', () => {
-  // Of two seconds: 3 s of processor time in all, 0.2 of them kernel threads', 0.8 ours; 1 s was stolen.
+  // In two seconds programs and kernel threads used 3 s of processor time: kernel threads 0.2 s, this process 0.8 s. 1 s was stolen.
   const after: Times = { atMs: 2000, busy: 1300, stolen: 150, kernelThreads: 120, own: 280 };
   const { others, stolen } = othersLoad(before, after);
   expect(others).toBeCloseTo(1);
@@ -31,7 +31,7 @@ test('the kernel’s counters are found', () => {
   expect(kernelThreads).toBeGreaterThanOrEqual(0);
 });
 
-/** Until it has had so much of a processor, however long that takes. */
+/** A program that runs until it has used 0.2 s of processor time, however long that takes. */
 const BURN = `const start = process.cpuUsage(); while (process.cpuUsage(start).user < 200_000);`;
 
 test('what this process and its children burn is ours', () => {

@@ -1,21 +1,21 @@
-// Whether others had the processors while something was measured. proc(5), /proc/stat and /proc/PID/stat: times are
-// hundredths of a second.
+// Finds out how much processor time other programs took while something was measured. Reads /proc/stat and /proc/PID/stat
+// (proc(5)), whose times are in hundredths of a second.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Hundredths of a second since boot. */
+/** Processor times in hundredths of a second since boot. */
 export interface Times {
   readonly atMs: number;
-  /** All programs and kernel threads; not interrupts. */
+  /** Time of all programs and kernel threads, without interrupts. */
   readonly busy: number;
-  /** What the hypervisor gave to others. */
+  /** Time in which the hypervisor ran other virtual machines. */
   readonly stolen: number;
   readonly kernelThreads: number;
-  /** This process and all its children that have been waited for. */
+  /** Time of this process and of all its children that have been waited for. */
   readonly own: number;
 }
 
-/** In processors: 1 is one of them, all the time. */
+/** Load counted in processors: 1 is one processor that was busy all the time. */
 export interface OthersLoad {
   readonly others: number;
   readonly stolen: number;
@@ -60,7 +60,7 @@ function statOf(pid: string): { parent: number; time: number; withChildren: numb
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number);
-  // Counted from the state, which is field 3: parent 4, utime 14, stime 15, cutime 16, cstime 17.
+  // The list begins with field 3, the state. So these are field 4 (parent), 14 (utime), 15 (stime), 16 (cutime), 17 (cstime).
   const [parent = 0, utime = 0, stime = 0, cutime = 0, cstime = 0] = [1, 11, 12, 13, 14].map((at) => fields[at]);
   return { parent, time: utime + stime, withChildren: utime + stime + cutime + cstime };
 }
@@ -71,7 +71,7 @@ export function othersLoad(before: Times, after: Times): OthersLoad {
   return { others: Math.max(0, since('busy') - since('kernelThreads') - since('own')), stolen: since('stolen') };
 }
 
-/** The share of one processor others may have before a figure is not to be trusted. */
+/** Figures are not to be trusted when others had more than this share of one processor. */
 const MOST = 0.25;
 
 const DISTURBED = 'DISTURBED: ';
@@ -81,7 +81,7 @@ export function isDisturbed(notes: readonly string[]): boolean {
   return notes.some((note) => note.startsWith(DISTURBED));
 }
 
-/** What is to be told of it; nothing on a quiet machine. */
+/** Notes for the reader about that load; none on a quiet machine. */
 export function describeLoad({ others, stolen }: OthersLoad): string[] {
   return [
     ...(others > MOST ? [`${DISTURBED}other programs had ${others.toFixed(1)} processors meanwhile`] : []),

@@ -65,7 +65,7 @@ async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' 
   await runParts(parts, options, process.stderr, (part) => {
     measured.push(part);
     say(`${part.name}: ${part.question} (${part.seconds.toFixed(0)} s)\n\n${describeResult(part)}`);
-    // After every part: what was measured stays when the run is ended.
+    // The file is written after every part, so that what was measured is kept when somebody ends the run.
     const result: RunResult = { schema: SCHEMA, version: VERSION, machine, quick: options.quick, parts: measured };
     writeRun(file, result);
   });
@@ -75,7 +75,7 @@ async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' 
   return exitCode(measured, options.quick);
 }
 
-/** A quick run has too few rounds to hold it to limits. */
+/** The exit code. Limits do not count in a quick run, which has too few rounds for that. */
 function exitCode(parts: readonly MeasuredPart[], quick: boolean): number {
   if (parts.some(({ failures }) => failures.length > 0)) return 1;
   return quick || parts.every((part) => verdictsOf(part).every(({ kept }) => kept)) ? 0 : 1;

@@ -1,6 +1,6 @@
-// What does a cluster of thousands of Nodes cost the agent that reads them? Real Node objects in a real kube-apiserver,
-// one in a hundred changing a minute; flannel's agent on the same objects where it is found. Each agent has a lab node
-// of its own, booted anew for every run, and they run in turn.
+// What does a cluster of thousands of Nodes cost the agent that reads them? A real kube-apiserver holds real Node objects, and
+// one in a hundred of them changes each minute. Where flannel's agent is found, it gets the same objects. Each agent has a lab
+// node of its own, which is booted anew for every run, and the agents run one after the other.
 
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import { findFlanneld, versionOf } from '../test/interop/programs.ts';

@@ -1,5 +1,5 @@
-// Which offloads this kernel gives the devices an overlay is made of: a veth pair and a VXLAN device, made in a network
-// namespace of their own. linux/ethtool.h (ETHTOOL_GTSO and the like), netdevice(7) (SIOCETHTOOL).
+// Reads which offloads this kernel gives to a veth pair and to a VXLAN device, the devices an overlay consists of. They are
+// created in a network namespace of their own. See linux/ethtool.h (ETHTOOL_GTSO and the like), netdevice(7) (SIOCETHTOOL).
 
 import { execFileSync } from 'node:child_process';
 import { closeFd, O_RDONLY, openFile } from '../lib/sys/file.ts';
@@ -19,7 +19,7 @@ const OFFLOADS = {
   gro: 0x2b,
 } as const;
 
-/** `rx-checksum on, …, MTU 1500` by device. Throws where namespaces cannot be made. */
+/** For each device a text such as `rx-checksum on, …, MTU 1500`. Throws where namespaces cannot be made. */
 export function readOffloads(sys: Syscalls): Record<string, string> {
   return inFreshNetns(sys, () => {
     const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
@@ -59,7 +59,7 @@ function isOn(sys: Syscalls, fd: number, device: string, command: number): boole
   });
 }
 
-/** The calling thread alone moves; what it executes meanwhile is in the new namespace, too. */
+/** Runs `body` in a new network namespace. Only the calling thread moves; processes it starts there are in it, too. */
 function inFreshNetns<T>(sys: Syscalls, body: () => T): T {
   const own = openFile(sys, '/proc/thread-self/ns/net', O_RDONLY);
   try {
@@ -68,7 +68,7 @@ function inFreshNetns<T>(sys: Syscalls, body: () => T): T {
     try {
       return body();
     } finally {
-      // Anything else would be measured in the wrong network from here on.
+      // Without this, everything after it would be measured in the wrong network namespace.
       if (sys.call(sys.nr.setns, own, CLONE_NEWNET) < 0) process.abort();
     }
   } finally {

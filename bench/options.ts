@@ -1,4 +1,4 @@
-// The command line of the bench, of which scripts/commands.mjs has the help.
+// Reads the bench's command line. Its --help text is in scripts/commands.mjs.
 
 import { parseArgs } from 'node:util';
 
@@ -8,7 +8,7 @@ export interface BenchOptions {
   readonly repository: string;
   /** How often each thing is measured; each part has its own default. */
   readonly runs: number | undefined;
-  /** Fewer runs, for a look. */
+  /** Measures fewer times, for a first impression that takes less than two minutes. */
   readonly quick: boolean;
   /** A folder with flannel, bridge and host-local executables to compare with. */
   readonly peer: string | undefined;
@@ -17,7 +17,7 @@ export interface BenchOptions {
 export type BenchCommand =
   | {
       readonly kind: 'run';
-      /** Which parts; none means all. */
+      /** Names of the parts to measure; an empty list means all. */
       readonly parts: readonly string[];
       readonly options: BenchOptions;
       /** The folder for the samples and the report. */
@@ -27,12 +27,12 @@ export type BenchCommand =
   | {
       readonly kind: 'table';
       readonly result: string;
-      /** The document that has a place for it; the terminal when absent. */
+      /** The document to write the table into. When absent, the table goes to the terminal. */
       readonly into: string | undefined;
     }
   | { readonly kind: 'report'; readonly result: string };
 
-/** Throws one line for what cannot be understood. */
+/** Throws an error of one line when an argument is not understood. */
 export function parseBenchArgs(argv: readonly string[], folder: string): BenchCommand {
   const { positionals, values } = parseArgs({
     args: [...argv],

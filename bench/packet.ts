@@ -1,6 +1,6 @@
-// How long does it take from "the runtime asks for a network" to "a packet arrives in a pod on another node"? One
-// timeline for each of many pods on a lab of two nodes, with UDP and with ICMP, and a control without senders; beside
-// what else could have attached them; and what makes a first packet slower than the next.
+// How long does it take from "the runtime asks for a network" to "a packet arrives in a pod on another node"? This part records
+// a timeline for each of many pods on a lab of two nodes: with UDP, with ICMP, and as a control without senders. It does the
+// same with the references that could attach the pods instead, and finds what makes a first packet slower than the next.
 
 import { existsSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ export const packetPart: Part = {
   measure,
 };
 
-/** Says "disturbed" when senders change ADD. Needs root. */
+/** The result says DISTURBED when the senders changed how long ADD takes. Needs root. */
 async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('packet needs root: it makes network namespaces');
   await requireIcmp();
@@ -52,7 +52,7 @@ async function measureLab(lab: Lab, setting: Setting, options: BenchOptions, pro
   if (node === undefined || other === undefined) throw new Error('packet needs two nodes');
   const notes: string[] = [];
   const target = await other.addPod();
-  // The first pod of a node makes its bridge, which no later one pays for.
+  // The first pod on a node creates the bridge, so that no measured pod pays for it.
   const pod = await node.addPod();
   const devices = JSON.parse(await node.run(['ip', '-details', '-json', 'link']));
   const programs = findPrograms(options, (line) => notes.push(line));
@@ -84,10 +84,10 @@ async function measureLab(lab: Lab, setting: Setting, options: BenchOptions, pro
   }
 }
 
-/** A trace that follows what the node's runtime executes, or why there is none. */
+/** Opens a trace that follows what the node's runtime executes, or says why there is none. */
 async function traceOf(node: LabNode, scratch: string): Promise<Tracing | string> {
   const tracing = await openTracing(mkdtempSync(join(scratch, 'tracefs-')), MILESTONE_EVENTS);
-  // Its first process waits for the runtime; the agent is the runtime's child, but was there before.
+  // The runtime is a child of the node's first process. The agent is a child of the runtime but already runs, so it is not followed.
   if (typeof tracing !== 'string') tracing.follow(childrenOf(node.pid));
   return tracing;
 }

@@ -21,10 +21,10 @@ const parts: readonly Part[] = [
   guardPart,
   faultsPart,
 ];
-/** Only by name: these take about as long as all others together. */
+/** Parts that run only when asked for by name: they take about as long as all others together. */
 const onRequest: readonly Part[] = [nodesPart];
 
-/** The parts of these names, or those of a full or a quick run; throws for a name no part has. */
+/** The parts with these names or, without names, those of a full or quick run. Throws when no part has a name. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {
   if (names.length === 0) return parts.filter(({ seconds }) => !quick || seconds.quick !== undefined);
   const known = [...parts, ...onRequest];

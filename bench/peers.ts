@@ -1,5 +1,6 @@
-// What do thousands of nodes cost this one? 1000 and 5000 peers programmed by the agent's reconciler beside iproute2
-// with the same state in batch files; comparing; one change; then the real agent: memory, processor, event loop.
+// What do thousands of nodes cost this one? The agent's reconciler programs 1000 and 5000 peers, and iproute2 programs the same
+// state from batch files. Also measured: a run of the reconciler that finds nothing to do, one change, and the real agent's
+// memory, processor time and event loop.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -18,12 +19,12 @@ import type { Figure, Part, PartResult, Table, ValueLimit } from './result.ts';
 import { makeScratch } from './scratch.ts';
 import { median } from './stats.ts';
 
-/** The larger first: its cold round is then the first of all. */
+/** The larger count comes first, so that its cold round is the first work this process does. */
 const MANY = 5000;
 const COUNTS = [MANY, 1000] as const;
 const ROUNDS = 12;
 const QUICK_ROUNDS = 5;
-/** Long enough for the look an idle agent takes once a minute. */
+/** A minute is long enough to include the check that an idle agent makes once a minute. */
 const IDLE = { idleMs: 60_000, restMs: 20_000 };
 const QUICK_IDLE = { idleMs: 4000, restMs: 0 };
 
@@ -34,7 +35,7 @@ const COMPARE_LIMIT_MS = 30;
 const MESSAGES_LIMIT = 6;
 const GAP_LIMIT_MS = 50;
 const MEMORY_LIMIT_MB = 65;
-/** /proc counts hundredths of a second; and every few seconds the agent looks at the firewall. */
+/** Not lower: /proc counts only hundredths of a second, and the agent checks the firewall every few seconds. */
 const IDLE_LIMIT_MS_PER_SEC = 5;
 
 export const peersPart: Part = {
@@ -44,7 +45,7 @@ export const peersPart: Part = {
   measure,
 };
 
-/** In a network namespace of its own, and a process of its own: its first round is as after a restart. Needs root. */
+/** Measures in a network namespace and a process of its own, so that its first round is as after a restart. Needs root. */
 async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
   if (process.getuid?.() !== 0) throw new Error('peers needs root: it makes network namespaces');
   if (!isInside()) return await measureInside('peers', options, progress);

@@ -1,12 +1,12 @@
-// What is being done and what is left: one line redrawn on a terminal, a line for each new thing elsewhere.
+// Shows what is being measured and what is left: on a terminal in one line that is redrawn, elsewhere in a line for each new thing.
 
 export interface Progress {
-  /** `label` is at step `done` of `total`: `latency: ADD and DEL`, 120, 364. */
+  /** Reports that `label` is at step `done` of `total`, for example `latency: ADD and DEL`, 120, 364. */
   step(label: string, done: number, total: number): void;
 }
 
 export interface ProgressLine extends Progress {
-  /** Takes the line away, before something else is printed. */
+  /** Removes the line from the terminal, before something else is printed. */
   clear(): void;
 }
 

@@ -29,7 +29,7 @@ function samplesOf(figures: PartResult['figures'], key: string): number[] {
   return found === undefined ? [] : [...samplesOfFigure(found)];
 }
 
-/** `text` with the table in place of the one that is there; unchanged where there is no place for it. */
+/** `text` with its table replaced by `block`; unchanged when it has no place for the table. */
 export function withFaults(text: string, block: string): string {
   return text.replace(BLOCK, () => block);
 }

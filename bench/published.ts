@@ -1,5 +1,4 @@
-// The table in the README: made from a result that is kept in the repository, between two marks, so that nobody types
-// a figure.
+// Makes the README's table, between two marks, from a result that is kept in the repository, so that nobody types a figure.
 
 import { headlineMarkdown } from './headline.ts';
 import { isDisturbed } from './load.ts';
@@ -8,7 +7,7 @@ import type { RunResult } from './run-result.ts';
 const END = '<!-- the end of what the bench wrote -->';
 const BLOCK = new RegExp(`<!-- npm run bench -- table (\\S+) --into \\S+ -->\\n[^]*?${END}`);
 
-/** What stands in `document`: the table, and of which machine it is. `result` is the path a reader finds the samples at. */
+/** The block for `document`: the table, and which machine it was measured on. `result` is the path of the file with the samples. */
 export function publishedBlock(run: RunResult, result: string, document: string): string {
   const { machine, parts, quick } = run;
   const [kernel] = machine.kernel.split(' ');
@@ -27,7 +26,7 @@ export function publishedBlock(run: RunResult, result: string, document: string)
   ].join('\n');
 }
 
-/** `text` with the block in place of the one that is there. Throws when none is: where it goes is not ours to say. */
+/** `text` with its block replaced. Throws when it has none: only a person can decide where the block belongs. */
 export function withPublished(text: string, block: string): string {
   if (!BLOCK.test(text))
     throw new Error(`no line <!-- npm run bench -- table FILE --into DOCUMENT --> with ${END} after it`);

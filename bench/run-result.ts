@@ -1,4 +1,4 @@
-// What a run leaves: the machine and every part's result, as one JSON file.
+// The JSON file that a run leaves: the machine, and the result of every part.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -6,14 +6,14 @@ import type { Disclosure } from './disclosure.ts';
 import type { PartResult } from './result.ts';
 
 export const SCHEMA = 'weft-bench';
-/** Another number for every change after which an older file cannot be compared or shown. */
+/** Changes whenever older files can no longer be compared or shown. */
 export const VERSION = 1;
 
 export interface RunResult {
   readonly schema: typeof SCHEMA;
   readonly version: typeof VERSION;
   readonly machine: Disclosure;
-  /** Fewer rounds: a look, nothing to rely on. */
+  /** Whether it was a quick run, which has too few rounds to rely on. */
   readonly quick: boolean;
   readonly parts: readonly MeasuredPart[];
 }
@@ -23,12 +23,12 @@ export interface MeasuredPart extends PartResult {
   readonly question: string;
   /** How long it took. */
   readonly seconds: number;
-  /** Processors other programs had meanwhile, and the hypervisor gave to others. */
+  /** How many processors other programs and other virtual machines used meanwhile. */
   readonly othersLoad: number;
   readonly stolen: number;
 }
 
-/** Arrays of numbers on one line, so that a kept file can be read and its changes looked at. */
+/** The file's text. An array of numbers is written on one line, so that people can read the file and its diffs. */
 export function renderRun(run: RunResult): string {
   const numbers = /\[\s+(?:(?:-?[\d.]+(?:e[+-]?\d+)?|null),?\s+)+\]/g;
   return `${JSON.stringify(run, null, 1).replaceAll(numbers, (list) => list.replaceAll(/\s+/g, ''))}\n`;
@@ -40,7 +40,7 @@ export function writeRun(file: string, run: RunResult): void {
   renameSync(`${file}.new`, file);
 }
 
-/** Throws one line that names the file when it is none of a run, or of another version. */
+/** Throws an error of one line that names the file when it is not a run's result, or has another version. */
 export function readRun(file: string): RunResult {
   let text: string;
   try {

@@ -1,12 +1,12 @@
-// A folder of the bench's own, which goes with the process however that ends (but by SIGKILL).
+// A temporary folder for the bench, which is removed when the process ends, except when SIGKILL ends it.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 
-/** Not /tmp: that may be in memory, and what is measured keeps its files on a disk. */
+/** Not /tmp, which may be in memory: the measured plugins keep their files on a disk, as on a real node. */
 const PARENT = '/var/tmp';
 
-/** Makes the folder. A signal that ends the process ends it through process.exit, so that it is removed then, too. */
+/** Makes the folder. Signals that end the process are turned into process.exit, so that the folder is removed then, too. */
 export function makeScratch(): string {
   const folder = mkdtempSync(`${PARENT}/weft-bench-`);
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));

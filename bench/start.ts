@@ -1,5 +1,5 @@
-// How long does the CNI executable take to do nothing? VERSION of dist/cni/flannel against an empty static C
-// program, which is what the kernel and libc cost, and against Debian's host-local, which is what Go costs.
+// How long does the CNI executable take to do nothing? VERSION of dist/cni/flannel is compared with an empty static C program,
+// which shows what the kernel and libc cost, and with Debian's host-local, which shows what Go costs.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,11 +11,11 @@ import type { Figure, Part, PartResult } from './result.ts';
 
 const RUNS = 500;
 const QUICK_RUNS = 200;
-/** Where Debian's containernetworking-plugins, and most nodes, have the reference plugins; then PATH. */
+/** Where Debian and most nodes have the reference plugins. PATH is searched after these folders. */
 const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];
 
 interface Candidate {
-  /** The key of its figure. */
+  /** The key of the candidate's figure. */
   readonly key: string;
   readonly name: string;
   readonly path: string;
@@ -32,7 +32,7 @@ export const startPart: Part = {
   measure,
 };
 
-/** Microseconds of wall time, from exec to the end as the starter sees it. */
+/** Measures microseconds of wall time, from exec until the starting process sees the end. */
 function measure({ repository, quick, runs = quick ? QUICK_RUNS : RUNS }: BenchOptions): Promise<PartResult> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-bench-'));
   try {
@@ -85,7 +85,7 @@ function compile(source: string, output: string): string {
   return output;
 }
 
-/** Microseconds by candidate. */
+/** A list of microseconds for each candidate. */
 function timesOf(launcher: string, candidates: readonly Candidate[], runs: number): number[][] {
   const args = [String(runs), ...candidates.map(({ path }) => path)];
   const output = execFileSync(launcher, args, {

@@ -1,8 +1,8 @@
-// Statistics of measured values: quantiles, and how sure a ratio of two medians is.
+// Statistics of measured values: quantiles, and how certain a ratio of two medians is.
 
-/** The values below which each of `shares` (0–1) of them lie; NaN for an empty list. */
+/** For each share (0–1) the value below which that share of `values` lies; NaN for an empty list. */
 export function quantiles(values: readonly number[], shares: readonly number[]): number[] {
-  // Sorts by value, and many times faster than an array with a comparison: intervals sort a thousand times.
+  // A Float64Array sorts by value, many times faster than an array with a compare function. An interval sorts a thousand times.
   const sorted = Float64Array.from(values).sort();
   return shares.map((share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN);
 }
@@ -29,22 +29,22 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 export interface Ratio {
-  /** Median of the first by median of the second. */
+  /** The median of the first list divided by that of the second. */
   readonly value: number;
-  /** The interval 95 of 100 resamples lie in; NaN where there are too few rounds to tell. */
+  /** The interval in which 95 of 100 resamples lie; NaN when there are too few rounds to tell. */
   readonly low: number;
   readonly high: number;
 }
 
 const RESAMPLES = 1000;
-/** Resamples of fewer rounds say nothing: of two they are always the same two values. */
+/** With fewer rounds, resampling tells nothing: two rounds always give the same two values. */
 export const FEWEST_ROUNDS = 5;
 const SEED = 20_250_601;
 
 /**
- * The ratio of the medians of two lists measured in the same rounds, with a bootstrap interval. Whole rounds are
- * resampled, since what disturbs a round disturbs both; a round in which one of them failed (NaN) is left out of
- * both. Equal input gives equal output.
+ * The ratio of the medians of two lists that were measured in the same rounds, with a bootstrap interval. Whole rounds are
+ * resampled, because whatever disturbs a round disturbs both lists. A round in which either failed (NaN) is left out. Equal
+ * input gives equal output.
  */
 export function ratioOfMedians(a: readonly number[], b: readonly number[]): Ratio {
   const rounds: { a: number; b: number }[] = [];
@@ -65,8 +65,8 @@ export function ratioOfMedians(a: readonly number[], b: readonly number[]): Rati
 }
 
 /**
- * The ratio of the medians of two lists that have nothing to do with each other, with a bootstrap interval: each is
- * resampled on its own. NaN values are left out. Equal input gives equal output.
+ * The ratio of the medians of two independent lists, with a bootstrap interval: each list is resampled on its own. NaN
+ * values are left out. Equal input gives equal output.
  */
 export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[]): Ratio {
   const [first, second] = [a, b].map((values) => values.filter((value) => !Number.isNaN(value)));
@@ -81,7 +81,7 @@ export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[
   return { value: median(first) / median(second), low, high };
 }
 
-/** mulberry32: numbers in [0, 1), the same ones for the same seed. */
+/** Random numbers in [0, 1) by mulberry32: the same seed gives the same numbers. */
 export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-// The run of one part after the other: progress, what a failed part means, and what others did meanwhile.
+// Runs the parts one after the other, shows progress, handles a part that fails, and measures what other programs did meanwhile.
 
 import { describeLoad, othersLoad, readTimes } from './load.ts';
 import type { BenchOptions } from './options.ts';
@@ -11,7 +11,7 @@ interface Terminal {
   write(text: string): unknown;
 }
 
-/** Measures every part; one that rejects is a failure of its own and the others go on. `onPart` hears of each. */
+/** Measures every part and calls `onPart` after each. A part that rejects becomes a failure, and the others go on. */
 export async function runParts(
   parts: readonly Part[],
   options: BenchOptions,

@@ -1,6 +1,6 @@
-// Tables for the terminal: the first column to the left, numbers to the right.
+// Tables for the terminal: the first column is aligned to the left, the numbers to the right.
 
-/** Rows as one text; every row has as many cells as the head. */
+/** The table as one text. Every row has as many cells as the head. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   return [head, ...rows]

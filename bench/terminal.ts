@@ -11,7 +11,7 @@ export function verdictsOf({ ratios, limits }: PartResult): Verdict[] {
   ];
 }
 
-/** Tables, ratios and limits, then what a reader must know. */
+/** Tables, ratios and limits, then the notes a reader must know. */
 export function describeResult(result: PartResult): string {
   const verdicts = verdictsOf(result);
   return [

@@ -1,6 +1,6 @@
-// What does the tunnel cost? Between pods on two nodes through VXLAN, beside the same pods without a tunnel, beside
-// node to node: TCP with one and with four streams, UDP with its loss, and a ping-pong. On one machine: these figures
-// say what the processors do, and nothing of a network card.
+// What does the tunnel cost? Measures TCP with one and four streams, UDP with its loss, and a ping-pong on three paths: between
+// pods on two nodes through VXLAN, between the same pods without a tunnel, and between the nodes. Everything runs on one
+// machine, so these figures show what the processors do and tell nothing about a network card.
 
 import { execFileSync } from 'node:child_process';
 import { startLab } from '../test/lab/lab.ts';
@@ -16,7 +16,7 @@ import { runPingPong, startPingPongServer } from './throughput/ping-pong-end.ts'
 const ROUNDS = 12;
 const QUICK_ROUNDS = 1;
 const PING_PONG_MS = 500;
-/** Fits pods' MTU of 1450. */
+/** A payload that fits the pods' MTU of 1450. */
 const UDP_BYTES = 1370;
 
 type Values = Partial<
@@ -28,7 +28,7 @@ interface Shown {
   readonly name: string;
   readonly unit: string;
   readonly better: 'lower' | 'higher';
-  /** Compared, and not only told. */
+  /** Whether it gets ratios against the other paths. Otherwise it is only shown. */
   readonly judged: boolean;
 }
 
@@ -71,7 +71,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   }
 }
 
-/** What was measured of each path, a `Values` a round. */
+/** For each path what was measured, one `Values` for each round. */
 type Samples = ReadonlyMap<Path, readonly Values[]>;
 
 async function measureRounds(
@@ -106,14 +106,14 @@ interface Step {
   readonly measureOne: (ends: Ends) => Promise<Values>;
 }
 
-/** Every path for each measurement of a round, beginning with another one every round. */
+/** The steps of all rounds: every measurement on every path. Each round begins with another path. */
 function stepsOf(paths: readonly Path[], rounds: number): Step[] {
   return Array.from({ length: rounds }, (_, round) =>
     MEASURES.flatMap((measureOne) => rotated(paths, round).map((path) => ({ path, round, measureOne }))),
   ).flat();
 }
 
-/** Returns what stops them. */
+/** Starts the servers and returns a function that stops them. */
 async function startServers(paths: readonly Path[]): Promise<() => void> {
   const servers: { stop(): void }[] = [];
   const stop = (): void => {
@@ -140,7 +140,7 @@ const load = (protocol: Load['protocol'], streams: number): Load => ({
   udpBytes: UDP_BYTES,
 });
 
-/** Each is one measurement of one path. */
+/** The measurements. Each measures one path once. */
 const MEASURES: readonly ((ends: Ends) => Promise<Values>)[] = [
   async (ends) => ({ tcp1: (await runIperf(ends, load('tcp', 1))).gbitPerSecond }),
   async (ends) => {

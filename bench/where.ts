@@ -1,5 +1,5 @@
-// Where does an ADD of weft go? Its system calls with their times, by the kernel's trace, between the points of the
-// timeline; and which calls it makes that the C floor does not.
+// Where does the time of Weft's ADD go? The kernel's trace gives its system calls and their times, sorted into the segments of
+// the timeline. strace shows which calls it makes that the C floor does not.
 
 import { compareCalls } from './cni/calls.ts';
 import { describeReferences, findReferences, prepare } from './cni/prepare.ts';

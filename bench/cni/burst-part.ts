@@ -1,5 +1,5 @@
-// Many pods at once: 50, 8 at a time, as a node sees when a deployment starts on it; as many at a time as there are
-// workers; and at a fixed rate, whatever became of those before.
+// Many pods at once: 50 pods, 8 at a time, as on a node on which a deployment starts. Other parts use `measureLoad` for other
+// numbers at a time, and for a fixed rate that does not wait for earlier calls to end.
 
 import { figure, ratioOfFigures, summaryTable } from '../figures.ts';
 import type { Figure, PartResult } from '../result.ts';
@@ -21,12 +21,12 @@ import { collectSamples } from './samples.ts';
 const PAUSE_MS = 250;
 const ROUNDS = 15;
 const QUICK_ROUNDS = 3;
-/** Most that weft may take of what flannel's chain takes for all ADDs. */
+/** The most time Weft may take for all ADDs, as a share of what flannel's chain takes. */
 const CHAIN_LIMIT = 0.28;
 
-/** What is done how often, and how it is called. */
+/** A load: how many pods, how many at once, how many rounds, and what it is called. */
 export interface Load {
-  /** Before the figures' keys. */
+  /** The first part of the figures' keys. */
   readonly group: string;
   readonly what: string;
   readonly shape: Omit<BurstShape, 'pauseMs'>;
@@ -67,15 +67,15 @@ export async function benchBurst(bench: CniBench): Promise<PartResult> {
 }
 
 export interface LoadResult {
-  /** Whole bursts. */
+  /** Times of whole bursts. */
   readonly figures: readonly Figure[];
-  /** Their single calls. */
+  /** Times of the single calls in the bursts. */
   readonly single: readonly Figure[];
   readonly failures: readonly string[];
   readonly names: readonly string[];
 }
 
-/** ADD and DEL of all variants under that load, interleaved. */
+/** Measures ADD and DEL of all variants under that load, in turns. */
 export async function measureLoad(bench: CniBench, { group, what, shape, rounds }: Load): Promise<LoadResult> {
   const compared = comparedVariants(bench);
   const steps = burstSteps(compared.length, rounds, { ...shape, pauseMs: PAUSE_MS });

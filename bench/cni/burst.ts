@@ -1,5 +1,5 @@
-// Many plugin calls, a fixed number at once: forked workers take the next call from a pipe as they get free, as a
-// node does when a deployment starts. Only what runs on QuickJS.
+// Makes many plugin calls, a fixed number at once: a forked worker takes the next call from a pipe whenever it is free, much as
+// a node works when a deployment starts. Imports only what runs on QuickJS.
 
 import { monotonicMs, sleepMs } from '../../lib/sys/clock.ts';
 import { closeFd } from '../../lib/sys/file.ts';
@@ -9,10 +9,10 @@ import { callPlugin } from './launch.ts';
 import { type BurstStep, dueMs, type StepResult, type Variant } from './plan.ts';
 
 const O_CLOEXEC = 0o2000000;
-/** What a worker writes for each call, in one piece: f64 µs, f64 end in ms, u32 length of the failure and its text. */
+/** The size of a worker's record of one call: f64 µs, f64 end in ms, u32 length of the failure text, the text. One write. */
 const RECORD_BYTES = 512;
 const TEXT_AT = 20;
-/** The workers are there before the first call is due; to fork one takes less. */
+/** Time allowed for forking one worker, so that all workers exist before the first call is due. */
 const FORK_MS = 1;
 
 interface Pipe {
@@ -63,7 +63,7 @@ function callOne(
   return { us: (monotonicMs(sys) - due) * 1000, failure };
 }
 
-/** A worker's life; it never returns. */
+/** What a worker does, from its start to its end. Never returns. */
 function work(
   sys: Syscalls,
   { jobs, records }: { jobs: Pipe; records: Pipe },

@@ -1,4 +1,4 @@
-// Which system calls and netlink messages the CNI executable makes, and which the C floor: strace(1) of both, counted.
+// Counts which system calls and netlink messages the CNI executable makes and which the C floor makes, by strace(1).
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ export function countCalls(text: string): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** What differs between two counts, a row each: name, first, second. */
+/** A row for each name whose two counts differ: name, first count, second count. */
 export function differentCounts(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): string[][] {
   const names = [...new Set([...a.keys(), ...b.keys()])].sort();
   return names
@@ -65,8 +65,8 @@ export async function compareCalls(bench: CniBench): Promise<Table[]> {
 }
 
 /**
- * A pod that stays in both nodes and one that leaves warm them, then each command is traced. Variants: two warmers,
- * ADD of both, DEL of both.
+ * In both nodes one pod that stays and one that leaves first create the bridge and fill the caches. Then each command is
+ * traced. The variants are the two that warm up, then ADD of both, then DEL of both.
  */
 function comparisonSteps(): Step[] {
   const call = (variant: number, command: Command, pod: number, container: number): CallStep => ({
@@ -84,7 +84,7 @@ function comparisonSteps(): Step[] {
   ];
 }
 
-/** What strace said of a variant's command. */
+/** The file with strace's output for a variant's command. */
 export function traceFile(scratch: string, name: string, command: Command): string {
   return join(scratch, `strace-${name.replaceAll(' ', '-')}-${command}`);
 }

@@ -1,6 +1,6 @@
-// The program that measures: a static executable of the CNI executable's own kind, so that starting a plugin from it
-// costs little and always the same. Reads a Plan on stdin, does its steps, writes a PlanResult on stdout and how far
-// it is on stderr. It must be started in network and mount namespaces of its own.
+// The program that measures the plugins. It is a static executable, built like the CNI executable, so that starting a plugin from
+// it costs little and always the same. It reads a Plan from stdin, does its steps, and writes a PlanResult to stdout and its
+// progress to stderr. It must be started in network and mount namespaces of its own.
 
 import { sleepMs } from '../../lib/sys/clock.ts';
 import { readAll } from '../../lib/sys/file.ts';
@@ -20,7 +20,7 @@ const PROGRESS_STEPS = 8;
 /** Called once by the host. */
 export function main(): ProgramOutput {
   const sys = openHostSyscalls();
-  // Who asked is gone: nobody needs the answer.
+  // The driver is killed when its parent ends, because nobody needs the answer then.
   sys.call(sys.nr.prctl, PR_SET_PDEATHSIG, SIGKILL);
   const plan: Plan = JSON.parse(sys.arena.decode(readAll(sys, 0, MAX_PLAN_BYTES, 'stdin')));
   const nodes = makeNodes(sys, plan);

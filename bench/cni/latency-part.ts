@@ -20,11 +20,11 @@ import { collectSamples, foundStates, type Samples } from './samples.ts';
 
 const RUNS = 200;
 const QUICK_RUNS = 15;
-/** After a DEL the kernel works for up to 30 ms more, in which another DEL would wait. */
+/** After a DEL the kernel still works for up to 30 ms, and another DEL in that time would have to wait for it. */
 const PAUSE_MS = 60;
 const GROUP = 'latency';
 
-/** Most that weft's median may be of a reference's. */
+/** The most that Weft's median may be as a share of a reference's. */
 const LIMITS: readonly (readonly [reference: string, command: Command, most: number])[] = [
   [CHAIN, 'ADD', 0.28],
   [CHAIN, 'DEL', 0.12],
@@ -92,7 +92,7 @@ function ratios(figures: readonly Figure[], names: readonly string[]): RatioOfFi
   );
 }
 
-/** What a reference leaves differently from weft: then the two did not do the same work. */
+/** Where the state after a reference's ADD differs from that after Weft's, because then the two did different work. */
 export function stateDifferences(states: ReadonlyMap<string, readonly string[]>): string[] {
   const ours = states.get(WEFT) ?? [];
   return [...states].flatMap(([name, theirs]) => {

@@ -1,5 +1,5 @@
-// One plugin call as a runtime makes it, timed: configuration on stdin, stdout read to its end, wait4. Only what
-// runs on QuickJS. runCommand of lib/sys is not for this: it sleeps between looks at a child that is about to end.
+// Makes one plugin call as a runtime does and times it: configuration on stdin, stdout read to its end, then wait4. Imports only
+// what runs on QuickJS. It does not use runCommand of lib/sys, which sleeps between its checks whether the child has ended.
 
 import { monotonicMs } from '../../lib/sys/clock.ts';
 import { closeFd, O_CREAT, O_RDWR, O_TRUNC, openFile } from '../../lib/sys/file.ts';
@@ -9,16 +9,16 @@ import { type Attachment, type Command, netnsPath, type Variant } from './plan.t
 
 const O_CLOEXEC = 0o2000000;
 const SIGPIPE = 13;
-/** The parent waits until the child executes, as with vfork(2), which every runtime uses. */
+/** Makes the parent wait until the child has called execve, as vfork(2) does, which every runtime uses. */
 const CLONE_VFORK = 0x4000;
 const SIGCHLD = 17;
 const OUTPUT_BYTES = 64 * 1024;
-/** Of a failure's output, in characters. */
+/** How many characters of a failed call's output are shown. */
 const SHOWN = 300;
 
 export interface Call {
   readonly us: number;
-  /** What it said, when it did not end well. */
+  /** What the plugin printed when it failed. */
   readonly failure: string | undefined;
 }
 
@@ -74,7 +74,7 @@ function timed(
   check(sys.call(nr.pipe2, ends.address, O_CLOEXEC), 'open', 'pipe');
   check(sys.call(nr.pipe2, ends.address + 8, O_CLOEXEC), 'open', 'pipe');
   const [stdin, feed, drain, stdout] = [ends.i32(0), ends.i32(4), ends.i32(8), ends.i32(12)];
-  // Smaller than a pipe holds, so nobody has to read it yet.
+  // The input fits in the pipe's buffer, so the write does not block although nobody reads yet.
   check(sys.call(nr.write, feed, input.address, input.length), 'write', 'pipe');
   sys.call(nr.close, feed);
   const pid = sys.call(nr.clone, CLONE_VFORK | SIGCHLD);

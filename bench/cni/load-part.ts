@@ -1,5 +1,5 @@
-// What ADD and DEL take under load: with so many at once (a closed loop), and when pods come and go at a fixed rate (an
-// open loop: a slow call does not hold back the next one, and every one's time counts from when it was due).
+// How long ADD and DEL take under load: with a fixed number of calls at once (a closed loop), and with pods that come and go at a
+// fixed rate (an open loop: a slow call does not delay the next one, and a call's time counts from the moment it was due).
 
 import { ratioOfFigures, summaryTable } from '../figures.ts';
 import { type Figure, joinResults, type LinesPlot, type PartResult } from '../result.ts';
@@ -9,16 +9,16 @@ import type { Command } from './plan.ts';
 
 const AT_ONCE = [1, 4, 16, 64] as const;
 const QUICK_AT_ONCE = [64] as const;
-/** Of a round, where fewer come at once. */
+/** A round has at least this many pods, also when fewer of them come at once. */
 const FEWEST_PODS = 16;
-/** A ratio of whole rounds needs ten. */
+/** Enough rounds for an interval of the ratio, which compares whole rounds. */
 const ROUNDS = 10;
-/** Pods a second. The Go plugins reach their end a little above the second one. */
+/** Pods a second. The Go plugins cannot do much more than the second rate. */
 const RATES = [20, 100] as const;
 const QUICK_RATES = [100] as const;
 const PACED_PODS = 60;
 const PACED_ROUNDS = 3;
-/** Enough that no call waits for a worker, unless they take seconds. */
+/** Enough workers that no call has to wait for one, unless calls take longer than a second or so. */
 const WORKERS = 48;
 
 export async function benchLoad(bench: CniBench): Promise<PartResult> {
@@ -43,7 +43,7 @@ export async function benchLoad(bench: CniBench): Promise<PartResult> {
   return { ...joined, plots: [...joined.plots, ...byLevel] };
 }
 
-/** Every call's time, and the ratios of whole rounds: how long until all of its pods were attached. */
+/** Measures each call's time, and compares how long whole rounds took until all of their pods were attached. */
 async function measureAtOnce(bench: CniBench, load: Load): Promise<PartResult> {
   const measured = await measureLoad(bench, load);
   const result = describeLoad(load, measured);
@@ -57,7 +57,7 @@ async function measureAtOnce(bench: CniBench, load: Load): Promise<PartResult> {
   return { ...result, figures: [...rounds, ...result.figures], ratios };
 }
 
-/** The single calls: how long each pod waited. */
+/** The result for the single calls: how long each pod waited. */
 function describeLoad({ group, what }: Pick<Load, 'group' | 'what'>, { single, failures }: LoadResult): PartResult {
   const of = (command: Command): Figure[] => single.filter(({ key }) => key.startsWith(`${group}/${command}/`));
   const told = (['ADD', 'DEL'] as const).flatMap(of);

@@ -1,5 +1,5 @@
-// The namespaces the calls happen in: nodes, which the driver itself enters, and pods, mounted where a runtime would
-// mount them. Only what runs on QuickJS.
+// The namespaces in which plugins are called: nodes, which the driver itself enters, and pods, which are mounted as a runtime
+// mounts them. Imports only what runs on QuickJS.
 
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
@@ -52,8 +52,8 @@ export function enterNode(sys: Syscalls, node: number): void {
 }
 
 /**
- * What an attachment looks like, without what differs between plugins that do the same (names, MACs, the address):
- * the interface, addresses and routes of the pod, and the bridge's ports in the current node.
+ * Describes an attachment: the pod's interface, addresses and routes, and the bridge's ports in the current node. Leaves out
+ * what differs even between plugins that do the same work (names, MACs, the address).
  */
 export function inspectAttachment(sys: Syscalls, scratch: string, pod: number): string[] {
   const netns = openNetns(sys, netnsPath(scratch, pod));

@@ -1,4 +1,4 @@
-// The parts of the question: what each is given and what it answers, and the variants they share.
+// What the sub-parts of `cni` have in common: their input, their result, and the variants they measure.
 
 import { figure } from '../figures.ts';
 import type { BenchOptions } from '../options.ts';
@@ -28,18 +28,18 @@ export interface CniBench {
   readonly options: BenchOptions;
   readonly progress: Progress;
   readonly setting: Setting;
-  /** Paths of the programs, all copies in the setting but the driver. */
+  /** Paths of the programs. All but the driver are copies in the setting's folder. */
   readonly driver: string;
   readonly weft: string;
-  /** The same program under the name portmap. */
+  /** Weft's executable under the name portmap. */
   readonly weftPortmap: string;
   readonly floor: string;
-  /** Folders with copies of what there is to compare with. */
+  /** Folders with copies of the references that were found. */
   readonly chain: string | undefined;
   readonly debian: string | undefined;
 }
 
-/** The key of a variant's figure: `latency/ADD/flannel-chain`. */
+/** The key of a variant's figure, such as `latency/ADD/flannel-chain`. */
 export function keyOf(group: string, command: Command, variant: string): string {
   return `${group}/${command}/${slug(variant)}`;
 }
@@ -60,7 +60,7 @@ export function figuresOf(group: string, samples: readonly Samples[]): Figure[] 
   });
 }
 
-/** Everything to be compared, each in a node of its own, weft first and the floor last. */
+/** All variants that are compared, each in a node of its own: Weft is the first, the floor the last. */
 export function comparedVariants(bench: CniBench): Variant[] {
   const { setting, weft, floor, chain, debian } = bench;
   const flannel = flannelConfig(setting.scratch);
@@ -74,7 +74,7 @@ export function comparedVariants(bench: CniBench): Variant[] {
   return variants;
 }
 
-/** The reference plugins lie beside ours on most nodes, and must not matter. */
+/** Weft as a variant. As on most nodes, the reference plugins lie beside ours, and must make no difference. */
 export function weftVariant({ weft, debian }: CniBench, name: string, node: number, config: string): Variant {
   const folder = weft.slice(0, weft.lastIndexOf('/'));
   return variantOf(name, node, weft, { cniPath: debian === undefined ? folder : `${folder}:${debian}`, config });
@@ -86,16 +86,16 @@ const RESIDENT = 2_000_000;
 /** What is to be measured, and in which nodes. */
 interface Measurement {
   readonly variants: readonly Variant[];
-  /** The variant whose node the floor shares with a weft: it needs a node that somebody warmed. */
+  /** The C floor, which cannot create a bridge: Weft prepares its node first. */
   readonly floor: Variant | undefined;
-  /** Whether another pod lives on each node meanwhile. On a node without pods the bridge goes down and up again. */
+  /** Whether another pod stays on each node. Without one, the bridge would go down and up again with each pod. */
   readonly resident: boolean;
-  /** Pods the steps use. */
+  /** The number of pods that the steps use. */
   readonly pods: number;
   readonly steps: readonly Step[];
 }
 
-/** A plan, and where in it the steps to be measured are. */
+/** A plan, and the position in it of the steps that are measured. */
 export interface MeasuringPlan {
   readonly plan: Plan;
   readonly from: number;
@@ -103,14 +103,14 @@ export interface MeasuringPlan {
 }
 
 /**
- * The steps, with what brings the nodes into the state they have later on before them (bridge, folders, caches,
- * the resident pod) and the resident pod's end behind them.
+ * Puts steps before and after those that are measured. The ones before bring the nodes into their lasting state (bridge,
+ * folders, caches, the resident pod); the ones after remove the resident pod.
  */
 export function measuringPlan(bench: CniBench, { variants, floor, resident, pods, steps }: Measurement): MeasuringPlan {
   const count = variants.length;
   const warmer = floor === undefined ? [] : [weftVariant(bench, 'warmer', floor.node, floor.config)];
   const call = (command: Command, index: number): CallStep => {
-    // The floor cannot make a bridge.
+    // The floor cannot create a bridge, so Weft prepares its node.
     const variant = variants[index] === floor ? count : index;
     return { kind: 'call', variant, command, attachment: residentAttachment(index, pods), pauseMs: 0 };
   };
@@ -136,7 +136,7 @@ function residentAttachment(index: number, pods: number): Attachment {
   return { containerId: containerId(RESIDENT + index), pod: pods + index };
 }
 
-/** An ADD, a look at what it made, a DEL, for each variant. */
+/** For each variant an ADD, an inspection of what it made, and a DEL. */
 function lookSteps(variants: number): Step[] {
   return pairSteps(variants, 1, 0).flatMap((step): Step[] => {
     const { variant, attachment, command } = step;
@@ -145,7 +145,7 @@ function lookSteps(variants: number): Step[] {
   });
 }
 
-/** A line for each kind of failure, and for what was left in a node. */
+/** A line for each kind of failure, and for links that were left in a node. */
 export function describeTrouble(plan: Plan, { results, leftovers }: PlanResult): string[] {
   const counts = new Map<string, number>();
   for (const failure of results.flatMap(({ failures }) => failures)) {

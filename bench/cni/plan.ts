@@ -1,9 +1,9 @@
-// What the driver is told to do and what it answers: JSON on its stdin and stdout. Plain data and pure functions;
-// the driver (QuickJS) and the question (Node) share this file.
+// The plan that the driver reads from stdin and the result it writes to stdout, both as JSON. Plain data and pure functions: the
+// driver (on QuickJS) and the bench (on Node) share this file.
 
 export type Command = 'ADD' | 'DEL';
 
-/** One plugin as a runtime would call it, in a node of its own. */
+/** One plugin, called as a runtime would call it, in a node of its own. */
 export interface Variant {
   readonly name: string;
   /** Index of the node, a network namespace, it works in. */
@@ -24,7 +24,7 @@ export interface Attachment {
 interface StepBase {
   /** Index in the plan's variants. */
   readonly variant: number;
-  /** Milliseconds of rest before the step: the kernel goes on freeing a deleted link for a while. */
+  /** Milliseconds to wait before the step, because the kernel needs a while to free a deleted link. */
   readonly pauseMs: number;
 }
 
@@ -35,16 +35,16 @@ export interface CallStep extends StepBase {
   readonly attachment: Attachment;
 }
 
-/** Many calls, as many workers at once taking them one by one, timed as a whole. */
+/** Many calls, which a number of parallel workers take one by one. The whole burst is timed. */
 export interface BurstStep extends StepBase {
   readonly kind: 'burst';
   readonly command: Command;
   readonly attachments: readonly Attachment[];
   readonly workers: number;
   /**
-   * Milliseconds from one call's due time to the next one's, whatever became of those before; absent: the next one is
-   * due when a worker is free. Whoever waits for a slow call before it makes the next one does not see what the next
-   * one would have waited; so each call's time counts from when it was due.
+   * Milliseconds between the times at which calls are due, whether or not earlier calls have ended. When absent, a call is
+   * due as soon as a worker is free. A bench that waits for a slow call before it makes the next one hides how long the next
+   * one would have waited. So each call's time counts from the moment it was due.
    */
   readonly everyMs?: number | undefined;
 }
@@ -54,7 +54,7 @@ export function dueMs(firstMs: number, everyMs: number, index: number): number {
   return firstMs + index * everyMs;
 }
 
-/** What an ADD left in the kernel, in words. */
+/** A step that describes in words what an ADD left in the kernel. */
 export interface InspectStep extends StepBase {
   readonly kind: 'inspect';
   readonly attachment: Attachment;
@@ -63,7 +63,7 @@ export interface InspectStep extends StepBase {
 export type Step = CallStep | BurstStep | InspectStep;
 
 export interface Plan {
-  /** A folder of our own: `lib` becomes /var/lib, `netns` gets the pods' namespaces. */
+  /** A temporary folder: its `lib` is mounted on /var/lib, its `netns` gets the pods' namespaces. */
   readonly scratch: string;
   readonly nodes: number;
   readonly pods: number;
@@ -72,13 +72,13 @@ export interface Plan {
 }
 
 export interface StepResult {
-  /** Microseconds from before the first pipe to after wait4; of a burst, until the last call ended; 0 of a look. */
+  /** Microseconds from before the first pipe until after wait4; for a burst, until its last call ended; for an inspection, 0. */
   readonly us: number;
-  /** Of a burst: each call's own, from when it was due if the step says when. */
+  /** For a burst, the microseconds of each call. With `everyMs`, they count from when the call was due. */
   readonly each?: readonly number[];
-  /** Why calls failed, a line each; none when all is well. */
+  /** Why calls failed, one line for each; empty when all succeeded. */
   readonly failures: readonly string[];
-  /** Of a look. */
+  /** What an inspection found. */
   readonly found?: readonly string[];
 }
 
@@ -94,7 +94,7 @@ export function netnsPath(scratch: string, pod: number): string {
   return `${scratch}/netns/pod${pod}`;
 }
 
-/** `items` beginning with another one every round, so that none always follows the same neighbour. */
+/** `items` in an order that begins with another one each round, so that no item always comes first. */
 export function rotated<T>(items: readonly T[], round: number): T[] {
   const from = items.length === 0 ? 0 : round % items.length;
   return [...items.slice(from), ...items.slice(0, from)];
@@ -111,7 +111,7 @@ export function containerId(number: number): string {
   return digits;
 }
 
-/** Every variant does ADD and DEL once a round, each round in another order; pods are the variants' own. */
+/** Every variant does ADD and DEL once in each round, on a pod of its own. Each round has another order. */
 export function pairSteps(variants: number, rounds: number, pauseMs: number): CallStep[] {
   const order = Array.from({ length: variants }, (_, variant) => variant);
   const steps: CallStep[] = [];
@@ -130,11 +130,11 @@ export interface BurstShape {
   readonly pods: number;
   readonly workers: number;
   readonly pauseMs: number;
-  /** Of ADDs, and then of DELs; absent: each is due when a worker is free. */
+  /** Milliseconds between calls that are due, for the ADDs and then for the DELs. When absent, a call is due once a worker is free. */
   readonly everyMs?: number | undefined;
 }
 
-/** Every variant attaches and detaches `pods` pods once a round, `workers` at once. */
+/** Every variant attaches and detaches `pods` pods once in each round, `workers` of them at once. */
 export function burstSteps(
   variants: number,
   rounds: number,

@@ -1,5 +1,5 @@
-// What does a mapped port cost? portmap with one mapping against Debian's, and on a node where other pods have a
-// thousand: a mapping is an element of a map, so it must not matter.
+// What does a mapped port cost? Compares Weft's portmap with Debian's for one mapping, and with itself on a node where other pods
+// have a thousand mappings. These must not matter, because each mapping is one element of an nftables map.
 
 import { ratioOfFigures, summaryTable } from '../figures.ts';
 import type { Figure, PartResult, RatioOfFigures } from '../result.ts';
@@ -15,10 +15,10 @@ const DEBIAN = "Debian's portmap";
 const RUNS = 100;
 const QUICK_RUNS = 8;
 const WARM_ROUNDS = 3;
-/** After a deletion the kernel works on for a grace period. */
+/** After a deletion the kernel goes on working for an RCU grace period. */
 const PAUSE_MS = 60;
 const OTHERS = 1000;
-/** Flat: at most a fifth more than alone. */
+/** On the crowded node an ADD may take at most a fifth longer than alone. */
 const MOST_CROWDED = 1.2;
 const MOST_OF_DEBIAN = { ADD: 0.4, DEL: 0.2 };
 const COMMANDS = ['ADD', 'DEL'] as const;
@@ -77,7 +77,7 @@ function flat(figures: readonly Figure[]): RatioOfFigures[] {
   });
 }
 
-/** Each in a node of its own. */
+/** The variants, each in a node of its own. */
 function comparedVariants(bench: CniBench): Variant[] {
   const { weftPortmap, debian } = bench;
   const config = portmapConfig([8080]);
@@ -96,7 +96,7 @@ function portmapVariant(name: string, node: number, path: string, config: string
   return variantOf(name, node, path, { cniPath: path.slice(0, path.lastIndexOf('/')), config });
 }
 
-/** As a runtime sends it behind flannel. */
+/** portmap's configuration as a runtime sends it when flannel is the plugin before. */
 function portmapConfig(ports: readonly number[]): string {
   const interfaces = [{ name: 'veth0' }, { name: 'eth0', sandbox: '/run/netns/pod' }];
   return JSON.stringify({

@@ -1,4 +1,4 @@
-// What the parts about the CNI executable begin with: the programs in their folders, and what is known of them.
+// Prepares the parts about the CNI executable: puts the programs into their folders and finds their versions.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ export function findReferences({ peer }: BenchOptions, note: (line: string) => v
   return { chain: peer === undefined ? undefined : findChain(peer), debian: findDebianPlugins(note) };
 }
 
-/** Copies every program into the setting. Throws for what was not built. */
+/** Copies every program into the setting's folder. Throws when one was not built. */
 export function prepare(
   { options, progress }: Pick<CniBench, 'options' | 'progress'>,
   setting: Setting,

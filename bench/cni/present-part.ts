@@ -1,4 +1,4 @@
-// Does an ADD slow down with the pods that are on the node already? 250 is more than any node runs by default.
+// Does an ADD become slower when more pods are already on the node? 250 is more than any node runs by default.
 
 import { ratioOfFigures, summaryTable } from '../figures.ts';
 import type { Figure, LinesPlot, PartResult } from '../result.ts';
@@ -20,18 +20,18 @@ import { collectSamples } from './samples.ts';
 import { bridgeConfig, flannelConfig, variantOf } from './setting.ts';
 
 const PRESENT = [0, 30, 110, 250] as const;
-/** Of the others: the ends are enough. */
+/** For the references only the smallest and the largest number of pods are measured. */
 const ENDS = [0, 250] as const;
 const RUNS = 60;
 const QUICK_RUNS = 8;
 const PAUSE_MS = 60;
 const WORKERS = 8;
 const GROUP = 'present';
-/** Of the pods that are there, behind every other one. */
+/** Container numbers of the pods already on the node begin here, above those of all other pods. */
 const FIRST_CONTAINER = 3_000_000;
 const SUBNET_LENGTH = 22;
 
-/** A variant on a node where so many pods are. */
+/** A variant, and how many pods are already on its node. */
 interface Populated {
   readonly variant: Variant;
   readonly present: number;
@@ -62,7 +62,7 @@ function nameOf(who: string, present: number): string {
   return `${who}, ${present} pods present`;
 }
 
-/** Each in a node and with a store of addresses of its own; in a quick run weft only, with the fewest and the most. */
+/** The variants, each with its own node and address store. A quick run has only Weft, with the fewest and the most pods. */
 function populatedNodes(bench: CniBench): Populated[] {
   const { options, setting, chain, debian } = bench;
   const nodes: Populated[] = [];
@@ -90,7 +90,7 @@ function populatedNodes(bench: CniBench): Populated[] {
   return nodes;
 }
 
-/** The plan with the pods attached before what is measured, by weft whoever is measured, and detached behind it. */
+/** Adds steps in which Weft, whichever variant is measured, attaches the other pods before and detaches them afterwards. */
 function withPresent(bench: CniBench, measuring: MeasuringPlan, populated: readonly Populated[]): MeasuringPlan {
   const { plan, from, to } = measuring;
   const fillers: Variant[] = [];

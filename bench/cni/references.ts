@@ -1,5 +1,5 @@
-// What the CNI executable is measured against: flannel's chain in a folder the user names, Debian's reference
-// plugins, the C floor; and what each of them says of its version.
+// The references that the CNI executable is compared with, and their versions: flannel's chain in a folder that the user names,
+// Debian's reference plugins, and the C floor.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -14,10 +14,10 @@ export interface Reference {
   readonly description: string;
 }
 
-/** The module and version a Go program was built from, as it carries them; undefined when it does not. */
+/** The module and version that a Go executable records about itself; undefined when it records none. */
 export function goModule(binary: Buffer): string | undefined {
   const text = binary.toString('latin1');
-  // debug/buildinfo: lines of `mod`, path and version between tabs; `(devel)` for a build from a checkout.
+  // Go's debug/buildinfo has a line with `mod`, path and version, separated by tabs. A build from a checkout has `(devel)`.
   const match = /\nmod\t([^\t\n]+)\t([^\t\n]+)[\t\n]/.exec(text);
   return match === null ? undefined : `${match[1]?.split('/').slice(1).join('/')} ${match[2]}`;
 }
@@ -32,7 +32,7 @@ export function findChain(folder: string): Reference {
   return { folder, description: parts.join(' → ') };
 }
 
-/** Debian's bridge and host-local; a note and undefined where they are not. `npm run bench` installs them. */
+/** Debian's bridge and host-local, which `npm run bench` installs; undefined, with a note, when they are missing. */
 export function findDebianPlugins(note: (line: string) => void): Reference | undefined {
   if (!existsSync(join(DEBIAN_FOLDER, 'bridge'))) {
     note(`no ${DEBIAN_FOLDER}/bridge to compare with: apt-get install ${DEBIAN_PACKAGE}`);

@@ -1,12 +1,12 @@
-// Starts the driver in namespaces of its own, gives it the plan, tells how far it is, and takes the results.
+// Starts the driver in namespaces of its own, gives it the plan, shows its progress, and reads its results.
 
 import { spawn } from 'node:child_process';
 import type { Progress } from '../progress.ts';
 import type { Plan, PlanResult } from './plan.ts';
 
 /**
- * Rejects with the driver's last words when it does not end well. `label` says what is measured; `onStart` hears of the
- * process before it does anything.
+ * Rejects with the driver's last output when it fails. `label` says what is measured. `onStart` is called with the process
+ * before it does anything.
  */
 export function runDriver(
   { driver, progress }: { readonly driver: string; readonly progress: Progress },

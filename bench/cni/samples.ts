@@ -1,4 +1,4 @@
-// From a plan and its results to samples by what was measured: round by round, so that a round compares with itself.
+// Sorts the results of a plan by what was measured. Samples keep the order of the rounds, so that a round is compared with itself.
 
 import type { Command, Plan, PlanResult, Step, StepResult } from './plan.ts';
 
@@ -9,13 +9,13 @@ export interface Samples {
   /** Microseconds; NaN where a call failed. */
   readonly us: readonly number[];
   readonly failures: readonly string[];
-  /** Of bursts: the single calls. */
+  /** For bursts, the microseconds of the single calls. */
   readonly each: readonly number[];
 }
 
 /**
- * Sorts results of calls and bursts by variant and command: those of the steps `from` up to `to`. Throws when there
- * are more or fewer results than steps.
+ * Sorts the results of calls and bursts by variant and command, for the steps `from` up to `to`. Throws unless there are as
+ * many results as steps.
  */
 export function collectSamples(
   { plan, from, to }: { readonly plan: Plan; readonly from: number; readonly to: number },
@@ -43,7 +43,7 @@ function keyOf(plan: Plan, step: Exclude<Step, { kind: 'inspect' }>): string {
   return `${plan.variants[step.variant]?.name}\0${step.command}`;
 }
 
-/** The samples of one variant and command; throws when nothing of it was measured. */
+/** The samples of one variant and command. Throws when there are none. */
 export function samplesOf(all: readonly Samples[], variant: string, command: Command): Samples {
   const found = all.find((samples) => samples.variant === variant && samples.command === command);
   if (found === undefined) throw new Error(`no samples of ${command} by ${variant}`);
@@ -55,7 +55,7 @@ export function measured({ us }: Samples): number[] {
   return us.filter((value) => !Number.isNaN(value));
 }
 
-/** What the looks found, by variant; the last one of each. */
+/** What the inspections found, by variant: for each variant the last one. */
 export function foundStates(plan: Plan, { results }: PlanResult): ReadonlyMap<string, readonly string[]> {
   const states = new Map<string, readonly string[]>();
   plan.steps.forEach((step, index) => {

@@ -1,5 +1,5 @@
-// The files a plugin finds: the executables in fresh copies (so that all are equally warm in the page cache),
-// subnet.env, the network configurations, and the addresses that are in use already.
+// The files that a plugin finds: fresh copies of the executables (so that all are equally warm in the page cache), subnet.env, the
+// network configurations, and the addresses that are already in use.
 
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { containerId, type Variant } from './plan.ts';
 
 const NETWORK = 'cbr0';
 
-/** 10.88.0.0/13 and, in it, this node's subnet. */
+/** The cluster's network. The node's subnet lies in it. */
 const CLUSTER = '10.88.0.0/13';
 const SUBNET_BASE = 0x0a58_0000n;
 
@@ -58,7 +58,7 @@ export function flannelConfig(scratch: string, network = NETWORK, length = 24): 
   });
 }
 
-/** What flannel makes of that for bridge and host-local. */
+/** The configuration that flannel generates from `flannelConfig` for bridge and host-local. */
 export function bridgeConfig(network = NETWORK, length = 24): string {
   const subnet = `${formatIp({ family: 4, value: SUBNET_BASE })}/${length}`;
   return JSON.stringify({
@@ -84,7 +84,7 @@ export function variantOf(
   return { name, node, path, argv: [path], ...more };
 }
 
-/** host-local's files for `count` addresses of other containers, anywhere in a /16, the same ones every time. */
+/** Writes host-local's files for `count` addresses of other containers. They are spread over a /16, the same every time. */
 export function fillAddresses(scratch: string, network: string, count: number): void {
   const folder = join(scratch, 'lib/cni/networks', network);
   mkdirSync(folder, { recursive: true });
@@ -94,7 +94,7 @@ export function fillAddresses(scratch: string, network: string, count: number): 
   }
 }
 
-/** Different host addresses of 10.88.0.0/16 but the gateway, in no order. */
+/** Different host addresses of 10.88.0.0/16, unordered and without the gateway. */
 export function usedAddresses(count: number): Ip[] {
   const random = randomNumbers(count);
   const offsets = new Set<number>();

@@ -1,4 +1,4 @@
-// Runs weft's ADD and the C floor's with the kernel's trace on, and says where their time goes.
+// Runs Weft's ADD and the C floor's while the kernel traces them, and shows where their time goes.
 
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,11 +28,11 @@ export interface WhereTimeGoes {
   readonly figures: readonly Figure[];
   readonly tables: readonly Table[];
   readonly plots: readonly Plot[];
-  /** Why there is nothing of these, if so. */
+  /** Why nothing could be traced, if so. */
   readonly notes: readonly string[];
 }
 
-/** strace has seen an ADD of both before. */
+/** Needs the strace output of an ADD of both, which was recorded before. */
 export async function whereTimeGoes(bench: CniBench): Promise<WhereTimeGoes> {
   const { setting, weft, floor } = bench;
   const config = flannelConfig(setting.scratch);
@@ -63,7 +63,7 @@ function stackedPlot(whose: string, figures: readonly Figure[]): Plot {
   return { kind: 'stacked', title: `ADD of ${whose}, traced`, bar: 'ADD', segments };
 }
 
-/** The ADDs of each variant, interleaved; a line when there is no tracing. */
+/** The traced ADDs of each variant, which took turns; or one line that says why tracing is not possible. */
 async function traceAdds(
   bench: CniBench,
   variants: readonly Variant[],
@@ -83,7 +83,7 @@ async function traceAdds(
     const { lines, lost } = tracing.stop();
     const [failure] = results.flatMap(({ failures }) => failures);
     if (failure !== undefined) throw new Error(`tracing system calls: ${failure}`);
-    // Looks are no executions, but stand among the steps.
+    // Inspections are steps, too, but execute no plugin, so only calls are counted.
     const before = plan.steps.slice(0, from).filter(({ kind }) => kind === 'call').length;
     const measured = findExecutions(lines, driver).slice(before, before + steps.length);
     const addsOf = (variant: number): Execution[] =>

@@ -1,5 +1,5 @@
-// Where the time of an execution goes, from the kernel's trace of its system calls: call by call, and by the points of
-// the timeline. Pure. What lies between two calls is the program's own: its instructions and the pages they touch.
+// Shows where the time of an execution goes, from the kernel's trace of its system calls: for each call, and for each segment of
+// the timeline. The time between two calls is the program's own: its instructions and the page faults they cause. Pure.
 
 import { RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE } from '../../lib/rtnetlink/constants.ts';
 import { figure } from '../figures.ts';
@@ -15,26 +15,26 @@ export interface TimedCall {
 
 /** One execution of a plugin, as the program that started it and the kernel saw it. */
 export interface Execution {
-  /** The runtime makes the first of the two pipes. */
+  /** When the runtime made the first of the two pipes. */
   readonly startNs: number;
-  /** The plugin's execve is done. */
+  /** When the plugin's execve was done. */
   readonly runsNs: number;
-  /** eth0 is up in the pod; undefined of a DEL. */
+  /** When eth0 was up in the pod; undefined for a DEL. */
   readonly upNs: number | undefined;
-  /** The runtime's wait4 returned. */
+  /** When the runtime's wait4 returned. */
   readonly endNs: number;
   readonly calls: readonly TimedCall[];
-  /** When it touched a page that was not there; none where the kernel does not tell. */
+  /** When it had page faults; empty where the kernel does not trace them. */
   readonly faultsNs: readonly number[];
 }
 
-/** What the process `starter` executed, in that order. */
+/** The executions that the process `starter` started, in order. */
 export function findExecutions(lines: readonly TraceLine[], starter: number): Execution[] {
   const own = lines.filter(({ tid }) => tid === starter);
   return lines.flatMap((line): Execution[] => {
     if (line.event !== 'sched_process_exec') return [];
     const { tid, atNs: runsNs } = line;
-    // Two pipes are made before each one.
+    // The starter makes two pipes before each execution.
     const startNs = own
       .filter(({ event, call, atNs }) => event === 'sys_enter' && call === 'pipe2' && atNs < runsNs)
       .at(-2)?.atNs;
@@ -53,7 +53,7 @@ function timedCalls(lines: readonly TraceLine[], endNs: number): TimedCall[] {
   for (const line of lines) {
     if (line.event === 'sys_enter') {
       entered = line;
-      // It does not return.
+      // exit_group does not return, so it ends with the process.
       if (line.call === 'exit_group') calls.push({ name: 'exit_group', enterNs: line.atNs, exitNs: endNs });
     } else if (line.event === 'sys_exit' && entered?.call === line.call && entered !== undefined) {
       calls.push({ name: line.call ?? '', enterNs: entered.atNs, exitNs: line.atNs });
@@ -63,7 +63,7 @@ function timedCalls(lines: readonly TraceLine[], endNs: number): TimedCall[] {
   return calls;
 }
 
-/** The executions that made the same calls in the same order as most. */
+/** The largest group of executions that made the same calls in the same order. */
 export function alikeExecutions(executions: readonly Execution[]): Execution[] {
   const byCalls = new Map<string, Execution[]>();
   for (const execution of executions) {
@@ -75,11 +75,11 @@ export function alikeExecutions(executions: readonly Execution[]): Execution[] {
 
 export interface NamedCall {
   readonly name: string;
-  /** What it is about: `cni0`, `RTM_NEWLINK RTM_NEWLINK`. */
+  /** What the call works on, such as `cni0` or `RTM_NEWLINK RTM_NEWLINK`. */
   readonly about: string;
 }
 
-/** The calls in strace's output, without the execve that began it. */
+/** The calls in strace's output, without the first execve. */
 export function namedCalls(strace: string): NamedCall[] {
   const calls = strace.split('\n').flatMap((line): NamedCall[] => {
     const [, name, args = ''] = /^(?:\d+ +)?([a-z_0-9]+)\((.*)$/.exec(line) ?? [];
@@ -88,7 +88,7 @@ export function namedCalls(strace: string): NamedCall[] {
   return calls[0]?.name === 'execve' ? calls.slice(1) : calls;
 }
 
-/** strace does not know of a socket that was made in another namespace that it speaks rtnetlink. */
+/** Names of rtnetlink messages: strace cannot decode them on a socket that was created in another network namespace. */
 const MESSAGES: Readonly<Record<string, string>> = {
   [`0x${RTM_NEWLINK.toString(16)}`]: 'RTM_NEWLINK',
   [`0x${RTM_NEWADDR.toString(16)}`]: 'RTM_NEWADDR',
@@ -102,14 +102,14 @@ function aboutOf(args: string): string {
   return path === undefined ? '' : path.slice(path.lastIndexOf('/') + 1).replace(/[0-9a-f]{64}/, 'ID');
 }
 
-/** `RTM_NEWLINK, 2 RTM_NEWROUTE` */
+/** Message types with their counts, such as `RTM_NEWLINK, 2 RTM_NEWROUTE`. */
 function counted(types: readonly string[]): string {
   const different = [...new Set(types)];
   const count = (type: string): number => types.filter((each) => each === type).length;
   return different.map((type) => (count(type) === 1 ? type : `${count(type)} ${type}`)).join(' + ');
 }
 
-/** A part of the timeline: from one time of an execution to another. */
+/** A part of the timeline, from one moment of an execution to another. */
 interface Segment {
   readonly key: string;
   readonly name: string;
@@ -121,7 +121,7 @@ const ADDRESS = /^\d+\.\d+\.\d+\.\d+$/;
 const DEAREST = 3;
 const NS_PER_US = 1000;
 
-/** One row a segment: how long, how much of it the program's own, how many calls, and the dearest. */
+/** One row for each segment: its time, the program's own share, the number of calls, and the slowest calls. */
 export function segmentTable(whose: string, all: readonly Execution[], named: readonly NamedCall[]): Table {
   const executions = alikeExecutions(all);
   const names = labels(executions[0]?.calls ?? [], named);
@@ -148,7 +148,7 @@ export function segmentTable(whose: string, all: readonly Execution[], named: re
   };
 }
 
-/** Microseconds of each segment, one an execution; the executions that are alike, as in the table. */
+/** For each segment its microseconds in every execution. Like the table, it counts only executions with equal calls. */
 export function segmentFigures(
   whose: string,
   key: string,
@@ -180,7 +180,7 @@ function segments(allocated: number): Segment[] {
   ];
 }
 
-/** strace's words for calls, where it saw the same ones. */
+/** strace's descriptions of the calls, where strace saw the same calls. */
 function labels(calls: readonly TimedCall[], named: readonly NamedCall[]): NamedCall[] {
   const same = named.length === calls.length && calls.every(({ name }, index) => named[index]?.name === name);
   return same ? [...named] : calls.map(({ name }) => ({ name, about: '' }));
@@ -195,7 +195,7 @@ function medianUs(executions: readonly Execution[], ns: (execution: Execution) =
   return median(executions.map(ns)) / NS_PER_US;
 }
 
-/** The dearest calls of whole executions, a row each. */
+/** The slowest calls of whole executions, one row each. */
 export function callTable(all: readonly Execution[], named: readonly NamedCall[], most: number): Table {
   const executions = alikeExecutions(all);
   const rows = labels(executions[0]?.calls ?? [], named).map(({ name, about }, index) => {

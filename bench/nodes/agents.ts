@@ -1,5 +1,5 @@
-// One agent on a lab node of its own, whose only way to the API server is counted: from its start until the kernel has
-// every peer, then while Nodes change.
+// Measures one agent on a lab node of its own: from its start until the kernel has every peer, and then while Nodes change. Its
+// only path to the API server is a relay that counts bytes.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -21,7 +21,7 @@ import type { NodesCluster } from './cluster.ts';
 const DEVICE = 'flannel.1';
 const PROGRAM_LIMIT_MS = 180_000;
 const FOLLOW_LIMIT_MS = 10_000;
-/** Garbage of the start is collected within this. */
+/** Within this time the engine has collected the garbage of the start. */
 const SETTLE_MS = 12_000;
 const LOOK_MS = 50;
 
@@ -32,22 +32,22 @@ export interface Contender {
   readonly node: LabNode;
 }
 
-/** What one run of an agent took. */
+/** What was measured in one run of an agent. */
 export interface Run {
   /** From its start until the kernel has a route to every peer. */
   readonly programmedMs: number;
   readonly startProcessorMs: number;
   readonly startBytes: number;
-  /** Its largest resident memory up to then. */
+  /** The largest resident memory up to that moment. */
   readonly peakMb: number;
-  /** At the end, of which `anonymousMb` is in no file and shared with nobody. */
+  /** Resident memory at the end. `anonymousMb` is the part of it that no file backs and that is not shared. */
   readonly residentMb: number;
   readonly anonymousMb: number;
   readonly processorMsPerSec: number;
   readonly bytesPerSec: number;
 }
 
-/** From a node that has just booted. Rejects when the agent does not get there, or does not follow what changes. */
+/** Runs the agent on a node that has just booted. Rejects when it does not program all peers or does not follow changes. */
 export async function runAgent(
   { file, node, name }: Contender,
   cluster: NodesCluster,
@@ -110,7 +110,7 @@ function flags({ server }: NodesCluster): string[] {
   ];
 }
 
-/** A socket stays in the namespace it was made in. */
+/** A netlink connection into the node. A socket stays in the network namespace in which it was created. */
 function netlinkIn(sys: Syscalls, node: LabNode): Netlink {
   const netns = openNetns(sys, `/proc/${node.pid}/ns/net`);
   try {
@@ -120,7 +120,7 @@ function netlinkIn(sys: Syscalls, node: LabNode): Netlink {
   }
 }
 
-/** Routes to peers that the kernel has. */
+/** The number of routes to peers in the kernel. */
 function routes(netlink: Netlink): number {
   const oif = getLink(netlink, { name: DEVICE })?.index;
   if (oif === undefined) return 0;
@@ -129,7 +129,7 @@ function routes(netlink: Netlink): number {
   ).length;
 }
 
-/** Where packets to peers are sent: one FDB entry a line. */
+/** Where packets to peers are sent: the FDB entries, one on each line. */
 async function destinations(node: LabNode): Promise<string> {
   return await node.run(['bridge', 'fdb', 'show', 'dev', DEVICE]);
 }

@@ -1,13 +1,13 @@
-// A real kube-apiserver with thousands of Nodes in it, of which some change all the time.
+// A real kube-apiserver with thousands of Nodes, some of which change all the time.
 
 import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type KubeApiserver, startKubeApiserver } from '../../test/support/kube-apiserver.ts';
 import { annotationsOf, conditions, nodeName, nodeObject, publicIpOf } from './node-object.ts';
 
-/** Made at the same time. */
+/** How many Nodes are created in parallel. */
 const AT_ONCE = 8;
-/** One in a hundred Nodes a minute. */
+/** The share of the Nodes that change in a minute. */
 const CHANGED_SHARE = 0.01;
 
 export class NodesCluster {
@@ -24,7 +24,7 @@ export class NodesCluster {
     this.#next = first;
   }
 
-  /** Nodes before number `first` are real ones, and never changed. */
+  /** Nodes with numbers below `first` belong to real lab nodes and are never changed. */
   static async start(first: number): Promise<NodesCluster> {
     return new NodesCluster(await startKubeApiserver(), first);
   }
@@ -33,10 +33,10 @@ export class NodesCluster {
     return this.#count;
   }
 
-  /** Until there are `count` Nodes, numbered from 1; `onNode` hears of each. Rejects with the server's words. */
+  /** Creates Nodes until there are `count`, and calls `onNode` for each. Rejects with the server's error. */
   async grow(count: number, onNode: () => void): Promise<void> {
     const { server, options } = await this.server.admin.prepare();
-    // A connection for each of thousands would take minutes.
+    // Connections are kept open, because a new one for each of thousands of requests would take minutes.
     const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
     try {
       const makeNodes = async (): Promise<void> => {
@@ -53,8 +53,8 @@ export class NodesCluster {
   }
 
   /**
-   * Changes one Node in a hundred a minute, one after the other, for `durationMs`: every other one is a kubelet's
-   * heartbeat, between which a node moves to another address. Resolves with where the last one moved to.
+   * Changes one Node in a hundred each minute, one after the other, for `durationMs`. Every second change is a kubelet's
+   * heartbeat; the others move a node to another address. Resolves with the address the last one moved to.
    */
   async change(durationMs: number): Promise<string> {
     const gapMs = 60_000 / (this.#count * CHANGED_SHARE);
@@ -72,7 +72,7 @@ export class NodesCluster {
 
   #takeNext(): number {
     const node = this.#next;
-    // A prime, so that Nodes of every page change.
+    // A step of 997, which is a prime, makes sure that Nodes on every page of the list change.
     this.#next = this.#first + ((node - this.#first + 997) % (this.#count - this.#first + 1));
     return node;
   }

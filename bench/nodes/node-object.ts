@@ -1,30 +1,30 @@
-// Node objects as kubelets and agents make them: images, conditions, labels and flannel's annotations. What an agent
-// keeps of them is little; what it is sent, and has to read, is all of it.
+// Node objects as kubelets and agents write them: images, conditions, labels and flannel's annotations. An agent keeps little of
+// them, but it receives and has to parse all of it.
 
 import { ownAnnotations } from '../../flanneld/subnet/kube/annotations.ts';
 import { formatPrefix } from '../../lib/ip.ts';
 import { leaseOf } from '../peers/overlay.ts';
 
-/** A kubelet reports 50 at most (nodeStatusMaxImages); nodes with work to do have tens. */
+/** Images on a node. A kubelet reports at most 50 (nodeStatusMaxImages); a node with some pods has a few dozen. */
 const IMAGES = 25;
-/** More than there are nodes: a node that has moved has the address of none that was there. */
+/** More than the number of nodes, so that no node moves to an address that another node had. */
 const MOVE = 10_000;
 const PREFIX = 'flannel.alpha.coreos.com/';
 
 export const nodeName = (node: number): string => `node-${node}`;
 
-/** What its agent says of node `node` once it has moved `moves` times: annotations with their prefix. */
+/** The annotations, with their prefix, that the agent of node `node` writes after `moves` moves. */
 export function annotationsOf(node: number, moves: number): Record<string, string> {
   const [, lease] = leaseOf(node + moves * MOVE);
   return Object.fromEntries([...ownAnnotations(lease)].map(([key, value]) => [PREFIX + key, value]));
 }
 
-/** Where node `node` sends from once it has moved `moves` times. */
+/** The public IP of node `node` after `moves` moves. */
 export function publicIpOf(node: number, moves: number): string {
   return leaseOf(node + moves * MOVE)[0];
 }
 
-/** A Node in a cluster on bare metal, with everything its kubelet reports. */
+/** A Node of a bare-metal cluster, with everything its kubelet reports. */
 export function nodeObject(node: number): object {
   const name = nodeName(node);
   const [ip, { subnet }] = leaseOf(node);
@@ -87,7 +87,7 @@ function statusOf(name: string, ip: string, node: number): object {
   };
 }
 
-/** What a kubelet writes every five minutes, whether anything has changed or not. */
+/** The conditions that a kubelet writes every five minutes even when nothing has changed. */
 export function conditions(heartbeat: Date): object[] {
   const times = { lastHeartbeatTime: isoSeconds(heartbeat), lastTransitionTime: isoSeconds(new Date(0)) };
   const pressure = (what: string): object => ({

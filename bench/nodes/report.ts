@@ -1,4 +1,4 @@
-// Runs of agents among Nodes as figures: one for each agent, count of Nodes and thing measured, with their ratios.
+// Turns runs of agents into figures and ratios: one figure for each agent, number of Nodes, and kind of measurement.
 
 import { figure, ratioOfFigures, shown } from '../figures.ts';
 import {
@@ -14,12 +14,12 @@ import type { Run } from './agents.ts';
 
 export const FEW = 1000;
 export const MANY = 5000;
-/** What the agent may take with 1000 peers, in MB. */
+/** The most memory the agent may take with 1000 peers, in MB. */
 const MEMORY_LIMIT_MB = 65;
-/** What changing Nodes may take with 5000, in milliseconds a second: flannel's Go takes one or two. */
+/** The most processor time the agent may take while 5000 Nodes change, in ms a second. flannel, in Go, takes one or two. */
 const PROCESSOR_LIMIT = 30;
 
-/** By agent, in the order of the rounds; undefined where it failed. */
+/** The runs of each agent, in the order of the rounds; undefined for a run that failed. */
 export type Runs = Readonly<Record<AgentKey, (Run | undefined)[]>>;
 type AgentKey = 'weft' | 'flannel';
 
@@ -50,7 +50,7 @@ const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', flannel: 'flan
 
 const keyOf = (count: number, what: MeasureKey, agent: AgentKey): string => `${count}/${what}/${agent}`;
 
-/** `notes`: also of runs that failed. */
+/** The part's result. `notes` also tell of runs that failed. */
 export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly string[]): PartResult {
   const counts = [...byCount.keys()];
   const figures = [...byCount].flatMap(([count, runs]) => figuresOf(count, runs));
@@ -102,8 +102,8 @@ function tableOf(count: number, figures: readonly Figure[]): Table {
 }
 
 /**
- * Of nothing may ours take more, but for the processor while Nodes change, which has a limit of its own. A thousand Nodes
- * are held to nothing: they are little work beside an engine's start.
+ * Compares our agent with flannel's. Ours may not take more of anything, except processor time while Nodes change, which has
+ * a limit of its own. With 1000 Nodes there are no limits, because starting the JavaScript engine outweighs the work for them.
  */
 function ratiosOf(count: number, figures: readonly Figure[]): RatioOfFigures[] {
   return KEYS.map((what) => {
@@ -113,7 +113,7 @@ function ratiosOf(count: number, figures: readonly Figure[]): RatioOfFigures[] {
   });
 }
 
-/** None where it was not measured. */
+/** The limit for our agent; none where nothing was measured. */
 function limitOf(figures: readonly Figure[], count: number, what: MeasureKey, most: number): ValueLimit[] {
   const found = figures.find(({ key }) => key === keyOf(count, what, 'weft'));
   if (found === undefined) return [];

@@ -1,5 +1,5 @@
-// The least a pod's network can cost: a veth pair, an address and three routes, made by a process that runs already.
-// No plugin, no bridge, no address management, no result. RFC 3927's block gives the pod its gateway.
+// The least that a pod's network can cost: a process that already runs creates a veth pair, an address and three routes. There is no
+// plugin, no bridge, no address management and no result. The pod's gateway is an address of RFC 3927's link-local block.
 
 import { addToIp, hostPrefix, type IpPrefix, networkOf, parseIp } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
@@ -16,7 +16,7 @@ import { monotonicNs } from '../../test/lab/command.ts';
 const HOST_END = 'bare0';
 const GATEWAY = parseIp('169.254.1.1');
 const MTU_BYTES = 1450;
-/** Of the node's subnet: one pod at a time, and nobody else's meanwhile. */
+/** The pod's host number in the node's subnet. One is enough, since there is only one such pod at a time. */
 const HOST_NUMBER = 250;
 
 export interface BareTimes {
@@ -24,7 +24,7 @@ export interface BareTimes {
   readonly endNs: number;
 }
 
-/** Attaches the namespace to the node's; both are paths. Nothing is awaited, since it enters them. */
+/** Connects the pod's namespace to the node's; both are paths. Synchronous, because the thread enters these namespaces. */
 export function attachBare(sys: Syscalls, nodePath: string, podPath: string, subnet: IpPrefix): BareTimes {
   const startNs = monotonicNs();
   const [node, pod] = [openNetns(sys, nodePath), openNetns(sys, podPath)];

@@ -1,6 +1,6 @@
-// What a first packet costs more than the next one, cause by cause: a pod that runs already pings one on another node
-// after one thing was forgotten, each time one thing only, with all else known. The kernel at the other end answers,
-// so that no program there must wake up.
+// Measures, cause by cause, why a first packet takes longer than the next one. A pod that already runs pings a pod on another node
+// after exactly one thing was made to be forgotten (say, a neighbour) while all else is still known. The kernel at the other end
+// answers, so that no program has to wake up there.
 
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import type { LabPod } from '../../test/lab/lab-pod.ts';
@@ -18,23 +18,23 @@ export interface CauseSite {
 interface Cause {
   readonly key: string;
   readonly name: string;
-  /** Makes the next packet the first one in this respect. */
+  /** Removes the one thing, so that the next packet is a first packet in this respect. */
   forget(site: CauseSite): Promise<unknown>;
-  /** Of its packets; as ping(8) sends them when absent. */
+  /** The payload of the pings. When absent, they have ping(8)'s usual size. */
   readonly payloadBytes?: number;
 }
 
-/** Packets of this size are not tracked; four bytes more than the others, which costs nothing that can be measured. */
+/** Connection tracking is off for packets of this size, four bytes more than the usual size, which makes no measurable difference. */
 const UNTRACKED_BYTES = 60;
 const ICMP_HEADERS_BYTES = 28;
-/** UDP, VXLAN and Ethernet headers in front of the packet: RFC 7348. */
+/** The UDP, VXLAN and Ethernet headers that VXLAN puts in front of a packet (RFC 7348). */
 const TUNNEL_BYTES = 30;
 const EXEMPT_TABLE = 'bench';
 
 const forgetIn = (node: LabNode, ip: string, dev: string) => node.exec(['ip', 'neigh', 'delete', ip, 'dev', dev]);
 const flushIn = (pod: LabPod) => pod.exec(['ip', 'neigh', 'flush', 'dev', 'eth0']);
 
-/** Every ping is a flow of its own. */
+/** Removes nothing: every ping is a new flow anyway. */
 const nothing = async (): Promise<void> => undefined;
 
 const ONE_BY_ONE: readonly Cause[] = [
@@ -60,7 +60,7 @@ const CAUSES: readonly Cause[] = [
   { key: 'all', name: 'all of these', forget: (site) => Promise.all(ONE_BY_ONE.map(({ forget }) => forget(site))) },
 ];
 
-/** Figures in ms: the round trip in a flow that is known, and with each cause. Failures are lines. */
+/** Figures in ms: the round trip in a known flow, and the round trip with each cause. Each failure is one line. */
 export async function measureCauses(
   site: CauseSite,
   rounds: number,
@@ -93,19 +93,19 @@ export async function measureCauses(
   return { figures, failures, notes: [await describeTunnel(site)] };
 }
 
-/** The first round trip after `forget`, and the next one of the same flow; or what went wrong. */
+/** The first round trip after `forget` and the next one in the same flow, or what went wrong. */
 async function pingTwice(site: CauseSite, { forget, payloadBytes }: Cause): Promise<[number, number] | string> {
   const { pod, target } = site;
   const options = payloadBytes === undefined ? {} : { payloadBytes };
   await pod.ping([target.ip], options);
   await forget(site);
-  // To its own address first: what the pinging program does for the first time is no network's cost.
+  // The pod pings its own address first, so that the first use of the ping program does not count as the network's time.
   const answers = await pod.ping([pod.ip, target.ip, target.ip], options);
   const failure = answers.find((answer) => answer.failure !== undefined)?.failure;
   return failure ?? [answers[1]?.rttMs ?? Number.NaN, answers[2]?.rttMs ?? Number.NaN];
 }
 
-/** Neither pings of UNTRACKED_BYTES nor the tunnel's packets around them; all else is tracked as ever. */
+/** Exempts pings of UNTRACKED_BYTES, and the tunnel's packets around them, from connection tracking. */
 async function exemptFromTracking(node: LabNode): Promise<void> {
   const ipBytes = UNTRACKED_BYTES + ICMP_HEADERS_BYTES;
   const rules = [
@@ -118,7 +118,7 @@ async function exemptFromTracking(node: LabNode): Promise<void> {
   await node.run(['nft', `table ip ${EXEMPT_TABLE} {\n${chains.join('')}}`]);
 }
 
-/** A line unless rules of both kinds took packets. */
+/** Returns a line when the rules of either kind matched no packet. */
 async function checkExempted(node: LabNode): Promise<string[]> {
   const listed = await node.run(['nft', 'list', 'table', 'ip', EXEMPT_TABLE]);
   return ['icmp', 'udp'].flatMap((protocol) =>
@@ -128,7 +128,7 @@ async function checkExempted(node: LabNode): Promise<string[]> {
   );
 }
 
-/** The tunnel's own entries are there before any pod: what they would cost is not part of a first packet. */
+/** Describes the tunnel's own entries. They exist before any pod, so a first packet does not wait for them. */
 async function describeTunnel({ node }: CauseSite): Promise<string> {
   const [neighbours, entries] = [
     await node.run(['ip', 'neigh', 'show', 'dev', 'flannel.1', 'nud', 'permanent']),

@@ -1,15 +1,15 @@
-// What the bench and the processes at the two ends of a measurement say to each other.
+// The messages between the bench and the processes at the two ends of a measurement.
 
 export type Protocol = 'udp' | 'icmp';
 
 export interface SendSpec {
   readonly role: 'send';
   readonly protocol: Protocol;
-  /** Address of the receiver's pod. */
+  /** The address of the receiver's pod. */
   readonly to: string;
-  /** Names the pod in its packets. */
+  /** The number that names the pod in its packets. */
   readonly run: number;
-  /** How long after eth0 came up it goes on unanswered. */
+  /** How long it goes on sending without an answer after eth0 came up. */
   readonly giveUpMs: number;
 }
 
@@ -20,16 +20,16 @@ interface ReceiveSpec {
 
 export type EndSpec = SendSpec | ReceiveSpec;
 
-/** The first packet of a run, CLOCK_MONOTONIC. */
+/** When the first packet of a run arrived, by CLOCK_MONOTONIC. */
 export interface Arrival {
   readonly run: number;
   readonly sequence: number;
   readonly atNs: number;
 }
 
-/** Filled in while it sends. */
+/** What became of the sender's packets. It is filled in while the sender runs. */
 export interface SendResult {
-  /** Packets the kernel took. */
+  /** Packets that the kernel accepted. */
   sent: number;
   refused: number;
   lastRefusal?: string;

@@ -1,5 +1,5 @@
-// The processes at the two ends, as the bench drives them from outside: each is started inside its pod's network
-// namespace and ends with the bench.
+// Starts and controls the processes at the two ends of a measurement. Each runs inside its pod's network namespace and ends when the
+// bench ends.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import type { Arrival, EndLine, EndSpec, Protocol, SendResult, SendSpec } from '
 const LOOK_MS = 2;
 const START_TIMEOUT_MS = 10_000;
 
-/** One end. */
+/** The process at one end. */
 class End {
   readonly lines: EndLine[] = [];
   readonly #child: ChildProcess;
@@ -37,11 +37,11 @@ class End {
     });
   }
 
-  /** What `find` finds in its lines, once it does; undefined after `timeoutMs` or when the process has ended. */
+  /** Waits for a line in which `find` finds something. Undefined after `timeoutMs`, or when the process has ended. */
   async find<T>(find: (line: EndLine) => T | undefined, timeoutMs: number): Promise<T | undefined> {
     const deadlineMs = performance.now() + timeoutMs;
     for (;;) {
-      // Before the lines are read: after its end no more come.
+      // Asked before the lines are searched: a process that had ended by now writes no more of them.
       const last = this.#ended || performance.now() > deadlineMs;
       for (const line of this.lines) {
         const found = find(line);
@@ -72,14 +72,14 @@ class End {
 }
 
 export interface Receiver {
-  /** The first packet of a run; undefined when none has come after `timeoutMs`. */
+  /** The first packet of a run; undefined when none arrived within `timeoutMs`. */
   arrival(run: number, timeoutMs: number): Promise<Arrival | undefined>;
-  /** Throws when its process is gone: what it did not hear then says nothing of the network. */
+  /** Throws when the receiver's process is gone. Packets it did not see then tell nothing about the network. */
   checkAlive(): void;
   stop(): Promise<void>;
 }
 
-/** Resolves when it listens. */
+/** Resolves when the receiver listens. */
 export async function startReceiver(netnsFromOutside: string, protocol: Protocol): Promise<Receiver> {
   const end = await startEnd(netnsFromOutside, { role: 'receive', protocol });
   return {
@@ -90,12 +90,12 @@ export async function startReceiver(netnsFromOutside: string, protocol: Protocol
 }
 
 export interface Sender {
-  /** What became of it; undefined when it has not come to an end after `timeoutMs`. */
+  /** The sender's result; undefined when it has not finished within `timeoutMs`. */
   result(timeoutMs: number): Promise<SendResult | undefined>;
   stop(): Promise<void>;
 }
 
-/** Resolves when it waits for the interface. */
+/** Resolves when the sender waits for the interface. */
 export async function startSender(netnsFromOutside: string, spec: Omit<SendSpec, 'role'>): Promise<Sender> {
   const end = await startEnd(netnsFromOutside, { role: 'send', ...spec });
   return {

@@ -1,5 +1,5 @@
-// Packets over ICMP echo by raw-socket, the only place that needs it. It is built from C++ when it is installed, which
-// may have failed.
+// Sends packets as ICMP echo through the package raw-socket. Nothing else uses that package, and it may be missing, because it is
+// compiled from C++ when it is installed.
 
 import { writeFileSync } from 'node:fs';
 import { monotonicNs } from '../../test/lab/command.ts';
@@ -10,7 +10,7 @@ const IPPROTO_ICMP = 1;
 /** raw-socket's own number for IPv4. */
 const IPV4 = 1;
 
-/** Nothing in raw-socket or Node holds a socket that is open: without this it is collected as garbage, and hears no more. */
+/** Neither raw-socket nor Node holds a reference to an open socket. Without this one it would be garbage-collected and go silent. */
 const inUse = new Set<object>();
 
 async function loadRawSocket() {
@@ -22,14 +22,14 @@ async function loadRawSocket() {
   }
 }
 
-/** Throws an error that says how to get raw-socket, when it is not there. */
+/** Throws an error that says how to install raw-socket when it is missing. */
 export async function requireIcmp(): Promise<void> {
   await loadRawSocket();
 }
 
 export const openIcmpSocket: OpenPacketSocket = async (receives) => {
   const raw = await loadRawSocket();
-  // The answer must come from the program, as UDP's does, and not from the kernel before the program has run.
+  // The program must answer, as it does with UDP. Otherwise the kernel would answer before the program has run.
   if (receives) writeFileSync('/proc/sys/net/ipv4/icmp_echo_ignore_all', '1');
   const { fd, opened: socket } = await openedFd(() =>
     raw.createSocket({ protocol: IPPROTO_ICMP, addressFamily: IPV4 }),
@@ -50,7 +50,7 @@ export const openIcmpSocket: OpenPacketSocket = async (receives) => {
       socket.on('message', (bytes: Buffer, address: string) => {
         const atNs = monotonicNs();
         const payload = decodeEcho(hears, bytes);
-        // The next packet is read into the same buffer.
+        // Copied, because raw-socket reads the next packet into the same buffer.
         if (payload !== undefined) listener(Buffer.from(payload), { address }, atNs);
       });
     },

@@ -15,7 +15,7 @@ test.for([
 test('a sender nobody answers sends 500 packets in the first 50 ms and 950 in the rest of a second', () => {
   const sentBefore = (endMs: number): number => {
     let sent = 0;
-    // A clock that ticks on a little while a packet is sent.
+    // The clock advances a little while a packet is sent.
     for (let nowMs = 0; nowMs < endMs; nowMs = nextDueMs(0, nowMs) + 1e-6) sent += 1;
     return sent;
   };

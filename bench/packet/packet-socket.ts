@@ -1,4 +1,4 @@
-// What the two ends of a measurement need of a socket, whichever protocol it speaks.
+// The interface of a socket for the two ends of a measurement, whichever protocol it uses.
 
 import { readdirSync, readlinkSync } from 'node:fs';
 
@@ -7,21 +7,21 @@ export interface PacketPeer {
   readonly port?: number;
 }
 
-/** Hears of a packet of the other end, and when this program got it. */
+/** Is called with a packet from the other end, and the time at which this program received it. */
 export type PacketListener = (payload: Buffer, from: PacketPeer, atNs: number) => void;
 
 export interface PacketSocket {
-  /** For poll. */
+  /** The file descriptor, for poll. */
   readonly fd: number;
-  /** `done` hears whether the kernel took it, and when it was given to it. */
+  /** Sends a packet. `done` is called with whether the kernel accepted it, and with the time it was handed to the kernel. */
   send(payload: Buffer, to: PacketPeer, done: (error: Error | undefined, atNs: number) => void): void;
   listen(listener: PacketListener): void;
 }
 
-/** Opens one in this process's network namespace: the receiving end has the known port and answers. */
+/** Opens a socket in this process's network namespace. The receiving end listens on a fixed port and answers. */
 export type OpenPacketSocket = (receives: boolean) => Promise<PacketSocket>;
 
-/** Runs what opens one socket, and finds its descriptor, which neither node:dgram nor raw-socket tells. */
+/** Runs `open`, which opens one socket, and finds its file descriptor, which neither node:dgram nor raw-socket tells. */
 export async function openedFd<T>(open: () => T | Promise<T>): Promise<{ fd: number; opened: T }> {
   const before = openSockets();
   const opened = await open();

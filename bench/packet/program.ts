@@ -1,6 +1,6 @@
-// The process of one end of a measurement, started in its pod's network namespace. The sender is there before the pod
-// has an interface and sleeps until eth0 is up; the receiver sleeps until a packet comes, and answers each.
-// Argument: an EndSpec. Each line it prints is an EndLine.
+// The process at one end of a measurement, started in its pod's network namespace. The sender starts before the pod has an interface
+// and sleeps until eth0 is up. The receiver sleeps until a packet arrives, and answers every packet.
+// Its argument is an EndSpec; each line it prints is an EndLine.
 
 import { setTimeout as sleep, setImmediate as yieldToEvents } from 'node:timers/promises';
 import { openNetlink } from '../../lib/netlink/connection.ts';
@@ -18,7 +18,7 @@ import { decodePacket, encodePacket } from './wire.ts';
 
 const DEVICE = 'eth0';
 const WARM_UP_MS = 30;
-/** ADD is still under way when the answer is back: what is told, and the end of a process, wait until it is not. */
+/** ADD may still run when the answer is back. So printing, and the end of a process, wait this long, not to disturb it. */
 const QUIET_MS = 80;
 
 const sys = openKoffiSyscalls();
@@ -54,8 +54,8 @@ async function send(socket: PacketSocket, spec: SendSpec): Promise<void> {
     const packet = decodePacket(payload);
     if (packet?.run === spec.run && result.answeredNs === undefined) result.answeredNs = atNs;
   });
-  // The way a packet takes through this program is compiled by now, and not while the first one waits. With nothing but a
-  // lo that is down, none leaves.
+  // Warms up: the engine compiles the code that sends now, and not while the first packet waits. No packet leaves, because the
+  // namespace has only a lo that is down.
   await sendUntilAnswered(socket, { ...spec, to: '127.0.0.1', giveUpMs: WARM_UP_MS }, { sent: 0, refused: 0 });
   await untilUp();
   await sendUntilAnswered(socket, spec, result);
@@ -64,7 +64,7 @@ async function send(socket: PacketSocket, spec: SendSpec): Promise<void> {
   process.exit();
 }
 
-/** Says that it is ready when it would no longer miss the interface. */
+/** Resolves when eth0 is up. Says that it is ready as soon as it could no longer miss the interface. */
 async function untilUp(): Promise<void> {
   const netlink = openNetlink(sys);
   const isUp = (): boolean => ((getLink(netlink, { name: DEVICE })?.flags ?? 0) & IFF_UP) !== 0;
@@ -83,12 +83,12 @@ async function untilUp(): Promise<void> {
   say({ ready: true });
   look();
   await promise;
-  // Whatever it takes to end is no time to wait for now.
+  // Not awaited, since closing would delay the first packet.
   watch.close().catch(() => undefined);
   netlink.close();
 }
 
-/** Promise.withResolvers, which Node 20 has not. */
+/** Promise.withResolvers, which Node 20 does not have. */
 function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } {
   let resolve: () => void = () => undefined;
   let reject: (error: unknown) => void = () => undefined;
@@ -99,7 +99,7 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void; reject:
   return { promise, resolve, reject };
 }
 
-/** Sleeps in poll between two packets: timers of the event loop are too coarse, and to spin would take a processor. */
+/** Sleeps in poll between two packets: the event loop's timers are too coarse, and a busy loop would take a whole processor. */
 async function sendUntilAnswered(socket: PacketSocket, spec: SendSpec, result: SendResult): Promise<void> {
   const startMs = performance.now();
   let dueMs = startMs;
@@ -115,7 +115,7 @@ async function sendUntilAnswered(socket: PacketSocket, spec: SendSpec, result: S
       sequence += 1;
       dueMs = nextDueMs(startMs, nowMs);
     }
-    // What has come is heard of, and raw-socket sends, in the event loop.
+    // The event loop must run: in it packets are received, and raw-socket sends.
     await yieldToEvents();
   }
 }

@@ -1,10 +1,10 @@
-// Types of what the bench uses of raw-socket, which has none.
+// Types for the part of raw-socket that the bench uses. The package has no types of its own.
 
 declare module 'raw-socket' {
   import type { EventEmitter } from 'node:events';
 
   export interface RawSocket extends EventEmitter {
-    /** `before` is called when the packet is about to be handed over, `after` with what became of it. */
+    /** `before` is called just before the packet is handed to the kernel, `after` with the result. */
     send(
       packet: Buffer,
       offset: number,

@@ -1,4 +1,4 @@
-// What is told of the pods: figures, tables and plots. Pure.
+// Turns the measured pods into figures, tables and plots. Pure.
 
 import { figure, ratioOfFigures, shown, summaryTable } from '../figures.ts';
 import { showRatio } from '../limits.ts';
@@ -15,7 +15,7 @@ import {
   spanMs,
 } from './timeline.ts';
 
-/** A variant as it is told of: weft first. */
+/** A variant in the report; Weft is the first. */
 export interface Told {
   readonly key: string;
   readonly name: string;
@@ -30,18 +30,18 @@ const VERDICTS: Readonly<Record<Disturbance['verdict'], string>> = {
   unclear: 'UNCLEAR: too noisy to tell whether it disturbs',
 };
 
-/** A first packet that waits this long waited for something that is asked for once a second. */
+/** A first packet that waits this long waited for something that is retried once a second. */
 const LONG_MS = 500;
 
-/** In the order of rounds, so that the n-th of one list was measured beside the n-th of another. */
+/** A variant's pods in the order of the rounds, so that the n-th pods of two lists were measured in the same round. */
 function podsOf(samples: readonly PodSample[], variant: string, kind: Kind): PodSample[] {
   return samples.filter((sample) => sample.variant === variant && sample.kind === kind);
 }
 
-/** NaN when it failed. */
+/** Milliseconds of the ADD; NaN when it failed. */
 const addMs = ({ timeline }: PodSample): number => spanMs(timeline, 't0', 't5');
 
-/** Keys of weft begin with the kind: `udp/T7-T0`; those of others with their own: `floor/udp/T7-T0`. */
+/** Weft's figures have keys such as `udp/T7-T0`; other variants' begin with the variant's key: `floor/udp/T7-T0`. */
 function ownerOf({ key, name }: Told, kind: Kind): SpanOwner {
   const own = key === WEFT;
   return {
@@ -93,7 +93,7 @@ function isCompared(key: string, span: string, others: readonly Told[]): boolean
   return key === `udp/${span}` || others.some((told) => key === `${told.key}/udp/${span}`);
 }
 
-/** Medians of every point after T0, a column a variant; of pods that were traced, where any was. */
+/** Medians of the time from T0 to every point, a column for each variant. T1 to T4 come from traced pods, if there are any. */
 function pointTables(samples: readonly PodSample[], variants: readonly Told[]): Table[] {
   if (samples.every(({ kind }) => kind !== 'traced')) return [];
   const columns = variants.map(({ key }) => {
@@ -142,7 +142,7 @@ function describeDisturbances(samples: readonly PodSample[]): string[] {
   return [...senders, `${traced}; it is off in all figures but T1 to T4`];
 }
 
-/** How often a first packet was sent too early, and how often it took so long that something had to be asked again. */
+/** How often a first packet was sent too early, and how often it took so long that something must have been retried. */
 function describeLong(samples: readonly PodSample[]): string[] {
   const own = samples.filter(({ variant, timeline }) => variant === WEFT && timeline.t7 !== undefined);
   const long = own.filter(({ timeline }) => spanMs(timeline, 't6', 't7') > LONG_MS).length;
@@ -161,10 +161,10 @@ function describeFailures(samples: readonly PodSample[], variants: readonly Told
   });
 }
 
-/** The tunnel's own entries are there before any pod; `causes.ts` counts them. */
+/** What a first packet never waits for: the tunnel's own entries exist before any pod. `causes.ts` counts them. */
 const NEVER_ASKED = ['VTEP neighbour: permanent, never asked for', 'FDB entry: permanent, never asked for'];
 
-/** The causes of a first packet's delay: what each adds to a round trip whose way is known. */
+/** The causes of a first packet's delay: what each adds to a round trip in a known flow. */
 export function causeTable(figures: readonly Figure[]): Table {
   const p50 = ({ samples }: Figure): number => median(samples.filter((value) => value !== null));
   const known = figures[0] === undefined ? Number.NaN : p50(figures[0]);

@@ -1,6 +1,5 @@
-// The rounds: pods made one after the other on one node, each with a sender that waits in it for its interface, or, as
-// a control, without one; the other end is a pod on the other node. Variants and kinds alternate, so that what
-// disturbs one disturbs all.
+// Runs the rounds. Pods are created one after the other on one node. In each, a sender waits for its interface; a control pod has no
+// sender. The other end is a pod on the other node. Variants and kinds take turns, so that a disturbance affects all alike.
 
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import type { LabPod } from '../../test/lab/lab-pod.ts';
@@ -12,7 +11,7 @@ import type { Protocol, SendResult } from './end-spec.ts';
 import { failureOf, type Timeline } from './timeline.ts';
 import { type Attached, shippedVariant, type Variant } from './variants.ts';
 
-/** What is done about a pod: `traced` is UDP while the kernel's trace is on. */
+/** How a pod is measured: `traced` is UDP while the kernel's trace is on. */
 export type Kind = Protocol | 'control' | 'traced';
 
 export interface PodSample {
@@ -21,40 +20,40 @@ export interface PodSample {
   readonly round: number;
   readonly timeline: Timeline;
   readonly failure?: string | undefined;
-  /** Each plugin execution of ADD. */
+  /** The plugins that ADD executed. */
   readonly plugins: Attached['plugins'];
   readonly sender?: SendResult | undefined;
-  /** Which of the packets was the first delivered. */
+  /** The number of the first packet that was delivered. */
   readonly deliveredSequence?: number | undefined;
 }
 
 export interface Site {
-  /** Where the pods are made. */
+  /** The node on which the pods are created. */
   readonly node: LabNode;
-  /** A pod on another node. */
+  /** A pod on the other node. */
   readonly target: LabPod;
-  /** The first one is judged by a control and by ICMP too; weft as it is shipped when absent. */
+  /** What is measured; Weft as it is shipped when absent. The first variant also gets a control and rounds with ICMP. */
   readonly variants?: readonly Variant[];
-  /** It follows the node's runtime. */
+  /** A trace that follows the node's runtime. */
   readonly tracing?: Tracing | undefined;
-  /** How long after eth0 is up an answer is waited for; 2000 when absent. */
+  /** How long to wait for an answer after eth0 is up; 2000 when absent. */
   readonly giveUpMs?: number;
 }
 
 const GIVE_UP_MS = 2000;
-/** The sender's process needs so long at most to say what became of its packets, the receiver's one to say what came. */
+/** The longest that the processes at the two ends need to report what they sent and received. */
 const REPORT_MS = 5000;
 const ARRIVAL_MS = 500;
 
 interface Step {
   readonly variant: Variant;
   readonly kind: Kind;
-  /** Names the pod in its packets. */
+  /** The number that names the pod in its packets. */
   readonly run: number;
   readonly round: number;
 }
 
-/** One round's pods, for each variant the kinds it is measured by. */
+/** The pods of one round: each variant with every kind it is measured by. */
 function kindsOf({ variants, node, tracing }: Site): readonly (readonly [Variant, Kind])[] {
   const [first, ...others] = variants ?? [shippedVariant(node)];
   if (first === undefined) return [];
@@ -69,7 +68,7 @@ export function podsARound(site: Site): number {
   return kindsOf(site).length;
 }
 
-/** Every variant and kind once for each round; `onSample` hears of each pod when it is done. Rejects when a receiver ended. */
+/** Measures every variant and kind once in each round, and calls `onSample` after each pod. Rejects when a receiver ended. */
 export async function measureRounds(
   site: Site,
   rounds: number,
@@ -82,7 +81,7 @@ export async function measureRounds(
       receivers.set(protocol, await startReceiver(site.target.netnsFromOutside, protocol));
     }
     for (let round = 0; round < rounds; round += 1) {
-      // Each is the first as often as the others: who comes next may find the machine busy with the last one's end.
+      // Each variant comes first equally often, because the machine may still be busy with the end of the pod before.
       for (const [variant, kind] of rotated(kindsOf(site), round)) {
         const sample = await measurePod(site, { variant, kind, round, run: samples.length }, receivers);
         for (const receiver of receivers.values()) receiver.checkAlive();
@@ -102,7 +101,7 @@ async function measurePod(site: Site, step: Step, receivers: ReadonlyMap<Protoco
   try {
     return { ...sample, ...(await sendFromPod(site, step, receivers)) };
   } catch (error) {
-    // A pod that got no network is what is counted, not the end of the run.
+    // A pod that got no network is counted as a failure and does not end the run.
     return { ...sample, timeline: {}, failure: error instanceof Error ? error.message : String(error), plugins: [] };
   }
 }

@@ -1,5 +1,5 @@
-// One pod from the runtime's call to the answer of another pod, and what is told of many of them. All times are
-// nanoseconds of CLOCK_MONOTONIC.
+// The timeline of one pod, from the runtime's call to the answer of another pod, and the figures made from many timelines. All times
+// are nanoseconds of CLOCK_MONOTONIC.
 
 import { figure } from '../figures.ts';
 import type { Figure } from '../result.ts';
@@ -8,7 +8,7 @@ import { type Ratio, ratioOfMedians } from '../stats.ts';
 export interface Timeline {
   /** The runtime executes the first plugin. */
   readonly t0?: number | undefined;
-  /** The plugin runs; t1 to t4 only where the kernel's trace was on, see bench/trace/milestones.ts. */
+  /** The plugin runs. t1 to t4 are known only where the kernel's trace was on: see bench/trace/milestones.ts. */
   readonly t1?: number | undefined;
   /** Its address is allocated. */
   readonly t2?: number | undefined;
@@ -26,7 +26,7 @@ export interface Timeline {
   readonly t8?: number | undefined;
 }
 
-/** Between which points, in the order they are shown. */
+/** The spans, each between two points, in the order in which they are shown. */
 const SPANS = [
   { key: 'T7-T0', name: 'T7−T0 runtime’s call to first packet delivered', from: 't0', to: 't7' },
   { key: 'T7-T5', name: 'T7−T5 ADD returned to first packet delivered', from: 't5', to: 't7' },
@@ -49,7 +49,7 @@ export function spanMs(timeline: Timeline, from: keyof Timeline, to: keyof Timel
   return ((timeline[to] ?? Number.NaN) - (timeline[from] ?? Number.NaN)) / 1e6;
 }
 
-/** Why this timeline is none of a pod that was reached; undefined when it is. */
+/** Why the timeline's pod was not reached; undefined when it was reached. */
 export function failureOf({ t0, t5, t6, t7, t8 }: Timeline): string | undefined {
   if (t0 === undefined || t5 === undefined) return 'ADD did not return';
   if (t6 === undefined) return 'no packet left the pod';
@@ -60,15 +60,15 @@ export function failureOf({ t0, t5, t6, t7, t8 }: Timeline): string | undefined 
   return undefined;
 }
 
-/** Whose pods a span is told of. */
+/** Whose pods a span's figure is about. */
 export interface SpanOwner {
-  /** Before the span's in the key: `udp`. */
+  /** The first part of the figure's key, such as `udp`. */
   readonly key: string;
   readonly name: string;
   readonly role: Figure['role'];
 }
 
-/** Milliseconds of every span, one a pod; those of a pod that was not reached are failed. */
+/** A figure for every span, with one sample in milliseconds for each pod. A pod that was not reached is a failed sample. */
 export function spanFigures(owner: SpanOwner, timelines: readonly Timeline[]): Figure[] {
   return SPANS.map((span) => spanFigure(owner, span, timelines));
 }
@@ -80,7 +80,7 @@ function spanFigure(
 ): Figure {
   const values = timelines.map((each) => (failureOf(each) === undefined ? spanMs(each, from, to) : Number.NaN));
   const about = { key: `${prefix}/${key}`, name: `${name}, ${whose}`, unit: 'ms', better: 'lower' } as const;
-  // What is compared is the whole; the rest says where it went.
+  // Only whole spans are compared with other variants; the others show where the time went.
   return figure({ ...about, role: COMPARED.includes(key) ? role : 'detail' }, values);
 }
 
@@ -96,7 +96,7 @@ export const POINTS = [
   { at: 't8', name: 'T8 answer back' },
 ] as const satisfies readonly { at: keyof Timeline; name: string }[];
 
-/** The parts of T7−T0 for a plugin that allocates before it makes the interface, as weft does: none is negative. */
+/** The segments of T7−T0 for a plugin that, as Weft does, allocates before it creates the interface. So none is negative. */
 const SEGMENTS: readonly Span[] = [
   { key: 'T1-T0', name: 'T1−T0 start of the plugin', from: 't0', to: 't1' },
   { key: 'T2-T1', name: 'T2−T1 to the address', from: 't1', to: 't2' },
@@ -109,20 +109,20 @@ export function segmentFigures(owner: SpanOwner, timelines: readonly Timeline[])
   return SEGMENTS.map((segment) => spanFigure(owner, segment, timelines));
 }
 
-/** Medians that differ by less are taken for the same. */
+/** Medians that differ by less than this share count as equal. */
 const TOLERANCE = 0.05;
-/** An interval wider than this on either side shows nothing: neither that they differ nor that they do not. */
+/** With an interval wider than this on either side, it stays unclear whether the two differ. */
 const WIDEST = 1.25;
 
 export interface Disturbance {
-  /** ADD with a sender in the pod by ADD without. */
+  /** ADD with a sender in the pod, divided by ADD without one. */
   readonly ratio: Ratio;
   readonly verdict: 'same' | 'disturbed' | 'unclear';
 }
 
 /**
- * Whether the senders changed what they measure: milliseconds of ADD with and without one, interleaved. They did when
- * the interval of the ratio leaves 1 out and the ratio is more than 5 % off; what is too noisy to tell is unclear.
+ * Whether the senders changed what they measure. Compares milliseconds of ADD with and without a sender, measured in turns. They
+ * did when the ratio is more than 5 % from 1 and its interval does not contain 1. A ratio too noisy to tell is unclear.
  */
 export function judgeDisturbance(withSender: readonly number[], without: readonly number[]): Disturbance {
   const ratio = ratioOfMedians(withSender, without);

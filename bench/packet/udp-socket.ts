@@ -1,18 +1,18 @@
-// Packets over UDP by node:dgram.
+// Sends packets over UDP, by node:dgram.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { monotonicNs } from '../../test/lab/command.ts';
 import { type OpenPacketSocket, openedFd, type PacketListener } from './packet-socket.ts';
 
-/** Of the receiving end; nobody else's in a pod of the lab. */
+/** The receiver's port. Nothing else in a pod of the lab uses it. */
 const PORT = 9_057;
 
 export const openUdpSocket: OpenPacketSocket = async (receives) => {
-  // The packets' addresses are numbers: to look them up would only let time pass.
+  // Addresses are numeric. Node's own look-up of names would only take time.
   const socket = createSocket({ type: 'udp4', lookup: (host, _options, found) => found(null, host, 4) });
   const { fd } = await openedFd(async () => {
-    // With such a lookup it may listen before bind returns.
+    // Registered before bind, because with this lookup the socket may listen before bind returns.
     const listening = once(socket, 'listening');
     socket.bind(receives ? PORT : 0);
     await listening;

@@ -1,5 +1,5 @@
-// What makes the pods' networks: weft, and what it is compared with, all on one node with one bridge and one store of
-// addresses, each from a folder of its own.
+// What attaches the pods: Weft, and the references it is compared with. All work on one node with one bridge and one address store,
+// each with the programs of its own folder.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,17 +18,17 @@ export interface Attached {
   readonly t0: number | undefined;
   readonly t5: number | undefined;
   readonly plugins: readonly Pick<PluginRun, 'type' | 'startNs' | 'endNs'>[];
-  /** Takes the pod's namespace away, too. */
+  /** Detaches the pod and removes its namespace. */
   remove(): Promise<void>;
 }
 
 export interface Variant {
-  /** Part of the figures' keys. */
+  /** The variant's part of the figures' keys. */
   readonly key: string;
   readonly name: string;
-  /** Whether a program is executed, which a trace can follow. */
+  /** Whether it executes a program, which a trace can follow. */
   readonly executes: boolean;
-  /** Attaches a namespace of the node's that is there; after a failure nothing is left of that either. */
+  /** Attaches an existing namespace of the node. After a failure nothing is left, and the namespace is gone too. */
   attach(name: string, netns: string): Promise<Attached>;
 }
 
@@ -36,12 +36,12 @@ const NETWORK = 'cbr0';
 const MTU_BYTES = 1450;
 const WEFT = { key: 'weft', name: 'weft' };
 
-/** As a node runs it: the agent's conflist, with portmap behind it. */
+/** Weft as a node runs it: the agent's conflist, which ends with portmap. */
 export function shippedVariant(node: LabNode): Variant {
   return { ...WEFT, executes: true, attach: (name, netns) => attachByConflist(node, { name, netns }) };
 }
 
-/** Folders with the programs to copy; what is undefined is not compared. */
+/** Folders with the programs to copy. A variant whose folder is undefined is left out. */
 export interface Programs {
   readonly weft: Reference;
   readonly floor: Reference | undefined;
@@ -49,7 +49,7 @@ export interface Programs {
   readonly chain: Reference | undefined;
 }
 
-/** All of them, weft first. The node has a pod already: the C floor makes no bridge. */
+/** All variants, Weft first. The node must already have a pod, because the C floor creates no bridge. */
 export function comparedVariants(node: LabNode, setting: Setting, programs: Programs): Variant[] {
   const subnet = subnetOf(node);
   const flannel = { type: 'flannel', delegate: { hairpinMode: true, isDefaultGateway: true } };
@@ -95,7 +95,7 @@ function pluginVariant(
   };
 }
 
-/** What flannel makes of its configuration for bridge and host-local. */
+/** The configuration that flannel generates for bridge and host-local. */
 function bridgeConf(subnet: IpPrefix): JsonObject {
   return {
     type: 'bridge',

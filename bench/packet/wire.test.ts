@@ -12,7 +12,7 @@ import {
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 
-/** Behind an IPv4 header of that many bytes. */
+/** The message behind an IPv4 header of that many bytes. */
 const behindIp = (message: Buffer, headerBytes = 20): Buffer => {
   const header = Buffer.alloc(headerBytes);
   header.writeUInt8(0x40 | (headerBytes / 4), 0);

@@ -1,8 +1,8 @@
-// What the bench's packets carry, and the ICMP echo around it: RFC 792. A packet names the pod it is sent for and its
-// number, so that the two ends agree on which one was the first.
+// Encodes the payload of the bench's packets, and the ICMP echo around it (RFC 792). A packet holds the number of the pod it is sent
+// for and its own number, so that both ends agree on which packet was the first.
 
 export interface Packet {
-  /** The pod it is sent for. */
+  /** The number of the pod it is sent for. */
   readonly run: number;
   readonly sequence: number;
 }
@@ -10,7 +10,7 @@ export interface Packet {
 export const ECHO_REQUEST = 8;
 export const ECHO_REPLY = 0;
 
-/** "weft": other people's pings have no such payload. */
+/** "weft" in ASCII. Other programs' pings do not have it. */
 const MARK = 0x7765_6674;
 const PACKET_BYTES = 56;
 const ICMP_HEADER_BYTES = 8;
@@ -24,13 +24,13 @@ export function encodePacket({ run, sequence }: Packet): Buffer {
   return bytes;
 }
 
-/** Undefined for what the bench has not sent. */
+/** Decodes a packet; undefined when the bench has not sent it. */
 export function decodePacket(bytes: Buffer): Packet | undefined {
   if (bytes.length !== PACKET_BYTES || bytes.readUInt32BE(0) !== MARK) return undefined;
   return { run: bytes.readUInt32BE(4), sequence: bytes.readUInt32BE(8) };
 }
 
-/** An echo message; request and reply have one identifier, or connection tracking takes the reply for a stray. */
+/** An echo message. Request and reply have the same identifier; otherwise connection tracking would not match them. */
 export function encodeEcho(type: number, payload: Buffer): Buffer {
   const bytes = Buffer.alloc(ICMP_HEADER_BYTES + payload.length);
   bytes.writeUInt8(type, 0);
@@ -42,7 +42,7 @@ export function encodeEcho(type: number, payload: Buffer): Buffer {
   return bytes;
 }
 
-/** The payload of an echo message of that type as a raw socket gives it, behind its IPv4 header; undefined for others. */
+/** The payload of an echo message of that type, which a raw socket gives with its IPv4 header; undefined for other packets. */
 export function decodeEcho(type: number, bytes: Buffer): Buffer | undefined {
   if (bytes.length < IPV4_HEADER_BYTES) return undefined;
   const header = (bytes.readUInt8(0) & 0xf) * 4;
@@ -50,7 +50,7 @@ export function decodeEcho(type: number, bytes: Buffer): Buffer | undefined {
   return bytes.subarray(header + ICMP_HEADER_BYTES);
 }
 
-/** RFC 1071; 0 over a message that holds its own. */
+/** The checksum of RFC 1071. Over a message that contains its correct checksum it is 0. */
 export function internetChecksum(bytes: Buffer): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes.readUInt8(at) << 8) | (bytes[at + 1] ?? 0);

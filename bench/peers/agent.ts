@@ -1,5 +1,5 @@
-// The real agent in the current namespace: how much memory and processor it takes idle and with peers, how long it
-// takes from lease files to programmed peers, and whether its event loop stays free meanwhile.
+// Runs the real agent in the current namespace and measures its memory and processor time with and without peers, the time from lease
+// files to programmed peers, and whether its event loop stays free meanwhile.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,11 +20,11 @@ import { type LoopGap, loopGapProgram } from './loop-gap.ts';
 import { leaseOf, netConf, removeDevice, UNDERLAY } from './overlay.ts';
 
 export interface AgentFigures {
-  /** Resident megabytes, by what it was doing. */
+  /** Resident memory in megabytes, by what the agent was doing. */
   readonly memoryMb: Readonly<Record<string, number>>;
-  /** Milliseconds of processor time a second, idle without peers and with all of them, its children included. */
+  /** Processor time in milliseconds a second, children included, of the idle agent: without peers, and with all of them. */
   readonly idleMsPerSec: Readonly<Record<string, number>>;
-  /** Milliseconds from the first lease file written to the last route in the kernel. */
+  /** Milliseconds from writing the first lease file until the last route is in the kernel. */
   readonly convergeMs: Readonly<Record<string, number>>;
   readonly gap: LoopGap;
 }
@@ -40,8 +40,8 @@ const DEVICE = 'flannel.1';
 const NODE = 'bench';
 
 /**
- * Runs the agent through everything. `idleMs` is how long its processor time is watched, `restMs` how long after the last
- * peers that begins: collecting the garbage of thousands of leases is the end of that work.
+ * Does all measurements on the agent. Its idle processor time is measured for `idleMs`, which begins `restMs` after the last
+ * peers were added, because collecting the garbage of thousands of leases still belongs to the work of adding them.
  */
 export async function measureAgent(
   netlink: Netlink,
@@ -50,7 +50,7 @@ export async function measureAgent(
   { idleMs, restMs }: { readonly idleMs: number; readonly restMs: number },
   show: (line: string) => void,
 ): Promise<AgentFigures> {
-  // Peers of what was measured before would be the agent's first work.
+  // Otherwise the agent's first work would be to remove the peers of the measurement before.
   removeDevice(netlink);
   const agent = new BenchedAgent(netlink, repository, folder);
   try {
@@ -95,7 +95,7 @@ class BenchedAgent {
     this.#gapFile = join(folder, 'gap.json');
     this.#logFile = join(folder, 'agent.log');
     mkdirSync(this.#leases);
-    // The lease of an earlier run is kept: a new one might take a peer's subnet.
+    // The agent keeps this lease, as if from an earlier run. A new lease might take a peer's subnet.
     this.#publish(NODE, leaseOf(0)[1]);
     const [config, watcher] = [join(folder, 'net-conf.json'), join(folder, 'watcher.cjs')];
     writeFileSync(config, netConf);
@@ -120,13 +120,13 @@ class BenchedAgent {
     await this.#until(START_LIMIT_MS, 'the agent is not ready', () => existsSync(this.#subnetFile));
   }
 
-  /** Writes the leases of nodes `from` to `to`; milliseconds until the kernel has the route to each of them. */
+  /** Writes the leases of nodes `from` to `to`. Resolves to the milliseconds until the kernel has a route to each of them. */
   async addPeers(from: number, to: number): Promise<number> {
     const start = performance.now();
     for (let node = from; node <= to; node++) {
       const [key, lease] = leaseOf(node);
       this.#publish(key, lease);
-      // What shares this process goes on meanwhile, as other nodes would.
+      // Lets the event loop run, because other work in this process must go on, as it would on other nodes.
       if (node % 100 === 0) await sleep(0);
     }
     await this.#until(CONVERGE_LIMIT_MS, `not every one of ${to} peers is programmed`, () => this.#routes() >= to);
@@ -197,7 +197,7 @@ class BenchedAgent {
   }
 }
 
-/** 10,000 changes the agent hears of and that are none of its business: neighbours that come and go on the underlay. */
+/** Makes 10,000 events that the agent receives but need not act on: neighbours that come and go on the underlay. */
 async function makeEvents(netlink: Netlink): Promise<void> {
   const index = getLink(netlink, { name: UNDERLAY })?.index ?? 0;
   const mac = macFromBytes(new Uint8Array([2, 0, 0, 0, 0, 9]));

@@ -1,4 +1,4 @@
-// The same state for iproute2: the commands an operator would type, as two batch files.
+// Writes the same peers as two batch files for iproute2, with the commands an operator would type.
 
 import { VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
 import { desired } from '../../flanneld/dataplane/desired.ts';
@@ -8,13 +8,13 @@ import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { wholeCompare } from '../../test/support/whole-compare.ts';
 import { overlayConfig } from './overlay.ts';
 
-/** Lines for `ip -batch` and for `bridge -batch`. */
+/** The lines for `ip -batch` and for `bridge -batch`. */
 export interface BatchText {
   readonly ip: string;
   readonly bridge: string;
 }
 
-/** `routes`: through nexthop objects as the agent makes them, or plain ones as flannel does. */
+/** The batches for these leases. Routes use nexthop objects, as the agent's do, or are plain, as flannel's are. */
 export function batchText(leases: ReadonlyMap<string, Lease>, place: Place, routes: 'nexthops' | 'plain'): BatchText {
   const foreignNexthopIds = routes === 'nexthops' ? new Set<number>() : undefined;
   const wanted = desired(leases, { ...overlayConfig, foreignNexthopIds });

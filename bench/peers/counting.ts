@@ -1,11 +1,11 @@
-// A netlink connection that counts what goes over it.
+// A netlink connection that counts the messages sent over it.
 
 import type { Netlink } from '../../lib/netlink/connection.ts';
 
 export interface Counted {
-  /** Messages that change something. */
+  /** Messages that change something in the kernel. */
   changes: number;
-  /** Questions, dumps of whole tables among them. */
+  /** Requests for information, including dumps of whole tables. */
   questions: number;
 }
 

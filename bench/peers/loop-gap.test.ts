@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { loopGapProgram } from './loop-gap.ts';
 
-/** Blocks its event loop for 120 ms whenever it is told to. */
+/** A program that blocks its event loop for 120 ms whenever it is told to. */
 const BLOCKING = `
 process.stdin.on('data', () => {
   const end = performance.now() + 120;
@@ -34,7 +34,7 @@ test('the watcher sees how long a program blocks its event loop', async () => {
   while (!existsSync(seen)) await sleep(5);
   const { longest, longestOwn, ticks } = JSON.parse(readFileSync(seen, 'utf8'));
   expect(longest).toBeGreaterThanOrEqual(119);
-  // Only what the thread waited for a processor may be taken off.
+  // Only the time in which the thread waited for a processor may be subtracted.
   expect(longestOwn).toBeLessThanOrEqual(longest);
   expect(longestOwn).toBeGreaterThan(0);
   expect(ticks).toBeGreaterThan(0);

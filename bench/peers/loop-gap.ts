@@ -1,16 +1,16 @@
-// What is loaded into the agent to watch it from inside, with NODE_OPTIONS=--require: on SIGUSR2 it begins to look
-// how late a 2 ms timer fires, on the next one it writes what it saw and stops. Only plain Node and no imports: its
-// text is written to a file. linux/Documentation/scheduler/sched-stats.rst (schedstat).
+// A watcher that is loaded into the agent by NODE_OPTIONS=--require. On SIGUSR2 it begins to measure how late a 2 ms timer fires; on
+// the next SIGUSR2 it writes what it saw and stops. It is plain JavaScript without imports, since its text is written to a file.
+// See linux/Documentation/scheduler/sched-stats.rst (schedstat).
 
-/** What the watcher saw between two SIGUSR2, in milliseconds. */
+/** What the watcher measured between two SIGUSR2, in milliseconds. */
 export interface LoopGap {
   readonly longest: number;
-  /** The longest without the time the thread was ready and others had the processor. */
+  /** The longest delay, without the time in which the thread was ready but other threads had the processor. */
   readonly longestOwn: number;
   readonly ticks: number;
 }
 
-/** The watcher's program; it writes a LoopGap to `file`. */
+/** The text of the watcher, which writes a LoopGap to `file`. */
 export function loopGapProgram(file: string): string {
   return `'use strict';
 const { readFileSync, writeFileSync, renameSync } = require('node:fs');

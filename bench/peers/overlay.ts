@@ -1,5 +1,4 @@
-// An overlay of synthetic peers on a device of its own: leases as other nodes would publish them, and the kernel
-// objects of this node to program them on.
+// An overlay with made-up peers on a device of its own: the leases that other nodes would publish, and this node's kernel objects.
 
 import type { Device, Place } from '../../flanneld/dataplane/objects/kind.ts';
 import type { OverlayConfig } from '../../flanneld/dataplane/peer.ts';
@@ -18,14 +17,14 @@ const DEVICE = 'flannel.1';
 const VNI = 1;
 const PORT = 8472;
 
-/** 10.64.0.0/10 holds 16,384 subnets of /24. The first is given to nobody, as flannel does; this node has the second. */
+/** 10.64.0.0/10 holds 16,384 subnets of /24. Like flannel, nobody gets the first one. This node has the second. */
 const NETWORK_BASE = 0x0a40_0000n;
-/** Public addresses are 172.16.0.0/12, this node's the first. */
+/** Public addresses are from 172.16.0.0/12. This node has the first one. */
 const PUBLIC_BASE = 0xac10_0001n;
 
 const ipv4 = (value: bigint): Ip => ({ family: 4, value });
 
-/** MAC of the n-th node's device. */
+/** The MAC of the n-th node's VXLAN device. */
 function vtepMac(node: number): Mac {
   return macFromBytes(new Uint8Array([0x0e, 0x57, 0, node >>> 16, node >>> 8, node]));
 }
@@ -47,7 +46,7 @@ export const overlayConfig: OverlayConfig = {
   mac: vtepMac(0),
 };
 
-/** net-conf.json of this overlay. */
+/** The overlay's net-conf.json. */
 export const netConf = JSON.stringify({
   Network: '10.64.0.0/10',
   SubnetLen: 24,
@@ -55,19 +54,19 @@ export const netConf = JSON.stringify({
   Backend: { Type: 'vxlan', VNI, Port: PORT },
 });
 
-/** The n-th node's lease, by its key; node 0 is this one. */
+/** The n-th node's lease with its key. Node 0 is this node. */
 export function leaseOf(node: number): [key: string, lease: Lease] {
   const publicIp = publicIpOf(node);
   const backendData = jsonObject({ VNI, VtepMAC: vtepMac(node) });
   return [formatIp(publicIp), { subnet: subnetOf(node), publicIp, backendType: 'vxlan', backendData }];
 }
 
-/** Leases of `count` peers. */
+/** The leases of `count` peers. */
 export function leasesOf(count: number): ReadonlyMap<string, Lease> {
   return new Map(Array.from({ length: count }, (_, index) => leaseOf(index + 1)));
 }
 
-/** The interface peers are reached through, with this node's public address; made in the current namespace. */
+/** Creates, in the current namespace, the underlay interface with this node's public address. */
 export function makeUnderlay(netlink: Netlink): void {
   netlink.run(setLink({ name: 'lo', up: true }));
   netlink.run(addBridge({ name: UNDERLAY, mac: macFromBytes(new Uint8Array([2, 0, 0, 0, 0, 1])), up: true }));
@@ -75,19 +74,19 @@ export function makeUnderlay(netlink: Netlink): void {
   netlink.run(addAddress({ index, ip: publicIpOf(0), length: 12 }));
 }
 
-/** Removes the VXLAN device, and with it every peer it had. */
+/** Removes the VXLAN device and thereby all its peers. */
 export function removeDevice(netlink: Netlink): void {
   const old = getLink(netlink, { name: DEVICE });
   if (old !== undefined) netlink.run(deleteLink({ index: old.index, name: DEVICE }));
 }
 
-/** Where the peers of `tunnel` are. */
+/** The place (device and underlay) on which the peers of `tunnel` are programmed. */
 export function placeOf(netlink: Netlink, tunnel: Device): Place {
   const underlay = { index: getLink(netlink, { name: UNDERLAY })?.index ?? 0, name: UNDERLAY };
   return { family: 4, network: overlayConfig.network, tunnel, underlay };
 }
 
-/** A VXLAN device without any peer. */
+/** Creates a VXLAN device without peers. */
 export function freshDevice(netlink: Netlink): Device {
   removeDevice(netlink);
   const lowerIndex = getLink(netlink, { name: UNDERLAY })?.index ?? 0;

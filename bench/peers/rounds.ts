@@ -1,4 +1,4 @@
-// Peers programmed by the agent's own reconciler, round by round beside iproute2 with batch files of the same state.
+// Lets the agent's own reconciler program peers and, in the same rounds, iproute2 with batch files of the same state.
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -18,20 +18,20 @@ import { batchText } from './batch.ts';
 import { countingNetlink } from './counting.ts';
 import { freshDevice, leaseOf, leasesOf, overlayConfig, placeOf } from './overlay.ts';
 
-/** Milliseconds, one a round. */
+/** Milliseconds, one value for each round. */
 export interface PeerSamples {
   readonly agent: number[];
   readonly batch: number[];
   readonly plainBatch: number[];
   /** A run of the reconciler that finds everything right. */
   readonly compare: number[];
-  /** The agent's first round in this process, before the engine compiled anything: as after a restart. */
+  /** The first round in this process, before the engine has compiled anything, as after the agent's restart. */
   readonly cold: number[];
 }
 
 export interface PeerRounds {
   readonly samples: PeerSamples;
-  /** What went wrong; nothing when all is well. */
+  /** What went wrong; empty when nothing did. */
   readonly failures: readonly string[];
 }
 
@@ -39,7 +39,7 @@ type Kind = 'agent' | 'batch' | 'plainBatch';
 const KINDS: readonly Kind[] = ['agent', 'batch', 'plainBatch'];
 const COMPARES = 3;
 
-/** Programs `count` peers with each of the three, `rounds` times, each on a fresh device. */
+/** Programs `count` peers in each of the three ways, `rounds` times, each time on a new device. */
 export async function measurePeers(
   netlink: Netlink,
   folder: string,
@@ -54,7 +54,7 @@ export async function measurePeers(
     for (const kind of rotated(KINDS, round + 1)) {
       const measured = await measureOne(netlink, folder, count, kind);
       failures.push(...measured.failures);
-      // The first round warms up: the engine's compiler, iproute2 in the page cache.
+      // The first round is a warm-up: the engine compiles its code, and iproute2 gets into the page cache.
       if (round < 0) {
         if (kind === 'agent') samples.cold.push(measured.ms);
         continue;
@@ -100,7 +100,7 @@ function newAgent(netlink: Netlink) {
     { netlink: counting, log, clock: systemClock },
   );
   const planner = new VxlanPlanner(overlayConfig, undefined);
-  /** Without the kernel's events each run begins by listing everything. */
+  /** One run of the reconciler. It gets no kernel events here, so each run begins with a list of everything. */
   const run = (device: Device, leases: ReadonlyMap<string, Lease>): Promise<unknown> => {
     const place = placeOf(netlink, device);
     const plan = (mirror: Mirror) => planner.plan({ leases, problems: [] }, { mirror, place, isRerouted: false });
@@ -115,7 +115,7 @@ async function timed(body: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** The two programs one after the other, their start included. */
+/** Times the two programs, run one after the other, including their start. */
 function runBatches(
   folder: string,
   leases: ReadonlyMap<string, Lease>,
@@ -137,14 +137,14 @@ function runBatches(
   return performance.now() - start;
 }
 
-/** The reconciler must find nothing to do where iproute2 was. */
+/** Checks that the reconciler finds nothing to do after iproute2 has programmed the peers. */
 async function verify(netlink: Netlink, device: Device, leases: ReadonlyMap<string, Lease>): Promise<string[]> {
   const { run, counted } = newAgent(netlink);
   await run(device, leases);
   return counted.changes === 0 ? [] : [`iproute2 left another state: ${counted.changes} changes were needed`];
 }
 
-/** Netlink messages for one change among `count` peers, by what changed. */
+/** The number of netlink messages for one change among `count` peers, by kind of change. */
 export async function countChanges(netlink: Netlink, count: number): Promise<Record<string, number>> {
   const device = freshDevice(netlink);
   const { run, counted } = newAgent(netlink);

@@ -1,10 +1,10 @@
-// The texts a report carries, read where the build and npm put them.
+// Reads the texts that a report contains from where the build and npm put them.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Assets } from './page.ts';
 
-/** Throws when the page's program was not built. */
+/** Reads the texts. Throws when the page's program was not built. */
 export function readAssets(repository: string): Assets {
   const script = join(repository, 'dist/bench/report.js');
   if (!existsSync(script)) throw new Error(`no ${script}: run npm run bench`);

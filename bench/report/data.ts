@@ -1,5 +1,5 @@
-// What the page's program draws: plain data that the page carries as JSON, computed when the report is written. No
-// imports: the browser's side and ours share this file.
+// The data that the page's program draws. It is computed when the report is written, and the page contains it as JSON. This file has no
+// imports, because the program in the browser and the bench share it.
 
 export type PlotData = DistributionData | StackedData | LinesData;
 
@@ -11,7 +11,7 @@ export interface DistributionData {
 
 export interface Curve {
   readonly name: string;
-  /** Rising values, and the share (0–100) of the samples at or below each. */
+  /** Values in rising order; `shares` has, for each, the percentage of samples at or below it. */
   readonly values: readonly number[];
   readonly shares: readonly number[];
 }
@@ -19,11 +19,11 @@ export interface Curve {
 export interface StackedData {
   readonly kind: 'stacked';
   readonly unit: string;
-  /** What a bar is. */
+  /** What a bar stands for. */
   readonly bar: string;
-  /** From the bottom up; null where the round failed. */
+  /** The segments from the bottom up, with null where a round failed. */
   readonly segments: readonly { readonly name: string; readonly values: readonly (number | null)[] }[];
-  /** Bars beyond it are cut off; it is above most of them. */
+  /** The upper end of the axis. The few higher bars are cut off there. */
   readonly top: number;
 }
 

@@ -1,4 +1,4 @@
-// Text into HTML, without anything of it being taken for markup.
+// Puts text into HTML so that none of it is read as markup.
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -12,12 +12,15 @@ export function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }
 
-/** JSON for a script element: no `<` in it, so nothing in it ends the element. */
+/** JSON for a script element. It contains no `<`, so nothing in it can end the element. */
 export function scriptJson(value: unknown): string {
   return JSON.stringify(value).replaceAll('<', '\\u003c');
 }
 
-/** A table whose first column is names and whose others are numbers, or words where one of them begins with a letter; both captions and heads are for screen readers, too. */
+/**
+ * A table. Its first column holds names; every other one holds numbers, or words if one of its cells begins with a letter. The
+ * caption and the heads serve screen readers, too.
+ */
 export function htmlTable(
   caption: string,
   head: readonly string[],

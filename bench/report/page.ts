@@ -1,4 +1,4 @@
-// The report: one HTML file with everything in it, read without a network.
+// The report is one HTML file that contains everything and needs no network.
 
 import { describeDisclosure } from '../disclosure.ts';
 import { headlineRows, ratioText } from '../headline.ts';
@@ -11,12 +11,12 @@ import { escapeHtml, htmlTable, scriptJson } from './html.ts';
 import { plotData } from './plot-data.ts';
 import { limitTable, ratioTable } from './ratios.ts';
 
-/** Texts the page carries, see assets.ts. */
+/** The texts that the page contains: see assets.ts. */
 export interface Assets {
-  /** The page's program with uPlot in it. */
+  /** The page's program, including uPlot. */
   readonly script: string;
   readonly style: string;
-  /** Of uPlot, whose licence wants to go with it. */
+  /** The licence of uPlot, which must be included with it. */
   readonly licence: string;
 }
 
@@ -89,7 +89,7 @@ function overview(run: RunResult): string {
   return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed, 'warn')}${table}`;
 }
 
-/** What makes a part's figures less than they seem. */
+/** Whether a note says that a part's figures are less reliable than they look. */
 function isWorry(note: string): boolean {
   return /DISTURBED|UNCLEAR/.test(note);
 }
@@ -129,7 +129,7 @@ function details(summary: string, html: string): string {
   return html === '' ? '' : `<details><summary>${summary}</summary>${html}</details>`;
 }
 
-/** What the plot shows, for who cannot see it. */
+/** Describes the plot for readers who cannot see it. */
 function describePlot(data: PlotData): string {
   const median = (values: readonly number[]): string => `${quantiles(values, [0.5])[0]?.toPrecision(3)} ${data.unit}`;
   if (data.kind === 'distribution') {

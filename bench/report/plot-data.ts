@@ -1,10 +1,10 @@
-// From a part's plots to what the page's program draws.
+// Computes the data that the page's program draws from a part's plots.
 
 import { type Figure, figureOf, type LinesPlot, type Plot, type StackedPlot, samplesOfFigure } from '../result.ts';
 import { median, quantiles } from '../stats.ts';
 import type { Curve, DistributionData, LinesData, PlotData, StackedData } from './data.ts';
 
-/** Undefined when nothing of it was measured. Throws when it names a figure the part does not have. */
+/** The plot's data; undefined when nothing in it was measured. Throws when it names a figure that the part does not have. */
 export function plotData(plot: Plot, figures: readonly Figure[]): PlotData | undefined {
   if (plot.kind === 'distribution') return distribution(plot.figures.map((key) => figureOf(figures, key)));
   return plot.kind === 'stacked' ? stacked(plot, figures) : lines(plot, figures);
@@ -17,10 +17,10 @@ function distribution(figures: readonly Figure[]): DistributionData | undefined 
   return curves.length === 0 ? undefined : { kind: 'distribution', unit, curves };
 }
 
-/** Medians from here on are easier to read in milliseconds. */
+/** From this many microseconds on, values are easier to read in milliseconds. */
 const MANY_US = 1000;
 
-/** Their unit, or a larger one with what makes it of theirs. */
+/** The unit to show the figures in, and the factor that converts their values to it. */
 function readableUnit(figures: readonly Figure[]): { unit: string; by: number } {
   const unit = figures[0]?.unit ?? '';
   const medians = figures.map((each) => median(measured(each))).filter((value) => !Number.isNaN(value));
@@ -28,7 +28,7 @@ function readableUnit(figures: readonly Figure[]): { unit: string; by: number } 
   return large ? { unit: 'ms', by: 1000 } : { unit, by: 1 };
 }
 
-/** Without the words all of them begin or end with: the title says those. `ADD, weft` and `ADD, C floor`: `weft`, `C floor`. */
+/** The names without the words that all begin or end with, which the title has: `ADD, weft`, `ADD, C floor` → `weft`, `C floor`. */
 export function shortNames(names: readonly string[]): string[] {
   const parts = names.map((name) => name.split(', '));
   const shortest = Math.min(...parts.map(({ length }) => length));
@@ -41,7 +41,7 @@ export function shortNames(names: readonly string[]): string[] {
   return parts.map((of) => of.slice(front, of.length - back).join(', '));
 }
 
-/** No screen shows more steps. */
+/** A curve has at most this many steps, because no screen could show more. */
 const MOST_STEPS = 300;
 
 function curveOf(figure: Figure, by: number, name = figure.name): Curve {
@@ -57,7 +57,7 @@ function curveOf(figure: Figure, by: number, name = figure.name): Curve {
   };
 }
 
-/** So many times the median of the bars is shown: one tall bar must not flatten the others. */
+/** The axis ends at this many times the median bar, so that one tall bar does not flatten the others. */
 const TALLEST = 4;
 
 function stacked({ bar, segments }: StackedPlot, figures: readonly Figure[]): StackedData | undefined {

@@ -1,4 +1,4 @@
-// Ratios as a table with a strip beside each: its interval and its limit on one logarithmic scale for all of them.
+// A table of ratios. Beside each, a strip shows its interval and its limit on a logarithmic scale that is the same for all.
 
 import { withUnit } from '../headline.ts';
 import { judgeRatioOf } from '../limits.ts';
@@ -7,12 +7,12 @@ import { escapeHtml } from './html.ts';
 
 const WIDTH = 260;
 const HEIGHT = 18;
-/** Between two numbers on the scale, so that they do not touch. */
+/** The least distance between two numbers on the scale, so that they do not touch. */
 const TICK_GAP = 34;
 
 type Scale = (value: number) => number;
 
-/** Empty when there are no ratios. */
+/** The table's HTML; empty when there are no ratios. */
 export function ratioTable(ratios: readonly RatioOfFigures[]): string {
   if (ratios.length === 0) return '';
   const place = scaleOf(ratios);
@@ -50,10 +50,10 @@ function scaleOf(ratios: readonly RatioOfFigures[]): Scale {
   return (value) => Number((((Math.log(value) - low) / (high - low)) * WIDTH).toFixed(1));
 }
 
-/** The numbers of the scale: 1 always, and of 1-2-5 steps around it those that have room. */
+/** The numbers on the scale: always 1, and as many of the 1-2-5 steps around it as have room. */
 function axis(place: Scale): string {
   const steps = [-3, -2, -1, 0, 1, 2, 3].flatMap((decade) => [1, 2, 5].map((step) => step * 10 ** decade));
-  // The rounder ones first: they keep their place.
+  // The rounder numbers are placed first, so that they are the ones that stay.
   const ordered = [...steps].sort((a, b) => roundness(a) - roundness(b));
   const shown: number[] = [];
   for (const value of ordered) {

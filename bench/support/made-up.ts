@@ -1,4 +1,4 @@
-// Made-up results for tests, one of every kind of plot in them.
+// Made-up results for tests, with one plot of every kind.
 
 import type { Disclosure } from '../disclosure.ts';
 import { figure, ratioOfFigures, summaryTable } from '../figures.ts';
@@ -22,7 +22,7 @@ const madeUpMachine: Disclosure = {
   scratchFilesystem: 'ext4 rw',
 };
 
-/** Values around `centre`, a tenth of it wide to both sides, with a long tail. */
+/** Values within a tenth of `centre` to both sides, with a long tail. */
 export function madeUpSamples(centre: number, count: number, seed: number): number[] {
   const random = randomNumbers(seed);
   return Array.from({ length: count }, () => centre * (0.9 + 0.2 * random() + (random() > 0.95 ? random() : 0)));

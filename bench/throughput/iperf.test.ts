@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseIperf, requireIperf } from './iperf.ts';
 
-/** As iperf 3.12 prints it, without what is not read. */
+/** The output of iperf 3.12, without what is not read. */
 const tcp = JSON.stringify({
   end: {
     sum_sent: { bits_per_second: 16_513_205_781, retransmits: 10 },

@@ -1,4 +1,4 @@
-// iperf3(1): a server in one network namespace, a client in another, and what the client's JSON says.
+// Runs iperf3(1), with a server in one network namespace and a client in another, and reads the client's JSON.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -8,36 +8,36 @@ import { runCommand } from '../../test/lab/command.ts';
 const PORT = 5209;
 const START_MS = 5000;
 const LOOK_MS = 20;
-/** A server that has just been left may be busy with its last client for a moment. */
+/** How often a client tries, because a server may still be busy with its last client for a moment. */
 const ATTEMPTS = 5;
 const CLIENT_MS = 20_000;
 
-/** One stream or several for a second, TCP or UDP. */
+/** What to send: TCP or UDP, in one stream or several. */
 export interface Load {
   readonly protocol: 'tcp' | 'udp';
   readonly streams: number;
   readonly seconds: number;
-  /** Payload of a UDP packet; it fits the path with the smallest MTU. */
+  /** The payload of a UDP packet, which must fit the path with the smallest MTU. */
   readonly udpBytes: number;
 }
 
 export interface Carried {
-  /** As the receiving end counts it. */
+  /** The rate that the receiver counted. */
   readonly gbitPerSecond: number;
-  /** Of 100 packets sent; UDP only. */
+  /** The percentage of packets that were lost, for UDP only. */
   readonly lostPercent: number | undefined;
-  /** Segments sent again; TCP only. */
+  /** The number of segments that were sent again, for TCP only. */
   readonly retransmits: number | undefined;
 }
 
-/** Which of the folders of PATH has iperf3; throws an error that says how to get it. */
+/** The path of iperf3 in one of the folders of PATH. Throws an error that says how to install it. */
 export function requireIperf(path = process.env['PATH'] ?? ''): string {
   const found = path.split(':').find((folder) => folder !== '' && existsSync(`${folder}/iperf3`));
   if (found !== undefined) return `${found}/iperf3`;
   throw new Error(`throughput needs iperf3, which is in no folder of PATH (${path}): apt-get install iperf3`);
 }
 
-/** What a client with --json printed. Throws iperf3's own error. */
+/** Reads what a client with --json printed. Throws iperf3's own error. */
 export function parseIperf(text: string, protocol: Load['protocol']): Carried {
   const said = JSON.parse(text) as {
     error?: string;
@@ -47,7 +47,7 @@ export function parseIperf(text: string, protocol: Load['protocol']): Carried {
   const received = protocol === 'tcp' ? said.end?.sum_received : (said.end?.sum_received ?? said.end?.sum);
   const bits = received?.['bits_per_second'];
   if (bits === undefined) throw new Error('iperf3: no sum of what was received');
-  // In the sum of a UDP client the rate is the sender's, and the loss what the server told.
+  // In a UDP client's `sum`, the rate is the sender's, but the loss is what the server reported.
   const lostPercent = protocol === 'udp' ? said.end?.sum?.['lost_percent'] : undefined;
   const retransmits = protocol === 'tcp' ? said.end?.sum_sent?.['retransmits'] : undefined;
   return { gbitPerSecond: bits / 1e9, lostPercent, retransmits };
@@ -57,7 +57,7 @@ export interface IperfServer {
   stop(): void;
 }
 
-/** Resolves when a server listens in the namespace; it ends with this process. */
+/** Starts a server in the namespace and resolves when it listens. It ends with this process. */
 export async function startIperfServer(netns: string, address: string): Promise<IperfServer> {
   const listen = ['iperf3', '--server', '--bind', address, '--port', `${PORT}`];
   const inside = ['--pdeathsig', 'KILL', '--', 'nsenter', `--net=${netns}`, '--', ...listen];
@@ -66,7 +66,7 @@ export async function startIperfServer(netns: string, address: string): Promise<
   return { stop: () => server.kill('SIGKILL') };
 }
 
-/** iperf3 says that it listens, but only into a terminal at once: its socket is looked for instead. */
+/** Waits until the server listens. iperf3 prints that at once only to a terminal, so this looks for its socket instead. */
 async function listening(server: ChildProcess, what: string): Promise<void> {
   let said = '';
   for (const stream of [server.stdout, server.stderr])
@@ -87,7 +87,7 @@ async function listening(server: ChildProcess, what: string): Promise<void> {
   throw new Error(`${what} does not listen: ${said.trim() || 'it said nothing'}`);
 }
 
-/** Rejects with iperf3's words. */
+/** Runs a client. Rejects with iperf3's own error. */
 export async function runIperf(
   { netns, from, to }: { readonly netns: string; readonly from: string; readonly to: string },
   load: Load,

@@ -1,5 +1,5 @@
-// The ways compared: between two pods through the overlay; between the same pods, over the same veth pairs, bridges
-// and MTU, by a plain route without the tunnel; and between the nodes themselves.
+// The paths that are compared: between two pods through the overlay; between the same pods by a plain route without the tunnel, with the
+// same veth pairs, bridges and MTU; and between the nodes themselves.
 
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import type { LabPod } from '../../test/lab/lab-pod.ts';
@@ -7,12 +7,12 @@ import type { LabPod } from '../../test/lab/lab-pod.ts';
 export interface Path {
   readonly key: 'overlay' | 'routed' | 'node';
   readonly name: string;
-  /** Network namespaces of the two ends, as this process finds them, and their addresses. */
+  /** The paths, for this process, of the two ends' network namespaces, and their addresses. */
   readonly client: { readonly netns: string; readonly ip: string };
   readonly server: { readonly netns: string; readonly ip: string };
 }
 
-/** A second address for a pod of node 1 and of node 2, outside the overlay's network. */
+/** The prefix of the pods' second addresses, which lie outside the overlay's network. */
 const ROUTED = '10.99';
 const CHECKED_PACKETS = 20;
 
@@ -48,7 +48,7 @@ export async function makePaths(nodes: readonly [LabNode, LabNode], pods: readon
   ];
 }
 
-/** Throws unless the packets of a path take the tunnel, or do not, as its name says. */
+/** Throws unless a path's packets take the tunnel, or avoid it, as its name says. */
 export async function checkPath(node: LabNode, client: LabPod, { key, name, server }: Path): Promise<void> {
   const sent = async (): Promise<number> =>
     Number(await node.run(['cat', '/sys/class/net/flannel.1/statistics/tx_packets']));
@@ -57,7 +57,7 @@ export async function checkPath(node: LabNode, client: LabPod, { key, name, serv
   const answers = await pinger.ping(Array.from({ length: CHECKED_PACKETS }, () => server.ip));
   const failure = answers.find((answer) => answer.failure !== undefined)?.failure;
   if (failure !== undefined) throw new Error(`${name}: ${failure}`);
-  // Now and then the kernel sends one of its own.
+  // Half is enough to tell: now and then the kernel itself sends a packet through the tunnel.
   const tunnelled = (await sent()) - before >= CHECKED_PACKETS / 2;
   if (tunnelled !== (key === 'overlay'))
     throw new Error(`${name}: packets ${tunnelled ? '' : 'do not '}take the tunnel`);

@@ -9,14 +9,14 @@ import type { PingPongResult, PingPongSpec } from './ping-pong.ts';
 
 const CLIENT_MS = 20_000;
 
-/** `cpu`: the one processor it may run on. */
+/** The command line of one end. `cpu` is the only processor it may run on. */
 async function argv(netns: string, spec: PingPongSpec, cpu?: number): Promise<string[]> {
   const program = join(await labPrograms(), 'ping-pong.mjs');
   const pinned = cpu === undefined ? [] : ['taskset', '-c', `${cpu}`];
   return [...pinned, 'nsenter', `--net=${netns}`, '--', process.execPath, program, JSON.stringify(spec)];
 }
 
-/** Resolves when it answers; it ends with this process. */
+/** Starts a server and resolves when it answers. It ends with this process. */
 export async function startPingPongServer(netns: string, local: string, cpu?: number): Promise<{ stop(): void }> {
   const inside = ['--pdeathsig', 'KILL', '--', ...(await argv(netns, { role: 'server', local }, cpu))];
   const server = spawn('setpriv', inside, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -29,7 +29,7 @@ export async function startPingPongServer(netns: string, local: string, cpu?: nu
   return { stop: () => server.kill('SIGKILL') };
 }
 
-/** Rejects when the client did not end well. */
+/** Runs a client. Rejects when it fails. */
 export async function runPingPong(
   {
     netns,

@@ -1,6 +1,6 @@
-// One end of a ping-pong over UDP: the client sends, waits for the answer, and sends again; what a path costs in
-// time shows best where nothing can be batched. Sleeps in recvfrom, like the programs pods run. Argument: a
-// PingPongSpec; the server prints `ready`, the client a PingPongResult.
+// One end of a ping-pong over UDP: the client sends, waits for the answer, and sends again. This shows best how much time a path takes,
+// because nothing can be batched. It sleeps in recvfrom, like the programs that pods run. Its argument is a PingPongSpec. The
+// server prints `ready`, the client a PingPongResult.
 
 import { createHistogram } from 'node:perf_hooks';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
@@ -10,17 +10,17 @@ import { check } from '../../lib/sys/sys-error.ts';
 export interface PingPongSpec {
   readonly role: 'client' | 'server';
   readonly local: string;
-  /** The server's address; of a client. */
+  /** The server's address. Only a client has one. */
   readonly to?: string;
   readonly milliseconds?: number;
 }
 
 export interface PingPongResult {
   readonly rounds: number;
-  /** Of a round: what half of them, and 99 of 100, took at most; NaN of none is null in JSON. */
+  /** The median of the round trips, and their 99 % quantile. Without any the value is NaN, which is null in JSON. */
   readonly p50Us: number;
   readonly p99Us: number;
-  /** Requests that had no answer in time. */
+  /** Requests that were not answered in time. */
   readonly lost: number;
   readonly milliseconds: number;
 }
@@ -48,7 +48,7 @@ function main({ role, local, to, milliseconds = 500 }: PingPongSpec): void {
   else process.stdout.write(`${JSON.stringify(ask(fd, buffer.address, to, milliseconds))}\n`);
 }
 
-/** Until the process is ended. */
+/** Answers requests until the process is killed. */
 function serve(fd: number, buffer: number): never {
   const from = sys.arena.alloc(SOCKADDR_BYTES);
   const fromLength = sys.arena.alloc(4);
@@ -69,10 +69,10 @@ function ask(fd: number, buffer: number, to: string, milliseconds: number): Ping
     'SO_RCVTIMEO',
   );
   const server = address(to, PORT);
-  // Tens of thousands of rounds are too many to keep, and to sort between two of them.
+  // A histogram, because tens of thousands of round trips are too many to keep and to sort.
   const taken = createHistogram({ figures: 3 });
   let lost = 0;
-  // The first one finds the way, and is not counted.
+  // The first exchange sets up neighbours and the flow, so it is not counted.
   exchange(fd, buffer, server.address);
   const start = performance.now();
   let now = start;

@@ -1,15 +1,15 @@
-// Lines of a tracefs `trace` file: Documentation/trace/ftrace.rst, "Output format". With the clock `mono` their times
-// are CLOCK_MONOTONIC, to the microsecond.
+// Parses lines of a tracefs `trace` file (Documentation/trace/ftrace.rst, "Output format"). With the clock `mono`, their times are
+// CLOCK_MONOTONIC with microsecond precision.
 
 export interface TraceLine {
-  /** Number of the thread. */
+  /** The thread's number. */
   readonly tid: number;
   readonly atNs: number;
-  /** `sched_process_exec`; of a system call's entry `sys_enter`, of its return `sys_exit`. */
+  /** The event, such as `sched_process_exec`; `sys_enter` for a system call's entry and `sys_exit` for its return. */
   readonly event: string;
-  /** Of a system call: `openat`. */
+  /** The system call's name, such as `openat`, if the event is about one. */
   readonly call: string | undefined;
-  /** What follows: the event's fields, a call's arguments, or what it returned as hexadecimal digits. */
+  /** The rest of the line: the event's fields, a call's arguments, or its result in hexadecimal digits. */
   readonly text: string;
 }
 
@@ -18,7 +18,7 @@ const ENTRY = /^sys_(\w+)\((.*)\)$/;
 const RETURN = /^sys_(\w+) -> 0x([0-9a-f]+)$/;
 const EVENT = /^(\w+): (.*)$/;
 
-/** Undefined for comments and for what is no event: `CPU:1 [LOST 12 EVENTS]`. */
+/** Parses a line; undefined for comments and other lines that are no event, such as `CPU:1 [LOST 12 EVENTS]`. */
 export function parseTraceLine(line: string): TraceLine | undefined {
   const [, tid, seconds, micros, rest = ''] = LINE.exec(line) ?? [];
   if (tid === undefined) return undefined;
@@ -33,7 +33,7 @@ export function parseTraceLine(line: string): TraceLine | undefined {
 
 export interface Trace {
   readonly lines: readonly TraceLine[];
-  /** Events the kernel had no room for. */
+  /** How many events the kernel dropped because its buffer was full. */
   readonly lost: number;
 }
 
@@ -48,12 +48,12 @@ export function parseTrace(text: string): Trace {
   return { lines: lines.sort((a, b) => a.atNs - b.atNs), lost };
 }
 
-/** Whether a call returned an error: −4095 to −1 in two's complement. */
+/** Whether a call returned an error, a value from −4095 to −1 in two's complement. */
 export function hasFailed({ text }: TraceLine): boolean {
   return text.length >= 8 && text.startsWith('fffff');
 }
 
-/** The field of an event: `dev` of `dev=eth0 kind=noqueue`. */
+/** A field of an event. In `dev=eth0 kind=noqueue` the field `dev` is `eth0`. */
 export function fieldOf({ text }: TraceLine, name: string): string | undefined {
   return new RegExp(`(?:^| )${name}=(\\S+)`).exec(text)?.[1];
 }

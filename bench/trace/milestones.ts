@@ -1,5 +1,5 @@
-// T1 to T4 of a pod, for any CNI plugin, from the kernel's own trace: the plugin is neither changed nor slowed by a
-// debugger. Pure but for the list of events.
+// Finds the points T1 to T4 of a pod in the kernel's own trace. This works for any CNI plugin, and neither changes the plugin nor slows
+// it down as a debugger would. Pure.
 //
 // T1  the plugin runs: its execve is done (sched_process_exec).
 // T2  its address is allocated: the file of host-local's store, which is named like the address, is there (openat).
@@ -34,14 +34,14 @@ export const MILESTONE_EVENTS: readonly TraceSpec[] = [
     },
   },
   {
-    // The kernel's own threads do it.
+    // The kernel's own threads run the link watch, so this instance follows no process.
     name: 'kernel',
     follows: false,
     events: { 'workqueue/workqueue_execute_start': LINK_WATCH, 'workqueue/workqueue_execute_end': LINK_WATCH },
   },
 ];
 
-/** The points of the ADD that began at `t0` and gave the pod an interface `device`. A point not found is left out. */
+/** The points of the ADD that began at `t0` and gave the pod the interface `device`. A point that is not found is left out. */
 export function findMilestones(lines: readonly TraceLine[], t0: number, device = 'eth0'): Milestones {
   const own = lines.filter(({ atNs }) => atNs >= t0);
   const t3 = own.find((line) => line.event === 'qdisc_create' && fieldOf(line, 'dev') === device)?.atNs;
@@ -53,7 +53,7 @@ export function findMilestones(lines: readonly TraceLine[], t0: number, device =
   };
 }
 
-/** The return of the first creation that succeeded: an address that is taken already fails with EEXIST. */
+/** When the first creation of an address file succeeded. For an address that is already taken, it fails with EEXIST. */
 function addressAllocated(lines: readonly TraceLine[]): number | undefined {
   const entered = new Set<number>();
   for (const line of lines) {
@@ -67,7 +67,7 @@ function addressAllocated(lines: readonly TraceLine[]): number | undefined {
   return undefined;
 }
 
-/** When the link watch that saw the interface up had ended: one that runs at that moment may have looked before. */
+/** When a link watch that began after the interface was up had ended. One that already ran then may not have seen it. */
 function linkWatchAfter(lines: readonly TraceLine[], upNs: number): number | undefined {
   const started = lines.find(({ event, atNs }) => event === 'workqueue_execute_start' && atNs >= upNs);
   if (started === undefined) return undefined;

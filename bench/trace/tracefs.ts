@@ -1,6 +1,5 @@
-// The kernel's own tracing (tracefs: Documentation/trace/ftrace.rst), as somebody who was only asked to measure may use
-// it: a mount in a mount namespace of its own, instances of its own, and nothing of either when the bench ends, however
-// that is.
+// Uses the kernel's own tracing (tracefs: Documentation/trace/ftrace.rst) without touching anybody else's: it has its own mount, in a
+// mount namespace of its own, and its own trace instances. Nothing of either is left when the bench ends, however it ends.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,17 +10,17 @@ import { parseTrace, type Trace } from './lines.ts';
 /** Which events an instance records. */
 export interface TraceSpec {
   readonly name: string;
-  /** `sched/sched_process_exec`; with a filter or '' for every one. */
+  /** The events, such as `sched/sched_process_exec`, each with a filter; an empty filter records all. */
   readonly events: Readonly<Record<string, string>>;
-  /** Events that are recorded where the kernel has them. */
+  /** More events, which are recorded only where the kernel has them. */
   readonly others?: readonly string[];
-  /** Only what the followed process and all that come of it do. */
+  /** Whether it records only the followed processes and their descendants. */
   readonly follows: boolean;
 }
 
 /**
- * Keeps the mount and the instances while its standard input is open: it ends with whoever holds the other end, by
- * SIGKILL too. $1 is the folder to mount on, the rest are the instances' names.
+ * A script that keeps the mount and the instances while its standard input is open. So it ends when the process at the other end
+ * does, even by SIGKILL. $1 is the folder to mount on; the other arguments are the instances' names.
  */
 const KEEPER = `
 trap '' INT TERM HUP
@@ -33,11 +32,11 @@ echo ready
 read -r _
 for name; do echo 0 > "$name/tracing_on"; echo > "$name/set_event"; rmdir "$name"; done
 `;
-/** Of each processor. */
+/** The size of the trace buffer for each processor. */
 const BUFFER_KB = 4096;
 const START_MS = 10_000;
 
-/** Tracing, or why there is none here: one line. Needs root. `scratch` is a folder to mount on. */
+/** Opens tracing, or returns one line that says why it is not possible. Needs root. `scratch` is a folder to mount on. */
 export async function openTracing(scratch: string, specs: readonly TraceSpec[]): Promise<Tracing | string> {
   const names = specs.map(({ name }) => `weft-bench-${process.pid}-${name}`);
   const inside = ['--mount', '--propagation', 'private', '--', 'sh', '-c', KEEPER, 'sh', scratch, ...names];
@@ -76,7 +75,7 @@ export class Tracing {
     this.#instances = specs.map((spec, index) => ({ folder: join(folder, names[index] ?? ''), spec }));
   }
 
-  /** Chooses the events; nothing is recorded yet. Throws for an event this kernel has not. */
+  /** Chooses the events, without recording yet. Throws for an event that this kernel does not have. */
   setUp(): void {
     for (const { folder, spec } of this.#instances) {
       const write = (file: string, text: string): void => writeFileSync(join(folder, file), `${text}\n`);
@@ -91,14 +90,14 @@ export class Tracing {
     }
   }
 
-  /** Processes that are watched, with all that come of them from now on; by this machine's numbers, which the kernel goes by. */
+  /** Follows these processes and their future descendants. The pids are those of the machine's own pid namespace. */
   follow(pids: readonly number[]): void {
     for (const { folder, spec } of this.#instances) {
       if (spec.follows) writeFileSync(join(folder, 'set_event_pid'), `${pids.join(' ')}\n`);
     }
   }
 
-  /** Forgets what was recorded and records from now on. */
+  /** Discards what was recorded and begins to record. */
   start(): void {
     for (const { folder } of this.#instances) {
       writeFileSync(join(folder, 'trace'), '\n');
@@ -107,7 +106,7 @@ export class Tracing {
     this.#enable('1');
   }
 
-  /** Everything of all instances since `start`, by time. From now on the events cost nothing. */
+  /** Stops recording and returns the events of all instances since `start`, sorted by time. */
   stop(): Trace {
     if (!this.#enabled) return { lines: [], lost: 0 };
     this.#enable('0');

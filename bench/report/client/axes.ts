@@ -1,9 +1,9 @@
-// Axes: 1-2-5 ticks on a logarithmic scale, and numbers short enough to stand beside each other.
+// The plots' axes: 1-2-5 ticks on a logarithmic scale, and numbers short enough to fit beside each other.
 
 import type uPlot from 'uplot';
 import type { Theme } from './theme.ts';
 
-/** 1, 2, 5, 10, … inside the range; more than three decades get whole decades only. */
+/** The ticks 1, 2, 5, 10, … inside the range. A range of more than three decades gets only whole decades. */
 function logTicks(min: number, max: number): number[] {
   const decades = Math.log10(max / min);
   const steps =
@@ -18,7 +18,7 @@ function logTicks(min: number, max: number): number[] {
   return ticks;
 }
 
-/** `1500` as `1.5k`, without a digit that says nothing. */
+/** A short form of a number: `1500` becomes `1.5k`, without zeros at the end. */
 export function short(value: number): string {
   const size = Math.abs(value);
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
@@ -31,7 +31,7 @@ export function across(theme: Theme, label: string, log: boolean): uPlot.Axis {
   return { ...axis(theme, label, log), size: 28 };
 }
 
-/** The axis on its left. */
+/** The axis to the left of a plot. */
 export function up(theme: Theme, label: string, log: boolean): uPlot.Axis {
   return { ...axis(theme, label, log), size: 46 };
 }
@@ -50,7 +50,7 @@ function axis(theme: Theme, label: string, log: boolean): uPlot.Axis {
   };
 }
 
-/** Logarithmic where asked for and possible: zero and less have no logarithm. */
+/** The scale. It is logarithmic when `log` asks for it and all values are above zero. */
 export function scale(values: readonly number[], log: boolean): { log: boolean; scale: uPlot.Scale } {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (log && low > 0) {

@@ -1,4 +1,4 @@
-// The page's program: draws every figure that has data, and again when its width or the colours change.
+// The page's program: draws every plot that has data, and draws it again when its width or the colours change.
 
 import uPlot from 'uplot';
 import type { PlotData } from '../data.ts';

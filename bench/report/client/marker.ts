@@ -1,8 +1,8 @@
-// What stands before a name in a legend: a piece of the line as it is drawn, or the colour of a bar.
+// The marker before a name in a legend: a piece of the line as it is drawn, or the colour of the bar.
 
 import type uPlot from 'uplot';
 
-/** A CSS background. */
+/** The marker as a CSS background. */
 export function markerOf({ stroke, fill, dash = [] }: Pick<uPlot.Series, 'stroke' | 'fill' | 'dash'> = {}): string {
   const colour = String(fill ?? stroke ?? 'transparent');
   if (dash.length === 0) return colour;

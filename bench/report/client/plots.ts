@@ -1,4 +1,4 @@
-// One uPlot for each kind of plot.
+// Makes a uPlot chart for each kind of plot.
 
 import uPlot from 'uplot';
 import type { DistributionData, LinesData, PlotData, StackedData } from '../data.ts';
@@ -21,7 +21,7 @@ function distribution({ unit, curves }: DistributionData, theme: Theme): Drawing
     curves.flatMap(({ values }) => values),
     true,
   );
-  // The first step rises from nothing, just left of the first value.
+  // The first step begins at 0, just left of the first value.
   const tables = curves.map(({ values, shares }): [number[], number[]] => [
     [...values.slice(0, 1).map((first) => first * BEFORE), ...values],
     [0, ...shares],
@@ -49,7 +49,7 @@ function distribution({ unit, curves }: DistributionData, theme: Theme): Drawing
   };
 }
 
-/** Of equal values the last share, since a column of uPlot's has every x once. */
+/** Keeps only the last share of equal values, because uPlot's data has every x once. */
 function distinct(values: readonly number[], shares: readonly number[]): uPlot.AlignedData {
   const kept = values.flatMap((value, at) => (values[at + 1] === value ? [] : [at]));
   return [kept.map((at) => values[at] ?? 0), kept.map((at) => shares[at] ?? 0)];
@@ -58,7 +58,7 @@ function distinct(values: readonly number[], shares: readonly number[]): uPlot.A
 function stacked({ unit, bar, segments, top }: StackedData, theme: Theme): Drawing {
   const rounds = Array.from({ length: Math.max(...segments.map(({ values }) => values.length)) }, (_, at) => at + 1);
   const sums = segments.map((_, upTo) => rounds.map((_round, at) => sumOf(segments.slice(0, upTo + 1), at)));
-  // The highest sum first: each lower one is painted over it.
+  // The highest sum is drawn first, and each lower one is painted over it.
   const order = segments.map((_, at) => segments.length - 1 - at);
   const bars = uPlot.paths.bars?.({ size: [0.85, 40], gap: 0 });
   return {
@@ -86,7 +86,7 @@ function stacked({ unit, bar, segments, top }: StackedData, theme: Theme): Drawi
   };
 }
 
-/** Null where one of them failed: no bar is better than half of one. */
+/** The sum of a round's segments; null where one of them failed, because no bar is better than half a bar. */
 function sumOf(segments: StackedData['segments'], round: number): number | null {
   let sum = 0;
   for (const { values } of segments) {
@@ -136,7 +136,7 @@ function lines({ unit, x, y, lines: drawn }: LinesData, theme: Theme): Drawing {
   };
 }
 
-/** The median, and the two edges of its band, which are not named. */
+/** The series for the median, and two without names for the edges of its band. */
 function lineSeries(theme: Theme, name: string, at: number, unit: string): uPlot.Series[] {
   const median = strokeOf(theme, at);
   const edge: uPlot.Series = {

@@ -1,4 +1,4 @@
-// Colours of the plots, read from the page's style so that they follow the reader's light or dark.
+// The colours of the plots. They are read from the page's style, so that they follow the reader's light or dark mode.
 
 export interface Theme {
   readonly text: string;
@@ -20,7 +20,7 @@ export function readTheme(): Theme {
   };
 }
 
-/** The n-th series' colour and dashes: who cannot tell colours apart has the dashes. */
+/** The colour and dashes of the n-th series. The dashes are for readers who cannot tell the colours apart. */
 export function strokeOf(theme: Theme, at: number): { stroke: string; dash: number[]; width: number } {
   const dashes = [[], [6, 4], [2, 3], [10, 3, 2, 3], [], [6, 4]];
   return {
