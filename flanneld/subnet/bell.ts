@@ -1,10 +1,10 @@
-// Waiting for "look again": events of a directory, a period, or the end.
+// Waiting until it is time to look again: after an event of a directory, after a period, or when the signal aborts.
 
 import { watch } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Wakes one waiter; rung while nobody waits, the next wait returns at once. */
+/** Wakes one waiter. If it rings while nobody waits, the next wait returns at once. */
 export class Bell {
   #rung = false;
   #wake: (() => void) | undefined;
@@ -14,7 +14,7 @@ export class Bell {
     this.#wake?.();
   };
 
-  /** Until rung, aborted, or `timeoutMs` have passed. */
+  /** Waits until the bell rings, the signal aborts, or `timeoutMs` have passed. */
   async wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
@@ -33,12 +33,12 @@ export class Bell {
 }
 
 /**
- * Calls `onEvent` for every change in the directory with the name of what changed, if it is known; returns how to stop.
- * Undefined when it cannot listen: no directory yet, or no inotify instance left.
+ * Calls `onEvent` for every change in the directory, with the name of the changed file if it is known. Returns the function
+ * that stops it; undefined when listening is not possible (no directory yet, or no inotify instance left).
  */
 export function listen(dir: string, onEvent: (name: string | undefined) => void): (() => void) | undefined {
   try {
-    // Its own name: it was removed or renamed, and another may have its place.
+    // An event with the directory's own name says that it was removed or renamed; which files changed is then unknown.
     const itself = basename(dir);
     const watcher = watch(dir, { persistent: false }, (_, name) => {
       onEvent(name === null || name === itself ? undefined : name);
@@ -59,6 +59,6 @@ export async function sleepUnlessAborted(ms: number, signal: AbortSignal): Promi
   try {
     await sleep(ms, undefined, { signal });
   } catch {
-    // aborted: the caller looks at the signal
+    // aborted: the caller checks the signal
   }
 }

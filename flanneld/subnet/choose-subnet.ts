@@ -1,5 +1,5 @@
-// Which subnet a node gets: the one it had wherever it can, else a free one by chance (flannel's local manager:
-// up to 100 free ones from the start of the range, one of them at random).
+// Chooses the subnet of a node: the one it had if possible, else a random free one. As flannel's local manager does, it
+// picks among the first 100 free ones of the range.
 
 import type { Ip, IpPrefix } from '../../lib/ip.ts';
 import { addressBits, addToIp, compareIp, overlaps } from '../../lib/ip.ts';
@@ -8,19 +8,19 @@ import { poolHolds } from '../../lib/subnet-pool.ts';
 
 const CANDIDATE_LIMIT = 100;
 
-/** What other leases claim. */
+/** The subnets that other leases claim. */
 export interface Taken {
   readonly all: readonly IpPrefix[];
-  /** Only by leases that other nodes use. */
+  /** Only those of leases that the nodes accept. */
   readonly fitting: readonly IpPrefix[];
-  /** Only by those of them that the store had before this node's lease; undefined when this node has none. */
+  /** Of these only those of leases older than this node's; undefined when this node has none. */
   readonly byElders: readonly IpPrefix[] | undefined;
 }
 
 /**
- * The subnet this node gets: the one it `had` unless an elder lease claims it too, else that of `before` (an earlier run),
- * else a free one. What only leases claim that every node refuses is taken when nothing else is left: such a lease must not
- * be able to use a network up. Undefined when there is none.
+ * The subnet this node gets: the one it `had` unless an older lease claims it, too; else that of an earlier run (`before`);
+ * else a free one; undefined when there is none. Subnets that only refused leases claim are taken last, so that such
+ * leases cannot use the network up.
  */
 export function chooseOwnSubnet(
   pool: SubnetPool,
@@ -36,8 +36,8 @@ export function chooseOwnSubnet(
 }
 
 /**
- * The first of `wanted` that the pool holds and nothing of `taken` overlaps, else a free subnet; undefined when there
- * is none. `random` is 0 ≤ r < 1.
+ * The first of `wanted` that lies in the pool and overlaps nothing in `taken`, else a free subnet; undefined when there is
+ * none. `random` is 0 ≤ r < 1.
  */
 export function chooseSubnet(
   pool: SubnetPool,
@@ -55,7 +55,7 @@ export function chooseSubnet(
 function freeSubnets(pool: SubnetPool, taken: readonly IpPrefix[]): IpPrefix[] {
   const { family } = pool.first;
   const bits = BigInt(addressBits(family) - pool.length);
-  // Almost every lease is of the pool's own length: those are looked up, only wider ones are walked through.
+  // Almost every lease has the pool's length. These are looked up in a set, so that only the few wider ones are searched.
   const narrow = new Set<bigint>();
   const wide: IpPrefix[] = [];
   for (const prefix of taken) {

@@ -1,6 +1,6 @@
-// The embedded store: one lease file a node in a directory that all agents of one machine share. Level-triggered: a
-// watch says when to look and at which files, who came or went is seen at every look, and a period, at which all is
-// read, makes a lost event harmless.
+// The embedded store: a directory that all agents of one machine share, with one lease file for each node. inotify says when
+// to look and which files changed. Every look lists the directory, so it sees which nodes came or went. All files are read
+// again after a period, so a lost event does no lasting harm.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../lib/backoff.ts';
@@ -25,28 +25,28 @@ import { byCreation, claimSame } from './precedence.ts';
 
 export interface DirectoryOptions {
   readonly dir: string;
-  /** A valid node name; names the lease file. */
+  /** A valid node name; the lease file is named after it. */
   readonly nodeName: string;
   readonly netConfigPath: string;
-  /** What subnet.env said before this start: taken again when the lease file is lost and nobody else has it. */
+  /** The subnets in subnet.env before this start. They are taken again when the lease file is lost and they are free. */
   readonly previous: { readonly subnet?: IpPrefix | undefined; readonly ipv6Subnet?: IpPrefix | undefined };
   readonly log: Logger;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
-  /** How often every file is looked at without any event, in ms. */
+  /** How often every file is read without an event, in ms. */
   readonly periodMs: number;
 }
 
-/** When to look again after a look that failed, and where no event tells of changes, in milliseconds. */
+/** When to look again after a failed look, and while inotify does not work, in milliseconds. */
 const FAILED_MS = 1000;
 const DEAF_MS = 5000;
 /**
- * Events come in bursts (temporary file, rename); one look after the burst is enough. Where a look takes longer there
- * are thousands of leases: then the pause is as long as the look, so that looking takes half of the time at most.
+ * Events come in bursts (temporary file, rename); one look after the burst is enough. With thousands of leases a look takes
+ * longer than this; then the pause is as long as the look, so that looking takes at most half of the time.
  */
 const SETTLE_MS = 20;
 const LONGEST_SETTLE_MS = 500;
-/** A lease that somebody keeps removing is restored no more often than this. */
+/** The shortest time between two restorations of a lease that somebody keeps removing. */
 const RESTORE_MS = 1000;
 const CLAIM_ATTEMPTS = 20;
 const nobody: LeaseSnapshot = { leases: new Map(), problems: [] };
@@ -61,16 +61,16 @@ class DirectoryManager implements SubnetManager {
   readonly #options: DirectoryOptions;
   readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
-  /** Of what is over as soon as it is said. */
+  /** Logs restorations. They are no trouble of the store, because they are over when they are logged. */
   readonly #restores: FailureLog;
   readonly #dir: LeaseDir;
   /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
   #own: Lease | undefined;
-  /** A lease is being taken: what stands in the directory meanwhile is neither the old one nor wrong. */
+  /** Whether a lease is being taken; meanwhile the lease file differs from `#own` and is not restored. */
   #isClaiming = false;
-  /** What the configuration cuts subnets from; empty before it is known. */
+  /** The ranges from which subnets are taken; empty before the configuration is known. */
   #pools: readonly (SubnetPool | undefined)[] = [];
-  /** The last snapshot that was refused something, and what is left of it: the same one as long as nothing changes. */
+  /** The last snapshot with refused leases, and the same without them. Kept so that an unchanged snapshot stays the same object. */
   #fitting: { readonly all: LeaseSnapshot; readonly snapshot: LeaseSnapshot } | undefined;
   #restoredAt = Number.NEGATIVE_INFINITY;
   #restoreDue: number | undefined;
@@ -89,8 +89,8 @@ class DirectoryManager implements SubnetManager {
   }
 
   /**
-   * A claim is a file of ours; it holds when no other lease overlaps it after it was written. Two agents that claim the
-   * same subnet at one moment cannot both miss the other: who sees a rival gives way and tries again.
+   * Writes the lease file and then reads all others; the claim holds when none of them overlaps. If two agents claim the same
+   * subnet at the same time, at least one sees the other's file; it then gives way and tries again.
    */
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     this.#isClaiming = true;
@@ -135,7 +135,7 @@ class DirectoryManager implements SubnetManager {
 
   #choose(attributes: LeaseAttributes, config: NetConf, { leases }: LeaseSnapshot): Lease {
     const { nodeName, previous, random } = this.#options;
-    // Where the lease file is lost or spoilt, its mark still tells since when we have what subnet.env says.
+    // When the lease file is lost or damaged, its mark still says since when this node has the subnets in subnet.env.
     const created = this.#dir.createdOf(nodeName);
     const own = leases.get(nodeName) ?? (created === undefined ? undefined : { ...previous, created });
     const others = [...leases].filter(([node]) => node !== nodeName);
@@ -153,7 +153,7 @@ class DirectoryManager implements SubnetManager {
     return { ...attributes, ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
   }
 
-  /** Why no node may use the lease: its subnets are not of the configuration's length. */
+  /** Why all nodes refuse the lease (its subnets have not the configured length); undefined when they accept it. */
   #refusalOf({ subnet, ipv6Subnet }: Lease): string | undefined {
     for (const prefix of [subnet, ipv6Subnet]) {
       const problem = prefix && findLengthProblem(this.#pools, prefix);
@@ -162,7 +162,7 @@ class DirectoryManager implements SubnetManager {
     return undefined;
   }
 
-  /** Without leases that are refused; the same object for the same snapshot. */
+  /** The snapshot with refused leases turned into problems; the same object for the same snapshot. */
   #fit(all: LeaseSnapshot): LeaseSnapshot {
     if (this.#fitting?.all === all) return this.#fitting.snapshot;
     const refused: PeerProblem[] = [];
@@ -178,14 +178,14 @@ class DirectoryManager implements SubnetManager {
     return snapshot;
   }
 
-  /** Where a look or listening has failed, as without a file descriptor left, nothing may ring when that is over. */
+  /** After a failure (no file descriptor left, for instance) no event says when it is over, so the next look comes sooner. */
   #nextLookMs(hasLooked: boolean, isListening: boolean): number {
     const { periodMs } = this.#options;
     const lookMs = isListening ? periodMs : DEAF_MS;
     return Math.min(periodMs, hasLooked ? lookMs : FAILED_MS, this.#restoreInMs());
   }
 
-  /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
+  /** Rejects with OpError `lost` when another node has our subnet: only a restart helps then. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     const { dir, periodMs } = this.#options;
     const bell = new Bell();
@@ -200,8 +200,8 @@ class DirectoryManager implements SubnetManager {
     let stopListening: (() => void) | undefined;
     try {
       while (!signal.aborted) {
-        // Listening starts before reading, so that no change falls between the two; and anew every time, because the
-        // directory may have been replaced by another of the same name. The old ear closes when the new one is open.
+        // Listening starts before reading, so that no change between the two is missed. It starts anew every time, because
+        // another directory may have taken the name. The old watch is closed only when the new one is open.
         const stopBefore = stopListening;
         stopListening = listen(dir, onEvent);
         stopBefore?.();
@@ -213,8 +213,8 @@ class DirectoryManager implements SubnetManager {
         if (complete) completeAt = began;
         const snapshot = await this.#look(complete ? undefined : names);
         const lookMs = performance.now() - began;
-        if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // what changed was not seen
-        if (this.#restoredAt !== restoredAt) bell.ring(); // the directory may be new, and nobody listens to it yet
+        if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // the look failed, so read everything next time
+        if (this.#restoredAt !== restoredAt) bell.ring(); // writing may have made a new directory that is not listened to yet
         const fit = snapshot && this.#fit(snapshot);
         if (fit && fit !== told && !signal.aborted) {
           told = fit;
@@ -229,8 +229,8 @@ class DirectoryManager implements SubnetManager {
   }
 
   /**
-   * Reads the directory and puts our own lease right; undefined (and the last snapshot stays) when it cannot. Rejects with
-   * OpError `lost` when somebody else has our subnet.
+   * Reads the directory and restores our own lease. Returns undefined when it cannot; then the last snapshot stays. Rejects
+   * with OpError `lost` when another node has our subnet.
    */
   async #look(changed: ReadonlySet<string> | undefined): Promise<LeaseSnapshot | undefined> {
     const { dir } = this.#options;
@@ -246,7 +246,7 @@ class DirectoryManager implements SubnetManager {
     }
   }
 
-  /** True when the directory was changed. A subnet that somebody else took meanwhile is lost, not fought for. */
+  /** Returns true when it wrote the lease file. A subnet that another node took meanwhile is given up. */
   async #restoreOwn(snapshot: LeaseSnapshot): Promise<boolean> {
     const { dir, nodeName } = this.#options;
     const own = this.#own;
@@ -291,7 +291,7 @@ class DirectoryManager implements SubnetManager {
   }
 }
 
-/** Whether the file that lay there already gave us these subnets: then nobody can have claimed them since. */
+/** Whether our previous lease file already had these subnets; then nobody else can have claimed them. */
 function keepsSubnets(before: Lease | undefined, lease: Lease): boolean {
   if (before === undefined) return false;
   return sameOrBothAbsent(before.subnet, lease.subnet) && sameOrBothAbsent(before.ipv6Subnet, lease.ipv6Subnet);
@@ -301,7 +301,7 @@ function sameOrBothAbsent(a: IpPrefix | undefined, b: IpPrefix | undefined): boo
   return a === undefined || b === undefined ? a === b : samePrefix(a, b);
 }
 
-/** The node whose lease overlaps ours; of those who came after `created` none counts. */
+/** The node whose lease overlaps ours. Leases younger than `created` do not count, since the older one keeps the subnet. */
 function findRival(
   { leases }: LeaseSnapshot,
   nodeName: string,
@@ -315,7 +315,7 @@ function findRival(
   return undefined;
 }
 
-/** `created`, and nothing else of a lease. */
+/** The age of a lease. */
 type Age = { readonly created?: string | undefined };
 
 function isElder(node: string, { created }: Age, than: string, own: Age): boolean {

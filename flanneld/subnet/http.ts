@@ -1,5 +1,6 @@
-// HTTP for the two stores behind a server: one request with a deadline, and one answer read while it comes, for as long
-// as it lasts. Every call opens its own connection: one kept from before a partition would cost a deadline to find dead.
+// HTTP for etcd and Kubernetes: a request with a time limit, or an answer that is read as it arrives, however long it lasts.
+// Every call opens its own connection. A connection kept from before a network partition may be dead, and the call would
+// notice that only after its time limit.
 
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { request as requestHttp } from 'node:http';
@@ -18,7 +19,7 @@ export interface HttpCall {
   readonly body?: string;
   /** TLS material, agent, basic authentication. */
   readonly options?: RequestOptions;
-  /** Until the whole answer is there; of a stream, until its head is. */
+  /** Time limit for the whole answer; for a stream, until its head has arrived. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -29,20 +30,20 @@ export interface HttpAnswer {
 }
 
 export interface ChunkReader {
-  /** The answer begins; with its Content-Type. */
+  /** Called with the Content-Type when the answer begins. */
   onOpen?(type: string): void;
-  /** Bytes as they come, unpacked; what it throws ends the call. */
+  /** Called with decompressed bytes as they arrive. An error it throws ends the call. */
   onChunk(chunk: Buffer): void;
-  /** Nothing at all for this long means that the connection is dead. */
+  /** A connection without data for this long is taken for dead. */
   readonly idleMs: number;
 }
 
 export interface LineReader extends Omit<ChunkReader, 'onChunk'> {
-  /** One line without its end; what it throws ends the call. */
+  /** Called with each line, without its end. An error it throws ends the call. */
   onLine(line: string): void;
 }
 
-/** No answer: `ECONNREFUSED`, `timeout`, `idle`, `aborted`, `too large`, … in `code`. */
+/** There was no (complete) answer; `code` is `ECONNREFUSED`, `timeout`, `idle`, `aborted`, `too large`, … */
 export class HttpError extends Error {
   readonly code: string;
 
@@ -70,7 +71,7 @@ export class HttpStatusError extends Error {
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_LINE_CHARS = 16 * 1024 * 1024;
-/** A silent connection is probed after this long, then every second, and dead after ten probes (libuv's numbers). */
+/** TCP keepalive probes a silent connection after this time, then every second; after ten probes it is dead (libuv's values). */
 const KEEP_ALIVE_MS = 3000;
 
 /** Sends one request and reads the whole answer, whatever its status. Rejects with HttpError. */
@@ -88,8 +89,8 @@ export async function httpRequest(call: HttpCall): Promise<HttpAnswer> {
 }
 
 /**
- * Sends one request and hands over its answer as it comes; resolves when all of it has. Rejects with HttpStatusError,
- * HttpError, or what the reader threw.
+ * Sends one request and passes its answer on as it arrives; resolves at the end of the answer. Rejects with HttpStatusError,
+ * HttpError, or the error the reader threw.
  */
 export async function httpChunks(call: HttpCall, { onOpen, onChunk, idleMs }: ChunkReader): Promise<void> {
   await exchange(call, async (response, request, headArrived) => {
@@ -111,14 +112,14 @@ export async function httpChunks(call: HttpCall, { onOpen, onChunk, idleMs }: Ch
   });
 }
 
-/** Line by line; resolves when the server ends it. A last line without an end is a cut one, and dropped. */
+/** The same line by line. A last line without a line end was cut off, so it is dropped. */
 export async function httpLines(call: HttpCall, { onLine, ...reader }: LineReader): Promise<void> {
   await httpChunks(call, { ...reader, onChunk: splitLines(onLine) });
 }
 
 function unpacked(response: IncomingMessage): AsyncIterable<Buffer> {
   if (response.headers['content-encoding'] !== 'gzip') return response;
-  // Its error is the reader's, too: nothing to do in the callback.
+  // The reader gets the error, too, so the callback does nothing.
   return pipeline(response, createGunzip(), () => undefined);
 }
 
@@ -131,7 +132,7 @@ async function readError(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** Cuts chunks into lines, characters and lines that lie across two chunks included. */
+/** Cuts chunks into lines; a line or a UTF-8 character may begin in one chunk and end in the next. */
 export function splitLines(onLine: (line: string) => void): (chunk: Buffer) => void {
   const decoder = new StringDecoder('utf8');
   let rest = '';
@@ -150,7 +151,7 @@ export function splitLines(onLine: (line: string) => void): (chunk: Buffer) => v
 
 type Reader<T> = (response: IncomingMessage, request: ClientRequest, headArrived: () => void) => Promise<T>;
 
-/** One connection from opening to closing: nothing of it is left when this settles. */
+/** Runs one call on its own connection, which is closed when the promise settles. */
 async function exchange<T>(call: HttpCall, read: Reader<T>): Promise<T> {
   const { signal, timeoutMs } = call;
   if (signal.aborted) throw new HttpError('aborted', '', signal.reason);
@@ -164,7 +165,7 @@ async function exchange<T>(call: HttpCall, read: Reader<T>): Promise<T> {
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       request.on('error', (error) => {
-        failure ??= error; // of a destroyed request the response says only "aborted"
+        failure ??= error; // when a request is destroyed, its response fails only with "aborted"
         reject(error);
       });
       request.once('response', resolve);

@@ -1,6 +1,6 @@
-// The directory of lease files: reading all of it, hostile files included, and replacing one file atomically.
-// `<node>.json` is a lease, and `.<node>.since` tells when it was first written: the lease file is another one after every
-// change, this one stays. Other names that start with a dot, or end otherwise, are nobody's business.
+// The directory of lease files: reads all of them, hostile ones included, and replaces one atomically. `<node>.json` is a lease.
+// `.<node>.since` marks when it was first written: every change makes a new lease file, but the mark stays the same file.
+// Other names that start with a dot, and other endings, are ignored.
 
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { link, open, readdir, rename, rm, stat } from 'node:fs/promises';
@@ -17,32 +17,32 @@ import type { Lease, LeaseSnapshot } from './manager.ts';
 
 const suffix = '.json';
 const sinceSuffix = '.since';
-/** Files looked at before other work gets its turn: a few milliseconds. */
+/** After this many files (a few milliseconds) other work gets its turn. */
 const FILES_AT_ONCE = 64;
-/** A file changed twice within the file system's clock tick looks unchanged: what is younger is read again. */
+/** Two changes within one tick of the file system's clock look like one. So a file younger than this is read again. */
 const SETTLED_MS = 100;
 
 export function leaseFileName(nodeName: string): string {
   return nodeName + suffix;
 }
 
-/** The file beside a lease whose own time of creation is that of the lease; what it says means nothing. */
+/** The mark beside a lease. Its own time of creation is that of the lease; its contents mean nothing. */
 function sinceFileName(nodeName: string): string {
   return `.${nodeName}${sinceSuffix}`;
 }
 
-/** All that a node has in the directory, by the path of its lease file. */
+/** All files a node has in the directory, given the path of its lease file. */
 export function filesOfLease(leaseFile: string): readonly string[] {
   const node = basename(leaseFile, suffix);
   return [leaseFile, join(dirname(leaseFile), sinceFileName(node))];
 }
 
-/** One look at a directory, for whoever does not look again. Rejects as `LeaseDir.read` does. */
+/** Reads a directory once. Rejects as `LeaseDir.read` does. */
 export function readLeaseDir(dir: string): Promise<LeaseSnapshot> {
   return new LeaseDir(dir).read();
 }
 
-/** What a file said, and by what to see that it has not changed since. */
+/** The contents of a file, and the values that show whether it has changed since. */
 interface Entry {
   readonly inode: number;
   readonly changedMs: number;
@@ -53,31 +53,30 @@ interface Entry {
   readonly problem?: PeerProblem;
 }
 
-/** A directory looked at again and again: always all of it, but only files that changed are read. */
+/** Reads a directory again and again. It always lists all files, but reads only changed ones. */
 export class LeaseDir {
   readonly #dir: string;
   readonly #ownKey: string | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(MAX_LEASE_BYTES + 1);
   #entries: ReadonlyMap<string, Entry> = new Map();
   #snapshot: LeaseSnapshot | undefined;
-  /** Tells the directory from another that takes its name. */
+  /** Differs when another directory has taken the name. */
   #identity = '';
   #reading: Promise<unknown> = Promise.resolve();
 
-  /** With `ownKey`, every snapshot tells whose lease is this node's. */
+  /** `ownKey` is the name of this node; every snapshot contains it. */
   constructor(dir: string, ownKey?: string) {
     this.#dir = dir;
     this.#ownKey = ownKey;
   }
 
   /**
-   * Every lease in the directory by node name, and a problem for every file that is none; the same object as before
-   * when nothing changed. Rejects when the directory itself cannot be read: that is not the same as "nobody is there",
-   * on which peers would be purged.
-   * With `changed`, files of other names are looked at only when they are new: thousands of looks take a while.
+   * Returns every lease by node name, and a problem for every file that is no lease; the same object as before when nothing
+   * changed. Rejects when the directory cannot be read: an empty result would remove all peers.
+   * With `changed`, other known files are not checked, because checking thousands of files takes a while.
    */
   read(changed?: ReadonlySet<string>): Promise<LeaseSnapshot> {
-    // One at a time: of two that overlap, the one that began first may end last.
+    // Only one at a time: otherwise an older read could end after a newer one.
     const reading = this.#reading.then(() => this.#readAll(changed));
     this.#reading = reading.catch(() => undefined);
     return reading;
@@ -100,7 +99,7 @@ export class LeaseDir {
       const entry = this.#look(name, before);
       if (entry !== undefined) entries.set(name, entry);
       different ||= entry?.lease !== before?.lease || entry?.problem?.reason !== before?.problem?.reason;
-      // One buffer and no promise a file: thousands of either cost seconds, and memory that does not come back.
+      // One buffer for all files and no promise per file: thousands of them cost seconds, and memory that is never freed.
       if (++looked % FILES_AT_ONCE === 0) await breathe();
     }
     different ||= entries.size !== this.#entries.size;
@@ -113,7 +112,7 @@ export class LeaseDir {
   /** Undefined when the file has gone meanwhile. */
   #look(name: string, before: Entry | undefined): Entry | undefined {
     const path = join(this.#dir, name);
-    // Looked at first, read second: a change in between is seen next time.
+    // lstat comes before reading, so that a change in between is noticed the next time.
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return undefined;
     const node = name.slice(0, -suffix.length);
@@ -132,13 +131,13 @@ export class LeaseDir {
     }
   }
 
-  /** When this node first took its lease, even while its file is gone; undefined when nothing tells. */
+  /** When the node first took its lease, even if the lease file is gone; undefined when there is no mark. */
   createdOf(node: string): string | undefined {
     const stat = this.#since(node);
     return stat && createdText(stat);
   }
 
-  /** Undefined for what is no such file. One with a second name is the lease itself still, or the mark of another node. */
+  /** The mark, or undefined when there is none. A file with a second hard link is no mark of its own. */
   #since(node: string): Stats | undefined {
     if (!isNodeName(node)) return undefined;
     const stat = lstatSync(join(this.#dir, sinceFileName(node)), { throwIfNoEntry: false });
@@ -152,7 +151,7 @@ export class LeaseDir {
     const file = openIfPresent(path);
     if (file === undefined) return undefined;
     try {
-      // It may be another by now.
+      // Another file may have taken the name since lstat.
       if (!fstatSync(file).isFile()) throw new ConfigError(name, '', 'is not a regular file');
       const length = fill(file, this.#buffer);
       if (length > MAX_LEASE_BYTES) throw new ConfigError(name, '', `is larger than ${MAX_LEASE_BYTES} bytes`);
@@ -167,7 +166,7 @@ function isUnchanged({ ino, ctimeMs, size }: Stats, { inode, changedMs, bytes }:
   return ino === inode && ctimeMs === changedMs && size === bytes;
 }
 
-/** In microseconds, with the digits it takes to sort as text. Some file systems do not know when a file was made. */
+/** Microseconds, padded so that they sort as text. Where the file system has no time of creation, that of the last change. */
 function createdText({ birthtimeMs, ctimeMs }: Stats): string {
   const createdMs = birthtimeMs > 0 ? birthtimeMs : ctimeMs;
   return String(Math.round(createdMs * 1000)).padStart(20, '0');
@@ -189,7 +188,7 @@ function snapshotOf(entries: ReadonlyMap<string, Entry>, ownKey: string | undefi
 
 function openIfPresent(path: string): number | undefined {
   try {
-    // Never follow a link, and never wait for the other end of a pipe.
+    // These flags do not follow a link and do not wait for the other end of a pipe.
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (nodeErrorCode(error) === 'ENOENT') return undefined;
@@ -197,7 +196,7 @@ function openIfPresent(path: string): number | undefined {
   }
 }
 
-/** Reads to the end of the file or of the buffer; returns how much. */
+/** Reads until the end of the file or of the buffer; returns the number of bytes. */
 function fill(file: number, buffer: Uint8Array): number {
   let length = 0;
   while (length < buffer.length) {
@@ -208,12 +207,12 @@ function fill(file: number, buffer: Uint8Array): number {
   return length;
 }
 
-/** Writes the node's file: a reader sees the old or the new content, also after a power loss. Makes the directory. */
+/** Writes the node's file. A reader sees the old or the new contents, even after a power loss. Makes the directory. */
 export async function writeLeaseFile(dir: string, nodeName: string, text: string): Promise<void> {
   makeFolders(dir);
   await markSince(join(dir, leaseFileName(nodeName)), join(dir, sinceFileName(nodeName)));
   const temporary = join(dir, `.${nodeName}.tmp`);
-  // What lies there is our own from before a crash, or a trap; in both cases not to be written through.
+  // A file of this name is ours from before a crash, or a trap such as a link. Either way it must not be written to.
   await rm(temporary, { force: true, recursive: true });
   const file = await open(temporary, 'wx', 0o644);
   try {
@@ -226,8 +225,8 @@ export async function writeLeaseFile(dir: string, nodeName: string, text: string
 }
 
 /**
- * Before the lease is written, so that nobody sees one without it. What is there stays, but for what is no file of its own.
- * The mark of a lease that has none yet is that very file, which goes on as the mark when another takes its name.
+ * Makes the mark before the lease is written, so that no lease is seen without one. A valid mark stays. If there is a lease
+ * without a mark, a hard link makes the old lease file the mark, so that its time of creation is kept.
  */
 async function markSince(lease: string, mark: string): Promise<void> {
   const [leaseStat, markStat] = [lease, mark].map((path) => lstatSync(path, { throwIfNoEntry: false }));

@@ -1,5 +1,5 @@
-// One lease as a JSON file: flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData, BackendV6Data) and,
-// as no key carries them here, Subnet and IPv6Subnet. Read strictly: anybody may have written it.
+// One lease as a JSON file. It has the keys of flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData,
+// BackendV6Data), and Subnet and IPv6Subnet, which in etcd are in the key. It is read strictly: anybody may have written it.
 
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
@@ -20,7 +20,7 @@ import type { JsonPlace } from '../../lib/json-fields.ts';
 import { parsePlace, readList, readString, readText } from '../../lib/json-fields.ts';
 import type { Lease, LeaseAttributes } from './manager.ts';
 
-/** Far more than a lease needs; what is longer is not read. */
+/** Far more than a lease needs; longer files are refused. */
 export const MAX_LEASE_BYTES = 64 * 1024;
 
 /** Parses the text of the file called `name`; throws ConfigError `<name>: <key>: expected …, got …`. */
@@ -44,16 +44,16 @@ export function readLease(place: JsonPlace): Lease {
   };
 }
 
-/** Undefined when the key is absent; throws ConfigError for what is no list. */
+/** Undefined when the key is absent; throws ConfigError when it is no list. */
 function readHostAddresses(place: JsonPlace): readonly Ip[] | undefined {
   const list = readList(place, 'HostAddresses');
   return list && hostAddressesIn(list.map((item) => (typeof item === 'string' ? item : '')));
 }
 
-/** More than a node has. */
+/** More than a real node has. */
 const MOST_HOST_ADDRESSES = 16;
 
-/** The addresses among texts: what is none a node can send from is left out, as they only let more packets in. */
+/** The texts that are addresses a node can send from. Others are left out without an error: the list only lets more packets in. */
 export function hostAddressesIn(texts: readonly string[]): Ip[] {
   return texts.slice(0, MOST_HOST_ADDRESSES).flatMap((text) => {
     try {
@@ -65,7 +65,7 @@ export function hostAddressesIn(texts: readonly string[]): Ip[] {
   });
 }
 
-/** What flannel's etcd value carries; throws ConfigError. */
+/** Reads the keys of flannel's etcd value; throws ConfigError. */
 export function readAttributes(place: JsonPlace): LeaseAttributes {
   const publicIp = readAddress(place, 'PublicIP', 4);
   const publicIpv6 = readAddress(place, 'PublicIPv6', 6);
@@ -100,7 +100,7 @@ export function renderLeaseFile(lease: Lease): string {
   return `${stringifyJson(leaseToJson(lease), { indent: 2 })}\n`;
 }
 
-/** The lease as `readLease` reads it. */
+/** The lease in the form that `readLease` reads. */
 export function leaseToJson(lease: Lease): JsonObject {
   return jsonObject({
     Subnet: lease.subnet && formatPrefix(lease.subnet),

@@ -1,4 +1,4 @@
-// The latest snapshot of the cluster's leases, for whoever looks, and a call for whoever waits.
+// Keeps the latest snapshot of the cluster's leases, and calls a listener when there is a new one.
 
 import type { LeaseSnapshot, SubnetManager } from './manager.ts';
 
@@ -9,7 +9,7 @@ export class LeaseView {
   #latest: LeaseSnapshot | undefined;
   #onChange: () => void = () => undefined;
 
-  /** Starts to watch. */
+  /** Starts watching at once. */
   constructor(manager: SubnetManager, signal: AbortSignal) {
     let resolveFirst: (snapshot: LeaseSnapshot) => void = () => undefined;
     const first = new Promise<LeaseSnapshot>((resolve) => {
@@ -24,7 +24,7 @@ export class LeaseView {
       throw new Error('watching the leases ended before the first snapshot');
     });
     this.#firstSnapshot = Promise.race([first, endedFirst]);
-    // Whoever does not wait for it must not be killed by its rejection.
+    // Without these handlers a rejection that nobody waits for would end the process.
     this.#firstSnapshot.catch(() => undefined);
     this.ended.catch(() => undefined);
   }
@@ -39,7 +39,7 @@ export class LeaseView {
     return this.#latest ?? { leases: new Map(), problems: [] };
   }
 
-  /** Calls `onChange` after every further snapshot; one listener. */
+  /** Calls `onChange` after every further snapshot. There is only one listener: a second call replaces the first. */
   listen(onChange: () => void): void {
     this.#onChange = onChange;
   }

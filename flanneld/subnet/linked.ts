@@ -1,10 +1,10 @@
-// An end that comes with another's, or before it.
+// A signal that aborts together with another one, or earlier by itself.
 
-/** Aborts with the signal it is linked to, or before. */
+/** `signal` aborts when the signal it is linked to does, or earlier by `abort`. */
 export interface Linked {
   readonly signal: AbortSignal;
   abort(): void;
-  /** Lets go of the signal it is linked to, which may live far longer. */
+  /** Removes the listener from the other signal, which may live far longer and would keep it in memory. */
   unlink(): void;
 }
 

@@ -1,5 +1,6 @@
-// What a cluster state offers to the agent: its configuration, a lease for this node, and everybody's leases as a
-// whole (never as events: the agent compares the whole with the kernel). Implemented by directory, kube and etcd.
+// What a store offers the agent: the cluster's configuration, a lease for this node, and the leases of all nodes. It gives
+// all leases at once and never events, because the agent compares the whole with the kernel. The directory, kube and etcd
+// stores implement it.
 
 import type { Ip, IpPrefix } from '../../lib/ip.ts';
 import type { JsonValue } from '../../lib/json.ts';
@@ -11,7 +12,7 @@ import type { StoreTrouble } from '../health/store-troubles.ts';
 export interface LeaseAttributes {
   readonly publicIp?: Ip;
   readonly publicIpv6?: Ip;
-  /** `vxlan`, …; empty for flannel's udp, alloc and tencent-vpc. */
+  /** `vxlan`, …; empty for flannel's backends udp, alloc and tencent-vpc. */
   readonly backendType: string;
   readonly backendData?: JsonValue;
   readonly backendV6Data?: JsonValue;
@@ -22,34 +23,34 @@ export interface Lease extends LeaseAttributes {
   readonly subnet?: IpPrefix;
   readonly ipv6Subnet?: IpPrefix;
   /**
-   * When the store got this lease, as text that sorts by time. It decides who keeps what two leases claim (precedence.ts),
-   * so it is what the store itself says, never what the node says. Undefined: unknown, later than all others.
+   * When the store got this lease, as text that sorts by time. It decides which of two leases keeps what both claim
+   * (precedence.ts), so it comes from the store itself and never from the node. Undefined means unknown: younger than all others.
    */
   readonly created?: string;
-  /** Other addresses its node has, where the store tells: packets may come from them. */
+  /** Other addresses of its node, from which packets may come, where the store knows them. */
   readonly hostAddresses?: readonly Ip[];
 }
 
 /** The whole cluster at one moment, this node's own lease included. */
 export interface LeaseSnapshot {
-  /** By what names the lease where it is stored: file, node, etcd key. */
+  /** The leases by the name they have in the store: file, node, or etcd key. */
   readonly leases: ReadonlyMap<string, Lease>;
   readonly problems: readonly PeerProblem[];
-  /** The key of this node's own lease, present or not, where the store knows it. */
+  /** The key of this node's own lease, whether or not it is there; absent where the store does not know it. */
   readonly ownKey?: string;
-  /** What the administrator wants of this node's addresses now; undefined where the store does not say. */
+  /** The addresses the administrator sets for this node now; undefined where the store has none. */
   readonly nodeAddresses?: NodeAddresses;
 }
 
-/** What an administrator says in the cluster state of this node's addresses. */
+/** The addresses an administrator sets for this node in the cluster state. */
 export interface NodeAddresses {
-  /** As `--public-ip` and `--public-ipv6` would: they choose the interface, too. */
+  /** They work like `--public-ip` and `--public-ipv6`: they also choose the interface. */
   readonly publicIp?: Ip;
   readonly publicIpv6?: Ip;
-  /** What peers are told instead of the address chosen. */
+  /** They are published to peers instead of the chosen address. */
   readonly overwriteIp?: Ip;
   readonly overwriteIpv6?: Ip;
-  /** What he wants and cannot have: a line each, with key, value and what is allowed. Absent: nothing. */
+  /** Settings that were refused: one line each, with key, value and what is allowed. */
   readonly refused?: readonly string[];
 }
 
@@ -58,16 +59,16 @@ export interface SubnetManager {
   networkConfig(signal: AbortSignal): Promise<NetConf>;
   /** Takes or renews this node's lease with these attributes; the subnet stays the same wherever it can. */
   acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease>;
-  /** Calls back with the whole state, first of all and then after every change; resolves when `signal` aborts. */
+  /** Calls back with the whole state at first and after every change; resolves when `signal` aborts. */
   watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void>;
-  /** Addresses the store holds for this node, to choose the interface by; before acquire. */
+  /** The addresses the store has for this node. They are needed before `acquire`, to choose the interface. */
   nodeAddresses?(signal: AbortSignal): Promise<NodeAddresses>;
-  /** Tells the cluster that this node forwards; returns at once, what is told is retried while `watch` runs. */
+  /** Tells the cluster that this node forwards. Returns at once; the message is retried while `watch` runs. */
   announceReady?(): void;
-  /** Tells whoever looks after this node (a Kubernetes Event): `reason` is a word, `message` a line. Never throws. */
+  /** Reports a problem to the node's administrator (a Kubernetes Event). `reason` is a word, `message` a line. Never throws. */
   report?(reason: string, message: string): void;
-  /** What the store cannot do just now, and since when; empty where all is well. */
+  /** What the store cannot do at the moment, and since when; empty when all is well. */
   troubles?(): readonly StoreTrouble[];
-  /** Gives this node's lease up; idempotent. */
+  /** Gives this node's lease up; harmless when it was given up before. */
   release?(signal: AbortSignal): Promise<void>;
 }

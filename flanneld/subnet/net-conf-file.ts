@@ -1,4 +1,4 @@
-// net-conf.json as a file: the mounted ConfigMap, or what --net-config-path names.
+// Reads net-conf.json from a file: the mounted ConfigMap, or the one that --net-config-path names.
 
 import { OpError } from '../../lib/errors.ts';
 import { readRegularFile } from '../../lib/files-node.ts';
@@ -8,10 +8,10 @@ import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import { decodeUtf8 } from '../../lib/utf8-node.ts';
 import type { Logger } from '../health/log.ts';
 
-/** As large as a ConfigMap may be. */
+/** The largest size of a ConfigMap. */
 const MAX_BYTES = 1024 * 1024;
 
-/** Reads and checks the file, logging its warnings; rejects with OpError or ConfigError, one line each. */
+/** Reads and checks the file and logs warnings about it. Rejects with OpError or ConfigError. */
 export async function readNetConfFile(path: string, log: Logger): Promise<NetConf> {
   let bytes: Uint8Array;
   try {

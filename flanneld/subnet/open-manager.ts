@@ -1,4 +1,4 @@
-// Which store the options name, opened with what an earlier run left behind.
+// Opens the store that the options name, with what an earlier run saved.
 
 import { hostname } from 'node:os';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
@@ -16,22 +16,22 @@ import type { RememberingOptions } from './remembering.ts';
 import { createRememberingManager } from './remembering.ts';
 import { readSavedState, StateWriter, savedStateFile } from './saved-state.ts';
 
-/** The directory store is also read without any event: 50 ms of processor time with 5000 leases. */
+/** How often the directory store is read without an event; with 5000 leases that takes 50 ms of processor time. */
 const DIRECTORY_PERIOD_MS = 120_000;
-/** How long the cluster state may stay silent at start before the agent goes on with what it last said. */
+/** How long a starting agent waits for the store before it uses the saved state. */
 const PATIENCE_MS = 5000;
-/** Leases are saved no more often than this: thousands are a megabyte. A clean end saves what is still to be saved. */
+/** The shortest time between two saves, because thousands of leases make a megabyte. A clean end saves the rest. */
 const SAVE_GAP_MS = 30_000;
 
 export interface ManagerTools {
   readonly sys: Syscalls;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Whether a link of this node has the address as its broadcast address. */
+  /** Whether the address is the broadcast address of a link of this node. */
   readonly isBroadcast: (ip: Ip) => boolean;
 }
 
-/** Rejects with ConfigError or OpError when the options cannot be used; whether the store answers shows later. */
+/** Rejects with ConfigError or OpError when the options cannot be used. It does not wait for the store to answer. */
 export async function openManager(options: Options, tools: ManagerTools): Promise<SubnetManager> {
   const { store } = options;
   switch (store.kind) {
@@ -63,7 +63,7 @@ function openDirectory(options: Options, dir: string, { sys, log }: ManagerTools
 }
 
 async function openEtcd(options: Options, etcd: EtcdOptions, tools: ManagerTools): Promise<SubnetManager> {
-  // Only the store that is used is loaded: its code costs memory.
+  // Only the store in use is imported, because its code costs memory.
   const { createEtcdManager, etcdDefaults } = await import('./etcd/etcd.ts');
   const { sys, log } = tools;
   const { endpoints, prefix, caFile, certFile, keyFile, username, password } = etcd;
@@ -90,7 +90,7 @@ function parseEndpoint(text: string): URL {
     const url = new URL(text.trim());
     if (url.protocol === 'http:' || url.protocol === 'https:') return url;
   } catch {
-    // said below
+    // reported below
   }
   const expected = 'expected comma-separated http:// or https:// URLs';
   throw new ConfigError('flag', '--etcd-endpoints', `${expected}, got ${JSON.stringify(text.slice(0, 128))}`);
@@ -126,13 +126,13 @@ function remember({ subnetFile }: Options, store: string, { sys, log }: ManagerT
   return { store, memory, patienceMs: PATIENCE_MS, log };
 }
 
-/** The subnets in the subnet.env of an earlier run; none when there is none or it cannot be read. */
+/** The subnets in an earlier run's subnet.env; empty when it is missing or unreadable. */
 function previousSubnets(sys: Syscalls, file: string, log: Logger): DirectoryOptions['previous'] {
   try {
     const text = readTextIfPresent(sys, file, 64 * 1024);
     if (text === undefined) return {};
     const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
-    // The file has the gateway's address; a lease is a network.
+    // The file has the gateway's address with its length; a lease needs the network.
     return { subnet: subnet && networkOf(subnet), ipv6Subnet: ipv6Subnet && networkOf(ipv6Subnet) };
   } catch (error) {
     log.warn({ file, err: errorText(error) }, 'earlier subnet.env ignored');

@@ -1,5 +1,5 @@
-// Who keeps what two leases claim (a subnet, a VtepMAC, an address): the one the store had first. Every node reads the
-// same order out of the store, whatever order the leases arrive in, so all nodes agree on the winner.
+// When two leases claim the same subnet, VtepMAC or address, the one that was in the store first keeps it. Every node reads
+// the same order from the store, whatever the order in which leases arrive, so all nodes agree on the winner.
 
 import { overlaps } from '../../lib/ip.ts';
 import type { Lease } from './manager.ts';
@@ -9,7 +9,7 @@ export interface Claimant {
   readonly created?: string | undefined;
 }
 
-/** Sorts the one that was in the store first to the front. Leases of unknown age come last, in the order of their keys. */
+/** Sorts by age, oldest first. Leases of unknown age come last, in the order of their keys. */
 export function byCreation(a: Claimant, b: Claimant): number {
   if (a.created !== b.created) {
     if (a.created === undefined) return 1;
@@ -20,13 +20,13 @@ export function byCreation(a: Claimant, b: Claimant): number {
   return a.key < b.key ? -1 : 1;
 }
 
-/** The leases, the eldest first. */
+/** The leases, oldest first. */
 export function inOrderOfCreation(leases: ReadonlyMap<string, Lease>): (readonly [string, Lease])[] {
   const claimant = ([key, { created }]: readonly [string, Lease]): Claimant => ({ key, created });
   return [...leases].sort((a, b) => byCreation(claimant(a), claimant(b)));
 }
 
-/** Whether two leases claim the same addresses. */
+/** Whether the subnets of two leases overlap. */
 export function claimSame(a: Lease, b: Lease): boolean {
   if (a.subnet && b.subnet && overlaps(a.subnet, b.subnet)) return true;
   return a.ipv6Subnet !== undefined && b.ipv6Subnet !== undefined && overlaps(a.ipv6Subnet, b.ipv6Subnet);

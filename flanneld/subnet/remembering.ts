@@ -1,5 +1,5 @@
-// A subnet manager that goes on with what the cluster state last said when it does not answer at start. Everything
-// asked for is still asked for behind it: what comes late counts, and is compared with what was used.
+// A subnet manager that uses the saved state when the store does not answer at the start. The calls to the store go on in
+// the background. A late answer counts: it is compared with the saved state that was used meanwhile.
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import { formatPrefix } from '../../lib/ip.ts';
@@ -12,7 +12,7 @@ import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManage
 import type { SavedState } from './saved-state.ts';
 
 export interface Memory {
-  /** What was saved by an earlier run. */
+  /** The state that an earlier run saved. */
   readonly earlier: SavedState | undefined;
   save(state: SavedState): void;
   flush(): Promise<void>;
@@ -21,15 +21,15 @@ export interface Memory {
 export interface RememberingOptions {
   readonly store: string;
   readonly memory: Memory;
-  /** How long the cluster state may take before the memory answers. */
+  /** How long to wait for the store before the saved state is used. */
   readonly patienceMs: number;
   readonly log: Logger;
 }
 
-/** For what is asked while the cluster state is known to be away. */
+/** How long to wait once the store is known to be away. */
 const SHORT_PATIENCE_MS = 100;
 
-/** `makeInner` gets a function to call with the text of the configuration, where the store holds it. */
+/** A store that holds the configuration calls `onNetConf` with its text, so that it is saved, too. */
 export function createRememberingManager(
   makeInner: (onNetConf: (text: string) => void) => SubnetManager,
   options: RememberingOptions,
@@ -40,15 +40,15 @@ export function createRememberingManager(
 class RememberingManager implements SubnetManager {
   readonly #inner: SubnetManager;
   readonly #options: RememberingOptions;
-  /** What the memory stands in for. */
+  /** What is answered from the saved state at the moment. */
   readonly #troubles = new StoreTroubles();
   #state: SavedState;
-  /** It kept silent once: whoever asks next need not wait as long again. */
+  /** Whether the store failed to answer in time; then the next call waits only shortly. */
   #isAway = false;
-  /** What was asked for behind an answer from memory failed, or came out differently: the agent must start anew. */
+  /** Rejects when a late answer differs from the saved state in use, or is an error; then the agent must restart. */
   readonly #failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
-  /** The latest lease asked for. */
+  /** The call for a lease that was made last. */
   #asking: { readonly ending: Linked; readonly ended: Promise<unknown> } | undefined;
 
   constructor(makeInner: (onNetConf: (text: string) => void) => SubnetManager, options: RememberingOptions) {
@@ -58,7 +58,7 @@ class RememberingManager implements SubnetManager {
     this.#failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
-    this.#failed.catch(() => undefined); // heard by watch
+    this.#failed.catch(() => undefined); // `watch` handles it
     this.#inner = makeInner((netConf) => this.#remember({ netConf }));
   }
 
@@ -82,7 +82,7 @@ class RememberingManager implements SubnetManager {
 
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const { own } = this.#state;
-    // One still asked for behind an answer from memory would tell peers where this node was before.
+    // A call that still runs in the background would publish the address this node had before.
     this.#asking?.ending.abort();
     await this.#asking?.ended;
     const ending = linkedTo(signal);
@@ -100,7 +100,7 @@ class RememberingManager implements SubnetManager {
     return await this.#patiently('lease', acquired, recall, check, () => ending.signal.aborted);
   }
 
-  /** With what the administrator last wanted peers to be told. */
+  /** The attributes with the overwrites that the administrator had last set. */
   #overwritten(attributes: LeaseAttributes): LeaseAttributes {
     const { overwriteIp, overwriteIpv6 } = this.#state.snapshot?.nodeAddresses ?? {};
     const publicIp = attributes.publicIp && overwriteIp;
@@ -108,7 +108,7 @@ class RememberingManager implements SubnetManager {
     return { ...attributes, ...(publicIp && { publicIp }), ...(publicIpv6 && { publicIpv6 }) };
   }
 
-  /** `inner`, or what `recall` says when that takes too long; then `check` compares the two once both are there. */
+  /** Returns the result of `inner`, or of `recall` when `inner` takes too long. Then `check` compares both when `inner` is done. */
   async #patiently<T>(
     what: string,
     inner: Promise<T>,
@@ -169,7 +169,7 @@ class RememberingManager implements SubnetManager {
       onSnapshot(snapshot);
     }, ending.signal);
     try {
-      // An abort makes what is asked for behind reject, too: then nothing has failed.
+      // An abort makes the calls in the background reject, too; that is no failure.
       const failed = this.#failed.catch((error) => (signal.aborted ? inner : Promise.reject(error)));
       await Promise.race([inner, failed]);
     } finally {

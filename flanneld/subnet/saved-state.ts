@@ -1,5 +1,5 @@
-// What the cluster state last said, kept in a file beside subnet.env: with it an agent that starts while the API server
-// or etcd is away goes on where the last one stopped. It describes this boot, as the node's kernel state does.
+// The last known cluster state, saved in a file beside subnet.env. With it an agent that starts while the API server or etcd is
+// away goes on where the last one stopped. Like the kernel's state, the file does not survive a reboot.
 
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -18,9 +18,9 @@ import type { Lease, LeaseSnapshot, NodeAddresses } from './manager.ts';
 import { readSavedLease, readSavedLeases, renderSavedLease } from './saved-lease.ts';
 
 export interface SavedState {
-  /** Which store it is of: what another store said is of no use. */
+  /** The store it came from; the state of another store is not used. */
   readonly store: string;
-  /** The text of the network configuration, where the store has it. */
+  /** The text of the network configuration, if it is kept in the store. */
   readonly netConf: string | undefined;
   /** This node's lease as it was published. */
   readonly own: Lease | undefined;
@@ -30,12 +30,12 @@ export interface SavedState {
 /** 20 000 dual-stack leases. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** Where it lies for an agent that writes `subnetFile`. */
+/** The path for an agent that writes `subnetFile`. */
 export function savedStateFile(subnetFile: string): string {
   return join(dirname(subnetFile), 'weft-leases.json');
 }
 
-/** The state of `store`; undefined when there is none that can be read. */
+/** The saved state of `store`; undefined when there is none or it is unreadable. */
 export function readSavedState(sys: Syscalls, file: string, store: string, log: Logger): SavedState | undefined {
   try {
     const text = readTextIfPresent(sys, file, MAX_BYTES);
@@ -48,7 +48,7 @@ export function readSavedState(sys: Syscalls, file: string, store: string, log: 
   }
 }
 
-/** A lease that cannot be read is left out, and told of in the snapshot. Throws ConfigError for all else. */
+/** An unreadable lease becomes a problem in the snapshot; anything else that is wrong throws ConfigError. */
 export function parseSavedState(text: string): SavedState {
   const root = parsePlace('saved leases', text);
   const isKnown = field(root.object, 'Leases') !== undefined;
@@ -64,7 +64,7 @@ export function parseSavedState(text: string): SavedState {
   };
 }
 
-/** Undefined also for one that cannot be read: then the node waits for the cluster state. */
+/** Our own lease; undefined when it is missing or unreadable, and then the node waits for the store. */
 function readOwn(root: JsonPlace): Lease | undefined {
   const own = field(root.object, 'Own');
   try {
@@ -108,7 +108,7 @@ export function renderSavedState({ store, netConf, own, snapshot }: SavedState):
   return `${stringifyJson(jsonObject(state))}\n`;
 }
 
-/** Writes the newest state some time after it was given, one write at a time; a failure is logged and nothing else. */
+/** Writes the newest state after a pause, one write at a time. A failure is only logged. */
 export class StateWriter {
   readonly #file: string;
   readonly #log: Logger;
@@ -126,12 +126,12 @@ export class StateWriter {
 
   save(state: SavedState): void {
     this.#next = state;
-    // The first at once: an agent may not live long.
+    // The first state is written at once, because the agent may not live long.
     this.#timer ??= setTimeout(() => void this.#write(), this.#isFirst ? 0 : this.#gapMs).unref();
     this.#isFirst = false;
   }
 
-  /** Writes what is still to be written. */
+  /** Writes the state now if it has not been written yet. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#write();

@@ -1,5 +1,5 @@
-// What every store that is watched over a network does alike: watch again whenever a watch has ended, and run what
-// belongs together until one of it fails.
+// What the stores behind a server have in common: they watch again whenever a watch ends, and run several tasks together
+// until one of them fails.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleepUnlessAborted } from './bell.ts';
@@ -8,17 +8,17 @@ import { linkedTo } from './linked.ts';
 export interface Watched {
   /** One watch from its opening to its end. */
   watch(): Promise<void>;
-  /** Hears why one failed. */
+  /** Called with the error when a watch fails. */
   onFailure(error: unknown): void;
   readonly retry: BackoffPolicy;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
 }
 
-/** A watch that ends sooner counts as a failure, so that it is not opened in a busy loop. */
+/** A watch that ends sooner counts as a failure and is followed by a pause, so that there is no busy loop. */
 const SHORT_WATCH_MS = 1000;
 
-/** Watches again and again until `signal` aborts: at once after one that lasted, with growing pauses after others. */
+/** Watches again and again until `signal` aborts: at once after a watch that lasted, else after growing pauses. */
 export async function watchAgain({ watch, onFailure, retry, random }: Watched, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; !signal.aborted; ) {
     const startedAt = performance.now();
@@ -35,7 +35,7 @@ export async function watchAgain({ watch, onFailure, retry, random }: Watched, s
   }
 }
 
-/** Runs all of them until one rejects or `signal` aborts. Settles when every one has ended, as the first to end badly. */
+/** Runs all parts until one rejects or `signal` aborts. Settles when all have ended; rejects with the first error. */
 export async function runTogether(
   parts: readonly ((signal: AbortSignal) => Promise<void>)[],
   signal: AbortSignal,

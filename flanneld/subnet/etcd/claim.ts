@@ -1,5 +1,6 @@
-// Taking a subnet in etcd: choose from what is free, write with a transaction that holds only if nobody was faster.
-// flannel's local manager (pkg/subnet/etcd/local_manager.go), without its lost races, its IPv4 and its daily renewal.
+// Takes a subnet in etcd: chooses a free one and writes it in a transaction that fails if another node was faster. It does
+// the work of flannel's local manager (pkg/subnet/etcd/local_manager.go), but tries again after a lost race, works without
+// IPv4, and needs no daily renewal.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { OpError } from '../../../lib/errors.ts';
@@ -24,11 +25,11 @@ export interface Claim {
   readonly name: string;
   readonly value: string;
   readonly lease: Lease;
-  /** `0`: a reservation, which no etcd lease ends. */
+  /** Id of the etcd lease that ends the key; `0` for a reservation, which never ends. */
   readonly leaseId: string;
-  /** The store had it at this revision. */
+  /** The store's revision when it last had this claim. */
   readonly revision: bigint;
-  /** The revision its key was made at: who has an older one keeps what both claim. */
+  /** The revision at which its key was made. Of two leases that claim the same, the one with the older revision keeps it. */
   readonly created: bigint;
 }
 
@@ -37,9 +38,9 @@ export interface ClaimContext {
   /** Ends in `/subnets/`. */
   readonly prefix: string;
   readonly config: NetConf;
-  /** Of the subnet.env of an earlier run: taken again when nobody has them. */
+  /** The subnets in an earlier run's subnet.env; taken again when they are free. */
   readonly previous: { readonly subnet?: IpPrefix | undefined; readonly ipv6Subnet?: IpPrefix | undefined };
-  /** What this node last wrote, in this run or an earlier one: found again even after its address changed. */
+  /** What this node last wrote, in this run or an earlier one. By it the lease is found even after the node's address changed. */
   readonly earlier: Lease | undefined;
   readonly ttlSec: number;
   readonly random: () => number;
@@ -59,7 +60,7 @@ export async function claimSubnets(
     signal.throwIfAborted();
     const claim = await tryClaim(context, attributes, signal);
     if (claim !== undefined) return claim;
-    // Differs from flannel (D11): losing a race is no reason to give up.
+    // Differs from flannel (D11), which gives up after a few lost races.
     context.log.debug({ attempt }, 'lost a race for a subnet');
     await sleepUnlessAborted(backoffMs(backoff, attempt, context.random()), signal);
   }
@@ -73,7 +74,7 @@ async function tryClaim(
 ): Promise<Claim | undefined> {
   const { gateway, prefix } = context;
   const { kvs, revision } = await gateway.list(prefix, signal);
-  // The eldest first: of several leases with our address that one is ours.
+  // Oldest first: of several leases with our address the oldest is ours.
   const entries = kvs.map((kv) => readEntry(prefix, kv)).sort(byCreateRevision);
   const found = findOwn(entries, attributes, context.earlier);
   const own = found && isUsable(context, entries, found) ? found : undefined;
@@ -91,14 +92,14 @@ function byCreateRevision(a: Entry, b: Entry): number {
   return older < newer ? -1 : 1;
 }
 
-/** A reservation is somebody's decision: when it does not fit any more it is left alone, and taken by nobody. */
+/** An administrator made a reservation, so one that no longer fits the configuration is left as it is and not used. */
 function isUsable(context: ClaimContext, entries: readonly Entry[], own: Entry): boolean {
   if (own.kv.leaseId !== '0' || formatLeaseKey(chooseSubnets(context, entries, own)) === own.name) return true;
   context.log.warn({ lease: own.name }, 'reservation does not fit the configuration, not used');
   return false;
 }
 
-/** What we wrote last, else flannel's rule: the lease with our address. */
+/** Finds the lease that we wrote last, else (flannel's rule) the one with our address. */
 function findOwn(
   entries: readonly Entry[],
   attributes: LeaseAttributes,
@@ -112,7 +113,7 @@ function findOwn(
   );
 }
 
-/** IPv4 decides where both have it. Differs from flannel (D12), which takes every IPv6-only node for one. */
+/** Compares the IPv4 addresses where both have one. Differs from flannel (D12), for which all IPv6-only nodes are the same. */
 export function hasSameOwner(a: LeaseAttributes, b: LeaseAttributes): boolean {
   if (a.publicIp && b.publicIp) return sameIp(a.publicIp, b.publicIp);
   return a.publicIpv6 !== undefined && b.publicIpv6 !== undefined && sameIp(a.publicIpv6, b.publicIpv6);
@@ -126,7 +127,7 @@ function chooseSubnets(
   const pools = [subnetPool(config), ipv6SubnetPool(config)] as const;
   const others = entries.filter((entry) => entry !== own);
   const fitting = others.filter(({ subnets }) => refusalOf(pools, subnets) === undefined);
-  // What we have is taken from us by nobody who came later, nor by a lease that all nodes refuse.
+  // Neither a younger lease nor one that all nodes refuse can take our subnet from us.
   const elders = own && fitting.filter(({ kv }) => kv.createRevision < own.kv.createRevision);
   const taken = {
     all: others.flatMap(({ subnets }) => prefixesOf(subnets)),
@@ -144,7 +145,7 @@ function chooseSubnets(
   return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
 }
 
-/** Why no node may use a lease of these subnets; undefined: its length is that of the configuration. */
+/** Why all nodes refuse a lease of these subnets (not the configured length); undefined when they accept it. */
 export function refusalOf(
   pools: readonly (SubnetPool | undefined)[],
   subnets: Subnets | undefined,
@@ -158,7 +159,7 @@ export function prefixesOf(subnets: Subnets | undefined): IpPrefix[] {
   return [subnets?.subnet, subnets?.ipv6Subnet].filter((prefix) => prefix !== undefined);
 }
 
-/** Keeps the key, and the lease it hangs on while that lives. Differs from flannel (D15): a reservation stays one. */
+/** Keeps the key, and its etcd lease if that still lives. Differs from flannel (D15): a reservation stays a reservation. */
 async function renewClaim(
   { gateway, prefix, ttlSec }: ClaimContext,
   own: Entry,
@@ -177,7 +178,7 @@ async function renewClaim(
   return undefined;
 }
 
-/** A new key, and the end of an old one of ours that no longer fits. */
+/** Makes a new key, and in the same transaction deletes an old one of ours that no longer fits. */
 async function makeClaim(
   { gateway, prefix, config, ttlSec, log }: ClaimContext,
   old: Entry | undefined,
@@ -198,8 +199,8 @@ async function makeClaim(
 }
 
 /**
- * Whether another key overlaps ours and was there first: the transaction sees only equal keys, and two dual-stack
- * nodes may have taken the same IPv4 subnet with different IPv6 ones. Of the two the later gives way.
+ * Whether an older key overlaps ours. The transaction compares only equal keys, but two dual-stack nodes may have taken
+ * the same IPv4 subnet with different IPv6 ones. Then the younger key gives way.
  */
 async function hasElder(
   { gateway, prefix, config }: Pick<ClaimContext, 'gateway' | 'prefix' | 'config'>,

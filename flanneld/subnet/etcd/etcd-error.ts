@@ -1,4 +1,4 @@
-// What can go wrong with etcd, from the JSON its gateway answers with (gRPC status codes, google/rpc/code.proto).
+// Errors of etcd, read from the JSON of its gateway (gRPC status codes, google/rpc/code.proto).
 
 import { OpError } from '../../../lib/errors.ts';
 import type { JsonValue } from '../../../lib/json.ts';
@@ -7,9 +7,9 @@ import { HttpError, HttpStatusError } from '../http.ts';
 
 /** `etcd: range /coreos.com/network/config: UNAVAILABLE (etcdserver: no leader)`. */
 export class EtcdError extends OpError {
-  /** Another endpoint may do better. */
+  /** Whether another endpoint may succeed. */
   readonly isElsewhere: boolean;
-  /** The login token is no longer good. */
+  /** Whether the login token is no longer valid. */
   readonly isLoginOver: boolean;
   /** With code `compacted`: the oldest revision that can still be watched. */
   readonly compactRevision: bigint | undefined;
@@ -18,7 +18,8 @@ export class EtcdError extends OpError {
     super(fields);
     this.name = 'EtcdError';
     this.isElsewhere = !knownStatuses.has(fields.code) || elsewhere.has(fields.code);
-    // INVALID_ARGUMENT for a token issued before a permission was changed; a watch says "permission denied" for any of them.
+    // etcd answers INVALID_ARGUMENT for a token older than the last change of permissions. For a watch with any bad token it
+    // answers "permission denied".
     const isOldToken = /revision of auth store is old/.test(fields.detail ?? '');
     const isWatchDenied = fields.op === 'watch' && fields.code === 'PERMISSION_DENIED';
     this.isLoginOver = fields.code === 'UNAUTHENTICATED' || isOldToken || isWatchDenied;
@@ -48,7 +49,7 @@ export interface EtcdOp {
   readonly object: string;
 }
 
-/** The error of an answer that is none; everything else (an abort, a bug) comes back as it was. */
+/** Turns a failed call or a bad HTTP status into an EtcdError; returns everything else (an abort, a bug) as it was. */
 export function toEtcdError(thrown: unknown, { op, object }: EtcdOp, endpoint: string): unknown {
   if (thrown instanceof HttpError) {
     const detail = `${endpoint}: ${thrown.message}`;
@@ -71,12 +72,12 @@ function errorOfStatus({ status, body }: HttpStatusError, { op, object }: EtcdOp
   return errorOfJson(answer, { op, object }, endpoint) ?? new EtcdError({ ...base, code: `HTTP ${status}` });
 }
 
-/** The error in `{"error":…}`, of a whole answer or inside a stream; undefined when there is none. */
+/** The error in `{"error":…}` of an answer or of a message in a stream; undefined when there is none. */
 export function errorOfJson(answer: JsonValue, { op, object }: EtcdOp, endpoint: string): EtcdError | undefined {
   if (!isJsonObject(answer)) return undefined;
   const error = field(answer, 'error');
   if (error === undefined) return undefined;
-  // Of a call: { error: text, code }; of a stream: { error: { grpc_code, message } }.
+  // An answer has { error: text, code }; a message in a stream has { error: { grpc_code, message } }.
   const inner = isJsonObject(error) ? error : answer;
   const message = field(inner, 'message') ?? error;
   const code = field(inner, 'grpc_code') ?? field(inner, 'code');

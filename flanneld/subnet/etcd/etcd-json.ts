@@ -1,5 +1,5 @@
-// The parts of etcd's messages that are read: key-values, revisions, news of a watch (etcd api/mvccpb/kv.proto,
-// etcdserverpb/rpc.proto as proto3 JSON).
+// Reads the parts of etcd's messages that are needed: key-values, revisions, and the events of a watch (etcd
+// api/mvccpb/kv.proto and etcdserverpb/rpc.proto as proto3 JSON).
 
 import type { JsonObject, JsonValue } from '../../../lib/json.ts';
 import { field, isJsonObject, jsonObject, parseJson } from '../../../lib/json.ts';
@@ -8,22 +8,22 @@ import { EtcdError, errorOfJson } from './etcd-error.ts';
 
 export interface KeyValue {
   readonly key: string;
-  /** Bytes that are no UTF-8 come as U+FFFD: no lease has any. */
+  /** Bytes that are no UTF-8 become U+FFFD; no valid lease has any. */
   readonly value: string;
   readonly createRevision: bigint;
   readonly modRevision: bigint;
-  /** Decimal; `0` for a key that no lease ends. */
+  /** Decimal text; `0` for a key without an etcd lease. */
   readonly leaseId: string;
 }
 
-/** What one message of a watch says. */
+/** The contents of one message of a watch. */
 export interface WatchNews {
-  /** Everything up to this revision has been told. */
+  /** The watch has reported everything up to this revision. */
   readonly revision: bigint;
   readonly events: readonly WatchEvent[];
 }
 
-/** Of a delete only key and modRevision are told. */
+/** For a delete only key and modRevision are set. */
 export interface WatchEvent {
   readonly isDelete: boolean;
   readonly kv: KeyValue;
@@ -74,7 +74,7 @@ function bytes(object: JsonObject, key: string): string {
   return typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : '';
 }
 
-/** Reads one line of a watch; undefined for one without news. Throws EtcdError when etcd ends the watch by it. */
+/** Reads one line of a watch; undefined for a line without news. Throws EtcdError for a line that ends the watch. */
 export function newsOfLine(line: string, op: EtcdOp, endpoint: string): WatchNews | undefined {
   const message = parse(line, op, endpoint);
   const failed = errorOfJson(message, op, endpoint);
@@ -82,13 +82,14 @@ export function newsOfLine(line: string, op: EtcdOp, endpoint: string): WatchNew
   const result = isJsonObject(message) ? field(message, 'result') : undefined;
   if (!isJsonObject(result)) return undefined;
   if (field(result, 'canceled') === true) throw canceled(result, op, endpoint);
-  if (field(result, 'created') === true) return undefined; // its revision says nothing of what was told
+  if (field(result, 'created') === true) return undefined; // its revision does not say how far the watch has reported
   const events: WatchEvent[] = [];
   for (const event of objects(field(result, 'events'))) {
     const kv = field(event, 'kv');
     if (isJsonObject(kv)) events.push({ isDelete: field(event, 'type') === 'DELETE', kv: readKeyValue(kv) });
   }
-  // With events the header may already tell of later ones, which come in the next message (as in etcd's own client).
+  // Next to events the header's revision may be newer than they are; later events then come in the next message. So the last
+  // event's revision counts, as in etcd's own client.
   return { revision: events.at(-1)?.kv.modRevision ?? readRevision(result), events };
 }
 
@@ -113,7 +114,7 @@ function canceled(result: JsonObject, { op, object }: EtcdOp, endpoint: string):
   return new EtcdError({ ...base, code: codeOfReason(text), detail: `${endpoint}: ${text}` });
 }
 
-/** A watch that is refused says why in words only. */
+/** When etcd refuses a watch, it gives the reason only as text. */
 function codeOfReason(reason: string): string {
   if (/invalid auth token|Unauthenticated/.test(reason)) return 'UNAUTHENTICATED';
   return /permission denied/.test(reason) ? 'PERMISSION_DENIED' : 'UNAVAILABLE';
@@ -129,7 +130,7 @@ export function changedAt(key: string, revision: bigint): JsonObject {
   return jsonObject({ key: base64(key), target: 'MOD', result: 'EQUAL', mod_revision: String(revision) });
 }
 
-/** A put that ends with the lease `leaseId`, or `keep`s whatever lease the key has. */
+/** A put that attaches the key to the lease `leaseId`; `keep` leaves the key's lease as it is. */
 export function putOperation(key: string, value: string, leaseId: string | 'keep'): JsonObject {
   const lease = leaseId === 'keep' ? { ignore_lease: true } : { lease: leaseId };
   return jsonObject({ requestPut: jsonObject({ key: base64(key), value: base64(value), ...lease }) });

@@ -1,5 +1,5 @@
-// The etcd store: flannel's v3 layout, so that both agents share one cluster. Leases are kept alive instead of renewed
-// once a day, put back when somebody removes them, and never silently lost.
+// The etcd store in flannel's v3 layout, so that both agents can share one cluster. The agent keeps its lease alive all the
+// time, where flannel renews it once a day. It puts the lease back when somebody removes it, and never loses it silently.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { ConfigError, OpError } from '../../../lib/errors.ts';
@@ -27,28 +27,28 @@ export interface EtcdManagerOptions extends GatewayOptions {
   /** flannel's `--etcd-prefix`: `/coreos.com/network`. */
   readonly prefix: string;
   readonly previous: ClaimContext['previous'];
-  /** What this node wrote in an earlier run. */
+  /** The lease this node wrote in an earlier run. */
   readonly earlier: Lease | undefined;
   readonly log: Logger;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
-  /** How long a lease outlives its agent; flannel's is a day. */
+  /** How long a lease outlives its agent; a day with flannel. */
   readonly ttlSec: number;
   readonly watchLifeMs: number;
-  /** Hears the text of every configuration that is good. */
+  /** Called with the text of every valid configuration. */
   readonly onNetConf?: (text: string) => void;
 }
 
-/** Differs from flannel: what it has for a day at least. */
+/** The lease lives for a day after its agent has ended, as flannel's does at least. */
 export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 60_000 };
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
 const CONFIG_RETRY_MS = 1000;
-/** One renewal in a third of the lease's time is enough; one a minute notices a lost lease early. */
+/** Renewing after a third of the lease's time would be enough; doing it every minute notices a lost lease early. */
 const LONGEST_KEEP_ALIVE_MS = 60_000;
 /** Changes come in bursts; one snapshot after the burst is enough. */
 const SETTLE_MS = 20;
-/** A lease that somebody keeps changing is put back no more often than this. */
+/** The shortest time between two restorations of a lease that somebody keeps changing. */
 const RESTORE_MS = 1000;
 
 /** The store in etcd; nothing is read or written before the first call. */
@@ -63,18 +63,18 @@ class EtcdManager implements SubnetManager {
   readonly #mirror: EtcdMirror;
   readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
-  /** Of what is over as soon as it is said. */
+  /** Logs restorations. They are no trouble of the store, because they are over when they are logged. */
   readonly #restores: FailureLog;
   readonly #bell = new Bell();
   #config: NetConf | undefined;
-  /** What the configuration cuts subnets from; empty before it is known. */
+  /** The ranges from which subnets are taken; empty before the configuration is known. */
   #pools: readonly (SubnetPool | undefined)[] = [];
   /** This node's lease as it must stand in etcd; undefined before acquire and after release. */
   #own: Claim | undefined;
-  /** The etcd lease under ours has gone, whether its key has or not. */
+  /** Whether the etcd lease of our key is gone, even if the key is still there. */
   #isLeaseDead = false;
   #restoredAt = Number.NEGATIVE_INFINITY;
-  /** A lease is being taken: what the watch tells of it meanwhile is our own doing. */
+  /** Whether a lease is being taken; what the watch reports about it meanwhile is our own doing. */
   #isClaiming = false;
 
   constructor(options: EtcdManagerOptions) {
@@ -88,7 +88,7 @@ class EtcdManager implements SubnetManager {
     this.#restores = createFailureLog(log);
   }
 
-  /** Waits for etcd and for the key; rejects with ConfigError when what it says is wrong. */
+  /** Waits for etcd and for the key; rejects with ConfigError when the configuration is wrong. */
   async networkConfig(signal: AbortSignal): Promise<NetConf> {
     const key = `${this.#options.prefix.replace(/\/+$/, '')}/config`;
     for (;;) {
@@ -116,7 +116,7 @@ class EtcdManager implements SubnetManager {
     return config;
   }
 
-  /** Waits for etcd; rejects when there is no subnet to be had. */
+  /** Waits for etcd; rejects when no subnet is free. */
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
     const config = this.#config ?? (await this.networkConfig(signal));
     this.#isClaiming = true;
@@ -160,7 +160,7 @@ class EtcdManager implements SubnetManager {
     };
   }
 
-  /** Rejects with OpError `lost` when somebody else has our subnet: then nothing but a restart helps. */
+  /** Rejects with OpError `lost` when another node has our subnet: only a restart helps then. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     await runTogether(
       [
@@ -205,7 +205,7 @@ class EtcdManager implements SubnetManager {
     if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return LONGEST_KEEP_ALIVE_MS;
     const entry = this.#mirror.entries.get(own.name);
     if (entry?.kv.value === own.value && !this.#isLeaseDead) return LONGEST_KEEP_ALIVE_MS;
-    // Only a key made anew is another node's claim. Who merely wrote over ours came later: ours is put back.
+    // The subnet is lost only if another node made the key anew. One that wrote over our key came later, so ours is put back.
     const isOthers = entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease);
     if (isOthers && entry.kv.createRevision !== own.created) throw lost(own, own.name);
     const fitting = [...this.#mirror.entries.values()].filter(({ subnets }) => !refusalOf(this.#pools, subnets));
@@ -232,7 +232,7 @@ class EtcdManager implements SubnetManager {
     const revision = await this.#gateway.transact(key, [compare], [putOperation(key, own.value, leaseId)], signal);
     if (revision === undefined) {
       if (!isReservation) await this.#gateway.revokeLease(leaseId, signal);
-      return; // it changed meanwhile: the watch tells how
+      return; // the key changed meanwhile; the watch reports how
     }
     const created = seen === undefined ? revision : own.created;
     if (this.#own === own) this.#own = { ...own, leaseId, revision, created };
@@ -244,7 +244,7 @@ class EtcdManager implements SubnetManager {
     this.#restores.failed('own', was, { lease: own.name }, 'own lease restored');
   }
 
-  /** Differs from flannel (D13): a failure is retried, and never ends the renewals. */
+  /** Differs from flannel (D13), where a failure ends the renewals: here it is retried. */
   async #keepAlive(signal: AbortSignal): Promise<void> {
     let attempt = 0;
     while (!signal.aborted) {
@@ -287,7 +287,7 @@ function noConfig(key: string): OpError {
   return new OpError({ subsystem: 'etcd', op: 'range', object: key, code: 'no such key', detail });
 }
 
-/** Differs from flannel, which exits with 0 here: the supervisor must start the agent again. */
+/** Differs from flannel, which exits with 0 here. An error makes the supervisor start the agent again. */
 function lost({ lease }: Claim, rival: string): OpError {
   const object = prefixesOf(lease).map(formatPrefix).join(' ');
   const detail = `now the lease of another node (${rival}); a restart takes another subnet, existing pods keep the old`;

@@ -1,5 +1,6 @@
-// etcd v3 through its JSON gateway (etcd ≥ 3.4: api/v3/rpc.proto as JSON under /v3): keys, transactions, leases,
-// users. Bytes are base64, 64-bit numbers are text, zero fields are left out. One call tries every endpoint once.
+// Talks to etcd v3 through its JSON gateway (etcd ≥ 3.4, api/v3/rpc.proto as JSON under /v3): keys, transactions, leases and
+// users. In this JSON bytes are base64, 64-bit numbers are text, and fields of value zero are missing. One call tries every
+// endpoint once.
 
 import type { JsonObject, JsonValue } from '../../../lib/json.ts';
 import { field, isJsonObject, jsonObject, parseJson, stringifyJson } from '../../../lib/json.ts';
@@ -18,7 +19,7 @@ export interface GatewayOptions {
   readonly endpoints: readonly URL[];
   readonly tls: TlsFiles;
   readonly user: { readonly name: string; readonly password: string } | undefined;
-  /** For one call at one endpoint. */
+  /** Time limit of one call at one endpoint. */
   readonly timeoutMs: number;
 }
 
@@ -27,7 +28,7 @@ export type Compare = JsonObject;
 export type Operation = JsonObject;
 
 export interface RangeResult {
-  /** The store's revision the answer is of. */
+  /** The store's revision to which the answer belongs. */
   readonly revision: bigint;
   readonly kvs: readonly KeyValue[];
 }
@@ -40,7 +41,7 @@ export interface WatchReader {
 
 /** Values are some hundred bytes; the gateway's own limit for one answer is 4 MB. */
 const PAGE_SIZE = 1000;
-/** Without an event etcd says nothing for ten minutes; probes of TCP find a dead peer much earlier. */
+/** Without events etcd sends something only every ten minutes. TCP keepalive notices a dead peer much earlier. */
 const WATCH_IDLE_MS = 15 * 60_000;
 
 export class EtcdGateway {
@@ -59,7 +60,7 @@ export class EtcdGateway {
     return readKeyValues(answer)[0];
   }
 
-  /** Everything under a prefix as of one revision, in pages. */
+  /** Everything under a prefix at one revision, read in pages. */
   async list(prefix: string, signal: AbortSignal): Promise<RangeResult> {
     const kvs: KeyValue[] = [];
     let revision: bigint | undefined;
@@ -77,7 +78,7 @@ export class EtcdGateway {
     }
   }
 
-  /** Applies `then` if every comparison holds; returns the revision it was done at, or undefined when one failed. */
+  /** Applies `then` if every comparison holds and returns the new revision; undefined when a comparison failed. */
   async transact(
     object: string,
     compare: readonly Compare[],
@@ -96,14 +97,14 @@ export class EtcdGateway {
     return String(readInt64(answer, 'ID'));
   }
 
-  /** Renews a lease; returns the seconds it has from now, 0 when there is no such lease any more. */
+  /** Renews a lease; returns how many seconds it now lives, 0 when there is no such lease any more. */
   async keepLeaseAlive(id: string, signal: AbortSignal): Promise<number> {
     const answer = await this.#call({ op: 'lease', object: `keepalive ${id}` }, 'lease/keepalive', { ID: id }, signal);
     const result = field(answer, 'result');
     return isJsonObject(result) ? Number(readInt64(result, 'TTL')) : 0;
   }
 
-  /** Ends a lease and deletes its keys; one that is gone already is no error. */
+  /** Ends a lease, which deletes its keys; no error when the lease is already gone. */
   async revokeLease(id: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#call({ op: 'lease', object: `revoke ${id}` }, 'lease/revoke', { ID: id }, signal);
@@ -113,8 +114,8 @@ export class EtcdGateway {
   }
 
   /**
-   * Reports what happens under `prefix` from `revision` on until the stream ends, `signal` aborts, or `lifeMs` have
-   * passed; rejects with EtcdError, code `compacted` when `revision` is gone. A member without a leader ends it.
+   * Reports changes under `prefix` from `revision` on, until the stream ends, `signal` aborts, or `lifeMs` have passed. Rejects
+   * with EtcdError; its code is `compacted` when etcd no longer has `revision`. An etcd member without a leader ends the watch.
    */
   async watch(
     prefix: string,
@@ -133,7 +134,7 @@ export class EtcdGateway {
     try {
       await this.#atSomeEndpoint(op, signal, async (endpoint) => {
         const call = await this.#prepare(endpoint, 'watch', body, life.signal);
-        // `hasleader` is gRPC metadata (etcd's WithRequireLeader).
+        // `hasleader` is gRPC metadata: etcd ends the watch when the member has no leader (WithRequireLeader in its client).
         const headers = { ...call.headers, 'grpc-metadata-hasleader': 'true' };
         let isOpen = false;
         const onLine = (line: string): void => {
@@ -184,7 +185,7 @@ export class EtcdGateway {
     throw failure;
   }
 
-  /** A login that has ended is renewed once. */
+  /** Calls `body`; if the login is no longer valid, logs in again and tries once more. */
   async #loggedIn<T>(op: EtcdOp, endpoint: URL, body: (endpoint: URL) => Promise<T>): Promise<T> {
     const attempt = () => body(endpoint).catch((error) => Promise.reject(toEtcdError(error, op, endpoint.origin)));
     try {
@@ -215,7 +216,7 @@ export class EtcdGateway {
       return typeof token === 'string' ? token : '';
     } catch (thrown) {
       const error = toEtcdError(thrown, { op: 'log in', object: user?.name ?? '' }, endpoint.origin);
-      // A cluster that does not ask for users needs no token (as etcd's own client has it).
+      // This answer means that authentication is off: then no token is needed. etcd's own client does the same.
       if (error instanceof EtcdError && error.code === 'FAILED_PRECONDITION') return '';
       throw error;
     }

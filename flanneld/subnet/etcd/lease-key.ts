@@ -1,5 +1,5 @@
-// flannel's lease keys and values in etcd (its pkg/subnet/etcd): `10.12.13.0-24` or `10.12.13.0-24&fd00:12:13::-56`
-// under <prefix>/subnets/, each with what its node advertises. Anybody may have written them: read strictly.
+// flannel's lease keys and values in etcd (its pkg/subnet/etcd). A key is `10.12.13.0-24` or `10.12.13.0-24&fd00:12:13::-56`
+// under <prefix>/subnets/; its value is what the node advertises. They are read strictly, because anybody may have written them.
 
 import { ConfigError, errorText } from '../../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
@@ -14,9 +14,9 @@ export interface Subnets {
   readonly ipv6Subnet?: IpPrefix;
 }
 
-/** flannel's limits: a subnet has room for a bridge and a pod. */
+/** flannel's limits: a subnet must have room for a bridge and one pod. */
 const longestPrefix = { 4: 31, 6: 127 } as const;
-/** How flannel spells "no IPv4" in the key of an IPv6-only node. */
+/** What flannel writes in the key of an IPv6-only node instead of an IPv4 subnet. */
 const noIpv4: IpPrefix = { ip: { family: 4, value: 0n }, length: 0 };
 
 /** The key of a lease below `<prefix>/subnets/`. */
@@ -72,7 +72,7 @@ export function parseLeaseEntry(key: string, value: string): Lease {
   };
 }
 
-/** The value as flannel writes it, byte for byte; IPv6-only it says 0.0.0.0, as flannel cannot leave IPv4 out. */
+/** The value as flannel writes it, byte for byte. An IPv6-only node writes 0.0.0.0, as flannel cannot leave IPv4 out. */
 export function renderLeaseValue(lease: Lease): string {
   const object = jsonObject({
     PublicIP: lease.publicIp ? formatIp(lease.publicIp) : '0.0.0.0',
@@ -84,7 +84,7 @@ export function renderLeaseValue(lease: Lease): string {
   return stringifyJson(object, { goEscapes: true });
 }
 
-/** For messages: the problem alone, without what the map's key says already. */
+/** The problem with a key, for messages. */
 export function problemOf(key: string, error: unknown): { readonly key: string; readonly reason: string } {
   return { key: key.slice(0, 128), reason: errorText(error) };
 }

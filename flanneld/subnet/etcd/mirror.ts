@@ -1,5 +1,5 @@
-// What lies under <prefix>/subnets/ in etcd, kept up to date: one listing, then a watch from there on; a new listing
-// where the history that a watch needs was compacted away. It never ends by itself.
+// A copy of everything under <prefix>/subnets/ in etcd. It is listed once and then kept up to date by a watch. When etcd has
+// compacted away the history the watch needs, it is listed again. It never ends by itself.
 
 import type { FailureLog, Logger } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
@@ -17,19 +17,19 @@ export interface Entry {
   /** The key without <prefix>/subnets/. */
   readonly name: string;
   readonly kv: KeyValue;
-  /** Taken by this key, whatever its value says. */
+  /** The subnets the key takes, whatever its value says. */
   readonly subnets: Subnets | undefined;
   readonly lease: Lease | undefined;
   readonly problem: PeerProblem | undefined;
 }
 
-/** Never throws: what cannot be read becomes a problem. */
+/** Never throws: an unreadable key or value becomes a problem. */
 export function readEntry(prefix: string, kv: KeyValue): Entry {
   const name = kv.key.slice(prefix.length);
   let subnets: Subnets | undefined;
   try {
     subnets = parseLeaseKey(name);
-    // Revisions have 19 digits at most.
+    // Padded so that it sorts as text; a revision has 19 digits at most.
     const created = String(kv.createRevision).padStart(20, '0');
     return { name, kv, subnets, lease: { ...parseLeaseEntry(name, kv.value), created }, problem: undefined };
   } catch (error) {
@@ -45,7 +45,7 @@ export interface MirrorOptions {
   readonly troubles: StoreTroubles;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
-  /** A watch is opened anew this often, so that one that died unnoticed costs no more. */
+  /** How often a watch is opened anew, so that one that died unnoticed does harm no longer than this. */
   readonly watchLifeMs: number;
 }
 
@@ -64,7 +64,7 @@ export class EtcdMirror {
     this.#failures = options.troubles.failureLog(options.log);
   }
 
-  /** By name; empty before the first listing. */
+  /** The entries by name; empty before the first listing. */
   get entries(): ReadonlyMap<string, Entry> {
     return this.#entries;
   }
@@ -79,7 +79,7 @@ export class EtcdMirror {
     return this.#version;
   }
 
-  /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
+  /** Keeps the copy up to date until `signal` aborts; calls `onChange` after every change. */
   async run(onChange: () => void, signal: AbortSignal): Promise<void> {
     const watch = async (): Promise<void> => {
       if (!this.#isListed) await this.#list(signal);

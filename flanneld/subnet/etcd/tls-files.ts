@@ -1,10 +1,11 @@
-// Client certificate and authority of an etcd cluster as files. Read at every connection, as they are renewed in place.
+// The files with etcd's certificate authority and our client certificate. They are read for every connection, because
+// certificates are renewed in the same files.
 
 import { OpError } from '../../../lib/errors.ts';
 import { readRegularFile } from '../../../lib/files-node.ts';
 import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 
-/** Differs from flannel: an authority alone is used too, where flannel ignores it without a client certificate. */
+/** Differs from flannel, which ignores the authority when there is no client certificate. */
 export interface TlsFiles {
   readonly caFile: string | undefined;
   readonly certFile: string | undefined;
@@ -17,7 +18,7 @@ export interface TlsMaterial {
   readonly key?: Buffer;
 }
 
-/** An authority's bundle is some 200 KiB. */
+/** A bundle of authorities has about 200 KiB. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Rejects with OpError `etcd: read <file>: ENOENT`. */

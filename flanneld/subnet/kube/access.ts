@@ -1,5 +1,5 @@
-// Where the API server is and who we are: kubeconfig, in-cluster service account, or a plain URL. The Kubernetes client
-// is used for this alone (renewed tokens, exec plugins, proxies); loading it is the agent's largest cost.
+// Finds the API server and the credentials: from a kubeconfig, the in-cluster service account, or a plain URL. The Kubernetes
+// client is used only for this (renewed tokens, exec plugins, proxies), because loading it is the agent's largest cost.
 
 import { existsSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
@@ -10,13 +10,13 @@ import type { KubeAccess } from './api.ts';
 export interface AccessOptions {
   readonly apiUrl: string | undefined;
   readonly kubeconfigFile: string | undefined;
-  /** KUBERNETES_SERVICE_HOST, which a pod's environment has. */
+  /** KUBERNETES_SERVICE_HOST, which every pod has in its environment. */
   readonly serviceHost: string | undefined;
 }
 
 const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** Throws ConfigError when there is nothing to go by, or what there is cannot be used. */
+/** Throws ConfigError when no source is given, or when the source cannot be used. */
 export function openKubeAccess(options: AccessOptions): KubeAccess {
   const { apiUrl } = options;
   const flagUrl = apiUrl === undefined ? undefined : parseServer('flag', '--kube-api-url', apiUrl);
@@ -26,7 +26,7 @@ export function openKubeAccess(options: AccessOptions): KubeAccess {
   if (cluster === null) throw new ConfigError('kubeconfig', 'current-context', `names no cluster in ${source}`);
   const url = flagUrl ?? parseServer('kubeconfig', `server in ${source}`, cluster.server);
   const server = apiUrl ?? cluster.server;
-  // The client refuses plain HTTP unless told that nothing is to be verified.
+  // The client refuses plain HTTP unless TLS verification is off.
   const isPlain = url.protocol === 'http:';
   config.clusters = [{ ...cluster, server, skipTLSVerify: isPlain || cluster.skipTLSVerify }];
   return {
@@ -38,7 +38,7 @@ export function openKubeAccess(options: AccessOptions): KubeAccess {
   };
 }
 
-/** Fills in `config`, and says where from. */
+/** Fills in `config` and returns its source, for messages. */
 function load(config: KubeConfig, { apiUrl, kubeconfigFile, serviceHost }: AccessOptions): string {
   if (kubeconfigFile !== undefined) {
     loadFile(config, kubeconfigFile);

@@ -1,5 +1,5 @@
-// flannel's annotations on a Node (its pkg/subnet/kube/annotations.go and kube.go): their names under any prefix, and
-// what this node's agent writes, byte for byte.
+// flannel's annotations on a Node (its pkg/subnet/kube/annotations.go and kube.go): their prefix, and the values this agent
+// writes, byte for byte as flannel does.
 
 import { ConfigError } from '../../../lib/errors.ts';
 import { formatIp } from '../../../lib/ip.ts';
@@ -7,7 +7,7 @@ import type { JsonValue } from '../../../lib/json.ts';
 import { stringifyJson } from '../../../lib/json.ts';
 import type { LeaseAttributes } from '../manager.ts';
 
-/** Annotations of one prefix by what follows it: `backend-data`, `public-ip`, … */
+/** The annotations with our prefix, named without it: `backend-data`, `public-ip`, … */
 export type Annotations = ReadonlyMap<string, string>;
 
 /**
@@ -23,12 +23,12 @@ export function normalizePrefix(text: string): string {
   throw new ConfigError('flag', '--kube-annotation-prefix', `${expected}, got ${JSON.stringify(text.slice(0, 64))}`);
 }
 
-/** Whether a flannel runs on the node: without it the node is none of our peers. */
+/** Whether the node runs flannel or Weft; otherwise it is no peer. */
 export function isManaged(annotations: Annotations): boolean {
   return annotations.get('kube-subnet-manager') === 'true';
 }
 
-/** What this node's Node must carry; those of a family that is off are left as they are, as flannel does. */
+/** The annotations this node's Node must have. Those of a disabled family are not among them, so they stay, as with flannel. */
 export function ownAnnotations(attributes: LeaseAttributes): Annotations {
   const { backendType, publicIp, publicIpv6, backendData, backendV6Data } = attributes;
   const own = new Map([
@@ -46,7 +46,7 @@ export function ownAnnotations(attributes: LeaseAttributes): Annotations {
   return own;
 }
 
-/** Compact, as Go writes it: flannel finds the MAC by cutting this text at its only `:"`. */
+/** Compact JSON, as Go writes it, because flannel finds the MAC by splitting this text at its only `:"`. */
 function render(data: JsonValue | undefined): string {
   return stringifyJson(data ?? null, { goEscapes: true });
 }

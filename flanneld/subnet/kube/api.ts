@@ -1,4 +1,4 @@
-// The calls of the Kubernetes API the agent makes: Nodes listed in pages, watched, read and patched, Events.
+// The agent's calls of the Kubernetes API: it lists Nodes in pages, watches, reads and patches them, and creates Events.
 
 import type { RequestOptions } from 'node:https';
 import { errorText, OpError } from '../../../lib/errors.ts';
@@ -8,12 +8,12 @@ import { asObject, asText } from './node.ts';
 import { JsonListReader, type ListEnd, NodeListReader, type OnNode, protobufType } from './node-list.ts';
 import { ProtoError } from './proto.ts';
 
-/** How to reach the API server now; credentials are renewed behind it. */
+/** Says how to reach the API server; `prepare` also renews credentials. */
 export interface KubeAccess {
   prepare(): Promise<{ readonly server: URL; readonly options: RequestOptions }>;
 }
 
-/** `kube: patch node node-1: 409 Conflict (…)`; `status` 0 when there was no answer. */
+/** `kube: patch node node-1: 409 Conflict (…)`; `status` is 0 when there was no answer. */
 export class KubeError extends OpError {
   readonly status: number;
 
@@ -25,11 +25,11 @@ export class KubeError extends OpError {
 }
 
 export interface ListQuery {
-  /** Nodes a page. */
+  /** Nodes in one page. */
   readonly limit: number;
-  /** Of the page before, or empty. */
+  /** The `next` of the page before; empty for the first page. */
   readonly next: string;
-  /** What the server has in memory will do, which may be some seconds old: all in one page, and etcd is not asked. */
+  /** Whether the server may answer from its memory. That may be some seconds old, comes in one page, and spares etcd. */
   readonly isCacheFine: boolean;
 }
 
@@ -46,11 +46,11 @@ export interface WatchReader {
 export interface KubeApiOptions {
   readonly access: KubeAccess;
   readonly timeoutMs: number;
-  /** The server sends a bookmark a minute; silence for longer means the connection is dead. */
+  /** The server sends a bookmark every minute. A watch that is silent for this long is taken for dead. */
   readonly watchIdleMs: number;
 }
 
-/** Only metadata of what changed, where the server can do that (1.15 and later); the whole Node otherwise. */
+/** Asks for only the metadata of a changed Node; servers before 1.15 send the whole Node. */
 const watchForm = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
 const listForm = `${protobufType},application/json`;
@@ -74,7 +74,7 @@ export class KubeApi {
     return await this.#ask({ method: 'GET', op: 'get', object: `pod ${namespace}/${name}`, path }, signal);
   }
 
-  /** One page of all Nodes, handed over one by one as they come. A page that came too late is refused with 410. */
+  /** Reads one page and passes each Node on as it arrives. The server answers 410 when the page was asked for too late. */
   async listNodes({ limit, next, isCacheFine }: ListQuery, onNode: OnNode, signal: AbortSignal): Promise<ListEnd> {
     const from = next === '' ? isCacheFine && { resourceVersion: '0' } : { continue: next };
     const path = `/api/v1/nodes?${new URLSearchParams({ limit: String(limit), ...from })}`;
@@ -94,7 +94,7 @@ export class KubeApi {
     }
   }
 
-  /** Until the server ends it, after `timeoutSec` at the latest. Rejects with KubeError; 410 means "list again". */
+  /** Watches until the server ends it, at the latest after `timeoutSec`. Rejects with KubeError; 410 means "list again". */
   async watchNodes(
     resourceVersion: string,
     timeoutSec: number,
@@ -115,7 +115,7 @@ export class KubeApi {
     }
   }
 
-  /** Strategic merge patch of the node's status sub-resource, all that RBAC has to allow; returns the Node after it. */
+  /** Applies a strategic merge patch to the node's status sub-resource, which is all that RBAC allows. Returns the new Node. */
   async patchNodeStatus(name: string, patch: object, signal: AbortSignal): Promise<unknown> {
     const path = `/api/v1/nodes/${encodeURIComponent(name)}/status`;
     const ask: Ask = { method: 'PATCH', op: 'patch', object: `node ${name}`, path };
@@ -158,7 +158,7 @@ function readEvent(line: string): WatchEvent {
   return { type: asText(event?.['type']), object: event?.['object'] };
 }
 
-/** The error an ERROR event of a watch carries (a Status object). */
+/** The error in an ERROR event of a watch (a Status object). */
 export function errorOfStatus(object: unknown): KubeError {
   const status = asObject(object);
   const code = typeof status?.['code'] === 'number' ? status['code'] : 0;
@@ -166,7 +166,7 @@ export function errorOfStatus(object: unknown): KubeError {
   return new KubeError('watch', 'nodes', code, `${code} ${reason}`.trim(), asText(status?.['message']).slice(0, 300));
 }
 
-/** What Go says where Node has an errno: what people search for. */
+/** Go's words for an errno, because people search for these. */
 const goWords: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ETIMEDOUT: 'i/o timeout',
@@ -194,7 +194,7 @@ function toKubeError(thrown: unknown, { op, object }: Ask): unknown {
   try {
     answer = asObject(JSON.parse(body));
   } catch {
-    answer = undefined; // a proxy in between answers in words of its own
+    answer = undefined; // a proxy in between answered with its own text
   }
   const code = `${status} ${asText(answer?.['reason'])}`.trim();
   return new KubeError(op, object, status, code, (asText(answer?.['message']) || body).slice(0, 300));

@@ -1,4 +1,4 @@
-// The Kubernetes store: leases are Nodes with flannel's annotations, so both agents share one cluster.
+// The Kubernetes store: leases are Nodes with flannel's annotations, so that both agents can share one cluster.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
@@ -21,7 +21,7 @@ import { leaseOfNode } from './node-lease.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { OwnNode } from './own-node.ts';
 
-/** How this node is called: directly, or through the pod the agent runs in. */
+/** Names this node directly, or through the pod in which the agent runs. */
 export interface NodeIdentity {
   readonly nodeName: string | undefined;
   readonly podName: string | undefined;
@@ -34,9 +34,9 @@ export interface KubeManagerOptions {
   readonly annotationPrefix: string;
   readonly setNetworkUnavailable: boolean;
   readonly netConfigPath: string;
-  /** What an administrator wanted of this node's addresses in an earlier run. */
+  /** The addresses an administrator had set for this node in an earlier run. */
   readonly earlierAddresses?: NodeAddresses | undefined;
-  /** Whether a link of this node has the address as its broadcast address; absent: nobody knows. */
+  /** Whether the address is the broadcast address of a link of this node; absent when that is unknown. */
   readonly isBroadcast?: (ip: Ip) => boolean;
   readonly log: Logger;
   /** 0 ≤ r < 1. */
@@ -48,7 +48,7 @@ export interface KubeManagerOptions {
   readonly pageSize: number;
 }
 
-/** The server sends a bookmark a minute, so two and a half without anything mean a dead connection. */
+/** The server sends a bookmark every minute, so a watch that is silent for 2.5 minutes is dead. */
 export const kubeDefaults = { timeoutMs: 10_000, watchIdleMs: 150_000, watchSec: 400, pageSize: 500 };
 
 const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
@@ -74,10 +74,10 @@ class KubeManager implements SubnetManager {
   #own: OwnNode | undefined;
   #ownName: string | undefined;
   #isReady = false;
-  /** To be told as Events. */
+  /** Reports that are still to be written as Events. */
   readonly #reports: { readonly reason: string; readonly message: string }[] = [];
   readonly #addresses: OwnAddresses;
-  /** What each Node says, read again only when it changes. */
+  /** Each Node with its lease; a Node is parsed again only when it has changed. */
   #readings = new Map<string, Reading>();
 
   constructor(options: KubeManagerOptions) {
@@ -143,7 +143,7 @@ class KubeManager implements SubnetManager {
     return this.#own;
   }
 
-  /** NODE_NAME, else the node our pod runs on; that question is retried, where flannel asks once. */
+  /** Returns NODE_NAME, else the node of our pod. Reading the pod is retried; flannel tries once. */
   async #findName(signal: AbortSignal): Promise<string> {
     const { nodeName, podName, podNamespace } = this.#options.identity;
     if (nodeName !== undefined) return nodeName;
@@ -166,7 +166,7 @@ class KubeManager implements SubnetManager {
     }
   }
 
-  /** Rejects with OpError `lost` when this node's podCIDR has changed: then nothing but a restart helps. */
+  /** Rejects with OpError `lost` when this node's podCIDR has changed: only a restart helps then. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     await runTogether(
       [(ending) => this.#mirror.run(this.#bell.ring, ending), (ending) => this.#tell(onSnapshot, ending)],
@@ -191,7 +191,7 @@ class KubeManager implements SubnetManager {
     }
   }
 
-  /** One after the other: an Event's name is the time. */
+  /** Writes one after the other, because an Event is named after the time. */
   async #tellReports(signal: AbortSignal): Promise<void> {
     const own = this.#own;
     if (own === undefined) return;
@@ -218,7 +218,7 @@ class KubeManager implements SubnetManager {
   }
 }
 
-/** A peer whose podCIDR is still to be asked for is not there yet. */
+/** A peer whose podCIDR has not been read yet has neither lease nor problem. */
 function read(node: NodeRecord, config: NetConf): Reading {
   if (node.podCidrs === undefined) return { node };
   try {

@@ -1,5 +1,5 @@
-// All Nodes, as little of each as is needed: listed, then watched from there on. Level-triggered: whatever goes
-// wrong ends in "watch again from where it ended" or, when that is too long ago (410), in "list again". Never ends by itself.
+// A copy of all Nodes with the few fields that are needed. They are listed once and then watched. After any failure the watch
+// goes on from where it ended; when the server no longer has that version (410), all are listed again. It never ends by itself.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
@@ -22,14 +22,14 @@ export interface KubeMirrorOptions {
   /** 0 ≤ r < 1. */
   readonly random: () => number;
   readonly pageSize: number;
-  /** How long one watch lasts, by half more or less. */
+  /** Mean length of one watch; each is up to half longer or shorter. */
   readonly watchSec: number;
 }
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.9 };
-/** Bad events in a row after which everything is listed again. */
+/** After this many unreadable answers in a row everything is listed again. */
 const LONGEST_BAD_RUN = 3;
-/** Deletions remembered, so that an older event which comes late raises nobody from the dead. */
+/** How many deletions are remembered, so that an older event that comes late does not bring a deleted Node back. */
 const DELETIONS_KEPT = 1000;
 
 export class KubeMirror {
@@ -37,9 +37,9 @@ export class KubeMirror {
   readonly #failures: FailureLog;
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #deletedAt = new Map<string, string>();
-  /** Peers whose podCIDR must be asked for. */
+  /** Peers whose whole Node must be read. */
   readonly #wanted = new Set<string>();
-  /** Where the watch goes on; undefined: list first. */
+  /** The version from which the watch goes on; undefined when all must be listed first. */
   #resourceVersion: string | undefined;
   #version = 0;
   #isListed = false;
@@ -54,7 +54,7 @@ export class KubeMirror {
     return this.#nodes;
   }
 
-  /** Whether `nodes` is, or once was, all there are. */
+  /** Whether all Nodes have been listed at least once. */
   get isListed(): boolean {
     return this.#isListed;
   }
@@ -70,7 +70,7 @@ export class KubeMirror {
     return node === undefined ? undefined : this.#put(node);
   }
 
-  /** Keeps up to date until `signal` aborts, calling `onChange` after every step. */
+  /** Keeps the copy up to date until `signal` aborts; calls `onChange` after every change. */
   async run(onChange: () => void, signal: AbortSignal): Promise<void> {
     const watch = async (): Promise<void> => {
       this.#resourceVersion ??= await this.#list(signal);
@@ -88,13 +88,13 @@ export class KubeMirror {
       this.#options.log.info({ err: error }, 'watched version of the nodes has gone, listing again');
       return;
     }
-    // What cannot be understood three times in a row may be understood in another form.
+    // After three unreadable answers in a row a listing may help, because it has another format.
     const isUnreadable = error instanceof KubeError && (error.code === 'bad answer' || error.code === 'bad event');
     if (isUnreadable && ++this.#badRun % LONGEST_BAD_RUN === 0) this.#resourceVersion = undefined;
     this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
   }
 
-  /** At first as the server has it in memory: thousands of agents may start at once. What is newer the watch tells. */
+  /** The first listing comes from the server's memory, because thousands of agents may start at once. The watch reports newer changes. */
   async #list(signal: AbortSignal): Promise<string> {
     const { api, pageSize, prefix, log } = this.#options;
     const found = new Map<string, NodeRecord>();
@@ -115,7 +115,7 @@ export class KubeMirror {
     return resourceVersion;
   }
 
-  /** `mayBeOld`: what was adopted before may be newer. */
+  /** With `mayBeOld`, Nodes that were adopted before stay where they are newer than the listing. */
   #replace(found: Map<string, NodeRecord>, mayBeOld: boolean): void {
     for (const [name, known] of mayBeOld ? this.#nodes : []) {
       const node = found.get(name);
@@ -132,7 +132,7 @@ export class KubeMirror {
   async #watch(from: string, onChange: () => void, signal: AbortSignal): Promise<void> {
     const { api, watchSec, random } = this.#options;
     const ending = linkedTo(signal);
-    // New peers' podCIDRs are asked for while the watch goes on.
+    // The podCIDRs of new peers are read while the watch goes on.
     let filling: Promise<void> = Promise.resolve();
     let isFilling = false;
     const fillIn = async (): Promise<void> => {
@@ -167,7 +167,7 @@ export class KubeMirror {
     const node = readNode(object, this.#options.prefix);
     if (type === 'DELETED' && node !== undefined) this.#delete(node);
     else if ((type === 'ADDED' || type === 'MODIFIED') && node !== undefined) this.#put(node);
-    // Versions of a stream rise; one that does not is an event which came late, and says nothing of what was told.
+    // Versions in a stream rise. An event with a lower one came late and must not move the watch back.
     if (this.#resourceVersion === undefined || !isNotNewer(version, this.#resourceVersion)) {
       this.#resourceVersion = version;
     }
@@ -189,7 +189,7 @@ export class KubeMirror {
   #delete({ name, resourceVersion }: NodeRecord): void {
     const before = this.#nodes.get(name);
     const known = before?.resourceVersion ?? '';
-    if (resourceVersion !== known && isNotNewer(resourceVersion, known)) return; // of an earlier Node of that name
+    if (resourceVersion !== known && isNotNewer(resourceVersion, known)) return; // the event is about an earlier Node of that name
     this.#deletedAt.delete(name);
     this.#deletedAt.set(name, resourceVersion);
     const oldest = this.#deletedAt.keys().next();
@@ -198,7 +198,7 @@ export class KubeMirror {
     if (this.#nodes.delete(name)) this.#version++;
   }
 
-  /** Reads the whole Node of every peer whose podCIDR is not known; who has none yet is asked for at its next change. */
+  /** Reads the whole Node of every peer whose podCIDR is unknown. A Node without a podCIDR is read again at its next change. */
   async #fillIn(signal: AbortSignal): Promise<void> {
     const names = [...this.#wanted];
     let failures = 0;
@@ -218,7 +218,7 @@ export class KubeMirror {
     }
   }
 
-  /** The same version came before, as metadata only. */
+  /** Adds podCIDRs and addresses to a Node that was known in this version by its metadata only. */
   #fill(before: NodeRecord, { uid, podCidrs, addresses }: NodeRecord): NodeRecord {
     if (before.uid !== uid || podCidrs === undefined) return before;
     const filled = { ...before, podCidrs, addresses };

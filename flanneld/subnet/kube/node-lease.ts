@@ -1,4 +1,5 @@
-// A Node as a lease: its podCIDRs, and what its annotations advertise. Whoever may write a Node wrote them: read strictly.
+// Makes a lease of a Node: its podCIDRs and what its annotations advertise. Annotations are read strictly, because anybody
+// who may write Nodes may have written them.
 
 import { ConfigError, errorText } from '../../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
@@ -11,7 +12,7 @@ import type { Lease } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
 import type { NodeRecord } from './node.ts';
 
-/** Which families are read: what a node still carries of one that is off is nobody's business. */
+/** The families that are read. Annotations of a disabled family are ignored. */
 export type Families = Pick<NetConf, 'enableIpv4' | 'enableIpv6'>;
 
 export interface PodSubnets {
@@ -19,7 +20,7 @@ export interface PodSubnets {
   readonly ipv6Subnet?: IpPrefix;
 }
 
-/** The node's subnets of the enabled families; throws ConfigError for a podCIDR that is none. */
+/** The node's subnets of the enabled families; throws ConfigError for an invalid podCIDR. */
 export function podSubnets(podCidrs: readonly string[], { enableIpv4, enableIpv6 }: Families): PodSubnets {
   if (podCidrs.length > 2) {
     throw new ConfigError('podCIDRs', '', 'pod cidrs should be IPv4/IPv6 only or dualstack, got more than two');
@@ -53,7 +54,7 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
   return {
     backendType: (annotations.get('backend-type') ?? '').slice(0, 64),
     ...subnets,
-    // Only the API server writes either. A second may have several Nodes.
+    // Only the API server writes these two. The uid decides among Nodes made in the same second.
     ...(creationTimestamp !== '' && { created: `${creationTimestamp} ${uid}` }),
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
@@ -80,7 +81,7 @@ function readIp(annotations: Annotations, name: string, family: Family): Ip | un
   );
 }
 
-/** flannel writes the text `null` where a backend has nothing to say. */
+/** flannel writes the text `null` where a backend has no data. */
 function readData(annotations: Annotations, name: string): JsonValue | undefined {
   const text = annotations.get(name);
   if (text === undefined || text === '') return undefined;
@@ -94,8 +95,8 @@ function readData(annotations: Annotations, name: string): JsonValue | undefined
 }
 
 /**
- * What is wrong with this node's own podCIDRs, in the words people search for; undefined when nothing is.
- * Differs from flannel (D5): this is asked before anything is published.
+ * What is wrong with this node's own podCIDRs, in flannel's words because people search for these; undefined when nothing is.
+ * Differs from flannel (D5): this is checked before anything is published.
  */
 export function findPodCidrProblem(node: string, subnets: PodSubnets, config: NetConf): string | undefined {
   const checks = [

@@ -1,5 +1,5 @@
-// A NodeList read while it arrives. In protobuf only what readNode looks at becomes objects, one Node at a time; in JSON
-// each Node is ten kilobytes of images and conditions that have to be parsed to be thrown away.
+// Reads a NodeList while it arrives. In protobuf only the fields that readNode needs are decoded, one Node at a time. In JSON
+// each Node has ten kilobytes of images and conditions, which would be parsed only to be thrown away.
 // Field numbers: k8s.io/apimachinery/pkg/{runtime,apis/meta/v1}/generated.proto, k8s.io/api/core/v1/generated.proto.
 
 import { HttpError } from '../http.ts';
@@ -8,7 +8,7 @@ import { eachField, fieldAt, ProtoError, readNumber } from './proto.ts';
 
 export const protobufType = 'application/vnd.kubernetes.protobuf';
 
-/** Before every object: then a `runtime.Unknown`. */
+/** Every object begins with these bytes, followed by a `runtime.Unknown`. */
 const MAGIC = Buffer.from('k8s\0');
 const UNKNOWN_RAW = 2;
 const LIST_METADATA = 1;
@@ -33,30 +33,30 @@ const SPEC_POD_CIDRS = 7;
 /** etcd keeps no object larger than 1.5 MB. */
 const MAX_ITEM_BYTES = 4 * 1024 * 1024;
 
-/** What is read of a Node, in the form it has in JSON. */
+/** The fields of a Node that are read, in the shape of its JSON. */
 interface NodeObject {
   readonly metadata: Record<string, unknown> & { readonly annotations: Record<string, string> };
   readonly spec: { podCIDR?: string; readonly podCIDRs: string[] };
   readonly status: { readonly addresses: { readonly type: string; readonly address: string }[] };
 }
 
-/** Called with each Node as it is in JSON, or as much of it as readNode needs. */
+/** Called with each Node in the shape of its JSON, with at least the fields that readNode needs. */
 export type OnNode = (node: unknown) => void;
 
-/** What a list says of itself. */
+/** The metadata of the list. */
 export interface ListEnd {
   readonly resourceVersion: string;
-  /** Of the page that follows; empty on the last one. */
+  /** The token for the following page; empty on the last one. */
   readonly next: string;
 }
 
 export class NodeListReader {
   readonly #onNode: OnNode;
   #rest: Buffer = Buffer.alloc(0);
-  /** The list has begun: what came before is its envelope. */
+  /** Whether the list itself has begun, after the fields of its envelope. */
   #isInside = false;
   #isFirst = true;
-  /** Bytes of the list still to come, once it has begun: one that is cut between two Nodes is not whole. */
+  /** How many bytes of the list are still to come. Without it a list cut off between two Nodes would look complete. */
   #left = 0;
   #end: ListEnd = { resourceVersion: '', next: '' };
 
@@ -96,7 +96,7 @@ export class NodeListReader {
     const field = fieldAt(bytes, at, bytes.length);
     if (field === undefined) return undefined;
     if (!this.#isInside && field.number === UNKNOWN_RAW) {
-      // Into it. What follows in the envelope are two texts, whose numbers a list does not have.
+      // Go on inside this field. The envelope's later fields are two texts whose field numbers a list does not use.
       this.#isInside = true;
       this.#left = field.to - field.from;
       return field.from;
@@ -144,20 +144,20 @@ function readMetadata({ metadata }: NodeObject, bytes: Buffer, from: number, to:
   });
 }
 
-/** As the server writes it in JSON: whole seconds, and nothing for a time that is not set. */
+/** The time as in JSON: in whole seconds, and empty when it is not set. */
 function readTime(bytes: Buffer, from: number, to: number): string {
   const seconds = readNumber(bytes, from, to, TIME_SECONDS);
   return seconds === undefined ? '' : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 }
 
-/** A map is a list of pairs. */
+/** Reads one annotation; protobuf encodes a map as a list of pairs. */
 function readAnnotation(annotations: Record<string, string>, bytes: Buffer, from: number, to: number): void {
   const pair = ['', '', ''];
   eachField(bytes, from, to, (field, start, end) => {
     if (field <= 2) pair[field] = bytes.toString('utf8', start, end);
   });
   const [, key = '', value = ''] = pair;
-  // As JSON.parse does: `__proto__` is a name like any other.
+  // As with JSON.parse, `__proto__` becomes an ordinary key.
   Object.defineProperty(annotations, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
@@ -183,7 +183,7 @@ function readStatus({ status }: NodeObject, bytes: Buffer, from: number, to: num
 /** A page of 500 Nodes of a busy cluster has 10 MB; an endless answer must not fill memory. */
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
 
-/** For a server that knows no protobuf. */
+/** Reads a list in JSON, from a server without protobuf. */
 export class JsonListReader {
   readonly #onNode: OnNode;
   readonly #chunks: Buffer[] = [];

@@ -34,7 +34,7 @@ export function warningEvent({ node, reason, message }: NodeEvent, now: Date): o
     // `kubectl describe node` looks for Events whose uid is the node's name, as kubelet writes them.
     involvedObject: { apiVersion: 'v1', kind: 'Node', name: node, uid: node },
     reason,
-    // It tells of other nodes' data, and `kubectl` shows it as it is.
+    // The message may quote other nodes' data, and `kubectl` prints it unchanged, so control characters are made harmless.
     message: printable(message).slice(0, 1024),
     type: 'Warning',
     source: { component, host: node },

@@ -1,4 +1,4 @@
-// The few fields of a Node object that matter here, out of whatever the API server sent: a whole Node, or its metadata.
+// Reads the few fields of a Node that matter here. The API server sends a whole Node or only its metadata.
 
 import { isManaged } from './annotations.ts';
 
@@ -8,7 +8,7 @@ export interface NodeRecord {
   readonly resourceVersion: string;
   /** RFC 3339 in UTC, whole seconds; empty when it was not sent. */
   readonly creationTimestamp: string;
-  /** Those under our prefix, without it. */
+  /** The annotations with our prefix, named without it. */
   readonly annotations: ReadonlyMap<string, string>;
   /** Undefined when only metadata were sent. */
   readonly podCidrs: readonly string[] | undefined;
@@ -16,7 +16,7 @@ export interface NodeRecord {
   readonly addresses: readonly string[] | undefined;
 }
 
-/** All that flannel knows; nothing else of a Node is kept. */
+/** All annotations that flannel knows; others are not kept. */
 const annotationNames = [
   'kube-subnet-manager',
   'backend-type',
@@ -64,7 +64,7 @@ export function readNode(value: unknown, prefix: string): NodeRecord | undefined
   };
 }
 
-/** More than a node has; a list without end must not fill memory. */
+/** More than a real node has; a longer list must not fill the memory. */
 const MOST_ADDRESSES = 16;
 
 function readAddresses(node: Readonly<Record<string, unknown>>): readonly string[] | undefined {
@@ -88,15 +88,15 @@ function readPodCidrs(node: Readonly<Record<string, unknown>>): readonly string[
   return cidrs.length > 0 || one === '' ? cidrs : [one];
 }
 
-/** Whether `a` is older than `b`, or the same; unknown (false) where the server's versions are no numbers. */
+/** Whether `a` is older than `b` or the same; false when the server's versions are no numbers. */
 export function isNotNewer(a: string, b: string): boolean {
   if (!/^[1-9][0-9]*$/.test(a) || !/^[1-9][0-9]*$/.test(b)) return false;
   return a.length === b.length ? a <= b : a.length < b.length;
 }
 
 /**
- * What is known when `next` follows `before`: a podCIDR never changes, and addresses only with the public one, so metadata
- * are enough from then on.
+ * What is known once `next` follows `before`. If `next` has only metadata, podCIDRs and addresses are kept: a podCIDR never
+ * changes, and a change of addresses shows by the public one (see hasMoved).
  */
 export function mergeNode(before: NodeRecord | undefined, next: NodeRecord): NodeRecord {
   if (next.podCidrs !== undefined || before === undefined || before.uid !== next.uid) return next;
@@ -105,18 +105,18 @@ export function mergeNode(before: NodeRecord | undefined, next: NodeRecord): Nod
 
 const publicNames = ['public-ip', 'public-ipv6'];
 
-/** Whether a Node that was known has moved, so that the addresses known of it may be old. */
+/** Whether a known Node has another public address, so that its other addresses may be outdated. */
 export function hasMoved(before: NodeRecord | undefined, next: NodeRecord): boolean {
   if (before === undefined || next.addresses !== undefined) return false;
   return publicNames.some((name) => before.annotations.get(name) !== next.annotations.get(name));
 }
 
-/** A peer whose podCIDR has to be asked for. */
+/** Whether this is a peer whose podCIDR is still unknown. */
 export function lacksPodCidr({ podCidrs, annotations }: NodeRecord): boolean {
   return (podCidrs === undefined || podCidrs.length === 0) && isManaged(annotations);
 }
 
-/** Whether both say the same of what matters. */
+/** Whether both are the same Node with the same annotations, podCIDRs and addresses. */
 export function sameNode(a: NodeRecord, b: NodeRecord): boolean {
   if (a.uid !== b.uid || a.annotations.size !== b.annotations.size) return false;
   if (a.podCidrs?.join() !== b.podCidrs?.join() || a.addresses?.join() !== b.addresses?.join()) return false;

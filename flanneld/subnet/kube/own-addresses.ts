@@ -1,5 +1,5 @@
-// What an administrator wants of this node's addresses, by annotations of its Node. One that cannot be used is refused and
-// told: in the log, as an Event and in `status`; what was wanted before it goes on.
+// The addresses an administrator sets for this node by annotations of its Node. An unusable one is refused, and reported in
+// the log, as an Event and in `status`; the value set before it stays in use.
 
 import { formatIp, type Ip, type IpPrefix, parseIp } from '../../../lib/ip.ts';
 import { findPublicIpProblem, publicIpExpected } from '../../../lib/public-ip.ts';
@@ -8,16 +8,16 @@ import type { LeaseAttributes, NodeAddresses } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
 
 export interface OwnAddressOptions {
-  /** Before every name. */
+  /** The prefix of every annotation. */
   readonly prefix: string;
-  /** Of the enabled families; empty before they are known. */
+  /** The networks of the enabled families; empty before they are known. */
   readonly podNetworks: () => readonly IpPrefix[];
-  /** Whether a link of this node has it as its broadcast address. */
+  /** Whether the address is the broadcast address of a link of this node. */
   readonly isBroadcast: (ip: Ip) => boolean;
-  /** What was in use in an earlier run. */
+  /** The addresses in use in an earlier run. */
   readonly earlier: NodeAddresses | undefined;
   readonly log: Logger;
-  /** Hears what is refused, once as long as it stays so. */
+  /** Called when an annotation is refused, but not again as long as the annotations stay the same. */
   readonly onRefused: (message: string) => void;
 }
 
@@ -33,7 +33,7 @@ type Key = (typeof keys)[number][0];
 export class OwnAddresses {
   readonly #options: OwnAddressOptions;
   readonly #kept = new Map<Key, Ip>();
-  /** The annotations looked at last: what is wrong with them is told once. */
+  /** The annotations that were checked last, so that a problem is reported only once. */
   #texts: string | undefined;
   #chosen: NodeAddresses = {};
 
@@ -45,7 +45,7 @@ export class OwnAddresses {
     }
   }
 
-  /** What the annotations of the Node want, with what was refused of it. */
+  /** The addresses that the Node's annotations set, and the messages about refused ones. */
   of(annotations: Annotations): NodeAddresses {
     const texts = JSON.stringify(keys.map(([, name]) => annotations.get(name) ?? ''));
     if (texts === this.#texts) return this.#chosen;
@@ -67,7 +67,7 @@ export class OwnAddresses {
     return this.#chosen;
   }
 
-  /** What is said of a family that is off is nobody's business. */
+  /** Annotations of a disabled family are ignored. */
   #isOn(family: 4 | 6): boolean {
     const networks = this.#options.podNetworks();
     return networks.length === 0 || networks.some(({ ip }) => ip.family === family);
@@ -89,7 +89,7 @@ export class OwnAddresses {
   }
 }
 
-/** What the attributes become once the administrator's overwrites count; only peers see the difference. */
+/** The attributes with the administrator's overwrites, which only peers use. */
 export function withOverwrites(attributes: LeaseAttributes, chosen: NodeAddresses): LeaseAttributes {
   const publicIp = attributes.publicIp && chosen.overwriteIp;
   const publicIpv6 = attributes.publicIpv6 && chosen.overwriteIpv6;
@@ -100,6 +100,6 @@ function parseOrNone(text: string): Ip | undefined {
   try {
     return parseIp(text);
   } catch {
-    return undefined; // said as "is no IPv4 address"
+    return undefined; // reported as "is no IPv4 address"
   }
 }

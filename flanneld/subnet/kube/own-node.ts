@@ -1,5 +1,5 @@
-// This node's own Node object: it waits for a podCIDR, is made to carry our annotations and keeps carrying them, and is
-// told when the node forwards. All that is written is a patch of its status sub-resource, and Events.
+// This node's own Node object. The agent waits until it has a podCIDR, writes our annotations and keeps them right, and sets
+// the condition when the node forwards. It writes only by patches of the status sub-resource, and Events.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
@@ -34,11 +34,11 @@ export interface OwnNodeOptions {
 }
 
 const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
-/** Nothing is due: what happens is told by the watch. */
+/** When to look again while nothing is due; the watch reports every change earlier. */
 const IDLE_MS = 60_000;
-/** Annotations that somebody keeps removing are put back no more often than this. */
+/** The shortest time between two writes of annotations that somebody keeps removing. */
 const RESTORE_MS = 1000;
-/** An Event lives an hour; while the trouble lasts it is told again before it goes. */
+/** When to write the same Event again while the trouble lasts: before the server deletes it, after an hour. */
 const EVENT_MS = 30 * 60_000;
 
 interface Wanted {
@@ -54,7 +54,7 @@ export class OwnNode {
   #writtenAt = Number.NEGATIVE_INFINITY;
   #failedWrites = 0;
   #isReady = false;
-  /** The Node that was told that it forwards: one made anew must be told again. */
+  /** The uid of the Node whose condition was set; a Node made anew needs it again. */
   #toldUid: string | undefined;
   readonly #eventsAt = new Map<string, number>();
 
@@ -63,12 +63,12 @@ export class OwnNode {
     this.#failures = options.troubles.failureLog(options.log);
   }
 
-  /** From now on the Node is to say that the network is available. */
+  /** From now on the Node's condition must say that the network is available. */
   announceReady(): void {
     this.#isReady = this.#options.setNetworkUnavailable;
   }
 
-  /** The whole Node as it is now; retried until there is one. */
+  /** Reads the whole Node; retries until there is one. */
   async read(signal: AbortSignal): Promise<NodeRecord> {
     const { api, mirror, name, random } = this.#options;
     for (let attempt = 1; ; attempt++) {
@@ -102,7 +102,7 @@ export class OwnNode {
       });
     }
     this.#wanted = { attributes, config, subnets };
-    this.#writtenAt = Number.NEGATIVE_INFINITY; // what is new is written at once
+    this.#writtenAt = Number.NEGATIVE_INFINITY; // new attributes are written at once
     for (let latest = node; ; latest = await this.read(signal)) {
       const waitMs = await this.putRight(latest, signal);
       signal.throwIfAborted();
@@ -115,7 +115,7 @@ export class OwnNode {
     }
   }
 
-  /** Differs from flannel, which exits: the controller manager may be about to assign one. */
+  /** Waits for a podCIDR, since the controller manager may be about to assign one. Differs from flannel, which exits. */
   async #withPodCidr(signal: AbortSignal): Promise<NodeRecord> {
     const { name, random } = this.#options;
     for (let attempt = 1; ; attempt++) {
@@ -134,15 +134,15 @@ export class OwnNode {
   }
 
   /**
-   * Writes what the Node lacks of our annotations, and the condition once the node forwards; returns when to look again,
-   * in ms. Rejects with OpError when the Node has another podCIDR now.
+   * Writes our missing annotations, and the condition once the node forwards. Returns when to look again, in ms. Rejects with
+   * OpError when the Node now has another podCIDR.
    */
   async putRight(node: NodeRecord | undefined, signal: AbortSignal): Promise<number> {
     const wanted = this.#wanted;
     if (node === undefined || wanted === undefined) return IDLE_MS;
     const { api, mirror, prefix, addresses } = this.#options;
     try {
-      // A Node made anew is known by its metadata only.
+      // If the Node was made anew, only its metadata are known.
       const whole = node.podCidrs === undefined ? mirror.adopt(await api.getNode(node.name, signal)) : node;
       if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return RESTORE_MS;
       checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
@@ -177,7 +177,7 @@ export class OwnNode {
     log.info({ node: name, annotations: [...missing.keys()].join(' ') }, 'own annotations written');
   }
 
-  /** Differs from flannel (D7): tried until it is done. */
+  /** Sets the condition. Differs from flannel (D7): it is retried until it succeeds. */
   async #tellReady(node: NodeRecord, signal: AbortSignal): Promise<void> {
     const { api, mirror, log, now } = this.#options;
     mirror.adopt(await api.patchNodeStatus(node.name, networkAvailablePatch(now()), signal));
@@ -185,7 +185,7 @@ export class OwnNode {
     log.info({ node: node.name }, 'condition NetworkUnavailable set to False');
   }
 
-  /** Writes an Event of the Node. Best effort: the log has it too, and Events may be forbidden. */
+  /** Writes an Event about the Node. A failure is ignored: the log has the message, too, and Events may be forbidden. */
   async report(reason: string, message: string, signal: AbortSignal): Promise<void> {
     const { api, name, log, now } = this.#options;
     const text = `${reason} ${message}`;
@@ -199,7 +199,7 @@ export class OwnNode {
   }
 }
 
-/** Differs from flannel, which never looks again: peers route to the podCIDR the Node has now. */
+/** Peers route to the podCIDR the Node has now, so a changed one must not go unnoticed. Differs from flannel, which never checks. */
 function checkSubnets(node: string, now: PodSubnets, taken: PodSubnets): void {
   for (const key of ['subnet', 'ipv6Subnet'] as const) {
     const [a, b] = [now[key], taken[key]];

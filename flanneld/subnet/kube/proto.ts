@@ -1,7 +1,7 @@
-// As much of protobuf's wire format as reading a few fields takes (protobuf.dev/programming-guides/encoding): what is
-// not wanted is stepped over without being looked at, which JSON cannot.
+// The part of protobuf's wire format that is needed to read a few fields (protobuf.dev/programming-guides/encoding). Other
+// fields are skipped by their length, without being parsed; JSON does not allow that.
 
-/** The bytes are no message, or a cut one. */
+/** The bytes are no protobuf message, or it was cut off. */
 export class ProtoError extends Error {
   constructor(message: string) {
     super(message);
@@ -9,17 +9,17 @@ export class ProtoError extends Error {
   }
 }
 
-/** Where a value lies that has a length: a text, or a message of its own. */
+/** Called with the place of a value that has a length: a text or a nested message. */
 export type OnField = (field: number, from: number, to: number) => void;
 
 const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH = 2;
 const FIXED32 = 5;
-/** Seven bits a byte; a length of more than four of them is no length. */
+/** A varint has seven bits in each byte; a length or tag of more than four bytes is refused. */
 const MAX_LENGTH_BITS = 28;
 
-/** Calls back for every field with a length in `bytes` from `from` to `to`, in their order. Throws ProtoError. */
+/** Calls `onField` for every field with a length in `bytes` from `from` to `to`, in order. Throws ProtoError. */
 export function eachField(bytes: Uint8Array, from: number, to: number, onField: OnField): void {
   for (let at = from; at < to; ) {
     const field = fieldAt(bytes, at, to);
@@ -30,8 +30,8 @@ export function eachField(bytes: Uint8Array, from: number, to: number, onField: 
 }
 
 /**
- * The number in `field` of the message from `from` to `to`; undefined when it has none, or one that is no time: negative, or
- * beyond 40 bits. Throws ProtoError.
+ * The number in `field` of the message from `from` to `to`; undefined when it is missing, negative or has more than 40 bits,
+ * and so is no time. Throws ProtoError.
  */
 export function readNumber(bytes: Uint8Array, from: number, to: number, field: number): number | undefined {
   for (let at = from; at < to; ) {
@@ -52,7 +52,7 @@ function numberAt(bytes: Uint8Array, from: number, to: number): number | undefin
 interface Field {
   readonly number: number;
   readonly hasLength: boolean;
-  /** Where its value begins and ends; the end may lie beyond what is there. */
+  /** Where its value begins and ends; the end may lie beyond the bytes that have arrived. */
   readonly from: number;
   readonly to: number;
 }
@@ -93,7 +93,7 @@ function varintAt(bytes: Uint8Array, at: number, end: number): { value: number; 
   return undefined;
 }
 
-/** Whatever its size: 64 bits take ten bytes. */
+/** Where a varint of any size ends; 64 bits take ten bytes. */
 function endOfVarint(bytes: Uint8Array, at: number, end: number): number | undefined {
   for (let to = at; to < end; to++) {
     if (to - at >= 10) throw new ProtoError('has a number that is too large');
