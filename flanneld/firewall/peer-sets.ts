@@ -35,6 +35,12 @@ export function peerAddresses(leases: Iterable<GuardedLease>): Addresses {
   return found;
 }
 
+interface Change {
+  readonly family: Family;
+  readonly gone: readonly bigint[];
+  readonly come: readonly bigint[];
+}
+
 export interface PeerSetsOptions {
   /** The table's name. */
   readonly table: string;
@@ -72,8 +78,10 @@ export class PeerSets {
   follow(): boolean | undefined {
     const known = this.#known;
     if (known === undefined) return undefined;
-    const requests = this.#changes(known, this.#want());
-    if (requests.length > MOST_AT_ONCE) return undefined;
+    const changes = this.#changes(known, this.#want());
+    // Before any is made into a request: thousands of those would hold up everything else.
+    if (changes.reduce((sum, { gone, come }) => sum + gone.length + come.length, 0) > MOST_AT_ONCE) return undefined;
+    const requests = changes.flatMap((change) => this.#requests(change));
     this.#apply(requests);
     return requests.length > 0;
   }
@@ -113,16 +121,20 @@ export class PeerSets {
     this.#known = this.#wanted;
   }
 
-  #changes(known: Addresses, wanted: Addresses): NetlinkRequest[] {
-    return FAMILIES.flatMap((family) => {
-      const ref = this.#ref(family);
+  #changes(known: Addresses, wanted: Addresses): Change[] {
+    if (known === wanted) return [];
+    return FAMILIES.map((family) => {
       const gone = missing(known[family], wanted[family]);
-      const come = missing(wanted[family], known[family]);
-      return [
-        ...gone.map((value) => deleteElement(ref, keyOf(family, value), spell(family, value))),
-        ...come.map((value) => addElement(ref, { key: keyOf(family, value), comment: '' }, spell(family, value))),
-      ];
+      return { family, gone, come: missing(wanted[family], known[family]) };
     });
+  }
+
+  #requests({ family, gone, come }: Change): NetlinkRequest[] {
+    const ref = this.#ref(family);
+    return [
+      ...gone.map((value) => deleteElement(ref, keyOf(family, value), spell(family, value))),
+      ...come.map((value) => addElement(ref, { key: keyOf(family, value), comment: '' }, spell(family, value))),
+    ];
   }
 
   #list(): Addresses {
