@@ -1,4 +1,4 @@
-// Five milliseconds put into the plugin from outside show in the segment they were put into, and in no other.
+// Tests that the bench is accurate: a delay of 5 ms added to the plugin from outside shows in its own segment and in no other.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync } from 'node:fs';
@@ -19,13 +19,13 @@ import { needs } from '../support/needs.ts';
 
 const DELAY_MS = 5;
 const ROUNDS = 15;
-/** Of the smallest of each: what disturbs a round only adds to it. */
+/** The most that the smallest samples may differ by. The smallest are used, because a disturbance can only add time. */
 const MOST_MS = 8;
 const NOISE_MS = 2;
 
 type Kind = 'plain' | 'before' | 'after';
 
-/** weft's plugin, and the same one with a delay before it and after it. */
+/** Weft's plugin, without a delay, or with one before it or after it. */
 function variantOf(node: LabNode, kind: Kind): Variant {
   const setting = makeSetting();
   const folder = mkdtempSync(join(setting.scratch, 'plugin-'));
@@ -44,7 +44,7 @@ function variantOf(node: LabNode, kind: Kind): Variant {
   return { ...variant, key: kind, name: kind };
 }
 
-/** The smallest of every span and segment, in milliseconds. */
+/** The smallest sample of every span and segment, in milliseconds. */
 function smallest(samples: readonly PodSample[], variant: Kind): Record<string, number> {
   const timelines = (kind: PodSample['kind']) =>
     samples.filter((each) => each.variant === variant && each.kind === kind).map(({ timeline }) => timeline);

@@ -1,4 +1,5 @@
-// `npm run bench -- selftest`: whether the bench sees what is done to it. Not part of `npm test`: it measures time.
+// For `npm run bench -- selftest`, which tests that the bench notices a delay put in on purpose. No part of `npm test`, since it
+// measures time.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

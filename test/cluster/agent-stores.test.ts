@@ -27,9 +27,9 @@ interface Store {
   readonly flags: readonly string[];
   readonly nodeName: string;
   putPeer(host: number): Promise<void>;
-  /** What peers are told of this node: its public IP and VTEP MAC. */
+  /** What the store tells peers about this node: its public IP and VTEP MAC. */
   published(): Promise<{ publicIp: unknown; data: string }>;
-  /** This node's subnet goes to somebody else. */
+  /** Gives this node's subnet to another node. */
   steal(subnet: string): Promise<void>;
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -52,7 +52,7 @@ async function etcdStore(): Promise<Store> {
       return { publicIp: PublicIP, data: JSON.stringify(BackendData) };
     },
     async steal(subnet) {
-      // A key made anew is another's claim; one that was only written over would be put back.
+      // Deleted and created again, because the agent takes a new key for another node's claim, but would restore one that was overwritten.
       const key = `/subnets/${site.keyOf('thief', subnet)}`;
       const leaseId = await site.gateway.grantLease(3600, never);
       await site.remove('thief', subnet);
@@ -99,7 +99,7 @@ interface Scene {
   readonly netns: HeldNetns;
   readonly subnetFile: string;
   start(): Background;
-  /** The peer's public IP as the kernel's FDB has it. */
+  /** The peer's public IP in the kernel's FDB. */
   fdb(): string;
   subnet(): string;
 }
@@ -169,7 +169,7 @@ describe.for(stores)('the agent on $name', ({ openStore }) => {
     await store.putPeer(8);
     await expect.poll(fdb, LOOK).toBe('192.168.0.8');
 
-    // The server is away, and so is the agent's own memory: what is left is what it saved.
+    // The server is down and a new agent process remembers nothing, so it has only the state that the old one saved.
     await agent.stop('SIGTERM');
     await store.stop();
     netns.run('ip', 'link', 'delete', 'flannel.1');
@@ -184,7 +184,7 @@ describe.for(stores)('the agent on $name', ({ openStore }) => {
     await expect.poll(fdb, LOOK).toBe('192.168.0.9');
     expect(await store.published()).toEqual({ publicIp: before.publicIp, data: before.data });
 
-    // The lease is asked for behind the remembered one.
+    // While the agent uses the remembered lease, it goes on asking the store for the real one.
     await expect.poll(() => agent.output, LOOK).toMatch(/"what":"lease","msg":"cluster state answers again"/);
     await store.steal(before.subnet.replace(/\.1\/24$/, '.0/24'));
     await expect.poll(() => agent.hasEnded, LOOK).toBe(true);

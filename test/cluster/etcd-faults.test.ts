@@ -17,7 +17,7 @@ async function start(spec: EtcdSpec): Promise<EtcdCluster> {
   return cluster;
 }
 
-/** An agent that has a lease and watches, with a peer there. */
+/** An agent that has a lease and watches the store, in which there is a peer. */
 async function agentAt(site: EtcdSite, change: Partial<EtcdManagerOptions> = {}) {
   await site.putPeer('p', peer, nodeAttributes(7));
   const manager = site.manager(change);
@@ -28,7 +28,7 @@ async function agentAt(site: EtcdSite, change: Partial<EtcdManagerOptions> = {})
   return { ...following, own, ownKey };
 }
 
-/** The peer moves to another address, and the agent must notice. */
+/** Moves the peer to another address and expects that the agent notices. */
 async function expectToFollow(site: EtcdSite, agent: Awaited<ReturnType<typeof agentAt>>, host: number): Promise<void> {
   await site.putPeer('p', peer, nodeAttributes(host));
   await agent.until(({ leases }) => publicIpOf(leases.get(peerKey)) === `192.168.0.${host}`);

@@ -1,4 +1,4 @@
-// Sites of the contract in a real etcd, each under a prefix of its own.
+// Makes sites for the subnet managers' contract in a real etcd, each under a key prefix of its own.
 
 import type { EtcdManagerOptions } from '../../flanneld/subnet/etcd/etcd.ts';
 import { createEtcdManager, etcdDefaults } from '../../flanneld/subnet/etcd/etcd.ts';
@@ -20,14 +20,14 @@ export interface EtcdSite extends Omit<ContractSite, 'manager'> {
   readonly prefix: string;
   readonly gateway: EtcdGateway;
   readonly logged: readonly string[];
-  /** Any node's: etcd knows nodes only by their addresses. */
+  /** A manager for any node: etcd knows nodes only by their addresses. */
   manager(change?: Partial<EtcdManagerOptions>): SubnetManager;
   put(key: string, value: string, leaseId?: string): Promise<void>;
-  /** Values by key below `<prefix>/subnets/`, with the id of each one's etcd lease. */
+  /** The stored values, by their key below `<prefix>/subnets/`, each with the id of its etcd lease. */
   stored(): Promise<ReadonlyMap<string, { value: string; leaseId: string }>>;
 }
 
-/** `10.244.1.0/24 fd00::/64` as the key has it. */
+/** The key for subnets such as `10.244.1.0/24 fd00::/64`. */
 export function keyOf(subnets: string): string {
   const prefixes = subnets.split(' ').map(parsePrefix);
   const [subnet, ipv6Subnet] = [prefixes.find(({ ip }) => ip.family === 4), prefixes.find(({ ip }) => ip.family === 6)];
@@ -78,7 +78,7 @@ export async function makeEtcdSite(
   };
 }
 
-/** One call of etcd's API that the agent has no use for. */
+/** Makes a call of etcd's API that the agent itself never makes. */
 export async function askEtcd(
   cluster: EtcdCluster,
   path: string,

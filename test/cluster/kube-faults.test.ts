@@ -17,7 +17,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
   afterAll(async () => await server?.stop());
   beforeEach(() => needs.machine(hasKubeApiserver(), apiserverNeeded));
 
-  /** An agent with a lease behind a proxy, and a peer there. */
+  /** An agent with a lease that reaches the server through a proxy, and a peer. */
   async function makeScene() {
     if (server === undefined) throw new Error('kube-apiserver did not start');
     const { agent: direct, admin, url } = server;
@@ -54,7 +54,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
     scene.proxy.cut();
     await scene.site.deleteNode('q');
     await scene.put('p', 8);
-    // Its history is in memory: a new process knows only what is.
+    // The server keeps its history of changes in memory, so a new process knows only the present state.
     await scene.server.kill();
     await scene.server.start();
     scene.proxy.heal();

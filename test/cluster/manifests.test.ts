@@ -1,5 +1,5 @@
-// The deployment files before a real kube-apiserver: every object is posted as a server-side dry run with strict field
-// validation, through admission (pod security included), and the rights are asked for as the agent's own account.
+// Tests the deployment files on a real kube-apiserver. Every object is posted as a server-side dry run with strict field validation
+// and goes through admission (pod security included). The agent's rights are tried with its own account.
 
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -27,7 +27,7 @@ interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** As the administrator, who may act as somebody else. */
+/** Calls the server as the administrator, who may act as another user. */
 async function call(
   method: 'POST' | 'PATCH',
   path: string,
@@ -50,7 +50,7 @@ async function makeNamespace(name: string, labels: Record<string, string> = {}):
   await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }, false);
 }
 
-/** The namespace must be there for what is in it; everything else is a dry run. Returns what was refused, and why. */
+/** Applies the objects and returns which were refused, and why. A dry run, except for the namespace, which the others need. */
 async function refusals(objects: readonly KubeObject[]): Promise<string[]> {
   const refused: string[] = [];
   for (const object of objects) {
@@ -129,7 +129,7 @@ describe('pod security', () => {
     expect(status).toBe(403);
     expect(message).toContain('host namespaces (hostNetwork=true)');
     expect(message).toContain('hostPath volumes');
-    // NET_ADMIN is beyond the baseline, and all that is.
+    // Besides these two, only the capability NET_ADMIN exceeds the baseline policy.
     expect(message).toMatch(/capabilities \(container "flanneld" must not include "NET_ADMIN"/);
     expect(message).not.toMatch(/privileged \(|allowPrivilegeEscalation|seccompProfile|runAsNonRoot/);
   });
@@ -182,7 +182,7 @@ describe('flannel’s DaemonSet', () => {
     { overlay: 'replace-flannel-release', selector: { app: 'flannel', 'k8s-app': 'flannel' }, fits: true },
     { overlay: 'replace-flannel-release', selector: { app: 'flannel' }, fits: false },
   ])('with selector $selector becomes ours by $overlay: $fits', async ({ overlay, selector, fits }, { task }) => {
-    // A namespace of its own a case: what is tried here is really written.
+    // Each case has a namespace of its own, because its objects are really written.
     const namespace = `replaced-${task.id.replaceAll('_', '-')}`.slice(0, 60).replace(/-$/, '');
     await makeNamespace(namespace);
     const made = await call('POST', `/apis/apps/v1/namespaces/${namespace}/daemonsets`, flannelDaemonSet(selector));
@@ -194,7 +194,7 @@ describe('flannel’s DaemonSet', () => {
   });
 });
 
-/** What matters of flannel's own: names, labels, selector, a container. */
+/** flannel's DaemonSet, reduced to what matters here: names, labels, selector, a container. */
 function flannelDaemonSet(selector: Record<string, string>): unknown {
   const labels = { tier: 'node', app: 'flannel', 'k8s-app': 'flannel' };
   const container = {

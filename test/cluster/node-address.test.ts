@@ -1,5 +1,5 @@
-// A node whose address changes while its agent runs, with Kubernetes as the store: by its annotations, and by itself
-// while the API server cannot be heard. A flow both ways counts what each costs; the counts are printed.
+// With Kubernetes as the store, a node's address changes while its agent runs: because somebody sets annotations, or because the
+// underlay changes while the API server is not reachable. Flows in both directions count the lost packets, which are printed.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,9 +19,9 @@ import { needs } from '../support/needs.ts';
 import { type KubeOutageStore, kubeStore, OutageScene } from './outage-scene.ts';
 
 const START_MS = 180_000;
-/** Peers follow within seconds; a busy machine is given more. */
+/** How long to wait for peers to follow. They do so within seconds, but a busy machine needs longer. */
 const LOOK_MS = 30_000;
-/** Of node 1, besides 192.168.50.11. */
+/** Further addresses for node 1, besides 192.168.50.11. */
 const [SECOND, THIRD] = ['192.168.50.201', '192.168.50.202'];
 const PREFIX = 'flannel.alpha.coreos.com/';
 
@@ -47,7 +47,7 @@ beforeEach(() => needs.machine(hasKubeApiserver(), apiserverNeeded));
 
 const path = '/api/v1/nodes/node-1';
 
-/** null removes. */
+/** Sets the node's annotations. A value of null removes one. */
 async function annotate(annotations: Readonly<Record<string, string | null>>): Promise<void> {
   const all = Object.fromEntries(Object.entries(annotations).map(([key, value]) => [PREFIX + key, value]));
   const body = { metadata: { annotations: all } };
@@ -66,7 +66,7 @@ async function status(): Promise<StatusReport> {
   return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
 }
 
-/** Packets from node 1's pod and to it. */
+/** Counts packets to and from node 1's pod while `body` runs. */
 async function counting(what: string, body: () => Promise<void>): Promise<FlowResult[]> {
   const [one, two] = [node.pods[0], peer.pods[0]];
   if (one === undefined || two === undefined) throw new Error('a pod is missing');
@@ -97,7 +97,7 @@ describe('the address peers are told', () => {
       await annotate(annotations);
       await advertised(address);
     });
-    // The node answers at both addresses, and nothing was taken down on the way.
+    // The node answers at both addresses and no device is taken down for the change, so hardly any packet is lost.
     for (const { lost, sent } of flows) expect(lost / sent).toBeLessThan(0.01);
     expect(await vxlanPlaceOf(node)).toBe(before);
   });

@@ -1,5 +1,5 @@
-// Two lab nodes on a store that can be lost: each reaches it through proxies of its own, and a flow runs between their
-// pods. A third node exists only in the store, and moves: that it is followed shows that the agents see the store.
+// Two lab nodes use a store that the tests make unreachable. Each reaches it through proxies of its own, and a flow runs between
+// their pods. A third node exists only in the store. When its address changes there and the agents follow, they see the store.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,9 +23,9 @@ const GHOST = '10.244.200.0/24';
 /** A server with the cluster's state. */
 export interface OutageStore {
   readonly endpoints: readonly URL[];
-  /** What a node needs there, and the agent's flags to reach it by those URLs. */
+  /** Creates what a node needs in the store, and returns the agent's flags for reaching it at these URLs. */
   join(node: LabNode, urls: readonly URL[], dir: string): Promise<string[]>;
-  /** The third node is at 192.168.0.`host` from now on. */
+  /** Moves the third node to 192.168.0.`host`. */
   moveGhost(host: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -98,7 +98,7 @@ export class OutageScene {
     this.#cleanups = cleanups;
   }
 
-  /** `dir`: for files the nodes read. The store is stopped with the scene. */
+  /** `dir` is for files that the nodes read. The store stops when the scene ends. */
   static async start(store: OutageStore, dir: string): Promise<OutageScene> {
     const cleanups: (() => unknown)[] = [() => store.stop()];
     try {
@@ -140,18 +140,18 @@ export class OutageScene {
     await undo(this.#cleanups);
   }
 
-  /** What lies between the node, or all of them, and the store. */
+  /** The proxies between the store and this node, or all nodes. */
   proxies(nodeName?: string): readonly TcpProxy[] {
     return nodeName === undefined ? [...this.#proxies.values()].flat() : (this.#proxies.get(nodeName) ?? []);
   }
 
-  /** A host number the third node has not had. */
+  /** A host number that the third node has not had yet. */
   nextHost(): number {
     this.#host += 1;
     return this.#host;
   }
 
-  /** Whether every node sends to the third one at 192.168.0.`host`, and nowhere else. */
+  /** Whether every node sends packets for the third node to 192.168.0.`host` and nowhere else. */
   async isFollowed(host: number): Promise<boolean> {
     const listings = await Promise.all(
       this.lab.nodes.map((node) => node.run(['bridge', 'fdb', 'show', 'dev', 'flannel.1'])),
@@ -161,7 +161,7 @@ export class OutageScene {
     );
   }
 
-  /** Numbers of the agents' processes: a restart would give others. */
+  /** The pids of the agents. A restart would change them. */
   async agents(): Promise<(number | undefined)[]> {
     const states = await Promise.all(this.lab.nodes.map((node) => node.agent.state()));
     return states.map(({ running, pid }) => (running ? pid : undefined));

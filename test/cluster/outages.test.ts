@@ -1,6 +1,6 @@
-// The store is lost in every way it can be, under a flow of 1000 packets a second: not one is lost, no agent restarts,
-// and when the store is back its state is the kernel's within five seconds. What each cost is printed.
-// `WEFT_OUTAGE_SEC=600` makes the long outages ten minutes; the agent's retries are at their longest after ten seconds.
+// The store becomes unavailable in every possible way, under a flow of 1000 packets a second. No packet may be lost, no agent may
+// restart, and within five seconds after the store is back the kernel must have its state. The losses are printed.
+// `WEFT_OUTAGE_SEC=600` makes the long outages ten minutes. The agent's pauses between retries are longest after ten seconds.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,13 +26,13 @@ import {
 
 const START_MS = 180_000;
 const LONG_MS = Number(process.env['WEFT_OUTAGE_SEC'] ?? 15) * 1000;
-/** Longer than the agent's requests wait for an answer. */
+/** Longer than the time after which the agent's requests give up. */
 const SILENCE_MS = 6000;
 const RECOVERY_MS = 5000;
 
 interface Outage<S extends OutageStore> {
   readonly name: string;
-  /** Loses the store and brings it back, with the third node at `host` when it is. */
+  /** Makes the store unavailable and brings it back, with the third node at `host`. */
   happen(store: S, scene: OutageScene, host: number): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
-// weft-policy.yml before a real kube-apiserver, with tokens as the API server gives pods: what an agent's token may change,
-// and that without the policy each of the refused changes is taken.
+// Tests weft-policy.yml on a real kube-apiserver, with tokens like those that pods get: which changes an agent's token may make, and
+// that without the policy the server accepts each of the changes it refuses.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(async () => await server?.stop());
 beforeEach(() => needs.machine(missingApiserver() === undefined, missingApiserver() ?? ''));
 
-/** weft.yml's account and flannel's, with its rights; that they may patch whole Nodes is what no role of ours says. */
+/** Makes the accounts of weft.yml and flannel with their rights, and with the right to patch whole Nodes, which no role of ours has. */
 async function makeAccounts(): Promise<void> {
   const roles = '/apis/rbac.authorization.k8s.io/v1';
   const subjects = [
@@ -80,7 +80,7 @@ async function makeNode(name: string, podCIDR: string): Promise<void> {
 const MERGE = 'application/merge-patch+json';
 const STRATEGIC = 'application/strategic-merge-patch+json';
 
-/** The token a pod of the account on `node` has; without a node that of `kubectl create token`. */
+/** The token that a pod with the account has on `node`; without a node, the token of `kubectl create token`. */
 async function tokenOf(namespace: string, account: string, node: string | undefined): Promise<KubeAccess> {
   const spec = node === undefined ? {} : { boundObjectRef: await podOn(namespace, account, node) };
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
@@ -105,7 +105,7 @@ interface Change {
   readonly path?: string;
 }
 
-/** Nothing is kept of it: each change is tried on the same Nodes. */
+/** Tries a change as a dry run, so that all changes can be tried on the same Nodes. */
 function change(
   access: KubeAccess,
   { node = 'node-a', patch, type = STRATEGIC, path = '/status' }: Change,
@@ -205,7 +205,7 @@ const refused: readonly (Change & { readonly want: string })[] = [
   },
 ];
 
-/** Until the API server knows it, a second or so later. */
+/** Applies the objects and waits until the API server enforces them, which takes about a second. */
 async function apply(objects: readonly KubeObject[], isKnown: () => Promise<boolean>): Promise<void> {
   for (const object of objects) await server.must(applyCall(object, false));
   await vi.waitFor(async () => expect(await isKnown()).toBe(true), { timeout: 60_000, interval: 100 });
@@ -355,7 +355,7 @@ describe('with other parameters', () => {
       node: 'node-b',
       patch: annotations({ [`${prefix}public-ip`]: '192.0.2.66' }),
     };
-    // The control: nothing refuses it before, once what the test before applied is forgotten.
+    // Control: nothing refuses the change yet. The loop waits until the server has forgotten the policy of the test before.
     await expect.poll(async () => (await change(access, ofOther)).status, { timeout: 60_000 }).toBe(200);
     await apply(policy, () => isRefused(access, ofOther));
     onTestFinished(() => remove(policy));

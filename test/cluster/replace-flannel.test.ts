@@ -1,5 +1,5 @@
-// kubectl, a real API server, flannel's objects: applying ours leaves nothing of flannel's in the DaemonSet, and applying
-// flannel's again nothing of ours. What runs on nodes is not here: there is no kubelet.
+// With kubectl and a real API server: after our objects are applied over flannel's, nothing of flannel's is left in the DaemonSet, and
+// after flannel's are applied again, nothing of ours. There is no kubelet, so nothing runs on nodes here.
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -73,7 +73,7 @@ describe.for([
     const spec = podSpec([replaced]);
     expect(spec.initContainers).toBeUndefined();
     expect(spec.volumes.map((volume) => volume.name).sort()).toEqual(ours.volumes.map((volume) => volume.name).sort());
-    // What we ask for is there, with the server's defaults; and lists hold nothing more.
+    // The object contains what we asked for and the server's defaults. The lists contain nothing else.
     expect(spec.containers).toMatchObject(ours.containers);
     expect(spec.containers[0]?.securityContext).toEqual(ours.containers[0]?.securityContext);
   });

@@ -1,5 +1,5 @@
-// Services as a cluster has them: a real API server, kube-proxy on every node, CoreDNS in a pod, and a web server in a pod
-// of each node. The nodes, their agents and their pods are the lab's; the objects a controller would make are the test's.
+// Services as in a cluster: a real API server, kube-proxy on every node, CoreDNS in a pod, and a web server in a pod on each node. The
+// lab provides nodes, agents and pods. The test creates the objects that a controller would create.
 
 import type { JsonObject } from '../lab/cni/conflist.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -19,7 +19,7 @@ const DNS_LOG = '/run/coredns.log';
 
 export type ProxyMode = 'iptables' | 'nftables';
 
-/** What is missing; undefined when all is there. */
+/** Which programs are missing; undefined when all are there. */
 export function missingPrograms(): string | undefined {
   const missing = ['etcd', 'kube-apiserver', 'kube-proxy', 'coredns'].filter((name) => findServer(name) === undefined);
   return missing.length === 0 ? undefined : `${missing.join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`;
@@ -27,9 +27,9 @@ export function missingPrograms(): string | undefined {
 
 export class ServiceScene {
   readonly lab: Lab;
-  /** One of each node. */
+  /** A pod on each node that makes requests. */
   readonly clients: readonly LabPod[];
-  /** Their pods serve their names at port 80. */
+  /** A pod on each node that serves its own name at port 80. */
   readonly webPods: readonly LabPod[];
   readonly #stopRelays: (() => Promise<void>)[] = [];
 
@@ -39,7 +39,7 @@ export class ServiceScene {
     this.webPods = webPods;
   }
 
-  /** The agents' rules are in the same program as kube-proxy's. */
+  /** Starts everything. The agents write their rules with the same program (nft or iptables) as kube-proxy. */
   static async start(server: KubeApiserver, mode: ProxyMode): Promise<ServiceScene> {
     const netConf = { Network: CLUSTER_CIDR, EnableNFTables: mode === 'nftables', Backend: { Type: 'vxlan' } };
     const lab = await startLab({ nodes: 2, netConf });
@@ -70,13 +70,13 @@ export class ServiceScene {
       `--hostname-override=${node.name}`,
       `--proxy-mode=${mode}`,
       `--cluster-cidr=${CLUSTER_CIDR}`,
-      // The lab's agents have its usual port; the machine's table of connections is not ours to size.
+      // The lab's agents use kube-proxy's usual health port. It must not resize the conntrack table, which belongs to the whole machine.
       ...['--healthz-bind-address=127.0.0.1:10259', '--conntrack-max-per-core=0', '--conntrack-min=0'],
     ];
     await node.run(inBackground([program('kube-proxy'), ...flags], PROXY_LOG));
   }
 
-  /** In a pod of the first node; resolves with the pod. */
+  /** Starts CoreDNS in a pod on the first node and resolves with the pod. */
   async #startDns({ url, adminKubeconfig }: KubeApiserver): Promise<LabPod> {
     const [node] = this.lab.nodes;
     if (node === undefined) throw new Error('no node');
@@ -92,7 +92,7 @@ export class ServiceScene {
     return pod;
   }
 
-  /** The ends of the logs. */
+  /** The last lines of the logs. */
   report(): string {
     const [first] = this.lab.nodes;
     const logs = [...this.lab.nodes.map((node) => node.readFile(PROXY_LOG)), first?.readFile(DNS_LOG) ?? ''];
@@ -106,7 +106,7 @@ function program(name: string): string {
   return found;
 }
 
-/** Prints its number. */
+/** A command that starts `argv` in the background and prints its pid. */
 function inBackground(argv: readonly string[], log: string): string[] {
   return ['sh', '-c', `setsid "$@" >${log} 2>&1 </dev/null & echo $!`, 'sh', ...argv];
 }

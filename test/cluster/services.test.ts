@@ -1,5 +1,5 @@
-// flannel's own test of Services and DNS, with a real kube-proxy and CoreDNS: cluster addresses and names, asked for from
-// every side, over the overlay.
+// flannel's own test of Services and DNS, with a real kube-proxy and CoreDNS: pods and nodes use cluster addresses and names over the
+// overlay.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { CommandOptions, CommandResult } from '../lab/command.ts';
@@ -13,14 +13,14 @@ const START_MS = 180_000;
 const LOOK_MS = 60_000;
 const missing = missingPrograms();
 
-/** Prints the addresses of a name, asked of a server. */
+/** A program that asks a DNS server for a name and prints the addresses. */
 const RESOLVE = `
 const [server, name] = process.argv.slice(1);
 const resolver = new (require('node:dns').promises.Resolver)({ timeout: 2000, tries: 3 });
 resolver.setServers([server]);
 resolver.resolve4(name).then((found) => console.log(found.join()));`;
 
-/** Prints who answers at an address, request by request until `count` different ones did; gives up after 200. */
+/** Makes requests to an address and prints who answers, until `count` different pods did. Gives up after 200 requests. */
 const ASK = `
 const [url, count] = process.argv.slice(1);
 const seen = new Set();
@@ -53,7 +53,7 @@ beforeAll(async () => {
 afterAll(async () => await server?.stop());
 beforeEach(() => needs.machine(missing === undefined, missing ?? ''));
 
-/** kube-proxy's jumps in the words it has used for years, and ours behind them: flannel's tests want it last. */
+/** kube-proxy's jumps, as it has written them for years, and our own after them: flannel's tests want ours to be the last. */
 const FORWARD = `-P FORWARD ACCEPT
 -A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
 -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD

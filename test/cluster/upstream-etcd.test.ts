@@ -1,6 +1,6 @@
-// flanneld's functional tests on etcd, as flannel runs them: TLS with client certificates, two nodes,
-// and on each a device with the first address of the node's subnet, which the other node pings. flannel's is a dummy; a
-// bridge, which a node of pods has anyway, does the same where the kernel has no dummies.
+// flanneld's functional tests on etcd, as flannel runs them: TLS with client certificates, and two nodes. On each node a device has the
+// first address of the node's subnet, and the other node pings it. flannel uses a dummy device. Here it is a bridge, because
+// some kernels have no dummy devices, while any node with pods has a bridge.
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -34,7 +34,7 @@ beforeEach(async () => {
   }
 });
 
-/** Starts an agent on each node; resolves with the addresses of their bridges, node by node. */
+/** Starts an agent on each node. Resolves with the address of each node's bridge. */
 async function startOverlay(name: string, network: string, type: string): Promise<string[]> {
   const site = await makeEtcdSite(etcd, { Network: network, Backend: { Type: type } });
   for (const node of lab.nodes) await startAgent(node, name, site.prefix);
@@ -61,7 +61,7 @@ function subnetFile(name: string): string {
   return `/run/flannel/${name}.env`;
 }
 
-/** A bridge that has the address of FLANNEL_SUBNET, once the agent has written it. */
+/** Waits until the agent has written FLANNEL_SUBNET and creates a bridge with that address. */
 async function addBridge(node: LabNode, name: string): Promise<string> {
   const file = subnetFile(name);
   const isThere = (): boolean => existsSync(node.pathFromOutside(file));
@@ -76,7 +76,7 @@ async function addBridge(node: LabNode, name: string): Promise<string> {
   return address;
 }
 
-/** Once each node knows the other, every one of a few pings in a row is answered, both ways. */
+/** Waits until the nodes know each other, then expects an answer to each of a few pings, in both directions. */
 async function pingBothWays(addresses: readonly string[]): Promise<void> {
   for (const [at, node] of lab.nodes.entries()) {
     const far = addresses[1 - at] ?? '';
@@ -86,7 +86,7 @@ async function pingBothWays(addresses: readonly string[]): Promise<void> {
   }
 }
 
-/** Packets the first node has sent through a device. */
+/** The number of packets that the first node has sent through a device. */
 async function sent(device: string): Promise<number> {
   const [link] = JSON.parse((await lab.nodes[0]?.run(['ip', '-j', '-s', 'link', 'show', 'dev', device])) ?? '[]');
   return link.stats64.tx.packets;

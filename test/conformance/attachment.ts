@@ -1,5 +1,5 @@
-// One attachment (container, interface, network configuration) and the operations of CNI on it: the variables are
-// those a runtime sets (SPEC.md 1.1.0 "Parameters").
+// One attachment (container, interface, network configuration) and CNI's operations on it. The environment variables are those that
+// a runtime sets (SPEC.md 1.1.0, "Parameters").
 
 import type { CommandResult } from '../lab/command.ts';
 import { withoutVersion } from '../support/cni-error.ts';
@@ -9,17 +9,17 @@ import { netnsPath } from './sandbox.ts';
 export type JsonObject = { readonly [key: string]: unknown };
 
 export interface CallOptions {
-  /** Whose executable; that of the case when absent. */
+  /** Which plugin to execute; the case's own plugin when absent. */
   readonly plugin?: string | undefined;
-  /** Variables besides PATH, exactly. */
+  /** All environment variables except PATH. */
   readonly env: Readonly<Record<string, string>>;
-  /** An object is sent as JSON, a text as it is. */
+  /** What is sent on stdin: an object as JSON, a text unchanged. */
   readonly stdin: JsonObject | string;
 }
 
-/** Who executes: a Trial. */
+/** What executes the plugin: a Trial. */
 export interface Caller {
-  /** Folder of the executables as the plugins see it. */
+  /** The executables' folder, at its path inside the sandbox. */
   readonly bin: string;
   call(options: CallOptions): Promise<CommandResult>;
 }
@@ -27,28 +27,28 @@ export interface Caller {
 export interface AttachmentOptions {
   /** CNI_CONTAINERID; `c1` when absent. */
   readonly container?: string;
-  /** CNI_NETNS; that of `c1` when absent, which is there from the start. */
+  /** CNI_NETNS; the namespace of `c1`, which always exists, when absent. */
   readonly netns?: string;
   /** CNI_IFNAME; `eth0` when absent. */
   readonly ifname?: string;
   /** CNI_ARGS. */
   readonly args?: string;
-  /** CNI_PATH; the executables' folder when absent. */
+  /** CNI_PATH; when absent, the executables' folder. */
   readonly path?: string;
-  /** The plugin; that of the case when absent. */
+  /** The plugin; the case's own when absent. */
   readonly plugin?: string;
-  /** Further variables, and others instead of the above. */
+  /** More variables. They override those above. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** An error object of CNI and exit code 1. */
+/** The CNI error object that is expected, together with exit code 1. */
 export interface WantedError {
   readonly code: number;
   readonly msg: string | RegExp;
   readonly details?: string | RegExp;
 }
 
-/** The parts of a result cases look at, in any version's form. */
+/** The parts of a result that cases check, in the form of any CNI version. */
 export interface CniResult extends JsonObject {
   readonly cniVersion?: string;
   readonly interfaces?: readonly { name: string; mac?: string; mtu?: number; sandbox?: string }[];
@@ -70,12 +70,12 @@ export class Attachment {
     this.#options = options;
   }
 
-  /** The same attachment seen with other options or another configuration. */
+  /** The same attachment with other options or another configuration. */
   with(options: AttachmentOptions, config: JsonObject = {}): Attachment {
     return new Attachment(this.#caller, { ...this.#config, ...config }, { ...this.#options, ...options });
   }
 
-  /** Executes the plugin whatever comes of it; `extra` are further keys of the configuration. */
+  /** Executes the plugin and resolves whether it succeeds or fails. `extra` adds keys to the configuration. */
   exec(command: string, extra: JsonObject = {}): Promise<CommandResult> {
     const { container = 'c1', netns = netnsPath('c1'), ifname = 'eth0', args, env, path, plugin } = this.#options;
     return this.#caller.call({
@@ -93,28 +93,28 @@ export class Attachment {
     });
   }
 
-  /** ADD must succeed. Resolves with the result it printed. */
+  /** Runs ADD, which must succeed, and resolves with the result it printed. */
   async add(extra: JsonObject = {}): Promise<CniResult> {
     return resultOf(await this.exec('ADD', extra));
   }
 
-  /** DEL must succeed without a word on stdout. */
+  /** Runs DEL, which must succeed and print nothing to stdout. */
   async del(extra: JsonObject = {}): Promise<void> {
     silentSuccess(await this.exec('DEL', extra), 'DEL');
   }
 
-  /** CHECK with `prevResult` must succeed without a word on stdout. */
+  /** Runs CHECK with `prevResult`. It must succeed and print nothing to stdout. */
   async check(prevResult: JsonObject | undefined, extra: JsonObject = {}): Promise<void> {
     silentSuccess(await this.exec('CHECK', { ...(prevResult && { prevResult }), ...extra }), 'CHECK');
   }
 
-  /** The command must fail with this error and exit code 1. */
+  /** Runs the command, which must fail with this error and exit code 1. */
   async fails(command: string, wanted: WantedError, extra: JsonObject = {}): Promise<void> {
     failsWith(await this.exec(command, extra), wanted, command);
   }
 }
 
-/** The result ADD printed: one JSON document. */
+/** The result that ADD printed, which must be one JSON document. */
 export function resultOf(outcome: CommandResult): CniResult {
   if (outcome.exitCode !== 0) fail(`ADD: wanted exit 0, got ${outcome.exitCode}: ${outcome.stdout || outcome.stderr}`);
   return parse(outcome.stdout, 'ADD') as CniResult;

@@ -1,4 +1,4 @@
-// What a conformance case is: one row of the contract, tried on an executable that may be anybody's.
+// A conformance case is one row of the contract. It can be tried on our executables and on those of others.
 
 import type { Trial } from './trial.ts';
 import type { CniVersion } from './versions.ts';
@@ -6,48 +6,48 @@ import type { CniVersion } from './versions.ts';
 export const pluginNames = ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth'] as const;
 export type PluginName = (typeof pluginNames)[number];
 
-/** `chain` cases do what a runtime does with a list of plugins; they need a driver (driver.ts). */
+/** What a case is about. `chain` cases do what a runtime does with a list of plugins, and need a driver (driver.ts). */
 export type Subject = PluginName | 'chain';
 
-/** What the machine must have; machine.ts finds out. */
+/** What a case needs the machine to have. machine.ts finds out whether it does. */
 export type Need = 'vlan-filtering' | 'no-vlan-filtering' | 'nft' | 'iptables' | 'ifb' | 'ipv6';
 
 /**
- * Releases of the reference plugins the cases were tried on, oldest first: the last flannel in
- * containernetworking/plugins, Debian 12's plugins, and what came after 1.9.1.
+ * The releases of the reference plugins on which the cases were tried, oldest first: the last one of containernetworking/plugins
+ * that contained flannel, Debian 12's plugins, and the development version after 1.9.1.
  */
 export const releases = ['0.9.1', '1.1.1', 'main'] as const;
 export type Release = (typeof releases)[number];
 
-/** Where we behave otherwise on purpose. */
+/** A difference from the reference that we make on purpose. */
 export interface Difference {
   /** Why, in one sentence. */
   readonly reason: string;
-  /** What the reference does instead; absent = it is not tried on the reference. */
+  /** What the reference does instead. When absent, the case is not tried on the reference. */
   readonly reference?: Check;
 }
 
-/** Throws a CaseFailure (expect.ts) when the executable does not do what the row says. */
+/** The code of a case. Throws a CaseFailure (expect.ts) when the executable does not do what the row says. */
 export type Check = (trial: Trial) => Promise<void>;
 
 export interface Case {
-  /** The row's number and, where one row became several cases, a letter. A case of several plugins adds `@plugin`. */
+  /** The row's number, followed by a letter where a row has several cases, and by `@plugin` where it is for several plugins. */
   readonly id: string;
-  /** Rows of the contract this case stands for; empty for a case of our own. */
+  /** The rows of the contract that this case covers; empty for a case of our own. */
   readonly numbers: readonly number[];
-  /** A sentence of behaviour. */
+  /** A sentence that says how a plugin must behave. */
   readonly title: string;
   readonly plugin: Subject;
-  /** First CNI version in which this can be asked: an executable that does not speak it is not asked. */
+  /** The first CNI version in which this behaviour exists. Executables without this version skip the case. */
   readonly since: CniVersion;
   readonly needs: readonly Need[];
   readonly differs?: Difference;
-  /** Oldest of the releases known that behaves so; older ones are not asked. */
+  /** The oldest known release that behaves like this. Older ones skip the case. */
   readonly referenceFrom?: Release;
   readonly check: Check;
 }
 
-/** A row as its file writes it: what is the same for most has a default. */
+/** A row as the files of cases write it. Keys that are the same for most rows have a default. */
 export interface Row {
   readonly id: string;
   readonly title: string;
@@ -55,17 +55,17 @@ export interface Row {
   readonly needs?: readonly Need[];
   readonly differs?: Difference;
   readonly referenceFrom?: Release;
-  /** A case of our own, beyond the contract's rows. */
+  /** Whether it is a case of our own, which is not in the contract. */
   readonly own?: boolean;
   readonly check: Check;
 }
 
-/** The rows as cases of one plugin. */
+/** Makes the rows cases of one plugin. */
 export function casesOf(plugin: Subject, rows: readonly Row[]): Case[] {
   return rows.map((row) => toCase(plugin, row, row.id));
 }
 
-/** The rows once for each plugin: what the protocol demands of every executable. */
+/** Makes the rows cases of each plugin. This is for what the protocol demands of every executable. */
 export function casesOfEach(plugins: readonly PluginName[], rows: readonly Row[]): Case[] {
   return plugins.flatMap((plugin) => rows.map((row) => toCase(plugin, row, `${row.id}@${plugin}`)));
 }

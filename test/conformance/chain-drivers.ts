@@ -1,4 +1,5 @@
-// Two that play the runtime: the lab's runner, whose chain rules are held to the contract, and cnitool, the reference.
+// The two drivers that act as the runtime: the lab's runner, which must itself keep the contract's rules for chains, and cnitool, the
+// reference.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { CACHE_DIR, type ChainDriver, type ChainOutcome, type ChainPlace, type C
 
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** The lab's runner, in this process: what it executes are scripts that enter the sandbox first. */
+/** The lab's runner, in this process. It executes scripts that enter the sandbox and then run the plugin. */
 export const labDriver: ChainDriver = { name: "the lab's runner", run: runLab };
 
 async function runLab(place: ChainPlace, request: ChainRequest): Promise<ChainOutcome> {
@@ -29,7 +30,7 @@ async function runLab(place: ChainPlace, request: ChainRequest): Promise<ChainOu
   }
 }
 
-/** A folder with a script for each executable of `folder`. */
+/** Makes a folder with such a script for each executable of `folder`. */
 async function wrapFolder(place: ChainPlace, folder: string, at: number): Promise<string> {
   const dir = join(place.dir, `wrapped${at}`);
   mkdirSync(dir, { recursive: true });
@@ -41,7 +42,7 @@ async function wrapFolder(place: ChainPlace, folder: string, at: number): Promis
   return dir;
 }
 
-/** cnitool, libcni's own; `path` is valid inside sandboxes. */
+/** cnitool, which comes with libcni. `path` must be valid inside sandboxes. */
 export function cnitoolDriver(path: string): ChainDriver {
   return {
     name: 'cnitool',

@@ -1,4 +1,4 @@
-// The configurations the contract's rows start from, and the files they name. All state goes to the case's folder.
+// The configurations that the contract's rows begin with, and the files that these name. All state is kept in the case's folder.
 
 import type { JsonObject } from './attachment.ts';
 import type { Trial } from './trial.ts';
@@ -8,27 +8,27 @@ export function ipam(trial: Trial, keys: JsonObject = {}): JsonObject {
   return { type: 'host-local', dataDir: trial.path('networks'), ranges: [[{ subnet: '10.1.2.0/24' }]], ...keys };
 }
 
-/** Range sets of one subnet each. */
+/** Range sets that each have one subnet. */
 export function sets(...subnets: readonly string[]): JsonObject[][] {
   return subnets.map((subnet) => [{ subnet }]);
 }
 
-/** host-local alone, `keys` for its `ipam`. */
+/** A configuration of host-local alone. `keys` are added to its `ipam`. */
 export function hostLocal(trial: Trial, keys: JsonObject = {}): JsonObject {
   return { cniVersion: trial.version, name: 'n1', ipam: ipam(trial, keys) };
 }
 
-/** bridge over host-local. */
+/** A configuration of bridge with host-local as its IPAM plugin. */
 export function bridge(trial: Trial, keys: JsonObject = {}): JsonObject {
   return { cniVersion: trial.version, name: 'n1', type: 'bridge', bridge: 'cni0', ipam: ipam(trial), ...keys };
 }
 
-/** bridge without addresses. */
+/** A configuration of bridge without IPAM, and thus without addresses. */
 export function layer2(trial: Trial, keys: JsonObject = {}): JsonObject {
   return bridge(trial, { ipam: undefined, ...keys });
 }
 
-/** flannel over bridge and host-local; subnet.env is where writeSubnetEnv puts it. */
+/** A configuration of flannel with bridge and host-local as delegates. subnet.env is the one that writeSubnetEnv writes. */
 export function flannel(trial: Trial, keys: JsonObject = {}): JsonObject {
   return {
     cniVersion: trial.version,
@@ -48,7 +48,7 @@ const SUBNET_ENV: Readonly<Record<string, string>> = {
   FLANNEL_IPMASQ: 'true',
 };
 
-/** Writes subnet.env; a null key is left out. Returns its path. */
+/** Writes subnet.env and returns its path. A key that is null is left out. */
 export function writeSubnetEnv(trial: Trial, keys: Readonly<Record<string, string | null>> = {}): string {
   const lines = Object.entries({ ...SUBNET_ENV, ...keys }).filter(([, value]) => value !== null);
   return trial.write('subnet.env', lines.map(([key, value]) => `${key}=${value}\n`).join(''));
@@ -66,8 +66,8 @@ export function ordinary(trial: Trial, keys: JsonObject = {}): JsonObject {
 }
 
 /**
- * Puts a plugin into the folder stub/ that notes what it is sent (`stub/<name>.<command>.json`) and then runs
- * `script`, a shell's; without one it says nothing. Returns a CNI_PATH with that folder first.
+ * Puts a plugin into the folder stub/. It saves its stdin as `stub/<name>.<command>.json` and then runs the shell script `script`;
+ * without a script it prints nothing. Returns a CNI_PATH in which that folder comes first.
  */
 export function stub(trial: Trial, name: string, script = ''): string {
   const dir = trial.path('stub');
@@ -76,12 +76,12 @@ export function stub(trial: Trial, name: string, script = ''): string {
   return `${dir}:${trial.bin}`;
 }
 
-/** A stub that answers ADD with this result. */
+/** Makes a stub that answers ADD with this result. */
 export function answering(trial: Trial, name: string, result: JsonObject): string {
   return stub(trial, name, `[ "$CNI_COMMAND" = ADD ] && echo '${JSON.stringify(result)}'\nexit 0`);
 }
 
-/** What the stub was sent with the command; undefined when it was not called so. */
+/** What the stub received on stdin with this command; undefined when it was not called with it. */
 export function sentTo(trial: Trial, name: string, command: string): JsonObject | undefined {
   const text = trial.read(`stub/${name}.${command}.json`);
   return text === undefined ? undefined : (JSON.parse(text) as JsonObject);

@@ -1,8 +1,8 @@
-// The table of cases as a document: cni-plugin/CONFORMANCE.md.
+// Writes the table of cases as the document cni-plugin/CONFORMANCE.md.
 
 import type { Case } from './case.ts';
 
-/** Rows of the contract that are no cases here, and why. */
+/** Rows of the contract that have no case, and why. */
 export const leftOut: readonly { readonly numbers: readonly number[]; readonly reason: string }[] = [
   { numbers: [170, 171], reason: 'the plugins firewall and tuning are not part of this project' },
 ];

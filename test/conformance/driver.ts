@@ -1,11 +1,11 @@
-// What cases of a runtime's part (a list of plugins, its cache) need from whoever plays the runtime.
+// The interface of a driver, which acts as the runtime in the cases about a runtime's work: lists of plugins and the result cache.
 
-/** Where the request is carried out: a sandbox. */
+/** The sandbox in which the request is carried out. */
 export interface ChainPlace {
   readonly dir: string;
-  /** The argv that runs `argv` on the sandbox's host. */
+  /** The command that runs `argv` on the sandbox's host. */
   inside(argv: readonly string[]): string[];
-  /** A path of the sandbox as it is reached from outside. */
+  /** Translates a path in the sandbox to one that is valid outside. */
   outside(path: string): string;
 }
 
@@ -13,10 +13,10 @@ export type ChainOperation = 'add' | 'del' | 'check' | 'gc' | 'status';
 
 export interface ChainRequest {
   readonly operation: ChainOperation;
-  /** Folder with the network's configuration list. */
+  /** The folder with the network's configuration list. */
   readonly configDir: string;
   readonly network: string;
-  /** Folders of executables, between colons. */
+  /** Folders of executables, separated by colons. */
   readonly pluginPath: string;
   readonly netns: string;
   readonly ifname: string;
@@ -24,11 +24,11 @@ export interface ChainRequest {
 
 export interface ChainOutcome {
   readonly ok: boolean;
-  /** The error's text when it failed. */
+  /** The text of the error, if it failed. */
   readonly text: string;
 }
 
-/** Results are cached below /var/lib/cni of the sandbox; the container id is the driver's choice. GC: nothing is valid. */
+/** A driver caches results below the sandbox's /var/lib/cni and chooses the container id. For GC, no attachment is valid. */
 export interface ChainDriver {
   readonly name: string;
   run(place: ChainPlace, request: ChainRequest): Promise<ChainOutcome>;

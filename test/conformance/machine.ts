@@ -1,4 +1,4 @@
-// What this machine and these executables can do: looked up once, before the first case.
+// Finds out, once before the first case, what this machine and these executables can do.
 
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
@@ -17,9 +17,9 @@ const probes: Readonly<Record<Need, string>> = {
 };
 
 export interface Machine {
-  /** What it does not have. */
+  /** The needs that this machine does not meet. */
   readonly missing: ReadonlySet<Need>;
-  /** The CNI versions each executable says it speaks; all when it does not say. No entry: no such executable. */
+  /** The CNI versions that each executable says it supports, or all versions when it does not say. No entry: no executable. */
   readonly speaks: ReadonlyMap<PluginName, readonly CniVersion[]>;
 }
 
@@ -49,7 +49,7 @@ async function versionsOf(sandbox: Sandbox, plugin: string): Promise<readonly Cn
   const { stdout } = await sandbox.run([join(sandbox.dir, 'bin', plugin)], { env: { CNI_COMMAND: 'VERSION' } });
   try {
     const { supportedVersions } = JSON.parse(stdout) as { supportedVersions?: CniVersion[] };
-    // Asked nothing at all, something that is no plugin would pass: it is asked everything.
+    // All versions, so that every case runs: otherwise a program that is no plugin would skip every case and thereby pass.
     return Array.isArray(supportedVersions) ? supportedVersions : ALL_VERSIONS;
   } catch {
     return ALL_VERSIONS;

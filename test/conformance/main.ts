@@ -11,7 +11,7 @@ import { failureLine, summary } from './report.ts';
 import { type RunOptions, runCases } from './run.ts';
 import { allCases } from './table.ts';
 
-/** As scripts/commands.mjs has them. */
+/** The options that scripts/commands.mjs declares. */
 interface Values {
   readonly bin?: string;
   readonly reference?: boolean;
@@ -25,7 +25,7 @@ interface Values {
   readonly table?: boolean;
 }
 
-/** Resolves with the exit code: 0 = every case that ran passed, 1 = not, 2 = wrong use. */
+/** Resolves with the exit code: 0 when every case that ran has passed, 1 when one failed, 2 for wrong arguments. */
 export async function main(values: Values): Promise<number> {
   const problem = problemOf(values);
   if (problem !== undefined) {
@@ -47,7 +47,7 @@ export async function main(values: Values): Promise<number> {
   return ran.length > 0 && ran.every(({ outcome }) => outcome === 'passed') ? 0 : 1;
 }
 
-/** What is wrong, in one line. */
+/** What is wrong with the arguments, in one line. */
 function problemOf(values: Values): string | undefined {
   if (values.bin === undefined && values.list !== true && values.table !== true) return '--bin DIR is missing';
   if (values.release !== undefined && !releases.some((release) => release === values.release)) {
@@ -76,7 +76,7 @@ function runOptions(values: Values): RunOptions {
   };
 }
 
-/** The reference's own tool where it lies beside its plugins. */
+/** cnitool, the reference's own tool, when it lies beside the reference plugins. */
 function chainDriver({ reference, bin = '' }: Values): ChainDriver | undefined {
   if (reference !== true) return labDriver;
   const tool = resolve(bin, 'cnitool');

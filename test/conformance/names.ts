@@ -1,4 +1,5 @@
-// One executable may be several plugins, by the name it is called with: finds out, and gives it all its names.
+// One executable can contain several plugins and choose one by the name it is called with. This finds out which, and makes a link for
+// each name.
 
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,13 +10,13 @@ import { isExecutable } from './machine.ts';
 
 export interface Executables {
   readonly dir: string;
-  /** Removes what was made for it. */
+  /** Removes the folder that was made, if any. */
   release(): void;
 }
 
 /**
- * The folder itself, or, where its `flannel` also is plugins that have no file there, a folder of that program and
- * links to it. A program is asked without CNI_COMMAND what it is, which changes nothing.
+ * Returns the folder itself or, when its `flannel` contains plugins that have no file there, a new folder with that program and
+ * links to it. To find out, the program is run without CNI_COMMAND, which changes nothing.
  */
 export async function withAllNames(dir: string): Promise<Executables> {
   const absent = pluginNames.filter((name) => !isExecutable(join(dir, name)));

@@ -1,4 +1,4 @@
-// What ip(8) and bridge(8) print with -j, as far as cases look at it.
+// Types and helpers for the parts of the output of `ip -j` and `bridge -j` that cases check.
 
 export interface Link {
   readonly ifindex: number;
@@ -42,17 +42,17 @@ export interface BridgePort {
   readonly state: string;
 }
 
-/** `address/length` of each address, without the link-local ones of IPv6. */
+/** Each address as `address/length`, without IPv6 link-local addresses. */
 export function addressesOf(link: Link): string[] {
   return link.addr_info.filter(({ scope }) => scope !== 'link').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
-/** Up, and so is its other end. What operstate tells comes a little later, when the kernel gets round to it. */
+/** Whether the link and its other end are up. operstate is not used, because the kernel updates it a little later. */
 export function isUp({ flags }: Link): boolean {
   return flags.includes('UP') && flags.includes('LOWER_UP');
 }
 
-/** Routes as `dst` or `dst via gateway`, without those that come with an address. */
+/** Routes as `dst` or `dst via gateway`, without those that the kernel makes for addresses. */
 export function routesOf(routes: readonly Route[]): string[] {
   return routes
     .filter(({ protocol }) => protocol !== 'kernel')

@@ -1,4 +1,4 @@
-// A pod as the plugin before portmap leaves it, made with ip(8) alone, and portmap's configuration behind it.
+// Makes a pod with ip(8) in the state in which the plugin before portmap leaves it, and portmap's configuration for it.
 
 import type { JsonObject } from './attachment.ts';
 import type { Trial } from './trial.ts';
@@ -24,7 +24,7 @@ ip -n ${container} link set eth0 up
 ip -n ${container} route add default via 10.0.0.1`);
 }
 
-/** What that plugin would have printed. */
+/** The result that the plugin before portmap would have printed. */
 export function prevResult(trial: Trial, container = 'c1', address = '10.0.0.2'): JsonObject {
   const version = trial.version < '1' ? { version: '4' } : {};
   return {
@@ -34,7 +34,7 @@ export function prevResult(trial: Trial, container = 'c1', address = '10.0.0.2')
   };
 }
 
-/** Makes the pod; portmap's configuration behind it, 8080 to 80 of TCP unless `keys` say otherwise. */
+/** Makes the pod and returns portmap's configuration, which maps TCP port 8080 to 80 unless `keys` say otherwise. */
 export async function chained(trial: Trial, keys: JsonObject = {}): Promise<JsonObject> {
   await makePod(trial);
   return {

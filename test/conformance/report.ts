@@ -6,7 +6,7 @@ export function failureLine(report: CaseReport): string {
   return `FAIL ${report.id} (${report.plugin}) ${report.title}: ${report.reason ?? ''}`;
 }
 
-/** The closing lines; the last one has the numbers. */
+/** The last lines of the output. The very last one has the numbers. */
 export function summary(reports: readonly CaseReport[]): string[] {
   const count = (outcome: CaseReport['outcome']): number => reports.filter((one) => one.outcome === outcome).length;
   const skipped = new Map<string, string[]>();

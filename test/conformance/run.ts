@@ -1,4 +1,4 @@
-// Runs cases: decides which apply, gives each a sandbox of its own, a few at a time, and collects what came of them.
+// Runs cases: decides which apply, runs each in a sandbox of its own, a few at a time, and collects the results.
 
 import { errorText } from '../../lib/errors.ts';
 import { type Case, type Check, type Release, releases, type Subject } from './case.ts';
@@ -11,15 +11,15 @@ import { Trial } from './trial.ts';
 import { ALL_VERSIONS, type CniVersion, ordinaryVersion } from './versions.ts';
 
 export interface RunOptions {
-  /** Folder of the executables, absolute. */
+  /** The absolute path of the executables' folder. */
   readonly executables: string;
-  /** What the executables are held to; `reference` where ours differ on purpose. */
+  /** Whose behaviour is expected where ours differs from the reference's on purpose. */
   readonly held: 'ours' | 'reference';
-  /** Release of the reference plugins, found out when absent. */
+  /** The release of the reference plugins; when absent, it is found out. */
   readonly release?: Release | undefined;
-  /** Only these; otherwise every plugin whose executable is there. */
+  /** Only these plugins; when absent, every plugin that has an executable. */
   readonly plugins?: readonly Subject[] | undefined;
-  /** Only these: an id, an id without `@plugin`, or a row's number. */
+  /** Only these cases. Each is named by its id, its id without `@plugin`, or its row's number. */
   readonly ids?: readonly string[] | undefined;
   readonly driver?: ChainDriver | undefined;
   readonly jobs?: number;
@@ -31,14 +31,14 @@ export interface CaseReport {
   readonly plugin: Subject;
   readonly title: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
-  /** Why it failed or was skipped; one line. */
+  /** Why it failed or was skipped, in one line. */
   readonly reason?: string;
-  /** Calls and answers of a failed case. */
+  /** The calls and answers of a case that failed. */
   readonly transcript?: readonly string[];
   readonly durMs: number;
 }
 
-/** Resolves with one report a case, in the order of `cases`. Rejects when namespaces cannot be made. */
+/** Resolves with one report for each case, in the order of `cases`. Rejects when namespaces cannot be made. */
 export async function runCases(cases: readonly Case[], options: RunOptions): Promise<CaseReport[]> {
   const named = await withAllNames(options.executables);
   try {
@@ -105,7 +105,7 @@ async function runCase(one: Case, options: RunOptions, machine: Machine): Promis
   }
 }
 
-/** What to check, or why not. */
+/** The check to run, or the reason to skip the case. */
 function decide(one: Case, options: RunOptions, machine: Machine): Check | string {
   const lacking = one.needs.filter((need) => machine.missing.has(need));
   if (lacking.length > 0) return `the machine lacks ${lacking.join(', ')}`;
@@ -130,7 +130,7 @@ function spokenBy(one: Case, machine: Machine): readonly CniVersion[] {
   return (one.plugin === 'chain' ? undefined : machine.speaks.get(one.plugin)) ?? ALL_VERSIONS;
 }
 
-/** The release of a reference plugin, as far as the versions it speaks tell. */
+/** The release of a reference plugin, as far as its supported CNI versions show it. */
 function releaseOf(one: Case, machine: Machine): Release {
   const spoken = spokenBy(one, machine);
   if (spoken.includes('1.1.0')) return 'main';

@@ -1,5 +1,5 @@
-// The machine of one case: a "host" and "container" network namespaces, and a mount namespace in which /run and
-// /var/lib are empty, so that nothing of the real machine is seen or touched. Ends with the process that holds it.
+// The machine of one case: network namespaces for a "host" and for containers, and a mount namespace in which /run and /var/lib are
+// empty, so that a case neither sees nor changes the real machine. It ends when the process that holds it ends.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { type CommandOptions, type CommandResult, mustRun, runCommand } from '../lab/command.ts';
 import type { ChainPlace } from './driver.ts';
 
-// $1 = the case's folder, $2 = the executables. They are bound before /run and /var/lib are hidden, as they may lie
-// there. /sys is mounted anew because it shows the network namespace it was mounted in.
+// $1 is the case's folder, $2 the folder of executables. Both are bind-mounted before /run and /var/lib are hidden, because they may
+// lie there. /sys is mounted again, because it shows the network namespace in which it was mounted.
 const SETUP = `set -e
 mount --bind "$2" "$1/bin"
 mount -t tmpfs conformance /run
@@ -23,10 +23,10 @@ unshare --net=/run/netns/c1 true
 echo ready
 exec cat`;
 
-/** No call of a plugin may take longer; the slowest known (IPv6 with duplicate address detection) takes 2 s. */
+/** The longest a plugin call may take. The slowest one known (IPv6 with duplicate address detection) takes 2 s. */
 const CALL_LIMIT_MS = 30_000;
 
-/** By its full path: a plugin's environment may have no PATH. */
+/** nsenter's full path, which is needed because a plugin's environment may have no PATH. */
 const nsenter = findProgram('nsenter');
 
 function findProgram(name: string): string {
@@ -41,13 +41,13 @@ function findProgram(name: string): string {
   return found === undefined ? name : join(found, name);
 }
 
-/** Where the named container's network namespace is, inside the sandbox. */
+/** The path, inside the sandbox, of the network namespace of the container with this name. */
 export function netnsPath(container: string): string {
   return `/run/netns/${container}`;
 }
 
 export class Sandbox implements ChainPlace {
-  /** A folder of its own, at the same path inside and outside; bin/ holds the executables, inside only. */
+  /** The case's folder, at the same path inside and outside. Only inside, bin/ contains the executables. */
   readonly dir: string;
   readonly #holder: ChildProcess;
 
@@ -56,7 +56,7 @@ export class Sandbox implements ChainPlace {
     this.#holder = holder;
   }
 
-  /** Makes one with the container namespace `c1`. Rejects with what the set-up script said when it failed. */
+  /** Makes a sandbox with a container namespace `c1`. Rejects with the set-up script's error when that fails. */
   static async open(executables: string): Promise<Sandbox> {
     const dir = mkdtempSync(join(tmpdir(), 'conformance-'));
     mkdirSync(join(dir, 'bin'));
@@ -67,14 +67,14 @@ export class Sandbox implements ChainPlace {
       stderr += chunk.toString();
     });
     const sandbox = new Sandbox(dir, holder);
-    // 'close' comes without 'data' when the script failed.
+    // A script that fails closes its output without having written anything.
     await Promise.race([once(holder.stdout, 'data'), once(holder, 'close')]);
     if (holder.exitCode === null && holder.signalCode === null) return sandbox;
     rmSync(dir, { recursive: true, force: true });
     throw new Error(`cannot make namespaces (root is needed): ${stderr.trim()}`);
   }
 
-  /** The argv that runs `argv` on the host, or in a container's network namespace. */
+  /** The command that runs `argv` on the host or in a container's network namespace. */
   inside(argv: readonly string[], container?: string): string[] {
     const host = [nsenter, '--target', `${this.#holder.pid}`, '--mount', '--net', '--'];
     const further = container === undefined ? [] : [nsenter, `--net=${netnsPath(container)}`, '--'];
@@ -85,7 +85,7 @@ export class Sandbox implements ChainPlace {
     return `/proc/${this.#holder.pid}/root${path}`;
   }
 
-  /** Path of the host's own network namespace, valid inside and outside. */
+  /** The path of the host's network namespace, valid inside and outside. */
   get hostNetns(): string {
     return `/proc/${this.#holder.pid}/ns/net`;
   }
@@ -98,7 +98,7 @@ export class Sandbox implements ChainPlace {
     return runCommand(this.inside(argv, container), { timeoutMs: CALL_LIMIT_MS, ...rest });
   }
 
-  /** As run, but a failure rejects. Resolves with stdout. */
+  /** Like `run`, but rejects when the command fails. Resolves with its stdout. */
   must(argv: readonly string[], container?: string): Promise<string> {
     return mustRun(this.inside(argv, container), { timeoutMs: CALL_LIMIT_MS });
   }
@@ -111,7 +111,7 @@ export class Sandbox implements ChainPlace {
     await this.must(['sh', '-c', `umount "$0" && rm "$0"`, netnsPath(name)]);
   }
 
-  /** The kernel takes the namespaces down on its own time. */
+  /** Ends the sandbox. The kernel removes the namespaces some time later. */
   async close(): Promise<void> {
     if (this.#holder.exitCode === null && this.#holder.signalCode === null) {
       this.#holder.kill('SIGKILL');

@@ -1,4 +1,4 @@
-// What a case works with: one sandbox, the executable under test, calls of it, and looks at what it left behind.
+// What a case works with: a sandbox, the executable under test, ways to call it, and ways to inspect what it left behind.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,17 +13,17 @@ import type { BridgePort, Link, Route } from './observe.ts';
 import { netnsPath, type Sandbox } from './sandbox.ts';
 import type { CniVersion } from './versions.ts';
 
-/** What runtimes have in their environment and pass on; plugins that execute iptables or nft need it. */
+/** The PATH that runtimes pass on. Plugins that execute iptables or nft need it. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 export class Trial implements Caller {
   readonly sandbox: Sandbox;
   /** The name of the executable. */
   readonly plugin: string;
-  /** The CNI version of its configurations: 1.0.0, or the newest the executable speaks before that. */
+  /** The CNI version of the configurations: 1.0.0, or the newest earlier one that the executable supports. */
   readonly version: CniVersion;
   readonly driver: ChainDriver | undefined;
-  /** What was called and what it answered, for whoever has to find out why. */
+  /** All calls and their answers, to find out why a case failed. */
   readonly transcript: string[] = [];
 
   constructor(sandbox: Sandbox, plugin: string, version: CniVersion, driver?: ChainDriver) {
@@ -38,7 +38,7 @@ export class Trial implements Caller {
     return join(this.sandbox.dir, 'bin');
   }
 
-  /** Executes a plugin on the host. Rejects with a CaseFailure when it is not there or does not end. */
+  /** Executes a plugin on the host. Rejects with a CaseFailure when the plugin does not exist or does not end. */
   async call({ plugin = this.plugin, env, stdin }: CallOptions): Promise<CommandResult> {
     const input = typeof stdin === 'string' ? stdin : JSON.stringify(stdin);
     const argv = [join(this.bin, plugin)];
@@ -52,7 +52,7 @@ export class Trial implements Caller {
     return result;
   }
 
-  /** Executes the plugin with a stdin that stays open; rejects when it has not ended after 5 s. */
+  /** Executes the plugin with a stdin that stays open. Rejects when it has not ended after 5 s. */
   async callWithOpenStdin(env: Readonly<Record<string, string>>): Promise<{ exitCode: number | null; stdout: string }> {
     const [file = '', ...args] = this.sandbox.inside([join(this.bin, this.plugin)]);
     const child = spawn(file, args, { env: { PATH, ...env }, stdio: 'pipe', timeout: 5000, killSignal: 'SIGKILL' });
@@ -70,13 +70,13 @@ export class Trial implements Caller {
     return new Attachment(this, config, options);
   }
 
-  /** A further container's network namespace; `c1` is there from the start. Resolves with its path. */
+  /** Makes the network namespace of another container besides `c1`. Resolves with its path. */
   async container(name: string): Promise<string> {
     await this.sandbox.addContainer(name);
     return netnsPath(name);
   }
 
-  /** A path in the case's own folder, the same inside and outside. */
+  /** A path in the case's own folder, valid inside and outside. */
   path(...names: string[]): string {
     return join(this.sandbox.dir, ...names);
   }
@@ -92,7 +92,7 @@ export class Trial implements Caller {
     rmSync(this.path(name));
   }
 
-  /** A file's text, undefined when there is none. */
+  /** The text of a file; undefined when there is none. */
   read(name: string): string | undefined {
     try {
       return readFileSync(this.path(name), 'utf8');
@@ -101,7 +101,7 @@ export class Trial implements Caller {
     }
   }
 
-  /** Names in a folder, sorted; empty when there is no folder. */
+  /** The sorted names in a folder; empty when there is no folder. */
   list(name: string): string[] {
     try {
       return readdirSync(this.path(name)).sort();
@@ -110,7 +110,7 @@ export class Trial implements Caller {
     }
   }
 
-  /** The addresses host-local's store holds for a network, sorted as text. */
+  /** The addresses in host-local's store for a network, sorted as text. */
   addresses(network = 'n1'): string[] {
     return this.list(join('networks', network)).filter((name) => isIP(name) !== 0);
   }
@@ -131,7 +131,7 @@ export class Trial implements Caller {
     );
   }
 
-  /** Unicast routes, those the kernel makes for addresses included; `table` is `main` or a number. */
+  /** The unicast routes, including those that the kernel makes for addresses. `table` is `main` or a number. */
   routes(family: 4 | 6, container?: string, table = 'main'): Promise<Route[]> {
     return this.#json<Route>(['ip', '-j', '-d', `-${family}`, 'route', 'show', 'table', table], container);
   }
@@ -144,13 +144,13 @@ export class Trial implements Caller {
     );
   }
 
-  /** Names of the host's veth ends that hang on a bridge. */
+  /** Names of the host's veth ends that are ports of a bridge. */
   async ports(bridge = 'cni0'): Promise<string[]> {
     const links = await this.links();
     return links.filter((link) => link.master === bridge).map((link) => link.ifname);
   }
 
-  /** A value below /proc/sys, as the host or the container sees it. */
+  /** A value below /proc/sys, on the host or in a container. */
   async sysctl(name: string, container?: string): Promise<string> {
     return (await this.sandbox.must(['cat', `/proc/sys/${name}`], container)).trim();
   }
@@ -159,7 +159,7 @@ export class Trial implements Caller {
     return this.sandbox.must(['sh', '-c', script], container);
   }
 
-  /** All rules of nftables, as `nft` prints them; those of iptables-nft are among them. */
+  /** All nftables rules as `nft` prints them, including those of iptables-nft. */
   ruleset(): Promise<string> {
     return this.sandbox.must(['nft', 'list', 'ruleset']);
   }
@@ -172,7 +172,7 @@ export class Trial implements Caller {
 
   async #json<T>(argv: readonly string[], container?: string): Promise<T[]> {
     const text = await this.sandbox.must(argv, container);
-    // Some of the tools print nothing, others [{}] for nothing.
+    // When there is nothing to list, some tools print nothing, others [{}].
     const list = text.trim() === '' ? [] : (JSON.parse(text) as T[]);
     return list.filter((entry) => Object.keys(entry as object).length > 0);
   }

@@ -6,7 +6,7 @@ import { holds, present, same } from '../expect.ts';
 import { transfer } from '../traffic.ts';
 import type { Trial } from '../trial.ts';
 
-/** n1 and c1 give this name. */
+/** The name that the plugin derives from network n1 and container c1. */
 const IFB = 'bwp7be53730afe4';
 
 interface Qdisc {
@@ -14,7 +14,7 @@ interface Qdisc {
   readonly options: { readonly rate?: number; readonly burst?: number; readonly lat?: number; readonly limit?: number };
 }
 
-/** A veth to the container and the plugin chained behind whoever made it. */
+/** Makes a veth to the container, and a configuration of the plugin as if it came after the plugin that made the veth. */
 async function chained(
   trial: Trial,
   keys: JsonObject,
@@ -66,7 +66,7 @@ const rows: readonly Row[] = [
         ['vethhost', 'eth0', IFB],
         'interfaces',
       );
-      // tc tells bytes per second.
+      // tc reports bytes per second.
       const inward = await bucket(trial, 'vethhost');
       same([inward.rate, inward.burst], [1_000_000, 10_000], 'rate and burst of the host end');
       const outward = await bucket(trial, IFB);
@@ -147,7 +147,7 @@ const rows: readonly Row[] = [
       const outward = { from: 'c1', address: '10.0.0.1', bytes: 1_000_000 };
       const free = (await transfer(trial, inward)) + (await transfer(trial, outward));
       await pod.add();
-      // A second each at 8 Mbit, less what a full bucket lets pass at once.
+      // Each transfer takes a second at 8 Mbit/s, minus the burst that a full bucket lets through at once.
       for (const way of [inward, outward]) {
         const limited = await transfer(trial, way);
         holds(limited > 900 && limited > free, `1 MB took ${limited} ms, without limit ${free} ms both ways`);

@@ -1,4 +1,4 @@
-// Rows 54–65 and 71–73: what ADD makes of a bridge, its port and the container's interface.
+// Rows 54–65 and 71–73: the bridge, the port and the container's interface that ADD makes.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -10,7 +10,7 @@ import type { Trial } from '../trial.ts';
 const V6 = '2001:db8::/64';
 const DUAL = ['192.168.0.0/24', 'fd00::/64'] as const;
 
-/** `bridge` over range sets of these subnets. */
+/** A `bridge` configuration with a range set for each of these subnets. */
 function over(trial: Trial, subnets: readonly string[], keys: JsonObject = {}): JsonObject {
   return bridge(trial, { ipam: ipam(trial, { ranges: sets(...subnets) }), ...keys });
 }
@@ -150,7 +150,7 @@ async function gateway6(trial: Trial): Promise<void> {
   same(await trial.sysctl('net/ipv6/conf/all/forwarding'), '1', 'all.forwarding');
 }
 
-/** Keys that change how the port hangs on the bridge: what to look at afterwards. */
+/** Keys that change the settings of the bridge port, and what to check afterwards. */
 const ports: readonly Row[] = [
   ...(
     [
@@ -217,7 +217,7 @@ const ports: readonly Row[] = [
   },
 ];
 
-/** The MAC three places ask for, weakest first. */
+/** The MACs that three places of a request ask for, the one with the lowest priority first. */
 const MACS = ['c2:11:22:33:44:51', 'c2:11:22:33:44:52', 'c2:11:22:33:44:53'] as const;
 
 const macs: readonly Row[] = [

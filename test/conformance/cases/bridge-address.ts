@@ -1,4 +1,4 @@
-// Rows 62, 63, 66–70, 99–101: routes, and addresses the bridge has already.
+// Rows 62, 63, 66–70, 99–101: routes, and addresses that the bridge already has.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, type Check, casesOf, type Row } from '../case.ts';
@@ -124,7 +124,7 @@ const routes: readonly Row[] = [
   },
 ];
 
-/** A bridge with an address of its own before ADD; what comes of it. */
+/** A bridge that already has an address before ADD, and what must become of it. */
 interface Before {
   readonly id: string;
   readonly title: string;
@@ -132,7 +132,7 @@ interface Before {
   readonly subnet?: string;
   readonly gateway?: string;
   readonly force?: boolean;
-  /** Addresses of the bridge afterwards; absent = ADD fails. */
+  /** The bridge's addresses after ADD. When absent, ADD must fail. */
   readonly want?: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-// Rows 102–105: CHECK tells what is wrong, STATUS whether ADD would work.
+// Rows 102–105: CHECK says what is wrong; STATUS says whether ADD would work.
 
 import type { Attachment, CniResult, JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -6,13 +6,13 @@ import { bridge, layer2 } from '../configs.ts';
 import { same } from '../expect.ts';
 import type { Trial } from '../trial.ts';
 
-/** A pod of 10.1.2.0/24 and what its ADD said. */
+/** Adds a pod in 10.1.2.0/24. Returns it with the result of its ADD. */
 async function added(trial: Trial, keys: JsonObject = {}): Promise<{ pod: Attachment; result: CniResult }> {
   const pod = trial.attachment(bridge(trial, { isGateway: true, ...keys }));
   return { pod, result: await pod.add() };
 }
 
-/** How to falsify the result or the kernel after ADD, and what CHECK must say. */
+/** A change to the result or to the kernel's state after ADD, and what CHECK must say about it. */
 interface Wrong {
   readonly id: string;
   readonly title: string;

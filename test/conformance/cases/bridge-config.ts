@@ -7,7 +7,7 @@ import { holds, same } from '../expect.ts';
 import { addressesOf, isUp } from '../observe.ts';
 import type { Trial } from '../trial.ts';
 
-/** No trace in the container and on the host; the bridge may stay. */
+/** Requires that nothing is left in the container and on the host, except the bridge. */
 async function nothingLeft(trial: Trial): Promise<void> {
   same(trial.addresses(), [], 'addresses reserved');
   same(await trial.findLink('eth0', 'c1'), undefined, 'eth0');
@@ -19,7 +19,7 @@ async function nothingLeft(trial: Trial): Promise<void> {
   );
 }
 
-/** Keys ADD must refuse with this before it makes anything. */
+/** A row whose keys ADD must refuse with this message before it makes anything. */
 function refused(id: string, title: string, keys: JsonObject, msg: string | RegExp, referenceFrom?: Release): Row {
   return {
     id,

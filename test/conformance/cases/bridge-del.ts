@@ -7,7 +7,7 @@ import { holds, same } from '../expect.ts';
 import { addressesOf } from '../observe.ts';
 import type { Trial } from '../trial.ts';
 
-/** After DEL: no address, no interface in `c1`, no port. */
+/** Requires that after DEL no address, no interface in `c1` and no port is left. */
 async function allGone(trial: Trial): Promise<void> {
   same(trial.addresses(), [], 'addresses reserved');
   same(await trial.findLink('eth0', 'c1'), undefined, 'eth0');
@@ -124,7 +124,7 @@ async function crowd(trial: Trial): Promise<void> {
   same(new Set(results.map(({ ips }) => ips?.[0]?.address)).size, 16, 'distinct addresses');
   same((await trial.ports()).length, 16, 'ports of cni0');
   const { address } = await trial.link('cni0');
-  // The result of a pod that came while the bridge was being made may tell the MAC the bridge had then.
+  // A pod that was added while the bridge was being made may report the MAC that the bridge had at that moment.
   await Promise.all(pods.map((pod) => pod.del()));
   same(trial.addresses(), [], 'addresses reserved');
   same(await trial.ports(), [], 'ports of cni0');
@@ -135,7 +135,7 @@ function masquerading(trial: Trial, keys: JsonObject): JsonObject {
   return bridge(trial, { isGateway: true, ipMasq: true, ipam: ipam(trial), ...keys });
 }
 
-/** Lines of all rules, of either tool, that concern the pod or masquerade. */
+/** The rules of nftables and iptables that concern the pod or masquerade. */
 async function masqueradeLines(trial: Trial): Promise<string[]> {
   const text = await trial.ruleset();
   return text.split('\n').filter((line) => /10\.1\.2\.2\b|masquerade|MASQUERADE|CNI-[0-9a-f]{24}/.test(line));
@@ -253,9 +253,9 @@ async function spoofing(trial: Trial): Promise<void> {
   holds(!(await trial.ruleset()).includes(chain), 'rules left');
 }
 
-/** Whether the bridge learnt the MAC from a frame, which it does behind the hook the rules are in. */
+/** Whether the bridge has learnt the MAC from a frame. It learns only from frames that the rules let through. */
 async function learns(trial: Trial, mac: string): Promise<boolean> {
-  // bash sends a datagram without a further program; what the kernel sends first is a broadcast that asks for a MAC.
+  // bash can send a datagram without another program. The kernel then first broadcasts an ARP request.
   await trial.sh(`bash -c 'echo x > /dev/udp/10.7.0.1/9'; sleep 0.1`, 'c1');
   const fdb = await trial.sandbox.must(['bridge', 'fdb', 'show', 'br', 'cni0']);
   return fdb.split('\n').some((line) => line.startsWith(mac) && !line.includes('permanent'));

@@ -1,5 +1,5 @@
-// Rows 172–178: what a runtime does with a list of plugins and its cache (facts: libcni). The plugins are scripts
-// that note when they are called, but for one bridge.
+// Rows 172–178: what a runtime does with a list of plugins and with its cache (facts: libcni). Except for one bridge, the plugins are
+// scripts that write down when they are called.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -10,7 +10,7 @@ import type { Trial } from '../trial.ts';
 
 const NETWORK = 'n1';
 
-/** A plugin that notes each call in `log` and answers ADD with a result that names it; `script` runs before that. */
+/** Makes a plugin that writes each call into `log`, runs `script`, and answers ADD with a result that names it. */
 function noting(trial: Trial, name: string, script = ''): string {
   const result = { cniVersion: '$version', interfaces: [{ name }], ips: [{ address: '10.0.0.2/24' }] };
   return stub(
@@ -24,14 +24,14 @@ exit 0`,
   );
 }
 
-/** Who was called with what since the last look. */
+/** The calls, by plugin and command, since this function was last called. */
 function log(trial: Trial): string[] {
   const lines = (trial.read('log') ?? '').split('\n').filter(Boolean);
   trial.write('log', '');
   return lines;
 }
 
-/** Writes the network's list; the plugins are `first` and `second` unless `keys` say otherwise. */
+/** Writes the network's configuration list. Its plugins are `first` and `second` unless `keys` say otherwise. */
 function writeList(trial: Trial, keys: JsonObject = {}): void {
   noting(trial, 'first');
   noting(trial, 'second');

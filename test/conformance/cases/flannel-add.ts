@@ -1,4 +1,4 @@
-// Rows 31–47 and 53: subnet.env, and the delegate configuration flannel makes of it (facts: flannel-io/cni-plugin).
+// Rows 31–47 and 53: subnet.env, and the delegate configuration that flannel generates from it (facts: flannel-io/cni-plugin).
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, type Check, casesOf, type Release, type Row } from '../case.ts';
@@ -17,7 +17,7 @@ const V6_ONLY: Keys = {
 };
 const V6_TOO: Keys = { FLANNEL_IPV6_NETWORK: 'fc00::/48', FLANNEL_IPV6_SUBNET: 'fc00::1/64' };
 
-/** The configuration a delegate of another type is sent, given subnet.env, `delegate` and further keys. */
+/** The configuration that a delegate of another type receives, for this subnet.env, this `delegate` and these other keys. */
 async function delegated(trial: Trial, env: Keys, delegate: JsonObject, keys: JsonObject = {}): Promise<JsonObject> {
   writeSubnetEnv(trial, env);
   const path = answering(trial, 'probe', { cniVersion: trial.version, ips: [] });
@@ -136,7 +136,7 @@ const goodEnv: readonly Row[] = [
   },
 ];
 
-/** A subnet.env with which ADD must fail, and what it must say. */
+/** A row in which ADD must fail because of this subnet.env, with this message. */
 function badEnv(id: string, title: string, env: Keys, message: (file: string) => string, from?: Release): Row {
   return {
     id,

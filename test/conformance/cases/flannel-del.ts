@@ -1,18 +1,18 @@
-// Rows 46–52: what flannel saved at ADD, and DEL when that is lost, doubled or comes too late.
+// Rows 46–52: the configuration that flannel saves at ADD, and DEL when that is lost, when DEL is repeated, or when the netns is gone.
 
 import { type Case, type Check, casesOf, type Row } from '../case.ts';
 import { flannel, stub, writeSubnetEnv } from '../configs.ts';
 import { holds, same } from '../expect.ts';
 import type { Trial } from '../trial.ts';
 
-/** After DEL: no address reserved, nothing saved, no interface in the container, none of ours on the bridge. */
+/** Requires that after DEL no address, saved configuration, container interface or bridge port is left. */
 async function allGone(trial: Trial): Promise<void> {
   same(trial.addresses(), [], 'addresses reserved');
   same(trial.list('flannel'), [], 'saved configurations');
   same(await trial.ports(), [], 'ports of cni0');
 }
 
-/** Every saved configuration's file is overwritten. */
+/** Overwrites the files of all saved configurations. */
 function spoil(trial: Trial, text: string): void {
   const saved = trial.list('flannel');
   holds(saved.length > 0, 'nothing was saved at ADD');
@@ -39,7 +39,7 @@ function lostFile(text: string): { check: Check; reference: Check } {
   };
 }
 
-/** An IPAM plugin that fails on DEL as long as the file `broken` is there. */
+/** Makes an IPAM plugin whose DEL fails as long as the file `broken` exists. */
 function flakyIpam(trial: Trial): string {
   const failing = `{ echo '{"code":999,"msg":"broken today"}'; exit 1; }`;
   const script = `[ "$CNI_COMMAND" = DEL ] && [ -e "${trial.path('broken')}" ] && ${failing}

@@ -1,4 +1,4 @@
-// Rows 107–119 and 137–139: which address is next (facts: host-local's round robin; creating the file is the allocation).
+// Rows 107–119 and 137–139: which address comes next (facts: host-local allocates round robin, by creating the address's file).
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -6,14 +6,14 @@ import { hostLocal } from '../configs.ts';
 import { same } from '../expect.ts';
 import type { Trial } from '../trial.ts';
 
-/** What the store of network n1 holds before ADD. */
+/** The content of network n1's store before ADD. */
 interface Store {
   readonly taken?: readonly string[];
-  /** The address handed out last. */
+  /** The address that was allocated last. */
   readonly last?: string;
 }
 
-/** Fills the store as host-local itself would have. */
+/** Fills the store as host-local itself would have done. */
 export function fill(trial: Trial, { taken = [], last }: Store): void {
   for (const ip of taken) trial.write(`networks/n1/${ip}`, 'other\r\neth0', 0o600);
   if (last !== undefined) trial.write('networks/n1/last_reserved_ip.0', last, 0o600);
@@ -22,7 +22,7 @@ export function fill(trial: Trial, { taken = [], last }: Store): void {
 interface Given extends Store {
   readonly id: string;
   readonly title: string;
-  /** Subnets of the one range set. */
+  /** The subnets of the only range set. */
   readonly subnets?: readonly string[];
   readonly want: string;
   readonly gateway?: string;
@@ -105,7 +105,7 @@ const next: readonly Row[] = [
   }),
 ];
 
-/** ADD of another container; what it gets. */
+/** Adds another container and returns the address it gets. */
 async function given(trial: Trial, keys: JsonObject, container: string): Promise<string | undefined> {
   const result = await trial.attachment(hostLocal(trial, keys), { container }).add();
   return result.ips?.[0]?.address;

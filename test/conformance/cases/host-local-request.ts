@@ -1,4 +1,4 @@
-// Rows 120–128, 135, 136 and 141: addresses asked for by name, and several range sets.
+// Rows 120–128, 135, 136 and 141: requests for specific addresses, and several range sets.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -7,7 +7,7 @@ import { same } from '../expect.ts';
 import type { Trial } from '../trial.ts';
 import { fill } from './host-local-allocate.ts';
 
-/** How an address is asked for, and which addresses come. */
+/** A request for addresses, and the addresses that it must give. */
 interface Asked {
   readonly id: string;
   readonly title: string;

@@ -145,7 +145,7 @@ async function resolvConf(trial: Trial): Promise<void> {
   );
 }
 
-/** `ipam` keys ADD must refuse with this. */
+/** A row whose `ipam` keys ADD must refuse with this message. */
 function refused(id: string, title: string, ipam: JsonObject, msg: string): Row {
   return {
     id,
@@ -159,7 +159,7 @@ function refused(id: string, title: string, ipam: JsonObject, msg: string): Row 
 
 const NET = '192.0.2.0/24';
 
-/** The same for one range in one set. */
+/** The same for a single range. */
 function refusedRange(id: string, title: string, range: JsonObject, msg: string): Row {
   return refused(id, title, { ranges: [[range]] }, `invalid range set 0: ${msg}`);
 }

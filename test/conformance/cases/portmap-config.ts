@@ -1,4 +1,4 @@
-// Rows 23 and 146–148: portmap's configuration and its place behind another plugin.
+// Rows 23 and 146–148: portmap's configuration, and that it must come after another plugin.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -19,7 +19,7 @@ function refused(id: string, title: string, keys: JsonObject, msg: string, ports
   };
 }
 
-/** Conditions in the words of the other backend. */
+/** A row whose conditions are written in the syntax of the other backend. */
 function mixed(id: string, backend: 'iptables' | 'nftables', keys: JsonObject): Row {
   const other = backend === 'iptables' ? 'nftables' : 'iptables';
   const msg = `${backend} backend was requested but configuration contains ${other}-specific options [${Object.keys(keys).join(' ')}]`;

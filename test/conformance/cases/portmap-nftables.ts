@@ -1,4 +1,4 @@
-// Rows 156 and 157, and our own: portmap in nftables. The reference has a rule a mapping, ours an element of a map.
+// Rows 156 and 157, and cases of our own: portmap with nftables. The reference makes a rule for each mapping, ours a map element.
 
 import type { JsonObject } from '../attachment.ts';
 import { type Case, casesOf, type Row } from '../case.ts';
@@ -9,7 +9,7 @@ import type { Trial } from '../trial.ts';
 const NFT: JsonObject = { backend: 'nftables' };
 const REASON = 'with a rule a mapping, a pod costs the more the more there are';
 
-/** Lines of a table without handles and indentation; none when there is no such table. */
+/** The lines of a table, without handles and indentation; empty when there is no such table. */
 async function table(trial: Trial, name: string): Promise<string[]> {
   const { stdout } = await trial.sandbox.run(['sh', '-c', `nft list table ${name}`]);
   return stdout.split('\n').map((line) => line.trim());
@@ -45,7 +45,7 @@ async function goCheck(trial: Trial): Promise<void> {
   await pod.fails('CHECK', { code: 999, msg: /./ });
 }
 
-/** The elements of all maps and sets, one a line, their owners hidden. */
+/** The elements of all maps and sets, one on each line, without the names of their owners. */
 async function elements(trial: Trial): Promise<string[]> {
   const text = (await table(trial, 'inet weft_portmap')).join(' ');
   const lists = [...text.matchAll(/(?:map|set) (\S+) \{[^{]*elements = \{([^}]*)\}/g)];

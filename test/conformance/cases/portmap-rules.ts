@@ -1,11 +1,11 @@
-// Rows 149–155: the rules portmap makes with iptables, and that DEL removes them.
+// Rows 149–155: portmap makes rules with iptables, and DEL removes them.
 
 import { type Case, casesOf, type Row } from '../case.ts';
 import { holds, same } from '../expect.ts';
 import { chained, MAPPING } from '../portmap.ts';
 import type { Trial } from '../trial.ts';
 
-/** test and c1 give this name. */
+/** The chain name that portmap derives from the network `test` and the container `c1`. */
 const CHAIN = 'CNI-DN-917f9005c929d67b6ac60';
 
 const MAPPINGS = [

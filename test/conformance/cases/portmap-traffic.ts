@@ -1,4 +1,4 @@
-// Rows 158 and 159: what portmap is for, with packets.
+// Rows 158 and 159: mapped ports work, tested with packets.
 
 import { type Case, casesOf, type Row } from '../case.ts';
 import { same } from '../expect.ts';
@@ -9,7 +9,7 @@ import type { Trial } from '../trial.ts';
 const TCP = { hostPort: 8080, containerPort: 80, protocol: 'tcp' };
 const UDP = { hostPort: 8080, containerPort: 80, protocol: 'udp' };
 
-/** Every way to a mapped port must reach the container. */
+/** Requires that a mapped port reaches the container from everywhere. */
 async function everyWay(trial: Trial, backend: string): Promise<void> {
   const config = await chained(trial, { backend, runtimeConfig: { portMappings: [TCP, UDP] } });
   await trial.sh('iptables -P FORWARD ACCEPT');
@@ -35,7 +35,7 @@ async function everyWay(trial: Trial, backend: string): Promise<void> {
   }
 }
 
-/** A client that keeps its port must not be sent where the port led before. */
+/** Requires that a client with an unchanged source port reaches the new pod and not the one that had the mapping before. */
 async function nextPod(trial: Trial): Promise<void> {
   const config = await chained(trial, { runtimeConfig: { portMappings: [UDP] } });
   await trial.container('c2');

@@ -1,4 +1,4 @@
-// Rows 14–30: the configuration on stdin, versions, the netns that must not be the plugin's own, CNI_ARGS, output.
+// Rows 14–30: the configuration on stdin, versions, CNI_NETNS (which must not be the plugin's own namespace), CNI_ARGS, output.
 
 import { failsWith, resultOf } from '../attachment.ts';
 import { type Case, casesOf, casesOfEach, type Row } from '../case.ts';

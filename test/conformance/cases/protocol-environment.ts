@@ -1,4 +1,4 @@
-// Rows 1–13: what the variables must hold, and what is said when they do not (facts: libcni pkg/skel).
+// Rows 1–13: what the environment variables must contain, and the errors when they do not (facts: libcni pkg/skel).
 
 import { failsWith, silentSuccess } from '../attachment.ts';
 import { type Case, casesOfEach, type PluginName, type Row } from '../case.ts';
@@ -9,7 +9,7 @@ import { ALL_VERSIONS } from '../versions.ts';
 
 export const overlayPlugins: readonly PluginName[] = ['flannel', 'bridge', 'host-local'];
 
-/** A row whose ADD with such variables must fail with code 4; an empty variable is as good as none. */
+/** A row in which ADD with these variables must fail with code 4. An empty variable counts as missing. */
 function refused(id: string, title: string, env: Record<string, string>, msg: string, details?: string): Row {
   return {
     id,
@@ -111,7 +111,7 @@ async function fewVariables(trial: Trial): Promise<void> {
   for (const command of ['GC', 'STATUS']) {
     const env = { CNI_COMMAND: command, CNI_PATH: trial.bin };
     silentSuccess(await trial.call({ env, stdin }), command);
-    // The control: an executable that ignores what it is asked would succeed here too.
+    // Control: an executable that ignores the command would succeed here, too.
     const msg = `config version does not allow ${command}`;
     failsWith(
       await trial.call({ env, stdin: { ...stdin, cniVersion: '1.0.0' } }),
