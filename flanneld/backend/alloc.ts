@@ -1,11 +1,11 @@
-// The alloc backend: a lease, subnet.env and the firewall; how packets find other nodes is somebody else's business
-// (flannel pkg/backend/alloc). What the kernel carries is left as it is.
+// The alloc backend gives the node a lease, subnet.env and the firewall. Somebody else routes packets to other nodes, so it
+// changes no devices and no routes to peers (flannel pkg/backend/alloc).
 
 import { type AnyOverlaySpec, type Backend, type FamilySettings, NOBODY } from './backend.ts';
 
 export const alloc: Backend = {
   type: 'alloc',
-  // flannel writes no type for it.
+  // flannel writes an empty type for this backend.
   advertise: () => Promise.resolve({ backendType: '' }),
   overlays: (_, families) => families.map((settings) => bareOverlay('alloc', settings)),
 };

@@ -1,5 +1,5 @@
-// What a backend says of itself: what this node's lease advertises, and for each family an overlay, that is its device if
-// it has one and the objects a peer needs. Everything else (comparing, changing, retrying, showing) is the same for all.
+// The interface of a backend. It says what this node's lease advertises, and describes an overlay for each family: the device
+// (if any) and the objects each peer needs. Comparing, changing, retrying and reporting are the same for all backends.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
@@ -21,15 +21,15 @@ export interface FamilyPlace {
   readonly network: IpPrefix;
   /** Name of the external interface. */
   readonly underlay: string;
-  /** Its address, what packets are sent from. */
+  /** Its address, from which packets are sent. */
   readonly local: Ip;
-  /** What peers send to. */
+  /** The address to which peers send. */
   readonly publicIp: Ip;
 }
 
 /** One family of a node that has its lease. */
 export interface FamilySettings extends FamilyPlace {
-  /** This node's own. */
+  /** The subnet of this node. */
   readonly subnet: IpPrefix;
 }
 
@@ -38,7 +38,7 @@ export interface OverlayTools {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Where it is noted what somebody else had changed. */
+  /** Records what somebody else had changed. */
   readonly drift?: DriftNotes;
 }
 
@@ -46,40 +46,40 @@ export interface BackendTools extends OverlayTools {
   readonly sys: Syscalls;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly randomMac: () => Uint8Array;
-  /** Where the backend may keep what it has to know after a restart, until the next boot. */
+  /** A folder for files that the backend needs after a restart of the agent; they are lost at a reboot. */
   readonly stateDir: string;
 }
 
 export interface BackendStart {
   readonly places: readonly FamilyPlace[];
-  /** The cluster as it was before this node has its lease. */
+  /** The cluster before this node has taken its lease. */
   readonly snapshot: LeaseSnapshot;
   readonly tools: BackendTools;
   readonly signal: AbortSignal;
 }
 
-/** What the lease says of the backend; the addresses are added by whoever asks. */
+/** The backend's part of the lease; the caller adds the addresses. */
 export type Advertised = Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data'>;
 
 export interface Backend {
   /** Its name in net-conf. */
   readonly type: string;
-  /** When this node moves in the underlay: whether what runs must have ended before `advertise` is asked again. */
+  /** Whether the running overlays must end before `advertise` is called again, when this node's underlay address changes. */
   readonly endsFirst?: boolean;
-  /** Throws ConfigError when a node of these addresses cannot do it. */
+  /** Throws ConfigError when a node with these addresses cannot use this backend. */
   checkPlaces?(places: readonly FamilyPlace[]): void;
-  /** Rejects with ConfigError or OpError when this node cannot do it. */
+  /** Rejects with ConfigError or OpError when this node cannot use this backend. */
   advertise(start: BackendStart): Promise<Advertised>;
-  /** One overlay a family; nothing is touched yet. */
+  /** Describes one overlay for each family; changes nothing yet. */
   overlays(start: BackendStart, families: readonly FamilySettings[], lease: Lease): AnyOverlaySpec[];
 }
 
-/** Told of every change made to the overlay's own device or its address, and of what was found. */
+/** Called for every change to the overlay's own device, with what was found there before. */
 export type OnDeviceChange = (object: 'link' | 'address' | 'route', action: Action, was: string) => void;
 
 /** What a plan is made from, beside the leases. */
 export interface PlanContext {
-  /** What is there. */
+  /** The objects that the kernel has. */
   readonly mirror: Mirror;
   readonly place: Place;
   /** Whether addresses or routes of the node have changed since the last plan. */
@@ -88,35 +88,35 @@ export interface PlanContext {
 
 /** A way to other nodes' pods in one family. */
 export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
-  /** By what the log names it: `flannel.1`, `host-gw`; no two of one agent have the same. */
+  /** Its name in the log: `flannel.1`, `host-gw`. Each overlay of an agent has another name. */
   readonly name: string;
-  /** What /readyz calls it when it is right. */
+  /** The name of its check in /readyz. */
   readonly check: string;
   readonly settings: FamilySettings;
-  /** MTU for pods, over an external interface of that MTU. Throws OpError when it is too small. */
+  /** MTU for pods over this external interface. Throws OpError when the interface's MTU is too small. */
   mtu(underlay: Link): number;
-  /** What an operator should know of that; undefined: nothing. */
+  /** A remark about the MTU for the operator; undefined when there is none. */
   mtuNote?(underlay: Link): string | undefined;
   /**
-   * Makes the overlay's own device and its address right; absent: it has none. Throws OpError saying who is in the way;
+   * Makes the overlay's own device and its address right; absent when it has none. Throws OpError saying what is in the way;
    * then nothing is left half done.
    */
   ensureDevice?(underlay: Link, mtu: number, onChange: OnDeviceChange): Device;
-  /** The peers of a snapshot of the leases. The same value as long as nothing has changed. */
+  /** The peers in a snapshot of the leases. Returns the same object as long as nothing has changed. */
   plan(snapshot: LeaseSnapshot, context: PlanContext): Plan<P> | Promise<Plan<P>>;
-  /** Whether the node's addresses and routes decide how packets to peers travel: then their changes make a new plan. */
+  /** Whether the node's addresses and routes decide how packets travel to peers; then a change of them needs a new plan. */
   readonly followsRoutes?: boolean;
-  /** Whether a peer is reached without a tunnel, where there can be any that is. */
+  /** Whether a peer is reached without a tunnel; absent where the backend has no such peers. */
   isDirect?(peer: P): boolean;
-  /** What tables and the log call it by, where there is one. */
+  /** The VNI, where there is one; names of tables contain it. */
   readonly vni?: number;
-  /** What only this kind of overlay has to show. */
+  /** Further facts for the status report. */
   facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port'>;
-  /** Ends what lives in this process; what the kernel carries stays. */
+  /** Ends what runs in this process; what is in the kernel stays. */
   close?(): Promise<void>;
 }
 
-/** Of any peers; it is only ever given its own. */
+/** An overlay with any type of peer. It is only ever given peers it made itself. */
 export type AnyOverlaySpec = OverlaySpec<PlannedPeer>;
 
 /** A plan without peers. */

@@ -1,6 +1,6 @@
-// The host-gw backend: no tunnel, no device; each peer's subnet is routed to its public IP over the external interface,
-// on whose link all nodes must be (flannel pkg/backend/hostgw). Differs from flannel: routes of others are left alone,
-// and what a peer lacks is looked for at once and shown.
+// The host-gw backend has no tunnel and no device. It routes each peer's subnet to the peer's public IP over the external
+// interface, so all nodes must be on that link (flannel pkg/backend/hostgw). Differs from flannel: it leaves routes of others
+// alone, and a peer's missing route is put back at once and shown.
 
 import { ConfigError } from '../../lib/errors.ts';
 import { formatIp, sameIp } from '../../lib/ip.ts';

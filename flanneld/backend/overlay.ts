@@ -1,5 +1,5 @@
-// One family's overlay at work: its device is kept right, its peers are reconciled, and it says how it is. The same for
-// every backend; what is different stands in the backend's OverlaySpec.
+// One family's overlay at work: keeps its device right, reconciles its peers, and reports its status. It is the same for every
+// backend; the backend's OverlaySpec has what differs.
 
 import { OpError } from '../../lib/errors.ts';
 import type { Family, IpPrefix } from '../../lib/ip.ts';
@@ -28,11 +28,11 @@ export class Overlay {
   #place: Place | undefined;
   #mtuBytes = 0;
   #mtuNote: string | undefined;
-  /** Until then the device is left as it is: somebody keeps changing it back. */
+  /** The device is not repaired before this time, because somebody keeps changing it back. */
   #restUntilMs = 0;
-  /** The device or what is underneath has changed. */
+  /** Whether the device or the external interface has changed. */
   #mustLook = false;
-  /** The node's addresses or routes have changed. */
+  /** Whether the node's addresses or routes have changed. */
   #isRerouted = true;
 
   constructor(spec: AnyOverlaySpec, tools: OverlayTools) {
@@ -63,17 +63,17 @@ export class Overlay {
     return this.#spec.check;
   }
 
-  /** Its own device and the external interface, as they were last; undefined before the first look. */
+  /** Its own device and the external interface as last seen; undefined before the first look. */
   get place(): Place | undefined {
     return this.#place;
   }
 
-  /** Whether the node's addresses and routes decide how packets to peers travel. */
+  /** Whether the node's addresses and routes decide how packets travel to peers. */
   get followsRoutes(): boolean {
     return this.#spec.followsRoutes === true;
   }
 
-  /** By what the firewall's tables are named. */
+  /** The number in the names of the firewall's tables. */
   get vni(): number {
     return this.#spec.vni ?? 1;
   }
@@ -83,7 +83,7 @@ export class Overlay {
     return this.#mtuBytes;
   }
 
-  /** Leases that are or should be peers. */
+  /** How many leases are or should be peers. */
   get peerCount(): number {
     return this.#reconciler.peerCount;
   }
@@ -92,18 +92,18 @@ export class Overlay {
     return this.#reconciler.problems();
   }
 
-  /** Takes note of what the kernel tells; `hasNews` says whether there is something to do about it. */
+  /** Takes in an event of the kernel; `hasNews` then says whether a run is needed. */
   hear(event: RtnetlinkEvent): void {
     this.#reconciler.hear(event);
     if (event.kind === 'link') this.#hearLink(event.object);
-    // Routes on the own device that are no peer's are made with the device.
+    // If the backend has no routes to peers, a route on its device was made together with the device.
     if (event.kind === 'route' && !this.#keepsRoutes && this.#isOwnDevice(event.object.oif)) this.#mustLook = true;
     if (this.#spec.followsRoutes !== true) return;
     if (event.kind === 'address' && event.object.index === this.#place?.underlay.index) this.#hearUnderlay();
     if (event.kind === 'route' && mayReroute(event.object, this.network)) this.#reroute();
   }
 
-  /** An interface that goes down or loses its address takes routes along, of which nothing is told. */
+  /** When an interface goes down or loses its address, the kernel removes routes without an event for each. */
   #hearUnderlay(): void {
     this.#reconciler.doubt();
     this.#reroute();
@@ -128,13 +128,13 @@ export class Overlay {
     return this.#mustLook || this.#reconciler.hasNews;
   }
 
-  /** Events were lost. */
+  /** Call when events were lost: everything is listed again. */
   doubt(): void {
     this.#reconciler.doubt();
     this.#reroute();
   }
 
-  /** Makes right what is there before peers are: device and address. Throws OpError saying what is in the way. */
+  /** Makes the device and its address right; peers need them. Throws OpError saying what is in the way. */
   ensureDevice(): Place {
     const { settings } = this.#spec;
     const { netlink, clock } = this.#tools;
@@ -157,12 +157,12 @@ export class Overlay {
     this.#mtuNote = note;
   }
 
-  /** What an operator should know of the overlay itself, a line each, by what it is about. */
+  /** Remarks about the overlay itself for the operator. */
   notes(): readonly { readonly about: string; readonly problem: string }[] {
     return this.#mtuNote === undefined ? [] : [{ about: `MTU of ${this.name}`, problem: this.#mtuNote }];
   }
 
-  /** Logs what is done to the device; once it has been right, it is somebody else's change that is repaired. */
+  /** Returns the function that logs changes to the device. After it was right once, every change repairs somebody else's. */
   #noting(isRepair: boolean, changes: string[]): OnDeviceChange {
     return (object, action, was) => {
       const cmd = action.command?.() ?? action.describe();
@@ -183,7 +183,7 @@ export class Overlay {
   }
 
   /**
-   * Makes everything right for a snapshot of the leases; `settle` reads the kernel's events to the last one. Resolves to
+   * Makes everything right for a snapshot of the leases; `settle` reads all events the kernel has queued. Resolves to
    * the milliseconds after which it wants to run again, undefined when nothing is pending. Rejects with what stands in
    * the way.
    */
@@ -208,7 +208,7 @@ export class Overlay {
     try {
       return this.ensureDevice();
     } catch (error) {
-      // Without the device nothing of it is programmed.
+      // Without its device no peer is programmed.
       this.#reconciler.forgetProgrammed();
       throw error;
     }
@@ -229,10 +229,10 @@ export class Overlay {
     };
   }
 
-  /** For the log: what this overlay is. */
+  /** The overlay's facts for the log. */
   describe(): Readonly<Record<string, string | number>> {
     const mtu = this.#mtuBytes;
-    // Not known before the device was looked at.
+    // The MTU is 0 until the device has been looked at.
     const known = mtu === 0 ? {} : { mtu };
     return { dev: this.name, ...describePlace(this.#spec.settings), ...this.#spec.facts?.(), ...known };
   }
@@ -258,13 +258,13 @@ function underlayLink(netlink: OverlayTools['netlink'], name: string, subsystem:
   throw new OpError({ subsystem, op: 'use', object: name, code: 'ENODEV', detail });
 }
 
-/** Whether a route can decide how packets to a peer's address travel: not the agent's own, nor those of pods' devices. */
+/** Whether a route may decide how packets travel to a peer's address. The agent's own routes and link-local ones do not. */
 function mayReroute({ table, destination, protocol }: Route, network: IpPrefix): boolean {
   if (table === RT_TABLE_LOCAL || isLinkLocal(destination.ip)) return false;
   return protocol !== WEFT_PROTOCOL || destination.ip.family !== network.ip.family;
 }
 
-/** What every overlay tells of itself, in the words of the status report and of the log. */
+/** The facts that every overlay has, for the status report and the log. */
 function describePlace({ network, subnet, underlay, local, publicIp }: AnyOverlaySpec['settings']) {
   return {
     network: formatPrefix(network),

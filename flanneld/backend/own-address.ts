@@ -1,4 +1,4 @@
-// This node's own address on its VXLAN device: the base of its subnet as /32 (/128), and no other of the network
+// This node's address on its VXLAN device: the first address of its subnet as /32 (/128), and no other address of the network
 // (flannel pkg/ip EnsureV4AddressOnLink, EnsureV6AddressOnLink).
 
 import { addressBits, contains, type Ip, type IpPrefix, isLinkLocal, sameIp } from '../../lib/ip.ts';
@@ -25,7 +25,7 @@ export function ensureOwnAddress(
   const length = addressBits(ip.family);
   const isOwn = (address: Address): boolean => sameIp(address.ip, ip) && address.length === length;
   if (!present.some(isOwn)) {
-    // Nobody else can have it, and a tentative IPv6 address carries nothing for a second or two.
+    // No duplicate address detection: nobody else can have the address, and it would be unusable for a second or two.
     const flags = ip.family === 6 ? { flags: IFA_F_NODAD } : {};
     const request = addAddress({ index: device.index, ip, length, ...flags }, device.name);
     if (runUnless(netlink, request, EEXIST)) onChange(request, 'missing');
@@ -41,7 +41,7 @@ function isForeign({ ip }: Address, network: IpPrefix): boolean {
   return ip.family === 4 ? contains(network, ip) : !isLinkLocal(ip);
 }
 
-/** False when somebody else did it meanwhile, which the kernel tells by `done`. */
+/** Runs the request; returns false when the kernel answers `done`, because somebody else did the same meanwhile. */
 function runUnless(netlink: Netlink, request: NetlinkRequest, done: number): boolean {
   try {
     netlink.run(request);

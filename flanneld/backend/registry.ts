@@ -1,4 +1,4 @@
-// Which backends there are.
+// The list of backends.
 
 import type { BackendConf } from '../../lib/backend-conf.ts';
 import { ConfigError } from '../../lib/errors.ts';
@@ -9,7 +9,7 @@ import { hostGw } from './host-gw.ts';
 import { udpBackend } from './udp/udp.ts';
 import { vxlanBackend } from './vxlan/vxlan.ts';
 
-/** Flannel's backends that are not ours, and what to take. */
+/** flannel's backends that Weft does not have, and what to use instead. */
 const INSTEAD: Readonly<Record<'wireguard' | 'ipip' | 'ipsec' | 'tencent-vpc', string>> = {
   wireguard: 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)',
   ipsec: 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)',
@@ -17,7 +17,7 @@ const INSTEAD: Readonly<Record<'wireguard' | 'ipip' | 'ipsec' | 'tencent-vpc', s
   'tencent-vpc': 'alloc with routes of the cloud’s own controller, or vxlan',
 };
 
-/** How each backend is made from its part of net-conf. A new one is a file of its own and a line here. */
+/** Functions that make each backend from its part of net-conf. A new backend needs its own file and a line here. */
 type Registry = { readonly [Type in OwnConf['type']]: (conf: Extract<OwnConf, { readonly type: Type }>) => Backend };
 type OwnConf = Exclude<BackendConf, { readonly type: keyof typeof INSTEAD }>;
 
@@ -29,7 +29,7 @@ const BACKENDS: Registry = {
   udp: udpBackend,
 };
 
-/** The backend that net-conf names, also of those in `more`. Throws ConfigError for one that Weft has not. */
+/** The backend that net-conf names, from the list or from `more`. Throws ConfigError for one that Weft does not have. */
 export function backendFor(
   conf: { readonly type: string },
   more: Readonly<Record<string, (conf: never) => Backend>> = {},

@@ -1,5 +1,5 @@
-// The extension's peers as a kind of object: there is one for which its command has succeeded. Nothing tells of them, so
-// they are polled. One peer's command neither delays another's nor is forgotten when it fails.
+// The extension's peers as a kind of object: the object exists once the peer's command has succeeded. There are no events for
+// them, so they are polled. One peer's command does not delay another's, and is retried when it fails.
 
 import type { ExtensionConf } from '../../../lib/backend-conf.ts';
 import { type CommandLine, fillIn } from '../../../lib/command-line.ts';
@@ -15,9 +15,9 @@ import type { BackendTools, FamilySettings } from '../backend.ts';
 import { type ExtensionPeer, extensionStateFile, readExtensionState, writeExtensionState } from './extension-state.ts';
 
 const COMMAND_MS = 30_000;
-/** Commands at a time. */
+/** How many commands run at the same time. */
 const AT_A_TIME = 8;
-/** A run of the overlays waits so long for commands; what takes longer is looked for again after as long. */
+/** How long a run of the overlays waits for commands. It checks again for slower ones after the same time. */
 const PATIENCE_MS = 100;
 
 /** A peer and the key of its lease. */
@@ -25,7 +25,7 @@ export interface KeyedPeer extends ExtensionPeer {
   readonly key: string;
 }
 
-/** What is to be done for one peer: the commands for what it was, then those for what it is. */
+/** The work for one peer: first the commands that remove its old state, then those that add the new one. */
 interface PeerAction extends Action {
   readonly key: string;
   readonly was: ExtensionPeer | undefined;
@@ -80,7 +80,7 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
   readonly #tools: BackendTools;
   readonly #file: string;
   readonly #busy = new Map<string, Promise<void>>();
-  /** Why commands that have ended since they were last asked about have failed. */
+  /** The errors of commands that have failed since they were last asked about. */
   readonly #failures = new Map<string, string>();
   readonly #ending = new AbortController();
   readonly #applied: Map<string, ExtensionPeer>;
@@ -138,7 +138,7 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
     return { key, was, is, describe: () => `run the commands of ${key}`, command: () => command };
   }
 
-  /** Starts what can be started and waits a moment. */
+  /** Starts as many commands as allowed and waits for PATIENCE_MS. */
   async execute(actions: readonly PeerAction[]): Promise<Refusal[]> {
     const started = new Set<string>();
     for (const action of actions) {
@@ -168,7 +168,7 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
     return text === undefined ? [] : [{ action, text }];
   }
 
-  /** Ends what is running. */
+  /** Ends the running commands. */
   async close(): Promise<void> {
     this.#ending.abort();
     await Promise.allSettled(this.#busy.values());

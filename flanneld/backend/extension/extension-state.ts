@@ -1,5 +1,5 @@
-// For which peers the extension's commands have been run, kept in a file until the next boot: an agent that starts again
-// neither runs them twice nor forgets a peer that left meanwhile.
+// Saves for which peers the extension's commands have run, in a file that lasts until the next boot. So a restarted agent does
+// not run them twice, and removes a peer that left meanwhile.
 
 import { dirname, join } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
@@ -9,11 +9,11 @@ import { atomicReplace, makeDirs, readTextIfPresent } from '../../../lib/sys/fil
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { Logger } from '../../health/log.ts';
 
-/** A peer as its commands are told of it. */
+/** A peer as its commands see it. */
 export interface ExtensionPeer {
   /** `SUBNET`, `PUBLIC_IP`, `IPV6SUBNET`, `PUBLIC_IPV6`, empty where the peer has none. */
   readonly variables: Readonly<Record<PeerVariable, string>>;
-  /** What its PreStartupCommand said. */
+  /** The output of the peer's PreStartupCommand. */
   readonly data: string;
 }
 
@@ -26,7 +26,7 @@ export function extensionStateFile(folder: string): string {
   return join(folder, 'weft-extension.json');
 }
 
-/** By lease key; empty when there is no file that can be read. */
+/** The peers by lease key; empty when the file is missing or unreadable. */
 export function readExtensionState(sys: Syscalls, file: string, log: Logger): Map<string, ExtensionPeer> {
   const peers = new Map<string, ExtensionPeer>();
   try {

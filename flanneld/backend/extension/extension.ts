@@ -1,6 +1,6 @@
-// The extension backend: commands of the administrator's make the way to other nodes (flannel pkg/backend/extension).
-// They are run without a shell. Differs from flannel: what fails is tried again and shown, a peer that left while the
-// agent was down is removed, and there is a command for the agent's end.
+// The extension backend: the administrator's commands set up the way to other nodes (flannel pkg/backend/extension). They run
+// without a shell. Differs from flannel: a failed command is retried and shown, a peer that left while the agent was down
+// is removed, and there is a command for the end of the agent.
 
 import type { ExtensionConf } from '../../../lib/backend-conf.ts';
 import type { CommandLine } from '../../../lib/command-line.ts';
@@ -14,13 +14,13 @@ import type { AnyOverlaySpec, Backend, BackendTools, FamilySettings, OverlaySpec
 import { ExtensionPeers, extensionPlan, type KeyedPeer, runCommand } from './extension-peers.ts';
 
 const TYPE = 'extension';
-/** The agent's own end takes no longer. */
+/** Time limit for the ShutdownCommand. */
 const SHUTDOWN_MS = 10_000;
 
 export function extensionBackend(conf: ExtensionConf): Backend {
   return {
     type: TYPE,
-    // The commands are those of a stop and a start.
+    // A move in the underlay runs the same commands as a stop and a start.
     endsFirst: true,
     async advertise({ places, tools: { env }, signal }) {
       if (conf.preStartup === undefined) return { backendType: TYPE };
@@ -28,7 +28,7 @@ export function extensionBackend(conf: ExtensionConf): Backend {
       const has = (wanted: 4 | 6): boolean => places.some(({ family }) => family === wanted);
       return { backendType: TYPE, ...(has(4) && { backendData: data }), ...(has(6) && { backendV6Data: data }) };
     },
-    // The commands are about all families at once; they are run with the first one.
+    // One command handles all families, so only the overlay of the first family runs commands.
     overlays: ({ tools }, families) =>
       families.map((settings, at): AnyOverlaySpec => {
         const bare = bareOverlay(TYPE, settings);
@@ -81,7 +81,7 @@ class OwnCommands {
     this.#tools = tools;
   }
 
-  /** Once; rejects when the command fails, and is tried again when called again. */
+  /** Runs the PostStartupCommand until it has succeeded once; rejects when it fails. */
   async start(): Promise<void> {
     if (this.#started) return;
     await this.#run('PostStartupCommand', this.#conf.postStartup, this.#ending.signal);

@@ -1,5 +1,5 @@
-// Packets between the TUN device and the UDP socket of the udp backend: each as it is in one datagram, one hop less at
-// either end (flannel's proxy, backend/udp/proxy_amd64.c, by its behaviour on the wire).
+// Moves packets between the TUN device and the UDP socket of the udp backend. Each packet is the payload of one datagram; both
+// ends lower its TTL by one. It behaves on the wire like flannel's proxy (backend/udp/proxy_amd64.c).
 
 import { createSocket, type Socket } from 'node:dgram';
 import { OpError } from '../../../lib/errors.ts';
@@ -7,13 +7,13 @@ import { contains, formatIp, type Ip, type IpPrefix } from '../../../lib/ip.ts';
 import type { RoutePeer } from '../../dataplane/route-peer.ts';
 import { netUnreachable, readIpv4, spendHop } from './udp-packet.ts';
 
-/** What a burst of the kernel's may pile up while the agent does something else. */
+/** Socket buffers: room for a burst of packets while the agent does something else. */
 const BUFFER_BYTES = 1024 * 1024;
 
 export interface ForwarderOptions {
   readonly local: Ip;
   readonly port: number;
-  /** This node's subnet: packets to other addresses are not for us. */
+  /** This node's subnet; packets from peers to other addresses are dropped. */
   readonly subnet: IpPrefix;
   /** Gives a packet to the kernel. */
   readonly toKernel: (packet: Uint8Array) => void;
@@ -23,7 +23,7 @@ export interface ForwarderOptions {
 export class UdpForwarder {
   readonly #options: ForwarderOptions;
   readonly #socket: Socket;
-  /** By prefix length, longest first: network to the address of its node. */
+  /** For each prefix length, longest first, the node's address by network. */
   #routes: readonly (readonly [mask: number, byNetwork: ReadonlyMap<number, string>])[] = [];
 
   private constructor(options: ForwarderOptions, socket: Socket) {
@@ -49,7 +49,7 @@ export class UdpForwarder {
     });
   }
 
-  /** From now on these are the ways there are. */
+  /** Replaces the forwarding table. */
   setPeers(peers: readonly RoutePeer[]): void {
     const lengths = new Map<number, Map<number, string>>();
     for (const { subnet, publicIp } of peers) {
@@ -61,7 +61,7 @@ export class UdpForwarder {
     this.#routes = byLength.map(([length, networks]) => [length === 0 ? 0 : (-1 << (32 - length)) >>> 0, networks]);
   }
 
-  /** A packet the kernel routed into the network; it is copied. */
+  /** Sends a packet that the kernel routed into the TUN device; the bytes are copied. */
   fromKernel(bytes: Uint8Array): void {
     const packet = readIpv4(bytes);
     if (packet === undefined) return;
@@ -72,7 +72,7 @@ export class UdpForwarder {
       return;
     }
     const copy = bytes.slice();
-    // What cannot be sent is lost, as on any other link.
+    // A packet that cannot be sent is lost, as on any other link.
     if (spendHop(copy)) this.#socket.send(copy, this.#options.port, address, () => undefined);
   }
 
@@ -84,7 +84,7 @@ export class UdpForwarder {
     const packet = readIpv4(datagram);
     if (packet === undefined) return;
     const destination: Ip = { family: 4, value: BigInt(packet.destination) };
-    // Whoever may send to the port cannot make this node a router to elsewhere.
+    // Otherwise anybody who can send to the port could use this node as a router to other networks.
     if (contains(this.#options.subnet, destination) && spendHop(datagram)) this.#options.toKernel(datagram);
   }
 

@@ -1,12 +1,12 @@
-// IPv4 packets as the udp backend forwards them: where to, one hop less, and what the sender is told when there is no
-// way (RFC 791, RFC 792, RFC 1624). Pure, on the bytes given.
+// Forwarding of IPv4 packets for the udp backend: reads the destination, lowers the TTL, and makes the ICMP error when there
+// is no route (RFC 791, RFC 792, RFC 1624). Pure functions of the given bytes.
 
 const PROTOCOL_ICMP = 1;
 const HEADER_BYTES = 20;
 const ICMP_HEADER_BYTES = 8;
-/** Of the packet's own data the error quotes so much. */
+/** How many bytes of the packet's data the ICMP error quotes. */
 const QUOTED_BYTES = 8;
-/** flannel's, for its errors. */
+/** TTL of ICMP errors, as with flannel. */
 const ERROR_TTL = 8;
 const TTL_AT = 8;
 const CHECKSUM_AT = 10;
@@ -20,7 +20,7 @@ export interface Ipv4Packet {
   readonly isFirstFragment: boolean;
 }
 
-/** Undefined for what is no whole IPv4 packet. */
+/** Undefined when the bytes are no complete IPv4 packet. */
 export function readIpv4(bytes: Uint8Array): Ipv4Packet | undefined {
   if (bytes.length < HEADER_BYTES) return undefined;
   const view = viewOf(bytes);
@@ -39,21 +39,21 @@ export function readIpv4(bytes: Uint8Array): Ipv4Packet | undefined {
   };
 }
 
-/** Takes one from the TTL, in place, and keeps the checksum right; false when the packet has come to its end. */
+/** Lowers the TTL in place and corrects the checksum; false when the TTL is used up. */
 export function spendHop(bytes: Uint8Array): boolean {
   const view = viewOf(bytes);
   const ttl = view.getUint8(TTL_AT);
   if (ttl <= 1) return false;
   view.setUint8(TTL_AT, ttl - 1);
-  // The TTL is the high byte of its word: that word is 0x0100 less, so the complement is as much more.
+  // The TTL is the high byte of its 16-bit word. That word is now 0x0100 less, so the complement sum is 0x0100 more.
   const sum = view.getUint16(CHECKSUM_AT) + 0x0100;
   view.setUint16(CHECKSUM_AT, (sum & 0xffff) + (sum >> 16));
   return true;
 }
 
 /**
- * `network unreachable` for a packet; undefined for packets that no error is sent for. Differs from flannel: it comes from
- * the address that cannot be reached, since the kernel takes none from a device with this node's own address as source.
+ * The ICMP error `network unreachable` for a packet; undefined for packets that get no error. Differs from flannel: its source
+ * is the unreachable address, because the kernel refuses a packet from a device with this node's own address as source.
  */
 export function netUnreachable(bytes: Uint8Array, packet: Ipv4Packet): Uint8Array | undefined {
   if (packet.protocol === PROTOCOL_ICMP || !packet.isFirstFragment) return undefined;

@@ -1,5 +1,5 @@
-// The peers of the udp backend as a kind of object: an address of the network, and the node its packets are sent to. They
-// live in this process, in the forwarder's table.
+// The peers of the udp backend as a kind of object: a subnet, and the node to which its packets are sent. They are kept in
+// this process, in the forwarder's table.
 
 import { formatIp, formatPrefix, sameIp } from '../../../lib/ip.ts';
 import type { Action, ObjectKind, Refusal } from '../../dataplane/objects/kind.ts';

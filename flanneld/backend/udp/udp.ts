@@ -1,5 +1,5 @@
-// The udp backend: every packet passes through the agent, from a TUN device into a datagram. For nodes whose kernel has
-// no VXLAN, and for clusters that are on flannel's udp. Unlike all others it forwards nothing while the agent is down.
+// The udp backend: every packet passes through the agent, from a TUN device into a datagram. It is for nodes whose kernel has
+// no VXLAN, and for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
 
 import type { UdpConf } from '../../../lib/backend-conf.ts';
 import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
@@ -21,7 +21,7 @@ import { UdpPeers } from './udp-peers.ts';
 const TYPE = 'udp';
 /** IPv4 header 20, UDP header 8. */
 const OVERHEAD_BYTES = 28;
-/** The kernel takes the first number that is free. */
+/** The kernel replaces %d by the first free number. */
 const FIRST_NAME = 'flannel%d';
 
 export function udpBackend(conf: UdpConf): Backend {
@@ -80,7 +80,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     return link;
   }
 
-  /** The device, made anew when somebody has deleted it. */
+  /** Returns the device; makes it anew when somebody has deleted it. */
   #ensureTun(onChange: OnDeviceChange): Link {
     const { netlink, sys } = this.#tools;
     const known = this.#tun && getLink(netlink, { name: this.#tun.name });
@@ -89,7 +89,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     const tun = openTun(sys, {
       name: this.#device?.name ?? FIRST_NAME,
       onPacket: (packet) => this.#forwarder?.fromKernel(packet),
-      // The kernel tells of the end of a device as well, and then it is made anew.
+      // Only a warning: the kernel also sends an event when the device goes, and then it is made anew.
       onError: (error) => this.#tools.log.warn({ dev: tun.name, err: errorText(error) }, 'TUN device lost'),
     });
     this.#tun = tun;
@@ -104,7 +104,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     return link;
   }
 
-  /** Own pods are nearer by the bridge's route; everything else of the network goes into the device. */
+  /** Routes the whole network into the device. Packets to own pods take the bridge's more specific route. */
   #ensureRoute({ index, name }: Device, onChange: OnDeviceChange): void {
     const { network } = this.settings;
     const routes = listRoutes(this.#tools.netlink, { family: 4, oif: index, table: RT_TABLE_MAIN });
@@ -142,7 +142,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     return { port: this.#port };
   }
 
-  /** The device goes with its descriptor. */
+  /** The kernel removes the device when its descriptor is closed. */
   async close(): Promise<void> {
     await Promise.all([this.#tun?.close(), this.#forwarder?.close()]);
   }

@@ -1,6 +1,6 @@
-// DirectRouting of the vxlan backend: peers on the external interface's own link get a route there instead of the
-// tunnel. The kernel says who they are; it is asked again whenever anything of the underlay changes. Differs from
-// flannel: the answer is not taken once and for good, and a route that is lost comes back (#1070, #1759).
+// DirectRouting of the vxlan backend: peers on the external interface's own link get a route there instead of the tunnel. A
+// route lookup in the kernel tells which peers these are. Differs from flannel, which asks once: it is asked again whenever
+// the underlay changes, and a lost route comes back (#1070, #1759).
 
 import { breathe, type Clock } from '../../../lib/clock-node.ts';
 import type { Ip } from '../../../lib/ip.ts';
@@ -10,16 +10,16 @@ import { RTN_UNICAST } from '../../../lib/rtnetlink/constants.ts';
 import { getRoute } from '../../../lib/rtnetlink/route.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
 
-/** Route lookups between two turns of other work. */
+/** After this many route lookups other work gets its turn. */
 const STEP = 200;
-/** Without any event the kernel is asked again after this, for what no event tells: rules of policy routing. */
+/** How often the kernel is asked again without an event. Changed policy routing rules, for instance, cause none. */
 const ASK_AGAIN_MS = 25_000;
 
 export class OnLink {
   readonly #netlink: Netlink;
   readonly #clock: Clock;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** By public IP: whether it lies on the link. */
+  /** For each public IP whether it lies on the link. */
   #answers = new Map<bigint, boolean>();
   #onLink: ReadonlySet<bigint> = new Set();
 
@@ -28,13 +28,13 @@ export class OnLink {
     this.#clock = clock;
   }
 
-  /** The addresses among those of `peers` that are on the link. The same set as long as the answer is the same. */
+  /** The addresses of `peers` that are on the link. Returns the same set as long as the answer is the same. */
   async ask(
     peers: Iterable<{ readonly publicIp: Ip }>,
     device: Device,
     isRerouted: boolean,
   ): Promise<ReadonlySet<bigint>> {
-    // Only of addresses that are still a peer's are answers kept.
+    // Answers are kept only for addresses of present peers.
     const before = isRerouted || this.#isStale() ? new Map<bigint, boolean>() : this.#answers;
     const answers = new Map<bigint, boolean>();
     let asked = 0;
@@ -69,7 +69,7 @@ function isOnLink(netlink: Netlink, ip: Ip, device: Device): boolean {
       route !== undefined && route.type === RTN_UNICAST && route.gateway === undefined && route.oif === device.index
     );
   } catch (error) {
-    // A blackhole or a prohibit: then not even the tunnel's packets leave, but that is not decided here.
+    // The lookup ended in a blackhole or prohibit route. Tunnel packets do not leave either, but that is not decided here.
     if (error instanceof NetlinkError) return false;
     throw error;
   }

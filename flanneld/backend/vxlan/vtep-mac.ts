@@ -1,4 +1,4 @@
-// Which MAC this node's VTEP gets. Peers know it from our lease, so it must survive restarts and reboots.
+// Chooses the MAC of this node's VTEP. Peers know it from our lease, so it must stay the same over restarts and reboots.
 
 import type { Family } from '../../../lib/ip.ts';
 import { type Ip, sameIp } from '../../../lib/ip.ts';
@@ -7,13 +7,13 @@ import { readBackendData } from '../../dataplane/peer.ts';
 import type { Lease } from '../../subnet/manager.ts';
 import { byCreation, type Claimant } from '../../subnet/precedence.ts';
 
-/** What a MAC is chosen from. */
+/** What the choice depends on. */
 export interface MacSources {
   readonly family: Family;
   readonly leases: ReadonlyMap<string, Lease>;
   /** The key of this node's own saved lease, where the store knows it. */
   readonly ownKey: string | undefined;
-  /** The address this node advertises: where there is no key, its own saved lease is the one with it. */
+  /** The address this node advertises. Without a key, the saved lease with this address is this node's own. */
   readonly publicIp: Ip;
   /** MAC of the existing device, if there is one. */
   readonly existing: Mac | undefined;
@@ -22,9 +22,9 @@ export interface MacSources {
 }
 
 /**
- * The saved lease's MAC, else the existing device's, else a random local one. A MAC that a node advertises which was there
- * before us (we are a clone of it) is not used: frames for us would go there. Who came later with our MAC changes nothing:
- * peers keep to the eldest.
+ * Returns the saved lease's MAC, else the existing device's, else a random local one. A MAC that an older lease advertises is
+ * not used (this machine is a clone of that node): frames for us would go there. A younger lease with our MAC does not
+ * matter, because peers use the MAC of the oldest.
  */
 export function chooseVtepMac(sources: MacSources): Mac {
   const { saved, others } = advertised(sources);

@@ -1,4 +1,4 @@
-// The VXLAN device itself: what it must be like, whether an existing one can be kept, and making it so
+// The VXLAN device: decides its properties and whether an existing device can be kept, and makes or changes it
 // (flannel pkg/backend/vxlan/device.go; drivers/net/vxlan).
 
 import { OpError } from '../../../lib/errors.ts';
@@ -18,7 +18,7 @@ function vxlanOverheadBytes(underlay: Family): number {
   return underlay === 4 ? 50 : 70;
 }
 
-/** The least MTU an IP version allows (RFC 791, RFC 8200), which the device must still offer. */
+/** The smallest MTU that the IP version allows (RFC 791, RFC 8200); the device must have at least this. */
 const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
 
 /** `flannel.1`; `flannel-v6.1` carries the IPv6 overlay. */
@@ -50,7 +50,7 @@ export interface VxlanDeviceSpec {
   readonly family: Family;
   readonly vni: number;
   readonly port: number;
-  /** Source address of tunnel packets: the interface's own, also where another one is advertised (unlike flannel, D16). */
+  /** Source address of tunnel packets: the interface's own, even if another address is advertised (unlike flannel, D16). */
   readonly local: Ip;
   readonly underlay: Device;
   readonly mtu: number;
@@ -59,7 +59,7 @@ export interface VxlanDeviceSpec {
   readonly gbp: boolean;
 }
 
-/** Why an existing device cannot be kept, as a fact about it; undefined when it can. */
+/** Says why an existing device cannot be kept; undefined when it can. */
 export function incompatibility(spec: VxlanDeviceSpec, link: Link): string | undefined {
   const { vxlan } = link;
   if (vxlan === undefined) return `is of kind ${link.kind ?? 'none'}`;
@@ -85,10 +85,10 @@ function wrongBehaviour(spec: VxlanDeviceSpec, vxlan: VxlanAttributes): string |
   return odd === undefined ? undefined : `has ${odd}`;
 }
 
-/** Switches nobody asked for, each of which changes where packets go. */
+/** Options that must be off, because each changes where packets go. */
 const ODD_SWITCHES = ['l2miss', 'l3miss', 'proxy', 'rsc', 'collectMetadata'] as const;
 
-/** What can be changed on a compatible device while it works; undefined when nothing must. */
+/** The changes that a compatible device needs and that are possible while it works; undefined when it needs none. */
 export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | undefined {
   const change = {
     ...(link.mac !== spec.mac && { mac: spec.mac }),
@@ -99,7 +99,7 @@ export function adjustment(spec: VxlanDeviceSpec, link: Link): LinkChange | unde
   return Object.keys(change).length === 0 ? undefined : { index: link.index, name: spec.name, ...change };
 }
 
-/** Told of every change made, with the reason. */
+/** Called for every change, with its reason. */
 export type OnDeviceChange = (request: NetlinkRequest, reason: string) => void;
 
 /**
@@ -132,7 +132,7 @@ export function ensureVxlanDevice(netlink: Netlink, spec: VxlanDeviceSpec, onCha
   return { index: link.index, name: spec.name };
 }
 
-/** Whether all that is wrong with the device is where it is in the underlay. */
+/** Whether the device is right except for its underlay interface and address. */
 export function isMisplaced(spec: VxlanDeviceSpec, link: Link): boolean {
   const { vxlan } = link;
   if (vxlan?.local?.family !== spec.local.family) return false;
@@ -141,7 +141,7 @@ export function isMisplaced(spec: VxlanDeviceSpec, link: Link): boolean {
   return !inPlace && incompatibility(spec, moved) === undefined;
 }
 
-/** Moves the device with all its peers; false when that is not what it needs, or not what this kernel can do. */
+/** Moves the device to another interface or address and keeps its peers; false when a move is not enough or this kernel cannot do it. */
 function moveDevice(
   netlink: Netlink,
   spec: VxlanDeviceSpec,
@@ -181,7 +181,7 @@ function createDevice(netlink: Netlink, spec: VxlanDeviceSpec, reason: string, o
   refuseTakenVni(netlink, spec);
   const { name, mac, mtu, vni, port, local, learning, gbp, underlay } = spec;
   const vxlan: VxlanAttributes = { vni, port, local, learning, gbp, lowerIndex: underlay.index };
-  // Up in the same message: when the port is taken the kernel undoes the whole of it.
+  // The device is set up in the same message, so that the kernel removes it again when the port is taken.
   const request = addVxlan({ name, mac, mtu, txQueueLength: 0, up: true, vxlan }, underlay.name);
   try {
     netlink.run(request);
@@ -210,7 +210,7 @@ function refuseTakenVni(netlink: Netlink, spec: VxlanDeviceSpec): void {
   if (rival !== undefined) throw taken(spec, `VNI ${spec.vni} on UDP port ${spec.port}`, `VXLAN device ${rival.name}`);
 }
 
-/** Whether a device is the overlay's own under another name: nobody else has its MAC and its address. */
+/** Whether a device is the overlay's own under another name: it has our MAC and our address. */
 export function isRenamed(spec: VxlanDeviceSpec, { mac, vxlan }: Pick<Link, 'mac' | 'vxlan'>): boolean {
   return mac === spec.mac && vxlan?.local !== undefined && sameIp(vxlan.local, spec.local);
 }
@@ -220,7 +220,7 @@ function renamed({ name }: VxlanDeviceSpec, { name: now }: Link): OpError {
   return new OpError({ subsystem: 'vxlan', op: 'use', object: name, code: 'renamed', detail });
 }
 
-/** Says who has the port or VNI when that is what the kernel refused for; else the error as it is. */
+/** If the kernel refused because the port or VNI is taken, an error that says by whom; otherwise the error as it is. */
 function portTaken(netlink: Netlink, spec: VxlanDeviceSpec, error: unknown): unknown {
   if (!(error instanceof NetlinkError)) return error;
   if (error.errno !== EADDRINUSE && error.errno !== EEXIST) return error;

@@ -1,5 +1,5 @@
-// The peers of a VXLAN overlay, and what each needs in the kernel: a neighbour, an FDB entry, a nexthop and a route through
-// the tunnel; or, with DirectRouting and on the external interface's own link, one route there.
+// The peers of a VXLAN overlay and what each needs in the kernel. That is a neighbour, an FDB entry, a nexthop and a route
+// through the tunnel. With DirectRouting, a peer on the external interface's own link needs only one route there.
 
 import { breathe } from '../../../lib/clock-node.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, type PlacedPeer } from '../../dataplane/desired.ts';
@@ -17,13 +17,13 @@ import type { PlanContext } from '../backend.ts';
 import type { OnLink } from './on-link.ts';
 
 export interface VxlanPeer extends PlacedPeer {
-  /** On the external interface's own link, so that it needs no tunnel. */
+  /** Whether the peer is on the external interface's own link, so that it needs no tunnel. */
   readonly isDirect?: boolean;
 }
 
 export const VXLAN_KINDS = [neigh, fdb, nexthop, route];
 
-/** What a peer needs, the route last: before that the kernel would ask who has the gateway. */
+/** The objects a peer needs. The route comes last: with a route but no neighbour the kernel would ask who has the gateway. */
 export function vxlanObjects(peer: VxlanPeer): WantedObject[] {
   const { subnet: destination, publicIp, mac, nexthopId, hasFdb, isDirect = false } = peer;
   if (isDirect) return [wanted(route, { destination, gateway: publicIp, by: 'underlay' })];
@@ -38,7 +38,7 @@ export function vxlanObjects(peer: VxlanPeer): WantedObject[] {
 
 type ForeignIds = ReadonlySet<number> | undefined;
 
-/** Ids of our range that others hold; undefined where the kernel has no nexthop objects. */
+/** Ids in our range that other programs use; undefined when the kernel has no nexthop objects. */
 export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>): ForeignIds {
   if (!mirror.supports(nexthop)) return undefined;
   const foreign = new Set<number>();
@@ -46,16 +46,16 @@ export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>):
   return foreign;
 }
 
-/** The last plan, and from what it was made besides the peers. */
+/** The last plan, and the further values from which it was made. */
 interface Last {
   readonly plan: Plan<VxlanPeer>;
   readonly onLink: object | undefined;
-  /** Of the store, and of the leases themselves. */
+  /** Problems of the store, and below those of the leases themselves. */
   readonly problems: object;
   readonly own: object;
 }
 
-/** Works out who the peers are, and no more of it than has changed. */
+/** Works out the peers; after a small change only those that changed. */
 export class VxlanPlanner {
   readonly #config: OverlayConfig;
   readonly #onLink: OnLink | undefined;
@@ -63,7 +63,7 @@ export class VxlanPlanner {
   #known: { readonly ids: ForeignIds; readonly desired: DesiredPeers } | undefined;
   #last: Last | undefined;
 
-  /** `onLink`: with DirectRouting, who is asked which peers are on the link. */
+  /** `onLink` is given with DirectRouting and says which peers are on the link. */
   constructor(config: OverlayConfig, onLink: OnLink | undefined) {
     this.#config = config;
     this.#onLink = onLink;
@@ -97,7 +97,7 @@ export class VxlanPlanner {
     return this.#foreign.ids;
   }
 
-  /** The peers, and those that have changed since the last call; undefined: all of them may have. */
+  /** The peers, and those that have changed since the last call; `changes` is undefined when all may have changed. */
   async #desired(
     leases: ReadonlyMap<string, Lease>,
     ids: ForeignIds,
@@ -121,7 +121,7 @@ function withDirect(
   return all;
 }
 
-/** Leaves room for other work. */
+/** Works in steps, between which other work gets its turn. */
 async function desiredSlowly(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
   const steps = desiredInSteps(leases, config);
   let step = steps.next();

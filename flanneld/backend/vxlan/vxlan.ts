@@ -1,5 +1,5 @@
-// The vxlan backend (flannel pkg/backend/vxlan): which MAC each VTEP has, what the lease says of it, and for each family a
-// VXLAN device with this node's address, and the peers behind it.
+// The vxlan backend (flannel pkg/backend/vxlan): chooses the MAC of each VTEP and advertises it in the lease. For each family it
+// has a VXLAN device with this node's address, and the peers behind it.
 
 import type { VxlanConf } from '../../../lib/backend-conf.ts';
 import type { Family } from '../../../lib/ip.ts';
@@ -46,7 +46,7 @@ function advertised(conf: VxlanConf, macs: ReadonlyMap<Family, Mac>): Advertised
   };
 }
 
-/** What a node advertises about its VTEP, in flannel's key order: its agent finds the MAC by cutting text. */
+/** The backend data of the lease. The order of keys is flannel's, because flannel finds the MAC by splitting the text. */
 function backendDataFor(vni: number, mac: Mac): JsonValue {
   return jsonObject({ VNI: vni, VtepMAC: mac });
 }
@@ -75,7 +75,7 @@ function vxlanOverlay(
     settings,
     vni,
     mtu: (underlay) => vxlanMtu(family, underlay, conf.mtu),
-    // Differs from flannel, which has the kernel refuse the device: what the interface carries is used, and said.
+    // Differs from flannel, where the kernel refuses the device: here the interface's MTU is used, with this note.
     mtuNote: ({ name: iface, mtu }) =>
       conf.mtu !== undefined && conf.mtu > mtu
         ? `Backend.MTU is ${conf.mtu}, and ${iface} carries ${mtu}: ${mtu} is used`
