@@ -1,5 +1,5 @@
-// Saying what was done to the kernel: a line of log a peer, with the commands that do the same, or one line when it
-// were hundreds; and what somebody else had changed goes to the drift ledger, object by object.
+// Reports what was changed in the kernel. The log gets one line for each peer with the commands that do the same, or a single
+// line when there are hundreds. What somebody else had changed is also noted in the drift ledger, object by object.
 
 import { breathe } from '../../lib/clock-node.ts';
 import { DRIFT_OBJECTS, type DriftNotes, type DriftObject } from '../health/drift-ledger.ts';
@@ -9,13 +9,13 @@ import type { Place } from './objects/kind.ts';
 import type { Change } from './plan.ts';
 import { commandOf } from './send-changes.ts';
 
-/** What became of one key: a peer, or the name of a leftover. */
+/** The result of a run for one owner: a peer, or a leftover. */
 export interface Outcome {
   readonly owner: string;
   readonly did: 'added' | 'changed' | 'repaired' | 'removed';
-  /** What was sent and taken. */
+  /** The changes that the kernel accepted. */
   readonly changes: readonly Change[];
-  /** Whether somebody else had made it necessary. */
+  /** Whether a change by somebody else had made it necessary. */
   readonly drift: boolean;
 }
 
@@ -24,12 +24,12 @@ export interface ReportTools {
   readonly drift: DriftNotes | undefined;
 }
 
-/** More than this of one kind in one run are one line at `info`, and one each at `debug`. */
+/** More outcomes of one kind than this make one line at `info`, and a line for each at `debug`. */
 const LINES = 100;
-/** Reported before other work gets its turn. */
+/** After this many outcomes other work gets its turn. */
 const STEP = 100;
 
-/** Outcomes that are told of in the same words. */
+/** Outcomes that are logged with the same message. */
 const GROUPS = [
   { one: 'peer added', many: 'peers added', has: ({ did }: Outcome) => did === 'added' },
   { one: 'peer changed', many: 'peers changed', has: ({ did }: Outcome) => did === 'changed' },
@@ -46,7 +46,7 @@ const GROUPS = [
   },
 ] as const;
 
-/** `route missing`, `neigh had lladdr 02:…`: what was found in the place of an object. */
+/** Says what was found instead of the wanted object: `route missing`, `neigh had lladdr 02:…`. */
 export function describeDrift(change: Change): string {
   return `${change.kind.name} ${foundInstead(change)}`;
 }
@@ -95,7 +95,7 @@ function factsOf({ owner, did, changes }: Outcome, place: Place) {
     ...(isLeftover(owner) ? { what: owner } : { peer: owner }),
     dev: first === undefined ? place.underlay.name : deviceOf(first, place),
     ...(did === 'repaired' && { was: changes.map(describeDrift).join(', ') }),
-    // Asked for only when the line is written.
+    // A getter, so that the text is made only if the line is written.
     get cmd() {
       return changes.map((change) => commandOf(change, place)).join(' && ');
     },
@@ -126,7 +126,7 @@ function noteOne(change: Change, what: string, place: Place, notes: DriftNotes, 
   });
 }
 
-/** A backend's own kinds are counted together: the metric's labels are few and known. */
+/** A backend's own kinds are all counted as `peer`, because the metric's labels must be few and known. */
 function driftObject(name: string): DriftObject {
   return DRIFT_OBJECTS.find((object) => object === name) ?? 'peer';
 }

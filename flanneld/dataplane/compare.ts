@@ -1,32 +1,32 @@
-// The changes that turn what is there into what is wanted: a pure function of the keys that may differ. First what peers
-// need, peer by peer in the order in which a backend names its objects (the route last, or the kernel would ask who has
-// the gateway), then what nobody wants, in the reverse order, so that nothing wanted is missing in between.
+// Works out the changes that turn the present objects into the wanted ones: a pure function of the keys that may differ. The
+// additions come first, peer by peer, in the order in which the backend names its objects (the route last, or the kernel would
+// ask who has the gateway). The removals follow in the reverse order, so that nothing wanted is missing in between.
 
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
 import type { Change } from './plan.ts';
 
-/** Keys that may differ, by kind in the order in which objects are made. */
+/** The keys that may differ, by kind; the kinds are in the order in which objects are made. */
 export type DirtyKeys = ReadonlyMap<AnyKind, ReadonlySet<ObjectKey>>;
 
-/** What is compared with what. */
+/** The two sides of the comparison: wanted and present objects. */
 export interface Sides {
   readonly place: Place;
-  /** What is wanted in the place of a key, and for which peer. */
+  /** The object that is wanted under a key, and the peer that needs it. */
   wantedAt(kind: AnyKind, key: ObjectKey): { readonly owner: string; readonly want: unknown } | undefined;
   isWanted(kind: AnyKind, key: ObjectKey): boolean;
   presentAt(kind: AnyKind, key: ObjectKey): unknown;
-  /** Which peer an object was for that nobody wants now, if that peer is gone. */
+  /** The peer that an unwanted object was for, if that peer is gone. */
   formerOwner(kind: AnyKind, key: ObjectKey): string | undefined;
 }
 
-/** Names of what is removed begin like this; no lease key does. */
+/** Owners of removals without a peer begin with this text; no lease key does. */
 const LEFTOVER = 'leftover ';
 
 export function isLeftover(owner: string): boolean {
   return owner.startsWith(LEFTOVER);
 }
 
-/** Everything to be done for the keys given, in order. Empty when what is there is what is wanted. */
+/** All changes for the given keys, in order; empty when everything is as wanted. */
 export function changesFor(dirty: DirtyKeys, sides: Sides): Change[] {
   const first: Change[] = [];
   const additions = new Map<string, Change[]>();
@@ -67,8 +67,8 @@ function pushTo(groups: Map<string, Change[]>, change: Change): void {
 }
 
 /**
- * An object that is to be another one takes along what still stands on it: whoever moves away from it comes first. It
- * happens to nexthops where subnets of several sizes compete for one id.
+ * When an object is replaced, objects that depend on it are removed by the kernel. So a peer whose objects move away from it
+ * must be changed first. It happens to nexthops when subnets of several sizes compete for one id.
  */
 function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides): Change[] {
   const all = [...groups.values()].flat();
@@ -84,7 +84,7 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
   const ordered = new Set<Change[]>();
   const visiting = new Set<Change[]>();
   const visit = (group: Change[]): void => {
-    // Two that wait for each other: then either is as good.
+    // If two groups wait for each other, either order is as good.
     if (ordered.has(group) || visiting.has(group)) return;
     visiting.add(group);
     for (const { kind, key, have } of group) {
@@ -97,7 +97,7 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
   return [...ordered].flat();
 }
 
-/** What is ours and wanted by nobody, the kinds in reverse order. */
+/** Removals of our objects that nobody wants, the kinds in reverse order. */
 function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides): Change[] {
   const { place, isWanted, presentAt, formerOwner } = sides;
   const found: Change[] = [];
@@ -118,7 +118,7 @@ function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides):
   });
 }
 
-/** For each removal the peer whose object stands on it and is to stand on another: it must have moved first. */
+/** For each removal the peer whose object still depends on the removed one and will use another: it must be changed first. */
 function usersOf(
   found: readonly Change[],
   additions: readonly Change[],

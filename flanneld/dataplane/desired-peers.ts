@@ -1,5 +1,5 @@
-// The peers that are desired, kept while leases change. Among thousands of peers a change is one node that joins, leaves or
-// has another VTEP; as long as no two leases ask for the same, nothing but that peer need be worked out again.
+// Keeps the desired peers while leases change. Most changes concern one node among thousands that joins, leaves or gets another
+// VTEP. As long as no two leases claim the same, only that peer must be worked out again.
 
 import { overlaps, sameIp, samePrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
@@ -9,7 +9,7 @@ import { type Desired, type DesiredConfig, type PlacedPeer, peerOrProblem } from
 import { preferredNexthopId } from './nexthop-ids.ts';
 import type { PeerChange } from './plan.ts';
 
-/** After more changes than this everything is worked out anew. */
+/** With more changes than this everything is worked out anew. */
 const MOST = 64;
 
 export class DesiredPeers {
@@ -19,12 +19,12 @@ export class DesiredPeers {
   #leases: ReadonlyMap<string, Lease>;
   #problems: readonly PeerProblem[];
   readonly #peers = new Map<string, PlacedPeer>();
-  /** Who has what only one peer can have. */
+  /** The owners of what only one peer can have: MAC, address, nexthop id. */
   readonly #macs = new Map<Mac, string>();
   readonly #addresses = new Map<bigint, string>();
   readonly #ids = new Map<number, string>();
 
-  /** `whole` is what is desired for `leases`. */
+  /** `whole` is the result of `desired` for `leases`. */
   constructor(whole: Desired, leases: ReadonlyMap<string, Lease>, config: DesiredConfig) {
     this.#config = config;
     this.#leases = leases;
@@ -47,8 +47,8 @@ export class DesiredPeers {
   }
 
   /**
-   * Takes over what has changed since the last leases, and returns the peers that did. Undefined where more than a few
-   * have changed, or where two ask for the same: then this is of no use any more, and all must be worked out anew.
+   * Takes over the changes since the last leases and returns the changed peers. Returns undefined when many leases have changed
+   * or two claim the same; then this object must not be used any more, and all peers must be worked out anew.
    */
   update(leases: ReadonlyMap<string, Lease>): readonly PeerChange<PlacedPeer>[] | undefined {
     if (leases === this.#leases) return [];
@@ -72,7 +72,7 @@ export class DesiredPeers {
     return real;
   }
 
-  /** False when another has what it asks for. */
+  /** Adds the changed peer; false when another peer already has what it claims. */
   #take({ before, after }: PeerChange<PlacedPeer>): boolean {
     if (after === undefined) return true;
     if (this.#contests(after, before)) return false;
@@ -80,7 +80,7 @@ export class DesiredPeers {
     return true;
   }
 
-  /** Undefined where the id it would have alone is somebody else's. */
+  /** The change of one peer; undefined when another program has the nexthop id that it would get. */
   #changeOf(key: string, lease: Lease | undefined, problems: PeerProblem[]): PeerChange<PlacedPeer> | undefined {
     const { network, foreignNexthopIds: foreign } = this.#config;
     const before = this.#peers.get(key);
@@ -93,7 +93,7 @@ export class DesiredPeers {
     return { key, before, after: before !== undefined && samePlace(before, after) ? before : after };
   }
 
-  /** Whether a peer asks for what another has; `before` is what it was itself. */
+  /** Whether a peer claims what another one has; `before` is the same peer until now. */
   #contests({ subnet, mac, publicIp, nexthopId }: PlacedPeer, before: PlacedPeer | undefined): boolean {
     if (this.#macs.has(mac) || this.#addresses.has(publicIp.value)) return true;
     if (nexthopId !== undefined && this.#ids.has(nexthopId)) return true;
@@ -122,7 +122,7 @@ function samePlace(a: PlacedPeer, b: PlacedPeer): boolean {
   return a.mac === b.mac && sameIp(a.publicIp, b.publicIp) && samePrefix(a.subnet, b.subnet);
 }
 
-/** Whose leases are others, new or gone. */
+/** The keys of leases that are new, changed or gone. */
 function changedKeys(earlier: ReadonlyMap<string, Lease>, leases: ReadonlyMap<string, Lease>): Set<string> {
   const keys = new Set<string>();
   let come = 0;

@@ -1,5 +1,5 @@
-// What the kernel should carry for a set of leases: a pure function, whatever the order the leases came in
-// (flannel's per-peer state: neighbour, FDB entry, route through the peer's subnet base; facts of pkg/backend/vxlan).
+// Works out the peers the kernel should have for a set of leases. A pure function that does not depend on the order of the
+// leases. As in flannel's pkg/backend/vxlan, each peer has a neighbour, an FDB entry, and a route via its subnet's first address.
 
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
@@ -11,28 +11,28 @@ import { destinationKey } from './objects/route.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
 
 export interface DesiredConfig extends OverlayConfig {
-  /** Ids that other programs (or an agent of another network) hold; undefined where the kernel has no nexthop objects. */
+  /** Ids used by other programs or by an agent of another network; undefined when the kernel has no nexthop objects. */
   readonly foreignNexthopIds: ReadonlySet<number> | undefined;
 }
 
 /**
- * A peer as the device should carry it: a neighbour (the subnet's base → MAC), an FDB entry (MAC → public IP), a nexthop
- * (via the base) and a route over it. One object, not one for each of the four: thousands of them are kept.
+ * A peer with everything its four kernel objects need: the neighbour (first address of the subnet → MAC), the FDB entry (MAC →
+ * public IP), the nexthop and the route over it. Since thousands are kept, it is one object and not four.
  */
 export interface PlacedPeer extends Peer {
-  /** Undefined where the kernel has no nexthop objects: then a plain route via the base, onlink. */
+  /** Undefined when the kernel has no nexthop objects; then the route goes via the subnet's first address, onlink. */
   readonly nexthopId: number | undefined;
-  /** False for another subnet of a peer before it, which has the FDB entry of their MAC. */
+  /** False for a second subnet of the same node; the peer with its first subnet has the FDB entry of their MAC. */
   readonly hasFdb: boolean;
 }
 
 export interface Desired {
   readonly peers: readonly PlacedPeer[];
-  /** Leases that are left out, by key; they never delay the others. */
+  /** Leases that are left out, and why. They never delay the others. */
   readonly problems: readonly PeerProblem[];
-  /** Peers that are programmed as their leases say, which may not be what somebody meant. */
+  /** Peers that are programmed as their leases say, though that is probably a mistake. */
   readonly doubts: readonly PeerProblem[];
-  /** Whether two leases ask for the same anywhere: then a change of one may concern another. */
+  /** Whether any two leases claim the same; then a change of one may affect another. */
   readonly isContested: boolean;
 }
 
@@ -45,10 +45,10 @@ export function desired(leases: ReadonlyMap<string, Lease>, config: DesiredConfi
   }
 }
 
-/** Leases read, or peers placed, between two steps: some milliseconds of work. */
+/** How many leases are read, or peers placed, in one step: some milliseconds of work. */
 const STEP = 500;
 
-/** As `desired`, but stopping every few milliseconds, so that thousands of leases need not hold up everything else. */
+/** Like `desired`, but in steps of a few milliseconds, so that thousands of leases do not block everything else. */
 export function* desiredInSteps(
   leases: ReadonlyMap<string, Lease>,
   config: DesiredConfig,
@@ -75,7 +75,7 @@ function byKey(a: PeerProblem, b: PeerProblem): number {
   return a.key < b.key ? -1 : 1;
 }
 
-/** Whether a peer has not what it would have if it were alone. */
+/** Whether a peer has something else than it would have without the other peers. */
 function isOdd({ subnet, nexthopId, hasFdb }: PlacedPeer, { network }: DesiredConfig): boolean {
   return !hasFdb || (nexthopId !== undefined && nexthopId !== preferredNexthopId(network, subnet));
 }
@@ -96,9 +96,9 @@ export function peerOrProblem(
 }
 
 /**
- * `candidates` come in the order in which the store got them. Of peers that cannot be programmed together (overlapping
- * subnets; one MAC at two addresses: the FDB holds one address a MAC) the eldest stays, so that nobody loses his place to
- * a lease written later. One MAC and address with two subnets is one node whose old lease has not expired: both stay.
+ * `candidates` are in the order in which the store got them. Some peers cannot be programmed together: their subnets overlap, or
+ * they have one MAC at two addresses (the FDB has one address for a MAC). Then the oldest stays, so that no node loses its place
+ * to a younger lease. Two subnets with the same MAC and address are a node whose old lease has not expired, so both stay.
  */
 function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): Peer[] {
   const subnets = new SubnetIndex(candidates.map((peer) => peer.subnet));
@@ -121,7 +121,7 @@ function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): 
   return kept;
 }
 
-/** Two nodes with one public address: NAT in front of both, or a copied machine. The later one is named. */
+/** Finds nodes with the same public address: they are behind one NAT, or one is a copied machine. The younger one is reported. */
 function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
   const byAddress = new Map<bigint, Peer>();
   const doubts: PeerProblem[] = [];
@@ -135,19 +135,19 @@ function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
   return doubts;
 }
 
-/** Subnets kept so far, of one family, and their keys. Almost all have one length: then each question is one look-up. */
+/** The subnets kept so far, of one family, with their keys. Almost all have the same length, so a search is one look-up. */
 export class SubnetIndex {
-  /** The lengths that occur, shortest first. */
+  /** All prefix lengths that occur, shortest first. */
   readonly #lengths: readonly number[];
   readonly #kept = new Map<bigint, string>();
-  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
+  /** For every length that occurs: the prefixes of that length that contain a kept subnet, and its key. */
   readonly #covering = new Map<bigint, string>();
 
   constructor(all: readonly IpPrefix[]) {
     this.#lengths = [...new Set(all.map((subnet) => subnet.length))].sort((a, b) => a - b);
   }
 
-  /** The key of what was kept first among those around the subnet, else of what lies inside it. */
+  /** The key of a kept subnet that contains this one, else of one that lies inside it. */
   findOverlap(subnet: IpPrefix): string | undefined {
     for (const length of this.#lengths) {
       if (length >= subnet.length) break;
@@ -167,7 +167,7 @@ export class SubnetIndex {
   }
 }
 
-/** Peers in their order, each with its nexthop id; of those with one MAC the first has the FDB entry. */
+/** The peers in order, each with its nexthop id. Among peers with the same MAC the first gets the FDB entry. */
 function placed(peers: readonly Peer[], config: DesiredConfig, problems: PeerProblem[]): PlacedPeer[] {
   const ids = nexthopIds(peers, config);
   const macs = new Set<Mac>();

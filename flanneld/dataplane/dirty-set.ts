@@ -1,4 +1,4 @@
-// The keys of objects that are not as they should be, by kind in the order in which objects are made.
+// The keys of objects that are not as wanted, by kind; the kinds are in the order in which objects are made.
 
 import type { AnyKind, ObjectKey } from './objects/kind.ts';
 
@@ -17,7 +17,7 @@ export class DirtySet {
     return this.#keys.get(kind)?.has(key) === true;
   }
 
-  /** Returns `isRight`. */
+  /** Notes whether an object is as wanted; returns `isRight`. */
   note(kind: AnyKind, key: ObjectKey, isRight: boolean): boolean {
     if (isRight) this.#keys.get(kind)?.delete(key);
     else this.#keys.get(kind)?.add(key);

@@ -1,5 +1,5 @@
-// Watching netlink groups for as long as the agent runs: a watch that fails is started again, and whoever relies on
-// it looks at everything once more.
+// Watches netlink groups for as long as the agent runs. A watch that fails is started again, and its users list everything
+// again.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import { type EventWatch, type WatchOptions, watchEvents } from '../../lib/netlink/events-node.ts';
@@ -14,7 +14,7 @@ export interface WatchTools {
   readonly clock: Clock;
 }
 
-/** As watchEvents, but a failure is logged and ends in a new watch, not in silence. The first start may throw SysError. */
+/** Like watchEvents, but a failure is logged and a new watch is started. The first start may throw SysError. */
 export function keepWatching(tools: WatchTools, options: Omit<WatchOptions, 'onError'>): EventWatch {
   const failures = createFailureLog(tools.log);
   let closed = false;

@@ -1,4 +1,4 @@
-// The kernel's events, decoded once and handed to whoever keeps what they are about.
+// The kernel's events: each is decoded once and passed to all listeners for its kind.
 
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import {
@@ -26,12 +26,12 @@ export const KERNEL_GROUPS: readonly number[] = [
 export type KernelEvent = RtnetlinkEvent | RulesetEvent;
 type EventOf<Kind> = Extract<KernelEvent, { readonly kind: Kind }>;
 
-/** Who is told of which events, by kind. */
+/** The listeners for each kind of event. */
 export type Listeners = {
   readonly [Kind in KernelEvent['kind']]: readonly ((event: EventOf<Kind>) => void)[];
 };
 
-/** Tells everybody who listens for events of that kind. */
+/** Passes the event to all listeners for its kind. */
 export function dispatch(event: KernelEvent, listeners: Listeners): void {
   const told: readonly ((event: never) => void)[] = listeners[event.kind];
   for (const listener of told) listener(event as never);

@@ -1,13 +1,13 @@
-// What the kernel has, as far as the agent keeps it: filled by listing everything, then kept true by the kernel's events.
-// An own change is not entered here: the kernel tells of it like of any other, and what it says is what counts. Whenever
-// an event leaves a doubt, or events were lost, everything is listed again.
+// A copy of the kernel's objects that the agent keeps. It is filled by listing everything and then updated by the kernel's
+// events. The agent does not enter its own changes: the kernel sends events for them, too, and only these count. When an event
+// does not say enough, or events were lost, everything is listed again.
 
 import { breathe } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { AnyKind, Device, ObjectKey, Place, Table } from './objects/kind.ts';
 
-/** Told of every key whose object has changed. */
+/** Called for every key whose object has changed. */
 export type OnTouched = (kind: AnyKind, key: ObjectKey) => void;
 
 export class Mirror {
@@ -31,7 +31,7 @@ export class Mirror {
     return this.#isDoubtful;
   }
 
-  /** Something happened that no event explains. */
+  /** Call after a change that no event explains; everything is then listed again. */
   doubt(): void {
     this.#isDoubtful = true;
   }
@@ -44,13 +44,13 @@ export class Mirror {
     return this.#tables.get(kind) ?? [];
   }
 
-  /** Objects of one kind, which the caller knows by its type. */
+  /** The objects of one kind; the caller knows their type. */
   *objects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
     const table = this.#tables.get(kind as AnyKind);
     if (table !== undefined) for (const have of table.values()) yield have as Have;
   }
 
-  /** Another number whenever something of a kind may be different. */
+  /** A number that changes whenever an object of this kind may have changed. */
   versionOf(kind: unknown): number {
     return this.#versions.get(kind as AnyKind) ?? 0;
   }
@@ -64,7 +64,7 @@ export class Mirror {
     return !this.#unsupported.has(kind as AnyKind);
   }
 
-  /** What is kept was listed at another place: the device has been made anew, for example. */
+  /** Call with the present place. If it has changed (the device was made anew, for instance), what was listed is outdated. */
   moveTo(place: Place): void {
     const before = this.#place;
     this.#place = place;
@@ -75,7 +75,7 @@ export class Mirror {
   /** Lists all objects of the kinds given, with a pause for other work after each. Throws NetlinkError. */
   async list(netlink: Netlink, place: Place, kinds: readonly AnyKind[] = this.#kinds): Promise<void> {
     const isAll = kinds === this.#kinds;
-    // Events of before that are still unread say again what the lists say already; those of later say what is new.
+    // Unread events from before the listing repeat what the lists say; later ones say what is new. So neither does harm.
     if (isAll) this.#isDoubtful = false;
     try {
       for (const kind of kinds) {
@@ -89,12 +89,12 @@ export class Mirror {
     }
   }
 
-  /** Enters what an event says. */
+  /** Updates the copy by an event. */
   hear(event: RtnetlinkEvent): void {
     const place = this.#place;
     if (place === undefined || this.#isDoubtful) return;
     if (isAboutDevice(event, place)) {
-      // A device that goes down or loses its address takes routes and nexthops along, of which nothing is told.
+      // When a device goes down or loses its address, the kernel removes routes and nexthops without an event for each.
       this.doubt();
       return;
     }
@@ -109,7 +109,7 @@ export class Mirror {
     const table = new Map<ObjectKey, unknown>();
     for (const have of found ?? []) {
       const key = kind.presentKey(have);
-      // A second one in the same place is nobody's: whoever wants the place has the first.
+      // A second object with the same key gets a key that nobody wants; the first one is compared with what is wanted.
       table.set(table.has(key) ? `${String(key)} ${table.size}` : key, have);
     }
     this.#tables.set(kind, table);
@@ -136,7 +136,7 @@ export class Mirror {
     };
   }
 
-  /** What stands on an object disappears with it, and nothing tells of that. */
+  /** Whether other objects depend on this one. The kernel removes them together with it, without an event for each. */
   #isStoodOn({ name }: AnyKind, key: ObjectKey): boolean {
     for (const [{ standsOn }, table] of this.#tables) {
       if (standsOn?.kind !== name) continue;

@@ -1,5 +1,5 @@
-// Which nexthop object ids the agent uses: a range of their own, cut in halves for the two families, and in it the
-// place of a subnet within the network, so that the same leases get the same ids on every run (linux/nexthop.h).
+// Chooses the ids of nexthop objects. They lie in a range of their own, one half for each family. The id follows from the
+// position of the subnet in the network, so that the same leases get the same ids on every run (linux/nexthop.h).
 
 import { addressBits, type Family, type IpPrefix } from '../../lib/ip.ts';
 

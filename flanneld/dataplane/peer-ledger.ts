@@ -1,5 +1,5 @@
-// What is known about each key (a peer's lease, or the name of a leftover): as what it was programmed last, and if it
-// fails, why and until when it is left alone. One key's trouble never touches another's.
+// Records for each key (a peer's lease, or a leftover) how it was programmed last and, if it fails, why and when to try again.
+// The trouble of one key never affects another.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 
@@ -10,15 +10,15 @@ export interface Failure {
 }
 
 interface Trouble<P> extends Failure {
-  /** As what it was to be programmed; undefined for a leftover. */
+  /** The peer as it was to be programmed; undefined for a leftover. */
   readonly as: P | undefined;
   readonly dueMs: number;
 }
 
-/** Jitter: a node that comes back should not be tried by everybody in step. */
+/** With jitter, so that not all nodes retry a returning node at the same moment. */
 const RETRY: BackoffPolicy = { firstMs: 100, capMs: 30_000, jitter: 0.3 };
 
-/** `P` is a peer as it is wanted: the same object as long as nothing about it changes. */
+/** `P` is a wanted peer. It must be the same object as long as nothing about it changes. */
 export class PeerLedger<P> {
   readonly #programmed = new Map<string, P>();
   readonly #troubles = new Map<string, Trouble<P>>();
@@ -28,7 +28,7 @@ export class PeerLedger<P> {
     this.#random = random;
   }
 
-  /** Whether `key` may be tried: it does not fail, its retry is due, or it is to become something new. */
+  /** Whether `key` may be tried now: it does not fail, its retry is due, or something else is wanted than before. */
   isDue(key: string, as: P | undefined, nowMs: number): boolean {
     const trouble = this.#troubles.get(key);
     return trouble === undefined || trouble.dueMs <= nowMs || trouble.as !== as;
@@ -44,7 +44,7 @@ export class PeerLedger<P> {
     return trouble;
   }
 
-  /** Notes that `key` is as it should be; `as` is undefined for what is gone. */
+  /** Notes that `key` is as wanted; `as` is undefined when it is gone. */
   succeeded(key: string, as: P | undefined): void {
     this.#troubles.delete(key);
     if (as === undefined) this.#programmed.delete(key);
@@ -55,17 +55,17 @@ export class PeerLedger<P> {
     return this.#troubles.has(key);
   }
 
-  /** As what `key` was programmed last. */
+  /** The peer as it was programmed last. */
   programmedAs(key: string): P | undefined {
     return this.#programmed.get(key);
   }
 
-  /** Tries what fails at once: something has changed that may help. */
+  /** Makes all retries due at once, because something has changed that may help. */
   retryNow(): void {
     for (const [key, trouble] of this.#troubles) this.#troubles.set(key, { ...trouble, dueMs: 0 });
   }
 
-  /** Milliseconds to the next retry, undefined when nothing fails. */
+  /** Milliseconds until the next retry; undefined when nothing fails. */
   nextDueMs(nowMs: number): number | undefined {
     let due: number | undefined;
     for (const { dueMs } of this.#troubles.values()) due = Math.min(due ?? dueMs, dueMs);

@@ -1,5 +1,5 @@
-// One lease as a VXLAN peer of one address family: strict reading of what another node advertised (annotations, lease
-// files and etcd values can be written by anybody who may write a node, so every field is checked before use).
+// Reads one lease as a VXLAN peer of one address family. Every field is checked before use, because anybody who may write
+// Nodes, lease files or etcd values may have written it.
 
 import {
   contains,
@@ -21,7 +21,7 @@ import { showJson } from '../../lib/json-fields.ts';
 import { isUnicastMac, type Mac, parseMac } from '../../lib/mac.ts';
 import type { Lease } from '../subnet/manager.ts';
 
-/** What this node knows of itself in one family, whatever the backend. */
+/** This node's own settings in one family, for every backend. */
 export interface NodeConfig {
   readonly family: Family;
   readonly network: IpPrefix;
@@ -31,7 +31,7 @@ export interface NodeConfig {
   readonly publicIp: Ip;
 }
 
-/** The same of a VXLAN overlay. */
+/** The same with what a VXLAN overlay adds. */
 export interface OverlayConfig extends NodeConfig {
   readonly vni: number;
   /** MAC of this node's VXLAN device. */
@@ -68,7 +68,7 @@ export function readPeer(key: string, lease: Lease, config: OverlayConfig): Peer
   return { key, subnet, publicIp: checkPublicIp(publicIp, config), mac };
 }
 
-/** The lease's part of one family. */
+/** The part of the lease for one family. */
 export function familyOf(
   lease: Lease,
   family: Family,

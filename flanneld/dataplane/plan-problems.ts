@@ -1,4 +1,4 @@
-// Leases that cannot be peers, and peers in doubt: kept for whoever asks, and said once each in the log.
+// Keeps the leases that cannot be peers, and doubtful peers, for the status report. Each is logged once.
 
 import type { Logger } from '../health/log.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
@@ -34,7 +34,7 @@ export class PlanProblems {
     this.#setDoubts(doubts);
   }
 
-  /** The same list as long as nothing changed. */
+  /** `doubts` is the same list as long as nothing has changed. */
   #setDoubts(doubts: readonly PeerProblem[]): void {
     if (doubts === this.#doubts) return;
     const known = new Set(this.#doubts.map(({ key, reason }) => `${key} ${reason}`));

@@ -1,26 +1,26 @@
-// What a backend wants of the data plane: the peers there are, and for each the objects it needs.
+// What a backend wants from the data plane: the peers, and the objects each needs.
 
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { ObjectKey, WantedObject } from './objects/kind.ts';
 
-/** Another node, as its backend sees it. */
+/** Another node as the backend sees it. */
 export interface PlannedPeer {
   /** The key of its lease. */
   readonly key: string;
 }
 
-/** The peers that can be programmed together, and what is wrong with other leases. */
+/** The peers to program, and what is wrong with other leases. */
 export interface Plan<P extends PlannedPeer> {
   readonly peers: ReadonlyMap<string, P>;
-  /** Leases that are left out; they never delay the others. */
+  /** Leases that are left out. They never delay the others. */
   readonly problems: readonly PeerProblem[];
-  /** Peers that are programmed as their leases say, which may not be what somebody meant. */
+  /** Peers that are programmed as their leases say, though that is probably a mistake. */
   readonly doubts: readonly PeerProblem[];
-  /** Where not much is different from the plan before: what is. */
+  /** The difference from an earlier plan, when it is small. */
   readonly step?: { readonly from: Plan<P>; readonly changes: readonly PeerChange<P>[] };
 }
 
-/** A peer as it was and as it is to be; undefined: it was not, or is not any more. */
+/** A peer before and after a change. `before` is undefined for a new peer, `after` for one that is gone. */
 export interface PeerChange<P> {
   readonly key: string;
   readonly before: P | undefined;
@@ -31,17 +31,17 @@ export interface PeerChange<P> {
 export interface Change {
   readonly kind: WantedObject['kind'];
   readonly key: ObjectKey;
-  /** The key of the peer this is for; of what nobody wants any more, the peer it was for or the name of the leftover. */
+  /** The key of the peer that needs the change. For an unwanted object, the peer it was for or the name of the leftover. */
   readonly owner: string;
-  /** The object to make so; absent in a removal. */
+  /** The wanted object; absent in a removal. */
   readonly want?: unknown;
-  /** The object as it is there now; absent in an addition. */
+  /** The present object; absent in an addition. */
   readonly have?: unknown;
-  /** A removal that breaks this peer's traffic as long as its own changes have not succeeded. */
+  /** For a removal: the peer whose changes must succeed first, because the removal would break its traffic. */
   readonly after?: string;
 }
 
-/** Whether two lists of objects ask for the same. */
+/** Whether two lists want the same objects. */
 export function sameObjects(a: readonly WantedObject[], b: readonly WantedObject[]): boolean {
   if (a.length !== b.length) return false;
   return a.every(({ kind, want }, at) => kind === b[at]?.kind && sameValue(want, b[at]?.want));

@@ -1,6 +1,5 @@
-// Making right what an overlay's peers need: compare what is wanted with what is there, change what differs, and remember
-// what failed. One of these serves every backend and every kind of object. A peer in trouble is retried under its own key
-// and never holds up the others.
+// The reconciler of an overlay's peers: it compares the wanted objects with the present ones, changes what differs, and records
+// what failed. It serves every backend and every kind of object. A failing peer is retried by itself and never delays others.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -21,28 +20,28 @@ import { sendChanges } from './send-changes.ts';
 import { inOrder, refuseHeld, type Task, tasksOf } from './tasks.ts';
 import { WantedObjects } from './wanted-objects.ts';
 
-/** However quiet it is, everything is listed again after this: the mirror is never trusted over the kernel. */
+/** Everything is listed again after this time even without events, because the mirror may have missed something. */
 const AUDIT_MS = 60_000;
-/** Listing again because of what was heard meanwhile. */
+/** How often to list again in one run when events cast doubt on a listing. */
 const LISTINGS = 3;
 
 export interface ReconcilerOptions {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Where it is noted what somebody else had changed. */
+  /** Records what somebody else had changed. */
   readonly drift?: DriftNotes;
 }
 
-/** What peers of one backend consist of. */
+/** The objects of one backend's peers. */
 export interface PeerObjects<P extends PlannedPeer> {
-  /** The kinds that are kept, in the order in which a peer's objects are made. */
+  /** All kinds of objects, in the order in which a peer's objects are made. */
   readonly kinds: readonly AnyKind[];
-  /** What a peer needs: a pure function. No two peers of a plan need an object in the same place. */
+  /** The objects a peer needs; a pure function. No two peers of a plan may need objects with the same key. */
   objects(peer: P): readonly WantedObject[];
 }
 
-/** How many peers there are. */
+/** Numbers of peers by state. */
 export interface PeerCounts {
   /** Leases of other nodes, readable or not. */
   readonly wanted: number;
@@ -52,9 +51,9 @@ export interface PeerCounts {
 
 export interface Run<P extends PlannedPeer> {
   readonly place: Place;
-  /** What is wanted now, once the mirror shows what is there. */
+  /** Makes the plan; called when the mirror is up to date. */
   plan(mirror: Mirror): Plan<P> | Promise<Plan<P>>;
-  /** Reads the kernel's events to the last one there is; without it nothing is known for long, and all is listed. */
+  /** Reads all events the kernel has queued. Without it the mirror cannot be up to date, so everything is listed in each run. */
   readonly settle?: (() => Promise<void>) | undefined;
 }
 
@@ -69,13 +68,13 @@ export class Reconciler<P extends PlannedPeer> {
   readonly #problems: PlanProblems;
   #place: Place | undefined;
   #listedAtMs = Number.NEGATIVE_INFINITY;
-  /** The plan of the last run that came to its end. */
+  /** The plan of the last complete run. */
   #completed: Plan<P> | undefined;
-  /** Whether the kernel has told of something to be put right. */
+  /** Whether an event has shown something that must be repaired. */
   #hasNews = false;
-  /** Whether something was under way when the last run ended. */
+  /** Whether a change was still under way when the last run ended. */
   #isPending = false;
-  /** Peers that are new or need something else, until they have it. */
+  /** Peers that are new or need other objects, until they have them. */
   readonly #unsettled = new Set<string>();
 
   constructor(backend: PeerObjects<P>, options: ReconcilerOptions) {
@@ -88,7 +87,7 @@ export class Reconciler<P extends PlannedPeer> {
     this.#problems = new PlanProblems(options.log);
   }
 
-  /** Leases that are or should be peers. */
+  /** How many leases are or should be peers. */
   get peerCount(): number {
     return this.#wanted.peers.size + this.#problems.count;
   }
@@ -101,14 +100,14 @@ export class Reconciler<P extends PlannedPeer> {
     return { wanted: this.peerCount, programmed, failing: this.#problems.count + refused };
   }
 
-  /** Programmed peers for which `is` holds. */
+  /** How many programmed peers satisfy `is`. */
   countProgrammed(is: (peer: P) => boolean): number {
     if (this.#completed === undefined) return 0;
     const isThere = ({ key }: P): boolean => !this.#ledger.isFailing(key) && !this.#unsettled.has(key);
     return [...this.#wanted.peers.values()].filter((peer) => is(peer) && isThere(peer)).length;
   }
 
-  /** What is wrong, by key: leases that must not be programmed, peers that were refused, and peers in doubt. */
+  /** All problems: leases that must not be programmed, peers that the kernel refused, and doubtful peers. */
   problems(): PeerProblem[] {
     const refused = this.#ledger.failures().map(({ key, reason, attempts }) => ({
       key,
@@ -117,29 +116,29 @@ export class Reconciler<P extends PlannedPeer> {
     return [...this.#problems.problems(), ...refused, ...this.#problems.doubts()];
   }
 
-  /** Takes note of what the kernel tells. */
+  /** Takes in an event of the kernel. */
   hear(event: RtnetlinkEvent): void {
     this.#mirror.hear(event);
     if (this.#mirror.isDoubtful) this.#hasNews = true;
   }
 
-  /** Whether a run has something to put right that the kernel has told of; false when all was the agent's own doing. */
+  /** Whether an event has shown something to repair; events about the agent's own changes do not. */
   get hasNews(): boolean {
     return this.#hasNews;
   }
 
-  /** Events were lost, or nothing is known for another reason. */
+  /** Call when events were lost, or when the mirror may be wrong for another reason. */
   doubt(): void {
     this.#mirror.doubt();
     this.#hasNews = true;
   }
 
-  /** Something has changed that may help what was refused. */
+  /** Call when something has changed that may help failing peers: they are retried at once. */
   retryNow(): void {
     this.#ledger.retryNow();
   }
 
-  /** What was programmed is gone with the device. */
+  /** Call when the device is gone, and with it everything that was programmed. */
   forgetProgrammed(): void {
     this.#completed = undefined;
     this.#mirror.doubt();
@@ -172,7 +171,7 @@ export class Reconciler<P extends PlannedPeer> {
     return soonest === Infinity ? undefined : soonest;
   }
 
-  /** Brings the mirror up to date and asks for the plan; in the end nothing that the kernel has told is unread. */
+  /** Brings the mirror up to date and makes the plan. When it returns, all queued events have been read. */
   async #look({ place, settle, plan }: Run<P>): Promise<{ plan: Plan<P>; isListed: boolean }> {
     const { netlink, clock } = this.#options;
     let isListed = false;
@@ -191,7 +190,7 @@ export class Reconciler<P extends PlannedPeer> {
     return { plan: made, isListed };
   }
 
-  /** Takes the plan over and finds what differs. */
+  /** Takes over the plan and finds what differs. */
   #take(plan: Plan<P>, isListed: boolean): void {
     this.#problems.set(plan);
     const touch = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
@@ -221,7 +220,7 @@ export class Reconciler<P extends PlannedPeer> {
     this.#judgePresent(kind);
   }
 
-  /** Whether an object is as it should be: one that is not is dealt with in the next run. */
+  /** Checks whether an object is as wanted; if not, the next run changes it. */
   #judge(kind: AnyKind, key: ObjectKey): void {
     const wanted = this.#wanted.at(kind, key);
     const isRight = wanted === undefined ? this.#judgeUnwanted(kind, key) : this.#judgeWanted(kind, key, wanted.want);
@@ -252,14 +251,14 @@ export class Reconciler<P extends PlannedPeer> {
     };
   }
 
-  /** Without what has to wait, for its retry or because somebody keeps undoing it, and the shortest wait for that. */
+  /** Leaves out tasks that must wait for a retry, or because somebody keeps undoing them. Also returns the shortest wait. */
   #due(tasks: ReadonlyMap<string, Task<P>>, place: Place): { due: Set<Task<P>>; waitMs: number | undefined } {
     const now = this.#options.clock.now();
     const due = new Set<Task<P>>();
     let shortest: number | undefined;
     for (const task of tasks.values()) {
       if (!this.#ledger.isDue(task.owner, task.peer, now)) continue;
-      // A failure has its own back-off.
+      // A failing task is not limited here, because it has its own back-off.
       const mayWait = task.repair && !this.#ledger.isFailing(task.owner);
       const waitMs = mayWait ? this.#budget.take(task.owner, now) : 0;
       if (waitMs === 0) {
@@ -283,7 +282,7 @@ export class Reconciler<P extends PlannedPeer> {
     log.warn(facts, 'somebody keeps changing this, repairing it once a second only');
   }
 
-  /** What peers need first, all of it; then removals, but those a failed or waiting peer still stands on. */
+  /** First makes what peers need, then removes the rest, except what a failed or waiting peer still depends on. */
   async #apply(tasks: ReadonlyMap<string, Task<P>>, due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
     const [peers, leftovers]: [Task<P>[], Task<P>[]] = [[], []];
     for (const task of due) {
@@ -308,7 +307,7 @@ export class Reconciler<P extends PlannedPeer> {
     });
   }
 
-  /** Nothing tells of the kinds that are polled: they are listed after a change, and what is not as asked has failed. */
+  /** Polled kinds have no events. So they are listed after a change, and an object that is not as wanted has failed. */
   async #pollAfter(due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
     const sent = [...due].flatMap((task) => task.sent.map(({ kind, key }) => ({ task, kind, key })));
     const polled = sent.filter(({ kind }) => kind.hear === undefined);
@@ -336,7 +335,7 @@ export class Reconciler<P extends PlannedPeer> {
       if (task.failure !== undefined) this.#noteFailure(task, place);
       else if (task.pendingMs === undefined && task.sent.length > 0) outcomes.push(this.#settleTask(task, isSteady));
     }
-    // What needs no change any more is in no trouble, whoever put it right.
+    // A peer that needs no change any more has no problem, whoever repaired it.
     for (const key of [...this.#unsettled, ...this.#ledger.failures().map((failure) => failure.key)]) {
       if (!tasks.has(key)) this.#succeeded(key, this.#wanted.peers.get(key));
     }
@@ -364,7 +363,7 @@ export class Reconciler<P extends PlannedPeer> {
       this.#dirty.note(kind, key, true);
       if (peer === undefined) this.#wanted.forget(kind, key);
     }
-    // With the same peers as last time nothing becomes superfluous by itself.
+    // If the peers are the same as last time, an unwanted object must have been made by somebody else.
     if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
     const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };

@@ -1,18 +1,18 @@
-// How often one object may be put right again after somebody else changed it: a token bucket a key, so that single
-// faults heal at once and a program that fights us is answered once a second, not a thousand times.
+// Limits how often the objects of one key are repaired after somebody else changed them, by a token bucket for each key. A single
+// fault is repaired at once; a program that keeps changing them back is answered once a second, not a thousand times.
 
-/** Repairs in a row before the rate counts. */
+/** How many repairs in a row are free. */
 const BURST = 5;
-/** Afterwards one repair in this time. */
+/** After that, one repair is allowed in this time. */
 const REFILL_MS = 1000;
 
-/** Keys kept before the first sweep. */
+/** How many keys are kept before the first sweep. */
 const SWEEP_SIZE = 1024;
 
 interface Bucket {
   tokens: number;
   filledAt: number;
-  /** Repairs that had to wait, since the bucket was last full. */
+  /** How many repairs had to wait since the bucket was last full. */
   waited: number;
 }
 
@@ -20,7 +20,7 @@ export class RepairBudget {
   readonly #buckets = new Map<string, Bucket>();
   #sweepAt = SWEEP_SIZE;
 
-  /** Takes a repair for `key`; returns 0, or how many milliseconds it has to wait. */
+  /** Asks for a repair of `key`; returns 0 if it is allowed now, else how many milliseconds it has to wait. */
   take(key: string, nowMs: number): number {
     const bucket = this.#filled(key, nowMs);
     if (bucket.tokens >= 1) {
@@ -31,7 +31,7 @@ export class RepairBudget {
     return Math.ceil((1 - bucket.tokens) * REFILL_MS);
   }
 
-  /** How often in a row a repair of `key` had to wait; 1 is the moment to say so. */
+  /** How often in a row a repair of `key` had to wait; at 1 it is time to log it. */
   waited(key: string): number {
     return this.#buckets.get(key)?.waited ?? 0;
   }
@@ -50,7 +50,7 @@ export class RepairBudget {
     return bucket;
   }
 
-  /** Keeps the map as small as the number of keys in trouble; the doubling keeps the sweeps rare. */
+  /** Removes full buckets, so that the map has only keys that are repaired often. Doubling the limit keeps sweeps rare. */
   #forgetFull(nowMs: number): void {
     if (this.#buckets.size < this.#sweepAt) return;
     for (const [key, bucket] of this.#buckets) {

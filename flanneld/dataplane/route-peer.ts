@@ -1,4 +1,4 @@
-// Leases as peers that need no VTEP: reached by their public IP alone (host-gw, udp). Read as strictly as those of VXLAN.
+// Reads leases as peers without a VTEP, which are reached by their public IP alone (host-gw, udp), as strictly as for VXLAN.
 
 import { formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
 import { showJson } from '../../lib/json-fields.ts';
@@ -17,7 +17,7 @@ export interface RoutePeer {
 }
 
 export interface RoutePeerConfig extends NodeConfig {
-  /** Backend types that are peers of ours. */
+  /** The backend types whose leases are peers. */
   readonly types: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface RoutePeers {
   readonly problems: readonly PeerProblem[];
 }
 
-/** The peers of a snapshot without this node's own lease, whatever the order of the leases. */
+/** The peers in a snapshot, without this node's own lease. The result does not depend on the order of the leases. */
 export function routePeers({ leases, ownKey }: LeaseSnapshot, config: RoutePeerConfig): RoutePeers {
   const problems: PeerProblem[] = [];
   const candidates: RoutePeer[] = [];
@@ -66,7 +66,7 @@ function readRoutePeer(key: string, lease: Lease, config: RoutePeerConfig): Rout
   return { key, subnet, publicIp: checkPublicIp(publicIp, config) };
 }
 
-/** Plans of such peers; the same plan as long as the leases are the same. */
+/** Returns a function that makes plans of such peers; it returns the same plan for the same leases. */
 export function routePlanner(config: RoutePeerConfig): (snapshot: LeaseSnapshot) => Plan<RoutePeer> {
   let known: { readonly leases: LeaseSnapshot['leases']; readonly plan: Plan<RoutePeer> } | undefined;
   return (snapshot) => {

@@ -1,5 +1,5 @@
-// Asking the kernel, and whoever else keeps a kind of object, for changes: in their order, many in one message, with a
-// pause for other work in between.
+// Sends changes to the kernel, or to the `execute` function of their kind. They keep their order, many go in one message, and
+// other work gets its turn in between.
 
 import { breathe } from '../../lib/clock-node.ts';
 import { errorText, OpError } from '../../lib/errors.ts';
@@ -9,7 +9,7 @@ import { ENODEV, ENOENT, ESRCH } from '../../lib/sys/errno.ts';
 import type { Action, Place, Refusal } from './objects/kind.ts';
 import type { Change } from './plan.ts';
 
-/** Changes sent before other work gets its turn: a few milliseconds, most of them the kernel's. */
+/** How many changes are sent before other work gets its turn: a few milliseconds, mostly spent in the kernel. */
 const CHUNK = 800;
 
 export type OnRefused = (change: Change, refusal: Refusal) => void;
@@ -19,13 +19,13 @@ export function actionOf({ kind, want, have }: Change, place: Place): Action {
   return want === undefined ? kind.remove(have, place) : kind.put(want, have, place);
 }
 
-/** The command that does the same, or else what is done in words. */
+/** The command that does the same, or a description when there is none. */
 export function commandOf(change: Change, place: Place): string {
   const action = actionOf(change, place);
   return action.command?.() ?? action.describe();
 }
 
-/** Makes the changes. Rejects with OpError (ENODEV) when the device is gone under it. */
+/** Makes the changes. Rejects with OpError (ENODEV) when the device has disappeared. */
 export async function sendChanges(
   netlink: Netlink,
   changes: readonly Change[],
@@ -33,7 +33,7 @@ export async function sendChanges(
   onRefused: OnRefused,
 ): Promise<void> {
   for (let from = 0, to = 0; from < changes.length; from = to) {
-    // The kernel takes changes of all its kinds in one message; others are asked kind by kind.
+    // One message to the kernel may have changes of all its kinds. Kinds with `execute` are called one by one.
     const kind = changes[from]?.kind;
     const isTogether = (other: Change): boolean =>
       kind?.execute === undefined ? other.kind.execute === undefined : other.kind === kind;
@@ -59,7 +59,7 @@ function refusedByKernel(netlink: Netlink, requests: readonly NetlinkRequest[]):
   }));
 }
 
-/** What was to go is gone: somebody else removed it, or it went with its device or its nexthop. */
+/** Whether a removal failed because the object is already gone: by somebody else, or with its device or nexthop. */
 function isDone({ want }: Change, { errno }: Refusal): boolean {
   return want === undefined && (errno === ENOENT || errno === ESRCH || errno === ENODEV);
 }

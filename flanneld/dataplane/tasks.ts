@@ -1,4 +1,4 @@
-// All changes of one key, and what is to become of them in one run.
+// All changes of one owner in one run, and their state.
 
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { AnyKind, Place } from './objects/kind.ts';
@@ -7,15 +7,15 @@ import type { Change, PlannedPeer } from './plan.ts';
 
 export interface Task<P> {
   readonly owner: string;
-  /** Undefined: nobody wants it. */
+  /** Undefined for objects that nobody wants. */
   readonly peer: P | undefined;
   changes: readonly Change[];
-  /** What is there has been as it should be, or it is a leftover: somebody else has changed it. */
+  /** Whether somebody else caused the changes: the objects were right before, or they are leftovers. */
   readonly repair: boolean;
-  /** What is asked for: all, but what a leftover's may have to wait for. */
+  /** The changes that are sent: all of them, except removals that must wait for a peer. */
   sent: readonly Change[];
   failure?: string;
-  /** Under way, and to be looked at after so many milliseconds. */
+  /** Set when a change is still under way: when to look again, in milliseconds. */
   pendingMs?: number;
 }
 
@@ -40,7 +40,7 @@ export function tasksOf<P extends PlannedPeer>(
   return tasks;
 }
 
-/** Where somebody else holds a place that looked free, replaces what may be replaced, and refuses the rest. */
+/** If another program's object is in a place that looked free, replaces it if that is allowed; otherwise the task fails. */
 export function refuseHeld<P>(
   due: ReadonlySet<Task<P>>,
   place: Place,
@@ -71,7 +71,7 @@ export function refuseHeld<P>(
   }
 }
 
-/** What the tasks send, in order: what must make room comes before all that is made. */
+/** The changes of all tasks in order: removals that must make room come before all additions. */
 export function inOrder(tasks: readonly Task<unknown>[]): Change[] {
   const room: Change[] = [];
   const rest: Change[] = [];

@@ -1,4 +1,4 @@
-// What is wanted, by key: which peer needs the object in a place, so that one event about one object needs one look-up.
+// The wanted objects by key, each with the peer that needs it, so that an event about one object needs only one look-up.
 
 import { findWanted } from './compare.ts';
 import type { AnyKind, ObjectKey, WantedObject } from './objects/kind.ts';
@@ -9,7 +9,7 @@ type Touch = (kind: AnyKind, key: ObjectKey) => void;
 export class WantedObjects<P extends PlannedPeer> {
   readonly #objectsOf: (peer: P) => readonly WantedObject[];
   readonly #byKey = new Map<AnyKind, Map<ObjectKey, P>>();
-  /** For whom an object was that nobody wants any more, until it is gone. */
+  /** The peer that an unwanted object was for, until the object is gone. */
   readonly #former = new Map<AnyKind, Map<ObjectKey, string>>();
   readonly #peers = new Map<string, P>();
   #plan: Plan<P> | undefined;
@@ -22,7 +22,7 @@ export class WantedObjects<P extends PlannedPeer> {
     }
   }
 
-  /** By key of the lease; a peer is the same object as long as what it needs is the same. */
+  /** The peers by lease key. A peer stays the same object as long as it needs the same. */
   get peers(): ReadonlyMap<string, P> {
     return this.#peers;
   }
@@ -50,14 +50,14 @@ export class WantedObjects<P extends PlannedPeer> {
     return owner === undefined || this.#peers.has(owner) ? undefined : owner;
   }
 
-  /** What is not there any more needs no former owner. */
+  /** Call when an unwanted object is gone; its former owner is then forgotten. */
   forget(kind: AnyKind, key: ObjectKey): void {
     this.#former.get(kind)?.delete(key);
   }
 
   /**
-   * Takes a new plan over; `touch` is told of each key where something else is wanted than before. Returns the peers that
-   * are new, gone or need something else.
+   * Takes over a new plan and calls `touch` for each key where something else is wanted than before. Returns the peers that
+   * are new, gone, or need something else.
    */
   take(plan: Plan<P>, touch: Touch): readonly PeerChange<P>[] {
     const isStep = plan.step !== undefined && plan.step.from === this.#plan;
@@ -69,7 +69,7 @@ export class WantedObjects<P extends PlannedPeer> {
       if (after === undefined) this.#peers.delete(key);
       else this.#peers.set(key, after);
     }
-    // First what was: an object may go from one peer to another.
+    // Old objects are removed first, because an object may go from one peer to another.
     for (const { before } of changes) if (before !== undefined) this.#remove(before, touch);
     for (const { after } of changes) if (after !== undefined) this.#add(after, touch);
     return changes;

@@ -1,5 +1,5 @@
-// FDB entries of the overlay's VXLAN device: to which node the frames for a peer's MAC are sent. On that device each one
-// that lasts is ours, whoever made it; learned ones age by themselves.
+// FDB entries of the overlay's VXLAN device: they say to which node the frames for a peer's MAC are sent. On that device every
+// permanent entry is ours, whoever made it; learned entries expire by themselves.
 
 import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -10,7 +10,7 @@ import type { ObjectKind } from './kind.ts';
 
 export interface WantedFdb {
   readonly mac: Mac;
-  /** A unicast MAC has one destination: replacing the entry is all it ever needs. */
+  /** A unicast MAC has only one destination, so an entry can always be replaced. */
   readonly destination: Ip;
 }
 
@@ -21,12 +21,12 @@ export const fdb: ObjectKind<WantedFdb, FdbEntry> = {
   isRight: (have, want) =>
     have.destination !== undefined && sameIp(have.destination, want.destination) && isPlain(have),
   isOurs: lasts,
-  // Entries of a bridge whose port the device may be carry no NTF_SELF.
+  // If the device is a port of a bridge, the bridge's entries are listed, too; they lack NTF_SELF.
   list: (netlink, { tunnel }) =>
     tunnel === undefined ? [] : listFdb(netlink, { index: tunnel.index }).filter(isDevicesOwn),
   put: ({ mac, destination }, _, { tunnel }) =>
     replaceFdb({ index: tunnel?.index ?? 0, mac, destination }, tunnel?.name),
-  // Without a destination all entries of the MAC go, also those that leave by another device.
+  // Without a destination the kernel deletes all entries of the MAC, also those that send by another device.
   remove: ({ mac }, { tunnel }) => deleteFdb({ index: tunnel?.index ?? 0, mac }, tunnel?.name),
   share(have: Mutable<FdbEntry>, { mac, destination }) {
     have.mac = mac;

@@ -1,6 +1,5 @@
-// What the data plane must know of one kind of object that it keeps: its key, whose it is, when two are the same, how it
-// is listed, made and removed, and how what the kernel tells of it is read. One kind is one file of this folder; a backend
-// may bring kinds of its own.
+// The interface of one kind of object: its key, whose it is, when it is as wanted, how it is listed, made and removed, and how
+// the kernel's events about it are read. Each kind is one file of this folder; a backend may bring kinds of its own.
 
 import type { Family, IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -20,16 +19,16 @@ export interface Device {
 export interface Place {
   readonly family: Family;
   readonly network: IpPrefix;
-  /** The overlay's own device, on which everything is the agent's; undefined: it has none. */
+  /** The overlay's own device, on which everything belongs to the agent; undefined when the overlay has none. */
   readonly tunnel: Device | undefined;
-  /** The external interface, on which only what carries the agent's protocol number is its own. */
+  /** The external interface, on which only objects with the agent's protocol number belong to the agent. */
   readonly underlay: Device;
 }
 
-/** Identifies one object among those of its kind: what is wanted and what is there in its place have the same key. */
+/** Identifies one object of its kind. A wanted object and the present one in its place have the same key. */
 export type ObjectKey = string | number | bigint;
 
-/** Something to be done to an object, in words and as an operator would type it. */
+/** A change to an object, which can describe itself in words and as the command an operator would type. */
 export interface Action {
   describe(): string;
   command?(): string;
@@ -37,10 +36,10 @@ export interface Action {
 
 export interface Refusal {
   readonly action: Action;
-  /** Of the kernel; absent where somebody else refused. */
+  /** The kernel's error number; absent when something else than the kernel refused. */
   readonly errno?: number;
   readonly text: string;
-  /** It is under way and has not failed: to be asked about again after so many milliseconds. */
+  /** Set when the change is still under way and has not failed: when to ask again, in milliseconds. */
   readonly pendingMs?: number;
 }
 
@@ -49,47 +48,47 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   readonly name: string;
   wantedKey(want: Want): ObjectKey;
   presentKey(have: Have): ObjectKey;
-  /** Whether what is there need not be changed. */
+  /** Whether the present object is as wanted. */
   isRight(have: Have, want: Want, place: Place): boolean;
-  /** Whether what is there may be removed when nobody wants it. */
+  /** Whether the present object may be removed when nobody wants it. */
   isOurs(have: Have, place: Place): boolean;
   /**
-   * All there are at a place; undefined: this kernel has no such objects. `isFirst`: nothing was listed before, so there
-   * may be leftovers of another agent anywhere.
+   * All objects at a place; undefined when this kernel has none of this kind. At the first listing (`isFirst`) there may be
+   * leftovers of an earlier agent anywhere.
    */
   list(netlink: Netlink, place: Place, isFirst: boolean): readonly Have[] | undefined;
-  /** Makes one; in the place of `have`, if there is one. */
+  /** The request that makes an object, in the place of `have` if there is one. */
   put(want: Want, have: Have | undefined, place: Place): Do;
   remove(have: Have, place: Place): Do;
-  /** `fdb 02:…`: which one it is, for messages. */
+  /** Names the object in messages: `fdb 02:…`. */
   spell(have: Have): string;
-  /** What was found instead of what is wanted: `had dst 10.0.0.3`. */
+  /** Says how the present object differs from the wanted one: `had dst 10.0.0.3`. */
   difference(have: Have, want: Want): string;
 
   /**
-   * For kinds of which the kernel tells changes: enters what an event says into `table`. False when it does not say
-   * enough; then everything is listed again. Kinds without it are polled: listed at each audit and after each change.
+   * Updates `table` by an event of the kernel. Returns false when the event does not say enough; then everything is listed
+   * again. A kind without this function is polled: it is listed at each audit and after each change.
    */
   hear?(event: RtnetlinkEvent, table: Table<Have>, place: Place): boolean;
-  /** For kinds that are not rtnetlink's: does what is asked, and resolves to what was refused. */
+  /** For kinds that are not made by rtnetlink: does the actions, and resolves to those that were refused. */
   execute?(actions: readonly Do[]): Promise<readonly Refusal[]>;
 
   /**
-   * Puts the addresses of what is wanted in the place of equal ones of its own: thousands are kept, and need be kept once.
-   * Called only for one that is right.
+   * Makes the present object use the wanted one's address objects, so that thousands of them are kept in memory only once.
+   * Called only when both are equal.
    */
   share?(have: Have, want: Want): void;
-  /** On which device it is or is to be, for messages; absent: the overlay's own. */
+  /** The object's device, for messages; absent when it is the overlay's own. */
   deviceOf?(want: Want | undefined, have: Have | undefined, place: Place): string | undefined;
-  /** What the kernel has in the place of one that somebody keeps changing, as a tool shows it. */
+  /** What the kernel has instead of an object that somebody keeps changing, as a tool shows it. */
   whatIsThere?(netlink: Netlink, want: Want): string | undefined;
-  /** The kind, and of each object the key, of what it disappears with, which the kernel tells of only once. */
+  /** The object on which this one depends: its kind, and its key. The kernel removes both with one event. */
   readonly standsOn?: { readonly kind: string; key(have: Have): ObjectKey | undefined };
-  /** Whether what is there must be gone before anything else of the peer can be made. */
+  /** Whether the present object must be removed before the peer's other objects can be made. */
   mustGoFirst?(have: Have, want: Want, place: Place): boolean;
   /**
-   * Who holds the places of `wants`, which look free: for kinds that take no place of others. `had`: the agent had that
-   * place before, so whatever is there now has been put in the place of its own.
+   * Finds objects of other programs in the places of `wants`, for kinds that must not replace them. `had` says that the agent's
+   * own object was there before, so that somebody has replaced it.
    */
   holders?(
     netlink: Netlink,
@@ -106,7 +105,7 @@ export interface Holder<Have> {
   readonly spelled: string;
 }
 
-/** Any kind; it is only ever given what it made itself. */
+/** Any kind. It is only ever given objects it made itself. */
 export type AnyKind = ObjectKind<unknown, unknown, Action>;
 
 /** One object that a peer needs. */

@@ -35,7 +35,7 @@ export const neigh: ObjectKind<WantedNeigh, Neigh> = {
     if (event.kind !== 'neigh') return true;
     const { object, removed } = event;
     if (object.index !== tunnel?.index || object.family !== family) return true;
-    // One that is deleted is told of twice: as failed, then as gone.
+    // The kernel sends two events for a deletion: first the entry as failed, then as gone.
     if (removed) table.delete(object.destination.value);
     else table.set(object.destination.value, object);
     return true;

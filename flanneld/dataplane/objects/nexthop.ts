@@ -1,6 +1,6 @@
-// Nexthop objects, one a peer, over which its route leads: with them the kernel makes thousands of routes in linear time.
-// Ids are numbers that all programs of a namespace share: ours carry our protocol number, lie in a range of our own and
-// lead to the overlay's device. Any other in that range is somebody else's, and its id is not used.
+// Nexthop objects, one for each peer's route. With them the kernel makes thousands of routes in linear time. All programs in a
+// network namespace share the ids. Ours have our protocol number, lie in a range of our own and lead to the overlay's device.
+// Any other object in that range belongs to somebody else, and its id is not used.
 
 import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -31,7 +31,7 @@ export const nexthop: ObjectKind<WantedNexthop, Nexthop> = {
     isOurNexthop(have, place) && have.gateway !== undefined && sameIp(have.gateway, gateway) && isOnlink(have),
   isOurs: isOurNexthop,
   list: (netlink, { tunnel }) => (tunnel === undefined ? [] : listIfSupported(netlink)),
-  // An id that looked free is only ever added: replacing could take what another program made meanwhile.
+  // With an id that looked free the object is added, not replaced: another program may have made one meanwhile.
   put({ id, gateway }, have, { tunnel }) {
     const spec = { id, gateway, oif: tunnel?.index ?? 0, protocol: WEFT_PROTOCOL, flags: RTNH_F_ONLINK };
     return have === undefined ? addNexthop(spec, tunnel?.name) : replaceNexthop(spec, tunnel?.name);

@@ -1,7 +1,6 @@
-// Routes to peers' subnets in the main table: through the overlay's device, or straight to the peer over the external
-// interface. On the overlay's device every route but the kernel's own is ours, whoever made it. Anywhere else only what
-// carries our protocol number is, and flannel's own form of a route we want; what somebody else has made there stays,
-// unless it was put in the place of one of ours.
+// Routes to peers' subnets in the main table, through the overlay's device or directly over the external interface. On the
+// overlay's device every route except the kernel's own is ours, whoever made it. Elsewhere only routes with our protocol number
+// are ours, and those that flannel would make for the same peer. Routes of others stay, unless one replaced a route of ours.
 
 import { containsPrefix, formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -32,17 +31,17 @@ import {
 export interface WantedRoute {
   readonly destination: IpPrefix;
   readonly gateway: Ip;
-  /** By the overlay's device, or over the external interface, on whose link the gateway then is. */
+  /** Through the overlay's device, or over the external interface with the gateway on its link. */
   readonly by: 'tunnel' | 'underlay';
-  /** Absent where the kernel has no nexthop objects, and over the external interface. */
+  /** Absent when the kernel has no nexthop objects, and for routes over the external interface. */
   readonly nexthopId?: number;
 }
 
-/** The metric the kernel gives to an IPv6 route that asks for none (linux/ipv6_route.h IP6_RT_PRIO_USER). */
+/** The kernel's metric for an IPv6 route without one (linux/ipv6_route.h IP6_RT_PRIO_USER). */
 const IP6_DEFAULT_METRIC = 1024;
 const METRIC_BITS = 32n;
 
-/** A destination as a number: text would cost more than all of the comparing. */
+/** A destination as a number. Making text of it would take longer than the whole comparison. */
 export function destinationKey(destination: IpPrefix): bigint {
   return (destination.ip.value << 8n) | BigInt(destination.length);
 }
@@ -51,7 +50,7 @@ function slotKey(destination: IpPrefix, metric: number): bigint {
   return (destinationKey(destination) << METRIC_BITS) | BigInt(metric);
 }
 
-/** The metric, 0 for that of a route that asks for none. */
+/** The metric; 0 for a route that was made without one. */
 function metricOf({ priority = 0, family }: Route): number {
   return family === 6 && priority === IP6_DEFAULT_METRIC ? 0 : priority;
 }
@@ -76,8 +75,8 @@ export const route: ObjectKind<WantedRoute, Route> = {
     want === undefined ? have && deviceName(have, place) : (want.by === 'tunnel' ? place.tunnel : place.underlay)?.name,
   whatIsThere: (netlink, { destination }) => routeHolder(netlink, destination),
   standsOn: { kind: 'nexthop', key: ({ nexthopId }) => nexthopId },
-  // IPv6 takes no gateway on a device, not even onlink, that another route leads to elsewhere (net/ipv6/route.c
-  // ip6_route_check_nh_onlink). A packet or two are lost.
+  // IPv6 refuses a gateway, even onlink, if another route leads to its address by another device (net/ipv6/route.c
+  // ip6_route_check_nh_onlink). Removing that route first loses a packet or two.
   mustGoFirst: (have, { by }, { family, tunnel }) => family === 6 && by === 'tunnel' && have.oif !== tunnel?.index,
   holders,
 };
@@ -104,7 +103,7 @@ function isOnlink({ flags }: Route): boolean {
   return (flags & RTNH_F_ONLINK) !== 0;
 }
 
-/** Blackholes, other tables' routes and those to other networks are somebody else's, or judged elsewhere. */
+/** Blackhole routes, other tables' routes and routes to other networks are not handled here. */
 function isOurs(have: Route, { tunnel, network }: Place): boolean {
   if (have.table !== RT_TABLE_MAIN) return false;
   if (tunnel !== undefined && leadsBy(have, tunnel)) return have.protocol !== RTPROT_KERNEL;
@@ -119,17 +118,17 @@ function list(netlink: Netlink, place: Place, isFirst: boolean): readonly Route[
   const { family, tunnel, underlay } = place;
   const filter = { family, table: RT_TABLE_MAIN };
   const through = tunnel === undefined ? [] : listRoutes(netlink, { ...filter, oif: tunnel.index });
-  // Later the external interface is all there is to look at; in the beginning there may be leftovers of another one.
+  // The first listing also finds leftovers on other interfaces; later ones need only the external interface.
   const where = isFirst ? {} : { oif: underlay.index };
   const ours = listRoutes(netlink, { ...filter, ...where, protocol: WEFT_PROTOCOL });
   const elsewhere = ours.filter((have) => tunnel === undefined || !leadsBy(have, tunnel));
-  // Another overlay's device: its own agent keeps what leads there.
+  // Routes through another overlay's device belong to that overlay's agent.
   const isTunnel = otherTunnels(netlink);
   const here = ({ oif }: Route): boolean => oif === undefined || oif === underlay.index || !isTunnel(oif);
   return [...through, ...elsewhere.filter(here)].filter((have) => isOurs(have, place));
 }
 
-/** Whether a device is a VXLAN device with flannel's name. The kernel is asked once, and only if somebody asks. */
+/** Returns a function that says whether a device is a VXLAN device with flannel's name. The kernel is asked once, at the first call. */
 function otherTunnels(netlink: Netlink): (index: number) => boolean {
   let known: ReadonlySet<number> | undefined;
   return (index) => {
@@ -150,12 +149,12 @@ function put(want: WantedRoute, have: Route | undefined, { tunnel, underlay }: P
     const hop = { gateway, oif: tunnel?.index ?? 0, flags: RTNH_F_ONLINK };
     return replaceRoute({ destination, ...hop, protocol }, tunnel?.name);
   }
-  // On a device of other people's a route is only ever added where none was seen: the place may be taken meanwhile.
+  // On the external interface a route is added, not replaced, where none was seen: somebody may have made one meanwhile.
   const spec = { destination, gateway, oif: underlay.index, protocol };
   return (have === undefined ? addRoute : replaceRoute)(spec, underlay.name);
 }
 
-/** What identifies one route among several of its destination; the kernel compares only what is given. */
+/** The fields that identify one route among several to the same destination. The kernel compares only the given ones. */
 function whichRoute(have: Route): Parameters<typeof deleteRoute>[0] {
   const { destination, table, protocol, type, priority, nexthopId, gateway, oif } = have;
   const which = { destination, table, protocol, type, ...(priority !== undefined && { priority }) };
@@ -174,7 +173,7 @@ function hear(event: RtnetlinkEvent, table: Table<Route>, place: Place): boolean
   const key = keyOf(object);
   const present = table.get(key);
   if (!isOurs(object, place)) {
-    // Somebody else's route in the place of one of ours: of that nothing more is told.
+    // Somebody else's route replaced one of ours; the kernel sends no other event for that.
     if (replaced && present !== undefined) table.delete(key);
     return true;
   }
@@ -183,7 +182,7 @@ function hear(event: RtnetlinkEvent, table: Table<Route>, place: Place): boolean
     table.delete(key);
     return true;
   }
-  // The kernel can hold several routes of one destination and metric.
+  // The kernel can have several routes with the same destination and metric; one event does not say enough then.
   if (present !== undefined && !replaced && !sameHop(present, object)) return false;
   table.set(key, object);
   return true;
@@ -194,7 +193,7 @@ function sameHop(a: Route, b: Route): boolean {
   return a.gateway === undefined || b.gateway === undefined ? a.gateway === b.gateway : sameIp(a.gateway, b.gateway);
 }
 
-/** Routes of others in the places of direct routes; through the overlay's device the agent's own always wins. */
+/** Routes of others in the places of direct routes. Through the overlay's device the agent's own route always wins. */
 function holders(
   netlink: Netlink,
   wants: readonly WantedRoute[],
@@ -209,7 +208,7 @@ function holders(
   return new Map([...judged].map(([key, holder]) => [key, { ...holder, spelled: spell(holder) }]));
 }
 
-/** Which of `table` hold the places of `wants`, and whether they may be replaced. */
+/** Finds the routes in `table` that are in the places of `wants`, and says whether they may be replaced. */
 export function holdersIn(
   table: readonly Route[],
   wants: readonly WantedRoute[],
@@ -228,19 +227,19 @@ export function holdersIn(
   return found;
 }
 
-/** Flannel's own form of the same route. */
+/** Whether flannel would make this route for the same peer. */
 function isFlannels(have: Route, { gateway }: WantedRoute, { underlay }: Place): boolean {
   if (have.type !== RTN_UNICAST || have.nexthopId !== undefined || have.oif !== underlay.index) return false;
   return have.gateway !== undefined && sameIp(have.gateway, gateway);
 }
 
-/** Who has the route to `destination`, as ip(8) shows it; undefined when nobody has exactly that destination. */
+/** The route to exactly `destination` as ip(8) shows it; undefined when there is none. */
 function routeHolder(netlink: Netlink, destination: IpPrefix): string | undefined {
   let have: Route | undefined;
   try {
     have = getRoute(netlink, destination.ip, { entry: true });
   } catch (error) {
-    if (error instanceof NetlinkError) return undefined; // a blackhole, a prohibit: nobody's route
+    if (error instanceof NetlinkError) return undefined; // the lookup ended in a blackhole or prohibit route
     throw error;
   }
   if (have === undefined || !samePrefix(have.destination, destination)) return undefined;
