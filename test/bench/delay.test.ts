@@ -19,7 +19,7 @@ import { needs } from '../support/needs.ts';
 
 const DELAY_MS = 5;
 const ROUNDS = 15;
-/** The most that the smallest samples may differ by. The smallest are used, because a disturbance can only add time. */
+/** The most that the delay may add to its span. The smallest samples are compared, because a disturbance only adds time. */
 const MOST_MS = 8;
 const NOISE_MS = 2;
 

@@ -1,4 +1,4 @@
-// flannel's own cluster tests (test/UPSTREAM.md), case by case, on two nodes of each backend: pods by a real containerd.
+// flannel's own cluster tests (test/UPSTREAM.md), case by case, on two nodes of each backend. A real containerd starts the pods.
 
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import type { JsonObject } from '../lab/cni/conflist.ts';
@@ -52,7 +52,7 @@ export const backends: readonly Backend[] = [
   backend('host-gw', 'iptables', true),
 ];
 
-/** Two nodes whose agents have each other as peers; the conflist is there from the start, as flannel has it. */
+/** Starts two nodes whose agents are peers of each other. As with flannel, the conflist exists from the start. */
 export async function startBackend({ netConf, isDual }: Backend, options: NodeChange): Promise<Lab> {
   const lab = await startLab({ nodes: NODES.length, ...options, netConf, agent: { ...options.agent, start: false } });
   for (const node of lab.nodes) {
@@ -69,7 +69,7 @@ async function addIpv6Underlay(node: LabNode): Promise<void> {
   await node.run(['ip', '-6', 'route', 'add', 'default', 'via', 'fd50::1']);
 }
 
-/** Until every family has the other node as a peer. */
+/** Waits until the node has the other one as a peer in every family. */
 async function untilPeers(node: LabNode): Promise<void> {
   const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
   const hasPeers = async (): Promise<boolean> => {
@@ -79,7 +79,7 @@ async function untilPeers(node: LabNode): Promise<void> {
   await waitUntil(hasPeers, PEERS_MS, `the peer of ${node.name}`);
 }
 
-/** The pods `one` and `two` lie on nodes 1 and 2. Once the first ping is answered, every one is. */
+/** Pings between the pods `one` and `two`, on nodes 1 and 2. After the first answer, every ping must be answered. */
 async function pingBothWays(site: Site): Promise<void> {
   for (const [from, to] of [['one', 'two'] as const, ['two', 'one'] as const]) {
     for (const ip of await site.addresses(to)) {
@@ -89,20 +89,20 @@ async function pingBothWays(site: Site): Promise<void> {
           () => true,
           () => false,
         );
-      // The reference's bridge has an IPv6 address that is not to be used in its first second or two.
+      // The reference's bridge cannot use its IPv6 address in the first second or two, because of duplicate address detection.
       await waitUntil(isAnswered, FIRST_PING_MS, `an answer of ${ip} to ${from}`);
       await pod.ping(ip, PINGS);
     }
   }
 }
 
-/** iperf3 from pod `one` to pod `two`, as programs of their nodes; resolves with the bytes that arrived. */
+/** Runs iperf3 from pod `one` to pod `two` with their nodes' program. Resolves with the number of bytes that arrived. */
 async function transfer(site: Site): Promise<number> {
   const iperf = async (index: 1 | 2, name: string, script: string): Promise<string> => {
     const { netns } = await site.sandboxPlace(name);
     return await site.node(index).run(['nsenter', `--net=${netns}`, 'timeout', '20', 'sh', '-c', script]);
   };
-  // Again and again until it listens: a connection that is refused costs nothing.
+  // Retried until the server listens, because a refused connection costs nothing.
   const call = `iperf3 --client ${site.pod('two').ip} --time ${IPERF_S} --connect-timeout 2000`;
   const [served] = await Promise.all([
     iperf(2, 'two', 'iperf3 --server --one-off --json'),

@@ -1,13 +1,13 @@
-// The machine's cgroups in a lab node, and what containers leave in them.
+// Gives a lab node access to the machine's cgroups, and removes what containers leave in them.
 
 import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabNode } from '../lab/lab-node.ts';
 
-/** Every cgroup of a run lies below this name, so that what containers that are killed leave can be removed. */
+/** Every cgroup of a run lies below this name, so that the cgroups of killed containers can be found and removed. */
 export const CGROUP_PARENT = `/weft-${process.pid}`;
 
-/** A node's /sys is its own and has no cgroups: the machine's hierarchies are mounted there once more. */
+/** Mounts the machine's cgroup hierarchies in the node, which has a /sys of its own without cgroups. */
 export async function mountCgroups(node: LabNode): Promise<void> {
   const root = '/sys/fs/cgroup';
   const hierarchies = readFileSync('/proc/self/cgroup', 'utf8')
@@ -28,7 +28,7 @@ function mountV1(root: string, controllers: string): string[] {
   return [`mkdir -p ${folder}`, `mount -t cgroup -o ${kind} cgroup ${folder}`];
 }
 
-/** Containers that end with their node leave their cgroups; empty, they are removed by rmdir(2), leaves first. */
+/** Removes the empty cgroups of containers that ended together with their node. rmdir(2) needs the innermost ones first. */
 export function removeCgroups(): void {
   const root = '/sys/fs/cgroup';
   const tops = [root, ...readdirSync(root).map((name) => join(root, name))].map((top) => join(top, CGROUP_PARENT));

@@ -1,12 +1,12 @@
-// One thing that must hold, and how a list of them is run.
+// A check is one thing that must hold. This file runs lists of checks.
 
 import { errorText } from '../../lib/errors.ts';
 
 export interface Check<S> {
   readonly name: string;
-  /** The parts it stands on: it fails, and only such checks fail, when one of them is broken on purpose. */
+  /** The parts the check depends on. When a part is broken on purpose, exactly the checks that need it must fail. */
   readonly needs?: readonly string[];
-  /** Rejects when it does not hold. Checks run in order; later ones use what earlier ones made. */
+  /** Rejects when the check fails. Checks run in order, and later ones use what earlier ones made. */
   run(site: S): Promise<void>;
 }
 
@@ -15,7 +15,7 @@ export interface Outcome {
   readonly failure?: string;
 }
 
-/** Runs every check, whatever becomes of the ones before. */
+/** Runs every check, even after one has failed. */
 export async function runChecks<S>(
   site: S,
   checks: readonly Check<S>[],
@@ -35,7 +35,7 @@ export async function runChecks<S>(
   return outcomes;
 }
 
-/** Of a run with `part` broken: what failed though it does not need it, or passed though it does; empty is right. */
+/** Judges a run with `part` broken: lists checks that failed without needing it, or passed though they need it. Empty is right. */
 export function judgeControl(part: string, outcomes: readonly Outcome[]): string[] {
   return outcomes.flatMap(({ check, failure }) => {
     const must = check.needs?.includes(part) === true;
@@ -44,7 +44,7 @@ export function judgeControl(part: string, outcomes: readonly Outcome[]): string
   });
 }
 
-/** Throws unless both are the same as JSON. */
+/** Throws unless both are equal as JSON. */
 export function same(what: string, got: unknown, want: unknown): void {
   const [one, other] = [JSON.stringify(got), JSON.stringify(want)];
   if (one !== other) throw new Error(`${what}: expected ${other}, got ${one}`);

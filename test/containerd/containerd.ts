@@ -1,4 +1,4 @@
-// A containerd inside a lab node: its configuration, starting it, killing it.
+// A containerd inside a lab node: writes its configuration, starts it, kills it.
 
 import { existsSync } from 'node:fs';
 import { CNI_BIN_FOLDER, CONFLIST_FOLDER } from '../lab/contract.ts';
@@ -13,8 +13,8 @@ const LOG = '/run/containerd.log';
 const CONFIG_FILE = '/etc/containerd/config.toml';
 const START_LIMIT_MS = 20_000;
 
-// On tmpfs: the node's disk is an overlay, and an overlay cannot lie on another one. Root in a container or a small
-// virtual machine may lack the capability to lower an OOM score.
+// containerd's state is on tmpfs, because the node's disk is an overlay, on which another overlay is not possible. OOM scores are
+// not lowered, because root in a container or a small virtual machine may lack the capability for that.
 const config = `version = 2
 root = "/run/containerd-root"
 state = "/run/containerd"
@@ -38,7 +38,7 @@ export class Containerd {
     this.cri = openCri(node.pathFromOutside(SOCKET));
   }
 
-  /** Starts one on a node that has none. */
+  /** Starts a containerd on a node that has none. */
   static async make(node: LabNode): Promise<Containerd> {
     await mountCgroups(node);
     node.writeFile(CONFIG_FILE, config);
@@ -63,7 +63,7 @@ export class Containerd {
     }
   }
 
-  /** SIGKILL; resolves when it is gone. Its containers stay. */
+  /** Kills it by SIGKILL and resolves when it is gone. Its containers go on running. */
   async kill(): Promise<void> {
     await this.node.run(['kill', '-9', this.#pid]);
     const isGone = (): boolean => !existsSync(this.node.pathFromOutside(`/proc/${this.#pid}/exe`));
@@ -78,7 +78,7 @@ export class Containerd {
     return this.node.readFile(LOG);
   }
 
-  /** What it says of the network: whether pods can be started, and if not why. */
+  /** containerd's network condition: whether pods can be started and, if not, why. */
   async network(): Promise<{ readonly ready: boolean; readonly message: string }> {
     const { status } = await this.cri.call('Status', { verbose: false });
     const condition = status.conditions.find(({ type }) => type === 'NetworkReady');

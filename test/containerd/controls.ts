@@ -1,4 +1,4 @@
-// Parts broken on purpose, to see that the checks that stand on them can fail, and only those do.
+// Ways to break one part on purpose, to show that the checks that depend on it can fail, and that no others do.
 
 import { join } from 'node:path';
 import type { JsonObject } from '../lab/cni/conflist.ts';
@@ -6,14 +6,14 @@ import { classicConflist } from '../lab/node-spec.ts';
 import type { Variant } from './site.ts';
 
 export interface Control {
-  /** As checks name it in `needs`. */
+  /** The part's name, which checks have in `needs`. */
   readonly part: string;
   readonly what: string;
-  /** `bin`: the folder of the plugins under test. */
+  /** The variant with that part broken. `bin` is the folder of the plugins under test. */
   variant(bin: string): Variant;
 }
 
-/** A portmap that passes on what it is given. */
+/** A portmap that maps nothing and only passes its previous result on. */
 const NO_PORTMAP = `#!${process.execPath}
 const { prevResult } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'));
 if (process.env.CNI_COMMAND === 'ADD') process.stdout.write(JSON.stringify(prevResult));
@@ -24,7 +24,7 @@ function conflistWith(delegate: JsonObject): JsonObject {
   return { ...classicConflist, plugins: [flannel, { type: 'portmap', capabilities: { portMappings: true } }] };
 }
 
-/** At the underlay, where a firewall between nodes would be. */
+/** Drops packets in the underlay, as a firewall between the nodes would. */
 function dropBetweenNodes(match: string): Variant {
   const input = `table netdev broken {
   chain in { type filter hook ingress device eth0 priority 0; ${match} drop; }
@@ -37,7 +37,7 @@ function dropBetweenNodes(match: string): Variant {
   };
 }
 
-/** Of the checks of one node's life. */
+/** The controls for the checks of a node's life. */
 export const podControls: readonly Control[] = [
   {
     part: 'portmap',
@@ -69,7 +69,7 @@ export const podControls: readonly Control[] = [
   },
 ];
 
-/** Of the checks every backend goes through. */
+/** The controls for the checks that run on every backend. */
 export const backendControls: readonly Control[] = [
   {
     part: 'underlay',

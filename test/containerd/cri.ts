@@ -1,4 +1,4 @@
-// A client of the Container Runtime Interface, as kubelet is one: gRPC on containerd's Unix socket.
+// A client of the Container Runtime Interface, like kubelet's: gRPC on containerd's Unix socket.
 
 import { join } from 'node:path';
 import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
@@ -25,7 +25,7 @@ export interface SecurityProfile {
 export interface SandboxConfig {
   readonly metadata: { readonly name: string; readonly uid: string; readonly namespace: string };
   readonly hostname: string;
-  /** Where logs of its containers lie, on the node. */
+  /** The folder on the node for the logs of its containers. */
   readonly logDirectory?: string;
   readonly portMappings: readonly PortMapping[];
   readonly linux: {
@@ -60,7 +60,7 @@ export interface ContainerConfig {
   readonly args?: readonly string[];
   readonly envs?: readonly { readonly key: string; readonly value: string }[];
   readonly mounts?: readonly Mount[];
-  /** Below the sandbox's logDirectory. */
+  /** The log's path, relative to the sandbox's logDirectory. */
   readonly logPath?: string;
   readonly linux?: { readonly securityContext: ContainerSecurity };
 }
@@ -91,7 +91,7 @@ export interface RuntimeCondition {
   readonly message: string;
 }
 
-/** The calls, by request and reply. */
+/** The request and the reply of each call. */
 interface CriMethods {
   Version: [{ version: string }, { runtimeName: string; runtimeVersion: string }];
   Status: [{ verbose: boolean }, { status: { conditions: readonly RuntimeCondition[] } }];
@@ -102,7 +102,7 @@ interface CriMethods {
   ListPodSandbox: [object, { items: readonly { id: string; state: string }[] }];
   CreateContainer: [SandboxRef & { config: ContainerConfig; sandboxConfig: SandboxConfig }, { containerId: string }];
   StartContainer: [{ containerId: string }, object];
-  /** SIGTERM, and SIGKILL after `timeout` seconds. */
+  /** Sends SIGTERM and, after `timeout` seconds, SIGKILL. */
   StopContainer: [{ containerId: string; timeout: number }, object];
   RemoveContainer: [{ containerId: string }, object];
   ContainerStatus: [{ containerId: string; verbose: boolean }, ContainerStatus];
@@ -125,13 +125,13 @@ type UnaryCall = (
   done: (error: ServiceError | null, reply: unknown) => void,
 ) => void;
 
-/** Connects when first called. A call rejects with the runtime's own words in `details`. */
+/** A client that connects at its first call. A call rejects with the runtime's own error text in `details`. */
 export function openCri(socketPath: string): CriClient {
   const definition = loadSync(join(repositoryRoot, 'test/containerd/cri.proto'), { enums: String, defaults: true });
   const runtime = loadPackageDefinition(definition)['runtime'] as unknown as {
     v1: { RuntimeService: new (...args: unknown[]) => Record<keyof CriMethods, UnaryCall> & { close(): void } };
   };
-  // The socket's path is no host name: containerd refuses it as an authority.
+  // gRPC would send the socket's path as the authority, which containerd refuses because it is no host name.
   const options = { 'grpc.default_authority': 'localhost', 'grpc.max_reconnect_backoff_ms': 200 };
   const client = new runtime.v1.RuntimeService(`unix:${socketPath}`, credentials.createInsecure(), options);
   return {

@@ -1,4 +1,4 @@
-// A port of a node that leads to a pod, asked for from every side.
+// Checks of a node's port that leads to a pod, with clients in every place.
 
 import { type Check, same } from './check.ts';
 import { WEB_PORT } from './pod.ts';
@@ -12,11 +12,11 @@ export const portMappings = [
   { protocol: 'UDP', containerPort: ECHO_PORT, hostPort: UDP_HOST_PORT },
 ] as const;
 
-/** Programs for bash: nodes need not have any client installed. */
+/** Clients written for bash, so that nodes need no other client installed. */
 const GET = 'exec 3<>/dev/tcp/$0/$1; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; sed "1,/^\\r*$/d" <&3';
 const ECHO = 'exec 3<>/dev/udp/$0/$1; printf hello >&3; head -c 5 <&3';
 
-/** Answers one datagram in the namespace $0; Node, as busybox has no UDP. The shell ends when the socket is bound. */
+/** Answers one datagram in the namespace $0. Uses Node, because busybox has no UDP. The shell ends once the socket is bound. */
 const ECHO_SERVER = `
 const socket = require('node:dgram').createSocket('udp4');
 socket.on('message', (data, { port, address }) => socket.send(data, port, address, () => process.exit()));
@@ -40,7 +40,7 @@ async function fromNode(site: Site, index: number, script: string, ip: string, p
   return (await site.node(index).exec(client(script, ip, port))).stdout.trim();
 }
 
-/** `web-1` lies on node 1 and has the mappings; `web-2` is a pod on node 2. `when` makes the names differ. */
+/** The checks. `web-1`, on node 1, has the mappings; `web-2` is on node 2. `when` makes the checks' names differ. */
 export function hostPortChecks(when: string): Check<Site>[] {
   const address = (site: Site): string => site.node(1).address;
   const check = (

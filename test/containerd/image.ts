@@ -1,5 +1,5 @@
-// The image every container of the tests runs: Debian's static busybox, packed as an OCI image layout in one tar,
-// without a registry, a daemon or a date. Source: the OCI image specification, image-layout.md.
+// Makes the image that every container of the tests runs: Debian's static busybox, packed as an OCI image layout in one tar. This needs
+// no registry and no daemon, and the tar contains no date. Source: the OCI image specification, image-layout.md.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,12 +10,12 @@ import { join } from 'node:path';
 export const IMAGE = 'weft.test/busybox:1';
 const BUSYBOX = '/bin/busybox';
 
-/** Writes the image to `file`. Throws when busybox is missing or no static one. */
+/** Writes the image to `file`. Throws when busybox is missing or not statically linked. */
 export function writeImage(file: string): void {
   packImage(file, IMAGE, putBusybox);
 }
 
-/** Writes an image of one layer to `file`, with what `fill` puts into a folder. What it runs by itself stays. */
+/** Writes an image of one layer, with what `fill` puts into a folder, to `file`. Its default command only sleeps. */
 export function packImage(file: string, name: string, fill: (root: string) => void): void {
   const work = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
   const [root, layer, layout] = [join(work, 'root'), join(work, 'layer.tar'), join(work, 'layout')];
@@ -55,7 +55,7 @@ function writeLayout(folder: string, name: string, layer: Buffer): void {
     JSON.stringify({
       architecture,
       os: 'linux',
-      // What a sandbox runs: it only has to stay.
+      // A sandbox's container has nothing to do but to stay alive.
       config: { Env: ['PATH=/bin'], Cmd: ['/bin/sleep', '1000000'] },
       rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
     }),
@@ -73,7 +73,7 @@ function writeLayout(folder: string, name: string, layer: Buffer): void {
   writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
 }
 
-/** The same bytes for the same files. */
+/** Packs a folder so that the same files always give the same bytes. */
 function tar(file: string, folder: string): void {
   run('tar', [
     '-C',

@@ -1,16 +1,16 @@
-// What a pod that is gone, or all of them, may have left on a node.
+// Finds what pods that are gone have left on a node.
 
 import { existsSync, readdirSync } from 'node:fs';
 import type { LabNode } from '../lab/lab-node.ts';
 
 export interface Wanted {
-  /** Of one pod; absent: of any. */
+  /** The pod to search for; when absent, any pod. */
   readonly id?: string;
   readonly ip?: string;
   readonly ports: readonly number[];
 }
 
-/** One line for each thing that is left. */
+/** Returns one line for each thing that is left. */
 export async function leftovers(node: LabNode, wanted: Wanted): Promise<string[]> {
   const files = pluginFiles(node).filter(({ path, holder }) => isPods(`${path} ${holder}`, wanted));
   const lines = [
@@ -27,7 +27,7 @@ function isPods(text: string, { id, ip }: Wanted): boolean {
   return text.includes(id) || text.split(/[/ ]/).includes(ip);
 }
 
-/** Everything below /var/lib/cni but what belongs to a network as a whole. */
+/** All files below /var/lib/cni, except those that belong to a network as a whole. */
 function pluginFiles(node: LabNode): { path: string; holder: string }[] {
   const root = '/var/lib/cni';
   const outside = node.pathFromOutside(root);
@@ -40,7 +40,7 @@ function pluginFiles(node: LabNode): { path: string; holder: string }[] {
     });
 }
 
-/** Both firewalls’ rules and set elements, each on a line. */
+/** The rules and set elements of nftables and iptables, each on a line. */
 async function ruleLines(node: LabNode): Promise<string[]> {
   const tables = await Promise.all([
     node.run(['nft', 'list', 'ruleset']),
@@ -49,7 +49,7 @@ async function ruleLines(node: LabNode): Promise<string[]> {
   return tables.flatMap((text) => text.split('\n')).map((line) => line.trim());
 }
 
-/** Ports as firewalls write them: `dport 8080`, `. 8080 :`. An address of 10.244/16 alone may be the agent’s. */
+/** Whether a rule is the pod's, by its ports (`dport 8080`, `. 8080 :`). A rule with only an address may be the agent’s. */
 function isRuleOf(line: string, { id, ip, ports }: Wanted): boolean {
   if (ports.some((port) => new RegExp(`(dport|dports|\\.) ${port}\\b`).test(line))) return true;
   const names = [id, ip].filter((name) => name !== undefined);
@@ -67,7 +67,7 @@ async function devices(node: LabNode): Promise<string[]> {
   return [...veths.map(({ ifname }) => `device ${ifname}`), ...namespaces.map((name) => `/run/netns/${name}`)];
 }
 
-/** A neighbour on the bridge is a cache; only one that still answers would be a pod. */
+/** Routes to the address. Neighbours do not count: they are a cache, and only one that still answers would be a pod. */
 async function routesTo(node: LabNode, ip: string): Promise<string[]> {
   const [answer] = await node.ping([ip], { timeoutMs: 300 });
   return answer?.failure === undefined ? [`${ip} answers`] : [];

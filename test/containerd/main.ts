@@ -1,5 +1,5 @@
-// `npm run suite -- containerd`: the classic conflist end to end, driven by a real containerd the way kubelet drives it: pods
-// in everything that happens to a node, then flannel's own cluster tests on every backend.
+// `npm run suite -- containerd` tests the classic conflist end to end. A real containerd, called the way kubelet calls it, starts pods
+// through everything that happens to a node. Then flannel's own cluster tests run on every backend.
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -12,13 +12,13 @@ import { backendControls, type Control, podControls } from './controls.ts';
 import { podChecks, startNodes } from './pod-checks.ts';
 import { type Plugins, Site, type StartNodes, type Variant } from './site.ts';
 
-/** Checks that share a site, and what can be broken in it. */
+/** Checks that share a site, and the parts of it that can be broken. */
 interface Suite {
   readonly name: string;
   readonly start: StartNodes;
   readonly checks: readonly Check<Site>[];
   readonly controls: readonly Control[];
-  /** What this machine has not, so that the suite is left out. */
+  /** What this machine lacks, so that the suite is left out. */
   readonly lacks?: string | undefined;
 }
 
@@ -33,21 +33,21 @@ const suites: readonly Suite[] = [
   })),
 ];
 
-/** What `--control` may name. */
+/** The parts that `--control` may name. */
 const PARTS = [...podControls, ...backendControls].map(({ part, what }) => `${part} (${what})`).join(', ');
 
-/** What the classic conflist and containerd execute, and what the Go flannel executes in turn. */
+/** The plugins that the classic conflist and containerd execute. Go's flannel itself executes others. */
 const NAMES = ['flannel', 'portmap', 'loopback'];
 const DELEGATES = ['bridge', 'host-local'];
 
-/** As scripts/commands.mjs has them. */
+/** The options that scripts/commands.mjs declares. */
 interface Values {
   readonly suite?: string;
   readonly bin?: string;
   readonly control?: string;
 }
 
-/** Returns the exit code: 0 when every check came out as it must. */
+/** Returns the exit code: 0 when every check had the right outcome. */
 export async function main(values: Values): Promise<number> {
   const plugins = choosePlugins(values.bin);
   const named = suites.filter(({ name }) => values.suite === undefined || name === values.suite);
@@ -76,7 +76,7 @@ async function run(plugins: Plugins, chosen: readonly Suite[]): Promise<number> 
   return failed;
 }
 
-/** Returns how many checks came out otherwise than a broken part must make them. */
+/** Breaks each part in turn. Returns how many checks did not have the outcome that the broken part must cause. */
 async function runControls(plugins: Plugins, chosen: readonly Suite[], wanted: string): Promise<number> {
   const broken = chosen.flatMap((suite) => {
     return suite.controls
@@ -120,7 +120,7 @@ async function runSuite(
   }
 }
 
-/** For a signal's handler. */
+/** Ends all labs. It is called by a signal handler. */
 export async function endLabs(): Promise<void> {
   await endOwnedLabs();
 }

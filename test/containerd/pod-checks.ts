@@ -1,4 +1,4 @@
-// What kubelet relies on, in the order things happen to a node: no network yet, pods, traffic, restarts, ends.
+// Checks of what kubelet relies on, in the order of a node's life: no network yet, pods, traffic, restarts, the end.
 
 import { randomBytes } from 'node:crypto';
 import { addToIp, contains, formatIp, parseIp, parsePrefix } from '../../lib/ip.ts';
@@ -18,7 +18,7 @@ import { CONFLIST, type Site } from './site.ts';
 const NODES = [1, 2, 3] as const;
 const SUBNET_FILE = '/run/flannel/subnet.env';
 
-/** Agents are ready on every node but the last, which has none running and no conflist. */
+/** Starts nodes with ready agents, except on the last node, which has no running agent and no conflist. */
 export async function startNodes(options: NodeOptions): Promise<Lab> {
   const lab = await startLab({ nodes: NODES.length, ...options });
   const last = lab.nodes.at(-1);
@@ -118,7 +118,7 @@ const pods: readonly Check<Site>[] = [
   },
 ];
 
-/** A search that finds nothing proves something only when it would have found it. */
+/** Checks that the search for leftovers does find things. Only then does an empty result prove that nothing is left. */
 const search: readonly Check<Site>[] = [
   {
     name: 'the search for leftovers sees a running pod’s files, result, device and namespace',
@@ -252,7 +252,7 @@ const agentGone: readonly Check<Site>[] = [
   },
 ];
 
-/** The message of the plugin executed as the runtime does it, for a container that does not exist. */
+/** The message of the plugin when it is executed as the runtime does, for a container that does not exist. */
 async function pluginSays(site: Site): Promise<string> {
   const node = site.node(1);
   const list = JSON.parse(node.readFile(CONFLIST)) as { name: string; cniVersion: string; plugins: object[] };
@@ -270,7 +270,7 @@ async function pluginSays(site: Site): Promise<string> {
   return (JSON.parse(stdout) as { msg: string }).msg;
 }
 
-/** Names of what a collection frees of these pods. */
+/** Runs garbage collection and returns the names of what it frees of these pods. */
 async function freedOf(node: LabNode, ...ids: readonly string[]): Promise<string[]> {
   const text = await node.run([builtAgent, 'gc', '--json']);
   const { freed } = JSON.parse(text) as { freed: readonly { readonly name: string; readonly holder: string }[] };

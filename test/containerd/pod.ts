@@ -1,4 +1,4 @@
-// A pod as kubelet makes one: a sandbox, and in it one container that serves the pod's name.
+// A pod, made as kubelet makes one: a sandbox with one container, which serves the pod's name.
 
 import { randomUUID } from 'node:crypto';
 import { CGROUP_PARENT } from './cgroups.ts';
@@ -7,7 +7,7 @@ import type { PortMapping, SandboxConfig, SandboxStatus } from './cri.ts';
 import { IMAGE } from './image.ts';
 
 export const WEB_PORT = 80;
-/** Whole seconds; an address that does not answer costs this much. */
+/** How long to wait for an address that may not answer, in whole seconds. */
 const TIMEOUT_S = 2;
 
 export interface PodOptions {
@@ -29,7 +29,7 @@ export class CriPod {
     this.ip = ip;
   }
 
-  /** Runs the sandbox alone. Rejects with the runtime's error. */
+  /** Runs only the sandbox. Rejects with the runtime's error. */
   static async sandbox(containerd: Containerd, name: string, options: PodOptions = {}): Promise<CriPod> {
     const { cri } = containerd;
     const { podSandboxId: id } = await cri.call('RunPodSandbox', { config: sandboxConfig(name, options) });
@@ -49,20 +49,20 @@ export class CriPod {
     return await this.#containerd.cri.call('PodSandboxStatus', { podSandboxId: this.id, verbose: true });
   }
 
-  /** Runs a command in the container; resolves however it ends. */
+  /** Runs a command in the container and resolves whatever its exit code is. */
   async exec(...cmd: readonly string[]): Promise<{ readonly exitCode: number; readonly said: string }> {
     const request = { containerId: this.#container, cmd, timeout: 10 };
     const { stdout, stderr, exitCode } = await this.#containerd.cri.call('ExecSync', request);
     return { exitCode, said: `${stdout.toString()}${stderr.toString()}`.trim() };
   }
 
-  /** Rejects unless every one of `count` is answered. */
+  /** Sends `count` pings. Rejects unless all are answered. */
   async ping(ip: string, count = 1): Promise<void> {
     const { said } = await this.exec('ping', '-c', String(count), '-i', '0.2', '-W', String(TIMEOUT_S), ip);
     if (!said.includes(' 0% packet loss')) throw new Error(`ping ${ip} from ${this.name}: ${said}`);
   }
 
-  /** What a web server answers to this pod, or the failure in its place. */
+  /** The answer that this pod gets from a web server, or the error instead. */
   async fetch(ip: string, port: number): Promise<string> {
     return (await this.exec('timeout', String(TIMEOUT_S), 'wget', '-q', '-O', '-', `http://${ip}:${port}/`)).said;
   }
@@ -97,7 +97,7 @@ export class CriPod {
 function sandboxConfig(name: string, { portMappings = [], network = 'POD' }: PodOptions): SandboxConfig {
   return {
     metadata: { name, uid: randomUUID(), namespace: 'lab' },
-    // runc refuses a host name for a pod on the node's own network.
+    // runc refuses a host name for a pod in the node's own network namespace.
     hostname: network === 'NODE' ? '' : name,
     portMappings,
     linux: { cgroupParent: CGROUP_PARENT, securityContext: { namespaceOptions: { network } } },

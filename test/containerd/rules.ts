@@ -1,5 +1,5 @@
-// The agent's rules as the programs of a node list them, and the lines flannel's tests want there. Differs from flannel:
-// in nftables one table named weft, with the rules and the order flannel has in iptables (D23).
+// Reads the agent's rules with the node's own programs, and has the lines that flannel's tests expect. Weft differs from flannel in
+// nftables: it has one table named weft, with the rules and the order that flannel has in iptables (D23).
 
 import { formatPrefix, networkOf, parsePrefix } from '../../lib/ip.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
@@ -8,7 +8,7 @@ import type { LabNode } from '../lab/lab-node.ts';
 export type Flavour = 'iptables' | 'nftables';
 export type Family = 4 | 6;
 
-/** Lines that would have to be the same. */
+/** Two lists of lines that must be equal. */
 interface Rules {
   readonly found: readonly string[];
   readonly wanted: readonly string[];
@@ -33,7 +33,7 @@ function networksOf(node: LabNode, family: Family): [string, string] {
   return [read('NETWORK'), read('SUBNET')];
 }
 
-/** Everything in FORWARD; of POSTROUTING, where the runtime's plugins have theirs, what is flannel's. */
+/** All rules in FORWARD, and flannel's rules in POSTROUTING, where the runtime's plugins also have rules. */
 async function listIptables(node: LabNode, family: Family): Promise<string[]> {
   const program = family === 4 ? 'iptables' : 'ip6tables';
   const list = async (table: string, chain: string): Promise<string[]> =>
@@ -96,7 +96,7 @@ function ipWord(family: Family): string {
   return family === 4 ? 'ip' : 'ip6';
 }
 
-/** Trimmed, without empty ones. */
+/** The text's lines, trimmed and without empty ones. */
 function lines(text: string): string[] {
   return text
     .split('\n')

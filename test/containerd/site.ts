@@ -1,4 +1,4 @@
-// What the checks look at: lab nodes with an agent and a containerd each, and the pods they make there.
+// The site of the checks: lab nodes that each have an agent and a containerd, and the pods that checks make there.
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,18 +18,18 @@ export const CONFLIST = `${CONFLIST_FOLDER}/10-flannel.conflist`;
 const IMAGE_FILE = '/run/image.tar';
 
 export interface Plugins {
-  /** The folder they come from. */
+  /** The folder from which the plugins come. */
   readonly bin: string;
-  /** The names that are put into the nodes' bin_dir. */
+  /** The plugins' names in the nodes' bin_dir. */
   readonly names: readonly string[];
 }
 
-/** How a site differs from what it should be. */
+/** A site with something broken on purpose. */
 export interface Variant {
-  /** Text of an executable that stands in for one of the plugins. */
+  /** The text of an executable that replaces one of the plugins. */
   readonly instead?: { readonly name: string; readonly text: string };
   readonly nodes?: NodeChange;
-  /** Once the agents are ready. */
+  /** Is called once the agents are ready. */
   afterStart?(nodes: readonly LabNode[]): Promise<void>;
 }
 
@@ -45,7 +45,7 @@ interface CniResult {
   readonly Interfaces: Record<string, { readonly IPConfigs: readonly { readonly IP: string }[] }>;
 }
 
-/** The part the checks use of what containerd tells of a sandbox. */
+/** The parts of containerd's sandbox status that the checks use. */
 interface SandboxInfo {
   readonly pid: number;
   readonly cniResult: CniResult;
@@ -66,7 +66,7 @@ export class Site {
     this.#folder = folder;
   }
 
-  /** Once `start` is through, every node gets a containerd. */
+  /** Runs `start`, then starts a containerd on every node. */
   static async make(plugins: Plugins, start: StartNodes, variant: Variant): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), `weft-containerd-${process.pid}-`));
     const [bin, image] = [join(folder, 'bin'), join(folder, 'image.tar')];
@@ -82,7 +82,7 @@ export class Site {
     return this.containerd(index).node;
   }
 
-  /** From 1, as the nodes are named. */
+  /** The containerd of a node. `index` counts from 1, like the nodes' names. */
   containerd(index: number): Containerd {
     const found = this.containerds[index - 1];
     if (found === undefined) throw new Error(`no node ${index}`);
@@ -95,7 +95,7 @@ export class Site {
     return pod;
   }
 
-  /** A pod an earlier check has made. */
+  /** A pod that an earlier check has made. */
   pod(name: string): CriPod {
     const pod = this.#pods.get(name);
     if (pod === undefined) throw new Error(`there is no pod ${name}: an earlier check failed`);
@@ -117,13 +117,13 @@ export class Site {
     for (const name of [...this.#pods.keys()]) await this.end(name);
   }
 
-  /** Of every family, as containerd keeps the CNI result. */
+  /** The pod's addresses of every family, from the CNI result that containerd keeps. */
   async addresses(name: string): Promise<string[]> {
     const { cniResult } = await this.#info(name);
     return cniResult.Interfaces['eth0']?.IPConfigs.map(({ IP }) => IP) ?? [];
   }
 
-  /** The sandbox's namespace and first process, as the node names them. */
+  /** The sandbox's netns path and first pid, as seen in the node. */
   async sandboxPlace(name: string): Promise<{ readonly netns: string; readonly pid: number }> {
     const { pid, runtimeSpec } = await this.#info(name);
     const netns = runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path;
@@ -135,7 +135,7 @@ export class Site {
     return JSON.parse((await this.pod(name).status()).info['info'] ?? '{}') as SandboxInfo;
   }
 
-  /** A program on the underlay that is no node: what is outside the cluster. */
+  /** Runs a program in the underlay but on no node, which means outside of the cluster. */
   async outside(argv: readonly string[]): Promise<string> {
     return (await runCommand(['nsenter', `--net=/proc/${this.lab.pid}/ns/net`, '--', ...argv])).stdout.trim();
   }
@@ -153,7 +153,7 @@ function installPlugins({ bin, names }: Plugins, to: string, { instead }: Varian
   const ours = names.filter((name) => !existsSync(join(bin, name)));
   for (const name of names) {
     if (name === instead?.name) writeFileSync(join(to, name), instead.text, { mode: 0o755 });
-    // One executable of ours is each of them, by the name it is called.
+    // Our executable contains all plugins and chooses one by the name it is called with.
     else if (ours.includes(name)) symlinkSync(join(bin, 'flannel'), join(to, name));
     else cpSync(join(bin, name), join(to, name), { dereference: true });
   }

@@ -1,4 +1,4 @@
-// Whole labs with a real agent on each node: who reaches whom, and what becomes of peers that go, change or are bad.
+// Whole labs with a real agent on each node: which pods reach each other, and what happens when peers leave, change or are invalid.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -15,7 +15,7 @@ async function becomes(node: LabNode, what: string, holds: (state: VxlanState) =
   await waitUntil(async () => holds(await kernelStateOf(node)), LOOK_MS, `${what} on ${node.name}`);
 }
 
-/** Whether anything of a subnet or MAC is left: route, neighbour, FDB entry or next hop. */
+/** Whether a route, neighbour, FDB entry or next hop still names one of these subnets or MACs. */
 function mentions(state: VxlanState, ...words: string[]): boolean {
   const text = JSON.stringify(state);
   return words.some((word) => text.includes(word));
@@ -111,7 +111,7 @@ describe('an agent and its peers’ leases', () => {
   const fdbOf = (state: VxlanState): string[] => state.fdb.map(({ mac, dst }) => `${mac} ${dst}`);
 
   beforeAll(async () => {
-    // The node's own subnet is none of those given away here.
+    // SubnetMax keeps the node's own subnet apart from those that the tests give to peers.
     const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
     lab = await startLab({ nodes: 1, netConf });
     node = lab.node('node-1');

@@ -1,5 +1,5 @@
-// A node with our agent beside one programmed by hand, the way flannel does it with the kernel: the same kernel state,
-// and packets both ways (facts of flannel pkg/backend/vxlan).
+// A node with our agent and one that is programmed by hand in the way flannel programs the kernel (flannel's pkg/backend/vxlan). Both must
+// have the same kernel state, and packets must pass in both directions.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';

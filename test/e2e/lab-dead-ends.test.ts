@@ -1,5 +1,5 @@
-// What is sent to a pod address that no node has: refused on the node, with the sender told, instead of leaving in clear by
-// the default route. Packets that leave are counted by a rule of nftables.
+// A packet to a pod address that no node has must be refused on the node, and the sender must get an error. It must not leave
+// unencapsulated by the default route. An nftables rule counts the packets that do leave.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -15,7 +15,7 @@ import { giveIpv6 } from '../lab/support/router.ts';
 import { becomesRouted } from '../lab/support/routes.ts';
 
 const LOOK_MS = 20_000;
-/** What the lab itself passes. */
+/** The flags that the lab itself passes. */
 const LAB_FLAGS = '"$@"';
 const netConf = {
   EnableIPv6: true,
@@ -23,7 +23,7 @@ const netConf = {
   IPv6Network: 'fd00:10:244::/48',
   Backend: { Type: 'vxlan' },
 };
-/** ENETUNREACH, as ICMPv6 has it ("no route to destination"), or EHOSTUNREACH. */
+/** ENETUNREACH (for ICMPv6's "no route to destination") or EHOSTUNREACH. */
 const UNREACHABLE = /^(101|113)$/;
 const families = [
   { name: 'IPv4', family: 4 as const, nobody: '10.244.200.9', network: '10.244.0.0/16', gateway: '192.168.50.1' },
@@ -46,7 +46,7 @@ beforeAll(async () => {
   }
   for (const each of lab.nodes) await each.addPod();
   [pod] = node.pods as [LabPod];
-  // The router need not be there: what leaves for it is counted before.
+  // The gateway need not exist, because packets towards it are counted before they leave.
   for (const { family, gateway } of families) {
     await node.exec(['ip', `-${family}`, 'route', 'replace', 'default', 'via', gateway, 'dev', 'eth0', 'onlink']);
     await node.run([
@@ -71,19 +71,19 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** Packets to the network that have left by the external interface in clear. */
+/** The number of packets to the pod network that have left unencapsulated by the external interface. */
 async function leaked(): Promise<number> {
   const text = await node.run(['nft', 'list', 'table', 'inet', 'probe']);
   return [...text.matchAll(/counter packets (\d+)/g)].reduce((sum, [, packets]) => sum + Number(packets), 0);
 }
 
-/** What a sender hears: the number of an error, or `nothing` within a second. */
+/** What a sender gets within a second: the number of an error, or `nothing`. */
 async function told(from: Pick<LabPod, 'exec'>, to: string): Promise<string> {
   const program = [
     'import socket, sys',
     's = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)',
     's.settimeout(1)',
-    // IP_RECVERR, IPV6_RECVERR: else UDP is not told that a host is unreachable (ip(7)).
+    // IP_RECVERR and IPV6_RECVERR: without these a UDP socket does not learn that a host is unreachable (ip(7)).
     's.setsockopt(*((41, 25, 1) if ":" in sys.argv[1] else (0, 11, 1)))',
     'try:',
     '  s.connect((sys.argv[1], 9)); s.send(b"x"); s.recv(1)',
@@ -102,7 +102,7 @@ async function report(): Promise<StatusReport> {
   return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
 }
 
-/** Starts the agent again with one more flag, or without it. */
+/** Restarts the agent with these additional flags, or without any. */
 async function restart(...args: string[]): Promise<void> {
   await node.agent.stop();
   writeLauncher(node, [builtAgent, LAB_FLAGS, ...args]);

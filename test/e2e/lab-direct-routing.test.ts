@@ -1,5 +1,5 @@
-// vxlan with DirectRouting in both families: two nodes on one link, one behind a router; who is reached how, what a
-// change of the way costs, and what is healed.
+// vxlan with DirectRouting in both families, with two nodes on one link and one behind a router: by which path each node is reached, how many
+// packets a change of the path costs, and what is repaired.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -31,7 +31,7 @@ let one: LabNode;
 let two: LabNode;
 let three: LabNode;
 
-/** Base address of the node's subnet. */
+/** The first address of the node's subnet. */
 function base(node: LabNode, family: 4 | 6): string {
   if (family === 4) return subnetOf(node)?.replace('/24', '') ?? 'none';
   return /^FLANNEL_IPV6_SUBNET=(.*)::1\/64$/m.exec(node.readFile(SUBNET_FILE))?.[1]?.concat('::') ?? 'none';
@@ -70,7 +70,7 @@ function podOf(node: LabNode): LabPod {
 
 const ipOf = (pod: LabPod, family: 4 | 6): string => pod.ips.find((ip) => ip.includes(':') === (family === 6)) ?? '';
 
-/** A flow from node 1's pod to another node's, of one family. */
+/** A flow of one family from node 1's pod to another node's pod. */
 function flowTo(to: LabNode, family: 4 | 6) {
   const end = (node: LabNode) => ({ netnsFromOutside: podOf(node).netnsFromOutside, ip: ipOf(podOf(node), family) });
   return startFlow(end(one), end(to));
@@ -80,7 +80,7 @@ function printLosses(what: string, { sent, lostAtMost, longestLossMs }: FlowResu
   process.stdout.write(`${what}: ${lostAtMost} of ${sent} packets lost, longest ${longestLossMs} ms\n`);
 }
 
-/** The first packet to a node behind the router waits for three answers of neighbours. */
+/** Waits until all pods reach each other. The first packet to a node behind the router waits for three neighbour look-ups. */
 function allPairs(): Promise<void> {
   return waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'all pairs');
 }
@@ -137,9 +137,9 @@ describe.for(families)('IPv%i', (family) => {
     await flow.count(50);
     const result = await flow.stop();
     printLosses(`IPv${family} from the link into the tunnel and back`, result);
-    // IPv6 lets no route into the tunnel be made before the direct one is gone.
+    // In IPv6 the route into the tunnel cannot be added before the direct route is removed.
     expect(result.outages.length).toBeLessThanOrEqual(family === 4 ? 0 : 1);
-    // Nothing of the tunnel is left for this peer.
+    // The tunnel has no neighbour for this peer any more.
     const neighbours = await one.run(['ip', `-${family}`, 'neigh', 'show', 'dev', device[family], 'nud', 'permanent']);
     expect(neighbours).not.toContain(`${base(two, family)} `);
   });
@@ -157,7 +157,7 @@ test('a flap of the link costs no longer than the flap, and the direct routes ar
   const flow = await flowTo(two, 4);
   await one.run(['ip', 'link', 'set', 'eth0', 'down']);
   await one.run(['ip', 'link', 'set', 'eth0', 'up']);
-  // The kernel takes IPv6 addresses away with the link and gives none back; so does it the default routes.
+  // The kernel removed the IPv6 addresses and the default routes when the link went down, and does not bring them back.
   await one.run(['ip', 'route', 'add', 'default', 'via', '192.168.50.1', 'dev', 'eth0']);
   await giveIpv6(one);
   for (const family of families) {

@@ -1,4 +1,4 @@
-// A whole lab without a tunnel: host-gw on three nodes, what it makes of peers that go, faults, and strangers' routes.
+// A whole lab without a tunnel: host-gw on three nodes, with peers that leave, faults, and routes that other programs made.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -14,7 +14,7 @@ import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
 import { countBothWays } from '../probe/both-ways.ts';
 
 const LOOK_MS = 10_000;
-/** Outside what the lab's nodes take. */
+/** A subnet that none of the lab's nodes gets. */
 const ghost = '10.244.200.0/24';
 
 const viaOf = (to: LabNode): string => `${subnetOf(to)} via ${to.address} dev eth0`;

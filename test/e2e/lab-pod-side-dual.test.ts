@@ -1,5 +1,5 @@
-// The pods' side in both families: a node that is given another podCIDR (its Node was registered again), forwarding of
-// IPv6 switched off, and an MTU asked for that the underlay does not carry.
+// The pods' side of a dual-stack node: the node gets another podCIDR (its Node was registered again), IPv6 forwarding is switched off,
+// and the configured MTU is larger than the underlay can carry.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -38,7 +38,7 @@ async function becomes(status: number, words: string): Promise<string> {
   return body;
 }
 
-/** As after `kubectl delete node` and kubelet's next registration: the agent starts with another subnet. */
+/** Restarts the agent with another subnet, as after `kubectl delete node` and kubelet's next registration. */
 async function restartWith(subnet: string, ipv6Subnet: string): Promise<void> {
   await node.agent.stop();
   const lease = JSON.parse(readLeaseText(lab, 'node-1')) as Record<string, unknown>;

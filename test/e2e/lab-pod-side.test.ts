@@ -1,5 +1,5 @@
-// The pods' side of a node under an agent's care: what somebody breaks there is put right, and what pods stand in the way
-// of is named. Each fault is there first, and gone at the end.
+// The pods' side of a node: the agent repairs what somebody breaks there, and reports what it cannot repair because pods use it. Each
+// test first shows that the fault is there, and at the end that it is gone.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -26,7 +26,7 @@ async function link(node: LabNode, name: string): Promise<Port> {
   return found;
 }
 
-/** The pod's device on the node. */
+/** The name of the pod's device on the node. */
 async function portOf(node: LabNode): Promise<string> {
   const ports = JSON.parse(await node.run(['ip', '-j', 'link', 'show', 'master', 'cni0'])) as Port[];
   const [port] = ports;
@@ -43,7 +43,7 @@ async function drift(node: LabNode): Promise<string[]> {
   return found.entries.map(({ object, place, was }) => `${object} ${place} ${was}`);
 }
 
-/** Ready when no problem stands in `required` lines; the text of all lines. */
+/** The status and text of /readyz. The node is ready when no `required` line has a problem. */
 async function readyz(node: LabNode): Promise<{ status: number; body: string }> {
   return await node.agent.http('/readyz?verbose');
 }
@@ -124,7 +124,7 @@ test('leaves alone a pod’s device that somebody put on another bridge', async 
   const port = await portOf(node);
   await node.run(['ip', 'link', 'add', 'other0', 'type', 'bridge']);
   await node.run(['ip', 'link', 'set', port, 'master', 'other0']);
-  // Something the agent does put right comes after it: by then it has looked.
+  // A later fault that the agent does repair shows that it has seen this one by then.
   const before = (await drift(node)).length;
   await node.run(['ip', 'link', 'set', 'cni0', 'down']);
   await waitUntil(async () => (await drift(node)).length > before, LOOK_MS, 'a look');
@@ -156,7 +156,7 @@ describe('makes the node unready until it is right again', () => {
     await node.run(['ip', 'rule', 'add', 'from', '10.244.0.0/16', 'lookup', '100', 'priority', '500']);
     const line = await becomesUnready(node, 'ip rule 500: from 10.244.0.0/16 lookup 100');
     expect(line).toContain('ip rule add to 10.244.0.0/16 lookup main priority 499');
-    // What is advised helps.
+    // The advice in the message does help.
     await node.run(['ip', 'rule', 'add', 'to', '10.244.0.0/16', 'lookup', 'main', 'priority', '499']);
     await becomesReady(node);
     for (const priority of ['499', '500']) await node.run(['ip', 'rule', 'del', 'priority', priority]);

@@ -1,4 +1,4 @@
-// Pods attached by the CNI executable on nodes whose VXLAN was programmed by hand: the lab and the plugins without an agent.
+// The CNI executable attaches pods on nodes whose VXLAN is programmed by hand. This tests the lab and the plugins without an agent.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

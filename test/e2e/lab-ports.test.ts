@@ -1,4 +1,4 @@
-// Ports of a node that lead to a pod, in a cluster: from other nodes, their pods, the node itself and the pod itself.
+// A node's port that leads to a pod, used by other nodes, by their pods, by the node itself and by the pod itself.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { askArgv, type Inside, startServer } from '../conformance/traffic.ts';
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** A pod whose port 80 is the node's port 8080. */
+/** Adds a pod whose port 80 is mapped to the node's port 8080. */
 function mappedPod(node: LabNode, keys: { hostIP?: string } = {}): Promise<LabPod> {
   const mapping = { hostPort: HOST_PORT, containerPort: 80, ...keys };
   const portMappings = PROTOCOLS.map((protocol) => ({ ...mapping, protocol }));
@@ -26,7 +26,7 @@ const insidePod =
   (pod: LabPod): Inside =>
   (argv) => ['nsenter', `--net=${pod.netnsFromOutside}`, ...argv];
 
-/** Answers `NAME@ADDRESS`, the address being that of who asks; its end is registered. */
+/** Starts a server in the pod that answers `NAME@ADDRESS` with the client's address. It ends with the test. */
 async function served(pod: LabPod): Promise<void> {
   const server = await startServer(insidePod(pod), `${pod.name}@`, 80);
   onTestFinished(() => server.stop());
@@ -34,7 +34,7 @@ async function served(pod: LabPod): Promise<void> {
 
 type Place = LabNode | LabPod;
 
-/** What is answered, or '' when nothing is. */
+/** The answer that a client gets; empty without one. */
 async function answerTo(place: Place, address: string, protocol: 'tcp' | 'udp', ownPort?: number): Promise<string> {
   const question = { address, port: HOST_PORT, protocol, ...(ownPort === undefined ? {} : { ownPort }) };
   const argv = askArgv(question);

@@ -1,5 +1,5 @@
-// Rules of others that refuse all that pods send or get: the node is unready with the rule's name, within seconds and
-// until it is right again; and it stays ready beside rules that refuse something else.
+// When rules of other programs refuse all traffic of pods, the node becomes unready within seconds and names the rule, until the rule is
+// gone. Rules that refuse something else leave it ready.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { builtAgent } from '../lab/programs.ts';
 import { needs } from '../support/needs.ts';
 
 const LOOK_MS = 20_000;
-/** Time for two looks of the agent without an event. */
+/** The time in which the agent makes two periodic checks without any event. */
 const LOOKS_MS = 7000;
 
 const onTestsEnd: (() => void)[] = [];
@@ -34,7 +34,7 @@ afterAll(async () => {
   for (const end of onTestsEnd) end();
 });
 
-/** As the manifests run it: all that is seen here is seen with one capability. */
+/** A launcher that, like the manifests, leaves the agent only NET_ADMIN. That must be enough to see all this. */
 function withNetAdminAlone(): string {
   const folder = mkdtempSync(join(tmpdir(), 'weft-net-admin-'));
   onTestsEnd.push(() => rmSync(folder, { recursive: true }));
@@ -53,7 +53,7 @@ async function isReady(): Promise<void> {
   await waitUntil(async () => (await readyz()).status === 200, LOOK_MS, 'readiness');
 }
 
-/** The required line that names one of the words. */
+/** Waits for a `required` line that contains one of the words. */
 async function refusal(words: string): Promise<string> {
   let line: string | undefined;
   await waitUntil(
@@ -72,7 +72,7 @@ async function nft(script: string): Promise<void> {
   await node.run(['nft', '-f', '-'], { input: script });
 }
 
-/** Runs `undo` also when the test fails. */
+/** Returns a function that runs `undo`. It is also run when the test fails. */
 function undoneBy(...undo: readonly string[]): () => Promise<void> {
   let isDone = false;
   const run = async (): Promise<void> => {
@@ -109,7 +109,7 @@ describe('is named and makes the node unready, until it is gone', () => {
     const undo = undoneBy('nft delete table inet firewalld');
     const line = await refusal('"reject with icmpx admin-prohibited" of chain inet firewalld filter_FORWARD');
     expect(line).toContain('firewall-cmd --permanent --zone=trusted --add-interface=cni0 --add-interface=flannel');
-    // What firewalld makes of that.
+    // The rules that firewalld makes for this.
     const trusted =
       'iifname { "cni0", "flannel.1", "flannel-v6.1" } oifname { "cni0", "flannel.1", "flannel-v6.1" } accept';
     await nft(`insert rule inet firewalld filter_FORWARD_ZONES ${trusted}`);

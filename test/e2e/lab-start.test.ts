@@ -1,4 +1,4 @@
-// `npm start` and `npm run lab` as a person uses them: what they print, how they end, that nothing stays.
+// `npm start` and `npm run lab` as a person uses them: what they print, how they end, and that nothing is left.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,7 +25,7 @@ async function npm(...args: string[]): Promise<Outcome> {
   return { exitCode, output: stdout + stderr };
 }
 
-/** In a process group of its own, as a shell does it. */
+/** Runs `npm start` in a process group of its own, as a shell would. */
 function npmStart(...args: string[]): ChildProcess {
   const child = spawn('npm', ['--silent', 'start', '--', ...args], {
     cwd: repositoryRoot,
@@ -36,7 +36,7 @@ function npmStart(...args: string[]): ChildProcess {
   return child;
 }
 
-/** A kept lab, if there is one of that name: also of a test that failed. */
+/** Ends the kept lab of that name, if there is one. It may be left by a test that failed. */
 async function takeDown(name: string): Promise<void> {
   await npm('run', 'lab', '--', '--name', name, 'down');
 }
@@ -55,7 +55,7 @@ async function saysLine(child: ChildProcess, pattern: RegExp): Promise<void> {
   });
 }
 
-/** The node process that runs scripts/run.mjs, below npm and perhaps a shell. */
+/** The pid of the Node process that runs scripts/run.mjs, a child of npm or of npm's shell. */
 function launcherOf(npmPid: number): number | undefined {
   const isLauncher = (pid: number): boolean =>
     (commandLine(pid) ?? []).some((word) => word.endsWith('scripts/run.mjs'));
@@ -70,7 +70,7 @@ async function expectNothingLeft(family: readonly ProcessId[], before: ReturnTyp
   expect(footprint(owners)).toEqual(before);
 }
 
-// So that the runs below find everything built and the moments they are killed at fall into the lab.
+// Builds everything first. Otherwise the tests would kill the runs below during the build instead of during the lab.
 beforeAll(() => npm('run', 'build'), 300_000);
 
 describe('npm start', () => {
@@ -103,7 +103,7 @@ describe('npm start', () => {
     const name = `interrupted-${process.pid}`;
     onTestFinished(() => takeDown(name));
     for (const extra of [[], ['--keep', '--name', name]]) {
-      // So many pods that it is still at work when it is interrupted.
+      // With this many pods it is still working when it is interrupted.
       const child = npmStart('--nodes', '2', '--pods', '150', ...extra);
       await saysLine(child, /✓ build/);
       await sleep(Math.random() * 1000);
@@ -187,7 +187,7 @@ describe('npm run lab', () => {
   test('has nodes with one /run/netns, which is shared, where the machine mounts one privately', async () => {
     const name = `netns-${process.pid}`;
     const lab = `npm --silent run lab -- --name ${name}`;
-    // With a /run of its own: the machine's stays as it is.
+    // Uses a /run of its own, so that the machine's stays unchanged.
     const script = `mount -t tmpfs run /run; mkdir /run/netns; mount --bind /run/netns /run/netns
       npm --silent start -- --nodes 1 --pods 0 --keep --name ${name} >/run/said || cat /run/said
       ${lab} exec node-1 grep ' /run/netns ' /proc/self/mountinfo; ${lab} down`;

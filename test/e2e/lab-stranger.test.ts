@@ -1,5 +1,5 @@
-// Leases that a stranger writes into the store: whoever was there first keeps his MAC, address and subnet, on every node and
-// through restarts, and the stranger's lease is the problem shown.
+// A stranger writes leases into the store that claim another node's MAC, address or subnet. On every node, and through restarts, the node
+// that was there first keeps them, and the stranger's lease is shown as the problem.
 
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -80,7 +80,7 @@ test('control: where the other lease is the elder one, the node that came later 
   const before = readLease(lab, 'node-1');
   writeLease(lab, 'aaa', { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: before.mac });
   await waitUntil(async () => (await problems(other)).has('aaa'), LOOK_MS, 'the stranger left out');
-  // Without mark and file node 1 is new in the store.
+  // Without its mark and its lease file, node 1 counts as new in the store.
   const text = readFileSync(join(lab.leaseFolder, 'node-1.json'), 'utf8');
   rmSync(join(lab.leaseFolder, '.node-1.since'));
   rmSync(join(lab.leaseFolder, 'node-1.json'));

@@ -1,4 +1,4 @@
-// A whole lab over the udp backend: packets through the agents' TUN devices, as flannel's udp has them on the wire.
+// A whole lab with the udp backend. Packets go through the agents' TUN devices and are on the wire as flannel's udp sends them.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -22,7 +22,7 @@ async function report(node: LabNode): Promise<StatusReport> {
   return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
 }
 
-/** ICMP errors of type 3 that the node's kernel has taken. */
+/** The number of ICMP errors of type 3 that the node's kernel has received. */
 async function unreachables(node: LabNode): Promise<number> {
   const [names = '', values = ''] = (await node.run(['cat', '/proc/net/snmp']))
     .split('\n')
@@ -81,7 +81,7 @@ describe('two nodes with udp', () => {
 
   test('tell the sender that a network is unreachable where no node has it', async () => {
     const before = await unreachables(one);
-    // The kernel counts the error when it takes it; to a UDP socket this code is no more than a hint.
+    // The kernel's counter is read, because the kernel does not report an error with this code to a UDP socket.
     const program = `require('dgram').createSocket('udp4').send('x', 9, '10.244.99.9', () => process.exit(0))`;
     await one.run([process.execPath, '-e', program]);
     await waitUntil(async () => (await unreachables(one)) > before, LOOK_MS, 'the error');

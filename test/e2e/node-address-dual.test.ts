@@ -1,4 +1,4 @@
-// A dual-stack node that loses or changes one of its two underlay addresses: the other family notices nothing.
+// A dual-stack node loses or changes one of its two underlay addresses. The other family must not be affected.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -11,7 +11,7 @@ import { countBothWays } from '../probe/both-ways.ts';
 import { type Flow, startFlow } from '../probe/flow.ts';
 import type { FlowEnd } from '../probe/spec.ts';
 
-/** A busy machine is given time. */
+/** How long to wait. A busy machine needs this much. */
 const LOOK_MS = 20_000;
 const netConf = {
   EnableIPv6: true,
@@ -44,7 +44,7 @@ function endOf(of: LabNode, family: 4 | 6): FlowEnd {
   return { netnsFromOutside: pod.netnsFromOutside, ip };
 }
 
-/** Counts the IPv6 packets lost meanwhile; not one of IPv4 may be. */
+/** Counts the IPv6 packets that are lost while `body` runs. No IPv4 packet may be lost. */
 async function counting(what: string, body: () => Promise<void>): Promise<void> {
   const flow: Flow = await startFlow(endOf(node, 4), endOf(peer, 4));
   try {

@@ -1,5 +1,5 @@
-// A node whose own place in the underlay changes while its agent runs: another address, another interface, none for a
-// while, a suspended agent, a lost lease. A flow both ways counts what each costs; the counts are printed, not judged.
+// A node's own place in the underlay changes while its agent runs: another address, another interface, no address for a while, a suspended
+// agent, a lost lease. Flows in both directions count the lost packets, which are printed and have no limit.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { readLease } from '../lab/support/leases.ts';
 import { fdbDestinationsOf, kernelStateOf, vxlanPlaceOf } from '../lab/support/vxlan-state.ts';
 import { countBothWays } from '../probe/both-ways.ts';
 
-/** Peers follow within seconds; a busy machine is given more. */
+/** How long to wait for peers to follow. They do so within seconds, but a busy machine needs longer. */
 const LOOK_MS = 20_000;
 const GATEWAY = '192.168.50.1';
 
@@ -44,7 +44,7 @@ async function counting(what: string, body: () => Promise<void>): Promise<void> 
   await countBothWays(what, [one, two], body, LOOK_MS);
 }
 
-/** Everybody has followed: the lease, the device and the peer say so, and all pods reach each other. */
+/** Waits until the lease, the device and the peer have the new address and all pods reach each other. */
 async function followed(address: string, device = 'eth0'): Promise<void> {
   const startedMs = performance.now();
   await waitUntil(async () => readLease(lab, 'node-1').publicIp === address, LOOK_MS, `the lease of ${address}`);
@@ -56,7 +56,7 @@ async function followed(address: string, device = 'eth0'): Promise<void> {
   await waitUntil(async () => (await fdbDestinationsOf(peer)) === address, LOOK_MS, `the peer sending to ${address}`);
   process.stdout.write(`peers send to ${address} after ${Math.round(performance.now() - startedMs)} ms\n`);
   await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
-  // A question for a neighbour that was lost with the link is asked again after a second.
+  // A neighbour solicitation that was lost with the link is repeated after a second.
   await waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'every pod reaching every other');
 }
 
@@ -153,7 +153,7 @@ describe('the interface', () => {
     });
   });
 
-  /** A new device of node 1 on the switch. */
+  /** Connects a new device of node 1 to the switch. */
   async function plug(name: string, address: string): Promise<void> {
     const inSwitch = [
       'nsenter',
@@ -173,7 +173,7 @@ describe('the interface', () => {
 });
 
 test('a lease that is somebody else’s ends the agent with 1, saying so; the data plane stays', async () => {
-  // With its mark node 1 would be the elder, and put its lease back.
+  // With its mark, node 1 would be the older node and would put its lease back.
   rmSync(join(lab.leaseFolder, '.node-1.since'));
   renameSync(join(lab.leaseFolder, 'node-1.json'), join(lab.leaseFolder, 'node-9.json'));
   await waitUntil(async () => !(await node.agent.state()).running, LOOK_MS, 'the end of the agent');

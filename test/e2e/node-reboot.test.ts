@@ -1,5 +1,5 @@
-// A node that reboots: its disk has the conflist of before, its kernel has nothing. No pod may start against a node that
-// does not forward yet, and nothing of before may be in the way afterwards.
+// A node reboots: its disk still has the conflist, but its kernel has no state. No pod may start on the node before it forwards, and
+// nothing from before the reboot may cause trouble afterwards.
 
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -33,9 +33,9 @@ test('the conflist is set aside for as long as the node does not forward, and po
   const before = { files: readdirSync(node.pathFromOutside(CONFLIST_FOLDER)), lease: readLease(lab, node.name) };
   expect(before.files).toContain(CONFLIST);
   await node.reboot();
-  // What was attached before the agent is up is refused for the reason that matters.
+  // An ADD before the agent is up fails with the real reason.
   await expect(node.addPod()).rejects.toThrow(/subnet\.env/);
-  // Somebody holds the VNI: the agent cannot forward, and ends.
+  // Another device has the VNI, so the agent cannot forward, and ends.
   await node.run([
     'ip',
     'link',
@@ -59,7 +59,7 @@ test('the conflist is set aside for as long as the node does not forward, and po
   await node.run(['ip', 'link', 'del', 'rival']);
   await node.agent.start();
   await waitUntil(() => conflists().includes(CONFLIST), 10_000, 'conflist');
-  // At that very moment: the pod of another node answers.
+  // From this moment on, a pod on another node must answer.
   const pod = await node.addPod();
   expect(await pod.ping(lab.node('node-1').pods.map(({ ip }) => ip))).toMatchObject([{ rttMs: expect.any(Number) }]);
   await node.agent.ready();

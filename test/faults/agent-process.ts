@@ -1,16 +1,16 @@
-// The agent of a lab node as a process of this machine: proc(5).
+// Reads about the agent of a lab node, as a process of this machine, from /proc (proc(5)).
 
 import { readdirSync, readFileSync } from 'node:fs';
 import type { LabNode } from '../lab/lab-node.ts';
 import { descendantsOf } from '../lab/processes.ts';
 
-/** USER_HZ: the unit of times in /proc/PID/stat. */
+/** The unit of times in /proc/PID/stat (USER_HZ). */
 const MS_PER_TICK = 10;
 
-/** Its number as this process sees it. Rejects when no agent runs. */
+/** The agent's pid as this process sees it. Rejects when no agent runs. */
 export async function agentPid(node: LabNode): Promise<number> {
   const { pid, running } = await node.agent.state();
-  // The innermost number is the one the node's runner knows.
+  // The node's runner knows the pid of the innermost PID namespace.
   const found = running ? descendantsOf(node.pid).find((one) => innermost(one) === pid) : undefined;
   if (found === undefined) throw new Error(`no agent runs on ${node.name}`);
   return found;
@@ -21,24 +21,24 @@ function innermost(pid: number): number | undefined {
   return numbers === undefined ? undefined : Number(numbers.at(-1));
 }
 
-/** Processor time since its start, in milliseconds, its threads' included. */
+/** The processor time of all its threads since its start, in milliseconds. */
 export function cpuMs(pid: number): number {
   return sumOfTicks(pid, 11, 13) * MS_PER_TICK;
 }
 
-/** The same with that of its children that have ended, in milliseconds. */
+/** The same including its children that have ended, in milliseconds. */
 export function cpuTreeMs(pid: number): number {
   return sumOfTicks(pid, 11, 15) * MS_PER_TICK;
 }
 
-/** utime, stime, cutime and cstime are at 11 to 14 after the name. */
+/** Sums times of the process. utime, stime, cutime and cstime are the fields 11 to 14 after the name. */
 function sumOfTicks(pid: number, from: number, to: number): number {
   const text = read(`/proc/${pid}/stat`);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return fields.slice(from, to).reduce((sum, field) => sum + Number(field), 0);
 }
 
-/** How long each of its threads has waited for a processor so far, in milliseconds (proc(5), schedstat). */
+/** How long each of its threads has waited for a processor in total, in milliseconds (proc(5), schedstat). */
 export function processorWaits(pid: number): Map<string, number> {
   const threads = readdirSync(`/proc/${pid}/task`);
   return new Map(threads.map((thread) => [thread, waitOf(`/proc/${pid}/task/${thread}/schedstat`)]));
@@ -48,7 +48,7 @@ function waitOf(path: string): number {
   return Number(read(path).split(' ')[1] ?? 0) / 1e6;
 }
 
-/** The longest that one thread has waited between the two. */
+/** The longest time that one thread has waited between the two readings. */
 export function longestWaitMs(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): number {
   return Math.max(0, ...[...after].map(([thread, waited]) => waited - (before.get(thread) ?? 0)));
 }
@@ -58,7 +58,7 @@ export function residentKib(pid: number): number {
   return memoryKib(pid, 'VmRSS');
 }
 
-/** Resident, of that anonymous, or the most that was ever resident; in KiB. */
+/** Resident memory, its anonymous part, or its maximum so far, in KiB. */
 export function memoryKib(pid: number, what: 'VmRSS' | 'RssAnon' | 'VmHWM'): number {
   return Number(new RegExp(`^${what}:\\s*(\\d+)`, 'm').exec(read(`/proc/${pid}/status`))?.[1]);
 }
@@ -71,7 +71,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // It has ended since it was listed.
+    // The process has ended since it was listed.
     return '';
   }
 }
@@ -83,7 +83,7 @@ export interface LogLine {
   readonly [fact: string]: unknown;
 }
 
-/** What it has logged since byte `from` of its log. */
+/** The agent's log from byte `from` on. */
 export function logLines(node: LabNode, from = 0): LogLine[] {
   const text = Buffer.from(node.agent.log()).subarray(from).toString();
   return text

@@ -1,29 +1,29 @@
-// The faults: what somebody or something does to a node, what it may cost, and what of the traffic shows it.
+// The faults: what is done to a node, how many packets it may cost, and which traffic shows it.
 
 import type { FlowOptions } from '../probe/spec.ts';
 import type { Path, Site } from './site.ts';
 
-/** Packets lost at a thousand a second, so milliseconds as well. */
+/** The most packets that may be lost. The flow sends a thousand a second, so these are also milliseconds. */
 const ENTRY_LIMIT = 20;
 const DEVICE_LIMIT = 100;
 const EVERYTHING_LIMIT = 1000;
 /**
- * In one of twelve rounds, agent or none, the first ARP request after the carrier is back gets lost, and the kernel asks
- * again after a second (arp(7), retrans_time_ms).
+ * In about one of twelve rounds, with or without an agent, the first ARP request after the carrier returns is lost. The kernel
+ * repeats it only after a second (arp(7), retrans_time_ms).
  */
 const ARP_LIMIT = 1000;
 
 export interface Fault {
   readonly name: string;
-  /** As an operator would type it, for the table. */
+  /** The fault as an operator would type it, for the table. */
   readonly what: string;
-  /** Most packets a round may lose. */
+  /** The most packets that a round may lose. */
   readonly limit: number;
   readonly path: Path;
   readonly flow?: FlowOptions;
   /**
-   * With the agent stopped every packet must be lost; false where the kernel itself puts things right again: then
-   * rounds with the agent stopped show what it costs anyway.
+   * Whether every packet must be lost while the agent is stopped. It is false where the kernel itself recovers; rounds with
+   * the agent stopped then show how many packets are lost without it.
    */
   readonly control: boolean;
   inflict(site: Site): Promise<void>;
@@ -61,7 +61,7 @@ export const faults: readonly Fault[] = [
     name: 'nexthop',
     what: 'ip nexthop del id ID',
     limit: ENTRY_LIMIT,
-    // Its route goes with it.
+    // The kernel removes the route together with its nexthop.
     inflict: (site) => site.ip(`nexthop del id ${site.peer.nexthopId}`),
   },
   {

@@ -1,5 +1,5 @@
-// A foreign program that rewrites a peer's route every 100 ms: the agent must answer now and then, not spin, and say
-// what it finds in the place of its route, so that an operator can tell who it is.
+// A foreign program rewrites a peer's route every 100 ms. The agent must repair the route at a limited rate, must not spin, and must log
+// the route it finds in place of its own, so that an operator can find out who writes it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UNDERLAY_DEVICE } from '../lab/contract.ts';
@@ -9,22 +9,22 @@ import type { Site } from './site.ts';
 
 const SECONDS = 10;
 const EVERY_MS = 100;
-/** Five repairs at once, then one a second (flanneld/dataplane/repair-budget.ts); the last when the rival has ended. */
+/** The agent makes five repairs at once, then one a second (flanneld/dataplane/repair-budget.ts). The last follows the rival's end. */
 const REPAIRS_AT_ONCE = 5;
-/** Of one processor, while the other program causes ten events a second. */
+/** The agent's limit as a percentage of one processor, while the other program causes ten events a second. */
 const MAX_CPU_PERCENT = 5;
 const RESTORE_TIMEOUT_MS = 5000;
 
 export interface Fight {
-  /** How long the rival was at it. */
+  /** How long the rival program ran. */
   readonly durationMs: number;
   readonly rewrites: number;
   readonly repairs: number;
   readonly cpuPercent: number;
   readonly warnings: number;
-  /** What the agent says of the rival's route. */
+  /** The rival's route as the agent's log describes it. */
   readonly rival: string;
-  /** From the rival's end until the node was right again. */
+  /** The time from the rival's end until the node was right again. */
   readonly restoredMs: number;
 }
 
@@ -42,7 +42,7 @@ export async function fight(site: Site): Promise<Fight> {
   const cpuPercent = (100 * (cpuMs(pid) - startCpuMs)) / durationMs;
   await site.untilWhole(RESTORE_TIMEOUT_MS);
   const restoredMs = performance.now() - endMs;
-  // The last lines are written after the last change.
+  // The agent writes its last log lines after its last change.
   await sleep(100);
   const lines = logLines(node, from);
   const warnings = lines.filter((line) => line.level === 'warn' && line.msg.startsWith('somebody keeps changing'));
@@ -61,7 +61,7 @@ function rivalOf(warnings: readonly LogLine[]): string {
   return String(warnings.map(({ route }) => route).find((route) => route !== undefined) ?? '');
 }
 
-/** What is wrong with how the agent fought; empty when nothing is. */
+/** What the agent did wrong in the fight; empty when nothing. */
 export function judgeFight({ durationMs, repairs, cpuPercent, warnings, rival }: Fight): string[] {
   const wrong: string[] = [];
   const seconds = durationMs / 1000;
@@ -70,7 +70,7 @@ export function judgeFight({ durationMs, repairs, cpuPercent, warnings, rival }:
   if (repairs === 0) wrong.push('no repair at all');
   if (cpuPercent > MAX_CPU_PERCENT) wrong.push(`${cpuPercent.toFixed(1)} % of a processor, limit ${MAX_CPU_PERCENT}`);
   if (warnings === 0) wrong.push('not a word in the log that somebody fights');
-  // rtnetlink(7): protocol 4 is static.
+  // Protocol 4 is `static` (rtnetlink(7)).
   if (!/dev eth0 proto (4|static)$/.test(rival)) wrong.push(`the log does not tell the rival's route, only "${rival}"`);
   return wrong;
 }

@@ -1,4 +1,5 @@
-// Everything that changes in a node's kernel, as ip(8), bridge(8) and nft(8) see it: a witness that is none of ours.
+// Records all changes in a node's kernel with the monitors of ip(8), bridge(8) and nft(8). They are independent witnesses, because they
+// share no code with Weft.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +13,7 @@ const witnesses = [
   ['nft', 'monitor'],
 ] as const;
 
-/** Changes nobody else makes: seen, they show that a witness listens, and that it has told all before them. */
+/** The MAC in changes that only this test makes. A monitor that reports such a change works and has reported all earlier ones. */
 const MARK_MAC = '02:00:5e:00:53:aa';
 const MARK_ROUTE = '198.51.100.77';
 const MARK_TABLE = 'fault_test_mark';
@@ -26,7 +27,7 @@ export class KernelMonitor {
   private constructor(node: LabNode) {
     this.#node = node;
     for (const [index, argv] of witnesses.entries()) {
-      // With its mounts: ip(8) asks the kernel about every name in /run/netns, and the machine's are none of the node's.
+      // Also enters the node's mounts: ip(8) looks up every name in /run/netns, and the machine's names do not belong to the node.
       const enter = [
         'setpriv',
         '--pdeathsig',
@@ -45,14 +46,14 @@ export class KernelMonitor {
     }
   }
 
-  /** Resolves when all of them listen. */
+  /** Starts the monitors and resolves when all of them listen. */
   static async start(node: LabNode): Promise<KernelMonitor> {
     const monitor = new KernelMonitor(node);
     await monitor.#mark();
     return monitor;
   }
 
-  /** Ends it; the lines that tell of a change to `words`, in no order across the witnesses. */
+  /** Stops the monitors. Returns the lines about changes to `words`, unsorted across the monitors. */
   async stop(words: readonly string[]): Promise<string[]> {
     await this.#mark();
     await this.abandon();
@@ -67,7 +68,7 @@ export class KernelMonitor {
     }
   }
 
-  /** Makes the marks until every witness has told one made from now on, and all of them have gone. */
+  /** Makes and removes marks until every monitor has reported one that was made from now on, and all marks are gone. */
   async #mark(): Promise<void> {
     const before = this.#seen();
     const told = async (): Promise<boolean> => {
@@ -95,7 +96,7 @@ function isEndOfMark(line: string): boolean {
   return /delete/i.test(line) && [MARK_ROUTE, MARK_MAC, MARK_TABLE].some((mark) => line.includes(mark));
 }
 
-/** Of a monitor's lines those that tell of something taken away. */
+/** Those of a monitor's lines that report a removal. */
 export function removals(lines: readonly string[]): string[] {
   return lines.filter((line) => /^(\[[^\]]*\])?\s*(Deleted|delete) /.test(line));
 }

@@ -1,4 +1,4 @@
-// `npm run suite -- faults`: what each fault, restart and upgrade costs, in packets lost, with the agent at work.
+// `npm run suite -- faults`: counts the packets that each fault, restart and upgrade loses while the agent works.
 
 import { endOwnedLabs } from '../lab/launch.ts';
 import { faults } from './faults.ts';
@@ -19,13 +19,13 @@ export interface Options {
   readonly only: readonly string[];
 }
 
-/** As scripts/commands.mjs has them. */
+/** The options that scripts/commands.mjs declares. */
 interface Values {
   readonly rounds: string;
   readonly only?: string;
 }
 
-/** Returns the exit code: 0 when nothing was over its limit. */
+/** Returns the exit code: 0 when nothing exceeded its limit. */
 export async function main(values: Values): Promise<number> {
   const options = readValues(values);
   const failures: string[] = [];
@@ -56,12 +56,12 @@ export async function runTrials({ rounds, only }: Options, verdicts: Verdicts): 
   }
 }
 
-/** For a signal's handler. */
+/** Ends all labs. It is called by a signal handler. */
 export async function endLabs(): Promise<void> {
   await endOwnedLabs();
 }
 
-/** Throws what is wrong in one line. */
+/** Reads the options. Throws an error of one line when one is wrong. */
 function readValues(values: Values): Options {
   const only = values.only?.split(',') ?? trials;
   const unknown = only.find((name) => !trials.includes(name));

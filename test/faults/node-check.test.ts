@@ -1,5 +1,5 @@
-// The check that fault tests and soaks rely on must see what is wrong: with the agent stopped, each thing done to a
-// node's kernel is told, and undone by an agent that starts.
+// Tests the check on which fault tests and soaks rely. While the agent is stopped, the check must report each change made to a node's
+// kernel; an agent that starts undoes the change.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { faults } from './faults.ts';

@@ -1,5 +1,5 @@
-// Whether a node carries exactly what it should: the leases of the lab turned into the desired state by the agent's
-// pure function, compared with what the node's kernel says over netlink.
+// Checks that a node's kernel has exactly the state it should have. The agent's pure function turns the lab's leases into the desired
+// state, which is compared with what the kernel reports over netlink.
 
 import { readFile } from 'node:fs/promises';
 import { foreignNexthopIds, VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
@@ -40,13 +40,13 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { wholeCompare } from '../support/whole-compare.ts';
 
 export const DEVICE = 'flannel.1';
-/** Of the lab's net-conf.json. */
+/** The network in the lab's net-conf.json. */
 const network = parsePrefix('10.244.0.0/16');
 const VNI = 1;
 const PORT = 8472;
 const MTU_BYTES = 1450;
 
-/** What a node advertises, as it must be: readable and complete. */
+/** The lease that a node advertises, which must be readable and complete. */
 export interface OwnLease {
   readonly subnet: IpPrefix;
   readonly publicIp: Ip;
@@ -55,18 +55,18 @@ export interface OwnLease {
 
 let shared: Promise<Syscalls> | undefined;
 
-/** The thread pool must have been started before this thread first enters a namespace: see lib/sys/netns.ts. */
+/** Opens the system calls. Node's thread pool must start before this thread first enters a namespace: see lib/sys/netns.ts. */
 async function openSyscalls(): Promise<Syscalls> {
   await readFile('/proc/version');
   return openKoffiSyscalls();
 }
 
-/** A path for setns to the network of a node. */
+/** The path of a node's network namespace, for setns. */
 export function netnsOf(node: LabNode): string {
   return `/proc/${node.pid}/ns/net`;
 }
 
-/** Runs `body` with a netlink socket of the node. */
+/** Runs `body` with a netlink socket in the node's namespace. */
 export async function withNetlink<T>(node: LabNode, body: (netlink: Netlink) => Promise<T>): Promise<T> {
   shared ??= openSyscalls();
   const sys = await shared;
@@ -95,7 +95,7 @@ function ownLeaseIn({ leases }: LeaseSnapshot, name: string): OwnLease {
   return { subnet, publicIp, mac: readBackendData(backendData).mac };
 }
 
-/** What of device, address, peers and routes is not as it should be, in words; empty when all is. */
+/** What is wrong with the device, its address, peers and routes, in words; empty when nothing. */
 export async function dataPlaneFaults(lab: Lab, node: LabNode): Promise<string[]> {
   const snapshot = await readLeaseDir(lab.leaseFolder);
   const own = ownLeaseIn(snapshot, node.name);
@@ -107,7 +107,7 @@ export async function dataPlaneFaults(lab: Lab, node: LabNode): Promise<string[]
       return [...deviceFaults(netlink, link, own), ...peers, ...strayRoutes(netlink, link, own)];
     });
   } catch (error) {
-    // The device went between two looks.
+    // The device was removed between two queries.
     return [errorText(error)];
   }
 }
@@ -156,7 +156,7 @@ function describe(change: Change): string {
   return `${change.owner}: ${found}`;
 }
 
-/** Routes to the network that lead elsewhere, but for that to the node's own pods; ours on any other device. */
+/** Routes to the pod network that use another device, except the one to the node's own pods; and ours on any other device. */
 function strayRoutes(netlink: Netlink, link: Link, { subnet }: OwnLease): string[] {
   return listRoutes(netlink, { family: 4, table: RT_TABLE_MAIN })
     .filter(({ oif, destination, protocol }) => {
@@ -166,7 +166,7 @@ function strayRoutes(netlink: Netlink, link: Link, { subnet }: OwnLease): string
     .map(({ destination, protocol }) => `stray route ${formatPrefix(destination)} proto ${protocol}`);
 }
 
-/** What of the firewall is not as it should be; empty when all is. */
+/** What is wrong with the firewall; empty when nothing. */
 export async function firewallFaults(lab: Lab, node: LabNode): Promise<string[]> {
   const { subnet } = await ownLease(lab, node);
   const { exitCode, stdout, stderr } = await node.exec(['nft', '-j', 'list', 'table', 'ip', tableName(1)]);

@@ -1,6 +1,6 @@
-// Tables of the fault tests, in Markdown as the README carries them.
+// Writes the tables of the fault tests in Markdown, as in the README.
 
-/** The middle of the values, the mean of the two middle ones of an even number; 0 of none. */
+/** The median: for an even number of values the mean of the two middle ones; 0 when there are none. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -12,7 +12,7 @@ export function worst(values: readonly number[]): number {
   return Math.max(0, ...values);
 }
 
-/** Columns as wide as their widest cell, the first to the left, the others to the right. */
+/** A table with columns as wide as their widest cell. The first column is aligned to the left, the others to the right. */
 export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, column) =>
     Math.max(title.length, 3, ...rows.map((row) => (row[column] ?? '').length)),

@@ -1,4 +1,4 @@
-// The agent's death, its restart and its upgrade: none may cost a packet, or take away anything that is wanted.
+// The agent is killed, restarted or upgraded. None of this may lose a packet or remove anything that is wanted.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { logLines } from './agent-process.ts';
@@ -10,7 +10,7 @@ import type { TwoBuilds } from './two-builds.ts';
 
 const DEAD_MS = 5000;
 const WHOLE_TIMEOUT_MS = 5000;
-/** The agent has looked at everything by then, at what woke it as well. */
+/** After this time the agent has checked everything, including what woke it up. */
 const AFTER_MS = 500;
 
 export interface Restart {
@@ -51,13 +51,13 @@ export const restarts: readonly Restart[] = [
 ];
 
 export interface RestartRound extends Round {
-  /** What other programs saw go, of the device, its peers or the firewall. */
+  /** What the monitors saw removed from the device, its peers or the firewall. */
   readonly removed: readonly string[];
-  /** What they saw change there at all. */
+  /** The number of all changes that they saw there. */
   readonly changed: number;
 }
 
-/** Rejects when the agent that runs afterwards is not the one installed. */
+/** Restarts the agent once under a flow. Rejects when the agent that runs afterwards is not the installed one. */
 export async function restartRound(site: Site, builds: TwoBuilds, restart: Restart): Promise<RestartRound> {
   const monitor = await KernelMonitor.start(site.node);
   const flow = await site.flow('pods');
@@ -83,7 +83,7 @@ function checkVersion(site: Site, builds: TwoBuilds): void {
   if (!builds.version().includes(String(runs))) throw new Error(`${runs} runs, ${builds.version()} is installed`);
 }
 
-/** The witnesses must see what goes: a route is taken away, and the agent puts it back. Rejects when they do not. */
+/** Removes a route, which the agent puts back. Rejects when the monitors did not report the removal. */
 export async function checkWitnesses(site: Site): Promise<void> {
   const monitor = await KernelMonitor.start(site.node);
   try {

@@ -5,7 +5,7 @@ import { type Round, repeatRounds } from './rounds.ts';
 
 const calm: Round = { lost: 1, healedMs: 10, ownGapMs: 2, agentWaitMs: 1 };
 
-/** Hands out rounds one after the other. */
+/** Returns a function that gives these rounds one after the other. */
 function script(...rounds: Round[]): () => Promise<Round> {
   const left = [...rounds];
   return () => {

@@ -1,4 +1,4 @@
-// One fault, many times: each round has a flow of its own, and a round the machine disturbed is repeated.
+// Repeats one fault many times. Each round has a flow of its own, and a round that the machine disturbed is repeated.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Flow } from '../probe/flow.ts';
@@ -8,31 +8,31 @@ import type { Fault } from './faults.ts';
 import type { Site } from './site.ts';
 
 export interface Round {
-  /** Packets lost, at most (see FlowResult). */
+  /** An upper bound for the packets lost (see FlowResult). */
   readonly lost: number;
-  /** From the start of the command that did the damage until every object was as it should be. */
+  /** The time from the start of the harmful command until every object was right again. */
   readonly healedMs: number;
-  /** Longest time the probe did not run. */
+  /** The longest time for which the probe did not run. */
   readonly ownGapMs: number;
-  /** How long the agent was ready to run and got no processor; 0 where nothing depends on it. */
+  /** How long the agent was ready to run but got no processor; 0 where this does not matter. */
   readonly agentWaitMs: number;
 }
 
 export interface Rounds<R extends Round> {
   readonly rounds: readonly R[];
-  /** Disturbed rounds, which were done again. */
+  /** The number of disturbed rounds, which were repeated. */
   readonly repeated: number;
 }
 
-/** Half of the tightest limit: what other programs took from the agent is no cost of the fault. */
+/** A round with a longer wait is repeated: that time was taken by other programs. This is half of the tightest limit. */
 const MAX_AGENT_WAIT_MS = 10;
 const BEFORE_MS = 100;
 const HEAL_TIMEOUT_MS = 10_000;
-/** The flow is over when so many packets have arrived in a row after the fault. */
+/** A flow has recovered when this many packets in a row have arrived after the fault. */
 const AFTER_IN_ROW = 100;
-/** The agent answers five repairs at once, then one a second: faults come no faster than a person makes them. */
+/** The time between faults. The agent makes five repairs at once, then one a second, so faults must not come faster. */
 const PACE_MS = 1500;
-/** Of the rounds wanted; a machine that disturbs more than these is not fit for measuring. */
+/** Rounds are tried at most this many times the wanted number. A machine that disturbs more is not fit for measuring. */
 const MAX_ATTEMPTS = 5;
 
 /** Repeats `round` until `count` were undisturbed. Rejects when the machine disturbs too many. */
@@ -77,12 +77,12 @@ const CONTROL_MS = 500;
 
 export interface Control {
   readonly sent: number;
-  /** Of those, after the fault and with no agent to heal it: must be none. */
+  /** How many of those arrived after the fault while no agent ran. It must be none. */
   readonly received: number;
   readonly restoredMs: number;
 }
 
-/** The same fault with the agent stopped: shows that the fault is one, and that a starting agent heals it. */
+/** The same fault with the agent stopped. Shows that the fault does harm, and that an agent that starts repairs it. */
 export async function controlRound(site: Site, fault: Fault): Promise<Control> {
   await site.node.agent.stop();
   let flow: Flow | undefined;
@@ -104,7 +104,7 @@ export async function controlRound(site: Site, fault: Fault): Promise<Control> {
   }
 }
 
-/** The same fault with the agent stopped, where the kernel itself heals it: what it costs without us. */
+/** The same fault with the agent stopped, where the kernel recovers by itself. Shows the cost without Weft. */
 export async function aloneRounds(site: Site, fault: Fault, count: number): Promise<Rounds<Round>> {
   await site.node.agent.stop();
   try {

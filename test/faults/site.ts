@@ -1,4 +1,4 @@
-// Where faults happen: a lab of two nodes with an agent and a pod each. Node 1 suffers, node 2 is its peer.
+// The site of the faults: a lab of two nodes that each have an agent and a pod. The faults happen on node 1; node 2 is its peer.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
@@ -11,14 +11,14 @@ import { type Flow, startFlow } from '../probe/flow.ts';
 import type { FlowEnd, FlowOptions } from '../probe/spec.ts';
 import { DEVICE, dataPlaneFaults, firewallFaults, netnsOf, ownLease, withNetlink } from './node-check.ts';
 
-/** What packets are counted: between pods; from a pod to outside, masqueraded; from the node itself to a pod. */
+/** Which packets are counted: between pods; from a pod to outside (masqueraded); or from the node itself to a pod. */
 export type Path = 'pods' | 'outside' | 'node';
 
-/** Looking more often would take the processor from the agent. */
+/** The time between checks. More frequent checks would take processor time from the agent. */
 const LOOK_MS = 5;
 
 export interface PeerFacts {
-  /** `10.244.2.0/24`, its first address, the peer's MAC and underlay address as node 1's kernel has them. */
+  /** The peer's subnet, such as `10.244.2.0/24`. This, its first address, MAC and underlay address are as in node 1's kernel. */
   readonly subnet: string;
   readonly base: string;
   readonly mac: string;
@@ -45,7 +45,7 @@ export class Site {
     this.ownBase = ownBase;
   }
 
-  /** `agentFile`: instead of dist/flanneld. */
+  /** Starts the site. `agentFile` is an executable to use instead of dist/flanneld. */
   static async make(agentFile?: string): Promise<Site> {
     const lab = await startLab({ nodes: 2, ...(agentFile === undefined ? {} : { agent: { file: agentFile } }) });
     try {
@@ -65,7 +65,7 @@ export class Site {
     }
   }
 
-  /** Packets along `path`, a thousand a second. */
+  /** Starts a flow of a thousand packets a second along `path`. */
   async flow(path: Path, options: FlowOptions = {}): Promise<Flow> {
     const node = { netnsFromOutside: netnsOf(this.node), ip: this.node.address };
     const outside: FlowEnd = { netnsFromOutside: `/proc/${this.lab.pid}/ns/net`, ip: UNDERLAY_GATEWAY };
@@ -73,20 +73,20 @@ export class Site {
       case 'pods':
         return await startFlow(this.pod, this.peerPod, options);
       case 'outside':
-        // A port of its own for each packet: conntrack remembers how it translated a flow, rules or no rules.
+        // Each packet has another port, because conntrack goes on translating a known flow even when the rules are gone.
         return await startFlow(this.pod, outside, { freshPorts: true, expectSource: this.node.address, ...options });
       case 'node':
         return await startFlow(node, this.peerPod, { expectSource: this.ownBase, ...options });
     }
   }
 
-  /** What is not as it should be on node 1; the firewall is looked at only when the rest is right. */
+  /** What is wrong on node 1. The firewall is checked only when the rest is right. */
   async faults(): Promise<string[]> {
     const faults = await dataPlaneFaults(this.lab, this.node);
     return faults.length > 0 ? faults : await firewallFaults(this.lab, this.node);
   }
 
-  /** Resolves when everything is as it should be; rejects with what is not after `timeoutMs`. */
+  /** Resolves when nothing is wrong. After `timeoutMs`, rejects with what is. */
   async untilWhole(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -97,7 +97,7 @@ export class Site {
     }
   }
 
-  /** Commands for `ip -batch` on node 1. */
+  /** Runs commands with `ip -batch` on node 1. */
   async ip(...commands: string[]): Promise<void> {
     await this.node.run(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
   }

@@ -1,4 +1,4 @@
-// The three kinds of trial, each run, judged and put into a table.
+// Runs the three kinds of trial, judges each, and puts the results into tables.
 
 import { errorText } from '../../lib/errors.ts';
 import type { Fault } from './faults.ts';
@@ -9,20 +9,20 @@ import { aloneRounds, controlRound, faultRound, type Round, type Rounds, repeatR
 import type { Site } from './site.ts';
 import type { TwoBuilds } from './two-builds.ts';
 
-/** Where results go while they come in. */
+/** Receives results as they come in. */
 export interface Verdicts {
-  /** One line of what was just measured. */
+  /** Reports in one line what was just measured. */
   tell(line: string): void;
-  /** Something was over its limit. */
+  /** Reports that something exceeded its limit. */
   fail(line: string): void;
-  /** The rounds themselves, for who wants more than the table. */
+  /** Receives the rounds themselves, which have more details than the table. */
   measured?(measured: Measured): void;
 }
 
 export interface Measured {
   readonly name: string;
   readonly what: string;
-  /** Most packets a round may lose. */
+  /** The most packets that a round may lose. */
   readonly limit: number;
   readonly rounds: readonly Round[];
 }
@@ -65,7 +65,7 @@ function judgeLosses({ name, limit }: Fault, outcome: Rounds<Round>, to: Verdict
   if (lost > limit) to.fail(`${name}: ${lost} packets lost, limit ${limit}`);
 }
 
-/** The fault without an agent must cost everything. */
+/** Runs the control: without an agent, the fault must lose every packet. */
 async function runControl(site: Site, fault: Fault, to: Verdicts): Promise<string> {
   const { sent, received } = await controlRound(site, fault);
   if (received > 0 || sent === 0) {

@@ -1,4 +1,4 @@
-// The agent as two builds that differ in nothing but what they call themselves, for an upgrade from one to the other.
+// Two builds of the agent that differ only in the version they report, for tests of an upgrade from one to the other.
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -18,11 +18,11 @@ import { builtAgent, requireBuilt } from '../lab/programs.ts';
 const BESIDE = ['koffi.node', 'package.json'];
 
 export interface TwoBuilds {
-  /** Path of the executable that is installed now. */
+  /** The path of the installed executable. */
   readonly file: string;
-  /** What `flanneld --version` says of it. */
+  /** The version that `flanneld --version` reports for it. */
   version(): string;
-  /** Installs the other one in its place, as a package manager would: the old one may still run. */
+  /** Installs the other build in its place, as a package manager would, while the old one may still run. */
   swap(): void;
   remove(): void;
 }
@@ -30,7 +30,7 @@ export interface TwoBuilds {
 export function makeTwoBuilds(): TwoBuilds {
   const folder = mkdtempSync(join(tmpdir(), 'weft-builds-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  // Also when a signal ends the run.
+  // Removes the files also when a signal ends the run.
   process.once('exit', remove);
   const text = readFileSync(requireBuilt(builtAgent), 'utf8');
   const id = versionOf(builtAgent).split('+')[1];
