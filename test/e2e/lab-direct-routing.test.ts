@@ -1,5 +1,5 @@
-// vxlan with DirectRouting in both families, with two nodes on one link and one behind a router: by which path each node is reached, how many
-// packets a change of the path costs, and what is repaired.
+// vxlan with DirectRouting in both families, with two nodes on one link and one behind a router: by which path each node is reached,
+// how many packets a change of the path costs, and what is repaired.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';

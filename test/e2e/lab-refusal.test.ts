@@ -34,7 +34,7 @@ afterAll(async () => {
   for (const end of onTestsEnd) end();
 });
 
-/** A launcher that, like the manifests, leaves the agent only NET_ADMIN. That must be enough to see all this. */
+/** A script that starts the agent with NET_ADMIN alone, as the manifests do. The agent must see all this with it. */
 function withNetAdminAlone(): string {
   const folder = mkdtempSync(join(tmpdir(), 'weft-net-admin-'));
   onTestsEnd.push(() => rmSync(folder, { recursive: true }));

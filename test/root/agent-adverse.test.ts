@@ -1,5 +1,5 @@
-// The built agent where everything around it is odd: paths of its flags, the umask, names of others, a log nobody reads,
-// and SIGTERM in each state a start can be in.
+// The built agent in odd surroundings: unusual paths in its flags, an unusual umask, names that others use, a log that nobody reads, and
+// SIGTERM at every stage of its start.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CommandResult } from '../lab/command.ts';
@@ -11,7 +11,7 @@ import { builtAgent } from '../lab/programs.ts';
 import { writeLease, writeLeaseText } from '../lab/support/leases.ts';
 import { unsafeIn } from '../support/unsafe-characters.ts';
 
-/** On the node's own /run: nothing of the machine may be at the end of an odd path. */
+/** A folder on the node's own /run, so that no odd path leads to a file of the machine. */
 const ODD = '/run/odd';
 const CNI_CONF = `${ODD}/cni-conf.json`;
 const LOOK_MS = 20_000;
@@ -65,7 +65,7 @@ describe('a path that cannot be what its flag wants', () => {
     `${ODD}/loop`,
     `${ODD}/file`,
   ];
-  /** Absent is fine for what is only looked at. */
+  /** The same without /proc and /sys: a file that is only read may be missing there. */
   const noReadFolders = noFolders.filter((path) => !/^\/(proc|sys)/.test(path));
   const etcd = ['--etcd-endpoints=https://127.0.0.1:1', '--subnet-dir='];
   const notThere = /nope|file\/x|loop/;
@@ -115,7 +115,7 @@ describe('umask 0', () => {
     const start = `umask 0; ${builtAgent} ${flags.join(' ')} >/dev/null 2>${ODD}/log & echo $!`;
     const pid = await node.run(['sh', '-c', start]);
     await waitUntil(() => node.readFile(`${ODD}/log`).includes('"ready"'), LOOK_MS, 'the agent');
-    // The node's own cni0 has the subnet of the lab's agent.
+    // Another bridge name, because the node's cni0 has the subnet of the lab's agent.
     const delegate = { isDefaultGateway: true, bridge: 'odd0' };
     const plugin = {
       cniVersion: '1.0.0',
@@ -171,7 +171,7 @@ describe('names and data of others', () => {
 describe('SIGTERM while it starts', () => {
   const silent = '--kube-api-url=http://127.0.0.1:1234';
 
-  /** Runs the agent in a state for two seconds; its exit code, and how long it took to end. */
+  /** Runs the agent for two seconds, then ends it. Returns its exit code and how long it took to end. */
   async function endedIn(
     more: readonly string[],
     env = '',

@@ -1,5 +1,5 @@
-// The VXLAN device under the agent: which existing ones it keeps, which it rebuilds, and how it puts things right that
-// somebody else changed, without ever being drawn into a fight.
+// The agent's VXLAN device: which existing devices it keeps, which it replaces, and how it repairs what somebody else changed, without an
+// endless fight.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -13,7 +13,7 @@ import { kernelStateOf, type VxlanState } from '../lab/support/vxlan-state.ts';
 const LOOK_MS = 10_000;
 const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
 
-/** The node's own subnet is none of those the tests give to others. */
+/** SubnetMax keeps the node's own subnet apart from those that the tests give to peers. */
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
 
 let lab: Lab;
@@ -40,7 +40,7 @@ async function indexOf(name: string): Promise<number> {
   return link?.ifindex ?? 0;
 }
 
-/** Log lines with that message since `from` characters of log. */
+/** The log lines with this message, after the first `from` characters of the log. */
 function logged(message: string, from = 0): Record<string, unknown>[] {
   const lines = node.agent.log().slice(from).trim().split('\n');
   if (lines[0] === '') return [];
@@ -164,14 +164,14 @@ describe('a running agent', () => {
   test('says nothing when nothing happens', async () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'a right state');
     const before = node.agent.log();
-    // Events of others: a pod's device coming and going.
+    // Makes events that do not concern the agent: a pod's device comes and goes.
     await ip('link add veth9 type veth peer name veth8');
     await ip('link del veth9');
     expect(node.agent.log()).toBe(before);
   });
 
   test('does not spin against a program that keeps rewriting a route, says who it is, and wins in the end', async () => {
-    // A peer nobody has quarrelled about yet.
+    // A peer that nobody has interfered with yet.
     const rival = { subnet: '10.244.210.0/24', publicIp: '192.168.50.97', mac: '02:00:00:00:0a:97' };
     writeLease(lab, 'rival', rival);
     await waitUntil(async () => (await kernelStateOf(node)).routes.length === 2, LOOK_MS, 'the peer');
@@ -183,7 +183,7 @@ describe('a running agent', () => {
       await sleep(25);
     }
     const foughtSec = (performance.now() - began) / 1000;
-    // Five at once, one a second after that.
+    // The agent makes five repairs at once, then one a second.
     const repairs = logged('peer repaired', from).filter(({ peer }) => peer === 'rival');
     expect(repairs.length).toBeLessThanOrEqual(6 + Math.ceil(foughtSec));
     const fight = logged('somebody keeps changing this, repairing it once a second only', from);

@@ -1,4 +1,4 @@
-// Backends whose way to other nodes is somebody else's: extension, whose commands are run for each peer, and alloc.
+// Backends that leave the path to other nodes to somebody else: extension, which runs commands for each peer, and alloc.
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ const LOOK_MS = 10_000;
 const LOG = '/run/extension.log';
 const ghost = '10.244.200.0/24';
 
-/** The commands; each notes its arguments and what it reads. */
+/** The commands of the extension backend. Each writes down its arguments and its stdin. */
 const scripts: Readonly<Record<string, string>> = {
   pre: `read said; echo pre >>${LOG}; echo '  node data; $(touch /run/pwned) '`,
   post: `read said; echo "post $* $NETWORK $PUBLIC_IP [$said]" >>${LOG}`,

@@ -1,4 +1,4 @@
-// Overlays of IPv6 alone and of both families: what the kernel carries (as flannel's would), traffic, healing.
+// Overlays with IPv6 only and with both families: the kernel state (which must be flannel's), traffic, and repairs.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
@@ -17,7 +17,7 @@ async function json(node: LabNode, command: string): Promise<Json[]> {
   return JSON.parse((await node.run(command.split(' '))) || '[]') as Json[];
 }
 
-/** Two nodes with IPv6 on the underlay, which the lab itself does not give them, and a pod on each. */
+/** Starts two nodes with a pod each, and gives the underlay IPv6 addresses, which the lab does not do itself. */
 async function startDualLab(netConf: Json): Promise<Lab> {
   const lab = await startLab({ nodes: 2, netConf: netConf as never, agent: { start: false } });
   for (const node of lab.nodes) {
@@ -36,7 +36,7 @@ function peers(lab: Lab): Promise<Json[][]> {
   return Promise.all(lab.nodes.map((node) => json(node, 'ip -j -6 route show dev flannel-v6.1 proto 138')));
 }
 
-/** Sends `bytes` over TCP to one pod from another; resolves to how many came back. */
+/** Sends `bytes` bytes over TCP to another pod's echo server. Resolves to how many came back. */
 async function echoed(from: LabPod, to: LabPod, ip: string, bytes: number): Promise<number> {
   const server = `const s = require('net').createServer((c) => { c.pipe(c); c.on('close', () => s.close()); });
     s.listen({ host: '${ip}', port: ${PORT} })`;
@@ -69,7 +69,7 @@ describe.for([
 
   const env = (node: LabNode, key: string): string =>
     new RegExp(`^${key}=(.*)$`, 'm').exec(node.readFile(SUBNET_FILE))?.[1] ?? '';
-  /** The base of the node's IPv6 subnet. */
+  /** The first address of the node's IPv6 subnet. */
   const base = (node: LabNode): string => env(node, 'FLANNEL_IPV6_SUBNET').replace('::1/64', '::');
 
   test('has the device, address and peer that flannel would make', async () => {
@@ -80,7 +80,7 @@ describe.for([
       linkinfo: { info_kind: 'vxlan', info_data: { id: 1, local6: `fd00:50::${host}`, port: 8472, learning: false } },
     });
     const shown = await json(one, 'ip -j -6 address show dev flannel-v6.1 scope global');
-    // ip leaves an empty object for each address it does not show.
+    // ip prints an empty object for each address that it leaves out.
     const addresses = ((shown[0]?.['addr_info'] ?? []) as Json[]).filter(({ local }) => local !== undefined);
     expect(addresses).toMatchObject([{ local: base(one), prefixlen: 128 }]);
     const [far] = await json(two, 'ip -j link show flannel-v6.1');
@@ -162,7 +162,7 @@ describe.for([
     await waitUntil(async () => (await peers(lab)).every(({ length }) => length === 1), LOOK_MS, 'the peer again');
   });
 
-  /** Everything of the IPv6 overlay on node-1, without what a new device has anew. */
+  /** The whole kernel state of the IPv6 overlay on node-1, without what differs in a new device. */
   async function state(): Promise<string> {
     const commands = [
       'ip -j -6 address show dev flannel-v6.1 scope global',

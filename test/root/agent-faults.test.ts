@@ -1,6 +1,5 @@
-// The built agent in trouble of its own, brought in from outside (test/support/injected-fault.cjs), while numbered packets
-// pass between pods of its node and its peer's: it goes on, or ends with one line and a code other than 0, and no packet
-// is lost.
+// Faults are injected into the built agent (test/support/injected-fault.cjs) while numbered packets pass between pods of its node and a
+// peer's. The agent must go on, or end with one log line and an exit code other than 0. No packet may be lost.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -16,9 +15,9 @@ import { type Flow, startFlow } from '../probe/flow.ts';
 import { queueDrops } from '../probe/queue-drops.ts';
 
 const LOOK_MS = 20_000;
-/** What the kernel gives an event loop that stands still, in milliseconds, and some for a busy machine. */
+/** The time after which a blocked event loop ends the agent, in milliseconds, and more for a busy machine. */
 const STILL_MS = 30_000 + LOOK_MS;
-/** A busy machine takes milliseconds for each. */
+/** How long opening all connections may take. A busy machine needs milliseconds for each. */
 const CROWD_MS = 100_000;
 const FAULT_FILE = '/run/lab/fault.js';
 const preload = join(import.meta.dirname, '../support/injected-fault.cjs');
@@ -26,13 +25,13 @@ const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
 
 const CROWDS = ['127.0.0.2', '127.0.0.3'];
-/** Opens connections, all at once, and keeps them, whatever becomes of them; says when it has. */
+/** A program that opens many connections at once and keeps them open. It says when it is done. */
 const CROWD = [
   'import resource, socket, sys, time',
   'resource.setrlimit(resource.RLIMIT_NOFILE, (12000, 12000))',
   'crowd = [socket.socket() for n in range(10000)]',
   'for one in crowd:',
-  // IP_BIND_ADDRESS_NO_PORT: each crowd has the ports of an address of its own, of which none must be searched for long.
+  // IP_BIND_ADDRESS_NO_PORT: each program has its own source address and thus all its ports, so that a free port is found quickly.
   '  one.setsockopt(socket.IPPROTO_IP, 24, 1); one.bind((sys.argv[1], 0))',
   '  one.setblocking(False); one.connect_ex(("127.0.0.1", 10256))',
   'print("all", flush=True)',
@@ -61,11 +60,11 @@ beforeEach(async () => {
   if (!(await node.agent.state()).running) await node.agent.start();
   await node.agent.ready();
 });
-/** Whatever happened to the agent: up to now every packet has arrived. */
+/** After each test, whatever happened to the agent, every packet must have arrived. */
 afterEach(async () => {
   await flow.untilInRow(50, LOOK_MS);
   const { sent, received } = await flow.progress();
-  // The newest are under way; what the machine's own queues dropped is not the agent's doing.
+  // The newest packets may still be under way, and the agent is not responsible for what the machine's own queues dropped.
   expect(sent - received).toBeLessThanOrEqual(50 + queueDrops() - drops);
 });
 
@@ -83,7 +82,7 @@ async function isProgrammed(): Promise<boolean> {
   return (await node.run(['ip', 'route'])).includes(peer.subnet);
 }
 
-/** The agent follows the leases: another one comes, and goes. */
+/** Adds a lease and removes it again, and waits each time until the agent has followed. */
 async function follows(): Promise<void> {
   writeLease(lab, 'peer', peer);
   await waitUntil(isProgrammed, LOOK_MS, 'the peer');
@@ -139,7 +138,7 @@ describe('an event loop that stands still', () => {
     expect(logLines(two)).toContainEqual(
       expect.objectContaining({ msg: expect.stringMatching(/did not stop by itself/) }),
     );
-    // Longer than the others had.
+    // Waits longer than the agent took to end in the tests before.
     await sleep(5000);
     process.kill(stopped, 'SIGCONT');
     await sleep(5000);
@@ -184,7 +183,7 @@ describe('20,000 idle connections to the health port', () => {
     const answers = async (): Promise<boolean> =>
       await node.agent.http('/healthz').then(
         ({ status }) => status === 200,
-        // In the storm the kernel drops some of the first packets, also a probe's; kubelet asks again, too.
+        // Among so many connections the kernel may drop a probe's first packets. The probe is repeated, as kubelet does.
         () => false,
       );
     for (let n = 0; n < 20; n++) await waitUntil(answers, LOOK_MS, 'an answer');

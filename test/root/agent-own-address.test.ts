@@ -1,5 +1,5 @@
-// What an administrator wants of a node's addresses and the node cannot publish: refused, told in `status` and as an Event,
-// and the agent goes on with what works.
+// An administrator asks for node addresses that the node cannot publish. The agent refuses them, reports this in `status` and as an Event,
+// and goes on with the addresses that work.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';

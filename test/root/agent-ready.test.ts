@@ -1,4 +1,4 @@
-// When the node says that it forwards, and to whom: probes, subnet.env, the conflist, the service manager.
+// When and how the agent reports that its node forwards: to probes, in subnet.env, by the conflist, to the service manager.
 
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,10 +11,10 @@ import { writeLease } from '../lab/support/leases.ts';
 
 const LOOK_MS = 10_000;
 const CONFLIST = '10-flannel.conflist';
-/** First in the agent's PATH. */
+/** The first folder in the agent's PATH. */
 const BIN = '/run/bin';
 
-/** The node's own subnet is none of those the tests give to others. */
+/** SubnetMax keeps the node's own subnet apart from those that the tests give to peers. */
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'vxlan' } };
 
 let lab: Lab;
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** The agent cannot become ready: nft fails. */
+/** Makes nft fail, so that the agent cannot become ready. */
 async function breakNft(): Promise<void> {
   node.writeFile(`${BIN}/nft`, '#!/bin/sh\necho "nft is broken" >&2\nexit 1\n');
   await node.run(['chmod', '+x', `${BIN}/nft`]);
@@ -69,7 +69,7 @@ describe('readiness', () => {
   test('puts subnet.env back when somebody removes it', async () => {
     const before = node.readFile(SUBNET_FILE);
     rmSync(node.pathFromOutside(SUBNET_FILE));
-    // Something for the agent to look at.
+    // A new lease makes the agent check its state.
     writeLease(lab, 'peer', { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' });
     await waitUntil(() => existsSync(node.pathFromOutside(SUBNET_FILE)), LOOK_MS, 'subnet.env');
     expect(node.readFile(SUBNET_FILE)).toBe(before);
@@ -131,7 +131,7 @@ describe('the conflist', () => {
     if (!(await node.agent.state()).running) await node.agent.start();
     await node.agent.ready();
     await node.reboot();
-    // The disk kept it; the runtime would use it.
+    // The conflist is still on the disk, so the runtime would use it.
     expect(confFiles()).toContain(CONFLIST);
     await breakNft();
     await node.agent.start();

@@ -1,4 +1,4 @@
-// What the agent refuses to start with: one clear line, an exit code other than 0, and nothing half done.
+// Settings with which the agent refuses to start: it prints one clear line, exits with a code other than 0, and has changed nothing.
 
 import { readdirSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -25,7 +25,7 @@ async function agent(args: readonly string[] = ['--iface=eth0'], netConf?: objec
   return await node.exec([builtAgent, ...usual, '--node-name=node-1', ...args], { timeoutMs: 20_000 });
 }
 
-/** The message of the last log line, which is why it ended. */
+/** The message of the last log line, which says why the agent ended. */
 function lastWords({ stderr }: CommandResult): string {
   const line = stderr.trim().split('\n').at(-1) ?? '';
   const { err, msg } = JSON.parse(line) as Record<string, string>;

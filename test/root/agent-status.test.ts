@@ -1,4 +1,4 @@
-// What a running agent tells about itself: `flanneld status` over its socket, with no port open, and /metrics.
+// What a running agent reports about itself: by `flanneld status`, which uses its socket and needs no port, and in /metrics.
 
 import { rmSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -33,7 +33,7 @@ async function report(): Promise<StatusReport> {
   return JSON.parse((await status('--json')).stdout) as StatusReport;
 }
 
-/** Removes something by hand and waits for what the ledger says about it. */
+/** Removes something by hand and waits for the agent's ledger entry about the repair. */
 async function drifted(harm: readonly string[], object: string) {
   const before = (await report()).drift.entries.length;
   await node.run(harm);

@@ -1,5 +1,5 @@
-// What an agent says while it waits for its cluster state, and while it goes on without: /readyz?verbose and `status`
-// have the log's words, and `status` ends with 1 only while the node is not ready.
+// What the agent reports while it waits for the cluster state or works without it: /readyz?verbose and `status` have the same text as the
+// log, and `status` exits with 1 only while the node is not ready.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -12,7 +12,7 @@ import { HEALTH_FLAGS, LAUNCHER, writeLauncher } from '../lab/support/launcher-s
 import { FakeKube, fail } from '../support/fake-kube.ts';
 import { startRelay } from '../support/netns-relay.ts';
 
-/** The agent asks again within three seconds; a busy machine is given more. */
+/** How long to wait. The agent retries within three seconds, but a busy machine needs longer. */
 const LOOK_MS = 30_000;
 const NET_CONF = '/run/lab/net-conf.json';
 
@@ -46,7 +46,7 @@ async function status() {
   return { exitCode: text.exitCode, text: text.stdout, report: JSON.parse(json.stdout) as StatusReport };
 }
 
-/** Both places say it, the node is not ready, and the log has the same words. */
+/** Waits until both report this step and reason, and expects that the node is not ready and the log has the same text. */
 async function waitsFor(step: string, reason: RegExp): Promise<void> {
   const line = new RegExp(`start: waiting for ${step}: .*${reason.source}`);
   const body = (): Promise<string> =>

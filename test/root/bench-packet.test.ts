@@ -1,4 +1,4 @@
-// The packet bench on a real lab: its points are in order, and a packet that is dropped is counted, not left out.
+// The packet bench on a real lab: the points of the timeline are in order, and a dropped packet counts as a failure.
 
 import { readFileSync, renameSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
@@ -36,7 +36,7 @@ test('every pod is called, attached and reached, in that order, on one clock', a
   expect(about?.['devices']).toContainEqual(expect.objectContaining({ ifname: 'flannel.1' }));
   expect(seen).toContainEqual(expect.stringMatching(/^packet: pods (\d+) of \1$/));
   if (notes.some((note) => note.startsWith('T1 to T4 are left out: '))) return;
-  // A segment is a difference of two clocks' readings, the kernel's and ours.
+  // Each segment is the difference between a time from the kernel's trace and one from our programs, or between two such times.
   for (const segment of ['T1-T0', 'T2-T1', 'T3-T2', 'T6-T3', 'T7-T6']) {
     for (const value of samples(`traced/${segment}`)) expect(value).toBeGreaterThanOrEqual(0);
   }
@@ -57,7 +57,7 @@ test('packets the tunnel drops are failures of their pods', async () => {
   onTestFinished(() => lab.down());
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
   const target = await other.addPod();
-  // It would put the entry back.
+  // The agent would put the entry back, so it is killed first.
   await node.agent.kill();
   await forgetPeers(node);
   const samples = await measureRounds({ node, target, giveUpMs: 300 }, 1);
@@ -89,7 +89,7 @@ test('a pod whose ADD fails is a failure with the plugin’s words, and the othe
   expect(samples.slice(3).map(({ failure }) => failure)).toEqual([undefined, undefined, undefined]);
 });
 
-/** What each end of a measurement loads first: it collects garbage all the time. */
+/** A module that each end of a measurement loads first. It makes garbage collections happen all the time. */
 const COLLECTING = `
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

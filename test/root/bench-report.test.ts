@@ -1,4 +1,4 @@
-// The bench's report in a browser: no complaint, nothing asked of a network, and every plot has lines on it.
+// Opens the bench's report in a browser: there are no errors, nothing is requested from a network, and every plot shows lines.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,7 +30,7 @@ async function openReport(change: (html: string) => string = (html) => html): Pr
   return page;
 }
 
-/** How many colours other than those of text and grid are painted on each plot's canvas. */
+/** Counts the colours on each plot's canvas, without those of text and grid. */
 const PAINTED = `[...document.querySelectorAll('figure[data-plot]')].map((figure) => {
   const canvas = figure.querySelector('canvas');
   if (canvas === null) return 0;

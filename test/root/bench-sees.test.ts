@@ -1,4 +1,4 @@
-// The bench sees what is done to it: packets that are dropped, and a neighbour that takes a processor.
+// The bench notices disturbances: packets that are dropped, and another program that takes a processor.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ test('the first packets of a pod are dropped: the next one is the first that cou
   const samples = await measureRounds({ node, target }, 1);
   expect(samples.map(({ failure }) => failure)).toEqual([undefined, undefined, undefined]);
   const [udp] = samples.filter(({ kind }) => kind === 'udp');
-  // What left before the node forwarded never came to the rule.
+  // Packets sent before the node forwarded never reached the rule that drops.
   expect(udp?.deliveredSequence).toBeGreaterThanOrEqual(DROPPED);
   expect(udp?.sender?.sent).toBeGreaterThan(DROPPED);
   const listed = await node.run(['nft', 'list', 'chain', 'ip', 'selftest', 'forward']);
@@ -46,7 +46,7 @@ const resting: Part = {
 };
 
 test('a neighbour that burns a processor is called out', async () => {
-  // Ahead of whatever else runs here.
+  // Its priority is higher than that of everything else that runs here.
   const burner = spawn('nice', ['-n', '-10', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' });
   onTestFinished(async () => {
     const ended = once(burner, 'exit');

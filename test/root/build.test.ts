@@ -1,4 +1,4 @@
-// What `npm run build` leaves in dist: each program runs alone, wherever it is copied to.
+// The programs that `npm run build` leaves in dist: each runs by itself, wherever it is copied.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

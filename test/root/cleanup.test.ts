@@ -1,4 +1,4 @@
-// `flanneld cleanup` on a real node: everything an install could change is as before (test/support/inventory.ts).
+// `flanneld cleanup` on a real node: afterwards everything that an installation can change is as before (test/support/inventory.ts).
 
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -120,7 +120,7 @@ describe('flanneld cleanup', () => {
     await node.removePod(pod.name);
     await stopAgent();
     const route = '10.244.200.0/24 via 10.244.200.0 dev flannel.1 onlink'.split(' ');
-    // As flannel does at its start; it replaces the route that leads to a nexthop of ours.
+    // flannel does this at its start. It replaces our route that uses a nexthop object.
     await node.run(['ip', 'route', 'replace', ...route]);
     const { exitCode, stdout } = await cleanup();
     const why = `(stays: flannel runs here and has route ${route.join(' ')})`;

@@ -1,5 +1,5 @@
-// What goes wrong on a node: disks that are full or read-only, locks of the dead, files of strangers, links where files
-// should be, clocks that were set back. Nothing leaks, nothing foreign is touched, and it works again afterwards.
+// Things that go wrong on a node: full or read-only disks, locks held by dead processes, files of strangers, links in place of
+// files, clocks that were set back. Nothing may leak, nothing of others may be changed, and everything must work again afterwards.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,12 +18,12 @@ beforeEach(async () => {
   onTestFinished(() => node.close());
 });
 
-/** A script on the node; $0 is the folder of its files. */
+/** Runs a shell script on the node. $0 is the folder of its files. */
 async function sh(script: string): Promise<string> {
   return await node.sandbox.must(['sh', '-ec', script, node.sandbox.dir]);
 }
 
-/** Files of attachments as the node sees them: mounts made there are not seen from here. */
+/** The files of attachments, listed inside the node, because mounts made there are not visible from here. */
 async function kept(): Promise<string[]> {
   const files = await sh('cd "$0"; find state networks ! -type d 2>/dev/null || true');
   return files
@@ -130,11 +130,11 @@ describe('a lock', () => {
     ]);
     const holder = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(holder.stdout, 'data');
-    // Waits as long as the holder lives, and no longer.
+    // ADD waits for the lock as long as its holder lives, and no longer.
     const adding = node.attachment().add();
     const early = await Promise.race([adding, new Promise((resolve) => setTimeout(() => resolve('waits'), 300))]);
     expect(early).toBe('waits');
-    // flock's child inherits the descriptor: both die, as in a container that is killed.
+    // flock's child inherits the descriptor, so both are killed, as when a container is killed.
     await sh(
       `end_all() { for c in $(cat /proc/$1/task/$1/children); do end_all $c; done; kill -9 $1; }; end_all ${holder.pid}`,
     );
@@ -145,7 +145,7 @@ describe('a lock', () => {
 });
 
 describe('files of strangers', () => {
-  /** In the folder of the addresses, before anything of ours. */
+  /** Each case puts a file into the folder of addresses before Weft has written anything there. */
   test.for([
     { name: 'an empty address file', make: ': > 10.244.1.2', first: '10.244.1.3', nobodys: true },
     { name: 'an address file cut off in the container’s name', make: 'printf abc > 10.244.1.2', first: '10.244.1.3' },
@@ -184,7 +184,7 @@ describe('files of strangers', () => {
       const before = await kept();
       expect((await node.attachment().add()).ips?.[0]?.address).toBe(`${first}/24`);
       await node.attachment().del();
-      // The second time there is no index to go by, so that every file is read.
+      // The first DEL removed the index, so that this one has to read every file.
       await node.attachment().del();
       const index = /^networks\/cbr0\/\.c1:eth0:0$/;
       expect((await kept()).filter((path) => !index.test(path))).toEqual(
@@ -292,7 +292,7 @@ describe('links and dots', () => {
 
 test('a clock that was set back a year changes nothing', async () => {
   await node.attachment().add();
-  // Everything there is of a year from now, as after the clock was set back.
+  // Dates all files a year into the future, as they look after the clock was set back.
   await sh('find "$0/networks" "$0/state" -exec touch -h -d "+1 year" {} +');
   const other = node.attachment({ container: 'c2', netns: await node.pod('c2') });
   expect((await other.add()).ips?.[0]?.address).toBe('10.244.1.3/24');

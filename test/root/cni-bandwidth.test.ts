@@ -1,4 +1,4 @@
-// Bandwidth limits beside the Go plugin's, at their limits, and after pods that are gone.
+// Bandwidth limits: compared with the Go plugin's, at the largest and smallest values, and after pods that are gone.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ const prevResult = {
   ips: [{ address: '10.0.0.2/24', interface: 1 }],
 };
 const LIMITS = { ingressRate: 8_000_000, ingressBurst: 80_000, egressRate: 16_000_000, egressBurst: 80_000 };
-/** What CRI-O sends as burst when a pod names a rate only. */
+/** The burst that CRI-O sends when a pod specifies only a rate. */
 const CRIO_BURST = 34_359_738_359;
 
 function pod(options: AttachmentOptions = {}, keys: JsonObject = LIMITS): Attachment {

@@ -120,7 +120,7 @@ describe('an exhausted range', () => {
     await node.attachment({ container: 'c2', netns: await node.pod('c2') }).add();
     cache('c2', '/run/netns/c2');
     await node.sandbox.removeContainer('c2');
-    // The kernel takes the namespace, and with it the veth, down on its own time.
+    // The kernel removes the namespace and its veth some time later.
     while ((await node.veths()).length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     expect((await node.attachment().add()).ips?.[0]?.address).toBe('10.9.0.2/30');
   });
@@ -157,7 +157,7 @@ describe('an exhausted range', () => {
 });
 
 describe('an executed delegate', () => {
-  /** Answers ADD with a result of a megabyte and notes how much it was sent. */
+  /** A delegate that answers ADD with a result of a megabyte and writes down how much it received. */
   const script = `#!/bin/sh
 cat > "$(dirname "$0")/$CNI_COMMAND.json"
 [ "$CNI_COMMAND" = ADD ] || exit 0

@@ -30,7 +30,7 @@ describe('deleteLinkByName', () => {
     netns.run('ip', 'link', 'set', 'veth0', 'up');
   });
 
-  // Looking for it and seeing that it is gone are two questions; a deletion in place is a third datagram.
+  // The parent sends one request to find the device and one to see that it is gone. If it has to delete it itself, that is a third.
   test.for([
     { fault: 'none', want: { children: 1, sends: 2 } },
     { fault: 'overflow', want: { children: 1, sends: 2 } },
@@ -41,7 +41,7 @@ describe('deleteLinkByName', () => {
     const counts = run(fault, 'veth0');
     expect(names()).toEqual(['lo', 'cni0']);
     expect(counts.children).toBe(want.children);
-    // Events of the bridge may make it ask more than once.
+    // Events of the bridge may make it send more than one request.
     expect(counts.sends).toBeGreaterThanOrEqual(want.sends);
   });
 

@@ -77,7 +77,7 @@ describe('DEL', () => {
     { name: 'whose veth has another name', rename: true },
   ])('lets the runtime unmount the netns of a pod $name at once', async ({ rename }) => {
     await node.attachment().add();
-    // As the Go plugins name it: not after the attachment.
+    // A name like those of the Go plugins, which do not derive it from the attachment.
     const [veth = ''] = await node.veths();
     if (rename) await node.sandbox.must(['ip', 'link', 'set', veth, 'down', 'name', 'veth12345678']);
     await node.attachment().del();
@@ -135,7 +135,7 @@ describe('beside the reference plugins on one node', () => {
     });
     const results = await Promise.all(calls.map((call) => call.add()));
     expect(new Set(results.map((result) => result.ips?.[0]?.address)).size).toBe(40);
-    // Each takes back what the other gave.
+    // Each plugin releases the addresses that the other allocated.
     await Promise.all(
       calls.map((call, n) => call.with({ plugin: n % 2 === 1 ? 'host-local' : `${REFERENCE_BIN}/host-local` }).del()),
     );

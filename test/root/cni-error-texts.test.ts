@@ -1,5 +1,5 @@
-// Errors of flannel's CNI plugin and its delegates that users search for in kubelet's events: the executable has the
-// same words, and says what to do.
+// Users search kubelet's events for the errors of flannel's CNI plugin and its delegates. The executable's errors have the same words and
+// also say what to do.
 
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';

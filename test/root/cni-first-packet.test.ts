@@ -1,6 +1,6 @@
-// What another node sends to the first pod of a node arrives at once. The node asks for a pod's MAC from the bridge's
-// own link-local address; while the kernel still looks whether somebody else has that (RFC 4862 §5.4: one to two
-// seconds), it cannot ask. Packets wait meanwhile; here the queue holds one, so that whoever waits loses the others.
+// Packets from another node to the first pod of a node must arrive at once. The node uses the bridge's link-local address to ask for
+// a pod's MAC. It cannot use that address during duplicate address detection (RFC 4862 §5.4), which takes one to two seconds, and
+// packets queue meanwhile. Here the queue holds only one packet, so that the others would be lost.
 
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { netnsPath } from '../conformance/sandbox.ts';
@@ -25,7 +25,7 @@ beforeEach(async () => {
   await node.sandbox.must(['sh', '-c', OTHER_NODE, netnsPath('other')]);
 });
 
-/** Another machine on a link of the node's, which is its default route. */
+/** Another machine on one of the node's links. It is the node's default gateway. */
 const OTHER_NODE = `set -e
 ip link add up0 type veth peer name up1 netns "$0"
 ip -6 addr add fd01::1/64 dev up0 nodad
@@ -41,7 +41,7 @@ socket.on('message', (message, from) => socket.send(message, from.port, from.add
 socket.bind(9, () => console.log('listening'));
 `;
 
-/** Sends 20 numbered packets and says which of them was answered first. */
+/** A program that sends 20 numbered packets and prints which of them was answered first. */
 const ASK = `
 const socket = require('node:dgram').createSocket('udp6');
 socket.on('message', (message) => { console.log(message.toString()); process.exit(); });

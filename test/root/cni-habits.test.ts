@@ -1,5 +1,5 @@
-// What runtimes and nodes do to the CNI executable: the ways containerd and CRI-O call it, other plugins before and
-// after it on one node, an environment that says more than CNI's variables, and a root without anything.
+// How runtimes and nodes use the CNI executable: as containerd and CRI-O call it, on a node where other plugins ran before or run
+// afterwards, with more environment variables than CNI's, and with an empty root folder.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
@@ -24,7 +24,7 @@ async function expectNothingLeft(): Promise<void> {
   expect([await node.veths(), node.kept()]).toEqual([[], []]);
 }
 
-/** What kubelet's runtimes put into CNI_ARGS, and the mappings of a pod that has none. */
+/** The CNI_ARGS that kubelet's runtimes set, and the port mappings of a pod that has none. */
 const kubernetes = {
   args: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=5f',
   config: { runtimeConfig: { portMappings: [] }, 'cni.dev/attachments': [] },
@@ -42,7 +42,7 @@ describe('a runtime', () => {
     expect(prevResult.cniVersion).toBe(cniVersion);
     expect(await node.reaches('10.244.1.2')).toBe(true);
     if (checks) await pod.check(prevResult);
-    // libcni passes the result it kept from 0.4.0 on.
+    // From version 0.4.0 on, libcni passes the result that it has cached.
     for (let time = 0; time < 3; time++) await pod.del(checks ? { prevResult } : {});
     await expectNothingLeft();
   });
@@ -107,7 +107,7 @@ describe('upgrade and downgrade with pods running', () => {
   test('neither loses a pod, an address or the bridge’s MAC', async () => {
     for (const name of ['old1', 'old2']) await reference(name).add();
     const bridge = async () => (await node.links()).find((link) => link.ifname === 'cni0')?.address;
-    // Upgrade: what the other made goes on, and goes through ours.
+    // Upgrade: pods that flannel's plugin added keep working, and ours can delete them.
     await ours('new1').add();
     const mac = await bridge();
     await ours('new2').add();
@@ -115,7 +115,7 @@ describe('upgrade and downgrade with pods running', () => {
     for (const ip of node.addresses()) expect(await node.reaches(ip)).toBe(true);
     await ours('old1').del();
     expect(node.addresses()).toEqual(['10.244.1.3', '10.244.1.4', '10.244.1.5']);
-    // Downgrade: flannel's own plugin hands what was saved under the container's name to the delegate's DEL.
+    // Downgrade: flannel's own plugin passes the configuration saved under the container's name to the delegate's DEL.
     const saved = JSON.parse(readFileSync(node.path('state', 'new1'), 'utf8')) as JsonObject;
     const place = {
       plugin: `${REFERENCE_BIN}/bridge`,
@@ -129,14 +129,14 @@ describe('upgrade and downgrade with pods running', () => {
     expect(await bridge()).toBe(mac);
     for (const ip of node.addresses()) expect(await node.reaches(ip)).toBe(true);
     expect(await node.veths()).toHaveLength(3);
-    // And up again: what the downgrade left of ours is no hindrance.
+    // Upgrade again: files of ours that the downgrade left cause no trouble.
     for (const name of ['old1', 'old2', 'new1', 'new2']) await ours(name).del();
     await expectNothingLeft();
   });
 });
 
 describe('what has an influence', () => {
-  /** Variables by which programs are told to look elsewhere. */
+  /** Variables that make programs search for files and libraries elsewhere. */
   const hostile = {
     LD_PRELOAD: '/nowhere/preload.so',
     LD_LIBRARY_PATH: '/nowhere',

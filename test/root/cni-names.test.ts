@@ -1,4 +1,4 @@
-// The names the agent installs the CNI executable under are those it answers to, and the agent knows it by its mark.
+// The agent installs the CNI executable under exactly the names to which it answers, and recognises it by its mark.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Port mappings beside other plugins, other tools and many at once: what either plugin left is removed, what is
-// nobody's stays, and without nft or iptables the answer says so.
+// Port mappings together with other plugins and other tools, and many at once. What Weft or the Go plugin left is removed, rules of others
+// stay, and without nft or iptables the error says so.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ beforeEach(async () => {
   onTestFinished(() => node.close());
 });
 
-/** The Go plugin finds its programs by it; ours need none. */
+/** The PATH that the Go plugin needs to find its programs. Ours needs none. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 const prevResult = {
@@ -50,12 +50,12 @@ function pod(options: AttachmentOptions = {}, keys: JsonObject = {}): Attachment
 
 const sh = (script: string): Promise<string> => node.sandbox.must(['bash', '-c', script]);
 
-/** Hides programs of the node from now on. */
+/** Hides programs on the node. */
 async function hide(...paths: readonly string[]): Promise<void> {
   for (const path of paths) await sh(`mount --bind /dev/null "$(readlink -f ${path})"`);
 }
 
-/** Lines of every firewall that name a mapping of ours or of the Go plugin. */
+/** The lines of every firewall that name a mapping of ours or of the Go plugin. */
 async function left(): Promise<string[]> {
   const text = await sh(
     `nft list ruleset 2>/dev/null
@@ -111,7 +111,7 @@ describe('portmap with iptables', () => {
     await mapped.add();
     await mapped.check(prevResult);
     expect((await sh('iptables-legacy-save -t nat')).match(/--to-destination 10.0.0.2:80/g)).toHaveLength(1);
-    // A runtime without such a PATH finds it as well.
+    // It is also found when the runtime's PATH does not have the folder.
     await pod().del();
     expect(await left()).toEqual([]);
     await mapped.fails('CHECK', { code: 999, msg: /^host ports of IPv4: chain CNI-DN-\w+ not found/ });
@@ -222,7 +222,7 @@ describe('portmap with nftables', () => {
     await inSubnet(2).add();
     expect(await chains()).toEqual(of(1, 2));
     await inSubnet(1).del();
-    // An ADD for which nothing is made looks for nothing.
+    // An ADD that has no mapping to make does not look for programs.
     await inSubnet(2).add();
     expect(await chains()).toEqual(of(1, 2));
     await inSubnet(3).add();

@@ -1,5 +1,5 @@
-// The contract's black-box cases (test/conformance) against our executable, the reference plugins where they are
-// installed, and programs that are no plugins, which must not pass.
+// Runs the contract's black-box cases (test/conformance) on our executable, on the reference plugins where they are installed, and on
+// programs that are no plugins, which must not pass.
 
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -61,7 +61,7 @@ describe('programs that are no plugins', () => {
     'prints {} and succeeds': '#!/bin/sh\ncat > /dev/null\necho "{}"\n',
   };
 
-  /** Runs all cases of the three main plugins against one program under their names. */
+  /** Runs all cases of the three main plugins on one program that is installed under their names. */
   async function passing(install: (path: string) => void): Promise<string[]> {
     const dir = mkdtempSync(join(tmpdir(), 'no-plugin-'));
     onTestFinished(() => rmSync(dir, { recursive: true, force: true }));

@@ -1,5 +1,5 @@
-// Defects of flannel's that only a running agent can show not to have; the others are beside what they concern. All of
-// them are in test/DEFECTS.md.
+// Defects of flannel whose absence can only be shown with a running agent. Tests for other defects are beside the code they concern.
+// All are listed in test/DEFECTS.md.
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,7 +12,7 @@ import { dropLease, readLease, type TestLease, writeLease } from '../lab/support
 import { kernelStateOf } from '../lab/support/vxlan-state.ts';
 
 const LOOK_MS = 10_000;
-/** Behind NAT: no address of the node. */
+/** A public address behind NAT, which the node itself does not have. */
 const ADVERTISED = '203.0.113.7';
 
 let lab: Lab;
@@ -86,7 +86,7 @@ test('D16: an advertised address that is none of the node’s is told to peers, 
 
 test('D19: peers the kernel refuses hold up nobody, and are programmed once it takes them', async () => {
   const refused = [201, 202, 203, 204, 205];
-  // A gateway that is an address of the node itself.
+  // Makes the gateway of each of these subnets an address of the node itself.
   for (const third of refused) await node.run(['ip', 'address', 'add', `10.244.${third}.0/32`, 'dev', 'lo']);
   for (const third of refused) writeLease(lab, `peer-${third}`, peerAt(third));
   await waitUntil(() => /peer-205.*invalid gateway/.test(node.agent.log()), LOOK_MS, 'a refusal');
@@ -98,7 +98,7 @@ test('D19: peers the kernel refuses hold up nobody, and are programmed once it t
 });
 
 test('D22: a device that was deleted comes back with its address and every peer', async () => {
-  /** In an order of its own: the kernel lists FDB entries by their hashes. */
+  /** The kernel's state, sorted, because the kernel lists FDB entries in the order of their hashes. */
   const carried = async (): Promise<string> => {
     const { mac, addresses, neighbours, fdb, routes } = await kernelStateOf(node);
     return [mac, addresses, ...[...neighbours, ...fdb, ...routes].map((one) => JSON.stringify(one)).toSorted()].join(

@@ -1,4 +1,4 @@
-// What the real kernel tells of the reconciler's own changes is no news to it; what anybody else does is.
+// The reconciler ignores the kernel's events about its own changes, but not those about changes by other programs.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -15,11 +15,11 @@ test('events of own changes say what is known, and those of somebody else’s ar
   const report = JSON.parse(stdout) as Record<string, { events: number; hasNews: boolean; errors: string[] }>;
   const own = ['two peers', 'one moves', 'one leaves', 'one comes back'];
   expect(own.map((step) => [step, report[step]?.hasNews])).toEqual(own.map((step) => [step, false]));
-  // A neighbour that is deleted is told of twice.
+  // The kernel sends two events when a neighbour is deleted.
   expect(own.map((step) => report[step]?.events)).toEqual([8, 3, 5, 4]);
   const others = ['a neighbour deleted', 'an FDB entry led elsewhere', 'a route replaced', 'nexthops flushed'];
   expect(others.map((step) => [step, report[step]?.hasNews])).toEqual(others.map((step) => [step, true]));
-  // What is put right is no news afterwards.
+  // The events of a repair are ignored as well.
   const repaired = others.map((step) => `${step}, repaired`);
   expect(repaired.map((step) => [step, report[step]?.hasNews])).toEqual(repaired.map((step) => [step, false]));
   expect(Object.values(report).flatMap(({ errors }) => errors)).toEqual([]);

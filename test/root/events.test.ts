@@ -1,5 +1,5 @@
-// Acceptance: a watch sees 10,000 events and more, survives losing them, leaves the event loop responsive, and lets the
-// process end by itself.
+// Acceptance: a watch receives more than 10,000 events, survives the loss of events, keeps the event loop responsive, and does not keep the
+// process running.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
 import { compileForNode, type NodeProgram } from '../support/node-program.ts';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures');
-/** Each makes four events. */
+/** The number of peers. Each makes four events. */
 const PEERS = 5000;
 const MAX_GAP_MS = 50;
 /**
- * The time other processes had the processors is left out of a gap. A virtual machine is stopped now and then all
- * the same, and a loop that reads too long in one go stops its own every time: the shortest of so many runs tells.
+ * How often to try. A gap does not include time in which other processes had the processors, but a virtual machine may also be
+ * stopped now and then. A loop that reads too long blocks in every run, so the shortest gap of several runs shows it.
  */
 const ATTEMPTS = 3;
 
@@ -40,7 +40,7 @@ interface WatchReport {
   maxGapMs: number;
 }
 
-/** Starts the watcher inside `host`, calls `produce` when it watches, and returns its report after it ended. */
+/** Starts the watcher inside `host`, calls `produce` once it watches, and returns its report when it has ended. */
 async function watchWhile(host: HeldNetns, args: string[], produce: () => void | Promise<void>): Promise<WatchReport> {
   const enter = ['-t', String(host.pid), '-n', process.execPath, watcher.path, ...args];
   const child = spawn('nsenter', enter, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -59,7 +59,7 @@ async function watchWhile(host: HeldNetns, args: string[], produce: () => void |
   return JSON.parse(output.slice('ready\n'.length)) as WatchReport;
 }
 
-/** Runs a program beside the test: this process must not stand still, it reads the watcher's output. */
+/** Runs a program asynchronously, because this process must go on reading the watcher's output. */
 function produceIn(host: HeldNetns, ...command: string[]): Promise<void> {
   const child = spawn('nsenter', ['-t', String(host.pid), '-n', ...command], { stdio: 'ignore' });
   return new Promise((resolve, reject) => {
@@ -74,7 +74,7 @@ async function netns(): Promise<HeldNetns> {
   return held;
 }
 
-/** Watches until the loop stood still for less than allowed; the best gap is printed, acceptance asks for it. */
+/** Repeats until the loop was blocked for less than the limit. Prints the best gap, as the acceptance criterion demands. */
 async function attempts(name: string, watchOnce: (host: HeldNetns) => Promise<WatchReport>): Promise<WatchReport[]> {
   const reports: WatchReport[] = [];
   do reports.push(await watchOnce(await netns()));
@@ -100,7 +100,7 @@ describe('a watch of rtnetlink', () => {
       expect(report.overflows).toBe(0);
       expect(report.errors).toEqual([]);
       expect(report.seen).toMatchObject({ '+fdb': PEERS, '+nexthop': PEERS });
-      // Of the two below the kernel makes some of its own for the device.
+      // The kernel itself adds some neighbours and routes for the device, so there may be more of these.
       expect(report.seen['+neigh']).toBeGreaterThanOrEqual(PEERS);
       expect(report.seen['+route']).toBeGreaterThanOrEqual(PEERS);
       expect(report.fdbEntries).toBe(PEERS);
@@ -143,7 +143,7 @@ test('a watch of nftables sees tables, chains and rules', async () => {
     host.run('nft', 'delete chain ip weft-test c');
     host.run('nft', 'delete table ip weft-test');
   });
-  // The rule goes with its chain, which is told of, too. The number that ends each transaction is nobody's event.
+  // The event count includes the rule, which is deleted with its chain. The generation message after each transaction is no event.
   expect(report.seen).toEqual({ table: 2, chain: 2, rule: 2 });
   expect(report.errors).toEqual([]);
 });

@@ -47,7 +47,7 @@ function outcome(command: readonly string[], { args = [], env = {}, input = '' }
   return { status: result.status, stdout: result.stdout, stderr: result.stderr };
 }
 
-/** On both processors, which must agree. */
+/** Runs the program on both processors, whose results must be equal. */
 function runBoth(name: string, run: Run) {
   const result = outcome([join('/usr/bin', EMULATOR), path(emulated, name)], run);
   expect(result).toEqual(outcome([path(native, name)], run));

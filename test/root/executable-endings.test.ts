@@ -1,5 +1,5 @@
-// How the CNI executable ends (cni-plugin/host.c): 0 only with the whole output of main(), else a CNI error
-// object and 1. A runtime reads exit 0 with nothing on stdout as success, so this is never left to chance.
+// How the CNI executable ends (cni-plugin/host.c): with 0 only after the whole output of main() was written, otherwise with a CNI error
+// object and 1. A runtime takes exit code 0 with an empty stdout for success, so this must never happen by accident.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -22,7 +22,7 @@ function end(ending: string, options: { input?: string | Buffer; env?: Record<st
   return spawnSync(program, [ending], { input, env, encoding: 'utf8', timeout: DEADLINE_MS, maxBuffer: 1 << 26 });
 }
 
-/** A shell's redirection is the plain way to hand over a closed or full descriptor. */
+/** Runs the program in a shell, whose redirections can give it a closed or full descriptor. */
 function endInShell(ending: string, redirections: string, env: Record<string, string> = {}) {
   const command = `exec "$0" "$1" ${redirections}`;
   return spawnSync('/bin/sh', ['-c', command, program, ending], { env, encoding: 'utf8', timeout: DEADLINE_MS });
@@ -132,7 +132,7 @@ describe('stdout', () => {
   });
 
   test('that takes little at a time and never blocks gets everything', async () => {
-    // A shell whose stdout is our non-blocking pipe starts the program, a reader that pauses takes it.
+    // Starts the program with a non-blocking pipe as stdout, which a reader empties with pauses.
     const nonblocking = `import fcntl, os, sys
 fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK)
 os.execv(sys.argv[1], sys.argv[1:])`;

@@ -1,4 +1,4 @@
-// How the real CNI executable ends when its surroundings fail it; executable-endings.test.ts has the host's part.
+// How the real CNI executable ends when files or descriptors it needs fail. executable-endings.test.ts tests the host's part of this.
 
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';

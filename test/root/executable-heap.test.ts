@@ -23,7 +23,7 @@ const asLoaded = {
   letter: 'b',
   day: '1970-01-02T00:00:00.000Z',
   failure: 'kept',
-  // Its state would be the same in every process, so the host takes it away.
+  // The saved state of Math.random would be the same in every process, so the host removes the function.
   random: 'undefined',
 };
 

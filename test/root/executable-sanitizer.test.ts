@@ -1,5 +1,5 @@
-// The sanitizer build (cni-plugin/host-check.c) stops a program that gives the kernel an address it must not
-// have, or uses arena memory after its scope. The last table is the point: without a fault it says nothing.
+// The sanitizer build (cni-plugin/host-check.c) stops a program that gives the kernel a forbidden address or uses arena memory after its
+// scope. The last table matters most: without a fault the build reports nothing.
 
 import { spawnSync } from 'node:child_process';
 import { renameSync, symlinkSync } from 'node:fs';
@@ -63,7 +63,7 @@ describe('under the sanitizer', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
-  // Hundreds of executions that make and remove pods' networks: whatever they give the kernel is looked at.
+  // Checks every address that the executable gives to the kernel, in hundreds of executions that add and remove pods' networks.
   test('the real executable keeps its contract', { timeout: 240_000 }, async () => {
     const repository = resolve(import.meta.dirname, '../..');
     const program = await compileProgram(join(repository, 'cni-plugin/main.ts'), { sanitize: true });

@@ -1,5 +1,5 @@
-// The iptables flavour on the real iptables, both variants: flannel's listing, put back whatever happens to it, one
-// flavour after the other, and forwarding where iptables refuses it.
+// The rules written by iptables, with both of its variants: they list as flannel's do, are put back whatever happens to them, follow
+// a change between nftables and iptables, and allow forwarding where iptables would refuse it.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** The lines of iptables-save that are about flannel's chains. */
+/** The lines of iptables-save about flannel's chains. */
 async function flannelLines(program = 'iptables-nft'): Promise<string[]> {
   const saved = await node.run([`${program}-save`]);
   return saved.split('\n').filter((line) => line.includes('FLANNEL'));
@@ -60,7 +60,7 @@ describe('where EnableNFTables is false', () => {
       `-A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 ${masq} -j MASQUERADE --random-fully`,
       `-A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 ${masq} -j MASQUERADE --random-fully`,
     ]);
-    // What iptables cannot do about the tunnel is done beside it.
+    // nftables has the tunnel's rules, which iptables cannot express.
     expect((await node.run(['nft', 'list', 'tables'])).match(/^table \S+ weft$/gm)).toEqual([
       'table inet weft',
       'table arp weft',
@@ -94,7 +94,7 @@ describe('where EnableNFTables is false', () => {
     const was = await counted();
     await node.run(['iptables', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
     await waitUntil(async () => (await counted()) > was, LOOK_MS, 'the count');
-    // What was counted may be the end of an earlier repair.
+    // Waits for the rules themselves, because the counted repair may be an earlier one.
     await waitUntil(async () => (await flannelLines()).join() === before.join(), LOOK_MS, 'the rules of before');
   });
 
@@ -105,7 +105,7 @@ describe('where EnableNFTables is false', () => {
     await node.run(['nft', 'delete', 'table', 'inet', 'weft']);
     await waitUntil(async () => (await set()) === before, LOOK_MS, 'the table');
     await node.agent.stop();
-    // A node whose kernel has no nftables, as its nft says then.
+    // Replaces nft by a script with the error of a kernel without nftables.
     const nft = (await node.run(['sh', '-c', 'readlink -f "$(command -v nft)"'])).trim();
     node.writeFile('/run/no-nftables', '#!/bin/sh\necho "nft: Operation not supported" >&2\nexit 1\n');
     await node.run(['chmod', '755', '/run/no-nftables']);
@@ -266,12 +266,12 @@ describe('the executables', () => {
   });
 
   async function readyz(): Promise<string> {
-    // By bash: a fresh machine has no curl.
+    // Uses bash, because a fresh machine has no curl.
     const get = 'exec 3<>/dev/tcp/127.0.0.1/10999; printf "GET /readyz?verbose HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
     return (await node.exec(['bash', '-c', get])).stdout;
   }
 
-  /** An agent of this node with another PATH, and started by `by`, for as long as `body` takes. */
+  /** Runs an agent on this node with another PATH while `body` runs. `by` is a command that starts it. */
   async function runAgent(path: string, body: () => Promise<void>, by: readonly string[] = []): Promise<void> {
     const flags = [
       '--iface=eth0',

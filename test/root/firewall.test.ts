@@ -1,5 +1,5 @@
-// The masquerade and forward rules in the real nftables: what nft lists is what we compare with, and packets get the
-// source address they should.
+// The masquerade and forward rules in the real nftables: what nft lists is equal to what the agent compares with, and packets get the right
+// source address.
 
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -51,7 +51,7 @@ describe('our tables in this nft', () => {
       forward: true,
       fullyRandom: random,
     });
-    // Under another name, beside the agent's own.
+    // A table with another name, so that the agent's own stays.
     const table = { ...wanted, name: 'probe' };
     await node.run(['nft', '-f', '-'], { input: renderTable(table) });
     const listed = await nft('-j', 'list', 'table', table.family, 'probe');
@@ -118,7 +118,7 @@ describe('the agent', () => {
 
   test('starts no program to look at rules nobody has changed', async () => {
     const pid = await agentPid(node);
-    // proc(5): cminflt, the page faults of children that have ended, is the 11th field.
+    // Field 11 is cminflt, the page faults of children that have ended (proc(5)).
     const childFaults = (): number => {
       const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
       return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[8]);
@@ -156,7 +156,7 @@ describe('the agent', () => {
     await node.agent.start();
     await node.agent.ready();
     const tables = await nft('list', 'tables');
-    // flannel makes both, though IPv6 is off.
+    // flannel would create both tables although IPv6 is off.
     expect(tables).not.toContain('flannel');
   });
 });
@@ -165,7 +165,10 @@ describe('what a packet’s source address becomes', () => {
   let count = 0;
   type Run = (argv: readonly string[], options?: { timeoutMs: number }) => Promise<{ readonly stdout: string }>;
 
-  /** The source somebody with address `ip` sees of datagrams sent there by `send`, from node 1 or its pod; `bind` is what the sender does first. */
+  /**
+   * The source address that a receiver with address `ip` sees in datagrams that `send` sends from node 1 or its pod. `bind` is what
+   * the sender does first.
+   */
   async function seen(ip: string, listen: Run, send: Run, bind = 'pass'): Promise<string> {
     const heardFile = `/run/heard-${++count}`;
     const listener = [

@@ -1,4 +1,4 @@
-// A command run as on a fresh machine (scripts/fresh.mjs) finds what set-up installs and nothing that somebody else did.
+// A command that runs as on a fresh machine (scripts/fresh.mjs) finds what set-up installs and nothing that somebody else installed.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ const FRESH = resolve(import.meta.dirname, '../../scripts/fresh.mjs');
 
 beforeEach(() => needs.setUp(process.getuid?.() === 0, 'root'));
 
-/** A folder on PATH with a program that no package brought. */
+/** Makes a folder on PATH with a program that belongs to no package. */
 function makeForeign(): string {
   const folder = mkdtempSync(join(tmpdir(), 'weft-foreign,-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -51,7 +51,7 @@ test('where mounts are not to be had nothing is run, and it says why', () => {
   expect(status).toBe(1);
 });
 
-/** A clone whose set-up has nothing to do and whose `npm test` and vitest are small scripts. */
+/** Makes a clone whose set-up has nothing to do and whose `npm test` and vitest are small scripts. */
 function makeClone(npmTest: string): string {
   const clone = mkdtempSync(join(tmpdir(), 'weft-ci-clone-'));
   onTestFinished(() => rmSync(clone, { recursive: true }));
@@ -66,7 +66,7 @@ function makeClone(npmTest: string): string {
     'export const PACKAGES = { bash: "bash" };\nexport function setUp() { return true; }\n',
   );
   writeFileSync(join(clone, 'elsewhere/kubectl'), '#!/bin/sh\necho ok\n', { mode: 0o755 });
-  // One test that needs kubectl, as vitest and the reporter would say it.
+  // Writes what vitest and the reporter would write for one test that needs kubectl.
   writeFileSync(
     join(clone, 'node_modules/vitest/vitest.mjs'),
     `import { spawnSync } from 'node:child_process';

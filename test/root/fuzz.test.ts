@@ -1,4 +1,4 @@
-// A short run of `npm run suite -- fuzz`, and that it tells of parsers with mistakes in them.
+// A short run of `npm run suite -- fuzz`, and a test that it reports parsers with planted mistakes.
 
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';

@@ -1,6 +1,6 @@
-// Whoever may be alive keeps what he has, however little is known of him: silent pods under the names and MACs of the
-// reference plugins, another boot's id, clocks that were set, an ADD that is running, a folder of another node. And after a
-// boot everything old goes by itself. Nothing here is known to Weft by its own names.
+// Garbage collection must keep everything of a pod that may be alive, however little is known about it: silent pods with names and
+// MACs of the reference plugins, another boot id, clocks that were changed, an ADD in progress, a folder from another node. After a
+// boot everything old is freed. None of these pods has names that Weft would recognise as its own.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, utimesSync } from 'node:fs';
@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-// Five addresses: 10.244.1.2 to .6.
+// The subnet has five addresses, 10.244.1.2 to .6.
 beforeEach(() =>
   node.writeFile(
     SUBNET_FILE,
@@ -61,7 +61,7 @@ async function sh(script: string): Promise<string> {
   return (await node.run(['sh', '-ec', script])).trim();
 }
 
-/** What keeps a netns. */
+/** What keeps a network namespace alive. */
 type Held = 'pinned' | 'by a process';
 
 interface ReferencePod {
@@ -72,7 +72,7 @@ interface ReferencePod {
   end(): Promise<void>;
 }
 
-/** A pod as the reference plugins make it: a random name, a random MAC, and the pod says nothing. */
+/** Makes a pod as the reference plugins do, with a random name and MAC. The pod sends nothing. */
 async function makeReferencePod(ip: string, held: Held): Promise<ReferencePod> {
   const containerId = randomBytes(32).toString('hex');
   const port = `veth${randomBytes(4).toString('hex')}`;
@@ -108,7 +108,7 @@ async function makeReferencePod(ip: string, held: Held): Promise<ReferencePod> {
 
 type Cache = 'nothing' | 'CNI 0.2.0 in containerd 1.6' | 'containerd 1.6' | 'containerd 2';
 
-/** As libcni of that runtime writes it. */
+/** Writes the cached result as libcni in that runtime does. */
 function remember({ containerId, ip, netns, port }: ReferencePod, cache: Cache): void {
   if (cache === 'nothing') return;
   const interfaces = [{ name: 'cni0' }, { name: port }, { name: 'eth0', sandbox: netns }];
@@ -125,7 +125,7 @@ function remember({ containerId, ip, netns, port }: ReferencePod, cache: Cache):
   node.writeFile(`${RESULTS}/cbr0-${containerId}-eth0`, JSON.stringify(entry));
 }
 
-/** As an earlier version leaves the folder when Weft, flannel and Weft again ran on the node, with a boot between. */
+/** Leaves the folder as an earlier version of Weft did after Weft, flannel and Weft again, with a reboot between them. */
 function stampEarlierBoot(): void {
   node.writeFile(`${ADDRESSES}/.boot`, 'a0000000-0000-4000-8000-000000000000 replaced\n');
 }
@@ -168,7 +168,7 @@ describe('a silent pod of the reference plugins', () => {
       stampEarlierBoot();
       await expect(node.addPod()).rejects.toThrow('no IP addresses available');
       expect(addresses()).toHaveLength(5);
-      // The control: what is really gone is freed, as soon as nothing on the node could be it.
+      // Control: addresses of pods that are really gone are freed once no namespace on the node could be theirs.
       for (const pod of pods.slice(1)) await pod.end();
       const { freed, kept } = await gc('--dry-run');
       const isKnown = cache === 'containerd 1.6' || cache === 'containerd 2';
@@ -192,7 +192,7 @@ describe('a silent pod of the reference plugins', () => {
     expect(await runAgentOnce()).not.toContain('freed');
     await sh(`umount ${BOOT_ID}`);
     expect(addresses()).toEqual([pod.ip]);
-    // What an earlier version believed is no trap for it when it comes back.
+    // The file is removed, so that an earlier version that is installed again does not rely on it.
     expect(existsSync(node.pathFromOutside(`${ADDRESSES}/.boot`))).toBe(false);
     await pod.end();
     expect(await runAgentOnce()).toContain('freed what a dead pod held');

@@ -1,5 +1,5 @@
-// `flanneld gc`, and the agent's start: what dead pods hold is freed, what may be alive is kept and named, with pods made
-// by the real executables (ours and the reference ones) in real namespaces.
+// `flanneld gc` and the agent's start free what dead pods hold, and keep and report what may belong to a live pod. The pods are made by the
+// real executables (ours and the reference ones) in real namespaces.
 
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -28,7 +28,7 @@ let node: LabNode;
 beforeAll(async () => {
   lab = await startLab({ nodes: 1, agent: false });
   node = lab.node('node-1');
-  // As systemd has it; the lab's nodes do not propagate mounts.
+  // With systemd, /run/netns is a mount like this. The lab's nodes do not propagate mounts.
   await node.run(['mount', '--bind', '/run/netns', '/run/netns']);
   await node.run(['mount', '--make-shared', '/run/netns']);
 });
@@ -50,7 +50,7 @@ async function gc(...flags: string[]): Promise<{ freed: Item[]; kept: Item[]; dr
   return JSON.parse(await node.run([builtAgent, 'gc', '--json', ...flags]));
 }
 
-/** The runtime and all its processes are gone: nobody sends DEL. */
+/** Removes the pod as if the runtime and all its processes had died: nobody sends DEL. */
 async function die({ netns }: LabPod): Promise<void> {
   const veths = async (): Promise<number> =>
     (await node.run(['ip', '-o', 'link', 'show', 'type', 'veth'])).split('\n').filter((line) => line.includes('cni0'))
@@ -65,7 +65,7 @@ function names(folder: string): string[] {
   return existsSync(outside) ? readdirSync(outside).sort() : [];
 }
 
-/** Address files and their index, without what has no holder. */
+/** The address files and their index, without files that have no holder. */
 function held(): string[] {
   return names(ADDRESSES).filter((name) => !['lock', 'last_reserved_ip.0'].includes(name));
 }
@@ -208,7 +208,7 @@ describe('flanneld gc', () => {
       ].sort(),
     );
     expect(kept.map(({ holder }) => holder)).toEqual(['go-alive eth0']);
-    // Its MAC is nobody's guess and it is idle: only the host end's name, which the runtime remembers, shows it.
+    // This pod is idle and its MAC is unknown. Only the name of its host end, in the runtime's cache, shows that it is alive.
     const path = `${CNI_CACHE_FOLDER}/results/cbr0-go-alive-eth0`;
     node.writeFile(path, node.readFile(path).replaceAll('/run/netns/go-alive', '/run/netns/other'));
     expect((await gc()).kept[0]?.why).toMatch(/but its port veth[0-9a-f]{8} is there$/);

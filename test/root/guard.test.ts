@@ -1,5 +1,5 @@
-// The guard: who sends to the tunnel's port without being a peer is counted, named and, when asked for, refused; from the
-// underlay, with forged addresses and from pods. Each refusal has its control, where the guard only counts.
+// The guard counts and names senders that send to the tunnel's port without being a peer and, when configured, refuses them. Tested
+// from the underlay, with forged addresses, and from pods. Each refusal has a control in which the guard only counts.
 
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -32,7 +32,7 @@ function first(node: LabNode): LabPod {
   return pod;
 }
 
-/** Two nodes with a pod each, and addresses nobody knows. */
+/** Starts two nodes with a pod each, and adds addresses that belong to no peer. */
 async function begin(args: readonly string[]): Promise<void> {
   await (lab as Lab | undefined)?.down();
   lab = await startLab({ nodes: 2, agent: { args } });
@@ -40,7 +40,7 @@ async function begin(args: readonly string[]): Promise<void> {
   await waitForMesh(lab.nodes);
   for (const node of lab.nodes) await node.addPod();
   [podOne, podTwo] = [first(one), first(two)];
-  // Addresses of the second node that nobody knows: a stranger's, and what a NAT would make of its own.
+  // Two addresses of the second node that are not published: a stranger's, and the one into which a NAT would translate its own.
   for (const address of [STRANGER, NAT]) await two.run(['ip', 'address', 'add', `${address}/24`, 'dev', 'eth0']);
 }
 
@@ -58,13 +58,13 @@ async function vtepMac(node: LabNode): Promise<string> {
   return link?.address ?? '';
 }
 
-/** A packet to a pod, in the tunnel. */
+/** A packet to a pod, encapsulated for the tunnel. */
 async function tunnelled(node: LabNode, pod: LabPod, text: string, from = strangersMac): Promise<Buffer> {
   const link = { from, to: await vtepMac(node) };
   return vxlan(ipv4(link, '10.244.99.9', pod.ip, 17, udp(PORT, Buffer.from(text))));
 }
 
-/** What a pod hears on the port while `send` runs; the last datagram, `end`, comes from its own node. */
+/** The datagrams that a pod receives on the port while `send` runs. The last one, `end`, comes from its own node. */
 async function heard(pod: LabPod, node: LabNode, send: () => Promise<unknown>): Promise<string[]> {
   const listener = [
     'import socket',
@@ -144,7 +144,7 @@ describe('a set of peers', () => {
   });
 });
 
-/** How a pod of the first node reaches a tunnel's port, and on which node that is. */
+/** The addresses by which a pod on the first node reaches a tunnel's port, and the node whose port that is. */
 const waysOfPods = [
   { name: 'to its own node, by the gateway’s address', to: () => podOne.ip.replace(/\d+$/, '1'), on: 1 },
   { name: 'to its own node, by the underlay’s', to: () => one.address, on: 1 },
@@ -189,7 +189,7 @@ describe('where it counts, which it does unless told', () => {
     const other = vxlan(ipv4(link, '10.0.0.1', '10.0.0.2', 17, udp(PORT, Buffer.from('x'))), 7);
     await two.run(sendUdp(STRANGER, one.address, other));
     expect((await guardOf(one)).packets.strangers).toBe(before);
-    // What is no VXLAN is no network's.
+    // A packet that is not VXLAN has no VNI, so the guard counts it.
     await two.run(sendUdp(STRANGER, one.address, Buffer.from('junk')));
     expect((await guardOf(one)).packets.strangers).toBe(before + 1);
   });
@@ -248,7 +248,7 @@ describe('where it enforces', () => {
     const before = (await guardOf(one)).packets.strangers;
     expect(await heard(podOne, one, () => two.run(sendUdp(STRANGER, one.address, packet)))).toEqual([]);
     expect((await guardOf(one)).packets.strangers).toBe(before + 1);
-    // The control: from the peer's own address the same packet arrives.
+    // Control: the same packet from the peer's own address arrives.
     expect(await heard(podOne, one, () => two.run(sendUdp(two.address, one.address, packet)))).toEqual(['hello']);
   });
 
@@ -256,7 +256,7 @@ describe('where it enforces', () => {
     const [node, pod] = on === 1 ? [one, podOne] : [two, podTwo];
     const packet = await tunnelled(node, pod, 'inside');
     expect(await heard(pod, node, () => podOne.exec(sendUdp(podOne.ip, to(), packet)))).toEqual([]);
-    // Though it writes a peer's address as its own.
+    // It is refused although it has a peer's address as its source.
     expect(await heard(pod, node, () => podOne.exec(sendForged([two.address], to(), packet)))).toEqual([]);
   });
 });

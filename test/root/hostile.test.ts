@@ -1,4 +1,4 @@
-// A short run of `npm run suite -- hostile`, and that it notices what it must: executables that do what ours may not.
+// A short run of `npm run suite -- hostile`, and a test that it notices executables that do what ours must not do.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

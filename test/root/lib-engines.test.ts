@@ -1,5 +1,5 @@
-// What lib makes of text is the same under Node and inside the CNI executable: results, errors, and every refusal of
-// hostile JSON. The vectors are random, but the same in every run.
+// lib parses text in the same way under Node and inside the CNI executable: same results, same errors, same refusals of hostile JSON. The
+// inputs are random, but the same in every run.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ function inExecutable(calls: readonly LibCall[]): unknown[] {
   return JSON.parse(stdout) as unknown[];
 }
 
-/** Both engines' results of every call, which must be equal; returned once. */
+/** Makes every call on both engines, requires equal results, and returns them. */
 function onBoth(calls: readonly LibCall[]): string[] {
   const here = calls.map(callLib);
   expect(inExecutable(calls).map((result, at) => [calls[at], result])).toEqual(
@@ -35,7 +35,7 @@ function sample(arbitrary: fc.Arbitrary<string>, call: string, count: number): L
   return fc.sample(arbitrary, { numRuns: count, seed: 20_261_124 }).map((text) => ({ call, text }));
 }
 
-/** Text with a few characters replaced: mostly wrong, and wrong everywhere. */
+/** Text with a few characters replaced at random places. Most of it is invalid. */
 function mutilated(arbitrary: fc.Arbitrary<string>, alphabet: string): fc.Arbitrary<string> {
   return fc.tuple(arbitrary, fc.nat(), fc.nat(2), fc.constantFrom(...alphabet)).map(([text, place, cut, put]) => {
     const at = place % (text.length + 1);

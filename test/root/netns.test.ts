@@ -1,4 +1,4 @@
-// Acceptance: setns and back from Node leaves no thread behind, and an exception inside restores.
+// Acceptance: entering a namespace and returning leaves no thread of Node behind, also when an exception is thrown inside.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await stat('/');
 });
 
-/** A namespace of its own, held by a process that ends with the test. */
+/** Makes a namespace that is held by a process, which ends with the test. */
 async function foreignNetns(): Promise<{ path: string; link: string }> {
   const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo up; exec sleep 60'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -85,7 +85,7 @@ describe('inNetns', () => {
   });
 
   test('ends the process when the way back is closed to it', () => {
-    // Runs in a child: it drops CAP_SYS_ADMIN while inside, so that the second setns is refused.
+    // Runs in a child process, because it drops CAP_SYS_ADMIN inside, so that the second setns is refused.
     const script = `
       import { openKoffiSyscalls } from './lib/sys/koffi.ts';
       import { inNetns, openNetns } from './lib/sys/netns.ts';

@@ -1,4 +1,4 @@
-// Child processes of the CNI executable (lib/sys/process.ts), in its own engine: fork has no meaning in Node.
+// Child processes of the CNI executable (lib/sys/process.ts), tested in its own engine, because Node cannot fork.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// What only a real netlink socket shows: who sent an answer, how long it is waited for, what the kernel filters.
+// What can only be tested with a real netlink socket: who sent an answer, how long to wait for it, and what the kernel filters.
 
 import { stat } from 'node:fs/promises';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -28,7 +28,7 @@ beforeAll(async () => {
   await stat('/');
 });
 
-/** Sends `bytes` from a socket of our own to the one with that port id, as any privileged process could. */
+/** Sends `bytes` from another socket to the one with this port id, as any privileged process could. */
 function forge(portId: number, bytes: Uint8Array): void {
   const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
   try {
@@ -57,7 +57,7 @@ test('an answer that another process forged is not believed', () => {
   for (let i = 0; i < 4; i++) writer.u32(0);
   writer.end();
   new DataView(bytes.buffer).setUint32(12, transport.portId, true);
-  // As the first answer to the first request it would say that there is no loopback device.
+  // If it were taken for the answer to the first request, it would say that there is no loopback device.
   forge(transport.portId, bytes);
   expect(getLink(netlink, { index: 1 })?.name).toBe('lo');
 });
@@ -85,7 +85,7 @@ test('a closed connection is not used again, and may be closed again', () => {
   expect(() => listLinks(netlink)).toThrow('netlink socket used after close');
 });
 
-/** Counts the objects the kernel sends, before anything of ours filters them. */
+/** Counts the objects that the kernel sends, before our own code filters them. */
 function counted(transport: NetlinkTransport, count: { objects: number }): NetlinkTransport {
   return {
     portId: transport.portId,

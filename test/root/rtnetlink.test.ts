@@ -1,5 +1,5 @@
-// Acceptance: the same TypeScript makes every object of the data plane in Node and in a static executable, with
-// the same bytes, and the kernel, ip and bridge agree on what is there.
+// Acceptance: in Node and in a static executable, the same TypeScript creates every object of the data plane with the same bytes, and the
+// kernel, ip and bridge agree about the result.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -57,7 +57,7 @@ interface ObjectsReport {
   removed: { first: string[]; second: string[]; left: Item[][] };
 }
 
-/** The report without what the kernel draws or decides later: one MAC, carrier and state, link-local addresses. */
+/** The report without what the kernel chooses at random or decides later: a MAC, carrier and state, link-local addresses. */
 function comparable(report: ObjectsReport | undefined): unknown {
   return JSON.parse(JSON.stringify({ ...report, sent: [] }), (_, value: unknown) => {
     if (Array.isArray(value)) return value.filter((item: Item) => item['scope'] !== LINK_SCOPE || 'table' in item);
@@ -137,7 +137,7 @@ describe.for(ENGINES)('what $engine makes', ({ engine }) => {
   });
 
   test('are VTEPs as flannel makes them, and one with everything else set', () => {
-    // ip leaves out a queue length of 0.
+    // ip does not show a queue length of 0.
     expect(link('flannel.1')).not.toHaveProperty('txqlen');
     expect(link('flannel.1')).toMatchObject({
       address: '02:00:00:00:01:01',
@@ -236,14 +236,14 @@ describe.for(ENGINES)('what $engine makes', ({ engine }) => {
   });
 });
 
-/** What ip and bridge show, without what the kernel draws or decides later. */
+/** The output of ip and bridge, without what the kernel chooses at random or decides later. */
 function shown(host: HeldNetns): unknown {
   const volatile = new Set(['operstate', 'flags', 'addr_info', 'address', 'link_netnsid', 'inet6_addr_gen_mode']);
   const links = host.json('ip', '-d', '-j', 'link').map((link): Item => {
     const { linkinfo, ...rest } = link;
     const { info_kind, info_data, info_slave_data } = (linkinfo ?? {}) as Record<string, Item>;
     const kept = Object.entries(rest).filter(([key]) => !volatile.has(key));
-    // A bridge counts time in its data.
+    // A bridge's data contains timers, which change.
     const data = String(info_kind) === 'vxlan' ? info_data : undefined;
     const { hairpin, isolated, learning } = info_slave_data ?? {};
     const up = (link['flags'] as string[]).includes('UP');
@@ -259,7 +259,7 @@ function shown(host: HeldNetns): unknown {
     direct: host.run('ip', 'route', 'show', 'table', 'main'),
     nexthops: host.run('ip', 'nexthop'),
     neighs: host.run('ip', 'neigh', 'show', 'nud', 'permanent'),
-    // The pod's side has no VTEP.
+    // The pod's namespace has no VXLAN device.
     fdb: links.some((link) => link['info_kind'] === 'vxlan') && host.run('bridge', 'fdb', 'show', 'dev', 'flannel.1'),
   };
 }
@@ -321,7 +321,7 @@ test.for(ENGINES)('$engine programs and lists 10,000 peers', async ({ engine }) 
   const routes = lines('ip', 'route', 'show', 'dev', 'flannel.1', 'proto', '138');
   expect(routes).toHaveLength(10_000);
   expect(routes[9999]?.trim()).toMatch(/^10\.39\.15\.0\/24 nhid 10999 via 10\.39\.15\.0 onlink/);
-  // For the record only: the machine may be busy.
+  // The time is only printed and has no limit, because the machine may be busy.
   process.stderr.write(
     `10,000 peers on ${engine}: ${report.programMs.toFixed(0)} ms to program, ${report.listMs.toFixed(0)} ms to list\n`,
   );

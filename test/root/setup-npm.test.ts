@@ -1,5 +1,5 @@
-// Set-up with real npms: the one that is here, and npm 10, which Node 20 brings and which knows nothing of allowScripts. The packages
-// they install are made here and come from a registry in this process; npm 10 itself comes from the real one.
+// Set-up with real versions of npm: the installed one, and npm 10, which comes with Node 20 and does not know allowScripts. The
+// packages they install are made here and come from a registry in this process. npm 10 itself comes from the real registry.
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { needs } from '../support/needs.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 const LIMIT_MS = 120_000;
-/** Whether each may run its install script. */
+/** The packages, and whether each may run its install script. */
 const PACKAGES = { allowed: true, forbidden: false };
 const NAMES = Object.keys(PACKAGES);
 
@@ -23,7 +23,7 @@ let here = '';
 let ten: string | undefined;
 let why = '';
 
-/** Runs an npm-cli.js. */
+/** Runs npm by its npm-cli.js. */
 function npm(cli: string, args: readonly string[], cwd: string, ours = true): Promise<CommandResult> {
   const env = ours
     ? { ...process.env, npm_config_registry: registryUrl(), npm_config_cache: join(folder, 'cache') }
@@ -35,7 +35,7 @@ function registryUrl(): string {
   return `http://127.0.0.1:${(registry.address() as AddressInfo).port}/`;
 }
 
-/** Each package writes its name to WEFT_RAN when its install script runs. */
+/** Makes the packages. Each one's install script writes its name to WEFT_RAN. */
 async function packPackages(): Promise<void> {
   for (const name of NAMES) {
     mkdirSync(join(folder, name));
@@ -45,7 +45,7 @@ async function packPackages(): Promise<void> {
   }
 }
 
-/** What npm asks a registry for: a package's versions, then its archive. */
+/** A registry that answers what npm asks: a package's versions, then its archive. */
 function serve(): Server {
   return createServer(({ url = '' }, response) => {
     const [name = ''] = url.slice(1).split('/');
@@ -92,7 +92,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A clone whose only packages are those two. */
+/** Makes a clone that has only these two packages. */
 async function makeClone(): Promise<string> {
   const clone = mkdtempSync(join(tmpdir(), 'weft-npm-clone-'));
   onTestFinished(() => rmSync(clone, { recursive: true }));
@@ -103,13 +103,13 @@ async function makeClone(): Promise<string> {
   writeFileSync(join(clone, 'package.json'), JSON.stringify(about));
   const lock = await npm(here, ['install', '--package-lock-only', '--ignore-scripts'], clone);
   expect(lock).toMatchObject({ exitCode: 0 });
-  // What set-up needs of Debian is here.
+  // A played dpkg-query says that all Debian packages are installed.
   const played = ['#!/bin/sh', 'for each; do echo "$each installed"; done', ''].join('\n');
   writeFileSync(join(clone, 'bin/dpkg-query'), played, { mode: 0o755 });
   return clone;
 }
 
-/** Which packages' scripts ran while `run` was at work in a clone. */
+/** The packages whose scripts ran during `run` in a clone. */
 async function scriptsOf(run: (clone: string) => Promise<CommandResult>): Promise<string[]> {
   const clone = await makeClone();
   const ran = join(clone, 'ran');
@@ -119,7 +119,7 @@ async function scriptsOf(run: (clone: string) => Promise<CommandResult>): Promis
   return existsSync(ran) ? readFileSync(ran, 'utf8').trim().split('\n').sort() : [];
 }
 
-/** As `npm run setup` of that npm does. */
+/** Runs set-up as `npm run setup` does with that npm. */
 async function setUpWith(cli: string, clone: string): Promise<CommandResult> {
   const result = await runCommand([process.execPath, join(clone, 'scripts/setup.mjs')], {
     timeoutMs: LIMIT_MS,

@@ -1,6 +1,6 @@
-// Nothing that comes out of the tunnel or from a pod changes a node's routes, addresses or neighbours: each kind of packet
-// that would, sent from the underlay inside VXLAN and by a pod on the bridge, with the node forwarding IPv6 or not. The
-// control is the same packet where the rules are away.
+// No packet from the tunnel or from a pod may change a node's routes, addresses or neighbours. Each kind of packet that could is
+// sent from the underlay inside VXLAN and by a pod on the bridge, with and without IPv6 forwarding on the node. The control sends
+// the same packet after the rules were removed.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -26,13 +26,13 @@ import {
 } from '../support/tunnel-packets.ts';
 
 const LOOK_MS = 10_000;
-/** Long enough for a packet to have come through, where nothing tells that it has. */
+/** How long to wait for a packet to arrive where nothing shows that it has. */
 const ARRIVED_MS = 300;
 const MAC = '02:bb:bb:bb:bb:bb';
 const ALL_NODES = 'ff02::1';
 const EVIL = 'fe80::bad:1';
 const OTHER = 'fe80::bad:2';
-/** Where somebody of the node's routes by the attacker, so that it may redirect. */
+/** Destinations that the node routes through the attacker, because the kernel accepts redirects only from the gateway. */
 const [ROUTED4, ROUTED6] = ['198.51.100.5', '2001:db8:7::5'];
 const DEVICES = ['flannel.1', 'flannel-v6.1', 'cni0'] as const;
 type Device = (typeof DEVICES)[number];
@@ -48,9 +48,9 @@ let lab: Lab;
 let node: LabNode;
 let stranger: LabNode;
 let pod: LabPod;
-/** Another pod of the node. */
+/** Another pod on the node. */
 let neighbour: LabPod;
-/** What the bridge's settings were as the executable left them. */
+/** The bridge's settings (accept_ra, redirects) as the CNI executable left them. */
 let bridgeTakes: string[] = [];
 const links = new Map<Device, { mac: string; linkLocal: string }>();
 
@@ -73,7 +73,7 @@ beforeAll(async () => {
   bridgeTakes = await Promise.all(
     ['ipv6/conf/cni0/accept_ra', 'ipv6/conf/cni0/accept_redirects', 'ipv4/conf/cni0/accept_redirects'].map(read),
   );
-  // As permissive as a kernel can be told to be: the rules alone must do.
+  // Makes the kernel accept as much as possible, so that only the rules protect it.
   for (const device of ['all', ...DEVICES]) {
     for (const key of ['ipv4/conf/*/accept_redirects', 'ipv6/conf/*/accept_redirects', 'ipv4/conf/*/arp_accept']) {
       await set(key.replace('*', device), 1);
@@ -86,7 +86,7 @@ beforeAll(async () => {
     LOOK_MS,
     'link-local addresses',
   );
-  // Pods' veths make addresses of their own for a while.
+  // Waits, because pods' veths have tentative addresses at first.
   const isQuiet = async (): Promise<boolean> => !(await node.run(['ip', 'address'])).includes('tentative');
   await waitUntil(isQuiet, LOOK_MS, 'all addresses to be settled');
 });
@@ -107,12 +107,12 @@ async function learn(device: Device): Promise<boolean> {
   return true;
 }
 
-/** One process for many commands: a loaded machine takes long to start each. What is not there is no failure. */
+/** Runs many commands in one process, because a busy machine takes long to start each. Their failures are ignored. */
 async function shell(...commands: readonly string[]): Promise<string> {
   return (await node.exec(['sh', '-c', commands.join('\n')])).stdout;
 }
 
-/** What must not change: without what only time changes, and states of neighbours that traffic moves. */
+/** The state that must not change, without timers and without the states of neighbours, which traffic changes. */
 async function state(): Promise<string> {
   const shown = await shell(
     'ip route show table all',
@@ -129,20 +129,20 @@ async function state(): Promise<string> {
       .replace(/ (REACHABLE|STALE|DELAY|PROBE|router)\b/g, '')
       .split('\n')
       .filter((line) => !/ NOARP|FAILED|INCOMPLETE|^ +cache *$/.test(line))
-      // Neighbours that packets of the lab's own make: on the underlay, and pods by their MAC.
+      // Leaves out neighbours that the lab's own packets create: those on the underlay, and pods, which have such MACs.
       .filter((line) => !/ dev eth0 lladdr | lladdr 0a:58:/.test(line))
       .toSorted()
       .join('\n')
   );
 }
 
-/** Packets the rules have refused, ARP among them. */
+/** The number of packets that the rules have refused, including ARP. */
 async function refused(): Promise<number> {
   const listed = await shell('nft list counter inet weft refused', 'nft list counter arp weft refused');
   return [...listed.matchAll(/packets (\d+)/g)].reduce((sum, [, packets]) => sum + Number(packets), 0);
 }
 
-/** Sends a frame so that it comes in by `device`. */
+/** Sends a frame so that the node receives it on `device`. */
 async function send(device: Device, frame: Buffer): Promise<void> {
   if (device === 'cni0') await pod.exec(sendFrame('eth0', frame));
   else if (device === 'flannel.1') await stranger.run(sendUdp('192.168.50.77', node.address, vxlan(frame)));
@@ -152,9 +152,9 @@ async function send(device: Device, frame: Buffer): Promise<void> {
 interface Attack {
   readonly name: string;
   readonly frame: (device: Device, link: { from: string; to: string }, linkLocal: string) => Buffer;
-  /** Where the rules refuse it, which is told by their counter. */
+  /** The devices on which the rules refuse it, as their counter shows. */
   readonly refusedOn: readonly Device[];
-  /** Where, by which forwarding of IPv6, it would change something without the rules. */
+  /** Whether, without the rules, it would change something on this device with this setting of IPv6 forwarding. */
   readonly changes: (device: Device, forwards: boolean) => boolean;
 }
 
@@ -174,18 +174,18 @@ const attacks: readonly Attack[] = [
     name: 'a redirect of IPv6',
     frame: (_, link, linkLocal) => icmp6(link, EVIL, linkLocal, redirect6(OTHER, ROUTED6, MAC)),
     refusedOn: anywhere,
-    // A router takes none.
+    // A node that forwards is a router and ignores it.
     changes: (device, forwards) => device === 'cni0' && !forwards,
   },
   {
     name: 'a redirect of IPv4',
     frame: (_, link) => {
-      // An echo reply of the node's: of what programs send, the kernel would look for their socket.
+      // Quotes an echo reply of the node. If it quoted UDP or TCP, the kernel would require a matching socket.
       const quoted = ipv4Packet(node.address, ROUTED4, 1, Buffer.alloc(8));
       return ipv4(link, pod.ip, node.address, 1, icmpRedirect(neighbour.ip, quoted));
     },
     refusedOn: anywhere,
-    // Whatever it comes in by: the kernel only asks whether the way led by the sender.
+    // The kernel accepts it on any device; it only checks that the route went through the sender.
     changes: always,
   },
   ...[
@@ -265,7 +265,7 @@ function frameFor({ frame }: Attack, device: Device): Buffer {
   return frame(device, { from: MAC, to: mac }, linkLocal);
 }
 
-/** Ways by which an attacker may redirect, and that the node has spoken to a pod: neither is the attack's doing. */
+/** Sets up what attacks presuppose: the sysctls, routes through the attacker, and neighbour entries for the pods. */
 async function prepare(forwards: boolean): Promise<void> {
   const conf = '/proc/sys/net/ipv6/conf';
   await shell(
@@ -342,7 +342,7 @@ describe('without the rules, the node changes by', () => {
       `ip -6 route flush dev ${device} proto ra`,
       `ip -6 route flush dev ${device} proto kernel to 2001:db8:bad::/64`,
       `ip -6 address flush dev ${device} dynamic`,
-      // With the route goes what was told of it.
+      // Deleting the route also deletes redirects that were learnt for it.
       'ip route del 198.51.100.0/24',
       'ip -6 route flush cache',
       `ip -4 neigh flush dev ${device}`,
