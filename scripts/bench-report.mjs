@@ -1,11 +1,11 @@
-// Bundles the program of the bench's report, uPlot in it, as one script for a browser.
+// Bundles the program of the bench's report, including uPlot, as one script for a browser.
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
-/** Returns its text. */
+/** Bundles the program and returns its text. */
 export async function bundleReport() {
   // Not at the top: set-up may have to install it first.
   const { build } = await import('esbuild');

@@ -1,5 +1,5 @@
-// `npm run bench`: bundles bench/main.ts, which Node 20 cannot run as it is, builds what the parts asked for measure
-// with, and runs it.
+// `npm run bench`: bundles bench/main.ts, since Node 20 cannot run TypeScript, builds the programs that the chosen parts measure with,
+// and runs the bench.
 
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
@@ -30,7 +30,7 @@ async function bundleBench() {
   });
 }
 
-/** The C floor, compiled as anybody compiles a static program: the machine's compiler and C library. */
+/** Compiles the C floor as a usual static program, with the machine's compiler and C library. */
 async function buildFloor() {
   const folder = join(repository, 'bench/floor');
   const sources = (await readdir(folder)).filter((name) => name.endsWith('.c')).map((name) => join(folder, name));
@@ -39,7 +39,7 @@ async function buildFloor() {
   await rename(built, join(output, 'floor'));
 }
 
-/** What each part measures besides the sources it is made of. */
+/** What must be built or installed for each part. */
 const BUILDS = {
   start: ['cni'],
   cni: ['cni', 'driver', 'floor', 'plugins'],
@@ -51,13 +51,13 @@ const BUILDS = {
   faults: ['cni', 'flanneld', 'lab'],
 };
 
-/** Debian packages only the bench needs, by what they are wanted as. */
+/** Debian packages that only the bench needs, by what they are needed for. */
 const PACKAGES = {
   iperf3: { iperf3: 'iperf3' },
   plugins: { 'containernetworking-plugins': '/usr/lib/cni/bridge' },
 };
 
-/** Where one is not to be had, the part says so and the others go on. */
+/** Installs these packages. When one cannot be installed, the part that needs it says so and the others go on. */
 function installFor(wanted) {
   for (const [name, packages] of Object.entries(PACKAGES)) {
     try {
@@ -85,7 +85,7 @@ async function buildFor(args) {
   ]);
 }
 
-/** Held to by `npm run bench -- selftest`, with everything built it measures with. */
+/** Runs the tests of `npm run bench -- selftest`, after building everything they measure with. */
 async function selftest(files) {
   await Promise.all([buildPrograms(['cni', 'flanneld']), bundleLab()]);
   const config = join(repository, 'test/bench/vitest.config.ts');
@@ -93,7 +93,7 @@ async function selftest(files) {
   return spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' }).status ?? 1;
 }
 
-/** The command line as it was: bench/options.ts reads it again, with what only the parts know. */
+/** Puts the original command line together again. bench/options.ts parses it once more, because only it knows the parts. */
 function commandLine(values, words) {
   const options = Object.entries(values).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`));
   return [...words, ...options];

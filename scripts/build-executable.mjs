@@ -49,7 +49,7 @@ export async function buildExecutable(
   }
 }
 
-/** The bundled program as one classic script whose only effect is to define the global `main`. */
+/** Bundles the program into one classic script, whose only effect is to define the global `main`. */
 async function bundleProgram(entry, { sanitize, id }) {
   // Not at the top: set-up may have to install it first.
   const { build } = await import('esbuild');
@@ -64,7 +64,7 @@ async function bundleProgram(entry, { sanitize, id }) {
     platform: 'neutral',
     mainFields: ['module', 'main'],
     target: 'es2023',
-    // Fields become assignments in the constructor, half the work of definitions; nothing here tells the two apart.
+    // Class fields become assignments, which cost half as much as definitions. No code here depends on the difference.
     tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
     charset: 'utf8',
     minify: !sanitize,
@@ -78,7 +78,7 @@ async function bundleProgram(entry, { sanitize, id }) {
   return result.outputFiles[0].text;
 }
 
-/** Twelve hex digits that change with the program, the host or the engine; the same for both processors. */
+/** A build id of twelve hex digits. It changes with the program, the host or the engine, and is equal for both processors. */
 async function buildId(script, engine) {
   const host = await Promise.all(
     [...HOST_SOURCES, ...HOST_HEADERS].map((name) => readFile(join(HOST_FOLDER, name), 'utf8')),
@@ -92,7 +92,7 @@ function sha256(data) {
 
 async function compileScript(script, qjsc, work) {
   await writeFile(join(work, 'program.js'), script);
-  // -s -s: neither source nor line numbers; -n: no path of this machine in the bytecode.
+  // -s -s leaves out source and line numbers; -n keeps paths of this machine out of the bytecode.
   const options = ['-C', '-s', '-s', '-n', 'program', '-N', 'program', '-o', join(work, 'program.c')];
   await run(qjsc, [...options, join(work, 'program.js')]);
   return readFile(join(work, 'program.c'), 'utf8');
@@ -121,7 +121,7 @@ async function heapOptions(work, { arch, profile }) {
   return profile && (await profileHeap(join(work, 'executable'), file)) ? { profile: file } : {};
 }
 
-/** What runs a program for another processor here, so that its heap can be saved. */
+/** The emulator that runs a program for another processor, which is needed to save its heap. */
 function emulatorFor(arch) {
   return arch === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static';
 }

@@ -38,7 +38,7 @@ async function readStamps() {
   return JSON.parse(text);
 }
 
-/** Of everything a program is made from: its sources, the packages, the engine, and how it is built. */
+/** A hash of everything that a program is made from: its sources, the packages, the engine, and the build scripts. */
 async function inputHash({ folders }) {
   const hash = createHash('sha256')
     .update(process.version)
@@ -87,7 +87,7 @@ async function bundleAgent(entry, id) {
     format: 'cjs',
     target: 'node20',
     banner: { js: '#!/usr/bin/env node' },
-    // Names stay readable in the stack of an error somebody reports.
+    // Only white space is removed, so that names stay readable in stack traces that users report.
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'eof',
@@ -103,7 +103,7 @@ async function bundleAgent(entry, id) {
   return result.outputFiles[0].text;
 }
 
-/** koffi looks for its native half in node_modules; in the bundle it is the file beside it. */
+/** Makes the bundle load koffi's native half from the file beside it, instead of from node_modules. */
 const koffiBeside = {
   name: 'koffi-beside',
   setup(plugins) {
@@ -115,7 +115,7 @@ const koffiBeside = {
   },
 };
 
-/** Of the Kubernetes client the agent takes configuration and credentials; the calls and fetch behind them are never made. */
+/** Leaves out the Kubernetes client's calls and its fetch. The agent uses only its configuration and credentials. */
 const leanKubernetes = {
   name: 'lean-kubernetes',
   setup(plugins) {
@@ -132,7 +132,7 @@ function koffiFolder() {
   return dirname(createRequire(import.meta.url).resolve('koffi'));
 }
 
-/** koffi.node for this machine's processor and C library. */
+/** The path of koffi.node for this machine's processor and C library. */
 function koffiLibrary() {
   const glibc = process.report.getReport().header.glibcVersionRuntime !== undefined;
   const platform = `${glibc ? 'linux' : 'musl'}_${process.arch}`;
@@ -141,7 +141,7 @@ function koffiLibrary() {
   return file;
 }
 
-/** A new file in one step: a reader never sees half of it, and a running program keeps the one it has. */
+/** Replaces a file in one step. No reader sees half of it, and a running program keeps the old file. */
 async function writeWhole(path, text, mode = 0o644) {
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, text, { mode });
@@ -155,7 +155,7 @@ async function copyWhole(from, to) {
   await rename(temporary, to);
 }
 
-/** The programs named, or all. */
+/** Builds the programs named, or all. */
 export async function main(_values, names) {
   await buildPrograms(names.length === 0 ? undefined : names, (line) => process.stdout.write(`${line}\n`));
   return 0;

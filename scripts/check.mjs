@@ -1,4 +1,4 @@
-// The checks that need no run of the program: types, lint and format, dead code. All of them speak, whichever fails first.
+// The checks that do not run the program: types, lint and format, dead code. All of them run, even when one fails.
 import { spawnSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,7 +14,7 @@ const CHECKS = [
   { name: 'knip', script: 'knip/bin/knip.js', args: ['--no-progress'] },
 ];
 
-/** Runs every check, their output on ours; returns the names of those that failed. */
+/** Runs every check and shows its output. Returns the names of those that failed. */
 export function check() {
   const failed = CHECKS.filter(({ script, args }) => {
     const options = { cwd: repository, stdio: 'inherit' };

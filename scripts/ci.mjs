@@ -1,5 +1,5 @@
-// `.ci/run`: `npm test` as on a fresh machine (fresh.mjs), then, with all that this machine has, the tests that could not run there.
-// The last line of the output is the result of both. Arguments go to `npm test`.
+// `.ci/run` runs `npm test` as on a fresh machine (fresh.mjs). Then it runs the tests that could not run there with everything that this
+// machine has. The last line of the output is the result of both. Arguments go to `npm test`.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ import { closingLines, hasFailed, joinRows, lacking, selection } from './tally.m
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 const BROKEN = { failures: 1, tests: [] };
 
-/** Resolves to the tally that `run` leaves in the file it is given; a row that leaves none has failed. */
+/** Runs one row. Resolves to the tally that `run` writes into a file; a row that writes none has failed. */
 async function row(title, folder, run) {
   process.stdout.write(`\n--- ${title}\n`);
   const file = join(folder, 'results.json');
@@ -23,7 +23,7 @@ async function row(title, folder, run) {
 }
 
 async function main(args, folder) {
-  // Before anything is hidden: what set-up installs belongs to a fresh machine, and it cannot be installed into hidden folders.
+  // Set-up comes first: what it installs must not be hidden, and nothing can be installed into hidden folders.
   if (!setUp()) return BROKEN;
   const npmTest = ['npm', '--silent', 'test', '--', ...args];
   const first = await row('as on a fresh machine: npm test', folder, (options) => runFresh(npmTest, options));

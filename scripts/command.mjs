@@ -1,4 +1,4 @@
-// What the scripts share: running a command, and where things are kept between builds.
+// Helpers that the scripts share: running commands, and the folder in which things are kept between builds.
 
 import { execFile, spawn } from 'node:child_process';
 import { constants, homedir } from 'node:os';
@@ -9,7 +9,7 @@ export function cacheFolder() {
   return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'weft');
 }
 
-/** Runs a command and resolves to its stdout; rejects with one line: the command, and the first error it told. */
+/** Runs a command and resolves to its stdout. Rejects with one line that has the command and its first error. */
 export function run(file, args, options = {}) {
   return new Promise((resolve, reject) => {
     execFile(file, args, { maxBuffer: 64 * 1024 * 1024, ...options }, (error, stdout, stderr) => {
@@ -19,7 +19,7 @@ export function run(file, args, options = {}) {
   });
 }
 
-/** Runs a command with our input and output, hands it the signals we get, and resolves to its exit code as a shell says it. */
+/** Runs a command with our input and output and passes our signals on to it. Resolves to its exit code, as in a shell. */
 export function runToEnd(file, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: 'inherit', ...options });

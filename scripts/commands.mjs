@@ -1,7 +1,7 @@
-// What the npm scripts do and take: the text of `npm run NAME -- --help`, and what run.mjs holds their arguments to. An option that
-// is not here is refused. Of each: `does`, sentences; `options`, as parseArgs of node:util has them, with `says`, for one with a value
-// the `value`'s name, and `check`, which returns what was expected instead of a value it refuses; `words`, what else it takes;
-// `passes`, who reads them: `vitest`, or the command itself (`words`), and then they may begin with a dash.
+// What the npm scripts do and which arguments they accept. run.mjs prints this for `npm run NAME -- --help` and refuses options that are
+// not here. Each entry has `does` (sentences); `options` (as for parseArgs of node:util, with `says` and, for an option with a value,
+// the `value`'s name and a `check`, which returns what was expected when it refuses the value); `words` (its other arguments);
+// and `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash).
 
 import { folder, image, LAB, labName, vitest, whole } from './option-kinds.mjs';
 import { SUITES } from './suites.mjs';
@@ -130,7 +130,7 @@ export const COMMANDS = {
   },
 };
 
-/** The entry of a script's command line: `suite NAME` is that of a suite. */
+/** The entry of a script. `suite NAME` gives the entry of a suite. */
 export function commandOf(name) {
   return name.startsWith('suite ') ? SUITES[name.slice('suite '.length)] : COMMANDS[name];
 }

@@ -1,5 +1,5 @@
-// Fetches single packages of Debian's forky without touching the machine's own apt state: from the mirror the
-// machine already uses, verified by apt with the machine's archive keyring, unpacked into our cache.
+// Fetches single packages of Debian forky without changing the machine's own apt state. They come from the mirror that the machine already
+// uses, are verified by apt with the machine's archive keyring, and are unpacked into our cache.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -12,8 +12,8 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const ADVICE = 'or set QUICKJS_SRC and MUSL_DEV to folders with the sources';
 
 /**
- * Name → { name, version, sha256, folder } of each package, `folder` its unpacked files. Uses the network only
- * for what is not in the cache.
+ * Resolves to a map from name to { name, version, sha256, folder } for each package, where `folder` has its unpacked files. Uses
+ * the network only for packages that are not in the cache.
  */
 export async function fetchDebianPackages(names, architecture) {
   const found = {};
@@ -23,7 +23,7 @@ export async function fetchDebianPackages(names, architecture) {
   return found;
 }
 
-/** The record beside an unpacked package is written last, so a package with one is whole. */
+/** A package from the cache. Its record is written last, so a package that has one is complete. */
 async function cachedPackage(name, architecture) {
   const record = recordPath(name, architecture);
   if (!existsSync(record)) return undefined;
@@ -58,7 +58,7 @@ function explain(what) {
   };
 }
 
-/** apt options for state, cache and sources of our own under `work`; the machine's proxy settings stay. */
+/** apt options for a separate state, cache and source list below `work`. The machine's proxy settings stay in use. */
 async function privateApt(work, architecture) {
   if (!existsSync(KEYRING)) throw new Error(`engine: no ${KEYRING}: install debian-archive-keyring, ${ADVICE}`);
   await mkdir(join(work, 'state/lists/partial'), { recursive: true });
@@ -76,14 +76,14 @@ async function privateApt(work, architecture) {
     'APT::Sandbox::User': '',
     'APT::Get::List-Cleanup': 'false',
     'Acquire::Languages': 'none',
-    // Contents, DEP-11 and the like are megabytes nobody reads here.
+    // Does not download the Contents, DEP-11 and similar indexes, which are megabytes that nothing here reads.
     'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled': 'false',
     'Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled': 'false',
   };
   return ['-q', ...Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`])];
 }
 
-/** The site of the machine's own Debian archive, as its apt sources name it. */
+/** The machine's own Debian mirror, from its apt sources. */
 async function mirror() {
   const format = '$(SITE) $(RELEASE) $(COMPONENT) $(CREATED_BY)';
   const targets = await run('apt-get', ['indextargets', '--format', format]).catch(explain('indextargets'));

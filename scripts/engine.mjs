@@ -113,15 +113,15 @@ function compileFlags(sources, compiler, sanitize, arch) {
   return [
     ...common,
     '-O2',
-    // Without it the engine asks before each operation whether to print it.
+    // Without NDEBUG the engine checks before each operation whether to print it.
     '-DNDEBUG',
     '-fno-pie',
-    // The engine's own small-block allocator off: cni-plugin/host-heap.c decides where each block lies.
+    // Switches the engine's own allocator for small blocks off, because cni-plugin/host-heap.c decides where each block lies.
     '-D__SANITIZE_ADDRESS__',
     '-fno-asynchronous-unwind-tables',
     '-ffunction-sections',
     '-fdata-sections',
-    // libgcc's out-of-line atomics ask glibc which kind the processor has.
+    // libgcc's out-of-line atomics need glibc to find out which kind the processor has.
     ...(arch === 'arm64' ? ['-mno-outline-atomics'] : []),
     ...['-nostdinc', '-isystem', sources.musl.include, '-isystem', compiler.include],
   ];
@@ -129,7 +129,7 @@ function compileFlags(sources, compiler, sanitize, arch) {
 
 function linkFlags(sanitize) {
   if (sanitize) return ['-fsanitize=address,undefined'];
-  // One segment less to map, nothing to protect after relocation: there is no relocation.
+  // One segment less to map. There is no relocation, so nothing must be protected after it.
   const layout = ['-Wl,-z,noseparate-code', '-Wl,-z,norelro', '-Wl,--gc-sections', '-Wl,--build-id=none', '-s'];
   return ['-static', '-no-pie', '-nostdlib', '-nostartfiles', ...layout];
 }
@@ -159,7 +159,7 @@ async function compileEngine({ folder, sources, compiler, cflags, sanitize, arch
     const compile = (name) =>
       run(compiler.cc, [...cflags, '-c', join(sources.quickjs.folder, `${name}.c`), '-o', join(work, `${name}.o`)]);
     const native = !sanitize && arch === process.arch;
-    // The largest first: it takes as long as all the others together.
+    // The largest file is compiled first, because it takes as long as all the others together.
     await Promise.all([...ENGINE_FILES, ...(native ? ['qjsc', 'quickjs-libc'] : [])].map(compile));
     const objects = ENGINE_FILES.map((name) => join(work, `${name}.o`));
     await run(compiler.ar, ['rcs', join(work, 'libquickjs.a'), ...objects]);
@@ -172,7 +172,7 @@ async function compileEngine({ folder, sources, compiler, cflags, sanitize, arch
   }
 }
 
-/** qjsc, which runs on this machine only: musl's dlopen that always fails is enough for it. */
+/** Links qjsc, which runs only on this machine. musl's static dlopen, which always fails, is enough for it. */
 async function linkCompiler(work, sources, compiler) {
   const start = ['crt1.o', 'crti.o'].map((name) => join(sources.musl.lib, name));
   const objects = ['qjsc.o', 'quickjs-libc.o', 'libquickjs.a'].map((name) => join(work, name));
@@ -180,7 +180,7 @@ async function linkCompiler(work, sources, compiler) {
   await run(compiler.cc, [...linkFlags(false), ...start, ...objects, ...rest, '-o', join(work, 'qjsc')]);
 }
 
-/** Renames a finished folder into place; when another process was faster, its folder stays. */
+/** Renames a finished folder into place. If another process was faster, that one's folder stays. */
 export async function publish(work, folder) {
   try {
     await rename(work, folder);

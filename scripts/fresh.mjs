@@ -1,7 +1,7 @@
-// A fresh machine made of this one: in a mount namespace, what neither Debian's base system nor set-up installed is hidden from
-// programs' search paths. `node scripts/fresh.mjs COMMAND…` runs a command there, as root. What dpkg says is believed: a program
-// stays if its package is essential or required, is what Node or npm came in, is one that set-up installs, or is one that these
-// depend on. Everything else in the folders below is covered, and the variables that lead elsewhere are taken away.
+// Makes this machine look like a fresh one: in a mount namespace, programs that neither Debian's base system nor set-up installed are
+// hidden from search paths. `node scripts/fresh.mjs COMMAND…` runs a command there, as root. dpkg decides: a program stays if its
+// package is essential or required, contains Node or npm, is installed by set-up, or is a dependency of one of these. Everything
+// else in the folders below is hidden, and variables that lead to other folders are unset.
 import { spawnSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,17 +12,17 @@ import { PACKAGES } from './setup.mjs';
 
 const self = fileURLToPath(import.meta.url);
 const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Where runtimes look for CNI executables; nothing in them is set-up's. */
+/** Where runtimes look for CNI executables. Set-up installs nothing there. */
 const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
 /** Variables that name folders with programs, for tests. */
 const VARIABLES = ['KUBEBUILDER_ASSETS', 'CNI_PATH', 'CNI_REFERENCE_BIN'];
-/** What Node brings, however it was installed. */
+/** The programs that come with Node, however it was installed. */
 const NODE_PROGRAMS = new Set(['node', 'npm', 'npx', 'corepack']);
 
-/** A package as dpkg knows it: `provides` its own name and the virtual ones, `needs` a list of alternatives for each dependency. */
+/** Fields that dpkg has of a package. `provides` gets its own and its virtual names, `needs` the alternatives of each dependency. */
 const FIELDS = ['Package', 'Essential', 'Priority', 'Provides', 'Pre-Depends', 'Depends'];
 
-/** The installed packages of dpkg-query's lines, one a line, fields separated by tabs. */
+/** Parses dpkg-query's output, which has an installed package on each line, with fields separated by tabs. */
 export function parsePackages(text) {
   const lines = text.split('\n').filter((line) => line !== '');
   return lines.map((line) => {
@@ -36,7 +36,7 @@ export function parsePackages(text) {
   });
 }
 
-/** `a (>= 1) | b:any, c` is [[a, b], [c]]. */
+/** Parses dependencies: `a (>= 1) | b:any, c` gives [[a, b], [c]]. */
 function relations(text = '') {
   const names = (group) => group.split('|').map((one) => one.trim().replace(/[ :(].*$/, ''));
   return text
@@ -45,7 +45,7 @@ function relations(text = '') {
     .filter(([first]) => first !== '');
 }
 
-/** Names of the base system's packages, of `wanted`, and of all they depend on. Any installed alternative is taken for the one. */
+/** The base system's packages, `wanted`, and all their dependencies. Of alternatives, every installed one counts. */
 export function withDependencies(packages, wanted) {
   const providers = new Map();
   for (const one of packages) {
@@ -68,7 +68,7 @@ function dpkgQuery(args) {
   return stdout;
 }
 
-/** The packages Node and npm came in; none when they were unpacked by hand. */
+/** The packages that contain Node and npm; none when they were unpacked by hand. */
 function packagesOfNode() {
   const npm = join(dirname(process.execPath), 'npm');
   const files = [process.execPath, npm].filter((path) => existsSync(path)).map((path) => realpathSync(path));

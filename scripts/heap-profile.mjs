@@ -1,20 +1,20 @@
-// What of the CNI executable's saved heap an ADD and a DEL read and write to: they are run once, watched
-// (cni-plugin/host-heap.c), in namespaces of their own, before the heap is saved. Root is needed, or user namespaces.
+// Finds out which blocks of the CNI executable's heap an ADD and a DEL read and write. Before the heap is saved, both run once in
+// namespaces of their own while cni-plugin/host-heap.c watches them. Needs root or user namespaces.
 
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** As NUMBERS in host-heap.c. */
+/** Must be equal to NUMBERS in host-heap.c. */
 const NUMBERS = 1 << 18;
-/** Of a larger block only a small part is used: its pages come one by one. */
+/** Larger blocks are left out, because only a small part of them is used and their pages are loaded one by one. */
 const LARGEST_BYTES = 4096;
 const HEADER_BYTES = 8;
-/** Size and number of the block, whether it was written to. */
+/** The size of a record: the block's size and number, and whether it was written to. */
 const USE_BYTES = 12;
 
-// The first pod makes the bridge, the second is what is usual.
+// The first pod creates the bridge; the second shows the usual case.
 const PREPARE = `set -e
 cd "$0"
 mount -t tmpfs profile /run
@@ -49,7 +49,7 @@ export async function runOperations(folder, call, operations) {
 export async function profileHeap(executable, file) {
   const folder = await mkdtemp(join(dirname(file), 'profile-'));
   try {
-    // The child that deletes outlives the DEL, and a file that is executed cannot be written to.
+    // A copy is run: the child that deletes the link outlives the DEL, and a file that is being executed cannot be written.
     await copyFile(executable, join(folder, 'flannel'));
     await runOperations(folder, './flannel --watch-heap "$PWD/watched-$1"', ['run ADD 1', 'run ADD 2', 'run DEL 2']);
     await writeFile(file, encodeProfile(await readWatched(folder)));
@@ -61,7 +61,7 @@ export async function profileHeap(executable, file) {
   }
 }
 
-/** Number → what an operation did to the block, for every block it used. */
+/** Reads, by block number, what an operation did to each block that it used. */
 async function readWatched(folder) {
   const blocks = new Map();
   for (const name of (await readdir(folder)).filter((entry) => entry.startsWith('watched-'))) {
@@ -77,7 +77,7 @@ async function readWatched(folder) {
   return blocks;
 }
 
-/** What heap_read_profile reads: how many bytes written and only read blocks take, then for each kind a bit a number. */
+/** Encodes what heap_read_profile reads: the sizes of all written and all only-read blocks, then a bit per number for each kind. */
 export function encodeProfile(blocks) {
   const totals = { written: 0, read: 0 };
   const numbers = { written: Buffer.alloc(NUMBERS / 8), read: Buffer.alloc(NUMBERS / 8) };

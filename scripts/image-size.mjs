@@ -1,5 +1,5 @@
-// `npm run image:size`: builds the image (manifests/Dockerfile) and says how large each part is, compressed as a registry has
-// it, and what memory the agent takes in it. Needs root.
+// `npm run image:size`: builds the image (manifests/Dockerfile) and prints the compressed size of each part, as in a registry, and
+// the memory that the agent takes in it. Needs root.
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,14 +8,14 @@ import { buildah, buildImage, IMAGE_PACKAGES, layerSizes } from './image.mjs';
 import { ensurePackages } from './setup.mjs';
 
 const IMAGE = 'localhost/weft:size';
-/** What each of the last layers of the Dockerfile is. */
+/** What each of the Dockerfile's last layers contains. */
 const PARTS = [
   'Debian: C and C++ library, nft, iptables, busybox',
   "Node's binary",
   'agent, CNI executable, licences and SBOM (/opt/weft)',
 ];
 const READY_MS = 60_000;
-/** Its heap shrinks when it is at rest. */
+/** How long the agent rests before its memory is measured, because its heap shrinks at rest. */
 const REST_MS = 5000;
 
 /** A node with one interface; the agent gets the image's files, read-only, and the capability NET_ADMIN. */
@@ -33,7 +33,7 @@ echo '{ "Network": "10.244.0.0/16" }' >"$1/run/net-conf.json"
 exec setpriv --bounding-set -all,+net_admin,+sys_chroot --inh-caps -all chroot "$1" /opt/weft/flanneld \\
   --net-config-path=/run/net-conf.json --subnet-dir=/run/leases --node-name=size --ip-masq`;
 
-/** Memory of the agent at rest, its Pss in KiB. */
+/** The memory (Pss) of the agent at rest, in KiB. */
 async function agentMemory(image) {
   const container = buildah('from', image);
   try {
@@ -56,7 +56,7 @@ async function agentMemory(image) {
   }
 }
 
-/** Resolves when the agent says so in its log; rejects with what it said. */
+/** Resolves when the agent's log says that it is ready. Otherwise rejects with the log. */
 function ready(child) {
   return new Promise((resolve, reject) => {
     let log = '';

@@ -1,6 +1,6 @@
-// Builds the agent's image (manifests/Dockerfile) with buildah, in a store of its own below the cache folder, where the base
-// images and the layers stay for the next time. As root; without a registry the base images are made of the machine's Debian
-// mirror and its own Node.
+// Builds the agent's image (manifests/Dockerfile) with buildah, in a store below the cache folder, which keeps base images and
+// layers for the next build. Needs root. Without a registry, the base images are made from the machine's Debian mirror and its own
+// Node.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,10 +15,10 @@ export const IMAGE_PACKAGES = { buildah: 'buildah', mmdebstrap: 'mmdebstrap' };
 const repository = fileURLToPath(new URL('../', import.meta.url));
 const SUITES = { BASE_IMAGE: 'bookworm', BUILD_IMAGE: 'forky' };
 const NODE_IMAGE = 'localhost/weft-base-node';
-/** Where the build sees the certificates this machine trusts, if npm is told of any. */
+/** Where the build finds the certificates that this machine's npm trusts, if npm is configured with any. */
 const CERTIFICATES = '/npm-certificates.pem';
 
-/** Runs a program; its stdout when `wanted`, else shown on ours. Throws an Error of one line when it fails. */
+/** Runs a program. Returns its stdout when `wanted`, otherwise shows it. Throws an Error of one line when the program fails. */
 export function run(program, args, { wanted = false } = {}) {
   const stdio = ['ignore', wanted ? 'pipe' : 2, 2];
   const options = { cwd: repository, stdio, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };
@@ -28,19 +28,19 @@ export function run(program, args, { wanted = false } = {}) {
   return (stdout ?? '').trim();
 }
 
-/** Options of buildah that say where its store is. */
+/** The options that tell buildah where our store is. */
 function store() {
   const folder = join(cacheFolder(), 'image');
   mkdirSync(folder, { recursive: true });
   return ['--root', join(folder, 'storage'), '--runroot', '/run/weft-image'];
 }
 
-/** buildah on our store; returns what it prints. */
+/** Runs buildah on our store and returns its output. */
 export function buildah(...args) {
   return run('buildah', [...store(), ...args], { wanted: true });
 }
 
-/** Builds and calls the result `name`; `options` are the image's in commands.mjs. Throws an Error of one line. */
+/** Builds an image with this name. `options` are those of `image` in commands.mjs. Throws an Error of one line. */
 export function buildImage(name, options) {
   const work = mkdtempSync(join(tmpdir(), 'weft-image-'));
   try {
@@ -54,7 +54,7 @@ export function buildImage(name, options) {
       ...bases.flatMap((text) => ['--build-arg', text]),
       ...npmVolumes(work),
       ...platform,
-      // Without --force-rm the stage that is only copied from leaves its container behind.
+      // Without --force-rm, buildah would leave the container of the stage from which files are copied.
       ...['--layers', '--force-rm', '-t', name, '.'],
     ]);
   } finally {
@@ -68,7 +68,7 @@ export function exportImage(name, file, as) {
   buildah('push', '--quiet', name, `docker-archive:${file}:${as}`);
 }
 
-/** The same of another build of the agent, which differs in nothing but what it calls itself. */
+/** Does the same with another build of the agent, which differs only in the version it reports. */
 export function exportOtherBuild(name, file, as) {
   const container = buildah('from', name);
   try {
@@ -76,7 +76,7 @@ export function exportOtherBuild(name, file, as) {
     const [, id = ''] = /^weft flanneld \S+\+([0-9a-f]+)$/.exec(run(agent, ['--version'], { wanted: true })) ?? [];
     if (id === '') throw new Error(`${agent} --version names no build`);
     const text = readFileSync(agent, 'utf8');
-    // Written beside and renamed: the layer below is shared.
+    // A new file is written and renamed, because the layer's own file is shared.
     writeFileSync(`${agent}.new`, text.replaceAll(id, [...id].toReversed().join('')), { mode: 0o755 });
     renameSync(`${agent}.new`, agent);
     buildah('commit', '--quiet', container, `${name}-other`);
@@ -86,12 +86,12 @@ export function exportOtherBuild(name, file, as) {
   exportImage(`${name}-other`, file, as);
 }
 
-/** Base images from Debian's packages and the machine's Node, unless they are there; the build arguments that name them. */
+/** Makes base images of Debian's packages and this Node, unless they exist. Returns the build arguments that name them. */
 function ownBases(work) {
   const args = Object.entries(SUITES).map(([argument, suite]) => {
     const name = `localhost/weft-base-${suite}`;
     const tar = join(work, `${suite}.tar`);
-    // A mirror that is a snapshot has lists past their date; signatures are checked all the same.
+    // A snapshot mirror has lists that have expired. Their signatures are still checked.
     const old = '--aptopt=Acquire::Check-Valid-Until "false"';
     importOnce(name, tar, () => run('mmdebstrap', ['--quiet', '--variant=minbase', old, suite, tar]));
     return `${argument}=${name}`;
@@ -116,7 +116,7 @@ function importOnce(name, tar, make) {
   rmSync(tar);
 }
 
-/** npm's registry and the authorities it trusts are this machine's, as for every other script; no credentials go along. */
+/** Gives the build this machine's npm registry and trusted authorities, as other scripts use them, but no credentials. */
 function npmVolumes(work) {
   const setting = (key) => run('npm', ['config', 'get', key], { wanted: true });
   const npmrc = join(work, 'npmrc');

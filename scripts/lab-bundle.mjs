@@ -20,7 +20,7 @@ const programs = {
   'hostile-runner': '../hostile/inside/main.ts',
 };
 
-/** Writes what has changed, each file at once: other labs may be starting from them. Returns the folder. */
+/** Writes the bundles that changed and returns the folder. Files are replaced in one step, since other labs may be starting from them. */
 export async function bundleLab() {
   const { build } = await import('esbuild');
   const folder = join(root, 'dist/lab');

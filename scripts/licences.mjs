@@ -1,6 +1,6 @@
-// `node scripts/licences.mjs FOLDER`: writes what the built programs and Node consist of, as sbom.cdx.json (CycloneDX 1.5)
-// and as the licences in full, THIRD-PARTY.txt. It asks the bundler what went in, so development packages cannot slip in,
-// nor anything be forgotten. Run after the build.
+// `node scripts/licences.mjs FOLDER` lists the components of the built programs and of Node in sbom.cdx.json (CycloneDX 1.5), and
+// their full licences in THIRD-PARTY.txt. The bundler reports what it included, so no development package can get in and nothing can
+// be forgotten. Run it after the build.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
-/** Whatever is linked into the CNI executable, and where Debian's package has its licence. */
+/** What is linked into the CNI executable, and where Debian's package has its licence. */
 const ENGINE = [
   { name: 'quickjs-ng', package: 'qjs-src', licence: 'MIT', record: (made) => made.quickjs },
   { name: 'musl', package: 'musl-dev', licence: 'MIT', record: (made) => made.musl },
@@ -39,7 +39,7 @@ export async function bundledPackages() {
   return [...folders].map(describePackage).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** koffi's native half, which the bundle loads from the file beside it. */
+/** The folder of koffi's native half, which the bundle loads from the file beside it. */
 function koffiFolder() {
   const koffi = dirname(createRequire(import.meta.url).resolve('koffi'));
   return join(koffi, `../@koromix/koffi-linux-${process.arch}`);
@@ -53,7 +53,7 @@ function describePackage(folder) {
   return { name, version, licence, text: licenceText(folder) || unstated };
 }
 
-/** The licence as the package carries it; a package's native half is under the licence beside it. */
+/** The text of the licence in the package. A package's native half has the licence of the package beside it. */
 function licenceText(folder) {
   const file = existsSync(folder) && readdirSync(folder).find((name) => /^(licen[cs]e|copying)/i.test(name));
   if (file) return readFileSync(join(folder, file), 'utf8');
@@ -71,14 +71,14 @@ function engineParts() {
   });
 }
 
-/** What runs the agent: the Node that runs this. */
+/** Node itself, which runs the agent. It is the Node that runs this script. */
 function nodePart() {
   const { node: version } = process.versions;
   const text = `Licence: MIT; its own text and those of its parts are in the file LICENSE of Node's release ${version}.`;
   return { name: 'node', version, licence: 'MIT', text };
 }
 
-/** As recorded (`musl-dev 1.2.6-1`), or of the installed package where the build was given a folder. */
+/** The recorded version (`musl-dev 1.2.6-1`), or the installed package's where the build was given a folder. */
 function packageVersion(debian, from) {
   if (from.startsWith(`${debian} `)) return from.slice(debian.length + 1);
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bill, bundledPackages } from './licences.mjs';
 
-/** Licences that let anybody ship the image; another one is a decision for a person. */
+/** Licences under which anybody may ship the image. A person must decide about any other licence. */
 const PERMISSIVE = ['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Python-2.0'];
 
 describe('bundledPackages', async () => {

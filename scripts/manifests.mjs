@@ -1,5 +1,6 @@
-// `node scripts/manifests.mjs`: joins the kustomize base to manifests/weft.yml, the one plain file to apply, and the component
-// own-node-policy to manifests/weft-policy.yml. Those are what is edited; a test compares, so that they cannot drift apart.
+// `node scripts/manifests.mjs` makes manifests/weft.yml, the one plain file to apply, from the kustomize base, and
+// manifests/weft-policy.yml from the component own-node-policy. People edit only the kustomize files; a test checks that the plain
+// files agree with them.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,7 +9,7 @@ import { parse } from 'yaml';
 
 const manifests = fileURLToPath(new URL('../manifests/', import.meta.url));
 
-/** The plain files: of which folder of kustomize/ each is made, and what it begins with. */
+/** The plain files: the folder of kustomize/ from which each is made, and the text it begins with. */
 export const plainFiles = {
   'weft.yml': {
     folder: 'base',

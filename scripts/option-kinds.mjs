@@ -1,11 +1,11 @@
-// Kinds of options that several entries of commands.mjs and suites.mjs have, and the checks of their values: each returns what was
-// expected instead of a value that it refuses.
+// Kinds of options that several entries of commands.mjs and suites.mjs share, and checks of their values. A check that refuses a value
+// returns what was expected instead.
 
 import { statSync } from 'node:fs';
 
 const VITEST =
   'Everything else goes to vitest: words select the files whose path contains one of them, -t PATTERN the tests by name.';
-/** Words and unknown options are vitest's, which says itself what is wrong. */
+/** Passes words and unknown options to vitest, which reports errors in them itself. */
 export const vitest = { words: '[FILE…] [vitest option…]', passes: 'vitest', note: VITEST };
 export const LAB = 'a lab makes network namespaces: run it as root';
 

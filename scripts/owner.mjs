@@ -1,11 +1,11 @@
-// Ending in order: what must be done on Ctrl-C, on SIGTERM, and when npm itself was killed, which leaves its child running.
+// Cleans up on Ctrl-C, on SIGTERM, and when npm itself was killed, which would otherwise leave this process running.
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
 const LOOK_MS = 200;
 const SHELLS = new Set(['sh', 'dash', 'bash']);
 
-/** Calls `clean` once, at the first signal or when npm is gone, and then ends this process. It says what is going on. */
+/** Calls `clean` once, at the first signal or when npm is gone, and then ends this process. Prints what it does. */
 export function endInOrder(clean) {
   let ending = false;
   const end = async (signal, cause) => {
@@ -31,13 +31,13 @@ export function endInOrder(clean) {
   timer.unref();
 }
 
-/** Whoever read it may be gone, which is no reason to leave anything. */
+/** Prints a text. The reader may be gone, which must not stop the clean-up. */
 function say(text) {
   process.stderr.on('error', () => undefined);
   process.stderr.write(text);
 }
 
-/** npm, and the shell between npm and this process where there is one; empty when npm did not start it. */
+/** The processes of npm and of the shell between npm and this process, if any; empty when npm did not start it. */
 function npmAndItsShell() {
   if (process.env.npm_lifecycle_event === undefined) return [];
   const parent = process.ppid;
@@ -49,7 +49,7 @@ function startTime(pid) {
   return stat(pid)?.start;
 }
 
-/** proc(5): the name in parentheses, then state and parent; the start time is field 22. */
+/** Reads /proc/PID/stat (proc(5)): the name in parentheses, then state and parent; the start time is field 22. */
 function stat(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

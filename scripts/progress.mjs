@@ -1,10 +1,10 @@
-// One live line a step, with its time: on a terminal it is redrawn while the step runs, elsewhere printed when it is done.
+// Shows one line for each step, with its time. On a terminal the line is redrawn while the step runs; elsewhere it is printed at the end.
 
 const NAME_WIDTH = 10;
 const DETAIL_WIDTH = 52;
 const REDRAW_MS = 100;
 
-/** Writes to `out`; `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. */
+/** Progress on `out`. `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. */
 export function createProgress(out = process.stdout) {
   return {
     async step(name, body) {

@@ -1,5 +1,5 @@
-// Suites against published servers, which no npm script can install: without them the command fails and says where it
-// looked, and no test is skipped.
+// Runs suites that need published servers, which no npm script can install. When one is missing, the command fails and says where it
+// looked, instead of skipping tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +13,7 @@ function split(paths = '') {
   return paths.split(':').filter((folder) => folder !== '');
 }
 
-/** One line for each thing that is missing; servers each anywhere, plugins all in one folder. */
+/** One line for each missing program. Servers may be in different folders, but all plugins must be in one. */
 function missing({ servers, plugins = [] }) {
   const { KUBEBUILDER_ASSETS, PATH, CNI_PATH } = process.env;
   const folders = [...split(KUBEBUILDER_ASSETS), ...split(PATH)];
@@ -34,7 +34,7 @@ function run(script, args) {
     .status;
 }
 
-/** One line for each thing that stands in the way, once Debian's packages are installed. */
+/** Installs Debian's packages and returns one line for everything that is still missing. */
 function unmet({ servers, plugins, packages }) {
   const lines = missing({ servers, plugins });
   if (lines.length > 0) return lines.map((line) => `found ${line}`);
@@ -47,8 +47,8 @@ function unmet({ servers, plugins, packages }) {
 }
 
 /**
- * Runs vitest on `suites`, or on what `args` name; returns its exit code. `packages` are Debian's, each with a file or
- * command that shows it is there; `prepare` makes what the suites need besides.
+ * Runs vitest on `suites`, or on what `args` name, and returns its exit code. `packages` are Debian packages, each with a file or
+ * command that shows it is installed. `prepare` makes whatever else the suites need.
  */
 export function testWithServers({ command, programs, servers, plugins, packages = {}, prepare, suites, args }) {
   const lines = unmet({ servers, plugins, packages });

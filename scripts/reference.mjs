@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const repository = fileURLToPath(new URL('../', import.meta.url));
-// Below the repository, so that it finds the packages it leaves out.
+// The bundle lies inside the repository, so that it finds the packages that are not bundled.
 const bundle = join(repository, `dist/.reference-${process.pid}.mjs`);
 
 await build({

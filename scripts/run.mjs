@@ -1,12 +1,12 @@
-// What every npm script is: `node scripts/run.mjs NAME …`. --help is answered and wrong arguments are refused first, with nothing
-// but Node; then the clone is set up, and main(values, words) of the file of that name is called with what was asked for (a suite's
-// file is in suites/). It returns the exit code, or throws what is wrong in one line.
+// Every npm script runs `node scripts/run.mjs NAME …`. First, --help is answered and wrong arguments are refused, which needs
+// nothing but Node. Then the clone is set up, and main(values, words) of the file with that name is called (a suite's file is in
+// suites/). It returns the exit code or throws an error of one line.
 import { COMMANDS, commandOf } from './commands.mjs';
 import { setUp } from './setup.mjs';
 import { chooseSuite } from './suite.mjs';
 import { readArguments, typed, usage } from './usage.mjs';
 
-/** Tests that could not begin end with the line that every run of tests ends with. */
+/** Prints the line with which every run of tests ends, for tests that could not begin. */
 function couldNotBegin(name) {
   if (commandOf(name).passes === 'vitest' || name === 'suite image') process.stdout.write('0 passed, 1 failed\n');
   return 1;

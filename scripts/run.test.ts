@@ -1,4 +1,4 @@
-// Every npm script's command line, in a clone where nothing is installed and whatever would install something leaves a trace.
+// Tests the command line of every npm script, in a clone where nothing is installed and every attempt to install something is recorded.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { commands as labCommands } from '../test/lab/cli/commands.ts';
 import { COMMANDS, commandOf } from './commands.mjs';
 import { SUITES, suiteRows } from './suites.mjs';
 
-// Dozens of processes, on machines that are busy.
+// A test starts dozens of processes, which takes long on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 const repository = resolve(import.meta.dirname, '..');
@@ -37,11 +37,11 @@ interface Run {
   status: number | null;
   stdout: string;
   stderr: string;
-  /** What would have installed, built or changed something. */
+  /** The commands that would have installed, built or changed something. */
   ran: string[];
 }
 
-/** As npm runs it: what package.json says, then the arguments, by a shell in the clone. */
+/** Runs a script as npm does: a shell in the clone executes the text of package.json with the arguments. */
 function run(fullName: string, ...rest: string[]): Run {
   const [name = '', ...first] = fullName.split(' ');
   const args = [...first, ...rest];

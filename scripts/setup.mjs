@@ -1,5 +1,6 @@
-// Brings a fresh clone on a bare Debian machine to where every npm script works: system packages, node_modules, the CNI
-// executable's engine. Only what Node itself has is used, since it runs before anything is installed; silent when nothing is missing.
+// Prepares a fresh clone on a bare Debian machine so that every npm script works: installs system packages and node_modules, and
+// builds the CNI executable's engine. It uses only Node itself, because it runs before anything is installed. Silent when nothing is
+// missing.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ const self = fileURLToPath(import.meta.url);
 const repository = dirname(dirname(self));
 const NODE_MAJOR = 20;
 
-/** Debian's packages, each with a file or command that shows it is there on systems that have no dpkg. */
+/** Debian packages, each with a file or command that shows it is installed on systems without dpkg. */
 export const PACKAGES = {
   'ca-certificates': '/etc/ssl/certs',
   python3: 'python3',
@@ -28,7 +29,7 @@ export const PACKAGES = {
   'etcd-server': 'etcd',
 };
 
-/** Units that packages bring and start; the tests start their own, so these must neither run nor start at boot. */
+/** Units that packages would start. The tests start their own servers, so these must neither run now nor start at boot. */
 const UNWANTED_UNITS = { 'etcd-server': 'etcd.service', containerd: 'containerd.service' };
 
 function log(line) {
@@ -52,7 +53,7 @@ function isOnPath(command) {
 
 function missingPackages(packages) {
   const names = Object.keys(packages);
-  // dpkg-query exits 1 when it does not know one of the names; what it lists is right all the same.
+  // dpkg-query exits with 1 when it does not know one of the names. What it lists is still right.
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholders
   const query = run('dpkg-query', ['--show', '--showformat=${Package} ${db:Status-Status}\n', ...names]);
   if (query.error?.code === 'ENOENT') {
@@ -64,7 +65,7 @@ function missingPackages(packages) {
   return names.filter((name) => !installed.has(`${name} installed`));
 }
 
-/** Signs, in the words of apt and npm, that the network is the matter. */
+/** Words in the errors of apt and npm that show that the network is the cause. */
 const NO_NETWORK =
   /temporary failure resolving|could not resolve|could not connect|network is unreachable|connection timed out|EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ECONNRESET/i;
 
@@ -79,12 +80,12 @@ function runsSystemd() {
   return existsSync('/run/systemd/system');
 }
 
-/** A masked unit is not started by the installation of its package. */
+/** Masks units, so that installing their packages does not start them. */
 function maskUnits(units) {
   if (units.length > 0 && runsSystemd()) run('systemctl', ['mask', ...units]);
 }
 
-/** Whoever wants the service starts it as usual. */
+/** Unmasks units, so that the machine's administrator can start them as usual. */
 function unmaskUnits(units) {
   if (units.length === 0 || !runsSystemd()) return;
   run('systemctl', ['unmask', ...units]);
@@ -99,7 +100,7 @@ function installPackages(missing) {
   log(`installing ${list}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'a', LC_ALL: 'C' };
   const waitForOthers = ['-o', 'DPkg::Lock::Timeout=300'];
-  // One unreachable source among several is no reason to stop: whether the packages can be had shows in the next step.
+  // A failure here does not stop set-up, since one of several sources may be unreachable. The next step shows whether packages are found.
   const update = run('apt-get', [...waitForOthers, 'update'], { env });
   const unwanted = missing.flatMap((name) => UNWANTED_UNITS[name] ?? []);
   maskUnits(unwanted);
@@ -118,12 +119,12 @@ function installPackages(missing) {
 
 const stampFile = join(repository, 'node_modules', '.set-up');
 
-/** Of each package with an install script, whether it may run. */
+/** For each package with an install script, whether the script may run. */
 function allowScripts() {
   return JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')).allowScripts ?? {};
 }
 
-/** What node_modules was installed from: the lock, the scripts allowed to run, and what native code was built for. */
+/** What node_modules was installed from: the lock file, the scripts allowed to run, and the platform of native code. */
 function stamp() {
   const built = [process.versions.modules, process.platform, process.arch, JSON.stringify(allowScripts())];
   return createHash('sha256')
@@ -136,18 +137,18 @@ function isInstalled() {
   return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp();
 }
 
-/** Native packages are compiled against the running Node's own headers where it has them, and nothing is downloaded for it. */
+/** Compiles native packages with the headers of this Node, where it has them, so that none are downloaded. */
 function headersOfThisNode() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, 'include/node/node.h')) ? { npm_config_nodedir: prefix } : {};
 }
 
-/** npm 10 knows nothing of allowScripts and would run every package's script: none is run, then those that may. */
+/** Installs without any scripts, then runs the allowed ones, because npm 10 does not know allowScripts and would run all. */
 function installModules() {
   log('installing node_modules (npm ci)');
-  // Development and optional packages are wanted whatever NODE_ENV or the user's npmrc say.
+  // Development and optional packages are needed whatever NODE_ENV or the user's npmrc say.
   const wanted = ['--ignore-scripts', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
-  // The lock says exactly what is wanted, so what is cached need not be asked for again; and npm's own waits add up to minutes.
+  // The lock file is exact, so cached packages need no request. The short timeouts replace npm's waits, which add up to minutes.
   const network = ['--prefer-offline', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=10000'];
   const ci = runNpm('ci', ...wanted, ...network);
   if (ci.error?.code === 'ENOENT') throw new Error('npm is not on PATH: install npm 10 or later');
@@ -170,7 +171,7 @@ function runNpm(...args) {
   });
 }
 
-/** What may run its install script is an optional dependency: only the bench's rounds over ICMP need it. */
+/** Builds the optional dependency that may run its install script. Only the bench's rounds with ICMP need it. */
 function buildNative() {
   const allowed = Object.entries(allowScripts()).flatMap(([name, isAllowed]) => (isAllowed ? [name] : []));
   if (allowed.length === 0) return;
@@ -188,15 +189,15 @@ async function ensureEngine() {
 }
 
 /**
- * Installs what is missing of Debian packages, each given with a file or command that shows it is there. Throws an Error of one
- * line that says what to do when that fails.
+ * Installs those of these Debian packages that are missing. Each is given with a file or command that shows it is installed. When
+ * that fails, throws an Error of one line that says what to do.
  */
 export function ensurePackages(packages) {
   const missing = missingPackages(packages);
   if (missing.length > 0) installPackages(missing);
 }
 
-/** Does whatever is missing. Throws Errors of one line that says what to install or set. */
+/** Does whatever is still missing. Throws an Error of one line that says what to install or set. */
 async function setUpLocked() {
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR) {
     throw new Error(`Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later`);
@@ -207,14 +208,14 @@ async function setUpLocked() {
 }
 
 /**
- * Makes the clone ready; returns whether it is, after the one line that says why not. Two npm scripts started together must not
- * both run `npm ci`, so everything happens under a lock that the kernel drops with its last holder: flock(1) on this file.
+ * Makes the clone ready and returns whether it is. If not, prints one line that says why. Two npm scripts started together must not
+ * both run `npm ci`, so a lock is held: flock(1) on this file, which the kernel releases when the last holder ends.
  */
 export function setUp() {
   const locked = [process.execPath, self, '--locked'];
   const result = run('flock', [self, ...locked], { stdio: 'inherit' });
   if (result.error?.code !== 'ENOENT') return result.status === 0;
-  // Without flock there is no util-linux: set-up is about to install it.
+  // Without flock, util-linux is missing, and set-up is about to install it.
   return run(process.execPath, [self, '--locked'], { stdio: 'inherit' }).status === 0;
 }
 

@@ -1,4 +1,4 @@
-// Set-up runs on machines this one is not, so every command it uses is played by a small script here.
+// Set-up must work on machines unlike this one, so small scripts stand in for every command it uses.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
-// Dozens of processes, on machines that are busy.
+// A test starts dozens of processes, which takes long on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
 const ALL = [
@@ -34,7 +34,7 @@ const ALL = [
   'strace',
 ];
 
-/** The machine played: what dpkg says is installed, and what apt-get, npm and the engine do. */
+/** The pretended machine: what dpkg says is installed, and what apt-get, npm and the engine do. */
 interface Machine {
   installed?: readonly string[];
   aptGet?: string;

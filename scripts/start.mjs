@@ -9,7 +9,7 @@ import { createProgress } from './progress.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The process that runs now, and how to remove the lab once there may be one. */
+/** The child process that runs now, and the function that removes the lab, once there may be one. */
 let child;
 let endLabs;
 

@@ -1,4 +1,4 @@
-// `npm run suite -- NAME`: which suite is meant, the list of them, or all one after the other.
+// `npm run suite -- NAME`: finds the suite that is meant, lists the suites, or runs all one after the other.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,7 @@ function list() {
   return 0;
 }
 
-/** Each suite in a process of its own, so that one that ends badly does not keep the others from running. */
+/** Runs each suite in a process of its own, so that one that crashes does not stop the others. */
 function all(argv) {
   if (argv.length > 0) throw new Error(`all takes no argument, got "${argv[0]}"`);
   const failed = Object.keys(SUITES).filter((name) => {

@@ -1,6 +1,6 @@
 // The suites: tests that take minutes or need what no script installs, so `npm test` leaves them out or runs a short form.
-// `npm run suite -- NAME` runs one. Each entry is as one of commands.mjs; `takes` is how long on two idle cores, `needs` what
-// must be there besides a build. `needs` names programs of others: test/README.md says where they are looked for.
+// `npm run suite -- NAME` runs one. Entries are like those of commands.mjs. `takes` is the time on two idle cores; `needs` is what
+// must exist besides a build, including programs of others. test/README.md says where these are looked for.
 
 import { count, folder, image, LAB, oneOf, positive, seed, vitest, whole } from './option-kinds.mjs';
 
@@ -140,7 +140,7 @@ export const SUITES = {
   },
 };
 
-/** The table of `npm run suite -- list`, and of test/README.md. */
+/** The rows of the table that `npm run suite -- list` prints and test/README.md has. */
 export function suiteRows() {
   return Object.entries(SUITES).map(([name, { does, takes, needs }]) => ({ name, does, takes, needs }));
 }

@@ -1,7 +1,7 @@
-// What runs of vitest came to: the closing line of one, and of two that .ci/run makes one of. A tally is what
-// test/support/ci-reporter.ts writes: `tests`, each { file, names, state, reason }, and `failures` that are no test's.
+// Sums up runs of vitest: makes the closing line of one run, and joins the two runs of .ci/run. test/support/ci-reporter.ts writes a tally:
+// `tests`, each { file, names, state, reason }, and `failures` that belong to no test.
 
-/** Before what needs.machine says is missing. */
+/** The word with which needs.machine begins its reason. */
 const NEEDS = 'needs ';
 
 /** The last lines of the output: why tests were skipped, then the totals. */
@@ -19,20 +19,21 @@ export function hasFailed({ failures, tests }) {
   return failures > 0 || tests.some(({ state }) => state === 'failed');
 }
 
-/** The tests that something the machine lacked kept from running. */
+/** The tests that were skipped because the machine lacks something. */
 export function lacking({ tests }) {
   return tests.filter(({ state, reason }) => state === 'skipped' && reason.startsWith(NEEDS));
 }
 
-/** vitest's arguments that select exactly these. Tests of one name in two of the files are both selected. */
+/** The vitest arguments that select these tests. If two of the files have a test of the same name, both are selected. */
 export function selection(tests) {
   const names = new Set(tests.map(({ names }) => names.join(' ').replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')));
   return [...new Set(tests.map(({ file }) => file)), '--testNamePattern', `^(${[...names].join('|')})$`];
 }
 
 /**
- * One tally of two rows: what the first could not run is what the second says it is, and nothing else of the second counts but its
- * failures. A test that the second was to run and does not know is a failure: a name that differs between two runs hides it.
+ * Joins the tallies of two rows. For tests that the first row had to skip, the second row's result counts; otherwise only failures
+ * of the second row count. A skipped test that is missing in the second row is a failure, because its name may differ between
+ * runs, and then it would never run.
  */
 export function joinRows(first, second) {
   const key = ({ file, names }) => JSON.stringify([file, names]);

@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Calls its main(values, bundle, executable, repository); resolves with the exit code. */
+/** Calls the program's main(values, bundle, executable, repository). Resolves with the exit code. */
 export async function runOnExecutable(name, values) {
   const [{ build }, { buildPrograms }] = await Promise.all([import('esbuild'), import('./build.mjs')]);
   const folder = mkdtempSync(join(tmpdir(), `weft-${name}-`));

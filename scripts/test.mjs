@@ -1,5 +1,5 @@
-// `npm test`: build, checks, then vitest last, whose closing line is the last line of the output. Arguments go to vitest; with
-// arguments only part of the tests is wanted, so the checks are left out.
+// `npm test` builds, runs the checks, and then vitest, whose closing line is the last line of the output. Arguments go to vitest. With
+// arguments, only some tests are wanted, so the checks are left out.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ export async function main(_values, args) {
   const script = join(repository, 'scripts/build.mjs');
   const build = spawnSync(process.execPath, [script], { cwd: repository, stdio: 'inherit' });
   if (build.status !== 0) {
-    // Before a test ran; the output still ends as every run does.
+    // No test has run yet, but the output must still end with the line that every run has.
     process.stdout.write('0 passed, 1 failed\n');
     return 1;
   }

@@ -4,7 +4,7 @@ import { commandOf } from './commands.mjs';
 
 const WIDTH = 112;
 
-/** As it is typed: `npm start`, `npm run lab`, `npm run suite -- soak`. */
+/** The command as a user types it: `npm start`, `npm run lab`, `npm run suite -- soak`. */
 export function typed(name) {
   if (name.startsWith('suite ')) return `npm run suite -- ${name.slice('suite '.length)}`;
   return name === 'start' || name === 'test' ? `npm ${name}` : `npm run ${name}`;
@@ -39,8 +39,8 @@ function wrap(text) {
 }
 
 /**
- * What is asked for: `help`, or what the script is called with, `values` and `words`. Throws an Error of one line that names the
- * option, the value and what is allowed.
+ * Parses the arguments. Returns `help`, or the `values` and `words` for the script. Throws an Error of one line that names the option,
+ * the value and what is allowed.
  */
 export function readArguments(name, argv) {
   const command = commandOf(name);
@@ -56,7 +56,7 @@ export function readArguments(name, argv) {
   return { help: false, values, words: positionals };
 }
 
-/** A command that is run in a lab has a --help of its own. */
+/** Whether --help is for us. A command that is run in a lab may have a --help of its own. */
 function wantsHelp({ passes, options = {} }, argv) {
   const end = argv.indexOf('--');
   const before = end === -1 ? argv : argv.slice(0, end);
@@ -74,7 +74,7 @@ function parse({ options = {}, words }, argv) {
   try {
     return parseArgs({ args: argv, allowPositionals: words !== undefined, options: Object.fromEntries(known) });
   } catch (error) {
-    // Node explains at length; its first line says what is wrong.
+    // Node's message is long. Its first line or sentence says what is wrong.
     throw new Error(`${error.message.split(/\n|\. /)[0]} (--help lists the options)`);
   }
 }

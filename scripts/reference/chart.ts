@@ -1,10 +1,9 @@
-// The chart's values as lines of the reference: names, types and descriptions from values.schema.json, defaults from
-// values.yaml.
+// Makes the reference's rows for the chart's values: names, types and descriptions come from values.schema.json, defaults from values.yaml.
 
 /** A table's line: key, what it takes, default, what it does. */
 export type Row = readonly [key: string, takes: string, standard: string, help: string];
 
-/** What is used here of JSON Schema. */
+/** The part of JSON Schema that is used here. */
 export interface ChartSchema {
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
@@ -14,7 +13,7 @@ export interface ChartSchema {
   readonly properties?: Readonly<Record<string, ChartSchema>>;
 }
 
-/** One line a value; an object whose members are in the schema is its members. */
+/** One row for each value. An object whose members are in the schema is replaced by their rows. */
 export function chartRows(schema: ChartSchema, values: unknown, path = ''): Row[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, member]): Row[] => {
     const at = path === '' ? name : `${path}.${name}`;
@@ -31,7 +30,7 @@ function takes({ type = '', enum: choices, minimum, maximum }: ChartSchema): str
   return `${names.join(' or ')}${range}`;
 }
 
-/** Longer ones are read in values.yaml. */
+/** Longer defaults are not shown. Readers find them in values.yaml. */
 const SHOWN = 60;
 
 function standard(value: unknown): string {

@@ -13,7 +13,7 @@ export function referenceOf(manifests: string): string {
   return renderReference(schema, parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as object);
 }
 
-/** Writes it. */
+/** Writes REFERENCE.md. */
 export function writeReference(manifests: string): void {
   writeFileSync(join(manifests, 'REFERENCE.md'), referenceOf(manifests));
 }

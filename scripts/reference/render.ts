@@ -30,7 +30,7 @@ Keys of the entries of \`plugins\` in the conflist, in any case. Unknown ones ar
 does not know has the executable of that name in CNI_PATH do the work, when that is another vendor's.
 `;
 
-/** The whole file. `schema` and `values` are the chart's. */
+/** The text of the whole file. `schema` and `values` are those of the chart. */
 export function renderReference(schema: ChartSchema, values: object): string {
   const backends = Object.entries(backendDocs).filter(([, docs]) => Object.keys(docs).length > 1);
   return [
@@ -67,7 +67,7 @@ function section(title: string, intro: string, first: string, rows: readonly Row
   return `${lines.join('\n')}\n`;
 }
 
-/** A bar would end the cell. */
+/** Escapes a cell's text, because a bar would end the cell. */
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }

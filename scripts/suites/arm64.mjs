@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { run } from '../command.mjs';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-/** Debian's packages, by a file each brings. */
+/** Debian packages, each with a file that shows it is installed. */
 const packages = {
   'gcc-aarch64-linux-gnu': '/usr/bin/aarch64-linux-gnu-gcc',
   'qemu-user-static': '/usr/bin/qemu-aarch64-static',

@@ -1,4 +1,4 @@
-// `npm run suite -- cluster`: the tests of the stores against published servers.
+// `npm run suite -- cluster`: tests the stores on published servers.
 import { testWithServers } from '../published.mjs';
 
 export function main(_values, args) {

@@ -1,5 +1,5 @@
-// `npm run suite -- fuzz`: the parsers of the CNI executable (test/hostile/fuzz) in the sanitizer build, fed with spoiled inputs until
-// the time is over, or their number.
+// `npm run suite -- fuzz`: feeds spoiled inputs to the CNI executable's parsers (test/hostile/fuzz) in the sanitizer build, until
+// the time or the number of inputs is used up.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { buildExecutable } from '../build-executable.mjs';
 const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const ROUND = 20_000;
 
-/** What the kernel is asked about: netlink-targets.ts says which is which. */
+/** A script that makes the kernel objects that are queried. netlink-targets.ts says what each is for. */
 const NODE = `set -e
 ip link add f0 index 2 type veth peer name f1 index 4
 ip link add f2 index 3 type vxlan id 9 local 10.9.0.2 dstport 8472 dev f0 nolearning
@@ -41,7 +41,7 @@ function round(program, seed, count, only) {
   const argv = ['--net', '--', 'sh', '-c', NODE, 'fuzz', program, String(seed), String(count), only];
   const { status, stdout, stderr } = spawnSync('unshare', argv, { encoding: 'utf8', maxBuffer: 1 << 28 });
   if (status === 0) return JSON.parse(stdout);
-  // The sanitizer, or the engine, ended it: the input is the round's, to be found with --seed and --inputs.
+  // The sanitizer or the engine ended the program. The input can be found by repeating the round with --seed and --inputs.
   return { targets: [], tried: 0, findings: [`seed ${seed}: ended with ${status}: ${stderr}${stdout}`] };
 }
 

@@ -1,4 +1,4 @@
-// `npm run suite -- image`: builds the image, then runs it as weft.yml says under a real containerd (test/image).
+// `npm run suite -- image`: builds the image and runs it under a real containerd in the way weft.yml specifies (test/image).
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { testWithServers } from '../published.mjs';
 import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
 
 const IMAGE = 'localhost/weft:test';
-/** As the manifests call it. */
+/** The image's name in the manifests. */
 const NAME = 'weft:0.1.0';
 
 export function main(values, files) {

@@ -1,5 +1,5 @@
-// `npm run suite -- kubelet`: pods through kube-scheduler, kubelet and containerd on lab nodes, and flannel's DaemonSet there that
-// becomes ours.
+// `npm run suite -- kubelet`: runs pods through kube-scheduler, kubelet and containerd on lab nodes, and replaces flannel's
+// DaemonSet there by ours.
 import { testWithServers } from '../published.mjs';
 import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
 
