@@ -1,4 +1,4 @@
-// Which flavour of the firewall a network gets, and why.
+// Chooses the flavour of the firewall (nftables or iptables), and says why.
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { NetConf } from '../../lib/net-conf.ts';
@@ -14,7 +14,7 @@ import type { Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
 import type { GuardedLease } from './peer-sets.ts';
 
-/** What the rules are about, of each enabled family. */
+/** What the rules of one enabled family depend on. */
 export interface Overlay {
   readonly family: Family;
   readonly vni: number;
@@ -29,22 +29,22 @@ export interface OpenTools {
   readonly drift: DriftNotes;
   /** The environment's PATH. */
   readonly path: string;
-  /** Of the process; it stays open. */
+  /** The process's connection to netfilter; it stays open. */
   readonly netfilter: Netfilter;
   /** Leases by key, as they are now. */
   readonly leases: () => ReadonlyMap<string, GuardedLease>;
-  /** The bridge pods are on. */
+  /** The bridge of the pods. */
   readonly bridge: string;
 }
 
-/** Differs from flannel, for which an absent EnableNFTables is false: its stock configuration says false where it means it. */
+/** Differs from flannel, for which a missing EnableNFTables means false. flannel's own configuration writes false explicitly. */
 function chooseFlavour({ enableNftables }: Pick<NetConf, 'enableNftables'>): { flavour: Flavour; why: string } {
   if (enableNftables === false) return { flavour: 'iptables', why: 'EnableNFTables is false' };
   const why = enableNftables === true ? 'EnableNFTables is true' : 'EnableNFTables is not set, which means true';
   return { flavour: 'nftables', why };
 }
 
-/** The firewall for a configuration; nothing is looked at or changed yet. */
+/** Makes the firewall for a configuration; it reads and changes nothing yet. */
 export function openFirewall(
   config: Pick<NetConf, 'enableNftables' | 'nonMasquerade' | 'backend'>,
   overlays: readonly Overlay[],
@@ -74,9 +74,9 @@ export function openFirewall(
     : new NftablesFirewall(options, why, { find, nft, log, drift });
 }
 
-/** Ports of these take packets from anybody; other tunnels know whom they trust by keys, or have no port. */
+/** Backends whose port accepts packets from anybody. Others have no port. */
 const GUARDED: ReadonlySet<string> = new Set(['vxlan', 'udp']);
-/** What a device may be called (net/core/dev.c, dev_valid_name), without what nft's language could not take in quotes. */
+/** Valid names of devices (net/core/dev.c, dev_valid_name), without characters that nft cannot take in quotes. */
 const DEVICE_NAME = /^[^\s/:"\\*]{1,15}$/;
 
 function tunnelOf(

@@ -1,7 +1,7 @@
-// Routes in which packets for pods that do not exist end, instead of leaving in clear by the node's default route.
-// `unreachable NETWORK`: with a tunnel, whatever is sent to an address of the network that no node has; the sender is told.
-// `blackhole SUBNET` (--ip-blackhole-route, flannel's option for Canal): an address of this node's subnet that no pod has.
-// Both have the lowest priority, so that any other route to the same prefix wins: cni0's, the udp backend's, another's.
+// Routes that refuse packets to pods that do not exist. Without them such packets leave unencapsulated by the default route.
+// `unreachable NETWORK` is for addresses of the network that no node has; it is made only with a tunnel, and the sender gets an
+// error. `blackhole SUBNET` (--ip-blackhole-route, flannel's option for Canal) is for addresses of this node's subnet that no
+// pod has. Both have the lowest priority, so that every other route to the same prefix wins, for instance cni0's.
 
 import { formatPrefix, type IpPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -13,7 +13,7 @@ import { WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 
-/** The higher the number, the later the route counts; 0xffffffff means "none" to IPv6. */
+/** A higher number means a lower priority. IPv6 takes 0xffffffff for "none", so this is the highest usable one. */
 const LOWEST_PRIORITY = 0xfffffffe;
 const TYPES: readonly number[] = [RTN_BLACKHOLE, RTN_UNREACHABLE];
 
@@ -29,7 +29,7 @@ export interface DeadEndTools {
   readonly drift: DriftNotes;
 }
 
-/** What is wanted for a node's subnets and networks. A network lies in `open` while it must have no such route. */
+/** The wanted routes. A network in `open` must not get an unreachable route. */
 export function wantedDeadEnds(
   overlays: readonly { readonly network: IpPrefix; readonly subnet: IpPrefix; readonly hasTunnel: boolean }[],
   flags: { readonly blackholeRoute: boolean; readonly unreachableRoute: boolean },
@@ -47,16 +47,16 @@ export function wantedDeadEnds(
 export class DeadEnds {
   readonly #networks: readonly IpPrefix[];
   readonly #tools: DeadEndTools;
-  /** What the last run left in place: if it is missing in the next, somebody has removed it. */
+  /** The routes the last run left in place. If one is missing in the next run, somebody has removed it. */
   #kept: readonly DeadEnd[] = [];
 
-  /** `networks`: where leftovers are ours to remove; another network's agent may run here, too. */
+  /** Only leftovers in `networks` are removed, because another network's agent may run here, too. */
   constructor(networks: readonly IpPrefix[], tools: DeadEndTools) {
     this.#networks = networks;
     this.#tools = tools;
   }
 
-  /** Makes exactly these exist. Throws NetlinkError. */
+  /** Makes the wanted routes and removes all others of ours. Throws NetlinkError. */
   ensure(wanted: readonly DeadEnd[]): void {
     const present = this.#list();
     for (const one of wanted) {
@@ -76,7 +76,7 @@ export class DeadEnds {
     this.#kept = wanted;
   }
 
-  /** Ours in the kernel, those of an earlier subnet or of the flag that is off now included. */
+  /** Our routes in the kernel, including those of an earlier subnet or of a flag that is now off. */
   #list(): Route[] {
     const families = new Set(this.#networks.map(({ ip }) => ip.family));
     const filters = [...families].flatMap((family) => TYPES.map((type) => ({ family, type })));
@@ -89,7 +89,7 @@ export class DeadEnds {
       });
   }
 
-  /** False when somebody else did it meanwhile. */
+  /** Returns false when somebody else did the same meanwhile. */
   #change(request: NetlinkRequest, done: number): boolean {
     try {
       this.#tools.netlink.run(request);

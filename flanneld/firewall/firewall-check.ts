@@ -1,5 +1,5 @@
-// Looking at the rules without a reason only when they can have changed. nftables numbers its rule sets, and the number
-// is known in microseconds, where a listing takes two programs: an idle agent would start them every few seconds.
+// Decides when the rules must be listed. nftables has a generation number that every change of rules increases. Reading it takes
+// microseconds, while a listing takes two programs, which an idle agent would otherwise start every few seconds.
 
 import { OpError } from '../../lib/errors.ts';
 import { readGeneration } from '../../lib/netfilter/nftables.ts';
@@ -9,7 +9,7 @@ import type { Firewall } from './firewall.ts';
 export class FirewallLook {
   readonly #firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>;
   readonly #netfilter: Netlink;
-  /** Number of the rule set in which all was right. */
+  /** The generation number at which everything was right. */
   #rightIn: number | undefined;
 
   /** `netfilter` is a connection to NETLINK_NETFILTER. */
@@ -19,8 +19,8 @@ export class FirewallLook {
   }
 
   /**
-   * Reads, compares, changes; without a reason to, only when something has changed, and for the leases alone only what
-   * follows from them. Rejects with OpError.
+   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed. If only the leases
+   * have changed, it updates only what depends on them. Rejects with OpError.
    */
   async run(reasons: ReadonlySet<string>): Promise<void> {
     const isLeases = reasons.size === 1 && reasons.has('leases');
@@ -28,7 +28,7 @@ export class FirewallLook {
     await this.#look(reasons.size > 0);
   }
 
-  /** What was right still is when ours was the only change. */
+  /** Updates what depends on the leases. If ours was the only change of the rule set, everything is still right. */
   #follow(rightIn: number): boolean {
     const before = this.#generation();
     const changed = this.#firewall.followLeases();
@@ -42,7 +42,7 @@ export class FirewallLook {
     this.#rightIn = undefined;
     const generation = this.#firewall.mustLook() ? undefined : this.#generation();
     const isSame = !hasReason && generation !== undefined && generation === rightIn;
-    // Read before the look: what changes during it makes another number.
+    // The number was read before the check, so that a change during the check is noticed the next time.
     if (isSame || !(await this.#firewall.ensure())) this.#rightIn = generation;
   }
 
@@ -56,7 +56,7 @@ export class FirewallLook {
   }
 }
 
-/** The number after a transaction: 32 bits, never 0 (net/netfilter/nf_tables_api.c). */
+/** The generation number after one transaction: 32 bits, never 0 (net/netfilter/nf_tables_api.c). */
 function next(generation: number): number {
   return (generation + 1) % 2 ** 32 || 1;
 }

@@ -1,4 +1,4 @@
-// What the two flavours of the agent's packet filter have in common.
+// The interface that both flavours of the agent's packet filter share.
 
 import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
@@ -10,37 +10,37 @@ import type { TunnelConfig } from './tunnel-rules.ts';
 
 export interface FirewallOptions {
   readonly families: readonly Omit<FirewallConfig, 'fullyRandom'>[];
-  /** `fully-random` is wanted; it is used where the kernel takes it. */
+  /** Whether `fully-random` is wanted; it is used only if the kernel supports it. */
   readonly fullyRandom: boolean;
-  /** Undefined in tests that are about something else. */
+  /** Undefined only in tests about something else. */
   readonly tunnel?: TunnelWish;
 }
 
-/** What the shield and the guard are about; whether the kernel can do all of it is found out later. */
+/** What the shield and the guard need. Whether the kernel supports all of it is found out later. */
 export interface TunnelWish extends Omit<TunnelConfig, 'guard'> {
   readonly guard: GuardMode;
   /** UDP port of the tunnel; undefined without one that can be guarded. */
   readonly port: number | undefined;
   readonly isVxlan: boolean;
-  /** Leases by key, as they are now; another map after every change. */
+  /** The present leases by key. Returns another map after every change. */
   readonly leases: () => ReadonlyMap<string, GuardedLease>;
   readonly netfilter: Netfilter;
 }
 
 /** The rules of every enabled family. */
 export interface Firewall {
-  /** Reads, compares, changes; resolves to whether anything had to be changed. Rejects with OpError. */
+  /** Reads, compares and changes; resolves to whether it changed anything. Rejects with OpError. */
   ensure(): Promise<boolean>;
   /**
-   * Follows the leases, where that is a small change of what was right. Returns whether anything was changed, undefined
-   * where only `ensure` can do it.
+   * Updates what depends on the leases, if that is a small change to rules that were right. Returns whether it changed anything;
+   * undefined when `ensure` is needed instead.
    */
   followLeases(): boolean | undefined;
   status(): FirewallStatus;
-  /** What an operator should know, beyond whether `ensure` succeeds. */
+  /** Remarks for the operator, besides errors of `ensure`. */
   checks(): readonly Check[];
-  /** Whether `ensure` has to look even when nothing of nftables has changed: at iptables-legacy, or as it put it off. */
+  /** Whether `ensure` must run though nftables has not changed: because of iptables-legacy, or to do what it had put off. */
   mustLook(): boolean;
-  /** Whether a change of the rule set is about something of ours. */
+  /** Whether a change of the rule set may concern our rules. */
   isConcerned(event: RulesetEvent): boolean;
 }

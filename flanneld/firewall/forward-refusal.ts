@@ -1,6 +1,6 @@
-// An accept of nftables is no last word: a packet passes every base chain of its hook, and a FORWARD chain of iptables
-// whose policy is DROP (Docker sets it) refuses what ours accepted. Differs from flannel (D24): where iptables refuses,
-// the accepts stand there, too; what else refuses is named. Also removes what the iptables flavour has left (D26).
+// An accept in nftables is not final: a packet passes every base chain of its hook. So a FORWARD chain of iptables with policy
+// DROP (Docker sets it) drops what our table accepted. Differs from flannel (D24): where iptables drops, our accept rules are put
+// there, too; other chains that drop are reported. This also removes leftovers of the iptables flavour (D26).
 
 import { formatPrefix } from '../../lib/ip.ts';
 import type { Check } from '../health/http-server.ts';
@@ -20,7 +20,7 @@ interface Part {
   readonly keepers: readonly IptablesChains[];
 }
 
-/** All chains of a node with tens of thousands are not listed more often than this. */
+/** The shortest time between two listings of all chains, because a node may have tens of thousands. */
 const LOOK_MS = 60_000;
 
 export class ForwardRefusal {
@@ -34,7 +34,7 @@ export class ForwardRefusal {
   #isPutOff = false;
   #checks: readonly Check[] = [];
   #places: readonly string[] = [];
-  /** Names of what has rules here and cannot be looked at. */
+  /** Names of iptables variants that have rules here but cannot be read. */
   readonly #hidden = new Set<string>();
 
   constructor(families: readonly Config[], find: FindIptables, nft: Nft, tools: ChainTools) {
@@ -49,12 +49,12 @@ export class ForwardRefusal {
     return [...this.#checks, ...[...this.#hidden].map((name) => ({ name, problem, required: false }))];
   }
 
-  /** Where our accepts stand in iptables. */
+  /** The iptables chains that have our accept rules. */
   places(): readonly string[] {
     return this.#places;
   }
 
-  /** Whether there is something to look at outside nftables, or what was put off is due. */
+  /** Whether something outside nftables must be checked, or something that was put off is due. */
   mustLook(): boolean {
     if (this.#parts === undefined || (this.#isPutOff && this.#mayListChains())) return true;
     const isElsewhere = ({ iptables }: IptablesChains): boolean =>

@@ -1,5 +1,5 @@
-// What the guard has seen, read from the kernel whenever somebody asks: sums, and at most 64 strangers of a family. A
-// stranger that carries the MAC of a peer's VTEP inside its packets is that peer behind another address, or says so.
+// The guard's report, read from the kernel whenever somebody asks: sums, and at most 64 strangers of each family. A stranger whose
+// packets have the MAC of a peer's VTEP inside is that peer behind another address, or pretends to be.
 
 import { errorText } from '../../lib/errors.ts';
 import { type Family, formatIp, ipFromBytes } from '../../lib/ip.ts';
@@ -25,7 +25,7 @@ export interface GuardSource {
 const FAMILIES = [4, 6] as const;
 const DAY_MS = STRANGER_KEPT_SEC * 1000;
 
-/** Reads it; what cannot be read is said. */
+/** Reads the report; if that fails, the report says why. */
 export function guardReport(source: GuardSource): GuardStatus {
   const { mode, watchedSinceMs } = source;
   const none = { strangers: 0, pods: 0, refused: 0 };
@@ -53,7 +53,7 @@ function strangersOf(source: GuardSource): Pick<GuardStatus, 'strangers' | 'isFu
     const peer = own.map(({ mac }) => byMac.get(mac)).find((found) => found !== undefined);
     return peer === undefined ? stranger : { ...stranger, peer };
   });
-  // A set that is full says nothing of who came later; without MACs only nobody is nobody.
+  // If a set is full, later strangers are missing. Without MACs a stranger cannot be matched with a peer. Then the list is unknown.
   const isTold = !isFull && (source.seesMacs || strangers.length === 0);
   const cut = [...new Set(named.flatMap(({ peer }) => (peer === undefined ? [] : [peer.key])))];
   return { strangers: named, isFull, ...(isTold && { wouldCut: cut }) };
@@ -69,7 +69,7 @@ function strangersIn(family: Family, { netlink, table, nowMs }: GuardSource): St
     });
 }
 
-/** Which MACs the packets of an address had inside. */
+/** The inner source MACs seen in the packets of each address. */
 function claimsIn(family: Family, { netlink, table }: GuardSource): { address: string; mac: string }[] {
   const bytes = bytesOf(family);
   return listCounted(netlink, { table, set: CLAIMS[family] })
@@ -80,7 +80,7 @@ function claimsIn(family: Family, { netlink, table }: GuardSource): { address: s
     });
 }
 
-/** Of either family: a peer has a VTEP each. */
+/** The peers by VTEP MAC; a peer has one MAC for each family. */
 function peersByMac(leases: ReadonlyMap<string, GuardedLease>): Map<string, Stranger['peer']> {
   const found = new Map<string, Stranger['peer']>();
   for (const [key, lease] of leases) {

@@ -1,14 +1,14 @@
-// Which changes of the rule set are about the agent's rules: those of its own table, and those of its chains, and of the
-// chains that jump to them, where iptables stands on nftables.
+// Decides whether a change of the rule set concerns the agent's rules: a change of its own tables, or, for iptables on nftables,
+// of its chains and of the chains that jump to them.
 
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { OwnedChain } from './iptables-table.ts';
 
-/** What events are about. */
+/** The tables and chains whose changes concern us. */
 export interface Interest {
-  /** Tables that are ours as a whole. */
+  /** Tables that belong to us completely. */
   readonly tables: ReadonlySet<string>;
-  /** Chains of iptables by `table chain`, and the tables they are in. */
+  /** Chains of iptables as `table chain`, and below the tables they are in. */
   readonly chains: ReadonlySet<string>;
   readonly sharedTables: ReadonlySet<string>;
 }
@@ -18,7 +18,7 @@ export function interestIn(tables: readonly string[], chains: readonly OwnedChai
   return { tables: new Set(tables), chains: new Set(names), sharedTables: new Set(chains.map(({ table }) => table)) };
 }
 
-/** Whether an event is about one of those, in whatever family. */
+/** Whether an event is about one of them, in any family. */
 export function isOfInterest({ what, table, chain }: RulesetEvent, interest: Interest): boolean {
   if (interest.tables.has(table)) return true;
   return what === 'table' ? interest.sharedTables.has(table) : interest.chains.has(`${table} ${chain}`);

@@ -1,5 +1,5 @@
-// Keeping chains of ours right with one variant of iptables: one iptables-save tells whether they are, one
-// iptables-restore makes them so, without a moment in which they are empty (flannel #2237).
+// Keeps our chains right with one variant of iptables. One iptables-save shows whether they are right; one iptables-restore
+// corrects them, and they are never empty meanwhile (flannel #2237).
 
 import { OpError } from '../../lib/errors.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -19,7 +19,7 @@ export class IptablesChains {
   readonly #tools: ChainTools;
   /** Chains that have been right since the start. */
   readonly #seenRight = new Set<string>();
-  /** How this iptables lists chains we wrote, where that is not how we spell them. */
+  /** How this iptables lists chains that we wrote, where it spells them differently. */
   readonly #asListed = new Map<string, string>();
 
   constructor(iptables: Iptables, tools: ChainTools) {
@@ -35,7 +35,7 @@ export class IptablesChains {
     return parseIptablesSave(await this.#iptables.save(table));
   }
 
-  /** Makes them right in what was `saved`; resolves to whether anything had to be changed. Rejects with OpError. */
+  /** Makes the chains right, given the listing `saved`; resolves to whether it changed anything. Rejects with OpError. */
   async ensure(chains: readonly OwnedChain[], saved: SavedTables): Promise<boolean> {
     const { script, faults } = planChanges(chains, saved, this.#isRight);
     if (script !== '') {
@@ -62,7 +62,7 @@ export class IptablesChains {
     drift?.note({ object: 'firewall', place: `${name} ${chain.table}`, what: chain.name, was, cmd });
   }
 
-  /** What it prints for what it first took is right from now on, however it spells it; later somebody may be faster. */
+  /** Remembers how iptables lists our chains after the first write, and takes that for right. Later somebody may have changed them. */
   async #verify(chains: readonly OwnedChain[]): Promise<void> {
     const saved = await this.read();
     for (const chain of chains) {

@@ -1,14 +1,14 @@
-// What has to be changed for our chains to be as they should: a pure function of what iptables-save prints, and an input
-// for iptables-restore(8) --noflush, which takes each table as one transaction. Only our own chains and the jumps to them
-// are named; rules of others are never referred to by number but for the place of a jump.
+// Works out the changes our chains need: a pure function of the output of iptables-save. The result is input for
+// iptables-restore(8) --noflush, which applies each table in one transaction. It names only our own chains and the jumps to them.
+// Rule numbers are used only for the position of a jump.
 
 import { refusesEverything, type SavedChain, type SavedTables, targetOf } from './iptables-save.ts';
 import type { OwnedChain } from './iptables-table.ts';
 
 export interface Plan {
-  /** '' when everything is right. */
+  /** Empty when everything is right. */
   readonly script: string;
-  /** One for every chain that is not as it should be. */
+  /** One for every chain that is not right. */
   readonly faults: readonly Fault[];
 }
 
@@ -17,13 +17,13 @@ export interface Fault {
   readonly was: 'missing' | 'changed' | 'not wanted';
 }
 
-/** Whether a chain lists as it should, where that is not letter by letter. */
+/** Whether the listing of a chain is right although it is not equal letter by letter. */
 export type IsRight = (chain: OwnedChain, listed: readonly string[]) => boolean;
 
 const literally: IsRight = ({ rules = [] }, listed) =>
   rules.length === listed.length && rules.every((rule, index) => rule === listed[index]);
 
-/** The changes that make `chains` right in `saved`. */
+/** The changes that make `chains` right, given the listing `saved`. */
 export function planChanges(chains: readonly OwnedChain[], saved: SavedTables, isRight: IsRight = literally): Plan {
   const faults: Fault[] = [];
   const scripts = new Map<string, string[]>();
@@ -39,7 +39,7 @@ export function planChanges(chains: readonly OwnedChain[], saved: SavedTables, i
   return { script: script.join(''), faults };
 }
 
-/** Declarations come before rules. */
+/** Sorts declarations of chains before rules. */
 function declared(lines: readonly string[]): string[] {
   const isDeclaration = (line: string): boolean => line.startsWith(':');
   return [...lines.filter(isDeclaration), ...lines.filter((line) => !isDeclaration(line))];
@@ -48,7 +48,7 @@ function declared(lines: readonly string[]): string[] {
 function removal({ name, base, mustMention }: OwnedChain, table: ReadonlyMap<string, SavedChain>): string[] {
   const chain = table.get(name);
   if (chain === undefined) return [];
-  // An empty one is what flannel leaves of its own (D26).
+  // flannel leaves its own chains empty (D26).
   const isOurs = chain.rules.length === 0 || chain.rules.some((rule) => mentions(rule, mustMention));
   if (!isOurs) return [];
   return [...jumpsTo(name, base, table).map((jump) => `-D ${base} ${jump}`), `-F ${name}`, `-X ${name}`];
@@ -65,7 +65,7 @@ function jumpsTo(name: string, base: string, table: ReadonlyMap<string, SavedCha
 function renewal(chain: OwnedChain, table: ReadonlyMap<string, SavedChain>, isRight: IsRight): string[] {
   const { name, base, rules = [] } = chain;
   const listed = table.get(name)?.rules;
-  // Declaring a chain empties it, also with --noflush; only that one.
+  // Declaring a chain empties this chain, even with --noflush.
   const contents =
     listed !== undefined && isRight(chain, listed)
       ? []
@@ -74,8 +74,8 @@ function renewal(chain: OwnedChain, table: ReadonlyMap<string, SavedChain>, isRi
 }
 
 /**
- * The jump stands once, at the end, where flannel has it and rules of a network policy come before it; but before a rule
- * that refuses everything, behind which it would never be reached (flannel #1668).
+ * The jump must be there once, at the end, as with flannel, so that rules of a network policy come before it. But it must come
+ * before a rule that refuses everything, because behind that it would never be reached (flannel #1668).
  */
 function jumpChanges({ name, base, jump }: OwnedChain, present: readonly string[]): string[] {
   const jumps = present.filter((rule) => targetOf(rule) === name);
@@ -84,12 +84,12 @@ function jumpChanges({ name, base, jump }: OwnedChain, present: readonly string[
   if (jumps.length === 1 && jumps[0] === jump && isReached) return [];
   const removed = jumps.map((rule) => `-D ${base} ${rule}`);
   if (wall < 0) return [...removed, `-A ${base} ${jump}`];
-  // Counted without those that go before it.
+  // The number does not count jumps that are removed first.
   const before = present.slice(0, wall).filter((rule) => targetOf(rule) !== name).length;
   return [...removed, `-I ${base} ${before + 1} ${jump}`];
 }
 
-/** Whether forwarded packets that nobody accepts are refused here: then our accepts are needed here, too. */
+/** Whether iptables refuses forwarded packets that no rule accepts; then our accept rules are needed here, too. */
 export function refusesForwarding(saved: SavedTables): boolean {
   const forward = saved.get('filter')?.get('FORWARD');
   return forward !== undefined && (forward.policy === 'DROP' || forward.rules.some(refusesEverything));

@@ -1,5 +1,5 @@
-// The iptables executables of this node: which there are in PATH, and which of the kernel's two subsystems is the one in
-// use. As flannel's image chooses (iptables-wrapper): where the kubelet's chains are; else what plain `iptables` is.
+// Finds the iptables executables in PATH, and which of the kernel's two subsystems is in use. As in flannel's image
+// (iptables-wrapper), that is the one with the kubelet's chains, else the one of plain `iptables`.
 
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,20 +16,20 @@ export interface Iptables {
   readonly family: Family;
   /** `iptables-nft`, for logs. */
   readonly name: string;
-  /** What there is: of `table` alone, or of all tables. Rejects with ExecError. */
+  /** Lists all tables, or only `table`. Rejects with ExecError. */
   save(table?: 'filter'): Promise<string>;
-  /** Applies a script, each table in one transaction; what it does not name stays. Rejects with ExecError. */
+  /** Applies a script, each table in one transaction. Chains it does not name stay. Rejects with ExecError. */
   restore(script: string): Promise<void>;
-  /** Whether it would be taken. */
+  /** Whether the kernel would accept the script. */
   accepts(script: string): Promise<boolean>;
 }
 
 export interface FoundIptables {
   /** The variant to write to; undefined when there are no executables. */
   readonly chosen: Iptables | undefined;
-  /** Why that one. */
+  /** Why this one was chosen. */
   readonly why: string;
-  /** Every variant there is, the chosen one first. */
+  /** All variants that were found, the chosen one first. */
   readonly all: readonly Iptables[];
   /** The names that were looked for. */
   readonly lookedFor: readonly string[];
@@ -39,7 +39,7 @@ export interface FoundIptables {
 export type FindIptables = (family: Family) => Promise<FoundIptables>;
 
 const TIMEOUT_MS = 10_000;
-/** For the lock of legacy iptables, in seconds; shorter than the timeout. */
+/** How long to wait for the lock of legacy iptables, in seconds; shorter than the timeout. */
 const LOCK_SEC = '5';
 /** capability.h: CAP_NET_RAW. */
 const NET_RAW = 1n << 13n;
@@ -88,7 +88,7 @@ export function requireIptables({ chosen, lookedFor }: FoundIptables, path: stri
   throw new OpError({ subsystem: 'firewall', op: 'find', object: 'iptables', code: 'ENOENT', detail });
 }
 
-/** Legacy tables exist once somebody used them; asking for one by name would make it. */
+/** Whether legacy iptables has no tables. It makes a table when it is first used, so listing one by name would make it. */
 export function isIdle({ variant, family }: Pick<Iptables, 'variant' | 'family'>): boolean {
   if (variant !== 'legacy') return false;
   try {
@@ -99,8 +99,8 @@ export function isIdle({ variant, family }: Pick<Iptables, 'variant' | 'family'>
 }
 
 /**
- * Legacy iptables asks the kernel over a raw socket, which takes the capability NET_RAW; iptables on nf_tables does
- * not. The manifests give the agent none.
+ * Legacy iptables asks the kernel over a raw socket, which needs the capability NET_RAW; iptables on nf_tables does not. The
+ * manifests do not give the agent NET_RAW.
  */
 export function isOutOfReach({ variant }: Pick<Iptables, 'variant'>): boolean {
   if (variant !== 'legacy') return false;
@@ -126,7 +126,7 @@ async function variantOf(base: string): Promise<IptablesVariant | undefined> {
     const { stdout } = await execProgram([`${base}-save`, '--version'], { timeoutMs: TIMEOUT_MS });
     return stdout.includes('nf_tables') ? 'nf_tables' : 'legacy';
   } catch {
-    return undefined; // it does not run here
+    return undefined; // it cannot run here
   }
 }
 

@@ -1,16 +1,16 @@
-// What iptables-save(8) prints, as tables of chains of rules.
+// Parses the output of iptables-save(8) into tables, chains and rules.
 
 export interface SavedChain {
-  /** `ACCEPT`, `DROP`; `-` of a chain that is not built in. */
+  /** `ACCEPT` or `DROP`; `-` for a chain that is not built in. */
   readonly policy: string;
-  /** What follows `-A CHAIN `, in order. */
+  /** The rules in order, without `-A CHAIN `. */
   readonly rules: string[];
 }
 
 /** By table, then by chain. */
 export type SavedTables = ReadonlyMap<string, ReadonlyMap<string, SavedChain>>;
 
-/** Lines of no meaning here (comments, counters) are passed over; a rule of a chain that was not declared throws SyntaxError. */
+/** Ignores comments and counters. Throws SyntaxError for a rule of an undeclared chain. */
 export function parseIptablesSave(text: string): SavedTables {
   const tables = new Map<string, Map<string, SavedChain>>();
   let chains = new Map<string, SavedChain>();
@@ -32,12 +32,12 @@ export function parseIptablesSave(text: string): SavedTables {
 
 const QUOTED = /"(?:[^"\\]|\\.)*"/g;
 
-/** Where a packet goes that all conditions of the rule are true for; '' when it goes on. */
+/** The rule's target; empty when a matching packet goes on to the next rule. */
 export function targetOf(rule: string): string {
   return /(?:^| )(?:-j|-g) (\S+)/.exec(rule.replaceAll(QUOTED, '""'))?.[1] ?? '';
 }
 
-/** Whether every packet that comes to the rule ends there, refused. */
+/** Whether the rule refuses every packet that reaches it. */
 export function refusesEverything(rule: string): boolean {
   return /^(-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) )?-j (DROP|REJECT)( --reject-with \S+)?$/.test(rule);
 }

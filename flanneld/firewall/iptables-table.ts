@@ -1,6 +1,5 @@
-// The rules as chains of iptables, spelled as iptables-save(8) prints them, so that what goes in and what is listed can
-// be compared as text. Names and comments are flannel's (pkg/trafficmngr/iptables): what looks for them finds them, and
-// a flannel that comes back goes on with them.
+// The rules as chains of iptables, written as iptables-save(8) prints them, so that they can be compared as text. Names and
+// comments are flannel's (pkg/trafficmngr/iptables), so that other programs find them and a returning flannel can use them.
 
 import { type Family, formatPrefix, type IpPrefix } from '../../lib/ip.ts';
 import type { SavedTables } from './iptables-save.ts';
@@ -18,11 +17,11 @@ export interface OwnedChain {
   readonly table: 'nat' | 'filter';
   readonly name: string;
   readonly base: 'POSTROUTING' | 'FORWARD';
-  /** What follows `-A BASE ` for the jump. */
+  /** The rule with the jump, without `-A BASE `. */
   readonly jump: string;
-  /** What follows `-A NAME `, in order; undefined: the chain should not exist. */
+  /** The rules in order, without `-A NAME `; undefined when the chain must not exist. */
   readonly rules: readonly string[] | undefined;
-  /** Ours only where it mentions the network: flannel's own chain, or that of a network with another VNI. */
+  /** The chain is ours only if its rules have this network, since flannel or an agent of another VNI uses such names, too. */
   readonly mustMention?: string;
 }
 
@@ -34,7 +33,7 @@ const MASQUERADE: Kind = {
 };
 const FORWARD: Kind = { table: 'filter', flannelName: 'FLANNEL-FWD', base: 'FORWARD', comment: 'flanneld forward' };
 
-/** Every chain of ours of one family, wanted or not. */
+/** All our chains of one family; unwanted ones are without rules. */
 export function iptablesChains(config: FirewallConfig): OwnedChain[] {
   return [
     ...ownedChains(MASQUERADE, config, config.masquerade ? masqueradeRules(config) : undefined),
@@ -42,12 +41,12 @@ export function iptablesChains(config: FirewallConfig): OwnedChain[] {
   ];
 }
 
-/** The same with nothing wanted: what remains of an agent or a flannel of the iptables flavour. */
+/** The same chains as unwanted, to remove what an agent or a flannel of the iptables flavour has left. */
 export function unwantedChains(network: IpPrefix, vni: number): OwnedChain[] {
   return [MASQUERADE, FORWARD].flatMap((kind) => ownedChains(kind, { network, vni }, undefined));
 }
 
-/** Those of a listing by their names alone, whatever network they are of. */
+/** Our chains in a listing, found by their names, for any network. */
 export function remainingChains(saved: SavedTables): OwnedChain[] {
   return [MASQUERADE, FORWARD].flatMap(({ table, base, flannelName }) => {
     const names = [...(saved.get(table)?.keys() ?? [])].filter((name) => name.replace(/-[0-9]+$/, '') === flannelName);
@@ -84,7 +83,7 @@ function iptablesRule({ mark, addresses, verdict }: FirewallRule, comment: strin
   return [...addresses.flatMap(match), ...bits, `-m comment --comment "${comment}"`, TARGETS[verdict]].join(' ');
 }
 
-/** Any address is no condition, and not printed. */
+/** A prefix of length 0 is no condition, and iptables-save does not print it. */
 function match({ field, not, prefix }: AddressMatch): string[] {
   if (prefix.length === 0 && !not) return [];
   return [`${not ? '! ' : ''}${field === 'saddr' ? '-s' : '-d'} ${formatPrefix(prefix)}`];

@@ -1,7 +1,7 @@
-// The iptables flavour: flannel's chains in the variant of iptables that is in use, for who said that he does not want
-// nftables. Differs from flannel: nothing is emptied to be filled again (#2237), the order of rules counts, one process a
-// look instead of twenty (#933), and the table of the other flavour goes when ours are in place. What is about the tunnel
-// (tunnel-rules.ts) is nftables with this flavour, too.
+// The iptables flavour, for clusters that have turned nftables off: flannel's chains in the variant of iptables that is in use.
+// Differs from flannel: no chain is emptied and filled again (#2237), the order of rules is checked, a check takes one process and
+// not twenty (#933), and the table of the other flavour is removed once our chains are in place. The rules about the tunnel
+// (tunnel-rules.ts) use nftables also with this flavour.
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
@@ -25,13 +25,13 @@ import { NftablesFirewall } from './nftables.ts';
 
 export interface IptablesTools extends ChainTools {
   readonly find: FindIptables;
-  /** Where it looks, for messages. */
+  /** The PATH that is searched, for messages. */
   readonly path: string;
-  /** For the tables of the other flavour. */
+  /** For the tunnel's tables, and to remove tables of the other flavour. */
   readonly nft: Nft;
 }
 
-/** One family, with the executables for it. */
+/** One family with its executables. */
 interface Part {
   readonly config: FirewallOptions['families'][number];
   readonly found: FoundIptables;
@@ -46,11 +46,11 @@ export class IptablesFirewall implements Firewall {
   readonly #interest: ReturnType<typeof interestIn>;
   #parts: readonly Part[] | undefined;
   /**
-   * What iptables cannot do: refuse ARP, and keep strangers in a set that a flood does not fill the log with. nftables does,
-   * beside iptables, where this node has it.
+   * The tunnel's rules, in nftables beside iptables if this node has it. iptables cannot refuse ARP, and its sets log a line for
+   * every packet of a flood.
    */
   readonly #tunnel: NftablesFirewall | undefined;
-  /** Why that is not so. */
+  /** Why they could not be made. */
   #tunnelProblem: string | undefined;
   #tookOver = false;
   #places: readonly string[] = [];
@@ -83,7 +83,7 @@ export class IptablesFirewall implements Firewall {
     return (await this.#ensureTunnel()) || changed;
   }
 
-  /** A node without nftables forwards all the same: it is a finding. */
+  /** A failure is only reported, because a node without nftables can forward. */
   async #ensureTunnel(): Promise<boolean> {
     try {
       const changed = (await this.#tunnel?.ensure()) ?? false;
@@ -106,7 +106,7 @@ export class IptablesFirewall implements Firewall {
     return { config, found, keeper, chains: iptablesChains({ ...config, fullyRandom }) };
   }
 
-  /** By trying, not by version: either may be older than the other (flannel #1702). */
+  /** Finds out by trying: versions do not tell, because kernel and iptables may be of different age (flannel #1702). */
   async #takesFullyRandom(iptables: Iptables): Promise<boolean> {
     const probe = '*nat\n:FLANNEL-PROBE - [0:0]\n-A FLANNEL-PROBE -j MASQUERADE --random-fully\nCOMMIT\n';
     const takes = await iptables.accepts(probe);
@@ -115,7 +115,7 @@ export class IptablesFirewall implements Firewall {
     return takes;
   }
 
-  /** Once ours are in place, what the other flavour and the other variant of iptables hold goes: else it decides, too. */
+  /** Once our chains are in place, removes those of the other flavour and of the other variant; they would still take effect. */
   async #takeOver(parts: readonly Part[]): Promise<void> {
     for (const { config, found, keeper } of parts) {
       for (const other of found.all) {
@@ -125,7 +125,7 @@ export class IptablesFirewall implements Firewall {
       }
     }
     const ours = parts.map(({ config }) => [nftFamily(config.family), tableName(config.vni)] as const);
-    // flannel makes both of its tables, whatever family is off.
+    // flannel makes the tables of both families, even of a disabled one.
     await this.#removeTables([...ours, ...Object.entries(FLANNEL_TABLES)]);
   }
 
@@ -141,7 +141,7 @@ export class IptablesFirewall implements Firewall {
         );
       }
     } catch (error) {
-      // Without nft, or without nftables in the kernel, there are none.
+      // Without nft or nftables there are no such tables.
       if (!(error instanceof OpError)) throw error;
       log.info({ err: errorText(error) }, 'nft does not work here: tables of the nftables flavour are not looked for');
     }

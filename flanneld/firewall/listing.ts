@@ -1,9 +1,9 @@
-// nft's JSON listing of one table, brought to a form that compares: handles, comments, what counters have counted and
-// what is in sets left out, what differs between versions of nft written one way (libnftables-json(5)).
+// Turns nft's JSON listing of a table into text that can be compared. Handles, comments, values of counters and elements of sets
+// are left out, and what versions of nft write differently is written in one way (libnftables-json(5)).
 
 import type { Chain, NftFamily, NftJson, Rule, Table } from './nft-table.ts';
 
-/** The comparable text of a table as we want it, without what is in its sets. */
+/** The comparable text of a wanted table, without the elements of its sets. */
 export function fingerprint({ chains, sets = [], counters = [] }: Table): string {
   const declared = chains.map(({ name, base }) =>
     base === undefined ? chainLine(name) : chainLine(name, base.type, base.hook, base.priority, 'accept'),
@@ -17,7 +17,7 @@ export function fingerprint({ chains, sets = [], counters = [] }: Table): string
 }
 
 /**
- * The comparable text of what `nft -j list table` printed; a set, map or object nobody of us made appears as such.
+ * The comparable text of the output of `nft -j list table`. Sets, maps and objects that are not ours appear in it, too.
  * Throws SyntaxError when it is not nft's JSON.
  */
 export function listingFingerprint(json: string): string {
@@ -55,7 +55,7 @@ export function refusingChains(json: string, family: NftFamily): string[] {
   });
 }
 
-/** Rules are in the kernel's order, chain by chain; chains and chain groups are put in order of name. */
+/** Sorts chains, and rules by chain; the rules of one chain keep the kernel's order. */
 function lines(chains: readonly string[], rules: readonly string[]): string {
   const chainOf = (line: string): string => line.split(' ', 2).join(' ');
   const grouped = rules.map((line, index) => ({ line, index }));
@@ -66,7 +66,7 @@ function lines(chains: readonly string[], rules: readonly string[]): string {
   return [...[...chains].sort(), ...grouped.map(({ line }) => line)].join('\n');
 }
 
-/** A chain that is jumped to has only a name. */
+/** A chain without a hook has only a name. */
 function chainLine(...facts: readonly unknown[]): string {
   return `chain ${facts
     .filter((fact) => fact !== undefined)
@@ -75,8 +75,8 @@ function chainLine(...facts: readonly unknown[]): string {
 }
 
 /**
- * What a set is, not what is in it. `dynamic` is told by newer versions of nft alone, and each spells the type of a set of
- * raw bits in its own way.
+ * The declaration of a set, without its elements. The flag `dynamic` is left out because only newer versions of nft list it, and
+ * the type of a set of raw bits because each version writes it differently.
  */
 function setLine(name: unknown, { type, flags, size, timeout }: Readonly<Record<string, unknown>>): string {
   const told = {
@@ -94,8 +94,8 @@ function ruleLine(chain: unknown, expr: unknown): string {
 }
 
 /**
- * Sorted keys, and members of sets; a list of one flag as the flag; what a counter has counted left out; the set-membership operator of newer
- * versions as equality.
+ * Sorts keys and members of sets, writes a list of one flag as the flag, leaves out the values of counters, and writes the
+ * set-membership operator of newer versions as equality.
  */
 function canonical(value: unknown): NftJson {
   if (Array.isArray(value)) return value.map(canonical);

@@ -1,4 +1,4 @@
-// nft(8), executed: one transaction or one listing each.
+// Runs nft(8); each call is one transaction or one listing.
 
 import { execProgram } from '../../lib/exec-node.ts';
 
@@ -6,9 +6,9 @@ import { execProgram } from '../../lib/exec-node.ts';
 export interface Nft {
   /** Applies a script in one transaction. Rejects with ExecError. */
   apply(script: string): Promise<void>;
-  /** Whether the kernel would take the script. */
+  /** Whether the kernel would accept the script. */
   accepts(script: string): Promise<boolean>;
-  /** The JSON listing of a table without what is in its sets, undefined when there is no such table. Rejects with ExecError. */
+  /** The JSON listing of a table without the elements of its sets; undefined when there is no such table. Rejects with ExecError. */
   list(family: string, table: string): Promise<string | undefined>;
   /** The JSON listing of all chains, without their rules. Rejects with ExecError. */
   listChains(): Promise<string>;
@@ -44,10 +44,10 @@ export function nftProgram(signal?: AbortSignal): Nft {
   };
 }
 
-/** What fits a line of log that somebody reads. */
+/** A longer command would not fit a readable line of log. */
 const LONGEST_COMMAND = 200;
 
-/** The script as one line for a shell; of a long one how it begins, and how the whole of it is seen. */
+/** The script as one line for a shell. A long one is cut off, with a hint how to see all of it. */
 export function command(script: string): string {
   const lines = script.trim().split('\n');
   const whole = `nft '${lines.join('; ')}'`;

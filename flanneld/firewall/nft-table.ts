@@ -1,5 +1,5 @@
-// The rules as nftables tables, with both forms of every rule: the text nft reads and the JSON nft lists it as
-// (libnftables-json(5)), so that text goes in and the kernel's answer can be compared.
+// The rules as nftables tables. Every rule has two forms: the text that nft reads, and the JSON in which nft lists it
+// (libnftables-json(5)), so that the listing can be compared.
 
 import { type Family, formatIp, formatPrefix } from '../../lib/ip.ts';
 import {
@@ -12,14 +12,14 @@ import {
 } from './rules.ts';
 
 /**
- * The table the agent owns, whole, in each enabled family; flannel's are called otherwise. Two agents of one node have
- * two networks with a VNI each, and would take each other's table for a damaged one.
+ * The name of the tables that the agent owns completely; flannel's have other names. The name contains the VNI, because two
+ * agents of one node (for two networks) would otherwise take each other's table for a damaged one of theirs.
  */
 export function tableName(vni: number): string {
   return vni === DEFAULT_VNI ? 'weft' : `weft-${vni}`;
 }
 
-/** Tables of flannel's nftables mode, removed when we take over. */
+/** The tables of flannel's nftables mode; they are removed when Weft takes over. */
 export const FLANNEL_TABLES: Readonly<Partial<Record<NftFamily, string>>> = { ip: 'flannel-ipv4', ip6: 'flannel-ipv6' };
 
 /** Families of tables; `inet` sees IPv4 and IPv6. */
@@ -37,7 +37,7 @@ export interface Rule {
 
 export interface Chain {
   readonly name: string;
-  /** Where packets come to it; undefined: by a jump from another chain of the table. */
+  /** The hook of the chain; undefined when packets come only by a jump from another chain. */
   readonly base?: BaseChain;
   readonly rules: readonly Rule[];
 }
@@ -46,30 +46,30 @@ export interface BaseChain {
   readonly type: 'nat' | 'filter';
   readonly hook: 'postrouting' | 'forward' | 'input';
   readonly priority: number;
-  /** What the priority is called, for the text. */
+  /** The name of the priority in nft's text. */
   readonly priorityName: 'srcnat' | 'filter' | 'mangle';
 }
 
-/** A set of addresses the rules look into. */
+/** A set of addresses that the rules use. */
 export interface NftSet {
   readonly name: string;
-  /** Between the braces of its declaration. */
+  /** The text between the braces of its declaration. */
   readonly text: string;
-  /** The same as it is listed: type, flags, size, timeout. */
+  /** The same as nft lists it: type, flags, size, timeout. */
   readonly listed: Readonly<Record<string, NftJson>>;
 }
 
 export interface Table {
   readonly family: NftFamily;
   readonly name: string;
-  /** Empty: the table should not exist. */
+  /** Empty when the table must not exist. */
   readonly chains: readonly Chain[];
   readonly sets?: readonly NftSet[];
-  /** Names of counters several rules count with. */
+  /** Names of counters that several rules share. */
   readonly counters?: readonly string[];
 }
 
-/** What is in sets, by their names, as nft spells it. */
+/** The elements by name of the set, as nft writes them. */
 export type Elements = ReadonlyMap<string, readonly string[]>;
 
 export function nftFamily(family: Family): 'ip' | 'ip6' {
@@ -94,7 +94,7 @@ function nftRule({ mark, addresses, verdict }: FirewallRule): Rule {
   return allOf(...(mark === undefined ? [] : [markSet(mark)]), ...addresses.map(match), VERDICTS[verdict]);
 }
 
-/** One rule of several parts: conditions, then what is done when all of them are true. */
+/** Joins conditions and the action that follows when all are true into one rule. */
 export function allOf(...parts: readonly Rule[]): Rule {
   return { text: parts.map(({ text }) => text).join(' '), expr: parts.flatMap(({ expr }) => expr) };
 }
@@ -124,8 +124,8 @@ const VERDICTS: Readonly<Record<FirewallRule['verdict'], Rule>> = {
 };
 
 /**
- * The commands that make the table exactly so, `elements` in its sets, in one transaction: nft applies a file atomically,
- * so there is no moment without rules. The first line lets the second succeed when there is no table yet.
+ * The commands that replace the table by this one, with `elements` in its sets. nft applies a file in one transaction, so there
+ * is no moment without rules. The first line makes the second succeed even if there is no table yet.
  */
 export function renderTable(table: Table, elements: Elements = new Map()): string {
   const { family, name, chains, sets = [], counters = [] } = table;
@@ -135,7 +135,7 @@ export function renderTable(table: Table, elements: Elements = new Map()): strin
   for (const counter of counters) lines.push(`add counter ${place} ${counter}`);
   for (const set of sets) lines.push(`add set ${place} ${set.name} { ${set.text} }`);
   for (const [set, texts] of elements) lines.push(...elementLines(`${place} ${set}`, texts));
-  // All chains first: a rule may jump to any.
+  // All chains come before the rules, because a rule may jump to any chain.
   for (const chain of chains) lines.push(`add chain ${place} ${chain.name}${baseText(chain.base)}`);
   for (const chain of chains) {
     for (const { text } of chain.rules) lines.push(`add rule ${place} ${chain.name} ${text}`);
@@ -148,7 +148,7 @@ function baseText(base: BaseChain | undefined): string {
   return ` { type ${base.type} hook ${base.hook} priority ${base.priorityName}; policy accept; }`;
 }
 
-/** The command that puts them into a set; none for none, which nft would not take. */
+/** The command that adds elements to a set. There is none for an empty list, because nft refuses that. */
 export function elementLines(set: string, texts: readonly string[]): string[] {
   return texts.length === 0 ? [] : [`add element ${set} { ${texts.join(', ')} }`];
 }

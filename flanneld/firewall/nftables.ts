@@ -1,6 +1,6 @@
-// Bringing the agent's tables into the kernel with nft(8) and keeping them so: one listing tells whether they are
-// right, one transaction makes them right. Differs from flannel: rules are looked at again (D25), only enabled
-// families are touched (#1906), and nothing is flushed that is right already (#2237).
+// Writes the agent's tables with nft(8) and keeps them right: a listing shows whether a table is right, and one transaction
+// corrects it. Differs from flannel: rules are checked again (D25), only enabled families are changed (#1906), and nothing that
+// is right is flushed (#2237).
 
 import type { Family } from '../../lib/ip.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
@@ -25,7 +25,7 @@ export interface NftablesTools {
   readonly drift: DriftNotes | undefined;
 }
 
-/** The tables of every enabled family; `ensure` reads, compares, changes. */
+/** The tables of every enabled family. */
 export class NftablesFirewall implements Firewall {
   readonly #nft: Nft;
   readonly #log: Logger;
@@ -34,7 +34,7 @@ export class NftablesFirewall implements Firewall {
   /** Families whose table has been right since the start. */
   readonly #seenRight = new Set<string>();
   #tables: readonly Table[] | undefined;
-  /** How this nft lists a table we applied, where that is not how we spell it. */
+  /** How this nft lists a table that we wrote, where it spells it differently. */
   readonly #asListed = new Map<string, string>();
   readonly #why: string;
   readonly #refusal: ForwardRefusal;
@@ -58,7 +58,7 @@ export class NftablesFirewall implements Firewall {
     );
   }
 
-  /** Makes the tables right; returns whether anything had to be changed. Rejects with ExecError. */
+  /** Makes the tables right; resolves to whether it changed anything. Rejects with ExecError. */
   async ensure(): Promise<boolean> {
     const first = this.#tables === undefined;
     this.#tables ??= await this.#wantedTables();
@@ -120,12 +120,12 @@ export class NftablesFirewall implements Firewall {
     return takes;
   }
 
-  /** flannel has made a table of a family that is off, too. */
+  /** Removes flannel's table of a disabled family: flannel makes the tables of both. */
   async #removeIdleLeftovers(wanted: readonly Table[]): Promise<boolean> {
     let changed = false;
     for (const [family, name] of Object.entries(FLANNEL_TABLES)) {
       if (wanted.some((table) => table.family === family)) continue;
-      // A kernel without that family has no table of it either.
+      // A listing fails if the kernel lacks the family; then it has no table of it either.
       const listed = await this.#nft.list(family, name).catch(() => undefined);
       if (listed === undefined) continue;
       const script = `delete table ${family} ${name}\n`;
@@ -146,7 +146,7 @@ export class NftablesFirewall implements Firewall {
       this.#seenRight.add(table.family);
       return false;
     }
-    // In one transaction: between flannel's rules and ours no packet goes without.
+    // One transaction removes flannel's table and writes ours, so that no packet passes without rules.
     const script =
       (right ? '' : renderTable(table, this.#tunnel?.elementsOf(table))) +
       (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
@@ -177,8 +177,8 @@ export class NftablesFirewall implements Firewall {
   }
 
   /**
-   * What this nft prints for what it took is right from now on, however it spells it. Only of the first writing: after
-   * a later one it may be what somebody who fights us has made of it meanwhile.
+   * Remembers how nft lists the table after the first write, and takes that for right. Not after later writes, because then
+   * another program that keeps changing our table may already have changed it again.
    */
   async #learnListing(table: Table): Promise<void> {
     if (table.chains.length === 0) return;

@@ -1,14 +1,14 @@
-// The agent's packet filter as data, of either flavour: a pure function from configuration to rules in order. They are
-// flannel's iptables rules (pkg/trafficmngr/iptables). Differs from flannel: its nft rule 4 (`saddr != subnet, daddr
-// network`) shadows the last one, so that node → remote pod is not masqueraded (D23); here it matches what comes from
-// outside the network to this node's own pods. Its nft mark test compares the whole mark; here only kube-proxy's bit.
+// The agent's packet filter as data for both flavours: a pure function from the configuration to rules in order. They are
+// flannel's iptables rules (pkg/trafficmngr/iptables). Differs from flannel's nftables rules: there rule 4 (`saddr != subnet, daddr
+// network`) also matches what the last rule is for, so that node → remote pod is not masqueraded (D23). Here it matches only
+// packets from outside the network to this node's own pods. flannel compares the whole mark; here only kube-proxy's bit counts.
 
 import { type Family, type IpPrefix, networkOf } from '../../lib/ip.ts';
 
-/** VNI of a network that says nothing else. */
+/** The VNI of a network whose configuration names none. */
 export const DEFAULT_VNI = 1;
 
-/** The bit kube-proxy sets on what it will masquerade itself (its --iptables-masquerade-bit, 14). */
+/** The mark bit that kube-proxy sets on packets that it will masquerade itself (its --iptables-masquerade-bit, 14). */
 const KUBE_PROXY_MARK = 0x4000;
 
 /** What the rules depend on, for one family. */
@@ -18,9 +18,9 @@ export interface FirewallConfig {
   readonly network: IpPrefix;
   /** This node's own subnet. */
   readonly subnet: IpPrefix;
-  /** Masquerade what pods send out of the network, and what enters it from outside for other nodes' pods. */
+  /** Masquerade packets from pods to addresses outside the network, and from outside to other nodes' pods. */
   readonly masquerade: boolean;
-  /** Where pods keep their own address although it is outside the network; of this family. */
+  /** Destinations outside the network to which pods send with their own address; of this family. */
   readonly nonMasquerade: readonly IpPrefix[];
   /** Choose masquerade ports at random (`fully-random`), where the kernel can. */
   readonly fullyRandom: boolean;
@@ -34,7 +34,7 @@ export interface AddressMatch {
   readonly prefix: IpPrefix;
 }
 
-/** All of it must match. */
+/** A rule; all its conditions must match. */
 export interface FirewallRule {
   /** All these bits are set in the packet's mark. */
   readonly mark?: number;
@@ -42,12 +42,12 @@ export interface FirewallRule {
   readonly verdict: 'return' | 'accept' | 'masquerade' | 'masquerade fully-random';
 }
 
-/** For the hook postrouting; a packet no rule decides passes as it is. */
+/** Rules for the hook postrouting. A packet that no rule matches passes unchanged. */
 export function masqueradeRules(config: FirewallConfig): FirewallRule[] {
   const { network, subnet, nonMasquerade, fullyRandom } = config;
   const masquerade = fullyRandom ? 'masquerade fully-random' : 'masquerade';
   return [
-    // kube-proxy masquerades it itself; twice would break the reply's way back (flannel #1679).
+    // kube-proxy masquerades these itself; doing it twice would misdirect the reply (flannel #1679).
     { mark: KUBE_PROXY_MARK, addresses: [], verdict: 'return' },
     rule('return', from(subnet), to(network)),
     rule('return', from(network), to(subnet)),
@@ -55,12 +55,12 @@ export function masqueradeRules(config: FirewallConfig): FirewallRule[] {
     rule('return', fromOutside(network), to(subnet)),
     ...nonMasquerade.map((prefix) => rule('return', from(network), to(prefix))),
     rule(masquerade, from(network), toOutside(MULTICAST[config.family])),
-    // A node's own address is no address of the network: without this the reply would bypass the tunnel.
+    // A node's own address is not in the network, so without this rule the reply would bypass the tunnel.
     rule(masquerade, fromOutside(network), to(network)),
   ];
 }
 
-/** For the hook forward. */
+/** Rules for the hook forward. */
 export function forwardRules({ network }: Pick<FirewallConfig, 'network'>): FirewallRule[] {
   return [rule('accept', from(network)), rule('accept', to(network))];
 }

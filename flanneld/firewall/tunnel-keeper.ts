@@ -1,5 +1,5 @@
-// The guard's part in keeping nftables right: which tables the node can have, who is in the sets of peers, and what to
-// tell of strangers. The tables themselves are compared and written with the others, in nftables.ts.
+// The guard's part in nftables: decides which tables the node can have, keeps the sets of peers, and reports strangers.
+// nftables.ts compares and writes the tables together with the others.
 
 import { OpError } from '../../lib/errors.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
@@ -22,7 +22,7 @@ export interface KeeperTools {
 export class TunnelKeeper {
   readonly #wish: TunnelWish;
   readonly #tools: KeeperTools;
-  /** Undefined: no guard. */
+  /** Undefined without a guard. */
   readonly #peers: PeerSets | undefined;
   #seesMacs = false;
   #watchedSinceMs = Date.now();
@@ -39,7 +39,7 @@ export class TunnelKeeper {
     return tableName(this.#wish.vni);
   }
 
-  /** Which tables there should be. */
+  /** The wanted tables. */
   async tables(): Promise<Table[]> {
     const { guard: mode, port, isVxlan } = this.#wish;
     if (mode === 'off' || port === undefined) return tunnelTables({ ...this.#wish, guard: undefined });
@@ -48,19 +48,19 @@ export class TunnelKeeper {
     return tunnelTables({ ...this.#wish, guard });
   }
 
-  /** What belongs into the sets of a table that is written. */
+  /** The elements for the sets of a table that is about to be written. */
   elementsOf({ family }: Table): Elements | undefined {
     return family === 'inet' ? this.#peers?.elements() : undefined;
   }
 
-  /** A table was written, with what belongs into its sets. */
+  /** Call after a table was written with these elements. */
   written({ family }: Table): void {
     if (family !== 'inet') return;
     this.#peers?.written();
     this.#watchedSinceMs = Date.now();
   }
 
-  /** Reads the sets and makes them right; resolves to whether anything had to be changed. Rejects with OpError. */
+  /** Reads the sets and makes them right; resolves to whether it changed anything. Rejects with OpError. */
   async ensureElements(): Promise<boolean> {
     if (this.#peers === undefined) return false;
     const result = this.#peers.compare();
@@ -80,17 +80,17 @@ export class TunnelKeeper {
     this.#tools.drift?.note({ object: 'firewall', place, what: 'peers of the guard', was: 'changed', cmd });
   }
 
-  /** As Firewall.followLeases. */
+  /** See Firewall.followLeases. */
   followLeases(): boolean | undefined {
     try {
       return this.#peers === undefined ? false : this.#peers.follow();
     } catch (error) {
-      if (error instanceof OpError) return undefined; // somebody has changed more than the leases: look at all of it
+      if (error instanceof OpError) return undefined; // somebody has changed the sets, so everything must be checked
       throw error;
     }
   }
 
-  /** Whether an event tells of our own change of the sets. */
+  /** Whether an event is about our own change of the sets. */
   isOwn({ by }: RulesetEvent): boolean {
     return by === this.#wish.netfilter.portId;
   }

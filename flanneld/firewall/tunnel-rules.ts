@@ -1,7 +1,7 @@
-// What keeps the tunnel from being used against the node, as two nftables tables of its own: `inet weft` and `arp
-// weft`. Two promises: nothing that comes out of the tunnel or from a pod changes the node's routes,
-// addresses or neighbours (the shield, always), and who sends to the tunnel's port without being a peer is counted or
-// refused (the guard, `--guard`). A rule is what the agent may make with NET_ADMIN alone; sysctls it may not write.
+// Two nftables tables, `inet weft` and `arp weft`, that keep the tunnel from being used against the node. The shield is always on:
+// no packet from the tunnel or from a pod can change the node's routes, addresses or neighbours. The guard (`--guard`) counts or
+// refuses packets to the tunnel's port from senders who are no peers. Rules do this and not sysctls, because the agent has only
+// NET_ADMIN and cannot write sysctls.
 
 import { addToIp, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import {
@@ -17,15 +17,15 @@ import {
 
 export interface TunnelConfig {
   readonly vni: number;
-  /** Devices packets come out of the tunnel by; none with a backend that has no tunnel. */
+  /** The tunnel's devices; none for a backend without a tunnel. */
   readonly devices: readonly string[];
-  /** The bridge pods are on. */
+  /** The bridge of the pods. */
   readonly bridge: string;
-  /** Of every enabled family. */
+  /** The networks of every enabled family. */
   readonly networks: readonly IpPrefix[];
-  /** This node's own, of every enabled family. */
+  /** This node's own subnets of every enabled family. */
   readonly subnets: readonly IpPrefix[];
-  /** Undefined: no guard. */
+  /** Undefined without a guard. */
   readonly guard: GuardConfig | undefined;
 }
 
@@ -33,17 +33,17 @@ export interface GuardConfig {
   readonly mode: 'count' | 'enforce';
   /** UDP port of the tunnel. */
   readonly port: number;
-  /** Packets carry a VXLAN header with the table's VNI; others of the port are another network's. */
+  /** Whether packets have a VXLAN header. Those with another VNI than the table's belong to another network. */
   readonly isVxlan: boolean;
-  /** nft takes sets of an address and the inner MAC, by which a peer is told from a stranger. */
+  /** Whether nft supports sets of an address and the inner MAC; by the MAC a peer behind NAT is recognized. */
   readonly seesMacs: boolean;
 }
 
-/** Names of counters: what was refused by the shield, what strangers and what pods sent to the port. */
+/** Names of the counters: packets refused by the shield, and packets to the port from strangers and from pods. */
 export const COUNTERS = { refused: 'refused', strangers: 'strangers', pods: 'pods' } as const;
-/** Strangers are named up to this many of a family; a flood of forged addresses makes no more. */
+/** How many strangers of a family are recorded at most, so that a flood of forged addresses cannot fill the memory. */
 export const STRANGERS_KEPT = 64;
-/** After this a stranger is forgotten, counted from its first packet: so its age is known from the kernel alone. */
+/** A stranger is forgotten this long after its first packet; so the kernel's remaining time tells when that packet came. */
 export const STRANGER_KEPT_SEC = 86_400;
 
 const INPUT: BaseChain = { type: 'filter', hook: 'input', priority: -150, priorityName: 'mangle' };
@@ -70,7 +70,7 @@ export function tunnelTables(config: TunnelConfig): Table[] {
   ];
 }
 
-/** One comparison a packet for what concerns neither the tunnel nor pods. */
+/** Jumps by device, so that packets of other devices cost hardly anything. */
 function jumps({ devices, bridge }: TunnelConfig): Rule[] {
   return [
     ...(devices.length === 0 ? [] : [allOf(from(devices), jump('from_tunnel'))]),
@@ -79,8 +79,8 @@ function jumps({ devices, bridge }: TunnelConfig): Rule[] {
 }
 
 /**
- * Neighbours on the tunnel's devices are permanent and routes are the agent's: nobody behind it has anything to say of
- * links. Multicast listeners, routers, neighbours and redirects are refused whole.
+ * Neighbours on the tunnel's devices are permanent and the agent makes the routes, so no peer has a reason to send such messages.
+ * Messages of multicast listeners, routers and neighbours, and redirects, are all refused.
  */
 function tunnelChain(config: TunnelConfig): Chain {
   const types = [
@@ -91,14 +91,14 @@ function tunnelChain(config: TunnelConfig): Chain {
 }
 
 /**
- * Pods and the bridge ask for each other's addresses. A pod that speaks of another address than one of this node's pods,
- * or of the gateway's, would have the node send to it what is somebody else's.
+ * Pods and the bridge need neighbour discovery for each other's addresses. A pod that claims the gateway's address, or one outside
+ * this node's subnet, could make the node send it packets that are for somebody else.
  */
 function bridgeChain(config: TunnelConfig): Chain {
   const { subnets } = config;
   const neighbour = icmp6(['nd-router-solicit', 'nd-neighbor-solicit', 'nd-neighbor-advert']);
   const ours = subnets.filter(({ ip }) => ip.family === 6);
-  // Unspecified: a pod that tries whether an address is free. Link-local ones mean nothing beyond the bridge.
+  // A pod that checks whether an address is free sends from the unspecified one. Link-local addresses matter only on the bridge.
   const allowed = [{ addr: '::' }, ...ours, { addr: 'fe80::', len: 10 }].map((one) =>
     'ip' in one ? { addr: formatIp(networkOf(one).ip), len: one.length } : one,
   );
@@ -114,7 +114,7 @@ function bridgeChain(config: TunnelConfig): Chain {
   };
 }
 
-/** To this node's port, whatever address a pod writes as its own; another node's pods come by the tunnel. */
+/** Packets of pods to this node's port, even with a forged source. Pods of other nodes come through the tunnel. */
 function podsRules({ guard }: TunnelConfig): Rule[] {
   if (guard === undefined) return [];
   return [allOf(toPort(guard), count(COUNTERS.pods), guard.mode === 'enforce' ? DROP : ACCEPT)];
@@ -136,7 +136,7 @@ function arpRules({ devices, bridge, subnets }: TunnelConfig): Rule[] {
   ];
 }
 
-/** The VTEP's address and the gateway's. */
+/** The addresses of the VTEP and of the gateway. */
 function nodesOwn(subnet: IpPrefix): Ip[] {
   const { ip } = networkOf(subnet);
   return [ip, addToIp(ip, 1)];
@@ -146,7 +146,7 @@ function guardJumps({ guard }: TunnelConfig): Rule[] {
   return guard === undefined ? [] : [allOf(toPort(guard), jump('guard'))];
 }
 
-/** Peers leave it first: a set is looked into once for each of their packets. */
+/** Packets of peers return first, so that each of them costs only one look-up in a set. */
 function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
   const network = allOf(payload(64, 8, '==', 8), payload(96, 24, '!=', vni), RETURN);
   return {
@@ -154,9 +154,9 @@ function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
     rules: [
       allOf(inSet('ip', 'saddr', PEERS[4]), RETURN),
       allOf(inSet('ip6', 'saddr', PEERS[6]), RETURN),
-      // The node's own programs, the agent's probes among them: with the node's network they could as well be a peer.
+      // Packets of the node's own programs, such as the agent's probes. On the node's network they could forge a peer's address anyway.
       allOf(from(['lo']), RETURN),
-      // VXLAN's flags say that there is a VNI (RFC 7348 §5), and it is another network's.
+      // The VXLAN flags say that there is a VNI (RFC 7348 §5), and it is that of another network.
       ...(guard.isVxlan ? [network] : []),
       ...FAMILIES.map(([family, protocol]) => addTo(STRANGERS[family], [{ payload: { protocol, field: 'saddr' } }])),
       ...(guard.seesMacs ? FAMILIES : []).map(([family, protocol]) =>
@@ -168,8 +168,8 @@ function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
 }
 
 /**
- * Before masquerade, after which the packet would have the address of this node, which is a peer's. Every packet of a pod
- * passes here four times in a round trip, so that but one comparison is made of others.
+ * These chains come before masquerade, which would give the packet this node's address, and that is a peer's. Every packet of a pod
+ * passes here four times in a round trip, so a packet for another port costs only one comparison.
  */
 function forwardChains({ bridge, networks }: TunnelConfig, guard: GuardConfig): Chain[] {
   const verdict = guard.mode === 'enforce' ? [DROP] : [];
@@ -177,7 +177,7 @@ function forwardChains({ bridge, networks }: TunnelConfig, guard: GuardConfig): 
     allOf(source, inSet(protocol, 'daddr', PEERS[family]), count(COUNTERS.pods), ...verdict);
   const rules = [
     ...FAMILIES.map((family) => refuse(from([bridge]), family)),
-    // Pods that are not on the bridge; those on it were counted already.
+    // Pods that are not on the bridge; packets from the bridge were counted already.
     ...networks.map((network) => {
       const family = FAMILIES[network.ip.family === 4 ? 0 : 1];
       return refuse(allOf(notFrom(bridge), fromPrefix(network)), family);
@@ -189,10 +189,10 @@ function forwardChains({ bridge, networks }: TunnelConfig, guard: GuardConfig): 
   ];
 }
 
-/** The sets of a family's addresses. */
+/** Names of the sets of addresses by family. */
 export const PEERS = { 4: 'peers4', 6: 'peers6' } as const;
 export const STRANGERS = { 4: 'strangers4', 6: 'strangers6' } as const;
-/** With the MAC the inner packet has as its source, which of a peer's is its VTEP's. */
+/** Sets of addresses with the inner source MAC; in packets of a peer that is the MAC of its VTEP. */
 export const CLAIMS = { 4: 'claims4', 6: 'claims6' } as const;
 
 const FAMILIES = [
@@ -218,7 +218,7 @@ function guardSets({ seesMacs }: GuardConfig): NftSet[] {
   });
 }
 
-/** A script that takes what `seesMacs` needs, for nft to check. */
+/** A script with what `seesMacs` needs, for nft to check. */
 export function claimsProbe(): string {
   const text = `typeof ip saddr . @th,176,48; size ${STRANGERS_KEPT}; flags dynamic,timeout; timeout 60s;`;
   const rule = 'udp dport 1 add @c { ip saddr . @th,176,48 counter }';
@@ -288,7 +288,7 @@ function fromPrefix(prefix: IpPrefix): Rule {
   return matching(`${protocol} saddr ${formatPrefix(network)}`, { payload: { protocol, field: 'saddr' } }, '==', right);
 }
 
-/** Bits of the packet behind the IP header. */
+/** Compares bits of the packet after the IP header. */
 function payload(offset: number, len: number, op: '==' | '!=', value: number): Rule {
   const text = `@th,${offset},${len} ${op === '!=' ? '!= ' : ''}${value}`;
   return matching(text, { payload: { base: 'th', offset, len } }, op, value);
@@ -296,7 +296,7 @@ function payload(offset: number, len: number, op: '==' | '!=', value: number): R
 
 type Payload = { readonly payload: Readonly<Record<string, string | number>> };
 
-/** `add`, not `update`: the time to forget counts from the first packet. A full set lets the packet go on to the next rule. */
+/** Uses `add` and not `update`, so that the timeout counts from the first packet. If the set is full, the next rule follows. */
 function addTo(set: string, parts: readonly Payload[]): Rule {
   const [first, ...rest] = parts;
   const elem = rest.length === 0 ? (first ?? '') : { concat: parts };
