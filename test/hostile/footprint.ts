@@ -4,16 +4,16 @@ import { spawnSync } from 'node:child_process';
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Belong to a network, not to an attachment; the Go plugins leave them as well. */
+/** Files that belong to a network and not to an attachment. The Go plugins leave them as well. */
 const OF_THE_NETWORK = /^(lock|weft-portmap\.lock|\.boot|last_reserved_ip\.\d+)$/;
 
-/** Files below the folders, by path, with what would show a change; and the node's devices. */
+/** The files below the folders, with attributes that would show a change, and the node's devices. */
 export function quickFootprint(folders: readonly string[]): string[] {
   const files = folders.flatMap((folder) => filesBelow(folder));
   return [...files, ...readdirSync('/sys/class/net').map((name) => `device ${name}`)].sort();
 }
 
-/** Also what only programs tell: devices of the pod, addresses, routes, rules. */
+/** The same with what only programs can list: the pod's devices, addresses, routes, rules. */
 export function wholeFootprint(folders: readonly string[], netns: string): string[] {
   const inPod = (argv: readonly string[]): string[] => lines(['nsenter', `--net=${netns}`, '--', ...argv]);
   return [

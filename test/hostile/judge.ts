@@ -1,4 +1,4 @@
-// What an answer of the executable must be, whatever it was called with (SPEC.md 1.1.0, "Error" and "Return codes").
+// Judges an answer of the executable, whatever the call was (SPEC.md 1.1.0, "Error" and "Return codes").
 
 import type { HostileCall } from './documents.ts';
 
@@ -42,7 +42,7 @@ function judgeSuccess({ env }: HostileCall, stdout: string): string | undefined 
   }
 }
 
-/** The code the protocol demands before any plugin is asked; undefined: the plugin's business. */
+/** The error code that the protocol itself demands; undefined when the plugin decides. */
 function expectedCode({ env, stdin, encoding }: HostileCall): number | undefined {
   if (!isEnvironmentRight(env)) return 4;
   if (encoding === 'latin1') return 6;

@@ -114,13 +114,13 @@ describe('the image under containerd, as weft.yml says', () => {
   });
 });
 
-/** Losses that a busy machine may have caused are looked at again so often. */
+/** How often a test with losses is repeated, because a busy machine may have caused them. */
 const TRIES = 5;
 
 interface Change {
   readonly name: string;
   happen(): Promise<void>;
-  /** To what was before, where it is another version. */
+  /** Goes back to the state before, if the change installed another version. */
   undo?(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
-// What each thing that weft.yml gives the agent is for: each is taken away in turn, on a node of its own, and what then
-// does not work is looked at. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
+// Shows what each thing that weft.yml gives the agent is for: takes each away in turn, on a node of its own, and finds out what then
+// fails. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -22,9 +22,9 @@ the image under containerd on a node that has nothing of Weft yet.
 `;
 const ROW_MS = 150_000;
 const READY_MS = 60_000;
-/** How long a reason not to be ready stays the same before it counts as what keeps it so. */
+/** A reason for being unready counts as the cause when it has stayed the same for this long. */
 const STUCK_MS = 3000;
-/** The same where no reason is given yet. */
+/** How long to wait when no reason is given. */
 const SILENT_MS = 10_000;
 const NOT_YET = /(not done yet|not known yet)$/;
 
@@ -87,7 +87,7 @@ function lastProblem(pod: NodePod): string {
   return `${msg}: ${err}`;
 }
 
-/** What keeps it from seeing which pod is dead and which is not; undefined when it sees. */
+/** Why garbage collection cannot tell dead pods from live ones; undefined when it can. */
 async function gcFailure(node: LabNode, pod: NodePod): Promise<string | undefined> {
   // Of the lab's own runtime, whose cache says which namespace a pod has; containerd's of Debian does not yet.
   const [dead, alive] = [await node.addPod(), await node.addPod()];
@@ -102,7 +102,7 @@ async function gcFailure(node: LabNode, pod: NodePod): Promise<string | undefine
   return `frees nothing that a dead pod holds: ${line.replace(/^kept address \S+ of \S+ \S+: /, '')}`;
 }
 
-/** Without what is another in every run, and fit for a cell. */
+/** A text for a table cell, without what differs in every run. */
 function cell(text: string): string {
   return text
     .replace(/\b[0-9a-f]{64}\b/g, '…')

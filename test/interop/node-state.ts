@@ -4,7 +4,7 @@
 import type { LabNode } from '../lab/lab-node.ts';
 
 export interface NodeState {
-  /** Of chains that are not built in, and the jumps to them. */
+  /** The rules of chains that are not built in, and the jumps to these chains. */
   readonly rules: readonly string[];
   readonly links: readonly string[];
   readonly routes: readonly string[];
@@ -32,7 +32,7 @@ export async function stateOf(node: LabNode): Promise<NodeState> {
   };
 }
 
-/** Its own subnets become `OWN`, so that nodes can be compared. */
+/** The rules, with the node's own subnets replaced by `OWN`, so that nodes can be compared. */
 async function rulesOf(node: LabNode): Promise<string[]> {
   const saved: string[] = [];
   for (const program of SAVES) {

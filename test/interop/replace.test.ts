@@ -22,7 +22,7 @@ import { missingPrograms } from './programs.ts';
 const env = process.env;
 const START_MS = 180_000;
 const CHANGE_MS = 120_000;
-/** What a program does after it calls itself ready is part of its price. */
+/** The flows go on this long after a program is ready, because what it does then may also lose packets. */
 const AFTER_MS = 3000;
 const CHANGED_NODES = ['node-1', 'node-2'] as const;
 const WEFT_NODE = 'node-3';
@@ -45,14 +45,14 @@ function podMtu(node: LabNode): number {
   return Number(/^FLANNEL_MTU=(\d+)$/m.exec(node.readFile(SUBNET_FILE))?.[1]);
 }
 
-/** What nodes with Weft have in common, wherever they come from: all rules and files, of the leases the names alone. */
+/** What must be equal on all nodes with Weft, whatever ran there before: rules and files, but only the names of leases. */
 async function commonOf(node: LabNode): Promise<Pick<NodeState, 'rules' | 'files'>> {
   const { rules, files } = await stateOf(node);
   const names = files.map((line) => line.replace(/^[0-9a-f]{64} +(\/run\/flannel\/)/, '$1'));
   return { rules: rules.toSorted(), files: names.toSorted() };
 }
 
-/** When, too: milliseconds after the flows' start. */
+/** Describes a loss and when it happened, in milliseconds after the flow's start. */
 function describeLoss({ lostAtMost, sent, outages, ownGapMs }: FlowResult): string {
   const times = outages.map(({ fromMs, lastedMs }) => `${fromMs.toFixed(0)} for ${lastedMs.toFixed(0)}`);
   return `${lostAtMost} of ${sent} (at ms ${times.join(', ')}; probe’s own gap ${ownGapMs.toFixed(0)} ms)`;
@@ -102,7 +102,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     return flows;
   }
 
-  /** Does it under flows; resolves with what they lost, in words, but for what the machine's own queues may have dropped. */
+  /** Runs `body` under flows. Resolves with their losses in words, without what the machine's own queues may have dropped. */
   async function underFlows(node: LabNode, change: string, body: () => Promise<unknown>): Promise<string[]> {
     const flows = await startFlows(node);
     const before = queueDrops();

@@ -12,7 +12,7 @@ import { type Target, Trial } from './trial.ts';
 
 const PLUGINS = ['flannel', 'portmap', 'bandwidth'];
 const TRACES = 3;
-/** A call the kernel's pace decides about may not come in one run. */
+/** How often to try a point: whether a program makes some calls depends on timing, so a run may not reach it. */
 const ATTEMPTS = 5;
 const TARGET_LIMIT_MS = 600_000;
 

@@ -21,8 +21,8 @@ export function parsePoints(text: string): Point[] {
 }
 
 /**
- * The points all traces have, in the order of the first: how often a program waits for the kernel is different from
- * run to run.
+ * The points that all traces have, in the order of the first trace. Others are left out, because how often a program waits for the
+ * kernel differs from run to run.
  */
 export function commonPoints(traces: readonly (readonly Point[])[]): Point[] {
   const [first = [], ...others] = traces;

@@ -1,5 +1,5 @@
-// One kill: an attachment as a runtime makes it, one plugin of its list killed at one system call, and then what must
-// hold: DEL succeeds and leaves nothing, ADD works again.
+// One kill: while a pod is attached as a runtime does it, one plugin of the list is killed at one system call. Afterwards DEL must
+// succeed and leave nothing, and ADD must work again.
 
 import { existsSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -51,7 +51,7 @@ export class Trial {
     return callPlugin(this.#place, command, POD, killed, { before: [this.#killer, ...words] });
   }
 
-  /** Kills `target` at `point`; whether something died there. */
+  /** Kills `target` at `point`. Returns whether a process was killed there. */
   async kill(target: Target, { process, number, nth }: Point): Promise<boolean> {
     const { exitCode } = await this.runTarget(target, ['kill', `${process}`, `${number}`, `${nth}`]);
     return exitCode === 0;
@@ -94,7 +94,7 @@ export class Trial {
     }
   }
 
-  /** A closed port of the pod refuses. */
+  /** Expects that a closed port of the pod refuses a connection, which shows that the pod is reachable. */
   async #connect(result: object | undefined): Promise<void> {
     const host = addressOf({ stdout: JSON.stringify(result) });
     const code = await new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// A kubelet in a lab node. It takes the whole machine for its own, so what it would write outside the node is covered.
+// A kubelet in a lab node. kubelet would write to settings of the whole machine, so mounts in the node cover these.
 
 import { CGROUP_PARENT } from '../containerd/cgroups.ts';
 import type { LabNode } from '../lab/lab-node.ts';

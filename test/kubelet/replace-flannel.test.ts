@@ -99,7 +99,7 @@ async function addressesOf(app: string): Promise<string[]> {
   return (await listPods(cluster.server, app)).map(({ metadata, status }) => `${metadata.name} ${status.podIP}`).sort();
 }
 
-/** Four pods in place of those that are there: made by the plugin of the day, in the same subnets. */
+/** Replaces the pods by four new ones in the same subnets, which the currently installed plugin attaches. */
 async function renewMany(): Promise<void> {
   await scale(cluster.server, 'many', 0);
   await untilReady(cluster, 'many', 0);

@@ -25,7 +25,7 @@ const weft = readObjects('weft.yml');
 const cleanup = readObjects('cleanup.yml');
 const policy = readObjects('weft-policy.yml');
 const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string };
-/** flannel's DaemonSet: what pods there may still do must not become impossible with ours. */
+/** The toleration of flannel's DaemonSet. Ours needs it too, or nodes on which flannel runs would be left out. */
 const FLANNEL_TOLERATION = { operator: 'Exists', effect: 'NoSchedule' };
 
 describe('schema', () => {

@@ -1,4 +1,4 @@
-// NEEDS.md is made by a run that takes root and a container runtime; that it is of this weft.yml shows here.
+// NEEDS.md is made by a run that needs root and a container runtime. This test shows that it was made from the present weft.yml.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// The books of a flow: what became of the packet of every tick. A tick's number is the packet's sequence number.
+// Records what became of every packet of a flow. There is one packet for each tick, whose number is the packet's sequence number.
 
 import type { FlowProgress, FlowResult, Outage } from './spec.ts';
 
@@ -75,7 +75,7 @@ export class FlowLedger {
 
   progress(): FlowProgress {
     let newest = this.#ticks - 1;
-    // What is still under way says nothing.
+    // Packets that may still be under way do not count.
     while (newest >= 0 && this.#states[newest] !== RECEIVED) newest -= 1;
     let inRow = 0;
     for (let tick = newest; tick >= 0 && this.#states[tick] !== SENT; tick -= 1) {
@@ -109,7 +109,7 @@ export class FlowLedger {
     };
   }
 
-  /** A tick slept through between two arrivals is nobody's loss; beside a lost one it might have been lost as well. */
+  /** Finds the outages. A tick that the probe missed counts only beside a lost packet, where its packet might have been lost, too. */
   #runs(): Run[] {
     const runs: Run[] = [];
     let from = 0;

@@ -117,7 +117,7 @@ class Flow {
   }
 
   #answer(letter: string): void {
-    // What is under way belongs to the time before.
+    // Packets that are still under way belong to the time before the start.
     if (letter === ASK_BEGIN) this.#ledger = new FlowLedger(this.#tickMs, this.#tick + 1);
     if (letter === ASK_BEGIN || letter === ASK_PROGRESS) this.#say(this.#ledger.progress());
   }

@@ -1,5 +1,5 @@
-// Who may do what at the same time: many small things together, a thing that changes the set of nodes alone; and on
-// one node one thing after the other.
+// Decides which actions may run at the same time: many small actions may run together, one that changes the set of nodes runs alone, and on
+// one node actions run one after the other.
 
 export class Gate {
   #inside = 0;
@@ -7,7 +7,7 @@ export class Gate {
   readonly #waiting: (() => void)[] = [];
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs `body` together with others, but after what was asked for `key` before. */
+  /** Runs `body` together with others, but after everything that was requested for `key` before. */
   async together<T>(key: string, body: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);
     const turn = this.#after(before, body);
@@ -27,7 +27,7 @@ export class Gate {
     }
   }
 
-  /** Lets nobody in any more, waits until all are out, and runs `body`. */
+  /** Waits until all running actions have ended, while no new ones start, and runs `body` alone. */
   async alone<T>(body: () => Promise<T>): Promise<T> {
     await this.#until(() => !this.#closed);
     this.#closed = true;

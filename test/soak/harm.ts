@@ -1,5 +1,5 @@
-// What foreign programs do to a node's kernel: each a command that may find nothing to harm, since an earlier one may
-// have been there first.
+// Harm that foreign programs do to a node's kernel. Each is a command, which may fail because an earlier one has already removed its
+// target.
 
 import { readdirSync } from 'node:fs';
 import { NEXTHOP_ID_FIRST } from '../../flanneld/dataplane/nexthop-ids.ts';
@@ -13,7 +13,7 @@ const DEV = 'flannel.1';
 /** Makes the command from a peer's lease. */
 type Harm = (peer: TestLease, random: Random) => string;
 
-/** The id its route has, unless somebody else held that when the lease came. */
+/** The nexthop id of the peer's route, unless another program had that id when the lease arrived. */
 function nexthopId({ subnet }: TestLease): number {
   return NEXTHOP_ID_FIRST + Number(subnet.split('.')[2]);
 }
@@ -28,7 +28,7 @@ const harms: readonly Harm[] = [
   ({ mac, publicIp }) => `bridge fdb del ${mac} dev ${DEV} dst ${publicIp} self`,
   ({ mac }) => `bridge fdb replace ${mac} dev ${DEV} dst 192.168.50.99 self permanent`,
   (peer) => `ip nexthop del id ${nexthopId(peer)}`,
-  // Somebody else's, in our range: to be worked around, not to be removed.
+  // Another program's nexthop in our id range. The agent must use another id and not remove it.
   (_, random) => `ip nexthop add id ${NEXTHOP_ID_FIRST + random.integer(0, 255)} blackhole proto static`,
   () => 'ip nexthop flush proto 138',
   () => `ip address flush dev ${DEV}`,

@@ -22,7 +22,7 @@ export class Random {
     return least + Math.floor(this.next() * (most - least + 1));
   }
 
-  /** One of them; undefined of none. */
+  /** One of the items; undefined when there are none. */
   pick<T>(items: readonly T[]): T | undefined {
     return items[this.integer(0, items.length - 1)];
   }
@@ -33,7 +33,7 @@ export class Random {
     return `02:${bytes.join(':')}`;
   }
 
-  /** One whose own sequence depends on this one's place only. */
+  /** Another generator, whose numbers depend only on the present state of this one. */
   fork(): Random {
     return new Random(this.integer(0, 0xffff_ffff));
   }

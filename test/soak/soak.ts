@@ -1,5 +1,5 @@
-// A soak: five nodes, and for minutes on end faults, lease changes and pods at once, chosen by a seed. Afterwards every
-// node must carry exactly what it should, every pod reach every other, and the agents be as large as before.
+// A soak: for minutes, faults, lease changes and pods come and go on five nodes at the same time, chosen by a seed. Afterwards every
+// node must have exactly the right state, every pod must reach every other, and the agents must not have grown.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText } from '../../lib/errors.ts';
@@ -18,7 +18,7 @@ import { WITNESS, World } from './world.ts';
 export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
-  /** Hears of everything that happens. */
+  /** Is called with everything that happens. */
   readonly onEvent: (text: string) => void;
 }
 
@@ -28,7 +28,7 @@ export interface SoakReport {
   /** From the last fault until every node was right. */
   readonly settledMs: number;
   readonly pods: number;
-  /** Of the agent that was never ended. */
+  /** The memory of the agent that ran through the whole soak. */
   readonly memory: MemoryTrend;
   readonly descriptors: { readonly before: number; readonly after: number };
   /** Whatever is not as it should be; empty when the soak passed. */
@@ -40,7 +40,7 @@ const SAMPLE_MS = 1000;
 /** After the last fault; an object somebody fought over is repaired once a second, a refused peer after half a minute. */
 const SETTLE_TIMEOUT_MS = 45_000;
 const DESCRIPTOR_TIMEOUT_MS = 10_000;
-/** What a heap may differ by between two of its collections. */
+/** How much a heap may differ between two garbage collections. */
 const MAX_GROWTH_MIB = 12;
 
 interface Actor {
@@ -106,7 +106,7 @@ interface Checked {
   readonly after: number;
 }
 
-/** A soak that was broken off has failed already; what is there is in no state to be judged. */
+/** Used for a soak that was aborted: it has already failed, and its state cannot be judged. */
 const NOT_CHECKED: Checked = { settledMs: Number.NaN, after: Number.NaN };
 
 async function check(world: World, memory: MemoryTrend, before: number, problems: string[]): Promise<Checked> {
@@ -123,7 +123,7 @@ async function check(world: World, memory: MemoryTrend, before: number, problems
   }
 }
 
-/** Does one thing after the other until the time is up, or one has failed: what follows would tell of that only. */
+/** Does one action after the other until the time is up or one fails, since later failures would only follow from that one. */
 async function play(
   world: World,
   { action, leastMs, mostMs }: Actor,

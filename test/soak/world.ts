@@ -1,4 +1,4 @@
-// What a soak acts on: five nodes with an agent each, their pods, and leases of nodes that do not exist.
+// The world of a soak: five nodes with an agent each, their pods, and leases of nodes that do not exist.
 
 import type { TwoBuilds } from '../faults/two-builds.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -69,7 +69,7 @@ export class World {
     return `${name} leaves`;
   }
 
-  /** A lease no agent can read, or the end of one. */
+  /** Adds a lease that no agent can read, or removes it. */
   toggleBroken(random: Random): string {
     const name = `broken-${random.integer(1, 3)}`;
     if (this.#broken.delete(name)) {

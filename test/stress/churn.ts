@@ -1,5 +1,5 @@
-// 64 pods attached and detached in random order, 16 calls at once, some killed at a random moment. What was killed is
-// tried again or given up for good, as by a runtime that lost its memory. One GC must then leave what is alive, and
+// Attaches and detaches 64 pods in random order, with 16 calls at once, and kills some calls at a random moment. A killed call is
+// repeated, or the pod is given up for good, as by a runtime that lost its state. One GC must then keep everything of live pods and
 // nothing else.
 
 import type { Random } from '../soak/random.ts';
@@ -8,7 +8,7 @@ import { addressOf, callPlugin, flannelPart, type Part, type Place, problemOf } 
 
 export const POD_COUNT = 64;
 const AT_ONCE = 16;
-/** Of a hundred calls, and of a hundred killed ones. */
+/** How many of a hundred calls are killed, and how many of a hundred killed ones are given up. */
 const KILLED_PERCENT = 20;
 const GIVEN_UP_PERCENT = 4;
 /** An ADD takes about 3 ms and longer with others beside it. */
@@ -23,7 +23,7 @@ export interface ChurnReport {
   readonly failures: string[];
 }
 
-/** `unknown`: a call was killed, so there may be anything. */
+/** A pod's state. `unknown`: a call was killed, so that anything may be left. */
 type State = 'absent' | 'attached' | 'unknown' | 'givenUp';
 
 class Pod {
@@ -85,7 +85,7 @@ export class Churn {
     return this.#pods.filter(({ state }) => state === 'attached');
   }
 
-  /** The list of the classic configuration, with what is this pod's. */
+  /** The plugins of the classic configuration, with this pod's settings. */
   #parts({ index }: Pod): Part[] {
     const portMappings = [{ hostPort: FIRST_HOST_PORT + index, containerPort: 80, protocol: 'tcp' }];
     const rate = { ingressRate: 8_000_000, ingressBurst: 8_000_000, egressRate: 8_000_000, egressBurst: 8_000_000 };

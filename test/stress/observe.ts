@@ -1,4 +1,4 @@
-// What a node has of attachments: read from /sys and the files, since thousands of looks must cost little.
+// Finds what a node has of attachments. It reads /sys and the files, because this is done thousands of times and must be cheap.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

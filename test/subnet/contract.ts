@@ -1,4 +1,4 @@
-// What every subnet manager promises, as tests that run on each store: directory, etcd, Kubernetes.
+// The contract of every subnet manager, as tests that run on each store: directory, etcd, Kubernetes.
 
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,13 +13,13 @@ import { follow, publicIpOf, subnetsOf } from '../support/follow.ts';
 export interface ContractSite {
   /** A new agent's view of `node`, which the store knows from then on. */
   manager(node: string): Promise<SubnetManager>;
-  /** Under what this node's lease appears. */
+  /** The key of this node's lease. */
   keyOf(node: string, subnets: string): string;
-  /** What the agent of another node writes; again: what it changes. */
+  /** Writes the lease of another node, or changes it. */
   putPeer(node: string, subnets: string, attributes: LeaseAttributes): Promise<void>;
-  /** The lease of `node` becomes one that nobody can read, its subnets stay. */
+  /** Makes the lease of `node` unreadable. Its subnets stay. */
   spoil(node: string, subnets: string): Promise<void>;
-  /** Somebody removes the lease of `node`. */
+  /** Removes the lease of `node` as if another program did. */
   remove(node: string, subnets: string): Promise<void>;
 }
 
@@ -244,7 +244,7 @@ function describePrecedence({ makeSite, cutsSubnets }: ContractStore): void {
     const running = follow(manager);
     await running.until(({ leases }) => leases.has(key));
     await later();
-    // In etcd the key is the subnet: with one of the other family it is another key.
+    // In etcd the subnets are the key, so that adding one of the other family makes another key.
     const claim = `${own} fd00:1::/64`;
     await site.putPeer('a', claim, nodeAttributes(77));
     const snapshot = await running.until(({ leases }) => leases.size === 2);

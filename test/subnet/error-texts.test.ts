@@ -1,4 +1,4 @@
-// Errors of flannel's agent that users search for: ours in the same place has the same words, and says what to do.
+// Users search for the errors of flannel's agent. Our error in the same situation has the same words and also says what to do.
 // Those of the CNI plugin are in test/root/cni-error-texts.test.ts, those of etcd in test/cluster/etcd-faults.test.ts.
 
 import { describe, expect, onTestFinished, test } from 'vitest';

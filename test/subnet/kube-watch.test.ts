@@ -1,4 +1,4 @@
-// What a real API server does not do on demand: the watch of the Kubernetes store through every kind of trouble.
+// The watch of the Kubernetes store in every kind of trouble that a real API server does not cause on demand.
 
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { KubeManagerOptions } from '../../flanneld/subnet/kube/kube.ts';
@@ -15,9 +15,9 @@ interface Scene {
   readonly server: FakeKube;
   readonly site: KubeSite;
   readonly watcher: Follower;
-  /** A peer with the public IP 192.168.0.<host>; again: its address changes. */
+  /** Adds a peer with the public IP 192.168.0.<host>, or gives it this address. */
   put(node: string, host: number): Promise<void>;
-  /** Until the watcher sees exactly these: `p=192.168.0.7`. */
+  /** Waits until the watcher sees exactly these peers, such as `p=192.168.0.7`. */
   see(...want: string[]): Promise<void>;
   node(name: string): FakeNode;
 }

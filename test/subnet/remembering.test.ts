@@ -151,7 +151,7 @@ describe('the saved state', () => {
     expect(read.snapshot?.leases.get('p')).toEqual(peer);
     expect(read.snapshot?.leases.size).toBe(6);
     expect(read.snapshot?.problems).toEqual([]);
-    // Of the one that is right but for what nobody needs, all that counts is there.
+    // One lease is valid except for an unknown key. It keeps all keys that matter.
     expect(read.snapshot?.leases.get('bad-3')).toEqual(leaseWith(jsonObject({ VNI: 1, VtepMAC: '02:00:00:00:00:07' })));
   });
 

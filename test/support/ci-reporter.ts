@@ -46,7 +46,7 @@ export default class CiReporter implements Reporter {
       tally.failures += this.#failedChecks.length;
       process.exitCode = code || 1;
     }
-    // A red run never says `0 failed`, whatever made it red.
+    // A run that fails for any reason never prints `0 failed`.
     const isRed = code !== 0 || !this.#passed;
     if (isRed && !hasFailed(tally)) tally.failures = 1;
     const file = process.env['WEFT_RESULTS'];

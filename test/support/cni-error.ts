@@ -1,8 +1,8 @@
-// The error object of the CNI executable, without which build said it: that is behind every error's details.
+// Removes the build's version from an error object of the CNI executable, which appends it to the details of every error.
 
 const VERSION = /(?:^|; )weft \d+\.\d+\.\d+\S*$/;
 
-/** Takes the version from `details`, and `details` when nothing else is in it. */
+/** Removes the version from `details`, and `details` itself when it contains nothing else. */
 export function withoutVersion<T extends object>(object: T): T {
   const { details, ...rest } = object as T & { details?: unknown };
   if (typeof details !== 'string') return object;

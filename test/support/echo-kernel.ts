@@ -1,5 +1,5 @@
-// A kernel behind a netlink connection that keeps what it is sent, lists it again and tells of every change: enough to run
-// the reconciler without root. What the real one would refuse, tests tell it to.
+// A fake kernel behind a netlink connection. It stores objects, lists them, and sends events about every change, which is enough to run the
+// reconciler without root. It refuses only what tests tell it to refuse.
 
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -42,15 +42,15 @@ export class EchoKernel {
   readonly netlink: Netlink;
   /** Payloads by object: `route 10.244.2.0/24`, `neigh 10.244.2.0`, `fdb 02:…`, `nexthop 1474297858`. */
   readonly objects = new Map<string, Uint8Array>();
-  /** Every change asked for, refused or not: `+route 10.244.2.0/24`, `-fdb 02:…`. */
+  /** Every requested change, refused or not, such as `+route 10.244.2.0/24` or `-fdb 02:…`. */
   readonly asked: string[] = [];
-  /** How often it was asked to list what is there. */
+  /** How many lists were requested. */
   listed = 0;
-  /** The errno with which a change is refused; 0 or undefined: it is made. */
+  /** Decides about a change: an errno refuses it; 0 or undefined allows it. */
   refuse: (change: string) => number | undefined = () => undefined;
-  /** For routes, which say only the nexthop. */
+  /** The device of routes, whose requests contain only the nexthop. */
   readonly #deviceIndex: number;
-  /** Told of, and not read yet. */
+  /** Events that were sent but not read yet. */
   readonly #events: MessageReader[] = [];
   hear: (event: RtnetlinkEvent) => void = () => undefined;
 
@@ -59,7 +59,7 @@ export class EchoKernel {
     this.netlink = openFakeNetlink((request, replies) => this.#answer(request, replies)).netlink;
   }
 
-  /** Shows what was told of since the last call. */
+  /** Delivers the events since the last call. */
   readonly settle = (): Promise<void> => {
     for (const message of this.#events.splice(0)) {
       const event = readEvent(message);
@@ -68,7 +68,7 @@ export class EchoKernel {
     return Promise.resolve();
   };
 
-  /** Somebody else removes an object, and the kernel tells of it. */
+  /** Removes an object as if another program did, and sends the event. */
   remove(name: string): void {
     const payload = this.objects.get(name);
     if (payload === undefined) return;
@@ -76,7 +76,7 @@ export class EchoKernel {
     this.#tell(DELETED[name.split(' ')[0] ?? ''] ?? 0, name, payload, 0);
   }
 
-  /** As the real one tells of it: an FDB entry with its age, a route with its device. */
+  /** Sends an event in the real kernel's form: FDB entries have their age, routes their device. */
   #tell(type: number, name: string, payload: Uint8Array, flags: number): void {
     const message = messageOf(
       type,
@@ -90,7 +90,7 @@ export class EchoKernel {
     this.#events.push(message);
   }
 
-  /** The names of what is there, in order of name. */
+  /** The sorted names of all objects. */
   names(kind = ''): string[] {
     return [...this.objects.keys()].filter((name) => name.startsWith(kind)).sort();
   }

@@ -113,7 +113,7 @@ export class FakeKube {
     return node;
   }
 
-  /** History up to now is gone: who asks for it gets 410. */
+  /** Drops the history so far. A watch from an earlier version gets 410. */
   compact(): void {
     this.#compactedTo = this.#version + 1;
     this.#version++;
@@ -127,7 +127,7 @@ export class FakeKube {
     for (const { response } of this.#watchers) response.destroy();
   }
 
-  /** Text as it is to whoever watches. */
+  /** Sends this text unchanged to all watchers. */
   sendRaw(text: string): void {
     for (const { response } of this.#watchers) response.write(text);
   }

@@ -1,4 +1,4 @@
-// Everything an install could change on a node, in the words of the usual tools, to compare before with after.
+// Lists, with the usual tools, everything that an installation could change on a node, to compare it before and after.
 
 import type { LabNode } from '../lab/lab-node.ts';
 
@@ -22,7 +22,7 @@ const FOLDERS = [
   '/run/flannel',
   '/run/lab/leases',
 ];
-/** Counts that go on by themselves. */
+/** Sysctls that count and so change by themselves. */
 const UNSTEADY_SYSCTL = /^net\.netfilter\.nf_conntrack_count /;
 
 /** Links, addresses, routes, neighbours, rules of routing and of both firewalls, sysctls of the network, files. */
@@ -42,24 +42,24 @@ export async function inventory(node: LabNode): Promise<Record<string, readonly 
     fdb: (await lines('bridge', 'fdb')).filter((line) => / dst |self permanent/.test(line)).filter(isSteadyFdb),
     rules: [...(await lines('ip', 'rule')), ...(await lines('ip', '-6', 'rule'))],
     nftables: await lines('nft', 'list', 'ruleset'),
-    // Only tables that are there: to ask for one by name would make it.
+    // Reads only existing tables, because asking for a table by its name would create it.
     iptables: (await lines('iptables-legacy-save')).filter((line) => /^(\*|:|-A)/.test(line)),
     sysctls: (await lines('sysctl', '-a', '-e', '-r', '^net\\.')).filter((line) => !UNSTEADY_SYSCTL.test(line)),
     files: await filesOf(node),
   };
 }
 
-/** Not what the kernel adds of itself when duplicate address detection on the underlay ends. */
+/** False for what the kernel itself adds when duplicate address detection on the underlay ends. */
 function isSteady(text: string): boolean {
   return !text.includes('fe80:');
 }
 
-/** Multicast groups the kernel joins. */
+/** False for multicast groups that the kernel joins. */
 function isSteadyFdb(text: string): boolean {
   return !/^(33:33|01:00:5e|01:80:c2)/.test(text);
 }
 
-/** Every file and link with its sum or target; the runtime's own cache of results is not ours to clean. */
+/** Every file with its checksum and every link with its target, without the runtime's cache of results, which we do not clean. */
 async function filesOf(node: LabNode): Promise<string[]> {
   const script = `find "$@" -path /var/lib/cni/results -prune -o \\( -type f -exec sha256sum {} + \\) -o \\( -type l -printf '%l  %p\\n' \\) -o -type s -print`;
   const { stdout } = await node.exec(['sh', '-c', script, 'find', ...FOLDERS]);

@@ -1,4 +1,4 @@
-// What a Markdown text says there is: links, and what stands in its code spans and blocks.
+// Finds what a Markdown text mentions: links, and files, flags and commands in code spans and blocks.
 
 export interface Mention {
   readonly kind: 'path' | 'file' | 'script' | 'flag' | 'option' | 'sub-command';
@@ -58,7 +58,7 @@ function inCommand(text: string): Found[] {
   return [...found, ...flags.map((flag): Found => ({ kind: 'flag', text: flag }))];
 }
 
-/** npm's own commands are not ours to check. */
+/** The npm script that a command names. npm's own commands are not checked. */
 function scriptOf(first: string, second: string): Found[] {
   if (first === 'run') return [{ kind: 'script', text: second }];
   return first === 'start' || first === 'test' ? [{ kind: 'script', text: first }] : [];

@@ -41,7 +41,7 @@ export class ModelKernel implements Present {
     this.place = { family: 4, network: parsePrefix('10.244.0.0/16'), tunnel: device, underlay };
   }
 
-  /** As a mirror that has just listed everything. */
+  /** The entries of a kind, as a mirror has them after listing everything. */
   entries(kind: AnyKind): [ObjectKey, unknown][] {
     return this.#present(kind).map((have) => [kind.presentKey(have), have]);
   }
@@ -59,7 +59,7 @@ export class ModelKernel implements Present {
     }
   }
 
-  /** Makes one change as its kind would ask for it; returns the errno of a refusal. */
+  /** Makes one change that an object kind requests. Returns the errno if it is refused. */
   apply({ kind, want, have }: Change): Errno | undefined {
     switch (kind.name) {
       case neigh.name:
@@ -73,12 +73,12 @@ export class ModelKernel implements Present {
     }
   }
 
-  /** `ip link set address`: every neighbour goes, permanent or not. */
+  /** Does what `ip link set address` does: all neighbours are removed, even permanent ones. */
   setMac(): void {
     this.neighs.clear();
   }
 
-  /** `ip link set down` and up: neighbours, routes and nexthops go, the FDB stays. */
+  /** Does what `ip link set down` and up do: neighbours, routes and nexthops are removed, the FDB stays. */
   bounce(): void {
     this.neighs.clear();
     for (const [id, { oif }] of this.nexthops) if (oif === this.device.index) this.deleteNexthop(id);

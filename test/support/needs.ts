@@ -1,8 +1,9 @@
-// What a test needs and may not find. Only what the npm scripts cannot install may be missing: such a test is skipped, its reason
-// printed before the closing line. Anything else that is missing is a broken set-up, and the test fails: a skip would hide it.
+// Declares what a test needs from the machine. If something is missing that the npm scripts cannot install, the test is skipped and the
+// reason is printed before the closing line. If anything else is missing, the set-up is broken and the test fails, because a skip
+// would hide that.
 import { TestRunner } from 'vitest';
 
-/** Called inside a test or a beforeEach; both say `needs <what>`, the thing and where it was looked for. */
+/** Both are called in a test or a beforeEach. `what` names the thing and where it was looked for. */
 export const needs = { machine, setUp };
 
 /**

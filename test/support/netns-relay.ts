@@ -19,8 +19,8 @@ net.createServer((client) => {
 `;
 
 /**
- * Sockets in files do not know of network namespaces, so one carries everything across. Resolves with how to stop;
- * `onAnswer` hears how many bytes of the server pass.
+ * Starts the relay. All traffic crosses through a Unix socket in a file, since such sockets work across network namespaces. Resolves
+ * with a function that stops it. `onAnswer` is called with the number of bytes from the server.
  */
 export async function startRelay(
   netnsPid: number,

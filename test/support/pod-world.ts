@@ -1,5 +1,5 @@
-// A model of a node and its pods, of which the files, the kernel and the runtime show only what the model lets them show:
-// what lib/pods/survey.ts concludes from that can be held against what is.
+// A model of a node and its pods. The files, the kernel and the runtime show only a part of the model, so that the conclusions of
+// lib/pods/survey.ts can be compared with the truth.
 
 import fc from 'fast-check';
 import { parseIp } from '../../lib/ip.ts';
@@ -11,16 +11,16 @@ import { type Holder, judgeAll, type Seen, type SurveyScope } from '../../lib/po
 import type { NetnsState, Verdict } from '../../lib/pods/verdict.ts';
 import { NUD_REACHABLE } from '../../lib/rtnetlink/constants.ts';
 
-/** One attachment: what it is, and what can be known of it. */
+/** One attachment: its true state, and the evidence of it. */
 export interface Pod {
   readonly maker: 'weft' | 'reference';
-  /** `adding`: its ADD has reserved what it needs and made no port. `adding without a lock`: that of an earlier version. */
+  /** `adding`: an ADD has reserved an address but made no port yet. `adding without a lock`: the same by an earlier version. */
   readonly life: 'live' | 'dead' | 'adding' | 'adding without a lock';
   /** What keeps its netns: the runtime's mount, another program's mount, or processes (a lost mount, or never one). */
   readonly held: 'pinned' | 'pinned elsewhere' | 'by processes' | 'by processes, pin removed';
   /** What the runtime remembers; before containerd 2.0 there is no netns, before CNI 0.3.0 there are no interfaces. */
   readonly cache: 'nothing' | 'addresses' | 'addresses and netns' | 'sandbox' | 'all';
-  /** Who its address file names: a stranger when the folder is another node's, nobody when its content is lost. */
+  /** Whom its address file names: a stranger if the folder came from another node, nobody if the content was lost. */
   readonly file: 'its own' | 'its container' | 'nobody' | 'a stranger' | 'a stranger whose netns is gone' | 'none';
   readonly saved: 'none' | 'ours' | 'flannel’s';
   readonly port: 'on the bridge' | 'on no bridge';
@@ -51,13 +51,13 @@ function portName(pod: Pod, at: number): string {
   return pod.maker === 'weft' ? hostVethName(`pod${at}`, 'eth0') : `veth${(0xabcd0000 + at).toString(16)}`;
 }
 
-/** The path the runtime gave. */
+/** The netns path that the runtime passed to the plugin. */
 function pathOf({ held }: Pod, at: number): string {
   return held === 'pinned' || held === 'by processes, pin removed' ? `${NETNS}${at}` : `/proc/${100 + at}/ns/net`;
 }
 
 function cachedOf(pod: Pod, at: number): CachedResult | undefined {
-  // A runtime writes it after the ADD.
+  // A runtime writes its cache only after the ADD.
   if (pod.cache === 'nothing' || pod.life.startsWith('adding')) return undefined;
   const has = { interfaces: ['sandbox', 'all'].includes(pod.cache), netns: pod.cache !== 'addresses' };
   return {
@@ -123,7 +123,7 @@ const OWNERS: Readonly<Record<Pod['file'], (at: number) => string>> = {
   none: () => '',
 };
 
-/** What the agent's listing makes of the files. */
+/** The holders that the agent's listing finds in the files. */
 function holdersOf({ pods }: World): { readonly holder: Holder; readonly pod: Pod }[] {
   return pods.flatMap((pod, at) => {
     const owner = OWNERS[pod.file](at);
@@ -152,7 +152,7 @@ function holdersOf({ pods }: World): { readonly holder: Holder; readonly pod: Po
   });
 }
 
-/** Cached results of strangers came with the folder. */
+/** The cached results of strangers, which came with the folder from another node. */
 function strangersOf({ pods }: World): CachedResult[] {
   return pods.flatMap((pod, at): CachedResult[] => {
     if (pod.file !== 'a stranger whose netns is gone') return [];
@@ -169,17 +169,17 @@ function lookIn({ pods, sees }: World): (path: string) => NetnsState {
   };
 }
 
-/** What the judge is not told. */
+/** Evidence that is hidden from the judge. */
 export type Hidden = 'ports' | 'pins' | 'locks' | 'claims' | 'loose ports' | 'signs';
 
 export interface JudgedHolder {
   readonly holder: Holder;
-  /** Whose something it is. */
+  /** The pod to which it belongs. */
   readonly pod: Pod;
   readonly verdict: Verdict;
 }
 
-/** Judges everybody in a world; `hidden` is a piece of evidence that is kept back. */
+/** Judges all holders in a world. `hidden` is evidence that is withheld. */
 export function judgeWorld(world: World, hidden?: Hidden): JudgedHolder[] {
   const listed = holdersOf(world).map(({ holder, pod }) => {
     const isBeingAdded = holder.isBeingAdded && hidden !== 'locks';
@@ -213,7 +213,7 @@ function seenOf(world: World, hidden: Hidden | undefined): Seen {
   };
 }
 
-/** Whether a model pod can be at all. */
+/** Whether this combination of facts can exist. */
 function isPossible({ maker, life, held, file, saved }: Pod): boolean {
   // An ADD's own files are minutes old at most: nobody has written others over them.
   if (life === 'adding') return maker === 'weft' && (file === 'its own' || file === 'none') && saved !== 'flannel’s';
@@ -235,7 +235,7 @@ const AXES: { readonly [Key in keyof Pod]: readonly Pod[Key][] } = {
   voice: ['silent', 'heard', 'neighbour'],
 };
 
-/** Every value of every fact, with every other. */
+/** All combinations of all values. */
 export function everyPod(): Pod[] {
   let all: object[] = [{}];
   for (const [key, values] of Object.entries(AXES)) {

@@ -1,15 +1,15 @@
-// Whether an error would be found by who searches for flannel's words, and says what to do.
+// Tests that somebody who searches for flannel's error text finds ours, and that ours says what to do.
 
 import { expect } from 'vitest';
 
 export interface SearchedError {
   /** flannel's text as people paste it into a search box. */
   readonly flannel: string;
-  /** What ours says beyond it: what to do, or what is allowed. */
+  /** What our text must say in addition: what to do, or what is allowed. */
   readonly advice: RegExp;
 }
 
-/** A search engine sees words: neither case nor punctuation between them. */
+/** The words of a text as a search engine sees them, without case and punctuation. */
 function wordsOf(text: string): string {
   return ` ${text
     .toLowerCase()

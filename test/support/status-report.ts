@@ -1,4 +1,4 @@
-// What an agent tells of itself, for tests of those who show it: one VXLAN overlay with a peer that fails.
+// A status report of an agent, for tests of the code that shows it: one VXLAN overlay with a peer that fails.
 
 import type { OverlayStatus, StatusReport } from '../../flanneld/health/status/report.ts';
 
@@ -18,7 +18,7 @@ export const overlayStatus: OverlayStatus = {
   problems: [{ key: 'node-9', reason: 'has no VtepMAC' }],
 };
 
-/** Of a node that forwards, where nothing had to be repaired. */
+/** The report of a node that forwards, on which nothing had to be repaired. */
 export const statusReport: StatusReport = {
   version: '1.2.3',
   node: 'node-1',

@@ -1,12 +1,12 @@
-// A backend written by ARCHITECTURE's recipe, as whoever adds one would: it sends pods' packets by pigeon. Its peers live in
-// a loft that tells nobody of changes, so their kind is polled; it has no device of its own.
+// A toy backend, written by ARCHITECTURE's recipe for adding one: it sends pods' packets by pigeon. Its peers are kept in a loft, which
+// sends no events about changes, so their object kind is polled. The backend has no device.
 
 import type { Backend, OverlaySpec } from '../../flanneld/backend/backend.ts';
 import { type Action, type ObjectKind, type Refusal, wanted } from '../../flanneld/dataplane/objects/kind.ts';
 import { type RoutePeer, routePlanner } from '../../flanneld/dataplane/route-peer.ts';
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 
-/** Which pigeon flies where, kept outside of the agent: subnet → public IP. */
+/** The loft maps each subnet to the public IP its pigeon flies to. It is kept outside of the agent. */
 export type Loft = Map<string, string>;
 
 interface Pigeon {
@@ -19,7 +19,7 @@ interface Order extends Action {
   readonly isRemoval: boolean;
 }
 
-/** The kind of object that a peer needs; `refuses` is what the loft says no to. */
+/** The kind of object that a peer needs. `refuses` says for which subnets the loft refuses a change. */
 function pigeonKind(loft: Loft, refuses: (subnet: string) => boolean): ObjectKind<Pigeon, Pigeon, Order> {
   const order = (pigeon: Pigeon, isRemoval: boolean): Order => {
     const text = `pigeon ${isRemoval ? 'retire' : 'train'} ${pigeon.subnet}${isRemoval ? '' : ` ${pigeon.home}`}`;

@@ -1,4 +1,4 @@
-// Characters of others that must not reach a terminal, listed one by one and not by the classes the code under test uses.
+// Characters in foreign text that must not reach a terminal. They are listed independently of the character classes in the tested code.
 
 /** C0, DEL and C1 controls, surrogates, line separators, and the bidirectional controls of UAX #9. */
 export function isUnsafe(code: number): boolean {
@@ -12,7 +12,7 @@ export function isUnsafe(code: number): boolean {
   );
 }
 
-/** Those of a text, but for line ends, as code points. */
+/** The code points of the unsafe characters in a text, except line ends. */
 export function unsafeIn(text: string): number[] {
   return [...text].map((character) => character.codePointAt(0) ?? 0).filter((code) => isUnsafe(code) && code !== 0x0a);
 }

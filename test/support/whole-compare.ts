@@ -1,11 +1,11 @@
-// The comparison of everything at once, without a reconciler: what a run would change that has just listed all.
+// Compares the whole desired with the whole present state without a reconciler: returns what a run would change after listing everything.
 
 import { changesFor, type Sides } from '../../flanneld/dataplane/compare.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from '../../flanneld/dataplane/objects/kind.ts';
 import type { Change, PlannedPeer } from '../../flanneld/dataplane/plan.ts';
 import { WantedObjects } from '../../flanneld/dataplane/wanted-objects.ts';
 
-/** What is there. */
+/** The present state. */
 export interface Present {
   entries(kind: AnyKind): Iterable<[ObjectKey, unknown]>;
 }

@@ -1,4 +1,4 @@
-// The table of conformance cases as such: that it is whole, and that its document is the one in the repository.
+// The table of conformance cases: it is complete, and the document in the repository is made from it.
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

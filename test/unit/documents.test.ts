@@ -9,7 +9,7 @@ import { subCommands } from '../../flanneld/cli/sub-commands.ts';
 import { type Mention, mentionsIn } from '../support/mentions.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-/** What is made here, and git's own; git itself a fresh machine need not have. */
+/** Folders of generated files, and git's own. They are listed because a fresh machine may have no git to ask. */
 const LEFT_OUT = new Set(['.git', 'node_modules', 'dist']);
 const files = readdirSync(repository, { withFileTypes: true })
   .filter(({ name }) => !LEFT_OUT.has(name))

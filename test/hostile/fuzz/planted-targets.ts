@@ -1,5 +1,4 @@
-// Two parsers with the mistakes the others must not have. They run only when asked for by name, to show that a fuzz
-// run would tell.
+// Two parsers with planted mistakes. They run only when named, to show that a fuzz run finds such mistakes.
 
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { Target } from './target.ts';

@@ -8,7 +8,7 @@ import { type HostileCall, hostileCall } from '../documents.ts';
 import { difference, quickFootprint, wholeFootprint } from '../footprint.ts';
 import { type Answer, judgeAnswer } from '../judge.ts';
 
-/** Between looks at what only other programs can tell. */
+/** How many calls are made between two checks of what only other programs can list. */
 const WHOLE_EVERY = 50;
 const CALL_LIMIT_MS = 20_000;
 

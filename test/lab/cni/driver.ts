@@ -144,7 +144,7 @@ export class CniDriver {
     try {
       return readCachedResult(this.#options.cacheDir, list.name, rt);
     } catch {
-      // A DEL must not fail for it: the pod would never go away.
+      // An unreadable cache must not make DEL fail, because the pod could then never be removed.
       return undefined;
     }
   }

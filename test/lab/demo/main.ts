@@ -1,4 +1,4 @@
-// The demonstration behind `npm start`: a lab, its pods, the proof that each reaches each other.
+// The demonstration behind `npm start`: starts a lab with pods and shows that each pod reaches every other.
 
 import { type Lab, type LabStep, startLab } from '../lab.ts';
 import { endOwnedLabs } from '../launch.ts';
@@ -52,7 +52,7 @@ export async function endLabs(): Promise<void> {
 async function bringUp({ nodes, keep, name }: DemoOptions, progress: Progress): Promise<Lab> {
   const steps = new StepQueue();
   const starting = startLab({ nodes, keepable: keep, ...(keep ? { name } : {}), onStep: (step) => steps.push(step) });
-  // The steps below see the same failure; this one must not count as unobserved meanwhile.
+  // The steps below report this failure. It is handled here, so that Node does not report an unhandled rejection before.
   starting.catch((error: unknown) => steps.fail(error));
   for (const step of ['underlay', 'nodes', 'agents']) {
     await progress.step(step, async () => (await steps.next()).detail);
@@ -60,7 +60,7 @@ async function bringUp({ nodes, keep, name }: DemoOptions, progress: Progress): 
   return await starting;
 }
 
-/** Steps in the order they are done; who asks for the next one waits for it. */
+/** A queue of steps in the order in which they are done. Taking the next step waits for it. */
 class StepQueue {
   readonly #done: LabStep[] = [];
   #failure: { readonly error: unknown } | undefined;
@@ -88,7 +88,7 @@ class StepQueue {
   }
 }
 
-/** One after the other: their times are those of a quiet machine. */
+/** Adds the pods one after the other, so that their times are those of a quiet machine. */
 async function addPods(lab: Lab, podsPerNode: number): Promise<string> {
   for (const node of lab.nodes) {
     for (let count = 0; count < podsPerNode; count += 1) await node.addPod();

@@ -57,7 +57,7 @@ async function ownMounts(): Promise<void> {
   const foreign = mounts.filter(
     (line) => line.includes(' - nsfs ') || line.split(' ')[4]?.startsWith('/run/') === true,
   );
-  // The last one first: it may lie on another.
+  // Unmounts the last one first, because it may be mounted on an earlier one.
   for (const mount of foreign.reverse()) {
     await mustRun(['umount', '--no-mtab', '--lazy', mount.split(' ')[4] ?? '']);
   }

@@ -20,7 +20,7 @@ export function underlayAddress(index: number): string {
 }
 
 export async function makeUnderlay(): Promise<void> {
-  // Frames between nodes are a wire's business: no firewall of this namespace may see them.
+  // The bridge stands for a wire, so no firewall of this namespace may see the frames between nodes.
   for (const file of ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables']) {
     const path = `/proc/sys/net/bridge/${file}`;
     if (existsSync(path)) writeFileSync(path, '0');

@@ -1,6 +1,5 @@
-// What a lab could leave on the machine: compared before and after. Only what can be a lab's is looked at, and of labs
-// only the caller's: others may come and go meanwhile. A lab's processes hold its namespaces, so none of those left
-// means none of these.
+// Lists what a lab could leave on the machine, to compare before and after. It covers only labs of the caller, because others may
+// start and end meanwhile. A lab's processes hold its namespaces, so when no process is left, no namespace is.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { commandLine, descendantsOf, isAlive, listPids, type ProcessId, processId } from '../processes.ts';
