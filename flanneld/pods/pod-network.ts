@@ -1,19 +1,19 @@
-// What the conflist calls the pods' network and its bridge, and where the plugin keeps what it needs for them.
+// Reads the names of the pods' network and its bridge from the conflist, and where the plugin keeps its files for them.
 
 import { field, isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
 
 export interface PodNetwork {
   readonly network: string;
   readonly bridge: string;
-  /** Whether the delegate is `bridge`: every pod then has a port of it. */
+  /** Whether the delegate is `bridge`, so that every pod has a port of the bridge. */
   readonly isBridged: boolean;
   /** Folder of the network's address files. */
   readonly addressFolder: string;
-  /** Folder of saved delegate configurations, all networks' of the plugin. */
+  /** Folder of saved delegate configurations, for all networks of the plugin. */
   readonly savedFolder: string;
 }
 
-/** From the first of some conflists that says so; flannel's names where none does. `stateDir` is /var/lib/cni. */
+/** Takes each setting from the first conflist that has it, else flannel's default. `stateDir` is /var/lib/cni. */
 export function podNetworkIn(conflists: readonly string[], stateDir: string): PodNetwork {
   const roots = conflists.map(objectIn).filter((root) => root !== undefined);
   const plugins = roots.map(flannelIn).filter((plugin) => plugin !== undefined);
@@ -59,7 +59,7 @@ function firstText(objects: readonly JsonObject[], key: string): string | undefi
   return objects.map((object) => textAt(object, key)).find((text) => text !== undefined);
 }
 
-/** A name becomes part of a path. */
+/** The name becomes part of a path, so it may have only these characters. */
 function isFileName(name: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name);
 }

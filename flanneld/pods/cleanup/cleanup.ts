@@ -1,14 +1,14 @@
-// `flanneld cleanup`: an inventory of what is Weft's on this node, its removal, and the inventory afterwards. The agent
-// does not run meanwhile (live-agent.ts): it would put things back, which the second inventory shows.
+// `flanneld cleanup`: lists everything of Weft's on this node, removes it, and lists what is left. No agent may run meanwhile
+// (live-agent.ts), because it would put things back; the second list would show that.
 
 import { errorText } from '../../../lib/errors.ts';
 import type { CleanupScope, CleanupTools, Leftover } from './leftover.ts';
 import { listLeftovers } from './leftovers-on-node.ts';
 
-/** More of one kind are counted only: five thousand routes are no reading. */
+/** How many things of one kind are listed; further ones are only counted, because nobody reads thousands of routes. */
 const SHOWN_OF_A_KIND = 20;
 
-/** Removes what is Weft's, telling `write` a line at a time; resolves to whether nothing is left that should not be. */
+/** Removes everything of Weft's and writes what it does, line by line. Resolves to whether nothing unexpected is left. */
 export async function cleanUp(
   scope: CleanupScope,
   tools: CleanupTools,
@@ -22,7 +22,7 @@ export async function cleanUp(
     try {
       await leftover.remove();
     } catch (error) {
-      // What another's removal has taken along is no problem: only what is still there afterwards is.
+      // A failure counts only if the thing is still there afterwards: it may have gone with another one.
       problems.set(leftover.text, errorText(error));
     }
   }

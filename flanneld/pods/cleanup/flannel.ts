@@ -1,5 +1,5 @@
-// Whether flannel runs on this node: where it has come back, devices, chains, the conflist and the records of pods are
-// its own, under the same names, and a clean-up that took them would take the network from pods.
+// Finds out whether flannel runs on this node. If it has come back, it uses devices, chains, the conflist and the records of pods
+// under the same names as Weft, and a clean-up that removed them would cut off pods.
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { RTPROT_BOOT } from '../../../lib/rtnetlink/constants.ts';
@@ -12,14 +12,14 @@ import { FLANNEL_TABLES } from '../../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover } from './leftover.ts';
 
 /**
- * What only flannel can have made since Weft's agent was here: routes to peers of no protocol of Weft's, or its tables.
- * Undefined where there is no such thing, also on a flannel's node that has no peer and rules in iptables.
+ * Something that only flannel can have made since Weft's agent ended: its tables, or routes to peers without Weft's protocol
+ * number. Undefined when there is none; that is also so for a flannel without peers and with its rules in iptables.
  */
 export async function signOfFlannel({ netlink, nft }: CleanupTools): Promise<string | undefined> {
   const route = flannelRoute(netlink);
   if (route !== undefined) return `route ${route}`;
   for (const [family, table] of Object.entries(FLANNEL_TABLES)) {
-    // That tables cannot be listed is told with those of ours.
+    // If tables cannot be listed, the listing of our own tables reports it.
     const listed = await nft.list(family, table).catch(() => undefined);
     if (listed !== undefined) return `table ${family} ${table}`;
   }
@@ -36,7 +36,7 @@ function flannelRoute(netlink: Netlink): string | undefined {
   return undefined;
 }
 
-/** Devices with a name of flannel's for their VNI. */
+/** VXLAN devices with the name that flannel gives to their VNI. */
 export function overlayDevices(netlink: Netlink): { readonly index: number; readonly name: string }[] {
   return listLinks(netlink, { kind: 'vxlan' }).filter(
     ({ name, vxlan }) =>
@@ -44,7 +44,7 @@ export function overlayDevices(netlink: Netlink): { readonly index: number; read
   );
 }
 
-/** What flannel goes on with stays; what is only of use to Weft goes, out of folders that stay, too. */
+/** Marks everything that flannel uses as kept. What only Weft uses is removed, even from folders that stay. */
 export function leaveToFlannel(
   leftovers: readonly Leftover[],
   sign: string,
@@ -56,7 +56,7 @@ export function leaveToFlannel(
   return [...left, ...bootStamps(scope, sys)];
 }
 
-/** A file of our host-local beside the addresses of each network. */
+/** The file that our host-local keeps beside the addresses of each network. */
 function bootStamps({ cniStateDir }: CleanupScope, sys: Syscalls): Leftover[] {
   return (listDir(sys, `${cniStateDir}/networks`) ?? [])
     .map((network) => `${cniStateDir}/networks/${network}/.boot`)

@@ -1,4 +1,4 @@
-// One thing of Weft's on a node, as the matching tool names it, and how it goes.
+// One thing of Weft's on a node: its name, as the matching tool shows it, and how to remove it.
 
 import { rmSync } from 'node:fs';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -11,9 +11,9 @@ export interface Leftover {
   /** `link flannel.1`, `file /run/flannel/subnet.env`. */
   readonly text: string;
   readonly remove: () => void | Promise<void>;
-  /** Why it stays. */
+  /** Why it is not removed. */
   readonly kept?: string;
-  /** Flannel has the same, and goes on with it where it runs. */
+  /** Set if flannel uses the same thing, so that it stays where flannel runs. */
   readonly isShared?: true;
 }
 
@@ -22,9 +22,9 @@ export interface CleanupScope {
   readonly cniConfDir: string;
   readonly cniBinDir: string;
   readonly subnetFile: string;
-  /** This node's lease where leases are files. */
+  /** This node's lease file, with the directory store. */
   readonly leaseFile: string | undefined;
-  /** Where plugins keep their state. */
+  /** The folder in which plugins keep their state. */
   readonly cniStateDir: string;
 }
 

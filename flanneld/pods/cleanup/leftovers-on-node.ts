@@ -1,5 +1,5 @@
-// Everything of Weft's on a node, each with how it goes: what `flanneld cleanup` lists before and after. In the order
-// in which it is removed: first what starts pods, then what carries packets, then files.
+// Lists everything of Weft's on a node, with how to remove it, for `flanneld cleanup`. The list is in the order of removal: first
+// the conflist, so that no new pods start, then devices, routes and rules, then files.
 
 import { dirname } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
@@ -30,7 +30,7 @@ import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pod-leftovers.ts';
 
-/** What is here. A part that cannot be looked at is listed as such, and stays. */
+/** Lists the leftovers. A part that cannot be read is listed as such, and stays. */
 export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
   const parts: readonly (() => Leftover[] | Promise<Leftover[]>)[] = [
     () => conflistLeftovers(scope, tools.sys),
@@ -58,7 +58,7 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
   return sign === undefined ? found : leaveToFlannel(found, sign, scope, tools.sys);
 }
 
-/** One that is set aside is no runtime's, nor flannel's. */
+/** Our conflists. One that was set aside is used neither by a runtime nor by flannel. */
 function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftover[] {
   const mark = withdrawnMark(sys, cniConfDir);
   const conflists = ourConflists(sys, cniConfDir).map(({ path }) => ({
@@ -73,13 +73,13 @@ function deviceLeftovers(netlink: Netlink): Leftover[] {
     text: `link ${name}`,
     remove: () => netlink.run(deleteLink({ index, name })),
   });
-  // An agent that was killed while it probed has left its device.
+  // An agent that was killed during a probe has left the probe's device.
   const probe = getLink(netlink, { name: PROBE_DEVICE });
   const overlays = overlayDevices(netlink).map((device) => ({ ...leftover(device), isShared: true as const }));
   return probe === undefined ? overlays : [...overlays, leftover(probe)];
 }
 
-/** The kernel has removed those of a device with it, so mostly there is none left to remove. */
+/** Mostly there are none, because the kernel removes nexthops together with their device. */
 function nexthopLeftovers(netlink: Netlink): Leftover[] {
   return nexthopsIfAny(netlink)
     .filter(({ id, protocol }) => isReservedNexthopId(id) && protocol === WEFT_PROTOCOL)
@@ -90,7 +90,7 @@ function nexthopsIfAny(netlink: Netlink): ReturnType<typeof listNexthops> {
   try {
     return listNexthops(netlink);
   } catch (error) {
-    // A kernel before 5.3 has no such thing.
+    // Kernels before 5.3 have no nexthop objects.
     if (error instanceof NetlinkError && (error.errno === EINVAL || error.errno === EOPNOTSUPP)) return [];
     throw error;
   }
@@ -105,7 +105,7 @@ function routeLeftovers(netlink: Netlink): Leftover[] {
   );
 }
 
-/** A table has its name from the VNI, which the device tells. */
+/** Our tables; their names contain the VNI, which is read from the devices. */
 async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[]> {
   const vnis = listLinks(netlink, { kind: 'vxlan' }).flatMap(({ vxlan }) => (vxlan === undefined ? [] : [vxlan.vni]));
   const found: Leftover[] = [];
@@ -118,7 +118,7 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
   return found;
 }
 
-/** Those of the iptables flavour, in either variant; what this node has no executables for was not made by its agent. */
+/** Chains of the iptables flavour in both variants. Without executables for a variant, this node's agent made none there. */
 async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[]> {
   const found: Leftover[] = [];
   for (const family of [4, 6] as const) {
@@ -140,8 +140,8 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
 }
 
 /**
- * What the extension backend has made for peers is its commands' business; the file only says for which. The socket is one
- * that a killed agent has left.
+ * State files, and the socket of a killed agent. What the commands of the extension backend made for peers is not removed; the
+ * state file only says for which peers they ran.
  */
 function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
   const beside = [savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile)), socketPathFor(subnetFile)];
@@ -149,7 +149,7 @@ function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls):
   return files.flatMap((file) => (statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)]));
 }
 
-/** The first takes all with it: what is kept for a name is put back in the same step. */
+/** Removing the first one removes all of them, and puts back the files that were kept. */
 function executableLeftovers(folder: string): Leftover[] {
   return ourExecutables(folder).map((path) => ({
     text: `file ${path}`,

@@ -1,5 +1,5 @@
-// The agent that runs on this node, if one does: known by the socket beside subnet.env, which reaches into its container
-// too, and by the processes of this network namespace, among which one without a socket is found.
+// Finds the agent that runs on this node: by the socket beside subnet.env, which also works for an agent in a container, and
+// among the processes of this network namespace, which also finds an agent without a socket.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -12,22 +12,22 @@ import { askToStop } from '../../health/status/client.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
 
 interface LiveAgent {
-  /** Undefined where it is of another PID namespace: of a container that this one cannot look into. */
+  /** Undefined when the agent is in another PID namespace (a container) that this process cannot see. */
   readonly pid: number | undefined;
   /** How it was found, for messages. */
   readonly what: string;
 }
 
-/** It ends within five seconds of SIGTERM. */
+/** How long to wait for its end: an agent ends within five seconds of SIGTERM. */
 const END_MS = 7000;
 const LOOK_MS = 50;
-/** Words with which the program is no agent. */
+/** Arguments with which the program does not run as an agent. */
 const NO_AGENT: ReadonlySet<string> = new Set([
   ...subCommands.map(({ name }) => name),
   ...['help', 'h', 'version'].flatMap((flag) => [`-${flag}`, `--${flag}`]),
 ]);
 
-/** With `force` ends the agent that runs here, if one does; without rejects with OpError, before anything is touched. */
+/** If an agent runs here, ends it with `force`; without `force` rejects with OpError before anything is changed. */
 export async function makeWay(
   sys: Syscalls,
   subnetFile: string,
@@ -41,7 +41,7 @@ export async function makeWay(
   await endAgent(sys, subnetFile, agent);
 }
 
-/** Throws OpError when one runs again after it was ended. */
+/** Throws OpError when an agent runs again. */
 export function expectNoAgent(sys: Syscalls, subnetFile: string): void {
   const agent = findAgent(sys, subnetFile);
   if (agent === undefined) return;
@@ -58,7 +58,7 @@ function running({ what }: LiveAgent, detail: string): OpError {
   });
 }
 
-/** Undefined when none runs. Throws OpError when that cannot be told. */
+/** Returns undefined when none runs. Throws OpError when it cannot find out. */
 function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
   const path = socketPathFor(subnetFile);
   const listener = listenerAt(sys, path);
@@ -69,7 +69,7 @@ function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
   return listener === undefined ? undefined : { pid: undefined, what: `it listens at ${path}, from another container` };
 }
 
-/** Ends it as SIGTERM does, and waits for its end; one that does not follow is killed. Rejects with OpError when it stays. */
+/** Ends the agent as SIGTERM does and waits; kills it if that does not help. Rejects with OpError when it still runs. */
 async function endAgent(sys: Syscalls, subnetFile: string, { pid, what }: LiveAgent): Promise<void> {
   const isGone = pid === undefined ? () => findAgent(sys, subnetFile) === undefined : () => !isAlive(pid);
   const ended = async (): Promise<boolean> => {
@@ -95,7 +95,7 @@ function stays(object: string, detail: string): OpError {
   return new OpError({ subsystem: 'cleanup', op: 'end agent', object, code: 'still there', detail });
 }
 
-/** Agents of this network namespace that can be seen: elsewhere is another node's (a lab's, a test's). */
+/** Visible agents in this network namespace. One in another namespace belongs to another node (of a lab or a test). */
 function agentProcesses(): number[] {
   const here = netnsOf('self');
   return readdirSync('/proc')
@@ -104,13 +104,13 @@ function agentProcesses(): number[] {
     .filter((pid) => pid !== process.pid && isAgent(read(`/proc/${pid}/cmdline`).split('\0')) && netnsOf(pid) === here);
 }
 
-/** `node [options] …/flanneld [flags]`; flannel's own program is no script of Node's. */
+/** Whether a command line is `node [options] …/flanneld [flags]`; flannel's own program does not run under Node. */
 export function isAgent([program = '', ...args]: readonly string[]): boolean {
   const script = args.findIndex((arg) => basename(arg) === 'flanneld');
   return /^node/.test(basename(program)) && script >= 0 && !args.slice(script + 1).some((arg) => NO_AGENT.has(arg));
 }
 
-/** A process that has ended and was not waited for yet is none any more. */
+/** Whether the process runs; one that has ended but was not waited for (a zombie) does not. */
 function isAlive(pid: number): boolean {
   const state = /^State:\s*(\S)/m.exec(read(`/proc/${pid}/status`))?.[1];
   return state !== undefined && state !== 'Z' && state !== 'X';
@@ -128,7 +128,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // It has ended since it was listed.
+    // The process has ended since it was listed.
     return '';
   }
 }

@@ -1,5 +1,5 @@
-// What the CNI executable has made for pods together: the bridge, the records of addresses and attachments, the table of
-// port mappings. It goes when no pod is attached; else it stays, because taking it away would cut pods off half-way.
+// What the CNI executable has made for all pods: the bridge, the records of addresses and attachments, the table of port mappings.
+// It is removed when no pod is attached; otherwise it stays, because removing it would cut off these pods.
 
 import type { IpPrefix } from '../../../lib/ip.ts';
 import { sameIp } from '../../../lib/ip.ts';
@@ -37,16 +37,16 @@ export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Pr
   if ((await nft.list(PORT_TABLE.family, PORT_TABLE.name)) !== undefined) {
     found.push(tableLeftover(nft, PORT_TABLE.family, PORT_TABLE.name));
   }
-  // Of a bridge that is another network's, the records may be, too.
+  // If the bridge belongs to another network, the records may belong to it, too.
   if (ours || (bridge === undefined && gateways(scope, tools).length > 0)) {
     const networks = `${scope.cniStateDir}/networks`;
     const own = [`${networks}/${network}`, `${scope.cniStateDir}/flannel`].filter(isThere);
-    // Other networks' records lie beside ours, if there are any.
+    // The common folder stays if it has records of other networks.
     const others = (listDir(sys, networks) ?? []).some((name) => name !== network);
     const directories = others || !isThere(networks) ? own : [...own, networks];
     found.push(...directories.map(directoryLeftover).map(shared));
   }
-  // Last: it tells that the bridge is ours, also to a second clean-up after the pods have gone.
+  // subnet.env comes last: it shows that the bridge is ours, also to a second clean-up after the pods have gone.
   if (isThere(scope.subnetFile)) found.push(shared(fileLeftover(sys, scope.subnetFile)));
   if (attached === 0) return found;
   const kept = `${attached} ${attached === 1 ? 'pod is' : 'pods are'} attached to ${bridgeName}`;
@@ -57,7 +57,7 @@ function shared(leftover: Leftover): Leftover {
   return { ...leftover, isShared: true };
 }
 
-/** The bridge has the address that is the gateway of this node's subnet: a bridge of that name alone may be anybody's. */
+/** Whether the bridge has the gateway address of this node's subnet; the name alone does not show that it is ours. */
 function isOurs(bridge: Link, scope: CleanupScope, tools: CleanupTools): boolean {
   if (bridge.kind !== 'bridge') return false;
   const own = gateways(scope, tools);

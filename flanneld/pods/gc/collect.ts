@@ -1,6 +1,6 @@
-// `flanneld gc`, also at the agent's start: frees what the dead still hold on this node (survey.ts says who is), and
-// nothing else. The lock is the plugin's own, held from the look to the last removal, so that an ADD or a DEL at the same
-// moment comes before or after, never between.
+// `flanneld gc`, which also runs at the agent's start: frees what dead pods still hold on this node (survey.ts decides who is
+// dead), and nothing else. It holds the plugin's own lock from the first look to the last removal, so that no ADD or DEL can
+// happen in between.
 
 import { OpError } from '../../../lib/errors.ts';
 import { formatIp } from '../../../lib/ip.ts';
@@ -21,11 +21,11 @@ export interface GcTools {
   readonly sleep: (ms: number) => Promise<void>;
 }
 
-/** One thing somebody holds, and why it was freed or kept. */
+/** One thing that is held, and why it was freed or kept. */
 export interface GcItem {
   readonly kind: 'address' | 'saved configuration' | 'veth';
   readonly name: string;
-  /** `<container> <interface>`; '' for nobody's. */
+  /** `<container> <interface>`; empty when nobody holds it. */
   readonly holder: string;
   readonly why: string;
   /** The command that frees it. */
@@ -42,8 +42,8 @@ const LOCK_TRIES = 40;
 const LOCK_PAUSE_MS = 50;
 
 /**
- * Frees what is provably dead, or with `dryRun` only says what it would and changes nothing. Rejects with an OpError
- * when something cannot be looked at, or somebody has the plugin's lock for two seconds.
+ * Frees what provably dead pods hold; with `dryRun` it only says what it would free. Rejects with an OpError when something
+ * cannot be read, or when somebody else holds the plugin's lock for two seconds.
  */
 export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = false): Promise<GcReport> {
   const { sys } = tools;
@@ -55,7 +55,7 @@ export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = fa
   }
   for (let tries = 0; tries < LOCK_TRIES; tries++) {
     const done = withStoreIfFree(sys, addressFolder, (store) => {
-      // An earlier version took files older than this for a dead boot's: it must find none when it comes back.
+      // An earlier version would take files older than this file for files of an earlier boot, so it must not find it after a downgrade.
       removeFile(sys, `${addressFolder}/.boot`);
       return collectFrom(store, scope, tools, false);
     });
@@ -94,7 +94,7 @@ function free(
 ): void {
   if (holder.ips.length > 0) store?.releaseAddresses(holder, holder.ips);
   if (holder.saved.length === 0) return;
-  // flannel's own plugin has one file for all interfaces of a container.
+  // flannel's own plugin keeps one file for all interfaces of a container.
   const shares = kept.some((other) => other.holder.containerId === holder.containerId);
   removeState(sys, pods.savedFolder, holder, shares ? 'keepOthers' : 'all');
 }
@@ -111,7 +111,7 @@ function itemsOf({ holder, verdict }: Judged, { pods }: GcScope): GcItem[] {
   return [...addresses, ...saved];
 }
 
-/** One line a thing and one that counts them, each ended; container ids as crictl(1) shortens them. */
+/** One line for each thing and a last one with the counts. Container ids are shortened as by crictl(1). */
 export function gcText({ network, freed, kept }: GcReport, dryRun: boolean): string {
   const verb = dryRun ? 'would free' : 'freed';
   const line = (word: string, { kind, name, holder, why }: GcItem): string =>
@@ -123,7 +123,7 @@ export function gcText({ network, freed, kept }: GcReport, dryRun: boolean): str
     : `${[...lines, summary].map(shown).join('\n')}\n`;
 }
 
-/** Names on the disk are anybody's: no control character of theirs gets out. */
+/** Makes control characters harmless, because anybody may have made the names of files. */
 function shown(line: string): string {
   return printable(line).replace(/\b([0-9a-f]{13})[0-9a-f]{51}\b/g, '$1');
 }

@@ -1,4 +1,4 @@
-// Collecting as the agent does at its start, and as `flanneld gc`: where to look, from the options.
+// Garbage collection at the agent's start and as `flanneld gc`: finds from the options where to look.
 
 import { type Clock, systemClock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
@@ -24,7 +24,7 @@ function scopeOf(sys: Syscalls, places: Places): GcScope {
   return { pods: podNetworkOf(sys, places), cniStateDir, netnsDir };
 }
 
-/** The conflist to install says which network it is; without one, that which is installed. */
+/** The pods' network, from the conflist to install or, without one, from the installed conflist. */
 export function podNetworkOf(
   sys: Syscalls,
   { cniConf, cniConfDir, cniStateDir }: Omit<Places, 'netnsDir'>,
@@ -49,7 +49,7 @@ interface CollectTools {
   readonly log: Logger;
 }
 
-/** Frees what earlier pods left before new ones come. What cannot be done is a warning: the agent starts all the same. */
+/** Frees what earlier pods have left, before new pods come. A failure is only a warning, and the agent starts nevertheless. */
 export async function collectAtStart(places: Places, tools: CollectTools, drift: DriftNotes): Promise<void> {
   const { sys, netlink, clock, log } = tools;
   try {
@@ -69,7 +69,7 @@ function driftOf({ kind, name, holder, why, cmd }: GcItem, network: string) {
   return { object: 'attachment', place: network, what: `${kind} ${name} ${holder}`.trim(), was: why, cmd } as const;
 }
 
-/** `flanneld gc`: tells `write` what was freed and kept. Rejects as collectGarbage. */
+/** `flanneld gc`: writes what was freed and kept. Rejects like collectGarbage. */
 export async function gcCommand(
   places: Places,
   { json, dryRun }: Pick<Options, 'json' | 'dryRun'>,

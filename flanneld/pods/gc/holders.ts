@@ -1,5 +1,5 @@
-// Who holds what on this node: address files, shared with the Go host-local, and saved delegate configurations, put
-// together by attachment.
+// Lists who holds what on this node: address files (shared with the Go host-local) and saved delegate configurations, grouped by
+// attachment.
 
 import { formatIp, type Ip } from '../../../lib/ip.ts';
 import { type AddressStore, ownerParts } from '../../../lib/pods/address-store.ts';
@@ -10,7 +10,7 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 
 /** A holder, and the files of its saved configuration. */
 export interface NodeHolder extends Holder {
-  /** Paths: ours, or that of flannel's own plugin, which names the container alone. */
+  /** Paths of our file, or of the one of flannel's own plugin, which is named after the container alone. */
   readonly saved: readonly string[];
 }
 
@@ -21,8 +21,8 @@ interface Found {
 }
 
 /**
- * Everybody who holds something. Reads every file; what it says of running ADDs is true only of the moment before it
- * returns. Throws SysError.
+ * Lists everybody who holds something. It reads every file. What it says about running ADDs is true only at that moment.
+ * Throws SysError.
  */
 export function listHolders(
   sys: Syscalls,
@@ -39,7 +39,7 @@ export function listHolders(
     return made;
   };
   for (const { ip, owner } of store?.holdings() ?? []) {
-    // Files that name nobody have nothing to do with each other.
+    // Files without an owner are not grouped, because they need not belong together.
     foundOf(owner === '' ? formatIp(ip) : owner, owner).ips.push(ip);
   }
   const owners = [...found.values()].map(({ owner }) => owner);
@@ -59,7 +59,7 @@ export function listHolders(
   });
 }
 
-/** Saved configurations of a network with their owners. What cannot be read may be another network's. */
+/** Saved configurations of a network, with their owners. Unreadable ones are left out, as they may be another network's. */
 function savedConfigs(
   sys: Syscalls,
   folder: string,
@@ -79,7 +79,7 @@ function savedConfigs(
   });
 }
 
-/** Whether a container's file is only the other name of a file of ours. */
+/** Whether the file named after the container is only a second name of a file of ours. */
 function isSecondName(sys: Syscalls, folder: string, containerId: string): boolean {
   const named = statPath(sys, `${folder}/${containerId}`);
   return (listDir(sys, folder) ?? []).some(

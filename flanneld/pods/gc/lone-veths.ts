@@ -1,5 +1,5 @@
-// Ports of the bridge that lead to no pod: a veth whose other end lies in the node's own namespace, down, on no bridge,
-// with no address. An ADD never makes one, not even for a moment (both ends begin in the pod's namespace).
+// Finds ports of the bridge that lead to no pod: veths whose other end is in the node's own namespace, down, on no bridge and
+// without an address. An ADD never makes one, not even for a moment, because both ends begin in the pod's namespace.
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { isPodPortName } from '../../../lib/pods/names.ts';

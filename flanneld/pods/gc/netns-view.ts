@@ -1,5 +1,5 @@
-// What the agent may conclude from a path of a netns. It mostly runs in a container: the host's /proc is not its own, and
-// a folder of namespaces that is mounted without propagation shows what was there when the container started.
+// Says what the agent may conclude from the path of a netns. It mostly runs in a container, where /proc is not the host's, and where
+// a folder of namespaces that is mounted without propagation shows only what was there when the container started.
 
 import { readMounts } from '../../../lib/pods/node-view.ts';
 import { canonicalPath } from '../../../lib/pods/unexplained.ts';
@@ -8,9 +8,9 @@ import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 
 export interface NetnsView {
-  /** Looks at a netns by the path the runtime has for it. */
+  /** Looks at a netns by the path that the runtime knows. */
   readonly look: (path: string) => NetnsState;
-  /** Why not all pinned namespaces of the node may be in sight; undefined when they are. */
+  /** Why some pinned namespaces of the node may be invisible; undefined when all are visible. */
   readonly blind: string | undefined;
 }
 
@@ -22,7 +22,7 @@ export function netnsView(sys: Syscalls, folder: string): NetnsView {
   const blind = isMissing ? `there is no ${folder} here` : doubt;
   const look = (path: string): NetnsState => {
     const wanted = canonicalPath(path);
-    // Says itself that a process's netns tells nothing.
+    // For such a path lookAtNetns answers that it proves nothing.
     if (wanted.startsWith('/proc/')) return lookAtNetns(sys, wanted);
     if (!wanted.startsWith(`${place}/`) || wanted.includes('/../')) {
       return { kind: 'unknown', why: `its netns ${path} is not in ${folder}` };
@@ -34,15 +34,15 @@ export function netnsView(sys: Syscalls, folder: string): NetnsView {
   return { look, blind };
 }
 
-/** Why what is mounted at `folder` may not be what the host has there now; undefined when it is. Pure. */
+/** Why the mount at `folder` may not show what the host has there now; undefined when it does. Pure. */
 export function doubtAbout(mountinfo: string, folder: string): string | undefined {
-  // Of several mounts at one place the last one is seen.
+  // Of several mounts at one place only the last one is visible.
   let best: { readonly point: string; readonly follows: boolean } | undefined;
   for (const line of mountinfo.split('\n')) {
     // 36 35 98:0 /root /mount/point options [shared:1 master:2 …] - type source options
     const [, , , , point = '', , ...rest] = line.split(' ');
     const isAbove = folder === point || folder.startsWith(`${point}/`);
-    // What lies in the root of a container is the image's.
+    // The root of a container is the image and says nothing about the host.
     if (point.length <= 1 || !isAbove || (best !== undefined && point.length < best.point.length)) continue;
     const optional = rest.slice(0, rest.indexOf('-'));
     best = { point, follows: optional.some((word) => /^(shared|master):/.test(word)) };

@@ -1,5 +1,5 @@
-// Everybody who holds something on this node, and whether they are provably dead: lib/pods/verdict.ts, the same decision
-// the CNI executable makes when a range is exhausted.
+// Decides who among the holders on this node is provably dead, by lib/pods/verdict.ts. The CNI executable makes the same decision
+// when a range of addresses is used up.
 
 import type { AddressStore } from '../../../lib/pods/address-store.ts';
 import { RESULTS_FOLDER } from '../../../lib/pods/cached-result.ts';
@@ -13,7 +13,7 @@ import { netnsView } from './netns-view.ts';
 /** Where to look. */
 export interface GcScope {
   readonly pods: PodNetwork;
-  /** State of CNI, /var/lib/cni: the runtime's cache is below it. */
+  /** The folder of CNI's state, /var/lib/cni; the runtime's cache is below it. */
   readonly cniStateDir: string;
   /** Where the runtime pins namespaces, /run/netns. */
   readonly netnsDir: string;
@@ -24,7 +24,7 @@ export interface Judged {
   readonly verdict: Verdict;
 }
 
-/** Judges everybody. `store` is undefined where nobody ever got an address. Throws SysError. */
+/** Judges all holders. `store` is undefined when no address was ever given out. Throws SysError. */
 export function judgeHolders(sys: Syscalls, scope: GcScope, store: AddressStore | undefined): Judged[] {
   const { network, savedFolder, bridge, isBridged } = scope.pods;
   const holders = listHolders(sys, store, savedFolder, network);

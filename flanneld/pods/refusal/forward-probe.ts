@@ -1,6 +1,6 @@
-// Whether somebody's rules refuse all that pods send or get, shown by packets to an address that nobody has. What passes
-// every rule makes the kernel ask for that address on the pods' bridge, and that it asks is seen in its neighbour table.
-// Only what has not passed is sent again and traced, so that nothing but a rule at the hook forward is blamed, and by name.
+// Finds out whether rules of others refuse everything that pods send or get. It sends a packet to an address that no pod has. If
+// the packet passes every rule, the kernel asks for that address on the pods' bridge, which shows in its neighbour table. A packet
+// that did not pass is sent again and traced, so that the very rule at the hook forward that refused it can be named.
 
 import { readFileSync } from 'node:fs';
 import { type Family, formatIp, type Ip } from '../../../lib/ip.ts';
@@ -16,13 +16,13 @@ import { type Fate, type TraceTools, traceFates } from './trace.ts';
 
 export type ForwardProbeTools = InjectTools & TraceTools;
 
-/** Without a reason to probe: what iptables-legacy changes is told by nobody. */
+/** How often to probe without an event while iptables-legacy is in use, because its changes cause no events. */
 const LEGACY_MS = 2000;
 const AUDIT_MS = 60_000;
-/** Least time between two probes, and between two traces of the same trouble. */
+/** The shortest time between two probes, and between two traces of the same trouble. */
 const GAP_MS = 1500;
 const TRACE_GAP_MS = 20_000;
-/** Pauses in which the kernel may be late to forward, in milliseconds: a busy machine puts it off. */
+/** Pauses before each look for the answer, in milliseconds: on a busy machine the kernel may forward late. */
 const PATIENCE_MS = [0, 20, 60, 120];
 
 export class ForwardProbe {
@@ -32,34 +32,34 @@ export class ForwardProbe {
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #tracedAtMs = Number.NEGATIVE_INFINITY;
   #findings: readonly Finding[] = [];
-  /** Keys of senders whose packets did not pass at the last look, for whatever reason. */
+  /** Keys of senders whose packets did not pass at the last look, for any reason. */
   readonly #stopped = new Set<string>();
 
-  /** `isTaken` tells whether a pod has an address. */
+  /** `isTaken` says whether a pod has the address. */
   constructor(isTaken: (ip: Ip) => boolean, tools: ForwardProbeTools) {
     this.#isTaken = isTaken;
     this.#tools = tools;
   }
 
-  /** Somebody has changed a rule. */
+  /** Call when somebody has changed a rule. */
   rulesChanged(): void {
     this.#rulesChanged = true;
   }
 
-  /** Nothing is forwarded for another reason, or nobody is there to forward for. */
+  /** Call when nothing is forwarded for another reason, or when there are no pods. */
   forget(): void {
     this.#findings = [];
     this.#stopped.clear();
     this.#rulesChanged = true;
   }
 
-  /** In how many milliseconds there is something to probe; undefined: when there is time to. */
+  /** In how many milliseconds to probe; undefined when there is no hurry. */
   waitMs(): number | undefined {
     if (!this.#rulesChanged && this.#findings.length === 0) return undefined;
     return Math.max(0, this.#probedAtMs + GAP_MS - this.#tools.clock.now());
   }
 
-  /** Probes when there is a reason to; resolves to what is refused now. Rejects with OpError. */
+  /** Probes if there is a reason; resolves to what is refused now. Rejects with OpError. */
   async look(bridge: Link, families: readonly PathFamily[]): Promise<readonly Finding[]> {
     const nowMs = this.#tools.clock.now();
     const sinceMs = nowMs - this.#probedAtMs;
@@ -78,7 +78,7 @@ export class ForwardProbe {
     const known = new Set(listNeighs(netlink, { index: bridge.index }).map(({ destination }) => formatIp(destination)));
     const isTaken = (ip: Ip): boolean => known.has(formatIp(ip)) || this.#isTaken(ip);
     const all = families.flatMap((family) => sendersOf(bridge, family, isTaken, this.#tools));
-    // A device that comes and goes every few seconds would be more trouble than a look that is late.
+    // Such a probe makes a device, which others see come and go. So without an event it is left out, even if a change is then seen late.
     const senders = all.filter(({ isCostly }) => isNews || !isCostly);
     const stopped = await this.#stoppedOf(bridge, senders);
     const suspects = stopped.filter(({ key }) => mayTrace || !this.#stopped.has(key));
@@ -89,7 +89,7 @@ export class ForwardProbe {
     return [...found, ...this.#findings.filter(({ key }) => !asked.has(key))];
   }
 
-  /** Those of whose packet the kernel has not asked where it is to go. */
+  /** The senders for whose packet the kernel has not asked for the destination. */
   async #stoppedOf(bridge: Link, senders: readonly Sender[]): Promise<Sender[]> {
     const { netlink, clock } = this.#tools;
     let waiting = [...senders];
@@ -97,18 +97,18 @@ export class ForwardProbe {
     for (const pauseMs of PATIENCE_MS) {
       if (waiting.length === 0) break;
       if (pauseMs > 0) await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
-      // An IPv6 redirect makes an entry in front of the hook; only a packet behind it makes the kernel ask.
+      // For IPv6 the kernel may make an entry before the hook, in the state NUD_NONE; it asks only for a packet that passed.
       const asked = listNeighs(netlink, { index: bridge.index }).filter(({ state }) => state !== NUD_NONE);
       const found = new Set(asked.map(({ destination }) => formatIp(destination)));
       waiting = waiting.filter(({ to }) => !found.has(formatIp(to)));
     }
-    // Nobody has them: what the kernel asks for once more would be heard by every pod.
+    // Nobody has these addresses. The entries are deleted, because the kernel would repeat its question to every pod.
     const own = senders.flatMap(({ from, to }) => [from, to]);
     netlink.execute(own.map((destination) => deleteNeigh({ index: bridge.index, destination }, bridge.name)));
     return waiting;
   }
 
-  /** Nothing of those whose packets no rule at the hook forward has stopped. */
+  /** Finds the rules that refused the packets. Packets that were stopped elsewhere make no finding. */
   async #trace(senders: readonly Sender[]): Promise<Finding[]> {
     this.#tracedAtMs = this.#tools.clock.now();
     const packets = senders.map(({ from, away }) => ({ from, to: away }));
@@ -128,7 +128,7 @@ export class ForwardProbe {
   }
 }
 
-/** Its tables exist once somebody has used them. */
+/** Whether iptables-legacy is in use: its tables exist only once somebody has used them. */
 function isLegacyInUse(): boolean {
   return ([4, 6] as const).some((family: Family) => {
     try {

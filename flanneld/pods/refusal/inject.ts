@@ -1,6 +1,6 @@
-// How a packet comes to be forwarded by this node as if a pod had sent it, with NET_ADMIN alone: it is given to a VXLAN
-// device as what came in by the tunnel. The backend's own device stands for other nodes' pods; for the pods here a
-// device is a port of their bridge for some milliseconds.
+// Makes the node forward a packet as if a pod had sent it, with NET_ADMIN alone: the packet is sent to the port of a VXLAN device,
+// so that it comes in by the tunnel. For pods of other nodes that is the backend's own device. For pods of this node a device is
+// made that is a port of their bridge for some milliseconds.
 
 import { isLinkLocal } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -14,7 +14,7 @@ import { type ProbePacket, vxlanProbe } from './packet.ts';
 
 export type Addresses = Pick<ProbePacket, 'from' | 'to'>;
 
-/** Gives packets to the node, as one after another of the same sort of sender. */
+/** Gives packets to the node, one after another, as coming from one kind of sender. */
 export type Inject = (packets: readonly Addresses[]) => void;
 
 export interface InjectTools {
@@ -23,35 +23,35 @@ export interface InjectTools {
   readonly random: () => number;
 }
 
-/** The device while it is there. */
+/** The name of the temporary device. */
 export const PROBE_DEVICE = 'weft-probe';
-/** Never the lowest of a bridge's ports, whose MAC a bridge may take. */
+/** A high MAC, because a bridge may take the lowest MAC of its ports as its own. */
 const PROBE_MAC = 'fe:77:65:66:74:00' as Mac;
-/** Behind the ports the kernel gives out by itself (ip_local_port_range). */
+/** Above the ports that the kernel assigns by itself (ip_local_port_range). */
 const FIRST_PORT = 61_001;
 const PORTS = 4000;
 
-/** By the tunnel; undefined where the device is no VXLAN device. Throws NetlinkError. */
+/** Injects by the tunnel's device; undefined when that is no VXLAN device. Throws NetlinkError. */
 export function throughTunnel(tunnel: Link, { sys }: InjectTools): Inject | undefined {
   const { vxlan, mac } = tunnel;
   if (vxlan?.port === undefined || mac === undefined) return undefined;
   const { vni, port, local } = vxlan;
   const underlay = local?.family ?? 4;
-  // What comes in by another device than the link-local address is on is for another overlay (VXLAN_F_IPV6_LINKLOCAL).
+  // With a link-local address the kernel accepts only packets from that address's own link (VXLAN_F_IPV6_LINKLOCAL).
   if (local !== undefined && isLinkLocal(local)) return undefined;
   return (packets) => {
     for (const packet of packets) sendToLoopback(sys, underlay, port, vxlanProbe(vni, { ...packet, toMac: mac }));
   };
 }
 
-/** By the bridge; the packets have been forwarded or refused when it returns, or will be in a moment. Throws OpError. */
+/** Injects by the bridge. When it returns, the packets have been forwarded or refused, or will be in a moment. Throws OpError. */
 export function throughBridge(bridge: Link, { sys, netlink, random }: InjectTools): Inject {
   return (packets) => {
     const toMac = bridge.mac;
     if (toMac === undefined) return;
     const left = getLink(netlink, { name: PROBE_DEVICE });
     if (left !== undefined) netlink.run(deleteLink({ index: left.index, name: PROBE_DEVICE }));
-    // Both by chance: nobody outside can send into the pods' bridge while it is there.
+    // VNI and port are random, so that nobody outside can send to the pods' bridge while the device exists.
     const vni = 1 + Math.floor(random() * 0xff_fffe);
     const port = FIRST_PORT + Math.floor(random() * PORTS);
     const device = { name: PROBE_DEVICE, mac: PROBE_MAC, mtu: bridge.mtu, master: bridge.index, up: true };

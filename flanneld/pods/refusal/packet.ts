@@ -1,5 +1,5 @@
-// A packet as a pod would send it, wrapped as VXLAN: UDP to the discard port (RFC 863), in Ethernet, behind the eight
-// bytes of RFC 7348 §5. Such a packet is the payload of an ordinary UDP datagram, which takes no right to send.
+// Makes a packet as a pod would send it, in VXLAN: UDP to the discard port (RFC 863), in Ethernet, after the eight bytes of the
+// VXLAN header (RFC 7348 §5). It is sent as the payload of an ordinary UDP datagram, which needs no special right.
 
 import { type Ip, ipToBytes } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -7,22 +7,22 @@ import type { Mac } from '../../../lib/mac.ts';
 export interface ProbePacket {
   readonly from: Ip;
   readonly to: Ip;
-  /** Of the device that takes it in. */
+  /** MAC of the device that receives it. */
   readonly toMac: Mac;
 }
 
-/** Ports the packet is known by to a rule. */
+/** By these ports a rule recognizes the packet. */
 export const PROBE_SOURCE_PORT = 47_009;
 export const PROBE_PORT = 9;
 
-/** Any that is nobody's: it is in no lease and on no port. */
+/** A MAC that no lease and no port has. */
 const FROM_MAC = [0x0a, 0x77, 0x65, 0x66, 0x74, 0x00];
 const UDP_BYTES = 8;
 const IPPROTO_UDP = 17;
-/** Enough to be forwarded here, and by nobody after us. */
+/** Enough for this node to forward it, and too few for any node after that. */
 const HOPS = 2;
 
-/** What is sent to the UDP port of a VXLAN device of this VNI. */
+/** The payload for the UDP port of a VXLAN device with this VNI. */
 export function vxlanProbe(vni: number, packet: ProbePacket): Uint8Array {
   const header = [0x08, 0, 0, 0, vni >>> 16, (vni >>> 8) & 0xff, vni & 0xff, 0];
   return Uint8Array.from([
@@ -53,7 +53,7 @@ function ipv6({ from, to }: ProbePacket): number[] {
   return [0x60, 0, 0, 0, 0, UDP_BYTES, IPPROTO_UDP, HOPS, ...ipToBytes(from), ...ipToBytes(to)];
 }
 
-/** No checksum: nobody receives it, and connection tracking takes it as it is. */
+/** A UDP header without checksum: nobody receives the packet, and connection tracking accepts it. */
 function udp(): number[] {
   return [PROBE_SOURCE_PORT >> 8, PROBE_SOURCE_PORT & 0xff, 0, PROBE_PORT, 0, UDP_BYTES, 0, 0];
 }

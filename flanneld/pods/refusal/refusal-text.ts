@@ -1,13 +1,13 @@
-// What refuses pods' packets, in the words of the tool that made it, and the command against it.
+// Describes the rule that refuses pods' packets in the words of the tool that made it, and the command against it.
 
 import { formatPrefix, type IpPrefix } from '../../../lib/ip.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import type { Refusal } from './trace.ts';
 
-/** Chains of iptables on nftables have upper-case names in tables called as iptables calls them. */
+/** The tables of iptables on nftables have these names, and chains in upper case. */
 const IPTABLES_TABLES: ReadonlySet<string> = new Set(['filter', 'mangle', 'raw', 'security']);
 
-/** One line. `refusal` is undefined where the kernel's trace has shown none. Rejects with OpError. */
+/** Makes one line. `refusal` is undefined when the kernel's trace has shown none. Rejects with OpError. */
 export async function refusalProblem(
   what: string,
   network: IpPrefix,
@@ -42,7 +42,7 @@ function adviceFor({ family, table, chain }: Refusal, network: IpPrefix, devices
   return `${insert} saddr ${prefix} accept; ${insert} daddr ${prefix} accept`;
 }
 
-/** Somebody may have removed it meanwhile. */
+/** The listing of the chain; empty if somebody has removed it meanwhile. */
 async function listing(nft: Pick<Nft, 'listChain'>, { family, table, chain }: Refusal): Promise<string> {
   return await nft.listChain(family, table, chain).catch(() => '');
 }

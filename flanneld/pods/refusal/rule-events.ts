@@ -1,9 +1,9 @@
-// Which changes of nftables may make the node refuse pods' packets: rules and chains of others, but for those that come
-// and go with every Service (kube-proxy's), and our own.
+// Decides which changes of nftables may make the node refuse pods' packets: those of rules and chains of others, except kube-proxy's,
+// which change with every Service.
 
 import type { RulesetEvent } from '../../../lib/netfilter/ruleset-event.ts';
 
-/** Ours, of whatever VNI, the executable's and the trace's; kube-proxy's. */
+/** Tables that are ignored: ours for any VNI, the executable's, the trace's, and kube-proxy's. */
 const TABLES = /^(weft|kube-proxy$)/;
 const CHAINS = /^(KUBE-|FLANNEL-|WEFT-|CNI-)/;
 

@@ -1,4 +1,5 @@
-// Who sends a probe: a pod here, in by the bridge, and another node's pod, in by the tunnel; of each family.
+// The senders of probes, for each family: a pod of this node, whose packets come in by the bridge, and a pod of another node, whose
+// packets come in by the tunnel.
 
 import { addToIp, broadcastOf, type Ip, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import { getLink, type Link } from '../../../lib/rtnetlink/link.ts';
@@ -6,27 +7,27 @@ import type { PathFamily } from '../side/paths.ts';
 import { type Inject, type InjectTools, throughBridge, throughTunnel } from './inject.ts';
 
 export interface Sender {
-  /** What a finding about it is called. */
+  /** The key of a finding about it. */
   readonly key: string;
   /** What it sends, in words. */
   readonly what: string;
   readonly inject: Inject;
   readonly from: Ip;
-  /** An address out of this node's subnet that nobody has. */
+  /** An address of this node's subnet that nobody has. */
   readonly to: Ip;
-  /** Where the same packet goes that is traced: what pods send goes to other nodes, as that back to them may be forbidden. */
+  /** Destination of the traced packet. A pod's packet is traced to another node, since traffic among pods here may be forbidden. */
   readonly away: Ip;
   readonly network: IpPrefix;
   /** The devices such packets come in and leave by. */
   readonly devices: readonly string[];
-  /** Whether it takes a device of its own, which others see come and go. */
+  /** Whether it needs a temporary device, which others see come and go. */
   readonly isCostly: boolean;
 }
 
-/** Addresses looked at for one that nobody has. */
+/** How many addresses are tried to find free ones. */
 const CANDIDATES = 64;
 
-/** Those of a family; none where the subnet is full. `isTaken` tells whether an address may be somebody's. Throws NetlinkError. */
+/** The senders of a family; none when the subnet is full. `isTaken` says whether somebody may have the address. Throws NetlinkError. */
 export function sendersOf(
   bridge: Link,
   { network, subnet, peers, device }: PathFamily,
@@ -51,14 +52,14 @@ export function sendersOf(
     key: `forwarding of ${version} from other nodes`,
     what: `packets of other nodes’ pods, in by ${tunnel.name},`,
     inject,
-    // Another node's own address: it gets what is answered, and nobody there asks for it.
+    // The source is the other node's own address: it receives any answer, and no pod there is asked for it.
     from: networkOf(peer).ip,
     ...{ to: second, away: second, network, devices, isCostly: false },
   };
   return [fromOthers, fromPods];
 }
 
-/** Three, from the end of the subnet: addresses are given out from its start. */
+/** Three free addresses from the end of the subnet, because pods get addresses from its start. */
 function freeAddresses(subnet: IpPrefix, isTaken: (ip: Ip) => boolean): Ip[] {
   const last = broadcastOf(subnet);
   const lowest = networkOf(subnet).ip.value + 2n;

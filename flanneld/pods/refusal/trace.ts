@@ -1,6 +1,6 @@
-// Which rule refuses a packet: not by reading rules, which have sets, jumps and marks, but by watching packets
-// (`nft monitor trace`). A table of ours is there for a moment: it counts each packet at the hook forward and behind
-// everything, where it ends; and has the kernel tell which rules it meets.
+// Finds the rule that refuses a packet by watching packets (`nft monitor trace`). Reading the rules would not do, because they have
+// sets, jumps and marks. A table of ours exists for a moment. It counts each packet at the hook forward and after all other rules,
+// where it drops it, and makes the kernel report the rules that the packet meets.
 
 import type { Clock } from '../../../lib/clock-node.ts';
 import { formatIp, ipFromBytes } from '../../../lib/ip.ts';
@@ -22,24 +22,24 @@ export interface TraceTools {
 
 /** What became of a packet. */
 export interface Fate {
-  /** Whether it came as far as the hook forward. */
+  /** Whether the packet reached the hook forward. */
   readonly isForwarded: boolean;
   /** Whether it passed all rules. */
   readonly hasPassed: boolean;
   readonly refusedBy: Refusal | undefined;
 }
 
-/** The rule, or, without a handle, the policy of the chain. */
+/** The rule that refused it; without a handle it was the policy of the chain. */
 export type Refusal = Pick<TraceEvent, 'family' | 'table' | 'chain' | 'handle'>;
 
 export const TRACE_TABLE = 'weft_trace';
 const NO_TABLE = `table inet ${TRACE_TABLE}\ndelete table inet ${TRACE_TABLE}\n`;
-/** How long the kernel may take to tell. */
+/** How long to wait for the kernel's report. */
 const LISTEN_MS = 150;
 
 /**
- * Has `inject` send the packets, no two of one source, and tells what becomes of each. Rejects with OpError; the table is
- * gone in any case.
+ * Calls `inject`, which sends the packets (each from another source), and says what became of each. Rejects with OpError. The
+ * table is removed in any case.
  */
 export async function traceFates(
   packets: readonly Addresses[],
@@ -91,7 +91,7 @@ class Refusals {
   }
 }
 
-/** RFC 791, RFC 8200: where the source is in a header. */
+/** The source address in the IP header (RFC 791, RFC 8200). */
 function sourceOf(packet: Uint8Array): string | undefined {
   const isV4 = (packet[0] ?? 0) >> 4 === 4;
   const bytes = isV4 ? packet.subarray(12, 16) : packet.subarray(8, 24);
@@ -113,13 +113,13 @@ function traceTable(packets: readonly Addresses[]): string {
     ...packets.map((_, n) => `  counter seen${n} { }\n  counter passed${n} { }\n`),
     chain('first', 'prerouting', -400, () => 'meta nftrace set 1'),
     chain('before', 'forward', -2_147_483_648, (n) => `counter name seen${n}`),
-    // Nobody is to get it.
+    // The packet is dropped at the end, because nobody should receive it.
     chain('last', 'postrouting', 2_147_483_647, (n) => `counter name passed${n} drop`),
     '}\n',
   ].join('');
 }
 
-/** Names of the counters that have counted. Throws SyntaxError when it is not nft's JSON. */
+/** Names of the counters that are not zero. Throws SyntaxError when the text is not nft's JSON. */
 function countedIn(listing: string): ReadonlySet<string> {
   const { nftables } = JSON.parse(listing) as { nftables: { counter?: { name?: string; packets?: number } }[] };
   return new Set(nftables.flatMap(({ counter }) => ((counter?.packets ?? 0) > 0 ? [counter?.name ?? ''] : [])));

@@ -1,5 +1,5 @@
-// What is wrong on the pods' side of this node: what can be put right without harm, and what only an operator can decide
-// about, because pods are in the way. Pure.
+// Finds what is wrong on the pods' side of this node: repairs that do no harm, and findings about which only an operator can decide,
+// because pods would be affected. A pure function.
 
 import {
   broadcastOf,
@@ -21,23 +21,23 @@ import type { DriftObject } from '../../health/drift-ledger.ts';
 import type { Attachment, ObservedPodSide } from './observe.ts';
 import type { WantedPodSide } from './want.ts';
 
-/** One thing to put right. */
+/** One repair. */
 export interface Repair {
-  /** The same for the same thing at every look. */
+  /** Stays the same for the same thing at every look. */
   readonly key: string;
   readonly object: DriftObject;
   readonly place: string;
   readonly what: string;
-  /** What was found: `was down`, `had MTU 1300`. */
+  /** The state that was found: `was down`, `had MTU 1300`. */
   readonly was: string;
   readonly requests: readonly NetlinkRequest[];
 }
 
-/** Something an operator has to know. */
+/** A problem for the operator. */
 export interface Finding {
-  /** The same for the same trouble at every look. */
+  /** Stays the same for the same problem at every look. */
   readonly key: string;
-  /** Cause and command, one line. */
+  /** One line with the cause and the command against it. */
   readonly problem: string;
   /** Whether the node does not forward because of it. */
   readonly required: boolean;
@@ -48,7 +48,7 @@ export interface Comparison {
   readonly findings: readonly Finding[];
 }
 
-/** `attachmentOf` tells what a device on the node was attached with; it is asked only about one that looks wrong. */
+/** `attachmentOf` says how a device was attached; it is called only for a device that looks wrong. */
 export function comparePodSide(
   wanted: WantedPodSide,
   observed: ObservedPodSide,
@@ -67,7 +67,7 @@ export function comparePodSide(
   };
 }
 
-/** Made anew only for pods that were on it, and as the first of them found it: they know the gateway by its MAC. */
+/** A missing bridge is made anew only for pods that were on it, with the old MAC, by which they know the gateway. */
 function missingBridge(
   { bridge: name, gateways, mtuBytes }: WantedPodSide,
   { loose }: ObservedPodSide,
@@ -87,9 +87,9 @@ function bridgeRepairs({ mtuBytes }: WantedPodSide, bridge: Link, ports: readonl
   });
   const repairs: Repair[] = [];
   if ((bridge.flags & IFF_UP) === 0) repairs.push(repair('up', 'was down', { up: true }));
-  // Without a port the kernel may choose; the next pod's ADD makes it right.
+  // Without ports the kernel chooses the MTU, and the next pod's ADD corrects it.
   if (mtuBytes === 0 || ports.length === 0) return repairs;
-  // What is larger than a port takes is dropped by the bridge without a word: pods from before keep it small.
+  // The bridge silently drops packets that are larger than a port's MTU, so its MTU must not exceed that of an older pod's port.
   const mtu = Math.min(mtuBytes, ...ports.map((port) => port.mtu));
   if (bridge.mtu !== mtu) repairs.push(repair(`mtu ${mtu}`, `had MTU ${bridge.mtu}`, { mtu }));
   return repairs;
@@ -107,7 +107,7 @@ function compareAddresses(wanted: WantedPodSide, { addresses, ports }: ObservedP
   return { repairs, findings };
 }
 
-/** Without a port a bridge may be without an address: the ADD of the first pod brings it. */
+/** A bridge without ports needs no address, because the ADD of the first pod adds it. */
 function addressRepairs(
   { name, index }: Link,
   gateway: IpPrefix,
@@ -126,7 +126,7 @@ function addressRepairs(
   if (hasOwn || (!hasPorts && others.length === 0)) return repairs;
   const extra = gateway.ip.family === 4 ? { broadcast: broadcastOf(gateway) } : { flags: IFA_F_NODAD };
   const add = addAddress({ index, ip: gateway.ip, length: gateway.length, ...extra }, name);
-  // The new one first: with its last address a device loses its routes.
+  // The new address is added first, because a device that loses its last address loses its routes.
   return [repair(gateway, 'missing', add), ...repairs];
 }
 
@@ -134,7 +134,7 @@ function isAddress({ ip, length }: Address, gateway: IpPrefix): boolean {
   return sameIp(ip, gateway.ip) && length === gateway.length;
 }
 
-/** Somebody's own address outside the pod network is in nobody's way once ours is there. */
+/** Whether an address belongs to another subnet. Once ours is there, one outside the pod network does no harm and does not count. */
 function isOfAnotherSubnet(
   address: Address,
   gateway: IpPrefix,

@@ -1,20 +1,20 @@
-// Whether the kernel forwards at all. The CNI executable turns it on when it attaches a pod, and whoever turns it off
-// afterwards (sysctl --system, a network script) cuts off every pod at once; the agent cannot write under /proc/sys.
+// Checks whether the kernel forwards at all. The CNI executable turns forwarding on when it attaches a pod. If something turns it off
+// afterwards (sysctl --system, a network script), every pod is cut off, and the agent cannot write under /proc/sys to repair it.
 
 import type { Family } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { isForwarding } from '../../../lib/rtnetlink/netconf.ts';
 import type { Finding } from './compare.ts';
 
-/** A device packets of pods come in by. */
+/** A device by which packets of pods come in. */
 export interface Entrance {
   readonly name: string;
   readonly index: number;
 }
 
 /**
- * IPv4 asks the device a packet comes in by (`net.ipv4.conf.DEV.forwarding`; ip_forward sets all of them), IPv6 only the
- * whole (`net.ipv6.conf.all.forwarding`). Before a pod is attached nobody has asked for it. Throws NetlinkError.
+ * IPv4 has a setting for the incoming device (`net.ipv4.conf.DEV.forwarding`; ip_forward sets all of them), IPv6 only one for all
+ * (`net.ipv6.conf.all.forwarding`). Until a pod is attached, forwarding need not be on. Throws NetlinkError.
  */
 export function forwardingFindings(
   netlink: Netlink,

@@ -1,4 +1,4 @@
-// The pods' side of this node as the kernel and the files of CNI have it now.
+// Reads the present state of the pods' side of this node from the kernel and CNI's files.
 
 import { field, type JsonObject } from '../../../lib/json.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -11,11 +11,11 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { PodNetwork } from '../pod-network.ts';
 
 export interface ObservedPodSide {
-  /** Undefined: no pod was ever attached, or somebody removed it. */
+  /** Undefined when no pod was ever attached, or somebody removed the bridge. */
   readonly bridge: Link | undefined;
   readonly addresses: readonly Address[];
   readonly ports: readonly Link[];
-  /** Veths on no bridge at all. */
+  /** Veths that are on no bridge. */
   readonly loose: readonly Link[];
 }
 
@@ -31,15 +31,15 @@ export function observePodSide(netlink: Netlink, bridgeName: string): ObservedPo
   };
 }
 
-/** What an attachment was made with. */
+/** The settings of an attachment. */
 export interface Attachment extends AttachmentId {
   readonly bridge: string;
   readonly hairpin: boolean;
 }
 
 /**
- * Attachments whose DEL has not come, by the name of their device on the node: the name our plugin gives, and what the
- * runtime remembers, as the reference plugin draws its names. flannel's own plugin saves by the container alone.
+ * Attachments without a DEL, by the name of their device on the node. The name is the one our plugin gives, or the one in the
+ * runtime's cache, because the reference plugin chooses random names. flannel's own plugin saves one file for each container.
  */
 export function listAttachments(
   sys: Syscalls,

@@ -1,6 +1,5 @@
-// Where the kernel would send packets of pods, asked of the kernel itself (RTM_GETROUTE, no packet is sent): a rule or a
-// route of somebody (a VPN, a cloud's second interface) may lead the pod network elsewhere, though every route of ours
-// is in its place.
+// Asks the kernel where it would send packets of pods (RTM_GETROUTE; no packet is sent). A rule or route of another program (a VPN,
+// a cloud's second interface) may divert the pod network although all our routes are in place.
 
 import {
   addToIp,
@@ -28,14 +27,14 @@ import {
 import { EACCES, EINVAL, ENODEV, EXDEV } from '../../../lib/sys/errno.ts';
 import type { Finding } from './compare.ts';
 
-/** One family, as far as paths matter. */
+/** What is needed to check the paths of one family. */
 export interface PathFamily {
   readonly network: IpPrefix;
   /** This node's own. */
   readonly subnet: IpPrefix;
-  /** Some of the other nodes'. */
+  /** Subnets of some other nodes. */
   readonly peers: readonly IpPrefix[];
-  /** The device to other nodes' pods, and for some of them the external interface. */
+  /** The device to other nodes' pods; `underlay` is the external interface, by which some of them are reached directly. */
   readonly device: Exit | undefined;
   readonly underlay: Exit | undefined;
 }
@@ -45,11 +44,11 @@ export interface Exit {
   readonly index: number;
 }
 
-/** Tables of a system nobody changed: local, main, default. */
+/** The routing tables of an unchanged system: local, main, default. */
 const ORDINARY_TABLES: readonly number[] = [255, RT_TABLE_MAIN, 253];
 
 const REFUSING: readonly number[] = [FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT];
-/** prohibit, blackhole; a reverse path that is refused; a device that has just gone. */
+/** Errors that mean "no path": prohibit, blackhole, a refused reverse path, a device that has just gone. */
 const NOWHERE: readonly number[] = [EACCES, EINVAL, EXDEV, ENODEV];
 
 /** One packet, and where it should leave. */
@@ -61,14 +60,14 @@ interface Question {
   readonly exits: readonly Exit[];
 }
 
-/** What takes it elsewhere, and the command against it; undefined: it goes where it should, or nobody can tell. */
+/** What diverts a packet, and the command against it. */
 interface Diversion {
   readonly cause: string;
   readonly fix: string;
   readonly spelled: string;
 }
 
-/** What leads packets from or to this node's pods elsewhere. Throws NetlinkError. */
+/** Finds what diverts packets from or to this node's pods. Throws NetlinkError. */
 export function pathFindings(netlink: Netlink, family: PathFamily, bridge: Exit): Finding[] {
   const { network, device, underlay } = family;
   const exits = [device, underlay].filter((exit) => exit !== undefined);
@@ -88,7 +87,7 @@ export function pathFindings(netlink: Netlink, family: PathFamily, bridge: Exit)
   ];
 }
 
-/** An address in each half of a subnet: a /25 takes half of a /24. */
+/** An address in each half of the subnet, because a route to a /25 diverts only half of a /24. */
 function samplesOf(subnet: IpPrefix): Ip[] {
   return [addToIp(networkOf(subnet).ip, 2), addToIp(broadcastOf(subnet), -2)];
 }
@@ -109,7 +108,7 @@ function question(to: Ip, from: Ip, iif: Exit, exits: readonly Exit[]): Question
   return { to, from, iif, spelled, exits };
 }
 
-/** All of them led elsewhere: the node does not forward. Some: somebody takes a part. */
+/** If all questions are diverted, the node does not forward; if some are, only a part is diverted. */
 function verdict(
   netlink: Netlink,
   family: PathFamily,
@@ -134,7 +133,7 @@ function verdict(
 function diversionOf(netlink: Netlink, { network }: PathFamily, asked: Question): Diversion | undefined {
   const answer = routeOrNowhere(netlink, asked);
   if (answer === 'nowhere') {
-    // Without such a rule it is a route that is missing, or a strict rp_filter: both are told elsewhere.
+    // Without such a rule a route is missing or rp_filter is strict; both are reported elsewhere.
     const rule = ruleFor(netlink, asked, ({ action }) => REFUSING.includes(action));
     return rule === undefined ? undefined : byRule(rule, network, asked);
   }
@@ -144,7 +143,7 @@ function diversionOf(netlink: Netlink, { network }: PathFamily, asked: Question)
   return rule === undefined ? undefined : byRule(rule, network, asked);
 }
 
-/** By the external interface only as the main table says: a host route to a peer is there. */
+/** Whether the packet leaves as it should. By the external interface it may leave only if the main table says so. */
 function isRight({ oif, table, hops }: Route, [first, ...rest]: readonly Exit[]): boolean {
   const indexes = [oif, ...(hops ?? []).map((hop) => hop.oif)];
   if (first !== undefined && indexes.includes(first.index)) return true;
@@ -171,7 +170,7 @@ function byRule(rule: Rule, network: IpPrefix, { spelled }: Question): Diversion
   };
 }
 
-/** Undefined where nothing closer than the whole pod network leads there: a peer whose route fails is told elsewhere. */
+/** The route that diverts it; undefined when it is wider than the pod network: then a peer's route is missing, reported elsewhere. */
 function byRoute(netlink: Netlink, network: IpPrefix, asked: Question): Diversion | undefined {
   const entry = routeOrNowhere(netlink, asked, { entry: true });
   if (entry === 'nowhere' || entry.destination.length < network.length) return undefined;

@@ -1,4 +1,4 @@
-// The loop around the pods' side: what wakes it, what it makes of what it finds, and what it tells.
+// The loop that looks after the pods' side: says which events wake it, and reports what it finds.
 
 import type { Clock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
@@ -18,12 +18,12 @@ export interface PodSideParts {
   readonly probe: ForwardProbe;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Tells whoever looks after the node, besides the log. */
+  /** Reports to the cluster (a Kubernetes Event), besides the log. */
   readonly manager: Pick<SubnetManager, 'report'>;
 }
 
 export interface PodSideLoop {
-  /** Somebody has changed a rule of the packet filter. */
+  /** Call when somebody has changed a rule of the packet filter. */
   rulesChanged(): void;
   /** Whether an event is about the pods' side. */
   isConcerned(event: RtnetlinkEvent): boolean;
@@ -33,14 +33,14 @@ export interface PodSideLoop {
   stop(): Promise<void>;
 }
 
-/** Without events: routes, rules of iptables-legacy. What is wrong is to be known within five seconds. */
+/** How often to look without an event, since some changes cause none here (routes, iptables-legacy). Problems must show within 5 s. */
 const AUDIT_MS = 3000;
 /** An ADD or a DEL makes a dozen events in a few milliseconds. */
 const GAP_MS = 200;
-/** Until what looked wrong once is looked at again: an ADD is at work for some milliseconds. */
+/** When to look again at what looked wrong: an ADD may be at work for some milliseconds. */
 const SETTLE_MS = 250;
 
-/** Starts to look at once. */
+/** Starts the loop; the first look is at once. */
 export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
   const { side, facts, probe, clock, log } = parts;
   const failures = createFailureLog(log);
@@ -71,7 +71,7 @@ export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
   };
 }
 
-/** A packet shows something only where nothing else keeps it from being forwarded, and somebody wants it to be. */
+/** Probes only if nothing else keeps packets from being forwarded and there are pods; otherwise a probe would show nothing. */
 async function refusals(
   probe: ForwardProbe,
   { observed, findings, isUnsettled }: PodSideLook,
@@ -89,7 +89,7 @@ function concerns(event: RtnetlinkEvent, bridge: number | undefined, tunnels: Re
   switch (event.kind) {
     case 'link': {
       const { kind, index, master } = event.object;
-      // An event of a bridge about its port does not say the kind of the device.
+      // A bridge's event about its port does not name the kind of the device.
       if (kind === 'bridge' || (master !== undefined && master === bridge)) return true;
       return index === bridge || (kind === 'veth' && (master ?? 0) === 0);
     }
@@ -106,7 +106,7 @@ function concerns(event: RtnetlinkEvent, bridge: number | undefined, tunnels: Re
   }
 }
 
-/** What is wrong now, and telling of it once. */
+/** The present findings; each is reported once. */
 class Findings {
   readonly #tools: Pick<PodSideParts, 'log' | 'manager'>;
   #now: readonly Finding[] = [];

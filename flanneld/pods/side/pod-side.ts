@@ -1,5 +1,5 @@
-// The pods' side of this node: the bridge, its address, its ports, and whether what pods send is forwarded. Looked at as
-// a whole at every event about it and every few seconds; what can be put right is, the rest is told.
+// The pods' side of this node: the bridge, its address, its ports, and whether pods' packets are forwarded. All of it is checked at
+// every event about it and every few seconds. What can be repaired is repaired; the rest is reported.
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
@@ -12,12 +12,12 @@ import { type Attachment, listAttachments, type ObservedPodSide, observePodSide 
 import { type PathFamily, pathFindings } from './paths.ts';
 import { type PodFamily, wantedPodSide } from './want.ts';
 
-/** What the rest of the agent says about the pods' side, asked for at every look. */
+/** Facts from the rest of the agent, which are read at every look. */
 export interface PodSideFacts {
   readonly families: readonly PodFamily[];
   /** MTU for pods; 0 before it is known. */
   readonly mtuBytes: number;
-  /** Devices by which packets of other nodes come in for pods. */
+  /** Devices by which packets from other nodes' pods come in. */
   readonly tunnels: readonly Entrance[];
   readonly paths: readonly PathFamily[];
 }
@@ -30,30 +30,30 @@ export interface PodSideTools {
 }
 
 export interface PodSideOptions {
-  /** The conflist in use; undefined where there is none. */
+  /** The conflist in use; undefined when there is none. */
   readonly conflist: () => string | undefined;
   readonly podNetwork: () => PodNetwork;
   readonly cniStateDir: string;
 }
 
-/** What one look has seen. */
+/** The result of one look. */
 export interface PodSideLook {
   readonly findings: readonly Finding[];
-  /** Whether something is to be put right at the next look, should it still be wrong. */
+  /** Whether something looked wrong that the next look will repair if it is still wrong. */
   readonly isUnsettled: boolean;
-  /** Undefined where a conflist has no bridge, or there is none yet. */
+  /** Undefined when the conflist has no bridge, or there is no conflist yet. */
   readonly observed: ObservedPodSide | undefined;
 }
 
-/** How often the files of a device that looks wrong are read in vain. */
+/** How often the files of a device that looks wrong are read at most, if they show nothing wrong. */
 const LOOKS = 2;
 
 export class PodSide {
   readonly #options: PodSideOptions;
   readonly #tools: PodSideTools;
-  /** Seen wrong at the last look: an ADD or a DEL at work is over by the next. */
+  /** What looked wrong at the last look. It is repaired only if it still is at the next, when a running ADD or DEL is over. */
   #suspects: ReadonlySet<string> = new Set();
-  /** At how many looks a device that looks wrong turned out to be right, or none of ours: its files are not read for ever. */
+  /** How often a device that looked wrong turned out to be right or not ours, so that its files are not read for ever. */
   readonly #harmless = new Map<string, number>();
 
   constructor(options: PodSideOptions, tools: PodSideTools) {
@@ -61,7 +61,7 @@ export class PodSide {
     this.#tools = tools;
   }
 
-  /** Looks, and puts right what was wrong already at the last look. Throws NetlinkError, SysError. */
+  /** Looks, and repairs what was also wrong at the last look. Throws NetlinkError, SysError. */
   look({ families, mtuBytes, tunnels, paths }: PodSideFacts): PodSideLook {
     const { netlink } = this.#tools;
     const conflist = this.#options.conflist();
@@ -73,7 +73,7 @@ export class PodSide {
     const entrances = bridge === undefined ? tunnels : [bridge, ...tunnels];
     const versions = families.map(({ network }) => network.ip.family);
     const forwarding = forwardingFindings(netlink, versions, entrances, ports.length > 0);
-    // What is not forwarded at all has no path, and what is being put right has none yet.
+    // Paths are checked only if the kernel forwards and nothing is being repaired; otherwise they would look wrong.
     const hasPaths = forwarding.length === 0 && repairs.length === 0 && ports.length > 0;
     const diverted =
       hasPaths && bridge !== undefined ? paths.flatMap((path) => pathFindings(netlink, path, bridge)) : [];
@@ -81,7 +81,7 @@ export class PodSide {
     return { findings: [...forwarding, ...findings, ...diverted], isUnsettled, observed };
   }
 
-  /** Reads files only for a device that looks wrong; twice at most, as its ADD may be about to write them. */
+  /** Reads files only for a device that looks wrong, and at most twice, since its ADD may just be writing them. */
   #attachments({ ports, loose }: ObservedPodSide): (name: string) => Attachment | undefined {
     const onBridge = ports.map(({ name, index }) => [name, `${index} on the bridge`] as const);
     const present = new Map<string, string>([
@@ -103,7 +103,7 @@ export class PodSide {
     };
   }
 
-  /** Whether something waits for the next look. */
+  /** Repairs what is due; returns whether something waits for the next look. */
   #repair(repairs: readonly Repair[]): boolean {
     const due = repairs.filter(({ key }) => this.#suspects.has(key));
     this.#suspects = new Set(repairs.map(({ key }) => key));

@@ -1,14 +1,14 @@
-// What the pods' side of this node should be: the bridge the conflist names, with the gateway of each of this node's
-// subnets and the MTU of the network. Pure; what the CNI executable makes of the same (cni-plugin/flannel/config.ts).
+// The wanted state of the pods' side: the bridge that the conflist names, with the gateway of each of this node's subnets and the
+// MTU of the network. A pure function, with the same result as in the CNI executable (cni-plugin/flannel/config.ts).
 
 import { addToIp, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../lib/json.ts';
 
 export interface WantedPodSide {
   readonly bridge: string;
-  /** The bridge's own addresses; empty where the conflist wants none, or has them come from elsewhere. */
+  /** The bridge's own addresses; empty when the conflist wants none or gets them from elsewhere. */
   readonly gateways: readonly IpPrefix[];
-  /** The pod network of each family: an address in it that is no gateway here is another node's. */
+  /** The pod network of each family. An address in it that is no gateway of this node belongs to another node. */
   readonly networks: readonly IpPrefix[];
   /** 0 before it is known. */
   readonly mtuBytes: number;
@@ -21,7 +21,7 @@ export interface PodFamily {
   readonly subnet: IpPrefix;
 }
 
-/** Undefined where the conflist's flannel plugin delegates to something other than a bridge: that is its own affair. */
+/** Undefined when the conflist's flannel plugin delegates to something else than a bridge, which is not looked after. */
 export function wantedPodSide(
   conflist: string,
   families: readonly PodFamily[],
@@ -41,12 +41,12 @@ export function wantedPodSide(
   };
 }
 
-/** As host-local has it without a word about it: the first address of the subnet. */
+/** host-local's default gateway: the first address of the subnet. */
 function gatewayOf({ subnet }: PodFamily): IpPrefix {
   return { ip: addToIp(networkOf(subnet).ip, 1), length: subnet.length };
 }
 
-/** A VLAN has its gateway on an interface of its own; another IPAM, or one with a subnet of its own, decides itself. */
+/** Whether the bridge has the gateway. A VLAN has it on another interface; another IPAM, or one with its own subnet, decides itself. */
 function hasGateway(plugin: JsonObject, delegate: JsonObject): boolean {
   const wants = field(delegate, 'isGateway') ?? true;
   const isGateway = wants === true || field(delegate, 'isDefaultGateway') === true;
