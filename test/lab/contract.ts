@@ -1,5 +1,5 @@
-// What the lab's programs say to each other: the methods of the process that holds the switch (the host program)
-// and of the runner inside each node, and the specification of a node both need.
+// The interface between the lab's programs: the methods of the process that holds the switch (the host program) and of the runner
+// inside each node, and the specification of a node, which both need.
 
 import type { JsonObject } from './cni/conflist.ts';
 import type { PluginRun } from './cni/invoke.ts';
@@ -33,10 +33,10 @@ export interface AgentSpec {
   readonly readyTimeoutMs: number;
 }
 
-/** Everything that makes a node; kept by the host program so that a reboot makes the same one again. */
+/** Everything that defines a node. The host program keeps it, so that a reboot makes the same node again. */
 export interface NodeSpec {
   readonly name: string;
-  /** From 1; the underlay address follows from it. */
+  /** The node's number, from 1. Its underlay address is derived from this. */
   readonly index: number;
   /** Address on the underlay and its prefix length: `192.168.50.11/24`. */
   readonly address: string;
@@ -61,11 +61,11 @@ export interface NodePlace {
 export interface HostMethods {
   /** Boots a node; resolves when its runner answers and its underlay is up. */
   addNode: { params: NodeSpec; result: NodePlace };
-  /** Kills it; resolves when its underlay device is gone. The disk stays when `keepDisk`. */
+  /** Kills a node and resolves when its underlay device is gone. With `keepDisk`, its disk stays. */
   removeNode: { params: { name: string }; result: null };
   rebootNode: { params: { name: string }; result: NodePlace };
   listNodes: { params: null; result: NodePlace[] };
-  /** From now on the lab outlives its owner. */
+  /** Lets the lab outlive its owner. */
   release: { params: null; result: null };
   /** Runs a program in the switch's namespaces. */
   exec: { params: ExecRequest; result: CommandResult };
@@ -79,10 +79,10 @@ export interface ExecRequest extends CommandOptions {
 
 export interface PodAddRequest {
   readonly name: string;
-  /** 64 hexadecimal digits are made up when absent. */
+  /** The container id; when absent, one of 64 hexadecimal digits is generated. */
   readonly containerId?: string | undefined;
   readonly ifName?: string | undefined;
-  /** A namespace that is already there, to attach instead of a new one; it is removed with the pod. */
+  /** An existing namespace to attach instead of a new one. It is removed with the pod. */
   readonly netns?: string | undefined;
   /** Conflist text to use instead of the one in /etc/cni/net.d. */
   readonly conflist?: string | undefined;
@@ -170,7 +170,7 @@ export interface RunnerMethods {
   podCheck: { params: { name: string }; result: readonly PluginRun[] };
   podList: { params: null; result: readonly PodState[] };
   cniStatus: { params: null; result: readonly PluginRun[] };
-  /** Keeps the pods that are there. */
+  /** Runs GC, which must keep the existing pods. */
   cniGc: { params: null; result: readonly PluginRun[] };
   probe: { params: ProbeRequest; result: readonly ProbeAnswer[] };
 }

@@ -20,7 +20,7 @@ export interface LabOptions extends NodeOptions {
   readonly name?: string;
   /** The lab can be kept: after `keep()` it outlives this process and `attachLab` finds it. */
   readonly keepable?: boolean;
-  /** Hears of each step when it is done. */
+  /** Is called after each step. */
   readonly onStep?: (step: LabStep) => void;
 }
 
@@ -32,7 +32,7 @@ export interface LabStep {
 
 let labsStarted = 0;
 
-/** Starts a lab. Needs root. What it made is ended again when it rejects. */
+/** Starts a lab. Needs root. When it rejects, it has removed what it made. */
 export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const { keepable = false, nodes = 3 } = options;
   labsStarted += 1;
@@ -143,16 +143,16 @@ export class Lab {
     return await pingMatrix(this.pods, options);
   }
 
-  /** Removes everything; resolves when the kernel has nothing of it any more. Once more does nothing. */
+  /** Removes everything and resolves when nothing is left in the kernel. A second call does nothing. */
   async down(): Promise<void> {
     for (const node of this.#nodes) node.disconnect();
-    // One by one through the host program, which sees their devices go; then the rest at once, whatever came of that.
+    // First removes each node through the host program, which waits for its device to go; then ends the rest, even if that failed.
     await Promise.allSettled(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
     this.#nodes = [];
     await endLab(this.#host);
   }
 
-  /** From now on the lab, started `keepable`, outlives this process; `npm run lab -- down` or `down` ends it. */
+  /** Lets a lab that was started `keepable` outlive this process. `npm run lab -- down` or `down` ends it. */
   async keep(): Promise<void> {
     await releaseLab(this.#host);
   }

@@ -23,7 +23,7 @@ export interface LabHost {
   readonly rpc: RpcClient<HostMethods>;
 }
 
-/** What this process has started and not released, from the first moment on. */
+/** The labs that this process has started and not released, including those still starting. */
 const owned = new Map<string, ChildProcess>();
 
 /**
@@ -80,7 +80,7 @@ async function endOwned(name: string): Promise<void> {
   if (child === undefined) return;
   const closed = hasEnded(child) ? undefined : once(child, 'exit');
   const first = firstInside(child);
-  // Before there is a first process inside, unshare has no child yet that could outlive it.
+  // While there is no first process inside, unshare has no child that could outlive it.
   if (first === undefined) child.kill('SIGKILL');
   else await endNamespaces(first);
   await closed;

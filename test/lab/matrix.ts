@@ -1,4 +1,4 @@
-// Every pod to every other pod: who answers whom, how fast, and why not.
+// Pings from every pod to every other pod: which answer, how fast, and why others do not.
 
 import type { ProbeAnswer, ProbeRequest } from './contract.ts';
 

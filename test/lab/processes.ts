@@ -1,4 +1,4 @@
-// What the lab needs from /proc (proc(5)): who is alive, since when, whose child, under which number inside.
+// What the lab reads from /proc (proc(5)): which processes live, since when, whose children they are, and their pids inside.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

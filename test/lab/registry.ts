@@ -1,5 +1,5 @@
-// Which labs there are: those kept are recorded in /run/weft-lab; all show themselves in the process list.
-// Before a lab starts, whatever an owner that is gone left behind is ended.
+// Finds labs: kept ones are recorded in /run/weft-lab, and all can be seen in the process list. Before a lab starts, labs whose owner
+// is gone are ended.
 
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

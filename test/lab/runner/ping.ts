@@ -27,7 +27,7 @@ const IP_PMTUDISC_DONT = 0;
 const IP_PMTUDISC_DO = 2;
 const SOCKADDR_IN_BYTES = 16;
 const RECEIVE_BYTES = 65_536;
-/** The runner's only thread waits this long for an answer before it looks at other things. */
+/** How long the runner's only thread waits for an answer before it does other work. */
 const PROMPT_MS = 5;
 const LATE_LOOK_MS = 10;
 

@@ -58,7 +58,7 @@ export class PodRuntime {
       this.#pods.set(request.name, { state, list, rt, driver });
       return state;
     } catch (error) {
-      // The error worth telling is the first one; a DEL that fails as well adds nothing.
+      // Only the first error is reported, because an error of the DEL after it adds nothing.
       await driver.del(list, rt).catch(() => undefined);
       removeNetns(this.#sys, rt.netns);
       throw error;

@@ -17,11 +17,11 @@ import { monotonicNs } from '../command.ts';
 const OPAQUE_BYTES = 512;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const SIGSET_BYTES = 128;
-/** Node ignores the first, the shell that waits for this runner had it ignore the others; a plugin must not. */
+/** Signals that a plugin must not ignore. Node ignores the first; the shell that waits for this runner ignores the others. */
 const RESET_SIGNALS = [13, 2, 3];
 const WNOHANG = 1;
 const SIGKILL = 9;
-/** After its pipes closed a plugin is ending: look so long without letting go, then now and then. */
+/** A plugin whose pipes have closed is about to end. For this long its end is polled without a pause, then with pauses. */
 const END_SPIN_MS = 2;
 
 interface Libc {

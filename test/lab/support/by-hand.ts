@@ -38,7 +38,7 @@ export async function addPeerByHand(
   await ipBatch(node, [`route replace ${peer.subnet}/24 via ${peer.subnet} dev flannel.1 onlink`]);
 }
 
-/** Every node a VTEP, every VTEP a peer of every other. */
+/** Makes every node a VTEP, and every VTEP a peer of every other. */
 export async function makeMeshByHand(nodes: readonly LabNode[]): Promise<HandMadeVtep[]> {
   const vteps = await Promise.all(nodes.map(makeVtepByHand));
   for (const { node } of vteps) {
