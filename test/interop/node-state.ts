@@ -32,7 +32,7 @@ export async function stateOf(node: LabNode): Promise<NodeState> {
   };
 }
 
-/** The rules, with the node's own subnets replaced by `OWN`, so that nodes can be compared. */
+/** The rules, with the node's own subnets, and its own addresses in them, replaced by `OWN`, so that nodes can be compared. */
 async function rulesOf(node: LabNode): Promise<string[]> {
   const saved: string[] = [];
   for (const program of SAVES) {
@@ -41,7 +41,8 @@ async function rulesOf(node: LabNode): Promise<string[]> {
   }
   const tables = (await linesOf(node, ['nft', 'list', 'tables'])).filter((line) => !IPTABLES_TABLES.test(line));
   for (const table of tables) saved.push(...(await linesOf(node, ['nft', 'list', ...table.split(' ')])));
-  const own = new RegExp(`10\\.244\\.${node.index}\\.0/24|fd00:10:244:${node.index}::/64`, 'g');
+  const subnets = [`10\\.244\\.${node.index}\\.[01](?:/24)?(?!\\d)`, `fd00:10:244:${node.index}::1?(?:/64)?`];
+  const own = new RegExp(subnets.join('|'), 'g');
   return saved.map((line) => line.trim().replace(own, 'OWN'));
 }
 
