@@ -3,7 +3,6 @@
 
 import type { Owner } from '../lib/pods/address-store.ts';
 import { executePlugin, hasForeignPlugin, readDelegateResult } from './delegate.ts';
-import { ipamKeys } from './host-local/config.ts';
 import {
   type Allocation,
   checkHeld,
@@ -12,6 +11,7 @@ import {
   release,
   unlistedOwners,
 } from './host-local/host-local.ts';
+import { ipamKeys } from './host-local/host-local-config.ts';
 import { boolField, hasUnknownKey, objectField } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 

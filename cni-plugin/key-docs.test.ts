@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest';
 import { isJsonObject, type JsonObject, type JsonValue, jsonObject, parseJson } from '../lib/json.ts';
 import type { KeyDoc } from '../lib/key-doc.ts';
-import { readLimits } from './bandwidth/config.ts';
-import { isKnownConfig, parseBridgeConfig } from './bridge/config.ts';
-import { parseFlannelConfig } from './flannel/config.ts';
-import { ipamKeys, parseIpamConfig } from './host-local/config.ts';
+import { readLimits } from './bandwidth/bandwidth-config.ts';
+import { isKnownConfig, parseBridgeConfig } from './bridge/bridge-config.ts';
+import { parseFlannelConfig } from './flannel/flannel-config.ts';
+import { ipamKeys, parseIpamConfig } from './host-local/host-local-config.ts';
 import { bandwidthDocs, bridgeDocs, commonDocs, flannelDocs, hostLocalDocs, portmapDocs } from './key-docs.ts';
-import { readConfig as readPortmap } from './portmap/config.ts';
+import { readConfig as readPortmap } from './portmap/portmap-config.ts';
 import { rootFields } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 

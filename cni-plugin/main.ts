@@ -17,7 +17,7 @@ import { hostLocal } from './host-local/host-local.ts';
 import { loopback } from './loopback.ts';
 import { portmap } from './portmap/portmap.ts';
 import type { Plugin } from './protocol/plugin.ts';
-import { about, runPlugin } from './protocol/run.ts';
+import { about, runPlugin } from './protocol/run-operation.ts';
 
 /** Most that a runtime may send, in bytes. */
 const STDIN_LIMIT_BYTES = 4 * 1024 * 1024;

@@ -24,7 +24,7 @@ import type { Result, ResultInterface } from '../protocol/result.ts';
 import { parsePrevResult } from '../protocol/result-parse.ts';
 import { ALL_VERSIONS, atLeast } from '../protocol/versions.ts';
 import { withUndo } from '../undo.ts';
-import { type Limit, readLimits } from './config.ts';
+import { type Limit, readLimits } from './bandwidth-config.ts';
 import { hostDevice, IFB_PREFIX, ifbName } from './devices.ts';
 
 function previousResult(invocation: Invocation, missing: string): Result {

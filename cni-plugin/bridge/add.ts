@@ -21,7 +21,7 @@ import {
 } from '../protocol/result.ts';
 import { withUndo } from '../undo.ts';
 import { type AttachmentSpec, createAttachment, podHasInterface, waitForBridge, waitForPort } from './attach.ts';
-import { type BridgeConfig, parseBridgeConfig } from './config.ts';
+import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { enableForwarding, ensureBridge, ensureGatewayAddress, findBridge } from './device.ts';
 import { addSpoofCheck, removeSpoofCheck } from './mac-spoofing.ts';
 import { addMasquerade } from './masquerade.ts';

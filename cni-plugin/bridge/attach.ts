@@ -13,7 +13,7 @@ import { EEXIST } from '../../lib/sys/errno.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { because, failure } from '../protocol/error.ts';
-import type { BridgeConfig } from './config.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 
 export interface AttachmentSpec {
   readonly netnsFd: number;

@@ -14,7 +14,7 @@ import { failure } from '../protocol/error.ts';
 import { type Invocation, requireNetns } from '../protocol/plugin.ts';
 import type { Result, ResultInterface, ResultIp, ResultRoute } from '../protocol/result.ts';
 import { parsePrevResult } from '../protocol/result-parse.ts';
-import { type BridgeConfig, parseBridgeConfig } from './config.ts';
+import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 
 /** What the pod's netns has. */
 interface PodState {

@@ -14,7 +14,7 @@ import { EEXIST, EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { because, CniError, failure, UNTYPED, withPrefix } from '../protocol/error.ts';
 import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
-import type { BridgeConfig } from './config.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 import { NO_VLAN_FILTERING, usesVlans } from './vlan.ts';
 
 /** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */

@@ -8,7 +8,7 @@ import { findProgram } from '../programs.ts';
 import { failure, withPrefix } from '../protocol/error.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import { sha512Hex } from '../sha512.ts';
-import type { BridgeConfig } from './config.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 import { addIptables, removeIptables } from './masquerade-iptables.ts';
 
 const TABLE = 'inet cni_plugins_masquerade';

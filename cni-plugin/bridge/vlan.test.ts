@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { EOPNOTSUPP } from '../../lib/sys/errno.ts';
-import type { BridgeConfig } from './config.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 import { setPortVlans } from './vlan.ts';
 
 /** Only what vlan.ts reads. */

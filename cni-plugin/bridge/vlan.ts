@@ -12,7 +12,7 @@ import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
 import { createVeth } from '../../lib/rtnetlink/veth.ts';
 import { EOPNOTSUPP } from '../../lib/sys/errno.ts';
 import { because, CniError, failure, UNTYPED } from '../protocol/error.ts';
-import type { BridgeConfig } from './config.ts';
+import type { BridgeConfig } from './bridge-config.ts';
 
 const RTM_SETLINK = 19;
 const RTM_DELLINK = 17;

@@ -19,7 +19,7 @@ import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { emptyObject, rootFields } from '../protocol/fields.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { delegateConfig, parseFlannelConfig, readSubnetEnv } from './config.ts';
+import { delegateConfig, parseFlannelConfig, readSubnetEnv } from './flannel-config.ts';
 import { saveState } from './state.ts';
 
 const sys = openKoffiSyscalls();

@@ -6,7 +6,7 @@ import { OpError } from '../../lib/errors.ts';
 import { field, type JsonObject } from '../../lib/json.ts';
 import { listStates, loadState, removeState } from '../../lib/pods/saved-config.ts';
 import { bridge } from '../bridge/bridge.ts';
-import { isKnownConfig } from '../bridge/config.ts';
+import { isKnownConfig } from '../bridge/bridge-config.ts';
 import { executePlugin, findPlugin, hasForeignPlugin, readDelegateResult } from '../delegate.ts';
 import { wantsExec } from '../ipam.ts';
 import { hasAttachment, validAttachments } from '../protocol/attachments.ts';
@@ -17,7 +17,7 @@ import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import type { Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { withUndo } from '../undo.ts';
-import { delegateConfig, type FlannelConfig, parseFlannelConfig, readSubnetEnv } from './config.ts';
+import { delegateConfig, type FlannelConfig, parseFlannelConfig, readSubnetEnv } from './flannel-config.ts';
 import { saveState } from './state.ts';
 import { staleBridgeReason } from './status.ts';
 

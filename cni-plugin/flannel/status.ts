@@ -5,7 +5,7 @@ import { openNetlink } from '../../lib/netlink/connection.ts';
 import { listAddresses } from '../../lib/rtnetlink/address.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import type { SubnetEnv } from '../../lib/subnet-env.ts';
-import { readBridgeName } from '../bridge/config.ts';
+import { readBridgeName } from '../bridge/bridge-config.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 
 /** Why subnet.env and the bridge contradict each other; undefined when they do not. */

@@ -5,7 +5,7 @@ import { addToIp, formatIp, type Ip, type IpPrefix, sameIp } from '../../lib/ip.
 import type { AddressStore, Owner } from '../../lib/pods/address-store.ts';
 import { CniError, failure, prefixed, UNTYPED } from '../protocol/error.ts';
 import type { ResultIp } from '../protocol/result.ts';
-import type { IpamConfig, RequestedIp } from './config.ts';
+import type { IpamConfig, RequestedIp } from './host-local-config.ts';
 import { inRange, type Range, type RangeSet, rangeOf, rangeSetText } from './ranges.ts';
 
 /** Tries to free addresses of a set; true when it is worth looking again. */

@@ -9,7 +9,7 @@ import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import { type Dns, emptyDns, type Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
 import { allocate } from './allocate.ts';
-import { type IpamConfig, parseIpamConfig, storeFolder } from './config.ts';
+import { type IpamConfig, parseIpamConfig, storeFolder } from './host-local-config.ts';
 import { deadNobodys, RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
 

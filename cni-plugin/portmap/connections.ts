@@ -7,7 +7,7 @@ import { deleteConnection, leadsTo, listUdpConnections } from '../../lib/netfilt
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { ENOENT } from '../../lib/sys/errno.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { mappingsOf, type PortmapConfig } from './config.ts';
+import { mappingsOf, type PortmapConfig } from './portmap-config.ts';
 
 /** UDP connections to a port of the host that lead, or do not lead, to a container. */
 export interface Stale {

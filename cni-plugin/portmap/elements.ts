@@ -2,8 +2,8 @@
 
 import { type Family, formatIp, type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import type { SetElement, SetRef } from '../../lib/netfilter/elements.ts';
-import { type Mapping, mappingsOf, type Protocol } from './config.ts';
 import { markChain, type Names, type Need, TABLE } from './layout.ts';
+import { type Mapping, mappingsOf, type Protocol } from './portmap-config.ts';
 
 /** The two places of one mapping: the same key in two maps. */
 export interface Place {

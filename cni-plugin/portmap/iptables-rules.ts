@@ -5,7 +5,7 @@
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import { sha512Hex } from '../sha512.ts';
-import { type Mapping, mappingsOf, type PortmapConfig, type Protocol } from './config.ts';
+import { type Mapping, mappingsOf, type PortmapConfig, type Protocol } from './portmap-config.ts';
 
 export const DNAT_CHAIN = 'CNI-HOSTPORT-DNAT';
 export const SETMARK_CHAIN = 'CNI-HOSTPORT-SETMARK';

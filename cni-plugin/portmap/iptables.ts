@@ -8,7 +8,6 @@ import { readTextIfPresent } from '../../lib/sys/file.ts';
 import { findProgram, runProgram } from '../programs.ts';
 import { failure } from '../protocol/error.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { mappingsOf, type PortmapConfig } from './config.ts';
 import {
   chainRules,
   containerChain,
@@ -19,6 +18,7 @@ import {
   SETMARK_CHAIN,
   sharedRules,
 } from './iptables-rules.ts';
+import { mappingsOf, type PortmapConfig } from './portmap-config.ts';
 
 /** Which iptables: the one the node calls by that name, or one of its two implementations. */
 export type Variant = '' | '-nft' | '-legacy';

@@ -10,8 +10,8 @@
 
 import { type Family, formatIp, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Rule, Table } from '../../lib/netfilter/nftables.ts';
-import type { PortmapConfig } from './config.ts';
 import { shortHash } from './owner.ts';
+import type { PortmapConfig } from './portmap-config.ts';
 
 export const TABLE: Table = { family: 'inet', name: 'weft_portmap' };
 /** One element an attachment that has mappings: its owner. */

@@ -14,13 +14,13 @@ import { SysError } from '../../lib/sys/sys-error.ts';
 import { applyNft, findNft } from '../nft.ts';
 import { failure } from '../protocol/error.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import type { PortmapConfig } from './config.ts';
 import { forgetConnections, staleAfterAdd } from './connections.ts';
 import { type Place, sameElement, type Wanted, wantedElements } from './elements.ts';
 import { ATTACHMENTS, layoutStatements, missingRules, type Need, namesOf, TABLE } from './layout.ts';
 import { otherMarkChains, removeLostChains } from './lost-chains.ts';
 import { ownPlaces } from './own-places.ts';
 import { ownComment, ownerIn, ownerOf } from './owner.ts';
+import type { PortmapConfig } from './portmap-config.ts';
 
 /** Locked while the shared rules are made, because nft has no statement for "add this rule unless it is there". */
 const LAYOUT_LOCK = '/run/weft-portmap.lock';

@@ -12,7 +12,6 @@ import { CniError, failure, goText, NOT_AVAILABLE } from '../protocol/error.ts';
 import type { Invocation, Plugin } from '../protocol/plugin.ts';
 import type { Result } from '../protocol/result.ts';
 import { ALL_VERSIONS } from '../protocol/versions.ts';
-import { containerAddresses, mappingsOf, type PortmapConfig, previousResult, readConfig } from './config.ts';
 import { forgetConnections, staleAfterAdd } from './connections.ts';
 import {
   addIptables,
@@ -27,6 +26,7 @@ import {
 import { enableRouteLocalnet } from './localnet.ts';
 import { addNftables, checkNftables } from './nftables.ts';
 import { ownerOf } from './owner.ts';
+import { containerAddresses, mappingsOf, type PortmapConfig, previousResult, readConfig } from './portmap-config.ts';
 import { collectNftables, removeNftables } from './remove.ts';
 
 function add(invocation: Invocation): Result {

@@ -7,13 +7,13 @@ import { deleteRule, hasTable, listRules, readGeneration, type Table } from '../
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { mappingsOf, type PortmapConfig } from './config.ts';
 import { forgetConnections, type Stale } from './connections.ts';
 import { destinationOf, placesOf, udpPortOf } from './elements.ts';
 import { ATTACHMENTS, namesOf, TABLE } from './layout.ts';
 import { deleteAttachment, deletePlace, getAttachment, retried } from './nftables.ts';
 import { type FoundPlace, ownPlaces } from './own-places.ts';
 import { networkDigits, OWNER_DIGITS, ownerIn, ownerOf } from './owner.ts';
+import { mappingsOf, type PortmapConfig } from './portmap-config.ts';
 
 /** The Go plugin's tables; a rule's comment is the container's id. */
 const GO_TABLES: readonly Table[] = [

@@ -5,11 +5,11 @@ import { parsePrefix } from '../../lib/ip.ts';
 import { isJsonObject, parseJson } from '../../lib/json.ts';
 import type { Rule } from '../../lib/netfilter/nftables.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { type PortmapConfig, readConfig } from './config.ts';
 import { destinationOf, sameElement, udpPortOf, wantedElements } from './elements.ts';
 import { chainRules, containerChain, containerOfEntry, entryRules, sharedRules } from './iptables-rules.ts';
 import { layoutStatements, markChain, missingRules, type Need, namesOf } from './layout.ts';
 import { networkDigits, ownComment, ownerIn, ownerOf, shortHash } from './owner.ts';
+import { type PortmapConfig, readConfig } from './portmap-config.ts';
 
 const encoder = new TextEncoder();
 const arena = { encode: (text: string) => encoder.encode(text) };

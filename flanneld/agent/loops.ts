@@ -27,7 +27,7 @@ import { UNDERLAY_CHECK, type UnderlayFollower } from '../underlay/follower.ts';
 import { CNI_FILES, FIREWALL, SUBNET_ENV } from './check-names.ts';
 import { HeapKeeper } from './heap.ts';
 import { DeadEndKeeper } from './keep-dead-ends.ts';
-import { keepPodSide } from './pod-side.ts';
+import { keepPodSide } from './keep-pod-side.ts';
 import { keepCniFiles, publisher } from './publish.ts';
 import type { AgentTools } from './tools.ts';
 

@@ -8,7 +8,7 @@ import { renderDocument } from './document.ts';
 import type { ChainDriver } from './driver.ts';
 import { isExecutable } from './machine.ts';
 import { failureLine, summary } from './report.ts';
-import { type RunOptions, runCases } from './run.ts';
+import { type RunOptions, runCases } from './run-cases.ts';
 import { allCases } from './table.ts';
 
 /** The options that scripts/commands.mjs declares. */

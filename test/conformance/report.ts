@@ -1,6 +1,6 @@
 // What a run prints: a line for each failure, then how many ran, passed, failed and were skipped, and why.
 
-import type { CaseReport } from './run.ts';
+import type { CaseReport } from './run-cases.ts';
 
 export function failureLine(report: CaseReport): string {
   return `FAIL ${report.id} (${report.plugin}) ${report.title}: ${report.reason ?? ''}`;

@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { cnitoolDriver, labDriver } from '../conformance/chain-drivers.ts';
 import { isExecutable } from '../conformance/machine.ts';
 import { failureLine } from '../conformance/report.ts';
-import { type CaseReport, runCases } from '../conformance/run.ts';
+import { type CaseReport, runCases } from '../conformance/run-cases.ts';
 import { allCases } from '../conformance/table.ts';
 import { needs } from '../support/needs.ts';
 

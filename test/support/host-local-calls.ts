@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { hostLocal } from '../../cni-plugin/host-local/host-local.ts';
-import { runPlugin } from '../../cni-plugin/protocol/run.ts';
+import { runPlugin } from '../../cni-plugin/protocol/run-operation.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { withoutVersion } from './cni-error.ts';
 

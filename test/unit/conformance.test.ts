@@ -6,7 +6,7 @@ import type { Case } from '../conformance/case.ts';
 import { leftOut, renderDocument } from '../conformance/document.ts';
 import { CaseFailure, same, sameText } from '../conformance/expect.ts';
 import { failureLine, summary } from '../conformance/report.ts';
-import type { CaseReport } from '../conformance/run.ts';
+import type { CaseReport } from '../conformance/run-cases.ts';
 import { allCases } from '../conformance/table.ts';
 import { ordinaryVersion } from '../conformance/versions.ts';
 

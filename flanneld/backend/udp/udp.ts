@@ -14,7 +14,7 @@ import type { Plan } from '../../dataplane/plan.ts';
 import { type RoutePeer, routePlanner } from '../../dataplane/route-peer.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { Backend, BackendTools, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
-import { ensureOwnAddress } from '../own-address.ts';
+import { ensureOwnAddress } from '../device-address.ts';
 import { UdpForwarder } from './udp-forwarder.ts';
 import { UdpPeers } from './udp-peers.ts';
 

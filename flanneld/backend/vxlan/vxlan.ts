@@ -15,7 +15,7 @@ import type {
   OverlaySpec,
   OverlayTools,
 } from '../backend.ts';
-import { ensureOwnAddress } from '../own-address.ts';
+import { ensureOwnAddress } from '../device-address.ts';
 import { OnLink } from './on-link.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
 import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';

@@ -7,7 +7,7 @@ import { type Family, formatIp, type Ip } from '../../../lib/ip.ts';
 import { NUD_NONE } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { deleteNeigh, listNeighs } from '../../../lib/rtnetlink/neigh.ts';
-import type { Finding } from '../side/compare.ts';
+import type { Finding } from '../side/compare-pod-side.ts';
 import type { PathFamily } from '../side/paths.ts';
 import type { InjectTools } from './inject.ts';
 import { refusalProblem } from './refusal-text.ts';

@@ -4,7 +4,7 @@
 import type { Family } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { isForwarding } from '../../../lib/rtnetlink/netconf.ts';
-import type { Finding } from './compare.ts';
+import type { Finding } from './compare-pod-side.ts';
 
 /** A device by which packets of pods come in. */
 export interface Entrance {

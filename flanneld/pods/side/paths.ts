@@ -25,7 +25,7 @@ import {
   spellRule,
 } from '../../../lib/rtnetlink/rule.ts';
 import { EACCES, EINVAL, ENODEV, EXDEV } from '../../../lib/sys/errno.ts';
-import type { Finding } from './compare.ts';
+import type { Finding } from './compare-pod-side.ts';
 
 /** What is needed to check the paths of one family. */
 export interface PathFamily {

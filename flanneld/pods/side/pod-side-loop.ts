@@ -9,7 +9,7 @@ import type { Check } from '../../health/http-server.ts';
 import { createFailureLog, type Logger } from '../../health/log.ts';
 import type { SubnetManager } from '../../subnet/manager.ts';
 import type { ForwardProbe } from '../refusal/forward-probe.ts';
-import type { Finding } from './compare.ts';
+import type { Finding } from './compare-pod-side.ts';
 import type { PodSide, PodSideFacts, PodSideLook } from './pod-side.ts';
 
 export interface PodSideParts {

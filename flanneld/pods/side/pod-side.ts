@@ -6,7 +6,7 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { DriftNotes } from '../../health/drift-ledger.ts';
 import type { Logger } from '../../health/log.ts';
 import type { PodNetwork } from '../pod-network.ts';
-import { comparePodSide, type Finding, type Repair } from './compare.ts';
+import { comparePodSide, type Finding, type Repair } from './compare-pod-side.ts';
 import { type Entrance, forwardingFindings } from './forwarding.ts';
 import { type Attachment, listAttachments, type ObservedPodSide, observePodSide } from './observe.ts';
 import { type PathFamily, pathFindings } from './paths.ts';

@@ -1,5 +1,5 @@
 // The wanted state of the pods' side: the bridge that the conflist names, with the gateway of each of this node's subnets and the
-// MTU of the network. A pure function, with the same result as in the CNI executable (cni-plugin/flannel/config.ts).
+// MTU of the network. A pure function, with the same result as in the CNI executable (cni-plugin/flannel/flannel-config.ts).
 
 import { addToIp, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../lib/json.ts';

@@ -15,10 +15,10 @@ import { chooseOwnSubnet } from '../choose-subnet.ts';
 import type { Lease, LeaseAttributes } from '../manager.ts';
 import { changedAt, createdAt, deleteOperation, putOperation } from './etcd-json.ts';
 import type { EtcdGateway } from './gateway.ts';
+import type { Entry } from './key-mirror.ts';
+import { readEntry } from './key-mirror.ts';
 import type { Subnets } from './lease-key.ts';
 import { formatLeaseKey, renderLeaseValue } from './lease-key.ts';
-import type { Entry } from './mirror.ts';
-import { readEntry } from './mirror.ts';
 
 /** This node's lease as it must stand in etcd. */
 export interface Claim {

@@ -20,8 +20,8 @@ import { EtcdError } from './etcd-error.ts';
 import { changedAt, createdAt, putOperation } from './etcd-json.ts';
 import type { GatewayOptions } from './gateway.ts';
 import { EtcdGateway } from './gateway.ts';
+import { EtcdMirror } from './key-mirror.ts';
 import { formatLeaseKey } from './lease-key.ts';
-import { EtcdMirror } from './mirror.ts';
 
 export interface EtcdManagerOptions extends GatewayOptions {
   /** flannel's `--etcd-prefix`: `/coreos.com/network`. */

@@ -14,10 +14,10 @@ import { runTogether } from '../watching.ts';
 import { isManaged, normalizePrefix } from './annotations.ts';
 import type { KubeAccess } from './api.ts';
 import { KubeApi } from './api.ts';
-import { KubeMirror } from './mirror.ts';
 import type { NodeRecord } from './node.ts';
 import { asObject, asText } from './node.ts';
 import { leaseOfNode } from './node-lease.ts';
+import { KubeMirror } from './node-mirror.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { OwnNode } from './own-node.ts';
 

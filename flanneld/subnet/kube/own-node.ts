@@ -12,10 +12,10 @@ import type { Annotations } from './annotations.ts';
 import { ownAnnotations } from './annotations.ts';
 import type { KubeApi } from './api.ts';
 import { KubeError } from './api.ts';
-import type { KubeMirror } from './mirror.ts';
 import type { NodeRecord } from './node.ts';
 import type { PodSubnets } from './node-lease.ts';
 import { findPodCidrProblem, podSubnets } from './node-lease.ts';
+import type { KubeMirror } from './node-mirror.ts';
 import { networkAvailablePatch, warningEvent } from './node-status.ts';
 import { type OwnAddresses, withOverwrites } from './own-addresses.ts';
 

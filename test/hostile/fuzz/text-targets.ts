@@ -6,7 +6,7 @@ import { CniError } from '../../../cni-plugin/protocol/error.ts';
 import type { Plugin } from '../../../cni-plugin/protocol/plugin.ts';
 import { emptyDns } from '../../../cni-plugin/protocol/result.ts';
 import { parsePrevResult } from '../../../cni-plugin/protocol/result-parse.ts';
-import { runPlugin } from '../../../cni-plugin/protocol/run.ts';
+import { runPlugin } from '../../../cni-plugin/protocol/run-operation.ts';
 import { ALL_VERSIONS } from '../../../cni-plugin/protocol/versions.ts';
 import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import { JsonError, parseJson, stringifyJson } from '../../../lib/json.ts';

@@ -3,7 +3,7 @@ import { type Family, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Address } from '../../../lib/rtnetlink/address.ts';
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
-import { comparePodSide } from './compare.ts';
+import { comparePodSide } from './compare-pod-side.ts';
 import type { Attachment } from './observe.ts';
 import type { WantedPodSide } from './want.ts';
 

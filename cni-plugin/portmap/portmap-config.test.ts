@@ -3,7 +3,7 @@ import { formatIp, formatPrefix, parseIp } from '../../lib/ip.ts';
 import { isJsonObject, parseJson } from '../../lib/json.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import { parseResult } from '../protocol/result-parse.ts';
-import { containerAddresses, mappingsOf, readConfig } from './config.ts';
+import { containerAddresses, mappingsOf, readConfig } from './portmap-config.ts';
 
 function object(value: object) {
   const parsed = parseJson(JSON.stringify(value));

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts';
 import { rootFields } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
-import { isKnownConfig, parseBridgeConfig } from './config.ts';
+import { isKnownConfig, parseBridgeConfig } from './bridge-config.ts';
 
 function object(value: object): JsonObject {
   const parsed = parseJson(JSON.stringify({ name: 'n1', type: 'bridge', ...value }));

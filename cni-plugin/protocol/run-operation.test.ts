@@ -4,7 +4,7 @@ import { withoutVersion } from '../../test/support/cni-error.ts';
 import { CniError, DelegateError, failure } from './error.ts';
 import type { Invocation, Plugin, Surroundings } from './plugin.ts';
 import { emptyDns, type Result } from './result.ts';
-import { runPlugin } from './run.ts';
+import { runPlugin } from './run-operation.ts';
 import { ALL_VERSIONS } from './versions.ts';
 
 const sys = openKoffiSyscalls();
