@@ -3,17 +3,17 @@
 // ask who has the gateway). The removals follow in the reverse order, so that nothing wanted is missing in between.
 
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
-import type { Change } from './plan.ts';
+import type { Change, PlannedPeer } from './plan.ts';
 
 /** The keys that may differ, by kind; the kinds are in the order in which objects are made. */
 export type DirtyKeys = ReadonlyMap<AnyKind, ReadonlySet<ObjectKey>>;
 
 /** The two sides of the comparison: wanted and present objects. */
-export interface Sides {
+export interface Sides<P extends PlannedPeer> {
   readonly place: Place;
-  /** The object that is wanted under a key, and the peer that needs it. */
-  wantedAt(kind: AnyKind, key: ObjectKey): { readonly owner: string; readonly want: unknown } | undefined;
-  isWanted(kind: AnyKind, key: ObjectKey): boolean;
+  /** The peer that needs the object under a key. */
+  peerAt(kind: AnyKind, key: ObjectKey): P | undefined;
+  objectsOf(peer: P): readonly WantedObject[];
   presentAt(kind: AnyKind, key: ObjectKey): unknown;
   /** The peer that an unwanted object was for, if that peer is gone. */
   formerOwner(kind: AnyKind, key: ObjectKey): string | undefined;
@@ -27,51 +27,53 @@ export function isLeftover(owner: string): boolean {
 }
 
 /** All changes for the given keys, in order; empty when everything is as wanted. */
-export function changesFor(dirty: DirtyKeys, sides: Sides): Change[] {
+export function changesFor<P extends PlannedPeer>(dirty: DirtyKeys, sides: Sides<P>): Change[] {
   const first: Change[] = [];
   const additions = new Map<string, Change[]>();
-  for (const [kind, keys] of dirty) {
-    for (const key of keys) {
-      const wanted = sides.wantedAt(kind, key);
-      if (wanted === undefined) continue;
-      for (const change of changesAt(kind, key, wanted, sides)) {
-        if (change.want === undefined) first.push(change);
-        else pushTo(additions, change);
-      }
+  for (const peer of peersOf(dirty, sides)) {
+    const group: Change[] = [];
+    for (const { kind, want } of sides.objectsOf(peer)) {
+      const key = kind.wantedKey(want);
+      if (dirty.get(kind)?.has(key) === true) addChange({ kind, key, owner: peer.key, want }, sides, first, group);
     }
+    if (group.length > 0) additions.set(peer.key, group);
   }
   const ordered = moversFirst(additions, sides);
   return [...first, ...ordered, ...removals(dirty, ordered, sides)];
 }
 
-function changesAt(
-  kind: AnyKind,
-  key: ObjectKey,
-  { owner, want }: { owner: string; want: unknown },
-  { presentAt, place }: Sides,
-): Change[] {
-  const have = presentAt(kind, key);
-  if (have === undefined) return [{ kind, key, owner, want }];
-  if (kind.isRight(have, want, place)) return [];
-  if (kind.mustGoFirst?.(have, want, place) !== true) return [{ kind, key, owner, want, have }];
-  return [
-    { kind, key, owner, have },
-    { kind, key, owner, want },
-  ];
+/** The peers that need an object under one of the keys. */
+function peersOf<P extends PlannedPeer>(dirty: DirtyKeys, { peerAt }: Sides<P>): ReadonlySet<P> {
+  const peers = new Set<P>();
+  for (const [kind, keys] of dirty) {
+    for (const key of keys) {
+      const peer = peerAt(kind, key);
+      if (peer !== undefined) peers.add(peer);
+    }
+  }
+  return peers;
 }
 
-function pushTo(groups: Map<string, Change[]>, change: Change): void {
-  const group = groups.get(change.owner);
-  if (group === undefined) groups.set(change.owner, [change]);
-  else group.push(change);
+/** Adds what must be done for one wanted object: nothing if the present one is as wanted. */
+function addChange(addition: Change, { presentAt, place }: Sides<PlannedPeer>, first: Change[], group: Change[]): void {
+  const { kind, key, owner, want } = addition;
+  const have = presentAt(kind, key);
+  if (have === undefined) group.push(addition);
+  else if (kind.isRight(have, want, place)) return;
+  else if (kind.mustGoFirst?.(have, want, place) !== true) group.push({ ...addition, have });
+  else {
+    first.push({ kind, key, owner, have });
+    group.push(addition);
+  }
 }
 
 /**
  * When an object is replaced, objects that depend on it are removed by the kernel. So a peer whose objects move away from it
  * must be changed first. It happens to nexthops when subnets of several sizes compete for one id.
  */
-function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides): Change[] {
-  const all = [...groups.values()].flat();
+function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides<PlannedPeer>): Change[] {
+  const all: Change[] = [];
+  for (const group of groups.values()) for (const change of group) all.push(change);
   if (!all.some(({ have }) => have !== undefined)) return all;
   const movers = new Map<string, string[]>();
   for (const { kind, key, owner } of all) {
@@ -98,12 +100,12 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
 }
 
 /** Removals of our objects that nobody wants, the kinds in reverse order. */
-function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides): Change[] {
-  const { place, isWanted, presentAt, formerOwner } = sides;
+function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides<PlannedPeer>): Change[] {
+  const { place, peerAt, presentAt, formerOwner } = sides;
   const found: Change[] = [];
   for (const [kind, keys] of [...dirty].reverse()) {
     for (const key of keys) {
-      if (isWanted(kind, key)) continue;
+      if (peerAt(kind, key) !== undefined) continue;
       const have = presentAt(kind, key);
       if (have === undefined || !kind.isOurs(have, place)) continue;
       found.push({ kind, key, owner: formerOwner(kind, key) ?? `${LEFTOVER}${kind.spell(have)}`, have });
@@ -122,7 +124,7 @@ function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides):
 function usersOf(
   found: readonly Change[],
   additions: readonly Change[],
-  { presentAt }: Sides,
+  { presentAt }: Sides<PlannedPeer>,
 ): ReadonlyMap<Change, string> {
   const users = new Map<string, string>();
   for (const { kind, key, owner } of additions) {
@@ -136,9 +138,4 @@ function usersOf(
     if (owner !== undefined) after.set(change, owner);
   }
   return after;
-}
-
-/** The objects of one peer among those it needs. */
-export function findWanted(objects: readonly WantedObject[], kind: AnyKind, key: ObjectKey): unknown {
-  return objects.find((object) => object.kind === kind && kind.wantedKey(object.want) === key)?.want;
 }

@@ -2,7 +2,6 @@
 // VTEP. As long as no two leases claim the same, only that peer must be worked out again.
 
 import { overlaps, sameIp, samePrefix } from '../../lib/ip.ts';
-import type { Mac } from '../../lib/mac.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease } from '../subnet/manager.ts';
 import { type Desired, type DesiredConfig, type PlacedPeer, peerOrProblem } from './desired.ts';
@@ -19,19 +18,23 @@ export class DesiredPeers {
   #leases: ReadonlyMap<string, Lease>;
   #problems: readonly PeerProblem[];
   readonly #peers = new Map<string, PlacedPeer>();
-  /** The owners of what only one peer can have: MAC, address, nexthop id. */
-  readonly #macs = new Map<Mac, string>();
-  readonly #addresses = new Map<bigint, string>();
-  readonly #ids = new Map<number, string>();
 
-  /** `whole` is the result of `desired` for `leases`. */
-  constructor(whole: Desired, leases: ReadonlyMap<string, Lease>, config: DesiredConfig) {
+  /** `whole` is the result of `desired` for `leases`. A peer that is the same as in `earlier` stays the same object. */
+  constructor(
+    whole: Desired,
+    leases: ReadonlyMap<string, Lease>,
+    config: DesiredConfig,
+    earlier?: ReadonlyMap<string, PlacedPeer>,
+  ) {
     this.#config = config;
     this.#leases = leases;
     this.#isContested = whole.isContested;
     this.#problems = whole.problems;
     this.#doubts = whole.doubts;
-    for (const peer of whole.peers) this.#add(peer);
+    for (const peer of whole.peers) {
+      const before = earlier?.get(peer.key);
+      this.#peers.set(peer.key, before !== undefined && samePlace(before, peer) ? before : peer);
+    }
   }
 
   get peers(): ReadonlyMap<string, PlacedPeer> {
@@ -63,7 +66,7 @@ export class DesiredPeers {
       changes.push(change);
     }
     const real = changes.filter(({ before, after }) => before !== after);
-    for (const { before } of real) if (before !== undefined) this.#remove(before);
+    for (const { before } of real) if (before !== undefined) this.#peers.delete(before.key);
     for (const change of real) if (!this.#take(change)) return undefined;
     if (problems.length > 0 || this.#problems.length > 0) {
       this.#problems = problems.sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -73,10 +76,11 @@ export class DesiredPeers {
   }
 
   /** Adds the changed peer; false when another peer already has what it claims. */
-  #take({ before, after }: PeerChange<PlacedPeer>): boolean {
+  #take({ after }: PeerChange<PlacedPeer>): boolean {
     if (after === undefined) return true;
-    if (this.#contests(after, before)) return false;
-    this.#add(after);
+    // A search through all peers for each of the few changes needs no index, which would cost memory all the time.
+    for (const other of this.#peers.values()) if (contests(after, other)) return false;
+    this.#peers.set(after.key, after);
     return true;
   }
 
@@ -92,33 +96,17 @@ export class DesiredPeers {
     const after = { key, subnet, publicIp, mac, nexthopId, hasFdb: true };
     return { key, before, after: before !== undefined && samePlace(before, after) ? before : after };
   }
+}
 
-  /** Whether a peer claims what another one has; `before` is the same peer until now. */
-  #contests({ subnet, mac, publicIp, nexthopId }: PlacedPeer, before: PlacedPeer | undefined): boolean {
-    if (this.#macs.has(mac) || this.#addresses.has(publicIp.value)) return true;
-    if (nexthopId !== undefined && this.#ids.has(nexthopId)) return true;
-    if (before !== undefined && samePrefix(before.subnet, subnet)) return false;
-    for (const other of this.#peers.values()) if (overlaps(other.subnet, subnet)) return true;
-    return false;
-  }
-
-  #add(peer: PlacedPeer): void {
-    const { key, mac, publicIp, nexthopId } = peer;
-    this.#peers.set(key, peer);
-    this.#macs.set(mac, key);
-    this.#addresses.set(publicIp.value, key);
-    if (nexthopId !== undefined) this.#ids.set(nexthopId, key);
-  }
-
-  #remove({ key, mac, publicIp, nexthopId }: PlacedPeer): void {
-    this.#peers.delete(key);
-    this.#macs.delete(mac);
-    this.#addresses.delete(publicIp.value);
-    if (nexthopId !== undefined) this.#ids.delete(nexthopId);
-  }
+/** Whether a peer claims what another one has; `before` is the same peer until now. */
+function contests(a: PlacedPeer, b: PlacedPeer): boolean {
+  if (a.mac === b.mac || a.publicIp.value === b.publicIp.value) return true;
+  if (a.nexthopId !== undefined && a.nexthopId === b.nexthopId) return true;
+  return overlaps(a.subnet, b.subnet);
 }
 
 function samePlace(a: PlacedPeer, b: PlacedPeer): boolean {
+  if (a.nexthopId !== b.nexthopId || a.hasFdb !== b.hasFdb) return false;
   return a.mac === b.mac && sameIp(a.publicIp, b.publicIp) && samePrefix(a.subnet, b.subnet);
 }
 

@@ -7,7 +7,7 @@ import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease } from '../subnet/manager.ts';
 import { inOrderOfCreation } from '../subnet/precedence.ts';
 import { allocateNexthopIds, preferredNexthopId } from './nexthop-ids.ts';
-import { destinationKey } from './objects/route.ts';
+import { type ObjectKey, prefixKey } from './objects/kind.ts';
 import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
 
 export interface DesiredConfig extends OverlayConfig {
@@ -139,9 +139,9 @@ function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
 export class SubnetIndex {
   /** All prefix lengths that occur, shortest first. */
   readonly #lengths: readonly number[];
-  readonly #kept = new Map<bigint, string>();
-  /** For every length that occurs: the prefixes of that length that contain a kept subnet, and its key. */
-  readonly #covering = new Map<bigint, string>();
+  readonly #kept = new Map<ObjectKey, string>();
+  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
+  readonly #covering = new Map<ObjectKey, string>();
 
   constructor(all: readonly IpPrefix[]) {
     this.#lengths = [...new Set(all.map((subnet) => subnet.length))].sort((a, b) => a - b);
@@ -151,17 +151,17 @@ export class SubnetIndex {
   findOverlap(subnet: IpPrefix): string | undefined {
     for (const length of this.#lengths) {
       if (length >= subnet.length) break;
-      const around = this.#kept.get(destinationKey(networkOf({ ip: subnet.ip, length })));
+      const around = this.#kept.get(prefixKey(networkOf({ ip: subnet.ip, length })));
       if (around !== undefined) return around;
     }
-    return this.#covering.get(destinationKey(subnet));
+    return this.#covering.get(prefixKey(subnet));
   }
 
   add(subnet: IpPrefix, key: string): void {
-    this.#kept.set(destinationKey(subnet), key);
+    this.#kept.set(prefixKey(subnet), key);
     for (const length of this.#lengths) {
       if (length > subnet.length) break;
-      const covering = destinationKey(networkOf({ ip: subnet.ip, length }));
+      const covering = prefixKey(networkOf({ ip: subnet.ip, length }));
       if (!this.#covering.has(covering)) this.#covering.set(covering, key);
     }
   }

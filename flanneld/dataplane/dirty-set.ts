@@ -17,11 +17,10 @@ export class DirtySet {
     return this.#keys.get(kind)?.has(key) === true;
   }
 
-  /** Notes whether an object is as wanted; returns `isRight`. */
-  note(kind: AnyKind, key: ObjectKey, isRight: boolean): boolean {
+  /** Notes whether an object is as wanted. */
+  note(kind: AnyKind, key: ObjectKey, isRight: boolean): void {
     if (isRight) this.#keys.get(kind)?.delete(key);
     else this.#keys.get(kind)?.add(key);
-    return isRight;
   }
 
   clear(): void {

@@ -15,10 +15,10 @@ import { deleteNeigh, replaceNeigh } from '../../lib/rtnetlink/neigh.ts';
 import { deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { addRoute, replaceRoute } from '../../lib/rtnetlink/route.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
-import { Mirror } from './mirror.ts';
+import { Mirror, nothingWanted, type Wants } from './mirror.ts';
 import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 import { fdb } from './objects/fdb.ts';
-import { type Place, WEFT_PROTOCOL } from './objects/kind.ts';
+import { addressKey, type Place, WEFT_PROTOCOL } from './objects/kind.ts';
 import { neigh } from './objects/neigh.ts';
 import { nexthop } from './objects/nexthop.ts';
 import { route } from './objects/route.ts';
@@ -31,9 +31,9 @@ const place: Place = {
 };
 
 /** A mirror of a kernel that has nothing, and what it says of events: the kinds touched, or `doubt`. */
-async function mirrorOf(at: Place = place) {
+async function mirrorOf(at: Place = place, wants: Wants = nothingWanted) {
   const touched: string[] = [];
-  const mirror = new Mirror([neigh, fdb, nexthop, route], ({ name }) => touched.push(name));
+  const mirror = new Mirror([neigh, fdb, nexthop, route], wants, ({ name }) => touched.push(name));
   mirror.moveTo(at);
   await mirror.list(openFakeNetlink(() => undefined).netlink, at);
   const hear = (request: NetlinkRequest, flags = 0): string | undefined => {
@@ -91,10 +91,35 @@ describe('Mirror', () => {
   test('has what it was told, until it is told that it is gone', async () => {
     const { mirror, hear } = await mirrorOf();
     hear(replaceNeigh({ index: 7, destination: gateway, mac }));
-    expect(mirror.get(neigh, gateway.value)).toMatchObject({ mac });
+    expect(mirror.get(neigh, addressKey(gateway))).toMatchObject({ mac });
     expect(hear(deleteNeigh({ index: 7, destination: gateway }))).toBe('neigh');
-    expect(mirror.get(neigh, gateway.value)).toBeUndefined();
+    expect(mirror.get(neigh, addressKey(gateway))).toBeUndefined();
     expect(hear(deleteNeigh({ index: 7, destination: gateway }))).toBeUndefined();
+  });
+
+  test('keeps only what is not as wanted, and knows all that is there', async () => {
+    const want = { destination: gateway, mac };
+    const key = neigh.wantedKey(want);
+    let isWanted = true;
+    const has: Wants['has'] = (kind, at) => isWanted && kind.name === 'neigh' && at === key;
+    const { mirror, hear } = await mirrorOf(place, {
+      has,
+      wantAt: (kind, at) => (has(kind, at) ? want : undefined),
+      wants: (kind) => (has(kind, key) ? [[key, want]] : []),
+    });
+    const kept = () => [...mirror.otherObjects(neigh)].map((have) => have.mac);
+    expect([mirror.get(neigh, key), mirror.differs(neigh, key), kept()]).toEqual([undefined, true, []]);
+    hear(replaceNeigh({ index: 7, destination: gateway, mac }));
+    expect([mirror.get(neigh, key), mirror.differs(neigh, key), kept()]).toMatchObject([{ mac }, false, []]);
+    const other = parseMac('02:00:00:00:01:99');
+    hear(replaceNeigh({ index: 7, destination: gateway, mac: other }));
+    expect([mirror.get(neigh, key), mirror.differs(neigh, key), kept()]).toMatchObject([{ mac: other }, true, [other]]);
+    hear(replaceNeigh({ index: 7, destination: gateway, mac }));
+    isWanted = false;
+    mirror.noLongerWanted(neigh, key, want);
+    expect([mirror.get(neigh, key), kept()]).toMatchObject([{ mac }, [mac]]);
+    hear(deleteNeigh({ index: 7, destination: gateway }));
+    expect([mirror.get(neigh, key), kept()]).toEqual([undefined, []]);
   });
 
   test('has lost a route when somebody’s took its place, and keeps it when one was put beside it', async () => {

@@ -1,18 +1,37 @@
 // A copy of the kernel's objects that the agent keeps. It is filled by listing everything and then updated by the kernel's
 // events. The agent does not enter its own changes: the kernel sends events for them, too, and only these count. When an event
 // does not say enough, or events were lost, everything is listed again.
+//
+// Only objects that are not as wanted are stored. Thousands are as wanted, and of these the plan says what they are. When one
+// of them is no longer wanted, it is stored as what it was.
 
 import { breathe } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { AnyKind, Device, ObjectKey, Place, Table } from './objects/kind.ts';
 
+/** The wanted objects. */
+export interface Wants {
+  /** The object that is wanted under a key; undefined if none is. */
+  wantAt(kind: AnyKind, key: ObjectKey): unknown;
+  has(kind: AnyKind, key: ObjectKey): boolean;
+  wants(kind: AnyKind): Iterable<readonly [ObjectKey, unknown]>;
+}
+
+/** For a mirror that only shows what the kernel has. */
+export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, wants: () => [] };
+
+/** Stored under a key of which an object is wanted and not there. */
+const MISSING = Symbol('missing');
+
 /** Called for every key whose object has changed. */
 export type OnTouched = (kind: AnyKind, key: ObjectKey) => void;
 
 export class Mirror {
   readonly #kinds: readonly AnyKind[];
+  readonly #wants: Wants;
   readonly #onTouched: OnTouched;
+  /** The objects that are not as wanted. */
   readonly #tables = new Map<AnyKind, Map<ObjectKey, unknown>>();
   readonly #unsupported = new Set<AnyKind>();
   readonly #versions = new Map<AnyKind, number>();
@@ -20,8 +39,9 @@ export class Mirror {
   #isFirst = true;
   #isDoubtful = true;
 
-  constructor(kinds: readonly AnyKind[], onTouched: OnTouched) {
+  constructor(kinds: readonly AnyKind[], wants: Wants, onTouched: OnTouched) {
     this.#kinds = kinds;
+    this.#wants = wants;
     this.#onTouched = onTouched;
     for (const kind of kinds) this.#tables.set(kind, new Map());
   }
@@ -36,18 +56,51 @@ export class Mirror {
     this.#isDoubtful = true;
   }
 
+  /** The object that the kernel has under a key. */
   get(kind: AnyKind, key: ObjectKey): unknown {
-    return this.#tables.get(kind)?.get(key);
+    const have = this.#tables.get(kind)?.get(key);
+    if (have !== undefined) return have === MISSING ? undefined : have;
+    const want = this.#wants.wantAt(kind, key);
+    return want === undefined || this.#place === undefined ? undefined : kind.asWanted(want, this.#place);
   }
 
-  entries(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
-    return this.#tables.get(kind) ?? [];
+  /** Whether the object under a wanted key is missing or not as wanted; under another key, whether there is one. */
+  differs(kind: AnyKind, key: ObjectKey): boolean {
+    return this.#tables.get(kind)?.has(key) === true;
   }
 
-  /** The objects of one kind; the caller knows their type. */
-  *objects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
-    const table = this.#tables.get(kind as AnyKind);
-    if (table !== undefined) for (const have of table.values()) yield have as Have;
+  /** The keys for which `differs` is true. */
+  differing(kind: AnyKind): Iterable<ObjectKey> {
+    return this.#tables.get(kind)?.keys() ?? [];
+  }
+
+  /** The objects that the kernel has and that are not as wanted. */
+  *others(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
+    for (const [key, have] of this.#tables.get(kind) ?? []) if (have !== MISSING) yield [key, have];
+  }
+
+  /** The same; the caller knows their type. */
+  *otherObjects<Have>(kind: { presentKey(have: Have): ObjectKey }): Iterable<Have> {
+    for (const [, have] of this.others(kind as AnyKind)) yield have as Have;
+  }
+
+  /** Must be called when an object becomes wanted under a key of which none was. */
+  nowWanted(kind: AnyKind, key: ObjectKey, want: unknown, table = this.#tables.get(kind)): void {
+    const have = table?.get(key);
+    if (have === undefined) table?.set(key, MISSING);
+    else if (this.#isRight(kind, have, want)) table?.delete(key);
+  }
+
+  /** Must be called when no object is wanted any more under a key. */
+  noLongerWanted(kind: AnyKind, key: ObjectKey, want: unknown): void {
+    const table = this.#tables.get(kind);
+    const have = table?.get(key);
+    if (have === MISSING) table?.delete(key);
+    else if (have === undefined && this.#place !== undefined) table?.set(key, kind.asWanted(want, this.#place));
+  }
+
+  #isRight(kind: AnyKind, have: unknown, want: unknown): boolean {
+    return this.#place !== undefined && kind.isRight(have, want, this.#place);
   }
 
   /** A number that changes whenever an object of this kind may have changed. */
@@ -112,6 +165,7 @@ export class Mirror {
       // A second object with the same key gets a key that nobody wants; the first one is compared with what is wanted.
       table.set(table.has(key) ? `${String(key)} ${table.size}` : key, have);
     }
+    for (const [key, want] of this.#wants.wants(kind)) this.nowWanted(kind, key, want, table);
     this.#tables.set(kind, table);
     this.#touch(kind);
   }
@@ -119,16 +173,20 @@ export class Mirror {
   #tableOf(kind: AnyKind): Table<unknown> {
     const table = this.#tables.get(kind) ?? new Map<ObjectKey, unknown>();
     return {
-      get: (key) => table.get(key),
+      get: (key) => this.get(kind, key),
       set: (key, have) => {
-        table.set(key, have);
+        const want = this.#wants.wantAt(kind, key);
+        if (want !== undefined && this.#isRight(kind, have, want)) table.delete(key);
+        else table.set(key, have);
         this.#touch(kind);
         this.#onTouched(kind, key);
       },
       delete: (key) => {
+        const isWanted = this.#wants.has(kind, key);
         const have = table.get(key);
-        if (have === undefined) return;
-        table.delete(key);
+        if (have === MISSING || (have === undefined && !isWanted)) return;
+        if (isWanted) table.set(key, MISSING);
+        else table.delete(key);
         this.#touch(kind);
         this.#onTouched(kind, key);
         if (this.#isStoodOn(kind, key)) this.doubt();
@@ -137,10 +195,12 @@ export class Mirror {
   }
 
   /** Whether other objects depend on this one. The kernel removes them together with it, without an event for each. */
-  #isStoodOn({ name }: AnyKind, key: ObjectKey): boolean {
+  #isStoodOn(kind: AnyKind, key: ObjectKey): boolean {
     for (const [{ standsOn }, table] of this.#tables) {
-      if (standsOn?.kind !== name) continue;
-      for (const have of table.values()) if (standsOn.key(have) === key) return true;
+      if (standsOn?.kind !== kind.name) continue;
+      // An object that is as wanted depends only on one that is wanted, too.
+      if (this.#wants.has(kind, key)) return true;
+      for (const have of table.values()) if (have !== MISSING && standsOn.key(have) === key) return true;
     }
     return false;
   }

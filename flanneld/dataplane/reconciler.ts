@@ -1,7 +1,7 @@
 // The reconciler of an overlay's peers: it compares the wanted objects with the present ones, changes what differs, and records
 // what failed. It serves every backend and every kind of object. A failing peer is retried by itself and never delays others.
 
-import type { Clock } from '../../lib/clock-node.ts';
+import { breathe, type Clock } from '../../lib/clock-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -83,7 +83,7 @@ export class Reconciler<P extends PlannedPeer> {
     this.#kinds = kinds;
     this.#dirty = new DirtySet(kinds);
     this.#wanted = new WantedObjects(kinds, (peer) => backend.objects(peer));
-    this.#mirror = new Mirror(kinds, (kind, key) => this.#judge(kind, key));
+    this.#mirror = new Mirror(kinds, this.#wanted, (kind, key) => this.#judge(kind, key));
     this.#problems = new PlanProblems(options.log);
   }
 
@@ -156,8 +156,10 @@ export class Reconciler<P extends PlannedPeer> {
     const { plan, isListed } = await this.#look(run);
     const isSteady = this.#completed === plan;
     this.#take(plan, isListed);
-    const sides = this.#sides(place);
-    const tasks = tasksOf(changesFor(this.#dirty.keys, sides), this.#wanted.peers, this.#ledger);
+    await breathe();
+    const changes = changesFor(this.#dirty.keys, this.#sides(place));
+    await breathe();
+    const tasks = tasksOf(changes, this.#wanted.peers, this.#ledger);
     const { due, waitMs } = this.#due(tasks, place);
     refuseHeld(due, place, this.#options.netlink, (owner) => this.#ledger.programmedAs(owner) !== undefined);
     await this.#apply(tasks, due, place);
@@ -193,8 +195,18 @@ export class Reconciler<P extends PlannedPeer> {
   /** Takes over the plan and finds what differs. */
   #take(plan: Plan<P>, isListed: boolean): void {
     this.#problems.set(plan);
-    const touch = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
-    for (const { key, after } of this.#wanted.take(plan, touch)) {
+    const judge = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
+    const changes = this.#wanted.take(plan, {
+      gone: (kind, key, want) => {
+        this.#mirror.noLongerWanted(kind, key, want);
+        judge(kind, key);
+      },
+      come: (kind, key, want) => {
+        this.#mirror.nowWanted(kind, key, want);
+        judge(kind, key);
+      },
+    });
+    for (const { key, after } of changes) {
       if (after === undefined) this.#succeeded(key, undefined);
       else this.#unsettled.add(key);
     }
@@ -204,48 +216,33 @@ export class Reconciler<P extends PlannedPeer> {
 
   #judgeAll(): void {
     this.#dirty.clear();
-    for (const peer of this.#wanted.peers.values()) {
-      for (const { kind, want } of this.#wanted.objectsOf(peer)) this.#judgeWanted(kind, kind.wantedKey(want), want);
-    }
-    for (const kind of this.#kinds) this.#judgePresent(kind);
-  }
-
-  #judgePresent(kind: AnyKind): void {
-    for (const [key] of this.#mirror.entries(kind)) if (!this.#wanted.has(kind, key)) this.#judgeUnwanted(kind, key);
+    for (const kind of this.#kinds) this.#judgeKind(kind);
   }
 
   #judgeKind(kind: AnyKind): void {
-    const dirty = this.#dirty.keys.get(kind) ?? [];
-    for (const key of [...dirty, ...this.#wanted.keys(kind)]) this.#judge(kind, key);
-    this.#judgePresent(kind);
+    for (const key of this.#dirty.keys.get(kind) ?? []) this.#judge(kind, key);
+    for (const key of this.#mirror.differing(kind)) this.#judge(kind, key);
   }
 
   /** Checks whether an object is as wanted; if not, the next run changes it. */
   #judge(kind: AnyKind, key: ObjectKey): void {
-    const wanted = this.#wanted.at(kind, key);
-    const isRight = wanted === undefined ? this.#judgeUnwanted(kind, key) : this.#judgeWanted(kind, key, wanted.want);
+    const isRight = this.#wanted.has(kind, key) ? !this.#mirror.differs(kind, key) : this.#mayStay(kind, key);
+    this.#dirty.note(kind, key, isRight);
     if (!isRight) this.#hasNews = true;
   }
 
-  #judgeWanted(kind: AnyKind, key: ObjectKey, want: unknown): boolean {
-    const have = this.#mirror.get(kind, key);
-    const isRight = have !== undefined && this.#place !== undefined && kind.isRight(have, want, this.#place);
-    if (isRight) kind.share?.(have, want);
-    return this.#dirty.note(kind, key, isRight);
-  }
-
-  #judgeUnwanted(kind: AnyKind, key: ObjectKey): boolean {
+  /** Whether the object under an unwanted key, if there is one, is not ours. */
+  #mayStay(kind: AnyKind, key: ObjectKey): boolean {
     const have = this.#mirror.get(kind, key);
     if (have === undefined) this.#wanted.forget(kind, key);
-    const isRight = have === undefined || this.#place === undefined || !kind.isOurs(have, this.#place);
-    return this.#dirty.note(kind, key, isRight);
+    return have === undefined || this.#place === undefined || !kind.isOurs(have, this.#place);
   }
 
-  #sides(place: Place): Sides {
+  #sides(place: Place): Sides<P> {
     return {
       place,
-      wantedAt: (kind, key) => this.#wanted.at(kind, key),
-      isWanted: (kind, key) => this.#wanted.has(kind, key),
+      peerAt: (kind, key) => this.#wanted.peerAt(kind, key),
+      objectsOf: (peer) => this.#wanted.objectsOf(peer),
       presentAt: (kind, key) => this.#mirror.get(kind, key),
       formerOwner: (kind, key) => this.#wanted.formerOwner(kind, key),
     };
@@ -309,6 +306,7 @@ export class Reconciler<P extends PlannedPeer> {
 
   /** Polled kinds have no events. So they are listed after a change, and an object that is not as wanted has failed. */
   async #pollAfter(due: ReadonlySet<Task<P>>, place: Place): Promise<void> {
+    if (this.#kinds.every(({ hear }) => hear !== undefined)) return;
     const sent = [...due].flatMap((task) => task.sent.map(({ kind, key }) => ({ task, kind, key })));
     const polled = sent.filter(({ kind }) => kind.hear === undefined);
     await this.#poll(place, new Set(polled.map(({ kind }) => kind)));

@@ -1,12 +1,16 @@
 // The wanted objects by key, each with the peer that needs it, so that an event about one object needs only one look-up.
 
-import { findWanted } from './compare.ts';
+import type { Wants } from './mirror.ts';
 import type { AnyKind, ObjectKey, WantedObject } from './objects/kind.ts';
 import { type PeerChange, type Plan, type PlannedPeer, sameObjects } from './plan.ts';
 
-type Touch = (kind: AnyKind, key: ObjectKey) => void;
+/** Called for each key that is no longer wanted, then for each that is wanted now: one key may be in both. */
+export interface OnWanted {
+  gone(kind: AnyKind, key: ObjectKey, want: unknown): void;
+  come(kind: AnyKind, key: ObjectKey, want: unknown): void;
+}
 
-export class WantedObjects<P extends PlannedPeer> {
+export class WantedObjects<P extends PlannedPeer> implements Wants {
   readonly #objectsOf: (peer: P) => readonly WantedObject[];
   readonly #byKey = new Map<AnyKind, Map<ObjectKey, P>>();
   /** The peer that an unwanted object was for, until the object is gone. */
@@ -31,17 +35,29 @@ export class WantedObjects<P extends PlannedPeer> {
     return this.#objectsOf(peer);
   }
 
-  keys(kind: AnyKind): Iterable<ObjectKey> {
-    return this.#byKey.get(kind)?.keys() ?? [];
+  *wants(kind: AnyKind): Iterable<[ObjectKey, unknown]> {
+    for (const [key, peer] of this.#byKey.get(kind) ?? []) yield [key, this.#wantOf(peer, kind, key)];
   }
 
   has(kind: AnyKind, key: ObjectKey): boolean {
     return this.#byKey.get(kind)?.has(key) === true;
   }
 
-  at(kind: AnyKind, key: ObjectKey): { owner: string; want: unknown } | undefined {
-    const peer = this.#byKey.get(kind)?.get(key);
-    return peer && { owner: peer.key, want: findWanted(this.#objectsOf(peer), kind, key) };
+  /** The peer that needs the object under a key. */
+  peerAt(kind: AnyKind, key: ObjectKey): P | undefined {
+    return this.#byKey.get(kind)?.get(key);
+  }
+
+  wantAt(kind: AnyKind, key: ObjectKey): unknown {
+    const peer = this.peerAt(kind, key);
+    return peer && this.#wantOf(peer, kind, key);
+  }
+
+  #wantOf(peer: P, kind: AnyKind, key: ObjectKey): unknown {
+    for (const object of this.#objectsOf(peer)) {
+      if (object.kind === kind && kind.wantedKey(object.want) === key) return object.want;
+    }
+    return undefined;
   }
 
   /** The peer that an object was for, if that peer is gone. */
@@ -56,10 +72,10 @@ export class WantedObjects<P extends PlannedPeer> {
   }
 
   /**
-   * Takes over a new plan and calls `touch` for each key where something else is wanted than before. Returns the peers that
+   * Takes over a new plan and calls `on` for each key where something else is wanted than before. Returns the peers that
    * are new, gone, or need something else.
    */
-  take(plan: Plan<P>, touch: Touch): readonly PeerChange<P>[] {
+  take(plan: Plan<P>, on: OnWanted): readonly PeerChange<P>[] {
     const isStep = plan.step !== undefined && plan.step.from === this.#plan;
     const changes = (isStep ? plan.step.changes : this.#changesTo(plan.peers)).filter(
       ({ before, after }) => before === undefined || after === undefined || !this.#isSame(before, after),
@@ -70,8 +86,8 @@ export class WantedObjects<P extends PlannedPeer> {
       else this.#peers.set(key, after);
     }
     // Old objects are removed first, because an object may go from one peer to another.
-    for (const { before } of changes) if (before !== undefined) this.#remove(before, touch);
-    for (const { after } of changes) if (after !== undefined) this.#add(after, touch);
+    for (const { before } of changes) if (before !== undefined) this.#remove(before, on);
+    for (const { after } of changes) if (after !== undefined) this.#add(after, on);
     return changes;
   }
 
@@ -89,21 +105,21 @@ export class WantedObjects<P extends PlannedPeer> {
     return sameObjects(this.#objectsOf(a), this.#objectsOf(b));
   }
 
-  #remove(peer: P, touch: Touch): void {
+  #remove(peer: P, on: OnWanted): void {
     for (const { kind, want } of this.#objectsOf(peer)) {
       const key = kind.wantedKey(want);
       this.#byKey.get(kind)?.delete(key);
       this.#former.get(kind)?.set(key, peer.key);
-      touch(kind, key);
+      on.gone(kind, key, want);
     }
   }
 
-  #add(peer: P, touch: Touch): void {
+  #add(peer: P, on: OnWanted): void {
     for (const { kind, want } of this.#objectsOf(peer)) {
       const key = kind.wantedKey(want);
       this.#byKey.get(kind)?.set(key, peer);
       this.#former.get(kind)?.delete(key);
-      touch(kind, key);
+      on.come(kind, key, want);
     }
   }
 }

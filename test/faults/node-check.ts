@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { foreignNexthopIds, VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
 import { describeDrift } from '../../flanneld/dataplane/change-log.ts';
 import { desired } from '../../flanneld/dataplane/desired.ts';
-import { Mirror } from '../../flanneld/dataplane/mirror.ts';
+import { Mirror, nothingWanted } from '../../flanneld/dataplane/mirror.ts';
 import { WEFT_PROTOCOL } from '../../flanneld/dataplane/objects/kind.ts';
 import { readBackendData } from '../../flanneld/dataplane/peer.ts';
 import type { Change } from '../../flanneld/dataplane/plan.ts';
@@ -142,11 +142,13 @@ async function peerFaults(
 ): Promise<string[]> {
   const underlay = { index: getLink(netlink, { name: UNDERLAY_DEVICE })?.index ?? 0, name: UNDERLAY_DEVICE };
   const place = { family: 4 as const, network, tunnel: { index: link.index, name: DEVICE }, underlay };
-  const mirror = new Mirror(VXLAN_KINDS, () => undefined);
+  const mirror = new Mirror(VXLAN_KINDS, nothingWanted, () => undefined);
   await mirror.list(netlink, place);
   const config = { family: 4 as const, network, vni: VNI, ...own };
   const wanted = desired(leases, { ...config, foreignNexthopIds: foreignNexthopIds(mirror, place) });
-  const changes = wholeCompare(wanted.peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, place, mirror);
+  const changes = wholeCompare(wanted.peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, place, {
+    entries: (kind) => mirror.others(kind),
+  });
   const unreadable = [...problems, ...wanted.problems].map(({ key, reason }) => `lease ${key}: ${reason}`);
   return [...unreadable, ...changes.map(describe)];
 }

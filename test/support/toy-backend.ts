@@ -32,6 +32,7 @@ function pigeonKind(loft: Loft, refuses: (subnet: string) => boolean): ObjectKin
     isRight: (have, want) => have.home === want.home,
     isOurs: () => true,
     list: () => [...loft].map(([subnet, home]) => ({ subnet, home })),
+    asWanted: (want) => want,
     put: (want) => order(want, false),
     remove: (have) => order(have, true),
     spell: ({ subnet }) => `pigeon ${subnet}`,

@@ -19,14 +19,14 @@ export function wholeCompare<P extends PlannedPeer>(
   const tables = new Map(kinds.map((kind) => [kind, new Map(present.entries(kind))]));
   const all = new Map(kinds.map((kind) => [kind, new Set<ObjectKey>()]));
   const wanted = new WantedObjects(kinds, objects);
-  wanted.take({ peers: new Map(peers.map((peer) => [peer.key, peer])), problems: [], doubts: [] }, (kind, key) =>
-    all.get(kind)?.add(key),
-  );
+  const touch = (kind: AnyKind, key: ObjectKey): unknown => all.get(kind)?.add(key);
+  const plan = { peers: new Map(peers.map((peer) => [peer.key, peer])), problems: [], doubts: [] };
+  wanted.take(plan, { gone: touch, come: touch });
   for (const kind of kinds) for (const key of tables.get(kind)?.keys() ?? []) all.get(kind)?.add(key);
-  const sides: Sides = {
+  const sides: Sides<P> = {
     place,
-    wantedAt: (kind, key) => wanted.at(kind, key),
-    isWanted: (kind, key) => wanted.has(kind, key),
+    peerAt: (kind, key) => wanted.peerAt(kind, key),
+    objectsOf: (peer) => wanted.objectsOf(peer),
     presentAt: (kind, key) => tables.get(kind)?.get(key),
     formerOwner: () => undefined,
   };

@@ -112,6 +112,10 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
     return [...this.#applied].map(([key, peer]) => ({ key, ...peer }));
   }
 
+  asWanted(want: KeyedPeer): KeyedPeer {
+    return want;
+  }
+
   put(want: KeyedPeer, have: KeyedPeer | undefined): PeerAction {
     return this.#action(want.key, have, want);
   }

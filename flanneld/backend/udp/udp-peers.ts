@@ -2,8 +2,7 @@
 // this process, in the forwarder's table.
 
 import { formatIp, formatPrefix, sameIp } from '../../../lib/ip.ts';
-import type { Action, ObjectKind, Refusal } from '../../dataplane/objects/kind.ts';
-import { destinationKey } from '../../dataplane/objects/route.ts';
+import { type Action, type ObjectKey, type ObjectKind, prefixKey, type Refusal } from '../../dataplane/objects/kind.ts';
 import type { RoutePeer } from '../../dataplane/route-peer.ts';
 import type { UdpForwarder } from './udp-forwarder.ts';
 
@@ -14,19 +13,19 @@ interface TableAction extends Action {
 
 export class UdpPeers implements ObjectKind<RoutePeer, RoutePeer, TableAction> {
   readonly name = 'peer';
-  readonly #table = new Map<bigint, RoutePeer>();
+  readonly #table = new Map<ObjectKey, RoutePeer>();
   readonly #forwarder: () => UdpForwarder | undefined;
 
   constructor(forwarder: () => UdpForwarder | undefined) {
     this.#forwarder = forwarder;
   }
 
-  wantedKey({ subnet }: RoutePeer): bigint {
-    return destinationKey(subnet);
+  wantedKey({ subnet }: RoutePeer): ObjectKey {
+    return prefixKey(subnet);
   }
 
-  presentKey({ subnet }: RoutePeer): bigint {
-    return destinationKey(subnet);
+  presentKey({ subnet }: RoutePeer): ObjectKey {
+    return prefixKey(subnet);
   }
 
   isRight(have: RoutePeer, want: RoutePeer): boolean {
@@ -39,6 +38,10 @@ export class UdpPeers implements ObjectKind<RoutePeer, RoutePeer, TableAction> {
 
   list(): RoutePeer[] {
     return [...this.#table.values()];
+  }
+
+  asWanted(peer: RoutePeer): RoutePeer {
+    return peer;
   }
 
   put(peer: RoutePeer): TableAction {

@@ -42,7 +42,8 @@ type ForeignIds = ReadonlySet<number> | undefined;
 export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>): ForeignIds {
   if (!mirror.supports(nexthop)) return undefined;
   const foreign = new Set<number>();
-  for (const have of mirror.objects(nexthop)) if (!isOurNexthop(have, place)) foreign.add(have.id);
+  // A nexthop that is as wanted is ours.
+  for (const have of mirror.otherObjects(nexthop)) if (!isOurNexthop(have, place)) foreign.add(have.id);
   return foreign;
 }
 
@@ -106,7 +107,7 @@ export class VxlanPlanner {
     const changes = known !== undefined && sameIds(known.ids, ids) ? known.desired.update(leases) : undefined;
     if (known !== undefined && changes !== undefined) return { desired: known.desired, changes };
     const config = { ...this.#config, foreignNexthopIds: ids };
-    const desired = new DesiredPeers(await desiredSlowly(leases, config), leases, config);
+    const desired = new DesiredPeers(await desiredSlowly(leases, config), leases, config, known?.desired.peers);
     this.#known = { ids, desired };
     return { desired, changes: undefined };
   }

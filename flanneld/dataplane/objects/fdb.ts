@@ -5,7 +5,6 @@ import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
 import { NTF_EXT_LEARNED, NTF_SELF, NUD_NOARP, NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteFdb, type FdbEntry, listFdb, replaceFdb } from '../../../lib/rtnetlink/fdb.ts';
-import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import type { ObjectKind } from './kind.ts';
 
 export interface WantedFdb {
@@ -24,14 +23,17 @@ export const fdb: ObjectKind<WantedFdb, FdbEntry> = {
   // If the device is a port of a bridge, the bridge's entries are listed, too; they lack NTF_SELF.
   list: (netlink, { tunnel }) =>
     tunnel === undefined ? [] : listFdb(netlink, { index: tunnel.index }).filter(isDevicesOwn),
+  asWanted: ({ mac, destination }, { tunnel }) => ({
+    index: tunnel?.index ?? 0,
+    mac,
+    destination,
+    state: NUD_PERMANENT,
+    flags: NTF_SELF,
+  }),
   put: ({ mac, destination }, _, { tunnel }) =>
     replaceFdb({ index: tunnel?.index ?? 0, mac, destination }, tunnel?.name),
   // Without a destination the kernel deletes all entries of the MAC, also those that send by another device.
   remove: ({ mac }, { tunnel }) => deleteFdb({ index: tunnel?.index ?? 0, mac }, tunnel?.name),
-  share(have: Mutable<FdbEntry>, { mac, destination }) {
-    have.mac = mac;
-    have.destination = destination;
-  },
   spell: ({ mac }) => `fdb ${mac}`,
   difference: ({ destination }) => `had dst ${destination === undefined ? 'none' : formatIp(destination)}`,
   hear(event, table, { tunnel }) {

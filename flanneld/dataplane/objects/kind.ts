@@ -1,7 +1,7 @@
 // The interface of one kind of object: its key, whose it is, when it is as wanted, how it is listed, made and removed, and how
 // the kernel's events about it are read. Each kind is one file of this folder; a backend may bring kinds of its own.
 
-import type { Family, IpPrefix } from '../../../lib/ip.ts';
+import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
 import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
@@ -27,6 +27,18 @@ export interface Place {
 
 /** Identifies one object of its kind. A wanted object and the present one in its place have the same key. */
 export type ObjectKey = string | number | bigint;
+
+/** An address as a key. Text or a bigint would take longer than the whole comparison. */
+export function addressKey({ family, value }: Ip): number | bigint {
+  return family === 4 ? Number(value) : value;
+}
+
+const LENGTHS = 256;
+
+/** A prefix as a key. */
+export function prefixKey({ ip, length }: IpPrefix): number | bigint {
+  return ip.family === 4 ? Number(ip.value) * LENGTHS + length : (ip.value << 8n) | BigInt(length);
+}
 
 /** A change to an object, which can describe itself in words and as the command an operator would type. */
 export interface Action {
@@ -57,6 +69,8 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
    * leftovers of an earlier agent anywhere.
    */
   list(netlink: Netlink, place: Place, isFirst: boolean): readonly Have[] | undefined;
+  /** The present object when it is as wanted. Thousands are, so the mirror does not store them. */
+  asWanted(want: Want, place: Place): Have;
   /** The request that makes an object, in the place of `have` if there is one. */
   put(want: Want, have: Have | undefined, place: Place): Do;
   remove(have: Have, place: Place): Do;
@@ -73,11 +87,6 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   /** For kinds that are not made by rtnetlink: does the actions, and resolves to those that were refused. */
   execute?(actions: readonly Do[]): Promise<readonly Refusal[]>;
 
-  /**
-   * Makes the present object use the wanted one's address objects, so that thousands of them are kept in memory only once.
-   * Called only when both are equal.
-   */
-  share?(have: Have, want: Want): void;
   /** The object's device, for messages; absent when it is the overlay's own. */
   deviceOf?(want: Want | undefined, have: Have | undefined, place: Place): string | undefined;
   /** What the kernel has instead of an object that somebody keeps changing, as a tool shows it. */

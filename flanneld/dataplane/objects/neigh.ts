@@ -6,8 +6,7 @@ import type { Mac } from '../../../lib/mac.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NUD_PERMANENT } from '../../../lib/rtnetlink/constants.ts';
 import { deleteNeigh, listNeighs, type Neigh, replaceNeigh } from '../../../lib/rtnetlink/neigh.ts';
-import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
-import type { ObjectKind, Place } from './kind.ts';
+import { addressKey, type ObjectKind, type Place } from './kind.ts';
 
 export interface WantedNeigh {
   readonly destination: Ip;
@@ -16,19 +15,23 @@ export interface WantedNeigh {
 
 export const neigh: ObjectKind<WantedNeigh, Neigh> = {
   name: 'neigh',
-  wantedKey: ({ destination }) => destination.value,
-  presentKey: ({ destination }) => destination.value,
+  wantedKey: ({ destination }) => addressKey(destination),
+  presentKey: ({ destination }) => addressKey(destination),
   isRight: (have, { mac }) => isPermanent(have) && have.mac === mac,
   isOurs: isPermanent,
   list: (netlink: Netlink, { tunnel, family }) =>
     tunnel === undefined ? [] : listNeighs(netlink, { index: tunnel.index, family }),
+  asWanted: ({ destination, mac }, { tunnel, family }) => ({
+    family,
+    index: tunnel?.index ?? 0,
+    destination,
+    mac,
+    state: NUD_PERMANENT,
+    flags: 0,
+  }),
   put: ({ destination, mac }, _, { tunnel }) =>
     replaceNeigh({ index: tunnel?.index ?? 0, destination, mac, state: NUD_PERMANENT }, tunnel?.name),
   remove: ({ destination }, { tunnel }) => deleteNeigh({ index: tunnel?.index ?? 0, destination }, tunnel?.name),
-  share(have: Mutable<Neigh>, { destination, mac }) {
-    have.destination = destination;
-    have.mac = mac;
-  },
   spell: ({ destination }) => `neigh ${formatIp(destination)}`,
   difference: ({ mac }) => `had lladdr ${mac ?? 'none'}`,
   hear(event, table, { tunnel, family }: Place) {
@@ -36,8 +39,8 @@ export const neigh: ObjectKind<WantedNeigh, Neigh> = {
     const { object, removed } = event;
     if (object.index !== tunnel?.index || object.family !== family) return true;
     // The kernel sends two events for a deletion: first the entry as failed, then as gone.
-    if (removed) table.delete(object.destination.value);
-    else table.set(object.destination.value, object);
+    if (removed) table.delete(addressKey(object.destination));
+    else table.set(addressKey(object.destination), object);
     return true;
   },
 };

@@ -13,7 +13,6 @@ import {
   type Nexthop,
   replaceNexthop,
 } from '../../../lib/rtnetlink/nexthop.ts';
-import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { isReservedNexthopId } from '../nexthop-ids.ts';
 import { type ObjectKind, type Place, WEFT_PROTOCOL } from './kind.ts';
@@ -31,15 +30,20 @@ export const nexthop: ObjectKind<WantedNexthop, Nexthop> = {
     isOurNexthop(have, place) && have.gateway !== undefined && sameIp(have.gateway, gateway) && isOnlink(have),
   isOurs: isOurNexthop,
   list: (netlink, { tunnel }) => (tunnel === undefined ? [] : listIfSupported(netlink)),
+  asWanted: ({ id, gateway }, { tunnel, family }) => ({
+    id,
+    family,
+    gateway,
+    oif: tunnel?.index ?? 0,
+    protocol: WEFT_PROTOCOL,
+    flags: RTNH_F_ONLINK,
+  }),
   // With an id that looked free the object is added, not replaced: another program may have made one meanwhile.
   put({ id, gateway }, have, { tunnel }) {
     const spec = { id, gateway, oif: tunnel?.index ?? 0, protocol: WEFT_PROTOCOL, flags: RTNH_F_ONLINK };
     return have === undefined ? addNexthop(spec, tunnel?.name) : replaceNexthop(spec, tunnel?.name);
   },
   remove: ({ id }) => deleteNexthop(id),
-  share(have: Mutable<Nexthop>, { gateway }) {
-    have.gateway = gateway;
-  },
   spell: ({ id }) => `nexthop ${id}`,
   difference: ({ gateway }) => `had via ${gateway === undefined ? 'none' : formatIp(gateway)}`,
   hear(event, table) {

@@ -5,7 +5,13 @@
 import { containsPrefix, formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { RT_TABLE_MAIN, RTN_UNICAST, RTNH_F_ONLINK, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
+import {
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTN_UNICAST,
+  RTNH_F_ONLINK,
+  RTPROT_KERNEL,
+} from '../../../lib/rtnetlink/constants.ts';
 import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
 import { getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
 import {
@@ -17,13 +23,13 @@ import {
   replaceRoute,
   spellRoute,
 } from '../../../lib/rtnetlink/route.ts';
-import type { Mutable } from '../../../lib/rtnetlink/spelling.ts';
 import {
   type Device,
   type Holder,
   type ObjectKey,
   type ObjectKind,
   type Place,
+  prefixKey,
   type Table,
   WEFT_PROTOCOL,
 } from './kind.ts';
@@ -39,15 +45,10 @@ export interface WantedRoute {
 
 /** The kernel's metric for an IPv6 route without one (linux/ipv6_route.h IP6_RT_PRIO_USER). */
 const IP6_DEFAULT_METRIC = 1024;
-const METRIC_BITS = 32n;
 
-/** A destination as a number. Making text of it would take longer than the whole comparison. */
-export function destinationKey(destination: IpPrefix): bigint {
-  return (destination.ip.value << 8n) | BigInt(destination.length);
-}
-
-function slotKey(destination: IpPrefix, metric: number): bigint {
-  return (destinationKey(destination) << METRIC_BITS) | BigInt(metric);
+function slotKey(destination: IpPrefix, metric: number): ObjectKey {
+  const key = prefixKey(destination);
+  return metric === 0 ? key : `${key} metric ${metric}`;
 }
 
 /** The metric; 0 for a route that was made without one. */
@@ -62,12 +63,9 @@ export const route: ObjectKind<WantedRoute, Route> = {
   isRight,
   isOurs,
   list,
+  asWanted,
   put,
   remove: (have, place) => deleteRoute(whichRoute(have), deviceName(have, place)),
-  share(have: Mutable<Route>, { destination, gateway }) {
-    have.destination = destination;
-    if (have.gateway !== undefined && sameIp(have.gateway, gateway)) have.gateway = gateway;
-  },
   spell: ({ destination }) => `route ${formatPrefix(destination)}`,
   difference: (have) => `was ${spellHolder(have)}`,
   hear,
@@ -81,7 +79,7 @@ export const route: ObjectKind<WantedRoute, Route> = {
   holders,
 };
 
-function keyOf(have: Route): bigint {
+function keyOf(have: Route): ObjectKey {
   return slotKey(have.destination, metricOf(have));
 }
 
@@ -141,6 +139,23 @@ function otherTunnels(netlink: Netlink): (index: number) => boolean {
   };
 }
 
+function asWanted({ destination, gateway, by, nexthopId }: WantedRoute, { family, tunnel, underlay }: Place): Route {
+  const isPlain = by === 'tunnel' && nexthopId === undefined;
+  return {
+    family,
+    destination,
+    gateway,
+    oif: (by === 'tunnel' ? tunnel : underlay)?.index ?? 0,
+    ...(nexthopId !== undefined && { nexthopId }),
+    table: RT_TABLE_MAIN,
+    protocol: WEFT_PROTOCOL,
+    scope: RT_SCOPE_UNIVERSE,
+    type: RTN_UNICAST,
+    flags: isPlain ? RTNH_F_ONLINK : 0,
+    ...(family === 6 && { priority: IP6_DEFAULT_METRIC }),
+  };
+}
+
 function put(want: WantedRoute, have: Route | undefined, { tunnel, underlay }: Place) {
   const { destination, gateway, nexthopId, by } = want;
   const protocol = WEFT_PROTOCOL;
@@ -190,6 +205,8 @@ function hear(event: RtnetlinkEvent, table: Table<Route>, place: Place): boolean
 
 function sameHop(a: Route, b: Route): boolean {
   if (a.oif !== b.oif || a.nexthopId !== b.nexthopId || a.protocol !== b.protocol || a.type !== b.type) return false;
+  // The gateway of such a route is its nexthop's.
+  if (a.nexthopId !== undefined) return true;
   return a.gateway === undefined || b.gateway === undefined ? a.gateway === b.gateway : sameIp(a.gateway, b.gateway);
 }
 
