@@ -5,7 +5,7 @@ export function main(_values, args) {
   return testWithServers({
     args,
     command: 'npm run suite -- cluster',
-    programs: ['flanneld'],
+    programs: ['flanneld', 'cni'],
     servers: ['etcd', 'kube-apiserver'],
     suites: ['test/subnet', 'test/cluster'],
   });
