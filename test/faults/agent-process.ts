@@ -67,6 +67,14 @@ export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** The lowest number that no descriptor of the process has: with it as RLIMIT_NOFILE the process can open nothing more. */
+export function lowestFreeDescriptor(pid: number): number {
+  const open = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  let free = 0;
+  while (open.has(free)) free += 1;
+  return free;
+}
+
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');

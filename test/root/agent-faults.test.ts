@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { errnoName } from '../../lib/sys/errno.ts';
-import { agentPid, logLines, openDescriptors } from '../faults/agent-process.ts';
+import { agentPid, logLines, lowestFreeDescriptor, openDescriptors } from '../faults/agent-process.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
@@ -195,11 +195,21 @@ describe('20,000 idle connections to the health port', () => {
   }, 150_000);
 });
 
+/** Until none has come or gone for a second: connections of the tests before are closed one after the other. */
+async function descriptorsSettled(pid: number): Promise<void> {
+  let before = -1;
+  while (openDescriptors(pid) !== before) {
+    before = openDescriptors(pid);
+    await sleep(1000);
+  }
+}
+
 describe('nothing left', () => {
   test('no file descriptor for anything new: it goes on, and is right again when there are some', async () => {
     const pid = await agentPid(node);
     const limit = (files: number): void => void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:`]);
-    limit(openDescriptors(pid));
+    await descriptorsSettled(pid);
+    limit(lowestFreeDescriptor(pid));
     const from = Buffer.byteLength(node.agent.log());
     writeLease(lab, 'peer', peer);
     await node.run(['nft', 'delete', 'table', 'ip', 'weft']);
