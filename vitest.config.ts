@@ -3,11 +3,12 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
-/** Minutes long, or of programs no script installs: the suites cluster, image, interop and kubelet set it. */
+/** Minutes long, or of programs no script installs: the suites cluster, image, interop, kubelet and agent-faults set it. */
 const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
 const ofServers = [
   ...['test/image/**', 'test/interop/**', 'test/kubelet/**'],
   'test/cluster/{etcd-faults,outages,upstream-etcd}.test.ts',
+  'test/root/agent-faults.test.ts',
 ];
 
 export default defineConfig({

@@ -15,6 +15,13 @@ export const SUITES = {
       only: { type: 'string', value: 'NAME[,NAME…]', says: 'only these; a name that is none lists them' },
     },
   },
+  'agent-faults': {
+    does: 'The built agent under a flow with exceptions, stalls, no descriptors and errors of the kernel: it goes on, or ends at once.',
+    takes: '3 min',
+    needs: 'root',
+    root: LAB,
+    ...vitest,
+  },
   soak: {
     does: 'Five nodes in random faults; exit code 0 when everything ended as it should.',
     takes: '30 min',
