@@ -8,13 +8,11 @@ import type { NetlinkRequest } from '../netlink/request.ts';
 import { be32 } from './connection.ts';
 import {
   NFT_MSG_GETOBJ,
-  NFT_MSG_GETSETELEM,
   NFT_OBJECT_COUNTER,
   NFTA_COUNTER_PACKETS,
   NFTA_DATA_VALUE,
   NFTA_EXPR_DATA,
   NFTA_EXPR_NAME,
-  NFTA_LIST_ELEM,
   NFTA_OBJ_DATA,
   NFTA_OBJ_NAME,
   NFTA_OBJ_TABLE,
@@ -22,11 +20,8 @@ import {
   NFTA_SET_ELEM_EXPIRATION,
   NFTA_SET_ELEM_EXPR,
   NFTA_SET_ELEM_KEY,
-  NFTA_SET_ELEM_LIST_ELEMENTS,
-  NFTA_SET_ELEM_LIST_SET,
-  NFTA_SET_ELEM_LIST_TABLE,
 } from './constants.ts';
-import type { SetRef } from './elements.ts';
+import { dumpElements, type SetRef } from './elements.ts';
 import { ABSENT, NFGENMSG_BYTES, spellTable, type Table, writeNfgenmsg } from './nftables.ts';
 
 export interface CountedElement {
@@ -65,28 +60,7 @@ function decodeCounter(message: MessageReader, table: Table): [string, number] |
 
 /** Elements that rules have put into a set; empty when there is no such set. Same as: `nft list set FAMILY TABLE SET`. */
 export function listCounted(netlink: Netlink, ref: SetRef): CountedElement[] {
-  const request: NetlinkRequest = {
-    type: NFT_MSG_GETSETELEM,
-    flags: NLM_F_DUMP,
-    write(writer) {
-      writeNfgenmsg(writer, ref.table);
-      writer.attrText(NFTA_SET_ELEM_LIST_TABLE, ref.table.name);
-      writer.attrText(NFTA_SET_ELEM_LIST_SET, ref.set);
-    },
-    describe: () => `list elements of ${spellTable(ref.table)} ${ref.set}`,
-  };
-  return netlink.dump(request, decodeElements, ABSENT).flat();
-}
-
-function decodeElements(message: MessageReader): CountedElement[] {
-  const elements: CountedElement[] = [];
-  const attributes = message.attributes(NFGENMSG_BYTES);
-  while (attributes.next()) {
-    if (attributes.type !== NFTA_SET_ELEM_LIST_ELEMENTS) continue;
-    const list = attributes.nested();
-    while (list.next()) if (list.type === NFTA_LIST_ELEM) elements.push(decodeElement(list.nested()));
-  }
-  return elements;
+  return dumpElements(netlink, ref, decodeElement);
 }
 
 function decodeElement(attributes: AttributeReader): CountedElement {

@@ -74,11 +74,16 @@ export function getElement(netlink: Netlink, ref: SetRef, key: Uint8Array): SetE
     write: (writer) => writeList(writer, ref, () => writeKey(writer, key)),
     describe: () => `get element of ${spellSet(ref)}`,
   };
-  return netlink.get(request, (message) => decodeElements(message)[0], ABSENT);
+  return netlink.get(request, (message) => decodeElements(message, decodeElement)[0], ABSENT);
 }
 
 /** All elements of a set; empty when there is no such set. Same as: `nft list set …`. */
 export function listElements(netlink: Netlink, ref: SetRef): SetElement[] {
+  return dumpElements(netlink, ref, decodeElement);
+}
+
+/** All elements of a set, each as `decode` reads it; empty when there is no such set. */
+export function dumpElements<T>(netlink: Netlink, ref: SetRef, decode: (element: AttributeReader) => T): T[] {
   const request: NetlinkRequest = {
     type: NFT_MSG_GETSETELEM,
     flags: NLM_F_DUMP,
@@ -89,7 +94,7 @@ export function listElements(netlink: Netlink, ref: SetRef): SetElement[] {
     },
     describe: () => `list elements of ${spellSet(ref)}`,
   };
-  return netlink.dump(request, decodeElements, ABSENT).flat();
+  return netlink.dump(request, (message) => decodeElements(message, decode), ABSENT).flat();
 }
 
 function spellSet({ table, set }: SetRef): string {
@@ -133,13 +138,13 @@ function encodeComment(comment: string): Uint8Array {
 }
 
 /** A message carries as many elements as fit. */
-function decodeElements(message: MessageReader): SetElement[] {
-  const elements: SetElement[] = [];
+function decodeElements<T>(message: MessageReader, decode: (element: AttributeReader) => T): T[] {
+  const elements: T[] = [];
   const attributes = message.attributes(NFGENMSG_BYTES);
   while (attributes.next()) {
     if (attributes.type !== NFTA_SET_ELEM_LIST_ELEMENTS) continue;
     const list = attributes.nested();
-    while (list.next()) if (list.type === NFTA_LIST_ELEM) elements.push(decodeElement(list.nested()));
+    while (list.next()) if (list.type === NFTA_LIST_ELEM) elements.push(decode(list.nested()));
   }
   return elements;
 }
