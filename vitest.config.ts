@@ -3,18 +3,19 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
-/** Minutes long, or of programs no script installs: the suites cluster, image, interop, kubelet and agent-faults set it. */
+/** Set by the suites and by `npm run bench -- selftest`, which run the files that `npm test` leaves out. */
 const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
-const ofServers = [
-  ...['test/image/**', 'test/interop/**', 'test/kubelet/**'],
-  'test/cluster/{etcd-faults,outages,upstream-etcd}.test.ts',
-  'test/root/agent-faults.test.ts',
+/** Files that take minutes, need programs that no script installs, or measure time. */
+const leftOut = [
+  'test/cluster/{image,interop,kubelet}/**',
+  'test/cluster/stores/{etcd-faults,outages,upstream-etcd}.test.ts',
+  'test/root/{agent-faults,bench-delay}.test.ts',
 ];
 
 export default defineConfig({
   test: {
     // Compiled or fixture copies must not run a second time.
-    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(withServers ? [] : ofServers)],
+    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(withServers ? [] : leftOut)],
     reporters: ['default', './test/support/ci-reporter.ts'],
     pool: 'forks',
     passWithNoTests: false,
@@ -23,14 +24,21 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: [`${sourceFolders}/**/*.test.ts`, 'test/{unit,support,subnet,manifests}/**/*.test.ts'],
+          include: [
+            `${sourceFolders}/**/*.test.ts`,
+            'test/*.test.ts',
+            'test/{support,cni,cluster/manifests}/**/*.test.ts',
+          ],
         },
       },
       {
         extends: true,
         test: {
           name: 'root',
-          include: ['test/{root,lab,probe,faults,soak,e2e,cluster,image,interop,kubelet}/**/*.test.ts'],
+          include: [
+            'test/{root,lab,faults,e2e}/**/*.test.ts',
+            'test/cluster/{stores,api-server,image,interop,kubelet}/**/*.test.ts',
+          ],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
           fileParallelism: false,
           sequence: { groupOrder: 1 },

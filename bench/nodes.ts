@@ -3,7 +3,7 @@
 // node of its own, which is booted anew for every run, and the agents run one after the other.
 
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
-import { findFlanneld, versionOf } from '../test/interop/programs.ts';
+import { findFlanneld, versionOf } from '../test/cluster/interop/programs.ts';
 import { type Lab, startLab } from '../test/lab/lab.ts';
 import { builtAgent, requireBuilt } from '../test/lab/programs.ts';
 import { LAUNCHER } from '../test/lab/support/launcher-script.ts';

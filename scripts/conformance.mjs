@@ -1,4 +1,4 @@
-// `npm run conformance`: build, then test/conformance/main.ts, which Node cannot run as it is.
+// `npm run conformance`: build, then test/cni/conformance/main.ts, which Node cannot run as it is.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -14,7 +14,7 @@ export async function main(values) {
   const outfile = join(folder, 'main.mjs');
   try {
     await build({
-      entryPoints: [join(root, 'test/conformance/main.ts')],
+      entryPoints: [join(root, 'test/cni/conformance/main.ts')],
       outfile,
       bundle: true,
       platform: 'node',

@@ -1,4 +1,4 @@
-// Bundles test/<name>/main.ts, which Node cannot run as it is, and runs its main() on dist/cni/flannel.
+// Bundles test/cni/<name>/main.ts, which Node cannot run as it is, and runs its main() on dist/cni/flannel.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export async function runOnExecutable(name, values) {
   try {
     await buildPrograms(['cni']);
     await build({
-      entryPoints: [join(root, 'test', name, 'main.ts')],
+      entryPoints: [join(root, 'test/cni', name, 'main.ts')],
       outfile,
       bundle: true,
       platform: 'node',

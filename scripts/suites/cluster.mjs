@@ -7,6 +7,6 @@ export function main(_values, args) {
     command: 'npm run suite -- cluster',
     programs: ['flanneld', 'cni'],
     servers: ['etcd', 'kube-apiserver'],
-    suites: ['test/subnet', 'test/cluster'],
+    suites: ['flanneld/subnet', 'test/cluster/stores', 'test/cluster/api-server'],
   });
 }

@@ -1,4 +1,4 @@
-// `npm run suite -- containerd`: build, Debian's containerd, then test/containerd on lab nodes. The machine's own containerd service
+// `npm run suite -- containerd`: build, Debian's containerd, then test/cluster/containerd on lab nodes. The machine's own containerd service
 // is never started: every node runs one of its own.
 import { join } from 'node:path';
 import { buildPrograms } from '../build.mjs';

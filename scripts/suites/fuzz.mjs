@@ -1,4 +1,4 @@
-// `npm run suite -- fuzz`: feeds spoiled inputs to the CNI executable's parsers (test/hostile/fuzz) in the sanitizer build, until
+// `npm run suite -- fuzz`: feeds spoiled inputs to the CNI executable's parsers (test/cni/hostile/fuzz) in the sanitizer build, until
 // the time or the number of inputs is used up.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -60,7 +60,7 @@ export async function main(values) {
   const folder = mkdtempSync(join(tmpdir(), `weft-fuzz-${process.pid}-`));
   try {
     const program = join(folder, 'fuzz');
-    await buildExecutable(join(repository, 'test/hostile/fuzz/main.ts'), program, { sanitize: true });
+    await buildExecutable(join(repository, 'test/cni/hostile/fuzz/main.ts'), program, { sanitize: true });
     const inputs = values.inputs === undefined ? Number.POSITIVE_INFINITY : Number(values.inputs);
     const minutes = values.inputs === undefined ? Number(values.minutes) : 60;
     const options = { deadline: Date.now() + minutes * 60_000, inputs, seed: Number(values.seed), only: values.only };

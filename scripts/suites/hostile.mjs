@@ -1,4 +1,4 @@
-// `npm run suite -- hostile`: build, then hostile calls (test/hostile) of the CNI executable.
+// `npm run suite -- hostile`: build, then hostile calls (test/cni/hostile) of the CNI executable.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPrograms } from '../build.mjs';

@@ -1,4 +1,4 @@
-// `npm run suite -- image`: builds the image and runs it under a real containerd in the way weft.yml specifies (test/image).
+// `npm run suite -- image`: builds the image and runs it under a real containerd in the way weft.yml specifies (test/cluster/image).
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ export function main(values, files) {
         exportImage(IMAGE, join(folder, 'image.tar'), NAME);
         exportOtherBuild(IMAGE, join(folder, 'other.tar'), `${NAME}-other`);
       },
-      args: [...(files.length > 0 ? files : ['test/image']), ...(values.update ? ['--update'] : [])],
+      args: [...(files.length > 0 ? files : ['test/cluster/image']), ...(values.update ? ['--update'] : [])],
     });
   } finally {
     rmSync(folder, { recursive: true });

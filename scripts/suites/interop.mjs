@@ -8,6 +8,6 @@ export function main(_values, args) {
     programs: ['flanneld', 'cni'],
     servers: ['flanneld', 'etcd', 'kube-apiserver'],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
-    suites: ['test/interop'],
+    suites: ['test/cluster/interop'],
   });
 }

@@ -1,4 +1,4 @@
-// `npm run suite -- kill`: build, then the CNI executable killed at every system call it makes (test/kill).
+// `npm run suite -- kill`: build, then the CNI executable killed at every system call it makes (test/cni/kill).
 import { runOnExecutable } from '../test-bundle.mjs';
 
 export function main(values) {

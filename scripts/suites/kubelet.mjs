@@ -11,6 +11,6 @@ export function main(_values, args) {
     servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
     packages: RUNTIME_PACKAGES,
-    suites: ['test/kubelet'],
+    suites: ['test/cluster/kubelet'],
   });
 }

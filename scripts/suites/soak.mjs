@@ -1,4 +1,4 @@
-// `npm run suite -- soak`: build, then the soak (test/soak) on a lab of five nodes.
+// `npm run suite -- soak`: build, then the soak (test/faults/soak) on a lab of five nodes.
 import { join } from 'node:path';
 import { buildPrograms } from '../build.mjs';
 import { bundleLab } from '../lab-bundle.mjs';

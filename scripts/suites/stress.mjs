@@ -1,4 +1,4 @@
-// `npm run suite -- stress`: build, then the stress of the CNI executable (test/stress).
+// `npm run suite -- stress`: build, then the stress of the CNI executable (test/cni/stress).
 import { runOnExecutable } from '../test-bundle.mjs';
 
 export function main(values) {

@@ -3,6 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
+import { startFlow } from '../faults/probe/flow.ts';
+import type { FlowResult } from '../faults/probe/spec.ts';
 import { NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -14,8 +16,6 @@ import { builtAgent } from '../lab/programs.ts';
 import { dropLease } from '../lab/support/leases.ts';
 import { giveIpv6, putBehindRouter } from '../lab/support/router.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
-import { startFlow } from '../probe/flow.ts';
-import type { FlowResult } from '../probe/spec.ts';
 
 const LOOK_MS = 10_000;
 const families = [4, 6] as const;

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
+import { countBothWays } from '../faults/probe/both-ways.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -11,7 +12,6 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
-import { countBothWays } from '../probe/both-ways.ts';
 
 const LOOK_MS = 10_000;
 /** A subnet that none of the lab's nodes gets. */

@@ -1,7 +1,7 @@
 // A node's port that leads to a pod, used by other nodes, by their pods, by the node itself and by the pod itself.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { askArgv, type Inside, startServer } from '../conformance/traffic.ts';
+import { askArgv, type Inside, startServer } from '../cni/conformance/traffic.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
+import { countBothWays } from '../faults/probe/both-ways.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -10,7 +11,6 @@ import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
-import { countBothWays } from '../probe/both-ways.ts';
 import { hasTun, tunNeeded } from '../support/has-tun.ts';
 import { needs } from '../support/needs.ts';
 

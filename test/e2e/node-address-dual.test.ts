@@ -1,15 +1,15 @@
 // A dual-stack node loses or changes one of its two underlay addresses. The other family must not be affected.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { countBothWays } from '../faults/probe/both-ways.ts';
+import { type Flow, startFlow } from '../faults/probe/flow.ts';
+import type { FlowEnd } from '../faults/probe/spec.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { readLeaseText } from '../lab/support/leases.ts';
 import { giveIpv6 } from '../lab/support/router.ts';
 import { becomesRouted } from '../lab/support/routes.ts';
-import { countBothWays } from '../probe/both-ways.ts';
-import { type Flow, startFlow } from '../probe/flow.ts';
-import type { FlowEnd } from '../probe/spec.ts';
 
 /** How long to wait. A busy machine needs this much. */
 const LOOK_MS = 20_000;

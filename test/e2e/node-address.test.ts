@@ -5,13 +5,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countBothWays } from '../faults/probe/both-ways.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { readLease } from '../lab/support/leases.ts';
 import { fdbDestinationsOf, kernelStateOf, vxlanPlaceOf } from '../lab/support/vxlan-state.ts';
-import { countBothWays } from '../probe/both-ways.ts';
 
 /** How long to wait for peers to follow. They do so within seconds, but a busy machine needs longer. */
 const LOOK_MS = 20_000;

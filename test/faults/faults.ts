@@ -1,6 +1,6 @@
 // The faults: what is done to a node, how many packets it may cost, and which traffic shows it.
 
-import type { FlowOptions } from '../probe/spec.ts';
+import type { FlowOptions } from './probe/spec.ts';
 import type { Path, Site } from './site.ts';
 
 /** The most packets that may be lost. The flow sends a thousand a second, so these are also milliseconds. */

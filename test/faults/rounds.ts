@@ -1,10 +1,10 @@
 // Repeats one fault many times. Each round has a flow of its own, and a round that the machine disturbed is repeated.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Flow } from '../probe/flow.ts';
-import { MAX_OWN_GAP_MS } from '../probe/flow.ts';
 import { agentPid, longestWaitMs, processorWaits } from './agent-process.ts';
 import type { Fault } from './faults.ts';
+import type { Flow } from './probe/flow.ts';
+import { MAX_OWN_GAP_MS } from './probe/flow.ts';
 import type { Site } from './site.ts';
 
 export interface Round {

@@ -7,9 +7,9 @@ import { UNDERLAY_GATEWAY } from '../lab/host/underlay.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
-import { type Flow, startFlow } from '../probe/flow.ts';
-import type { FlowEnd, FlowOptions } from '../probe/spec.ts';
 import { DEVICE, dataPlaneFaults, firewallFaults, netnsOf, ownLease, withNetlink } from './node-check.ts';
+import { type Flow, startFlow } from './probe/flow.ts';
+import type { FlowEnd, FlowOptions } from './probe/spec.ts';
 
 /** Which packets are counted: between pods; from a pod to outside (masqueraded); or from the node itself to a pod. */
 export type Path = 'pods' | 'outside' | 'node';

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { errnoName } from '../../lib/sys/errno.ts';
 import { agentPid, logLines, lowestFreeDescriptor, openDescriptors } from '../faults/agent-process.ts';
+import { type Flow, startFlow } from '../faults/probe/flow.ts';
+import { queueDrops } from '../faults/probe/queue-drops.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { dropLease, writeLease } from '../lab/support/leases.ts';
-import { type Flow, startFlow } from '../probe/flow.ts';
-import { queueDrops } from '../probe/queue-drops.ts';
 
 const LOOK_MS = 20_000;
 /** The time after which a blocked event loop ends the agent, in milliseconds, and more for a busy machine. */

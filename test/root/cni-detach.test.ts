@@ -1,6 +1,6 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Attachment } from '../conformance/attachment.ts';
+import { Attachment } from '../cni/conformance/attachment.ts';
 import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
 import type { Executable } from '../support/executable.ts';
 import { needs } from '../support/needs.ts';

@@ -3,7 +3,7 @@
 
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import type { JsonObject } from '../conformance/attachment.ts';
+import type { JsonObject } from '../cni/conformance/attachment.ts';
 import { CniNode, compilePlugins } from '../support/cni-node.ts';
 import type { Executable } from '../support/executable.ts';
 import { expectFound, type SearchedError } from '../support/search-words.ts';

@@ -3,7 +3,7 @@
 // packets queue meanwhile. Here the queue holds only one packet, so that the others would be lost.
 
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { netnsPath } from '../conformance/sandbox.ts';
+import { netnsPath } from '../cni/conformance/sandbox.ts';
 import { Background } from '../support/background.ts';
 import { CniNode, compilePlugins } from '../support/cni-node.ts';
 import type { Executable } from '../support/executable.ts';

@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Attachment, type JsonObject } from '../conformance/attachment.ts';
+import { Attachment, type JsonObject } from '../cni/conformance/attachment.ts';
 import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
 import type { Executable } from '../support/executable.ts';
 import { needs } from '../support/needs.ts';

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { Attachment, AttachmentOptions, JsonObject } from '../conformance/attachment.ts';
+import type { Attachment, AttachmentOptions, JsonObject } from '../cni/conformance/attachment.ts';
 import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
 import type { Executable } from '../support/executable.ts';
 import { needs } from '../support/needs.ts';

@@ -1,4 +1,4 @@
-// Runs the contract's black-box cases (test/conformance) on our executable, on the reference plugins where they are installed, and on
+// Runs the contract's black-box cases (test/cni/conformance) on our executable, on the reference plugins where they are installed, and on
 // programs that are no plugins, which must not pass.
 
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { cnitoolDriver, labDriver } from '../conformance/chain-drivers.ts';
-import { isExecutable } from '../conformance/machine.ts';
-import { failureLine } from '../conformance/report.ts';
-import { type CaseReport, runCases } from '../conformance/run-cases.ts';
-import { allCases } from '../conformance/table.ts';
+import { cnitoolDriver, labDriver } from '../cni/conformance/chain-drivers.ts';
+import { isExecutable } from '../cni/conformance/machine.ts';
+import { failureLine } from '../cni/conformance/report.ts';
+import { type CaseReport, runCases } from '../cni/conformance/run-cases.ts';
+import { allCases } from '../cni/conformance/table.ts';
 import { needs } from '../support/needs.ts';
 
 const OURS = fileURLToPath(new URL('../../dist/cni', import.meta.url));

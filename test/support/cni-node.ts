@@ -1,10 +1,15 @@
-// A node to try the CNI executable on: namespaces of its own (test/conformance/sandbox.ts), the executable under
+// A node to try the CNI executable on: namespaces of its own (test/cni/conformance/sandbox.ts), the executable under
 // every name it has, the classic flannel configuration, and the runtime's way of calling it.
 
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { Attachment, type AttachmentOptions, type CallOptions, type JsonObject } from '../conformance/attachment.ts';
-import { netnsPath, Sandbox } from '../conformance/sandbox.ts';
+import {
+  Attachment,
+  type AttachmentOptions,
+  type CallOptions,
+  type JsonObject,
+} from '../cni/conformance/attachment.ts';
+import { netnsPath, Sandbox } from '../cni/conformance/sandbox.ts';
 import type { CommandResult } from '../lab/command.ts';
 import { compileProgram, type Executable } from './executable.ts';
 

@@ -1,6 +1,6 @@
 // flannel's manifest as data, for clusters in which it is replaced: what its releases and its Helm chart have.
 
-import type { KubeObject } from '../manifests/documents.ts';
+import type { KubeObject } from '../cluster/manifests/documents.ts';
 
 /** Of all its containers. */
 export const FLANNEL_IMAGE = 'flannel:1';

@@ -1,6 +1,6 @@
 // Objects of the manifests on an API server: where each kind lives, and `kubectl apply --server-side`.
 
-import type { KubeObject } from '../manifests/documents.ts';
+import type { KubeObject } from '../cluster/manifests/documents.ts';
 import type { ApiCall } from './kube-apiserver.ts';
 
 const PATHS: Readonly<Record<string, string>> = {

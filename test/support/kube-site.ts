@@ -11,9 +11,9 @@ import type { KubeManagerOptions } from '../../flanneld/subnet/kube/kube.ts';
 import { createKubeManager, kubeDefaults } from '../../flanneld/subnet/kube/kube.ts';
 import { asObject } from '../../flanneld/subnet/kube/node.ts';
 import type { SubnetManager } from '../../flanneld/subnet/manager.ts';
-import type { ContractSite } from '../subnet/contract.ts';
-import { never } from '../subnet/contract.ts';
 import { recordingLog } from './recording-log.ts';
+import type { ContractSite } from './store-contract.ts';
+import { never } from './store-contract.ts';
 
 export interface KubeSite extends ContractSite {
   readonly logged: readonly string[];

@@ -1,0 +1,153 @@
+// Services as in a cluster: a real API server, kube-proxy on every node, CoreDNS in a pod, and a web server in a pod on each node. The
+// lab provides nodes, agents and pods. The test creates the objects that a controller would create.
+
+import type { JsonObject } from '../../lab/cni/conflist.ts';
+import { type Lab, startLab } from '../../lab/lab.ts';
+import type { LabNode } from '../../lab/lab-node.ts';
+import type { LabPod } from '../../lab/lab-pod.ts';
+import { pidFromInside } from '../../lab/processes.ts';
+import { findServer } from '../../support/background.ts';
+import type { KubeApiserver } from '../../support/kube-apiserver.ts';
+import { startRelay } from '../../support/netns-relay.ts';
+
+export const DNS_ADDRESS = '10.96.0.10';
+export const WEB_ADDRESS = '10.96.0.20';
+export const WEB_NODE_PORT = 30_080;
+const CLUSTER_CIDR = '10.244.0.0/16';
+const PROXY_LOG = '/run/kube-proxy.log';
+const DNS_LOG = '/run/coredns.log';
+
+export type ProxyMode = 'iptables' | 'nftables';
+
+/** Which programs are missing; undefined when all are there. */
+export function missingPrograms(): string | undefined {
+  const missing = ['etcd', 'kube-apiserver', 'kube-proxy', 'coredns'].filter((name) => findServer(name) === undefined);
+  return missing.length === 0 ? undefined : `${missing.join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`;
+}
+
+export class ServiceScene {
+  readonly lab: Lab;
+  /** A pod on each node that makes requests. */
+  readonly clients: readonly LabPod[];
+  /** A pod on each node that serves its own name at port 80. */
+  readonly webPods: readonly LabPod[];
+  readonly #stopRelays: (() => Promise<void>)[] = [];
+
+  private constructor(lab: Lab, clients: readonly LabPod[], webPods: readonly LabPod[]) {
+    this.lab = lab;
+    this.clients = clients;
+    this.webPods = webPods;
+  }
+
+  /** Starts everything. The agents write their rules with the same program (nft or iptables) as kube-proxy. */
+  static async start(server: KubeApiserver, mode: ProxyMode): Promise<ServiceScene> {
+    const netConf = { Network: CLUSTER_CIDR, EnableNFTables: mode === 'nftables', Backend: { Type: 'vxlan' } };
+    const lab = await startLab({ nodes: 2, netConf });
+    try {
+      const pods = (name: string): Promise<LabPod[]> =>
+        Promise.all(lab.nodes.map((node) => node.addPod({ name: `${name}-${node.index}` })));
+      const scene = new ServiceScene(lab, await pods('client'), await pods('web'));
+      for (const pod of scene.webPods) await serve(pod);
+      const dns = await scene.#startDns(server);
+      await writeObjects(server, lab.nodes, scene.webPods, dns);
+      for (const node of lab.nodes) await scene.#startProxy(server, node, mode);
+      return scene;
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stopRelays) await stop();
+    await this.lab.down();
+  }
+
+  async #startProxy({ url, adminKubeconfig }: KubeApiserver, node: LabNode, mode: ProxyMode): Promise<void> {
+    this.#stopRelays.push(await startRelay(node.pid, url));
+    const flags = [
+      `--kubeconfig=${adminKubeconfig}`,
+      `--hostname-override=${node.name}`,
+      `--proxy-mode=${mode}`,
+      `--cluster-cidr=${CLUSTER_CIDR}`,
+      // The lab's agents use kube-proxy's usual health port. It must not resize the conntrack table, which belongs to the whole machine.
+      ...['--healthz-bind-address=127.0.0.1:10259', '--conntrack-max-per-core=0', '--conntrack-min=0'],
+    ];
+    await node.run(inBackground([program('kube-proxy'), ...flags], PROXY_LOG));
+  }
+
+  /** Starts CoreDNS in a pod on the first node and resolves with the pod. */
+  async #startDns({ url, adminKubeconfig }: KubeApiserver): Promise<LabPod> {
+    const [node] = this.lab.nodes;
+    if (node === undefined) throw new Error('no node');
+    const pod = await node.addPod({ name: 'dns' });
+    node.writeFile(
+      '/run/Corefile',
+      `.:53 {\n  kubernetes cluster.local {\n    kubeconfig ${adminKubeconfig}\n  }\n}\n`,
+    );
+    const argv = inBackground([program('coredns'), '-conf', '/run/Corefile'], DNS_LOG);
+    const pid = pidFromInside(node.pid, Number((await pod.exec(argv)).stdout));
+    if (pid === undefined) throw new Error(`coredns ended: ${node.readFile(DNS_LOG)}`);
+    this.#stopRelays.push(await startRelay(pid, url));
+    return pod;
+  }
+
+  /** The last lines of the logs. */
+  report(): string {
+    const [first] = this.lab.nodes;
+    const logs = [...this.lab.nodes.map((node) => node.readFile(PROXY_LOG)), first?.readFile(DNS_LOG) ?? ''];
+    return logs.map((log) => log.slice(-1500)).join('\n');
+  }
+}
+
+function program(name: string): string {
+  const found = findServer(name);
+  if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
+  return found;
+}
+
+/** A command that starts `argv` in the background and prints its pid. */
+function inBackground(argv: readonly string[], log: string): string[] {
+  return ['sh', '-c', `setsid "$@" >${log} 2>&1 </dev/null & echo $!`, 'sh', ...argv];
+}
+
+async function serve(pod: LabPod): Promise<void> {
+  const script = `require('node:http').createServer((_, answer) => answer.end('${pod.name}')).listen(80)`;
+  await pod.exec(inBackground([process.execPath, '-e', script], '/dev/null'));
+}
+
+async function writeObjects(
+  { call, must }: KubeApiserver,
+  nodes: readonly LabNode[],
+  webPods: readonly LabPod[],
+  dns: LabPod,
+): Promise<void> {
+  const create = async (path: string, body: JsonObject): Promise<void> => {
+    const name = (body['metadata'] as { name: string }).name;
+    await call({ method: 'DELETE', path: `${path}/${name}` });
+    await must({ path, body });
+  };
+  for (const { name, address } of nodes) {
+    await create('/api/v1/nodes', { metadata: { name } });
+    const status = { addresses: [{ type: 'InternalIP', address }] };
+    const contentType = 'application/merge-patch+json';
+    await must({ method: 'PATCH', path: `/api/v1/nodes/${name}/status`, body: { status }, contentType });
+  }
+  const service = async (namespace: string, name: string, spec: JsonObject, pods: readonly LabPod[]): Promise<void> => {
+    await create(`/api/v1/namespaces/${namespace}/services`, { metadata: { name }, spec });
+    const [{ nodePort: _, ...port } = {}] = spec['ports'] as JsonObject[];
+    await create(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, {
+      metadata: { name, labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      ports: [port],
+      endpoints: pods.map(({ ip, node }) => ({ addresses: [ip], nodeName: node.name, conditions: { ready: true } })),
+    });
+  };
+  const web = {
+    type: 'NodePort',
+    clusterIP: WEB_ADDRESS,
+    ports: [{ port: 80, protocol: 'TCP', nodePort: WEB_NODE_PORT }],
+  };
+  await service('default', 'web', web, webPods);
+  await service('kube-system', 'kube-dns', { clusterIP: DNS_ADDRESS, ports: [{ port: 53, protocol: 'UDP' }] }, [dns]);
+}

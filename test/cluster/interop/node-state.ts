@@ -1,0 +1,62 @@
+// What an agent and its plugins keep on a node, in the words of the usual tools, so that what one has left on a node of the
+// other shows: rules of every firewall, devices, routes, files. What belongs to single pods is no part of it.
+
+import type { LabNode } from '../../lab/lab-node.ts';
+
+export interface NodeState {
+  /** The rules of chains that are not built in, and the jumps to these chains. */
+  readonly rules: readonly string[];
+  readonly links: readonly string[];
+  readonly routes: readonly string[];
+  readonly nexthops: readonly string[];
+  readonly files: readonly string[];
+}
+
+const SAVES = ['iptables-nft-save', 'ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save'];
+/** Tables that iptables on nf_tables makes; their contents are what the saves above print. */
+const IPTABLES_TABLES = /^table ip6? (nat|filter|mangle|raw|security)$/;
+const FOLDERS = ['/opt/cni', '/etc/cni', '/run/flannel', '/var/lib/cni'];
+/** Addresses, saved configurations and results of pods, and the lock of addresses. */
+const OF_PODS =
+  /^\/var\/lib\/cni\/(results|flannel|networks\/cbr0\/([0-9a-f]*[.:]|lock|last_reserved_ip|\.[0-9a-f]{64}:))/;
+
+export async function stateOf(node: LabNode): Promise<NodeState> {
+  return {
+    rules: await rulesOf(node),
+    links: await linesOf(node, ['ip', '-o', 'link', 'show', 'type', 'vxlan'], /^\d+: |mtu \d+/g),
+    routes: [...(await linesOf(node, ['ip', '-4', 'route'])), ...(await linesOf(node, ['ip', '-6', 'route']))]
+      .filter((line) => line.includes(' dev flannel'))
+      .sort(),
+    nexthops: await linesOf(node, ['ip', 'nexthop']),
+    files: await filesOf(node),
+  };
+}
+
+/** The rules, with the node's own subnets, and its own addresses in them, replaced by `OWN`, so that nodes can be compared. */
+async function rulesOf(node: LabNode): Promise<string[]> {
+  const saved: string[] = [];
+  for (const program of SAVES) {
+    const lines = (await linesOf(node, [program])).filter((line) => /^(-A|:\S+ -)/.test(line));
+    saved.push(...lines.map((line) => `${program}: ${line.replace(/ \[\d+:\d+\]$/, '')}`));
+  }
+  const tables = (await linesOf(node, ['nft', 'list', 'tables'])).filter((line) => !IPTABLES_TABLES.test(line));
+  for (const table of tables) saved.push(...(await linesOf(node, ['nft', 'list', ...table.split(' ')])));
+  const subnets = [`10\\.244\\.${node.index}\\.[01](?:/24)?(?!\\d)`, `fd00:10:244:${node.index}::1?(?:/64)?`];
+  const own = new RegExp(subnets.join('|'), 'g');
+  return saved.map((line) => line.trim().replace(own, 'OWN'));
+}
+
+async function linesOf(node: LabNode, argv: readonly string[], unsteady = /(?!)/g): Promise<string[]> {
+  const { stdout } = await node.exec(argv);
+  return stdout
+    .split('\n')
+    .map((line) => line.replace(unsteady, '').trimEnd())
+    .filter((line) => line !== '');
+}
+
+/** Every file with its sum. */
+async function filesOf(node: LabNode): Promise<string[]> {
+  const sums = await linesOf(node, ['find', ...FOLDERS, '-type', 'f', '-exec', 'sha256sum', '{}', '+']);
+  const others = await linesOf(node, ['find', ...FOLDERS, '-type', 'l,s', '-printf', '%y %p\n']);
+  return [...sums, ...others].filter((line) => !OF_PODS.test(line.slice(line.indexOf('/')))).sort();
+}

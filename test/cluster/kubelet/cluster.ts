@@ -1,0 +1,183 @@
+// A small real cluster: kube-apiserver and etcd, kube-controller-manager, kube-scheduler, and lab nodes with a containerd
+// and a kubelet each. Everything but the images is a published program; what else runs, runs in pods.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Lab, startLab } from '../../lab/lab.ts';
+import type { LabNode } from '../../lab/lab-node.ts';
+import { Background, findServer } from '../../support/background.ts';
+import { API_SERVICE_IP } from '../../support/certificates.ts';
+import { type KubeApiserver, startKubeApiserver } from '../../support/kube-apiserver.ts';
+import { startRelay } from '../../support/netns-relay.ts';
+import { removeCgroups } from '../containerd/cgroups.ts';
+import { Containerd } from '../containerd/containerd.ts';
+import type { CriClient } from '../containerd/cri.ts';
+import { writeImage } from '../containerd/image.ts';
+import { agentContainer, readObjects } from '../manifests/documents.ts';
+import { writeAgentImage } from './images.ts';
+import { KUBELET_LOG, startKubelet } from './kubelet-node.ts';
+
+const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
+
+/** Names of the programs that are neither in KUBEBUILDER_ASSETS nor on PATH. */
+export function missingServers(): string[] {
+  return SERVERS.filter((name) => findServer(name) === undefined);
+}
+
+function program(name: (typeof SERVERS)[number]): string {
+  const found = findServer(name);
+  if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
+  return found;
+}
+
+interface ClusterOptions {
+  readonly nodes: number;
+  /** What of CNI is on the nodes; nothing when absent. */
+  readonly pluginFolder?: string;
+  /** Writes more images for the nodes into a folder, and names the files. */
+  readonly putImages?: (folder: string) => string[];
+}
+
+interface Parts {
+  readonly server: KubeApiserver;
+  readonly lab: Lab;
+  readonly controllers: readonly Background[];
+  readonly containerds: ReadonlyMap<LabNode, Containerd>;
+}
+
+export class KubeCluster {
+  readonly server: KubeApiserver;
+  readonly lab: Lab;
+  readonly #controllers: readonly Background[];
+  readonly #containerds: ReadonlyMap<LabNode, Containerd>;
+  readonly #cleanups: (() => unknown)[];
+
+  private constructor(parts: Parts, cleanups: (() => unknown)[]) {
+    this.server = parts.server;
+    this.lab = parts.lab;
+    this.#controllers = parts.controllers;
+    this.#containerds = parts.containerds;
+    this.#cleanups = cleanups;
+  }
+
+  /** Starts everything but the kubelets. */
+  static async start({ nodes, pluginFolder, putImages }: ClusterOptions): Promise<KubeCluster> {
+    const cleanups: (() => unknown)[] = [];
+    try {
+      const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-'));
+      cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+      const server = await startKubeApiserver();
+      cleanups.push(() => server.stop());
+      const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
+      for (const each of controllers) cleanups.push(() => each.stop());
+      cleanups.push(removeCgroups);
+      const plugins = pluginFolder ?? mkdtempSync(join(folder, 'none-'));
+      const lab = await startLab({ nodes, agent: false, conflist: false, pluginFolder: plugins });
+      cleanups.push(() => lab.down());
+      const images = [...writeImages(folder), ...(putImages?.(folder) ?? [])];
+      const containerds = new Map<LabNode, Containerd>();
+      for (const node of lab.nodes) {
+        cleanups.push(await startRelay(node.pid, server.url));
+        await makeApiService(node, server.url);
+        const containerd = await startContainerd(node, images);
+        cleanups.push(() => containerd.cri.close());
+        containerds.set(node, containerd);
+      }
+      return new KubeCluster({ server, lab, controllers, containerds }, cleanups);
+    } catch (error) {
+      await undo(cleanups);
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await undo(this.#cleanups);
+  }
+
+  /** Registers its node, and runs what the scheduler gives it. */
+  async startKubelet(node: LabNode): Promise<void> {
+    await startKubelet(node, program('kubelet'), this.server.adminKubeconfig);
+  }
+
+  /** Runs a command in a container, as `kubectl exec` does; resolves with what it wrote. */
+  async exec(node: LabNode, containerId: string, cmd: readonly string[]): Promise<string> {
+    const request = { containerId, cmd, timeout: 10 };
+    const { exitCode, stdout, stderr } = await this.#cri(node).call('ExecSync', request);
+    if (exitCode !== 0) throw new Error(`${node.name}: ${cmd.join(' ')}: exit ${exitCode} (${stderr.toString()})`);
+    return stdout.toString().trim();
+  }
+
+  /** Path from outside of the network namespace of a container. */
+  async netnsOf(node: LabNode, containerId: string): Promise<string> {
+    const { info } = await this.#cri(node).call('ContainerStatus', { containerId, verbose: true });
+    const { pid } = JSON.parse(info['info'] ?? '{}') as { pid?: number };
+    return node.pathFromOutside(`/proc/${pid}/ns/net`);
+  }
+
+  /** The ends of the logs. */
+  async report(): Promise<string> {
+    const script = `tail -n 15 ${KUBELET_LOG} /var/log/pods/weft_*/*/*.log /var/log/pods/kube-flannel_*/*/*.log`;
+    const ends = this.lab.nodes.map(async (node) => {
+      const { stdout } = await node.exec(['sh', '-c', script]);
+      return `${node.name}:\n${stdout}`;
+    });
+    const { body } = await this.server.call({ path: '/api/v1/events' });
+    const events = (body['items'] as { message: string; reason: string }[]).slice(-30);
+    return [
+      ...events.map(({ reason, message }) => `${reason}: ${message}`),
+      ...(await Promise.all(ends)),
+      ...this.#controllers.map(({ output }) => output.slice(-1000)),
+    ].join('\n');
+  }
+
+  #cri(node: LabNode): CriClient {
+    const containerd = this.#containerds.get(node);
+    if (containerd === undefined) throw new Error(`no containerd on ${node.name}`);
+    return containerd.cri;
+  }
+}
+
+function startControllers(server: KubeApiserver, flexFolder: string): Background[] {
+  const common = [`--kubeconfig=${server.adminKubeconfig}`, '--leader-elect=false', '--secure-port=0'];
+  const manager = [
+    ...common,
+    '--allocate-node-cidrs=true',
+    '--cluster-cidr=10.244.0.0/16',
+    '--service-cluster-ip-range=10.96.0.0/24',
+    // Every namespace gets it, for pods to know the API server by.
+    `--root-ca-file=${server.authorityFile}`,
+    // Its default is a folder of the machine's, which it makes.
+    `--flex-volume-plugin-dir=${flexFolder}`,
+  ];
+  return [
+    new Background([program('kube-controller-manager'), ...manager]),
+    new Background([program('kube-scheduler'), ...common]),
+  ];
+}
+
+/** The pods' image and the agent's, under the name the manifest says. */
+function writeImages(folder: string): string[] {
+  const [pods, agent] = [join(folder, 'pods.tar'), join(folder, 'agent.tar')];
+  writeImage(pods);
+  writeAgentImage(agent, agentContainer(readObjects('weft.yml')).image);
+  return [pods, agent];
+}
+
+/** The Service of the API server in place of a kube-proxy: the relay of the node has its address. */
+async function makeApiService(node: LabNode, { hostname, port }: URL): Promise<void> {
+  const rule = `ip daddr ${API_SERVICE_IP} tcp dport 443 dnat to ${hostname}:${port}`;
+  const input = `table ip api-service { chain output { type nat hook output priority -100; ${rule}; }; }\n`;
+  await node.run(['nft', '-f', '-'], { input });
+}
+
+async function startContainerd(node: LabNode, images: readonly string[]): Promise<Containerd> {
+  const containerd = await Containerd.make(node);
+  // A node sees the machine's /tmp.
+  for (const image of images) await containerd.importImage(image);
+  return containerd;
+}
+
+async function undo(cleanups: (() => unknown)[]): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}

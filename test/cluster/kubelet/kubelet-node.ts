@@ -1,0 +1,68 @@
+// A kubelet in a lab node. kubelet would write to settings of the whole machine, so mounts in the node cover these.
+
+import type { LabNode } from '../../lab/lab-node.ts';
+import { CGROUP_PARENT } from '../containerd/cgroups.ts';
+
+export const KUBELET_LOG = '/run/kubelet.log';
+const CONFIG_FILE = '/etc/kubelet.json';
+
+// setupKernelTunables of pkg/kubelet/cm: it writes to them what it finds different.
+const TUNABLES = [
+  'vm/overcommit_memory',
+  'vm/panic_on_oom',
+  'kernel/panic',
+  'kernel/panic_on_oops',
+  'kernel/keys/root_maxkeys',
+  'kernel/keys/root_maxbytes',
+];
+
+// A node of the lab has the machine's cgroups, old or new, and is not alone on it: nothing is reserved, limited or evicted.
+const config = {
+  kind: 'KubeletConfiguration',
+  apiVersion: 'kubelet.config.k8s.io/v1beta1',
+  authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
+  authorization: { mode: 'AlwaysAllow' },
+  cgroupDriver: 'cgroupfs',
+  cgroupRoot: CGROUP_PARENT,
+  cgroupsPerQOS: false,
+  enforceNodeAllocatable: [],
+  failCgroupV1: false,
+  failSwapOn: false,
+  containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+  evictionHard: {
+    'memory.available': '0%',
+    'nodefs.available': '0%',
+    'nodefs.inodesFree': '0%',
+    'imagefs.available': '0%',
+  },
+  makeIPTablesUtilChains: false,
+  registerWithTaints: [],
+  localStorageCapacityIsolation: false,
+  volumePluginDir: '/run/kubelet/plugins',
+  nodeStatusUpdateFrequency: '2s',
+  syncFrequency: '2s',
+};
+
+/** Resolves when it has been started. */
+export async function startKubelet(node: LabNode, program: string, kubeconfig: string): Promise<void> {
+  node.writeFile(CONFIG_FILE, JSON.stringify(config));
+  await node.run(['sh', '-ec', covers().join('\n')]);
+  const flags = [
+    `--config=${CONFIG_FILE}`,
+    `--kubeconfig=${kubeconfig}`,
+    `--hostname-override=${node.name}`,
+    `--node-ip=${node.address}`,
+    '--root-dir=/run/kubelet',
+    '--cert-dir=/run/kubelet/pki',
+  ];
+  await node.run(['sh', '-c', `setsid "$@" >>${KUBELET_LOG} 2>&1 </dev/null &`, 'sh', program, ...flags]);
+}
+
+/** Mounts of the node over what is the machine's: logs of pods, settings of the kernel. */
+function covers(): string[] {
+  const tunables = TUNABLES.map((name, at) => {
+    const [cover, file] = [`/run/tunable-${at}`, `/proc/sys/${name}`];
+    return `cat ${file} >${cover}; mount --bind ${cover} ${file}`;
+  });
+  return ['mount -t tmpfs tmpfs /var/log', ...tunables];
+}

@@ -1,0 +1,154 @@
+// The whole way of a pod in a real cluster: kubelet registers the node, kube-controller-manager gives it a podCIDR, the
+// agent of manifests/weft.yml takes that and the node becomes Ready, kube-scheduler places pods, kubelet has containerd call
+// the plugin. In order: each test goes on where the one before it ended.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { startFlow } from '../../faults/probe/flow.ts';
+import { CNI_BIN_FOLDER, CNI_CACHE_FOLDER, CONFLIST_FOLDER, SUBNET_FILE } from '../../lab/contract.ts';
+import type { LabNode } from '../../lab/lab-node.ts';
+import { needs } from '../../support/needs.ts';
+import { IMAGE } from '../containerd/image.ts';
+import { readObjects } from '../manifests/documents.ts';
+import {
+  apply,
+  createDaemonSet,
+  createDeployment,
+  deleteWorkload,
+  HOST_PORT,
+  isTrue,
+  listNodes,
+  listPods,
+  type PodObject,
+  restartRollout,
+  scale,
+} from './api.ts';
+import { KubeCluster, missingServers } from './cluster.ts';
+import {
+  failedPairs,
+  fetchFrom,
+  flowEnd,
+  nodeOf,
+  until,
+  untilNodesAreReady,
+  untilReady,
+  untilRolledOut,
+} from './scene.ts';
+
+const NODES = 2;
+const TEST_MS = 120_000;
+
+let cluster: KubeCluster;
+beforeAll(async () => {
+  if (missingServers().length === 0) cluster = await KubeCluster.start({ nodes: NODES });
+}, 180_000);
+afterAll(() => cluster?.stop());
+beforeEach(() =>
+  needs.machine(missingServers().length === 0, `${missingServers().join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`),
+);
+
+function filesIn(node: LabNode, folder: string): string[] {
+  const outside = node.pathFromOutside(folder);
+  return existsSync(outside) ? readdirSync(outside) : [];
+}
+
+/** Address files of pods, on all nodes. */
+function held(): string[] {
+  return cluster.lab.nodes.flatMap((node) =>
+    filesIn(node, `${CNI_CACHE_FOLDER}/networks/cbr0`).filter((name) => /^10\./.test(name)),
+  );
+}
+
+async function untilHeld(count: number): Promise<void> {
+  await until(cluster, () => Promise.resolve(held().length === count), `${count} addresses held, not ${held().length}`);
+}
+
+describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
+  test('registers its nodes, gives them podCIDRs, and keeps pods off them without a network', async () => {
+    await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
+    await until(
+      cluster,
+      async () => {
+        const nodes = await listNodes(cluster.server);
+        return nodes.length === NODES && nodes.every(({ spec }) => spec.podCIDR !== undefined);
+      },
+      'podCIDRs',
+    );
+    const nodes = await listNodes(cluster.server);
+    expect(nodes.map((node) => isTrue(node, 'Ready'))).toEqual([false, false]);
+    expect(nodes.map(({ spec }) => spec.taints?.map(({ key }) => key))).toEqual(
+      Array(NODES).fill(['node.kubernetes.io/not-ready']),
+    );
+  });
+
+  test('has ready nodes once weft.yml is applied, its policies too, in the subnets the controller gave', async () => {
+    expect(cluster.lab.nodes.flatMap((node) => filesIn(node, CNI_BIN_FOLDER))).toEqual([]);
+    await apply(cluster.server, [...readObjects('weft-policy.yml'), ...readObjects('weft.yml')]);
+    await untilRolledOut(cluster, 'weft', 'weft');
+    await untilNodesAreReady(cluster);
+    for (const { metadata, spec } of await listNodes(cluster.server)) {
+      const node = cluster.lab.node(metadata.name);
+      expect(node.readFile(SUBNET_FILE)).toContain(`FLANNEL_SUBNET=${spec.podCIDR?.replace(/0\/24$/, '1/24')}\n`);
+      expect(filesIn(node, CONFLIST_FOLDER)).toEqual(['10-flannel.conflist']);
+    }
+  });
+
+  test('runs a DaemonSet whose pods reach each other by the tunnel, and by ports of their nodes', async () => {
+    await createDaemonSet(cluster.server, 'every-node', IMAGE);
+    const pods = await untilReady(cluster, 'every-node', NODES);
+    const nodes = await listNodes(cluster.server);
+    for (const { spec, status } of pods) {
+      const cidr = nodes.find(({ metadata }) => metadata.name === spec.nodeName)?.spec.podCIDR ?? '';
+      expect(status.podIP?.startsWith(cidr.replace(/0\/24$/, ''))).toBe(true);
+    }
+    expect(await failedPairs(cluster, pods)).toEqual([]);
+    for (const from of pods)
+      for (const to of pods)
+        expect(await fetchFrom(cluster, from, `http://${nodeOf(cluster, to).address}:${HOST_PORT}/`)).toBe(
+          to.metadata.name,
+        );
+  });
+
+  test('scales a Deployment up and down, and every address is given back', async () => {
+    await createDeployment(cluster.server, 'many', IMAGE, 8);
+    const pods = await untilReady(cluster, 'many', 8);
+    expect(new Set(pods.map(({ status }) => status.podIP)).size).toBe(8);
+    expect(held()).toHaveLength(8 + NODES);
+    await scale(cluster.server, 'many', 1);
+    await untilHeld(1 + NODES);
+  });
+
+  test('replaces the agents one after the other, and no packet between pods is lost', async () => {
+    const [from, to] = (await listPods(cluster.server, 'every-node')) as [PodObject, PodObject];
+    const flow = await startFlow(await flowEnd(cluster, from), await flowEnd(cluster, to));
+    onTestFinished(() => flow.abandon());
+    await restartRollout(cluster.server, 'weft', 'weft');
+    await untilRolledOut(cluster, 'weft', 'weft');
+    const { sent, lostAtMost } = await flow.stop();
+    process.stdout.write(`roll-out of the agents on ${NODES} nodes: ${lostAtMost} of ${sent} packets lost\n`);
+    expect(lostAtMost).toBe(0);
+  });
+
+  test('goes on with pods that come and go while there are no agents', async () => {
+    await deleteWorkload(cluster.server, 'daemonsets', 'weft', 'weft');
+    await until(cluster, async () => (await agentPods()).length === 0, 'end of the agents');
+    await scale(cluster.server, 'many', 4);
+    expect(await failedPairs(cluster, await untilReady(cluster, 'many', 4))).toEqual([]);
+    await apply(cluster.server, readObjects('weft.yml'));
+    await untilRolledOut(cluster, 'weft', 'weft');
+  });
+
+  test('leaves nothing of pods that are deleted', async () => {
+    await deleteWorkload(cluster.server, 'daemonsets', 'every-node');
+    await deleteWorkload(cluster.server, 'deployments', 'many');
+    await untilHeld(0);
+    for (const node of cluster.lab.nodes) {
+      const show = ['ip', '-o', 'link', 'show', 'type', 'veth'];
+      await until(cluster, async () => !(await node.run(show)).includes('master cni0'), 'no ports');
+    }
+  });
+});
+
+async function agentPods(): Promise<unknown[]> {
+  return (await cluster.server.must({ path: '/api/v1/namespaces/weft/pods' })).body['items'] as unknown[];
+}

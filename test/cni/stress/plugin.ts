@@ -1,0 +1,62 @@
+// Calls of the CNI executables from inside the stress node's namespaces, as a runtime makes them for a list of plugins.
+
+import { join } from 'node:path';
+import { type CommandResult, runCommand } from '../../lab/command.ts';
+import type { CniResult, JsonObject } from '../conformance/attachment.ts';
+
+/** What a stress runs on: everything lies in one folder. */
+export interface Place {
+  readonly dir: string;
+  readonly bin: string;
+}
+
+export interface Attachment {
+  readonly container: string;
+  readonly netns: string;
+}
+
+/** One plugin of a list: its part of the configuration, and what this attachment's runtimeConfig says. */
+export type Part = JsonObject & { readonly type: string };
+
+const CALL_LIMIT_MS = 30_000;
+
+/** The classic list's first plugin; `addresses` of the node are in subnet.env. */
+export function flannelPart({ dir }: Place): Part {
+  return {
+    type: 'flannel',
+    subnetFile: join(dir, 'subnet.env'),
+    dataDir: join(dir, 'state'),
+    ipam: { dataDir: join(dir, 'networks') },
+    delegate: { hairpinMode: true, isDefaultGateway: true },
+  };
+}
+
+export interface HowToCall {
+  /** SIGKILL to the plugin after so long, when it still runs. */
+  readonly killAfterMs?: number | undefined;
+  /** A program and its arguments that is given the plugin to run. */
+  readonly before?: readonly string[];
+}
+
+export function callPlugin(
+  { bin }: Place,
+  command: string,
+  { container, netns }: Attachment,
+  part: Part,
+  { killAfterMs = CALL_LIMIT_MS, before = [] }: HowToCall = {},
+): Promise<CommandResult> {
+  const env = { CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_NETNS: netns, CNI_IFNAME: 'eth0', CNI_PATH: bin };
+  const input = JSON.stringify({ cniVersion: '1.1.0', name: 'cbr0', ...part });
+  return runCommand([...before, join(bin, part.type)], { env, input, cwd: '/', timeoutMs: killAfterMs });
+}
+
+/** Why a call did not do what it should; undefined when it did. */
+export function problemOf(command: string, { exitCode, signal, stdout, stderr }: CommandResult): string | undefined {
+  if (exitCode === 0 && (command === 'ADD') === (stdout !== '')) return undefined;
+  return `${command}: ${signal ?? `exit ${exitCode}`}: ${(stdout || stderr).replace(/\s+/g, ' ').trim()}`;
+}
+
+/** The first address an ADD gave, without its length; undefined when it gave none. */
+export function addressOf({ stdout }: Pick<CommandResult, 'stdout'>): string | undefined {
+  return (JSON.parse(stdout) as CniResult).ips?.[0]?.address.split('/')[0];
+}
