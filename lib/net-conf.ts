@@ -1,19 +1,36 @@
 // net-conf.json, the cluster's network configuration, as flannel reads it: the ConfigMap's document, or the value of
-// etcd's <prefix>/config. Keys in any case, types strict; unknown keys are warnings, since flannel ignores them.
+// etcd's <prefix>/config. Keys in any case, types strict; unknown keys are warnings, since flannel ignores them. Each backend
+// reads its own keys of `Backend` (flanneld/backend/registry.ts).
 
-import { type BackendConf, readBackend, warnUnknown } from './backend-conf.ts';
 import { closest } from './closest.ts';
 import { ConfigError } from './errors.ts';
 import type { Ip, IpPrefix } from './ip.ts';
 import { formatPrefix, networkOf, parseIp, parsePrefix } from './ip.ts';
 import type { JsonPlace } from './json-fields.ts';
-import { fieldError, parsePlace, readBoolean, readInteger, readStrings, readText, unknownKeys } from './json-fields.ts';
+import {
+  fieldError,
+  parsePlace,
+  readBoolean,
+  readInteger,
+  readObject,
+  readString,
+  readStrings,
+  readText,
+  unknownKeys,
+} from './json-fields.ts';
 
 /** How one family's subnets are cut from its network, as configured: `subnetPool` (subnet-pool.ts) adds the defaults. */
 export interface SubnetKeys {
   readonly length?: number | undefined;
   readonly min?: Ip | undefined;
   readonly max?: Ip | undefined;
+}
+
+/** The `Backend` object. */
+export interface BackendSection {
+  /** Its `Type` in lower case; undefined when that key is missing. */
+  readonly type: string | undefined;
+  readonly place: JsonPlace;
 }
 
 export interface NetConf {
@@ -29,7 +46,7 @@ export interface NetConf {
   readonly ipv6Subnets: SubnetKeys;
   /** Destinations outside the network for which pods are not masqueraded; host bits cleared, of enabled families. */
   readonly nonMasquerade: readonly IpPrefix[];
-  readonly backend: BackendConf;
+  readonly backend: BackendSection;
 }
 
 export interface ParsedNetConf {
@@ -90,10 +107,25 @@ export function parseNetConf(text: string): ParsedNetConf {
         max: readAddress(root, 'IPv6SubnetMax', 6),
       },
       nonMasquerade: readNonMasquerade(root, { 4: enableIpv4, 6: enableIpv6 }, warnings),
-      backend: readBackend(root, enableIpv6, warnings),
+      backend: readBackend(root),
     },
     warnings,
   };
+}
+
+/** Differs from flannel (D4): without `Backend` its code takes udp, against its documentation, which says vxlan. */
+function readBackend(root: JsonPlace): BackendSection {
+  const place = readObject(root, 'Backend');
+  if (place === undefined) return { type: 'vxlan', place: { source, path: 'Backend', object: new Map() } };
+  return { type: readString(place, 'Type')?.toLowerCase(), place };
+}
+
+/** One line for each key nobody reads, with what was probably meant. */
+export function warnUnknown(place: JsonPlace, known: readonly string[]): string[] {
+  return unknownKeys(place, known).map((path) => {
+    const meant = closest(path.slice(path.lastIndexOf('.') + 1), known);
+    return `${place.source}: ${path}: unknown key, ignored${meant === undefined ? '' : ` (did you mean ${meant}?)`}`;
+  });
 }
 
 function readNetwork(

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { chooseBackend } from '../../flanneld/backend/registry.ts';
 import { desired } from '../../flanneld/dataplane/desired.ts';
 import { formatPrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
@@ -24,7 +25,7 @@ describe('synthetic peers', () => {
   test('live in the network the agent is configured with', () => {
     const { config } = parseNetConf(netConf);
     expect(config.network && formatPrefix(config.network)).toBe(formatPrefix(overlayConfig.network));
-    expect(config.backend).toMatchObject({ type: 'vxlan', vni: overlayConfig.vni, port: 8472 });
+    expect(chooseBackend(config)).toMatchObject({ type: 'vxlan', conf: { vni: overlayConfig.vni, port: 8472 } });
   });
 });
 

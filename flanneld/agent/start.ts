@@ -8,7 +8,7 @@ import { formatIp, parseIp } from '../../lib/ip.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
 import { statPath } from '../../lib/sys/file.ts';
 import type { Overlay } from '../backend/overlay.ts';
-import { backendFor } from '../backend/registry.ts';
+import { chooseBackend } from '../backend/registry.ts';
 import type { Options } from '../cli/options.ts';
 import { CniFiles } from '../cni/cni-files.ts';
 import { readConflist, setConflistAside } from '../cni/conflist.ts';
@@ -77,7 +77,9 @@ async function runBackend(
 ): Promise<void> {
   view.step = 'the network configuration';
   const config = await tools.manager.networkConfig(signal);
-  const backend = backendFor(config.backend);
+  const chosen = chooseBackend(config);
+  for (const warning of chosen.warnings) tools.log.warn({ warning }, 'network configuration has a doubtful key');
+  const backend = chosen.make();
   const networks = networksOf(config);
   const choose = (addresses: NodeAddresses): Place => {
     const external = chooseInterface(options.interface, addresses, networks, tools.netlink);

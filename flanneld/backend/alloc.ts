@@ -1,13 +1,20 @@
 // The alloc backend gives the node a lease, subnet.env and the firewall. Somebody else routes packets to other nodes, so it
 // changes no devices and no routes to peers (flannel pkg/backend/alloc).
 
-import { type AnyOverlaySpec, type Backend, type FamilySettings, NOBODY } from './backend.ts';
+import { type AnyOverlaySpec, type BackendType, type FamilySettings, NOBODY } from './backend.ts';
 
-export const alloc: Backend = {
-  type: 'alloc',
-  // flannel writes an empty type for this backend.
-  advertise: () => Promise.resolve({ backendType: '' }),
-  overlays: (_, families) => families.map((settings) => bareOverlay('alloc', settings)),
+const TYPE = 'alloc';
+
+export const alloc: BackendType<undefined> = {
+  type: TYPE,
+  keys: {},
+  readKeys: () => undefined,
+  make: () => ({
+    type: TYPE,
+    // flannel writes an empty type for this backend.
+    advertise: () => Promise.resolve({ backendType: '' }),
+    overlays: (_, families) => families.map((settings) => bareOverlay(TYPE, settings)),
+  }),
 };
 
 /** A subnet and the external interface's MTU, without any way to other nodes. */

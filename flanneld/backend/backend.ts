@@ -1,8 +1,11 @@
-// The interface of a backend. It says what this node's lease advertises, and describes an overlay for each family: the device
+// The interface of a backend. Its entry in the registry names its keys in net-conf.json. The backend says what this node's lease advertises, and describes an overlay for each family: the device
 // (if any) and the objects each peer needs. Comparing, changing, retrying and reporting are the same for all backends.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
+import type { JsonPlace } from '../../lib/json-fields.ts';
+import type { KeyDoc } from '../../lib/key-doc.ts';
+import type { NetConf } from '../../lib/net-conf.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -14,6 +17,20 @@ import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { OverlayStatus } from '../health/status/report.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot } from '../subnet/manager.ts';
+
+/** A backend as the registry lists it. `Conf` is what its keys in net-conf say. */
+export interface BackendType<Conf> {
+  /** Its `Type` in net-conf, in lower case. */
+  readonly type: string;
+  /** Its keys beside `Type`, as users are told of them. Any other key is a warning. */
+  readonly keys: Readonly<Record<string, KeyDoc>>;
+  /** Reads them. Throws ConfigError that names the key, the value and what is allowed. */
+  readKeys(place: JsonPlace, config: Pick<NetConf, 'enableIpv6'>): Conf;
+  make(conf: Conf): Backend;
+}
+
+/** Any backend. It is only ever given what it has read itself. */
+export type AnyBackendType = BackendType<unknown>;
 
 /** One family before there is a lease. */
 export interface FamilyPlace {
@@ -110,6 +127,8 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   isDirect?(peer: P): boolean;
   /** The VNI, where there is one; names of tables contain it. */
   readonly vni?: number;
+  /** The UDP port of the tunnel, if anybody may send to it; the guard then watches or refuses those who are no peers. */
+  readonly openPort?: { readonly port: number; readonly isVxlan: boolean };
   /** Further facts for the status report. */
   facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port'>;
   /** Ends what runs in this process; what is in the kernel stays. */

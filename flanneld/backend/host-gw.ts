@@ -7,11 +7,18 @@ import { formatIp, sameIp } from '../../lib/ip.ts';
 import { wanted } from '../dataplane/objects/kind.ts';
 import { route } from '../dataplane/objects/route.ts';
 import { type RoutePeer, routePlanner } from '../dataplane/route-peer.ts';
-import type { Backend, FamilySettings, OverlaySpec } from './backend.ts';
+import type { Backend, BackendType, FamilySettings, OverlaySpec } from './backend.ts';
 
 const TYPE = 'host-gw';
 
-export const hostGw: Backend = {
+export const hostGw: BackendType<undefined> = {
+  type: TYPE,
+  keys: {},
+  readKeys: () => undefined,
+  make: () => hostGwBackend,
+};
+
+const hostGwBackend: Backend = {
   type: TYPE,
   checkPlaces(places) {
     for (const { underlay, local, publicIp } of places) {

@@ -78,6 +78,11 @@ export class Overlay {
     return this.#spec.vni ?? 1;
   }
 
+  /** See OverlaySpec. */
+  get openPort(): AnyOverlaySpec['openPort'] {
+    return this.#spec.openPort;
+  }
+
   /** MTU for pods; 0 before it is known. */
   get mtuBytes(): number {
     return this.#mtuBytes;

@@ -1,19 +1,91 @@
 import { describe, expect, test } from 'vitest';
+import { ConfigError } from '../../lib/errors.ts';
+import type { KeyDoc } from '../../lib/key-doc.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
-import type { Backend } from './backend.ts';
-import { backendFor } from './registry.ts';
+import { BACKENDS, chooseBackend } from './registry.ts';
 
-function backend(netConf: object): Backend {
-  return backendFor(parseNetConf(JSON.stringify({ Network: '10.244.0.0/16', ...netConf })).config.backend);
+const dual = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+
+function choose(backend?: object | null, isDual = false) {
+  const document = { Network: '10.244.0.0/16', ...(isDual && dual), Backend: backend };
+  return chooseBackend(parseNetConf(JSON.stringify(document)).config);
 }
 
-describe('backendFor', () => {
-  test('takes vxlan by default', () => {
-    expect(backend({}).type).toBe('vxlan');
+function messageOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('chooseBackend', () => {
+  test('takes vxlan when there is no Backend, with the defaults of flannel', () => {
+    for (const backend of [undefined, null, { Type: 'vxlan' }]) {
+      expect(choose(backend)).toMatchObject({
+        type: 'vxlan',
+        conf: { vni: 1, port: 8472, mtu: undefined, learning: false, gbp: false, directRouting: false },
+        warnings: [],
+      });
+    }
   });
 
-  test.for(['vxlan', 'host-gw', 'alloc', 'extension', 'udp'])('knows %s', (Type) => {
-    expect(backend({ Backend: { Type } }).type).toBe(Type);
+  test('reads every key of vxlan in any case', () => {
+    const { type, conf, warnings } = choose({
+      type: 'VXLAN',
+      vni: 7,
+      PORT: 4789,
+      mtu: 9000,
+      gbp: true,
+      learning: true,
+      directrouting: true,
+      macprefix: '0E-2A',
+      NAME: 'windows',
+    });
+    expect([type, warnings]).toEqual(['vxlan', []]);
+    expect(conf).toEqual({ vni: 7, port: 4789, mtu: 9000, learning: true, gbp: true, directRouting: true });
+  });
+
+  test("takes zero as Go's “not set”", () => {
+    expect(choose({ Type: 'vxlan', Port: 0, MTU: 0 }).conf).toMatchObject({ port: 8472, mtu: undefined });
+  });
+
+  test('warns about unknown keys with what was probably meant', () => {
+    expect(choose({ Type: 'vxlan', Prot: 1, 'x-team': 1 }).warnings).toEqual([
+      'net-conf: Backend.Prot: unknown key, ignored (did you mean Port?)',
+      'net-conf: Backend.x-team: unknown key, ignored',
+    ]);
+  });
+
+  test.for<{ name: string; backend: object; type: string; conf?: object; warnings?: string[] }>([
+    { name: 'host-gw', backend: { Type: 'Host-GW' }, type: 'host-gw' },
+    {
+      name: 'a key that does nothing',
+      backend: { Type: 'host-gw', DirectRouting: true },
+      type: 'host-gw',
+      warnings: ['net-conf: Backend.DirectRouting: unknown key, ignored'],
+    },
+    { name: 'alloc', backend: { type: 'alloc' }, type: 'alloc' },
+    { name: 'udp with flannel’s port', backend: { Type: 'udp' }, type: 'udp', conf: { port: 8285 } },
+    { name: 'udp with another port', backend: { Type: 'udp', Port: 7890 }, type: 'udp', conf: { port: 7890 } },
+    {
+      name: 'extension',
+      backend: { Type: 'extension', SubnetAddCommand: '/opt/add $SUBNET', ShutdownCommand: ' ' },
+      type: 'extension',
+      conf: {
+        preStartup: undefined,
+        postStartup: undefined,
+        subnetAdd: { words: [[{ text: '/opt/add' }], [{ variable: 'SUBNET' }]] },
+        subnetRemove: undefined,
+        shutdown: undefined,
+      },
+    },
+  ])('reads $name', ({ backend, type, conf, warnings = [] }) => {
+    const chosen = choose(backend);
+    expect([chosen.type, chosen.conf, chosen.warnings]).toEqual([type, conf, warnings]);
+    expect(chosen.make().type).toBe(type);
   });
 
   test.for([
@@ -22,8 +94,99 @@ describe('backendFor', () => {
     { type: 'ipip', want: 'vxlan, with "DirectRouting": true' },
     { type: 'tencent-vpc', want: 'alloc' },
   ])('refuses $type and names what to take instead', ({ type, want }) => {
-    expect(() => backend({ Backend: { Type: type } })).toThrow(
+    expect(() => choose({ Type: type.toUpperCase(), ListenPort: 51820 })).toThrow(
       `net-conf: Backend.Type: Weft has no backend ${type}; instead of it: ${want}`,
     );
+  });
+
+  const backends = 'one of vxlan, host-gw, udp, alloc, extension';
+  test.for<{ name: string; backend: object; isDual?: boolean; want: string }>([
+    {
+      name: 'a Backend without Type',
+      backend: { VNI: 1 },
+      want: `Backend.Type: unknown backend type: expected ${backends}, but the key is missing`,
+    },
+    {
+      name: 'an unknown backend',
+      backend: { Type: 'gre' },
+      want: `Backend.Type: unknown backend type: "gre", expected ${backends}`,
+    },
+    {
+      name: 'a VNI that is text',
+      backend: { Type: 'vxlan', VNI: 'x' },
+      want: 'Backend.VNI: expected integer 1–16777215, got "x"',
+    },
+    {
+      name: 'VNI 0',
+      backend: { Type: 'vxlan', VNI: 0 },
+      want: 'Backend.VNI: expected integer 1–16777215, got 0',
+    },
+    {
+      name: 'a VNI of 25 bits',
+      backend: { Type: 'vxlan', VNI: 16777216 },
+      want: 'Backend.VNI: expected integer 1–16777215, got 16777216',
+    },
+    {
+      name: 'a port out of range',
+      backend: { Type: 'vxlan', Port: 65536 },
+      want: 'Backend.Port: expected integer 1–65535 (or 0 for 8472), got 65536',
+    },
+    {
+      name: 'a negative port',
+      backend: { Type: 'vxlan', Port: -1 },
+      want: 'Backend.Port: expected integer 1–65535 (or 0 for 8472), got -1',
+    },
+    {
+      name: 'an MTU that leaves no room',
+      backend: { Type: 'vxlan', MTU: 117 },
+      want: "Backend.MTU: expected integer 118–65535 (or 0 for the interface's), got 117",
+    },
+    {
+      name: 'an MTU too small for IPv6',
+      backend: { Type: 'vxlan', MTU: 1349 },
+      isDual: true,
+      want: "Backend.MTU: expected integer 1350–65535 (or 0 for the interface's), got 1349",
+    },
+    {
+      name: 'a fraction',
+      backend: { Type: 'vxlan', MTU: 1450.5 },
+      want: "Backend.MTU: expected integer 118–65535 (or 0 for the interface's), got 1450.5",
+    },
+    {
+      name: 'shell syntax in a command',
+      backend: { Type: 'extension', SubnetAddCommand: 'read ip; ip route add $ip' },
+      want:
+        'Backend.SubnetAddCommand: expected words without shell syntax, got ";" ' +
+        '(no shell runs this: put it into a script and name that)',
+    },
+    {
+      name: 'a variable the command has not',
+      backend: { Type: 'extension', PreStartupCommand: 'echo $SUBNET' },
+      want: 'Backend.PreStartupCommand: expected no variable, got $SUBNET',
+    },
+  ])('refuses $name', ({ backend, isDual, want }) => {
+    expect(messageOf(() => choose(backend, isDual))).toBe(`net-conf: ${want}`);
+  });
+});
+
+/** Every documented key of every backend, and a configuration that has it. */
+const keys = BACKENDS.flatMap(({ type, keys: docs }) =>
+  Object.entries<KeyDoc>(docs).map(([key, doc]) => ({
+    name: `${type} ${key}`,
+    doc,
+    read: (value: unknown) => choose({ Type: type, [key]: value }),
+  })),
+);
+
+describe('the documentation of the keys of a backend', () => {
+  test.for(keys.filter(({ doc }) => doc.default !== undefined))('tells the default of $name', ({ doc, read }) => {
+    const [given, absent] = [read(doc.default), read(undefined)];
+    expect([given.conf, given.warnings]).toEqual([absent.conf, []]);
+  });
+
+  test.for(keys.filter(({ doc }) => doc.range !== undefined))('tells the range of $name', ({ doc, read }) => {
+    const [min, max] = doc.range ?? [0, 0];
+    for (const value of [min, max]) expect(() => read(value)).not.toThrow();
+    for (const value of [min - 1, max + 1]) expect(() => read(value)).toThrow();
   });
 });

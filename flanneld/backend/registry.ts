@@ -1,42 +1,57 @@
-// The list of backends.
+// The list of backends, and which of them a network configuration names.
 
-import type { BackendConf } from '../../lib/backend-conf.ts';
 import { ConfigError } from '../../lib/errors.ts';
+import { readString } from '../../lib/json-fields.ts';
+import { type NetConf, warnUnknown } from '../../lib/net-conf.ts';
 import { alloc } from './alloc.ts';
-import type { Backend } from './backend.ts';
-import { extensionBackend } from './extension/extension.ts';
+import type { AnyBackendType, Backend } from './backend.ts';
+import { extension } from './extension/extension.ts';
 import { hostGw } from './host-gw.ts';
-import { udpBackend } from './udp/udp.ts';
-import { vxlanBackend } from './vxlan/vxlan.ts';
+import { udp } from './udp/udp.ts';
+import { vxlan } from './vxlan/vxlan.ts';
+
+/** A new backend needs its own file and its name here. */
+export const BACKENDS: readonly AnyBackendType[] = [vxlan, hostGw, udp, alloc, extension];
 
 /** flannel's backends that Weft does not have, and what to use instead. */
-const INSTEAD: Readonly<Record<'wireguard' | 'ipip' | 'ipsec' | 'tencent-vpc', string>> = {
-  wireguard: 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)',
-  ipsec: 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)',
-  ipip: 'vxlan, with "DirectRouting": true for nodes on one link',
-  'tencent-vpc': 'alloc with routes of the cloud’s own controller, or vxlan',
-};
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ['wireguard', 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)'],
+  ['ipsec', 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)'],
+  ['ipip', 'vxlan, with "DirectRouting": true for nodes on one link'],
+  ['tencent-vpc', 'alloc with routes of the cloud’s own controller, or vxlan'],
+]);
 
-/** Functions that make each backend from its part of net-conf. A new backend needs its own file and a line here. */
-type Registry = { readonly [Type in OwnConf['type']]: (conf: Extract<OwnConf, { readonly type: Type }>) => Backend };
-type OwnConf = Exclude<BackendConf, { readonly type: keyof typeof INSTEAD }>;
+/** What net-conf says of the backend. */
+export interface ChosenBackend {
+  readonly type: string;
+  /** What the backend has read from its keys. */
+  readonly conf: unknown;
+  /** One line each: what is ignored, and what was probably meant. */
+  readonly warnings: readonly string[];
+  make(): Backend;
+}
 
-const BACKENDS: Registry = {
-  vxlan: vxlanBackend,
-  'host-gw': () => hostGw,
-  alloc: () => alloc,
-  extension: extensionBackend,
-  udp: udpBackend,
-};
+/** Finds the backend that net-conf names and lets it read its keys. Throws ConfigError. */
+export function chooseBackend(
+  config: Pick<NetConf, 'backend' | 'enableIpv6'>,
+  backends: readonly AnyBackendType[] = BACKENDS,
+): ChosenBackend {
+  const { type, place } = config.backend;
+  const found = backends.find((one) => one.type === type);
+  if (found === undefined) throw unknownBackend(config.backend, backends);
+  const warnings = warnUnknown(place, ['Type', ...Object.keys(found.keys)]);
+  const conf = found.readKeys(place, config);
+  return { type: found.type, conf, warnings, make: () => found.make(conf) };
+}
 
-/** The backend that net-conf names, from the list or from `more`. Throws ConfigError for one that Weft does not have. */
-export function backendFor(
-  conf: { readonly type: string },
-  more: Readonly<Record<string, (conf: never) => Backend>> = {},
-): Backend {
-  const { type } = conf;
-  const make = new Map<string, (conf: never) => Backend>(Object.entries({ ...BACKENDS, ...more })).get(type);
-  if (make !== undefined) return make(conf as never);
-  const instead = new Map(Object.entries(INSTEAD)).get(type) ?? 'vxlan';
-  throw new ConfigError('net-conf', 'Backend.Type', `Weft has no backend ${type}; instead of it: ${instead}`);
+function unknownBackend({ type, place }: NetConf['backend'], backends: readonly AnyBackendType[]): ConfigError {
+  const instead = type === undefined ? undefined : INSTEAD.get(type);
+  if (instead !== undefined) {
+    return new ConfigError(place.source, 'Backend.Type', `Weft has no backend ${type}; instead of it: ${instead}`);
+  }
+  const expected = `expected one of ${backends.map((one) => one.type).join(', ')}`;
+  const given = readString(place, 'Type');
+  const got =
+    given === undefined ? `${expected}, but the key is missing` : `${JSON.stringify(given.slice(0, 64))}, ${expected}`;
+  return new ConfigError(place.source, 'Backend.Type', `unknown backend type: ${got}`);
 }

@@ -1,18 +1,19 @@
-// A backend is one new file and one line in the registry: what follows (programming, healing, purging, retrying, showing)
-// it gets without another line.
+// A backend is one new file and one line in the registry. For that it gets its keys in net-conf read and checked, and its peers
+// programmed, healed, purged, retried and shown.
 
 import { describe, expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
+import { parseNetConf } from '../../lib/net-conf.ts';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { RTM_GETLINK, RTM_NEWLINK } from '../../lib/rtnetlink/constants.ts';
 import { writeIfinfomsg, writeLinkAttributes } from '../../lib/rtnetlink/link.ts';
 import { recordingLog } from '../../test/support/recording-log.ts';
-import { type Loft, toyBackend } from '../../test/support/toy-backend.ts';
+import { type Loft, toy } from '../../test/support/toy-backend.ts';
 import { DriftLedger } from '../health/drift-ledger.ts';
 import type { Lease } from '../subnet/manager.ts';
 import type { BackendStart, FamilySettings } from './backend.ts';
 import { Overlay } from './overlay.ts';
-import { backendFor } from './registry.ts';
+import { BACKENDS, chooseBackend } from './registry.ts';
 
 const settings: FamilySettings = {
   family: 4,
@@ -30,6 +31,12 @@ const lease = (subnet: string, publicIp: string): Lease => ({
 const two = lease('10.244.2.0/24', '192.168.50.12');
 const three = lease('10.244.3.0/24', '192.168.50.13');
 
+/** What the registry chooses when it has the toy's line. */
+function choose(Backend: object, loft: Loft = new Map(), refuses?: (subnet: string) => boolean) {
+  const { config } = parseNetConf(JSON.stringify({ Network: '10.244.0.0/16', Backend }));
+  return chooseBackend(config, [...BACKENDS, toy(loft, refuses)]);
+}
+
 /** A node of that backend, whose only interface is eth0. */
 function makeNode(loft: Loft, refuses?: (subnet: string) => boolean) {
   const { netlink } = openFakeNetlink((request, replies) => {
@@ -43,7 +50,7 @@ function makeNode(loft: Loft, refuses?: (subnet: string) => boolean) {
   const drift = new DriftLedger();
   const { log, logged } = recordingLog();
   const tools = { netlink, log, drift, clock: { now: () => time.nowMs, after: () => () => undefined } };
-  const backend = backendFor({ type: 'toy' }, { toy: () => toyBackend(loft, refuses) });
+  const backend = choose({ Type: 'Toy', Load: 1300 }, loft, refuses).make();
   const [spec] = backend.overlays({ tools } as unknown as BackendStart, [settings], { backendType: 'toy' });
   if (spec === undefined) throw new Error('no overlay');
   const overlay = new Overlay(spec, tools);
@@ -109,7 +116,21 @@ describe('a backend of one file and one line', () => {
     expect(overlay.status().peers).toEqual({ wanted: 2, programmed: 2, failing: 0 });
   });
 
-  test('is refused where its line is missing', () => {
-    expect(() => backendFor({ type: 'toy' })).toThrow('Weft has no backend toy');
+  test('has its own key read, checked and told of', async () => {
+    const { overlay, run } = makeNode(new Map());
+    await run({});
+    expect(overlay.mtuBytes).toBe(1300);
+    expect(choose({ Type: 'toy' }).conf).toEqual({ load: 1400 });
+    expect(() => choose({ Type: 'toy', Load: 9001 })).toThrow(
+      'net-conf: Backend.Load: expected integer 68–9000, got 9001',
+    );
+    expect(choose({ Type: 'toy', Laod: 68 }).warnings).toEqual([
+      'net-conf: Backend.Laod: unknown key, ignored (did you mean Load?)',
+    ]);
+  });
+
+  test('is unknown where its line is missing', () => {
+    const { config } = parseNetConf('{"Network":"10.244.0.0/16","Backend":{"Type":"toy"}}');
+    expect(() => chooseBackend(config)).toThrow('Backend.Type: unknown backend type: "toy", expected one of vxlan');
   });
 });

@@ -20,7 +20,9 @@ export interface Overlay {
   readonly vni: number;
   readonly network: IpPrefix;
   readonly subnet: IpPrefix;
-  status(): Pick<OverlayStatus, 'device' | 'port' | 'vni'>;
+  /** The UDP port of its tunnel, if anybody may send to it. */
+  readonly openPort?: { readonly port: number; readonly isVxlan: boolean } | undefined;
+  status(): Pick<OverlayStatus, 'device'>;
 }
 
 export interface OpenTools {
@@ -46,7 +48,7 @@ function chooseFlavour({ enableNftables }: Pick<NetConf, 'enableNftables'>): { f
 
 /** Makes the firewall for a configuration; it reads and changes nothing yet. */
 export function openFirewall(
-  config: Pick<NetConf, 'enableNftables' | 'nonMasquerade' | 'backend'>,
+  config: Pick<NetConf, 'enableNftables' | 'nonMasquerade'>,
   overlays: readonly Overlay[],
   flags: FirewallFlags,
   tools: OpenTools,
@@ -61,7 +63,7 @@ export function openFirewall(
     nonMasquerade: config.nonMasquerade.filter(({ ip }) => ip.family === family),
     forward: flags.forwardRules,
   }));
-  const tunnel = tunnelOf(config.backend.type, overlays, flags, tools);
+  const tunnel = tunnelOf(overlays, flags, tools);
   const options: FirewallOptions = { families, fullyRandom: flags.fullyRandom, ...(tunnel && { tunnel }) };
   const { flavour, why } = chooseFlavour(config);
   log.info(
@@ -74,29 +76,26 @@ export function openFirewall(
     : new NftablesFirewall(options, why, { find, nft, log, drift });
 }
 
-/** Backends whose port accepts packets from anybody. Others have no port. */
-const GUARDED: ReadonlySet<string> = new Set(['vxlan', 'udp']);
 /** Valid names of devices (net/core/dev.c, dev_valid_name), without characters that nft cannot take in quotes. */
 const DEVICE_NAME = /^[^\s/:"\\*]{1,15}$/;
 
 function tunnelOf(
-  backend: string,
   overlays: readonly Overlay[],
   { guard }: FirewallFlags,
   { netfilter, leases, bridge }: OpenTools,
 ): TunnelWish | undefined {
   const [first] = overlays;
   if (first === undefined) return undefined;
-  const found = overlays.map((overlay) => overlay.status());
+  const openPort = overlays.map((overlay) => overlay.openPort).find((found) => found !== undefined);
   return {
     vni: first.vni,
-    devices: found.flatMap(({ device }) => (device === undefined ? [] : [device])),
+    devices: overlays.flatMap((overlay) => overlay.status().device ?? []),
     bridge: DEVICE_NAME.test(bridge) ? bridge : 'cni0',
     networks: overlays.map(({ network }) => network),
     subnets: overlays.map(({ subnet }) => subnet),
     guard,
-    port: GUARDED.has(backend) ? found.find(({ port }) => port !== undefined)?.port : undefined,
-    isVxlan: backend === 'vxlan',
+    port: openPort?.port,
+    isVxlan: openPort?.isVxlan === true,
     leases,
     netfilter,
   };

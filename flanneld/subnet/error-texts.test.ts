@@ -12,6 +12,7 @@ import { FakeKube } from '../../test/support/fake-kube.ts';
 import { makeKubeSite } from '../../test/support/kube-site.ts';
 import { expectFound, type SearchedError } from '../../test/support/search-words.ts';
 import { never, nodeAttributes } from '../../test/support/store-contract.ts';
+import { chooseBackend } from '../backend/registry.ts';
 import type { InterfaceOptions } from '../cli/options.ts';
 import { selectExternalInterface } from '../underlay/external-interface.ts';
 import { KubeApi } from './kube/api.ts';
@@ -59,9 +60,13 @@ const rows: readonly Row[] = [
   {
     flannel: 'unknown backend type: gre',
     advice: /expected one of vxlan, /,
-    fail: () => conf({ ...v4, Backend: { Type: 'gre' } }),
+    fail: () => chooseBackend(conf({ ...v4, Backend: { Type: 'gre' } })),
   },
-  { flannel: 'unknown backend type:', advice: /expected one of vxlan, /, fail: () => conf({ ...v4, Backend: {} }) },
+  {
+    flannel: 'unknown backend type:',
+    advice: /expected one of vxlan, /,
+    fail: () => chooseBackend(conf({ ...v4, Backend: {} })),
+  },
   {
     flannel: 'none defined stack',
     advice: /expected at least one to be true/,

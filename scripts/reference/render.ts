@@ -8,9 +8,10 @@ import {
   hostLocalDocs,
   portmapDocs,
 } from '../../cni-plugin/key-docs.ts';
+import { BACKENDS } from '../../flanneld/backend/registry.ts';
 import { type FlagSpec, flagTable } from '../../flanneld/cli/flag-table.ts';
 import type { KeyDoc } from '../../lib/key-doc.ts';
-import { backendDocs, netConfDocs } from '../../lib/net-conf-docs.ts';
+import { netConfDocs } from '../../lib/net-conf-docs.ts';
 import { type ChartSchema, chartRows, type Row } from './chart.ts';
 
 const HEAD = `# Reference
@@ -32,12 +33,12 @@ does not know has the executable of that name in CNI_PATH do the work, when that
 
 /** The text of the whole file. `schema` and `values` are those of the chart. */
 export function renderReference(schema: ChartSchema, values: object): string {
-  const backends = Object.entries(backendDocs).filter(([, docs]) => Object.keys(docs).length > 1);
+  const backends = BACKENDS.filter(({ keys }) => Object.keys(keys).length > 0);
   return [
     HEAD,
     section('Flags of flanneld', flagIntro, 'flag', flagTable.map(flagRow)),
     section('net-conf.json', netConfIntro, 'key', keyRows(netConfDocs)),
-    ...backends.map(([name, docs]) => section(`Backend: ${name}`, '', 'key', keyRows(docs), 3)),
+    ...backends.map(({ type, keys }) => section(`Backend: ${type}`, '', 'key', keyRows({ Type: TYPE, ...keys }), 3)),
     `### Backends with no key but Type\n\n${plainBackends().join(', ')}.\n`,
     cniIntro,
     section('Every plugin', '', 'key', keyRows(commonDocs), 3),
@@ -51,10 +52,10 @@ export function renderReference(schema: ChartSchema, values: object): string {
   ].join('\n');
 }
 
+const TYPE: KeyDoc = { type: 'string', help: 'the name of the backend, in any case; required' };
+
 function plainBackends(): string[] {
-  return Object.entries(backendDocs)
-    .filter(([, docs]) => Object.keys(docs).length === 1)
-    .map(([name]) => name);
+  return BACKENDS.filter(({ keys }) => Object.keys(keys).length === 0).map(({ type }) => type);
 }
 
 function section(title: string, intro: string, first: string, rows: readonly Row[], level = 2): string {

@@ -125,10 +125,10 @@ describe('lib on both engines', () => {
       want: 'vxlan\n10.3.1.0 10.3.255.0\nnet-conf: Netwrok: unknown key, ignored (did you mean Network?)',
     },
     {
-      name: 'a VNI that is text',
+      name: 'a SubnetLen that is text',
       call: 'net-conf',
-      text: '{"Network":"10.3.0.0/16","Backend":{"Type":"vxlan","VNI":"x"}}',
-      want: 'ConfigError: net-conf: Backend.VNI: expected integer 1–16777215, got "x"',
+      text: '{"Network":"10.3.0.0/16","SubnetLen":"x"}',
+      want: 'ConfigError: net-conf: SubnetLen: expected integer 0–32, got "x"',
     },
     {
       name: 'subnet.env',

@@ -1,13 +1,22 @@
 // A toy backend, written by ARCHITECTURE's recipe for adding one: it sends pods' packets by pigeon. Its peers are kept in a loft, which
 // sends no events about changes, so their object kind is polled. The backend has no device.
 
-import type { Backend, OverlaySpec } from '../../flanneld/backend/backend.ts';
+import type { Backend, BackendType, OverlaySpec } from '../../flanneld/backend/backend.ts';
 import { type Action, type ObjectKind, type Refusal, wanted } from '../../flanneld/dataplane/objects/kind.ts';
 import { type RoutePeer, routePlanner } from '../../flanneld/dataplane/route-peer.ts';
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
+import { readInteger } from '../../lib/json-fields.ts';
+
+/** What the backend reads from net-conf. */
+export interface ToyConf {
+  /** How many bytes a pigeon carries. */
+  readonly load: number;
+}
 
 /** The loft maps each subnet to the public IP its pigeon flies to. It is kept outside of the agent. */
 export type Loft = Map<string, string>;
+
+const TYPE = 'toy';
 
 interface Pigeon {
   readonly subnet: string;
@@ -49,23 +58,33 @@ function pigeonKind(loft: Loft, refuses: (subnet: string) => boolean): ObjectKin
   };
 }
 
-export function toyBackend(loft: Loft, refuses: (subnet: string) => boolean = () => false): Backend {
+/** The backend's entry for the registry. A real backend has no parameters: `loft` stands for what is outside of the agent. */
+export function toy(loft: Loft, refuses: (subnet: string) => boolean = () => false): BackendType<ToyConf> {
   return {
-    type: 'toy',
-    advertise: () => Promise.resolve({ backendType: 'toy' }),
+    type: TYPE,
+    keys: { Load: { type: 'integer', range: [68, 9000], default: 1400, help: 'how many bytes a pigeon carries' } },
+    readKeys: (place) => ({ load: readInteger(place, 'Load', 68, 9000) ?? 1400 }),
+    make: (conf) => toyBackend(conf, loft, refuses),
+  };
+}
+
+function toyBackend({ load }: ToyConf, loft: Loft, refuses: (subnet: string) => boolean): Backend {
+  return {
+    type: TYPE,
+    advertise: () => Promise.resolve({ backendType: TYPE }),
     overlays: (_, families) =>
       families.map((settings): OverlaySpec<RoutePeer> => {
         const pigeon = pigeonKind(loft, refuses);
         return {
-          name: 'toy',
+          name: TYPE,
           check: 'pigeons',
           settings,
-          mtu: () => 1400,
+          mtu: () => load,
           kinds: [pigeon],
           objects: ({ subnet, publicIp }) => [
             wanted(pigeon, { subnet: formatPrefix(subnet), home: formatIp(publicIp) }),
           ],
-          plan: routePlanner({ ...settings, types: ['toy'] }),
+          plan: routePlanner({ ...settings, types: [TYPE] }),
         };
       }),
   };

@@ -1,7 +1,6 @@
 // The extension's peers as a kind of object: the object exists once the peer's command has succeeded. There are no events for
 // them, so they are polled. One peer's command does not delay another's, and is retried when it fails.
 
-import type { ExtensionConf } from '../../../lib/backend-conf.ts';
 import { type CommandLine, fillIn } from '../../../lib/command-line.ts';
 import { errorText } from '../../../lib/errors.ts';
 import { execProgram } from '../../../lib/exec-node.ts';
@@ -12,6 +11,7 @@ import type { Plan } from '../../dataplane/plan.ts';
 import { routePeers } from '../../dataplane/route-peer.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { BackendTools, FamilySettings } from '../backend.ts';
+import type { ExtensionConf } from './extension-keys.ts';
 import { type ExtensionPeer, extensionStateFile, readExtensionState, writeExtensionState } from './extension-state.ts';
 
 const COMMAND_MS = 30_000;

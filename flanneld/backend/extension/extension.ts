@@ -2,7 +2,6 @@
 // without a shell. Differs from flannel: a failed command is retried and shown, a peer that left while the agent was down
 // is removed, and there is a command for the end of the agent.
 
-import type { ExtensionConf } from '../../../lib/backend-conf.ts';
 import type { CommandLine } from '../../../lib/command-line.ts';
 import { errorText } from '../../../lib/errors.ts';
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
@@ -10,14 +9,22 @@ import { wanted } from '../../dataplane/objects/kind.ts';
 import type { Plan } from '../../dataplane/plan.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import { bareOverlay } from '../alloc.ts';
-import type { AnyOverlaySpec, Backend, BackendTools, FamilySettings, OverlaySpec } from '../backend.ts';
+import type { AnyOverlaySpec, Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from '../backend.ts';
+import { type ExtensionConf, extensionKeys, readExtensionKeys } from './extension-keys.ts';
 import { ExtensionPeers, extensionPlan, type KeyedPeer, runCommand } from './extension-peers.ts';
 
 const TYPE = 'extension';
 /** Time limit for the ShutdownCommand. */
 const SHUTDOWN_MS = 10_000;
 
-export function extensionBackend(conf: ExtensionConf): Backend {
+export const extension: BackendType<ExtensionConf> = {
+  type: TYPE,
+  keys: extensionKeys,
+  readKeys: readExtensionKeys,
+  make: extensionBackend,
+};
+
+function extensionBackend(conf: ExtensionConf): Backend {
   return {
     type: TYPE,
     // A move in the underlay runs the same commands as a stop and a start.

@@ -1,7 +1,6 @@
 // The udp backend: every packet passes through the agent, from a TUN device into a datagram. It is for nodes whose kernel has
 // no VXLAN, and for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
 
-import type { UdpConf } from '../../../lib/backend-conf.ts';
 import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
 import { samePrefix } from '../../../lib/ip.ts';
 import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
@@ -13,18 +12,33 @@ import { type Device, type WantedObject, WEFT_PROTOCOL, wanted } from '../../dat
 import type { Plan } from '../../dataplane/plan.ts';
 import { type RoutePeer, routePlanner } from '../../dataplane/route-peer.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
-import type { Backend, BackendTools, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
+import type { Backend, BackendTools, BackendType, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { portKey, readPort } from '../port-key.ts';
 import { UdpForwarder } from './udp-forwarder.ts';
 import { UdpPeers } from './udp-peers.ts';
 
 const TYPE = 'udp';
+/** flannel's default. */
+const PORT = 8285;
 /** IPv4 header 20, UDP header 8. */
 const OVERHEAD_BYTES = 28;
 /** The kernel replaces %d by the first free number. */
 const FIRST_NAME = 'flannel%d';
 
-export function udpBackend(conf: UdpConf): Backend {
+interface UdpConf {
+  /** UDP port of every node, 1–65535. */
+  readonly port: number;
+}
+
+export const udp: BackendType<UdpConf> = {
+  type: TYPE,
+  keys: { Port: portKey(PORT) },
+  readKeys: (place) => ({ port: readPort(place, PORT) }),
+  make: udpBackend,
+};
+
+function udpBackend(conf: UdpConf): Backend {
   return {
     type: TYPE,
     advertise({ places }) {
@@ -53,6 +67,10 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     this.#port = port;
     this.#tools = tools;
     this.#planner = routePlanner({ ...settings, types: ['', TYPE] });
+  }
+
+  get openPort() {
+    return { port: this.#port, isVxlan: false };
   }
 
   get name(): string {

@@ -1,7 +1,6 @@
 // The vxlan backend (flannel pkg/backend/vxlan): chooses the MAC of each VTEP and advertises it in the lease. For each family it
 // has a VXLAN device with this node's address, and the peers behind it.
 
-import type { VxlanConf } from '../../../lib/backend-conf.ts';
 import type { Family } from '../../../lib/ip.ts';
 import { type JsonValue, jsonObject } from '../../../lib/json.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -10,6 +9,7 @@ import type {
   Advertised,
   Backend,
   BackendStart,
+  BackendType,
   FamilyPlace,
   FamilySettings,
   OverlaySpec,
@@ -19,12 +19,22 @@ import { ensureOwnAddress } from '../device-address.ts';
 import { OnLink } from './on-link.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
 import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+import { readVxlanKeys, type VxlanConf, vxlanKeys } from './vxlan-keys.ts';
 import { VXLAN_KINDS, type VxlanPeer, VxlanPlanner, vxlanObjects } from './vxlan-peers.ts';
 
-export function vxlanBackend(conf: VxlanConf): Backend {
+const TYPE = 'vxlan';
+
+export const vxlan: BackendType<VxlanConf> = {
+  type: TYPE,
+  keys: vxlanKeys,
+  readKeys: readVxlanKeys,
+  make: vxlanBackend,
+};
+
+function vxlanBackend(conf: VxlanConf): Backend {
   const macs = new Map<Family, Mac>();
   return {
-    type: 'vxlan',
+    type: TYPE,
     advertise(start) {
       for (const place of start.places) macs.set(place.family, macFor(place, conf, start));
       return Promise.resolve(advertised(conf, macs));
@@ -40,7 +50,7 @@ export function vxlanBackend(conf: VxlanConf): Backend {
 function advertised(conf: VxlanConf, macs: ReadonlyMap<Family, Mac>): Advertised {
   const [mac4, mac6] = [macs.get(4), macs.get(6)];
   return {
-    backendType: 'vxlan',
+    backendType: TYPE,
     ...(mac4 && { backendData: backendDataFor(conf.vni, mac4) }),
     ...(mac6 && { backendV6Data: backendDataFor(conf.vni, mac6) }),
   };
@@ -91,6 +101,7 @@ function vxlanOverlay(
     plan: (snapshot, context) => planner.plan(snapshot, context),
     followsRoutes: directRouting,
     ...(directRouting && { isDirect: ({ isDirect = false }: VxlanPeer) => isDirect }),
+    openPort: { port, isVxlan: true },
     facts: () => ({ mac, vni, port }),
   };
 }

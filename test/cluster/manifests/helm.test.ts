@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { normalizePrefix } from '../../../flanneld/subnet/kube/annotations.ts';
-import { parseNetConf } from '../../../lib/net-conf.ts';
 import { PLUGIN_NAMES } from '../../../lib/plugin-names.ts';
 import { needs } from '../../support/needs.ts';
+import { readWholeNetConf } from '../../support/whole-net-conf.ts';
 import { withOverlay } from '../image/manifest.ts';
 import {
   agentContainer,
@@ -118,8 +118,8 @@ describe('rendered', () => {
     renderFor(['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'], namespace, ...set);
   const policies = (objects: readonly KubeObject[]): KubeObject[] =>
     objects.filter(({ apiVersion }) => apiVersion.startsWith('admissionregistration'));
-  const netConf = (objects: readonly KubeObject[]): ReturnType<typeof parseNetConf> =>
-    parseNetConf(only(objects, 'ConfigMap').data?.['net-conf.json'] ?? '');
+  const netConf = (objects: readonly KubeObject[]): ReturnType<typeof readWholeNetConf> =>
+    readWholeNetConf(only(objects, 'ConfigMap').data?.['net-conf.json'] ?? '');
 
   beforeEach(() => needs.machine(helm !== undefined, 'helm on PATH'));
 
@@ -181,17 +181,18 @@ describe('rendered', () => {
       'directRouting=true',
       'enableNFTables=true',
     ];
-    const { config, warnings } = netConf(render('weft', ...given.map((one) => `flannel.${one}`)));
+    const { config, backend, warnings } = netConf(render('weft', ...given.map((one) => `flannel.${one}`)));
     expect(warnings).toEqual([]);
-    expect(config).toMatchObject({
-      enableNftables: true,
-      backend: { type: 'vxlan', vni: 16777215, port: 4789, mtu: 9000, gbp: true, directRouting: true },
+    expect(config.enableNftables).toBe(true);
+    expect(backend).toMatchObject({
+      type: 'vxlan',
+      conf: { vni: 16777215, port: 4789, mtu: 9000, gbp: true, directRouting: true },
     });
   });
 
   test('with host-gw writes that backend, and nothing of VXLAN', () => {
     expect(netConf(render('weft', 'flannel.backend=host-gw'))).toMatchObject({
-      config: { backend: { type: 'host-gw' } },
+      backend: { type: 'host-gw' },
       warnings: [],
     });
   });

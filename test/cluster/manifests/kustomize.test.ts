@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { parseNetConf } from '../../../lib/net-conf.ts';
 import { needs } from '../../support/needs.ts';
+import { readWholeNetConf } from '../../support/whole-net-conf.ts';
 import { withOverlay } from '../image/manifest.ts';
 import {
   agentContainer,
@@ -80,7 +80,7 @@ test.for([
   { overlay: 'iptables', want: { enableNftables: false } },
 ])('$overlay changes the network configuration', ({ overlay, want }) => {
   const { data = {} } = only(render(`overlays/${overlay}`), 'ConfigMap');
-  const { config, warnings } = parseNetConf(data['net-conf.json'] ?? '');
+  const { config, warnings } = readWholeNetConf(data['net-conf.json'] ?? '');
   expect(config).toMatchObject(want);
   expect(warnings).toEqual([]);
   expect(data['cni-conf.json']).toBe(only(render('base'), 'ConfigMap').data?.['cni-conf.json']);

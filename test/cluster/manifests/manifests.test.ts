@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { flagTable } from '../../../flanneld/cli/flag-table.ts';
 import { normalizePrefix } from '../../../flanneld/subnet/kube/annotations.ts';
-import { parseNetConf } from '../../../lib/net-conf.ts';
 import { STILL_SEC } from '../../../lib/sys/deadline-node.ts';
 import { joinManifests, plainFiles } from '../../../scripts/manifests.mjs';
+import { readWholeNetConf } from '../../support/whole-net-conf.ts';
 import {
   agentContainer,
   type Container,
@@ -111,9 +111,9 @@ describe('weft.yml', () => {
   });
 
   test('configures what the agent reads without a warning', () => {
-    const { config, warnings } = parseNetConf(only(weft, 'ConfigMap').data?.['net-conf.json'] ?? '');
+    const { backend, warnings } = readWholeNetConf(only(weft, 'ConfigMap').data?.['net-conf.json'] ?? '');
     expect(warnings).toEqual([]);
-    expect(config.backend.type).toBe('vxlan');
+    expect(backend.type).toBe('vxlan');
   });
 
   test('has flannel’s network and plugins in a version that containerd 1.6 takes', () => {

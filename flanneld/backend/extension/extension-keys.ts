@@ -1,0 +1,56 @@
+// The keys of the extension backend in net-conf.json: the administrator's commands.
+
+import { type CommandLine, type CommandVariables, parseCommand } from '../../../lib/command-line.ts';
+import { ConfigError, errorText } from '../../../lib/errors.ts';
+import { type JsonPlace, readString } from '../../../lib/json-fields.ts';
+import type { KeyDoc } from '../../../lib/key-doc.ts';
+
+/** Each command undefined when the key is absent or empty. */
+export interface ExtensionConf {
+  readonly preStartup: CommandLine | undefined;
+  readonly postStartup: CommandLine | undefined;
+  readonly subnetAdd: CommandLine | undefined;
+  readonly subnetRemove: CommandLine | undefined;
+  /** Not flannel's: run when the agent is told to stop. */
+  readonly shutdown: CommandLine | undefined;
+}
+
+export const extensionKeys = {
+  PreStartupCommand: {
+    type: 'string',
+    help: 'run before the lease is taken; its output is what the lease carries',
+  },
+  PostStartupCommand: { type: 'string', help: 'run when the lease is taken' },
+  SubnetAddCommand: { type: 'string', help: "run for each peer's subnet; the lease's data is its input" },
+  SubnetRemoveCommand: { type: 'string', help: 'run when a peer has gone' },
+  ShutdownCommand: { type: 'string', help: 'run when the agent is told to stop; not known to flannel' },
+} as const satisfies Readonly<Record<string, KeyDoc>>;
+
+/** What each command may name as `$NAME`. */
+const VARIABLES: Readonly<Record<keyof typeof extensionKeys, CommandVariables>> = {
+  PreStartupCommand: [],
+  PostStartupCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  SubnetAddCommand: ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  SubnetRemoveCommand: ['SUBNET', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+  ShutdownCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],
+};
+
+/** Throws ConfigError. */
+export function readExtensionKeys(place: JsonPlace): ExtensionConf {
+  const command = (key: keyof typeof extensionKeys): CommandLine | undefined => {
+    const text = readString(place, key);
+    if (text === undefined || text.trim() === '') return undefined;
+    try {
+      return parseCommand(text, VARIABLES[key]);
+    } catch (error) {
+      throw new ConfigError(place.source, `${place.path}.${key}`, errorText(error));
+    }
+  };
+  return {
+    preStartup: command('PreStartupCommand'),
+    postStartup: command('PostStartupCommand'),
+    subnetAdd: command('SubnetAddCommand'),
+    subnetRemove: command('SubnetRemoveCommand'),
+    shutdown: command('ShutdownCommand'),
+  };
+}

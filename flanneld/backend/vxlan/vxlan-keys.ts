@@ -1,0 +1,70 @@
+// The keys of the vxlan backend in net-conf.json, with flannel's names and defaults.
+
+import { type JsonPlace, readBoolean, readField, readInteger } from '../../../lib/json-fields.ts';
+import type { KeyDoc } from '../../../lib/key-doc.ts';
+import { portKey, readPort } from '../port-key.ts';
+
+export interface VxlanConf {
+  /** 1–16777215. */
+  readonly vni: number;
+  /** UDP destination port, 1–65535. */
+  readonly port: number;
+  /** MTU of the underlay in bytes when configured; the device gets 50 (IPv6 underlay: 70) less. */
+  readonly mtu: number | undefined;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  /** Peers on the external interface's own link are reached without the tunnel. */
+  readonly directRouting: boolean;
+}
+
+/** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
+const PORT = 8472;
+const LAST_VNI = 0xffffff;
+
+export const vxlanKeys = {
+  VNI: {
+    type: 'integer',
+    range: [1, LAST_VNI],
+    default: 1,
+    help: 'VXLAN network identifier; the device is flannel.VNI',
+  },
+  Port: portKey(PORT),
+  MTU: {
+    type: 'integer',
+    help: 'of the underlay, 118–65535 (with EnableIPv6 from 1350); absent or 0: that of the external interface. Pods get 50 less, over IPv6 70',
+  },
+  GBP: { type: 'boolean', default: false, help: 'carry group policy marks (draft-smith-vxlan-group-policy)' },
+  Learning: { type: 'boolean', default: false, help: 'let the device learn MACs from traffic' },
+  DirectRouting: {
+    type: 'boolean',
+    default: false,
+    help: "reach peers on the external interface's own link without the tunnel",
+  },
+  MacPrefix: { type: 'string', help: 'ignored: of Windows nodes' },
+  Name: { type: 'string', help: 'ignored: of Windows nodes' },
+} as const satisfies Readonly<Record<string, KeyDoc>>;
+
+/** Throws ConfigError. */
+export function readVxlanKeys(place: JsonPlace, { enableIpv6 }: { readonly enableIpv6: boolean }): VxlanConf {
+  return {
+    vni: readInteger(place, 'VNI', 1, LAST_VNI) ?? 1,
+    port: readPort(place, PORT),
+    mtu: readMtu(place, enableIpv6),
+    learning: readBoolean(place, 'Learning') ?? false,
+    gbp: readBoolean(place, 'GBP') ?? false,
+    directRouting: readBoolean(place, 'DirectRouting') ?? false,
+  };
+}
+
+/**
+ * The lowest underlay MTU that leaves pods the least their protocol needs: 68 bytes (RFC 791) + 50 of VXLAN over IPv4,
+ * 1280 (RFC 8200) + 70 over IPv6. 0 means "take the interface's", as in flannel.
+ */
+function readMtu(place: JsonPlace, ipv6: boolean): number | undefined {
+  const least = ipv6 ? 1350 : 118;
+  const mtu = readField(place, 'MTU', `integer ${least}–65535 (or 0 for the interface's)`, (value) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
+    return value === 0 || (value >= least && value <= 65535) ? value : undefined;
+  });
+  return mtu || undefined;
+}
