@@ -10,6 +10,7 @@ const leftOut = [
   'test/cluster/{image,interop,kubelet}/**',
   'test/cluster/stores/{etcd-faults,outages,upstream-etcd}.test.ts',
   'test/root/{agent-faults,bench-delay}.test.ts',
+  'test/doctor/every-*.test.ts',
 ];
 
 export default defineConfig({
@@ -36,7 +37,7 @@ export default defineConfig({
         test: {
           name: 'root',
           include: [
-            'test/{root,lab,faults,e2e}/**/*.test.ts',
+            'test/{root,lab,faults,e2e,doctor}/**/*.test.ts',
             'test/cluster/{stores,api-server,image,interop,kubelet}/**/*.test.ts',
           ],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.

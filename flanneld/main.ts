@@ -68,6 +68,8 @@ async function main(): Promise<number> {
       return await gc(line.options);
     case 'status':
       return await status(line.options);
+    case 'doctor':
+      return await examine(line.options);
     case 'run':
       return await run(line);
   }
@@ -103,6 +105,18 @@ async function status({ subnetFile, json }: Options): Promise<number> {
   } catch (error) {
     complain(error);
     return EXIT_FAILURE;
+  }
+}
+
+/** Exit code 0 when nothing is wrong, 1 with a finding of severity error, 2 when it could not look. */
+async function examine(options: Options): Promise<number> {
+  try {
+    // Only the doctor needs this code, and the agent should not pay for it with memory.
+    const { doctor } = await import('./doctor/doctor.ts');
+    return await doctor(options, process.argv.slice(2), process.env, (text) => process.stdout.write(text));
+  } catch (error) {
+    complain(error);
+    return EXIT_USAGE;
   }
 }
 

@@ -22,6 +22,13 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  doctor: {
+    does: 'Every problem that `flanneld doctor` names, made on a lab of two nodes: it is named, and its fix ends it.',
+    takes: '3 min',
+    needs: 'root',
+    root: LAB,
+    ...vitest,
+  },
   soak: {
     does: 'Five nodes in random faults; exit code 0 when everything ended as it should.',
     takes: '30 min',

@@ -10,6 +10,8 @@ import { type Answer, healthPages, isReady, type Pages } from '../health/http-se
 import { createMeters, type Meters } from '../health/meters.ts';
 import { Readiness } from '../health/readiness.ts';
 import type { StatusReport } from '../health/status/report.ts';
+import type { LeaseSnapshot } from '../subnet/manager.ts';
+import { renderSavedState } from '../subnet/saved-state.ts';
 
 export class AgentView {
   readonly readiness = new Readiness();
@@ -22,6 +24,7 @@ export class AgentView {
   #backend = '';
   #overlays: readonly Overlay[] = [];
   #firewall: Firewall | undefined;
+  #leases: (() => LeaseSnapshot) | undefined;
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
   constructor(node: string) {
@@ -32,6 +35,11 @@ export class AgentView {
   show(backend: string, overlays: readonly Overlay[]): void {
     this.#backend = backend;
     this.#overlays = overlays;
+  }
+
+  /** Call once the leases are watched; the doctor then gets them from here. */
+  showLeases(latest: () => LeaseSnapshot): void {
+    this.#leases = latest;
   }
 
   /** Call once the firewall is open; the report then says where its rules are. */
@@ -66,7 +74,12 @@ export class AgentView {
       type: 'application/json',
       text: `${printableJson(JSON.stringify(this.report()))}\n`,
     });
-    return new Map([...this.publicPages(), ['/status', status] as const]);
+    const leases = (): Answer => ({ status: 200, type: 'application/json', text: this.#leasesText() });
+    return new Map([...this.publicPages(), ['/status', status] as const, ['/leases', leases] as const]);
+  }
+
+  #leasesText(): string {
+    return renderSavedState({ store: '', netConf: undefined, own: undefined, snapshot: this.#leases?.() });
   }
 
   async #metricsPage(): Promise<Answer> {

@@ -91,6 +91,7 @@ async function runBackend(
   view.step = 'the leases of the cluster';
   const leases = new LeaseView(tools.manager, signal);
   await leases.first();
+  view.showLeases(() => leases.latest);
   const follower = new UnderlayFollower(place, choose, () => leases.latest.nodeAddresses, view.readiness, tools);
   const { readiness, drift, meters } = view;
   const parts = { leases, readiness, cniFiles, options, tools, drift, meters, follower };

@@ -81,7 +81,7 @@ export interface Options {
   /** 0 means off. */
   readonly healthzPort: number;
   readonly logLevel: 'info' | 'debug';
-  /** `status` and `gc` print JSON. */
+  /** `status`, `gc` and `doctor` print JSON. */
   readonly json: boolean;
   /** `gc` only prints what it would do. */
   readonly dryRun: boolean;

@@ -7,7 +7,7 @@ export interface SubCommandSpec {
   readonly flags: readonly string[];
 }
 
-export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'version';
+export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'doctor' | 'version';
 
 /** In the order of the help text. */
 export const subCommands: readonly SubCommandSpec[] = [
@@ -32,8 +32,22 @@ export const subCommands: readonly SubCommandSpec[] = [
     summary: 'show what the running agent knows: lease, device, peers, problems, repairs; exits 0 when ready',
     flags: ['subnet-file', 'json'],
   },
+  {
+    name: 'doctor',
+    summary:
+      'find what is wrong on this node and towards its peers, and say what ends it; without flags it takes those of the running agent',
+    flags: [
+      ...['net-config-path', 'subnet-file', 'cni-conf', 'cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'netns-dir'],
+      ...['node-name', 'subnet-dir', 'kube-subnet-mgr', 'iface', 'json'],
+    ],
+  },
   { name: 'version', summary: 'print the version', flags: [] },
 ];
 
 /** Flags for sub-commands only. The agent refuses them, and so does a sub-command that does not read them. */
 export const subCommandFlags: readonly string[] = ['json', 'dry-run', 'force'];
+
+/** Whether a word of a command line names a sub-command, so that the process is no agent. */
+export function isSubCommand(word: string): boolean {
+  return subCommands.some(({ name }) => name === word);
+}

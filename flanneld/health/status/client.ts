@@ -9,10 +9,10 @@ import { socketPathFor } from './socket.ts';
 const TIMEOUT_MS = 5000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
-/** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none. */
-export async function fetchStatus(subnetFile: string): Promise<StatusReport> {
+/** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none, or no answer in time (`timeout`). */
+export async function fetchStatus(subnetFile: string, timeoutMs = TIMEOUT_MS): Promise<StatusReport> {
   const path = socketPathFor(subnetFile);
-  const text = await ask('GET', path, '/status');
+  const text = await ask('GET', path, '/status', timeoutMs);
   try {
     return JSON.parse(text) as StatusReport;
   } catch (cause) {
@@ -20,14 +20,19 @@ export async function fetchStatus(subnetFile: string): Promise<StatusReport> {
   }
 }
 
+/** The leases the agent has now, as the text of a saved state. Rejects like fetchStatus, also for an older agent. */
+export async function fetchLeases(subnetFile: string, timeoutMs = TIMEOUT_MS): Promise<string> {
+  return await ask('GET', socketPathFor(subnetFile), '/leases', timeoutMs);
+}
+
 /** Asks the agent that writes `subnetFile` to end, as SIGTERM does. Rejects with OpError when there is none. */
 export async function askToStop(subnetFile: string): Promise<void> {
   await ask('POST', socketPathFor(subnetFile), '/stop');
 }
 
-function ask(method: 'GET' | 'POST', socketPath: string, path: string): Promise<string> {
+function ask(method: 'GET' | 'POST', socketPath: string, path: string, timeoutMs = TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ method, socketPath, path, signal: AbortSignal.timeout(TIMEOUT_MS) }, (response) => {
+    const asked = request({ method, socketPath, path, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {

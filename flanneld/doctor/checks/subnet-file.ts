@@ -1,0 +1,37 @@
+// subnet.env, which every new pod needs: whether it is there, and whether it says what the lease of this node says.
+
+import { formatPrefix, networkOf, samePrefix } from '../../../lib/ip.ts';
+import type { Draft } from '../draft.ts';
+import type { View } from '../view/view.ts';
+
+export function checkSubnetFile(view: View): Draft[] {
+  const { subnetEnv, paths, node } = view;
+  if (subnetEnv.state === 'right') return differing(view);
+  const why = subnetEnv.state === 'missing' ? 'no such file' : subnetEnv.why;
+  return [
+    {
+      id: 'subnet-env-missing',
+      cause: `the file that new pods need, ${paths.subnetFile}, is ${subnetEnv.state === 'missing' ? 'missing' : 'unreadable'}`,
+      evidence: `${paths.subnetFile}: ${why}`,
+      fix: `on ${node}: restart the agent, which writes it once this node forwards`,
+    },
+  ];
+}
+
+function differing({ subnetEnv, paths, node, families }: View): Draft[] {
+  if (subnetEnv.state !== 'right') return [];
+  const { subnet, ipv6Subnet } = subnetEnv.value;
+  return families.flatMap(({ family, subnet: leased }) => {
+    const written = family === 4 ? subnet : ipv6Subnet;
+    if (leased === undefined || (written !== undefined && samePrefix(networkOf(written), leased))) return [];
+    const says = written === undefined ? `no IPv${family} subnet` : formatPrefix(written);
+    return [
+      {
+        id: 'subnet-env-differs',
+        cause: `${paths.subnetFile} has another subnet than the lease of this node: new pods get addresses that lead elsewhere`,
+        evidence: `the file says ${says}, the lease ${formatPrefix(leased)}`,
+        fix: `on ${node}: stop the other flannel that writes it, then restart the agent, which writes it anew`,
+      },
+    ];
+  });
+}

@@ -1,0 +1,16 @@
+// What the doctor could not read, so that nobody takes silence for health.
+
+import type { Draft } from '../draft.ts';
+import type { View } from '../view/view.ts';
+
+export function checkUnread({ failures, node }: View): Draft[] {
+  if (failures.length === 0) return [];
+  return [
+    {
+      id: 'not-looked-at',
+      cause: 'the doctor could not look at everything',
+      evidence: failures.join('; '),
+      fix: `on ${node}: run the doctor as root with the agent’s flags, or in the agent’s container`,
+    },
+  ];
+}

@@ -1,0 +1,78 @@
+// The cluster as this node knows it: the network configuration and the leases. The running agent's own knowledge is the freshest;
+// without it, what it left behind: the files of a directory store, or the state it saved.
+
+import { readRegularFile } from '../../../lib/files-node.ts';
+import { type NetConf, parseNetConf } from '../../../lib/net-conf.ts';
+import { readTextIfPresent } from '../../../lib/sys/file.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { decodeUtf8 } from '../../../lib/utf8-node.ts';
+import type { Options } from '../../cli/options.ts';
+import { fetchLeases } from '../../health/status/client.ts';
+import { readLeaseDir } from '../../subnet/lease-dir.ts';
+import { parseSavedState, type SavedState, savedStateFile } from '../../subnet/saved-state.ts';
+import type { Reads } from './reads.ts';
+import type { AgentFacts, View } from './view.ts';
+
+const NET_CONF_BYTES = 1024 * 1024;
+const SAVED_BYTES = 16 * 1024 * 1024;
+const ANSWER_MS = 2000;
+
+export interface ClusterFacts {
+  readonly conf: NetConf | undefined;
+  readonly leases: View['leases'];
+  readonly saved: SavedState | undefined;
+}
+
+export async function clusterFacts(
+  options: Options,
+  node: string,
+  agent: AgentFacts,
+  sys: Syscalls,
+  reads: Reads,
+): Promise<ClusterFacts> {
+  const file = savedStateFile(options.subnetFile);
+  const saved = reads.one('the saved leases', () => {
+    const text = readTextIfPresent(sys, file, SAVED_BYTES);
+    return text === undefined ? undefined : parseSavedState(text);
+  });
+  const told = agent.state === 'answers' ? await toldLeases(options.subnetFile) : undefined;
+  const leases = told ?? (await storedLeases(options, node, saved, file, reads));
+  return { conf: await netConf(options, saved, reads), leases, saved };
+}
+
+/** The leases the running agent has now; undefined when it is one that does not tell. */
+async function toldLeases(subnetFile: string): Promise<View['leases']> {
+  try {
+    const { snapshot } = parseSavedState(await fetchLeases(subnetFile, ANSWER_MS));
+    return snapshot && { snapshot, source: 'the agent' };
+  } catch {
+    return undefined;
+  }
+}
+
+async function storedLeases(
+  { store }: Options,
+  node: string,
+  saved: SavedState | undefined,
+  file: string,
+  reads: Reads,
+): Promise<View['leases']> {
+  if (store.kind === 'directory') {
+    const dir = store.subnetDir;
+    const snapshot = await reads.slow(`the leases in ${dir}`, () => readLeaseDir(dir));
+    return snapshot && { snapshot: { ...snapshot, ownKey: node }, source: dir };
+  }
+  return saved?.snapshot && { snapshot: saved.snapshot, source: file };
+}
+
+async function netConf(
+  { store, netConfigPath }: Options,
+  saved: SavedState | undefined,
+  reads: Reads,
+): Promise<NetConf | undefined> {
+  return await reads.slow('the network configuration', async () => {
+    const kept = store.kind === 'etcd' ? saved?.netConf : undefined;
+    const text = kept ?? decodeUtf8('net-conf', await readRegularFile(netConfigPath, NET_CONF_BYTES));
+    return parseNetConf(text).config;
+  });
+}

@@ -1,0 +1,26 @@
+// Every problem of the table in a lab: it is named, its fix ends it, and nothing is left.
+
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { type Lab, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { expectHealthy } from '../support/doctor.ts';
+import { PROBLEMS } from './problems.ts';
+import { seeProblem } from './scene.ts';
+
+let lab: Lab;
+let node: LabNode;
+
+beforeAll(async () => {
+  lab = await startLab({ nodes: 2 });
+  for (const each of lab.nodes) await each.addPod();
+  node = lab.node('node-1');
+});
+afterAll(() => lab?.down());
+
+test('the healthy lab has no error', async () => {
+  for (const each of lab.nodes) await expectHealthy(each);
+});
+
+describe('finds, and after its fix finds no longer', () => {
+  test.for(PROBLEMS)('$id: $how', (problem) => seeProblem(node, problem));
+});

@@ -1,0 +1,58 @@
+// `flanneld doctor` on a node of a lab, as tests ask it.
+
+import { expect } from 'vitest';
+import type { Finding } from '../../flanneld/health/finding.ts';
+import { LEASE_FOLDER } from '../lab/contract.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
+
+const LOOK_MS = 30_000;
+
+/** The flags a doctor needs where no agent runs whose flags it could take. */
+export const FLAGS_OF_LAB: readonly string[] = [`--subnet-dir=${LEASE_FOLDER}`, '--iface=eth0'];
+
+export interface Diagnosis {
+  readonly exitCode: number | null;
+  readonly findings: readonly Finding[];
+}
+
+/** Runs `flanneld doctor --json` on the node. */
+export async function doctor(node: LabNode, flags: readonly string[] = []): Promise<Diagnosis> {
+  const { exitCode, stdout, stderr } = await node.exec([builtAgent, 'doctor', '--json', ...flags], {
+    env: { NODE_NAME: node.name, PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+  });
+  if (!stdout.startsWith('{')) throw new Error(`doctor on ${node.name}: exit ${exitCode}: ${stderr}`);
+  return { exitCode, ...(JSON.parse(stdout) as { findings: Finding[] }) };
+}
+
+/** Expects that the doctor finds no error on the node. A busy machine may be late, so it asks until the time is over. */
+export async function expectHealthy(node: LabNode, flags: readonly string[] = []): Promise<void> {
+  let errors: readonly Finding[] = [];
+  const isHealthy = async (): Promise<boolean> => {
+    const { findings } = await doctor(node, flags);
+    errors = findings.filter(({ severity }) => severity === 'error');
+    return errors.length === 0;
+  };
+  await waitUntil(isHealthy, LOOK_MS, `a healthy ${node.name}`).catch(() => undefined);
+  expect(errors, node.name).toEqual([]);
+}
+
+/** The first finding with that id; fails when there is none after some time. */
+export async function findingOf(node: LabNode, id: string, flags: readonly string[] = []): Promise<Finding> {
+  let last: readonly Finding[] = [];
+  const isThere = async (): Promise<boolean> => {
+    last = (await doctor(node, flags)).findings;
+    return last.some((finding) => finding.id === id);
+  };
+  await waitUntil(isThere, LOOK_MS, id).catch(() => undefined);
+  const found = last.find((finding) => finding.id === id);
+  expect(found, `${id} among ${JSON.stringify(last)}`).toBeDefined();
+  return found as Finding;
+}
+
+/** The command that a fix begins with; undefined where it is no command. */
+export function commandOf({ fix, node }: Finding): string | undefined {
+  const [, where, command] = /^on (\S+): `([^`]+)`/.exec(fix) ?? [];
+  return where === node ? command : undefined;
+}
