@@ -1,7 +1,7 @@
 // Writes the same peers as two batch files for iproute2, with the commands an operator would type.
 
+import { desired } from '../../flanneld/backend/vxlan/desired.ts';
 import { VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
-import { desired } from '../../flanneld/dataplane/desired.ts';
 import type { Place } from '../../flanneld/dataplane/objects/kind.ts';
 import { actionOf } from '../../flanneld/dataplane/send-changes.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';

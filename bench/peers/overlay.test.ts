@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { chooseBackend } from '../../flanneld/backend/registry.ts';
-import { desired } from '../../flanneld/dataplane/desired.ts';
+import { desired } from '../../flanneld/backend/vxlan/desired.ts';
 import { formatPrefix } from '../../lib/ip.ts';
 import { parseNetConf } from '../../lib/net-conf.ts';
 import { batchText } from './batch.ts';

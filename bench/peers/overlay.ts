@@ -1,7 +1,7 @@
 // An overlay with made-up peers on a device of its own: the leases that other nodes would publish, and this node's kernel objects.
 
+import type { OverlayConfig } from '../../flanneld/backend/vxlan/vxlan-lease.ts';
 import type { Device, Place } from '../../flanneld/dataplane/objects/kind.ts';
-import type { OverlayConfig } from '../../flanneld/dataplane/peer.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { formatIp, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import { jsonObject } from '../../lib/json.ts';

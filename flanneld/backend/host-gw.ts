@@ -6,8 +6,8 @@ import { ConfigError } from '../../lib/errors.ts';
 import { formatIp, sameIp } from '../../lib/ip.ts';
 import { wanted } from '../dataplane/objects/kind.ts';
 import { route } from '../dataplane/objects/route.ts';
-import { type RoutePeer, routePlanner } from '../dataplane/route-peer.ts';
 import type { Backend, BackendType, FamilySettings, OverlaySpec } from './backend.ts';
+import { type RoutePeer, routePlanner } from './route-peer.ts';
 
 const TYPE = 'host-gw';
 

@@ -5,11 +5,11 @@ import { parseMac } from '../../lib/mac.ts';
 import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
 import { ModelKernel } from '../../test/support/model-kernel.ts';
 import { wholeCompare } from '../../test/support/whole-compare.ts';
+import { desired, type PlacedPeer } from '../backend/vxlan/desired.ts';
 import { VXLAN_KINDS, vxlanObjects } from '../backend/vxlan/vxlan-peers.ts';
 import type { Lease } from '../subnet/manager.ts';
-import { desired, type PlacedPeer } from './desired.ts';
-import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 import { isOurNexthop } from './objects/nexthop.ts';
+import { NEXTHOP_ID_FIRST } from './objects/nexthop-ids.ts';
 import type { Change } from './plan.ts';
 import { actionOf } from './send-changes.ts';
 

@@ -16,11 +16,11 @@ import { deleteNexthop, replaceNexthop } from '../../lib/rtnetlink/nexthop.ts';
 import { addRoute, replaceRoute } from '../../lib/rtnetlink/route.ts';
 import { messageOf } from '../../test/support/netlink-bytes.ts';
 import { Mirror, nothingWanted, type Wants } from './mirror.ts';
-import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 import { fdb } from './objects/fdb.ts';
 import { addressKey, type Place, WEFT_PROTOCOL } from './objects/kind.ts';
 import { neigh } from './objects/neigh.ts';
 import { nexthop } from './objects/nexthop.ts';
+import { NEXTHOP_ID_FIRST } from './objects/nexthop-ids.ts';
 import { route } from './objects/route.ts';
 
 const place: Place = {

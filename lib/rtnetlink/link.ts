@@ -202,7 +202,15 @@ export interface LinkFilter {
 
 /** All devices, or those of one kind or one master. Same as: `ip -d link show [master M] [type KIND]`. */
 export function listLinks(netlink: Netlink, filter: LinkFilter = {}): Link[] {
-  const { kind, master } = filter;
+  return dumpLinks(netlink, filter, (link) => link);
+}
+
+/** As listLinks, for what else is to be read from each answer. */
+export function dumpLinks<T>(
+  netlink: Netlink,
+  { kind, master }: LinkFilter,
+  decode: (link: Link, message: MessageReader) => T,
+): T[] {
   const request: NetlinkRequest = {
     type: RTM_GETLINK,
     flags: 0,
@@ -218,7 +226,7 @@ export function listLinks(netlink: Netlink, filter: LinkFilter = {}): Link[] {
     const link = decodeLink(message);
     // A kernel without such a filter answers with everything.
     if (kind !== undefined && link.kind !== kind) return undefined;
-    return master !== undefined && link.master !== master ? undefined : link;
+    return master !== undefined && link.master !== master ? undefined : decode(link, message);
   });
 }
 

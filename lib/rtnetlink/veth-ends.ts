@@ -4,18 +4,8 @@
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import {
-  AF_UNSPEC,
-  IFLA_EXT_MASK,
-  IFLA_INFO_KIND,
-  IFLA_LINK,
-  IFLA_LINK_NETNSID,
-  IFLA_LINKINFO,
-  RTEXT_FILTER_SKIP_STATS,
-  RTM_GETLINK,
-  RTM_GETNSID,
-} from './constants.ts';
-import { decodeLink, writeIfinfomsg } from './link.ts';
+import { AF_UNSPEC, IFLA_LINK, IFLA_LINK_NETNSID, RTM_GETNSID } from './constants.ts';
+import { dumpLinks } from './link.ts';
 
 const IFINFOMSG = 16;
 
@@ -37,20 +27,7 @@ export type OtherEnd =
 
 /** Every veth of the node. Gives each namespace on the other side its number. Throws NetlinkError. */
 export function listVethEnds(netlink: Netlink): VethEnd[] {
-  const request: NetlinkRequest = {
-    type: RTM_GETLINK,
-    flags: 0,
-    write(writer) {
-      writeIfinfomsg(writer, 0, 0, 0);
-      writer.attrU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-      writer.nest(IFLA_LINKINFO, () => writer.attrText(IFLA_INFO_KIND, 'veth'));
-    },
-    describe: () => 'list links',
-  };
-  return netlink.dump(request, (message) => {
-    const { index, name, mac, master, kind } = decodeLink(message);
-    // A kernel without such a filter answers with everything.
-    if (kind !== 'veth') return undefined;
+  return dumpLinks(netlink, { kind: 'veth' }, ({ index, name, mac, master = 0 }, message): VethEnd => {
     let peer = 0;
     let netnsId: number | undefined;
     const attributes = message.attributes(IFINFOMSG);
@@ -60,7 +37,7 @@ export function listVethEnds(netlink: Netlink): VethEnd[] {
       else if (attributes.type === IFLA_LINK_NETNSID) netnsId = attributes.i32();
     }
     const other: OtherEnd = netnsId === undefined ? { place: 'node', index: peer } : { place: 'netns', netnsId };
-    return { index, name, mac, master: master ?? 0, other };
+    return { index, name, mac, master, other };
   });
 }
 

@@ -2,12 +2,12 @@
 // state, which is compared with what the kernel reports over netlink.
 
 import { readFile } from 'node:fs/promises';
+import { desired } from '../../flanneld/backend/vxlan/desired.ts';
+import { readBackendData } from '../../flanneld/backend/vxlan/vxlan-lease.ts';
 import { foreignNexthopIds, VXLAN_KINDS, vxlanObjects } from '../../flanneld/backend/vxlan/vxlan-peers.ts';
 import { describeDrift } from '../../flanneld/dataplane/change-log.ts';
-import { desired } from '../../flanneld/dataplane/desired.ts';
 import { Mirror, nothingWanted } from '../../flanneld/dataplane/mirror.ts';
 import { WEFT_PROTOCOL } from '../../flanneld/dataplane/objects/kind.ts';
-import { readBackendData } from '../../flanneld/dataplane/peer.ts';
 import type { Change } from '../../flanneld/dataplane/plan.ts';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, tableName } from '../../flanneld/firewall/nft-table.ts';

@@ -1,6 +1,6 @@
 // Leases and overlay configurations for tests, from the few words that matter.
 
-import type { OverlayConfig } from '../../flanneld/dataplane/peer.ts';
+import type { OverlayConfig } from '../../flanneld/backend/vxlan/vxlan-lease.ts';
 import type { Lease } from '../../flanneld/subnet/manager.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import { jsonObject } from '../../lib/json.ts';

@@ -1,7 +1,6 @@
 // A kernel small enough to reason about: neighbours, FDB, nexthop objects and routes with the rules of the real one
 // that matter to the data plane (what replaces what, what disappears with what). test/root holds it to the real one.
 
-import { isReservedNexthopId } from '../../flanneld/dataplane/nexthop-ids.ts';
 import { fdb, type WantedFdb } from '../../flanneld/dataplane/objects/fdb.ts';
 import {
   type AnyKind,
@@ -12,6 +11,7 @@ import {
 } from '../../flanneld/dataplane/objects/kind.ts';
 import { neigh, type WantedNeigh } from '../../flanneld/dataplane/objects/neigh.ts';
 import { nexthop, type WantedNexthop } from '../../flanneld/dataplane/objects/nexthop.ts';
+import { isReservedNexthopId } from '../../flanneld/dataplane/objects/nexthop-ids.ts';
 import { route, type WantedRoute } from '../../flanneld/dataplane/objects/route.ts';
 import type { Change } from '../../flanneld/dataplane/plan.ts';
 import { formatIp, formatPrefix, parsePrefix } from '../../lib/ip.ts';

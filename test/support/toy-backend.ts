@@ -2,8 +2,8 @@
 // sends no events about changes, so their object kind is polled. The backend has no device.
 
 import type { Backend, BackendType, OverlaySpec } from '../../flanneld/backend/backend.ts';
+import { type RoutePeer, routePlanner } from '../../flanneld/backend/route-peer.ts';
 import { type Action, type ObjectKind, type Refusal, wanted } from '../../flanneld/dataplane/objects/kind.ts';
-import { type RoutePeer, routePlanner } from '../../flanneld/dataplane/route-peer.ts';
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import { readInteger } from '../../lib/json-fields.ts';
 

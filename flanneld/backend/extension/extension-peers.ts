@@ -8,9 +8,9 @@ import { type Family, formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { showJson } from '../../../lib/json-fields.ts';
 import type { Action, ObjectKind, Refusal } from '../../dataplane/objects/kind.ts';
 import type { Plan } from '../../dataplane/plan.ts';
-import { routePeers } from '../../dataplane/route-peer.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { BackendTools, FamilySettings } from '../backend.ts';
+import { routePeers } from '../route-peer.ts';
 import type { ExtensionConf } from './extension-keys.ts';
 import { type ExtensionPeer, extensionStateFile, readExtensionState, writeExtensionState } from './extension-state.ts';
 

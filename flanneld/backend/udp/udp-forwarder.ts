@@ -4,7 +4,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { OpError } from '../../../lib/errors.ts';
 import { contains, formatIp, type Ip, type IpPrefix } from '../../../lib/ip.ts';
-import type { RoutePeer } from '../../dataplane/route-peer.ts';
+import type { RoutePeer } from '../route-peer.ts';
 import { netUnreachable, readIpv4, spendHop } from './udp-packet.ts';
 
 /** Socket buffers: room for a burst of packets while the agent does something else. */

@@ -3,7 +3,7 @@
 
 import { formatIp, formatPrefix, sameIp } from '../../../lib/ip.ts';
 import { type Action, type ObjectKey, type ObjectKind, prefixKey, type Refusal } from '../../dataplane/objects/kind.ts';
-import type { RoutePeer } from '../../dataplane/route-peer.ts';
+import type { RoutePeer } from '../route-peer.ts';
 import type { UdpForwarder } from './udp-forwarder.ts';
 
 interface TableAction extends Action {

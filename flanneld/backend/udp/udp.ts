@@ -10,11 +10,11 @@ import { addRoute, listRoutes } from '../../../lib/rtnetlink/route.ts';
 import { openTun, type Tun } from '../../../lib/sys/tun-node.ts';
 import { type Device, type WantedObject, WEFT_PROTOCOL, wanted } from '../../dataplane/objects/kind.ts';
 import type { Plan } from '../../dataplane/plan.ts';
-import { type RoutePeer, routePlanner } from '../../dataplane/route-peer.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { Backend, BackendTools, BackendType, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
 import { portKey, readPort } from '../port-key.ts';
+import { type RoutePeer, routePlanner } from '../route-peer.ts';
 import { UdpForwarder } from './udp-forwarder.ts';
 import { UdpPeers } from './udp-peers.ts';
 

@@ -3,9 +3,9 @@
 import type { Family } from '../../../lib/ip.ts';
 import { type Ip, sameIp } from '../../../lib/ip.ts';
 import { isUnicastMac, type Mac, macFromRandom } from '../../../lib/mac.ts';
-import { readBackendData } from '../../dataplane/peer.ts';
 import type { Lease } from '../../subnet/manager.ts';
 import { byCreation, type Claimant } from '../../subnet/precedence.ts';
+import { readBackendData } from './vxlan-lease.ts';
 
 /** What the choice depends on. */
 export interface MacSources {

@@ -2,19 +2,19 @@
 // through the tunnel. With DirectRouting, a peer on the external interface's own link needs only one route there.
 
 import { breathe } from '../../../lib/clock-node.ts';
-import { type Desired, type DesiredConfig, desiredInSteps, type PlacedPeer } from '../../dataplane/desired.ts';
-import { DesiredPeers } from '../../dataplane/desired-peers.ts';
 import type { Mirror } from '../../dataplane/mirror.ts';
 import { fdb } from '../../dataplane/objects/fdb.ts';
 import { type Place, type WantedObject, wanted } from '../../dataplane/objects/kind.ts';
 import { neigh } from '../../dataplane/objects/neigh.ts';
 import { isOurNexthop, nexthop } from '../../dataplane/objects/nexthop.ts';
 import { route } from '../../dataplane/objects/route.ts';
-import type { OverlayConfig } from '../../dataplane/peer.ts';
 import type { PeerChange, Plan } from '../../dataplane/plan.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
 import type { PlanContext } from '../backend.ts';
+import { type Desired, type DesiredConfig, desiredInSteps, type PlacedPeer } from './desired.ts';
+import { DesiredPeers } from './desired-peers.ts';
 import type { OnLink } from './on-link.ts';
+import type { OverlayConfig } from './vxlan-lease.ts';
 
 export interface VxlanPeer extends PlacedPeer {
   /** Whether the peer is on the external interface's own link, so that it needs no tunnel. */

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../../lib/ip.ts';
 import { parseMac } from '../../../lib/mac.ts';
 import { vxlanObjects } from '../../backend/vxlan/vxlan-peers.ts';
-import { NEXTHOP_ID_FIRST } from '../nexthop-ids.ts';
 import type { Place } from './kind.ts';
+import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 
 const tunnel = { index: 7, name: 'flannel.1' };
 const underlay = { index: 3, name: 'eth0' };

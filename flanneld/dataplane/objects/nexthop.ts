@@ -14,8 +14,8 @@ import {
   replaceNexthop,
 } from '../../../lib/rtnetlink/nexthop.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
-import { isReservedNexthopId } from '../nexthop-ids.ts';
 import { type ObjectKind, type Place, WEFT_PROTOCOL } from './kind.ts';
+import { isReservedNexthopId } from './nexthop-ids.ts';
 
 export interface WantedNexthop {
   readonly id: number;

@@ -4,8 +4,8 @@ import { formatPrefix, parseIp, parsePrefix, samePrefix } from '../../../lib/ip.
 import { RT_TABLE_MAIN, RTN_BLACKHOLE, RTN_UNICAST } from '../../../lib/rtnetlink/constants.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { wholeCompare } from '../../../test/support/whole-compare.ts';
+import type { RoutePeer } from '../../backend/route-peer.ts';
 import type { Change } from '../plan.ts';
-import type { RoutePeer } from '../route-peer.ts';
 import { type Place, WEFT_PROTOCOL, wanted } from './kind.ts';
 import { holdersIn, route as kind, spellHolder, type WantedRoute } from './route.ts';
 

@@ -2,7 +2,7 @@
 // target.
 
 import { readdirSync } from 'node:fs';
-import { NEXTHOP_ID_FIRST } from '../../../flanneld/dataplane/nexthop-ids.ts';
+import { NEXTHOP_ID_FIRST } from '../../../flanneld/dataplane/objects/nexthop-ids.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import { readLease, type TestLease } from '../../lab/support/leases.ts';
 import type { Random } from './random.ts';

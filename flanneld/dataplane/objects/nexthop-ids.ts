@@ -1,7 +1,7 @@
 // Chooses the ids of nexthop objects. They lie in a range of their own, one half for each family. The id follows from the
 // position of the subnet in the network, so that the same leases get the same ids on every run (linux/nexthop.h).
 
-import { addressBits, type Family, type IpPrefix } from '../../lib/ip.ts';
+import { addressBits, type Family, type IpPrefix } from '../../../lib/ip.ts';
 
 /** First and last id of the reserved range; ids are unsigned 32-bit numbers that all programs of a namespace share. */
 export const NEXTHOP_ID_FIRST = 0x57e00000;

@@ -2,12 +2,12 @@
 
 import { formatPrefix, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
 import { showJson } from '../../lib/json-fields.ts';
+import type { Plan } from '../dataplane/plan.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
 import { inOrderOfCreation } from '../subnet/precedence.ts';
-import { SubnetIndex } from './desired.ts';
-import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './peer.ts';
-import type { Plan } from './plan.ts';
+import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './lease-fields.ts';
+import { SubnetIndex } from './subnet-index.ts';
 
 /** Another node; both addresses are of the overlay's family. */
 export interface RoutePeer {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
-import type { Lease } from '../subnet/manager.ts';
+import { nodeOne, vxlanLease } from '../../../test/support/leases.ts';
+import { NEXTHOP_ID_FIRST } from '../../dataplane/objects/nexthop-ids.ts';
+import type { Lease } from '../../subnet/manager.ts';
 import { type DesiredConfig, desired } from './desired.ts';
 import { DesiredPeers } from './desired-peers.ts';
-import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 
 const config = { ...nodeOne, foreignNexthopIds: new Set<number>() };
 const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
-import { jsonObject, parseJson } from '../../lib/json.ts';
-import { nodeOne, vxlanLease } from '../../test/support/leases.ts';
-import type { Lease } from '../subnet/manager.ts';
+import { formatIp, formatPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';
+import { jsonObject, parseJson } from '../../../lib/json.ts';
+import { nodeOne, vxlanLease } from '../../../test/support/leases.ts';
+import { NEXTHOP_ID_FIRST } from '../../dataplane/objects/nexthop-ids.ts';
+import type { Lease } from '../../subnet/manager.ts';
 import { type Desired, desired } from './desired.ts';
-import { NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 
 const config = { ...nodeOne, foreignNexthopIds: new Set<number>() };
 const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');

@@ -1,12 +1,12 @@
 // Keeps the desired peers while leases change. Most changes concern one node among thousands that joins, leaves or gets another
 // VTEP. As long as no two leases claim the same, only that peer must be worked out again.
 
-import { overlaps, sameIp, samePrefix } from '../../lib/ip.ts';
-import type { PeerProblem } from '../health/peer-problem.ts';
-import type { Lease } from '../subnet/manager.ts';
+import { overlaps, sameIp, samePrefix } from '../../../lib/ip.ts';
+import { preferredNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
+import type { PeerChange } from '../../dataplane/plan.ts';
+import type { PeerProblem } from '../../health/peer-problem.ts';
+import type { Lease } from '../../subnet/manager.ts';
 import { type Desired, type DesiredConfig, type PlacedPeer, peerOrProblem } from './desired.ts';
-import { preferredNexthopId } from './nexthop-ids.ts';
-import type { PeerChange } from './plan.ts';
 
 /** With more changes than this everything is worked out anew. */
 const MOST = 64;

@@ -1,14 +1,15 @@
 // Works out the peers the kernel should have for a set of leases. A pure function that does not depend on the order of the
 // leases. As in flannel's pkg/backend/vxlan, each peer has a neighbour, an FDB entry, and a route via its subnet's first address.
 
-import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
-import type { Mac } from '../../lib/mac.ts';
-import type { PeerProblem } from '../health/peer-problem.ts';
-import type { Lease } from '../subnet/manager.ts';
-import { inOrderOfCreation } from '../subnet/precedence.ts';
-import { allocateNexthopIds, preferredNexthopId } from './nexthop-ids.ts';
-import { type ObjectKey, prefixKey } from './objects/kind.ts';
-import { type OverlayConfig, type Peer, PeerError, readPeer } from './peer.ts';
+import { formatIp, formatPrefix } from '../../../lib/ip.ts';
+import type { Mac } from '../../../lib/mac.ts';
+import { allocateNexthopIds, preferredNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
+import type { PeerProblem } from '../../health/peer-problem.ts';
+import type { Lease } from '../../subnet/manager.ts';
+import { inOrderOfCreation } from '../../subnet/precedence.ts';
+import { PeerError } from '../lease-fields.ts';
+import { SubnetIndex } from '../subnet-index.ts';
+import { type OverlayConfig, type Peer, readPeer } from './vxlan-lease.ts';
 
 export interface DesiredConfig extends OverlayConfig {
   /** Ids used by other programs or by an agent of another network; undefined when the kernel has no nexthop objects. */
@@ -133,38 +134,6 @@ function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
     }
   }
   return doubts;
-}
-
-/** The subnets kept so far, of one family, with their keys. Almost all have the same length, so a search is one look-up. */
-export class SubnetIndex {
-  /** All prefix lengths that occur, shortest first. */
-  readonly #lengths: readonly number[];
-  readonly #kept = new Map<ObjectKey, string>();
-  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
-  readonly #covering = new Map<ObjectKey, string>();
-
-  constructor(all: readonly IpPrefix[]) {
-    this.#lengths = [...new Set(all.map((subnet) => subnet.length))].sort((a, b) => a - b);
-  }
-
-  /** The key of a kept subnet that contains this one, else of one that lies inside it. */
-  findOverlap(subnet: IpPrefix): string | undefined {
-    for (const length of this.#lengths) {
-      if (length >= subnet.length) break;
-      const around = this.#kept.get(prefixKey(networkOf({ ip: subnet.ip, length })));
-      if (around !== undefined) return around;
-    }
-    return this.#covering.get(prefixKey(subnet));
-  }
-
-  add(subnet: IpPrefix, key: string): void {
-    this.#kept.set(prefixKey(subnet), key);
-    for (const length of this.#lengths) {
-      if (length > subnet.length) break;
-      const covering = prefixKey(networkOf({ ip: subnet.ip, length }));
-      if (!this.#covering.has(covering)) this.#covering.set(covering, key);
-    }
-  }
 }
 
 /** The peers in order, each with its nexthop id. Among peers with the same MAC the first gets the FDB entry. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parsePrefix } from '../../lib/ip.ts';
+import { parsePrefix } from '../../../lib/ip.ts';
 import { allocateNexthopIds, isReservedNexthopId, NEXTHOP_ID_FIRST } from './nexthop-ids.ts';
 
 const network = parsePrefix('10.244.0.0/16');

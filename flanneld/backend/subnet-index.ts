@@ -1,0 +1,36 @@
+// Finds leases whose subnets overlap.
+
+import { type IpPrefix, networkOf } from '../../lib/ip.ts';
+import { type ObjectKey, prefixKey } from '../dataplane/objects/kind.ts';
+
+/** The subnets kept so far, of one family, with their keys. Almost all have the same length, so a search is one look-up. */
+export class SubnetIndex {
+  /** All prefix lengths that occur, shortest first. */
+  readonly #lengths: readonly number[];
+  readonly #kept = new Map<ObjectKey, string>();
+  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
+  readonly #covering = new Map<ObjectKey, string>();
+
+  constructor(all: readonly IpPrefix[]) {
+    this.#lengths = [...new Set(all.map((subnet) => subnet.length))].sort((a, b) => a - b);
+  }
+
+  /** The key of a kept subnet that contains this one, else of one that lies inside it. */
+  findOverlap(subnet: IpPrefix): string | undefined {
+    for (const length of this.#lengths) {
+      if (length >= subnet.length) break;
+      const around = this.#kept.get(prefixKey(networkOf({ ip: subnet.ip, length })));
+      if (around !== undefined) return around;
+    }
+    return this.#covering.get(prefixKey(subnet));
+  }
+
+  add(subnet: IpPrefix, key: string): void {
+    this.#kept.set(prefixKey(subnet), key);
+    for (const length of this.#lengths) {
+      if (length > subnet.length) break;
+      const covering = prefixKey(networkOf({ ip: subnet.ip, length }));
+      if (!this.#covering.has(covering)) this.#covering.set(covering, key);
+    }
+  }
+}
