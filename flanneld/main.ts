@@ -159,6 +159,11 @@ async function cleanNode(sys: Syscalls, options: Options): Promise<boolean> {
   return await cleanUp(scope, tools, say);
 }
 
+/** The folder of the installed program, where its other files are. */
+function programFolder(): string {
+  return dirname(realpathSync(process.argv[1] ?? '.'));
+}
+
 /** Never returns: it ends the process itself, because the watches in libuv's threads would keep it alive. */
 async function run({ options, warnings }: CommandLine): Promise<never> {
   const sys = openKoffiSyscalls();
@@ -169,7 +174,6 @@ async function run({ options, warnings }: CommandLine): Promise<never> {
   const notifySocket = process.env['NOTIFY_SOCKET'] ?? '';
   const notify = notifySocket === '' ? undefined : (state: string) => sdNotify(sys, notifySocket, state);
   try {
-    const watchdog = startWatchdog({ sys, env: process.env, notify });
     stopOnSignal(sys, (signal) => {
       log.info({ signal }, 'stopping');
       watchdog.stopping(() => {
@@ -178,6 +182,7 @@ async function run({ options, warnings }: CommandLine): Promise<never> {
       });
       stopping.abort();
     });
+    const watchdog = startWatchdog({ library: join(programFolder(), 'deadline.so'), env: process.env, notify });
     log.info({ version, node: options.nodeName ?? hostname() }, 'starting');
     checkPaths(options);
     const netlink = openNetlink(sys);
@@ -199,7 +204,7 @@ async function run({ options, warnings }: CommandLine): Promise<never> {
           manager.announceReady?.();
           notify?.('READY=1');
         },
-        cniExecutable: join(dirname(realpathSync(process.argv[1] ?? '.')), 'cni/flannel'),
+        cniExecutable: join(programFolder(), 'cni/flannel'),
         randomMac: () => randomBytes(6),
       },
       stopping.signal,

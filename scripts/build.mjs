@@ -1,5 +1,5 @@
-// `npm run build`: dist/flanneld, one JavaScript file with koffi.node beside it, and dist/cni/flannel, one static
-// executable. Only what changed is built again; `node scripts/build.mjs cni` or `… flanneld` builds one of the two.
+// `npm run build`: dist/flanneld, one JavaScript file with koffi.node and deadline.so beside it, and dist/cni/flannel, one
+// static executable. Only what changed is built again; `node scripts/build.mjs cni` or `… flanneld` builds one of the two.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { buildExecutable } from './build-executable.mjs';
+import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
@@ -15,7 +16,11 @@ const dist = join(repository, 'dist');
 const stampFile = join(dist, '.stamp.json');
 
 const programs = {
-  flanneld: { folders: ['flanneld', 'lib'], outputs: ['flanneld', 'koffi.node', 'package.json'], build: buildAgent },
+  flanneld: {
+    folders: ['flanneld', 'lib'],
+    outputs: ['flanneld', 'koffi.node', 'deadline.so', 'package.json'],
+    build: buildAgent,
+  },
   cni: { folders: ['cni-plugin', 'lib'], outputs: ['cni/flannel', 'cni/BUILD.json'], build: buildPlugin },
 };
 
@@ -70,10 +75,21 @@ async function buildAgent() {
   const id = createHash('sha256').update(draft).digest('hex').slice(0, 12);
   const output = join(dist, 'flanneld');
   await copyWhole(koffiLibrary(), join(dist, 'koffi.node'));
+  await compileDeadline(join(dist, 'deadline.so'));
   // The repository's package.json would make Node read a file without an extension as a module.
   await writeWhole(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
   await writeWhole(output, await bundleAgent(entry, id), 0o755);
   return `dist/flanneld ${id}`;
+}
+
+/** What ends the agent when its event loop stands still. It is linked with nothing: the C library of the process serves. */
+async function compileDeadline(output) {
+  const { cc } = await ensureEngine();
+  const temporary = `${output}.${process.pid}`;
+  // now: the handlers must not look functions up when they run.
+  const options = ['-O2', '-fPIC', '-shared', '-nostdlib', '-fno-stack-protector', '-Wall', '-Werror', '-Wl,-s,-z,now'];
+  await run(cc, [...options, join(repository, 'lib/sys/deadline.c'), '-o', temporary]);
+  await rename(temporary, output);
 }
 
 async function bundleAgent(entry, id) {

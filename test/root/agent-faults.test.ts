@@ -2,6 +2,7 @@
 // peer's. The agent must go on, or end with one log line and an exit code other than 0. No packet may be lost.
 
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -68,9 +69,11 @@ afterEach(async () => {
   expect(sent - received).toBeLessThanOrEqual(50 + queueDrops() - drops);
 });
 
+/** Returns when the agent has the program: it removes the file before it runs it. */
 async function inject(program: string, at: LabNode = node): Promise<void> {
   at.writeFile(FAULT_FILE, program);
   process.kill(await agentPid(at), 'SIGUSR2');
+  await waitUntil(() => !existsSync(at.pathFromOutside(FAULT_FILE)), LOOK_MS, 'the injection');
 }
 
 async function ended(at: LabNode = node, limitMs = LOOK_MS): Promise<number | null | undefined> {
@@ -132,6 +135,7 @@ describe('an event loop that stands still', () => {
     await inject('for (;;);');
     await inject('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);', two);
     expect(await ended(node, STILL_MS)).toBe(14);
+    expect(logLines(node).at(-1)).toMatchObject({ msg: expect.stringContaining('stood still for 30 s') });
     expect(await ended(two, STILL_MS)).toBe(14);
     await two.agent.start();
     await two.agent.ready();
@@ -165,6 +169,39 @@ describe('SIGTERM', () => {
   test('is an end within five seconds, also when the stop itself stands still', async () => {
     await inject('require("node:http").Server.prototype.close = () => { for (;;); };');
     expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 14 });
+  });
+
+  const LOOP = 'for (;;);';
+  const SYSTEM_CALL = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);';
+  test.for([
+    { name: 'an endless loop', program: LOOP, afterMs: 500 },
+    { name: 'a system call', program: SYSTEM_CALL, afterMs: 500 },
+    { name: 'an endless loop, when the kernel’s timer has fired once', program: LOOP, afterMs: 6500 },
+    { name: 'an endless loop, twice', program: LOOP, afterMs: 500, times: 2 },
+  ])('is an end within five seconds, with a line, when it comes while the loop stands in $name', async (row) => {
+    const { program, afterMs, times = 1 } = row;
+    const pid = await agentPid(node);
+    const from = Buffer.byteLength(node.agent.log());
+    await inject(program);
+    await sleep(afterMs);
+    for (let n = 0; n < times; n++) process.kill(pid, 'SIGTERM');
+    expect(await ended(node, 5000)).toBe(14);
+    expect(logLines(node, from).at(-1)).toMatchObject({
+      level: 'error',
+      msg: expect.stringContaining('not stopped in time'),
+    });
+  });
+
+  test('control: with Node’s handlers alone a loop that stands still does not end', async () => {
+    const pid = await agentPid(node);
+    // Node sets its handler anew for the first listener.
+    await inject(`process.removeAllListeners('SIGTERM'); process.on('SIGTERM', () => undefined); ${LOOP}`);
+    await sleep(500);
+    process.kill(pid, 'SIGTERM');
+    await sleep(8000);
+    expect(await agentPid(node)).toBe(pid);
+    process.kill(pid, 'SIGKILL');
+    await ended();
   });
 });
 

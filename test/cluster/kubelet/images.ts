@@ -74,6 +74,7 @@ function putIptables(root: string): void {
 
 function putAgent(folder: string): void {
   const dist = dirname(requireBuilt(builtAgent));
-  for (const name of ['flanneld', 'koffi.node', 'package.json']) cpSync(join(dist, name), join(folder, name));
+  for (const name of ['flanneld', 'koffi.node', 'deadline.so', 'package.json'])
+    cpSync(join(dist, name), join(folder, name));
   cpSync(requireBuilt(builtPlugins), join(folder, 'cni'), { recursive: true });
 }

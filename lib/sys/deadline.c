@@ -1,0 +1,70 @@
+// How the agent's process ends although its event loop stands still. All of it is done by signal handlers, which the kernel
+// runs while JavaScript is stuck in an endless loop or in a system call. They need neither a thread nor memory.
+//
+// A beat of the loop sets the kernel's timer (alarm(2)) to FIRST_SEC. When the loop has been silent so long, it gets MORE_SEC
+// more, and then the process ends. There are two stages because a process that was stopped (SIGSTOP, a frozen cgroup, a
+// machine in suspension) goes on with the first one when it continues, and its next beat calls everything off. With one
+// stage it would be ended for having been stopped.
+//
+// A signal to stop sets the timer to STOP_SEC, and no beat counts any more. Node's own handler, which is called then, only
+// writes the signal's number into a pipe that the loop may never read.
+//
+// Needs no header and no library but the C library that is in the process already: deadline-node.ts loads it.
+
+typedef void (*handler)(int);
+struct pollfd { int fd; short events, revents; };
+extern handler signal(int, handler);
+extern unsigned alarm(unsigned);
+extern int poll(struct pollfd *, unsigned long, int);
+extern long write(int, const void *, unsigned long);
+extern void _exit(int) __attribute__((noreturn));
+
+enum { SIGINT = 2, SIGALRM = 14, SIGTERM = 15, SIGNALS = 16, STDERR = 2, POLLOUT = 4 };
+enum { FIRST_SEC = 4, MORE_SEC = 26, STOP_SEC = 4 };
+
+static volatile int is_silent, is_stopping;
+static handler nodes[SIGNALS];
+
+static const char stood_still[] = "{\"level\":\"error\",\"msg\":\"ended by the kernel's timer: "
+  "the event loop has stood still for 30 s; data plane left in place\"}\n";
+static const char not_stopped[] = "{\"level\":\"error\",\"msg\":\"ended by the kernel's timer: "
+  "not stopped in time; data plane left in place\"}\n";
+
+// A pipe that poll reports as writable takes 4096 bytes without blocking. When nobody reads the log, the line is lost.
+static void say(const char *line, unsigned long length) {
+  struct pollfd log = {STDERR, POLLOUT, 0};
+  if (poll(&log, 1, 0) == 1 && write(STDERR, line, length) < 0) return;
+}
+
+static void on_alarm(int number) {
+  if (!is_stopping && !is_silent) {
+    is_silent = 1;
+    alarm(MORE_SEC);
+    return;
+  }
+  if (is_stopping) say(not_stopped, sizeof not_stopped - 1);
+  else say(stood_still, sizeof stood_still - 1);
+  _exit(number);
+}
+
+static void on_stop(int number) {
+  if (!is_stopping) {
+    is_stopping = 1;
+    alarm(STOP_SEC);
+  }
+  nodes[number](number);
+}
+
+/** The loop runs. Interrupted by on_stop before the last call it does no harm, since both set the same time. */
+void deadline_beat(void) {
+  is_silent = 0;
+  if (!is_stopping) alarm(FIRST_SEC);
+}
+
+/** Call when Node has its handlers of SIGTERM and SIGINT. */
+void deadline_start(void) {
+  signal(SIGALRM, on_alarm);
+  nodes[SIGTERM] = signal(SIGTERM, on_stop);
+  nodes[SIGINT] = signal(SIGINT, on_stop);
+  deadline_beat();
+}
