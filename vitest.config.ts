@@ -3,12 +3,14 @@ import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
-/** Set by the suites and by `npm run bench -- selftest`, which run the files that `npm test` leaves out. */
-const withServers = process.env['WEFT_WITH_SERVERS'] === '1';
+/** Set by scripts/vitest-suite.mjs, which runs the files that `npm test` leaves out. */
+const isSuite = process.env['WEFT_SUITE'] !== undefined;
 /** Files that take minutes, need programs that no script installs, or measure time. */
 const leftOut = [
-  'test/cluster/{image,interop,kubelet}/**',
+  'test/cluster/{containerd,image,interop,kubelet}/**',
   'test/cluster/stores/{etcd-faults,outages,upstream-etcd}.test.ts',
+  'test/cni/{stress/stress,kill/kill}.test.ts',
+  'test/faults/faults.test.ts',
   'test/root/{agent-faults,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
 ];
@@ -16,7 +18,7 @@ const leftOut = [
 export default defineConfig({
   test: {
     // Compiled or fixture copies must not run a second time.
-    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(withServers ? [] : leftOut)],
+    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(isSuite ? [] : leftOut)],
     reporters: ['default', './test/support/ci-reporter.ts'],
     pool: 'forks',
     passWithNoTests: false,
@@ -28,7 +30,7 @@ export default defineConfig({
           include: [
             `${sourceFolders}/**/*.test.ts`,
             'test/*.test.ts',
-            'test/{support,cni,cluster/manifests}/**/*.test.ts',
+            'test/{support,cni/conformance,cluster/manifests}/**/*.test.ts',
           ],
         },
       },
@@ -38,7 +40,8 @@ export default defineConfig({
           name: 'root',
           include: [
             'test/{root,lab,faults,e2e,doctor}/**/*.test.ts',
-            'test/cluster/{stores,api-server,image,interop,kubelet}/**/*.test.ts',
+            'test/cni/{stress,kill,hostile}/**/*.test.ts',
+            'test/cluster/{stores,api-server,containerd,image,interop,kubelet}/**/*.test.ts',
           ],
           // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
           fileParallelism: false,

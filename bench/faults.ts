@@ -1,8 +1,7 @@
 // What does a fault cost? The trials of `npm run suite -- faults`: packets lost by a flow of a thousand a second between
 // pods on two nodes, and how long until everything is right again.
 
-import { runTrials, trials } from '../test/faults/main.ts';
-import type { Measured } from '../test/faults/suite.ts';
+import { type Measured, runTrials, trials } from '../test/faults/trials.ts';
 import { figure, shown } from './figures.ts';
 import type { BenchOptions } from './options.ts';
 import type { Progress } from './progress.ts';
@@ -29,17 +28,14 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   const failures: string[] = [];
   let done = 0;
   progress.step('faults', done, trials.length);
-  await runTrials(
-    { rounds, only: trials },
-    {
-      tell() {
-        done += 1;
-        progress.step('faults', done, trials.length);
-      },
-      fail: (line) => failures.push(line),
-      measured: (each) => measured.push(each),
+  await runTrials(rounds, {
+    tell() {
+      done += 1;
+      progress.step('faults', done, trials.length);
     },
-  );
+    fail: (line) => failures.push(line),
+    measured: (each) => measured.push(each),
+  });
   return { ...describe(measured), failures };
 }
 

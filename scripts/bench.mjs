@@ -11,6 +11,7 @@ import { buildExecutable } from './build-executable.mjs';
 import { run } from './command.mjs';
 import { bundleLab } from './lab-bundle.mjs';
 import { ensurePackages } from './setup.mjs';
+import { runVitest } from './vitest-suite.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const output = join(repository, 'dist/bench');
@@ -89,9 +90,7 @@ async function buildFor(args) {
 async function selftest(files) {
   await Promise.all([buildPrograms(['cni', 'flanneld']), bundleLab()]);
   const wanted = files.length > 0 ? files : ['test/root/bench-'];
-  const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', ...wanted];
-  const env = { ...process.env, WEFT_WITH_SERVERS: '1' };
-  return spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit', env }).status ?? 1;
+  return await runVitest(wanted);
 }
 
 /** Puts the original command line together again. bench/options.ts parses it once more, because only it knows the parts. */

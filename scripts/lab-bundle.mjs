@@ -13,11 +13,6 @@ const programs = {
   probe: '../faults/probe/main.ts',
   'packet-end': '../../bench/packet/program.ts',
   'ping-pong': '../../bench/throughput/ping-pong.ts',
-  faults: '../faults/main.ts',
-  soak: '../faults/soak/main.ts',
-  containerd: '../cluster/containerd/main.ts',
-  hostile: '../cni/hostile/main.ts',
-  'hostile-runner': '../cni/hostile/inside/main.ts',
 };
 
 /** Writes the bundles that changed and returns the folder. Files are replaced in one step, since other labs may be starting from them. */

@@ -12,7 +12,7 @@ export const SUITES = {
     root: LAB,
     options: {
       rounds: count('N', 'rounds of each', '10'),
-      only: { type: 'string', value: 'NAME[,NAME…]', says: 'only these; a name that is none lists them' },
+      only: { type: 'string', value: 'NAME[,NAME…]', says: 'only these; a wrong name lists all' },
     },
   },
   'agent-faults': {
@@ -100,7 +100,7 @@ export const SUITES = {
     needs: 'root; installs containerd',
     root: LAB,
     options: {
-      suite: { type: 'string', value: 'NAME', says: 'pods, or one backend; a name that is none lists them' },
+      suite: { type: 'string', value: 'NAME', says: 'pods, or one backend; a wrong name lists all' },
       bin: {
         type: 'string',
         value: 'DIR',

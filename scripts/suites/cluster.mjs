@@ -1,12 +1,12 @@
 // `npm run suite -- cluster`: tests the stores on published servers.
-import { testWithServers } from '../published.mjs';
+import { testSuite } from '../vitest-suite.mjs';
 
 export function main(_values, args) {
-  return testWithServers({
+  return testSuite({
     args,
     command: 'npm run suite -- cluster',
     programs: ['flanneld', 'cni'],
     servers: ['etcd', 'kube-apiserver'],
-    suites: ['flanneld/subnet', 'test/cluster/stores', 'test/cluster/api-server'],
+    files: ['flanneld/subnet', 'test/cluster/stores', 'test/cluster/api-server'],
   });
 }

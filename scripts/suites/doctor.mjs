@@ -1,12 +1,11 @@
 // `npm run suite -- doctor`: every problem the doctor names, made in a lab, named, and ended by the fix it prints.
-import { testWithServers } from '../published.mjs';
+import { testSuite } from '../vitest-suite.mjs';
 
 export function main(_values, args) {
-  return testWithServers({
+  return testSuite({
     args,
     command: 'npm run suite -- doctor',
     programs: ['flanneld', 'cni'],
-    servers: [],
-    suites: ['test/doctor'],
+    files: ['test/doctor'],
   });
 }

@@ -1,12 +1,11 @@
-// `npm run suite -- faults`: build, then the fault tests (test/faults) on a lab of two nodes.
-import { join } from 'node:path';
-import { buildPrograms } from '../build.mjs';
-import { bundleLab } from '../lab-bundle.mjs';
-import { endInOrder } from '../owner.mjs';
+// `npm run suite -- faults`: what faults, restarts and upgrades cost a flow (test/faults), on a lab of two nodes.
+import { testSuite } from '../vitest-suite.mjs';
 
-export async function main(values) {
-  await buildPrograms();
-  const faults = await import(join(await bundleLab(), 'faults.mjs'));
-  endInOrder(() => faults.endLabs());
-  return await faults.main(values);
+export function main(values) {
+  return testSuite({
+    values,
+    command: 'npm run suite -- faults',
+    programs: ['flanneld', 'cni'],
+    files: ['test/faults/faults.test.ts'],
+  });
 }

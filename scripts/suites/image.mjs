@@ -4,18 +4,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildImage, exportImage, exportOtherBuild, IMAGE_PACKAGES } from '../image.mjs';
-import { testWithServers } from '../published.mjs';
 import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
+import { testSuite } from '../vitest-suite.mjs';
 
 const IMAGE = 'localhost/weft:test';
 /** The image's name in the manifests. */
 const NAME = 'weft:0.1.0';
 
-export function main(values, files) {
+export async function main(values, files) {
   const folder = mkdtempSync(join(tmpdir(), 'weft-images-'));
   process.env['WEFT_IMAGES'] = folder;
   try {
-    return testWithServers({
+    return await testSuite({
       command: 'npm run suite -- image',
       programs: ['flanneld'],
       servers: ['etcd', 'kube-apiserver'],

@@ -1,13 +1,13 @@
 // `npm run suite -- interop`: flannel's own agent and plugins and ours in one cluster.
-import { testWithServers } from '../published.mjs';
+import { testSuite } from '../vitest-suite.mjs';
 
 export function main(_values, args) {
-  return testWithServers({
+  return testSuite({
     args,
     command: 'npm run suite -- interop',
     programs: ['flanneld', 'cni'],
     servers: ['flanneld', 'etcd', 'kube-apiserver'],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
-    suites: ['test/cluster/interop'],
+    files: ['test/cluster/interop'],
   });
 }

@@ -1,12 +1,11 @@
-// `npm run suite -- soak`: build, then the soak (test/faults/soak) on a lab of five nodes.
-import { join } from 'node:path';
-import { buildPrograms } from '../build.mjs';
-import { bundleLab } from '../lab-bundle.mjs';
-import { endInOrder } from '../owner.mjs';
+// `npm run suite -- soak`: random faults on a lab of five nodes (test/faults/soak).
+import { testSuite } from '../vitest-suite.mjs';
 
-export async function main(values) {
-  await buildPrograms();
-  const soak = await import(join(await bundleLab(), 'soak.mjs'));
-  endInOrder(() => soak.endLabs());
-  return await soak.main(values);
+export function main(values) {
+  return testSuite({
+    values,
+    command: 'npm run suite -- soak',
+    programs: ['flanneld', 'cni'],
+    files: ['test/faults/soak/soak.test.ts'],
+  });
 }

@@ -1,6 +1,11 @@
-// `npm run suite -- stress`: build, then the stress of the CNI executable (test/cni/stress).
-import { runOnExecutable } from '../test-bundle.mjs';
+// `npm run suite -- stress`: the CNI executable under stress (test/cni/stress).
+import { testSuite } from '../vitest-suite.mjs';
 
 export function main(values) {
-  return runOnExecutable('stress', values);
+  return testSuite({
+    values,
+    command: 'npm run suite -- stress',
+    programs: ['cni'],
+    files: ['test/cni/stress/stress.test.ts'],
+  });
 }

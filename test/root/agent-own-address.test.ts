@@ -2,58 +2,34 @@
 // and goes on with the addresses that work.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
-import { SUBNET_FILE, UNDERLAY_DEVICE } from '../lab/contract.ts';
-import { type Lab, startLab } from '../lab/lab.ts';
-import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { builtAgent, requireBuilt } from '../lab/programs.ts';
-import { HEALTH_FLAGS, LAUNCHER, writeLauncher } from '../lab/support/launcher-script.ts';
 import { vxlanPlaceOf } from '../lab/support/vxlan-state.ts';
-import { FakeKube } from '../support/fake-kube.ts';
-import { startRelay } from '../support/netns-relay.ts';
+import { FakeKubeSite } from '../support/fake-kube-site.ts';
 
 const LOOK_MS = 30_000;
-const NET_CONF = '/run/lab/net-conf.json';
 const PREFIX = 'flannel.alpha.coreos.com/';
 const ALLOWED = 'expected an IPv4 unicast address that other nodes can send to, outside the pod network 10.244.0.0/16';
 
-let lab: Lab;
-let node: LabNode;
-let server: FakeKube;
-let stopRelay: (() => Promise<void>) | undefined;
+let site: FakeKubeSite;
 
 beforeAll(async () => {
-  server = await new FakeKube().start();
-  server.addNode('node-1', ['10.244.1.0/24'], { [`${PREFIX}public-ip-overwrite`]: '127.0.0.1' });
-  const { server: url } = await server.access.prepare();
-  lab = await startLab({ nodes: 1, agent: { start: false, file: LAUNCHER, readyTimeoutMs: 60_000 } });
-  node = lab.node('node-1');
-  node.writeFile(NET_CONF, '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
-  const store = ['--kube-subnet-mgr', `--kube-api-url=${url.origin}`, '--node-name=node-1'];
-  const files = [`--net-config-path=${NET_CONF}`, `--subnet-file=${SUBNET_FILE}`];
-  const argv = [requireBuilt(builtAgent), ...store, ...files, `--iface=${UNDERLAY_DEVICE}`, ...HEALTH_FLAGS];
-  writeLauncher(node, argv);
-  stopRelay = await startRelay(node.pid, url);
-  await node.agent.start();
-  await node.agent.ready();
+  site = await FakeKubeSite.make();
+  site.server.addNode('node-1', ['10.244.1.0/24'], { [`${PREFIX}public-ip-overwrite`]: '127.0.0.1' });
+  await site.connect();
+  await site.node.agent.start();
+  await site.node.agent.ready();
 });
-afterAll(async () => {
-  await stopRelay?.();
-  await lab?.down();
-  await server?.stop();
-});
+afterAll(() => site?.down());
 
 function annotate(name: string, value: string | undefined): void {
-  server.change('node-1', ({ metadata: { annotations } }) => {
+  site.server.change('node-1', ({ metadata: { annotations } }) => {
     delete annotations[PREFIX + name];
     if (value !== undefined) annotations[PREFIX + name] = value;
   });
 }
 
 async function findings(): Promise<string[]> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  const report = JSON.parse((await node.exec(argv)).stdout) as StatusReport;
+  const { report } = await site.status();
   expect(report.ready).toBe(true);
   return report.checks.flatMap(({ name, problem }) =>
     name === 'own address' && problem !== undefined ? [problem] : [],
@@ -64,17 +40,17 @@ async function finds(want: readonly string[]): Promise<void> {
   await waitUntil(async () => (await findings()).join('\n') === want.join('\n'), LOOK_MS, want.join('\n') || 'nothing');
 }
 
-const published = (): string | undefined => server.nodes.get('node-1')?.metadata.annotations[`${PREFIX}public-ip`];
-const events = (): unknown[] => server.events.filter(({ reason }) => reason === 'PublicIPRefused');
+const published = (): string | undefined => site.server.nodes.get('node-1')?.metadata.annotations[`${PREFIX}public-ip`];
+const events = (): unknown[] => site.server.events.filter(({ reason }) => reason === 'PublicIPRefused');
 
 test('an annotation that nobody can send to does not keep the node from starting with its own address', async () => {
   const message = `annotation ${PREFIX}public-ip-overwrite: ${ALLOWED}, got "127.0.0.1", which is a loopback address; it is passed over`;
   expect(await findings()).toEqual([message]);
   expect(published()).toBe('192.168.50.11');
-  expect(await vxlanPlaceOf(node)).toBe('192.168.50.11 on eth0');
+  expect(await vxlanPlaceOf(site.node)).toBe('192.168.50.11 on eth0');
   await waitUntil(() => events().length === 1, LOOK_MS, 'the Event');
   expect(events()).toMatchObject([{ type: 'Warning', message, involvedObject: { kind: 'Node', name: 'node-1' } }]);
-  expect(node.agent.log()).toContain('own address refused');
+  expect(site.node.agent.log()).toContain('own address refused');
   annotate('public-ip-overwrite', undefined);
   await finds([]);
 });
@@ -91,7 +67,7 @@ test('what worked is kept while the agent runs, the broadcast address of a link 
   annotate('node-public-ip', '10.244.3.3');
   const inside = 'which lies inside the pod network 10.244.0.0/16; it is passed over';
   await finds([`annotation ${PREFIX}node-public-ip: ${ALLOWED}, got "10.244.3.3", ${inside}`]);
-  expect(await vxlanPlaceOf(node)).toBe('192.168.50.11 on eth0');
+  expect(await vxlanPlaceOf(site.node)).toBe('192.168.50.11 on eth0');
   annotate('node-public-ip', undefined);
   await finds([]);
 });
@@ -103,9 +79,9 @@ test('another node that publishes the same address is named with ours, and refus
     [`${PREFIX}backend-data`]: '{"VNI":1,"VtepMAC":"02:00:00:00:00:99"}',
     [`${PREFIX}public-ip`]: '192.168.50.11',
   };
-  server.addNode('node-old', ['10.244.9.0/24'], annotations);
+  site.server.addNode('node-old', ['10.244.9.0/24'], annotations);
   await waitUntil(async () => (await findings()).length === 1, LOOK_MS, 'the finding');
   expect((await findings())[0]).toMatch(/^192\.168\.50\.11 is published by node-1 and by node-old: /);
-  server.deleteNode('node-old');
+  site.server.deleteNode('node-old');
   await finds([]);
 });

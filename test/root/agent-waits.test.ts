@@ -2,63 +2,34 @@
 // log, and `status` exits with 1 only while the node is not ready.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
-import { SUBNET_FILE, UNDERLAY_DEVICE } from '../lab/contract.ts';
-import { type Lab, startLab } from '../lab/lab.ts';
-import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { builtAgent, requireBuilt } from '../lab/programs.ts';
-import { HEALTH_FLAGS, LAUNCHER, writeLauncher } from '../lab/support/launcher-script.ts';
-import { FakeKube, fail } from '../support/fake-kube.ts';
-import { startRelay } from '../support/netns-relay.ts';
+import { fail } from '../support/fake-kube.ts';
+import { FakeKubeSite } from '../support/fake-kube-site.ts';
 
 /** How long to wait. The agent retries within three seconds, but a busy machine needs longer. */
 const LOOK_MS = 30_000;
-const NET_CONF = '/run/lab/net-conf.json';
 
-let lab: Lab;
-let node: LabNode;
-let server: FakeKube;
-let url: URL;
-let stopRelay: (() => Promise<void>) | undefined;
+let site: FakeKubeSite;
 
 beforeAll(async () => {
-  server = await new FakeKube().start();
-  ({ server: url } = await server.access.prepare());
-  lab = await startLab({ nodes: 1, agent: { start: false, file: LAUNCHER, readyTimeoutMs: 60_000 } });
-  node = lab.node('node-1');
-  node.writeFile(NET_CONF, '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
-  const store = ['--kube-subnet-mgr', `--kube-api-url=${url.origin}`, '--node-name=node-1'];
-  const files = [`--net-config-path=${NET_CONF}`, `--subnet-file=${SUBNET_FILE}`];
-  const argv = [requireBuilt(builtAgent), ...store, ...files, `--iface=${UNDERLAY_DEVICE}`, ...HEALTH_FLAGS];
-  writeLauncher(node, argv);
-  await node.agent.start();
+  site = await FakeKubeSite.make();
+  await site.node.agent.start();
 });
-afterAll(async () => {
-  await stopRelay?.();
-  await lab?.down();
-  await server?.stop();
-});
-
-async function status() {
-  const argv = [process.execPath, builtAgent, 'status', `--subnet-file=${SUBNET_FILE}`];
-  const [text, json] = [await node.exec(argv), await node.exec([...argv, '--json'])];
-  return { exitCode: text.exitCode, text: text.stdout, report: JSON.parse(json.stdout) as StatusReport };
-}
+afterAll(() => site?.down());
 
 /** Waits until both report this step and reason, and expects that the node is not ready and the log has the same text. */
 async function waitsFor(step: string, reason: RegExp): Promise<void> {
   const line = new RegExp(`start: waiting for ${step}: .*${reason.source}`);
   const body = (): Promise<string> =>
-    node.agent.http('/readyz?verbose').then(
+    site.node.agent.http('/readyz?verbose').then(
       (answer) => answer.body,
       () => '', // it does not listen yet
     );
   await waitUntil(async () => line.test(await body()), LOOK_MS, String(line));
-  expect((await node.agent.http('/readyz')).status).toBe(503);
-  const { exitCode, text } = await status();
+  expect((await site.node.agent.http('/readyz')).status).toBe(503);
+  const { exitCode, text } = await site.status();
   expect([exitCode, text]).toEqual([1, expect.stringMatching(line)]);
-  const logged = node.agent.log().replaceAll('\\"', '"');
+  const logged = site.node.agent.log().replaceAll('\\"', '"');
   expect(logged).toMatch(reason);
 }
 
@@ -70,31 +41,31 @@ describe('an agent that starts', () => {
   });
 
   test('says that it is forbidden to read its Node', async () => {
-    server.intercept = ({ url: { pathname } }, response) => {
+    site.server.intercept = ({ url: { pathname } }, response) => {
       if (pathname !== '/api/v1/nodes/node-1') return false;
       fail(response, 403, 'Forbidden', 'nodes "node-1" is forbidden: User "weft" cannot get resource "nodes"');
       return true;
     };
-    stopRelay = await startRelay(node.pid, url);
+    await site.connect();
     await waitsFor(ownNode, /kube: get node node-1: 403 Forbidden \(nodes "node-1" is forbidden/);
   });
 
   test('says that there is no Node of its name, and which name that is', async () => {
-    server.intercept = () => false;
+    site.server.intercept = () => false;
     await waitsFor(ownNode, /get node node-1: 404 NotFound .*\(is NODE_NAME the name of this Node\?\)/);
   });
 
   test('says that its Node has no podCIDR', async () => {
-    server.addNode('node-1', []);
+    site.server.addNode('node-1', []);
     await waitsFor('the lease of this node', /node "node-1" pod cidr not assigned: waiting for it/);
   });
 
   test('is ready when it has one, and says nothing more of it', async () => {
-    server.change('node-1', ({ spec }) =>
+    site.server.change('node-1', ({ spec }) =>
       Object.assign(spec, { podCIDR: '10.244.1.0/24', podCIDRs: ['10.244.1.0/24'] }),
     );
-    await node.agent.ready();
-    const { exitCode, report } = await status();
+    await site.node.agent.ready();
+    const { exitCode, report } = await site.status();
     expect(exitCode).toBe(0);
     expect(report.checks.map(({ name }) => name)).not.toContain('start');
     expect(report.checks.map(({ name }) => name)).not.toContain('cluster state');
@@ -102,14 +73,13 @@ describe('an agent that starts', () => {
 });
 
 describe('an agent whose store falls silent', () => {
-  const check = async () => (await status()).report.checks.find(({ name }) => name === 'cluster state');
+  const check = async () => (await site.status()).report.checks.find(({ name }) => name === 'cluster state');
 
   test('says so and since when, and the node stays ready', async () => {
     const before = Date.now();
-    await stopRelay?.();
-    stopRelay = undefined;
+    await site.disconnect();
     await waitUntil(async () => (await check()) !== undefined, LOOK_MS, 'the check');
-    const { exitCode, text } = await status();
+    const { exitCode, text } = await site.status();
     expect(exitCode).toBe(0);
     expect(text).toMatch(
       /! cluster state: since \S+Z: nodes cannot be watched, last known leases stay: kube: watch nodes: /,
@@ -118,14 +88,14 @@ describe('an agent whose store falls silent', () => {
     expect(since).toBeGreaterThanOrEqual(before - 1000);
     await waitUntil(async () => (await check()) !== undefined, LOOK_MS, 'the check');
     expect(Date.parse(/since (\S+Z)/.exec((await check())?.problem ?? '')?.[1] ?? '')).toBe(since);
-    expect((await node.agent.http('/readyz')).status).toBe(200);
+    expect((await site.node.agent.http('/readyz')).status).toBe(200);
   });
 
   test('starts with what it remembers, and says since when', async () => {
-    await node.agent.stop();
-    await node.agent.start();
-    await node.agent.ready();
-    const { exitCode, text } = await status();
+    await site.node.agent.stop();
+    await site.node.agent.start();
+    await site.node.agent.ready();
+    const { exitCode, text } = await site.status();
     expect(exitCode).toBe(0);
     expect(text).toMatch(
       /! cluster state: since \S+Z: .*cluster state does not answer, going on with what it last said: lease/,
@@ -134,8 +104,8 @@ describe('an agent whose store falls silent', () => {
   });
 
   test('says nothing more of it once the store answers', async () => {
-    stopRelay = await startRelay(node.pid, url);
+    await site.connect();
     await waitUntil(async () => (await check()) === undefined, LOOK_MS, 'no check');
-    expect((await status()).exitCode).toBe(0);
+    expect((await site.status()).exitCode).toBe(0);
   });
 });

@@ -3,20 +3,8 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { CniNode, compilePlugins } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
+import { describe, expect } from 'vitest';
+import { node, test } from '../support/cni-test.ts';
 
 /** Runs a shell script on the node. $0 is the folder of its files. */
 async function sh(script: string): Promise<string> {

@@ -1,17 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { CniNode, compilePlugins } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
+import { describe, expect } from 'vitest';
+import { node, test } from '../support/cni-test.ts';
 
 describe('ADD', () => {
   test('attaches a pod as the flannel chain does', async () => {

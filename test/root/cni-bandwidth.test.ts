@@ -2,21 +2,13 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect } from 'vitest';
 import type { Attachment, AttachmentOptions, JsonObject } from '../cni/conformance/attachment.ts';
-import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { REFERENCE_BIN } from '../support/cni-node.ts';
+import { node, test } from '../support/cni-test.ts';
 import { needs } from '../support/needs.ts';
 
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
 beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
   const probe = await node.sandbox.run(['ip', 'link', 'add', 'probe', 'type', 'ifb']);
   needs.machine(probe.exitCode === 0, 'a kernel with ifb');
   await sh('ip link del probe; ip link add vethhost type veth peer name eth0 netns c1 && ip link set vethhost up');

@@ -1,20 +1,8 @@
 // CHECK, STATUS, GC, the reclaiming of addresses, and delegates that are executed.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { CniNode, compilePlugins } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
+import { beforeEach, describe, expect } from 'vitest';
+import { node, test } from '../support/cni-test.ts';
 
 const latest = { cniVersion: '1.1.0' };
 

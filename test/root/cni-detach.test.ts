@@ -1,20 +1,9 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { Attachment } from '../cni/conformance/attachment.ts';
-import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { REFERENCE_BIN } from '../support/cni-node.ts';
+import { node, test } from '../support/cni-test.ts';
 import { needs } from '../support/needs.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
 
 async function expectNothingLeft(): Promise<void> {
   expect([await node.veths(), node.kept()]).toEqual([[], []]);

@@ -2,22 +2,10 @@
 // also say what to do.
 
 import { rmSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { expect } from 'vitest';
 import type { JsonObject } from '../cni/conformance/attachment.ts';
-import { CniNode, compilePlugins } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { node, test } from '../support/cni-test.ts';
 import { expectFound, type SearchedError } from '../support/search-words.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
 
 interface Row extends SearchedError {
   readonly prepare?: () => Promise<unknown> | undefined;

@@ -2,24 +2,15 @@
 // a pod's MAC. It cannot use that address during duplicate address detection (RFC 4862 §5.4), which takes one to two seconds, and
 // packets queue meanwhile. Here the queue holds only one packet, so that the others would be lost.
 
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished } from 'vitest';
 import { netnsPath } from '../cni/conformance/sandbox.ts';
 import { Background } from '../support/background.ts';
-import { CniNode, compilePlugins } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { node, test } from '../support/cni-test.ts';
 
 const POD = 'fd00:244:0:1::2';
 const LINK_LOCAL = 'fe80::858:aff:fef4:101/64';
 
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
 beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
   node.writeSubnetEnv({ FLANNEL_IPV6_NETWORK: 'fd00:244::/48', FLANNEL_IPV6_SUBNET: 'fd00:244:0:1::1/64' });
   await node.pod('other');
   await node.sandbox.must(['sh', '-c', OTHER_NODE, netnsPath('other')]);

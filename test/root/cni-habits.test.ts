@@ -3,22 +3,11 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect } from 'vitest';
 import { Attachment, type JsonObject } from '../cni/conformance/attachment.ts';
-import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { REFERENCE_BIN } from '../support/cni-node.ts';
+import { node, test } from '../support/cni-test.ts';
 import { needs } from '../support/needs.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
 
 async function expectNothingLeft(): Promise<void> {
   expect([await node.veths(), node.kept()]).toEqual([[], []]);
@@ -152,7 +141,7 @@ describe('what has an influence', () => {
     MALLOC_TRACE: '/nowhere/trace',
   };
 
-  test('is none of it a library: the executable has no interpreter and nothing dynamic', () => {
+  test('is none of it a library: the executable has no interpreter and nothing dynamic', ({ plugins }) => {
     const headers = execFileSync('readelf', ['--program-headers', '--wide', plugins.path], { encoding: 'utf8' });
     expect(headers).toContain('LOAD');
     expect(headers).not.toMatch(/INTERP|DYNAMIC/);

@@ -3,22 +3,11 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import type { Attachment, AttachmentOptions, JsonObject } from '../cni/conformance/attachment.ts';
-import { CniNode, compilePlugins, REFERENCE_BIN } from '../support/cni-node.ts';
-import type { Executable } from '../support/executable.ts';
+import { REFERENCE_BIN } from '../support/cni-node.ts';
+import { node, test } from '../support/cni-test.ts';
 import { needs } from '../support/needs.ts';
-
-let plugins: Executable;
-let node: CniNode;
-beforeAll(async () => {
-  plugins = await compilePlugins();
-}, 120_000);
-afterAll(() => plugins?.remove());
-beforeEach(async () => {
-  node = await CniNode.open(plugins.folder);
-  onTestFinished(() => node.close());
-});
 
 /** The PATH that the Go plugin needs to find its programs. Ours needs none. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';

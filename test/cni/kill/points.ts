@@ -39,3 +39,9 @@ export function describePoint({ process, number, nth }: Point, arch: 'x64' | 'ar
   const name = Object.entries(syscallNumbers(arch)).find(([, value]) => value === number)?.[0] ?? `call ${number}`;
   return `${name} ${nth} of process ${process}`;
 }
+
+/** What killing one plugin at each of its points showed. */
+export interface KillReport {
+  readonly points: number;
+  readonly failures: readonly string[];
+}

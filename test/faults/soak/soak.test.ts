@@ -1,18 +1,50 @@
-// The short form of `npm run suite -- soak`: another seed each time, printed, so that a failure can be played again.
+// The soak, short in `npm test` and as long as wanted in `npm run suite -- soak`. Every run takes another seed and names it, so that a
+// failure can be repeated.
 
 import { randomInt } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { runSoak } from './soak.ts';
+import { suiteNumber, suiteOption } from '../../support/suite-options.ts';
+import { runSoak, type SoakReport } from './soak.ts';
 
-const MINUTES = 3;
+const minutes = suiteNumber('minutes', 1);
+const seed = suiteNumber('seed', randomInt(2 ** 32));
+const file = suiteOption('events');
+const SHOWN_EVENTS = 20;
 
 test(
-  'three minutes of faults, lease changes and pods at once end in the desired state, with nothing leaked',
+  `${minutes} minutes of faults, lease changes and pods at once end in the desired state, with nothing leaked`,
   async () => {
-    const seed = randomInt(2 ** 32);
-    const events: string[] = [];
-    const { problems } = await runSoak({ minutes: MINUTES, seed, onEvent: (text) => events.push(text) });
-    expect(problems, `seed ${seed}; last ${events.slice(-20).join('\n')}`).toEqual([]);
+    const last: string[] = [];
+    const report = await runSoak({
+      minutes,
+      seed,
+      onEvent(text) {
+        last.push(text);
+        if (last.length > SHOWN_EVENTS) last.shift();
+        if (file !== undefined) appendFileSync(file, `${new Date().toISOString()} ${text}\n`);
+      },
+    });
+    process.stdout.write(render(report));
+    expect(report.problems, `seed ${seed}; last ${last.join('\n')}`).toEqual([]);
+    expect(
+      Object.entries(report.done).filter(([, count]) => count === 0),
+      'something was never done',
+    ).toEqual([]);
   },
-  (MINUTES + 3) * 60_000,
+  (minutes + 3) * 60_000,
 );
+
+function render({ done, settledMs, pods, memory, descriptors }: SoakReport): string {
+  const kinds = Object.entries(done).map(([name, count]) => `${count} ${name}`);
+  const { leastMib, mostMib, earlyMib, lateMib, kibPerMinute } = memory;
+  const mib = (value: number): string => `${value.toFixed(1)} MiB`;
+  return [
+    `seed         ${seed}`,
+    `done         ${kinds.join(', ')}`,
+    `settled      ${settledMs.toFixed(0)} ms after the last of them, with ${pods} pods`,
+    `memory       ${mib(earlyMib)} early, ${mib(lateMib)} late, ${mib(leastMib)} to ${mib(mostMib)}, ${kibPerMinute.toFixed(0)} KiB a minute`,
+    `descriptors  ${descriptors.before} before, ${descriptors.after} after`,
+    '',
+  ].join('\n');
+}

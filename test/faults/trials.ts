@@ -1,13 +1,15 @@
-// Runs the three kinds of trial, judges each, and puts the results into tables.
+// Runs the three kinds of trial, judges each, and makes the rows of the tables.
 
 import { errorText } from '../../lib/errors.ts';
-import type { Fault } from './faults.ts';
+import { type Fault, faults } from './faults.ts';
 import { type Fight, fight, judgeFight } from './fight.ts';
 import { markdownTable, median, worst } from './report.ts';
-import { checkWitnesses, type Restart, type RestartRound, restartRound } from './restarts.ts';
+import { checkWitnesses, type Restart, type RestartRound, restartRound, restarts } from './restarts.ts';
 import { aloneRounds, controlRound, faultRound, type Round, type Rounds, repeatRounds } from './rounds.ts';
-import type { Site } from './site.ts';
-import type { TwoBuilds } from './two-builds.ts';
+import { Site } from './site.ts';
+import { makeTwoBuilds, type TwoBuilds } from './two-builds.ts';
+
+export const FIGHT = 'fight';
 
 /** Receives results as they come in. */
 export interface Verdicts {
@@ -27,24 +29,38 @@ export interface Measured {
   readonly rounds: readonly Round[];
 }
 
-export async function runFaults(site: Site, faults: readonly Fault[], count: number, to: Verdicts): Promise<string> {
-  const rows: string[][] = [];
-  for (const fault of faults) rows.push(await runFault(site, fault, count, to));
-  const header = [
-    'fault',
-    'what',
-    'lost, median',
-    'worst',
-    'limit',
-    'healed ms, median',
-    'worst',
-    'rounds',
-    'repeated',
-  ];
-  return rows.length === 0 ? '' : markdownTable([...header, 'lost with no agent'], rows);
+/** Every trial: the faults, the fight, and the restarts. */
+export const trials: readonly string[] = [
+  ...faults.map(({ name }) => name),
+  FIGHT,
+  ...restarts.map(({ name }) => name),
+];
+
+/** Runs every trial and resolves when all are done; the results go to `to`. */
+export async function runTrials(count: number, to: Verdicts): Promise<void> {
+  const builds = makeTwoBuilds();
+  try {
+    const site = await Site.make(builds.file);
+    try {
+      for (const fault of faults) await runFault(site, fault, count, to);
+      await runFight(site, to);
+      await checkWitnesses(site);
+      for (const restart of restarts) await runRestart(site, restart, builds, count, to);
+    } finally {
+      await site.lab.down();
+    }
+  } finally {
+    builds.remove();
+  }
 }
 
-async function runFault(site: Site, fault: Fault, count: number, to: Verdicts): Promise<string[]> {
+export function faultTable(rows: readonly string[][]): string {
+  const header = ['fault', 'what', 'lost, median', 'worst', 'limit', 'healed ms, median', 'worst', 'rounds'];
+  return markdownTable([...header, 'repeated', 'lost with no agent'], rows);
+}
+
+/** Returns the fault's row. */
+export async function runFault(site: Site, fault: Fault, count: number, to: Verdicts): Promise<string[]> {
   const { name, limit } = fault;
   const what = `\`${fault.what}\``;
   try {
@@ -79,22 +95,13 @@ async function runAlone(site: Site, fault: Fault, count: number): Promise<string
   return `median ${median(lost)}, worst ${worst(lost)}`;
 }
 
-export async function runRestarts(
-  site: Site,
-  restarts: readonly Restart[],
-  builds: TwoBuilds,
-  count: number,
-  to: Verdicts,
-): Promise<string> {
-  if (restarts.length === 0) return '';
-  await checkWitnesses(site);
-  const rows: string[][] = [];
-  for (const restart of restarts) rows.push(await runRestart(site, restart, builds, count, to));
+export function restartTable(rows: readonly string[][]): string {
   const header = ['agent', 'what', 'lost, median', 'worst', 'limit', 'right after ms, median', 'worst', 'rounds'];
   return markdownTable([...header, 'repeated', 'objects removed'], rows);
 }
 
-async function runRestart(
+/** Returns the restart's row. Call checkWitnesses first. */
+export async function runRestart(
   site: Site,
   restart: Restart,
   builds: TwoBuilds,

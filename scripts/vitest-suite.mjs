@@ -1,9 +1,10 @@
-// Runs suites that need published servers, which no npm script can install. When one is missing, the command fails and says where it
-// looked, instead of skipping tests.
+// Runs the tests of a suite with vitest. When a program is missing that the suite needs and no npm script can install, the command
+// fails and says where it looked, instead of skipping tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runToEnd } from './command.mjs';
 import { ensurePackages } from './setup.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -14,7 +15,7 @@ function split(paths = '') {
 }
 
 /** One line for each missing program. Servers may be in different folders, but all plugins must be in one. */
-function missing({ servers, plugins = [] }) {
+function missing({ servers = [], plugins = [] }) {
   const { KUBEBUILDER_ASSETS, PATH, CNI_PATH } = process.env;
   const folders = [...split(KUBEBUILDER_ASSETS), ...split(PATH)];
   const lines = servers
@@ -26,12 +27,6 @@ function missing({ servers, plugins = [] }) {
     lines.push(`no folder with ${plugins.join(', ')} among ${where}`);
   }
   return lines;
-}
-
-function run(script, args) {
-  const env = { ...process.env, WEFT_WITH_SERVERS: '1' };
-  return spawnSync(process.execPath, [join(repository, script), ...args], { cwd: repository, stdio: 'inherit', env })
-    .status;
 }
 
 /** Installs Debian's packages and returns one line for everything that is still missing. */
@@ -47,17 +42,36 @@ function unmet({ servers, plugins, packages }) {
 }
 
 /**
- * Runs vitest on `suites`, or on what `args` name, and returns its exit code. `packages` are Debian packages, each with a file or
- * command that shows it is installed. `prepare` makes whatever else the suites need.
+ * Runs vitest on `files`, or on what `args` name, and resolves to its exit code. `values` are the suite's options, which the tests read
+ * with test/support/suite-options.ts. `packages` are Debian packages, each with a file or command that shows it is installed.
+ * `prepare` makes whatever else the suite needs.
  */
-export function testWithServers({ command, programs, servers, plugins, packages = {}, prepare, suites, args }) {
-  const lines = unmet({ servers, plugins, packages });
+export async function testSuite({
+  command,
+  programs,
+  packages = {},
+  prepare,
+  files,
+  args = [],
+  values = {},
+  ...needed
+}) {
+  const lines = unmet({ ...needed, packages });
   if (lines.length > 0) {
     for (const line of lines) process.stderr.write(`${command}: ${line}\n`);
     process.stdout.write('0 passed, 1 failed\n');
     return 1;
   }
-  if (run('scripts/build.mjs', programs) !== 0) return 1;
+  const build = [join(repository, 'scripts/build.mjs'), ...programs];
+  if (spawnSync(process.execPath, build, { cwd: repository, stdio: 'inherit' }).status !== 0) return 1;
   prepare?.();
-  return run('node_modules/vitest/vitest.mjs', ['run', ...(args.length === 0 ? suites : args)]) ?? 1;
+  return await runVitest(args.length === 0 ? files : args, values);
+}
+
+/** Runs vitest with the tests that `npm test` leaves out, one line for each test. */
+export async function runVitest(args, values = {}) {
+  const reporters = ['--reporter=verbose', '--reporter=./test/support/ci-reporter.ts'];
+  const command = [join(repository, 'node_modules/vitest/vitest.mjs'), 'run', ...reporters, ...args];
+  const env = { ...process.env, WEFT_SUITE: JSON.stringify(values) };
+  return await runToEnd(process.execPath, command, { cwd: repository, env });
 }
