@@ -11,7 +11,7 @@ const leftOut = [
   'test/cluster/stores/{etcd-faults,outages,upstream-etcd}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
   'test/faults/faults.test.ts',
-  'test/root/{agent-faults,bench-delay}.test.ts',
+  'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
 ];
 

@@ -16,8 +16,8 @@ export const SUITES = {
     },
   },
   'agent-faults': {
-    does: 'The built agent under a flow with exceptions, stalls, no descriptors and errors of the kernel: it goes on, or ends at once.',
-    takes: '3 min',
+    does: 'The built agent under a flow with exceptions, stalls, no descriptors and errors of the kernel: it goes on, or ends at once; and under systemd.',
+    takes: '4 min',
     needs: 'root',
     root: LAB,
     ...vitest,

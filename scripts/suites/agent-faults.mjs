@@ -6,6 +6,6 @@ export function main(_values, args) {
     args,
     command: 'npm run suite -- agent-faults',
     programs: ['flanneld', 'cni'],
-    files: ['test/root/agent-faults.test.ts'],
+    files: ['test/root/agent-faults.test.ts', 'test/root/agent-systemd.test.ts'],
   });
 }

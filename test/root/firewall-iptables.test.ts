@@ -219,12 +219,10 @@ describe('from one flavour to the other', () => {
 });
 
 describe('the executables', () => {
+  const LEGACY = ['iptables-legacy-save', 'iptables-legacy-restore'];
+
   test('of legacy iptables alone: the rules are there, and come back without an event', async () => {
-    const folder = '/opt/legacy-only';
-    const names = ['iptables-legacy-save', 'iptables-legacy-restore', 'nft'];
-    await node.run(['mkdir', '-p', folder]);
-    for (const name of names) await node.run(['ln', '-sf', `/usr/sbin/${name}`, `${folder}/${name}`]);
-    await runAgent(folder, async () => {
+    await runAgent(await folderOf('/opt/legacy-only', [...LEGACY, 'nft']), async () => {
       await waitUntil(async () => (await flannelLines('iptables-legacy')).length === 12, LOOK_MS, 'the rules');
       const before = await flannelLines('iptables-legacy');
       await node.run(['iptables-legacy', '-t', 'nat', '-F', 'FLANNEL-POSTRTG']);
@@ -235,6 +233,21 @@ describe('the executables', () => {
       );
     });
     expect(await flannelLines('iptables-nft')).toEqual([]);
+    await node.run(['iptables-legacy', '-t', 'nat', '-F']);
+  });
+
+  test.for([
+    { name: 'without nft: the guard is off and said to be, and the node is ready', programs: [], finding: true },
+    { name: 'control with nft: nothing is said of the guard', programs: ['nft'], finding: false },
+  ])('of legacy iptables $name', async ({ programs, finding }) => {
+    await node.run(['sh', '-c', 'nft delete table inet weft; nft delete table arp weft; true']);
+    await runAgent(await folderOf(`/opt/legacy-${programs.length}`, [...LEGACY, ...programs]), async () => {
+      await waitUntil(async () => (await readyz()).includes('flanneld is ready'), LOOK_MS, 'an agent that is ready');
+      expect(await flannelLines('iptables-legacy')).toHaveLength(12);
+      const off = /\[!\] guard: off, and pods and strangers can change routes and neighbours: .*nft/;
+      expect(off.test(await readyz())).toBe(finding);
+      expect((await node.run(['nft', 'list', 'tables'])).includes('table inet weft')).toBe(!finding);
+    });
     await node.run(['iptables-legacy', '-t', 'nat', '-F']);
   });
 
@@ -264,6 +277,13 @@ describe('the executables', () => {
     const said = await node.run([...withoutRaw, builtAgent, 'cleanup', '--subnet-dir=/run/none']);
     expect(said).toContain('  chains of iptables-legacy (stays: ');
   });
+
+  /** A folder of links to programs, as the PATH of an agent. */
+  async function folderOf(folder: string, programs: readonly string[]): Promise<string> {
+    await node.run(['mkdir', '-p', folder]);
+    for (const name of programs) await node.run(['ln', '-sf', `/usr/sbin/${name}`, `${folder}/${name}`]);
+    return folder;
+  }
 
   async function readyz(): Promise<string> {
     // Uses bash, because a fresh machine has no curl.
