@@ -70,6 +70,8 @@ async function main(): Promise<number> {
       return await status(line.options);
     case 'doctor':
       return await examine(line.options);
+    case 'doctor path':
+      return await followPath(line);
     case 'run':
       return await run(line);
   }
@@ -114,6 +116,18 @@ async function examine(options: Options): Promise<number> {
     // Only the doctor needs this code, and the agent should not pay for it with memory.
     const { doctor } = await import('./doctor/doctor.ts');
     return await doctor(options, process.argv.slice(2), process.env, (text) => process.stdout.write(text));
+  } catch (error) {
+    complain(error);
+    return EXIT_USAGE;
+  }
+}
+
+/** Exit code 0 when the packet passes this node, 1 when it does not, 2 when it could not look. */
+async function followPath({ words, options }: CommandLine): Promise<number> {
+  try {
+    const { doctorPath } = await import('./doctor/path/path-command.ts');
+    const asked = { words, argv: process.argv.slice(2), env: process.env };
+    return await doctorPath(asked, options, (text) => process.stdout.write(text));
   } catch (error) {
     complain(error);
     return EXIT_USAGE;

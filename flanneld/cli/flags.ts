@@ -14,6 +14,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface CommandLine {
   readonly command: SubCommand;
   readonly options: Options;
+  /** What follows the name of a sub-command that takes words. */
+  readonly words: readonly string[];
   /** Lines for the log. */
   readonly warnings: readonly string[];
 }
@@ -47,7 +49,12 @@ export function parseCommandLine(argv: readonly string[], env: Environment): Com
   const command = boolean(given, 'version') ? 'version' : parsed.command;
   const options = readOptions(given);
   const unnamed = command === 'run' && isStoreUnnamed(given) ? [NO_STORE] : [];
-  return { command, options, warnings: [...ineffective(given), ...misspelledVariables(env), ...unnamed] };
+  return {
+    command,
+    options,
+    words: parsed.words,
+    warnings: [...ineffective(given), ...misspelledVariables(env), ...unnamed],
+  };
 }
 
 function flagKind(name: string): 'boolean' | 'value' | undefined {
@@ -57,6 +64,7 @@ function flagKind(name: string): 'boolean' | 'value' | undefined {
 
 interface Parsed {
   readonly command: SubCommand;
+  readonly words: readonly string[];
   readonly given: GivenFlags;
 }
 
@@ -66,8 +74,13 @@ function refuseMisplaced({ command, given }: Parsed): void {
     const flag = given.get(name);
     if (flag === undefined || readersOf(name).some((reader) => reader === command)) continue;
     const where = command === 'run' ? 'needs a command' : `is not a flag of ${command}`;
-    throw new UsageError(`${flag.label} ${where}, expected flanneld ${readersOf(name).join(' or ')}`);
+    throw new UsageError(`${flag.label} ${where}, expected flanneld ${named(readersOf(name))}`);
   }
+}
+
+/** A command of a command goes without saying. */
+function named(commands: readonly SubCommand[]): string {
+  return commands.filter((name) => !name.includes(' ')).join(' or ');
 }
 
 function readersOf(flag: string): SubCommand[] {
@@ -78,8 +91,10 @@ function readersOf(flag: string): SubCommand[] {
 function runCommander(words: readonly string[]): Parsed | string {
   if (words.some((word) => /^--?(help|h)=true$/.test(word))) return helpText(words);
   let command: SubCommand = 'run';
-  const program = buildProgram((chosen) => {
+  let following: readonly string[] = [];
+  const program = buildProgram((chosen, given) => {
     command = chosen;
+    following = given;
   });
   try {
     program.parse(words, { from: 'user' });
@@ -92,18 +107,26 @@ function runCommander(words: readonly string[]): Parsed | string {
     const texts: unknown = program.getOptionValue(option.attributeName());
     if (Array.isArray(texts)) given.set(option.name(), { texts, label: `--${option.name()}` });
   }
-  return { command, given };
+  return { command, words: following, given };
 }
 
-function buildProgram(choose: (command: SubCommand) => void): Command {
+type Choose = (command: SubCommand, words: readonly string[]) => void;
+
+function buildProgram(choose: Choose): Command {
   const program = newCommand('flanneld').description(description).usage('[command] [flags]').helpCommand(false);
   for (const spec of flagTable) program.addOption(optionOf(spec));
-  program.action(() => choose('run'));
-  for (const { name, summary } of subCommands) {
-    program
-      .command(name)
-      .description(summary)
-      .action(() => choose(name));
+  program.action(() => choose('run', []));
+  for (const { name, summary, words = [] } of subCommands) {
+    // `doctor path` is a command of `doctor`.
+    const parent = program.commands.find((command) => name.startsWith(`${command.name()} `));
+    const command = (parent ?? program).command(name.slice(name.lastIndexOf(' ') + 1)).description(summary);
+    for (const word of words) command.argument(word.startsWith('[') ? word : `<${word}>`);
+    command.action((...given: unknown[]) =>
+      choose(
+        name,
+        given.filter((one) => typeof one === 'string'),
+      ),
+    );
   }
   return program;
 }
@@ -123,9 +146,11 @@ function optionOf({ name, value, help, default: standard }: FlagSpec): Option {
 
 /** The help of the first sub-command named, with the flags it reads; without a sub-command the agent's help. */
 function helpText(words: readonly string[]): string {
-  const asked = subCommands.find(({ name }) => words.includes(name));
+  const named = subCommands.filter(({ name }) => name.split(' ').every((part) => words.includes(part)));
+  const asked = named.find(({ name }) => name.includes(' ')) ?? named[0];
   if (asked === undefined) return buildProgram(() => undefined).helpInformation();
-  const command = newCommand(`flanneld ${asked.name}`).description(asked.summary).usage('[flags]');
+  const command = newCommand(`flanneld ${asked.name}`).description(asked.summary);
+  command.usage(['', ...(asked.words ?? []), '[flags]'].join(' ').trim());
   for (const spec of flagTable) if (asked.flags.includes(spec.name)) command.addOption(optionOf(spec));
   return command.helpInformation();
 }
@@ -134,7 +159,9 @@ function usageText(error: CommanderError, words: readonly string[]): string {
   if (error.code !== 'commander.excessArguments')
     return error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
   const [first, second] = words.filter((candidate) => !candidate.startsWith('--'));
-  const names = subCommands.map(({ name }) => name);
+  const names = subCommands.map(({ name }) => name).filter((name) => !name.includes(' '));
+  const longer = subCommands.find(({ name }) => name === `${first} ${second}`);
+  if (longer !== undefined) return `${longer.name} takes ${(longer.words ?? []).join(' ')}, got more`;
   const command = names.find((name) => name === first);
   const word = command === undefined ? first : second;
   if (word === undefined) return 'expected one command at most';

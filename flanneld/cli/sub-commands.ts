@@ -5,9 +5,16 @@ export interface SubCommandSpec {
   readonly summary: string;
   /** Names of the flags it reads. It accepts the agent's other flags, too, so that a script may pass the same list to all. */
   readonly flags: readonly string[];
+  /** Words that follow the name, as the help spells them; those in brackets may be left out. */
+  readonly words?: readonly string[];
 }
 
-export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'doctor' | 'version';
+export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'doctor' | 'doctor path' | 'version';
+
+const doctorFlags: readonly string[] = [
+  ...['net-config-path', 'subnet-file', 'cni-conf', 'cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'netns-dir'],
+  ...['node-name', 'subnet-dir', 'kube-subnet-mgr', 'iface', 'json'],
+];
 
 /** In the order of the help text. */
 export const subCommands: readonly SubCommandSpec[] = [
@@ -35,11 +42,16 @@ export const subCommands: readonly SubCommandSpec[] = [
   {
     name: 'doctor',
     summary:
-      'find what is wrong on this node and towards its peers, and say what ends it; without flags it takes those of the running agent',
-    flags: [
-      ...['net-config-path', 'subnet-file', 'cni-conf', 'cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'netns-dir'],
-      ...['node-name', 'subnet-dir', 'kube-subnet-mgr', 'iface', 'json'],
-    ],
+      'find what is wrong on this node and towards its peers, and say what ends it, with the flags of the running agent; `doctor path` follows one packet',
+    flags: doctorFlags,
+  },
+  {
+    name: 'doctor path',
+    summary:
+      'follow a packet through this node, hop by hop, and say where it stops and why; FROM and TO are pods (address, namespace/name or ' +
+      'container id), nodes or addresses, PORT is 443 or 53/udp',
+    flags: doctorFlags,
+    words: ['FROM', 'TO', '[PORT]'],
   },
   { name: 'version', summary: 'print the version', flags: [] },
 ];

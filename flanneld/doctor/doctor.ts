@@ -52,7 +52,7 @@ export async function doctor(
  * The options of the running agent, and over them those given to the doctor: in the agent's container nobody repeats the flags.
  * An agent whose command line cannot be read, or is of another version, is left out.
  */
-function optionsOf(
+export function optionsOf(
   given: Options,
   argv: readonly string[],
   env: Environment,

@@ -5,7 +5,14 @@ import { type Ip, parseIp } from '../ip.ts';
 import { openFakeNetlink } from '../netlink/fake.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import { EPERM } from '../sys/errno.ts';
-import { type Connection, deleteConnection, leadsTo, listUdpConnections, type Tuple } from './conntrack.ts';
+import {
+  type Connection,
+  deleteConnection,
+  leadsTo,
+  listConnectionsBetween,
+  listUdpConnections,
+  type Tuple,
+} from './conntrack.ts';
 import { IPCTNL_MSG_CT_GET } from './constants.ts';
 
 const tuple = (
@@ -28,10 +35,11 @@ const dnatted: Connection = {
   reply: tuple('10.0.0.2', '192.0.2.7', 80, 40_000),
   id: Uint8Array.of(1, 2, 3, 4),
   zone: undefined,
+  isAnswered: true,
 };
 
-/** As the kernel tells of one: both tuples, the id, the zone where it has one. */
-function writeConnection(writer: MessageWriter, { family, original, reply, id, zone }: Connection): void {
+/** As the kernel tells of one: both tuples, the status, the id, the zone where it has one. */
+function writeConnection(writer: MessageWriter, { family, original, reply, id, zone, isAnswered }: Connection): void {
   writer.u32(family === 4 ? 2 : 10);
   for (const [type, one] of [
     [1, original],
@@ -49,6 +57,7 @@ function writeConnection(writer: MessageWriter, { family, original, reply, id, z
       });
     });
   }
+  writer.attrBytes(3, Uint8Array.of(0, 0, 0, isAnswered ? 0x0a : 0x08));
   writer.attrBytes(12, id);
   if (zone !== undefined) writer.attrBytes(18, zone);
 }
@@ -81,6 +90,7 @@ const connection = fc.oneof(
       reply: tuples(ip),
       id: fc.uint8Array({ minLength: 4, maxLength: 4 }),
       zone: fc.option(fc.uint8Array({ minLength: 2, maxLength: 2 }), { nil: undefined }),
+      isAnswered: fc.boolean(),
     });
   }),
 );
@@ -106,6 +116,24 @@ describe('listUdpConnections', () => {
   test('fails with the port when the kernel refuses', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(EPERM));
     expect(() => listUdpConnections(netlink, 4, 53)).toThrow('list connections to udp port 53: EPERM');
+  });
+});
+
+describe('listConnectionsBetween', () => {
+  const between = (connections: readonly Connection[]): Connection[] => {
+    const { netlink } = openFakeNetlink((_, replies) => {
+      for (const one of connections) replies.message(0x0100, (writer) => writeConnection(writer, one));
+    });
+    return listConnectionsBetween(netlink, parseIp('192.0.2.7'), parseIp('192.0.2.1'));
+  };
+
+  test('says of each whether it was answered, and leaves out other ends where the kernel does not filter', () => {
+    const silent = { ...dnatted, isAnswered: false };
+    const others = [
+      { ...dnatted, original: tuple('192.0.2.8', '192.0.2.1', 40_000, 8080) },
+      { ...dnatted, original: tuple('192.0.2.7', '192.0.2.2', 40_000, 8080) },
+    ];
+    expect(between([...others, dnatted, silent])).toEqual([dnatted, silent]);
   });
 });
 

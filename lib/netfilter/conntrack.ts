@@ -1,7 +1,7 @@
 // Connections the kernel tracks (linux/netfilter/nfnetlink_conntrack.h): finding those of a UDP port, and
 // forgetting them, because an entry keeps leading packets where a rule led when it was made.
 
-import { type Family, type Ip, sameIp } from '../ip.ts';
+import { type Family, formatIp, type Ip, sameIp } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
 import { NLA_F_NESTED, NLM_F_DUMP } from '../netlink/constants.ts';
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
@@ -9,6 +9,8 @@ import type { NetlinkRequest } from '../netlink/request.ts';
 import type { MessageWriter } from '../netlink/writer.ts';
 import {
   CTA_FILTER,
+  CTA_FILTER_F_CTA_IP_DST,
+  CTA_FILTER_F_CTA_IP_SRC,
   CTA_FILTER_F_CTA_PROTO_DST_PORT,
   CTA_FILTER_F_CTA_PROTO_NUM,
   CTA_FILTER_ORIG_FLAGS,
@@ -21,6 +23,7 @@ import {
   CTA_PROTO_DST_PORT,
   CTA_PROTO_NUM,
   CTA_PROTO_SRC_PORT,
+  CTA_STATUS,
   CTA_TUPLE_IP,
   CTA_TUPLE_ORIG,
   CTA_TUPLE_PROTO,
@@ -28,6 +31,7 @@ import {
   CTA_ZONE,
   IPCTNL_MSG_CT_DELETE,
   IPCTNL_MSG_CT_GET,
+  IPS_SEEN_REPLY,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
 } from './constants.ts';
@@ -52,6 +56,7 @@ export interface Connection {
   /** Tells it from a later one of the same addresses and ports. */
   readonly id: Uint8Array;
   readonly zone: Uint8Array | undefined;
+  readonly isAnswered: boolean;
 }
 
 /** UDP connections to `port` as their first packet named it. The kernel filters from 5.8 on, we in any case. */
@@ -81,6 +86,29 @@ export function listUdpConnections(netlink: Netlink, family: Family, port: numbe
   });
 }
 
+/** Connections from one address to another as their first packet named them. Same as: `conntrack -L -s FROM -d TO`. */
+export function listConnectionsBetween(netlink: Netlink, from: Ip, to: Ip): Connection[] {
+  const { family } = from;
+  const request: NetlinkRequest = {
+    type: IPCTNL_MSG_CT_GET,
+    flags: NLM_F_DUMP,
+    write(writer) {
+      writeFamily(writer, family);
+      writer.nest(CTA_TUPLE_ORIG | NLA_F_NESTED, () => writeAddresses(writer, family, from, to));
+      writer.nest(CTA_FILTER | NLA_F_NESTED, () => {
+        writer.attrU32(CTA_FILTER_ORIG_FLAGS, CTA_FILTER_F_CTA_IP_SRC | CTA_FILTER_F_CTA_IP_DST);
+        writer.attrU32(CTA_FILTER_REPLY_FLAGS, 0);
+      });
+    },
+    describe: () => `list connections of ${formatIp(from)} to ${formatIp(to)}`,
+  };
+  return netlink.dump(request, (message) => {
+    const connection = decodeConnection(message, family);
+    if (connection === undefined || !sameIp(connection.original.source, from)) return undefined;
+    return sameIp(connection.original.destination, to) ? connection : undefined;
+  });
+}
+
 /** ENOENT when it ended meanwhile. Same as: `conntrack -D --orig-src … --orig-dst … -p udp …`. */
 export function deleteConnection({ family, original, id, zone }: Connection): NetlinkRequest {
   return {
@@ -105,11 +133,15 @@ function writeFamily(writer: MessageWriter, family: Family): void {
   writer.u32(family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 }
 
-function writeTuple(writer: MessageWriter, family: Family, tuple: Tuple): void {
+function writeAddresses(writer: MessageWriter, family: Family, source: Ip, destination: Ip): void {
   writer.nest(CTA_TUPLE_IP | NLA_F_NESTED, () => {
-    writer.attrIp(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, tuple.source);
-    writer.attrIp(family === 4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, tuple.destination);
+    writer.attrIp(family === 4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source);
+    writer.attrIp(family === 4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, destination);
   });
+}
+
+function writeTuple(writer: MessageWriter, family: Family, tuple: Tuple): void {
+  writeAddresses(writer, family, tuple.source, tuple.destination);
   writer.nest(CTA_TUPLE_PROTO | NLA_F_NESTED, () => {
     writer.attrU8(CTA_PROTO_NUM, tuple.protocol);
     writer.attrU16be(CTA_PROTO_SRC_PORT, tuple.sourcePort);
@@ -122,15 +154,19 @@ function decodeConnection(message: MessageReader, family: Family): Connection | 
   let reply: Tuple | undefined;
   let id: Uint8Array | undefined;
   let zone: Uint8Array | undefined;
+  let isAnswered = false;
   const attributes = message.attributes(NFGENMSG_BYTES);
   while (attributes.next()) {
     if (attributes.type === CTA_TUPLE_ORIG) original = decodeTuple(attributes.nested());
     else if (attributes.type === CTA_TUPLE_REPLY) reply = decodeTuple(attributes.nested());
     else if (attributes.type === CTA_ID) id = attributes.copy();
     else if (attributes.type === CTA_ZONE) zone = attributes.copy();
+    else if (attributes.type === CTA_STATUS && attributes.length === 4) {
+      isAnswered = (attributes.view.getUint32(attributes.at, false) & IPS_SEEN_REPLY) !== 0;
+    }
   }
   if (original === undefined || reply === undefined || id === undefined) return undefined;
-  return { family, original, reply, id, zone };
+  return { family, original, reply, id, zone, isAnswered };
 }
 
 function decodeTuple(attributes: AttributeReader): Tuple | undefined {

@@ -82,6 +82,11 @@ export const CTA_PROTO_SRC_PORT = 2;
 export const CTA_PROTO_DST_PORT = 3;
 export const CTA_FILTER_ORIG_FLAGS = 1;
 export const CTA_FILTER_REPLY_FLAGS = 2;
+export const CTA_STATUS = 3;
+/** An answer has been seen (IPS_SEEN_REPLY, linux/netfilter/nf_conntrack_common.h). */
+export const IPS_SEEN_REPLY = 1 << 1;
 /** Which parts of CTA_TUPLE_ORIG a dump is filtered by (net/netfilter/nf_internals.h). */
+export const CTA_FILTER_F_CTA_IP_SRC = 1 << 0;
+export const CTA_FILTER_F_CTA_IP_DST = 1 << 1;
 export const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3;
 export const CTA_FILTER_F_CTA_PROTO_DST_PORT = 1 << 5;

@@ -20,8 +20,12 @@ export interface TraceEvent {
   readonly handle?: bigint;
   /** The same for every step of one packet. */
   readonly id: number;
-  /** The packet from its IP header on, told with its first step. */
+  /** The packet's IP header, told with its first step in each chain of a hook. */
   readonly packet?: Uint8Array;
+  /** The first bytes of its TCP or UDP header, told with the same step. */
+  readonly transport?: Uint8Array;
+  /** Index of the device it leaves by, at hooks that know it. */
+  readonly oif?: number;
   /** NF_DROP, NF_ACCEPT, or negative for a jump; undefined where the step decides nothing. */
   readonly verdict?: number;
 }
@@ -35,6 +39,8 @@ const NFTA_TRACE_RULE_HANDLE = 3;
 const NFTA_TRACE_VERDICT = 5;
 const NFTA_TRACE_ID = 6;
 const NFTA_TRACE_NETWORK_HEADER = 8;
+const NFTA_TRACE_TRANSPORT_HEADER = 9;
+const NFTA_TRACE_OIF = 12;
 const NFTA_TRACE_POLICY = 16;
 const FAMILIES: ReadonlyMap<number, string> = new Map([
   [1, 'inet'],
@@ -70,6 +76,12 @@ function decodeAttribute(attribute: AttributeReader, event: Mutable<TraceEvent>)
       break;
     case NFTA_TRACE_NETWORK_HEADER:
       event.packet = attribute.copy();
+      break;
+    case NFTA_TRACE_TRANSPORT_HEADER:
+      event.transport = attribute.copy();
+      break;
+    case NFTA_TRACE_OIF:
+      event.oif = networkOrder(attribute);
       break;
     case NFTA_TRACE_POLICY:
       event.verdict = networkOrder(attribute);

@@ -26,6 +26,8 @@ export interface CachedResult {
   readonly podMacs: readonly string[];
   /** Its addresses, as formatIp spells them. */
   readonly ips: readonly string[];
+  /** `namespace/name` of the pod, where the runtime gave it to the plugins (CNI_ARGS of Kubernetes). */
+  readonly podName?: string;
 }
 
 /** Undefined where there is none or it cannot be read: then nothing is known. */
@@ -83,6 +85,7 @@ export function parseCachedResult(text: string): CachedResult | undefined {
   const inPod = interfaces.filter((each) => textIn(each, 'sandbox') !== undefined);
   const onNode = interfaces.filter((each) => textIn(each, 'sandbox') === undefined);
   const netns = [textIn(root, 'netns'), ...inPod.map((each) => textIn(each, 'sandbox'))];
+  const podName = podNameIn(root);
   return {
     network: textIn(root, 'networkName') ?? '',
     containerId: textIn(root, 'containerId') ?? '',
@@ -91,7 +94,20 @@ export function parseCachedResult(text: string): CachedResult | undefined {
     hostInterfaces: onNode.map((each) => textIn(each, 'name') ?? ''),
     podMacs: inPod.map((each) => (textIn(each, 'mac') ?? '').toLowerCase()),
     ips: addressesIn(result),
+    ...(podName !== undefined && { podName }),
   };
+}
+
+/** libcni keeps CNI_ARGS as pairs: `["K8S_POD_NAME", "web-1"]`. */
+function podNameIn(root: JsonObject): string | undefined {
+  const args = field(root, 'cniArgs');
+  const argument = (name: string): JsonValue | undefined => {
+    const pairs = Array.isArray(args) ? args.filter((pair) => Array.isArray(pair)) : [];
+    return pairs.find(([key]) => key === name)?.[1];
+  };
+  const name = argument('K8S_POD_NAME');
+  const namespace = argument('K8S_POD_NAMESPACE');
+  return typeof name === 'string' && typeof namespace === 'string' ? `${namespace}/${name}` : undefined;
 }
 
 /** Of `ips`, and of `ip4` and `ip6`, which results had before 0.3.0. */

@@ -12,7 +12,7 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { sendToLoopback } from '../../../lib/sys/udp.ts';
 import { type ProbePacket, vxlanProbe } from './packet.ts';
 
-export type Addresses = Pick<ProbePacket, 'from' | 'to'>;
+export type Addresses = Pick<ProbePacket, 'from' | 'to' | 'transport'>;
 
 /** Gives packets to the node, one after another, as coming from one kind of sender. */
 export type Inject = (packets: readonly Addresses[]) => void;

@@ -20,6 +20,14 @@ describe('vxlanProbe', () => {
     );
   });
 
+  test('is the first packet of a TCP connection where that is asked for, with its checksum', () => {
+    const transport = { protocol: 'tcp', sourcePort: 61_001, port: 443 } as const;
+    const packet = vxlanProbe(1, { from: parseIp('10.244.2.5'), to: parseIp('10.96.0.1'), toMac, transport });
+    expect(hex(packet).slice((8 + 14) * 2)).toBe(
+      ['45000028000000000206a1770af402050a600001', 'ee4901bb00000001000000005002ffffa8830000'].join(''),
+    );
+  });
+
   test('is the same over IPv6, without a checksum to keep', () => {
     const packet = vxlanProbe(1, { from: parseIp('fd00::2'), to: parseIp('fd00::1'), toMac });
     expect(hex(packet)).toBe(

@@ -1,5 +1,5 @@
-// Makes a packet as a pod would send it, in VXLAN: UDP to the discard port (RFC 863), in Ethernet, after the eight bytes of the
-// VXLAN header (RFC 7348 §5). It is sent as the payload of an ordinary UDP datagram, which needs no special right.
+// Makes a packet as a pod would send it, in VXLAN: UDP to the discard port (RFC 863), or to another port by UDP or TCP (a SYN), in
+// Ethernet, after the eight bytes of the VXLAN header (RFC 7348 §5). It is sent as the payload of an ordinary UDP datagram, which needs no special right.
 
 import { type Ip, ipToBytes } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -9,6 +9,14 @@ export interface ProbePacket {
   readonly to: Ip;
   /** MAC of the device that receives it. */
   readonly toMac: Mac;
+  /** UDP from PROBE_SOURCE_PORT to PROBE_PORT when absent. */
+  readonly transport?: Transport;
+}
+
+export interface Transport {
+  readonly protocol: 'udp' | 'tcp';
+  readonly sourcePort: number;
+  readonly port: number;
 }
 
 /** By these ports a rule recognizes the packet. */
@@ -17,20 +25,24 @@ export const PROBE_PORT = 9;
 
 /** A MAC that no lease and no port has. */
 const FROM_MAC = [0x0a, 0x77, 0x65, 0x66, 0x74, 0x00];
+const PROBE_TRANSPORT: Transport = { protocol: 'udp', sourcePort: PROBE_SOURCE_PORT, port: PROBE_PORT };
 const UDP_BYTES = 8;
+const TCP_BYTES = 20;
 const IPPROTO_UDP = 17;
+const IPPROTO_TCP = 6;
+const TCP_SYN = 0x02;
 /** Enough for this node to forward it, and too few for any node after that. */
 const HOPS = 2;
 
 /** The payload for the UDP port of a VXLAN device with this VNI. */
 export function vxlanProbe(vni: number, packet: ProbePacket): Uint8Array {
   const header = [0x08, 0, 0, 0, vni >>> 16, (vni >>> 8) & 0xff, vni & 0xff, 0];
-  return Uint8Array.from([
-    ...header,
-    ...ethernet(packet),
-    ...(packet.to.family === 4 ? ipv4(packet) : ipv6(packet)),
-    ...udp(),
-  ]);
+  const transport = packet.transport ?? PROBE_TRANSPORT;
+  const isTcp = transport.protocol === 'tcp';
+  const segment = isTcp ? tcpSyn(packet, transport) : udp(transport);
+  const protocol = isTcp ? IPPROTO_TCP : IPPROTO_UDP;
+  const ip = packet.to.family === 4 ? ipv4(packet, protocol, segment.length) : ipv6(packet, protocol, segment.length);
+  return Uint8Array.from([...header, ...ethernet(packet), ...ip, ...segment]);
 }
 
 function ethernet({ toMac, to }: ProbePacket): number[] {
@@ -39,9 +51,8 @@ function ethernet({ toMac, to }: ProbePacket): number[] {
 }
 
 /** RFC 791. */
-function ipv4({ from, to }: ProbePacket): number[] {
-  const length = 20 + UDP_BYTES;
-  const header = [0x45, 0, 0, length, 0, 0, 0, 0, HOPS, IPPROTO_UDP, 0, 0, ...ipToBytes(from), ...ipToBytes(to)];
+function ipv4({ from, to }: ProbePacket, protocol: number, bytes: number): number[] {
+  const header = [0x45, 0, 0, 20 + bytes, 0, 0, 0, 0, HOPS, protocol, 0, 0, ...ipToBytes(from), ...ipToBytes(to)];
   const sum = checksum(header);
   header[10] = sum >> 8;
   header[11] = sum & 0xff;
@@ -49,13 +60,27 @@ function ipv4({ from, to }: ProbePacket): number[] {
 }
 
 /** RFC 8200. */
-function ipv6({ from, to }: ProbePacket): number[] {
-  return [0x60, 0, 0, 0, 0, UDP_BYTES, IPPROTO_UDP, HOPS, ...ipToBytes(from), ...ipToBytes(to)];
+function ipv6({ from, to }: ProbePacket, protocol: number, bytes: number): number[] {
+  return [0x60, 0, 0, 0, 0, bytes, protocol, HOPS, ...ipToBytes(from), ...ipToBytes(to)];
 }
 
 /** A UDP header without checksum: nobody receives the packet, and connection tracking accepts it. */
-function udp(): number[] {
-  return [PROBE_SOURCE_PORT >> 8, PROBE_SOURCE_PORT & 0xff, 0, PROBE_PORT, 0, UDP_BYTES, 0, 0];
+function udp({ sourcePort, port }: Transport): number[] {
+  return [...twoBytes(sourcePort), ...twoBytes(port), 0, UDP_BYTES, 0, 0];
+}
+
+/** The first packet of a TCP connection (RFC 9293). Its checksum must be right, or connection tracking calls it invalid. */
+function tcpSyn({ from, to }: ProbePacket, { sourcePort, port }: Transport): number[] {
+  const flags = [(TCP_BYTES / 4) << 4, TCP_SYN];
+  const header = [...twoBytes(sourcePort), ...twoBytes(port), 0, 0, 0, 1, 0, 0, 0, 0, ...flags, 0xff, 0xff, 0, 0, 0, 0];
+  const sum = checksum([...ipToBytes(from), ...ipToBytes(to), 0, IPPROTO_TCP, 0, TCP_BYTES, ...header]);
+  header[16] = sum >> 8;
+  header[17] = sum & 0xff;
+  return header;
+}
+
+function twoBytes(value: number): [number, number] {
+  return [value >> 8, value & 0xff];
 }
 
 /** RFC 1071. */
