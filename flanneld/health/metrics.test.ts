@@ -91,6 +91,8 @@ describe('createMetricsPage', () => {
     }
     const { text } = await page();
     expect(text).not.toMatch(/node-|192\.168/);
-    for (const name of text.match(/^[a-z_]+/gm) ?? []) expect(name).toMatch(/^flannel_/);
+    const names = text.match(/^[a-z_]+/gm) ?? [];
+    expect(names).not.toEqual([]);
+    for (const name of names) expect(name).toMatch(/^flannel_/);
   });
 });

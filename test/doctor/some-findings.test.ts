@@ -33,7 +33,9 @@ test('a wrong command line ends with 2', async () => {
 
 describe('finds, and after its fix finds no longer', () => {
   const ids = ['agent-not-running', 'agent-unresponsive', 'ip-forward-off', 'subnet-env-missing'];
-  test.for(ids.map((id) => PROBLEMS.find((problem) => problem.id === id)))('$id: $how', async (problem) => {
-    if (problem !== undefined) await seeProblem(node, problem);
+  test.for(ids)('%s', async (id) => {
+    const problem = PROBLEMS.find((one) => one.id === id);
+    if (problem === undefined) throw new Error(`no problem ${id}`);
+    await seeProblem(node, problem);
   });
 });

@@ -29,6 +29,7 @@ test('every pod is called, attached and reached, in that order, on one clock', a
       expect(value).toBeGreaterThanOrEqual(samples(`${kind}/T6-T0`)[pod] ?? Number.NaN);
     });
   }
+  expect(samples('control/ADD')).toHaveLength(PODS);
   for (const value of samples('control/ADD')) expect(value).toBeGreaterThan(0);
   expect(samples('bare/udp/T7-T0')).toHaveLength(PODS);
   for (const cause of ['known', 'untracked', 'gateway', 'all']) expect(samples(`first/${cause}`)).not.toContain(null);
@@ -38,6 +39,7 @@ test('every pod is called, attached and reached, in that order, on one clock', a
   if (notes.some((note) => note.startsWith('T1 to T4 are left out: '))) return;
   // Each segment is the difference between a time from the kernel's trace and one from our programs, or between two such times.
   for (const segment of ['T1-T0', 'T2-T1', 'T3-T2', 'T6-T3', 'T7-T6']) {
+    expect(samples(`traced/${segment}`)).toHaveLength(PODS);
     for (const value of samples(`traced/${segment}`)) expect(value).toBeGreaterThanOrEqual(0);
   }
 });
@@ -85,6 +87,7 @@ test('a pod whose ADD fails is a failure with the plugin’s words, and the othe
     seen += 1;
     if (seen === 3) renameSync(node.pathFromOutside('/run/kept.env'), node.pathFromOutside(SUBNET_FILE));
   });
+  expect(samples).toHaveLength(6);
   for (const { failure } of samples.slice(0, 3)) expect(failure).toContain(SUBNET_FILE);
   expect(samples.slice(3).map(({ failure }) => failure)).toEqual([undefined, undefined, undefined]);
 });

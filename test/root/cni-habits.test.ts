@@ -116,6 +116,7 @@ describe('upgrade and downgrade with pods running', () => {
     rmSync(node.path('state', 'new1'));
     await reference('old1').add();
     expect(await bridge()).toBe(mac);
+    expect(node.addresses()).toHaveLength(3);
     for (const ip of node.addresses()) expect(await node.reaches(ip)).toBe(true);
     expect(await node.veths()).toHaveLength(3);
     // Upgrade again: files of ours that the downgrade left cause no trouble.

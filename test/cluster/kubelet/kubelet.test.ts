@@ -86,7 +86,9 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     await apply(cluster.server, [...readObjects('weft-policy.yml'), ...readObjects('weft.yml')]);
     await untilRolledOut(cluster, 'weft', 'weft');
     await untilNodesAreReady(cluster);
-    for (const { metadata, spec } of await listNodes(cluster.server)) {
+    const nodes = await listNodes(cluster.server);
+    expect(nodes).toHaveLength(NODES);
+    for (const { metadata, spec } of nodes) {
       const node = cluster.lab.node(metadata.name);
       expect(node.readFile(SUBNET_FILE)).toContain(`FLANNEL_SUBNET=${spec.podCIDR?.replace(/0\/24$/, '1/24')}\n`);
       expect(filesIn(node, CONFLIST_FOLDER)).toEqual(['10-flannel.conflist']);

@@ -71,7 +71,9 @@ test('the component own-node-policy joins the base in a kustomization of a clust
 });
 
 test.for(overlays)('%s has only fields Kubernetes knows', async (overlay) => {
-  for (const object of render(`overlays/${overlay}`)) expect(await schemaProblems(object)).toEqual([]);
+  const objects = render(`overlays/${overlay}`);
+  expect(objects).not.toEqual([]);
+  for (const object of objects) expect(await schemaProblems(object)).toEqual([]);
 });
 
 test.for([

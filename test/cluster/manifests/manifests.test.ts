@@ -54,6 +54,7 @@ describe('weft-policy.yml', () => {
     const account = only(weft, 'ServiceAccount').metadata;
     const text = `request.userInfo.username == 'system:serviceaccount:${account.namespace}:${account.name}'`;
     const policies = policy.filter(({ kind }) => kind === 'ValidatingAdmissionPolicy');
+    expect(policies).not.toEqual([]);
     for (const { spec } of policies) expect(spec).toMatchObject({ matchConditions: [{ expression: text }] });
     const bindings = policy.filter(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding');
     const bound = bindings.map(({ spec }) => (spec as unknown as { policyName: string }).policyName);
@@ -216,6 +217,7 @@ describe('every container', () => {
   });
 
   test('mounts volumes that are there, and no volume is for nobody', () => {
+    expect(specs).not.toEqual([]);
     for (const spec of specs) {
       const mounted = [...(spec.initContainers ?? []), ...spec.containers].flatMap(
         ({ volumeMounts = [] }) => volumeMounts,
@@ -270,7 +272,9 @@ describe('systemd', () => {
   });
 
   test('has the configuration of the cluster', () => {
-    for (const [name, text] of Object.entries(only(weft, 'ConfigMap').data ?? {})) {
+    const { data = {} } = only(weft, 'ConfigMap');
+    expect(Object.keys(data)).not.toEqual([]);
+    for (const [name, text] of Object.entries(data)) {
       expect(readFileSync(join(manifests, 'systemd', name), 'utf8')).toBe(text);
     }
   });

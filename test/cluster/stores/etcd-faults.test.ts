@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { EtcdManagerOptions } from '../../../flanneld/subnet/etcd/etcd.ts';
+import { parsePrefix } from '../../../lib/ip.ts';
 import type { EtcdCluster, EtcdSpec } from '../../support/etcd.ts';
 import { startEtcd } from '../../support/etcd.ts';
 import { follow, publicIpOf, subnetsOf } from '../../support/follow.ts';
@@ -148,7 +149,7 @@ describe('one member', { timeout: 120_000 }, () => {
     const agent = follow(manager);
     await expect.poll(() => site.logged.join('\n')).toMatch(/no network configuration yet.*ECONNREFUSED/);
     await member?.start();
-    expect((await config).network).toBeDefined();
+    expect((await config).network).toEqual(parsePrefix(netConf.Network));
     await agent.until(({ leases }) => leases.size === 0);
     await site.putPeer('p', peer, nodeAttributes(7));
     await agent.until(({ leases }) => leases.has(peerKey));

@@ -199,6 +199,7 @@ describe('a lease in use', () => {
     await site.putPeer('inside', own.replace('/24', '/31'), nodeAttributes(2));
     await site.putPeer('around', '10.5.0.0/22', nodeAttributes(3));
     expect(await acquire(site)).toBe(own);
+    expect(before.size).toBe(1);
     for (const [key, value] of before) expect((await site.stored()).get(key)).toEqual(value);
     // Control: another node can get a subnet as well.
     expect(await acquire(site, 4)).toMatch(/^10\.5\.[123]\.0\/24$/);

@@ -162,6 +162,7 @@ describe('DEL', () => {
     const fake = twoPlugins();
     await fake.driver.add(chain('0.3.1'), rt);
     await fake.driver.del(chain('0.3.1'), rt);
+    expect(fake.order().slice(2)).toEqual(['portmap DEL', 'flannel DEL']);
     for (const { stdin } of fake.calls().slice(2)) expect(stdin).not.toHaveProperty('prevResult');
   });
 
@@ -180,6 +181,7 @@ describe('DEL', () => {
     writeFileSync(cachePath(fake.cacheDir, 'cbr0', rt), '{"kind":');
     await fake.driver.del(chain('1.0.0'), rt);
     await fake.driver.del(chain('1.0.0'), rt);
+    expect(fake.order().slice(2)).toEqual(['portmap DEL', 'flannel DEL', 'portmap DEL', 'flannel DEL']);
     for (const { stdin } of fake.calls().slice(2)) expect(stdin).not.toHaveProperty('prevResult');
   });
 });
