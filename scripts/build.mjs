@@ -1,5 +1,5 @@
-// `npm run build`: dist/flanneld, one JavaScript file with koffi.node and deadline.so beside it, and dist/cni/flannel, one
-// static executable. Only what changed is built again; `node scripts/build.mjs cni` or `… flanneld` builds one of the two.
+// `npm run build`: dist/flanneld, one JavaScript file with koffi.node and deadline.so beside it; dist/cni/flannel, one static
+// executable; and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { buildExecutable } from './build-executable.mjs';
+import { bundlePlugin } from './build-plugin.mjs';
 import { run } from './command.mjs';
 import { ensureEngine } from './engine.mjs';
 
@@ -22,6 +23,11 @@ const programs = {
     build: buildAgent,
   },
   cni: { folders: ['cni-plugin', 'lib'], outputs: ['cni/flannel', 'cni/BUILD.json'], build: buildPlugin },
+  'kubectl-weft': {
+    folders: ['flanneld', 'lib'],
+    outputs: ['kubectl-weft', 'package.json'],
+    build: buildKubectlPlugin,
+  },
 };
 
 /** Builds the programs named, or all. Rejects with one line that says what is wrong. */
@@ -58,7 +64,7 @@ async function inputHash({ folders }) {
 async function sourceFiles(folder) {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
   return entries
-    .filter((entry) => entry.isFile() && /(?<!\.test)\.(ts|mjs|c|h|ld)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /(?<!\.test)\.(ts|mjs|css|c|h|ld)$/.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 }
 
@@ -76,8 +82,7 @@ async function buildAgent() {
   const output = join(dist, 'flanneld');
   await copyWhole(koffiLibrary(), join(dist, 'koffi.node'));
   await compileDeadline(join(dist, 'deadline.so'));
-  // The repository's package.json would make Node read a file without an extension as a module.
-  await writeWhole(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
+  await writePackageFile();
   await writeWhole(output, await bundleAgent(entry, id), 0o755);
   return `dist/flanneld ${id}`;
 }
@@ -90,6 +95,29 @@ async function compileDeadline(output) {
   const options = ['-O2', '-fPIC', '-shared', '-nostdlib', '-fno-stack-protector', '-Wall', '-Werror', '-Wl,-s,-z,now'];
   await run(cc, [...options, join(repository, 'lib/sys/deadline.c'), '-o', temporary]);
   await rename(temporary, output);
+}
+
+async function buildKubectlPlugin() {
+  const bundle = (id) => bundlePlugin(id, [leanKubernetes]).catch((error) => refuse('kubectl-weft', error));
+  const id = createHash('sha256')
+    .update(await bundle(''))
+    .digest('hex')
+    .slice(0, 12);
+  await writePackageFile();
+  await writeWhole(join(dist, 'kubectl-weft'), await bundle(id), 0o755);
+  return `dist/kubectl-weft ${id}`;
+}
+
+/** The repository's package.json would make Node read a file without an extension as a module. */
+async function writePackageFile() {
+  await writeWhole(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
+}
+
+/** Throws what the bundler says is wrong, in one line. */
+function refuse(program, error) {
+  const [first] = error.errors ?? [];
+  const place = first?.location ? ` (${first.location.file}:${first.location.line})` : '';
+  throw new Error(`build: ${program}: ${first?.text ?? error.message}${place}`);
 }
 
 async function bundleAgent(entry, id) {
@@ -111,11 +139,7 @@ async function bundleAgent(entry, id) {
     define: { WEFT_BUILD_ID: JSON.stringify(id) },
     plugins: [koffiBeside, leanKubernetes],
     logLevel: 'silent',
-  }).catch((error) => {
-    const [first] = error.errors ?? [];
-    const place = first?.location ? ` (${first.location.file}:${first.location.line})` : '';
-    throw new Error(`build: flanneld: ${first?.text ?? error.message}${place}`);
-  });
+  }).catch((error) => refuse('flanneld', error));
   return result.outputFiles[0].text;
 }
 

@@ -10,6 +10,11 @@ const CHECKS = [
   { name: 'tsc', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', '.'] },
   // What runs in a browser has the browser's types.
   { name: 'tsc of the report', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', 'bench/report/client'] },
+  {
+    name: 'tsc of the map',
+    script: 'typescript/bin/tsc',
+    args: ['--noEmit', '--project', 'flanneld/cluster/map/client'],
+  },
   { name: 'biome', script: '@biomejs/biome/bin/biome', args: ['check', '--error-on-warnings'] },
   { name: 'knip', script: 'knip/bin/knip.js', args: ['--no-progress'] },
 ];

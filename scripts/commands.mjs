@@ -41,8 +41,8 @@ export const COMMANDS = {
     },
   },
   build: {
-    does: 'Makes dist/flanneld and dist/cni/flannel, of what has changed.',
-    words: '[flanneld|cni]',
+    does: 'Makes dist/flanneld, dist/cni/flannel and dist/kubectl-weft, of what has changed.',
+    words: '[flanneld|cni|kubectl-weft]',
   },
   check: { does: 'Types, lint and format, dead code.' },
   'image:size': {

@@ -1,21 +1,6 @@
-// Puts text into HTML so that none of it is read as markup.
+// Tables of the report.
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
-}
-
-/** JSON for a script element. It contains no `<`, so nothing in it can end the element. */
-export function scriptJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll('<', '\\u003c');
-}
+import { escapeHtml } from '../../lib/html.ts';
 
 /**
  * A table. Its first column holds names; every other one holds numbers, or words if one of its cells begins with a letter. The

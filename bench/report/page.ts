@@ -1,5 +1,6 @@
 // The report is one HTML file that contains everything and needs no network.
 
+import { escapeHtml, scriptJson } from '../../lib/html.ts';
 import { describeDisclosure } from '../disclosure.ts';
 import { headlineRows, ratioText } from '../headline.ts';
 import type { Table } from '../result.ts';
@@ -7,7 +8,7 @@ import type { MeasuredPart, RunResult } from '../run-result.ts';
 import { quantiles } from '../stats.ts';
 import { verdictsOf } from '../terminal.ts';
 import type { PlotData } from './data.ts';
-import { escapeHtml, htmlTable, scriptJson } from './html.ts';
+import { htmlTable } from './html.ts';
 import { plotData } from './plot-data.ts';
 import { limitTable, ratioTable } from './ratios.ts';
 

@@ -1,9 +1,9 @@
 // A table of ratios. Beside each, a strip shows its interval and its limit on a logarithmic scale that is the same for all.
 
+import { escapeHtml } from '../../lib/html.ts';
 import { withUnit } from '../headline.ts';
 import { judgeRatioOf } from '../limits.ts';
 import type { RatioOfFigures, ValueLimit } from '../result.ts';
-import { escapeHtml } from './html.ts';
 
 const WIDTH = 260;
 const HEIGHT = 18;

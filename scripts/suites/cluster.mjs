@@ -5,7 +5,7 @@ export function main(_values, args) {
   return testSuite({
     args,
     command: 'npm run suite -- cluster',
-    programs: ['flanneld', 'cni'],
+    programs: ['flanneld', 'cni', 'kubectl-weft'],
     servers: ['etcd', 'kube-apiserver'],
     files: ['flanneld/subnet', 'test/cluster/stores', 'test/cluster/api-server'],
   });

@@ -8,7 +8,7 @@ export function main(_values, args) {
   return testSuite({
     args,
     command: 'npm run suite -- kubelet',
-    programs: ['flanneld', 'cni'],
+    programs: ['flanneld', 'cni', 'kubectl-weft'],
     servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
     packages: RUNTIME_PACKAGES,

@@ -24,6 +24,10 @@ declare module '*/build-executable.mjs' {
   ): Promise<ExecutableRecord>;
 }
 
+declare module '*/build-plugin.mjs' {
+  export function bundleMap(): Promise<string>;
+}
+
 declare module '*/heap-profile.mjs' {
   export interface BlockUse {
     /** With its header. */

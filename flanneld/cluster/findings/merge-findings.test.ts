@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+import type { Finding } from '../../health/finding.ts';
+import { mergeFindings } from './merge-findings.ts';
+
+function blocked(node: string, peer: string): Finding {
+  return {
+    id: 'tunnel-port-blocked',
+    severity: 'error',
+    node,
+    peer,
+    cause: `${node} cannot reach ${peer} by UDP 8472`,
+    evidence: `seen on ${node}`,
+    fix: `open UDP 8472 between ${node} and ${peer}`,
+  };
+}
+
+function forwardOff(node: string): Finding {
+  const cause = `net.ipv4.ip_forward is 0 on ${node}`;
+  return { id: 'ip-forward-off', severity: 'error', node, cause, evidence: 'e', fix: `on ${node}: sysctl -w` };
+}
+
+const names = Array.from({ length: 9 }, (_, at) => `node-${at + 1}`);
+
+describe('mergeFindings', () => {
+  test('says of a column that many cannot reach one', () => {
+    const findings = names.filter((name) => name !== 'node-7').map((name) => blocked(name, 'node-7'));
+    const [merged, ...others] = mergeFindings(findings);
+    expect(others).toEqual([]);
+    expect(merged?.title).toBe('8 nodes cannot reach node-7 by UDP 8472');
+    expect(merged?.nodes).toEqual(names.filter((name) => name !== 'node-7'));
+    expect(merged?.peers).toEqual(['node-7']);
+    expect(merged?.fixes).toHaveLength(3);
+  });
+
+  test('says of a row that one cannot reach many', () => {
+    const merged = mergeFindings(['node-2', 'node-3', 'node-10'].map((peer) => blocked('node-1', peer)));
+    expect(merged.map(({ title }) => title)).toEqual(['node-1 cannot reach 3 peers by UDP 8472']);
+    expect(merged[0]?.peers).toEqual(['node-2', 'node-3', 'node-10']);
+  });
+
+  test('takes a column and its reverse for one cause', () => {
+    const others = ['node-1', 'node-2', 'node-3'];
+    const both = others.flatMap((name) => [blocked(name, 'node-7'), blocked('node-7', name)]);
+    expect(mergeFindings(both).map(({ title }) => title)).toEqual([
+      '3 nodes cannot reach node-7 by UDP 8472; seen from both sides',
+    ]);
+  });
+
+  test('keeps one direction apart when not all of the other was found', () => {
+    const findings = [blocked('node-1', 'node-7'), blocked('node-2', 'node-7'), blocked('node-7', 'node-1')];
+    expect(mergeFindings(findings).map(({ title }) => title)).toEqual([
+      '2 nodes cannot reach node-7 by UDP 8472',
+      'node-7 cannot reach node-1 by UDP 8472',
+    ]);
+  });
+
+  test('a name is not mistaken for the beginning of a longer one', () => {
+    const findings = [
+      { ...blocked('node-1', 'node-10'), cause: 'node-1 cannot reach node-10 or node-1.example' },
+      { ...blocked('node-2', 'node-10'), cause: 'node-2 cannot reach node-10 or node-1.example' },
+    ];
+    expect(mergeFindings(findings)[0]?.title).toBe('2 nodes cannot reach node-10 or node-1.example');
+  });
+
+  test('merges what nodes found about themselves, whatever names, addresses and numbers are in it', () => {
+    expect(mergeFindings(['a', 'b', 'c'].map(forwardOff)).map(({ title }) => title)).toEqual([
+      'net.ipv4.ip_forward is 0 on 3 nodes',
+    ]);
+    const own = { ...forwardOff('a'), cause: 'no route to 10.0.0.1 after 3 s' };
+    const other = { ...forwardOff('b'), cause: 'no route to 10.0.0.22 after 14 s' };
+    expect(mergeFindings([own, other]).map(({ title, nodes }) => ({ title, nodes }))).toEqual([
+      { title: '2 nodes: no route to 10.0.0.1 after 3 s', nodes: ['a', 'b'] },
+    ]);
+  });
+
+  test('keeps apart what differs in id, severity or words', () => {
+    const one = forwardOff('a');
+    const others: Finding[] = [
+      { ...forwardOff('b'), severity: 'warning' },
+      { ...forwardOff('b'), id: 'other' },
+      { ...forwardOff('b'), cause: 'forwarding is off' },
+    ];
+    expect(mergeFindings([one, ...others])).toHaveLength(4);
+  });
+
+  test('names the one node when its cause does not', () => {
+    expect(mergeFindings([{ ...forwardOff('a'), cause: 'no default route' }])[0]?.title).toBe('a: no default route');
+  });
+
+  test('shows errors first, then what concerns more nodes', () => {
+    const warnings = ['a', 'b', 'c'].map((node): Finding => ({ ...forwardOff(node), severity: 'warning' }));
+    const merged = mergeFindings([...warnings, blocked('a', 'b'), ...['a', 'b'].map(forwardOff)]);
+    expect(merged.map(({ severity, nodes }) => [severity, nodes.length])).toEqual([
+      ['error', 2],
+      ['error', 1],
+      ['warning', 3],
+    ]);
+  });
+});

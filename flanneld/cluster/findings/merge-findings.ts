@@ -1,0 +1,110 @@
+// Merges the findings of all nodes, so that one cause is one entry: "8 nodes cannot reach node-7 by UDP 8472", and not eight
+// sentences. Findings about pairs of nodes are a matrix; a column is the fault of the peer, a row that of the node that looked.
+
+import type { Finding, Severity } from '../../health/finding.ts';
+import { compareNames } from '../ask/agents.ts';
+import type { MergedFinding } from './merged-finding.ts';
+
+const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
+/** Ways to repair one cause; where each node has its own, the first ones show the kind. */
+const MAX_FIXES = 3;
+
+/** The worst first, then what concerns most nodes. */
+export function mergeFindings(findings: readonly Finding[]): MergedFinding[] {
+  const kindOf = (finding: Finding): string => JSON.stringify([finding.severity, finding.id, template(finding)]);
+  const merged = groupBy(findings, kindOf).flatMap((group) =>
+    group[0]?.peer === undefined ? [merge(group)] : linesOfMatrix(group),
+  );
+  return merged.sort(
+    (a, b) => RANK[a.severity] - RANK[b.severity] || b.nodes.length - a.nodes.length || compareNames(a.title, b.title),
+  );
+}
+
+/** Takes the longest row or column of the matrix, with its reverse when all of that was found, until nothing is left. */
+function linesOfMatrix(group: readonly Finding[]): MergedFinding[] {
+  const lines: MergedFinding[] = [];
+  let rest = [...group];
+  while (rest.length > 0) {
+    const [columns, rows] = [groupBy(rest, ({ peer }) => peer ?? ''), groupBy(rest, ({ node }) => node)];
+    // Of equally long ones a column: more nodes that say the same of one are more likely right.
+    const longest = [...columns, ...rows].reduce((best, line) => (line.length > best.length ? line : best));
+    const reverse = reverseOf(longest, rest);
+    const line = merge(longest);
+    lines.push(reverse.length === 0 ? line : { ...line, title: `${line.title}; seen from both sides` });
+    const taken = new Set([...longest, ...reverse]);
+    rest = rest.filter((finding) => !taken.has(finding));
+  }
+  return lines;
+}
+
+/** What the peers found about the nodes; nothing when one of them did not. */
+function reverseOf(line: readonly Finding[], all: readonly Finding[]): Finding[] {
+  const pairs = new Set(line.map(({ node, peer }) => JSON.stringify([peer, node])));
+  const reverse = all.filter(
+    (finding) => pairs.has(JSON.stringify([finding.node, finding.peer])) && !line.includes(finding),
+  );
+  return reverse.length === line.length ? reverse : [];
+}
+
+function groupBy(findings: readonly Finding[], keyOf: (finding: Finding) => string): Finding[][] {
+  const groups = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const group = groups.get(keyOf(finding));
+    if (group === undefined) groups.set(keyOf(finding), [finding]);
+    else group.push(finding);
+  }
+  return [...groups.values()];
+}
+
+function merge(group: readonly Finding[]): MergedFinding {
+  const [first] = group;
+  if (first === undefined) throw new Error('a group without findings');
+  const nodes = distinct(group.map(({ node }) => node)).sort(compareNames);
+  const peers = distinct(group.flatMap(({ peer }) => peer ?? [])).sort(compareNames);
+  return {
+    id: first.id,
+    severity: first.severity,
+    title: titleOf(first, nodes, peers),
+    nodes,
+    peers,
+    evidence: first.evidence,
+    fixes: distinct(group.map(({ fix }) => fix)).slice(0, MAX_FIXES),
+  };
+}
+
+/** The cause as its node wrote it, with "8 nodes" or "3 peers" where it names one of several. */
+function titleOf(first: Finding, nodes: readonly string[], peers: readonly string[]): string {
+  const { cause, node, peer } = first;
+  const someNodes = nodes.length === 1 ? node : `${nodes.length} nodes`;
+  const somePeers = peers.length <= 1 ? peer : `${peers.length} peers`;
+  let title = nodes.length === 1 ? cause : replaceName(cause, node, someNodes);
+  if (peer !== undefined && somePeers !== undefined && peers.length > 1) title = replaceName(title, peer, somePeers);
+  const saysNodes = hasName(title, someNodes);
+  const saysPeers = somePeers === undefined || hasName(title, somePeers);
+  if (saysNodes && saysPeers) return title;
+  const towards = saysPeers ? '' : ` towards ${somePeers}`;
+  return `${saysNodes ? '' : someNodes}${towards}: ${title}`.trim().replace(/^towards/, 'Towards');
+}
+
+/** The cause without the names, addresses and numbers that differ from node to node. */
+function template({ cause, node, peer = '' }: Finding): string {
+  return replaceName(replaceName(cause, peer, '\x01'), node, '\0').replace(/[\da-f:.]*[\d:][\da-f:.]*/gi, '#');
+}
+
+/** Replaces a name where it stands as a whole word: `node-1` is not in `node-10`. */
+function replaceName(text: string, name: string, by: string): string {
+  return name === '' ? text : text.replace(nameIn(name, 'g'), () => by);
+}
+
+function hasName(text: string, name: string): boolean {
+  return nameIn(name).test(text);
+}
+
+function nameIn(name: string, flags = ''): RegExp {
+  const quoted = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`(?<![\\w.-])${quoted}(?![\\w-]|\\.\\w)`, flags);
+}
+
+function distinct<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}

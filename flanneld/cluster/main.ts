@@ -1,0 +1,79 @@
+// kubectl-weft: the plugin of kubectl for a whole cluster. It needs nothing in the cluster but Weft's own pods, in which it
+// executes flanneld. Exit codes: 0 all is well, 1 something is wrong, 2 it could not look or the command line is wrong.
+
+import { errorText } from '../../lib/errors.ts';
+import { printable } from '../../lib/printable.ts';
+import { version } from '../../lib/version.ts';
+import { makeProgress } from './ask/bounded.ts';
+import { ClusterApi } from './ask/cluster-api.ts';
+import { openKubeconfig } from './ask/kubeconfig.ts';
+import { doctorCommand, statusCommand } from './commands.ts';
+import { mapCommand } from './map/map-command.ts';
+import { type PluginCommand, type PluginOptions, PluginUsageError, parsePluginLine } from './plugin-options.ts';
+import type { Surroundings } from './surroundings.ts';
+
+const EXIT_COULD_NOT = 2;
+/** As a shell says that a program ended by SIGINT. */
+const EXIT_INTERRUPTED = 130;
+
+const RUNS = {
+  status: statusCommand,
+  doctor: doctorCommand,
+  map: mapCommand,
+} satisfies Readonly<Record<Exclude<PluginCommand, 'version'>, (around: Surroundings) => Promise<number>>>;
+
+async function main(): Promise<number> {
+  try {
+    const line = parsePluginLine(process.argv.slice(2));
+    if ('help' in line) {
+      process.stdout.write(line.help);
+      return 0;
+    }
+    if (line.command === 'version') {
+      process.stdout.write(`weft kubectl-weft ${version}\n`);
+      return 0;
+    }
+    return await run(line.command, line);
+  } catch (error) {
+    complain(error);
+    return EXIT_COULD_NOT;
+  }
+}
+
+async function run(command: keyof typeof RUNS, options: PluginOptions): Promise<number> {
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
+  const { stderr } = process;
+  const write = (text: string): void => void stderr.write(text);
+  const around: Surroundings = {
+    options,
+    api: new ClusterApi(openKubeconfig(options), options.timeoutMs),
+    progress: makeProgress({ write, isTerminal: stderr.isTTY, nowMs: Date.now }),
+    signal: interrupted.signal,
+    print: (text) => void process.stdout.write(text),
+    say: (line) => write(`${printable(line)}\n`),
+  };
+  try {
+    return await RUNS[command](around);
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    around.say('kubectl-weft: interrupted');
+    return EXIT_INTERRUPTED;
+  }
+}
+
+function complain(error: unknown): void {
+  const hint = error instanceof PluginUsageError ? '; kubectl weft --help lists commands and flags' : '';
+  process.stderr.write(`kubectl-weft: ${printable(errorText(error))}${hint}\n`);
+}
+
+// Not process.exit: it would cut off output that a pipe has not taken yet.
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`kubectl-weft: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = EXIT_COULD_NOT;
+  },
+);

@@ -1,0 +1,86 @@
+// What the map shows. It is computed when the file is written, and the page contains it as JSON. The program in the browser
+// shares this file, so it imports only types.
+
+import type { MergedFinding } from '../findings/merged-finding.ts';
+
+export interface MapData {
+  /** ISO 8601, UTC. */
+  readonly made: string;
+  readonly nodes: readonly MapNode[];
+  /** A row for each node: what it sees of each, in the order of `nodes`. */
+  readonly rows: readonly (readonly MapCell[])[];
+  readonly findings: readonly MergedFinding[];
+  /** What single nodes found, for the cell and the node it is about. */
+  readonly details: readonly MapDetail[];
+}
+
+export interface MapNode {
+  readonly name: string;
+  readonly version: string;
+  /** `yes`, `no`, or `?` when it did not answer. */
+  readonly ready: string;
+  readonly peers: string;
+  readonly guard: string;
+  readonly probes: string;
+  readonly drift: string;
+  /** Repairs since the agent's start. */
+  readonly repairs: number;
+  /** What its own checks say is wrong, or why it did not answer. */
+  readonly problems: readonly string[];
+}
+
+/** How a node reaches a peer: 0 when nobody looked; else the state, the round trip and the loss. */
+export type MapCell =
+  | 0
+  | {
+      readonly s: MapState;
+      /** Round trip in milliseconds, where there was an answer. */
+      readonly r?: number;
+      /** Lost probes in per cent of those sent lately; absent when none was. */
+      readonly l?: number;
+    };
+
+/** reachable, degraded (small packets pass, something else does not), unreachable. */
+export type MapState = 'ok' | 'bad' | 'dead';
+
+export interface MapDetail {
+  /** Index of the node that found it. */
+  readonly from: number;
+  /** Index of the peer it is about; -1 when it is about the node itself. */
+  readonly to: number;
+  readonly text: string;
+}
+
+/** The upper ends of the steps of colour, in milliseconds; the last step has none. Fixed, so that two maps can be compared. */
+export const RTT_STEPS = [0.25, 0.5, 1, 2, 5, 20] as const;
+
+/** The step of a round trip, from 0. */
+export function rttStep(rttMs: number): number {
+  const step = RTT_STEPS.findIndex((end) => rttMs < end);
+  return step === -1 ? RTT_STEPS.length : step;
+}
+
+/** How bad a cell is, for sorting: the most of a row is the row's. */
+export function badness(cell: MapCell): number {
+  if (cell === 0) return 0;
+  if (cell.s === 'dead') return 1000;
+  return (cell.s === 'bad' ? 500 : 0) + (cell.l ?? 0);
+}
+
+export type SortKey = 'name' | 'worst' | 'slowest';
+
+/** The order of rows and columns, as indexes of `nodes`. `name` is the order in which they are. */
+export function sortedOrder({ nodes, rows }: Pick<MapData, 'nodes' | 'rows'>, key: SortKey): number[] {
+  const indexes = nodes.map((_, at) => at);
+  if (key === 'name') return indexes;
+  const scores = indexes.map((at) => scoreOf(rows, at, key));
+  return indexes.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
+}
+
+/** Of a node's row and column together. */
+function scoreOf(rows: MapData['rows'], at: number, key: 'worst' | 'slowest'): number {
+  const cells = [...(rows[at] ?? []), ...rows.map((row) => row[at] ?? 0)];
+  if (key === 'worst') return cells.reduce((sum: number, cell) => sum + badness(cell), 0);
+  const times = cells.flatMap((cell) => (cell === 0 || cell.r === undefined ? [] : [cell.r]));
+  return times.length === 0 ? 0 : times.reduce((sum, each) => sum + each, 0) / times.length;
+}

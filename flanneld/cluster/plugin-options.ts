@@ -1,0 +1,109 @@
+// The command line of `kubectl weft`: commands, and flags as kubectl has them.
+
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+
+export const COMMANDS = ['status', 'doctor', 'map', 'version'] as const;
+export type PluginCommand = (typeof COMMANDS)[number];
+
+export interface PluginOptions {
+  readonly command: PluginCommand;
+  readonly kubeconfigFile: string | undefined;
+  readonly context: string | undefined;
+  /** Where agents are looked for; in all namespaces when undefined. */
+  readonly namespace: string | undefined;
+  readonly json: boolean;
+  /** How many nodes are asked at a time. */
+  readonly parallel: number;
+  /** For one node's answer. */
+  readonly timeoutMs: number;
+  /** The file to write; of map. */
+  readonly output: string | undefined;
+}
+
+/** A command line that is wrong; exit code 2. */
+export class PluginUsageError extends Error {
+  override readonly name = 'PluginUsageError';
+}
+
+/** Help was asked for. */
+export interface PluginHelp {
+  readonly help: string;
+}
+
+const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
+  status: 'a line for each node: version, ready, peers, guard, probes, drift; exits 1 unless all are ready',
+  doctor: 'what is wrong in the cluster, each cause once, with its fix; exits 1 when there is an error',
+  map: 'write one HTML file: nodes by nodes, round trip and loss, and what is wrong',
+  version: 'print the version',
+};
+
+/** Reads argv without node and script. Throws PluginUsageError. */
+export function parsePluginLine(argv: readonly string[]): PluginOptions | PluginHelp {
+  let found: PluginOptions | undefined;
+  let output = '';
+  const program = newCommand('weft').usage('COMMAND [flags]').description('Weft, over all nodes of a cluster.');
+  program.configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined }).helpCommand(false);
+  for (const name of COMMANDS) {
+    const command = newCommand(name).summary(SUMMARIES[name]).description(`${SUMMARIES[name]}.`);
+    command.configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined });
+    for (const option of optionsOf(name)) command.addOption(option);
+    command.action((values: Readonly<Record<string, unknown>>) => {
+      found = readValues(name, values);
+    });
+    program.addCommand(command);
+  }
+  if (argv.length === 0) return { help: program.helpInformation() };
+  try {
+    program.parse(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0 || output !== '') return { help: output };
+    throw new PluginUsageError(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '));
+  }
+  return found ?? { help: program.helpInformation() };
+}
+
+function newCommand(name: string): Command {
+  return new Command(name)
+    .helpOption('-h, --help', 'show this text')
+    .exitOverride()
+    .allowExcessArguments(false)
+    .configureHelp({ helpWidth: 120 });
+}
+
+function optionsOf(command: PluginCommand): Option[] {
+  if (command === 'version') return [];
+  const common = [
+    new Option('--kubeconfig <file>', 'the kubeconfig to use'),
+    new Option('--context <name>', 'the context of it to use'),
+    new Option('-n, --namespace <name>', 'where the agents are (all namespaces)'),
+    new Option('--parallel <count>', 'nodes asked at a time').default(32).argParser(integer(1, 512)),
+    new Option('--timeout <seconds>', 'for the answer of one node').default(30).argParser(integer(1, 600)),
+  ];
+  const json = new Option('--json', 'print JSON instead of text');
+  const output = (what: string): Option => new Option('--output <file>', what);
+  return [...common, command === 'map' ? output('the HTML file to write').default('weft-map.html') : json];
+}
+
+function readValues(command: PluginCommand, values: Readonly<Record<string, unknown>>): PluginOptions {
+  const text = (key: string): string | undefined => (typeof values[key] === 'string' ? values[key] : undefined);
+  const number = (key: string): number => (typeof values[key] === 'number' ? values[key] : 0);
+  return {
+    command,
+    kubeconfigFile: text('kubeconfig'),
+    context: text('context'),
+    namespace: text('namespace'),
+    json: values['json'] === true,
+    parallel: number('parallel'),
+    timeoutMs: number('timeout') * 1000,
+    output: text('output'),
+  };
+}
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`expected ${min}–${max}`);
+  };
+}
