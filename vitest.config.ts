@@ -13,6 +13,7 @@ const leftOut = [
   'test/faults/faults.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
+  'test/probes/**',
 ];
 
 export default defineConfig({
@@ -39,7 +40,7 @@ export default defineConfig({
         test: {
           name: 'root',
           include: [
-            'test/{root,lab,faults,e2e,doctor}/**/*.test.ts',
+            'test/{root,lab,faults,e2e,doctor,probes}/**/*.test.ts',
             'test/cni/{stress,kill,hostile}/**/*.test.ts',
             'test/cluster/{stores,api-server,containerd,image,interop,kubelet}/**/*.test.ts',
           ],

@@ -8,8 +8,10 @@ import type { Firewall } from '../firewall/firewall.ts';
 import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
 import { type Answer, healthPages, isReady, type Pages } from '../health/http-server.ts';
 import { createMeters, type Meters } from '../health/meters.ts';
+import { ProbeMeter } from '../health/probe-meter.ts';
 import { Readiness } from '../health/readiness.ts';
 import type { StatusReport } from '../health/status/report.ts';
+import type { Prober } from '../probes/prober.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
 import { renderSavedState } from '../subnet/saved-state.ts';
 
@@ -17,6 +19,7 @@ export class AgentView {
   readonly readiness = new Readiness();
   readonly drift = new DriftLedger();
   readonly meters: Meters = createMeters();
+  readonly probeMeter = new ProbeMeter();
   /** What the start is waiting for now; shown by /readyz?verbose. */
   step = 'a look at what pods of this node hold';
   readonly #node: string;
@@ -25,6 +28,7 @@ export class AgentView {
   #overlays: readonly Overlay[] = [];
   #firewall: Firewall | undefined;
   #leases: (() => LeaseSnapshot) | undefined;
+  #prober: Prober | undefined;
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
   constructor(node: string) {
@@ -47,6 +51,11 @@ export class AgentView {
     this.#firewall = firewall;
   }
 
+  /** Call whenever the loop of probes has started or ended. */
+  showProbes(prober: Prober | undefined): void {
+    this.#prober = prober;
+  }
+
   report(): StatusReport {
     const checks = this.readiness.checks();
     const totals = DRIFT_OBJECTS.map((object) => [object, this.drift.total(object)] as const);
@@ -60,6 +69,8 @@ export class AgentView {
       checks,
       overlays: this.#overlays.map((overlay) => overlay.status()),
       ...(this.#firewall && { firewall: this.#firewall.status() }),
+      findings: this.#prober?.findings() ?? [],
+      ...(this.#prober && { probes: this.#prober.status() }),
       drift: { totals: Object.fromEntries(totals.filter(([, total]) => total > 0)), entries: this.drift.entries() },
     };
   }
@@ -84,7 +95,12 @@ export class AgentView {
 
   async #metricsPage(): Promise<Answer> {
     this.#metrics ??= import('../health/metrics.ts').then(({ createMetricsPage }) =>
-      createMetricsPage({ report: () => this.report(), drift: this.drift, meters: this.meters }),
+      createMetricsPage({
+        report: () => this.report(),
+        drift: this.drift,
+        meters: this.meters,
+        probes: this.probeMeter,
+      }),
     );
     return await (await this.#metrics)();
   }

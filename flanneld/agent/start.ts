@@ -24,6 +24,7 @@ import type { NodeAddresses } from '../subnet/manager.ts';
 import { type Place, UnderlayFollower } from '../underlay/follower.ts';
 import { ownAddressChecks, type Published } from '../underlay/own-address.ts';
 import { AgentView } from './agent-view.ts';
+import { startProbes } from './keep-probes.ts';
 import { type Running, startLoops } from './loops.ts';
 import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './take-lease.ts';
 import type { AgentTools } from './tools.ts';
@@ -121,7 +122,10 @@ async function runBackend(
         bridge,
       });
       view.showFirewall(firewall);
-      forwarding = forwardingOf(overlays, startLoops({ ...parts, overlays, firewall }));
+      const loops = startLoops({ ...parts, overlays, firewall });
+      const prober = startProbes({ overlays, leases, options, tools, meter: view.probeMeter });
+      view.showProbes(prober);
+      forwarding = forwardingOf(overlays, [loops, ...(prober === undefined ? [] : [prober])]);
       place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
     }
   } finally {
@@ -138,10 +142,10 @@ function publishedBy(overlays: readonly Overlay[]): Published[] {
   });
 }
 
-function forwardingOf(overlays: readonly Overlay[], loops: Running): Forwarding {
+function forwardingOf(overlays: readonly Overlay[], loops: readonly Running[]): Forwarding {
   let ended: Promise<void> | undefined;
   const end = async (): Promise<void> => {
-    await loops.stop();
+    await Promise.all(loops.map((loop) => loop.stop()));
     await Promise.all(overlays.map((overlay) => overlay.close?.()));
   };
   return {

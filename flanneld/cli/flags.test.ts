@@ -61,6 +61,7 @@ describe('parseCommandLine', () => {
       netConfigPath: '/etc/kube-flannel/net-conf.json',
       subnetFile: '/run/flannel/subnet.env',
       nodeName: undefined,
+      probePort: 8477,
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
       json: false,

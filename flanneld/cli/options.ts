@@ -77,6 +77,8 @@ export interface Options {
   readonly netnsDir: string;
   /** Undefined when neither flag nor environment names the node; then the host name is used. */
   readonly nodeName: string | undefined;
+  /** The UDP port of all agents' probes; undefined without probes. */
+  readonly probePort: number | undefined;
   readonly healthzIp: Ip;
   /** 0 means off. */
   readonly healthzPort: number;
@@ -111,6 +113,7 @@ export function readOptions(given: GivenFlags): Options {
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
+    probePort: isOn(given, 'probes') ? integer(given, 'probe-port') : undefined,
     healthzIp: address(given, 'healthz-ip') ?? ANY,
     healthzPort: integer(given, 'healthz-port'),
     logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
@@ -162,6 +165,10 @@ type GuardMode = (typeof GUARD_MODES)[number];
 function guardMode(given: GivenFlags): GuardMode {
   const isMode = (word: string): word is GuardMode => GUARD_MODES.some((mode) => mode === word);
   return one(given, 'guard', 'count, enforce or off', (word) => (isMode(word) ? word : undefined)) ?? 'count';
+}
+
+function isOn(given: GivenFlags, name: string): boolean {
+  return one(given, name, 'on or off', (word) => (word === 'on' || word === 'off' ? word : undefined)) !== 'off';
 }
 
 function readStore(given: GivenFlags): StoreOptions {

@@ -7,8 +7,16 @@ export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 
 export class RunMeter {
   failures = 0;
   /** For each bucket (the last has no upper bound): how many runs since `take`, and below their sum in seconds. */
-  readonly #counts = new Float64Array(DURATION_BUCKETS.length + 1);
-  readonly #sums = new Float64Array(DURATION_BUCKETS.length + 1);
+  readonly #counts: Float64Array;
+  readonly #sums: Float64Array;
+  readonly #buckets: readonly number[];
+
+  /** `buckets`: the upper bounds of the histogram, in seconds. */
+  constructor(buckets = DURATION_BUCKETS) {
+    this.#buckets = buckets;
+    this.#counts = new Float64Array(buckets.length + 1);
+    this.#sums = new Float64Array(buckets.length + 1);
+  }
 
   /** Times `body` and counts it as failed when it throws. */
   async measure<T>(body: () => Promise<T>): Promise<T> {
@@ -24,8 +32,8 @@ export class RunMeter {
   }
 
   observe(seconds: number): void {
-    const found = DURATION_BUCKETS.findIndex((bound) => seconds <= bound);
-    const bucket = found < 0 ? DURATION_BUCKETS.length : found;
+    const found = this.#buckets.findIndex((bound) => seconds <= bound);
+    const bucket = found < 0 ? this.#buckets.length : found;
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#sums[bucket] = (this.#sums[bucket] ?? 0) + seconds;
   }
@@ -39,7 +47,7 @@ export class RunMeter {
     for (const [bucket, count] of this.#counts.entries()) {
       if (count === 0) continue;
       // Rounding must not lift the mean over the bucket's upper bound.
-      const seconds = Math.min((this.#sums[bucket] ?? 0) / count, DURATION_BUCKETS[bucket] ?? Number.POSITIVE_INFINITY);
+      const seconds = Math.min((this.#sums[bucket] ?? 0) / count, this.#buckets[bucket] ?? Number.POSITIVE_INFINITY);
       rows.push({ count, seconds });
     }
     this.#counts.fill(0);

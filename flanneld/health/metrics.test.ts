@@ -1,12 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { statusReport } from '../../test/support/status-report.ts';
 import { DriftLedger } from './drift-ledger.ts';
+import type { Finding } from './finding.ts';
 import { createMeters } from './meters.ts';
 import { createMetricsPage } from './metrics.ts';
+import { ProbeMeter } from './probe-meter.ts';
+import type { ProbePeer } from './status/probes-status.ts';
 import type { GuardStatus, StatusReport } from './status/report.ts';
 
 function makePage(over: Partial<StatusReport> = {}) {
-  const sources = { report: () => ({ ...statusReport, ...over }), drift: new DriftLedger(), meters: createMeters() };
+  const sources = {
+    report: () => ({ ...statusReport, ...over }),
+    drift: new DriftLedger(),
+    meters: createMeters(),
+    probes: new ProbeMeter(),
+  };
   const page = createMetricsPage(sources);
   const lines = async (): Promise<string[]> => (await page()).text.split('\n').filter((line) => !line.startsWith('#'));
   return { ...sources, page, lines };
@@ -50,6 +58,42 @@ describe('createMetricsPage', () => {
       ]),
     );
     expect(lines.join()).not.toContain('192.0.2.1');
+  });
+
+  test('sums what probes found, without the name of a peer', async () => {
+    const states = { reachable: 4, degraded: 0, unreachable: 1, unknown: 0 };
+    const probed: ProbePeer = { peer: 'node-9', family: 4, state: 'unreachable', loss: 1, finding: 'peer-unreachable' };
+    const probes = { port: 8477, states, oldestSec: 7, peers: [probed] };
+    const texts = { cause: 'c', evidence: 'e', fix: 'f' };
+    const findings: Finding[] = [{ id: 'peer-unreachable', severity: 'error', node: 'n', peer: 'node-9', ...texts }];
+    const { lines, probes: meter } = makePage({ probes, findings });
+    meter.count('unreachable');
+    meter.rtt.observe(0.0002);
+    const page = await lines();
+    expect(page).toEqual(
+      expect.arrayContaining([
+        'flannel_probed_peers{state="reachable"} 4',
+        'flannel_probed_peers{state="unreachable"} 1',
+        'flannel_probe_oldest_result_seconds 7',
+        'flannel_findings{id="peer-unreachable",severity="error"} 1',
+        'flannel_probe_total{result="unreachable"} 1',
+        'flannel_probe_total{result="reachable"} 0',
+        'flannel_probe_rtt_seconds_bucket{le="0.00025"} 1',
+      ]),
+    );
+    expect(page.join()).not.toContain('node-9');
+  });
+
+  test('a finding that has ended is not shown any more', async () => {
+    const finding: Finding = { id: 'peer-slow', severity: 'warning', node: 'n', cause: 'c', evidence: 'e', fix: 'f' };
+    let findings: Finding[] = [finding];
+    const report = (): StatusReport => ({ ...statusReport, findings });
+    const sources = { report, drift: new DriftLedger(), meters: createMeters(), probes: new ProbeMeter() };
+    const page = createMetricsPage(sources);
+    const has = async (): Promise<boolean> => (await page()).text.includes('flannel_findings{id="peer-slow"');
+    expect(await has()).toBe(true);
+    findings = [];
+    expect(await has()).toBe(false);
   });
 
   test('counts repairs and failures since the start, however often it is asked', async () => {

@@ -10,12 +10,15 @@ import { breathe } from '../../lib/clock-node.ts';
 import { DRIFT_OBJECTS, type DriftLedger } from './drift-ledger.ts';
 import type { Answer } from './http-server.ts';
 import { DURATION_BUCKETS, type Meters } from './meters.ts';
+import { type ProbeMeter, RTT_BUCKETS } from './probe-meter.ts';
+import { PEER_STATES } from './status/probes-status.ts';
 import type { GuardStatus, StatusReport } from './status/report.ts';
 
 export interface MetricSources {
   readonly report: () => StatusReport;
   readonly drift: DriftLedger;
   readonly meters: Meters;
+  readonly probes: ProbeMeter;
 }
 
 const LOOPS = ['overlay', 'firewall'] as const;
@@ -38,6 +41,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   ]);
   const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
   const setGuard = guardMetrics(registers);
+  const probes = probeMetrics(registers, sources.probes);
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
     help: 'Things somebody else had changed, put right.',
@@ -64,6 +68,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     ready.set(report.ready ? 1 : 0);
     if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
     setGuard(report.firewall?.guard);
+    probes.setGauges(report);
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
       for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
       if (counts.direct !== undefined) direct.set({ family }, counts.direct);
@@ -80,6 +85,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     for (const loop of LOOPS) {
       await handOver(sources.meters[loop].take(), (seconds) => durations.observe({ loop }, seconds));
     }
+    await probes.setCounters();
   };
   return async () => {
     setGauges(sources.report());
@@ -108,6 +114,55 @@ function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) 
     if (status === undefined) return;
     mode.set({ mode: status.mode }, 1);
     for (const from of ['strangers', 'pods', 'refused'] as const) packets.inc({ from }, status.packets[from]);
+  };
+}
+
+/** Sums over all peers: which peer it is stands in `flanneld status`. */
+function probeMetrics(registers: Registry[], meter: ProbeMeter) {
+  const states = new Gauge({
+    name: 'flannel_probed_peers',
+    help: 'Peers by what the last probe found, each family counted by itself.',
+    labelNames: ['state'],
+    registers,
+  });
+  const oldest = new Gauge({
+    name: 'flannel_probe_oldest_result_seconds',
+    help: 'Age of the oldest result of a probe.',
+    registers,
+  });
+  const findings = new Gauge({
+    name: 'flannel_findings',
+    help: 'What is wrong now, as the agent sees it.',
+    labelNames: ['id', 'severity'],
+    registers,
+  });
+  const results = new Counter({
+    name: 'flannel_probe_total',
+    help: 'Examinations of peers, by the state they found.',
+    labelNames: ['result'],
+    registers,
+  });
+  const rtt = new Histogram({
+    name: 'flannel_probe_rtt_seconds',
+    help: 'Round trips of probes through the tunnel.',
+    buckets: [...RTT_BUCKETS],
+    registers,
+  });
+  return {
+    setGauges({ probes, findings: found }: StatusReport): void {
+      states.reset();
+      findings.reset();
+      oldest.reset();
+      for (const { id, severity } of found) findings.inc({ id, severity });
+      if (probes === undefined) return;
+      for (const state of PEER_STATES) states.set({ state }, probes.states[state]);
+      if (probes.oldestSec !== undefined) oldest.set(probes.oldestSec);
+    },
+    async setCounters(): Promise<void> {
+      results.reset();
+      for (const state of PEER_STATES) results.inc({ result: state }, meter.results[state]);
+      await handOver(meter.rtt.take(), (seconds) => rtt.observe(seconds));
+    },
   };
 }
 

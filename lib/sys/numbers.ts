@@ -40,6 +40,7 @@ export interface SyscallNumbers {
   readonly connect: number;
   readonly sendto: number;
   readonly recvfrom: number;
+  readonly recvmsg: number;
   readonly setsockopt: number;
   readonly getsockopt: number;
   readonly getsockname: number;
@@ -111,6 +112,7 @@ const X64: SyscallNumbers = {
   connect: 42,
   sendto: 44,
   recvfrom: 45,
+  recvmsg: 47,
   setsockopt: 54,
   getsockopt: 55,
   getsockname: 51,
@@ -165,6 +167,7 @@ const ARM64: SyscallNumbers = {
   connect: 203,
   sendto: 206,
   recvfrom: 207,
+  recvmsg: 212,
   setsockopt: 208,
   getsockopt: 209,
   getsockname: 204,

@@ -31,5 +31,6 @@ export const statusReport: StatusReport = {
     { name: 'peer node-9', problem: 'has no VtepMAC', required: false },
   ],
   overlays: [overlayStatus],
+  findings: [],
   drift: { totals: {}, entries: [] },
 };

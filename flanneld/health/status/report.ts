@@ -1,8 +1,10 @@
 // The agent's report about itself: the JSON it sends to `flanneld status`.
 
 import type { DriftEntry, DriftObject } from '../drift-ledger.ts';
+import type { Finding } from '../finding.ts';
 import type { Check } from '../http-server.ts';
 import type { PeerProblem } from '../peer-problem.ts';
+import type { ProbesStatus } from './probes-status.ts';
 
 /** One family's overlay. */
 export interface OverlayStatus {
@@ -92,6 +94,10 @@ export interface StatusReport {
   readonly overlays: readonly OverlayStatus[];
   /** Absent while starting. */
   readonly firewall?: FirewallStatus;
+  /** What is wrong, as far as the agent itself sees it; `flanneld doctor` looks further. */
+  readonly findings: readonly Finding[];
+  /** Absent while starting, with `--probes=off`, and for backends whose peers are not probed. */
+  readonly probes?: ProbesStatus;
   readonly drift: {
     /** Repairs since the start, by kind of object. */
     readonly totals: Readonly<Partial<Record<DriftObject, number>>>;

@@ -39,6 +39,38 @@ drift repaired: 1 route
 `);
   });
 
+  test('shows what is wrong with its fix, and which peers fail for how long', () => {
+    const text = statusText({
+      ...report,
+      findings: [
+        {
+          ...{ id: 'tunnel-port-blocked', severity: 'error', node: 'node-1', peer: 'node-2' },
+          ...{ cause: 'the network drops UDP port 8472', evidence: '192.0.2.2 answers', fix: 'open UDP port 8472' },
+        },
+      ],
+      probes: {
+        port: 8477,
+        states: { reachable: 3, degraded: 0, unreachable: 1, unknown: 0 },
+        oldestSec: 4,
+        peers: [
+          { peer: 'node-2', family: 4, state: 'unreachable', loss: 1, finding: 'tunnel-port-blocked', failingSec: 70 },
+          { peer: 'node-3', family: 4, state: 'reachable', loss: 0, rttMs: 0.2 },
+        ],
+      },
+    });
+    expect(text).toContain(`
+findings
+  ! error tunnel-port-blocked (node-2): the network drops UDP port 8472
+      seen: 192.0.2.2 answers
+      fix: open UDP port 8472
+`);
+    expect(text).toContain(`
+probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4 s old; UDP port 8477
+  ! node-2 (IPv4): unreachable for 1 min, tunnel-port-blocked
+`);
+    expect(text).not.toContain('node-3');
+  });
+
   test('says what keeps the node from being ready, and that it advertises another address', () => {
     const text = statusText({
       ...report,

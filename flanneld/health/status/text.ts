@@ -2,7 +2,9 @@
 
 import { printable } from '../../../lib/printable.ts';
 import type { DriftEntry } from '../drift-ledger.ts';
+import type { Finding } from '../finding.ts';
 import type { Check } from '../http-server.ts';
+import { PEER_STATES, type ProbePeer, type ProbesStatus } from './probes-status.ts';
 import type { FirewallStatus, GuardStatus, OverlayStatus, StatusReport, Stranger } from './report.ts';
 
 /** How many problems of an overlay, and how many repairs, are shown at most; `--json` has all of them. */
@@ -10,7 +12,7 @@ const SHOWN = 20;
 
 /** The report as about one page of lines. */
 export function statusText(report: StatusReport, now: Date = new Date()): string {
-  const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, drift } = report;
+  const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, probes, findings, drift } = report;
   const failing = checks.filter(({ problem }) => problem !== undefined);
   const troubles = [...failing.filter(({ required }) => required), ...failing.filter(({ required }) => !required)];
   const lines = [
@@ -22,8 +24,10 @@ export function statusText(report: StatusReport, now: Date = new Date()): string
     ]),
     // Problems come first, before everything that is as it should be.
     ...(troubles.length === 0 ? [] : section('problems', troubles.map(checkLine))),
+    ...(findings.length === 0 ? [] : section('findings', findings.slice(0, SHOWN).flatMap(findingLines))),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
     ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
+    ...(probes === undefined ? [] : ['', ...probeLines(probes)]),
     ...section('checks', checks.filter(({ required, problem }) => required && problem === undefined).map(checkLine)),
     ...section(
       driftTitle(report),
@@ -82,6 +86,33 @@ function cutText({ mode, wouldCut }: GuardStatus): string {
 function strangerLine({ address, packets, since, peer }: Stranger): string {
   const who = peer === undefined ? 'no peer' : `${peer.key} by the MAC inside, which publishes ${peer.publishes}`;
   return `  ! ${address}: ${packets} packets since ${since}, ${who}`;
+}
+
+function findingLines({ id, severity, peer, cause, evidence, fix }: Finding): string[] {
+  const about = peer === undefined ? '' : ` (${peer})`;
+  return [
+    `${severity === 'info' ? '+' : '!'} ${severity} ${id}${about}: ${cause}`,
+    `    seen: ${evidence}`,
+    `    fix: ${fix}`,
+  ];
+}
+
+function probeLines({ port, problem, states, oldestSec, peers }: ProbesStatus): string[] {
+  const counts = PEER_STATES.map((state) => `${states[state]} ${state}`).join(', ');
+  const age = oldestSec === undefined ? '' : `, the oldest result ${ageText(oldestSec * 1000)} old`;
+  const worst = peers.filter(({ state }) => state === 'unreachable' || state === 'degraded');
+  const shown = worst.slice(0, SHOWN).map(peerLine);
+  if (worst.length > SHOWN) shown.push(`  ! and ${worst.length - SHOWN} more`);
+  return [
+    ...pairs([['probes', `${counts}${age}; UDP port ${port}`]]),
+    ...(problem === undefined ? [] : [`  ! ${problem}`]),
+    ...shown,
+  ];
+}
+
+function peerLine({ peer, family, state, rttMs, finding, failingSec = 0 }: ProbePeer): string {
+  const trip = rttMs === undefined ? '' : `, ${rttMs} ms`;
+  return `  ! ${peer} (IPv${family}): ${state} for ${ageText(failingSec * 1000)}${trip}, ${finding ?? 'no cause found'}`;
 }
 
 function deviceText({ device, mac, mtu, vni, port }: OverlayStatus): string {

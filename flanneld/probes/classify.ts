@@ -1,0 +1,310 @@
+// From what an examination saw to what is wrong with a peer: a pure function, and one cause at most. Its order is that of the
+// causes that exclude each other: what this node does itself comes first, then what the peer says, then what is left.
+
+import { formatIp, sameIp } from '../../lib/ip.ts';
+import type { ProbedState } from '../health/status/probes-status.ts';
+import { passed, type Reply } from './ask.ts';
+import type { Evidence, Faults } from './examine.ts';
+import type { ProbePlace, Target } from './target.ts';
+import type { Identity } from './wire.ts';
+
+/** What is wrong, without the names of the nodes. `isLocal`: the cause is on this node, so it is the same for every peer. */
+export interface Problem {
+  readonly id: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  readonly cause: string;
+  readonly evidence: string;
+  readonly fix: string;
+  readonly isLocal?: boolean;
+}
+
+export interface Verdict {
+  readonly state: ProbedState;
+  readonly problem?: Problem;
+  /** The round trip of a packet through the tunnel. */
+  readonly rttMs?: number;
+  /** Whether the peer's agent answers probes. */
+  readonly isAgent: boolean;
+}
+
+/** What is known beside the evidence. */
+export interface Context {
+  readonly node: string;
+  readonly target: Target;
+  readonly place: ProbePlace;
+  /** When a probe of the peer last came through the tunnel, on the evidence's clock. */
+  readonly heardAtMs: number | undefined;
+  /** Since when the peer fails in this node's eyes; undefined when it did not fail before. */
+  readonly failingSinceMs: number | undefined;
+  /** Since when the peer's agent is silent though it answered before; undefined when it answers, or never did. */
+  readonly agentSilentMs: number | undefined;
+}
+
+/** Headers of IP and UDP, which are in the path MTU and not in the payload. */
+const HEADERS = { 4: 28, 6: 48 } as const;
+/** What VXLAN adds to a packet of pods. */
+const TUNNEL_BYTES = { 4: 50, 6: 70 } as const;
+/** An agent that restarts is away for some seconds; that is no news. */
+const AGENT_AWAY_MS = 10_000;
+/** Two packets sent at one time arrive at most so far apart. */
+const SLACK_MS = 100;
+
+export function classify(evidence: Evidence, context: Context): Verdict {
+  const { full, small, faults } = evidence;
+  if (passed(full)) return healthy(full, context);
+  if (passed(small)) return tooSmall(evidence, context);
+  if (faults === undefined) return { state: 'unknown', isAgent: false };
+  return silent(faults, evidence, context);
+}
+
+function healthy(reply: Reply, context: Context): Verdict {
+  const isAgent = reply.kind === 'answered';
+  const rttMs = 'rttMs' in reply ? { rttMs: reply.rttMs } : {};
+  const problem = isAgent ? undefined : agentDown(context);
+  return { state: 'reachable', isAgent, ...rttMs, ...(problem && { problem }) };
+}
+
+/** A plain flannel node never answered as an agent does, so nothing is missing there. */
+function agentDown({ target, agentSilentMs }: Context): Problem | undefined {
+  if (agentSilentMs === undefined || agentSilentMs < AGENT_AWAY_MS) return undefined;
+  return {
+    id: 'peer-agent-down',
+    severity: 'info',
+    cause: `the agent of ${target.peer} does not answer; its node forwards`,
+    evidence: `its kernel answers through the tunnel, its agent has been silent for ${seconds(agentSilentMs)}`,
+    fix: `look at the agent on ${target.peer}: flanneld status, kubectl logs -p`,
+  };
+}
+
+function tooSmall({ small, fullBytes, largestBytes }: Evidence, { target, place }: Context): Verdict {
+  const isAgent = small?.kind === 'answered';
+  const rttMs = small !== undefined && 'rttMs' in small ? { rttMs: small.rttMs } : {};
+  const headers = HEADERS[target.family];
+  const fullMtu = fullBytes + headers;
+  if (largestBytes === undefined || largestBytes >= fullBytes - 1) {
+    // The sizes between pass, so the large packets were lost by chance.
+    return { state: 'reachable', isAgent, ...rttMs };
+  }
+  const largest = largestBytes + headers;
+  const underlay = largest + TUNNEL_BYTES[target.family];
+  const problem: Problem = {
+    id: 'path-mtu-too-small',
+    severity: 'error',
+    cause: `the network to ${target.peer} carries packets of ${largest} bytes at most, pods send ${fullMtu}`,
+    evidence: `${place.device}: UDP with DF of ${largest} bytes is answered, of ${largest + 1} to ${fullMtu} bytes is not`,
+    fix: `carry ${fullMtu + TUNNEL_BYTES[target.family]} bytes between ${formatIp(place.local)} and ${formatIp(target.publicIp)}, or set "MTU": ${underlay} in the Backend of net-conf.json, then restart agents and pods`,
+  };
+  return { state: 'degraded', problem, isAgent, ...rttMs };
+}
+
+function silent(faults: Faults, evidence: Evidence, context: Context): Verdict {
+  const isAgent = faults.agent.kind === 'answered';
+  const verdict = (state: ProbedState, problem?: Problem): Verdict => ({ state, isAgent, ...(problem && { problem }) });
+  const spoiled = spoiledChecksums(faults, context);
+  if (spoiled !== undefined) return verdict('degraded', spoiled);
+  // Through the tunnel somebody answered: only this probe's port is silent, or the host takes nothing for itself.
+  if (passed(faults.kernel)) return verdict('reachable', agentDown(context));
+  if (faults.hop?.kind === 'expired') return verdict('reachable');
+  const local = localFault(faults, evidence, context);
+  if (local === 'unknown') return verdict('unknown');
+  return verdict('unreachable', local ?? foreignAddress(faults, context) ?? peerFault(faults, evidence, context));
+}
+
+/** Packets without a checksum pass and those with one do not. */
+function spoiledChecksums({ noChecksum, kernel }: Faults, { target, place, node }: Context): Problem | undefined {
+  if (!passed(noChecksum)) return undefined;
+  // An answer of the peer's kernel has a checksum of another kind, so it passes where only the peer's packets are spoiled.
+  const isInbound = passed(kernel);
+  if (isInbound && noChecksum?.kind !== 'answered') return undefined;
+  const [from, to] = isInbound ? [target.peer, node] : [node, target.peer];
+  return {
+    id: 'checksum-corruption',
+    severity: 'error',
+    cause: `checksums of packets from ${from} to ${to} are wrong when they come out of the tunnel`,
+    evidence: 'UDP without a checksum is answered, UDP with one is not, three tries',
+    fix: `on ${from}: ethtool -K ${place.device} tx-checksum-ip-generic off; better a newer kernel or driver`,
+  };
+}
+
+/** What this node's own kernel refuses. `unknown` when only probes are refused, which says nothing of the peer. */
+function localFault(faults: Faults, { full, small }: Evidence, context: Context): Problem | 'unknown' | undefined {
+  const { frame, agent, kernel } = faults;
+  if (frame.kind === 'unsent') {
+    const isOnlyTunnel = agent.kind !== 'unsent';
+    if (frame.code === 'EPERM') return ownFirewall(isOnlyTunnel, context);
+    if (!isOnlyTunnel) return noRoute(frame.code, context, false);
+  }
+  if (kernel.kind !== 'unsent' || small?.kind !== 'unsent' || full.kind !== 'unsent') return undefined;
+  return kernel.code === 'EPERM' ? 'unknown' : noRoute(kernel.code, context, true);
+}
+
+function ownFirewall(isOnlyTunnel: boolean, { target, place }: Context): Problem {
+  const [port, address] = [place.tunnelPort, formatIp(target.publicIp)];
+  return {
+    id: 'firewall-drops-tunnel',
+    severity: 'error',
+    // Rules about an address are about this peer only.
+    isLocal: isOnlyTunnel,
+    cause: `this node's own firewall refuses to send to ${isOnlyTunnel ? `UDP port ${port}` : `${address}, the address of ${target.peer}`}`,
+    evidence: `sendto ${address} UDP port ${port}: EPERM; another port there is refused ${isOnlyTunnel ? 'not' : 'as well'}`,
+    fix: `on this node: allow UDP port ${port} to ${address} in the output chain; nft list ruleset and iptables-save show who drops it`,
+  };
+}
+
+/** The kernel has no way to the peer: no route, or one that refuses. */
+function noRoute(code: string, { target, place }: Context, isTunnel: boolean): Problem {
+  const address = formatIp(isTunnel ? target.vtep : target.publicIp);
+  return {
+    id: isTunnel ? 'peer-tunnel-broken' : 'peer-unreachable',
+    severity: 'error',
+    cause: `this node has no usable route to ${target.peer}`,
+    evidence: `sendto ${address}: ${code}`,
+    fix: `on this node: ip route get ${address}; ip rule; is ${isTunnel ? place.device : place.iface} up?`,
+  };
+}
+
+/** The peer's agent says who it is. */
+function foreignAddress({ agent }: Faults, { target, place }: Context): Problem | undefined {
+  if (agent.kind !== 'answered') return undefined;
+  const { identity } = agent.answer;
+  const address = formatIp(target.publicIp);
+  if (identity.vtep !== undefined && !sameIp(identity.vtep, target.vtep)) {
+    return {
+      id: 'public-ip-conflict',
+      severity: 'error',
+      cause: `the address that ${target.peer} advertises is another node's`,
+      evidence: `${address} answers as the node with ${describe(identity)}, the lease of ${target.peer} has ${formatIp(target.vtep)}`,
+      fix: `on ${target.peer}: set --iface or --public-ip, or the annotation public-ip-overwrite`,
+    };
+  }
+  if (identity.mac !== undefined && identity.mac !== target.mac) return macMismatch(target, `has ${identity.mac}`);
+  if (identity.port !== place.tunnelPort) {
+    const evidence = `its agent uses UDP port ${identity.port}, this node ${place.tunnelPort}`;
+    return portClosed(target, place, evidence);
+  }
+  return undefined;
+}
+
+function describe({ vtep, mac }: Identity): string {
+  return [vtep && formatIp(vtep), mac].filter((one) => one !== undefined).join(' and ');
+}
+
+function macMismatch(target: Target, evidence: string): Problem {
+  return {
+    id: 'vtep-mac-mismatch',
+    severity: 'error',
+    cause: `the tunnel device of ${target.peer} has another MAC than its lease says`,
+    evidence: `lease ${target.mac}, device ${evidence}`,
+    fix: `restart the agent on ${target.peer}, so that it publishes its MAC anew`,
+  };
+}
+
+function portClosed(target: Target, place: ProbePlace, evidence: string): Problem {
+  return {
+    id: 'peer-port-closed',
+    severity: 'error',
+    cause: `${target.peer} takes no tunnel packets at UDP port ${place.tunnelPort}`,
+    evidence,
+    fix: `on ${target.peer}: ip -d link show type vxlan; compare "Port" in both net-conf.json; is ${formatIp(target.publicIp)} its address? does its firewall reject the port?`,
+  };
+}
+
+function peerFault(faults: Faults, evidence: Evidence, context: Context): Problem {
+  const { target, place } = context;
+  const { frame, broadcast } = faults;
+  const address = formatIp(target.publicIp);
+  if (frame.kind === 'refused' && frame.way === 'node') {
+    return portClosed(target, place, `${address} answers port unreachable for UDP port ${place.tunnelPort}`);
+  }
+  if (passed(frame)) return brokenHere(context);
+  if (passed(broadcast)) return macMismatch(target, 'answers to the broadcast MAC and not to it');
+  if (!isThere(faults)) return unreachable(faults, context);
+  return oneWay(faults, evidence, context) ?? blocked(faults, context);
+}
+
+/** Whether anything at the peer's own address answered. */
+function isThere({ agent, closed, tcp, frame }: Faults): boolean {
+  return [agent, closed, tcp, frame].some(
+    ({ kind }) => kind === 'answered' || kind === 'refused' || kind === 'connected',
+  );
+}
+
+function unreachable(faults: Faults, { target }: Context): Problem {
+  const { agent, closed, tcp } = faults;
+  const address = formatIp(target.publicIp);
+  const told = [agent, closed, tcp].map(explain).find((text) => text !== undefined);
+  return {
+    id: 'peer-unreachable',
+    severity: 'error',
+    cause: `nothing at ${address}, the address of ${target.peer}, answers`,
+    evidence: `${address}: ${told ?? 'no answer to UDP and TCP'}; nothing through the tunnel`,
+    fix: `is ${target.peer} up? if it is gone, remove its Node or lease; if ${address} is wrong, set public-ip-overwrite there`,
+  };
+}
+
+function explain(reply: Reply): string | undefined {
+  if (reply.kind === 'no-neighbour')
+    return 'nobody has the address on this network (ARP or neighbour discovery failed)';
+  if (reply.kind === 'error') return `${reply.what}${reply.by === undefined ? '' : ` from ${formatIp(reply.by)}`}`;
+  if (reply.kind === 'unsent') return `not sent: ${reply.code}`;
+  return undefined;
+}
+
+/** A packet made by hand passes, so the network and the peer are fine. */
+function brokenHere({ target, place }: Context): Problem {
+  return {
+    id: 'peer-tunnel-broken',
+    severity: 'error',
+    cause: `this node's own kernel does not send packets for ${target.peer} as its lease says`,
+    evidence: `a VXLAN packet made by hand to ${formatIp(target.publicIp)} and ${target.mac} is answered, one by ${place.device} is not`,
+    fix: `on this node: ip route get ${formatIp(target.vtep)}; ip neigh show ${formatIp(target.vtep)}; bridge fdb show dev ${place.device} | grep ${target.mac}`,
+  };
+}
+
+/** Packets arrive in one direction. */
+function oneWay(faults: Faults, { startedAtMs }: Evidence, context: Context): Problem | undefined {
+  const { agent } = faults;
+  const { node, target, place, heardAtMs, failingSinceMs = startedAtMs } = context;
+  const between = `UDP port ${place.tunnelPort}`;
+  if (agent.kind === 'answered') {
+    const { agoMs } = agent.answer.heard;
+    // It was one of this examination.
+    const arrived = agoMs !== undefined && agoMs <= faults.askedAtMs - startedAtMs + SLACK_MS;
+    if (arrived) {
+      const evidence = `${target.peer} got this node's probe through the tunnel ${seconds(agoMs)} ago, its answer does not arrive`;
+      return blockedFrom(target.peer, node, between, evidence);
+    }
+  }
+  if (heardAtMs === undefined || heardAtMs <= failingSinceMs) return undefined;
+  const evidence = `probes of ${target.peer} arrive through the tunnel, this node's are not answered`;
+  return blockedFrom(node, target.peer, between, evidence);
+}
+
+function blockedFrom(from: string, to: string, port: string, evidence: string): Problem {
+  return {
+    id: 'tunnel-one-way',
+    severity: 'error',
+    cause: `${port} is blocked from ${from} to ${to}, and open the other way`,
+    evidence,
+    fix: `open ${port} from ${from} to ${to}: security groups, firewalls between them, the output chain of ${from}, the input chain of ${to}`,
+  };
+}
+
+function blocked({ agent, closed, tcp }: Faults, { node, target, place }: Context): Problem {
+  const answers = [
+    agent.kind === 'answered' && 'its agent',
+    closed.kind === 'refused' && 'its kernel (port unreachable)',
+    (tcp.kind === 'refused' || tcp.kind === 'connected') && 'TCP',
+  ].filter((one) => one !== false);
+  return {
+    id: 'tunnel-port-blocked',
+    severity: 'error',
+    cause: `the network drops UDP port ${place.tunnelPort} between ${node} and ${target.peer}`,
+    evidence: `${formatIp(target.publicIp)} answers (${answers.join(', ')}), UDP port ${place.tunnelPort} gives neither answer nor port unreachable, nothing passes through the tunnel`,
+    fix: `open UDP port ${place.tunnelPort} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions: security groups, firewalls; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json`,
+  };
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
+}

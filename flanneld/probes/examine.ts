@@ -1,0 +1,118 @@
+// Examines one peer: one packet of full size when all is well; a second try and smaller packets when it is not answered; and then
+// everything that tells the causes apart, at once. It only collects what came back. classify.ts says what it means.
+
+import type { Ip } from '../../lib/ip.ts';
+import { type Asker, passed, type Reply } from './ask.ts';
+import { BROADCAST_MAC } from './frame.ts';
+import { type Target, unusedAddress } from './target.ts';
+import { HEADER_BYTES } from './wire.ts';
+
+/** What one examination saw. Only `full` is always there; what was not needed was not asked. */
+export interface Evidence {
+  /** When it began, on the clock of the responder's notes. */
+  readonly startedAtMs: number;
+  /** UDP payload of a packet that fills the pods' MTU. */
+  readonly fullBytes: number;
+  /** The full-size packet through the tunnel; of two tries the better one. */
+  readonly full: Reply;
+  /** A small packet through the tunnel; of two tries the better one. */
+  readonly small?: Reply;
+  /** The largest UDP payload that passes, when small passes and full does not. */
+  readonly largestBytes?: number;
+  readonly faults?: Faults;
+}
+
+/** What is asked when nothing comes through the tunnel. */
+export interface Faults {
+  /** When they were asked, on the same clock as the beginning. */
+  readonly askedAtMs: number;
+  /** Through the tunnel, to a port that no agent has: the kernel answers. */
+  readonly kernel: Reply;
+  /** Small packets without checksum, which passed though those with one did not; IPv4 only. */
+  readonly noChecksum?: Reply;
+  /** A packet whose hops are used up at the peer. */
+  readonly hop?: Reply;
+  /** The agent's port at the peer's own address, and two closed or well-known ports there. */
+  readonly agent: Reply;
+  readonly closed: Reply;
+  readonly tcp: Reply;
+  /** Packets made by hand, to the MAC of the lease and to the broadcast MAC. */
+  readonly frame: Reply;
+  readonly broadcast: Reply;
+}
+
+/** A port that is closed on nearly every node and open in many firewalls: traceroute's. */
+const CLOSED_PORT = 33_434;
+/** The kubelet's: open or refused, both mean that the node is there. */
+const KUBELET_PORT = 10_250;
+const TRY_MS = 1000;
+/** For each size that is tried, when small packets are answered: four times their round trip, and at least this. */
+const SIZE_MS = 250;
+/** Headers of IP and UDP. */
+const HEADERS = { 4: 28, 6: 48 } as const;
+
+export interface ExamineOptions {
+  readonly target: Target;
+  readonly ask: Asker;
+  /** MTU of pods. */
+  readonly mtu: number;
+  readonly nowMs: () => number;
+  /** Whether only to look if the peer answers again, because its fault is known and many others wait. */
+  readonly isBrief?: boolean;
+  /** Told how many more packets than the first were sent. */
+  readonly onExtra?: (packets: number) => void;
+}
+
+export async function examine(options: ExamineOptions): Promise<Evidence> {
+  const { target, ask, mtu, nowMs, isBrief = false, onExtra = () => undefined } = options;
+  const fullBytes = Math.max(HEADER_BYTES, mtu - HEADERS[target.family]);
+  const startedAtMs = nowMs();
+  const through = (bytes: number, timeoutMs = TRY_MS) => ask(target, { way: 'tunnel', bytes }, timeoutMs);
+  const start = { startedAtMs, fullBytes };
+  const first = await through(fullBytes);
+  if (passed(first)) return { ...start, full: first };
+  onExtra(2);
+  const [small, second] = await Promise.all([through(HEADER_BYTES), through(fullBytes)]);
+  if (passed(second)) return { ...start, full: second };
+  if (passed(small)) return { ...start, full: second, small, ...(await findLargest(options, small, fullBytes)) };
+  if (isBrief) return { ...start, full: second, small };
+  onExtra(9);
+  const [faults, smallAgain] = await Promise.all([askFaults(target, ask, nowMs()), through(HEADER_BYTES)]);
+  return { ...start, full: second, small: smallAgain, faults };
+}
+
+/** Bisects between a size that passes and one that does not. Undefined when the full size passes after all. */
+async function findLargest(
+  { target, ask, onExtra }: ExamineOptions,
+  small: Reply,
+  fullBytes: number,
+): Promise<{ largestBytes?: number }> {
+  const rttMs = 'rttMs' in small ? small.rttMs : 0;
+  const timeoutMs = Math.min(TRY_MS, SIZE_MS + 4 * rttMs);
+  let [passes, fails] = [HEADER_BYTES, fullBytes];
+  while (fails - passes > 1) {
+    const bytes = Math.floor((passes + fails) / 2);
+    onExtra?.(1);
+    if (passed(await ask(target, { way: 'tunnel', bytes }, timeoutMs))) passes = bytes;
+    else fails = bytes;
+  }
+  // Whoever ended the fault meanwhile left an edge that is none.
+  return passed(await ask(target, { way: 'tunnel', bytes: fullBytes }, timeoutMs)) ? {} : { largestBytes: passes };
+}
+
+async function askFaults(target: Target, ask: Asker, askedAtMs: number): Promise<Faults> {
+  const one = (what: Parameters<Asker>[1]) => ask(target, what, TRY_MS);
+  const unused: Ip | undefined = unusedAddress(target);
+  const [kernel, noChecksum, hop, agent, closed, tcp, frame, broadcast] = await Promise.all([
+    one({ way: 'tunnel', port: CLOSED_PORT }),
+    target.family === 4 ? one({ way: 'tunnel', noChecksum: true }) : undefined,
+    unused && one({ way: 'tunnel', to: unused, ttl: 1 }),
+    one({ way: 'node' }),
+    one({ way: 'node', port: CLOSED_PORT }),
+    one({ way: 'tcp', port: KUBELET_PORT }),
+    one({ way: 'frame', mac: target.mac }),
+    one({ way: 'frame', mac: BROADCAST_MAC }),
+  ]);
+  const optional = { ...(noChecksum && { noChecksum }), ...(hop && { hop }) };
+  return { askedAtMs, kernel, agent, closed, tcp, frame, broadcast, ...optional };
+}

@@ -1,0 +1,230 @@
+// The sockets of one address family: they send this node's probes, match what comes back to them, and carry the answers to
+// other agents. One socket is bound to the address of the tunnel device and one to the node's own, never to the bridge's.
+
+import { connect } from 'node:net';
+import type { Clock } from '../../lib/clock-node.ts';
+import { formatIp, type Ip, sameIp } from '../../lib/ip.ts';
+import { nodeErrorCode } from '../../lib/node-error-node.ts';
+import {
+  type Arrival,
+  type Bounce,
+  openUdp,
+  portOf,
+  readArrivals,
+  readBounces,
+  realtimeMs,
+  type SendOptions,
+  sendDatagram,
+} from '../../lib/sys/datagram.ts';
+import { EADDRINUSE, ECONNREFUSED, errnoName } from '../../lib/sys/errno.ts';
+import { type FdWatch, watchFds } from '../../lib/sys/fd-watch-node.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { SysError } from '../../lib/sys/sys-error.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { Ask, Reply } from './ask.ts';
+import { innerPayloadAt, vxlanProbe } from './frame.ts';
+import { bounceReply } from './icmp-text.ts';
+import type { Responder, Way } from './responder.ts';
+import { ownVtep, type ProbePlace, type Target } from './target.ts';
+import { encodeQuestion, HEADER_BYTES, readAnswer, readQuotedNonce } from './wire.ts';
+
+export interface ProbeSocketTools {
+  readonly sys: Syscalls;
+  readonly clock: Clock;
+  /** Eight random bytes. */
+  readonly randomNonce: () => bigint;
+}
+
+interface Pending {
+  readonly way: Way;
+  readonly to: Ip;
+  readonly port: number;
+  /** On the clock of the kernel's time stamps. */
+  readonly sentMs: number;
+  readonly settle: (reply: Reply) => void;
+}
+
+/** Which UDP packet an ask is. */
+interface Packet {
+  readonly way: Way;
+  readonly to: Ip;
+  readonly port: number;
+  readonly payload: Uint8Array;
+  readonly options?: SendOptions;
+}
+
+export class ProbeSockets {
+  /** Why this node does not answer probes of others; undefined when it does. */
+  readonly problem: string | undefined;
+  readonly #place: ProbePlace;
+  readonly #port: number;
+  readonly #tools: ProbeSocketTools;
+  readonly #responder: Responder | undefined;
+  readonly #fds: Record<Way, number>;
+  readonly #ports: Record<Way, number>;
+  readonly #watch: FdWatch;
+  readonly #pending = new Map<bigint, Pending>();
+
+  /** Opens the sockets; `port` is that of all agents. Answers with `responder` where there is one. Throws SysError. */
+  constructor(
+    place: ProbePlace,
+    port: number,
+    responder: Responder | undefined,
+    tools: ProbeSocketTools,
+    onError: (error: unknown) => void,
+  ) {
+    this.#place = place;
+    this.#port = port;
+    this.#tools = tools;
+    this.#responder = responder;
+    const { sys } = tools;
+    // An asker alone takes any port, because the agent of this node has that of the agents.
+    const wanted = responder === undefined ? 0 : port;
+    const tunnel = openFree(sys, place, ownVtep(place), wanted);
+    const node = openFree(sys, place, place.local, wanted);
+    this.#fds = { tunnel, node };
+    this.#ports = { tunnel: portOf(sys, tunnel), node: portOf(sys, node) };
+    const taken = responder !== undefined && (this.#ports.tunnel !== port || this.#ports.node !== port);
+    this.problem = taken ? `UDP port ${port} is taken: other nodes' probes are not answered` : undefined;
+    try {
+      this.#watch = watchFds(sys, { fds: [tunnel, node], onReady: () => this.#drain(), onError });
+    } catch (error) {
+      closeFd(sys, tunnel);
+      closeFd(sys, node);
+      throw error;
+    }
+  }
+
+  async ask(target: Target, ask: Ask, timeoutMs: number): Promise<Reply> {
+    if (ask.way === 'tcp') return await askTcp(target.publicIp, this.#place.local, ask.port, timeoutMs);
+    const nonce = this.#tools.randomNonce();
+    return await this.#send(nonce, this.#packetOf(target, ask, nonce), timeoutMs);
+  }
+
+  #packetOf(target: Target, ask: Exclude<Ask, { way: 'tcp' }>, nonce: bigint): Packet {
+    const { mac, vni, tunnelPort } = this.#place;
+    switch (ask.way) {
+      case 'tunnel': {
+        const { to = target.vtep, port = this.#port, bytes = HEADER_BYTES, ttl, noChecksum = false } = ask;
+        const payload = encodeQuestion(nonce, bytes, noChecksum);
+        return { way: 'tunnel', to, port, payload, options: { ttl, noChecksum } };
+      }
+      case 'node': {
+        const payload = encodeQuestion(nonce, HEADER_BYTES);
+        return { way: 'node', to: target.publicIp, port: ask.port ?? this.#port, payload };
+      }
+      case 'frame': {
+        const from = { mac, ip: ownVtep(this.#place), port: this.#ports.tunnel };
+        const to = { mac: ask.mac, ip: target.vtep, port: this.#port };
+        const payload = vxlanProbe(vni, from, to, encodeQuestion(nonce, HEADER_BYTES));
+        return { way: 'node', to: target.publicIp, port: tunnelPort, payload };
+      }
+    }
+  }
+
+  #send(nonce: bigint, { way, to, port, payload, options }: Packet, timeoutMs: number): Promise<Reply> {
+    const { sys, clock } = this.#tools;
+    return new Promise((resolve) => {
+      const settle = (reply: Reply): void => {
+        this.#pending.delete(nonce);
+        cancel();
+        resolve(reply);
+      };
+      const cancel = clock.after(timeoutMs, () => {
+        // What has arrived is read first: a busy event loop may have kept it waiting, and that is no loss.
+        this.#drain();
+        if (this.#pending.has(nonce)) settle({ kind: 'silent' });
+      });
+      this.#pending.set(nonce, { way, to, port, sentMs: realtimeMs(sys), settle });
+      const sent = sendDatagram(sys, this.#fds[way], { ip: to, port }, payload, options);
+      if (sent < 0) settle({ kind: 'unsent', code: errnoName(sent) });
+    });
+  }
+
+  /** Reads everything that has arrived: errors, answers, and questions of others. */
+  #drain(): void {
+    const { sys } = this.#tools;
+    const { family } = this.#place;
+    for (const way of ['tunnel', 'node'] as const) {
+      readBounces(sys, this.#fds[way], family, (bounce) => this.#bounced(bounce, way));
+      readArrivals(sys, this.#fds[way], family, (arrival) => this.#arrived(arrival, way));
+    }
+  }
+
+  #arrived(arrival: Arrival, way: Way): void {
+    const answer = readAnswer(arrival.payload);
+    if (answer === undefined) {
+      this.#react(arrival, way);
+      return;
+    }
+    const pending = this.#pending.get(answer.nonce);
+    // The nonce is a secret of the two nodes as long as nobody on the way reads packets; who does could do anything.
+    if (pending === undefined || !this.#isFrom(arrival, pending)) return;
+    const rttMs = Math.max(0, arrival.atMs - pending.sentMs - answer.heldMs);
+    pending.settle({ kind: 'answered', rttMs, answer });
+  }
+
+  /** The answer to a packet made by hand comes from inside the tunnel, so its sender is another address than the one sent to. */
+  #isFrom({ from }: Arrival, { to, port }: Pending): boolean {
+    return sameIp(from, to) || port === this.#place.tunnelPort;
+  }
+
+  #react(arrival: Arrival, way: Way): void {
+    const { sys } = this.#tools;
+    const reaction = this.#responder?.answer(arrival, way, realtimeMs(sys));
+    if (reaction === undefined) return;
+    const to = { ip: arrival.from, port: arrival.port };
+    sendDatagram(sys, this.#fds[way], to, reaction.answer, { noChecksum: reaction.noChecksum });
+  }
+
+  #bounced(bounce: Bounce, way: Way): void {
+    const inner = bounce.payload.subarray(innerPayloadAt(this.#place.family));
+    const nonce = readQuotedNonce(bounce.payload) ?? readQuotedNonce(inner) ?? this.#newestTo(bounce, way);
+    const pending = nonce === undefined ? undefined : this.#pending.get(nonce);
+    if (pending === undefined) return;
+    const rttMs = Math.max(0, bounce.atMs - pending.sentMs);
+    const isRefused = bounce.isIcmp && bounce.errno === ECONNREFUSED;
+    pending.settle(isRefused ? { kind: 'refused', rttMs, way, by: bounce.by } : bounceReply(bounce, this.#place.local));
+  }
+
+  /** Some routers quote so little of a packet that only its destination is known. */
+  #newestTo({ to, port }: Bounce, way: Way): bigint | undefined {
+    const all = [...this.#pending].filter(([, one]) => one.way === way && one.port === port && sameIp(one.to, to));
+    return all.at(-1)?.[0];
+  }
+
+  async close(): Promise<void> {
+    for (const { settle } of [...this.#pending.values()]) settle({ kind: 'silent' });
+    await this.#watch.close();
+  }
+}
+
+/** A socket at that port, or at any port when somebody has it. */
+function openFree(sys: Syscalls, { family }: ProbePlace, address: Ip, port: number): number {
+  try {
+    return openUdp(sys, { family, address, port });
+  } catch (error) {
+    if (port === 0 || !(error instanceof SysError) || error.errno !== EADDRINUSE) throw error;
+    return openUdp(sys, { family, address, port: 0 });
+  }
+}
+
+/** A refused connection is an answer, too: it is not rate limited by the peer's kernel, as ICMP errors are. */
+function askTcp(to: Ip, from: Ip, port: number, timeoutMs: number): Promise<Reply> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: formatIp(to), localAddress: formatIp(from), port });
+    const end = (reply: Reply): void => {
+      socket.destroy();
+      resolve(reply);
+    };
+    socket.setTimeout(timeoutMs, () => end({ kind: 'silent' }));
+    socket.once('connect', () => end({ kind: 'connected' }));
+    socket.once('error', (error) => {
+      const code = nodeErrorCode(error) ?? 'error';
+      if (code === 'ECONNREFUSED') end({ kind: 'refused', rttMs: 0, way: 'node', by: to });
+      else if (code === 'EHOSTUNREACH') end({ kind: 'no-neighbour' });
+      else if (code === 'ETIMEDOUT') end({ kind: 'silent' });
+      else end({ kind: 'unsent', code });
+    });
+  });
+}

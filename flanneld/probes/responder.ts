@@ -1,0 +1,93 @@
+// Answers the probes of other agents, as a pure function of the packet. It answers peers only, and only to the address from which
+// the question came; an answer is as long as its question; and it answers a bounded number a second. So nobody can use it to
+// reach a third, or to make more traffic than he sends.
+
+import type { Ip } from '../../lib/ip.ts';
+import type { Arrival } from '../../lib/sys/datagram.ts';
+import { ownVtep, type ProbePlace, type Target } from './target.ts';
+import { encodeAnswer, type Heard, type Identity, NO_CHECKSUM, readQuestion } from './wire.ts';
+
+/** Answers a second, and how many at once: at 5000 nodes twelve a second come, and more after a node was away. */
+const ANSWERS_A_SECOND = 200;
+const BURST = 400;
+
+/** By which way a question came: to the address of the tunnel device, or to the node's own. */
+export type Way = 'tunnel' | 'node';
+
+interface Probed {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+export interface Reaction {
+  readonly answer: Uint8Array;
+  /** The asker wants it without a checksum, to learn whether checksums are spoiled on the way. */
+  readonly noChecksum: boolean;
+}
+
+export class Responder {
+  readonly #place: ProbePlace;
+  readonly #identity: Identity;
+  /** Who sends from an address, by way. */
+  #senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
+  /** The last probe of each peer that came through the tunnel. */
+  readonly #heard = new Map<string, Probed>();
+  #tokens = BURST;
+  #refilledMs = 0;
+
+  constructor(place: ProbePlace) {
+    this.#place = place;
+    const { mac, vni, tunnelPort: port } = place;
+    this.#identity = { vtep: ownVtep(place), mac, vni, port };
+  }
+
+  setTargets(targets: Iterable<Target>): void {
+    const senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
+    for (const { id, vtep, addresses } of targets) {
+      senders.tunnel.set(vtep.value, id);
+      for (const address of addresses) senders.node.set(address.value, id);
+    }
+    this.#senders = senders;
+    const known = new Set(senders.tunnel.values());
+    for (const id of this.#heard.keys()) if (!known.has(id)) this.#heard.delete(id);
+  }
+
+  /** When a peer's last probe came through the tunnel, on the clock of the arrivals; undefined when none did. */
+  heardAtMs(id: string): number | undefined {
+    return this.#heard.get(id)?.atMs;
+  }
+
+  /** The answer to send back to where the packet came from; undefined when there is none. `nowMs` is on the clock of `atMs`. */
+  answer({ from, port, payload, atMs, ifindex }: Arrival, way: Way, nowMs: number): Reaction | undefined {
+    const nonce = readQuestion(payload);
+    const id = this.#senderOf(from, way);
+    if (nonce === undefined || id === undefined || port === 0) return undefined;
+    if (ifindex !== 0 && !this.#place.ifindexes.includes(ifindex)) return undefined;
+    if (!this.#take(nowMs)) return undefined;
+    const heard = this.#heardOf(id, atMs);
+    if (way === 'tunnel') this.#heard.set(id, { atMs, bytes: payload.length });
+    const heldMs = nowMs - atMs;
+    const answer = encodeAnswer({ nonce, heldMs, heard, identity: this.#identity, bytes: payload.length });
+    return { answer, noChecksum: payload[NO_CHECKSUM] === 1 };
+  }
+
+  #senderOf(from: Ip, way: Way): string | undefined {
+    return from.family === this.#place.family ? this.#senders[way].get(from.value) : undefined;
+  }
+
+  #heardOf(id: string, atMs: number): Heard {
+    const before = this.#heard.get(id);
+    return before === undefined
+      ? { agoMs: undefined, bytes: 0 }
+      : { agoMs: Math.max(0, atMs - before.atMs), bytes: before.bytes };
+  }
+
+  #take(nowMs: number): boolean {
+    const grown = (Math.max(0, nowMs - this.#refilledMs) / 1000) * ANSWERS_A_SECOND;
+    this.#tokens = Math.min(BURST, this.#tokens + grown);
+    this.#refilledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}

@@ -1,0 +1,160 @@
+// The schedule over a simulated clock, up to the 5000 nodes that Kubernetes allows.
+
+import { describe, expect, test } from 'vitest';
+import { ProbeSchedule, RING, ringPlace, watchedBy } from './schedule.ts';
+
+const NODES = 5000;
+const TICK_MS = 500;
+
+function namesOf(count: number, except?: string): Map<string, string> {
+  const names = new Map<string, string>();
+  for (let at = 0; at < count; at++) if (`node-${at}` !== except) names.set(`4 node-${at}`, `node-${at}`);
+  return names;
+}
+
+/** Numbers that look random and are the same in every run. */
+function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+interface Simulation {
+  /** When each target was first asked after `fromMs`, and how often at all. */
+  readonly first: Map<string, number>;
+  readonly asked: number;
+  /** The most in any one second. */
+  readonly most: number;
+}
+
+/** Runs one node's schedule; `fails` says which targets are down. */
+function simulate(
+  own: string,
+  names: ReadonlyMap<string, string>,
+  ms: number,
+  fails: (id: string) => boolean,
+  fromMs = 0,
+): Simulation {
+  const schedule = new ProbeSchedule({ own, random: numbers(own.length * 7919 + 17) });
+  schedule.setTargets(names, 0);
+  const first = new Map<string, number>();
+  const known = new Set<string>();
+  const bySecond: number[] = [];
+  const probe = (id: string, now: number): void => {
+    const second = Math.floor(now / 1000);
+    bySecond[second] = (bySecond[second] ?? 0) + 1;
+    if (now >= fromMs && !first.has(id)) first.set(id, now);
+    const hasFailed = fails(id);
+    // A second try and, the first time, everything that tells the causes apart.
+    if (hasFailed) schedule.spend(id, known.has(id) ? 2 : 11);
+    if (hasFailed) known.add(id);
+    schedule.done(id, now, hasFailed);
+  };
+  for (let now = 0; now < ms; now += TICK_MS) {
+    for (let id = schedule.next(now); id !== undefined; id = schedule.next(now)) probe(id, now);
+  }
+  const asked = bySecond.reduce((sum, count) => sum + (count ?? 0), 0);
+  return { first, asked, most: Math.max(...bySecond.filter((count) => count > 0)) };
+}
+
+describe('among 5000 nodes', () => {
+  const own = 'node-17';
+  const names = namesOf(NODES, own);
+
+  test('a node asks at most twelve times a second, so that 48 packets pass it with those of others', () => {
+    const { asked, most } = simulate(own, names, 60_000, () => false);
+    expect(asked).toBeLessThanOrEqual(60 * 12 + 12);
+    expect(most).toBeLessThanOrEqual(24);
+  });
+
+  test('every other node is asked within ten minutes, the time of a second try included', () => {
+    const { first } = simulate(own, names, 595_000, () => false);
+    expect(names.size - first.size).toBe(0);
+  });
+
+  test('so it is while a hundred nodes are down', () => {
+    const isDown = (id: string): boolean => id.endsWith('00') || id.endsWith('50');
+    const { first, asked } = simulate(own, names, 900_000, isDown);
+    expect([names.size - first.size, asked <= 900 * 12 + 12]).toEqual([0, true]);
+  });
+
+  const ring = [...namesOf(NODES).values()].sort((a, b) => ringPlace(a) - ringPlace(b));
+  const at = (place: number): string => ring[(place + NODES) % NODES] ?? '';
+
+  test('each watches the eight that follow it in the ring, so that eight watch each', () => {
+    for (let place = 0; place < NODES; place += 250) {
+      const want = Array.from({ length: RING }, (_, step) => `4 ${at(place + 1 + step)}`);
+      expect([...watchedBy(at(place), namesOf(NODES, at(place)))].sort()).toEqual(want.sort());
+    }
+  });
+
+  test('a node that goes down is asked by all eight that watch it within 20 seconds', () => {
+    const place = ring.indexOf('node-4711');
+    for (let step = 1; step <= RING; step++) {
+      const watcher = at(place - step);
+      const { first } = simulate(watcher, namesOf(NODES, watcher), 90_000, () => false, 60_000);
+      expect((first.get('4 node-4711') ?? Number.POSITIVE_INFINITY) - 60_000).toBeLessThanOrEqual(20_000);
+    }
+  });
+
+  test('a new lease is not asked by everybody at once', () => {
+    const times: number[] = [];
+    for (let node = 0; node < 40; node++) {
+      const schedule = new ProbeSchedule({ own: `node-${node}`, random: numbers(node + 1) });
+      schedule.setTargets(names, 0);
+      const more = new Map(names).set('4 new', 'new');
+      schedule.setTargets(more, 1000);
+      for (let now = 1000; now < 700_000 && times.length === node; now += TICK_MS) {
+        for (let id = schedule.next(now); id !== undefined; id = schedule.next(now)) {
+          if (id === '4 new') times.push(now);
+          schedule.done(id, now, false);
+        }
+      }
+    }
+    expect(times).toHaveLength(40);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(5000);
+    expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(60_000);
+  });
+});
+
+describe('among few nodes', () => {
+  const names = namesOf(50, 'node-7');
+
+  test('each is asked within seven seconds again and again, and not more often than every four', () => {
+    const { first, asked } = simulate('node-7', names, 67_000, () => false, 60_000);
+    expect([first.size, asked <= (67 / 4) * 49]).toEqual([49, true]);
+  });
+
+  test('one that fails is asked again after 2 s, later every 10 s at least, and every 5 s once it answers', () => {
+    const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0.5 });
+    schedule.setTargets(new Map([['4 a', 'a']]), 0);
+    const asked: number[] = [];
+    for (let now = 0; now < 70_000; now += 250) {
+      const id = schedule.next(now);
+      if (id === undefined) continue;
+      asked.push(now);
+      schedule.done(id, now, asked.length > 1 && asked.length < 7);
+    }
+    const gaps = asked.slice(1).map((time, index) => (time - (asked[index] ?? 0)) / 1000);
+    expect(gaps).toEqual([5, 2, 4, 8, 10, 10, 5, 5, 5, 5]);
+  });
+
+  test('one that is being asked is not asked again, and one that is gone never', () => {
+    const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0 });
+    schedule.setTargets(names, 0);
+    const begun = new Set<string>();
+    let times = 0;
+    for (let now = 20_000; now < 60_000; now += 250) {
+      for (let id = schedule.next(now); id !== undefined; id = schedule.next(now)) {
+        begun.add(id);
+        times++;
+      }
+    }
+    expect([times, begun.size]).toEqual([49, 49]);
+    schedule.setTargets(new Map(), 60_000);
+    for (const id of begun) schedule.done(id, 60_000, true);
+    expect(schedule.next(90_000)).toBeUndefined();
+  });
+});

@@ -1,0 +1,265 @@
+// Which peer is probed next, as a pure function of time: a bounded number of packets a second at any size of the cluster.
+// Up to 100 targets each is probed every five seconds. Beyond that a node always watches the eight that follow it in a ring by
+// hash of their names, so that every node is watched by eight; peers that failed are looked at again; new ones take turns; and
+// all others follow in an order of this node's own, so that a pair that nobody else sees is probed within ten minutes.
+
+/** Up to so many targets each is watched. */
+export const WATCH_ALL = 100;
+/** How many a node watches beyond that. */
+export const RING = 8;
+const WATCH_ALL_MS = 5000;
+const RING_MS = 15_000;
+/**
+ * Questions a second beyond WATCH_ALL. Each costs four packets: question and answer, and as many again for the questions of
+ * others, which come at the same rate. So it is 48 packets a second at each node.
+ */
+const QUESTIONS_A_SECOND = 12;
+/** A packet more is a question without those of others: half as many packets, and often there is no answer. */
+const EXTRA = 0.5;
+/** Below WATCH_ALL, where a whole cluster that fails at once must still be named in time. */
+const QUESTIONS_A_SECOND_SMALL = 150;
+/** Most of the questions a second that may go to peers that failed or are new, so that the others still have their turn. */
+const RETRIES_A_SECOND = 4;
+const FIRST_RETRY_MS = 2000;
+const LAST_RETRY_MS = { all: 10_000, ring: 30_000 } as const;
+/** A new node has to become ready first, and a new lease is seen by everybody at once: they must not probe all together. */
+const NEW_MS = 5000;
+const SPREAD_MS = 50;
+/** A target that was probed sooner is passed over when the others have their turn. */
+const PASS_OVER_MS = 15_000;
+const LOOK_AHEAD = 64;
+
+interface Entry {
+  readonly id: string;
+  watched: boolean;
+  failures: number;
+  /** When it is to be probed; infinite when it waits for its turn among the others. */
+  dueMs: number;
+  lastMs: number;
+  busy: boolean;
+  /** Whether it was chosen because it failed or is new. */
+  isRetry: boolean;
+  gone: boolean;
+}
+
+export interface ScheduleOptions {
+  /** This node's name; it decides whom this node watches. */
+  readonly own: string;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+export class ProbeSchedule {
+  readonly #own: string;
+  readonly #random: () => number;
+  readonly #entries = new Map<string, Entry>();
+  #watched: Entry[] = [];
+  #retries: Entry[] = [];
+  #order: Entry[] = [];
+  #cursor = 0;
+  readonly #tokens = new TokenBucket(QUESTIONS_A_SECOND_SMALL);
+  readonly #retryTokens = new TokenBucket(RETRIES_A_SECOND);
+
+  constructor({ own, random }: ScheduleOptions) {
+    this.#own = own;
+    this.#random = random;
+  }
+
+  /** Whom to probe from now on. `names`: the id of each target and the name of its node. `renew`: those that have changed. */
+  setTargets(names: ReadonlyMap<string, string>, nowMs: number, renew: ReadonlySet<string> = new Set()): void {
+    for (const [id, entry] of this.#entries) {
+      if (names.has(id)) continue;
+      entry.gone = true;
+      this.#entries.delete(id);
+    }
+    const watches = watchedBy(this.#own, names);
+    // At the start everybody else is there already and simply has his turn.
+    const spreadMs = this.#entries.size === 0 ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
+    for (const id of names.keys()) this.#setTarget(id, watches.has(id), renew.has(id), nowMs, spreadMs);
+    this.#watched = [...this.#entries.values()].filter(({ watched }) => watched);
+    this.#retries = [...this.#entries.values()].filter((entry) => !entry.watched && Number.isFinite(entry.dueMs));
+    this.#order = this.#order.filter(({ gone }) => !gone);
+    this.#tokens.perSecond = names.size <= WATCH_ALL ? QUESTIONS_A_SECOND_SMALL : QUESTIONS_A_SECOND;
+  }
+
+  #setTarget(id: string, watched: boolean, isRenewed: boolean, nowMs: number, spreadMs: number): void {
+    const known = this.#entries.get(id);
+    const firstMs = nowMs + NEW_MS + this.#random() * (watched ? WATCH_ALL_MS : spreadMs);
+    if (known === undefined) {
+      const entry = {
+        id,
+        watched,
+        failures: 0,
+        dueMs: firstMs,
+        lastMs: -Infinity,
+        busy: false,
+        isRetry: false,
+        gone: false,
+      };
+      this.#entries.set(id, entry);
+      this.#insert(entry);
+      return;
+    }
+    if (isRenewed) Object.assign(known, { failures: 0, dueMs: firstMs });
+    if (watched && !known.watched && !Number.isFinite(known.dueMs)) known.dueMs = firstMs;
+    known.watched = watched;
+  }
+
+  /** At a random place, so that no two nodes have the same order. */
+  #insert(entry: Entry): void {
+    const at = Math.floor(this.#random() * (this.#order.length + 1));
+    this.#order.push(entry);
+    const last = this.#order.length - 1;
+    const other = this.#order[at];
+    if (other === undefined) return;
+    this.#order[at] = entry;
+    this.#order[last] = other;
+  }
+
+  /** The target to probe now; undefined when it is too soon for any, or too many packets were sent. `done` ends it. */
+  next(nowMs: number): string | undefined {
+    if (!this.#tokens.has(nowMs)) return undefined;
+    const watched = earliest(this.#watched, nowMs);
+    const retry = watched === undefined ? this.#retry(nowMs) : undefined;
+    const entry = watched ?? retry ?? this.#turn(nowMs);
+    if (entry === undefined) return undefined;
+    entry.isRetry = retry !== undefined;
+    this.#tokens.take(1);
+    entry.busy = true;
+    entry.lastMs = nowMs;
+    return entry.id;
+  }
+
+  #retry(nowMs: number): Entry | undefined {
+    if (this.#retries.length === 0 || !this.#retryTokens.has(nowMs)) return undefined;
+    const entry = earliest(this.#retries, nowMs);
+    if (entry !== undefined) this.#retryTokens.take(1);
+    return entry;
+  }
+
+  #turn(nowMs: number): Entry | undefined {
+    if (this.#order.length <= WATCH_ALL) return undefined;
+    for (let looked = 0; looked < LOOK_AHEAD; looked++) {
+      const entry = this.#order[this.#cursor];
+      this.#cursor = (this.#cursor + 1) % this.#order.length;
+      if (entry !== undefined && mayTurn(entry, nowMs)) return entry;
+    }
+    return undefined;
+  }
+
+  /** More packets than the first were sent to a target. */
+  spend(id: string, packets: number): void {
+    const questions = packets * EXTRA;
+    this.#tokens.take(questions);
+    if (this.#entries.get(id)?.isRetry === true) this.#retryTokens.take(questions);
+  }
+
+  /** Ends what `next` began. */
+  done(id: string, nowMs: number, hasFailed: boolean): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    entry.busy = false;
+    const isAll = this.#entries.size <= WATCH_ALL;
+    if (hasFailed) {
+      entry.failures++;
+      const backoffMs = FIRST_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10);
+      entry.dueMs = nowMs + Math.min(backoffMs, isAll ? LAST_RETRY_MS.all : LAST_RETRY_MS.ring);
+    } else {
+      entry.failures = 0;
+      const everyMs = isAll ? WATCH_ALL_MS : RING_MS;
+      // Nodes that started together do not stay together.
+      entry.dueMs = entry.watched ? nowMs + everyMs * (0.9 + 0.2 * this.#random()) : Infinity;
+    }
+    if (!entry.watched) this.#keepRetry(entry);
+  }
+
+  #keepRetry(entry: Entry): void {
+    const at = this.#retries.indexOf(entry);
+    if (Number.isFinite(entry.dueMs)) {
+      if (at < 0) this.#retries.push(entry);
+    } else if (at >= 0) this.#retries.splice(at, 1);
+  }
+
+  /** In how many milliseconds `next` may have something to do. */
+  waitMs(nowMs: number): number {
+    const tokensMs = this.#tokens.waitMs(nowMs);
+    if (this.#order.length > WATCH_ALL) return tokensMs;
+    let dueMs = Infinity;
+    for (const entry of this.#watched) if (isFree(entry)) dueMs = Math.min(dueMs, entry.dueMs);
+    return Math.max(tokensMs, dueMs - nowMs, 0);
+  }
+}
+
+function isFree({ busy, gone }: Entry): boolean {
+  return !busy && !gone;
+}
+
+/** Whoever has a time of his own waits for it. */
+function mayTurn(entry: Entry, nowMs: number): boolean {
+  const isWaiting = Number.isFinite(entry.dueMs) && entry.dueMs > nowMs;
+  return isFree(entry) && !isWaiting && nowMs - entry.lastMs >= PASS_OVER_MS;
+}
+
+/** The entry that has been due for longest. */
+function earliest(entries: readonly Entry[], nowMs: number): Entry | undefined {
+  let found: Entry | undefined;
+  for (const entry of entries) {
+    if (isFree(entry) && entry.dueMs <= nowMs && entry.dueMs < (found?.dueMs ?? Infinity)) found = entry;
+  }
+  return found;
+}
+
+/** The ids that a node watches: all of a small cluster, else those of the RING names that follow its own by hash. */
+export function watchedBy(own: string, names: ReadonlyMap<string, string>): ReadonlySet<string> {
+  if (names.size <= WATCH_ALL) return new Set(names.keys());
+  const start = ringPlace(own);
+  const distances = new Map<string, number>();
+  for (const name of names.values()) distances.set(name, (ringPlace(name) - start + 2 ** 32) % 2 ** 32);
+  const next = new Set(
+    [...distances]
+      .sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1))
+      .slice(0, RING)
+      .map(([name]) => name),
+  );
+  return new Set([...names].filter(([, name]) => next.has(name)).map(([id]) => id));
+}
+
+/** A name's place in the ring: FNV-1a with the finish of MurmurHash3, so that names that differ in their last character are far apart. */
+export function ringPlace(text: string): number {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
+  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
+  return (value ^ (value >>> 16)) >>> 0;
+}
+
+/** At most a second's tokens are saved. It may owe some: then nothing is given until they are earned. */
+class TokenBucket {
+  perSecond: number;
+  #tokens = 1;
+  #atMs: number | undefined;
+
+  constructor(perSecond: number) {
+    this.perSecond = perSecond;
+  }
+
+  has(nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#tokens >= 1;
+  }
+
+  take(count: number): void {
+    this.#tokens -= count;
+  }
+
+  waitMs(nowMs: number): number {
+    this.#fill(nowMs);
+    return this.#tokens >= 1 ? 0 : Math.ceil(((1 - this.#tokens) / this.perSecond) * 1000);
+  }
+
+  #fill(nowMs: number): void {
+    const grown = ((nowMs - (this.#atMs ?? nowMs)) / 1000) * this.perSecond;
+    this.#tokens = Math.min(this.perSecond, this.#tokens + grown);
+    this.#atMs = nowMs;
+  }
+}

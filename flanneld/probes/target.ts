@@ -1,0 +1,107 @@
+// What is probed: each other node once for each address family, and this node's own side of it.
+
+import { addToIp, broadcastOf, type Family, type Ip, type IpPrefix } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import type { Lease } from '../subnet/manager.ts';
+
+/** A peer by its lease; every address is of the place's family. */
+export interface LeasedPeer {
+  readonly subnet: IpPrefix;
+  readonly publicIp: Ip;
+  readonly mac: Mac;
+}
+
+/** This node's side of one overlay. */
+export interface ProbePlace {
+  readonly family: Family;
+  /** This node's own subnet; its first address is that of the tunnel device. */
+  readonly subnet: IpPrefix;
+  readonly vni: number;
+  /** MAC of the tunnel device. */
+  readonly mac: Mac;
+  /** The name of the device: `flannel.1`. */
+  readonly device: string;
+  /** MTU of pods. */
+  readonly mtu: number;
+  /** The tunnel's UDP port. */
+  readonly tunnelPort: number;
+  /** The external interface and its address, from which packets to other nodes are sent. */
+  readonly iface: string;
+  readonly local: Ip;
+  /** Index of the tunnel device and of the external interface. Probes that come by another device are not answered. */
+  readonly ifindexes: readonly number[];
+  /** Reads a lease; undefined when it is this node's own, or cannot be used, which is reported elsewhere. Does not throw. */
+  readonly readPeer: (key: string, lease: Lease) => LeasedPeer | undefined;
+}
+
+/** Another node in one family. */
+export interface Target extends LeasedPeer {
+  /** Unique: family and name. */
+  readonly id: string;
+  /** The key of its lease. */
+  readonly peer: string;
+  readonly family: Family;
+  /** The address of its tunnel device: the first of its subnet. */
+  readonly vtep: Ip;
+  /** Addresses from which it may send. */
+  readonly addresses: readonly Ip[];
+}
+
+/** The address of this node's tunnel device. */
+export function ownVtep({ subnet }: ProbePlace): Ip {
+  return subnet.ip;
+}
+
+function targetOf(key: string, lease: Lease, { family, readPeer }: ProbePlace): Target | undefined {
+  const peer = readPeer(key, lease);
+  if (peer === undefined) return undefined;
+  const { subnet, publicIp, mac } = peer;
+  const more = (lease.hostAddresses ?? []).filter((one) => one.family === family);
+  return {
+    id: `${family} ${key}`,
+    peer: key,
+    family,
+    subnet,
+    vtep: subnet.ip,
+    publicIp,
+    mac,
+    addresses: [publicIp, ...more],
+  };
+}
+
+/** An address of the peer's subnet that is hardly ever a pod's and never the node's own; undefined in a tiny subnet. */
+export function unusedAddress({ subnet, family }: Target): Ip | undefined {
+  const bits = (family === 4 ? 32 : 128) - subnet.length;
+  return bits < 3 ? undefined : addToIp(broadcastOf(subnet), -1);
+}
+
+interface Read {
+  readonly lease: Lease;
+  readonly target: Target | undefined;
+}
+
+/** Keeps the targets of all leases; a lease that did not change is not read again. */
+export class Targets {
+  readonly #place: ProbePlace;
+  #read: ReadonlyMap<string, Read> = new Map();
+
+  constructor(place: ProbePlace) {
+    this.#place = place;
+  }
+
+  /** The targets. */
+  update(leases: ReadonlyMap<string, Lease>): Target[] {
+    const read = new Map<string, Read>();
+    for (const [key, lease] of leases) {
+      const known = this.#read.get(key);
+      read.set(key, known?.lease === lease ? known : { lease, target: targetOf(key, lease, this.#place) });
+    }
+    this.#read = read;
+    return [...read.values()].flatMap(({ target }) => (target === undefined ? [] : [target]));
+  }
+}
+
+/** Whether two leases of one name are the same to probes. */
+export function sameTarget(a: Target, b: Target): boolean {
+  return a.mac === b.mac && a.publicIp.value === b.publicIp.value && a.vtep.value === b.vtep.value;
+}

@@ -1,0 +1,122 @@
+// A probe as it is on the wire: UDP from one agent to another. The answer is exactly as long as the question, so that nobody can
+// use a responder to make traffic larger, and so that the way back is tested at the same size as the way there. A node without
+// our responder (a plain flannel node) answers with its kernel's `port unreachable`, which tells the same about the way there.
+
+import { type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
+import { type Mac, macFromBytes, macToBytes } from '../../lib/mac.ts';
+
+/** Also the length of the smallest probe. */
+export const HEADER_BYTES = 64;
+const MAGIC = Uint8Array.of(0x57, 0x45, 0x46, 0x54);
+const VERSION = 1;
+const QUESTION = 1;
+const ANSWER = 2;
+const NONCE = 8;
+const NEVER = 0xffffffff;
+/** Where a question says (by 1) that the answer shall have no UDP checksum. */
+export const NO_CHECKSUM = 7;
+
+/** Who answers. The asker compares it with the lease: another node's facts mean that the address is another node's. */
+export interface Identity {
+  /** The address of its tunnel device; undefined without a tunnel. */
+  readonly vtep: Ip | undefined;
+  readonly mac: Mac | undefined;
+  readonly vni: number;
+  readonly port: number;
+}
+
+/** When the asker's probes reached the one who answers, before this one. */
+export interface Heard {
+  /** How long ago, in milliseconds; undefined when none did. */
+  readonly agoMs: number | undefined;
+  /** Size of that one, in bytes of UDP payload. */
+  readonly bytes: number;
+}
+
+export interface Answer {
+  readonly nonce: bigint;
+  /** How long the question waited at the other side, in milliseconds. */
+  readonly heldMs: number;
+  /** The asker's last probe that came through the tunnel. */
+  readonly heard: Heard;
+  readonly identity: Identity;
+  /** Length of the answer. */
+  readonly bytes: number;
+}
+
+/** A question of `bytes` bytes (64 at least). */
+export function encodeQuestion(nonce: bigint, bytes: number, noChecksum = false): Uint8Array {
+  const packet = new Uint8Array(Math.max(bytes, HEADER_BYTES));
+  writeStart(packet, QUESTION, nonce);
+  if (noChecksum) packet[NO_CHECKSUM] = 1;
+  return packet;
+}
+
+function writeStart(packet: Uint8Array, type: number, nonce: bigint): void {
+  packet.set(MAGIC, 0);
+  packet[4] = VERSION;
+  packet[5] = type;
+  viewOf(packet).setBigUint64(NONCE, nonce);
+}
+
+/** The nonce of a question; undefined for anything else. */
+export function readQuestion(packet: Uint8Array): bigint | undefined {
+  return packet.length >= HEADER_BYTES && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
+}
+
+/** The nonce in the first bytes of a probe that an ICMP error quotes; undefined when it is none or quotes too little. */
+export function readQuotedNonce(packet: Uint8Array): bigint | undefined {
+  return packet.length >= NONCE + 8 && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
+}
+
+function isOurs(packet: Uint8Array, type: number): boolean {
+  return MAGIC.every((byte, at) => packet[at] === byte) && packet[4] === VERSION && packet[5] === type;
+}
+
+/** Header: 16 held (µs), 20 heard ago (ms), 24 heard bytes, 32 VTEP address, 48 MAC, 54 port, 56 VNI. */
+export function encodeAnswer({ nonce, heldMs, heard, identity, bytes }: Answer): Uint8Array {
+  const packet = new Uint8Array(bytes);
+  writeStart(packet, ANSWER, nonce);
+  const view = viewOf(packet);
+  view.setUint32(16, clamp(heldMs * 1000));
+  view.setUint32(20, heard.agoMs === undefined ? NEVER : clamp(heard.agoMs));
+  view.setUint32(24, clamp(heard.bytes));
+  const { vtep, mac } = identity;
+  if (vtep !== undefined) {
+    packet[6] = vtep.family;
+    packet.set(ipToBytes(vtep), 32);
+  }
+  if (mac !== undefined) packet.set(macToBytes(mac), 48);
+  view.setUint16(54, identity.port);
+  view.setUint32(56, identity.vni);
+  return packet;
+}
+
+/** Anything may have arrived: undefined for what is no answer. */
+export function readAnswer(packet: Uint8Array): Answer | undefined {
+  if (packet.length < HEADER_BYTES || !isOurs(packet, ANSWER)) return undefined;
+  const view = viewOf(packet);
+  const agoMs = view.getUint32(20);
+  const family = packet[6];
+  const mac = packet.slice(48, 54);
+  return {
+    nonce: view.getBigUint64(NONCE),
+    heldMs: view.getUint32(16) / 1000,
+    heard: { agoMs: agoMs === NEVER ? undefined : agoMs, bytes: view.getUint32(24) },
+    identity: {
+      vtep: family === 4 || family === 6 ? ipFromBytes(packet.slice(32, family === 4 ? 36 : 48)) : undefined,
+      mac: mac.every((byte) => byte === 0) ? undefined : macFromBytes(mac),
+      vni: view.getUint32(56),
+      port: view.getUint16(54),
+    },
+    bytes: packet.length,
+  };
+}
+
+function clamp(value: number): number {
+  return Math.max(0, Math.min(Math.round(value), NEVER - 1));
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,75 @@
+// A lab whose agents probe each other: what a node finds wrong, and how tests wait for it.
+
+import type { Finding } from '../../flanneld/health/finding.ts';
+import { fetchStatus } from '../../flanneld/health/status/client.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
+import { SUBNET_FILE } from '../lab/contract.ts';
+import type { Lab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
+
+/** Far more than the twenty seconds that are promised on an idle machine. */
+const PATIENCE_MS = 120_000;
+
+export async function reportOf(node: LabNode): Promise<StatusReport> {
+  return await fetchStatus(node.pathFromOutside(SUBNET_FILE));
+}
+
+/** A finding of a node by its id and the peer. */
+export interface Found {
+  readonly on: string;
+  readonly id: string;
+  readonly peer?: string;
+}
+
+/** What all nodes of the lab find, but for what is only worth knowing. */
+export async function findingsIn(lab: Lab): Promise<Finding[]> {
+  const reports = await Promise.all(lab.nodes.map(reportOf));
+  return reports.flatMap(({ findings }) => findings);
+}
+
+/** Waits until every node has probed all others and finds nothing wrong. */
+export async function becomesHealthy(nodes: readonly LabNode[], peers: number): Promise<void> {
+  const isHealthy = async (node: LabNode): Promise<boolean> => {
+    const { findings, probes } = await reportOf(node);
+    return findings.length === 0 && probes?.states.reachable === peers;
+  };
+  for (const node of nodes) await waitUntil(() => isHealthy(node), PATIENCE_MS, `nothing wrong on ${node.name}`);
+}
+
+/** Waits until a node has a finding of that id about a peer, and returns it. */
+export async function finds(node: LabNode, id: string, peer?: string): Promise<Finding> {
+  let found: Finding | undefined;
+  const look = async (): Promise<boolean> => {
+    const { findings } = await reportOf(node);
+    found = findings.find((one) => one.id === id && one.peer === peer);
+    return found !== undefined;
+  };
+  await waitUntil(look, PATIENCE_MS, `${id} about ${peer ?? 'no peer'} on ${node.name}`);
+  return found as Finding;
+}
+
+/** Which packets of the tunnel a node loses, as it sees them. */
+export type Direction = 'in' | 'out';
+
+const TABLE = 'inet fault';
+
+/** Loses packets at a node, by a rule of somebody else's firewall; `undo` takes all of them away. */
+export async function dropAt(node: LabNode, rules: Partial<Record<Direction, readonly string[]>>): Promise<void> {
+  const chain = (name: Direction, hook: string): string =>
+    `chain ${name} { type filter hook ${hook} priority -400; ${(rules[name] ?? []).join('; ')}; }`;
+  const text = `table ${TABLE} {\n${chain('in', 'prerouting')}\n${chain('out', 'output')}\n}\n`;
+  await node.run(['nft', '-f', '-'], { input: text });
+}
+
+/** Loses the tunnel's packets from (`in`) and to (`out`) a peer. */
+export async function dropTunnel(node: LabNode, peer: LabNode, directions: readonly Direction[]): Promise<void> {
+  await dropAt(node, {
+    in: directions.includes('in') ? [`ip saddr ${peer.address} udp dport 8472 drop`] : [],
+    out: directions.includes('out') ? [`ip daddr ${peer.address} udp dport 8472 drop`] : [],
+  });
+}
+
+export async function undo(node: LabNode): Promise<void> {
+  await node.run(['nft', 'delete', 'table', ...TABLE.split(' ')]);
+}
