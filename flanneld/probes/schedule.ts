@@ -4,7 +4,7 @@
 // all others follow in an order of this node's own, so that a pair that nobody else sees is probed within ten minutes.
 
 /** Up to so many targets each is watched. */
-export const WATCH_ALL = 100;
+const WATCH_ALL = 100;
 /** How many a node watches beyond that. */
 export const RING = 8;
 const WATCH_ALL_MS = 5000;

@@ -1,4 +1,4 @@
-// UDP and ICMP datagram sockets with what plain sockets do not tell: the ICMP error that came back and who sent it, when the
+// UDP sockets with what plain sockets do not tell: the ICMP error that came back and who sent it, when the
 // kernel received a packet, and by which device: udp(7), ip(7), ipv6(7), recvmsg(2), linux/errqueue.h. Nothing here waits.
 
 import { type Family, type Ip, ipFromBytes, ipToBytes } from '../ip.ts';
@@ -11,8 +11,6 @@ import type { Syscalls } from './syscalls.ts';
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
-const IPPROTO_ICMP = 1;
-const IPPROTO_ICMPV6 = 58;
 const SOCKADDR_IN = 16;
 const SOCKADDR_IN6 = 28;
 
@@ -67,25 +65,6 @@ export function openUdp(sys: Syscalls, { family, address, port }: DatagramPlace)
   }
 }
 
-/**
- * Opens an ICMP datagram socket, which needs no capability but a group in net.ipv4.ping_group_range. Throws SysError: EACCES
- * where the node does not allow it. The kernel sets the echo's identifier, and hands over only answers to it.
- */
-export function openEcho(sys: Syscalls, family: Family, address: Ip): number {
-  const protocol = family === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-  const fd = openSocket(sys, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, protocol);
-  try {
-    prepare(sys, fd, family);
-    withAddress(sys, address, 0, (at, length) =>
-      check(sys.call(sys.nr.bind, fd, at, length), 'bind', 'ICMP datagram socket'),
-    );
-    return fd;
-  } catch (error) {
-    closeFd(sys, fd);
-    throw error;
-  }
-}
-
 function prepare(sys: Syscalls, fd: number, family: Family): void {
   const { level, receiveInfo, discover, errors, freeBind } = OPTIONS[family];
   if (family === 6) setSocketOption(sys, fd, SOL_IPV6, IPV6_V6ONLY, 1);
@@ -107,7 +86,7 @@ function withAddress<T>(sys: Syscalls, ip: Ip, port: number, body: (address: num
   });
 }
 
-/** The port that a socket is bound to; for an ICMP socket the identifier of its echoes. */
+/** The port that a socket is bound to. */
 export function portOf(sys: Syscalls, fd: number): number {
   return sys.arena.scope(() => {
     const name = sys.arena.alloc(SOCKADDR_IN6);

@@ -15,13 +15,6 @@ export async function reportOf(node: LabNode): Promise<StatusReport> {
   return await fetchStatus(node.pathFromOutside(SUBNET_FILE));
 }
 
-/** A finding of a node by its id and the peer. */
-export interface Found {
-  readonly on: string;
-  readonly id: string;
-  readonly peer?: string;
-}
-
 /** What all nodes of the lab find, but for what is only worth knowing. */
 export async function findingsIn(lab: Lab): Promise<Finding[]> {
   const reports = await Promise.all(lab.nodes.map(reportOf));
@@ -55,7 +48,7 @@ export type Direction = 'in' | 'out';
 const TABLE = 'inet fault';
 
 /** Loses packets at a node, by a rule of somebody else's firewall; `undo` takes all of them away. */
-export async function dropAt(node: LabNode, rules: Partial<Record<Direction, readonly string[]>>): Promise<void> {
+async function dropAt(node: LabNode, rules: Partial<Record<Direction, readonly string[]>>): Promise<void> {
   const chain = (name: Direction, hook: string): string =>
     `chain ${name} { type filter hook ${hook} priority -400; ${(rules[name] ?? []).join('; ')}; }`;
   const text = `table ${TABLE} {\n${chain('in', 'prerouting')}\n${chain('out', 'output')}\n}\n`;

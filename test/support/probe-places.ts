@@ -18,7 +18,7 @@ export const place: ProbePlace = {
   readPeer: () => undefined,
 };
 
-export function targetNamed(peer: string, number: number): Target {
+function targetNamed(peer: string, number: number): Target {
   const subnet = parsePrefix(`10.244.${number}.0/24`);
   const publicIp = parseIp(`192.0.2.${number}`);
   const mac = parseMac(`02:00:00:00:02:${number.toString(16).padStart(2, '0')}`);
