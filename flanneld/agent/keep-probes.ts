@@ -9,7 +9,7 @@ import { type OverlayConfig, readPeer } from '../backend/vxlan/vxlan-lease.ts';
 import type { Options } from '../cli/options.ts';
 import type { ProbeMeter } from '../health/probe-meter.ts';
 import { Prober } from '../probes/prober.ts';
-import type { LeasedPeer, ProbePlace } from '../probes/target.ts';
+import type { LeasedPeer, LeasedPlace } from '../probes/target.ts';
 import type { LeaseView } from '../subnet/lease-view.ts';
 import type { Lease } from '../subnet/manager.ts';
 import type { AgentTools } from './tools.ts';
@@ -38,7 +38,7 @@ export function startProbes({ overlays, leases, options, tools, meter }: ProbePa
 }
 
 /** Returns a function that gives the same object as long as nothing has changed; undefined for an overlay without a VTEP. */
-function placeFollower(overlay: Overlay): (() => ProbePlace | undefined) | undefined {
+function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | undefined {
   const { mac, vni, port, iface, local, publicIp } = overlay.status();
   if (mac === undefined || vni === undefined || port === undefined) return undefined;
   const { family, network, subnet } = overlay;
@@ -47,7 +47,7 @@ function placeFollower(overlay: Overlay): (() => ProbePlace | undefined) | undef
     ...{ family, subnet, vni, mac: config.mac, device: overlay.name, tunnelPort: port, iface, local: parseIp(local) },
     readPeer: (key: string, lease: Lease) => usablePeer(key, lease, config),
   };
-  let last: ProbePlace | undefined;
+  let last: LeasedPlace | undefined;
   return () => {
     const { place, mtuBytes: mtu } = overlay;
     if (place?.tunnel === undefined || mtu === 0) return undefined;

@@ -59,15 +59,17 @@ export interface ExamineOptions {
   readonly nowMs: () => number;
   /** Whether only to look if the peer answers again, because its fault is known and many others wait. */
   readonly isBrief?: boolean;
+  /** How long a packet is waited for, in milliseconds; a second when absent. */
+  readonly tryMs?: number;
   /** Told how many more packets than the first were sent. */
   readonly onExtra?: (packets: number) => void;
 }
 
 export async function examine(options: ExamineOptions): Promise<Evidence> {
-  const { target, ask, mtu, nowMs, isBrief = false, onExtra = () => undefined } = options;
+  const { target, ask, mtu, nowMs, isBrief = false, tryMs = TRY_MS, onExtra = () => undefined } = options;
   const fullBytes = Math.max(HEADER_BYTES, mtu - HEADERS[target.family]);
   const startedAtMs = nowMs();
-  const through = (bytes: number, timeoutMs = TRY_MS) => ask(target, { way: 'tunnel', bytes }, timeoutMs);
+  const through = (bytes: number) => ask(target, { way: 'tunnel', bytes }, tryMs);
   const start = { startedAtMs, fullBytes };
   const first = await through(fullBytes);
   if (passed(first)) return { ...start, full: first };
@@ -77,18 +79,18 @@ export async function examine(options: ExamineOptions): Promise<Evidence> {
   if (passed(small)) return { ...start, full: second, small, ...(await findLargest(options, small, fullBytes)) };
   if (isBrief) return { ...start, full: second, small };
   onExtra(9);
-  const [faults, smallAgain] = await Promise.all([askFaults(target, ask, nowMs()), through(HEADER_BYTES)]);
+  const [faults, smallAgain] = await Promise.all([askFaults(target, ask, nowMs(), tryMs), through(HEADER_BYTES)]);
   return { ...start, full: second, small: smallAgain, faults };
 }
 
 /** Bisects between a size that passes and one that does not. Undefined when the full size passes after all. */
 async function findLargest(
-  { target, ask, onExtra }: ExamineOptions,
+  { target, ask, onExtra, tryMs = TRY_MS }: ExamineOptions,
   small: Reply,
   fullBytes: number,
 ): Promise<{ largestBytes?: number }> {
   const rttMs = 'rttMs' in small ? small.rttMs : 0;
-  const timeoutMs = Math.min(TRY_MS, SIZE_MS + 4 * rttMs);
+  const timeoutMs = Math.min(tryMs, SIZE_MS + 4 * rttMs);
   let [passes, fails] = [HEADER_BYTES, fullBytes];
   while (fails - passes > 1) {
     const bytes = Math.floor((passes + fails) / 2);
@@ -100,8 +102,8 @@ async function findLargest(
   return passed(await ask(target, { way: 'tunnel', bytes: fullBytes }, timeoutMs)) ? {} : { largestBytes: passes };
 }
 
-async function askFaults(target: Target, ask: Asker, askedAtMs: number): Promise<Faults> {
-  const one = (what: Parameters<Asker>[1]) => ask(target, what, TRY_MS);
+async function askFaults(target: Target, ask: Asker, askedAtMs: number, tryMs: number): Promise<Faults> {
+  const one = (what: Parameters<Asker>[1]) => ask(target, what, tryMs);
   const unused: Ip | undefined = unusedAddress(target);
   const [kernel, noChecksum, hop, agent, closed, tcp, frame, broadcast] = await Promise.all([
     one({ way: 'tunnel', port: CLOSED_PORT }),

@@ -17,7 +17,7 @@ import { PeerRecord } from './peer-record.ts';
 import { ProbeSockets, type ProbeSocketTools } from './probe-sockets.ts';
 import { Responder } from './responder.ts';
 import { ProbeSchedule } from './schedule.ts';
-import { type ProbePlace, sameTarget, type Target, Targets } from './target.ts';
+import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts';
 
 /** Ticks are at least so far apart, so that several probes are one wake-up. */
 const TICK_MS = { few: 250, many: 500 } as const;
@@ -33,7 +33,7 @@ export interface ProberOptions {
   /** The UDP port of all agents' probes. */
   readonly port: number;
   /** This node's side of each family, as it is now; empty while the devices are not there. */
-  readonly places: () => readonly ProbePlace[];
+  readonly places: () => readonly LeasedPlace[];
   readonly leases: () => ReadonlyMap<string, Lease>;
   readonly tools: ProbeSocketTools & { readonly log: Logger; readonly random: () => number };
   readonly meter: ProbeMeter;
@@ -41,7 +41,7 @@ export interface ProberOptions {
 
 /** One family at work. */
 interface Side {
-  readonly place: ProbePlace;
+  readonly place: LeasedPlace;
   readonly sockets: ProbeSockets;
   readonly responder: Responder;
   readonly targets: Targets;
@@ -102,7 +102,7 @@ export class Prober {
     this.#leases = latest;
   }
 
-  async #setPlaces(places: readonly ProbePlace[]): Promise<void> {
+  async #setPlaces(places: readonly LeasedPlace[]): Promise<void> {
     for (const [family, { place, sockets }] of [...this.#sides]) {
       if (places.includes(place)) continue;
       this.#sides.delete(family);

@@ -30,6 +30,10 @@ export interface ProbePlace {
   readonly local: Ip;
   /** Index of the tunnel device and of the external interface. Probes that come by another device are not answered. */
   readonly ifindexes: readonly number[];
+}
+
+/** The same with the reader of leases, for the agent's loop. */
+export interface LeasedPlace extends ProbePlace {
   /** Reads a lease; undefined when it is this node's own, or cannot be used, which is reported elsewhere. Does not throw. */
   readonly readPeer: (key: string, lease: Lease) => LeasedPeer | undefined;
 }
@@ -52,21 +56,16 @@ export function ownVtep({ subnet }: ProbePlace): Ip {
   return subnet.ip;
 }
 
-function targetOf(key: string, lease: Lease, { family, readPeer }: ProbePlace): Target | undefined {
+/** A peer as a target. `more`: further addresses of its node. */
+export function targetOf(key: string, { subnet, publicIp, mac }: LeasedPeer, more: readonly Ip[] = []): Target {
+  const { family } = subnet.ip;
+  const addresses = [publicIp, ...more.filter((one) => one.family === family)];
+  return { id: `${family} ${key}`, peer: key, family, subnet, vtep: subnet.ip, publicIp, mac, addresses };
+}
+
+function targetOfLease(key: string, lease: Lease, { readPeer }: LeasedPlace): Target | undefined {
   const peer = readPeer(key, lease);
-  if (peer === undefined) return undefined;
-  const { subnet, publicIp, mac } = peer;
-  const more = (lease.hostAddresses ?? []).filter((one) => one.family === family);
-  return {
-    id: `${family} ${key}`,
-    peer: key,
-    family,
-    subnet,
-    vtep: subnet.ip,
-    publicIp,
-    mac,
-    addresses: [publicIp, ...more],
-  };
+  return peer && targetOf(key, peer, lease.hostAddresses);
 }
 
 /** An address of the peer's subnet that is hardly ever a pod's and never the node's own; undefined in a tiny subnet. */
@@ -82,10 +81,10 @@ interface Read {
 
 /** Keeps the targets of all leases; a lease that did not change is not read again. */
 export class Targets {
-  readonly #place: ProbePlace;
+  readonly #place: LeasedPlace;
   #read: ReadonlyMap<string, Read> = new Map();
 
-  constructor(place: ProbePlace) {
+  constructor(place: LeasedPlace) {
     this.#place = place;
   }
 
@@ -94,7 +93,7 @@ export class Targets {
     const read = new Map<string, Read>();
     for (const [key, lease] of leases) {
       const known = this.#read.get(key);
-      read.set(key, known?.lease === lease ? known : { lease, target: targetOf(key, lease, this.#place) });
+      read.set(key, known?.lease === lease ? known : { lease, target: targetOfLease(key, lease, this.#place) });
     }
     this.#read = read;
     return [...read.values()].flatMap(({ target }) => (target === undefined ? [] : [target]));

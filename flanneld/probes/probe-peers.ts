@@ -1,0 +1,107 @@
+// Probes peers once, on demand, without an agent: for `flanneld doctor`. Bounded whatever the size of the cluster.
+
+import type { Clock } from '../../lib/clock-node.ts';
+import { realtimeMs } from '../../lib/sys/datagram.ts';
+import type { Finding } from '../health/finding.ts';
+import type { Asker } from './ask.ts';
+import { classify, type Problem } from './classify.ts';
+import { examine } from './examine.ts';
+import { findingsOf } from './findings.ts';
+import { ProbeSockets, type ProbeSocketTools } from './probe-sockets.ts';
+import { type LeasedPeer, type ProbePlace, type Target, targetOf } from './target.ts';
+
+/** One family: this node's side, and the peers by the names of their leases. */
+export interface ProbeSide {
+  readonly place: ProbePlace;
+  readonly peers: readonly (LeasedPeer & { readonly key: string })[];
+}
+
+export interface ProbePeersOptions {
+  readonly node: string;
+  /** The UDP port of the agents' probes. */
+  readonly port: number;
+  readonly sides: readonly ProbeSide[];
+  /** Names of peers to probe first, such as those that fail in the agent's eyes. */
+  readonly first?: ReadonlySet<string>;
+  readonly tools: ProbeSocketTools & { readonly random: () => number };
+}
+
+export interface PeersSeen {
+  readonly findings: Finding[];
+  /** How many of how many targets (a peer counts once in each family) have a result. */
+  readonly probed: number;
+  readonly of: number;
+}
+
+const MOST = 64;
+const AT_ONCE = 32;
+/** Shorter than the agent's: two rounds of everything must end in time. */
+const TRY_MS = 600;
+const DEADLINE_MS = 5000;
+
+/** Rejects with SysError when the sockets cannot be opened. Leaves nothing behind. */
+export async function probePeers({ node, port, sides, first, tools }: ProbePeersOptions): Promise<PeersSeen> {
+  const opened: ProbeSockets[] = [];
+  try {
+    const all = sides.flatMap(({ place, peers }) => {
+      const sockets = new ProbeSockets(place, port, undefined, tools, () => undefined);
+      opened.push(sockets);
+      const ask: Asker = (...args) => sockets.ask(...args);
+      return peers.map(({ key, ...peer }) => ({ target: targetOf(key, peer), place, ask }));
+    });
+    const chosen = choose(all, first ?? new Set(), tools.random);
+    return await examineAll(node, chosen, all.length, { ...tools, nowMs: () => realtimeMs(tools.sys) });
+  } finally {
+    await Promise.all(opened.map((sockets) => sockets.close()));
+  }
+}
+
+/** A target with the way to ask it. */
+export interface Candidate {
+  readonly target: Target;
+  readonly place: ProbePlace;
+  readonly ask: Asker;
+}
+
+/** Those named first, then any others. */
+export function choose(all: readonly Candidate[], first: ReadonlySet<string>, random: () => number): Candidate[] {
+  const ranked = all.map((one) => ({ one, rank: first.has(one.target.peer) ? 0 : 1 + random() }));
+  return ranked
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, MOST)
+    .map(({ one }) => one);
+}
+
+/** Examines them, so many at once, until the deadline. Whoever has no result by then has no finding. */
+export async function examineAll(
+  node: string,
+  candidates: readonly Candidate[],
+  of: number,
+  { clock, nowMs }: { readonly clock: Clock; readonly nowMs: () => number },
+): Promise<PeersSeen> {
+  const affected: { peer: string; problem: Problem }[] = [];
+  const waiting = [...candidates];
+  let probed = 0;
+  let isOver = false;
+  const work = async (): Promise<void> => {
+    for (let one = waiting.shift(); one !== undefined && !isOver; one = waiting.shift()) {
+      const { target, place, ask } = one;
+      const evidence = await examine({ target, ask, mtu: place.mtu, nowMs, tryMs: TRY_MS });
+      if (isOver) return;
+      const known = { heardAtMs: undefined, failingSinceMs: undefined, agentSilentMs: undefined };
+      const { problem } = classify(evidence, { node, target, place, ...known });
+      probed++;
+      if (problem !== undefined) affected.push({ peer: target.peer, problem });
+    }
+  };
+  const workers = Array.from({ length: AT_ONCE }, work);
+  await new Promise<void>((resolve, reject) => {
+    const cancel = clock.after(DEADLINE_MS, resolve);
+    Promise.all(workers).then(() => {
+      cancel();
+      resolve();
+    }, reject);
+  });
+  isOver = true;
+  return { findings: findingsOf(node, affected, probed), probed, of };
+}
