@@ -10,7 +10,7 @@ const MS_PER_TICK = 10;
 /** The agent's pid as this process sees it. Rejects when no agent runs. */
 export async function agentPid(node: LabNode): Promise<number> {
   const { pid, running } = await node.agent.state();
-  // The node's runner knows the pid of the innermost PID namespace.
+  // The node's runner knows only the pid in the innermost PID namespace.
   const found = running ? descendantsOf(node.pid).find((one) => innermost(one) === pid) : undefined;
   if (found === undefined) throw new Error(`no agent runs on ${node.name}`);
   return found;

@@ -158,7 +158,10 @@ function describe(change: Change): string {
   return `${change.owner}: ${found}`;
 }
 
-/** Routes to the pod network that use another device, except the one to the node's own pods; and ours on any other device. */
+/**
+ * Routes to the pod network that use another device, except the route to the node's own pods; and our own routes on any other
+ * device.
+ */
 function strayRoutes(netlink: Netlink, link: Link, { subnet }: OwnLease): string[] {
   return listRoutes(netlink, { family: 4, table: RT_TABLE_MAIN })
     .filter(({ oif, destination, protocol }) => {

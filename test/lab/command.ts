@@ -6,10 +6,10 @@ import { OpError } from '../../lib/errors.ts';
 
 export interface CommandOptions {
   readonly input?: string | undefined;
-  /** Exactly these variables; absent = those of this process. */
+  /** The program gets exactly these variables. When absent, it gets those of this process. */
   readonly env?: Record<string, string> | undefined;
   readonly cwd?: string | undefined;
-  /** SIGKILL after so long. */
+  /** The program gets SIGKILL after this time. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -19,12 +19,12 @@ export interface CommandResult {
   readonly signal: string | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** CLOCK_MONOTONIC in nanoseconds: just before it was started, and when its last output was read. */
+  /** Times of CLOCK_MONOTONIC in nanoseconds: just before the program was started, and when its last output had been read. */
   readonly startNs: number;
   readonly endNs: number;
 }
 
-/** Resolves however it ends; rejects with an OpError when it cannot be started. */
+/** Resolves whatever the exit code is. Rejects with an OpError when the program cannot be started. */
 export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [file = '', ...args] = argv;
   const startNs = monotonicNs();
@@ -46,7 +46,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   }
 }
 
-/** As runCommand, but anything other than exit code 0 is an OpError with what it printed. Returns its stdout. */
+/** Like runCommand, but any exit code other than 0 is an OpError with what the program printed. Resolves with its stdout. */
 export async function mustRun(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
   const result = await runCommand(argv, options);
   if (result.exitCode === 0) return result.stdout;
@@ -55,7 +55,7 @@ export async function mustRun(argv: readonly string[], options: CommandOptions =
   throw new OpError({ subsystem: 'exec', op: 'run', object: argv.join(' '), code, detail });
 }
 
-/** CLOCK_MONOTONIC in nanoseconds, the same clock in every namespace of the machine. */
+/** CLOCK_MONOTONIC in nanoseconds. This clock is the same in every namespace of the machine. */
 export function monotonicNs(): number {
   return Number(process.hrtime.bigint());
 }

@@ -1,23 +1,23 @@
-// The interface between the lab's programs: the methods of the process that holds the switch (the host program) and of the runner
-// inside each node, and the specification of a node, which both need.
+// The interface between the lab's programs: the methods of the host program, which holds the switch, and of the runner inside each
+// node, and the specification of a node, which both need.
 
 import type { JsonObject } from './cni/conflist.ts';
 import type { PluginRun } from './cni/invoke.ts';
 import type { CommandOptions, CommandResult } from './command.ts';
 
-/** Where each program listens, seen from the root folder of its mount namespace. */
+/** The path of each program's socket, below the root folder of its mount namespace. */
 export const HOST_SOCKET = '/run/lab/host.sock';
 export const RUNNER_SOCKET = '/run/lab/runner.sock';
-/** Folders every node of a lab shares: the leases of the directory subnet manager. */
+/** The folder that all nodes of a lab share: the leases of the directory subnet manager. */
 export const LEASE_FOLDER = '/run/lab/leases';
-/** Where the host program keeps what a node writes to its disk; it outlives a reboot. */
+/** The folder in which the host program keeps what a node writes to its disk. It survives a reboot. */
 export const DISK_FOLDER = '/run/lab/disks';
 export const SUBNET_FILE = '/run/flannel/subnet.env';
 export const NET_CONF_FILE = '/etc/kube-flannel/net-conf.json';
 export const CONFLIST_FOLDER = '/etc/cni/net.d';
 export const CNI_BIN_FOLDER = '/opt/cni/bin';
 export const CNI_CACHE_FOLDER = '/var/lib/cni';
-/** Where a node's programs are found besides its PATH: `flanneld` is the one it runs. */
+/** Besides PATH, a node finds programs here: `flanneld` is the agent that it runs. */
 export const PROGRAM_FOLDER = '/opt/weft/bin';
 export const AGENT_LOG = '/run/lab/flanneld.log';
 /** The underlay device of every node. */
@@ -28,7 +28,7 @@ export interface AgentSpec {
   /** The executable and its arguments. */
   readonly argv: readonly string[];
   readonly env: Record<string, string>;
-  /** Port of /readyz on 127.0.0.1 of the node. */
+  /** The port of /readyz on the node's 127.0.0.1. */
   readonly healthPort: number;
   readonly readyTimeoutMs: number;
 }
@@ -38,19 +38,19 @@ export interface NodeSpec {
   readonly name: string;
   /** The node's number, from 1. Its underlay address is derived from this. */
   readonly index: number;
-  /** Address on the underlay and its prefix length: `192.168.50.11/24`. */
+  /** The address on the underlay with its prefix length, such as `192.168.50.11/24`. */
   readonly address: string;
   readonly gateway: string;
   readonly mtuBytes: number;
-  /** Folder whose files are installed in the node's /opt/cni/bin. */
+  /** The folder whose files are installed in the node's /opt/cni/bin. */
   readonly pluginFolder: string;
-  /** Files written at the first boot, by absolute path in the node. */
+  /** Files that are written at the first boot, by their absolute paths in the node. */
   readonly files: Record<string, string>;
-  /** Absent: no agent, the test programs the node itself. */
+  /** When absent, the node has no agent and the test programs it itself. */
   readonly agent?: AgentSpec | undefined;
 }
 
-/** The host program's numbers for a node's processes; `pid` is the first one in its namespaces. */
+/** The pids of a node's processes as the host program sees them. `pid` is the first process in the node's namespaces. */
 export interface NodePlace {
   readonly name: string;
   readonly index: number;
@@ -59,9 +59,9 @@ export interface NodePlace {
 }
 
 export interface HostMethods {
-  /** Boots a node; resolves when its runner answers and its underlay is up. */
+  /** Boots a node. Resolves when its runner answers and its underlay is up. */
   addNode: { params: NodeSpec; result: NodePlace };
-  /** Kills a node and resolves when its underlay device is gone. With `keepDisk`, its disk stays. */
+  /** Kills a node. Resolves when its underlay device is gone. With `keepDisk`, its disk stays. */
   removeNode: { params: { name: string }; result: null };
   rebootNode: { params: { name: string }; result: NodePlace };
   listNodes: { params: null; result: NodePlace[] };
@@ -73,7 +73,7 @@ export interface HostMethods {
 
 export interface ExecRequest extends CommandOptions {
   readonly argv: readonly string[];
-  /** Path of a network namespace to run it in; absent = the node's own. */
+  /** The path of the network namespace in which the program runs; the node's own when absent. */
   readonly netns?: string | undefined;
 }
 
@@ -84,9 +84,9 @@ export interface PodAddRequest {
   readonly ifName?: string | undefined;
   /** An existing namespace to attach instead of a new one. It is removed with the pod. */
   readonly netns?: string | undefined;
-  /** Conflist text to use instead of the one in /etc/cni/net.d. */
+  /** The text of a conflist to use in place of the one in /etc/cni/net.d. */
   readonly conflist?: string | undefined;
-  /** Folders of executables to use instead of /opt/cni/bin, in order. */
+  /** Folders of executables, in order, to use in place of /opt/cni/bin. */
   readonly cniPath?: readonly string[] | undefined;
   readonly args?: readonly (readonly [string, string])[] | undefined;
   readonly capabilityArgs?: JsonObject | undefined;
@@ -99,9 +99,9 @@ export interface HttpAnswer {
 
 /** How long attaching took, in milliseconds. */
 export interface PodTimings {
-  /** Making the namespace: the runtime's share. */
+  /** The time for making the namespace, which is the runtime's part. */
   readonly netnsMs: number;
-  /** From the first plugin's start to the last one's end. */
+  /** The time from the start of the first plugin to the end of the last. */
   readonly addMs: number;
   readonly runs: readonly PluginRun[];
 }
@@ -111,7 +111,7 @@ export interface PodState {
   readonly containerId: string;
   readonly netns: string;
   readonly ifName: string;
-  /** Without prefix lengths, in the order of the result. */
+  /** The addresses without prefix lengths, in the order of the result. */
   readonly ips: readonly string[];
   readonly result: JsonObject;
   readonly timings: PodTimings;
@@ -123,27 +123,27 @@ export interface PodDelOutcome {
 }
 
 export interface AgentState {
-  /** Number inside the node. */
+  /** The pid inside the node. */
   readonly pid?: number | undefined;
   readonly running: boolean;
   readonly exitCode?: number | null | undefined;
   readonly signal?: string | null | undefined;
-  /** CLOCK_MONOTONIC in nanoseconds of the last start. */
+  /** The time of the last start, of CLOCK_MONOTONIC in nanoseconds. */
   readonly startNs?: number | undefined;
 }
 
 export interface ProbeRequest {
-  /** Path of the network namespace to send from; absent = the node itself. */
+  /** The path of the network namespace from which to send; the node itself when absent. */
   readonly netns?: string | undefined;
   readonly targets: readonly string[];
-  /** Bytes after the ICMP header. */
+  /** The number of bytes after the ICMP header. */
   readonly payloadBytes: number;
-  /** Sets DF and never fragments locally. */
+  /** Sets DF, and never fragments on this node. */
   readonly dontFragment: boolean;
   readonly timeoutMs: number;
 }
 
-/** One ping: its round trip, or why there was none. */
+/** The result of one ping: its round-trip time, or the reason why there was no answer. */
 export interface ProbeAnswer {
   readonly ip: string;
   readonly rttMs?: number | undefined;
@@ -155,17 +155,17 @@ export interface RunnerMethods {
   network: { params: null; result: null };
   exec: { params: ExecRequest; result: CommandResult };
   agentStart: { params: null; result: AgentState };
-  /** Resolves when subnet.env is there and /readyz says so; fails with the end of the log. */
+  /** Resolves when subnet.env is there and /readyz answers 200. Rejects with the end of the log. */
   agentReady: { params: null; result: { readyMs: number } };
-  /** SIGTERM, and waits for the end. */
+  /** Sends SIGTERM and waits until the agent has ended. */
   agentStop: { params: { timeoutMs: number }; result: AgentState };
-  /** SIGKILL, and waits for the end. */
+  /** Sends SIGKILL and waits until the agent has ended. */
   agentKill: { params: null; result: AgentState };
   agentState: { params: null; result: AgentState };
-  /** GET from the agent's probe server; rejects when nobody listens. */
+  /** Sends a GET to the agent's probe server. Rejects when nobody listens. */
   agentHttp: { params: { path: string }; result: HttpAnswer };
   podAdd: { params: PodAddRequest; result: PodState };
-  /** DEL, then the namespace is removed; `keepNetns` leaves it. */
+  /** Runs DEL and removes the namespace, unless `keepNetns` is set. */
   podDel: { params: { name: string }; result: PodDelOutcome };
   podCheck: { params: { name: string }; result: readonly PluginRun[] };
   podList: { params: null; result: readonly PodState[] };

@@ -1,4 +1,4 @@
-// A node of the lab as its owner drives it.
+// A node of the lab, as the lab's owner uses it.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -24,9 +24,9 @@ import { connectRpc, type RpcClient } from './rpc.ts';
 
 const AGENT_STOP_MS = 10_000;
 
-/** What a node needs to know of its lab. */
+/** What a node needs to know about its lab. */
 export interface NodeHome {
-  /** The lab's first process, by this process's numbers. */
+  /** The pid of the lab's first process, as this process sees it. */
   readonly initPid: number;
   readonly rpc: RpcClient<HostMethods>;
 }
@@ -52,7 +52,7 @@ export class LabNode {
     this.#runner = runner;
   }
 
-  /** Connects to a node that has booted and learns its pods. */
+  /** Connects to a node that has booted, and learns which pods it has. */
   static async connect(home: NodeHome, place: NodePlace): Promise<LabNode> {
     const { pid, runner } = await reachRunner(home, place);
     const node = new LabNode(home, place, pid, runner);
@@ -60,11 +60,14 @@ export class LabNode {
     return node;
   }
 
-  /** Its address on the underlay. */
+  /** The node's address on the underlay. */
   get address(): string {
     return this.#place.address.split('/')[0] ?? '';
   }
-  /** Its first process by this process's numbers: /proc/PID/root is its root folder, /proc/PID/ns/net its network. */
+  /**
+   * The pid of the node's first process, as this process sees it. /proc/PID/root is the node's root folder, /proc/PID/ns/net its
+   * network.
+   */
   get pid(): number {
     return this.#pid;
   }
@@ -75,12 +78,12 @@ export class LabNode {
     return this.#runner;
   }
 
-  /** The path in the node as this process sees it. */
+  /** Returns the path at which this process sees a file of the node. */
   pathFromOutside(path: string): string {
     return `/proc/${this.#pid}/root${path}`;
   }
 
-  /** Writes a file of the node, making its folder. */
+  /** Writes a file of the node, and makes its folder. */
   writeFile(path: string, text: string): void {
     const outside = this.pathFromOutside(path);
     mkdirSync(dirname(outside), { recursive: true });
@@ -91,12 +94,12 @@ export class LabNode {
     return readFileSync(this.pathFromOutside(path), 'utf8');
   }
 
-  /** Runs a program in the node; resolves however it ends. */
+  /** Runs a program in the node. Resolves whatever its exit code is. */
   async exec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return await this.#runner.call('exec', { argv, ...options });
   }
 
-  /** As `exec`, but anything other than exit code 0 is an OpError. Returns its stdout. */
+  /** Like `exec`, but any exit code other than 0 is an OpError. Resolves with the program's stdout. */
   async run(argv: readonly string[], options: CommandOptions = {}): Promise<string> {
     const { exitCode, stdout, stderr } = await this.exec(argv, options);
     if (exitCode === 0) return stdout;
@@ -108,7 +111,7 @@ export class LabNode {
     return await this.#runner.call('probe', probeRequest(targets, undefined, options));
   }
 
-  /** Makes a namespace and attaches it by executing the conflist; rejects with the plugin's error. */
+  /** Makes a namespace and attaches it by executing the conflist. Rejects with the plugin's error. */
   async addPod(request: Partial<PodAddRequest> = {}): Promise<LabPod> {
     const state = await this.#runner.call('podAdd', { name: this.#freePodName(), ...request });
     const pod = new LabPod(this, state);
@@ -128,17 +131,19 @@ export class LabNode {
     return outcome;
   }
 
-  /** STATUS of the conflist's plugins. */
+  /** Runs STATUS of the conflist's plugins. */
   async cniStatus(): Promise<readonly PluginRun[]> {
     return await this.#runner.call('cniStatus', null);
   }
 
-  /** GC that keeps the pods of this node. */
+  /** Runs GC, which must keep the pods of this node. */
   async cniGc(): Promise<readonly PluginRun[]> {
     return await this.#runner.call('cniGc', null);
   }
 
-  /** A power cut and a boot: the disk stays; /run, processes, pods and network do not. The agent is not started. */
+  /**
+   * Reboots the node as after a power cut. The disk stays; /run, processes, pods and the network do not. The agent is not started.
+   */
   async reboot(): Promise<void> {
     this.#runner.close();
     this.#pods = [];
@@ -152,7 +157,7 @@ export class LabNode {
     this.#runner.close();
   }
 
-  /** A number is not used again while this object lives: pods may be added many at once. */
+  /** A number is not used a second time while this object exists, because several pods may be added at the same time. */
   #freePodName(): string {
     const taken = new Set(this.#pods.map((pod) => pod.name));
     for (;;) {
@@ -174,26 +179,26 @@ export class LabAgent {
   async start(): Promise<AgentState> {
     return await this.#node.runner.call('agentStart', null);
   }
-  /** Resolves with the milliseconds from its start until it was ready. */
+  /** Resolves with the milliseconds from the agent's start until it was ready. */
   async ready(): Promise<number> {
     return (await this.#node.runner.call('agentReady', null)).readyMs;
   }
-  /** SIGTERM; resolves with how it ended. */
+  /** Sends SIGTERM. Resolves with how the agent ended. */
   async stop(timeoutMs = AGENT_STOP_MS): Promise<AgentState> {
     return await this.#node.runner.call('agentStop', { timeoutMs });
   }
-  /** SIGKILL; resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the agent is gone. */
   async kill(): Promise<AgentState> {
     return await this.#node.runner.call('agentKill', null);
   }
   async state(): Promise<AgentState> {
     return await this.#node.runner.call('agentState', null);
   }
-  /** GET from its probe server: `/readyz?verbose`, `/metrics`. */
+  /** Sends a GET to the agent's probe server, for example for `/readyz?verbose` or `/metrics`. */
   async http(path: string): Promise<HttpAnswer> {
     return await this.#node.runner.call('agentHttp', { path });
   }
-  /** Everything it has logged since the node booted. */
+  /** Returns everything that the agent has logged since the node booted. */
   log(): string {
     return this.#node.readFile(AGENT_LOG);
   }

@@ -7,10 +7,10 @@ import type { PodDelOutcome, PodState, PodTimings, ProbeAnswer, RunnerMethods } 
 import { type Pinger, type PingOptions, probeRequest } from './matrix.ts';
 import type { RpcClient } from './rpc.ts';
 
-/** What a pod needs of its node. */
+/** What a pod needs to know about its node. */
 export interface PodHome {
   readonly name: string;
-  /** The node's first process, by this process's numbers. */
+  /** The pid of the node's first process, as this process sees it. */
   readonly pid: number;
   readonly runner: RpcClient<RunnerMethods>;
   removePod(name: string): Promise<PodDelOutcome>;
@@ -31,22 +31,22 @@ export class LabPod implements Pinger {
   get containerId(): string {
     return this.#state.containerId;
   }
-  /** Path of its network namespace inside the node. */
+  /** The path of the pod's network namespace inside the node. */
   get netns(): string {
     return this.#state.netns;
   }
-  /** Path of the same namespace as this process sees it. */
+  /** The path of the same namespace as this process sees it. */
   get netnsFromOutside(): string {
     return `/proc/${this.node.pid}/root${this.#state.netns}`;
   }
-  /** Its first address. */
+  /** The pod's first address. */
   get ip(): string {
     return this.#state.ips[0] ?? '';
   }
   get ips(): readonly string[] {
     return this.#state.ips;
   }
-  /** What the last plugin of the chain printed. */
+  /** The result that the last plugin of the chain printed. */
   get result(): JsonObject {
     return this.#state.result;
   }
@@ -66,7 +66,7 @@ export class LabPod implements Pinger {
     return await this.node.runner.call('podCheck', { name: this.name });
   }
 
-  /** DEL, then the namespace goes. */
+  /** Runs DEL and removes the namespace. */
   async remove(): Promise<PodDelOutcome> {
     return await this.node.removePod(this.name);
   }

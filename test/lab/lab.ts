@@ -16,9 +16,9 @@ import { keptLab, keptLabs, reapLabs } from './registry.ts';
 
 export interface LabOptions extends NodeOptions {
   readonly nodes?: number;
-  /** Letters, digits and dashes; made up from the process number when absent. */
+  /** The lab's name, of letters, digits and dashes. When absent, it is made from the pid. */
   readonly name?: string;
-  /** The lab can be kept: after `keep()` it outlives this process and `attachLab` finds it. */
+  /** Whether the lab can be kept. After `keep()` it survives this process, and `attachLab` finds it. */
   readonly keepable?: boolean;
   /** Is called after each step. */
   readonly onStep?: (step: LabStep) => void;
@@ -92,16 +92,16 @@ export class Lab {
   get pods(): LabPod[] {
     return this.#nodes.flatMap((node) => node.pods);
   }
-  /** The lab's first process, by this process's numbers. */
+  /** The pid of the lab's first process, as this process sees it. */
   get pid(): number {
     return this.#host.init.pid;
   }
-  /** The leases all nodes share, as this process sees the folder. */
+  /** The folder with the leases that all nodes share, as this process sees it. */
   get leaseFolder(): string {
     return `/proc/${this.pid}/root${LEASE_FOLDER}`;
   }
 
-  /** The node of that name; OpError (ENOENT) when there is none. */
+  /** Returns the node of that name. Throws an OpError (ENOENT) when there is none. */
   node(name: string): LabNode {
     const node = this.#nodes.find((one) => one.name === name);
     if (node !== undefined) return node;
@@ -109,7 +109,7 @@ export class Lab {
     throw new OpError({ subsystem: 'lab', op: 'find', object: `node ${name}`, code: 'ENOENT', detail });
   }
 
-  /** Boots `count` more nodes together and, unless told otherwise, starts their agents. */
+  /** Boots `count` more nodes at the same time and starts their agents, unless told otherwise. */
   async addNodes(count: number): Promise<LabNode[]> {
     const onStep = this.#options.onStep;
     const first = Math.max(0, ...this.#nodes.map(({ index }) => index)) + 1;
@@ -132,7 +132,7 @@ export class Lab {
     return booted;
   }
 
-  /** Kills a node as a power cut would and forgets it; its lease stays, as it does in a cluster. */
+  /** Kills a node as a power cut would, and removes it from the lab. Its lease stays, as it would in a cluster. */
   async removeNode(name: string): Promise<void> {
     this.node(name).disconnect();
     await this.#host.rpc.call('removeNode', { name });
@@ -146,7 +146,8 @@ export class Lab {
   /** Removes everything and resolves when nothing is left in the kernel. A second call does nothing. */
   async down(): Promise<void> {
     for (const node of this.#nodes) node.disconnect();
-    // First removes each node through the host program, which waits for its device to go; then ends the rest, even if that failed.
+    // First each node is removed through the host program, which waits until the node's device is gone. Then everything else is
+    // ended, even if that failed.
     await Promise.allSettled(this.#nodes.map(({ name }) => this.#host.rpc.call('removeNode', { name })));
     this.#nodes = [];
     await endLab(this.#host);
@@ -163,7 +164,7 @@ export class Lab {
     this.#host.rpc.close();
   }
 
-  /** Learns the nodes from the lab itself. */
+  /** Asks the lab itself which nodes it has. */
   async refresh(): Promise<void> {
     const places = await this.#host.rpc.call('listNodes', null);
     const home = { initPid: this.#host.init.pid, rpc: this.#host.rpc };
@@ -182,7 +183,7 @@ export class Lab {
   }
 }
 
-/** Three names, or the first and the last of more. */
+/** Returns up to three names; of more, the first and the last. */
 function shortList(names: readonly string[]): string {
   return names.length <= 3 ? names.join(', ') : `${names.length}: ${names[0]} … ${names.at(-1)}`;
 }

@@ -1,4 +1,4 @@
-// The owner's side of a lab's first process: starting it, reaching it, ending it.
+// Starts, reaches and ends a lab's first process, from the owner's side.
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { labPrograms } from './programs.ts';
 import { forgetLab, labTitle, recordLab } from './registry.ts';
 import { connectRpc, type RpcClient } from './rpc.ts';
 
-/** Descriptors of the host program, see host/main.ts. */
+/** The descriptors of the host program, as in host/main.ts. */
 const READY_FD = 3;
 const OWNER_FD = 4;
 
@@ -23,12 +23,12 @@ export interface LabHost {
   readonly rpc: RpcClient<HostMethods>;
 }
 
-/** The labs that this process has started and not released, including those still starting. */
+/** The labs that this process has started and not released, including those that are still starting. */
 const owned = new Map<string, ChildProcess>();
 
 /**
- * Starts the process of a lab. It and everything below it dies with this process: through pdeathsig, or, for a
- * lab that can be kept, through the pipe it watches until it is released.
+ * Starts the process of a lab. It and all processes below it end with this process: by pdeathsig, or, when the lab can be kept,
+ * because the pipe that it watches closes.
  */
 export async function launchLab(name: string, keepable: boolean): Promise<LabHost> {
   const owner = processId(process.pid);
@@ -52,7 +52,7 @@ export async function reachHost(name: string, init: ProcessId): Promise<RpcClien
   return await connectRpc<HostMethods>(`/proc/${init.pid}/root${HOST_SOCKET}`, `lab ${name}`);
 }
 
-/** From now on the lab outlives this process; it is recorded for `npm run lab`. */
+/** Lets the lab survive this process from now on. It is recorded for `npm run lab`. */
 export async function releaseLab(host: LabHost): Promise<void> {
   recordLab({ name: host.name, init: host.init, created: new Date().toISOString() });
   await host.rpc.call('release', null);
@@ -62,7 +62,7 @@ export async function releaseLab(host: LabHost): Promise<void> {
   owned.delete(host.name);
 }
 
-/** Ends a lab, whoever started it, and waits for its last process. */
+/** Ends a lab, whoever started it, and waits for the end of its last process. */
 export async function endLab(host: LabHost): Promise<void> {
   await endNamespaces(host.init);
   await endOwned(host.name);
@@ -70,7 +70,10 @@ export async function endLab(host: LabHost): Promise<void> {
   forgetLab(host.name);
 }
 
-/** Ends every lab this process has started and not released, also one that is still starting: for a signal. */
+/**
+ * Ends every lab that this process has started and not released, including those that are still starting. A signal handler calls
+ * this.
+ */
 export async function endOwnedLabs(): Promise<void> {
   await Promise.all([...owned.keys()].map(endOwned));
 }
@@ -80,7 +83,7 @@ async function endOwned(name: string): Promise<void> {
   if (child === undefined) return;
   const closed = hasEnded(child) ? undefined : once(child, 'exit');
   const first = firstInside(child);
-  // While there is no first process inside, unshare has no child that could outlive it.
+  // As long as there is no first process inside, unshare has no child that could survive it.
   if (first === undefined) child.kill('SIGKILL');
   else await endNamespaces(first);
   await closed;
@@ -91,7 +94,7 @@ function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-/** Resolves when the host program says it is ready; rejects with what it said when it ends instead. */
+/** Resolves when the host program reports that it is ready. Rejects with what the program printed when it ends instead. */
 async function readyLine(child: ChildProcess, name: string): Promise<void> {
   let said = '';
   child.stderr?.on('data', (chunk: Buffer) => {

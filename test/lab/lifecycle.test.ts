@@ -1,4 +1,4 @@
-// A lab begins and ends: in order, by any signal, at any moment. Nothing of it stays on the machine.
+// Starts labs and ends them: in order, by every signal, at any moment. Nothing of a lab may stay on the machine.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,11 +12,11 @@ import { labPrograms } from './programs.ts';
 import { forgetLab, keptLabs, reapLabs, recordLab } from './registry.ts';
 import { familyOf, footprint, survivors } from './support/leftovers.ts';
 
-/** Any folder: these labs attach no pod. */
+/** Any existing folder will do, because these labs attach no pod. */
 const pluginFolder = '/etc/alternatives';
 const bare = { agent: false, pluginFolder } as const;
 
-/** This process, and every launcher it has started. */
+/** This process, and every launcher that it has started. */
 const owners = [process.pid];
 
 async function startLauncher(nodes: number, ...more: string[]): Promise<ChildProcess> {
@@ -32,7 +32,7 @@ async function firstLineOf(child: ChildProcess): Promise<string> {
   return line.toString().trim();
 }
 
-/** So that a test that fails leaves no lab behind either. */
+/** Removes the lab also when a test fails. */
 async function endIfKept(name: string): Promise<void> {
   if (keptLabs().some((kept) => kept.name === name)) await (await attachLab(name)).down();
 }
@@ -166,7 +166,7 @@ describe('a lab whose owner is killed', () => {
     const launcher = await startLauncher(1, 'keep');
     const pid = Number((await firstLineOf(launcher)).replace('up ', ''));
     const family = familyOf(pid);
-    // Stopped, it does not notice the end of its owner's pipe.
+    // A stopped process does not notice that its owner's pipe has closed.
     for (const one of family) process.kill(one.pid, 'SIGSTOP');
     launcher.kill('SIGKILL');
     await once(launcher, 'exit');

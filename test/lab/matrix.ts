@@ -3,22 +3,22 @@
 import type { ProbeAnswer, ProbeRequest } from './contract.ts';
 
 export interface PingOptions {
-  /** Bytes after the ICMP header; 56, as ping(8), when absent. */
+  /** The number of bytes after the ICMP header; 56, as in ping(8), when absent. */
   readonly payloadBytes?: number;
   readonly dontFragment?: boolean;
   readonly timeoutMs?: number;
 }
 
-/** What a matrix is made of: something with an address that can ping. */
+/** A member of the matrix: something that has an address and can ping. */
 export interface Pinger {
   readonly name: string;
   readonly ip: string;
-  /** Its node: pings of one node's pods run one after the other, different nodes at the same time. */
+  /** The member's node. Members of one node ping one after the other, members of different nodes at the same time. */
   readonly node: { readonly name: string };
   ping(targets: readonly string[], options?: PingOptions): Promise<readonly ProbeAnswer[]>;
 }
 
-/** One ordered pair. */
+/** An ordered pair of members. */
 export interface Pair extends ProbeAnswer {
   readonly from: string;
   readonly to: string;
@@ -36,7 +36,7 @@ export function probeRequest(
   return { netns, targets, payloadBytes, dontFragment, timeoutMs };
 }
 
-/** Pings all ordered pairs of two different ones, in the order given. */
+/** Pings all ordered pairs of two different members, in the given order. */
 export async function pingMatrix(pods: readonly Pinger[], options: PingOptions = {}): Promise<Pair[]> {
   const nodes = [...new Set(pods.map((pod) => pod.node.name))];
   const rows = await Promise.all(

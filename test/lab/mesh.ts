@@ -1,4 +1,4 @@
-// When a lab's overlay is complete: every node with a subnet has a route to every other's.
+// Waits until a lab's overlay is complete: every node with a subnet has a route to the subnet of every other node.
 
 import { existsSync } from 'node:fs';
 import { formatPrefix, networkOf, parsePrefix } from '../../lib/ip.ts';
@@ -6,14 +6,17 @@ import { SUBNET_FILE } from './contract.ts';
 import type { LabNode } from './lab-node.ts';
 import { waitUntil } from './processes.ts';
 
-/** `10.244.1.0/24`, from the node's subnet.env; undefined when it has none. */
+/** Returns the node's subnet from its subnet.env, such as `10.244.1.0/24`; undefined when it has none. */
 export function subnetOf(node: LabNode): string | undefined {
   if (!existsSync(node.pathFromOutside(SUBNET_FILE))) return undefined;
   const text = /^FLANNEL_SUBNET=(.*)$/m.exec(node.readFile(SUBNET_FILE))?.[1];
   return text === undefined ? undefined : formatPrefix(networkOf(parsePrefix(text)));
 }
 
-/** OpError (ETIMEDOUT) that names a node and the subnet it lacks when that takes longer than `timeoutMs`. */
+/**
+ * Rejects with an OpError (ETIMEDOUT) that names a node and the subnet to which it has no route, when it takes longer than
+ * `timeoutMs`.
+ */
 export async function waitForMesh(nodes: readonly LabNode[], timeoutMs = 10_000): Promise<void> {
   for (const node of nodes) {
     const others = nodes.filter((other) => other !== node).flatMap((other) => subnetOf(other) ?? []);

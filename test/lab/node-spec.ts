@@ -14,32 +14,35 @@ import { UNDERLAY_GATEWAY, underlayAddress } from './host/underlay.ts';
 import { builtAgent, builtPlugins, requireBuilt } from './programs.ts';
 
 export interface NodeOptions {
-  /** net-conf.json of every node. */
+  /** The net-conf.json of every node. */
   readonly netConf?: JsonObject;
-  /** `false`: no agent, the test programs the nodes itself. */
+  /** When `false`, the nodes have no agent and the test programs them itself. */
   readonly agent?: AgentOptions | false;
-  /** Folder of CNI executables; dist/cni when absent. */
+  /** The folder of CNI executables; dist/cni when absent. */
   readonly pluginFolder?: string;
-  /** The conflist the agent installs when ready, or, where the lab starts none, that lies there; `false`: none. */
+  /**
+   * The conflist. The agent installs it when it is ready; in a lab without agents it is there from the beginning. `false` means
+   * none.
+   */
   readonly conflist?: JsonObject | false;
-  /** MTU of the underlay devices. */
+  /** The MTU of the underlay devices. */
   readonly underlayMtuBytes?: number;
 }
 
 export interface AgentOptions {
-  /** The executable; dist/flanneld when absent. */
+  /** The agent's executable; dist/flanneld when absent. */
   readonly file?: string;
-  /** Arguments after the lab's own. */
+  /** Arguments that follow the lab's own. */
   readonly args?: readonly string[];
   readonly env?: Record<string, string>;
   readonly readyTimeoutMs?: number;
-  /** Whether startLab and addNode start it and wait until it is ready; true when absent. */
+  /** Whether startLab and addNode start the agent and wait until it is ready; true when absent. */
   readonly start?: boolean;
 }
 
 const defaultNetConf: JsonObject = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 
-/** The list flannel ships. */
+/** The list that flannel's manifest has. */
 export const classicConflist: JsonObject = {
   name: 'cbr0',
   cniVersion: '0.3.1',
@@ -49,7 +52,7 @@ export const classicConflist: JsonObject = {
   ],
 };
 
-/** Where flannel's ConfigMap is mounted. */
+/** The path at which flannel's ConfigMap is mounted. */
 const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 const HEALTH_PORT = 10_256;
 const READY_TIMEOUT_MS = 20_000;
@@ -58,7 +61,7 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 export function nodeSpec(index: number, options: NodeOptions): NodeSpec {
   const name = `node-${index}`;
   const { conflist = classicConflist, netConf = defaultNetConf, agent = {} } = options;
-  // An agent installs the list itself, when its node forwards.
+  // Where an agent runs, it installs the list itself when its node forwards.
   const conflistFile =
     agent === false || agent.start === false ? `${CONFLIST_FOLDER}/10-flannel.conflist` : CNI_CONF_FILE;
   return {

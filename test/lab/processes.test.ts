@@ -32,7 +32,7 @@ test('a process is alive until it ends, and one of the same number started at an
 });
 
 test('a zombie is not alive', async () => {
-  // The shell never waits for its child.
+  // The shell never waits for its child, so the child becomes a zombie.
   const shell = spawn('sh', ['-c', 'true & exec sleep 60']);
   onTestFinished(() => void shell.kill('SIGKILL'));
   let zombie: number | undefined;

@@ -4,20 +4,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../lib/errors.ts';
 
-/** A process that cannot be mistaken for a later one with the same number. */
+/** A process, identified so that it cannot be confused with a later process that has the same pid. */
 export interface ProcessId {
   readonly pid: number;
-  /** Clock ticks after boot at which it started (proc(5), stat field 22). */
+  /** When the process started, in clock ticks since the boot (proc(5), stat field 22). */
   readonly startTime: number;
 }
 
-/** Undefined when there is no such process. */
+/** Returns undefined when there is no such process. */
 export function processId(pid: number): ProcessId | undefined {
   const startTime = Number(statFields(pid)?.[19]);
   return Number.isNaN(startTime) ? undefined : { pid, startTime };
 }
 
-/** False for a zombie: nothing of it is left but its exit code. */
+/** Returns false for a zombie, of which only the exit code is left. */
 export function isAlive(id: ProcessId): boolean {
   const fields = statFields(id.pid);
   return fields !== undefined && fields[0] !== 'Z' && Number(fields[19]) === id.startTime;
@@ -28,13 +28,13 @@ export function parentOf(pid: number): number | undefined {
   return parent === undefined ? undefined : Number(parent);
 }
 
-/** The fields of /proc/PID/stat after the name, which may hold anything: index 0 is field 3, the state. */
+/** Returns the fields of /proc/PID/stat after the name. The name may contain any character. Index 0 is field 3, the state. */
 function statFields(pid: number): string[] | undefined {
   const text = readProc(`/proc/${pid}/stat`);
   return text?.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
-/** Its arguments; undefined when it is gone, empty for a zombie. */
+/** Returns the process's arguments; undefined when it is gone, an empty list for a zombie. */
 export function commandLine(pid: number): string[] | undefined {
   return readProc(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1);
 }
@@ -50,26 +50,28 @@ export function childrenOf(pid: number): number[] {
   return text.split(' ').filter(Boolean).map(Number);
 }
 
-/** The process and all below it, parents first. */
+/** Returns the pids of the process and of all processes below it, parents first. */
 export function descendantsOf(pid: number): number[] {
   return [pid, ...childrenOf(pid).flatMap(descendantsOf)];
 }
 
-/** Our number for the process that is `inner` in the PID namespace whose first process is `init`. */
+/** Returns the pid, as seen here, of the process that has the pid `inner` in the PID namespace whose first process is `init`. */
 export function pidFromInside(init: number, inner: number): number | undefined {
-  // proc(5): the numbers in all namespaces a process is in, ours first.
+  // The line has the pids in all namespaces of the process, ours first (proc(5)).
   const numbers = (pid: number): string[] =>
     /^NSpid:\s*(.*)$/m.exec(readProc(`/proc/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? [];
   const depth = numbers(init).length - 1;
   return descendantsOf(init).find((pid) => Number(numbers(pid)[depth]) === inner);
 }
 
-/** Resolves when it is gone, its namespaces with it; OpError (ETIMEDOUT) when it still lives after `timeoutMs`. */
+/**
+ * Resolves when the process and its namespaces are gone. Rejects with an OpError (ETIMEDOUT) when it still runs after `timeoutMs`.
+ */
 export async function waitGone(id: ProcessId, timeoutMs: number): Promise<void> {
   await waitUntil(() => !isAlive(id), timeoutMs, `end of process ${id.pid}`);
 }
 
-/** Looks every 5 ms; OpError (ETIMEDOUT) when `condition` has not come true after `timeoutMs`. */
+/** Checks every 5 ms. Rejects with an OpError (ETIMEDOUT) when `condition` is still false after `timeoutMs`. */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
   timeoutMs: number,
@@ -94,7 +96,7 @@ function readProc(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // Gone between listing and reading (ENOENT, ESRCH): the same as never there.
+    // The process ended between listing and reading (ENOENT, ESRCH). It is treated as if it had never been listed.
     return undefined;
   }
 }

@@ -1,16 +1,16 @@
-// Where the lab finds the programs it runs: its own bundles and what `npm run build` makes.
+// Finds the programs that the lab runs: its own bundles, and what `npm run build` makes.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { OpError } from '../../lib/errors.ts';
 
-/** The same two levels up from test/lab and from dist/lab, where bundles lie. */
+/** The repository is two levels up from test/lab, and also from dist/lab, which has the bundles. */
 export const repositoryRoot = fileURLToPath(new URL('../../', import.meta.url));
 export const builtAgent = join(repositoryRoot, 'dist/flanneld');
 export const builtPlugins = join(repositoryRoot, 'dist/cni');
 
-/** The folder with host.mjs and runner.mjs, bundled now when this file is run as TypeScript. */
+/** Returns the folder with host.mjs and runner.mjs. When this file is run as TypeScript, the bundles are made first. */
 export async function labPrograms(): Promise<string> {
   const folder = join(repositoryRoot, 'dist/lab');
   if (!import.meta.url.endsWith('.ts')) return folder;
@@ -19,7 +19,7 @@ export async function labPrograms(): Promise<string> {
   return await bundleLab();
 }
 
-/** OpError (ENOENT) that says how to get it, when a path the lab needs is missing. */
+/** Throws an OpError (ENOENT) that says how to make the file, when a path that the lab needs is missing. */
 export function requireBuilt(path: string): string {
   if (existsSync(path)) return path;
   throw new OpError({

@@ -1,5 +1,5 @@
-// Finds labs: kept ones are recorded in /run/weft-lab, and all can be seen in the process list. Before a lab starts, labs whose owner
-// is gone are ended.
+// Finds labs. Kept labs are recorded in /run/weft-lab, and all labs can be found in the list of processes. Before a lab starts, the
+// labs whose owners are gone are ended.
 
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,9 +10,9 @@ import { commandLine, isAlive, listPids, type ProcessId, processId } from './pro
 /** A lab that was started with `keep`. */
 export interface LabRecord {
   readonly name: string;
-  /** The first process of the lab; with its start time it names the lab and no later process. */
+  /** The first process of the lab. Together with its start time, its pid cannot mean a later process. */
   readonly init: ProcessId;
-  /** ISO 8601. */
+  /** In ISO 8601. */
   readonly created: string;
 }
 
@@ -31,19 +31,19 @@ export function forgetLab(name: string): void {
   try {
     rmdirSync(FOLDER);
   } catch (error) {
-    // Others are recorded, or nothing ever was.
+    // Only other labs are recorded, or none was ever recorded.
     if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
-/** The kept labs that live, by name. */
+/** Returns the kept labs that still run, by name. */
 export function keptLabs(): LabRecord[] {
   return recordNames()
     .map(readRecord)
     .filter((record) => isAlive(record.init));
 }
 
-/** The kept lab of that name; OpError (ENOENT) when there is none. */
+/** Returns the kept lab of that name. Throws an OpError (ENOENT) when there is none. */
 export function keptLab(name: string): LabRecord {
   const record = keptLabs().find((kept) => kept.name === name);
   if (record !== undefined) return record;
@@ -51,12 +51,12 @@ export function keptLab(name: string): LabRecord {
   throw new OpError({ subsystem: 'lab', op: 'find', object: `lab ${name}`, code: 'ENOENT', detail });
 }
 
-/** How the first process of a lab shows itself: with its name and its owner. */
+/** The title of a lab's first process, with the lab's name and its owner. */
 export function labTitle(name: string, owner: ProcessId): string {
   return [TITLE, name, owner.pid, owner.startTime].join(':');
 }
 
-/** Ends every lab whose owner is gone and that nobody keeps; forgets records of labs that are gone. Returns names. */
+/** Ends every lab whose owner is gone and that nobody keeps, and removes the records of labs that are gone. Returns the names. */
 export async function reapLabs(): Promise<string[]> {
   const dead = recordNames().filter((name) => !isAlive(readRecord(name).init));
   for (const name of dead) forgetLab(name);
@@ -74,7 +74,7 @@ interface RunningLab {
 
 function runningLabs(): RunningLab[] {
   return listPids().flatMap((pid) => {
-    // sh -c SCRIPT TITLE …, see namespace-process.ts
+    // The command line is sh -c SCRIPT TITLE …, as made by namespace-process.ts.
     const [shell, , , title = ''] = commandLine(pid) ?? [];
     const [mark, name, ownerPid, ownerStart] = title.split(':');
     const init = processId(pid);

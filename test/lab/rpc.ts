@@ -1,11 +1,11 @@
-// Typed calls over a Unix socket, one JSON object a line: how the lab's owner drives the process that holds
-// the switch and the runner inside each node. Calls on one connection run at the same time.
+// Typed calls over a Unix socket, with one JSON object on each line. By these calls the lab's owner drives the host program and the
+// runner inside each node. Calls on one connection run at the same time.
 
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { errorText, OpError } from '../../lib/errors.ts';
 
-/** What a program offers: for each method, what it takes and what it answers. All of it is JSON. */
+/** The methods of a program: for each, its argument and its answer. Both are JSON. */
 export type Methods<M> = { [K in keyof M]: { params: unknown; result: unknown } };
 
 export type Handlers<M extends Methods<M>> = { [K in keyof M]: (params: M[K]['params']) => Promise<M[K]['result']> };
@@ -24,12 +24,12 @@ interface RpcReply {
 
 interface RpcFailure {
   readonly message: string;
-  /** `code` and `details` of the error thrown over there, where it had any. */
+  /** `code` and `details` of the error on the other side, if it had them. */
   readonly code?: string | number;
   readonly details?: string;
 }
 
-/** An error that was thrown on the other side; the message is the one from there. */
+/** An error that was thrown on the other side. The message is the original one. */
 class RpcError extends Error {
   readonly code: string | number | undefined;
   readonly details: string | undefined;
@@ -42,7 +42,7 @@ class RpcError extends Error {
   }
 }
 
-/** Serves `handlers` at `path`, which must not exist. Resolves once connections are accepted. */
+/** Serves `handlers` at `path`, which must not exist. Resolves when connections are accepted. */
 export function serveRpc<M extends Methods<M>>(path: string, handlers: Handlers<M>): Promise<Server> {
   const server = createServer((socket) => serveConnection(socket, handlers));
   return new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ function serveConnection<M extends Methods<M>>(socket: Socket, handlers: Handler
   });
 }
 
-/** A side that goes away in the middle of a call only closes the connection; readline passes its errors on. */
+/** When one side goes away during a call, only the connection is closed. Without this handler, readline would pass the error on. */
 function eachLine(socket: Socket, onLine: (line: string) => void): void {
   socket.on('error', () => socket.destroy());
   createInterface({ input: socket })
@@ -94,7 +94,7 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** The calling end. */
+/** The side of a connection that makes calls. */
 export class RpcClient<M extends Methods<M>> {
   readonly #socket: Socket;
   readonly #peer: string;
@@ -108,7 +108,7 @@ export class RpcClient<M extends Methods<M>> {
     socket.on('close', () => this.#failAll());
   }
 
-  /** Rejects with an RpcError when the other side threw, with an OpError (EPIPE) when it went away. */
+  /** Rejects with an RpcError when the other side threw, and with an OpError (EPIPE) when it went away. */
   call<K extends keyof M & string>(method: K, params: M[K]['params']): Promise<M[K]['result']> {
     if (this.#socket.destroyed) return Promise.reject(this.#gone(method));
     const id = this.#nextId;
@@ -140,7 +140,7 @@ export class RpcClient<M extends Methods<M>> {
   }
 }
 
-/** Connects to the program that serves at `path`; `peer` is what messages call it. */
+/** Connects to the program that serves at `path`. Error messages call it `peer`. */
 export function connectRpc<M extends Methods<M>>(path: string, peer: string): Promise<RpcClient<M>> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(path);

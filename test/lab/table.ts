@@ -1,6 +1,8 @@
 // Plain text tables for a terminal.
 
-/** Columns as wide as their widest cell, two spaces apart; the first column to the left, the others to the right. */
+/**
+ * Makes columns as wide as their widest cell, two spaces apart. The first column is aligned to the left, the others to the right.
+ */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   const lines = rows.map((row) =>

@@ -21,7 +21,7 @@ import { flowEnd, imageFolder, Site } from './site.ts';
 const NET_ADMIN = (1n << 12n).toString(16).padStart(16, '0');
 const STEADY = 200;
 const FLOW_MS = 30_000;
-/** The agent has looked at everything by then, at what woke it as well. */
+/** By this time the agent has checked everything once more, including what woke it up. */
 const AFTER_MS = 500;
 
 let site: Site;
@@ -39,7 +39,7 @@ beforeAll(async () => {
   site = await Site.start(2);
   nodes = [site.node(1), site.node(2)];
   await site.containerd(nodes[0]).importImage(join(imageFolder(), 'other.tar'));
-  // As a kubelet whose iptables is the legacy one.
+  // Makes nft look for the rules of iptables-legacy, as on a node whose iptables is the legacy one.
   await nodes[1].run(['iptables-legacy', '-N', 'KUBE-KUBELET-CANARY']);
   bare = await inventory(nodes[0]);
   agents = await Promise.all([start(nodes[0]), start(nodes[1])]);
@@ -142,14 +142,14 @@ test('the image says what it consists of', async () => {
 
 describe('under a thousand packets a second nothing is lost', () => {
   const version = async (): Promise<string> => (await agents[0].exec('/opt/weft/flanneld', '--version')).said;
-  /** What the DaemonSet's controller and kubelet do for another image. */
+  /** Does what the DaemonSet's controller and kubelet do when the image of the DaemonSet changes. */
   const replace = async (image: string): Promise<void> => {
     await agents[0].end();
     agents[0] = await start(nodes[0], withContainer({ image }));
   };
   const rows: string[][] = [];
 
-  /** Both ways between the pods; `drops` are those of the machine meanwhile. */
+  /** Starts flows in both directions between the pods. `drops` counts the packets that the machine itself drops meanwhile. */
   async function underFlows(happen: () => Promise<void>): Promise<{ lost: number; sent: number; drops: number }> {
     const before = queueDrops();
     const [there, back] = [await flowEnd(nodes[0], pods[0]), await flowEnd(nodes[1], pods[1])];

@@ -1,10 +1,10 @@
-// Everything weft.yml gives the agent, each taken away from its pod in turn.
+// Lists everything that weft.yml gives the agent. Each is taken away from the agent's pod in turn.
 
 import type { Container, PodSpec } from '../manifests/documents.ts';
 import { agent, agentPod } from './manifest.ts';
 
 export interface Loss {
-  /** As the manifest has it. */
+  /** The pod as the manifest has it. */
   readonly name: string;
   readonly pod: PodSpec;
 }

@@ -5,10 +5,13 @@ import { agentContainer, type KubeObject, only, type PodSpec, podSpec, readObjec
 export const objects = readObjects('weft.yml');
 export const agentPod = podSpec(objects);
 export const agent = agentContainer(objects);
-/** The other version's name; the image of the manifest is the first. */
+/** The name of the second version of the image. The manifest names the first. */
 export const OTHER_IMAGE = `${agent.image}-other`;
 
-/** The pod and the ConfigMap of an overlay that patches both: lists of what has a name are joined, as kustomize does. */
+/**
+ * Returns the pod and the ConfigMap that an overlay makes by patching both. Lists whose items have names are merged by name, as
+ * kustomize does.
+ */
 export function withOverlay(name: string): { readonly pod: PodSpec; readonly configMap: KubeObject } {
   const folder = `kustomize/overlays/${name}`;
   const patch = podSpec(readObjects(`${folder}/daemonset.yml`));

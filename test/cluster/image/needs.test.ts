@@ -1,5 +1,5 @@
-// Shows what each thing that weft.yml gives the agent is for: takes each away in turn, on a node of its own, and finds out what then
-// fails. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
+// Shows what each thing that weft.yml gives the agent is for. Each is taken away in turn, on a node of its own, and the test finds
+// out what then fails. The table is kept in manifests/NEEDS.md; `npm run suite -- image --update` writes it.
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -42,14 +42,14 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => site?.down());
 
-/** The first thing that does not work with such a pod on a new node; undefined when everything does. */
+/** Returns the first thing that does not work when such a pod runs on a new node, and undefined when everything works. */
 async function failure(node: LabNode, spec: PodSpec): Promise<string | undefined> {
   const containerd = site.containerd(node);
   let pod: NodePod;
   try {
     pod = await NodePod.start(containerd, spec, site.cluster);
   } catch (error) {
-    // gRPC's own number and name of the status come before the runtime's words.
+    // Remove the number and name of gRPC's status, which come before the runtime's words.
     return `does not start: ${errorText(error).replace(/^\d+ [A-Z_]+: /, '')}`;
   }
   const reason = await unreadiness(pod);
@@ -59,7 +59,7 @@ async function failure(node: LabNode, spec: PodSpec): Promise<string | undefined
   return await gcFailure(node, pod);
 }
 
-/** Why it does not become ready; undefined when it does. */
+/** Returns why the pod does not become ready, and undefined when it becomes ready. */
 async function unreadiness(pod: NodePod): Promise<string | undefined> {
   let reasons: string[] = [];
   let sinceMs = performance.now();
@@ -79,7 +79,7 @@ async function unreadiness(pod: NodePod): Promise<string | undefined> {
   return `does not become ready: ${reason ?? lastProblem(pod)}`;
 }
 
-/** What the agent has last said to be wrong. */
+/** Returns the problem that the agent has logged last. */
 function lastProblem(pod: NodePod): string {
   const problems = pod.log().split('\n');
   const last = problems.findLast((line) => /"level":"(error|warn)"/.test(line)) ?? '{}';
@@ -87,11 +87,11 @@ function lastProblem(pod: NodePod): string {
   return `${msg}: ${err}`;
 }
 
-/** Why garbage collection cannot tell dead pods from live ones; undefined when it can. */
+/** Returns why garbage collection cannot tell dead pods from live ones, and undefined when it can. */
 async function gcFailure(node: LabNode, pod: NodePod): Promise<string | undefined> {
-  // Of the lab's own runtime, whose cache says which namespace a pod has; containerd's of Debian does not yet.
+  // The pod is made by the lab's own runtime, whose cache contains each pod's namespace. Debian's containerd does not store it yet.
   const [dead, alive] = [await node.addPod(), await node.addPod()];
-  // As a crash leaves it: no DEL comes.
+  // The namespace disappears without a DEL, as after a crash.
   await node.run(['sh', '-c', 'umount "$1" && rm "$1"', 'sh', dead.netns]);
   const link = async (): Promise<boolean> => (await alive.ping([dead.ip]))[0]?.failure === undefined;
   await waitUntil(async () => !(await link()), READY_MS, 'the end of the namespace');
@@ -102,7 +102,7 @@ async function gcFailure(node: LabNode, pod: NodePod): Promise<string | undefine
   return `frees nothing that a dead pod holds: ${line.replace(/^kept address \S+ of \S+ \S+: /, '')}`;
 }
 
-/** A text for a table cell, without what differs in every run. */
+/** Makes a text fit for a table cell, without the parts that differ in every run. */
 function cell(text: string): string {
   return text
     .replace(/\b[0-9a-f]{64}\b/g, '…')

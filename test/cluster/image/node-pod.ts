@@ -12,23 +12,23 @@ import { containerRequest, type PodPlace, sandboxRequest } from './pod-requests.
 const KUBELET_FOLDER = '/run/kubelet';
 const READY_MS = 40_000;
 const END_MS = 30_000;
-/** Asks for a page, and prints status and text: the node's own curl may be missing. */
+/** Requests a page and prints its status and text. It is needed because a node may have no curl. */
 const FETCH = `fetch(process.argv[1], { signal: AbortSignal.timeout(5000) })
   .then(async (answer) => console.log(JSON.stringify({ status: answer.status, text: await answer.text() })),
     (error) => console.log(JSON.stringify({ status: 0, text: String(error.cause ?? error) })))`;
 
-/** What a node has of its cluster. */
+/** What a node knows about its cluster. */
 export interface ClusterFiles {
   readonly configMaps: readonly KubeObject[];
   readonly env: Readonly<Record<string, string>>;
-  /** Contents of the service account's folder. */
+  /** The contents of the folder of the service account's token. */
   readonly account: Readonly<Record<string, string>>;
 }
 
 export interface ContainerState {
   readonly state: string;
   readonly exitCode: number;
-  /** In the node; 0 when it does not run. */
+  /** The pid inside the node; 0 when the container does not run. */
   readonly pid: number;
 }
 
@@ -52,7 +52,7 @@ export class NodePod {
     this.#sandbox = sandbox;
   }
 
-  /** Starts its sandbox and its first container. Rejects with the runtime's error. */
+  /** Starts the pod's sandbox and its first container. Rejects with the runtime's error. */
   static async start(containerd: Containerd, spec: PodSpec, cluster: ClusterFiles): Promise<NodePod> {
     podsMade += 1;
     const name = `agent-${podsMade}`;
@@ -71,7 +71,7 @@ export class NodePod {
     return this.#containerd.node;
   }
 
-  /** Starts `container`, or the same one once more, in the sandbox that is there. */
+  /** Starts `container`, or the same container once more, in the existing sandbox. */
   async startContainer(container: Container): Promise<void> {
     const { cri } = this.#containerd;
     this.#attempt += 1;
@@ -94,20 +94,20 @@ export class NodePod {
     return (await this.state()).state === 'CONTAINER_RUNNING';
   }
 
-  /** Resolves with its exit code. */
+  /** Resolves with the container's exit code when it ends. */
   async ended(): Promise<number> {
     await waitUntil(async () => !(await this.isRunning()), END_MS, `end of ${this.#config.metadata.name}`);
     return (await this.state()).exitCode;
   }
 
-  /** Runs a program in the container; resolves however it ends. */
+  /** Runs a program in the container. Resolves whatever its exit code is. */
   async exec(...cmd: readonly string[]): Promise<{ readonly exitCode: number; readonly said: string }> {
     const request = { containerId: this.#container, cmd, timeout: 20 };
     const { stdout, stderr, exitCode } = await this.#containerd.cri.call('ExecSync', request);
     return { exitCode, said: `${stdout.toString()}${stderr.toString()}`.trim() };
   }
 
-  /** The page of its readiness probe, in full; status 0 when nobody listens. */
+  /** The whole page of the container's readiness probe; status 0 when nobody listens. */
   async readiness(): Promise<{ readonly status: number; readonly text: string }> {
     const probe = this.spec.containers[0]?.readinessProbe?.httpGet;
     if (probe === undefined) throw new Error('the pod has no readiness probe');
@@ -115,7 +115,7 @@ export class NodePod {
     return JSON.parse(await this.node.run([process.execPath, '-e', FETCH, url]));
   }
 
-  /** Resolves when its probe says so; rejects with its log when it ends, or takes too long. */
+  /** Resolves when the readiness probe succeeds. Rejects with the container's log when the container ends or takes too long. */
   async ready(): Promise<void> {
     try {
       await waitUntil(
@@ -129,13 +129,15 @@ export class NodePod {
     if (!(await this.isRunning())) throw new Error(`the container ended: ${this.log()}`);
   }
 
-  /** What the container that runs now has written. */
+  /** Returns what the running container has written so far. */
   log(): string {
-    // Each line begins with time, stream and whether it is whole.
+    // Each line begins with a time, the stream, and a letter that says whether the line is complete.
     return this.node.readFile(this.#log).replace(/^\S+ \S+ \S /gm, '');
   }
 
-  /** As a node's kubelet does when the API says so: SIGTERM, the pod's time for it, then all is removed. */
+  /**
+   * Ends the pod as kubelet does when the API server deletes it: SIGTERM, then the pod's grace period, then everything is removed.
+   */
   async end(): Promise<void> {
     const { cri } = this.#containerd;
     const timeout = this.spec.terminationGracePeriodSeconds ?? 30;
@@ -145,7 +147,7 @@ export class NodePod {
   }
 }
 
-/** Makes the pod's volumes in the node. */
+/** Makes the pod's volumes in the node's folders. */
 function preparePlace(node: LabNode, spec: PodSpec, cluster: ClusterFiles, folder: string): PodPlace {
   const write = (path: string, files: Readonly<Record<string, string>>): string => {
     const outside = node.pathFromOutside(path);

@@ -1,19 +1,22 @@
-// What kubelet asks of the runtime for a pod of the manifests: pod specification in, requests of the Container Runtime Interface out. A field
-// this does not know is an error, or the manifests could say what is not tried.
+// Turns a pod specification of the manifests into the requests that kubelet would send to the runtime (Container Runtime
+// Interface). A field that this file does not know is an error; otherwise the manifests could contain something that no test tries.
 
 import { randomUUID } from 'node:crypto';
 import { CGROUP_PARENT } from '../containerd/cgroups.ts';
 import type { ContainerConfig, ContainerSecurity, Mount, SandboxConfig, SecurityProfile } from '../containerd/cri.ts';
 import type { Container, JsonObject, PodSpec } from '../manifests/documents.ts';
 
-/** Where kubelet puts what its node knows. */
+/** The folder in which kubelet keeps the pods' volumes. */
 export interface PodPlace {
   readonly nodeName: string;
-  /** Host path of each volume, by name. */
+  /** The path on the host for each volume, by the volume's name. */
   readonly volumes: ReadonlyMap<string, string>;
-  /** Host path of the service account's token, authority and namespace; undefined where the pod gets none. */
+  /**
+   * The path on the host of the folder with the service account's token, authority and namespace; undefined where the pod gets
+   * none.
+   */
   readonly account: string | undefined;
-  /** Every container of a cluster has these: where the API server is. */
+  /** Kubernetes sets these variables in every container. They say where the API server is. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -27,7 +30,7 @@ const SECURITY_FIELDS = [
   'runAsUser',
   'runAsNonRoot',
 ];
-// pkg/securitycontext/util.go of Kubernetes: what every container gets that is not privileged.
+// Every container that is not privileged gets these paths masked or read-only (Kubernetes, pkg/securitycontext/util.go).
 const MASKED = ['asound', 'acpi', 'kcore', 'keys', 'latency_stats', 'timer_list', 'timer_stats', 'sched_debug', 'scsi'];
 const READ_ONLY = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'];
 
@@ -35,7 +38,7 @@ export function sandboxRequest(name: string, pod: PodSpec, logDirectory: string)
   const network = pod.hostNetwork === true ? 'NODE' : 'POD';
   return {
     metadata: { name, uid: randomUUID(), namespace: 'weft' },
-    // A pod on its node's network has its node's name.
+    // A pod in the node's own network has the node's host name.
     hostname: network === 'NODE' ? '' : name,
     logDirectory,
     portMappings: [],
@@ -49,7 +52,7 @@ export function sandboxRequest(name: string, pod: PodSpec, logDirectory: string)
   };
 }
 
-/** `attempt` counts restarts. Throws on what it does not know. */
+/** `attempt` counts restarts. Throws when the specification has a field that this file does not know. */
 export function containerRequest(
   pod: PodSpec,
   container: Container,

@@ -1,5 +1,5 @@
-// A cluster for the image: a real API server with weft.yml applied, lab nodes with a containerd that has the image, and
-// on them the pod of the DaemonSet as the API server's admission leaves it.
+// A cluster for tests of the image. It has a real API server to which weft.yml is applied, and lab nodes with a containerd that has
+// the image. On the nodes runs the DaemonSet's pod, in the form in which the API server admitted it.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { CriPod } from '../containerd/pod.ts';
 import { agentPod, objects } from './manifest.ts';
 import type { ClusterFiles } from './node-pod.ts';
 
-/** Folder with `image.tar` and `other.tar`, which scripts/test-image.mjs makes. */
+/** The folder with `image.tar` and `other.tar`, which scripts/suites/image.mjs makes. */
 export function imageFolder(): string {
   const folder = process.env['WEFT_IMAGES'];
   if (folder === undefined)
@@ -48,7 +48,7 @@ export class Site {
     this.cluster = cluster;
   }
 
-  /** Whatever it made until then is undone when it rejects. */
+  /** Makes the site. When it rejects, it has removed everything that it made. */
   static async start(nodes: number): Promise<Site> {
     imageFolder();
     const cleanups: (() => unknown)[] = [removeCgroups];
@@ -58,7 +58,7 @@ export class Site {
       writeImage(join(folder, 'busybox.tar'));
       const server = await startKubeApiserver();
       cleanups.push(() => server.stop());
-      // Nothing of CNI is on its nodes: what is there later the agent has brought.
+      // The nodes start without any file of CNI, so whatever is found there later was installed by the agent.
       const pluginFolder = mkdtempSync(join(folder, 'none-'));
       const lab = await startLab({ nodes: 0, agent: false, conflist: false, pluginFolder });
       cleanups.push(() => lab.down());
@@ -83,7 +83,9 @@ export class Site {
     return found;
   }
 
-  /** Nodes as a cloud gives them: registered, with a podCIDR and a containerd that has the image. */
+  /**
+   * Adds nodes in the state in which a cloud delivers them: registered, with a podCIDR, and with a containerd that has the image.
+   */
   async addNodes(count: number): Promise<LabNode[]> {
     const nodes = await this.#lab.addNodes(count);
     await Promise.all(nodes.map((node) => this.#prepare(node)));
@@ -94,7 +96,8 @@ export class Site {
     const podCIDR = `10.244.${node.index}.0/24`;
     const body = { metadata: { name: node.name }, spec: { podCIDR, podCIDRs: [podCIDR] } };
     await this.#server.must({ path: '/api/v1/nodes', body });
-    // A lab's nodes have boot ids of their own by a mount that no container sees; these are never rebooted.
+    // The lab gives each node its own boot id by a mount that containers do not see. These nodes are never rebooted, so the mount
+    // is removed.
     await node.run(['umount', '/proc/sys/kernel/random/boot_id']);
     this.#relays.set(node, await startRelay(node.pid, this.#server.url));
     const containerd = await Containerd.make(node);
@@ -109,7 +112,7 @@ export class Site {
     await this.#server.must({ method: 'DELETE', path: `/api/v1/nodes/${node.name}` });
   }
 
-  /** A pod of the pod network, serving its name. */
+  /** Makes a pod in the pod network that serves its own name over HTTP. */
   async addPod(node: LabNode, name: string): Promise<CriPod> {
     return await CriPod.run(this.containerd(node), name);
   }
@@ -122,7 +125,7 @@ export class Site {
     for (const node of this.#lab.nodes) await this.#leave(node);
   }
 
-  /** A relay would hold the node's network namespace. */
+  /** A relay process would keep the node's network namespace alive, so it is stopped first. */
   async #leave(node: LabNode): Promise<void> {
     this.#containerds.get(node)?.cri.close();
     await this.#relays.get(node)?.();
@@ -130,18 +133,18 @@ export class Site {
   }
 }
 
-/** Path in its node of the namespace of a pod. */
+/** The path, inside the node, of a pod's network namespace. */
 async function netnsOf(pod: CriPod): Promise<string> {
   const info = JSON.parse((await pod.status()).info['info'] ?? '{}') as {
     runtimeSpec: { linux: { namespaces: readonly { type: string; path?: string }[] } };
   };
   const netns = info.runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path;
   if (netns === undefined) throw new Error(`no network namespace of ${pod.name}`);
-  // /var/run is a link, which from outside would lead to this machine's folder.
+  // /var/run is a link. Followed from outside, it would lead to a folder of the real machine.
   return netns.replace(/^\/var\/run\//, '/run/');
 }
 
-/** Where a flow of packets to or from `pod` begins or ends. */
+/** Returns the end of a flow of packets to or from `pod`. */
 export async function flowEnd(node: LabNode, pod: CriPod): Promise<FlowEnd> {
   return { netnsFromOutside: node.pathFromOutside(await netnsOf(pod)), ip: pod.ip };
 }
@@ -150,7 +153,7 @@ async function undo(cleanups: (() => unknown)[]): Promise<void> {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 }
 
-/** What kubelet would fetch for the agent's pods. */
+/** Returns the objects that kubelet would fetch for the agent's pods. */
 async function clusterFiles(server: KubeApiserver): Promise<ClusterFiles> {
   const namespace = 'weft';
   const { body } = await server.must({

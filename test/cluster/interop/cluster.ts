@@ -1,5 +1,5 @@
-// A cluster of lab nodes on a real API server, in which each node runs flannel's agent and plugins, or ours, and is
-// changed from one to the other as their DaemonSets do it: files first, then the agent.
+// A cluster of lab nodes on a real API server. Each node runs either flannel's agent and plugins or ours. A node changes from one
+// to the other in the way a DaemonSet does it: the files are replaced first, then the agent.
 
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,16 +18,16 @@ import { CHAIN, findChain, findFlanneld } from './programs.ts';
 export type Program = 'flannel' | 'weft';
 
 export interface ClusterSpec {
-  /** What each node runs, from node-1 on. */
+  /** Says which of the two each node runs, in order from node-1 on. */
   readonly nodes: readonly Program[];
   readonly isDual?: boolean;
-  /** `EnableNFTables`; absent, flannel writes iptables and Weft nftables. */
+  /** The value of `EnableNFTables`. When it is absent, flannel writes iptables rules and Weft nftables rules. */
   readonly nftables?: boolean;
 }
 
 const READY_TIMEOUT_MS = 60_000;
 const MESH_TIMEOUT_MS = 20_000;
-/** Where flannel's ConfigMap is mounted. */
+/** The path at which flannel's ConfigMap is mounted. */
 const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 const CONFLIST_FILE = `${CONFLIST_FOLDER}/10-flannel.conflist`;
 const PREFIX = 'flannel.alpha.coreos.com/';
@@ -45,7 +45,7 @@ export class Cluster {
     this.#cleanups = cleanups;
   }
 
-  /** Starts it with a pod on every node. Needs everything missingPrograms looks for. */
+  /** Starts the cluster with a pod on every node. Every program that missingPrograms looks for must be there. */
   static async start(spec: ClusterSpec, env: Readonly<Record<string, string | undefined>>): Promise<Cluster> {
     const cleanups: (() => unknown)[] = [];
     try {
@@ -76,7 +76,7 @@ export class Cluster {
     await undo(this.#cleanups);
   }
 
-  /** Replaces the node's plugins and agent, as a rollout does: the new agent starts when the old one has ended. */
+  /** Replaces the node's plugins and agent as a rollout does: the new agent starts when the old one has ended. */
   async change(node: LabNode, to: Program): Promise<void> {
     const { exitCode } = await node.agent.stop();
     if (exitCode !== 0)
@@ -84,7 +84,7 @@ export class Cluster {
     await this.#run(node, to);
   }
 
-  /** What `manifests/cleanup.yml` runs on a node. */
+  /** Runs on the node what `manifests/cleanup.yml` runs there. */
   async cleanUp(node: LabNode): Promise<string> {
     const where = [
       `--subnet-file=${SUBNET_FILE}`,
@@ -94,7 +94,7 @@ export class Cluster {
     return await node.run([requireBuilt(builtAgent), 'cleanup', ...where], { timeoutMs: 30_000 });
   }
 
-  /** Resolves when every node has a route to every other's podCIDRs. */
+  /** Resolves when every node has a route to the podCIDRs of every other node. */
   async untilMesh(): Promise<void> {
     for (const node of this.lab.nodes) {
       for (const peer of this.lab.nodes) {
@@ -112,7 +112,7 @@ export class Cluster {
     return [`10.244.${index}.0/24`, ...(this.#spec.isDual ? [`fd00:10:244:${index}::/64`] : [])];
   }
 
-  /** flannel's annotations of the node, without their prefix. */
+  /** Returns the node's annotations of flannel, without their prefix. */
   async annotations(node: LabNode): Promise<Readonly<Record<string, string>>> {
     const { body } = await this.server.must({ path: `/api/v1/nodes/${node.name}` });
     const { annotations = {} } = (body as { metadata: { annotations?: Record<string, string> } }).metadata;
@@ -120,11 +120,11 @@ export class Cluster {
     return Object.fromEntries(own.map(([key, value]) => [key.slice(PREFIX.length), value]));
   }
 
-  /** Its Node, its way to the API server, and an IPv6 underlay where one is wanted. */
+  /** Adds the node's Node object, a way to reach the API server, and an IPv6 underlay where one is wanted. */
   async #join(node: LabNode): Promise<void> {
     const podCIDRs = this.podCidrs(node);
     const spec = { podCIDR: podCIDRs[0], podCIDRs };
-    // A kubelet's; flannel panics at a Node that has no annotation at all.
+    // An annotation that kubelet sets. It is needed because flannel panics at a Node without any annotation.
     const annotations = { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' };
     await this.server.must({ path: '/api/v1/nodes', body: { metadata: { name: node.name, annotations }, spec } });
     this.#cleanups.push(await startRelay(node.pid, this.server.url));
@@ -139,7 +139,7 @@ export class Cluster {
 
   async #run(node: LabNode, program: Program): Promise<void> {
     const file = program === 'flannel' ? (findFlanneld() ?? '') : requireBuilt(builtAgent);
-    // flannel's init containers, with `cp -f` of their own; our agent does it itself.
+    // Does what flannel's init containers do, with `cp -f`. Our agent installs its files itself.
     if (program === 'flannel') {
       await node.run(['cp', '-f', `${CNI_BIN_FOLDER}/.flannel-image`, `${CNI_BIN_FOLDER}/flannel`]);
       await node.run(['cp', '-f', CNI_CONF_FILE, CONFLIST_FILE]);
@@ -174,7 +174,10 @@ function netConfOf({ isDual = false, nftables }: ClusterSpec) {
   };
 }
 
-/** The chain alone, whatever else is in its folder, and flannel's once more, as its image keeps it. */
+/**
+ * Returns a folder that contains only the plugins of the chain. They may be installed among others. flannel's plugin lies there a
+ * second time, under the name that it has in flannel's image.
+ */
 function copyChain(folder: string): string {
   const copy = mkdtempSync(join(tmpdir(), 'weft-interop-'));
   for (const name of CHAIN) cpSync(join(folder, name), join(copy, name), { dereference: true });

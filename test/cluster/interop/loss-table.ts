@@ -1,4 +1,4 @@
-// The losses of a whole run, as the table that is printed at its end.
+// Collects the losses of a whole run and prints them as a table at its end.
 
 import type { FlowResult } from '../../faults/probe/spec.ts';
 import { markdownTable } from '../../faults/report.ts';
@@ -10,12 +10,12 @@ export class LossTable {
     readonly dropped: number;
   }[] = [];
 
-  /** `flows` by their paths; `dropped` by the machine's queues meanwhile. */
+  /** `flows` has the flows by their paths. `dropped` counts the packets that the machine's queues dropped meanwhile. */
   add(change: string, flows: ReadonlyMap<string, FlowResult>, dropped: number): void {
     this.#rows.push({ change, flows, dropped });
   }
 
-  /** A row a change, a column a path; a dash where no such flow ran. */
+  /** The table has a row for each change and a column for each path. A dash means that no such flow ran. */
   render(): string {
     const paths = [...new Set(this.#rows.flatMap(({ flows }) => [...flows.keys()]))].sort();
     const rows = this.#rows.map(({ change, flows, dropped }) => [

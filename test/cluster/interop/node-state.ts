@@ -1,10 +1,10 @@
-// What an agent and its plugins keep on a node, in the words of the usual tools, so that what one has left on a node of the
-// other shows: rules of every firewall, devices, routes, files. What belongs to single pods is no part of it.
+// Lists what an agent and its plugins keep on a node, with the usual tools: the rules of every firewall, devices, routes, files. So
+// whatever one agent has left on a node of the other becomes visible. What belongs to single pods is left out.
 
 import type { LabNode } from '../../lab/lab-node.ts';
 
 export interface NodeState {
-  /** The rules of chains that are not built in, and the jumps to these chains. */
+  /** Keeps the rules of chains that are not built in, and the jumps to these chains. */
   readonly rules: readonly string[];
   readonly links: readonly string[];
   readonly routes: readonly string[];
@@ -13,10 +13,10 @@ export interface NodeState {
 }
 
 const SAVES = ['iptables-nft-save', 'ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save'];
-/** Tables that iptables on nf_tables makes; their contents are what the saves above print. */
+/** Tables that iptables creates on nf_tables. Their contents are printed by the two iptables-save commands above. */
 const IPTABLES_TABLES = /^table ip6? (nat|filter|mangle|raw|security)$/;
 const FOLDERS = ['/opt/cni', '/etc/cni', '/run/flannel', '/var/lib/cni'];
-/** Addresses, saved configurations and results of pods, and the lock of addresses. */
+/** Files that belong to pods: addresses, saved configurations, results, and the lock of the addresses. */
 const OF_PODS =
   /^\/var\/lib\/cni\/(results|flannel|networks\/cbr0\/([0-9a-f]*[.:]|lock|last_reserved_ip|\.[0-9a-f]{64}:))/;
 
@@ -32,7 +32,7 @@ export async function stateOf(node: LabNode): Promise<NodeState> {
   };
 }
 
-/** The rules, with the node's own subnets, and its own addresses in them, replaced by `OWN`, so that nodes can be compared. */
+/** Returns the rules, with the node's own subnets and addresses replaced by `OWN`, so that nodes can be compared. */
 async function rulesOf(node: LabNode): Promise<string[]> {
   const saved: string[] = [];
   for (const program of SAVES) {
@@ -54,7 +54,7 @@ async function linesOf(node: LabNode, argv: readonly string[], unsteady = /(?!)/
     .filter((line) => line !== '');
 }
 
-/** Every file with its sum. */
+/** Lists every file with its checksum. */
 async function filesOf(node: LabNode): Promise<string[]> {
   const sums = await linesOf(node, ['find', ...FOLDERS, '-type', 'f', '-exec', 'sha256sum', '{}', '+']);
   const others = await linesOf(node, ['find', ...FOLDERS, '-type', 'l,s', '-printf', '%y %p\n']);

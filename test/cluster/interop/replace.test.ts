@@ -32,7 +32,7 @@ afterAll(() => {
   process.stdout.write(`\n${losses.render()}\n`);
 });
 
-/** What must outlive a change of the agent. */
+/** The parts of a node's state that must survive a change of the agent. */
 async function identityOf(cluster: Cluster, node: LabNode): Promise<object> {
   const { mac, device, addresses } = await kernelStateOf(node);
   const index = (await node.run(['cat', '/sys/class/net/flannel.1/ifindex'])).trim();
@@ -45,7 +45,10 @@ function podMtu(node: LabNode): number {
   return Number(/^FLANNEL_MTU=(\d+)$/m.exec(node.readFile(SUBNET_FILE))?.[1]);
 }
 
-/** What must be equal on all nodes with Weft, whatever ran there before: rules and files, but only the names of leases. */
+/**
+ * The parts that must be equal on all nodes with Weft, whatever ran there before: rules and files, but of the leases only their
+ * names.
+ */
 async function commonOf(node: LabNode): Promise<Pick<NodeState, 'rules' | 'files'>> {
   const { rules, files } = await stateOf(node);
   const names = files.map((line) => line.replace(/^[0-9a-f]{64} +(\/run\/flannel\/)/, '$1'));
@@ -84,7 +87,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     return cluster;
   }
 
-  /** To and from the node's pod, in every family, and from it to outside. */
+  /** Starts flows to and from the node's pod in every family, and from the pod to the outside. */
   async function startFlows(node: LabNode): Promise<ReadonlyMap<string, Flow>> {
     const [pod, peer] = [node.pods[0], started().lab.node(WEFT_NODE).pods[0]] as [LabPod, LabPod];
     const outside = { netnsFromOutside: `/proc/${started().lab.pid}/ns/net`, ip: UNDERLAY_GATEWAY };
@@ -102,7 +105,9 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     return flows;
   }
 
-  /** Runs `body` under flows. Resolves with their losses in words, without what the machine's own queues may have dropped. */
+  /**
+   * Runs `body` under the flows. Resolves with their losses in words, without those that the machine's own queues may have caused.
+   */
   async function underFlows(node: LabNode, change: string, body: () => Promise<unknown>): Promise<string[]> {
     const flows = await startFlows(node);
     const before = queueDrops();
@@ -137,7 +142,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
       expect(gone.filter((line) => /link|address|neigh|fdb/.test(line))).toEqual([]);
       expect(await identityOf(started(), node)).toEqual(identity);
       expect(failed(await lab.matrix())).toEqual([]);
-      // What fits through both families' tunnels (D17).
+      // The largest payload that fits through the tunnels of both families (D17).
       expect(podMtu(node)).toBe(spec.isDual === true ? 1430 : 1450);
     },
   );
@@ -170,7 +175,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
       const { lab } = started();
       const node = lab.node(nodeName);
       const identity = await identityOf(started(), node);
-      // flannel's own start is not ours to judge: the control shows what it loses.
+      // A loss at the start of flannel's own agent is no failure of ours. This control shows how much flannel loses.
       await underFlows(node, 'to flannel', () => started().change(node, 'flannel'));
       expect(await identityOf(started(), node)).toEqual(identity);
       expect(failed(await lab.matrix())).toEqual([]);
@@ -193,7 +198,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
   );
 });
 
-/** flannel appends its rules to what it finds. */
+/** flannel appends its rules to the rules that it finds, so their order differs here. */
 function sorted(state: NodeState | undefined): object {
   return { ...state, rules: state?.rules.toSorted() };
 }

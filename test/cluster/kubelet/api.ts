@@ -1,4 +1,4 @@
-// What the checks ask of the cluster: nodes, pods, and objects to run.
+// Requests to the cluster's API server that the checks need: nodes, pods, and workloads to run.
 
 import type { KubeApiserver } from '../../support/kube-apiserver.ts';
 import { applyCall } from '../../support/kube-objects.ts';
@@ -38,7 +38,7 @@ export async function listNodes({ must }: KubeApiserver): Promise<NodeObject[]> 
   return (await must({ path: '/api/v1/nodes' })).body['items'] as NodeObject[];
 }
 
-/** Of the default namespace. */
+/** Pods of the default namespace. */
 export async function listPods({ must }: KubeApiserver, app: string): Promise<PodObject[]> {
   const path = `/api/v1/namespaces/default/pods?labelSelector=app%3D${app}`;
   return (await must({ path })).body['items'] as PodObject[];
@@ -48,14 +48,14 @@ export function isTrue({ status }: NodeObject | PodObject, type: string): boolea
   return status.conditions?.some((condition) => condition.type === type && condition.status === 'True') === true;
 }
 
-/** The runtime's name of a pod's only container. */
+/** The id that the runtime gave to the pod's only container. */
 export function containerOf({ metadata, status }: PodObject): string {
   const id = status.containerStatuses?.[0]?.containerID.replace('containerd://', '');
   if (id === undefined) throw new Error(`pod ${metadata.name} has no container`);
   return id;
 }
 
-/** A web server in every pod, which kubelet asks whether it is ready. */
+/** The template of a pod with a web server. Kubelet probes the server to find out whether the pod is ready. */
 function template(app: string, image: string, ports: readonly JsonObject[]): object {
   const container = {
     name: 'web',
@@ -71,7 +71,7 @@ function template(app: string, image: string, ports: readonly JsonObject[]): obj
   };
 }
 
-/** Its pods serve their names, also at HOST_PORT of their nodes. */
+/** Creates a DaemonSet whose pods serve their names, also at HOST_PORT of their nodes. */
 export async function createDaemonSet({ must }: KubeApiserver, app: string, image: string): Promise<void> {
   const ports = [{ containerPort: 80, hostPort: HOST_PORT }];
   const spec = { selector: { matchLabels: { app } }, template: template(app, image, ports) };
@@ -93,7 +93,7 @@ export async function scale({ must }: KubeApiserver, app: string, replicas: numb
   await must({ method: 'PATCH', path, contentType: MERGE, body: { spec: { replicas } } });
 }
 
-/** Its pods go first. */
+/** Deletes a workload. Its pods are deleted first. */
 export async function deleteWorkload(
   { must }: KubeApiserver,
   kind: 'daemonsets' | 'deployments',

@@ -1,5 +1,5 @@
-// A small real cluster: kube-apiserver and etcd, kube-controller-manager, kube-scheduler, and lab nodes with a containerd
-// and a kubelet each. Everything but the images is a published program; what else runs, runs in pods.
+// A small real cluster: kube-apiserver and etcd, kube-controller-manager, kube-scheduler, and lab nodes that each have a containerd
+// and a kubelet. Except for the images, all of these are published programs. Everything else runs in pods.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ import { KUBELET_LOG, startKubelet } from './kubelet-node.ts';
 
 const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
 
-/** Names of the programs that are neither in KUBEBUILDER_ASSETS nor on PATH. */
+/** Returns the names of the programs that are neither in KUBEBUILDER_ASSETS nor on PATH. */
 export function missingServers(): string[] {
   return SERVERS.filter((name) => findServer(name) === undefined);
 }
@@ -33,9 +33,9 @@ function program(name: (typeof SERVERS)[number]): string {
 
 interface ClusterOptions {
   readonly nodes: number;
-  /** What of CNI is on the nodes; nothing when absent. */
+  /** The CNI executables that the nodes have from the beginning; none when absent. */
   readonly pluginFolder?: string;
-  /** Writes more images for the nodes into a folder, and names the files. */
+  /** Writes further images for the nodes into a folder, and returns the names of the files. */
   readonly putImages?: (folder: string) => string[];
 }
 
@@ -95,12 +95,12 @@ export class KubeCluster {
     await undo(this.#cleanups);
   }
 
-  /** Registers its node, and runs what the scheduler gives it. */
+  /** Registers the node and runs the pods that the scheduler assigns to it. */
   async startKubelet(node: LabNode): Promise<void> {
     await startKubelet(node, program('kubelet'), this.server.adminKubeconfig);
   }
 
-  /** Runs a command in a container, as `kubectl exec` does; resolves with what it wrote. */
+  /** Runs a command in a container as `kubectl exec` does. Resolves with what the command wrote. */
   async exec(node: LabNode, containerId: string, cmd: readonly string[]): Promise<string> {
     const request = { containerId, cmd, timeout: 10 };
     const { exitCode, stdout, stderr } = await this.#cri(node).call('ExecSync', request);
@@ -108,14 +108,14 @@ export class KubeCluster {
     return stdout.toString().trim();
   }
 
-  /** Path from outside of the network namespace of a container. */
+  /** The path, seen from outside, of a container's network namespace. */
   async netnsOf(node: LabNode, containerId: string): Promise<string> {
     const { info } = await this.#cri(node).call('ContainerStatus', { containerId, verbose: true });
     const { pid } = JSON.parse(info['info'] ?? '{}') as { pid?: number };
     return node.pathFromOutside(`/proc/${pid}/ns/net`);
   }
 
-  /** The ends of the logs. */
+  /** The last lines of each log. */
   async report(): Promise<string> {
     const script = `tail -n 15 ${KUBELET_LOG} /var/log/pods/weft_*/*/*.log /var/log/pods/kube-flannel_*/*/*.log`;
     const ends = this.lab.nodes.map(async (node) => {
@@ -145,9 +145,9 @@ function startControllers(server: KubeApiserver, flexFolder: string): Background
     '--allocate-node-cidrs=true',
     '--cluster-cidr=10.244.0.0/16',
     '--service-cluster-ip-range=10.96.0.0/24',
-    // Every namespace gets it, for pods to know the API server by.
+    // kube-controller-manager puts this certificate into every namespace, so that pods can verify the API server.
     `--root-ca-file=${server.authorityFile}`,
-    // Its default is a folder of the machine's, which it makes.
+    // The default is a folder of the real machine, which kube-controller-manager would create.
     `--flex-volume-plugin-dir=${flexFolder}`,
   ];
   return [
@@ -156,7 +156,7 @@ function startControllers(server: KubeApiserver, flexFolder: string): Background
   ];
 }
 
-/** The pods' image and the agent's, under the name the manifest says. */
+/** The image of the test's pods and the image of the agent. The latter has the name that the manifest uses. */
 function writeImages(folder: string): string[] {
   const [pods, agent] = [join(folder, 'pods.tar'), join(folder, 'agent.tar')];
   writeImage(pods);
@@ -164,7 +164,7 @@ function writeImages(folder: string): string[] {
   return [pods, agent];
 }
 
-/** The Service of the API server in place of a kube-proxy: the relay of the node has its address. */
+/** Redirects the address of the API server's Service to the node's relay, in place of a kube-proxy. */
 async function makeApiService(node: LabNode, { hostname, port }: URL): Promise<void> {
   const rule = `ip daddr ${API_SERVICE_IP} tcp dport 443 dnat to ${hostname}:${port}`;
   const input = `table ip api-service { chain output { type nat hook output priority -100; ${rule}; }; }\n`;
@@ -173,7 +173,7 @@ async function makeApiService(node: LabNode, { hostname, port }: URL): Promise<v
 
 async function startContainerd(node: LabNode, images: readonly string[]): Promise<Containerd> {
   const containerd = await Containerd.make(node);
-  // A node sees the machine's /tmp.
+  // A file in /tmp is visible in the node as well.
   for (const image of images) await containerd.importImage(image);
   return containerd;
 }

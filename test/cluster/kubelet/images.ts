@@ -1,5 +1,5 @@
-// Images without a registry or a build: programs of this machine with the libraries they are linked with, and dist/ where
-// the Dockerfile puts it. What is in the agent's real one is proven by its own tests.
+// Makes images without a registry and without a build: they contain programs of this machine with the libraries they are linked
+// with, and dist/ at the place where the Dockerfile puts it. The agent's real image has tests of its own.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync } from 'node:fs';
@@ -9,14 +9,14 @@ import { linkedLibraries } from '../../support/linked-libraries.ts';
 import { packImage, putBusybox } from '../containerd/image.ts';
 
 const APP_FOLDER = 'opt/weft';
-/** Where iptables of Debian's looks for its matches and targets, below its library folder. */
+/** The folder, inside its library folder, in which Debian's iptables looks for its matches and targets. */
 const XTABLES_FOLDER = 'xtables';
 
-/** The agent's, to `file`. Needs a build. */
+/** Writes the agent's image to `file`. Needs a build. */
 export function writeAgentImage(file: string, image: string): void {
   packImage(file, fullName(image), (root) => {
     putBusybox(root);
-    // The agent's first line names /usr/bin/env.
+    // This is needed because the first line of the agent's file names /usr/bin/env.
     mkdirSync(join(root, 'usr'));
     symlinkSync('../bin', join(root, 'usr/bin'));
     for (const program of [process.execPath, onPath('nft')]) putProgram(root, program);
@@ -25,7 +25,7 @@ export function writeAgentImage(file: string, image: string): void {
   });
 }
 
-/** One for all containers of flannel's manifest: its agent, its plugin, and iptables. */
+/** Writes one image for all containers of flannel's manifest. It contains flannel's agent and plugin, and iptables. */
 export function writeFlannelImage(file: string, image: string, agent: string, plugin: string): void {
   packImage(file, fullName(image), (root) => {
     putBusybox(root);
@@ -36,7 +36,7 @@ export function writeFlannelImage(file: string, image: string, agent: string, pl
   });
 }
 
-/** As runtimes look for what manifests name. */
+/** Returns the name of an image in the form in which runtimes look for it. */
 function fullName(image: string): string {
   return `docker.io/library/${image}`;
 }
@@ -49,7 +49,7 @@ function libraryFolder(program: string): string {
   return dirname(linkedLibraries(program).find((library) => library.includes('/libc.so')) ?? '');
 }
 
-/** A program, and what it is linked with where the loader looks for it. */
+/** Copies a program, and copies the libraries it is linked with to the places where the loader looks for them. */
 function putProgram(root: string, program: string, folder = 'bin'): void {
   mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(realpathSync(program), join(root, folder, basename(program)));
@@ -61,14 +61,14 @@ function putProgram(root: string, program: string, folder = 'bin'): void {
   }
 }
 
-/** One program under all its names, and the folder of its matches and targets. */
+/** Copies iptables, which is one program with several names, and the folder of its matches and targets. */
 function putIptables(root: string): void {
   const iptables = realpathSync(onPath('iptables'));
   putProgram(root, iptables);
   for (const name of ['iptables', 'ip6tables'])
     for (const tool of ['', '-save', '-restore']) symlinkSync(basename(iptables), join(root, `bin/${name}${tool}`));
   const folder = join(libraryFolder(iptables), XTABLES_FOLDER);
-  // Copied links would lead to where they are here.
+  // Links are resolved, because a copied link would lead to a place that the image does not have.
   cpSync(folder, join(root, 'usr', folder.replace(/^\/usr/, '')), { recursive: true, dereference: true });
 }
 

@@ -6,7 +6,7 @@ import { CGROUP_PARENT } from '../containerd/cgroups.ts';
 export const KUBELET_LOG = '/run/kubelet.log';
 const CONFIG_FILE = '/etc/kubelet.json';
 
-// setupKernelTunables of pkg/kubelet/cm: it writes to them what it finds different.
+// setupKernelTunables (Kubernetes, pkg/kubelet/cm) writes to those of these files whose values differ from what it wants.
 const TUNABLES = [
   'vm/overcommit_memory',
   'vm/panic_on_oom',
@@ -16,7 +16,8 @@ const TUNABLES = [
   'kernel/keys/root_maxbytes',
 ];
 
-// A node of the lab has the machine's cgroups, old or new, and is not alone on it: nothing is reserved, limited or evicted.
+// A lab node has the cgroups of the machine, of version 1 or 2, and shares the machine with other programs. So nothing is reserved,
+// limited or evicted.
 const config = {
   kind: 'KubeletConfiguration',
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
@@ -43,7 +44,7 @@ const config = {
   syncFrequency: '2s',
 };
 
-/** Resolves when it has been started. */
+/** Resolves when kubelet has been started. */
 export async function startKubelet(node: LabNode, program: string, kubeconfig: string): Promise<void> {
   node.writeFile(CONFIG_FILE, JSON.stringify(config));
   await node.run(['sh', '-ec', covers().join('\n')]);
@@ -58,7 +59,7 @@ export async function startKubelet(node: LabNode, program: string, kubeconfig: s
   await node.run(['sh', '-c', `setsid "$@" >>${KUBELET_LOG} 2>&1 </dev/null &`, 'sh', program, ...flags]);
 }
 
-/** Mounts of the node over what is the machine's: logs of pods, settings of the kernel. */
+/** Mounts that cover in the node what belongs to the machine: the pods' logs and settings of the kernel. */
 function covers(): string[] {
   const tunables = TUNABLES.map((name, at) => {
     const [cover, file] = [`/run/tunable-${at}`, `/proc/sys/${name}`];

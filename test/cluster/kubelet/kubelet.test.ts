@@ -1,6 +1,6 @@
-// The whole way of a pod in a real cluster: kubelet registers the node, kube-controller-manager gives it a podCIDR, the
-// agent of manifests/weft.yml takes that and the node becomes Ready, kube-scheduler places pods, kubelet has containerd call
-// the plugin. In order: each test goes on where the one before it ended.
+// The whole way of a pod in a real cluster. Kubelet registers the node and kube-controller-manager gives it a podCIDR. The agent of
+// manifests/weft.yml takes the podCIDR, and the node becomes Ready. Then kube-scheduler places pods, and kubelet has containerd
+// call the plugin. The tests run in order: each continues where the one before it ended.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -52,7 +52,7 @@ function filesIn(node: LabNode, folder: string): string[] {
   return existsSync(outside) ? readdirSync(outside) : [];
 }
 
-/** Address files of pods, on all nodes. */
+/** Lists the address files of pods on all nodes. */
 function held(): string[] {
   return cluster.lab.nodes.flatMap((node) =>
     filesIn(node, `${CNI_CACHE_FOLDER}/networks/cbr0`).filter((name) => /^10\./.test(name)),

@@ -1,6 +1,6 @@
-// flannel's DaemonSet on kubelets becomes Weft's by one `kubectl apply -k`, and flannel's again by one `kubectl apply`, as
-// manifests/README.md says, under a flow of 1000 packets a second between pods that stay. In order: each test goes on where
-// the one before it ended.
+// Replaces flannel's DaemonSet by Weft's with one `kubectl apply -k`, and Weft's by flannel's with one `kubectl apply`, as
+// manifests/README.md describes, under a flow of 1000 packets a second between pods that stay. The tests run in order: each
+// continues where the one before it ended.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -77,7 +77,10 @@ function applyFlannel(): void {
   apply(['--filename=-'], texts.join('---\n'));
 }
 
-/** Under a flow in both directions; resolves with how many packets were lost that the machine's own queues did not drop. */
+/**
+ * Runs `body` under a flow in both directions. Resolves with the number of lost packets, without those that the machine's own
+ * queues dropped.
+ */
 async function lossOf(what: string, body: () => Promise<void>): Promise<number> {
   const [from, to] = (await listPods(cluster.server, 'stays')) as [PodObject, PodObject];
   const ends = [await flowEnd(cluster, from), await flowEnd(cluster, to)] as const;

@@ -1,4 +1,4 @@
-// What the tests of the cluster wait for and ask of its pods.
+// What the tests of the cluster wait for, and what they ask its pods.
 
 import type { FlowEnd } from '../../faults/probe/spec.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
@@ -8,7 +8,7 @@ import type { KubeCluster } from './cluster.ts';
 
 const STEP_MS = 60_000;
 
-/** Waits, and says what the cluster was like when it takes too long. */
+/** Waits for a condition. When this takes too long, the error describes the state of the cluster. */
 export async function until(cluster: KubeCluster, condition: () => Promise<boolean>, what: string): Promise<void> {
   try {
     await waitUntil(condition, STEP_MS, what);
@@ -31,7 +31,7 @@ export async function untilRolledOut(cluster: KubeCluster, namespace: string, na
   await until(cluster, () => isRolledOut(cluster.server, namespace, name), `roll-out of ${name}`);
 }
 
-/** Also without the taint that keeps pods off them. */
+/** A node counts as ready only when the taint that keeps pods away from it is gone, too. */
 export async function untilNodesAreReady(cluster: KubeCluster): Promise<void> {
   const areReady = async (): Promise<boolean> => {
     const nodes = await listNodes(cluster.server);
@@ -44,13 +44,13 @@ export function nodeOf(cluster: KubeCluster, { spec }: PodObject): LabNode {
   return cluster.lab.node(spec.nodeName ?? '');
 }
 
-/** What a web server tells a pod: the name of the pod it is in. */
+/** What a web server answers to a pod: the name of the pod in which the server runs. */
 export async function fetchFrom(cluster: KubeCluster, pod: PodObject, url: string): Promise<string> {
   const get = ['timeout', '5', 'wget', '-q', '-O', '-', url];
   return await cluster.exec(nodeOf(cluster, pod), containerOf(pod), get);
 }
 
-/** Pairs of pods of which the one did not get the other's name from it. */
+/** Returns the pairs of pods in which the first did not receive the name of the second from it. */
 export async function failedPairs(cluster: KubeCluster, pods: readonly PodObject[]): Promise<string[]> {
   const wrong: string[] = [];
   for (const from of pods) {

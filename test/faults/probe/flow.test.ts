@@ -1,4 +1,4 @@
-// The probe against the kernel: two namespaces joined by a wire that the test cuts.
+// Tests the probe on the real kernel, with two namespaces and a wire between them that the test cuts.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';

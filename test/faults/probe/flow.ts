@@ -21,15 +21,15 @@ import {
   type FlowSpec,
 } from './spec.ts';
 
-/** A result of a flow whose process got no CPU for longer than this tells of the machine, not of the network. */
+/** When a flow's process got no CPU for longer than this, its result describes the machine and not the network. */
 export const MAX_OWN_GAP_MS = 20;
 const START_TIMEOUT_MS = 10_000;
 const STEADY_IN_ROW = 50;
 const LOOK_MS = 10;
 
 /**
- * Starts a flow and resolves once packets arrive steadily; it counts from there. Needs root. It ends with this process. OpError (ETIMEDOUT)
- * when nothing arrives, with what the flow's process said when it ends.
+ * Starts a flow and resolves once packets arrive steadily; from then on they are counted. Needs root. The flow ends with this
+ * process. Rejects with an OpError (ETIMEDOUT) when nothing arrives, or with what the flow's process printed when it ends.
  */
 export async function startFlow(
   from: FlowEnd,
@@ -39,7 +39,7 @@ export async function startFlow(
 ): Promise<Flow> {
   const spec: FlowSpec = { ...options, from: endOf(from), to: endOf(to) };
   const program = join(await labPrograms(), 'probe.mjs');
-  // The lowest real-time priority: what is measured is the network's silence, not the wait for a processor.
+  // The lowest real-time priority. Without it, the flow would also measure how long its process waits for a processor.
   const rank = ['setpriv', '--pdeathsig', 'KILL', '--', 'chrt', '--fifo', '1'];
   const [file = '', ...args] = [...rank, process.execPath, program, JSON.stringify(spec)];
   const flow = new Flow(spawn(file, args, { stdio: 'pipe' }), `${from.ip} to ${to.ip}`);
@@ -65,7 +65,7 @@ export class Flow {
     this.#child = child;
     this.#name = name;
     this.#lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
-    // Why it ended is told by its exit and its stderr.
+    // The reason of its end is known from its exit code and its stderr.
     stdin.on('error', () => stdin.destroy());
     stderr.on('data', (chunk: Buffer) => {
       this.#said = `${this.#said}${chunk.toString()}`.slice(-2000);
@@ -81,7 +81,7 @@ export class Flow {
     return (await this.#ask(ASK_PROGRESS)) as FlowProgress;
   }
 
-  /** Ends the flow, waits for packets under way, and resolves with what became of all. */
+  /** Ends the flow, waits for packets that are still under way, and resolves with what became of each packet. */
   async stop(): Promise<FlowResult> {
     const ended = once(this.#child, 'close');
     const result = (await this.#ask(ASK_STOP)) as FlowResult;
@@ -89,7 +89,7 @@ export class Flow {
     return result;
   }
 
-  /** Ends the flow, whatever state it is in. */
+  /** Ends the flow, in whatever state it is. */
   async abandon(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, 'close');
@@ -97,7 +97,10 @@ export class Flow {
     await ended;
   }
 
-  /** Resolves when that many packets have arrived in a row; OpError (ETIMEDOUT) when they have not after `timeoutMs`. */
+  /**
+   * Resolves when that many packets have arrived in a row. Rejects with an OpError (ETIMEDOUT) when this has not happened after
+   * `timeoutMs`.
+   */
   async untilInRow(count: number, timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -110,7 +113,7 @@ export class Flow {
     }
   }
 
-  /** Of the packets of the next `durationMs`: how many were sent and how many arrived. */
+  /** Counts how many packets are sent and how many arrive in the next `durationMs`. */
   async count(durationMs: number): Promise<{ sent: number; received: number }> {
     const before = await this.progress();
     await sleep(durationMs);
@@ -130,7 +133,7 @@ export class Flow {
   }
 }
 
-/** Only what the process needs, of whatever object a pod or node is. */
+/** Takes from the object of a pod or node only what the flow's process needs. */
 function endOf({ netnsFromOutside, ip }: FlowEnd): FlowEnd {
   return { netnsFromOutside, ip };
 }

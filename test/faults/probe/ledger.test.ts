@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { FlowLedger } from './ledger.ts';
 
-/** A flow of 1 ms ticks by what became of each: `r`eceived, `l`ost, `-` slept through. */
+/**
+ * Makes a ledger from a text with one letter for each tick of 1 ms: `r` is received, `l` lost, `-` a tick at which the probe did
+ * not run.
+ */
 function book(fates: string): FlowLedger {
   const ledger = new FlowLedger(1, 0);
   for (const [tick, fate] of [...fates].entries()) {

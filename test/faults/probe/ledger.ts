@@ -2,14 +2,14 @@
 
 import type { FlowProgress, FlowResult, Outage } from './spec.ts';
 
-/** A tick is 0 until it is sent. */
+/** The state of a tick whose packet has not been sent. */
 const SENT = 1;
 const RECEIVED = 2;
 const FIRST_TICKS = 65_536;
-/** Outages told in full; of more only the sums. */
+/** So many outages are described one by one. Those after them are only counted. */
 const MAX_OUTAGES = 100;
 
-/** A run of ticks none of which arrived, at least one of which was sent. */
+/** A series of ticks at which no packet arrived and at least one was sent. */
 interface Run {
   readonly from: number;
   readonly ticks: number;
@@ -20,7 +20,7 @@ export class FlowLedger {
   readonly #tickMs: number;
   readonly #first: number;
   #states = new Uint8Array(FIRST_TICKS);
-  /** Ticks so far, sent or not. */
+  /** The number of ticks so far, including those at which nothing was sent. */
   #ticks = 0;
   #sent = 0;
   #received = 0;
@@ -35,7 +35,7 @@ export class FlowLedger {
     this.#first = first;
   }
 
-  /** The packet `sequence` was handed to the kernel; those between the last one and this were slept through. */
+  /** The packet `sequence` was handed to the kernel. The probe did not run at the ticks between the last packet and this one. */
   noteSent(sequence: number): void {
     const tick = sequence - this.#first;
     while (tick >= this.#states.length) {
@@ -64,7 +64,7 @@ export class FlowLedger {
     this.#wrongSource += 1;
   }
 
-  /** The probe looked again after `gapMs`. */
+  /** Notes that the probe ran again after `gapMs`. */
   noteGap(gapMs: number): void {
     this.#ownGapMs = Math.max(this.#ownGapMs, gapMs);
   }
@@ -75,13 +75,13 @@ export class FlowLedger {
 
   progress(): FlowProgress {
     let newest = this.#ticks - 1;
-    // Packets that may still be under way do not count.
+    // Leaves out packets that may still be under way.
     while (newest >= 0 && this.#states[newest] !== RECEIVED) newest -= 1;
     let inRow = 0;
     for (let tick = newest; tick >= 0 && this.#states[tick] !== SENT; tick -= 1) {
       if (this.#states[tick] === RECEIVED) inRow += 1;
     }
-    // Nothing has arrived for a while: that is a loss, not a delay.
+    // When nothing has arrived for a while, the packets count as lost and not as delayed.
     if ((this.#ticks - 1 - newest) * this.#tickMs > 20) inRow = 0;
     return { sent: this.#sent, received: this.#received, inRow };
   }
@@ -109,7 +109,10 @@ export class FlowLedger {
     };
   }
 
-  /** Finds the outages. A tick that the probe missed counts only beside a lost packet, where its packet might have been lost, too. */
+  /**
+   * Finds the outages. A tick at which the probe did not run counts only next to a lost packet, because its packet might have been
+   * lost, too.
+   */
   #runs(): Run[] {
     const runs: Run[] = [];
     let from = 0;

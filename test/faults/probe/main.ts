@@ -1,6 +1,6 @@
-// The process of one flow: sends a numbered packet every tick and takes in what arrives, in one thread that sleeps in
-// ppoll(2) meanwhile. Both ends are sockets of this process, so both have one clock, and a time it did not run is
-// known: it shows between two looks.
+// The process of one flow. It sends a numbered packet at every tick and reads what arrives, in one thread that sleeps in ppoll(2)
+// meanwhile. Both ends are sockets of this process, so they share one clock. When the process did not run for a while, it knows
+// this from the time between two wake-ups.
 
 import { readSync, writeSync } from 'node:fs';
 import { type Ip, ipToBytes, parseIp } from '../../../lib/ip.ts';
@@ -13,12 +13,12 @@ import { bindUdp, openUdp, receiveUdp, sendUdp, within } from './udp.ts';
 
 const STDIN = 0;
 const STDOUT = 1;
-/** Packets still under way at the end are waited for so long. */
+/** At the end the process waits this long for packets that are still under way. */
 const DRAIN_MS = 200;
-/** Source ports of a flow with fresh ones; each comes again after a minute only. */
+/** The number of source ports of a flow with fresh ports. Each port is used again only after a minute. */
 const FIRST_PORT = 2000;
 const PORTS = 60_000;
-/** u32 flow, u32 sequence number. */
+/** The header of a packet: u32 flow, u32 sequence number. */
 const HEADER_BYTES = 8;
 
 const sys = openKoffiSyscalls();
@@ -50,7 +50,7 @@ class Flow {
     this.#expected = spec.expectSource === undefined ? undefined : ipToBytes(parseIp(spec.expectSource));
   }
 
-  /** Until the owner says stop, or is gone. */
+  /** Runs until the owner sends the letter to stop, or has ended. */
   run(): void {
     while (this.#listen()) {
       this.#sendDue();
@@ -80,7 +80,7 @@ class Flow {
     const { family } = this.#to;
     closeFd(sys, this.#sender);
     this.#sender = within(sys, spec.from.netnsFromOutside, () => openUdp(sys, family));
-    // One after the other: of ports chosen at random some come again within a second.
+    // The ports are used one after the other. If they were chosen at random, some would be used again within a second.
     bindUdp(sys, this.#sender, family, FIRST_PORT + (this.#tick % PORTS));
   }
 
@@ -101,12 +101,12 @@ class Flow {
     const entries = fds.map((fd) => ({ fd, events: POLLIN }));
     pollFds(sys, entries, waitMs);
     const nowMs = performance.now();
-    // While it drains it sleeps until something comes: only a time longer than it meant to sleep is a gap.
+    // While it waits for the last packets, it sleeps on purpose. So only a time longer than the intended sleep counts as a gap.
     this.#ledger.noteGap(Math.min(nowMs - this.#lookedMs, nowMs - this.#lookedMs - waitMs + this.#tickMs));
     this.#lookedMs = nowMs;
   }
 
-  /** Answers the owner; false when it wants no more. */
+  /** Answers the owner. Returns false when the owner asked it to stop. */
   #listen(): boolean {
     if ((pollFds(sys, [{ fd: STDIN, events: POLLIN }], 0)[0] ?? 0) === 0) return true;
     const buffer = Buffer.alloc(64);
@@ -117,7 +117,7 @@ class Flow {
   }
 
   #answer(letter: string): void {
-    // Packets that are still under way belong to the time before the start.
+    // Packets that were under way before the start are not counted.
     if (letter === ASK_BEGIN) this.#ledger = new FlowLedger(this.#tickMs, this.#tick + 1);
     if (letter === ASK_BEGIN || letter === ASK_PROGRESS) this.#say(this.#ledger.progress());
   }

@@ -1,10 +1,10 @@
-// What a busy machine loses of itself, whatever happens to the network of a test.
+// Counts packets that a busy machine loses by itself, whatever a test does to the network.
 
 import { readFileSync } from 'node:fs';
 
 /**
- * Packets dropped so far because the queue of a processor was full, in all namespaces of the machine: the second column of
- * softnet_stat, hexadecimal (net/core/net-procfs.c). On a busy machine flows lose some by that alone.
+ * The number of packets dropped so far because the queue of a processor was full, in all namespaces of the machine. It is the
+ * second column of softnet_stat, in hexadecimal (net/core/net-procfs.c). A busy machine loses packets of flows in this way.
  */
 export function queueDrops(): number {
   const lines = readFileSync('/proc/net/softnet_stat', 'utf8').trim().split('\n');

@@ -1,20 +1,23 @@
-// What the owner of a flow and the process that runs it say to each other.
+// The messages between the owner of a flow and the process that runs the flow.
 
-/** Where a flow begins or ends. */
+/** An end of a flow. */
 export interface FlowEnd {
-  /** Path of its network namespace as the owner sees it. */
+  /** The path of the end's network namespace as the owner sees it. */
   readonly netnsFromOutside: string;
   readonly ip: string;
 }
 
 export interface FlowOptions {
-  /** Packets a second; 1000 when absent. */
+  /** Packets a second; the default is 1000. */
   readonly rateHz?: number;
-  /** Bytes after the UDP header, at least 8; 64 when absent. Never fragmented, whatever a path MTU says. */
+  /** Bytes after the UDP header, at least 8; the default is 64. Packets are never fragmented, whatever the path MTU is. */
   readonly payloadBytes?: number;
-  /** Packets that arrive with another source address count as lost: what a masquerade or a device address is for. */
+  /**
+   * Packets that arrive with another source address count as lost. This makes a wrong masquerade or a missing device address
+   * visible.
+   */
   readonly expectSource?: string;
-  /** A new source port for every packet, so that the kernel remembers no earlier decision about the flow. */
+  /** Uses a new source port for every packet, so that conntrack remembers no earlier decision about the flow. */
   readonly freshPorts?: boolean;
 }
 
@@ -24,19 +27,19 @@ export interface FlowSpec extends FlowOptions {
   readonly to: FlowEnd;
 }
 
-/** A flow so far. */
+/** The state of a flow so far. */
 export interface FlowProgress {
   readonly sent: number;
   readonly received: number;
-  /** How many of the newest packets arrived one after the other without a loss between them. */
+  /** How many of the newest packets have arrived in a row without a loss. */
   readonly inRow: number;
 }
 
-/** Packets lost one after the other. */
+/** A series of lost packets. */
 export interface Outage {
-  /** Milliseconds after the flow's start at which the first of them was due. */
+  /** When the first of them was due, in milliseconds after the flow's start. */
   readonly fromMs: number;
-  /** Until the first was due that arrived again, or the flow ended. */
+  /** The time until the first packet was due that arrived again, or until the flow ended. */
   readonly lastedMs: number;
   readonly lost: number;
 }
@@ -45,24 +48,26 @@ export interface FlowResult {
   readonly durationMs: number;
   readonly sent: number;
   readonly received: number;
-  /** Sent and not received. */
+  /** Packets that were sent and not received. */
   readonly lost: number;
-  /** `lost`, and packets that were due during an outage but that the probe itself was too late to send. */
+  /** `lost`, plus the packets that were due during an outage and that the probe was too late to send. */
   readonly lostAtMost: number;
   readonly longestLossMs: number;
   readonly outages: readonly Outage[];
-  /** Longest time the probe did not get to look: above some 20 ms the machine, not the network, was the cause. */
+  /**
+   * The longest time for which the probe did not run. If it is above about 20 ms, the machine was the cause and not the network.
+   */
   readonly ownGapMs: number;
-  /** Packets the probe was too late to send. */
+  /** Packets that the probe was too late to send. */
   readonly unsent: number;
-  /** Of the lost: arrived, but from another source than expected. */
+  /** How many of the lost packets arrived, but from another source than expected. */
   readonly wrongSource: number;
-  /** Of the lost: the sender's own kernel refused them. */
+  /** How many of the lost packets were refused by the sender's own kernel. */
   readonly refused: number;
   readonly duplicates: number;
 }
 
-/** What the owner writes to the process, a letter each; each is answered with a line. */
+/** The letters that the owner writes to the process. The process answers each with a line. */
 export const ASK_BEGIN = 'b';
 export const ASK_PROGRESS = 'p';
 export const ASK_STOP = 's';

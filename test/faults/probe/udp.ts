@@ -1,4 +1,4 @@
-// UDP sockets of a flow, IPv4 and IPv6: udp(7), ip(7), ipv6(7). Opened inside a namespace, used from outside.
+// The UDP sockets of a flow, for IPv4 and IPv6 (udp(7), ip(7), ipv6(7)). They are opened inside a namespace and used from outside.
 
 import { type Ip, ipToBytes } from '../../../lib/ip.ts';
 import type { Slot } from '../../../lib/sys/arena.ts';
@@ -15,7 +15,7 @@ const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
 const IP_MTU_DISCOVER = 10;
 const IPV6_MTU_DISCOVER = 23;
-/** DF set, and a path MTU learned from ICMP ignored: a packet too large is lost, as it should be for this count. */
+/** Sets DF and ignores a path MTU learned from ICMP, so that a packet that is too large is lost. A flow must count it as lost. */
 const PMTUDISC_PROBE = 3;
 /** struct sockaddr_in6: u16 family, be16 port, u32 flow, 16 bytes address, u32 scope; sockaddr_in is shorter. */
 const SOCKADDR_BYTES = 28;
@@ -40,7 +40,7 @@ export function openUdp(sys: Syscalls, family: Family): number {
   return fd;
 }
 
-/** Binds to `port` on every address, 0: to one the kernel chooses; returns the port. */
+/** Binds the socket to `port` on every address, or to a port that the kernel chooses when `port` is 0. Returns the port. */
 export function bindUdp(sys: Syscalls, fd: number, family: Family, port: number): number {
   return sys.arena.scope(() => {
     const address = sys.arena.alloc(SOCKADDR_BYTES);
@@ -54,7 +54,7 @@ export function bindUdp(sys: Syscalls, fd: number, family: Family, port: number)
   });
 }
 
-/** Bytes sent or −errno. */
+/** Sends a datagram. Returns the number of bytes sent, or −errno. */
 export function sendUdp(sys: Syscalls, fd: number, to: Ip, port: number, payload: Uint8Array): number {
   return sys.arena.scope(() => {
     const address = sys.arena.alloc(SOCKADDR_BYTES);
@@ -66,7 +66,9 @@ export function sendUdp(sys: Syscalls, fd: number, to: Ip, port: number, payload
   });
 }
 
-/** One datagram and the address bytes it came from; undefined when there is none, or an error in its place. */
+/**
+ * Returns one datagram and the bytes of its source address; undefined when no datagram is there, or an error is reported instead.
+ */
 export function receiveUdp(
   sys: Syscalls,
   fd: number,
@@ -85,7 +87,7 @@ export function receiveUdp(
   });
 }
 
-/** In network byte order. */
+/** Writes the port in network byte order. */
 function setPort(address: Slot, port: number): void {
   address.setU8(2, port >> 8);
   address.setU8(3, port & 0xff);

@@ -1,5 +1,5 @@
-// What happens in a cluster's life: leases come, change and go; agents end and start again; nodes reboot, change
-// their address, leave and join; pods start and end.
+// The ordinary events of a cluster: leases come, change and go; agents end and start again; nodes reboot, change their address,
+// leave and join; pods start and end.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UNDERLAY_DEVICE } from '../../lab/contract.ts';
@@ -12,7 +12,7 @@ import type { World } from './world.ts';
 const MAX_PODS = 4;
 const NODES = { least: 4, most: 6 };
 
-/** Says what was done; undefined when there was nothing to do it to. */
+/** Returns what was done, or undefined when there was no object to do it to. */
 export type Action = (world: World, random: Random) => Promise<string | undefined>;
 
 interface Weighted {
@@ -45,7 +45,7 @@ function choose(actions: readonly Weighted[]): Action {
   return async (world, random) => await random.pick(lots)?.(world, random);
 }
 
-/** On a node other than the witness, while nothing else happens there. */
+/** Makes an action that happens on a node other than the witness, while nothing else happens on that node. */
 function onMortal(act: (node: LabNode, world: World, random: Random) => Promise<string>): Action {
   return async (world, random) => {
     const node = world.mortalNode(random);
@@ -83,7 +83,7 @@ async function startAgent(node: LabNode): Promise<void> {
   await node.agent.ready();
 }
 
-/** Another address on the underlay, as DHCP may give after a lease has run out; the agent is started again. */
+/** Gives the node another address on the underlay, as DHCP may do after a lease has expired. Then the agent is started again. */
 async function moveNode(node: LabNode, world: World): Promise<string> {
   const old = readLease(world.lab, node.name).publicIp;
   const host = Number(old.split('.')[3]);
@@ -92,7 +92,7 @@ async function moveNode(node: LabNode, world: World): Promise<string> {
   const commands = [
     `address add ${next}/24 brd + dev ${UNDERLAY_DEVICE}`,
     `address del ${old}/24 dev ${UNDERLAY_DEVICE}`,
-    // The second address of a subnet goes with the first.
+    // When the first address of a subnet is removed, the kernel also removes the second.
     `address replace ${next}/24 brd + dev ${UNDERLAY_DEVICE}`,
     `route replace default via ${UNDERLAY_GATEWAY}`,
   ];

@@ -34,7 +34,7 @@ const harms: readonly Harm[] = [
   () => `ip address flush dev ${DEV}`,
   () => `ip address add 10.244.99.9/32 dev ${DEV}`,
   () => `ip neigh flush dev ${DEV} nud permanent`,
-  // Leftovers of some earlier agent.
+  // Objects that an earlier agent may have left behind.
   (_, random) => `ip neigh replace 10.244.199.0 lladdr ${random.mac()} dev ${DEV} nud permanent`,
   (_, random) => `bridge fdb replace ${random.mac()} dev ${DEV} dst 192.168.50.98 self permanent`,
   () => `ip route replace 10.244.199.0/24 via 10.244.199.0 dev ${DEV} onlink`,
@@ -48,7 +48,7 @@ const harms: readonly Harm[] = [
   () => 'ip link set eth0 down; ip link set eth0 up; ip route replace default via 192.168.50.1',
 ];
 
-/** One of them, on any node; says what was done. */
+/** Does one of these harms on any node. Returns what was done. */
 export async function harmSomething(world: World, random: Random): Promise<string> {
   const node = world.anyNode(random);
   const harm = random.pick(harms);
@@ -70,7 +70,7 @@ function anyLease(world: World, random: Random, node: LabNode): TestLease | unde
   try {
     return name === undefined ? undefined : readLease(world.lab, name);
   } catch {
-    // It has gone since it was listed.
+    // The object was removed after it had been listed.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-// Random numbers that come again with the same seed: mulberry32, which is small and good enough to choose with.
+// Random numbers that are the same for the same seed. The generator is mulberry32, which is small and good enough for choosing.
 
 export class Random {
   #state: number;
@@ -33,7 +33,7 @@ export class Random {
     return `02:${bytes.join(':')}`;
   }
 
-  /** Another generator, whose numbers depend only on the present state of this one. */
+  /** Returns another generator, whose numbers depend only on the present state of this one. */
   fork(): Random {
     return new Random(this.integer(0, 0xffff_ffff));
   }

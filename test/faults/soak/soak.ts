@@ -18,26 +18,29 @@ import { WITNESS, World } from './world.ts';
 export interface SoakOptions {
   readonly minutes: number;
   readonly seed: number;
-  /** Is called with everything that happens. */
+  /** Is called with a line about each thing that happens. */
   readonly onEvent: (text: string) => void;
 }
 
 export interface SoakReport {
-  /** How often each kind of thing was done. */
+  /** How often each kind of action was done. */
   readonly done: Readonly<Record<string, number>>;
-  /** From the last fault until every node was right. */
+  /** The time from the last fault until the state of every node was right. */
   readonly settledMs: number;
   readonly pods: number;
   /** The memory of the agent that ran through the whole soak. */
   readonly memory: MemoryTrend;
   readonly descriptors: { readonly before: number; readonly after: number };
-  /** Whatever is not as it should be; empty when the soak passed. */
+  /** Everything that is not as it should be; empty when the soak has passed. */
   readonly problems: readonly string[];
 }
 
 const NODES = 5;
 const SAMPLE_MS = 1000;
-/** After the last fault; an object somebody fought over is repaired once a second, a refused peer after half a minute. */
+/**
+ * How long the nodes may take after the last fault. A contested object is repaired once a second; a peer that the kernel refused is
+ * retried after half a minute.
+ */
 const SETTLE_TIMEOUT_MS = 45_000;
 const DESCRIPTOR_TIMEOUT_MS = 10_000;
 /** How much a heap may differ between two garbage collections. */
@@ -102,7 +105,7 @@ async function soak(world: World, { minutes, seed, onEvent }: SoakOptions): Prom
 
 interface Checked {
   readonly settledMs: number;
-  /** Descriptors of the agent that was never ended. */
+  /** The open descriptors of the agent that was never ended. */
   readonly after: number;
 }
 
@@ -154,7 +157,7 @@ async function sample(pid: number, startMs: number, isOver: () => boolean, sampl
   }
 }
 
-/** Resolves with the time it took until every node was right; notes what still is not when it took too long. */
+/** Resolves with the time until the state of every node was right. When that takes too long, it notes what is still wrong. */
 async function settle(world: World, problems: string[]): Promise<number> {
   const { lab } = world;
   world.dropBroken();
@@ -187,7 +190,10 @@ async function checkPods(lab: Lab, problems: string[]): Promise<void> {
   }
 }
 
-/** Every agent runs, has said nothing of the level error, and has as many descriptors open as the first had at first. */
+/**
+ * Expects that every agent runs, has logged no line of the level error, and has as many descriptors open as the first agent had at
+ * the beginning.
+ */
 async function checkAgents(lab: Lab, before: number, problems: string[]): Promise<number> {
   let witness = 0;
   for (const node of lab.nodes) {
@@ -201,7 +207,10 @@ async function checkAgents(lab: Lab, before: number, problems: string[]): Promis
   return witness;
 }
 
-/** Pipes to nft and lease files come and go: waits for `wanted`, or for the same number a while. */
+/**
+ * Counts open descriptors. Pipes to nft and lease files are open only for a short time, so it waits until the number is `wanted` or
+ * does not change for a while.
+ */
 async function steadyDescriptors(pid: number, wanted?: number): Promise<number> {
   const deadline = performance.now() + DESCRIPTOR_TIMEOUT_MS;
   let last = openDescriptors(pid);

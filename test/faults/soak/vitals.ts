@@ -1,19 +1,22 @@
 // An agent's memory over the time of a soak, and whether it grows.
 
-/** One look. */
+/** One sample. */
 export interface Sample {
   readonly minutes: number;
   readonly residentKib: number;
 }
 
 export interface MemoryTrend {
-  /** Of all samples. */
+  /** Taken over all samples. */
   readonly leastMib: number;
   readonly mostMib: number;
-  /** Medians of the second and the last quarter of the time; the first is warm-up: code is compiled, buffers are made. */
+  /**
+   * The medians of the second and of the last quarter of the time. The first quarter is left out, because then code is compiled and
+   * buffers are made.
+   */
   readonly earlyMib: number;
   readonly lateMib: number;
-  /** Least-squares slope after the warm-up. */
+  /** The least-squares slope after the first quarter. */
   readonly kibPerMinute: number;
 }
 

@@ -7,16 +7,19 @@ import type { TwoBuilds } from '../two-builds.ts';
 import { Gate } from './gate.ts';
 import type { Random } from './random.ts';
 
-/** Never killed, moved, rebooted or removed: its agent's memory and descriptors are watched from first to last. */
+/**
+ * The node that is never killed, moved, rebooted or removed. The memory and descriptors of its agent are watched from the beginning
+ * to the end.
+ */
 export const WITNESS = 'node-1';
 const MAX_GHOSTS = 12;
-/** Subnets and addresses no node of a lab has. */
+/** Subnets and addresses that no node of the lab has. */
 const GHOST_SUBNETS = { least: 200, most: 250 };
 const GHOST_HOSTS = { least: 200, most: 250 };
 
 export class World {
   readonly lab: Lab;
-  /** What agents are started from. */
+  /** The two builds from which the agents are started. */
   readonly builds: TwoBuilds;
   readonly gate = new Gate();
   readonly #ghosts = new Map<string, TestLease>();
@@ -28,14 +31,14 @@ export class World {
     this.builds = builds;
   }
 
-  /** A node to do harm to. */
+  /** Returns a node to which harm can be done. */
   anyNode(random: Random): LabNode {
     const node = random.pick(this.lab.nodes);
     if (node === undefined) throw new Error('no node is left');
     return node;
   }
 
-  /** A node whose agent may end; undefined when there is none but the witness. */
+  /** Returns a node whose agent may end; undefined when only the witness is there. */
   mortalNode(random: Random): LabNode | undefined {
     return random.pick(this.lab.nodes.filter(({ name }) => name !== WITNESS));
   }

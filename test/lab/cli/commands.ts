@@ -13,7 +13,7 @@ import { formatTable } from '../table.ts';
 interface LabCommand {
   readonly path: readonly string[];
   readonly usage: string;
-  /** Fewest and most arguments; as many as the fewest when `most` is absent. */
+  /** The fewest and the most arguments. When `most` is absent, exactly `least` are allowed. */
   readonly least: number;
   readonly most?: number;
   /** Returns the exit code. */
@@ -88,7 +88,7 @@ async function showLog(node: LabNode): Promise<number> {
   return 0;
 }
 
-/** With this terminal, so that a shell works. */
+/** The command gets this terminal, so that a shell works. */
 async function execIn(lab: Lab, where: string, argv: readonly string[]): Promise<number> {
   const pod = lab.pods.find(({ name }) => name === where);
   const node = pod?.node ?? lab.node(where);
@@ -96,7 +96,7 @@ async function execIn(lab: Lab, where: string, argv: readonly string[]): Promise
   const found = ['sh', '-c', `PATH="$PATH:${PROGRAM_FOLDER}"; exec "$@"`, 'exec', ...inPod, ...argv];
   const nsenter = ['-t', `${node.pid}`, '-m', '-n', '-p', '-u', '-i', '--', ...found];
   const child = spawn('nsenter', nsenter, { stdio: 'inherit' });
-  // Ctrl-C is for the command.
+  // Ctrl-C must reach only the command.
   process.on('SIGINT', () => undefined);
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? 1;

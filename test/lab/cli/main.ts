@@ -1,4 +1,4 @@
-// `npm run lab -- …`: a person's way to a kept lab.
+// `npm run lab -- …`: the commands by which a person uses a kept lab.
 
 import { errorText } from '../../../lib/errors.ts';
 import { attachLab, type Lab } from '../lab.ts';

@@ -1,5 +1,5 @@
-// CNI network configuration lists as libcni loads them: SPEC.md 1.1.0 "Network configuration format", libcni/conf.go
-// (whose texts the errors are).
+// Loads CNI network configuration lists as libcni does (SPEC.md 1.1.0, "Network configuration format"). The texts of the errors are
+// those of libcni/conf.go.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
@@ -10,7 +10,7 @@ export type JsonObject = Record<string, unknown>;
 export interface PluginConf {
   readonly type: string;
   readonly capabilities: Record<string, boolean>;
-  /** As written, every key. */
+  /** The list as it was written, with every key. */
   readonly conf: JsonObject;
 }
 
@@ -20,15 +20,15 @@ export interface NetworkList {
   readonly disableCheck: boolean;
   readonly disableGc: boolean;
   readonly plugins: readonly PluginConf[];
-  /** The bytes it was read from: the result cache keeps them. */
+  /** The bytes from which the list was read. The result cache stores them. */
   readonly text: string;
 }
 
-/** The highest version libcni speaks. */
+/** The highest version that libcni knows. */
 const LIBRARY_VERSION = '1.1.0';
 const PARSING = 'error parsing configuration list';
 
-/** Parses a list; plugins kept in a folder of their own are only looked for by loadNetworkList. */
+/** Parses a list. Plugins that are kept in a folder of their own are read only by loadNetworkList. */
 export function parseNetworkList(text: string): NetworkList {
   const raw = parseObject(text, PARSING);
   if (raw['name'] === undefined) throw new Error(`${PARSING}: no name`);
@@ -43,7 +43,7 @@ export function parseNetworkList(text: string): NetworkList {
   };
 }
 
-/** Reads a list file and the plugins in the folder named after the network beside it. */
+/** Reads a list file, and the plugins in the folder beside it that is named after the network. */
 export function loadNetworkList(path: string): NetworkList {
   const list = parseNetworkList(readFileSync(path, 'utf8'));
   const onlyInline = readFlag(parseObject(list.text, PARSING), 'loadOnlyInlinedPlugins');
@@ -53,8 +53,8 @@ export function loadNetworkList(path: string): NetworkList {
 }
 
 /**
- * The list a runtime uses: the first of the sorted .conflist, .conf and .json files in `folder` (containerd with
- * max_conf_num = 1; a bad first file is an error, not skipped).
+ * Returns the list that a runtime uses: the first of the sorted .conflist, .conf and .json files in `folder`. As in containerd with
+ * max_conf_num = 1, a bad first file is an error and is not skipped.
  */
 export function defaultNetworkList(folder: string): NetworkList {
   const [first] = namesWith(folder, ['.conf', '.conflist', '.json']);
@@ -62,7 +62,10 @@ export function defaultNetworkList(folder: string): NetworkList {
   return loadFile(join(folder, first));
 }
 
-/** Lookup by network name: .conflist files first, then single configurations; a malformed earlier file ends it. */
+/**
+ * Finds a list by its network's name, first among .conflist files, then among single configurations. A malformed file before it
+ * ends the search with an error.
+ */
 export function findNetworkList(folder: string, name: string): NetworkList {
   for (const file of [...namesWith(folder, ['.conflist']), ...namesWith(folder, ['.conf', '.json'])]) {
     const list = loadFile(join(folder, file));
@@ -149,7 +152,7 @@ function isVersion(text: string): boolean {
   return /^\d+(\.\d+){0,2}$/.test(text);
 }
 
-/** Negative when `a` is the older one. Versions have up to three numbers; a missing one is 0. */
+/** Returns a negative number when `a` is older. Versions have up to three numbers; a missing number is 0. */
 export function compareVersions(a: string, b: string): number {
   const [left, right] = [a.split('.').map(Number), b.split('.').map(Number)];
   for (const index of [0, 1, 2]) {

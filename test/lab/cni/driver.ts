@@ -1,5 +1,5 @@
-// Runs a configuration list the way a container runtime does: the chain rules of libcni (libcni/api.go) for ADD,
-// DEL, CHECK, GC and STATUS. Pure but for the plugins it executes and the result cache.
+// Runs a configuration list in the way of a container runtime, by libcni's rules for ADD, DEL, CHECK, GC and STATUS
+// (libcni/api.go). Apart from the plugins it executes and the result cache, it has no side effects.
 
 import { errorText } from '../../../lib/errors.ts';
 import { compareVersions, isObject, type JsonObject, type NetworkList, type PluginConf } from './conflist.ts';
@@ -22,13 +22,13 @@ import {
 } from './result-cache.ts';
 
 export interface DriverOptions {
-  /** Folders searched for plugins, in order. */
+  /** The folders in which plugins are looked for, in order. */
   readonly cniPath: readonly string[];
-  /** Where results are kept, as a rule /var/lib/cni. */
+  /** The folder in which results are kept, usually /var/lib/cni. */
   readonly cacheDir: string;
-  /** Each plugin is killed after so long; 2 minutes, a runtime's, when absent. */
+  /** Each plugin is killed after this time. The default is 2 minutes, as in a runtime. */
   readonly timeoutMs?: number;
-  /** How a plugin is started; with Node's own spawn when absent. */
+  /** The function that starts a plugin. By default it is Node's own spawn. */
   readonly execute?: ExecutePlugin;
 }
 
@@ -51,7 +51,10 @@ export class CniDriver {
     this.#options = options;
   }
 
-  /** Forward, each plugin given the result before it; the last one is cached. A failing plugin ends it, uncached. */
+  /**
+   * ADD runs the plugins in order. Each gets the result of the one before it, and the last result is cached. When a plugin fails,
+   * ADD ends and nothing is cached.
+   */
   async add(list: NetworkList, rt: RuntimeConf): Promise<AddOutcome> {
     checkRuntimeConf(list, rt);
     const runs: PluginRun[] = [];
@@ -66,7 +69,10 @@ export class CniDriver {
     return { result, runs };
   }
 
-  /** In reverse, each given the cached result (from 0.4.0 on); a failing plugin ends it and the cache stays. */
+  /**
+   * DEL runs the plugins in reverse order. Each gets the cached result (from version 0.4.0 on). When a plugin fails, DEL ends and
+   * the cache stays.
+   */
   async del(list: NetworkList, rt: RuntimeConf): Promise<readonly PluginRun[]> {
     checkRuntimeConf(list, rt);
     const runs: PluginRun[] = [];
@@ -79,7 +85,7 @@ export class CniDriver {
     return runs;
   }
 
-  /** Forward, each given the cached result; needs 0.4.0 and a result that can be read. */
+  /** CHECK runs the plugins in order, each with the cached result. It needs version 0.4.0 and a readable result. */
   async check(list: NetworkList, rt: RuntimeConf): Promise<readonly PluginRun[]> {
     requireVersion(list, '0.4.0', 'CHECK');
     if (list.disableCheck) return [];
@@ -93,7 +99,7 @@ export class CniDriver {
     return runs;
   }
 
-  /** Forward; the first plugin that is not ready ends it with its error. */
+  /** STATUS runs the plugins in order. The first that is not ready ends it with its error. */
   async status(list: NetworkList): Promise<readonly PluginRun[]> {
     const runs: PluginRun[] = [];
     if (compareVersions(list.cniVersion, '1.1.0') < 0) return runs;
@@ -104,8 +110,8 @@ export class CniDriver {
   }
 
   /**
-   * DEL for every cached attachment of the network that is not `valid`, then (from 1.1.0 on) GC for every plugin.
-   * Goes on after errors and throws them together at the end.
+   * GC runs DEL for every cached attachment of the network that is not in `valid`, and then (from version 1.1.0 on) GC for every
+   * plugin. It goes on after an error and throws all errors together at the end.
    */
   async gc(list: NetworkList, valid: readonly ValidAttachment[]): Promise<readonly PluginRun[]> {
     if (list.disableGc) return [];
@@ -176,7 +182,7 @@ const CHAIN_WORDS: Record<CniCommand, string> = {
   VERSION: 'version',
 };
 
-/** Says which plugin failed; code and details stay readable to callers. */
+/** Adds to the error which plugin failed. Callers can still read code and details. */
 function inChain(error: unknown, plugin: PluginConf, command: CniCommand): Error {
   const message = `plugin type="${plugin.type}" failed (${CHAIN_WORDS[command]}): ${errorText(error)}`;
   if (!(error instanceof CniError)) return new Error(message, { cause: error });
@@ -199,7 +205,7 @@ interface Injected {
   readonly inject?: JsonObject;
 }
 
-/** What one plugin gets on stdin: its entry and what libcni adds to it. */
+/** Returns what a plugin gets on stdin: its entry in the list, and what libcni adds. */
 function pluginConfig(list: NetworkList, plugin: PluginConf, injected: Injected): JsonObject {
   const runtimeConfig = Object.fromEntries(
     Object.entries(injected.capabilityArgs ?? {}).filter(([capability]) => plugin.capabilities[capability] === true),
@@ -223,7 +229,7 @@ function attachmentEnv(rt: RuntimeConf): Record<string, string> {
   };
 }
 
-/** libcni sets these empty rather than leaving them out. */
+/** libcni sets these keys to empty values and does not leave them out. */
 function networkEnv(): Record<string, string> {
   return { CNI_CONTAINERID: '', CNI_NETNS: '', CNI_IFNAME: '', CNI_ARGS: '' };
 }
@@ -243,7 +249,7 @@ function requireVersion(list: NetworkList, least: string, command: CniCommand): 
   throw new Error(`configuration version "${list.cniVersion}" does not support the ${command} command`);
 }
 
-/** JSON with sorted keys, as Go writes a map: byte for byte what a runtime sends. */
+/** Returns JSON with sorted keys, as Go writes a map, so that plugins get the same bytes as from a runtime. */
 export function sortedJson(value: unknown): string {
   return JSON.stringify(value, (_key, field: unknown) =>
     isObject(field) ? Object.fromEntries(Object.entries(field).sort(([a], [b]) => (a < b ? -1 : 1))) : field,

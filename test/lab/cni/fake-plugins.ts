@@ -1,4 +1,4 @@
-// Plugins for tests of the chain driver: shell scripts that record how they were executed and answer what they are told.
+// Plugins for tests of the chain driver. They are shell scripts that record how they were executed and give prepared answers.
 
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,12 +16,12 @@ export interface FakeAnswer {
 export interface RecordedCall {
   readonly type: string;
   readonly command: string;
-  /** Every variable it had, but those a shell makes for itself. */
+  /** Every variable that the plugin got, without those that a shell sets for itself. */
   readonly env: Record<string, string>;
   readonly stdin: JsonObject;
 }
 
-/** A folder of plugins, a cache and a configuration folder that go away with the test. */
+/** Makes a folder of plugins, a cache and a configuration folder, which are removed when the test ends. */
 export class FakePlugins {
   readonly root = mkdtempSync(join(tmpdir(), 'weft-cni-'));
   readonly bin = join(this.root, 'bin');
@@ -35,7 +35,7 @@ export class FakePlugins {
     for (const folder of [this.bin, this.confDir]) mkdirSync(folder);
   }
 
-  /** Installs a plugin; `answers` by command, any other command prints nothing and exits 0. */
+  /** Installs a plugin. `answers` has what it does for each command; for any other command it prints nothing and exits with 0. */
   install(type: string, answers: Record<string, FakeAnswer> = {}): void {
     const cases = Object.entries(answers).map(
       ([command, { stdout = '', stderr = '', exitCode = 0 }]) =>

@@ -1,5 +1,5 @@
-// Executes one CNI plugin as libcni does (pkg/invoke): looks it up, gives it CNI_* and the configuration on stdin,
-// reads the result or the error object it prints.
+// Executes one CNI plugin as libcni does (pkg/invoke): it looks for the plugin, passes it the CNI_* variables and the configuration
+// on stdin, and reads the result or the error object that it prints.
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { isObject, type JsonObject } from './conflist.ts';
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
 
-/** One execution, on CLOCK_MONOTONIC in nanoseconds. */
+/** One execution. Times are of CLOCK_MONOTONIC, in nanoseconds. */
 export interface PluginRun {
   readonly type: string;
   readonly command: CniCommand;
@@ -20,7 +20,7 @@ export interface PluginRun {
   readonly stderr: string;
 }
 
-/** What a plugin said went wrong, or what its caller makes of an answer it cannot read. */
+/** An error that a plugin reported, or that its caller reports when the plugin's answer cannot be read. */
 export class CniError extends Error {
   readonly code: number;
   readonly details: string;
@@ -33,19 +33,19 @@ export class CniError extends Error {
   }
 }
 
-/** Runs the executable at `path` with exactly `env`; rejects with an OpError when it cannot be started. */
+/** Runs the executable at `path` with exactly the variables `env`. Rejects with an OpError when it cannot be started. */
 export type ExecutePlugin = (
   path: string,
   options: { readonly env: Record<string, string>; readonly input: string; readonly timeoutMs: number },
 ) => Promise<CommandResult>;
 
-/** With Node's own spawn. */
+/** Starts the plugin with Node's own spawn. */
 export const executeWithNode: ExecutePlugin = (path, options) => runCommand([path], options);
 
 export interface PluginCall {
   readonly type: string;
   readonly command: CniCommand;
-  /** Without CNI_COMMAND; PATH is added. */
+  /** The variables without CNI_COMMAND. PATH is added. */
   readonly env: Record<string, string>;
   readonly stdin: string;
   readonly cniPath: readonly string[];
@@ -59,11 +59,11 @@ export interface PluginAnswer {
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** A runtime installs plugins while it runs: one still open for writing answers ETXTBSY. */
+/** A runtime may install plugins while this runs. Executing a file that is still open for writing fails with ETXTBSY. */
 const BUSY_ATTEMPTS = 5;
 const BUSY_WAIT_MS = 1000;
 
-/** The first regular file named `type` in the order of `folders`. */
+/** Returns the first regular file named `type` in `folders`, in their order. */
 export function findPlugin(type: string, folders: readonly string[]): string {
   if (type === '') throw new Error('no plugin name provided');
   if (type.includes('/')) throw new Error(`invalid plugin name: ${type}`);
@@ -77,7 +77,7 @@ function isRegularFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
-/** Runs the plugin; throws the CniError it printed when it does not exit 0. `onRun` hears of every execution. */
+/** Runs the plugin. When it does not exit with 0, throws the CniError that it printed. `onRun` is called after every execution. */
 export async function invokePlugin(call: PluginCall, onRun: (run: PluginRun) => void): Promise<PluginAnswer> {
   const path = findPlugin(call.type, call.cniPath);
   const env = { ...call.env, CNI_COMMAND: call.command, CNI_PATH: call.cniPath.join(':'), PATH };
@@ -118,7 +118,7 @@ function failureOf({ exitCode, signal, stdout, stderr }: CommandResult, call: Pl
   }
 }
 
-/** The result an ADD printed; one without a version has the configuration's. */
+/** Returns the result that an ADD printed. A result without a version has that of the configuration. */
 export function parseResult(stdout: string, cniVersion: string): JsonObject {
   const result: unknown = JSON.parse(stdout);
   if (!isObject(result)) throw new Error(`a CNI result is an object, not ${stdout.slice(0, 100)}`);

@@ -1,5 +1,5 @@
-// The results a runtime keeps of what it attached, in libcni's file format (libcni/api.go, kind cniCacheV1):
-// <folder>/results/<network>-<container id>-<interface>. A later DEL, CHECK or GC starts from it.
+// The results that a runtime keeps about what it attached, in libcni's file format (libcni/api.go, kind cniCacheV1):
+// <folder>/results/<network>-<container id>-<interface>. A later DEL, CHECK or GC uses them.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,9 +10,9 @@ export interface RuntimeConf {
   readonly containerId: string;
   readonly netns: string;
   readonly ifName: string;
-  /** CNI_ARGS. */
+  /** The value of CNI_ARGS. */
   readonly args?: readonly (readonly [string, string])[] | undefined;
-  /** What the runtime offers; a plugin gets those it declares as a capability. */
+  /** What the runtime offers. A plugin gets only the keys that it declares as its capabilities. */
   readonly capabilityArgs?: JsonObject | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface CachedAttachment {
   readonly netns: string;
   readonly args: readonly (readonly [string, string])[];
   readonly capabilityArgs: JsonObject;
-  /** The configuration list it was attached with. */
+  /** The configuration list with which it was attached. */
   readonly configText: string;
   readonly result: JsonObject;
 }
@@ -50,7 +50,7 @@ export function writeCachedResult(cacheDir: string, list: NetworkList, rt: Runti
   writeFileSync(cachePath(cacheDir, list.name, rt), JSON.stringify(entry), { mode: 0o600 });
 }
 
-/** Undefined when nothing is cached; throws when what is cached cannot be read. */
+/** Returns undefined when nothing is cached. Throws when the cached result cannot be read. */
 export function readCachedResult(cacheDir: string, network: string, rt: RuntimeConf): JsonObject | undefined {
   const path = cachePath(cacheDir, network, rt);
   const text = readIfThere(path);
@@ -61,7 +61,7 @@ export function removeCachedResult(cacheDir: string, network: string, rt: Runtim
   rmSync(cachePath(cacheDir, network, rt), { force: true });
 }
 
-/** Every attachment of `network` that is cached and readable. */
+/** Returns every readable cached attachment of `network`. */
 export function listCached(cacheDir: string, network: string): CachedAttachment[] {
   const folder = join(cacheDir, 'results');
   return namesIn(folder).flatMap((name) => {
@@ -69,7 +69,7 @@ export function listCached(cacheDir: string, network: string): CachedAttachment[
       const entry = parseEntry(readFileSync(join(folder, name), 'utf8'), name);
       return entry.networkName === network ? [entry] : [];
     } catch {
-      // libcni skips what it cannot read here.
+      // libcni skips what it cannot read here, so this does, too.
       return [];
     }
   });

@@ -7,14 +7,14 @@ import { matrixReport, nextSteps, setupReport } from './report.ts';
 
 export interface DemoOptions {
   readonly nodes: number;
-  /** On each node. */
+  /** How many pods each node gets. */
   readonly pods: number;
   readonly keep: boolean;
-  /** Of the lab, when it is kept. */
+  /** The name of the lab when it is kept. */
   readonly name: string;
 }
 
-/** Shows a step while it runs; see scripts/progress.mjs. */
+/** Shows a step while it runs (see scripts/progress.mjs). */
 export interface Progress {
   step(name: string, body: () => Promise<string>): Promise<void>;
 }
@@ -43,7 +43,7 @@ export async function runDemo(options: DemoOptions, progress: Progress): Promise
   }
 }
 
-/** For a signal's handler: whatever this process has started and not kept. */
+/** Ends everything that this process has started and not kept. A signal handler calls this. */
 export async function endLabs(): Promise<void> {
   await endOwnedLabs();
 }
@@ -88,7 +88,7 @@ class StepQueue {
   }
 }
 
-/** Adds the pods one after the other, so that their times are those of a quiet machine. */
+/** Adds the pods one after the other, so that each time is measured while no other pod is being made. */
 async function addPods(lab: Lab, podsPerNode: number): Promise<string> {
   for (const node of lab.nodes) {
     for (let count = 0; count < podsPerNode; count += 1) await node.addPod();

@@ -1,13 +1,13 @@
-// What `npm start` prints once its lab is up: who reaches whom, how long pods took, what to try next.
+// The texts that `npm start` prints once its lab is up: which pods reach each other, how long each pod took, and what to try next.
 
 import type { LabPod } from '../lab-pod.ts';
 import { answered, failed, type Pair } from '../matrix.ts';
 import { formatTable } from '../table.ts';
 
-/** Above so many pods the matrix is one line a pod instead of a square. */
+/** With more pods than this, the matrix is printed as one line for each pod instead of a square. */
 const SQUARE_LIMIT = 12;
 
-/** Round trips of every pod to every other in milliseconds, then each failed pair with its reason. */
+/** The round-trip times of every pod to every other pod in milliseconds, and then each failed pair with its reason. */
 export function matrixReport(pods: readonly LabPod[], pairs: readonly Pair[]): string {
   const table = pods.length > SQUARE_LIMIT ? rowTable(pods, pairs) : squareTable(pods, pairs);
   const reasons = failed(pairs)
@@ -39,7 +39,7 @@ function cellOf({ rttMs, failure }: Pair): string {
   return failure === undefined ? (rttMs ?? 0).toFixed(2) : 'fails';
 }
 
-/** One line a pod: where it is, and the milliseconds its set-up took by part. */
+/** One line for each pod: its node, and how many milliseconds each part of its set-up took. */
 export function setupReport(pods: readonly LabPod[]): string {
   const types = [...new Set(pods.flatMap(({ timings }) => timings.runs.map(({ type }) => type)))];
   const rows = pods.map((pod) => setupTimes(pod, types));
@@ -64,7 +64,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle) - 1] ?? 0)) / 2;
 }
 
-/** `pods` are names and addresses of the lab's. */
+/** `pods` has the names and addresses of the lab's pods. */
 export function nextSteps(
   keep: boolean,
   name: string,

@@ -1,5 +1,6 @@
-// The host program: first of a lab's processes, it holds the switch and starts the nodes. Everything a lab has is
-// below it in one PID namespace and in its mount namespace, so its end is the lab's end and leaves nothing.
+// The host program, which is the first of a lab's processes. It holds the switch and starts the nodes. Everything that belongs to a
+// lab is below this process in one PID namespace and in its mount namespace. When this process ends, the lab ends and nothing is
+// left.
 
 import { closeSync, mkdirSync, readFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -10,9 +11,9 @@ import { type Handlers, serveRpc } from '../rpc.ts';
 import { NodeKeeper } from './nodes.ts';
 import { makeUnderlay } from './underlay.ts';
 
-/** The owner reads a line here when the lab can be used. */
+/** This program writes a line to this descriptor when the lab can be used. The owner reads it. */
 const READY_FD = 3;
-/** The owner holds the other end: it closes when the owner is gone. */
+/** The owner holds the other end of this pipe. When the owner is gone, the pipe closes. */
 const OWNER_FD = 4;
 
 await ownMounts();
@@ -39,7 +40,7 @@ const handlers: Handlers<HostMethods> = {
 
 await serveRpc(HOST_SOCKET, handlers);
 new Socket({ fd: OWNER_FD, readable: true, writable: false }).on('close', ownerGone).on('error', ownerGone).resume();
-// After the release nobody reads what is printed here.
+// After the release, nobody reads what is printed here.
 process.stderr.on('error', () => undefined);
 writeSync(READY_FD, 'ready\n');
 closeSync(READY_FD);
@@ -49,15 +50,16 @@ function ownerGone(): void {
 }
 
 /**
- * An own /run and /sys. Names of other people's network namespaces are dropped: a copy of the mount would pin them. So is what the
- * machine has mounted below /run: who looks for /run/netns in the list of mounts, as containerd does, would find the machine's first.
+ * Mounts the lab's own /run and /sys. Mounts of network namespaces that belong to other programs are removed, because a copy of
+ * such a mount would keep the namespace alive. Mounts below the machine's /run are removed, too: a program that looks for
+ * /run/netns in the list of mounts, as containerd does, would find the machine's first.
  */
 async function ownMounts(): Promise<void> {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   const foreign = mounts.filter(
     (line) => line.includes(' - nsfs ') || line.split(' ')[4]?.startsWith('/run/') === true,
   );
-  // Unmounts the last one first, because it may be mounted on an earlier one.
+  // Unmounts the last mount first, because it may lie on an earlier one.
   for (const mount of foreign.reverse()) {
     await mustRun(['umount', '--no-mtab', '--lazy', mount.split(' ')[4] ?? '']);
   }

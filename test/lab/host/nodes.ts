@@ -49,13 +49,13 @@ export class NodeKeeper {
     return placeOf(spec, first);
   }
 
-  /** Kills the node; resolves when its underlay device is gone. */
+  /** Kills the node. Resolves when its underlay device is gone. */
   async remove(name: string): Promise<void> {
     const spec = await this.#end(name);
     rmSync(join(DISK_FOLDER, spec.name), { recursive: true, force: true });
   }
 
-  /** Kills the node and boots the same again: its disk stays, its /run, processes and network do not. */
+  /** Kills the node and boots it again. Its disk stays; its /run, processes and network do not. */
   async reboot(name: string): Promise<NodePlace> {
     return await this.add(await this.#end(name));
   }
@@ -74,7 +74,7 @@ export class NodeKeeper {
   }
 }
 
-/** The runner reads it before it mounts its own /run over this one. */
+/** The runner reads this file before it mounts its own /run over the folder. */
 function writeSpec(spec: NodeSpec): string {
   const path = join(DISK_FOLDER, `${spec.name}.json`);
   writeFileSync(path, JSON.stringify(spec));
@@ -85,7 +85,7 @@ function placeOf({ name, index, address }: NodeSpec, first: ProcessId): NodePlac
   return { name, index, address, pid: first.pid };
 }
 
-/** Resolves when the program writes to its descriptor 3; rejects with what it said when it ends instead. */
+/** Resolves when the program writes to its descriptor 3. Rejects with what the program printed when it ends instead. */
 async function firstLine(child: ChildProcess, name: string): Promise<void> {
   let said = '';
   child.stderr?.on('data', (chunk: Buffer) => {

@@ -1,4 +1,4 @@
-// The underlay: a bridge in the host program's own network namespace, one port a node.
+// The underlay: a bridge in the host program's network namespace, with one port for each node.
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { mustRun } from '../command.ts';
@@ -10,11 +10,11 @@ const PREFIX_BITS = 24;
 const BRIDGE = 'underlay';
 const UNPLUG_TIMEOUT_MS = 20_000;
 const GATEWAY_HOST = 1;
-/** The bridge has .1, nodes .11 onwards. */
+/** The bridge has the address .1, and the nodes have .11 and higher. */
 const FIRST_NODE_HOST = 10;
 export const MAX_NODES = 200;
 
-/** `192.168.50.11/24` for the node with index 1. */
+/** Returns the address of the node with this index: `192.168.50.11/24` for 1. */
 export function underlayAddress(index: number): string {
   return `192.168.50.${FIRST_NODE_HOST + index}/${PREFIX_BITS}`;
 }
@@ -27,7 +27,7 @@ export async function makeUnderlay(): Promise<void> {
   }
   await ipBatch([
     'link set lo up',
-    // A bridge without a MAC of its own takes another one when a port goes: nodes would go on sending to the old.
+    // Without a MAC of its own, a bridge takes another MAC when a port is removed. Nodes would then go on sending to the old MAC.
     `link add ${BRIDGE} address ${macOf(GATEWAY_HOST)} type bridge`,
     `address add ${UNDERLAY_GATEWAY}/${PREFIX_BITS} dev ${BRIDGE}`,
     `link set ${BRIDGE} up`,
@@ -35,8 +35,8 @@ export async function makeUnderlay(): Promise<void> {
 }
 
 /**
- * Connects the namespaces of process `pid` to the bridge: a veth pair whose end there is the underlay device. Like a
- * real card it has the same MAC after a reboot: peers would go on sending to the old one for seconds.
+ * Connects the namespaces of process `pid` to the bridge by a veth pair, whose end there is the underlay device. Like a real card,
+ * the device has the same MAC after a reboot; otherwise peers would send to the old MAC for some seconds.
  */
 export async function plugIn(index: number, pid: number, mtuBytes: number): Promise<void> {
   const port = portName(index);
@@ -44,7 +44,7 @@ export async function plugIn(index: number, pid: number, mtuBytes: number): Prom
   await ipBatch([`link add ${port} mtu ${mtuBytes} type veth peer ${peer}`, `link set ${port} master ${BRIDGE} up`]);
 }
 
-/** Resolves when the kernel has taken a killed node's end away, some 70 ms after its last process. */
+/** Resolves when the kernel has removed a killed node's end, which happens about 70 ms after its last process has ended. */
 export async function waitUnplugged(index: number): Promise<void> {
   const port = portName(index);
   await waitUntil(() => !existsSync(`/sys/class/net/${port}`), UNPLUG_TIMEOUT_MS, `end of ${port}`);

@@ -1,4 +1,4 @@
-// Starts, watches and ends the node's agent, as the node's service manager would.
+// Starts, watches and ends the node's agent, as a service manager would.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ export class AgentService {
     this.#spec = spec;
   }
 
-  /** Does nothing while it runs. */
+  /** Starts the agent. Does nothing when it already runs. */
   async start(): Promise<AgentState> {
     const spec = this.#requireSpec();
     if (this.#running()) return this.state();
@@ -34,7 +34,7 @@ export class AgentService {
     return this.state();
   }
 
-  /** Resolves with the milliseconds since the start; rejects when the agent ends or the time is up. */
+  /** Resolves with the milliseconds since the start. Rejects when the agent ends or the time is up. */
   async ready(): Promise<{ readyMs: number }> {
     const { healthPort, readyTimeoutMs } = this.#requireSpec();
     const isReady = async (): Promise<boolean> => {
@@ -71,7 +71,7 @@ export class AgentService {
     };
   }
 
-  /** From the probe server; rejects when nobody listens. */
+  /** Sends a GET to the probe server. Rejects when nobody listens. */
   async http(path: string): Promise<HttpAnswer> {
     return await httpGet(this.#requireSpec().healthPort, path);
   }
@@ -117,7 +117,7 @@ async function answersOk(port: number): Promise<boolean> {
   try {
     return (await httpGet(port, '/readyz')).status === 200;
   } catch {
-    // Not listening yet.
+    // The agent does not listen yet.
     return false;
   }
 }

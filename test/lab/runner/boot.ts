@@ -1,5 +1,5 @@
-// Makes the namespaces a node's runner was started in look like a machine of its own: disk, /run, /sys, name, boot id.
-// Everything is a mount of this mount namespace; nothing is written to the real machine's folders.
+// Makes the namespaces of a node's runner look like a separate machine, with its own disk, /run, /sys, host name and boot id.
+// Everything is a mount in this mount namespace; nothing is written to the folders of the real machine.
 
 import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -18,9 +18,9 @@ import {
 import { waitUntil } from '../processes.ts';
 import { NETNS_FOLDER } from './netns.ts';
 
-/** What a node may write to without the real machine seeing it. */
+/** Folders to which a node may write without changing the real machine. */
 const DISK_LAYERS = ['/etc', '/opt', '/var/lib'];
-/** What the real machine may have of CNI is no part of a node. */
+/** Folders in which the real machine may have files of CNI. A node must not see them. */
 const CNI_FOLDERS = ['/etc/cni', '/opt/cni', '/var/lib/cni'];
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const PLUG_TIMEOUT_MS = 10_000;
@@ -31,7 +31,7 @@ export async function bootNode(spec: NodeSpec): Promise<void> {
   const firstBoot = !existsSync(disk);
   for (const layer of DISK_LAYERS) await mountOverlay(layer, join(disk, layer));
   await mountRun(join(DISK_FOLDER, `${spec.name}.run`));
-  // A sysfs mount shows the network devices of the namespace it was made in.
+  // A sysfs mount shows the network devices of the namespace in which it was mounted.
   await mustRun(['mount', '--no-mtab', '-t', 'sysfs', 'sysfs', '/sys']);
   await freshBootId();
   writeFileSync('/proc/sys/kernel/hostname', spec.name);
@@ -54,7 +54,7 @@ async function mountOverlay(folder: string, disk: string): Promise<void> {
   ]);
 }
 
-/** An empty /run for each boot, with the lab's shared lease folder in it. */
+/** Mounts an empty /run at each boot, with the lab's shared lease folder in it. */
 async function mountRun(staging: string): Promise<void> {
   mkdirSync(staging, { recursive: true });
   await mustRun(['mount', '--no-mtab', '-t', 'tmpfs', '-o', 'mode=755', 'run', staging]);
@@ -62,12 +62,13 @@ async function mountRun(staging: string): Promise<void> {
   mkdirSync(leases, { recursive: true });
   await mustRun(['mount', '--no-mtab', '--bind', LEASE_FOLDER, leases]);
   await mustRun(['mount', '--no-mtab', '--move', staging, '/run']);
-  // As `ip netns add` does at its first use: names made in any copy of this mount namespace are seen in all.
+  // Does what `ip netns add` does at its first use, so that a name made in any copy of this mount namespace is visible in all
+  // copies.
   mkdirSync(NETNS_FOLDER);
   await mustRun(['mount', '--no-mtab', '--bind', '--make-shared', NETNS_FOLDER, NETNS_FOLDER]);
 }
 
-/** Programs tell a reboot by the boot id; the kernel's own is that of the real machine. */
+/** Programs recognise a reboot by the boot id. Without this mount they would see that of the real machine. */
 async function freshBootId(): Promise<void> {
   writeFileSync('/run/lab/boot_id', `${randomUUID()}\n`);
   await mustRun(['mount', '--no-mtab', '--bind', '/run/lab/boot_id', BOOT_ID]);
@@ -86,13 +87,13 @@ function installFiles({ pluginFolder, files, agent }: NodeSpec): void {
   }
 }
 
-/** One executable of ours is several plugins, by the name it is called. */
+/** Our executable contains several plugins and chooses one by the name with which it is called. */
 function linkOurNames(): void {
   const [ours, portmap] = [join(CNI_BIN_FOLDER, 'flannel'), join(CNI_BIN_FOLDER, 'portmap')];
   if (existsSync(ours) && !existsSync(portmap)) symlinkSync('flannel', portmap);
 }
 
-/** Addresses, default route and forwarding, once eth0 has been plugged in. */
+/** Sets addresses, the default route and forwarding, after eth0 has been connected. */
 export async function configureNetwork(spec: NodeSpec): Promise<void> {
   await waitUntil(
     () => existsSync(`/sys/class/net/${UNDERLAY_DEVICE}`),
@@ -106,7 +107,7 @@ export async function configureNetwork(spec: NodeSpec): Promise<void> {
     `route add default via ${spec.gateway}`,
   ];
   await mustRun(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
-  // A node forwards because whoever set the machine up said so: the agent writes nothing under /proc/sys.
+  // On a real node, whoever installed the machine has switched forwarding on. The agent writes nothing under /proc/sys.
   writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
   if (existsSync('/proc/sys/net/ipv6')) writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1');
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { decodeReply, encodeEcho, internetChecksum } from './icmp.ts';
 
-/** An IPv4 header of `words` 32-bit words from 10.0.0.9, and what follows it. */
+/** Makes a packet: an IPv4 header of `words` 32-bit words with the source 10.0.0.9, followed by the payload. */
 function ipPacket(payload: Uint8Array, words = 5): Uint8Array {
   const packet = new Uint8Array(words * 4 + payload.length);
   packet[0] = 0x40 | words;
@@ -10,14 +10,14 @@ function ipPacket(payload: Uint8Array, words = 5): Uint8Array {
   return packet;
 }
 
-/** The answer to an echo request: the same bytes with another type. */
+/** Makes the reply to an echo request, which has the same bytes and another type. */
 function withType(echo: Uint8Array, type: number): Uint8Array {
   const reply = echo.slice();
   reply[0] = type;
   return reply;
 }
 
-/** ICMP error `type`, `code` about a request that was sent. */
+/** Makes an ICMP error with `type` and `code` about a request that was sent. */
 function errorAbout(echo: Uint8Array, type: number, code: number): Uint8Array {
   const original = ipPacket(echo).subarray(0, 28);
   const packet = new Uint8Array(8 + original.length);

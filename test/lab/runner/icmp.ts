@@ -1,4 +1,4 @@
-// ICMP echo packets (RFC 792): building a request, reading what a raw socket delivers (an IP header comes first).
+// ICMP echo packets (RFC 792): builds requests, and parses what a raw socket delivers, which begins with an IP header.
 
 const ECHO_REPLY = 0;
 const UNREACHABLE = 3;
@@ -9,11 +9,11 @@ const HEADER_BYTES = 8;
 export interface EchoReply {
   readonly identifier: number;
   readonly sequence: number;
-  /** Set when a router or host answered that it cannot be delivered. */
+  /** Set when a router or host answered that the packet cannot be delivered. */
   readonly failure?: string;
 }
 
-/** An echo request with `payloadBytes` bytes after its 8-byte header. */
+/** Builds an echo request with `payloadBytes` bytes after its header of 8 bytes. */
 export function encodeEcho(identifier: number, sequence: number, payloadBytes: number): Uint8Array {
   const packet = new Uint8Array(HEADER_BYTES + payloadBytes);
   const view = new DataView(packet.buffer);
@@ -25,7 +25,7 @@ export function encodeEcho(identifier: number, sequence: number, payloadBytes: n
   return packet;
 }
 
-/** Undefined for anything that is no answer to an echo request. */
+/** Returns undefined for anything that is no answer to an echo request. */
 export function decodeReply(packet: Uint8Array): EchoReply | undefined {
   const icmp = payloadOfIp(packet);
   if (icmp === undefined) return undefined;
@@ -44,7 +44,7 @@ export function decodeReply(packet: Uint8Array): EchoReply | undefined {
   };
 }
 
-/** What follows the IPv4 header, when that is a whole ICMP header. */
+/** Returns what follows the IPv4 header, if it is at least a complete ICMP header. */
 function payloadOfIp(packet: Uint8Array): DataView | undefined {
   const headerBytes = ((packet[0] ?? 0) & 0x0f) * 4;
   if (headerBytes < 20 || packet.length < headerBytes + HEADER_BYTES) return undefined;
@@ -57,7 +57,7 @@ function failureWords(type: number, code: number): string {
   return words[code] ?? (code === 13 ? 'administratively filtered' : `unreachable, code ${code}`);
 }
 
-/** RFC 1071: the one's complement of the one's complement sum of 16-bit words. */
+/** The checksum of RFC 1071: the one's complement of the one's complement sum of 16-bit words. */
 export function internetChecksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);

@@ -1,5 +1,5 @@
-// The runner: the one long-lived process of a node. It makes the node, then serves its owner over a Unix socket;
-// a program started from outside would pay 1.6 ms for nsenter each time.
+// The runner: the only process of a node that runs all the time. It sets the node up and then serves the lab's owner over a Unix
+// socket. A program that is started from outside would need nsenter, which takes 1.6 ms each time.
 
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -13,12 +13,13 @@ import { ping } from './ping.ts';
 import { PodRuntime } from './pods.ts';
 import { openSpawn } from './spawn.ts';
 
-/** The host program reads a line here when the runner listens. */
+/** The runner writes a line to this descriptor when it listens. The host program reads it. */
 const READY_FD = 3;
 
 const spec = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as NodeSpec;
 await bootNode(spec);
-// Starts the thread pool before this thread ever enters a pod's namespace: its threads would be born there.
+// Starts the thread pool before this thread first enters a pod's namespace. Otherwise its threads would be created in that
+// namespace.
 await readFile('/proc/version');
 
 const agent = new AgentService(spec.agent);

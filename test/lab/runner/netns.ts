@@ -1,5 +1,5 @@
-// Named network namespaces as ip-netns(8) keeps them, made without executing it twice for each pod: the calling thread
-// makes the namespace, pins it under its name and goes back (unshare(2), mount(2), setns(2)).
+// Named network namespaces like those of ip-netns(8), made without executing ip(8) twice for each pod. The calling thread makes the
+// namespace, mounts it under its name and goes back (unshare(2), mount(2), setns(2)).
 
 import { closeSync, openSync, unlinkSync } from 'node:fs';
 import { openNetlink } from '../../../lib/netlink/connection.ts';
@@ -15,15 +15,18 @@ const CLONE_NEWNET = 0x4000_0000;
 const MS_BIND = 0x1000;
 const MNT_DETACH = 2;
 const OWN = '/proc/thread-self/ns/net';
-/** Of lo, in every namespace. */
+/** The interface index of lo in every namespace. */
 const LOOPBACK_INDEX = 1;
 
-/** Makes the namespace `path` names, with lo up. Nothing may be awaited meanwhile, so nothing is. */
+/**
+ * Makes the network namespace that `path` names, and sets lo up. The code awaits nothing in between, because other code would then
+ * run in that namespace.
+ */
 export function makeNetns(sys: Syscalls, path: string): void {
   closeSync(openSync(path, 'wx', 0o444));
   const own = openNetns(sys, OWN);
   try {
-    // In the own namespace first, so that inNetns brings this thread back whatever happens.
+    // The thread first enters its own namespace, so that inNetns brings it back whatever happens.
     inNetns(sys, own, () => {
       check(sys.call(sys.nr.unshare, CLONE_NEWNET), 'make', `netns ${path}`);
       bringLoopbackUp(sys);
@@ -37,7 +40,7 @@ export function makeNetns(sys: Syscalls, path: string): void {
   }
 }
 
-/** Takes the name away; the namespace goes with its last user. */
+/** Removes the name. The namespace disappears when nothing uses it any more. */
 export function removeNetns(sys: Syscalls, path: string): void {
   sys.arena.scope(() => {
     check(sys.call(sys.nr.umount2, sys.arena.cstring(path).address, MNT_DETACH), 'unmount', path);

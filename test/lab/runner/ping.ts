@@ -1,5 +1,5 @@
-// Pings from any network namespace of the node: ICMP echo over a raw socket that is opened inside the namespace and
-// used from outside (a socket stays where it was made). RFC 792; raw(7), ip(7).
+// Pings from any network namespace of the node: ICMP echo over a raw socket. The socket is opened inside the namespace and used
+// from outside, since a socket stays in the namespace in which it was made. RFC 792; raw(7), ip(7).
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EAGAIN, errnoName } from '../../../lib/sys/errno.ts';
@@ -27,13 +27,13 @@ const IP_PMTUDISC_DONT = 0;
 const IP_PMTUDISC_DO = 2;
 const SOCKADDR_IN_BYTES = 16;
 const RECEIVE_BYTES = 65_536;
-/** How long the runner's only thread waits for an answer before it does other work. */
+/** The time for which the runner's only thread waits for an answer before it does other work. */
 const PROMPT_MS = 5;
 const LATE_LOOK_MS = 10;
 
 let nextIdentifier = 1;
 
-/** Pings every target once, one after the other; late answers are waited for together. */
+/** Pings every target once, one after the other. Late answers to all of them are waited for together. */
 export async function ping(sys: Syscalls, request: ProbeRequest): Promise<ProbeAnswer[]> {
   const socket = openEchoSocketIn(sys, request.netns, request.dontFragment);
   try {
@@ -66,7 +66,7 @@ class PingRound {
     nextIdentifier = (nextIdentifier % 0xffff) + 1;
   }
 
-  /** Sends one and waits for its answer for a moment, so that a prompt one is timed exactly. */
+  /** Sends one packet and waits for a moment, so that the time of a quick answer is exact. */
   send(index: number): void {
     const ip = this.#request.targets[index] ?? '';
     const packet = encodeEcho(this.#identifier, index, this.#request.payloadBytes);
@@ -77,7 +77,7 @@ class PingRound {
     while (this.#answers[index] === undefined && performance.now() < until) this.receive(PROMPT_MS);
   }
 
-  /** Takes in whatever has arrived, after at most `waitMs`. */
+  /** Reads everything that has arrived, after waiting for `waitMs` at most. */
   receive(waitMs: number): void {
     for (
       let packet = receiveFrom(this.#sys, this.#socket, waitMs);
@@ -104,7 +104,7 @@ class PingRound {
   }
 }
 
-/** Opens the socket inside the namespace at `path`; absent = in the node's own. */
+/** Opens the socket inside the namespace at `path`, or in the node's own namespace when `path` is absent. */
 function openEchoSocketIn(sys: Syscalls, path: string | undefined, dontFragment: boolean): number {
   if (path === undefined) return openEchoSocket(sys, dontFragment);
   const netns = openNetns(sys, path);
@@ -122,7 +122,7 @@ function openEchoSocket(sys: Syscalls, dontFragment: boolean): number {
   return socket;
 }
 
-/** Bytes sent or −errno. */
+/** Returns the number of bytes sent, or −errno. */
 function sendTo(sys: Syscalls, socket: number, ip: string, packet: Uint8Array): number {
   return sys.arena.scope(() => {
     const to = sys.arena.alloc(SOCKADDR_IN_BYTES);
@@ -133,7 +133,7 @@ function sendTo(sys: Syscalls, socket: number, ip: string, packet: Uint8Array): 
   });
 }
 
-/** One packet with its IP header; undefined when none came within `waitMs`. */
+/** Returns one packet with its IP header; undefined when none arrives within `waitMs`. */
 function receiveFrom(sys: Syscalls, socket: number, waitMs: number): Uint8Array | undefined {
   if (waitMs > 0) pollFds(sys, [{ fd: socket, events: POLLIN }], waitMs);
   return sys.arena.scope(() => {
@@ -145,7 +145,7 @@ function receiveFrom(sys: Syscalls, socket: number, waitMs: number): Uint8Array 
   });
 }
 
-/** The words of ping(8) and errno(3) for what sendto may answer. */
+/** Translates errors of sendto into the words of ping(8) and errno(3). */
 function sendFailure(errno: number): string {
   const words: Record<string, string> = {
     EMSGSIZE: 'message too long',

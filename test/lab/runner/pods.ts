@@ -1,4 +1,4 @@
-// The node's container runtime: a pod is a named network namespace attached by executing the conflist.
+// The node's container runtime. A pod is a named network namespace that is attached by executing the conflist.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { OpError } from '../../../lib/errors.ts';
@@ -41,7 +41,7 @@ export class PodRuntime {
     return new CniDriver({ cniPath, cacheDir: CNI_CACHE_FOLDER, execute: this.#execute });
   }
 
-  /** Makes the namespace and attaches it. After a failed ADD the runtime sends DEL and removes the namespace. */
+  /** Makes the namespace and attaches it. When ADD fails, it does what a runtime does: it sends DEL and removes the namespace. */
   async add(request: PodAddRequest): Promise<PodState> {
     if (this.#pods.has(request.name)) throw podError('add', request.name, 'EEXIST');
     const list =

@@ -15,7 +15,7 @@ beforeAll(() => {
 const env = { PATH: '/usr/bin:/bin' };
 const plain = { env, input: '', timeoutMs: 10_000 };
 
-/** The path of an executable script that goes away with the test. */
+/** Makes an executable script that is removed when the test ends, and returns its path. */
 function script(...lines: string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'weft-spawn-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -49,7 +49,8 @@ test('gives exactly the variables', async () => {
 
 test('passes on no descriptor of this process', async () => {
   const { stdout } = await execute(script('ls /proc/$$/fd'), plain);
-  // The shell itself keeps the script open, on 10; what this process inherited without close-on-exec is not ours.
+  // The shell itself has the script open as descriptor 10. Descriptors that this process inherited without close-on-exec are not
+  // ours.
   const passedOn = stdout
     .trim()
     .split('\n')
@@ -68,7 +69,7 @@ test('does not pass on that Node ignores SIGPIPE', async () => {
   expect((await ignored('/proc/$$/status')) & sigpipe).toBe(0n);
 });
 
-/** Descriptors above 2 without close-on-exec: whoever started this process left them open. */
+/** Returns the descriptors above 2 without close-on-exec, which the program that started this process left open. */
 function isInherited(fd: number): boolean {
   const path = `/proc/self/fdinfo/${fd}`;
   if (fd <= 2 || !existsSync(path)) return false;

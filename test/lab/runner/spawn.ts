@@ -1,5 +1,5 @@
-// Starts plugins as a runtime written in Go does: posix_spawn(3), whose child shares our memory until it executes, and
-// real pipes. Node's own spawn forks, which copies the page tables of a whole Node: 1.5 ms that no runtime pays.
+// Starts plugins as a runtime written in Go does: by posix_spawn(3), whose child shares our memory until it executes, and with real
+// pipes. Node's own spawn forks, which copies the page tables of the whole Node process. That takes 1.5 ms, which no runtime needs.
 
 import { once } from 'node:events';
 import { Socket } from 'node:net';
@@ -13,7 +13,7 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { ExecutePlugin } from '../cni/invoke.ts';
 import { monotonicNs } from '../command.ts';
 
-/** More than glibc's posix_spawnattr_t (336) and posix_spawn_file_actions_t (80) need. */
+/** The sizes are larger than those of glibc's posix_spawnattr_t (336) and posix_spawn_file_actions_t (80). */
 const OPAQUE_BYTES = 512;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const SIGSET_BYTES = 128;
@@ -21,7 +21,7 @@ const SIGSET_BYTES = 128;
 const RESET_SIGNALS = [13, 2, 3];
 const WNOHANG = 1;
 const SIGKILL = 9;
-/** A plugin whose pipes have closed is about to end. For this long its end is polled without a pause, then with pauses. */
+/** A plugin that has closed its pipes will end soon. For this time its end is polled without a pause, and then with pauses. */
 const END_SPIN_MS = 2;
 
 interface Libc {
@@ -34,13 +34,13 @@ interface Libc {
   setSignals(attributes: number, set: number): number;
 }
 
-/** Both ends of a pipe, close-on-exec. */
+/** Makes a pipe whose ends are close-on-exec. */
 interface Pipe {
   readonly read: number;
   readonly write: number;
 }
 
-/** An `execute` for CniDriver. */
+/** The function that CniDriver uses to execute a plugin. */
 export function openSpawn(sys: Syscalls): ExecutePlugin {
   const libc = loadLibc();
   return async (path, { env, input, timeoutMs }) => {
@@ -63,7 +63,7 @@ export function openSpawn(sys: Syscalls): ExecutePlugin {
   };
 }
 
-/** The child's number or −errno. */
+/** Returns the child's pid, or −errno. */
 function spawn(sys: Syscalls, libc: Libc, path: string, env: Record<string, string>, fds: readonly number[]): number {
   const [actions, attributes, pid] = [sys.arena.alloc(OPAQUE_BYTES), sys.arena.alloc(OPAQUE_BYTES), sys.arena.alloc(8)];
   libc.initActions(actions.address);
@@ -84,7 +84,7 @@ function spawn(sys: Syscalls, libc: Libc, path: string, env: Record<string, stri
   return failed === 0 ? pid.i32(0) : -failed;
 }
 
-/** A null-terminated array of pointers to C strings. */
+/** Writes an array of pointers to C strings that ends with a null pointer. */
 function stringArray(sys: Syscalls, texts: readonly string[]): number {
   const array = sys.arena.alloc((texts.length + 1) * 8);
   for (const [index, text] of texts.entries()) array.setU64(index * 8, sys.arena.cstring(text).address);
@@ -125,7 +125,7 @@ function ended(sys: Syscalls, pid: number): number | undefined {
   });
 }
 
-/** wait(2): the low seven bits are a signal, or 0 and the exit code is above them. */
+/** In the status of wait(2), the low seven bits are a signal, or they are 0 and the exit code is above them. */
 function endOf(status: number): { exitCode: number | null; signal: string | null } {
   const signal = status & 0x7f;
   if (signal === 0) return { exitCode: (status >> 8) & 0xff, signal: null };
@@ -134,7 +134,7 @@ function endOf(status: number): { exitCode: number | null; signal: string | null
 
 function loadLibc(): Libc {
   const lib = koffi.load('libc.so.6');
-  // Addresses are those of arena slots, handed over as plain integers.
+  // The addresses are those of arena slots. They are passed as plain integers.
   const func = (signature: string): unknown => lib.func(signature);
   return {
     spawn: func('int posix_spawn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)') as Libc['spawn'],

@@ -1,21 +1,21 @@
-// Nodes programmed by hand the way flannel does it, with plain ip(8) and bridge(8): a lab without any agent of ours,
-// and the other end for tests of ours (`lab.md` §3, flannel pkg/backend/vxlan).
+// Programs nodes by hand in the way of flannel, with ip(8) and bridge(8) (flannel, pkg/backend/vxlan). Tests use this for a lab
+// without an agent, and as the other end when they test our agent.
 
 import { SUBNET_FILE } from '../contract.ts';
 import type { LabNode } from '../lab-node.ts';
 
-/** What a peer has to know of a node programmed by hand. */
+/** What a peer has to know about a node that was programmed by hand. */
 export interface HandMadeVtep {
   readonly node: LabNode;
   readonly mac: string;
 }
 
-/** `10.244.3.0` for the node with index 3. */
+/** Returns `10.244.3.0` for the node with index 3. */
 function handMadeSubnet(node: LabNode): string {
   return `10.244.${node.index}.0`;
 }
 
-/** flannel.1 with a /32 address, and subnet.env, as flanneld leaves them. */
+/** Makes flannel.1 with a /32 address, and subnet.env, as flanneld leaves them. */
 export async function makeVtepByHand(node: LabNode): Promise<HandMadeVtep> {
   const mac = `02:00:00:00:01:${node.index.toString(16).padStart(2, '0')}`;
   const vxlan = `vxlan id 1 local ${node.address} dev eth0 dstport 8472 nolearning`;
@@ -28,7 +28,7 @@ export async function makeVtepByHand(node: LabNode): Promise<HandMadeVtep> {
   return { node, mac };
 }
 
-/** Neighbour, FDB entry and route to a peer. */
+/** Adds the neighbour, the FDB entry and the route to a peer. */
 export async function addPeerByHand(
   node: LabNode,
   peer: { subnet: string; mac: string; publicIp: string },

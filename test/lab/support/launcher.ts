@@ -1,5 +1,4 @@
-// A program that owns a lab and does nothing with it: what tests kill.
-//   node launcher.mjs NODES [keep]
+// A program that owns a lab and does nothing else. Tests kill it. Usage: node launcher.mjs NODES [keep]
 
 import { startLab } from '../lab.ts';
 

@@ -1,4 +1,4 @@
-// Leases of the directory store written and read by tests: flannel's etcd value with the subnet beside it.
+// Reads and writes leases of the directory store for tests. A lease is flannel's etcd value with the subnet beside it.
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,11 +7,11 @@ import type { Lab } from '../lab.ts';
 export interface TestLease {
   readonly subnet: string;
   readonly publicIp: string;
-  /** Of the VTEP; any text, to be refused. */
+  /** The MAC of the VTEP. It may be any text, so that a test can write a lease that must be refused. */
   readonly mac: string;
 }
 
-/** In one step, as an agent does it. */
+/** Writes the file in one step, as an agent does. */
 export function writeLease(lab: Lab, node: string, { subnet, publicIp, mac }: TestLease): void {
   const lease = { Subnet: subnet, PublicIP: publicIp, BackendType: 'vxlan', BackendData: { VNI: 1, VtepMAC: mac } };
   writeLeaseText(lab, node, JSON.stringify(lease));

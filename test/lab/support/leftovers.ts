@@ -12,11 +12,11 @@ export interface Footprint {
   readonly files: readonly string[];
 }
 
-/** Folders a node writes to. */
+/** Folders to which a node writes. */
 const RECORDS = '/run/weft-lab';
 const FOLDERS = ['/run/lab', '/run/flannel', '/run/netns', '/var/lib/cni', '/etc/cni', '/opt/cni', '/etc/kube-flannel'];
 
-/** `owners`: the processes whose labs count; a lab's name carries its owner's number. */
+/** `owners` are the processes whose labs count. The name of a lab contains its owner's pid. */
 export function footprint(owners: readonly number[]): Footprint {
   const isMine = (lab: string): boolean => owners.some((pid) => lab.split('-').includes(String(pid)));
   return {
@@ -30,7 +30,7 @@ export function footprint(owners: readonly number[]): Footprint {
   };
 }
 
-/** Programs of any lab, by what `ps` shows. */
+/** The processes of all labs, recognised by the title that `ps` shows. */
 function labProcesses(): { lab: string; line: string }[] {
   return listPids().flatMap((pid) => {
     const line = (commandLine(pid) ?? []).join(' ');
@@ -74,7 +74,7 @@ function readdirIfThere(path: string): string[] {
   return existsSync(path) ? readdirSync(path) : [];
 }
 
-/** The process and all below it, so that `survivors` can tell what is left of them. */
+/** Returns the process and all processes below it, so that `survivors` can tell which of them still run. */
 export function familyOf(pid: number): ProcessId[] {
   return descendantsOf(pid).flatMap((one) => processId(one) ?? []);
 }

@@ -1,10 +1,11 @@
-// A second network of the underlay, behind a router: the lab's switch with an address there and forwarding on.
+// Adds a second network to the underlay, behind a router. The router is the lab's switch with an address in that network and with
+// forwarding switched on.
 
 import { mustRun } from '../command.ts';
 import type { Lab } from '../lab.ts';
 import type { LabNode } from '../lab-node.ts';
 
-/** Moves a node whose agent is not running into 172.20.0.0/24 and fd00:60::/64; the other nodes reach it by their gateway. */
+/** Moves a node whose agent is not running into 172.20.0.0/24 and fd00:60::/64. The other nodes reach it by their gateway. */
 export async function putBehindRouter(lab: Lab, node: LabNode): Promise<{ ipv4: string; ipv6: string }> {
   const host = node.address.split('.')[3];
   const inSwitch = ['nsenter', `--target=${lab.pid}`, '--net', '--'];
@@ -14,7 +15,7 @@ export async function putBehindRouter(lab: Lab, node: LabNode): Promise<{ ipv4: 
     'address replace fd00:60::1/64 dev underlay nodad',
   ];
   await mustRun([...inSwitch, 'ip', '-batch', '-'], { input: `${batch.join('\n')}\n` });
-  // A router that tells of shorter ways would make the network behind it one link again.
+  // The router sends no redirects, because these would make the network behind it a part of the same link again.
   const settings = ['ipv4.ip_forward=1', 'ipv6.conf.all.forwarding=1'];
   const redirects = ['all', 'underlay'].map((name) => `ipv4.conf.${name}.send_redirects=0`);
   await mustRun([...inSwitch, 'sysctl', '-qw', ...[...settings, ...redirects].map((setting) => `net.${setting}`)]);
@@ -33,7 +34,7 @@ export async function putBehindRouter(lab: Lab, node: LabNode): Promise<{ ipv4: 
   return moved;
 }
 
-/** IPv6 on a node's underlay, which the lab itself does not give: `fd00:50::11` of node 1. */
+/** Gives a node's underlay IPv6, which the lab itself does not do: `fd00:50::11` for node 1. */
 export async function giveIpv6(node: LabNode): Promise<string> {
   const address = `fd00:50::${node.address.split('.')[3]}`;
   await node.run(['ip', '-6', 'address', 'add', `${address}/64`, 'dev', 'eth0', 'nodad']);

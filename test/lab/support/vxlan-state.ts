@@ -1,12 +1,12 @@
-// What a node's kernel carries for the overlay, as ip(8) and bridge(8) tell it: the oracle of tests.
+// Reads what a node's kernel has for the overlay, as ip(8) and bridge(8) show it. Tests compare against it.
 
 import type { LabNode } from '../lab-node.ts';
 
 export interface VxlanState {
   readonly mac: string;
-  /** Attributes of the device as `ip -d link` names them, without what differs from node to node. */
+  /** Attributes of the device under the names of `ip -d link`, without those that differ from node to node. */
   readonly device: Record<string, unknown>;
-  /** `10.244.1.0/32`. */
+  /** Such as `10.244.1.0/32`. */
   readonly addresses: readonly string[];
   readonly neighbours: readonly { readonly ip: string; readonly mac: string; readonly state: readonly string[] }[];
   readonly fdb: readonly {
@@ -21,7 +21,7 @@ export interface VxlanState {
 
 type Json = Record<string, unknown>;
 
-/** Everything on flannel.1; next hops of the whole node. */
+/** Returns everything on flannel.1, and the nexthops of the whole node. */
 export async function kernelStateOf(node: LabNode): Promise<VxlanState> {
   const json = async (...argv: string[]): Promise<Json[]> => JSON.parse((await node.run(argv)) || '[]') as Json[];
   const [link = {}] = await json('ip', '-j', '-d', 'link', 'show', 'flannel.1');
@@ -54,14 +54,14 @@ export async function kernelStateOf(node: LabNode): Promise<VxlanState> {
   };
 }
 
-/** Where flannel.1 is in the underlay: `192.168.50.11 on eth0`; `nowhere` without one. */
+/** Returns the underlay address and device of flannel.1, such as `192.168.50.11 on eth0`; `nowhere` when it has none. */
 export async function vxlanPlaceOf(node: LabNode): Promise<string> {
   const { stdout } = await node.exec(['ip', '-j', '-d', 'link', 'show', 'flannel.1']);
   const [link] = JSON.parse(stdout || '[]') as { linkinfo: { info_data: Json } }[];
   return link === undefined ? 'nowhere' : `${link.linkinfo.info_data['local']} on ${link.linkinfo.info_data['link']}`;
 }
 
-/** What the node sends peers' packets to, in the kernel's order. */
+/** Returns to which addresses the node sends packets for peers, in the kernel's order. */
 export async function fdbDestinationsOf(node: LabNode): Promise<string> {
   const { stdout } = await node.exec(['bridge', '-j', 'fdb', 'show', 'dev', 'flannel.1']);
   return (JSON.parse(stdout || '[]') as Json[]).map(({ dst }) => String(dst)).join();
