@@ -1,4 +1,4 @@
-// Server processes of a test: they die with the test's own process, whatever happens to it, and say why they ended.
+// Server processes of a test. They end with the test's own process, whatever happens to it, and report why they ended.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
-/** `name` in KUBEBUILDER_ASSETS, then on PATH, as envtest looks; undefined when it is in neither. */
+/** Looks for `name` in KUBEBUILDER_ASSETS and then on PATH, as envtest does. Returns undefined when it is in neither. */
 export function findServer(name: string): string | undefined {
   const { KUBEBUILDER_ASSETS, PATH } = process.env;
   return [KUBEBUILDER_ASSETS ?? '', ...(PATH ?? '').split(':')]
@@ -28,7 +28,7 @@ export class Background {
     }
   }
 
-  /** The end of what it wrote. */
+  /** The last part of what the process wrote. */
   get output(): string {
     return this.#output;
   }
@@ -37,7 +37,7 @@ export class Background {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Null while it runs, or when a signal ended it. */
+  /** The exit code; null while the process runs, or when a signal ended it. */
   get exitCode(): number | null {
     return this.#child.exitCode;
   }
@@ -53,7 +53,7 @@ export class Background {
     await ended;
   }
 
-  /** Until `isReady` says so; rejects with the program's own words when it ends before that or takes too long. */
+  /** Waits until `isReady` returns true. Rejects with the program's own output when it ends before that or takes too long. */
   async ready(isReady: () => Promise<boolean>, timeoutMs: number): Promise<void> {
     const endAt = performance.now() + timeoutMs;
     while (!(await isReady().catch(() => false))) {
@@ -65,7 +65,7 @@ export class Background {
   }
 }
 
-/** Ports on loopback that were free a moment ago. */
+/** Returns ports on loopback that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => once(server, 'listening')));

@@ -1,4 +1,4 @@
-// A certificate authority for one test, and certificates for loopback servers and their clients, made by openssl(1).
+// A certificate authority for one test, and certificates for servers on loopback and for their clients, made by openssl(1).
 
 import { join } from 'node:path';
 import { execProgram } from '../../lib/exec-node.ts';
@@ -31,10 +31,13 @@ export async function makeAuthority(dir: string, name = 'ca'): Promise<Certifica
   return files;
 }
 
-/** The first address of the service network of a test's API server, by which pods reach it. */
+/** The first address of the service network of a test's API server. Pods reach the API server by it. */
 export const API_SERVICE_IP = '10.96.0.1';
 
-/** A certificate for 127.0.0.1 and that, good for servers and clients (an etcd member is both), as `CN=<name>`, `O=<group>`. */
+/**
+ * A certificate for 127.0.0.1 and the address above, with the subject `CN=<name>`, `O=<group>`. It is good for servers and clients,
+ * because an etcd member is both.
+ */
 export async function makeCertificate(
   dir: string,
   authority: CertificateFiles,

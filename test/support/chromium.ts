@@ -1,5 +1,5 @@
-// A headless Chromium on one page, driven over its pipe: https://chromedevtools.github.io/devtools-protocol/
-// (--remote-debugging-pipe: JSON messages that end with a NUL, in on descriptor 3, out on 4).
+// A headless Chromium with one page, controlled through its pipe (https://chromedevtools.github.io/devtools-protocol/). With
+// --remote-debugging-pipe, it reads JSON messages from descriptor 3 and writes them to descriptor 4; each ends with a NUL.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,16 +22,16 @@ const ARGUMENTS = [
 ];
 const TIMEOUT_MS = 30_000;
 
-/** The first on PATH; undefined when there is none. */
+/** Returns the first Chromium on PATH; undefined when there is none. */
 export function findChromium(): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(':');
   return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
 }
 
 export interface Page {
-  /** Errors and warnings of the console, uncaught exceptions, and what the page asked the network for. */
+  /** Errors and warnings on the console, uncaught exceptions, and the page's requests to the network. */
   readonly complaints: string[];
-  /** The value of an expression, which goes through JSON. */
+  /** Evaluates an expression. The value must be representable in JSON. */
   evaluate<T>(expression: string): Promise<T>;
   emulate(features: { readonly dark: boolean; readonly width: number }): Promise<void>;
   close(): Promise<void>;
@@ -45,7 +45,7 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
-/** Opens `url` and resolves when it has loaded. */
+/** Opens `url`. Resolves when the page has loaded. */
 export async function openPage(program: string, url: string): Promise<Page> {
   const profile = mkdtempSync(join(tmpdir(), 'chromium-'));
   const child = spawn(program, [...ARGUMENTS, `--user-data-dir=${profile}`, 'about:blank'], {
@@ -128,7 +128,7 @@ class Connection {
 
   constructor(child: ChildProcess) {
     this.#out = child.stdio[3] as Writable;
-    this.#out.on('error', () => undefined); // it has ended, which `exit` tells
+    this.#out.on('error', () => undefined); // it has ended; `exit` reports that
     (child.stdio[4] as Readable).setEncoding('utf8').on('data', (text: string) => this.#take(text));
     child.once('exit', (code) => this.#fail(`Chromium ended with ${code}`));
     child.once('error', ({ message }) => this.#fail(message));
@@ -138,7 +138,7 @@ class Connection {
     this.#listeners.set(method, [...(this.#listeners.get(method) ?? []), listener]);
   }
 
-  /** The next event of that name; rejects after a while. */
+  /** Resolves with the next event of that name. Rejects when none comes for a while. */
   next(method: string): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no ${method} after ${TIMEOUT_MS} ms`)), TIMEOUT_MS).unref();

@@ -1,6 +1,7 @@
-// Ends every run with one line a person or a CI can read, `N passed, N failed[, N skipped]`, and before it why tests were skipped.
-// Vitest counts the tests of a failed beforeAll as skipped and knows nothing of a file it could not import; both are failures here.
-// With WEFT_RESULTS it writes what became of each test to that file instead: .ci/run makes one closing line of two runs.
+// Ends every run with the line `N passed, N failed[, N skipped]`, after a line for each reason why tests were skipped. Vitest
+// counts the tests of a failed beforeAll as skipped, and does not count a file that it could not import. Here both are failures.
+// When WEFT_RESULTS names a file, the result of each test is written there instead, so that .ci/run can make one closing line for
+// two runs.
 import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import type { Reporter, SerializedError, TestCase, TestModule, TestRunEndReason, TestSuite } from 'vitest/node';
@@ -10,7 +11,7 @@ const NO_REASON = 'not selected, not reached or skipped without a reason';
 const HOOK_FAILED = 'a hook or the file around them failed';
 
 function addSuite(tally: Tally, suite: TestModule | TestSuite, defaultReason: string, around: string[]): void {
-  // A hook or an import that failed: its tests never ran, so the suite itself is what failed.
+  // A hook or an import failed, so the tests never ran. The failure belongs to the suite itself.
   const errors = suite.errors().length;
   tally.failures += errors;
   const reasonHere = errors > 0 ? HOOK_FAILED : defaultReason;
@@ -28,11 +29,14 @@ function outcome(test: TestCase, names: string[], defaultReason: string): Outcom
   return { file, names, state: 'skipped', reason: (result.state === 'skipped' && result.note) || defaultReason };
 }
 
-/** A vitest reporter, written at process exit: vitest prints its summary and the coverage table after `onTestRunEnd`. */
+/**
+ * A vitest reporter. It writes when the process exits, because vitest prints its summary and the coverage table after
+ * `onTestRunEnd`.
+ */
 export default class CiReporter implements Reporter {
   #tally: Tally = { failures: 0, tests: [] };
   #passed = false;
-  /** Checks that failed before vitest started (scripts/test.mjs): each counts as one failure of this run. */
+  /** The checks that failed before vitest was started (scripts/test.mjs). Each counts as a failure of this run. */
   readonly #failedChecks = (process.env['WEFT_FAILED_CHECKS'] ?? '').split(' ').filter((name) => name !== '');
 
   onInit(): void {
@@ -46,7 +50,7 @@ export default class CiReporter implements Reporter {
       tally.failures += this.#failedChecks.length;
       process.exitCode = code || 1;
     }
-    // A run that fails for any reason never prints `0 failed`.
+    // When a run fails for any reason, it never prints `0 failed`.
     const isRed = code !== 0 || !this.#passed;
     if (isRed && !hasFailed(tally)) tally.failures = 1;
     const file = process.env['WEFT_RESULTS'];

@@ -1,5 +1,5 @@
-// A node to try the CNI executable on: namespaces of its own (test/cni/conformance/sandbox.ts), the executable under
-// every name it has, the classic flannel configuration, and the runtime's way of calling it.
+// A node for tests of the CNI executable. It has namespaces of its own (test/cni/conformance/sandbox.ts), the executable under each
+// of its names, and the classic flannel configuration. The executable is called as a runtime calls it.
 
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -13,7 +13,7 @@ import { netnsPath, Sandbox } from '../cni/conformance/sandbox.ts';
 import type { CommandResult } from '../lab/command.ts';
 import { compileProgram, type Executable } from './executable.ts';
 
-/** Debian's containernetworking-plugins; absent on other machines. */
+/** The folder of Debian's containernetworking-plugins. Other machines do not have it. */
 export const REFERENCE_BIN = '/usr/lib/cni';
 
 /** Compiles the executable once and gives it its names. Register `remove` where it is called. */
@@ -77,7 +77,7 @@ export class CniNode {
     this.write('subnet.env', lines.join(''));
   }
 
-  /** The classic configuration; its files are in this node's folder. */
+  /** The classic configuration, with files in this node's folder. */
   config(keys: JsonObject = {}): JsonObject {
     return {
       cniVersion: '0.3.1',
@@ -118,14 +118,14 @@ export class CniNode {
     return all.filter((link) => link.linkinfo?.info_kind === 'veth').map((link) => link.ifname);
   }
 
-  /** Addresses in use, as the files say. */
+  /** The addresses in use according to the address files. */
   addresses(network = 'cbr0'): string[] {
     const folder = this.path('networks', network);
     const names = existsSync(folder) ? readdirSync(folder) : [];
     return names.filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort();
   }
 
-  /** Every file kept for attachments: saved configurations, addresses, their index. */
+  /** Every file that is kept for attachments: saved configurations, addresses and their index. */
   kept(): string[] {
     const list = (folder: string): string[] => (existsSync(this.path(folder)) ? readdirSync(this.path(folder)) : []);
     const index = list('networks/cbr0').filter((name) => name.includes(':'));
@@ -136,7 +136,7 @@ export class CniNode {
     return readFileSync(this.path(path), 'utf8');
   }
 
-  /** Whether a TCP packet to a closed port of `ip` comes back as a refusal, from the node or from a pod. */
+  /** Whether a TCP packet to a closed port of `ip` is answered by a refusal. It is sent from the node or from a pod. */
   async reaches(ip: string, container?: string): Promise<boolean> {
     const script = `exec 3<>/dev/tcp/${ip}/9`;
     const { stderr } = await this.sandbox.run(['timeout', '3', 'bash', '-c', script], {

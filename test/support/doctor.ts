@@ -1,4 +1,4 @@
-// `flanneld doctor` on a node of a lab, as tests ask it.
+// Runs `flanneld doctor` on a node of a lab and reads its findings.
 
 import { expect } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
@@ -9,7 +9,7 @@ import { builtAgent } from '../lab/programs.ts';
 
 const LOOK_MS = 30_000;
 
-/** The flags a doctor needs where no agent runs whose flags it could take. */
+/** The flags that the doctor needs on a node where no agent runs from which it could take them. */
 export const FLAGS_OF_LAB: readonly string[] = [`--subnet-dir=${LEASE_FOLDER}`, '--iface=eth0'];
 
 export interface Diagnosis {

@@ -1,4 +1,5 @@
-// A real etcd for one test: one or three members on loopback, data in memory, elections short, TLS if wanted.
+// A real etcd for one test, with one or three members on loopback. Its data is in memory, its elections are short, and it can use
+// TLS.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,9 +12,9 @@ import { makeAuthority, makeCertificate } from './certificates.ts';
 
 export interface EtcdMember {
   readonly url: URL;
-  /** Kills the process; its data stays. */
+  /** Kills the process. Its data stays. */
   kill(): Promise<void>;
-  /** Starts it again and waits until it serves (with a quorum). */
+  /** Starts the process again and waits until it serves, which needs a quorum. */
   start(wait?: boolean): Promise<void>;
   pause(): void;
   resume(): void;

@@ -1,4 +1,4 @@
-// Compiles a TypeScript program to an executable of the CNI plugin's kind, for tests of what runs inside one.
+// Compiles a TypeScript program into an executable like the CNI plugin's, for tests of what such an executable does.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,8 +1,8 @@
-// A clock for what waits: nothing happens until the test says how much time passes.
+// A clock for code that waits. Time passes only when the test says so.
 
 import type { Clock } from '../../lib/clock-node.ts';
 
-/** Time that passes when told to. */
+/** A clock that a test moves on. */
 export class FakeClock implements Clock {
   ms = 0;
   #timers: { at: number; run: () => void }[] = [];
@@ -37,7 +37,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets every promise that can settle do so. */
+/** Lets every promise settle that can settle now. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

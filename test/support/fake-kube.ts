@@ -1,5 +1,5 @@
-// An API server for Nodes, in this process, for faults a real one does not produce on demand. What it does otherwise is
-// what a real one does as far as the agent can tell: versions that rise, pages, watches with history, 410, patches.
+// An API server for Nodes in this process, for faults that a real one does not produce on demand. Apart from these it behaves like
+// a real one as far as the agent can notice: rising versions, pages, watches with a history, 410, patches.
 
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -47,7 +47,7 @@ export class FakeKube {
   readonly events: Body[] = [];
   readonly requests: SeenRequest[] = [];
   readonly pods = new Map<string, Body>();
-  /** Answers a request instead of the server when it returns true. */
+  /** Called for each request. When it returns true, it has answered the request itself. */
   intercept: (request: SeenRequest, response: ServerResponse) => boolean = () => false;
   readonly #history: HistoryEntry[] = [];
   readonly #watchers = new Set<Watcher>();
@@ -79,12 +79,12 @@ export class FakeKube {
     return this.#watchers.size;
   }
 
-  /** A new Node; `podCidrs` empty: none assigned yet. */
+  /** Adds a Node. An empty `podCidrs` means that none is assigned yet. */
   addNode(name: string, podCidrs: readonly string[], annotations: Record<string, string> = {}): FakeNode {
     const [podCIDR] = podCidrs;
     const spec = podCIDR === undefined ? {} : { podCIDR, podCIDRs: podCidrs };
     const number = ++this.#uids;
-    // A second apart, so that the order is that of their making.
+    // The Nodes' creation times are one second apart, so that their order is the order in which they were added.
     const creationTimestamp = new Date(Date.UTC(2026, 0, 1) + number * 1000).toISOString().replace('.000Z', 'Z');
     const metadata = { name, uid: `uid-${number}`, resourceVersion: '', creationTimestamp, annotations };
     return this.store('ADDED', { apiVersion: 'v1', kind: 'Node', metadata, spec, status: { conditions: [] } });
@@ -104,7 +104,7 @@ export class FakeKube {
     this.store('DELETED', structuredClone(node));
   }
 
-  /** Gives it the next version, and tells whoever watches unless `isTold` is false. */
+  /** Gives the Node the next version. All watchers are told, unless `isTold` is false. */
   store(type: string, node: FakeNode, isTold = true): FakeNode {
     node.metadata.resourceVersion = String(++this.#version);
     if (type !== 'DELETED') this.nodes.set(node.metadata.name, node);
@@ -113,7 +113,7 @@ export class FakeKube {
     return node;
   }
 
-  /** Drops the history so far. A watch from an earlier version gets 410. */
+  /** Drops the history so far, so that a watch from an earlier version gets 410. */
   compact(): void {
     this.#compactedTo = this.#version + 1;
     this.#version++;

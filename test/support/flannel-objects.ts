@@ -1,14 +1,14 @@
-// flannel's manifest as data, for clusters in which it is replaced: what its releases and its Helm chart have.
+// flannel's manifest as data, for clusters in which flannel is replaced. It has what flannel's releases and its Helm chart have.
 
 import type { KubeObject } from '../cluster/manifests/documents.ts';
 
-/** Of all its containers. */
+/** The image of all its containers. */
 export const FLANNEL_IMAGE = 'flannel:1';
 
 interface FlannelOptions {
-  /** Of the DaemonSet: two have been released. */
+  /** The name of the DaemonSet. flannel has released two different ones. */
   readonly selector: Readonly<Record<string, string>>;
-  /** `cni-conf.json` and `net-conf.json`. */
+  /** The texts of `cni-conf.json` and `net-conf.json`. */
   readonly config: Readonly<Record<string, string>>;
 }
 
@@ -19,7 +19,7 @@ const rules = [
   { apiGroups: [''], resources: ['nodes/status'], verbs: ['patch'] },
 ];
 
-/** flannel's manifest as it is released: its names, labels, init containers, mounts and rights. */
+/** Returns flannel's manifest as it was released, with its names, labels, init containers, mounts and rights. */
 export function flannelObjects({ selector, config }: FlannelOptions): KubeObject[] {
   const namespace = 'kube-flannel';
   const labels = { tier: 'node', app: 'flannel', 'k8s-app': 'flannel' };

@@ -1,4 +1,4 @@
-// Following a subnet manager's watch in a test, and waiting for a state of it.
+// Follows the watch of a subnet manager in a test, and waits until its snapshot fulfils a condition.
 
 import { onTestFinished } from 'vitest';
 import type { Lease, LeaseSnapshot, SubnetManager } from '../../flanneld/subnet/manager.ts';
@@ -6,9 +6,9 @@ import { formatIp, formatPrefix } from '../../lib/ip.ts';
 
 export interface Follower {
   readonly snapshots: readonly LeaseSnapshot[];
-  /** Settles as the watch does. */
+  /** Settles when the watch does. */
   readonly ended: Promise<void>;
-  /** The first snapshot from now on (the latest included) for which `condition` holds. */
+  /** Resolves with the first snapshot, from the latest one on, for which `condition` returns true. */
   until(condition: (snapshot: LeaseSnapshot) => boolean): Promise<LeaseSnapshot>;
   stop(): Promise<void>;
 }
@@ -22,7 +22,7 @@ export function follow(manager: SubnetManager): Follower {
     snapshots.push(snapshot);
     for (const look of waiting) look();
   }, abort.signal);
-  ended.catch(() => undefined); // a test that cares awaits it
+  ended.catch(() => undefined); // a test that needs the outcome awaits it
   const stop = async (): Promise<void> => {
     abort.abort();
     await ended.catch(() => undefined);
@@ -42,7 +42,7 @@ export function follow(manager: SubnetManager): Follower {
   return { snapshots, ended, until, stop };
 }
 
-/** `10.244.1.0/24 fd00:1::/64`, `none` without a lease. */
+/** Such as `10.244.1.0/24 fd00:1::/64`; `none` without a lease. */
 export function subnetsOf(lease: Lease | undefined): string {
   const prefixes = [lease?.subnet, lease?.ipv6Subnet].flatMap((prefix) => (prefix ? [formatPrefix(prefix)] : []));
   return prefixes.join(' ') || 'none';

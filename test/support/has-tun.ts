@@ -1,10 +1,10 @@
-// Whether the kernel has TUN devices, which the udp backend is made of.
+// Tests whether the kernel has TUN devices, on which the udp backend is built.
 
 import { existsSync, readFileSync } from 'node:fs';
 
-/** The kernel names its misc devices there; TUN is one. */
+/** The kernel lists its misc devices in this file, among them TUN. */
 const FILE = '/proc/misc';
 
 export const hasTun = existsSync(FILE) && /^\s*\d+ tun$/m.test(readFileSync(FILE, 'utf8'));
-/** For needs.machine. */
+/** The text for needs.machine. */
 export const tunNeeded = `a kernel with TUN (looked in ${FILE})`;

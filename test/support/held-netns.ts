@@ -1,19 +1,19 @@
-// Network namespaces for tests: each held by a process, nothing in /run/netns, gone when it is killed.
+// Network namespaces for tests. Each is held by a process, has no name in /run/netns, and disappears when the process is killed.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 
 export interface HeldNetns {
   readonly pid: number;
-  /** What setns takes. */
+  /** A path that setns takes. */
   readonly path: string;
-  /** Runs a command inside and returns its stdout; throws when it fails. */
+  /** Runs a command in the namespace and returns its stdout. Throws when the command fails. */
   run(command: string, ...args: string[]): string;
-  /** The parsed JSON a command such as `ip -j` prints; an empty answer is an empty list. */
+  /** Returns the parsed JSON that a command such as `ip -j` prints. No output means an empty list. */
   json(command: string, ...args: string[]): Record<string, unknown>[];
   remove(): void;
 }
 
-/** Makes a namespace with its loopback down. Register `remove` where it is called. */
+/** Makes a namespace in which loopback is down. Register `remove` where it is called. */
 export async function holdNetns(): Promise<HeldNetns> {
   const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo up; exec sleep 600'], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,4 +1,4 @@
-// Calls host-local in this process, the way a runtime would, with its files in a folder of the test's own.
+// Calls host-local within this process, as a runtime would call it, with its files in a folder of the test.
 
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +55,7 @@ export function call(
   return { ...output, json };
 }
 
-/** The addresses of a successful ADD, or the error's text. */
+/** Returns the addresses of a successful ADD, or the text of the error. */
 export function addressesOf(dir: string, options: Call): string {
   const { json } = call(dir, options);
   return json.msg ?? json.ips.map((ip: { address: string }) => ip.address).join(' ');
@@ -76,7 +76,7 @@ export function put(dir: string, entries: Record<string, string>): void {
   for (const [name, text] of Object.entries(entries)) writeFileSync(join(dir, 'n1', name), text);
 }
 
-/** The index beside the address files: `<container>:<interface>:<n>`, without the dot in front. */
+/** Lists the index files beside the address files, as `<container>:<interface>:<n>` without the dot in front. */
 export function links(dir: string): string[] {
   const names = readdirSync(join(dir, 'n1')).filter((name) => name.startsWith('.') && name.includes(':'));
   return names.map((name) => name.slice(1)).sort();

@@ -1,4 +1,4 @@
-// Tests that whatever bytes answer a question, the result is a value or an error that names the question.
+// Tests that a query ends in a value or in an error that names the query, whatever bytes the kernel answers.
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -8,14 +8,14 @@ import { NetlinkError } from '../../lib/netlink/request.ts';
 
 export interface HostileQuestion {
   readonly name: string;
-  /** Message type of a right answer. */
+  /** The message type of a correct answer. */
   readonly type: number;
   readonly ask: (netlink: Netlink) => unknown;
-  /** How errors spell the question. */
+  /** How errors name the query. */
   readonly text: string;
 }
 
-/** Attributes that look right: a known family, small types, lengths that mostly fit. */
+/** Attributes that look right: a known address family, small types, and lengths that mostly fit. */
 const plausible = fc
   .tuple(
     fc.constantFrom(2, 7, 10, 0),
@@ -33,7 +33,7 @@ const plausible = fc
     return Uint8Array.from(bytes);
   });
 
-/** Declares the tests: asked each question, a fake kernel answers with whatever bytes there are. */
+/** Declares the tests. A fake kernel answers each query with whatever bytes are given. */
 export function surviveAnyAnswer(questions: readonly HostileQuestion[]): void {
   describe.for(questions)('$name', ({ type, ask, text }) => {
     test('survives any payload', () => {
@@ -63,7 +63,10 @@ export function surviveAnyAnswer(questions: readonly HostileQuestion[]): void {
   });
 }
 
-/** A value, or an error of that question: an answer that contradicts itself, or none that was for us. */
+/**
+ * Accepts a value or an error of that query. The error may say that the answer contradicts itself, or that no answer belonged to
+ * the query.
+ */
 function expectSane(ask: () => unknown, text: string): void {
   try {
     ask();

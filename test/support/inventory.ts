@@ -1,4 +1,5 @@
-// Lists, with the usual tools, everything that an installation could change on a node, to compare it before and after.
+// Lists with the usual tools everything that an installation could change on a node, so that a test can compare it before and
+// after.
 
 import type { LabNode } from '../lab/lab-node.ts';
 
@@ -22,10 +23,10 @@ const FOLDERS = [
   '/run/flannel',
   '/run/lab/leases',
 ];
-/** Sysctls that count and so change by themselves. */
+/** Sysctls that are counters and so change by themselves. */
 const UNSTEADY_SYSCTL = /^net\.netfilter\.nf_conntrack_count /;
 
-/** Links, addresses, routes, neighbours, rules of routing and of both firewalls, sysctls of the network, files. */
+/** Links, addresses, routes, neighbours, routing rules, the rules of both firewalls, sysctls of the network, and files. */
 export async function inventory(node: LabNode): Promise<Record<string, readonly string[]>> {
   const lines = async (...argv: readonly string[]): Promise<string[]> =>
     (await node.run(argv)).split('\n').filter((line) => line !== '');
@@ -42,7 +43,7 @@ export async function inventory(node: LabNode): Promise<Record<string, readonly 
     fdb: (await lines('bridge', 'fdb')).filter((line) => / dst |self permanent/.test(line)).filter(isSteadyFdb),
     rules: [...(await lines('ip', 'rule')), ...(await lines('ip', '-6', 'rule'))],
     nftables: await lines('nft', 'list', 'ruleset'),
-    // Reads only existing tables, because asking for a table by its name would create it.
+    // Reads only tables that exist, because iptables creates a table when it is asked to list it.
     iptables: (await lines('iptables-legacy-save')).filter((line) => /^(\*|:|-A)/.test(line)),
     sysctls: (await lines('sysctl', '-a', '-e', '-r', '^net\\.')).filter((line) => !UNSTEADY_SYSCTL.test(line)),
     files: await filesOf(node),
@@ -59,7 +60,9 @@ function isSteadyFdb(text: string): boolean {
   return !/^(33:33|01:00:5e|01:80:c2)/.test(text);
 }
 
-/** Every file with its checksum and every link with its target, without the runtime's cache of results, which we do not clean. */
+/**
+ * Every file with its checksum and every link with its target, without the runtime's cache of results, which Weft does not clean.
+ */
 async function filesOf(node: LabNode): Promise<string[]> {
   const script = `find "$@" -path /var/lib/cni/results -prune -o \\( -type f -exec sha256sum {} + \\) -o \\( -type l -printf '%l  %p\\n' \\) -o -type s -print`;
   const { stdout } = await node.exec(['sh', '-c', script, 'find', ...FOLDERS]);

@@ -1,4 +1,5 @@
-// A real kube-apiserver with its etcd, as envtest starts them: kube-controller-manager and kubelet are the test's to play.
+// A real kube-apiserver with its etcd, started as envtest starts them. There is no kube-controller-manager and no kubelet, so a
+// test does itself what they would do.
 
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import { makeAuthority, makeCertificate } from './certificates.ts';
 import { startEtcd } from './etcd.ts';
 
 export interface ApiCall {
-  /** POST with a body, GET without, when absent. */
+  /** With a body the request is a POST, without one a GET, unless this says otherwise. */
   readonly method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
@@ -30,35 +31,35 @@ export interface ApiAnswer {
 
 export interface KubeApiserver {
   readonly url: URL;
-  /** Asks as the administrator, whatever the answer is. */
+  /** Sends a request as the administrator. Resolves whatever the answer is. */
   call(call: ApiCall): Promise<ApiAnswer>;
-  /** The same; rejects unless the server did it. */
+  /** Like `ask`, but rejects unless the request succeeded. */
   must(call: ApiCall): Promise<ApiAnswer>;
-  /** May do everything. */
+  /** A user who may do everything. */
   readonly admin: KubeAccess;
-  /** May do what the agent's ClusterRole says. */
+  /** A user who may do what the agent's ClusterRole allows. */
   readonly agent: KubeAccess;
-  /** Whoever has this token. */
+  /** The user to whom this token belongs. */
   withToken(token: string): KubeAccess;
-  /** kubeconfig of `agent`. */
+  /** The path of `agent`'s kubeconfig. */
   readonly agentKubeconfig: string;
   readonly agentKubeconfigText: string;
   readonly adminKubeconfig: string;
-  /** The certificate that signed the server's, as a file. */
+  /** The path of the certificate that signed the server's certificate. */
   readonly authorityFile: string;
   kill(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** What is looked for, in the words of test/README.md. */
+/** The programs that are looked for, in the words of test/README.md. */
 export const apiserverNeeded = 'kube-apiserver and etcd (in KUBEBUILDER_ASSETS, then on PATH)';
 
 export function hasKubeApiserver(): boolean {
   return findServer('kube-apiserver') !== undefined && findServer('etcd') !== undefined;
 }
 
-/** The least the agent needs; the manifests' ClusterRole must say the same. */
+/** The fewest rights with which the agent works. The ClusterRole of the manifests must have the same. */
 const agentRules = [
   { apiGroups: [''], resources: ['pods'], verbs: ['get'] },
   { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
@@ -66,7 +67,7 @@ const agentRules = [
   { apiGroups: [''], resources: ['events'], verbs: ['create'] },
 ];
 
-/** What is missing; undefined when all is there. */
+/** Says what is missing; undefined when everything is there. */
 export function missingApiserver(): string | undefined {
   return hasKubeApiserver() ? undefined : apiserverNeeded;
 }
@@ -150,7 +151,7 @@ function flags({ dir, port, authority, serving }: ServerFiles): string[] {
     '--service-account-issuer=https://localhost',
     `--service-account-key-file=${pub}`,
     `--service-account-signing-key-file=${key}`,
-    // A shorter history than five minutes, so that "too old" can be had.
+    // A shorter history than the usual five minutes, so that a test can get the answer "too old".
     '--etcd-compaction-interval=0',
   ];
 }
@@ -168,7 +169,7 @@ function writeKubeconfig(file: string, url: URL, authority: CertificateFiles, us
   return file;
 }
 
-/** Asks as whoever `access` is. */
+/** Sends a request as the user of `access`. */
 export async function ask(access: KubeAccess, { method, path, body, contentType, as }: ApiCall): Promise<ApiAnswer> {
   const { server, options } = await access.prepare();
   const headers = { 'content-type': contentType ?? 'application/json', ...(as && { 'impersonate-user': as }) };

@@ -1,4 +1,4 @@
-// Objects of the manifests on an API server: where each kind lives, and `kubectl apply --server-side`.
+// Applies objects of the manifests to an API server: the path of each kind, and `kubectl apply --server-side`.
 
 import type { KubeObject } from '../cluster/manifests/documents.ts';
 import type { ApiCall } from './kube-apiserver.ts';
@@ -14,7 +14,7 @@ const PATHS: Readonly<Record<string, string>> = {
   DaemonSet: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
 };
 
-/** The call that applies `object`, with strict fields; a dry run goes through admission and is then forgotten. */
+/** The request that applies `object` and refuses unknown fields. A dry run goes through admission, and the result is discarded. */
 export function applyCall(object: KubeObject, dryRun: boolean): ApiCall {
   const folder = (PATHS[object.kind] ?? '').replace('NAMESPACE', object.metadata.namespace ?? '');
   const query = `fieldManager=test&force=true&fieldValidation=Strict${dryRun ? '&dryRun=All' : ''}`;

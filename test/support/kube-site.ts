@@ -1,4 +1,5 @@
-// Sites of the contract behind any Kubernetes API server: Nodes of their own names, annotations of a prefix of their own.
+// Sites of the store contract on any Kubernetes API server. Each site has Nodes with names of its own, and annotations with a
+// prefix of its own.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,13 +18,13 @@ import { never } from './store-contract.ts';
 
 export interface KubeSite extends ContractSite {
   readonly logged: readonly string[];
-  /** With the name the Node has in this site. */
+  /** Returns the name that the Node has in this site. */
   nodeName(node: string): string;
-  /** The annotation prefix, ending in `/`. */
+  /** The annotation prefix, which ends in `/`. */
   readonly prefix: string;
   manager(node: string, change?: Partial<KubeManagerOptions>): Promise<SubnetManager>;
   createNode(node: string, podCidrs: readonly string[]): Promise<void>;
-  /** null removes. */
+  /** A value of null removes the annotation. */
   annotate(node: string, annotations: Readonly<Record<string, string | null>>): Promise<void>;
   annotations(node: string): Promise<Readonly<Record<string, unknown>>>;
   get(node: string): Promise<unknown>;
@@ -47,13 +48,16 @@ function nodeCalls(access: KubeAccess): NodeCall {
 let sites = 0;
 
 export interface KubeSiteOptions {
-  /** How the managers reach the server; as the site itself when absent. */
+  /** How the managers reach the server. When absent, they use the same access as the site. */
   readonly agentAccess?: KubeAccess;
-  /** The annotation prefix goes on with this: `/9`. */
+  /** Is appended to the annotation prefix, such as `/9`. */
   readonly prefixPath?: string;
 }
 
-/** Nodes made by `manager` get podCIDRs of `netConf`'s networks, one after another. `access` may write Nodes. */
+/**
+ * Makes sites on one server. Nodes made by `manager` get podCIDRs from the networks in `netConf`, one after the other. `access`
+ * must be allowed to write Nodes.
+ */
 export function makeKubeSite(access: KubeAccess, netConf: object, options: KubeSiteOptions = {}): KubeSite {
   const { agentAccess = access, prefixPath = '' } = options;
   const id = `s${process.pid}-${sites++}`;

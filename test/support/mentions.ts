@@ -3,7 +3,7 @@
 export interface Mention {
   readonly kind: 'path' | 'file' | 'script' | 'flag' | 'option' | 'sub-command';
   readonly text: string;
-  /** From 1. */
+  /** The line number, counted from 1. */
   readonly line: number;
 }
 
@@ -42,7 +42,7 @@ function spansIn(text: string): Found[] {
   });
 }
 
-/** `npm run X`, `npm X`, `flanneld X --flag`, `node scripts/x.mjs`, with what stands before `|`, `;` or `#`. */
+/** Finds `npm run X`, `npm X`, `flanneld X --flag` and `node scripts/x.mjs`, up to the next `|`, `;` or `#`. */
 function inCommand(text: string): Found[] {
   const words =
     text
@@ -64,7 +64,7 @@ function scriptOf(first: string, second: string): Found[] {
   return first === 'start' || first === 'test' ? [{ kind: 'script', text: first }] : [];
 }
 
-/** `a/{b,c}.ts` as `a/b.ts` and `a/c.ts`; `a/b.{ts,md}` likewise. */
+/** Expands `a/{b,c}.ts` to `a/b.ts` and `a/c.ts`, and likewise `a/b.{ts,md}`. */
 function expand(path: string): string[] {
   const braces = /^(.*)\{([^}]*)\}(.*)$/.exec(path);
   if (braces === null) return [path];

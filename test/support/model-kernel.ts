@@ -1,5 +1,5 @@
-// A kernel small enough to reason about: neighbours, FDB, nexthop objects and routes with the rules of the real one
-// that matter to the data plane (what replaces what, what disappears with what). test/root holds it to the real one.
+// A model of the kernel with neighbours, FDB, nexthop objects and routes, and with those rules of the real kernel that matter to
+// the data plane: what replaces what, and what disappears with what. Tests in test/root compare it with the real kernel.
 
 import { fdb, type WantedFdb } from '../../flanneld/dataplane/objects/fdb.ts';
 import {
@@ -30,7 +30,7 @@ export class ModelKernel implements Present {
   readonly neighs = new Map<string, Neigh>();
   readonly fdb = new Map<string, FdbEntry>();
   readonly nexthops = new Map<number, Nexthop>();
-  /** By destination and metric, of all devices, as in one table of the real one. */
+  /** Routes by destination and metric, for all devices, as in one table of the real kernel. */
   readonly routes = new Map<string, Route>();
   readonly hasNexthops: boolean;
 
@@ -41,7 +41,7 @@ export class ModelKernel implements Present {
     this.place = { family: 4, network: parsePrefix('10.244.0.0/16'), tunnel: device, underlay };
   }
 
-  /** The entries of a kind, as a mirror has them after listing everything. */
+  /** Returns the entries of a kind, as a mirror has them after it has listed everything. */
   entries(kind: AnyKind): [ObjectKey, unknown][] {
     return this.#present(kind).map((have) => [kind.presentKey(have), have]);
   }

@@ -1,10 +1,10 @@
-// Netlink messages as text, for byte tables: what a request writes, and replies made from hex.
+// Shows netlink messages as text, for tests that compare bytes: what a request writes, and replies made from hexadecimal text.
 
 import { AttributeReader, MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import { MessageWriter } from '../../lib/netlink/writer.ts';
 
-/** What a request writes behind the message header, as hex. */
+/** Returns in hexadecimal what a request writes after the message header. */
 export function payloadHex(request: Pick<NetlinkRequest, 'write'>): string {
   const bytes = new Uint8Array(4096);
   const writer = new MessageWriter(bytes);
@@ -14,7 +14,7 @@ export function payloadHex(request: Pick<NetlinkRequest, 'write'>): string {
   return toHex(bytes.subarray(16, writer.length));
 }
 
-/** A message of that type with that payload, its cursor on it. */
+/** Returns a message of that type with that payload. Its cursor is at the payload's start. */
 export function messageOf(type: number, write: (writer: MessageWriter) => void, flags = 0): MessageReader {
   const bytes = new Uint8Array(4096);
   const writer = new MessageWriter(bytes);
@@ -32,20 +32,20 @@ export function messageFromHex(type: number, payload: string): MessageReader {
   });
 }
 
-/** The attributes that fill `bytes` from `start` on. */
+/** Returns the attributes in `bytes` from `start` on. */
 export function attributesOf(bytes: Uint8Array, start = 0): AttributeReader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   return new AttributeReader(bytes, view, words, start, bytes.length);
 }
 
-/** The fixed struct, then the attributes in order of type: tools send them in the order of their arguments. */
+/** Returns the fixed structure and then the attributes, sorted by type, because tools send them in the order of their arguments. */
 export function sortedPayload(payload: string, structBytes: number): string {
   const bytes = fromHex(payload);
   return `${toHex(bytes.subarray(0, structBytes))} ${sorted(attributesOf(bytes, structBytes))}`;
 }
 
-/** IFLA_LINKINFO and IFLA_INFO_DATA, which hold attributes. */
+/** The types IFLA_LINKINFO and IFLA_INFO_DATA, whose payloads are attributes. */
 const NESTED = new Set(['18', '18.2', '18.5']);
 
 function sorted(attributes: AttributeReader, path = ''): string {

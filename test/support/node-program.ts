@@ -1,4 +1,4 @@
-// Bundles a TypeScript program for Node, for tests that need it in a process of its own.
+// Bundles a TypeScript program for Node, for tests that run it in a separate process.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -15,7 +15,7 @@ export interface NodeProgram {
 export async function compileForNode(entry: string): Promise<NodeProgram> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-program-'));
   const path = join(folder, `${basename(entry, '.ts')}.mjs`);
-  // The bundle lies outside the repository, so what it does not contain is named by its whole path.
+  // The bundle lies outside of the repository, so a package that it does not contain is imported by its absolute path.
   const koffi = createRequire(import.meta.url).resolve('koffi');
   await build({
     entryPoints: [entry],

@@ -14,9 +14,15 @@ import { NUD_REACHABLE } from '../../lib/rtnetlink/constants.ts';
 /** One attachment: its true state, and the evidence of it. */
 export interface Pod {
   readonly maker: 'weft' | 'reference';
-  /** `adding`: an ADD has reserved an address but made no port yet. `adding without a lock`: the same by an earlier version. */
+  /**
+   * `adding`: an ADD has reserved an address and has made no port yet. `adding without a lock`: an ADD of an earlier version of
+   * Weft in the same state.
+   */
   readonly life: 'live' | 'dead' | 'adding' | 'adding without a lock';
-  /** What keeps its netns: the runtime's mount, another program's mount, or processes (a lost mount, or never one). */
+  /**
+   * What keeps the netns alive: the runtime's mount, another program's mount, or only processes (because the mount was lost or was
+   * never made).
+   */
   readonly held: 'pinned' | 'pinned elsewhere' | 'by processes' | 'by processes, pin removed';
   /** What the runtime remembers; before containerd 2.0 there is no netns, before CNI 0.3.0 there are no interfaces. */
   readonly cache: 'nothing' | 'addresses' | 'addresses and netns' | 'sandbox' | 'all';
@@ -215,11 +221,11 @@ function seenOf(world: World, hidden: Hidden | undefined): Seen {
 
 /** Whether this combination of facts can exist. */
 function isPossible({ maker, life, held, file, saved }: Pod): boolean {
-  // An ADD's own files are minutes old at most: nobody has written others over them.
+  // The files of a running ADD are at most minutes old, so nobody has replaced them by other files.
   if (life === 'adding') return maker === 'weft' && (file === 'its own' || file === 'none') && saved !== 'flannel’s';
-  // The reference plugins make the port first; before that there is only what flannel's own plugin saved.
+  // The reference plugins make the port first. Before that, there is only the file that flannel's own plugin saved.
   if (life === 'adding without a lock' && maker === 'reference') return file === 'none' && saved !== 'ours';
-  // An earlier version's ADD is seen by the pin of its netns alone.
+  // A running ADD of an earlier version can be recognised only by the pinned netns.
   if (life === 'adding without a lock') return held.startsWith('pinned') && file === 'its own' && saved === 'ours';
   return true;
 }

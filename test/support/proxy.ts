@@ -1,4 +1,4 @@
-// A TCP proxy on loopback that can lose everything, as a partition does: connections stay open and nothing arrives.
+// A TCP proxy on loopback that can drop everything, as a network partition does: connections stay open and nothing arrives.
 
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -6,11 +6,11 @@ import { connect, createServer } from 'node:net';
 
 export interface TcpProxy {
   readonly url: URL;
-  /** From now on nothing gets through; connections are accepted and stay silent. */
+  /** From now on, nothing gets through. New connections are accepted and stay silent. */
   cut(): void;
-  /** New connections get through again; the old ones are dead. */
+  /** New connections get through again. The connections from before stay dead. */
   heal(): void;
-  /** Ends every connection at once, as a server that is stopped does. */
+  /** Closes every connection at once, as when a server is stopped. */
   reset(): void;
   close(): Promise<void>;
 }
@@ -23,7 +23,7 @@ export async function startProxy(target: URL): Promise<TcpProxy> {
     if (isCut) return;
     const upstream = connect(Number(target.port), target.hostname);
     track(upstream);
-    // A server that is gone refuses or resets; only what is cut stays silent.
+    // A server that is gone refuses or resets connections. Only during a partition do they stay silent.
     upstream.on('close', () => {
       if (!isCut) client.destroy();
     });

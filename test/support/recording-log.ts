@@ -1,4 +1,4 @@
-// A logger that keeps its lines, `<msg> <facts as JSON>`.
+// A logger that keeps its lines in the form `<msg> <facts as JSON>`.
 
 import type { Logger } from '../../flanneld/health/log.ts';
 import { errorText } from '../../lib/errors.ts';

@@ -1,4 +1,4 @@
-// Types of those scripts that tests import.
+// The types of the scripts that tests import.
 
 declare module '*/build-executable.mjs' {
   export interface ExecutableOptions {
@@ -30,7 +30,7 @@ declare module '*/build-plugin.mjs' {
 
 declare module '*/heap-profile.mjs' {
   export interface BlockUse {
-    /** With its header. */
+    /** The size with the header. */
     readonly bytes: number;
     readonly isWritten: boolean;
   }
@@ -47,7 +47,7 @@ declare module '*/licences.mjs' {
   export interface Part {
     readonly name: string;
     readonly version: string;
-    /** SPDX. */
+    /** An SPDX identifier. */
     readonly licence: string;
     readonly text: string;
     readonly sha256?: string;
@@ -66,16 +66,18 @@ declare module '*/bench-report.mjs' {
 }
 
 declare module '*/tally.mjs' {
-  /** One test. `names` are those of the suites around it, then its own. */
+  /** One test. `names` has the names of the suites around it and then its own name. */
   export interface Outcome {
     readonly file: string;
     readonly names: readonly string[];
     readonly state: 'passed' | 'failed' | 'skipped';
-    /** Why it was skipped. */
+    /** The reason why it was skipped. */
     readonly reason?: string | undefined;
   }
 
-  /** What one run came to. `failures` are those that are no test's: imports, hooks, rejections nobody handled, checks. */
+  /**
+   * The outcome of one run. `failures` counts failures that belong to no test: imports, hooks, unhandled rejections, and checks.
+   */
   export interface Tally {
     failures: number;
     tests: Outcome[];
@@ -93,7 +95,7 @@ declare module '*/fresh.mjs' {
     readonly name: string;
     readonly isBase: boolean;
     readonly provides: readonly string[];
-    /** Of each dependency the alternatives. */
+    /** For each dependency, its alternatives. */
     readonly needs: readonly (readonly string[])[];
   }
 
@@ -109,7 +111,7 @@ declare module '*/commands.mjs' {
     readonly default?: string;
   }
 
-  /** Of each npm script. */
+  /** The entry of each npm script. */
   export interface CommandAbout {
     readonly does: string;
     readonly words?: string;
@@ -119,7 +121,7 @@ declare module '*/commands.mjs' {
   }
 
   export const COMMANDS: Readonly<Record<string, CommandAbout>>;
-  /** `suite NAME` is the entry of a suite. */
+  /** `suite NAME` returns the entry of that suite. */
   export function commandOf(name: string): CommandAbout | undefined;
 }
 
@@ -127,7 +129,7 @@ declare module '*/suites.mjs' {
   export interface SuiteRow {
     readonly name: string;
     readonly does: string;
-    /** How long on two idle cores. */
+    /** How long the suite takes on two idle cores. */
     readonly takes: string;
     readonly needs: string;
   }

@@ -1,4 +1,4 @@
-// The contract of every subnet manager, as tests that run on each store: directory, etcd, Kubernetes.
+// The contract that every subnet manager keeps, as tests that are run on each store: directory, etcd, Kubernetes.
 
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,9 +9,9 @@ import { containsPrefix, formatPrefix, overlaps, parseIp, parsePrefix } from '..
 import { field, isJsonObject, jsonObject } from '../../lib/json.ts';
 import { follow, publicIpOf, subnetsOf } from './follow.ts';
 
-/** One cluster with one store, empty but for its configuration. */
+/** One cluster with one store, which is empty except for its configuration. */
 export interface ContractSite {
-  /** A new agent's view of `node`, which the store knows from then on. */
+  /** Returns a new agent's manager for `node`. From then on, the store knows the node. */
   manager(node: string): Promise<SubnetManager>;
   /** The key of this node's lease. */
   keyOf(node: string, subnets: string): string;
@@ -28,18 +28,18 @@ export interface ContractStore {
   makeSite(netConf: object): Promise<ContractSite>;
   /** How many agents start at one moment. */
   readonly agents: number;
-  /** Whether this store cuts subnets itself, and so refuses those of another length. */
+  /** Whether agents choose subnets in this store. Then it refuses a subnet of another length. */
   readonly cutsSubnets: boolean;
 }
 
-/** A signal that never aborts, for any number of calls. */
+/** A signal that never aborts, with room for any number of listeners. */
 export const never = new AbortController().signal;
 setMaxListeners(0, never);
 const ipv4 = { Network: '10.244.0.0/16' };
 const dual = { ...ipv4, EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 const ipv6 = { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 
-/** A vxlan node at 192.168.0.`host` (and fd00::`host` when `isDual`). */
+/** The attributes of a vxlan node at 192.168.0.`host` (and fd00::`host` when `isDual`). */
 export function nodeAttributes(host: number, isDual = false): LeaseAttributes {
   const mac = (first: string): string => `${first}:00:00:00:00:${host.toString(16).padStart(2, '0')}`;
   return {
@@ -214,11 +214,11 @@ function describeStrangers({ makeSite }: ContractStore): void {
   });
 }
 
-/** The API server counts whole seconds; file systems count in ticks. */
+/** An API server counts whole seconds, and a file system counts clock ticks. */
 const later = (): Promise<void> => sleep(1100);
 
 function describePrecedence({ makeSite, cutsSubnets }: ContractStore): void {
-  /** The keys of a snapshot, the eldest first. */
+  /** The keys of a snapshot, the oldest lease first. */
   const inOrder = ({ leases }: LeaseSnapshot): string[] => inOrderOfCreation(leases).map(([key]) => key);
 
   test('every reader sees who was there first, also after he changed what he advertises', async () => {
@@ -244,7 +244,7 @@ function describePrecedence({ makeSite, cutsSubnets }: ContractStore): void {
     const running = follow(manager);
     await running.until(({ leases }) => leases.has(key));
     await later();
-    // In etcd the subnets are the key, so that adding one of the other family makes another key.
+    // In etcd the subnets are the key, so that adding a subnet of the other family makes another key.
     const claim = `${own} fd00:1::/64`;
     await site.putPeer('a', claim, nodeAttributes(77));
     const snapshot = await running.until(({ leases }) => leases.size === 2);

@@ -1,5 +1,5 @@
-// Packets a stranger makes by hand: frames as the kernel takes them out of VXLAN (RFC 7348), and how a namespace sends
-// them, from an address of its own, from a forged one, or as a frame on a link.
+// Packets that a stranger makes by hand: frames as the kernel takes them out of VXLAN packets (RFC 7348). A namespace sends them
+// from its own address, from a forged address, or as a frame on a link.
 
 import { ipToBytes, parseIp } from '../../lib/ip.ts';
 import { macToBytes, parseMac } from '../../lib/mac.ts';
@@ -15,7 +15,7 @@ export interface Link {
   readonly to: string;
 }
 
-/** A frame in a VXLAN header with the VNI. */
+/** Puts a frame behind a VXLAN header with this VNI. */
 export function vxlan(frame: Buffer, vni = 1): Buffer {
   return Buffer.concat([Buffer.from([8, 0, 0, 0, vni >> 16, (vni >> 8) & 255, vni & 255, 0]), frame]);
 }
@@ -51,7 +51,7 @@ export function ipv4Packet(from: string, to: string, protocol: number, payload: 
   return Buffer.concat([header, payload]);
 }
 
-/** Without a checksum, which IPv4 allows. */
+/** The UDP header has no checksum, which IPv4 allows. */
 export function udp(port: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(8);
   header.writeUInt16BE(40_000, 0);
@@ -60,14 +60,14 @@ export function udp(port: number, payload: Buffer): Buffer {
   return Buffer.concat([header, payload]);
 }
 
-/** ICMP redirect for a host (RFC 792): "to `about`, go by `by`", quoting a packet to it. */
+/** An ICMP redirect for a host (RFC 792): "send packets for `about` to `by`". It quotes a packet to `about`. */
 export function icmpRedirect(by: string, quoted: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from([5, 1, 0, 0]), address(by), quoted]);
   body.writeUInt16BE(checksum(body), 2);
   return body;
 }
 
-/** An ICMPv6 message with the hop limit of neighbour discovery; of MLD with a router alert before it. */
+/** An ICMPv6 message. It has the hop limit that neighbour discovery requires; for MLD it is preceded by a router alert option. */
 export function icmp6(link: Link, from: string, to: string, message: Buffer, isMld = false): Buffer {
   const alert = isMld ? Buffer.from([ICMPV6, 0, 5, 2, 0, 0, 1, 0]) : Buffer.alloc(0);
   const pseudo = Buffer.concat([address(from), address(to), Buffer.from([0, 0, 0, message.length, 0, 0, 0, ICMPV6])]);
@@ -80,7 +80,7 @@ export function icmp6(link: Link, from: string, to: string, message: Buffer, isM
   return ethernet(link, ETH_IPV6, Buffer.concat([header, address(from), address(to), alert, body]));
 }
 
-/** RFC 4861 §4.2: a default router for 1800 s, a prefix to make an address of, a route (RFC 4191). */
+/** A router advertisement (RFC 4861 §4.2): a default router for 1800 s, a prefix for addresses, and a route (RFC 4191). */
 export function routerAdvertisement(mac: string, prefix: string): Buffer {
   const head = Buffer.from([134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
   const prefixOption = Buffer.concat([
@@ -90,18 +90,18 @@ export function routerAdvertisement(mac: string, prefix: string): Buffer {
   return Buffer.concat([head, linkOption(1, mac), prefixOption]);
 }
 
-/** RFC 4861 §4.5: "to `about`, go by `by`". */
+/** A redirect (RFC 4861 §4.5): "send packets for `about` to `by`". */
 export function redirect6(by: string, about: string, mac: string): Buffer {
   return Buffer.concat([Buffer.from([137, 0, 0, 0, 0, 0, 0, 0]), address(by), address(about), linkOption(2, mac)]);
 }
 
-/** Asks for `target`, saying where the asker is. */
+/** A neighbour solicitation: it asks for `target` and says which MAC the sender has. */
 export function neighbourSolicitation(target: string, mac?: string): Buffer {
   const option = mac === undefined ? Buffer.alloc(0) : linkOption(1, mac);
   return Buffer.concat([Buffer.from([135, 0, 0, 0, 0, 0, 0, 0]), address(target), option]);
 }
 
-/** Says, unasked and to override, where `target` is. */
+/** An unsolicited neighbour advertisement with the override flag: it says which MAC `target` has. */
 export function neighbourAdvertisement(target: string, mac: string): Buffer {
   return Buffer.concat([Buffer.from([136, 0, 0, 0, 0x20, 0, 0, 0]), address(target), linkOption(2, mac)]);
 }
@@ -110,7 +110,7 @@ export function routerSolicitation(mac: string): Buffer {
   return Buffer.concat([Buffer.from([133, 0, 0, 0, 0, 0, 0, 0]), linkOption(1, mac)]);
 }
 
-/** RFC 2710: a general query, and a report for a group. */
+/** Messages of RFC 2710: a general query, and a report for a group. */
 export function mld(type: 130 | 131 | 132, group = '::'): Buffer {
   return Buffer.concat([Buffer.from([type, 0, 0, 0, 0, 100, 0, 0]), address(group)]);
 }
@@ -123,7 +123,7 @@ function address(text: string): Uint8Array {
   return ipToBytes(parseIp(text));
 }
 
-/** RFC 1071. */
+/** The checksum of RFC 1071. */
 function checksum(bytes: Buffer): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0);
@@ -131,7 +131,7 @@ function checksum(bytes: Buffer): number {
   return ~sum & 0xffff;
 }
 
-/** How a datagram goes from an address the sender has, `times` times. */
+/** Returns a program that sends a datagram `times` times from an address that the sender has. */
 export function sendUdp(from: string, to: string, payload: Buffer, times = 1): string[] {
   const family = to.includes(':') ? 'AF_INET6' : 'AF_INET';
   return python(
@@ -142,7 +142,7 @@ export function sendUdp(from: string, to: string, payload: Buffer, times = 1): s
   );
 }
 
-/** The same from addresses the sender does not have: IPv4, by a raw socket. */
+/** The same for IPv4 addresses that the sender does not have, by a raw socket. */
 export function sendForged(froms: readonly string[], to: string, payload: Buffer): string[] {
   const packets = froms.map((from) => ipv4Packet(from, to, 17, udp(VXLAN_PORT, payload)).toString('hex'));
   return python(
@@ -152,7 +152,7 @@ export function sendForged(froms: readonly string[], to: string, payload: Buffer
   );
 }
 
-/** How a frame goes out of a device. */
+/** Returns a program that sends a frame out of a device. */
 export function sendFrame(device: string, frame: Buffer, times = 1): string[] {
   return python(
     'import socket',

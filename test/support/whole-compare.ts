@@ -1,4 +1,5 @@
-// Compares the whole desired with the whole present state without a reconciler: returns what a run would change after listing everything.
+// Compares the whole desired state with the whole present state, without a reconciler. Returns what a run would change after it has
+// listed everything.
 
 import { changesFor, type Sides } from '../../flanneld/dataplane/compare.ts';
 import type { AnyKind, ObjectKey, Place, WantedObject } from '../../flanneld/dataplane/objects/kind.ts';
