@@ -8,7 +8,7 @@ const isSuite = process.env['WEFT_SUITE'] !== undefined;
 /** Files that take minutes, need programs that no script installs, or measure time. */
 const leftOut = [
   'test/cluster/{containerd,image,interop,kubelet}/**',
-  'test/cluster/stores/{etcd-faults,outages,upstream-etcd}.test.ts',
+  'test/cluster/stores/{etcd-faults,kube-agent,outages,upstream-etcd}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
   'test/faults/faults.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
