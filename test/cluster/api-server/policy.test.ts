@@ -9,6 +9,7 @@ import type { KubeAccess } from '../../../flanneld/subnet/kube/api.ts';
 import { createKubeManager, kubeDefaults } from '../../../flanneld/subnet/kube/kube.ts';
 import { networkAvailablePatch, warningEvent } from '../../../flanneld/subnet/kube/node-status.ts';
 import type { SubnetManager } from '../../../flanneld/subnet/manager.ts';
+import { tokenOf as makeToken } from '../../support/bound-token.ts';
 import {
   type ApiAnswer,
   ask,
@@ -80,21 +81,8 @@ async function makeNode(name: string, podCIDR: string): Promise<void> {
 const MERGE = 'application/merge-patch+json';
 const STRATEGIC = 'application/strategic-merge-patch+json';
 
-/** The token that a pod with the account has on `node`; without a node, the token of `kubectl create token`. */
 async function tokenOf(namespace: string, account: string, node: string | undefined): Promise<KubeAccess> {
-  const spec = node === undefined ? {} : { boundObjectRef: await podOn(namespace, account, node) };
-  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
-  const { body } = await server.must({ path, body: { spec: { audiences: ['https://localhost'], ...spec } } });
-  return server.withToken((body['status'] as { token: string }).token);
-}
-
-async function podOn(namespace: string, account: string, node: string): Promise<object> {
-  const name = `agent-${account}-on-${node}`;
-  const spec = { serviceAccountName: account, nodeName: node, containers: [{ name: 'agent', image: 'weft' }] };
-  const path = `/api/v1/namespaces/${namespace}/pods`;
-  await server.call({ path, body: { metadata: { name }, spec } });
-  const { body } = await server.must({ path: `${path}/${name}` });
-  return { kind: 'Pod', apiVersion: 'v1', name, uid: (body['metadata'] as { uid: string }).uid };
+  return server.withToken(await makeToken(server, namespace, account, node));
 }
 
 interface Change {
