@@ -160,7 +160,7 @@ function startFirewallLoop(
 ): Loop {
   const failures = createFailureLog(tools.log);
   const auditMs = Math.max(options.firewall.resyncSec * 1000, 1000);
-  const look = new FirewallLook(firewall, netfilter);
+  const look = new FirewallLook(firewall, netfilter, () => tools.clock.now());
   const run = async (woken: ReadonlySet<string>): Promise<undefined> => {
     try {
       await look.run(woken);

@@ -76,6 +76,7 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
    * are new, gone, or need something else.
    */
   take(plan: Plan<P>, on: OnWanted): readonly PeerChange<P>[] {
+    if (plan === this.#plan) return [];
     const isStep = plan.step !== undefined && plan.step.from === this.#plan;
     const changes = (isStep ? plan.step.changes : this.#changesTo(plan.peers)).filter(
       ({ before, after }) => before === undefined || after === undefined || !this.#isSame(before, after),

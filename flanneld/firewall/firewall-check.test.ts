@@ -14,6 +14,7 @@ const firewall: { looks: number; changes: boolean; mustLook: boolean; follows: b
   mustLook: false,
   follows: false,
 };
+const time = { nowMs: 0 };
 const followLeases = (): boolean | undefined => {
   if (firewall.follows === true) kernel.generation = (kernel.generation ?? 0) + 1;
   return firewall.follows;
@@ -37,11 +38,12 @@ function newLook(): FirewallLook {
     if (firewall.changes) kernel.generation = (kernel.generation ?? 0) + 1;
     return await Promise.resolve(firewall.changes);
   };
-  return new FirewallLook({ ensure, followLeases, mustLook }, netlink);
+  return new FirewallLook({ ensure, followLeases, mustLook }, netlink, () => time.nowMs);
 }
 
 beforeEach(() => {
   kernel.generation = 700;
+  time.nowMs = 0;
   Object.assign(firewall, { looks: 0, changes: false, mustLook: false, follows: false });
 });
 
@@ -70,6 +72,31 @@ describe('FirewallLook', () => {
       kernel.generation = 701;
     };
     expect(await looks([{ before: another }, {}, { reasons: ['event'] }, {}])).toEqual([2, 2, 3, 3]);
+  });
+
+  test('looks once a minute when others change the rule set all the time, and at once with a reason', async () => {
+    const another = (): void => {
+      kernel.generation = (kernel.generation ?? 0) + 1;
+    };
+    const minute = (): void => {
+      another();
+      time.nowMs += 60_000;
+    };
+    const runs = [
+      { before: another },
+      { before: another },
+      { before: minute },
+      { before: another, reasons: ['event'] },
+    ];
+    expect(await looks([...runs, {}, { before: another }])).toEqual([2, 2, 3, 4, 4, 4]);
+  });
+
+  test('looks once where the firewall must only once', async () => {
+    firewall.mustLook = true;
+    const mustNot = (): void => {
+      firewall.mustLook = false;
+    };
+    expect(await looks([{ before: mustNot }, {}])).toEqual([1, 1]);
   });
 
   test('looks once more after it changed something', async () => {
@@ -119,7 +146,7 @@ describe('FirewallLook', () => {
       if (fails) throw new Error('no');
       return await Promise.resolve(false);
     };
-    const look = new FirewallLook({ ensure, followLeases, mustLook: () => false }, netlink);
+    const look = new FirewallLook({ ensure, followLeases, mustLook: () => false }, netlink, () => 0);
     await expect(look.run(new Set(['start']))).rejects.toThrow('no');
     fails = false;
     await look.run(new Set());

@@ -1,26 +1,33 @@
 // Decides when the rules must be listed. nftables has a generation number that every change of rules increases. Reading it takes
-// microseconds, while a listing takes two programs, which an idle agent would otherwise start every few seconds.
+// microseconds, while a listing takes several programs and all peers of the guard. A change that concerns our rules is told by an
+// event, which is a reason to list them; if only the number is another, somebody has changed something else.
 
 import { OpError } from '../../lib/errors.ts';
 import { readGeneration } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { Firewall } from './firewall.ts';
 
+/** How often the rules are listed because only the number is another, in case an event was missed. */
+const UNTOLD_MS = 60_000;
+
 export class FirewallLook {
   readonly #firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>;
   readonly #netfilter: Netlink;
+  readonly #now: () => number;
   /** The generation number at which everything was right. */
   #rightIn: number | undefined;
+  #untoldMs = Number.NEGATIVE_INFINITY;
 
   /** `netfilter` is a connection to NETLINK_NETFILTER. */
-  constructor(firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>, netfilter: Netlink) {
+  constructor(firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>, netfilter: Netlink, now: () => number) {
+    this.#now = now;
     this.#firewall = firewall;
     this.#netfilter = netfilter;
   }
 
   /**
-   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed. If only the leases
-   * have changed, it updates only what depends on them. Rejects with OpError.
+   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute
+   * at most. If only the leases have changed, it updates only what depends on them. Rejects with OpError.
    */
   async run(reasons: ReadonlySet<string>): Promise<void> {
     const isLeases = reasons.size === 1 && reasons.has('leases');
@@ -33,17 +40,19 @@ export class FirewallLook {
     const before = this.#generation();
     const changed = this.#firewall.followLeases();
     if (changed === undefined) return false;
-    if (changed) this.#rightIn = before === rightIn && this.#generation() === next(rightIn) ? next(rightIn) : undefined;
+    if (changed && before === rightIn && this.#generation() === next(rightIn)) this.#rightIn = next(rightIn);
     return true;
   }
 
   async #look(hasReason: boolean): Promise<void> {
     const rightIn = this.#rightIn;
+    // The number is read before the check, so that a change during the check is noticed the next time.
+    const generation = this.#generation();
+    const mustLook = hasReason || this.#firewall.mustLook() || generation === undefined || rightIn === undefined;
+    if (!mustLook && (generation === rightIn || this.#now() - this.#untoldMs < UNTOLD_MS)) return;
+    if (!mustLook) this.#untoldMs = this.#now();
     this.#rightIn = undefined;
-    const generation = this.#firewall.mustLook() ? undefined : this.#generation();
-    const isSame = !hasReason && generation !== undefined && generation === rightIn;
-    // The number was read before the check, so that a change during the check is noticed the next time.
-    if (isSame || !(await this.#firewall.ensure())) this.#rightIn = generation;
+    if (!(await this.#firewall.ensure())) this.#rightIn = generation;
   }
 
   #generation(): number | undefined {

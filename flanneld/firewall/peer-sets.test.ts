@@ -5,7 +5,7 @@ import { netfilterOver } from '../../lib/netfilter/connection.ts';
 import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
 import { EEXIST } from '../../lib/sys/errno.ts';
-import { type GuardedLease, PeerSets, peerAddresses } from './peer-sets.ts';
+import { type GuardedLease, PeerSets } from './peer-sets.ts';
 
 const lease = (publicIp: string, ...hostAddresses: string[]): GuardedLease => ({
   publicIp: parseIp(publicIp),
@@ -49,16 +49,17 @@ class FakeSets {
   }
 }
 
-describe('peerAddresses', () => {
+describe('PeerSets', () => {
   test('has each address of each family once, the host’s own among them', () => {
     const both = { publicIp: parseIp('10.0.0.1'), publicIpv6: parseIp('fd00::1') };
-    const found = peerAddresses([both, lease('10.0.0.2', '10.0.0.1', '172.16.0.2', 'fd00::2'), {}]);
-    expect([...found[4]]).toEqual(['10.0.0.1', '10.0.0.2', '172.16.0.2'].map((text) => parseIp(text).value));
-    expect([...found[6]]).toEqual(['fd00::1', 'fd00::2'].map((text) => parseIp(text).value));
+    const fake = new FakeSets();
+    fake.set({ both, more: lease('10.0.0.2', '10.0.0.1', '172.16.0.2', 'fd00::2'), none: {} });
+    expect(Object.fromEntries(fake.sets.elements())).toEqual({
+      peers4: ['10.0.0.1', '10.0.0.2', '172.16.0.2'],
+      peers6: ['fd00::1', 'fd00::2'],
+    });
   });
-});
 
-describe('PeerSets', () => {
   test('knows nothing of the kernel before it has looked or written', () => {
     const fake = new FakeSets();
     fake.set({ a: lease('10.0.0.1') });
@@ -86,6 +87,21 @@ describe('PeerSets', () => {
       ['delete element inet weft peers4 { 10.1.0.7 }', 'add element inet weft peers4 { 10.2.0.7 }'],
     ]);
     expect(fake.sets.follow()).toBe(false);
+  });
+
+  test('keeps an address that another lease still has, and asks for nothing when a change was undone', () => {
+    const fake = new FakeSets();
+    const [a, b] = [lease('10.0.0.1', '10.0.0.9'), lease('10.0.0.2', '10.0.0.9')];
+    fake.set({ a, b });
+    fake.sets.elements();
+    fake.sets.written();
+    fake.set({ b });
+    fake.sets.elements();
+    fake.set({ a, b });
+    expect(fake.sets.follow()).toBe(false);
+    fake.set({ b });
+    expect(fake.sets.follow()).toBe(true);
+    expect(fake.asked).toEqual([['delete element inet weft peers4 { 10.0.0.1 }']]);
   });
 
   test('leaves many changes to one script that puts all of them', () => {

@@ -13,8 +13,6 @@ const FAMILIES = [4, 6] as const;
 /** More changes than this are not one transaction of netlink but a script for nft. */
 const MOST_AT_ONCE = 1000;
 
-type Addresses = Readonly<Record<Family, ReadonlySet<bigint>>>;
-
 /** What the guard needs of a lease. */
 export interface GuardedLease {
   readonly publicIp?: Ip;
@@ -25,15 +23,6 @@ export interface GuardedLease {
 }
 
 type Leases = ReadonlyMap<string, GuardedLease>;
-
-/** Every address the leases and their hosts have; this node's own too, which nobody else can send from. */
-export function peerAddresses(leases: Iterable<GuardedLease>): Addresses {
-  const found = { 4: new Set<bigint>(), 6: new Set<bigint>() };
-  for (const { publicIp, publicIpv6, hostAddresses = [] } of leases) {
-    for (const ip of [publicIp, publicIpv6, ...hostAddresses]) if (ip !== undefined) found[ip.family].add(ip.value);
-  }
-  return found;
-}
 
 interface Change {
   readonly family: Family;
@@ -51,10 +40,11 @@ export interface PeerSetsOptions {
 
 export class PeerSets {
   readonly #options: PeerSetsOptions;
-  #of: Leases | undefined;
-  #wanted: Addresses = { 4: new Set(), 6: new Set() };
-  /** What the kernel has acknowledged. */
-  #known: Addresses | undefined;
+  #of: Leases = new Map();
+  /** The wanted addresses, and how many times the leases have each. */
+  readonly #wanted: Record<Family, Map<bigint, number>> = { 4: new Map(), 6: new Map() };
+  /** Addresses that may not be in the kernel as they are wanted, and whether they are there. Undefined before that is known. */
+  #unlike: Unlike | undefined;
 
   constructor(options: PeerSetsOptions) {
     this.#options = options;
@@ -62,13 +52,15 @@ export class PeerSets {
 
   /** What is wanted, for a table that is written anew; it counts as acknowledged when `written` is called. */
   elements(): Elements {
-    const wanted = this.#want();
-    return new Map(FAMILIES.map((family) => [PEERS[family], [...wanted[family]].map((value) => spell(family, value))]));
+    this.#followLeases();
+    return new Map(
+      FAMILIES.map((family) => [PEERS[family], [...this.#wanted[family].keys()].map((value) => spell(family, value))]),
+    );
   }
 
   /** The table was written with `elements`. */
   written(): void {
-    this.#known = this.#wanted;
+    this.#unlike = nothingUnlike();
   }
 
   /**
@@ -76,22 +68,30 @@ export class PeerSets {
    * for one transaction: then `compare` and `rewrite`. Throws NetlinkError, after which nothing is known.
    */
   follow(): boolean | undefined {
-    const known = this.#known;
-    if (known === undefined) return undefined;
-    const changes = this.#changes(known, this.#want());
+    const unlike = this.#unlike;
+    if (unlike === undefined) return undefined;
+    this.#followLeases();
+    const changes = FAMILIES.map((family) => this.#changeOf(family, unlike[family]));
     // Before any is made into a request: thousands of those would hold up everything else.
     if (changes.reduce((sum, { gone, come }) => sum + gone.length + come.length, 0) > MOST_AT_ONCE) return undefined;
     const requests = changes.flatMap((change) => this.#requests(change));
-    this.#apply(requests);
+    this.#unlike = undefined;
+    this.#options.netfilter.transact(requests);
+    this.#unlike = nothingUnlike();
     return requests.length > 0;
   }
 
   /** Reads what the kernel has and makes it right; resolves to whether anything had to be, undefined when it is too much. */
   compare(): { readonly changed: boolean; readonly byOthers: boolean } | undefined {
-    const before = this.#known;
+    const before = this.#unlike;
     const listed = this.#list();
-    const byOthers = before !== undefined && FAMILIES.some((family) => !sameSet(before[family], listed[family]));
-    this.#known = listed;
+    const now = nothingUnlike();
+    for (const family of FAMILIES) {
+      for (const value of listed[family]) if (!this.#wanted[family].has(value)) now[family].set(value, true);
+      for (const value of this.#wanted[family].keys()) if (!listed[family].has(value)) now[family].set(value, false);
+    }
+    const byOthers = before !== undefined && FAMILIES.some((family) => !sameMap(before[family], now[family]));
+    this.#unlike = now;
     const changed = this.follow();
     return changed === undefined ? undefined : { changed, byOthers };
   }
@@ -106,27 +106,37 @@ export class PeerSets {
     return `${lines.join('\n')}\n`;
   }
 
-  #want(): Addresses {
-    const leases = this.#options.leases();
-    if (leases !== this.#of) {
-      this.#wanted = peerAddresses(leases.values());
-      this.#of = leases;
-    }
-    return this.#wanted;
+  /** A changed lease is another object, so the others are not read again. */
+  #followLeases(): void {
+    const [before, leases] = [this.#of, this.#options.leases()];
+    if (leases === before) return;
+    this.#of = leases;
+    for (const [key, lease] of leases) if (before.get(key) !== lease) this.#countAll(lease, 1);
+    for (const [key, lease] of before) if (leases.get(key) !== lease) this.#countAll(lease, -1);
   }
 
-  #apply(requests: readonly NetlinkRequest[]): void {
-    this.#known = undefined;
-    this.#options.netfilter.transact(requests);
-    this.#known = this.#wanted;
+  #countAll(lease: GuardedLease, more: 1 | -1): void {
+    for (const ip of addressesOf(lease)) this.#count(ip, more);
   }
 
-  #changes(known: Addresses, wanted: Addresses): Change[] {
-    if (known === wanted) return [];
-    return FAMILIES.map((family) => {
-      const gone = missing(known[family], wanted[family]);
-      return { family, gone, come: missing(wanted[family], known[family]) };
-    });
+  #count({ family, value }: Ip, more: 1 | -1): void {
+    const wanted = this.#wanted[family];
+    const [before, unlike] = [wanted.get(value) ?? 0, this.#unlike?.[family]];
+    if (before + more > 0) wanted.set(value, before + more);
+    else wanted.delete(value);
+    if (before > 0 === before + more > 0) return;
+    // The kernel has what was wanted before, unless something else is noted already.
+    if (unlike?.has(value) === false) unlike.set(value, before > 0);
+  }
+
+  #changeOf(family: Family, unlike: ReadonlyMap<bigint, boolean>): Change {
+    const isWanted = (value: bigint): boolean => this.#wanted[family].has(value);
+    const entries = [...unlike];
+    return {
+      family,
+      gone: entries.flatMap(([value, isThere]) => (isThere && !isWanted(value) ? [value] : [])),
+      come: entries.flatMap(([value, isThere]) => (!isThere && isWanted(value) ? [value] : [])),
+    };
   }
 
   #requests({ family, gone, come }: Change): NetlinkRequest[] {
@@ -137,7 +147,7 @@ export class PeerSets {
     ];
   }
 
-  #list(): Addresses {
+  #list(): Readonly<Record<Family, ReadonlySet<bigint>>> {
     const { netlink } = this.#options.netfilter;
     const listed = { 4: new Set<bigint>(), 6: new Set<bigint>() };
     for (const family of FAMILIES) {
@@ -153,14 +163,19 @@ export class PeerSets {
   }
 }
 
-function missing(of: ReadonlySet<bigint>, from: ReadonlySet<bigint>): bigint[] {
-  const found: bigint[] = [];
-  for (const value of of) if (!from.has(value)) found.push(value);
-  return found;
+type Unlike = Readonly<Record<Family, Map<bigint, boolean>>>;
+
+function nothingUnlike(): Unlike {
+  return { 4: new Map(), 6: new Map() };
 }
 
-function sameSet(a: ReadonlySet<bigint>, b: ReadonlySet<bigint>): boolean {
-  return a.size === b.size && missing(a, b).length === 0;
+/** Every address that a lease and its host have; this node's own too, which nobody else can send from. */
+function addressesOf({ publicIp, publicIpv6, hostAddresses = [] }: GuardedLease): Ip[] {
+  return [publicIp, publicIpv6, ...hostAddresses].filter((ip) => ip !== undefined);
+}
+
+function sameMap(a: ReadonlyMap<bigint, boolean>, b: ReadonlyMap<bigint, boolean>): boolean {
+  return a.size === b.size && [...a].every(([value, isThere]) => b.get(value) === isThere);
 }
 
 function ipOf(family: Family, value: bigint): Ip {

@@ -29,6 +29,8 @@ export class ForwardProbe {
   readonly #tools: ForwardProbeTools;
   readonly #isTaken: (ip: Ip) => boolean;
   #rulesChanged = true;
+  /** Whether there is nothing to probe. */
+  #isIdle = true;
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #tracedAtMs = Number.NEGATIVE_INFINITY;
   #findings: readonly Finding[] = [];
@@ -51,16 +53,18 @@ export class ForwardProbe {
     this.#findings = [];
     this.#stopped.clear();
     this.#rulesChanged = true;
+    this.#isIdle = true;
   }
 
   /** In how many milliseconds to probe; undefined when there is no hurry. */
   waitMs(): number | undefined {
-    if (!this.#rulesChanged && this.#findings.length === 0) return undefined;
+    if (this.#isIdle || (!this.#rulesChanged && this.#findings.length === 0)) return undefined;
     return Math.max(0, this.#probedAtMs + GAP_MS - this.#tools.clock.now());
   }
 
   /** Probes if there is a reason; resolves to what is refused now. Rejects with OpError. */
   async look(bridge: Link, families: readonly PathFamily[]): Promise<readonly Finding[]> {
+    this.#isIdle = false;
     const nowMs = this.#tools.clock.now();
     const sinceMs = nowMs - this.#probedAtMs;
     const isNews = this.#rulesChanged || this.#findings.length > 0;
