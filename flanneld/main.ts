@@ -72,6 +72,8 @@ async function main(): Promise<number> {
       return await examine(line.options);
     case 'doctor path':
       return await followPath(line);
+    case 'preflight':
+      return await checkBefore(line);
     case 'run':
       return await run(line);
   }
@@ -128,6 +130,17 @@ async function followPath({ words, options }: CommandLine): Promise<number> {
     const { doctorPath } = await import('./doctor/path/path-command.ts');
     const asked = { words, argv: process.argv.slice(2), env: process.env };
     return await doctorPath(asked, options, (text) => process.stdout.write(text));
+  } catch (error) {
+    complain(error);
+    return EXIT_USAGE;
+  }
+}
+
+/** Exit code 0 when nothing is in the way of Weft, 1 when something is, 2 when it could not look. */
+async function checkBefore({ words, options }: CommandLine): Promise<number> {
+  try {
+    const { preflight } = await import('./doctor/preflight/preflight.ts');
+    return await preflight(words, options, process.env, (text) => process.stdout.write(text));
   } catch (error) {
     complain(error);
     return EXIT_USAGE;

@@ -125,7 +125,7 @@ export const flagTable: readonly FlagSpec[] = [
     default: '60',
     range: [1, 1_439],
   },
-  { name: 'json', help: 'status, gc, doctor: print JSON', default: 'false' },
+  { name: 'json', help: 'status, gc, doctor, preflight: print JSON', default: 'false' },
   { name: 'dry-run', help: 'gc: only say what would be freed', default: 'false' },
   { name: 'force', help: 'cleanup: end the agent that runs on this node, and go on', default: 'false' },
   { name: 'version', help: 'print the version and exit', default: 'false' },

@@ -124,7 +124,7 @@ function buildProgram(choose: Choose): Command {
     command.action((...given: unknown[]) =>
       choose(
         name,
-        given.filter((one) => typeof one === 'string'),
+        given.flat().filter((one) => typeof one === 'string'),
       ),
     );
   }

@@ -9,7 +9,16 @@ export interface SubCommandSpec {
   readonly words?: readonly string[];
 }
 
-export type SubCommand = 'run' | 'withdraw' | 'cleanup' | 'gc' | 'status' | 'doctor' | 'doctor path' | 'version';
+export type SubCommand =
+  | 'run'
+  | 'withdraw'
+  | 'cleanup'
+  | 'gc'
+  | 'status'
+  | 'doctor'
+  | 'doctor path'
+  | 'preflight'
+  | 'version';
 
 const doctorFlags: readonly string[] = [
   ...['net-config-path', 'subnet-file', 'cni-conf', 'cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'netns-dir'],
@@ -52,6 +61,14 @@ export const subCommands: readonly SubCommandSpec[] = [
       'container id), nodes or addresses, PORT is 443 or 53/udp',
     flags: doctorFlags,
     words: ['FROM', 'TO', '[PORT]'],
+  },
+  {
+    name: 'preflight',
+    summary:
+      'before Weft is installed or replaces flannel: try what it needs of this node, and say what is in the way; ADDRESS is another ' +
+      'node’s, towards which the packet size is tried',
+    flags: [...doctorFlags, 'kubeconfig-file', 'kube-api-url', 'kube-annotation-prefix', 'healthz-ip', 'healthz-port'],
+    words: ['[ADDRESS...]'],
   },
   { name: 'version', summary: 'print the version', flags: [] },
 ];

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CATALOG } from './catalog.ts';
+import { PATH_CATALOG, PREFLIGHT_CATALOG } from './catalog-more.ts';
 
 const room = import.meta.dirname;
 /** Ids that no check has yet. */
@@ -56,16 +57,16 @@ const LATER: readonly string[] = [
   'neighbour-table-full',
 ];
 
-/** Ids that only `doctor path` finds. */
-const OF_PATH: readonly string[] = ['address-unused', 'service-without-pods', 'connection-stale'];
+/** Ids that only `doctor path` or `preflight` finds; they find others, too. */
+const OF_OTHERS = Object.keys({ ...PATH_CATALOG, ...PREFLIGHT_CATALOG });
 
-function sources({ withPath } = { withPath: true }): string[] {
+function sources({ ofChecks } = { ofChecks: false }): string[] {
   const folders = [room, join(room, '../probes')];
   return folders.flatMap((folder) => {
     try {
       return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-        .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && name !== 'catalog.ts')
-        .filter((name) => withPath || !name.startsWith('path/'))
+        .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.startsWith('catalog'))
+        .filter((name) => !ofChecks || !/^(path|preflight|catalog)/.test(name))
         .map((name) => readFileSync(join(folder, name), 'utf8'));
     } catch {
       return [];
@@ -75,11 +76,11 @@ function sources({ withPath } = { withPath: true }): string[] {
 
 describe('the catalog of findings', () => {
   const used = new Set(
-    sources({ withPath: false }).flatMap((text) => [...text.matchAll(/'([a-z]+(?:-[a-z]+)+)'/g)].map(([, id]) => id)),
+    sources({ ofChecks: true }).flatMap((text) => [...text.matchAll(/'([a-z]+(?:-[a-z]+)+)'/g)].map(([, id]) => id)),
   );
 
   test('has no id that no code can find', () => {
-    expect(Object.keys(CATALOG).filter((id) => !used.has(id))).toEqual([...LATER, ...OF_PATH]);
+    expect(Object.keys(CATALOG).filter((id) => !used.has(id))).toEqual([...LATER, ...OF_OTHERS]);
   });
 
   test('has an id for every finding that code makes', () => {

@@ -1,16 +1,8 @@
 // Every problem that a finding can name: its id, how bad it is by default, how a user notices it, what it means, and what ends it
 // in general. A finding itself has the exact command. Ids are stable, because scripts and alerts use them.
 
-import type { Severity } from '../health/finding.ts';
-
-export interface CatalogEntry {
-  /** The usual severity; a finding may have another one, where the facts say more. */
-  readonly severity: Severity;
-  /** What a user of the cluster sees. */
-  readonly symptom: string;
-  readonly meaning: string;
-  readonly fix: string;
-}
+import type { CatalogEntry } from './catalog-entry.ts';
+import { PATH_CATALOG, PREFLIGHT_CATALOG } from './catalog-more.ts';
 
 export const CATALOG = {
   'agent-not-running': {
@@ -339,24 +331,8 @@ export const CATALOG = {
     meaning: 'the kernel’s table of neighbours is full, or nearly',
     fix: '`sysctl -w net.ipv4.neigh.default.gc_thresh3=N`, and thresh2 with it',
   },
-  'address-unused': {
-    severity: 'error',
-    symptom: 'one address of the pod network does not answer',
-    meaning: 'no pod, or no node, has the address that was asked about',
-    fix: '`kubectl get pods -A -o wide` shows the address the pod has now',
-  },
-  'service-without-pods': {
-    severity: 'error',
-    symptom: 'a Service refuses connections',
-    meaning: 'kube-proxy has no ready pod for the Service and refuses packets to it',
-    fix: '`kubectl get endpointslices -A`; see why the pods of the Service are not ready',
-  },
-  'connection-stale': {
-    severity: 'warning',
-    symptom: 'a pod keeps sending to a pod that is gone, most often DNS over UDP',
-    meaning: 'the kernel remembers a connection and leads its packets where they went before',
-    fix: '`conntrack -D -s FROM -d TO`',
-  },
+  ...PATH_CATALOG,
+  ...PREFLIGHT_CATALOG,
   'not-looked-at': {
     severity: 'info',
     symptom: 'the doctor itself could not see everything',

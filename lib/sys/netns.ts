@@ -89,6 +89,22 @@ export function inNetns<T>(sys: Syscalls, fd: number, body: () => T): T {
   }
 }
 
+/** The same in a new network namespace, which ends with the body. Throws SysError, EPERM without the right to make one. */
+export function inNewNetns<T>(sys: Syscalls, body: () => T): T {
+  const own = openFile(sys, OWN_NETNS, O_RDONLY);
+  try {
+    const made = sys.call(sys.nr.unshare, CLONE_NEWNET);
+    if (made < 0) throw new SysError('make', 'netns', -made);
+    try {
+      return body();
+    } finally {
+      if (sys.call(sys.nr.setns, own, CLONE_NEWNET) < 0) dieInForeignNetns(sys);
+    }
+  } finally {
+    closeFd(sys, own);
+  }
+}
+
 function dieInForeignNetns(sys: Syscalls): never {
   sys.arena.scope(() => {
     const text = sys.arena.cstring('fatal: cannot return to the own network namespace\n');

@@ -1,6 +1,7 @@
 // `flanneld doctor path` between pods of two nodes, with a few broken hops. `npm run suite -- doctor` breaks every one.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { builtAgent } from '../lab/programs.ts';
 import { BROKEN_HOPS } from './broken-hops.ts';
 import { expectPasses, type PathScene, pathText, seeBrokenHop, startPathScene } from './path-scene.ts';
 
@@ -41,6 +42,17 @@ describe('stops', () => {
   const some = ['a longer route takes the packet', 'a rule of the firewall refuses it', 'the FDB entry is gone'];
   const rows = BROKEN_HOPS.filter(({ what }) => some.includes(what));
   test.for(rows)('$hop: $what', async (row) => await seeBrokenHop(scene, row));
+});
+
+test('preflight finds the node fit, and leaves nothing of its tries', async () => {
+  const { node } = scene;
+  const before = await node.run(['ip', '-br', 'link']);
+  const { exitCode, stdout } = await node.exec([builtAgent, 'preflight', '--subnet-file=/run/none'], {
+    env: { NODE_NAME: node.name, PATH: '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin' },
+  });
+  expect(exitCode, stdout).toBe(0);
+  expect(stdout).toMatch(/^node-1 is fit for Weft.*\nthe kernel has: vxlan, bridge, veth/);
+  expect(await node.run(['ip', '-br', 'link'])).toBe(before);
 });
 
 test('leaves nothing behind', async () => {

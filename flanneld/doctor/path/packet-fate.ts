@@ -10,7 +10,7 @@ import { watchEvents } from '../../../lib/netlink/events-node.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import type { Transport } from '../../pods/refusal/packet.ts';
-import type { Refusal } from '../../pods/refusal/trace.ts';
+import { PATH_TABLE, type Refusal } from '../../pods/refusal/trace.ts';
 
 export interface TestPacket {
   /** Undefined for a packet that this node itself sends. */
@@ -42,7 +42,6 @@ export interface FateTools {
   readonly nft: Nft;
 }
 
-const PATH_TABLE = 'weft_path';
 const NO_TABLE = `table inet ${PATH_TABLE}\ndelete table inet ${PATH_TABLE}\n`;
 /** After all other rules (INT_MAX), and before them all (INT_MIN). */
 const LAST = 2_147_483_647;

@@ -25,7 +25,7 @@ import { socketPathFor } from '../../health/status/socket.ts';
 import { filesOfLease } from '../../subnet/lease-dir.ts';
 import { savedStateFile } from '../../subnet/saved-state.ts';
 import { PROBE_DEVICE } from '../refusal/inject.ts';
-import { TRACE_TABLE } from '../refusal/trace.ts';
+import { MOMENTARY_TABLES } from '../refusal/trace.ts';
 import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
 import { podLeftovers } from './pod-leftovers.ts';
@@ -114,7 +114,9 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
       if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
     }
   }
-  if ((await nft.list('inet', TRACE_TABLE)) !== undefined) found.push(tableLeftover(nft, 'inet', TRACE_TABLE));
+  for (const name of MOMENTARY_TABLES) {
+    if ((await nft.list('inet', name)) !== undefined) found.push(tableLeftover(nft, 'inet', name));
+  }
   return found;
 }
 

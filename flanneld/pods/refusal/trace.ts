@@ -32,7 +32,11 @@ export interface Fate {
 /** The rule that refused it; without a handle it was the policy of the chain. */
 export type Refusal = Pick<TraceEvent, 'family' | 'table' | 'chain' | 'handle'>;
 
-export const TRACE_TABLE = 'weft_trace';
+const TRACE_TABLE = 'weft_trace';
+/** The table of `flanneld doctor path`. */
+export const PATH_TABLE = 'weft_path';
+/** Tables that exist for a moment, and stay when the process is killed in it. */
+export const MOMENTARY_TABLES: readonly string[] = [TRACE_TABLE, PATH_TABLE];
 const NO_TABLE = `table inet ${TRACE_TABLE}\ndelete table inet ${TRACE_TABLE}\n`;
 /** How long to wait for the kernel's report. */
 const LISTEN_MS = 150;

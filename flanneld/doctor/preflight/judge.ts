@@ -1,0 +1,238 @@
+// Judges a node before Weft is installed there, or before it replaces flannel. Pure.
+
+import { containsPrefix, formatIp, formatPrefix } from '../../../lib/ip.ts';
+import type { Draft } from '../draft.ts';
+import type { PreflightFacts } from './facts.ts';
+import { FEATURES, type Feature } from './kernel-tries.ts';
+
+type Judge = (facts: PreflightFacts) => Draft[];
+
+export function judgePreflight(facts: PreflightFacts): Draft[] {
+  return JUDGES.flatMap((judge) => judge(facts));
+}
+
+const JUDGES: readonly Judge[] = [
+  kernelFeatures,
+  programs,
+  tunnelPort,
+  healthPort,
+  otherCnis,
+  flannel,
+  podCidr,
+  store,
+  firewalls,
+  managers,
+  forwarding,
+  reversePath,
+  sizes,
+];
+
+/** What pods cannot do without; the agent goes without the rest in a way that the finding names. */
+const NEEDED: ReadonlySet<Feature> = new Set(['vxlan', 'bridge', 'veth']);
+const WITHOUT: Readonly<Partial<Record<Feature, string>>> = {
+  'nexthop objects': 'the agent makes plain routes, which takes longer with thousands of nodes',
+  nftables: 'set "EnableNFTables": false in net-conf.json, so that the agent uses iptables',
+  masquerade: 'with --ip-masq set "EnableNFTables": false in net-conf.json',
+  'masquerade fully-random': 'the agent masquerades without random ports',
+  'sets that rules fill': 'the guard is off, and `flanneld status` says so',
+  'connection states': 'load nf_conntrack: `modprobe nf_conntrack`',
+  'fib expression': 'Services by kube-proxy in mode nftables need it: `modprobe nft_fib_inet`',
+  'strict dumps': 'the agent reads all entries and leaves out those of other devices',
+};
+const HARMLESS: ReadonlySet<Feature> = new Set(['nexthop objects', 'masquerade fully-random', 'strict dumps']);
+
+function kernelFeatures({ kernel, tunnel, programs: { nft } }: PreflightFacts): Draft[] {
+  return FEATURES.flatMap((feature): Draft[] => {
+    const problem = kernel.problems.get(feature);
+    if (problem === undefined || (feature === 'vxlan' && tunnel === undefined)) return [];
+    // Without the program nothing is known of what the kernel can do with rules.
+    if (!nft && problem.includes('ENOENT')) return [];
+    const severity = NEEDED.has(feature) ? 'error' : HARMLESS.has(feature) ? 'info' : 'warning';
+    const fix = WITHOUT[feature] ?? `load the module: \`modprobe ${feature}\`; else a kernel that has it`;
+    return [{ id: 'kernel-feature-missing', severity, cause: `the kernel lacks: ${feature}`, evidence: problem, fix }];
+  });
+}
+
+function programs({ programs: { nft, iptables }, view }: PreflightFacts): Draft[] {
+  const wantsNft = view.conf?.enableNftables !== false;
+  if (wantsNft ? nft : iptables) return [];
+  const name = wantsNft ? 'nft' : 'iptables';
+  const other = wantsNft && iptables ? '; or set "EnableNFTables": false in net-conf.json' : '';
+  return [
+    {
+      id: 'firewall-program-missing',
+      cause: `${name}, by which the agent writes its rules, is not there`,
+      evidence: `no ${name} in PATH (the image of Weft has it)`,
+      fix: `install ${wantsNft ? 'nftables' : 'iptables'}${other}`,
+    },
+  ];
+}
+
+function tunnelPort({ view, tunnel, portUsers }: PreflightFacts): Draft[] {
+  if (tunnel === undefined) return [];
+  const { vni, port } = tunnel;
+  const rivals = (view.kernel?.links ?? []).filter(
+    ({ name, vxlan }) => vxlan?.vni === vni && vxlan.port === port && !/^flannel(-v6)?\./.test(name),
+  );
+  const other = 'or set another "VNI" or "Port" for the whole cluster';
+  const devices = rivals.map(({ name }): Draft => {
+    const cause = `${name} has the VNI and the port that the tunnel needs`;
+    const evidence = `${name}: vxlan id ${vni} dstport ${port}`;
+    return { id: 'vxlan-port-taken', cause, evidence, fix: `on ${view.node}: \`ip link del ${name}\`; ${other}` };
+  });
+  const programsThere = portUsers.map((program): Draft => {
+    const cause = `${program} has the UDP port that the tunnel needs`;
+    return {
+      id: 'vxlan-port-taken',
+      cause,
+      evidence: `ss -lunp sport = :${port}: ${program}`,
+      fix: `stop it, ${other}`,
+    };
+  });
+  return [...devices, ...programsThere];
+}
+
+function healthPort({ healthPortTaken: port, flannel: left }: PreflightFacts): Draft[] {
+  if (port === undefined || left.some((what) => what.startsWith('a running'))) return [];
+  const cause = `another program listens on TCP ${port}, where the agent answers probes`;
+  const fix = 'give --healthz-port and both probes of the DaemonSet another port (chart: flannel.healthz.port)';
+  return [{ id: 'health-port-taken', cause, evidence: `ss -ltnp sport = :${port}`, fix }];
+}
+
+function otherCnis({ otherConfs, otherCnis: signs, view }: PreflightFacts): Draft[] {
+  const before = otherConfs.filter(({ file }) => file < '10-flannel.conflist');
+  const shadows = before.map(({ file, types }): Draft => {
+    const cause = `${file} sorts before 10-flannel.conflist, so that the runtime would give pods to ${types.join(', ') || 'it'}`;
+    const evidence = `${view.paths.cniConfDir}/${file}`;
+    return { id: 'cni-conflist-shadowed', cause, evidence, fix: 'remove the other CNI first, with its file' };
+  });
+  const after = otherConfs.filter((conf) => !before.includes(conf)).map(({ file }) => file);
+  const seen = [...signs, ...after];
+  if (seen.length === 0) return shadows;
+  const cause = 'another CNI is, or was, on this node';
+  const fix = 'remove it first; a node without pods of it can be cleaned by a reboot';
+  return [...shadows, { id: 'other-cni', cause, evidence: seen.join(', '), fix }];
+}
+
+function flannel({ flannel: left }: PreflightFacts): Draft[] {
+  if (left.length === 0) return [];
+  const cause = 'flannel is, or was, here: Weft takes over its device, subnet and pods, and removes its rules';
+  const fix = 'nothing; replace it as manifests/README.md says, one node at a time';
+  return [{ id: 'flannel-here', cause, evidence: left.join(', '), fix }];
+}
+
+function podCidr({ podCidrs, view }: PreflightFacts): Draft[] {
+  if (podCidrs === undefined) return [];
+  const { conf, node } = view;
+  const fix = 'kube-controller-manager: --allocate-node-cidrs, with --cluster-cidr as Network in net-conf.json';
+  if (podCidrs.length === 0) {
+    const evidence = `kubectl get node ${node} -o jsonpath={.spec.podCIDRs}: empty`;
+    return [{ id: 'pod-cidr-unusable', cause: `the Node ${node} has no podCIDR`, evidence, fix }];
+  }
+  const networks = [conf?.network, conf?.ipv6Network].filter((network) => network !== undefined);
+  return podCidrs
+    .filter((cidr) => {
+      const network = networks.find(({ ip }) => ip.family === cidr.ip.family);
+      return network !== undefined && !containsPrefix(network, cidr);
+    })
+    .map((cidr) => {
+      const cause = `the podCIDR of ${node} lies outside the pod network`;
+      const evidence = `podCIDR ${formatPrefix(cidr)}, Network ${networks.map(formatPrefix).join(', ')}`;
+      return { id: 'pod-cidr-unusable', cause, evidence, fix };
+    });
+}
+
+function store({ storeProblem }: PreflightFacts): Draft[] {
+  if (storeProblem === undefined) return [];
+  const cause = 'the store of leases does not answer';
+  return [
+    { id: 'store-unreachable', cause, evidence: storeProblem, fix: 'see address, credentials and network from here' },
+  ];
+}
+
+function firewalls({ chains, firewalld, tunnel, view }: PreflightFacts): Draft[] {
+  const port = tunnel?.port ?? 8472;
+  const found: Draft[] = [];
+  if (firewalld.isActive && !firewalld.trusts) {
+    const trust = 'firewall-cmd --permanent --zone=trusted --add-interface=cni0 --add-interface=flannel.1';
+    const fix = `on ${view.node}: \`${trust} && firewall-cmd --permanent --add-port=${port}/udp && firewall-cmd --reload\``;
+    const cause = 'firewalld runs here, and refuses what pods send and what comes by the tunnel';
+    found.push({ id: 'firewalld-active', cause, evidence: 'table inet firewalld', fix });
+  }
+  const dropping = chains.filter(
+    ({ table, hook, policy }) => policy === 'drop' && ['forward', 'input'].includes(hook) && table !== 'firewalld',
+  );
+  for (const { family, table, name, hook } of dropping) {
+    // Of FORWARD's policy DROP, which Docker sets, the agent takes care by itself.
+    if (table === 'filter' && name === 'FORWARD') continue;
+    const where = `chain ${family} ${table} ${name}`;
+    const what = hook === 'input' ? `packets to UDP port ${port}` : 'packets of pods';
+    const rule = hook === 'input' ? `udp dport ${port} accept` : `ip saddr ${networkText(view)} accept`;
+    found.push({
+      id: hook === 'input' ? 'firewall-drops-tunnel' : 'firewall-refuses-pods',
+      severity: 'warning',
+      cause: `the policy of ${where} drops ${what}, unless a rule before it accepts them`,
+      evidence: `nft list ${where}: policy drop`,
+      fix: `on ${view.node}: \`nft insert rule ${family} ${table} ${name} ${rule}\``,
+    });
+  }
+  return found;
+}
+
+function networkText({ conf }: PreflightFacts['view']): string {
+  return conf?.network === undefined ? 'NETWORK' : formatPrefix(conf.network);
+}
+
+function managers({ managers: all, view }: PreflightFacts): Draft[] {
+  return all
+    .filter(({ sparesDevices }) => !sparesDevices)
+    .map(({ name }) => {
+      const fix =
+        name === 'NetworkManager'
+          ? 'a file in /etc/NetworkManager/conf.d with [keyfile] unmanaged-devices=interface-name:cni*;interface-name:flannel*;interface-name:veth*'
+          : 'a file in /etc/systemd/network with [Match] Name=flannel* cni* veth* and [Link] Unmanaged=yes, and ManageForeignRoutes=no in networkd.conf';
+      const cause = `${name} runs here, and may change or remove devices and routes of the pod network`;
+      return { id: 'network-manager-meddles', cause, evidence: `process ${name}`, fix: `on ${view.node}: ${fix}` };
+    });
+}
+
+function forwarding({ view, forwardingFiles }: PreflightFacts): Draft[] {
+  if (forwardingFiles.length > 0) {
+    const cause = 'forwarding is switched off at every boot, and by `sysctl --system`';
+    const fix = `on ${view.node}: remove the line from ${forwardingFiles.join(', ')}`;
+    return [{ id: 'ip-forward-off', severity: 'warning', cause, evidence: forwardingFiles.join(', '), fix }];
+  }
+  if (view.sysctls.get('net.ipv4.ip_forward') !== '0') return [];
+  const cause = 'the kernel does not forward yet; the first pod’s ADD switches it on';
+  return [{ id: 'ip-forward-off', severity: 'info', cause, evidence: 'net.ipv4.ip_forward is 0', fix: 'nothing' }];
+}
+
+/** A strict filter matters only where packets may come in by another interface than they go out. */
+function reversePath({ view }: PreflightFacts): Draft[] {
+  const name = view.underlay?.name;
+  const values = ['all', ...(name === undefined ? [] : [name.replaceAll('.', '/')])];
+  const strict = values.some((each) => view.sysctls.get(`net.ipv4.conf.${each}.rp_filter`) === '1');
+  const defaults = (view.kernel?.routes ?? []).filter(
+    ({ family, destination, table }) => family === 4 && destination.length === 0 && table === 254,
+  );
+  const exits = new Set(defaults.flatMap(({ oif, hops }) => [oif, ...(hops ?? []).map((hop) => hop.oif)]));
+  if (!strict || exits.size < 2) return [];
+  const cause =
+    'this node has several ways out, and the kernel drops packets that come in by another than they would leave by';
+  const fix = `on ${view.node}: \`sysctl -w net.ipv4.conf.all.rp_filter=2\``;
+  return [{ id: 'rp-filter-strict', severity: 'warning', cause, evidence: 'rp_filter is 1', fix }];
+}
+
+function sizes({ sizes: tries, view }: PreflightFacts): Draft[] {
+  const small = tries.filter(({ result }) => result === 'too large');
+  const [first] = small;
+  if (first === undefined) return [];
+  return [
+    {
+      id: 'path-mtu-too-small',
+      cause: `packets of the size that ${view.underlay?.name ?? 'the interface'} takes do not reach ${small.length} of ${tries.length} other nodes`,
+      evidence: small.map(({ peer, bytes }) => `${bytes} bytes to ${formatIp(peer)}: lost, small ones pass`).join('; '),
+      fix: 'set "MTU" in Backend of net-conf.json to what the network carries, or raise it there',
+    },
+  ];
+}

@@ -1,0 +1,151 @@
+// What Weft needs of the kernel, found out by using it. Where that is allowed it happens in a network namespace that ends with the
+// tries. Otherwise each device is made with a name of ours and removed at once, and rules are only checked (`nft --check`).
+
+import { spawnSync } from 'node:child_process';
+import { errorText } from '../../../lib/errors.ts';
+import { type Netlink, openNetlink } from '../../../lib/netlink/connection.ts';
+import { NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, SOL_NETLINK } from '../../../lib/netlink/constants.ts';
+import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
+import { addBridge } from '../../../lib/rtnetlink/bridge.ts';
+import { deleteLink, setLink } from '../../../lib/rtnetlink/link.ts';
+import { addNexthop, deleteNexthop } from '../../../lib/rtnetlink/nexthop.ts';
+import { addVeth } from '../../../lib/rtnetlink/veth.ts';
+import { addVxlan } from '../../../lib/rtnetlink/vxlan.ts';
+import { closeFd } from '../../../lib/sys/file.ts';
+import { inNewNetns } from '../../../lib/sys/netns.ts';
+import { AF_NETLINK, openSocket, SOCK_RAW, setSocketOption } from '../../../lib/sys/socket.ts';
+import { check, SysError } from '../../../lib/sys/sys-error.ts';
+import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+
+export const FEATURES = [
+  'vxlan',
+  'bridge',
+  'veth',
+  'nexthop objects',
+  'nftables',
+  'masquerade',
+  'masquerade fully-random',
+  'sets that rules fill',
+  'connection states',
+  'fib expression',
+  'strict dumps',
+] as const;
+export type Feature = (typeof FEATURES)[number];
+
+export interface KernelTries {
+  /** Why each feature failed; undefined when it works. */
+  readonly problems: ReadonlyMap<Feature, string | undefined>;
+  /** Whether a namespace of their own was made for the tries. */
+  readonly isApart: boolean;
+}
+
+const DEVICE = 'weft-try';
+const PEER_DEVICE = 'weft-try-peer';
+/** In the range that Weft keeps for itself, at its end, where no peer of a real cluster is. */
+const NEXTHOP_ID = 0x57ef_ffff;
+const NFT_MS = 5000;
+
+/** Rules that use each expression as the agent's own rules do. */
+const SCRIPTS: Readonly<Partial<Record<Feature, string>>> = {
+  nftables: 'chain c { type filter hook forward priority 0; ip saddr 192.0.2.0/24 counter accept; }',
+  masquerade: 'chain c { type nat hook postrouting priority 100; ip saddr 192.0.2.0/24 masquerade; }',
+  'masquerade fully-random':
+    'chain c { type nat hook postrouting priority 100; meta nfproto ipv4 masquerade fully-random; }',
+  'sets that rules fill':
+    'set s { type ipv4_addr; flags dynamic, timeout; size 64; timeout 1d; }; chain c { type filter hook input priority 0; add @s { ip saddr counter }; }',
+  'connection states': 'chain c { type filter hook forward priority 0; ct state established,related accept; }',
+  'fib expression': 'chain c { type filter hook prerouting priority 0; fib daddr type local accept; }',
+};
+
+export function tryKernel(sys: Syscalls, random: () => number): KernelTries {
+  try {
+    return inNewNetns(sys, () => ({ problems: tryAll(sys, random, 'apply'), isApart: true }));
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return { problems: tryAll(sys, random, 'check'), isApart: false };
+  }
+}
+
+/** Synchronous from its first line to its last, since only this thread is in the namespace. */
+function tryAll(sys: Syscalls, random: () => number, how: 'apply' | 'check'): Map<Feature, string | undefined> {
+  const netlink = openNetlink(sys);
+  try {
+    const problems = new Map<Feature, string | undefined>();
+    // In a new namespace the loopback device is down, and the kernel refuses nexthops.
+    if (how === 'apply') netlink.execute([setLink({ name: 'lo', up: true })]);
+    const link = (feature: Feature, request: NetlinkRequest): void => {
+      problems.set(
+        feature,
+        problemOf(() => tryDevice(netlink, request)),
+      );
+    };
+    // VNI and port are random, so that a device of the node's own is not in the way.
+    const vxlan = {
+      vni: 1 + Math.floor(random() * 0xff_fffe),
+      port: 61_001 + Math.floor(random() * 4000),
+      learning: false,
+    };
+    link('vxlan', addVxlan({ name: DEVICE, vxlan }));
+    link('bridge', addBridge({ name: DEVICE }));
+    link('veth', addVeth({ name: DEVICE, peer: { name: PEER_DEVICE } }));
+    problems.set(
+      'nexthop objects',
+      problemOf(() => tryNexthop(netlink)),
+    );
+    for (const feature of FEATURES) {
+      const script = SCRIPTS[feature];
+      if (script !== undefined)
+        problems.set(
+          feature,
+          problemOf(() => tryRules(script, how)),
+        );
+    }
+    problems.set(
+      'strict dumps',
+      problemOf(() => tryStrictDumps(sys)),
+    );
+    return problems;
+  } finally {
+    netlink.close();
+  }
+}
+
+function problemOf(run: () => void): string | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return errorText(error);
+  }
+}
+
+function tryDevice(netlink: Netlink, request: NetlinkRequest): void {
+  netlink.execute([deleteLink({ name: DEVICE })]);
+  netlink.run(request);
+  netlink.run(deleteLink({ name: DEVICE }));
+}
+
+function tryNexthop(netlink: Netlink): void {
+  netlink.execute([deleteNexthop(NEXTHOP_ID)]);
+  netlink.run(addNexthop({ id: NEXTHOP_ID, blackhole: true }));
+  netlink.run(deleteNexthop(NEXTHOP_ID));
+}
+
+function tryRules(script: string, how: 'apply' | 'check'): void {
+  const args = how === 'apply' ? ['-f', '-'] : ['--check', '-f', '-'];
+  const input = `table inet weft_try { ${script}; }\n`;
+  const { error, status, stderr } = spawnSync('nft', args, { input, timeout: NFT_MS, encoding: 'utf8' });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`nft: ${stderr.trim().split('\n')[0] ?? `exit ${status}`}`);
+  if (how === 'apply') spawnSync('nft', ['delete', 'table', 'inet', 'weft_try'], { timeout: NFT_MS });
+}
+
+/** Throws SysError. */
+function tryStrictDumps(sys: Syscalls): void {
+  const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+  try {
+    check(setSocketOption(sys, fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1), 'set', 'NETLINK_GET_STRICT_CHK');
+  } finally {
+    closeFd(sys, fd);
+  }
+}
