@@ -14,9 +14,9 @@ describe('test/DEFECTS.md', () => {
     expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 30 }, (_, at) => `D${at + 1}`));
   });
 
-  test.for(rows)('$id has a test of its name in $file', ({ id, file }) => {
+  test.for(rows)('$id has a test with its number in $file', ({ id, file }) => {
     const text = readFileSync(new URL(file, root), 'utf8');
-    // The name of a test or of a case, not a comment.
+    // The pattern matches the name of a test or a case, but no comment.
     expect(text).toMatch(new RegExp(`^(?!\\s*(//|\\*)).*['"\`]${id}: `, 'm'));
   });
 });

@@ -67,14 +67,14 @@ function isTrue({ kind, text }: Mention, document: string): boolean {
   }
 }
 
-describe('what the documents name exists', () => {
+describe('what the documents name does exist', () => {
   test.for(documents)('%s', (document) => {
     const text = readFileSync(join(repository, document), 'utf8');
     const wrong = mentionsIn(text).filter((mention) => !isTrue(mention, document));
     expect(wrong.map(({ line, kind, text }) => `${document}:${line}: no such ${kind}: ${text}`)).toEqual([]);
   });
 
-  test('a sentence about what is not there is found', () => {
+  test('a sentence about things that do not exist is found (control)', () => {
     const text =
       'See [x](nope.md), `lib/nope.ts`, `npm run nope`, `flanneld nope --nope`, `nope.ts`, `--no-such-option`.';
     const wrong = mentionsIn(text).filter((mention) => !isTrue(mention, 'README.md'));
@@ -90,7 +90,7 @@ describe('what the documents name exists', () => {
   });
 });
 
-test('each question of "Where is it decided?" is answered by two files at most', () => {
+test('the answer to each question of "Where is it decided?" has two files at most', () => {
   const text = readFileSync(join(repository, 'ARCHITECTURE.md'), 'utf8');
   const section = text.split('## Where is it decided?')[1]?.split('\n## ')[0] ?? '';
   const rows = section.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| question'));

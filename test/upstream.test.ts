@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest';
 const root = new URL('..', import.meta.url);
 const [listed = '', leftOut = ''] = readFileSync(new URL('test/UPSTREAM.md', root), 'utf8').split('## Not here');
 
-/** The cells of a table's rows, without its head. */
+/** The cells of a table's rows, without the row of titles. */
 function rowsOf(text: string): { name: string; cell: string }[] {
   return [...text.matchAll(/^\| (?!case )(.*?) \| (.*) \|$/gm)].map(([, name = '', cell = '']) => ({ name, cell }));
 }
 
-/** `file`: “words”, “more words”; `another file`: “words” */
+/** A cell such as: `file`: “words”, “more words”; `another file`: “words” */
 function quotesOf(cell: string): { file: string; words: string }[] {
   return [...cell.matchAll(/`([^`]+)`: ((?:“[^”]+”(?:, )?)+)/g)].flatMap(([, file = '', quotes = '']) =>
     [...quotes.matchAll(/“([^”]+)”/g)].map(([, words = '']) => ({ file, words })),
@@ -17,7 +17,7 @@ function quotesOf(cell: string): { file: string; words: string }[] {
 }
 
 describe('test/UPSTREAM.md', () => {
-  test('has rows, each with a test, but for what is left out', () => {
+  test('has rows that each name a test, except for what is left out', () => {
     const rows = rowsOf(listed);
     expect(rows.length).toBeGreaterThan(40);
     expect(rows.filter(({ cell }) => quotesOf(cell).length === 0)).toEqual([]);

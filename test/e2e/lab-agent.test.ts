@@ -50,7 +50,7 @@ describe('three nodes with an agent each', () => {
     ]);
   });
 
-  test('lose exactly the pairs of a peer taken away while the agent is dead, and get them back with it', async () => {
+  test('lose exactly the pairs of a peer that was removed while the agent was dead, and have them back when it is back', async () => {
     const [one, three] = [lab.node('node-1'), lab.node('node-3')];
     const mac = (await kernelStateOf(three)).mac;
     await one.agent.kill();
@@ -87,7 +87,7 @@ describe('three nodes with an agent each', () => {
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
-  test('forget a node that left while an agent was down', async () => {
+  test('remove a node that left while an agent was down', async () => {
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     const gone = { subnet: subnetOf(lab.node('node-3')) ?? 'none', mac: (await kernelStateOf(lab.node('node-3'))).mac };
     const base = gone.subnet.replace('/24', '');

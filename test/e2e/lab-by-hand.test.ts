@@ -26,14 +26,14 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-test('the device has the attributes flannel gives it', async () => {
+test('the device has the attributes that flannel gives it', async () => {
   const [byAgent, byHand] = [await kernelStateOf(ours), await kernelStateOf(hand.node)];
   expect(byAgent.device).toEqual(byHand.device);
   expect(byAgent.device).toMatchObject({ id: 1, port: 8472, learning: false, mtu: 1450, txqlen: 0 });
   expect(byAgent.addresses).toEqual([readLease(lab, 'node-1').subnet.replace('/24', '/32')]);
 });
 
-test('neighbour, FDB entry and route to the peer are those flannel makes', async () => {
+test('the neighbour, the FDB entry and the route to the peer are those that flannel makes', async () => {
   const { neighbours, fdb, routes } = await kernelStateOf(ours);
   expect(neighbours).toEqual([{ ip: '10.244.2.0', mac: hand.mac, state: ['PERMANENT'] }]);
   expect(fdb).toEqual([{ mac: hand.mac, dst: hand.node.address, flags: ['self'], state: 'permanent' }]);
@@ -47,7 +47,7 @@ test('pods of both nodes reach each other', async () => {
   expect(failed(pairs)).toEqual([]);
 });
 
-test('a peer programmed with another MAC by hand is put right again', async () => {
+test('a peer whose MAC is changed by hand is repaired', async () => {
   await ours.run([
     'ip',
     'neigh',

@@ -113,7 +113,7 @@ async function restart(...args: string[]): Promise<void> {
 describe.each(families)(
   'a packet to an address of the $name network that no node has',
   ({ family, nobody, network }) => {
-    test('does not leave the node, and its sender is told', async () => {
+    test('does not leave the node, and its sender gets an error', async () => {
       expect(await routes(family)).toMatch(new RegExp(`^unreachable ${network} .*metric 4294967294`));
       const before = await leaked();
       expect(await told(pod, nobody)).toMatch(UNREACHABLE);
@@ -122,7 +122,7 @@ describe.each(families)(
       expect(failed(await lab.matrix())).toEqual([]);
     });
 
-    test('finds the route again after somebody removed it, noted as drift', async () => {
+    test('has its route again after somebody removed it, and this is noted as drift', async () => {
       const before = (await report()).drift.entries.length;
       await node.run(['ip', `-${family}`, 'route', 'del', 'unreachable', network, 'metric', '4294967294']);
       await waitUntil(async () => (await routes(family)) !== '', LOOK_MS, 'the route');
@@ -132,7 +132,7 @@ describe.each(families)(
   },
 );
 
-describe('a node that needs an address of the network itself', () => {
+describe('a node that itself needs an address of the network', () => {
   test.for([
     {
       name: 'an address of its own',
@@ -146,7 +146,7 @@ describe('a node that needs an address of the network itself', () => {
       undo: 'ip route del 172.31.0.0/16',
       want: 'gateway 10.244.250.1 of eth0',
     },
-  ])('$name: keeps its way there, says so, and has the route again afterwards', async ({ harm, undo, want }) => {
+  ])('$name: still reaches it, reports it, and has the route again afterwards', async ({ harm, undo, want }) => {
     const check = async () => (await report()).checks.find(({ name }) => name === 'unreachable route of IPv4');
     await node.run(harm.split(' '));
     await waitUntil(async () => (await routes(4)) === '', LOOK_MS, 'no route');
@@ -158,7 +158,7 @@ describe('a node that needs an address of the network itself', () => {
     await waitUntil(async () => (await routes(4)) !== '' && (await check()) === undefined, LOOK_MS, 'the route again');
   });
 
-  test('a DNS server, known at the start', async () => {
+  test('a DNS server that is known at the start', async () => {
     await node.run(['sh', '-c', 'rm -f /etc/resolv.conf; echo nameserver 10.244.0.10 >/etc/resolv.conf']);
     await restart();
     expect(await routes(4)).toBe('');
@@ -170,7 +170,7 @@ describe('a node that needs an address of the network itself', () => {
   });
 });
 
-test('a Service that lies in the network, as kubelet tells it to containers', async () => {
+test('a Service in the network, whose address kubelet gives to containers', async () => {
   await node.agent.stop();
   writeLauncher(node, ['env', 'KUBERNETES_SERVICE_HOST=10.244.0.1', builtAgent, LAB_FLAGS]);
   await node.agent.start();
@@ -181,7 +181,7 @@ test('a Service that lies in the network, as kubelet tells it to containers', as
 });
 
 describe('control: without the route', () => {
-  test('the flag removes it, and then such packets leave by the default route with nobody told', async () => {
+  test('a flag removes the route, and such packets then leave by the default route without an error', async () => {
     await restart('--ip-unreachable-route=false');
     for (const { family, nobody } of families) {
       expect(await routes(family)).toBe('');
@@ -191,7 +191,7 @@ describe('control: without the route', () => {
     }
   });
 
-  test('cleanup leaves none', async () => {
+  test('cleanup removes every such route', async () => {
     await restart();
     expect(await routes(4)).not.toBe('');
     await node.agent.stop();

@@ -101,7 +101,7 @@ beforeAll(async () => {
 afterAll(() => lab?.down());
 
 describe.for(families)('IPv%i', (family) => {
-  test('reaches a node on the link by its address, and one behind a router by the tunnel', async () => {
+  test('a node on the link is reached by its address, and one behind a router by the tunnel', async () => {
     expect(await routeTo(one, two, family)).toBe(direct(two, family));
     expect(await routeTo(two, one, family)).toBe(direct(one, family));
     expect(await routeTo(one, three, family)).toMatch(tunnelled(three, family));
@@ -115,7 +115,7 @@ describe.for(families)('IPv%i', (family) => {
     });
   });
 
-  test('carries traffic both ways on both ways', async () => {
+  test('both ways carry traffic in both directions', async () => {
     for (const to of [two, three]) {
       const flow = await flowTo(to, family);
       const { received } = await flow.count(200);
@@ -125,7 +125,7 @@ describe.for(families)('IPv%i', (family) => {
     if (family === 4) await allPairs();
   });
 
-  test('moves a peer into the tunnel and back when the underlay’s routes change, IPv4 without losing a packet', async () => {
+  test('a peer moves into the tunnel and back when the underlay’s routes change, and IPv4 loses no packet', async () => {
     const host = `${addressOf(two, family)}/${family === 4 ? 32 : 128}`;
     const gateway = family === 4 ? '192.168.50.1' : 'fd00:50::1';
     const flow = await flowTo(two, family);
@@ -144,7 +144,7 @@ describe.for(families)('IPv%i', (family) => {
     expect(neighbours).not.toContain(`${base(two, family)} `);
   });
 
-  test('puts a removed direct route back, and notes it as drift', async () => {
+  test('a removed direct route is put back and noted as drift', async () => {
     const before = (await report(one)).drift.totals.route ?? 0;
     await one.run(['ip', `-${family}`, 'route', 'del', `${base(two, family)}/${bits[family]}`]);
     await waitUntil(async () => (await routeTo(one, two, family)) === direct(two, family), LOOK_MS, 'the route');
@@ -153,7 +153,7 @@ describe.for(families)('IPv%i', (family) => {
   });
 });
 
-test('a flap of the link costs no longer than the flap, and the direct routes are there again', async () => {
+test('when the link goes down for a while, no packets are lost after it is back, and the direct routes exist again', async () => {
   const flow = await flowTo(two, 4);
   await one.run(['ip', 'link', 'set', 'eth0', 'down']);
   await one.run(['ip', 'link', 'set', 'eth0', 'up']);
@@ -169,7 +169,7 @@ test('a flap of the link costs no longer than the flap, and the direct routes ar
   await allPairs();
 });
 
-test('a peer that left while the agent was down is forgotten, and nothing else changes', async () => {
+test('a peer that left while the agent was down is removed, and nothing else changes', async () => {
   await one.agent.stop();
   await lab.removeNode('node-2');
   dropLease(lab, 'node-2');
@@ -182,7 +182,7 @@ test('a peer that left while the agent was down is forgotten, and nothing else c
   await allPairs();
 });
 
-test('without DirectRouting a direct route that was left is replaced or removed', async () => {
+test('without DirectRouting, a direct route that was left behind is replaced or removed', async () => {
   await one.agent.stop();
   const stale = ['10.244.222.0/24', `${base(three, 4)}/24`];
   for (const subnet of stale) {

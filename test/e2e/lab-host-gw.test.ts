@@ -46,7 +46,7 @@ describe('three nodes with host-gw', () => {
   });
   afterAll(() => lab?.down());
 
-  test('route to each other without any device, at the underlay’s MTU', async () => {
+  test('route to each other without a device of their own, with the underlay’s MTU', async () => {
     expect(await agentRoutes(one)).toEqual([viaOf(two), viaOf(three)].sort());
     expect(await one.run(['ip', 'link', 'show', 'type', 'vxlan'])).toBe('');
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1500\n');
@@ -56,13 +56,13 @@ describe('three nodes with host-gw', () => {
     expect(answered(await from.ping([to.ip], { dontFragment: true, payloadBytes: 1472 }))).toHaveLength(1);
   });
 
-  test('advertise what flannel does', () => {
+  test('advertise the same as flannel', () => {
     const { Subnet, ...lease } = JSON.parse(readLeaseText(lab, 'node-1')) as Record<string, unknown>;
     expect(Subnet).toBe(subnetOf(one));
     expect(lease).toEqual({ PublicIP: one.address, BackendType: 'host-gw' });
   });
 
-  test('say so in status and metrics', async () => {
+  test('report this in status and metrics', async () => {
     expect(await report(one)).toMatchObject({
       backend: 'host-gw',
       ready: true,
@@ -73,7 +73,7 @@ describe('three nodes with host-gw', () => {
     expect(body).toContain('flannel_mtu_bytes{family="4"} 1500\n');
   });
 
-  test('put back a route that somebody removed or replaced, and note it as drift', async () => {
+  test('put back a route that somebody removed or replaced, and note this as drift', async () => {
     const wanted = await agentRoutes(one);
     const subnet = subnetOf(two) ?? '';
     await one.run(['ip', 'route', 'del', subnet]);
@@ -106,7 +106,7 @@ describe('three nodes with host-gw', () => {
     await mtu(1500);
   });
 
-  test('leave a stranger’s route to a peer’s subnet alone, name it, and take the place when it is free', async () => {
+  test('leave a foreign route to a peer’s subnet alone, name it, and use the place when it is free', async () => {
     await one.run(['ip', 'route', 'add', ghost, 'via', three.address, 'dev', 'eth0', 'proto', 'static']);
     writeHostGwLease(lab, 'ghost', ghost, two.address.replace(/\d+$/, '99'));
     const held = `there is a route of somebody else: ${ghost} via ${three.address}`;
@@ -120,7 +120,7 @@ describe('three nodes with host-gw', () => {
     await becomesRouted(one, 'no route to the peer', (routes) => routes.length === 2);
   });
 
-  test('take over flannel’s own route, and remove it with its peer', async () => {
+  test('take over flannel’s own route, and remove it together with its peer', async () => {
     const gateway = two.address.replace(/\d+$/, '98');
     await one.run(['ip', 'route', 'add', ghost, 'via', gateway, 'dev', 'eth0']);
     writeHostGwLease(lab, 'ghost', ghost, gateway);
@@ -129,7 +129,7 @@ describe('three nodes with host-gw', () => {
     await waitUntil(async () => (await one.run(['ip', 'route', 'show', ghost])) === '', LOOK_MS, 'no route');
   });
 
-  test('name peers they cannot route to, and try again when the way is there', async () => {
+  test('name peers to which they cannot route, and try again when the way exists', async () => {
     writeLease(lab, 'vtep', { subnet: '10.244.201.0/24', publicIp: '192.168.50.97', mac: '02:00:00:00:0a:01' });
     writeHostGwLease(lab, 'far', ghost, '172.31.7.7');
     const wanted = ['far: rtnetlink: add route', 'vtep: backend type is "vxlan", not host-gw'];
@@ -151,7 +151,7 @@ describe('three nodes with host-gw', () => {
     expect(await problems(one)).toEqual([]);
   });
 
-  test('follow one of them to another address', async () => {
+  test('follow a node to another address', async () => {
     const [from, to] = [one.pods[0], two.pods[0]];
     if (from === undefined || to === undefined) throw new Error('a pod is missing');
     const wanted = await agentRoutes(one);
@@ -166,7 +166,7 @@ describe('three nodes with host-gw', () => {
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
-  test('keep forwarding while every agent is stopped, and forget a node that left meanwhile', async () => {
+  test('keep forwarding while every agent is stopped, and remove a node that left meanwhile', async () => {
     for (const node of lab.nodes) await node.agent.stop();
     expect(failed(await lab.matrix())).toEqual([]);
     const gone = viaOf(three);
@@ -179,7 +179,7 @@ describe('three nodes with host-gw', () => {
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
-  test('are cleaned up: routes are in the inventory and gone afterwards', async () => {
+  test('are cleaned up: the inventory lists the routes, and afterwards they are gone', async () => {
     await one.agent.stop();
     const argv = [process.execPath, builtAgent, 'cleanup', `--subnet-file=${SUBNET_FILE}`, '--subnet-dir=/nowhere'];
     const { stdout } = await one.exec(argv);

@@ -55,14 +55,14 @@ async function addresses(): Promise<string> {
   return await node.run(['ip', '-br', 'addr', 'show', 'cni0']);
 }
 
-test('an MTU above the underlay’s is not used, and that is said', async () => {
+test('an MTU above the underlay’s is not used, and the agent says so', async () => {
   const body = await becomes(200, '[!] MTU of flannel.1: Backend.MTU is 9000, and eth0 carries 1500: 1500 is used');
   expect(body).toContain('flannel-v6.1: Backend.MTU is 9000');
   expect(await node.run(['ip', 'link', 'show', 'flannel.1'])).toContain('mtu 1450');
 });
 
 describe('a node that is given another podCIDR', () => {
-  test('names the addresses of the old one, of both families, while pods are attached', async () => {
+  test('reports the addresses of the old one in both families while pods are attached', async () => {
     await node.addPod();
     await becomes(200, 'ready');
     await restartWith('10.244.201.0/24', 'fd00:244:0:201::/64');
@@ -72,7 +72,7 @@ describe('a node that is given another podCIDR', () => {
     expect(await addresses()).not.toContain('10.244.201.1/24');
   });
 
-  test('changes them once no pod is attached, and pods start and are reached', async () => {
+  test('replaces them once no pod is attached; then pods start and can be reached', async () => {
     for (const { name } of node.pods) await node.removePod(name);
     await becomes(200, 'ready');
     await waitUntil(async () => (await addresses()).includes('10.244.201.1/24'), LOOK_MS, 'the new address');
@@ -84,7 +84,7 @@ describe('a node that is given another podCIDR', () => {
   });
 });
 
-test('forwarding of IPv6 switched off makes the node unready until it is on again', async () => {
+test('when IPv6 forwarding is switched off, the node is unready until it is on again', async () => {
   if (node.pods.length === 0) await node.addPod();
   await becomes(200, 'ready');
   await node.run(['sysctl', '-qw', 'net.ipv6.conf.all.forwarding=0']);

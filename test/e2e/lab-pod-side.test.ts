@@ -84,13 +84,13 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-describe('is put right and noted', () => {
+describe('what the agent repairs and notes', () => {
   test('cni0 set down', async () => {
     await isRepaired(node, 'link cni0 was down', ['ip', 'link', 'set', 'cni0', 'down']);
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
-  test('cni0 deleted from under its pods', async () => {
+  test('cni0 deleted while pods were attached to it', async () => {
     await isRepaired(node, 'link cni0 missing', ['ip', 'link', 'del', 'cni0']);
     await waitUntil(async () => failed(await lab.matrix({ timeoutMs: 300 })).length === 0, LOOK_MS, 'all pods');
   });
@@ -105,7 +105,7 @@ describe('is put right and noted', () => {
     expect((await link(node, 'cni0')).mtu).toBe(1450);
   });
 
-  test('a pod’s device taken off cni0, with its hairpin', async () => {
+  test('a pod’s device removed from cni0, together with its hairpin setting', async () => {
     const port = await portOf(node);
     expect((await link(node, port)).linkinfo?.info_slave_data?.hairpin).toBe(true);
     await isRepaired(node, 'attachment cni0 was not on cni0', ['ip', 'link', 'set', port, 'nomaster']);
@@ -120,7 +120,7 @@ describe('is put right and noted', () => {
   });
 });
 
-test('leaves alone a pod’s device that somebody put on another bridge', async () => {
+test('the agent leaves a pod’s device alone that somebody has put on another bridge', async () => {
   const port = await portOf(node);
   await node.run(['ip', 'link', 'add', 'other0', 'type', 'bridge']);
   await node.run(['ip', 'link', 'set', port, 'master', 'other0']);
@@ -133,7 +133,7 @@ test('leaves alone a pod’s device that somebody put on another bridge', async 
   await waitUntil(async () => (await link(node, port)).master === 'cni0', LOOK_MS, 'the port on cni0');
 });
 
-describe('makes the node unready until it is right again', () => {
+describe('what makes the node unready until it is right again', () => {
   test('ip_forward switched off', async () => {
     await node.run(['sysctl', '-qw', 'net.ipv4.ip_forward=0']);
     onTestFinished(async () => void (await node.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1'])));
@@ -190,7 +190,7 @@ describe('makes the node unready until it is right again', () => {
   });
 });
 
-test('says that pods have an older MTU, once the underlay has another', async () => {
+test('the agent reports that pods have an older MTU, once the underlay has another', async () => {
   await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
   await waitUntil(
     async () => (await readyz(node)).body.includes('1 pod has MTU 1450, and the network has 1350 now'),
@@ -203,7 +203,7 @@ test('says that pods have an older MTU, once the underlay has another', async ()
   await waitUntil(async () => !(await readyz(node)).body.includes('older MTU'), LOOK_MS, 'no finding');
 });
 
-test('warns of a route that leads a part elsewhere, and stays ready beside rules that take nothing of ours', async () => {
+test('the agent warns of a route that leads part of a subnet elsewhere, and stays ready with rules that affect no traffic of ours', async () => {
   const other = (subnetOf(lab.node('node-2')) ?? '').replace('.0/24', '');
   await node.run(['ip', 'rule', 'add', 'fwmark', '0x77', 'lookup', '100', 'priority', '400']);
   await node.run(['ip', 'rule', 'add', 'from', '10.0.0.0/9', 'to', '172.16.0.0/12', 'prohibit', 'priority', '401']);
@@ -222,7 +222,7 @@ describe('before a pod is attached', () => {
   });
   afterAll(() => fresh?.down());
 
-  test('forwarding that is off is a warning: the first ADD turns it on', async () => {
+  test('forwarding that is off causes only a warning, because the first ADD switches it on', async () => {
     const [lone] = fresh.nodes;
     if (lone === undefined) throw new Error('no node');
     await lone.run(['sysctl', '-qw', 'net.ipv4.ip_forward=0']);
@@ -233,7 +233,7 @@ describe('before a pod is attached', () => {
     expect(answered(await lone.ping([pod.ip]))).toHaveLength(1);
   });
 
-  test('a bridge with another subnet’s address gets this node’s own', async () => {
+  test('a bridge with an address of another subnet gets this node’s own address', async () => {
     const [lone] = fresh.nodes;
     if (lone === undefined) throw new Error('no node');
     for (const { name } of lone.pods) await lone.removePod(name);

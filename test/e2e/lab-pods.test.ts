@@ -104,7 +104,7 @@ describe('a pod', () => {
     await expect(node.removePod('pod-1-9')).rejects.toThrow('lab: delete pod pod-1-9: ENOENT');
   });
 
-  test('that cannot be attached is told the plugin’s words, and nothing of it stays', async () => {
+  test('that cannot be attached gets the plugin’s error, and nothing of it is left', async () => {
     const node = lab.node('node-2');
     const env = node.readFile('/run/flannel/subnet.env');
     await node.run(['rm', '/run/flannel/subnet.env']);
@@ -131,7 +131,7 @@ describe('a pod', () => {
     expect(left).toBe('2\n2\n');
   });
 
-  test('has lo up and a namespace ip(8) knows, and the runner is back in its node’s own', async () => {
+  test('has lo up and a namespace that ip(8) knows, and the runner is back in its node’s own namespace', async () => {
     const node = lab.node('node-1');
     const name = node.pod('pod-1-1').netns.replace('/run/netns/', '');
     expect(await node.run(['ip', 'netns', 'exec', name, 'ip', '-br', 'address', 'show', 'lo'])).toContain(

@@ -43,7 +43,7 @@ async function answerTo(place: Place, address: string, protocol: 'tcp' | 'udp', 
 }
 
 describe('a mapped port', () => {
-  test('leads to the pod from everywhere, and tells the pod who asks where that can be', async () => {
+  test('leads to the pod from everywhere, and the pod sees the client’s address where this is possible', async () => {
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     const pod = await mappedPod(one);
     onTestFinished(async () => void (await pod.remove()));
@@ -68,7 +68,7 @@ describe('a mapped port', () => {
     await remote.remove();
   });
 
-  test('of one address of the node leads there by that address only', async () => {
+  test('of one address of the node works only by that address', async () => {
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     const pod = await mappedPod(one, { hostIP: '127.0.0.1' });
     onTestFinished(async () => void (await pod.remove()));
@@ -77,7 +77,7 @@ describe('a mapped port', () => {
     expect(await answerTo(two, one.address, 'tcp')).toBe('');
   });
 
-  test('is nobody’s once the pod is gone, and the next pod’s at once, also for a UDP client that keeps its port', async () => {
+  test('works for nobody once the pod is gone, and at once for the next pod, also for a UDP client that keeps its port', async () => {
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     const first = await mappedPod(one);
     await served(first);
@@ -90,7 +90,7 @@ describe('a mapped port', () => {
     expect(await answerTo(two, one.address, 'udp', 40_000)).toContain(`${second.name}@`);
   });
 
-  test('is the latest pod’s where two claim it, and stays it when the other goes', async () => {
+  test('leads to the newest of two pods that claim it, also after the other pod is gone', async () => {
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     const first = await mappedPod(one);
     const second = await mappedPod(one);

@@ -83,7 +83,7 @@ function undoneBy(...undo: readonly string[]): () => Promise<void> {
   return run;
 }
 
-describe('is named and makes the node unready, until it is gone', () => {
+describe('a refusal is named and makes the node unready until it is gone', () => {
   test('a policy of nftables', async () => {
     await nft('table inet strict { chain forward { type filter hook forward priority 10; policy drop; }; }');
     const undo = undoneBy('nft delete table inet strict');
@@ -150,7 +150,7 @@ describe('is named and makes the node unready, until it is gone', () => {
   });
 });
 
-test('a DROP of iptables-legacy, which the kernel’s trace does not show, is told from the rest', async () => {
+test('a DROP of iptables-legacy, which the kernel’s trace does not show, gets a message of its own', async () => {
   const drop = ['iptables-legacy', '-t', 'mangle', '-A', 'FORWARD', '-j', 'DROP'];
   const { exitCode, stderr } = await node.exec(drop);
   needs.machine(exitCode === 0 || !/Table does not exist|not found/.test(stderr), 'a kernel with iptables-legacy');
@@ -160,7 +160,7 @@ test('a DROP of iptables-legacy, which the kernel’s trace does not show, is to
   await isReady();
 });
 
-describe('is no reason to be unready', () => {
+describe('rules that leave the node ready', () => {
   const still = async (): Promise<void> => {
     const until = Date.now() + LOOKS_MS;
     while (Date.now() < until) {
@@ -218,7 +218,7 @@ describe('is no reason to be unready', () => {
   });
 });
 
-test('a policy refuses pods without a tunnel as well: host-gw', async () => {
+test('a policy that refuses pods is also found without a tunnel: host-gw', async () => {
   const plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
   onTestFinished(() => plain.down());
   const lone = plain.node('node-1');
@@ -237,12 +237,12 @@ test('a policy refuses pods without a tunnel as well: host-gw', async () => {
   await waitUntil(async () => (await body()).includes('flanneld is ready'), LOOK_MS, 'readiness');
 });
 
-test('is seen by an agent that has NET_ADMIN and no other capability', async () => {
+test('an agent that has NET_ADMIN and no other capability finds it', async () => {
   const { pid } = await node.agent.state();
   expect(await node.run(['grep', 'CapEff', `/proc/${pid}/status`])).toBe('CapEff:\t0000000000001000\n');
 });
 
-test('leaves nothing behind: no device, table or entry of a probe', async () => {
+test('no device, table or entry of a probe is left', async () => {
   expect(await node.run(['nft', 'list', 'tables'])).not.toContain('weft_trace');
   expect(await node.run(['ip', 'link'])).not.toContain('weft-probe');
   const neighs = (): Promise<string> => node.run(['ip', 'neigh', 'show', 'nud', 'incomplete', 'dev', 'cni0']);

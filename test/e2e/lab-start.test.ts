@@ -184,7 +184,7 @@ describe('npm run lab', () => {
     expect(footprint([process.pid])).toEqual(before);
   });
 
-  test('has nodes with one /run/netns, which is shared, where the machine mounts one privately', async () => {
+  test('has nodes with one shared /run/netns, even where the machine mounts it privately', async () => {
     const name = `netns-${process.pid}`;
     const lab = `npm --silent run lab -- --name ${name}`;
     // Uses a /run of its own, so that the machine's stays unchanged.

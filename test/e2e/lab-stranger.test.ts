@@ -58,7 +58,7 @@ const strangers: readonly { name: string; lease: (of: TestLease) => TestLease; w
   },
 ];
 
-test.for(strangers)('a lease that claims $name of a node evicts it nowhere', async ({ lease, want }) => {
+test.for(strangers)('a lease that claims a node’s $name replaces that node nowhere', async ({ lease, want }) => {
   const before = readLease(lab, 'node-1');
   writeLease(lab, 'aaa', lease(before));
   await waitUntil(async () => want.test((await problems(other)).get('aaa') ?? ''), LOOK_MS, String(want));
@@ -76,7 +76,7 @@ test.for(strangers)('a lease that claims $name of a node evicts it nowhere', asy
   await waitUntil(async () => (await problems(other)).size === 0, LOOK_MS, 'no problem');
 });
 
-test('control: where the other lease is the elder one, the node that came later is left out', async () => {
+test('where the other lease is the older one, the node that came later is left out (control)', async () => {
   const before = readLease(lab, 'node-1');
   writeLease(lab, 'aaa', { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: before.mac });
   await waitUntil(async () => (await problems(other)).has('aaa'), LOOK_MS, 'the stranger left out');

@@ -79,7 +79,7 @@ describe('two nodes with udp', () => {
     expect(answered(await one.ping([to.ip]))).toHaveLength(1);
   });
 
-  test('tell the sender that a network is unreachable where no node has it', async () => {
+  test('tell the sender that a network is unreachable when no node has it', async () => {
     const before = await unreachables(one);
     // The kernel's counter is read, because the kernel does not report an error with this code to a UDP socket.
     const program = `require('dgram').createSocket('udp4').send('x', 9, '10.244.99.9', () => process.exit(0))`;
@@ -99,7 +99,7 @@ describe('two nodes with udp', () => {
     await allPairs();
   });
 
-  test('go on with their peers after a restart, without one that left meanwhile', async () => {
+  test('continue with their peers after a restart, without a peer that left meanwhile', async () => {
     const ghost = { Subnet: '10.244.200.0/24', PublicIP: '192.168.50.99', BackendType: '' };
     writeLeaseText(theLab(), 'ghost', JSON.stringify(ghost));
     writeLease(theLab(), 'vtep', { subnet: '10.244.201.0/24', publicIp: '192.168.50.98', mac: '02:00:00:00:0a:01' });
@@ -116,7 +116,7 @@ describe('two nodes with udp', () => {
     await allPairs();
   });
 
-  test('follow one of them to another address', async () => {
+  test('follow a node to another address', async () => {
     const [from, to] = [one.pods[0], two.pods[0]];
     if (from === undefined || to === undefined) throw new Error('a pod is missing');
     await countBothWays('udp, address replaced', [from, to], async () => {

@@ -70,7 +70,7 @@ async function followed(address: string): Promise<void> {
   await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
 }
 
-test('another IPv6 address in the place of the old', async () => {
+test('another IPv6 address replaces the old one', async () => {
   await counting('IPv6 address replaced', async () => {
     await node.run(['ip', 'addr', 'add', 'fd00:50::201/64', 'dev', 'eth0', 'nodad']);
     await node.run(['ip', 'addr', 'del', 'fd00:50::11/64', 'dev', 'eth0']);
@@ -78,7 +78,7 @@ test('another IPv6 address in the place of the old', async () => {
   });
 });
 
-test('no IPv6 address but the link’s own for a while: said, not advertised, and over when it is back', async () => {
+test('no IPv6 address except the link-local one for a while: this is reported and not advertised, and ends when the address is back', async () => {
   await counting('IPv6 address away for a while', async () => {
     await node.run(['ip', 'addr', 'del', 'fd00:50::201/64', 'dev', 'eth0']);
     const reason = '[-] external interface: eth0 has lost the address fd00:50::201';
@@ -90,7 +90,7 @@ test('no IPv6 address but the link’s own for a while: said, not advertised, an
   expect(node.agent.log().match(/own address changed/g)).toHaveLength(1);
 });
 
-test('deprecated by its router, with another beside it: left without a loss', async () => {
+test('an address deprecated by its router, with another one available, is left without a loss', async () => {
   await counting('IPv6 address deprecated', async () => {
     await node.run(['ip', 'addr', 'add', 'fd00:50::202/64', 'dev', 'eth0', 'nodad']);
     await node.run(['ip', 'addr', 'change', 'fd00:50::201/64', 'dev', 'eth0', 'preferred_lft', '0']);

@@ -61,7 +61,7 @@ async function followed(address: string, device = 'eth0'): Promise<void> {
 }
 
 describe('the node’s address', () => {
-  test('replaced by another: lease, device and peers follow, and the device stays with all it carries', async () => {
+  test('is replaced by another: lease, device and peers follow, and the device keeps everything on it', async () => {
     const [index, mac] = [await indexOf(), (await kernelStateOf(node)).mac];
     await counting('address replaced', async () => {
       await ip(
@@ -83,7 +83,7 @@ describe('the node’s address', () => {
     );
   });
 
-  test('announced to go by its lifetime, with another beside it: left while it still works', async () => {
+  test('is about to expire by its lifetime, with another one available: the node leaves it while it still works', async () => {
     await counting('address deprecated', async () => {
       await ip('addr add 192.168.50.202/24 dev eth0', 'addr change 192.168.50.201/24 dev eth0 preferred_lft 0');
       await followed('192.168.50.202');
@@ -95,7 +95,7 @@ describe('the node’s address', () => {
     });
   });
 
-  test('gone for a while: said, and taken up again when it is back', async () => {
+  test('is gone for a while: this is reported, and the address is used again when it is back', async () => {
     await counting('address away for half a second', async () => {
       await ip('addr del 192.168.50.202/24 dev eth0');
       const looked =
@@ -107,7 +107,7 @@ describe('the node’s address', () => {
     });
   });
 
-  test('changed while the agent is suspended: followed when it wakes up', async () => {
+  test('changes while the agent is suspended: the agent follows when it wakes up', async () => {
     const { pid } = await node.agent.state();
     await counting('changed while suspended', async () => {
       await node.run(['kill', '-STOP', String(pid)]);
@@ -119,8 +119,8 @@ describe('the node’s address', () => {
   });
 });
 
-describe('the interface', () => {
-  test('down and up again', async () => {
+describe('the external interface', () => {
+  test('goes down and up again', async () => {
     await counting('interface down for a moment', async () => {
       await node.run(['ip', 'link', 'set', 'eth0', 'down']);
       await waitUntil(
@@ -134,7 +134,7 @@ describe('the interface', () => {
     });
   });
 
-  test('replaced by another with another address: the device the kernel took with it is made anew', async () => {
+  test('is replaced by another with another address: the device that the kernel removed with it is made anew', async () => {
     const mac = (await kernelStateOf(node)).mac;
     await counting('interface replaced', async () => {
       await node.run(['ip', 'link', 'del', 'eth0']);
@@ -144,7 +144,7 @@ describe('the interface', () => {
     expect((await kernelStateOf(node)).mac).toBe(mac);
   });
 
-  test('removed and plugged in again with the same address', async () => {
+  test('is removed and connected again with the same address', async () => {
     await counting('interface away for a moment', async () => {
       await node.run(['ip', 'link', 'del', 'eth1']);
       await waitUntil(async () => (await node.agent.http('/readyz')).status === 503, LOOK_MS, 'the agent not ready');
@@ -172,7 +172,7 @@ describe('the interface', () => {
   }
 });
 
-test('a lease that is somebody else’s ends the agent with 1, saying so; the data plane stays', async () => {
+test('a lease that now belongs to another node ends the agent with code 1 and a message; the data plane stays', async () => {
   // With its mark, node 1 would be the older node and would put its lease back.
   rmSync(join(lab.leaseFolder, '.node-1.since'));
   renameSync(join(lab.leaseFolder, 'node-1.json'), join(lab.leaseFolder, 'node-9.json'));

@@ -29,7 +29,7 @@ function conflists(): string[] {
   return readdirSync(node.pathFromOutside(CONFLIST_FOLDER)).filter((name) => name.endsWith('.conflist'));
 }
 
-test('the conflist is set aside for as long as the node does not forward, and pods work as soon as it is there', async () => {
+test('the conflist is set aside as long as the node does not forward, and pods work as soon as it is there', async () => {
   const before = { files: readdirSync(node.pathFromOutside(CONFLIST_FOLDER)), lease: readLease(lab, node.name) };
   expect(before.files).toContain(CONFLIST);
   await node.reboot();
@@ -67,7 +67,7 @@ test('the conflist is set aside for as long as the node does not forward, and po
   expect(readdirSync(node.pathFromOutside(CONFLIST_FOLDER))).toEqual(before.files);
 });
 
-test('nothing of before the reboot is left on any node, and more pods reach all', async () => {
+test('nothing from before the reboot is left on any node, and further pods reach all others', async () => {
   await node.addPod();
   await waitForMesh(lab.nodes);
   expect(failed(await lab.matrix())).toEqual([]);

@@ -51,13 +51,13 @@ const leftovers: readonly Harm[] = [
   },
 ];
 
-describe('what is wrong with a node', () => {
-  test('is nothing while its agent runs', async () => {
+describe('the list of what is wrong with a node', () => {
+  test('is empty while its agent runs', async () => {
     await site.untilWhole(10_000);
     expect(await site.faults()).toEqual([]);
   });
 
-  test.for(faults.filter(({ control }) => control))('is told after: $what', async (fault) => {
+  test.for(faults.filter(({ control }) => control))('names the fault after: $what', async (fault) => {
     await site.node.agent.stop();
     await fault.inflict(site);
     expect(await site.faults()).not.toEqual([]);
@@ -65,7 +65,7 @@ describe('what is wrong with a node', () => {
     await site.untilWhole(10_000);
   });
 
-  test.for(leftovers)('is told for $name', async ({ command, told }) => {
+  test.for(leftovers)('names the fault for $name', async ({ command, told }) => {
     await site.node.agent.stop();
     await site.node.run(['sh', '-c', command(site)]);
     expect((await site.faults()).join('; ')).toMatch(told);

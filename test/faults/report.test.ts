@@ -11,12 +11,12 @@ test.for([
   expect(median(values)).toBe(want);
 });
 
-test('the worst of none is 0', () => {
+test('the worst of no values is 0', () => {
   expect(worst([])).toBe(0);
   expect(worst([2, 7, 3])).toBe(7);
 });
 
-test('a table has its first column to the left and the others to the right', () => {
+test('a table has its first column on the left and the others on the right', () => {
   const table = markdownTable(
     ['fault', 'lost'],
     [

@@ -14,7 +14,7 @@ function script(...rounds: Round[]): () => Promise<Round> {
   };
 }
 
-test('rounds the machine disturbed are repeated and counted', async () => {
+test('rounds that the machine disturbed are repeated and counted', async () => {
   const gap = { ...calm, lost: 90, ownGapMs: 21 };
   const wait = { ...calm, lost: 80, agentWaitMs: 11 };
   expect(await repeatRounds(3, script(calm, gap, calm, wait, calm))).toEqual({
@@ -23,18 +23,18 @@ test('rounds the machine disturbed are repeated and counted', async () => {
   });
 });
 
-test('a round that lost much for no such reason counts', async () => {
+test('a round that lost many packets counts when the machine did not disturb it', async () => {
   const bad = { ...calm, lost: 500, ownGapMs: 20, agentWaitMs: 10 };
   expect(await repeatRounds(2, script(calm, bad))).toEqual({ rounds: [calm, bad], repeated: 0 });
 });
 
-test('a machine that disturbs nearly every round is said to be unfit', async () => {
+test('a machine that disturbs nearly every round is reported as unfit', async () => {
   const gap = { ...calm, ownGapMs: 50 };
   const rounds = Array.from({ length: 20 }, () => gap);
   await expect(repeatRounds(2, script(...rounds))).rejects.toThrow('10 of 10 rounds were disturbed by the machine');
 });
 
-test('the longest wait is that of one thread, also of one that was born meanwhile', () => {
+test('the longest wait is that of a single thread, including a thread that was started meanwhile', () => {
   const before = new Map([
     ['1', 100],
     ['2', 5],
@@ -52,7 +52,7 @@ test('the longest wait is that of one thread, also of one that was born meanwhil
   expect(longestWaitMs(before, new Map())).toBe(0);
 });
 
-test('of what monitors say, removals are those that ip, bridge and nft call so', () => {
+test('of the monitors’ lines, those count as removals that ip, bridge and nft mark so', () => {
   const gone = [
     'Deleted 10.244.2.0/24 nhid 1474297858 via 10.244.2.0 dev flannel.1 proto 138 onlink',
     'Deleted 7: flannel.1: <BROADCAST,MULTICAST> mtu 1450',

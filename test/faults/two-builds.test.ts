@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeTwoBuilds } from './two-builds.ts';
 
-test('two builds run and differ in their id, and a swap puts one in the place of the other', () => {
+test('two builds run and report different ids, and a swap replaces one by the other', () => {
   const builds = makeTwoBuilds();
   onTestFinished(() => builds.remove());
   const first = builds.version();
@@ -16,7 +16,7 @@ test('two builds run and differ in their id, and a swap puts one in the place of
   expect(builds.version()).toBe(first);
 });
 
-test('nothing is left of them', () => {
+test('nothing of them is left', () => {
   const builds = makeTwoBuilds();
   const folder = dirname(dirname(builds.file));
   expect(existsSync(builds.file)).toBe(true);

@@ -38,7 +38,7 @@ async function endIfKept(name: string): Promise<void> {
 }
 
 describe('a lab', () => {
-  test('comes up and goes down and leaves nothing', async () => {
+  test('starts, ends, and leaves nothing', async () => {
     const before = footprint(owners);
     const lab = await startLab({ ...bare, nodes: 2 });
     const family = familyOf(lab.pid);
@@ -50,7 +50,7 @@ describe('a lab', () => {
     expect(footprint(owners)).toEqual(before);
   });
 
-  test('goes down although its host program was killed, and going down twice is fine', async () => {
+  test('ends although its host program was killed, and can be ended twice', async () => {
     const lab = await startLab({ ...bare, nodes: 2 });
     const family = familyOf(lab.pid);
     process.kill(lab.pid, 'SIGKILL');
@@ -60,7 +60,7 @@ describe('a lab', () => {
     await expect(lab.addNodes(1)).rejects.toThrow(/lab: addNode lab lab-.*: EPIPE/);
   });
 
-  test('gives each node its own machine', async () => {
+  test('makes each node look like a separate machine', async () => {
     const lab = await startLab({ ...bare, nodes: 2 });
     onTestFinished(() => lab.down());
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
@@ -96,7 +96,7 @@ describe('a lab', () => {
     ]);
   });
 
-  test('boots a node again with its disk and without its /run', async () => {
+  test('reboots a node with its disk and without its /run', async () => {
     const lab = await startLab({ ...bare, nodes: 2 });
     onTestFinished(() => lab.down());
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
@@ -114,7 +114,7 @@ describe('a lab', () => {
     expect(await two.ping([one.address])).toMatchObject([{ rttMs: expect.any(Number) }]);
   });
 
-  test('loses a node for good, and takes new ones', async () => {
+  test('can lose a node for good and get new ones', async () => {
     const lab = await startLab({ ...bare, nodes: 2 });
     onTestFinished(() => lab.down());
     const address = lab.node('node-2').address;
@@ -146,7 +146,7 @@ describe('a lab', () => {
 
 describe('a lab whose owner is killed', () => {
   const moments = [0, 40, 80, 120, 160, 200, 250, 300, 400, 500].map((ms) => ms + Math.floor(Math.random() * 40));
-  test('leaves nothing, whatever the moment', { timeout: 120_000 }, async () => {
+  test('leaves nothing, whenever that happens', { timeout: 120_000 }, async () => {
     const before = footprint(owners);
     for (const keep of [[], ['keep']]) {
       for (const ms of moments) {
@@ -162,7 +162,7 @@ describe('a lab whose owner is killed', () => {
     expect(footprint(owners)).toEqual(before);
   });
 
-  test('is ended by the next start when it could not see that', async () => {
+  test('is ended by the next lab’s start when it could not notice that', async () => {
     const launcher = await startLauncher(1, 'keep');
     const pid = Number((await firstLineOf(launcher)).replace('up ', ''));
     const family = familyOf(pid);
@@ -176,7 +176,7 @@ describe('a lab whose owner is killed', () => {
     expect(survivors(family)).toEqual([]);
   });
 
-  test('ends although it was up', async () => {
+  test('ends although it was running', async () => {
     const launcher = await startLauncher(2);
     expect(await firstLineOf(launcher)).toMatch(/^up \d+$/);
     const family = familyOf(launcher.pid ?? 0);
@@ -187,7 +187,7 @@ describe('a lab whose owner is killed', () => {
 });
 
 describe('a kept lab', () => {
-  test('outlives its owner, can be found again, and goes down', async () => {
+  test('survives its owner, can be found again, and can be ended', async () => {
     const before = footprint(owners);
     const name = `kept-${process.pid}`;
     const lab = await startLab({ ...bare, nodes: 2, name, keepable: true });
@@ -211,7 +211,7 @@ describe('a kept lab', () => {
     await expect(attachLab(name)).rejects.toThrow(`lab: find lab ${name}: ENOENT (npm start -- --keep makes one)`);
   });
 
-  test('that was killed is forgotten', async () => {
+  test('is forgotten when it was killed', async () => {
     const name = `dead-${process.pid}`;
     const child = spawn('sleep', ['60']);
     const init = processId(child.pid ?? 0);

@@ -31,7 +31,7 @@ test('pingMatrix has every ordered pair once, in order, and names both ends', as
   expect(log.toSorted()).toEqual(['a', 'b', 'c']);
 });
 
-test('probeRequest fills in what ping(8) does', () => {
+test('probeRequest has the defaults of ping(8)', () => {
   const filled = { netns: undefined, targets: ['x'], payloadBytes: 56, dontFragment: false, timeoutMs: 1000 };
   expect(probeRequest(['x'], undefined, {})).toEqual(filled);
 });

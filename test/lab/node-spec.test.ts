@@ -42,7 +42,7 @@ test('the agent installs the conflist, with the labâ€™s flags before the callerâ
 test.for([
   { name: 'there is no agent', agent: false as const, wantAgent: false },
   { name: 'the agent is not started', agent: { file: '/agent', start: false }, wantAgent: true },
-])('the conflist lies in place when $name', ({ agent, wantAgent }) => {
+])('the conflist exists from the beginning when $name', ({ agent, wantAgent }) => {
   const spec = nodeSpec(1, { ...base, agent });
   expect(JSON.parse(spec.files['/etc/cni/net.d/10-flannel.conflist'] ?? '')).toEqual(classicConflist);
   expect(spec.agent !== undefined).toBe(wantAgent);
@@ -55,7 +55,7 @@ test('there may be no conflist at all', () => {
   expect(agent?.argv.some((flag) => flag.startsWith('--cni-conf'))).toBe(false);
 });
 
-test('every node up to the last has an address of its own in the underlay', () => {
+test('every node up to the last has its own address in the underlay', () => {
   expect(underlayAddress(1)).toBe('192.168.50.11/24');
   expect(underlayAddress(MAX_NODES)).toBe('192.168.50.210/24');
 });

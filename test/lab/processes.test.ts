@@ -18,7 +18,7 @@ function sleeper(): { pid: number; kill: () => void; gone: Promise<unknown> } {
   return { pid: child.pid ?? 0, kill: () => child.kill('SIGKILL'), gone: once(child, 'exit') };
 }
 
-test('a process is alive until it ends, and one of the same number started at another time is another', async () => {
+test('a process is alive until it ends, and a later process with the same pid is another process', async () => {
   const { pid, kill, gone } = sleeper();
   const id = processId(pid);
   if (id === undefined) throw new Error('no such process');
@@ -49,7 +49,7 @@ test('a zombie is not alive', async () => {
   expect(isAlive(id)).toBe(false);
 });
 
-test('relations of processes', async () => {
+test('parents and children', async () => {
   const { pid } = sleeper();
   await waitUntil(() => commandLine(pid)?.[0] === 'sleep', 5000, 'exec');
   expect(parentOf(pid)).toBe(process.pid);

@@ -55,7 +55,7 @@ test('an error keeps its message, code and details', async () => {
   await expect(client.call('failOp', null)).rejects.toMatchObject({ message: 's: o x: ENOENT', code: 'ENOENT' });
 });
 
-test('a method nobody serves is an error, also one every object has', async () => {
+test('a call of an unknown method is an error, also when every object has a property of that name', async () => {
   const { client } = await connect();
   const untyped = client as unknown as RpcClient<Record<string, { params: null; result: null }>>;
   await expect(untyped.call('nothing', null)).rejects.toThrow('no method nothing');
@@ -70,6 +70,6 @@ test('calls fail when the other side goes away', async () => {
   await expect(client.call('add', { a: 1, b: 1 })).rejects.toMatchObject({ code: 'EPIPE' });
 });
 
-test('connecting to nobody says to whom', async () => {
+test('the error of a failed connection says with whom', async () => {
   await expect(connectRpc('/nowhere/socket', 'node-7')).rejects.toThrow('lab: reach node-7: ENOENT');
 });

@@ -43,7 +43,7 @@ async function leftovers(): Promise<string> {
   return await node.run(['sh', '-c', `cd ${ODD} && ls -A; cat file; ip -o link show type vxlan | wc -l`]);
 }
 
-describe('a path that cannot be what its flag wants', () => {
+describe('a path that is wrong for its flag', () => {
   beforeAll(() => node.agent.stop());
 
   const neverFiles = [
@@ -91,26 +91,29 @@ describe('a path that cannot be what its flag wants', () => {
       paths: neverFiles.filter((path) => !notThere.test(path)),
       more: [...etcd, `--etcd-certfile=${CNI_CONF}`],
     },
-  ])('--$flag: one line that names it, code 1, and nothing half done', async ({ flag, paths, more = [] }) => {
-    const before = await leftovers();
-    for (const path of paths) {
-      const { exitCode, stderr } = await node.exec([builtAgent, ...flags, ...more, `--${flag}=${path}`], {
-        timeoutMs: LOOK_MS,
-      });
-      const lines = stderr
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line) as Record<string, string>);
-      expect([path, exitCode, lines.map(({ msg }) => msg)]).toEqual([path, 1, ['starting', 'cannot run']]);
-      expect(lines.at(-1)?.['err']).toContain(path.replace(/\/x$/, ''));
-    }
-    const made = /^(run|leases|conf|bin)\n/gm;
-    expect((await leftovers()).replace(made, '')).toBe(before.replace(made, ''));
-  });
+  ])(
+    '--$flag: the agent prints one line that names it, exits with 1 and has changed nothing',
+    async ({ flag, paths, more = [] }) => {
+      const before = await leftovers();
+      for (const path of paths) {
+        const { exitCode, stderr } = await node.exec([builtAgent, ...flags, ...more, `--${flag}=${path}`], {
+          timeoutMs: LOOK_MS,
+        });
+        const lines = stderr
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as Record<string, string>);
+        expect([path, exitCode, lines.map(({ msg }) => msg)]).toEqual([path, 1, ['starting', 'cannot run']]);
+        expect(lines.at(-1)?.['err']).toContain(path.replace(/\/x$/, ''));
+      }
+      const made = /^(run|leases|conf|bin)\n/gm;
+      expect((await leftovers()).replace(made, '')).toBe(before.replace(made, ''));
+    },
+  );
 });
 
 describe('umask 0', () => {
-  test('gives nobody anything to write: neither what the agent makes nor what the CNI executable makes', async () => {
+  test('lets nobody else write what the agent and the CNI executable make', async () => {
     await node.agent.stop();
     const start = `umask 0; ${builtAgent} ${flags.join(' ')} >/dev/null 2>${ODD}/log & echo $!`;
     const pid = await node.run(['sh', '-c', start]);
@@ -138,8 +141,8 @@ describe('umask 0', () => {
   });
 });
 
-describe('names and data of others', () => {
-  test('reach probes, status and log without terminal commands and changes of direction', async () => {
+describe('names and data from others', () => {
+  test('reach probes, status and log without terminal commands and bidirectional controls', async () => {
     await node.agent.start();
     await node.agent.ready();
     const evil = 'e\u001b[2J\u009b31m\u202evil\u2066\u061c';
@@ -208,7 +211,7 @@ describe('SIGTERM while it starts', () => {
     expect([code, ms < 5000]).toEqual([0, true]);
   });
 
-  test('ends it within five seconds when nft hangs, of which the stop cannot wait for the end', async () => {
+  test('ends it within five seconds when nft hangs and the stop cannot wait for it', async () => {
     const [code, ms] = await endedIn([], `PATH=${ODD}/hangs:$PATH`);
     expect([code, ms < 5000]).toEqual([1, true]);
     expect(node.readFile(`${ODD}/log`)).toContain('not stopped in time, ended; data plane left in place');

@@ -63,7 +63,7 @@ describe('an existing flannel.1', () => {
     return await indexOf('flannel.1');
   }
 
-  test('is kept with its MAC when flannel could have made it, and the MAC is advertised', async () => {
+  test('is kept with its MAC when flannel could have made it, and that MAC is advertised', async () => {
     const index = await make(right);
     await startAgent();
     expect(await indexOf('flannel.1')).toBe(index);
@@ -71,14 +71,14 @@ describe('an existing flannel.1', () => {
     expect(node.readFile('/run/lab/leases/node-1.json')).toContain('02:00:00:00:0f:0f');
   });
 
-  test('is kept and gets the MTU the underlay allows', async () => {
+  test('is kept and gets the MTU that the underlay allows', async () => {
     const index = await make(right, 1000);
     await startAgent();
     expect(await indexOf('flannel.1')).toBe(index);
     expect((await kernelStateOf(node)).device).toMatchObject({ mtu: 1450 });
   });
 
-  test('gets the MAC back that peers know from the lease', async () => {
+  test('gets back the MAC that peers know from the lease', async () => {
     await make(right);
     await ip('link set flannel.1 address 02:00:00:00:0e:0e');
     await startAgent();
@@ -92,7 +92,7 @@ describe('an existing flannel.1', () => {
     { name: 'has another port', attributes: right.replace('8472', '4789') },
     { name: 'floods to a group', attributes: `${right} group 239.1.1.1` },
     { name: 'asks user space for MACs', attributes: `${right} l2miss l3miss` },
-  ])('is rebuilt when it $name, and says why', async ({ attributes }) => {
+  ])('is made anew, with the reason in the log, when it $name', async ({ attributes }) => {
     const from = node.agent.log().length;
     const index = await make(attributes);
     await startAgent();
@@ -103,7 +103,7 @@ describe('an existing flannel.1', () => {
     expect(logged('device set up', from)[0]).toMatchObject({ cmd: 'ip link del flannel.1', was: expect.any(String) });
   });
 
-  test('is moved, and keeps what it carries, when it only has another local address', async () => {
+  test('is moved and keeps what it carries when only its local address differs', async () => {
     const from = node.agent.log().length;
     const index = await make(right.replace('ADDRESS', '192.168.50.200'));
     await startAgent();
@@ -117,7 +117,7 @@ describe('an existing flannel.1', () => {
     });
   });
 
-  test('loses foreign addresses of the network, and keeps others', async () => {
+  test('loses foreign addresses of the network and keeps others', async () => {
     await make(right);
     await ip('addr add 10.244.77.0/32 dev flannel.1');
     await ip('addr add 172.30.0.1/32 dev flannel.1');
@@ -161,7 +161,7 @@ describe('a running agent', () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'the state of before');
   });
 
-  test('says nothing when nothing happens', async () => {
+  test('logs nothing when nothing happens', async () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'a right state');
     const before = node.agent.log();
     // Makes events that do not concern the agent: a pod's device comes and goes.
@@ -170,7 +170,7 @@ describe('a running agent', () => {
     expect(node.agent.log()).toBe(before);
   });
 
-  test('does not spin against a program that keeps rewriting a route, says who it is, and wins in the end', async () => {
+  test('limits its repairs against a program that keeps rewriting a route, names the program’s route, and wins in the end', async () => {
     // A peer that nobody has interfered with yet.
     const rival = { subnet: '10.244.210.0/24', publicIp: '192.168.50.97', mac: '02:00:00:00:0a:97' };
     writeLease(lab, 'rival', rival);
@@ -193,7 +193,7 @@ describe('a running agent', () => {
     await waitUntil(async () => (await kernelStateOf(node)).routes.length === 1, LOOK_MS, 'its end');
   });
 
-  test('keeps every object over a restart: a monitor sees nothing of ours deleted', async () => {
+  test('keeps every object over a restart: a monitor sees none of ours deleted', async () => {
     await waitUntil(async () => same(await stateIfThere(), right), LOOK_MS, 'a right state');
     const seen = node.exec(['timeout', '3', 'ip', 'monitor', 'link', 'address', 'route', 'nexthop']);
     const neighs = node.exec(['timeout', '3', 'ip', 'monitor', 'neigh']);

@@ -72,7 +72,7 @@ describe('two nodes with extension', () => {
   });
   afterAll(() => lab?.down());
 
-  test('advertise what the first command prints, and hand it to the peers’ commands', () => {
+  test('advertise what the first command prints, and pass it to the peers’ commands', () => {
     expect(JSON.parse(readLeaseText(lab, 'node-2'))).toMatchObject({
       BackendType: 'extension',
       BackendData: 'node data; $(touch /run/pwned)',
@@ -86,14 +86,14 @@ describe('two nodes with extension', () => {
     expect(existsSync(one.pathFromOutside('/run/pwned'))).toBe(false);
   });
 
-  test('carry traffic by what the commands made, at the underlay’s MTU', async () => {
+  test('carry traffic by what the commands set up, with the underlay’s MTU', async () => {
     await waitUntil(async () => (await report(two)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'the peer of node-2');
     expect(failed(await lab.matrix())).toEqual([]);
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1500\n');
     expect(await report(one)).toMatchObject({ backend: 'extension', overlays: [{ peers: { wanted: 1, failing: 0 } }] });
   });
 
-  test('try again what failed, under its own key, and show why', async () => {
+  test('try a failed command again, separately from others, and show why', async () => {
     one.writeFile('/run/refuse', '');
     writeGhost(lab, '192.168.50.99');
     const problem = async () => (await report(one)).overlays[0]?.problems.find(({ key }) => key === 'ghost')?.reason;
@@ -104,7 +104,7 @@ describe('two nodes with extension', () => {
     expect(await one.run(['ip', 'route', 'show', ghost])).toContain('192.168.50.99');
   });
 
-  test('run both commands for a peer that changed, with what each form was', async () => {
+  test('run both commands for a peer that changed, with its old and its new values', async () => {
     writeGhost(lab, '192.168.50.98', 'other data');
     await says(`add ${ghost} 192.168.50.98 ${ghost} [other data]`);
     expect(said()).toContain(`remove ${ghost} 192.168.50.99 ${ghost} [its data]`);
@@ -119,7 +119,7 @@ describe('two nodes with extension', () => {
     await waitUntil(async () => (await report(one)).overlays[0]?.peers.programmed === 2, LOOK_MS, 'the peer');
   });
 
-  test('say goodbye, and after a start run nothing twice and forget who left meanwhile', async () => {
+  test('run the last commands at the end, and after a start run nothing twice and remove who left meanwhile', async () => {
     await one.agent.stop();
     expect(said().at(-1)).toBe(`shutdown now ${subnetOf(one)}`);
     dropLease(lab, 'ghost');
@@ -137,7 +137,7 @@ describe('two nodes with extension', () => {
     expect(failed(await lab.matrix())).toEqual([]);
   });
 
-  test('end and start when this node has another address, which its peer is told', async () => {
+  test('run the commands to end and to start when this node’s address changes, and the peer learns of it', async () => {
     const before = said().length;
     await one.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.promote_secondaries=1']);
     await one.run(['ip', 'address', 'add', '192.168.50.201/24', 'dev', 'eth0']);

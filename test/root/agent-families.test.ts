@@ -98,7 +98,7 @@ describe.for([
     expect(devices).toHaveLength(families);
   });
 
-  test('D17: tells pods the smaller MTU, and of each family only what is enabled', async () => {
+  test('D17: tells pods the smaller MTU, and advertises only the families that are enabled', async () => {
     expect(env(one, 'FLANNEL_MTU')).toBe('1430');
     expect(env(one, 'FLANNEL_IPV6_NETWORK')).toBe('fd00:10:244::/48');
     expect(env(one, 'FLANNEL_NETWORK')).toBe(families === 2 ? '10.244.0.0/16' : '');
@@ -107,7 +107,7 @@ describe.for([
     expect(tables.includes('table ip weft')).toBe(families === 2);
   });
 
-  test('carries traffic between pods in every family, more than one packet holds', async () => {
+  test('carries traffic between pods in every family, more than fits into one packet', async () => {
     const [from, to] = [one.pods[0], two.pods[0]];
     if (from === undefined || to === undefined) throw new Error('a pod is missing');
     expect(to.ips).toHaveLength(families);
@@ -151,7 +151,7 @@ describe.for([
     expect(await chains('ip6tables')).toBe(0);
   });
 
-  test('forgets a peer that left, in both families', async () => {
+  test('removes a peer that left, in both families', async () => {
     await two.agent.stop();
     await one.run(['rm', '/run/lab/leases/node-2.json']);
     await waitUntil(async () => (await peers(lab))[0]?.length === 0, LOOK_MS, 'no peer');

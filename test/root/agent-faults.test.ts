@@ -93,7 +93,7 @@ async function follows(): Promise<void> {
   await waitUntil(async () => !(await isProgrammed()), LOOK_MS, 'the peer’s end');
 }
 
-describe('an error nobody expected', () => {
+describe('an unexpected error', () => {
   test.for([
     { name: 'an exception', program: 'setTimeout(() => { throw new Error("injected"); });' },
     { name: 'a rejection', program: 'Promise.reject(new Error("injected"));' },
@@ -107,7 +107,7 @@ describe('an error nobody expected', () => {
       name: 'an event nobody listens for',
       program: 'new (require("node:net").Socket)().emit("error", new Error("injected"));',
     },
-  ])('is one line and the end, with code 1: $name', async ({ program, said = 'injected' }) => {
+  ])('ends the agent with one line and code 1: $name', async ({ program, said = 'injected' }) => {
     const from = Buffer.byteLength(node.agent.log());
     await inject(program);
     expect(await ended()).toBe(1);
@@ -116,7 +116,7 @@ describe('an error nobody expected', () => {
     expect(logLines(node, from)).toMatchObject([{ level: 'error', msg: 'ended by an error nobody expected' }]);
   });
 
-  test('control: with nothing to catch it the process stays, as its threads do, until the kernel’s timer ends it', async () => {
+  test('without a handler the process does not end, because its threads still wait, until the kernel’s timer ends it (control)', async () => {
     const pid = await agentPid(node);
     await inject(
       'process.removeAllListeners("uncaughtException"); setTimeout(() => { throw new Error("injected"); });',
@@ -127,8 +127,8 @@ describe('an error nobody expected', () => {
   });
 });
 
-describe('an event loop that stands still', () => {
-  test('is ended after 30 s, in an endless loop and in a system call; a process that was stopped as long goes on', async () => {
+describe('an event loop that is blocked', () => {
+  test('ends the agent after 30 s, in an endless loop and in a system call; a process that was suspended for that time goes on', async () => {
     const [two, three] = [lab.node('node-2'), lab.node('node-3')];
     const stopped = await agentPid(three);
     process.kill(stopped, 'SIGSTOP');
@@ -152,11 +152,11 @@ describe('an event loop that stands still', () => {
 });
 
 describe('SIGTERM', () => {
-  test('is a clean end within five seconds', async () => {
+  test('ends the agent cleanly within five seconds', async () => {
     expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 0 });
   });
 
-  test('is an end within five seconds, with a line and code 1, when something does not stop', async () => {
+  test('ends it within five seconds, with a line and code 1, when a part does not stop', async () => {
     await inject('require("node:http").Server.prototype.close = function () { return this; };');
     const from = Buffer.byteLength(node.agent.log());
     expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 1 });
@@ -166,7 +166,7 @@ describe('SIGTERM', () => {
     });
   });
 
-  test('is an end within five seconds, also when the stop itself stands still', async () => {
+  test('ends it within five seconds, also when the stop itself blocks', async () => {
     await inject('require("node:http").Server.prototype.close = () => { for (;;); };');
     expect(await node.agent.stop(5000)).toMatchObject({ running: false, exitCode: 14 });
   });
@@ -178,21 +178,24 @@ describe('SIGTERM', () => {
     { name: 'a system call', program: SYSTEM_CALL, afterMs: 500 },
     { name: 'an endless loop, when the kernel’s timer has fired once', program: LOOP, afterMs: 6500 },
     { name: 'an endless loop, twice', program: LOOP, afterMs: 500, times: 2 },
-  ])('is an end within five seconds, with a line, when it comes while the loop stands in $name', async (row) => {
-    const { program, afterMs, times = 1 } = row;
-    const pid = await agentPid(node);
-    const from = Buffer.byteLength(node.agent.log());
-    await inject(program);
-    await sleep(afterMs);
-    for (let n = 0; n < times; n++) process.kill(pid, 'SIGTERM');
-    expect(await ended(node, 5000)).toBe(14);
-    expect(logLines(node, from).at(-1)).toMatchObject({
-      level: 'error',
-      msg: expect.stringContaining('not stopped in time'),
-    });
-  });
+  ])(
+    'ends it within five seconds, with a line, when it arrives while the event loop is blocked in $name',
+    async (row) => {
+      const { program, afterMs, times = 1 } = row;
+      const pid = await agentPid(node);
+      const from = Buffer.byteLength(node.agent.log());
+      await inject(program);
+      await sleep(afterMs);
+      for (let n = 0; n < times; n++) process.kill(pid, 'SIGTERM');
+      expect(await ended(node, 5000)).toBe(14);
+      expect(logLines(node, from).at(-1)).toMatchObject({
+        level: 'error',
+        msg: expect.stringContaining('not stopped in time'),
+      });
+    },
+  );
 
-  test('control: with Node’s handlers alone a loop that stands still does not end', async () => {
+  test('with Node’s handlers alone, an agent with a blocked event loop does not end (control)', async () => {
     const pid = await agentPid(node);
     // Node sets its handler anew for the first listener.
     await inject(`process.removeAllListeners('SIGTERM'); process.on('SIGTERM', () => undefined); ${LOOP}`);
@@ -206,7 +209,7 @@ describe('SIGTERM', () => {
 });
 
 describe('20,000 idle connections to the health port', () => {
-  test('leave it answering probes, with few descriptors and not a line of log', async () => {
+  test('leave it answering probes, with few descriptors and without a line of log', async () => {
     const pid = await agentPid(node);
     const before = openDescriptors(pid);
     const from = Buffer.byteLength(node.agent.log());
@@ -241,8 +244,8 @@ async function descriptorsSettled(pid: number): Promise<void> {
   }
 }
 
-describe('nothing left', () => {
-  test('no file descriptor for anything new: it goes on, and is right again when there are some', async () => {
+describe('missing resources', () => {
+  test('without a free file descriptor the agent goes on, and is right again when there are some', async () => {
     const pid = await agentPid(node);
     const limit = (files: number): void => void execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:`]);
     await descriptorsSettled(pid);
@@ -271,7 +274,7 @@ describe('nothing left', () => {
     { name: 'ENFILE for files, sockets and event counters', calls: '[257, 41, 290, 56, 198, 19]', errno: 23 },
     { name: 'ENOMEM for everything but poll and exit', calls: 'undefined', errno: 12 },
   ])(
-    '$name, now and then for five seconds: it goes on, or ends with code 1 and one line of it',
+    'with $name from time to time for five seconds, the agent goes on, or ends with code 1 and one line about it',
     async ({ calls, errno }) => {
       const from = Buffer.byteLength(node.agent.log());
       const pid = await agentPid(node);

@@ -43,7 +43,7 @@ async function finds(want: readonly string[]): Promise<void> {
 const published = (): string | undefined => site.server.nodes.get('node-1')?.metadata.annotations[`${PREFIX}public-ip`];
 const events = (): unknown[] => site.server.events.filter(({ reason }) => reason === 'PublicIPRefused');
 
-test('an annotation that nobody can send to does not keep the node from starting with its own address', async () => {
+test('an annotation with an address nobody can send to does not keep the node from starting with its own address', async () => {
   const message = `annotation ${PREFIX}public-ip-overwrite: ${ALLOWED}, got "127.0.0.1", which is a loopback address; it is passed over`;
   expect(await findings()).toEqual([message]);
   expect(published()).toBe('192.168.50.11');
@@ -55,7 +55,7 @@ test('an annotation that nobody can send to does not keep the node from starting
   await finds([]);
 });
 
-test('what worked is kept while the agent runs, the broadcast address of a link included', async () => {
+test('the last good address is kept while the agent runs, even when the broadcast address of a link is asked for', async () => {
   annotate('public-ip-overwrite', '203.0.113.7');
   await waitUntil(() => published() === '203.0.113.7', LOOK_MS, 'the overwrite');
   annotate('public-ip-overwrite', '192.168.50.255');
@@ -72,7 +72,7 @@ test('what worked is kept while the agent runs, the broadcast address of a link 
   await finds([]);
 });
 
-test('another node that publishes the same address is named with ours, and refuses nothing', async () => {
+test('another node that publishes the same address is named together with ours, and nothing is refused', async () => {
   const annotations = {
     [`${PREFIX}kube-subnet-manager`]: 'true',
     [`${PREFIX}backend-type`]: 'vxlan',

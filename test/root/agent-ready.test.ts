@@ -43,7 +43,7 @@ function confFiles(): string[] {
 }
 
 describe('readiness', () => {
-  test('comes after everything: as long as a part fails nothing is installed, and it says which and why', async () => {
+  test('comes last: as long as a part fails, nothing is installed, and the agent says which part and why', async () => {
     await node.agent.stop();
     rmSync(node.pathFromOutside(SUBNET_FILE));
     await breakNft();
@@ -75,7 +75,7 @@ describe('readiness', () => {
     expect(node.readFile(SUBNET_FILE)).toBe(before);
   });
 
-  test('passes over an earlier subnet.env that has no CIDR where one should be, and writes it anew', async () => {
+  test('ignores an earlier subnet.env that has no CIDR where one should be, and writes it anew', async () => {
     const before = node.readFile(SUBNET_FILE);
     await node.agent.stop();
     node.writeFile(SUBNET_FILE, before.replace(/^FLANNEL_SUBNET=.*$/m, 'FLANNEL_SUBNET=10.244.7.1/24,foo'));
@@ -106,7 +106,7 @@ describe('readiness', () => {
     await waitUntil(async () => (await answers('/readyz')) === 200, LOOK_MS, 'readiness');
   });
 
-  test('is told to the service manager once', async () => {
+  test('is reported to the service manager once', async () => {
     await node.agent.stop();
     const listener = [
       'import os, socket, sys',
@@ -127,7 +127,7 @@ describe('readiness', () => {
 });
 
 describe('the conflist', () => {
-  test('is set aside at the first start after a boot, until the node forwards again', async () => {
+  test('is set aside at the first start after a boot until the node forwards again', async () => {
     if (!(await node.agent.state()).running) await node.agent.start();
     await node.agent.ready();
     await node.reboot();
@@ -143,7 +143,7 @@ describe('the conflist', () => {
     expect(confFiles()).not.toContain(`${CONFLIST}.not-ready`);
   });
 
-  test('stays in place over a restart of the agent', async () => {
+  test('stays over a restart of the agent', async () => {
     await node.agent.kill();
     expect(confFiles()).toContain(CONFLIST);
     await node.agent.start();
@@ -151,7 +151,7 @@ describe('the conflist', () => {
     expect(confFiles()).toContain(CONFLIST);
   });
 
-  test('comes back when somebody deletes it or spoils it, and is noted', async () => {
+  test('is put back when somebody deletes or damages it, and this is noted', async () => {
     const path = node.pathFromOutside(`${CONFLIST_FOLDER}/${CONFLIST}`);
     const whole = readFileSync(path, 'utf8');
     const isWhole = (): boolean => existsSync(path) && readFileSync(path, 'utf8') === whole;
@@ -164,7 +164,7 @@ describe('the conflist', () => {
     expect(status).toContain(`cni-file of ${CONFLIST} (${CONFLIST_FOLDER}) no JSON`);
   });
 
-  test('stays as somebody has changed it, which is shown, as is another that sorts first', async () => {
+  test('stays as somebody has changed it; the change is shown, and so is another conflist that sorts before it', async () => {
     const path = node.pathFromOutside(`${CONFLIST_FOLDER}/${CONFLIST}`);
     const whole = readFileSync(path, 'utf8');
     const root = JSON.parse(whole) as { plugins: object[] };
@@ -181,7 +181,7 @@ describe('the conflist', () => {
     await waitUntil(async () => !(await body()).includes('[!] cni'), LOOK_MS, 'no finding');
   });
 
-  test('goes with `flanneld withdraw`, and is not put back by the running agent', async () => {
+  test('is removed by `flanneld withdraw`, and the running agent does not put it back', async () => {
     expect(await node.run([builtAgent, 'withdraw'])).toBe(`removed ${CONFLIST_FOLDER}/${CONFLIST}\n`);
     expect(confFiles()).not.toContain(CONFLIST);
     expect(await node.run([builtAgent, 'withdraw'])).toBe(`no ${CONFLIST} in ${CONFLIST_FOLDER}\n`);

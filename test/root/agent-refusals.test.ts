@@ -39,7 +39,7 @@ async function leftovers(): Promise<string[]> {
   return [...links.flatMap(({ ifname }) => ifname ?? []), ...tables.split('\n').filter(Boolean), ...files];
 }
 
-describe('a configuration that is wrong', () => {
+describe('a wrong configuration', () => {
   test.for<{ name: string; netConf: object; want: string }>([
     { name: 'a wrong type', netConf: { Network: 10 }, want: 'net-conf: Network: expected an IPv4 CIDR' },
     {
@@ -97,7 +97,7 @@ describe('a configuration that is wrong', () => {
     expect(await leftovers()).toEqual([]);
   });
 
-  test('host-gw with an address that is another machine’s', async () => {
+  test('host-gw with an address of another machine', async () => {
     const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } };
     const result = await agent(['--iface=eth0', '--public-ip=203.0.113.9'], netConf);
     const want = `host-gw needs nodes that reach each other without NAT: 203.0.113.9 is to be advertised, but eth0 has ${node.address}; vxlan works`;
@@ -105,7 +105,7 @@ describe('a configuration that is wrong', () => {
     expect(await leftovers()).toEqual([]);
   });
 
-  test('no interface named and no default route', async () => {
+  test('no interface is named and there is no default route', async () => {
     const routes = await node.run(['ip', 'route', 'show', 'default']);
     await node.run(['ip', 'route', 'flush', 'exact', 'default']);
     const result = await agent([]);
@@ -114,7 +114,7 @@ describe('a configuration that is wrong', () => {
     expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining('there is none for IPv4')]);
   });
 
-  test('a conflist that is none', async () => {
+  test('a conflist that is not one', async () => {
     node.writeFile('/tmp/cni-conf.json', '{"plugins":[]}');
     const result = await agent(['--iface=eth0', '--cni-conf=/tmp/cni-conf.json']);
     expect([result.exitCode, lastWords(result)]).toEqual([
@@ -123,13 +123,13 @@ describe('a configuration that is wrong', () => {
     ]);
   });
 
-  test('D1: a flag that does not exist, with code 2 and what was meant', async () => {
+  test('D1: an unknown flag ends it with code 2 and a suggestion', async () => {
     const result = await agent(['--ifcae=eth0']);
     expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--iface') });
   });
 });
 
-describe('a node that cannot carry the device', () => {
+describe('a node that cannot have the device', () => {
   test.for([
     {
       name: 'the VNI on that port is another device’s',
@@ -151,7 +151,7 @@ describe('a node that cannot carry the device', () => {
     expect(names.filter((name) => name !== 'other0' && name !== 'node-1.json')).toEqual([]);
   });
 
-  test('the underlay’s MTU is too small', async () => {
+  test('an underlay whose MTU is too small', async () => {
     await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '100']);
     const result = await agent();
     await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);

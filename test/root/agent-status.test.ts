@@ -43,7 +43,7 @@ async function drifted(harm: readonly string[], object: string) {
 }
 
 describe('flanneld status', () => {
-  test('tells node, device and peers, and exits 0 when the node forwards', async () => {
+  test('shows node, device and peers, and exits with 0 when the node forwards', async () => {
     const { exitCode, stdout } = await status();
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^node {6}node-1$/m);
@@ -52,7 +52,7 @@ describe('flanneld status', () => {
     expect(stdout).toMatch(/^ {2}\+ firewall$/m);
   });
 
-  test('is for root only, by a socket beside subnet.env', () => {
+  test('works for root only, by a socket beside subnet.env', () => {
     const stat = statSync(node.pathFromOutside(`${SUBNET_FILE}.sock`));
     expect([stat.isSocket(), stat.mode & 0o777, stat.uid]).toEqual([true, 0o600, 0]);
   });
@@ -74,19 +74,16 @@ describe('flanneld status', () => {
       want: { was: 'had MTU 1400', cmd: 'ip link set flannel.1 mtu 1450' },
     },
     { object: 'firewall', harm: 'nft delete table ip weft', want: { place: 'ip weft', was: 'missing' } },
-  ])(
-    'remembers that a $object was put right: what was found, when, and the command that does the same',
-    async (row) => {
-      const entries = await drifted(row.harm.split(' '), row.object);
-      expect(entries).toMatchObject([row.want]);
-      expect(Date.now() - Date.parse(entries[0]?.time ?? '')).toBeLessThan(60_000);
-    },
-  );
+  ])('shows that a $object was repaired: what was found, when, and the command that does the same', async (row) => {
+    const entries = await drifted(row.harm.split(' '), row.object);
+    expect(entries).toMatchObject([row.want]);
+    expect(Date.now() - Date.parse(entries[0]?.time ?? '')).toBeLessThan(60_000);
+  });
 
   test.for([
     { harm: 'ip link del flannel.1', was: 'missing', followed: { address: 1, neigh: 1, fdb: 1, nexthop: 1, route: 1 } },
     { harm: 'ip link set flannel.1 down', was: 'was down', followed: { nexthop: 1, route: 1 } },
-  ])('shows one cause for all that followed: $harm', async ({ harm, was, followed }) => {
+  ])('shows one cause for everything that followed from it: $harm', async ({ harm, was, followed }) => {
     const before = (await report()).drift.entries.length;
     await drifted(harm.split(' '), 'link');
     const entries = (await report()).drift.entries.slice(before).filter(({ place }) => place === 'flannel.1');
@@ -108,7 +105,7 @@ describe('flanneld status', () => {
     await waitUntil(() => says('1 wanted, 1 programmed, 0 failing'), LOOK_MS, 'the peer');
   });
 
-  test('names a peer that is left out, and why', async () => {
+  test('names a peer that is left out and the reason', async () => {
     writeLease(lab, 'odd', { ...peer, subnet: '10.99.0.0/24', publicIp: '192.168.50.98' });
     await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 1, LOOK_MS, 'the problem');
     expect((await status()).stdout).toContain('! odd: subnet 10.99.0.0/24 is outside the network 10.244.0.0/16\n');
@@ -116,7 +113,7 @@ describe('flanneld status', () => {
     await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 0, LOOK_MS, 'no problem');
   });
 
-  test('counts in /metrics what the ledger has', async () => {
+  test('has the same counts in /metrics as the ledger', async () => {
     const { drift } = await report();
     const { status: code, body } = await node.agent.http('/metrics');
     expect(code).toBe(200);
@@ -125,7 +122,7 @@ describe('flanneld status', () => {
     expect(body).toContain('flannel_ready 1\n');
   });
 
-  test('says that the agent is not running, after a stop and after a kill, and works again after a start', async () => {
+  test('says that the agent does not run, after a stop and after a kill, and works again after a start', async () => {
     await node.agent.kill();
     const killed = await status();
     expect([killed.exitCode, killed.stderr]).toEqual([

@@ -90,12 +90,12 @@ beforeAll(() => {
   requireBuilt(builtAgent);
 });
 
-test('systemd takes the agent’s signs of life, and ends it when its event loop stands still', async () => {
+test('systemd receives the agent’s signs of life, and ends the agent when its event loop is blocked', async () => {
   needs.machine(existsSync(SYSTEMD), 'systemd');
   expect(await scene('')).toBe('success running watchdog failed');
 }, 120_000);
 
-test('control: an agent that is not told to say that it lives is ended though it does', async () => {
+test('an agent that is not told to send signs of life is ended although it is alive (control)', async () => {
   needs.machine(existsSync(SYSTEMD), 'systemd');
   expect(await scene('UnsetEnvironment=WATCHDOG_USEC')).toBe('watchdog failed');
 }, 120_000);

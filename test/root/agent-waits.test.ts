@@ -60,7 +60,7 @@ describe('an agent that starts', () => {
     await waitsFor('the lease of this node', /node "node-1" pod cidr not assigned: waiting for it/);
   });
 
-  test('is ready when it has one, and says nothing more of it', async () => {
+  test('is ready once it has one, and no longer mentions it', async () => {
     site.server.change('node-1', ({ spec }) =>
       Object.assign(spec, { podCIDR: '10.244.1.0/24', podCIDRs: ['10.244.1.0/24'] }),
     );
@@ -72,7 +72,7 @@ describe('an agent that starts', () => {
   });
 });
 
-describe('an agent whose store falls silent', () => {
+describe('an agent whose store no longer answers', () => {
   const check = async () => (await site.status()).report.checks.find(({ name }) => name === 'cluster state');
 
   test('says so and since when, and the node stays ready', async () => {
@@ -91,7 +91,7 @@ describe('an agent whose store falls silent', () => {
     expect((await site.node.agent.http('/readyz')).status).toBe(200);
   });
 
-  test('starts with what it remembers, and says since when', async () => {
+  test('starts with the leases it has saved, and says since when', async () => {
     await site.node.agent.stop();
     await site.node.agent.start();
     await site.node.agent.ready();
@@ -103,7 +103,7 @@ describe('an agent whose store falls silent', () => {
     expect(text).toMatch(/since \S+Z: leases cannot be read, going on with the last known ones/);
   });
 
-  test('says nothing more of it once the store answers', async () => {
+  test('no longer mentions it once the store answers', async () => {
     await site.connect();
     await waitUntil(async () => (await check()) === undefined, LOOK_MS, 'no check');
     expect((await site.status()).exitCode).toBe(0);

@@ -54,7 +54,7 @@ async function forgetPeers(node: LabNode): Promise<void> {
   }
 }
 
-test('packets the tunnel drops are failures of their pods', async () => {
+test('packets that the tunnel drops count as failures of their pods', async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
@@ -75,7 +75,7 @@ test('packets the tunnel drops are failures of their pods', async () => {
   for (const { kind, sender } of samples) if (kind !== 'control') expect(sender?.sent).toBeGreaterThan(10);
 });
 
-test('a pod whose ADD fails is a failure with the plugin’s words, and the others go on', async () => {
+test('a pod whose ADD fails counts as a failure with the plugin’s error, and the others go on', async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
@@ -101,7 +101,7 @@ const collect = runInNewContext('gc');
 setInterval(() => collect(), 20).unref();
 `;
 
-test('a receiver hears of packets however often garbage is collected', async () => {
+test('a receiver gets its packets, however often garbage is collected', async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const target = await lab.node('node-2').addPod();
@@ -111,7 +111,7 @@ test('a receiver hears of packets however often garbage is collected', async () 
   expect(samples.map(({ failure }) => failure)).toEqual(samples.map(() => undefined));
 });
 
-test('a receiver that is gone ends the run instead of blaming the network', async () => {
+test('when a receiver is gone, the run ends and does not blame the network', async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const target = await lab.node('node-2').addPod();

@@ -43,7 +43,7 @@ const PAINTED = `[...document.querySelectorAll('figure[data-plot]')].map((figure
   return colours.size;
 })`;
 
-test('it opens without a complaint and every plot is painted, in light and in dark, narrow and wide', async () => {
+test('the report opens without an error and every plot is painted, in light and in dark, narrow and wide', async () => {
   const page = await openReport();
   for (const look of [
     { dark: false, width: 1200 },
@@ -59,7 +59,7 @@ test('it opens without a complaint and every plot is painted, in light and in da
   expect(page.complaints).toEqual([]);
 });
 
-test('what comes from a run is text, and stands where a reader looks for it', async () => {
+test('text from a run is not interpreted as markup, and is where a reader looks for it', async () => {
   const page = await openReport();
   const text = await page.evaluate<string>('document.body.innerText');
   expect(text).toContain('How long does a pod wait for its <network>?');
@@ -70,7 +70,7 @@ test('what comes from a run is text, and stands where a reader looks for it', as
   expect(await page.evaluate('document.querySelectorAll("body b").length')).toBe(0);
 });
 
-test('every plot has a name and a description for who cannot see it', async () => {
+test('every plot has a name and a description for people who cannot see it', async () => {
   const page = await openReport();
   const labels = await page.evaluate<string[]>(
     `[...document.querySelectorAll('figure .plot[role=img]')].map((plot) => plot.getAttribute('aria-label'))`,
@@ -82,7 +82,7 @@ test('every plot has a name and a description for who cannot see it', async () =
   ]);
 });
 
-test('an error and a request to the network would be seen', async () => {
+test('an error and a request to the network would be noticed (control)', async () => {
   const page = await openReport((html) =>
     html.replace('</body>', '<script>fetch("http://127.0.0.1:9/x").catch(() => 0); nothing.here()</script></body>'),
   );

@@ -12,7 +12,7 @@ import { startLab } from '../lab/lab.ts';
 
 const DROPPED = 3;
 
-test('the first packets of a pod are dropped: the next one is the first that counts, and says so', async () => {
+test('when the first packets of a pod are dropped, the first packet that arrives counts, and the report says so', async () => {
   const lab = await startLab({ nodes: 2 });
   onTestFinished(() => lab.down());
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
@@ -45,7 +45,7 @@ const resting: Part = {
   },
 };
 
-test('a neighbour that burns a processor is called out', async () => {
+test('another program that uses a whole processor is reported', async () => {
   // Its priority is higher than that of everything else that runs here.
   const burner = spawn('nice', ['-n', '-10', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' });
   onTestFinished(async () => {

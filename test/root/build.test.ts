@@ -20,7 +20,7 @@ function copyAlone(...files: string[]): string {
 }
 
 describe('flanneld', () => {
-  test('runs with koffi.node beside it and nothing else', () => {
+  test('runs with only koffi.node beside it', () => {
     const folder = copyAlone('flanneld', 'koffi.node');
     expect(execFileSync(join(folder, 'flanneld'), ['--version'], { cwd: '/', encoding: 'utf8' })).toContain('weft');
   });

@@ -72,11 +72,11 @@ async function cleanup(): Promise<CommandResult> {
 }
 
 describe('flanneld cleanup', () => {
-  test('finds nothing on a node that has nothing of ours', async () => {
+  test('finds nothing on a node without objects of ours', async () => {
     expect(await cleanup()).toMatchObject({ exitCode: 0, stdout: 'before: nothing\nafter: nothing\n' });
   });
 
-  test('leaves the node as it was before the install', async () => {
+  test('leaves the node as it was before the installation', async () => {
     const before = await inventory(node);
     expect(before['sysctls']).toContain('net.ipv4.ip_forward = 1');
     await startAgent();
@@ -94,7 +94,7 @@ describe('flanneld cleanup', () => {
     expect(await inventory(node)).toEqual(before);
   });
 
-  test('keeps the bridge while pods are attached, says so, and takes it the next time', async () => {
+  test('keeps the bridge while pods are attached, says so, and removes it the next time', async () => {
     const before = await inventory(node);
     await startAgent();
     const pod = await node.addPod();
@@ -113,7 +113,7 @@ describe('flanneld cleanup', () => {
     expect(await inventory(node)).toEqual(before);
   });
 
-  test('takes nothing from a flannel that has come back, and everything once it has gone', async () => {
+  test('removes nothing that belongs to a flannel that has come back, and everything once flannel is gone', async () => {
     const before = await inventory(node);
     await startAgent();
     const pod = await node.addPod();
@@ -157,26 +157,29 @@ describe('flanneld cleanup beside a live agent', () => {
     { name: 'without a socket', before: ['rm', `${SUBNET_FILE}.sock`] },
     { name: 'stopped, so that it answers nothing', before: ['sh', '-c', `kill -STOP $(cat ${PID_FILE})`] },
     { name: 'in another container', launcher: ['unshare', '--pid', '--fork', '--mount-proc'] },
-  ])('refuses before it touches anything, and with --force ends it first: $name', async ({ before, launcher = [] }) => {
-    const clean = await inventory(node);
-    await startAgent();
-    if (before !== undefined) await node.run(before);
-    const installed = await inventory(node);
-    const run = (...more: string[]): Promise<CommandResult> =>
-      node.exec([...launcher, builtAgent, 'cleanup', ...flags, ...more], { timeoutMs: 40_000 });
-    const refused = await run();
-    expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
-    expect(refused.stderr).toMatch(refusal);
-    expect(await inventory(node)).toEqual(installed);
-    expect(await isRunning()).toBe(true);
-    const forced = await run('--force');
-    expect(forced.stdout).toMatch(/^ending the agent: .*\nbefore:\n(.*\n)+after: nothing\n$/);
-    expect(forced.exitCode).toBe(0);
-    expect(await isRunning()).toBe(false);
-    expect(await inventory(node)).toEqual(clean);
-  });
+  ])(
+    'is refused before it changes anything, and with --force ends the agent first: $name',
+    async ({ before, launcher = [] }) => {
+      const clean = await inventory(node);
+      await startAgent();
+      if (before !== undefined) await node.run(before);
+      const installed = await inventory(node);
+      const run = (...more: string[]): Promise<CommandResult> =>
+        node.exec([...launcher, builtAgent, 'cleanup', ...flags, ...more], { timeoutMs: 40_000 });
+      const refused = await run();
+      expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
+      expect(refused.stderr).toMatch(refusal);
+      expect(await inventory(node)).toEqual(installed);
+      expect(await isRunning()).toBe(true);
+      const forced = await run('--force');
+      expect(forced.stdout).toMatch(/^ending the agent: .*\nbefore:\n(.*\n)+after: nothing\n$/);
+      expect(forced.exitCode).toBe(0);
+      expect(await isRunning()).toBe(false);
+      expect(await inventory(node)).toEqual(clean);
+    },
+  );
 
-  test('with --force says so, and fails, when somebody starts the agent again', async () => {
+  test('with --force reports and fails when somebody starts the agent again', async () => {
     const command = [builtAgent, ...flags].join(' ');
     await node.run(['sh', '-c', `while sleep 0.1; do ${command}; done >/run/agent.log 2>&1 & echo $! >${PID_FILE}`]);
     await waitUntil(async () => (await cleanup()).exitCode !== 0, 20_000, 'the agent');

@@ -25,7 +25,7 @@ async function expectNothing(): Promise<void> {
   expect((await node.links('c1')).map(({ ifname }) => ifname)).toEqual(['lo']);
 }
 
-describe('where nothing can be written', () => {
+describe('nothing can be written', () => {
   const tmpfs = (folder: string, options: string): string =>
     `mkdir -p "$0/${folder}"; mount -t tmpfs -o ${options} x "$0/${folder}"`;
   const fill = (folder: string): string => `head -c 10000000 /dev/zero > "$0/${folder}/fill" || true`;
@@ -73,7 +73,7 @@ describe('where nothing can be written', () => {
       after: 'rm "$0/networks"',
       msg: /: ENOTDIR$/,
     },
-  ])('ADD says so and leaves nothing when $name', async ({ before, after, msg }) => {
+  ])('ADD reports it and leaves nothing when $name', async ({ before, after, msg }) => {
     await sh(before);
     await node.attachment().fails('ADD', { code: 999, msg });
     expect(await node.veths()).toEqual([]);
@@ -94,7 +94,7 @@ describe('where nothing can be written', () => {
     await expectNothing();
   });
 
-  test('DEL fails on a read-only disk, the pod’s interface gone, and works once it is writable', async () => {
+  test('DEL fails on a read-only disk with the pod’s interface removed, and works once the disk is writable', async () => {
     await sh(`${tmpfs('networks', 'size=1m')}; ${tmpfs('state', 'size=1m')}`);
     await node.attachment().add();
     await sh('mount -o remount,ro "$0/networks"; mount -o remount,ro "$0/state"');
@@ -106,7 +106,7 @@ describe('where nothing can be written', () => {
 });
 
 describe('a lock', () => {
-  test('held by a process that was killed keeps nobody waiting', async () => {
+  test('held by a process that was killed makes nobody wait', async () => {
     await node.attachment().add();
     await node.attachment().del();
     const [file = '', ...args] = node.sandbox.inside([
@@ -132,7 +132,7 @@ describe('a lock', () => {
   });
 });
 
-describe('files of strangers', () => {
+describe('foreign files', () => {
   /** Each case puts a file into the folder of addresses before Weft has written anything there. */
   test.for([
     { name: 'an empty address file', make: ': > 10.244.1.2', first: '10.244.1.3', nobodys: true },
@@ -165,7 +165,7 @@ describe('files of strangers', () => {
     },
     { name: 'a boot of bytes', make: 'printf "\\377" > .boot', first: '10.244.1.2' },
   ])(
-    '$name: ADD takes a free address, DEL gives it back, the stranger’s stays',
+    '$name: ADD takes a free address, DEL frees it, and the foreign file stays',
     async ({ make, first, nobodys = false }) => {
       const address = '10.244.1.2';
       await sh(`mkdir -p "$0/networks/cbr0"; : > "$0/outside"; cd "$0/networks/cbr0"; ${make}`);
@@ -189,7 +189,7 @@ describe('files of strangers', () => {
     { name: 'a folder under flannel’s name', make: 'mkdir -p "$0/state/c1/more"' },
     { name: 'a link to a device', make: 'ln -s /dev/zero "$0/state/c1:eth0"' },
     { name: 'of 200 MB', make: 'truncate -s 200M "$0/state/c1:eth0"' },
-  ])('a saved configuration that is $name keeps no DEL from its work', async ({ make }) => {
+  ])('a saved configuration that is $name does not stop DEL', async ({ make }) => {
     await node.attachment().add();
     await sh(`rm "$0"/state/*; ${make}`);
     // A runtime repeats a DEL that fails until one succeeds.
@@ -224,7 +224,7 @@ describe('a CNI_NETNS that is no network namespace', () => {
       make: 'ln -s /proc/self/ns/uts "$0"',
       why: '".*" is a namespace of another kind',
     },
-  ])('$name: ADD says so and makes nothing, DEL succeeds', async ({ make, why }) => {
+  ])('$name: ADD reports it and makes nothing, DEL succeeds', async ({ make, why }) => {
     const netns = node.path('odd');
     await node.sandbox.must(['sh', '-c', make, netns]);
     const pod = node.attachment({ netns });
@@ -233,14 +233,14 @@ describe('a CNI_NETNS that is no network namespace', () => {
     await pod.del();
   });
 
-  test('control: whoever just opens such a FIFO waits', async () => {
+  test('opening such a FIFO in the usual way waits (control)', async () => {
     await node.sandbox.must(['mkfifo', node.path('odd')]);
     const opened = await node.sandbox.run(['timeout', '1', 'sh', '-c', ': < "$0"', node.path('odd')]);
     expect(opened.exitCode).toBe(124);
   });
 });
 
-describe('links and dots', () => {
+describe('links and dots in paths', () => {
   test.for(['lock', 'last_reserved_ip.0', '.boot'])('nothing is written through a link named %s', async (name) => {
     await sh(`mkdir -p "$0/networks/cbr0"; echo precious > "$0/victim"; ln -s "$0/victim" "$0/networks/cbr0/${name}"`);
     await node.attachment().exec('ADD');
@@ -249,7 +249,7 @@ describe('links and dots', () => {
     expect(await node.veths()).toEqual([]);
   });
 
-  test('a data folder that is a link is followed: disks are moved that way', async () => {
+  test('a data folder that is a link is followed, because administrators move data to other disks that way', async () => {
     await sh('mkdir "$0/elsewhere"; ln -s elsewhere "$0/networks"; mkdir "$0/other"; ln -s other "$0/state"');
     await node.attachment().add();
     expect(await sh('ls "$0/elsewhere/cbr0/10.244.1.2"')).not.toBe('');

@@ -50,7 +50,7 @@ describe('ADD', () => {
     expect(await node.reaches('fd00:244:0:1::2')).toBe(true);
   });
 
-  test('leaves the bridge its MTU and MAC when the last pod goes', async () => {
+  test('keeps the bridge’s MTU and MAC when the last pod is removed', async () => {
     await node.attachment().add();
     const before = (await node.links()).find((link) => link.ifname === 'cni0');
     await node.attachment().del();
@@ -58,7 +58,7 @@ describe('ADD', () => {
     expect([after?.mtu, after?.address]).toEqual([1450, before?.address]);
   });
 
-  test('sixteen at once get sixteen addresses on one bridge', async () => {
+  test('gives sixteen pods sixteen addresses on one bridge at the same time', async () => {
     const names = Array.from({ length: 16 }, (_, n) => `p${n}`);
     for (const name of names) await node.pod(name);
     const pods = names.map((name) => node.attachment({ container: name, netns: `/run/netns/${name}` }));
@@ -70,7 +70,7 @@ describe('ADD', () => {
   });
 });
 
-test('lo and eth0 are attached at the same moment, as containerd does', async () => {
+test('attaches lo and eth0 at the same moment, as containerd does', async () => {
   const lo = node.attachment({ plugin: 'loopback', ifname: 'lo' }, { name: 'cni-loopback', type: 'loopback' });
   const eth0 = node.attachment();
   const [result] = await Promise.all([lo.add(), eth0.add()]);
@@ -120,14 +120,14 @@ describe('an ADD that fails', () => {
     if (prepare === 'true') expect((await node.links('c1')).map((link) => link.ifname)).toEqual(['lo']);
   });
 
-  test('for want of a netns makes nothing at all', async () => {
+  test('without a netns makes nothing at all', async () => {
     const msg = 'failed to open netns "/run/netns/none": failed to Statfs "/run/netns/none": no such file or directory';
     await node.attachment({ netns: '/run/netns/none' }).fails('ADD', { code: 999, msg });
     expect((await node.links()).map((link) => link.ifname)).toEqual(['lo']);
     expect(node.kept()).toEqual([]);
   });
 
-  test('a second time for one attachment leaves the first as it is', async () => {
+  test('a second one for the same attachment leaves the first unchanged', async () => {
     const pod = node.attachment();
     await pod.add();
     const kept = node.kept();
@@ -139,7 +139,7 @@ describe('an ADD that fails', () => {
   });
 });
 
-test('ADD and DEL work where there is nothing but the executable, /proc and the CNI folders', async () => {
+test('ADD and DEL work in a root folder with nothing but the executable, /proc and the CNI folders', async () => {
   const root = node.path('root');
   const script = `set -e
 mkdir -p ${root}/proc ${root}/bin ${root}/state ${root}/networks ${root}/run/netns

@@ -40,7 +40,7 @@ const qdiscs = (dev: string): Promise<string> => sh(`tc -d qdisc show dev ${dev}
 describe('bandwidth and the Go plugin', () => {
   const references = [REFERENCE_BIN, process.env['CNI_REFERENCE_BIN'] ?? ''].filter((folder) => folder !== '');
 
-  test.for(references)('that in %s and ours accept and remove what the other made', async (folder) => {
+  test.for(references)('the plugin in %s and ours each accept and remove what the other made', async (folder) => {
     needs.machine(existsSync(join(folder, 'bandwidth')), `the reference plugins in ${folder}`);
     const [ours, go] = [pod(), pod({ plugin: join(folder, 'bandwidth') })];
     for (const [maker, other] of [
@@ -58,7 +58,7 @@ describe('bandwidth and the Go plugin', () => {
 });
 
 describe('bandwidth', () => {
-  test('with a burst of 4 GB has a queue that takes large packets and no gigabytes', async () => {
+  test('with a burst of 4 GB has a queue that holds large packets and not gigabytes', async () => {
     const keys = { ingressRate: 1_000_000, ingressBurst: CRIO_BURST, egressRate: 1_000_000, egressBurst: CRIO_BURST };
     await pod({}, keys).add();
     for (const dev of ['vethhost', 'bwp7be53730afe4']) expect(await qdiscs(dev)).toContain('limit 1Mb');
@@ -72,7 +72,7 @@ describe('bandwidth', () => {
     await pod({}, keys).check(prevResult);
   });
 
-  test('without limits hands the result on and makes nothing', async () => {
+  test('without limits returns the result unchanged and makes nothing', async () => {
     const result = await pod({}, { runtimeConfig: { bandwidth: {} } }).add();
     expect(result.interfaces).toEqual(prevResult.interfaces);
     expect(await qdiscs('vethhost')).not.toContain('tbf');
@@ -97,14 +97,14 @@ describe('bandwidth', () => {
     expect(await qdiscs('vethhost')).not.toContain('tbf');
   });
 
-  test('leaves somebody else’s filters alone, and takes the ifb back when they are in the way', async () => {
+  test('leaves foreign filters alone, and removes its ifb again when they are in the way', async () => {
     await sh('tc qdisc add dev vethhost clsact && tc filter add dev vethhost ingress protocol ip u32 match u32 0 0');
     await pod().fails('ADD', { code: 999, msg: 'cannot catch what comes from vethhost: file exists' });
     expect(await ifbs()).toEqual([]);
     expect(await sh('tc filter show dev vethhost ingress')).toContain('u32');
   });
 
-  test('DEL needs neither netns nor limits nor a configuration that is right', async () => {
+  test('DEL needs no netns, no limits and no correct configuration', async () => {
     for (const keys of [{}, { ingressRate: 5 }, { egressBurst: 'x' }]) {
       await pod().add();
       await pod({ env: { CNI_NETNS: '' } }, keys).del();
@@ -112,7 +112,7 @@ describe('bandwidth', () => {
     }
   });
 
-  test('GC removes the ifbs of what is not listed and of an ADD that was killed, not those of other networks or makers', async () => {
+  test('GC removes the ifbs of attachments that are not listed and of a killed ADD, and not those of other networks or programs', async () => {
     await sh(
       'ip link add bwpforeign type ifb && tc qdisc add dev bwpforeign root tbf rate 1mbit burst 10kb latency 25ms',
     );

@@ -45,7 +45,7 @@ describe('CHECK of flannel', () => {
 describe('STATUS of flannel', () => {
   const pod = () => node.attachment({}, latest);
 
-  test('is a success while a pod could be attached', async () => {
+  test('succeeds while a pod could be attached', async () => {
     expect(await pod().exec('STATUS')).toMatchObject({ exitCode: 0, stdout: '' });
     await pod().add();
     expect(await pod().exec('STATUS')).toMatchObject({ exitCode: 0, stdout: '' });
@@ -59,7 +59,7 @@ describe('STATUS of flannel', () => {
       env: 'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.9.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n',
       msg: 'subnet.env says 10.244.9.0/24, but "cni0" has 10.244.1.1/24: one of them is stale',
     },
-  ])('is 50 while $name', async ({ env, msg }) => {
+  ])('has code 50 while $name', async ({ env, msg }) => {
     await pod().add();
     await node.sandbox.must(['rm', node.path('subnet.env')]);
     if (env !== undefined) node.write('subnet.env', env);
@@ -68,7 +68,7 @@ describe('STATUS of flannel', () => {
 });
 
 describe('GC of flannel', () => {
-  test('undoes attachments that are not listed, whole, and leaves the others', async () => {
+  test('removes attachments that are not listed completely, and leaves the others', async () => {
     const kept = node.attachment({}, latest);
     const gone = node.attachment({ container: 'c2', netns: await node.pod('c2') }, latest);
     const old = node.attachment({ container: 'c3', netns: await node.pod('c3') }, latest);
@@ -87,7 +87,7 @@ describe('GC of flannel', () => {
   });
 });
 
-describe('an exhausted range', () => {
+describe('a range without a free address', () => {
   const cache = (cid: string, netns: string): void => {
     mkdirSync(node.path('results'), { recursive: true });
     writeFileSync(node.path('results', `cbr0-${cid}-eth0`), JSON.stringify({ netns }));
@@ -104,7 +104,7 @@ describe('an exhausted range', () => {
     ]);
   });
 
-  test('is freed from a holder whose netns is gone', async () => {
+  test('gets back the address of a holder whose netns is gone', async () => {
     await node.attachment({ container: 'c2', netns: await node.pod('c2') }).add();
     cache('c2', '/run/netns/c2');
     await node.sandbox.removeContainer('c2');
@@ -113,7 +113,7 @@ describe('an exhausted range', () => {
     expect((await node.attachment().add()).ips?.[0]?.address).toBe('10.9.0.2/30');
   });
 
-  test('is not freed while the bridge still sees the holder, whatever the cache says', async () => {
+  test('does not get back an address whose holder the bridge still sees, whatever the cache says', async () => {
     await node.attachment({ container: 'c2', netns: await node.pod('c2') }).add();
     expect(await node.reaches('10.9.0.2')).toBe(true);
     cache('c2', '/run/netns/never');
@@ -130,12 +130,12 @@ describe('an exhausted range', () => {
     while ((await node.veths()).length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
-  test('is freed from a holder nothing is known of when no port and no netns is left that may be its', async () => {
+  test('gets back an address of an unknown holder when no port and no netns is left that may be the holder’s', async () => {
     await goneWithoutCache('c2');
     expect((await node.attachment().add()).ips?.[0]?.address).toBe('10.9.0.2/30');
   });
 
-  test('is not freed from such a holder while a netns is left that may be its', async () => {
+  test('does not get back such an address while a netns is left that may be the holder’s', async () => {
     await goneWithoutCache('c2');
     await node.pod('nobodys');
     await node
@@ -161,7 +161,7 @@ echo '{"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.5.0.2/24"}]}'`;
     { name: 'of another type', type: 'other', delegate: { type: 'other' }, keys: {} },
     { name: 'because of a key our bridge does not know', type: 'bridge', delegate: { newThing: 1 }, keys: {} },
     { name: 'because the configuration wants it', type: 'bridge', delegate: {}, keys: { execDelegates: true } },
-  ])('$name gets a megabyte and answers with one', async ({ type, delegate, keys }) => {
+  ])('$name gets a megabyte and answers with a megabyte', async ({ type, delegate, keys }) => {
     const path = withStub(type);
     const pod = node.attachment({ path }, { delegate, runtimeConfig: { blob: 'x'.repeat(1_000_000) }, ...keys });
     expect((await pod.add()).ips).toEqual([{ version: '4', address: '10.5.0.2/24' }]);
@@ -171,12 +171,12 @@ echo '{"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.5.0.2/24"}]}'`;
     expect(node.kept()).toEqual([]);
   });
 
-  test('is not our bridge when CNI_PATH has another one and nothing asks for it', async () => {
+  test('is not used in place of our bridge when CNI_PATH has another bridge and the configuration does not ask for it', async () => {
     const pod = node.attachment({ path: withStub('bridge', '#!/bin/sh\nexit 1') });
     expect((await pod.add()).ips?.[0]?.address).toBe('10.244.1.2/24');
   });
 
-  test('that fails is told to delete, and its error comes through unchanged', async () => {
+  test('that fails gets a DEL, and its error is returned unchanged', async () => {
     const failing = `#!/bin/sh
 cat > /dev/null
 echo "$CNI_COMMAND" >> "$(dirname "$0")/calls"
@@ -189,7 +189,7 @@ exit 1`;
     expect(node.kept()).toEqual([]);
   });
 
-  test('whose DEL fails keeps what was saved for the next try', async () => {
+  test('whose DEL fails keeps the saved configuration for the next try', async () => {
     const path = withStub('other');
     const pod = node.attachment({ path }, { delegate: { type: 'other' } });
     await pod.add();

@@ -45,11 +45,11 @@ describe('deleteLinkByName', () => {
     expect(counts.sends).toBeGreaterThanOrEqual(want.sends);
   });
 
-  test('is done with a device that is not there', () => {
+  test('succeeds when there is no such device', () => {
     expect(run('none', 'nobody')).toEqual({ children: 0, sends: 1 });
   });
 
-  test('leaves nothing that holds the caller’s output open', () => {
+  test('starts nothing that keeps the caller’s output open', () => {
     const outcome = spawnSync('nsenter', ['-t', String(netns.pid), '-n', program.path, 'none', 'veth0'], {
       encoding: 'utf8',
       timeout: 10_000,

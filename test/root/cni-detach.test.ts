@@ -10,7 +10,7 @@ async function expectNothingLeft(): Promise<void> {
 }
 
 describe('DEL', () => {
-  test('returns when the interface is gone from pod and node, and the one address can be used again', async () => {
+  test('returns when the interface is gone from pod and node, and the only address can be used again', async () => {
     node.writeSubnetEnv({ FLANNEL_NETWORK: '10.9.0.0/24', FLANNEL_SUBNET: '10.9.0.1/30' });
     const pod = node.attachment();
     for (let round = 0; round < 40; round++) {
@@ -23,7 +23,7 @@ describe('DEL', () => {
     }
   });
 
-  test('is a success a second and third time, as kubelet asks', async () => {
+  test('succeeds a second and a third time, as kubelet calls it', async () => {
     const pod = node.attachment();
     await pod.add();
     for (let time = 0; time < 3; time++) await pod.del();
@@ -74,7 +74,7 @@ describe('DEL', () => {
     await expectNothingLeft();
   });
 
-  test('of a pod nobody attached is a success', async () => {
+  test('succeeds for a pod that nobody attached', async () => {
     await node.attachment({ container: 'never', netns: '/run/netns/none' }).del();
     await expectNothingLeft();
   });
@@ -115,7 +115,7 @@ describe('beside the reference plugins on one node', () => {
     expect(node.kept().filter((name) => name.includes('c1'))).toEqual([]);
   });
 
-  test('both allocate at the same moment without a clash', async () => {
+  test('both allocate at the same moment and get different addresses', async () => {
     needs.machine(existsSync(`${REFERENCE_BIN}/host-local`), `${REFERENCE_BIN}/host-local`);
     const ipam = { type: 'host-local', dataDir: node.path('networks'), ranges: [[{ subnet: '10.244.1.0/24' }]] };
     const calls = Array.from({ length: 40 }, (_, n) => {

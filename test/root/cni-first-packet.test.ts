@@ -64,7 +64,7 @@ test('the first packet to the first pod is answered', async () => {
   expect(await bridgeAddresses('tentative')).toBe('');
 });
 
-test('control: it is lost when the bridge’s own address is the kernel’s, still being looked for', async () => {
+test('the first packet is lost when the bridge has only the kernel’s link-local address during duplicate address detection (control)', async () => {
   const bridge = 'ip link add cni0 address 0a:58:0a:f4:01:01 type bridge && ip link set cni0 up';
   await node.sandbox.must(['sh', '-c', `${bridge} && ip -6 addr add fd00:244:0:1::1/64 dev cni0 nodad`]);
   expect(await firstAnswered()).not.toBe('0');
@@ -78,7 +78,7 @@ test.for([
   expect(await firstAnswered()).toBe('0');
 });
 
-test('a bridge that was set down and up again has its address at once, too', async () => {
+test('a bridge that was set down and up again has its address at once', async () => {
   await node.attachment().add();
   await node.sandbox.must(['sh', '-c', 'ip link set cni0 down; ip link set cni0 up']);
   expect(await bridgeAddresses('scope', 'link')).toContain(LINK_LOCAL);

@@ -36,7 +36,7 @@ describe('a runtime', () => {
     await expectNothingLeft();
   });
 
-  test('may capitalise keys as a Go program does that lost its tags', async () => {
+  test('may write keys in capitals, as a Go program without JSON tags does', async () => {
     const { cniVersion, name, type, subnetFile, dataDir, ipam } = node.config();
     const config = { CNIVersion: cniVersion, Name: name, Type: type, SubnetFile: subnetFile, DataDir: dataDir };
     const further = { IPAM: { DataDir: (ipam as JsonObject)['dataDir'] }, Delegate: { HairpinMode: true } };
@@ -125,7 +125,7 @@ describe('upgrade and downgrade with pods running', () => {
   });
 });
 
-describe('what has an influence', () => {
+describe('what can influence the executable', () => {
   /** Variables that make programs search for files and libraries elsewhere. */
   const hostile = {
     LD_PRELOAD: '/nowhere/preload.so',
@@ -142,13 +142,13 @@ describe('what has an influence', () => {
     MALLOC_TRACE: '/nowhere/trace',
   };
 
-  test('is none of it a library: the executable has no interpreter and nothing dynamic', ({ plugins }) => {
+  test('no library: the executable has no interpreter and nothing dynamic', ({ plugins }) => {
     const headers = execFileSync('readelf', ['--program-headers', '--wide', plugins.path], { encoding: 'utf8' });
     expect(headers).toContain('LOAD');
     expect(headers).not.toMatch(/INTERP|DYNAMIC/);
   });
 
-  test('are the contract’s files only, whatever the environment says', async () => {
+  test('only the files of the CNI contract, whatever the environment says', async () => {
     const log = node.path('strace');
     const opened: string[] = [];
     for (const command of ['ADD', 'DEL']) {

@@ -20,19 +20,19 @@ function folder(): string {
   return made;
 }
 
-test.for(PLUGIN_NAMES)('installed as %s it is that plugin', (name) => {
+test.for(PLUGIN_NAMES)('installed under the name %s, it is that plugin', (name) => {
   const bin = folder();
   installExecutables(executable, bin, new Set());
   const { stderr } = spawnSync(join(bin, name), { env: {}, input: '', encoding: 'utf8' });
   expect(stderr).toMatch(new RegExp(`^CNI ${name} plugin \\(weft\\) \\d+\\.\\d+\\.\\d+`));
 });
 
-test('every plugin it has is installed', () => {
+test('every plugin that it contains is installed', () => {
   const source = readFileSync(resolve(import.meta.dirname, '../../cni-plugin/main.ts'), 'utf8');
   const names = [...source.matchAll(/case '([a-z-]+)':/g)].map(([, name]) => name);
   expect([...names, 'flannel'].sort()).toEqual([...PLUGIN_NAMES].sort());
 });
 
-test('a later build is known as ours', () => {
+test('a later build is recognised as ours', () => {
   expect(identify(executable, new Uint8Array())).toBe('ours');
 });

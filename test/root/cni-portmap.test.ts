@@ -67,7 +67,7 @@ describe('portmap and the Go plugin', () => {
     (['iptables', 'nftables'] as const).map((backend) => ({ folder, backend })),
   );
 
-  test.for(rows)('DEL removes what that of $folder made with $backend', async ({ folder, backend }) => {
+  test.for(rows)('DEL removes what the plugin of $folder made with $backend', async ({ folder, backend }) => {
     needs.machine(existsSync(join(folder, 'portmap')), `the reference plugins in ${folder}`);
     const go = pod({ plugin: join(folder, 'portmap'), env: { PATH } }, { backend });
     await go.add();
@@ -81,7 +81,7 @@ describe('portmap and the Go plugin', () => {
     expect(await sh('nft list ruleset')).toContain('9090');
   });
 
-  test.for(references)('DEL of that of %s removes what our iptables backend made', async (folder) => {
+  test.for(references)('DEL of the plugin of %s removes what our iptables backend made', async (folder) => {
     needs.machine(existsSync(join(folder, 'portmap')), `the reference plugins in ${folder}`);
     await pod({}, { backend: 'iptables' }).add();
     expect((await left()).length).toBeGreaterThan(0);
@@ -91,7 +91,7 @@ describe('portmap and the Go plugin', () => {
 });
 
 describe('portmap with iptables', () => {
-  test('maps and unmaps in iptables-legacy where that is the node’s', async () => {
+  test('uses iptables-legacy where that is the node’s iptables', async () => {
     needs.machine(existsSync('/usr/sbin/iptables-legacy-save'), 'iptables-legacy');
     const legacy = join(node.sandbox.dir, 'legacy');
     await sh(`mkdir ${legacy} && for f in '' 6; do for verb in save restore; do
@@ -106,7 +106,7 @@ describe('portmap with iptables', () => {
     await mapped.fails('CHECK', { code: 999, msg: /^host ports of IPv4: chain CNI-DN-\w+ not found/ });
   });
 
-  test('is what is left when nft is not installed, and DEL finds it', async () => {
+  test('is used when nft is not installed, and DEL finds its rules', async () => {
     await hide('/usr/sbin/nft');
     const { stderr } = await pod().exec('ADD');
     expect(stderr).toMatch(/nft is not installed; trying iptables/);
@@ -117,7 +117,7 @@ describe('portmap with iptables', () => {
     expect((await sh('iptables-save -t nat')).includes('CNI-DN-')).toBe(false);
   });
 
-  test('adds what many ask for at once, and removes it at once', async () => {
+  test('makes and removes the mappings of many calls at the same time', async () => {
     const pods = Array.from({ length: 6 }, (_, at) =>
       pod({ container: `p${at}` }, { backend: 'iptables', runtimeConfig: mappings(9000 + at) }),
     );
@@ -131,7 +131,7 @@ describe('portmap with iptables', () => {
 });
 
 describe('portmap with nftables', () => {
-  test('executes nft for the shared rules only: the next ADD, and every DEL, do without', async () => {
+  test('executes nft only for the shared rules: the next ADD, and every DEL, need no nft', async () => {
     await pod().add();
     await hide('/usr/sbin/nft', '/usr/sbin/iptables-save');
     const next = pod({ container: 'c2' }, { runtimeConfig: mappings(8081), backend: 'nftables' });
@@ -143,7 +143,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('maps what many ask for at once, the shared rules made once, and unmaps it at once', async () => {
+  test('makes and removes the mappings of many calls at the same time, and the shared rules once', async () => {
     const pods = Array.from({ length: 12 }, (_, at) =>
       pod({ container: `p${at}` }, { runtimeConfig: mappings(9000 + at) }),
     );
@@ -155,7 +155,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('gives a port many fight over to one of them', async () => {
+  test('gives a port that many calls want to one of them', async () => {
     const pods = Array.from({ length: 8 }, (_, at) => pod({ container: `p${at}` }));
     await Promise.all(pods.map((one) => one.add()));
     expect(await elements()).toBe(4);
@@ -173,7 +173,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('keeps mappings with conditions, other marks and no source NAT apart', async () => {
+  test('keeps mappings with conditions, other marks and no source NAT separate', async () => {
     const rows = [
       { runtimeConfig: mappings(9001), conditionsV4: ['ip', 'saddr', '192.0.2.0/24'] },
       { runtimeConfig: mappings(9002), conditionsV4: ['ip', 'saddr', '{ 192.0.2.1, 192.0.2.7 }'] },
@@ -193,7 +193,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('leaves no chain of a subnet the node had before, and breaks no mapping of one it still has', async () => {
+  test('leaves no chain of an earlier subnet of the node, and breaks no mapping of one it still has', async () => {
     const inSubnet = (subnet: number, ports = mappings(8000 + subnet)): Attachment => {
       const ips = [
         { address: `10.0.${subnet}.2/24`, interface: 0 },
@@ -222,7 +222,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('takes names that would be words of nft for what they are', async () => {
+  test('treats names that are keywords of nft as plain names', async () => {
     const ifname = '"};reset;{$(x)';
     const odd = {
       ...prevResult,
@@ -238,7 +238,7 @@ describe('portmap with nftables', () => {
     expect(await elements()).toBe(0);
   });
 
-  test('says so when a table of its name is another’s, or takes iptables', async () => {
+  test('reports a foreign table of its name, or uses iptables', async () => {
     await sh('nft add table inet weft_portmap && nft "add map inet weft_portmap dnat4 { type ipv4_addr : verdict; }"');
     await pod().fails('ADD', { code: 999, msg: /^cannot map ports by nftables: / }, { backend: 'nftables' });
     await pod().add();
@@ -295,7 +295,7 @@ describe('STATUS of portmap', () => {
   const status = (keys: JsonObject = {}): Attachment =>
     pod({}, { cniVersion: '1.1.0', prevResult: undefined, ...keys });
 
-  test('is a success while one of nftables and iptables can be used, and 50 when none can', async () => {
+  test('succeeds while nftables or iptables can be used, and has code 50 when neither can', async () => {
     expect((await status().exec('STATUS')).exitCode).toBe(0);
     await hide('/usr/sbin/nft');
     expect((await status().exec('STATUS')).exitCode).toBe(0);

@@ -39,7 +39,7 @@ describe('reference plugins', () => {
   const folders = ['/usr/lib/cni', process.env['CNI_REFERENCE_BIN'] ?? ''].filter((folder) => folder !== '');
 
   test.for(folders)(
-    'those in %s behave as the cases say of the reference',
+    'the plugins in %s behave as the cases say about the reference',
     { timeout: RUN_LIMIT_MS },
     async (folder) => {
       needs.machine(
@@ -71,13 +71,17 @@ describe('programs that are no plugins', () => {
     return reports.filter(({ outcome }) => outcome === 'passed').map(failureLine);
   }
 
-  test.for(Object.entries(controls))('one that %s passes no case', { timeout: RUN_LIMIT_MS }, async ([, script]) => {
-    const passed = await passing((path) => {
-      writeFileSync(path, script);
-      chmodSync(path, 0o755);
-    });
-    expect(passed).toEqual([]);
-  });
+  test.for(Object.entries(controls))(
+    'a program that %s passes no case',
+    { timeout: RUN_LIMIT_MS },
+    async ([, script]) => {
+      const passed = await passing((path) => {
+        writeFileSync(path, script);
+        chmodSync(path, 0o755);
+      });
+      expect(passed).toEqual([]);
+    },
+  );
 
   test('/bin/true passes no case', { timeout: RUN_LIMIT_MS }, async () => {
     const passed = await passing((path) => copyFileSync('/bin/true', path));

@@ -40,7 +40,7 @@ async function get(port: number, path: string): Promise<string> {
   return (await node.exec([process.execPath, '-e', `${program}.catch(() => console.log('nobody'))`])).stdout;
 }
 
-test('D2: the probes answer while the cluster state does not: alive, and not ready', async () => {
+test('D2: the probes answer while the cluster state does not: alive and not ready', async () => {
   const port = 18_256;
   const flags = `--etcd-endpoints=http://127.0.0.1:9 --subnet-file=/run/other/subnet.env --healthz-port=${port}`;
   const ended = node.exec(['sh', '-c', `${builtAgent} ${flags} & echo $! >/run/other.pid; wait`], {
@@ -68,7 +68,7 @@ test('D3: ready means that all known peers are programmed', async () => {
   for (const third of peers) dropLease(lab, `peer-${third}`);
 });
 
-test('D9: a peer that somebody else took away is put back though no lease changed', async () => {
+test('D9: a peer that another program removed is put back without a change of its lease', async () => {
   writeLease(lab, 'peer', peerAt(200));
   await waitUntil(async () => (await kernelStateOf(node)).routes.length === 1, LOOK_MS, 'the peer alone');
   const before = await kernelStateOf(node);
@@ -79,12 +79,12 @@ test('D9: a peer that somebody else took away is put back though no lease change
   await waitUntil(isBack, LOOK_MS, 'the state of before');
 });
 
-test('D16: an advertised address that is none of the node’s is told to peers, and is no source of tunnel packets', async () => {
+test('D16: an advertised address that the node does not have is told to peers, and is not the source of tunnel packets', async () => {
   expect(readLease(lab, 'node-1').publicIp).toBe(ADVERTISED);
   expect(await node.run(['ip', '-d', 'link', 'show', 'flannel.1'])).toContain(`local ${node.address} dev eth0`);
 });
 
-test('D19: peers the kernel refuses hold up nobody, and are programmed once it takes them', async () => {
+test('D19: peers that the kernel refuses delay no other peer, and are programmed once the kernel accepts them', async () => {
   const refused = [201, 202, 203, 204, 205];
   // Makes the gateway of each of these subnets an address of the node itself.
   for (const third of refused) await node.run(['ip', 'address', 'add', `10.244.${third}.0/32`, 'dev', 'lo']);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { compileForNode } from '../support/node-program.ts';
 
-test('events of own changes say what is known, and those of somebody else’s are news', async () => {
+test('events about own changes bring nothing new, events about others’ changes do', async () => {
   const program = await compileForNode(join(import.meta.dirname, 'fixtures/echoes-node.ts'));
   onTestFinished(program.remove);
   const { status, stdout, stderr } = spawnSync('unshare', ['--net', process.execPath, program.path], {

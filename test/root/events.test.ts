@@ -91,7 +91,7 @@ function bestGap(reports: WatchReport[]): number {
 }
 
 describe('a watch of rtnetlink', () => {
-  test('with room sees each of 20,000 events that wait for it, and the loop never stands still', async () => {
+  test('with a large buffer it sees each of 20,000 waiting events, and the event loop is never blocked', async () => {
     const produce = [producer.path, 'bulk', String(PEERS)];
     const reports = await attempts('16 MiB buffer', (host) =>
       watchWhile(host, ['rtnetlink', String(16 * 1024 * 1024), ...produce], () => undefined),
@@ -108,7 +108,7 @@ describe('a watch of rtnetlink', () => {
     expect(bestGap(reports)).toBeLessThan(MAX_GAP_MS);
   });
 
-  test('without room is told that events were lost, and looking again finds the truth', async () => {
+  test('with a small buffer it is told that events were lost, and listing again finds the truth', async () => {
     const reports = await attempts('4 KiB buffer', (host) =>
       watchWhile(host, ['rtnetlink', '4096'], () => produceIn(host, producer.path, 'bulk', String(PEERS))),
     );
@@ -121,13 +121,13 @@ describe('a watch of rtnetlink', () => {
     expect(bestGap(reports)).toBeLessThan(MAX_GAP_MS);
   });
 
-  test('ends the process at once when nothing ever happened', async () => {
+  test('lets the process end at once when nothing ever happened', async () => {
     const host = await netns();
     const report = await watchWhile(host, ['rtnetlink', '65536'], () => undefined);
     expect(report).toMatchObject({ messages: 0, overflows: 0, drains: 0, errors: [] });
   });
 
-  test('reports a callback that throws, once, and ends', async () => {
+  test('reports a callback that throws once, and ends', async () => {
     const host = await netns();
     const report = await watchWhile(host, ['throwing', '65536'], () => {
       host.run('ip', 'link', 'set', 'lo', 'up');

@@ -100,14 +100,14 @@ function configuration() {
 
 describe('the host', () => {
   test.for(['fine', 'throw', 'throw null', 'recursion', 'memory', 'no result', 'child throws', 'large output'])(
-    'ends as elsewhere: %s',
+    'ends as on this processor: %s',
     (ending) => {
       runBoth('endings', { args: [ending] });
     },
   );
 });
 
-test('files, locks and children work', () => {
+test('files, locks and child processes work', () => {
   const reports = [[join('/usr/bin', EMULATOR), path(emulated, 'files')], [path(native, 'files')]].map((command) => {
     const folder = mkdtempSync(join(emulated.get('files')?.folder ?? '', 'files-'));
     const { stdout, stderr } = outcome(command, { args: [folder] });

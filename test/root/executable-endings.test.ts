@@ -37,11 +37,11 @@ describe('a program that returns', () => {
     expect(end('fine, silent')).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('chooses its status and a note on stderr', () => {
+  test('chooses its status and writes a note to stderr', () => {
     expect(end('error status')).toMatchObject({ status: 7, stdout: '{}\n', stderr: 'a note\n' });
   });
 
-  test('goes on when memory ran out and it gave it back', () => {
+  test('continues after memory ran out and was freed', () => {
     expect(end('memory, caught')).toMatchObject({ status: 0, stdout: 'the memory came back\n' });
   });
 
@@ -50,12 +50,12 @@ describe('a program that returns', () => {
     expect(JSON.parse(stdout)).toEqual(['one=ü', 'absent', ['A=one=ü', 'EMPTY=']]);
   });
 
-  test.for(['child throws', 'child returns'])('keeps the output to itself when a %s', (ending) => {
+  test.for(['child throws', 'child returns'])('keeps its output to itself when a %s', (ending) => {
     expect(end(ending)).toMatchObject({ status: 0, stdout: 'parent\n' });
   });
 });
 
-describe('a program that does not', () => {
+describe('a program that fails', () => {
   test.for([
     { ending: 'throw', stderr: 'Error: stop here' },
     { ending: 'throw null', stderr: 'null' },
@@ -97,7 +97,7 @@ describe('a program that does not', () => {
 });
 
 describe('stdin', () => {
-  test('is read to its end', () => {
+  test('is read to the end', () => {
     expect(end('stdin', { input: Buffer.alloc(4 << 20) })).toMatchObject({ status: 0, stdout: `${4 << 20}\n` });
   });
 
@@ -131,7 +131,7 @@ describe('stdout', () => {
     expect(ended).toEqual({ code: 1, signal: null });
   });
 
-  test('that takes little at a time and never blocks gets everything', async () => {
+  test('that is non-blocking and read slowly gets everything', async () => {
     // Starts the program with a non-blocking pipe as stdout, which a reader empties with pauses.
     const nonblocking = `import fcntl, os, sys
 fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK)
@@ -150,7 +150,7 @@ os.execv(sys.argv[1], sys.argv[1:])`;
     ).toBe(0);
   });
 
-  test('that is closed does not become the file the program opens', () => {
+  test('that is closed is not confused with a file that the program opens', () => {
     const file = join(executable.folder, 'file');
     const result = endInShell('open a file', '>&-', { FILE: file });
     expect(result.status).toBe(1);

@@ -41,10 +41,10 @@ describe('an ADD', () => {
   });
 });
 
-describe('which build it is', () => {
+describe('the build’s version', () => {
   const build = (): string => `0\\.1\\.0\\+${flannel.record.id}`;
 
-  test('it says to a person who asks with --version, whatever variables are set', () => {
+  test('is printed for a person who asks with --version, whatever variables are set', () => {
     const { status, stdout, stderr } = spawnSync(flannel.path, ['--version'], { env: add, encoding: 'utf8' });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(
@@ -52,12 +52,12 @@ describe('which build it is', () => {
     );
   });
 
-  test('and behind the details of every error', () => {
+  test('is appended to the details of every error', () => {
     const { details } = JSON.parse(run(add, configuration).stdout) as { details: string };
     expect(details).toMatch(new RegExp(`; weft ${build()}$`));
   });
 
-  test('a configuration on stdin is no option: a runtime gives none', () => {
+  test('a configuration on stdin is not treated as an option, since a runtime passes none', () => {
     expect(run(add, '--version').status).toBe(1);
   });
 });
@@ -66,14 +66,14 @@ describe('stdout', () => {
   test.for([
     { name: 'closed', redirection: '>&-' },
     { name: 'full', redirection: '>/dev/full' },
-  ])('that is $name makes the status 1, success or not', ({ redirection }) => {
+  ])('that is $name makes the status 1, for a success and for an error', ({ redirection }) => {
     for (const env of [version, add]) {
       const args = ['-c', `exec "$0" ${redirection}`, flannel.path];
       expect(spawnSync('/bin/sh', args, { env, input: configuration, timeout: DEADLINE_MS }).status).toBe(1);
     }
   });
 
-  test('that takes it makes the status of VERSION 0', () => {
+  test('that works makes the status of VERSION 0', () => {
     expect(run(version, '')).toMatchObject({ status: 0, stdout: expect.stringContaining('supportedVersions') });
   });
 });

@@ -32,7 +32,7 @@ test.for([
   { build: 'profiled', options: { profile: true } },
   { build: 'sanitizer', options: { sanitize: true } },
 ])(
-  'every process of the $build build finds what loading left, as it was',
+  'every process of the $build build starts with the state that loading left',
   { timeout: 120_000 },
   async ({ options }) => {
     const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'), options);
@@ -45,13 +45,13 @@ test.for([
   },
 );
 
-test('of the CNI executable, what an ADD and a DEL use lies together', { timeout: 120_000 }, async () => {
+test('the blocks of the CNI executable that an ADD and a DEL use are together', { timeout: 120_000 }, async () => {
   const { record, remove } = await compilePlugins();
   onTestFinished(remove);
   expect(record.profiled).toBe(true);
 });
 
-test('a profile is how many bytes the blocks of either kind take, and a bit for each number', () => {
+test('a profile has the sizes of the two kinds of blocks, and one bit for each block', () => {
   const profile = encodeProfile(
     new Map([
       [1, { bytes: 24, isWritten: true }],
@@ -66,7 +66,7 @@ test('a profile is how many bytes the blocks of either kind take, and a bit for 
   expect(read.length).toBe(32_768);
 });
 
-test('only the build saves: an executable with a heap takes the argument as any other', async () => {
+test('only the build saves a heap: an executable with a heap treats the argument like any other', async () => {
   const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'));
   onTestFinished(remove);
   const { stdout } = spawnSync(path, ['--save-heap'], { encoding: 'utf8' });
@@ -80,7 +80,7 @@ test('only the build saves: an executable with a heap takes the argument as any 
   });
 });
 
-test('a program that asks its host while loading is not built', async () => {
+test('a program that asks its host for something while it loads is not built', async () => {
   await expect(compileProgram(join(fixtures, 'asks-while-loading.ts'))).rejects.toThrow(
     /saving its heap: .*host is not defined/,
   );

@@ -50,13 +50,13 @@ describe('the sanitizer build', () => {
     expect(result.stdout).toBe('');
   });
 
-  test('says nothing when there is no fault', () => {
+  test('reports nothing when there is no fault', () => {
     expect(make(checked, 'none')).toMatchObject({ status: 0, stdout: 'no fault was noticed\n', stderr: '' });
   });
 });
 
 describe('under the sanitizer', () => {
-  test('files, locks and children do without a fault', { timeout: 120_000 }, async () => {
+  test('files, locks and child processes work without a report', { timeout: 120_000 }, async () => {
     const program = await compileProgram(join(import.meta.dirname, 'fixtures/files.ts'), { sanitize: true });
     onTestFinished(program.remove);
     const { status, stderr } = spawnSync(program.path, [program.folder], { encoding: 'utf8' });

@@ -44,7 +44,7 @@ async function restartWith(netConf: object, started = true): Promise<void> {
 }
 
 describe('where EnableNFTables is false', () => {
-  test('the chains are those of flannel, and no table of nftables is ours', async () => {
+  test('the chains are those of flannel, and nftables has no table of ours for them', async () => {
     const own = subnet(node);
     expect(await flannelLines()).toEqual([
       ':FLANNEL-FWD - [0:0]',
@@ -87,7 +87,7 @@ describe('where EnableNFTables is false', () => {
     await waitUntil(async () => (await flannelLines()).join() === before.join(), LOOK_MS, 'the rules of before');
   });
 
-  test('D25: the ledger and the metrics know of it', async () => {
+  test('D25: the ledger and the metrics count the repairs', async () => {
     const before = await flannelLines();
     const counted = async (): Promise<number> =>
       Number(/repaired_total\{object="firewall"\} (\d+)/.exec((await node.agent.http('/metrics')).body)?.[1]);
@@ -98,7 +98,7 @@ describe('where EnableNFTables is false', () => {
     await waitUntil(async () => (await flannelLines()).join() === before.join(), LOOK_MS, 'the rules of before');
   });
 
-  test('the guard has its peers, is put back, and is a finding where nftables is not to be had', async () => {
+  test('the guard knows its peers, is put back, and is reported where nftables cannot be used', async () => {
     const set = async (): Promise<string> => (await node.exec(['nft', 'list', 'set', 'inet', 'weft', 'peers4'])).stdout;
     const before = await set();
     for (const { address } of lab.nodes) expect(before).toContain(address);
@@ -121,7 +121,7 @@ describe('where EnableNFTables is false', () => {
     expect(await set()).toBe(before);
   });
 
-  test('puts the jump before a rule that refuses everything, and leaves that alone', async () => {
+  test('the jump is put before a rule that refuses everything, and that rule stays', async () => {
     await node.run(['iptables', '-A', 'FORWARD', '-j', 'REJECT']);
     await node.run(['iptables', '-D', 'FORWARD', ...forwardJump()]);
     const rules = async (): Promise<string[]> => (await node.run(['iptables', '-S', 'FORWARD'])).trim().split('\n');
@@ -148,8 +148,8 @@ function forwardJump(): string[] {
   return ['-m', 'comment', '--comment', 'flanneld forward', '-j', 'FLANNEL-FWD'];
 }
 
-describe('from one flavour to the other', () => {
-  test('D26: nothing of the chains and jumps is left, flannel’s own of both variants included', async () => {
+describe('a change from one variant to the other', () => {
+  test('D26: leaves nothing of the chains and jumps, including flannel’s own of both variants', async () => {
     await node.agent.stop();
     const flannels = [
       '*nat',
@@ -188,7 +188,7 @@ describe('from one flavour to the other', () => {
     await waitUntil(async () => (await flannelLines()).length === 0, LOOK_MS, 'no accepts in iptables');
   });
 
-  test('D24: what else refuses forwarding is named, and the node is ready only without it', async () => {
+  test('D24: another rule that refuses forwarding is named, and the node is ready only without it', async () => {
     await node.run([
       'nft',
       'add table inet strict; add chain inet strict onward { type filter hook forward priority 5; policy drop; }',
@@ -202,7 +202,7 @@ describe('from one flavour to the other', () => {
     await node.agent.ready();
   });
 
-  test('back: our table and flannel’s are gone when the chains are there', async () => {
+  test('back to iptables: our table and flannel’s are gone when the chains exist', async () => {
     await node.run(['nft', 'add', 'table', 'ip', 'flannel-ipv4']);
     await node.run(['nft', 'add', 'table', 'ip6', 'flannel-ipv6']);
     await restartWith({ ...NETWORK, EnableNFTables: false });
@@ -218,10 +218,10 @@ describe('from one flavour to the other', () => {
   });
 });
 
-describe('the executables', () => {
+describe('the programs', () => {
   const LEGACY = ['iptables-legacy-save', 'iptables-legacy-restore'];
 
-  test('of legacy iptables alone: the rules are there, and come back without an event', async () => {
+  test('of iptables-legacy alone: the rules are made, and are put back without an event', async () => {
     await runAgent(await folderOf('/opt/legacy-only', [...LEGACY, 'nft']), async () => {
       await waitUntil(async () => (await flannelLines('iptables-legacy')).length === 12, LOOK_MS, 'the rules');
       const before = await flannelLines('iptables-legacy');
@@ -239,7 +239,7 @@ describe('the executables', () => {
   test.for([
     { name: 'without nft: the guard is off and said to be, and the node is ready', programs: [], finding: true },
     { name: 'control with nft: nothing is said of the guard', programs: ['nft'], finding: false },
-  ])('of legacy iptables $name', async ({ programs, finding }) => {
+  ])('of iptables-legacy $name', async ({ programs, finding }) => {
     await node.run(['sh', '-c', 'nft delete table inet weft; nft delete table arp weft; true']);
     await runAgent(await folderOf(`/opt/legacy-${programs.length}`, [...LEGACY, ...programs]), async () => {
       await waitUntil(async () => (await readyz()).includes('flanneld is ready'), LOOK_MS, 'an agent that is ready');
@@ -251,7 +251,7 @@ describe('the executables', () => {
     await node.run(['iptables-legacy', '-t', 'nat', '-F']);
   });
 
-  test('not found: said by name, with where they were looked for, and the node is not ready', async () => {
+  test('which are missing are named, with the folders that were searched, and the node is not ready', async () => {
     await runAgent('/opt/none', async () => {
       const looked =
         /\[-\] firewall: firewall: find iptables: ENOENT \(none of iptables-nft-save, .*iptables-restore is in PATH \(\/opt\/none\); install iptables/;
@@ -259,7 +259,7 @@ describe('the executables', () => {
     });
   });
 
-  test('of legacy iptables without NET_RAW: said by name, and the node is ready all the same', async () => {
+  test('of iptables-legacy without NET_RAW: this is reported by name, and the node is ready all the same', async () => {
     const { exitCode } = await node.exec(['grep', '-q', '.', '/proc/net/ip_tables_names']);
     expect(exitCode).toBe(0);
     const withoutRaw = ['setpriv', '--bounding-set', '-net_raw', '--inh-caps', '-net_raw'];

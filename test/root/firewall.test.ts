@@ -36,13 +36,13 @@ async function rules(): Promise<string> {
   return (await node.exec(['nft', 'list', 'table', 'ip', 'weft'])).stdout;
 }
 
-describe('our tables in this nft', () => {
+describe('our tables as this nft lists them', () => {
   test.for([
     { name: 'IPv4', family: 4 as const, network: '10.244.0.0/16', subnet: '10.244.1.0/24', random: true },
     { name: 'IPv4, plain ports', family: 4 as const, network: '10.244.0.0/16', subnet: '10.244.1.0/24', random: false },
     { name: 'IPv6', family: 6 as const, network: 'fd00:10:244::/48', subnet: 'fd00:10:244:1::/64', random: true },
     { name: 'an odd prefix', family: 4 as const, network: '10.244.0.0/15', subnet: '10.244.1.64/26', random: true },
-  ])('are listed as they are compared: $name', async ({ family, network, subnet, random }) => {
+  ])('are equal to what is compared: $name', async ({ family, network, subnet, random }) => {
     const config = { family, vni: 1, network: parsePrefix(network), subnet: parsePrefix(subnet) };
     const wanted = firewallTable({
       ...config,
@@ -60,7 +60,7 @@ describe('our tables in this nft', () => {
   });
 });
 
-describe('the tables about the tunnel in this nft', () => {
+describe('the tables about the tunnel as this nft lists them', () => {
   const dual = ['10.244.0.0/16', 'fd00:10:244::/48'].map(parsePrefix);
   const subnets = ['10.244.1.0/24', 'fd00:10:244:1::/64'].map(parsePrefix);
   test.for([
@@ -69,7 +69,7 @@ describe('the tables about the tunnel in this nft', () => {
     { name: 'an nft that takes no raw bits', mode: 'count' as const, seesMacs: false, isVxlan: true, families: 1 },
     { name: 'the udp backend', mode: 'enforce' as const, seesMacs: false, isVxlan: false, families: 1 },
     { name: 'no guard', mode: undefined, seesMacs: false, isVxlan: true, families: 2 },
-  ])('are listed as they are compared: $name', async ({ mode, seesMacs, isVxlan, families }) => {
+  ])('are equal to what is compared: $name', async ({ mode, seesMacs, isVxlan, families }) => {
     const tables = tunnelTables({
       vni: 1,
       devices: ['flannel.1', 'flannel-v6.1'].slice(0, families),
@@ -90,7 +90,7 @@ describe('the tables about the tunnel in this nft', () => {
 });
 
 describe('the agent', () => {
-  test('has no masquerade of IPv6, which is off', async () => {
+  test('makes no masquerade for IPv6, which is off', async () => {
     expect((await nft('list', 'tables')).split('\n')).not.toContain('table ip6 weft');
   });
 
@@ -106,7 +106,7 @@ describe('the agent', () => {
     await waitUntil(async () => (await rules()) === before, LOOK_MS, 'the rules of before');
   });
 
-  test('leaves rules that are right alone over a restart, and does not mind changes of others', async () => {
+  test('leaves correct rules alone over a restart, and ignores changes of other tables', async () => {
     const handles = await nft('-a', 'list', 'table', 'ip', 'weft');
     await node.agent.stop();
     await node.agent.start();
@@ -116,7 +116,7 @@ describe('the agent', () => {
     expect(await nft('-a', 'list', 'table', 'ip', 'weft')).toBe(handles);
   });
 
-  test('starts no program to look at rules nobody has changed', async () => {
+  test('starts no program to check rules that nobody has changed', async () => {
     const pid = await agentPid(node);
     // Field 11 is cminflt, the page faults of children that have ended (proc(5)).
     const childFaults = (): number => {
@@ -140,7 +140,7 @@ describe('the agent', () => {
     await nft('delete', 'table', 'ip', 'somebody');
   });
 
-  test('keeps a blackhole for its subnet, behind the bridge’s own route to it', async () => {
+  test('keeps a blackhole for its subnet behind the bridge’s own route', async () => {
     const shown = async (): Promise<string> => (await node.run(['ip', 'route', 'show', 'type', 'blackhole'])).trim();
     const before = await shown();
     expect(before).toMatch(/^blackhole 10\.244\.\d+\.0\/24 proto 138 metric 4294967294$/);
@@ -202,12 +202,12 @@ describe('what a packet’s source address becomes', () => {
     return { one, two };
   }
 
-  test('pod to remote pod: its own', async () => {
+  test('pod to remote pod: its own address', async () => {
     const { one, two } = pods();
     expect(await seen(two.ip, two.exec.bind(two), one.exec.bind(one))).toBe(one.ip);
   });
 
-  test('D23: node, from its underlay address, to a remote pod: that of the tunnel, so that the answer comes back', async () => {
+  test('D23: node, from its underlay address, to a remote pod: the tunnel’s address, so that the answer comes back', async () => {
     const { two } = pods();
     const bind = `s.bind(("${node.address}", 0))`;
     const [own] = JSON.parse(await node.run(['ip', '-j', '-4', 'addr', 'show', 'flannel.1'])) as {
@@ -216,7 +216,7 @@ describe('what a packet’s source address becomes', () => {
     expect(await seen(two.ip, two.exec.bind(two), node.exec.bind(node), bind)).toBe(own?.addr_info[0]?.local);
   });
 
-  test('pod to another node: its node’s, and the pod’s own where NonMasqueradeCIDRs says so', async () => {
+  test('pod to another node: its node’s address, and the pod’s own where NonMasqueradeCIDRs says so', async () => {
     const { one } = pods();
     const other = lab.node('node-2');
     const asSeen = (): Promise<string> => seen(other.address, other.exec.bind(other), one.exec.bind(one));

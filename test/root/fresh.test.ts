@@ -30,7 +30,7 @@ function run(
   return { status, said: stdout + stderr };
 }
 
-test('programs of packages that set-up does not install are absent, its own and Node’s are there', () => {
+test('programs of packages that set-up does not install are absent; those it installs and Node’s are there', () => {
   const folder = makeForeign();
   const env = { PATH: `${folder}${delimiter}${process.env['PATH']}`, KUBEBUILDER_ASSETS: folder, CNI_PATH: folder };
   const script = `command -v weft-foreign; echo "<$KUBEBUILDER_ASSETS$CNI_PATH>"; ls -A '${folder}'
@@ -45,7 +45,7 @@ test('programs of packages that set-up does not install are absent, its own and 
   expect(readdirSync(folder).sort()).toEqual(['ip', 'weft-foreign']);
 });
 
-test('where mounts are not to be had nothing is run, and it says why', () => {
+test('where mounts are not allowed, nothing is run and the reason is printed', () => {
   const { status, said } = run([...WITHOUT_MOUNTS, process.execPath, FRESH, 'echo', 'ran']);
   expect(said).toMatch(/^fresh machine: cannot make a mount namespace: .*Operation not permitted; nothing was run\n$/);
   expect(status).toBe(1);
@@ -129,7 +129,7 @@ test.for(rows)('.ci/run: $name', ({ npmTest, outcome, last, status }) => {
   expect(run.status).toBe(status);
 });
 
-test('.ci/run: where mounts are not to be had it says so and fails, without a test run', () => {
+test('.ci/run: where mounts are not allowed, it says so and fails without running tests', () => {
   const clone = makeClone(ROW);
   const { status, said } = run([...WITHOUT_MOUNTS, 'sh', '-c', `bash '${clone}/.ci/run' 2>&1`]);
   expect(said).toMatch(/^\.ci\/run: cannot make a mount namespace: .*; nothing was run$/m);

@@ -155,7 +155,7 @@ const everything = (['pinned', 'by a process'] as const).flatMap((held) =>
   })),
 );
 
-describe('a silent pod of the reference plugins', () => {
+describe('a pod of the reference plugins that sends nothing', () => {
   test.for(everything)(
     'held $held, remembered by $cache, keeps its address as long as it lives',
     { timeout: 60_000 },
@@ -181,7 +181,7 @@ describe('a silent pod of the reference plugins', () => {
     },
   );
 
-  test('keeps it over an agent’s start, with another boot’s id noted and another read', {
+  test('keeps it over an agent’s start, when the saved boot id differs from the present one', {
     timeout: 60_000,
   }, async () => {
     const pod = await makeReferencePod('10.244.1.2', 'pinned');
@@ -211,7 +211,7 @@ describe('a silent pod of the reference plugins', () => {
     expect((await gc()).freed).toHaveLength(1);
   });
 
-  test('keeps it when its port was taken off the bridge', async () => {
+  test('keeps it when its port was removed from the bridge', async () => {
     const pod = await makeReferencePod('10.244.1.2', 'pinned');
     await sh(`ip link set ${pod.port} nomaster`);
     const { freed, kept } = await gc();
@@ -221,7 +221,7 @@ describe('a silent pod of the reference plugins', () => {
     expect((await gc()).freed).toHaveLength(1);
   });
 
-  test('keeps it when the runtime remembers a netns whose name is gone, and processes are left in it', async () => {
+  test('keeps it when the netns that the runtime remembers has no name any more but still has processes', async () => {
     const pod = await makeReferencePod('10.244.1.2', 'by a process');
     remember({ ...pod, netns: '/run/netns/cni-removed', port: 'veth-unknown' }, 'containerd 2');
     const { freed, kept } = await gc();
@@ -231,7 +231,7 @@ describe('a silent pod of the reference plugins', () => {
     expect((await gc()).freed).toHaveLength(1);
   });
 
-  test('keeps it when the folder is another node’s, whose pods are gone', async () => {
+  test('keeps it when the folder came from another node, whose pods are gone', async () => {
     const pod = await makeReferencePod('10.244.1.2', 'pinned');
     remember(pod, 'containerd 2');
     node.writeFile(`${ADDRESSES}/${pod.ip}`, 'elsewhere\r\neth0');
@@ -246,7 +246,7 @@ describe('a silent pod of the reference plugins', () => {
 });
 
 describe('what may be a pod', () => {
-  test('is a netns that no known pod has, until it is gone', async () => {
+  test('includes a netns that no known pod has, until it is gone', async () => {
     node.writeFile(`${ADDRESSES}/10.244.1.2`, 'somebody\r\neth0');
     await sh('ip netns add being-attached');
     const { freed, kept } = await gc();
@@ -256,7 +256,7 @@ describe('what may be a pod', () => {
     expect((await gc()).freed).toHaveLength(1);
   });
 
-  test('is nothing that ports of ours explain, and NET_ADMIN is enough to see that', async () => {
+  test('does not include what our own ports explain, and NET_ADMIN is enough to see that', async () => {
     const pod = await node.addPod();
     rmSync(node.pathFromOutside(RESULTS), { recursive: true });
     node.writeFile(`${ADDRESSES}/10.244.1.6`, 'somebody\r\neth0');
@@ -266,7 +266,7 @@ describe('what may be a pod', () => {
     expect(kept.map(({ name }) => name)).toContain(pod.ip);
   });
 
-  test('is an ADD that holds the lock on its address, or on what it saved, until it ends', async () => {
+  test('includes an ADD that holds the lock on its address or on its saved file, until the ADD ends', async () => {
     node.writeFile(`${ADDRESSES}/10.244.1.2`, 'somebody\r\neth0');
     node.writeFile(`${SAVED}/another:eth0`, '{"name":"cbr0","type":"bridge"}');
     const lock = (path: string): Promise<string> => sh(`flock -x -F ${path} sleep 1000 >/dev/null 2>&1 & echo $!`);
@@ -282,7 +282,7 @@ describe('what may be a pod', () => {
     expect((await gc()).freed).toHaveLength(2);
   });
 
-  test('is not what others have: a bridge of theirs, an uplink, a port that ends on the node', async () => {
+  test('does not include other programs’ bridges, uplinks, and ports whose peers are on the node', async () => {
     node.writeFile(`${ADDRESSES}/10.244.1.2`, 'somebody\r\neth0');
     await sh(`ip link add docker0 up type bridge; ip link add cni0 up type bridge; ip netns add theirs
       ip link add veth12ab34c master docker0 up type veth peer name eth0 netns theirs
@@ -293,7 +293,7 @@ describe('what may be a pod', () => {
 });
 
 describe('a running ADD', () => {
-  test('holds the locks on what it saved and reserved until its port is there', async () => {
+  test('holds the locks on its saved file and its address until its port exists', async () => {
     await sh('ip netns add traced');
     const log = '/run/strace.log';
     const env = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'traced', CNI_NETNS: '/run/netns/traced', CNI_IFNAME: 'eth0' };
@@ -315,7 +315,7 @@ describe('a running ADD', () => {
 });
 
 test.for(['nothing', 'CNI 0.2.0 in containerd 1.6', 'containerd 1.6', 'containerd 2'] as const)(
-  'after a boot everything old goes by itself, remembered by %s',
+  'after a boot everything old is freed without a command, remembered by %s',
   { timeout: 60_000 },
   async (cache) => {
     const own = await node.addPod();

@@ -106,7 +106,7 @@ async function answers(ip: string): Promise<boolean> {
 }
 
 describe('flanneld gc', () => {
-  test('frees a pod whose netns went without a DEL, and keeps a living one', async () => {
+  test('frees a pod whose netns disappeared without a DEL, and keeps a live one', async () => {
     const [alive, dead] = [await node.addPod(), await node.addPod()];
     await die(dead);
     const { freed, kept } = await gc();
@@ -126,7 +126,7 @@ describe('flanneld gc', () => {
     expect((await gc()).freed).toEqual([]);
   });
 
-  test('changes nothing with --dry-run, and says one line a thing', async () => {
+  test('changes nothing with --dry-run, and prints one line for each thing', async () => {
     const [alive, dead] = [await node.addPod(), await node.addPod()];
     await die(dead);
     const before = [held(), names(SAVED)];
@@ -142,7 +142,7 @@ describe('flanneld gc', () => {
     expect([held(), names(SAVED)]).toEqual(before);
   });
 
-  test('frees a pod of which the runtime remembers nothing, beside one that lives', async () => {
+  test('frees a pod of which the runtime remembers nothing, beside a live one', async () => {
     const [alive, dead] = [await node.addPod(), await node.addPod()];
     await die(dead);
     rmSync(node.pathFromOutside(`${CNI_CACHE_FOLDER}/results`), { recursive: true });
@@ -155,7 +155,7 @@ describe('flanneld gc', () => {
     expect(held()).toEqual(heldBy(alive));
   });
 
-  test('keeps what the bridge still carries, whatever the runtime remembers', async () => {
+  test('keeps what is still on the bridge, whatever the runtime remembers', async () => {
     const pod = await node.addPod();
     remember(pod.containerId, '/run/netns/never', {});
     const { freed, kept } = await gc();
@@ -163,7 +163,7 @@ describe('flanneld gc', () => {
     expect(kept[0]?.why).toMatch(/^its netns \/run\/netns\/never is gone, but its port veth[0-9a-f]{11} is there$/);
   });
 
-  test('concludes nothing from namespaces it may not see', async () => {
+  test('concludes nothing when it may not see namespaces', async () => {
     const pod = await node.addPod();
     await die(pod);
     const private_ = ['unshare', '--mount', '--propagation', 'private', builtAgent, 'gc', '--json'];
@@ -191,7 +191,7 @@ describe('flanneld gc', () => {
     for (const name of ['veth0123456789b', 'uplink0']) await node.run(['ip', 'link', 'del', name]);
   });
 
-  test('judges entries of the reference plugins beside ours', async () => {
+  test('judges entries of the reference plugins together with ours', async () => {
     for (const name of ['host-local', 'bridge'])
       needs.machine(existsSync(`${REFERENCE_BIN}/${name}`), `${REFERENCE_BIN}/${name}`);
     const dead = await node.addPod();
@@ -235,7 +235,7 @@ describe('flanneld gc', () => {
 });
 
 describe('the agent’s start', () => {
-  test('frees what dead pods hold, tells the log, and says so in its status', async () => {
+  test('frees what dead pods hold, logs it, and shows it in its status', async () => {
     const dead = await node.addPod();
     await die(dead);
     const flags = [
@@ -261,7 +261,7 @@ describe('the agent’s start', () => {
     await waitUntil(async () => (await node.exec([builtAgent, 'status'])).exitCode !== 0, 10_000, 'its end');
   });
 
-  test('does not wait for a lock that nobody gives back', async () => {
+  test('does not wait for a lock that nobody releases', async () => {
     await node.addPod();
     const script = `exec 9<>${ADDRESSES}/lock; flock 9; sleep 60 & echo $!`;
     const pid = (await node.run(['sh', '-c', `${script.replace('sleep 60', 'sleep 60 >/dev/null 2>&1')}`])).trim();

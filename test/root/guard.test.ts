@@ -91,7 +91,7 @@ async function heard(pod: LabPod, node: LabNode, send: () => Promise<unknown>): 
   return (await hears).stdout.trim().split('\n').slice(0, -1);
 }
 
-describe('a set of peers', () => {
+describe('the set of peers', () => {
   const elements = async (set = 'peers4'): Promise<string[]> => {
     const listed = await one.run(['nft', '-j', 'list', 'set', 'inet', 'weft', set]);
     const { nftables } = JSON.parse(listed) as { nftables: { set?: { elem?: string[] } }[] };
@@ -107,7 +107,7 @@ describe('a set of peers', () => {
     });
   const both = (): string[] => [one.address, two.address].toSorted();
 
-  test('has the addresses of all nodes, and follows the leases', async () => {
+  test('has the addresses of all nodes and follows the leases', async () => {
     expect(await elements()).toEqual(both());
     expect(readdirSync(one.pathFromOutside(LEASE_FOLDER)).length).toBeGreaterThan(1);
     one.writeFile(`${LEASE_FOLDER}/node-200.json`, lease('192.168.50.200'));
@@ -130,7 +130,7 @@ describe('a set of peers', () => {
     { name: 'the table for ARP', harm: () => 'delete table arp weft' },
     { name: 'a rule', harm: () => 'flush chain inet weft guard' },
     { name: 'everything', harm: () => 'flush ruleset' },
-  ])('is put right, as are the rules: $name', async ({ harm }) => {
+  ])('is put right, and so are the rules: $name', async ({ harm }) => {
     const shown = async (): Promise<string> => {
       const tables = ['inet', 'arp'].map(
         async (family) => (await one.exec(['nft', 'list', 'table', family, 'weft'])).stdout,
@@ -153,8 +153,8 @@ const waysOfPods = [
   { name: 'to another node’s gateway, through the tunnel', to: () => podTwo.ip.replace(/\d+$/, '1'), on: 2 },
 ];
 
-describe('where it counts, which it does unless told', () => {
-  test('names a stranger, lets its packet through, and says that nobody would be cut off', async () => {
+describe('where it counts, which is the default', () => {
+  test('it names a stranger, lets the packet through, and says that enforcing would cut off nobody', async () => {
     const packet = await tunnelled(one, podOne, 'hello');
     expect(await heard(podOne, one, () => two.run(sendUdp(STRANGER, one.address, packet, 3)))).toEqual([
       'hello',
@@ -168,7 +168,7 @@ describe('where it counts, which it does unless told', () => {
     expect(Math.abs(agoMs)).toBeLessThan(600_000);
   });
 
-  test('tells a peer that comes from another address, and that it would be cut off', async () => {
+  test('it names a peer that sends from another address, and says that enforcing would cut it off', async () => {
     const packet = await tunnelled(one, podOne, 'nat', await vtepMac(two));
     await two.run(sendUdp(NAT, one.address, packet));
     const guard = await guardOf(one);
@@ -183,7 +183,7 @@ describe('where it counts, which it does unless told', () => {
     expect(text).toMatch(/^guard +count: .*; enforce would cut .*node-2.* off$/m);
   });
 
-  test('leaves another network’s packets alone', async () => {
+  test('it ignores packets of another network', async () => {
     const before = (await guardOf(one)).packets.strangers;
     const link = { from: strangersMac, to: strangersMac };
     const other = vxlan(ipv4(link, '10.0.0.1', '10.0.0.2', 17, udp(PORT, Buffer.from('x'))), 7);
@@ -194,7 +194,7 @@ describe('where it counts, which it does unless told', () => {
     expect((await guardOf(one)).packets.strangers).toBe(before + 1);
   });
 
-  test('counts a pod’s packets, and lets them through', async () => {
+  test('it counts a pod’s packets and lets them through', async () => {
     for (const { to, on } of waysOfPods) {
       const [node, pod] = on === 1 ? [one, podOne] : [two, podTwo];
       const counts = async (): Promise<number> =>
@@ -207,7 +207,7 @@ describe('where it counts, which it does unless told', () => {
     expect((await guardOf(two)).strangers).toEqual([]);
   });
 
-  test('counts a pod’s packet as one though it writes a peer’s address as its own', async () => {
+  test('it counts a pod’s packet as the pod’s, although the packet has a peer’s address as its source', async () => {
     const before = (await guardOf(one)).packets.pods;
     const packet = await tunnelled(one, podOne, 'forged');
     const send = (): Promise<unknown> => podOne.exec(sendForged([two.address], podOne.ip.replace(/\d+$/, '1'), packet));
@@ -217,7 +217,7 @@ describe('where it counts, which it does unless told', () => {
 });
 
 describe('a flood of forged sources', () => {
-  test('makes no more than 64 strangers, and no line of the log', async () => {
+  test('makes at most 64 strangers and no line of log', async () => {
     const lines = (): number => one.agent.log().split('\n').length;
     const [before, linesBefore] = [(await guardOf(one)).packets.strangers, lines()];
     const froms = Array.from({ length: 500 }, (_, at) => `198.18.${at >> 8}.${at & 255}`);
@@ -243,7 +243,7 @@ describe('where it enforces', () => {
     expect((await guardOf(one)).mode).toBe('enforce');
   });
 
-  test('a stranger’s packet ends at the node', async () => {
+  test('a stranger’s packet is dropped at the node', async () => {
     const packet = await tunnelled(one, podOne, 'hello');
     const before = (await guardOf(one)).packets.strangers;
     expect(await heard(podOne, one, () => two.run(sendUdp(STRANGER, one.address, packet)))).toEqual([]);
@@ -252,7 +252,7 @@ describe('where it enforces', () => {
     expect(await heard(podOne, one, () => two.run(sendUdp(two.address, one.address, packet)))).toEqual(['hello']);
   });
 
-  test.for(waysOfPods)('a pod’s packet $name goes nowhere', async ({ to, on }) => {
+  test.for(waysOfPods)('a pod’s packet $name is dropped', async ({ to, on }) => {
     const [node, pod] = on === 1 ? [one, podOne] : [two, podTwo];
     const packet = await tunnelled(node, pod, 'inside');
     expect(await heard(pod, node, () => podOne.exec(sendUdp(podOne.ip, to(), packet)))).toEqual([]);
@@ -261,8 +261,8 @@ describe('where it enforces', () => {
   });
 });
 
-describe('when it goes', () => {
-  test('with off, the rules of the guard are gone, those that protect the node stay', async () => {
+describe('when it is switched off', () => {
+  test('the rules of the guard are gone, and those that protect the node stay', async () => {
     await begin(['--guard=off']);
     const table = await one.run(['nft', 'list', 'table', 'inet', 'weft']);
     expect(table).not.toContain('8472');

@@ -46,7 +46,7 @@ function mutilated(arbitrary: fc.Arbitrary<string>, alphabet: string): fc.Arbitr
 const ips = fc.oneof(fc.ipV4(), fc.ipV6());
 
 describe('lib on both engines', () => {
-  test('reads and writes addresses, prefixes and MACs alike', () => {
+  test('reads and writes addresses, prefixes and MACs in the same way', () => {
     const macs = fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bytes) =>
       Buffer.from(bytes)
         .toString('hex')
@@ -64,7 +64,7 @@ describe('lib on both engines', () => {
     expect(results.filter((result) => !/^(Ip|Mac)Error/.test(result)).length).toBeGreaterThan(500);
   });
 
-  test('reads and writes JSON alike, and names the same place where it is wrong', () => {
+  test('reads and writes JSON in the same way, and names the same place of an error', () => {
     const documents = fc.json({ maxDepth: 4 });
     const results = onBoth([
       ...sample(documents, 'json', 300),
@@ -146,7 +146,7 @@ describe('lib on both engines', () => {
     expect(onBoth([{ call, text }])).toEqual([want]);
   });
 
-  test('invalid UTF-8 is refused where bytes become text, before any parser', () => {
+  test('invalid UTF-8 is refused where bytes become text, before any parser sees it', () => {
     const { status, stdout } = spawnSync(executable.path, {
       input: Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]),
       encoding: 'utf8',

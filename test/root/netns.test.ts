@@ -36,7 +36,7 @@ function threadNamespaces(): Set<string> {
 }
 
 describe('inNetns', () => {
-  test('moves the calling thread in and back, and no other thread', async () => {
+  test('moves the calling thread there and back, and no other thread', async () => {
     const own = threadNamespaces();
     expect(own.size).toBe(1);
     const foreign = await foreignNetns();
@@ -48,7 +48,7 @@ describe('inNetns', () => {
     expect(threadNamespaces()).toEqual(own);
   });
 
-  test('a thousand visits leave the threads of the pool, working meanwhile, where they were', async () => {
+  test('a thousand visits leave the busy threads of the pool where they were', async () => {
     const own = threadNamespaces();
     const foreign = await foreignNetns();
     const fd = openNetns(sys, foreign.path);
@@ -84,7 +84,7 @@ describe('inNetns', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(before);
   });
 
-  test('ends the process when the way back is closed to it', () => {
+  test('ends the process when it cannot go back', () => {
     // Runs in a child process, because it drops CAP_SYS_ADMIN inside, so that the second setns is refused.
     const script = `
       import { openKoffiSyscalls } from './lib/sys/koffi.ts';
@@ -125,7 +125,7 @@ function runNode(script: string): { status: number | null; stdout: string; stder
 }
 
 describe('openNetns', () => {
-  test('refuses a path that is no namespace, and says what it is', () => {
+  test('refuses a path that is not a namespace, and says what it is', () => {
     expect(() => openNetns(sys, '/etc/hostname')).toThrow(NotNetnsError);
     expect(() => openNetns(sys, '/no/such/netns')).toThrow('sys: open /no/such/netns: ENOENT');
   });
@@ -134,7 +134,7 @@ describe('openNetns', () => {
     expect(() => openNetns(sys, '/proc/self/ns/uts')).toThrow('netns /proc/self/ns/uts (a namespace of another kind)');
   });
 
-  test('opens neither a FIFO nobody writes to nor a terminal, which would wait', () => {
+  test('does not open a FIFO without a writer or a terminal, because it would wait', () => {
     const folder = mkdtempSync(join(tmpdir(), 'netns-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     execFileSync('mkfifo', [join(folder, 'fifo')]);
@@ -143,7 +143,7 @@ describe('openNetns', () => {
     }
   });
 
-  test('knows its own namespace from another', async () => {
+  test('distinguishes its own namespace from another', async () => {
     const own = openNetns(sys, '/proc/self/ns/net');
     const other = openNetns(sys, (await foreignNetns()).path);
     onTestFinished(() => {

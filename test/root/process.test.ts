@@ -48,7 +48,7 @@ describe('runCommand', () => {
     expect(finished(name)).toMatchObject(want);
   });
 
-  test('hands on no descriptor of its own', () => {
+  test('passes on no descriptor of its own', () => {
     const control = spawnSync('/bin/sh', ['-c', 'ls /proc/self/fd | wc -w'], { encoding: 'utf8' });
     expect(finished('descriptors left open')).toMatchObject({ stdout: control.stdout });
   });
@@ -65,11 +65,11 @@ describe('runCommand', () => {
   test.for([
     { name: 'no such file', want: 'sys: execute /no/such/file: ENOENT' },
     { name: 'not executable', want: 'sys: execute /etc: EACCES' },
-  ])('says what could not be executed: $name', ({ name, want }) => {
+  ])('reports what could not be executed: $name', ({ name, want }) => {
     expect(run(name)).toMatchObject({ status: 9, stdout: want });
   });
 
-  test.for(['<&-', '2>&-', '<&- 2>&-'])('works with our own standard descriptors closed: %s', (closed) => {
+  test.for(['<&-', '2>&-', '<&- 2>&-'])('works when our own standard descriptors are closed: %s', (closed) => {
     const { status, stdout } = run('echo', closed);
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ exitCode: 3, stdout: 'grüße', stderr: 'note\n' });
@@ -84,11 +84,11 @@ describe('writeAll', () => {
 });
 
 describe('forkHelper', () => {
-  test('keeps what goes wrong in the helper from our output', () => {
+  test('keeps the helper’s errors out of our output', () => {
     expect(run('helper throws')).toMatchObject({ status: 0, stdout: 'parent' });
   });
 
-  test('does not hold the output open: the caller sees its end while the helper still works', async () => {
+  test('does not keep the output open: the caller sees its end while the helper still works', async () => {
     const { status, stdout, folder } = run('helper outlives us');
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'parent' });
     expect(existsSync(join(folder, 'helper-was-here'))).toBe(false);

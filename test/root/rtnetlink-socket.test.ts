@@ -46,7 +46,7 @@ function forge(portId: number, bytes: Uint8Array): void {
   }
 }
 
-test('an answer that another process forged is not believed', () => {
+test('an answer that another process forged is ignored', () => {
   const transport = openNetlinkSocket(sys, NETLINK_ROUTE);
   const netlink = netlinkOver(transport);
   onTestFinished(() => netlink.close());
@@ -62,7 +62,7 @@ test('an answer that another process forged is not believed', () => {
   expect(getLink(netlink, { index: 1 })?.name).toBe('lo');
 });
 
-test('an answer that does not come is waited for until the deadline', () => {
+test('a missing answer is waited for until the deadline', () => {
   const transport = openNetlinkSocket(sys, NETLINK_ROUTE, { deadlineMs: 30 });
   onTestFinished(() => transport.close());
   const started = performance.now();
@@ -71,7 +71,7 @@ test('an answer that does not come is waited for until the deadline', () => {
   expect(performance.now() - started).toBeGreaterThanOrEqual(29);
 });
 
-test('a device that is not there is undefined, by name and by index', () => {
+test('a device that does not exist is undefined, by name and by index', () => {
   const netlink = openNetlink(sys);
   onTestFinished(() => netlink.close());
   const absent: LinkRef[] = [{ name: 'weft-absent' }, { index: 0x7fff_fff0 }];
@@ -107,7 +107,7 @@ function counted(transport: NetlinkTransport, count: { objects: number }): Netli
   };
 }
 
-describe('the kernel filters', () => {
+describe('the kernel’s filters', () => {
   const script = `
     for n in 1 2; do
       ip link add vx$n type vxlan id $n dstport 8472 nolearning
@@ -121,7 +121,7 @@ describe('the kernel filters', () => {
     done
     ip link add br0 type bridge; ip link set vx1 master br0`;
 
-  test('every list by what it can, so that little is sent', async () => {
+  test('limit every list as far as they can, so that little is sent', async () => {
     const held = await holdNetns();
     onTestFinished(held.remove);
     held.run('sh', '-ec', script);

@@ -81,7 +81,7 @@ test('both engines send the same bytes and read the same answers', async () => {
   expect(comparable(inExecutable)).toEqual(comparable(inNode));
 });
 
-describe.for(ENGINES)('what $engine makes', ({ engine }) => {
+describe.for(ENGINES)('the objects that $engine makes', ({ engine }) => {
   let host: HeldNetns;
   let pod: HeldNetns;
   let report: ObjectsReport;
@@ -198,7 +198,7 @@ describe.for(ENGINES)('what $engine makes', ({ engine }) => {
     ]);
   });
 
-  test('is what our own dumps tell', () => {
+  test('are what our own lists return', () => {
     const { listed } = report;
     const index = link('flannel.1')['ifindex'];
     expect(listed['vxlan']).toMatchObject([
@@ -277,7 +277,7 @@ test('the commands named in logs do the same as the messages', async () => {
   expect(shown(podByHand)).toEqual(shown(pod));
 });
 
-test.for(ENGINES)('$engine deletes each object, and a second time is told so in words', async ({ engine }) => {
+test.for(ENGINES)('$engine deletes each object, and gets a clear error the second time', async ({ engine }) => {
   const [host, pod] = [await netns(), await netns()];
   const { removed } = runIn<ObjectsReport>(host, engine, 'objects', pod.path);
   expect(removed.first).toEqual([]);
@@ -327,7 +327,7 @@ test.for(ENGINES)('$engine programs and lists 10,000 peers', async ({ engine }) 
   );
 });
 
-test.for(ENGINES)('$engine is told every one of 5,000 refusals, sent in batches', async ({ engine }) => {
+test.for(ENGINES)('$engine gets each of 5,000 refusals that were sent in batches', async ({ engine }) => {
   const host = await netns();
   expect(runIn(host, engine, 'wrong', '5000')).toEqual({
     first: 0,

@@ -142,12 +142,12 @@ test('set-up with npm 10 runs the install scripts that allowScripts allows, and 
   expect(await scriptsOf((clone) => setUpWith(cli, clone))).toEqual(['allowed']);
 });
 
-test('npm ci of npm 10 by itself runs those that are forbidden', async () => {
+test('npm ci of npm 10 alone runs the forbidden scripts as well (control)', async () => {
   needs.machine(ten !== undefined, `npm 10 from the registry (${why})`);
   expect(await scriptsOf((clone) => npm(ten ?? '', ['ci'], clone))).toEqual(['allowed', 'forbidden']);
 });
 
-test('set-up with the npm of this machine does as with npm 10', async () => {
+test('set-up with the npm of this machine does the same as with npm 10', async () => {
   needs.setUp(here.endsWith('.js'), 'npm on PATH');
   expect(await scriptsOf((clone) => setUpWith(here, clone))).toEqual(['allowed']);
 });

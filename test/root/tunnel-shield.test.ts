@@ -280,14 +280,14 @@ async function prepare(forwards: boolean): Promise<void> {
   await node.ping([pod.ip, neighbour.ip]);
 }
 
-test('the bridge is made so that it takes neither advertisements nor redirects', () => {
+test('the bridge is made in such a way that it accepts neither advertisements nor redirects', () => {
   expect(bridgeTakes).toEqual(['0', '0', '0']);
 });
 
 const cases = [true, false].flatMap((forwards) => attacks.map((attack) => ({ attack, forwards, name: attack.name })));
 const title = '$name, forwards IPv6: $forwards';
 
-describe('with the rules, nothing changes by', () => {
+describe('with the rules, nothing is changed by', () => {
   test.for(cases)(title, async ({ attack, forwards }) => {
     await prepare(forwards);
     for (const device of DEVICES) {
@@ -301,7 +301,7 @@ describe('with the rules, nothing changes by', () => {
     }
   });
 
-  test('pods still find their gateway, the node its pods, and nodes each other, in both families', async () => {
+  test('pods still find their gateway, the node finds its pods, and nodes find each other, in both families', async () => {
     await prepare(true);
     for (const device of DEVICES) await node.run(['ip', '-6', 'neigh', 'flush', 'dev', device]);
     const far = await stranger.addPod();
@@ -315,7 +315,7 @@ describe('with the rules, nothing changes by', () => {
   });
 });
 
-describe('without the rules, the node changes by', () => {
+describe('without the rules, the node is changed by', () => {
   beforeAll(async () => {
     await node.agent.stop();
     await node.run(['nft', 'delete', 'table', 'inet', 'weft']);

@@ -179,7 +179,7 @@ describe('the closing line', () => {
   });
 });
 
-test('with WEFT_RESULTS a run ends with a file of what became of each test, and no closing line', () => {
+test('with WEFT_RESULTS, a run writes a file with the result of each test, and no closing line', () => {
   const results = join(tmpdir(), `weft-results-${process.pid}.json`);
   onTestFinished(() => rmSync(results, { force: true }));
   const { lines } = runVitest({

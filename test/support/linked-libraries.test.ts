@@ -19,10 +19,10 @@ test('a dynamic program has its C library and its loader', () => {
   expect(libraries).toContainEqual(expect.stringMatching(/^\/.*\/ld-linux/));
 });
 
-test.for([['-static'], ['-static-pie']])('one linked with %s has none', (flags) => {
+test.for([['-static'], ['-static-pie']])('a program linked with %s has none', (flags) => {
   expect(linkedLibraries(compile(...flags))).toEqual([]);
 });
 
-test('what is not there is an error, not a program without libraries', () => {
+test('a missing program is an error, and not a program without libraries', () => {
   expect(() => linkedLibraries('/nowhere/program')).toThrow('ldd /nowhere/program: exit 1');
 });

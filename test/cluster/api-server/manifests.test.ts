@@ -108,7 +108,7 @@ describe('a real API server takes', () => {
     expect(await refusals(rendered(namespace, set))).toEqual([]);
   });
 
-  test('no field that does not exist, or this test could not fail', async () => {
+  test('refuses a field that does not exist (control)', async () => {
     const objects = readObjects('weft.yml');
     for (const { kind, spec } of objects) if (kind === 'DaemonSet') Object.assign(spec ?? {}, { tolerations: [] });
     expect(await refusals(objects)).toEqual([expect.stringContaining('spec.tolerations')]);
@@ -129,7 +129,7 @@ describe('pod security', () => {
     expect([status, message]).toEqual([201, '']);
   });
 
-  test('refuses it elsewhere for the host’s network and folders only, not for what its container asks', async () => {
+  test('elsewhere it refuses the pod for the host’s network and folders, and not for what its container asks', async () => {
     const { status, message } = await admitted('strict', 'baseline');
     expect(status).toBe(403);
     expect(message).toContain('host namespaces (hostNetwork=true)');
@@ -186,7 +186,7 @@ describe('flannel’s DaemonSet', () => {
     { overlay: 'replace-flannel', selector: { app: 'flannel', 'k8s-app': 'flannel' }, fits: false },
     { overlay: 'replace-flannel-release', selector: { app: 'flannel', 'k8s-app': 'flannel' }, fits: true },
     { overlay: 'replace-flannel-release', selector: { app: 'flannel' }, fits: false },
-  ])('with selector $selector becomes ours by $overlay: $fits', async ({ overlay, selector, fits }, { task }) => {
+  ])('with the selector $selector, $overlay replaces it: $fits', async ({ overlay, selector, fits }, { task }) => {
     // Each case has a namespace of its own, because its objects are really written.
     const namespace = `replaced-${task.id.replaceAll('_', '-')}`.slice(0, 60).replace(/-$/, '');
     await makeNamespace(namespace);

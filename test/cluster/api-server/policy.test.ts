@@ -220,7 +220,7 @@ describe('weft-policy.yml', () => {
     ofNone = await tokenOf('weft', 'weft', undefined);
   });
 
-  test('control: without it a token changes any Node', async () => {
+  test('without the policy, a token changes any Node (control)', async () => {
     for (const each of [...own, ...refused]) {
       for (const access of [ofNodeA, ofNone])
         expect([each.name, (await change(access, each)).status]).toEqual([each.name, 200]);
@@ -228,7 +228,7 @@ describe('weft-policy.yml', () => {
     for (const node of ['node-a', 'node-b']) expect((await tell(ofNone, node)).status).toBe(201);
   });
 
-  describe('applied', () => {
+  describe('once it is applied', () => {
     beforeAll(async () => {
       if (server === undefined) return;
       await apply(readObjects('weft-policy.yml'), async () => {
@@ -239,12 +239,12 @@ describe('weft-policy.yml', () => {
       });
     }, 120_000);
 
-    test.for(own)('takes $name', async (each) => {
+    test.for(own)('accepts $name', async (each) => {
       const answer = await change(ofNodeA, each);
       expect([answer.status, message(answer)]).toEqual([200, '']);
     });
 
-    test.for(refused)('refuses $name, and says by which policy', async ({ want, ...each }) => {
+    test.for(refused)('refuses $name and names the policy', async ({ want, ...each }) => {
       const answer = await change(ofNodeA, each);
       expect(answer.status).toBe(403);
       expect(message(answer)).toContain(
@@ -260,7 +260,7 @@ describe('weft-policy.yml', () => {
       ]);
     });
 
-    test('takes Events of the own Node, and of no other', async () => {
+    test('accepts Events of the token’s own Node and of no other', async () => {
       expect((await tell(ofNodeA, 'node-a')).status).toBe(201);
       expect(message(await tell(ofNodeA, 'node-b'))).toContain(
         "'weft-own-events' denied request: this is the token of node node-a",
@@ -268,13 +268,13 @@ describe('weft-policy.yml', () => {
       expect(message(await tell(ofNone, 'node-a'))).toContain('this token is bound to no node');
     });
 
-    test('is no concern of anybody else’s', async () => {
+    test('does not concern other accounts', async () => {
       for (const each of [...own, ...refused])
         expect([each.name, (await change(server.admin, each)).status]).toEqual([each.name, 200]);
       expect((await tell(server.admin, 'node-b')).status).toBe(201);
     });
 
-    test('lets the agent take its lease and say that the network is there', async () => {
+    test('lets the agent take its lease and report that the network is available', async () => {
       const { manager } = startAgent(ofNodeA, 'node-a');
       const ending = new AbortController();
       onTestFinished(() => ending.abort());
@@ -289,7 +289,7 @@ describe('weft-policy.yml', () => {
     test.for([
       { name: 'no node', access: () => ofNone, want: 'this token is bound to no node' },
       { name: 'another node', access: () => ofNodeA, want: 'this is the token of node node-a' },
-    ])('an agent with the token of $name says which policy refuses it', async ({ access, want }) => {
+    ])('an agent with the token of $name logs which policy refuses it', async ({ access, want }) => {
       const { manager, logged } = startAgent(access(), 'node-b');
       const ending = new AbortController();
       const taken = manager.acquire({ backendType: 'vxlan' }, ending.signal).catch(() => 'ended');

@@ -37,7 +37,7 @@ function overlay(name: string): string {
   return `${manifests}/kustomize/overlays/${name}`;
 }
 
-describe('kubectl apply --dry-run=server takes', () => {
+describe('kubectl apply --dry-run=server accepts', () => {
   test.for(['weft.yml', 'cleanup.yml'])('%s', (file) => {
     run(['apply', '--filename=-'], stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'weft' } }));
     expect(run(['apply', '--dry-run=server', `--filename=${manifests}/${file}`])).toContain('(server dry run)');
@@ -78,7 +78,7 @@ describe.for([
     expect(spec.containers[0]?.securityContext).toEqual(ours.containers[0]?.securityContext);
   });
 
-  test('it is the same DaemonSet, and flannel’s configuration is untouched', () => {
+  test('the DaemonSet is the same object, and flannel’s configuration is unchanged', () => {
     const { metadata, spec } = replaced as unknown as { metadata: { uid: string }; spec: KubeObject['spec'] };
     expect(metadata.uid).toBe((before.metadata as unknown as { uid: string }).uid);
     expect(spec?.selector.matchLabels).toEqual(selector);

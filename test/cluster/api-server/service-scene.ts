@@ -19,7 +19,7 @@ const DNS_LOG = '/run/coredns.log';
 
 export type ProxyMode = 'iptables' | 'nftables';
 
-/** Which programs are missing; undefined when all are there. */
+/** Says which programs are missing; undefined when all are there. */
 export function missingPrograms(): string | undefined {
   const missing = ['etcd', 'kube-apiserver', 'kube-proxy', 'coredns'].filter((name) => findServer(name) === undefined);
   return missing.length === 0 ? undefined : `${missing.join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`;

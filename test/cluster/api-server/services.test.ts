@@ -96,7 +96,7 @@ describe.for([
       expect(await ask(client.exec.bind(client), `http://${WEB_ADDRESS}/`)).toBe(both);
   });
 
-  test('a pod of the Service reaches it too, itself included', async () => {
+  test('a pod of the Service reaches both pods, itself included', async () => {
     for (const pod of scene.webPods) expect(await ask(pod.exec.bind(pod), `http://${WEB_ADDRESS}/`)).toBe(both);
   });
 
@@ -104,7 +104,7 @@ describe.for([
     for (const node of scene.lab.nodes) expect(await ask(node.exec.bind(node), `http://${WEB_ADDRESS}/`)).toBe(both);
   });
 
-  test('what is outside of the cluster reaches both pods by a port of each node', async () => {
+  test('a client outside of the cluster reaches both pods by a port of each node', async () => {
     const outside: Run = (argv, options) =>
       runCommand(['nsenter', `--net=/proc/${scene.lab.pid}/ns/net`, '--', ...argv], options);
     for (const { address } of scene.lab.nodes) {

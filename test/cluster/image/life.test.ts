@@ -46,8 +46,8 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => site?.down());
 
-describe('the image under containerd, as weft.yml says', () => {
-  test('becomes ready, and with it the node', async () => {
+describe('the image under containerd, run as weft.yml says', () => {
+  test('becomes ready and makes the node ready', async () => {
     await Promise.all(agents.map((each) => each.ready()));
     for (const node of nodes) {
       const runtime = site.containerd(node);
@@ -55,7 +55,7 @@ describe('the image under containerd, as weft.yml says', () => {
     }
   });
 
-  test('has NET_ADMIN and no other capability, seccomp’s filter, no way to more, and nothing it can write but its mounts', async () => {
+  test('has the capability NET_ADMIN and no other, the default seccomp filter, no way to get more rights, and can write only to its mounts', async () => {
     const { pid } = await agents[0].state();
     const status = await nodes[0].run(['cat', `/proc/${pid}/status`]);
     const value = (key: string): string | undefined => new RegExp(`^${key}:\\s*(\\S+)$`, 'm').exec(status)?.[1];
@@ -83,20 +83,20 @@ describe('the image under containerd, as weft.yml says', () => {
     expect(await pods[1].fetch(pods[0].ip, 80)).toBe('one');
   });
 
-  test('says what it cannot see with these rights: iptables-legacy', async () => {
+  test('reports that it cannot see iptables-legacy with these rights', async () => {
     const hidden = '[!] iptables-legacy: it is in use here, and to look at its chains takes the capability NET_RAW\n';
     expect((await agents[1].readiness()).text).toContain(hidden);
     expect((await agents[0].readiness()).text).not.toContain('iptables');
   });
 
-  test('writes to iptables on nf_tables where the configuration says iptables, with no right more', async () => {
+  test('writes to iptables on nf_tables where the configuration says iptables, and needs no further right', async () => {
     await agents[1].end();
     agents[1] = await start(nodes[1], agentPod, [iptables.configMap]);
     await agents[1].ready();
     expect(await nodes[1].run(['iptables-nft', '-S', 'FLANNEL-FWD'])).toContain('-s 10.244.0.0/16');
   });
 
-  test('with overlays/iptables sees iptables-legacy, where the kubelet is, and accepts there what is refused', async () => {
+  test('with overlays/iptables sees the iptables-legacy that kubelet uses, and adds accept rules there', async () => {
     await nodes[1].run(['iptables-legacy', '-P', 'FORWARD', 'DROP']);
     await agents[1].end();
     agents[1] = await start(nodes[1], iptables.pod, [iptables.configMap]);
@@ -106,7 +106,7 @@ describe('the image under containerd, as weft.yml says', () => {
     await pods[0].ping(pods[1].ip);
   });
 
-  test('answers `flanneld status` and `flanneld gc` inside', async () => {
+  test('answers `flanneld status` and `flanneld gc` inside the container', async () => {
     expect(await agents[0].exec('/opt/weft/flanneld', 'status')).toMatchObject({ exitCode: 0 });
     const gc = await agents[0].exec('/opt/weft/flanneld', 'gc', '--dry-run');
     expect(gc.said).toContain(`kept address ${pods[0].ip}`);
@@ -124,7 +124,7 @@ interface Change {
   undo?(): Promise<void>;
 }
 
-test('the image says what it consists of', async () => {
+test('the image has a bill of materials', async () => {
   const read = async (...cmd: string[]): Promise<string> => (await agents[0].exec(...cmd)).said;
   const { components } = JSON.parse(await read('cat', '/opt/weft/licences/sbom.cdx.json')) as {
     components: readonly { name: string; version: string; licenses: readonly object[] }[];
@@ -199,7 +199,7 @@ describe('under a thousand packets a second nothing is lost', () => {
 describe('cleanup.yml', () => {
   const cleanup = podSpec(readObjects('cleanup.yml'));
 
-  test('with the rights it asks for leaves the node as it was before the install', async () => {
+  test('leaves the node as it was before the installation, with the rights that it asks for', async () => {
     await pods[0].stop();
     await pods[0].remove();
     await agents[0].end();

@@ -124,7 +124,7 @@ test.for([nothing, ...losses])('without $name', { timeout: ROW_MS }, async ({ na
   rows.push(`| ${name} | ${cell(found ?? 'ready, pods reach each other, what a dead pod held is freed')} |`);
 });
 
-test('manifests/NEEDS.md is what was found', async () => {
+test('manifests/NEEDS.md has the results of this run', async () => {
   const table = `${INTRODUCTION}\n| without | the agent |\n|---|---|\n${rows.join('\n')}\n`;
   await expect(table).toMatchFileSnapshot(join(manifests, 'NEEDS.md'));
 });

@@ -52,7 +52,7 @@ describe.for(clusters)('one node with flannel, two with Weft: $name', ({ spec })
     }
   });
 
-  test('both write the same annotations, but for what is each node’s own', async () => {
+  test('both agents write the same annotations, apart from each node’s own values', async () => {
     const cluster = started();
     const nodes = await Promise.all(cluster.lab.nodes.map((node) => cluster.annotations(node)));
     const mask = (text: string): string => text.replace(/([0-9a-f]{2}:){5}[0-9a-f]{2}/, 'MAC');

@@ -122,7 +122,9 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
       .map(([path, result]) => `${path}: ${describeLoss(result)}`);
   }
 
-  test('control: flannel on node-1 starts again, with whatever loss it has', { timeout: CHANGE_MS }, async () => {
+  test('flannel on node-1 starts again, and the packets that this loses are counted (control)', {
+    timeout: CHANGE_MS,
+  }, async () => {
     const node = started().lab.node('node-1');
     await underFlows(node, 'flannel again', () => started().change(node, 'flannel'));
     expect(failed(await started().lab.matrix())).toEqual([]);
@@ -148,7 +150,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
   );
 
   test.for(CHANGED_NODES)(
-    'nothing of flannel is left on %s: it has what a node has that never ran it',
+    'nothing of flannel is left on %s, which looks like a node that never ran flannel',
     async (each) => {
       const { lab } = started();
       expect(await commonOf(lab.node(each))).toEqual(await commonOf(lab.node(WEFT_NODE)));
@@ -157,7 +159,7 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     },
   );
 
-  test('pods that flannel’s plugins made are removed by ours, and their addresses can be had again', async () => {
+  test('our plugin removes pods that flannel’s plugins made, and their addresses can be used again', async () => {
     const node = started().lab.node('node-1');
     const [old] = node.pods as [LabPod];
     await old.remove();

@@ -81,7 +81,7 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     );
   });
 
-  test('has ready nodes once weft.yml is applied, its policies too, in the subnets the controller gave', async () => {
+  test('has ready nodes in the subnets the controller gave, once weft.yml and the policies are applied', async () => {
     expect(cluster.lab.nodes.flatMap((node) => filesIn(node, CNI_BIN_FOLDER))).toEqual([]);
     await apply(cluster.server, [...readObjects('weft-policy.yml'), ...readObjects('weft.yml')]);
     await untilRolledOut(cluster, 'weft', 'weft');
@@ -131,7 +131,7 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     expect(lostAtMost).toBe(0);
   });
 
-  test('goes on with pods that come and go while there are no agents', async () => {
+  test('continues to start and end pods while no agent runs', async () => {
     await deleteWorkload(cluster.server, 'daemonsets', 'weft', 'weft');
     await until(cluster, async () => (await agentPods()).length === 0, 'end of the agents');
     await scale(cluster.server, 'many', 4);
@@ -140,7 +140,7 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     await untilRolledOut(cluster, 'weft', 'weft');
   });
 
-  test('leaves nothing of pods that are deleted', async () => {
+  test('leaves nothing of deleted pods', async () => {
     await deleteWorkload(cluster.server, 'daemonsets', 'every-node');
     await deleteWorkload(cluster.server, 'deployments', 'many');
     await untilHeld(0);

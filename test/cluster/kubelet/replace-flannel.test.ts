@@ -127,7 +127,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
     for (const node of cluster.lab.nodes) asFlannelHadIt.set(node.name, await stateOf(node));
   });
 
-  test('becomes Weft’s by one command: no packet is lost, pods stay, and new ones reach them', async () => {
+  test('is replaced by Weft’s with one command: no packet is lost, pods stay, and new pods reach them', async () => {
     const before = await addressesOf('stays');
     const lost = await lossOf('flannel to Weft', async () => {
       apply([`--kustomize=${manifests}/kustomize/overlays/replace-flannel-release`]);
@@ -144,7 +144,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
     await renewMany();
   });
 
-  test('becomes flannel’s again by one command, and cleanup.yml leaves the nodes as they were', async () => {
+  test('is put back with one command, and cleanup.yml leaves the nodes as they were', async () => {
     const before = await addressesOf('stays');
     await lossOf('Weft to flannel', async () => {
       applyFlannel();

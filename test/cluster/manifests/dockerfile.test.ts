@@ -1,4 +1,4 @@
-// The Dockerfile as text: what it promises that a build would not notice.
+// Checks the text of the Dockerfile for properties that a build would not notice.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

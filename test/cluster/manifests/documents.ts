@@ -1,4 +1,4 @@
-// The deployment files as data: every YAML document of a file, parsed strictly.
+// Reads the deployment files as data: every YAML document of a file, parsed strictly.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ export const manifests = join(repository, 'manifests');
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-/** A Kubernetes object, with what of it the tests reach into. */
+/** A Kubernetes object, with the types of those fields that the tests read. */
 export interface KubeObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -66,7 +66,7 @@ interface Probe {
   readonly httpGet: { readonly host: string; readonly port: number; readonly path: string };
 }
 
-/** Every document of `text`; throws with the place when one is no YAML or repeats a key. */
+/** Returns every document of `text`. Throws with the position when one is not YAML or has a key twice. */
 export function parseYaml(text: string, name: string): Json[] {
   return parseAllDocuments(text, { strict: true, uniqueKeys: true }).map((document) => {
     const [problem] = [...document.errors, ...document.warnings];
@@ -75,7 +75,7 @@ export function parseYaml(text: string, name: string): Json[] {
   });
 }
 
-/** A file below manifests/. */
+/** Returns the path of a file below manifests/. */
 export function readYaml(path: string): Json[] {
   return parseYaml(readFileSync(join(manifests, path), 'utf8'), path);
 }
@@ -88,7 +88,7 @@ export function readObjects(path: string): KubeObject[] {
   return asKubeObjects(readYaml(path));
 }
 
-/** The only object of a kind; throws when there is none or another. */
+/** Returns the only object of a kind. Throws when there is none or more than one. */
 export function only(objects: readonly KubeObject[], kind: string): KubeObject {
   const [object, another] = objects.filter((candidate) => candidate.kind === kind);
   if (object === undefined || another !== undefined) throw new Error(`expected one ${kind}`);

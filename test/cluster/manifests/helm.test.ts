@@ -51,13 +51,13 @@ describe('values.schema.json', () => {
     expect(schemaErrors(values, schema)).toEqual([]);
   });
 
-  test('knows every value that comes with the chart', () => {
+  test('knows every value that the chart has', () => {
     const flannel = Object.keys(values['flannel'] as JsonObject);
     const properties = (schema as { properties: { flannel: { properties: object } } }).properties.flannel.properties;
     expect(flannel.filter((name) => !(name in properties))).toEqual([]);
   });
 
-  test('lets every name of the executable be replaced', () => {
+  test('lets each name of the executable be replaced', () => {
     expect(schemaErrors(changed('flannel.cniBinReplace', [...PLUGIN_NAMES]), schema)).toEqual([]);
   });
 
@@ -73,7 +73,7 @@ describe('values.schema.json', () => {
     { path: 'flannel.macPrefix', value: '0E-2A' },
     { path: 'flannel.cniBinReplace', value: ['bridge', 'portmap'] },
     { path: 'netpol', value: { enabled: false, args: [] } },
-  ])('takes $path: $value', ({ path, value }) => {
+  ])('accepts $path: $value', ({ path, value }) => {
     expect(schemaErrors(changed(path, value), schema)).toEqual([]);
   });
 
@@ -140,7 +140,7 @@ describe('rendered', () => {
     expect(conflists[0]).toEqual(conflists[1]);
   });
 
-  test('has weft-policy.yml where the cluster has such policies and nobody says no', () => {
+  test('contains weft-policy.yml where the cluster supports such policies and no value switches it off', () => {
     const inOrder = (objects: KubeObject[]): KubeObject[] =>
       objects.toSorted((a, b) => `${a.kind} ${a.metadata.name}`.localeCompare(`${b.kind} ${b.metadata.name}`));
     expect(inOrder(policies(render('weft')))).toEqual(inOrder(readObjects('weft-policy.yml')));
@@ -153,7 +153,7 @@ describe('rendered', () => {
     { args: '--kube-annotation-prefix=example.org', want: 'example.org/' },
     { args: '-kube-annotation-prefix=example.org/net', want: 'example.org/net-' },
     { args: '--kube-annotation-prefix=example.org/net-', want: 'example.org/net-' },
-  ])('and there the release’s account and the prefix of $args', ({ args, want }) => {
+  ])('and the policy has the release’s account and the prefix of $args', ({ args, want }) => {
     const [policy] = policies(render('kube-flannel', 'replaceFlannel=true', `flannel.args={${args}}`));
     expect(policy?.metadata.name).toBe('kube-flannel-own-node');
     expect(JSON.stringify(policy)).toContain("'system:serviceaccount:kube-flannel:flannel'");
@@ -199,7 +199,7 @@ describe('rendered', () => {
     });
   });
 
-  test('with iptables is what overlays/iptables is', () => {
+  test('with iptables is the same as overlays/iptables', () => {
     const [objects, { pod, configMap }] = [render('weft', 'flannel.enableNFTables=false'), withOverlay('iptables')];
     const [wanted] = pod.containers;
     const { securityContext, volumeMounts } = agentContainer(objects);
@@ -211,12 +211,12 @@ describe('rendered', () => {
     expect(netConf(objects)).toEqual(netConf([configMap]));
   });
 
-  test('turns families on and off with their networks', () => {
+  test('switches families on and off with their networks', () => {
     const v6 = netConf(render('weft', 'podCidr=', 'podCidrv6=fd00::/56')).config;
     expect([v6.enableIpv4, v6.enableIpv6]).toEqual([false, true]);
   });
 
-  test('takes flannel’s names and selector to replace it', () => {
+  test('uses flannel’s names and selector in order to replace flannel', () => {
     const objects = render('kube-flannel', 'replaceFlannel=true');
     const daemonSet = only(objects, 'DaemonSet');
     expect(daemonSet.metadata).toMatchObject({ name: 'kube-flannel-ds', namespace: 'kube-flannel' });
@@ -230,7 +230,7 @@ describe('rendered', () => {
     expect(agentContainer(objects).args).toContain('--cni-bin-replace=flannel');
   });
 
-  test('leaves out conflist and probes where told', () => {
+  test('leaves out the conflist and the probes when values say so', () => {
     const { args, livenessProbe, readinessProbe } = agentContainer(
       render('weft', 'flannel.skipCNIConfigInstallation=true', 'flannel.healthz.port=0'),
     );

@@ -1,5 +1,5 @@
-// As much of JSON Schema (draft 7) as values.schema.json uses; a keyword it does not know is an error, so that no rule
-// of the schema goes untested. Helm has a whole validator; this one is there where helm is not.
+// A validator for that part of JSON Schema (draft 7) that values.schema.json uses. An unknown keyword is an error, so that no rule
+// of the schema stays untested. Helm has a complete validator; this one works where helm is missing.
 
 import type { Json, JsonObject } from './documents.ts';
 
@@ -37,7 +37,10 @@ const RULES: Readonly<Record<string, Rule>> = {
       ),
 };
 
-/** What of `value` the schema refuses, each with its path; none when it is right. Throws on a keyword it does not know. */
+/**
+ * Returns one line, with its path, for everything in `value` that the schema refuses; an empty list when it accepts the value.
+ * Throws on an unknown keyword.
+ */
 export function schemaErrors(value: Json, schema: Json): string[] {
   return check(value, schema as JsonObject, '');
 }
@@ -46,7 +49,7 @@ function check(value: Json, schema: JsonObject, path: string): string[] {
   return Object.entries(schema).flatMap(([keyword, argument]) => {
     const rule = RULES[keyword];
     if (rule === undefined) throw new Error(`values.schema.json: a keyword no test knows: ${keyword}`);
-    // As the specification has it: rules about numbers, texts and members do not concern values of other types.
+    // By the specification, rules about numbers, texts and members do not concern values of other types.
     if (value === null && keyword !== 'type' && keyword !== 'enum') return [];
     return rule(value, argument, path, schema);
   });

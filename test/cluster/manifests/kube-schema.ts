@@ -1,5 +1,5 @@
-// Holds objects to Kubernetes' own API schema without a server: the generated models of @kubernetes/client-node know
-// every field and its type. Unknown fields and wrong types are errors; which fields are required only a server knows.
+// Compares objects with Kubernetes' API schema, without a server. The generated models of @kubernetes/client-node know every field
+// and its type. Unknown fields and wrong types are errors; which fields are required is known only to a server.
 
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -23,7 +23,10 @@ const MODELS: Readonly<Record<string, string>> = {
   'rbac.authorization.k8s.io/v1 ClusterRoleBinding': 'V1ClusterRoleBinding',
 };
 
-/** Everything wrong with an object, `spec.template.spec.hostNetork: unknown field`; none when it is right. */
+/**
+ * Returns one line for everything wrong with an object, such as `spec.template.spec.hostNetork: unknown field`; an empty list when
+ * nothing is wrong.
+ */
 export async function schemaProblems(object: KubeObject): Promise<string[]> {
   const model = MODELS[`${object.apiVersion} ${object.kind}`];
   if (model === undefined) return [`${object.apiVersion} ${object.kind}: a kind no test knows`];

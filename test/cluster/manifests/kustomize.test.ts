@@ -27,7 +27,7 @@ const overlays = readdirSync(join(manifests, 'kustomize/overlays')).sort();
 
 const rendered = new Map<string, KubeObject[]>();
 
-/** Once a folder: a process each takes longest. */
+/** Renders each folder only once, because starting the program takes most of the time. */
 function render(folder: string): KubeObject[] {
   const known = rendered.get(folder);
   if (known !== undefined) return known;
@@ -47,11 +47,11 @@ function named(objects: readonly KubeObject[]): Map<string, KubeObject> {
 
 beforeEach(() => needs.machine((kustomize ?? kubectl) !== undefined, 'kustomize or kubectl on PATH'));
 
-test('the base is weft.yml', () => {
+test('the base is the same as weft.yml', () => {
   expect(named(render('base'))).toEqual(named(readObjects('weft.yml')));
 });
 
-test('replace-flannel-policy is weft-policy.yml with flannel’s account, under names of its own', () => {
+test('replace-flannel-policy is weft-policy.yml with flannel’s account, and its objects have other names', () => {
   const text = JSON.stringify([...named(readObjects('weft-policy.yml')).values()])
     .replaceAll('system:serviceaccount:weft:weft', 'system:serviceaccount:kube-flannel:flannel')
     .replaceAll('"weft-own-', '"kube-flannel-own-');
@@ -60,7 +60,7 @@ test('replace-flannel-policy is weft-policy.yml with flannel’s account, under 
   expect(wanted.size).toBe(4);
 });
 
-test('the component own-node-policy joins the base in a kustomization of a cluster’s own', () => {
+test('a user’s own kustomization can combine the base with the component own-node-policy', () => {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'weft-kustomize-')));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const from = relative(folder, join(manifests, 'kustomize'));
@@ -119,7 +119,7 @@ test('iptables adds NET_RAW and the lock, and nothing else, as test/cluster/imag
   expect(inOrder(changed)).toEqual(inOrder(wanted as PodSpec));
 });
 
-/** kustomize puts what it adds first. */
+/** kustomize puts the containers that it adds at the beginning of the list. */
 function inOrder(pod: PodSpec): PodSpec {
   const byName = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
     items.toSorted((a, b) => a.name.localeCompare(b.name));

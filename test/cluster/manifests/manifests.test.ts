@@ -1,4 +1,5 @@
-// The files a cluster is deployed from, as far as that can be told without one; test/cluster asks a real API server.
+// Checks the files from which a cluster is deployed, as far as this is possible without a cluster. The tests in
+// test/cluster/api-server apply them to a real API server.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +36,7 @@ describe('schema', () => {
     expect(await schemaProblems(object)).toEqual([]);
   });
 
-  test('is one that can fail', async () => {
+  test('a wrong object does not pass the schema (control)', async () => {
     const [namespace] = weft;
     const wrong = { ...namespace, metadata: { name: 1, nmae: 'x' } } as unknown as KubeObject;
     expect(await schemaProblems(wrong)).toEqual([
@@ -45,7 +46,7 @@ describe('schema', () => {
   });
 });
 
-test.for(Object.entries(plainFiles))('%s is its folder of kustomize, joined (node scripts/manifests.mjs)', ([name]) => {
+test.for(Object.entries(plainFiles))('%s is made from its kustomize folder (node scripts/manifests.mjs)', ([name]) => {
   expect(readFileSync(join(manifests, name), 'utf8')).toBe(joinManifests(name));
 });
 
@@ -64,20 +65,20 @@ describe('weft-policy.yml', () => {
     );
   });
 
-  test('knows the annotation prefix that flanneld has', () => {
+  test('has the annotation prefix that flanneld uses', () => {
     const prefix = normalizePrefix(flagTable.find(({ name }) => name === 'kube-annotation-prefix')?.default ?? '');
     expect(policy[0]?.spec).toMatchObject({
       variables: expect.arrayContaining([{ name: 'prefix', expression: `'${prefix}'` }]),
     });
   });
 
-  test('is no part of weft.yml, which Kubernetes before 1.30 takes whole', () => {
+  test('is not part of weft.yml, because Kubernetes before 1.30 must accept all of weft.yml', () => {
     expect(weft.filter(({ apiVersion }) => apiVersion.startsWith('admissionregistration'))).toEqual([]);
   });
 });
 
 describe('weft.yml', () => {
-  test('has everything an overlay needs and nothing else, in an order that can be applied', () => {
+  test('has everything an overlay needs and nothing else, in an order in which it can be applied', () => {
     expect(weft.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`)).toEqual([
       'Namespace /weft',
       'ServiceAccount weft/weft',
@@ -102,7 +103,7 @@ describe('weft.yml', () => {
     ]);
   });
 
-  test('binds that role to the account the pods have', () => {
+  test('binds that role to the account of the pods', () => {
     const binding = only(weft, 'ClusterRoleBinding');
     expect(binding.roleRef).toMatchObject({ kind: 'ClusterRole', name: only(weft, 'ClusterRole').metadata.name });
     expect(binding.subjects).toEqual([
@@ -111,13 +112,13 @@ describe('weft.yml', () => {
     expect(only(weft, 'ServiceAccount').metadata.name).toBe(podSpec(weft).serviceAccountName);
   });
 
-  test('configures what the agent reads without a warning', () => {
+  test('has a configuration that the agent reads without a warning', () => {
     const { backend, warnings } = readWholeNetConf(only(weft, 'ConfigMap').data?.['net-conf.json'] ?? '');
     expect(warnings).toEqual([]);
     expect(backend.type).toBe('vxlan');
   });
 
-  test('has flannel’s network and plugins in a version that containerd 1.6 takes', () => {
+  test('has flannel’s network and plugins, in a version that containerd 1.6 accepts', () => {
     const conflist = JSON.parse(only(weft, 'ConfigMap').data?.['cni-conf.json'] ?? '') as Record<string, unknown>;
     expect(conflist).toEqual({
       name: 'cbr0',
@@ -147,19 +148,19 @@ describe('the agent’s pod', () => {
     expect(JSON.stringify(spec.affinity.podAntiAffinity)).toContain('"app":"flannel"');
   });
 
-  test('knows its node without asking, which needs no right to read pods', () => {
+  test('learns its node’s name without a request, so it needs no right to read pods', () => {
     expect(container).toMatchObject({
       env: [{ name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
     });
   });
 
-  test('gets only flags flanneld has', () => {
+  test('has only flags that flanneld knows', () => {
     const known = flagTable.map(({ name }) => name);
     const given = (container.args ?? []).map((arg) => /^--([a-z-]+)/.exec(arg)?.[1] ?? arg);
     expect(given.filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  test('has every folder its flags name, writable only where it writes', () => {
+  test('has every folder that its flags name, and can write only where it must', () => {
     const mounts = new Map((container.volumeMounts ?? []).map((mount) => [mount.mountPath, mount]));
     for (const flag of ['cni-conf-dir', 'cni-bin-dir'])
       expect(mounts.get(flagValue(container, flag))?.readOnly).toBeUndefined();
@@ -216,7 +217,7 @@ describe('every container', () => {
     expect(command[0]).toMatch(/^(\/opt\/weft\/flanneld|sleep)$/);
   });
 
-  test('mounts volumes that are there, and no volume is for nobody', () => {
+  test('mounts only volumes that exist, and each volume is used', () => {
     expect(specs).not.toEqual([]);
     for (const spec of specs) {
       const mounted = [...(spec.initContainers ?? []), ...spec.containers].flatMap(
@@ -226,14 +227,14 @@ describe('every container', () => {
     }
   });
 
-  test('leaves the kernel’s settings alone', () => {
+  test('does not change the kernel’s settings', () => {
     for (const { hostPath } of specs.flatMap(({ volumes }) => volumes))
       expect(hostPath?.path ?? '').not.toMatch(/^\/(proc|sys|dev)?$/);
   });
 });
 
 describe('cleanup.yml', () => {
-  test('cleans the folders the agent writes to, and waits where an agent runs', () => {
+  test('cleans the folders to which the agent writes, and waits while an agent runs', () => {
     const [container] = podSpec(cleanup).initContainers ?? [];
     const paths = (from: readonly { mountPath: string }[] = []): string[] => from.map(({ mountPath }) => mountPath);
     expect(paths(container?.volumeMounts)).toEqual(['/run/flannel', '/etc/cni/net.d', '/opt/cni/bin', '/var/lib/cni']);
@@ -243,7 +244,7 @@ describe('cleanup.yml', () => {
 });
 
 describe('kind/cluster.yml', () => {
-  test('has several nodes, no network of its own, and the pod network of net-conf.json', () => {
+  test('has several nodes, no network plugin, and the pod network of net-conf.json', () => {
     const [cluster] = readYaml('kind/cluster.yml') as { networking: Record<string, unknown>; nodes: unknown[] }[];
     const netConf = JSON.parse(only(weft, 'ConfigMap').data?.['net-conf.json'] ?? '') as { Network: string };
     expect(cluster?.networking).toMatchObject({ disableDefaultCNI: true, podSubnet: netConf.Network });
@@ -254,20 +255,20 @@ describe('kind/cluster.yml', () => {
 describe('systemd', () => {
   const unit = readFileSync(join(manifests, 'systemd/flanneld.service'), 'utf8');
 
-  test('the unit sets only variables flanneld has, and names none other', () => {
+  test('the unit sets only variables that flanneld knows, and mentions no others', () => {
     const known = flagTable.map(({ name }) => `FLANNELD_${name.toUpperCase().replaceAll('-', '_')}`);
     const named = unit.match(/FLANNELD_[A-Z_]+/g) ?? [];
     expect(named.length).toBeGreaterThan(3);
     expect(named.filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  test('subnet.env outlives the agent, and nothing but NET_ADMIN is given', () => {
+  test('subnet.env survives the agent, and the unit grants only NET_ADMIN', () => {
     expect(unit).toContain('RuntimeDirectoryPreserve=yes');
     expect(unit).toContain('CapabilityBoundingSet=CAP_NET_ADMIN\n');
     expect(unit).toContain('Type=notify');
   });
 
-  test('an agent that no longer answers is ended, later than it ends itself', () => {
+  test('systemd ends an agent that no longer answers, but later than the agent would end itself', () => {
     expect(Number(/^WatchdogSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(STILL_SEC);
   });
 

@@ -11,7 +11,7 @@ describe('REFERENCE.md', () => {
     expect(readFileSync(join(manifests, 'REFERENCE.md'), 'utf8')).toBe(referenceOf(manifests));
   });
 
-  test('says of everything what it takes and what it does', () => {
+  test('says of each entry what it accepts and what it does', () => {
     const rows = referenceOf(manifests)
       .split('\n')
       .filter((line) => line.startsWith('| `'));

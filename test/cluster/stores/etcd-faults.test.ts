@@ -36,7 +36,7 @@ async function expectToFollow(site: EtcdSite, agent: Awaited<ReturnType<typeof a
 }
 
 describe('three members with TLS', { timeout: 120_000 }, () => {
-  test('the leader dies: the agent follows on, and none of its peers ever went', async () => {
+  test('when the leader dies, the agent continues and no peer is reported as gone', async () => {
     const cluster = await start({ members: 3, tls: true });
     const site = await makeEtcdSite(cluster, netConf);
     const agent = await agentAt(site);
@@ -48,7 +48,7 @@ describe('three members with TLS', { timeout: 120_000 }, () => {
     expect(agent.snapshots.filter(({ leases }) => !leases.has(peerKey))).toEqual([]);
   });
 
-  test('the majority is lost and comes back: the last known leases stay, then it follows', async () => {
+  test('when the majority is lost, the last known leases stay; when it is back, the agent follows again', async () => {
     const cluster = await start({ members: 3, tls: true });
     const site = await makeEtcdSite(cluster, netConf);
     const agent = await agentAt(site);
@@ -60,7 +60,7 @@ describe('three members with TLS', { timeout: 120_000 }, () => {
     expect(agent.snapshots.filter(({ leases }) => leases.size < 2)).toEqual([]);
   });
 
-  test('a certificate of another authority is refused, and said so', async () => {
+  test('a certificate of another authority is refused with a clear error', async () => {
     const cluster = await start({ members: 3, tls: true });
     const site = await makeEtcdSite(cluster, netConf);
     const abort = new AbortController();
@@ -82,7 +82,7 @@ describe('one member', { timeout: 120_000 }, () => {
     return { cluster, proxy, site: await makeEtcdSite(cluster, netConf), endpoints: [proxy.url] };
   }
 
-  test('what was missed and then compacted away is read anew: who went is gone', async () => {
+  test('what was missed and then compacted away is read anew: peers that left meanwhile are gone', async () => {
     const { cluster, proxy, site, endpoints } = await behindProxy();
     const agent = await agentAt(site, { endpoints });
     proxy.cut();
@@ -96,7 +96,7 @@ describe('one member', { timeout: 120_000 }, () => {
     expect(site.logged.join('\n')).toContain('etcd was compacted, reading all leases again');
   });
 
-  test('a partition longer than the lease: the same subnet is taken again', async () => {
+  test('after a partition longer than the lease, the agent takes the same subnet again', async () => {
     const { proxy, site, endpoints } = await behindProxy();
     const agent = await agentAt(site, { endpoints, ttlSec: 2, timeoutMs: 500 });
     proxy.cut();
@@ -106,7 +106,7 @@ describe('one member', { timeout: 120_000 }, () => {
     await expectToFollow(site, agent, 9);
   });
 
-  test('D13: a watch that cannot be set up ends no renewal: the lease outlives its time', async () => {
+  test('D13: a watch that cannot be opened does not end the renewals: the lease survives its first period', async () => {
     const { proxy, site, endpoints } = await behindProxy();
     const manager = site.manager({ endpoints, ttlSec: 3, timeoutMs: 500 });
     const ownKey = keyOf(subnetsOf(await manager.acquire(nodeAttributes(1), never)));
@@ -120,7 +120,7 @@ describe('one member', { timeout: 120_000 }, () => {
     expect((await site.stored()).get(ownKey)?.leaseId).toBe(leaseId);
   });
 
-  test('a partition in which somebody else took the subnet: the watch ends with an error', async () => {
+  test('when another node takes the subnet during a partition, the watch ends with an error', async () => {
     const { proxy, site, endpoints } = await behindProxy();
     const agent = await agentAt(site, { endpoints, ttlSec: 2, timeoutMs: 500 });
     proxy.cut();
@@ -130,7 +130,7 @@ describe('one member', { timeout: 120_000 }, () => {
     await expect(agent.ended).rejects.toThrow('lost');
   });
 
-  test('a watch that is cut again and again misses nothing', async () => {
+  test('a watch that is interrupted again and again misses nothing', async () => {
     const { proxy, site, endpoints } = await behindProxy();
     const agent = await agentAt(site, { endpoints });
     for (let host = 20; host < 30; host++) {
@@ -155,7 +155,7 @@ describe('one member', { timeout: 120_000 }, () => {
     await agent.until(({ leases }) => leases.has(peerKey));
   });
 
-  test('a missing configuration is waited for in the words people search for', async () => {
+  test('the agent waits for a missing configuration and says so in the words that people search for', async () => {
     const cluster = await start({ members: 1 });
     const site = await makeEtcdSite(cluster, netConf);
     const prefix = `${site.prefix}/other`;
@@ -165,7 +165,7 @@ describe('one member', { timeout: 120_000 }, () => {
     await expect(config).resolves.toMatchObject({ enableIpv4: true });
   });
 
-  test('user and password; a token the server forgot is renewed; a wrong password is said', async () => {
+  test('it logs in by user and password, gets a new token when the server has forgotten it, and reports a wrong password', async () => {
     const cluster = await start({ members: 1 });
     const [member] = cluster.members;
     const open = await makeEtcdSite(cluster, netConf);

@@ -28,8 +28,8 @@ async function acquire(site: EtcdSite, host = 1, change?: Partial<EtcdManagerOpt
   return subnetsOf(await site.manager(change).acquire(nodeAttributes(host), never));
 }
 
-describe('what flannel wrote and reads', () => {
-  test('the value is flannel’s, byte for byte, and hangs on a lease of a day', async () => {
+describe('compatible with flannel', () => {
+  test('the value is the same as flannel’s, byte for byte, and has an etcd lease of a day', async () => {
     const site = await makeEtcdSite(cluster, three);
     const previous = { subnet: parsePrefix('10.5.2.0/24') };
     await acquire(site, 1, { previous });
@@ -38,7 +38,7 @@ describe('what flannel wrote and reads', () => {
     expect(await site.gateway.keepLeaseAlive(stored?.leaseId ?? '', never)).toBe(86_400);
   });
 
-  test('takes the lease flannel left for this address, on the lease it hangs on', async () => {
+  test('takes the lease that flannel left for this address, with its etcd lease', async () => {
     const site = await makeEtcdSite(cluster, three);
     const leaseId = await site.gateway.grantLease(86_400, never);
     await site.put('/subnets/10.5.3.0-24', flannelValue, leaseId);
@@ -48,7 +48,7 @@ describe('what flannel wrote and reads', () => {
     expect(stored.get('10.5.3.0-24')).toEqual({ leaseId, value: expect.stringContaining('02:00:00:00:00:01') });
   });
 
-  test('D12: an IPv6-only lease has flannel’s form, and two nodes get two', async () => {
+  test('D12: an IPv6-only lease has flannel’s form, and two nodes get two leases', async () => {
     const site = await makeEtcdSite(cluster, { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' });
     for (const host of [1, 2]) {
       const { publicIp: _, backendData: __, ...ipv6 } = nodeAttributes(host, true);
@@ -65,8 +65,8 @@ describe('what flannel wrote and reads', () => {
   });
 });
 
-describe('which subnet', () => {
-  test('the one of an earlier run, when nobody has it and it fits', async () => {
+describe('which subnet a node gets', () => {
+  test('the subnet of an earlier run, when it is free and fits', async () => {
     const site = await makeEtcdSite(cluster, three);
     const previous = { subnet: parsePrefix('10.5.3.0/24') };
     expect(await acquire(site, 1, { previous })).toBe('10.5.3.0/24');
@@ -75,14 +75,14 @@ describe('which subnet', () => {
     expect(await acquire(site, 3, { previous: outside })).toMatch(/^10\.5\./);
   });
 
-  test('its own after its address changed', async () => {
+  test('its own subnet after its address has changed', async () => {
     const site = await makeEtcdSite(cluster, three);
     const earlier = await site.manager().acquire(nodeAttributes(1), never);
     expect(await acquire(site, 9, { earlier })).toBe(subnetsOf(earlier));
     expect((await site.stored()).size).toBe(1);
   });
 
-  test('another when its own no longer fits the configuration; the old key goes', async () => {
+  test('another when its own no longer fits the configuration; the old key is removed', async () => {
     const site = await makeEtcdSite(cluster, three);
     await acquire(site);
     await site.put('/config', '{"Network":"10.6.0.0/22"}');
@@ -90,7 +90,7 @@ describe('which subnet', () => {
     expect([...(await site.stored()).keys()].join()).toMatch(/^10\.6\.[123]\.0-24$/);
   });
 
-  test('none when all are taken, a key with an unreadable value included', async () => {
+  test('none when all are taken, including by a key with an unreadable value', async () => {
     const site = await makeEtcdSite(cluster, three);
     await acquire(site, 1);
     await acquire(site, 2);
@@ -100,14 +100,14 @@ describe('which subnet', () => {
     await expect(acquire(site, 3)).rejects.toThrow('etcd: acquire a subnet: out of subnets (10.5.0.0/22)');
   });
 
-  test('D11: as many agents as subnets all get one', async () => {
+  test('D11: when there are as many agents as subnets, each agent gets one', async () => {
     const site = await makeEtcdSite(cluster, { Network: '10.5.0.0/20' });
     const hosts = Array.from({ length: 15 }, (_, at) => at + 1);
     const subnets = await Promise.all(hosts.map((host) => acquire(site, host)));
     expect(new Set(subnets).size).toBe(15);
   });
 
-  test('gives way to one that overlaps it under another key and was there first', async () => {
+  test('not one that overlaps an older lease under another key', async () => {
     const site = await makeEtcdSite(cluster, three);
     const rival = '/subnets/10.5.2.0-24&fd00:1::-64';
     class Overtaken extends EtcdGateway {
@@ -129,7 +129,7 @@ describe('which subnet', () => {
 });
 
 describe('D15: a reservation, a key that no lease ends', () => {
-  test('stays one when its node takes it', async () => {
+  test('stays a reservation when its node takes it', async () => {
     const site = await makeEtcdSite(cluster, three);
     await site.put('/subnets/10.5.3.0-24', flannelValue);
     const manager = site.manager();
@@ -141,7 +141,7 @@ describe('D15: a reservation, a key that no lease ends', () => {
     });
   });
 
-  test('is left alone, and taken by nobody, when it does not fit', async () => {
+  test('is left alone, and no node takes it, when it does not fit', async () => {
     const site = await makeEtcdSite(cluster, three);
     await site.put('/subnets/10.5.2.0-25', flannelValue);
     expect(await acquire(site)).toMatch(/^10\.5\.[13]\.0\/24$/);
@@ -151,7 +151,7 @@ describe('D15: a reservation, a key that no lease ends', () => {
 });
 
 describe('a lease in use', () => {
-  test('is kept alive beyond its time, then given up by release', async () => {
+  test('is kept alive beyond its time until it is released', async () => {
     const site = await makeEtcdSite(cluster, three);
     const manager = site.manager({ ttlSec: 2 });
     await manager.acquire(nodeAttributes(1), never);
@@ -178,7 +178,7 @@ describe('a lease in use', () => {
     expect(site.logged.join('\n')).toMatch(/own lease restored.*lease has been revoked/);
   });
 
-  test('is put back when somebody writes over it', async () => {
+  test('is put back when another program overwrites it', async () => {
     const site = await makeEtcdSite(cluster, three);
     const manager = site.manager();
     const own = subnetsOf(await manager.acquire(nodeAttributes(1), never));
@@ -192,7 +192,7 @@ describe('a lease in use', () => {
     expect((await site.stored()).get(key)?.value).toBe(before);
   });
 
-  test('keeps its subnet at the next start beside keys inside and around it that came later', async () => {
+  test('keeps its subnet at the next start, although later keys lie inside and around it', async () => {
     const site = await makeEtcdSite(cluster, three);
     const own = await acquire(site);
     const before = await site.stored();
@@ -205,7 +205,7 @@ describe('a lease in use', () => {
     expect(await acquire(site, 4)).toMatch(/^10\.5\.[123]\.0\/24$/);
   });
 
-  test('that somebody else has now ends the watch with an error', async () => {
+  test('ends the watch with an error when another node has taken it', async () => {
     const site = await makeEtcdSite(cluster, three);
     const manager = site.manager();
     const own = subnetsOf(await manager.acquire(nodeAttributes(1), never));

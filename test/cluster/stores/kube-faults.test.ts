@@ -39,7 +39,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
     return { server, proxy, site, put, manager, seeP, ownKey, p, q, ...follower };
   }
 
-  test('is killed and comes back: the last known leases stay, then it is followed', async () => {
+  test('is killed and comes back: the last known leases stay, then the agent follows again', async () => {
     const scene = await makeScene();
     await scene.server.kill();
     await expect.poll(() => scene.site.logged.join('\n'), { timeout: 20_000 }).toContain('nodes cannot be watched');
@@ -49,7 +49,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
     expect(scene.snapshots.filter(({ leases }) => leases.size < 3)).toEqual([]);
   });
 
-  test('forgot the version that was watched (410): who went meanwhile is gone', async () => {
+  test('has forgotten the watched version (410): nodes that left meanwhile are gone', async () => {
     const scene = await makeScene();
     scene.proxy.cut();
     await scene.site.deleteNode('q');
@@ -63,7 +63,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
     expect(scene.site.logged.join('\n')).toMatch(/listing again .*410 Expired/);
   });
 
-  test('cannot be reached for a while: annotations that were removed meanwhile come back', async () => {
+  test('cannot be reached for a while: annotations that were removed meanwhile are put back', async () => {
     const scene = await makeScene();
     scene.proxy.cut();
     await scene.site.remove('a', '');
@@ -75,7 +75,7 @@ describe('a real kube-apiserver', { timeout: 180_000 }, () => {
       .toBe('192.168.0.1');
   });
 
-  test('says who may do what: the condition and Events are within the agent’s rights', async () => {
+  test('allows the condition and the Events with the agent’s rights', async () => {
     const scene = await makeScene();
     scene.manager.announceReady?.();
     const conditions = async (): Promise<string> => JSON.stringify(await scene.site.get('a'));

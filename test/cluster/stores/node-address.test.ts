@@ -83,7 +83,7 @@ async function advertised(address: string): Promise<void> {
   await waitUntil(async () => (await node.agent.http('/readyz')).status === 200, LOOK_MS, 'the agent ready again');
 }
 
-describe('the address peers are told', () => {
+describe('the address that peers are told', () => {
   test.for([
     { what: 'public-ip-overwrite set', annotations: { 'public-ip-overwrite': SECOND }, address: SECOND },
     { what: 'public-ip-overwrite removed', annotations: { 'public-ip-overwrite': null }, address: '192.168.50.11' },
@@ -103,7 +103,7 @@ describe('the address peers are told', () => {
   });
 });
 
-test('replaced twice while the API server cannot be heard: the node goes on from the newest, peers follow when it can', async () => {
+test('is replaced twice while the API server cannot be reached: the node uses the newest, and peers follow once it is back', async () => {
   const proxies = scene?.proxies('node-1') ?? [];
   await node.run(['sysctl', '-qw', 'net.ipv4.conf.eth0.promote_secondaries=1']);
   for (const proxy of proxies) proxy.cut();

@@ -1,4 +1,4 @@
-// The table of conformance cases: it is complete, and the document in the repository is made from it.
+// The table of conformance cases is complete, and the document in the repository is made from it.
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -10,11 +10,11 @@ import type { CaseReport } from './run-cases.ts';
 import { allCases } from './table.ts';
 import { ordinaryVersion } from './versions.ts';
 
-/** Rows the contract has. */
+/** The numbers of the contract's rows. */
 const ROWS = Array.from({ length: 178 }, (_, at) => at + 1);
 
 describe('the table of cases', () => {
-  test('every row of the contract is a case or left out for a reason', () => {
+  test('has a case for every row of the contract, or a reason why the row is left out', () => {
     const covered = new Set([...allCases, ...leftOut].flatMap(({ numbers }) => numbers));
     expect(ROWS.filter((row) => !covered.has(row))).toEqual([]);
     expect([...covered].filter((row) => !ROWS.includes(row))).toEqual([]);
@@ -30,7 +30,7 @@ describe('the table of cases', () => {
     expect(ids.filter((id, at) => ids.indexOf(id) !== at)).toEqual([]);
   });
 
-  test('cni-plugin/CONFORMANCE.md is the table as it is now (npm run conformance -- --table)', () => {
+  test('cni-plugin/CONFORMANCE.md is made from the present table (npm run conformance -- --table)', () => {
     const path = new URL('../../../cni-plugin/CONFORMANCE.md', import.meta.url);
     expect(readFileSync(path, 'utf8')).toBe(renderDocument(allCases));
   });
@@ -48,7 +48,7 @@ describe('renderDocument', () => {
     check: () => Promise.resolve(),
   };
 
-  test('a case that differs is told twice, with the reason and that the reference was not tried', () => {
+  test('shows a case that differs twice, with the reason and with the note that the reference was not tried', () => {
     const lines = renderDocument([one])
       .split('\n')
       .filter((line) => line.startsWith('| 7a'));
@@ -82,7 +82,7 @@ describe('summary', () => {
 });
 
 describe('same', () => {
-  test('takes a key whose value is undefined for an absent one, and the order of keys for nothing', () => {
+  test('treats a key whose value is undefined as an absent one, and ignores the order of keys', () => {
     expect(() => same({ a: 1, b: undefined, c: 2 }, { c: 2, a: 1 }, 'it')).not.toThrow();
   });
 
@@ -98,7 +98,7 @@ describe('same', () => {
     expect(() => same(actual, wanted, 'it')).toThrow(CaseFailure);
   });
 
-  test('a failure tells in one line what was wanted and what was found', () => {
+  test('says in one line what was wanted and what was found', () => {
     expect(() => sameText('a\nb', /c/, 'stdout')).toThrow('stdout: wanted /c/, got "a\\nb"');
   });
 });

@@ -33,7 +33,7 @@ async function hostile(numbers: readonly number[], executable?: string): Promise
   });
 }
 
-test(`${calls} hostile calls are answered with one error each and leave nothing`, { timeout }, async () => {
+test(`${calls} hostile calls each get one error and leave nothing behind`, { timeout }, async () => {
   const { counts, findings } = await hostile([seed, first, calls], suiteOption('executable'));
   process.stdout.write(`${JSON.stringify(counts)}\n`);
   expect(findings).toEqual([]);

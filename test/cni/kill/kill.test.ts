@@ -17,7 +17,7 @@ const targets = PLUGINS.filter((name) => wanted === undefined || name === wanted
 ]);
 
 test.for(targets)(
-  '$type, killed anywhere in its $command, leaves a node where DEL cleans up and ADD works',
+  'after $type was killed anywhere in its $command, DEL cleans up and ADD works',
   { timeout },
   async ({ type, command }) => {
     const executables = await executablesFolder(PLUGINS);

@@ -44,12 +44,12 @@ test('an undisturbed flow loses nothing, at about 1000 packets a second', async 
   expect(result.durationMs).toBeGreaterThan(500);
 });
 
-test('over IPv6 as well, with a new port for each packet', async () => {
+test('the same over IPv6, with a new port for each packet', async () => {
   const flow = await start({ freshPorts: true }, 'fd00::2');
   expect(await flow.stop()).toMatchObject({ lost: 0, refused: 0 });
 });
 
-test('a wire cut for a while is one outage, and exactly the packets of it are lost', async () => {
+test('a wire that is cut for a while makes one outage, and exactly its packets are lost', async () => {
   const flow = await start();
   right.run('ip', 'link', 'set', 'wire', 'down');
   await sleep(100);
@@ -65,7 +65,7 @@ test('a wire cut for a while is one outage, and exactly the packets of it are lo
   expect(result.lostAtMost).toBeGreaterThanOrEqual(result.lost);
 });
 
-test('packets from another source than expected are lost', async () => {
+test('packets from an unexpected source count as lost', async () => {
   const flow = await start({ expectSource: '10.1.1.1' });
   left.run('ip', 'address', 'delete', '10.1.1.1/24', 'dev', 'wire');
   left.run('ip', 'address', 'add', '10.1.1.9/24', 'dev', 'wire');
@@ -76,7 +76,7 @@ test('packets from another source than expected are lost', async () => {
   expect(lost).toBeGreaterThanOrEqual(wrongSource);
 });
 
-test('a packet larger than the device takes is refused, not fragmented', async () => {
+test('a packet larger than the device allows is refused and not fragmented', async () => {
   const flow = await start({ payloadBytes: 1472 }); // 1500 = 1472 + 8 UDP + 20 IPv4
   left.run('ip', 'link', 'set', 'wire', 'mtu', '1400');
   await sleep(50);
@@ -84,13 +84,13 @@ test('a packet larger than the device takes is refused, not fragmented', async (
   expect((await flow.stop()).refused).toBeGreaterThan(100);
 });
 
-test('a flow that reaches nobody is refused with what became of its packets', async () => {
+test('a flow that reaches nobody is refused with a report of what became of its packets', async () => {
   right.run('ip', 'link', 'set', 'wire', 'down');
   const flow = startFlow(end(left, '10.1.1.1'), end(right, '10.1.1.2'), {}, 300);
   await expect(flow).rejects.toThrow(/^probe: run flow 10\.1\.1\.1 to 10\.1\.1\.2: ETIMEDOUT \(0 of \d+ arrived/);
 });
 
-test('a flow in a namespace that is not there says so', async () => {
+test('a flow in a namespace that does not exist says so', async () => {
   const nowhere = { netnsFromOutside: '/proc/1/nowhere', ip: '10.1.1.1' };
   await expect(startFlow(nowhere, end(right, '10.1.1.2'))).rejects.toThrow(/nowhere: ENOENT/);
 });

@@ -28,7 +28,7 @@ describe('the result of a flow', () => {
     expect(book(fates).result()).toMatchObject(want);
   });
 
-  test('tells each outage with its time and its packets', () => {
+  test('describes each outage with its time and its packets', () => {
     expect(book('rrl-lrrrlr').result().outages).toEqual([
       { fromMs: 2, lastedMs: 3, lost: 2 },
       { fromMs: 8, lastedMs: 1, lost: 1 },
@@ -42,20 +42,20 @@ describe('the result of a flow', () => {
     expect(ledger.result()).toMatchObject({ durationMs: 30, longestLossMs: 20 });
   });
 
-  test('counts a packet that comes twice once, and one that was never sent not at all', () => {
+  test('counts a packet that arrives twice only once, and ignores one that was never sent', () => {
     const ledger = book('rr');
     ledger.noteReceived(1);
     ledger.noteReceived(77);
     expect(ledger.result()).toMatchObject({ received: 2, lost: 0, duplicates: 1 });
   });
 
-  test('counts one that comes late as received', () => {
+  test('counts a late packet as received', () => {
     const ledger = book('rlr');
     ledger.noteReceived(1);
     expect(ledger.result()).toMatchObject({ received: 3, lost: 0, outages: [] });
   });
 
-  test('leaves out packets from before it began', () => {
+  test('leaves out packets from before its beginning', () => {
     const ledger = new FlowLedger(1, 500);
     ledger.noteReceived(499);
     for (const sequence of [500, 501, 502]) ledger.noteSent(sequence);
@@ -72,7 +72,7 @@ describe('the result of a flow', () => {
     expect(ledger.result()).toMatchObject({ ownGapMs: 30, refused: 1, wrongSource: 1, lost: 1 });
   });
 
-  test('holds more ticks than there is room for at first', () => {
+  test('holds more ticks than it has room for at first', () => {
     const ledger = new FlowLedger(1, 0);
     for (let tick = 0; tick < 200_000; tick += 1) {
       ledger.noteSent(tick);

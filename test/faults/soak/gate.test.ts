@@ -16,7 +16,7 @@ class Diary {
   }
 }
 
-test('things on different nodes overlap, things on one node do not', async () => {
+test('actions on different nodes overlap, actions on one node do not', async () => {
   const [gate, diary] = [new Gate(), new Diary()];
   await Promise.all([
     gate.together('a', diary.work('a1')),
@@ -27,7 +27,7 @@ test('things on different nodes overlap, things on one node do not', async () =>
   expect(diary.lines.indexOf('a2 begins')).toBeGreaterThan(diary.lines.indexOf('a1 ends'));
 });
 
-test('what needs to be alone waits for all, and all wait for it', async () => {
+test('an action that runs alone waits for all others, and all others wait for it', async () => {
   const [gate, diary] = [new Gate(), new Diary()];
   await Promise.all([
     gate.together('a', diary.work('before')),
@@ -42,7 +42,7 @@ test('what needs to be alone waits for all, and all wait for it', async () => {
   }
 });
 
-test('a failure goes to its caller and stops nobody else', async () => {
+test('a failure is reported to its caller and stops no other action', async () => {
   const gate = new Gate();
   const fails = (): Promise<never> => Promise.reject(new Error('no'));
   await expect(gate.together('a', fails)).rejects.toThrow('no');

@@ -5,7 +5,7 @@ function series(kibAt: (minute: number) => number, count = 40): { minutes: numbe
   return Array.from({ length: count }, (_, minutes) => ({ minutes, residentKib: kibAt(minutes) }));
 }
 
-test('memory that stays has no slope, and equal quarters', () => {
+test('constant memory has no slope and equal quarters', () => {
   expect(memoryTrend(series(() => 51_200))).toEqual({
     leastMib: 50,
     mostMib: 50,
@@ -15,18 +15,18 @@ test('memory that stays has no slope, and equal quarters', () => {
   });
 });
 
-test('memory that grows a MiB a minute says so', () => {
+test('memory that grows by a MiB a minute is reported as such', () => {
   const { kibPerMinute, earlyMib, lateMib } = memoryTrend(series((minute) => 51_200 + 1024 * minute));
   expect(kibPerMinute).toBeCloseTo(1024);
   expect(lateMib - earlyMib).toBe(20);
 });
 
-test('warm-up does not count', () => {
+test('the warm-up does not count', () => {
   const { kibPerMinute, leastMib } = memoryTrend(series((minute) => (minute < 10 ? 1024 * minute : 40_960)));
   expect(kibPerMinute).toBeCloseTo(0);
   expect(leastMib).toBe(0);
 });
 
-test('a few samples are enough to not fail', () => {
+test('few samples do not make it fail', () => {
   expect(memoryTrend(series(() => 1024, 1)).kibPerMinute).toBe(0);
 });

@@ -111,7 +111,7 @@ describe('loadNetworkList', () => {
 });
 
 describe('defaultNetworkList', () => {
-  test('is the first file by name, whatever its kind', () => {
+  test('is the first file by name, of whatever kind', () => {
     const fake = new FakePlugins();
     fake.writeConf('20-b.conflist', list({ name: 'b' }));
     fake.writeConf('10-a.conf', { name: 'a', cniVersion: '1.0.0', type: 'bridge' });
@@ -138,7 +138,7 @@ describe('defaultNetworkList', () => {
 });
 
 describe('findNetworkList', () => {
-  test('looks at lists first, and a malformed earlier one ends the search', () => {
+  test('looks at lists first, and a malformed earlier file ends the search', () => {
     const fake = new FakePlugins();
     mkdirSync(join(fake.confDir, 'cbr0'));
     fake.writeConf('10-a.conf', { name: 'cbr0', cniVersion: '1.0.0', type: 'bridge' });

@@ -36,7 +36,7 @@ function twoPlugins(): FakePlugins {
 }
 
 describe('ADD', () => {
-  test('runs forward, threads the result and caches the last one (case 172)', async () => {
+  test('runs in order, passes each result on and caches the last one (case 172)', async () => {
     const fake = twoPlugins();
     const list = chain('0.3.1');
     const { result, runs } = await fake.driver.add(list, rt);
@@ -65,7 +65,7 @@ describe('ADD', () => {
     expect(runs[1]?.startNs).toBeGreaterThan(runs[0]?.endNs ?? Number.POSITIVE_INFINITY);
   });
 
-  test('gives exactly the CNI variables and a PATH', async () => {
+  test('passes exactly the CNI variables and a PATH', async () => {
     const fake = twoPlugins();
     await fake.driver.add(chain('0.3.1'), rt);
     const env = { ...fake.calls()[0]?.env };
@@ -101,7 +101,7 @@ describe('ADD', () => {
     });
   });
 
-  test('stops at the plugin that fails, caches nothing, keeps code and details readable', async () => {
+  test('stops at the plugin that fails and caches nothing; code and details stay readable', async () => {
     const fake = twoPlugins();
     fake.install('flannel', { ADD: { stdout: '{"code":11,"msg":"no subnet.env","details":"yet"}', exitCode: 1 } });
     const error = await fake.driver.add(chain('0.3.1'), rt).catch((thrown: unknown) => thrown);
@@ -115,7 +115,7 @@ describe('ADD', () => {
     { name: 'nothing at all', answer: { exitCode: 3 }, want: 'netplugin failed with no error message: exit status 3' },
     { name: 'only stderr', answer: { exitCode: 1, stderr: 'oops' }, want: 'netplugin failed: "oops"' },
     { name: 'no JSON', answer: { exitCode: 1, stdout: 'oops' }, want: 'error parsing its diagnostic message "oops"' },
-  ])('says what it can of a plugin that fails with $name', async ({ answer, want }) => {
+  ])('reports as much as it can of a plugin that fails with $name', async ({ answer, want }) => {
     const fake = twoPlugins();
     fake.install('flannel', { ADD: answer });
     await expect(fake.driver.add(chain('0.3.1'), rt)).rejects.toThrow(want);
@@ -130,7 +130,7 @@ describe('ADD', () => {
     );
   });
 
-  test('takes a result without version as the configuration’s', async () => {
+  test('gives a result without a version the version of the configuration', async () => {
     const fake = twoPlugins();
     fake.install('portmap', { ADD: { stdout: '{}' } });
     expect((await fake.driver.add(chain('1.0.0'), rt)).result).toEqual({ cniVersion: '1.0.0' });
@@ -239,7 +239,7 @@ describe('STATUS', () => {
     expect(fake.calls()[0]?.env).toMatchObject({ CNI_CONTAINERID: '', CNI_NETNS: '', CNI_IFNAME: '', CNI_ARGS: '' });
   });
 
-  test('asks nobody before 1.1.0', async () => {
+  test('runs no plugin before 1.1.0', async () => {
     const fake = twoPlugins();
     await fake.driver.status(chain('1.0.0'));
     expect(fake.order()).toEqual([]);
@@ -249,7 +249,7 @@ describe('STATUS', () => {
 describe('GC', () => {
   const other: RuntimeConf = { ...rt, containerId: 'c2' };
 
-  test('deletes what is cached and not valid, then asks every plugin (case 173)', async () => {
+  test('runs DEL for cached attachments that are not valid, then GC of every plugin (case 173)', async () => {
     const fake = twoPlugins();
     const list = chain('1.1.0');
     await fake.driver.add(list, rt);
@@ -265,14 +265,14 @@ describe('GC', () => {
     expect(existsSync(cachePath(fake.cacheDir, 'cbr0', other))).toBe(true);
   });
 
-  test('leaves other networks alone', async () => {
+  test('does not touch other networks', async () => {
     const fake = twoPlugins();
     await fake.driver.add(chain('1.1.0', { name: 'other' }), rt);
     await fake.driver.gc(chain('1.1.0'), []);
     expect(fake.order().slice(2)).toEqual(['flannel GC', 'portmap GC']);
   });
 
-  test('goes on after errors and joins them', async () => {
+  test('goes on after errors and reports all of them', async () => {
     const fake = twoPlugins();
     fake.install('flannel', { GC: { stdout: '{"code":1,"msg":"one"}', exitCode: 1 } });
     fake.install('portmap', { GC: { stdout: '{"code":1,"msg":"two"}', exitCode: 1 } });
@@ -281,7 +281,7 @@ describe('GC', () => {
     expect(String(error)).toMatch(/one[\s\S]*two/);
   });
 
-  test('only deletes before 1.1.0, and does nothing when the list disables it', async () => {
+  test('only runs DEL before 1.1.0, and does nothing when the list disables it', async () => {
     const fake = twoPlugins();
     await fake.driver.add(chain('1.0.0'), rt);
     await fake.driver.gc(chain('1.0.0', { disableGC: true }), []);
@@ -301,7 +301,7 @@ describe('findPlugin', () => {
     expect(() => findPlugin(type, folders)).toThrow(want);
   });
 
-  test('passes over a folder of that name', () => {
+  test('ignores a folder of that name', () => {
     const fake = twoPlugins();
     mkdirSync(`${fake.confDir}/flannel`);
     expect(findPlugin('flannel', [fake.confDir, fake.bin])).toBe(`${fake.bin}/flannel`);

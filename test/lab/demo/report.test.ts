@@ -62,7 +62,7 @@ describe('matrixReport', () => {
     );
   });
 
-  test('shows a line a pod when there are many', () => {
+  test('shows one line for each pod when there are many', () => {
     const many = Array.from({ length: 13 }, (_, index) => pod(`p${index}`, 'n', `10.0.0.${index}`, [1, 2]));
     const lines = matrixReport(many, pairsOf(many, 'p3')).split('\n');
     expect(lines[0]).toBe('  from  answered  median ms  slowest ms');
@@ -86,12 +86,12 @@ test('setupReport shows each plugin’s time and the medians', () => {
 });
 
 describe('nextSteps', () => {
-  test('names the lab only when it is not the usual one', () => {
+  test('names the lab only when it does not have the usual name', () => {
     expect(nextSteps(true, 'lab', 'node-1', [])).toContain('  npm run lab -- exec node-1 flanneld status ');
     expect(nextSteps(true, 'mine', 'node-1', [])).toContain('  npm run lab -- --name mine down');
   });
 
-  test('proposes a ping from the first pod to the last', () => {
+  test('suggests a ping from the first pod to the last', () => {
     const pods = [
       { name: 'pod-1-1', ip: '10.244.1.2' },
       { name: 'pod-2-1', ip: '10.244.2.2' },
@@ -99,7 +99,7 @@ describe('nextSteps', () => {
     expect(nextSteps(true, 'lab', 'node-1', pods)).toContain('  npm run lab -- exec pod-1-1 ping 10.244.2.2 ');
   });
 
-  test('proposes a kept lab after one that is gone', () => {
+  test('suggests a kept lab after one that has been removed', () => {
     expect(nextSteps(false, 'lab', 'node-1', [])).toContain('npm start -- --nodes 5 --pods 4 --keep');
   });
 });

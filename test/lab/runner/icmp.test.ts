@@ -27,11 +27,11 @@ function errorAbout(echo: Uint8Array, type: number, code: number): Uint8Array {
 }
 
 describe('encodeEcho', () => {
-  test('lays the header out as RFC 792 does', () => {
+  test('has the header of RFC 792', () => {
     expect([...encodeEcho(0x1234, 7, 0)]).toEqual([8, 0, 0xe5, 0xc4, 0x12, 0x34, 0, 7]);
   });
 
-  test.for([0, 1, 55, 56, 1422])('has a checksum that verifies, with %d bytes', (payload) => {
+  test.for([0, 1, 55, 56, 1422])('has a correct checksum with %d bytes', (payload) => {
     const packet = encodeEcho(1, 2, payload);
     expect(packet).toHaveLength(8 + payload);
     expect(internetChecksum(packet)).toBe(0);
@@ -50,7 +50,7 @@ describe('decodeReply', () => {
     { name: 'a firewall', type: 3, code: 13, want: 'administratively filtered, says 10.0.0.9' },
     { name: 'another code', type: 3, code: 9, want: 'unreachable, code 9, says 10.0.0.9' },
     { name: 'a loop', type: 11, code: 0, want: 'time to live exceeded, says 10.0.0.9' },
-  ])('reads what a router says of $name', ({ type, code, want }) => {
+  ])('reads a router’s error: $name', ({ type, code, want }) => {
     expect(decodeReply(ipPacket(errorAbout(echo, type, code)))).toEqual({ identifier: 5, sequence: 9, failure: want });
   });
 

@@ -31,12 +31,12 @@ test('gives input, reads both outputs and the exit code', async () => {
   expect(result.endNs).toBeGreaterThan(result.startNs);
 });
 
-test('carries more than a pipe holds, both ways at once', async () => {
+test('carries more than fits into a pipe, in both directions at the same time', async () => {
   const input = 'x'.repeat(3_000_000);
   expect((await execute(script('exec cat'), { ...plain, input })).stdout).toBe(input);
 });
 
-test('does not mind a plugin that never reads its input', async () => {
+test('works with a plugin that never reads its input', async () => {
   const result = await execute('/bin/true', { ...plain, input: 'x'.repeat(1_000_000) });
   expect(result).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
 });
@@ -85,7 +85,7 @@ test('kills what takes too long', async () => {
 test.for([
   { name: 'that is not there', path: '/nowhere/plugin', want: 'exec: start /nowhere/plugin: ENOENT' },
   { name: 'that is no program', path: '/etc/passwd', want: 'exec: start /etc/passwd: EACCES' },
-])('says so of a file $name', async ({ path, want }) => {
+])('reports a file that is $name', async ({ path, want }) => {
   await expect(execute(path, plain)).rejects.toThrow(want);
 });
 
