@@ -1,4 +1,5 @@
-// Two test projects: `unit` needs nothing but Node; `root` talks to the real kernel in namespaces it makes itself.
+// Three test projects. `unit` needs nothing but Node. `root` talks to the real kernel in namespaces that each test makes, two files at a
+// time. `alone` is the same for files that must not be disturbed, one at a time.
 import { defineConfig } from 'vitest/config';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
@@ -16,10 +17,24 @@ const leftOut = [
   'test/probes/**',
 ];
 
+/** Files that count lost packets or measure time, and files that look for what is left on the whole machine. */
+const alone = [
+  'test/faults/**/*.test.ts',
+  'test/cni/{stress,kill}/**/*.test.ts',
+  'test/cluster/{containerd,image,interop,kubelet}/**/*.test.ts',
+  'test/cluster/stores/{etcd-faults,node-address,outages,upstream-etcd}.test.ts',
+  'test/doctor/every-*.test.ts',
+  'test/probes/**/*.test.ts',
+  'test/e2e/{lab-direct-routing,lab-probes,lab-start,node-address,node-address-dual}.test.ts',
+  'test/lab/lifecycle.test.ts',
+  'test/root/{agent-faults,agent-systemd,bench-*,events}.test.ts',
+];
+const excluded = ['**/node_modules/**', '**/dist/**', ...(isSuite ? [] : leftOut)];
+const ofTheKernel = { testTimeout: 60_000, hookTimeout: 60_000 };
+
 export default defineConfig({
   test: {
-    // Compiled or fixture copies must not run a second time.
-    exclude: ['**/node_modules/**', '**/dist/**', 'test/fixtures/**', ...(isSuite ? [] : leftOut)],
+    exclude: excluded,
     reporters: ['default', './test/support/ci-reporter.ts'],
     pool: 'forks',
     passWithNoTests: false,
@@ -40,15 +55,26 @@ export default defineConfig({
         test: {
           name: 'root',
           include: [
-            'test/{root,lab,faults,e2e,doctor,probes}/**/*.test.ts',
-            'test/cni/{stress,kill,hostile}/**/*.test.ts',
-            'test/cluster/{stores,api-server,containerd,image,interop,kubelet}/**/*.test.ts',
+            'test/{root,lab,e2e,doctor}/**/*.test.ts',
+            'test/cni/hostile/**/*.test.ts',
+            'test/cluster/{stores,api-server}/**/*.test.ts',
           ],
-          // The kernel is shared: one file at a time, after the unit tests, so that load does not disturb them.
-          fileParallelism: false,
+          exclude: [...excluded, ...alone],
+          // Files share no part of the kernel but its processors. They wait for agents most of the time, and so two fill two processors.
+          maxWorkers: 2,
+          // After the unit tests, so that load does not disturb them.
           sequence: { groupOrder: 1 },
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          ...ofTheKernel,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: alone,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+          ...ofTheKernel,
         },
       },
     ],

@@ -57,7 +57,7 @@ export const COMMANDS = {
       project: {
         type: 'string',
         value: 'NAME',
-        says: 'unit: tests that need nothing but Node; root: those of the kernel',
+        says: 'unit: tests that need nothing but Node; root and alone: tests of the kernel',
       },
     },
   },

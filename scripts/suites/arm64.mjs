@@ -27,6 +27,6 @@ export async function main(_values, args) {
   const missing = Object.keys(packages).filter((name) => !existsSync(packages[name]));
   if (missing.length > 0) await install(missing);
   const vitest = join(repository, 'node_modules/vitest/vitest.mjs');
-  const argv = [vitest, 'run', '--project', 'root', 'test/root/executable-arm64.test.ts', ...args];
+  const argv = [vitest, 'run', 'test/root/executable-arm64.test.ts', ...args];
   return spawnSync(process.execPath, argv, { cwd: repository, stdio: 'inherit' }).status ?? 1;
 }
