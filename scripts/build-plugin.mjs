@@ -1,4 +1,5 @@
-// Makes dist/kubectl-weft: one JavaScript file for Node 20 with everything in it, also the program of the map's page.
+// Makes dist/kubectl-weft: one JavaScript file for Node 20 with everything in it, also the program of the map's page and the
+// program of the pods that `kubectl weft connectivity` makes.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +11,11 @@ const source = join(repository, 'flanneld/cluster');
 /** The program of the map's page, as one script for a browser. */
 export async function bundleMap() {
   return await bundleText(join(source, 'map/client/map-client.ts'), { platform: 'browser', target: 'es2022' });
+}
+
+/** The program of a test pod, as one script for `node -e`. */
+async function bundlePodProgram() {
+  return await bundleText(join(source, 'connectivity/pod-program.ts'), { platform: 'node', target: 'node20' });
 }
 
 async function bundleText(entry, { platform, target }) {
@@ -37,6 +43,7 @@ export async function bundlePlugin(id, plugins) {
     WEFT_BUILD_ID: JSON.stringify(id),
     WEFT_MAP_SCRIPT: JSON.stringify(await bundleMap()),
     WEFT_MAP_STYLE: JSON.stringify(await readFile(join(source, 'map/map-style.css'), 'utf8')),
+    WEFT_POD_PROGRAM: JSON.stringify(await bundlePodProgram()),
   };
   const { outputFiles } = await build({
     entryPoints: [join(source, 'main.ts')],

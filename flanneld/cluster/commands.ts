@@ -28,7 +28,7 @@ export async function doctorCommand(around: Surroundings): Promise<number> {
 }
 
 /** JSON for standard output; Maps become objects. */
-function jsonText(value: unknown): string {
+export function jsonText(value: unknown): string {
   const plain = (_: string, each: unknown): unknown => (each instanceof Map ? Object.fromEntries(each) : each);
   return `${printableJson(JSON.stringify(value, plain, 2))}\n`;
 }

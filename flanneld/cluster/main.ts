@@ -8,6 +8,7 @@ import { makeProgress } from './ask/bounded.ts';
 import { ClusterApi } from './ask/cluster-api.ts';
 import { openKubeconfig } from './ask/kubeconfig.ts';
 import { doctorCommand, statusCommand } from './commands.ts';
+import { connectivityCommand } from './connectivity/connectivity.ts';
 import { mapCommand } from './map/map-command.ts';
 import { type PluginCommand, type PluginOptions, PluginUsageError, parsePluginLine } from './plugin-options.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -19,6 +20,7 @@ const EXIT_INTERRUPTED = 130;
 const RUNS = {
   status: statusCommand,
   doctor: doctorCommand,
+  connectivity: connectivityCommand,
   map: mapCommand,
 } satisfies Readonly<Record<Exclude<PluginCommand, 'version'>, (around: Surroundings) => Promise<number>>>;
 
@@ -42,7 +44,13 @@ async function main(): Promise<number> {
 
 async function run(command: keyof typeof RUNS, options: PluginOptions): Promise<number> {
   const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // What was made is removed first; whoever does not wait for that says so a second time.
+      if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
+      interrupted.abort();
+    });
+  }
   const { stderr } = process;
   const write = (text: string): void => void stderr.write(text);
   const around: Surroundings = {

@@ -35,6 +35,7 @@ describe('parsePluginLine', () => {
     { argv: ['status', '--parallel', '0'], want: 'expected 1–512' },
     { argv: ['status', '--timeout', 'x'], want: 'expected 1–600' },
     { argv: ['map', '--json'], want: "unknown option '--json'" },
+    { argv: ['connectivity', '--without', 'dns,nope'], want: 'expected some of pod, full-size, service, node, dns' },
   ])('refuses $argv', ({ argv, want }) => {
     expect(() => parsePluginLine(argv)).toThrow(want);
   });

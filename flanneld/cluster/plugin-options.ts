@@ -2,7 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-export const COMMANDS = ['status', 'doctor', 'map', 'version'] as const;
+export const COMMANDS = ['status', 'doctor', 'connectivity', 'map', 'version'] as const;
 export type PluginCommand = (typeof COMMANDS)[number];
 
 export interface PluginOptions {
@@ -18,6 +18,9 @@ export interface PluginOptions {
   readonly timeoutMs: number;
   /** The file to write; of map. */
   readonly output: string | undefined;
+  /** Of connectivity: how many nodes, and which parts are left out. */
+  readonly nodes: number;
+  readonly without: readonly string[];
 }
 
 /** A command line that is wrong; exit code 2. */
@@ -30,9 +33,13 @@ export interface PluginHelp {
   readonly help: string;
 }
 
+/** Parts of the connectivity test that can be left out. */
+const PARTS = ['pod', 'full-size', 'service', 'node', 'dns'] as const;
+
 const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
   status: 'a line for each node: version, ready, peers, guard, probes, drift; exits 1 unless all are ready',
   doctor: 'what is wrong in the cluster, each cause once, with its fix; exits 1 when there is an error',
+  connectivity: 'test with pods of its own who reaches whom, and remove them; exits 1 when something does not',
   map: 'write one HTML file: nodes by nodes, round trip and loss, and what is wrong',
   version: 'print the version',
 };
@@ -82,7 +89,19 @@ function optionsOf(command: PluginCommand): Option[] {
   ];
   const json = new Option('--json', 'print JSON instead of text');
   const output = (what: string): Option => new Option('--output <file>', what);
-  return [...common, command === 'map' ? output('the HTML file to write').default('weft-map.html') : json];
+  switch (command) {
+    case 'map':
+      return [...common, output('the HTML file to write').default('weft-map.html')];
+    case 'connectivity':
+      return [
+        ...common,
+        json,
+        new Option('--nodes <count>', 'on how many nodes').default(6).argParser(integer(1, 32)),
+        new Option('--without <parts>', `leave out some of ${PARTS.join(', ')}`).default([]).argParser(parts),
+      ];
+    default:
+      return [...common, json];
+  }
 }
 
 function readValues(command: PluginCommand, values: Readonly<Record<string, unknown>>): PluginOptions {
@@ -97,6 +116,8 @@ function readValues(command: PluginCommand, values: Readonly<Record<string, unkn
     parallel: number('parallel'),
     timeoutMs: number('timeout') * 1000,
     output: text('output'),
+    nodes: number('nodes'),
+    without: Array.isArray(values['without']) ? (values['without'] as string[]) : [],
   };
 }
 
@@ -106,4 +127,11 @@ function integer(min: number, max: number): (text: string) => number {
     if (value >= min && value <= max) return value;
     throw new InvalidArgumentError(`expected ${min}–${max}`);
   };
+}
+
+function parts(text: string): string[] {
+  const words = text.split(',');
+  const wrong = words.find((word) => !(PARTS as readonly string[]).includes(word));
+  if (wrong === undefined) return words;
+  throw new InvalidArgumentError(`expected some of ${PARTS.join(', ')}`);
 }

@@ -65,7 +65,7 @@ function verdict(answers: readonly Answer<NodeReport>[]): string {
 }
 
 /** Lines of cells below each other. */
-function columns(rows: readonly (readonly string[])[]): string[] {
+export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? '').length)));
   return rows.map((row) =>
     row

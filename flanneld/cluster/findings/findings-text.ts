@@ -18,7 +18,7 @@ export function findingsText(merged: readonly MergedFinding[], answers: readonly
   return `${lines.map(printable).join('\n')}\n`;
 }
 
-function findingLines({ id, severity, title, nodes, peers, evidence, fixes }: MergedFinding): string[] {
+export function findingLines({ id, severity, title, nodes, peers, evidence, fixes }: MergedFinding): string[] {
   return [
     `${severity}: ${title} [${id}]`,
     ...(nodes.length > 1 ? [`  nodes     ${nameList(nodes)}`] : []),

@@ -13,6 +13,7 @@ import { builtAgent, repositoryRoot, requireBuilt } from '../../lab/programs.ts'
 import { makeAuthority, makeCertificate } from '../../support/certificates.ts';
 import { type KubeApiserver, startKubeApiserver } from '../../support/kube-apiserver.ts';
 import { type PodName, type StandInKubelet, startStandInKubelet } from '../../support/stand-in-kubelet.ts';
+import { StandInPods } from './stand-in-pods.ts';
 
 const NAMESPACE = 'weft';
 const IMAGE = 'weft:0.1.0';
@@ -20,7 +21,7 @@ const AGENT = '/opt/weft/flanneld';
 const STATUS = 'application/merge-patch+json';
 
 /** The program that the build makes. */
-const builtPlugin = join(repositoryRoot, 'dist/kubectl-weft');
+export const builtPlugin = join(repositoryRoot, 'dist/kubectl-weft');
 
 export interface PluginRun {
   readonly exitCode: unknown;
@@ -32,12 +33,14 @@ export class PluginScene {
   readonly server: KubeApiserver;
   readonly lab: Lab;
   readonly folder: string;
+  readonly pods: StandInPods;
   readonly #kubelet: StandInKubelet;
 
-  private constructor(server: KubeApiserver, lab: Lab, folder: string, kubelet: StandInKubelet) {
+  private constructor(server: KubeApiserver, lab: Lab, folder: string, pods: StandInPods, kubelet: StandInKubelet) {
     this.server = server;
     this.lab = lab;
     this.folder = folder;
+    this.pods = pods;
     this.#kubelet = kubelet;
   }
 
@@ -46,15 +49,17 @@ export class PluginScene {
     const server = await startKubeApiserver();
     const lab = await startLab(options);
     const certificate = await makeCertificate(folder, await makeAuthority(folder), 'kubelet');
-    const exec = async ({ pod }: PodName, argv: readonly string[]): Promise<CommandResult> =>
-      await nodeOfPod(lab, pod).exec(inLab(argv));
+    const pods = new StandInPods(server, lab, /^weft-connectivity-/);
+    const exec = async ({ namespace, pod }: PodName, argv: readonly string[]): Promise<CommandResult> =>
+      (await pods.exec(namespace, pod, argv)) ?? (await nodeOfPod(lab, pod).exec(inLab(argv), { timeoutMs: 120_000 }));
     const logs = ({ pod }: PodName): string => nodeOfPod(lab, pod).agent.log();
-    const scene = new PluginScene(server, lab, folder, await startStandInKubelet({ certificate, exec, logs }));
+    const scene = new PluginScene(server, lab, folder, pods, await startStandInKubelet({ certificate, exec, logs }));
     await scene.#writeObjects();
     return scene;
   }
 
   async stop(): Promise<void> {
+    await this.pods.stop();
     await this.#kubelet.close();
     await this.lab.down();
     await this.server.stop();

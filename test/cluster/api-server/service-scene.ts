@@ -50,7 +50,7 @@ export class ServiceScene {
       for (const pod of scene.webPods) await serve(pod);
       const dns = await scene.#startDns(server);
       await writeObjects(server, lab.nodes, scene.webPods, dns);
-      for (const node of lab.nodes) await scene.#startProxy(server, node, mode);
+      for (const node of lab.nodes) scene.#stopRelays.push(await startKubeProxy(server, node, mode));
       return scene;
     } catch (error) {
       await lab.down();
@@ -61,19 +61,6 @@ export class ServiceScene {
   async stop(): Promise<void> {
     for (const stop of this.#stopRelays) await stop();
     await this.lab.down();
-  }
-
-  async #startProxy({ url, adminKubeconfig }: KubeApiserver, node: LabNode, mode: ProxyMode): Promise<void> {
-    this.#stopRelays.push(await startRelay(node.pid, url));
-    const flags = [
-      `--kubeconfig=${adminKubeconfig}`,
-      `--hostname-override=${node.name}`,
-      `--proxy-mode=${mode}`,
-      `--cluster-cidr=${CLUSTER_CIDR}`,
-      // The lab's agents use kube-proxy's usual health port. It must not resize the conntrack table, which belongs to the whole machine.
-      ...['--healthz-bind-address=127.0.0.1:10259', '--conntrack-max-per-core=0', '--conntrack-min=0'],
-    ];
-    await node.run(inBackground([program('kube-proxy'), ...flags], PROXY_LOG));
   }
 
   /** Starts CoreDNS in a pod on the first node and resolves with the pod. */
@@ -98,6 +85,25 @@ export class ServiceScene {
     const logs = [...this.lab.nodes.map((node) => node.readFile(PROXY_LOG)), first?.readFile(DNS_LOG) ?? ''];
     return logs.map((log) => log.slice(-1500)).join('\n');
   }
+}
+
+/** On a node, with a way to the API server; resolves with a function that takes this way back. */
+export async function startKubeProxy(
+  { url, adminKubeconfig }: KubeApiserver,
+  node: LabNode,
+  mode: ProxyMode,
+): Promise<() => Promise<void>> {
+  const stopRelay = await startRelay(node.pid, url);
+  const flags = [
+    `--kubeconfig=${adminKubeconfig}`,
+    `--hostname-override=${node.name}`,
+    `--proxy-mode=${mode}`,
+    `--cluster-cidr=${CLUSTER_CIDR}`,
+    // The lab's agents use kube-proxy's usual health port. It must not resize the conntrack table, which belongs to the whole machine.
+    ...['--healthz-bind-address=127.0.0.1:10259', '--conntrack-max-per-core=0', '--conntrack-min=0'],
+  ];
+  await node.run(inBackground([program('kube-proxy'), ...flags], PROXY_LOG));
+  return stopRelay;
 }
 
 function program(name: string): string {

@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { mergeFindings } from '../findings/merge-findings.ts';
+import type { Part } from './plan.ts';
+import { connectivityText, findingsOf, type Outcome } from './report-text.ts';
+
+function outcome(part: Part, from: string, to: string, failure?: string): Outcome {
+  return { part, from, to, where: 'pod', ms: 0.44, ...(failure !== undefined && { failure }) };
+}
+
+describe('findingsOf', () => {
+  test('tells a cause once: what fails because pods are apart is left out', () => {
+    const all = (['pod', 'full-size', 'service', 'node'] as const).map((part) => outcome(part, 'a', 'b', 'silence'));
+    expect(findingsOf(all).map(({ id }) => id)).toEqual(['connectivity-pod', 'connectivity-node']);
+  });
+
+  test('keeps what fails by itself', () => {
+    const all = [outcome('pod', 'a', 'b'), outcome('full-size', 'a', 'b', 'x'), outcome('service', 'c', 'b', 'y')];
+    expect(findingsOf(all).map(({ id, evidence }) => [id, evidence])).toEqual([
+      ['connectivity-full-size', 'x'],
+      ['connectivity-service', 'y'],
+    ]);
+  });
+
+  test('merges to a sentence about the node that is out of reach', () => {
+    const findings = findingsOf(['a', 'b', 'c'].map((from) => outcome('pod', from, 'z', 'x')));
+    expect(mergeFindings(findings).map(({ title }) => title)).toEqual(['pods on 3 nodes cannot reach pods on z']);
+  });
+});
+
+test('the text has a line for each part that was tried', () => {
+  const outcomes = [outcome('pod', 'a', 'b'), outcome('pod', 'b', 'a', 'x'), outcome('dns', 'a', 'a', 'y')];
+  expect(connectivityText([], outcomes, []).split('\n').slice(2, 5)).toEqual([
+    '                      OK      MEDIAN',
+    'pod to pod            1 of 2  0.4 ms',
+    'names by cluster DNS  0 of 1  -',
+  ]);
+});
