@@ -126,6 +126,8 @@ export const flagTable: readonly FlagSpec[] = [
     range: [1, 1_439],
   },
   { name: 'json', help: 'status, gc, doctor, preflight: print JSON', default: 'false' },
+  { name: 'peer', value: 'name', help: 'doctor: probe only the node of this name, as its lease says it' },
+  { name: 'all', help: 'doctor: probe all other nodes, not only 64 of them', default: 'false' },
   { name: 'dry-run', help: 'gc: only say what would be freed', default: 'false' },
   { name: 'force', help: 'cleanup: end the agent that runs on this node, and go on', default: 'false' },
   { name: 'version', help: 'print the version and exit', default: 'false' },

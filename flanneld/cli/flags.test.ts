@@ -65,6 +65,8 @@ describe('parseCommandLine', () => {
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
       json: false,
+      peer: undefined,
+      allPeers: false,
       dryRun: false,
       force: false,
       logLevel: 'info',

@@ -85,6 +85,10 @@ export interface Options {
   readonly logLevel: 'info' | 'debug';
   /** `status`, `gc` and `doctor` print JSON. */
   readonly json: boolean;
+  /** `doctor` probes only the node of this name. */
+  readonly peer: string | undefined;
+  /** `doctor` probes all nodes. */
+  readonly allPeers: boolean;
   /** `gc` only prints what it would do. */
   readonly dryRun: boolean;
   /** `cleanup` first ends the running agent. */
@@ -118,6 +122,8 @@ export function readOptions(given: GivenFlags): Options {
     healthzPort: integer(given, 'healthz-port'),
     logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
     json: boolean(given, 'json'),
+    peer: text(given, 'peer'),
+    allPeers: boolean(given, 'all'),
     dryRun: boolean(given, 'dry-run'),
     force: boolean(given, 'force'),
   };

@@ -52,7 +52,7 @@ export const subCommands: readonly SubCommandSpec[] = [
     name: 'doctor',
     summary:
       'find what is wrong on this node and towards its peers, and say what ends it, with the flags of the running agent; `doctor path` follows one packet',
-    flags: doctorFlags,
+    flags: [...doctorFlags, 'peer', 'all'],
   },
   {
     name: 'doctor path',
@@ -74,7 +74,7 @@ export const subCommands: readonly SubCommandSpec[] = [
 ];
 
 /** Flags for sub-commands only. The agent refuses them, and so does a sub-command that does not read them. */
-export const subCommandFlags: readonly string[] = ['json', 'dry-run', 'force'];
+export const subCommandFlags: readonly string[] = ['json', 'peer', 'all', 'dry-run', 'force'];
 
 /** Whether a word of a command line names a sub-command, so that the process is no agent. */
 export function isSubCommand(word: string): boolean {

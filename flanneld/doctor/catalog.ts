@@ -302,7 +302,7 @@ export const CATALOG = {
     fix: 'remove the device or stop the program, or set another `"Port"`',
   },
   'store-unreachable': {
-    severity: 'error',
+    severity: 'warning',
     symptom: 'new nodes and pods on them are out of reach',
     meaning: 'the API server or etcd does not answer the agent',
     fix: 'see what was tried in the evidence; check address, certificate and network from this node',

@@ -1,9 +1,59 @@
 // Names the cause once: a finding that is only a consequence of another one is taken out, and told in the evidence of its cause.
 
+import { CATALOG, type FindingId } from './catalog.ts';
 import type { Draft } from './draft.ts';
 
-/** The ids that follow from an id, on the same node. */
-const FOLLOWS: Readonly<Record<string, readonly string[]>> = {};
+/** What probes of peers find. */
+const ABOUT_PEERS: readonly FindingId[] = [
+  'tunnel-port-blocked',
+  'tunnel-one-way',
+  'peer-port-closed',
+  'peer-unreachable',
+  'peer-agent-down',
+  'peer-tunnel-broken',
+  'peer-slow',
+  'path-mtu-too-small',
+  'vtep-mac-mismatch',
+  'checksum-corruption',
+];
+const OF_OUR_OBJECTS: readonly FindingId[] = [
+  'device-missing',
+  'route-missing',
+  'peer-entry-missing',
+  'route-shadowed',
+];
+
+/** What follows from what, on the same node. A cause with a peer explains only findings about that peer. */
+const FOLLOWS: Readonly<Partial<Record<FindingId, readonly FindingId[]>>> = {
+  'underlay-down': [
+    ...ABOUT_PEERS,
+    ...OF_OUR_OBJECTS,
+    'agent-not-ready',
+    'store-unreachable',
+    'public-ip-not-local',
+    'rp-filter-strict',
+    'policy-rule-diverts',
+  ],
+  'vxlan-port-taken': [...ABOUT_PEERS, ...OF_OUR_OBJECTS, 'agent-not-ready'],
+  'device-missing': [...ABOUT_PEERS, 'route-missing', 'peer-entry-missing', 'route-shadowed', 'agent-not-ready'],
+  'ip-forward-off': ['firewall-refuses-pods', 'agent-not-ready'],
+  'firewall-refuses-pods': ['agent-not-ready'],
+  'firewall-drops-tunnel': [...ABOUT_PEERS],
+  'rp-filter-strict': [...ABOUT_PEERS],
+  'policy-rule-diverts': [...ABOUT_PEERS, 'route-shadowed', 'agent-not-ready'],
+  'route-shadowed': [...ABOUT_PEERS, 'agent-not-ready'],
+  'network-overlap': [...ABOUT_PEERS, 'route-shadowed', 'route-missing', 'agent-not-ready'],
+  'route-missing': [...ABOUT_PEERS],
+  'peer-entry-missing': [...ABOUT_PEERS],
+  'bridge-address-wrong': ['agent-not-ready'],
+  'subnet-conflict': [...ABOUT_PEERS, 'lease-unusable'],
+  'vtep-mac-conflict': [...ABOUT_PEERS, 'lease-unusable'],
+  'public-ip-conflict': [...ABOUT_PEERS, 'lease-unusable'],
+  'peer-vni-differs': [...ABOUT_PEERS, 'lease-unusable'],
+  'network-config-differs': [...ABOUT_PEERS, 'lease-unusable'],
+  'lease-unusable': [...ABOUT_PEERS],
+  'peer-unreachable': ['peer-agent-down'],
+};
 
 /** How many consequences are named; the rest are counted. */
 const NAMED = 5;
@@ -12,11 +62,17 @@ const NAMED = 5;
 export function causesOnly(drafts: readonly Draft[]): Draft[] {
   const swallowed = new Map<Draft, Draft[]>();
   const kept = drafts.filter((draft) => {
-    const cause = drafts.find((other) => other !== draft && FOLLOWS[other.id]?.includes(draft.id) === true);
+    const cause = drafts.find((other) => explains(other, draft));
     if (cause !== undefined) swallowed.set(cause, [...(swallowed.get(cause) ?? []), draft]);
     return cause === undefined;
   });
   return kept.map((draft) => withConsequences(draft, swallowed.get(draft) ?? []));
+}
+
+/** A warning explains no error. */
+function explains(cause: Draft, { id, peer, severity = CATALOG[id].severity }: Draft): boolean {
+  if (FOLLOWS[cause.id]?.includes(id) !== true || (cause.severity === 'warning' && severity === 'error')) return false;
+  return cause.id !== id && (cause.peer === undefined || cause.peer === peer);
 }
 
 function withConsequences(draft: Draft, consequences: readonly Draft[]): Draft {

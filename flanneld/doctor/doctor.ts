@@ -1,32 +1,33 @@
-// `flanneld doctor`: reads the node once, lets the checks judge it, and names each cause once. It works without an agent.
+// `flanneld doctor`: reads the node, lets the checks judge it, tries some packets, and names each cause once. It works without an
+// agent.
 
 import { hostname } from 'node:os';
+import { systemClock } from '../../lib/clock-node.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { printableJson } from '../../lib/printable.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import type { Environment } from '../cli/flags.ts';
 import { parseCommandLine } from '../cli/flags.ts';
 import type { Options } from '../cli/options.ts';
+import { nftProgram } from '../firewall/nft-program.ts';
 import type { Finding } from '../health/finding.ts';
+import type { Logger } from '../health/log.ts';
 import { causesOnly } from './causes.ts';
 import { CHECKS } from './checks/all.ts';
 import { type Draft, finished } from './draft.ts';
 import { findingsText } from './text.ts';
+import { tryPackets } from './tries/tries.ts';
+import type { TryTools } from './tries/try-tools.ts';
 import { type AgentProcess, agentProcesses } from './view/agent-facts.ts';
-import { readView } from './view/read-view.ts';
+import { readView, type ViewTools } from './view/read-view.ts';
 import type { View } from './view/view.ts';
 
 const EXIT_ERRORS = 1;
 const EXIT_BLIND = 2;
 
 const ORDER = ['error', 'warning', 'info'];
-
-/** Judges a view. Pure. */
-function judge(view: View, more: readonly Draft[] = []): Finding[] {
-  const drafts = causesOnly([...CHECKS.flatMap((check) => check(view)), ...more]);
-  const findings = drafts.map((draft) => finished(draft, view.node));
-  return findings.toSorted((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
-}
+/** Between two looks: a running agent repairs within half a second, and an ADD or DEL takes some milliseconds. */
+const SECOND_LOOK_MS = 900;
 
 /**
  * Looks and writes what it found. Resolves to the exit code: 0 without errors, 1 with one, 2 when the kernel does not answer.
@@ -37,15 +38,44 @@ export async function doctor(
   argv: readonly string[],
   env: Environment,
   write: (text: string) => void,
-) {
+): Promise<number> {
   const processes = agentProcesses();
   const sys = openKoffiSyscalls();
-  const tools = { sys, netlink: openNetlink(sys) };
-  const view = await readView(optionsOf(options, argv, env, processes), processes, tools);
-  const findings = judge(view);
+  const tools = { sys, netlink: openNetlink(sys), nft: nftProgram(), log: silent, clock: systemClock, env };
+  const { view, drafts } = await examine(optionsOf(options, argv, env, processes), processes, tools);
+  const findings = causesOnly(drafts)
+    .map((draft) => finished(draft, view.node))
+    .toSorted((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
   write(options.json ? `${printableJson(JSON.stringify({ findings }, null, 2))}\n` : findingsText(view.node, findings));
-  if (view.kernel === undefined) return EXIT_BLIND;
+  return exitCode(view, findings);
+}
+
+function exitCode({ kernel }: View, findings: readonly Finding[]): number {
+  if (kernel === undefined) return EXIT_BLIND;
   return findings.some(({ severity }) => severity === 'error') ? EXIT_ERRORS : 0;
+}
+
+async function examine(options: Options, processes: readonly AgentProcess[], tools: ViewTools & TryTools) {
+  const first = await readView(options, processes, tools);
+  const startMs = tools.clock.now();
+  const tried = await tryPackets(first, options, tools);
+  const view = { ...first, failures: [...first.failures, ...tried.failures] };
+  const seen = judge(view);
+  if (seen.length === 0) return { view, drafts: tried.drafts };
+  const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
+  await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
+  const second = await readView(options, processes, tools, first.agent);
+  return { view, drafts: [...lasting(seen, judge({ ...second, failures: view.failures })), ...tried.drafts] };
+}
+
+function judge(view: View): Draft[] {
+  return CHECKS.flatMap((check) => check(view));
+}
+
+/** What both looks saw, as the second saw it. */
+function lasting(first: readonly Draft[], second: readonly Draft[]): Draft[] {
+  const before = new Set(first.map(({ id, peer }) => `${id} ${peer}`));
+  return second.filter(({ id, peer }) => before.has(`${id} ${peer}`));
 }
 
 /**
@@ -71,3 +101,11 @@ export function optionsOf(
   }
   return given;
 }
+
+/** What the doctor has to say is in its findings. */
+const silent: Logger = {
+  error: () => undefined,
+  warn: () => undefined,
+  info: () => undefined,
+  debug: () => undefined,
+};

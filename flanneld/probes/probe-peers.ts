@@ -23,6 +23,8 @@ export interface ProbePeersOptions {
   readonly sides: readonly ProbeSide[];
   /** Names of peers to probe first, such as those that fail in the agent's eyes. */
   readonly first?: ReadonlySet<string>;
+  /** How many targets at most; 64 when absent. */
+  readonly most?: number;
   readonly tools: ProbeSocketTools & { readonly random: () => number };
 }
 
@@ -40,7 +42,14 @@ const TRY_MS = 600;
 const DEADLINE_MS = 5000;
 
 /** Rejects with SysError when the sockets cannot be opened. Leaves nothing behind. */
-export async function probePeers({ node, port, sides, first, tools }: ProbePeersOptions): Promise<PeersSeen> {
+export async function probePeers({
+  node,
+  port,
+  sides,
+  first,
+  most = MOST,
+  tools,
+}: ProbePeersOptions): Promise<PeersSeen> {
   const opened: ProbeSockets[] = [];
   try {
     const all = sides.flatMap(({ place, peers }) => {
@@ -49,7 +58,7 @@ export async function probePeers({ node, port, sides, first, tools }: ProbePeers
       const ask: Asker = (...args) => sockets.ask(...args);
       return peers.map(({ key, ...peer }) => ({ target: targetOf(key, peer), place, ask }));
     });
-    const chosen = choose(all, first ?? new Set(), tools.random);
+    const chosen = choose(all, first ?? new Set(), tools.random, most);
     return await examineAll(node, chosen, all.length, { ...tools, nowMs: () => realtimeMs(tools.sys) });
   } finally {
     await Promise.all(opened.map((sockets) => sockets.close()));
@@ -64,11 +73,16 @@ export interface Candidate {
 }
 
 /** Those named first, then any others. */
-export function choose(all: readonly Candidate[], first: ReadonlySet<string>, random: () => number): Candidate[] {
+export function choose(
+  all: readonly Candidate[],
+  first: ReadonlySet<string>,
+  random: () => number,
+  most = MOST,
+): Candidate[] {
   const ranked = all.map((one) => ({ one, rank: first.has(one.target.peer) ? 0 : 1 + random() }));
   return ranked
     .sort((a, b) => a.rank - b.rank)
-    .slice(0, MOST)
+    .slice(0, most)
     .map(({ one }) => one);
 }
 

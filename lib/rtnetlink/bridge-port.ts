@@ -11,13 +11,16 @@ export interface BridgePort {
   /** No traffic between isolated ports. */
   readonly isolated?: boolean;
   readonly learning?: boolean;
+  /** BR_STATE_: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking; only read. */
+  readonly state?: number;
 }
 
+const IFLA_BRPORT_STATE = 1;
 /** IFLA_BRPORT_MODE is hairpin's name in the header. */
 const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_LEARNING = 8;
 const IFLA_BRPORT_ISOLATED = 33;
-const DECODED = (1 << IFLA_BRPORT_MODE) | (1 << IFLA_BRPORT_LEARNING);
+const DECODED = (1 << IFLA_BRPORT_STATE) | (1 << IFLA_BRPORT_MODE) | (1 << IFLA_BRPORT_LEARNING);
 const DECODED_HIGH = 1 << (IFLA_BRPORT_ISOLATED - 32);
 
 export function writeBridgePort(writer: MessageWriter, port: BridgePort): void {
@@ -29,7 +32,8 @@ export function writeBridgePort(writer: MessageWriter, port: BridgePort): void {
 export function decodeBridgePort(attributes: AttributeReader): BridgePort {
   const port: Mutable<BridgePort> = {};
   while (attributes.nextOf(DECODED, DECODED_HIGH)) {
-    if (attributes.type === IFLA_BRPORT_MODE) port.hairpin = attributes.u8() !== 0;
+    if (attributes.type === IFLA_BRPORT_STATE) port.state = attributes.u8();
+    else if (attributes.type === IFLA_BRPORT_MODE) port.hairpin = attributes.u8() !== 0;
     else if (attributes.type === IFLA_BRPORT_LEARNING) port.learning = attributes.u8() !== 0;
     else if (attributes.type === IFLA_BRPORT_ISOLATED) port.isolated = attributes.u8() !== 0;
   }

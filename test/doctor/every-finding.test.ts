@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { expectHealthy } from '../support/doctor.ts';
-import { PROBLEMS } from './problems.ts';
+import { PROBLEMS } from './problems/all.ts';
 import { seeProblem } from './scene.ts';
 
 let lab: Lab;

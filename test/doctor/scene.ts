@@ -1,37 +1,61 @@
 // Makes a problem on a node, sees it named, ends it as the finding says, and sees that nothing is left.
 
 import { expect } from 'vitest';
+import type { Finding } from '../../flanneld/health/finding.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
 import { commandOf, doctor, expectHealthy, FLAGS_OF_LAB, findingOf } from '../support/doctor.ts';
-import type { Problem } from './problems.ts';
+import type { Problem } from './problems/problem.ts';
 
-export async function seeProblem(node: LabNode, { id, agent, make, undo, says }: Problem): Promise<void> {
+const LOOK_MS = 30_000;
+
+export async function seeProblem(node: LabNode, problem: Problem): Promise<void> {
+  const { id, agent, make, after, says } = problem;
   const flags = agent === 'is killed' ? FLAGS_OF_LAB : [];
   if (agent === 'is killed') await node.agent.kill();
   if (agent === 'is stopped') await signal(node, 'STOP');
   try {
-    if (make !== undefined) await node.run(['sh', '-c', make]);
+    if (make !== undefined) await shell(node, make);
     const finding = await findingOf(node, id, flags);
     expect(finding.node).toBe(node.name);
     const text = [finding.cause, finding.evidence, finding.fix].join('\n');
     for (const words of says) expect(text).toContain(words);
     if (finding.severity === 'error') expect((await doctor(node, flags)).exitCode).toBe(1);
-    const command = commandOf(finding);
-    if (undo === undefined && command === undefined) throw new Error(`no command in the fix: ${finding.fix}`);
-    if (undo === undefined) await node.run(['sh', '-c', command ?? 'false']);
-    else await undo(node);
+    await end(node, problem, finding);
+    await isGone(node, id, flags);
   } finally {
+    if (after !== undefined) await shell(node, after);
     if (agent === 'is stopped') await signal(node, 'CONT');
     if (agent === 'is killed') await backAgain(node);
   }
   await expectHealthy(node);
-  const left = (await doctor(node)).findings.filter((finding) => finding.id === id);
+}
+
+async function shell(node: LabNode, commands: string): Promise<void> {
+  await node.run(['sh', '-c', commands]);
+}
+
+async function end(node: LabNode, { end: how }: Problem, finding: Finding): Promise<void> {
+  if (how === 'restart') return await backAgain(node);
+  if (how !== 'fix') return await shell(node, how);
+  const command = commandOf(finding);
+  if (command === undefined) throw new Error(`no command of ${node.name} in the fix: ${finding.fix}`);
+  await shell(node, command);
+}
+
+async function isGone(node: LabNode, id: string, flags: readonly string[]): Promise<void> {
+  let left: readonly Finding[] = [];
+  const isOver = async (): Promise<boolean> => {
+    left = (await doctor(node, flags)).findings.filter((finding) => finding.id === id);
+    return left.length === 0;
+  };
+  await waitUntil(isOver, LOOK_MS, `the end of ${id}`).catch(() => undefined);
   expect(left).toEqual([]);
 }
 
 async function signal(node: LabNode, name: 'STOP' | 'CONT'): Promise<void> {
   const { pid } = await node.agent.state();
-  await node.run(['kill', `-${name}`, String(pid)]);
+  await shell(node, `kill -${name} ${pid}`);
 }
 
 async function backAgain(node: LabNode): Promise<void> {

@@ -5,7 +5,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { expectHealthy } from '../support/doctor.ts';
-import { PROBLEMS } from './problems.ts';
+import { PROBLEMS } from './problems/all.ts';
 import { seeProblem } from './scene.ts';
 
 let lab: Lab;

@@ -13,7 +13,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 export function checkAgent(view: View): Draft[] {
-  const { agent, node, paths } = view;
+  const { agent, node, subnetFile } = view;
   switch (agent.state) {
     case 'answers':
       return notReady(view);
@@ -26,7 +26,7 @@ export function checkAgent(view: View): Draft[] {
         {
           id: 'agent-unresponsive',
           cause: 'the agent of this node has its status socket and does not answer',
-          evidence: `no answer on ${paths.subnetFile}.sock within 2 s${process}`,
+          evidence: `no answer on ${subnetFile}.sock within 2 s${process}`,
           fix: isStopped
             ? run(node, `kill -CONT ${pid}`, 'find who stopped it')
             : `on ${node}: restart the agent; where it runs as a pod, kubectl delete that pod`,

@@ -2,12 +2,41 @@
 
 import type { Draft } from '../draft.ts';
 import type { View } from '../view/view.ts';
+import { checkAddressPool } from './address-pool.ts';
 import { checkAgent } from './agent.ts';
+import { checkAgentKnows } from './agent-knows.ts';
+import { checkBridgeNetfilter } from './bridge-netfilter.ts';
+import { checkCniFolders } from './cni-folders.ts';
+import { checkDevice } from './device.ts';
 import { checkForwarding } from './forwarding.ts';
+import { checkKernelTables } from './kernel-tables.ts';
+import { checkLeases } from './leases.ts';
+import { checkOverlaps } from './overlaps.ts';
+import { checkPaths } from './paths.ts';
+import { checkPeerObjects } from './peer-objects.ts';
+import { checkPodSide } from './pod-side.ts';
 import { checkSubnetFile } from './subnet-file.ts';
+import { checkUnderlay } from './underlay.ts';
 import { checkUnread } from './unread.ts';
 
 /** A pure function of the view. */
 export type Check = (view: View) => Draft[];
 
-export const CHECKS: readonly Check[] = [checkAgent, checkForwarding, checkSubnetFile, checkUnread];
+export const CHECKS: readonly Check[] = [
+  checkUnderlay,
+  checkAgent,
+  checkDevice,
+  checkForwarding,
+  checkPaths,
+  checkOverlaps,
+  checkPodSide,
+  checkBridgeNetfilter,
+  checkSubnetFile,
+  checkCniFolders,
+  checkAddressPool,
+  checkLeases,
+  checkPeerObjects,
+  checkAgentKnows,
+  checkKernelTables,
+  checkUnread,
+];

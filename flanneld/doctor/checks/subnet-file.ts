@@ -5,20 +5,20 @@ import type { Draft } from '../draft.ts';
 import type { View } from '../view/view.ts';
 
 export function checkSubnetFile(view: View): Draft[] {
-  const { subnetEnv, paths, node } = view;
+  const { subnetEnv, subnetFile, node } = view;
   if (subnetEnv.state === 'right') return differing(view);
   const why = subnetEnv.state === 'missing' ? 'no such file' : subnetEnv.why;
   return [
     {
       id: 'subnet-env-missing',
-      cause: `the file that new pods need, ${paths.subnetFile}, is ${subnetEnv.state === 'missing' ? 'missing' : 'unreadable'}`,
-      evidence: `${paths.subnetFile}: ${why}`,
+      cause: `the file that new pods need, ${subnetFile}, is ${subnetEnv.state === 'missing' ? 'missing' : 'unreadable'}`,
+      evidence: `${subnetFile}: ${why}`,
       fix: `on ${node}: restart the agent, which writes it once this node forwards`,
     },
   ];
 }
 
-function differing({ subnetEnv, paths, node, families }: View): Draft[] {
+function differing({ subnetEnv, subnetFile, node, families }: View): Draft[] {
   if (subnetEnv.state !== 'right') return [];
   const { subnet, ipv6Subnet } = subnetEnv.value;
   return families.flatMap(({ family, subnet: leased }) => {
@@ -28,7 +28,7 @@ function differing({ subnetEnv, paths, node, families }: View): Draft[] {
     return [
       {
         id: 'subnet-env-differs',
-        cause: `${paths.subnetFile} has another subnet than the lease of this node: new pods get addresses that lead elsewhere`,
+        cause: `${subnetFile} has another subnet than the lease of this node: new pods get addresses that lead elsewhere`,
         evidence: `the file says ${says}, the lease ${formatPrefix(leased)}`,
         fix: `on ${node}: stop the other flannel that writes it, then restart the agent, which writes it anew`,
       },

@@ -41,11 +41,12 @@ export async function doctorPath(
   const processes = agentProcesses();
   const flags = argv.filter((word) => word.startsWith('-') || !['path', ...words].includes(word));
   const options = optionsOf(given, flags, env, processes);
-  const view = await readView(options, processes, { sys, netlink });
+  const nft = nftProgram();
+  const view = await readView(options, processes, { sys, netlink, nft, env });
   const around = surroundingsOf(view, knownPods(sys, options.cniStateDir), listAddresses(netlink));
   const ends = passable(placesOf(from, to, around), around);
   const scope = { pods: podNetworkOf(sys, options), cniStateDir: options.cniStateDir };
-  const tools = { sys, netlink, nft: nftProgram(), random: Math.random };
+  const tools = { sys, netlink, nft, random: Math.random };
   const steps = hopsOf(await readAnswers(ends, asked, around, view, scope, tools)).map((hop) => stepOf(hop, view.node));
   const findings = steps.flatMap(({ finding }) => finding ?? []);
   const report = { from: ends.from.text, to: ends.to.text, node: view.node, findings, hops: steps };

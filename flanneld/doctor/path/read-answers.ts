@@ -21,8 +21,9 @@ import type { Nft } from '../../firewall/nft-program.ts';
 import type { PodNetwork } from '../../pods/pod-network.ts';
 import { throughBridge, throughTunnel } from '../../pods/refusal/inject.ts';
 import { PROBE_PORT, type Transport } from '../../pods/refusal/packet.ts';
-import { refusalProblem } from '../../pods/refusal/refusal-text.ts';
-import type { PeerFacts, View } from '../view/view.ts';
+import { refusalParts } from '../../pods/refusal/refusal-text.ts';
+import type { PeerFacts } from '../view/facts.ts';
+import type { View } from '../view/view.ts';
 import type { OuterAnswer, PodAnswer, RouteAnswer, TunnelAnswer } from './answers.ts';
 import { type Answers, type BridgeAnswer, type FateAnswer, type ForwardingAnswer, linkOf } from './answers.ts';
 import { askRoute } from './ask-route.ts';
@@ -230,7 +231,8 @@ async function follow(
     const prefix = network ?? (packet && { ip: packet.to, length: packet.to.family === 4 ? 32 : 128 });
     if (refused?.refusedBy === undefined || prefix === undefined) return { fates, refusal: undefined };
     const names = devices.filter((name) => name !== undefined);
-    return { fates, refusal: await refusalProblem('packets', prefix, names, refused.refusedBy, tools.nft) };
+    const { cause, advice } = await refusalParts('packets', prefix, names, refused.refusedBy, tools.nft);
+    return { fates, refusal: `${cause}: ${advice}` };
   } catch (error) {
     return { unknown: errorText(error) };
   }

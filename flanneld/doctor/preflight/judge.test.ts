@@ -12,6 +12,7 @@ const view = {
   conf: config,
   kernel: undefined,
   underlay: undefined,
+  cni: { confDir: '/etc/cni/net.d' },
   sysctls: new Map(),
 } as unknown as View;
 const fit: PreflightFacts = {

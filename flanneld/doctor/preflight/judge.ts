@@ -103,7 +103,7 @@ function otherCnis({ otherConfs, otherCnis: signs, view }: PreflightFacts): Draf
   const before = otherConfs.filter(({ file }) => file < '10-flannel.conflist');
   const shadows = before.map(({ file, types }): Draft => {
     const cause = `${file} sorts before 10-flannel.conflist, so that the runtime would give pods to ${types.join(', ') || 'it'}`;
-    const evidence = `${view.paths.cniConfDir}/${file}`;
+    const evidence = `${view.cni.confDir}/${file}`;
     return { id: 'cni-conflist-shadowed', cause, evidence, fix: 'remove the other CNI first, with its file' };
   });
   const after = otherConfs.filter((conf) => !before.includes(conf)).map(({ file }) => file);
@@ -145,9 +145,9 @@ function podCidr({ podCidrs, view }: PreflightFacts): Draft[] {
 function store({ storeProblem }: PreflightFacts): Draft[] {
   if (storeProblem === undefined) return [];
   const cause = 'the store of leases does not answer';
-  return [
-    { id: 'store-unreachable', cause, evidence: storeProblem, fix: 'see address, credentials and network from here' },
-  ];
+  const fix = 'see address, credentials and network from here';
+  // A running agent goes on with what it knows; one that is new knows nothing.
+  return [{ id: 'store-unreachable', severity: 'error', cause, evidence: storeProblem, fix }];
 }
 
 function firewalls({ chains, firewalld, tunnel, view }: PreflightFacts): Draft[] {

@@ -51,7 +51,7 @@ export async function readPreflight(
 ): Promise<PreflightFacts> {
   const { sys, netlink, nft, env } = tools;
   const kernel = tryKernel(sys, tools.random);
-  const view = withUnderlay(await readView(options, [], { sys, netlink }));
+  const view = withUnderlay(await readView(options, [], { sys, netlink, nft, env }));
   const processes = processNames();
   const devices = (view.kernel?.links ?? []).map(({ name }) => name);
   const tunnel = tunnelOf(view);

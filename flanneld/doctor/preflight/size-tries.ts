@@ -7,7 +7,7 @@ import { openUdp, readBounces, sendDatagram } from '../../../lib/sys/datagram.ts
 import { ECONNREFUSED } from '../../../lib/sys/errno.ts';
 import { closeFd } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import type { UnderlayFacts } from '../view/view.ts';
+import type { UnderlayFacts } from '../view/facts.ts';
 import type { SizeTry } from './facts.ts';
 
 /** Traceroute’s first ports, on which hardly any program listens; two of them, to tell the answers apart. */

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import { isSubCommand } from '../../cli/sub-commands.ts';
 import { fetchStatus } from '../../health/status/client.ts';
-import type { AgentFacts } from './view.ts';
+import type { AgentFacts } from './facts.ts';
 
 const ANSWER_MS = 2000;
 
@@ -52,7 +52,7 @@ function readAgent(pid: number): AgentProcess | undefined {
     const env = Object.fromEntries(
       readFileSync(`/proc/${pid}/environ`, 'utf8')
         .split('\0')
-        .filter((line) => /^(FLANNELD_|NODE_NAME=|KUBERNETES_SERVICE_)/.test(line))
+        .filter((line) => /^(FLANNELD_(?!.*PASSWORD)|NODE_NAME=|KUBERNETES_SERVICE_HOST=)/.test(line))
         .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
     );
     return { pid, argv, env, state };

@@ -10,8 +10,8 @@ import type { Options } from '../../cli/options.ts';
 import { fetchLeases } from '../../health/status/client.ts';
 import { readLeaseDir } from '../../subnet/lease-dir.ts';
 import { parseSavedState, type SavedState, savedStateFile } from '../../subnet/saved-state.ts';
+import type { AgentFacts, LeaseFacts } from './facts.ts';
 import type { Reads } from './reads.ts';
-import type { AgentFacts, View } from './view.ts';
 
 const NET_CONF_BYTES = 1024 * 1024;
 const SAVED_BYTES = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ const ANSWER_MS = 2000;
 
 export interface ClusterFacts {
   readonly conf: NetConf | undefined;
-  readonly leases: View['leases'];
+  readonly leases: LeaseFacts | undefined;
   readonly saved: SavedState | undefined;
 }
 
@@ -41,7 +41,7 @@ export async function clusterFacts(
 }
 
 /** The leases the running agent has now; undefined when it is one that does not tell. */
-async function toldLeases(subnetFile: string): Promise<View['leases']> {
+async function toldLeases(subnetFile: string): Promise<LeaseFacts | undefined> {
   try {
     const { snapshot } = parseSavedState(await fetchLeases(subnetFile, ANSWER_MS));
     return snapshot && { snapshot, source: 'the agent' };
@@ -56,7 +56,7 @@ async function storedLeases(
   saved: SavedState | undefined,
   file: string,
   reads: Reads,
-): Promise<View['leases']> {
+): Promise<LeaseFacts | undefined> {
   if (store.kind === 'directory') {
     const dir = store.subnetDir;
     const snapshot = await reads.slow(`the leases in ${dir}`, () => readLeaseDir(dir));

@@ -14,7 +14,7 @@ import { readVxlanKeys, type VxlanConf } from '../../backend/vxlan/vxlan-keys.ts
 import { readBackendData } from '../../backend/vxlan/vxlan-lease.ts';
 import type { OverlayStatus } from '../../health/status/report.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
-import type { AgentFacts, FamilyFacts, FileFacts, TunnelFacts } from './view.ts';
+import type { AgentFacts, FamilyFacts, FileFacts, TunnelFacts } from './facts.ts';
 
 export interface FamilySources {
   readonly agent: AgentFacts;

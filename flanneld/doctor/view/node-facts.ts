@@ -11,8 +11,8 @@ import { listRoutes } from '../../../lib/rtnetlink/route.ts';
 import { parseSubnetEnv, type SubnetEnv } from '../../../lib/subnet-env.ts';
 import { readForeignText } from '../../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { FileFacts, KernelFacts } from './facts.ts';
 import type { Reads } from './reads.ts';
-import type { FileFacts, KernelFacts } from './view.ts';
 
 const SUBNET_ENV_BYTES = 64 * 1024;
 

@@ -1,34 +1,54 @@
 // Reads the whole view, everything once. Only here, in the files beside it and in the probes does the doctor touch the node.
 
 import { hostname } from 'node:os';
+import { networkOf, parseIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { readTextIfPresent } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { Environment } from '../../cli/flags.ts';
 import type { Options } from '../../cli/options.ts';
+import type { Nft } from '../../firewall/nft-program.ts';
 import { podNetworkOf } from '../../pods/gc/gc-command.ts';
 import { type AgentProcess, agentFacts } from './agent-facts.ts';
 import { clusterFacts } from './cluster-facts.ts';
+import { cniFacts } from './cni-facts.ts';
+import type { AgentFacts, BridgeFacts, FamilyFacts, UnderlayFacts } from './facts.ts';
 import { familiesOf } from './families.ts';
 import { kernelFacts, readSysctls, subnetEnvFacts } from './node-facts.ts';
+import { pathFacts } from './path-facts.ts';
+import { podSideFacts, poolFacts } from './pod-facts.ts';
 import { Reads } from './reads.ts';
-import type { FamilyFacts, UnderlayFacts, View } from './view.ts';
+import { tableFacts } from './table-facts.ts';
+import type { View } from './view.ts';
 
 export interface ViewTools {
   readonly sys: Syscalls;
   readonly netlink: Netlink;
+  readonly nft: Nft;
+  /** Where kubelet tells the addresses of Services. */
+  readonly env: Environment;
 }
 
 /** Sysctls that are no device's own. */
-const SYSCTLS = ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.rp_filter'];
+const SYSCTLS = [
+  'net.ipv4.ip_forward',
+  'net.ipv6.conf.all.forwarding',
+  'net.ipv4.conf.all.rp_filter',
+  'net.bridge.bridge-nf-call-iptables',
+];
+const CONFLIST_BYTES = 1024 * 1024;
 
-/** Never rejects: what could not be read is in `failures`. */
+/** Never rejects: what could not be read is in `failures`. An agent that was `known` not to answer is not waited for again. */
 export async function readView(
   options: Options,
   processes: readonly AgentProcess[],
-  { sys, netlink }: ViewTools,
+  tools: ViewTools,
+  known?: AgentFacts,
 ): Promise<View> {
+  const { sys, netlink } = tools;
   const reads = new Reads();
-  const agent = await agentFacts(options.subnetFile, processes);
+  const agent = known?.state === 'silent' ? known : await agentFacts(options.subnetFile, processes);
   const node = agent.state === 'answers' ? agent.report.node : (options.nodeName ?? hostname());
   const { conf, leases, saved } = await clusterFacts(options, node, agent, sys, reads);
   const kernel = kernelFacts(netlink, reads);
@@ -38,39 +58,81 @@ export async function readView(
   const underlay = underlayOf(agent, families, links, options);
   const bridge = bridgeOf(reads.one('the conflist', () => podNetworkOf(sys, options).bridge) ?? 'cni0', links);
   const devices = [underlay?.name, bridge.link?.name, ...families.map(({ tunnel }) => tunnel?.link?.name)];
+  const cni = cniFacts(options, sys, reads);
+  const conflist = cni.conflist.state === 'right' ? cni.conflist.value : given(options, sys, reads);
+  const mtuBytes = mtuOf(agent, families, subnetEnv.state === 'right' ? subnetEnv.value.mtu : 0);
+  const subnets = subnetsForPods(subnetEnv, families);
+  const port = families.find(({ tunnel }) => tunnel !== undefined)?.tunnel?.port;
   return {
-    ...{ node, agent, conf, leases, subnetEnv, families, kernel, underlay, bridge },
-    paths: {
-      subnetFile: options.subnetFile,
-      cniConfDir: options.cniConfDir,
-      cniBinDir: options.cniBinDir ?? '/opt/cni/bin',
-      cniStateDir: options.cniStateDir,
-    },
+    ...{ node, agent, conf, leases, subnetEnv, families, kernel, underlay, bridge, cni },
+    subnetFile: options.subnetFile,
+    paths: pathFacts(netlink, families, underlay, bridge, reads),
+    podSide: podSideFacts({ options, sys, netlink, families, conflist, mtuBytes }, reads),
+    pools: poolFacts(options, sys, subnets, reads),
+    tables: await tableFacts(tools, port, reads),
+    services: servicesIn([tools.env, ...processes.map(({ env }) => env)]),
     sysctls: readSysctls(
       SYSCTLS,
       devices.filter((name) => name !== undefined),
     ),
+    nowMs: Date.now(),
     failures: reads.failures,
   };
 }
 
-function bridgeOf(name: string, links: readonly Link[]): View['bridge'] {
+/** The conflist that the agent installs. */
+function given({ cniConf }: Options, sys: Syscalls, reads: Reads): string | undefined {
+  if (cniConf === undefined) return undefined;
+  return reads.one('the conflist to install', () => readTextIfPresent(sys, cniConf, CONFLIST_BYTES));
+}
+
+/** The MTU of pods; 0 when unknown. */
+function mtuOf(agent: AgentFacts, families: readonly FamilyFacts[], written: number): number {
+  const told = agent.state === 'answers' ? agent.report.overlays.map(({ mtu }) => mtu) : [];
+  const ofDevices = families.flatMap(({ tunnel }) => tunnel?.link?.mtu ?? []);
+  const known = told.length > 0 ? told : ofDevices;
+  return known.length > 0 ? Math.min(...known) : written;
+}
+
+/** The plugins take subnet.env; without it the leases say the same. */
+function subnetsForPods(subnetEnv: View['subnetEnv'], families: readonly FamilyFacts[]) {
+  if (subnetEnv.state !== 'right') return families.flatMap(({ subnet }) => subnet ?? []);
+  const { subnet, ipv6Subnet } = subnetEnv.value;
+  return [subnet, ipv6Subnet].flatMap((one) => (one === undefined ? [] : networkOf(one)));
+}
+
+function bridgeOf(name: string, links: readonly Link[]): BridgeFacts {
   const link = links.find((one) => one.name === name && one.kind === 'bridge');
   return { name, link, ports: link === undefined ? [] : links.filter(({ master }) => master === link.index) };
 }
 
 /** As the agent says, else below the tunnel's device, else as the flag names it. */
 function underlayOf(
-  agent: View['agent'],
+  agent: AgentFacts,
   families: readonly FamilyFacts[],
   links: readonly Link[],
   { interface: { iface } }: Options,
 ): UnderlayFacts | undefined {
-  const told = agent.state === 'answers' ? agent.report.overlays[0]?.iface : undefined;
+  const told = agent.state === 'answers' ? agent.report.overlays : [];
   const devices = families.flatMap(({ tunnel }) => tunnel?.link?.vxlan ?? []);
   const below = links.find(({ index }) => devices.some(({ lowerIndex }) => lowerIndex === index));
-  const name = told ?? below?.name ?? iface[0];
+  const name =
+    told[0]?.iface ?? below?.name ?? iface.find((one) => links.some((link) => link.name === one)) ?? iface[0];
   if (name === undefined) return undefined;
-  const locals = devices.flatMap(({ local }) => local ?? []);
+  const locals =
+    told.length > 0 ? told.map(({ local }) => parseIp(local)) : devices.flatMap(({ local }) => local ?? []);
   return { name, link: links.find((one) => one.name === name), locals };
+}
+
+function servicesIn(environments: readonly Environment[]): View['services'] {
+  const found = new Map<string, View['services'][number]>();
+  for (const [name, value] of environments.flatMap((env) => Object.entries(env))) {
+    if (!name.endsWith('_SERVICE_HOST') || value === undefined) continue;
+    try {
+      found.set(value, { ip: parseIp(value), what: `Service ${value} (${name})` });
+    } catch {
+      // a host name
+    }
+  }
+  return [...found.values()];
 }

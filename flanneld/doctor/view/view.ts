@@ -1,105 +1,45 @@
 // What the doctor sees of a node: read once, then judged by the checks, which are pure functions of it. A part that could not be
 // read is undefined; a check then has no finding, because unknown is not wrong.
 
-import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
-import type { Mac } from '../../../lib/mac.ts';
+import type { Ip } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
-import type { Address } from '../../../lib/rtnetlink/address.ts';
-import type { FdbEntry } from '../../../lib/rtnetlink/fdb.ts';
-import type { Link } from '../../../lib/rtnetlink/link.ts';
-import type { Neigh } from '../../../lib/rtnetlink/neigh.ts';
-import type { Route } from '../../../lib/rtnetlink/route.ts';
 import type { SubnetEnv } from '../../../lib/subnet-env.ts';
-import type { PeerProblem } from '../../health/peer-problem.ts';
-import type { StatusReport } from '../../health/status/report.ts';
-import type { LeaseSnapshot } from '../../subnet/manager.ts';
-
-/** The agent of this node. */
-export type AgentFacts =
-  | { readonly state: 'answers'; readonly report: StatusReport }
-  /** It listens and has not answered in time. */
-  | { readonly state: 'silent'; readonly pid?: number; readonly processState?: string }
-  /** A process without a status socket that works: it is starting, or it could not open the socket. */
-  | { readonly state: 'without socket'; readonly pid: number; readonly why: string }
-  | { readonly state: 'absent'; readonly why: string };
-
-/** A file that programs of this node read. */
-export type FileFacts<T> =
-  | { readonly state: 'missing' }
-  | { readonly state: 'wrong'; readonly why: string }
-  | { readonly state: 'right'; readonly value: T };
-
-/** Another node as far as packets to it are concerned. */
-export interface PeerFacts {
-  readonly key: string;
-  readonly subnet: IpPrefix;
-  readonly publicIp: Ip;
-  /** Of its VTEP; absent where there is no tunnel. */
-  readonly mac?: Mac;
-}
-
-/** One family of this node's overlay. */
-export interface FamilyFacts {
-  readonly family: Family;
-  readonly network: IpPrefix;
-  /** This node's own; undefined when nothing says it. */
-  readonly subnet: IpPrefix | undefined;
-  /** What this node publishes, by its lease. */
-  readonly publicIp: Ip | undefined;
-  readonly vtepMac: Mac | undefined;
-  /** The VXLAN device; undefined with another backend. */
-  readonly tunnel: TunnelFacts | undefined;
-  /** The peers as the data plane wants them; empty where the backend has no tunnel. */
-  readonly peers: readonly PeerFacts[];
-  /** Leases that cannot be peers, in the words of the data plane. */
-  readonly problems: readonly PeerProblem[];
-}
-
-export interface TunnelFacts {
-  readonly name: string;
-  readonly vni: number;
-  readonly port: number;
-  /** Undefined when there is no device of that name. */
-  readonly link: Link | undefined;
-}
-
-/** The kernel's objects. */
-export interface KernelFacts {
-  readonly links: readonly Link[];
-  readonly addresses: readonly Address[];
-  readonly routes: readonly Route[];
-  /** Of the tunnels' devices. */
-  readonly neighs: readonly Neigh[];
-  readonly fdb: readonly FdbEntry[];
-}
-
-/** The interface to the other nodes. */
-export interface UnderlayFacts {
-  readonly name: string;
-  readonly link: Link | undefined;
-  /** Addresses from which tunnel packets are or should be sent. */
-  readonly locals: readonly Ip[];
-}
+import type { CniFacts } from './cni-facts.ts';
+import type {
+  AgentFacts,
+  BridgeFacts,
+  FamilyFacts,
+  FileFacts,
+  KernelFacts,
+  LeaseFacts,
+  UnderlayFacts,
+} from './facts.ts';
+import type { PathFacts } from './path-facts.ts';
+import type { PodSideView, PoolFacts } from './pod-facts.ts';
+import type { TableFacts } from './table-facts.ts';
 
 export interface View {
   readonly node: string;
   readonly agent: AgentFacts;
-  readonly paths: {
-    readonly subnetFile: string;
-    readonly cniConfDir: string;
-    readonly cniBinDir: string;
-    readonly cniStateDir: string;
-  };
+  readonly subnetFile: string;
   /** The configuration of the cluster's network; undefined when it cannot be read. */
   readonly conf: NetConf | undefined;
-  /** The leases, and where they were read. */
-  readonly leases: { readonly snapshot: LeaseSnapshot; readonly source: string } | undefined;
+  readonly leases: LeaseFacts | undefined;
   readonly subnetEnv: FileFacts<SubnetEnv>;
   readonly families: readonly FamilyFacts[];
   readonly kernel: KernelFacts | undefined;
   readonly underlay: UnderlayFacts | undefined;
-  /** The bridge of the pods' ports; its link is undefined when it does not exist. */
-  readonly bridge: { readonly name: string; readonly link: Link | undefined; readonly ports: readonly Link[] };
+  readonly bridge: BridgeFacts;
+  readonly paths: PathFacts;
+  /** Undefined when the conflist wants no bridge. */
+  readonly podSide: PodSideView | undefined;
+  readonly pools: readonly PoolFacts[];
+  readonly cni: CniFacts;
+  readonly tables: TableFacts;
+  /** Addresses of Services, each with where it was found. */
+  readonly services: readonly { readonly ip: Ip; readonly what: string }[];
+  /** When the view was read, by the wall clock. */
+  readonly nowMs: number;
   /** Values of `/proc/sys`, by their name with dots; a device's dots are slashes, as sysctl(8) wants it. */
   readonly sysctls: ReadonlyMap<string, string>;
   /** What could not be read, a line each. */

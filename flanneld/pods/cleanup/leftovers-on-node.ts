@@ -24,7 +24,7 @@ import { TABLE_FAMILIES, tableName } from '../../firewall/nft-table.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
 import { filesOfLease } from '../../subnet/lease-dir.ts';
 import { savedStateFile } from '../../subnet/saved-state.ts';
-import { PROBE_DEVICE } from '../refusal/inject.ts';
+import { MOMENTARY_DEVICES } from '../refusal/inject.ts';
 import { MOMENTARY_TABLES } from '../refusal/trace.ts';
 import { leaveToFlannel, overlayDevices, signOfFlannel } from './flannel.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover, tableLeftover } from './leftover.ts';
@@ -73,10 +73,10 @@ function deviceLeftovers(netlink: Netlink): Leftover[] {
     text: `link ${name}`,
     remove: () => netlink.run(deleteLink({ index, name })),
   });
-  // An agent that was killed during a probe has left the probe's device.
-  const probe = getLink(netlink, { name: PROBE_DEVICE });
+  // Who was killed during a probe has left the probe's device.
+  const probes = MOMENTARY_DEVICES.flatMap((name) => getLink(netlink, { name }) ?? []);
   const overlays = overlayDevices(netlink).map((device) => ({ ...leftover(device), isShared: true as const }));
-  return probe === undefined ? overlays : [...overlays, leftover(probe)];
+  return [...overlays, ...probes.map(leftover)];
 }
 
 /** Mostly there are none, because the kernel removes nexthops together with their device. */
@@ -115,7 +115,9 @@ async function tableLeftovers({ netlink, nft }: CleanupTools): Promise<Leftover[
     }
   }
   for (const name of MOMENTARY_TABLES) {
-    if ((await nft.list('inet', name)) !== undefined) found.push(tableLeftover(nft, 'inet', name));
+    for (const family of ['inet', 'netdev']) {
+      if ((await nft.list(family, name)) !== undefined) found.push(tableLeftover(nft, family, name));
+    }
   }
   return found;
 }

@@ -10,7 +10,7 @@ import { deleteNeigh, listNeighs } from '../../../lib/rtnetlink/neigh.ts';
 import type { Finding } from '../side/compare-pod-side.ts';
 import type { PathFamily } from '../side/paths.ts';
 import type { InjectTools } from './inject.ts';
-import { refusalProblem } from './refusal-text.ts';
+import { refusalParts } from './refusal-text.ts';
 import { type Sender, sendersOf } from './senders.ts';
 import { type Fate, type TraceTools, traceFates } from './trace.ts';
 
@@ -127,8 +127,10 @@ export class ForwardProbe {
   async #findingOf(sender: Sender, fate: Fate | undefined): Promise<Finding | undefined> {
     if (fate === undefined || !fate.isForwarded || fate.hasPassed) return undefined;
     const { key, what, network, devices, from, away } = sender;
-    const problem = await refusalProblem(what, network, devices, fate.refusedBy, this.#tools.nft);
-    return { key, problem: `${problem} (seen with ${formatIp(from)} to ${formatIp(away)})`, required: true };
+    const { cause, advice } = await refusalParts(what, network, devices, fate.refusedBy, this.#tools.nft);
+    const seen = `${formatIp(from)} to ${formatIp(away)}`;
+    const told = { cause, evidence: `a packet from ${seen} was dropped there`, fix: advice };
+    return { key, problem: `${cause}: ${advice} (seen with ${seen})`, required: true, told };
   }
 }
 

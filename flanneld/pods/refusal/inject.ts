@@ -21,10 +21,14 @@ export interface InjectTools {
   readonly sys: Syscalls;
   readonly netlink: Netlink;
   readonly random: () => number;
+  /** The name of the temporary device, where it is not the agent's. */
+  readonly probeDevice?: string;
 }
 
-/** The name of the temporary device. */
-export const PROBE_DEVICE = 'weft-probe';
+/** The name of the agent's temporary device, and of the doctor's. */
+const PROBE_DEVICE = 'weft-probe';
+export const DOCTOR_DEVICE = 'weft-doctor';
+export const MOMENTARY_DEVICES: readonly string[] = [PROBE_DEVICE, DOCTOR_DEVICE];
 /** A high MAC, because a bridge may take the lowest MAC of its ports as its own. */
 const PROBE_MAC = 'fe:77:65:66:74:00' as Mac;
 /** Above the ports that the kernel assigns by itself (ip_local_port_range). */
@@ -45,26 +49,29 @@ export function throughTunnel(tunnel: Link, { sys }: InjectTools): Inject | unde
 }
 
 /** Injects by the bridge. When it returns, the packets have been forwarded or refused, or will be in a moment. Throws OpError. */
-export function throughBridge(bridge: Link, { sys, netlink, random }: InjectTools): Inject {
+export function throughBridge(
+  bridge: Link,
+  { sys, netlink, random, probeDevice: name = PROBE_DEVICE }: InjectTools,
+): Inject {
   return (packets) => {
     const toMac = bridge.mac;
     if (toMac === undefined) return;
-    const left = getLink(netlink, { name: PROBE_DEVICE });
-    if (left !== undefined) netlink.run(deleteLink({ index: left.index, name: PROBE_DEVICE }));
+    const left = getLink(netlink, { name });
+    if (left !== undefined) netlink.run(deleteLink({ index: left.index, name }));
     // VNI and port are random, so that nobody outside can send to the pods' bridge while the device exists.
     const vni = 1 + Math.floor(random() * 0xff_fffe);
     const port = FIRST_PORT + Math.floor(random() * PORTS);
-    const device = { name: PROBE_DEVICE, mac: PROBE_MAC, mtu: bridge.mtu, master: bridge.index, up: true };
+    const device = { name, mac: PROBE_MAC, mtu: bridge.mtu, master: bridge.index, up: true };
     netlink.run(addVxlan({ ...device, vxlan: { vni, port, learning: false } }));
     try {
       for (const packet of packets) sendToLoopback(sys, 4, port, vxlanProbe(vni, { ...packet, toMac }));
     } finally {
-      removeDevice(netlink);
+      removeDevice(netlink, name);
     }
   };
 }
 
-function removeDevice(netlink: Netlink): void {
-  const [failed] = netlink.execute([deleteLink({ name: PROBE_DEVICE })]);
+function removeDevice(netlink: Netlink, name: string): void {
+  const [failed] = netlink.execute([deleteLink({ name })]);
   if (failed instanceof NetlinkError && failed.code !== 'ENODEV') throw failed;
 }

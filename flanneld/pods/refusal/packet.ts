@@ -11,6 +11,8 @@ export interface ProbePacket {
   readonly toMac: Mac;
   /** UDP from PROBE_SOURCE_PORT to PROBE_PORT when absent. */
   readonly transport?: Transport;
+  /** TTL or hop limit. When absent, enough for one node to forward it, and too few for any node after that. */
+  readonly hops?: number;
 }
 
 export interface Transport {
@@ -31,7 +33,6 @@ const TCP_BYTES = 20;
 const IPPROTO_UDP = 17;
 const IPPROTO_TCP = 6;
 const TCP_SYN = 0x02;
-/** Enough for this node to forward it, and too few for any node after that. */
 const HOPS = 2;
 
 /** The payload for the UDP port of a VXLAN device with this VNI. */
@@ -51,8 +52,8 @@ function ethernet({ toMac, to }: ProbePacket): number[] {
 }
 
 /** RFC 791. */
-function ipv4({ from, to }: ProbePacket, protocol: number, bytes: number): number[] {
-  const header = [0x45, 0, 0, 20 + bytes, 0, 0, 0, 0, HOPS, protocol, 0, 0, ...ipToBytes(from), ...ipToBytes(to)];
+function ipv4({ from, to, hops = HOPS }: ProbePacket, protocol: number, bytes: number): number[] {
+  const header = [0x45, 0, 0, 20 + bytes, 0, 0, 0, 0, hops, protocol, 0, 0, ...ipToBytes(from), ...ipToBytes(to)];
   const sum = checksum(header);
   header[10] = sum >> 8;
   header[11] = sum & 0xff;
@@ -60,8 +61,8 @@ function ipv4({ from, to }: ProbePacket, protocol: number, bytes: number): numbe
 }
 
 /** RFC 8200. */
-function ipv6({ from, to }: ProbePacket, protocol: number, bytes: number): number[] {
-  return [0x60, 0, 0, 0, 0, bytes, protocol, HOPS, ...ipToBytes(from), ...ipToBytes(to)];
+function ipv6({ from, to, hops = HOPS }: ProbePacket, protocol: number, bytes: number): number[] {
+  return [0x60, 0, 0, 0, 0, bytes, protocol, hops, ...ipToBytes(from), ...ipToBytes(to)];
 }
 
 /** A UDP header without checksum: nobody receives the packet, and connection tracking accepts it. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../../lib/ip.ts';
-import { refusalProblem } from './refusal-text.ts';
+import { refusalParts } from './refusal-text.ts';
 import { isForeignRule } from './rule-events.ts';
 import type { Refusal } from './trace.ts';
 
@@ -13,12 +13,13 @@ const listing = `table inet some {
 	}
 }`;
 
-function problem(refusal: Refusal | undefined, text = listing): Promise<string> {
+async function problem(refusal: Refusal | undefined, text = listing): Promise<string> {
   const nft = { listChain: () => (text === '' ? Promise.reject(new Error('gone')) : Promise.resolve(text)) };
-  return refusalProblem('packets', network, ['cni0', 'flannel.1'], refusal, nft);
+  const { cause, advice } = await refusalParts('packets', network, ['cni0', 'flannel.1'], refusal, nft);
+  return `${cause}: ${advice}`;
 }
 
-describe('refusalProblem', () => {
+describe('refusalParts', () => {
   test.for<{ name: string; refusal: Refusal | undefined; text?: string; want: string }>([
     {
       name: 'a rule, without its counters, and how to pass it',

@@ -7,23 +7,41 @@ import type { Refusal } from './trace.ts';
 /** The tables of iptables on nftables have these names, and chains in upper case. */
 const IPTABLES_TABLES: ReadonlySet<string> = new Set(['filter', 'mangle', 'raw', 'security']);
 
-/** Makes one line. `refusal` is undefined when the kernel's trace has shown none. Rejects with OpError. */
-export async function refusalProblem(
+/** What refuses them, and the command against it; for legacy iptables there is only a place to look. */
+export interface RefusalParts {
+  readonly cause: string;
+  readonly advice: string;
+}
+
+/** `refusal` is undefined when the kernel's trace has shown none. Rejects with OpError. */
+export async function refusalParts(
   what: string,
   network: IpPrefix,
   devices: readonly string[],
   refusal: Refusal | undefined,
   nft: Pick<Nft, 'listChain'>,
-): Promise<string> {
+): Promise<RefusalParts> {
   if (refusal === undefined) {
     const tool = network.ip.family === 4 ? 'iptables-legacy-save' : 'ip6tables-legacy-save';
-    return `${what} are refused at the hook forward by a rule that nft does not show: see ${tool}`;
+    return { cause: `${what} are refused at the hook forward by a rule that nft does not show`, advice: `see ${tool}` };
   }
+  return {
+    cause: `${what} are refused by ${await spelledRefusal(refusal, nft)}`,
+    advice: adviceFor(refusal, network, devices),
+  };
+}
+
+/** `the rule "…" of chain inet filter input`, or its policy. */
+export async function spelledRefusal(refusal: Refusal, nft: Pick<Nft, 'listChain'>): Promise<string> {
   const { family, table, chain, handle } = refusal;
-  const where = `${family} ${table} ${chain}`;
   const rule = handle === undefined ? undefined : ruleWith(await listing(nft, refusal), handle);
   const cause = handle === undefined ? 'the policy drop' : `the rule "${rule ?? `handle ${handle}`}"`;
-  return `${what} are refused by ${cause} of chain ${where}: ${adviceFor(refusal, network, devices)}`;
+  return `${cause} of chain ${family} ${table} ${chain}`;
+}
+
+/** Whether a chain is one of iptables on nftables. */
+export function isIptablesChain({ table, chain }: Pick<Refusal, 'table' | 'chain'>): boolean {
+  return IPTABLES_TABLES.has(table) && /^([A-Z]|ufw6?-)/.test(chain);
 }
 
 function adviceFor({ family, table, chain }: Refusal, network: IpPrefix, devices: readonly string[]): string {
@@ -32,7 +50,7 @@ function adviceFor({ family, table, chain }: Refusal, network: IpPrefix, devices
     const interfaces = devices.map((device) => `--add-interface=${device}`).join(' ');
     return `firewall-cmd --permanent --zone=trusted ${interfaces} && firewall-cmd --reload`;
   }
-  if (IPTABLES_TABLES.has(table) && /^[A-Z]/.test(chain)) {
+  if (isIptablesChain({ table, chain })) {
     const tool = network.ip.family === 4 ? 'iptables' : 'ip6tables';
     const insert = `${tool} -t ${table} -I ${chain}`;
     return `${insert} -s ${prefix} -j ACCEPT; ${insert} -d ${prefix} -j ACCEPT`;

@@ -18,6 +18,8 @@ export interface TraceTools {
   readonly nft: Nft;
   readonly log: Logger;
   readonly clock: Clock;
+  /** The name of the table, where it is not the agent's. */
+  readonly traceTable?: string;
 }
 
 /** What became of a packet. */
@@ -32,12 +34,14 @@ export interface Fate {
 /** The rule that refused it; without a handle it was the policy of the chain. */
 export type Refusal = Pick<TraceEvent, 'family' | 'table' | 'chain' | 'handle'>;
 
+/** The name of the agent's table. */
 const TRACE_TABLE = 'weft_trace';
 /** The table of `flanneld doctor path`. */
 export const PATH_TABLE = 'weft_path';
+/** The table of `flanneld doctor`. */
+export const DOCTOR_TABLE = 'weft_doctor';
 /** Tables that exist for a moment, and stay when the process is killed in it. */
-export const MOMENTARY_TABLES: readonly string[] = [TRACE_TABLE, PATH_TABLE];
-const NO_TABLE = `table inet ${TRACE_TABLE}\ndelete table inet ${TRACE_TABLE}\n`;
+export const MOMENTARY_TABLES: readonly string[] = [TRACE_TABLE, PATH_TABLE, DOCTOR_TABLE];
 /** How long to wait for the kernel's report. */
 const LISTEN_MS = 150;
 
@@ -50,7 +54,7 @@ export async function traceFates(
   inject: () => void,
   tools: TraceTools,
 ): Promise<Fate[]> {
-  const { nft, clock } = tools;
+  const { nft, clock, traceTable: table = TRACE_TABLE } = tools;
   const refusals = new Refusals();
   const watch = keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
@@ -62,23 +66,23 @@ export async function traceFates(
     onOverflow: () => undefined,
   });
   try {
-    await nft.apply(traceTable(packets));
+    await nft.apply(traceScript(table, packets));
     inject();
     await new Promise<void>((resolve) => void clock.after(LISTEN_MS, resolve));
-    const counted = countedIn((await nft.list('inet', TRACE_TABLE)) ?? '{"nftables":[]}');
+    const counted = countedIn((await nft.list('inet', table)) ?? '{"nftables":[]}');
     return packets.map(({ from }, n) => ({
       isForwarded: counted.has(`seen${n}`),
       hasPassed: counted.has(`passed${n}`),
       refusedBy: refusals.of(formatIp(from)),
     }));
   } finally {
-    await nft.apply(NO_TABLE).catch(() => undefined);
+    await nft.apply(noTable(table)).catch(() => undefined);
     await watch.close();
   }
 }
 
 /** Which rule dropped a packet, by the packet's source. */
-class Refusals {
+export class Refusals {
   readonly #sources = new Map<number, string>();
   readonly #refusals = new Map<string, Refusal>();
 
@@ -86,7 +90,8 @@ class Refusals {
     const from = packet === undefined ? undefined : sourceOf(packet);
     if (from !== undefined) this.#sources.set(id, from);
     const source = this.#sources.get(id);
-    if (source === undefined || verdict !== NF_DROP || table === TRACE_TABLE || this.#refusals.has(source)) return;
+    if (source === undefined || verdict !== NF_DROP || MOMENTARY_TABLES.includes(table) || this.#refusals.has(source))
+      return;
     this.#refusals.set(source, { family, table, chain, ...(handle !== undefined && { handle }) });
   }
 
@@ -102,7 +107,12 @@ function sourceOf(packet: Uint8Array): string | undefined {
   return bytes.length === (isV4 ? 4 : 16) ? formatIp(ipFromBytes(bytes)) : undefined;
 }
 
-function traceTable(packets: readonly Addresses[]): string {
+/** Removes the table, whether or not it is there. */
+function noTable(table: string): string {
+  return `table inet ${table}\ndelete table inet ${table}\n`;
+}
+
+function traceScript(table: string, packets: readonly Addresses[]): string {
   const matches = packets.map(({ from, to }) => {
     const ip = to.family === 4 ? 'ip' : 'ip6';
     const ports = `udp sport ${PROBE_SOURCE_PORT} udp dport ${PROBE_PORT}`;
@@ -113,7 +123,7 @@ function traceTable(packets: readonly Addresses[]): string {
     return `  chain ${name} {\n    type filter hook ${hook} priority ${priority}; policy accept;\n${rules}  }\n`;
   };
   return [
-    `${NO_TABLE}table inet ${TRACE_TABLE} {\n`,
+    `${noTable(table)}table inet ${table} {\n`,
     ...packets.map((_, n) => `  counter seen${n} { }\n  counter passed${n} { }\n`),
     chain('first', 'prerouting', -400, () => 'meta nftrace set 1'),
     chain('before', 'forward', -2_147_483_648, (n) => `counter name seen${n}`),

@@ -21,8 +21,18 @@ import type { DriftObject } from '../../health/drift-ledger.ts';
 import type { Attachment, ObservedPodSide } from './observe.ts';
 import type { WantedPodSide } from './want.ts';
 
+/** What can be wrong there, by the ids of the doctor's findings. */
+export type PodSideProblem =
+  | 'bridge-address-wrong'
+  | 'bridge-down'
+  | 'bridge-mtu-wrong'
+  | 'hairpin-off'
+  | 'pod-mtu-stale'
+  | 'pod-port-detached';
+
 /** One repair. */
 export interface Repair {
+  readonly id: PodSideProblem;
   /** Stays the same for the same thing at every look. */
   readonly key: string;
   readonly object: DriftObject;
@@ -33,8 +43,20 @@ export interface Repair {
   readonly requests: readonly NetlinkRequest[];
 }
 
+/** A finding in parts, in the words of the doctor. */
+export interface Told {
+  readonly cause: string;
+  readonly evidence: string;
+  /** A command of this node. */
+  readonly fix: string;
+}
+
 /** A problem for the operator. */
 export interface Finding {
+  /** Absent where the doctor looks in its own way. */
+  readonly id?: PodSideProblem;
+  /** The same in parts, where there are some. */
+  readonly told?: Told;
   /** Stays the same for the same problem at every look. */
   readonly key: string;
   /** One line with the cause and the command against it. */
@@ -76,12 +98,15 @@ function missingBridge(
   if (!loose.some((link) => attachmentOf(link.name)?.bridge === name)) return [];
   const add = addBridge({ name, mac: bridgeMac(gateways[0]?.ip, name), up: true });
   const requests = mtuBytes === 0 ? [add] : [add, setLink({ name, mtu: mtuBytes })];
-  return [{ key: `${name} missing`, object: 'link', place: name, what: name, was: 'missing', requests }];
+  return [
+    { id: 'bridge-down', key: `${name} missing`, object: 'link', place: name, what: name, was: 'missing', requests },
+  ];
 }
 
 function bridgeRepairs({ mtuBytes }: WantedPodSide, bridge: Link, ports: readonly Link[]): Repair[] {
   const { name, index } = bridge;
   const repair = (key: string, was: string, change: { up: true } | { mtu: number }): Repair => ({
+    id: 'up' in change ? 'bridge-down' : 'bridge-mtu-wrong',
     ...{ key: `${name} ${key}`, object: 'link', place: name, what: name, was },
     requests: [setLink({ index, name, ...change })],
   });
@@ -117,6 +142,7 @@ function addressRepairs(
 ): Repair[] {
   const spelled = (address: IpPrefix): string => `${formatIp(address.ip)}/${address.length}`;
   const repair = (address: IpPrefix, was: string, request: NetlinkRequest): Repair => ({
+    id: 'bridge-address-wrong',
     ...{ key: `${name} address ${spelled(address)}`, object: 'address', place: name, what: spelled(address), was },
     requests: [request],
   });
@@ -150,6 +176,7 @@ function otherSubnet({ name }: Link, gateway: IpPrefix, others: readonly Address
   const has = others.map(({ ip, length }) => `${formatIp(ip)}/${length}`).join(' and ');
   const subnet = formatPrefix(networkOf(gateway));
   return {
+    id: 'bridge-address-wrong',
     key: `${name} address ${has}`,
     problem:
       `${name} has ${has}, and this node's subnet is ${subnet}: pods attached to it have addresses that lead to another ` +
@@ -157,6 +184,8 @@ function otherSubnet({ name }: Link, gateway: IpPrefix, others: readonly Address
     required: true,
   };
 }
+
+const HAIRPIN_OFF = 'had hairpin off';
 
 function portRepairs(
   { ports, loose }: ObservedPodSide,
@@ -177,7 +206,7 @@ function portRepairs(
     const attachment = attachmentOf(link.name);
     if (attachment?.hairpin !== true || attachment.bridge !== bridge.name) continue;
     const hairpin = setBridgePort({ index: link.index, name: link.name }, { hairpin: true });
-    repairs.push(portRepair(bridge, link, attachment, 'had hairpin off', [hairpin]));
+    repairs.push(portRepair(bridge, link, attachment, HAIRPIN_OFF, [hairpin]));
   }
   return repairs;
 }
@@ -190,7 +219,8 @@ function portRepair(
   requests: readonly NetlinkRequest[],
 ): Repair {
   const what = `${name} of ${containerId.slice(0, 12)} ${ifname}`;
-  return { key: `${name} ${was}`, object: 'attachment', place: bridge.name, what, was, requests };
+  const id = was === HAIRPIN_OFF ? 'hairpin-off' : 'pod-port-detached';
+  return { id, key: `${name} ${was}`, object: 'attachment', place: bridge.name, what, was, requests };
 }
 
 function oldMtuFindings({ mtuBytes }: WantedPodSide, ports: readonly Link[]): Finding[] {
@@ -201,6 +231,7 @@ function oldMtuFindings({ mtuBytes }: WantedPodSide, ports: readonly Link[]): Fi
   const pods = old.length === 1 ? '1 pod has' : `${old.length} pods have`;
   return [
     {
+      id: 'pod-mtu-stale',
       key: 'old MTU',
       problem: `${pods} MTU ${sizes}, and the network has ${mtuBytes} now: a pod keeps what it started with; restart them`,
       required: false,

@@ -60,15 +60,34 @@ interface Question {
   readonly exits: readonly Exit[];
 }
 
-/** What diverts a packet, and the command against it. */
+/** What diverts a packet, and the commands against it, each of which helps. */
 interface Diversion {
+  readonly by: 'rule' | 'route';
   readonly cause: string;
-  readonly fix: string;
+  readonly fixes: readonly string[];
   readonly spelled: string;
+}
+
+/** What diverts packets of one kind. */
+export interface PathDiversion extends Diversion {
+  readonly key: string;
+  /** The packets, in words. */
+  readonly what: string;
+  /** Whether all questions about them had such an answer. */
+  readonly isAll: boolean;
 }
 
 /** Finds what diverts packets from or to this node's pods. Throws NetlinkError. */
 export function pathFindings(netlink: Netlink, family: PathFamily, bridge: Exit): Finding[] {
+  return pathDiversions(netlink, family, bridge).map(({ key, what, isAll, cause, spelled, fixes }) => ({
+    key,
+    problem: `${isAll ? '' : 'some '}${what} are led elsewhere by ${cause} (${spelled}): ${fixes.join(', or ')}`,
+    required: isAll,
+  }));
+}
+
+/** The same in parts. Throws NetlinkError. */
+export function pathDiversions(netlink: Netlink, family: PathFamily, bridge: Exit): PathDiversion[] {
   const { network, device, underlay } = family;
   const exits = [device, underlay].filter((exit) => exit !== undefined);
   if (exits.length === 0) return [];
@@ -115,19 +134,12 @@ function verdict(
   questions: readonly Question[],
   key: string,
   what: string,
-): Finding[] {
+): PathDiversion[] {
   const diversions = questions.map((one) => diversionOf(netlink, family, one));
   const found = diversions.find((one) => one !== undefined);
   if (found === undefined) return [];
   const isAll = diversions.every((one) => one !== undefined);
-  const { cause, fix, spelled } = found;
-  return [
-    {
-      key,
-      problem: `${isAll ? '' : 'some '}${what} are led elsewhere by ${cause} (${spelled}): ${fix}`,
-      required: isAll,
-    },
-  ];
+  return [{ ...found, key, what, isAll }];
 }
 
 function diversionOf(netlink: Netlink, { network }: PathFamily, asked: Question): Diversion | undefined {
@@ -162,12 +174,11 @@ function applies({ from, to, iif, oif, mark }: Rule, asked: Question): boolean {
 
 function byRule(rule: Rule, network: IpPrefix, { spelled }: Question): Diversion {
   const family = network.ip.family === 6 ? '-6 ' : '';
-  const before = Math.max(rule.priority - 1, 1);
-  return {
-    cause: `ip rule ${rule.priority}: ${spellRule(rule)}`,
-    fix: `ip ${family}rule add to ${formatPrefix(network)} lookup main priority ${before}, or ip ${family}rule del priority ${rule.priority}`,
-    spelled,
-  };
+  const before = `ip ${family}rule add to ${formatPrefix(network)} lookup main priority ${rule.priority - 1}`;
+  const remove = `ip ${family}rule del priority ${rule.priority}`;
+  // A rule of priority 0 stands behind the kernel's own, and another one of the same priority behind the older.
+  const fixes = rule.priority > 1 ? [before, remove] : [remove];
+  return { by: 'rule', cause: `ip rule ${rule.priority}: ${spellRule(rule)}`, fixes, spelled };
 }
 
 /** The route that diverts it; undefined when it is wider than the pod network: then a peer's route is missing, reported elsewhere. */
@@ -177,8 +188,9 @@ function byRoute(netlink: Netlink, network: IpPrefix, asked: Question): Diversio
   const family: Family = network.ip.family;
   const spelled = formatPrefix(entry.destination);
   return {
+    by: 'route',
     cause: `the route ${spelled} of protocol ${entry.protocol}`,
-    fix: `ip ${family === 6 ? '-6 ' : ''}route del ${spelled}, and see who made it`,
+    fixes: [`ip ${family === 6 ? '-6 ' : ''}route del ${spelled}`],
     spelled: asked.spelled,
   };
 }

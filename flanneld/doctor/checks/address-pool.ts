@@ -1,0 +1,29 @@
+// How many addresses are left for pods.
+
+import { type Draft, run } from '../draft.ts';
+import type { PoolFacts } from '../view/pod-facts.ts';
+import type { View } from '../view/view.ts';
+
+/** At this share of used addresses it is time to warn. */
+const NEARLY = 0.95;
+
+export function checkAddressPool({ pools, node }: View): Draft[] {
+  return pools.filter(({ used, size }) => used >= size || used / size >= NEARLY).map((pool) => finding(pool, node));
+}
+
+function finding({ subnet, folder, size, used, dead }: PoolFacts, node: string): Draft {
+  const isFull = used >= size;
+  const freeable = dead === undefined ? '' : `; ${dead} of them are of pods that are provably gone`;
+  return {
+    id: 'address-pool-exhausted',
+    ...(!isFull && { severity: 'warning' }),
+    cause: isFull
+      ? `every address of ${subnet} is taken, so no new pod starts on this node`
+      : `nearly every address of ${subnet} is taken`,
+    evidence: `${used} of ${size} addresses have a file in ${folder}${freeable}`,
+    fix:
+      dead === undefined || dead > 0
+        ? run(node, 'flanneld gc', 'else larger podCIDRs, or fewer pods on this node')
+        : `on ${node}: larger podCIDRs (--node-cidr-mask-size), or fewer pods on this node`,
+  };
+}

@@ -1,0 +1,128 @@
+// The device of the tunnel: whether it exists, is up, and is the one our lease tells the peers of; and who has its place.
+
+import { formatIp, sameIp } from '../../../lib/ip.ts';
+import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import type { Link } from '../../../lib/rtnetlink/link.ts';
+import { type Draft, run } from '../draft.ts';
+import type { FamilyFacts, TunnelFacts } from '../view/facts.ts';
+import type { View } from '../view/view.ts';
+
+export function checkDevice(view: View): Draft[] {
+  if (view.kernel === undefined) return [];
+  return view.families.flatMap((family) => {
+    const { tunnel } = family;
+    // Without a subnet this node has never been part of the network, and the agent makes no device.
+    if (tunnel === undefined || family.subnet === undefined) return [];
+    const taken = [...rivals(view, tunnel), ...portUsers(view, tunnel)];
+    return [...taken, ...ownDevice(view, family, tunnel)];
+  });
+}
+
+/** Another VXLAN device with our VNI and port: the kernel allows only one of them. */
+function rivals({ kernel, node }: View, { name, vni, port }: TunnelFacts): Draft[] {
+  const others = (kernel?.links ?? []).filter(
+    (link) => link.name !== name && link.vxlan?.vni === vni && link.vxlan.port === port && isSameFamily(link, name),
+  );
+  return others.map((link) => ({
+    id: 'vxlan-port-taken',
+    cause: `another device of this node has the tunnel’s VNI and UDP port, so that ${name} cannot be made`,
+    evidence: `${link.name}: vxlan id ${vni} dstport ${port}`,
+    fix: run(node, `ip link del ${link.name}`, 'or set another "VNI" or "Port" for the whole cluster'),
+  }));
+}
+
+/** flannel.N and flannel-v6.N have one VNI and port, on sockets of different families. */
+function isSameFamily({ vxlan }: Link, name: string): boolean {
+  const isV6 = name.startsWith('flannel-v6.');
+  return vxlan?.local === undefined || (vxlan.local.family === 6) === isV6;
+}
+
+/** A program has the UDP port. While our device is up the kernel has it, and then no program can. */
+function portUsers({ tables, node }: View, { name, port, link }: TunnelFacts): Draft[] {
+  if (isUp(link)) return [];
+  return tables.portUsers.map(({ pid, program }) => ({
+    id: 'vxlan-port-taken',
+    cause: `a program of this node has the UDP port of the tunnel, so that ${name} cannot be set up`,
+    evidence: `UDP port ${port} is ${program}’s${pid === undefined ? '' : ` (process ${pid})`}`,
+    fix: `on ${node}: stop ${program}, or set another "Port" for the whole cluster; the agent then makes the device by itself`,
+  }));
+}
+
+function isUp(link: Link | undefined): boolean {
+  return link !== undefined && (link.flags & IFF_UP) !== 0;
+}
+
+function ownDevice(view: View, family: FamilyFacts, { name, link }: TunnelFacts): Draft[] {
+  const { node } = view;
+  const cause = 'the device of the tunnel is not as the other nodes need it';
+  const restart = `on ${node}: restart the agent, which makes it anew`;
+  if (link === undefined) {
+    return [
+      {
+        id: 'device-missing',
+        cause: `the device of the tunnel, ${name}, is missing`,
+        evidence: `no link ${name}`,
+        fix: restart,
+      },
+    ];
+  }
+  if (!isUp(link)) {
+    return [
+      {
+        id: 'device-missing',
+        cause,
+        evidence: `${name} is down`,
+        fix: run(node, `ip link set ${name} up`, 'then restart the agent, which puts its routes back'),
+      },
+    ];
+  }
+  return [
+    ...wrongMac(view, family, link),
+    ...wrongPlace(view, family, link, cause, restart),
+    ...noAddress(view, family, link),
+  ];
+}
+
+/** Peers send to the MAC of our lease; the kernel drops frames for another one. */
+function wrongMac({ node }: View, { vtepMac }: FamilyFacts, { name, mac }: Link): Draft[] {
+  if (vtepMac === undefined || mac === vtepMac) return [];
+  return [
+    {
+      id: 'vtep-mac-mismatch',
+      cause: `${name} has another MAC than the lease of this node tells the others: what they send is dropped`,
+      evidence: `${name} has ${mac}, the lease says ${vtepMac}`,
+      fix: run(
+        node,
+        `ip link set ${name} address ${vtepMac}`,
+        'then restart the agent: the kernel has dropped all neighbours',
+      ),
+    },
+  ];
+}
+
+function wrongPlace({ underlay }: View, { tunnel }: FamilyFacts, link: Link, cause: string, fix: string): Draft[] {
+  const { vxlan, name } = link;
+  const wrong: string[] = [];
+  if (vxlan === undefined) wrong.push(`${name} is of kind ${link.kind ?? 'none'}, not vxlan`);
+  else if (vxlan.vni !== tunnel?.vni) wrong.push(`${name} has VNI ${vxlan.vni}, not ${tunnel?.vni}`);
+  else if (vxlan.port !== tunnel.port) wrong.push(`${name} has port ${vxlan.port}, not ${tunnel.port}`);
+  else if (underlay?.link !== undefined && vxlan.lowerIndex !== undefined && vxlan.lowerIndex !== underlay.link.index)
+    wrong.push(`${name} is not on ${underlay.name}`);
+  return wrong.map((evidence) => ({ id: 'device-missing', cause, evidence, fix }));
+}
+
+/** The first address of the subnet, from which this node talks to pods elsewhere, and which answers probes. */
+function noAddress({ kernel, node }: View, { subnet }: FamilyFacts, { index, name }: Link): Draft[] {
+  if (subnet === undefined) return [];
+  const own = kernel?.addresses.some((address) => address.index === index && sameIp(address.ip, subnet.ip));
+  if (own !== false) return [];
+  const bits = subnet.ip.family === 4 ? 32 : 128;
+  return [
+    {
+      id: 'device-missing',
+      cause: `${name} has not this node’s address in the pod network`,
+      evidence: `no address ${formatIp(subnet.ip)}/${bits} on ${name}`,
+      fix: run(node, `ip addr add ${formatIp(subnet.ip)}/${bits} dev ${name}`, 'see who removed it'),
+    },
+  ];
+}

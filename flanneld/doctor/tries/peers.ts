@@ -1,0 +1,75 @@
+// Probes the peers, through the tunnel and beside it (flanneld/probes).
+
+import { randomBytes } from 'node:crypto';
+import { type ProbeSide, probePeers } from '../../probes/probe-peers.ts';
+import { CATALOG, type FindingId } from '../catalog.ts';
+import type { Draft } from '../draft.ts';
+import type { FamilyFacts, UnderlayFacts } from '../view/facts.ts';
+import type { View } from '../view/view.ts';
+import type { TryTools } from './try-tools.ts';
+
+/** Which peers, and the agents' port. */
+export interface PeerChoice {
+  /** Only the peer of this name. */
+  readonly peer: string | undefined;
+  readonly allPeers: boolean;
+  readonly probePort: number | undefined;
+}
+
+const DEFAULT_PORT = 8477;
+
+export interface PeersTried {
+  readonly drafts: readonly Draft[];
+  /** What was left out, in words; undefined when every peer was probed. */
+  readonly leftOut: string | undefined;
+}
+
+/** Rejects with SysError when the sockets cannot be opened. */
+export async function triedPeers(view: View, choice: PeerChoice, tools: TryTools): Promise<PeersTried> {
+  const sides = view.families.flatMap((facts) => sideOf(facts, view.underlay, choice.peer));
+  if (sides.every(({ peers }) => peers.length === 0)) return { drafts: [], leftOut: unknownPeer(choice) };
+  const { findings, probed, of } = await probePeers({
+    node: view.node,
+    port: choice.probePort ?? DEFAULT_PORT,
+    sides,
+    ...(choice.allPeers && { most: Number.POSITIVE_INFINITY }),
+    tools: { ...tools, random: Math.random, randomNonce: () => randomBytes(8).readBigUInt64BE() },
+  });
+  const drafts = findings.flatMap(({ id, severity, peer, cause, evidence, fix }): Draft[] =>
+    isFindingId(id) ? [{ id, severity, ...(peer !== undefined && { peer }), cause, evidence, fix }] : [],
+  );
+  const leftOut = probed < of ? `${of - probed} of ${of} peers were not probed: --all, or --peer NAME` : undefined;
+  return { drafts, leftOut };
+}
+
+function unknownPeer({ peer }: PeerChoice): string | undefined {
+  return peer === undefined
+    ? undefined
+    : `no peer ${peer}: its lease is missing, cannot be used, or is this node’s own`;
+}
+
+function isFindingId(id: string): id is FindingId {
+  return Object.hasOwn(CATALOG, id);
+}
+
+function sideOf(
+  { family, subnet, tunnel, peers }: FamilyFacts,
+  underlay: UnderlayFacts | undefined,
+  only: string | undefined,
+): ProbeSide[] {
+  const { link } = tunnel ?? {};
+  const local = underlay?.locals.find((ip) => ip.family === family);
+  if (tunnel === undefined || link?.mac === undefined || subnet === undefined) return [];
+  if (underlay?.link === undefined || local === undefined) return [];
+  return [
+    {
+      place: {
+        ...{ family, subnet, vni: tunnel.vni, mac: link.mac, device: link.name, mtu: link.mtu },
+        ...{ tunnelPort: tunnel.port, iface: underlay.name, local, ifindexes: [link.index, underlay.link.index] },
+      },
+      peers: peers.flatMap(({ key, subnet: theirs, publicIp, mac }) =>
+        mac === undefined || (only !== undefined && key !== only) ? [] : [{ key, subnet: theirs, publicIp, mac }],
+      ),
+    },
+  ];
+}

@@ -1,0 +1,38 @@
+// What the doctor tries with packets, bounded to a few seconds, and undone before it ends.
+
+import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
+import type { Draft } from '../draft.ts';
+import { Reads } from '../view/reads.ts';
+import type { View } from '../view/view.ts';
+import { type PeerChoice, type PeersTried, triedPeers } from './peers.ts';
+import { refusedPods } from './refused-pods.ts';
+import type { TryTools } from './try-tools.ts';
+import { tunnelDrops } from './tunnel-drops.ts';
+
+/** Never rejects: what could not be tried is in `failures`. */
+export async function tryPackets(
+  view: View,
+  choice: PeerChoice,
+  tools: TryTools,
+): Promise<{ readonly drafts: readonly Draft[]; readonly failures: readonly string[] }> {
+  const reads = new Reads();
+  const [local, peers] = await Promise.all([
+    tryRules(view, tools, reads),
+    isUnderlayUp(view) ? reads.slow('the peers', () => triedPeers(view, choice, tools)) : undefined,
+  ]);
+  const { drafts, leftOut }: PeersTried = peers ?? { drafts: [], leftOut: undefined };
+  const failures = leftOut === undefined ? reads.failures : [...reads.failures, leftOut];
+  return { drafts: [...local, ...drafts], failures };
+}
+
+/** One after another: each makes a table of its own for a moment, of the same name. */
+async function tryRules(view: View, tools: TryTools, reads: Reads): Promise<Draft[]> {
+  const pods = await reads.slow('whether rules refuse packets of pods', () => refusedPods(view, tools));
+  const tunnel = await reads.slow('whether rules drop packets of the tunnel', () => tunnelDrops(view, tools));
+  return [...(pods ?? []), ...(tunnel ?? [])];
+}
+
+/** Without it every peer is silent, and that says nothing about them. */
+function isUnderlayUp({ underlay }: View): boolean {
+  return ((underlay?.link?.flags ?? 0) & IFF_UP) !== 0;
+}
