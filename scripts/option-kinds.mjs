@@ -4,7 +4,7 @@
 import { statSync } from 'node:fs';
 
 const VITEST =
-  'Everything else goes to vitest: words select the files whose path contains one of them, -t PATTERN the tests by name.';
+  'Everything else is passed to vitest: words select the files whose paths contain one of them, -t PATTERN selects tests by name.';
 /** Passes words and unknown options to vitest, which reports errors in them itself. */
 export const vitest = { words: '[FILE…] [vitest option…]', passes: 'vitest', note: VITEST };
 export const LAB = 'a lab makes network namespaces: run it as root';
@@ -39,13 +39,13 @@ export const seed = (says, initial) => ({ type: 'string', value: 'N', says, defa
 export const image = {
   pull: {
     type: 'boolean',
-    says: "takes the Dockerfile's own base images from their registry, instead of ones made here",
+    says: "uses the Dockerfile's base images from their registry, in place of images made here",
   },
   'build-arg': {
     type: 'string',
     multiple: true,
     value: 'A=B',
-    says: 'the same, with this argument for the Dockerfile',
+    says: 'passes this build argument to the Dockerfile; implies --pull',
   },
-  platform: { type: 'string', value: 'P', says: 'linux/arm64 and the like, under emulation; with --pull' },
+  platform: { type: 'string', value: 'P', says: 'the platform, such as linux/arm64, under emulation; with --pull' },
 };
