@@ -29,6 +29,13 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  probes: {
+    does: "Every fault between nodes, made on a lab of three: the agents' probes name it, on the right nodes, and forget it when it is over.",
+    takes: '5 min',
+    needs: 'root',
+    root: LAB,
+    ...vitest,
+  },
   soak: {
     does: 'Exposes five nodes to random faults, and then expects the right state on every node.',
     takes: '30 min',

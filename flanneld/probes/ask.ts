@@ -23,6 +23,8 @@ export type Ask =
   | { readonly way: 'node'; readonly port?: number }
   /** A VXLAN packet made by hand, to the peer's own address. */
   | { readonly way: 'frame'; readonly mac: Mac }
+  /** The same with an echo, which is answered to the broadcast MAC as well. */
+  | { readonly way: 'echo'; readonly mac: Mac }
   /** A TCP connection to the peer's own address. */
   | { readonly way: 'tcp'; readonly port: number };
 
@@ -31,6 +33,8 @@ export type Reply =
   | { readonly kind: 'answered'; readonly rttMs: number; readonly answer: Answer }
   /** The peer's kernel answered that the port is closed. `way`: which of the addresses it speaks of. */
   | { readonly kind: 'refused'; readonly rttMs: number; readonly way: 'tunnel' | 'node'; readonly by: Ip | undefined }
+  /** An echo made by hand was answered. */
+  | { readonly kind: 'echoed' }
   /** TCP connected: something listens there. */
   | { readonly kind: 'connected' }
   /** The packet reached a node that would forward it, but its hops were used up. */

@@ -105,6 +105,8 @@ function silent(faults: Faults, evidence: Evidence, context: Context): Verdict {
   // Through the tunnel somebody answered: only this probe's port is silent, or the host takes nothing for itself.
   if (passed(faults.kernel)) return verdict('reachable', agentDown(context));
   if (faults.hop?.kind === 'expired') return verdict('reachable');
+  // An echo made by hand comes through, so its host takes nothing else for itself. Whether pods' packets pass is not known.
+  if (faults.echo?.kind === 'echoed') return verdict('unknown');
   const local = localFault(faults, evidence, context);
   if (local === 'unknown') return verdict('unknown');
   return verdict('unreachable', local ?? foreignAddress(faults, context) ?? peerFault(faults, evidence, context));
@@ -211,13 +213,15 @@ function portClosed(target: Target, place: ProbePlace, evidence: string): Proble
 
 function peerFault(faults: Faults, evidence: Evidence, context: Context): Problem {
   const { target, place } = context;
-  const { frame, broadcast } = faults;
+  const { frame, broadcast, broadcastEcho } = faults;
   const address = formatIp(target.publicIp);
   if (frame.kind === 'refused' && frame.way === 'node') {
     return portClosed(target, place, `${address} answers port unreachable for UDP port ${place.tunnelPort}`);
   }
   if (passed(frame)) return brokenHere(context);
-  if (passed(broadcast)) return macMismatch(target, 'answers to the broadcast MAC and not to it');
+  if (passed(broadcast) || broadcastEcho?.kind === 'echoed') {
+    return macMismatch(target, 'answers to the broadcast MAC and not to it');
+  }
   if (!isThere(faults)) return unreachable(faults, context);
   return oneWay(faults, evidence, context) ?? blocked(faults, context);
 }
@@ -296,12 +300,17 @@ function blocked({ agent, closed, tcp }: Faults, { node, target, place }: Contex
     closed.kind === 'refused' && 'its kernel (port unreachable)',
     (tcp.kind === 'refused' || tcp.kind === 'connected') && 'TCP',
   ].filter((one) => one !== false);
+  // Without its agent nobody tells what its device is like, and a device with another VNI is as silent as a network.
+  const compare =
+    agent.kind === 'answered'
+      ? ''
+      : `; if it is open, compare ip -d link show ${place.device} on ${target.peer} with VNI ${place.vni} and MAC ${target.mac}`;
   return {
     id: 'tunnel-port-blocked',
     severity: 'error',
     cause: `the network drops UDP port ${place.tunnelPort} between ${node} and ${target.peer}`,
     evidence: `${formatIp(target.publicIp)} answers (${answers.join(', ')}), UDP port ${place.tunnelPort} gives neither answer nor port unreachable, nothing passes through the tunnel`,
-    fix: `open UDP port ${place.tunnelPort} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions: security groups, firewalls; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json`,
+    fix: `open UDP port ${place.tunnelPort} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions: security groups, firewalls; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json${compare}`,
   };
 }
 

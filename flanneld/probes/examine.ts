@@ -39,6 +39,9 @@ export interface Faults {
   /** Packets made by hand, to the MAC of the lease and to the broadcast MAC. */
   readonly frame: Reply;
   readonly broadcast: Reply;
+  /** Echoes made by hand to the same MACs, when the peer has no agent that answers: its kernel does. */
+  readonly echo?: Reply;
+  readonly broadcastEcho?: Reply;
 }
 
 /** A port that is closed on nearly every node and open in many firewalls: traceroute's. */
@@ -105,16 +108,31 @@ async function findLargest(
 async function askFaults(target: Target, ask: Asker, askedAtMs: number, tryMs: number): Promise<Faults> {
   const one = (what: Parameters<Asker>[1]) => ask(target, what, tryMs);
   const unused: Ip | undefined = unusedAddress(target);
-  const [kernel, noChecksum, hop, agent, closed, tcp, frame, broadcast] = await Promise.all([
-    one({ way: 'tunnel', port: CLOSED_PORT }),
-    target.family === 4 ? one({ way: 'tunnel', noChecksum: true }) : undefined,
-    unused && one({ way: 'tunnel', to: unused, ttl: 1 }),
+  // A kernel sends some six ICMP errors at once to one address, then one a second. So what tells most goes first.
+  const [frame, agent, closed, tcp, broadcast, kernel, noChecksum, hop] = await Promise.all([
+    one({ way: 'frame', mac: target.mac }),
     one({ way: 'node' }),
     one({ way: 'node', port: CLOSED_PORT }),
     one({ way: 'tcp', port: KUBELET_PORT }),
-    one({ way: 'frame', mac: target.mac }),
     one({ way: 'frame', mac: BROADCAST_MAC }),
+    one({ way: 'tunnel', port: CLOSED_PORT }),
+    target.family === 4 ? one({ way: 'tunnel', noChecksum: true }) : undefined,
+    unused && one({ way: 'tunnel', to: unused, ttl: 1 }),
   ]);
   const optional = { ...(noChecksum && { noChecksum }), ...(hop && { hop }) };
-  return { askedAtMs, kernel, agent, closed, tcp, frame, broadcast, ...optional };
+  const faults = { askedAtMs, kernel, agent, closed, tcp, frame, broadcast, ...optional };
+  return { ...faults, ...(needsEcho(faults) && (await askEchoes(target, ask, tryMs))) };
+}
+
+/** Whether the peer is there and its kernel must be asked, because no agent of it answers. */
+function needsEcho({ kernel, hop, agent, closed, tcp, frame }: Faults): boolean {
+  const isThere = closed.kind === 'refused' || tcp.kind === 'refused' || tcp.kind === 'connected';
+  const isSilent = [kernel, frame].every(({ kind }) => kind === 'silent') && hop?.kind !== 'expired';
+  return isThere && isSilent && agent.kind !== 'answered';
+}
+
+async function askEchoes(target: Target, ask: Asker, tryMs: number): Promise<Pick<Faults, 'echo' | 'broadcastEcho'>> {
+  const echo = await ask(target, { way: 'echo', mac: target.mac }, tryMs);
+  if (echo.kind === 'echoed') return { echo };
+  return { echo, broadcastEcho: await ask(target, { way: 'echo', mac: BROADCAST_MAC }, tryMs) };
 }

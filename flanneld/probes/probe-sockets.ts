@@ -4,6 +4,7 @@
 import { connect } from 'node:net';
 import type { Clock } from '../../lib/clock-node.ts';
 import { formatIp, type Ip, sameIp } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
 import { nodeErrorCode } from '../../lib/node-error-node.ts';
 import {
   type Arrival,
@@ -22,7 +23,8 @@ import { closeFd } from '../../lib/sys/file.ts';
 import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Ask, Reply } from './ask.ts';
-import { innerPayloadAt, vxlanProbe } from './frame.ts';
+import { EchoAsker } from './ask-echo.ts';
+import { echoFrame, type FrameEnd, innerPayloadAt, udpFrame } from './frame.ts';
 import { bounceReply } from './icmp-text.ts';
 import type { Responder, Way } from './responder.ts';
 import { ownVtep, type ProbePlace, type Target } from './target.ts';
@@ -64,6 +66,7 @@ export class ProbeSockets {
   readonly #ports: Record<Way, number>;
   readonly #watch: FdWatch;
   readonly #pending = new Map<bigint, Pending>();
+  readonly #echoes: EchoAsker;
 
   /** Opens the sockets; `port` is that of all agents. Answers with `responder` where there is one. Throws SysError. */
   constructor(
@@ -77,6 +80,7 @@ export class ProbeSockets {
     this.#port = port;
     this.#tools = tools;
     this.#responder = responder;
+    this.#echoes = new EchoAsker(tools);
     const { sys } = tools;
     // An asker alone takes any port, because the agent of this node has that of the agents.
     const wanted = responder === undefined ? 0 : port;
@@ -97,12 +101,26 @@ export class ProbeSockets {
 
   async ask(target: Target, ask: Ask, timeoutMs: number): Promise<Reply> {
     if (ask.way === 'tcp') return await askTcp(target.publicIp, this.#place.local, ask.port, timeoutMs);
+    if (ask.way === 'echo') return await this.#askEcho(target, ask.mac);
     const nonce = this.#tools.randomNonce();
     return await this.#send(nonce, this.#packetOf(target, ask, nonce), timeoutMs);
   }
 
-  #packetOf(target: Target, ask: Exclude<Ask, { way: 'tcp' }>, nonce: bigint): Packet {
-    const { mac, vni, tunnelPort } = this.#place;
+  async #askEcho({ vtep, publicIp }: Target, mac: Mac): Promise<Reply> {
+    const { family, vni, tunnelPort } = this.#place;
+    const id = Number(this.#tools.randomNonce() & 0xffffn);
+    return await this.#echoes.ask(family, id, (sequence) => {
+      const frame = echoFrame(vni, this.#ownEnd(), { mac, ip: vtep }, id, sequence);
+      sendDatagram(this.#tools.sys, this.#fds.node, { ip: publicIp, port: tunnelPort }, frame);
+    });
+  }
+
+  #ownEnd(): FrameEnd {
+    return { mac: this.#place.mac, ip: ownVtep(this.#place) };
+  }
+
+  #packetOf(target: Target, ask: Exclude<Ask, { way: 'tcp' | 'echo' }>, nonce: bigint): Packet {
+    const { vni, tunnelPort } = this.#place;
     switch (ask.way) {
       case 'tunnel': {
         const { to = target.vtep, port = this.#port, bytes = HEADER_BYTES, ttl, noChecksum = false } = ask;
@@ -114,9 +132,9 @@ export class ProbeSockets {
         return { way: 'node', to: target.publicIp, port: ask.port ?? this.#port, payload };
       }
       case 'frame': {
-        const from = { mac, ip: ownVtep(this.#place), port: this.#ports.tunnel };
-        const to = { mac: ask.mac, ip: target.vtep, port: this.#port };
-        const payload = vxlanProbe(vni, from, to, encodeQuestion(nonce, HEADER_BYTES));
+        const ports = { from: this.#ports.tunnel, to: this.#port };
+        const question = encodeQuestion(nonce, HEADER_BYTES);
+        const payload = udpFrame(vni, this.#ownEnd(), { mac: ask.mac, ip: target.vtep }, ports, question);
         return { way: 'node', to: target.publicIp, port: tunnelPort, payload };
       }
     }

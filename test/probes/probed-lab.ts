@@ -1,5 +1,6 @@
 // A lab whose agents probe each other: what a node finds wrong, and how tests wait for it.
 
+import { spawnSync } from 'node:child_process';
 import type { Finding } from '../../flanneld/health/finding.ts';
 import { fetchStatus } from '../../flanneld/health/status/client.ts';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -15,10 +16,14 @@ export async function reportOf(node: LabNode): Promise<StatusReport> {
   return await fetchStatus(node.pathFromOutside(SUBNET_FILE));
 }
 
-/** What all nodes of the lab find, but for what is only worth knowing. */
+/** What all nodes of the lab find whose agent runs. */
 export async function findingsIn(lab: Lab): Promise<Finding[]> {
-  const reports = await Promise.all(lab.nodes.map(reportOf));
-  return reports.flatMap(({ findings }) => findings);
+  const found: Finding[] = [];
+  for (const node of lab.nodes) {
+    const { running } = await node.agent.state();
+    if (running) found.push(...(await reportOf(node)).findings);
+  }
+  return found;
 }
 
 /** Waits until every node has probed all others and finds nothing wrong. */
@@ -65,4 +70,29 @@ export async function dropTunnel(node: LabNode, peer: LabNode, directions: reado
 
 export async function undo(node: LabNode): Promise<void> {
   await node.run(['nft', 'delete', 'table', ...TABLE.split(' ')]);
+}
+
+/**
+ * Loses packets in the network between the nodes, where no node sees who does it: rules at the underlay's port of a node, for what
+ * comes from it. `undoInNetwork` takes them away.
+ */
+export function dropInNetwork(lab: Lab, rules: readonly { readonly from: LabNode; readonly what: string }[]): void {
+  const chains = rules.map(({ from, what }) => {
+    const hook = `type filter hook ingress device ul-${from.index} priority 0`;
+    return `chain from-${from.index} { ${hook}; ${what}; }`;
+  });
+  nftInNetwork(lab, `table ${NETWORK_TABLE} {\n${chains.join('\n')}\n}\n`);
+}
+
+export function undoInNetwork(lab: Lab): void {
+  nftInNetwork(lab, `delete table ${NETWORK_TABLE}\n`);
+}
+
+const NETWORK_TABLE = 'netdev fault';
+
+function nftInNetwork(lab: Lab, script: string): void {
+  const { status, stderr } = spawnSync('nsenter', [`--net=/proc/${lab.pid}/ns/net`, 'nft', '-f', '-'], {
+    input: script,
+  });
+  if (status !== 0) throw new Error(`nft: ${stderr}`);
 }

@@ -1,0 +1,58 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { target } from '../../test/support/probe-places.ts';
+import type { Ask, Reply } from './ask.ts';
+import { type Evidence, examine } from './examine.ts';
+
+const SILENT: Reply = { kind: 'silent' };
+const REFUSED: Reply = { kind: 'refused', rttMs: 0.2, way: 'tunnel', by: undefined };
+
+async function run(answer: (ask: Ask) => Reply, isBrief = false): Promise<{ evidence: Evidence; asked: Ask[] }> {
+  const asked: Ask[] = [];
+  const ask = (_: unknown, what: Ask): Promise<Reply> => {
+    asked.push(what);
+    return Promise.resolve(answer(what));
+  };
+  return { evidence: await examine({ target, ask, mtu: 1450, nowMs: () => 0, isBrief }), asked };
+}
+
+describe('an examination', () => {
+  test('is one packet of the pods’ full size when that is answered', async () => {
+    const { asked, evidence } = await run(() => REFUSED);
+    expect(asked).toEqual([{ way: 'tunnel', bytes: 1422 }]);
+    expect(evidence.full).toBe(REFUSED);
+  });
+
+  test('takes one lost packet for nothing', async () => {
+    let count = 0;
+    const { evidence } = await run(() => (count++ === 0 ? SILENT : REFUSED));
+    expect([evidence.full, evidence.small]).toEqual([REFUSED, undefined]);
+  });
+
+  test('finds the largest size that passes, whatever it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 64, max: 1421 }), async (limit) => {
+        const { evidence } = await run((ask) =>
+          ask.way === 'tunnel' && (ask.bytes ?? 64) <= limit ? REFUSED : SILENT,
+        );
+        expect(evidence.largestBytes).toBe(limit);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('asks everything when nothing passes, and the kernel by echoes only where no agent answers', async () => {
+    const isNode = ({ way }: Ask): boolean => way === 'node' || way === 'tcp';
+    const node: Reply = { kind: 'refused', rttMs: 0.2, way: 'node', by: undefined };
+    const plain = await run((ask) => (isNode(ask) ? node : SILENT));
+    expect(new Set(plain.asked.map(({ way }) => way))).toEqual(new Set(['tunnel', 'node', 'tcp', 'frame', 'echo']));
+    const gone = await run(() => SILENT);
+    expect(gone.asked.some(({ way }) => way === 'echo')).toBe(false);
+    expect(gone.evidence.faults).toMatchObject({ agent: SILENT, frame: SILENT });
+  });
+
+  test('is three packets when only to see whether a known fault is over', async () => {
+    const { asked, evidence } = await run(() => SILENT, true);
+    expect([asked.length, evidence.faults]).toEqual([3, undefined]);
+  });
+});
