@@ -74,6 +74,8 @@ async function main(): Promise<number> {
       return await followPath(line);
     case 'preflight':
       return await checkBefore(line);
+    case 'snapshot':
+      return await describeNode(line.options);
     case 'run':
       return await run(line);
   }
@@ -118,6 +120,16 @@ async function examine(options: Options): Promise<number> {
     // Only the doctor needs this code, and the agent should not pay for it with memory.
     const { doctor } = await import('./doctor/doctor.ts');
     return await doctor(options, process.argv.slice(2), process.env, (text) => process.stdout.write(text));
+  } catch (error) {
+    complain(error);
+    return EXIT_USAGE;
+  }
+}
+
+async function describeNode(options: Options): Promise<number> {
+  try {
+    const { snapshot } = await import('./doctor/snapshot/snapshot.ts');
+    return await snapshot(options, (text) => process.stdout.write(text));
   } catch (error) {
     complain(error);
     return EXIT_USAGE;

@@ -171,7 +171,7 @@ export const flagTable: readonly FlagSpec[] = [
     default: '60',
     range: [1, 1_439],
   },
-  { name: 'json', help: 'status, gc, doctor, preflight: print JSON', default: 'false' },
+  { name: 'json', help: 'status, gc, doctor, preflight, snapshot: print JSON', default: 'false' },
   { name: 'peer', value: 'name', help: 'doctor: probe only the node that has this name in its lease' },
   { name: 'all', help: 'doctor: probe all other nodes, not only 64 of them', default: 'false' },
   { name: 'dry-run', help: 'gc: only print what would be freed', default: 'false' },

@@ -188,12 +188,15 @@ describe('refusals', () => {
     { argv: ['statsu'], want: 'unknown command "statsu", expected one such as status' },
     {
       argv: ['frobnicate'],
-      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, doctor, preflight, version',
+      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, doctor, preflight, snapshot, version',
     },
     { argv: ['status', 'status'], want: 'status takes no argument, got "status"' },
     { argv: ['status', 'extra'], want: 'status takes no argument, got "extra"' },
     { argv: ['gc', '--dry-run', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
-    { argv: ['--json'], want: '--json needs a command, expected flanneld gc or status or doctor or preflight' },
+    {
+      argv: ['--json'],
+      want: '--json needs a command, expected flanneld gc or status or doctor or preflight or snapshot',
+    },
     { argv: ['--dry-run'], want: '--dry-run needs a command, expected flanneld gc' },
     { argv: ['withdraw', '--dry-run'], want: '--dry-run is not a flag of withdraw, expected flanneld gc' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },

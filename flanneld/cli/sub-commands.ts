@@ -18,6 +18,7 @@ export type SubCommand =
   | 'doctor'
   | 'doctor path'
   | 'preflight'
+  | 'snapshot'
   | 'version';
 
 const doctorFlags: readonly string[] = [
@@ -69,6 +70,12 @@ export const subCommands: readonly SubCommandSpec[] = [
       'node’s, towards which the packet size is tried',
     flags: [...doctorFlags, 'kubeconfig-file', 'kube-api-url', 'kube-annotation-prefix', 'healthz-ip', 'healthz-port'],
     words: ['[ADDRESS...]'],
+  },
+  {
+    name: 'snapshot',
+    summary:
+      'print for an issue report what this node holds, as JSON: versions, configuration, kernel objects, rules, counters; no secrets',
+    flags: doctorFlags,
   },
   { name: 'version', summary: 'print the version', flags: [] },
 ];

@@ -7,6 +7,7 @@ import { version } from '../../lib/version.ts';
 import { makeProgress } from './ask/bounded.ts';
 import { ClusterApi } from './ask/cluster-api.ts';
 import { openKubeconfig } from './ask/kubeconfig.ts';
+import { bundleCommand } from './bundle/bundle.ts';
 import { doctorCommand, statusCommand } from './commands.ts';
 import { connectivityCommand } from './connectivity/connectivity.ts';
 import { mapCommand } from './map/map-command.ts';
@@ -21,6 +22,7 @@ const RUNS = {
   status: statusCommand,
   doctor: doctorCommand,
   connectivity: connectivityCommand,
+  bundle: bundleCommand,
   map: mapCommand,
 } satisfies Readonly<Record<Exclude<PluginCommand, 'version'>, (around: Surroundings) => Promise<number>>>;
 

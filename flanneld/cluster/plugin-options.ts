@@ -2,7 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-export const COMMANDS = ['status', 'doctor', 'connectivity', 'map', 'version'] as const;
+export const COMMANDS = ['status', 'doctor', 'connectivity', 'bundle', 'map', 'version'] as const;
 export type PluginCommand = (typeof COMMANDS)[number];
 
 export interface PluginOptions {
@@ -16,10 +16,11 @@ export interface PluginOptions {
   readonly parallel: number;
   /** For one node's answer. */
   readonly timeoutMs: number;
-  /** The file to write; of map. */
+  /** The file to write; of map and bundle. */
   readonly output: string | undefined;
-  /** Of connectivity: how many nodes, and which parts are left out. */
+  /** On how many nodes; of connectivity and bundle. */
   readonly nodes: number;
+  /** The parts that connectivity leaves out. */
   readonly without: readonly string[];
 }
 
@@ -40,6 +41,7 @@ const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
   status: 'a line for each node: version, ready, peers, guard, probes, drift; exits 1 unless all are ready',
   doctor: 'what is wrong in the cluster, each cause once, with its fix; exits 1 when there is an error',
   connectivity: 'test with pods of its own who reaches whom, and remove them; exits 1 when something does not',
+  bundle: 'write an archive for an issue report, without secrets, tokens and keys',
   map: 'write one HTML file: nodes by nodes, round trip and loss, and what is wrong',
   version: 'print the version',
 };
@@ -92,6 +94,14 @@ function optionsOf(command: PluginCommand): Option[] {
   switch (command) {
     case 'map':
       return [...common, output('the HTML file to write').default('weft-map.html')];
+    case 'bundle':
+      return [
+        ...common,
+        output('the archive to write').default('weft-bundle.tar.gz'),
+        new Option('--nodes <count>', 'how many nodes in detail: kernel objects, rules, log')
+          .default(10)
+          .argParser(integer(0, 100)),
+      ];
     case 'connectivity':
       return [
         ...common,

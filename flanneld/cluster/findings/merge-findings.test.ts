@@ -54,6 +54,37 @@ describe('mergeFindings', () => {
     ]);
   });
 
+  test('tells a sentence once that both sides say', () => {
+    const oneWay = (node: string, peer: string, from: string, to: string): Finding => ({
+      ...blocked(node, peer),
+      id: 'tunnel-one-way',
+      cause: `UDP 8472 is blocked from ${from} to ${to}, and open the other way`,
+    });
+    const others = ['node-1', 'node-2', 'node-4'];
+    const both = others.flatMap((name) => [
+      oneWay(name, 'node-3', name, 'node-3'),
+      oneWay('node-3', name, name, 'node-3'),
+    ]);
+    expect(mergeFindings(both).map(({ title, peers }) => ({ title, peers }))).toEqual([
+      {
+        title: 'UDP 8472 is blocked from 3 nodes to node-3, and open the other way; seen from both sides',
+        peers: ['node-3'],
+      },
+    ]);
+    const [, ...incomplete] = both;
+    expect(mergeFindings(incomplete)).toHaveLength(2);
+  });
+
+  test('keeps one of two sides whose sentence names neither', () => {
+    const both = [blocked('a', 'b'), blocked('b', 'a')].map((finding) => ({
+      ...finding,
+      cause: 'the tunnel is silent',
+    }));
+    expect(mergeFindings(both).map(({ title }) => title)).toEqual([
+      'a towards b: the tunnel is silent; seen from both sides',
+    ]);
+  });
+
   test('a name is not mistaken for the beginning of a longer one', () => {
     const findings = [
       { ...blocked('node-1', 'node-10'), cause: 'node-1 cannot reach node-10 or node-1.example' },

@@ -12,16 +12,33 @@ const MAX_FIXES = 3;
 /** The worst first, then what concerns most nodes. */
 export function mergeFindings(findings: readonly Finding[]): MergedFinding[] {
   const kindOf = (finding: Finding): string => JSON.stringify([finding.severity, finding.id, template(finding)]);
-  const merged = groupBy(findings, kindOf).flatMap((group) =>
-    group[0]?.peer === undefined ? [merge(group)] : linesOfMatrix(group),
+  const { once, twice } = sayOnce(findings);
+  const merged = groupBy(once, kindOf).flatMap((group) =>
+    group[0]?.peer === undefined ? [merge(group)] : linesOfMatrix(group, twice),
   );
   return merged.sort(
     (a, b) => RANK[a.severity] - RANK[b.severity] || b.nodes.length - a.nodes.length || compareNames(a.title, b.title),
   );
 }
 
+/**
+ * Of a pair that says the same sentence on both sides, only the side that the sentence names first; `twice` are these. A sentence
+ * such as "UDP is blocked from node-1 to node-3" is true on both.
+ */
+function sayOnce(findings: readonly Finding[]): { once: Finding[]; twice: ReadonlySet<Finding> } {
+  const keyOf = ({ id, severity, cause }: Finding, ...pair: (string | undefined)[]): string =>
+    JSON.stringify([id, severity, cause, ...pair]);
+  const said = new Set(findings.map((finding) => keyOf(finding, finding.node, finding.peer)));
+  const isTwice = (finding: Finding): boolean =>
+    finding.peer !== undefined && said.has(keyOf(finding, finding.peer, finding.node));
+  const isFirst = ({ cause, node, peer = '' }: Finding): boolean =>
+    (cause.search(nameIn(node)) - cause.search(nameIn(peer)) || compareNames(node, peer)) < 0;
+  const once = findings.filter((finding) => !isTwice(finding) || isFirst(finding));
+  return { once, twice: new Set(once.filter(isTwice)) };
+}
+
 /** Takes the longest row or column of the matrix, with its reverse when all of that was found, until nothing is left. */
-function linesOfMatrix(group: readonly Finding[]): MergedFinding[] {
+function linesOfMatrix(group: readonly Finding[], twice: ReadonlySet<Finding>): MergedFinding[] {
   const lines: MergedFinding[] = [];
   let rest = [...group];
   while (rest.length > 0) {
@@ -30,7 +47,8 @@ function linesOfMatrix(group: readonly Finding[]): MergedFinding[] {
     const longest = [...columns, ...rows].reduce((best, line) => (line.length > best.length ? line : best));
     const reverse = reverseOf(longest, rest);
     const line = merge(longest);
-    lines.push(reverse.length === 0 ? line : { ...line, title: `${line.title}; seen from both sides` });
+    const isFromBoth = reverse.length > 0 || longest.every((finding) => twice.has(finding));
+    lines.push(!isFromBoth ? line : { ...line, title: `${line.title}; seen from both sides` });
     const taken = new Set([...longest, ...reverse]);
     rest = rest.filter((finding) => !taken.has(finding));
   }
