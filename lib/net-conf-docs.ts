@@ -7,9 +7,9 @@ import type { netConfKeys } from './net-conf.ts';
 export const netConfDocs: Readonly<Record<(typeof netConfKeys)[number], KeyDoc>> = {
   EnableIPv4: { type: 'boolean', default: true, help: 'pods have IPv4 addresses' },
   EnableIPv6: { type: 'boolean', default: false, help: 'pods have IPv6 addresses' },
-  EnableNFTables: { type: 'boolean', help: 'false: iptables; true or absent: nftables' },
-  Network: { type: 'IPv4 CIDR', help: 'of all pods; required with EnableIPv4' },
-  IPv6Network: { type: 'IPv6 CIDR', help: 'of all pods; required with EnableIPv6' },
+  EnableNFTables: { type: 'boolean', help: 'true or absent: rules are written in nftables; false: in iptables' },
+  Network: { type: 'IPv4 CIDR', help: 'IPv4 network of all pods; required with EnableIPv4' },
+  IPv6Network: { type: 'IPv6 CIDR', help: 'IPv6 network of all pods; required with EnableIPv6' },
   SubnetLen: {
     type: 'integer',
     range: [0, 32],
@@ -28,7 +28,7 @@ export const netConfDocs: Readonly<Record<(typeof netConfKeys)[number], KeyDoc>>
   IPv6SubnetMax: { type: 'IPv6 address', help: 'last subnet to lease; absent: the last of IPv6Network' },
   NonMasqueradeCIDRs: {
     type: 'list of CIDRs',
-    help: 'destinations outside the network that see the addresses of pods; not known to flannel',
+    help: 'destinations outside the network for which pods are not masqueraded; flannel ignores this key',
   },
-  Backend: { type: 'object', help: 'how packets get from node to node, below; absent: vxlan' },
+  Backend: { type: 'object', help: 'how packets get from node to node (see below); absent: vxlan' },
 };
