@@ -1,4 +1,5 @@
-// How long to wait before trying again: exponential, capped, with jitter so that a cluster does not retry in step.
+// Computes how long to wait before the next try: the time grows exponentially up to a limit, and has a random part, so that the
+// nodes of a cluster do not retry at the same moment.
 
 export interface BackoffPolicy {
   /** Delay after the first failure, before jitter. */
@@ -14,7 +15,7 @@ export interface BackoffPolicy {
  * `capMs`, of which the share `jitter` is multiplied by `random` (0 ≤ random < 1). Pure; never above `capMs`.
  */
 export function backoffMs(policy: BackoffPolicy, attempt: number, random: number): number {
-  // 2^1023 is the last power a number holds; the cap was reached long before.
+  // 2^1023 is the largest power of two that a number can hold. `capMs` is reached long before.
   const doublings = Math.min(Math.max(attempt, 1) - 1, 1000);
   const delay = Math.min(policy.capMs, policy.firstMs * 2 ** doublings);
   return Math.round(delay * (1 - policy.jitter + policy.jitter * random));

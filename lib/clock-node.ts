@@ -1,9 +1,9 @@
-// The clock that the agent's loops are given; tests give them one that they set by hand.
+// The clock of the agent's loops. Tests pass in a clock that they set by hand.
 
 export interface Clock {
-  /** Milliseconds of a clock that never goes back. */
+  /** Milliseconds of a clock that never runs backwards. */
   now(): number;
-  /** Calls `run` once after `ms`; the result cancels it. */
+  /** Calls `run` once after `ms`. The returned function cancels the call. */
   after(ms: number, run: () => void): () => void;
 }
 
@@ -15,7 +15,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Lets timers, sockets and signals have their turn between two pieces of long work. */
+/** Lets timers, sockets and signals be handled between two pieces of long work. */
 export function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

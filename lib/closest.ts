@@ -1,10 +1,10 @@
-// The word somebody probably meant: optimal string alignment distance (insert, delete, replace, swap neighbours).
+// Finds the word that somebody probably meant, by optimal string alignment distance (insert, delete, replace, swap neighbours).
 
-/** The candidate nearest to `word` in any case; undefined when none is near enough to be a slip of the finger. */
+/** Returns the candidate nearest to `word`, ignoring case; undefined when no candidate is near enough to be a typing error. */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > 64) return undefined;
   let best: string | undefined;
-  // One wrong letter in three is taken for a slip; more makes it another word.
+  // One wrong letter in three counts as a typing error. With more, it is another word.
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());

@@ -1,18 +1,18 @@
-// A command as one line of text, run without a shell: split at white space, `$NAME` and `${NAME}` filled in. What only
-// a shell would understand is refused, so that a command does exactly what its text says (flannel ran these lines with
-// sh until GHSA-vchx-5pr6-ffx2, and its samples still have pipes and quotes in them).
+// Parses a command that is one line of text and is run without a shell: it is split at white space, and `$NAME` and `${NAME}` are
+// replaced. Syntax that only a shell understands is refused, so that a command does exactly what its text says. (flannel ran these
+// lines with sh until GHSA-vchx-5pr6-ffx2, and its samples still contain pipes and quotes.)
 
-/** Names that may be filled in. */
+/** The names of variables that may be replaced. */
 export type CommandVariables = readonly string[];
 
-/** Words, each of literal text and names of variables in turn. */
+/** The words. Each is a list of literal texts and names of variables in turn. */
 export interface CommandLine {
   readonly words: readonly (readonly Piece[])[];
 }
 
 type Piece = { readonly text: string } | { readonly variable: string };
 
-/** Everything that quotes, joins commands, redirects, expands or comments in sh. */
+/** Every character that quotes, joins commands, redirects, expands or comments in sh. */
 const SHELL_SYNTAX = /[|&;<>()`'"\\*?[\]~#!{}\r\n\0]/;
 const PIECES = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)|([^$]+)|(\$)/g;
 
@@ -42,7 +42,7 @@ function parseWord(word: string, allowed: CommandVariables): Piece[] {
   });
 }
 
-/** The argument vector; a value is one argument or part of one, whatever is in it. */
+/** Returns the argument vector. A value is one argument or a part of one, whatever it contains. */
 export function fillIn({ words }: CommandLine, values: Readonly<Record<string, string>>): [string, ...string[]] {
   const [program = '', ...rest] = words.map((word) =>
     word.map((piece) => ('text' in piece ? piece.text : (values[piece.variable] ?? ''))).join(''),

@@ -2,15 +2,15 @@
 // server answered, in the words of the tool an operator would use. Branch on `code`, never on text.
 
 export interface OpErrorFields {
-  /** Which part speaks: `rtnetlink`, `file`, `exec`, `kube`, … */
+  /** The part of the program that reports it: `rtnetlink`, `file`, `exec`, `kube`, … */
   readonly subsystem: string;
   /** What was tried: `add`, `open`, `patch`, … */
   readonly op: string;
-  /** On what, spelled as the matching tool prints it. */
+  /** The object of the operation, written as the matching tool prints it. */
   readonly object: string;
-  /** What came back: an errno name (`EEXIST`), an HTTP status, `timeout`, … */
+  /** The answer: an errno name (`EEXIST`), an HTTP status, `timeout`, … */
   readonly code: string;
-  /** The other side's own words, where it gave any. */
+  /** The words of the kernel or server, if there were any. */
   readonly detail?: string | undefined;
   readonly cause?: unknown;
 }
@@ -37,8 +37,8 @@ export class OpError extends Error {
 }
 
 /**
- * A value somebody configured is wrong: `<source>: <path>: expected <allowed>, got <value>`.
- * `source` is the document (`net-conf`, `subnet.env`, `flag`), `path` the key in it.
+ * A configured value is wrong: `<source>: <path>: expected <allowed>, got <value>`. `source` is the document (`net-conf`,
+ * `subnet.env`, `flag`), `path` the key in it.
  */
 export class ConfigError extends Error {
   readonly source: string;
@@ -52,7 +52,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** The text of anything that was thrown, also of what is no Error. */
+/** Returns the text of anything that was thrown, even if it is not an Error. */
 export function errorText(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,16 +1,16 @@
-// Running a program from the agent: arguments as a list (never a shell), text in and out, a deadline, and an error
-// that carries what the program said. The CNI executable has its own in lib/sys/process.ts.
+// Runs programs for the agent: arguments are a list (never a shell line), input and output are text, there is a deadline, and an
+// error contains what the program printed. The CNI executable uses lib/sys/process.ts for this.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { errorText, OpError } from './errors.ts';
 
 export interface ExecOptions {
-  /** Written to its standard input, which is then closed. */
+  /** Is written to the program's standard input, which is then closed. */
   readonly input?: string;
-  /** It is killed when it has not ended by then. */
+  /** The program is killed when it has not ended after this time. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Its whole environment; the agent's own when absent. */
+  /** The program's whole environment; the agent's own when absent. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -66,13 +66,13 @@ export function execProgram(argv: readonly [string, ...string[]], options: ExecO
       settle(failed ?? code);
     });
     if (options.signal?.aborted === true) kill('aborted');
-    // A program that ends without reading its input is judged by its exit code, not by our EPIPE.
+    // When a program ends without reading its input, its exit code decides, and not the EPIPE of our write.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(options.input ?? '');
   });
 }
 
-/** The process, whose streams are missing when it could not start; its `error` event then says why. Throws ExecError. */
+/** Starts the process. When it cannot be started, its streams are missing and its `error` event says why. Throws ExecError. */
 function startProgram(
   argv: readonly string[],
   program: string,
@@ -82,7 +82,7 @@ function startProgram(
   try {
     return spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
   } catch (error) {
-    // Node throws some of what spawning fails with, ENOMEM for one, and tells the rest by an event.
+    // Node throws some errors of starting a process, such as ENOMEM, and reports the others by an event.
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'error';
     throw new ExecError(argv, code, '', errorText(error));
   }

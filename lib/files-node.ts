@@ -1,6 +1,6 @@
-// Files and folders whose paths somebody configured, for Node: a path may name anything, and none may keep the agent
-// waiting. Node's own ways do: reading a pipe waits for its other end, /dev/zero is read for ever, and making folders
-// below /proc, which answers ENOENT to mkdir(2) itself, is tried again without end.
+// Reads and makes files and folders whose paths somebody configured. Such a path may name anything, and it must not make the agent
+// wait. Node's own functions would: reading a pipe waits for its writer, /dev/zero has no end, and making a folder below /proc is
+// tried again for ever, because mkdir(2) itself fails with ENOENT there.
 
 import { constants, mkdirSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -10,7 +10,10 @@ import { nodeErrorCode } from './node-error-node.ts';
 
 const CHUNK_BYTES = 32 * 1024;
 
-/** The bytes of a regular file. Rejects with Node's error, or OpError when it is no such file or longer than that. */
+/**
+ * Returns the bytes of a regular file. Rejects with Node's error, or with an OpError when it is not a regular file or is longer
+ * than `maxBytes`.
+ */
 export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -23,7 +26,7 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<B
   }
 }
 
-/** To the end, whatever size the file claims to have: those of /proc claim none. */
+/** Reads to the end, whatever the size is said to be: files of /proc have the size 0. */
 async function readAtMost(file: FileHandle, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
@@ -45,12 +48,12 @@ function refused(object: string, code: string): OpError {
 export function makeFolders(path: string): void {
   if (makeFolder(path)) return;
   const above = dirname(path);
-  // What is missing is above; where nothing is above, or that was no help, the second try says so.
+  // The folder above is missing, so it is made first. When that did not help, the second try throws the error.
   if (above !== path) makeFolders(above);
   mkdirSync(path, 0o755);
 }
 
-/** False when a folder above it is missing. */
+/** Returns false when the folder above is missing. */
 function makeFolder(path: string): boolean {
   try {
     mkdirSync(path, 0o755);

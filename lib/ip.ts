@@ -1,5 +1,5 @@
-// IP addresses and prefixes: strict text (RFC 4291 §2.2 in, RFC 5952 out), bytes and arithmetic.
-// Imports nothing and builds nothing at load: it is on the path of every pod's ADD.
+// IP addresses and prefixes: strict text (input by RFC 4291 §2.2, output by RFC 5952), bytes and arithmetic. This file imports
+// nothing and computes nothing when it is loaded, because every pod's ADD loads it.
 
 export type Family = 4 | 6;
 
@@ -9,13 +9,13 @@ export interface Ip {
   readonly value: bigint;
 }
 
-/** An address with a prefix length; host bits are kept as written, `networkOf` clears them. */
+/** An address with a prefix length. Host bits are kept as written; `networkOf` clears them. */
 export interface IpPrefix {
   readonly ip: Ip;
   readonly length: number;
 }
 
-/** Text or bytes that are no address or prefix, or arithmetic that leaves the address space. */
+/** Thrown for text or bytes that are not an address or prefix, and for arithmetic that leaves the address space. */
 export class IpError extends Error {
   override readonly name = 'IpError';
 }
@@ -28,14 +28,14 @@ export function addressBits(family: Family): number {
 const ZERO = 48;
 const COLON = 58;
 
-/** The decimal number `text` is: digits only, no leading zero, at most `max`; −1 when it is none. */
+/** Returns the decimal number in `text`: digits only, no leading zero, at most `max`. Returns −1 for any other text. */
 function parseDecimal(text: string, max: number): number {
   const value = Number(text);
-  // Only what is written as the number would be comes out the same: no sign, blank, exponent, point or 0x.
+  // The number written out again must be equal to the text. This excludes signs, blanks, exponents, points and 0x.
   return value >= 0 && value <= max && `${value}` === text ? value : -1;
 }
 
-/** The dotted quad `text` is as an unsigned 32-bit number; −1 when it is none. No part has a leading zero. */
+/** Returns the dotted quad `text` as an unsigned 32-bit number, and −1 for any other text. No part may have a leading zero. */
 function parseQuad(text: string): number {
   const parts = text.split('.', 5);
   if (parts.length !== 4) return -1;
@@ -69,7 +69,7 @@ function parseGroups(text: string, from: number, to: number, quadAllowed: boolea
     if (at === start || at - start > 4 || groups.length === 8) return false;
     groups.push(value);
     if (at === to) return true;
-    at++; // past the colon
+    at++; // behind the colon
   }
   return false; // empty, or ends with a colon
 }
@@ -80,7 +80,7 @@ function pushQuad(quad: number, groups: number[]): boolean {
   return true;
 }
 
-/** The IPv6 address in text[0, to); undefined when it is none. */
+/** Returns the IPv6 address in text[0, to); undefined when there is none. */
 function parse6(text: string, to: number): bigint | undefined {
   const groups: number[] = [];
   const gap = text.indexOf('::');
@@ -91,7 +91,7 @@ function parse6(text: string, to: number): bigint | undefined {
   if (gap > 0 && !parseGroups(text, 0, gap, false, groups)) return undefined;
   const tail: number[] = [];
   if (gap + 2 < to && !parseGroups(text, gap + 2, to, true, tail)) return undefined;
-  // "::" stands for at least one group (RFC 4291 §2.2 says "one or more").
+  // "::" must stand for at least one group (RFC 4291 §2.2: "one or more").
   if (groups.length + tail.length > 7) return undefined;
   while (groups.length + tail.length < 8) groups.push(0);
   return groupsToValue(groups.concat(tail));
@@ -105,7 +105,7 @@ function groupsToValue(groups: readonly number[]): bigint {
   return value;
 }
 
-/** The address in text[0, to); undefined when it is none. */
+/** Returns the address in text[0, to); undefined when there is none. */
 function parseRange(text: string, to: number): Ip | undefined {
   if (to > 45) return undefined; // the longest form: 6 full groups and a dotted quad
   const colon = text.indexOf(':');
@@ -117,7 +117,10 @@ function parseRange(text: string, to: number): Ip | undefined {
   return value < 0 ? undefined : { family: 4, value: BigInt(value) };
 }
 
-/** Messages quote what was read; hostile text must not fill a log or move a terminal's cursor. */
+/**
+ * Error messages quote the input, shortened and without control characters, because hostile text must neither fill a log nor
+ * control a terminal.
+ */
 function shown(text: string): string {
   let out = '';
   for (let at = 0; at < text.length; at++) {
@@ -129,9 +132,9 @@ function shown(text: string): string {
 }
 
 /**
- * Parses an address, throwing IpError `invalid IP address: <text>` for anything but four plain octets or an RFC 4291
- * form. No leading zeros in octets, no zone, no blanks. An IPv4-mapped address (`::ffff:1.2.3.4`) stays the IPv6
- * address it is: it never equals the IPv4 one (Go's net.ParseIP makes them equal). `isMapped4` tells.
+ * Parses an address. Throws IpError `invalid IP address: <text>` for anything except four plain octets or a form of RFC 4291.
+ * Leading zeros in octets, zones and blanks are refused. An IPv4-mapped address (`::ffff:1.2.3.4`) stays an IPv6 address and never
+ * equals the IPv4 one (Go's net.ParseIP makes them equal); `isMapped4` recognises it.
  */
 export function parseIp(text: string): Ip {
   const ip = parseRange(text, text.length);
@@ -213,7 +216,7 @@ export function ipFromBytes(bytes: Uint8Array): Ip {
   return { family: bytes.length === 4 ? 4 : 6, value };
 }
 
-/** 4 or 16 bytes in network order, in an array of its own. */
+/** Returns 4 or 16 bytes in network order, in a new array. */
 export function ipToBytes(ip: Ip): Uint8Array {
   const bytes = new Uint8Array(ip.family === 4 ? 4 : 16);
   let rest = ip.value;
@@ -232,14 +235,14 @@ export function sameIp(a: Ip, b: Ip): boolean {
   return a.family === b.family && a.value === b.value;
 }
 
-/** Sort order: all of IPv4 before IPv6, then by value. */
+/** Compares for sorting: all of IPv4 comes before IPv6, and then the value decides. */
 export function compareIp(a: Ip, b: Ip): number {
   if (a.family !== b.family) return a.family - b.family;
   if (a.value === b.value) return 0;
   return a.value < b.value ? -1 : 1;
 }
 
-/** The address `n` further (or back, when negative); throws IpError where the address space ends. */
+/** Returns the address `n` further on (or back, when `n` is negative). Throws IpError when this leaves the address space. */
 export function addToIp(ip: Ip, n: bigint | number): Ip {
   const value = ip.value + BigInt(n);
   if (value < 0n || value >> BigInt(addressBits(ip.family)) !== 0n) {
@@ -282,7 +285,7 @@ export function overlaps(a: IpPrefix, b: IpPrefix): boolean {
   return a.length <= b.length ? contains(a, b.ip) : contains(b, a.ip);
 }
 
-/** Equality as written: host bits count, as they do in an interface address. */
+/** Compares as written: host bits count, as they do in an interface address. */
 export function samePrefix(a: IpPrefix, b: IpPrefix): boolean {
   return a.length === b.length && sameIp(a.ip, b.ip);
 }
@@ -311,7 +314,7 @@ export function isLinkLocal(ip: Ip): boolean {
   return ip.family === 4 ? ip.value >> 16n === 0xa9fen : ip.value >> 118n === 0x3fan;
 }
 
-/** ::ffff:0:0/96, an IPv4 address in IPv6 clothes: no packet on a wire should carry one. */
+/** Whether it is in ::ffff:0:0/96, an IPv4 address written as an IPv6 one. No packet on a wire should carry such an address. */
 export function isMapped4(ip: Ip): boolean {
   return ip.family === 6 && ip.value >> 32n === 0xffffn;
 }

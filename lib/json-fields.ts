@@ -4,7 +4,7 @@ import { ConfigError, errorText } from './errors.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import { field, isJsonObject, joinPath, parseJson, stringifyJson } from './json.ts';
 
-/** An object inside a document: what errors call the document, where the object lies in it, and the object. */
+/** An object inside a document: the document's name in errors, the path of the object, and the object itself. */
 export interface JsonPlace {
   readonly source: string;
   readonly path: string;
@@ -28,7 +28,7 @@ export function rootPlace(source: string, value: JsonValue): JsonPlace {
   return { source, path: '', object: value };
 }
 
-/** A value as messages quote it: its JSON, shortened, control characters escaped. */
+/** Returns a value as error messages quote it: its JSON, shortened and with control characters escaped. */
 export function showJson(value: JsonValue): string {
   if (isJsonObject(value)) return value.size === 0 ? '{}' : 'an object';
   if (Array.isArray(value)) return value.length === 0 ? '[]' : 'a list';
@@ -43,8 +43,8 @@ export function fieldError(place: JsonPlace, key: string | number, expected: str
 }
 
 /**
- * The value of `key` after `convert`, which returns undefined (or throws) for what is not `expected`; undefined when
- * the key is absent or null. Throws ConfigError otherwise.
+ * Returns the value of `key` after `convert`; undefined when the key is absent or null. `convert` returns undefined or throws for a
+ * value that is not `expected`; then this throws ConfigError.
  */
 export function readField<T>(
   place: JsonPlace,
@@ -58,7 +58,7 @@ export function readField<T>(
   try {
     result = convert(value);
   } catch {
-    result = undefined; // the converter's words add nothing to "expected X, got Y"
+    result = undefined; // "expected X, got Y" says everything, so the converter's own words are dropped
   }
   if (result === undefined) throw fieldError(place, key, expected, value);
   return result;
@@ -72,14 +72,14 @@ export function readBoolean(place: JsonPlace, key: string): boolean | undefined 
   return readField(place, key, 'true or false', (value) => (typeof value === 'boolean' ? value : undefined));
 }
 
-/** An integer of min…max, both included; text that looks like a number is refused, as Go does. */
+/** Reads an integer of min…max, both included. A string that contains a number is refused, as in Go. */
 export function readInteger(place: JsonPlace, key: string, min: number, max: number): number | undefined {
   return readField(place, key, `integer ${min}–${max}`, (value) =>
     typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : undefined,
   );
 }
 
-/** A string given to `parse`, which throws for what is not `expected` (`an IPv4 CIDR`, …). */
+/** Reads a string with `parse`, which throws when the text is not `expected` (such as `an IPv4 CIDR`). */
 export function readText<T>(
   place: JsonPlace,
   key: string,
@@ -107,7 +107,10 @@ export function readStrings(place: JsonPlace, key: string): readonly string[] | 
   });
 }
 
-/** Keys of `place` that are none of `known` (in any case), as full paths: usually a misspelling worth a warning. */
+/**
+ * Returns the full paths of those keys of `place` that are not in `known`, ignoring case. Usually they are misspelled and deserve a
+ * warning.
+ */
 export function unknownKeys(place: JsonPlace, known: readonly string[]): string[] {
   const names = known.map((name) => name.toLowerCase());
   const unknown: string[] = [];

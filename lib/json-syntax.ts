@@ -1,10 +1,11 @@
-// Where JSON text is wrong, and what should stand there: asked only after JSON.parse refused, as its own words differ
-// between engines, often name no place, and quote the document, which may hold secrets. RFC 8259, without recursion.
+// Finds where JSON text is wrong and what should be there (RFC 8259, without recursion). It is used only after JSON.parse has
+// refused the text. The messages of JSON.parse differ between engines, often give no place, and quote the document, which may
+// contain secrets.
 
-/** Longer text has no line a person would look at, and under QuickJS the search would take a second a megabyte. */
+/** Longer texts are not examined, because nobody would read such a line, and QuickJS would need a second for each megabyte. */
 const MAX_LENGTH = 64 * 1024;
 
-/** `line 3 column 5: expected a value, got "}"`; undefined when the text is well-formed, or longer than 64 Ki. */
+/** Such as `line 3 column 5: expected a value, got "}"`; undefined when the text is well-formed or longer than 64 KiB. */
 export function findSyntaxError(text: string): string | undefined {
   if (text.length > MAX_LENGTH) return undefined;
   const fault = scanDocument(text);
@@ -20,14 +21,16 @@ interface Fault {
   readonly expected: string;
 }
 
-/** What a token does: begin or end an object or list, complete a value, or (any other text) lead to that state. */
+/**
+ * What a token does: it begins or ends an object or list, completes a value, or (any other text) leads to the state of that name.
+ */
 const OPEN = 'open';
 const CLOSE = 'close';
 const DONE = 'done';
 const END = 'the end of the text';
 const valueTokens = { '{': OPEN, '[': OPEN, string: DONE, scalar: DONE };
 
-/** For every state, named by what its message says is expected: which tokens may come, and what they do. */
+/** For every state: which tokens may come and what they do. A state's name is what error messages say is expected there. */
 const states: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'a value': valueTokens,
   'a value or ]': { ...valueTokens, ']': CLOSE },
@@ -55,7 +58,7 @@ function scanDocument(text: string): Fault | undefined {
   return undefined;
 }
 
-/** The state after the token; `open` holds the brackets not closed yet. */
+/** Returns the state after the token. `open` has the brackets that are not closed yet. */
 function advance(action: string, kind: string, open: string[]): string {
   if (action === OPEN) {
     open.push(kind);
@@ -85,7 +88,10 @@ function skipBlanks(text: string, from: number): number {
   return at;
 }
 
-/** The end of the token that begins at `at`; `at` itself when none does. A wrong string ends nowhere in particular. */
+/**
+ * Returns the end of the token that begins at `at`, or `at` itself when no token begins there. For a wrong string the end is
+ * arbitrary.
+ */
 function tokenEnd(text: string, at: number): number {
   const token = /["{}[\],:]|true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
   token.lastIndex = at;

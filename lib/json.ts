@@ -1,5 +1,5 @@
-// JSON (RFC 8259) from strangers: objects become Maps, so no key is special, and both engines give the same answer.
-// Reading of typed fields is in json-fields.ts; invalid UTF-8 is refused before, where bytes become text.
+// Parses JSON (RFC 8259) from strangers. Objects become Maps, so that no key has a special meaning, and both engines give the same
+// result. json-fields.ts reads typed fields. Invalid UTF-8 is refused earlier, where bytes become text.
 
 import { findSyntaxError } from './json-syntax.ts';
 import { native } from './native.ts';
@@ -7,7 +7,10 @@ import { native } from './native.ts';
 export type JsonObject = ReadonlyMap<string, JsonValue>;
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 
-/** Text that is not acceptable JSON; `path` is where in the document (`plugins[0].mtu`), empty for the whole. */
+/**
+ * Thrown for text that is not acceptable JSON. `path` is the place in the document, such as `plugins[0].mtu`, and empty for the
+ * whole document.
+ */
 export class JsonError extends Error {
   override readonly name = 'JsonError';
   readonly path: string;
@@ -19,15 +22,15 @@ export class JsonError extends Error {
 }
 
 export interface ParseOptions {
-  /** How many objects and arrays may lie in one another; 128 when absent. */
+  /** The largest depth of objects and arrays in each other; 128 when absent. */
   readonly maxDepth?: number;
 }
 
 type Trail = (string | number)[];
 
 /**
- * Parses one JSON document. Throws JsonError for wrong syntax, nesting beyond the limit, and integers beyond ±2^53
- * (which JavaScript would silently round). A key given twice: the last value counts, as in Go.
+ * Parses one JSON document. Throws JsonError for wrong syntax, for too deep nesting, and for integers beyond ±2^53, which
+ * JavaScript would round without an error. When a key occurs twice, the last value counts, as in Go.
  */
 export function parseJson(text: string, options: ParseOptions = {}): JsonValue {
   const maxDepth = options.maxDepth ?? 128;
@@ -37,7 +40,7 @@ export function parseJson(text: string, options: ParseOptions = {}): JsonValue {
   } catch (error) {
     if (error instanceof SyntaxError)
       throw new JsonError('', `invalid JSON: ${findSyntaxError(text) ?? error.message}`);
-    // QuickJS parses recursively and throws when its stack is full; V8 parses any depth and `convert` refuses.
+    // QuickJS parses recursively and throws when its stack is full. V8 parses any depth, and then `convert` refuses it.
     throw new JsonError('', `nested deeper than ${maxDepth} levels`);
   }
   return convert(raw, maxDepth, []);
@@ -53,7 +56,7 @@ function convert(raw: unknown, depthLeft: number, trail: Trail): JsonValue {
     return list;
   }
   const object = new Map<string, JsonValue>();
-  // JSON.parse defines `__proto__` as an own property, so this sees it and reads what the document said.
+  // JSON.parse makes `__proto__` an own property, so this loop sees it and reads what the document has.
   for (const [key, value] of Object.entries(raw as object)) object.set(key, descend(value, key, depthLeft, trail));
   return object;
 }
@@ -86,8 +89,8 @@ export function joinPath(path: string, step: string | number): string {
 }
 
 /**
- * The value under `key` in any case, `undefined` when it is absent or null (which Go treats alike). The exact spelling
- * wins over others, and of several others the last.
+ * Returns the value of `key`, ignoring case; undefined when it is absent or null, which Go treats alike. The exact spelling is
+ * preferred; of several other spellings, the last counts.
  */
 export function field(object: JsonObject, key: string): JsonValue | undefined {
   const exact = object.get(key);
@@ -162,7 +165,7 @@ function wrap(
   return `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${margin}${close}`;
 }
 
-/** What may be written otherwise than as it is. NUL comes last, as it ends what C reads. */
+/** Characters that may be escaped in the output. NUL is the last, because it ends a text that C reads. */
 const SPECIAL = `"\\<>&${String.fromCharCode(...Array.from({ length: 31 }, (_, at) => at + 1))}\0`;
 
 function writeString(text: string, options: StringifyOptions): string {

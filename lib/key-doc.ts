@@ -1,12 +1,12 @@
-// How a key of a configuration is described to users; the reference in manifests/ is made from such tables.
+// Describes a key of a configuration for users. The reference in manifests/ is made from such tables.
 
 export interface KeyDoc {
-  /** In JSON's words: `string`, `boolean`, `integer`, `list of CIDRs` … */
+  /** The type in JSON's words: `string`, `boolean`, `integer`, `list of CIDRs` … */
   readonly type: string;
-  /** Of an integer, both included. */
+  /** For an integer: the smallest and the largest value allowed. */
   readonly range?: readonly [number, number];
-  /** What an absent key means, as JSON would have it. Tests hold it to the parser. */
+  /** The value that an absent key means, as JSON. Tests compare it with the parser. */
   readonly default?: string | number | boolean;
-  /** One line; where there is no default of its own, what happens without the key. */
+  /** One line. Where there is no default, it also says what happens without the key. */
   readonly help: string;
 }

@@ -1,6 +1,6 @@
-// A level-triggered loop: whatever wakes it, it runs the same function, one run at a time; wake-ups that come
-// together or during a run become one more run. Two runs begin at least `minGapMs` and at most `auditMs` apart. After a
-// run the loop rests as long as the run took, so a storm of wake-ups takes half of the processor's time at most.
+// A level-triggered loop: whatever wakes it, it calls the same function, one run at a time. Wake-ups that arrive together or during
+// a run lead to a single further run. Runs begin at least `minGapMs` and at most `auditMs` apart. After a run the loop rests as
+// long as the run took, so that many wake-ups use at most half of a processor's time.
 
 import type { Clock } from './clock-node.ts';
 
@@ -8,12 +8,15 @@ import type { Clock } from './clock-node.ts';
 type Reason = string;
 
 export interface LoopOptions<R extends Reason = Reason> {
-  /** Looks and makes right. Returns when it wants to run again without a wake-up, in milliseconds; undefined: at the audit. */
+  /**
+   * Reads the state and repairs it. Returns after how many milliseconds it wants to run again without a wake-up; undefined means at
+   * the audit.
+   */
   run(reasons: ReadonlySet<R>): Promise<number | undefined>;
-  /** Called with what `run` threw; the loop goes on after a back-off. */
+  /** Is called with what `run` threw. The loop goes on after a back-off. */
   onError(error: unknown): void;
   readonly clock: Clock;
-  /** Least time between the starts of two runs: events that come together are looked at once. */
+  /** The shortest time between the starts of two runs, so that events that arrive together cause one run. */
   readonly minGapMs: number;
   /** Longest time without a run. */
   readonly auditMs: number;
@@ -22,7 +25,7 @@ export interface LoopOptions<R extends Reason = Reason> {
 export interface Loop<R extends Reason = Reason> {
   /** Asks for a run soon. `reason` is for the log. */
   wake(reason: R): void;
-  /** Ends the loop; resolves when a run in progress has ended. Nothing runs afterwards. */
+  /** Ends the loop. Resolves when a run in progress has ended; nothing runs afterwards. */
   stop(): Promise<void>;
 }
 
@@ -30,7 +33,7 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 30_000;
 /** Longest rest after a run. */
 const LONGEST_REST_MS = 250;
-/** After a failure a wake-up is answered no sooner: the failure itself may have caused it. */
+/** After a failure, a wake-up does not start a run earlier than this, because the failure itself may have caused the wake-up. */
 const WOKEN_RETRY_MS = 1000;
 
 /** Starts a loop; its first run begins at once. */
@@ -61,7 +64,7 @@ class ReconcileLoop<R extends Reason> implements Loop<R> {
     this.#reasons.add(reason);
     if (this.#running !== undefined) return;
     const soonest = this.#failures > 0 ? this.#lastStart + WOKEN_RETRY_MS : this.#restedAt;
-    // A retry that is due sooner stays where it is.
+    // A retry that is due sooner is not moved.
     if (soonest < this.#dueMs || this.#cancelTimer === undefined) this.#schedule(soonest - this.#options.clock.now());
   }
 

@@ -3,7 +3,7 @@
 /** Six lower-case hexadecimal octets with colons: text that compares and keys a map as it is. */
 export type Mac = string & { readonly brand: 'Mac' };
 
-/** Text or bytes that are no 48-bit MAC. */
+/** Thrown for text or bytes that are not a 48-bit MAC. */
 export class MacError extends Error {
   override readonly name = 'MacError';
 }

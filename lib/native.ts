@@ -1,26 +1,26 @@
-// Loops over bytes and characters that QuickJS is slow at: here in JavaScript, and in C in the CNI executable's host,
-// which puts its own in their place (cni-plugin/host-functions.c).
+// Loops over bytes and characters in which QuickJS is slow. They are written here in JavaScript, and in C in the CNI executable's
+// host, which replaces these (cni-plugin/host-functions.c).
 
 import { NLA_HDRLEN, NLA_TYPE_MASK } from './netlink/constants.ts';
 
 export interface Native {
   /**
-   * Where between `start` and `end` of `bytes` the first netlink attribute begins whose type is a bit of `wanted` or,
-   * less 32, of `high`, or whose length cannot be; −1 when there is none.
+   * Returns the offset of the first netlink attribute between `start` and `end` of `bytes` whose type is selected, or whose length
+   * is impossible; −1 when there is none. A type is selected by its bit in `wanted`, and types from 32 on by a bit in `high`.
    */
   nextAttribute(bytes: Uint8Array, start: number, end: number, wanted: number, high: number): number;
   /** The ASCII text between `start` and `end` of `bytes`, or up to a NUL there; undefined when a byte is not ASCII. */
   asciiText(bytes: Uint8Array, start: number, end: number): string | undefined;
-  /** Writes text as UTF-8 at `at` and returns how many bytes that took; throws a RangeError when they do not fit. */
+  /** Writes text as UTF-8 at `at` and returns the number of bytes. Throws a RangeError when they do not fit. */
   encodeInto(text: string, bytes: Uint8Array, at: number): number;
-  /** Whether all of the text is ASCII and no character of it is one of `except`. */
+  /** Whether the whole text is ASCII and contains no character of `except`. */
   isPlain(text: string, except: string): boolean;
 }
 
-/** What is used now. */
+/** The functions in use. */
 export let native: Native = { nextAttribute, asciiText, encodeInto, isPlain };
 
-/** Has these used from now on. */
+/** Replaces the functions in use. */
 export function useNative(implementation: Native): void {
   native = implementation;
 }
@@ -31,7 +31,7 @@ function nextAttribute(bytes: Uint8Array, from: number, end: number, wanted: num
     const length = (bytes[start] ?? 0) | ((bytes[start + 1] ?? 0) << 8);
     const type = ((bytes[start + 2] ?? 0) | ((bytes[start + 3] ?? 0) << 8)) & NLA_TYPE_MASK;
     if (length < NLA_HDRLEN || length > end - start) return start;
-    // A shift takes its count modulo 32.
+    // JavaScript takes the count of a shift modulo 32.
     if ((((type < 32 ? wanted : high) >>> type) & 1) === 1) return start;
     start += (length + 3) & ~3;
   }
@@ -49,7 +49,7 @@ function asciiText(bytes: Uint8Array, start: number, end: number): string | unde
   return text;
 }
 
-/** Counts two bytes for every character outside ASCII. Some take more, but callers only ask whether any takes more than one. */
+/** Counts two bytes for every character outside of ASCII. Some need more, but callers only ask whether any needs more than one. */
 function encodeInto(text: string, bytes: Uint8Array, at: number): number {
   let to = at;
   for (let from = 0; from < text.length; from++) {

@@ -1,5 +1,5 @@
-// The keys of net-conf.json as users are told of them; those of `Backend` are in each backend's file. TypeScript holds the
-// table to the keys that are parsed, a test holds ranges and defaults to the parser.
+// Describes the keys of net-conf.json for users; the keys of `Backend` are described in each backend's file. TypeScript checks that
+// the table has exactly the keys that are parsed, and a test compares ranges and defaults with the parser.
 
 import type { KeyDoc } from './key-doc.ts';
 import type { netConfKeys } from './net-conf.ts';

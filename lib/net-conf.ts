@@ -19,7 +19,7 @@ import {
   unknownKeys,
 } from './json-fields.ts';
 
-/** How one family's subnets are cut from its network, as configured: `subnetPool` (subnet-pool.ts) adds the defaults. */
+/** How the subnets of one family are cut from its network, as configured. `subnetPool` (subnet-pool.ts) adds the defaults. */
 export interface SubnetKeys {
   readonly length?: number | undefined;
   readonly min?: Ip | undefined;
@@ -36,7 +36,7 @@ export interface BackendSection {
 export interface NetConf {
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
-  /** Undefined when the key is absent: the agent then chooses. */
+  /** Undefined when the key is absent; then the agent chooses. */
   readonly enableNftables: boolean | undefined;
   /** Present exactly when IPv4 is enabled; host bits cleared. */
   readonly network: IpPrefix | undefined;
@@ -51,7 +51,7 @@ export interface NetConf {
 
 export interface ParsedNetConf {
   readonly config: NetConf;
-  /** One line each: what is ignored, and what was probably meant. */
+  /** One line for each key that is ignored, with the key that was probably meant. */
   readonly warnings: readonly string[];
 }
 
@@ -113,14 +113,14 @@ export function parseNetConf(text: string): ParsedNetConf {
   };
 }
 
-/** Differs from flannel (D4): without `Backend` its code takes udp, against its documentation, which says vxlan. */
+/** Differs from flannel (D4): without `Backend`, flannel uses udp, although its documentation says vxlan. */
 function readBackend(root: JsonPlace): BackendSection {
   const place = readObject(root, 'Backend');
   if (place === undefined) return { type: 'vxlan', place: { source, path: 'Backend', object: new Map() } };
   return { type: readString(place, 'Type')?.toLowerCase(), place };
 }
 
-/** One line for each key nobody reads, with what was probably meant. */
+/** Returns one line for each key that nobody reads, with the key that was probably meant. */
 export function warnUnknown(place: JsonPlace, known: readonly string[]): string[] {
   return unknownKeys(place, known).map((path) => {
     const meant = closest(path.slice(path.lastIndexOf('.') + 1), known);

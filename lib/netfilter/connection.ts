@@ -14,14 +14,14 @@ import type { Syscalls } from '../sys/syscalls.ts';
 import { NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from './constants.ts';
 
 export interface Netfilter {
-  /** Single questions and dumps. */
+  /** Sends single questions and reads lists. */
   readonly netlink: Netlink;
   /**
-   * Does all that is asked or nothing. With a `generation` (see nftables.ts) it does nothing, and fails with
-   * ERESTART, when the rule set changed since. Throws NetlinkError with the first refusal.
+   * Makes all requested changes or none. With a `generation` (see nftables.ts) it makes none and fails with ERESTART when the rule
+   * set has changed since then. Throws NetlinkError with the first refusal.
    */
   transact(requests: readonly NetlinkRequest[], generation?: number): void;
-  /** Events of what it changed carry this. */
+  /** Events about its changes carry this port id. */
   readonly portId: number;
   close(): void;
 }
@@ -29,7 +29,7 @@ export interface Netfilter {
 const SUBSYSTEM = 'nftables';
 /** A bracket: header, nfgenmsg, generation. */
 const BRACKET_BYTES = 32;
-/** Far more than any of our requests needs. */
+/** Much more than any of our requests needs. */
 const MAX_REQUEST_BYTES = 640;
 const REPLY_BYTES = 16 * 1024;
 /** Room for transactions of thousands of elements; the default holds a few hundred. */
@@ -54,20 +54,21 @@ export function netfilterOver(transport: NetlinkTransport): Netfilter {
   };
 }
 
-/** Whether a transaction failed because the rule set had changed meanwhile: read again, try again. */
+/** Whether a transaction failed because the rule set had changed meanwhile. Then it must be read again before the next try. */
 export function isOutdated(thrown: unknown): boolean {
   return thrown instanceof NetlinkError && thrown.errno === ERESTART;
 }
 
 /**
- * Closes the socket without waiting for the RCU grace period, 8–16 ms, that the kernel lets the last close of
- * one wait after a deletion (nft_rcv_nl_event): a child holds it until we have closed ours.
+ * Closes the socket without waiting for the RCU grace period of 8–16 ms. The kernel makes the last close of a socket wait for it
+ * after a deletion (nft_rcv_nl_event). So a child process holds the socket until we have closed ours.
  */
 export function closeSoon(sys: Syscalls, netfilter: Netfilter): void {
   const pipe = openPipe(sys);
   if (pipe !== undefined) {
     const { read, write } = pipe;
-    // Reading returns at the pipe's end, when nobody holds its writing side any more. Without a child the close itself waits.
+    // The read returns at the end of the pipe, when nobody holds its writing end any more. If no child could be made, the close
+    // itself waits.
     sys.detach(write, sys.nr.read, read, sys.arena.keep(8).address, 1);
     netfilter.close();
     sys.call(sys.nr.close, read);
@@ -101,7 +102,7 @@ function writeBatch(out: Uint8Array, requests: readonly NetlinkRequest[], genera
   let seq = FIRST_SEQ;
   bracket(writer, NFNL_MSG_BATCH_BEGIN, seq++, generation);
   for (const request of requests) {
-    // Refusals are told in any case; the answer to the last says that there are no more.
+    // Refusals are always reported. The answer to the last request says that no more will come.
     const ack = seq - FIRST_SEQ === requests.length ? NLM_F_ACK : 0;
     writer.begin(request.type, request.flags | NLM_F_REQUEST | ack, seq++);
     request.write(writer);
@@ -138,7 +139,10 @@ interface Answers {
   readonly ended: boolean;
 }
 
-/** Whether no more answers come: after the last request's answer, or after a refusal of the opening bracket, which refuses all. */
+/**
+ * Whether no more answers come: after the answer to the last request, or after a refusal of the opening message, which refuses
+ * everything.
+ */
 function readAnswers(message: MessageReader, requests: readonly NetlinkRequest[], portId: number): Answers {
   let refusal: NetlinkError | undefined;
   while (message.next()) {
@@ -151,7 +155,7 @@ function readAnswers(message: MessageReader, requests: readonly NetlinkRequest[]
   return { refusal, ended: false };
 }
 
-/** `place` 0 is the opening bracket. */
+/** A `place` of 0 means the opening message. */
 function refused(requests: readonly NetlinkRequest[], place: number, errno: number, text?: string): NetlinkError {
   return new NetlinkError(SUBSYSTEM, requests[Math.max(place, 1) - 1] as NetlinkRequest, errno, text);
 }

@@ -1,5 +1,5 @@
-// Connections the kernel tracks (linux/netfilter/nfnetlink_conntrack.h): finding those of a UDP port, and
-// forgetting them, because an entry keeps leading packets where a rule led when it was made.
+// Connections that the kernel tracks (linux/netfilter/nfnetlink_conntrack.h): finds those of a UDP port and deletes them. An entry
+// goes on sending packets to where a rule led when the entry was made.
 
 import { type Family, formatIp, type Ip, sameIp } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -49,17 +49,20 @@ export interface Tuple {
 
 export interface Connection {
   readonly family: Family;
-  /** As its first packet was before any translation. */
+  /** The addresses and ports of the first packet before any translation. */
   readonly original: Tuple;
-  /** As answers come: its source is who is really spoken to. */
+  /** The addresses and ports of answers. Their source is the real other side. */
   readonly reply: Tuple;
-  /** Tells it from a later one of the same addresses and ports. */
+  /** Distinguishes the connection from a later one with the same addresses and ports. */
   readonly id: Uint8Array;
   readonly zone: Uint8Array | undefined;
   readonly isAnswered: boolean;
 }
 
-/** UDP connections to `port` as their first packet named it. The kernel filters from 5.8 on, we in any case. */
+/**
+ * Lists the UDP connections whose first packet was sent to `port`. The kernel filters from 5.8 on; the result is always filtered
+ * here.
+ */
 export function listUdpConnections(netlink: Netlink, family: Family, port: number): Connection[] {
   const request: NetlinkRequest = {
     type: IPCTNL_MSG_CT_GET,
@@ -86,7 +89,7 @@ export function listUdpConnections(netlink: Netlink, family: Family, port: numbe
   });
 }
 
-/** Connections from one address to another as their first packet named them. Same as: `conntrack -L -s FROM -d TO`. */
+/** Lists the connections whose first packet was sent from one address to another. Same as: `conntrack -L -s FROM -d TO`. */
 export function listConnectionsBetween(netlink: Netlink, from: Ip, to: Ip): Connection[] {
   const { family } = from;
   const request: NetlinkRequest = {
@@ -109,7 +112,7 @@ export function listConnectionsBetween(netlink: Netlink, from: Ip, to: Ip): Conn
   });
 }
 
-/** ENOENT when it ended meanwhile. Same as: `conntrack -D --orig-src … --orig-dst … -p udp …`. */
+/** Fails with ENOENT when the connection ended meanwhile. Same as: `conntrack -D --orig-src … --orig-dst … -p udp …`. */
 export function deleteConnection({ family, original, id, zone }: Connection): NetlinkRequest {
   return {
     type: IPCTNL_MSG_CT_DELETE,

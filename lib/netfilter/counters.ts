@@ -54,7 +54,7 @@ function decodeCounter(message: MessageReader, table: Table): [string, number] |
     else if (attributes.type === NFTA_OBJ_TABLE) of = attributes.text();
     else if (attributes.type === NFTA_OBJ_DATA) packets = packetsIn(attributes.nested());
   }
-  // A kernel that does not filter answers with every table's.
+  // A kernel that does not filter answers with the objects of every table.
   return of === table.name ? [name, packets] : undefined;
 }
 

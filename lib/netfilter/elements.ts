@@ -1,5 +1,5 @@
-// Elements of nftables sets and maps (NFTA_SET_ELEM_… in linux/netfilter/nf_tables.h): asking for one by its
-// key, listing, adding and deleting. Keys and data are bytes, each part of a concatenation padded to four.
+// Elements of nftables sets and maps (NFTA_SET_ELEM_… in linux/netfilter/nf_tables.h): gets one by its key, lists, adds and deletes
+// them. Keys and data are bytes; each part of a concatenation is padded to four bytes.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLA_F_NESTED, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL } from '../netlink/constants.ts';
@@ -27,7 +27,7 @@ import {
 } from './constants.ts';
 import { ABSENT, decodeComment, NFGENMSG_BYTES, spellTable, type Table, writeNfgenmsg } from './nftables.ts';
 
-/** An element of `set`; a set's has no data, a verdict map's a chain to jump to. */
+/** An element of `set`. An element of a set has no data; that of a verdict map has a chain to which the rule jumps. */
 export interface SetElement {
   readonly key: Uint8Array;
   readonly data?: Uint8Array | { readonly jump: string };
@@ -35,7 +35,7 @@ export interface SetElement {
   readonly comment: string;
 }
 
-/** Which set, and how an element of it is spelled in messages. */
+/** The set, and how error messages write one of its elements. */
 export interface SetRef {
   readonly table: Table;
   readonly set: string;

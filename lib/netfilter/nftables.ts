@@ -1,5 +1,5 @@
-// What there is in nftables (linux/netfilter/nf_tables.h): tables, chains, sets by name, and rules as far as
-// they can be told apart, by chain, handle and comment. Rules are made by nft(8), whose language they are.
+// Reads what nftables has (linux/netfilter/nf_tables.h): tables, chains, names of sets, and of each rule its chain, handle and
+// comment. Rules are made by nft(8), in its language.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP } from '../netlink/constants.ts';
@@ -79,7 +79,7 @@ function question(
   };
 }
 
-/** The number of the current rule set; every transaction, whoever's, makes it another. Same as: `nft monitor` after a change. */
+/** The number of the current rule set. Every transaction of any program changes it. Same as: `nft monitor` after a change. */
 export function readGeneration(netlink: Netlink): number {
   const request = question(NFT_MSG_GETGEN, 'ruleset generation', undefined, []);
   const generation = netlink.get(request, (message) => {
@@ -140,7 +140,7 @@ function decodeRule(message: MessageReader, table: Table): Rule | undefined {
       handle = attributes.view.getBigUint64(attributes.at, false);
     }
   }
-  // A kernel that does not filter answers with every table's.
+  // A kernel that does not filter answers with the objects of every table.
   return name === table.name ? { chain, handle, comment } : undefined;
 }
 
@@ -150,7 +150,7 @@ function textAttribute(message: MessageReader, type: number): string | undefined
   return undefined;
 }
 
-/** The comment in libnftnl's userdata; '' when there is none, or nonsense. */
+/** Returns the comment in libnftnl's userdata; '' when there is none or the data is malformed. */
 export function decodeComment(userdata: AttributeReader): string {
   const { bytes } = userdata;
   const end = userdata.at + userdata.length;
@@ -191,7 +191,10 @@ export function deleteRule(table: Table, rule: Rule): NetlinkRequest {
   };
 }
 
-/** Part of a transaction; with its rules. EBUSY while something leads there. Same as: `nft delete chain FAMILY TABLE NAME`. */
+/**
+ * Deletes a chain with its rules, as a part of a transaction. Fails with EBUSY while a rule leads there. Same as: `nft delete chain
+ * FAMILY TABLE NAME`.
+ */
 export function deleteChain(table: Table, name: string): NetlinkRequest {
   const spelled = `chain ${spellTable(table)} ${name}`;
   return {

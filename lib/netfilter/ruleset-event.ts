@@ -1,5 +1,5 @@
-// What an event of the nftables multicast group is about (linux/netfilter/nfnetlink.h, nf_tables.h): which table, and
-// which of its chains. The iptables that stands on nftables is heard the same way. What has changed is found by listing.
+// Parses events of the nftables multicast group (linux/netfilter/nfnetlink.h, nf_tables.h): to which table, and to which of its
+// chains, an event belongs. iptables on nf_tables causes the same events. Listing then shows what has changed.
 
 import type { MessageReader } from '../netlink/reader.ts';
 import { NFNL_SUBSYS_NFTABLES, NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_TABLE_NAME } from './constants.ts';
@@ -25,13 +25,13 @@ export interface RulesetEvent {
   readonly chain?: string;
 }
 
-/** Undefined for other messages, and for the number of the rule set that ends a transaction. Throws MalformedReply. */
+/** Returns undefined for other messages, and for the number of the rule set that ends a transaction. Throws MalformedReply. */
 export function readRulesetEvent(message: MessageReader): RulesetEvent | undefined {
   const kind = message.type & 0xff;
   if (message.type >> 8 !== NFNL_SUBSYS_NFTABLES || kind === NFT_MSG_NEWGEN) return undefined;
   message.struct(NFGENMSG);
   const what = whatOf(kind);
-  // The table's name is attribute 1 of every kind.
+  // Attribute 1 is the table's name in every kind of message.
   const chainAttribute = what === 'chain' ? NFTA_CHAIN_NAME : what === 'rule' ? NFTA_RULE_CHAIN : undefined;
   let [table, chain]: (string | undefined)[] = [];
   const attributes = message.attributes(NFGENMSG);

@@ -12,19 +12,19 @@ export const NF_DROP = 0;
 
 /** One step of a packet. */
 export interface TraceEvent {
-  /** `inet`, `ip`, `ip6` …: the chain's; '' for one nobody here knows. */
+  /** The family of the chain, such as `inet`, `ip` or `ip6`; '' for an unknown one. */
   readonly family: string;
   readonly table: string;
   readonly chain: string;
-  /** Undefined: the chain's policy, or the end of the chain. */
+  /** Undefined for the chain's policy or the end of the chain. */
   readonly handle?: bigint;
   /** The same for every step of one packet. */
   readonly id: number;
-  /** The packet's IP header, told with its first step in each chain of a hook. */
+  /** The packet's IP header. It comes with the first step in each chain of a hook. */
   readonly packet?: Uint8Array;
   /** The first bytes of its TCP or UDP header, told with the same step. */
   readonly transport?: Uint8Array;
-  /** Index of the device it leaves by, at hooks that know it. */
+  /** The index of the device by which the packet leaves, at hooks that know it. */
   readonly oif?: number;
   /** NF_DROP, NF_ACCEPT, or negative for a jump; undefined where the step decides nothing. */
   readonly verdict?: number;
