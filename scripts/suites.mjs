@@ -30,7 +30,7 @@ export const SUITES = {
     ...vitest,
   },
   probes: {
-    does: "Every fault between nodes, made on a lab of three: the agents' probes name it, on the right nodes, and forget it when it is over.",
+    does: "Makes every fault between nodes on a lab of three: the agents' probes name it on the right nodes, and forget it when it is over.",
     takes: '5 min',
     needs: 'root',
     root: LAB,
