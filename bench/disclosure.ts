@@ -82,12 +82,16 @@ function read(path: string): string {
   }
 }
 
-/** The kernel's parameters without those for init, the console and the root file system, which do not change its speed. */
+/** Parameters that change how fast the kernel is; others say only how the machine was started. */
+const SPEED =
+  /^(?:mitigations|nosmt|spec|spectre|retbleed|pti|nopti|kpti|mds|tsx|l1tf|srbds|mmio|gather_data|isolcpus|nohz|rcu|preempt|threadirqs|idle|processor\.|intel_|amd_|cpufreq|cpuidle|clocksource|tsc|hugepage|transparent_hugepage|default_hugepagesz|numa|maxcpus|nr_cpus|nosmp|highres|skew_tick|init_on_|slub|slab|page_poison|randomize_kstack|cgroup|psi|audit|lockdep|debug|kasan|kfence)/;
+
+/** The kernel's parameters that change its speed, without values that name a machine. Empty when there is none. */
 export function kernelParameters(commandLine: string): string {
   const [parameters = ''] = commandLine.split(/(?:^| )--(?: |$)/);
   return parameters
     .split(' ')
-    .filter((parameter) => !/^(?:rd)?init=|^console=|^root(?:flags)?=/.test(parameter))
+    .filter((parameter) => SPEED.test(parameter))
     .join(' ');
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { headlineMarkdown, headlineRows, headlineTable, withUnit } from './headline.ts';
+import { ratioOfFigures } from './figures.ts';
+import { headlineMarkdown, headlineRows, headlineSentence, headlineTable, termsIn, withUnit } from './headline.ts';
 import { madeUpRun } from './support/made-up.ts';
 
 test('every headline has its median and a ratio to each reference', () => {
@@ -21,10 +22,38 @@ test('for the terminal every ratio has its line, and what has none a dash', () =
     headlineTable({ ...madeUpRun(), parts: [{ ...part, ratios }] }).split('\n');
   expect(lines([ratio, ratio])).toEqual([
     expect.stringMatching(/^headline figures +median +p99 +n +ratio of medians \(95 %\)$/),
-    expect.stringMatching(/^ADD, one pod +[23]\.\d+ ms +\d\.\d+ ms +99 +0\.\d\d \(0\.\d\d–0\.\d\d\) +of chain$/),
+    expect.stringMatching(/^ADD, one pod +[23]\.\d+ ms +– +99 +0\.\d\d \(0\.\d\d–0\.\d\d\) +of chain$/),
     expect.stringMatching(/^ +0\.\d\d \(0\.\d\d–0\.\d\d\) +of chain$/),
   ]);
   expect(lines([])).toEqual([expect.anything(), expect.stringMatching(/^ADD, one pod .* 99 +–$/)]);
+});
+
+test('one sentence says what came out, against what, and which way is better', () => {
+  expect(headlineSentence(madeUpRun())).toMatch(
+    /^ADD, one pod: [23]\.\d+ ms at the median, 0\.\d\d \(0\.\d\d–0\.\d\d\) of chain \(less is better\); 5000 peers: .* of batch \(less is better\)\.$/,
+  );
+  const none = { ...madeUpRun(), parts: madeUpRun().parts.map((part) => ({ ...part, ratios: [] })) };
+  expect(headlineSentence(none)).toBe('');
+});
+
+test('terms are explained where they occur', () => {
+  expect(termsIn('T7−T0, against the C floor').map(({ term }) => term)).toEqual(['T7−T0', 'C floor']);
+  expect(termsIn('ADD')).toEqual([]);
+});
+
+test('there is a p99 only from a hundred samples, and no ratio from one round', () => {
+  const [part] = madeUpRun().parts;
+  if (part === undefined) throw new Error('no part');
+  const withSamples = (count: number) => {
+    const figures = part.figures.map((each) => ({
+      ...each,
+      samples: Array.from({ length: count }, (_, at) => 1000 + at),
+    }));
+    const ratios = [ratioOfFigures('r', figures, { of: 'ADD/weft', against: 'ADD/chain' })];
+    return headlineRows({ ...madeUpRun(), parts: [{ ...part, figures, ratios }] })[0];
+  };
+  expect([99, 100].map((count) => withSamples(count)?.p99)).toEqual(['–', '1.10 ms']);
+  expect([1, 2].map((count) => withSamples(count)?.ratios.length)).toEqual([0, 1]);
 });
 
 test('in Markdown', () => {

@@ -3,7 +3,7 @@
 import { withInterval } from './limits.ts';
 import { figureOf, samplesOfFigure } from './result.ts';
 import type { RunResult } from './run-result.ts';
-import { quantiles, type Ratio } from './stats.ts';
+import { type Ratio, summarize } from './stats.ts';
 import { table } from './table.ts';
 
 export interface HeadlineRow {
@@ -13,6 +13,8 @@ export interface HeadlineRow {
   readonly median: string;
   readonly p99: string;
   readonly count: number;
+  /** Whether less of it is better, as of a time. */
+  readonly isLessBetter: boolean;
   readonly ratios: readonly (Ratio & { readonly against: string })[];
 }
 
@@ -22,21 +24,59 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
     headline.map(({ name, figure: key }) => {
       const figure = figureOf(figures, key);
       const values = samplesOfFigure(figure).filter((value) => !Number.isNaN(value));
-      const [p50 = Number.NaN, p99 = Number.NaN] = quantiles(values, [0.5, 0.99]);
+      const { p50, p99 } = summarize(values);
       return {
         part,
         name,
         median: withUnit(p50, figure.unit),
         p99: withUnit(p99, figure.unit),
         count: values.length,
+        isLessBetter: figure.better === 'lower',
         ratios: ratios
-          .filter(({ of }) => of === key)
+          .filter(({ of, value }) => of === key && Number.isFinite(value))
           .map(({ against, value, low, high }) => {
             return { against: nameBeside(figureOf(figures, against).name, figure.name), value, low, high };
           }),
       };
     }),
   );
+}
+
+/** At most this many figures are in the sentence. */
+const TOLD = 3;
+
+/** What came out and against what, in one sentence; empty without a ratio. Ratios are to the first reference, the one that people use. */
+export function headlineSentence(run: RunResult): string {
+  const told = headlineRows(run)
+    .filter(({ ratios }) => ratios.length > 0)
+    .slice(0, TOLD)
+    .map(({ name, median, isLessBetter, ratios: [first] }) => {
+      if (first === undefined) return '';
+      const { against, ...ratio } = first;
+      return `${name}: ${median} at the median, ${ratioText(ratio)} of ${against} (${isLessBetter ? 'less' : 'more'} is better)`;
+    });
+  return told.length === 0 ? '' : `${told.join('; ')}.`;
+}
+
+/** What the terms of the bench mean. */
+const TERMS = [
+  {
+    term: 'T7−T0',
+    means:
+      'the time from the runtime’s call of the plugin (T0) until the pod’s first packet is delivered in a pod of another node (T7)',
+  },
+  {
+    term: 'C floor',
+    means:
+      'a program in C that makes the same system calls as Weft’s plugin and does nothing else: no plugin that works this way can take less',
+  },
+  { term: 'flannel chain', means: 'flannel’s plugin and the two that it executes, bridge and host-local' },
+  { term: 'bare netns + veth', means: 'a namespace and a pair of devices made by hand, without a plugin' },
+] as const;
+
+/** The terms that occur in a text, each with what it means. */
+export function termsIn(text: string): { readonly term: string; readonly means: string }[] {
+  return TERMS.filter(({ term }) => text.includes(term));
 }
 
 /** A value with its unit. A thousand microseconds or more are shown as milliseconds. */

@@ -12,10 +12,14 @@ export function median(values: readonly number[]): number {
   return quantiles(values, [0.5])[0] ?? Number.NaN;
 }
 
+/** With fewer values, the value below which 99 of 100 lie would be the largest one under another name. */
+const FEWEST_FOR_P99 = 100;
+
 export interface Summary {
   readonly count: number;
   readonly p50: number;
   readonly p90: number;
+  /** NaN with fewer than a hundred values. */
   readonly p99: number;
   readonly max: number;
 }
@@ -25,7 +29,7 @@ export function summarize(values: readonly number[]): Summary {
     values,
     [0.5, 0.9, 0.99, 1],
   );
-  return { count: values.length, p50, p90, p99, max };
+  return { count: values.length, p50, p90, p99: values.length < FEWEST_FOR_P99 ? Number.NaN : p99, max };
 }
 
 export interface Ratio {
@@ -52,7 +56,8 @@ export function ratioOfMedians(a: readonly number[], b: readonly number[]): Rati
     const other = b[index] ?? Number.NaN;
     if (!Number.isNaN(value) && !Number.isNaN(other)) rounds.push({ a: value, b: other });
   });
-  if (rounds.length === 0) return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+  // One round is one value of each, and its ratio would look like a result.
+  if (rounds.length < 2) return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
   const ratio = (of: readonly { a: number; b: number }[]): number =>
     median(of.map((round) => round.a)) / median(of.map((round) => round.b));
   if (rounds.length < FEWEST_ROUNDS) return { value: ratio(rounds), low: Number.NaN, high: Number.NaN };
@@ -70,7 +75,7 @@ export function ratioOfMedians(a: readonly number[], b: readonly number[]): Rati
  */
 export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[]): Ratio {
   const [first, second] = [a, b].map((values) => values.filter((value) => !Number.isNaN(value)));
-  if (first === undefined || second === undefined || first.length === 0 || second.length === 0) {
+  if (first === undefined || second === undefined || first.length < 2 || second.length < 2) {
     return { value: Number.NaN, low: Number.NaN, high: Number.NaN };
   }
   const random = randomNumbers(SEED);

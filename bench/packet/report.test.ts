@@ -37,10 +37,10 @@ test('a timeline has a row for each point and a column for each variant', () => 
     ['T1 the plugin runs', '7.00', '1.00'],
     ['T2 address allocated', '8.00', '2.00'],
     ['T3 interface up in the pod', '9.00', '3.00'],
-    ['T6 first packet leaves the pod', '10.0', '4.00'],
     ['T4 host side carries packets', '11.0', '5.00'],
-    ['T7 first packet delivered', '12.0', '6.00'],
     ['T5 ADD returns', '13.0', '7.00'],
+    ['T6 first packet leaves the pod', '10.0', '4.00'],
+    ['T7 first packet delivered', '12.0', '6.00'],
     ['T8 answer back', '14.0', '8.00'],
   ]);
 });

@@ -84,15 +84,15 @@ function spanFigure(
   return figure({ ...about, role: COMPARED.includes(key) ? role : 'detail' }, values);
 }
 
-/** The points of a timeline, in the order of a weft ADD. */
+/** The points of a timeline. In a Weft ADD the first packet leaves (T6) and arrives (T7) before ADD returns (T5). */
 export const POINTS = [
   { at: 't1', name: 'T1 the plugin runs' },
   { at: 't2', name: 'T2 address allocated' },
   { at: 't3', name: 'T3 interface up in the pod' },
-  { at: 't6', name: 'T6 first packet leaves the pod' },
   { at: 't4', name: 'T4 host side carries packets' },
-  { at: 't7', name: 'T7 first packet delivered' },
   { at: 't5', name: 'T5 ADD returns' },
+  { at: 't6', name: 'T6 first packet leaves the pod' },
+  { at: 't7', name: 'T7 first packet delivered' },
   { at: 't8', name: 'T8 answer back' },
 ] as const satisfies readonly { at: keyof Timeline; name: string }[];
 

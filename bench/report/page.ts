@@ -2,8 +2,8 @@
 
 import { escapeHtml, scriptJson } from '../../lib/html.ts';
 import { describeDisclosure } from '../disclosure.ts';
-import { headlineRows, ratioText } from '../headline.ts';
-import type { Table } from '../result.ts';
+import { headlineRows, headlineSentence, ratioText, termsIn } from '../headline.ts';
+import type { Plot, Table } from '../result.ts';
 import type { MeasuredPart, RunResult } from '../run-result.ts';
 import { quantiles } from '../stats.ts';
 import { verdictsOf } from '../terminal.ts';
@@ -39,7 +39,7 @@ export function renderReport(run: RunResult, { script, style, licence }: Assets)
 <a class="skip" href="#content">To the results</a>
 <header>
 <h1>Weft bench</h1>
-<p class="muted">${escapeHtml(summaryLine(run))}</p>
+${sentence(run)}<p class="muted">${escapeHtml(summaryLine(run))}</p>
 <nav aria-label="Parts"><ul>${links.join('')}<li><a href="#machine">machine</a></li></ul></nav>
 </header>
 <main id="content">
@@ -64,9 +64,25 @@ function summaryLine({ machine: { taken, cpus, cpu, kernel }, quick, parts }: Ru
   return `${day} UTC, ${cpus} × ${cpu}, Linux ${kernel.split(' ')[0]}; ${length}${limits}`;
 }
 
+/** The first thing a reader reads. */
+function sentence(run: RunResult): string {
+  const text = headlineSentence(run);
+  return text === '' ? '' : `<p class="sentence">${escapeHtml(text)}</p>\n`;
+}
+
+/** What the terms in a text mean, for readers who meet them there first. */
+function terms(text: string): string {
+  const found = termsIn(text).map(({ term, means }) => `<dt>${escapeHtml(term)}</dt><dd>${escapeHtml(means)}</dd>`);
+  return found.length === 0 ? '' : `<dl class="terms">${found.join('')}</dl>`;
+}
+
+function better(isLess: boolean): string {
+  return isLess ? 'less is better' : 'more is better';
+}
+
 function overview(run: RunResult): string {
-  const rows = headlineRows(run).map(({ name, median, p99, count, ratios }) => [
-    name,
+  const rows = headlineRows(run).map(({ name, median, p99, count, isLessBetter, ratios }) => [
+    `${name} (${better(isLessBetter)})`,
     median,
     p99,
     `${count}`,
@@ -87,7 +103,7 @@ function overview(run: RunResult): string {
           '<table>',
           '<table class="headline">',
         );
-  return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed, 'warn')}${table}`;
+  return `${box('Failed', bad, 'bad')}${box('Disturbed', disturbed, 'warn')}${table}${terms(rows.flat().join(' '))}`;
 }
 
 /** Whether a note says that a part's figures are less reliable than they look. */
@@ -104,7 +120,7 @@ function section(part: MeasuredPart, plots: Record<string, PlotData>): string {
     plots[key] = data;
     const label = `${plot.title}. ${describePlot(data)}`;
     return [
-      `<figure data-plot="${key}" data-kind="${data.kind}"><figcaption>${escapeHtml(plot.title)}</figcaption><div class="plot" role="img" aria-label="${escapeHtml(label)}"></div>${cutNote(data)}</figure>`,
+      `<figure data-plot="${key}" data-kind="${data.kind}"><figcaption>${escapeHtml(plot.title)}${escapeHtml(direction(part, data.kind === 'stacked' ? [] : plot))}</figcaption><div class="plot" role="img" aria-label="${escapeHtml(label)}"></div>${cutNote(data)}</figure>`,
     ];
   });
   return `<section id="${escapeHtml(name)}" aria-labelledby="${escapeHtml(name)}-title">
@@ -114,12 +130,21 @@ ${box('Failed', failures, 'bad')}${box('', notes.filter(isWorry), 'warn')}${box(
   '',
   notes.filter((text) => !isWorry(text)),
 )}
-${ratioTable(ratios)}${limitTable(limits)}
+${ratioTable(ratios)}${limitTable(limits)}${terms(JSON.stringify([ratios.map((ratio) => ratio.name), tables.map(({ head, rows }) => [head, rows.map(([first]) => first)])]))}
 ${drawn.length === 0 ? '' : `<div class="plots">${drawn.join('\n')}</div>`}
 ${tablesOf(tables.filter(({ answers }) => answers))}
 ${details('Tables of all figures', tablesOf(tables.filter(({ answers }) => !answers)))}
 ${about === undefined ? '' : details('Measured with', definitions(about))}
 </section>`;
+}
+
+/** `, less is better`, where all that a plot draws has one direction. */
+function direction({ figures }: MeasuredPart, plot: Plot | readonly never[]): string {
+  if (!('kind' in plot) || plot.kind === 'stacked') return '';
+  const keys =
+    plot.kind === 'lines' ? plot.series.flatMap(({ points }) => points.map(({ figure }) => figure)) : plot.figures;
+  const ways = new Set(figures.filter(({ key }) => keys.includes(key)).map((figure) => figure.better));
+  return ways.size === 1 ? `, ${better(ways.has('lower'))}` : '';
 }
 
 function tablesOf(tables: readonly Table[]): string {

@@ -47,7 +47,7 @@ test('the report opens without an error and every plot is painted, in light and 
   const page = await openReport();
   for (const look of [
     { dark: false, width: 1200 },
-    { dark: true, width: 400 },
+    { dark: true, width: 420 },
   ]) {
     await page.emulate(look);
     await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))');
@@ -57,6 +57,19 @@ test('the report opens without an error and every plot is painted, in light and 
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
   }
   expect(page.complaints).toEqual([]);
+});
+
+test('a phone shows every headline figure without scrolling aside, and the first sentence says what came out', async () => {
+  const page = await openReport();
+  await page.emulate({ dark: false, width: 420 });
+  const widest = await page.evaluate<number>(
+    `Math.max(...[...document.querySelectorAll('.headline th, .headline td, .sentence')].map((cell) => cell.getBoundingClientRect().right))`,
+  );
+  expect(widest).toBeGreaterThan(100);
+  expect(widest).toBeLessThanOrEqual(420);
+  expect(await page.evaluate<string>('document.querySelector("header p").innerText')).toMatch(
+    /^ADD, one pod: .* ms at the median, 0\.\d\d \(.*\) of chain \(less is better\)/,
+  );
 });
 
 test('text from a run is not interpreted as markup, and is where a reader looks for it', async () => {
