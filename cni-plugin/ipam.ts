@@ -51,12 +51,12 @@ export function checkIpam(invocation: Invocation, type: string): void {
   else executePlugin(invocation, type, 'CHECK', invocation.config);
 }
 
-/** Throws when no address could be had now. */
+/** Throws when no address could be allocated now. */
 export function statusIpam(invocation: Invocation, type: string): void {
   if (!isBuiltIn(invocation, type)) executePlugin(invocation, type, 'STATUS', invocation.config);
 }
 
-/** Attachments the runtime does not list that still hold addresses; unknown for a plugin that is not ours. */
+/** Returns attachments that still hold addresses although the runtime does not list them; unknown for a foreign plugin. */
 export function unlistedAttachments(invocation: Invocation, type: string): readonly Owner[] {
   return isBuiltIn(invocation, type) ? unlistedOwners(invocation) : [];
 }

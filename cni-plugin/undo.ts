@@ -1,4 +1,4 @@
-// What a failed ADD takes back: everything it made, newest first.
+// Undoes a failed ADD: removes everything that it made, the newest first.
 
 import { errorText } from '../lib/errors.ts';
 

@@ -1,4 +1,4 @@
-// The names under which the CNI executable lies in the runtime’s folder: it does what its name says.
+// The names under which the CNI executable is installed in the runtime’s folder. It acts as the plugin by whose name it is called.
 
 /** Every name our executable answers to. */
 export const PLUGIN_NAMES = ['flannel', 'bridge', 'host-local', 'loopback', 'portmap', 'bandwidth'] as const;

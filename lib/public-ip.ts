@@ -15,8 +15,9 @@ import {
 const IPV4_MAPPED: IpPrefix = { ip: { family: 6, value: 0xffffn << 32n }, length: 96 };
 
 /**
- * What is wrong with an address that a node is to publish, as it ends a sentence: `is a loopback address`. Undefined when
- * nothing is. What is inside one of the pod networks is routed into the tunnel that it should carry.
+ * Says what is wrong with an address that a node is to publish, as the end of a sentence: `is a loopback address`. Undefined when
+ * nothing is wrong. An address in a pod network is wrong, because packets to it would be routed into the tunnel that should carry
+ * them.
  */
 export function findPublicIpProblem(ip: Ip, podNetworks: readonly IpPrefix[]): string | undefined {
   if (isUnspecified(ip)) return 'is the unspecified address';

@@ -33,7 +33,9 @@ export function ipv6SubnetPool(config: NetConf): SubnetPool | undefined {
   return config.ipv6Network && poolOf('IPv6', config.ipv6Network, config.ipv6Subnets);
 }
 
-/** What is wrong with the length of a subnet where the cluster's subnets are cut from these pools; undefined: nothing. */
+/**
+ * Says what is wrong with the length of a subnet when the cluster's subnets are cut from these pools; undefined when nothing is.
+ */
 export function findLengthProblem(pools: readonly (SubnetPool | undefined)[], subnet: IpPrefix): string | undefined {
   const pool = pools.find((one) => one?.network.ip.family === subnet.ip.family);
   if (pool === undefined || pool.length === subnet.length) return undefined;
@@ -96,7 +98,7 @@ function checkBound(prefix: string, name: string, bound: Ip, network: IpPrefix, 
   }
 }
 
-/** Whether `subnet` is one the pool could give out. */
+/** Whether the pool could hand out `subnet`. */
 export function poolHolds(pool: SubnetPool, subnet: IpPrefix): boolean {
   return (
     subnet.length === pool.length &&

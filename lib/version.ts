@@ -1,6 +1,6 @@
-// What this build of the agent or of the CNI executable calls itself.
+// The version that this build of the agent or of the CNI executable reports.
 
-/** Put in by the build: a digest of what went into the program. */
+/** Is inserted by the build: a digest of the program's sources. */
 declare const WEFT_BUILD_ID: string | undefined;
 
 /** `0.1.0+9f3c…`; without a digest when run from sources. */

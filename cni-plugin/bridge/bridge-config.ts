@@ -72,11 +72,11 @@ export interface BridgeConfig {
   readonly trunk: readonly number[];
   /** Leave the port in the VLAN that the bridge put it into. */
   readonly preserveDefaultVlan: boolean;
-  /** '' is pure layer 2. */
+  /** '' means pure layer 2, without addresses. */
   readonly ipamType: string;
-  /** Replaces the IPAM's when anything is in it. */
+  /** Replaces the DNS settings of the IPAM plugin when it is not empty. */
   readonly dns: Dns;
-  /** The container end's MAC somebody asked for. */
+  /** The MAC that somebody requested for the container's end. */
   readonly mac: Mac | undefined;
 }
 
@@ -85,18 +85,18 @@ export function isKnownConfig(config: JsonObject): boolean {
   return !hasUnknownKey(config, knownKeys);
 }
 
-/** The `ipam.type` alone: what DEL, STATUS and GC need. */
+/** Returns only `ipam.type`, which is all that DEL, STATUS and GC need. */
 export function readIpamType(invocation: Invocation): string {
   const ipam = objectField(invocation.root, 'ipam');
   return ipam === undefined ? '' : stringField(ipam, 'type');
 }
 
-/** The bridge's name alone. */
+/** Returns only the name of the bridge. */
 export function readBridgeName(invocation: Invocation): string {
   return stringField(invocation.root, 'bridge') || 'cni0';
 }
 
-/** Whether a feature was asked for: what DEL needs. */
+/** Whether a feature was requested. DEL needs this. */
 export function readFlag(invocation: Invocation, key: 'ipMasq' | 'macspoofchk'): boolean {
   return boolField(invocation.root, key) ?? false;
 }
@@ -106,7 +106,7 @@ function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
   const args = objectField(root, 'args');
   const cni = args === undefined ? undefined : objectField(args, 'cni');
   const runtime = objectField(root, 'runtimeConfig');
-  // The runtime's own wish wins.
+  // A value that the runtime passes wins.
   let text = fromArgs;
   for (const source of [cni, runtime]) if (source !== undefined) text = stringField(source, 'mac') || text;
   if (text === '') return undefined;

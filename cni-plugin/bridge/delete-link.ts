@@ -28,7 +28,7 @@ import {
 } from '../../lib/sys/socket.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
-/** Past this the deletion is repeated in place, in milliseconds. */
+/** After this time in milliseconds, the deletion is repeated in this process. */
 const HANDOFF_LIMIT_MS = 5000;
 /** How often to see, while nothing is heard, whether the child is still there, in milliseconds. */
 const CHILD_CHECK_MS = 50;
@@ -36,7 +36,10 @@ const WNOHANG = 1;
 const REPLY_BYTES = 16 * 1024;
 const REQUEST_BYTES = 256;
 
-/** What the two sockets told: the device is gone, the deletion was refused, or nothing; then the kernel must be asked. */
+/**
+ * What the two sockets reported: the device is gone, the deletion was refused, or nothing. In the last case the kernel must be
+ * asked.
+ */
 type News = 'gone' | 'ask' | 'none';
 
 /**
@@ -52,7 +55,7 @@ export function deleteLinkSoon(
   try {
     gone = handOver(sys, netlink, link);
   } catch {
-    // No process or no socket to be had: the slow way needs neither.
+    // When no process or socket can be made, the slow way is used, which needs neither.
   }
   if (!gone) deleteNow(netlink, link);
 }
@@ -67,7 +70,7 @@ function openBound(sys: Syscalls, groups: number): number {
   return fd;
 }
 
-/** Whether the device is gone: asked in a way that waits for whoever is deleting it. */
+/** Whether the device is gone. The question waits for a deletion in progress. */
 function isGone(netlink: Netlink, index: number): boolean {
   return getLink(netlink, { index }) === undefined;
 }
@@ -99,7 +102,7 @@ function writeRequest(memory: Uint8Array, request: NetlinkRequest): number {
 }
 
 interface Watch {
-  /** Hears of every device that goes. */
+  /** Receives the events about deleted devices. */
   readonly events: number;
   /** The child's socket, shared with us: a refusal arrives here. */
   readonly deleter: number;
@@ -129,7 +132,7 @@ function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
     if (heard + answered === 0 && hasEnded(sys, watch.child)) return isGone(netlink, watch.index);
     if (heard !== 0) {
       const news = readEvents(sys, buffer, watch);
-      // Lost events look like none that concerns us: ask.
+      // When events were lost, it is as if none had concerned this device: the kernel is asked.
       if (news !== 'none' && isGone(netlink, watch.index)) return true;
     }
     if (answered !== 0 && readAnswer(sys, buffer, watch) !== 'none') return isGone(netlink, watch.index);

@@ -61,7 +61,7 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   if (failed === undefined) {
     // The kernel takes only an MTU that is changed after creation for the user's, and keeps it when the last port goes.
     if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
-    // Pods have nothing to say of the node's routes. The agent's rules see to it as well, also on bridges of others.
+    // Pods must not influence the node's routes. The agent's rules prevent this as well, also on bridges of other programs.
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_redirects`, '0');
     tryWriteSysctl(sys, `ipv4/conf/${name}/accept_redirects`, '0');
@@ -113,7 +113,7 @@ export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: Ip
   if (failed !== undefined && failed.errno !== EEXIST) {
     throw because(`cannot give "${name}" the address ${formatIp(gateway.ip)}/${gateway.length}`, failed);
   }
-  // A bridge somebody else made takes the lowest MAC of its ports until one is set.
+  // A bridge that another program made takes the lowest MAC of its ports until a MAC is set.
   if (bridge.kind === 'bridge') netlink.run(setLink({ index, mac }));
 }
 

@@ -50,7 +50,7 @@ function addressRequest(spec: PodSpec, ip: ResultIp): NetlinkRequest {
   return addAddress(spec.enableDad ? base : { ...base, flags: IFA_F_NODAD }, spec.ifname);
 }
 
-/** The gateway a route without one goes by: the first of its family. */
+/** The gateway of a route that names none: the first gateway of its family. */
 function defaultGateway(ips: readonly ResultIp[], family: Family): Ip | undefined {
   return ips.find((ip) => ip.gateway?.family === family)?.gateway;
 }
@@ -98,7 +98,7 @@ function writeSettings(sys: Syscalls, spec: PodSpec, hasIpv6: boolean): void {
 
 interface Step {
   readonly request: NetlinkRequest;
-  /** What failed when it fails; undefined: its failure changes nothing that matters. */
+  /** What failed, for the error; undefined when a failure has no important effect. */
   readonly problem: (() => string) | undefined;
 }
 

@@ -47,7 +47,7 @@ export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
   };
 }
 
-/** Whoever sees this sees it in an Event of a pod. */
+/** This text is shown in an Event of a pod. */
 const AGENT_NOT_YET =
   'the agent writes it when the node forwards: `flanneld status` on this node, or the log of its pod, says what it waits for';
 
@@ -109,7 +109,7 @@ export function delegateConfig(invocation: Invocation, config: FlannelConfig, en
   put(delegate, 'name', invocation.name);
   put(delegate, 'type', config.delegateType);
   if (env !== undefined) {
-    // When the agent masquerades the bridge must not, and the reverse.
+    // When the agent masquerades, the bridge must not, and the other way round.
     putIfAbsent(delegate, 'ipMasq', !env.ipMasq);
     putIfAbsent(delegate, 'mtu', env.mtu);
   }

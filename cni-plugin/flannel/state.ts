@@ -31,7 +31,7 @@ function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: strin
     makeDirs(sys, folder, 0o700);
     created = create();
   }
-  // flannel's name only when that is free.
+  // flannel's name is used only when it is free.
   if (created === undefined) return false;
   linkFile(sys, keyedPath(folder, id), flannelPath(folder, id));
   holdLock(created);

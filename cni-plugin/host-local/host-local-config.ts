@@ -28,10 +28,10 @@ export const ipamKeys = [
 
 const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 
-/** An address somebody asked for; with a prefix length when it was written with one. */
+/** A requested address, with a prefix length when it was written with one. */
 export interface RequestedIp {
   readonly ip: Ip;
-  /** As it was written, for messages. */
+  /** The text as it was written, for error messages. */
   readonly text: string;
 }
 
@@ -78,7 +78,7 @@ function gatherSets(ipam: Fields, runtime: Fields | undefined): readonly RangeSe
   if (stringField(ipam, 'subnet') !== '') raw.push([ipam]);
   raw.push(...readSets(ipam, 'ranges'));
   if (raw.length === 0) throw failure('no IP ranges specified');
-  // All text is read before any of it is judged, as Go does.
+  // All texts are parsed before any of them is checked, as in Go.
   const sets = raw.map((ranges) => ranges.map(readRange)).map(completeRangeSet);
   checkDistinctSets(sets);
   return sets;

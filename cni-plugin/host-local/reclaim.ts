@@ -15,10 +15,10 @@ import { rangeOf } from './ranges.ts';
 /** Where libcni keeps what it got from each ADD. */
 export const RESULT_CACHE = `/var/lib/cni/${RESULTS_FOLDER}`;
 
-/** Frees what the dead hold of a set. `results` is the runtime's cache; `judge` looks at the node. */
+/** Frees what dead holders have of a set. `results` is the runtime's cache; `judge` examines the node. */
 export function reclaimDead(invocation: Invocation, results: string, judge = survey): Reclaim {
   return (store, set) => {
-    // Judged together with the other sets' holders, whose ports and namespaces they explain.
+    // They are judged together with the holders of the other sets, because those explain ports and namespaces.
     const holdings = store.holdings();
     const verdicts = judge(
       invocation.sys,
@@ -38,7 +38,7 @@ export function reclaimDead(invocation: Invocation, results: string, judge = sur
   };
 }
 
-/** Of addresses whose files name nobody, those that no pod can have. */
+/** Returns those addresses whose files name nobody and that no pod can have. */
 export function deadNobodys(
   invocation: Invocation,
   results: string,

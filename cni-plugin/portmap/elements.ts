@@ -14,13 +14,13 @@ export interface Place {
   readonly spelled: string;
 }
 
-/** What must be at a place. */
+/** The data that must be at a place. */
 export interface Wanted extends Place {
   readonly element: SetElement;
   readonly marking: SetElement | undefined;
 }
 
-/** Where an element of a dnat map leads. */
+/** The address and port to which an element of a dnat map leads. */
 export interface Destination {
   readonly ip: Ip;
   readonly port: number;
@@ -58,7 +58,7 @@ export function destinationOf(element: SetElement): Destination | undefined {
   return { ip: ipFromBytes(data.subarray(0, at)), port: ((data[at] ?? 0) << 8) | (data[at + 1] ?? 0) };
 }
 
-/** The UDP port of the host a key is of; undefined when it is of another protocol. */
+/** The UDP port of the host in a key; undefined for another protocol. */
 export function udpPortOf(key: Uint8Array): number | undefined {
   const at = key.length - 8;
   return key[at] === 17 ? ((key[at + 4] ?? 0) << 8) | (key[at + 5] ?? 0) : undefined;
@@ -105,7 +105,7 @@ function familyOf({ container }: Need): Family {
   return container.ip.family;
 }
 
-/** Whether two elements of one key say the same. */
+/** Whether two elements with the same key have the same data. */
 export function sameElement(a: SetElement | undefined, b: SetElement | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return a.comment === b.comment && spellData(a.data) === spellData(b.data);

@@ -1,4 +1,5 @@
-// Marking chains of subnets the node does not have any more: when another subnet's is made, those to which no mapping leads.
+// Finds marking chains of subnets that the node no longer has. When the chain of another subnet is made, those to which no mapping
+// leads are removed.
 
 import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import { deleteChain, type Rule } from '../../lib/netfilter/nftables.ts';

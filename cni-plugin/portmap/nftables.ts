@@ -42,7 +42,7 @@ export function deleteAttachment(owner: string): NetlinkRequest {
   return deleteElement(ATTACHMENTS_REF, attachmentKey(owner), owner);
 }
 
-/** What these containers need, a family each; without the families no mapping is of. */
+/** What the mappings of these containers need, for each family; families without a mapping need nothing. */
 function needsOf(config: PortmapConfig, containers: readonly IpPrefix[]): Need[] {
   return containers.map((container) => ({
     names: namesOf(config, container.ip.family),

@@ -1,4 +1,4 @@
-// Whose an element is: a short hash of network and attachment begins its comment, readable names follow.
+// Says to whom an element belongs: its comment begins with a short hash of network and attachment, and readable names follow.
 
 import { nftComment } from '../nft.ts';
 import type { Invocation } from '../protocol/plugin.ts';

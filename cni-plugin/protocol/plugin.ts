@@ -1,4 +1,4 @@
-// What a plugin is, and what it is called with: the seam between the protocol and the plugins.
+// Defines what a plugin is and what it is called with. The protocol and the plugins meet here.
 
 import type { JsonObject } from '../../lib/json.ts';
 import { NotNetnsError } from '../../lib/sys/netns.ts';

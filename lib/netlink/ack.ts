@@ -30,7 +30,7 @@ export function decodeAck(message: MessageReader): Ack {
   return text === undefined ? { errno } : { errno, text };
 }
 
-/** Bytes of the request's payload an error repeats; none when NETLINK_CAP_ACK capped it. */
+/** How many bytes of the request's payload an error repeats; none when NETLINK_CAP_ACK removed them. */
 function echoedLength(message: MessageReader): number {
   if ((message.flags & NLM_F_CAPPED) !== 0) return 0;
   const length = message.view.getUint32(message.at + 4, true);

@@ -1,6 +1,6 @@
-// Watching netlink multicast groups from Node. One thread of libuv's pool sits in poll(2) on the socket and
-// an eventfd; the main thread then reads without blocking. Ways that were tried and hang at exit: recv
-// called asynchronously, and fs.read on the socket.
+// Watches netlink multicast groups from Node. A thread of libuv's pool waits in poll(2) on the socket and an eventfd; then the main
+// thread reads without blocking. Two other ways were tried, and with both the process hangs at its end: an asynchronous call of
+// recv, and fs.read on the socket.
 
 import type { Slot } from '../sys/arena.ts';
 import { EAGAIN, ENOBUFS } from '../sys/errno.ts';
@@ -22,30 +22,30 @@ export interface WatchOptions {
   readonly rcvbufBytes?: number;
   /** One event, valid during the call only. */
   readonly onMessage: (message: MessageReader) => void;
-  /** Events were lost: whoever mirrors state must read all of it again. */
+  /** Events were lost, so a mirror of the state must be read anew. */
   readonly onOverflow: () => void;
-  /** Everything that had arrived has been shown. */
+  /** Called when everything that had arrived has been reported. */
   readonly onDrained?: () => void;
-  /** Watching ended by itself: the socket failed, or one of these functions threw. */
+  /** Watching ended by itself, because the socket failed or one of these functions threw. */
   readonly onError: (error: unknown) => void;
 }
 
 export interface EventWatch {
   /**
-   * Shows everything that has arrived so far. Right after it resolves, nothing was left: the kernel queues an event
-   * before the change that makes it is acknowledged, so what was changed before the call has been told of.
+   * Reports everything that has arrived so far. The kernel queues an event before it acknowledges the change, so every change made
+   * before this call has then been reported.
    */
   settle(): Promise<void>;
-  /** Stops watching; resolves when nothing is left that keeps the process alive. */
+  /** Stops watching. Resolves when nothing of it keeps the process alive any more. */
   close(): Promise<void>;
 }
 
 const RCVBUF_BYTES = 16 * 1024 * 1024;
-/** One event; the kernel makes none longer than 32 KiB. */
+/** The buffer for one event. The kernel makes none longer than 32 KiB. */
 const EVENT_BYTES = 32 * 1024;
-/** How long events are read in one go before the event loop has its turn, in milliseconds. */
+/** For how many milliseconds events are read before the event loop may do other work. */
 const CHUNK_MS = 5;
-/** Events between two looks at the clock. */
+/** How many events are read between two checks of the clock. */
 const CHUNK_EVENTS = 64;
 /** A signal may interrupt poll now and then. */
 const MAX_POLL_FAILURES = 100;
@@ -81,7 +81,7 @@ class Watch implements EventWatch {
   readonly #options: WatchOptions;
   readonly #done: Promise<void>;
   #closing = false;
-  /** What was thrown while others read. */
+  /** An error that was thrown while events were read by `settle`. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor(sys: Syscalls, fd: number, stopFd: number, options: WatchOptions) {
@@ -104,7 +104,7 @@ class Watch implements EventWatch {
     try {
       while (!this.#closing && !this.#readChunk()) await new Promise((resolve) => setImmediate(resolve));
     } catch (error) {
-      // Ends the watch as if it had been read there.
+      // Ends the watch in the same way as an error while reading.
       this.#failure ??= { error };
       if (!this.#closing) writeAll(this.#sys, this.#stopFd, WAKE, 'eventfd');
     }
@@ -116,7 +116,8 @@ class Watch implements EventWatch {
       const pollfds = pollfdsFor(this.#sys, this.#fd, this.#stopFd);
       let failures = 0;
       while (!this.#closing) {
-        // The result of poll is of no use, because its errno belongs to the pool's thread. Reading shows whether there is anything.
+        // poll's result cannot be used, because its errno belongs to the pool's thread. Reading shows whether something has
+        // arrived.
         failures = (await poll(pollfds.address, 2, -1)) < 0 ? failures + 1 : 0;
         if (failures > MAX_POLL_FAILURES) throw new Error('poll on a netlink socket fails again and again');
         if (this.#failure !== undefined) throw this.#failure.error;
@@ -131,7 +132,7 @@ class Watch implements EventWatch {
     }
   }
 
-  /** Reads until nothing is left, giving way to everything else every few milliseconds. */
+  /** Reads until nothing is left, and lets everything else run every few milliseconds. */
   async #drain(): Promise<void> {
     while (!this.#readChunk()) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -165,7 +166,7 @@ class Watch implements EventWatch {
       return true;
     }
     if (length < 0) throw new SysError('receive from', 'netlink socket', -length);
-    // A process with CAP_NET_ADMIN may send to a group as well.
+    // Other processes with CAP_NET_ADMIN may also send to a group.
     if (sender !== 0) return true;
     const message = new MessageReader(bytes, length);
     while (message.next()) this.#options.onMessage(message);

@@ -20,21 +20,21 @@ import { MessageReader } from './reader.ts';
 import type { Exchange, NetlinkTransport } from './transport.ts';
 import { MessageWriter } from './writer.ts';
 
-/** What a request is answered with; a request answered with nothing succeeds. */
+/** The answers to a request. A request without an answer succeeds. */
 export interface FakeReplies {
   /** One object. */
   message(type: number, write: (writer: MessageWriter) => void): void;
   /** A refusal, with the kernel's words where it has any. */
   error(errno: number, text?: string): void;
-  /** Marks the dump as changed underneath. */
+  /** Marks the list as changed while it was read. */
   interrupted(): void;
-  /** A datagram as it is, before everything else: hostile, foreign or late. */
+  /** Sends a datagram unchanged before everything else: a hostile, foreign or late one. */
   raw(bytes: Uint8Array): void;
-  /** The next receive fails with this errno, before everything else. */
+  /** Makes the next receive fail with this errno before everything else. */
   fails(errno: number): void;
 }
 
-/** Shown one request at a time; `request` is valid during the call only. */
+/** Is called for each request. `request` is valid only during the call. */
 export type FakeAnswer = (request: MessageReader, replies: FakeReplies) => void;
 
 export interface FakeTransport extends NetlinkTransport {

@@ -1,12 +1,12 @@
-// Reads what the kernel answered, without copying and without trusting any length in it
-// (linux/netlink.h). Everything read is valid only until the memory behind it is used again.
+// Reads the kernel's answers without copying, and without trusting any length in them (linux/netlink.h). What it returns is valid
+// only until the memory is used again.
 
 import type { Family, Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
 import { native } from '../native.ts';
 import { NLA_HDRLEN, NLA_TYPE_MASK, NLMSG_HDRLEN } from './constants.ts';
 
-/** A reply whose lengths contradict each other: nothing more of it can be believed. */
+/** Thrown when the lengths in a reply contradict each other. Then nothing else in it can be believed. */
 export class MalformedReply extends Error {
   override readonly name = 'MalformedReply';
 }
@@ -26,7 +26,7 @@ export class MessageReader {
   private readonly words: Uint32Array;
   private readonly received: number;
   private nextAt = 0;
-  /** One cursor for all messages: dumps have tens of thousands. */
+  /** A single cursor for all messages, because lists have tens of thousands of them. */
   private cursor: AttributeReader | undefined;
 
   constructor(bytes: Uint8Array, length: number = bytes.length) {
@@ -92,7 +92,7 @@ export class AttributeReader {
   private end: number;
   private nextAt: number;
 
-  /** On the attributes between two places of `bytes`, which begins, as `start` does, at a multiple of 4. */
+  /** Sets the cursor on the attributes between two offsets of `bytes`. `bytes` and `start` must be aligned to 4. */
   constructor(bytes: Uint8Array, view: DataView, words: Uint32Array, start: number, end: number) {
     this.bytes = bytes;
     this.view = view;
@@ -111,7 +111,7 @@ export class AttributeReader {
     const start = this.nextAt;
     const left = this.end - start;
     if (left < NLA_HDRLEN) {
-      // Fewer bytes than a header can only be the kernel's padding of the end.
+      // When fewer bytes than a header are left, they can only be padding.
       return false;
     }
     const header = this.words[start >> 2] ?? 0;
@@ -127,8 +127,8 @@ export class AttributeReader {
   }
 
   /**
-   * Moves to the next attribute whose type is a bit of `wanted`, or, less 32, one of `high`, passing over the others
-   * without a call for each: a link has some seventy, and QuickJS pays for every one.
+   * Moves to the next attribute whose type is selected by a bit of `wanted`, or by a bit of `high` for types from 32 on. It skips
+   * the others without a call for each, because a link has about seventy and each call costs time on QuickJS.
    */
   nextOf(wanted: number, high = 0): boolean {
     const start = native.nextAttribute(this.bytes, this.nextAt, this.end, wanted, high);
@@ -157,12 +157,12 @@ export class AttributeReader {
     return this.u32() | 0;
   }
 
-  /** Text up to its NUL. A byte outside ASCII is shown as \xNN; no device or table of ours has one in its name. */
+  /** Returns text up to its NUL. A byte outside of ASCII becomes \xNN; names of our devices and tables contain none. */
   text(): string {
     return native.asciiText(this.bytes, this.at, this.at + this.length) ?? this.escapedText();
   }
 
-  /** An address of 4 or 16 bytes; any other length is malformed. */
+  /** Returns an address of 4 or 16 bytes. Any other length is malformed. */
   ip(): Ip {
     return this.ipAt(0, this.length === 4 ? 4 : 6);
   }
@@ -174,11 +174,11 @@ export class AttributeReader {
     return { family, value: (this.view.getBigUint64(at, false) << 64n) | this.view.getBigUint64(at + 8, false) };
   }
 
-  /** An Ethernet address; undefined when the link layer's addresses have another length. */
+  /** Returns an Ethernet address; undefined when the link layer's addresses have another length. */
   mac(): Mac | undefined {
     if (this.length !== 6) return undefined;
     const { bytes, at } = this;
-    // In one go: a string put together from pieces keeps all of them alive until someone reads it.
+    // The string is made in one step, because a string that is concatenated keeps all its parts alive until it is read.
     return String.fromCharCode(
       high(bytes[at]),
       low(bytes[at]),

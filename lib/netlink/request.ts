@@ -1,4 +1,4 @@
-// What is asked of the kernel, and the error that names it when the kernel refuses.
+// A request to the kernel, and the error that names the request when the kernel refuses it.
 
 import { OpError } from '../errors.ts';
 import { errnoName } from '../sys/errno.ts';
@@ -11,9 +11,9 @@ export interface NetlinkRequest {
   readonly flags: number;
   /** Writes what follows the message header: fixed struct and attributes. */
   write(writer: MessageWriter): void;
-  /** Verb and object as the tool spells them: `add fdb 0a:00:00:00:00:01 dst 10.0.0.2 dev flannel.1`. */
+  /** Verb and object in the words of the tool: `add fdb 0a:00:00:00:00:01 dst 10.0.0.2 dev flannel.1`. */
   describe(): string;
-  /** The whole ip or bridge command that does the same; absent where none does. */
+  /** The complete ip or bridge command that does the same; absent where there is none. */
   command?(): string;
 }
 

@@ -27,7 +27,7 @@ import { NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, SOL_NETLINK }
 import type { Exchange, NetlinkTransport } from './transport.ts';
 
 export interface SocketOptions {
-  /** Receive buffer in bytes; the kernel's default (net.core.rmem_default) holds every answer of ours. */
+  /** The receive buffer in bytes. The kernel's default (net.core.rmem_default) is large enough for every answer to our requests. */
   readonly rcvbufBytes?: number;
   /** Send buffer in bytes, which bounds one datagram; the default (net.core.wmem_default) is some 200 KB. */
   readonly sndbufBytes?: number;
@@ -47,7 +47,7 @@ const ADDRESSES_BYTES = SENDER_LENGTH_AT + 4;
 export function openNetlinkSocket(sys: Syscalls, protocol: number, options: SocketOptions = {}): NetlinkTransport {
   const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, protocol);
   try {
-    // Each of these is an improvement an old kernel may lack: 4.12, 4.3 and 4.20 brought them.
+    // Each of these options is useful, but an old kernel may lack it: they came with 4.12, 4.3 and 4.20.
     setSocketOptions(sys, fd, SOL_NETLINK, [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK], 1);
     if (options.rcvbufBytes !== undefined) setReceiveBuffer(sys, fd, options.rcvbufBytes);
     if (options.sndbufBytes !== undefined) {
@@ -124,7 +124,7 @@ class KernelTransport implements NetlinkTransport {
       addresses.setU32(SENDER_LENGTH_AT, SOCKADDR_NL_BYTES);
       const length = call(nr.recvfrom, this.fd, buffer.address, buffer.length, flags, from, fromLength);
       if (length >= 0) {
-        // Any process may send to our port id; only the kernel is 0.
+        // Any process may send to our port id. The kernel's own port id is 0.
         if (addresses.u32(SENDER_AT + 4) === 0) return length;
       } else if (length !== -EAGAIN) {
         return length;

@@ -1,5 +1,5 @@
-// The seam under the connection: memory for one exchange, send, receive. socket.ts has the kernel
-// behind it, fake.ts a function.
+// What a connection needs from below: memory for one exchange, send, and receive. In socket.ts the kernel answers, in fake.ts a
+// function.
 
 export interface Exchange {
   /** Where requests are written. */

@@ -7,14 +7,13 @@ import { native } from '../native.ts';
 import { NLA_HDRLEN, NLMSG_HDRLEN } from './constants.ts';
 
 /**
- * Appends messages one behind the other; throws RangeError when the memory it was given is full. That memory
- * begins at a multiple of 4: words are stored as words, since on QuickJS an array store is several times
- * faster than a call of DataView's.
+ * Appends messages to each other. Throws RangeError when the memory is full. The memory is aligned to 4: words are stored in an
+ * array of words, because on QuickJS this is several times faster than a call of DataView.
  */
 export class MessageWriter {
   private readonly bytes: Uint8Array;
   private readonly words: Uint32Array;
-  /** Where the message begun last starts, and the one before it. */
+  /** The offset of the message that was begun last, and of the one before it. */
   private start = 0;
   private previous = 0;
   private at = 0;
@@ -57,7 +56,7 @@ export class MessageWriter {
     this.words[word] = (this.words[word] ?? 0) | (flags << 16);
   }
 
-  /** Forgets the message begun last; the one before it is the last again. */
+  /** Removes the message that was begun last. The one before it is the last again. */
   abandon(): void {
     this.at = this.start;
     this.start = this.previous;
@@ -119,13 +118,13 @@ export class MessageWriter {
     const at = this.header(type, length + 1);
     const bytes = this.bytes;
     bytes[at + length] = 0;
-    // In UTF-8 only ASCII takes one byte a character, and only NUL is a byte 0.
+    // In UTF-8, only ASCII characters take one byte, and only NUL is a byte 0.
     if (native.encodeInto(text, bytes, at) !== length || bytes.indexOf(0, at) < at + length) {
       throw new RangeError(`not plain ASCII: ${JSON.stringify(text)}`);
     }
   }
 
-  /** 4 or 16 bytes in network order. Without an allocation: batches carry thousands of these. */
+  /** Writes 4 or 16 bytes in network order. It allocates nothing, because batches have thousands of addresses. */
   attrIp(type: number, ip: Ip): void {
     if (ip.family === 4) {
       this.networkOrder(this.header(type, 4), Number(ip.value));
@@ -149,7 +148,10 @@ export class MessageWriter {
     }
   }
 
-  /** An attribute made of attributes. iproute2 marks few of them NLA_F_NESTED, so the caller says. */
+  /**
+   * Writes an attribute that contains attributes. The caller says whether it is marked NLA_F_NESTED, because iproute2 marks few of
+   * them.
+   */
   nest(type: number, body: () => void): void {
     const start = this.at;
     this.header(type, 0);

@@ -40,7 +40,7 @@ export interface Holding {
 /** Most of an address file that is read, in bytes: a container id has no limit of its own. */
 const FILE_LIMIT_BYTES = 64 * 1024;
 const NAME_LIMIT_BYTES = 255;
-/** Owner of what has an address's name and cannot be read: no container has it, so that nobody gives it back. */
+/** The owner of an address whose file cannot be read. No container has this name, so nobody releases the address. */
 export const UNKNOWN_OWNER = 'unreadable file';
 
 /** An address file's text for its owner. */
@@ -48,7 +48,7 @@ function ownerText(owner: Owner): string {
   return `${owner.containerId.trim()}\r\n${owner.ifname}`;
 }
 
-/** Who a file's text names; an interface of '' in very old files, both '' where nobody is named. */
+/** Returns whom a file's text names. The interface is '' in very old files; both are '' when nobody is named. */
 export function ownerParts(text: string): Owner {
   const [containerId = '', ifname = ''] = text.split('\r\n');
   return { containerId, ifname };
@@ -56,7 +56,7 @@ export function ownerParts(text: string): Owner {
 
 function parseIpName(name: string): Ip | undefined {
   const first = name.charCodeAt(0);
-  if (first === 46 || first === 108) return undefined; // '.' is ours, 'l' is lock or last_reserved_ip
+  if (first === 46 || first === 108) return undefined; // a name with '.' is an index entry, one with 'l' is lock or last_reserved_ip
   try {
     return parseIp(name);
   } catch {
@@ -64,7 +64,7 @@ function parseIpName(name: string): Ip | undefined {
   }
 }
 
-/** Takes over an open file that is locked as long as the ADD that made it runs. */
+/** Takes over an open file that stays locked as long as the ADD that made it runs. */
 export type HoldLock = (fd: number) => void;
 
 /**
@@ -87,7 +87,7 @@ export function withStore<T>(
   return locked();
 }
 
-/** As `withStore`, but undefined at once when somebody holds the lock; the folder must be there. Throws SysError. */
+/** Like `withStore`, but returns undefined at once when somebody holds the lock. The folder must exist. Throws SysError. */
 export function withStoreIfFree<T>(
   sys: Syscalls,
   folder: string,
@@ -96,7 +96,7 @@ export function withStoreIfFree<T>(
   return withLockIfFree(sys, `${folder}/lock`, 0o750, () => body(new AddressStore(sys, folder)));
 }
 
-/** The address files of a folder whose lock is held, or which are only read. */
+/** The address files of a folder. The caller holds the lock, or only reads. */
 export class AddressStore {
   readonly sys: Syscalls;
   readonly folder: string;
@@ -108,7 +108,7 @@ export class AddressStore {
     this.holdLock = holdLock;
   }
 
-  /** Takes an address. False when somebody has it. */
+  /** Allocates an address. Returns false when it is not free. */
   reserve(ip: Ip, owner: Owner): boolean {
     const name = formatIp(ip);
     const fd = createLockedFile(this.sys, `${this.folder}/${name}`, ownerText(owner), 0o600);
@@ -129,7 +129,7 @@ export class AddressStore {
     return isLocked(this.sys, this.pathOf(ip));
   }
 
-  /** The address handed out last from a set; undefined when unknown. */
+  /** Returns the address that was allocated last from a set; undefined when unknown. */
   lastReserved(set: number): { readonly ip: Ip | undefined; readonly lengthBytes: number } {
     const read = readForeignText(this.sys, this.lastPath(set), FILE_LIMIT_BYTES);
     if (read === 'unreadable') return { ip: undefined, lengthBytes: FILE_LIMIT_BYTES };
@@ -141,7 +141,7 @@ export class AddressStore {
     const path = this.lastPath(set);
     const fd = openInPlace(this.sys, path, 0o600);
     try {
-      // Not O_TRUNC: ext4 flushes a file that was truncated to nothing when it is closed, 0.25 ms.
+      // O_TRUNC is not used, because ext4 writes a file that was truncated to the disk when it is closed, which takes 0.25 ms.
       const bytes = this.sys.arena.encode(formatIp(ip));
       writeAll(this.sys, fd, bytes, path);
       if (bytes.length < oldBytes) check(this.sys.call(this.sys.nr.ftruncate, fd, bytes.length), 'truncate', path);
@@ -160,7 +160,7 @@ export class AddressStore {
     return held;
   }
 
-  /** Every address file with its text. Reads them all. */
+  /** Returns every address file with its text. It reads all files. */
   holdings(): Holding[] {
     const all: Holding[] = [];
     for (const name of listDir(this.sys, this.folder) ?? []) {
@@ -236,7 +236,7 @@ export class AddressStore {
   /** The path of an attachment's n-th entry; undefined when its name would be too long, and then there is no index. */
   private entryPath(owner: Owner, n: number): string | undefined {
     const name = `.${owner.containerId}:${owner.ifname}:${n}`;
-    // Only the interface name may have characters of several bytes: at most 15 in all.
+    // Only the name of the interface may have characters of several bytes. It has at most 15 bytes.
     return name.length + 15 > NAME_LIMIT_BYTES ? undefined : `${this.folder}/${name}`;
   }
 
@@ -271,7 +271,10 @@ export class AddressStore {
     }
   }
 
-  /** False when there is an entry of that path. A file system without second names has no index, which only takes longer. */
+  /**
+   * Returns false when an entry with that path exists. On a file system without hard links there is no index; then operations only
+   * take longer.
+   */
   private addEntry(name: string, path: string): boolean {
     try {
       return linkFile(this.sys, `${this.folder}/${name}`, path);

@@ -9,16 +9,18 @@ import { listDir } from '../sys/file.ts';
 import { readForeignText } from '../sys/foreign-file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
-/** Where libcni keeps it, below the folder for state of CNI. */
+/** The folder in which libcni keeps it, below the folder for the state of CNI. */
 export const RESULTS_FOLDER = 'results';
 const LIMIT_BYTES = 4 * 1024 * 1024;
 
 export interface CachedResult {
-  /** '' where the file does not say: libcni before 0.8. */
+  /** '' when the file does not say it (libcni before 0.8). */
   readonly network: string;
   readonly containerId: string;
   readonly ifname: string;
-  /** Paths of the netns the pod was given, each once: one, unless a plugin of the chain says otherwise. */
+  /**
+   * The paths of the netns that the pod was given, without duplicates. There is one, unless a plugin of the chain reports another.
+   */
   readonly netns: readonly string[];
   /** Devices on the node that are part of the result: the host end of the veth, and the bridge. */
   readonly hostInterfaces: readonly string[];
@@ -26,11 +28,11 @@ export interface CachedResult {
   readonly podMacs: readonly string[];
   /** Its addresses, as formatIp spells them. */
   readonly ips: readonly string[];
-  /** `namespace/name` of the pod, where the runtime gave it to the plugins (CNI_ARGS of Kubernetes). */
+  /** `namespace/name` of the pod, if the runtime passed it to the plugins (CNI_ARGS of Kubernetes). */
   readonly podName?: string;
 }
 
-/** Undefined where there is none or it cannot be read: then nothing is known. */
+/** Returns undefined when there is no result or it cannot be read. Then nothing is known. */
 export function readCachedResult(
   sys: Syscalls,
   folder: string,
@@ -38,7 +40,7 @@ export function readCachedResult(
   containerId: string,
   ifname: string,
 ): CachedResult | undefined {
-  // An interface or container of no name, or one that leaves the folder, is in nobody's cache.
+  // An empty name of an interface or container, or one that leads out of the folder, is in no cache.
   if (containerId === '' || ifname === '' || `${containerId}${ifname}`.includes('/')) return undefined;
   return readFile(sys, `${folder}/${cachedResultName(network, containerId, ifname)}`);
 }
@@ -75,7 +77,7 @@ function readFile(sys: Syscalls, path: string): CachedResult | undefined {
   }
 }
 
-/** Undefined for what is no object. Throws JsonError. */
+/** Returns undefined when it is not an object. Throws JsonError. */
 export function parseCachedResult(text: string): CachedResult | undefined {
   const root = parseJson(text);
   if (!isJsonObject(root)) return undefined;
@@ -130,7 +132,7 @@ function objectsIn(object: JsonObject, key: string): JsonObject[] {
   return (Array.isArray(listed) ? listed : []).filter(isJsonObject);
 }
 
-/** A text that says something. */
+/** Whether it is a text that is not empty. */
 function textIn(value: JsonValue | JsonObject | undefined, key: string): string | undefined {
   const found = isJsonObject(value) ? field(value, key) : undefined;
   return typeof found === 'string' && found !== '' ? found : undefined;

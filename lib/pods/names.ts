@@ -32,12 +32,12 @@ function hex(value: number, digits: number): string {
   return value.toString(16).padStart(8, '0').slice(0, digits);
 }
 
-/** The attachment's key: neither part can hold the separator. */
+/** The key of an attachment. Neither part can contain the separator. */
 function attachmentKey(containerId: string, ifname: string): string {
   return `${containerId}:${ifname}`;
 }
 
-/** The host end's name: `veth` and 11 hexadecimal digits, 44 bits of hash; 15 bytes is what the kernel takes. */
+/** The name of the host's end: `veth` and 11 hexadecimal digits, which are 44 bits of the hash. The kernel accepts 15 bytes. */
 export function hostVethName(containerId: string, ifname: string): string {
   const [a, b] = hash64(attachmentKey(containerId, ifname));
   return `veth${hex(a, 8)}${hex(b, 3)}`;

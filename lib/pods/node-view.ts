@@ -17,17 +17,17 @@ import { isPodPortName } from './names.ts';
 export interface Port {
   readonly name: string;
   readonly mac: string | undefined;
-  /** The kernel's number of the namespace on the other side; −1: none, it is being taken down. */
+  /** The kernel's number of the namespace on the other side; −1 when that namespace is just being removed. */
   readonly netnsId: number;
   readonly isOnBridge: boolean;
-  /** Whether it may lead to a pod of this network; the others have another bridge, or an address of their own. */
+  /** Whether it may lead to a pod of this network. Other veths are on another bridge, or have an address of their own. */
   readonly mayBePods: boolean;
 }
 
-/** A namespace that mounts keep. */
+/** A namespace that mounts keep alive. */
 export interface Pin {
   readonly paths: readonly string[];
-  /** Undefined when no device of the node is joined to it. */
+  /** Undefined when no device of the node has its other end there. */
   readonly netnsId: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export function readMounts(sys: Syscalls): string {
   return readText(sys, MOUNTINFO, MOUNTINFO_LIMIT_BYTES);
 }
 
-/** Throws NetlinkError and SysError: then nothing may be concluded. */
+/** Throws NetlinkError and SysError. Then nothing may be concluded. */
 export function lookAtNode(sys: Syscalls, netlink: Netlink, bridge: string): NodeView {
   // First the veths: listing them is what numbers the namespaces. One that joins later is a pin that nothing explains.
   const ports = listPorts(netlink, bridge);
@@ -94,7 +94,7 @@ function listPins(sys: Syscalls, netlink: Netlink): Pin[] {
 function lookAtPin(sys: Syscalls, netlink: Netlink, inode: number, path: string) {
   const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT || fd === -ENOTDIR) return undefined;
-  // Refused is not absent.
+  // A refused access does not mean that it is absent.
   if (fd < 0) return { paths: [path], netnsId: undefined };
   try {
     return statFd(sys, fd).inode === inode ? { paths: [path], netnsId: netnsIdOf(netlink, fd) } : undefined;

@@ -26,7 +26,7 @@ export function flannelPath(folder: string, id: AttachmentId): string {
   return `${folder}/${id.containerId}`;
 }
 
-/** What was saved: undefined when nothing was, 'corrupt' when it cannot be read. */
+/** Returns what was saved: undefined when nothing was, 'corrupt' when it cannot be read. */
 export function loadState(sys: Syscalls, folder: string, id: AttachmentId): JsonObject | 'corrupt' | undefined {
   const read =
     readForeignText(sys, keyedPath(folder, id), STATE_LIMIT_BYTES) ??
@@ -56,7 +56,7 @@ export function removeState(
 ): void {
   const own = statFile(sys, keyedPath(folder, id));
   const named = statFile(sys, flannelPath(folder, id));
-  // Another inode is another interface's file.
+  // A file with another inode belongs to another interface.
   const ours = own === undefined ? others === 'all' : own.inode === named?.inode;
   if (named !== undefined && ours) removeFile(sys, flannelPath(folder, id));
   if (own !== undefined) removeFile(sys, keyedPath(folder, id));

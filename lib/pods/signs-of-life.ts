@@ -1,4 +1,4 @@
-// What on a node shows that a pod is alive, whatever the files say: its port, and FDB and neighbour entries of the bridge.
+// Finds what shows on a node that a pod is alive, whatever the files say: its port, and FDB entries and neighbours of the bridge.
 
 import { formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -10,26 +10,26 @@ import { hostMac, podMac } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import type { Known } from './unexplained.ts';
 
-/** What a pod could be known by. */
+/** By what a pod could be recognised. */
 export interface Traits extends Known {
   readonly ips: readonly Ip[];
 }
 
-/** What the kernel remembers of who has spoken on a bridge. */
+/** What the kernel knows about who has sent packets on a bridge. */
 export interface Traces {
   /** MACs of the bridge's ports, and those heard behind them. */
   readonly macs: ReadonlySet<string>;
   readonly neighs: readonly Neigh[];
 }
 
-/** Nothing where there is no such bridge. Throws NetlinkError. */
+/** Returns nothing when the bridge does not exist. Throws NetlinkError. */
 export function readTraces(netlink: Netlink, bridge: string): Traces {
   const link = getLink(netlink, { name: bridge });
   if (link?.kind !== 'bridge') return { macs: new Set(), neighs: [] };
   return { macs: carriedMacs(netlink, link.index), neighs: listNeighs(netlink, { index: link.index }) };
 }
 
-/** Names what on the node carries one of somebody's traits; undefined: nothing does. */
+/** Returns the name of something on the node that has one of the pod's traits; undefined when nothing has. */
 export type SignOfLife = (traits: Traits) => string | undefined;
 
 /** Pure. */
@@ -61,7 +61,7 @@ function carriedMacs(netlink: Netlink, master: number): Set<string> {
   return macs;
 }
 
-/** A stale entry outlives its pod by any time; it counts only while its MAC is there. */
+/** A stale entry can stay long after its pod has ended, so it counts only while its MAC is on the bridge. */
 function answers(neigh: Neigh | undefined, macs: ReadonlySet<string>): boolean {
   if (neigh === undefined || (neigh.state & (NUD_FAILED | NUD_INCOMPLETE)) !== 0) return false;
   if ((neigh.state & NUD_STALE) === 0) return true;

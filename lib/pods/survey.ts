@@ -1,4 +1,4 @@
-// Judges everybody who holds something on this node: gathers what verdict.ts needs, once for all of them.
+// Judges everybody who holds something on this node. It collects what verdict.ts needs once for all of them.
 
 import { errorText, OpError } from '../errors.ts';
 import { formatIp, type Ip } from '../ip.ts';
@@ -11,16 +11,16 @@ import { readTraces, type SignOfLife, signsOfLife, type Traces, type Traits } fr
 import { findUnexplained, type Known, knownAs } from './unexplained.ts';
 import { judge, judgeAlone, type NetnsState, netnsStateOf, type Surroundings, type Verdict } from './verdict.ts';
 
-/** One attachment that holds something, or one address file that names nobody. */
+/** An attachment that holds something, or an address file that names nobody. */
 export interface Holder {
   readonly containerId: string;
   readonly ifname: string;
-  /** As an address file has it, `<container>\r\n<interface>`; '' where it names nobody. */
+  /** The text in the address file, `<container>\r\n<interface>`; '' when it names nobody. */
   readonly owner: string;
   readonly ips: readonly Ip[];
-  /** Whether its ADD is running; looked at before this module looks at the node. */
+  /** Whether its ADD is running. This is determined before the node is examined. */
   readonly isBeingAdded: boolean;
-  /** Whether all it has is a file of flannel's own plugin, which takes no lock. */
+  /** Whether it has only a file of flannel's own plugin, which takes no lock. */
   readonly mayBeAddedUnseen: boolean;
 }
 
@@ -33,11 +33,11 @@ export interface SurveyScope {
   readonly results: string;
   readonly lookAtNetns: (path: string) => NetnsState;
   readonly blind: string | undefined;
-  /** Who is attached or detached by this process. */
+  /** The attachment that this process attaches or detaches. */
   readonly own?: Known;
 }
 
-/** What was seen of the node, and what the runtime remembers. */
+/** What was found on the node, and what the runtime remembers. */
 export interface Seen {
   readonly view: NodeView;
   readonly traces: Traces;
@@ -56,7 +56,7 @@ export function survey(sys: Syscalls, scope: SurveyScope, holders: readonly Hold
     const netns = netnsStateOf(cachedOf(scope, cached, holder), scope.lookAtNetns);
     return judgeAlone({ netns, isBeingAdded: holder.isBeingAdded }) ?? [];
   });
-  // On most nodes everybody's netns is there, and the node need not be looked at.
+  // On most nodes everybody's netns exists, and then the node need not be examined.
   if (alone.length === holders.length) return alone;
   let netlink: Netlink | undefined;
   try {
@@ -84,7 +84,7 @@ interface Judging {
   readonly scope: SurveyScope;
   readonly node: Surroundings;
   readonly signs: SignOfLife;
-  /** Whom the runtime remembers in this network with an address. */
+  /** The attachments of this network that the runtime remembers with an address. */
   readonly remembered: ReadonlyMap<string, readonly CachedResult[]>;
 }
 
@@ -103,7 +103,7 @@ export function judgeAll(scope: SurveyScope, seen: Seen, holders: readonly Holde
     scope,
     node: { ...unexplained, bridge, isBridged, blind },
     signs: signsOfLife(bridge, seen.view, seen.traces),
-    // Before libcni 0.8 the network's name was in that of the file only.
+    // Before libcni 0.8, the network's name was only in the file's name.
     remembered: byAddress(cached.filter((result) => result.network === network || result.network === '')),
   };
   return holders.map((holder, at) => {
@@ -133,7 +133,7 @@ function judgeOne(
   return judge({ owner, isBeingAdded, mayBeAddedUnseen, netns }, node, findSign);
 }
 
-/** A live pod has its address though the file names somebody else: the files may be another node's. */
+/** A live pod keeps its address although the file names somebody else, because the files may come from another node. */
 function claimOn(judging: Judging, { containerId, ifname, ips }: Traits): string | undefined {
   for (const text of ips.map(formatIp)) {
     for (const cached of judging.remembered.get(text) ?? []) {

@@ -5,7 +5,7 @@ import type { CachedResult } from './cached-result.ts';
 import { hostVethName } from './names.ts';
 import type { NodeView, Pin, Port } from './node-view.ts';
 
-/** Somebody who may have a port, by what is known of them: an address file, a saved configuration, a cached result. */
+/** Somebody who may have a port, as known from an address file, a saved configuration or a cached result. */
 export interface Known {
   readonly containerId: string;
   readonly ifname: string;
@@ -32,7 +32,7 @@ export function canonicalPath(path: string): string {
 export function findUnexplained({ ports, pins }: NodeView, known: readonly Known[]): Unexplained {
   const names = new Set(known.flatMap((one) => one.ports));
   const isUnexplained = (port: Port): boolean => port.mayBePods && !names.has(port.name);
-  // What has only lo is no attachment of a network.
+  // An entry that has only lo is not an attachment of a network.
   const given = known.filter(({ ifname }) => ifname !== 'lo').flatMap(({ cached }) => cached?.netns ?? []);
   const paths = new Set(given.map(canonicalPath));
   return {
@@ -40,7 +40,7 @@ export function findUnexplained({ ports, pins }: NodeView, known: readonly Known
     pins: pins.filter((pin) => !pin.paths.some((path) => paths.has(canonicalPath(path))) && !isJoined(pin)),
   };
 
-  /** Every veth that leads there is explained, and there is one: so are the attachments in it. */
+  /** If at least one veth leads there and every such veth is explained, the attachments in that namespace are explained. */
   function isJoined({ netnsId }: Pin): boolean {
     const leading = netnsId === undefined ? [] : ports.filter((port) => port.netnsId === netnsId);
     return leading.length > 0 && !leading.some(isUnexplained);

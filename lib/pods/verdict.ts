@@ -14,16 +14,16 @@ import type { Unexplained } from './unexplained.ts';
 /** What is known of the netns an attachment was given. */
 export type NetnsState =
   | { readonly kind: 'there' | 'gone'; readonly path: string }
-  /** `why`: nobody has said which it was, or it cannot be told whether it is there. */
+  /** `why`: nobody has said which netns it was, or it cannot be determined whether it exists. */
   | { readonly kind: 'unknown'; readonly why: string };
 
 export interface Facts {
-  /** Who an address file names, `<container>\r\n<interface>`; '' when its ADD was killed before it wrote. */
+  /** Whom an address file names, `<container>\r\n<interface>`; '' when its ADD was killed before it wrote the name. */
   readonly owner: string;
   readonly netns: NetnsState;
-  /** Whether its ADD is running: it may have no port yet. */
+  /** Whether its ADD is running. Then it may not have a port yet. */
   readonly isBeingAdded: boolean;
-  /** Whether a running ADD of it could not be seen: flannel's own plugin saves its file first, without a lock. */
+  /** Whether a running ADD of it could be invisible: flannel's own plugin saves its file first and takes no lock. */
   readonly mayBeAddedUnseen: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface Surroundings extends Unexplained {
   readonly bridge: string;
   /** Whether every pod of the network has a port of the bridge. Where not, only a netns that is gone proves anything. */
   readonly isBridged: boolean;
-  /** Why pinned namespaces may be out of sight; undefined when they are in sight. */
+  /** Why pinned namespaces may be invisible; undefined when they are visible. */
   readonly blind: string | undefined;
 }
 
@@ -70,7 +70,7 @@ function suspicionOf({ owner, netns }: Facts): string {
   return netns.kind === 'unknown' ? netns.why : `its netns ${netns.path} is gone`;
 }
 
-/** What cannot be seen is said once, though it keeps both the netns and the others from being known. */
+/** What cannot be seen is mentioned once, although it hides both the netns and the others. */
 function joined(suspicion: string, doubt: string): string {
   return doubt === suspicion ? doubt : `${suspicion}, but ${doubt}`;
 }
@@ -80,13 +80,13 @@ function proofOf({ owner, netns }: Facts, suspicion: string): string {
   return isEnough ? suspicion : 'every port and every pinned netns of this node is another’s';
 }
 
-/** Why it may live all the same; undefined when it cannot. */
+/** Returns why it may still live; undefined when it cannot. */
 function doubtAbout({ owner, netns, mayBeAddedUnseen }: Facts, node: Surroundings): string | undefined {
   const { isBridged, blind, pins } = node;
   if (!isBridged) return netns.kind === 'gone' ? undefined : suspicionWithoutPorts(netns);
   const port = portDoubt(node);
   if (port !== undefined) return port;
-  // Its port would be there: processes may hold a namespace whose name is gone.
+  // Its port would still exist, because processes may hold a namespace that has no name any more.
   if (netns.kind === 'gone') return undefined;
   // An address without a name was never given to a pod: whoever writes the name holds the lock we hold.
   if (owner === '') return undefined;
@@ -109,7 +109,7 @@ function pinDoubt([pin]: Unexplained['pins']): string | undefined {
 
 /** Looks whether a path is a namespace. Whatever cannot be told for certain is unknown. */
 export function lookAtNetns(sys: Syscalls, path: string): NetnsState {
-  // A number of a process is given to others, and other processes may hold the namespace.
+  // The kernel reuses pids, and other processes may hold the namespace.
   if (path.startsWith('/proc/')) return { kind: 'unknown', why: `its netns was that of a process, ${path}` };
   if (!path.startsWith('/')) return { kind: 'unknown', why: `its netns ${path} is no whole path` };
   try {
@@ -118,7 +118,7 @@ export function lookAtNetns(sys: Syscalls, path: string): NetnsState {
   } catch (thrown) {
     if (!(thrown instanceof SysError)) throw thrown;
     if (thrown.errno === ENOENT || thrown.errno === ENOTDIR) return { kind: 'gone', path };
-    // It may be mounted where we do not see it: only its removal is seen everywhere.
+    // It may be mounted where this process does not see it. Only the removal of the file is visible everywhere.
     const why = thrown instanceof NotNetnsError ? `no namespace is mounted at its netns ${path} here` : thrown.message;
     return { kind: 'unknown', why };
   }

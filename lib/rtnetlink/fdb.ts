@@ -85,7 +85,10 @@ export function replaceFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(FDB, 'replace', entry, dev);
 }
 
-/** ENOENT when there is none. Without a destination all of the MAC go. Same as: `bridge fdb del MAC dev DEV`. */
+/**
+ * Fails with ENOENT when there is none. Without a destination, all entries of the MAC are deleted. Same as: `bridge fdb del MAC dev
+ * DEV`.
+ */
 export function deleteFdb(entry: FdbSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(FDB, 'delete', entry, dev);
 }
@@ -163,8 +166,8 @@ export function decodeFdb(message: MessageReader): FdbEntry | undefined {
 }
 
 /**
- * Up to Linux 6.12 the kernel tells of each change twice: first the driver, with all there is to say, then rtnetlink's
- * core, which knows the MAC and no destination. Only the driver says how old the entry is.
+ * Up to Linux 6.12 the kernel sends two events for each change: the first from the driver, with all attributes, and the second from
+ * rtnetlink's core, which knows the MAC and no destination. Only the driver's event has the age of the entry.
  */
 export function isToldAgain(message: MessageReader): boolean {
   const attributes = message.attributes(NDMSG);

@@ -153,7 +153,7 @@ export function setLink(change: LinkChange): NetlinkRequest {
     flags: 0,
     write(writer) {
       writeIfinfomsg(writer, index ?? 0, flags, mask);
-      // With an index a name would mean to rename.
+      // When the index is given, a name would rename the device.
       writeLinkAttributes(writer, index === undefined ? name : undefined, change);
       if (netnsFd !== undefined) writer.attrU32(IFLA_NET_NS_FD, netnsFd);
     },
@@ -224,7 +224,7 @@ export function dumpLinks<T>(
   };
   return netlink.dump(request, (message) => {
     const link = decodeLink(message);
-    // A kernel without such a filter answers with everything.
+    // A kernel without such a filter answers with all devices.
     if (kind !== undefined && link.kind !== kind) return undefined;
     return master !== undefined && link.master !== master ? undefined : decode(link, message);
   });
@@ -299,7 +299,7 @@ function decodeLinkInfo(info: AttributeReader, link: Mutable<Link>): void {
   }
 }
 
-/** How a device is named in messages: its name, or `if5`. */
+/** The name of a device in messages: its own, or `if5`. */
 export function spellLink(link: LinkRef): string {
   return link.name ?? `if${link.index ?? 0}`;
 }

@@ -1,5 +1,5 @@
-// Whether the kernel forwards, for the whole namespace and by device: struct netconfmsg and NETCONFA_ attributes
-// (linux/netconf.h). Unlike /proc/sys it tells of every change by an event.
+// Reads whether the kernel forwards, for the whole namespace and for each device: struct netconfmsg and NETCONFA_ attributes
+// (linux/netconf.h). Unlike for /proc/sys, the kernel sends an event about every change.
 
 import type { Family } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -18,12 +18,12 @@ const NETCONFMSG = 1;
 /** The struct with the padding in front of the first attribute. */
 const PADDED = 4;
 
-/** What is told of one device, or of all. */
+/** The settings of one device, or of all. */
 export interface Netconf {
   readonly family: Family;
   /** Of the device; NETCONFA_IFINDEX_ALL, or −2 for devices to come. */
   readonly index: number;
-  /** Absent in an event about something else. */
+  /** Absent in an event about another setting. */
   readonly forwarding?: boolean;
 }
 

@@ -73,12 +73,12 @@ export function addNexthop(nexthop: NexthopSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(NEXTHOP, 'add', nexthop, dev);
 }
 
-/** Routes over it follow at once. Same as: `ip nexthop replace id ID via IP dev DEV onlink`. */
+/** Routes that use it change at once. Same as: `ip nexthop replace id ID via IP dev DEV onlink`. */
 export function replaceNexthop(nexthop: NexthopSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(NEXTHOP, 'replace', nexthop, dev);
 }
 
-/** Every route over it goes with it; ENOENT when there is none. Same as: `ip nexthop del id ID`. */
+/** Deletes the nexthop and every route that uses it. Fails with ENOENT when there is none. Same as: `ip nexthop del id ID`. */
 export function deleteNexthop(id: number): NetlinkRequest {
   return {
     type: RTM_DELNEXTHOP,

@@ -62,7 +62,7 @@ export interface RouteHop {
   readonly weight: number;
 }
 
-/** What a route is made from, or which one to delete: then what is absent matches anything. */
+/** The specification of a route to add, or of the one to delete. When deleting, an absent value matches anything. */
 export interface RouteSpec {
   readonly destination: IpPrefix;
   readonly gateway?: Ip;
@@ -140,7 +140,7 @@ export function decodeRoute(message: MessageReader): Route | undefined {
     else decodeRouteAttribute(attributes, route);
   }
   if (route.destination.length === length) return route;
-  // ::/0 and 0/0 come without RTA_DST, and so does whatever contradicts itself.
+  // ::/0 and 0/0 come without RTA_DST, and so do malformed messages.
   throw new MalformedReply(`a route to /${length} without a destination`);
 }
 

@@ -33,7 +33,7 @@ export function listVethEnds(netlink: Netlink): VethEnd[] {
     const attributes = message.attributes(IFINFOMSG);
     while (attributes.nextOf(1 << IFLA_LINK, 1 << (IFLA_LINK_NETNSID - 32))) {
       if (attributes.type === IFLA_LINK) peer = attributes.u32();
-      // A type from 64 on has the same bit as one below.
+      // Types from 64 on have the same bit as a smaller type.
       else if (attributes.type === IFLA_LINK_NETNSID) netnsId = attributes.i32();
     }
     const other: OtherEnd = netnsId === undefined ? { place: 'node', index: peer } : { place: 'netns', netnsId };

@@ -81,7 +81,7 @@ export function readText(sys: Syscalls, path: string, maxBytes: number): string 
   return sys.arena.decode(bytes);
 }
 
-/** As `readText`; undefined when there is no such file. */
+/** Like `readText`, but returns undefined when there is no such file. */
 export function readTextIfPresent(sys: Syscalls, path: string, maxBytes: number): string | undefined {
   const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT) return undefined;
@@ -150,7 +150,7 @@ export function lockFile(sys: Syscalls, path: string): number | undefined {
   return fd;
 }
 
-/** Whether somebody has an exclusive flock(2) on a file. What is no file of its own name has nobody's. */
+/** Whether somebody has an exclusive flock(2) on a file. Returns false when the path is not a regular file itself. */
 export function isLocked(sys: Syscalls, path: string): boolean {
   const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK | sys.flags.O_NOFOLLOW);
   if (fd === -ENOENT || fd === -ELOOP || fd === -ENXIO) return false;
@@ -198,7 +198,7 @@ export function makeDirs(sys: Syscalls, path: string, mode: number): void {
   const slash = path.replace(/\/+$/, '').lastIndexOf('/');
   if (value === -ENOENT && slash > 0) {
     makeDirs(sys, path.slice(0, slash), mode);
-    // Once: below /proc the answer stays ENOENT, whatever is above.
+    // Tried once more only: below /proc the answer stays ENOENT, whatever exists above.
     value = tryMakeDir(sys, path, mode);
   }
   if (value !== -EEXIST) check(value, 'mkdir', path);
@@ -297,7 +297,7 @@ export function namesOfInode(sys: Syscalls, path: string, inode: number): string
   const names: string[] = [];
   withFile(sys, path, O_RDONLY | sys.flags.O_DIRECTORY, 0, (fd) =>
     readChunks(sys, fd, path, (entries, bytes) => {
-      // Entries begin at multiples of 8, as slots do.
+      // Entries are aligned to 8, as slots are.
       const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
       for (let at = 0; at < words.length; at += ((words[at + 4] ?? 0) & 0xffff) >> 2) {
         if (words[at] === low && words[at + 1] === high) names.push(entryName(entries, bytes, at * 4));
@@ -307,7 +307,7 @@ export function namesOfInode(sys: Syscalls, path: string, inode: number): string
   return names;
 }
 
-/** What of a file's status matters here; `inode` and `device` together name the file. */
+/** The parts of a file's status that matter here. `inode` and `device` together identify the file. */
 export interface FileStatus {
   /** File type and permission bits, as in st_mode. */
   readonly mode: number;

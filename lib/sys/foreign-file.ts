@@ -1,4 +1,4 @@
-// Files in folders where others write as well: what has the name of our file may be a link, a device or a folder.
+// Handles files in folders to which others write as well. Something with the name of our file may be a link, a device or a folder.
 
 import { EISDIR, ELOOP, ENXIO } from './errno.ts';
 import { O_CREAT, O_WRONLY, openFile, readTextIfPresent, removeFile, tryOpen } from './file.ts';
@@ -8,16 +8,16 @@ import type { Syscalls } from './syscalls.ts';
 const EFBIG = 27;
 const NO_TEXT: readonly number[] = [ENXIO, EISDIR, EFBIG, ELOOP];
 
-/** What has a name: a text, nothing (undefined), or something that is no text of that size. */
+/** What has the name: a text, nothing (undefined), or something that is not a text of that size. */
 export type ForeignText = { readonly text: string } | 'unreadable' | undefined;
 
-/** Reads what may be a stranger's: a folder, a socket, a loop of links, a device, bytes that are no UTF-8. Throws SysError. */
+/** Reads a file that may be foreign: a folder, a socket, a loop of links, a device, bytes that are not UTF-8. Throws SysError. */
 export function readForeignText(sys: Syscalls, path: string, maxBytes: number): ForeignText {
   try {
     const text = readTextIfPresent(sys, path, maxBytes);
     return text === undefined ? undefined : { text };
   } catch (thrown) {
-    // Any other error may be gone at the next try, so it is thrown.
+    // Any other error may not occur at the next try, so it is thrown.
     if (thrown instanceof SysError && !NO_TEXT.includes(thrown.errno)) throw thrown;
     return 'unreadable';
   }

@@ -12,7 +12,7 @@ const NSFS_MAGIC = 0x6e73_6673;
 /** linux/nsfs.h: which kind of namespace a descriptor is, as its CLONE_ flag. */
 const NS_GET_NSTYPE = 0xb703;
 
-/** Where the calling thread's own network namespace is found; the process's may be another one. */
+/** The path of the calling thread's own network namespace, which may differ from that of the process. */
 export const OWN_NETNS = '/proc/thread-self/ns/net';
 
 /**
@@ -40,7 +40,7 @@ export class NotNetnsError extends SysError {
     this.magic = magic;
   }
 
-  /** Whether it is a namespace, but none of the network. */
+  /** Whether it is a namespace, but not a network namespace. */
   get isOtherKind(): boolean {
     return this.magic === NSFS_MAGIC;
   }
@@ -57,7 +57,7 @@ function filesystemMagic(sys: Syscalls, path: string): number {
   });
 }
 
-/** Whether a descriptor is the namespace the calling thread is in. */
+/** Whether a descriptor refers to the namespace in which the calling thread is. */
 export function isOwnNetns(sys: Syscalls, fd: number): boolean {
   const own = openFile(sys, OWN_NETNS, O_RDONLY);
   try {

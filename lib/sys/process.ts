@@ -39,7 +39,7 @@ export interface Finished {
   readonly signal: number | undefined;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  /** The reason, when we killed the child. */
+  /** The reason, when this code killed the child. */
   readonly killed: 'deadline' | 'output' | undefined;
 }
 
@@ -117,7 +117,7 @@ function openPipe(sys: Syscalls, open: number[]): { read: number; write: number 
   });
 }
 
-/** Our own standard descriptors may be closed, and a pipe must not take their place. */
+/** Our own standard descriptors may be closed. A pipe must not take their numbers. */
 function aboveStandard(sys: Syscalls, fd: number): number {
   if (fd > 2) return fd;
   const moved = check(sys.call(sys.nr.fcntl, fd, F_DUPFD_CLOEXEC, 3), 'move', `fd ${fd}`);
@@ -162,7 +162,7 @@ function stringArray(sys: Syscalls, texts: readonly string[]): number {
   return array.address;
 }
 
-/** The status pipe closes on a successful exec; else the child wrote its errno into it. */
+/** When exec succeeds, the status pipe is closed. Otherwise the child has written its errno into it. */
 function readExecFailure(sys: Syscalls, fd: number): number {
   return sys.arena.scope(() => {
     const errno = sys.arena.alloc(4);
