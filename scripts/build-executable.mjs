@@ -16,19 +16,15 @@ const { version: packageVersion } = createRequire(import.meta.url)('../package.j
 const HOST_FOLDER = fileURLToPath(new URL('../cni-plugin/', import.meta.url));
 /** What the host is compiled from; host-check.c only in the sanitizer build. */
 const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-detach.c', 'host-heap.c', 'host-check.c'];
-const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld', 'host-order.ld'];
+const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld'];
 
 /**
  * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
  * told), `sanitize` makes the dynamic build that checks every address given to the kernel, `profile` lays the heap out
- * by what an ADD and a DEL use: for the CNI executable alone, and as far as the builder may make namespaces. `map` is a
- * file for the linker to say where everything lies. Rejects with one line.
+ * by what an ADD and a DEL use: for the CNI executable alone, and as far as the builder may make namespaces. Rejects with
+ * one line.
  */
-export async function buildExecutable(
-  entry,
-  outFile,
-  { arch = process.arch, sanitize = false, profile = false, map } = {},
-) {
+export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false, profile = false } = {}) {
   const engine = await ensureEngine({ arch, sanitize });
   const native = arch === process.arch && !sanitize ? engine : await ensureEngine();
   const id = await buildId(await bundleProgram(entry, { sanitize, id: '' }), engine);
@@ -38,7 +34,7 @@ export async function buildExecutable(
   const work = await mkdtemp(join(outFolder, '.build-'));
   try {
     const bytecode = await compileScript(script, native.qjsc, work);
-    await link(engine, work, { sanitize, map, version: `${packageVersion}+${id}` });
+    await link(engine, work, { sanitize, version: `${packageVersion}+${id}` });
     const options = sanitize ? {} : await heapOptions(work, { arch, profile });
     if (!sanitize) await saveHeap(join(work, 'executable'), options);
     await rename(join(work, 'executable'), resolve(outFile));
@@ -98,7 +94,7 @@ async function compileScript(script, qjsc, work) {
   return readFile(join(work, 'program.c'), 'utf8');
 }
 
-async function link(engine, work, { sanitize, map, version }) {
+async function link(engine, work, { sanitize, version }) {
   const sources = HOST_SOURCES.filter((name) => sanitize || name !== 'host-check.c');
   const compile = (source, object) =>
     run(engine.cc, [...engine.cflags, `-DWEFT_VERSION="${version}"`, '-c', source, '-o', object]);
@@ -108,9 +104,8 @@ async function link(engine, work, { sanitize, map, version }) {
     ...sources.map((name, index) => compile(join(HOST_FOLDER, name), objects[index + 1])),
   ]);
   const output = join(work, 'executable');
-  const scripts = sanitize ? [] : ['host.ld', 'host-order.ld'].flatMap((name) => ['-T', join(HOST_FOLDER, name)]);
-  const mapped = map === undefined ? [] : [`-Wl,-Map=${map}`];
-  const inputs = [...scripts, ...mapped, ...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
+  const layout = sanitize ? [] : ['-T', join(HOST_FOLDER, 'host.ld')];
+  const inputs = [...layout, ...engine.startFiles, ...objects, engine.archive, ...engine.libraries];
   await run(engine.cc, [...engine.ldflags, ...inputs, '-o', output]);
   await chmod(output, 0o755);
 }
