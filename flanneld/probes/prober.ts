@@ -97,8 +97,9 @@ export class Prober {
     const latest = leases();
     const isSame = now.length === this.#sides.size && now.every((one) => this.#sides.get(one.family)?.place === one);
     if (isSame && latest === this.#leases) return;
+    const isKnown = isSame && this.#leases !== undefined;
     await this.#setPlaces(now);
-    this.#setTargets(latest);
+    if (!isKnown || !this.#changeTargets(latest)) this.#setTargets(latest);
     this.#leases = latest;
   }
 
@@ -125,6 +126,34 @@ export class Prober {
     this.#sides.delete(family);
     this.#leases = undefined;
     this.#options.tools.log.warn({ err: errorText(error) }, 'probe sockets failed, will open them anew');
+  }
+
+  /**
+   * Follows leases that have changed, which is most of what happens among thousands of nodes, at the cost of those. Returns
+   * false when targets have come or gone; then all must be set.
+   */
+  #changeTargets(leases: ReadonlyMap<string, Lease>): boolean {
+    for (const { targets, responder } of this.#sides.values()) {
+      const changes = targets.changes(leases);
+      if (changes === undefined) return false;
+      for (const { after } of changes) this.#changeTarget(after);
+      if (changes.length > 0) responder.changeTargets(changes, this.#targetsOf(targets.family));
+    }
+    return true;
+  }
+
+  #changeTarget(target: Target): void {
+    const record = this.#records.get(target.id);
+    if (record !== undefined && sameTarget(record.target, target)) {
+      record.target = target;
+      return;
+    }
+    this.#records.set(target.id, new PeerRecord(target));
+    this.#schedule.renew(target.id, this.#options.tools.clock.now());
+  }
+
+  *#targetsOf(family: Family): Iterable<Target> {
+    for (const { target } of this.#records.values()) if (target.family === family) yield target;
   }
 
   #setTargets(leases: ReadonlyMap<string, Lease>): void {

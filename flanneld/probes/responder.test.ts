@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseIp } from '../../lib/ip.ts';
+import { formatIp, parseIp } from '../../lib/ip.ts';
 import type { Arrival } from '../../lib/sys/datagram.ts';
 import { place, target } from '../../test/support/probe-places.ts';
 import { Responder } from './responder.ts';
@@ -26,6 +26,21 @@ describe('the responder', () => {
       identity: { vtep: place.subnet.ip, mac: place.mac, vni: 1, port: 8472 },
       bytes: 1422,
     });
+  });
+
+  test('follows a peer that is now elsewhere, and still knows another behind the address it had', () => {
+    const responder = new Responder(place);
+    const neighbour = { ...target, id: '4 neighbour', vtep: parseIp('10.244.77.0') };
+    const moved = { ...target, publicIp: parseIp('203.0.113.9'), addresses: [parseIp('203.0.113.9')] };
+    const isKnown = (from: string) =>
+      responder.answer(arrival({ from: parseIp(from), ifindex: 3 }), 'node', 1000) !== undefined;
+    const [old] = target.addresses.map(formatIp);
+    responder.setTargets([target, neighbour]);
+    responder.changeTargets([{ before: target, after: moved }], [moved, neighbour]);
+    expect([isKnown('203.0.113.9'), isKnown(old ?? '')]).toEqual([true, true]);
+    const gone = { ...neighbour, addresses: [parseIp('203.0.113.10')] };
+    responder.changeTargets([{ before: neighbour, after: gone }], [moved, gone]);
+    expect([isKnown('203.0.113.9'), isKnown('203.0.113.10'), isKnown(old ?? '')]).toEqual([true, true, false]);
   });
 
   test('tells when the last probe came through the tunnel, however it is asked', () => {

@@ -4,7 +4,7 @@
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Arrival } from '../../lib/sys/datagram.ts';
-import { ownVtep, type ProbePlace, type Target } from './target.ts';
+import { ownVtep, type ProbePlace, type Target, type TargetChange } from './target.ts';
 import { encodeAnswer, type Heard, type Identity, NO_CHECKSUM, readQuestion } from './wire.ts';
 
 /** Answers a second, and how many at once: at 5000 nodes twelve a second come, and more after a node was away. */
@@ -43,13 +43,31 @@ export class Responder {
 
   setTargets(targets: Iterable<Target>): void {
     const senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
-    for (const { id, vtep, addresses } of targets) {
-      senders.tunnel.set(vtep.value, id);
-      for (const address of addresses) senders.node.set(address.value, id);
-    }
+    for (const target of targets) this.#noteSender(target, senders);
     this.#senders = senders;
     const known = new Set(senders.tunnel.values());
     for (const id of this.#heard.keys()) if (!known.has(id)) this.#heard.delete(id);
+  }
+
+  /** As setTargets, for few targets that have changed. `all` are all targets. */
+  changeTargets(changes: readonly TargetChange[], all: Iterable<Target>): void {
+    for (const { before } of changes) {
+      this.#senders.tunnel.delete(before.vtep.value);
+      for (const address of before.addresses) this.#senders.node.delete(address.value);
+    }
+    // Nodes behind one NAT have the same address, so what was deleted may still be that of another.
+    const deleted = new Set(
+      changes.flatMap(({ before }) => [before.vtep, ...before.addresses].map(({ value }) => value)),
+    );
+    const isOfAnother = ({ vtep, addresses }: Target): boolean =>
+      deleted.has(vtep.value) || addresses.some(({ value }) => deleted.has(value));
+    for (const target of all) if (isOfAnother(target)) this.#noteSender(target, this.#senders);
+    for (const { after } of changes) this.#noteSender(after, this.#senders);
+  }
+
+  #noteSender({ id, vtep, addresses }: Target, senders: Record<Way, Map<bigint, string>>): void {
+    senders.tunnel.set(vtep.value, id);
+    for (const address of addresses) senders.node.set(address.value, id);
   }
 
   /** When a peer's last probe came through the tunnel, on the clock of the arrivals; undefined when none did. */

@@ -141,6 +141,21 @@ describe('among few nodes', () => {
     expect(gaps).toEqual([5, 2, 4, 8, 10, 10, 5, 5, 5, 5]);
   });
 
+  test('one that has changed is asked soon, as a new one', () => {
+    const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0.5 });
+    schedule.setTargets(new Map([['4 a', 'a']]), 0);
+    const asked: number[] = [];
+    for (let now = 0; now < 40_000; now += 250) {
+      const id = schedule.next(now);
+      if (id !== undefined) {
+        asked.push(now);
+        schedule.done(id, now, true);
+      }
+      if (now === 20_000) schedule.renew('4 a', now);
+    }
+    expect(asked.filter((at) => at >= 20_000).map((at) => (at - 20_000) / 1000)[0]).toBe(7.5);
+  });
+
   test('one that is being asked is not asked again, and one that is gone never', () => {
     const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0 });
     schedule.setTargets(names, 0);

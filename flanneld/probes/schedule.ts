@@ -82,6 +82,15 @@ export class ProbeSchedule {
     this.#tokens.perSecond = names.size <= WATCH_ALL ? QUESTIONS_A_SECOND_SMALL : QUESTIONS_A_SECOND;
   }
 
+  /** A target has changed: it is probed like a new one. */
+  renew(id: string, nowMs: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const spreadMs = entry.watched ? WATCH_ALL_MS : Math.max(WATCH_ALL_MS, this.#entries.size * SPREAD_MS);
+    Object.assign(entry, { failures: 0, dueMs: nowMs + NEW_MS + this.#random() * spreadMs });
+    if (!entry.watched) this.#keepRetry(entry);
+  }
+
   #setTarget(id: string, watched: boolean, isRenewed: boolean, nowMs: number, spreadMs: number): void {
     const known = this.#entries.get(id);
     const firstMs = nowMs + NEW_MS + this.#random() * (watched ? WATCH_ALL_MS : spreadMs);

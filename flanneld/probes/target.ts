@@ -82,10 +82,32 @@ interface Read {
 /** Keeps the targets of all leases; a lease that did not change is not read again. */
 export class Targets {
   readonly #place: LeasedPlace;
-  #read: ReadonlyMap<string, Read> = new Map();
+  #read = new Map<string, Read>();
 
   constructor(place: LeasedPlace) {
     this.#place = place;
+  }
+
+  get family(): Family {
+    return this.#place.family;
+  }
+
+  /** The targets whose leases have changed; undefined when any has come or gone, so that `update` is needed. */
+  changes(leases: ReadonlyMap<string, Lease>): readonly TargetChange[] | undefined {
+    if (leases.size !== this.#read.size) return undefined;
+    const read: [key: string, Read][] = [];
+    const changes: TargetChange[] = [];
+    for (const [key, lease] of leases) {
+      const known = this.#read.get(key);
+      if (known?.lease === lease) continue;
+      const after = targetOfLease(key, lease, this.#place);
+      const before = known?.target;
+      if (known === undefined || before?.id !== after?.id) return undefined;
+      if (before !== undefined && after !== undefined) changes.push({ before, after });
+      read.push([key, { lease, target: after }]);
+    }
+    for (const [key, one] of read) this.#read.set(key, one);
+    return changes;
   }
 
   /** The targets. */
@@ -98,6 +120,12 @@ export class Targets {
     this.#read = read;
     return [...read.values()].flatMap(({ target }) => (target === undefined ? [] : [target]));
   }
+}
+
+/** A target whose lease has changed. */
+export interface TargetChange {
+  readonly before: Target;
+  readonly after: Target;
 }
 
 /** Whether two leases of one name are the same to probes. */
