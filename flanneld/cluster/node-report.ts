@@ -71,7 +71,7 @@ export function objectsField(object: JsonObject, key: string): JsonObject[] {
 }
 
 /** The number under a key; 0 when there is none. */
-export function numberField(object: JsonObject, key: string): number {
+function numberField(object: JsonObject, key: string): number {
   const value = field(object, key);
   return typeof value === 'number' ? value : 0;
 }

@@ -72,7 +72,12 @@ export function missingApiserver(): string | undefined {
   return hasKubeApiserver() ? undefined : apiserverNeeded;
 }
 
-export async function startKubeApiserver(): Promise<KubeApiserver> {
+export interface ApiserverOptions {
+  /** Names of nodes that the server finds on this machine's loopback, where a test relays to their kubelets. */
+  readonly nodesOnLoopback?: readonly string[];
+}
+
+export async function startKubeApiserver({ nodesOnLoopback = [] }: ApiserverOptions = {}): Promise<KubeApiserver> {
   const program = findServer('kube-apiserver');
   if (program === undefined) throw new Error(`needs ${apiserverNeeded}`);
   const etcd = await startEtcd({ members: 1 });
@@ -97,7 +102,7 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     });
     const adminAccess = openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: adminKubeconfig });
     const start = async (): Promise<void> => {
-      process = new Background(argv as [string, ...string[]]);
+      process = new Background(withHosts(dir, nodesOnLoopback, argv));
       await process.ready(async () => (await ask(adminAccess, { path: '/readyz' })).status === 200, 120_000);
     };
     const must = (each: ApiCall): Promise<ApiAnswer> => mustAsk(adminAccess, each);
@@ -125,6 +130,13 @@ export async function startKubeApiserver(): Promise<KubeApiserver> {
     await stop();
     throw error;
   }
+}
+
+/** The command with /etc/hosts of its own, in which the names are 127.0.0.1. */
+function withHosts(dir: string, names: readonly string[], argv: readonly string[]): [string, ...string[]] {
+  const hosts = join(dir, 'hosts');
+  writeFileSync(hosts, `127.0.0.1 localhost ${names.join(' ')}\n`);
+  return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, ...argv];
 }
 
 interface ServerFiles {

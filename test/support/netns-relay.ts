@@ -1,4 +1,5 @@
-// Lets programs in a network namespace of a test reach a server on this side's loopback, at the same address and port.
+// Lets programs in a network namespace of a test reach a server on this side's loopback, at the same address and port, and the other
+// way round.
 
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -46,6 +47,44 @@ export async function startRelay(
   const argv: [string, ...string[]] = ['nsenter', '-t', String(netnsPid), '-n', process.execPath];
   const relay = new Background([...argv, '-e', inside, '--', target.port, path]);
   await relay.ready(() => Promise.resolve(relay.output.includes('up')), 20_000);
+  return async () => {
+    await relay.stop();
+    for (const socket of sockets) socket.destroy();
+    await once(outside.close(), 'close');
+    rmSync(dir, { recursive: true, force: true });
+  };
+}
+
+const intoNetns = `
+const net = require('node:net');
+const [port, path] = process.argv.slice(1);
+net.createServer((client) => {
+  const server = net.connect(Number(port), '127.0.0.1');
+  client.pipe(server).pipe(client);
+  for (const socket of [client, server]) socket.on('error', () => { client.destroy(); server.destroy(); });
+}).listen(path, () => console.log('up'));
+`;
+
+/** The same in the other direction: this side's loopback leads to a server on the namespace's loopback. */
+export async function startRelayInto(netnsPid: number, port: number): Promise<() => Promise<void>> {
+  const dir = mkdtempSync(join(tmpdir(), 'weft-relay-'));
+  const path = join(dir, 'socket');
+  const argv: [string, ...string[]] = ['nsenter', '-t', String(netnsPid), '-n', process.execPath];
+  const relay = new Background([...argv, '-e', intoNetns, '--', String(port), path]);
+  await relay.ready(() => Promise.resolve(relay.output.includes('up')), 20_000);
+  const sockets = new Set<Socket>();
+  const outside = createServer((client) => {
+    const server = connect(path);
+    for (const socket of [client, server]) {
+      sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => sockets.delete(socket));
+    }
+    server.on('close', () => client.destroy());
+    client.on('close', () => server.destroy());
+    client.pipe(server).pipe(client);
+  }).listen(port, '127.0.0.1');
+  await once(outside, 'listening');
   return async () => {
     await relay.stop();
     for (const socket of sockets) socket.destroy();

@@ -19,8 +19,6 @@ export type Check = {
 
 export interface CheckAnswer {
   readonly key: string;
-  /** Of the try that succeeded. */
-  readonly ms: number;
   /** What was tried and what came back; undefined when it was as it should be. */
   readonly failure?: string;
 }

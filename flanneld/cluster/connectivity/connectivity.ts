@@ -9,7 +9,6 @@ import { type Container, execInPod } from '../ask/exec-in-pod.ts';
 import { jsonText } from '../commands.ts';
 import { mergeFindings } from '../findings/merge-findings.ts';
 import { textField } from '../findings/read-findings.ts';
-import { numberField } from '../node-report.ts';
 import { type Surroundings, theCluster } from '../surroundings.ts';
 import type { CheckAnswer } from './checks.ts';
 import { chooseMembers, planTrials, type ReadyMember, type Trial } from './plan.ts';
@@ -98,14 +97,14 @@ async function tryOne(
 function readAnswer(value: JsonValue): CheckAnswer[] {
   if (!isJsonObject(value)) return [];
   const failure = textField(value, 'failure');
-  return [{ key: textField(value, 'key'), ms: numberField(value, 'ms'), ...(failure !== '' && { failure }) }];
+  return [{ key: textField(value, 'key'), ...(failure !== '' && { failure }) }];
 }
 
 function outcomesOf(trials: readonly Trial[], answer: Answer<CheckAnswer[]> | undefined): Outcome[] {
   const problem = answer !== undefined && 'problem' in answer ? answer.problem : 'no answer';
   const found = new Map(answer !== undefined && 'value' in answer ? answer.value.map((each) => [each.key, each]) : []);
   return trials.map(({ part, from, to, where, check }) => {
-    const { ms = 0, failure = undefined } = found.get(check.key) ?? { failure: problem };
-    return { part, from, to, where, ms, ...(failure !== undefined && { failure }) };
+    const { failure = undefined } = found.get(check.key) ?? { failure: problem };
+    return { part, from, to, where, ...(failure !== undefined && { failure }) };
   });
 }

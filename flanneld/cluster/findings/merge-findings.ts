@@ -86,8 +86,17 @@ function merge(group: readonly Finding[]): MergedFinding {
     nodes,
     peers,
     evidence: first.evidence,
-    fixes: distinct(group.map(({ fix }) => fix)).slice(0, MAX_FIXES),
+    fixes: fixesOf(group),
   };
+}
+
+/** One of each kind; those that differ only in names, addresses and numbers are counted. */
+function fixesOf(group: readonly Finding[]): string[] {
+  const kinds = groupBy(group, (finding) => template(finding, finding.fix));
+  return kinds.slice(0, MAX_FIXES).map((kind) => {
+    const fixes = distinct(kind.map(({ fix }) => fix));
+    return fixes.length === 1 ? (fixes[0] ?? '') : `${fixes[0]} (and ${fixes.length - 1} more like this)`;
+  });
 }
 
 /** The cause as its node wrote it, with "8 nodes" or "3 peers" where it names one of several. */
@@ -104,9 +113,9 @@ function titleOf(first: Finding, nodes: readonly string[], peers: readonly strin
   return `${saysNodes ? '' : someNodes}${towards}: ${title}`.trim().replace(/^towards/, 'Towards');
 }
 
-/** The cause without the names, addresses and numbers that differ from node to node. */
-function template({ cause, node, peer = '' }: Finding): string {
-  return replaceName(replaceName(cause, peer, '\x01'), node, '\0').replace(/[\da-f:.]*[\d:][\da-f:.]*/gi, '#');
+/** A text without the names, addresses and numbers that differ from node to node. */
+function template({ cause, node, peer = '' }: Finding, text = cause): string {
+  return replaceName(replaceName(text, peer, '\x01'), node, '\0').replace(/[\da-f:.]*[\d:][\da-f:.]*/gi, '#');
 }
 
 /** Replaces a name where it stands as a whole word: `node-1` is not in `node-10`. */

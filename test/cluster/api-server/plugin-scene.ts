@@ -23,6 +23,16 @@ const STATUS = 'application/merge-patch+json';
 /** The program that the build makes. */
 export const builtPlugin = join(repositoryRoot, 'dist/kubectl-weft');
 
+/** Runs the built plugin as kubectl does, in a folder; resolves however it ends. */
+export function runPlugin(server: KubeApiserver, cwd: string, args: readonly string[]): Promise<PluginRun> {
+  const options = { env: { ...process.env, KUBECONFIG: server.adminKubeconfig }, cwd };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [requireBuilt(builtPlugin), ...args], options, (error, stdout, stderr) => {
+      resolve({ exitCode: error === null ? 0 : error.code, stdout, stderr });
+    });
+  });
+}
+
 export interface PluginRun {
   readonly exitCode: unknown;
   readonly stdout: string;
@@ -67,14 +77,8 @@ export class PluginScene {
   }
 
   /** Runs the built plugin as kubectl does. */
-  async weft(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<PluginRun> {
-    const all = [requireBuilt(builtPlugin), ...args];
-    const options = { env: { ...process.env, KUBECONFIG: this.server.adminKubeconfig, ...env }, cwd: this.folder };
-    return await new Promise((resolve) => {
-      execFile(process.execPath, all, options, (error, stdout, stderr) => {
-        resolve({ exitCode: error === null ? 0 : error.code, stdout, stderr });
-      });
-    });
+  async weft(args: readonly string[]): Promise<PluginRun> {
+    return await runPlugin(this.server, this.folder, args);
   }
 
   async addNodeObject(name: string, address: string): Promise<void> {

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lab, startLab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
-import { Background, findServer } from '../../support/background.ts';
+import { Background, findServer, freePorts } from '../../support/background.ts';
 import { API_SERVICE_IP } from '../../support/certificates.ts';
 import { type KubeApiserver, startKubeApiserver } from '../../support/kube-apiserver.ts';
-import { startRelay } from '../../support/netns-relay.ts';
+import { startRelay, startRelayInto } from '../../support/netns-relay.ts';
 import { removeCgroups } from '../containerd/cgroups.ts';
 import { Containerd } from '../containerd/containerd.ts';
 import type { CriClient } from '../containerd/cri.ts';
@@ -67,7 +67,8 @@ export class KubeCluster {
     try {
       const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-'));
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-      const server = await startKubeApiserver();
+      const nodesOnLoopback = Array.from({ length: nodes }, (_, at) => `node-${at + 1}`);
+      const server = await startKubeApiserver({ nodesOnLoopback });
       cleanups.push(() => server.stop());
       const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
       for (const each of controllers) cleanups.push(() => each.stop());
@@ -97,7 +98,10 @@ export class KubeCluster {
 
   /** Registers the node and runs the pods that the scheduler assigns to it. */
   async startKubelet(node: LabNode): Promise<void> {
-    await startKubelet(node, program('kubelet'), this.server.adminKubeconfig);
+    // The API server asks kubelets for logs and to execute programs; a relay on its side has the kubelet's port.
+    const [port = 0] = await freePorts(1);
+    await startKubelet(node, program('kubelet'), this.server.adminKubeconfig, port);
+    this.#cleanups.push(await startRelayInto(node.pid, port));
   }
 
   /** Runs a command in a container as `kubectl exec` does. Resolves with what the command wrote. */

@@ -45,8 +45,8 @@ const config = {
 };
 
 /** Resolves when kubelet has been started. */
-export async function startKubelet(node: LabNode, program: string, kubeconfig: string): Promise<void> {
-  node.writeFile(CONFIG_FILE, JSON.stringify(config));
+export async function startKubelet(node: LabNode, program: string, kubeconfig: string, port: number): Promise<void> {
+  node.writeFile(CONFIG_FILE, JSON.stringify({ ...config, port }));
   await node.run(['sh', '-ec', covers().join('\n')]);
   const flags = [
     `--config=${CONFIG_FILE}`,

@@ -2,12 +2,16 @@
 // manifests/weft.yml takes the podCIDR, and the node becomes Ready. Then kube-scheduler places pods, and kubelet has containerd
 // call the plugin. The tests run in order: each continues where the one before it ended.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { startFlow } from '../../faults/probe/flow.ts';
 import { CNI_BIN_FOLDER, CNI_CACHE_FOLDER, CONFLIST_FOLDER, SUBNET_FILE } from '../../lab/contract.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import { needs } from '../../support/needs.ts';
+import { runPlugin } from '../api-server/plugin-scene.ts';
 import { IMAGE } from '../containerd/image.ts';
 import { readObjects } from '../manifests/documents.ts';
 import {
@@ -109,6 +113,46 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
         expect(await fetchFrom(cluster, from, `http://${nodeOf(cluster, to).address}:${HOST_PORT}/`)).toBe(
           to.metadata.name,
         );
+  });
+
+  test('answers kubectl weft: all is well, its test pods reach each other, and an archive has the logs', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-plugin-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const weft = async (...args: string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await runPlugin(cluster.server, folder, args);
+      expect({ args, exitCode, text: stdout + stderr }).toMatchObject({ args, exitCode: 0 });
+      return stdout;
+    };
+    expect(await weft('status')).toContain(`${NODES} of ${NODES} nodes ready`);
+    expect(await weft('doctor')).toMatch(/^0 errors, /m);
+    // There is neither kube-proxy nor DNS in this cluster.
+    const reached = await weft('connectivity', '--without', 'service,dns');
+    process.stdout.write(reached);
+    expect(reached).toMatch(/^pod to pod +2 of 2$/m);
+    expect(reached).toMatch(/^packets of full size +2 of 2$/m);
+    expect(reached).toMatch(/^pod to node and back +8 of 8$/m);
+    const { body } = await cluster.server.must({ path: '/api/v1/namespaces' });
+    expect(JSON.stringify(body)).not.toContain('weft-connectivity');
+    await weft('bundle', '--output', 'b.tar.gz');
+    const unpack = ['-xzOf', join(folder, 'b.tar.gz'), 'nodes/node-1/agent.log', 'nodes/node-2/kernel/fdb.jsonl'];
+    const text = execFileSync('tar', unpack, { encoding: 'utf8' });
+    expect(text).toContain('"msg":"starting"');
+    expect(text).toContain(cluster.lab.node('node-1').address);
+    await weft('map', '--output', 'map.html');
+    expect(readFileSync(join(folder, 'map.html'), 'utf8')).toContain('"node-2"');
+  });
+
+  test('names what does not work, by the test pods’ own failures', async () => {
+    const rule = 'table inet t { chain i { type filter hook input priority 0; udp dport 8472 drop; }; }\n';
+    await cluster.lab.node('node-2').run(['nft', '-f', '-'], { input: rule });
+    onTestFinished(async () => {
+      await cluster.lab.node('node-2').run(['nft', 'delete', 'table', 'inet', 't']);
+    });
+    const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-plugin-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const { exitCode, stdout } = await runPlugin(cluster.server, folder, ['connectivity', '--without', 'service,dns']);
+    expect(stdout).toContain('pods on node-1 cannot reach pods on node-2; seen from both sides [connectivity-pod]');
+    expect(exitCode).toBe(1);
   });
 
   test('scales a Deployment up and down, and every address is given back', async () => {
