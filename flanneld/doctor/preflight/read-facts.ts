@@ -6,7 +6,7 @@ import { delimiter } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import { formatIp, type Ip, type IpPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { KubeOptions, Options } from '../../cli/options.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
@@ -61,7 +61,7 @@ export async function readPreflight(
   return {
     ...{ view, kernel, tunnel, chains },
     programs: { nft: isInPath('nft', env), iptables: isInPath('iptables-save', env) },
-    portUsers: tunnel === undefined ? [] : udpUsers(tunnel.port),
+    portUsers: tunnel === undefined || isInUse(view, tunnel.port) ? [] : udpUsers(tunnel.port),
     healthPortTaken: await takenPort(options),
     managers: managersOf(processes),
     firewalld: firewalldOf(processes, chains),
@@ -110,7 +110,12 @@ function isInPath(name: string, env: PreflightTools['env']): boolean {
   });
 }
 
-/** /proc/net/udp has the port in hexadecimal, and an inode for a program's socket; the kernel's own sockets have none. */
+/** While a VXLAN device is up, its socket has the port; it looks like a program's, and no program can have the port then. */
+function isInUse({ kernel }: View, port: number): boolean {
+  return (kernel?.links ?? []).some(({ vxlan, flags }) => vxlan?.port === port && (flags & IFF_UP) !== 0);
+}
+
+/** /proc/net/udp has the port in hexadecimal, and the inode of the socket. */
 function udpUsers(port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
   const lines = ['udp', 'udp6'].flatMap((name) => readOrEmpty(`/proc/self/net/${name}`).split('\n').slice(1));
