@@ -1,4 +1,5 @@
-// `node scripts/reference.mjs`: makes manifests/REFERENCE.md anew from the tables in the programs' sources (reference/render.ts).
+// `node scripts/reference.mjs`: makes manifests/REFERENCE.md and the table of findings in manifests/README.md anew from the tables in the
+// programs' sources (reference/render.ts, reference/findings.ts).
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

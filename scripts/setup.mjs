@@ -30,7 +30,11 @@ export const PACKAGES = {
 };
 
 /** Units that packages would start. The tests start their own servers, so these must neither run now nor start at boot. */
-const UNWANTED_UNITS = { 'etcd-server': 'etcd.service', containerd: 'containerd.service' };
+const UNWANTED_UNITS = {
+  'etcd-server': 'etcd.service',
+  containerd: 'containerd.service',
+  prometheus: 'prometheus.service',
+};
 
 function log(line) {
   process.stderr.write(`setup: ${line}\n`);

@@ -36,6 +36,13 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  monitoring: {
+    does: 'Lets a real Prometheus scrape a lab before and after it is broken, with the alerts and the dashboard as shipped. Installs Debian’s prometheus.',
+    takes: '4 min',
+    needs: 'root; installs prometheus',
+    root: LAB,
+    ...vitest,
+  },
   soak: {
     does: 'Exposes five nodes to random faults, and then expects the right state on every node.',
     takes: '30 min',

@@ -6,11 +6,13 @@ import { version } from '../../lib/version.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
+import type { Finding } from '../health/finding.ts';
 import { type Answer, healthPages, isReady, type Pages } from '../health/http-server.ts';
 import { createMeters, type Meters } from '../health/meters.ts';
 import { ProbeMeter } from '../health/probe-meter.ts';
 import { Readiness } from '../health/readiness.ts';
 import type { StatusReport } from '../health/status/report.ts';
+import type { StoreTrouble } from '../health/store-troubles.ts';
 import type { Prober } from '../probes/prober.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
 import { renderSavedState } from '../subnet/saved-state.ts';
@@ -29,6 +31,7 @@ export class AgentView {
   #firewall: Firewall | undefined;
   #leases: (() => LeaseSnapshot) | undefined;
   #prober: Prober | undefined;
+  #storeTroubles: () => readonly StoreTrouble[] = () => [];
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
   constructor(node: string) {
@@ -56,6 +59,16 @@ export class AgentView {
     this.#prober = prober;
   }
 
+  /** Says what the store cannot do at the moment; called at every scrape. */
+  showStore(troubles: () => readonly StoreTrouble[]): void {
+    this.#storeTroubles = troubles;
+  }
+
+  /** What is wrong, as far as the agent knows by itself. */
+  findings(): readonly Finding[] {
+    return this.#prober?.findings() ?? [];
+  }
+
   report(): StatusReport {
     const checks = this.readiness.checks();
     const totals = DRIFT_OBJECTS.map((object) => [object, this.drift.total(object)] as const);
@@ -69,7 +82,7 @@ export class AgentView {
       checks,
       overlays: this.#overlays.map((overlay) => overlay.status()),
       ...(this.#firewall && { firewall: this.#firewall.status() }),
-      findings: this.#prober?.findings() ?? [],
+      findings: this.findings(),
       ...(this.#prober && { probes: this.#prober.status() }),
       drift: { totals: Object.fromEntries(totals.filter(([, total]) => total > 0)), entries: this.drift.entries() },
     };
@@ -77,6 +90,11 @@ export class AgentView {
 
   publicPages(): Pages {
     return new Map([...healthPages(() => this.readiness.checks()), ['/metrics', () => this.#metricsPage()] as const]);
+  }
+
+  /** For the listener that other nodes may reach: sums without addresses and names, and nothing else. */
+  metricsPages(): Pages {
+    return new Map([['/metrics', () => this.#metricsPage()]]);
   }
 
   socketPages(): Pages {
@@ -100,6 +118,7 @@ export class AgentView {
         drift: this.drift,
         meters: this.meters,
         probes: this.probeMeter,
+        storeTroubles: () => this.#storeTroubles(),
       }),
     );
     return await (await this.#metrics)();

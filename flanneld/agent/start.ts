@@ -27,6 +27,7 @@ import { AgentView } from './agent-view.ts';
 import { startProbes } from './keep-probes.ts';
 import { type Running, startLoops } from './loops.ts';
 import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './take-lease.ts';
+import { tellFindings } from './tell-findings.ts';
 import type { AgentTools } from './tools.ts';
 
 /**
@@ -42,10 +43,12 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   const troubles = (): readonly StoreTrouble[] => tools.manager.troubles?.() ?? [];
   view.readiness.startWaits(() => waitingFor(view.step, troubles()));
   view.readiness.show('store', () => storeChecks(troubles()));
+  view.showStore(troubles);
   try {
     await startServers(options, view, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, { ...tools, drift: view.drift });
     await collectAtStart(options, tools, view.drift);
+    tellFindings(() => view.findings(), tools, ending.signal);
     await runBackend(view, cniFiles, options, tools, ending.signal);
     tools.log.info({}, 'stopped, data plane left in place');
   } catch (error) {
@@ -162,9 +165,12 @@ const ACTIONS: Actions = new Map([['/stop', () => void process.kill(process.pid,
 
 /** Opens the health port and the status socket. Without the socket only `flanneld status` does not work, so that is a warning. */
 async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
-  const { healthzIp, healthzPort, subnetFile } = options;
+  const { healthzIp, healthzPort, metricsIp, metricsPort, subnetFile } = options;
   if (healthzPort !== 0) {
     servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
+  }
+  if (metricsPort !== 0) {
+    servers.push(await serveHttp({ address: formatIp(metricsIp), port: metricsPort }, view.metricsPages()));
   }
   const isStale = existsSync(socketPathFor(subnetFile));
   try {

@@ -64,6 +64,8 @@ describe('parseCommandLine', () => {
       probePort: 8477,
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
+      metricsIp: { family: 4, value: 0n },
+      metricsPort: 0,
       json: false,
       peer: undefined,
       allPeers: false,

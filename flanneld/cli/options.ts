@@ -82,6 +82,9 @@ export interface Options {
   readonly healthzIp: Ip;
   /** 0 means off. */
   readonly healthzPort: number;
+  readonly metricsIp: Ip;
+  /** Of a listener for metrics alone; 0 means off. */
+  readonly metricsPort: number;
   readonly logLevel: 'info' | 'debug';
   /** `status`, `gc` and `doctor` print JSON. */
   readonly json: boolean;
@@ -120,6 +123,8 @@ export function readOptions(given: GivenFlags): Options {
     probePort: isOn(given, 'probes') ? integer(given, 'probe-port') : undefined,
     healthzIp: address(given, 'healthz-ip') ?? ANY,
     healthzPort: integer(given, 'healthz-port'),
+    metricsIp: address(given, 'metrics-ip') ?? ANY,
+    metricsPort: integer(given, 'metrics-port'),
     logLevel: integer(given, 'v') >= 4 ? 'debug' : 'info',
     json: boolean(given, 'json'),
     peer: text(given, 'peer'),

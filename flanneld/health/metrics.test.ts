@@ -7,13 +7,15 @@ import { createMetricsPage } from './metrics.ts';
 import { ProbeMeter } from './probe-meter.ts';
 import type { ProbePeer } from './status/probes-status.ts';
 import type { GuardStatus, StatusReport } from './status/report.ts';
+import type { StoreTrouble } from './store-troubles.ts';
 
-function makePage(over: Partial<StatusReport> = {}) {
+function makePage(over: Partial<StatusReport> = {}, troubles: readonly StoreTrouble[] = []) {
   const sources = {
     report: () => ({ ...statusReport, ...over }),
     drift: new DriftLedger(),
     meters: createMeters(),
     probes: new ProbeMeter(),
+    storeTroubles: () => troubles,
   };
   const page = createMetricsPage(sources);
   const lines = async (): Promise<string[]> => (await page()).text.split('\n').filter((line) => !line.startsWith('#'));
@@ -38,6 +40,20 @@ describe('createMetricsPage', () => {
         'flannel_mtu_bytes{family="4"} 1450',
       ]),
     );
+  });
+
+  test('says for how long the store is silent, and what the process takes', async () => {
+    const since = new Date(Date.now() - 90_000);
+    const silent = await makePage({}, [{ text: 'timeout', since }]).lines();
+    const valueIn = (lines: readonly string[], name: string): number =>
+      Number(lines.find((line) => line.startsWith(`${name} `))?.slice(name.length));
+    expect(valueIn(silent, 'flannel_store_silent_seconds')).toBeGreaterThanOrEqual(90);
+    const lines = await makePage().lines();
+    expect(lines).toContain('flannel_store_silent_seconds 0');
+    for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'process_open_fds']) {
+      expect(valueIn(lines, name), name).toBeGreaterThan(0);
+    }
+    expect(valueIn(lines, 'process_start_time_seconds')).toBeLessThanOrEqual(Date.now() / 1000 + 1);
   });
 
   test('sums what the guard has seen, without an address', async () => {
@@ -88,7 +104,13 @@ describe('createMetricsPage', () => {
     const finding: Finding = { id: 'peer-slow', severity: 'warning', node: 'n', cause: 'c', evidence: 'e', fix: 'f' };
     let findings: Finding[] = [finding];
     const report = (): StatusReport => ({ ...statusReport, findings });
-    const sources = { report, drift: new DriftLedger(), meters: createMeters(), probes: new ProbeMeter() };
+    const sources = {
+      report,
+      drift: new DriftLedger(),
+      meters: createMeters(),
+      probes: new ProbeMeter(),
+      storeTroubles: () => [],
+    };
     const page = createMetricsPage(sources);
     const has = async (): Promise<boolean> => (await page()).text.includes('flannel_findings{id="peer-slow"');
     expect(await has()).toBe(true);
@@ -137,6 +159,6 @@ describe('createMetricsPage', () => {
     expect(text).not.toMatch(/node-|192\.168/);
     const names = text.match(/^[a-z_]+/gm) ?? [];
     expect(names).not.toEqual([]);
-    for (const name of names) expect(name).toMatch(/^flannel_/);
+    for (const name of names) expect(name).toMatch(/^(flannel|process)_/);
   });
 });

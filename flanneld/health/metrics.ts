@@ -11,14 +11,17 @@ import { DRIFT_OBJECTS, type DriftLedger } from './drift-ledger.ts';
 import type { Answer } from './http-server.ts';
 import { DURATION_BUCKETS, type Meters } from './meters.ts';
 import { type ProbeMeter, RTT_BUCKETS } from './probe-meter.ts';
+import { processMetrics } from './process-metrics.ts';
 import { PEER_STATES } from './status/probes-status.ts';
 import type { GuardStatus, StatusReport } from './status/report.ts';
+import type { StoreTrouble } from './store-troubles.ts';
 
 export interface MetricSources {
   readonly report: () => StatusReport;
   readonly drift: DriftLedger;
   readonly meters: Meters;
   readonly probes: ProbeMeter;
+  readonly storeTroubles: () => readonly StoreTrouble[];
 }
 
 const LOOPS = ['overlay', 'firewall'] as const;
@@ -42,6 +45,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
   const setGuard = guardMetrics(registers);
   const probes = probeMetrics(registers, sources.probes);
+  const setters = [storeMetrics(registers, sources.storeTroubles), processMetrics(registers)];
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
     help: 'Things somebody else had changed, put right.',
@@ -69,6 +73,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
     setGuard(report.firewall?.guard);
     probes.setGauges(report);
+    for (const set of setters) set();
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
       for (const state of ['wanted', 'programmed', 'failing'] as const) peers.set({ family, state }, counts[state]);
       if (counts.direct !== undefined) direct.set({ family }, counts.direct);
@@ -114,6 +119,19 @@ function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) 
     if (status === undefined) return;
     mode.set({ mode: status.mode }, 1);
     for (const from of ['strangers', 'pods', 'refused'] as const) packets.inc({ from }, status.packets[from]);
+  };
+}
+
+/** For how long the agent has gone on with what the store last said. */
+function storeMetrics(registers: Registry[], troubles: MetricSources['storeTroubles']): () => void {
+  const silent = new Gauge({
+    name: 'flannel_store_silent_seconds',
+    help: 'For how long the API server or etcd has not done what it was asked; 0 when all is well.',
+    registers,
+  });
+  return () => {
+    const [oldest] = troubles();
+    silent.set(oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest.since.getTime()) / 1000));
   };
 }
 

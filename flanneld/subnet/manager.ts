@@ -54,6 +54,9 @@ export interface NodeAddresses {
   readonly refused?: readonly string[];
 }
 
+/** As Events have it: a problem, or what is as it should be again. */
+export type ReportType = 'Warning' | 'Normal';
+
 export interface SubnetManager {
   /** The cluster's configuration; rejects with OpError when it cannot be read, with ConfigError when it is wrong. */
   networkConfig(signal: AbortSignal): Promise<NetConf>;
@@ -65,8 +68,8 @@ export interface SubnetManager {
   nodeAddresses?(signal: AbortSignal): Promise<NodeAddresses>;
   /** Tells the cluster that this node forwards. Returns at once; the message is retried while `watch` runs. */
   announceReady?(): void;
-  /** Reports a problem to the node's administrator (a Kubernetes Event). `reason` is a word, `message` a line. Never throws. */
-  report?(reason: string, message: string): void;
+  /** Tells the node's administrator of a problem, or of its end (a Kubernetes Event). `reason` is a word, `message` a line. Never throws. */
+  report?(reason: string, message: string, type?: ReportType): void;
   /** What the store cannot do at the moment, and since when; empty when all is well. */
   troubles?(): readonly StoreTrouble[];
   /** Gives this node's lease up; harmless when it was given up before. */

@@ -8,7 +8,7 @@ import { parseNetConf } from '../../lib/net-conf.ts';
 import type { Logger } from '../health/log.ts';
 import { type StoreTrouble, StoreTroubles } from '../health/store-troubles.ts';
 import { type Linked, linkedTo } from './linked.ts';
-import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from './manager.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, ReportType, SubnetManager } from './manager.ts';
 import type { SavedState } from './saved-state.ts';
 
 export interface Memory {
@@ -185,8 +185,8 @@ class RememberingManager implements SubnetManager {
     this.#inner.announceReady?.();
   }
 
-  report(reason: string, message: string): void {
-    this.#inner.report?.(reason, message);
+  report(reason: string, message: string, type?: ReportType): void {
+    this.#inner.report?.(reason, message, type);
   }
 
   troubles(): readonly StoreTrouble[] {

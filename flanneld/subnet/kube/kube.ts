@@ -8,7 +8,7 @@ import type { FailureLog, Logger } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
-import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, SubnetManager } from '../manager.ts';
+import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, ReportType, SubnetManager } from '../manager.ts';
 import { readNetConfFile } from '../net-conf-file.ts';
 import { runTogether } from '../watching.ts';
 import { isManaged, normalizePrefix } from './annotations.ts';
@@ -75,7 +75,7 @@ class KubeManager implements SubnetManager {
   #ownName: string | undefined;
   #isReady = false;
   /** Reports that are still to be written as Events. */
-  readonly #reports: { readonly reason: string; readonly message: string }[] = [];
+  readonly #reports: { readonly reason: string; readonly message: string; readonly type: ReportType }[] = [];
   readonly #addresses: OwnAddresses;
   /** Each Node with its lease; a Node is parsed again only when it has changed. */
   #readings = new Map<string, Reading>();
@@ -126,8 +126,8 @@ class KubeManager implements SubnetManager {
     return this.#troubles.list();
   }
 
-  report(reason: string, message: string): void {
-    this.#reports.push({ reason, message });
+  report(reason: string, message: string, type: ReportType = 'Warning'): void {
+    this.#reports.push({ reason, message, type });
     this.#bell.ring();
   }
 
@@ -195,7 +195,7 @@ class KubeManager implements SubnetManager {
   async #tellReports(signal: AbortSignal): Promise<void> {
     const own = this.#own;
     if (own === undefined) return;
-    for (const { reason, message } of this.#reports.splice(0)) await own.report(reason, message, signal);
+    for (const { reason, message, type } of this.#reports.splice(0)) await own.report(reason, message, signal, type);
   }
 
   #snapshot(config: NetConf): LeaseSnapshot {

@@ -1,6 +1,7 @@
 // What this agent writes about its node besides annotations: the NetworkUnavailable condition and Events.
 
 import { printable } from '../../../lib/printable.ts';
+import type { ReportType } from '../manager.ts';
 
 const component = 'weft-flanneld';
 
@@ -22,10 +23,12 @@ export interface NodeEvent {
   /** CamelCase, for machines. */
   readonly reason: string;
   readonly message: string;
+  /** Warning when absent. */
+  readonly type?: ReportType;
 }
 
-/** An Event (v1) of type Warning about the node, as `kubectl describe node` shows it. */
-export function warningEvent({ node, reason, message }: NodeEvent, now: Date): object {
+/** An Event (v1) about the node, as `kubectl describe node` shows it. */
+export function nodeEvent({ node, reason, message, type = 'Warning' }: NodeEvent, now: Date): object {
   const time = kubeTime(now);
   return {
     apiVersion: 'v1',
@@ -36,7 +39,7 @@ export function warningEvent({ node, reason, message }: NodeEvent, now: Date): o
     reason,
     // The message may quote other nodes' data, and `kubectl` prints it unchanged, so control characters are made harmless.
     message: printable(message).slice(0, 1024),
-    type: 'Warning',
+    type,
     source: { component, host: node },
     reportingComponent: component,
     firstTimestamp: time,

@@ -7,7 +7,7 @@ import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
 import type { StoreTroubles } from '../../health/store-troubles.ts';
 import { sleepUnlessAborted } from '../bell.ts';
-import type { Lease, LeaseAttributes } from '../manager.ts';
+import type { Lease, LeaseAttributes, ReportType } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
 import { ownAnnotations } from './annotations.ts';
 import type { KubeApi } from './api.ts';
@@ -16,7 +16,7 @@ import type { NodeRecord } from './node.ts';
 import type { PodSubnets } from './node-lease.ts';
 import { findPodCidrProblem, podSubnets } from './node-lease.ts';
 import type { KubeMirror } from './node-mirror.ts';
-import { networkAvailablePatch, warningEvent } from './node-status.ts';
+import { networkAvailablePatch, nodeEvent } from './node-status.ts';
 import { type OwnAddresses, withOverwrites } from './own-addresses.ts';
 
 export interface OwnNodeOptions {
@@ -186,13 +186,13 @@ export class OwnNode {
   }
 
   /** Writes an Event about the Node. A failure is ignored: the log has the message, too, and Events may be forbidden. */
-  async report(reason: string, message: string, signal: AbortSignal): Promise<void> {
+  async report(reason: string, message: string, signal: AbortSignal, type: ReportType = 'Warning'): Promise<void> {
     const { api, name, log, now } = this.#options;
     const text = `${reason} ${message}`;
     if (now().getTime() - (this.#eventsAt.get(text) ?? Number.NEGATIVE_INFINITY) < EVENT_MS) return;
     this.#eventsAt.set(text, now().getTime());
     try {
-      await api.createEvent(warningEvent({ node: name, reason, message }, now()), signal);
+      await api.createEvent(nodeEvent({ node: name, reason, message, type }, now()), signal);
     } catch (error) {
       log.debug({ err: error, reason }, 'Event not written');
     }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { KubeAccess } from '../../../flanneld/subnet/kube/api.ts';
 import { createKubeManager, kubeDefaults } from '../../../flanneld/subnet/kube/kube.ts';
-import { networkAvailablePatch, warningEvent } from '../../../flanneld/subnet/kube/node-status.ts';
+import { networkAvailablePatch, nodeEvent } from '../../../flanneld/subnet/kube/node-status.ts';
 import type { SubnetManager } from '../../../flanneld/subnet/manager.ts';
 import { tokenOf as makeToken } from '../../support/bound-token.ts';
 import {
@@ -103,7 +103,7 @@ function change(
 }
 
 function tell(access: KubeAccess, node: string): Promise<ApiAnswer> {
-  const event = warningEvent({ node, reason: 'Test', message: 'a test' }, new Date());
+  const event = nodeEvent({ node, reason: 'Test', message: 'a test' }, new Date());
   return ask(access, { path: '/api/v1/namespaces/default/events?dryRun=All', body: event });
 }
 

@@ -70,6 +70,32 @@ test('a user’s own kustomization can combine the base with the component own-n
   expect(named(render(relative(join(manifests, 'kustomize'), folder)))).toEqual(wanted);
 });
 
+test('the component monitoring joins the base: a port for metrics alone on the node’s address, PodMonitor and alerts', () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'weft-kustomize-')));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const from = relative(folder, manifests);
+  const text = `resources: [${from}/kustomize/base]\ncomponents: [${from}/monitoring]\n`;
+  writeFileSync(join(folder, 'kustomization.yaml'), text);
+  const objects = named(render(relative(join(manifests, 'kustomize'), folder)));
+  const base = named(render('base'));
+  const added = [...objects.keys()].filter((name) => !base.has(name));
+  expect(added.sort()).toEqual(['PodMonitor weft', 'PrometheusRule weft']);
+  const template = objects.get('DaemonSet weft')?.spec?.template;
+  const plain = base.get('DaemonSet weft')?.spec?.template;
+  const [container] = template?.spec.containers ?? [];
+  const [bare] = plain?.spec.containers ?? [];
+  expect(container?.args?.filter((arg) => bare?.args?.includes(arg) !== true)).toEqual([
+    '--metrics-ip=$(HOST_IP)',
+    '--metrics-port=8082',
+  ]);
+  expect(template?.metadata).toMatchObject({
+    annotations: { 'prometheus.io/scrape': 'true', 'prometheus.io/port': '8082' },
+  });
+  // A patch with op add would take the place of what is there.
+  expect(plain?.metadata).not.toHaveProperty('annotations');
+  expect(bare).not.toHaveProperty('ports');
+});
+
 test.for(overlays)('%s has only fields Kubernetes knows', async (overlay) => {
   const objects = render(`overlays/${overlay}`);
   expect(objects).not.toEqual([]);

@@ -1,8 +1,11 @@
-// manifests/REFERENCE.md agrees with the present tables, and every entry in it has a description.
+// manifests/REFERENCE.md and the table of findings in manifests/README.md agree with the present tables, and every entry has a
+// description.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { CATALOG } from '../../../flanneld/doctor/catalog.ts';
+import { withFindings } from '../../../scripts/reference/findings.ts';
 import { referenceOf } from '../../../scripts/reference/main.ts';
 import { manifests } from './documents.ts';
 
@@ -20,5 +23,23 @@ describe('REFERENCE.md', () => {
       const [, key, takes, , help] = row.split(/(?<!\\)\|/).map((text) => text.trim());
       expect([key, takes === '', help === '']).toEqual([key, false, false]);
     }
+  });
+});
+
+describe('Troubleshooting in README.md', () => {
+  const text = readFileSync(join(manifests, 'README.md'), 'utf8');
+
+  test('is up to date (node scripts/reference.mjs makes it anew)', () => {
+    expect(text).toBe(withFindings(text));
+  });
+
+  test('leads from a symptom to every finding, and from there to its fix', () => {
+    const rows = text.split('\n').filter((line) => /^\| [^|]+ \| `[a-z-]+` \((error|warning|info)\): /.test(line));
+    const ids = rows.map((row) => /`([a-z-]+)`/.exec(row.split(/(?<!\\)\|/)[2] ?? '')?.[1]);
+    expect(ids.toSorted()).toEqual(Object.keys(CATALOG).toSorted());
+  });
+
+  test('is refused where the document has no place for it', () => {
+    expect(() => withFindings('# Deploying\n')).toThrow('no "<!-- what doctor finds');
   });
 });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { warningEvent } from '../../../flanneld/subnet/kube/node-status.ts';
+import { nodeEvent } from '../../../flanneld/subnet/kube/node-status.ts';
 import { CNI_BIN_FOLDER, CONFLIST_FOLDER } from '../../lab/contract.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import { answered } from '../../lab/matrix.ts';
@@ -79,6 +79,8 @@ async function becomes(status: number, words: string): Promise<string> {
 interface ShownEvent {
   readonly reason: string;
   readonly message: string;
+  readonly type?: string;
+  readonly involvedObject?: { readonly kind: string; readonly name: string };
   readonly source: { readonly component?: string };
 }
 
@@ -95,7 +97,7 @@ describe('hostile text in Events', () => {
   const isSafe = (text: string): boolean => unsafeIn(text).length === 0 && !text.includes('\n');
 
   test('control: the API server takes and shows such text as it is', async () => {
-    const event = { ...warningEvent({ node: 'ghost', reason: 'Control', message: '' }, new Date()), message: HOSTILE };
+    const event = { ...nodeEvent({ node: 'ghost', reason: 'Control', message: '' }, new Date()), message: HOSTILE };
     await store.server.must({ path: '/api/v1/namespaces/default/events', body: event });
     const [shown] = await eventsOf('Control');
     expect(shown?.message).toBe(HOSTILE);
@@ -159,6 +161,49 @@ describe('hostile text in Events', () => {
     const unsafe = ours.filter(({ reason, message }) => reason !== 'Control' && !isSafe(message));
     expect(unsafe).toEqual([]);
   });
+});
+
+describe('findings as Events of the Node', () => {
+  const about = async (reason: string): Promise<readonly ShownEvent[]> =>
+    (await eventsOf(reason)).filter(({ involvedObject }) => involvedObject?.name === 'node-1');
+
+  test('one when a problem appears, in the words of doctor, and one when it has ended', async () => {
+    const drop =
+      'table inet block { chain in { type filter hook prerouting priority -400; iifname "eth0" udp dport { 8472, 8477 } drop; }; }';
+    await node.run(['nft', drop]);
+    const end = async (): Promise<void> => void (await node.exec(['nft', 'delete', 'table', 'inet', 'block']));
+    let told: readonly ShownEvent[] = [];
+    try {
+      const isTold = async (): Promise<boolean> => {
+        const ours = (await events()).filter(({ involvedObject }) => involvedObject?.name === 'node-1');
+        told = ours.filter(({ message }) =>
+          /^(tunnel|peer|firewall)-[a-z-]+( \(.*\))?: .+ Seen: .+ Fix: /.test(message),
+        );
+        return told.length > 0;
+      };
+      await waitUntil(isTold, 2 * LOOK_MS, 'an Event of a finding');
+    } finally {
+      await end();
+    }
+    const [first] = told;
+    expect(first).toMatchObject({ type: 'Warning', involvedObject: { kind: 'Node' } });
+    const id = first?.message.split(/[ :]/)[0] ?? '';
+    const { findings } = JSON.parse(
+      await node.run(['flanneld', 'status', '--json']).catch(() => '{"findings":[]}'),
+    ) as {
+      findings: { id: string; cause: string }[];
+    };
+    const same = findings.find((finding) => finding.id === id);
+    if (same !== undefined) expect(first?.message).toContain(same.cause);
+    const ended = `${first?.reason}Ended`;
+    await waitUntil(async () => (await about(ended)).length > 0, 3 * LOOK_MS, `an Event ${ended}`);
+    expect((await about(ended))[0]).toMatchObject({
+      type: 'Normal',
+      message: expect.stringMatching(`^${id} has ended, after`),
+    });
+    // Each is told of once, however often the agent looks.
+    expect(await about(first?.reason ?? '')).toHaveLength(1);
+  }, 240_000);
 });
 
 describe('a Node that is registered again with another podCIDR', () => {
