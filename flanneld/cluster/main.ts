@@ -48,7 +48,7 @@ async function run(command: keyof typeof RUNS, options: PluginOptions): Promise<
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // What was made is removed first; whoever does not wait for that says so a second time.
+      // What was made is removed first. A second signal ends the program without waiting for that.
       if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
       interrupted.abort();
     });

@@ -19,7 +19,7 @@ import { installExecutables } from './install-executables.ts';
 export interface CniFilesOptions {
   /** The directory the container runtime reads configurations from. */
   readonly cniConfDir: string;
-  /** The directory it runs executables from; undefined: somebody else installs them. */
+  /** The folder from which it runs executables; undefined when another program installs them. */
   readonly cniBinDir: string | undefined;
   /** Names under which another vendor's executable may be replaced. */
   readonly cniBinReplace: ReadonlySet<PluginName>;

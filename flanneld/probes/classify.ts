@@ -44,7 +44,7 @@ export interface Context {
 const HEADERS = { 4: 28, 6: 48 } as const;
 /** What VXLAN adds to a packet of pods. */
 const TUNNEL_BYTES = { 4: 50, 6: 70 } as const;
-/** An agent that restarts is away for some seconds; that is no news. */
+/** An agent that restarts does not answer for some seconds. This is not worth a message. */
 const AGENT_AWAY_MS = 10_000;
 /** Two packets sent at one time arrive at most so far apart. */
 const SLACK_MS = 100;

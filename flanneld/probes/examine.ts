@@ -101,7 +101,7 @@ async function findLargest(
     if (passed(await ask(target, { way: 'tunnel', bytes }, timeoutMs))) passes = bytes;
     else fails = bytes;
   }
-  // Whoever ended the fault meanwhile left an edge that is none.
+  // The fault may have ended meanwhile. Then the size found here is not a limit.
   return passed(await ask(target, { way: 'tunnel', bytes: fullBytes }, timeoutMs)) ? {} : { largestBytes: passes };
 }
 

@@ -56,7 +56,7 @@ interface Packet {
 }
 
 export class ProbeSockets {
-  /** Why this node does not answer probes of others; undefined when it does. */
+  /** Why this node does not answer the probes of other nodes; undefined when it does. */
   readonly problem: string | undefined;
   readonly #place: ProbePlace;
   readonly #port: number;

@@ -32,7 +32,7 @@ export interface ProberOptions {
   readonly node: string;
   /** The UDP port of all agents' probes. */
   readonly port: number;
-  /** This node's side of each family, as it is now; empty while the devices are not there. */
+  /** This node's side of each family at present; empty while the devices do not exist. */
   readonly places: () => readonly LeasedPlace[];
   readonly leases: () => ReadonlyMap<string, Lease>;
   readonly tools: ProbeSocketTools & { readonly log: Logger; readonly random: () => number };

@@ -3,9 +3,9 @@
 // hash of their names, so that every node is watched by eight; peers that failed are looked at again; new ones take turns; and
 // all others follow in an order of this node's own, so that a pair that nobody else sees is probed within ten minutes.
 
-/** Up to so many targets each is watched. */
+/** Up to this many targets, each target is watched. */
 const WATCH_ALL = 100;
-/** How many a node watches beyond that. */
+/** How many targets a node watches when there are more. */
 export const RING = 8;
 const WATCH_ALL_MS = 5000;
 const RING_MS = 15_000;
@@ -14,7 +14,7 @@ const RING_MS = 15_000;
  * others, which come at the same rate. So it is 48 packets a second at each node.
  */
 const QUESTIONS_A_SECOND = 12;
-/** A packet more is a question without those of others: half as many packets, and often there is no answer. */
+/** What a further packet of a question costs: half of a question, because other nodes do not send it as well and often nothing answers. */
 const EXTRA = 0.5;
 /** Below WATCH_ALL, where a whole cluster that fails at once must still be named in time. */
 const QUESTIONS_A_SECOND_SMALL = 150;

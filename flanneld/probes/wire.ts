@@ -64,7 +64,10 @@ export function readQuestion(packet: Uint8Array): bigint | undefined {
   return packet.length >= HEADER_BYTES && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
 }
 
-/** The nonce in the first bytes of a probe that an ICMP error quotes; undefined when it is none or quotes too little. */
+/**
+ * Returns the nonce in the first bytes of a probe that an ICMP error quotes; undefined when the quoted packet is no probe or the
+ * quotation is too short.
+ */
 export function readQuotedNonce(packet: Uint8Array): bigint | undefined {
   return packet.length >= NONCE + 8 && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
 }
@@ -92,7 +95,7 @@ export function encodeAnswer({ nonce, heldMs, heard, identity, bytes }: Answer):
   return packet;
 }
 
-/** Anything may have arrived: undefined for what is no answer. */
+/** Any packet may have arrived. Returns undefined for a packet that is not an answer. */
 export function readAnswer(packet: Uint8Array): Answer | undefined {
   if (packet.length < HEADER_BYTES || !isOurs(packet, ANSWER)) return undefined;
   const view = viewOf(packet);

@@ -124,7 +124,7 @@ function apiServer(url: string | undefined): NodeFacts['others'] {
   return ipsIn(host).map((ip) => ({ ip, what: 'API server %' }));
 }
 
-/** Returns no address when the text is none. */
+/** Returns no address when the text is not one. */
 function ipsIn(text: string | undefined): Ip[] {
   try {
     return text === undefined ? [] : [parseIp(text)];

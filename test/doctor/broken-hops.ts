@@ -1,4 +1,4 @@
-// Every hop of a path, as it is broken in a lab: a row a fault. POD and FAR are the addresses of the pods, SUBNET is the subnet of the
+// Breaks every hop of a path in a lab, with one row for each fault. POD and FAR are the addresses of the pods, SUBNET is the subnet of the
 // other node, BASE its first address, PEER its node's address, and VETH the device of the pod.
 
 import type { FindingId } from '../../flanneld/doctor/catalog.ts';
@@ -6,11 +6,11 @@ import type { FindingId } from '../../flanneld/doctor/catalog.ts';
 export interface BrokenHop {
   readonly what: string;
   readonly make: string;
-  /** What ends it where the fix that is printed is no command, or leaves something; '' when only an agent can. */
+  /** The command that ends the fault when the printed fix is no command or leaves something; '' when only an agent can end it. */
   readonly undo?: string;
   readonly hop: string;
   readonly id: FindingId;
-  /** Words of the evidence. */
+  /** Words that the evidence must contain. */
   readonly says: string;
 }
 

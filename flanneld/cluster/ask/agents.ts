@@ -79,7 +79,7 @@ function agentContainer(spec: Fields): Fields | undefined {
   return listOf(spec['containers']).find(({ command }) => AGENT.test(textsOf(command)[0] ?? ''));
 }
 
-/** Undefined for a pod that is none of the agent's. */
+/** Returns undefined for a pod that does not belong to the agent. */
 function readAgentPod(pod: Fields): AgentPod | undefined {
   const metadata = fieldsOf(pod['metadata']);
   const container = agentContainer(fieldsOf(pod['spec']));

@@ -57,7 +57,7 @@ export async function execInPod(
   return await follow(socket, object, limits);
 }
 
-/** Collects what the program writes until its end is told. */
+/** Collects what the program writes until its end is reported. */
 function follow(socket: WebSocket, object: string, { timeoutMs, signal }: ExecLimits): Promise<ExecAnswer> {
   return new Promise((resolve, reject) => {
     const streams = { stdout: new Collected(MAX_STDOUT_BYTES), stderr: new Collected(MAX_STDERR_BYTES) };

@@ -1,5 +1,5 @@
-// What of the cluster's objects goes into a bundle: only named fields. Annotations, labels and variables of others are left out, not
-// masked, because anything may be in them (kubectl keeps whole objects in one of its annotations).
+// Selects which parts of the cluster's objects go into a bundle: only named fields. Annotations, labels and variables of others are left
+// out and not masked, because anything may be in them (kubectl keeps whole objects in one of its annotations).
 
 import { isSecretName, LEFT_OUT, scrub, scrubArgv } from '../../../lib/redact.ts';
 import { type Fields, fieldsOf, listOf, textOf, textsOf } from '../ask/cluster-api.ts';

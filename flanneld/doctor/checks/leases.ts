@@ -54,7 +54,7 @@ function claimOf(key: string, lease: Lease, { family }: FamilyFacts, isOwn: bool
   return { key, isOwn, type: lease.backendType, subnet, publicIp, mac, vni };
 }
 
-/** What this node publishes is on none of its interfaces. Where an administrator has said so, that is how it is meant. */
+/** The address that this node publishes is on none of its interfaces. When an administrator has configured it, this is intended. */
 function ownAddress({ kernel, leases, node }: View, { publicIp }: FamilyFacts, claims: readonly Claim[]): Draft[] {
   const own = claims.find(({ isOwn }) => isOwn)?.publicIp ?? publicIp;
   if (kernel === undefined || own === undefined || kernel.addresses.some(({ ip }) => sameIp(ip, own))) return [];

@@ -20,7 +20,7 @@ export interface NetworkManager {
   readonly sparesDevices: boolean;
 }
 
-/** A CNI configuration of others. */
+/** A CNI configuration of another program. */
 export interface OtherConf {
   readonly file: string;
   readonly types: readonly string[];

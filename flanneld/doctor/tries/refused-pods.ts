@@ -10,7 +10,7 @@ import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';
 import type { TryTools } from './try-tools.ts';
 
-/** A rule refuses a kind of packets, whoever the peer is. */
+/** A rule refuses one kind of packets from every peer. */
 const PEERS = 4;
 
 export async function refusedPods(view: View, tools: TryTools): Promise<Draft[]> {

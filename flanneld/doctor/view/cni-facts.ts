@@ -26,7 +26,7 @@ export interface CniFacts {
   readonly binDir: string;
   /** Needed plugins, and what is wrong with each; those that are fine are left out. */
   readonly missing: readonly { readonly name: string; readonly why: string }[];
-  /** Whose the executable `flannel` is; undefined when there is none. */
+  /** To which project the executable `flannel` belongs; undefined when there is no such executable. */
   readonly flannel: Found | undefined;
   /** Folders that cannot be written, and why. */
   readonly unwritable: readonly { readonly folder: string; readonly why: string }[];

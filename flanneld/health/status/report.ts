@@ -41,7 +41,7 @@ export interface OverlayStatus {
 /** The packet filter that holds the agent's rules. */
 export type Flavour = 'nftables' | 'iptables';
 
-/** What happens to packets that reach the tunnel's port from a sender who is no peer. */
+/** What happens to packets to the tunnel's port whose sender is not a peer. */
 export type GuardMode = 'off' | 'count' | 'enforce';
 
 /** Somebody who sent to the tunnel's port and is no peer. */

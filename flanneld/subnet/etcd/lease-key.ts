@@ -25,7 +25,7 @@ export function formatLeaseKey({ subnet, ipv6Subnet }: Subnets): string {
   return parts.map(({ ip, length }) => `${formatIp(ip)}-${length}`).join('&');
 }
 
-/** Throws ConfigError when the key is none of flannel's. */
+/** Throws ConfigError when the key does not have flannel's form. */
 export function parseLeaseKey(key: string): Subnets {
   const parts = key.split('&');
   const [first = '', second] = parts;
