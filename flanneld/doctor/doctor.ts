@@ -15,6 +15,7 @@ import type { Logger } from '../health/log.ts';
 import { causesOnly } from './causes.ts';
 import { CHECKS } from './checks/all.ts';
 import { type Draft, finished } from './draft.ts';
+import { lasting, once, whileStarting, withHistory } from './settle.ts';
 import { findingsText } from './text.ts';
 import { tryPackets } from './tries/tries.ts';
 import type { TryTools } from './tries/try-tools.ts';
@@ -61,21 +62,18 @@ async function examine(options: Options, processes: readonly AgentProcess[], too
   const tried = await tryPackets(first, options, tools);
   const view = { ...first, failures: [...first.failures, ...tried.failures] };
   const seen = judge(view);
-  if (seen.length === 0) return { view, drafts: tried.drafts };
+  const told = first.agent.state === 'answers' ? (first.agent.report.findings ?? []) : [];
+  const byPackets = [...tried.local, ...withHistory(tried.peers, told)];
+  if (seen.length === 0) return { view, drafts: once(byPackets) };
   const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
   await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
   const second = await readView(options, processes, tools, first.agent);
-  return { view, drafts: [...lasting(seen, judge({ ...second, failures: view.failures })), ...tried.drafts] };
+  const stays = lasting(seen, judge({ ...second, failures: view.failures }));
+  return { view, drafts: once([...whileStarting(second, stays), ...byPackets]) };
 }
 
 function judge(view: View): Draft[] {
   return CHECKS.flatMap((check) => check(view));
-}
-
-/** What both looks saw, as the second saw it. */
-function lasting(first: readonly Draft[], second: readonly Draft[]): Draft[] {
-  const before = new Set(first.map(({ id, peer }) => `${id} ${peer}`));
-  return second.filter(({ id, peer }) => before.has(`${id} ${peer}`));
 }
 
 /**

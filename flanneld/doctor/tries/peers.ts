@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { type ProbeSide, probePeers } from '../../probes/probe-peers.ts';
-import { CATALOG, type FindingId } from '../catalog.ts';
 import type { Draft } from '../draft.ts';
+import { draftOf } from '../settle.ts';
 import type { FamilyFacts, UnderlayFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';
 import type { TryTools } from './try-tools.ts';
@@ -35,9 +35,7 @@ export async function triedPeers(view: View, choice: PeerChoice, tools: TryTools
     ...(choice.allPeers && { most: Number.POSITIVE_INFINITY }),
     tools: { ...tools, random: Math.random, randomNonce: () => randomBytes(8).readBigUInt64BE() },
   });
-  const drafts = findings.flatMap(({ id, severity, peer, cause, evidence, fix }): Draft[] =>
-    isFindingId(id) ? [{ id, severity, ...(peer !== undefined && { peer }), cause, evidence, fix }] : [],
-  );
+  const drafts = findings.flatMap(draftOf);
   const leftOut = probed < of ? `${of - probed} of ${of} peers were not probed: --all, or --peer NAME` : undefined;
   return { drafts, leftOut };
 }
@@ -46,10 +44,6 @@ function unknownPeer({ peer }: PeerChoice): string | undefined {
   return peer === undefined
     ? undefined
     : `no peer ${peer}: its lease is missing, cannot be used, or is this node’s own`;
-}
-
-function isFindingId(id: string): id is FindingId {
-  return Object.hasOwn(CATALOG, id);
 }
 
 function sideOf(

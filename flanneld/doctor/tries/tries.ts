@@ -9,12 +9,16 @@ import { refusedPods } from './refused-pods.ts';
 import type { TryTools } from './try-tools.ts';
 import { tunnelDrops } from './tunnel-drops.ts';
 
-/** Never rejects: what could not be tried is in `failures`. */
-export async function tryPackets(
-  view: View,
-  choice: PeerChoice,
-  tools: TryTools,
-): Promise<{ readonly drafts: readonly Draft[]; readonly failures: readonly string[] }> {
+export interface Tried {
+  /** About this node's own rules. */
+  readonly local: readonly Draft[];
+  readonly peers: readonly Draft[];
+  /** What could not be tried, a line each. */
+  readonly failures: readonly string[];
+}
+
+/** Never rejects. */
+export async function tryPackets(view: View, choice: PeerChoice, tools: TryTools): Promise<Tried> {
   const reads = new Reads();
   const [local, peers] = await Promise.all([
     tryRules(view, tools, reads),
@@ -22,7 +26,7 @@ export async function tryPackets(
   ]);
   const { drafts, leftOut }: PeersTried = peers ?? { drafts: [], leftOut: undefined };
   const failures = leftOut === undefined ? reads.failures : [...reads.failures, leftOut];
-  return { drafts: [...local, ...drafts], failures };
+  return { local, peers: drafts, failures };
 }
 
 /** One after another: each makes a table of its own for a moment, of the same name. */

@@ -12,9 +12,10 @@ import { desired } from '../../backend/vxlan/desired.ts';
 import { vxlanDeviceName } from '../../backend/vxlan/vxlan-device.ts';
 import { readVxlanKeys, type VxlanConf } from '../../backend/vxlan/vxlan-keys.ts';
 import { readBackendData } from '../../backend/vxlan/vxlan-lease.ts';
+import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { OverlayStatus } from '../../health/status/report.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
-import type { AgentFacts, FamilyFacts, FileFacts, TunnelFacts } from './facts.ts';
+import type { AgentFacts, FamilyFacts, FileFacts, PeerFacts, TunnelFacts } from './facts.ts';
 
 export interface FamilySources {
   readonly agent: AgentFacts;
@@ -41,7 +42,18 @@ function familyFacts(family: Family, sources: FamilySources): FamilyFacts[] {
   const tunnel = tunnelOf(family, sources, overlay);
   const vtepMac = macOf(own?.backendData) ?? tunnel?.link?.mac;
   const place = { family, network, subnet, publicIp, vtepMac, tunnel };
-  return [{ ...place, ...peersOf(place, typeOf(sources), sources.snapshot) }];
+  const { peers, problems } = peersOf(place, typeOf(sources), sources.snapshot);
+  return [{ ...place, peers, problems: [...problems, ...toldOnly(overlay, peers, problems)] }];
+}
+
+/** Leases that the running agent's store refused, which are not among those it tells. */
+function toldOnly(
+  overlay: OverlayStatus | undefined,
+  peers: readonly PeerFacts[],
+  problems: readonly PeerProblem[],
+): PeerProblem[] {
+  const known = new Set([...peers, ...problems].map(({ key }) => key));
+  return (overlay?.problems ?? []).filter(({ key }) => !known.has(key));
 }
 
 function overlayOf(wanted: Family, agent: AgentFacts): OverlayStatus | undefined {
@@ -116,7 +128,8 @@ function peersOf(own: Own, type: string, snapshot: LeaseSnapshot | undefined): P
     const plan = desired(others, { ...config, mac, vni: tunnel.vni, foreignNexthopIds: undefined });
     return { peers: plan.peers, problems: [...problems, ...plan.problems] };
   }
-  if (type !== 'host-gw' && type !== 'udp') return nothing;
-  const plan = routePeers(snapshot, { ...config, types: type === 'udp' ? ['', 'udp'] : [type] });
+  // The other backends have no route to each peer.
+  if (type !== 'host-gw') return nothing;
+  const plan = routePeers(snapshot, { ...config, types: [type] });
   return { peers: plan.peers, problems: [...problems, ...plan.problems] };
 }

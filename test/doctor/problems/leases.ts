@@ -11,7 +11,7 @@ function lease(name: string, subnet: string, publicIp: string, mac: string, vni 
 
 const noLease = (name: string): string => `rm -f ${LEASE_FOLDER}/${name}.json`;
 
-export const LEASES_PROBLEMS: readonly Problem[] = [
+const PROBLEMS: readonly Problem[] = [
   {
     id: 'public-ip-conflict',
     how: 'with a peer',
@@ -32,7 +32,7 @@ export const LEASES_PROBLEMS: readonly Problem[] = [
     id: 'vtep-mac-conflict',
     how: 'a copied machine',
     agent: 'runs',
-    make: `${lease('node-8', '10.244.200.0/24', '192.168.50.98', 'MAC')} && sed -i s/MAC/$(cat /sys/class/net/flannel.1/address)/ ${LEASE_FOLDER}/node-8.json`,
+    make: `${lease('node-8', '10.244.200.0/24', '192.168.50.98', 'CLONE')} && sed -i s/CLONE/$(cat /sys/class/net/flannel.1/address)/ ${LEASE_FOLDER}/node-8.json`,
     end: noLease('node-8'),
     says: ['node-8', 'node-1'],
   },
@@ -40,9 +40,9 @@ export const LEASES_PROBLEMS: readonly Problem[] = [
     id: 'subnet-conflict',
     how: 'two other nodes',
     agent: 'runs',
-    make: `${lease('node-7', '10.244.200.0/24', '192.168.50.97', '02:00:00:00:00:07')}; sleep 0.1; ${lease('node-8', '10.244.200.0/25', '192.168.50.98', '02:00:00:00:00:08')}`,
+    make: `${lease('node-7', '10.244.200.0/24', '192.168.50.97', '02:00:00:00:00:07')}; sleep 0.1; ${lease('node-8', '10.244.200.0/24', '192.168.50.98', '02:00:00:00:00:08')}`,
     end: `${noLease('node-7')}; ${noLease('node-8')}`,
-    says: ['node-7', 'node-8', '10.244.200.0/25'],
+    says: ['node-7', 'node-8', '10.244.200.0/24'],
   },
   {
     id: 'peer-vni-differs',
@@ -85,3 +85,9 @@ export const LEASES_PROBLEMS: readonly Problem[] = [
     says: ['192.168.50.99'],
   },
 ];
+
+/** Whatever happens, no lease stays for the next row. */
+export const LEASES_PROBLEMS = PROBLEMS.map((problem) => ({
+  ...problem,
+  after: `${noLease('node-7')}; ${noLease('node-8')}`,
+}));

@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import { healthyView } from '../../test/support/doctor-view.ts';
+import type { Finding } from '../health/finding.ts';
+import type { StatusReport } from '../health/status/report.ts';
+import type { Draft } from './draft.ts';
+import { lasting, once, whileStarting, withHistory } from './settle.ts';
+
+function draft(id: Draft['id'], more: Partial<Draft> = {}): Draft {
+  return { id, cause: 'c', evidence: 'e', fix: 'f', ...more };
+}
+
+const keys = (drafts: readonly Draft[]): string[] => drafts.map(({ id, peer = '' }) => `${id} ${peer}`.trim());
+
+test('what the second look no longer sees is not told, and the rest in its words', () => {
+  const first = [draft('bridge-down'), draft('route-missing', { evidence: 'old' })];
+  const second = [draft('route-missing', { evidence: 'new' }), draft('hairpin-off')];
+  expect(lasting(first, second)).toEqual([draft('route-missing', { evidence: 'new' })]);
+});
+
+test('the same of the same peer is told once', () => {
+  const drafts = [
+    draft('firewall-drops-tunnel', { evidence: 'with the rule' }),
+    draft('firewall-drops-tunnel'),
+    draft('peer-unreachable', { peer: 'node-2' }),
+    draft('peer-unreachable', { peer: 'node-3' }),
+  ];
+  expect(once(drafts)).toEqual([drafts[0], drafts[2], drafts[3]]);
+});
+
+describe('an agent', () => {
+  const view = (ready: boolean, second: number) => {
+    const startedAt = '2026-01-01T00:00:00.000Z';
+    const report = { ready, startedAt } as StatusReport;
+    return healthyView({ agent: { state: 'answers', report }, nowMs: Date.parse(startedAt) + second * 1000 });
+  };
+  const drafts = [draft('subnet-env-missing'), draft('ip-forward-off'), draft('agent-not-ready')];
+
+  test.for([
+    { name: 'that has just started may have made nothing yet', seen: view(false, 5), want: ['ip-forward-off'] },
+    { name: 'that is not ready for long has a problem', seen: view(false, 60), want: keys(drafts) },
+    { name: 'that is ready has made everything', seen: view(true, 5), want: keys(drafts) },
+  ])('$name', ({ seen, want }) => {
+    expect(keys(whileStarting(seen, drafts))).toEqual(want);
+  });
+});
+
+describe('of a peer', () => {
+  const finding = (id: string, peer: string, severity: Finding['severity'] = 'error'): Finding => ({
+    ...{ id, severity, node: 'node-1', peer, cause: 'c', evidence: 'e', fix: 'f' },
+  });
+
+  test.for<{ name: string; own: readonly Draft[]; agents: readonly Finding[]; want: readonly string[] }>([
+    {
+      name: 'the agent knows that only one direction is blocked',
+      own: [draft('tunnel-port-blocked', { peer: 'node-2' })],
+      agents: [finding('tunnel-one-way', 'node-2')],
+      want: ['tunnel-one-way node-2'],
+    },
+    {
+      name: 'it knows nothing of another peer',
+      own: [draft('tunnel-port-blocked', { peer: 'node-3' })],
+      agents: [finding('tunnel-one-way', 'node-2')],
+      want: ['tunnel-port-blocked node-3', 'tunnel-one-way node-2'],
+    },
+    {
+      name: 'what it said before and the doctor sees no longer is not told',
+      own: [],
+      agents: [finding('peer-unreachable', 'node-2'), finding('peer-slow', 'node-3', 'warning')],
+      want: ['peer-slow node-3'],
+    },
+    {
+      name: 'a slow peer that is blocked now is both',
+      own: [draft('tunnel-port-blocked', { peer: 'node-2' })],
+      agents: [finding('peer-slow', 'node-2', 'warning')],
+      want: ['tunnel-port-blocked node-2', 'peer-slow node-2'],
+    },
+    { name: 'an id of a newer agent is left out', own: [], agents: [finding('newer', 'node-2')], want: [] },
+  ])('$name', ({ own, agents, want }) => {
+    expect(keys(withHistory(own, agents))).toEqual(want);
+  });
+});
