@@ -57,10 +57,10 @@ describe('of a peer', () => {
       want: ['tunnel-one-way node-2'],
     },
     {
-      name: 'it knows nothing of another peer',
+      name: 'what it knows of another peer, which the doctor reaches, is over',
       own: [draft('tunnel-port-blocked', { peer: 'node-3' })],
       agents: [finding('tunnel-one-way', 'node-2')],
-      want: ['tunnel-port-blocked node-3', 'tunnel-one-way node-2'],
+      want: ['tunnel-port-blocked node-3'],
     },
     {
       name: 'what it said before and the doctor sees no longer is not told',
@@ -73,6 +73,12 @@ describe('of a peer', () => {
       own: [draft('tunnel-port-blocked', { peer: 'node-2' })],
       agents: [finding('peer-slow', 'node-2', 'warning')],
       want: ['tunnel-port-blocked node-2', 'peer-slow node-2'],
+    },
+    {
+      name: 'what the doctor knows better stays',
+      own: [draft('vtep-mac-mismatch', { peer: 'node-2' })],
+      agents: [finding('tunnel-one-way', 'node-2')],
+      want: ['vtep-mac-mismatch node-2'],
     },
     { name: 'an id of a newer agent is left out', own: [], agents: [finding('newer', 'node-2')], want: [] },
   ])('$name', ({ own, agents, want }) => {

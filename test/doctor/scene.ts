@@ -5,12 +5,17 @@ import type { Finding } from '../../flanneld/health/finding.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { commandOf, doctor, expectHealthy, FLAGS_OF_LAB, findingOf } from '../support/doctor.ts';
+import { needs } from '../support/needs.ts';
 import type { Problem } from './problems/problem.ts';
 
 const LOOK_MS = 30_000;
 
 export async function seeProblem(node: LabNode, problem: Problem): Promise<void> {
   const { id, agent, make, after, says } = problem;
+  if (problem.needs !== undefined) {
+    const { exitCode } = await node.exec(['sh', '-c', problem.needs]);
+    needs.machine(exitCode === 0, problem.needs);
+  }
   const flags = agent === 'is killed' ? FLAGS_OF_LAB : [];
   if (agent === 'is killed') await node.agent.kill();
   if (agent === 'is stopped') await signal(node, 'STOP');
@@ -35,8 +40,11 @@ async function shell(node: LabNode, commands: string): Promise<void> {
   await node.run(['sh', '-c', commands]);
 }
 
-async function end(node: LabNode, { end: how }: Problem, finding: Finding): Promise<void> {
-  if (how === 'restart') return await backAgain(node);
+async function end(node: LabNode, { agent, end: how }: Problem, finding: Finding): Promise<void> {
+  if (how === 'restart') {
+    if (agent === 'runs') await node.agent.kill();
+    return await backAgain(node);
+  }
   if (how !== 'fix') return await shell(node, how);
   const command = commandOf(finding);
   if (command === undefined) throw new Error(`no command of ${node.name} in the fix: ${finding.fix}`);

@@ -20,20 +20,18 @@ export interface Tried {
 /** Never rejects. */
 export async function tryPackets(view: View, choice: PeerChoice, tools: TryTools): Promise<Tried> {
   const reads = new Reads();
-  const [local, peers] = await Promise.all([
-    tryRules(view, tools, reads),
+  const [pods, peers] = await Promise.all([
+    reads.slow('whether rules refuse packets of pods', () => refusedPods(view, tools)),
     isUnderlayUp(view) ? reads.slow('the peers', () => triedPeers(view, choice, tools)) : undefined,
   ]);
   const { drafts, leftOut }: PeersTried = peers ?? { drafts: [], leftOut: undefined };
+  // Where every peer answers, no rule is in the way. After the probes, because a kernel refuses only a few packets a second.
+  const mayDrop = peers === undefined ? isUnderlayUp(view) : drafts.some(({ severity }) => severity === 'error');
+  const tunnel = mayDrop
+    ? await reads.slow('whether rules drop packets of the tunnel', () => tunnelDrops(view, tools))
+    : [];
   const failures = leftOut === undefined ? reads.failures : [...reads.failures, leftOut];
-  return { local, peers: drafts, failures };
-}
-
-/** One after another: each makes a table of its own for a moment, of the same name. */
-async function tryRules(view: View, tools: TryTools, reads: Reads): Promise<Draft[]> {
-  const pods = await reads.slow('whether rules refuse packets of pods', () => refusedPods(view, tools));
-  const tunnel = await reads.slow('whether rules drop packets of the tunnel', () => tunnelDrops(view, tools));
-  return [...(pods ?? []), ...(tunnel ?? [])];
+  return { local: [...(pods ?? []), ...(tunnel ?? [])], peers: drafts, failures };
 }
 
 /** Without it every peer is silent, and that says nothing about them. */

@@ -1,5 +1,6 @@
 // What goes wrong with the agent, the kernel's settings and the devices.
 
+import { SUBNET_FILE } from '../../lab/contract.ts';
 import type { Problem } from './problem.ts';
 
 export const AGENT_PROBLEMS: readonly Problem[] = [
@@ -10,6 +11,14 @@ export const AGENT_PROBLEMS: readonly Problem[] = [
     agent: 'is stopped',
     end: 'fix',
     says: ['state T', 'kill -CONT'],
+  },
+  {
+    id: 'agent-not-ready',
+    how: 'without its status socket',
+    agent: 'runs',
+    make: `rm ${SUBNET_FILE}.sock`,
+    end: 'restart',
+    says: ['cannot be asked', 'ENOENT'],
   },
 ];
 

@@ -66,4 +66,13 @@ export const FIREWALLS_PROBLEMS: readonly Problem[] = [
     after: 'iptables-nft -t mangle -F FORWARD',
     says: ['chain ip mangle FORWARD', 'iptables -t mangle -I FORWARD'],
   },
+  {
+    id: 'legacy-and-nft-mixed',
+    how: 'a rule in each',
+    agent: 'runs',
+    needs: 'iptables-legacy -L -n',
+    make: 'iptables-legacy -A INPUT -s 192.0.2.1 -j DROP && iptables-nft -A INPUT -s 192.0.2.1 -j DROP',
+    end: 'iptables-legacy -F INPUT && iptables-nft -F INPUT',
+    says: ['iptables-legacy-save', 'update-alternatives'],
+  },
 ];

@@ -62,4 +62,13 @@ export const PATHS_PROBLEMS: readonly Problem[] = [
     end: 'ip link del docker0',
     says: ['docker0', 'bip'],
   },
+  {
+    id: 'object-fought-over',
+    how: 'a program that deletes a route again and again',
+    agent: 'runs',
+    make: `route=${OTHER}; touch /run/fight; (while [ -e /run/fight ]; do ip route del $route; sleep 0.3; done) >/dev/null 2>&1 &`,
+    end: 'rm /run/fight',
+    after: 'rm -f /run/fight',
+    says: ['route of node-2', 'times in the last 10 s'],
+  },
 ];

@@ -8,6 +8,8 @@ export interface Problem {
   readonly how: string;
   /** What the agent does meanwhile: a running one would put right at once what some rows break. */
   readonly agent: 'runs' | 'is killed' | 'is stopped';
+  /** A command that fails where the machine has not what the row needs. */
+  readonly needs?: string;
   /** Shell commands on the node. */
   readonly make?: string;
   /** What ends it: `fix` runs the command that the finding prints, `restart` starts the agent anew, else shell commands. */
