@@ -19,6 +19,9 @@ const INTRODUCTION = `# What the agent's rights are for
 Each thing that the DaemonSet of weft.yml gives the agent, taken away alone, and the first thing that then does not work, in the
 agent's or the runtime's words. Made by \`npm run suite -- image --update\`, which \`npm run suite -- image\` compares with what it finds:
 the image under containerd on a node that has nothing of Weft yet.
+
+NET_RAW is not among them. Probes of other nodes name every fault without it (README.md, "Probes of other nodes"), and a program that
+has it can forge packets on the node's network.
 `;
 const ROW_MS = 150_000;
 const READY_MS = 60_000;

@@ -69,6 +69,7 @@ describe('values.schema.json', () => {
     { path: 'flannel.directRouting', value: true },
     { path: 'flannel.enableNFTables', value: false },
     { path: 'flannel.backend', value: 'host-gw' },
+    { path: 'flannel.probes', value: false },
     { path: 'flannel.flannel_cni', value: { image: { repository: 'x', tag: 'y' } } },
     { path: 'flannel.macPrefix', value: '0E-2A' },
     { path: 'flannel.cniBinReplace', value: ['bridge', 'portmap'] },
@@ -84,6 +85,7 @@ describe('values.schema.json', () => {
     { path: 'replaceFlannel', value: 'yes' },
     { path: 'ownNodePolicy', value: 'yes' },
     { path: 'flannel.backend', value: 'wireguard' },
+    { path: 'flannel.probes', value: 'sometimes' },
     { path: 'flannel.vni', value: 16777216 },
     { path: 'flannel.vni', value: '1' },
     { path: 'flannel.backendPort', value: 65536 },
@@ -138,6 +140,15 @@ describe('rendered', () => {
     expect(netConf(objects)).toEqual(netConf(plain));
     const conflists = [objects, plain].map((list) => JSON.parse(only(list, 'ConfigMap').data?.['cni-conf.json'] ?? ''));
     expect(conflists[0]).toEqual(conflists[1]);
+  });
+
+  test.for([
+    { set: 'flannel.probes=false', want: ['--probes=off'] },
+    { set: 'flannel.probes=true', want: ['--probes=on'] },
+    { set: 'flannel.probes=null', want: [] },
+  ])('gives the agent the flag for $set', ({ set, want }) => {
+    const { args = [] } = agentContainer(render('weft', set));
+    expect(args.filter((arg) => arg.startsWith('--probes'))).toEqual(want);
   });
 
   test('contains weft-policy.yml where the cluster supports such policies and no value switches it off', () => {
