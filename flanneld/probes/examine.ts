@@ -49,8 +49,8 @@ const CLOSED_PORT = 33_434;
 /** The kubelet's: open or refused, both mean that the node is there. */
 const KUBELET_PORT = 10_250;
 const TRY_MS = 1000;
-/** For each size that is tried, when small packets are answered: four times their round trip, and at least this. */
-const SIZE_MS = 250;
+/** For each size that is tried, when small packets are answered: four times their round trip, and at least this; agents gather packets. */
+const SIZE_MS = 400;
 /** Headers of IP and UDP. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 

@@ -58,6 +58,8 @@ interface Packet {
 export class ProbeSockets {
   /** Why this node does not answer the probes of other nodes; undefined when it does. */
   readonly problem: string | undefined;
+  /** How long to let packets gather before they are read: one wake-up for several, where there are many peers. */
+  gatherMs = 0;
   readonly #place: ProbePlace;
   readonly #port: number;
   readonly #tools: ProbeSocketTools;
@@ -91,7 +93,8 @@ export class ProbeSockets {
     const taken = responder !== undefined && (this.#ports.tunnel !== port || this.#ports.node !== port);
     this.problem = taken ? `UDP port ${port} is taken: other nodes' probes are not answered` : undefined;
     try {
-      this.#watch = watchFds(sys, { fds: [tunnel, node], onReady: () => this.#drain(), onError });
+      const onReady = (): void => this.#drain();
+      this.#watch = watchFds(sys, { fds: [tunnel, node], onReady, onError, gatherMs: () => this.gatherMs });
     } catch (error) {
       closeFd(sys, tunnel);
       closeFd(sys, node);

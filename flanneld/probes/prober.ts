@@ -22,6 +22,8 @@ import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts'
 /** Ticks are at least so far apart, so that several probes are one wake-up. */
 const TICK_MS = { few: 250, many: 500 } as const;
 const MANY = 100;
+/** Among many peers. It is not in the round trips, because the kernel stamps packets and the responder says how long it held them. */
+const GATHER_MS = 150;
 const LONGEST_TICK_MS = 2500;
 /** How long a cause that was found is believed among many peers. */
 const DIAGNOSED_MS = 150_000;
@@ -175,6 +177,7 @@ export class Prober {
       this.#records.set(id, new PeerRecord(target));
     }
     const names = new Map([...all].map(([id, { peer }]) => [id, peer]));
+    for (const { sockets } of this.#sides.values()) sockets.gatherMs = all.size > MANY ? GATHER_MS : 0;
     this.#schedule.setTargets(names, this.#options.tools.clock.now(), renewed);
   }
 

@@ -25,6 +25,7 @@ const LAST_RETRY_MS = { all: 10_000, ring: 30_000 } as const;
 /** A new node has to become ready first, and a new lease is seen by everybody at once: they must not probe all together. */
 const NEW_MS = 5000;
 const SPREAD_MS = 50;
+const CROWD = 50;
 /** A target that was probed sooner is passed over when the others have their turn. */
 const PASS_OVER_MS = 15_000;
 const LOOK_AHEAD = 64;
@@ -73,8 +74,9 @@ export class ProbeSchedule {
       this.#entries.delete(id);
     }
     const watches = watchedBy(this.#own, names);
-    // At the start everybody else is there already and simply has his turn.
-    const spreadMs = this.#entries.size === 0 ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
+    // Of many at once, as at the start, everybody simply has his turn, which comes by chance.
+    const isCrowd = names.size - this.#entries.size > CROWD;
+    const spreadMs = isCrowd ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
     for (const id of names.keys()) this.#setTarget(id, watches.has(id), renew.has(id), nowMs, spreadMs);
     this.#watched = [...this.#entries.values()].filter(({ watched }) => watched);
     this.#retries = [...this.#entries.values()].filter((entry) => !entry.watched && Number.isFinite(entry.dueMs));

@@ -16,6 +16,11 @@ export interface FdWatchOptions {
   readonly fds: readonly number[];
   /** Something can be read. It must read all descriptors empty, error queues included, or it is called again at once. */
   readonly onReady: () => void;
+  /**
+   * How long to let more arrive after something did, in milliseconds; 0 when absent. The kernel stamps what it receives, so that
+   * only the answers to others come later.
+   */
+  readonly gatherMs?: () => number;
   /** The watch ended by itself: poll failed, or `onReady` threw. */
   readonly onError: (error: unknown) => void;
 }
@@ -26,10 +31,10 @@ const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 const MAX_POLL_FAILURES = 100;
 
 /** Waits until closed. Throws SysError; then the descriptors are still the caller's. */
-export function watchFds(sys: Syscalls, { fds, onReady, onError }: FdWatchOptions): FdWatch {
+export function watchFds(sys: Syscalls, { fds, onReady, onError, gatherMs = () => 0 }: FdWatchOptions): FdWatch {
   const stopFd = check(sys.call(sys.nr.eventfd2, 0, EFD_CLOEXEC), 'open', 'eventfd');
   const state = { closing: false };
-  const done = wait(sys, [...fds, stopFd], state, onReady).catch((error: unknown) => {
+  const done = wait(sys, [...fds, stopFd], state, onReady, gatherMs).catch((error: unknown) => {
     state.closing = true;
     onError(error);
   });
@@ -52,6 +57,7 @@ async function wait(
   fds: readonly number[],
   state: { readonly closing: boolean },
   onReady: () => void,
+  gatherMs: () => number,
 ): Promise<void> {
   const poll = loadPoll();
   const pollfds = pollfdsFor(sys, ...fds);
@@ -60,6 +66,8 @@ async function wait(
     // The result of poll is of no use, because its errno belongs to the pool's thread. Reading shows whether there is anything.
     failures = (await poll(pollfds.address, fds.length, -1)) < 0 ? failures + 1 : 0;
     if (failures > MAX_POLL_FAILURES) throw new Error('poll on sockets fails again and again');
+    const ms = gatherMs();
+    if (ms > 0 && !state.closing) await new Promise((resolve) => setTimeout(resolve, ms));
     if (!state.closing) onReady();
   }
 }

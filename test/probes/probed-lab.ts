@@ -85,7 +85,8 @@ export function dropInNetwork(lab: Lab, rules: readonly { readonly from: LabNode
 }
 
 export function undoInNetwork(lab: Lab): void {
-  nftInNetwork(lab, `delete table ${NETWORK_TABLE}\n`);
+  // Adding it first makes the deletion succeed where there is none.
+  nftInNetwork(lab, `add table ${NETWORK_TABLE}\ndelete table ${NETWORK_TABLE}\n`);
 }
 
 const NETWORK_TABLE = 'netdev fault';
