@@ -12,7 +12,7 @@ const leftOut = [
   'test/cluster/stores/{etcd-faults,kube-agent,outages,upstream-etcd}.test.ts',
   'test/cluster/api-server/{bundle-map,connectivity}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
-  'test/faults/faults.test.ts',
+  'test/faults/{faults,upgrade}.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
   'test/probes/**',

@@ -3,6 +3,7 @@
 // `main(): ProgramOutput` (lib/sys/host.ts), and whatever it imports is synchronous and free of Node.
 
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -116,7 +117,10 @@ async function heapOptions(work, { arch, profile }) {
   return profile && (await profileHeap(join(work, 'executable'), file)) ? { profile: file } : {};
 }
 
-/** The emulator that runs a program for another processor, which is needed to save its heap. */
+/** The emulator that runs a program for another processor, which is needed to save its heap. Debian 13 and later name it without -static. */
 function emulatorFor(arch) {
-  return arch === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static';
+  const name = arch === 'arm64' ? 'qemu-aarch64' : 'qemu-x86_64';
+  return (
+    ['', '-static'].map((ending) => `/usr/bin/${name}${ending}`).find((file) => existsSync(file)) ?? `${name}-static`
+  );
 }

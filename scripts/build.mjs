@@ -1,5 +1,6 @@
 // `npm run build`: dist/flanneld, one JavaScript file with koffi.node and deadline.so beside it; dist/cni/flannel, one static
 // executable; and dist/kubectl-weft, one JavaScript file. Only what changed is built again; `node scripts/build.mjs cni` builds one.
+// `--arch arm64` or `amd64` builds for another processor than this one.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -7,6 +8,7 @@ import { chmod, copyFile, mkdir, readdir, readFile, rename, writeFile } from 'no
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { buildExecutable } from './build-executable.mjs';
 import { bundlePlugin } from './build-plugin.mjs';
 import { run } from './command.mjs';
@@ -30,16 +32,23 @@ const programs = {
   },
 };
 
-/** Builds the programs named, or all. Rejects with one line that says what is wrong. */
-export async function buildPrograms(names = Object.keys(programs), log = () => undefined) {
+/** Node's name for a processor, by the name that images and Debian have for it. Throws an Error of one line for any other. */
+export function nodeArch(name) {
+  const arch = { amd64: 'x64', x64: 'x64', arm64: 'arm64' }[name];
+  if (arch === undefined) throw new Error(`build: expected the processor amd64 or arm64, got "${name}"`);
+  return arch;
+}
+
+/** Builds the programs named, or all, for this processor or `arch`. Rejects with one line that says what is wrong. */
+export async function buildPrograms(names = Object.keys(programs), log = () => undefined, arch = process.arch) {
   const stamps = await readStamps();
   for (const name of names) {
     const program = programs[name];
     if (program === undefined) throw new Error(`build: no program ${name}: ${Object.keys(programs).join(' or ')}`);
-    const stamp = await inputHash(program);
+    const stamp = await inputHash(program, arch);
     if (stamps[name] === stamp && program.outputs.every((file) => existsSync(join(dist, file)))) continue;
     await mkdir(dist, { recursive: true });
-    log(await program.build());
+    log(await program.build(arch));
     await writeWhole(stampFile, `${JSON.stringify({ ...(await readStamps()), [name]: stamp }, null, 2)}\n`);
   }
 }
@@ -50,9 +59,9 @@ async function readStamps() {
 }
 
 /** A hash of everything that a program is made from: its sources, the packages, the engine, and the build scripts. */
-async function inputHash({ folders }) {
+async function inputHash({ folders }, arch) {
   const hash = createHash('sha256')
-    .update(process.version)
+    .update(`${process.version} ${arch}`)
     .update((await ensureEngine()).key);
   const files = await Promise.all([...folders, 'scripts'].map((folder) => sourceFiles(join(repository, folder))));
   for (const file of [join(repository, 'package-lock.json'), ...files.flat().sort()]) {
@@ -68,28 +77,28 @@ async function sourceFiles(folder) {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 }
 
-async function buildPlugin() {
+async function buildPlugin(arch) {
   const entry = join(repository, 'cni-plugin/main.ts');
-  const record = await buildExecutable(entry, join(dist, 'cni/flannel'), { profile: true });
+  const record = await buildExecutable(entry, join(dist, 'cni/flannel'), { arch, profile: true });
   await writeWhole(join(dist, 'cni/BUILD.json'), `${JSON.stringify(record, null, 2)}\n`);
   return `dist/cni/flannel ${record.id} (QuickJS-ng ${record.quickjs.version}, ${record.arch}${record.profiled ? '' : ', heap not profiled'})`;
 }
 
-async function buildAgent() {
+async function buildAgent(arch) {
   const entry = join(repository, 'flanneld/main.ts');
   const draft = await bundleAgent(entry, '');
   const id = createHash('sha256').update(draft).digest('hex').slice(0, 12);
   const output = join(dist, 'flanneld');
-  await copyWhole(koffiLibrary(), join(dist, 'koffi.node'));
-  await compileDeadline(join(dist, 'deadline.so'));
+  await copyWhole(koffiLibrary(arch), join(dist, 'koffi.node'));
+  await compileDeadline(join(dist, 'deadline.so'), arch);
   await writePackageFile();
   await writeWhole(output, await bundleAgent(entry, id), 0o755);
   return `dist/flanneld ${id}`;
 }
 
 /** What ends the agent when its event loop stands still. It is linked with nothing: the C library of the process serves. */
-async function compileDeadline(output) {
-  const { cc } = await ensureEngine();
+async function compileDeadline(output, arch) {
+  const { cc } = await ensureEngine({ arch });
   const temporary = `${output}.${process.pid}`;
   // now: the handlers must not look functions up when they run.
   const options = ['-O2', '-fPIC', '-shared', '-nostdlib', '-fno-stack-protector', '-Wall', '-Werror', '-Wl,-s,-z,now'];
@@ -172,11 +181,11 @@ function koffiFolder() {
   return dirname(createRequire(import.meta.url).resolve('koffi'));
 }
 
-/** The path of koffi.node for this machine's processor and C library. */
-function koffiLibrary() {
+/** The path of koffi.node for this processor and this machine's C library. */
+function koffiLibrary(arch) {
   const glibc = process.report.getReport().header.glibcVersionRuntime !== undefined;
-  const platform = `${glibc ? 'linux' : 'musl'}_${process.arch}`;
-  const file = join(koffiFolder(), `../@koromix/koffi-linux-${process.arch}`, platform, 'koffi.node');
+  const platform = `${glibc ? 'linux' : 'musl'}_${arch}`;
+  const file = join(koffiFolder(), `../@koromix/koffi-linux-${arch}`, platform, 'koffi.node');
   if (!existsSync(file)) throw new Error(`build: no ${file}: run npm ci`);
   return file;
 }
@@ -196,14 +205,16 @@ async function copyWhole(from, to) {
 }
 
 /** Builds the programs named, or all. */
-export async function main(_values, names) {
-  await buildPrograms(names.length === 0 ? undefined : names, (line) => process.stdout.write(`${line}\n`));
+export async function main({ arch }, names) {
+  const log = (line) => process.stdout.write(`${line}\n`);
+  await buildPrograms(names.length === 0 ? undefined : names, log, arch && nodeArch(arch));
   return 0;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {
-    process.exitCode = await main({}, process.argv.slice(2));
+    const { values, positionals } = parseArgs({ allowPositionals: true, options: { arch: { type: 'string' } } });
+    process.exitCode = await main(values, positionals);
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;

@@ -1,9 +1,9 @@
 // What the npm scripts do and which arguments they accept. run.mjs prints this for `npm run NAME -- --help` and refuses options that are
 // not here. Each entry has `does` (sentences); `options` (as for parseArgs of node:util, with `says` and, for an option with a value,
 // the `value`'s name and a `check`, which returns what was expected when it refuses the value); `words` (its other arguments);
-// and `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash).
+// `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash).
 
-import { folder, image, LAB, labName, vitest, whole } from './option-kinds.mjs';
+import { folder, image, LAB, labName, oneOf, vitest, whole } from './option-kinds.mjs';
 import { SUITES } from './suites.mjs';
 
 export const COMMANDS = {
@@ -47,11 +47,62 @@ export const COMMANDS = {
   build: {
     does: 'Builds dist/flanneld, dist/cni/flannel and dist/kubectl-weft when their sources have changed.',
     words: '[flanneld|cni|kubectl-weft]',
+    options: {
+      arch: {
+        type: 'string',
+        value: 'P',
+        says: 'for another processor than this one: amd64 or arm64',
+        check: oneOf('amd64', 'arm64'),
+      },
+    },
   },
   check: { does: 'Checks types, lint rules, format and dead code.' },
+  image: {
+    does: 'Builds the image for amd64 and arm64 as dist/weft-VERSION.oci.tar, with an SBOM of each, the same bytes each time. As root.',
+    words: '[load PLACE | push REF]',
+    commands: {
+      'load kind [CLUSTER]': 'brings it to the nodes of a kind cluster',
+      'load containerd [SOCKET]': 'into the containerd of this machine, where kubelet finds it',
+      'load docker': 'into docker on this machine',
+      'push REGISTRY/NAME:TAG': 'to a registry, for both processors, by skopeo or buildah',
+    },
+    options: {
+      arch: {
+        type: 'string',
+        multiple: true,
+        value: 'P',
+        says: 'only for this processor, amd64 or arm64',
+        check: oneOf('amd64', 'arm64'),
+      },
+      builder: {
+        type: 'string',
+        value: 'NAME',
+        says: 'buildah, or docker where there is no buildah and no apt; docker pulls the base images',
+        check: oneOf('buildah', 'docker'),
+      },
+      ...image,
+    },
+  },
   'image:size': {
     does: 'Builds the image (manifests/Dockerfile), and prints the size of each part and the memory that the agent uses in it. As root.',
     options: image,
+  },
+  release: {
+    does: 'Makes everything that a version is published as, in dist/release/VERSION, the same bytes each time; pushes the image unless --dry-run. As root.',
+    words: '[version X.Y.Z]',
+    commands: { 'version X.Y.Z': 'gives the repository its next version, in package.json and wherever else it stands' },
+    options: {
+      'dry-run': {
+        type: 'boolean',
+        says: 'pushes nothing, and takes Unreleased of the CHANGELOG where the version has no heading',
+      },
+      image: {
+        type: 'string',
+        value: 'REGISTRY/NAME',
+        says: 'where the image is pushed to and the manifests take it from',
+      },
+      ...image,
+    },
   },
   format: { does: 'Formats the sources, applies safe fixes, and makes manifests/REFERENCE.md anew.' },
   test: {

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { cacheFolder, run } from './command.mjs';
 import { fetchDebianPackages } from './debian.mjs';
 
@@ -189,11 +190,16 @@ export async function publish(work, folder) {
   }
 }
 
+/** Of this processor, which every build needs for its compiler of bytecode, and of the one that `--arch amd64` or `arm64` names. */
+async function main() {
+  const { values } = parseArgs({ options: { arch: { type: 'string' } } });
+  await ensureEngine();
+  if (values.arch !== undefined) await ensureEngine({ arch: values.arch === 'amd64' ? 'x64' : values.arch });
+}
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  try {
-    await ensureEngine();
-  } catch (error) {
+  main().catch((error) => {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;
-  }
+  });
 }

@@ -1,4 +1,4 @@
-// `node scripts/licences.mjs FOLDER` lists the components of the built programs and of Node in sbom.cdx.json (CycloneDX 1.5), and
+// `node scripts/licences.mjs [--arch amd64|arm64] FOLDER` lists the components of the built programs and of Node in sbom.cdx.json (CycloneDX 1.5), and
 // their full licences in THIRD-PARTY.txt. The bundler reports what it included, so no development package can get in and nothing can
 // be forgotten. Run it after the build.
 
@@ -7,7 +7,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { nodeArch } from './build.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 /** What is linked into the CNI executable, and where Debian's package has its licence. */
@@ -17,8 +19,8 @@ const ENGINE = [
 ];
 
 /** Every npm package in the agent's bundle and in the executable, sorted: name, version, licence, folder. */
-export async function bundledPackages() {
-  const folders = new Set([koffiFolder()]);
+export async function bundledPackages(arch = process.arch) {
+  const folders = new Set([koffiFolder(arch)]);
   for (const entry of ['flanneld/main.ts', 'cni-plugin/main.ts']) {
     const { metafile } = await build({
       entryPoints: [join(repository, entry)],
@@ -40,9 +42,9 @@ export async function bundledPackages() {
 }
 
 /** The folder of koffi's native half, which the bundle loads from the file beside it. */
-function koffiFolder() {
+function koffiFolder(arch) {
   const koffi = dirname(createRequire(import.meta.url).resolve('koffi'));
-  return join(koffi, `../@koromix/koffi-linux-${process.arch}`);
+  return join(koffi, `../@koromix/koffi-linux-${arch}`);
 }
 
 function describePackage(folder) {
@@ -105,10 +107,15 @@ export function bill(packages, engine, { name, version }) {
   };
 }
 
-async function main(folder) {
+async function main() {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { arch: { type: 'string' } } });
+  const [folder] = positionals;
   if (folder === undefined) throw new Error('licences: expected a folder to write to');
   const about = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  const [packages, engine] = [await bundledPackages(), [...engineParts(), nodePart()]];
+  const [packages, engine] = [
+    await bundledPackages(values.arch && nodeArch(values.arch)),
+    [...engineParts(), nodePart()],
+  ];
   const texts = [...packages, ...engine].map((part) => {
     return `${part.name} ${part.version} (${part.licence})\n\n${part.text.trim()}\n`;
   });
@@ -118,7 +125,7 @@ async function main(folder) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  main(process.argv[2]).catch((error) => {
+  main().catch((error) => {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;
   });

@@ -37,6 +37,7 @@ export const count = (value, says, initial) => ({ type: 'string', value, says, d
 export const seed = (says, initial) => ({ type: 'string', value: 'N', says, default: initial, check: whole(0) });
 
 export const image = {
+  'no-cache': { type: 'boolean', says: 'runs every step again, also those whose result is kept from an earlier build' },
   pull: {
     type: 'boolean',
     says: "uses the Dockerfile's base images from their registry, in place of images made here",
@@ -47,5 +48,4 @@ export const image = {
     value: 'A=B',
     says: 'passes this build argument to the Dockerfile; implies --pull',
   },
-  platform: { type: 'string', value: 'P', says: 'the platform, such as linux/arm64, under emulation; with --pull' },
 };

@@ -34,6 +34,7 @@ const UNWANTED_UNITS = {
   'etcd-server': 'etcd.service',
   containerd: 'containerd.service',
   prometheus: 'prometheus.service',
+  'docker-registry': 'docker-registry.service',
 };
 
 function log(line) {
@@ -51,7 +52,8 @@ function run(command, args, options = {}) {
   });
 }
 
-function isOnPath(command) {
+/** Whether PATH has this program. */
+export function isOnPath(command) {
   return (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, command)));
 }
 

@@ -15,6 +15,13 @@ export const SUITES = {
       only: { type: 'string', value: 'NAME[,NAME…]', says: 'only these trials; a wrong name prints all names' },
     },
   },
+  upgrade: {
+    does: 'Upgrades nodes of the previous release to this build and back, under a flow. Builds that release once, from its commit.',
+    takes: '3 min',
+    needs: 'root; the whole git history, or WEFT_PREVIOUS',
+    root: LAB,
+    ...vitest,
+  },
   'agent-faults': {
     does: 'Injects faults into the built agent under a flow and under systemd: exceptions, stalls, missing descriptors, errors of the kernel. It goes on or ends at once.',
     takes: '4 min',
@@ -142,9 +149,10 @@ export const SUITES = {
     ...vitest,
   },
   image: {
-    does: "Runs the image under a real containerd, as weft.yml does. Installs Debian's buildah, mmdebstrap and containerd. As root.",
-    takes: '5 min',
-    needs: 'root, kube-apiserver; installs buildah, mmdebstrap, containerd',
+    does: "Builds the image for both processors, twice for one, and runs it under a real containerd as weft.yml does. Looks into it and pushes it to a registry. Installs Debian's packages for that. As root.",
+    takes: '15 min',
+    needs:
+      'root, kube-apiserver; installs buildah, mmdebstrap, containerd, skopeo, docker-registry, a cross compiler, qemu-user-static',
     words: '[FILE…]',
     options: {
       update: {

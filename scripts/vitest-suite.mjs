@@ -64,7 +64,7 @@ export async function testSuite({
   }
   const build = [join(repository, 'scripts/build.mjs'), ...programs];
   if (spawnSync(process.execPath, build, { cwd: repository, stdio: 'inherit' }).status !== 0) return 1;
-  prepare?.();
+  await prepare?.();
   return await runVitest(args.length === 0 ? files : args, values);
 }
 

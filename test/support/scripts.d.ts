@@ -43,6 +43,74 @@ declare module '*/manifests.mjs' {
   export function joinManifests(name?: string): string;
 }
 
+declare module '*/version.mjs' {
+  export function withVersion(version: string, read?: (name: string) => string): ReadonlyMap<string, string>;
+}
+
+declare module '*/oci.mjs' {
+  export interface StoredImage {
+    readonly architecture: 'amd64' | 'arm64';
+    readonly descriptor: { readonly digest: string; readonly size: number };
+    readonly config: { readonly config: Readonly<Record<string, unknown>>; readonly created: string };
+    /** Files of its layers, compressed tars. */
+    readonly layers: readonly string[];
+  }
+
+  export class ImageLayout {
+    constructor(folder: string, epoch: number);
+    add(root: string, architecture: string, config: object): Promise<string>;
+    writeArchive(file: string, as: string): string;
+  }
+
+  export function readArchive(
+    file: string,
+    folder: string,
+  ): { readonly name: string; readonly index: string; readonly images: readonly StoredImage[] };
+  export function onlyFor(archive: string, architecture: string, work: string): string;
+  export function unpackLayers(layers: readonly string[], root: string): Promise<void>;
+  export function packFolder(
+    folder: string,
+    file: string,
+    epoch: number,
+    options?: { readonly gzip?: boolean; readonly names?: readonly string[] },
+  ): void;
+}
+
+declare module '*/image-build.mjs' {
+  export const OWN_ARCH: 'amd64' | 'arm64';
+  export function buildImage(name: string, options: { readonly 'no-cache'?: boolean }, arch?: string): void;
+  export function packImages(file: string, as: string, names: Readonly<Record<string, string>>): Promise<string>;
+  export function dockerfileConfig(text?: string): object;
+}
+
+declare module '*/deliver.mjs' {
+  export function pushImage(archive: string, words: readonly string[]): number;
+  export function loadImage(archive: string, words: readonly string[]): number;
+}
+
+declare module '*/bill.mjs' {
+  export function debianComponent(control: string): object;
+}
+
+declare module '*/notes.mjs' {
+  export function releaseNotes(changelog: string, version: string, options?: { readonly unreleased?: boolean }): string;
+}
+
+declare module '*/artefacts.mjs' {
+  interface Places {
+    readonly folder: string;
+    readonly version: string;
+  }
+
+  export function packPlugins(
+    options: Places & { archive: string; work: string; epoch: number; names: readonly string[] },
+  ): Promise<void>;
+  export function withImage(text: string, version: string, reference: string): string;
+  export function writeManifests(options: Places & { manifests: string; reference: string }): void;
+  export function packChart(options: Places & { manifests: string; work: string; image: string; epoch: number }): void;
+  export function writeSums(folder: string): string;
+}
+
 declare module '*/licences.mjs' {
   export interface Part {
     readonly name: string;
