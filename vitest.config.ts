@@ -15,6 +15,7 @@ const leftOut = [
   'test/faults/{faults,upgrade}.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
+  'test/e2e/real-firewalls.test.ts',
   'test/probes/**',
 ];
 

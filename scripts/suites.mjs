@@ -50,6 +50,13 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  firewalls: {
+    does: "Runs Debian's firewalld and ufw in a node of the lab: what they refuse is named, and the named command ends it.",
+    takes: '1 min',
+    needs: "root; Debian's mirror",
+    root: LAB,
+    ...vitest,
+  },
   soak: {
     does: 'Exposes five nodes to random faults, and then expects the right state on every node.',
     takes: '30 min',

@@ -52,7 +52,7 @@ function refusedBy({ node, target }: Answers, by: NonNullable<PacketFate['refuse
   };
 }
 
-const ADVICE = ['nft insert', 'iptables', 'ip6tables', 'firewall-cmd', 'see '];
+const ADVICE = ['nft insert', 'iptables', 'ip6tables', 'firewall-cmd', 'ufw ', 'see '];
 
 /** refusal-text.ts writes `what is wrong: what to do`, and the rule in it may have colons of its own. */
 function splitAdvice(text: string): [string, string] {

@@ -43,6 +43,11 @@ describe('refusalParts', () => {
       want: 'packets are refused by the rule "reject with icmpx admin-prohibited" of chain inet firewalld filter_FORWARD: firewall-cmd --permanent --zone=trusted --add-interface=cni0 --add-interface=flannel.1 && firewall-cmd --reload',
     },
     {
+      name: 'ufw, by its own tool',
+      refusal: { family: 'ip', table: 'filter', chain: 'ufw-user-forward' },
+      want: 'packets are refused by the policy drop of chain ip filter ufw-user-forward: ufw route prepend allow from 10.244.0.0/16 && ufw route prepend allow to 10.244.0.0/16',
+    },
+    {
       name: 'iptables on nftables, by iptables',
       refusal: { family: 'ip', table: 'filter', chain: 'DOCKER-USER' },
       want: 'packets are refused by the policy drop of chain ip filter DOCKER-USER: iptables -t filter -I DOCKER-USER -s 10.244.0.0/16 -j ACCEPT; iptables -t filter -I DOCKER-USER -d 10.244.0.0/16 -j ACCEPT',

@@ -50,6 +50,8 @@ function adviceFor({ family, table, chain }: Refusal, network: IpPrefix, devices
     const interfaces = devices.map((device) => `--add-interface=${device}`).join(' ');
     return `firewall-cmd --permanent --zone=trusted ${interfaces} && firewall-cmd --reload`;
   }
+  // ufw writes its chains anew when it is reloaded.
+  if (/^ufw6?-/.test(chain)) return `ufw route prepend allow from ${prefix} && ufw route prepend allow to ${prefix}`;
   if (isIptablesChain({ table, chain })) {
     const tool = network.ip.family === 4 ? 'iptables' : 'ip6tables';
     const insert = `${tool} -t ${table} -I ${chain}`;
