@@ -147,6 +147,7 @@ export const SUITES = {
         value: 'PART',
         says: 'breaks this part, or all one by one: exactly the checks that need it must fail; a wrong name prints all',
       },
+      newer: { type: 'boolean', says: 'with containerd 2, unpacked from Debian forky and not installed' },
     },
   },
   cluster: {

@@ -52,7 +52,7 @@ function ask(method: 'GET' | 'POST', socketPath: string, path: string, timeoutMs
 }
 
 const DETAILS: Readonly<Record<string, string>> = {
-  ENOENT: 'no agent has started with this --subnet-file',
+  ENOENT: 'no agent runs with this --subnet-file',
   ECONNREFUSED: 'the agent is not running',
   EACCES: 'only the user the agent runs as may ask',
 };

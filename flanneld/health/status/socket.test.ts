@@ -79,7 +79,7 @@ describe('fetchStatus', () => {
   test('says that no agent is there', async () => {
     const subnetFile = join(makeDir(), 'subnet.env');
     await expect(fetchStatus(subnetFile)).rejects.toThrow(
-      `status: ask ${subnetFile}.sock: ENOENT (no agent has started with this --subnet-file)`,
+      `status: ask ${subnetFile}.sock: ENOENT (no agent runs with this --subnet-file)`,
     );
     leaveStale(`${subnetFile}.sock`);
     await expect(fetchStatus(subnetFile)).rejects.toThrow('ECONNREFUSED (the agent is not running)');
