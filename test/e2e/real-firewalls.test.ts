@@ -136,3 +136,20 @@ describe('ufw', () => {
     await forwards();
   });
 });
+
+test('iptables-legacy without a tunnel, of which there is no event: its refusal is seen, and forgotten', async () => {
+  const plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
+  onTestFinished(() => plain.down());
+  const lone = plain.node('node-1');
+  await lone.addPod();
+  const legacy = (args: string): Promise<string> => lone.run(['iptables-legacy', ...args.split(' ')]);
+  // The tables are in use before, as on a node where kube-proxy uses them.
+  await legacy('-t mangle -A FORWARD -j ACCEPT');
+  const answer = async (): Promise<string> => (await lone.agent.http('/readyz')).body;
+  await waitUntil(async () => (await answer()).includes('flanneld is ready'), LOOK_MS, 'readiness');
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  await legacy('-t mangle -I FORWARD -j DROP');
+  await waitUntil(async () => (await answer()).includes('see iptables-legacy-save'), LOOK_MS, 'the refusal');
+  await legacy('-t mangle -D FORWARD -j DROP');
+  await waitUntil(async () => (await answer()).includes('flanneld is ready'), LOOK_MS, 'readiness');
+});

@@ -18,6 +18,8 @@ export type ForwardProbeTools = InjectTools & TraceTools;
 
 /** How often to probe without an event while iptables-legacy is in use, because its changes cause no events. */
 const LEGACY_MS = 2000;
+/** The same where every probe makes a device, which others see come and go: without a tunnel. */
+const LEGACY_COSTLY_MS = 20_000;
 const AUDIT_MS = 60_000;
 /** The shortest time between two probes, and between two traces of the same trouble. */
 const GAP_MS = 1500;
@@ -33,6 +35,7 @@ export class ForwardProbe {
   #isIdle = true;
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #tracedAtMs = Number.NEGATIVE_INFINITY;
+  #costlyAtMs = Number.NEGATIVE_INFINITY;
   #findings: readonly Finding[] = [];
   /** Keys of senders whose packets did not pass at the last look, for any reason. */
   readonly #stopped = new Set<string>();
@@ -82,8 +85,13 @@ export class ForwardProbe {
     const known = new Set(listNeighs(netlink, { index: bridge.index }).map(({ destination }) => formatIp(destination)));
     const isTaken = (ip: Ip): boolean => known.has(formatIp(ip)) || this.#isTaken(ip);
     const all = families.flatMap((family) => sendersOf(bridge, family, isTaken, this.#tools));
-    // Such a probe makes a device, which others see come and go. So without an event it is left out, even if a change is then seen late.
-    const senders = all.filter(({ isCostly }) => isNews || !isCostly);
+    const cheap = all.filter(({ isCostly }) => !isCostly);
+    // A costly probe makes a device, which others see come and go. So it is made after an event, and seldom where nothing else shows
+    // what iptables-legacy refuses.
+    const nowMs = this.#tools.clock.now();
+    const isDue = cheap.length === 0 && isLegacyInUse() && nowMs - this.#costlyAtMs > LEGACY_COSTLY_MS;
+    const senders = isNews || isDue ? all : cheap;
+    if (senders.length > cheap.length) this.#costlyAtMs = nowMs;
     const stopped = await this.#stoppedOf(bridge, senders);
     const suspects = stopped.filter(({ key }) => mayTrace || !this.#stopped.has(key));
     this.#stopped.clear();
