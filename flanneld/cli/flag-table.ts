@@ -187,6 +187,11 @@ export const flagTable: readonly FlagSpec[] = [
   { name: 'json', help: 'status, gc, doctor, preflight, snapshot: print JSON', default: 'false' },
   { name: 'peer', value: 'name', help: 'doctor: probe only the node that has this name in its lease' },
   { name: 'all', help: 'doctor: probe all other nodes, not only 64 of them', default: 'false' },
+  {
+    name: 'host-root',
+    value: 'dir',
+    help: 'preflight: folder in which a container has the host’s /etc (default: the container is the host)',
+  },
   { name: 'dry-run', help: 'gc: only print what would be freed', default: 'false' },
   { name: 'force', help: 'cleanup: first end the agent that runs on this node', default: 'false' },
   { name: 'version', help: 'print the version and exit', default: 'false' },

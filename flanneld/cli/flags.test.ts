@@ -70,6 +70,7 @@ describe('parseCommandLine', () => {
       peer: undefined,
       allPeers: false,
       dryRun: false,
+      hostRoot: '',
       force: false,
       logLevel: 'info',
     });

@@ -94,6 +94,8 @@ export interface Options {
   readonly allPeers: boolean;
   /** `gc` only prints what it would do. */
   readonly dryRun: boolean;
+  /** The folder in which `preflight` finds the host's /etc; empty on the host itself. */
+  readonly hostRoot: string;
   /** `cleanup` first ends the running agent. */
   readonly force: boolean;
 }
@@ -130,6 +132,7 @@ export function readOptions(given: GivenFlags): Options {
     peer: text(given, 'peer'),
     allPeers: boolean(given, 'all'),
     dryRun: boolean(given, 'dry-run'),
+    hostRoot: text(given, 'host-root') ?? '',
     force: boolean(given, 'force'),
   };
 }

@@ -68,7 +68,15 @@ export const subCommands: readonly SubCommandSpec[] = [
     summary:
       'before Weft is installed or replaces flannel: try what it needs of this node, and say what is in the way; ADDRESS is another ' +
       'node’s, towards which the packet size is tried',
-    flags: [...doctorFlags, 'kubeconfig-file', 'kube-api-url', 'kube-annotation-prefix', 'healthz-ip', 'healthz-port'],
+    flags: [
+      ...doctorFlags,
+      'kubeconfig-file',
+      'kube-api-url',
+      'kube-annotation-prefix',
+      'healthz-ip',
+      'healthz-port',
+      'host-root',
+    ],
     words: ['[ADDRESS...]'],
   },
   {
@@ -81,7 +89,7 @@ export const subCommands: readonly SubCommandSpec[] = [
 ];
 
 /** Flags for sub-commands only. The agent refuses them, and so does a sub-command that does not read them. */
-export const subCommandFlags: readonly string[] = ['json', 'peer', 'all', 'dry-run', 'force'];
+export const subCommandFlags: readonly string[] = ['json', 'peer', 'all', 'dry-run', 'force', 'host-root'];
 
 /** Whether a word of a command line names a sub-command, so that the process is no agent. */
 export function isSubCommand(word: string): boolean {

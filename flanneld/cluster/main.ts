@@ -12,6 +12,7 @@ import { doctorCommand, statusCommand } from './commands.ts';
 import { connectivityCommand } from './connectivity/connectivity.ts';
 import { mapCommand } from './map/map-command.ts';
 import { type PluginCommand, type PluginOptions, PluginUsageError, parsePluginLine } from './plugin-options.ts';
+import { preflightCommandOfAll } from './preflight/preflight-command.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const EXIT_COULD_NOT = 2;
@@ -24,6 +25,7 @@ const RUNS = {
   connectivity: connectivityCommand,
   bundle: bundleCommand,
   map: mapCommand,
+  preflight: preflightCommandOfAll,
 } satisfies Readonly<Record<Exclude<PluginCommand, 'version'>, (around: Surroundings) => Promise<number>>>;
 
 async function main(): Promise<number> {

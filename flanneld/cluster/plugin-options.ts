@@ -2,7 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-export const COMMANDS = ['status', 'doctor', 'connectivity', 'bundle', 'map', 'version'] as const;
+export const COMMANDS = ['status', 'doctor', 'connectivity', 'bundle', 'map', 'preflight', 'version'] as const;
 export type PluginCommand = (typeof COMMANDS)[number];
 
 export interface PluginOptions {
@@ -22,6 +22,8 @@ export interface PluginOptions {
   readonly nodes: number;
   /** The parts that connectivity leaves out. */
   readonly without: readonly string[];
+  /** Weft's image; of preflight. */
+  readonly image: string | undefined;
 }
 
 /** A command line that is wrong; exit code 2. */
@@ -43,6 +45,7 @@ const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
   connectivity: 'test with pods of its own who reaches whom, and remove them; exits 1 when something does not',
   bundle: 'write an archive for an issue report, without secrets, tokens and keys',
   map: 'write one HTML file: nodes by nodes, round trip and loss, and what is wrong',
+  preflight: 'try with a pod on each node whether it is fit for Weft, before it is installed; exits 1 when one is not',
   version: 'print the version',
 };
 
@@ -102,6 +105,12 @@ function optionsOf(command: PluginCommand): Option[] {
           .default(10)
           .argParser(integer(0, 100)),
       ];
+    case 'preflight':
+      return [
+        ...common,
+        json,
+        new Option('--image <name>', 'Weft’s image (that of the DaemonSet, where there is one)'),
+      ];
     case 'connectivity':
       return [
         ...common,
@@ -127,6 +136,7 @@ function readValues(command: PluginCommand, values: Readonly<Record<string, unkn
     timeoutMs: number('timeout') * 1000,
     output: text('output'),
     nodes: number('nodes'),
+    image: text('image'),
     without: Array.isArray(values['without']) ? (values['without'] as string[]) : [],
   };
 }

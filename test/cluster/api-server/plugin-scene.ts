@@ -139,7 +139,7 @@ function podSpec(args: readonly string[]): object {
 }
 
 function nodeOfPod(lab: Lab, pod: string): LabNode {
-  return lab.node(pod.replace(/^weft-/, ''));
+  return lab.node(pod.replace(/^weft-(preflight-)?/, ''));
 }
 
 /** The programs of the image are elsewhere in a lab node. */

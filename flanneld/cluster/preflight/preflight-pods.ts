@@ -1,0 +1,61 @@
+// The pods in which `kubectl weft preflight` executes `flanneld preflight`, one a node. Pure functions.
+
+import type { ClusterNode } from '../ask/agents.ts';
+
+export const PREFLIGHT_LABEL = { 'app.kubernetes.io/name': 'weft-preflight' };
+/** A pod ends by itself after this time, also when nobody removes it. */
+const POD_SECONDS = 600;
+/** Where the host's /etc is in the pod. */
+const HOST_ROOT = '/host';
+/** Other nodes towards which each tries the packet size. */
+const NEIGHBOURS = 4;
+
+export function preflightPodName(node: string): string {
+  return `weft-preflight-${node}`;
+}
+
+/** With the node's network and processes, and the agent's one capability: what the agent itself would see. It changes no file. */
+export function preflightPod(node: string, image: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: preflightPodName(node), labels: PREFLIGHT_LABEL },
+    spec: {
+      nodeName: node,
+      hostNetwork: true,
+      hostPID: true,
+      tolerations: [{ operator: 'Exists' }],
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 1,
+      activeDeadlineSeconds: POD_SECONDS,
+      containers: [
+        {
+          name: 'preflight',
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          command: ['node', '-e', `setTimeout(() => {}, ${POD_SECONDS * 1000})`],
+          resources: { requests: { cpu: '5m', memory: '32Mi' } },
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+            seccompProfile: { type: 'RuntimeDefault' },
+          },
+          volumeMounts: [{ name: 'etc', mountPath: `${HOST_ROOT}/etc`, readOnly: true }],
+        },
+      ],
+      volumes: [{ name: 'etc', hostPath: { path: '/etc' } }],
+    },
+  };
+}
+
+/** The command, with addresses of some other nodes: the next ones in the list, so that each is tried by others. */
+export function preflightCommand(node: ClusterNode, nodes: readonly ClusterNode[]): string[] {
+  const at = nodes.indexOf(node);
+  const others = [...nodes.slice(at + 1), ...nodes.slice(0, Math.max(at, 0))].slice(0, NEIGHBOURS);
+  const addresses = others.flatMap((other) => other.addresses.slice(0, 1));
+  const flags = ['--json', `--node-name=${node.name}`, `--host-root=${HOST_ROOT}`];
+  return ['/opt/weft/flanneld', 'preflight', ...flags, `--cni-conf-dir=${HOST_ROOT}/etc/cni/net.d`, ...addresses];
+}

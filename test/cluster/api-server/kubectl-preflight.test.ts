@@ -1,0 +1,106 @@
+// The built `kubectl weft preflight` on a real kube-apiserver and lab nodes: one verdict for all nodes, and no pod of it is left.
+
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { missingApiserver } from '../../support/kube-apiserver.ts';
+import { needs } from '../../support/needs.ts';
+import { PluginScene } from './plugin-scene.ts';
+
+const PODS = '/api/v1/namespaces/kube-system/pods';
+const MERGE = 'application/merge-patch+json';
+
+interface PodObject {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly spec: { readonly nodeName: string; readonly containers: readonly { readonly securityContext: object }[] };
+  readonly status: { readonly phase: string };
+}
+
+let scene: PluginScene;
+let isOver = false;
+let kubelet: Promise<void>;
+const seen: PodObject[] = [];
+
+beforeAll(async () => {
+  if (missingApiserver() !== undefined) return;
+  scene = await PluginScene.start({ nodes: 2 });
+  await scene.server.call({
+    path: '/api/v1/namespaces/kube-system/serviceaccounts',
+    body: { metadata: { name: 'default' } },
+  });
+  for (const [at, { name }] of scene.lab.nodes.entries()) await setPodCidr(name, `10.244.${at + 1}.0/24`);
+  kubelet = startPods();
+}, 180_000);
+afterAll(async () => {
+  isOver = true;
+  await kubelet;
+  await scene?.stop();
+});
+beforeEach(() => needs.machine(missingApiserver() === undefined, missingApiserver() ?? ''));
+
+async function setPodCidr(node: string, podCIDR: string): Promise<void> {
+  const body = { spec: { podCIDR, podCIDRs: [podCIDR] } };
+  await scene.server.must({ method: 'PATCH', path: `/api/v1/nodes/${node}`, body, contentType: MERGE });
+}
+
+async function pods(): Promise<PodObject[]> {
+  const { body } = await scene.server.call({ path: PODS });
+  return (body['items'] ?? []) as PodObject[];
+}
+
+/** What a kubelet does: says that a container runs, and lets go of what is deleted. */
+async function startPods(): Promise<void> {
+  while (!isOver) {
+    for (const pod of await pods()) {
+      const path = `${PODS}/${pod.metadata.name}`;
+      if (pod.metadata.deletionTimestamp !== undefined) {
+        await scene.server.call({ method: 'DELETE', path: `${path}?gracePeriodSeconds=0` });
+      } else if (pod.status.phase !== 'Running') {
+        seen.push(pod);
+        const containerStatuses = [
+          { name: 'preflight', image: '', imageID: '', ready: true, restartCount: 0, state: { running: {} } },
+        ];
+        const body = { status: { phase: 'Running', containerStatuses } };
+        await scene.server.call({ method: 'PATCH', path: `${path}/status`, body, contentType: MERGE });
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+test('says in one line that all nodes are fit, with a pod on each that has NET_ADMIN alone, and leaves none', async () => {
+  const { exitCode, stdout, stderr } = await scene.weft(['preflight']);
+  expect(stdout, stderr).toContain('all 2 nodes are fit for Weft');
+  expect(exitCode).toBe(0);
+  expect(seen.map(({ spec }) => spec.nodeName).sort()).toEqual(['node-1', 'node-2']);
+  const capabilities = { drop: ['ALL'], add: ['NET_ADMIN'] };
+  for (const { spec } of seen) expect(spec.containers[0]?.securityContext).toMatchObject({ capabilities });
+  expect(await pods()).toEqual([]);
+});
+
+test('names the node that is not fit, and why', async () => {
+  const [node] = scene.lab.nodes;
+  // The agent’s own device has the place that the other one is to take.
+  await node?.agent.kill();
+  await node?.run(['sh', '-c', 'ip link del flannel.1 && ip link add vx9 type vxlan id 1 dstport 8472']);
+  onTestFinished(async () => {
+    await node?.run(['ip', 'link', 'del', 'vx9']);
+    await node?.agent.start();
+  });
+  const { exitCode, stdout } = await scene.weft(['preflight', '--json']);
+  const report = JSON.parse(stdout) as { verdict: string; findings: { id: string; nodes: string[] }[] };
+  expect(report.verdict).toBe('1 of 2 nodes are not fit for Weft');
+  expect(report.findings).toEqual(
+    expect.arrayContaining([expect.objectContaining({ id: 'vxlan-port-taken', nodes: ['node-1'] })]),
+  );
+  expect(exitCode).toBe(1);
+  expect(await pods()).toEqual([]);
+});
+
+test('names a Node without a podCIDR', async () => {
+  await scene.addNodeObject('bare', '192.168.50.99');
+  onTestFinished(async () => void (await scene.server.must({ method: 'DELETE', path: '/api/v1/nodes/bare' })));
+  const { stdout, exitCode } = await scene.weft(['preflight', '--timeout', '10']);
+  expect(stdout).toContain('[pod-cidr-unusable]');
+  expect(stdout).toContain('1 of 3 nodes are not fit for Weft, 1 did not answer');
+  expect(exitCode).toBe(1);
+  expect(await pods()).toEqual([]);
+});
