@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { readLease, writeLease } from '../lab/support/leases.ts';
 import { doctor, expectHealthy, FLAGS_OF_LAB, findingOf } from '../support/doctor.ts';
 
 const TEST_MS = 180_000;
@@ -112,10 +113,9 @@ describe('of the other node', { timeout: TEST_MS }, () => {
 
   test('its device has another MAC than its lease', async () => {
     await two.agent.kill();
-    const mac = (await two.run(['cat', '/sys/class/net/flannel.1/address'])).trim();
-    await two.run(['ip', 'link', 'set', 'flannel.1', 'address', '02:00:00:00:00:77']);
+    writeLease(lab, 'node-2', { ...readLease(lab, 'node-2'), mac: '02:00:00:00:00:77' });
     try {
-      expect((await findingOf(two, 'vtep-mac-mismatch', FLAGS_OF_LAB)).evidence).toContain(mac);
+      expect((await findingOf(two, 'vtep-mac-mismatch', FLAGS_OF_LAB)).evidence).toContain('02:00:00:00:00:77');
       expect((await findingOf(one, 'vtep-mac-mismatch')).peer).toBe('node-2');
     } finally {
       await two.agent.start();

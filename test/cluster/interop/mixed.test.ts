@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { failed, pingMatrix } from '../../lab/matrix.ts';
 import { kernelStateOf } from '../../lab/support/vxlan-state.ts';
+import { expectHealthy } from '../../support/doctor.ts';
 import { needs } from '../../support/needs.ts';
 import { Cluster, type ClusterSpec } from './cluster.ts';
 import { missingPrograms } from './programs.ts';
@@ -50,6 +51,10 @@ describe.for(clusters)('one node with flannel, two with Weft: $name', ({ spec })
     for (const pod of lab.pods) {
       expect(failed(await pod.ping(lab.nodes.map(({ address }) => address)))).toEqual([]);
     }
+  });
+
+  test('the doctor finds no error on the nodes with Weft, with flannel as their peer', async () => {
+    for (const node of started().lab.nodes.slice(1)) await expectHealthy(node);
   });
 
   test('both agents write the same annotations, apart from each node’s own values', async () => {
