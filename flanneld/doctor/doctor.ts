@@ -29,6 +29,8 @@ const EXIT_BLIND = 2;
 const ORDER = ['error', 'warning', 'info'];
 /** Between two looks: a running agent repairs within half a second, and an ADD or DEL takes some milliseconds. */
 const SECOND_LOOK_MS = 900;
+/** After so long there is no second look: the doctor ends within ten seconds, on a busy machine as well. */
+const LATE_MS = 7500;
 
 /**
  * Looks and writes what it found. Resolves to the exit code: 0 without errors, 1 with one, 2 when the kernel does not answer.
@@ -57,6 +59,7 @@ function exitCode({ kernel }: View, findings: readonly Finding[]): number {
 }
 
 async function examine(options: Options, processes: readonly AgentProcess[], tools: ViewTools & TryTools) {
+  const beganMs = tools.clock.now();
   const first = await readView(options, processes, tools);
   const startMs = tools.clock.now();
   const tried = await tryPackets(first, options, tools);
@@ -64,7 +67,9 @@ async function examine(options: Options, processes: readonly AgentProcess[], too
   const seen = judge(view);
   const told = first.agent.state === 'answers' ? (first.agent.report.findings ?? []) : [];
   const byPackets = [...tried.local, ...withHistory(tried.peers, told)];
-  if (seen.length === 0) return { view, drafts: once(byPackets) };
+  if (seen.length === 0 || tools.clock.now() - beganMs > LATE_MS) {
+    return { view, drafts: once([...whileStarting(first, seen), ...byPackets]) };
+  }
   const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
   await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
   const second = await readView(options, processes, tools, first.agent);
