@@ -26,7 +26,7 @@ describe('an examination', () => {
   test('takes one lost packet for nothing', async () => {
     let count = 0;
     const { evidence } = await run(() => (count++ === 0 ? SILENT : REFUSED));
-    expect([evidence.full, evidence.small]).toEqual([REFUSED, undefined]);
+    expect([evidence.full, evidence.small, evidence.isSecondTry]).toEqual([REFUSED, undefined, true]);
   });
 
   test('finds the largest size that passes, whatever it is', async () => {

@@ -15,6 +15,8 @@ export interface Evidence {
   readonly fullBytes: number;
   /** The full-size packet through the tunnel; of two tries the better one. */
   readonly full: Reply;
+  /** Whether the first packet was lost and the next one was not. */
+  readonly isSecondTry?: boolean;
   /** A small packet through the tunnel; of two tries the better one. */
   readonly small?: Reply;
   /** The largest UDP payload that passes, when small passes and full does not. */
@@ -78,7 +80,7 @@ export async function examine(options: ExamineOptions): Promise<Evidence> {
   if (passed(first)) return { ...start, full: first };
   onExtra(2);
   const [small, second] = await Promise.all([through(HEADER_BYTES), through(fullBytes)]);
-  if (passed(second)) return { ...start, full: second };
+  if (passed(second)) return { ...start, full: second, isSecondTry: true };
   if (passed(small)) return { ...start, full: second, small, ...(await findLargest(options, small, fullBytes)) };
   if (isBrief) return { ...start, full: second, small };
   onExtra(9);

@@ -20,10 +20,10 @@ import { ProbeSchedule } from './schedule.ts';
 import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts';
 
 /** Ticks are at least so far apart, so that several probes are one wake-up. */
-const TICK_MS = { few: 250, many: 500 } as const;
+const TICK_MS = { few: 250, many: 1000 } as const;
 const MANY = 100;
 /** Among many peers. It is not in the round trips, because the kernel stamps packets and the responder says how long it held them. */
-const GATHER_MS = 150;
+const GATHER_MS = 250;
 const LONGEST_TICK_MS = 2500;
 /** How long a cause that was found is believed among many peers. */
 const DIAGNOSED_MS = 150_000;
@@ -222,7 +222,7 @@ export class Prober {
     const agentSilentMs = record.agentSilentMs(nowMs);
     const verdict = classify(evidence, { node, target, place, heardAtMs, failingSinceMs, agentSilentMs });
     const before = record.problem?.id;
-    record.take(verdict, evidence.startedAtMs, nowMs, evidence.small !== undefined || !passed(evidence.full));
+    record.take(verdict, evidence.startedAtMs, nowMs, evidence.isSecondTry === true || !passed(evidence.full));
     meter.count(record.state);
     if (verdict.rttMs !== undefined) meter.rtt.observe(verdict.rttMs / 1000);
     this.#tell(record, before);

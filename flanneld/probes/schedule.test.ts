@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { ProbeSchedule, RING, ringPlace, watchedBy } from './schedule.ts';
 
 const NODES = 5000;
-const TICK_MS = 500;
+const TICK_MS = 1000;
 
 function namesOf(count: number, except?: string): Map<string, string> {
   const names = new Map<string, string>();
@@ -101,7 +101,7 @@ describe('among 5000 nodes', () => {
 
   test('a new lease is not asked by everybody at once', () => {
     const times: number[] = [];
-    for (let node = 0; node < 40; node++) {
+    for (let node = 0; node < 15; node++) {
       const schedule = new ProbeSchedule({ own: `node-${node}`, random: numbers(node + 1) });
       schedule.setTargets(names, 0);
       const more = new Map(names).set('4 new', 'new');
@@ -113,7 +113,7 @@ describe('among 5000 nodes', () => {
         }
       }
     }
-    expect(times).toHaveLength(40);
+    expect(times).toHaveLength(15);
     expect(Math.min(...times)).toBeGreaterThanOrEqual(5000);
     expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(60_000);
   });

@@ -244,7 +244,7 @@ export function ringPlace(text: string): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
-/** At most a second's tokens are saved. It may owe some: then nothing is given until they are earned. */
+/** At most two seconds' tokens are saved, so that a tick that comes late loses none. It may owe some: then nothing is given until they are earned. */
 class TokenBucket {
   perSecond: number;
   #tokens = 1;
@@ -270,7 +270,7 @@ class TokenBucket {
 
   #fill(nowMs: number): void {
     const grown = ((nowMs - (this.#atMs ?? nowMs)) / 1000) * this.perSecond;
-    this.#tokens = Math.min(this.perSecond, this.#tokens + grown);
+    this.#tokens = Math.min(2 * this.perSecond, this.#tokens + grown);
     this.#atMs = nowMs;
   }
 }

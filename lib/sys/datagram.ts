@@ -40,6 +40,9 @@ const BUFFER_BYTES = 65_536;
 /** At most so many packets are read in one go, so that a flood cannot keep the event loop. */
 const BATCH = 256;
 
+/** How often a packet is handed to the kernel before its error is believed. */
+const TRIES = 3;
+
 const CLOCK_REALTIME = 0;
 
 export interface DatagramPlace {
@@ -119,10 +122,16 @@ export function sendDatagram(
   if (ttl !== undefined) setSocketOption(sys, fd, level, ttlOption, ttl);
   if (noChecksum) setSocketOption(sys, fd, SOL_SOCKET, SO_NO_CHECK, 1);
   try {
-    clearError(sys, fd);
     return withAddress(sys, to.ip, to.port, (address, length) => {
       const data = sys.arena.copy(payload);
-      return uninterrupted(sys, sys.nr.sendto, fd, data.address, payload.length, MSG_DONTWAIT, address, length);
+      let sent = 0;
+      // An error about an earlier packet may arrive between the two calls; a second one hardly ever does.
+      for (let tries = 0; tries < TRIES; tries++) {
+        clearError(sys, fd);
+        sent = uninterrupted(sys, sys.nr.sendto, fd, data.address, payload.length, MSG_DONTWAIT, address, length);
+        if (sent >= 0) break;
+      }
+      return sent;
     });
   } finally {
     if (ttl !== undefined) setSocketOption(sys, fd, level, ttlOption, DEFAULT_TTL);
