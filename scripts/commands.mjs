@@ -1,7 +1,8 @@
 // What the npm scripts do and which arguments they accept. run.mjs prints this for `npm run NAME -- --help` and refuses options that are
 // not here. Each entry has `does` (sentences); `options` (as for parseArgs of node:util, with `says` and, for an option with a value,
 // the `value`'s name and a `check`, which returns what was expected when it refuses the value); `words` (its other arguments);
-// `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash).
+// `passes` (who parses the words, `vitest` or the command itself; they may then begin with a dash);
+// and `setUp: 'modules'` for what needs no packages of Debian and no build.
 
 import { folder, image, LAB, labName, oneOf, vitest, whole } from './option-kinds.mjs';
 import { SUITES } from './suites.mjs';
@@ -86,6 +87,26 @@ export const COMMANDS = {
   'image:size': {
     does: 'Builds the image (manifests/Dockerfile), and prints the size of each part and the memory that the agent uses in it. As root.',
     options: image,
+  },
+  deploy: {
+    does: 'Installs Weft in the cluster of a kubeconfig: looks whether it can, applies the manifests with image and network filled in, waits until the nodes are ready, and lets pods on all nodes reach each other.',
+    words: '[uninstall]',
+    setUp: 'modules',
+    commands: { uninstall: 'removes Weft from every node and the cluster' },
+    options: {
+      image: { type: 'string', value: 'REF', says: 'what nodes pull; npm run image -- push prints it' },
+      network: {
+        type: 'string',
+        value: 'CIDR[,CIDR]',
+        says: "the pod network, instead of kubeadm's or what the nodes' podCIDRs lie in",
+      },
+      'replace-flannel': {
+        type: 'boolean',
+        says: 'takes the place of flannel: one node, then a tenth at a time; goes back when a probe or a pod is lost',
+      },
+      kubeconfig: { type: 'string', value: 'FILE', says: 'as for kubectl' },
+      context: { type: 'string', value: 'NAME', says: 'as for kubectl' },
+    },
   },
   release: {
     does: 'Makes everything that a version is published as, in dist/release/VERSION, the same bytes each time; pushes the image unless --dry-run. As root.',

@@ -2,7 +2,7 @@
 // nothing but Node. Then the clone is set up, and main(values, words) of the file with that name is called (a suite's file is in
 // suites/). It returns the exit code or throws an error of one line.
 import { COMMANDS, commandOf } from './commands.mjs';
-import { setUp } from './setup.mjs';
+import { setUp, setUpModules } from './setup.mjs';
 import { chooseSuite } from './suite.mjs';
 import { readArguments, typed, usage } from './usage.mjs';
 
@@ -23,9 +23,9 @@ async function main(name, argv) {
     return 0;
   }
   if (name === 'suite') return await chooseSuite(words, main);
-  const { root } = commandOf(name);
+  const { root, setUp: what } = commandOf(name);
   if (root !== undefined && process.getuid() !== 0) throw new Error(root);
-  if (!setUp()) return couldNotBegin(name);
+  if (!(what === 'modules' ? setUpModules() : setUp())) return couldNotBegin(name);
   if (name === 'setup') return 0;
   return await (await import(fileOf(name))).main(values, words);
 }

@@ -204,25 +204,30 @@ export function ensurePackages(packages) {
 }
 
 /** Does whatever is still missing. Throws an Error of one line that says what to install or set. */
-async function setUpLocked() {
+async function setUpLocked(only) {
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR) {
     throw new Error(`Node ${process.versions.node} is too old: install Node ${NODE_MAJOR} or later`);
   }
-  ensurePackages(PACKAGES);
+  if (only !== 'modules') ensurePackages(PACKAGES);
   if (!isInstalled()) installModules();
-  await ensureEngine();
+  if (only !== 'modules') await ensureEngine();
 }
 
 /**
  * Makes the clone ready and returns whether it is. If not, prints one line that says why. Two npm scripts started together must not
  * both run `npm ci`, so a lock is held: flock(1) on this file, which the kernel releases when the last holder ends.
  */
-export function setUp() {
-  const locked = [process.execPath, self, '--locked'];
+export function setUp(...only) {
+  const locked = [process.execPath, self, '--locked', ...only];
   const result = run('flock', [self, ...locked], { stdio: 'inherit' });
   if (result.error?.code !== 'ENOENT') return result.status === 0;
   // Without flock, util-linux is missing, and set-up is about to install it.
-  return run(process.execPath, [self, '--locked'], { stdio: 'inherit' }).status === 0;
+  return run(process.execPath, locked.slice(1), { stdio: 'inherit' }).status === 0;
+}
+
+/** The same for what needs only Node and node_modules, on any machine: a script that works on a cluster builds nothing here. */
+export function setUpModules() {
+  return setUp('modules');
 }
 
 async function main() {
@@ -231,7 +236,7 @@ async function main() {
     return;
   }
   try {
-    await setUpLocked();
+    await setUpLocked(process.argv[3]);
   } catch (error) {
     log(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;

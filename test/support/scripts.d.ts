@@ -92,6 +92,67 @@ declare module '*/bill.mjs' {
   export function debianComponent(control: string): object;
 }
 
+declare module '*/network.mjs' {
+  interface NodeLike {
+    readonly metadata: { readonly name: string };
+    readonly spec: { readonly podCIDR?: string | undefined; readonly podCIDRs?: readonly string[] };
+  }
+
+  /** By family, and where it was found. */
+  export interface Network {
+    readonly 4?: string;
+    readonly 6?: string;
+    readonly from?: string;
+  }
+
+  export function findNetwork(options: {
+    readonly given?: string;
+    readonly kubeadmConfig?: { readonly data: Readonly<Record<string, string>> };
+    readonly nodes: readonly NodeLike[];
+  }): Network;
+}
+
+declare module '*/preflight.mjs' {
+  interface DaemonSetLike {
+    readonly metadata: { readonly namespace: string; readonly name: string };
+    readonly spec: {
+      readonly template: {
+        readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+        readonly spec: { readonly containers: readonly { readonly command?: readonly string[] }[] };
+      };
+    };
+  }
+
+  export function findFlannel(daemonSets: readonly DaemonSetLike[]): DaemonSetLike | undefined;
+  export function preflight(cluster: {
+    readonly version: { readonly major: string; readonly minor: string };
+    readonly nodes: readonly object[];
+    readonly daemonSets: readonly DaemonSetLike[];
+    readonly replaceFlannel: boolean;
+  }): { readonly errors: readonly string[]; readonly warnings: readonly string[] };
+  export function hasPolicies(list: { readonly resources: readonly { readonly name: string }[] } | undefined): boolean;
+}
+
+declare module '*/probes.mjs' {
+  export function chooseTargets<T>(servers: readonly T[], most?: number): { readonly from: T; readonly targets: T[] }[];
+  export function probePod(
+    image: string,
+    args: readonly string[],
+  ): { readonly containers: readonly { readonly image: string; readonly securityContext: object }[] };
+}
+
+declare module '*/replace.mjs' {
+  export function planSteps(nodes: readonly string[]): string[][];
+  export function lostPods(before: readonly object[], now: readonly object[], nodes: readonly string[]): string[];
+  export function withoutServerFields(object: object): { readonly spec: object };
+  export function onDelete(object: { readonly spec: object }): { readonly spec: { readonly updateStrategy: object } };
+}
+
+declare module '*/fill.mjs' {
+  export function fillImage<T>(objects: readonly T[], image: string): T[];
+  export function fillNetwork<T>(objects: readonly T[], network: { readonly 4?: string; readonly 6?: string }): T[];
+}
+
 declare module '*/notes.mjs' {
   export function releaseNotes(changelog: string, version: string, options?: { readonly unreleased?: boolean }): string;
 }

@@ -1,0 +1,77 @@
+// A cluster of kubelets in which flannel runs as its release installs it.
+
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { classicConflist } from '../../lab/node-spec.ts';
+import { findServer } from '../../support/background.ts';
+import { FLANNEL_IMAGE, flannelObjects } from '../../support/flannel-objects.ts';
+import { CHAIN, findChain, findFlanneld, missingPrograms } from '../interop/programs.ts';
+import { KubeCluster, missingServers } from './cluster.ts';
+import { writeFlannelImage } from './images.ts';
+import { untilNodesAreReady, untilRolledOut } from './scene.ts';
+
+export const FLANNEL_NAMESPACE = 'kube-flannel';
+export const FLANNEL_DAEMON_SET = 'kube-flannel-ds';
+const selector = { app: 'flannel', 'k8s-app': 'flannel' };
+const config = {
+  'cni-conf.json': JSON.stringify(classicConflist),
+  'net-conf.json': JSON.stringify({ Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } }),
+};
+const kubectl = findServer('kubectl');
+
+/** The servers and kubectl that are not here, for a cluster without flannel; empty when all are. */
+export const missingForKubectl = [...missingServers(), kubectl === undefined ? 'kubectl on PATH' : undefined]
+  .filter((each) => each !== undefined)
+  .join(', ');
+/** The same for a cluster with flannel. */
+export const missingForFlannel = [missingForKubectl, missingPrograms(process.env)]
+  .filter((each) => each !== undefined && each !== '')
+  .join(', ');
+
+export interface FlannelCluster {
+  readonly cluster: KubeCluster;
+  stop(): Promise<void>;
+}
+
+/** Starts the cluster with kubelets, the plugins flannel needs on the nodes, and flannel's image; flannel itself is not applied. */
+export async function startFlannelCluster(nodes: number): Promise<FlannelCluster> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-flannel-'));
+  const chain = findChain(process.env) ?? '';
+  for (const name of CHAIN.filter((each) => each !== 'flannel')) cpSync(join(chain, name), join(folder, name));
+  const cluster = await KubeCluster.start({
+    nodes,
+    pluginFolder: folder,
+    putImages: (where) => {
+      const file = join(where, 'flannel.tar');
+      writeFlannelImage(file, FLANNEL_IMAGE, findFlanneld() ?? '', join(chain, 'flannel'));
+      return [file];
+    },
+  });
+  await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
+  return {
+    cluster,
+    async stop() {
+      await cluster.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** `kubectl apply ARGS`. */
+export function kubectlApply(cluster: KubeCluster, args: readonly string[], input = ''): void {
+  const all = [`--kubeconfig=${cluster.server.adminKubeconfig}`, 'apply', ...args];
+  execFileSync(kubectl ?? 'kubectl', all, { input, stdio: ['pipe', 'pipe', 'pipe'] });
+}
+
+export function applyFlannel(cluster: KubeCluster): void {
+  const texts = flannelObjects({ selector, config }).map((object) => stringify(object));
+  kubectlApply(cluster, ['--filename=-'], texts.join('---\n'));
+}
+
+export async function untilFlannelRuns(cluster: KubeCluster): Promise<void> {
+  await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
+  await untilNodesAreReady(cluster);
+}
