@@ -10,7 +10,7 @@ const isSuite = process.env['WEFT_SUITE'] !== undefined;
 const leftOut = [
   'test/cluster/{containerd,image,interop,kubelet,monitoring}/**',
   'test/cluster/stores/{etcd-faults,kube-agent,outages,upstream-etcd}.test.ts',
-  'test/cluster/api-server/{bundle-map,connectivity,kubectl-preflight}.test.ts',
+  'test/cluster/api-server/{bundle-map,connectivity,thousand-nodes,kubectl-preflight}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
   'test/faults/{faults,upgrade}.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',

@@ -1,6 +1,7 @@
 // kubectl-weft: the plugin of kubectl for a whole cluster. It needs nothing in the cluster but Weft's own pods, in which it
 // executes flanneld. Exit codes: 0 all is well, 1 something is wrong, 2 it could not look or the command line is wrong.
 
+import { setMaxListeners } from 'node:events';
 import { errorText } from '../../lib/errors.ts';
 import { printable } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
@@ -48,6 +49,8 @@ async function main(): Promise<number> {
 
 async function run(command: keyof typeof RUNS, options: PluginOptions): Promise<number> {
   const interrupted = new AbortController();
+  // Each node that is being asked listens to it; Node would warn of more than ten.
+  setMaxListeners(0, interrupted.signal);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       // What was made is removed first. A second signal ends the program without waiting for that.

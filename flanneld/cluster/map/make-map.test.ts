@@ -47,6 +47,17 @@ test('of two families the worse one is shown', () => {
   }
 });
 
+test('of a pair the agent’s own finding is shown, of the node itself what either found', () => {
+  const finding = { severity: 'error', node: 'a', cause: 'c', evidence: '', fix: '' } as const;
+  const own = { ...finding, id: 'tunnel-one-way', peer: 'b' };
+  const doctors = [
+    { ...finding, id: 'tunnel-port-blocked', peer: 'b' },
+    { ...finding, id: 'firewall-drops-tunnel' },
+  ];
+  const map = makeMap([answer('a', [], { findings: [own] }), answer('b', [])], doctors, made);
+  expect(map.findings.map(({ id }) => id).sort()).toEqual(['firewall-drops-tunnel', 'tunnel-one-way']);
+});
+
 test('what the doctor and the agent both found is there once, and is found at its square', () => {
   const finding = {
     id: 'x',

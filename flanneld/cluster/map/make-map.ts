@@ -51,7 +51,7 @@ function worse(a: MapCell, b: MapCell): MapCell {
 export function makeMap(answers: readonly Answer<MapReport>[], extra: readonly Finding[], made: Date): MapData {
   const names = answers.map(({ node }) => node);
   const own = answers.flatMap((answer) => ('value' in answer ? answer.value.report.findings : []));
-  const findings = distinctFindings([...extra, ...own]);
+  const findings = oneOfEach(own, extra);
   return {
     made: made.toISOString(),
     nodes: answers.map(mapNode),
@@ -61,10 +61,12 @@ export function makeMap(answers: readonly Answer<MapReport>[], extra: readonly F
   };
 }
 
-/** The doctor's and the agent's own may be the same. */
-function distinctFindings(findings: readonly Finding[]): Finding[] {
-  const seen = new Map(findings.toReversed().map((each) => [JSON.stringify([each.id, each.node, each.peer]), each]));
-  return [...seen.values()].toReversed();
+/** The agents' own findings, and the doctor's about what no agent says. Of a pair the agent knows more: it has watched it. */
+function oneOfEach(own: readonly Finding[], doctors: readonly Finding[]): Finding[] {
+  const keyOf = ({ id, node, peer }: Finding): string =>
+    JSON.stringify(peer === undefined ? [node, id] : [node, '', peer]);
+  const known = new Set(own.map(keyOf));
+  return [...own, ...doctors.filter((finding) => !known.has(keyOf(finding)))];
 }
 
 function detailsOf(findings: readonly Finding[], names: readonly string[]): MapDetail[] {

@@ -23,6 +23,9 @@ const STATUS = 'application/merge-patch+json';
 /** The program that the build makes. */
 export const builtPlugin = join(repositoryRoot, 'dist/kubectl-weft');
 
+/** Undefined: the pod is one of the lab's. */
+type Executor = (pod: string, argv: readonly string[]) => Promise<CommandResult | undefined>;
+
 /** Runs the built plugin as kubectl does, in a folder; resolves however it ends. */
 export function runPlugin(server: KubeApiserver, cwd: string, args: readonly string[]): Promise<PluginRun> {
   const options = { env: { ...process.env, KUBECONFIG: server.adminKubeconfig }, cwd };
@@ -54,14 +57,17 @@ export class PluginScene {
     this.#kubelet = kubelet;
   }
 
-  static async start(options: LabOptions): Promise<PluginScene> {
+  /** `other` executes what is asked of pods on nodes that are none of the lab's. */
+  static async start(options: LabOptions, other?: Executor): Promise<PluginScene> {
     const folder = mkdtempSync(join(tmpdir(), 'weft-plugin-'));
     const server = await startKubeApiserver();
     const lab = await startLab(options);
     const certificate = await makeCertificate(folder, await makeAuthority(folder), 'kubelet');
     const pods = new StandInPods(server, lab, /^weft-connectivity-/);
     const exec = async ({ namespace, pod }: PodName, argv: readonly string[]): Promise<CommandResult> =>
-      (await pods.exec(namespace, pod, argv)) ?? (await nodeOfPod(lab, pod).exec(inLab(argv), { timeoutMs: 120_000 }));
+      (await pods.exec(namespace, pod, argv)) ??
+      (await other?.(pod, argv)) ??
+      (await nodeOfPod(lab, pod).exec(inLab(argv), { timeoutMs: 120_000 }));
     const logs = ({ pod }: PodName): string => nodeOfPod(lab, pod).agent.log();
     const scene = new PluginScene(server, lab, folder, pods, await startStandInKubelet({ certificate, exec, logs }));
     await scene.#writeObjects();
