@@ -6,6 +6,7 @@ import type { JsonValue } from '../../lib/json.ts';
 import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import { addElement, deleteElement, listElements, type SetRef } from '../../lib/netfilter/elements.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
+import { changesBetween } from '../../lib/versioned-map.ts';
 import { type Elements, elementLines } from './nft-table.ts';
 import { PEERS } from './tunnel-rules.ts';
 
@@ -111,8 +112,10 @@ export class PeerSets {
     const [before, leases] = [this.#of, this.#options.leases()];
     if (leases === before) return;
     this.#of = leases;
-    for (const [key, lease] of leases) if (before.get(key) !== lease) this.#countAll(lease, 1);
-    for (const [key, lease] of before) if (leases.get(key) !== lease) this.#countAll(lease, -1);
+    for (const change of changesBetween(before, leases)) {
+      if (change.after !== undefined) this.#countAll(change.after, 1);
+      if (change.before !== undefined) this.#countAll(change.before, -1);
+    }
   }
 
   #countAll(lease: GuardedLease, more: 1 | -1): void {

@@ -99,9 +99,9 @@ export class Prober {
     const latest = leases();
     const isSame = now.length === this.#sides.size && now.every((one) => this.#sides.get(one.family)?.place === one);
     if (isSame && latest === this.#leases) return;
-    const isKnown = isSame && this.#leases !== undefined;
+    const earlier = isSame ? this.#leases : undefined;
     await this.#setPlaces(now);
-    if (!isKnown || !this.#changeTargets(latest)) this.#setTargets(latest);
+    if (earlier === undefined || !this.#changeTargets(earlier, latest)) this.#setTargets(latest);
     this.#leases = latest;
   }
 
@@ -134,9 +134,9 @@ export class Prober {
    * Follows leases that have changed, which is most of what happens among thousands of nodes, at the cost of those. Returns
    * false when targets have come or gone; then all must be set.
    */
-  #changeTargets(leases: ReadonlyMap<string, Lease>): boolean {
+  #changeTargets(earlier: ReadonlyMap<string, Lease>, leases: ReadonlyMap<string, Lease>): boolean {
     for (const { targets, responder } of this.#sides.values()) {
-      const changes = targets.changes(leases);
+      const changes = targets.changes(earlier, leases);
       if (changes === undefined) return false;
       for (const { after } of changes) this.#changeTarget(after);
       if (changes.length > 0) responder.changeTargets(changes, this.#targetsOf(targets.family));

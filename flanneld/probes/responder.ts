@@ -30,6 +30,8 @@ export class Responder {
   readonly #identity: Identity;
   /** Who sends from an address, by way. */
   #senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
+  /** Addresses that more than one target has had: nodes behind one NAT. */
+  readonly #shared = new Set<bigint>();
   /** The last probe of each peer that came through the tunnel. */
   readonly #heard = new Map<string, Probed>();
   #tokens = BURST;
@@ -43,6 +45,7 @@ export class Responder {
 
   setTargets(targets: Iterable<Target>): void {
     const senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
+    this.#shared.clear();
     for (const target of targets) this.#noteSender(target, senders);
     this.#senders = senders;
     const known = new Set(senders.tunnel.values());
@@ -51,23 +54,33 @@ export class Responder {
 
   /** As setTargets, for few targets that have changed. `all` are all targets. */
   changeTargets(changes: readonly TargetChange[], all: Iterable<Target>): void {
+    const deleted = new Set<bigint>();
     for (const { before } of changes) {
       this.#senders.tunnel.delete(before.vtep.value);
-      for (const address of before.addresses) this.#senders.node.delete(address.value);
+      deleted.add(before.vtep.value);
+      for (const { value } of before.addresses) {
+        this.#senders.node.delete(value);
+        deleted.add(value);
+      }
     }
-    // Nodes behind one NAT have the same address, so what was deleted may still be that of another.
-    const deleted = new Set(
-      changes.flatMap(({ before }) => [before.vtep, ...before.addresses].map(({ value }) => value)),
-    );
-    const isOfAnother = ({ vtep, addresses }: Target): boolean =>
-      deleted.has(vtep.value) || addresses.some(({ value }) => deleted.has(value));
-    for (const target of all) if (isOfAnother(target)) this.#noteSender(target, this.#senders);
+    // What was deleted may still be that of another.
+    if ([...deleted].some((value) => this.#shared.has(value))) {
+      const isOfAnother = ({ vtep, addresses }: Target): boolean =>
+        deleted.has(vtep.value) || addresses.some(({ value }) => deleted.has(value));
+      for (const target of all) if (isOfAnother(target)) this.#noteSender(target, this.#senders);
+    }
     for (const { after } of changes) this.#noteSender(after, this.#senders);
   }
 
-  #noteSender({ id, vtep, addresses }: Target, senders: Record<Way, Map<bigint, string>>): void {
-    senders.tunnel.set(vtep.value, id);
-    for (const address of addresses) senders.node.set(address.value, id);
+  #noteSender({ id, vtep, addresses }: Target, { tunnel, node }: Record<Way, Map<bigint, string>>): void {
+    this.#note(tunnel, vtep.value, id);
+    for (const { value } of addresses) this.#note(node, value, id);
+  }
+
+  #note(senders: Map<bigint, string>, value: bigint, id: string): void {
+    const other = senders.get(value);
+    if (other !== undefined && other !== id) this.#shared.add(value);
+    senders.set(value, id);
   }
 
   /** When a peer's last probe came through the tunnel, on the clock of the arrivals; undefined when none did. */

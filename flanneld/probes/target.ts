@@ -2,6 +2,7 @@
 
 import { addToIp, broadcastOf, type Family, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
+import { changesBetween } from '../../lib/versioned-map.ts';
 import type { Lease } from '../subnet/manager.ts';
 
 /** A peer by its lease; every address is of the place's family. */
@@ -74,6 +75,8 @@ export function unusedAddress({ subnet, family }: Target): Ip | undefined {
   return bits < 3 ? undefined : addToIp(broadcastOf(subnet), -1);
 }
 
+type Leases = ReadonlyMap<string, Lease>;
+
 interface Read {
   readonly lease: Lease;
   readonly target: Target | undefined;
@@ -92,17 +95,19 @@ export class Targets {
     return this.#place.family;
   }
 
-  /** The targets whose leases have changed; undefined when any has come or gone, so that `update` is needed. */
-  changes(leases: ReadonlyMap<string, Lease>): readonly TargetChange[] | undefined {
-    if (leases.size !== this.#read.size) return undefined;
+  /**
+   * The targets whose leases have changed since `earlier`, the leases at the last call of either function; undefined when any
+   * has come or gone, so that `update` is needed.
+   */
+  changes(earlier: Leases, leases: Leases): readonly TargetChange[] | undefined {
     const read: [key: string, Read][] = [];
     const changes: TargetChange[] = [];
-    for (const [key, lease] of leases) {
+    for (const { key, after: lease } of changesBetween(earlier, leases)) {
       const known = this.#read.get(key);
-      if (known?.lease === lease) continue;
+      if (lease === undefined || known === undefined) return undefined;
       const after = targetOfLease(key, lease, this.#place);
-      const before = known?.target;
-      if (known === undefined || before?.id !== after?.id) return undefined;
+      const before = known.target;
+      if (before?.id !== after?.id) return undefined;
       if (before !== undefined && after !== undefined) changes.push({ before, after });
       read.push([key, { lease, target: after }]);
     }
@@ -111,7 +116,7 @@ export class Targets {
   }
 
   /** The targets. */
-  update(leases: ReadonlyMap<string, Lease>): Target[] {
+  update(leases: Leases): Target[] {
     const read = new Map<string, Read>();
     for (const [key, lease] of leases) {
       const known = this.#read.get(key);

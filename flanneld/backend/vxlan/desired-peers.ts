@@ -2,6 +2,7 @@
 // VTEP. As long as no two leases claim the same, only that peer must be worked out again.
 
 import { overlaps, sameIp, samePrefix } from '../../../lib/ip.ts';
+import { changesBetween } from '../../../lib/versioned-map.ts';
 import { preferredNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
 import type { PeerChange } from '../../dataplane/plan.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
@@ -56,12 +57,13 @@ export class DesiredPeers {
   update(leases: ReadonlyMap<string, Lease>): readonly PeerChange<PlacedPeer>[] | undefined {
     if (leases === this.#leases) return [];
     if (this.#isContested) return undefined;
-    const keys = changedKeys(this.#leases, leases);
-    if (keys.size > MOST) return undefined;
+    const changed = changesBetween(this.#leases, leases);
+    if (changed.length > MOST) return undefined;
+    const keys = new Set(changed.map(({ key }) => key));
     const problems = this.#problems.filter(({ key }) => !keys.has(key));
     const changes: PeerChange<PlacedPeer>[] = [];
-    for (const key of keys) {
-      const change = this.#changeOf(key, leases.get(key), problems);
+    for (const { key, after } of changed) {
+      const change = this.#changeOf(key, after, problems);
       if (change === undefined) return undefined;
       changes.push(change);
     }
@@ -108,19 +110,4 @@ function contests(a: PlacedPeer, b: PlacedPeer): boolean {
 function samePlace(a: PlacedPeer, b: PlacedPeer): boolean {
   if (a.nexthopId !== b.nexthopId || a.hasFdb !== b.hasFdb) return false;
   return a.mac === b.mac && sameIp(a.publicIp, b.publicIp) && samePrefix(a.subnet, b.subnet);
-}
-
-/** The keys of leases that are new, changed or gone. */
-function changedKeys(earlier: ReadonlyMap<string, Lease>, leases: ReadonlyMap<string, Lease>): Set<string> {
-  const keys = new Set<string>();
-  let come = 0;
-  for (const [key, lease] of leases) {
-    const old = earlier.get(key);
-    if (old === lease) continue;
-    keys.add(key);
-    if (old === undefined) come++;
-  }
-  if (earlier.size + come === leases.size) return keys;
-  for (const key of earlier.keys()) if (!leases.has(key)) keys.add(key);
-  return keys;
 }

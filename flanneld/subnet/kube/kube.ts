@@ -1,22 +1,20 @@
 // The Kubernetes store: leases are Nodes with flannel's annotations, so that both agents can share one cluster.
 
 import { backoffMs } from '../../../lib/backoff.ts';
-import { errorText, OpError } from '../../../lib/errors.ts';
+import { OpError } from '../../../lib/errors.ts';
 import type { Ip } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
-import type { PeerProblem } from '../../health/peer-problem.ts';
 import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, ReportType, SubnetManager } from '../manager.ts';
 import { readNetConfFile } from '../net-conf-file.ts';
 import { runTogether } from '../watching.ts';
-import { isManaged, normalizePrefix } from './annotations.ts';
+import { normalizePrefix } from './annotations.ts';
 import type { KubeAccess } from './api.ts';
 import { KubeApi } from './api.ts';
-import type { NodeRecord } from './node.ts';
+import { LeasesOfNodes } from './leases-of-nodes.ts';
 import { asObject, asText } from './node.ts';
-import { leaseOfNode } from './node-lease.ts';
 import { KubeMirror } from './node-mirror.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { OwnNode } from './own-node.ts';
@@ -60,8 +58,6 @@ export function createKubeManager(options: KubeManagerOptions): SubnetManager {
   return new KubeManager(options);
 }
 
-type Reading = { readonly node: NodeRecord; readonly lease?: Lease; readonly problem?: PeerProblem };
-
 class KubeManager implements SubnetManager {
   readonly #options: KubeManagerOptions;
   readonly #prefix: string;
@@ -77,8 +73,7 @@ class KubeManager implements SubnetManager {
   /** Reports that are still to be written as Events. */
   readonly #reports: { readonly reason: string; readonly message: string; readonly type: ReportType }[] = [];
   readonly #addresses: OwnAddresses;
-  /** Each Node with its lease; a Node is parsed again only when it has changed. */
-  #readings = new Map<string, Reading>();
+  readonly #leases = new LeasesOfNodes();
 
   constructor(options: KubeManagerOptions) {
     this.#options = options;
@@ -199,31 +194,11 @@ class KubeManager implements SubnetManager {
   }
 
   #snapshot(config: NetConf): LeaseSnapshot {
-    const leases = new Map<string, Lease>();
-    const problems: PeerProblem[] = [];
-    const readings = new Map<string, Reading>();
-    for (const [name, node] of this.#mirror.nodes) {
-      if (!isManaged(node.annotations)) continue;
-      const before = this.#readings.get(name);
-      const reading = before?.node === node ? before : read(node, config);
-      readings.set(name, reading);
-      if (reading.lease !== undefined) leases.set(name, reading.lease);
-      if (reading.problem !== undefined) problems.push(reading.problem);
-    }
-    this.#readings = readings;
+    const { nodes } = this.#mirror;
+    const told = this.#leases.update(nodes, this.#mirror.takeChanges(), config);
     const ownKey = this.#ownName ?? this.#options.identity.nodeName;
-    const own = ownKey === undefined ? undefined : this.#mirror.nodes.get(ownKey);
+    const own = ownKey === undefined ? undefined : nodes.get(ownKey);
     const nodeAddresses = own && this.#addresses.of(own.annotations);
-    return { leases, problems, ...(ownKey !== undefined && { ownKey }), ...(nodeAddresses && { nodeAddresses }) };
-  }
-}
-
-/** A peer whose podCIDR has not been read yet has neither lease nor problem. */
-function read(node: NodeRecord, config: NetConf): Reading {
-  if (node.podCidrs === undefined) return { node };
-  try {
-    return { node, lease: leaseOfNode(node, config) };
-  } catch (error) {
-    return { node, problem: { key: node.name, reason: errorText(error) } };
+    return { ...told, ...(ownKey !== undefined && { ownKey }), ...(nodeAddresses && { nodeAddresses }) };
   }
 }

@@ -42,6 +42,8 @@ export class KubeMirror {
   /** The version from which the watch goes on; undefined when all must be listed first. */
   #resourceVersion: string | undefined;
   #version = 0;
+  /** The names of Nodes that changed since takeChanges; undefined when all may have changed. */
+  #changed: Set<string> | undefined;
   #isListed = false;
   #badRun = 0;
 
@@ -62,6 +64,18 @@ export class KubeMirror {
   /** Counts changes of `nodes`. */
   get version(): number {
     return this.#version;
+  }
+
+  /** The names of Nodes that have come, changed or gone since the last call; undefined when that may be any. There is one caller. */
+  takeChanges(): ReadonlySet<string> | undefined {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+
+  #changedOne(name: string): void {
+    this.#changed?.add(name);
+    this.#version++;
   }
 
   /** Takes over a Node read or written outside of the watch. */
@@ -125,6 +139,7 @@ export class KubeMirror {
     this.#deletedAt.clear();
     this.#wanted.clear();
     for (const [name, node] of found) this.#nodes.set(name, node);
+    this.#changed = undefined;
     this.#version++;
     this.#isListed = true;
   }
@@ -182,7 +197,7 @@ export class KubeMirror {
     this.#deletedAt.delete(node.name);
     if (lacksPodCidr(node) || hasMoved(before, next)) this.#wanted.add(node.name);
     else this.#wanted.delete(node.name);
-    if (before === undefined || !sameNode(before, node)) this.#version++;
+    if (before === undefined || !sameNode(before, node)) this.#changedOne(node.name);
     return node;
   }
 
@@ -195,7 +210,7 @@ export class KubeMirror {
     const oldest = this.#deletedAt.keys().next();
     if (this.#deletedAt.size > DELETIONS_KEPT && oldest.done !== true) this.#deletedAt.delete(oldest.value);
     this.#wanted.delete(name);
-    if (this.#nodes.delete(name)) this.#version++;
+    if (this.#nodes.delete(name)) this.#changedOne(name);
   }
 
   /** Reads the whole Node of every peer whose podCIDR is unknown. A Node without a podCIDR is read again at its next change. */
@@ -224,7 +239,7 @@ export class KubeMirror {
     const filled = { ...before, podCidrs, addresses };
     if (sameNode(before, filled)) return before;
     this.#nodes.set(before.name, filled);
-    this.#version++;
+    this.#changedOne(before.name);
     return filled;
   }
 }

@@ -1,0 +1,126 @@
+// A map that does not change, of which a changed version costs as much as the change and not as the map: the versions share one
+// table, which the newest has, and each older one knows how it differs from the next. So whoever kept an older version learns
+// what has changed since then without comparing thousands of entries.
+
+/** What a key had in one version and has in another; undefined where it is absent. */
+export interface MapChange<V> {
+  readonly key: string;
+  readonly before: V | undefined;
+  readonly after: V | undefined;
+}
+
+interface Step<V> {
+  readonly to: VersionedMap<V>;
+  /** What the changed keys had before the step. */
+  readonly before: ReadonlyMap<string, V | undefined>;
+}
+
+/** Go through its entries without a pause: while a newer version is made, they change. */
+export class VersionedMap<V> implements ReadonlyMap<string, V> {
+  readonly size: number;
+  /** All entries; an older version has none. */
+  private table: Map<string, V> | undefined;
+  private next: Step<V> | undefined;
+  /** How many changes older versions remember that share this table. */
+  private readonly remembered: number;
+
+  private constructor(table: Map<string, V>, remembered: number) {
+    this.table = table;
+    this.size = table.size;
+    this.remembered = remembered;
+  }
+
+  static of<V>(entries: Iterable<readonly [string, V]>): VersionedMap<V> {
+    return new VersionedMap(new Map(entries), 0);
+  }
+
+  /** The version in which the keys have these values, or are absent where the value is undefined. */
+  with(changes: ReadonlyMap<string, V | undefined>): VersionedMap<V> {
+    const shared = this.table;
+    const remembered = this.remembered + changes.size;
+    // A version that somebody keeps for ever must not keep more steps than a table has entries.
+    if (shared === undefined || remembered > this.size) return new VersionedMap(changed(this.whole(), changes), 0);
+    const before = new Map([...changes.keys()].map((key) => [key, shared.get(key)] as const));
+    const to = new VersionedMap(changed(shared, changes), remembered);
+    this.table = undefined;
+    this.next = { to, before };
+    return to;
+  }
+
+  /** The steps from here to a newer version; undefined when it does not come from this one. */
+  stepsTo(newer: ReadonlyMap<string, V>): ReadonlyMap<string, V | undefined>[] | undefined {
+    const steps: ReadonlyMap<string, V | undefined>[] = [];
+    let at: VersionedMap<V> = this;
+    for (; at !== newer; at = at.next.to) {
+      if (at.next === undefined) return undefined;
+      steps.push(at.next.before);
+    }
+    return steps;
+  }
+
+  get(key: string): V | undefined {
+    let at: VersionedMap<V> = this;
+    for (; at.next !== undefined; at = at.next.to) if (at.next.before.has(key)) return at.next.before.get(key);
+    return at.table?.get(key);
+  }
+
+  has(key: string): boolean {
+    return this.get(key) !== undefined;
+  }
+
+  entries(): MapIterator<[string, V]> {
+    return (this.table ?? this.whole()).entries();
+  }
+
+  keys(): MapIterator<string> {
+    return (this.table ?? this.whole()).keys();
+  }
+
+  values(): MapIterator<V> {
+    return (this.table ?? this.whole()).values();
+  }
+
+  [Symbol.iterator](): MapIterator<[string, V]> {
+    return this.entries();
+  }
+
+  forEach(call: (value: V, key: string, map: ReadonlyMap<string, V>) => void): void {
+    for (const [key, value] of this) call(value, key, this);
+  }
+
+  /** A copy of the entries of this version. */
+  private whole(): Map<string, V> {
+    const steps: ReadonlyMap<string, V | undefined>[] = [];
+    let at: VersionedMap<V> = this;
+    for (; at.next !== undefined; at = at.next.to) steps.push(at.next.before);
+    const table = new Map(at.table);
+    for (const before of steps.reverse()) changed(table, before);
+    return table;
+  }
+}
+
+function changed<V>(table: Map<string, V>, changes: ReadonlyMap<string, V | undefined>): Map<string, V> {
+  for (const [key, value] of changes) {
+    if (value === undefined) table.delete(key);
+    else table.set(key, value);
+  }
+  return table;
+}
+
+/** What differs between two maps; at the cost of the difference when `newer` is a later version of `older`. */
+export function changesBetween<V>(older: ReadonlyMap<string, V>, newer: ReadonlyMap<string, V>): MapChange<V>[] {
+  const keys = changedKeys(older, newer) ?? new Set([...newer.keys(), ...older.keys()]);
+  const changes: MapChange<V>[] = [];
+  for (const key of keys) {
+    const [before, after] = [older.get(key), newer.get(key)];
+    if (before !== after) changes.push({ key, before, after });
+  }
+  return changes;
+}
+
+/** The keys of all steps between two versions; undefined where there is no such way. */
+function changedKeys<V>(older: ReadonlyMap<string, V>, newer: ReadonlyMap<string, V>): Set<string> | undefined {
+  if (older === newer) return new Set();
+  const steps = older instanceof VersionedMap ? (older as VersionedMap<V>).stepsTo(newer) : undefined;
+  return steps && new Set(steps.flatMap((step) => [...step.keys()]));
+}
