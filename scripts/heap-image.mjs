@@ -11,6 +11,9 @@ const PT_LOAD = 1;
 /** A page of the largest size a kernel for either processor has: the segment must start on one in the file too. */
 const PAGE_BYTES = 65_536;
 const MAX_IMAGE_BYTES = 64 * 1024 * 1024;
+/** Enough for a word that varies to differ in one of them. */
+const RUNS = 4;
+const WORD_BYTES = 8;
 const FILE_HEADER_BYTES = 64;
 /** Offsets in the file header. */
 const E_PHOFF = 32;
@@ -33,12 +36,30 @@ export async function saveHeap(executable, { emulator, profile } = {}) {
   const words = [emulator, executable, '--save-heap', profile];
   const [command, ...args] = words.filter((word) => word !== undefined);
   const options = { encoding: 'buffer', maxBuffer: MAX_IMAGE_BYTES, env: {} };
-  const { stdout: image } = await promisify(execFile)(command, args, options).catch((error) => {
-    throw new Error(`${executable}: saving its heap: ${String(error.stderr).trim() || error.message}`);
-  });
+  const images = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    const { stdout } = await promisify(execFile)(command, args, options).catch((error) => {
+      throw new Error(`${executable}: saving its heap: ${String(error.stderr).trim() || error.message}`);
+    });
+    images.push(stdout);
+  }
+  const image = withoutWhatVaries(images);
   if (image.length === 0 || image.length % 4096 !== 0) throw new Error(`${executable}: its heap is not whole`);
   const offset = await appendAligned(executable, image);
   await pointSegment(executable, offset, image.length);
+}
+
+/**
+ * An image of the heap with zeros in the words in which the images of several runs differ. These are the seed of Math.random (the time,
+ * whose high bytes differ only from build to build), which nothing here calls, and addresses on the stack, which the engine sets anew when
+ * it starts. So the same sources give the same executable.
+ */
+function withoutWhatVaries([first, ...others]) {
+  for (let at = 0; at < first.length; at += WORD_BYTES) {
+    const word = first.subarray(at, at + WORD_BYTES);
+    if (others.some((other) => !word.equals(other.subarray(at, at + WORD_BYTES)))) word.fill(0);
+  }
+  return first;
 }
 
 async function appendAligned(file, bytes) {

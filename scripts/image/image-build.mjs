@@ -32,7 +32,8 @@ export function buildImage(name, options, arch = OWN_ARCH) {
       ...[...bases(work, options, arch), `TARGETARCH=${arch}`].flatMap((text) => ['--build-arg', text]),
       ...npmVolumes(work),
       // Without --force-rm, buildah would leave the container of the stage from which files are copied.
-      ...(options['no-cache'] ? ['--no-cache'] : ['--layers']),
+      ...(options['no-cache'] ? ['--no-cache'] : []),
+      '--layers',
       ...['--force-rm', '-t', name, '.'],
     ]);
   } finally {

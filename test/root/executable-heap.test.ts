@@ -1,6 +1,7 @@
 // The heap that the build saves in the executable (cni-plugin/host-heap.c, scripts/heap-image.mjs).
 
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { encodeProfile } from '../../scripts/heap-profile.mjs';
@@ -84,4 +85,14 @@ test('a program that asks its host for something while it loads is not built', a
   await expect(compileProgram(join(fixtures, 'asks-while-loading.ts'))).rejects.toThrow(
     /saving its heap: .*host is not defined/,
   );
+});
+
+test('two builds of the same sources are the same, byte for byte', async () => {
+  const entry = join(fixtures, 'loaded-state.ts');
+  const builds = [await compileProgram(entry), await compileProgram(entry)];
+  onTestFinished(() => {
+    for (const build of builds) build.remove();
+  });
+  const [one, other] = builds.map(({ path }) => readFileSync(path));
+  expect(one?.equals(other ?? Buffer.alloc(0))).toBe(true);
 });
