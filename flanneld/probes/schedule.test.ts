@@ -74,6 +74,24 @@ describe('among 5000 nodes', () => {
     expect(names.size - first.size).toBe(0);
   });
 
+  test('so it is when the leases become known in small groups', { timeout: 60_000 }, () => {
+    const schedule = new ProbeSchedule({ own, random: numbers(3) });
+    const known = new Map<string, string>();
+    const asked = new Set<string>();
+    const all = [...names];
+    for (let now = 0; now < 620_000; now += TICK_MS) {
+      for (const [id, name] of all.splice(0, 250)) {
+        known.set(id, name);
+        if (known.size % 40 === 0 || known.size === names.size) schedule.setTargets(known, now);
+      }
+      for (let id = schedule.next(now); id !== undefined; id = schedule.next(now)) {
+        asked.add(id);
+        schedule.done(id, now, false);
+      }
+    }
+    expect(names.size - asked.size).toBe(0);
+  });
+
   test('so it is while a hundred nodes are down', () => {
     const isDown = (id: string): boolean => id.endsWith('00') || id.endsWith('50');
     const { first, asked } = simulate(own, names, 900_000, isDown);

@@ -36,6 +36,8 @@ interface Entry {
   failures: number;
   /** When it is to be probed; infinite when it waits for its turn among the others. */
   dueMs: number;
+  /** Before this it is too new to be probed at all. */
+  readonly readyMs: number;
   lastMs: number;
   busy: boolean;
   /** Whether it was chosen because it failed or is new. */
@@ -75,7 +77,7 @@ export class ProbeSchedule {
     }
     const watches = watchedBy(this.#own, names);
     // Of many at once, as at the start, everybody simply has his turn, which comes by chance.
-    const isCrowd = names.size - this.#entries.size > CROWD;
+    const isCrowd = names.size - this.#entries.size > CROWD || this.#retries.length > CROWD;
     const spreadMs = isCrowd ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
     for (const id of names.keys()) this.#setTarget(id, watches.has(id), renew.has(id), nowMs, spreadMs);
     this.#watched = [...this.#entries.values()].filter(({ watched }) => watched);
@@ -102,6 +104,7 @@ export class ProbeSchedule {
         watched,
         failures: 0,
         dueMs: firstMs,
+        readyMs: nowMs + NEW_MS,
         lastMs: -Infinity,
         busy: false,
         isRetry: false,
@@ -116,9 +119,9 @@ export class ProbeSchedule {
     known.watched = watched;
   }
 
-  /** At a random place, so that no two nodes have the same order. */
+  /** At a random place, so that no two nodes have the same order, and ahead of the cursor, so that it has its turn in this round. */
   #insert(entry: Entry): void {
-    const at = Math.floor(this.#random() * (this.#order.length + 1));
+    const at = this.#cursor + Math.floor(this.#random() * (this.#order.length + 1 - this.#cursor));
     this.#order.push(entry);
     const last = this.#order.length - 1;
     const other = this.#order[at];
@@ -205,10 +208,10 @@ function isFree({ busy, gone }: Entry): boolean {
   return !busy && !gone;
 }
 
-/** Whoever has a time of his own waits for it. */
+/** Whoever failed waits for his own time. A new one may have its turn sooner than that: turns come by chance, too. */
 function mayTurn(entry: Entry, nowMs: number): boolean {
-  const isWaiting = Number.isFinite(entry.dueMs) && entry.dueMs > nowMs;
-  return isFree(entry) && !isWaiting && nowMs - entry.lastMs >= PASS_OVER_MS;
+  const isWaiting = entry.failures > 0 && entry.dueMs > nowMs;
+  return isFree(entry) && !isWaiting && nowMs >= entry.readyMs && nowMs - entry.lastMs >= PASS_OVER_MS;
 }
 
 /** The entry that has been due for longest. */
