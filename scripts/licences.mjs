@@ -1,5 +1,5 @@
 // `node scripts/licences.mjs [--arch amd64|arm64] FOLDER` lists the components of the built programs and of Node in sbom.cdx.json (CycloneDX 1.5), and
-// their full licences in THIRD-PARTY.txt. The bundler reports what it included, so no development package can get in and nothing can
+// their full licences in THIRD-PARTY.txt; a release has the same of kubectl-weft. The bundler reports what it included, so no development package can get in and nothing can
 // be forgotten. Run it after the build.
 
 import { spawnSync } from 'node:child_process';
@@ -18,10 +18,23 @@ const ENGINE = [
   { name: 'musl', package: 'musl-dev', licence: 'MIT', record: (made) => made.musl },
 ];
 
-/** Every npm package in the agent's bundle and in the executable, sorted: name, version, licence, folder. */
+const NODE_PROGRAMS = ['flanneld/main.ts', 'cni-plugin/main.ts'];
+const KUBECTL_PLUGIN = ['flanneld/cluster/main.ts'];
+
+/** Every npm package in the agent's bundle and in the executable, sorted: name, version, licence, text. */
 export async function bundledPackages(arch = process.arch) {
-  const folders = new Set([koffiFolder(arch)]);
-  for (const entry of ['flanneld/main.ts', 'cni-plugin/main.ts']) {
+  return await packagesOf(NODE_PROGRAMS, [koffiFolder(arch)]);
+}
+
+/** Every npm package in kubectl-weft, in the same way. It has nothing native, and the Node that runs it is the user's. */
+export async function kubectlPluginPackages() {
+  return await packagesOf(KUBECTL_PLUGIN, []);
+}
+
+/** The packages that the bundler finds from these files, and those in `natives`, which are loaded and not bundled. */
+async function packagesOf(entries, natives) {
+  const folders = new Set(natives);
+  for (const entry of entries) {
     const { metafile } = await build({
       entryPoints: [join(repository, entry)],
       absWorkingDir: repository,
@@ -107,6 +120,20 @@ export function bill(packages, engine, { name, version }) {
   };
 }
 
+/** Writes what kubectl-weft consists of, and its licences, into the folder of a release. */
+export async function writeKubectlPluginLicences(folder, version) {
+  const packages = await kubectlPluginPackages();
+  const name = `kubectl-weft-${version}`;
+  const json = JSON.stringify(bill(packages, [], { name: 'kubectl-weft', version }), null, 2);
+  writeFileSync(join(folder, `${name}.cdx.json`), `${json}\n`);
+  writeFileSync(join(folder, `${name}-THIRD-PARTY.txt`), licenceTexts(packages));
+}
+
+function licenceTexts(parts) {
+  const texts = parts.map((part) => `${part.name} ${part.version} (${part.licence})\n\n${part.text.trim()}\n`);
+  return texts.join(`\n${'-'.repeat(80)}\n\n`);
+}
+
 async function main() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { arch: { type: 'string' } } });
   const [folder] = positionals;
@@ -116,12 +143,9 @@ async function main() {
     await bundledPackages(values.arch && nodeArch(values.arch)),
     [...engineParts(), nodePart()],
   ];
-  const texts = [...packages, ...engine].map((part) => {
-    return `${part.name} ${part.version} (${part.licence})\n\n${part.text.trim()}\n`;
-  });
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'sbom.cdx.json'), `${JSON.stringify(bill(packages, engine, about), null, 2)}\n`);
-  writeFileSync(join(folder, 'THIRD-PARTY.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+  writeFileSync(join(folder, 'THIRD-PARTY.txt'), licenceTexts([...packages, ...engine]));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -1,5 +1,8 @@
-import { describe, expect, test } from 'vitest';
-import { bill, bundledPackages } from './licences.mjs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { bill, bundledPackages, kubectlPluginPackages, writeKubectlPluginLicences } from './licences.mjs';
 
 /** Licences under which anybody may ship the image. A person must decide about any other licence. */
 const PERMISSIVE = ['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Python-2.0'];
@@ -19,6 +22,33 @@ describe('bundledPackages', async () => {
   test.for(packages)('$name may be shipped, and its licence goes with it', ({ licence, text }) => {
     expect(PERMISSIVE).toContain(licence);
     expect(text).toMatch(/permission|licen[cs]e/i);
+  });
+});
+
+describe('kubectlPluginPackages', async () => {
+  const packages = await kubectlPluginPackages();
+
+  test('are what the plugin of kubectl imports, and nothing that only the agent needs', () => {
+    const names = packages.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['@kubernetes/client-node', 'ws']));
+    for (const name of ['koffi', 'pino', 'typescript', 'esbuild']) expect(names).not.toContain(name);
+  });
+
+  test.for(packages)('$name may be shipped, and its licence goes with it', ({ licence, text }) => {
+    expect(PERMISSIVE).toContain(licence);
+    expect(text).toMatch(/permission|licen[cs]e/i);
+  });
+
+  test('go with the release as a bill and as texts', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weft-licences-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    await writeKubectlPluginLicences(folder, '1.2.3');
+    const [texts = '', json = ''] = readdirSync(folder).sort();
+    expect([texts, json]).toEqual(['kubectl-weft-1.2.3-THIRD-PARTY.txt', 'kubectl-weft-1.2.3.cdx.json']);
+    const { components } = JSON.parse(readFileSync(join(folder, json), 'utf8')) as { components: { name: string }[] };
+    expect(components.map(({ name }) => name)).toEqual(packages.map(({ name }) => name));
+    const text = readFileSync(join(folder, texts), 'utf8');
+    for (const { name, version } of packages) expect(text).toContain(`${name} ${version} (`);
   });
 });
 

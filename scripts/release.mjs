@@ -12,6 +12,7 @@ import { pushImage } from './image/deliver.mjs';
 import { ARCHES } from './image/image-build.mjs';
 import { freshFolder } from './image/oci.mjs';
 import { archive, billFile, makeArchive } from './image.mjs';
+import { writeKubectlPluginLicences } from './licences.mjs';
 import { copyBuilt, packChart, packPlugins, writeManifests, writeSums } from './release/artefacts.mjs';
 import { releaseNotes } from './release/notes.mjs';
 import { setVersion } from './version.mjs';
@@ -40,6 +41,7 @@ async function makeRelease({ image, unreleased, options }) {
     await buildPrograms();
     for (const name of copyBuilt(PLUGINS, folder))
       process.stderr.write(`release: there is no dist/${name} to publish\n`);
+    await writeKubectlPluginLicences(folder, version);
     writeFileSync(join(folder, 'RELEASE-NOTES.md'), notes);
     process.stdout.write(writeSums(folder));
     return folder;

@@ -183,6 +183,8 @@ declare module '*/licences.mjs' {
   }
 
   export function bundledPackages(): Promise<Part[]>;
+  export function kubectlPluginPackages(): Promise<Part[]>;
+  export function writeKubectlPluginLicences(folder: string, version: string): Promise<void>;
   export function bill(
     packages: readonly Part[],
     engine: readonly Part[],
