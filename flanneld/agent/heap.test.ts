@@ -64,16 +64,28 @@ describe('HeapKeeper', () => {
     expect(heap.collections).toBe(1);
   });
 
-  test('collects again after other leases, if they left much', () => {
+  test('collects again after many other leases, if they left much', () => {
     const { heap, keeper, pass } = makeHeap();
     const afterLeases = (bytes: number): number => {
-      keeper.leasesChanged();
+      keeper.leasesChanged(500);
       heap.bytes += bytes;
       keeper.worked();
       pass(1000);
       return heap.collections;
     };
     expect([0, 1e6, 1e6, 2e6].map(afterLeases)).toEqual([1, 1, 1, 2]);
+  });
+
+  test('lets the heap grow more while single leases change, until they have become many', () => {
+    const { heap, keeper, pass } = makeHeap();
+    const collections = Array.from({ length: 501 }, () => {
+      keeper.worked();
+      pass(1000);
+      keeper.leasesChanged(1);
+      heap.bytes += 1e4;
+      return heap.collections;
+    });
+    expect([collections[1], collections[499], collections[500]]).toEqual([1, 1, 2]);
   });
 
   test('collects nothing after it was stopped', () => {

@@ -16,9 +16,12 @@ const LARGE_BYTES = 80e6;
 const LARGE_QUIET_MS = 10_000;
 /** A heap that has grown by less than this factor and this many bytes is left alone: a collection would not be worth its time. */
 const GROWTH = 1.2;
+/** The same where few leases have changed: as long as single ones change among thousands, V8 copes with most of what they leave. */
+const GROWTH_BY_FEW = 1.5;
+const FEW_LEASES = 500;
 const GROWTH_BYTES = 2e6;
 
-/** Collects garbage when the leases have changed, the agent has come to rest, and its heap has grown. */
+/** Collects garbage when leases have changed, the agent has come to rest, and its heap has grown. */
 export class HeapKeeper {
   readonly #clock: Clock;
   readonly #heapBytes: () => number;
@@ -26,6 +29,7 @@ export class HeapKeeper {
   #cancel: (() => void) | undefined;
   /** True from the beginning: the start leaves garbage, too. */
   #due = true;
+  #changedLeases = 0;
   /** Bytes in use after the last collection. */
   #restingBytes = 0;
 
@@ -35,8 +39,9 @@ export class HeapKeeper {
     this.#compact = compact;
   }
 
-  /** Call when the leases have changed: only then is there much garbage. V8 copes with that of an ordinary run by itself. */
-  leasesChanged(): void {
+  /** Call whenever leases have changed, with their number. */
+  leasesChanged(count: number): void {
+    this.#changedLeases += count;
     this.#due = true;
   }
 
@@ -56,7 +61,9 @@ export class HeapKeeper {
   #rest(): void {
     this.#cancel = undefined;
     this.#due = false;
-    if (this.#heapBytes() <= this.#restingBytes * GROWTH + GROWTH_BYTES) return;
+    const growth = this.#changedLeases < FEW_LEASES ? GROWTH_BY_FEW : GROWTH;
+    if (this.#heapBytes() <= this.#restingBytes * growth + GROWTH_BYTES) return;
+    this.#changedLeases = 0;
     this.#compact();
     this.#restingBytes = this.#heapBytes();
   }

@@ -8,6 +8,7 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NETLINK_NETFILTER } from '../../lib/netlink/constants.ts';
 import type { EventWatch } from '../../lib/netlink/events-node.ts';
 import { type RtnetlinkEvent, readEvent } from '../../lib/rtnetlink/event.ts';
+import { changesBetween } from '../../lib/versioned-map.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
@@ -89,8 +90,10 @@ export function startLoops(parts: Parts): Running {
     ...pods.checks(),
     ...overlays.flatMap((overlay) => overlay.notes().map(noteCheck)),
   ]);
+  let known = leases.latest.leases;
   leases.listen(() => {
-    heap.leasesChanged();
+    heap.leasesChanged(changesBetween(known, leases.latest.leases).length);
+    known = leases.latest.leases;
     parts.follower.wake();
     overlayLoop.wake('leases');
     firewallLoop.wake('leases');

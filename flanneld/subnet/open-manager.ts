@@ -20,7 +20,7 @@ import { readSavedState, StateWriter, savedStateFile } from './saved-state.ts';
 const DIRECTORY_PERIOD_MS = 120_000;
 /** How long a starting agent waits for the store before it uses the saved state. */
 const PATIENCE_MS = 5000;
-/** The shortest time between two saves, because thousands of leases make a megabyte. A clean end saves the rest. */
+/** The shortest time between two saves; with thousands of leases it is longer. A clean end saves the rest. */
 const SAVE_GAP_MS = 30_000;
 
 export interface ManagerTools {

@@ -95,18 +95,35 @@ function nodeAddressesToJson(addresses: NodeAddresses): JsonObject {
   return jsonObject(Object.fromEntries(texts));
 }
 
-export function renderSavedState({ store, netConf, own, snapshot }: SavedState): string {
-  const leases = snapshot && [...snapshot.leases].map(([key, lease]) => renderSavedLease(key, lease));
+export function renderSavedState(state: SavedState): string {
+  return [...savedStateParts(state)].join('');
+}
+
+/** How many leases are rendered in one piece: less than a millisecond of work. */
+const PART = 100;
+
+/** The text in pieces, so that that of thousands of leases is never in memory as a whole, and other work can be done in between. */
+function* savedStateParts({ store, netConf, own, snapshot }: SavedState): Generator<string, void> {
   const state = {
     Store: store,
     NetConf: netConf,
     Own: own && renderSavedLease('', own),
     OwnKey: snapshot?.ownKey,
     NodeAddresses: snapshot?.nodeAddresses && nodeAddressesToJson(snapshot.nodeAddresses),
-    Leases: leases,
   };
-  return `${stringifyJson(jsonObject(state))}\n`;
+  const head = stringifyJson(jsonObject(state)).slice(0, -1);
+  // A copy, because the leases must not be read with pauses in between.
+  const leases = snapshot && [...snapshot.leases];
+  yield leases === undefined ? head : `${head},"Leases":[`;
+  for (let at = 0; leases !== undefined && at < leases.length; at += PART) {
+    const texts = leases.slice(at, at + PART).map(([key, lease]) => stringifyJson(renderSavedLease(key, lease)));
+    yield (at === 0 ? '' : ',') + texts.join(',');
+  }
+  yield leases === undefined ? '}\n' : ']}\n';
 }
+
+/** How much longer each lease makes the pause between two saves: 5000 take 50 ms of processor time, so they are saved every 100 s. */
+const PAUSE_MS_A_LEASE = 20;
 
 /** Writes the newest state after a pause, one write at a time. A failure is only logged. */
 export class StateWriter {
@@ -114,7 +131,7 @@ export class StateWriter {
   readonly #log: Logger;
   readonly #gapMs: number;
   #next: SavedState | undefined;
-  #isWriting = false;
+  #writing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isFirst = true;
 
@@ -126,40 +143,45 @@ export class StateWriter {
 
   save(state: SavedState): void {
     this.#next = state;
+    const pauseMs = Math.max(this.#gapMs, (state.snapshot?.leases.size ?? 0) * PAUSE_MS_A_LEASE);
     // The first state is written at once, because the agent may not live long.
-    this.#timer ??= setTimeout(() => void this.#write(), this.#isFirst ? 0 : this.#gapMs).unref();
+    this.#timer ??= setTimeout(() => void this.#write(), this.#isFirst ? 0 : pauseMs).unref();
     this.#isFirst = false;
   }
 
   /** Writes the state now if it has not been written yet. */
   async flush(): Promise<void> {
+    await this.#writing;
     clearTimeout(this.#timer);
     await this.#write();
   }
 
   async #write(): Promise<void> {
     this.#timer = undefined;
+    this.#writing ??= this.#writeNext();
+    await this.#writing;
+  }
+
+  async #writeNext(): Promise<void> {
     const state = this.#next;
-    if (state === undefined || this.#isWriting) return;
     this.#next = undefined;
-    this.#isWriting = true;
     try {
-      await replaceFile(this.#file, renderSavedState(state));
+      if (state !== undefined) await replaceFile(this.#file, savedStateParts(state));
     } catch (error) {
       this.#log.warn({ file: this.#file, err: error }, 'cluster state not saved');
     }
-    this.#isWriting = false;
+    this.#writing = undefined;
     if (this.#next !== undefined) this.save(this.#next);
   }
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+async function replaceFile(path: string, parts: Iterable<string>): Promise<void> {
   makeFolders(dirname(path));
   const temporary = `${path}.tmp`;
   await rm(temporary, { force: true, recursive: true });
   const file = await open(temporary, 'wx', 0o600);
   try {
-    await file.writeFile(text);
+    for (const part of parts) await file.appendFile(part);
   } finally {
     await file.close();
   }
