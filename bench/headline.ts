@@ -9,6 +9,8 @@ import { table } from './table.ts';
 export interface HeadlineRow {
   readonly part: string;
   readonly name: string;
+  /** The median in the figure's unit, by which runs are ordered. */
+  readonly value: number;
   /** `3.02 ms`, the median. */
   readonly median: string;
   readonly p99: string;
@@ -28,6 +30,7 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
       return {
         part,
         name,
+        value: p50,
         median: withUnit(p50, figure.unit),
         p99: withUnit(p99, figure.unit),
         count: values.length,
@@ -115,16 +118,45 @@ export function headlineTable(run: RunResult): string {
   return table(['headline figures', 'median', 'p99', 'n', 'ratio of medians (95 %)', ''], rows);
 }
 
-/** The headline as Markdown, for the README. */
-export function headlineMarkdown(run: RunResult): string {
-  const rows = headlineRows(run).map(({ name, median, ratios }) => {
-    const told = ratios.map(({ against, ...ratio }) => `${ratioText(ratio)} of ${against}`);
-    return `| ${name} | ${median} | ${told.join('<br>') || '–'} |`;
+/** The headline as Markdown, for the README. Of runs on several machines it gives the range; the first says which rows there are. */
+export function headlineMarkdown(first: RunResult, ...others: readonly RunResult[]): string {
+  const all = [first, ...others].flatMap(headlineRows);
+  const rows = headlineRows(first).map((row) => {
+    const same = all.filter(({ part, name }) => part === row.part && name === row.name);
+    const told = row.ratios.map(({ against }) => {
+      const ratios = same.flatMap((one) => one.ratios.filter((ratio) => ratio.against === against));
+      return `${rangeOfRatios(ratios)} of ${against}`;
+    });
+    return `| ${row.name} | ${rangeOfMedians(same)} | ${told.join('<br>') || '–'} |`;
   });
   return ['| | Weft, median | ratio of medians (95 % interval) |', '|---|--:|---|', ...rows].join('\n');
 }
 
+/** `3.47 ms to 4.58 ms`, or one median where all are shown alike. */
+function rangeOfMedians(rows: readonly HeadlineRow[]): string {
+  const ordered = rows.toSorted((a, b) => a.value - b.value);
+  return [...new Set([ordered[0]?.median, ordered.at(-1)?.median])].join(' to ');
+}
+
+/** `0.25–0.38 (0.24–0.39)`: the least and the greatest ratio, and from the lowest to the highest end of all intervals. */
+function rangeOfRatios(ratios: readonly Ratio[]): string {
+  const least = Math.min(...ratios.map(({ value }) => value));
+  const digits = digitsOf(least);
+  // A result that was read from a file has null in place of NaN, which Math.min would take for 0.
+  const ends = (of: (ratio: Ratio) => number | null): number[] => ratios.map((ratio) => of(ratio) ?? Number.NaN);
+  const whole = {
+    value: Math.max(...ratios.map(({ value }) => value)),
+    low: Math.min(...ends(({ low }) => low)),
+    high: Math.max(...ends(({ high }) => high)),
+  };
+  return `${ratios.length < 2 ? '' : `${least.toFixed(digits)}–`}${withInterval(whole, digits)}`;
+}
+
 /** `0.28 (0.27–0.29)`. */
 export function ratioText(ratio: Ratio): string {
-  return withInterval(ratio, ratio.value < 0.1 ? 3 : 2);
+  return withInterval(ratio, digitsOf(ratio.value));
+}
+
+function digitsOf(value: number): number {
+  return value < 0.1 ? 3 : 2;
 }

@@ -8,7 +8,7 @@ import { headlineMarkdown, headlineTable } from './headline.ts';
 import { isInside, serveInside } from './inside.ts';
 import { type BenchCommand, parseBenchArgs } from './options.ts';
 import { partsNamed } from './parts.ts';
-import { publishedBlock, withPublished } from './published.ts';
+import { type KeptRun, publishedBlock, withPublished } from './published.ts';
 import { faultsBlock, withFaults } from './published-faults.ts';
 import { readAssets } from './report/assets.ts';
 import { renderReport } from './report/page.ts';
@@ -38,14 +38,15 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function showHeadline({ result, into }: BenchCommand & { kind: 'table' }): void {
-  const run = readRun(result);
+function showHeadline({ results: [first, ...others], into }: BenchCommand & { kind: 'table' }): void {
+  const read = (file: string): KeptRun => ({ file, run: readRun(file) });
+  const [kept, rest] = [read(first), others.map(read)];
   if (into === undefined) {
-    say(headlineMarkdown(run));
+    say(headlineMarkdown(kept.run, ...rest.map(({ run }) => run)));
     return;
   }
-  const text = withPublished(readFileSync(into, 'utf8'), publishedBlock(run, result, into));
-  writeFileSync(into, withFaults(text, faultsBlock(run)));
+  const text = withPublished(readFileSync(into, 'utf8'), publishedBlock(into, kept, ...rest));
+  writeFileSync(into, withFaults(text, faultsBlock(kept.run)));
 }
 
 /** Writes the report beside the result and returns its path. */

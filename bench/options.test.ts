@@ -21,7 +21,8 @@ test('reads what is done with results', () => {
     before: 'a.json',
     after: 'b.json',
   });
-  expect(parseBenchArgs(['table', 'a.json'], '/')).toEqual({ kind: 'table', result: 'a.json', into: undefined });
+  expect(parseBenchArgs(['table', 'a.json'], '/')).toEqual({ kind: 'table', results: ['a.json'], into: undefined });
+  expect(parseBenchArgs(['table', 'a.json', 'b.json'], '/')).toMatchObject({ results: ['a.json', 'b.json'] });
   expect(parseBenchArgs(['table', 'a.json', '--into', 'README.md'], '/')).toMatchObject({ into: 'README.md' });
   expect(parseBenchArgs(['report', 'a.json'], '/')).toEqual({ kind: 'report', result: 'a.json' });
 });
@@ -31,7 +32,7 @@ test.for([
   { name: 'no runs at all', argv: ['cni', '--runs', '0'], want: '--runs 0: a count' },
   { name: 'an unknown option', argv: ['cni', '--qick'], want: "Unknown option '--qick'" },
   { name: 'one file to compare', argv: ['compare', 'a'], want: 'compare: expected 2 result files, got 1' },
-  { name: 'a table of nothing', argv: ['table'], want: 'table: expected one result file, got 0' },
+  { name: 'a table of nothing', argv: ['table'], want: 'table: expected result files, got none' },
 ])('refuses $name', ({ argv, want }) => {
   expect(() => parseBenchArgs(argv, '/repo')).toThrow(want);
 });

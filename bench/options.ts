@@ -26,7 +26,8 @@ export type BenchCommand =
   | { readonly kind: 'compare'; readonly before: string; readonly after: string }
   | {
       readonly kind: 'table';
-      readonly result: string;
+      /** One run for each machine. */
+      readonly results: readonly [string, ...string[]];
       /** The document to write the table into. When absent, the table goes to the terminal. */
       readonly into: string | undefined;
     }
@@ -52,7 +53,11 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
     return { kind: name, before: before ?? '', after: after ?? '' };
   }
   const { repository, quick, peer, out, into } = values;
-  if (name === 'table') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '', into };
+  if (name === 'table') {
+    const [first, ...others] = files;
+    if (first === undefined) throw new Error('table: expected result files, got none');
+    return { kind: name, results: [first, ...others], into };
+  }
   if (name === 'report') return { kind: name, result: expectFiles(name, files, 1)[0] ?? '' };
   return {
     kind: 'run',

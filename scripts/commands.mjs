@@ -143,7 +143,7 @@ export const COMMANDS = {
     commands: {
       'start, cni, where, packet, peers, throughput, faults, nodes': 'the parts',
       'compare BEFORE.json AFTER.json': 'prints figures that differ by more than noise; exits with 1 if one is worse',
-      'table RESULT.json': 'prints the headline figures in Markdown',
+      'table RESULT.json…': 'prints the headline figures in Markdown; of several machines their range',
       'report RESULT.json': 'writes the report of a result beside it',
       selftest: 'tests that the bench notices disturbances made on purpose',
     },
