@@ -140,3 +140,25 @@ test('two machines, two lengths and what disturbed them are told', () => {
   ]);
   expect(describeComparison(compareRuns(quiet, other))).toContain('the machines differ');
 });
+
+test('two clusters: their pod networks and whether the nodes are the same are told', () => {
+  const info = {
+    kernelVersion: '6.1',
+    architecture: 'amd64',
+    containerRuntimeVersion: 'c://2',
+    kubeletVersion: 'v1.36',
+  };
+  const clusterOf = (about: Record<string, unknown>): RunResult => {
+    const run = runOf([weft(madeUpSamples(3000, 10, 1))], 'cluster');
+    return { ...run, parts: run.parts.map((part) => ({ ...part, notes: [], about })) };
+  };
+  const flannel = clusterOf({ network: 'kube-flannel/kube-flannel-ds (f)', nodes: { a: { ...info, bootID: '1' } } });
+  const same = clusterOf({ network: 'weft/weft (w)', nodes: { a: { ...info, bootID: '2' } } });
+  expect(compareRuns(flannel, same).unlike).toEqual([
+    'pod networks: kube-flannel/kube-flannel-ds (f) before, weft/weft (w) after',
+  ]);
+  const other = clusterOf({ network: 'weft/weft (w)', nodes: { a: { ...info, kernelVersion: '6.2' } } });
+  expect(describeComparison(compareRuns(same, other))).toContain(
+    'the nodes differ: a (6.1, amd64, c://2, v1.36) before, a (6.2, amd64, c://2, v1.36) after',
+  );
+});

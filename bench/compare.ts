@@ -72,7 +72,27 @@ function unlikeness(before: RunResult, after: RunResult): string[] {
     const names = parts.filter(({ notes }) => isDisturbed(notes)).map(({ name }) => name);
     return names.length === 0 ? [] : [`disturbed ${which}: ${names.join(', ')}`];
   });
-  return [...machines, ...lengths, ...disturbed];
+  return [...machines, ...lengths, ...disturbed, ...clusterUnlikeness(before, after)];
+}
+
+/** What is told of a node, of all that kubelet says of it, because speed depends on it. */
+const NODE = ['kernelVersion', 'architecture', 'containerRuntimeVersion', 'kubeletVersion'] as const;
+
+/** What differs between two measured clusters: their pod networks, which may be the point, and their nodes, which must not. */
+function clusterUnlikeness(before: RunResult, after: RunResult): string[] {
+  const [one, other] = [before, after].map(({ parts }) => parts.find(({ name }) => name === 'cluster')?.about);
+  if (one === undefined || other === undefined) return [];
+  const differ = (what: string, a: string, b: string): string[] =>
+    a === b ? [] : [`${what}: ${a} before, ${b} after`];
+  return [
+    ...differ('pod networks', String(one['network']), String(other['network'])),
+    ...differ('the nodes differ', describeNodes(one['nodes']), describeNodes(other['nodes'])),
+  ];
+}
+
+function describeNodes(nodes: unknown): string {
+  const all = Object.entries((nodes ?? {}) as Readonly<Record<string, Readonly<Record<string, unknown>>>>);
+  return all.map(([name, info]) => `${name} (${NODE.map((key) => String(info[key])).join(', ')})`).join(' and ');
 }
 
 function comparePart(

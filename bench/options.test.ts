@@ -7,7 +7,31 @@ test('reads parts and their options', () => {
     kind: 'run',
     parts: ['cni', 'packet'],
     out: '/tmp/x',
-    options: { repository: '/repo', runs: 7, quick: true, peer: '/opt/peer' },
+    options: {
+      repository: '/repo',
+      runs: 7,
+      quick: true,
+      peer: '/opt/peer',
+      cluster: { kubeconfig: undefined, context: undefined, nodes: undefined, image: undefined, churn: 30 },
+    },
+  });
+});
+
+test('reads what a cluster is reached by', () => {
+  const argv = [
+    'cluster',
+    '--kubeconfig=/k',
+    '--context',
+    'c',
+    '--nodes',
+    'a,b',
+    '--image',
+    'r/weft:1',
+    '--churn',
+    '5',
+  ];
+  expect(parseBenchArgs(argv, '/repo')).toMatchObject({
+    options: { cluster: { kubeconfig: '/k', context: 'c', nodes: 'a,b', image: 'r/weft:1', churn: 5 } },
   });
 });
 
@@ -17,6 +41,11 @@ test('no part means all', () => {
 
 test('reads what is done with results', () => {
   expect(parseBenchArgs(['compare', 'a.json', 'b.json'], '/')).toEqual({
+    kind: 'compare',
+    before: 'a.json',
+    after: 'b.json',
+  });
+  expect(parseBenchArgs(['cluster', '--compare', 'a.json', 'b.json'], '/')).toEqual({
     kind: 'compare',
     before: 'a.json',
     after: 'b.json',
@@ -32,6 +61,16 @@ test.for([
   { name: 'no runs at all', argv: ['cni', '--runs', '0'], want: '--runs 0: a count' },
   { name: 'an unknown option', argv: ['cni', '--qick'], want: "Unknown option '--qick'" },
   { name: 'one file to compare', argv: ['compare', 'a'], want: 'compare: expected 2 result files, got 1' },
+  {
+    name: 'one cluster to compare',
+    argv: ['cluster', '--compare=a'],
+    want: 'cluster --compare: expected 2 result files, got 1',
+  },
+  {
+    name: 'a comparison of another part',
+    argv: ['cni', '--compare', 'a', 'b'],
+    want: '--compare: only with cluster, not with "cni"',
+  },
   { name: 'a table of nothing', argv: ['table'], want: 'table: expected result files, got none' },
 ])('refuses $name', ({ argv, want }) => {
   expect(() => parseBenchArgs(argv, '/repo')).toThrow(want);

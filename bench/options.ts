@@ -12,6 +12,20 @@ export interface BenchOptions {
   readonly quick: boolean;
   /** A folder with flannel, bridge and host-local executables to compare with. */
   readonly peer: string | undefined;
+  /** For the part `cluster`, and nothing else. */
+  readonly cluster?: ClusterOptions;
+}
+
+export interface ClusterOptions {
+  /** As for kubectl. */
+  readonly kubeconfig: string | undefined;
+  readonly context: string | undefined;
+  /** Names of two nodes, `A,B`. */
+  readonly nodes: string | undefined;
+  /** Weft's image; that of the installed agents when absent. */
+  readonly image: string | undefined;
+  /** How many pods are made at once. */
+  readonly churn: number;
 }
 
 export type BenchCommand =
@@ -44,15 +58,22 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
       peer: { type: 'string' },
       out: { type: 'string' },
       into: { type: 'string' },
+      compare: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      kubeconfig: { type: 'string' },
+      context: { type: 'string' },
+      nodes: { type: 'string' },
+      image: { type: 'string' },
+      churn: { type: 'string', default: '30' },
     },
   });
   const [name = '', ...files] = positionals;
+  if (values.compare !== undefined) return compareClusters(values.compare, positionals);
   if (name === 'compare') {
     const [before, after] = expectFiles(name, files, 2);
     return { kind: name, before: before ?? '', after: after ?? '' };
   }
-  const { repository, quick, peer, out, into } = values;
+  const { repository, quick, peer, out, into, kubeconfig, context, nodes, image, churn } = values;
   if (name === 'table') {
     const [first, ...others] = files;
     if (first === undefined) throw new Error('table: expected result files, got none');
@@ -63,8 +84,21 @@ export function parseBenchArgs(argv: readonly string[], folder: string): BenchCo
     kind: 'run',
     parts: positionals,
     out,
-    options: { repository, quick, peer, runs: parseRuns(values.runs) },
+    options: {
+      repository,
+      quick,
+      peer,
+      runs: parseCount('--runs', values.runs),
+      cluster: { kubeconfig, context, nodes, image, churn: parseCount('--churn', churn) ?? 1 },
+    },
   };
+}
+
+/** `cluster --compare A.json B.json`: parseArgs gives the first file to the option and leaves the second among the words. */
+function compareClusters(before: string, [part, ...files]: readonly string[]): BenchCommand {
+  if (part !== 'cluster') throw new Error(`--compare: only with cluster, not with "${part ?? ''}"`);
+  const [first, second] = expectFiles('cluster --compare', [before, ...files], 2);
+  return { kind: 'compare', before: first ?? '', after: second ?? '' };
 }
 
 function expectFiles(command: string, files: string[], count: number): string[] {
@@ -74,9 +108,9 @@ function expectFiles(command: string, files: string[], count: number): string[] 
   );
 }
 
-function parseRuns(text: string | undefined): number | undefined {
+function parseCount(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const runs = Number(text);
-  if (!Number.isInteger(runs) || runs <= 0) throw new Error(`--runs ${text}: a count`);
+  if (!Number.isInteger(runs) || runs <= 0) throw new Error(`${flag} ${text}: a count`);
   return runs;
 }

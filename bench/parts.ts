@@ -1,5 +1,6 @@
 // The parts of the suite, in the order they are run.
 
+import { clusterPart } from './cluster.ts';
 import { cniPart } from './cni.ts';
 import { faultsPart } from './faults.ts';
 import { guardPart } from './guard.ts';
@@ -21,8 +22,8 @@ const parts: readonly Part[] = [
   guardPart,
   faultsPart,
 ];
-/** Parts that run only when asked for by name: they take about as long as all others together. */
-const onRequest: readonly Part[] = [nodesPart];
+/** Parts that run only when asked for by name: one takes about as long as all others together, the other needs a cluster. */
+const onRequest: readonly Part[] = [nodesPart, clusterPart];
 
 /** The parts with these names or, without names, those of a full or quick run. Throws when no part has a name. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { main as benchKind } from './bench-kind.mjs';
 import { bundleReport } from './bench-report.mjs';
 import { buildPrograms } from './build.mjs';
 import { buildExecutable } from './build-executable.mjs';
@@ -50,6 +51,7 @@ const BUILDS = {
   nodes: ['cni', 'flanneld', 'lab'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
   faults: ['cni', 'flanneld', 'lab'],
+  cluster: [],
 };
 
 /** Debian packages that only the bench needs, by what they are needed for. */
@@ -72,8 +74,8 @@ function installFor(wanted) {
 /** Commands that measure nothing. */
 const READING = ['compare', 'table', 'report'];
 
-async function buildFor(args) {
-  if (READING.includes(args[0])) return;
+async function buildFor(args, isComparison) {
+  if (isComparison || READING.includes(args[0])) return;
   const named = Object.keys(BUILDS).filter((part) => args.includes(part));
   const wanted = new Set((named.length > 0 ? named : Object.keys(BUILDS)).flatMap((part) => BUILDS[part]));
   const programs = ['cni', 'flanneld'].filter((program) => wanted.has(program));
@@ -101,8 +103,9 @@ function commandLine(values, words) {
 
 export async function main(values, words) {
   if (words[0] === 'selftest') return await selftest(words.slice(1));
+  if (words[0] === 'kind') return benchKind(values.quick ? ['--quick'] : []);
   await mkdir(output, { recursive: true });
-  await Promise.all([bundleBench(), buildFor(words)]);
+  await Promise.all([bundleBench(), buildFor(words, values.compare !== undefined)]);
   const command = ['--enable-source-maps', join(output, 'main.mjs'), ...commandLine(values, words)];
   const { status } = spawnSync(process.execPath, command, { cwd: repository, stdio: 'inherit' });
   return status ?? 1;

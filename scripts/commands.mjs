@@ -138,10 +138,12 @@ export const COMMANDS = {
     },
   },
   bench: {
-    does: 'Measures the named parts (all except nodes when none is named) beside references, and writes samples and a report (bench/README.md). As root.',
+    does: 'Measures the named parts (all except nodes and cluster when none is named) beside references, and writes samples and a report (bench/README.md). As root.',
     words: '[PART…]',
     commands: {
       'start, cni, where, packet, peers, throughput, faults, nodes': 'the parts',
+      cluster: 'measures what pods of a cluster see, whatever its network',
+      kind: 'the same with kind: Weft, then flannel, and compares',
       'compare BEFORE.json AFTER.json': 'prints figures that differ by more than noise; exits with 1 if one is worse',
       'table RESULT.json…': 'prints the headline figures in Markdown; of several machines their range',
       'report RESULT.json': 'writes the report of a result beside it',
@@ -170,6 +172,29 @@ export const COMMANDS = {
         type: 'string',
         value: 'FILE',
         says: 'with table: the document into which the table is written, README.md',
+      },
+      kubeconfig: { type: 'string', value: 'FILE', says: 'with cluster: as for kubectl' },
+      context: { type: 'string', value: 'NAME', says: 'with cluster: as for kubectl' },
+      nodes: {
+        type: 'string',
+        value: 'A,B',
+        says: 'with cluster: between which nodes; otherwise the first two that are ready',
+      },
+      image: {
+        type: 'string',
+        value: 'REF',
+        says: "with cluster: Weft's image, whose Node runs the pods; otherwise that of the installed agents",
+      },
+      compare: {
+        type: 'string',
+        value: 'A.json B.json',
+        says: 'with cluster: measures nothing, and judges the second of two results against the first, as compare does',
+      },
+      churn: {
+        type: 'string',
+        value: 'N',
+        says: 'with cluster: how many pods are made at once; otherwise 30',
+        check: whole(1, 200),
       },
     },
   },

@@ -183,6 +183,13 @@ export const SUITES = {
       'root, kube-apiserver, -controller-manager, -scheduler, kubelet, flannel and its plugins; installs containerd',
     ...vitest,
   },
+  'bench-cluster': {
+    does: 'Runs the bench of a cluster on kubelets of the lab, with Weft and with flannel. Fails when a program is missing.',
+    takes: '8 min',
+    needs:
+      'root, kube-apiserver, -controller-manager, -scheduler, kubelet, flannel and its plugins; installs containerd',
+    ...vitest,
+  },
   arm64: {
     does: 'Cross-compiles the CNI executable for arm64 and runs it under emulation. Installs the cross compiler and the emulator.',
     takes: '2 min',

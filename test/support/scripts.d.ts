@@ -43,6 +43,10 @@ declare module '*/manifests.mjs' {
   export function joinManifests(name?: string): string;
 }
 
+declare module '*/bench-kind.mjs' {
+  export function missingForKind(has?: (name: string) => boolean, path?: string): string[];
+}
+
 declare module '*/version.mjs' {
   export function withVersion(version: string, read?: (name: string) => string): ReadonlyMap<string, string>;
 }

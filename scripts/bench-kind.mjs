@@ -1,0 +1,71 @@
+// `npm run bench -- kind`: the bench of a cluster on a cluster of kind's with three nodes: Weft, then on a fresh cluster flannel from its
+// published manifest, where that can be pulled. Both clusters are deleted again. It needs kind, docker or podman, and kubectl.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { archive, NAME } from './image.mjs';
+import { isOnPath } from './setup.mjs';
+
+const repository = fileURLToPath(new URL('..', import.meta.url));
+const CLUSTER = 'weft-bench';
+const CONTEXT = `kind-${CLUSTER}`;
+const FLANNEL = 'https://github.com/flannel-io/flannel/releases/latest/download/kube-flannel.yml';
+/** For each need the programs of which one is enough. */
+const NEEDS = [['kind'], ['docker', 'podman'], ['kubectl']];
+
+/** A line for each need that no program in PATH meets. */
+export function missingForKind(has = isOnPath, path = process.env.PATH) {
+  return NEEDS.filter((names) => !names.some((name) => has(name))).map(
+    (names) => `no ${names.join(' or ')} in PATH (${path})`,
+  );
+}
+
+/** Runs a program with our output. Throws an Error of one line when it fails. */
+function run(program, ...args) {
+  const { status, error } = spawnSync(program, args, { cwd: repository, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`${program} ${args.slice(0, 2).join(' ')}: ${error?.message ?? `exit ${status}`}`);
+}
+
+const npm = (...args) => run(process.execPath, 'scripts/run.mjs', ...args);
+
+/** Measures one fresh cluster, in which `install` makes the network, and deletes it whatever happens. */
+function measureFresh(out, options, install) {
+  run('kind', 'create', 'cluster', '--name', CLUSTER, '--config', 'manifests/kind/cluster.yml');
+  try {
+    npm('image', 'load', 'kind', CLUSTER);
+    install();
+    run('kubectl', `--context=${CONTEXT}`, 'wait', '--for=condition=Ready', 'node', '--all', '--timeout=300s');
+    npm('bench', 'cluster', `--context=${CONTEXT}`, `--image=${NAME}`, `--out=${out}`, ...options);
+  } finally {
+    run('kind', 'delete', 'cluster', '--name', CLUSTER);
+  }
+}
+
+function pullFlannel(file) {
+  return spawnSync('curl', ['-fsSL', '--output', file, FLANNEL], { stdio: ['ignore', 2, 2] }).status === 0;
+}
+
+export function main(options) {
+  const missing = missingForKind();
+  if (missing.length > 0) throw new Error(`kind: ${missing.join('; ')}`);
+  if (!existsSync(archive)) npm('image');
+  const out = join(repository, 'bench/results/local', `kind-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`);
+  const work = mkdtempSync(join(tmpdir(), 'weft-kind-'));
+  const [weft, flannel] = ['weft', 'flannel'].map((name) => join(out, name));
+  try {
+    measureFresh(weft, options, () => npm('deploy', `--context=${CONTEXT}`, `--image=${NAME}`));
+    const manifest = join(work, 'kube-flannel.yml');
+    if (!pullFlannel(manifest)) {
+      process.stderr.write(`kind: ${FLANNEL} cannot be fetched, so flannel was not measured\n`);
+      return 0;
+    }
+    measureFresh(flannel, options, () => run('kubectl', `--context=${CONTEXT}`, 'apply', '--filename', manifest));
+    npm('bench', 'compare', join(flannel, 'result.json'), join(weft, 'result.json'));
+    return 0;
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
