@@ -3,6 +3,7 @@
 
 import { type Family, type Ip, ipFromBytes, ipToBytes } from '../ip.ts';
 import type { Slot } from './arena.ts';
+import { EAGAIN } from './errno.ts';
 import { closeFd } from './file.ts';
 import { MSG_DONTWAIT, openSocket, SOCK_NONBLOCK, SOL_SOCKET, setSocketOption } from './socket.ts';
 import { check, uninterrupted } from './sys-error.ts';
@@ -40,7 +41,7 @@ const BUFFER_BYTES = 65_536;
 /** At most so many packets are read in one go, so that a flood cannot keep the event loop. */
 const BATCH = 256;
 
-/** How often a packet is handed to the kernel before its error is believed. */
+/** How often a packet is handed to the kernel, or asked of it, before its error is believed. */
 const TRIES = 3;
 
 const CLOCK_REALTIME = 0;
@@ -229,9 +230,19 @@ function readMessages(sys: Syscalls, fd: number, flags: number, onMessage: (mess
     iovec.setU64(0, data.address);
     iovec.setU64(8, data.length);
     const header = arena.alloc(MSGHDR);
+    // An ICMP error about what was sent meanwhile makes one read fail. The packets behind it are still there: whoever stops at
+    // each error reads too little, until the queue is full and the kernel drops what comes.
+    const receive = (): number => {
+      let length = 0;
+      for (let tries = 0; tries < TRIES; tries++) {
+        setHeader(header, name, iovec, control);
+        length = uninterrupted(sys, sys.nr.recvmsg, fd, header.address, flags | MSG_DONTWAIT);
+        if (length >= 0 || length === -EAGAIN) break;
+      }
+      return length;
+    };
     for (let count = 0; count < BATCH; count++) {
-      setHeader(header, name, iovec, control);
-      const length = uninterrupted(sys, sys.nr.recvmsg, fd, header.address, flags | MSG_DONTWAIT);
+      const length = receive();
       if (length < 0) return count > 0 ? count : length;
       const controls = readControls(control, header.u64(40));
       const payload = data.bytes(0, length).slice();
