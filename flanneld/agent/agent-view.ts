@@ -5,6 +5,7 @@ import { printableJson } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Firewall } from '../firewall/firewall.ts';
+import { agentFindings } from '../health/agent-findings.ts';
 import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
 import type { Finding } from '../health/finding.ts';
 import { type Answer, healthPages, isReady, type Pages } from '../health/http-server.ts';
@@ -66,7 +67,9 @@ export class AgentView {
 
   /** What is wrong, as far as the agent knows by itself. */
   findings(): readonly Finding[] {
-    return this.#prober?.findings() ?? [];
+    const [node, checks, drift] = [this.#node, this.readiness.checks(), this.drift.entries()];
+    const own = agentFindings({ node, checks, drift, nowMs: Date.now() });
+    return [...(this.#prober?.findings() ?? []), ...own];
   }
 
   report(): StatusReport {

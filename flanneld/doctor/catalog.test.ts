@@ -9,7 +9,7 @@ const room = import.meta.dirname;
 const OF_OTHERS = Object.keys({ ...PATH_CATALOG, ...PREFLIGHT_CATALOG });
 
 function sources({ ofChecks } = { ofChecks: false }): string[] {
-  const folders = [room, join(room, '../probes')];
+  const folders = [room, join(room, '../probes'), join(room, '../health')];
   return folders.flatMap((folder) => {
     try {
       return readdirSync(folder, { recursive: true, encoding: 'utf8' })

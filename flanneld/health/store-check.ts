@@ -4,7 +4,8 @@
 import type { Check } from './http-server.ts';
 import type { StoreTrouble } from './store-troubles.ts';
 
-const STORE_CHECK = 'cluster state';
+/** The name of the agent's line about its store. */
+export const STORE_CHECK = 'cluster state';
 
 /** How many troubles are spelled out. The others are counted, since a store may fail for thousands of peers at once. */
 const SHOWN = 3;

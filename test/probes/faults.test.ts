@@ -155,6 +155,16 @@ describe('on a node', { timeout: TEST_MS }, () => {
     await becomesHealthy(lab.nodes, 2);
   });
 
+  test('another program deletes a route again and again: the finding has the repair and is counted, and ends with it', async () => {
+    const route = subnetOf(two) ?? '';
+    await one.run(['sh', '-c', `for i in 1 2 3 4 5 6 7 8; do ip route del ${route}; sleep 0.7; done`]);
+    const found = await finds(one, 'object-fought-over');
+    expect(found.evidence).toContain(`ip route replace ${route}`);
+    const { body } = await one.agent.http('/metrics');
+    expect(body).toContain('flannel_findings{id="object-fought-over",severity="warning"} 1\n');
+    await becomesHealthy(lab.nodes, 2);
+  });
+
   test('the node is gone, and its lease stays', async () => {
     await lab.removeNode('node-3');
     for (const node of [one, two]) await finds(node, 'peer-unreachable', 'node-3');
