@@ -45,8 +45,9 @@ describe('an agent', () => {
 });
 
 describe('of a peer', () => {
-  const finding = (id: string, peer: string, severity: Finding['severity'] = 'error'): Finding => ({
-    ...{ id, severity, node: 'node-1', peer, cause: 'c', evidence: 'e', fix: 'f' },
+  const finding = (id: string, peer?: string, severity: Finding['severity'] = 'error'): Finding => ({
+    ...{ id, severity, node: 'node-1', cause: 'c', evidence: 'e', fix: 'f' },
+    ...(peer !== undefined && { peer }),
   });
 
   test.for<{ name: string; own: readonly Draft[]; agents: readonly Finding[]; want: readonly string[] }>([
@@ -61,6 +62,12 @@ describe('of a peer', () => {
       own: [draft('tunnel-port-blocked', { peer: 'node-3' })],
       agents: [finding('tunnel-one-way', 'node-2')],
       want: ['tunnel-port-blocked node-3'],
+    },
+    {
+      name: 'so it is with what concerns many peers and is one finding',
+      own: [draft('tunnel-port-blocked'), draft('tunnel-port-blocked', { peer: 'node-9' })],
+      agents: [finding('tunnel-one-way')],
+      want: ['tunnel-port-blocked node-9', 'tunnel-one-way'],
     },
     {
       name: 'what it said before and the doctor sees no longer is not told',

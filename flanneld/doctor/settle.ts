@@ -53,9 +53,10 @@ const LESS: readonly FindingId[] = ['tunnel-port-blocked', 'peer-tunnel-broken']
 /** The doctor's own findings of peers, with those of the running agent that say more. */
 export function withHistory(own: readonly Draft[], agents: readonly Finding[]): Draft[] {
   const told = agents.flatMap((finding): Draft[] => (BY_HISTORY.includes(finding.id) ? draftOf(finding) : []));
-  const vague = new Set(own.flatMap(({ id, peer }) => (LESS.includes(id) && peer !== undefined ? [peer] : [])));
+  // Without a peer it is about many of them: both then speak of the same ones.
+  const vague = new Set(own.filter(({ id }) => LESS.includes(id)).map(({ peer }) => peer));
   // An error that the doctor does not see any more is over, or has turned into what it sees.
-  const more = told.filter(({ severity, peer }) => severity !== 'error' || (peer !== undefined && vague.has(peer)));
+  const more = told.filter(({ severity, peer }) => severity !== 'error' || vague.has(peer));
   const explained = new Set(more.filter(({ severity }) => severity === 'error').map(({ peer }) => peer));
   return [...own.filter(({ id, peer }) => !(explained.has(peer) && LESS.includes(id))), ...more];
 }
