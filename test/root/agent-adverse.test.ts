@@ -174,13 +174,16 @@ describe('names and data from others', () => {
 describe('SIGTERM while it starts', () => {
   const silent = '--kube-api-url=http://127.0.0.1:1234';
 
-  /** Runs the agent for two seconds, then ends it. Returns its exit code and how long it took to end. */
+  /** Runs the agent, and ends it two seconds after it logs its first line. Returns its exit code and how long it took to end. */
   async function endedIn(
     more: readonly string[],
     env = '',
     log = `${ODD}/log`,
   ): Promise<readonly [code: number, ms: number]> {
-    const script = `${env} "$@" 2>${log} & P=$!; sleep 2; S=$(date +%s%N); kill -TERM $P; wait $P; echo "$? $(( ($(date +%s%N) - S) / 1000000 ))"`;
+    const started = log.endsWith('/full')
+      ? 'sleep 3'
+      : `for i in $(seq 300); do [ -s ${log} ] && break; sleep 0.1; done`;
+    const script = `rm -f ${ODD}/log; ${env} "$@" 2>${log} & P=$!; ${started}; sleep 2; S=$(date +%s%N); kill -TERM $P; wait $P; echo "$? $(( ($(date +%s%N) - S) / 1000000 ))"`;
     const { stdout } = await node.exec(['sh', '-c', script, 'sh', builtAgent, ...flags, ...more], {
       timeoutMs: 60_000,
     });
