@@ -1,6 +1,7 @@
 // Three test projects. `unit` needs nothing but Node. `root` talks to the real kernel in namespaces that each test makes, two files at a
 // time. `alone` is the same for files that must not be disturbed, one at a time.
 import { defineConfig } from 'vitest/config';
+import { slowed } from './test/support/slowness.ts';
 
 const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 
@@ -16,7 +17,7 @@ const leftOut = [
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
   'test/e2e/real-firewalls.test.ts',
-  'test/probes/**',
+  'test/{probes,kernels}/**',
 ];
 
 /** Files that count lost packets or measure time, and files that look for what is left on the whole machine. */
@@ -26,13 +27,13 @@ const alone = [
   'test/cluster/{bench,containerd,image,interop,kubelet,monitoring}/**/*.test.ts',
   'test/cluster/stores/{etcd-faults,node-address,outages,upstream-etcd}.test.ts',
   'test/doctor/every-*.test.ts',
-  'test/probes/**/*.test.ts',
+  'test/{probes,kernels}/**/*.test.ts',
   'test/e2e/{lab-direct-routing,lab-probes,lab-start,node-address,node-address-dual}.test.ts',
   'test/lab/lifecycle.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-*,events}.test.ts',
 ];
 const excluded = ['**/node_modules/**', '**/dist/**', ...(isSuite ? [] : leftOut)];
-const ofTheKernel = { testTimeout: 60_000, hookTimeout: 60_000 };
+const ofTheKernel = { testTimeout: slowed(60_000), hookTimeout: slowed(60_000) };
 
 export default defineConfig({
   test: {

@@ -28,6 +28,7 @@ import { nftProgram } from './firewall/nft-program.ts';
 import { createLogger } from './health/log.ts';
 import { stderrSink } from './health/log-sink.ts';
 import { fetchStatus } from './health/status/client.ts';
+import { rotateKey } from './health/status/rotate-key.ts';
 import { statusText } from './health/status/text.ts';
 import { cleanUp } from './pods/cleanup/cleanup.ts';
 import { expectNoAgent, makeWay } from './pods/cleanup/live-agent.ts';
@@ -76,6 +77,8 @@ async function main(): Promise<number> {
       return await checkBefore(line);
     case 'snapshot':
       return await describeNode(line.options);
+    case 'rotate-key':
+      return await renewKey(line.options);
     case 'run':
       return await run(line);
   }
@@ -108,6 +111,17 @@ async function status({ subnetFile, json }: Options): Promise<number> {
     const report = await fetchStatus(subnetFile);
     process.stdout.write(json ? `${printableJson(JSON.stringify(report, null, 2))}\n` : statusText(report));
     return report.ready ? 0 : EXIT_FAILURE;
+  } catch (error) {
+    complain(error);
+    return EXIT_FAILURE;
+  }
+}
+
+/** Exit code 0 when the agent uses a new key. */
+async function renewKey({ subnetFile }: Options): Promise<number> {
+  try {
+    say(await rotateKey(subnetFile));
+    return 0;
   } catch (error) {
     complain(error);
     return EXIT_FAILURE;

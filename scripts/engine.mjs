@@ -60,9 +60,18 @@ export async function ensureEngine({ arch = process.arch, sanitize = false, log 
 async function engineSources(target, arch, sanitize) {
   const wanted = sanitize ? ['qjs-src'] : ['qjs-src', 'musl-dev'];
   const ownFolder = process.env['QUICKJS_SRC'];
-  const packages = ownFolder === undefined ? await fetchDebianPackages(wanted, target.debian) : {};
+  const packages = ownFolder === undefined ? await fetchPackages(wanted, target.debian) : {};
   const quickjs = await describeQuickjs(ownFolder, packages['qjs-src']);
   return { quickjs, musl: sanitize ? undefined : await describeMusl(target, arch, packages['musl-dev']) };
+}
+
+async function fetchPackages(names, architecture) {
+  try {
+    return await fetchDebianPackages(names, architecture);
+  } catch (error) {
+    const advice = 'or set QUICKJS_SRC and MUSL_DEV to folders with the sources';
+    throw new Error(`engine: ${error.message}, ${advice}`, { cause: error });
+  }
 }
 
 async function describeQuickjs(ownFolder, debian) {

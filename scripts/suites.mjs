@@ -57,6 +57,23 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  kernels: {
+    does: "Runs what depends on the kernel, and WireGuard and IPIP, in virtual machines with Debian's stock kernels. Installs the emulator.",
+    takes: '75 min',
+    needs: 'root; installs qemu-system-x86, busybox-static, wireguard-tools',
+    root: 'the packages are installed, and the build, as root',
+    options: {
+      kernel: {
+        type: 'string',
+        multiple: true,
+        value: 'N',
+        says: 'only this one of 5.10, 6.1, 6.12; may be given several times',
+        check: oneOf('5.10', '6.1', '6.12'),
+      },
+      test: { type: 'string', multiple: true, value: 'FILE', says: 'only this file, without the main job' },
+      all: { type: 'boolean', says: 'every test that talks to the kernel, which takes hours' },
+    },
+  },
   soak: {
     does: 'Exposes five nodes to random faults, and then expects the right state on every node.',
     takes: '30 min',

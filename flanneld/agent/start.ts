@@ -25,6 +25,7 @@ import { type Place, UnderlayFollower } from '../underlay/follower.ts';
 import { ownAddressChecks, type Published } from '../underlay/own-address.ts';
 import { AgentView } from './agent-view.ts';
 import { startProbes } from './keep-probes.ts';
+import { KeyRotation } from './key-rotation.ts';
 import { type Running, startLoops } from './loops.ts';
 import { checkSameSubnets, chooseInterface, networksOf, placesOf, registerBackend } from './take-lease.ts';
 import { tellFindings } from './tell-findings.ts';
@@ -40,16 +41,17 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   const end = (): void => ending.abort();
   signal.addEventListener('abort', end, { once: true });
   const servers: HttpServer[] = [];
+  const rotation = new KeyRotation(tools.log);
   const troubles = (): readonly StoreTrouble[] => tools.manager.troubles?.() ?? [];
   view.readiness.startWaits(() => waitingFor(view.step, troubles()));
   view.readiness.show('store', () => storeChecks(troubles()));
   view.showStore(troubles);
   try {
-    await startServers(options, view, tools.log, servers);
+    await startServers(options, view, rotation, tools.log, servers);
     const cniFiles = new CniFiles(prepareConflist(options, tools), options, { ...tools, drift: view.drift });
     await collectAtStart(options, tools, view.drift);
     tellFindings(() => view.findings(), tools, ending.signal);
-    await runBackend(view, cniFiles, options, tools, ending.signal);
+    await runBackend(view, rotation, cniFiles, options, tools, ending.signal);
     tools.log.info({}, 'stopped, data plane left in place');
   } catch (error) {
     // A signal during the start makes a step fail; that is a clean stop, too.
@@ -74,6 +76,7 @@ interface Forwarding {
  */
 async function runBackend(
   view: AgentView,
+  rotation: KeyRotation,
   cniFiles: CniFiles,
   options: Options,
   tools: AgentTools,
@@ -129,7 +132,9 @@ async function runBackend(
       const prober = startProbes({ overlays, leases, options, tools, meter: view.probeMeter });
       view.showProbes(prober);
       forwarding = forwardingOf(overlays, [loops, ...(prober === undefined ? [] : [prober])]);
-      place = await Promise.race([leases.ended.then(() => undefined), follower.next()]);
+      const here: Place = place;
+      const rotated = rotation.next(backend.rotateKey?.bind(backend, backendTools)).then((): Place => here);
+      place = await Promise.race([leases.ended.then(() => undefined), follower.next(), rotated]);
     }
   } finally {
     await follower.stop();
@@ -160,11 +165,22 @@ function forwardingOf(overlays: readonly Overlay[], loops: readonly Running[]): 
   };
 }
 
-/** `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
-const ACTIONS: Actions = new Map([['/stop', () => void process.kill(process.pid, 'SIGTERM')]]);
+/** What the sub-commands may ask for. `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
+function actions(rotation: KeyRotation): Actions {
+  return new Map([
+    ['/stop', () => void process.kill(process.pid, 'SIGTERM')],
+    ['/rotate-key', () => rotation.ask()],
+  ]);
+}
 
 /** Opens the health port and the status socket. Without the socket only `flanneld status` does not work, so that is a warning. */
-async function startServers(options: Options, view: AgentView, log: AgentTools['log'], servers: HttpServer[]) {
+async function startServers(
+  options: Options,
+  view: AgentView,
+  rotation: KeyRotation,
+  log: AgentTools['log'],
+  servers: HttpServer[],
+): Promise<void> {
   const { healthzIp, healthzPort, metricsIp, metricsPort, subnetFile } = options;
   if (healthzPort !== 0) {
     servers.push(await serveHttp({ address: formatIp(healthzIp), port: healthzPort }, view.publicPages()));
@@ -174,7 +190,7 @@ async function startServers(options: Options, view: AgentView, log: AgentTools['
   }
   const isStale = existsSync(socketPathFor(subnetFile));
   try {
-    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), ACTIONS));
+    servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), actions(rotation)));
     // An agent that the kernel ended because its event loop hung could not log that itself.
     if (isStale)
       log.info({}, 'the agent before this one did not stop by itself: killed, or see its last line and exit code');

@@ -27,6 +27,10 @@ export interface BackendType<Conf> {
   /** Reads them. Throws ConfigError that names the key, the value and what is allowed. */
   readKeys(place: JsonPlace, config: Pick<NetConf, 'enableIpv6'>): Conf;
   make(conf: Conf): Backend;
+  /** Whether the device is one that this backend, ours or flannel's, makes; absent when it makes none that outlives the agent. */
+  ownsDevice?(link: Link): boolean;
+  /** The names of the files that it keeps in the state folder. */
+  readonly stateFiles?: readonly string[];
 }
 
 /** Any backend. It is only ever given what it has read itself. */
@@ -87,6 +91,8 @@ export interface Backend {
   checkPlaces?(places: readonly FamilyPlace[]): void;
   /** Rejects with ConfigError or OpError when this node cannot use this backend. */
   advertise(start: BackendStart): Promise<Advertised>;
+  /** Makes a new key of this node, which the next call of `advertise` advertises; absent where nothing is encrypted. */
+  rotateKey?(tools: BackendTools): Promise<void>;
   /** Describes one overlay for each family; changes nothing yet. */
   overlays(start: BackendStart, families: readonly FamilySettings[], lease: Lease): AnyOverlaySpec[];
 }
@@ -130,7 +136,7 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   /** The UDP port of the tunnel, if anybody may send to it; the guard then watches or refuses those who are no peers. */
   readonly openPort?: { readonly port: number; readonly isVxlan: boolean };
   /** Further facts for the status report. */
-  facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port'>;
+  facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port' | 'publicKey'>;
   /** Ends what runs in this process; what is in the kernel stays. */
   close?(): Promise<void>;
 }

@@ -89,9 +89,7 @@ describe('chooseBackend', () => {
   });
 
   test.for([
-    { type: 'wireguard', want: 'vxlan over an encrypted underlay' },
-    { type: 'ipsec', want: 'vxlan over an encrypted underlay' },
-    { type: 'ipip', want: 'vxlan, with "DirectRouting": true' },
+    { type: 'ipsec', want: 'wireguard, which encrypts as well' },
     { type: 'tencent-vpc', want: 'alloc' },
   ])('refuses $type and names what to take instead', ({ type, want }) => {
     expect(() => choose({ Type: type.toUpperCase(), ListenPort: 51820 })).toThrow(
@@ -99,7 +97,7 @@ describe('chooseBackend', () => {
     );
   });
 
-  const backends = 'one of vxlan, host-gw, udp, alloc, extension';
+  const backends = 'one of vxlan, host-gw, wireguard, ipip, udp, alloc, extension';
   test.for<{ name: string; backend: object; isDual?: boolean; want: string }>([
     {
       name: 'a Backend without Type',
@@ -158,6 +156,26 @@ describe('chooseBackend', () => {
       want:
         'Backend.SubnetAddCommand: expected words without shell syntax, got ";" ' +
         '(no shell runs this: put it into a script and name that)',
+    },
+    {
+      name: 'a mode of WireGuard in another case',
+      backend: { Type: 'wireguard', Mode: 'Auto' },
+      want: 'Backend.Mode: expected one of separate, auto, ipv4, ipv6, got "Auto"',
+    },
+    {
+      name: 'a keepalive that is text',
+      backend: { Type: 'wireguard', PersistentKeepaliveInterval: '25s' },
+      want: 'Backend.PersistentKeepaliveInterval: expected integer 0–65535, got "25s"',
+    },
+    {
+      name: 'a preshared key that is none, without showing it',
+      backend: { Type: 'wireguard', PSK: 'c2VjcmV0' },
+      want: 'Backend.PSK: expected 32 bytes in base64 (44 characters), got 8 characters',
+    },
+    {
+      name: 'port 0, with which every node would listen elsewhere',
+      backend: { Type: 'wireguard', ListenPort: 0 },
+      want: 'Backend.ListenPort: expected integer 1–65535, got 0',
     },
     {
       name: 'a variable the command has not',

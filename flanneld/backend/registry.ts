@@ -7,17 +7,17 @@ import { alloc } from './alloc.ts';
 import type { AnyBackendType, Backend } from './backend.ts';
 import { extension } from './extension/extension.ts';
 import { hostGw } from './host-gw.ts';
+import { ipip } from './ipip/ipip.ts';
 import { udp } from './udp/udp.ts';
 import { vxlan } from './vxlan/vxlan.ts';
+import { wireguard } from './wireguard/wireguard.ts';
 
 /** A new backend needs its own file and its name here. */
-export const BACKENDS: readonly AnyBackendType[] = [vxlan, hostGw, udp, alloc, extension];
+export const BACKENDS: readonly AnyBackendType[] = [vxlan, hostGw, wireguard, ipip, udp, alloc, extension];
 
 /** flannel's backends that Weft does not have, and what to use instead. */
 const INSTEAD: ReadonlyMap<string, string> = new Map([
-  ['wireguard', 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)'],
-  ['ipsec', 'vxlan over an encrypted underlay (WireGuard or IPsec between the nodes, made by somebody else)'],
-  ['ipip', 'vxlan, with "DirectRouting": true for nodes on one link'],
+  ['ipsec', 'wireguard, which encrypts as well'],
   ['tencent-vpc', 'alloc with routes of the cloud’s own controller, or vxlan'],
 ]);
 

@@ -19,6 +19,7 @@ export type SubCommand =
   | 'doctor path'
   | 'preflight'
   | 'snapshot'
+  | 'rotate-key'
   | 'version';
 
 const doctorFlags: readonly string[] = [
@@ -84,6 +85,11 @@ export const subCommands: readonly SubCommandSpec[] = [
     summary:
       'print for an issue report what this node holds, as JSON: versions, configuration, kernel objects, rules, counters; no secrets',
     flags: doctorFlags,
+  },
+  {
+    name: 'rotate-key',
+    summary: 'have the running agent take a new WireGuard key; peers learn it from the lease',
+    flags: ['subnet-file'],
   },
   { name: 'version', summary: 'print the version', flags: [] },
 ];

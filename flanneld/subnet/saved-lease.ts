@@ -11,13 +11,20 @@ import type { Lease } from './manager.ts';
 /** No valid type or field is longer. Of a longer one the beginning is enough for an error message. */
 const MAX_TEXT = 64;
 
+/** The fields that backends read, by type; other types read none. */
+const NEEDED: ReadonlyMap<string, readonly string[]> = new Map([
+  ['vxlan', ['VNI', 'VtepMAC']],
+  ['wireguard', ['PublicKey', 'Port']],
+]);
+
 /** The part of the data that a backend of this type reads; undefined when it reads none. */
 function neededData(backendType: string, data: JsonValue | undefined): JsonValue | undefined {
   // The commands of the extension backend get all of it.
   if (data === undefined || backendType === 'extension') return data;
-  if (backendType !== 'vxlan') return undefined;
+  const names = NEEDED.get(backendType);
+  if (names === undefined) return undefined;
   if (!isJsonObject(data)) return plain(data);
-  return jsonObject({ VNI: plain(field(data, 'VNI')), VtepMAC: plain(field(data, 'VtepMAC')) });
+  return jsonObject(Object.fromEntries(names.map((name) => [name, plain(field(data, name))])));
 }
 
 /** Keeps a number or a short text; turns a list or an object into the text that a message would quote. */

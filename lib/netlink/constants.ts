@@ -3,6 +3,7 @@
 export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
+export const NETLINK_GENERIC = 16;
 
 export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;

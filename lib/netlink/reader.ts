@@ -153,6 +153,11 @@ export class AttributeReader {
     return this.words[this.need(4) >> 2] ?? 0;
   }
 
+  /** 64 bits; exact up to 2^53. */
+  u64(): number {
+    return Number(this.view.getBigUint64(this.need(8), true));
+  }
+
   i32(): number {
     return this.u32() | 0;
   }

@@ -32,6 +32,7 @@ import {
   RTM_GETLINK,
   RTM_NEWLINK,
 } from './constants.ts';
+import { decodeIpip, type IpipAttributes } from './ipip-attributes.ts';
 import { type Mutable, words } from './spelling.ts';
 import { decodeVxlan, type VxlanAttributes } from './vxlan-attributes.ts';
 
@@ -53,6 +54,7 @@ export interface Link {
   readonly lowerIndex?: number;
   readonly txQueueLength: number;
   readonly vxlan?: VxlanAttributes;
+  readonly ipip?: IpipAttributes;
   /** Its port attributes when its master is a bridge. */
   readonly port?: BridgePort;
 }
@@ -295,6 +297,7 @@ function decodeLinkInfo(info: AttributeReader, link: Mutable<Link>): void {
     if (info.type === IFLA_INFO_KIND) link.kind = info.text();
     else if (info.type === IFLA_INFO_SLAVE_KIND) portOf = info.text();
     else if (info.type === IFLA_INFO_DATA && link.kind === 'vxlan') link.vxlan = decodeVxlan(info.nested());
+    else if (info.type === IFLA_INFO_DATA && link.kind === 'ipip') link.ipip = decodeIpip(info.nested());
     else if (info.type === IFLA_INFO_SLAVE_DATA && portOf === 'bridge') link.port = decodeBridgePort(info.nested());
   }
 }

@@ -1,5 +1,6 @@
 // Pings from every pod to every other pod: which answer, how fast, and why others do not.
 
+import { slowed } from '../support/slowness.ts';
 import type { ProbeAnswer, ProbeRequest } from './contract.ts';
 
 export interface PingOptions {
@@ -25,7 +26,7 @@ export interface Pair extends ProbeAnswer {
 }
 
 const DEFAULT_PAYLOAD_BYTES = 56;
-const DEFAULT_TIMEOUT_MS = 1000;
+const DEFAULT_TIMEOUT_MS = slowed(1000);
 
 export function probeRequest(
   targets: readonly string[],

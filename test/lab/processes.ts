@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../lib/errors.ts';
+import { slowed } from '../support/slowness.ts';
 
 /** A process, identified so that it cannot be confused with a later process that has the same pid. */
 export interface ProcessId {
@@ -74,9 +75,10 @@ export async function waitGone(id: ProcessId, timeoutMs: number): Promise<void> 
 /** Checks every 5 ms. Rejects with an OpError (ETIMEDOUT) when `condition` is still false after `timeoutMs`. */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
-  timeoutMs: number,
+  limitMs: number,
   what: string,
 ): Promise<void> {
+  const timeoutMs = slowed(limitMs);
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadline) {

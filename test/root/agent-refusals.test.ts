@@ -49,8 +49,8 @@ describe('a wrong configuration', () => {
     },
     {
       name: 'a backend of flannel’s that Weft has not',
-      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'ipip' } },
-      want: 'net-conf: Backend.Type: Weft has no backend ipip; instead of it: vxlan, with "DirectRouting": true',
+      netConf: { Network: '10.244.0.0/16', Backend: { Type: 'ipsec' } },
+      want: 'net-conf: Backend.Type: Weft has no backend ipsec; instead of it: wireguard, which encrypts as well',
     },
     {
       name: 'a VNI out of range',

@@ -22,8 +22,11 @@ export type PeerVariable = (typeof peerVariables)[number];
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
+/** In the state folder. */
+export const EXTENSION_STATE_FILE = 'weft-extension.json';
+
 export function extensionStateFile(folder: string): string {
-  return join(folder, 'weft-extension.json');
+  return join(folder, EXTENSION_STATE_FILE);
 }
 
 /** The peers by lease key; empty when the file is missing or unreadable. */

@@ -12,6 +12,7 @@ import { bareOverlay } from '../alloc.ts';
 import type { AnyOverlaySpec, Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from '../backend.ts';
 import { type ExtensionConf, extensionKeys, readExtensionKeys } from './extension-keys.ts';
 import { ExtensionPeers, extensionPlan, type KeyedPeer, runCommand } from './extension-peers.ts';
+import { EXTENSION_STATE_FILE } from './extension-state.ts';
 
 const TYPE = 'extension';
 /** Time limit for the ShutdownCommand. */
@@ -22,6 +23,7 @@ export const extension: BackendType<ExtensionConf> = {
   keys: extensionKeys,
   readKeys: readExtensionKeys,
   make: extensionBackend,
+  stateFiles: [EXTENSION_STATE_FILE],
 };
 
 function extensionBackend(conf: ExtensionConf): Backend {

@@ -2,17 +2,15 @@
 // no VXLAN, and for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
 
 import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
-import { samePrefix } from '../../../lib/ip.ts';
-import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
-import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
+import { IFF_UP, RT_SCOPE_UNIVERSE } from '../../../lib/rtnetlink/constants.ts';
 import { getLink, type Link, type LinkChange, setLink } from '../../../lib/rtnetlink/link.ts';
-import { addRoute, listRoutes } from '../../../lib/rtnetlink/route.ts';
 import { openTun, type Tun } from '../../../lib/sys/tun-node.ts';
-import { type Device, type WantedObject, WEFT_PROTOCOL, wanted } from '../../dataplane/objects/kind.ts';
+import { type Device, type WantedObject, wanted } from '../../dataplane/objects/kind.ts';
 import type { Plan } from '../../dataplane/plan.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import type { Backend, BackendTools, BackendType, FamilySettings, OnDeviceChange, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { ensureNetworkRoute } from '../network-route.ts';
 import { portKey, readPort } from '../port-key.ts';
 import { type RoutePeer, routePlanner } from '../route-peer.ts';
 import { UdpForwarder } from './udp-forwarder.ts';
@@ -92,9 +90,13 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
       ...(link.mtu !== mtu && { mtu }),
       ...((link.flags & IFF_UP) === 0 && { up: true }),
     };
-    if (change.mtu !== undefined || change.up !== undefined) this.#change('link', setLink(change), 'changed', onChange);
+    if (change.mtu !== undefined || change.up !== undefined) {
+      const request = setLink(change);
+      netlink.run(request);
+      onChange('link', request, 'changed');
+    }
     ensureOwnAddress(netlink, link, subnet.ip, network, (request, was) => onChange('address', request, was));
-    this.#ensureRoute(link, onChange);
+    ensureNetworkRoute(netlink, link, network, onChange, { scope: RT_SCOPE_UNIVERSE });
     return link;
   }
 
@@ -120,20 +122,6 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     const cmd = `ip tuntap add dev ${tun.name} mode tun`;
     onChange('link', { describe: () => cmd, command: () => cmd }, 'missing');
     return link;
-  }
-
-  /** Routes the whole network into the device. Packets to own pods take the bridge's more specific route. */
-  #ensureRoute({ index, name }: Device, onChange: OnDeviceChange): void {
-    const { network } = this.settings;
-    const routes = listRoutes(this.#tools.netlink, { family: 4, oif: index, table: RT_TABLE_MAIN });
-    if (routes.some((route) => samePrefix(route.destination, network) && route.gateway === undefined)) return;
-    const route = { destination: network, oif: index, protocol: WEFT_PROTOCOL, scope: 0 };
-    this.#change('route', addRoute(route, name), 'missing', onChange);
-  }
-
-  #change(object: 'link' | 'route', request: NetlinkRequest, was: string, onChange: OnDeviceChange): void {
-    this.#tools.netlink.run(request);
-    onChange(object, request, was);
   }
 
   objects(peer: RoutePeer): readonly WantedObject[] {

@@ -11,9 +11,9 @@ import { route } from '../../dataplane/objects/route.ts';
 import type { PeerChange, Plan } from '../../dataplane/plan.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
 import type { PlanContext } from '../backend.ts';
+import { type OnLink, withDirect } from '../on-link.ts';
 import { type Desired, type DesiredConfig, desiredInSteps, type PlacedPeer } from './desired.ts';
 import { DesiredPeers } from './desired-peers.ts';
-import type { OnLink } from './on-link.ts';
 import type { OverlayConfig } from './vxlan-lease.ts';
 
 export interface VxlanPeer extends PlacedPeer {
@@ -111,15 +111,6 @@ export class VxlanPlanner {
     this.#known = { ids, desired };
     return { desired, changes: undefined };
   }
-}
-
-function withDirect(
-  peers: ReadonlyMap<string, PlacedPeer>,
-  onLink: ReadonlySet<bigint>,
-): ReadonlyMap<string, VxlanPeer> {
-  const all = new Map<string, VxlanPeer>();
-  for (const [key, peer] of peers) all.set(key, onLink.has(peer.publicIp.value) ? { ...peer, isDirect: true } : peer);
-  return all;
 }
 
 /** Works in steps, between which other work gets its turn. */

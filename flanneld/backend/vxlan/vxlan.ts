@@ -16,7 +16,7 @@ import type {
   OverlayTools,
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
-import { OnLink } from './on-link.ts';
+import { OnLink } from '../on-link.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
 import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
 import { readVxlanKeys, type VxlanConf, vxlanKeys } from './vxlan-keys.ts';
@@ -29,6 +29,8 @@ export const vxlan: BackendType<VxlanConf> = {
   keys: vxlanKeys,
   readKeys: readVxlanKeys,
   make: vxlanBackend,
+  ownsDevice: ({ name, vxlan }) =>
+    vxlan !== undefined && ([4, 6] as const).some((family) => vxlanDeviceName(family, vxlan.vni) === name),
 };
 
 function vxlanBackend(conf: VxlanConf): Backend {

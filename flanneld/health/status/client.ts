@@ -30,6 +30,11 @@ export async function askToStop(subnetFile: string): Promise<void> {
   await ask('POST', socketPathFor(subnetFile), '/stop');
 }
 
+/** Asks the agent that writes `subnetFile` for a new key of its node. Rejects with OpError when there is none. */
+export async function askToRotateKey(subnetFile: string): Promise<void> {
+  await ask('POST', socketPathFor(subnetFile), '/rotate-key');
+}
+
 function ask(method: 'GET' | 'POST', socketPath: string, path: string, timeoutMs = TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = request({ method, socketPath, path, signal: AbortSignal.timeout(timeoutMs) }, (response) => {

@@ -17,6 +17,8 @@ export interface OverlayStatus {
   /** The device's MAC, where it is a VTEP. */
   readonly mac?: string;
   readonly vni?: number;
+  /** The WireGuard key that peers know this node by. */
+  readonly publicKey?: string;
   /** UDP port, where there is a tunnel. */
   readonly port?: number;
   /** The MTU of pods. */

@@ -7,7 +7,7 @@ import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { vxlanDeviceName } from '../../backend/vxlan/vxlan-device.ts';
+import { BACKENDS } from '../../backend/registry.ts';
 import { FLANNEL_TABLES } from '../../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover } from './leftover.ts';
 
@@ -36,12 +36,9 @@ function flannelRoute(netlink: Netlink): string | undefined {
   return undefined;
 }
 
-/** VXLAN devices with the name that flannel gives to their VNI. */
+/** The devices of all backends. */
 export function overlayDevices(netlink: Netlink): { readonly index: number; readonly name: string }[] {
-  return listLinks(netlink, { kind: 'vxlan' }).filter(
-    ({ name, vxlan }) =>
-      vxlan !== undefined && ([4, 6] as const).some((one) => vxlanDeviceName(one, vxlan.vni) === name),
-  );
+  return listLinks(netlink).filter((link) => BACKENDS.some((backend) => backend.ownsDevice?.(link) === true));
 }
 
 /** Marks everything that flannel uses as kept. What only Weft uses is removed, even from folders that stay. */

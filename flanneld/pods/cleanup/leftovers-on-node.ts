@@ -1,7 +1,7 @@
 // Lists everything of Weft's on a node, with how to remove it, for `flanneld cleanup`. The list is in the order of removal: first
 // the conflist, so that no new pods start, then devices, routes and rules, then files.
 
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
@@ -11,7 +11,7 @@ import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/rout
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { extensionStateFile } from '../../backend/extension/extension-state.ts';
+import { BACKENDS } from '../../backend/registry.ts';
 import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.ts';
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
@@ -148,7 +148,10 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
  * state file only says for which peers they ran.
  */
 function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls): Leftover[] {
-  const beside = [savedStateFile(subnetFile), extensionStateFile(dirname(subnetFile)), socketPathFor(subnetFile)];
+  const ofBackends = BACKENDS.flatMap(({ stateFiles = [] }) =>
+    stateFiles.map((name) => join(dirname(subnetFile), name)),
+  );
+  const beside = [savedStateFile(subnetFile), ...ofBackends, socketPathFor(subnetFile)];
   const files = [...(leaseFile === undefined ? [] : filesOfLease(leaseFile)), ...beside];
   return files.flatMap((file) => (statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)]));
 }

@@ -4,12 +4,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { OpError } from '../../../lib/errors.ts';
+import { slowed } from '../../support/slowness.ts';
 import { monotonicNs } from '../command.ts';
 import { AGENT_LOG, type AgentSpec, type AgentState, type HttpAnswer, SUBNET_FILE } from '../contract.ts';
 import { waitUntil } from '../processes.ts';
 
 const LOG_TAIL_LINES = 5;
-const HTTP_TIMEOUT_MS = 1000;
+const HTTP_TIMEOUT_MS = slowed(1000);
 
 export class AgentService {
   readonly #spec: AgentSpec | undefined;

@@ -1,14 +1,14 @@
-// DirectRouting of the vxlan backend: peers on the external interface's own link get a route there instead of the tunnel. A
+// DirectRouting: peers on the external interface's own link get a route there instead of the tunnel. A
 // route lookup in the kernel tells which peers these are. Differs from flannel, which asks once: it is asked again whenever
 // the underlay changes, and a lost route comes back (#1070, #1759).
 
-import { breathe, type Clock } from '../../../lib/clock-node.ts';
-import type { Ip } from '../../../lib/ip.ts';
-import type { Netlink } from '../../../lib/netlink/connection.ts';
-import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { RTN_UNICAST } from '../../../lib/rtnetlink/constants.ts';
-import { getRoute } from '../../../lib/rtnetlink/route.ts';
-import type { Device } from '../../dataplane/objects/kind.ts';
+import { breathe, type Clock } from '../../lib/clock-node.ts';
+import type { Ip } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { NetlinkError } from '../../lib/netlink/request.ts';
+import { RTN_UNICAST } from '../../lib/rtnetlink/constants.ts';
+import { getRoute } from '../../lib/rtnetlink/route.ts';
+import type { Device } from '../dataplane/objects/kind.ts';
 
 /** After this many route lookups other work gets its turn. */
 const STEP = 200;
@@ -55,6 +55,16 @@ export class OnLink {
     this.#askedMs = nowMs;
     return true;
   }
+}
+
+/** The peers, of which those on the link are marked as direct. */
+export function withDirect<P extends { readonly publicIp: Ip }>(
+  peers: ReadonlyMap<string, P>,
+  onLink: ReadonlySet<bigint>,
+): ReadonlyMap<string, P & { readonly isDirect?: boolean }> {
+  const all = new Map<string, P & { readonly isDirect?: boolean }>();
+  for (const [key, peer] of peers) all.set(key, onLink.has(peer.publicIp.value) ? { ...peer, isDirect: true } : peer);
+  return all;
 }
 
 function sameSet(a: ReadonlySet<bigint>, b: ReadonlySet<bigint>): boolean {

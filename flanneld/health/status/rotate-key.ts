@@ -1,0 +1,35 @@
+// `flanneld rotate-key`: has the running agent take a new WireGuard key, and waits until it uses it.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OpError } from '../../../lib/errors.ts';
+import { askToRotateKey, fetchStatus } from './client.ts';
+import type { StatusReport } from './report.ts';
+
+const LIMIT_MS = 15_000;
+const ASK_AGAIN_MS = 100;
+
+/** Resolves to one line that names the new public key. Rejects with OpError when there is no agent, or its backend has no keys. */
+export async function rotateKey(subnetFile: string): Promise<string> {
+  const before = await fetchStatus(subnetFile);
+  const former = keyOf(before);
+  if (former === undefined) {
+    throw failure(before.node, 'no key', `the backend ${before.backend} does not encrypt; only wireguard has keys`);
+  }
+  await askToRotateKey(subnetFile);
+  const endMs = performance.now() + LIMIT_MS;
+  while (performance.now() < endMs) {
+    await sleep(ASK_AGAIN_MS);
+    const now = keyOf(await fetchStatus(subnetFile));
+    if (now !== undefined && now !== former)
+      return `${before.node} uses the key ${now}, and peers learn it from its lease`;
+  }
+  throw failure(before.node, 'timeout', `the agent still uses ${former}; its log says why`);
+}
+
+function keyOf({ overlays }: StatusReport): string | undefined {
+  return overlays.find(({ publicKey }) => publicKey !== undefined)?.publicKey;
+}
+
+function failure(object: string, code: string, detail: string): OpError {
+  return new OpError({ subsystem: 'status', op: 'rotate the key of', object, code, detail });
+}

@@ -1,0 +1,139 @@
+// A virtual machine with a stock kernel and this machine's files, by software emulation: QEMU runs without rights of its own. Commands
+// are passed as files of a shared folder, since a serial console would mix their output with the kernel's messages.
+
+import { spawn } from 'node:child_process';
+import { createReadStream, existsSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makeInitramfs } from './initramfs.mjs';
+
+const BOOT_MS = 300_000;
+const ASK_AGAIN_MS = 200;
+
+/** How much slower a test's time limits are taken to be: software emulation is 8 to 15 times slower, netlink in bulk more. */
+export const SLOWNESS = 12;
+
+export class VirtualMachine {
+  #folder;
+  #qemu;
+  #console = '';
+  #count = 0;
+  #ended = false;
+
+  constructor(folder, qemu) {
+    this.#folder = folder;
+    this.#qemu = qemu;
+    const keep = (bytes) => {
+      this.#console = (this.#console + bytes).slice(-4000);
+    };
+    qemu.stdout.on('data', keep);
+    qemu.stderr.on('data', keep);
+    qemu.on('close', () => {
+      this.#ended = true;
+    });
+  }
+
+  /** Boots a kernel of debianKernel(). Rejects with one line and the end of the console when it does not come up. */
+  static async boot(kernel, { memoryMb = 6144, processors = 2 } = {}) {
+    const folder = await mkdtemp(join(tmpdir(), 'weft-vm-'));
+    const share = join(folder, 'share');
+    await mkdir(share);
+    await writeFile(join(share, 'start.sh'), startScript(kernel));
+    const initrd = await makeInitramfs(kernel, folder);
+    const vm = new VirtualMachine(
+      folder,
+      spawn('qemu-system-x86_64', qemuArguments(kernel, initrd, share, memoryMb, processors), {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
+    await vm.#until(() => existsSync(join(share, 'up')), BOOT_MS, `kernel ${kernel.name} does not boot`);
+    return vm;
+  }
+
+  /**
+   * Runs a shell command in `cwd` and resolves to its exit code; its output goes to `output`, a writable stream. After `limitMs` it
+   * is killed, and the code is 124.
+   */
+  async run(command, { cwd = '/', env = {}, limitMs = 3_600_000, output = process.stdout } = {}) {
+    const id = ++this.#count;
+    const base = join(this.#folder, 'share', String(id));
+    const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`);
+    const limit = Math.ceil(limitMs / 1000);
+    const lines = [...exports, `cd ${quoted(cwd)}`, `exec timeout -k 10 ${limit} /bin/sh -c ${quoted(command)}`];
+    await writeFile(`${base}.part`, `${lines.join('\n')}\n`);
+    await rename(`${base}.part`, `${base}.sh`);
+    let shown = 0;
+    const show = async () => {
+      const size = existsSync(`${base}.out`) ? statSync(`${base}.out`).size : 0;
+      if (size <= shown) return;
+      const part = createReadStream(`${base}.out`, { start: shown, end: size - 1 });
+      for await (const bytes of part) output.write(bytes);
+      shown = size;
+    };
+    await this.#until(() => existsSync(`${base}.rc`), limitMs + 60_000, `"${command}" does not end`, show);
+    await show();
+    return Number(await readFile(`${base}.rc`, 'utf8'));
+  }
+
+  /** Ends the machine and removes its files. */
+  async stop() {
+    if (!this.#ended) {
+      this.#qemu.kill('SIGKILL');
+      await new Promise((resolve) => this.#qemu.once('close', resolve));
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #until(isThere, limitMs, problem, meanwhile) {
+    const end = Date.now() + limitMs;
+    while (!isThere()) {
+      if (this.#ended || Date.now() > end) {
+        const console = this.#console.trim();
+        await this.stop();
+        throw new Error(`${problem}; the end of its console:\n${console}`);
+      }
+      await meanwhile?.();
+      await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    }
+  }
+}
+
+/** Runs one command file after the other. The exit code is written last and by a rename, so that it is never read half written. */
+function startScript({ folder, release }) {
+  return `export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+hostname weft-vm
+ip link set lo up
+mkdir -p /lib/modules
+ln -sfn ${quoted(join(folder, 'lib/modules', release))} /lib/modules/${release}
+cd /run/share
+: > up
+n=1
+while :; do
+  if [ -f "$n.sh" ]; then
+    /bin/sh "$n.sh" > "$n.out" 2>&1 < /dev/null
+    echo $? > "$n.code"
+    mv "$n.code" "$n.rc"
+    n=$((n + 1))
+  else
+    sleep 0.2
+  fi
+done
+`;
+}
+
+function qemuArguments({ image }, initrd, share, memoryMb, processors) {
+  return [
+    // /dev/kvm may be there and hang, so emulation is asked for by name.
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', String(processors), '-m', String(memoryMb)],
+    ...['-nographic', '-no-reboot', '-kernel', image, '-initrd', initrd],
+    ...['-append', 'console=ttyS0 panic=-1 quiet mitigations=off'],
+    ...['-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap'],
+    ...['-virtfs', `local,path=${share},mount_tag=share,security_model=none`],
+    ...['-nic', 'none'],
+  ];
+}
+
+function quoted(text) {
+  return `'${String(text).replaceAll("'", "'\\''")}'`;
+}
