@@ -119,6 +119,7 @@ describe('three nodes with WireGuard', () => {
     await one.agent.stop();
     expect(failed(await lab.matrix())).toEqual([]);
     await one.agent.start();
+    await one.agent.ready();
     expect(await one.run(['cat', '/sys/class/net/flannel-wg/ifindex'])).toBe(index);
     expect(keyOf(lab, one)).toBe(key);
     expect(new Set((await wg(one, 'flannel-wg', 'latest-handshakes')).keys())).toEqual(new Set(handshakes.keys()));
@@ -158,8 +159,8 @@ describe('three nodes with WireGuard', () => {
     await two.agent.stop();
     await two.run(['rm', KEY_FILE]);
     await two.agent.start();
+    await waitUntil(() => keyOf(lab, two) !== before, LOOK_MS, 'a new key in the lease');
     const after = keyOf(lab, two);
-    expect(after).not.toBe(before);
     await waitUntil(
       async () => {
         const peers = await wg(one, 'flannel-wg', 'allowed-ips');
@@ -185,6 +186,7 @@ describe('three nodes with WireGuard', () => {
     await allReach(lab);
     await one.agent.stop();
     await one.agent.start();
+    await one.agent.ready();
     expect(keyOf(lab, one)).toBe(after);
   });
 

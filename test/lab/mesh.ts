@@ -1,4 +1,4 @@
-// Waits until a lab's overlay is complete: every node with a subnet has a route to the subnet of every other node.
+// Waits until a lab's overlay is complete: every node with a subnet has a way to the subnet of every other node.
 
 import { existsSync } from 'node:fs';
 import { formatPrefix, networkOf, parsePrefix } from '../../lib/ip.ts';
@@ -26,6 +26,9 @@ export async function waitForMesh(nodes: readonly LabNode[], timeoutMs = 10_000)
   }
 }
 
+/** WireGuard routes the whole network to its device, which has a list of each peer's subnets. */
 async function hasRoute(node: LabNode, subnet: string): Promise<boolean> {
-  return (await node.run(['ip', 'route', 'show', 'exact', subnet])) !== '';
+  if ((await node.run(['ip', 'route', 'show', 'exact', subnet])) !== '') return true;
+  if ((await node.run(['ip', 'link', 'show', 'type', 'wireguard'])) === '') return false;
+  return (await node.run(['wg', 'show', 'all', 'allowed-ips'])).split(/\s+/).includes(subnet);
 }
