@@ -135,9 +135,10 @@ describe('the agent', () => {
     const before = childFaults();
     await moreLooks();
     expect(childFaults()).toBe(before);
-    await nft('add', 'table', 'ip', 'somebody');
+    const rulesBefore = await rules();
+    await nft('flush', 'chain', 'ip', 'weft', 'postrouting');
     await waitUntil(() => childFaults() > before, LOOK_MS, 'a look with nft');
-    await nft('delete', 'table', 'ip', 'somebody');
+    await waitUntil(async () => (await rules()) === rulesBefore, LOOK_MS, 'the rules of before');
   });
 
   test('keeps a blackhole for its subnet behind the bridge’s own route', async () => {
