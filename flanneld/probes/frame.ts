@@ -4,6 +4,7 @@
 
 import { type Ip, ipToBytes } from '../../lib/ip.ts';
 import { type Mac, macToBytes } from '../../lib/mac.ts';
+import { internetChecksum, viewOf } from '../../lib/packet-bytes.ts';
 
 export const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff' as Mac;
 
@@ -41,7 +42,7 @@ export function udpFrame(vni: number, from: FrameEnd, to: FrameEnd, ports: Ports
   view.setUint16(4, udp.length);
   udp.set(payload, UDP_BYTES);
   // IPv4 allows to leave the checksum out. A checksum of 0 is sent as all ones.
-  if (from.ip.family === 6) view.setUint16(6, checksum(withPseudoHeader(UDP, from.ip, to.ip, udp)) || 0xffff);
+  if (from.ip.family === 6) view.setUint16(6, internetChecksum(withPseudoHeader(UDP, from.ip, to.ip, udp)) || 0xffff);
   return frame(vni, from, to, UDP, udp);
 }
 
@@ -53,7 +54,7 @@ export function echoFrame(vni: number, from: FrameEnd, to: FrameEnd, id: number,
   echo[0] = is4 ? 8 : 128;
   view.setUint16(4, id);
   view.setUint16(6, sequence);
-  view.setUint16(2, checksum(is4 ? echo : withPseudoHeader(ICMPV6, from.ip, to.ip, echo)));
+  view.setUint16(2, internetChecksum(is4 ? echo : withPseudoHeader(ICMPV6, from.ip, to.ip, echo)));
   return frame(vni, from, to, is4 ? ICMP : ICMPV6, echo);
 }
 
@@ -79,7 +80,7 @@ function frame(vni: number, from: FrameEnd, to: FrameEnd, protocol: number, body
 }
 
 function writeIpv4(packet: Uint8Array, from: Ip, to: Ip, protocol: number): void {
-  const view = new DataView(packet.buffer, packet.byteOffset);
+  const view = viewOf(packet);
   packet[0] = 0x45;
   view.setUint16(2, packet.length);
   view.setUint16(6, DONT_FRAGMENT);
@@ -87,11 +88,11 @@ function writeIpv4(packet: Uint8Array, from: Ip, to: Ip, protocol: number): void
   packet[9] = protocol;
   packet.set(ipToBytes(from), 12);
   packet.set(ipToBytes(to), 16);
-  view.setUint16(10, checksum(packet.subarray(0, IP_BYTES[4])));
+  view.setUint16(10, internetChecksum(packet.subarray(0, IP_BYTES[4])));
 }
 
 function writeIpv6(packet: Uint8Array, from: Ip, to: Ip, protocol: number): void {
-  const view = new DataView(packet.buffer, packet.byteOffset);
+  const view = viewOf(packet);
   packet[0] = 0x60;
   view.setUint16(4, packet.length - IP_BYTES[6]);
   packet[6] = protocol;
@@ -109,12 +110,4 @@ function withPseudoHeader(protocol: number, from: Ip, to: Ip, body: Uint8Array):
   bytes[39] = protocol;
   bytes.set(body, IP_BYTES[6]);
   return bytes;
-}
-
-/** RFC 1071. */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }

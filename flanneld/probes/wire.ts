@@ -4,6 +4,7 @@
 
 import { type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import { type Mac, macFromBytes, macToBytes } from '../../lib/mac.ts';
+import { viewOf } from '../../lib/packet-bytes.ts';
 
 /** Also the length of the smallest probe. */
 export const HEADER_BYTES = 64;
@@ -118,8 +119,4 @@ export function readAnswer(packet: Uint8Array): Answer | undefined {
 
 function clamp(value: number): number {
   return Math.max(0, Math.min(Math.round(value), NEVER - 1));
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -2,6 +2,7 @@
 // kernel received a packet, and by which device: udp(7), ip(7), ipv6(7), recvmsg(2), linux/errqueue.h. Nothing here waits.
 
 import { type Family, type Ip, ipFromBytes, ipToBytes } from '../ip.ts';
+import { viewOf } from '../packet-bytes.ts';
 import type { Slot } from './arena.ts';
 import { EAGAIN } from './errno.ts';
 import { closeFd } from './file.ts';
@@ -309,8 +310,4 @@ function readError(data: Uint8Array, family: Family): Pick<Bounce, 'errno' | 'is
 function readAddress(name: Uint8Array, family: Family): { ip: Ip; port: number } {
   const bytes = family === 4 ? name.slice(4, 8) : name.slice(8, 24);
   return { ip: ipFromBytes(bytes), port: (name[2] ?? 0) * 256 + (name[3] ?? 0) };
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

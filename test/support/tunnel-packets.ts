@@ -3,6 +3,7 @@
 
 import { ipToBytes, parseIp } from '../../lib/ip.ts';
 import { macToBytes, parseMac } from '../../lib/mac.ts';
+import { internetChecksum } from '../../lib/packet-bytes.ts';
 
 const VXLAN_PORT = 8472;
 const ETH_IPV4 = 0x0800;
@@ -47,7 +48,7 @@ export function ipv4Packet(from: string, to: string, protocol: number, payload: 
   header.writeUInt16BE(20 + payload.length, 2);
   header.set(address(from), 12);
   header.set(address(to), 16);
-  header.writeUInt16BE(checksum(header), 10);
+  header.writeUInt16BE(internetChecksum(header), 10);
   return Buffer.concat([header, payload]);
 }
 
@@ -63,7 +64,7 @@ export function udp(port: number, payload: Buffer): Buffer {
 /** An ICMP redirect for a host (RFC 792): "send packets for `about` to `by`". It quotes a packet to `about`. */
 export function icmpRedirect(by: string, quoted: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from([5, 1, 0, 0]), address(by), quoted]);
-  body.writeUInt16BE(checksum(body), 2);
+  body.writeUInt16BE(internetChecksum(body), 2);
   return body;
 }
 
@@ -72,7 +73,7 @@ export function icmp6(link: Link, from: string, to: string, message: Buffer, isM
   const alert = isMld ? Buffer.from([ICMPV6, 0, 5, 2, 0, 0, 1, 0]) : Buffer.alloc(0);
   const pseudo = Buffer.concat([address(from), address(to), Buffer.from([0, 0, 0, message.length, 0, 0, 0, ICMPV6])]);
   const body = Buffer.from(message);
-  body.writeUInt16BE(checksum(Buffer.concat([pseudo, body])), 2);
+  body.writeUInt16BE(internetChecksum(Buffer.concat([pseudo, body])), 2);
   const header = Buffer.alloc(8);
   header.writeUInt32BE(0x6000_0000, 0);
   header.writeUInt16BE(alert.length + body.length, 4);
@@ -121,14 +122,6 @@ function linkOption(type: 1 | 2, mac: string): Buffer {
 
 function address(text: string): Uint8Array {
   return ipToBytes(parseIp(text));
-}
-
-/** The checksum of RFC 1071. */
-function checksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  return ~sum & 0xffff;
 }
 
 /** Returns a program that sends a datagram `times` times from an address that the sender has. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checksum, netUnreachable, readIpv4, spendHop } from './udp-packet.ts';
+import { internetChecksum } from '../../../lib/packet-bytes.ts';
+import { netUnreachable, readIpv4, spendHop } from './udp-packet.ts';
 
 /** UDP from 10.244.1.2 to 10.244.2.3, TTL 64, with 16 bytes of data; the header's checksum is right. */
 const packet = Buffer.from(
@@ -44,11 +45,11 @@ describe('spendHop', () => {
         const view = new DataView(bytes.buffer);
         bytes[8] = Math.max(2, bytes[8] ?? 0);
         view.setUint16(10, 0);
-        view.setUint16(10, checksum(bytes));
+        view.setUint16(10, internetChecksum(bytes));
         const ttl = bytes[8];
         expect(spendHop(bytes)).toBe(true);
         expect(bytes[8]).toBe(ttl - 1);
-        expect(checksum(bytes)).toBe(0);
+        expect(internetChecksum(bytes)).toBe(0);
       }),
     );
   });
@@ -75,7 +76,7 @@ describe('netUnreachable', () => {
       `4500003800000000080199d9${'0af40203'}${'0af40102'}` +
         `0300${'b9d5'}00000000${packet.toString('hex').slice(0, 56)}`,
     );
-    expect([checksum(header(reply)), checksum(reply.subarray(20))]).toEqual([0, 0]);
+    expect([internetChecksum(header(reply)), internetChecksum(reply.subarray(20))]).toEqual([0, 0]);
   });
 
   test('is not sent for ICMP, nor for a later fragment', () => {

@@ -1,6 +1,8 @@
 // Forwarding of IPv4 packets for the udp backend: reads the destination, lowers the TTL, and makes the ICMP error when there
 // is no route (RFC 791, RFC 792, RFC 1624). Pure functions of the given bytes.
 
+import { internetChecksum, viewOf } from '../../../lib/packet-bytes.ts';
+
 const PROTOCOL_ICMP = 1;
 const HEADER_BYTES = 20;
 const ICMP_HEADER_BYTES = 8;
@@ -66,22 +68,10 @@ export function netUnreachable(bytes: Uint8Array, packet: Ipv4Packet): Uint8Arra
   view.setUint8(9, PROTOCOL_ICMP);
   view.setUint32(12, packet.destination);
   view.setUint32(16, packet.source);
-  view.setUint16(CHECKSUM_AT, checksum(reply.subarray(0, HEADER_BYTES)));
+  view.setUint16(CHECKSUM_AT, internetChecksum(reply.subarray(0, HEADER_BYTES)));
   const icmp = reply.subarray(HEADER_BYTES);
   icmp[0] = 3; // destination unreachable; code 0: network
   icmp.set(quoted, ICMP_HEADER_BYTES);
-  viewOf(icmp).setUint16(2, checksum(icmp));
+  viewOf(icmp).setUint16(2, internetChecksum(icmp));
   return reply;
-}
-
-/** The Internet checksum (RFC 1071); 0 over data that carries its own. */
-export function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

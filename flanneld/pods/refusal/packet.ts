@@ -3,6 +3,7 @@
 
 import { type Ip, ipToBytes } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
+import { internetChecksum } from '../../../lib/packet-bytes.ts';
 
 export interface ProbePacket {
   readonly from: Ip;
@@ -54,7 +55,7 @@ function ethernet({ toMac, to }: ProbePacket): number[] {
 /** RFC 791. */
 function ipv4({ from, to, hops = HOPS }: ProbePacket, protocol: number, bytes: number): number[] {
   const header = [0x45, 0, 0, 20 + bytes, 0, 0, 0, 0, hops, protocol, 0, 0, ...ipToBytes(from), ...ipToBytes(to)];
-  const sum = checksum(header);
+  const sum = internetChecksum(header);
   header[10] = sum >> 8;
   header[11] = sum & 0xff;
   return header;
@@ -74,7 +75,7 @@ function udp({ sourcePort, port }: Transport): number[] {
 function tcpSyn({ from, to }: ProbePacket, { sourcePort, port }: Transport): number[] {
   const flags = [(TCP_BYTES / 4) << 4, TCP_SYN];
   const header = [...twoBytes(sourcePort), ...twoBytes(port), 0, 0, 0, 1, 0, 0, 0, 0, ...flags, 0xff, 0xff, 0, 0, 0, 0];
-  const sum = checksum([...ipToBytes(from), ...ipToBytes(to), 0, IPPROTO_TCP, 0, TCP_BYTES, ...header]);
+  const sum = internetChecksum([...ipToBytes(from), ...ipToBytes(to), 0, IPPROTO_TCP, 0, TCP_BYTES, ...header]);
   header[16] = sum >> 8;
   header[17] = sum & 0xff;
   return header;
@@ -82,12 +83,4 @@ function tcpSyn({ from, to }: ProbePacket, { sourcePort, port }: Transport): num
 
 function twoBytes(value: number): [number, number] {
   return [value >> 8, value & 0xff];
-}
-
-/** RFC 1071. */
-function checksum(bytes: readonly number[]): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }
