@@ -7,6 +7,7 @@ import type { PeerProblem } from '../health/peer-problem.ts';
 import type { Lease, LeaseSnapshot } from '../subnet/manager.ts';
 import { inOrderOfCreation } from '../subnet/precedence.ts';
 import { checkPublicIp, checkSubnet, familyOf, type NodeConfig, PeerError } from './lease-fields.ts';
+import { plannerOf } from './plan-once.ts';
 import { SubnetIndex } from './subnet-index.ts';
 
 /** Another node; both addresses are of the overlay's family. */
@@ -68,14 +69,5 @@ function readRoutePeer(key: string, lease: Lease, config: RoutePeerConfig): Rout
 
 /** Returns a function that makes plans of such peers; it returns the same plan for the same leases. */
 export function routePlanner(config: RoutePeerConfig): (snapshot: LeaseSnapshot) => Plan<RoutePeer> {
-  let known: { readonly leases: LeaseSnapshot['leases']; readonly plan: Plan<RoutePeer> } | undefined;
-  return (snapshot) => {
-    if (known?.leases !== snapshot.leases) {
-      const { peers, problems } = routePeers(snapshot, config);
-      const byKey = new Map(peers.map((peer) => [peer.key, peer]));
-      const plan = { peers: byKey, problems: [...snapshot.problems, ...problems], doubts: [] };
-      known = { leases: snapshot.leases, plan };
-    }
-    return known.plan;
-  };
+  return plannerOf((snapshot) => routePeers(snapshot, config));
 }

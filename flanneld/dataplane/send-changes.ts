@@ -51,7 +51,8 @@ export async function sendChanges(
   }
 }
 
-function refusedByKernel(netlink: Netlink, requests: readonly NetlinkRequest[]): Refusal[] {
+/** Sends the requests and returns those that the kernel refused. */
+export function refusedByKernel(netlink: Pick<Netlink, 'execute'>, requests: readonly NetlinkRequest[]): Refusal[] {
   return netlink.execute(requests).map((error) => ({
     action: error.request,
     errno: error.errno,

@@ -6,10 +6,9 @@ import type { CommandLine } from '../../../lib/command-line.ts';
 import { errorText } from '../../../lib/errors.ts';
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { wanted } from '../../dataplane/objects/kind.ts';
-import type { Plan } from '../../dataplane/plan.ts';
-import type { LeaseSnapshot } from '../../subnet/manager.ts';
 import { bareOverlay } from '../alloc.ts';
 import type { AnyOverlaySpec, Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from '../backend.ts';
+import { planOnce } from '../plan-once.ts';
 import { type ExtensionConf, extensionKeys, readExtensionKeys } from './extension-keys.ts';
 import { ExtensionPeers, extensionPlan, type KeyedPeer, runCommand } from './extension-peers.ts';
 import { EXTENSION_STATE_FILE } from './extension-state.ts';
@@ -54,7 +53,7 @@ function extensionOverlay(
 ): OverlaySpec<KeyedPeer> {
   const peers = new ExtensionPeers(conf, tools);
   const node = new OwnCommands(conf, families, tools);
-  let known: { leases: LeaseSnapshot['leases']; plan: Plan<KeyedPeer> } | undefined;
+  const planner = planOnce((snapshot) => extensionPlan(snapshot, families));
   return {
     ...bare,
     name: TYPE,
@@ -63,10 +62,7 @@ function extensionOverlay(
     objects: (peer) => [wanted(peers, peer)],
     async plan(snapshot) {
       await node.start();
-      if (known?.leases !== snapshot.leases) {
-        known = { leases: snapshot.leases, plan: extensionPlan(snapshot, families) };
-      }
-      return known.plan;
+      return planner(snapshot);
     },
     async close() {
       node.abort();

@@ -9,26 +9,17 @@ import { addIpip, moveIpip } from '../../../lib/rtnetlink/ipip.ts';
 import { deleteLink, getLink, type Link, listLinks, setLink } from '../../../lib/rtnetlink/link.ts';
 import { EEXIST, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
+import { tunnelMtu } from '../tunnel-mtu.ts';
 
 /** flannel's name for it. */
 export const IPIP_DEVICE = 'flannel.ipip';
 
 /** The outer IPv4 header (RFC 2003). */
 const OVERHEAD_BYTES = 20;
-/** The smallest MTU of IPv4 (RFC 791). */
-const LEAST_MTU = 68;
 
 /** MTU of the device over an interface of this MTU. Throws OpError when it is too small. */
 export function ipipMtu(underlay: { readonly name: string; readonly mtu: number }): number {
-  const mtu = underlay.mtu - OVERHEAD_BYTES;
-  if (mtu >= LEAST_MTU) return mtu;
-  throw new OpError({
-    subsystem: 'ipip',
-    op: 'use',
-    object: `${underlay.name} with MTU ${underlay.mtu}`,
-    code: 'too small',
-    detail: `IPIP needs an MTU of at least ${LEAST_MTU + OVERHEAD_BYTES}`,
-  });
+  return tunnelMtu({ subsystem: 'ipip', what: 'IPIP', family: 4, bytes: OVERHEAD_BYTES }, underlay);
 }
 
 /** Everything the agent decides about its device. */

@@ -12,36 +12,22 @@ import { addVxlan, moveVxlan } from '../../../lib/rtnetlink/vxlan.ts';
 import type { VxlanAttributes } from '../../../lib/rtnetlink/vxlan-attributes.ts';
 import { EADDRINUSE, EEXIST } from '../../../lib/sys/errno.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
+import { tunnelMtu } from '../tunnel-mtu.ts';
 
 /** VXLAN header 8 + UDP 8 + inner Ethernet 14, and the outer IP header: 20 or 40 (RFC 7348 §5). */
-function vxlanOverheadBytes(underlay: Family): number {
+export function vxlanOverheadBytes(underlay: Family): number {
   return underlay === 4 ? 50 : 70;
 }
-
-/** The smallest MTU that the IP version allows (RFC 791, RFC 8200); the device must have at least this. */
-const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
 
 /** `flannel.1`; `flannel-v6.1` carries the IPv6 overlay. */
 export function vxlanDeviceName(family: Family, vni: number): string {
   return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
 }
 
-/**
- * MTU of the device over an interface of MTU `interfaceMtu`, with `configured` being the underlay MTU from net-conf.
- * Never more than the interface carries: the kernel would refuse or silently lower it. Throws OpError when too small.
- */
+/** MTU of the device over an interface; see tunnelMtu. */
 export function vxlanMtu(family: Family, underlay: { name: string; mtu: number }, configured?: number): number {
-  const mtu = Math.min(configured ?? underlay.mtu, underlay.mtu) - vxlanOverheadBytes(family);
-  const least = LEAST_MTU[family];
-  if (mtu >= least) return mtu;
-  const needed = least + vxlanOverheadBytes(family);
-  throw new OpError({
-    subsystem: 'vxlan',
-    op: 'use',
-    object: `${underlay.name} with MTU ${underlay.mtu}`,
-    code: 'too small',
-    detail: `VXLAN over IPv${family} needs an MTU of at least ${needed}`,
-  });
+  const bytes = vxlanOverheadBytes(family);
+  return tunnelMtu({ subsystem: 'vxlan', what: `VXLAN over IPv${family}`, family, bytes }, underlay, configured);
 }
 
 /** Everything the agent decides about its device. */

@@ -1,8 +1,10 @@
 // The keys of the vxlan backend in net-conf.json, with flannel's names and defaults.
 
-import { type JsonPlace, readBoolean, readField, readInteger } from '../../../lib/json-fields.ts';
+import { type JsonPlace, readBoolean, readInteger } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
 import { portKey, readPort } from '../port-key.ts';
+import { readUnderlayMtu } from '../tunnel-mtu.ts';
+import { vxlanOverheadBytes } from './vxlan-device.ts';
 
 export interface VxlanConf {
   /** 1–16777215. */
@@ -46,25 +48,13 @@ export const vxlanKeys = {
 
 /** Throws ConfigError. */
 export function readVxlanKeys(place: JsonPlace, { enableIpv6 }: { readonly enableIpv6: boolean }): VxlanConf {
+  const family = enableIpv6 ? 6 : 4;
   return {
     vni: readInteger(place, 'VNI', 1, LAST_VNI) ?? 1,
     port: readPort(place, PORT),
-    mtu: readMtu(place, enableIpv6),
+    mtu: readUnderlayMtu(place, family, vxlanOverheadBytes(family)),
     learning: readBoolean(place, 'Learning') ?? false,
     gbp: readBoolean(place, 'GBP') ?? false,
     directRouting: readBoolean(place, 'DirectRouting') ?? false,
   };
-}
-
-/**
- * The lowest underlay MTU that leaves pods the least their protocol needs: 68 bytes (RFC 791) + 50 of VXLAN over IPv4,
- * 1280 (RFC 8200) + 70 over IPv6. 0 means "take the interface's", as in flannel.
- */
-function readMtu(place: JsonPlace, ipv6: boolean): number | undefined {
-  const least = ipv6 ? 1350 : 118;
-  const mtu = readField(place, 'MTU', `integer ${least}–65535 (or 0 for the interface's)`, (value) => {
-    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-    return value === 0 || (value >= least && value <= 65535) ? value : undefined;
-  });
-  return mtu || undefined;
 }

@@ -17,6 +17,7 @@ import type {
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
 import { OnLink } from '../on-link.ts';
+import { tooLargeMtu } from '../tunnel-mtu.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
 import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
 import { readVxlanKeys, type VxlanConf, vxlanKeys } from './vxlan-keys.ts';
@@ -87,11 +88,7 @@ function vxlanOverlay(
     settings,
     vni,
     mtu: (underlay) => vxlanMtu(family, underlay, conf.mtu),
-    // Differs from flannel, where the kernel refuses the device: here the interface's MTU is used, with this note.
-    mtuNote: ({ name: iface, mtu }) =>
-      conf.mtu !== undefined && conf.mtu > mtu
-        ? `Backend.MTU is ${conf.mtu}, and ${iface} carries ${mtu}: ${mtu} is used`
-        : undefined,
+    mtuNote: (underlay) => tooLargeMtu(underlay, conf.mtu),
     ensureDevice(underlay, mtu, onChange) {
       const spec = { name, family, vni, port, local, underlay, mtu, mac, learning, gbp };
       const device = ensureVxlanDevice(netlink, spec, (request, was) => onChange('link', request, was));

@@ -5,6 +5,8 @@ import { WIREGUARD_KEY_BYTES } from '../../../lib/genetlink/wireguard.ts';
 import { joinPath } from '../../../lib/json.ts';
 import { type JsonPlace, readField, readInteger, readString } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
+import { readUnderlayMtu } from '../tunnel-mtu.ts';
+import { WIREGUARD_OVERHEAD_BYTES } from './wireguard-device.ts';
 import { parseKey } from './wireguard-key.ts';
 
 /** One device for each family, or one for both, whose peers are reached over the family named (`auto`: chosen for each peer). */
@@ -63,7 +65,7 @@ export function readWireguardKeys(place: JsonPlace, { enableIpv6 }: { readonly e
     mode: readMode(place),
     listenPort: readInteger(place, 'ListenPort', 1, MAX_PORT) ?? PORT,
     listenPortV6: readInteger(place, 'ListenPortV6', 1, MAX_PORT) ?? PORT_V6,
-    mtu: readMtu(place, enableIpv6),
+    mtu: readUnderlayMtu(place, enableIpv6 ? 6 : 4, WIREGUARD_OVERHEAD_BYTES),
     presharedKey: readPresharedKey(place),
     keepaliveSec: readInteger(place, 'PersistentKeepaliveInterval', 0, MAX_PORT) ?? 0,
   };
@@ -72,16 +74,6 @@ export function readWireguardKeys(place: JsonPlace, { enableIpv6 }: { readonly e
 function readMode(place: JsonPlace): WireguardMode {
   const mode = readField(place, 'Mode', `one of ${MODES.join(', ')}`, (value) => MODES.find((one) => one === value));
   return mode ?? 'separate';
-}
-
-/** The lowest underlay MTU that leaves pods the least their protocol needs: 68 (RFC 791) or 1280 (RFC 8200), and 80. */
-function readMtu(place: JsonPlace, ipv6: boolean): number | undefined {
-  const least = ipv6 ? 1360 : 148;
-  const mtu = readField(place, 'MTU', `integer ${least}–65535 (or 0 for the interface's)`, (value) => {
-    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
-    return value === 0 || (value >= least && value <= 65535) ? value : undefined;
-  });
-  return mtu || undefined;
 }
 
 /** The error does not show the key that was given. */

@@ -10,29 +10,20 @@ import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { addLink, deleteLink, getLink, type Link, setLink } from '../../../lib/rtnetlink/link.ts';
 import { EADDRINUSE, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
+import { tunnelMtu } from '../tunnel-mtu.ts';
 import { noWireguard, type WireguardControl } from './wireguard-control.ts';
 import type { KeyPair } from './wireguard-key.ts';
 
 /** flannel takes 80 for both families: outer IPv6 40, UDP 8, and 32 of WireGuard's header and tag. */
-const OVERHEAD_BYTES = 80;
-/** The smallest MTU that each IP version allows (RFC 791, RFC 8200). */
-const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
+export const WIREGUARD_OVERHEAD_BYTES = 80;
 
 /** flannel's names: `flannel-wg-v6` is the IPv6 device in mode `separate`. */
 export const WIREGUARD_DEVICES = ['flannel-wg', 'flannel-wg-v6'] as const;
 
-/** MTU of the device over an interface, with `configured` being the underlay MTU from net-conf. Throws OpError when too small. */
+/** MTU of the device over an interface; see tunnelMtu. */
 export function wireguardMtu(family: Family, underlay: { name: string; mtu: number }, configured?: number): number {
-  const mtu = Math.min(configured ?? underlay.mtu, underlay.mtu) - OVERHEAD_BYTES;
-  const least = LEAST_MTU[family];
-  if (mtu >= least) return mtu;
-  throw new OpError({
-    subsystem: 'wireguard',
-    op: 'use',
-    object: `${underlay.name} with MTU ${underlay.mtu}`,
-    code: 'too small',
-    detail: `WireGuard for pods with IPv${family} needs an MTU of at least ${least + OVERHEAD_BYTES}`,
-  });
+  const what = `WireGuard for pods with IPv${family}`;
+  return tunnelMtu({ subsystem: 'wireguard', what, family, bytes: WIREGUARD_OVERHEAD_BYTES }, underlay, configured);
 }
 
 /** Everything the agent decides about its device. */

@@ -1,7 +1,6 @@
 // A peer of a WireGuard device as a kind of kernel object. The kernel sends no events for peers, so the kind is polled. On our device
 // every peer is ours.
 
-import { errorText } from '../../../lib/errors.ts';
 import {
   type Endpoint,
   type PresentWireguardPeer,
@@ -11,8 +10,8 @@ import {
   type WireguardPeer,
 } from '../../../lib/genetlink/wireguard.ts';
 import { formatIp, formatPrefix, type IpPrefix, sameIp } from '../../../lib/ip.ts';
-import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
-import type { ObjectKind, Place, Refusal } from '../../dataplane/objects/kind.ts';
+import type { ObjectKind, Place } from '../../dataplane/objects/kind.ts';
+import { refusedByKernel } from '../../dataplane/send-changes.ts';
 import type { WireguardControl } from './wireguard-control.ts';
 import { keyText } from './wireguard-key.ts';
 
@@ -63,21 +62,13 @@ export function wireguardPeerKind(
     },
     spell: ({ publicKey }) => `wireguard peer ${keyText(publicKey)}`,
     difference: (have) => `had ${spellRest(have)}`,
-    execute: (requests) => Promise.resolve(refusals(control, requests)),
+    execute: (requests) => Promise.resolve(refusedByKernel(control, requests)),
   };
 }
 
 function deviceOf(tunnel: Place['tunnel']): NonNullable<Place['tunnel']> {
   if (tunnel === undefined) throw new Error('a WireGuard peer without a device');
   return tunnel;
-}
-
-function refusals(control: WireguardControl, requests: readonly NetlinkRequest[]): Refusal[] {
-  return control.execute(requests).map((error) => ({
-    action: error.request,
-    errno: error.errno,
-    text: errorText(error),
-  }));
 }
 
 function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

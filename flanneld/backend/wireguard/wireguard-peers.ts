@@ -8,6 +8,7 @@ import type { Plan, PlannedPeer } from '../../dataplane/plan.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
 import { familyOf, type NodeConfig, PeerError } from '../lease-fields.ts';
+import { plannerOf } from '../plan-once.ts';
 import { type RoutePeer, routePeers } from '../route-peer.ts';
 import type { WireguardMode } from './wireguard-conf.ts';
 import { keyText, parseKey } from './wireguard-key.ts';
@@ -36,19 +37,7 @@ export interface WireguardPeersConfig {
 export function wireguardPlanner(
   config: WireguardPeersConfig,
 ): (snapshot: LeaseSnapshot) => Plan<WireguardPlannedPeer> {
-  let known: { readonly leases: LeaseSnapshot['leases']; readonly plan: Plan<WireguardPlannedPeer> } | undefined;
-  return (snapshot) => {
-    if (known?.leases !== snapshot.leases) {
-      const { peers, problems } = wireguardPeers(snapshot, config);
-      const plan = {
-        peers: new Map(peers.map((peer) => [peer.key, peer])),
-        problems: [...snapshot.problems, ...problems],
-        doubts: [],
-      };
-      known = { leases: snapshot.leases, plan };
-    }
-    return known.plan;
-  };
+  return plannerOf((snapshot) => wireguardPeers(snapshot, config));
 }
 
 /** The peers in a snapshot. Of two leases with the same key the older one is the peer. */
@@ -109,7 +98,7 @@ function readPeer(
   return {
     key,
     publicKey: readPublicKey(ofDevice),
-    endpoint: endpointOf(lease, routes, data, config),
+    endpoint: endpointOf(routes, data, config),
     allowedIps: routes.map(({ subnet }) => subnet),
   };
 }
@@ -125,7 +114,6 @@ function readPublicKey(data: JsonValue | undefined): Uint8Array {
 type BackendDataByFamily = Readonly<Record<Family, JsonValue | undefined>>;
 
 function endpointOf(
-  lease: Lease,
   routes: readonly RoutePeer[],
   data: BackendDataByFamily,
   { mode, ports, families }: WireguardPeersConfig,
@@ -139,8 +127,7 @@ function endpointOf(
   const chosen = chooseFamily(mode, v4, v6, families);
   if (chosen === undefined) throw new PeerError(`has no public IPv${mode === 'ipv6' ? 6 : 4} address`);
   // One device has one port. flannel's agent listens on ListenPort in these modes, but names ListenPortV6 in its IPv6 data.
-  const { backendData } = familyOf(lease, 4);
-  return { ip: chosen, port: readPort(backendData) ?? readPort(data[6]) ?? ports[4] };
+  return { ip: chosen, port: readPort(data[4]) ?? readPort(data[6]) ?? ports[4] };
 }
 
 /** In mode `auto` as flannel: public IPv4 if both have IPv4, else public IPv6 on both ends, else IPv4. */

@@ -18,6 +18,7 @@ import type {
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
 import { ensureNetworkRoute } from '../network-route.ts';
+import { tooLargeMtu } from '../tunnel-mtu.ts';
 import { readWireguardKeys, type WireguardConf, wireguardKeys } from './wireguard-conf.ts';
 import { WireguardControl } from './wireguard-control.ts';
 import { WIREGUARD_DEVICES, WireguardDeviceKeeper, wireguardMtu } from './wireguard-device.ts';
@@ -105,6 +106,7 @@ function wireguardOverlay(
     check: `device ${name} and its peers`,
     settings,
     mtu: (underlay) => wireguardMtu(ipv6 ? 6 : 4, underlay, conf.mtu),
+    mtuNote: (underlay) => tooLargeMtu(underlay, conf.mtu),
     ensureDevice(_, mtu, onChange) {
       const device = keeper.ensure({ name, mtu, listenPort, keys }, (request, was) => onChange('link', request, was));
       for (const one of families) ensureFamily(one, device, netlink, onChange);

@@ -1,0 +1,63 @@
+// The MTU of a tunnel's device, and the key `MTU` with which an administrator lowers it. Both are about the underlay's MTU: the device
+// gets what the tunnel's headers leave of it.
+
+import { OpError } from '../../lib/errors.ts';
+import type { Family } from '../../lib/ip.ts';
+import { type JsonPlace, readField } from '../../lib/json-fields.ts';
+
+/** The smallest MTU that each IP version allows (RFC 791, RFC 8200); a device must have at least this. */
+const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
+const LARGEST_MTU = 65_535;
+
+/** A tunnel in a family, as far as its MTU is concerned. */
+export interface TunnelHeaders {
+  /** For messages: `vxlan`. */
+  readonly subsystem: string;
+  /** For messages: `VXLAN over IPv6`. */
+  readonly what: string;
+  /** The family whose least MTU the device must have. */
+  readonly family: Family;
+  readonly bytes: number;
+}
+
+interface Interface {
+  readonly name: string;
+  readonly mtu: number;
+}
+
+/**
+ * MTU of the device over an interface, with `configured` being the underlay MTU from net-conf. Never more than the interface
+ * carries: the kernel would refuse or silently lower it. Throws OpError when too small.
+ */
+export function tunnelMtu(headers: TunnelHeaders, underlay: Interface, configured?: number): number {
+  const { subsystem, what, family, bytes } = headers;
+  const mtu = Math.min(configured ?? underlay.mtu, underlay.mtu) - bytes;
+  const least = LEAST_MTU[family];
+  if (mtu >= least) return mtu;
+  throw new OpError({
+    subsystem,
+    op: 'use',
+    object: `${underlay.name} with MTU ${underlay.mtu}`,
+    code: 'too small',
+    detail: `${what} needs an MTU of at least ${least + bytes}`,
+  });
+}
+
+/** Says that the configured MTU is more than the interface carries. Differs from flannel, where the kernel refuses the device. */
+export function tooLargeMtu({ name, mtu }: Interface, configured: number | undefined): string | undefined {
+  if (configured === undefined || configured <= mtu) return undefined;
+  return `Backend.MTU is ${configured}, and ${name} carries ${mtu}: ${mtu} is used`;
+}
+
+/**
+ * Reads the key: the lowest value leaves pods the least their protocol needs. 0 means "take the interface's", as in flannel;
+ * undefined then, and when the key is absent. Throws ConfigError.
+ */
+export function readUnderlayMtu(place: JsonPlace, family: Family, headerBytes: number): number | undefined {
+  const least = LEAST_MTU[family] + headerBytes;
+  const mtu = readField(place, 'MTU', `integer ${least}–${LARGEST_MTU} (or 0 for the interface's)`, (value) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
+    return value === 0 || (value >= least && value <= LARGEST_MTU) ? value : undefined;
+  });
+  return mtu || undefined;
+}
