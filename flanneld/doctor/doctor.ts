@@ -19,7 +19,7 @@ import { lasting, once, whileStarting, withHistory } from './settle.ts';
 import { findingsText } from './text.ts';
 import { tryPackets } from './tries/tries.ts';
 import type { TryTools } from './tries/try-tools.ts';
-import { type AgentProcess, agentProcesses } from './view/agent-facts.ts';
+import { type AgentDetails, agentsInDetail } from './view/agent-facts.ts';
 import { readView, type ViewTools } from './view/read-view.ts';
 import type { View } from './view/view.ts';
 
@@ -42,7 +42,7 @@ export async function doctor(
   env: Environment,
   write: (text: string) => void,
 ): Promise<number> {
-  const processes = agentProcesses();
+  const processes = agentsInDetail();
   const sys = openKoffiSyscalls();
   const tools = { sys, netlink: openNetlink(sys), nft: nftProgram(), log: silent, clock: systemClock, env };
   const { view, drafts } = await examine(optionsOf(options, argv, env, processes), processes, tools);
@@ -58,7 +58,7 @@ function exitCode({ kernel }: View, findings: readonly Finding[]): number {
   return findings.some(({ severity }) => severity === 'error') ? EXIT_ERRORS : 0;
 }
 
-async function examine(options: Options, processes: readonly AgentProcess[], tools: ViewTools & TryTools) {
+async function examine(options: Options, processes: readonly AgentDetails[], tools: ViewTools & TryTools) {
   const beganMs = tools.clock.now();
   const first = await readView(options, processes, tools);
   const startMs = tools.clock.now();
@@ -89,7 +89,7 @@ export function optionsOf(
   given: Options,
   argv: readonly string[],
   env: Environment,
-  processes: readonly AgentProcess[],
+  processes: readonly AgentDetails[],
 ): Options {
   for (const process of processes) {
     try {

@@ -45,7 +45,13 @@ function flannelIn(root: JsonObject): JsonObject | undefined {
   return plugins.filter(isJsonObject).find((plugin) => field(plugin, 'type') === 'flannel');
 }
 
-function objectAt(object: JsonObject, key: string): JsonObject | undefined {
+/** The flannel plugin of a conflist; undefined when the text is no JSON or names none. */
+export function flannelPluginIn(conflist: string): JsonObject | undefined {
+  const root = objectIn(conflist);
+  return root && flannelIn(root);
+}
+
+export function objectAt(object: JsonObject, key: string): JsonObject | undefined {
   const value = field(object, key);
   return isJsonObject(value) ? value : undefined;
 }

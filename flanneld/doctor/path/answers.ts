@@ -117,3 +117,8 @@ export interface Answers {
 export function linkOf(answers: Pick<Answers, 'links'>, index: number | undefined): Link | undefined {
   return answers.links.find((link) => link.index === index);
 }
+
+/** The peer to which the packet goes, as a finding names it; nothing where the target is no peer's. */
+export function peerOf({ target }: Pick<Answers, 'target'>): { peer?: string } {
+  return target.peer === undefined ? {} : { peer: target.peer };
+}

@@ -13,7 +13,7 @@ import { podNetworkOf } from '../../pods/gc/gc-command.ts';
 import type { Lease } from '../../subnet/manager.ts';
 import { optionsOf } from '../doctor.ts';
 import { finished } from '../draft.ts';
-import { agentProcesses } from '../view/agent-facts.ts';
+import { agentsInDetail } from '../view/agent-facts.ts';
 import { readView } from '../view/read-view.ts';
 import type { View } from '../view/view.ts';
 import type { Hop } from './hop.ts';
@@ -38,7 +38,7 @@ export async function doctorPath(
   const asked: Asked = { port: port === undefined ? undefined : parsePort(port) };
   const sys = openKoffiSyscalls();
   const netlink = openNetlink(sys);
-  const processes = agentProcesses();
+  const processes = agentsInDetail();
   const flags = argv.filter((word) => word.startsWith('-') || !['path', ...words].includes(word));
   const options = optionsOf(given, flags, env, processes);
   const nft = nftProgram();

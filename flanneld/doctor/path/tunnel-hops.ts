@@ -4,7 +4,7 @@
 import { formatIp, sameIp } from '../../../lib/ip.ts';
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { run } from '../draft.ts';
-import type { Answers, TunnelAnswer } from './answers.ts';
+import { type Answers, peerOf, type TunnelAnswer } from './answers.ts';
 import { type Hop, isSilent, limit, ok, stop, unknown } from './hop.ts';
 
 export function tunnelHops(answers: Answers): Hop[] {
@@ -26,10 +26,6 @@ export function tunnelHops(answers: Answers): Hop[] {
   const up = ok('device', `${device.name} is up, mtu ${device.mtu}, ${device.mac ?? 'no MAC'}`);
   const over = nexthopId === undefined ? [] : [nexthopHop(answers, tunnel, nexthopId)];
   return [up, ...over, neighbourHop(answers, tunnel), fdbHop(answers, tunnel)];
-}
-
-function peerOf({ target }: Answers): { peer?: string } {
-  return target.peer === undefined ? {} : { peer: target.peer };
 }
 
 function restart(node: string): string {

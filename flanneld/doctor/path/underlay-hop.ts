@@ -6,7 +6,7 @@ import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { spellRule } from '../../../lib/rtnetlink/rule.ts';
 import { type Draft, run } from '../draft.ts';
-import type { Answers, OuterAnswer } from './answers.ts';
+import { type Answers, type OuterAnswer, peerOf } from './answers.ts';
 import { type Hop, isSilent, ok, stop } from './hop.ts';
 
 export function underlayHop(answers: Answers): Hop[] {
@@ -20,10 +20,6 @@ export function underlayHop(answers: Answers): Hop[] {
   if (isSilent(neigh?.state)) return [stop('underlay', silent(answers, nextHop, link, next))];
   const heard = `${next}: ${neigh?.mac === undefined ? 'not asked for yet' : `lladdr ${neigh.mac}`}`;
   return [ok('underlay', tunnel === undefined ? heard : `${route.spelled}: dev ${link.name}; ${heard}`)];
-}
-
-function peerOf({ target }: Answers): { peer?: string } {
-  return target.peer === undefined ? {} : { peer: target.peer };
 }
 
 function noWay(answers: Answers, { to, route }: OuterAnswer): Draft {

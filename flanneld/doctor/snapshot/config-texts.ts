@@ -8,7 +8,7 @@ import { readForeignText } from '../../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { Options } from '../../cli/options.ts';
 import { fetchLeases } from '../../health/status/client.ts';
-import { agentProcesses } from '../view/agent-facts.ts';
+import { agentsInDetail } from '../view/agent-facts.ts';
 import type { Sources } from './sources.ts';
 
 const MAX_BYTES = 256 * 1024;
@@ -16,12 +16,12 @@ const CNI_CONFIG = /\.(conf|conflist|json)$/;
 
 export function agentTexts(subnetFile: string): Sources {
   return [
-    ['agent.json', () => JSON.stringify(agentProcesses().map(describe), null, 2)],
+    ['agent.json', () => JSON.stringify(agentsInDetail().map(describe), null, 2)],
     ['leases.json', async () => orNoJson(scrubJson(await fetchLeases(subnetFile)))],
   ];
 }
 
-function describe({ pid, argv, env, state }: ReturnType<typeof agentProcesses>[number]): object {
+function describe({ pid, argv, env, state }: ReturnType<typeof agentsInDetail>[number]): object {
   const variables = Object.entries(env).map(([name, value]) => [name, isSecretName(name) ? LEFT_OUT : value]);
   return { pid, state, argv: scrubArgv(argv), env: Object.fromEntries(variables) };
 }

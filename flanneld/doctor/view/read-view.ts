@@ -10,7 +10,7 @@ import type { Environment } from '../../cli/flags.ts';
 import type { Options } from '../../cli/options.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import { podNetworkOf } from '../../pods/gc/gc-command.ts';
-import { type AgentProcess, agentFacts } from './agent-facts.ts';
+import { type AgentDetails, agentFacts } from './agent-facts.ts';
 import { clusterFacts } from './cluster-facts.ts';
 import { cniFacts } from './cni-facts.ts';
 import type { AgentFacts, BridgeFacts, FamilyFacts, UnderlayFacts } from './facts.ts';
@@ -42,7 +42,7 @@ const CONFLIST_BYTES = 1024 * 1024;
 /** Never rejects: what could not be read is in `failures`. An agent that was `known` not to answer is not waited for again. */
 export async function readView(
   options: Options,
-  processes: readonly AgentProcess[],
+  processes: readonly AgentDetails[],
   tools: ViewTools,
   known?: AgentFacts,
 ): Promise<View> {

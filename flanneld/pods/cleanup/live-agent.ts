@@ -1,15 +1,14 @@
 // Finds the agent that runs on this node: by the socket beside subnet.env, which also works for an agent in a container, and
 // among the processes of this network namespace, which also finds an agent without a socket.
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText, OpError } from '../../../lib/errors.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { listenerAt } from '../../../lib/sys/unix-socket.ts';
-import { subCommands } from '../../cli/sub-commands.ts';
 import { askToStop } from '../../health/status/client.ts';
 import { socketPathFor } from '../../health/status/socket.ts';
+import { agentProcesses } from '../agent-processes.ts';
 
 interface LiveAgent {
   /** Undefined when the agent is in another PID namespace (a container) that this process cannot see. */
@@ -21,12 +20,6 @@ interface LiveAgent {
 /** How long to wait for its end: an agent ends within five seconds of SIGTERM. */
 const END_MS = 7000;
 const LOOK_MS = 50;
-/** Arguments with which the program does not run as an agent. */
-const NO_AGENT: ReadonlySet<string> = new Set([
-  ...subCommands.map(({ name }) => name),
-  ...['help', 'h', 'version'].flatMap((flag) => [`-${flag}`, `--${flag}`]),
-]);
-
 /** If an agent runs here, ends it with `force`; without `force` rejects with OpError before anything is changed. */
 export async function makeWay(
   sys: Syscalls,
@@ -64,7 +57,7 @@ function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
   const listener = listenerAt(sys, path);
   if (listener !== undefined && listener > 0)
     return { pid: listener, what: `process ${listener}, which listens at ${path}` };
-  const pid = agentProcesses()[0];
+  const pid = agentProcesses()[0]?.pid;
   if (pid !== undefined) return { pid, what: `process ${pid}` };
   return listener === undefined ? undefined : { pid: undefined, what: `it listens at ${path}, from another container` };
 }
@@ -95,33 +88,10 @@ function stays(object: string, detail: string): OpError {
   return new OpError({ subsystem: 'cleanup', op: 'end agent', object, code: 'still there', detail });
 }
 
-/** Visible agents in this network namespace. One in another namespace belongs to another node (of a lab or a test). */
-function agentProcesses(): number[] {
-  const here = netnsOf('self');
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && isAgent(read(`/proc/${pid}/cmdline`).split('\0')) && netnsOf(pid) === here);
-}
-
-/** Whether a command line is `node [options] …/flanneld [flags]`; flannel's own program does not run under Node. */
-export function isAgent([program = '', ...args]: readonly string[]): boolean {
-  const script = args.findIndex((arg) => basename(arg) === 'flanneld');
-  return /^node/.test(basename(program)) && script >= 0 && !args.slice(script + 1).some((arg) => NO_AGENT.has(arg));
-}
-
 /** Whether the process runs; one that has ended but was not waited for (a zombie) does not. */
 function isAlive(pid: number): boolean {
   const state = /^State:\s*(\S)/m.exec(read(`/proc/${pid}/status`))?.[1];
   return state !== undefined && state !== 'Z' && state !== 'X';
-}
-
-function netnsOf(pid: number | 'self'): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return undefined;
-  }
 }
 
 function read(path: string): string {

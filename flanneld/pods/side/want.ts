@@ -2,7 +2,8 @@
 // MTU of the network. A pure function, with the same result as in the CNI executable (cni-plugin/flannel/flannel-config.ts).
 
 import { addToIp, type IpPrefix, networkOf } from '../../../lib/ip.ts';
-import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../../../lib/json.ts';
+import { field, type JsonObject } from '../../../lib/json.ts';
+import { flannelPluginIn, objectAt } from '../pod-network.ts';
 
 export interface WantedPodSide {
   readonly bridge: string;
@@ -27,7 +28,7 @@ export function wantedPodSide(
   families: readonly PodFamily[],
   mtuBytes: number,
 ): WantedPodSide | undefined {
-  const plugin = flannelPlugin(conflist);
+  const plugin = flannelPluginIn(conflist);
   if (plugin === undefined) return undefined;
   const delegate = objectAt(plugin, 'delegate') ?? new Map();
   if ((field(delegate, 'type') ?? 'bridge') !== 'bridge') return undefined;
@@ -53,21 +54,4 @@ function hasGateway(plugin: JsonObject, delegate: JsonObject): boolean {
   const ipam = objectAt(plugin, 'ipam') ?? new Map();
   const isHostLocal = (field(ipam, 'type') ?? 'host-local') === 'host-local' && field(ipam, 'subnet') === undefined;
   return isGateway && isHostLocal && (field(delegate, 'vlan') ?? 0) === 0;
-}
-
-function flannelPlugin(conflist: string): JsonObject | undefined {
-  let root: JsonValue;
-  try {
-    root = parseJson(conflist);
-  } catch {
-    return undefined;
-  }
-  const plugins = isJsonObject(root) ? field(root, 'plugins') : undefined;
-  if (!Array.isArray(plugins)) return undefined;
-  return plugins.filter(isJsonObject).find((plugin) => field(plugin, 'type') === 'flannel');
-}
-
-function objectAt(object: JsonObject, key: string): JsonObject | undefined {
-  const value = field(object, key);
-  return isJsonObject(value) ? value : undefined;
 }

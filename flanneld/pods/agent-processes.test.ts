@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isAgent } from './live-agent.ts';
+import { agentArguments } from './agent-processes.ts';
 
 test.for([
   { name: 'as a script', argv: ['node', '/opt/weft/flanneld', '--kube-subnet-mgr', ''], want: true },
@@ -11,5 +11,12 @@ test.for([
   { name: 'another script', argv: ['node', 'server.js'], want: false },
   { name: 'a kernel thread', argv: [''], want: false },
 ])('which processes are an agent: $name', ({ argv, want }) => {
-  expect(isAgent(argv)).toBe(want);
+  expect(agentArguments(argv) !== undefined).toBe(want);
+});
+
+test('the flags of an agent follow the name of the program', () => {
+  expect(agentArguments(['/usr/bin/node', '--require', 'x.cjs', './flanneld', '--iface=eth0', ''])).toEqual([
+    '--iface=eth0',
+    '',
+  ]);
 });
