@@ -134,6 +134,7 @@ function qemuArguments({ image }, initrd, share, memoryMb, processors) {
   ];
 }
 
-function quoted(text) {
+/** A word as the shell takes it. */
+export function quoted(text) {
   return `'${String(text).replaceAll("'", "'\\''")}'`;
 }

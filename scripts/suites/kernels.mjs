@@ -7,7 +7,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { debianKernel, KERNELS } from '../kernels/debian-kernel.mjs';
-import { SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
+import { quoted, SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
 import { ensurePackages } from '../setup.mjs';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -75,10 +75,6 @@ async function onKernel(name, { files, folder, hasJob }) {
   row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
   row.lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n');
   return row;
-}
-
-function quoted(word) {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 const TOTALS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;

@@ -2,7 +2,6 @@
 // how many packets a change of the path costs, and what is repaired.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { startFlow } from '../faults/probe/flow.ts';
 import type { FlowResult } from '../faults/probe/spec.ts';
 import { NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
@@ -12,10 +11,10 @@ import type { LabPod } from '../lab/lab-pod.ts';
 import { failed } from '../lab/matrix.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { builtAgent } from '../lab/programs.ts';
 import { dropLease } from '../lab/support/leases.ts';
 import { giveIpv6, putBehindRouter } from '../lab/support/router.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
+import { statusReport } from '../lab/support/status.ts';
 
 const LOOK_MS = 10_000;
 const families = [4, 6] as const;
@@ -55,11 +54,6 @@ function tunnelled(to: LabNode, family: 4 | 6): RegExp {
 async function routeTo(from: LabNode, to: LabNode, family: 4 | 6): Promise<string> {
   const routes = await agentRoutes(from, family);
   return routes.find((route) => route.startsWith(`${base(to, family)}/`)) ?? 'none';
-}
-
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
 }
 
 function podOf(node: LabNode): LabPod {
@@ -108,7 +102,7 @@ describe.for(families)('IPv%i', (family) => {
     expect(await routeTo(three, one, family)).toMatch(tunnelled(one, family));
     const fdb = await one.run(['bridge', 'fdb', 'show', 'dev', device[family]]);
     expect(fdb.trim().split('\n')).toHaveLength(1);
-    const { overlays } = await report(one);
+    const { overlays } = await statusReport(one);
     expect(overlays.find((overlay) => overlay.family === family)).toMatchObject({
       peers: { wanted: 2, programmed: 2, failing: 0, direct: 1 },
       problems: [],
@@ -145,11 +139,15 @@ describe.for(families)('IPv%i', (family) => {
   });
 
   test('a removed direct route is put back and noted as drift', async () => {
-    const before = (await report(one)).drift.totals.route ?? 0;
+    const before = (await statusReport(one)).drift.totals.route ?? 0;
     await one.run(['ip', `-${family}`, 'route', 'del', `${base(two, family)}/${bits[family]}`]);
     await waitUntil(async () => (await routeTo(one, two, family)) === direct(two, family), LOOK_MS, 'the route');
-    await waitUntil(async () => (await report(one)).drift.totals.route === before + 1, LOOK_MS, 'the note');
-    expect((await report(one)).drift.entries.at(-1)).toMatchObject({ object: 'route', place: 'eth0', what: 'node-2' });
+    await waitUntil(async () => (await statusReport(one)).drift.totals.route === before + 1, LOOK_MS, 'the note');
+    expect((await statusReport(one)).drift.entries.at(-1)).toMatchObject({
+      object: 'route',
+      place: 'eth0',
+      what: 'node-2',
+    });
   });
 });
 

@@ -1,7 +1,6 @@
 // A whole lab without a tunnel: host-gw on three nodes, with peers that leave, faults, and routes that other programs made.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { countBothWays } from '../faults/probe/both-ways.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -12,6 +11,7 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
+import { statusReport } from '../lab/support/status.ts';
 
 const LOOK_MS = 10_000;
 /** A subnet that none of the lab's nodes gets. */
@@ -19,13 +19,8 @@ const ghost = '10.244.200.0/24';
 
 const viaOf = (to: LabNode): string => `${subnetOf(to)} via ${to.address} dev eth0`;
 
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
-}
-
 async function problems(node: LabNode): Promise<string[]> {
-  const { overlays } = await report(node);
+  const { overlays } = await statusReport(node);
   return overlays.flatMap((overlay) => overlay.problems.map(({ key, reason }) => `${key}: ${reason}`));
 }
 
@@ -63,7 +58,7 @@ describe('three nodes with host-gw', () => {
   });
 
   test('report this in status and metrics', async () => {
-    expect(await report(one)).toMatchObject({
+    expect(await statusReport(one)).toMatchObject({
       backend: 'host-gw',
       ready: true,
       overlays: [{ mtu: 1500, peers: { wanted: 2, programmed: 2, failing: 0, direct: 2 }, problems: [] }],
@@ -80,7 +75,7 @@ describe('three nodes with host-gw', () => {
     await becomesRouted(one, 'the removed route', (routes) => routes.join() === wanted.join());
     await one.run(['ip', 'route', 'replace', subnet, 'via', three.address, 'dev', 'eth0']);
     await becomesRouted(one, 'the replaced route', (routes) => routes.join() === wanted.join());
-    const { drift } = await report(one);
+    const { drift } = await statusReport(one);
     expect(drift.entries.map(({ object, place, what, was }) => ({ object, place, what, was }))).toEqual([
       { object: 'route', place: 'eth0', what: 'node-2', was: 'missing' },
       { object: 'route', place: 'eth0', what: 'node-2', was: expect.stringContaining(`via ${three.address}`) },

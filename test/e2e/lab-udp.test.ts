@@ -1,7 +1,6 @@
 // A whole lab with the udp backend. Packets go through the agents' TUN devices and are on the wire as flannel's udp sends them.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { countBothWays } from '../faults/probe/both-ways.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -9,18 +8,13 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { answered, failed } from '../lab/matrix.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLease, writeLeaseText } from '../lab/support/leases.ts';
+import { statusReport } from '../lab/support/status.ts';
 import { hasTun, tunNeeded } from '../support/has-tun.ts';
 import { needs } from '../support/needs.ts';
 
 const LOOK_MS = 10_000;
 const netConf = { Network: '10.244.0.0/16', SubnetMax: '10.244.50.0', Backend: { Type: 'udp' } };
-
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
-}
 
 /** The number of ICMP errors of type 3 that the node's kernel has received. */
 async function unreachables(node: LabNode): Promise<number> {
@@ -36,7 +30,11 @@ describe('two nodes with udp', () => {
   let two: LabNode;
   const theLab = (): Lab => lab ?? expect.fail('no lab');
   const peers = (node: LabNode, count: number): Promise<void> =>
-    waitUntil(async () => (await report(node)).overlays[0]?.peers.programmed === count, LOOK_MS, `${count} peers`);
+    waitUntil(
+      async () => (await statusReport(node)).overlays[0]?.peers.programmed === count,
+      LOOK_MS,
+      `${count} peers`,
+    );
   const allPairs = (): Promise<void> =>
     waitUntil(async () => failed(await theLab().matrix()).length === 0, LOOK_MS, 'all pairs');
 
@@ -64,7 +62,7 @@ describe('two nodes with udp', () => {
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1472\n');
     const { Subnet, ...lease } = JSON.parse(readLeaseText(theLab(), 'node-1')) as Record<string, unknown>;
     expect([Subnet, lease]).toEqual([subnetOf(one), { PublicIP: one.address, BackendType: '' }]);
-    expect(await report(one)).toMatchObject({
+    expect(await statusReport(one)).toMatchObject({
       backend: 'udp',
       ready: true,
       overlays: [{ device: 'flannel0', port: 8285, mtu: 1472, peers: { wanted: 1, programmed: 1, failing: 0 } }],
@@ -93,9 +91,13 @@ describe('two nodes with udp', () => {
     { name: 'the address removed', harm: 'ip address flush dev flannel0' },
     { name: 'the whole device deleted', harm: 'ip link del flannel0' },
   ])('heal $name', async ({ harm }) => {
-    const { drift } = await report(one);
+    const { drift } = await statusReport(one);
     await one.run(harm.split(' '));
-    await waitUntil(async () => (await report(one)).drift.entries.length > drift.entries.length, LOOK_MS, 'the repair');
+    await waitUntil(
+      async () => (await statusReport(one)).drift.entries.length > drift.entries.length,
+      LOOK_MS,
+      'the repair',
+    );
     await allPairs();
   });
 
@@ -104,7 +106,7 @@ describe('two nodes with udp', () => {
     writeLeaseText(theLab(), 'ghost', JSON.stringify(ghost));
     writeLease(theLab(), 'vtep', { subnet: '10.244.201.0/24', publicIp: '192.168.50.98', mac: '02:00:00:00:0a:01' });
     await peers(one, 2);
-    expect((await report(one)).overlays[0]?.problems).toEqual([
+    expect((await statusReport(one)).overlays[0]?.problems).toEqual([
       { key: 'vtep', reason: 'backend type is "vxlan", not ""' },
     ]);
     await one.agent.stop();

@@ -1,7 +1,6 @@
 // The ipip backend in a lab of three nodes: what it leaves in the kernel, advertises and repairs, with and without DirectRouting.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { LEASE_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -11,6 +10,7 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLeaseText } from '../lab/support/leases.ts';
 import { agentRoutes, becomesRouted } from '../lab/support/routes.ts';
+import { allPodsReach, statusReport } from '../lab/support/status.ts';
 import { needs } from '../support/needs.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
@@ -18,15 +18,6 @@ const LOOK_MS = 20_000;
 const hasIpip = hasLinkKind('ipip', 'local', '192.0.2.1');
 
 beforeEach(() => needs.machine(hasIpip, 'IPIP in the kernel'));
-
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
-}
-
-async function allReach(lab: Lab): Promise<void> {
-  await waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'all pods to reach each other');
-}
 
 const viaOf = (to: LabNode, device: string): string => {
   const onlink = device === 'eth0' ? '' : ' onlink';
@@ -47,7 +38,7 @@ describe('three nodes with IPIP', () => {
   afterAll(() => lab?.down());
 
   test('reach each other, with the MTU that is left', async () => {
-    await allReach(lab);
+    await allPodsReach(lab);
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1480\n');
     const [from, to] = [one.pods[0], two.pods[0]];
     if (from === undefined || to === undefined) throw new Error('a pod is missing');
@@ -62,24 +53,24 @@ describe('three nodes with IPIP', () => {
     const { Subnet, ...lease } = JSON.parse(readLeaseText(lab, 'node-1')) as Record<string, unknown>;
     expect(Subnet).toBe(subnetOf(one));
     expect(lease).toEqual({ PublicIP: one.address, BackendType: 'ipip' });
-    expect((await report(one)).overlays).toMatchObject([
+    expect((await statusReport(one)).overlays).toMatchObject([
       { device: 'flannel.ipip', peers: { wanted: 2, programmed: 2 } },
     ]);
   });
 
   test('put back a route, the address, the source address and the device', async () => {
     await one.run(['ip', 'route', 'del', subnetOf(two) ?? '']);
-    await allReach(lab);
+    await allPodsReach(lab);
     await one.run(['ip', 'addr', 'flush', 'dev', 'flannel.ipip']);
-    await allReach(lab);
+    await allPodsReach(lab);
     await one.run(['ip', 'link', 'set', 'flannel.ipip', 'type', 'ipip', 'local', '192.0.2.7', 'nopmtudisc']);
     const hasLocal = async (): Promise<boolean> =>
       (await one.run(['ip', '-d', 'link', 'show', 'flannel.ipip'])).includes(`local ${one.address} `);
     await waitUntil(hasLocal, LOOK_MS, 'the source address');
     await one.run(['ip', 'link', 'del', 'flannel.ipip']);
-    await allReach(lab);
+    await allPodsReach(lab);
     await one.run(['ip', 'link', 'set', 'flannel.ipip', 'down']);
-    await allReach(lab);
+    await allPodsReach(lab);
   });
 
   test('remove the route of a peer that left while the agent was down', async () => {
@@ -112,9 +103,9 @@ describe('two nodes with IPIP and DirectRouting', () => {
   afterAll(() => lab?.down());
 
   test('send directly to a peer on the link', async () => {
-    await allReach(lab);
+    await allPodsReach(lab);
     const [one, two] = [lab.node('node-1'), lab.node('node-2')];
     expect(await agentRoutes(one)).toEqual([viaOf(two, 'eth0')]);
-    expect((await report(one)).overlays).toMatchObject([{ peers: { programmed: 1, direct: 1 } }]);
+    expect((await statusReport(one)).overlays).toMatchObject([{ peers: { programmed: 1, direct: 1 } }]);
   });
 });

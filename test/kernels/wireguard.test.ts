@@ -2,7 +2,6 @@
 // lease of a stranger can do. The oracle is wg(8).
 
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { LEASE_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -11,6 +10,7 @@ import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLeaseText } from '../lab/support/leases.ts';
+import { allPodsReach, statusReport } from '../lab/support/status.ts';
 import { needs } from '../support/needs.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
@@ -23,13 +23,8 @@ const hasWireguard = hasLinkKind('wireguard');
 
 beforeEach(() => needs.machine(hasWireguard, 'WireGuard in the kernel'));
 
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
-}
-
 async function problems(node: LabNode): Promise<string> {
-  const { overlays } = await report(node);
+  const { overlays } = await statusReport(node);
   return overlays.flatMap((overlay) => overlay.problems.map(({ key, reason }) => `${key}: ${reason}`)).join('\n');
 }
 
@@ -49,10 +44,6 @@ interface LeaseText {
 
 const leaseOf = (lab: Lab, node: LabNode): LeaseText => JSON.parse(readLeaseText(lab, node.name)) as LeaseText;
 const keyOf = (lab: Lab, node: LabNode): string => leaseOf(lab, node).BackendData.PublicKey;
-
-async function allReach(lab: Lab): Promise<void> {
-  await waitUntil(async () => failed(await lab.matrix()).length === 0, LOOK_MS, 'all pods to reach each other');
-}
 
 /** Gives the node a clock that an audit soon follows: the agent lists everything again when its device changes. */
 async function soonCompared(node: LabNode, device: string): Promise<void> {
@@ -74,7 +65,7 @@ describe('three nodes with WireGuard', () => {
   afterAll(() => lab?.down());
 
   test('reach each other encrypted, with the MTU that is left', async () => {
-    await allReach(lab);
+    await allPodsReach(lab);
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1420\n');
     const [from, to] = [one.pods[0], two.pods[0]];
     if (from === undefined || to === undefined) throw new Error('a pod is missing');
@@ -109,7 +100,7 @@ describe('three nodes with WireGuard', () => {
     expect(one.readFile(KEY_FILE)).toMatch(/^[A-Za-z0-9+/]{43}=$/);
     expect((await one.run(['stat', '-c', '%a', KEY_FILE])).trim()).toBe('600');
     const key = one.readFile(KEY_FILE);
-    expect(JSON.stringify(await report(one))).not.toContain(key);
+    expect(JSON.stringify(await statusReport(one))).not.toContain(key);
     expect(one.agent.log()).not.toContain(key);
   });
 
@@ -140,9 +131,9 @@ describe('three nodes with WireGuard', () => {
       (await one.run(['ip', 'route', 'show', '10.244.0.0/16', 'dev', 'flannel-wg'])) !== '';
     await waitUntil(isRouted, LOOK_MS, 'the route');
     await one.run(['ip', 'addr', 'flush', 'dev', 'flannel-wg']);
-    await allReach(lab);
+    await allPodsReach(lab);
     await one.run(['ip', 'link', 'del', 'flannel-wg']);
-    await allReach(lab);
+    await allPodsReach(lab);
     expect((await wg(one, 'flannel-wg', 'allowed-ips')).size).toBe(2);
   });
 
@@ -150,7 +141,7 @@ describe('three nodes with WireGuard', () => {
     const peer = keyOf(lab, two);
     await one.run(['wg', 'set', 'flannel-wg', 'peer', peer, 'remove']);
     await waitUntil(async () => (await wg(one, 'flannel-wg', 'allowed-ips')).has(peer), AUDIT_MS, 'the peer');
-    const { drift } = await report(one);
+    const { drift } = await statusReport(one);
     expect(drift.entries.some(({ object, what }) => object === 'peer' && what === 'node-2')).toBe(true);
   });
 
@@ -169,7 +160,7 @@ describe('three nodes with WireGuard', () => {
       LOOK_MS,
       'the new key',
     );
-    await allReach(lab);
+    await allPodsReach(lab);
   });
 
   test('take a new key when asked, and keep it', async () => {
@@ -183,7 +174,7 @@ describe('three nodes with WireGuard', () => {
     expect(after).not.toBe(before);
     await waitUntil(async () => !(await wg(two, 'flannel-wg', 'allowed-ips')).has(before), LOOK_MS, 'the new key');
     expect((await wg(two, 'flannel-wg', 'allowed-ips')).get(after)).toBe(subnetOf(one));
-    await allReach(lab);
+    await allPodsReach(lab);
     await one.agent.stop();
     await one.agent.start();
     await one.agent.ready();
@@ -264,7 +255,7 @@ describe.each([
   afterAll(() => lab?.down());
 
   test('reach each other in both families', async () => {
-    await allReach(lab);
+    await allPodsReach(lab);
     const one = lab.node('node-1');
     const links = await one.run(['ip', '-br', 'link', 'show', 'type', 'wireguard']);
     expect(
@@ -275,6 +266,6 @@ describe.each([
     ).toEqual(devices);
     const { BackendData, BackendV6Data } = leaseOf(lab, one);
     expect(BackendV6Data).toEqual({ PublicKey: BackendData.PublicKey, Port: port6 });
-    expect((await report(one)).ready).toBe(true);
+    expect((await statusReport(one)).ready).toBe(true);
   });
 });

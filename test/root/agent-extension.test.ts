@@ -2,15 +2,14 @@
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
-import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLeaseText } from '../lab/support/leases.ts';
+import { statusReport } from '../lab/support/status.ts';
 
 const LOOK_MS = 10_000;
 const LOG = '/run/extension.log';
@@ -39,11 +38,6 @@ const netConf = {
   },
 };
 
-async function report(node: LabNode): Promise<StatusReport> {
-  const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
-}
-
 function writeGhost(lab: Lab, publicIp: string, data: unknown = 'its data'): void {
   const lease = { Subnet: ghost, PublicIP: publicIp, BackendType: 'extension', BackendData: data };
   writeLeaseText(lab, 'ghost', JSON.stringify(lease));
@@ -67,7 +61,7 @@ describe('two nodes with extension', () => {
     }
     for (const node of lab.nodes) await node.agent.start();
     for (const node of lab.nodes) await node.agent.ready();
-    await waitUntil(async () => (await report(one)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'the peer');
+    await waitUntil(async () => (await statusReport(one)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'the peer');
     for (const node of lab.nodes) await node.addPod();
   });
   afterAll(() => lab?.down());
@@ -87,16 +81,24 @@ describe('two nodes with extension', () => {
   });
 
   test('carry traffic by what the commands set up, with the underlay’s MTU', async () => {
-    await waitUntil(async () => (await report(two)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'the peer of node-2');
+    await waitUntil(
+      async () => (await statusReport(two)).overlays[0]?.peers.programmed === 1,
+      LOOK_MS,
+      'the peer of node-2',
+    );
     expect(failed(await lab.matrix())).toEqual([]);
     expect(one.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1500\n');
-    expect(await report(one)).toMatchObject({ backend: 'extension', overlays: [{ peers: { wanted: 1, failing: 0 } }] });
+    expect(await statusReport(one)).toMatchObject({
+      backend: 'extension',
+      overlays: [{ peers: { wanted: 1, failing: 0 } }],
+    });
   });
 
   test('try a failed command again, separately from others, and show why', async () => {
     one.writeFile('/run/refuse', '');
     writeGhost(lab, '192.168.50.99');
-    const problem = async () => (await report(one)).overlays[0]?.problems.find(({ key }) => key === 'ghost')?.reason;
+    const problem = async () =>
+      (await statusReport(one)).overlays[0]?.problems.find(({ key }) => key === 'ghost')?.reason;
     await waitUntil(async () => (await problem()) !== undefined, LOOK_MS, 'the problem');
     expect(await problem()).toMatch(/^exec: \/opt\/ext\/add 10\.244\.200\.0\/24 192\.168\.50\.99: exit 7 \(refused\)/);
     await one.run(['rm', '/run/refuse']);
@@ -113,10 +115,10 @@ describe('two nodes with extension', () => {
   test('refuse data that is no text', async () => {
     writeGhost(lab, '192.168.50.98', { a: 1 });
     await says(`remove ${ghost} 192.168.50.98 ${ghost} [other data]`);
-    const { overlays } = await report(one);
+    const { overlays } = await statusReport(one);
     expect(overlays[0]?.problems).toEqual([{ key: 'ghost', reason: 'backend data is an object, not a string' }]);
     writeGhost(lab, '192.168.50.98', 'other data');
-    await waitUntil(async () => (await report(one)).overlays[0]?.peers.programmed === 2, LOOK_MS, 'the peer');
+    await waitUntil(async () => (await statusReport(one)).overlays[0]?.peers.programmed === 2, LOOK_MS, 'the peer');
   });
 
   test('run the last commands at the end, and after a start run nothing twice and remove who left meanwhile', async () => {
@@ -127,7 +129,7 @@ describe('two nodes with extension', () => {
     await one.agent.start();
     await one.agent.ready();
     await says(`remove ${ghost} 192.168.50.98 ${ghost} [other data]`);
-    await waitUntil(async () => (await report(one)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'one peer');
+    await waitUntil(async () => (await statusReport(one)).overlays[0]?.peers.programmed === 1, LOOK_MS, 'one peer');
     expect(
       said()
         .slice(before)
@@ -160,7 +162,11 @@ test('alloc takes a lease and writes subnet.env and rules, and nothing else', as
     expect(node.readFile(SUBNET_FILE)).toContain('FLANNEL_MTU=1500\n');
     expect(await node.run(['nft', 'list', 'tables'])).toContain('table ip weft');
     expect(await node.run(['ip', 'route', 'show', 'proto', '138'])).toBe('');
-    expect(await report(node)).toMatchObject({ backend: 'alloc', ready: true, overlays: [{ peers: { wanted: 0 } }] });
+    expect(await statusReport(node)).toMatchObject({
+      backend: 'alloc',
+      ready: true,
+      overlays: [{ peers: { wanted: 0 } }],
+    });
   } finally {
     await lab.down();
   }
