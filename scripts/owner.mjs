@@ -5,7 +5,11 @@ import { constants } from 'node:os';
 const LOOK_MS = 200;
 const SHELLS = new Set(['sh', 'dash', 'bash']);
 
-/** Calls `clean` once, at the first signal or when npm is gone, and then ends this process. Prints what it does. */
+/**
+ * Calls `clean` once, at the first signal or when npm is gone, and then ends this process. Prints what it does; `clean` resolves to
+ * the last line. Returns a function that passes a promise through as long as the end has not begun. Afterwards that promise
+ * never settles: what fails then fails because its parts are being removed, and nobody should read of that as an error.
+ */
 export function endInOrder(clean) {
   let ending = false;
   const end = async (signal, cause) => {
@@ -13,8 +17,7 @@ export function endInOrder(clean) {
     ending = true;
     say(`\n${cause}: removing what was started…\n`);
     try {
-      await clean();
-      say('nothing is left\n');
+      say(`${await clean()}\n`);
     } catch (error) {
       say(`not all could be removed: ${error.message}\n`);
     } finally {
@@ -29,6 +32,16 @@ export function endInOrder(clean) {
     if (callers.some((caller) => startTime(caller.pid) !== caller.start)) void end('SIGTERM', 'npm is gone');
   }, LOOK_MS);
   timer.unref();
+  return async (work) => {
+    const never = new Promise(() => undefined);
+    try {
+      const result = await work;
+      return ending ? await never : result;
+    } catch (error) {
+      if (ending) await never;
+      throw error;
+    }
+  };
 }
 
 /** Prints a text. The reader may be gone, which must not stop the clean-up. */

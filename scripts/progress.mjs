@@ -4,24 +4,31 @@ const NAME_WIDTH = 10;
 const DETAIL_WIDTH = 52;
 const REDRAW_MS = 100;
 
-/** Progress on `out`. `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. */
-export function createProgress(out = process.stdout) {
+/**
+ * Progress on `out`. `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. It waits for its body by
+ * `hold` (see owner.mjs): a step that is interrupted ends in nothing. `stop` leaves the line of the step as it is.
+ */
+export function createProgress(hold, out = process.stdout) {
+  let timer;
   return {
     async step(name, body) {
       const start = performance.now();
       const draw = (detail, mark) => `  ${mark} ${line(name, detail, performance.now() - start)}`;
-      const timer = out.isTTY ? setInterval(() => out.write(`\r\x1b[K${draw('…', '·')}`), REDRAW_MS) : undefined;
+      if (out.isTTY) timer = setInterval(() => out.write(`\r\x1b[K${draw('…', '·')}`), REDRAW_MS);
       const finish = (text) => {
         clearInterval(timer);
         out.write(`${out.isTTY ? '\r\x1b[K' : ''}${text}\n`);
       };
       try {
-        const detail = await body();
+        const detail = await hold(body());
         finish(draw(detail, '✓'));
       } catch (error) {
         finish(draw('failed', '✗'));
         throw error;
       }
+    },
+    stop() {
+      clearInterval(timer);
     },
   };
 }

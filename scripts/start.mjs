@@ -9,24 +9,35 @@ import { createProgress } from './progress.mjs';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The child process that runs now, and the function that removes the lab, once there may be one. */
+/** The child process that runs now. */
 let child;
-let endLabs;
+/** The demonstration's function that removes the lab, once there may be one. */
+let endLabs = async () => 'nothing is left';
+let progress;
 
 export async function main(values) {
-  const options = { ...values, nodes: Number(values.nodes), pods: Number(values.pods), keep: values.keep === true };
-  endInOrder(async () => {
+  const unlessInterrupted = endInOrder(async () => {
+    progress?.stop();
     child?.kill('SIGTERM');
-    await endLabs?.();
+    return await endLabs();
   });
-  const progress = createProgress();
-  process.stdout.write(
-    `weft: ${options.nodes} nodes, ${options.pods} pods on each${options.keep ? '' : '; Ctrl-C removes them'}\n\n`,
-  );
+  progress = createProgress(unlessInterrupted);
+  return await unlessInterrupted(demonstrate(values));
+}
+
+async function demonstrate(values) {
+  const options = { ...values, nodes: Number(values.nodes), pods: Number(values.pods), keep: values.keep === true };
+  const [nodes, pods] = [counted(options.nodes, 'node'), counted(options.pods, 'pod')];
+  const each = options.nodes === 1 ? '' : ' on each';
+  process.stdout.write(`weft: ${nodes}, ${pods}${each}${options.keep ? '' : '; Ctrl-C removes them'}\n\n`);
   await progress.step('build', build);
   const demo = await import(join(await bundleLab(), 'demo.mjs'));
   endLabs = demo.endLabs;
   return await demo.runDemo(options, progress);
+}
+
+function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 async function build() {

@@ -112,9 +112,30 @@ describe('npm start', () => {
       child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
       process.kill(-(child.pid ?? 0), 'SIGINT');
       await gone(child);
-      expect(said).toContain('\nCtrl-C: removing what was started…\nnothing is left\n');
+      expect(said).toBe('\nCtrl-C: removing what was started…\nnothing is left\n');
       await expectNothingLeft(family, before);
     }
+  });
+
+  test('on a terminal, ^C ends it in the same way, and the line of the step stays as it is', {
+    timeout: 120_000,
+  }, async () => {
+    const before = footprint([process.pid]);
+    const command = 'npm --silent start -- --nodes 2 --pods 150';
+    // script(1) gives it a terminal, which makes SIGINT of the byte 3 for every process of the foreground.
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { cwd: repositoryRoot, stdio: 'pipe' });
+    onTestFinished(() => void terminal.kill('SIGKILL'));
+    let said = '';
+    terminal.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await saysLine(terminal, /✓ agents/);
+    await sleep(Math.random() * 1000);
+    const family = familyOf(terminal.pid ?? 0);
+    terminal.stdin.write('\x03');
+    await gone(terminal);
+    expect(said).toMatch(/· pods +… +[\d.]+ s\^C\r\nCtrl-C: removing what was started…\r\nnothing is left\r\n$/);
+    expect(said).not.toContain('✗');
+    expect(terminal.exitCode).toBe(130);
+    await expectNothingLeft(family, before);
   });
 
   test('removes everything when npm alone gets SIGTERM', { timeout: 120_000 }, async () => {
@@ -150,6 +171,7 @@ describe('npm run lab', () => {
     onTestFinished(() => takeDown(name));
     const start = await npm('start', '--', '--nodes', '2', '--pods', '1', '--keep', '--name', name);
     expect(start).toMatchObject({ exitCode: 0, output: expect.stringContaining('The lab stays.') });
+    expect(start.output).toContain('weft: 2 nodes, 1 pod on each\n');
 
     expect((await lab('status')).output).toMatch(
       /node-2 +192\.168\.50\.12 +10\.244\.\d+\.0\/24 +running \(\d+\) +pod-2-1 10\.244/,

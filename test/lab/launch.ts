@@ -9,7 +9,7 @@ import { HOST_SOCKET, type HostMethods } from './contract.ts';
 import { endNamespaces, firstInside, startInNamespaces } from './namespace-process.ts';
 import { type ProcessId, processId } from './processes.ts';
 import { labPrograms } from './programs.ts';
-import { forgetLab, labTitle, recordLab } from './registry.ts';
+import { forgetDeadLabs, forgetLab, labTitle, recordLab } from './registry.ts';
 import { connectRpc, type RpcClient } from './rpc.ts';
 
 /** The descriptors of the host program, as in host/main.ts. */
@@ -76,6 +76,8 @@ export async function endLab(host: LabHost): Promise<void> {
  */
 export async function endOwnedLabs(): Promise<void> {
   await Promise.all([...owned.keys()].map(endOwned));
+  // A lab that is interrupted while it is being kept is recorded already.
+  forgetDeadLabs();
 }
 
 async function endOwned(name: string): Promise<void> {

@@ -58,12 +58,18 @@ export function labTitle(name: string, owner: ProcessId): string {
 
 /** Ends every lab whose owner is gone and that nobody keeps, and removes the records of labs that are gone. Returns the names. */
 export async function reapLabs(): Promise<string[]> {
-  const dead = recordNames().filter((name) => !isAlive(readRecord(name).init));
-  for (const name of dead) forgetLab(name);
+  const dead = forgetDeadLabs();
   const kept = new Set(keptLabs().map(({ init }) => init.pid));
   const orphans = runningLabs().filter(({ init, owner }) => !isAlive(owner) && !kept.has(init.pid));
   for (const { init } of orphans) await endNamespaces(init);
   return [...dead, ...orphans.map(({ name }) => name)];
+}
+
+/** Removes the records of labs that are gone. Returns the names. */
+export function forgetDeadLabs(): string[] {
+  const dead = recordNames().filter((name) => !isAlive(readRecord(name).init));
+  for (const name of dead) forgetLab(name);
+  return dead;
 }
 
 interface RunningLab {

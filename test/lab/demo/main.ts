@@ -31,7 +31,7 @@ export async function runDemo(options: DemoOptions, progress: Progress): Promise
     });
     print(`\n${matrixReport(lab.pods, pairs)}\n${setupReport(lab.pods)}\n`);
     const [node, pods] = [lab.nodes[0]?.name ?? 'node-1', lab.pods.map(({ name, ip }) => ({ name, ip }))];
-    if (options.keep) await lab.keep();
+    if (options.keep) await keep(lab);
     else await progress.step('down', () => takeDown(lab));
     print(`\n${nextSteps(options.keep, options.name, node, pods)}`);
     return answered(pairs).length === pairs.length ? 0 : 1;
@@ -43,9 +43,17 @@ export async function runDemo(options: DemoOptions, progress: Progress): Promise
   }
 }
 
-/** Ends everything that this process has started and not kept. A signal handler calls this. */
-export async function endLabs(): Promise<void> {
+/** Ends everything that this process has started and not kept. A signal handler calls this. Resolves to what it has to say. */
+export async function endLabs(): Promise<string> {
   await endOwnedLabs();
+  return keptName === undefined ? 'nothing is left' : `lab ${keptName} stays, as asked`;
+}
+
+let keptName: string | undefined;
+
+async function keep(lab: Lab): Promise<void> {
+  await lab.keep();
+  keptName = lab.name;
 }
 
 /** One line for each step of the lab itself. */
