@@ -143,7 +143,8 @@ function writeAddresses(writer: MessageWriter, family: Family, source: Ip, desti
   });
 }
 
-function writeTuple(writer: MessageWriter, family: Family, tuple: Tuple): void {
+/** Addresses and ports as the kernel reads them in a request. */
+export function writeTuple(writer: MessageWriter, family: Family, tuple: Tuple): void {
   writeAddresses(writer, family, tuple.source, tuple.destination);
   writer.nest(CTA_TUPLE_PROTO | NLA_F_NESTED, () => {
     writer.attrU8(CTA_PROTO_NUM, tuple.protocol);

@@ -57,6 +57,8 @@ export interface SyscallNumbers {
   readonly getrandom: number;
   readonly chdir: number;
   readonly exit_group: number;
+  readonly pread64: number;
+  readonly bpf: number;
 }
 
 export interface ArchFlags {
@@ -129,6 +131,8 @@ const X64: SyscallNumbers = {
   getrandom: 318,
   chdir: 80,
   exit_group: 231,
+  pread64: 17,
+  bpf: 321,
 };
 
 const ARM64: SyscallNumbers = {
@@ -184,4 +188,6 @@ const ARM64: SyscallNumbers = {
   getrandom: 278,
   chdir: 49,
   exit_group: 94,
+  pread64: 67,
+  bpf: 280,
 };

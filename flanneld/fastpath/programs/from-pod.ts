@@ -1,0 +1,106 @@
+// The program at the node's end of each pod's veth: sends what the pod sends straight to the tunnel's device or into another pod here,
+// past bridge, routing and netfilter. The tunnel's device encapsulates it as ever.
+
+import type { AssembledProgram } from '../../../lib/bpf/assembler.ts';
+import { Assembler } from '../../../lib/bpf/assembler.ts';
+import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
+import { peerValue, podValue } from './layout.ts';
+import {
+  checkHeader,
+  checkHeartbeat,
+  checkSize,
+  checkUntracked,
+  compareMac,
+  count,
+  type FamilyLayout,
+  families,
+  leaveToKernel,
+  lookUp,
+  lookUpSubnet,
+  slow,
+  start,
+  writeHeaders,
+} from './packet.ts';
+import { maskWords, type ProgramSettings, subnetWords } from './settings.ts';
+
+/** Maps: state, counters, and pods4 and peers4, pods6 and peers6 for the families of `settings`. */
+export function fromPodProgram(settings: ProgramSettings): AssembledProgram {
+  const offered = [...settings.subnets.keys()].map((family) => families[family]);
+  const assembler = new Assembler();
+  start(assembler, offered);
+  for (const layout of offered) fromPod(assembler, layout, settings);
+  leaveToKernel(assembler);
+  return assembler.assemble();
+}
+
+function fromPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings): void {
+  const { family } = layout;
+  assembler.label(`IPv${family}`);
+  checkHeader(assembler, layout);
+  checkHeartbeat(assembler);
+  lookUp(assembler, layout, `pods${family}`, layout.source, 'source');
+  assembler
+    .mov('r9', 'r0') // the pod that the source belongs to
+    .load('u32', 'r1', 'r9', podValue.ifindex)
+    .load('u32', 'r2', 'r6', skb.ifindex)
+    .jump('r1', '!=', 'r2', slow('source'));
+  isHere(assembler, layout, settings);
+  toPeer(assembler, layout, settings, `IPv${family}: to peer`);
+  toPod(assembler, layout, settings, `IPv${family}: to pod`);
+}
+
+/** To `IPv4: to pod` when the destination is in this node's subnet, else on. */
+function isHere(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings): void {
+  const subnet = subnetOf(layout, settings);
+  const mask = maskWords(subnet);
+  for (const [word, value] of subnetWords(subnet).entries()) {
+    if (mask[word] === 0) continue;
+    assembler
+      .load('u32', 'r1', 'r7', layout.destination + 4 * word)
+      .and32('r1', mask[word] ?? 0)
+      .jump32('r1', '!=', value, `IPv${layout.family}: to peer`);
+  }
+  assembler.goto(`IPv${layout.family}: to pod`);
+}
+
+function toPeer(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings, path: string): void {
+  const { family, destination } = layout;
+  assembler.label(path);
+  compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // for the bridge, which routes
+  lookUpSubnet(assembler, layout, `peers${family}`, destination, maskWords(subnetOf(layout, settings)), 'destination');
+  assembler.mov('r9', 'r0'); // the peer
+  checkSize(assembler, layout, settings.mtu, path);
+  checkUntracked(assembler, layout, path);
+  writeHeaders(assembler, layout, 'r9', peerValue.macs);
+  assembler.mov('r1', 1).atomicAdd('r9', peerValue.sent, 'r1');
+  count(assembler, 'to-peer', `${path}: counted`);
+  assembler.mov('r1', settings.tunnelIfindex).mov('r2', 0).callHelper('redirect').exit();
+}
+
+/** Pods of a node are in one Ethernet: nothing of the packet changes, but that the kernel takes it for one to the pod. */
+function toPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings, path: string): void {
+  const { family } = layout;
+  assembler.label(path);
+  lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
+  assembler
+    .load('u32', 'r1', 'r0', podValue.ifindex)
+    .load('u32', 'r2', 'r9', podValue.ifindex)
+    .jump('r1', '==', 'r2', slow('same-pod'))
+    .mov('r9', 'r0'); // the pod it is for
+  compareMac(assembler, 0, 'r9', podValue.macs, 'not-bridged');
+  checkSize(assembler, layout, settings.mtu, path);
+  checkUntracked(assembler, layout, path);
+  assembler
+    .mov('r1', 'r6')
+    .mov('r2', PACKET_HOST)
+    .callHelper('skb_change_type')
+    .jump('r0', '!=', 0, slow('unwritable'));
+  count(assembler, 'to-pod', `${path}: counted`);
+  assembler.load('u32', 'r1', 'r9', podValue.ifindex).mov('r2', 0).callHelper('redirect_peer').exit();
+}
+
+function subnetOf(layout: FamilyLayout, settings: ProgramSettings) {
+  const subnet = settings.subnets.get(layout.family);
+  if (subnet === undefined) throw new RangeError(`fast path: no IPv${layout.family} subnet`);
+  return subnet;
+}

@@ -1,0 +1,70 @@
+// The program at the tunnel's device: hands what came out of the tunnel straight to the pod it is for, past routing, netfilter and
+// bridge. The kernel has received, checked and decapsulated it as ever.
+
+import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
+import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
+import { peerValue, podValue } from './layout.ts';
+import {
+  checkHeader,
+  checkHeartbeat,
+  checkSize,
+  checkUntracked,
+  compareMac,
+  count,
+  type FamilyLayout,
+  families,
+  keepPointer,
+  keptPointer,
+  leaveToKernel,
+  lookUp,
+  lookUpSubnet,
+  slow,
+  start,
+  writeHeaders,
+} from './packet.ts';
+import { maskWords, type ProgramSettings } from './settings.ts';
+
+/** Where the Ethernet header has its source. */
+const SOURCE_MAC = 6;
+
+/** Maps: as those of `fromPodProgram`. */
+export function fromTunnelProgram(settings: ProgramSettings): AssembledProgram {
+  const offered = [...settings.subnets].map(([family, subnet]) => ({
+    layout: families[family],
+    mask: maskWords(subnet),
+  }));
+  const assembler = new Assembler();
+  start(
+    assembler,
+    offered.map(({ layout }) => layout),
+  );
+  for (const { layout, mask } of offered) fromTunnel(assembler, layout, mask, settings.mtu);
+  leaveToKernel(assembler);
+  return assembler.assemble();
+}
+
+function fromTunnel(assembler: Assembler, layout: FamilyLayout, mask: readonly number[], mtu: number): void {
+  const { family } = layout;
+  assembler
+    .label(`IPv${family}`)
+    .load('u32', 'r0', 'r6', skb.pktType)
+    .jump('r0', '!=', PACKET_HOST, slow('not-routed')); // for our VTEP, which routes
+  checkHeader(assembler, layout);
+  checkHeartbeat(assembler);
+  lookUpSubnet(assembler, layout, `peers${family}`, layout.source, mask, 'sender');
+  assembler.mov('r9', 'r0'); // the peer that the source belongs to
+  compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');
+  lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
+  keepPointer(assembler, 'r0'); // the pod
+  checkSize(assembler, layout, mtu, `IPv${family}`);
+  checkUntracked(assembler, layout, `IPv${family}`);
+  keptPointer(assembler, 'r1');
+  writeHeaders(assembler, layout, 'r1', podValue.macs);
+  assembler.mov('r1', 1).atomicAdd('r9', peerValue.received, 'r1');
+  count(assembler, 'from-peer', `IPv${family}: counted`);
+  keptPointer(assembler, 'r1')
+    .load('u32', 'r1', 'r1', podValue.ifindex)
+    .mov('r2', 0)
+    .callHelper('redirect_peer')
+    .exit();
+}

@@ -1,0 +1,105 @@
+// The maps of the fast path, and the bytes in them, as the programs read and the agent writes them.
+
+import type { MapSpec } from '../../../lib/bpf/map.ts';
+import { type Family, type Ip, ipToBytes } from '../../../lib/ip.ts';
+import { type Mac, macToBytes } from '../../../lib/mac.ts';
+import { reasons } from './reasons.ts';
+
+/** More pods than a node can have addresses in a /20. */
+const MOST_PODS = 4096;
+/** As many as flannel's own maximum of nodes in a cluster, doubled. */
+const MOST_PEERS = 16_384;
+
+/** A pod's address → its veth. */
+export const podValue = {
+  bytes: 16,
+  /** u32: the veth's end on the node. */
+  ifindex: 0,
+  /** The destination and then the source of what the node sends to the pod: the pod's MAC, the bridge's MAC. */
+  macs: 4,
+  bridgeMac: 10,
+} as const;
+
+/** The first address of a peer's subnet → its VTEP. */
+export const peerValue = {
+  bytes: 32,
+  /** The destination and then the source of what the node sends to the peer: the peer's VTEP, ours. */
+  macs: 0,
+  /** u64 each: redirected packets. */
+  sent: 16,
+  received: 24,
+} as const;
+
+/** One value: u64, until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
+export const stateValue = { bytes: 8, until: 0 } as const;
+
+export const podsMap = (family: Family): MapSpec => ({
+  name: `weft_pods${family}`,
+  type: 'hash',
+  keyBytes: addressBytes(family),
+  valueBytes: podValue.bytes,
+  maxEntries: MOST_PODS,
+});
+
+export const peersMap = (family: Family): MapSpec => ({
+  name: `weft_peers${family}`,
+  type: 'hash',
+  keyBytes: addressBytes(family),
+  valueBytes: peerValue.bytes,
+  maxEntries: MOST_PEERS,
+});
+
+export const stateMap: MapSpec = {
+  name: 'weft_state',
+  type: 'array',
+  keyBytes: 4,
+  valueBytes: stateValue.bytes,
+  maxEntries: 1,
+};
+
+/** Packets by reason, for each processor. */
+export const countersMap: MapSpec = {
+  name: 'weft_counters',
+  type: 'percpu-array',
+  keyBytes: 4,
+  valueBytes: 8,
+  maxEntries: reasons.length,
+};
+
+export function addressBytes(family: Family): number {
+  return family === 4 ? 4 : 16;
+}
+
+/** A pod's or subnet's address as the key of its map: in network order. */
+export function addressKey(ip: Ip): Uint8Array {
+  return ipToBytes(ip);
+}
+
+/** What the map says of a pod. */
+export interface PodEntry {
+  readonly ifindex: number;
+  readonly podMac: Mac;
+  readonly bridgeMac: Mac;
+}
+
+export function encodePod(pod: PodEntry): Uint8Array {
+  const bytes = new Uint8Array(podValue.bytes);
+  new DataView(bytes.buffer).setUint32(podValue.ifindex, pod.ifindex, true);
+  bytes.set(macToBytes(pod.podMac), podValue.macs);
+  bytes.set(macToBytes(pod.bridgeMac), podValue.bridgeMac);
+  return bytes;
+}
+
+/** What the map says of a peer. */
+export interface PeerEntry {
+  readonly peerMac: Mac;
+  readonly ownMac: Mac;
+}
+
+/** With both counters at 0. */
+export function encodePeer(peer: PeerEntry): Uint8Array {
+  const bytes = new Uint8Array(peerValue.bytes);
+  bytes.set(macToBytes(peer.peerMac), peerValue.macs);
+  bytes.set(macToBytes(peer.ownMac), peerValue.macs + 6);
+  return bytes;
+}

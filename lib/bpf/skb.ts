@@ -1,0 +1,20 @@
+// What programs at tcx and cls_bpf see of a packet, and their verdicts (linux/bpf.h, struct __sk_buff; linux/pkt_cls.h).
+
+/** Byte offsets in struct __sk_buff. All fields are u32. */
+export const skb = {
+  len: 0,
+  pktType: 4,
+  vlanPresent: 20,
+  ifindex: 40,
+  data: 76,
+  dataEnd: 80,
+  gsoSize: 176,
+} as const;
+
+/** skb.pktType: addressed to the MAC of the device that the packet came in by (linux/if_packet.h). */
+export const PACKET_HOST = 0;
+
+/** "No verdict": the next program, the filters of classic tc and then the kernel go on with the packet. Equal to TCX_NEXT. */
+export const TC_ACT_UNSPEC = -1;
+/** What bpf_redirect and bpf_redirect_peer return. */
+export const TC_ACT_REDIRECT = 7;
