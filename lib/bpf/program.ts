@@ -4,15 +4,7 @@
 import { OpError } from '../errors.ts';
 import { errnoName } from '../sys/errno.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
-import {
-  BPF_OBJ_GET_INFO_BY_FD,
-  BPF_PROG_GET_FD_BY_ID,
-  BPF_PROG_LOAD,
-  BPF_PROG_TEST_RUN,
-  bpf,
-  setName,
-  tryBpf,
-} from './bpf-call.ts';
+import { BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, bpf, setName, tryBpf } from './bpf-call.ts';
 
 const BPF_PROG_TYPE_SCHED_CLS = 3;
 const INSTRUCTION_BYTES = 8;
@@ -112,11 +104,6 @@ export function programInfo(sys: Syscalls, fd: number): ProgramInfo {
       mapIds: Array.from({ length: Math.min(info.u32(52), MOST_MAPS) }, (_, index) => maps.u32(4 * index)),
     };
   });
-}
-
-/** A descriptor of the program with this number. Throws SysError: ENOENT when it is gone, EPERM without CAP_SYS_ADMIN. */
-export function openProgram(sys: Syscalls, id: number): number {
-  return bpf(sys, BPF_PROG_GET_FD_BY_ID, ['open program', `id ${id}`], (attr) => attr.setU32(0, id));
 }
 
 /** What of a packet is not in its bytes (struct __sk_buff). */

@@ -316,7 +316,7 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
               frame: hex(want.frame),
             });
           }),
-          { numRuns: 4000 },
+          { numRuns: 2500 },
         );
         expect([...seen].sort()).toEqual(reachable(program, families));
       },

@@ -66,7 +66,7 @@ export const countersMap: MapSpec = {
   maxEntries: reasons.length,
 };
 
-export function addressBytes(family: Family): number {
+function addressBytes(family: Family): number {
   return family === 4 ? 4 : 16;
 }
 
