@@ -150,15 +150,28 @@ describe('a refusal is named and makes the node unready until it is gone', () =>
   });
 });
 
-test('a DROP of iptables-legacy, which the kernel’s trace does not show, gets a message of its own', async () => {
-  const drop = ['iptables-legacy', '-t', 'mangle', '-A', 'FORWARD', '-j', 'DROP'];
-  const { exitCode, stderr } = await node.exec(drop);
-  needs.machine(exitCode === 0 || !/Table does not exist|not found/.test(stderr), 'a kernel with iptables-legacy');
-  const undo = undoneBy('iptables-legacy -t mangle -F FORWARD');
-  expect(await refusal('by a rule that nft does not show')).toContain('see iptables-legacy-save');
-  await undo();
-  await isReady();
+describe('iptables-legacy, which sends no events and does not appear in the kernel’s trace', () => {
+  test.for([
+    { name: 'all packets', rule: '-t mangle -A FORWARD -j DROP', undo: '-t mangle -F FORWARD' },
+    // A probe from the tunnel passes such a rule. Without a change of the rules, no pod's packet is sent.
+    { name: 'what pods send', rule: '-A FORWARD -i cni0 -j DROP', undo: '-F FORWARD' },
+  ])('a DROP of $name gets a message of its own', async ({ rule, undo }) => {
+    await legacy(node, rule);
+    const undone = undoneBy(`iptables-legacy ${undo}`);
+    const start = performance.now();
+    expect(await refusal('by a rule that nft does not show')).toContain('see iptables-legacy-save');
+    process.stdout.write(`seen after ${Math.round(performance.now() - start)} ms\n`);
+    await undone();
+    await isReady();
+  });
 });
+
+/** Adds a rule of iptables-legacy, or skips the test where the kernel has none. */
+async function legacy(where: LabNode, rule: string): Promise<void> {
+  const { exitCode, stderr } = await where.exec(['iptables-legacy', ...rule.split(' ')]);
+  needs.machine(exitCode === 0 || !/Table does not exist|not found/.test(stderr), 'a kernel with iptables-legacy');
+  expect(stderr).toBe('');
+}
 
 describe('rules that leave the node ready', () => {
   const still = async (): Promise<void> => {
@@ -218,23 +231,62 @@ describe('rules that leave the node ready', () => {
   });
 });
 
-test('a policy that refuses pods is also found without a tunnel: host-gw', async () => {
-  const plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
-  onTestFinished(() => plain.down());
-  const lone = plain.node('node-1');
-  await lone.addPod();
+describe('without a tunnel: host-gw', () => {
+  let plain: Lab;
+  let lone: LabNode;
+  beforeAll(async () => {
+    plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
+    lone = plain.node('node-1');
+    await lone.addPod();
+  });
+  afterAll(() => plain?.down());
+
   const body = async (): Promise<string> => (await lone.agent.http('/readyz')).body;
-  await lone.run([
-    'nft',
-    'table inet strict { chain forward { type filter hook forward priority 10; policy drop; }; }',
-  ]);
-  await waitUntil(
-    async () => (await body()).includes('policy drop of chain inet strict forward'),
-    LOOK_MS,
-    'a refusal',
-  );
-  await lone.run(['nft', 'delete table inet strict']);
-  await waitUntil(async () => (await body()).includes('flanneld is ready'), LOOK_MS, 'readiness');
+  const says = async (words: string): Promise<void> =>
+    await waitUntil(async () => (await body()).includes(words), LOOK_MS, words);
+  /** The name of the temporary device is in the agent's namespace for some milliseconds, and a later device has a higher index. */
+  const nextIndex = async (): Promise<number> => {
+    await lone.run(['ip', 'link', 'add', 'mark', 'type', 'bridge']);
+    const [mark] = JSON.parse(await lone.run(['ip', '-j', 'link', 'show', 'mark'])) as { ifindex: number }[];
+    await lone.run(['ip', 'link', 'del', 'mark']);
+    return mark?.ifindex ?? 0;
+  };
+
+  test('a policy that refuses pods is also found', async () => {
+    await lone.run(['nft', 'table inet strict { chain f { type filter hook forward priority 10; policy drop; }; }']);
+    await says('policy drop of chain inet strict f');
+    await lone.run(['nft', 'delete table inet strict']);
+    await says('flanneld is ready');
+  });
+
+  test('so is a DROP of iptables-legacy, although no event tells of it', async () => {
+    await legacy(lone, '-A FORWARD -i cni0 -j DROP');
+    const start = performance.now();
+    await says('by a rule that nft does not show');
+    process.stdout.write(`seen after ${Math.round(performance.now() - start)} ms\n`);
+    await lone.run(['iptables-legacy', '-F', 'FORWARD']);
+    await says('flanneld is ready');
+  });
+
+  test('while the rules of iptables-legacy stay as they are, or are kube-proxy’s, no device comes and goes', async () => {
+    await legacy(lone, '-N KUBE-FORWARD');
+    let before = await nextIndex();
+    await legacy(lone, '-A FORWARD -j KUBE-FORWARD');
+    // This is a change. The agent has seen it once a device has taken an index.
+    await waitUntil(
+      async () => {
+        before += 1;
+        return (await nextIndex()) > before;
+      },
+      LOOK_MS,
+      'a probe',
+    );
+    before = await nextIndex();
+    await legacy(lone, '-A KUBE-FORWARD -d 10.96.0.1/32 -j ACCEPT');
+    await new Promise((resolve) => setTimeout(resolve, LOOKS_MS));
+    expect(await nextIndex()).toBe(before + 1);
+    expect(await body()).toContain('flanneld is ready');
+  });
 });
 
 test('an agent that has NET_ADMIN and no other capability finds it', async () => {

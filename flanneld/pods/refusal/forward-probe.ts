@@ -2,24 +2,21 @@
 // the packet passes every rule, the kernel asks for that address on the pods' bridge, which shows in its neighbour table. A packet
 // that did not pass is sent again and traced, so that the very rule at the hook forward that refused it can be named.
 
-import { readFileSync } from 'node:fs';
-import { type Family, formatIp, type Ip } from '../../../lib/ip.ts';
+import { formatIp, type Ip } from '../../../lib/ip.ts';
 import { NUD_NONE } from '../../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { deleteNeigh, listNeighs } from '../../../lib/rtnetlink/neigh.ts';
 import type { Finding } from '../side/compare-pod-side.ts';
 import type { PathFamily } from '../side/paths.ts';
 import type { InjectTools } from './inject.ts';
+import { LegacyRules } from './legacy-rules.ts';
 import { refusalParts } from './refusal-text.ts';
 import { type Sender, sendersOf } from './senders.ts';
 import { type Fate, type TraceTools, traceFates } from './trace.ts';
 
 export type ForwardProbeTools = InjectTools & TraceTools;
 
-/** How often to probe without an event while iptables-legacy is in use, because its changes cause no events. */
-const LEGACY_MS = 2000;
-/** The same where every probe makes a device, which others see come and go: without a tunnel. */
-const LEGACY_COSTLY_MS = 20_000;
+/** How often to probe without an event. */
 const AUDIT_MS = 60_000;
 /** The shortest time between two probes, and between two traces of the same trouble. */
 const GAP_MS = 1500;
@@ -30,12 +27,12 @@ const PATIENCE_MS = [0, 20, 60, 120];
 export class ForwardProbe {
   readonly #tools: ForwardProbeTools;
   readonly #isTaken: (ip: Ip) => boolean;
+  readonly #legacy: LegacyRules;
   #rulesChanged = true;
   /** Whether there is nothing to probe. */
   #isIdle = true;
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #tracedAtMs = Number.NEGATIVE_INFINITY;
-  #costlyAtMs = Number.NEGATIVE_INFINITY;
   #findings: readonly Finding[] = [];
   /** Keys of senders whose packets did not pass at the last look, for any reason. */
   readonly #stopped = new Set<string>();
@@ -44,6 +41,7 @@ export class ForwardProbe {
   constructor(isTaken: (ip: Ip) => boolean, tools: ForwardProbeTools) {
     this.#isTaken = isTaken;
     this.#tools = tools;
+    this.#legacy = new LegacyRules(tools);
   }
 
   /** Call when somebody has changed a rule. */
@@ -68,10 +66,11 @@ export class ForwardProbe {
   /** Probes if there is a reason; resolves to what is refused now. Rejects with OpError. */
   async look(bridge: Link, families: readonly PathFamily[]): Promise<readonly Finding[]> {
     this.#isIdle = false;
+    if (this.#legacy.haveChanged()) this.#rulesChanged = true;
     const nowMs = this.#tools.clock.now();
     const sinceMs = nowMs - this.#probedAtMs;
     const isNews = this.#rulesChanged || this.#findings.length > 0;
-    const dueMs = isNews ? GAP_MS : isLegacyInUse() ? LEGACY_MS : AUDIT_MS;
+    const dueMs = isNews ? GAP_MS : AUDIT_MS;
     if (sinceMs < dueMs) return this.#findings;
     const mayTrace = this.#rulesChanged || nowMs - this.#tracedAtMs > TRACE_GAP_MS;
     this.#rulesChanged = false;
@@ -85,13 +84,8 @@ export class ForwardProbe {
     const known = new Set(listNeighs(netlink, { index: bridge.index }).map(({ destination }) => formatIp(destination)));
     const isTaken = (ip: Ip): boolean => known.has(formatIp(ip)) || this.#isTaken(ip);
     const all = families.flatMap((family) => sendersOf(bridge, family, isTaken, this.#tools));
-    const cheap = all.filter(({ isCostly }) => !isCostly);
-    // A costly probe makes a device, which others see come and go. So it is made after an event, and seldom where nothing else shows
-    // what iptables-legacy refuses.
-    const nowMs = this.#tools.clock.now();
-    const isDue = cheap.length === 0 && isLegacyInUse() && nowMs - this.#costlyAtMs > LEGACY_COSTLY_MS;
-    const senders = isNews || isDue ? all : cheap;
-    if (senders.length > cheap.length) this.#costlyAtMs = nowMs;
+    // A costly probe makes a device, which others see come and go. So it is made only when there is a reason.
+    const senders = isNews ? all : all.filter(({ isCostly }) => !isCostly);
     const stopped = await this.#stoppedOf(bridge, senders);
     const suspects = stopped.filter(({ key }) => mayTrace || !this.#stopped.has(key));
     this.#stopped.clear();
@@ -140,15 +134,4 @@ export class ForwardProbe {
     const told = { cause, evidence: `a packet from ${seen} was dropped there`, fix: advice };
     return { key, problem: `${cause}: ${advice} (seen with ${seen})`, required: true, told };
   }
-}
-
-/** Whether iptables-legacy is in use: its tables exist only once somebody has used them. */
-function isLegacyInUse(): boolean {
-  return ([4, 6] as const).some((family: Family) => {
-    try {
-      return readFileSync(`/proc/self/net/ip${family === 4 ? '' : '6'}_tables_names`, 'utf8').trim() !== '';
-    } catch {
-      return false;
-    }
-  });
 }

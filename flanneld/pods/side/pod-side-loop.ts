@@ -33,7 +33,7 @@ export interface PodSideLoop {
   stop(): Promise<void>;
 }
 
-/** How often to look without an event, since some changes cause none here (routes, iptables-legacy). Problems must show within 5 s. */
+/** How often to look without an event, since some changes cause none here (routes, iptables-legacy's rules). Problems must show within 5 s. */
 const AUDIT_MS = 3000;
 /** An ADD or a DEL makes a dozen events in a few milliseconds. */
 const GAP_MS = 200;

@@ -1,0 +1,158 @@
+// Reads the rules of iptables-legacy, to see whether they have changed. The kernel sends no events for them and tells them only by
+// getsockopt(2) on any IP socket, which needs NET_ADMIN (linux/netfilter/x_tables.h, linux/netfilter_ipv4/ip_tables.h,
+// linux/netfilter_ipv6/ip6_tables.h). A table is one block of rules. Jumps are offsets in it.
+
+import type { Family } from '../ip.ts';
+import type { Slot } from '../sys/arena.ts';
+import { closeFd } from '../sys/file.ts';
+import { openSocket } from '../sys/socket.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SOL_IP = 0;
+const SOL_IPV6 = 41;
+/** Of both families (IPT_BASE_CTL, IP6T_BASE_CTL). */
+const GET_INFO = 64;
+const GET_ENTRIES = 65;
+
+/** struct ipt_getinfo: name, u32 valid_hooks, u32 hook_entry[5], u32 underflow[5], u32 num_entries, u32 size. */
+const NAME = 32;
+const HOOK_ENTRY = 36;
+const HOOKS = 5;
+const INFO_SIZE = 80;
+const INFO = 84;
+/** struct ipt_get_entries: name, u32 size, and the rules at the next multiple of eight. */
+const ENTRIES = 40;
+/**
+ * struct ipt_entry begins with the addresses and devices it matches. Then follow u32 nfcache, u16 target_offset, u16 next_offset,
+ * u32 comefrom, and the counters at the next multiple of eight, u64 packets and u64 bytes.
+ */
+const MATCH: Record<Family, number> = { 4: 84, 6: 136 };
+const OFFSETS = 4;
+const COMEFROM = 8;
+const LEAST_ENTRY: Record<Family, number> = { 4: 112, 6: 168 };
+/** struct xt_entry_target: u16 size, char name[29], u8 revision; then its data. For a verdict or a jump the name is empty. */
+const TARGET = 32;
+const ERROR_NAME = 30;
+/** A table of this size has some 15,000 rules. Of a larger one only the size is compared. */
+const LIMIT = 4 * 1024 * 1024;
+
+/**
+ * Returns bytes that are the same as long as the rules are the same, whatever their counters say; empty when there is no such
+ * table. Rules in chains for whose name `isIgnored` is true are left out. The kernel makes a table that it does not have, so ask
+ * only for those in /proc/net/ip_tables_names.
+ */
+export function legacyRules(
+  sys: Syscalls,
+  family: Family,
+  table: string,
+  isIgnored: (chain: string) => boolean,
+): Uint8Array {
+  const fd = openSocket(sys, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+  try {
+    return sys.arena.scope(() => {
+      const info = ask(sys, fd, family, GET_INFO, table, INFO);
+      if (info === undefined) return new Uint8Array();
+      const size = info.u32(INFO_SIZE);
+      if (size > LIMIT) return info.bytes().slice();
+      const hooks = Array.from({ length: HOOKS }, (_, n) => info.u32(HOOK_ENTRY + 4 * n));
+      const entries = ask(sys, fd, family, GET_ENTRIES, table, ENTRIES + size, size);
+      // Somebody has changed the table between the two questions. What differs now is seen at the next look.
+      if (entries === undefined) return info.bytes().slice();
+      return withoutCounters(entries.bytes(ENTRIES), family, hooks, isIgnored);
+    });
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+function ask(
+  sys: Syscalls,
+  fd: number,
+  family: Family,
+  option: number,
+  table: string,
+  length: number,
+  size = 0,
+): Slot | undefined {
+  const answer = sys.arena.alloc(length);
+  answer.set(sys.arena.encode(table.slice(0, NAME - 1)));
+  answer.setU32(NAME, size);
+  const room = sys.arena.alloc(4);
+  room.setU32(0, length);
+  const level = family === 4 ? SOL_IP : SOL_IPV6;
+  const code = sys.call(sys.nr.getsockopt, fd, level, option, answer.address, room.address);
+  return code < 0 ? undefined : answer;
+}
+
+/** Exported for tests. The kernel has checked these bytes, but nothing is read outside them in any case. */
+export function withoutCounters(
+  block: Uint8Array,
+  family: Family,
+  hooks: readonly number[],
+  isIgnored: (chain: string) => boolean,
+): Uint8Array {
+  const entries = [...entriesOf(block, family)];
+  const chains = new Map<number, string>();
+  for (const { end, chainName } of entries) if (chainName !== undefined) chains.set(end, chainName);
+  const kept = new Uint8Array(block.length);
+  const jumps: string[] = [];
+  let chain = '';
+  let at = 0;
+  for (const entry of entries) {
+    const { start, end, jump } = entry;
+    if (hooks.includes(start)) chain = '';
+    chain = entry.chainName ?? chain;
+    if (isIgnored(chain)) continue;
+    kept.set(block.subarray(start, end), at);
+    const fields = at + MATCH[family];
+    kept.fill(0, fields, fields + OFFSETS).fill(0, fields + COMEFROM, at + LEAST_ENTRY[family]);
+    if (jump !== undefined) {
+      kept.fill(0, at + jump.at, at + jump.at + 4);
+      // A rule without a target goes on at the next rule.
+      jumps.push(jump.to === end ? '' : (chains.get(jump.to) ?? '?'));
+    }
+    at += end - start;
+  }
+  const names = Uint8Array.from(jumps.join('\n'), (letter) => letter.charCodeAt(0));
+  const all = new Uint8Array(at + names.length);
+  all.set(kept.subarray(0, at));
+  all.set(names, at);
+  return all;
+}
+
+interface Entry {
+  readonly start: number;
+  readonly end: number;
+  /** Set if it is not a rule but the head of a chain. */
+  readonly chainName: string | undefined;
+  /** Where in the entry an offset stands, and what it says. */
+  readonly jump: { readonly at: number; readonly to: number } | undefined;
+}
+
+function* entriesOf(block: Uint8Array, family: Family): Generator<Entry> {
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+  const least = LEAST_ENTRY[family];
+  for (let start = 0; start + least <= block.length; ) {
+    const target = view.getUint16(start + MATCH[family] + OFFSETS, true);
+    const next = view.getUint16(start + MATCH[family] + OFFSETS + 2, true);
+    const data = start + target + TARGET;
+    if (next < least + TARGET || start + next > block.length || data + 4 > start + next) return;
+    const name = text(block.subarray(start + target + 2, data - 1));
+    const verdict = name === '' ? view.getInt32(data, true) : -1;
+    yield {
+      start,
+      end: start + next,
+      chainName: name === 'ERROR' ? text(block.subarray(data, data + ERROR_NAME)) : undefined,
+      jump: verdict >= 0 ? { at: target + TARGET, to: verdict } : undefined,
+    };
+    start += next;
+  }
+}
+
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return String.fromCharCode(...bytes.subarray(0, end < 0 ? bytes.length : end));
+}
