@@ -10,7 +10,7 @@ import type { Flavour, OverlayStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions, TunnelWish } from './firewall.ts';
 import { IptablesFirewall } from './iptables.ts';
 import { iptablesFinder } from './iptables-programs.ts';
-import type { Nft } from './nft-program.ts';
+import { askingKernel, type Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
 import type { GuardedLease } from './peer-sets.ts';
 
@@ -53,7 +53,8 @@ export function openFirewall(
   flags: FirewallFlags,
   tools: OpenTools,
 ): Firewall {
-  const { nft, log, drift, path } = tools;
+  const { log, drift, path } = tools;
+  const nft = askingKernel(tools.nft, tools.netfilter.netlink);
   const families = overlays.map(({ family, vni, network, subnet }) => ({
     family,
     vni,

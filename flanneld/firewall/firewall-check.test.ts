@@ -71,7 +71,15 @@ describe('FirewallLook', () => {
     const another = (): void => {
       kernel.generation = 701;
     };
-    expect(await looks([{ before: another }, {}, { reasons: ['event'] }, {}])).toEqual([2, 2, 3, 3]);
+    expect(await looks([{ before: another }, {}, { reasons: ['leases', 'start'] }, {}])).toEqual([2, 2, 3, 3]);
+  });
+
+  test('looks after an event only if the number is another', async () => {
+    const another = (): void => {
+      kernel.generation = 701;
+    };
+    const [event, events] = [{ reasons: ['event'] }, { before: another, reasons: ['event'] }];
+    expect(await looks([event, event, events, event])).toEqual([1, 1, 2, 2]);
   });
 
   test('looks once a minute when others change the rule set all the time, and at once with a reason', async () => {
@@ -99,12 +107,18 @@ describe('FirewallLook', () => {
     expect(await looks([{ before: mustNot }, {}])).toEqual([1, 1]);
   });
 
-  test('looks once more after it changed something', async () => {
+  test('looks once more, at once, after it changed something', async () => {
+    firewall.changes = true;
+    expect(await looks([])).toEqual([]);
+    expect(firewall.looks).toBe(2);
+  });
+
+  test('looks again the next time when the second look changed something, too', async () => {
     firewall.changes = true;
     const right = (): void => {
       firewall.changes = false;
     };
-    expect(await looks([{ before: right }, {}])).toEqual([2, 2]);
+    expect(await looks([{ before: right }, {}])).toEqual([3, 3]);
   });
 
   test.for([
@@ -133,10 +147,13 @@ describe('FirewallLook', () => {
   });
 
   test('looks when the leases come with another reason, or before all was right', async () => {
-    expect(await looks([{ reasons: ['leases', 'event'] }])).toEqual([2]);
+    const another = (): void => {
+      kernel.generation = 701;
+    };
+    expect(await looks([{ before: another, reasons: ['leases', 'event'] }])).toEqual([2]);
     firewall.changes = true;
     firewall.looks = 0;
-    expect(await looks([{ reasons: ['leases'] }])).toEqual([2]);
+    expect(await looks([{ reasons: ['leases'] }])).toEqual([4]);
   });
 
   test('looks again after a failure', async () => {

@@ -27,12 +27,16 @@ export class FirewallLook {
 
   /**
    * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute
-   * at most. If only the leases have changed, it updates only what depends on them. Rejects with OpError.
+   * at most. If only the leases have changed, it updates only what depends on them. An event is no reason if the generation is
+   * that in which everything was right: then the event came of a change before that. Rejects with OpError.
    */
   async run(reasons: ReadonlySet<string>): Promise<void> {
     const isLeases = reasons.size === 1 && reasons.has('leases');
     if (isLeases && this.#rightIn !== undefined && this.#follow(this.#rightIn)) return;
-    await this.#look(reasons.size > 0);
+    await this.#look(
+      [...reasons].some((reason) => reason !== 'event'),
+      reasons.has('event'),
+    );
   }
 
   /** Updates what depends on the leases. If ours was the only change of the rule set, everything is still right. */
@@ -44,24 +48,40 @@ export class FirewallLook {
     return true;
   }
 
-  async #look(hasReason: boolean): Promise<void> {
+  async #look(hasReason: boolean, wasTold: boolean): Promise<void> {
     const rightIn = this.#rightIn;
-    // The number is read before the check, so that a change during the check is noticed the next time.
     const generation = this.#generation();
     const mustLook = hasReason || this.#firewall.mustLook() || generation === undefined || rightIn === undefined;
-    if (!mustLook && (generation === rightIn || this.#now() - this.#untoldMs < UNTOLD_MS)) return;
-    if (!mustLook) this.#untoldMs = this.#now();
+    if (!mustLook && generation === rightIn) return;
+    const isUntold = !mustLook && !wasTold;
+    if (isUntold && this.#now() - this.#untoldMs < UNTOLD_MS) return;
+    if (isUntold) this.#untoldMs = this.#now();
     this.#rightIn = undefined;
-    if (!(await this.#firewall.ensure())) this.#rightIn = generation;
+    // What was changed is looked at once more at once. Our own change would otherwise be a reason to look a moment later.
+    if (await this.#ensure()) await this.#ensure();
+  }
+
+  /** Resolves to whether it changed anything. */
+  async #ensure(): Promise<boolean> {
+    // The number is read before the check, so that a change during the check is noticed the next time.
+    const generation = this.#generation();
+    const changed = await this.#firewall.ensure();
+    if (!changed) this.#rightIn = generation;
+    return changed;
   }
 
   #generation(): number | undefined {
-    try {
-      return readGeneration(this.#netfilter);
-    } catch (error) {
-      if (error instanceof OpError) return undefined;
-      throw error;
-    }
+    return generationOf(this.#netfilter);
+  }
+}
+
+/** The number of the rule set; undefined where the kernel has no nftables. */
+export function generationOf(netfilter: Netlink): number | undefined {
+  try {
+    return readGeneration(netfilter);
+  } catch (error) {
+    if (error instanceof OpError) return undefined;
+    throw error;
   }
 }
 

@@ -25,14 +25,19 @@ export interface Iptables {
 }
 
 export interface FoundIptables {
-  /** The variant to write to; undefined when there are no executables. */
-  readonly chosen: Iptables | undefined;
-  /** Why this one was chosen. */
-  readonly why: string;
-  /** All variants that were found, the chosen one first. */
+  /** All variants that were found. */
   readonly all: readonly Iptables[];
+  /** The name without a variant, `iptables`; undefined where there is no such program. */
+  readonly plain: string | undefined;
   /** The names that were looked for. */
   readonly lookedFor: readonly string[];
+}
+
+/** The variant to write to. */
+export interface ChosenIptables {
+  readonly iptables: Iptables;
+  /** Why this one was chosen. */
+  readonly why: string;
 }
 
 /** Finds the executables of a family. */
@@ -56,36 +61,34 @@ async function findIptables(family: Family, path: string): Promise<FoundIptables
   const lookedFor = bases.flatMap((base) => [`${base}-save`, `${base}-restore`]);
   const here = new Set(lookedFor.filter((name) => isInPath(name, path)));
   const [nft, legacy, other] = bases.map((base) => here.has(`${base}-save`) && here.has(`${base}-restore`));
-  const plainVariant = other === true ? await variantOf(plain) : undefined;
   const all: Iptables[] = [];
   if (nft === true) all.push(program(`${plain}-nft`, 'nf_tables', family));
   if (legacy === true) all.push(program(`${plain}-legacy`, 'legacy', family));
-  if (plainVariant !== undefined && !all.some(({ variant }) => variant === plainVariant)) {
-    all.push(program(plain, plainVariant, family));
+  // Where both are found, the plain one is one of them, and it need not be started to say which.
+  if (other === true && all.length < 2) {
+    const variant = await variantOf(plain);
+    if (variant !== undefined && !all.some((one) => one.variant === variant)) {
+      all.push(program(plain, variant, family));
+    }
   }
-  const { chosen, why } = await choose(all, plain, plainVariant);
-  return { chosen, why, all: all.toSorted((a, b) => Number(b === chosen) - Number(a === chosen)), lookedFor };
+  return { all, plain: other === true ? plain : undefined, lookedFor };
 }
 
-async function choose(
-  all: readonly Iptables[],
-  plain: string,
-  plainVariant: IptablesVariant | undefined,
-): Promise<Pick<FoundIptables, 'chosen' | 'why'>> {
-  if (all.length < 2) return { chosen: all[0], why: 'the only one in PATH' };
+/** Chooses the variant to write to; reads the rules where there are two. `path` is for the error: rejects with OpError where none is. */
+export async function chooseIptables({ all, plain, lookedFor }: FoundIptables, path: string): Promise<ChosenIptables> {
+  const [first, second] = all;
+  if (first === undefined) {
+    const detail = `none of ${lookedFor.join(', ')} is in PATH (${path}); install iptables, or set EnableNFTables to true`;
+    throw new OpError({ subsystem: 'firewall', op: 'find', object: 'iptables', code: 'ENOENT', detail });
+  }
+  if (second === undefined) return { iptables: first, why: 'the only one in PATH' };
   for (const each of all) {
     if (isIdle(each) || isOutOfReach(each)) continue;
-    if (KUBELET_CHAINS.test(await each.save())) return { chosen: each, why: "the kubelet's chains are there" };
+    if (KUBELET_CHAINS.test(await each.save())) return { iptables: each, why: "the kubelet's chains are there" };
   }
-  const chosen = all.find(({ variant }) => variant === plainVariant) ?? all[0];
-  return { chosen, why: plainVariant === undefined ? 'the newer one' : `${plain} is that` };
-}
-
-/** Rejects with OpError when there is none. */
-export function requireIptables({ chosen, lookedFor }: FoundIptables, path: string): Iptables {
-  if (chosen !== undefined) return chosen;
-  const detail = `none of ${lookedFor.join(', ')} is in PATH (${path}); install iptables, or set EnableNFTables to true`;
-  throw new OpError({ subsystem: 'firewall', op: 'find', object: 'iptables', code: 'ENOENT', detail });
+  const plainVariant = plain === undefined ? undefined : await variantOf(plain);
+  const same = all.find(({ variant }) => variant === plainVariant);
+  return same === undefined ? { iptables: first, why: 'the newer one' } : { iptables: same, why: `${plain} is that` };
 }
 
 /** Whether legacy iptables has no tables. It makes a table when it is first used, so listing one by name would make it. */

@@ -11,12 +11,13 @@ import type { Firewall, FirewallOptions } from './firewall.ts';
 import { interestIn, isOfInterest } from './interest.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
 import {
+  type ChosenIptables,
+  chooseIptables,
   type FindIptables,
   type FoundIptables,
   type Iptables,
   isIdle,
   isOutOfReach,
-  requireIptables,
 } from './iptables-programs.ts';
 import { iptablesChains, type OwnedChain, unwantedChains } from './iptables-table.ts';
 import type { Nft } from './nft-program.ts';
@@ -35,6 +36,7 @@ export interface IptablesTools extends ChainTools {
 interface Part {
   readonly config: FirewallOptions['families'][number];
   readonly found: FoundIptables;
+  readonly chosen: ChosenIptables;
   readonly keeper: IptablesChains;
   readonly chains: readonly OwnedChain[];
 }
@@ -99,11 +101,12 @@ export class IptablesFirewall implements Firewall {
   async #open(config: Part['config']): Promise<Part> {
     const { find, path, log } = this.#tools;
     const found = await find(config.family);
-    const iptables = requireIptables(found, path);
+    const chosen = await chooseIptables(found, path);
+    const { iptables, why } = chosen;
     const fullyRandom = this.#options.fullyRandom && config.masquerade && (await this.#takesFullyRandom(iptables));
-    log.info({ iptables: iptables.name, why: found.why, family: config.family }, 'iptables found');
+    log.info({ iptables: iptables.name, why, family: config.family }, 'iptables found');
     const keeper = new IptablesChains(iptables, this.#tools);
-    return { config, found, keeper, chains: iptablesChains({ ...config, fullyRandom }) };
+    return { config, found, chosen, keeper, chains: iptablesChains({ ...config, fullyRandom }) };
   }
 
   /** Finds out by trying: versions do not tell, because kernel and iptables may be of different age (flannel #1702). */
@@ -152,7 +155,7 @@ export class IptablesFirewall implements Firewall {
   }
 
   status(): FirewallStatus {
-    const found = this.#parts?.map(({ keeper, found: { why } }) => `${keeper.iptables.name}: ${why}`) ?? [];
+    const found = this.#parts?.map(({ chosen: { iptables, why } }) => `${iptables.name}: ${why}`) ?? [];
     const tunnel = this.#tunnel?.status();
     const places = [...this.#places, ...(tunnel?.places ?? [])];
     const guard =

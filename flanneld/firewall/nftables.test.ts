@@ -47,8 +47,7 @@ class FakeNft implements Nft {
   }
 }
 
-const noIptables: FindIptables = () =>
-  Promise.resolve({ chosen: undefined, why: '', all: [], lookedFor: ['iptables'] });
+const noIptables: FindIptables = () => Promise.resolve({ all: [], plain: undefined, lookedFor: ['iptables'] });
 
 class Lines {
   readonly lines: string[] = [];

@@ -9,6 +9,7 @@ import type { Check } from '../health/http-server.ts';
 import type { Logger } from '../health/log.ts';
 import type { FirewallStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions } from './firewall.ts';
+import { generationOf } from './firewall-check.ts';
 import { ForwardRefusal } from './forward-refusal.ts';
 import { interestIn, isOfInterest } from './interest.ts';
 import type { FindIptables } from './iptables-programs.ts';
@@ -23,6 +24,15 @@ export interface NftablesTools {
   readonly find: FindIptables;
   readonly log: Logger;
   readonly drift: DriftNotes | undefined;
+}
+
+/** A table that must be written, or of which flannel's form must be removed. */
+interface WrongTable {
+  readonly table: Table;
+  readonly listed: string | undefined;
+  readonly isRight: boolean;
+  /** The name of flannel's table. */
+  readonly leftover: string | undefined;
 }
 
 /** The tables of every enabled family. */
@@ -41,6 +51,8 @@ export class NftablesFirewall implements Firewall {
   /** What keeps the tunnel from being used against the node. */
   readonly #tunnel: TunnelKeeper | undefined;
   readonly #interest: ReturnType<typeof interestIn>;
+  /** The number of the rule set in which all our tables were right: while it is the same, they need not be listed. */
+  #rightIn: number | undefined;
 
   constructor(options: FirewallOptions, why: string, { nft, find, log, drift }: NftablesTools) {
     const { families } = options;
@@ -62,8 +74,8 @@ export class NftablesFirewall implements Firewall {
   async ensure(): Promise<boolean> {
     const first = this.#tables === undefined;
     this.#tables ??= await this.#wantedTables();
-    let changed = false;
-    for (const table of this.#tables) if (await this.#ensureTable(table, first)) changed = true;
+    const isUnchanged = this.#rightIn !== undefined && this.#rightIn === this.#generation();
+    let changed = !isUnchanged && (await this.#ensureTables(this.#tables, first));
     if (await this.#tunnel?.ensureElements()) changed = true;
     if (first && (await this.#removeIdleLeftovers(this.#tables))) changed = true;
     if (await this.#refusal.ensure()) changed = true;
@@ -102,22 +114,28 @@ export class NftablesFirewall implements Firewall {
 
   async #wantedTables(): Promise<Table[]> {
     const { families, fullyRandom } = this.#options;
-    const tables: Table[] = [];
-    for (const config of families) {
-      const random = fullyRandom && config.masquerade && (await this.#takesFullyRandom(config.family));
-      tables.push(firewallTable({ ...config, fullyRandom: random }));
+    const random = families.filter(({ masquerade }) => fullyRandom && masquerade).map(({ family }) => family);
+    const probes = new Map<string, string>(random.map((family) => [nftFamily(family), randomProbe(family)]));
+    const macs = this.#tunnel?.probe;
+    if (macs !== undefined) probes.set('macs', macs);
+    const accepted = await this.#accepted(probes);
+    for (const family of random) {
+      if (accepted.has(nftFamily(family))) continue;
+      this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, using plain');
     }
-    return this.#tunnel === undefined ? tables : [...tables, ...(await this.#tunnel.tables())];
+    const tables = families.map((config) =>
+      firewallTable({ ...config, fullyRandom: accepted.has(nftFamily(config.family)) }),
+    );
+    return [...tables, ...(this.#tunnel?.tables(accepted.has('macs')) ?? [])];
   }
 
-  async #takesFullyRandom(family: Family): Promise<boolean> {
-    const probe = `${nftFamily(family)} weft-probe`;
-    const chain = 'postrouting { type nat hook postrouting priority srcnat; }';
-    const takes = await this.#nft.accepts(
-      `add table ${probe}\nadd chain ${probe} ${chain}\nadd rule ${probe} postrouting masquerade fully-random\n`,
-    );
-    if (!takes) this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, using plain');
-    return takes;
+  /** The names of the scripts that kernel and nft would accept. All are tried at once, and one by one only if that is refused. */
+  async #accepted(probes: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> {
+    if (probes.size === 0 || (await this.#nft.accepts([...probes.values()].join('')))) return new Set(probes.keys());
+    const accepted = new Set<string>();
+    if (probes.size === 1) return accepted;
+    for (const [name, script] of probes) if (await this.#nft.accepts(script)) accepted.add(name);
+    return accepted;
   }
 
   /** Removes flannel's table of a disabled family: flannel makes the tables of both. */
@@ -136,37 +154,71 @@ export class NftablesFirewall implements Firewall {
     return changed;
   }
 
-  async #ensureTable(table: Table, takeOver: boolean): Promise<boolean> {
-    const flannelTable = FLANNEL_TABLES[table.family];
-    const leftover =
-      takeOver && flannelTable !== undefined && (await this.#nft.list(table.family, flannelTable)) !== undefined;
-    const listed = await this.#nft.list(table.family, table.name);
-    const right = this.#isRight(table, listed);
-    if (right && !leftover) {
-      this.#seenRight.add(table.family);
-      return false;
+  /** Lists the tables, writes those that are not right, and then lists them again. */
+  async #ensureTables(tables: readonly Table[], takeOver: boolean): Promise<boolean> {
+    // The number is read before the tables, so that a change during the look is noticed the next time.
+    let generation = this.#generation();
+    let wrong = await this.#findWrong(tables, takeOver);
+    const changed = wrong.length > 0;
+    if (changed) {
+      const fresh = new Set(wrong.map(({ table }) => table.family).filter((family) => !this.#seenRight.has(family)));
+      await this.#write(wrong);
+      generation = this.#generation();
+      wrong = await this.#findWrong(tables, false, fresh);
     }
-    // One transaction removes flannel's table and writes ours, so that no packet passes without rules.
-    const script =
-      (right ? '' : renderTable(table, this.#tunnel?.elementsOf(table))) +
-      (leftover ? `delete table ${table.family} ${flannelTable}\n` : '');
-    await this.#nft.apply(script);
-    if (!right) this.#tunnel?.written(table);
-    const msg = listed === undefined ? 'firewall table written' : 'firewall table rewritten';
-    this.#log.info(
-      { table: `${table.family} ${table.name}`, cmd: command(script) },
-      leftover ? `${msg}, flannel's removed` : msg,
-    );
-    const wasRight = this.#seenRight.has(table.family);
-    if (!right && wasRight) this.#noteDrift(table, listed, script);
-    this.#seenRight.add(table.family);
-    if (!wasRight) await this.#learnListing(table);
-    return true;
+    this.#rightIn = wrong.length === 0 ? generation : undefined;
+    return changed;
   }
 
-  #noteDrift({ family, name }: Table, listed: string | undefined, script: string): void {
+  /**
+   * The tables that are not right. Of the families in `fresh` the table has just been written for the first time: as nft lists
+   * it now is right. Not after later writes, because then another program that keeps changing our table may already have
+   * changed it again.
+   */
+  async #findWrong(tables: readonly Table[], takeOver: boolean, fresh?: ReadonlySet<string>): Promise<WrongTable[]> {
+    const wrong: WrongTable[] = [];
+    for (const table of tables) {
+      const { family, name } = table;
+      const flannels = takeOver ? FLANNEL_TABLES[family] : undefined;
+      const hasLeftover = flannels !== undefined && (await this.#nft.list(family, flannels)) !== undefined;
+      const listed = await this.#nft.list(family, name);
+      if (fresh?.has(family) && listed !== undefined) this.#asListed.set(family, listingFingerprint(listed));
+      const isRight = this.#isRight(table, listed);
+      if (isRight) this.#seenRight.add(family);
+      if (!isRight || hasLeftover) wrong.push({ table, listed, isRight, leftover: hasLeftover ? flannels : undefined });
+    }
+    return wrong;
+  }
+
+  /** Writes all in one transaction. If that is refused, each has its own, so that an error names the one that cannot be written. */
+  async #write(wrong: readonly WrongTable[]): Promise<void> {
+    try {
+      await this.#apply(wrong);
+    } catch (error) {
+      if (wrong.length === 1) throw error;
+      for (const one of wrong) await this.#apply([one]);
+    }
+  }
+
+  /** One transaction removes flannel's table and writes ours, so that no packet passes without rules. */
+  async #apply(wrong: readonly WrongTable[]): Promise<void> {
+    const scripts = wrong.map(({ table, isRight, leftover }) => {
+      const ours = isRight ? '' : renderTable(table, this.#tunnel?.elementsOf(table));
+      return leftover === undefined ? ours : `${ours}delete table ${table.family} ${leftover}\n`;
+    });
+    await this.#nft.apply(scripts.join(''));
+    for (const [at, one] of wrong.entries()) this.#applied(one, command(scripts[at] ?? ''));
+  }
+
+  #applied({ table, listed, isRight, leftover }: WrongTable, cmd: string): void {
+    const place = `${table.family} ${table.name}`;
+    const msg = listed === undefined ? 'firewall table written' : 'firewall table rewritten';
+    this.#log.info({ table: place, cmd }, leftover === undefined ? msg : `${msg}, flannel's removed`);
+    if (isRight) return;
+    this.#tunnel?.written(table);
+    if (!this.#seenRight.has(table.family)) return;
     const was = listed === undefined ? 'missing' : 'changed';
-    this.#drift?.note({ object: 'firewall', place: `${family} ${name}`, what: 'table', was, cmd: command(script) });
+    this.#drift?.note({ object: 'firewall', place, what: 'table', was, cmd });
   }
 
   #isRight(table: Table, listed: string | undefined): boolean {
@@ -176,13 +228,16 @@ export class NftablesFirewall implements Firewall {
     return print === fingerprint(table) || print === this.#asListed.get(table.family);
   }
 
-  /**
-   * Remembers how nft lists the table after the first write, and takes that for right. Not after later writes, because then
-   * another program that keeps changing our table may already have changed it again.
-   */
-  async #learnListing(table: Table): Promise<void> {
-    if (table.chains.length === 0) return;
-    const listed = await this.#nft.list(table.family, table.name);
-    if (listed !== undefined) this.#asListed.set(table.family, listingFingerprint(listed));
+  /** Undefined where the kernel has no nftables; then nft says so. */
+  #generation(): number | undefined {
+    const netlink = this.#options.tunnel?.netfilter.netlink;
+    return netlink && generationOf(netlink);
   }
+}
+
+/** A script with what a random masquerade needs, for nft to check. */
+function randomProbe(family: Family): string {
+  const probe = `${nftFamily(family)} weft-probe`;
+  const chain = 'postrouting { type nat hook postrouting priority srcnat; }';
+  return `add table ${probe}\nadd chain ${probe} ${chain}\nadd rule ${probe} postrouting masquerade fully-random\n`;
 }

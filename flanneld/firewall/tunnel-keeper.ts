@@ -39,11 +39,16 @@ export class TunnelKeeper {
     return tableName(this.#wish.vni);
   }
 
+  /** A script that nft accepts if the guard can see MACs; undefined if it need not. */
+  get probe(): string | undefined {
+    return this.#peers !== undefined && this.#wish.isVxlan ? claimsProbe() : undefined;
+  }
+
   /** The wanted tables. */
-  async tables(): Promise<Table[]> {
+  tables(seesMacs: boolean): Table[] {
     const { guard: mode, port, isVxlan } = this.#wish;
     if (mode === 'off' || port === undefined) return tunnelTables({ ...this.#wish, guard: undefined });
-    this.#seesMacs = isVxlan && (await this.#tools.nft.accepts(claimsProbe()));
+    this.#seesMacs = isVxlan && seesMacs;
     const guard: GuardConfig = { mode, port, isVxlan, seesMacs: this.#seesMacs };
     return tunnelTables({ ...this.#wish, guard });
   }

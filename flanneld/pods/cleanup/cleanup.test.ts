@@ -24,7 +24,7 @@ const noTables: Nft = {
   listChain: () => Promise.resolve(''),
 };
 
-const noIptables = () => Promise.resolve({ chosen: undefined, why: '', all: [], lookedFor: [] });
+const noIptables = () => Promise.resolve({ all: [], plain: undefined, lookedFor: [] });
 
 function scope(): CleanupScope & { readonly root: string } {
   const root = mkdtempSync(join(tmpdir(), 'weft-cleanup-'));
