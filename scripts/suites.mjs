@@ -51,8 +51,8 @@ export const SUITES = {
     ...vitest,
   },
   firewalls: {
-    does: "Runs Debian's firewalld and ufw in a node of the lab: what they refuse is named, and the named command ends it.",
-    takes: '1 min',
+    does: "Runs Debian's firewalld, ufw and Docker in a node of the lab: what they refuse is named, and the named command ends it.",
+    takes: '2 min',
     needs: "root; Debian's mirror",
     root: LAB,
     ...vitest,

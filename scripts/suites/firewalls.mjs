@@ -1,4 +1,4 @@
-// `npm run suite -- firewalls`: Debian's firewalld and ufw run in nodes of the lab. Their packages are unpacked in the cache and not
+// `npm run suite -- firewalls`: Debian's firewalld, ufw and Docker run in nodes of the lab. Their packages are unpacked in the cache and not
 // installed, because an installed one would start on this machine.
 
 import { spawnSync } from 'node:child_process';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { cacheFolder } from '../command.mjs';
 import { testSuite } from '../vitest-suite.mjs';
 
-const PACKAGES = ['firewalld', 'ufw'];
+const PACKAGES = ['firewalld', 'ufw', 'docker.io'];
 
 export function main(_values, args) {
   return testSuite({
@@ -23,10 +23,10 @@ export function main(_values, args) {
 
 /** A folder with the packages and with what they depend on and this machine lacks. */
 function unpackedPackages() {
-  const folder = join(cacheFolder(), 'firewalls');
+  const folder = join(cacheFolder(), `unpacked-${PACKAGES.join('-')}`);
   if (readdirIfAny(folder).length > 0) return folder;
   mkdirSync(cacheFolder(), { recursive: true });
-  const work = mkdtempSync(join(cacheFolder(), 'firewalls-'));
+  const work = mkdtempSync(join(cacheFolder(), 'unpacked-'));
   try {
     const debs = join(work, 'debs');
     mkdirSync(join(debs, 'partial'), { recursive: true });

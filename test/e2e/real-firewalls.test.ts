@@ -1,5 +1,5 @@
-// Debian's firewalld and ufw run in a node of the lab, as they are installed: what they refuse is named, and the command that is named
-// for it ends it. The suite firewalls unpacks them; they are never installed, and run only in the node's namespaces.
+// Debian's firewalld, ufw and Docker run in a node of the lab, as they are installed: what they refuse is named, and the command that
+// is named for it ends it. The suite firewalls unpacks them; they are never installed, and run only in the node's namespaces.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const LOOK_MS = 40_000;
 /** firewalld reads some hundred files when it starts. */
 const START_MS = 80_000;
 const packages = process.env['WEFT_FIREWALLS'] ?? '';
-const isThere = existsSync(join(packages, 'usr/sbin/firewalld')) && existsSync(join(packages, 'usr/sbin/ufw'));
+const isThere = ['firewalld', 'ufw', 'dockerd'].every((name) => existsSync(join(packages, 'usr/sbin', name)));
 let lab: Lab;
 let node: LabNode;
 
@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await lab?.down());
 beforeEach(() =>
-  needs.machine(isThere, 'firewalld and ufw (unpacked in WEFT_FIREWALLS, as npm run suite -- firewalls does)'),
+  needs.machine(isThere, 'firewalld, ufw and Docker (unpacked in WEFT_FIREWALLS, as npm run suite -- firewalls does)'),
 );
 
 /** The node sees the packages' files in their places. /etc is the node's own already. */
@@ -74,6 +74,18 @@ async function forwards(): Promise<void> {
   await waitUntil(isWhole, LOOK_MS, 'a node that forwards and says so').catch(async (error: unknown) => {
     throw new Error(`${String(error)}: ${(await readyz()).body} ${JSON.stringify(failed(await lab.matrix()))}`);
   });
+}
+
+/** The time in which the agent looks at least once more, whatever it has seen. */
+const LOOKS_MS = 5000;
+
+/** Forwards, and says so all the time until the agent has looked again. */
+async function staysReady(): Promise<void> {
+  await forwards();
+  for (const until = Date.now() + LOOKS_MS; Date.now() < until; ) {
+    expect(await readyz()).toMatchObject({ status: 200 });
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
 }
 
 describe('firewalld', () => {
@@ -124,7 +136,7 @@ describe('ufw', () => {
 
   test('as installed, which refuses forwarding: the pods’ packets pass, and the node stays ready', async () => {
     expect(await node.run(['iptables', '-S', 'FORWARD'])).toContain('-P FORWARD DROP');
-    await forwards();
+    await staysReady();
   });
 
   test('with a rule against what pods send: it is named, and the command named for it ends it', async () => {
@@ -137,19 +149,41 @@ describe('ufw', () => {
   });
 });
 
-test('iptables-legacy without a tunnel, of which there is no event: its refusal is seen, and forgotten', async () => {
-  const plain = await startLab({ nodes: 1, netConf: { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } } });
-  onTestFinished(() => plain.down());
-  const lone = plain.node('node-1');
-  await lone.addPod();
-  const legacy = (args: string): Promise<string> => lone.run(['iptables-legacy', ...args.split(' ')]);
-  // The tables are in use before, as on a node where kube-proxy uses them.
-  await legacy('-t mangle -A FORWARD -j ACCEPT');
-  const answer = async (): Promise<string> => (await lone.agent.http('/readyz')).body;
-  await waitUntil(async () => (await answer()).includes('flanneld is ready'), LOOK_MS, 'readiness');
-  await new Promise((resolve) => setTimeout(resolve, 5000));
-  await legacy('-t mangle -I FORWARD -j DROP');
-  await waitUntil(async () => (await answer()).includes('see iptables-legacy-save'), LOOK_MS, 'the refusal');
-  await legacy('-t mangle -D FORWARD -j DROP');
-  await waitUntil(async () => (await answer()).includes('flanneld is ready'), LOOK_MS, 'readiness');
+describe('Docker', () => {
+  beforeAll(async () => {
+    if (!isThere) return;
+    // Docker wants control groups, but needs none without containers. It cannot lay an overlay on the node's overlay. It sets the
+    // policy of FORWARD to DROP where it is the one that turns forwarding on, as at the boot of a machine.
+    await sh(`echo 0 >/proc/sys/net/ipv4/ip_forward
+      mount -t cgroup2 -o ro cgroup2 /sys/fs/cgroup
+      dockerd --storage-driver=vfs --data-root=/run/docker-data >/run/dockerd.log 2>&1 & echo $! >/run/dockerd.pid`);
+    const isUp = async (): Promise<boolean> => (await node.exec(['docker', 'info'])).exitCode === 0;
+    await waitUntil(isUp, START_MS, 'dockerd').catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${node.readFile('/run/dockerd.log')}`);
+    });
+    await sh('docker network create --subnet 172.30.0.0/16 --ipv6 --subnet fd00:30::/64 another');
+  }, START_MS + 20_000);
+
+  test('as installed, which refuses forwarding: the pods’ packets pass, and the node stays ready', async () => {
+    const rules = await node.run(['iptables', '-S']);
+    expect(rules).toContain('-P FORWARD DROP');
+    expect(rules).toContain('-A FORWARD -o docker0 -j DOCKER');
+    expect(rules).toContain('-A FORWARD -j DOCKER-ISOLATION-STAGE-1');
+    await staysReady();
+  });
+
+  test('with a refusal in its chain for users’ rules: it is named, and the command named for it ends it', async () => {
+    await sh('iptables -I DOCKER-USER -j REJECT');
+    const body = await refusal('"counter reject" of chain ip filter DOCKER-USER');
+    const advice = /(iptables -t filter -I DOCKER-USER -s \S+ -j ACCEPT); (iptables .*? -j ACCEPT)/.exec(body);
+    await sh(advice?.slice(1).join('\n') ?? 'false');
+    await forwards();
+  });
+
+  test('ended, with its rules left behind and then removed: the node stays ready', async () => {
+    await sh('kill $(cat /run/dockerd.pid); while kill -0 $(cat /run/dockerd.pid) 2>&-; do sleep 0.1; done');
+    await forwards();
+    await sh('iptables -P FORWARD ACCEPT; iptables -F; iptables -t nat -F; iptables -X');
+    await forwards();
+  });
 });
