@@ -22,6 +22,7 @@ import { startWatchdog } from './agent/watchdog.ts';
 import { type CommandLine, parseCommandLine } from './cli/flags.ts';
 import { UsageError } from './cli/go-flags.ts';
 import type { Options } from './cli/options.ts';
+import { setTimeFactor, TIME_FACTOR } from './cli/time-factor.ts';
 import { CONFLIST_NAME, withdrawConflist } from './cni/conflist.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
@@ -46,6 +47,7 @@ const EXIT_USAGE = 2;
 async function main(): Promise<number> {
   // Files made here must not be writable for group and others, whatever umask the caller had.
   process.umask(process.umask() | 0o022);
+  setTimeFactor(process.env[TIME_FACTOR]);
   let line: ReturnType<typeof parseCommandLine>;
   try {
     line = parseCommandLine(process.argv.slice(2), process.env);

@@ -72,6 +72,7 @@ export const SUITES = {
       },
       test: { type: 'string', multiple: true, value: 'FILE', says: 'only this file, without the main job' },
       all: { type: 'boolean', says: 'every test that talks to the kernel, which takes hours' },
+      keep: { type: 'boolean', says: 'writes the results to test/kernels/results and their table to README.md' },
     },
   },
   soak: {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { OpError } from '../../lib/errors.ts';
 import { execProgram } from '../../lib/exec-node.ts';
 import type { Family } from '../../lib/ip.ts';
+import { stretched } from '../cli/time-factor.ts';
 import { iptablesName } from './iptables-table.ts';
 
 export type IptablesVariant = 'nf_tables' | 'legacy';
@@ -45,7 +46,7 @@ export type FindIptables = (family: Family) => Promise<FoundIptables>;
 
 const TIMEOUT_MS = 10_000;
 /** How long to wait for the lock of legacy iptables, in seconds; shorter than the timeout. */
-const LOCK_SEC = '5';
+const LOCK_SEC = 5;
 /** capability.h: CAP_NET_RAW. */
 const NET_RAW = 1n << 13n;
 const KUBELET_CHAINS = /^:KUBE-(IPTABLES-HINT|KUBELET-CANARY) /m;
@@ -126,7 +127,7 @@ function isInPath(name: string, path: string): boolean {
 /** `iptables-save v1.8.9 (nf_tables)`; versions before 1.8 name no variant, and are legacy. */
 async function variantOf(base: string): Promise<IptablesVariant | undefined> {
   try {
-    const { stdout } = await execProgram([`${base}-save`, '--version'], { timeoutMs: TIMEOUT_MS });
+    const { stdout } = await execProgram([`${base}-save`, '--version'], { timeoutMs: stretched(TIMEOUT_MS) });
     return stdout.includes('nf_tables') ? 'nf_tables' : 'legacy';
   } catch {
     return undefined; // it cannot run here
@@ -135,7 +136,7 @@ async function variantOf(base: string): Promise<IptablesVariant | undefined> {
 
 function program(name: string, variant: IptablesVariant, family: Family): Iptables {
   const run = async (tool: 'save' | 'restore', args: readonly string[], input = ''): Promise<string> => {
-    const { stdout } = await execProgram([`${name}-${tool}`, ...args], { input, timeoutMs: TIMEOUT_MS });
+    const { stdout } = await execProgram([`${name}-${tool}`, ...args], { input, timeoutMs: stretched(TIMEOUT_MS) });
     return stdout;
   };
   return {
@@ -144,10 +145,10 @@ function program(name: string, variant: IptablesVariant, family: Family): Iptabl
     family,
     save: (table) => run('save', table === undefined || variant === 'legacy' ? [] : ['-t', table]),
     restore: async (script) => {
-      await run('restore', ['--noflush', '--wait', LOCK_SEC], script);
+      await run('restore', ['--noflush', '--wait', String(stretched(LOCK_SEC))], script);
     },
     accepts: (script) =>
-      run('restore', ['--noflush', '--test', '--wait', LOCK_SEC], script).then(
+      run('restore', ['--noflush', '--test', '--wait', String(stretched(LOCK_SEC))], script).then(
         () => true,
         () => false,
       ),

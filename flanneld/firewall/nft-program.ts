@@ -3,6 +3,7 @@
 import { execProgram } from '../../lib/exec-node.ts';
 import { hasTable } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
+import { stretched } from '../cli/time-factor.ts';
 import { TABLE_FAMILIES } from './nft-table.ts';
 
 /** nft as the firewall uses it; a fake stands in for it in unit tests. */
@@ -24,7 +25,7 @@ const NFT_TIMEOUT_MS = 10_000;
 /** The nft program found in PATH. */
 export function nftProgram(signal?: AbortSignal): Nft {
   const run = async (args: readonly string[], input = ''): Promise<string> => {
-    const options = { input, timeoutMs: NFT_TIMEOUT_MS, ...(signal && { signal }) };
+    const options = { input, timeoutMs: stretched(NFT_TIMEOUT_MS), ...(signal && { signal }) };
     const { stdout } = await execProgram(['nft', ...args], options);
     return stdout;
   };

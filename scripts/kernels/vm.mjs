@@ -2,7 +2,7 @@
 // are passed as files of a shared folder, since a serial console would mix their output with the kernel's messages.
 
 import { spawn } from 'node:child_process';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, rmSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,14 @@ const BOOT_MS = 300_000;
 const ASK_AGAIN_MS = 200;
 
 /** How much slower a test's time limits are taken to be: software emulation is 8 to 15 times slower, netlink in bulk more. */
-export const SLOWNESS = 12;
+export const SLOWNESS = Number(process.env['WEFT_TEST_SLOWNESS'] || 12);
+
+for (const [name, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+  ['SIGHUP', 1],
+])
+  process.once(name, () => process.exit(128 + number));
 
 export class VirtualMachine {
   #folder;
@@ -29,17 +36,27 @@ export class VirtualMachine {
     };
     qemu.stdout.on('data', keep);
     qemu.stderr.on('data', keep);
+    // A machine would outlive this process, and use a processor for ever.
+    const kill = () => {
+      qemu.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    };
+    process.once('exit', kill);
     qemu.on('close', () => {
       this.#ended = true;
+      process.off('exit', kill);
     });
   }
 
-  /** Boots a kernel of debianKernel(). Rejects with one line and the end of the console when it does not come up. */
-  static async boot(kernel, { memoryMb = 6144, processors = 2 } = {}) {
+  /**
+   * Boots a kernel of debianKernel(), which finds none of the modules in `without`. Rejects with one line and the end of the console when
+   * it does not come up.
+   */
+  static async boot(kernel, { memoryMb = 6144, processors = 2, without = [] } = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'weft-vm-'));
     const share = join(folder, 'share');
     await mkdir(share);
-    await writeFile(join(share, 'start.sh'), startScript(kernel));
+    await writeFile(join(share, 'start.sh'), startScript(kernel, without));
     const initrd = await makeInitramfs(kernel, folder);
     const vm = new VirtualMachine(
       folder,
@@ -76,6 +93,16 @@ export class VirtualMachine {
     return Number(await readFile(`${base}.rc`, 'utf8'));
   }
 
+  /** The path, as this machine sees it, of a file in the folder that both share. */
+  pathOutside(name) {
+    return join(this.#folder, 'share', name);
+  }
+
+  /** The same file's path in the virtual machine. */
+  pathInside(name) {
+    return `/run/share/${name}`;
+  }
+
   /** Ends the machine and removes its files. */
   async stop() {
     if (!this.#ended) {
@@ -100,12 +127,15 @@ export class VirtualMachine {
 }
 
 /** Runs one command file after the other. The exit code is written last and by a rename, so that it is never read half written. */
-function startScript({ folder, release }) {
+function startScript({ folder, release }, without) {
   return `export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 hostname weft-vm
 ip link set lo up
 mkdir -p /lib/modules
 ln -sfn ${quoted(join(folder, 'lib/modules', release))} /lib/modules/${release}
+mkdir -p /etc/modprobe.d
+: > /etc/modprobe.d/weft-without.conf
+${without.map((name) => `echo 'install ${name} /bin/false' >> /etc/modprobe.d/weft-without.conf`).join('\n')}
 cd /run/share
 : > up
 n=1

@@ -3,14 +3,21 @@
 
 import { spawnSync } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { run as runProgram } from '../command.mjs';
 import { debianKernel, KERNELS } from '../kernels/debian-kernel.mjs';
+import { byFile, FEATURES } from '../kernels/features.mjs';
+import { keep, writeReadme } from '../kernels/kept.mjs';
 import { quoted, SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
+import { bundleLab } from '../lab-bundle.mjs';
 import { ensurePackages } from '../setup.mjs';
+import { closingLines } from '../tally.mjs';
+import { prepareTestPrograms } from '../test-programs.mjs';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
+const VITEST = 'node node_modules/vitest/vitest.mjs';
 
 /** Debian packages, each with a command that shows it is installed. */
 const PACKAGES = {
@@ -22,18 +29,7 @@ const PACKAGES = {
   'wireguard-tools': 'wg',
 };
 
-/** What depends on the kernel and takes not more than 25 minutes in a machine. */
-const SUBSET = [
-  'test/kernels',
-  'test/root/netns.test.ts',
-  'test/root/rtnetlink.test.ts',
-  'test/root/rtnetlink-socket.test.ts',
-  'test/root/echoes.test.ts',
-  'test/root/cni-attach.test.ts',
-  'test/root/cni-detach.test.ts',
-  'test/root/agent-device.test.ts',
-  'test/root/firewall.test.ts',
-];
+const SUBSET = FEATURES.flatMap(({ files }) => files);
 /** With --all: everything that talks to the kernel. */
 const ALL = ['test/kernels', 'test/root', 'test/e2e'];
 
@@ -45,56 +41,82 @@ export async function main(values) {
   if (spawnSync(process.execPath, build, { cwd: repository, stdio: 'inherit' }).status !== 0) return 1;
   const folder = join(repository, 'dist/kernels');
   await mkdir(folder, { recursive: true });
-  const names = values.kernel ?? KERNELS;
+  await bundleLab();
+  const programs = join(folder, 'programs');
+  await rm(programs, { recursive: true, force: true });
+  await prepareTestPrograms(programs);
   const files = values.test ?? (values.all ? ALL : SUBSET);
+  await transform(files);
   const rows = [];
-  for (const name of names) rows.push(await onKernel(name, { files, folder, hasJob: values.test === undefined }));
+  for (const name of values.kernel ?? KERNELS) {
+    rows.push(await onKernel(name, { files, folder, programs, hasJob: values.test === undefined }));
+    if (values.keep) keep(rows.at(-1));
+  }
+  if (values.keep) writeReadme();
   return report(rows);
 }
 
+/** Lets vitest turn the TypeScript of the tests into what Node runs, and store that, so that the slow machine need not. */
+async function transform(files) {
+  const argv = ['node_modules/vitest/vitest.mjs', 'list', '--experimental.fsModuleCache', ...files];
+  await runProgram(process.execPath, argv, { cwd: repository, env: { ...process.env, WEFT_SUITE: '{}' } });
+}
+
 /** Boots one kernel and runs the main job and the tests on it. */
-async function onKernel(name, { files, folder, hasJob }) {
+async function onKernel(name, { files, folder, programs, hasJob }) {
   const kernel = await debianKernel(name);
   process.stdout.write(`\n== ${name}: ${kernel.packaged}\n`);
   const startedMs = Date.now();
   const vm = await VirtualMachine.boot(kernel);
   const logFile = join(folder, `${name}.log`);
   const output = createWriteStream(logFile);
-  const row = { name, release: kernel.release, job: 'not run', logFile };
+  const row = { name, packaged: kernel.packaged, logFile };
   try {
-    const env = { WEFT_TEST_SLOWNESS: String(SLOWNESS), WEFT_SUITE: '{}', NO_COLOR: '1' };
+    const env = {
+      WEFT_TEST_SLOWNESS: String(SLOWNESS),
+      WEFT_TEST_PROGRAMS: programs,
+      WEFT_RESULTS: vm.pathInside('results.json'),
+      WEFT_SUITE: '{}',
+      NO_COLOR: '1',
+    };
     const run = (command) => vm.run(command, { cwd: repository, env, output, limitMs: LIMIT_MS });
-    if (hasJob) row.job = (await run('node scripts/run.mjs start --nodes 2 --pods 1')) === 0 ? 'passed' : 'failed';
-    await run(
-      `node node_modules/vitest/vitest.mjs run --reporter=verbose --reporter=./test/support/ci-reporter.ts ${files.map(quoted).join(' ')}`,
-    );
+    if (hasJob) row.job = (await run('node scripts/kernels/main-job.mjs')) === 0 ? 'passed' : '**failed**';
+    const options = '--experimental.fsModuleCache --reporter=verbose --reporter=./test/support/ci-reporter.ts';
+    await run(`${VITEST} run ${options} ${files.map(quoted).join(' ')}`);
+    row.tally = JSON.parse(await readFile(vm.pathOutside('results.json'), 'utf8').catch(() => NO_RESULTS));
   } finally {
     await new Promise((resolve) => output.end(resolve));
     await vm.stop();
   }
-  row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
-  row.lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n');
+  if (hasJob) row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
+  row.files = byFile(row.tally, await commit());
   return row;
 }
 
-const TOTALS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;
+/** What is taken for the result of a run that ended without one. */
+const NO_RESULTS = JSON.stringify({ failures: 1, tests: [] });
+
+async function commit() {
+  const hash = await runProgram('git', ['rev-parse', '--short', 'HEAD'], { cwd: repository });
+  return hash.trim();
+}
 
 /** Prints what failed and was skipped on each kernel, a table, and the sum. Returns the exit code. */
 function report(rows) {
-  const sum = { passed: 0, failed: 0, skipped: 0 };
-  for (const { name, job, lines, logFile } of rows) {
-    const shown = lines.filter((line) => /^\s*(×|FAIL) |^skipped \d+:/.test(line));
-    process.stdout.write(`\n${[`== ${name} (all output in ${logFile})`, ...shown].join('\n')}\n`);
-    const [, passed = 0, failed = 1, skipped = 0] = TOTALS.exec(lines.at(-1) ?? '') ?? [];
-    sum.passed += Number(passed) + (job === 'passed' ? 1 : 0);
-    sum.failed += Number(failed) + (job === 'failed' ? 1 : 0);
-    sum.skipped += Number(skipped);
+  const sum = { failures: 0, tests: [] };
+  for (const { name, tally, job, logFile } of rows) {
+    const failed = tally.tests.filter(({ state }) => state === 'failed');
+    const lines = failed.map(({ file, names }) => `failed: ${file}: ${names.join(' › ')}`);
+    process.stdout.write(`\n${[`== ${name} (all output in ${logFile})`, ...lines].join('\n')}\n${closingLines(tally)}`);
+    sum.failures += tally.failures;
+    sum.tests.push(...tally.tests);
+    if (job !== undefined)
+      sum.tests.push({ file: 'main job', names: [], state: job === 'passed' ? 'passed' : 'failed' });
   }
-  process.stdout.write('\nkernel  package            main job  tests                                    minutes\n');
-  for (const { name, release, job, lines, minutes } of rows) {
-    const totals = TOTALS.test(lines.at(-1) ?? '') ? lines.at(-1) : 'no result';
-    process.stdout.write(`${name.padEnd(7)} ${release.padEnd(18)} ${job.padEnd(9)} ${totals.padEnd(40)} ${minutes}\n`);
+  process.stdout.write('\nkernel  main job    minutes  package\n');
+  for (const { name, packaged, job = 'not run', minutes = '' } of rows) {
+    process.stdout.write(`${name.padEnd(7)} ${job.padEnd(11)} ${String(minutes).padEnd(8)} ${packaged}\n`);
   }
-  process.stdout.write(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`);
-  return sum.failed === 0 ? 0 : 1;
+  process.stdout.write(`\n${closingLines(sum)}`);
+  return sum.failures > 0 || sum.tests.some(({ state }) => state === 'failed') ? 1 : 0;
 }

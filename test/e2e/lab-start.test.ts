@@ -8,6 +8,7 @@ import { runCommand } from '../lab/command.ts';
 import { childrenOf, commandLine, type ProcessId, waitUntil } from '../lab/processes.ts';
 import { repositoryRoot } from '../lab/programs.ts';
 import { familyOf, footprint, survivors } from '../lab/support/leftovers.ts';
+import { slowed } from '../support/slowness.ts';
 
 const START_MS = 60_000;
 const END_MS = 30_000;
@@ -74,7 +75,7 @@ async function expectNothingLeft(family: readonly ProcessId[], before: ReturnTyp
 beforeAll(() => npm('run', 'build'), 300_000);
 
 describe('npm start', () => {
-  test('shows every pod reaching every other, exits 0 and leaves nothing', { timeout: START_MS }, async () => {
+  test('shows every pod reaching every other, exits 0 and leaves nothing', { timeout: slowed(START_MS) }, async () => {
     const before = footprint([process.pid]);
     const { exitCode, output } = await npm('start');
     expect(output).toContain('30 of 30 pairs answered');
@@ -98,7 +99,7 @@ describe('npm start', () => {
     expect(await npm('start', '--', ...args)).toEqual({ exitCode: 1, output: want });
   });
 
-  test('removes everything on Ctrl-C, at any moment, and says so', { timeout: 120_000 }, async () => {
+  test('removes everything on Ctrl-C, at any moment, and says so', { timeout: slowed(120_000) }, async () => {
     const before = footprint([process.pid]);
     const name = `interrupted-${process.pid}`;
     onTestFinished(() => takeDown(name));
@@ -118,7 +119,7 @@ describe('npm start', () => {
   });
 
   test('on a terminal, ^C ends it in the same way, and the line of the step stays as it is', {
-    timeout: 120_000,
+    timeout: slowed(120_000),
   }, async () => {
     const before = footprint([process.pid]);
     const command = 'npm --silent start -- --nodes 2 --pods 150';
@@ -138,7 +139,7 @@ describe('npm start', () => {
     await expectNothingLeft(family, before);
   });
 
-  test('removes everything when npm alone gets SIGTERM', { timeout: 120_000 }, async () => {
+  test('removes everything when npm alone gets SIGTERM', { timeout: slowed(120_000) }, async () => {
     const before = footprint([process.pid]);
     const child = npmStart('--nodes', '2');
     await saysLine(child, /✓ nodes/);
@@ -149,7 +150,7 @@ describe('npm start', () => {
     await expectNothingLeft(family, before);
   });
 
-  test('leaves nothing when the launcher is killed, at any moment', { timeout: 120_000 }, async () => {
+  test('leaves nothing when the launcher is killed, at any moment', { timeout: slowed(120_000) }, async () => {
     const before = footprint([process.pid]);
     for (let round = 0; round < 4; round += 1) {
       const child = npmStart('--nodes', '2', '--pods', '150');
@@ -164,7 +165,7 @@ describe('npm start', () => {
 });
 
 describe('npm run lab', () => {
-  test('works on a lab that npm start kept', { timeout: 120_000 }, async () => {
+  test('works on a lab that npm start kept', { timeout: slowed(120_000) }, async () => {
     const before = footprint([process.pid]);
     const name = `e2e-${process.pid}`;
     const lab = (...words: string[]): Promise<Outcome> => npm('run', 'lab', '--', '--name', name, ...words);

@@ -7,6 +7,7 @@ import { UNDERLAY_GATEWAY } from '../lab/host/underlay.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
+import { slowed } from '../support/slowness.ts';
 import { DEVICE, dataPlaneFaults, firewallFaults, netnsOf, ownLease, withNetlink } from './node-check.ts';
 import { type Flow, startFlow } from './probe/flow.ts';
 import type { FlowEnd, FlowOptions } from './probe/spec.ts';
@@ -88,11 +89,12 @@ export class Site {
 
   /** Resolves when nothing is wrong. After `timeoutMs`, rejects with what is. */
   async untilWhole(timeoutMs: number): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
+    const limitMs = slowed(timeoutMs);
+    const deadline = performance.now() + limitMs;
     for (;;) {
       const faults = await this.faults();
       if (faults.length === 0) return;
-      if (performance.now() > deadline) throw new Error(`not healed after ${timeoutMs} ms: ${faults.join('; ')}`);
+      if (performance.now() > deadline) throw new Error(`not healed after ${limitMs} ms: ${faults.join('; ')}`);
       await sleep(LOOK_MS);
     }
   }

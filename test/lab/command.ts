@@ -3,6 +3,7 @@
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { OpError } from '../../lib/errors.ts';
+import { slowed } from '../support/slowness.ts';
 
 export interface CommandOptions {
   readonly input?: string | undefined;
@@ -64,7 +65,7 @@ function spawnOptions({ env, cwd, timeoutMs }: CommandOptions): SpawnOptions {
   return {
     ...(env === undefined ? {} : { env }),
     ...(cwd === undefined ? {} : { cwd }),
-    ...(timeoutMs === undefined ? {} : { timeout: timeoutMs, killSignal: 'SIGKILL' }),
+    ...(timeoutMs === undefined ? {} : { timeout: slowed(timeoutMs), killSignal: 'SIGKILL' }),
   };
 }
 

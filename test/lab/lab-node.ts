@@ -3,7 +3,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OpError } from '../../lib/errors.ts';
-import { slowed } from '../support/slowness.ts';
 import type { PluginRun } from './cni/invoke.ts';
 import type { CommandOptions, CommandResult } from './command.ts';
 import {
@@ -23,7 +22,7 @@ import { type PingOptions, probeRequest } from './matrix.ts';
 import { pidFromInside } from './processes.ts';
 import { connectRpc, type RpcClient } from './rpc.ts';
 
-const AGENT_STOP_MS = slowed(10_000);
+const AGENT_STOP_MS = 10_000;
 
 /** What a node needs to know about its lab. */
 export interface NodeHome {

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { slowed } from '../support/slowness.ts';
 import { attachLab, startLab } from './lab.ts';
 import { isAlive, processId, waitUntil } from './processes.ts';
 import { labPrograms } from './programs.ts';
@@ -146,7 +147,7 @@ describe('a lab', () => {
 
 describe('a lab whose owner is killed', () => {
   const moments = [0, 40, 80, 120, 160, 200, 250, 300, 400, 500].map((ms) => ms + Math.floor(Math.random() * 40));
-  test('leaves nothing, whenever that happens', { timeout: 120_000 }, async () => {
+  test('leaves nothing, whenever that happens', { timeout: slowed(120_000) }, async () => {
     const before = footprint(owners);
     for (const keep of [[], ['keep']]) {
       for (const ms of moments) {

@@ -1,6 +1,5 @@
 // What a node of a lab is made from: the options of startLab turned into the specification the programs exchange.
 
-import { slowed } from '../support/slowness.ts';
 import type { JsonObject } from './cni/conflist.ts';
 import {
   type AgentSpec,
@@ -56,7 +55,7 @@ export const classicConflist: JsonObject = {
 /** The path at which flannel's ConfigMap is mounted. */
 const CNI_CONF_FILE = '/etc/kube-flannel/cni-conf.json';
 const HEALTH_PORT = 10_256;
-const READY_TIMEOUT_MS = slowed(20_000);
+const READY_TIMEOUT_MS = 20_000;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export function nodeSpec(index: number, options: NodeOptions): NodeSpec {
@@ -97,8 +96,14 @@ function agentSpec(
   ];
   return {
     argv: [file ?? requireBuilt(builtAgent), ...flags, ...args],
-    env: { PATH, NODE_NAME: node, ...env },
+    env: { PATH, NODE_NAME: node, ...timeFactor(), ...env },
     healthPort: HEALTH_PORT,
     readyTimeoutMs,
   };
+}
+
+/** What stretches the agent's limits on a slow machine, as it does those of the tests. */
+function timeFactor(): Record<string, string> {
+  const factor = process.env['WEFT_TEST_SLOWNESS'];
+  return factor === undefined ? {} : { WEFT_TEST_SLOWNESS: factor };
 }

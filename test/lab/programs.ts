@@ -10,10 +10,13 @@ export const repositoryRoot = fileURLToPath(new URL('../../', import.meta.url));
 export const builtAgent = join(repositoryRoot, 'dist/flanneld');
 export const builtPlugins = join(repositoryRoot, 'dist/cni');
 
-/** Returns the folder with host.mjs and runner.mjs. When this file is run as TypeScript, the bundles are made first. */
+/**
+ * Returns the folder with host.mjs and runner.mjs. When this file is run as TypeScript, the bundles are made first, except on a machine
+ * for which all programs were made beforehand (scripts/suites/kernels.mjs).
+ */
 export async function labPrograms(): Promise<string> {
   const folder = join(repositoryRoot, 'dist/lab');
-  if (!import.meta.url.endsWith('.ts')) return folder;
+  if (!import.meta.url.endsWith('.ts') || process.env['WEFT_TEST_PROGRAMS'] !== undefined) return folder;
   const bundler = pathToFileURL(join(repositoryRoot, 'scripts/lab-bundle.mjs')).href;
   const { bundleLab } = (await import(bundler)) as { bundleLab(): Promise<string> };
   return await bundleLab();

@@ -3,12 +3,13 @@ import { resolve } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
 import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
+import { slowed } from '../support/slowness.ts';
 
 let program: Executable;
 let netns: HeldNetns;
 beforeAll(async () => {
   program = await compileProgram(resolve(import.meta.dirname, 'fixtures/delete-link.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => program?.remove());
 beforeEach(async () => {
   netns = await holdNetns();
@@ -52,7 +53,7 @@ describe('deleteLinkByName', () => {
   test('starts nothing that keeps the caller’s output open', () => {
     const outcome = spawnSync('nsenter', ['-t', String(netns.pid), '-n', program.path, 'none', 'veth0'], {
       encoding: 'utf8',
-      timeout: 10_000,
+      timeout: slowed(10_000),
     });
     expect([outcome.status, outcome.stderr]).toEqual([0, '']);
     expect(names()).toEqual(['lo', 'cni0']);

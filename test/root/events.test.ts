@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { compileProgram, type Executable } from '../support/executable.ts';
 import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
 import { compileForNode, type NodeProgram } from '../support/node-program.ts';
+import { slowed } from '../support/slowness.ts';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures');
 /** The number of peers. Each makes four events. */
@@ -24,7 +25,7 @@ let watcher: NodeProgram;
 beforeAll(async () => {
   producer = await compileProgram(join(FIXTURES, 'objects.ts'));
   watcher = await compileForNode(join(FIXTURES, 'watch-node.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => {
   producer?.remove();
   watcher?.remove();

@@ -6,15 +6,16 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
+import { slowed } from '../support/slowness.ts';
 
-const DEADLINE_MS = 1000;
+const DEADLINE_MS = slowed(1000);
 let executable: Executable;
 let program: string;
 
 beforeAll(async () => {
   executable = await compileProgram(join(import.meta.dirname, 'fixtures/endings.ts'));
   program = executable.path;
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => executable?.remove());
 
 function end(ending: string, options: { input?: string | Buffer; env?: Record<string, string> } = {}) {

@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
+import { slowed } from '../support/slowness.ts';
 
-const DEADLINE_MS = 1000;
+const DEADLINE_MS = slowed(1000);
 const version = { CNI_COMMAND: 'VERSION' };
 const add = {
   CNI_COMMAND: 'ADD',
@@ -19,7 +20,7 @@ const configuration = '{"cniVersion":"1.0.0","name":"cbr0","type":"flannel","sub
 let flannel: Executable;
 beforeAll(async () => {
   flannel = await compileProgram(resolve(import.meta.dirname, '../../cni-plugin/main.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => flannel?.remove());
 
 function run(env: Readonly<Record<string, string>>, input: string | Buffer) {

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { encodeProfile } from '../../scripts/heap-profile.mjs';
 import { compilePlugins } from '../support/cni-node.ts';
 import { compileProgram } from '../support/executable.ts';
+import { slowed } from '../support/slowness.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
 const asLoaded = {
@@ -34,7 +35,7 @@ test.for([
   { build: 'sanitizer', options: { sanitize: true } },
 ])(
   'every process of the $build build starts with the state that loading left',
-  { timeout: 120_000 },
+  { timeout: slowed(120_000) },
   async ({ options }) => {
     const { path, remove } = await compileProgram(join(fixtures, 'loaded-state.ts'), options);
     onTestFinished(remove);
@@ -46,7 +47,9 @@ test.for([
   },
 );
 
-test('the blocks of the CNI executable that an ADD and a DEL use are together', { timeout: 120_000 }, async () => {
+test('the blocks of the CNI executable that an ADD and a DEL use are together', {
+  timeout: slowed(120_000),
+}, async () => {
   const { record, remove } = await compilePlugins();
   onTestFinished(remove);
   expect(record.profiled).toBe(true);

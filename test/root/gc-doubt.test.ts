@@ -10,6 +10,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
+import { slowed } from '../support/slowness.ts';
 
 const ADDRESSES = `${CNI_CACHE_FOLDER}/networks/cbr0`;
 const SAVED = `${CNI_CACHE_FOLDER}/flannel`;
@@ -158,7 +159,7 @@ const everything = (['pinned', 'by a process'] as const).flatMap((held) =>
 describe('a pod of the reference plugins that sends nothing', () => {
   test.for(everything)(
     'held $held, remembered by $cache, keeps its address as long as it lives',
-    { timeout: 60_000 },
+    { timeout: slowed(60_000) },
     async ({ held, cache }) => {
       const pods = [];
       for (const last of [2, 3, 4, 5, 6]) pods.push(await makeReferencePod(`10.244.1.${last}`, held));
@@ -182,7 +183,7 @@ describe('a pod of the reference plugins that sends nothing', () => {
   );
 
   test('keeps it over an agent’s start, when the saved boot id differs from the present one', {
-    timeout: 60_000,
+    timeout: slowed(60_000),
   }, async () => {
     const pod = await makeReferencePod('10.244.1.2', 'pinned');
     remember(pod, 'CNI 0.2.0 in containerd 1.6');
@@ -316,7 +317,7 @@ describe('a running ADD', () => {
 
 test.for(['nothing', 'CNI 0.2.0 in containerd 1.6', 'containerd 1.6', 'containerd 2'] as const)(
   'after a boot everything old is freed without a command, remembered by %s',
-  { timeout: 60_000 },
+  { timeout: slowed(60_000) },
   async (cache) => {
     const own = await node.addPod();
     const pods = [await makeReferencePod('10.244.1.5', 'pinned'), await makeReferencePod('10.244.1.6', 'by a process')];

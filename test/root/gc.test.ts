@@ -11,6 +11,7 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { REFERENCE_BIN } from '../support/cni-node.ts';
 import { needs } from '../support/needs.ts';
+import { slowed } from '../support/slowness.ts';
 
 const ADDRESSES = `${CNI_CACHE_FOLDER}/networks/cbr0`;
 const SAVED = `${CNI_CACHE_FOLDER}/flannel`;
@@ -215,23 +216,27 @@ describe('flanneld gc', () => {
     await node.run(['ip', 'netns', 'del', 'go-alive']);
   });
 
-  test('frees nothing of a pod that is being attached meanwhile, and loses no address to both', async () => {
-    const rounds = Array.from({ length: 12 }, async () => {
-      const pod = await node.addPod();
-      return pod;
-    });
-    const collecting = Array.from({ length: 6 }, () => gc());
-    const pods = await Promise.all(rounds);
-    const dead = pods.slice(0, 6);
-    const collected = await Promise.all(collecting);
-    expect(collected.flatMap(({ freed }) => freed)).toEqual([]);
-    for (const pod of dead) await die(pod);
-    const [, ...others] = await Promise.all([gc(), ...Array.from({ length: 6 }, () => node.addPod()), gc()]);
-    const alive = [...pods.slice(6), ...others.slice(0, 6)] as LabPod[];
-    expect(new Set(alive.map(({ ip }) => ip)).size).toBe(12);
-    expect(held()).toEqual(alive.flatMap(heldBy).sort());
-    for (const { ip } of alive) expect(await answers(ip)).toBe(true);
-  }, 60_000);
+  test(
+    'frees nothing of a pod that is being attached meanwhile, and loses no address to both',
+    async () => {
+      const rounds = Array.from({ length: 12 }, async () => {
+        const pod = await node.addPod();
+        return pod;
+      });
+      const collecting = Array.from({ length: 6 }, () => gc());
+      const pods = await Promise.all(rounds);
+      const dead = pods.slice(0, 6);
+      const collected = await Promise.all(collecting);
+      expect(collected.flatMap(({ freed }) => freed)).toEqual([]);
+      for (const pod of dead) await die(pod);
+      const [, ...others] = await Promise.all([gc(), ...Array.from({ length: 6 }, () => node.addPod()), gc()]);
+      const alive = [...pods.slice(6), ...others.slice(0, 6)] as LabPod[];
+      expect(new Set(alive.map(({ ip }) => ip)).size).toBe(12);
+      expect(held()).toEqual(alive.flatMap(heldBy).sort());
+      for (const { ip } of alive) expect(await answers(ip)).toBe(true);
+    },
+    slowed(60_000),
+  );
 });
 
 describe('the agent’s start', () => {

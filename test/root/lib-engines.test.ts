@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
+import { slowed } from '../support/slowness.ts';
 import { callLib, type LibCall } from './fixtures/lib-calls.ts';
 
 let executable: Executable;
 
 beforeAll(async () => {
   executable = await compileProgram(join(import.meta.dirname, 'fixtures/lib-program.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => executable?.remove());
 
 function inExecutable(calls: readonly LibCall[]): unknown[] {

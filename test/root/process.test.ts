@@ -6,20 +6,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { compileProgram, type Executable } from '../support/executable.ts';
+import { slowed } from '../support/slowness.ts';
 
 const MEGABYTE = 1024 * 1024;
 let executable: Executable;
 
 beforeAll(async () => {
   executable = await compileProgram(join(import.meta.dirname, 'fixtures/commands.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => executable?.remove());
 
 function run(name: string, redirections = '') {
   const folder = mkdtempSync(join(tmpdir(), 'weft-process-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const shell = ['-c', `exec "$0" "$@" ${redirections}`, executable.path, name, folder];
-  const { status, stdout } = spawnSync('/bin/sh', shell, { encoding: 'utf8', timeout: 20_000 });
+  const { status, stdout } = spawnSync('/bin/sh', shell, { encoding: 'utf8', timeout: slowed(20_000) });
   return { status, stdout, folder };
 }
 
@@ -92,6 +93,6 @@ describe('forkHelper', () => {
     const { status, stdout, folder } = run('helper outlives us');
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'parent' });
     expect(existsSync(join(folder, 'helper-was-here'))).toBe(false);
-    await expect.poll(() => existsSync(join(folder, 'helper-was-here')), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => existsSync(join(folder, 'helper-was-here')), { timeout: slowed(5000) }).toBe(true);
   });
 });

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { compileProgram, type Executable } from '../support/executable.ts';
 import { type HeldNetns, holdNetns } from '../support/held-netns.ts';
 import { compileForNode, type NodeProgram } from '../support/node-program.ts';
+import { slowed } from '../support/slowness.ts';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures');
 const MAC = '02:00:00:00:01:02';
@@ -22,7 +23,7 @@ let nodeProgram: NodeProgram;
 beforeAll(async () => {
   executable = await compileProgram(join(FIXTURES, 'objects.ts'));
   nodeProgram = await compileForNode(join(FIXTURES, 'objects-node.ts'));
-}, 120_000);
+}, slowed(120_000));
 afterAll(() => {
   executable?.remove();
   nodeProgram?.remove();

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { slowed } from './slowness.ts';
 
 /** Looks for `name` in KUBEBUILDER_ASSETS and then on PATH, as envtest does. Returns undefined when it is in neither. */
 export function findServer(name: string): string | undefined {
@@ -55,7 +56,7 @@ export class Background {
 
   /** Waits until `isReady` returns true. Rejects with the program's own output when it ends before that or takes too long. */
   async ready(isReady: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-    const endAt = performance.now() + timeoutMs;
+    const endAt = performance.now() + slowed(timeoutMs);
     while (!(await isReady().catch(() => false))) {
       if (this.hasEnded || performance.now() > endAt) {
         throw new Error(`server ${this.hasEnded ? 'ended' : 'is not ready'}: ${this.#output}`);

@@ -3,7 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { buildExecutable, type ExecutableOptions, type ExecutableRecord } from '../../scripts/build-executable.mjs';
+import type { ExecutableOptions, ExecutableRecord } from '../../scripts/build-executable.mjs';
+import { compileTestProgram } from '../../scripts/test-programs.mjs';
 
 /** Compiles `entry`, which exports `main(): ProgramOutput`. Register `remove` where it is called. */
 export async function compileProgram(entry: string, options: ExecutableOptions = {}): Promise<Executable> {
@@ -11,7 +12,12 @@ export async function compileProgram(entry: string, options: ExecutableOptions =
   const path = join(folder, basename(entry, '.ts'));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   try {
-    return { path, folder, record: await buildExecutable(entry, path, options), remove };
+    return {
+      path,
+      folder,
+      record: await compileTestProgram(entry, path, options, process.env['WEFT_TEST_PROGRAMS']),
+      remove,
+    };
   } catch (error) {
     remove();
     throw error;

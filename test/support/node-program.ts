@@ -1,10 +1,9 @@
 // Bundles a TypeScript program for Node, for tests that run it in a separate process.
 
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { build } from 'esbuild';
+import { bundleTestProgram } from '../../scripts/test-programs.mjs';
 
 export interface NodeProgram {
   readonly path: string;
@@ -15,18 +14,6 @@ export interface NodeProgram {
 export async function compileForNode(entry: string): Promise<NodeProgram> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-program-'));
   const path = join(folder, `${basename(entry, '.ts')}.mjs`);
-  // The bundle lies outside of the repository, so a package that it does not contain is imported by its absolute path.
-  const koffi = createRequire(import.meta.url).resolve('koffi');
-  await build({
-    entryPoints: [entry],
-    outfile: path,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    alias: { koffi },
-    external: [koffi],
-    logLevel: 'warning',
-  });
+  await bundleTestProgram(entry, path, process.env['WEFT_TEST_PROGRAMS']);
   return { path, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

@@ -24,6 +24,17 @@ declare module '*/build-executable.mjs' {
   ): Promise<ExecutableRecord>;
 }
 
+declare module '*/test-programs.mjs' {
+  import type { ExecutableOptions, ExecutableRecord } from '*/build-executable.mjs';
+  export function compileTestProgram(
+    entry: string,
+    outFile: string,
+    options: ExecutableOptions,
+    folder: string | undefined,
+  ): Promise<ExecutableRecord>;
+  export function bundleTestProgram(entry: string, outFile: string, folder: string | undefined): Promise<void>;
+}
+
 declare module '*/build-plugin.mjs' {
   export function bundleMap(): Promise<string>;
 }

@@ -66,6 +66,11 @@ describe('judgePreflight', () => {
       want: [],
     },
     {
+      name: 'a kernel without WireGuard, where that is the backend',
+      facts: { kernel: { problems: new Map([['wireguard', 'EOPNOTSUPP']]), isApart: true } },
+      want: [{ id: 'kernel-feature-missing', severity: 'error' }],
+    },
+    {
       name: 'a kernel without nexthop objects, for which there is one',
       facts: { kernel: { problems: new Map([['nexthop objects', 'EOPNOTSUPP']]), isApart: true } },
       want: [{ id: 'kernel-feature-missing', severity: 'info' }],

@@ -28,15 +28,18 @@ const JUDGES: readonly Judge[] = [
 ];
 
 /** What pods cannot do without; the agent goes without the rest in a way that the finding names. */
-const NEEDED: ReadonlySet<Feature> = new Set(['vxlan', 'bridge', 'veth']);
+const NEEDED: ReadonlySet<Feature> = new Set(['vxlan', 'bridge', 'veth', 'wireguard', 'ipip']);
 const WITHOUT: Readonly<Partial<Record<Feature, string>>> = {
   'nexthop objects': 'the agent makes plain routes, which takes longer with thousands of nodes',
   nftables: 'set "EnableNFTables": false in net-conf.json, so that the agent uses iptables',
-  masquerade: 'with --ip-masq set "EnableNFTables": false in net-conf.json',
+  masquerade:
+    'load the module: `modprobe nft_masq`; else, with --ip-masq, set "EnableNFTables": false in net-conf.json',
   'masquerade fully-random': 'the agent masquerades without random ports',
   'sets that rules fill': 'the guard is off, and `flanneld status` says so',
   'connection states': 'load nf_conntrack: `modprobe nf_conntrack`',
-  'fib expression': 'Services by kube-proxy in mode nftables need it: `modprobe nft_fib_inet`',
+  'fib expression': 'host ports, and Services by kube-proxy in mode nftables, need it: `modprobe nft_fib_inet`',
+  wireguard: 'load the module: `modprobe wireguard` (Linux 5.6 and later have it); else take the backend vxlan',
+  ipip: 'load the module: `modprobe ipip`; else take the backend vxlan',
   'strict dumps': 'the agent reads all entries and leaves out those of other devices',
 };
 const HARMLESS: ReadonlySet<Feature> = new Set(['nexthop objects', 'masquerade fully-random', 'strict dumps']);

@@ -3,11 +3,13 @@
 
 import { spawnSync } from 'node:child_process';
 import { errorText } from '../../../lib/errors.ts';
+import { parseIp } from '../../../lib/ip.ts';
 import { type Netlink, openNetlink } from '../../../lib/netlink/connection.ts';
 import { NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, SOL_NETLINK } from '../../../lib/netlink/constants.ts';
 import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
 import { addBridge } from '../../../lib/rtnetlink/bridge.ts';
-import { deleteLink, setLink } from '../../../lib/rtnetlink/link.ts';
+import { addIpip } from '../../../lib/rtnetlink/ipip.ts';
+import { addLink, deleteLink, setLink } from '../../../lib/rtnetlink/link.ts';
 import { addNexthop, deleteNexthop } from '../../../lib/rtnetlink/nexthop.ts';
 import { addVeth } from '../../../lib/rtnetlink/veth.ts';
 import { addVxlan } from '../../../lib/rtnetlink/vxlan.ts';
@@ -16,11 +18,14 @@ import { inNewNetns } from '../../../lib/sys/netns.ts';
 import { AF_NETLINK, openSocket, SOCK_RAW, setSocketOption } from '../../../lib/sys/socket.ts';
 import { check, SysError } from '../../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { stretched } from '../../cli/time-factor.ts';
 
 export const FEATURES = [
   'vxlan',
   'bridge',
   'veth',
+  'wireguard',
+  'ipip',
   'nexthop objects',
   'nftables',
   'masquerade',
@@ -33,7 +38,7 @@ export const FEATURES = [
 export type Feature = (typeof FEATURES)[number];
 
 export interface KernelTries {
-  /** Why each feature failed; undefined when it works. */
+  /** Why each feature failed; undefined when it works. Without an entry where it was not tried. */
   readonly problems: ReadonlyMap<Feature, string | undefined>;
   /** Whether a namespace of their own was made for the tries. */
   readonly isApart: boolean;
@@ -57,17 +62,23 @@ const SCRIPTS: Readonly<Partial<Record<Feature, string>>> = {
   'fib expression': 'chain c { type filter hook prerouting priority 0; fib daddr type local accept; }',
 };
 
-export function tryKernel(sys: Syscalls, random: () => number): KernelTries {
+/** `backend` is the type in net-conf: only its own module is loaded for the tries. */
+export function tryKernel(sys: Syscalls, random: () => number, backend: string | undefined): KernelTries {
+  const context = { random, backend };
   try {
-    return inNewNetns(sys, () => ({ problems: tryAll(sys, random, 'apply'), isApart: true }));
+    return inNewNetns(sys, () => ({ problems: tryAll(sys, context, 'apply'), isApart: true }));
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
-    return { problems: tryAll(sys, random, 'check'), isApart: false };
+    return { problems: tryAll(sys, context, 'check'), isApart: false };
   }
 }
 
 /** Synchronous from its first line to its last, since only this thread is in the namespace. */
-function tryAll(sys: Syscalls, random: () => number, how: 'apply' | 'check'): Map<Feature, string | undefined> {
+function tryAll(
+  sys: Syscalls,
+  { random, backend }: { readonly random: () => number; readonly backend: string | undefined },
+  how: 'apply' | 'check',
+): Map<Feature, string | undefined> {
   const netlink = openNetlink(sys);
   try {
     const problems = new Map<Feature, string | undefined>();
@@ -88,6 +99,9 @@ function tryAll(sys: Syscalls, random: () => number, how: 'apply' | 'check'): Ma
     link('vxlan', addVxlan({ name: DEVICE, vxlan }));
     link('bridge', addBridge({ name: DEVICE }));
     link('veth', addVeth({ name: DEVICE, peer: { name: PEER_DEVICE } }));
+    if (backend === 'wireguard') link('wireguard', addLink({ name: DEVICE }, 'wireguard'));
+    // A second device with the same local address is refused; nobody has this one (RFC 5737).
+    if (backend === 'ipip') link('ipip', addIpip({ name: DEVICE }, parseIp('192.0.2.1')));
     problems.set(
       'nexthop objects',
       problemOf(() => tryNexthop(netlink)),
@@ -134,10 +148,10 @@ function tryNexthop(netlink: Netlink): void {
 function tryRules(script: string, how: 'apply' | 'check'): void {
   const args = how === 'apply' ? ['-f', '-'] : ['--check', '-f', '-'];
   const input = `table inet weft_try { ${script}; }\n`;
-  const { error, status, stderr } = spawnSync('nft', args, { input, timeout: NFT_MS, encoding: 'utf8' });
+  const { error, status, stderr } = spawnSync('nft', args, { input, timeout: stretched(NFT_MS), encoding: 'utf8' });
   if (error !== undefined) throw error;
   if (status !== 0) throw new Error(`nft: ${stderr.trim().split('\n')[0] ?? `exit ${status}`}`);
-  if (how === 'apply') spawnSync('nft', ['delete', 'table', 'inet', 'weft_try'], { timeout: NFT_MS });
+  if (how === 'apply') spawnSync('nft', ['delete', 'table', 'inet', 'weft_try'], { timeout: stretched(NFT_MS) });
 }
 
 /** Throws SysError. */

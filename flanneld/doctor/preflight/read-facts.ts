@@ -50,8 +50,8 @@ export async function readPreflight(
   tools: PreflightTools,
 ): Promise<PreflightFacts> {
   const { sys, netlink, nft, env } = tools;
-  const kernel = tryKernel(sys, tools.random);
   const view = withUnderlay(await readView(options, [], { sys, netlink, nft, env }));
+  const kernel = tryKernel(sys, tools.random, view.conf?.backend.type);
   const processes = processNames();
   const devices = (view.kernel?.links ?? []).map(({ name }) => name);
   const tunnel = tunnelOf(view);

@@ -11,6 +11,7 @@ import { printable } from '../../../lib/printable.ts';
 import { deleteLink } from '../../../lib/rtnetlink/link.ts';
 import { removeFile, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { stretched } from '../../cli/time-factor.ts';
 import type { NodeHolder } from './holders.ts';
 import { listLoneVeths } from './lone-veths.ts';
 import { type GcScope, type Judged, judgeHolders } from './survey.ts';
@@ -53,7 +54,7 @@ export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = fa
     const store = hasStore ? new AddressStore(sys, addressFolder) : undefined;
     return collectFrom(store, scope, tools, dryRun);
   }
-  for (let tries = 0; tries < LOCK_TRIES; tries++) {
+  for (let tries = 0; tries < stretched(LOCK_TRIES); tries++) {
     const done = withStoreIfFree(sys, addressFolder, (store) => {
       // An earlier version would take files older than this file for files of an earlier boot, so it must not find it after a downgrade.
       removeFile(sys, `${addressFolder}/.boot`);

@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { CommandResult } from '../../lab/command.ts';
+import { slowed } from '../../support/slowness.ts';
 import { Attachment, type AttachmentOptions, type Caller, type CallOptions, type JsonObject } from './attachment.ts';
 import type { ChainDriver } from './driver.ts';
 import { fail, present } from './expect.ts';
@@ -55,7 +56,12 @@ export class Trial implements Caller {
   /** Executes the plugin with a stdin that stays open. Rejects when it has not ended after 5 s. */
   async callWithOpenStdin(env: Readonly<Record<string, string>>): Promise<{ exitCode: number | null; stdout: string }> {
     const [file = '', ...args] = this.sandbox.inside([join(this.bin, this.plugin)]);
-    const child = spawn(file, args, { env: { PATH, ...env }, stdio: 'pipe', timeout: 5000, killSignal: 'SIGKILL' });
+    const child = spawn(file, args, {
+      env: { PATH, ...env },
+      stdio: 'pipe',
+      timeout: slowed(5000),
+      killSignal: 'SIGKILL',
+    });
     let stdout = '';
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += chunk.toString();

@@ -2,6 +2,7 @@
 // (libcni/api.go). Apart from the plugins it executes and the result cache, it has no side effects.
 
 import { errorText } from '../../../lib/errors.ts';
+import { slowed } from '../../support/slowness.ts';
 import { compareVersions, isObject, type JsonObject, type NetworkList, type PluginConf } from './conflist.ts';
 import {
   type CniCommand,
@@ -42,7 +43,7 @@ export interface ValidAttachment {
   readonly ifname: string;
 }
 
-const DEFAULT_TIMEOUT_MS = 120_000;
+const DEFAULT_TIMEOUT_MS = slowed(120_000);
 
 export class CniDriver {
   readonly #options: DriverOptions;

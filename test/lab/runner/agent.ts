@@ -46,7 +46,7 @@ export class AgentService {
       await waitUntil(isReady, readyTimeoutMs, 'agent');
     } catch (error) {
       if ((error as OpError).code !== 'ETIMEDOUT') throw error;
-      throw this.#failure('not ready', `after ${readyTimeoutMs} ms`);
+      throw this.#failure('not ready', `after ${slowed(readyTimeoutMs)} ms`);
     }
     return { readyMs: (monotonicNs() - (this.#startNs ?? 0)) / 1e6 };
   }

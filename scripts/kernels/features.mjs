@@ -1,0 +1,64 @@
+// What is tried on each kernel, and the README's table of what came of it, which is made from the kept results.
+
+/** The rows of the table. Together these files take not more than 25 minutes in a machine on two idle cores. */
+export const FEATURES = [
+  {
+    feature: 'netlink: requests, answers, namespaces',
+    files: ['test/root/rtnetlink-socket.test.ts', 'test/root/netns.test.ts'],
+  },
+  { feature: 'every kernel object, made and listed', files: ['test/root/rtnetlink.test.ts'] },
+  { feature: 'events of changes, own and others’', files: ['test/root/echoes.test.ts'] },
+  {
+    feature: 'the agent’s device, both families',
+    files: ['test/root/agent-device.test.ts', 'test/root/agent-families.test.ts'],
+  },
+  { feature: 'faults put right', files: ['test/kernels/faults.test.ts'] },
+  { feature: 'firewall in nftables', files: ['test/root/firewall.test.ts'] },
+  { feature: 'firewall in iptables', files: ['test/root/firewall-iptables.test.ts'] },
+  { feature: 'CNI executable: conformance', files: ['test/root/conformance.test.ts'] },
+  { feature: 'what dead pods hold is freed', files: ['test/root/gc.test.ts'] },
+  { feature: 'WireGuard', files: ['test/kernels/wireguard.test.ts'] },
+  { feature: 'IPIP', files: ['test/kernels/ipip.test.ts'] },
+];
+
+const MAIN_JOB = 'main job: `npm start`';
+
+/** The outcome of each file of a tally (scripts/tally.mjs): how many tests passed, failed and were skipped, and why. */
+export function byFile({ tests }, commit) {
+  const files = {};
+  for (const { file, state, reason } of tests) {
+    files[file] ??= { passed: 0, failed: 0, skipped: 0, reasons: [], commit };
+    files[file][state]++;
+    if (reason !== undefined && !files[file].reasons.includes(reason)) files[file].reasons.push(reason);
+  }
+  return files;
+}
+
+/** The table in Markdown. `results` has one object for each kernel: { name, packaged, job, files }. */
+export function kernelTable(results) {
+  const rows = [
+    [MAIN_JOB, ({ job }) => job ?? 'not run'],
+    ...FEATURES.map(({ feature, files }) => [feature, cell(files)]),
+  ];
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [
+    line([
+      '',
+      ...results.map(({ name, packaged }) => `${name} (\`${packaged.replace(/^linux-image-/, '').split(' ')[0]}\`)`),
+    ]),
+    line(['---', ...results.map(() => '---')]),
+    ...rows.map(([feature, of]) => line([feature, ...results.map(of)])),
+  ].join('\n');
+}
+
+function cell(files) {
+  return ({ files: found }) => {
+    const runs = files.map((file) => found[file]).filter((run) => run !== undefined);
+    if (runs.length < files.length) return 'not run';
+    const sum = (state) => runs.reduce((total, run) => total + run[state], 0);
+    const parts = [`${sum('passed')} passed`];
+    if (sum('failed') > 0) parts.push(`**${sum('failed')} failed**`);
+    if (sum('skipped') > 0) parts.push(`${sum('skipped')} skipped`);
+    return parts.join(', ');
+  };
+}
