@@ -9,7 +9,7 @@ const sourceFolders = '{lib,flanneld,cni-plugin,bench,scripts}';
 const isSuite = process.env['WEFT_SUITE'] !== undefined;
 /** Files that take minutes, need programs that no script installs, or measure time. */
 const leftOut = [
-  'test/cluster/{bench,containerd,image,interop,kubelet,monitoring}/**',
+  'test/cluster/{bench,conformance,containerd,image,interop,kubelet,monitoring}/**',
   'test/cluster/stores/{etcd-faults,kube-agent,outages,upstream-etcd}.test.ts',
   'test/cluster/api-server/{bundle-map,connectivity,thousand-nodes,kubectl-preflight}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
@@ -24,7 +24,7 @@ const leftOut = [
 const alone = [
   'test/faults/**/*.test.ts',
   'test/cni/{stress,kill}/**/*.test.ts',
-  'test/cluster/{bench,containerd,image,interop,kubelet,monitoring}/**/*.test.ts',
+  'test/cluster/{bench,conformance,containerd,image,interop,kubelet,monitoring}/**/*.test.ts',
   'test/cluster/stores/{etcd-faults,node-address,outages,upstream-etcd}.test.ts',
   'test/doctor/every-*.test.ts',
   'test/{probes,kernels}/**/*.test.ts',

@@ -201,6 +201,23 @@ export const SUITES = {
       'root, kube-apiserver, -controller-manager, -scheduler, kubelet, flannel and its plugins; installs containerd',
     ...vitest,
   },
+  conformance: {
+    does: "Runs Kubernetes' own network tests, the published e2e.test, on kubelets of the lab: conformance and what else a pod network decides, with Weft and with flannel.",
+    takes: '60 min',
+    needs:
+      'root, kube-apiserver, -controller-manager, -scheduler, -proxy, kubelet, coredns, e2e.test, agnhost, flannel and its plugins; installs containerd, bind9-dnsutils, netcat-openbsd',
+    root: LAB,
+    options: {
+      network: {
+        type: 'string',
+        value: 'NAME',
+        says: 'only with this pod network, weft or flannel',
+        check: oneOf('weft', 'flannel'),
+      },
+      only: { type: 'string', value: 'PATTERN', says: 'only tests whose names match this regular expression' },
+      update: { type: 'boolean', says: 'writes what the README says of the result to test/cluster/conformance' },
+    },
+  },
   'bench-cluster': {
     does: 'Runs the bench of a cluster on kubelets of the lab, with Weft and with flannel. Fails when a program is missing.',
     takes: '8 min',

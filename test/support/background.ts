@@ -16,6 +16,13 @@ export function findServer(name: string): string | undefined {
     .find((file) => existsSync(file));
 }
 
+/** The same for a program that must be there. */
+export function requireServer(name: string): string {
+  const found = findServer(name);
+  if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
+  return found;
+}
+
 export class Background {
   readonly #child: ChildProcess;
   #output = '';

@@ -34,19 +34,24 @@ export async function makeAuthority(dir: string, name = 'ca'): Promise<Certifica
 /** The first address of the service network of a test's API server. Pods reach the API server by it. */
 export const API_SERVICE_IP = '10.96.0.1';
 
-/**
- * A certificate for 127.0.0.1 and the address above, with the subject `CN=<name>`, `O=<group>`. It is good for servers and clients,
- * because an etcd member is both.
- */
+interface Subject {
+  /** The `O=` of the subject; `weft` when absent. */
+  readonly group?: string;
+  /** Addresses for which the certificate is good besides 127.0.0.1 and the one above. */
+  readonly addresses?: readonly string[];
+}
+
+/** A certificate with the subject `CN=<name>`. It is good for servers and clients, because an etcd member is both. */
 export async function makeCertificate(
   dir: string,
   authority: CertificateFiles,
   name: string,
-  group = 'weft',
+  { group = 'weft', addresses = [] }: Subject = {},
 ): Promise<CertificateFiles> {
   const files = { certFile: join(dir, `${name}.crt`), keyFile: join(dir, `${name}.key`) };
   const signer = ['-CA', authority.certFile, '-CAkey', authority.keyFile];
-  const names = ['-addext', `subjectAltName=IP:127.0.0.1,IP:${API_SERVICE_IP},DNS:localhost`];
+  const ips = ['127.0.0.1', API_SERVICE_IP, ...addresses].map((address) => `IP:${address}`);
+  const names = ['-addext', `subjectAltName=${ips.join()},DNS:localhost`];
   const uses = ['-addext', 'extendedKeyUsage=serverAuth,clientAuth', '-addext', 'basicConstraints=CA:FALSE'];
   const out = ['-keyout', files.keyFile, '-out', files.certFile, '-subj', `/O=${group}/CN=${name}`];
   await openssl(['req', '-x509', ...key, ...signer, ...names, ...uses, ...out]);

@@ -13,6 +13,7 @@ import { Background, findServer, freePorts } from './background.ts';
 import type { CertificateFiles } from './certificates.ts';
 import { makeAuthority, makeCertificate } from './certificates.ts';
 import { startEtcd } from './etcd.ts';
+import { startRelay, startRelayInto } from './netns-relay.ts';
 
 export interface ApiCall {
   /** With a body the request is a POST, without one a GET, unless this says otherwise. */
@@ -75,34 +76,54 @@ export function missingApiserver(): string | undefined {
 export interface ApiserverOptions {
   /** Names of nodes that the server finds on this machine's loopback, where a test relays to their kubelets. */
   readonly nodesOnLoopback?: readonly string[];
+  /** The node on whose network the server runs, so that it reaches nodes and pods, and they reach it. Here it is on loopback as well. */
+  readonly node?: ServerNode;
 }
 
-export async function startKubeApiserver({ nodesOnLoopback = [] }: ApiserverOptions = {}): Promise<KubeApiserver> {
+interface ServerNode {
+  /** A process in the node's network namespace. */
+  readonly pid: number;
+  readonly address: string;
+}
+
+export async function startKubeApiserver({
+  nodesOnLoopback = [],
+  node,
+}: ApiserverOptions = {}): Promise<KubeApiserver> {
   const program = findServer('kube-apiserver');
   if (program === undefined) throw new Error(`needs ${apiserverNeeded}`);
   const etcd = await startEtcd({ members: 1 });
   const dir = mkdtempSync(join(tmpdir(), 'weft-apiserver-'));
+  const relays: (() => Promise<void>)[] = [];
   let process: Background | undefined;
   const stop = async (): Promise<void> => {
     await process?.stop();
+    for (const stopRelay of relays.splice(0)) await stopRelay();
     await etcd.stop();
     rmSync(dir, { recursive: true, force: true });
   };
   try {
     const [port = 0] = await freePorts(1);
     const url = new URL(`https://127.0.0.1:${port}`);
+    if (node !== undefined) await openWays(relays, node, port, etcd.endpoints);
     const authority = await makeAuthority(dir);
-    const admin = await makeCertificate(dir, authority, 'admin', 'system:masters');
+    const admin = await makeCertificate(dir, authority, 'admin', { group: 'system:masters' });
     const agent = await makeCertificate(dir, authority, 'weft');
-    const serving = await makeCertificate(dir, authority, 'apiserver');
-    const argv = [program, ...flags({ dir, port, authority, serving }), `--etcd-servers=${etcd.endpoints.join()}`];
+    const serving = await makeCertificate(dir, authority, 'apiserver', { addresses: node ? [node.address] : [] });
+    const argv = [
+      program,
+      ...flags({ dir, port, authority, serving }),
+      ...placeFlags(node),
+      `--etcd-servers=${etcd.endpoints.join()}`,
+    ];
+    const command = node === undefined ? withHosts(dir, nodesOnLoopback, argv) : onNode(node, argv);
     const [adminKubeconfig, agentKubeconfig] = [admin, agent].map((user, at) => {
       const credentials = { 'client-certificate': user.certFile, 'client-key': user.keyFile };
       return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, credentials);
     });
     const adminAccess = openKubeAccess({ apiUrl: undefined, serviceHost: undefined, kubeconfigFile: adminKubeconfig });
     const start = async (): Promise<void> => {
-      process = new Background(withHosts(dir, nodesOnLoopback, argv));
+      process = new Background(command);
       await process.ready(async () => (await ask(adminAccess, { path: '/readyz' })).status === 200, 120_000);
     };
     const must = (each: ApiCall): Promise<ApiAnswer> => mustAsk(adminAccess, each);
@@ -139,6 +160,28 @@ function withHosts(dir: string, names: readonly string[], argv: readonly string[
   return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, ...argv];
 }
 
+/** The way from the node to etcd, and from here to the server. */
+async function openWays(
+  relays: (() => Promise<void>)[],
+  { pid }: ServerNode,
+  port: number,
+  endpoints: readonly URL[],
+): Promise<void> {
+  for (const endpoint of endpoints) relays.push(await startRelay(pid, endpoint));
+  relays.push(await startRelayInto(pid, port));
+}
+
+function onNode({ pid }: ServerNode, argv: readonly string[]): [string, ...string[]] {
+  return ['nsenter', '-t', String(pid), '-n', '--', ...argv];
+}
+
+/** Where the server listens and what it tells the cluster about that. */
+function placeFlags(node: ServerNode | undefined): string[] {
+  if (node === undefined) return ['--bind-address=127.0.0.1', '--advertise-address=127.0.0.1'];
+  const address = `--advertise-address=${node.address}`;
+  return ['--bind-address=0.0.0.0', address, '--kubelet-preferred-address-types=InternalIP'];
+}
+
 interface ServerFiles {
   readonly dir: string;
   readonly port: number;
@@ -153,8 +196,6 @@ function flags({ dir, port, authority, serving }: ServerFiles): string[] {
   writeFileSync(pub, publicKey.export({ type: 'spki', format: 'pem' }));
   return [
     `--secure-port=${port}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
     '--service-cluster-ip-range=10.96.0.0/24',
     '--authorization-mode=RBAC',
     `--client-ca-file=${authority.certFile}`,

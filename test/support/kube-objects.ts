@@ -12,6 +12,8 @@ const PATHS: Readonly<Record<string, string>> = {
   ValidatingAdmissionPolicy: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
   ValidatingAdmissionPolicyBinding: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
   DaemonSet: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
+  Deployment: '/apis/apps/v1/namespaces/NAMESPACE/deployments',
+  Service: '/api/v1/namespaces/NAMESPACE/services',
 };
 
 /** The request that applies `object` and refuses unknown fields. A dry run goes through admission, and the result is discarded. */

@@ -6,18 +6,15 @@ import { type Lab, startLab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import type { LabPod } from '../../lab/lab-pod.ts';
 import { pidFromInside } from '../../lab/processes.ts';
-import { findServer } from '../../support/background.ts';
+import { findServer, requireServer } from '../../support/background.ts';
 import type { KubeApiserver } from '../../support/kube-apiserver.ts';
+import { inBackground, POD_NETWORK, PROXY_LOG, type ProxyMode, runKubeProxy } from '../../support/kube-proxy.ts';
 import { startRelay } from '../../support/netns-relay.ts';
 
 export const DNS_ADDRESS = '10.96.0.10';
 export const WEB_ADDRESS = '10.96.0.20';
 export const WEB_NODE_PORT = 30_080;
-const CLUSTER_CIDR = '10.244.0.0/16';
-const PROXY_LOG = '/run/kube-proxy.log';
 const DNS_LOG = '/run/coredns.log';
-
-export type ProxyMode = 'iptables' | 'nftables';
 
 /** Says which programs are missing; undefined when all are there. */
 export function missingPrograms(): string | undefined {
@@ -41,7 +38,7 @@ export class ServiceScene {
 
   /** Starts everything. The agents write their rules with the same program (nft or iptables) as kube-proxy. */
   static async start(server: KubeApiserver, mode: ProxyMode): Promise<ServiceScene> {
-    const netConf = { Network: CLUSTER_CIDR, EnableNFTables: mode === 'nftables', Backend: { Type: 'vxlan' } };
+    const netConf = { Network: POD_NETWORK, EnableNFTables: mode === 'nftables', Backend: { Type: 'vxlan' } };
     const lab = await startLab({ nodes: 2, netConf });
     try {
       const pods = (name: string): Promise<LabPod[]> =>
@@ -72,7 +69,7 @@ export class ServiceScene {
       '/run/Corefile',
       `.:53 {\n  kubernetes cluster.local {\n    kubeconfig ${adminKubeconfig}\n  }\n}\n`,
     );
-    const argv = inBackground([program('coredns'), '-conf', '/run/Corefile'], DNS_LOG);
+    const argv = inBackground([requireServer('coredns'), '-conf', '/run/Corefile'], DNS_LOG);
     const pid = pidFromInside(node.pid, Number((await pod.exec(argv)).stdout));
     if (pid === undefined) throw new Error(`coredns ended: ${node.readFile(DNS_LOG)}`);
     this.#stopRelays.push(await startRelay(pid, url));
@@ -94,27 +91,8 @@ export async function startKubeProxy(
   mode: ProxyMode,
 ): Promise<() => Promise<void>> {
   const stopRelay = await startRelay(node.pid, url);
-  const flags = [
-    `--kubeconfig=${adminKubeconfig}`,
-    `--hostname-override=${node.name}`,
-    `--proxy-mode=${mode}`,
-    `--cluster-cidr=${CLUSTER_CIDR}`,
-    // The lab's agents use kube-proxy's usual health port. It must not resize the conntrack table, which belongs to the whole machine.
-    ...['--healthz-bind-address=127.0.0.1:10259', '--conntrack-max-per-core=0', '--conntrack-min=0'],
-  ];
-  await node.run(inBackground([program('kube-proxy'), ...flags], PROXY_LOG));
+  await runKubeProxy(node, adminKubeconfig, mode);
   return stopRelay;
-}
-
-function program(name: string): string {
-  const found = findServer(name);
-  if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
-  return found;
-}
-
-/** A command that starts `argv` in the background and prints its pid. */
-function inBackground(argv: readonly string[], log: string): string[] {
-  return ['sh', '-c', `setsid "$@" >${log} 2>&1 </dev/null & echo $!`, 'sh', ...argv];
 }
 
 async function serve(pod: LabPod): Promise<void> {

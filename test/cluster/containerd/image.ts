@@ -17,12 +17,23 @@ export function writeImage(file: string): void {
 
 /** Writes an image of one layer, with what `fill` puts into a folder, to `file`. Its default command only sleeps. */
 export function packImage(file: string, name: string, fill: (root: string) => void): void {
+  packImages(file, [{ name, config: { Cmd: ['/bin/sleep', '1000000'] } }], fill);
+}
+
+/** An image by its name, and what it runs. */
+export interface ImageEntry {
+  readonly name: string;
+  readonly config: { readonly Entrypoint?: readonly string[]; readonly Cmd: readonly string[] };
+}
+
+/** The same for several images with the same files. */
+export function packImages(file: string, entries: readonly ImageEntry[], fill: (root: string) => void): void {
   const work = mkdtempSync(join(tmpdir(), `weft-image-${process.pid}-`));
   const [root, layer, layout] = [join(work, 'root'), join(work, 'layer.tar'), join(work, 'layout')];
   try {
     fill(root);
     tar(layer, root);
-    writeLayout(layout, name, readFileSync(layer));
+    writeLayout(layout, entries, readFileSync(layer));
     tar(file, layout);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -40,7 +51,7 @@ export function putBusybox(root: string): void {
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
 }
 
-function writeLayout(folder: string, name: string, layer: Buffer): void {
+function writeLayout(folder: string, entries: readonly ImageEntry[], layer: Buffer): void {
   const blobs = join(folder, 'blobs/sha256');
   mkdirSync(blobs, { recursive: true });
   const blob = (mediaType: string, data: Buffer | string): { mediaType: string; digest: string; size: number } => {
@@ -49,27 +60,16 @@ function writeLayout(folder: string, name: string, layer: Buffer): void {
     return { mediaType, digest: `sha256:${hash}`, size: Buffer.byteLength(data) };
   };
   const layers = [blob('application/vnd.oci.image.layer.v1.tar', layer)];
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  const config = blob(
-    'application/vnd.oci.image.config.v1+json',
-    JSON.stringify({
-      architecture,
-      os: 'linux',
-      // A sandbox's container has nothing to do but to stay alive.
-      config: { Env: ['PATH=/bin'], Cmd: ['/bin/sleep', '1000000'] },
-      rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
-    }),
-  );
-  const manifest = blob(
-    'application/vnd.oci.image.manifest.v1+json',
-    JSON.stringify({ schemaVersion: 2, config, layers }),
-  );
-  const annotations = { 'io.containerd.image.name': name };
-  const platform = { architecture, os: 'linux' };
-  writeFileSync(
-    join(folder, 'index.json'),
-    JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, platform, annotations }] }),
-  );
+  const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) };
+  const platform = { architecture: process.arch === 'arm64' ? 'arm64' : 'amd64', os: 'linux' };
+  const manifests = entries.map(({ name, config }) => {
+    const content = { ...platform, config: { Env: ['PATH=/bin'], ...config }, rootfs };
+    const image = blob('application/vnd.oci.image.config.v1+json', JSON.stringify(content));
+    const manifest = JSON.stringify({ schemaVersion: 2, config: image, layers });
+    const annotations = { 'io.containerd.image.name': name };
+    return { ...blob('application/vnd.oci.image.manifest.v1+json', manifest), platform, annotations };
+  });
+  writeFileSync(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
   writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
 }
 

@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lab, startLab } from '../../lab/lab.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
-import { Background, findServer, freePorts } from '../../support/background.ts';
+import { Background, findServer, freePorts, requireServer } from '../../support/background.ts';
 import { API_SERVICE_IP } from '../../support/certificates.ts';
 import { type KubeApiserver, startKubeApiserver } from '../../support/kube-apiserver.ts';
+import { runKubeProxy } from '../../support/kube-proxy.ts';
 import { startRelay, startRelayInto } from '../../support/netns-relay.ts';
 import { removeCgroups } from '../containerd/cgroups.ts';
 import { Containerd } from '../containerd/containerd.ts';
@@ -25,18 +26,17 @@ export function missingServers(): string[] {
   return SERVERS.filter((name) => findServer(name) === undefined);
 }
 
-function program(name: (typeof SERVERS)[number]): string {
-  const found = findServer(name);
-  if (found === undefined) throw new Error(`needs ${name} in KUBEBUILDER_ASSETS or on PATH`);
-  return found;
-}
-
-interface ClusterOptions {
+export interface ClusterOptions {
   readonly nodes: number;
   /** The CNI executables that the nodes have from the beginning; none when absent. */
   readonly pluginFolder?: string;
   /** Writes further images for the nodes into a folder, and returns the names of the files. */
   readonly putImages?: (folder: string) => string[];
+  /**
+   * Has the API server on the network of the first node and a kube-proxy on every node, so that it reaches pods, and Services work.
+   * Otherwise it is outside, and a rule stands in for kube-proxy.
+   */
+  readonly hasServices?: boolean;
 }
 
 interface Parts {
@@ -62,25 +62,25 @@ export class KubeCluster {
   }
 
   /** Starts everything but the kubelets. */
-  static async start({ nodes, pluginFolder, putImages }: ClusterOptions): Promise<KubeCluster> {
+  static async start(options: ClusterOptions): Promise<KubeCluster> {
     const cleanups: (() => unknown)[] = [];
     try {
       const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-'));
       cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-      const nodesOnLoopback = Array.from({ length: nodes }, (_, at) => `node-${at + 1}`);
-      const server = await startKubeApiserver({ nodesOnLoopback });
+      cleanups.push(removeCgroups);
+      const plugins = options.pluginFolder ?? mkdtempSync(join(folder, 'none-'));
+      const lab = await startLab({ nodes: options.nodes, agent: false, conflist: false, pluginFolder: plugins });
+      cleanups.push(() => lab.down());
+      const { hasServices = false } = options;
+      const server = await startServer(lab, hasServices);
       cleanups.push(() => server.stop());
       const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
       for (const each of controllers) cleanups.push(() => each.stop());
-      cleanups.push(removeCgroups);
-      const plugins = pluginFolder ?? mkdtempSync(join(folder, 'none-'));
-      const lab = await startLab({ nodes, agent: false, conflist: false, pluginFolder: plugins });
-      cleanups.push(() => lab.down());
-      const images = [...writeImages(folder), ...(putImages?.(folder) ?? [])];
+      const images = [...writeImages(folder), ...(options.putImages?.(folder) ?? [])];
       const containerds = new Map<LabNode, Containerd>();
       for (const node of lab.nodes) {
-        cleanups.push(await startRelay(node.pid, server.url));
-        await makeApiService(node, server.url);
+        if (!hasServices || node !== lab.nodes[0]) cleanups.push(await startRelay(node.pid, server.url));
+        await (hasServices ? runKubeProxy(node, server.adminKubeconfig, 'iptables') : makeApiService(node, server.url));
         const containerd = await startContainerd(node, images);
         cleanups.push(() => containerd.cri.close());
         containerds.set(node, containerd);
@@ -100,7 +100,7 @@ export class KubeCluster {
   async startKubelet(node: LabNode): Promise<void> {
     // The API server asks kubelets for logs and to execute programs; a relay on its side has the kubelet's port.
     const [port = 0] = await freePorts(1);
-    await startKubelet(node, program('kubelet'), this.server.adminKubeconfig, port);
+    await startKubelet(node, requireServer('kubelet'), this.server.adminKubeconfig, port);
     this.#cleanups.push(await startRelayInto(node.pid, port));
   }
 
@@ -142,6 +142,11 @@ export class KubeCluster {
   }
 }
 
+async function startServer({ nodes }: Lab, isOnNode: boolean): Promise<KubeApiserver> {
+  const [node] = nodes;
+  return await startKubeApiserver(isOnNode && node ? { node } : { nodesOnLoopback: nodes.map(({ name }) => name) });
+}
+
 function startControllers(server: KubeApiserver, flexFolder: string): Background[] {
   const common = [`--kubeconfig=${server.adminKubeconfig}`, '--leader-elect=false', '--secure-port=0'];
   const manager = [
@@ -155,8 +160,8 @@ function startControllers(server: KubeApiserver, flexFolder: string): Background
     `--flex-volume-plugin-dir=${flexFolder}`,
   ];
   return [
-    new Background([program('kube-controller-manager'), ...manager]),
-    new Background([program('kube-scheduler'), ...common]),
+    new Background([requireServer('kube-controller-manager'), ...manager]),
+    new Background([requireServer('kube-scheduler'), ...common]),
   ];
 }
 

@@ -9,7 +9,7 @@ import { classicConflist } from '../../lab/node-spec.ts';
 import { findServer } from '../../support/background.ts';
 import { FLANNEL_IMAGE, flannelObjects } from '../../support/flannel-objects.ts';
 import { CHAIN, findChain, findFlanneld, missingPrograms } from '../interop/programs.ts';
-import { KubeCluster, missingServers } from './cluster.ts';
+import { type ClusterOptions, KubeCluster, missingServers } from './cluster.ts';
 import { writeFlannelImage } from './images.ts';
 import { untilNodesAreReady, untilRolledOut } from './scene.ts';
 
@@ -37,17 +37,21 @@ export interface FlannelCluster {
 }
 
 /** Starts the cluster with kubelets, the plugins flannel needs on the nodes, and flannel's image; flannel itself is not applied. */
-export async function startFlannelCluster(nodes: number): Promise<FlannelCluster> {
+export async function startFlannelCluster(
+  nodes: number,
+  { hasServices = false, putImages }: Pick<ClusterOptions, 'hasServices' | 'putImages'> = {},
+): Promise<FlannelCluster> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-flannel-'));
   const chain = findChain(process.env) ?? '';
   for (const name of CHAIN.filter((each) => each !== 'flannel')) cpSync(join(chain, name), join(folder, name));
   const cluster = await KubeCluster.start({
     nodes,
     pluginFolder: folder,
+    hasServices,
     putImages: (where) => {
       const file = join(where, 'flannel.tar');
       writeFlannelImage(file, FLANNEL_IMAGE, findFlanneld() ?? '', join(chain, 'flannel'));
-      return [file];
+      return [file, ...(putImages?.(where) ?? [])];
     },
   });
   await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));

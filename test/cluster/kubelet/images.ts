@@ -41,7 +41,7 @@ function fullName(image: string): string {
   return `docker.io/library/${image}`;
 }
 
-function onPath(name: string): string {
+export function onPath(name: string): string {
   return execFileSync('/bin/sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).trim();
 }
 
@@ -50,7 +50,7 @@ function libraryFolder(program: string): string {
 }
 
 /** Copies a program, and copies the libraries it is linked with to the places where the loader looks for them. */
-function putProgram(root: string, program: string, folder = 'bin'): void {
+export function putProgram(root: string, program: string, folder = 'bin'): void {
   mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(realpathSync(program), join(root, folder, basename(program)));
   for (const library of linkedLibraries(program)) {

@@ -4,6 +4,8 @@ import type { LabNode } from '../../lab/lab-node.ts';
 import { CGROUP_PARENT } from '../containerd/cgroups.ts';
 
 export const KUBELET_LOG = '/run/kubelet.log';
+/** The address at which pods look for cluster DNS, whether it is there or not. */
+export const DNS_SERVICE_IP = '10.96.0.10';
 const CONFIG_FILE = '/etc/kubelet.json';
 
 // setupKernelTunables (Kubernetes, pkg/kubelet/cm) writes to those of these files whose values differ from what it wants.
@@ -23,6 +25,8 @@ const config = {
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
   authorization: { mode: 'AlwaysAllow' },
+  clusterDNS: [DNS_SERVICE_IP],
+  clusterDomain: 'cluster.local',
   cgroupDriver: 'cgroupfs',
   cgroupRoot: CGROUP_PARENT,
   cgroupsPerQOS: false,

@@ -1,0 +1,45 @@
+// The images that Kubernetes' tests name, made from the programs that are here: agnhost, CoreDNS, and Debian's curl, dig and nc in place of
+// Alpine's. The names are those of the test program, so that nothing is pulled.
+
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { requireServer } from '../../support/background.ts';
+import { type ImageEntry, packImages, putBusybox } from '../containerd/image.ts';
+import { onPath, putProgram } from '../kubelet/images.ts';
+
+export const DNS_IMAGE = 'weft.test/coredns:1';
+
+/** What runs in each image when a pod names no command. A test that starts nginx only waits until it runs. */
+const STARTS: ReadonlyMap<string, ImageEntry['config']> = new Map([
+  ['e2e-test-images/agnhost', { Entrypoint: ['/agnhost'], Cmd: ['pause'] }],
+  ['e2e-test-images/glibc-dns-testing', { Cmd: ['/bin/sh'] }],
+  ['e2e-test-images/busybox', { Cmd: ['/bin/sh'] }],
+  ['e2e-test-images/nginx', { Cmd: ['/agnhost', 'netexec', '--http-port=80'] }],
+  ['pause', { Entrypoint: ['/agnhost'], Cmd: ['pause'] }],
+]);
+
+/** Writes the images to `file`. `names` are the names of all images that the test program knows. */
+export function writeE2eImages(file: string, names: readonly string[]): void {
+  const entries = names.flatMap((name) => {
+    const config = STARTS.get(name.replace(/^[^/]*\//, '').replace(/:[^:]*$/, ''));
+    return config === undefined ? [] : [{ name, config }];
+  });
+  packImages(file, [...entries, { name: DNS_IMAGE, config: { Entrypoint: ['/bin/coredns'], Cmd: [] } }], putFiles);
+}
+
+function putFiles(root: string): void {
+  putBusybox(root);
+  mkdirSync(join(root, 'uploads'));
+  // glibc looks for names in /etc/hosts and then in DNS.
+  writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');
+  copyFileSync(requireServer('agnhost'), join(root, 'agnhost'));
+  putProgram(root, requireServer('coredns'));
+  for (const name of ['curl', 'dig', 'nc.openbsd', 'getent', 'ip', 'ss']) {
+    rmSync(join(root, 'bin', name), { force: true });
+    putProgram(root, onPath(name));
+  }
+  rmSync(join(root, 'bin/nc'), { force: true });
+  symlinkSync('nc.openbsd', join(root, 'bin/nc'));
+  // Some tests name their shell and others by these paths.
+  mkdirSync(join(root, 'usr'), { recursive: true });
+}
