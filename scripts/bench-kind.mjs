@@ -13,14 +13,26 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 const CLUSTER = 'weft-bench';
 const CONTEXT = `kind-${CLUSTER}`;
 const FLANNEL = 'https://github.com/flannel-io/flannel/releases/latest/download/kube-flannel.yml';
+const RUNTIMES = ['docker', 'podman'];
+const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
 /** For each need the programs of which one is enough. */
-const NEEDS = [['kind'], ['docker', 'podman'], ['kubectl']];
+const NEEDS = [['kind'], RUNTIMES, ['kubectl']];
 
 /** A line for each need that no program in PATH meets. */
 export function missingForKind(has = isOnPath, path = process.env.PATH) {
   return NEEDS.filter((names) => !names.some((name) => has(name))).map(
     (names) => `no ${names.join(' or ')} in PATH (${path})`,
   );
+}
+
+/**
+ * The reference plugin `bridge`, which flannel needs and kind's nodes lack; undefined where there is none. It is looked for in the
+ * folders of CNI_PATH, then where distributions have it.
+ */
+export function findBridge(cniPath = process.env.CNI_PATH ?? '', has = existsSync) {
+  return [...cniPath.split(':').filter((folder) => folder !== ''), ...PLUGIN_FOLDERS]
+    .map((folder) => join(folder, 'bridge'))
+    .find((file) => has(file));
 }
 
 /** Runs a program with our output. Throws an Error of one line when it fails. */
@@ -44,6 +56,13 @@ function measureFresh(out, options, install) {
   }
 }
 
+/** Copies the plugin into every node, by the program that runs them. */
+function putBridge(bridge) {
+  const { stdout } = spawnSync('kind', ['get', 'nodes', '--name', CLUSTER], { encoding: 'utf8' });
+  const runtime = RUNTIMES.find((name) => isOnPath(name));
+  for (const node of stdout.split('\n').filter(Boolean)) run(runtime, 'cp', bridge, `${node}:/opt/cni/bin/bridge`);
+}
+
 function pullFlannel(file) {
   return spawnSync('curl', ['-fsSL', '--output', file, FLANNEL], { stdio: ['ignore', 2, 2] }).status === 0;
 }
@@ -57,12 +76,23 @@ export function main(options) {
   const [weft, flannel] = ['weft', 'flannel'].map((name) => join(out, name));
   try {
     measureFresh(weft, options, () => npm('deploy', `--context=${CONTEXT}`, `--image=${NAME}`));
+    const bridge = findBridge();
+    if (bridge === undefined) {
+      const where = ['the folders of CNI_PATH', ...PLUGIN_FOLDERS].join(', ');
+      process.stderr.write(
+        `kind: no bridge in ${where}; flannel's pods need that plugin, so flannel was not measured\n`,
+      );
+      return 0;
+    }
     const manifest = join(work, 'kube-flannel.yml');
     if (!pullFlannel(manifest)) {
       process.stderr.write(`kind: ${FLANNEL} cannot be fetched, so flannel was not measured\n`);
       return 0;
     }
-    measureFresh(flannel, options, () => run('kubectl', `--context=${CONTEXT}`, 'apply', '--filename', manifest));
+    measureFresh(flannel, options, () => {
+      putBridge(bridge);
+      run('kubectl', `--context=${CONTEXT}`, 'apply', '--filename', manifest);
+    });
     npm('bench', 'compare', join(flannel, 'result.json'), join(weft, 'result.json'));
     return 0;
   } finally {

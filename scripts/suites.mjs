@@ -214,6 +214,12 @@ export const SUITES = {
         says: 'only with this pod network, weft or flannel',
         check: oneOf('weft', 'flannel'),
       },
+      family: {
+        type: 'string',
+        value: 'NAME',
+        says: 'only on clusters of this kind: ipv4, or dual for the dual-stack tests',
+        check: oneOf('ipv4', 'dual'),
+      },
       only: { type: 'string', value: 'PATTERN', says: 'only tests whose names match this regular expression' },
       update: { type: 'boolean', says: 'writes what the README says of the result to test/cluster/conformance' },
     },

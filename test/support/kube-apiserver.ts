@@ -78,6 +78,8 @@ export interface ApiserverOptions {
   readonly nodesOnLoopback?: readonly string[];
   /** The node on whose network the server runs, so that it reaches nodes and pods, and they reach it. Here it is on loopback as well. */
   readonly node?: ServerNode;
+  /** The addresses of Services; with two families, `IPV4,IPV6`. */
+  readonly serviceRange?: string;
 }
 
 interface ServerNode {
@@ -86,10 +88,8 @@ interface ServerNode {
   readonly address: string;
 }
 
-export async function startKubeApiserver({
-  nodesOnLoopback = [],
-  node,
-}: ApiserverOptions = {}): Promise<KubeApiserver> {
+export async function startKubeApiserver(options: ApiserverOptions = {}): Promise<KubeApiserver> {
+  const { node } = options;
   const program = findServer('kube-apiserver');
   if (program === undefined) throw new Error(`needs ${apiserverNeeded}`);
   const etcd = await startEtcd({ members: 1 });
@@ -110,13 +110,8 @@ export async function startKubeApiserver({
     const admin = await makeCertificate(dir, authority, 'admin', { group: 'system:masters' });
     const agent = await makeCertificate(dir, authority, 'weft');
     const serving = await makeCertificate(dir, authority, 'apiserver', { addresses: node ? [node.address] : [] });
-    const argv = [
-      program,
-      ...flags({ dir, port, authority, serving }),
-      ...placeFlags(node),
-      `--etcd-servers=${etcd.endpoints.join()}`,
-    ];
-    const command = node === undefined ? withHosts(dir, nodesOnLoopback, argv) : onNode(node, argv);
+    const argv = [program, ...flags({ dir, port, authority, serving }), `--etcd-servers=${etcd.endpoints.join()}`];
+    const command = inPlace(dir, options, argv);
     const [adminKubeconfig, agentKubeconfig] = [admin, agent].map((user, at) => {
       const credentials = { 'client-certificate': user.certFile, 'client-key': user.keyFile };
       return writeKubeconfig(join(dir, `kubeconfig-${at}`), url, authority, credentials);
@@ -153,6 +148,22 @@ export async function startKubeApiserver({
   }
 }
 
+/** The command where the server is to run, with what it tells the cluster about its place. */
+function inPlace(
+  dir: string,
+  { node, nodesOnLoopback = [], serviceRange = '10.96.0.0/24' }: ApiserverOptions,
+  command: readonly string[],
+): [string, ...string[]] {
+  const argv = [...command, `--service-cluster-ip-range=${serviceRange}`];
+  if (node === undefined) {
+    argv.push('--bind-address=127.0.0.1', '--advertise-address=127.0.0.1');
+    return withHosts(dir, nodesOnLoopback, argv);
+  }
+  argv.push('--bind-address=0.0.0.0', `--advertise-address=${node.address}`);
+  argv.push('--kubelet-preferred-address-types=InternalIP');
+  return ['nsenter', '-t', String(node.pid), '-n', '--', ...argv];
+}
+
 /** The command with /etc/hosts of its own, in which the names are 127.0.0.1. */
 function withHosts(dir: string, names: readonly string[], argv: readonly string[]): [string, ...string[]] {
   const hosts = join(dir, 'hosts');
@@ -171,17 +182,6 @@ async function openWays(
   relays.push(await startRelayInto(pid, port));
 }
 
-function onNode({ pid }: ServerNode, argv: readonly string[]): [string, ...string[]] {
-  return ['nsenter', '-t', String(pid), '-n', '--', ...argv];
-}
-
-/** Where the server listens and what it tells the cluster about that. */
-function placeFlags(node: ServerNode | undefined): string[] {
-  if (node === undefined) return ['--bind-address=127.0.0.1', '--advertise-address=127.0.0.1'];
-  const address = `--advertise-address=${node.address}`;
-  return ['--bind-address=0.0.0.0', address, '--kubelet-preferred-address-types=InternalIP'];
-}
-
 interface ServerFiles {
   readonly dir: string;
   readonly port: number;
@@ -196,7 +196,6 @@ function flags({ dir, port, authority, serving }: ServerFiles): string[] {
   writeFileSync(pub, publicKey.export({ type: 'spki', format: 'pem' }));
   return [
     `--secure-port=${port}`,
-    '--service-cluster-ip-range=10.96.0.0/24',
     '--authorization-mode=RBAC',
     `--client-ca-file=${authority.certFile}`,
     `--tls-cert-file=${serving.certFile}`,

@@ -56,6 +56,7 @@ declare module '*/manifests.mjs' {
 
 declare module '*/bench-kind.mjs' {
   export function missingForKind(has?: (name: string) => boolean, path?: string): string[];
+  export function findBridge(cniPath?: string, has?: (file: string) => boolean): string | undefined;
 }
 
 declare module '*/version.mjs' {

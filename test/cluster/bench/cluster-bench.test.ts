@@ -173,7 +173,7 @@ describe('npm run bench -- cluster with flannel', { timeout: TEST_MS }, () => {
   beforeAll(async () => {
     if (missingForFlannel !== '') return;
     site = await startFlannelCluster(2);
-    applyFlannel(site.cluster);
+    await applyFlannel(site.cluster);
     await untilFlannelRuns(site.cluster);
   }, 240_000);
   afterAll(() => site?.stop());

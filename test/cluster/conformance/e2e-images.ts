@@ -1,11 +1,12 @@
 // The images that Kubernetes' tests name, made from the programs that are here: agnhost, CoreDNS, and Debian's curl, dig and nc in place of
 // Alpine's. The names are those of the test program, so that nothing is pulled.
 
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { requireServer } from '../../support/background.ts';
 import { type ImageEntry, packImages, putBusybox } from '../containerd/image.ts';
-import { onPath, putProgram } from '../kubelet/images.ts';
+import { putProgram } from '../kubelet/images.ts';
 
 export const DNS_IMAGE = 'weft.test/coredns:1';
 
@@ -33,13 +34,24 @@ function putFiles(root: string): void {
   // glibc looks for names in /etc/hosts and then in DNS.
   writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');
   copyFileSync(requireServer('agnhost'), join(root, 'agnhost'));
-  putProgram(root, requireServer('coredns'));
-  for (const name of ['curl', 'dig', 'nc.openbsd', 'getent', 'ip', 'ss']) {
+  // Busybox's shell runs its own nc, which knows no UDP, whatever PATH says; so the shell is Debian's.
+  for (const name of ['coredns', 'curl', 'dash', 'dig', 'getent', 'ip', 'nc.openbsd', 'ss']) {
     rmSync(join(root, 'bin', name), { force: true });
-    putProgram(root, onPath(name));
+    putProgram(root, requireServer(name));
   }
-  rmSync(join(root, 'bin/nc'), { force: true });
-  symlinkSync('nc.openbsd', join(root, 'bin/nc'));
-  // Some tests name their shell and others by these paths.
-  mkdirSync(join(root, 'usr'), { recursive: true });
+  putCertificate(root);
+  link(root, 'sh', 'dash');
+  link(root, 'nc', 'nc.openbsd');
+}
+
+/** agnhost's servers with TLS look for these files in the image's root. Nobody verifies the certificate. */
+function putCertificate(root: string): void {
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-keyout', 'localhost.key'];
+  const argv = ['req', '-x509', ...key, '-out', 'localhost.crt', '-subj', '/CN=localhost', '-days', '2'];
+  execFileSync('openssl', argv, { cwd: root, stdio: 'pipe' });
+}
+
+function link(root: string, name: string, target: string): void {
+  rmSync(join(root, 'bin', name), { force: true });
+  symlinkSync(target, join(root, 'bin', name));
 }

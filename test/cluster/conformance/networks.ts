@@ -2,10 +2,11 @@
 
 import { join } from 'node:path';
 import { apply } from '../kubelet/api.ts';
-import { KubeCluster } from '../kubelet/cluster.ts';
-import { applyFlannel, startFlannelCluster, untilFlannelRuns } from '../kubelet/flannel-cluster.ts';
+import { type ClusterOptions, KubeCluster } from '../kubelet/cluster.ts';
+import { applyFlannel, kubectlApply, startFlannelCluster, untilFlannelRuns } from '../kubelet/flannel-cluster.ts';
+import { type Families, POD_NETWORK_V6 } from '../kubelet/ranges.ts';
 import { until, untilNodesAreReady, untilRolledOut } from '../kubelet/scene.ts';
-import { readObjects } from '../manifests/documents.ts';
+import { repository } from '../manifests/documents.ts';
 import { DNS_NAME, DNS_NAMESPACE, dnsObjects } from './dns.ts';
 import { writeE2eImages } from './e2e-images.ts';
 import { listImages } from './e2e-program.ts';
@@ -20,9 +21,11 @@ interface Site {
 }
 
 /** Starts a cluster with this network. Resolves when its nodes are ready and cluster DNS answers. */
-export async function startNetwork(network: Network): Promise<Site> {
-  const site = await (network === 'weft' ? startWeft() : startFlannel());
+export async function startNetwork(network: Network, families: Families): Promise<Site> {
+  const options = { families, hasServices: true, putImages };
+  const site = await (network === 'weft' ? startWeft(options) : startFlannelCluster(NODES, options));
   try {
+    await (network === 'weft' ? installWeft : installFlannel)(site.cluster, families);
     await apply(site.cluster.server, dnsObjects());
     await untilDnsServes(site.cluster);
     return site;
@@ -38,30 +41,29 @@ function putImages(folder: string): string[] {
   return [file];
 }
 
-async function startWeft(): Promise<Site> {
-  const cluster = await KubeCluster.start({ nodes: NODES, hasServices: true, putImages });
+async function startWeft(options: Pick<ClusterOptions, 'families' | 'hasServices' | 'putImages'>): Promise<Site> {
+  const cluster = await KubeCluster.start({ nodes: NODES, ...options });
+  const site = { cluster, stop: () => cluster.stop() };
   try {
     await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
-    await apply(cluster.server, readObjects('weft.yml'));
-    await untilRolledOut(cluster, 'weft', 'weft');
-    await untilNodesAreReady(cluster);
-    return { cluster, stop: () => cluster.stop() };
-  } catch (error) {
-    await cluster.stop();
-    throw error;
-  }
-}
-
-async function startFlannel(): Promise<Site> {
-  const site = await startFlannelCluster(NODES, { hasServices: true, putImages });
-  try {
-    applyFlannel(site.cluster);
-    await untilFlannelRuns(site.cluster);
     return site;
   } catch (error) {
     await site.stop();
     throw error;
   }
+}
+
+async function installWeft(cluster: KubeCluster, families: Families): Promise<void> {
+  const [from, place] =
+    families === 'dual' ? ['--kustomize', 'kustomize/overlays/dual-stack'] : ['--filename', 'weft.yml'];
+  await kubectlApply(cluster, [from, join(repository, 'manifests', place)]);
+  await untilRolledOut(cluster, 'weft', 'weft');
+  await untilNodesAreReady(cluster);
+}
+
+async function installFlannel(cluster: KubeCluster, families: Families): Promise<void> {
+  await applyFlannel(cluster, families === 'dual' ? { EnableIPv6: true, IPv6Network: POD_NETWORK_V6 } : {});
+  await untilFlannelRuns(cluster);
 }
 
 async function untilDnsServes(cluster: KubeCluster): Promise<void> {

@@ -1,10 +1,11 @@
 // The kept result of Kubernetes' tests, and what the README says of it.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { requireServer } from '../../support/background.ts';
+import type { Families } from '../kubelet/ranges.ts';
 import { repository } from '../manifests/documents.ts';
 import { isConformance, type Spec } from './e2e-program.ts';
 import type { Network } from './networks.ts';
@@ -17,53 +18,61 @@ interface Count {
   readonly failed: readonly string[];
 }
 
-export interface KeptResult {
+/** What a cluster of one network and its address families gave. */
+export interface KeptRun {
+  readonly network: Network;
+  readonly families: Families;
   readonly date: string;
   readonly kubernetes: string;
   readonly kernel: string;
-  readonly weft: string;
-  readonly networks: Readonly<Record<Network, { readonly conformance: Count; readonly rest: Count }>>;
+  /** The commit of Weft. */
+  readonly commit: string;
+  readonly conformance: Count;
+  readonly rest: Count;
 }
 
-export function readResult(): KeptResult {
-  return JSON.parse(readFileSync(FILE, 'utf8')) as KeptResult;
+export function readResult(): KeptRun[] {
+  return existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as KeptRun[]) : [];
 }
 
-/** Writes the result of a whole run, which has both networks. */
-export function keepResult(results: ReadonlyMap<Network, readonly Spec[]>): void {
-  const [weft, flannel] = [results.get('weft'), results.get('flannel')];
-  if (weft === undefined || flannel === undefined) throw new Error('--update: a kept result needs both networks');
+/** Keeps a run in place of the former one of that network and those families. */
+export function keepRun(network: Network, families: Families, specs: readonly Spec[]): void {
   const command = (argv: readonly [string, ...string[]]): string =>
     execFileSync(argv[0], argv.slice(1), { cwd: repository, encoding: 'utf8' }).trim();
-  const result: KeptResult = {
+  const run: KeptRun = {
+    network,
+    families,
     date: new Date().toISOString().slice(0, 10),
     kubernetes: command([requireServer('kube-apiserver'), '--version']).replace('Kubernetes ', ''),
     kernel: release(),
-    weft: command(['git', 'rev-parse', '--short=10', 'HEAD']),
-    networks: { weft: counted(weft), flannel: counted(flannel) },
-  };
-  writeFileSync(FILE, `${JSON.stringify(result, null, 2)}\n`);
-}
-
-function counted(specs: readonly Spec[]): { conformance: Count; rest: Count } {
-  const count = (some: readonly Spec[]): Count => {
-    const failed = some.filter(({ state }) => state !== 'passed');
-    return { passed: some.length - failed.length, failed: failed.map(({ name }) => name).sort() };
-  };
-  return {
+    commit: command(['git', 'rev-parse', '--short=10', 'HEAD']),
     conformance: count(specs.filter(({ name }) => isConformance(name))),
     rest: count(specs.filter(({ name }) => !isConformance(name))),
   };
+  const others = readResult().filter((each) => each.network !== network || each.families !== families);
+  const key = (each: KeptRun): string => `${each.families} ${each.network}`;
+  const all = [...others, run].sort((a, b) => key(b).localeCompare(key(a)));
+  writeFileSync(FILE, `${JSON.stringify(all, null, 2)}\n`);
 }
 
-/** The README's sentence. */
-export function sentence({ kubernetes, date, networks }: KeptResult): string {
-  const of = ({ passed, failed }: Count): string => `${passed} of ${passed + failed.length}`;
-  const { weft, flannel } = networks;
+function count(specs: readonly Spec[]): Count {
+  const failed = specs.filter(({ state }) => state !== 'passed');
+  return { passed: specs.length - failed.length, failed: failed.map(({ name }) => name).sort() };
+}
+
+/** The README's sentence. Throws when a run is missing. */
+export function sentence(runs: readonly KeptRun[]): string {
+  const passed = (network: Network, families: Families, key: 'conformance' | 'rest'): string => {
+    const run = runs.find((each) => each.network === network && each.families === families);
+    if (run === undefined) throw new Error(`no kept run of ${network} with ${families}`);
+    return `${run[key].passed} of ${run[key].passed + run[key].failed.length}`;
+  };
+  const both = (families: Families, key: 'conformance' | 'rest'): string =>
+    `${passed('weft', families, key)} with Weft and ${passed('flannel', families, key)} with flannel`;
   return [
-    `Of the network conformance tests of Kubernetes ${kubernetes}, ${of(weft.conformance)} passed with Weft`,
-    `and ${of(flannel.conformance)} with flannel;`,
-    `of its further tests of pods' and Services' connections, host ports and source addresses, ${of(weft.rest)}`,
-    `and ${of(flannel.rest)} (${date}).`,
+    `Kubernetes' own network tests (${[...new Set(runs.map(({ kubernetes }) => kubernetes))].join(', ')}) that pass:`,
+    `conformance, ${both('ipv4', 'conformance')};`,
+    `more of Services, session affinity, hairpin and source addresses, ${both('ipv4', 'rest')};`,
+    `dual-stack, ${both('dual', 'rest')}.`,
   ].join(' ');
 }

@@ -18,6 +18,7 @@ import { writeImage } from '../containerd/image.ts';
 import { agentContainer, readObjects } from '../manifests/documents.ts';
 import { writeAgentImage } from './images.ts';
 import { KUBELET_LOG, startKubelet } from './kubelet-node.ts';
+import { type Families, RANGES } from './ranges.ts';
 
 const SERVERS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet'] as const;
 
@@ -37,9 +38,12 @@ export interface ClusterOptions {
    * Otherwise it is outside, and a rule stands in for kube-proxy.
    */
   readonly hasServices?: boolean;
+  /** The address families of pods, Services and nodes; IPv4 alone when absent. */
+  readonly families?: Families;
 }
 
 interface Parts {
+  readonly families: Families;
   readonly server: KubeApiserver;
   readonly lab: Lab;
   readonly controllers: readonly Background[];
@@ -49,6 +53,7 @@ interface Parts {
 export class KubeCluster {
   readonly server: KubeApiserver;
   readonly lab: Lab;
+  readonly #families: Families;
   readonly #controllers: readonly Background[];
   readonly #containerds: ReadonlyMap<LabNode, Containerd>;
   readonly #cleanups: (() => unknown)[];
@@ -56,6 +61,7 @@ export class KubeCluster {
   private constructor(parts: Parts, cleanups: (() => unknown)[]) {
     this.server = parts.server;
     this.lab = parts.lab;
+    this.#families = parts.families;
     this.#controllers = parts.controllers;
     this.#containerds = parts.containerds;
     this.#cleanups = cleanups;
@@ -71,21 +77,24 @@ export class KubeCluster {
       const plugins = options.pluginFolder ?? mkdtempSync(join(folder, 'none-'));
       const lab = await startLab({ nodes: options.nodes, agent: false, conflist: false, pluginFolder: plugins });
       cleanups.push(() => lab.down());
-      const { hasServices = false } = options;
-      const server = await startServer(lab, hasServices);
+      const { hasServices = false, families = 'ipv4' } = options;
+      if (families === 'dual') await Promise.all(lab.nodes.map(addIpv6));
+      const server = await startServer(lab, hasServices, families);
       cleanups.push(() => server.stop());
-      const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')));
+      const controllers = startControllers(server, mkdtempSync(join(folder, 'flex-')), families);
       for (const each of controllers) cleanups.push(() => each.stop());
       const images = [...writeImages(folder), ...(options.putImages?.(folder) ?? [])];
       const containerds = new Map<LabNode, Containerd>();
       for (const node of lab.nodes) {
         if (!hasServices || node !== lab.nodes[0]) cleanups.push(await startRelay(node.pid, server.url));
-        await (hasServices ? runKubeProxy(node, server.adminKubeconfig, 'iptables') : makeApiService(node, server.url));
+        await (hasServices
+          ? runKubeProxy(node, server.adminKubeconfig, 'iptables', RANGES[families].pods)
+          : makeApiService(node, server.url));
         const containerd = await startContainerd(node, images);
         cleanups.push(() => containerd.cri.close());
         containerds.set(node, containerd);
       }
-      return new KubeCluster({ server, lab, controllers, containerds }, cleanups);
+      return new KubeCluster({ families, server, lab, controllers, containerds }, cleanups);
     } catch (error) {
       await undo(cleanups);
       throw error;
@@ -100,7 +109,13 @@ export class KubeCluster {
   async startKubelet(node: LabNode): Promise<void> {
     // The API server asks kubelets for logs and to execute programs; a relay on its side has the kubelet's port.
     const [port = 0] = await freePorts(1);
-    await startKubelet(node, requireServer('kubelet'), this.server.adminKubeconfig, port);
+    const addresses = this.#families === 'dual' ? [node.address, ipv6Of(node)] : [node.address];
+    await startKubelet(node, {
+      program: requireServer('kubelet'),
+      kubeconfig: this.server.adminKubeconfig,
+      port,
+      addresses,
+    });
     this.#cleanups.push(await startRelayInto(node.pid, port));
   }
 
@@ -142,18 +157,29 @@ export class KubeCluster {
   }
 }
 
-async function startServer({ nodes }: Lab, isOnNode: boolean): Promise<KubeApiserver> {
+async function startServer({ nodes }: Lab, isOnNode: boolean, families: Families): Promise<KubeApiserver> {
   const [node] = nodes;
-  return await startKubeApiserver(isOnNode && node ? { node } : { nodesOnLoopback: nodes.map(({ name }) => name) });
+  const place = isOnNode && node ? { node } : { nodesOnLoopback: nodes.map(({ name }) => name) };
+  return await startKubeApiserver({ ...place, serviceRange: RANGES[families].services });
 }
 
-function startControllers(server: KubeApiserver, flexFolder: string): Background[] {
+function ipv6Of(node: LabNode): string {
+  return `fd00:50::${node.address.split('.')[3]}`;
+}
+
+/** Agents take the underlay of a family from the interface of its default route. */
+async function addIpv6(node: LabNode): Promise<void> {
+  await node.run(['ip', '-6', 'address', 'add', `${ipv6Of(node)}/64`, 'dev', 'eth0', 'nodad']);
+  await node.run(['ip', '-6', 'route', 'add', 'default', 'via', 'fd00:50::1', 'dev', 'eth0']);
+}
+
+function startControllers(server: KubeApiserver, flexFolder: string, families: Families): Background[] {
   const common = [`--kubeconfig=${server.adminKubeconfig}`, '--leader-elect=false', '--secure-port=0'];
   const manager = [
     ...common,
     '--allocate-node-cidrs=true',
-    '--cluster-cidr=10.244.0.0/16',
-    '--service-cluster-ip-range=10.96.0.0/24',
+    `--cluster-cidr=${RANGES[families].pods}`,
+    `--service-cluster-ip-range=${RANGES[families].services}`,
     // kube-controller-manager puts this certificate into every namespace, so that pods can verify the API server.
     `--root-ca-file=${server.authorityFile}`,
     // The default is a folder of the real machine, which kube-controller-manager would create.

@@ -132,7 +132,7 @@ describe('npm run deploy --replace-flannel', { timeout: TEST_MS }, () => {
     if (missingForFlannel !== '') return;
     site = await startFlannelCluster(NODES);
     cluster = site.cluster;
-    applyFlannel(cluster);
+    await applyFlannel(cluster);
     await untilFlannelRuns(cluster);
     await createDaemonSet(cluster.server, 'stays', IMAGE);
     await untilReady(cluster, 'stays', NODES);

@@ -1,10 +1,11 @@
 // A cluster of kubelets in which flannel runs as its release installs it.
 
-import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { execProgram } from '../../../lib/exec-node.ts';
+import type { JsonObject } from '../../lab/cni/conflist.ts';
 import { classicConflist } from '../../lab/node-spec.ts';
 import { findServer } from '../../support/background.ts';
 import { FLANNEL_IMAGE, flannelObjects } from '../../support/flannel-objects.ts';
@@ -16,10 +17,7 @@ import { untilNodesAreReady, untilRolledOut } from './scene.ts';
 export const FLANNEL_NAMESPACE = 'kube-flannel';
 export const FLANNEL_DAEMON_SET = 'kube-flannel-ds';
 const selector = { app: 'flannel', 'k8s-app': 'flannel' };
-const config = {
-  'cni-conf.json': JSON.stringify(classicConflist),
-  'net-conf.json': JSON.stringify({ Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } }),
-};
+const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } };
 const kubectl = findServer('kubectl');
 
 /** The servers and kubectl that are not here, for a cluster without flannel; empty when all are. */
@@ -39,7 +37,7 @@ export interface FlannelCluster {
 /** Starts the cluster with kubelets, the plugins flannel needs on the nodes, and flannel's image; flannel itself is not applied. */
 export async function startFlannelCluster(
   nodes: number,
-  { hasServices = false, putImages }: Pick<ClusterOptions, 'hasServices' | 'putImages'> = {},
+  { putImages, ...options }: Pick<ClusterOptions, 'families' | 'hasServices' | 'putImages'> = {},
 ): Promise<FlannelCluster> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-flannel-'));
   const chain = findChain(process.env) ?? '';
@@ -47,7 +45,7 @@ export async function startFlannelCluster(
   const cluster = await KubeCluster.start({
     nodes,
     pluginFolder: folder,
-    hasServices,
+    ...options,
     putImages: (where) => {
       const file = join(where, 'flannel.tar');
       writeFlannelImage(file, FLANNEL_IMAGE, findFlanneld() ?? '', join(chain, 'flannel'));
@@ -64,15 +62,20 @@ export async function startFlannelCluster(
   };
 }
 
-/** `kubectl apply ARGS`. */
-export function kubectlApply(cluster: KubeCluster, args: readonly string[], input = ''): void {
+/** `kubectl apply ARGS`. This process may relay to the API server, so it must not wait for kubectl without doing anything else. */
+export async function kubectlApply(cluster: KubeCluster, args: readonly string[], input = ''): Promise<void> {
   const all = [`--kubeconfig=${cluster.server.adminKubeconfig}`, 'apply', ...args];
-  execFileSync(kubectl ?? 'kubectl', all, { input, stdio: ['pipe', 'pipe', 'pipe'] });
+  await execProgram([kubectl ?? 'kubectl', ...all], { input, timeoutMs: 120_000 });
 }
 
-export function applyFlannel(cluster: KubeCluster): void {
+/** With further keys of net-conf.json, where it needs any. */
+export async function applyFlannel(cluster: KubeCluster, moreNetConf: JsonObject = {}): Promise<void> {
+  const config = {
+    'cni-conf.json': JSON.stringify(classicConflist),
+    'net-conf.json': JSON.stringify({ ...netConf, ...moreNetConf }),
+  };
   const texts = flannelObjects({ selector, config }).map((object) => stringify(object));
-  kubectlApply(cluster, ['--filename=-'], texts.join('---\n'));
+  await kubectlApply(cluster, ['--filename=-'], texts.join('---\n'));
 }
 
 export async function untilFlannelRuns(cluster: KubeCluster): Promise<void> {

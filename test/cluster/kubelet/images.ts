@@ -41,7 +41,7 @@ function fullName(image: string): string {
   return `docker.io/library/${image}`;
 }
 
-export function onPath(name: string): string {
+function onPath(name: string): string {
   return execFileSync('/bin/sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).trim();
 }
 

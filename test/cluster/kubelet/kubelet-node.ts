@@ -48,15 +48,26 @@ const config = {
   syncFrequency: '2s',
 };
 
+interface KubeletOptions {
+  readonly program: string;
+  readonly kubeconfig: string;
+  readonly port: number;
+  /** The node's addresses, one of each family. */
+  readonly addresses: readonly string[];
+}
+
 /** Resolves when kubelet has been started. */
-export async function startKubelet(node: LabNode, program: string, kubeconfig: string, port: number): Promise<void> {
+export async function startKubelet(
+  node: LabNode,
+  { program, kubeconfig, port, addresses }: KubeletOptions,
+): Promise<void> {
   node.writeFile(CONFIG_FILE, JSON.stringify({ ...config, port }));
   await node.run(['sh', '-ec', covers().join('\n')]);
   const flags = [
     `--config=${CONFIG_FILE}`,
     `--kubeconfig=${kubeconfig}`,
     `--hostname-override=${node.name}`,
-    `--node-ip=${node.address}`,
+    `--node-ip=${addresses.join()}`,
     '--root-dir=/run/kubelet',
     '--cert-dir=/run/kubelet/pki',
   ];

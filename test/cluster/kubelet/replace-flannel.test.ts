@@ -57,7 +57,7 @@ function sorted(state: NodeState | undefined): object {
 
 describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
   test('runs, and its pods reach each other', async () => {
-    applyFlannel(cluster);
+    await applyFlannel(cluster);
     await untilFlannelRuns(cluster);
     await createDaemonSet(cluster.server, 'stays', IMAGE);
     await createDeployment(cluster.server, 'many', IMAGE, 4);
@@ -69,7 +69,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
   test('is replaced by Weft’s with one command: no packet is lost, pods stay, and new pods reach them', async () => {
     const before = await addressesOf('stays');
     const lost = await lossOf(cluster, 'stays', 'flannel to Weft', async () => {
-      kubectlApply(cluster, [`--kustomize=${manifests}/kustomize/overlays/replace-flannel-release`]);
+      await kubectlApply(cluster, [`--kustomize=${manifests}/kustomize/overlays/replace-flannel-release`]);
       await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
     });
     expect(lost).toBe(0);
@@ -86,7 +86,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
   test('is put back with one command, and cleanup.yml leaves the nodes as they were', async () => {
     const before = await addressesOf('stays');
     await lossOf(cluster, 'stays', 'Weft to flannel', async () => {
-      applyFlannel(cluster);
+      await applyFlannel(cluster);
       await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
     });
     expect(await addressesOf('stays')).toEqual(before);
@@ -94,7 +94,7 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
       return stringify({ ...object, metadata: { ...object.metadata, namespace: FLANNEL_NAMESPACE } });
     });
     const lost = await lossOf(cluster, 'stays', 'cleanup', async () => {
-      kubectlApply(cluster, ['--filename=-'], cleanup.join('---\n'));
+      await kubectlApply(cluster, ['--filename=-'], cleanup.join('---\n'));
       await untilRolledOut(cluster, FLANNEL_NAMESPACE, 'weft-cleanup');
     });
     expect(lost).toBe(0);
