@@ -30,6 +30,8 @@ const SELECTIONS: Readonly<Record<Families, Selection>> = {
   },
   dual: { focus: ['\\[sig-network\\].*IPv6DualStack'], skip },
 };
+/** One that needs the tunnel: it must fail where the tunnel's packets are dropped. */
+const NEEDS_TUNNEL = /Granular Checks: Pods should function for intra-pod communication: http/;
 const only = suiteOption('only');
 const networks: readonly Network[] = suiteOption('network') ? [suiteOption('network') as Network] : ['weft', 'flannel'];
 const families: readonly Families[] = suiteOption('family') ? [suiteOption('family') as Families] : ['ipv4', 'dual'];
@@ -39,6 +41,8 @@ const missing = ['e2e.test', 'agnhost', 'coredns', 'kube-proxy'].filter((name) =
 const needed = [missing.join(', '), missingForFlannel].filter((each) => each !== '').join(', ');
 
 beforeEach(() => needs.machine(needed === '', `${needed} (in KUBEBUILDER_ASSETS, then on PATH)`));
+
+const DROPS_TUNNEL = 'table inet cut { chain input { type filter hook input priority 0; udp dport 8472 drop; }; }\n';
 
 /** Which tests there are, asked of the program before any cluster is started. */
 async function namesFor(family: Families): Promise<string[]> {
@@ -53,6 +57,7 @@ for (const family of families) {
   describe.each(networks)(`Kubernetes' tests with %s, ${family}`, (network) => {
     const log = join(logFolder, `${network}-${family}`);
     let specs: ReadonlyMap<string, Spec> = new Map();
+    let withoutTunnel: readonly Spec[] = [];
     beforeAll(async () => {
       if (names.length === 0) return;
       mkdirSync(logFolder, { recursive: true });
@@ -61,6 +66,10 @@ for (const family of families) {
         const all = await runSpecs(site.cluster.server.adminKubeconfig, names, log);
         if (suiteOption('update') !== undefined) keepRun(network, family, all);
         specs = new Map(all.map((spec) => [spec.name, spec]));
+        const control = names.filter((name) => NEEDS_TUNNEL.test(name));
+        if (control.length === 0) return;
+        for (const node of site.cluster.lab.nodes) await node.run(['nft', '-f', '-'], { input: DROPS_TUNNEL });
+        withoutTunnel = await runSpecs(site.cluster.server.adminKubeconfig, control, `${log}-without-tunnel`);
       } finally {
         await site.stop();
       }
@@ -68,6 +77,10 @@ for (const family of families) {
 
     test('the program has such tests', () => {
       if (only === undefined) expect(names.length).toBeGreaterThan(family === 'ipv4' ? 40 : 10);
+    });
+
+    test.runIf(names.some((name) => NEEDS_TUNNEL.test(name)))('fail where the tunnel’s packets are dropped', () => {
+      expect(withoutTunnel.map(({ state }) => state)).toEqual(['failed']);
     });
 
     test.each(names)('%s', (name) => {
