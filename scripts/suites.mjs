@@ -221,7 +221,7 @@ export const SUITES = {
         check: oneOf('ipv4', 'dual'),
       },
       only: { type: 'string', value: 'PATTERN', says: 'only tests whose names match this regular expression' },
-      update: { type: 'boolean', says: 'writes what the README says of the result to test/cluster/conformance' },
+      update: { type: 'boolean', says: 'keeps the result in test/cluster/conformance' },
     },
   },
   'bench-cluster': {
