@@ -3,6 +3,7 @@
 
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
+import { addressKey, type ObjectKey } from '../../dataplane/objects/kind.ts';
 import { allocateNexthopIds, preferredNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { Lease } from '../../subnet/manager.ts';
@@ -124,11 +125,12 @@ function settleConflicts(candidates: readonly Peer[], problems: PeerProblem[]): 
 
 /** Finds nodes with the same public address: they are behind one NAT, or one is a copied machine. The younger one is reported. */
 function sharedAddresses(peers: readonly Peer[]): PeerProblem[] {
-  const byAddress = new Map<bigint, Peer>();
+  const byAddress = new Map<ObjectKey, Peer>();
   const doubts: PeerProblem[] = [];
   for (const peer of peers) {
-    const other = byAddress.get(peer.publicIp.value);
-    if (other === undefined) byAddress.set(peer.publicIp.value, peer);
+    const address = addressKey(peer.publicIp);
+    const other = byAddress.get(address);
+    if (other === undefined) byAddress.set(address, peer);
     else if (other.mac !== peer.mac) {
       doubts.push({ key: peer.key, reason: `public IP ${formatIp(peer.publicIp)} is also that of ${other.key}` });
     }

@@ -1,7 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeAuthority, makeCertificate } from '../../../test/support/certificates.ts';
+import { httpRequest } from '../http.ts';
 import { openKubeAccess } from './access.ts';
 
 const nothing = { apiUrl: undefined, kubeconfigFile: undefined, serviceHost: undefined };
@@ -45,5 +50,58 @@ describe('openKubeAccess', () => {
   test('takes the server of a plain URL', async () => {
     const { server } = await openKubeAccess({ ...nothing, apiUrl: 'http://127.0.0.1:1' }).prepare();
     expect(server.href).toBe('http://127.0.0.1:1/');
+  });
+
+  test('resumes the TLS session of an earlier connection until the certificates change', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'access-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const authority = await makeAuthority(folder);
+    const [serving, first, second] = await Promise.all(
+      ['apiserver', 'first', 'second'].map((name) => makeCertificate(folder, authority, name)),
+    );
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    const use = (user: typeof first): void => {
+      copyFileSync(user?.certFile ?? '', cert);
+      copyFileSync(user?.keyFile ?? '', key);
+    };
+    const seen: [user: string, isResumed: boolean][] = [];
+    const server = createServer({
+      ca: readFileSync(authority.certFile),
+      cert: readFileSync(serving?.certFile ?? ''),
+      key: readFileSync(serving?.keyFile ?? ''),
+      requestCert: true,
+    });
+    onTestFinished(() => void server.close());
+    server.on('secureConnection', (socket) => {
+      seen.push([String(socket.getPeerCertificate().subject.CN), socket.isSessionReused()]);
+    });
+    server.on('request', (_, response) => response.end('yes'));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const access = openKubeAccess({
+      ...nothing,
+      kubeconfigFile: kubeconfig(`current-context: x
+contexts: [{ name: x, context: { cluster: x, user: x } }]
+clusters: [{ name: x, cluster: { server: 'https://127.0.0.1:${port}', certificate-authority: ${authority.certFile} } }]
+users: [{ name: x, user: { client-certificate: ${cert}, client-key: ${key} } }]
+`),
+    });
+    const ask = async (): Promise<void> => {
+      const { server: url, options } = await access.prepare();
+      const signal = new AbortController().signal;
+      await httpRequest({ method: 'GET', url, options, timeoutMs: 10_000, signal });
+    };
+    use(first);
+    await ask();
+    await ask();
+    use(second);
+    await ask();
+    await ask();
+    expect(seen).toEqual([
+      ['first', false],
+      ['first', true],
+      ['second', false],
+      ['second', true],
+    ]);
   });
 });

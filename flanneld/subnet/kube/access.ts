@@ -2,7 +2,8 @@
 // client is used only for this (renewed tokens, exec plugins, proxies), because loading it is the agent's largest cost.
 
 import { existsSync } from 'node:fs';
-import type { RequestOptions } from 'node:https';
+import { Agent, type RequestOptions } from 'node:https';
+import { createSecureContext } from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { ConfigError, errorText } from '../../../lib/errors.ts';
 import type { KubeAccess } from './api.ts';
@@ -29,13 +30,30 @@ export function openKubeAccess(options: AccessOptions): KubeAccess {
   // The client refuses plain HTTP unless TLS verification is off.
   const isPlain = url.protocol === 'http:';
   config.clusters = [{ ...cluster, server, skipTLSVerify: isPlain || cluster.skipTLSVerify }];
+  let last: RequestOptions | undefined;
   return {
     async prepare() {
       const options: RequestOptions = {};
       await config.applyToHTTPSOptions(options);
+      if (last === undefined || !sameCertificates(last, options)) shareContext(options);
+      else options.agent = last.agent;
+      last = options;
       return { server: url, options };
     },
   };
+}
+
+function sameCertificates(a: RequestOptions, b: RequestOptions): boolean {
+  const texts = ({ ca, cert, key }: RequestOptions): string => [ca, cert, key].map(String).join();
+  return texts(a) === texts(b);
+}
+
+/**
+ * The certificates are read once for all connections of the agent, and a new connection resumes the TLS session of an earlier one.
+ * Otherwise that would be most of what a short request costs.
+ */
+function shareContext({ agent }: RequestOptions): void {
+  if (agent instanceof Agent) agent.options.secureContext = createSecureContext(agent.options);
 }
 
 /** Fills in `config` and returns its source, for messages. */
