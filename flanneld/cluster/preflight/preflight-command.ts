@@ -1,5 +1,5 @@
-// `kubectl weft preflight`: whether every node is fit for Weft, before it is installed. A pod a node executes `flanneld preflight`; all
-// are removed however it ends.
+// `kubectl weft preflight`: whether every node is fit for Weft, before it is installed. The pod of a Job on each node executes
+// `flanneld preflight`; all are removed however it ends.
 
 import { errorText } from '../../../lib/errors.ts';
 import { isJsonObject, parseJson } from '../../../lib/json.ts';
@@ -14,7 +14,7 @@ import { findingsText } from '../findings/findings-text.ts';
 import { mergeFindings } from '../findings/merge-findings.ts';
 import { readFindings } from '../findings/read-findings.ts';
 import type { Surroundings } from '../surroundings.ts';
-import { PREFLIGHT_LABEL, preflightCommand, preflightPod, preflightPodName } from './preflight-pods.ts';
+import { preflightCommand, preflightJob, preflightJobName } from './preflight-jobs.ts';
 
 const NAMESPACE = 'kube-system';
 const POLL_MS = 500;
@@ -26,9 +26,8 @@ export async function preflightCommandOfAll(around: Surroundings): Promise<numbe
   const { nodes, nodeObjects } = await findCluster(api, undefined, signal);
   const image = options.image ?? nodes.find(({ agent }) => agent !== undefined)?.agent?.image;
   if (image === undefined) throw new Error('no DaemonSet of Weft names its image: give it with --image');
-  const pods = `/api/v1/namespaces/${options.namespace ?? NAMESPACE}/pods`;
-  say(`making a pod on each of ${nodes.length} nodes in namespace ${options.namespace ?? NAMESPACE}`);
-  const ask = (node: ClusterNode): Promise<Finding[]> => askNode(around, pods, image, node, nodes);
+  say(`making a Job on each of ${nodes.length} nodes in namespace ${options.namespace ?? NAMESPACE}`);
+  const ask = (node: ClusterNode): Promise<Finding[]> => askNode(around, image, node, nodes);
   const answers = await askAll({
     items: nodes,
     parallel: options.parallel,
@@ -61,57 +60,60 @@ function verdictOf(all: number, unfit: number, silent: number): string {
 
 async function askNode(
   around: Surroundings,
-  pods: string,
   image: string,
   node: ClusterNode,
   nodes: readonly ClusterNode[],
 ): Promise<Finding[]> {
   const { api, options, signal } = around;
-  const name = preflightPodName(node.name);
+  const namespace = options.namespace ?? NAMESPACE;
+  const jobs = `/apis/batch/v1/namespaces/${namespace}/jobs`;
+  const name = preflightJobName(node.name);
   // One of this name was left by a command that was killed.
-  await removePod(around, pods, name);
+  await removeJob(around, namespace, name);
   try {
-    await api.create(pods, preflightPod(node.name, image), signal);
-    await untilRunning(around, `${pods}/${name}`);
-    const container = { namespace: options.namespace ?? NAMESPACE, pod: name, container: 'preflight' };
+    await api.create(jobs, preflightJob(node.name, image), signal);
+    const pod = await runningPod(around, namespace, name);
+    const container = { namespace, pod, container: 'preflight' };
     const run = { timeoutMs: options.timeoutMs, signal };
     const { stdout, stderr } = await execInPod(api.access, container, preflightCommand(node, nodes), run);
     const answer = stdout.startsWith('{') ? parseJson(stdout) : undefined;
     if (!isJsonObject(answer)) throw new Error(stderr.trim().split('\n')[0] || 'no answer');
     return readFindings(answer, node.name);
   } finally {
-    await removePod(around, pods, name).catch((error: unknown) =>
-      around.say(`pod ${name} is not removed: ${errorText(error)}; it ends by itself in ten minutes`),
+    await removeJob(around, namespace, name).catch((error: unknown) =>
+      around.say(`Job ${name} is not removed: ${errorText(error)}; it removes itself in ten minutes`),
     );
   }
 }
 
-async function untilRunning({ api, options, signal }: Surroundings, path: string): Promise<void> {
+async function podsOf({ api }: Surroundings, namespace: string, job: string, signal: AbortSignal): Promise<Fields[]> {
+  return await api.list(`/api/v1/namespaces/${namespace}/pods`, { labelSelector: `job-name=${job}` }, signal);
+}
+
+/** The name of the Job's pod once its container runs. */
+async function runningPod(around: Surroundings, namespace: string, job: string): Promise<string> {
+  const { options, signal } = around;
   const until = Date.now() + options.timeoutMs;
   for (;;) {
-    const status = fieldsOf((await api.get(path, signal))['status']);
+    const [pod] = await podsOf(around, namespace, job, signal);
+    const status = fieldsOf(pod?.['status']);
     const [container] = listOf(status['containerStatuses']);
     const state = fieldsOf(container?.['state']);
-    if ('running' in state) return;
+    if ('running' in state) return textOf(fieldsOf(pod?.['metadata'])['name']);
     const { reason, message } = fieldsOf(state['waiting'] ?? state['terminated']);
-    const why = [textOf(reason), textOf(message)].filter(Boolean).join(': ') || `phase ${textOf(status['phase'])}`;
+    const phase = pod === undefined ? 'the Job has made none' : `phase ${textOf(status['phase'])}`;
+    const why = [textOf(reason), textOf(message)].filter(Boolean).join(': ') || phase;
     if (Date.now() > until || 'terminated' in state) throw new Error(`its pod does not run: ${why}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
-/** Of its own time, because it runs after Ctrl-C, too. Resolves when the pod is gone. */
-async function removePod({ api }: Surroundings, pods: string, name: string): Promise<void> {
+/** Of its own time, because it runs after Ctrl-C, too. Resolves when the Job and its pod are gone. */
+async function removeJob(around: Surroundings, namespace: string, name: string): Promise<void> {
+  const { api } = around;
   const signal = AbortSignal.timeout(REMOVE_MS);
-  await api.remove(`${pods}/${name}?gracePeriodSeconds=1`, signal);
-  const [key, value] = Object.entries(PREFLIGHT_LABEL)[0] ?? [];
-  for (;;) {
-    const left = await api.list(
-      pods,
-      { labelSelector: `${key}=${value}`, fieldSelector: `metadata.name=${name}` },
-      signal,
-    );
-    if (left.length === 0) return;
+  await api.remove(`/apis/batch/v1/namespaces/${namespace}/jobs/${name}?propagationPolicy=Background`, signal);
+  while ((await podsOf(around, namespace, name, signal)).length > 0) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

@@ -1,11 +1,17 @@
-// The built `kubectl weft preflight` on a real kube-apiserver and lab nodes: one verdict for all nodes, and no pod of it is left.
+// The built `kubectl weft preflight` on a real kube-apiserver, its controllers and lab nodes: one verdict for all nodes, and no Job and no
+// pod of it is left, not even when it was killed.
 
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { missingApiserver } from '../../support/kube-apiserver.ts';
+import { waitUntil } from '../../lab/processes.ts';
+import { Background, findServer } from '../../support/background.ts';
 import { needs } from '../../support/needs.ts';
-import { PluginScene } from './plugin-scene.ts';
+import { builtPlugin, PluginScene } from './plugin-scene.ts';
 
 const PODS = '/api/v1/namespaces/kube-system/pods';
+const JOBS = '/apis/batch/v1/namespaces/kube-system/jobs';
+const CONTROLLERS = 'job-controller,garbage-collector-controller,ttl-after-finished-controller';
 const MERGE = 'application/merge-patch+json';
 
 interface PodObject {
@@ -14,27 +20,39 @@ interface PodObject {
   readonly status: { readonly phase: string };
 }
 
+const missing = ['etcd', 'kube-apiserver', 'kube-controller-manager'].filter((name) => findServer(name) === undefined);
+
 let scene: PluginScene;
+let controllers: Background;
 let isOver = false;
+/** Whether the program of the pods has ended by itself. */
+let isEnding = false;
 let kubelet: Promise<void>;
 const seen: PodObject[] = [];
 
 beforeAll(async () => {
-  if (missingApiserver() !== undefined) return;
+  if (missing.length > 0) return;
   scene = await PluginScene.start({ nodes: 2 });
   await scene.server.call({
     path: '/api/v1/namespaces/kube-system/serviceaccounts',
     body: { metadata: { name: 'default' } },
   });
   for (const [at, { name }] of scene.lab.nodes.entries()) await setPodCidr(name, `10.244.${at + 1}.0/24`);
+  const flags = [`--controllers=${CONTROLLERS}`, '--leader-elect=false', '--secure-port=0'];
+  controllers = new Background([
+    findServer('kube-controller-manager') ?? '',
+    `--kubeconfig=${scene.server.adminKubeconfig}`,
+    ...flags,
+  ]);
   kubelet = startPods();
 }, 180_000);
 afterAll(async () => {
   isOver = true;
   await kubelet;
+  await controllers?.stop();
   await scene?.stop();
 });
-beforeEach(() => needs.machine(missingApiserver() === undefined, missingApiserver() ?? ''));
+beforeEach(() => needs.machine(missing.length === 0, `${missing.join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`));
 
 async function setPodCidr(node: string, podCIDR: string): Promise<void> {
   const body = { spec: { podCIDR, podCIDRs: [podCIDR] } };
@@ -46,6 +64,15 @@ async function pods(): Promise<PodObject[]> {
   return (body['items'] ?? []) as PodObject[];
 }
 
+async function jobs(): Promise<object[]> {
+  return ((await scene.server.call({ path: JOBS })).body['items'] ?? []) as object[];
+}
+
+async function expectNothingLeft(): Promise<void> {
+  expect(await jobs()).toEqual([]);
+  expect(await pods()).toEqual([]);
+}
+
 /** What a kubelet does: says that a container runs, and lets go of what is deleted. */
 async function startPods(): Promise<void> {
   while (!isOver) {
@@ -53,6 +80,13 @@ async function startPods(): Promise<void> {
       const path = `${PODS}/${pod.metadata.name}`;
       if (pod.metadata.deletionTimestamp !== undefined) {
         await scene.server.call({ method: 'DELETE', path: `${path}?gracePeriodSeconds=0` });
+      } else if (isEnding) {
+        await scene.server.call({
+          method: 'PATCH',
+          path: `${path}/status`,
+          body: { status: { phase: 'Succeeded' } },
+          contentType: MERGE,
+        });
       } else if (pod.status.phase !== 'Running') {
         seen.push(pod);
         const containerStatuses = [
@@ -66,14 +100,14 @@ async function startPods(): Promise<void> {
   }
 }
 
-test('says in one line that all nodes are fit, with a pod on each that has NET_ADMIN alone, and leaves none', async () => {
+test('says in one line that all nodes are fit, with the pod of a Job on each that has NET_ADMIN alone, and leaves none', async () => {
   const { exitCode, stdout, stderr } = await scene.weft(['preflight']);
   expect(stdout, stderr).toContain('all 2 nodes are fit for Weft');
   expect(exitCode).toBe(0);
   expect(seen.map(({ spec }) => spec.nodeName).sort()).toEqual(['node-1', 'node-2']);
   const capabilities = { drop: ['ALL'], add: ['NET_ADMIN'] };
   for (const { spec } of seen) expect(spec.containers[0]?.securityContext).toMatchObject({ capabilities });
-  expect(await pods()).toEqual([]);
+  await expectNothingLeft();
 });
 
 test('names the node that is not fit, and why', async () => {
@@ -92,7 +126,7 @@ test('names the node that is not fit, and why', async () => {
     expect.arrayContaining([expect.objectContaining({ id: 'vxlan-port-taken', nodes: ['node-1'] })]),
   );
   expect(exitCode).toBe(1);
-  expect(await pods()).toEqual([]);
+  await expectNothingLeft();
 });
 
 test('names a Node without a podCIDR', async () => {
@@ -102,5 +136,20 @@ test('names a Node without a podCIDR', async () => {
   expect(stdout).toContain('[pod-cidr-unusable]');
   expect(stdout).toContain('1 of 3 nodes are not fit for Weft, 1 did not answer');
   expect(exitCode).toBe(1);
-  expect(await pods()).toEqual([]);
+  await expectNothingLeft();
+});
+
+test('leaves Jobs that remove themselves when it is killed', async () => {
+  const env = { ...process.env, KUBECONFIG: scene.server.adminKubeconfig };
+  const before = seen.length;
+  const child = execFile(process.execPath, [builtPlugin, 'preflight'], { env }, () => undefined);
+  await waitUntil(() => Promise.resolve(seen.length > before), 60_000, 'a pod of it');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  expect(await jobs()).not.toEqual([]);
+  isEnding = true;
+  onTestFinished(() => {
+    isEnding = false;
+  });
+  await waitUntil(async () => (await jobs()).length === 0 && (await pods()).length === 0, 60_000, 'no Job and no pod');
 });

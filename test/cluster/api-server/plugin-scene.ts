@@ -145,7 +145,8 @@ function podSpec(args: readonly string[]): object {
 }
 
 function nodeOfPod(lab: Lab, pod: string): LabNode {
-  return lab.node(pod.replace(/^weft-(preflight-)?/, ''));
+  // A Job gives its pod's name five letters of its own.
+  return lab.node(pod.replace(/^weft-/, '').replace(/^preflight-(.*)-[a-z0-9]{5}$/, '$1'));
 }
 
 /** The programs of the image are elsewhere in a lab node. */

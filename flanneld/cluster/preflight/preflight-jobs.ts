@@ -1,0 +1,70 @@
+// The Jobs in whose pods `kubectl weft preflight` executes `flanneld preflight`, one a node. A Job removes itself and its pod, also when
+// the plugin was killed. Pure functions.
+
+import type { ClusterNode } from '../ask/agents.ts';
+
+export const PREFLIGHT_LABEL = { 'app.kubernetes.io/name': 'weft-preflight' };
+/** A Job ends by itself after this time, and is then removed, also when nobody does it. */
+const JOB_SECONDS = 600;
+/** Where the host's /etc is in the pod. */
+const HOST_ROOT = '/host';
+/** Other nodes towards which each tries the packet size. */
+const NEIGHBOURS = 4;
+
+export function preflightJobName(node: string): string {
+  return `weft-preflight-${node}`;
+}
+
+/** Its pod has the node's network and processes, and the agent's one capability: what the agent itself would see. It changes no file. */
+export function preflightJob(node: string, image: string): object {
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name: preflightJobName(node), labels: PREFLIGHT_LABEL },
+    spec: {
+      backoffLimit: 0,
+      activeDeadlineSeconds: JOB_SECONDS,
+      ttlSecondsAfterFinished: 0,
+      template: { metadata: { labels: PREFLIGHT_LABEL }, spec: podSpec(node, image) },
+    },
+  };
+}
+
+function podSpec(node: string, image: string): object {
+  return {
+    nodeName: node,
+    hostNetwork: true,
+    hostPID: true,
+    tolerations: [{ operator: 'Exists' }],
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    restartPolicy: 'Never',
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: 'preflight',
+        image,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['node', '-e', `setTimeout(() => {}, ${JOB_SECONDS * 1000})`],
+        resources: { requests: { cpu: '5m', memory: '32Mi' } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+          seccompProfile: { type: 'RuntimeDefault' },
+        },
+        volumeMounts: [{ name: 'etc', mountPath: `${HOST_ROOT}/etc`, readOnly: true }],
+      },
+    ],
+    volumes: [{ name: 'etc', hostPath: { path: '/etc' } }],
+  };
+}
+
+/** The command, with addresses of some other nodes: the next ones in the list, so that each is tried by others. */
+export function preflightCommand(node: ClusterNode, nodes: readonly ClusterNode[]): string[] {
+  const at = nodes.indexOf(node);
+  const others = [...nodes.slice(at + 1), ...nodes.slice(0, Math.max(at, 0))].slice(0, NEIGHBOURS);
+  const addresses = others.flatMap((other) => other.addresses.slice(0, 1));
+  const flags = ['--json', `--node-name=${node.name}`, `--host-root=${HOST_ROOT}`];
+  return ['/opt/weft/flanneld', 'preflight', ...flags, `--cni-conf-dir=${HOST_ROOT}/etc/cni/net.d`, ...addresses];
+}
