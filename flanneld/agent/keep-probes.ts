@@ -2,11 +2,13 @@
 
 import { randomBytes } from 'node:crypto';
 import { parseIp } from '../../lib/ip.ts';
-import { parseMac } from '../../lib/mac.ts';
-import { PeerError } from '../backend/lease-fields.ts';
+import { type Mac, parseMac } from '../../lib/mac.ts';
+import { type NodeConfig, PeerError } from '../backend/lease-fields.ts';
 import type { Overlay } from '../backend/overlay.ts';
-import { type OverlayConfig, readPeer } from '../backend/vxlan/vxlan-lease.ts';
+import { readRoutePeer } from '../backend/route-peer.ts';
+import { readPeer } from '../backend/vxlan/vxlan-lease.ts';
 import type { Options } from '../cli/options.ts';
+import type { TunnelWay } from '../dataplane/tunnel-way.ts';
 import type { ProbeMeter } from '../health/probe-meter.ts';
 import { Prober } from '../probes/prober.ts';
 import type { LeasedPeer, LeasedPlace } from '../probes/target.ts';
@@ -22,7 +24,7 @@ export interface ProbeParts {
   readonly meter: ProbeMeter;
 }
 
-/** Undefined with `--probes=off`, and where no overlay is a VXLAN one. */
+/** Undefined with `--probes=off`, and where no overlay has a tunnel whose peers' kernels answer. */
 export function startProbes({ overlays, leases, options, tools, meter }: ProbeParts): Prober | undefined {
   const { probePort: port } = options;
   const followers = overlays.map(placeFollower).filter((one) => one !== undefined);
@@ -37,15 +39,16 @@ export function startProbes({ overlays, leases, options, tools, meter }: ProbePa
   });
 }
 
-/** Returns a function that gives the same object as long as nothing has changed; undefined for an overlay without a VTEP. */
+/** Returns a function that gives the same object as long as nothing has changed; undefined for an overlay without such a tunnel. */
 function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | undefined {
-  const { mac, vni, port, iface, local, publicIp } = overlay.status();
-  if (mac === undefined || vni === undefined || port === undefined) return undefined;
-  const { family, network, subnet } = overlay;
-  const config: OverlayConfig = { family, network, subnet, publicIp: parseIp(publicIp), vni, mac: parseMac(mac) };
+  const { family, network, subnet, tunnel } = overlay;
+  if (tunnel === undefined) return undefined;
+  const { mac: macText, iface, local, publicIp } = overlay.status();
+  const mac = macText === undefined ? undefined : parseMac(macText);
+  const config = { family, network, subnet, publicIp: parseIp(publicIp) };
   const fixed = {
-    ...{ family, subnet, vni, mac: config.mac, device: overlay.name, tunnelPort: port, iface, local: parseIp(local) },
-    readPeer: (key: string, lease: Lease) => usablePeer(key, lease, config),
+    ...{ family, subnet, tunnel, iface, local: parseIp(local), ...(mac && { mac }) },
+    readPeer: readerOf(tunnel, config, mac),
   };
   let last: LeasedPlace | undefined;
   return () => {
@@ -59,11 +62,17 @@ function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | unde
 }
 
 /** What is wrong with a lease that cannot be used is shown among the problems of the overlay. */
-function usablePeer(key: string, lease: Lease, config: OverlayConfig): LeasedPeer | undefined {
-  try {
-    return readPeer(key, lease, config);
-  } catch (error) {
-    if (error instanceof PeerError) return undefined;
-    throw error;
-  }
+function readerOf({ type, vni }: TunnelWay, config: NodeConfig, mac: Mac | undefined): LeasedPlace['readPeer'] {
+  const read = (key: string, lease: Lease): LeasedPeer | undefined =>
+    vni === undefined || mac === undefined
+      ? readRoutePeer(key, lease, { ...config, types: [type] })
+      : readPeer(key, lease, { ...config, vni, mac });
+  return (key, lease) => {
+    try {
+      return read(key, lease);
+    } catch (error) {
+      if (error instanceof PeerError) return undefined;
+      throw error;
+    }
+  };
 }

@@ -13,6 +13,7 @@ import type { Mirror } from '../dataplane/mirror.ts';
 import type { Action, Device, Place } from '../dataplane/objects/kind.ts';
 import type { Plan, PlannedPeer } from '../dataplane/plan.ts';
 import type { PeerObjects } from '../dataplane/reconciler.ts';
+import type { TunnelWay } from '../dataplane/tunnel-way.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { OverlayStatus } from '../health/status/report.ts';
@@ -29,6 +30,8 @@ export interface BackendType<Conf> {
   make(conf: Conf): Backend;
   /** Whether the device is one that this backend, ours or flannel's, makes; absent when it makes none that outlives the agent. */
   ownsDevice?(link: Link): boolean;
+  /** The tunnel of a family, for probes and for the doctor, which needs no agent; absent like `ownsDevice`. */
+  tunnel?(conf: Conf, family: Family): TunnelWay;
   /** The names of the files that it keeps in the state folder. */
   readonly stateFiles?: readonly string[];
 }
@@ -135,6 +138,8 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   readonly vni?: number;
   /** The UDP port of the tunnel, if anybody may send to it; the guard then watches or refuses those who are no peers. */
   readonly openPort?: { readonly port: number; readonly isVxlan: boolean };
+  /** The tunnel, if it is one whose peers' kernels answer at the first address of their subnet; then probes ask there. */
+  readonly tunnel?: TunnelWay;
   /** Further facts for the status report. */
   facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port' | 'publicKey'>;
   /** Ends what runs in this process; what is in the kernel stays. */

@@ -17,6 +17,7 @@ import type { PeerProblem } from '../health/peer-problem.ts';
 import type { OverlayStatus } from '../health/status/report.ts';
 import type { LeaseSnapshot } from '../subnet/manager.ts';
 import type { AnyOverlaySpec, OnDeviceChange, OverlayTools } from './backend.ts';
+import { backendOfDevice } from './registry.ts';
 
 export class Overlay {
   readonly #spec: AnyOverlaySpec;
@@ -76,6 +77,11 @@ export class Overlay {
   /** The number in the names of the firewall's tables. */
   get vni(): number {
     return this.#spec.vni ?? 1;
+  }
+
+  /** See OverlaySpec. */
+  get tunnel(): AnyOverlaySpec['tunnel'] {
+    return this.#spec.tunnel;
   }
 
   /** See OverlaySpec. */
@@ -252,7 +258,13 @@ function placeOf(
   tunnel: Device | undefined,
   { index, name }: Link,
 ): Place {
-  return { family, network, tunnel, underlay: { index, name } };
+  return {
+    family,
+    network,
+    tunnel,
+    underlay: { index, name },
+    isTunnel: (link) => backendOfDevice(link) !== undefined,
+  };
 }
 
 /** The interface of that name; OpError (ENODEV) in the overlay's words when it is gone. */

@@ -3,6 +3,7 @@
 import { ConfigError } from '../../lib/errors.ts';
 import { readString } from '../../lib/json-fields.ts';
 import { type NetConf, warnUnknown } from '../../lib/net-conf.ts';
+import type { Link } from '../../lib/rtnetlink/link.ts';
 import { alloc } from './alloc.ts';
 import type { AnyBackendType, Backend } from './backend.ts';
 import { extension } from './extension/extension.ts';
@@ -14,6 +15,11 @@ import { wireguard } from './wireguard/wireguard.ts';
 
 /** A new backend needs its own file and its name here. */
 export const BACKENDS: readonly AnyBackendType[] = [vxlan, hostGw, wireguard, ipip, udp, alloc, extension];
+
+/** The backend, ours or flannel's, that makes this device; undefined for a device of somebody else. */
+export function backendOfDevice(link: Link): AnyBackendType | undefined {
+  return BACKENDS.find((backend) => backend.ownsDevice?.(link) === true);
+}
 
 /** flannel's backends that Weft does not have, and what to use instead. */
 const INSTEAD: ReadonlyMap<string, string> = new Map([

@@ -54,7 +54,8 @@ export function routePeers({ leases, ownKey }: LeaseSnapshot, config: RoutePeerC
   return { peers, problems };
 }
 
-function readRoutePeer(key: string, lease: Lease, config: RoutePeerConfig): RoutePeer | undefined {
+/** One lease as a peer; undefined for this node's own and for one without the family. Throws PeerError. */
+export function readRoutePeer(key: string, lease: Lease, config: RoutePeerConfig): RoutePeer | undefined {
   const { subnet, publicIp } = familyOf(lease, config.family);
   if (subnet === undefined) return undefined;
   if (samePrefix(subnet, config.subnet) && publicIp !== undefined && sameIp(publicIp, config.publicIp))

@@ -35,6 +35,24 @@ export const CATALOG = {
     meaning: 'the network drops the UDP port of the tunnel in one direction only',
     fix: 'open the UDP port in the direction that the finding names',
   },
+  'wireguard-no-handshake': {
+    severity: 'error',
+    symptom: 'pods of two nodes do not reach each other with the backend wireguard',
+    meaning: 'the nodes complete no handshake: the UDP port is blocked, or keys or preshared keys differ',
+    fix: 'open the UDP port in both directions; compare `wg show` on both nodes with the leases, and `"PSK"` in net-conf',
+  },
+  'wireguard-key-mismatch': {
+    severity: 'error',
+    symptom: 'nobody reaches the pods of this node with the backend wireguard',
+    meaning: 'the device has another key than the lease of this node tells the others',
+    fix: 'restart the agent of this node, which publishes its key again',
+  },
+  'wireguard-endpoint-moved': {
+    severity: 'info',
+    symptom: 'none while packets pass',
+    meaning: 'packets of another node come from another address than its lease says, which is right behind NAT only',
+    fix: '`--iface` or `--public-ip` on the other node, if it is not behind NAT',
+  },
   'firewall-drops-tunnel': {
     severity: 'error',
     symptom: 'pods here reach no pod of another node',

@@ -7,6 +7,7 @@ import type { Draft } from './draft.ts';
 const ABOUT_PEERS: readonly FindingId[] = [
   'tunnel-port-blocked',
   'tunnel-one-way',
+  'wireguard-no-handshake',
   'peer-port-closed',
   'peer-unreachable',
   'peer-agent-down',
@@ -46,6 +47,7 @@ const FOLLOWS: Readonly<Partial<Record<FindingId, readonly FindingId[]>>> = {
   'route-missing': [...ABOUT_PEERS],
   'peer-entry-missing': [...ABOUT_PEERS],
   'bridge-address-wrong': ['agent-not-ready'],
+  'wireguard-key-mismatch': [...ABOUT_PEERS],
   'subnet-conflict': [...ABOUT_PEERS, 'lease-unusable'],
   'vtep-mac-conflict': [...ABOUT_PEERS, 'lease-unusable'],
   'public-ip-conflict': [...ABOUT_PEERS, 'lease-unusable'],

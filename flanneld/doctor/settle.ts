@@ -48,7 +48,7 @@ export function whileStarting({ agent, nowMs }: View, drafts: readonly Draft[]):
 /** What one look cannot tell, because it needs what the agent has received or measured before. */
 const BY_HISTORY: readonly string[] = ['tunnel-one-way', 'checksum-corruption', 'peer-slow', 'peer-agent-down'];
 /** What the doctor says of such a peer instead. */
-const LESS: readonly FindingId[] = ['tunnel-port-blocked', 'peer-tunnel-broken'];
+const LESS: readonly FindingId[] = ['tunnel-port-blocked', 'wireguard-no-handshake', 'peer-tunnel-broken'];
 
 /** The doctor's own findings of peers, with those of the running agent that say more. */
 export function withHistory(own: readonly Draft[], agents: readonly Finding[]): Draft[] {

@@ -7,6 +7,7 @@ import { passed, type Reply } from './ask.ts';
 import { type Context, classify } from './classify.ts';
 import type { Evidence, Faults } from './examine.ts';
 import { findingsOf } from './findings.ts';
+import type { ProbePlace } from './target.ts';
 import type { Answer, Heard, Identity } from './wire.ts';
 
 const SILENT: Reply = { kind: 'silent' };
@@ -65,6 +66,7 @@ describe('one fault, one id', () => {
       want: 'firewall-drops-tunnel',
     },
     { name: 'own route of the tunnel', evidence: unsent('ENETUNREACH'), want: 'peer-tunnel-broken' },
+    { name: 'own device loses packets', evidence: unsent('ENOBUFS'), want: 'peer-tunnel-broken' },
     {
       name: 'own route to the node',
       evidence: silent({ frame: { kind: 'unsent', code: 'EACCES' }, agent: { kind: 'unsent', code: 'EACCES' } }),
@@ -244,3 +246,69 @@ function unsent(code: string): Evidence {
   const reply: Reply = { kind: 'unsent', code };
   return { ...silent({ kernel: reply, noChecksum: reply, hop: reply }), full: reply, small: reply };
 }
+
+describe('tunnels of which no packet can be made by hand', () => {
+  const { mac: _, ...bare } = target;
+  const wireguard = { type: 'wireguard', device: 'flannel-wg', port: 51_820, overheadBytes: 80, hasKeys: true };
+  const ipip = { type: 'ipip', device: 'flannel.ipip', overheadBytes: 20 };
+  const identityOf = (port: number): Identity => ({ vtep: target.vtep, mac: undefined, vni: 0, port });
+  const judge = (tunnel: ProbePlace['tunnel'], evidence: Evidence) => {
+    const { mac: __, ...rest } = place;
+    return classify(evidence, { ...context, target: bare, place: { ...rest, tunnel } });
+  };
+  const { broadcast: ___, ...others } = blocked;
+  const nothing = (agent: Reply, frame: Reply = SILENT): Evidence => ({
+    ...silent(),
+    faults: { ...others, agent, frame },
+  });
+
+  test.for([
+    {
+      name: 'nothing comes through WireGuard',
+      tunnel: wireguard,
+      agent: answered(identityOf(51_820)),
+      want: 'wireguard-no-handshake',
+    },
+    {
+      name: 'nobody listens at its port',
+      tunnel: wireguard,
+      agent: NODE_CLOSED,
+      frame: NODE_CLOSED,
+      want: 'peer-port-closed',
+    },
+    {
+      name: 'the peer listens at another port',
+      tunnel: wireguard,
+      agent: answered(identityOf(51_900)),
+      want: 'peer-port-closed',
+    },
+    { name: 'nothing comes through IPIP', tunnel: ipip, agent: answered(identityOf(0)), want: 'tunnel-port-blocked' },
+    { name: 'the same, towards plain flannel', tunnel: ipip, agent: NODE_CLOSED, want: 'tunnel-port-blocked' },
+  ])('$name: $want', ({ tunnel, agent, frame, want }) => {
+    const { state, problem } = judge(tunnel, nothing(agent, frame));
+    expect([state, problem?.id]).toEqual(['unreachable', want]);
+  });
+
+  test('say what has to pass, and leave out what only VXLAN has', () => {
+    const { problem } = judge(ipip, nothing(answered(identityOf(0))));
+    expect(problem?.cause).toBe('the network drops IP protocol 4 (IP in IP) between node-1 and node-2');
+    expect(problem?.fix).not.toMatch(/VNI|NSX|undefined/);
+    expect(judge(wireguard, nothing(NODE_CLOSED, NODE_CLOSED)).problem?.fix).toContain(
+      'type wireguard; compare "ListenPort"',
+    );
+  });
+
+  test('name the MTU by what their headers take', () => {
+    const evidence: Evidence = { startedAtMs: 0, fullBytes: 1452, full: SILENT, small: CLOSED, largestBytes: 1352 };
+    const { problem } = judge(ipip, evidence);
+    expect(problem?.fix).toMatch(/^carry 1500 bytes .* set "MTU": 1400 in the Backend/);
+  });
+
+  test('are right when the peer’s kernel answers', () => {
+    expect(judge(wireguard, { startedAtMs: 0, fullBytes: 1392, full: CLOSED })).toEqual({
+      state: 'reachable',
+      isAgent: false,
+      rttMs: 0.2,
+    });
+  });
+});

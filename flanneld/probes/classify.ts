@@ -2,6 +2,7 @@
 // causes that exclude each other: what this node does itself comes first, then what the peer says, then what is left.
 
 import { formatIp, sameIp } from '../../lib/ip.ts';
+import { spellCarrier } from '../dataplane/tunnel-way.ts';
 import type { ProbedState } from '../health/status/probes-status.ts';
 import { passed, type Reply } from './ask.ts';
 import type { Evidence, Faults } from './examine.ts';
@@ -42,8 +43,6 @@ export interface Context {
 
 /** Headers of IP and UDP, which are in the path MTU and not in the payload. */
 const HEADERS = { 4: 28, 6: 48 } as const;
-/** What VXLAN adds to a packet of pods. */
-const TUNNEL_BYTES = { 4: 50, 6: 70 } as const;
 /** An agent that restarts does not answer for some seconds. This is not worth a message. */
 const AGENT_AWAY_MS = 10_000;
 /** Two packets sent at one time arrive at most so far apart. */
@@ -86,13 +85,13 @@ function tooSmall({ small, fullBytes, largestBytes }: Evidence, { target, place 
     return { state: 'reachable', isAgent, ...rttMs };
   }
   const largest = largestBytes + headers;
-  const underlay = largest + TUNNEL_BYTES[target.family];
+  const underlay = largest + place.tunnel.overheadBytes;
   const problem: Problem = {
     id: 'path-mtu-too-small',
     severity: 'error',
     cause: `the network to ${target.peer} carries packets of ${largest} bytes at most, pods send ${fullMtu}`,
-    evidence: `${place.device}: UDP with DF of ${largest} bytes is answered, of ${largest + 1} to ${fullMtu} bytes is not`,
-    fix: `carry ${fullMtu + TUNNEL_BYTES[target.family]} bytes between ${formatIp(place.local)} and ${formatIp(target.publicIp)}, or set "MTU": ${underlay} in the Backend of net-conf.json, then restart agents and pods`,
+    evidence: `${place.tunnel.device}: UDP with DF of ${largest} bytes is answered, of ${largest + 1} to ${fullMtu} bytes is not`,
+    fix: `carry ${fullMtu + place.tunnel.overheadBytes} bytes between ${formatIp(place.local)} and ${formatIp(target.publicIp)}, or set "MTU": ${underlay} in the Backend of net-conf.json, then restart agents and pods`,
   };
   return { state: 'degraded', problem, isAgent, ...rttMs };
 }
@@ -124,7 +123,7 @@ function spoiledChecksums({ noChecksum, kernel }: Faults, { target, place, node 
     severity: 'error',
     cause: `checksums of packets from ${from} to ${to} are wrong when they come out of the tunnel`,
     evidence: 'UDP without a checksum is answered, UDP with one is not, three tries',
-    fix: `on ${from}: ethtool -K ${place.device} tx-checksum-ip-generic off; better a newer kernel or driver`,
+    fix: `on ${from}: ethtool -K ${place.tunnel.device} tx-checksum-ip-generic off; better a newer kernel or driver`,
   };
 }
 
@@ -141,27 +140,37 @@ function localFault(faults: Faults, { full, small }: Evidence, context: Context)
 }
 
 function ownFirewall(isOnlyTunnel: boolean, { target, place }: Context): Problem {
-  const [port, address] = [place.tunnelPort, formatIp(target.publicIp)];
+  const [carrier, address] = [spellCarrier(place.tunnel), formatIp(target.publicIp)];
   return {
     id: 'firewall-drops-tunnel',
     severity: 'error',
     // Rules about an address are about this peer only.
     isLocal: isOnlyTunnel,
-    cause: `this node's own firewall refuses to send to ${isOnlyTunnel ? `UDP port ${port}` : `${address}, the address of ${target.peer}`}`,
-    evidence: `sendto ${address} UDP port ${port}: EPERM; another port there is refused ${isOnlyTunnel ? 'not' : 'as well'}`,
-    fix: `on this node: allow UDP port ${port} to ${address} in the output chain; nft list ruleset and iptables-save show who drops it`,
+    cause: `this node's own firewall refuses to send to ${isOnlyTunnel ? carrier : `${address}, the address of ${target.peer}`}`,
+    evidence: `sendto ${address} ${carrier}: EPERM; another port there is refused ${isOnlyTunnel ? 'not' : 'as well'}`,
+    fix: `on this node: allow ${carrier} to ${address} in the output chain; nft list ruleset and iptables-save show who drops it`,
   };
 }
 
-/** The kernel has no way to the peer: no route, or one that refuses. */
+/** The kernel has no way to the peer: no route, one that refuses, or a device that loses what it is to send. */
 function noRoute(code: string, { target, place }: Context, isTunnel: boolean): Problem {
   const address = formatIp(isTunnel ? target.vtep : target.publicIp);
+  const device = isTunnel ? place.tunnel.device : place.iface;
+  if (code === 'ENOBUFS') {
+    return {
+      id: isTunnel ? 'peer-tunnel-broken' : 'peer-unreachable',
+      severity: 'error',
+      cause: `this node's own ${device} loses what is sent to ${target.peer}`,
+      evidence: `sendto ${address}: ${code}, the device's queue or a rule at it drops the packet`,
+      fix: `on this node: tc -s qdisc show dev ${device}; tc -s filter show dev ${device} egress; nft list ruleset netdev`,
+    };
+  }
   return {
     id: isTunnel ? 'peer-tunnel-broken' : 'peer-unreachable',
     severity: 'error',
     cause: `this node has no usable route to ${target.peer}`,
     evidence: `sendto ${address}: ${code}`,
-    fix: `on this node: ip route get ${address}; ip rule; is ${isTunnel ? place.device : place.iface} up?`,
+    fix: `on this node: ip route get ${address}; ip rule; is ${isTunnel ? place.tunnel.device : place.iface} up?`,
   };
 }
 
@@ -179,9 +188,11 @@ function foreignAddress({ agent }: Faults, { target, place }: Context): Problem 
       fix: `on ${target.peer}: set --iface or --public-ip, or the annotation public-ip-overwrite`,
     };
   }
-  if (identity.mac !== undefined && identity.mac !== target.mac) return macMismatch(target, `has ${identity.mac}`);
-  if (identity.port !== place.tunnelPort) {
-    const evidence = `its agent uses UDP port ${identity.port}, this node ${place.tunnelPort}`;
+  if (target.mac !== undefined && identity.mac !== undefined && identity.mac !== target.mac)
+    return macMismatch(target, `has ${identity.mac}`);
+  const { port = 0 } = place.tunnel;
+  if (identity.port !== port) {
+    const evidence = `its agent uses UDP port ${identity.port}, this node ${port}`;
     return portClosed(target, place, evidence);
   }
   return undefined;
@@ -205,9 +216,9 @@ function portClosed(target: Target, place: ProbePlace, evidence: string): Proble
   return {
     id: 'peer-port-closed',
     severity: 'error',
-    cause: `${target.peer} takes no tunnel packets at UDP port ${place.tunnelPort}`,
+    cause: `${target.peer} takes no tunnel packets at ${spellCarrier(place.tunnel)}`,
     evidence,
-    fix: `on ${target.peer}: ip -d link show type vxlan; compare "Port" in both net-conf.json; is ${formatIp(target.publicIp)} its address? does its firewall reject the port?`,
+    fix: `on ${target.peer}: ip -d link show type ${place.tunnel.type}; compare ${place.tunnel.hasKeys === true ? '"ListenPort"' : '"Port"'} in both net-conf.json; is ${formatIp(target.publicIp)} its address? does its firewall reject the port?`,
   };
 }
 
@@ -216,7 +227,7 @@ function peerFault(faults: Faults, evidence: Evidence, context: Context): Proble
   const { frame, broadcast, broadcastEcho } = faults;
   const address = formatIp(target.publicIp);
   if (frame.kind === 'refused' && frame.way === 'node') {
-    return portClosed(target, place, `${address} answers port unreachable for UDP port ${place.tunnelPort}`);
+    return portClosed(target, place, `${address} answers port unreachable for ${spellCarrier(place.tunnel)}`);
   }
   if (passed(frame)) return brokenHere(context);
   if (passed(broadcast) || broadcastEcho?.kind === 'echoed') {
@@ -260,8 +271,8 @@ function brokenHere({ target, place }: Context): Problem {
     id: 'peer-tunnel-broken',
     severity: 'error',
     cause: `this node's own kernel does not send packets for ${target.peer} as its lease says`,
-    evidence: `a VXLAN packet made by hand to ${formatIp(target.publicIp)} and ${target.mac} is answered, one by ${place.device} is not`,
-    fix: `on this node: ip route get ${formatIp(target.vtep)}; ip neigh show ${formatIp(target.vtep)}; bridge fdb show dev ${place.device} | grep ${target.mac}`,
+    evidence: `a VXLAN packet made by hand to ${formatIp(target.publicIp)} and ${target.mac} is answered, one by ${place.tunnel.device} is not`,
+    fix: `on this node: ip route get ${formatIp(target.vtep)}; ip neigh show ${formatIp(target.vtep)}; bridge fdb show dev ${place.tunnel.device} | grep ${target.mac}`,
   };
 }
 
@@ -269,7 +280,7 @@ function brokenHere({ target, place }: Context): Problem {
 function oneWay(faults: Faults, { startedAtMs }: Evidence, context: Context): Problem | undefined {
   const { agent } = faults;
   const { node, target, place, heardAtMs, failingSinceMs = startedAtMs } = context;
-  const between = `UDP port ${place.tunnelPort}`;
+  const between = spellCarrier(place.tunnel);
   if (agent.kind === 'answered') {
     const { agoMs } = agent.answer.heard;
     // It was one of this examination.
@@ -294,23 +305,51 @@ function blockedFrom(from: string, to: string, port: string, evidence: string): 
   };
 }
 
-function blocked({ agent, closed, tcp }: Faults, { node, target, place }: Context): Problem {
-  const answers = [
-    agent.kind === 'answered' && 'its agent',
-    closed.kind === 'refused' && 'its kernel (port unreachable)',
-    (tcp.kind === 'refused' || tcp.kind === 'connected') && 'TCP',
-  ].filter((one) => one !== false);
-  // Without its agent nobody tells what its device is like, and a device with another VNI is as silent as a network.
-  const compare =
-    agent.kind === 'answered'
-      ? ''
-      : `; if it is open, compare ip -d link show ${place.device} on ${target.peer} with VNI ${place.vni} and MAC ${target.mac}`;
+function blocked(faults: Faults, context: Context): Problem {
+  const { node, target, place } = context;
+  const carrier = spellCarrier(place.tunnel);
+  const address = formatIp(target.publicIp);
+  const evidence = `${address} answers (${answersOf(faults)}), ${carrier} gives neither answer nor unreachable, nothing passes through the tunnel`;
+  if (place.tunnel.hasKeys === true) return noHandshake(evidence, context);
+  const between = `between ${formatIp(place.local)} and ${address} in both directions: security groups, firewalls`;
+  const isUdp = place.tunnel.port !== undefined;
   return {
     id: 'tunnel-port-blocked',
     severity: 'error',
-    cause: `the network drops UDP port ${place.tunnelPort} between ${node} and ${target.peer}`,
-    evidence: `${formatIp(target.publicIp)} answers (${answers.join(', ')}), UDP port ${place.tunnelPort} gives neither answer nor port unreachable, nothing passes through the tunnel`,
-    fix: `open UDP port ${place.tunnelPort} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions: security groups, firewalls; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json${compare}`,
+    cause: `the network drops ${carrier} between ${node} and ${target.peer}`,
+    evidence,
+    fix: `open ${carrier} ${between}${isUdp ? NSX : '; many clouds name it apart from TCP, UDP and ICMP'}${compareDevices(faults, context)}`,
+  };
+}
+
+const NSX = '; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json';
+
+/** Without its agent nobody tells what the peer's device is like, and a device with another VNI is as silent as a network. */
+function compareDevices({ agent }: Faults, { target, place }: Context): string {
+  const { device, vni } = place.tunnel;
+  if (agent.kind === 'answered' || vni === undefined) return '';
+  return `; if it is open, compare ip -d link show ${device} on ${target.peer} with VNI ${vni} and MAC ${target.mac}`;
+}
+
+function answersOf({ agent, closed, tcp }: Faults): string {
+  return [
+    agent.kind === 'answered' && 'its agent',
+    closed.kind === 'refused' && 'its kernel (port unreachable)',
+    (tcp.kind === 'refused' || tcp.kind === 'connected') && 'TCP',
+  ]
+    .filter((one) => one !== false)
+    .join(', ');
+}
+
+/** A packet under a key that the other node does not know is as silent as one that is lost. */
+function noHandshake(evidence: string, { node, target, place }: Context): Problem {
+  const carrier = spellCarrier(place.tunnel);
+  return {
+    id: 'wireguard-no-handshake',
+    severity: 'error',
+    cause: `${node} and ${target.peer} complete no handshake: ${carrier} is blocked between them, or one does not know the other's key or has another PSK`,
+    evidence,
+    fix: `open ${carrier} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions; on both: compare wg show ${place.tunnel.device} with the leases, and "PSK" in net-conf.json`,
   };
 }
 

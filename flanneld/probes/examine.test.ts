@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { target } from '../../test/support/probe-places.ts';
+import { place, target } from '../../test/support/probe-places.ts';
 import type { Ask, Reply } from './ask.ts';
 import { type Evidence, examine } from './examine.ts';
 
@@ -13,7 +13,7 @@ async function run(answer: (ask: Ask) => Reply, isBrief = false): Promise<{ evid
     asked.push(what);
     return Promise.resolve(answer(what));
   };
-  return { evidence: await examine({ target, ask, mtu: 1450, nowMs: () => 0, isBrief }), asked };
+  return { evidence: await examine({ target, ask, tunnel: place.tunnel, mtu: 1450, nowMs: () => 0, isBrief }), asked };
 }
 
 describe('an examination', () => {
@@ -55,4 +55,22 @@ describe('an examination', () => {
     const { asked, evidence } = await run(() => SILENT, true);
     expect([asked.length, evidence.faults]).toEqual([3, undefined]);
   });
+});
+
+test('of a tunnel of which no packet can be made by hand asks its port, if it has one', async () => {
+  const { mac: _, ...bare } = target;
+  const asks = async (port?: number): Promise<Ask[]> => {
+    const asked: Ask[] = [];
+    const ask = (__: unknown, what: Ask): Promise<Reply> => {
+      asked.push(what);
+      return Promise.resolve(SILENT);
+    };
+    const tunnel = { type: 'x', device: 'x', overheadBytes: 20, ...(port !== undefined && { port }) };
+    await examine({ target: bare, ask, tunnel, mtu: 1450, nowMs: () => 0 });
+    return asked;
+  };
+  for (const asked of [await asks(51_820), await asks()]) {
+    expect(asked.filter(({ way }) => way === 'frame' || way === 'echo')).toEqual([]);
+  }
+  expect(await asks(51_820)).toContainEqual({ way: 'node', port: 51_820 });
 });

@@ -2,6 +2,8 @@
 // everything that tells the causes apart, at once. It only collects what came back. classify.ts says what it means.
 
 import type { Ip } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import type { TunnelWay } from '../dataplane/tunnel-way.ts';
 import { type Asker, passed, type Reply } from './ask.ts';
 import { BROADCAST_MAC } from './frame.ts';
 import { type Target, unusedAddress } from './target.ts';
@@ -38,9 +40,10 @@ export interface Faults {
   readonly agent: Reply;
   readonly closed: Reply;
   readonly tcp: Reply;
-  /** Packets made by hand, to the MAC of the lease and to the broadcast MAC. */
+  /** Packets to the tunnel's port: made by hand for the MAC of the lease, or where no tunnel packet can be made, of no meaning. */
   readonly frame: Reply;
-  readonly broadcast: Reply;
+  /** Made by hand, to the broadcast MAC. */
+  readonly broadcast?: Reply;
   /** Echoes made by hand to the same MACs, when the peer has no agent that answers: its kernel does. */
   readonly echo?: Reply;
   readonly broadcastEcho?: Reply;
@@ -56,9 +59,12 @@ const SIZE_MS = 400;
 /** Headers of IP and UDP. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 
+const SILENT: Reply = { kind: 'silent' };
+
 export interface ExamineOptions {
   readonly target: Target;
   readonly ask: Asker;
+  readonly tunnel: TunnelWay;
   /** MTU of pods. */
   readonly mtu: number;
   readonly nowMs: () => number;
@@ -84,7 +90,7 @@ export async function examine(options: ExamineOptions): Promise<Evidence> {
   if (passed(small)) return { ...start, full: second, small, ...(await findLargest(options, small, fullBytes)) };
   if (isBrief) return { ...start, full: second, small };
   onExtra(9);
-  const [faults, smallAgain] = await Promise.all([askFaults(target, ask, nowMs(), tryMs), through(HEADER_BYTES)]);
+  const [faults, smallAgain] = await Promise.all([askFaults(options, tryMs), through(HEADER_BYTES)]);
   return { ...start, full: second, small: smallAgain, faults };
 }
 
@@ -107,23 +113,30 @@ async function findLargest(
   return passed(await ask(target, { way: 'tunnel', bytes: fullBytes }, timeoutMs)) ? {} : { largestBytes: passes };
 }
 
-async function askFaults(target: Target, ask: Asker, askedAtMs: number, tryMs: number): Promise<Faults> {
+async function askFaults({ target, ask, tunnel, nowMs }: ExamineOptions, tryMs: number): Promise<Faults> {
+  const askedAtMs = nowMs();
+  const { mac } = target;
   const one = (what: Parameters<Asker>[1]) => ask(target, what, tryMs);
   const unused: Ip | undefined = unusedAddress(target);
   // A kernel sends some six ICMP errors at once to one address, then one a second. So what tells most goes first.
   const [frame, agent, closed, tcp, broadcast, kernel, noChecksum, hop] = await Promise.all([
-    one({ way: 'frame', mac: target.mac }),
+    // A port that nobody has answers to any packet.
+    mac !== undefined
+      ? one({ way: 'frame', mac })
+      : tunnel.port === undefined
+        ? SILENT
+        : one({ way: 'node', port: tunnel.port }),
     one({ way: 'node' }),
     one({ way: 'node', port: CLOSED_PORT }),
     one({ way: 'tcp', port: KUBELET_PORT }),
-    one({ way: 'frame', mac: BROADCAST_MAC }),
+    mac && one({ way: 'frame', mac: BROADCAST_MAC }),
     one({ way: 'tunnel', port: CLOSED_PORT }),
     target.family === 4 ? one({ way: 'tunnel', noChecksum: true }) : undefined,
     unused && one({ way: 'tunnel', to: unused, ttl: 1 }),
   ]);
-  const optional = { ...(noChecksum && { noChecksum }), ...(hop && { hop }) };
-  const faults = { askedAtMs, kernel, agent, closed, tcp, frame, broadcast, ...optional };
-  return { ...faults, ...(needsEcho(faults) && (await askEchoes(target, ask, tryMs))) };
+  const optional = { ...(broadcast && { broadcast }), ...(noChecksum && { noChecksum }), ...(hop && { hop }) };
+  const faults = { askedAtMs, kernel, agent, closed, tcp, frame, ...optional };
+  return { ...faults, ...(mac !== undefined && needsEcho(faults) && (await askEchoes(target, mac, ask, tryMs))) };
 }
 
 /** Whether the peer is there and its kernel must be asked, because no agent of it answers. */
@@ -133,8 +146,13 @@ function needsEcho({ kernel, hop, agent, closed, tcp, frame }: Faults): boolean 
   return isThere && isSilent && agent.kind !== 'answered';
 }
 
-async function askEchoes(target: Target, ask: Asker, tryMs: number): Promise<Pick<Faults, 'echo' | 'broadcastEcho'>> {
-  const echo = await ask(target, { way: 'echo', mac: target.mac }, tryMs);
+async function askEchoes(
+  target: Target,
+  mac: Mac,
+  ask: Asker,
+  tryMs: number,
+): Promise<Pick<Faults, 'echo' | 'broadcastEcho'>> {
+  const echo = await ask(target, { way: 'echo', mac }, tryMs);
   if (echo.kind === 'echoed') return { echo };
   return { echo, broadcastEcho: await ask(target, { way: 'echo', mac: BROADCAST_MAC }, tryMs) };
 }

@@ -100,7 +100,7 @@ export async function examineAll(
   const work = async (): Promise<void> => {
     for (let one = waiting.shift(); one !== undefined && !isOver; one = waiting.shift()) {
       const { target, place, ask } = one;
-      const evidence = await examine({ target, ask, mtu: place.mtu, nowMs, tryMs: TRY_MS });
+      const evidence = await examine({ target, ask, mtu: place.mtu, tunnel: place.tunnel, nowMs, tryMs: TRY_MS });
       if (isOver) return;
       const known = { heardAtMs: undefined, failingSinceMs: undefined, agentSilentMs: undefined };
       const { problem } = classify(evidence, { node, target, place, ...known });

@@ -5,7 +5,7 @@ import { createSocket } from 'node:dgram';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../lib/clock-node.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
-import { parseMac } from '../../lib/mac.ts';
+import { type Mac, parseMac } from '../../lib/mac.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { probePeers } from './probe-peers.ts';
 import { ProbeSockets } from './probe-sockets.ts';
@@ -20,15 +20,13 @@ const tools = { sys, clock: systemClock, randomNonce: () => ++nonces, random: ()
 const port = 20_000 + (process.pid % 20_000);
 
 /** A node at 127.0.NUMBER.1, whose tunnel device has 127.0.NUMBER.0. */
-function placeOf(number: number): ProbePlace {
+function placeOf(number: number): ProbePlace & { readonly mac: Mac } {
   return {
     family: 4,
     subnet: parsePrefix(`127.0.${number}.0/24`),
-    vni: 1,
     mac: parseMac(`02:00:00:00:00:${number.toString(16).padStart(2, '0')}`),
-    device: 'lo',
+    tunnel: { type: 'vxlan', device: 'lo', vni: 1, port: 8472, overheadBytes: 50 },
     mtu: 1450,
-    tunnelPort: 8472,
     iface: 'lo',
     local: parseIp(`127.0.${number}.1`),
     ifindexes: [1],

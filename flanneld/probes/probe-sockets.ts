@@ -37,6 +37,9 @@ export interface ProbeSocketTools {
   readonly randomNonce: () => bigint;
 }
 
+/** Stands in for the MAC of a device that has none, for which no frame is made. */
+const NO_MAC = '00:00:00:00:00:00' as Mac;
+
 interface Pending {
   readonly way: Way;
   readonly to: Ip;
@@ -110,20 +113,22 @@ export class ProbeSockets {
   }
 
   async #askEcho({ vtep, publicIp }: Target, mac: Mac): Promise<Reply> {
-    const { family, vni, tunnelPort } = this.#place;
+    const { family, tunnel } = this.#place;
+    const { vni, port } = tunnel;
+    if (vni === undefined || port === undefined) return { kind: 'silent' };
     const id = Number(this.#tools.randomNonce() & 0xffffn);
     return await this.#echoes.ask(family, id, (sequence) => {
       const frame = echoFrame(vni, this.#ownEnd(), { mac, ip: vtep }, id, sequence);
-      sendDatagram(this.#tools.sys, this.#fds.node, { ip: publicIp, port: tunnelPort }, frame);
+      sendDatagram(this.#tools.sys, this.#fds.node, { ip: publicIp, port }, frame);
     });
   }
 
   #ownEnd(): FrameEnd {
-    return { mac: this.#place.mac, ip: ownVtep(this.#place) };
+    return { mac: this.#place.mac ?? NO_MAC, ip: ownVtep(this.#place) };
   }
 
   #packetOf(target: Target, ask: Exclude<Ask, { way: 'tcp' | 'echo' }>, nonce: bigint): Packet {
-    const { vni, tunnelPort } = this.#place;
+    const { vni = 0, port: tunnelPort = 0 } = this.#place.tunnel;
     switch (ask.way) {
       case 'tunnel': {
         const { to = target.vtep, port = this.#port, bytes = HEADER_BYTES, ttl, noChecksum = false } = ask;
@@ -187,7 +192,7 @@ export class ProbeSockets {
 
   /** The answer to a packet made by hand comes from inside the tunnel, so its sender is another address than the one sent to. */
   #isFrom({ from }: Arrival, { to, port }: Pending): boolean {
-    return sameIp(from, to) || port === this.#place.tunnelPort;
+    return sameIp(from, to) || port === this.#place.tunnel.port;
   }
 
   #react(arrival: Arrival, way: Way): void {

@@ -117,7 +117,7 @@ export class Prober {
       const responder = new Responder(place);
       const onError = (error: unknown): void => this.#lost(place.family, error);
       const sockets = new ProbeSockets(place, port, responder, tools, onError);
-      if (sockets.problem !== undefined) tools.log.warn({ dev: place.device }, sockets.problem);
+      if (sockets.problem !== undefined) tools.log.warn({ dev: place.tunnel.device }, sockets.problem);
       this.#sides.set(place.family, { place, sockets, responder, targets: new Targets(place) });
     }
     this.#problem = undefined;
@@ -191,6 +191,7 @@ export class Prober {
       const evidence = await examine({
         target,
         mtu: side.place.mtu,
+        tunnel: side.place.tunnel,
         ask: (...args) => side.sockets.ask(...args),
         nowMs: () => realtimeMs(sys),
         isBrief: this.#isBrief(record),

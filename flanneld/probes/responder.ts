@@ -39,8 +39,8 @@ export class Responder {
 
   constructor(place: ProbePlace) {
     this.#place = place;
-    const { mac, vni, tunnelPort: port } = place;
-    this.#identity = { vtep: ownVtep(place), mac, vni, port };
+    const { mac, tunnel } = place;
+    this.#identity = { vtep: ownVtep(place), mac, vni: tunnel.vni ?? 0, port: tunnel.port ?? 0 };
   }
 
   setTargets(targets: Iterable<Target>): void {

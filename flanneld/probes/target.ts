@@ -3,13 +3,15 @@
 import { addToIp, broadcastOf, type Family, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
 import { changesBetween } from '../../lib/versioned-map.ts';
+import type { TunnelWay } from '../dataplane/tunnel-way.ts';
 import type { Lease } from '../subnet/manager.ts';
 
 /** A peer by its lease; every address is of the place's family. */
 export interface LeasedPeer {
   readonly subnet: IpPrefix;
   readonly publicIp: Ip;
-  readonly mac: Mac;
+  /** Of its VTEP; absent where the tunnel is not VXLAN. */
+  readonly mac?: Mac;
 }
 
 /** This node's side of one overlay. */
@@ -17,15 +19,12 @@ export interface ProbePlace {
   readonly family: Family;
   /** This node's own subnet; its first address is that of the tunnel device. */
   readonly subnet: IpPrefix;
-  readonly vni: number;
-  /** MAC of the tunnel device. */
-  readonly mac: Mac;
-  /** The name of the device: `flannel.1`. */
-  readonly device: string;
+  /** The tunnel and its device. Without a VNI no packet of it can be made by hand. */
+  readonly tunnel: TunnelWay;
+  /** MAC of the tunnel device, where it has one. */
+  readonly mac?: Mac;
   /** MTU of pods. */
   readonly mtu: number;
-  /** The tunnel's UDP port. */
-  readonly tunnelPort: number;
   /** The external interface and its address, from which packets to other nodes are sent. */
   readonly iface: string;
   readonly local: Ip;
@@ -61,7 +60,16 @@ export function ownVtep({ subnet }: ProbePlace): Ip {
 export function targetOf(key: string, { subnet, publicIp, mac }: LeasedPeer, more: readonly Ip[] = []): Target {
   const { family } = subnet.ip;
   const addresses = [publicIp, ...more.filter((one) => one.family === family)];
-  return { id: `${family} ${key}`, peer: key, family, subnet, vtep: subnet.ip, publicIp, mac, addresses };
+  return {
+    id: `${family} ${key}`,
+    peer: key,
+    family,
+    subnet,
+    vtep: subnet.ip,
+    publicIp,
+    ...(mac && { mac }),
+    addresses,
+  };
 }
 
 function targetOfLease(key: string, lease: Lease, { readPeer }: LeasedPlace): Target | undefined {

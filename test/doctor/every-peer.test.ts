@@ -1,10 +1,20 @@
 // What the doctor says of peers: faults in the network between two nodes, and of the other node. It needs no agent for that.
 
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
 import { readLease, writeLease } from '../lab/support/leases.ts';
+import {
+  becomesHealthy,
+  finds,
+  floodLink,
+  narrowLink,
+  reportOf,
+  spoilChecksums,
+  undoInNetwork,
+} from '../probes/probed-lab.ts';
 import { doctor, expectHealthy, FLAGS_OF_LAB, findingOf } from '../support/doctor.ts';
 
 const TEST_MS = 180_000;
@@ -124,6 +134,18 @@ describe('of the other node', { timeout: TEST_MS }, () => {
     for (const each of lab.nodes) await expectHealthy(each);
   });
 
+  test('its agent is gone and its kernel forwards: known by the agent here, and no error', async () => {
+    await two.agent.kill();
+    try {
+      expect(await findingOf(one, 'peer-agent-down')).toMatchObject({ peer: 'node-2', severity: 'info' });
+      expect((await doctor(one)).exitCode).toBe(0);
+    } finally {
+      await two.agent.start();
+      await two.agent.ready();
+    }
+    for (const each of lab.nodes) await expectHealthy(each);
+  });
+
   test('it is off', async () => {
     await two.run(['ip', 'link', 'set', 'eth0', 'down']);
     try {
@@ -134,6 +156,48 @@ describe('of the other node', { timeout: TEST_MS }, () => {
       await two.run(['sh', '-c', 'ip link set eth0 up && ip route replace default via 192.168.50.1 dev eth0']);
     }
     for (const each of lab.nodes) await expectHealthy(each);
+  });
+});
+
+describe('between the two', { timeout: TEST_MS }, () => {
+  test('a rule at the tunnel’s device loses what this node sends', async () => {
+    const chain = 'chain c { type filter hook egress device "flannel.1" priority 0; drop; }';
+    await one.run(['nft', `table netdev lost { ${chain}; }`]);
+    try {
+      const finding = await findingOf(one, 'peer-tunnel-broken');
+      expect(finding).toMatchObject({ peer: 'node-2', severity: 'error' });
+      expect(finding.cause).toBe("this node's own flannel.1 loses what is sent to node-2");
+      expect(finding.evidence).toContain('ENOBUFS');
+    } finally {
+      await one.run(['nft', 'delete table netdev lost']);
+    }
+    for (const each of lab.nodes) await expectHealthy(each);
+  });
+
+  test('checksums are spoiled on the way', async () => {
+    await spoilChecksums(lab, one, two);
+    try {
+      const finding = await findingOf(one, 'checksum-corruption');
+      expect(finding.peer).toBe('node-2');
+      expect(finding.fix).toContain('on node-1: ethtool -K flannel.1 tx-checksum-ip-generic off');
+    } finally {
+      undoInNetwork(lab);
+    }
+    for (const each of lab.nodes) await expectHealthy(each);
+  });
+
+  test('the link is full, so that round trips have become slow', async () => {
+    // What is usual must be known.
+    const isKnown = async (): Promise<boolean> => ((await reportOf(one)).probes?.peers[0]?.rttMs ?? 0) > 0;
+    await waitUntil(isKnown, TEST_MS, 'a round trip');
+    onTestFinished(narrowLink(lab, one));
+    const end = await floodLink(two, one);
+    onTestFinished(end);
+    await finds(one, 'peer-slow', 'node-2');
+    expect(await findingOf(one, 'peer-slow')).toMatchObject({ peer: 'node-2', severity: 'warning' });
+    await end();
+    await becomesHealthy([one], 1);
+    expect((await doctor(one)).findings.map(({ id }) => id)).not.toContain('peer-slow');
   });
 });
 

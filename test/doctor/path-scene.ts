@@ -2,7 +2,7 @@
 
 import { expect, onTestFinished } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
-import { type Lab, startLab } from '../lab/lab.ts';
+import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
 import { builtAgent } from '../lab/programs.ts';
@@ -33,8 +33,8 @@ const NAME: readonly (readonly [string, string])[] = [
   ['K8S_POD_NAME', 'web-1'],
 ];
 
-export async function startPathScene(): Promise<PathScene> {
-  const lab = await startLab({ nodes: 2 });
+export async function startPathScene(options: Pick<LabOptions, 'netConf'> = {}): Promise<PathScene> {
+  const lab = await startLab({ nodes: 2, ...options });
   const [node, other] = [lab.node('node-1'), lab.node('node-2')];
   const pod = await node.addPod({ args: NAME });
   const near = await node.addPod();

@@ -11,7 +11,7 @@ import type { Problem } from './problems/problem.ts';
 const LOOK_MS = 30_000;
 
 export async function seeProblem(node: LabNode, problem: Problem): Promise<void> {
-  const { id, agent, make, after, says } = problem;
+  const { id, agent, env, make, after, says } = problem;
   if (problem.needs !== undefined) {
     const { exitCode } = await node.exec(['sh', '-c', problem.needs]);
     needs.machine(exitCode === 0, problem.needs);
@@ -21,11 +21,11 @@ export async function seeProblem(node: LabNode, problem: Problem): Promise<void>
   if (agent === 'is stopped') await signal(node, 'STOP');
   try {
     if (make !== undefined) await shell(node, make);
-    const finding = await findingOf(node, id, flags);
+    const finding = await findingOf(node, id, flags, env);
     expect(finding.node).toBe(node.name);
     const text = [finding.cause, finding.evidence, finding.fix].join('\n');
     for (const words of says) expect(text).toContain(words);
-    if (finding.severity === 'error') expect((await doctor(node, flags)).exitCode).toBe(1);
+    if (finding.severity === 'error') expect((await doctor(node, flags, env)).exitCode).toBe(1);
     await end(node, problem, finding);
     await isGone(node, id, flags);
   } finally {

@@ -1,12 +1,25 @@
 // Every fault between nodes, made for real in a lab of three: its name on the nodes it concerns, nothing on the others, and nothing
 // left when it is over. `npm run suite -- probes`.
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { subnetOf } from '../lab/mesh.ts';
 import { dropLease, readLease, writeLease } from '../lab/support/leases.ts';
-import { becomesHealthy, dropInNetwork, dropTunnel, findingsIn, finds, undo, undoInNetwork } from './probed-lab.ts';
+import {
+  becomesHealthy,
+  computeChecksums,
+  dropInNetwork,
+  dropTunnel,
+  findingsIn,
+  finds,
+  floodLink,
+  narrowLink,
+  reportOf,
+  spoilChecksums,
+  undo,
+  undoInNetwork,
+} from './probed-lab.ts';
 
 const TEST_MS = 400_000;
 
@@ -68,6 +81,16 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
     expect(await namedNow()).toEqual(['node-1: path-mtu-too-small of node-2', 'node-2: path-mtu-too-small of node-1']);
   });
 
+  test('only packets made by hand pass, because something on the way minds the kernel’s ports', async () => {
+    dropInNetwork(lab, [
+      { from: one, what: `${tunnelTo(two)} udp sport != 8477 drop` },
+      { from: two, what: `${tunnelTo(one)} udp sport != 8477 drop` },
+    ]);
+    const found = await finds(one, 'peer-tunnel-broken', 'node-2');
+    expect(found.evidence).toContain('a VXLAN packet made by hand');
+    await finds(two, 'peer-tunnel-broken', 'node-1');
+  });
+
   test('nothing passes at all', async () => {
     dropInNetwork(lab, [
       { from: one, what: `ip daddr ${two.address} drop` },
@@ -79,13 +102,9 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
   });
 
   test('checksums of what is in the tunnel are spoiled', async () => {
-    // Inner IPv4 UDP with a checksum: bits from the outer UDP header (8 UDP, 8 VXLAN, 14 Ethernet, 20 IP, 6 to the checksum).
-    const udp = '@th,312,8 17';
-    const checksum = '@th,448,16';
-    const spoil = `${tunnelTo(two)} ${udp} ${checksum} != 0 ${checksum} set 0xdead`;
     await computeChecksums(one);
     await becomesHealthy([one], 2);
-    dropInNetwork(lab, [{ from: one, what: spoil }]);
+    await spoilChecksums(lab, one, two);
     const found = await finds(one, 'checksum-corruption', 'node-2');
     expect(found.cause).toBe('checksums of packets from node-1 to node-2 are wrong when they come out of the tunnel');
     expect(found.fix).toContain('on node-1: ethtool -K flannel.1 tx-checksum-ip-generic off');
@@ -93,16 +112,24 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
   });
 });
 
-/** What `ethtool -K flannel.1 tx-checksum-ip-generic off` does: SIOCETHTOOL, ETHTOOL_STXCSUM. Else veths never check. */
-async function computeChecksums(node: LabNode): Promise<void> {
-  const program = [
-    'import array, fcntl, socket, struct',
-    's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
-    'value = array.array("B", struct.pack("II", 0x17, 0))',
-    'fcntl.ioctl(s, 0x8946, struct.pack("16sP", b"flannel.1", value.buffer_info()[0]) + bytes(16))',
-  ];
-  await node.run(['python3', '-c', program.join('\n')]);
-}
+describe('on a link that is full', { timeout: TEST_MS }, () => {
+  test('round trips of node-1 have become slow, and no longer when the load is over', async () => {
+    onTestFinished(narrowLink(lab, one));
+    // The link alone changes nothing: probes are few.
+    const before = await reportOf(one);
+    expect(before.findings.map(({ id }) => id)).not.toContain('peer-slow');
+    const end = await floodLink(three, one);
+    onTestFinished(end);
+    const found = await finds(one, 'peer-slow', 'node-2');
+    expect(found.severity).toBe('warning');
+    const [, ms, usual] = /^([\d.]+) ms through the tunnel, usually ([\d.]+) ms$/.exec(found.evidence) ?? [];
+    expect(Number(ms)).toBeGreaterThan(Number(usual) + 20);
+    await finds(two, 'peer-slow', 'node-1');
+    expect((await findingsIn(lab)).filter(({ severity }) => severity === 'error')).toEqual([]);
+    await end();
+    await becomesHealthy(lab.nodes, 2);
+  });
+});
 
 describe('on a node', { timeout: TEST_MS }, () => {
   test('its own firewall refuses to send: one finding there, without a peer', async () => {

@@ -1,6 +1,6 @@
 // A lab whose agents probe each other: what a node finds wrong, and how tests wait for it.
 
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import type { Finding } from '../../flanneld/health/finding.ts';
 import { fetchStatus } from '../../flanneld/health/status/client.ts';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
@@ -96,4 +96,42 @@ function nftInNetwork(lab: Lab, script: string): void {
     input: script,
   });
   if (status !== 0) throw new Error(`nft: ${stderr}`);
+}
+
+/** Spoils checksums of UDP in the tunnel on the way from one node to another, where the sender computes them. */
+export async function spoilChecksums(lab: Lab, from: LabNode, to: LabNode): Promise<void> {
+  await computeChecksums(from);
+  // Inner IPv4 UDP with a checksum: bits from the outer UDP header (8 UDP, 8 VXLAN, 14 Ethernet, 20 IP, 6 to the checksum).
+  const udp = '@th,312,8 17';
+  const checksum = '@th,448,16';
+  const what = `ip daddr ${to.address} udp dport 8472 ${udp} ${checksum} != 0 ${checksum} set 0xdead`;
+  dropInNetwork(lab, [{ from, what }]);
+}
+
+/** What `ethtool -K flannel.1 tx-checksum-ip-generic off` does: SIOCETHTOOL, ETHTOOL_STXCSUM. Else veths never check. */
+export async function computeChecksums(node: LabNode): Promise<void> {
+  const program = [
+    'import array, fcntl, socket, struct',
+    's = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+    'value = array.array("B", struct.pack("II", 0x17, 0))',
+    'fcntl.ioctl(s, 0x8946, struct.pack("16sP", b"flannel.1", value.buffer_info()[0]) + bytes(16))',
+  ];
+  await node.run(['python3', '-c', program.join('\n')]);
+}
+
+/** Gives the link to a node two megabits a second, which nobody notices until `floodLink`. Returns what ends it. */
+export function narrowLink(lab: Lab, to: LabNode): () => void {
+  const port = `ul-${to.index}`;
+  const tc = (...words: readonly string[]): void =>
+    void execFileSync('nsenter', [`--net=/proc/${lab.pid}/ns/net`, 'tc', 'qdisc', ...words]);
+  tc('add', 'dev', port, 'root', 'tbf', 'rate', '2mbit', 'burst', '4kb', 'latency', '120ms');
+  return () => tc('del', 'dev', port, 'root');
+}
+
+/** Sends somewhat more than two megabits a second to a node, so that its queue is full. Returns what ends it. */
+export async function floodLink(from: LabNode, to: LabNode): Promise<() => Promise<void>> {
+  const program = `const s = require("dgram").createSocket("udp4"), b = Buffer.alloc(1400), t0 = Date.now(); let sent = 0;
+    setInterval(() => { while (sent < (Date.now() - t0) * 0.2) { s.send(b, 9, "${to.address}"); sent++; } }, 5);`;
+  await from.run(['sh', '-c', `${process.execPath} -e '${program}' >/dev/null 2>&1 & echo $! > /run/flood`]);
+  return async () => void (await from.exec(['sh', '-c', 'kill $(cat /run/flood); rm -f /run/flood']));
 }

@@ -19,10 +19,14 @@ export interface Diagnosis {
   readonly findings: readonly Finding[];
 }
 
-/** Runs `flanneld doctor --json` on the node. */
-export async function doctor(node: LabNode, flags: readonly string[] = []): Promise<Diagnosis> {
+/** Runs `flanneld doctor --json` on the node; `env` is beside what every container has. */
+export async function doctor(
+  node: LabNode,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Diagnosis> {
   const { exitCode, stdout, stderr } = await node.exec([builtAgent, 'doctor', '--json', ...flags], {
-    env: { NODE_NAME: node.name, PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+    env: { NODE_NAME: node.name, PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...env },
   });
   if (!stdout.startsWith('{')) throw new Error(`doctor on ${node.name}: exit ${exitCode}: ${stderr}`);
   return { exitCode, ...(JSON.parse(stdout) as { findings: Finding[] }) };
@@ -46,10 +50,15 @@ export async function expectHealthy(node: LabNode, flags: readonly string[] = []
 }
 
 /** The first finding with that id; fails when there is none after some time. */
-export async function findingOf(node: LabNode, id: string, flags: readonly string[] = []): Promise<Finding> {
+export async function findingOf(
+  node: LabNode,
+  id: string,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Finding> {
   let last: readonly Finding[] = [];
   const isThere = async (): Promise<boolean> => {
-    last = (await doctor(node, flags)).findings;
+    last = (await doctor(node, flags, env)).findings;
     return last.some((finding) => finding.id === id) || (await pause());
   };
   await waitUntil(isThere, LOOK_MS, id).catch(() => undefined);

@@ -8,11 +8,9 @@ export const place: ProbePlace = {
   family: 4,
   subnet: parsePrefix('10.244.1.0/24'),
   local: parseIp('192.0.2.1'),
-  vni: 1,
   mac: parseMac('02:00:00:00:01:01'),
-  device: 'flannel.1',
+  tunnel: { type: 'vxlan', device: 'flannel.1', vni: 1, port: 8472, overheadBytes: 50 },
   mtu: 1450,
-  tunnelPort: 8472,
   iface: 'eth0',
   ifindexes: [2, 3],
 };

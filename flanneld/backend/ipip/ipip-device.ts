@@ -15,11 +15,11 @@ import { tunnelMtu } from '../tunnel-mtu.ts';
 export const IPIP_DEVICE = 'flannel.ipip';
 
 /** The outer IPv4 header (RFC 2003). */
-const OVERHEAD_BYTES = 20;
+export const IPIP_OVERHEAD_BYTES = 20;
 
 /** MTU of the device over an interface of this MTU. Throws OpError when it is too small. */
 export function ipipMtu(underlay: { readonly name: string; readonly mtu: number }): number {
-  return tunnelMtu({ subsystem: 'ipip', what: 'IPIP', family: 4, bytes: OVERHEAD_BYTES }, underlay);
+  return tunnelMtu({ subsystem: 'ipip', what: 'IPIP', family: 4, bytes: IPIP_OVERHEAD_BYTES }, underlay);
 }
 
 /** Everything the agent decides about its device. */

@@ -7,13 +7,16 @@ import { readBoolean } from '../../../lib/json-fields.ts';
 import { type WantedObject, wanted } from '../../dataplane/objects/kind.ts';
 import { route } from '../../dataplane/objects/route.ts';
 import type { Plan } from '../../dataplane/plan.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type { Backend, BackendTools, BackendType, FamilySettings, OverlaySpec } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
 import { OnLink, withDirect } from '../on-link.ts';
 import { type RoutePeer, routePlanner } from '../route-peer.ts';
-import { ensureIpipDevice, IPIP_DEVICE, ipipMtu } from './ipip-device.ts';
+import { ensureIpipDevice, IPIP_DEVICE, IPIP_OVERHEAD_BYTES, ipipMtu } from './ipip-device.ts';
 
 const TYPE = 'ipip';
+
+const TUNNEL: TunnelWay = { type: TYPE, device: IPIP_DEVICE, overheadBytes: IPIP_OVERHEAD_BYTES };
 
 interface IpipConf {
   /** Peers on the external interface's own link are reached without the tunnel. */
@@ -32,6 +35,7 @@ export const ipip: BackendType<IpipConf> = {
   readKeys: (place) => ({ directRouting: readBoolean(place, 'DirectRouting') ?? false }),
   make: ipipBackend,
   ownsDevice: ({ name, kind }) => kind === TYPE && name === IPIP_DEVICE,
+  tunnel: () => TUNNEL,
 };
 
 interface IpipPeer extends RoutePeer {
@@ -69,6 +73,7 @@ function ipipOverlay(
       return device;
     },
     kinds: [route],
+    tunnel: TUNNEL,
     objects: ipipObjects,
     plan: planner(routePlanner({ ...settings, types: [TYPE] }), directRouting ? new OnLink(netlink, clock) : undefined),
     followsRoutes: directRouting,

@@ -5,6 +5,7 @@ import type { Family } from '../../../lib/ip.ts';
 import { type JsonValue, jsonObject } from '../../../lib/json.ts';
 import type { Mac } from '../../../lib/mac.ts';
 import { getLink } from '../../../lib/rtnetlink/link.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type {
   Advertised,
   Backend,
@@ -19,11 +20,15 @@ import { ensureOwnAddress } from '../device-address.ts';
 import { OnLink } from '../on-link.ts';
 import { tooLargeMtu } from '../tunnel-mtu.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
-import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu } from './vxlan-device.ts';
+import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu, vxlanOverheadBytes } from './vxlan-device.ts';
 import { readVxlanKeys, type VxlanConf, vxlanKeys } from './vxlan-keys.ts';
 import { VXLAN_KINDS, type VxlanPeer, VxlanPlanner, vxlanObjects } from './vxlan-peers.ts';
 
 const TYPE = 'vxlan';
+
+function vxlanTunnel({ vni, port }: VxlanConf, family: Family): TunnelWay {
+  return { type: TYPE, device: vxlanDeviceName(family, vni), port, vni, overheadBytes: vxlanOverheadBytes(family) };
+}
 
 export const vxlan: BackendType<VxlanConf> = {
   type: TYPE,
@@ -32,6 +37,7 @@ export const vxlan: BackendType<VxlanConf> = {
   make: vxlanBackend,
   ownsDevice: ({ name, vxlan }) =>
     vxlan !== undefined && ([4, 6] as const).some((family) => vxlanDeviceName(family, vxlan.vni) === name),
+  tunnel: vxlanTunnel,
 };
 
 function vxlanBackend(conf: VxlanConf): Backend {
@@ -101,6 +107,7 @@ function vxlanOverlay(
     followsRoutes: directRouting,
     ...(directRouting && { isDirect: ({ isDirect = false }: VxlanPeer) => isDirect }),
     openPort: { port, isVxlan: true },
+    tunnel: vxlanTunnel(conf, family),
     facts: () => ({ mac, vni, port }),
   };
 }

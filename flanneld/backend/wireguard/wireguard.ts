@@ -3,8 +3,10 @@
 // agent ends, what somebody changes is put back, and a peer's former key is removed.
 
 import { join } from 'node:path';
+import type { Family } from '../../../lib/ip.ts';
 import { jsonObject } from '../../../lib/json.ts';
 import { type Device, wanted } from '../../dataplane/objects/kind.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import { bareOverlay } from '../alloc.ts';
 import type {
   Advertised,
@@ -21,7 +23,12 @@ import { ensureNetworkRoute } from '../network-route.ts';
 import { tooLargeMtu } from '../tunnel-mtu.ts';
 import { readWireguardKeys, type WireguardConf, wireguardKeys } from './wireguard-conf.ts';
 import { WireguardControl } from './wireguard-control.ts';
-import { WIREGUARD_DEVICES, WireguardDeviceKeeper, wireguardMtu } from './wireguard-device.ts';
+import {
+  WIREGUARD_DEVICES,
+  WIREGUARD_OVERHEAD_BYTES,
+  WireguardDeviceKeeper,
+  wireguardMtu,
+} from './wireguard-device.ts';
 import { generateKeys, type KeyPair, keyText, nodeKeys, writeKey } from './wireguard-key.ts';
 import { wireguardPeerKind } from './wireguard-peer.ts';
 import { WIREGUARD_TYPE, type WireguardPlannedPeer, wireguardPlanner } from './wireguard-peers.ts';
@@ -36,8 +43,24 @@ export const wireguard: BackendType<WireguardConf> = {
   readKeys: readWireguardKeys,
   make: wireguardBackend,
   ownsDevice: ({ name, kind }) => kind === WIREGUARD_TYPE && WIREGUARD_DEVICES.some((one) => one === name),
+  tunnel: wireguardTunnel,
   stateFiles: [KEY_FILE],
 };
+
+/** Only in mode `separate` has IPv6 a device of its own. */
+function wireguardTunnel(
+  { mode, listenPort, listenPortV6 }: WireguardConf,
+  family: Family,
+): TunnelWay & { readonly port: number } {
+  const isV6Device = mode === 'separate' && family === 6;
+  return {
+    type: WIREGUARD_TYPE,
+    device: WIREGUARD_DEVICES[isV6Device ? 1 : 0],
+    port: isV6Device ? listenPortV6 : listenPort,
+    overheadBytes: WIREGUARD_OVERHEAD_BYTES,
+    hasKeys: true,
+  };
+}
 
 function wireguardBackend(conf: WireguardConf): Backend {
   let keys: KeyPair | undefined;
@@ -92,9 +115,8 @@ function wireguardOverlay(
   families: readonly FamilySettings[],
   { netlink, sys, clock }: BackendTools,
 ): OverlaySpec<WireguardPlannedPeer> {
-  const isV6Device = conf.mode === 'separate' && settings.family === 6;
-  const name = WIREGUARD_DEVICES[isV6Device ? 1 : 0];
-  const listenPort = isV6Device ? conf.listenPortV6 : conf.listenPort;
+  const tunnel = wireguardTunnel(conf, settings.family);
+  const { device: name, port: listenPort } = tunnel;
   const control = new WireguardControl(sys);
   const keeper = new WireguardDeviceKeeper(netlink, control, () => clock.now());
   const kind = wireguardPeerKind(control);
@@ -117,6 +139,7 @@ function wireguardOverlay(
       wanted(kind, { publicKey, endpoint, allowedIps, presharedKey, keepaliveSec }),
     ],
     plan: wireguardPlanner({ mode, families, ownKey: keys.publicKey, ports }),
+    tunnel,
     facts: () => ({ port: listenPort, publicKey: keyText(keys.publicKey) }),
     close: () => Promise.resolve(control.close()),
   };

@@ -5,6 +5,7 @@ import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import type { NetlinkRequest } from '../../../lib/netlink/request.ts';
 import type { RtnetlinkEvent } from '../../../lib/rtnetlink/event.ts';
+import type { Link } from '../../../lib/rtnetlink/link.ts';
 
 /** Route and nexthop protocol number of everything the agent makes (rtnetlink(7) rtm_protocol); flannel uses boot (3). */
 export const WEFT_PROTOCOL = 138;
@@ -23,6 +24,8 @@ export interface Place {
   readonly tunnel: Device | undefined;
   /** The external interface, on which only objects with the agent's protocol number belong to the agent. */
   readonly underlay: Device;
+  /** Whether a device is a tunnel of any backend, ours or flannel's; absent where no other overlay can be. */
+  readonly isTunnel?: (link: Link) => boolean;
 }
 
 /** Identifies one object of its kind. A wanted object and the present one in its place have the same key. */

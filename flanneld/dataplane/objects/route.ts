@@ -121,18 +121,18 @@ function list(netlink: Netlink, place: Place, isFirst: boolean): readonly Route[
   const ours = listRoutes(netlink, { ...filter, ...where, protocol: WEFT_PROTOCOL });
   const elsewhere = ours.filter((have) => tunnel === undefined || !leadsBy(have, tunnel));
   // Routes through another overlay's device belong to that overlay's agent.
-  const isTunnel = otherTunnels(netlink);
+  const isTunnel = tunnels(netlink, place);
   const here = ({ oif }: Route): boolean => oif === undefined || oif === underlay.index || !isTunnel(oif);
   return [...through, ...elsewhere.filter(here)].filter((have) => isOurs(have, place));
 }
 
-/** Returns a function that says whether a device is a VXLAN device with flannel's name. The kernel is asked once, at the first call. */
-function otherTunnels(netlink: Netlink): (index: number) => boolean {
+/** Returns a function that says whether a device is a tunnel of any backend. The kernel is asked once, at the first call. */
+function tunnels(netlink: Netlink, { isTunnel = () => false }: Place): (index: number) => boolean {
   let known: ReadonlySet<number> | undefined;
   return (index) => {
     known ??= new Set(
-      listLinks(netlink, { kind: 'vxlan' })
-        .filter(({ name, vxlan }) => name === `flannel.${vxlan?.vni}` || name === `flannel-v6.${vxlan?.vni}`)
+      listLinks(netlink)
+        .filter(isTunnel)
         .map((link) => link.index),
     );
     return known.has(index);
@@ -220,7 +220,7 @@ function holders(
   const direct = wants.filter(({ by }) => by === 'underlay');
   if (direct.length === 0) return new Map();
   const table = listRoutes(netlink, { family: place.family, table: RT_TABLE_MAIN });
-  const judged = holdersIn(table, direct, place, otherTunnels(netlink), had);
+  const judged = holdersIn(table, direct, place, tunnels(netlink, place), had);
   const spell = ({ have }: Omit<Holder<Route>, 'spelled'>): string => spellHolder(have, deviceName(have, place));
   return new Map([...judged].map(([key, holder]) => [key, { ...holder, spelled: spell(holder) }]));
 }

@@ -18,6 +18,7 @@ import { checkPodSide } from './pod-side.ts';
 import { checkSubnetFile } from './subnet-file.ts';
 import { checkUnderlay } from './underlay.ts';
 import { checkUnread } from './unread.ts';
+import { checkWireguard } from './wireguard.ts';
 
 /** A pure function of the view. */
 export type Check = (view: View) => Draft[];
@@ -38,5 +39,6 @@ export const CHECKS: readonly Check[] = [
   checkPeerObjects,
   checkAgentKnows,
   checkKernelTables,
+  checkWireguard,
   checkUnread,
 ];

@@ -19,7 +19,8 @@ export function checkDevice(view: View): Draft[] {
 }
 
 /** Another VXLAN device with our VNI and port: the kernel allows only one of them. */
-function rivals({ kernel, node }: View, { name, vni, port }: TunnelFacts): Draft[] {
+function rivals({ kernel, node }: View, { device: name, vni, port }: TunnelFacts): Draft[] {
+  if (vni === undefined) return [];
   const others = (kernel?.links ?? []).filter(
     (link) => link.name !== name && link.vxlan?.vni === vni && link.vxlan.port === port && isSameFamily(link, name),
   );
@@ -38,7 +39,7 @@ function isSameFamily({ vxlan }: Link, name: string): boolean {
 }
 
 /** A program has the UDP port. While our device is up the kernel has it, and then no program can. */
-function portUsers({ tables, node }: View, { name, port, link }: TunnelFacts): Draft[] {
+function portUsers({ tables, node }: View, { device: name, port, link }: TunnelFacts): Draft[] {
   if (isUp(link)) return [];
   return tables.portUsers.map(({ pid, program }) => ({
     id: 'vxlan-port-taken',
@@ -52,7 +53,7 @@ function isUp(link: Link | undefined): boolean {
   return link !== undefined && (link.flags & IFF_UP) !== 0;
 }
 
-function ownDevice(view: View, family: FamilyFacts, { name, link }: TunnelFacts): Draft[] {
+function ownDevice(view: View, family: FamilyFacts, { device: name, link }: TunnelFacts): Draft[] {
   const { node } = view;
   const cause = 'the device of the tunnel is not as the other nodes need it';
   const restart = `on ${node}: restart the agent, which makes it anew`;
@@ -103,8 +104,11 @@ function wrongMac({ node }: View, { vtepMac }: FamilyFacts, { name, mac }: Link)
 function wrongPlace({ underlay }: View, { tunnel }: FamilyFacts, link: Link, cause: string, fix: string): Draft[] {
   const { vxlan, name } = link;
   const wrong: string[] = [];
-  if (vxlan === undefined) wrong.push(`${name} is of kind ${link.kind ?? 'none'}, not vxlan`);
-  else if (vxlan.vni !== tunnel?.vni) wrong.push(`${name} has VNI ${vxlan.vni}, not ${tunnel?.vni}`);
+  // The kernel names kinds of devices as net-conf.json names backends.
+  if (link.kind !== tunnel?.type) wrong.push(`${name} is of kind ${link.kind ?? 'none'}, not ${tunnel?.type}`);
+  if (vxlan === undefined || wrong.length > 0)
+    return wrong.map((evidence) => ({ id: 'device-missing', cause, evidence, fix }));
+  if (vxlan.vni !== tunnel?.vni) wrong.push(`${name} has VNI ${vxlan.vni}, not ${tunnel?.vni}`);
   else if (vxlan.port !== tunnel.port) wrong.push(`${name} has port ${vxlan.port}, not ${tunnel.port}`);
   else if (underlay?.link !== undefined && vxlan.lowerIndex !== undefined && vxlan.lowerIndex !== underlay.link.index)
     wrong.push(`${name} is not on ${underlay.name}`);

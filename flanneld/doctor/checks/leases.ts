@@ -83,7 +83,8 @@ function conflicts(view: View, facts: FamilyFacts, claims: readonly Claim[]): Dr
     const [mac, address] = [byMac(claim), byAddress(claim)];
     // One MAC at one address is a node whose old lease has not expired.
     if (mac !== undefined && mac === address) return [];
-    if (mac !== undefined && facts.tunnel !== undefined) return [macConflict(view, facts.tunnel.name, mac, claim)];
+    if (mac !== undefined && facts.tunnel?.vni !== undefined)
+      return [macConflict(view, facts.tunnel.device, mac, claim)];
     return address === undefined ? ownInterface(view, facts, claim) : [addressConflict(address, claim)];
   });
 }
@@ -211,7 +212,7 @@ function strangers(view: View, facts: FamilyFacts, claims: readonly Claim[]): Dr
         `its backend is ${JSON.stringify(type.slice(0, 32))}, here ${ownType}`,
       );
     }
-    if (tunnel !== undefined && vni !== undefined && vni !== tunnel.vni) {
+    if (tunnel?.vni !== undefined && vni !== undefined && vni !== tunnel.vni) {
       return differs('peer-vni-differs', 'VNI', `its lease says VNI ${vni}, here ${tunnel.vni}`);
     }
     return [];
@@ -220,7 +221,7 @@ function strangers(view: View, facts: FamilyFacts, claims: readonly Claim[]): Dr
 
 function typeHere({ agent, conf, families }: View): string | undefined {
   if (agent.state === 'answers' && agent.report.backend !== '') return agent.report.backend;
-  return conf?.backend.type ?? (families.some(({ tunnel }) => tunnel !== undefined) ? 'vxlan' : undefined);
+  return conf?.backend.type ?? families.find(({ tunnel }) => tunnel !== undefined)?.tunnel?.type;
 }
 
 /** Our own lease under another name, as etcd names it by its subnet. */

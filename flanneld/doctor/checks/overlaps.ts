@@ -2,6 +2,7 @@
 
 import { contains, containsPrefix, formatIp, formatPrefix, isLinkLocal, networkOf, overlaps } from '../../../lib/ip.ts';
 import type { Address } from '../../../lib/rtnetlink/address.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import type { Draft } from '../draft.ts';
 import type { FamilyFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';
@@ -41,8 +42,8 @@ function isInside(view: View, { network, subnet, tunnel }: FamilyFacts, address:
   if (address.family !== network.ip.family || isLinkLocal(address.ip) || !contains(network, address.ip)) return false;
   if (subnet !== undefined && containsPrefix(subnet, networkOf(address))) return false;
   const link = kernel?.links.find(({ index }) => index === address.index);
-  if (link === undefined || link.name === tunnel?.name || link.name === bridge.name) return false;
-  return link.kind !== 'vxlan' || !link.name.startsWith('flannel');
+  if (link === undefined || link.name === tunnel?.device || link.name === bridge.name) return false;
+  return backendOfDevice(link) === undefined;
 }
 
 function services({ services: all, node }: View, { network }: FamilyFacts): Draft[] {

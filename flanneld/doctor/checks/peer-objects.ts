@@ -49,7 +49,8 @@ function finding({ node }: View, id: 'route-missing' | 'peer-entry-missing', lac
   ];
 }
 
-function missingRoutes({ kernel, underlay }: View, { peers, tunnel, family }: FamilyFacts): Lack[] {
+function missingRoutes({ kernel, underlay }: View, { peers, tunnel, family, network }: FamilyFacts): Lack[] {
+  if (tunnel?.hasKeys === true) return missingNetworkRoute(kernel, { peers, tunnel, network });
   const routes = new Map(
     (kernel?.routes ?? [])
       .filter((route) => route.family === family && route.table === RT_TABLE_MAIN)
@@ -59,12 +60,26 @@ function missingRoutes({ kernel, underlay }: View, { peers, tunnel, family }: Fa
     const destination = formatPrefix(subnet);
     // A route that leads elsewhere is another finding.
     if (routes.has(destination)) return [];
-    const hop =
-      tunnel === undefined
-        ? `via ${formatIp(publicIp)} dev ${underlay?.name ?? 'DEV'}`
-        : `via ${formatIp(subnet.ip)} dev ${tunnel.name} onlink`;
+    // VXLAN finds the node by the gateway's MAC, IP in IP by the gateway itself.
+    const gateway = formatIp(tunnel?.vni === undefined ? publicIp : subnet.ip);
+    const hop = `via ${gateway} dev ${tunnel === undefined ? (underlay?.name ?? 'DEV') : `${tunnel.device} onlink`}`;
     return [{ peer: key, what: `no route to ${destination}`, command: `ip route replace ${destination} ${hop}` }];
   });
+}
+
+/** WireGuard chooses the peer by the pod's address, so one route leads to all of them. */
+function missingNetworkRoute(
+  kernel: View['kernel'],
+  { peers, tunnel, network }: Pick<FamilyFacts, 'peers' | 'tunnel' | 'network'>,
+): Lack[] {
+  const destination = formatPrefix(network);
+  const isThere = kernel?.routes.some(
+    (route) =>
+      route.table === RT_TABLE_MAIN && route.oif === tunnel?.link?.index && samePrefix(route.destination, network),
+  );
+  if (isThere !== false) return [];
+  const command = `ip route replace ${destination} dev ${tunnel?.device}`;
+  return peers.map(({ key }) => ({ peer: key, what: `no route to ${destination}`, command }));
 }
 
 function missingEntries({ kernel }: View, { peers, tunnel }: FamilyFacts): Lack[] {

@@ -66,8 +66,10 @@ export interface TunnelAnswer {
   readonly nexthop: Nexthop | undefined;
   readonly neigh: Neigh | undefined;
   readonly fdb: readonly FdbEntry[];
-  /** The MAC and the address that the peer's lease says; undefined when the lease is unknown. */
+  /** The MAC and the address that the peer's lease says; undefined when the lease is unknown, or has no MAC. */
   readonly wanted: { readonly mac: string; readonly publicIp: Ip } | undefined;
+  /** What the tunnel's headers take of a packet on the underlay. */
+  readonly overheadBytes: number;
 }
 
 /** The way of a packet on the underlay. */

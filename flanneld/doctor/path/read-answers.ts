@@ -17,6 +17,7 @@ import { isForwarding } from '../../../lib/rtnetlink/netconf.ts';
 import { listNexthops } from '../../../lib/rtnetlink/nexthop.ts';
 import { readForeignText } from '../../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import type { PodNetwork } from '../../pods/pod-network.ts';
 import { throughBridge, throughTunnel } from '../../pods/refusal/inject.ts';
@@ -70,7 +71,7 @@ export async function readAnswers(
   const links = listLinks(netlink);
   const facts = view.families.find((each) => each.family === family);
   const bridge = readBridge(netlink, scope.pods.bridge, links, around, family);
-  const deviceName = facts?.tunnel?.name;
+  const deviceName = facts?.tunnel?.device;
   const device = links.find(({ name }) => name === deviceName);
   const iif = entranceOf(from, bridge.link, device);
   const transport = transportOf(port, tools.random);
@@ -93,8 +94,12 @@ export async function readAnswers(
   const exit = linkOf({ links }, route?.route?.oif);
   const overTunnel = device !== undefined && exit?.index === device.index;
   const peer = facts?.peers.find(({ subnet }) => contains(subnet, target.ip));
-  const tunnel = overTunnel ? readTunnel(netlink, device, route, peer) : undefined;
-  const outer = await readOuter({ route, exit, tunnel, target, isInside }, device, links, tools);
+  const tunnel = overTunnel ? readTunnel(netlink, device, route, peer, facts?.tunnel) : undefined;
+  const outer = await readOuter(
+    { route, exit, tunnel, target, isInside, peer, port: facts?.tunnel?.port },
+    links,
+    tools,
+  );
   return {
     ...{ node: view.node, family, network: facts?.network, from, to, transport, isPortGiven: port !== undefined },
     ...{ target, peerAddress: peer?.publicIp, links, bridge, deviceName },
@@ -250,6 +255,7 @@ function readTunnel(
   device: Link,
   answer: RouteAnswer | undefined,
   peer: PeerFacts | undefined,
+  way: TunnelWay | undefined,
 ): TunnelAnswer | undefined {
   const route = answer?.route;
   const entry = answer?.entry ?? route;
@@ -265,6 +271,7 @@ function readTunnel(
     nexthop: nexthopId === undefined ? undefined : listNexthops(netlink).find(({ id }) => id === nexthopId),
     fdb: mac === undefined ? [] : listFdb(netlink, { index: device.index }).filter((entryOf) => entryOf.mac === mac),
     wanted: peer?.mac === undefined ? undefined : { mac: peer.mac, publicIp: peer.publicIp },
+    overheadBytes: way?.overheadBytes ?? 0,
   };
 }
 
@@ -274,12 +281,14 @@ interface Inner {
   readonly tunnel: TunnelAnswer | undefined;
   readonly target: Place;
   readonly isInside: boolean;
+  readonly peer: PeerFacts | undefined;
+  /** The tunnel's, by the configuration. */
+  readonly port: number | undefined;
 }
 
 /** The way on the underlay: of the tunnel's packet, or of the packet itself where there is no tunnel. */
 async function readOuter(
-  { route, exit, tunnel, target, isInside }: Inner,
-  device: Link | undefined,
+  { route, exit, tunnel, target, isInside, peer, port: configured }: Inner,
   links: readonly Link[],
   tools: PathTools,
 ): Promise<OuterAnswer | undefined> {
@@ -298,8 +307,8 @@ async function readOuter(
       port: undefined,
     };
   }
-  const to = tunnel.fdb[0]?.destination ?? tunnel.wanted?.publicIp;
-  const port = tunnel.fdb[0]?.port ?? device?.vxlan?.port;
+  const to = tunnel.fdb[0]?.destination ?? peer?.publicIp;
+  const port = tunnel.fdb[0]?.port ?? tunnel.device.vxlan?.port ?? configured;
   if (to === undefined) return undefined;
   const outer = askRoute(netlink, { to });
   const link = linkOf({ links }, outer.route?.oif);

@@ -23,7 +23,12 @@ export function tunnelHops(answers: Answers): Hop[] {
       }),
     ];
   }
-  const up = ok('device', `${device.name} is up, mtu ${device.mtu}, ${device.mac ?? 'no MAC'}`);
+  const up = ok(
+    'device',
+    `${device.name} is up, mtu ${device.mtu}${device.mac === undefined ? '' : `, ${device.mac}`}`,
+  );
+  // Other tunnels find the node without a MAC.
+  if (device.vxlan === undefined) return [up];
   const over = nexthopId === undefined ? [] : [nexthopHop(answers, tunnel, nexthopId)];
   return [up, ...over, neighbourHop(answers, tunnel), fdbHop(answers, tunnel)];
 }
@@ -105,22 +110,17 @@ export function outputHop({ outer, node }: Answers): Hop[] {
   return [stop('firewall', { id: 'firewall-drops-tunnel', cause, evidence, fix })];
 }
 
-/** VXLAN header 8, UDP 8, inner Ethernet 14, and the outer IP header of 20 or 40 (RFC 7348 §5). */
-function overheadOf(family: 4 | 6): number {
-  return family === 4 ? 50 : 70;
-}
-
 /** Sizes along the path: the pod's device, the bridge, the tunnel, the underlay. */
 export function mtuHop({ node, fromPod, toPod, bridge, tunnel, outer }: Answers): Hop[] {
   const device = tunnel?.device ?? outer?.link;
   if (device === undefined) return [];
   const under = tunnel === undefined ? undefined : outer?.link;
-  const carries = under === undefined || outer === undefined ? undefined : under.mtu - overheadOf(outer.to.family);
+  const carries = under === undefined || tunnel === undefined ? undefined : under.mtu - tunnel.overheadBytes;
   const said = [fromPod?.port, toPod?.port, bridge.link, device, under].filter((link) => link !== undefined);
   const sizes = [...new Set(said.map(({ name, mtu }) => `${name} ${mtu}`))].join(', ');
   if (carries !== undefined && under !== undefined && device.mtu > carries) {
     const cause = `${device.name} takes packets of ${device.mtu} bytes, and ${under.name} carries ${carries} of them`;
-    const fix = `set "MTU": ${under.mtu} in Backend of net-conf.json, or ${run(node, `ip link set ${under.name} mtu ${device.mtu + overheadOf(outer?.to.family ?? 4)}`)}`;
+    const fix = `set "MTU": ${under.mtu} in Backend of net-conf.json, or ${run(node, `ip link set ${under.name} mtu ${device.mtu + (tunnel?.overheadBytes ?? 0)}`)}`;
     return [limit('mtu', { id: 'path-mtu-too-small', cause, evidence: `mtu: ${sizes}`, fix })];
   }
   const port = fromPod?.port ?? toPod?.port;

@@ -40,7 +40,7 @@ export interface PreflightFacts {
   /** Executables in PATH. */
   readonly programs: { readonly nft: boolean; readonly iptables: boolean };
   /** The port and the VNI the tunnel will have; undefined for a backend without a tunnel. */
-  readonly tunnel: { readonly vni: number; readonly port: number } | undefined;
+  readonly tunnel: { readonly vni: number | undefined; readonly port: number } | undefined;
   /** Programs on the tunnel's UDP port. */
   readonly portUsers: readonly string[];
   /** The agent's HTTP port, when somebody has it. */

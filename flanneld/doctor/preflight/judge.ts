@@ -1,6 +1,7 @@
 // Judges a node before Weft is installed there, or before it replaces flannel. Pure.
 
 import { containsPrefix, formatIp, formatPrefix } from '../../../lib/ip.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import type { Draft } from '../draft.ts';
 import type { PreflightFacts } from './facts.ts';
 import { FEATURES, type Feature } from './kernel-tries.ts';
@@ -47,7 +48,7 @@ const HARMLESS: ReadonlySet<Feature> = new Set(['nexthop objects', 'masquerade f
 function kernelFeatures({ kernel, tunnel, programs: { nft } }: PreflightFacts): Draft[] {
   return FEATURES.flatMap((feature): Draft[] => {
     const problem = kernel.problems.get(feature);
-    if (problem === undefined || (feature === 'vxlan' && tunnel === undefined)) return [];
+    if (problem === undefined || (feature === 'vxlan' && tunnel?.vni === undefined)) return [];
     // Without the program nothing is known of what the kernel can do with rules.
     if (!nft && problem.includes('ENOENT')) return [];
     const severity = NEEDED.has(feature) ? 'error' : HARMLESS.has(feature) ? 'info' : 'warning';
@@ -75,7 +76,11 @@ function tunnelPort({ view, tunnel, portUsers }: PreflightFacts): Draft[] {
   if (tunnel === undefined) return [];
   const { vni, port } = tunnel;
   const rivals = (view.kernel?.links ?? []).filter(
-    ({ name, vxlan }) => vxlan?.vni === vni && vxlan.port === port && !/^flannel(-v6)?\./.test(name),
+    (link) =>
+      link.vxlan !== undefined &&
+      link.vxlan.vni === vni &&
+      link.vxlan.port === port &&
+      backendOfDevice(link) === undefined,
   );
   const other = 'or set another "VNI" or "Port" for the whole cluster';
   const devices = rivals.map(({ name }): Draft => {

@@ -7,7 +7,9 @@ import { errorText } from '../../../lib/errors.ts';
 import { formatIp, type Ip, type IpPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { IFF_UP, RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
+import type { Link } from '../../../lib/rtnetlink/link.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import type { KubeOptions, Options } from '../../cli/options.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import { normalizePrefix } from '../../subnet/kube/annotations.ts';
@@ -67,7 +69,7 @@ export async function readPreflight(
     firewalld: firewalldOf(processes, chains, options.hostRoot),
     otherConfs: otherConfsIn(options.cniConfDir),
     otherCnis: otherCnisIn(processes, devices),
-    flannel: flannelSigns(processes, devices, chains, options),
+    flannel: flannelSigns(processes, view.kernel?.links ?? [], chains, options),
     forwardingFiles: forwardingFilesIn(options.hostRoot),
     podCidrs: cluster.podCidrs,
     storeProblem: cluster.problem,
@@ -78,7 +80,8 @@ export async function readPreflight(
 /** Without a configuration it is what the manifests have: vxlan with the usual numbers. */
 function tunnelOf({ conf, families }: View): PreflightFacts['tunnel'] {
   if (conf === undefined) return { vni: DEFAULT_VNI, port: DEFAULT_PORT };
-  return families.find(({ tunnel }) => tunnel !== undefined)?.tunnel;
+  const { vni, port } = families.find(({ tunnel }) => tunnel !== undefined)?.tunnel ?? {};
+  return port === undefined ? undefined : { vni, port };
 }
 
 /** Before the agent has run only a flag or the default route says which interface leads to the other nodes. */
@@ -110,9 +113,12 @@ function isInPath(name: string, env: PreflightTools['env']): boolean {
   });
 }
 
-/** While a VXLAN device is up, its socket has the port; it looks like a program's, and no program can have the port then. */
+/** While a tunnel's device is up, its socket has the port; it looks like a program's, and no program can have the port then. */
 function isInUse({ kernel }: View, port: number): boolean {
-  return (kernel?.links ?? []).some(({ vxlan, flags }) => vxlan?.port === port && (flags & IFF_UP) !== 0);
+  return (kernel?.links ?? []).some((link) => {
+    const hasPort = link.vxlan === undefined ? backendOfDevice(link) !== undefined : link.vxlan.port === port;
+    return hasPort && (link.flags & IFF_UP) !== 0;
+  });
 }
 
 /** /proc/net/udp has the port in hexadecimal, and the inode of the socket. */
@@ -148,14 +154,14 @@ async function takenPort({ healthzIp, healthzPort }: Options): Promise<number | 
 
 function flannelSigns(
   processes: readonly string[],
-  devices: readonly string[],
+  links: readonly Link[],
   chains: readonly BaseChain[],
   { subnetFile }: Options,
 ): string[] {
   const tables = new Set(chains.filter(({ table }) => /^flannel-ipv[46]$/.test(table)).map(({ table }) => table));
   return [
     ...(processes.includes('flanneld') ? ['a running flanneld'] : []),
-    ...devices.filter((name) => /^flannel(-v6)?\.[0-9]+$/.test(name)).map((name) => `device ${name}`),
+    ...links.filter((link) => backendOfDevice(link) !== undefined).map(({ name }) => `device ${name}`),
     ...[...tables].map((table) => `table ${table}`),
     ...(readOrEmpty(subnetFile) === '' ? [] : [subnetFile]),
   ];

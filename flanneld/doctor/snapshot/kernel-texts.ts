@@ -17,7 +17,7 @@ export function kernelTexts(netlink: Netlink): Sources {
   // Of pods' own ports and of other bridges there may be thousands of entries; those of tunnels are what this is about.
   const tunnels = (): number[] =>
     listLinks(netlink)
-      .filter(({ kind }) => kind === 'vxlan')
+      .filter((link) => link.vxlan !== undefined)
       .map(({ index }) => index);
   return [
     ['kernel/links.jsonl', () => lines(listLinks(netlink))],

@@ -6,6 +6,7 @@ import type { Draft } from '../draft.ts';
 import { draftOf } from '../settle.ts';
 import type { FamilyFacts, UnderlayFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';
+import { withHandshakes } from './handshakes.ts';
 import type { TryTools } from './try-tools.ts';
 
 /** Which peers, and the agents' port. */
@@ -35,7 +36,7 @@ export async function triedPeers(view: View, choice: PeerChoice, tools: TryTools
     ...(choice.allPeers && { most: Number.POSITIVE_INFINITY }),
     tools: { ...tools, random: Math.random, randomNonce: () => randomBytes(8).readBigUInt64BE() },
   });
-  const drafts = findings.flatMap(draftOf);
+  const drafts = withHandshakes(findings.flatMap(draftOf), view, tools);
   const leftOut = probed < of ? `${of - probed} of ${of} peers were not probed: --all, or --peer NAME` : undefined;
   return { drafts, leftOut };
 }
@@ -53,16 +54,20 @@ function sideOf(
 ): ProbeSide[] {
   const { link } = tunnel ?? {};
   const local = underlay?.locals.find((ip) => ip.family === family);
-  if (tunnel === undefined || link?.mac === undefined || subnet === undefined) return [];
+  if (tunnel === undefined || link === undefined || subnet === undefined) return [];
+  const isVxlan = tunnel.vni !== undefined;
+  if (isVxlan && link.mac === undefined) return [];
   if (underlay?.link === undefined || local === undefined) return [];
   return [
     {
       place: {
-        ...{ family, subnet, vni: tunnel.vni, mac: link.mac, device: link.name, mtu: link.mtu },
-        ...{ tunnelPort: tunnel.port, iface: underlay.name, local, ifindexes: [link.index, underlay.link.index] },
+        ...{ family, subnet, tunnel, mtu: link.mtu, ...(isVxlan && link.mac && { mac: link.mac }) },
+        ...{ iface: underlay.name, local, ifindexes: [link.index, underlay.link.index] },
       },
       peers: peers.flatMap(({ key, subnet: theirs, publicIp, mac }) =>
-        mac === undefined || (only !== undefined && key !== only) ? [] : [{ key, subnet: theirs, publicIp, mac }],
+        (isVxlan && mac === undefined) || (only !== undefined && key !== only)
+          ? []
+          : [{ key, subnet: theirs, publicIp, ...(mac && { mac }) }],
       ),
     },
   ];

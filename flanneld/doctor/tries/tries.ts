@@ -9,6 +9,10 @@ import { refusedPods } from './refused-pods.ts';
 import type { TryTools } from './try-tools.ts';
 import { tunnelDrops } from './tunnel-drops.ts';
 
+/** What each may take. The probes of peers end by themselves a little earlier, with what they have. */
+const PODS_MS = 4000;
+const PEERS_MS = 5500;
+
 export interface Tried {
   /** About this node's own rules. */
   readonly local: readonly Draft[];
@@ -19,10 +23,10 @@ export interface Tried {
 
 /** Never rejects. */
 export async function tryPackets(view: View, choice: PeerChoice, tools: TryTools): Promise<Tried> {
-  const reads = new Reads();
+  const reads = new Reads(tools.clock);
   const [pods, peers] = await Promise.all([
-    reads.slow('whether rules refuse packets of pods', () => refusedPods(view, tools)),
-    isUnderlayUp(view) ? reads.slow('the peers', () => triedPeers(view, choice, tools)) : undefined,
+    reads.slow('whether rules refuse packets of pods', () => refusedPods(view, tools), PODS_MS),
+    isUnderlayUp(view) ? reads.slow('the peers', () => triedPeers(view, choice, tools), PEERS_MS) : undefined,
   ]);
   const { drafts, leftOut }: PeersTried = peers ?? { drafts: [], leftOut: undefined };
   // Where every peer answers, no rule is in the way. After the probes, because a kernel refuses only a few packets a second.

@@ -53,14 +53,17 @@ export async function tunnelDrops(view: View, tools: TryTools): Promise<Draft[]>
 /** Packets that a peer's kernel answers: one whose hops are used up there, and one to a closed port of its VTEP. */
 function askedOf({ subnet, tunnel, peers }: FamilyFacts): Asked[] {
   if (tunnel?.link === undefined || subnet === undefined) return [];
+  const { vni, port } = tunnel;
+  // Of the other tunnels no packet can be made by hand that a peer answers.
+  if (vni === undefined || port === undefined) return [];
   return peers.slice(0, PEERS).flatMap(({ key, publicIp, subnet: theirs, mac }) => {
     if (mac === undefined) return [];
     const packet = { from: subnet.ip, toMac: mac };
     const payloads = [
-      vxlanProbe(tunnel.vni, { ...packet, to: addToIp(theirs.ip, 1), hops: 1 }),
-      vxlanProbe(tunnel.vni, { ...packet, to: theirs.ip }),
+      vxlanProbe(vni, { ...packet, to: addToIp(theirs.ip, 1), hops: 1 }),
+      vxlanProbe(vni, { ...packet, to: theirs.ip }),
     ];
-    return [{ peer: key, to: publicIp, port: tunnel.port, payloads }];
+    return [{ peer: key, to: publicIp, port, payloads }];
   });
 }
 

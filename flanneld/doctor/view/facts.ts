@@ -7,6 +7,7 @@ import type { FdbEntry } from '../../../lib/rtnetlink/fdb.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import type { Neigh } from '../../../lib/rtnetlink/neigh.ts';
 import type { Route } from '../../../lib/rtnetlink/route.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { StatusReport } from '../../health/status/report.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
@@ -44,18 +45,15 @@ export interface FamilyFacts {
   /** What this node publishes, by its lease. */
   readonly publicIp: Ip | undefined;
   readonly vtepMac: Mac | undefined;
-  /** The VXLAN device; undefined with another backend. */
+  /** Undefined with a backend that has none in the kernel. */
   readonly tunnel: TunnelFacts | undefined;
-  /** The peers as the data plane wants them; empty where the backend has no tunnel. */
+  /** The peers as the data plane wants them; empty where the backend reaches none by a route or a tunnel. */
   readonly peers: readonly PeerFacts[];
   /** Leases that cannot be peers, in the words of the data plane. */
   readonly problems: readonly PeerProblem[];
 }
 
-export interface TunnelFacts {
-  readonly name: string;
-  readonly vni: number;
-  readonly port: number;
+export interface TunnelFacts extends TunnelWay {
   /** Undefined when there is no device of that name. */
   readonly link: Link | undefined;
 }

@@ -7,15 +7,15 @@ import type { NetConf } from '../../../lib/net-conf.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import type { SubnetEnv } from '../../../lib/subnet-env.ts';
 import { familyOf } from '../../backend/lease-fields.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import { routePeers } from '../../backend/route-peer.ts';
 import { desired } from '../../backend/vxlan/desired.ts';
-import { vxlanDeviceName } from '../../backend/vxlan/vxlan-device.ts';
-import { readVxlanKeys, type VxlanConf } from '../../backend/vxlan/vxlan-keys.ts';
 import { readBackendData } from '../../backend/vxlan/vxlan-lease.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { OverlayStatus } from '../../health/status/report.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
-import type { AgentFacts, FamilyFacts, FileFacts, PeerFacts, TunnelFacts } from './facts.ts';
+import type { AgentFacts, FamilyFacts, FileFacts, PeerFacts } from './facts.ts';
+import { tunnelOf } from './tunnel.ts';
 
 export interface FamilySources {
   readonly agent: AgentFacts;
@@ -39,8 +39,8 @@ function familyFacts(family: Family, sources: FamilySources): FamilyFacts[] {
   const own = lease && familyOf(lease, family);
   const subnet = overlay === undefined ? (own?.subnet ?? subnetIn(family, sources)) : parsePrefix(overlay.subnet);
   const publicIp = own?.publicIp ?? (overlay && parseIp(overlay.publicIp));
-  const tunnel = tunnelOf(family, sources, overlay);
-  const vtepMac = macOf(own?.backendData) ?? tunnel?.link?.mac;
+  const tunnel = tunnelOf(typeOf(sources), family, { ...sources, overlay });
+  const vtepMac = tunnel?.vni === undefined ? undefined : (macOf(own?.backendData) ?? tunnel.link?.mac);
   const place = { family, network, subnet, publicIp, vtepMac, tunnel };
   const { peers, problems } = peersOf(place, typeOf(sources), sources.snapshot);
   return [{ ...place, peers, problems: [...problems, ...toldOnly(overlay, peers, problems)] }];
@@ -75,7 +75,7 @@ function subnetIn(family: Family, { subnetEnv }: FamilySources): IpPrefix | unde
 }
 
 /** This node's own lease, as the store or the saved state has it. */
-function ownLease({ snapshot, saved }: Pick<FamilySources, 'snapshot' | 'saved'>): Lease | undefined {
+export function ownLease({ snapshot, saved }: Pick<FamilySources, 'snapshot' | 'saved'>): Lease | undefined {
   const { ownKey } = snapshot ?? {};
   return (ownKey === undefined ? undefined : snapshot?.leases.get(ownKey)) ?? saved;
 }
@@ -88,31 +88,11 @@ function macOf(data: Lease['backendData']): Mac | undefined {
   }
 }
 
-/** The backend's type; a node that only has its subnet.env and a device of flannel's name has vxlan. */
+/** The backend's type; a node without an agent and a configuration has that of the tunnel's device on it. */
 function typeOf({ agent, conf, links }: FamilySources): string {
   const told = agent.state === 'answers' ? agent.report.backend : '';
-  const isVxlan = links.some(({ name, kind }) => kind === 'vxlan' && /^flannel(-v6)?\./.test(name));
-  return told || (conf?.backend.type ?? (isVxlan ? 'vxlan' : ''));
-}
-
-function tunnelOf(family: Family, sources: FamilySources, overlay: OverlayStatus | undefined): TunnelFacts | undefined {
-  if (typeOf(sources) !== 'vxlan') return undefined;
-  const { conf, links } = sources;
-  const prefix = family === 4 ? 'flannel.' : 'flannel-v6.';
-  const present = links.find(({ name, kind }) => kind === 'vxlan' && name.startsWith(prefix));
-  const configured = conf && vxlanKeysIn(conf);
-  const vni = overlay?.vni ?? configured?.vni ?? present?.vxlan?.vni ?? 1;
-  const port = overlay?.port ?? configured?.port ?? present?.vxlan?.port ?? 8472;
-  const name = vxlanDeviceName(family, vni);
-  return { name, vni, port, link: links.find((link) => link.name === name) };
-}
-
-function vxlanKeysIn(conf: NetConf): VxlanConf | undefined {
-  try {
-    return conf.backend.type === 'vxlan' ? readVxlanKeys(conf.backend.place, conf) : undefined;
-  } catch {
-    return undefined; // a wrong key, which the agent reports at its start
-  }
+  const present = links.map(backendOfDevice).find((backend) => backend !== undefined);
+  return told || (conf?.backend.type ?? present?.type ?? '');
 }
 
 type Own = Pick<FamilyFacts, 'family' | 'network' | 'subnet' | 'publicIp' | 'vtepMac' | 'tunnel'>;
@@ -123,13 +103,14 @@ function peersOf(own: Own, type: string, snapshot: LeaseSnapshot | undefined): P
   if (snapshot === undefined || subnet === undefined || publicIp === undefined) return nothing;
   const config = { family, network, subnet, publicIp };
   const problems = snapshot.problems;
-  if (tunnel !== undefined && mac !== undefined) {
+  if (tunnel?.vni !== undefined) {
+    if (mac === undefined) return nothing;
     const others = new Map([...snapshot.leases].filter(([key]) => key !== snapshot.ownKey));
     const plan = desired(others, { ...config, mac, vni: tunnel.vni, foreignNexthopIds: undefined });
     return { peers: plan.peers, problems: [...problems, ...plan.problems] };
   }
-  // The other backends have no route to each peer.
-  if (type !== 'host-gw') return nothing;
+  // What the other backends need for a peer is not in the kernel.
+  if (tunnel === undefined && type !== 'host-gw') return nothing;
   const plan = routePeers(snapshot, { ...config, types: [type] });
   return { peers: plan.peers, problems: [...problems, ...plan.problems] };
 }

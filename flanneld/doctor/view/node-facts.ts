@@ -5,12 +5,13 @@ import { errorText } from '../../../lib/errors.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { listAddresses } from '../../../lib/rtnetlink/address.ts';
 import { listFdb } from '../../../lib/rtnetlink/fdb.ts';
-import { type Link, listLinks } from '../../../lib/rtnetlink/link.ts';
+import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { listNeighs } from '../../../lib/rtnetlink/neigh.ts';
 import { listRoutes } from '../../../lib/rtnetlink/route.ts';
 import { parseSubnetEnv, type SubnetEnv } from '../../../lib/subnet-env.ts';
 import { readForeignText } from '../../../lib/sys/foreign-file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import type { FileFacts, KernelFacts } from './facts.ts';
 import type { Reads } from './reads.ts';
 
@@ -20,7 +21,7 @@ const SUBNET_ENV_BYTES = 64 * 1024;
 export function kernelFacts(netlink: Netlink, reads: Reads): KernelFacts | undefined {
   const links = reads.one('the links', () => listLinks(netlink));
   if (links === undefined) return undefined;
-  const tunnels = links.filter(isTunnel).map(({ index }) => index);
+  const tunnels = links.filter((link) => backendOfDevice(link) !== undefined).map(({ index }) => index);
   return {
     links,
     addresses: reads.one('the addresses', () => listAddresses(netlink)) ?? [],
@@ -30,10 +31,6 @@ export function kernelFacts(netlink: Netlink, reads: Reads): KernelFacts | undef
     neighs: tunnels.flatMap((index) => reads.one('the neighbours', () => listNeighs(netlink, { index })) ?? []),
     fdb: tunnels.flatMap((index) => reads.one('the FDB', () => listFdb(netlink, { index })) ?? []),
   };
-}
-
-function isTunnel({ kind, name }: Pick<Link, 'kind' | 'name'>): boolean {
-  return kind === 'vxlan' && /^flannel(-v6)?\.[0-9]+$/.test(name);
 }
 
 export function subnetEnvFacts(sys: Syscalls, file: string): FileFacts<SubnetEnv> {

@@ -1,7 +1,7 @@
 // Reads the whole view, everything once. Only here, in the files beside it and in the probes does the doctor touch the node.
 
 import { hostname } from 'node:os';
-import { networkOf, parseIp } from '../../../lib/ip.ts';
+import { networkOf, parseIp, sameIp } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import { readTextIfPresent } from '../../../lib/sys/file.ts';
@@ -13,14 +13,15 @@ import { podNetworkOf } from '../../pods/gc/gc-command.ts';
 import { type AgentDetails, agentFacts } from './agent-facts.ts';
 import { clusterFacts } from './cluster-facts.ts';
 import { cniFacts } from './cni-facts.ts';
-import type { AgentFacts, BridgeFacts, FamilyFacts, UnderlayFacts } from './facts.ts';
-import { familiesOf } from './families.ts';
+import type { AgentFacts, BridgeFacts, FamilyFacts, KernelFacts, UnderlayFacts } from './facts.ts';
+import { familiesOf, ownLease } from './families.ts';
 import { kernelFacts, readSysctls, subnetEnvFacts } from './node-facts.ts';
 import { pathFacts } from './path-facts.ts';
 import { podSideFacts, poolFacts } from './pod-facts.ts';
 import { Reads } from './reads.ts';
 import { tableFacts } from './table-facts.ts';
 import type { View } from './view.ts';
+import { wireguardFacts } from './wireguard-facts.ts';
 
 export interface ViewTools {
   readonly sys: Syscalls;
@@ -54,8 +55,9 @@ export async function readView(
   const kernel = kernelFacts(netlink, reads);
   const links = kernel?.links ?? [];
   const subnetEnv = subnetEnvFacts(sys, options.subnetFile);
-  const families = familiesOf({ agent, conf, snapshot: leases?.snapshot, saved: saved?.own, subnetEnv, links });
-  const underlay = underlayOf(agent, families, links, options);
+  const snapshot = leases?.snapshot;
+  const families = familiesOf({ agent, conf, snapshot, saved: saved?.own, subnetEnv, links });
+  const underlay = underlayOf(agent, families, kernel, options);
   const bridge = bridgeOf(reads.one('the conflist', () => podNetworkOf(sys, options).bridge) ?? 'cni0', links);
   const devices = [underlay?.name, bridge.link?.name, ...families.map(({ tunnel }) => tunnel?.link?.name)];
   const cni = cniFacts(options, sys, reads);
@@ -69,6 +71,7 @@ export async function readView(
     paths: pathFacts(netlink, families, underlay, bridge, reads),
     podSide: podSideFacts({ options, sys, netlink, families, conflist, mtuBytes }, reads),
     pools: poolFacts(options, sys, subnets, reads),
+    wireguard: wireguardFacts({ sys, conf, snapshot, families, own: ownLease({ snapshot, saved: saved?.own }) }, reads),
     tables: await tableFacts(tools, port, reads),
     services: servicesIn([tools.env, ...processes.map(({ env }) => env)]),
     sysctls: readSysctls(
@@ -106,21 +109,31 @@ function bridgeOf(name: string, links: readonly Link[]): BridgeFacts {
   return { name, link, ports: link === undefined ? [] : links.filter(({ master }) => master === link.index) };
 }
 
-/** As the agent says, else below the tunnel's device, else as the flag names it. */
+/** As the agent says, else below the tunnel's device, else as the flag names it, else what has the published address. */
 function underlayOf(
   agent: AgentFacts,
   families: readonly FamilyFacts[],
-  links: readonly Link[],
+  kernel: KernelFacts | undefined,
   { interface: { iface } }: Options,
 ): UnderlayFacts | undefined {
+  const links = kernel?.links ?? [];
   const told = agent.state === 'answers' ? agent.report.overlays : [];
   const devices = families.flatMap(({ tunnel }) => tunnel?.link?.vxlan ?? []);
   const below = links.find(({ index }) => devices.some(({ lowerIndex }) => lowerIndex === index));
-  const name =
-    told[0]?.iface ?? below?.name ?? iface.find((one) => links.some((link) => link.name === one)) ?? iface[0];
+  const published = (kernel?.addresses ?? []).filter(({ ip }) =>
+    families.some(({ publicIp }) => publicIp !== undefined && sameIp(publicIp, ip)),
+  );
+  const holder = links.find(({ index }) => index === published[0]?.index);
+  const named = iface.find((one) => links.some((link) => link.name === one)) ?? iface[0];
+  const name = told[0]?.iface ?? below?.name ?? named ?? holder?.name;
   if (name === undefined) return undefined;
+  const lower = devices.flatMap(({ local }) => local ?? []);
   const locals =
-    told.length > 0 ? told.map(({ local }) => parseIp(local)) : devices.flatMap(({ local }) => local ?? []);
+    told.length > 0
+      ? told.map(({ local }) => parseIp(local))
+      : lower.length > 0
+        ? lower
+        : published.map(({ ip }) => ip);
   return { name, link: links.find((one) => one.name === name), locals };
 }
 

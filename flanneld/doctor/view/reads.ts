@@ -1,9 +1,19 @@
-// Reads parts of the view one by one. What cannot be read is noted and left out, so that one failure never hides the rest.
+// Reads parts of the view one by one. What cannot be read is noted and left out, so that one failure never hides the rest, and so is
+// what takes too long.
 
+import { type Clock, systemClock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
+
+/** Most parts take some milliseconds. */
+const LIMIT_MS = 2500;
 
 export class Reads {
   readonly #failures: string[] = [];
+  readonly #clock: Clock;
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
 
   /** One line for each part that could not be read. */
   get failures(): readonly string[] {
@@ -20,13 +30,20 @@ export class Reads {
     }
   }
 
-  /** The same for what takes time. */
-  async slow<T>(what: string, read: () => Promise<T>): Promise<T | undefined> {
+  /** The same for what takes time; undefined as well when it has not ended after `limitMs`, which it then does unheard. */
+  async slow<T>(what: string, read: () => Promise<T>, limitMs = LIMIT_MS): Promise<T | undefined> {
+    let cancel: () => void = () => undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`not finished within ${limitMs / 1000} s`);
+      cancel = this.#clock.after(limitMs, () => reject(error));
+    });
     try {
-      return await read();
+      return await Promise.race([read(), late]);
     } catch (error) {
       this.failed(what, error);
       return undefined;
+    } finally {
+      cancel();
     }
   }
 

@@ -36,7 +36,7 @@ export interface TableFacts {
   readonly portUsers: readonly PortUser[];
 }
 
-const TIMEOUT_MS = 3000;
+const TIMEOUT_MS = 2000;
 
 export async function tableFacts(
   { netlink, nft }: { readonly netlink: Netlink; readonly nft: Nft },
@@ -50,7 +50,7 @@ export async function tableFacts(
       number('net/ipv4/neigh/default/gc_thresh3'),
     ),
     chains: await reads.slow('the chains of nftables', async () => chainsIn(await nft.listChains())),
-    legacyRules: await legacyRules(),
+    legacyRules: await reads.slow('the rules of iptables-legacy', legacyRules),
     portUsers: port === undefined ? [] : (reads.one('the UDP sockets', () => portUsers(port)) ?? []),
   };
 }

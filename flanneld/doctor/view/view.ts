@@ -17,6 +17,7 @@ import type {
 import type { PathFacts } from './path-facts.ts';
 import type { PodSideView, PoolFacts } from './pod-facts.ts';
 import type { TableFacts } from './table-facts.ts';
+import type { WireguardFacts } from './wireguard-facts.ts';
 
 export interface View {
   readonly node: string;
@@ -36,6 +37,8 @@ export interface View {
   readonly pools: readonly PoolFacts[];
   readonly cni: CniFacts;
   readonly tables: TableFacts;
+  /** One for each WireGuard device of ours. */
+  readonly wireguard: readonly WireguardFacts[];
   /** Addresses of Services, each with where it was found. */
   readonly services: readonly { readonly ip: Ip; readonly what: string }[];
   /** When the view was read, by the wall clock. */

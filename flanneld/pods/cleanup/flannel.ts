@@ -7,7 +7,7 @@ import { listLinks } from '../../../lib/rtnetlink/link.ts';
 import { listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { BACKENDS } from '../../backend/registry.ts';
+import { backendOfDevice } from '../../backend/registry.ts';
 import { FLANNEL_TABLES } from '../../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover } from './leftover.ts';
 
@@ -38,7 +38,7 @@ function flannelRoute(netlink: Netlink): string | undefined {
 
 /** The devices of all backends. */
 export function overlayDevices(netlink: Netlink): { readonly index: number; readonly name: string }[] {
-  return listLinks(netlink).filter((link) => BACKENDS.some((backend) => backend.ownsDevice?.(link) === true));
+  return listLinks(netlink).filter((link) => backendOfDevice(link) !== undefined);
 }
 
 /** Marks everything that flannel uses as kept. What only Weft uses is removed, even from folders that stay. */

@@ -1,7 +1,8 @@
 // flannel's own test of Services and DNS, with a real kube-proxy and CoreDNS: pods and nodes use cluster addresses and names over the
 // overlay.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { expectPasses, path } from '../../doctor/path-scene.ts';
 import type { CommandOptions, CommandResult } from '../../lab/command.ts';
 import { runCommand } from '../../lab/command.ts';
 import { waitUntil } from '../../lab/processes.ts';
@@ -11,6 +12,7 @@ import { DNS_ADDRESS, missingPrograms, ServiceScene, WEB_ADDRESS, WEB_NODE_PORT 
 
 const START_MS = 180_000;
 const LOOK_MS = 60_000;
+const EMPTY_ADDRESS = '10.96.0.30';
 const missing = missingPrograms();
 
 /** A program that asks a DNS server for a name and prints the addresses. */
@@ -110,6 +112,38 @@ describe.for([
     for (const { address } of scene.lab.nodes) {
       expect(await ask(outside, `http://${address}:${WEB_NODE_PORT}/`)).toBe(both);
     }
+  });
+
+  test('`flanneld doctor path` follows a packet through its rules to a pod behind the Service, here or there', async () => {
+    const [client] = scene.clients;
+    const [node] = scene.lab.nodes;
+    if (client === undefined || node === undefined) throw new Error('no client');
+    const behind = scene.webPods.map(({ ip }) => ip);
+    for (const from of [client.ip, node.name]) {
+      const { hops } = await expectPasses(node, from, WEB_ADDRESS, '80');
+      const answer = hops.find(({ name }) => name === 'service')?.answer ?? '';
+      expect(answer).toContain(`${WEB_ADDRESS}:80/tcp is translated to `);
+      expect(behind.some((ip) => answer.includes(`${ip}:80`))).toBe(true);
+    }
+    const { hops } = await expectPasses(node, client.ip, DNS_ADDRESS, '53/udp');
+    expect(hops.find(({ name }) => name === 'service')?.answer).toContain(`${DNS_ADDRESS}:53/udp is translated to `);
+  });
+
+  test('`flanneld doctor path` stops at a Service that has no pod', async () => {
+    const spec = { clusterIP: EMPTY_ADDRESS, ports: [{ port: 80, protocol: 'TCP' }], selector: { app: 'nobody' } };
+    const services = '/api/v1/namespaces/default/services';
+    await server.must({ path: services, body: { metadata: { name: `empty-${mode}` }, spec } });
+    onTestFinished(async () => void (await server.must({ method: 'DELETE', path: `${services}/empty-${mode}` })));
+    const [client] = scene.clients;
+    const [node] = scene.lab.nodes;
+    if (client === undefined || node === undefined) throw new Error('no client');
+    let ids: string[] = [];
+    const isNamed = async (): Promise<boolean> => {
+      ids = (await path(node, client.ip, EMPTY_ADDRESS, '80')).findings.map(({ id }) => id);
+      return ids.includes('service-without-pods');
+    };
+    await waitUntil(isNamed, LOOK_MS, 'service-without-pods').catch(() => undefined);
+    expect(ids).toEqual(['service-without-pods']);
   });
 
   test('its rules and the agent’s are beside each other', async () => {

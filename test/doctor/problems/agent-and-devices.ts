@@ -22,7 +22,36 @@ export const AGENT_PROBLEMS: readonly Problem[] = [
   },
 ];
 
+/**
+ * Fills the node's table of connections up to the kernel's limit, by UDP packets to a device that loses them. The limit is the
+ * machine's and counts for each network namespace by itself.
+ */
+const FILL_CONNECTIONS = `ip link add sink type veth peer name drain && ip addr add 198.51.100.1/24 dev sink && ip link set sink up && ip link set drain up
+ip neigh add 198.51.100.2 lladdr 02:00:00:00:00:02 dev sink nud permanent
+python3 - <<'END'
+import socket
+limit = int(open('/proc/sys/net/netfilter/nf_conntrack_max').read())
+count = lambda: int(open('/proc/sys/net/netfilter/nf_conntrack_count').read())
+while count() < 0.995 * limit:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for port in range(1, 65536):
+        try:
+            s.sendto(b'', ('198.51.100.2', port))
+        except OSError:
+            pass
+END`;
+
 export const KERNEL_PROBLEMS: readonly Problem[] = [
+  {
+    id: 'conntrack-full',
+    how: 'by UDP packets to closed ports',
+    agent: 'runs',
+    needs: 'python3 -c "import socket"',
+    make: FILL_CONNECTIONS,
+    end: 'ip link del sink; sleep 35',
+    after: 'ip link del sink 2>/dev/null; true',
+    says: ['of connections', 'sysctl -w net.netfilter.nf_conntrack_max='],
+  },
   {
     id: 'ip-forward-off',
     how: 'for all',

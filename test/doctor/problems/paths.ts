@@ -63,6 +63,14 @@ export const PATHS_PROBLEMS: readonly Problem[] = [
     says: ['docker0', 'bip'],
   },
   {
+    id: 'service-cidr-overlap',
+    how: 'the API server’s Service in the pod network',
+    agent: 'runs',
+    env: { KUBERNETES_SERVICE_HOST: '10.244.0.1' },
+    end: 'true',
+    says: ['Service 10.244.0.1 (KUBERNETES_SERVICE_HOST)', '--service-cluster-ip-range'],
+  },
+  {
     id: 'object-fought-over',
     how: 'a program that deletes a route again and again',
     agent: 'runs',

@@ -10,6 +10,8 @@ export interface Problem {
   readonly agent: 'runs' | 'is killed' | 'is stopped';
   /** A command that fails where the machine has not what the row needs. */
   readonly needs?: string;
+  /** What the doctor finds in its environment while the problem is there. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Shell commands on the node. */
   readonly make?: string;
   /** What ends it: `fix` runs the command that the finding prints, `restart` starts the agent anew, else shell commands. */

@@ -1,0 +1,102 @@
+// One examination of a node in its steps: a look, packets, a second look. It ends in time, whatever hangs: what was found until then
+// is told, and what was not done.
+
+import type { Clock } from '../../lib/clock-node.ts';
+import type { Options } from '../cli/options.ts';
+import { CHECKS } from './checks/all.ts';
+import type { Draft } from './draft.ts';
+import { lasting, once, whileStarting, withHistory } from './settle.ts';
+import { tryPackets } from './tries/tries.ts';
+import type { TryTools } from './tries/try-tools.ts';
+import type { AgentDetails } from './view/agent-facts.ts';
+import { readView, type ViewTools } from './view/read-view.ts';
+import type { View } from './view/view.ts';
+
+/** Between two looks: a running agent repairs within half a second, and an ADD or DEL takes some milliseconds. */
+const SECOND_LOOK_MS = 900;
+/** After so long there is no second look. */
+const LATE_MS = 7500;
+/** The doctor ends within ten seconds; the last of them is for taking back what it has made. */
+const LIMIT_MS = 9000;
+const TAKE_BACK_MS = 700;
+
+export interface Examined {
+  /** Undefined when not even the first look has ended. */
+  readonly view: View | undefined;
+  readonly drafts: readonly Draft[];
+}
+
+/** What is known so far. */
+interface Progress {
+  step: string;
+  view: View | undefined;
+  drafts: readonly Draft[];
+}
+
+/** The second function waits until what was made is taken back, but not for long. */
+export async function examineInTime(
+  options: Options,
+  processes: readonly AgentDetails[],
+  tools: ViewTools & TryTools,
+): Promise<{ readonly examined: Examined; readonly takeBack: () => Promise<void> }> {
+  const progress: Progress = { step: 'the look at the node', view: undefined, drafts: [] };
+  const work = examine(options, processes, tools, progress);
+  const isWhole = await endsWithin(work, LIMIT_MS, tools.clock);
+  const { step, view, drafts } = progress;
+  const late: Draft = {
+    id: 'not-looked-at',
+    cause: 'the doctor could not look at everything in time',
+    evidence: `${step} had not ended after ${LIMIT_MS / 1000} s`,
+    fix: 'see what makes this node slow, and run the doctor again; `--peer NAME` asks one peer only',
+  };
+  return {
+    examined: { view, drafts: isWhole ? drafts : once([...drafts, late]) },
+    takeBack: async () => {
+      if (!isWhole) await endsWithin(work, TAKE_BACK_MS, tools.clock).catch(() => undefined);
+    },
+  };
+}
+
+/** Whether it ends within that time. Rejects when it does. */
+export async function endsWithin(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<boolean> {
+  let cancel: () => void = () => undefined;
+  const isLate = new Promise<false>((resolve) => {
+    cancel = clock.after(limitMs, () => resolve(false));
+  });
+  try {
+    return await Promise.race([work.then(() => true as const), isLate]);
+  } finally {
+    cancel();
+  }
+}
+
+async function examine(
+  options: Options,
+  processes: readonly AgentDetails[],
+  tools: ViewTools & TryTools,
+  progress: Progress,
+): Promise<void> {
+  const beganMs = tools.clock.now();
+  const first = await readView(options, processes, tools);
+  const startMs = tools.clock.now();
+  Object.assign(progress, { step: 'the packets to peers', view: first, drafts: whileStarting(first, judge(first)) });
+  const tried = await tryPackets(first, options, tools);
+  const view = { ...first, failures: [...first.failures, ...tried.failures] };
+  const seen = judge(view);
+  const told = first.agent.state === 'answers' ? (first.agent.report.findings ?? []) : [];
+  const byPackets = [...tried.local, ...withHistory(tried.peers, told)];
+  const drafts = once([...whileStarting(first, seen), ...byPackets]);
+  Object.assign(progress, { step: 'the second look', view, drafts });
+  if (seen.length === 0 || tools.clock.now() - beganMs > LATE_MS) return;
+  const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
+  await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
+  const second = await readView(options, processes, tools, first.agent);
+  // What could not be read this time is not over.
+  if (second.failures.length > first.failures.length) return;
+  const stays = lasting(seen, judge({ ...second, failures: view.failures }));
+  progress.drafts = once([...whileStarting(second, stays), ...byPackets]);
+}
+
+function judge(view: View): Draft[] {
+  return CHECKS.flatMap((check) => check(view));
+}

@@ -1,0 +1,37 @@
+// Says more of peers that complete no WireGuard handshake: what the device counted while the probes asked them.
+
+import type { PresentWireguardPeer } from '../../../lib/genetlink/wireguard.ts';
+import { keyText } from '../../backend/wireguard/wireguard-key.ts';
+import type { Draft } from '../draft.ts';
+import type { View } from '../view/view.ts';
+import { readDevice } from '../view/wireguard-facts.ts';
+import type { TryTools } from './try-tools.ts';
+
+export function withHandshakes(drafts: readonly Draft[], view: View, { sys }: Pick<TryTools, 'sys'>): Draft[] {
+  if (!drafts.some(({ id }) => id === 'wireguard-no-handshake')) return [...drafts];
+  const peers = new Map<string, PresentWireguardPeer>();
+  for (const { device, wanted } of view.wireguard) {
+    const now = readDevice(sys, device, view.families);
+    const byKey = new Map(now?.peers.map((peer) => [keyText(peer.publicKey), peer]));
+    for (const { key, publicKey } of wanted) {
+      const peer = byKey.get(keyText(publicKey));
+      if (peer !== undefined) peers.set(key, peer);
+    }
+  }
+  return drafts.map((draft) => told(draft, peers.get(draft.peer ?? ''), view));
+}
+
+/** The draft with what the device says of the peer. A handshake that comes in under the right key and is not completed has a wrong preshared key. */
+export function told(draft: Draft, peer: PresentWireguardPeer | undefined, { node, nowMs }: View): Draft {
+  if (draft.id !== 'wireguard-no-handshake' || peer === undefined) return draft;
+  const { handshakeSec, rxBytes, txBytes } = peer;
+  const age = handshakeSec === 0 ? 'never' : `${Math.max(0, Math.round(nowMs / 1000) - handshakeSec)} s ago`;
+  const evidence = `${draft.evidence}; wg show: latest handshake ${age}, ${rxBytes} bytes received, ${txBytes} sent`;
+  if (handshakeSec !== 0 || rxBytes === 0) return { ...draft, evidence };
+  return {
+    ...draft,
+    evidence,
+    cause: `${node} and ${draft.peer} complete no handshake, although packets under the right key come in: their preshared keys differ`,
+    fix: `give all nodes one "PSK" in net-conf.json, and restart the agents that have another`,
+  };
+}
