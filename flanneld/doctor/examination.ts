@@ -3,6 +3,7 @@
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Options } from '../cli/options.ts';
+import { stretched } from '../cli/time-factor.ts';
 import { CHECKS } from './checks/all.ts';
 import type { Draft } from './draft.ts';
 import { lasting, once, whileStarting, withHistory } from './settle.ts';
@@ -41,7 +42,7 @@ export async function examineInTime(
 ): Promise<{ readonly examined: Examined; readonly takeBack: () => Promise<void> }> {
   const progress: Progress = { step: 'the look at the node', view: undefined, drafts: [] };
   const work = examine(options, processes, tools, progress);
-  const isWhole = await endsWithin(work, LIMIT_MS, tools.clock);
+  const isWhole = await endsWithin(work, stretched(LIMIT_MS), tools.clock);
   const { step, view, drafts } = progress;
   const late: Draft = {
     id: 'not-looked-at',
@@ -87,7 +88,7 @@ async function examine(
   const byPackets = [...tried.local, ...withHistory(tried.peers, told)];
   const drafts = once([...whileStarting(first, seen), ...byPackets]);
   Object.assign(progress, { step: 'the second look', view, drafts });
-  if (seen.length === 0 || tools.clock.now() - beganMs > LATE_MS) return;
+  if (seen.length === 0 || tools.clock.now() - beganMs > stretched(LATE_MS)) return;
   const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
   await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
   const second = await readView(options, processes, tools, first.agent);

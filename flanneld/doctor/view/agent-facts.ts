@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { errorText } from '../../../lib/errors.ts';
+import { stretched } from '../../cli/time-factor.ts';
 import { fetchStatus } from '../../health/status/client.ts';
 import { type AgentProcess, agentProcesses } from '../../pods/agent-processes.ts';
 import type { AgentFacts } from './facts.ts';
@@ -41,7 +42,7 @@ function detailsOf(pid: number): Pick<AgentDetails, 'env' | 'state'> {
 /** Asks the agent that writes `subnetFile`. Never rejects. */
 export async function agentFacts(subnetFile: string, processes: readonly AgentDetails[]): Promise<AgentFacts> {
   try {
-    return { state: 'answers', report: await fetchStatus(subnetFile, ANSWER_MS) };
+    return { state: 'answers', report: await fetchStatus(subnetFile, stretched(ANSWER_MS)) };
   } catch (error) {
     const [process] = processes;
     const why = errorText(error);

@@ -3,6 +3,7 @@
 
 import { type Clock, systemClock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
+import { stretched } from '../../cli/time-factor.ts';
 
 /** Most parts take some milliseconds. */
 const LIMIT_MS = 2500;
@@ -35,7 +36,7 @@ export class Reads {
     let cancel: () => void = () => undefined;
     const late = new Promise<never>((_, reject) => {
       const error = new Error(`not finished within ${limitMs / 1000} s`);
-      cancel = this.#clock.after(limitMs, () => reject(error));
+      cancel = this.#clock.after(stretched(limitMs), () => reject(error));
     });
     try {
       return await Promise.race([read(), late]);
