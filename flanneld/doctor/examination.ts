@@ -59,7 +59,7 @@ export async function examineInTime(
 }
 
 /** Whether it ends within that time. Rejects when it does. */
-export async function endsWithin(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<boolean> {
+async function endsWithin(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<boolean> {
   let cancel: () => void = () => undefined;
   const isLate = new Promise<false>((resolve) => {
     cancel = clock.after(limitMs, () => resolve(false));

@@ -3,7 +3,7 @@
 
 import type { ClusterNode } from '../ask/agents.ts';
 
-export const PREFLIGHT_LABEL = { 'app.kubernetes.io/name': 'weft-preflight' };
+const PREFLIGHT_LABEL = { 'app.kubernetes.io/name': 'weft-preflight' };
 /** A Job ends by itself after this time, and is then removed, also when nobody does it. */
 const JOB_SECONDS = 600;
 /** Where the host's /etc is in the pod. */
