@@ -4,6 +4,7 @@
 import { OpError } from '../../lib/errors.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
+import { unlessLong } from './command-text.ts';
 import { type Fault, type IsRight, planChanges } from './iptables-plan.ts';
 import type { Iptables } from './iptables-programs.ts';
 import { parseIptablesSave, type SavedTables } from './iptables-save.ts';
@@ -55,7 +56,11 @@ export class IptablesChains {
   #tell({ chain, was }: Fault, script: string): void {
     const { log, drift } = this.#tools;
     const { name, family } = this.#iptables;
-    const cmd = `printf '${script.trim().replaceAll('\n', '\\n')}\\n' | ${name}-restore --noflush`;
+    const lines = script.trim().split('\n');
+    const cmd = unlessLong(
+      `printf '${lines.join('\\n')}\\n' | ${name}-restore --noflush`,
+      `${name}-restore --noflush (${lines.length} lines, for the rules that ${name}-save shows)`,
+    );
     const facts = { chain: `${chain.table} ${chain.name}`, iptables: name, family, was, cmd };
     log.info(facts, was === 'not wanted' ? 'firewall chain removed' : 'firewall chain written');
     if (!this.#seenRight.has(keyOf(chain))) return;

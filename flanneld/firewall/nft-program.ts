@@ -4,6 +4,7 @@ import { execProgram } from '../../lib/exec-node.ts';
 import { hasTable } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { stretched } from '../cli/time-factor.ts';
+import { unlessLong } from './command-text.ts';
 import { TABLE_FAMILIES } from './nft-table.ts';
 
 /** nft as the firewall uses it; a fake stands in for it in unit tests. */
@@ -58,15 +59,13 @@ export function askingKernel(nft: Nft, netfilter: Netlink): Nft {
   return { ...nft, list };
 }
 
-/** A longer command would not fit a readable line of log. */
-const LONGEST_COMMAND = 200;
-
 /** The script as one line for a shell. A long one is cut off, with a hint how to see all of it. */
 export function command(script: string): string {
   const lines = script.trim().split('\n');
-  const whole = `nft '${lines.join('; ')}'`;
-  if (whole.length <= LONGEST_COMMAND) return whole;
-  return `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`;
+  return unlessLong(
+    `nft '${lines.join('; ')}'`,
+    `nft '${lines[0]}; …' (${lines.length} lines, which nft -s list ruleset shows)`,
+  );
 }
 
 function isNoSuchTable(error: unknown): boolean {

@@ -8,7 +8,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
-import { writeLease } from '../lab/support/leases.ts';
+import { dropLease, writeLease } from '../lab/support/leases.ts';
 
 const LOOK_MS = 10_000;
 const peer = { subnet: '10.244.200.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' };
@@ -111,6 +111,24 @@ describe('flanneld status', () => {
     expect((await status()).stdout).toContain('! odd: subnet 10.99.0.0/24 is outside the network 10.244.0.0/16\n');
     rmSync(`${lab.leaseFolder}/odd.json`);
     await waitUntil(async () => (await report()).overlays[0]?.peers.failing === 0, LOOK_MS, 'no problem');
+  });
+
+  test('a node that is removed is logged as its peer removed, in one line, and the own lease with no MTU but the device’s', async () => {
+    const lines = (): Record<string, unknown>[] =>
+      node.agent
+        .log()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    writeLease(lab, 'leaver', { subnet: '10.244.201.0/24', publicIp: '192.168.50.97', mac: '02:00:00:00:0a:02' });
+    await waitUntil(async () => (await report()).overlays[0]?.peers.programmed === 2, LOOK_MS, 'the second peer');
+    const before = lines().length;
+    dropLease(lab, 'leaver');
+    await waitUntil(async () => (await report()).overlays[0]?.peers.programmed === 1, LOOK_MS, 'its removal');
+    expect(lines().slice(before)).toMatchObject([{ msg: 'peer removed', peer: 'leaver' }]);
+    const taken = lines().filter(({ msg }) => msg === 'lease taken');
+    expect(taken).toHaveLength(1);
+    expect([undefined, 1450]).toContain(taken[0]?.['mtu']);
   });
 
   test('has the same counts in /metrics as the ledger', async () => {

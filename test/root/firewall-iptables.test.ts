@@ -2,6 +2,7 @@
 // a change between nftables and iptables, and allow forwarding where iptables would refuse it.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { LEASE_FOLDER, NET_CONF_FILE, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -85,6 +86,14 @@ describe('where EnableNFTables is false', () => {
     const before = await flannelLines();
     await node.run(harm.split(' '));
     await waitUntil(async () => (await flannelLines()).join() === before.join(), LOOK_MS, 'the rules of before');
+  });
+
+  test('logs and notes each repair of rules with a short command', async () => {
+    const logged = [...node.agent.log().matchAll(/"cmd":"((?:[^"\\\\]|\\\\.)*)"/g)].map(([, cmd = '']) => cmd);
+    const report = JSON.parse(await node.run([builtAgent, 'status', '--json'])) as StatusReport;
+    const noted = report.drift.entries.map(({ cmd }) => cmd ?? '');
+    expect(Math.min(logged.length, noted.length)).toBeGreaterThan(3);
+    expect([...logged, ...noted].filter((cmd) => /^(nft|printf|ip6?tables)/.test(cmd) && cmd.length > 250)).toEqual([]);
   });
 
   test('D25: the ledger and the metrics count the repairs', async () => {

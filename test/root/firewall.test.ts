@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint, listingFingerprint } from '../../flanneld/firewall/listing.ts';
 import { firewallTable, renderTable } from '../../flanneld/firewall/nft-table.ts';
 import { tunnelTables } from '../../flanneld/firewall/tunnel-rules.ts';
+import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { parsePrefix } from '../../lib/ip.ts';
 import { agentPid } from '../faults/agent-process.ts';
 import { NET_CONF_FILE } from '../lab/contract.ts';
@@ -14,6 +15,7 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { failed } from '../lab/matrix.ts';
 import { waitForMesh } from '../lab/mesh.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { builtAgent } from '../lab/programs.ts';
 
 const LOOK_MS = 10_000;
 
@@ -104,6 +106,14 @@ describe('the agent', () => {
     const before = await rules();
     await nft(...harm);
     await waitUntil(async () => (await rules()) === before, LOOK_MS, 'the rules of before');
+  });
+
+  test('logs and notes each repair of rules with a short command', async () => {
+    const logged = [...node.agent.log().matchAll(/"cmd":"((?:[^"\\\\]|\\\\.)*)"/g)].map(([, cmd = '']) => cmd);
+    const report = JSON.parse(await node.run([builtAgent, 'status', '--json'])) as StatusReport;
+    const noted = report.drift.entries.map(({ cmd }) => cmd ?? '');
+    expect(Math.min(logged.length, noted.length)).toBeGreaterThan(3);
+    expect([...logged, ...noted].filter((cmd) => /^(nft|printf|ip6?tables)/.test(cmd) && cmd.length > 250)).toEqual([]);
   });
 
   test('leaves correct rules alone over a restart, and ignores changes of other tables', async () => {
