@@ -30,7 +30,7 @@ function keptResults() {
 }
 
 /** The README with the table of the kept results. */
-function readmeWithTable(text = readFileSync(README, 'utf8')) {
+export function readmeWithTable(text = readFileSync(README, 'utf8')) {
   const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (from < 0 || to < from) throw new Error('README.md: the place of the table of kernels is missing');
   return `${text.slice(0, from + BEGIN.length)}${kernelTable(keptResults())}\n${text.slice(to)}`;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run as runProgram } from '../command.mjs';
 import { debianKernel, KERNELS } from '../kernels/debian-kernel.mjs';
-import { byFile, FEATURES } from '../kernels/features.mjs';
+import { byFile, FEATURES, WITHOUT } from '../kernels/features.mjs';
 import { keep, writeReadme } from '../kernels/kept.mjs';
 import { quoted, SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
 import { bundleLab } from '../lab-bundle.mjs';
@@ -29,7 +29,7 @@ const PACKAGES = {
   'wireguard-tools': 'wg',
 };
 
-const SUBSET = FEATURES.flatMap(({ files }) => files);
+const SUBSET = FEATURES.filter(({ isLong }) => !isLong).flatMap(({ files }) => files);
 /** With --all: everything that talks to the kernel. */
 const ALL = ['test/kernels', 'test/root', 'test/e2e'];
 
@@ -46,7 +46,7 @@ export async function main(values) {
   await rm(programs, { recursive: true, force: true });
   await prepareTestPrograms(programs);
   const files = values.test ?? (values.all ? ALL : SUBSET);
-  await transform(files);
+  await transform([...files, WITHOUT.file]);
   const rows = [];
   for (const name of values.kernel ?? KERNELS) {
     rows.push(await onKernel(name, { files, folder, programs, hasJob: values.test === undefined }));
@@ -62,15 +62,35 @@ async function transform(files) {
   await runProgram(process.execPath, argv, { cwd: repository, env: { ...process.env, WEFT_SUITE: '{}' } });
 }
 
-/** Boots one kernel and runs the main job and the tests on it. */
+/** Boots one kernel and runs the main job and the tests on it; what needs a kernel that lacks something, on a second machine. */
 async function onKernel(name, { files, folder, programs, hasJob }) {
   const kernel = await debianKernel(name);
   process.stdout.write(`\n== ${name}: ${kernel.packaged}\n`);
   const startedMs = Date.now();
-  const vm = await VirtualMachine.boot(kernel);
   const logFile = join(folder, `${name}.log`);
   const output = createWriteStream(logFile);
-  const row = { name, packaged: kernel.packaged, logFile };
+  const row = { name, packaged: kernel.packaged, logFile, tally: { failures: 0, tests: [] } };
+  try {
+    const others = files.filter((file) => file !== WITHOUT.file);
+    if (hasJob || others.length > 0) {
+      const options = { programs, output, files: others, hasJob };
+      Object.assign(row, await onMachine(kernel, [], options));
+    }
+    if (others.length < files.length || files === ALL) {
+      const { tally } = await onMachine(kernel, WITHOUT.modules, { programs, output, files: [WITHOUT.file] });
+      row.tally = { failures: row.tally.failures + tally.failures, tests: [...row.tally.tests, ...tally.tests] };
+    }
+  } finally {
+    await new Promise((resolve) => output.end(resolve));
+  }
+  if (hasJob) row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
+  row.files = byFile(row.tally, await commit());
+  return row;
+}
+
+/** Boots a machine without some modules, and runs there the main job, if that is wanted, and files of tests. */
+async function onMachine(kernel, without, { programs, output, files, hasJob }) {
+  const vm = await VirtualMachine.boot(kernel, { without });
   try {
     const env = {
       WEFT_TEST_SLOWNESS: String(SLOWNESS),
@@ -78,19 +98,17 @@ async function onKernel(name, { files, folder, programs, hasJob }) {
       WEFT_RESULTS: vm.pathInside('results.json'),
       WEFT_SUITE: '{}',
       NO_COLOR: '1',
+      ...(process.env['KUBEBUILDER_ASSETS'] && { KUBEBUILDER_ASSETS: process.env['KUBEBUILDER_ASSETS'] }),
     };
     const run = (command) => vm.run(command, { cwd: repository, env, output, limitMs: LIMIT_MS });
-    if (hasJob) row.job = (await run('node scripts/kernels/main-job.mjs')) === 0 ? 'passed' : '**failed**';
+    const job = hasJob && { job: (await run('node scripts/kernels/main-job.mjs')) === 0 ? 'passed' : '**failed**' };
     const options = '--experimental.fsModuleCache --reporter=verbose --reporter=./test/support/ci-reporter.ts';
     await run(`${VITEST} run ${options} ${files.map(quoted).join(' ')}`);
-    row.tally = JSON.parse(await readFile(vm.pathOutside('results.json'), 'utf8').catch(() => NO_RESULTS));
+    const tally = JSON.parse(await readFile(vm.pathOutside('results.json'), 'utf8').catch(() => NO_RESULTS));
+    return { ...job, tally };
   } finally {
-    await new Promise((resolve) => output.end(resolve));
     await vm.stop();
   }
-  if (hasJob) row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
-  row.files = byFile(row.tally, await commit());
-  return row;
 }
 
 /** What is taken for the result of a run that ended without one. */

@@ -288,14 +288,16 @@ test.for(ENGINES)('$engine deletes each object, and gets a clear error the secon
   const { removed } = runIn<ObjectsReport>(host, engine, 'objects', pod.path);
   expect(removed.first).toEqual([]);
   expect(removed.left).toEqual([[], [], [], [], [], []]);
-  expect(removed.second).toEqual([
+  // Kernels before 6.8 do not say why there is no address.
+  const second = removed.second.map((line) => line.replace(' (ipv4: Address not found)', ''));
+  expect(second).toEqual([
     'NetlinkError: rtnetlink: delete route 10.244.2.0/24 nhid 5: EINVAL (Nexthop id does not exist)',
     'NetlinkError: rtnetlink: delete route 10.244.3.0/24 via 10.244.3.0 dev flannel.1: ESRCH',
     'NetlinkError: rtnetlink: delete route 10.244.4.0/24: ESRCH',
     'NetlinkError: rtnetlink: delete nexthop id 5: ENOENT',
     'NetlinkError: rtnetlink: delete neigh 10.244.2.0 dev flannel.1: ENOENT',
     `NetlinkError: rtnetlink: delete fdb ${MAC} dst 192.168.50.12 dev flannel.1: ENOENT`,
-    'NetlinkError: rtnetlink: delete address 10.244.1.0/32 dev flannel.1: EADDRNOTAVAIL (ipv4: Address not found)',
+    'NetlinkError: rtnetlink: delete address 10.244.1.0/32 dev flannel.1: EADDRNOTAVAIL',
     'NetlinkError: rtnetlink: delete link flannel-v6.1: ENODEV',
   ]);
 });
@@ -311,34 +313,39 @@ interface BulkReport {
   distinct: number[];
 }
 
-test.for(ENGINES)('$engine programs and lists 10,000 peers', async ({ engine }) => {
+/** A slow processor would need minutes for ten thousand. */
+const PEERS = slowed(1) > 1 ? 1000 : 10_000;
+const [HIGH, LOW] = [(PEERS - 1) >> 8, (PEERS - 1) & 255];
+const LAST_ROUTE = new RegExp(`^10\\.${HIGH}\\.${LOW}\\.0/24 nhid ${999 + PEERS} via 10\\.${HIGH}\\.${LOW}\\.0 onlink`);
+
+test.for(ENGINES)('$engine programs and lists thousands of peers', async ({ engine }) => {
   const host = await netns();
-  const report = runIn<BulkReport>(host, engine, 'bulk', '10000');
-  expect(report).toMatchObject({ failures: [], neighs: 10_000, fdb: 10_000, nexthops: 10_000, routes: 10_000 });
-  expect(report.distinct).toEqual([10_000, 10_000, 10_000, 10_000]);
+  const report = runIn<BulkReport>(host, engine, 'bulk', String(PEERS));
+  expect(report).toMatchObject({ failures: [], neighs: PEERS, fdb: PEERS, nexthops: PEERS, routes: PEERS });
+  expect(report.distinct).toEqual([PEERS, PEERS, PEERS, PEERS]);
   const lines = (...args: [string, ...string[]]): string[] =>
     host
       .run(...args)
       .trimEnd()
       .split('\n');
-  expect(lines('ip', 'neigh', 'show', 'dev', 'flannel.1', 'nud', 'permanent')).toHaveLength(10_000);
-  expect(lines('bridge', 'fdb', 'show', 'dev', 'flannel.1')).toHaveLength(10_000);
-  expect(lines('ip', 'nexthop')).toHaveLength(10_000);
+  expect(lines('ip', 'neigh', 'show', 'dev', 'flannel.1', 'nud', 'permanent')).toHaveLength(PEERS);
+  expect(lines('bridge', 'fdb', 'show', 'dev', 'flannel.1')).toHaveLength(PEERS);
+  expect(lines('ip', 'nexthop')).toHaveLength(PEERS);
   const routes = lines('ip', 'route', 'show', 'dev', 'flannel.1', 'proto', '138');
-  expect(routes).toHaveLength(10_000);
-  expect(routes[9999]?.trim()).toMatch(/^10\.39\.15\.0\/24 nhid 10999 via 10\.39\.15\.0 onlink/);
+  expect(routes).toHaveLength(PEERS);
+  expect(routes.at(-1)?.trim()).toMatch(LAST_ROUTE);
   // The time is only printed and has no limit, because the machine may be busy.
   process.stderr.write(
-    `10,000 peers on ${engine}: ${report.programMs.toFixed(0)} ms to program, ${report.listMs.toFixed(0)} ms to list\n`,
+    `${PEERS} peers on ${engine}: ${report.programMs.toFixed(0)} ms to program, ${report.listMs.toFixed(0)} ms to list\n`,
   );
 });
 
-test.for(ENGINES)('$engine gets each of 5,000 refusals that were sent in batches', async ({ engine }) => {
+test.for(ENGINES)('$engine gets each of thousands of refusals that were sent in batches', async ({ engine }) => {
   const host = await netns();
-  expect(runIn(host, engine, 'wrong', '5000')).toEqual({
+  expect(runIn(host, engine, 'wrong', String(PEERS / 2))).toEqual({
     first: 0,
-    again: 5000,
-    distinct: 5000,
+    again: PEERS / 2,
+    distinct: PEERS / 2,
     one: 'rtnetlink: add fdb 02:00:00:00:00:00 dst 10.0.0.2 dev flannel.1: EEXIST',
   });
 });

@@ -35,6 +35,10 @@ declare module '*/test-programs.mjs' {
   export function bundleTestProgram(entry: string, outFile: string, folder: string | undefined): Promise<void>;
 }
 
+declare module '*/kept.mjs' {
+  export function readmeWithTable(text?: string): string;
+}
+
 declare module '*/build-plugin.mjs' {
   export function bundleMap(): Promise<string>;
 }

@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../../lib/errors.ts';
 import { labPrograms } from '../../lab/programs.ts';
+import { slowed } from '../../support/slowness.ts';
 import {
   ASK_BEGIN,
   ASK_PROGRESS,
@@ -23,7 +24,7 @@ import {
 
 /** When a flow's process got no CPU for longer than this, its result describes the machine and not the network. */
 export const MAX_OWN_GAP_MS = 20;
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = slowed(10_000);
 const STEADY_IN_ROW = 50;
 const LOOK_MS = 10;
 
