@@ -2,6 +2,7 @@
 // one line. Trouble that may pass (a full disk, no free file descriptor, a folder of another owner) does not: the code
 // that uses the path tries again and reports it.
 
+import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync, rmSync, type Stats, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '../../lib/errors.ts';
@@ -100,7 +101,8 @@ function expectSubnetEnv(path: string): void {
 /** Makes a file there to find out: permission bits do not tell it (/proc looks writable and is not). */
 function expectWritable(folder: string): void {
   makeFolders(folder);
-  const probe = join(folder, `.weft-probe.${process.pid}`);
+  // A process id is not enough: agents that share the folder run in containers, where all may have the same.
+  const probe = join(folder, `.weft-probe.${randomUUID()}`);
   try {
     closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     rmSync(probe);
