@@ -47,6 +47,7 @@ describe('a limit', () => {
       shown: '150.0 ms',
       limit: '≤ 150 ms',
       kept: false,
+      isUncertain: false,
     });
   });
 });
@@ -66,4 +67,24 @@ test('the table says which limits were not kept', () => {
     'ADD            0.250 (0.200–0.300)  ≤ 0.28  kept',
     'DEL against x  0.250 (0.200–0.300)  ≤ 0.1   NOT KEPT',
   ]);
+});
+
+describe('a ratio of too few rounds', () => {
+  const fewRounds = judgeRatioOf(ratioOf('ADD', { ...nothing, value: 0.25 }, { most: 0.1 }));
+  const oneRound = judgeRatioOf(ratioOf('ADD', nothing, { most: 0.1 }));
+
+  test('is not judged by a quick run', () => {
+    expect(verdictTable([fewRounds], true)).toBe('ADD  0.250 (too few rounds)  ≤ 0.1  too few rounds to say');
+    expect(verdictTable([oneRound], true)).toBe('ADD  – (too few rounds)  ≤ 0.1  too few rounds to say');
+  });
+
+  test('is judged by its value in a full run', () => {
+    expect(verdictTable([fewRounds])).toBe('ADD  0.250 (too few rounds)  ≤ 0.1  NOT KEPT');
+    expect(verdictTable([oneRound])).toBe('ADD  – (too few rounds)  ≤ 0.1  NOT KEPT');
+  });
+
+  test('does not keep a quick run from judging what has enough of them', () => {
+    const verdicts = [judgeRatioOf(ratioOf('DEL', ratio, { most: 0.1 })), judgeValue('wall', 2, 1, 'ms')];
+    expect(verdictTable(verdicts, true).match(/NOT KEPT/g)).toHaveLength(2);
+  });
 });

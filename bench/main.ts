@@ -65,7 +65,7 @@ async function run({ parts: names, options, out }: BenchCommand & { kind: 'run' 
   const file = join(folder, RESULT);
   await runParts(parts, options, process.stderr, (part) => {
     measured.push(part);
-    say(`${part.name}: ${part.question} (${part.seconds.toFixed(0)} s)\n\n${describeResult(part)}`);
+    say(`${part.name}: ${part.question} (${part.seconds.toFixed(0)} s)\n\n${describeResult(part, options.quick)}`);
     // The file is written after every part, so that what was measured is kept when somebody ends the run.
     const result: RunResult = { schema: SCHEMA, version: VERSION, machine, quick: options.quick, parts: measured };
     writeRun(file, result);

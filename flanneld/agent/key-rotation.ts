@@ -12,7 +12,7 @@ export class KeyRotation {
     this.#log = log;
   }
 
-  /** Has a new key made. Does nothing while the agent starts, and with a backend that has no keys. */
+  /** Asks the loop for a new key. Does nothing while the agent starts, and with a backend that has no keys. */
   ask(): void {
     this.#rotate?.().then(
       () => this.#done?.(),

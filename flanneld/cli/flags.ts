@@ -78,7 +78,7 @@ function refuseMisplaced({ command, given }: Parsed): void {
   }
 }
 
-/** A command of a command goes without saying. */
+/** Leaves out commands of two words (`doctor path`), because the first word stands for them. */
 function named(commands: readonly SubCommand[]): string {
   return commands.filter((name) => !name.includes(' ')).join(' or ');
 }

@@ -17,7 +17,7 @@ import { preflightCommandOfAll } from './preflight/preflight-command.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const EXIT_COULD_NOT = 2;
-/** As a shell says that a program ended by SIGINT. */
+/** The exit code by which a shell says that SIGINT ended a program. */
 const EXIT_INTERRUPTED = 130;
 
 const RUNS = {

@@ -82,7 +82,7 @@ export function optionsOf(
         return { ...line.options, nodeName: line.options.nodeName ?? hostname() };
       }
     } catch {
-      // the next one, or what was given
+      // a line that cannot be read is passed over
     }
   }
   return given;

@@ -1,5 +1,5 @@
-// From what was seen to what is told: only what lasts, nothing that a starting agent is about to make, each thing once, and beside
-// the doctor's own probes what only a running agent can know of peers. Pure functions.
+// Decides which findings are told: only those that last, none about what a starting agent is about to make, and each once. Findings
+// about peers that only a running agent can know are added to those of the doctor's own probes. Pure functions.
 
 import type { Finding } from '../health/finding.ts';
 import { CATALOG, type FindingId } from './catalog.ts';
@@ -53,7 +53,7 @@ const LESS: readonly FindingId[] = ['tunnel-port-blocked', 'wireguard-no-handsha
 /** The doctor's own findings of peers, with those of the running agent that say more. */
 export function withHistory(own: readonly Draft[], agents: readonly Finding[]): Draft[] {
   const told = agents.flatMap((finding): Draft[] => (BY_HISTORY.includes(finding.id) ? draftOf(finding) : []));
-  // Without a peer it is about many of them: both then speak of the same ones.
+  // A finding without a peer is about many peers; the doctor and the agent then mean the same ones.
   const vague = new Set(own.filter(({ id }) => LESS.includes(id)).map(({ peer }) => peer));
   // An error that the doctor does not see any more is over, or has turned into what it sees.
   const more = told.filter(({ severity, peer }) => severity !== 'error' || vague.has(peer));

@@ -26,9 +26,9 @@ export class FirewallLook {
   }
 
   /**
-   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute
-   * at most. If only the leases have changed, it updates only what depends on them. An event is no reason if the generation is
-   * that in which everything was right: then the event came of a change before that. Rejects with OpError.
+   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute at
+   * most. If only the leases have changed, it updates only what depends on them. An event is ignored if the generation is still the
+   * one in which everything was right, because then the event is about an earlier change. Rejects with OpError.
    */
   async run(reasons: ReadonlySet<string>): Promise<void> {
     const isLeases = reasons.size === 1 && reasons.has('leases');
@@ -57,7 +57,8 @@ export class FirewallLook {
     if (isUntold && this.#now() - this.#untoldMs < UNTOLD_MS) return;
     if (isUntold) this.#untoldMs = this.#now();
     this.#rightIn = undefined;
-    // What was changed is looked at once more at once. Our own change would otherwise be a reason to look a moment later.
+    // After a change the rules are checked a second time without a pause. Otherwise the event about our own change would start that
+    // check a moment later.
     if (await this.#ensure()) await this.#ensure();
   }
 

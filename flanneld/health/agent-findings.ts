@@ -6,7 +6,7 @@ import type { Finding } from './finding.ts';
 import type { Check } from './http-server.ts';
 import { STORE_CHECK } from './store-check.ts';
 
-/** So many repairs of one thing in so short a time are no accident. */
+/** How many repairs of one thing, within how short a time, are no accident. */
 const REPAIRS = 4;
 const WINDOW_MS = 10_000;
 

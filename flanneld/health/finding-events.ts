@@ -1,5 +1,5 @@
-// Decides which findings become Kubernetes Events: one when a problem appears and one when it has ended, in the words of `doctor`. Many
-// findings of one id (thirty peers behind one firewall) are one Event. What comes and goes is told of now and then only.
+// Decides which findings become Kubernetes Events: one when a problem appears and one when it has ended, in the words of `doctor`.
+// Many findings of one id (thirty peers behind one firewall) are one Event. A problem that comes and goes causes few Events.
 
 import type { Finding } from './finding.ts';
 
@@ -16,7 +16,7 @@ const SETTLE_MS = 10_000;
 const GAP_MS = 5 * 60_000;
 const HOUR_MS = 60 * 60_000;
 const EVENTS_IN_AN_HOUR = 20;
-/** So many peers are named; `flanneld doctor` names all. */
+/** How many peers an Event names; `flanneld doctor` names all. */
 const NAMED = 5;
 
 interface Problem {

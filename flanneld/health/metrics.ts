@@ -135,7 +135,7 @@ function storeMetrics(registers: Registry[], troubles: MetricSources['storeTroub
   };
 }
 
-/** Sums over all peers: which peer it is stands in `flanneld status`. */
+/** Sums over all peers; `flanneld status` names the peers. */
 function probeMetrics(registers: Registry[], meter: ProbeMeter) {
   const states = new Gauge({
     name: 'flannel_probed_peers',

@@ -6,12 +6,12 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Reply } from './ask.ts';
 import { type EchoWitness, watchEchoes } from './echo-witness.ts';
 
-/** So many at once stand out of what others ping. */
+/** How many echoes are sent at once, so that their answers stand out from those to pings of others. */
 const ECHOES = 16;
 const ENOUGH = 12;
 /** How long others' echoes are counted first, and how long answers are then waited for. */
 const WINDOW_MS = 500;
-/** How many may wait for their turn. More know what is wrong with the others by the next examination. */
+/** How many questions may wait for their turn. Further ones are given up; by the next examination there is a turn for them. */
 const QUEUE = 4;
 
 export interface EchoTools {

@@ -1,5 +1,5 @@
-// From what an examination saw to what is wrong with a peer: a pure function, and one cause at most. Its order is that of the
-// causes that exclude each other: what this node does itself comes first, then what the peer says, then what is left.
+// Says what is wrong with a peer, from what an examination saw: a pure function that names at most one cause. The causes exclude
+// each other in this order: first what this node does itself, then what the peer says, then what is left.
 
 import { formatIp, sameIp } from '../../lib/ip.ts';
 import { spellCarrier } from '../dataplane/tunnel-way.ts';

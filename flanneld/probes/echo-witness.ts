@@ -1,6 +1,7 @@
-// Who sees that an ICMP echo was answered. Plain flannel nodes answer a packet to the broadcast MAC only when it is an echo, and the
-// answer comes to the kernel, not to a socket of ours. Where the agent has NET_RAW and the package raw-socket, a raw socket sees
-// the answer itself. Everywhere else the kernel's counter of echo replies does: it needs no right, but counts those of others, too.
+// Who sees that an ICMP echo was answered. Plain flannel nodes answer a packet to the broadcast MAC only when it is an echo, and
+// the answer comes to the kernel, not to a socket of ours. Where the agent has NET_RAW and the package raw-socket, a raw socket
+// sees the answer itself. Everywhere else the kernel's counter of echo replies shows it. Reading the counter needs no right, but it
+// also counts replies to others.
 
 import { readText } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';

@@ -118,7 +118,7 @@ async function askFaults({ target, ask, tunnel, nowMs }: ExamineOptions, tryMs: 
   const { mac } = target;
   const one = (what: Parameters<Asker>[1]) => ask(target, what, tryMs);
   const unused: Ip | undefined = unusedAddress(target);
-  // A kernel sends some six ICMP errors at once to one address, then one a second. So what tells most goes first.
+  // A kernel sends some six ICMP errors at once to one address, then one a second. So the packets that tell most are sent first.
   const [frame, agent, closed, tcp, broadcast, kernel, noChecksum, hop] = await Promise.all([
     // A port that nobody has answers to any packet.
     mac !== undefined

@@ -50,7 +50,7 @@ export class PeerRecord {
     this.failingSinceMs = fails ? (this.failingSinceMs ?? startedAtMs) : undefined;
   }
 
-  /** It still fails; why was found out before. */
+  /** Notes that the peer still fails, for the reason that was found before. */
   stillFails(nowMs: number): void {
     this.#note(true);
     this.checkedAtMs = nowMs;

@@ -49,7 +49,7 @@ interface Pending {
   readonly settle: (reply: Reply) => void;
 }
 
-/** Which UDP packet an ask is. */
+/** The UDP packet that asks a question. */
 interface Packet {
   readonly way: Way;
   readonly to: Ip;
@@ -184,7 +184,7 @@ export class ProbeSockets {
       return;
     }
     const pending = this.#pending.get(answer.nonce);
-    // The nonce is a secret of the two nodes as long as nobody on the way reads packets; who does could do anything.
+    // Only the two nodes know the nonce, unless somebody on the way reads the packets, who could then forge any answer.
     if (pending === undefined || !this.#isFrom(arrival, pending)) return;
     const rttMs = Math.max(0, arrival.atMs - pending.sentMs - answer.heldMs);
     pending.settle({ kind: 'answered', rttMs, answer });

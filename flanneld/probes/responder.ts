@@ -1,6 +1,6 @@
 // Answers the probes of other agents, as a pure function of the packet. It answers peers only, and only to the address from which
-// the question came; an answer is as long as its question; and it answers a bounded number a second. So nobody can use it to
-// reach a third, or to make more traffic than he sends.
+// the question came; an answer is as long as its question; and it answers a bounded number a second. So nobody can use it to send
+// packets to a third node, or to cause more traffic than he sends.
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Arrival } from '../../lib/sys/datagram.ts';
@@ -63,7 +63,7 @@ export class Responder {
         deleted.add(value);
       }
     }
-    // What was deleted may still be that of another.
+    // An address that was deleted may still be that of another target.
     if ([...deleted].some((value) => this.#shared.has(value))) {
       const isOfAnother = ({ vtep, addresses }: Target): boolean =>
         deleted.has(vtep.value) || addresses.some(({ value }) => deleted.has(value));

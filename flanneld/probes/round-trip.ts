@@ -1,9 +1,13 @@
-// When a round trip has become slow: compared with what is usual for the same peer, and never by one packet.
+// Decides whether round trips to a peer have become slow. They are compared with what is usual for this peer, and one slow packet
+// is never enough.
 
-/** Slow is at least so many times the usual, and so much more. Less is the noise of a busy machine. */
+/**
+ * A round trip is slow when it takes at least this many times the usual one, and this much longer. Less is the noise of a busy
+ * machine.
+ */
 const TIMES = 4;
 const MORE_MS = 20;
-/** How many round trips make the usual known, and how many in a row must be slow. */
+/** After how many round trips the usual one is known, and how many in a row must be slow. */
 const LEARN = 5;
 const IN_A_ROW = 3;
 /** How fast the usual follows. */
@@ -27,7 +31,7 @@ export class RoundTrip {
     }
     this.#slowInARow = 0;
     this.#leastSlowMs = Number.POSITIVE_INFINITY;
-    // The fastest ones are the path's, slower ones also the machines'.
+    // The fastest round trips show how long the path takes; slower ones include delays of the two machines.
     this.usualMs = ms < usual ? ms : usual + (ms - usual) * FOLLOW;
   }
 

@@ -76,7 +76,7 @@ export class ProbeSchedule {
       this.#entries.delete(id);
     }
     const watches = watchedBy(this.#own, names);
-    // Of many at once, as at the start, everybody simply has his turn, which comes by chance.
+    // When many targets are new at once, as at the start, each waits for its turn, and turns are in random order.
     const isCrowd = names.size - this.#entries.size > CROWD || this.#retries.length > CROWD;
     const spreadMs = isCrowd ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
     for (const id of names.keys()) this.#setTarget(id, watches.has(id), renew.has(id), nowMs, spreadMs);
@@ -130,7 +130,7 @@ export class ProbeSchedule {
     this.#order[last] = other;
   }
 
-  /** The target to probe now; undefined when it is too soon for any, or too many packets were sent. `done` ends it. */
+  /** The target to probe now; undefined when it is too soon for any, or too many packets were sent. Call `done` afterwards. */
   next(nowMs: number): string | undefined {
     if (!this.#tokens.has(nowMs)) return undefined;
     const watched = earliest(this.#watched, nowMs);
@@ -168,7 +168,7 @@ export class ProbeSchedule {
     if (this.#entries.get(id)?.isRetry === true) this.#retryTokens.take(questions);
   }
 
-  /** Ends what `next` began. */
+  /** Call when the probe of a target that `next` returned has ended. */
   done(id: string, nowMs: number, hasFailed: boolean): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
@@ -208,7 +208,10 @@ function isFree({ busy, gone }: Entry): boolean {
   return !busy && !gone;
 }
 
-/** Whoever failed waits for his own time. A new one may have its turn sooner than that: turns come by chance, too. */
+/**
+ * A target that failed waits until its retry is due. A new one may have its turn before it is due, because turns are in random
+ * order, too.
+ */
 function mayTurn(entry: Entry, nowMs: number): boolean {
   const isWaiting = entry.failures > 0 && entry.dueMs > nowMs;
   return isFree(entry) && !isWaiting && nowMs >= entry.readyMs && nowMs - entry.lastMs >= PASS_OVER_MS;

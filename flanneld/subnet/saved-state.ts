@@ -102,7 +102,9 @@ export function renderSavedState(state: SavedState): string {
 /** How many leases are rendered in one piece: less than a millisecond of work. */
 const PART = 100;
 
-/** The text in pieces, so that that of thousands of leases is never in memory as a whole, and other work can be done in between. */
+/**
+ * The text in pieces, so that the text of thousands of leases is never in memory as a whole, and other work can be done in between.
+ */
 function* savedStateParts({ store, netConf, own, snapshot }: SavedState): Generator<string, void> {
   const state = {
     Store: store,

@@ -122,7 +122,7 @@ function readNode(node: Fields, agents: ReadonlyMap<string, AgentPod>): ClusterN
   };
 }
 
-/** A node that says nothing of its system counts: a lab's does not. */
+/** A node that does not name its operating system counts as Linux, because lab nodes do not name it. */
 function isLinux(node: Fields): boolean {
   const labels = fieldsOf(fieldsOf(node['metadata'])['labels']);
   return (textOf(labels['kubernetes.io/os']) || 'linux') === 'linux';

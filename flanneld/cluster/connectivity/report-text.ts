@@ -21,7 +21,7 @@ const PARTS: Readonly<Record<Part, string>> = {
 };
 const FIX = 'kubectl weft doctor, which names the cause';
 
-/** Parts that fail where pod to pod does, and say nothing new then. */
+/** Parts that also fail when packets from pod to pod do not pass. Then they are not reported, because they say nothing new. */
 const FOLLOWS: readonly Part[] = ['full-size', 'service'];
 
 /** A finding for each cause; their sentences are such that they can be merged. */

@@ -99,7 +99,10 @@ function whyNotReady(pod: Fields): string {
   return reasons.find((each) => each !== '') ?? `phase ${textOf(status['phase']) || 'unknown'}, not ready`;
 }
 
-/** Resolves when the namespace is gone; false when it is not after a while. Of its own time, because it runs after Ctrl-C, too. */
+/**
+ * Resolves when the namespace is gone; false when it is not after a while. It has a time limit of its own, because it also runs
+ * after Ctrl-C.
+ */
 export async function removeScene(api: ClusterApi, namespace: string): Promise<boolean> {
   const signal = AbortSignal.timeout(REMOVE_MS);
   const path = `/api/v1/namespaces/${namespace}`;

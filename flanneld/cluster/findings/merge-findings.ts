@@ -22,8 +22,8 @@ export function mergeFindings(findings: readonly Finding[]): MergedFinding[] {
 }
 
 /**
- * Of a pair that says the same sentence on both sides, only the side that the sentence names first; `twice` are these. A sentence
- * such as "UDP is blocked from node-1 to node-3" is true on both.
+ * Two nodes may report the same sentence about each other: "UDP is blocked from node-1 to node-3" is true on both. Then only the
+ * finding of the node that the sentence names first is kept. `twice` are the kept ones.
  */
 function sayOnce(findings: readonly Finding[]): { once: Finding[]; twice: ReadonlySet<Finding> } {
   const keyOf = ({ id, severity, cause }: Finding, ...pair: (string | undefined)[]): string =>
@@ -37,13 +37,17 @@ function sayOnce(findings: readonly Finding[]): { once: Finding[]; twice: Readon
   return { once, twice: new Set(once.filter(isTwice)) };
 }
 
-/** Takes the longest row or column of the matrix, with its reverse when all of that was found, until nothing is left. */
+/**
+ * Takes the longest row or column out of the matrix, again and again, until nothing is left. Its reverse is taken with it when all
+ * of the reverse was found, too.
+ */
 function linesOfMatrix(group: readonly Finding[], twice: ReadonlySet<Finding>): MergedFinding[] {
   const lines: MergedFinding[] = [];
   let rest = [...group];
   while (rest.length > 0) {
     const [columns, rows] = [groupBy(rest, ({ peer }) => peer ?? ''), groupBy(rest, ({ node }) => node)];
-    // Of equally long ones a column: more nodes that say the same of one are more likely right.
+    // If a column and a row are equally long, the column is taken: several nodes that say the same of one node are more likely
+    // right.
     const longest = [...columns, ...rows].reduce((best, line) => (line.length > best.length ? line : best));
     const reverse = reverseOf(longest, rest);
     const line = merge(longest);

@@ -12,8 +12,8 @@ export interface MergedFinding {
   readonly nodes: readonly string[];
   /** The peers it is about, sorted; empty when it is about the nodes themselves. */
   readonly peers: readonly string[];
-  /** Of the first of them, as an example. */
+  /** The evidence of the first finding, as an example. */
   readonly evidence: string;
-  /** What to do: of each what is different, without repetition. */
+  /** What to do: every different fix once. */
   readonly fixes: readonly string[];
 }

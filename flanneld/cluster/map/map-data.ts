@@ -60,7 +60,7 @@ export function rttStep(rttMs: number): number {
   return step === -1 ? RTT_STEPS.length : step;
 }
 
-/** How bad a cell is, for sorting: the most of a row is the row's. */
+/** How bad a cell is, as a number by which nodes are sorted. */
 export function badness(cell: MapCell): number {
   if (cell === 0) return 0;
   if (cell.s === 'dead') return 1000;
@@ -77,7 +77,7 @@ export function sortedOrder({ nodes, rows }: Pick<MapData, 'nodes' | 'rows'>, ke
   return indexes.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
 }
 
-/** Of a node's row and column together. */
+/** The score of a node, from its row and its column together. */
 function scoreOf(rows: MapData['rows'], at: number, key: 'worst' | 'slowest'): number {
   const cells = [...(rows[at] ?? []), ...rows.map((row) => row[at] ?? 0)];
   if (key === 'worst') return cells.reduce((sum: number, cell) => sum + badness(cell), 0);

@@ -52,7 +52,7 @@ export function askRoute(netlink: Netlink, question: RouteQuestion): RouteAnswer
 function lookUp(netlink: Netlink, to: Ip, lookup: RouteLookup): { route?: Route; refused?: string } {
   try {
     const route = getRoute(netlink, to, lookup);
-    // Of the errors that mean "unreachable", getRoute keeps to itself which it was.
+    // Several errors mean "unreachable", and getRoute does not say which one it was.
     return route === undefined ? { refused: 'EHOSTUNREACH' } : { route };
   } catch (error) {
     if (error instanceof NetlinkError && REFUSALS.includes(error.errno)) return { refused: errnoName(error.errno) };

@@ -88,7 +88,7 @@ type Steps = TraceEvent[];
 
 class Journeys {
   readonly #packets: readonly TestPacket[];
-  /** Which packet an id of the kernel's is, and the steps of each packet. */
+  /** The packet for each id that the kernel gave, and the steps of each packet. */
   readonly #ids = new Map<number, number>();
   readonly #steps: Steps[];
 

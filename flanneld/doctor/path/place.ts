@@ -35,7 +35,7 @@ export interface Surroundings {
   readonly pods: readonly KnownPod[];
 }
 
-/** A shorter beginning of a container's id would soon be another's as well. */
+/** With fewer characters, a container's id would soon match a second container. */
 const SHORTEST_ID = 6;
 
 /** The ends in one family: a name has an address of each. Throws UsageError when a word means nothing here. */

@@ -73,7 +73,7 @@ function deviceLeftovers(netlink: Netlink): Leftover[] {
     text: `link ${name}`,
     remove: () => netlink.run(deleteLink({ index, name })),
   });
-  // Who was killed during a probe has left the probe's device.
+  // An agent or doctor that was killed during a probe has left the probe's device.
   const probes = MOMENTARY_DEVICES.flatMap((name) => getLink(netlink, { name }) ?? []);
   const overlays = overlayDevices(netlink).map((device) => ({ ...leftover(device), isShared: true as const }));
   return [...overlays, ...probes.map(leftover)];

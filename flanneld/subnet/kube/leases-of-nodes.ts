@@ -1,4 +1,5 @@
-// The leases of all Nodes. When a Node changes, only that Node is read again, because one in thousands changes every second.
+// The leases of all Nodes. When a Node changes, only that Node is read again, because among thousands of Nodes one changes every
+// second.
 
 import { errorText } from '../../../lib/errors.ts';
 import { VersionedMap } from '../../../lib/versioned-map.ts';
