@@ -11,14 +11,15 @@ export interface OnWanted {
 }
 
 export class WantedObjects<P extends PlannedPeer> implements Wants {
-  readonly #objectsOf: (peer: P) => readonly WantedObject[];
+  readonly #objectsOf: (peer: P, only?: AnyKind) => readonly WantedObject[];
   readonly #byKey = new Map<AnyKind, Map<ObjectKey, P>>();
   /** The peer that an unwanted object was for, until the object is gone. */
   readonly #former = new Map<AnyKind, Map<ObjectKey, string>>();
   readonly #peers = new Map<string, P>();
   #plan: Plan<P> | undefined;
 
-  constructor(kinds: readonly AnyKind[], objectsOf: (peer: P) => readonly WantedObject[]) {
+  /** `objectsOf`: see PeerObjects.objects. */
+  constructor(kinds: readonly AnyKind[], objectsOf: (peer: P, only?: AnyKind) => readonly WantedObject[]) {
     this.#objectsOf = objectsOf;
     for (const kind of kinds) {
       this.#byKey.set(kind, new Map());
@@ -54,7 +55,7 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
   }
 
   #wantOf(peer: P, kind: AnyKind, key: ObjectKey): unknown {
-    for (const object of this.#objectsOf(peer)) {
+    for (const object of this.#objectsOf(peer, kind)) {
       if (object.kind === kind && kind.wantedKey(object.want) === key) return object.want;
     }
     return undefined;

@@ -23,16 +23,22 @@ export interface VxlanPeer extends PlacedPeer {
 
 export const VXLAN_KINDS = [neigh, fdb, nexthop, route];
 
-/** The objects a peer needs. The route comes last: with a route but no neighbour the kernel would ask who has the gateway. */
-export function vxlanObjects(peer: VxlanPeer): WantedObject[] {
+/**
+ * The objects a peer needs, or of these the ones of the kind `only`. The route comes last: with a route but no neighbour the kernel
+ * would ask who has the gateway.
+ */
+export function vxlanObjects(peer: VxlanPeer, only?: unknown): WantedObject[] {
   const { subnet: destination, publicIp, mac, nexthopId, hasFdb, isDirect = false } = peer;
   if (isDirect) return [wanted(route, { destination, gateway: publicIp, by: 'underlay' })];
   const gateway = destination.ip;
-  const objects = [wanted(neigh, { destination: gateway, mac })];
-  if (hasFdb) objects.push(wanted(fdb, { mac, destination: publicIp }));
-  if (nexthopId === undefined) return [...objects, wanted(route, { destination, gateway, by: 'tunnel' })];
-  objects.push(wanted(nexthop, { id: nexthopId, gateway }));
-  objects.push(wanted(route, { destination, gateway, by: 'tunnel', nexthopId }));
+  const objects: WantedObject[] = [];
+  const isAsked = (kind: unknown): boolean => only === undefined || only === kind;
+  if (isAsked(neigh)) objects.push(wanted(neigh, { destination: gateway, mac }));
+  if (hasFdb && isAsked(fdb)) objects.push(wanted(fdb, { mac, destination: publicIp }));
+  if (nexthopId !== undefined && isAsked(nexthop)) objects.push(wanted(nexthop, { id: nexthopId, gateway }));
+  if (!isAsked(route)) return objects;
+  const over = nexthopId === undefined ? {} : { nexthopId };
+  objects.push(wanted(route, { destination, gateway, by: 'tunnel', ...over }));
   return objects;
 }
 
