@@ -108,7 +108,7 @@ async function runningPod(around: Surroundings, namespace: string, job: string):
   }
 }
 
-/** Of its own time, because it runs after Ctrl-C, too. Resolves when the Job and its pod are gone. */
+/** It has a time limit of its own, because it also runs after Ctrl-C. Resolves when the Job and its pod are gone. */
 async function removeJob(around: Surroundings, namespace: string, name: string): Promise<void> {
   const { api } = around;
   const signal = AbortSignal.timeout(REMOVE_MS);
