@@ -228,7 +228,7 @@ export const SUITES = {
     does: 'Runs the bench of a cluster on kubelets of the lab, with Weft and with flannel. Fails when a program is missing.',
     takes: '8 min',
     needs:
-      'root, kube-apiserver, -controller-manager, -scheduler, kubelet, flannel and its plugins; installs containerd',
+      'root, kube-apiserver, -controller-manager, -scheduler, -proxy, kubelet, flannel and its plugins; installs containerd',
     ...vitest,
   },
   arm64: {

@@ -7,7 +7,10 @@ export function main(_values, args) {
     args,
     command: 'npm run suite -- bench-cluster',
     programs: ['flanneld', 'cni'],
-    servers: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'flanneld'],
+    servers: [
+      ...['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy', 'kubectl'],
+      'flanneld',
+    ],
     plugins: ['flannel', 'bridge', 'host-local', 'portmap', 'loopback'],
     packages: RUNTIME_PACKAGES,
     files: ['test/cluster/bench'],

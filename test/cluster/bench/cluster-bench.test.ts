@@ -32,7 +32,7 @@ const KEYS = [
   'cluster/oneWayMs',
   'cluster/upMs',
   'cluster/goneMs',
-  ...['pod-near', 'pod-far', 'host'].flatMap((path) => [`cluster/tcp/${path}`, `cluster/udp/${path}`]),
+  ...['pod-near', 'pod-far', 'service', 'host'].flatMap((path) => [`cluster/tcp/${path}`, `cluster/udp/${path}`]),
 ];
 
 let out: string;
@@ -125,7 +125,7 @@ describe('npm run bench -- cluster with Weft', { timeout: TEST_MS }, () => {
   let cluster: KubeCluster;
   beforeAll(async () => {
     if (missingForFlannel !== '') return;
-    cluster = await KubeCluster.start({ nodes: 2 });
+    cluster = await KubeCluster.start({ nodes: 2, hasServices: true });
     await Promise.all(cluster.lab.nodes.map((node) => cluster.startKubelet(node)));
     await apply(cluster.server, readObjects('weft.yml'));
     await untilRolledOut(cluster, 'weft', 'weft');
@@ -172,7 +172,7 @@ describe('npm run bench -- cluster with flannel', { timeout: TEST_MS }, () => {
   let site: FlannelCluster;
   beforeAll(async () => {
     if (missingForFlannel !== '') return;
-    site = await startFlannelCluster(2);
+    site = await startFlannelCluster(2, { hasServices: true });
     await applyFlannel(site.cluster);
     await untilFlannelRuns(site.cluster);
   }, 240_000);
