@@ -1,4 +1,4 @@
-// The kept result of Kubernetes' tests.
+// The kept result of Kubernetes' tests, and what the README says of it.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Count {
 }
 
 /** What a cluster of one network and its address families gave. */
-interface KeptRun {
+export interface KeptRun {
   readonly network: Network;
   readonly families: Families;
   readonly date: string;
@@ -31,7 +31,7 @@ interface KeptRun {
   readonly rest: Count;
 }
 
-function readResult(): KeptRun[] {
+export function readResult(): KeptRun[] {
   return existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as KeptRun[]) : [];
 }
 
@@ -58,4 +58,21 @@ export function keepRun(network: Network, families: Families, specs: readonly Sp
 function count(specs: readonly Spec[]): Count {
   const failed = specs.filter(({ state }) => state !== 'passed');
   return { passed: specs.length - failed.length, failed: failed.map(({ name }) => name).sort() };
+}
+
+/** The README's sentence. Throws when a run is missing. */
+export function sentence(runs: readonly KeptRun[]): string {
+  const passed = (network: Network, families: Families, key: 'conformance' | 'rest'): string => {
+    const run = runs.find((each) => each.network === network && each.families === families);
+    if (run === undefined) throw new Error(`no kept run of ${network} with ${families}`);
+    return `${run[key].passed} of ${run[key].passed + run[key].failed.length}`;
+  };
+  const both = (families: Families, key: 'conformance' | 'rest'): string =>
+    `${passed('weft', families, key)} with Weft and ${passed('flannel', families, key)} with flannel`;
+  return [
+    `Kubernetes' own network tests (${[...new Set(runs.map(({ kubernetes }) => kubernetes))].join(', ')}) that pass:`,
+    `conformance, ${both('ipv4', 'conformance')};`,
+    `more of Services, session affinity, hairpin and source addresses, ${both('ipv4', 'rest')};`,
+    `dual-stack, ${both('dual', 'rest')}.`,
+  ].join(' ');
 }
