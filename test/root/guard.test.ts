@@ -131,11 +131,12 @@ describe('the set of peers', () => {
     { name: 'a rule', harm: () => 'flush chain inet weft guard' },
     { name: 'everything', harm: () => 'flush ruleset' },
   ])('is put right, and so are the rules: $name', async ({ harm }) => {
+    // The sets of strangers are left out: while the peers are not right, a probe of node-2 counts as a stranger's packet.
     const shown = async (): Promise<string> => {
-      const tables = ['inet', 'arp'].map(
-        async (family) => (await one.exec(['nft', 'list', 'table', family, 'weft'])).stdout,
+      const lists = ['-t list table inet weft', '-t list table arp weft', 'list set inet weft peers4'].map(
+        async (words) => (await one.exec(['nft', ...words.split(' ')])).stdout,
       );
-      return (await Promise.all(tables)).join('\n').replace(/packets \d+ bytes \d+/g, '');
+      return (await Promise.all(lists)).join('\n').replace(/packets \d+ bytes \d+/g, '');
     };
     const before = await shown();
     expect(before).toContain('chain guard');
