@@ -31,7 +31,7 @@ export const SUITES = {
   },
   doctor: {
     does: 'Makes every problem that `flanneld doctor` names on lab nodes: the doctor names it, and its fix ends it. Harmless oddities must cause no error.',
-    takes: '15 min',
+    takes: '20 min',
     needs: 'root',
     root: LAB,
     ...vitest,

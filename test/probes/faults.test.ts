@@ -82,13 +82,9 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
   });
 
   test('only packets made by hand pass, because something on the way minds the kernel’s ports', async () => {
-    dropInNetwork(lab, [
-      { from: one, what: `${tunnelTo(two)} udp sport != 8477 drop` },
-      { from: two, what: `${tunnelTo(one)} udp sport != 8477 drop` },
-    ]);
+    dropInNetwork(lab, [{ from: one, what: `${tunnelTo(two)} udp sport != 8477 drop` }]);
     const found = await finds(one, 'peer-tunnel-broken', 'node-2');
     expect(found.evidence).toContain('a VXLAN packet made by hand');
-    await finds(two, 'peer-tunnel-broken', 'node-1');
   });
 
   test('nothing passes at all', async () => {

@@ -10,7 +10,7 @@ import { waitUntil } from '../../lab/processes.ts';
 import { Background, findServer } from '../../support/background.ts';
 import { needs } from '../../support/needs.ts';
 import { builtPlugin, PluginScene } from './plugin-scene.ts';
-import { startKubeProxy } from './service-scene.ts';
+import { DNS_ADDRESS, startDns, startKubeProxy, writeDnsService } from './service-scene.ts';
 
 const NODES = 3;
 const TEST_MS = 180_000;
@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 beforeEach(() => needs.machine(missing.length === 0, `${missing.join(', ')} (in KUBEBUILDER_ASSETS, then on PATH)`));
 
-/** DNS is left out: there is none in this cluster. */
+/** DNS has a test of its own, because it needs CoreDNS. */
 const ARGS = ['connectivity', '--without', 'dns'];
 
 async function testNamespaces(): Promise<string[]> {
@@ -89,6 +89,31 @@ describe('kubectl weft connectivity', { timeout: TEST_MS }, () => {
     // What fails because pods on node-3 are out of reach is not told again.
     expect(stdout).not.toContain('[connectivity-service]');
     expect(stdout).toMatch(/^pod to pod +2 of 6$/m);
+    await expectNothingLeft();
+  });
+
+  test('resolves the names of Services by a real CoreDNS, and names it when it is gone', async () => {
+    needs.machine(findServer('coredns') !== undefined, 'coredns (in KUBEBUILDER_ASSETS, then on PATH)');
+    const [first] = scene.lab.nodes;
+    if (first === undefined) throw new Error('no node');
+    const { pod, stop } = await startDns(scene.server, first);
+    onTestFinished(async () => {
+      scene.pods.nameserver = undefined;
+      await stop();
+      if (scene.lab.pods.includes(pod)) await pod.remove();
+    });
+    scene.pods.nameserver = DNS_ADDRESS;
+    await writeDnsService(scene.server, pod);
+    const healthy = await scene.weft(['connectivity']);
+    process.stdout.write(`${healthy.stderr}${healthy.stdout}`);
+    expect(healthy.stdout).toMatch(/^names by cluster DNS +3 of 3$/m);
+    expect(healthy.exitCode).toBe(0);
+    await pod.remove();
+    const { exitCode, stdout } = await scene.weft(['connectivity']);
+    process.stdout.write(stdout);
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain('[connectivity-dns]');
+    expect(stdout).toMatch(/^pod to pod +6 of 6$/m);
     await expectNothingLeft();
   });
 

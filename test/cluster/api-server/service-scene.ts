@@ -45,7 +45,10 @@ export class ServiceScene {
         Promise.all(lab.nodes.map((node) => node.addPod({ name: `${name}-${node.index}` })));
       const scene = new ServiceScene(lab, await pods('client'), await pods('web'));
       for (const pod of scene.webPods) await serve(pod);
-      const dns = await scene.#startDns(server);
+      const [first] = lab.nodes;
+      if (first === undefined) throw new Error('no node');
+      const { pod: dns, stop } = await startDns(server, first);
+      scene.#stopRelays.push(stop);
       await writeObjects(server, lab.nodes, scene.webPods, dns);
       for (const node of lab.nodes) scene.#stopRelays.push(await startKubeProxy(server, node, mode));
       return scene;
@@ -60,28 +63,56 @@ export class ServiceScene {
     await this.lab.down();
   }
 
-  /** Starts CoreDNS in a pod on the first node and resolves with the pod. */
-  async #startDns({ url, adminKubeconfig }: KubeApiserver): Promise<LabPod> {
-    const [node] = this.lab.nodes;
-    if (node === undefined) throw new Error('no node');
-    const pod = await node.addPod({ name: 'dns' });
-    node.writeFile(
-      '/run/Corefile',
-      `.:53 {\n  kubernetes cluster.local {\n    kubeconfig ${adminKubeconfig}\n  }\n}\n`,
-    );
-    const argv = inBackground([requireServer('coredns'), '-conf', '/run/Corefile'], DNS_LOG);
-    const pid = pidFromInside(node.pid, Number((await pod.exec(argv)).stdout));
-    if (pid === undefined) throw new Error(`coredns ended: ${node.readFile(DNS_LOG)}`);
-    this.#stopRelays.push(await startRelay(pid, url));
-    return pod;
-  }
-
   /** The last lines of the logs. */
   report(): string {
     const [first] = this.lab.nodes;
     const logs = [...this.lab.nodes.map((node) => node.readFile(PROXY_LOG)), first?.readFile(DNS_LOG) ?? ''];
     return logs.map((log) => log.slice(-1500)).join('\n');
   }
+}
+
+/** CoreDNS in a pod of the node, with a way to the API server; `stop` takes this way back. */
+export async function startDns(
+  { url, adminKubeconfig }: KubeApiserver,
+  node: LabNode,
+): Promise<{ readonly pod: LabPod; readonly stop: () => Promise<void> }> {
+  const pod = await node.addPod({ name: 'dns' });
+  node.writeFile('/run/Corefile', `.:53 {\n  kubernetes cluster.local {\n    kubeconfig ${adminKubeconfig}\n  }\n}\n`);
+  const argv = inBackground([requireServer('coredns'), '-conf', '/run/Corefile'], DNS_LOG);
+  const pid = pidFromInside(node.pid, Number((await pod.exec(argv)).stdout));
+  if (pid === undefined) throw new Error(`coredns ended: ${node.readFile(DNS_LOG)}`);
+  return { pod, stop: await startRelay(pid, url) };
+}
+
+/** The Service kube-dns in front of the pod. */
+export async function writeDnsService(server: KubeApiserver, dns: LabPod): Promise<void> {
+  const spec = { clusterIP: DNS_ADDRESS, ports: [{ port: 53, protocol: 'UDP' }] };
+  await writeService(server, 'kube-system', 'kube-dns', spec, [dns]);
+}
+
+/** Writes an object anew. */
+async function create({ call, must }: KubeApiserver, path: string, body: JsonObject): Promise<void> {
+  const name = (body['metadata'] as { name: string }).name;
+  await call({ method: 'DELETE', path: `${path}/${name}` });
+  await must({ path, body });
+}
+
+/** A Service, and the EndpointSlice that a controller would make for it. */
+async function writeService(
+  server: KubeApiserver,
+  namespace: string,
+  name: string,
+  spec: JsonObject,
+  pods: readonly LabPod[],
+): Promise<void> {
+  await create(server, `/api/v1/namespaces/${namespace}/services`, { metadata: { name }, spec });
+  const [{ nodePort: _, ...port } = {}] = spec['ports'] as JsonObject[];
+  await create(server, `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, {
+    metadata: { name, labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    ports: [port],
+    endpoints: pods.map(({ ip, node }) => ({ addresses: [ip], nodeName: node.name, conditions: { ready: true } })),
+  });
 }
 
 /** On a node, with a way to the API server; resolves with a function that takes this way back. */
@@ -101,37 +132,22 @@ async function serve(pod: LabPod): Promise<void> {
 }
 
 async function writeObjects(
-  { call, must }: KubeApiserver,
+  server: KubeApiserver,
   nodes: readonly LabNode[],
   webPods: readonly LabPod[],
   dns: LabPod,
 ): Promise<void> {
-  const create = async (path: string, body: JsonObject): Promise<void> => {
-    const name = (body['metadata'] as { name: string }).name;
-    await call({ method: 'DELETE', path: `${path}/${name}` });
-    await must({ path, body });
-  };
   for (const { name, address } of nodes) {
-    await create('/api/v1/nodes', { metadata: { name } });
+    await create(server, '/api/v1/nodes', { metadata: { name } });
     const status = { addresses: [{ type: 'InternalIP', address }] };
     const contentType = 'application/merge-patch+json';
-    await must({ method: 'PATCH', path: `/api/v1/nodes/${name}/status`, body: { status }, contentType });
+    await server.must({ method: 'PATCH', path: `/api/v1/nodes/${name}/status`, body: { status }, contentType });
   }
-  const service = async (namespace: string, name: string, spec: JsonObject, pods: readonly LabPod[]): Promise<void> => {
-    await create(`/api/v1/namespaces/${namespace}/services`, { metadata: { name }, spec });
-    const [{ nodePort: _, ...port } = {}] = spec['ports'] as JsonObject[];
-    await create(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, {
-      metadata: { name, labels: { 'kubernetes.io/service-name': name } },
-      addressType: 'IPv4',
-      ports: [port],
-      endpoints: pods.map(({ ip, node }) => ({ addresses: [ip], nodeName: node.name, conditions: { ready: true } })),
-    });
-  };
   const web = {
     type: 'NodePort',
     clusterIP: WEB_ADDRESS,
     ports: [{ port: 80, protocol: 'TCP', nodePort: WEB_NODE_PORT }],
   };
-  await service('default', 'web', web, webPods);
-  await service('kube-system', 'kube-dns', { clusterIP: DNS_ADDRESS, ports: [{ port: 53, protocol: 'UDP' }] }, [dns]);
+  await writeService(server, 'default', 'web', web, webPods);
+  await writeDnsService(server, dns);
 }

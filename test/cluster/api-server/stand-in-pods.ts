@@ -7,6 +7,7 @@ import type { LabPod } from '../../lab/lab-pod.ts';
 import type { KubeApiserver } from '../../support/kube-apiserver.ts';
 
 const POLL_MS = 250;
+const RESOLV = '/run/stand-in-resolv.conf';
 const MERGE = 'application/merge-patch+json';
 
 interface PodObject {
@@ -27,6 +28,12 @@ interface Running {
   readonly pid: string;
 }
 
+/** As kubelet writes it for a pod (pkg/kubelet/network/dns). */
+function resolvConf(nameserver: string, namespace: string): string {
+  const search = `${namespace}.svc.cluster.local svc.cluster.local cluster.local`;
+  return `search ${search}\nnameserver ${nameserver}\noptions ndots:5\n`;
+}
+
 export class StandInPods {
   readonly #server: KubeApiserver;
   readonly #lab: Lab;
@@ -35,6 +42,8 @@ export class StandInPods {
   readonly #names = new Map<string, string>();
   readonly #loop: Promise<void>;
   #stopped = false;
+  /** The DNS server of all pods that start from now on; the machine's own when absent. */
+  nameserver: string | undefined;
 
   /** `namespaces`: whose pods it runs. */
   constructor(server: KubeApiserver, lab: Lab, namespaces: RegExp) {
@@ -57,7 +66,7 @@ export class StandInPods {
   /** Undefined when it does not run that pod. */
   async exec(namespace: string, name: string, argv: readonly string[]): Promise<CommandResult | undefined> {
     const running = this.#running.get(this.#names.get(`${namespace}/${name}`) ?? '');
-    return await running?.pod.exec(inContainer(argv), { timeoutMs: 120_000 });
+    return await running?.pod.exec(this.#inContainer(argv), { timeoutMs: 120_000 });
   }
 
   async #run(): Promise<void> {
@@ -79,8 +88,10 @@ export class StandInPods {
 
   async #start({ metadata, spec }: PodObject): Promise<void> {
     const { name, namespace, uid } = metadata;
-    const pod = await this.#lab.node(spec.nodeName ?? '').addPod({ name: `t-${uid.slice(0, 8)}` });
-    const argv = inContainer(spec.containers[0]?.command ?? []);
+    const node = this.#lab.node(spec.nodeName ?? '');
+    const pod = await node.addPod({ name: `t-${uid.slice(0, 8)}` });
+    if (this.nameserver !== undefined) node.writeFile(RESOLV, resolvConf(this.nameserver, namespace));
+    const argv = this.#inContainer(spec.containers[0]?.command ?? []);
     const { stdout } = await pod.exec(['sh', '-c', 'setsid "$@" >/dev/null 2>&1 </dev/null & echo $!', 'sh', ...argv]);
     this.#running.set(uid, { pod, pid: stdout.trim() });
     this.#names.set(`${namespace}/${name}`, uid);
@@ -97,6 +108,13 @@ export class StandInPods {
     await this.#server.call({ method: 'PATCH', path, body: { status }, contentType: MERGE });
   }
 
+  /** As a container sees it: /sys is that of the pod's network, node is on PATH, and DNS is the cluster's. */
+  #inContainer([program = '', ...args]: readonly string[]): string[] {
+    const argv = [program === 'node' ? process.execPath : program, ...args];
+    const dns = this.nameserver === undefined ? '' : `mount --bind ${RESOLV} /etc/resolv.conf && `;
+    return ['unshare', '--mount', 'sh', '-c', `mount -t sysfs sysfs /sys && ${dns}exec "$@"`, 'sh', ...argv];
+  }
+
   async #remove({ metadata: { name, namespace, uid } }: PodObject): Promise<void> {
     const running = this.#running.get(uid);
     this.#running.delete(uid);
@@ -107,10 +125,4 @@ export class StandInPods {
     const path = `/api/v1/namespaces/${namespace}/pods/${name}?gracePeriodSeconds=0`;
     await this.#server.call({ method: 'DELETE', path });
   }
-}
-
-/** As a container sees it: /sys is that of the pod's network, and node is on PATH. */
-function inContainer([program = '', ...args]: readonly string[]): string[] {
-  const argv = [program === 'node' ? process.execPath : program, ...args];
-  return ['unshare', '--mount', 'sh', '-c', 'mount -t sysfs sysfs /sys && exec "$@"', 'sh', ...argv];
 }
