@@ -203,7 +203,7 @@ export const SUITES = {
   },
   conformance: {
     does: "Runs Kubernetes' own network tests, the published e2e.test, on kubelets of the lab: conformance and what else a pod network decides, with Weft and with flannel.",
-    takes: '60 min',
+    takes: '40 min',
     needs:
       'root, kube-apiserver, -controller-manager, -scheduler, -proxy, kubelet, coredns, e2e.test, agnhost, flannel and its plugins; installs containerd, bind9-dnsutils, netcat-openbsd',
     root: LAB,
