@@ -5,6 +5,7 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../../lib/clock-node.ts';
+import { trimFreeMemory } from '../../lib/sys/malloc-node.ts';
 
 /** After this long without work a collection probably delays no event. */
 const QUIET_MS = 1000;
@@ -83,4 +84,5 @@ function collectAndCompact(): void {
   setFlagsFromString('--compact-on-every-full-gc');
   collect();
   setFlagsFromString('--no-compact-on-every-full-gc');
+  trimFreeMemory();
 }
