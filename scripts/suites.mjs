@@ -43,6 +43,13 @@ export const SUITES = {
     root: LAB,
     ...vitest,
   },
+  'fast-path': {
+    does: 'Switches the fast path off and on under a flow, kills its agent, and shows that Services, host ports and masquerading are the same with it.',
+    takes: '3 min',
+    needs: 'root',
+    root: LAB,
+    ...vitest,
+  },
   monitoring: {
     does: 'Lets a real Prometheus scrape a lab before and after it is broken, with the alerts and the dashboard as shipped. Installs Debian’s prometheus.',
     takes: '4 min',

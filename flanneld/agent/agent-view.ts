@@ -4,6 +4,7 @@
 import { printableJson } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
 import type { Overlay } from '../backend/overlay.ts';
+import type { FastPath } from '../fastpath/fast-path.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { agentFindings } from '../health/agent-findings.ts';
 import { DRIFT_OBJECTS, DriftLedger } from '../health/drift-ledger.ts';
@@ -32,6 +33,7 @@ export class AgentView {
   #firewall: Firewall | undefined;
   #leases: (() => LeaseSnapshot) | undefined;
   #prober: Prober | undefined;
+  #fastPath: FastPath | undefined;
   #storeTroubles: () => readonly StoreTrouble[] = () => [];
   #metrics: Promise<() => Promise<Answer>> | undefined;
 
@@ -60,6 +62,11 @@ export class AgentView {
     this.#prober = prober;
   }
 
+  /** Call whenever the fast path has started or ended. */
+  showFastPath(fastPath: FastPath | undefined): void {
+    this.#fastPath = fastPath;
+  }
+
   /** Says what the store cannot do at the moment; called at every scrape. */
   showStore(troubles: () => readonly StoreTrouble[]): void {
     this.#storeTroubles = troubles;
@@ -68,7 +75,7 @@ export class AgentView {
   /** What is wrong, as far as the agent knows by itself. */
   findings(): readonly Finding[] {
     const [node, checks, drift] = [this.#node, this.readiness.checks(), this.drift.entries()];
-    const own = agentFindings({ node, checks, drift, nowMs: Date.now() });
+    const own = agentFindings({ node, checks, drift, fastPath: this.#fastPath?.status(), nowMs: Date.now() });
     return [...(this.#prober?.findings() ?? []), ...own];
   }
 
@@ -85,6 +92,7 @@ export class AgentView {
       checks,
       overlays: this.#overlays.map((overlay) => overlay.status()),
       ...(this.#firewall && { firewall: this.#firewall.status() }),
+      ...(this.#fastPath && { fastPath: this.#fastPath.status() }),
       findings: this.findings(),
       ...(this.#prober && { probes: this.#prober.status() }),
       drift: { totals: Object.fromEntries(totals.filter(([, total]) => total > 0)), entries: this.drift.entries() },

@@ -14,6 +14,7 @@ import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
 import { keepWatching } from '../dataplane/keep-watching.ts';
 import { dispatch, KERNEL_GROUPS, type Listeners } from '../dataplane/kernel-events.ts';
+import type { FastPath } from '../fastpath/fast-path.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -43,6 +44,8 @@ export interface Parts {
   readonly tools: AgentTools;
   readonly drift: DriftNotes;
   readonly meters: Meters;
+  /** Undefined where there is none. */
+  readonly fastPath: FastPath | undefined;
   /** Told when this node's place in the underlay may have changed. */
   readonly follower: Pick<UnderlayFollower, 'isConcerned' | 'wake'>;
 }
@@ -192,7 +195,7 @@ interface Woken {
 
 /** The only watch of rtnetlink events; everybody who needs one gets it from here. */
 function watchKernel(
-  { overlays, tools, follower }: Parts,
+  { overlays, tools, follower, fastPath }: Parts,
   deadEnds: DeadEndKeeper,
   listeners: Listeners,
   woken: Woken,
@@ -207,6 +210,7 @@ function watchKernel(
     onOverflow() {
       isLost = true;
       for (const overlay of overlays) overlay.doubt();
+      fastPath?.doubt();
       follower.wake();
       woken.podSide()?.wake('event');
     },
@@ -217,7 +221,7 @@ function watchKernel(
   });
 }
 
-function watchFirewall({ tools }: Parts, listeners: Listeners, woken: Woken): EventWatch {
+function watchFirewall({ tools, fastPath }: Parts, listeners: Listeners, woken: Woken): EventWatch {
   return keepWatching(tools, {
     protocol: NETLINK_NETFILTER,
     groups: [NFNLGRP_NFTABLES],
@@ -228,16 +232,22 @@ function watchFirewall({ tools }: Parts, listeners: Listeners, woken: Woken): Ev
     onOverflow() {
       woken.firewall();
       woken.podSide()?.rulesChanged();
+      fastPath?.rulesChanged();
     },
   });
 }
 
 /** Which parts hear which kind of event. */
-function listenersOf({ overlays, follower, firewall }: Parts, deadEnds: DeadEndKeeper, woken: Woken): Listeners {
+function listenersOf(
+  { overlays, follower, firewall, fastPath }: Parts,
+  deadEnds: DeadEndKeeper,
+  woken: Woken,
+): Listeners {
   const overlaysHear = overlays.map((overlay) => (event: RtnetlinkEvent) => overlay.hear(event));
   const followerHears = (event: RtnetlinkEvent): void => {
     if (follower.isConcerned(event)) follower.wake();
   };
+  const fastPathHears = (event: RtnetlinkEvent): void => fastPath?.hear(event);
   const deadEndsHear = (event: RtnetlinkEvent): void => deadEnds.hear(event);
   const podSideHears = (event: RtnetlinkEvent): void => {
     if (woken.podSide()?.isConcerned(event)) woken.podSide()?.wake('event');
@@ -245,16 +255,17 @@ function listenersOf({ overlays, follower, firewall }: Parts, deadEnds: DeadEndK
   const firewallHears = (event: RulesetEvent): void => {
     if (firewall.isConcerned(event)) woken.firewall();
     if (isForeignRule(event)) woken.podSide()?.rulesChanged();
+    if (isForeignRule(event)) fastPath?.rulesChanged();
   };
   return {
-    link: [...overlaysHear, followerHears, podSideHears],
+    link: [fastPathHears, ...overlaysHear, followerHears, podSideHears],
     address: [...overlaysHear, followerHears, podSideHears, deadEndsHear],
-    neigh: overlaysHear,
+    neigh: [...overlaysHear, fastPathHears],
     fdb: overlaysHear,
     nexthop: overlaysHear,
-    route: [...overlaysHear, followerHears, deadEndsHear],
-    netconf: [podSideHears],
-    rule: [podSideHears],
+    route: [...overlaysHear, followerHears, deadEndsHear, fastPathHears],
+    netconf: [podSideHears, fastPathHears],
+    rule: [podSideHears, fastPathHears],
     ruleset: [firewallHears],
   };
 }

@@ -24,6 +24,7 @@ import type { NodeAddresses } from '../subnet/manager.ts';
 import { type Place, UnderlayFollower } from '../underlay/follower.ts';
 import { ownAddressChecks, type Published } from '../underlay/own-address.ts';
 import { AgentView } from './agent-view.ts';
+import { startFastPath } from './keep-fast-path.ts';
 import { startProbes } from './keep-probes.ts';
 import { KeyRotation } from './key-rotation.ts';
 import { type Running, startLoops } from './loops.ts';
@@ -128,10 +129,15 @@ async function runBackend(
         bridge,
       });
       view.showFirewall(firewall);
-      const loops = startLoops({ ...parts, overlays, firewall });
+      const fastPath = startFastPath({ overlays, options, tools, drift, netfilter: netfilter.netlink });
+      view.showFastPath(fastPath);
+      const loops = startLoops({ ...parts, overlays, firewall, fastPath });
       const prober = startProbes({ overlays, leases, options, tools, meter: view.probeMeter });
       view.showProbes(prober);
-      forwarding = forwardingOf(overlays, [loops, ...(prober === undefined ? [] : [prober])]);
+      forwarding = forwardingOf(
+        overlays,
+        [loops, prober, fastPath].filter((running) => running !== undefined),
+      );
       const here: Place = place;
       const rotated = rotation.next(backend.rotateKey?.bind(backend, backendTools)).then((): Place => here);
       place = await Promise.race([leases.ended.then(() => undefined), follower.next(), rotated]);

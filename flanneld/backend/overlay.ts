@@ -89,6 +89,11 @@ export class Overlay {
     return this.#spec.openPort;
   }
 
+  /** See OverlaySpec. */
+  get fastPath(): AnyOverlaySpec['fastPath'] {
+    return this.#spec.fastPath;
+  }
+
   /** MTU for pods; 0 before it is known. */
   get mtuBytes(): number {
     return this.#mtuBytes;

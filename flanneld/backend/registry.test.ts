@@ -26,7 +26,15 @@ describe('chooseBackend', () => {
     for (const backend of [undefined, null, { Type: 'vxlan' }]) {
       expect(choose(backend)).toMatchObject({
         type: 'vxlan',
-        conf: { vni: 1, port: 8472, mtu: undefined, learning: false, gbp: false, directRouting: false },
+        conf: {
+          vni: 1,
+          port: 8472,
+          mtu: undefined,
+          learning: false,
+          gbp: false,
+          directRouting: false,
+          fastPath: 'off',
+        },
         warnings: [],
       });
     }
@@ -41,11 +49,20 @@ describe('chooseBackend', () => {
       gbp: true,
       learning: true,
       directrouting: true,
+      fastpath: 'redirect',
       macprefix: '0E-2A',
       NAME: 'windows',
     });
     expect([type, warnings]).toEqual(['vxlan', []]);
-    expect(conf).toEqual({ vni: 7, port: 4789, mtu: 9000, learning: true, gbp: true, directRouting: true });
+    expect(conf).toEqual({
+      vni: 7,
+      port: 4789,
+      mtu: 9000,
+      learning: true,
+      gbp: true,
+      directRouting: true,
+      fastPath: 'redirect',
+    });
   });
 
   test("takes zero as Go's “not set”", () => {

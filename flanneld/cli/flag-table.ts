@@ -113,6 +113,11 @@ export const flagTable: readonly FlagSpec[] = [
     default: 'count',
   },
   {
+    name: 'fast-path',
+    value: 'off|redirect',
+    help: "redirect pods' packets past bridge, routing and netfilter with eBPF programs (redirect); what is not certain goes the classic way (default: FastPath of Backend, else off)",
+  },
+  {
     name: 'probes',
     value: 'on|off',
     help: 'probe other nodes through the tunnel and beside it, and answer their probes',

@@ -61,6 +61,7 @@ describe('parseCommandLine', () => {
       netConfigPath: '/etc/kube-flannel/net-conf.json',
       subnetFile: '/run/flannel/subnet.env',
       nodeName: undefined,
+      fastPath: undefined,
       probePort: 8477,
       healthzIp: { family: 4, value: 0n },
       healthzPort: 0,
@@ -86,6 +87,7 @@ describe('parseCommandLine', () => {
         '--iptables-resync=7',
         '--ip-blackhole-route=T',
         '--ip-unreachable-route=f',
+        '--fast-path=redirect',
         '--guard=enforce',
       ],
       ...['--healthz-ip=127.0.0.1', '--healthz-port=10254', '-v=4'],
@@ -112,6 +114,7 @@ describe('parseCommandLine', () => {
     });
     expect(options).toMatchObject({
       store: { kind: 'directory', subnetDir: '/c' },
+      fastPath: 'redirect',
       netConfigPath: '/a',
       subnetFile: '/b',
       nodeName: 'node-1',
@@ -204,6 +207,7 @@ describe('refusals', () => {
     { argv: ['withdraw', '--dry-run'], want: '--dry-run is not a flag of withdraw, expected flanneld gc' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
     { argv: ['--ip-masq=yes'], want: '--ip-masq: expected true or false, got "yes"' },
+    { argv: ['--fast-path=full'], want: '--fast-path: expected off or redirect, got "full"' },
     { argv: ['--guard=on'], want: '--guard: expected count, enforce or off, got "on"' },
     { argv: ['--healthz-port=65536'], want: '--healthz-port: expected integer 0–65535, got "65536"' },
     { argv: ['--healthz-port=0x10'], want: '--healthz-port: expected integer 0–65535, got "0x10"' },

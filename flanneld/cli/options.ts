@@ -77,6 +77,8 @@ export interface Options {
   readonly netnsDir: string;
   /** Undefined when neither flag nor environment names the node; then the host name is used. */
   readonly nodeName: string | undefined;
+  /** Undefined when the flag is not given; then net-conf decides. */
+  readonly fastPath: FastPathMode | undefined;
   /** The UDP port of all agents' probes; undefined without probes. */
   readonly probePort: number | undefined;
   readonly healthzIp: Ip;
@@ -100,6 +102,10 @@ export interface Options {
   readonly force: boolean;
 }
 
+/** What carries pods' packets past the kernel's usual way. */
+export const FAST_PATH_MODES = ['off', 'redirect'] as const;
+export type FastPathMode = (typeof FAST_PATH_MODES)[number];
+
 /** 0.0.0.0: listen on every address of the node. */
 const ANY: Ip = { family: 4, value: 0n };
 
@@ -122,6 +128,7 @@ export function readOptions(given: GivenFlags): Options {
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
+    fastPath: one(given, 'fast-path', 'off or redirect', fastPathMode),
     probePort: isOn(given, 'probes') ? integer(given, 'probe-port') : undefined,
     healthzIp: address(given, 'healthz-ip') ?? ANY,
     healthzPort: integer(given, 'healthz-port'),
@@ -175,6 +182,10 @@ function readFirewall(given: GivenFlags): FirewallOptions {
 
 const GUARD_MODES = ['count', 'enforce', 'off'] as const;
 type GuardMode = (typeof GUARD_MODES)[number];
+
+function fastPathMode(word: string): FastPathMode | undefined {
+  return FAST_PATH_MODES.find((mode) => mode === word);
+}
 
 function guardMode(given: GivenFlags): GuardMode {
   const isMode = (word: string): word is GuardMode => GUARD_MODES.some((mode) => mode === word);

@@ -331,6 +331,12 @@ export const CATALOG = {
     meaning: 'another program undoes what the agent repairs',
     fix: '`Unmanaged=yes` for flannel.* (systemd-networkd), `unmanaged-devices` (NetworkManager); stop a second flannel',
   },
+  'fast-path-off': {
+    severity: 'info',
+    symptom: 'pods are no faster although the fast path is asked for; nothing is lost',
+    meaning: 'somebody filters or diverts pods’ packets, or this kernel or the agent’s rights do not allow it',
+    fix: 'nothing has to be done: packets go the classic way; `--fast-path=off` ends the finding',
+  },
   'legacy-and-nft-mixed': {
     severity: 'warning',
     symptom: 'rules of a firewall seem to have no effect, or too much',

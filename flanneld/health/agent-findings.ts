@@ -4,6 +4,7 @@
 import type { DriftEntry } from './drift-ledger.ts';
 import type { Finding } from './finding.ts';
 import type { Check } from './http-server.ts';
+import type { FastPathStatus } from './status/report.ts';
 import { STORE_CHECK } from './store-check.ts';
 
 /** How many repairs of one thing, within how short a time, are no accident. */
@@ -14,12 +15,28 @@ export interface AgentKnows {
   readonly node: string;
   readonly checks: readonly Check[];
   readonly drift: readonly DriftEntry[];
+  readonly fastPath?: FastPathStatus | undefined;
   /** Wall-clock time. */
   readonly nowMs: number;
 }
 
-export function agentFindings({ node, checks, drift, nowMs }: AgentKnows): Finding[] {
-  return [...silentStore(checks, node), ...fights(drift, node, nowMs)];
+export function agentFindings({ node, checks, drift, fastPath, nowMs }: AgentKnows): Finding[] {
+  return [...silentStore(checks, node), ...fights(drift, node, nowMs), ...slowPath(fastPath, node)];
+}
+
+function slowPath(fastPath: FastPathStatus | undefined, node: string): Finding[] {
+  if (fastPath?.reason === undefined || fastPath.isWaiting === true) return [];
+  return [
+    {
+      id: 'fast-path-off',
+      severity: 'info',
+      node,
+      cause:
+        'pods’ packets go the classic way, though the fast path is asked for: it would not be safe, or is not possible',
+      evidence: fastPath.reason,
+      fix: `on ${node}: nothing has to be done; --fast-path=off or "FastPath": "off" in Backend ends the finding`,
+    },
+  ];
 }
 
 function silentStore(checks: readonly Check[], node: string): Finding[] {

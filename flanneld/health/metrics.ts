@@ -13,7 +13,7 @@ import { DURATION_BUCKETS, type Meters } from './meters.ts';
 import { type ProbeMeter, RTT_BUCKETS } from './probe-meter.ts';
 import { processMetrics } from './process-metrics.ts';
 import { PEER_STATES } from './status/probes-status.ts';
-import type { GuardStatus, StatusReport } from './status/report.ts';
+import type { FastPathStatus, GuardStatus, StatusReport } from './status/report.ts';
 import type { StoreTrouble } from './store-troubles.ts';
 
 export interface MetricSources {
@@ -43,7 +43,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     'family',
   ]);
   const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
-  const setGuard = guardMetrics(registers);
+  const [setGuard, setFastPath] = [guardMetrics(registers), fastPathMetrics(registers)];
   const probes = probeMetrics(registers, sources.probes);
   const setters = [storeMetrics(registers, sources.storeTroubles), processMetrics(registers)];
   const drift = new Counter({
@@ -72,6 +72,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     ready.set(report.ready ? 1 : 0);
     if (report.firewall !== undefined) firewall.set({ flavour: report.firewall.flavour }, 1);
     setGuard(report.firewall?.guard);
+    setFastPath(report.fastPath);
     probes.setGauges(report);
     for (const set of setters) set();
     for (const { family, mtu: bytes, peers: counts, problems: found } of report.overlays) {
@@ -119,6 +120,31 @@ function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) 
     if (status === undefined) return;
     mode.set({ mode: status.mode }, 1);
     for (const from of ['strangers', 'pods', 'refused'] as const) packets.inc({ from }, status.packets[from]);
+  };
+}
+
+/** Missing where no fast path is asked for. */
+function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undefined) => void {
+  const on = new Gauge({
+    name: 'flannel_fast_path_on',
+    help: '1 while packets of pods are redirected, else 0; missing where the fast path is not asked for.',
+    labelNames: ['mode'],
+    registers,
+  });
+  const packets = new Counter({
+    name: 'flannel_fast_path_packets_total',
+    help: 'Packets that the programs of the fast path redirected (way fast) or left to the kernel (slow), by reason.',
+    labelNames: ['way', 'reason'],
+    registers,
+  });
+  return (status) => {
+    on.reset();
+    packets.reset();
+    if (status === undefined) return;
+    on.set({ mode: status.mode }, status.on ? 1 : 0);
+    for (const way of ['fast', 'slow'] as const) {
+      for (const [reason, count] of Object.entries(status[way])) packets.inc({ way, reason }, count);
+    }
   };
 }
 

@@ -2,6 +2,7 @@
 
 export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
+export const NETLINK_XFRM = 6;
 export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 

@@ -2,10 +2,15 @@
 
 import type { NetlinkRequest } from '../netlink/request.ts';
 import { type BridgePort, spellBridgePort, writeBridgePort } from './bridge-port.ts';
-import { IFLA_IFNAME, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO, RTM_NEWLINK } from './constants.ts';
+import {
+  IFLA_BR_VLAN_FILTERING,
+  IFLA_IFNAME,
+  IFLA_INFO_SLAVE_DATA,
+  IFLA_INFO_SLAVE_KIND,
+  IFLA_LINKINFO,
+  RTM_NEWLINK,
+} from './constants.ts';
 import { addLink, type LinkRef, type LinkSpec, spellLink, writeIfinfomsg } from './link.ts';
-
-const IFLA_BR_VLAN_FILTERING = 7;
 
 export interface BridgeSpec extends LinkSpec {
   readonly vlanFiltering?: boolean;

@@ -14,6 +14,7 @@ import {
   IFF_PROMISC,
   IFF_UP,
   IFLA_ADDRESS,
+  IFLA_BR_VLAN_FILTERING,
   IFLA_EXT_MASK,
   IFLA_IFNAME,
   IFLA_INFO_DATA,
@@ -55,6 +56,8 @@ export interface Link {
   readonly txQueueLength: number;
   readonly vxlan?: VxlanAttributes;
   readonly ipip?: IpipAttributes;
+  /** Set when it is a bridge that tells VLANs apart. */
+  readonly vlanFiltering?: true;
   /** Its port attributes when its master is a bridge. */
   readonly port?: BridgePort;
 }
@@ -290,14 +293,23 @@ function decodeLinkAttribute(attribute: AttributeReader, link: Mutable<Link>): v
   }
 }
 
+function decodeData(info: AttributeReader, link: Mutable<Link>): void {
+  if (link.kind === 'vxlan') link.vxlan = decodeVxlan(info.nested());
+  else if (link.kind === 'bridge') decodeBridge(info.nested(), link);
+  else if (link.kind === 'ipip') link.ipip = decodeIpip(info.nested());
+}
+
+function decodeBridge(data: AttributeReader, link: Mutable<Link>): void {
+  if (data.nextOf(1 << IFLA_BR_VLAN_FILTERING) && data.u8() !== 0) link.vlanFiltering = true;
+}
+
 /** The kernel writes a kind before its data. */
 function decodeLinkInfo(info: AttributeReader, link: Mutable<Link>): void {
   let portOf = '';
   while (info.next()) {
     if (info.type === IFLA_INFO_KIND) link.kind = info.text();
     else if (info.type === IFLA_INFO_SLAVE_KIND) portOf = info.text();
-    else if (info.type === IFLA_INFO_DATA && link.kind === 'vxlan') link.vxlan = decodeVxlan(info.nested());
-    else if (info.type === IFLA_INFO_DATA && link.kind === 'ipip') link.ipip = decodeIpip(info.nested());
+    else if (info.type === IFLA_INFO_DATA) decodeData(info, link);
     else if (info.type === IFLA_INFO_SLAVE_DATA && portOf === 'bridge') link.port = decodeBridgePort(info.nested());
   }
 }

@@ -183,6 +183,27 @@ export function getIngressKind(netlink: Netlink, index: number): string | undefi
   return netlink.get(getQdisc(index, 'ingress'), decodeKind, [ENOENT]);
 }
 
+/** What queues, shapes or hooks into a device's packets. */
+export interface Qdisc {
+  readonly index: number;
+  /** `noqueue`, `tbf`, `ingress`, `clsact` … */
+  readonly kind: string;
+}
+
+/** The queueing disciplines of all devices. Same as: `tc qdisc show`. */
+export function listQdiscs(netlink: Netlink): Qdisc[] {
+  const request: NetlinkRequest = {
+    type: RTM_GETQDISC,
+    flags: 0,
+    write: (writer) => writeTcmsg(writer, 0, 0, 0),
+    describe: () => 'list qdiscs',
+  };
+  return netlink.dump(request, (message) => ({
+    index: message.view.getInt32(message.struct(TCMSG_BYTES) + 4, true),
+    kind: decodeKind(message),
+  }));
+}
+
 function getQdisc(index: number, place: 'root' | 'ingress'): NetlinkRequest {
   return {
     type: RTM_GETQDISC,

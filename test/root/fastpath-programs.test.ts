@@ -89,8 +89,10 @@ afterAll(() => {
 /** Programs and maps of a node of these families, with both pods and both peers in them. */
 function load(families: readonly Family[]): { programs: LoadedPrograms; maps: NodeMaps } {
   const maps = createMaps(sys, families);
-  const subnets = new Map(families.map((family) => [family, places[family].own]));
-  const programs = loadPrograms(sys, { tunnelIfindex: devices.tunnel, mtu: MTU, subnets }, maps, findConntrack(sys));
+  const settings = new Map(
+    families.map((family) => [family, { subnet: places[family].own, tunnelIfindex: devices.tunnel, mtu: MTU }]),
+  );
+  const programs = loadPrograms(sys, settings, maps, findConntrack(sys));
   for (const family of families) {
     for (const [index, ip] of places[family].pods.entries()) {
       const pod = { ifindex: devices.pods[index] ?? 0, podMac: podMacs[index] ?? strange, bridgeMac };

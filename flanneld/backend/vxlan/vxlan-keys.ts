@@ -1,6 +1,6 @@
 // The keys of the vxlan backend in net-conf.json, with flannel's names and defaults.
 
-import { type JsonPlace, readBoolean, readInteger } from '../../../lib/json-fields.ts';
+import { type JsonPlace, readBoolean, readInteger, readText } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
 import { portKey, readPort } from '../port-key.ts';
 import { readUnderlayMtu } from '../tunnel-mtu.ts';
@@ -17,6 +17,7 @@ export interface VxlanConf {
   readonly gbp: boolean;
   /** Peers on the external interface's own link are reached without the tunnel. */
   readonly directRouting: boolean;
+  readonly fastPath: 'off' | 'redirect';
 }
 
 /** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
@@ -42,6 +43,11 @@ export const vxlanKeys = {
     default: false,
     help: "reach peers on the external interface's own link without the tunnel",
   },
+  FastPath: {
+    type: 'string',
+    default: 'off',
+    help: "off or redirect: redirect pods' packets past bridge, routing and netfilter with eBPF programs; a node's --fast-path overrides it",
+  },
   MacPrefix: { type: 'string', help: 'ignored: of Windows nodes' },
   Name: { type: 'string', help: 'ignored: of Windows nodes' },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
@@ -56,5 +62,10 @@ export function readVxlanKeys(place: JsonPlace, { enableIpv6 }: { readonly enabl
     learning: readBoolean(place, 'Learning') ?? false,
     gbp: readBoolean(place, 'GBP') ?? false,
     directRouting: readBoolean(place, 'DirectRouting') ?? false,
+    fastPath: readText(place, 'FastPath', '"off" or "redirect"', fastPathMode) ?? 'off',
   };
+}
+
+function fastPathMode(word: string): VxlanConf['fastPath'] | undefined {
+  return word === 'off' || word === 'redirect' ? word : undefined;
 }

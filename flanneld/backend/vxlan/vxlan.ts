@@ -84,7 +84,7 @@ function vxlanOverlay(
   { netlink, clock }: OverlayTools,
 ): OverlaySpec<VxlanPeer> {
   const { family, network, subnet, publicIp, local } = settings;
-  const { vni, port, learning, gbp, directRouting } = conf;
+  const { vni, port, learning, gbp, directRouting, fastPath } = conf;
   const name = vxlanDeviceName(family, vni);
   const config = { family, network, subnet, publicIp, vni, mac };
   const planner = new VxlanPlanner(config, directRouting ? new OnLink(netlink, clock) : undefined);
@@ -108,6 +108,7 @@ function vxlanOverlay(
     ...(directRouting && { isDirect: ({ isDirect = false }: VxlanPeer) => isDirect }),
     openPort: { port, isVxlan: true },
     tunnel: vxlanTunnel(conf, family),
+    fastPath,
     facts: () => ({ mac, vni, port }),
   };
 }

@@ -7,6 +7,6 @@ import type { View } from '../view/view.ts';
 
 export function checkAgentKnows({ agent, node, nowMs }: View): Draft[] {
   if (agent.state !== 'answers') return [];
-  const { checks, drift } = agent.report;
-  return agentFindings({ node, checks, drift: drift.entries, nowMs }).flatMap(draftOf);
+  const { checks, drift, fastPath } = agent.report;
+  return agentFindings({ node, checks, drift: drift.entries, fastPath, nowMs }).flatMap(draftOf);
 }

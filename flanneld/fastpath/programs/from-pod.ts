@@ -21,19 +21,22 @@ import {
   start,
   writeHeaders,
 } from './packet.ts';
-import { maskWords, type ProgramSettings, subnetWords } from './settings.ts';
+import { type FamilyProgram, maskWords, type ProgramSettings, subnetWords } from './settings.ts';
 
 /** Maps: state, counters, and pods4 and peers4, pods6 and peers6 for the families of `settings`. */
 export function fromPodProgram(settings: ProgramSettings): AssembledProgram {
-  const offered = [...settings.subnets.keys()].map((family) => families[family]);
+  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
   const assembler = new Assembler();
-  start(assembler, offered);
-  for (const layout of offered) fromPod(assembler, layout, settings);
+  start(
+    assembler,
+    offered.map(({ layout }) => layout),
+  );
+  for (const { layout, program } of offered) fromPod(assembler, layout, program);
   leaveToKernel(assembler);
   return assembler.assemble();
 }
 
-function fromPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings): void {
+function fromPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
   const { family } = layout;
   assembler.label(`IPv${family}`);
   checkHeader(assembler, layout);
@@ -44,16 +47,15 @@ function fromPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSe
     .load('u32', 'r1', 'r9', podValue.ifindex)
     .load('u32', 'r2', 'r6', skb.ifindex)
     .jump('r1', '!=', 'r2', slow('source'));
-  isHere(assembler, layout, settings);
-  toPeer(assembler, layout, settings, `IPv${family}: to peer`);
-  toPod(assembler, layout, settings, `IPv${family}: to pod`);
+  isHere(assembler, layout, program);
+  toPeer(assembler, layout, program, `IPv${family}: to peer`);
+  toPod(assembler, layout, program, `IPv${family}: to pod`);
 }
 
 /** To `IPv4: to pod` when the destination is in this node's subnet, else on. */
-function isHere(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings): void {
-  const subnet = subnetOf(layout, settings);
-  const mask = maskWords(subnet);
-  for (const [word, value] of subnetWords(subnet).entries()) {
+function isHere(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
+  const mask = maskWords(program.subnet);
+  for (const [word, value] of subnetWords(program.subnet).entries()) {
     if (mask[word] === 0) continue;
     assembler
       .load('u32', 'r1', 'r7', layout.destination + 4 * word)
@@ -63,22 +65,22 @@ function isHere(assembler: Assembler, layout: FamilyLayout, settings: ProgramSet
   assembler.goto(`IPv${layout.family}: to pod`);
 }
 
-function toPeer(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings, path: string): void {
+function toPeer(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram, path: string): void {
   const { family, destination } = layout;
   assembler.label(path);
   compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // for the bridge, which routes
-  lookUpSubnet(assembler, layout, `peers${family}`, destination, maskWords(subnetOf(layout, settings)), 'destination');
+  lookUpSubnet(assembler, layout, `peers${family}`, destination, maskWords(program.subnet), 'destination');
   assembler.mov('r9', 'r0'); // the peer
-  checkSize(assembler, layout, settings.mtu, path);
+  checkSize(assembler, layout, program.mtu, path);
   checkUntracked(assembler, layout, path);
   writeHeaders(assembler, layout, 'r9', peerValue.macs);
   assembler.mov('r1', 1).atomicAdd('r9', peerValue.sent, 'r1');
   count(assembler, 'to-peer', `${path}: counted`);
-  assembler.mov('r1', settings.tunnelIfindex).mov('r2', 0).callHelper('redirect').exit();
+  assembler.mov('r1', program.tunnelIfindex).mov('r2', 0).callHelper('redirect').exit();
 }
 
 /** Pods of a node are in one Ethernet: nothing of the packet changes, but that the kernel takes it for one to the pod. */
-function toPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSettings, path: string): void {
+function toPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram, path: string): void {
   const { family } = layout;
   assembler.label(path);
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
@@ -88,7 +90,7 @@ function toPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSett
     .jump('r1', '==', 'r2', slow('same-pod'))
     .mov('r9', 'r0'); // the pod it is for
   compareMac(assembler, 0, 'r9', podValue.macs, 'not-bridged');
-  checkSize(assembler, layout, settings.mtu, path);
+  checkSize(assembler, layout, program.mtu, path);
   checkUntracked(assembler, layout, path);
   assembler
     .mov('r1', 'r6')
@@ -97,10 +99,4 @@ function toPod(assembler: Assembler, layout: FamilyLayout, settings: ProgramSett
     .jump('r0', '!=', 0, slow('unwritable'));
   count(assembler, 'to-pod', `${path}: counted`);
   assembler.load('u32', 'r1', 'r9', podValue.ifindex).mov('r2', 0).callHelper('redirect_peer').exit();
-}
-
-function subnetOf(layout: FamilyLayout, settings: ProgramSettings) {
-  const subnet = settings.subnets.get(layout.family);
-  if (subnet === undefined) throw new RangeError(`fast path: no IPv${layout.family} subnet`);
-  return subnet;
 }

@@ -22,28 +22,25 @@ import {
   start,
   writeHeaders,
 } from './packet.ts';
-import { maskWords, type ProgramSettings } from './settings.ts';
+import { type FamilyProgram, maskWords, type ProgramSettings } from './settings.ts';
 
 /** Where the Ethernet header has its source. */
 const SOURCE_MAC = 6;
 
 /** Maps: as those of `fromPodProgram`. */
 export function fromTunnelProgram(settings: ProgramSettings): AssembledProgram {
-  const offered = [...settings.subnets].map(([family, subnet]) => ({
-    layout: families[family],
-    mask: maskWords(subnet),
-  }));
+  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
   const assembler = new Assembler();
   start(
     assembler,
     offered.map(({ layout }) => layout),
   );
-  for (const { layout, mask } of offered) fromTunnel(assembler, layout, mask, settings.mtu);
+  for (const { layout, program } of offered) fromTunnel(assembler, layout, program);
   leaveToKernel(assembler);
   return assembler.assemble();
 }
 
-function fromTunnel(assembler: Assembler, layout: FamilyLayout, mask: readonly number[], mtu: number): void {
+function fromTunnel(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
   const { family } = layout;
   assembler
     .label(`IPv${family}`)
@@ -51,12 +48,12 @@ function fromTunnel(assembler: Assembler, layout: FamilyLayout, mask: readonly n
     .jump('r0', '!=', PACKET_HOST, slow('not-routed')); // for our VTEP, which routes
   checkHeader(assembler, layout);
   checkHeartbeat(assembler);
-  lookUpSubnet(assembler, layout, `peers${family}`, layout.source, mask, 'sender');
+  lookUpSubnet(assembler, layout, `peers${family}`, layout.source, maskWords(program.subnet), 'sender');
   assembler.mov('r9', 'r0'); // the peer that the source belongs to
   compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
   keepPointer(assembler, 'r0'); // the pod
-  checkSize(assembler, layout, mtu, `IPv${family}`);
+  checkSize(assembler, layout, program.mtu, `IPv${family}`);
   checkUntracked(assembler, layout, `IPv${family}`);
   keptPointer(assembler, 'r1');
   writeHeaders(assembler, layout, 'r1', podValue.macs);

@@ -8,6 +8,9 @@ import { stateValue } from './layout.ts';
 
 const KEY = new Uint8Array(4);
 
+/** How long programs go on redirecting without the agent. */
+export const HEARTBEAT_MS = 10_000;
+
 /** Lets programs redirect for `milliseconds` from now on; 0 stops them at once. Throws SysError. */
 export function allowFor(sys: Syscalls, state: BpfMap, milliseconds: number): void {
   const value = new Uint8Array(stateValue.bytes);

@@ -21,7 +21,7 @@ const FUNCTIONS = ['bpf_skb_ct_lookup', 'bpf_ct_release'] as const;
 export type NodeMaps = ReadonlyMap<string, BpfMap>;
 
 /** The maps that a node of these families needs, by the names that the programs know. */
-function mapSpecs(families: Iterable<Family>): Map<string, MapSpec> {
+export function mapSpecs(families: Iterable<Family>): Map<string, MapSpec> {
   const specs = new Map<string, MapSpec>([
     ['state', stateMap],
     ['counters', countersMap],

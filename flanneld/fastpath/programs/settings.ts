@@ -4,14 +4,17 @@ import type { Family, IpPrefix } from '../../../lib/ip.ts';
 import { networkOf } from '../../../lib/ip.ts';
 import { addressKey } from './layout.ts';
 
-export interface ProgramSettings {
+export interface FamilyProgram {
+  /** This node's subnet. Peers' subnets have the same length. */
+  readonly subnet: IpPrefix;
   /** The tunnel's device. */
   readonly tunnelIfindex: number;
   /** The largest IP packet that tunnel, bridge and pods all take, in bytes. */
   readonly mtu: number;
-  /** This node's subnet of each family that has a fast path. Peers' subnets have the same length. */
-  readonly subnets: ReadonlyMap<Family, IpPrefix>;
 }
+
+/** The families that have a fast path. */
+export type ProgramSettings = ReadonlyMap<Family, FamilyProgram>;
 
 /** The mask of a subnet as the words that a little-endian processor reads. */
 export function maskWords(subnet: IpPrefix): number[] {

@@ -81,6 +81,24 @@ export interface FirewallStatus {
   readonly guard?: GuardStatus;
 }
 
+/** The fast path of this node, where it is asked for. */
+export interface FastPathStatus {
+  readonly mode: 'redirect';
+  /** Whether packets are redirected now. */
+  readonly on: boolean;
+  /** Why not. */
+  readonly reason?: string;
+  /** Set when that is how a node starts: the tunnel or the bridge is not there yet. */
+  readonly isWaiting?: true;
+  /** Addresses of pods, and peers, that have it. */
+  readonly pods: number;
+  readonly peers: number;
+  /** Packets (those that the kernel segments count once) since the programs were first loaded: redirected, by way. */
+  readonly fast: Readonly<Record<string, number>>;
+  /** Left to the kernel, by reason. */
+  readonly slow: Readonly<Record<string, number>>;
+}
+
 export interface StatusReport {
   readonly version: string;
   readonly node: string;
@@ -96,6 +114,8 @@ export interface StatusReport {
   readonly overlays: readonly OverlayStatus[];
   /** Absent while starting. */
   readonly firewall?: FirewallStatus;
+  /** Absent where no fast path is asked for. */
+  readonly fastPath?: FastPathStatus;
   /** What is wrong, as far as the agent itself sees it; `flanneld doctor` looks further. */
   readonly findings: readonly Finding[];
   /** Absent while starting, with `--probes=off`, and for backends whose peers are not probed. */

@@ -5,7 +5,7 @@ import type { DriftEntry } from '../drift-ledger.ts';
 import type { Finding } from '../finding.ts';
 import type { Check } from '../http-server.ts';
 import { PEER_STATES, type ProbePeer, type ProbesStatus } from './probes-status.ts';
-import type { FirewallStatus, GuardStatus, OverlayStatus, StatusReport, Stranger } from './report.ts';
+import type { FastPathStatus, FirewallStatus, GuardStatus, OverlayStatus, StatusReport, Stranger } from './report.ts';
 
 /** How many problems of an overlay, and how many repairs, are shown at most; `--json` has all of them. */
 const SHOWN = 20;
@@ -13,6 +13,7 @@ const SHOWN = 20;
 /** The report as about one page of lines. */
 export function statusText(report: StatusReport, now: Date = new Date()): string {
   const { version, node, pid, startedAt, backend, ready, checks, overlays, firewall, probes, findings, drift } = report;
+  const { fastPath } = report;
   const failing = checks.filter(({ problem }) => problem !== undefined);
   const troubles = [...failing.filter(({ required }) => required), ...failing.filter(({ required }) => !required)];
   const lines = [
@@ -27,6 +28,7 @@ export function statusText(report: StatusReport, now: Date = new Date()): string
     ...(findings.length === 0 ? [] : section('findings', findings.slice(0, SHOWN).flatMap(findingLines))),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
     ...(firewall === undefined ? [] : ['', ...firewallLines(firewall)]),
+    ...(fastPath === undefined ? [] : ['', ...fastPathLines(fastPath)]),
     ...(probes === undefined ? [] : ['', ...probeLines(probes)]),
     ...section('checks', checks.filter(({ required, problem }) => required && problem === undefined).map(checkLine)),
     ...section(
@@ -60,6 +62,19 @@ function firewallLines({ flavour, why, places, guard }: FirewallStatus): string[
     ['rules in', places.length === 0 ? 'none' : places.join(', ')],
   ]);
   return guard === undefined ? lines : [...lines, ...guardLines(guard)];
+}
+
+function fastPathLines({ mode, on, reason, pods, peers, fast, slow }: FastPathStatus): string[] {
+  const state = on ? `on, for ${pods} addresses of pods and ${peers} peers` : `off: ${reason}`;
+  const counts = (packets: Readonly<Record<string, number>>): string => {
+    const texts = Object.entries(packets).map(([why, count]) => `${count} ${why}`);
+    return texts.length === 0 ? 'none' : texts.join(', ');
+  };
+  return pairs([
+    ['fast path', `${mode}: ${state}`],
+    ['redirected', counts(fast)],
+    ['classic', counts(slow)],
+  ]);
 }
 
 function guardLines(guard: GuardStatus): string[] {

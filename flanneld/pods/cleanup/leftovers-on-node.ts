@@ -16,6 +16,7 @@ import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.t
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import { isReservedNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
+import { pinFolders, removePins } from '../../fastpath/pin-folder.ts';
 import { planChanges } from '../../firewall/iptables-plan.ts';
 import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../../firewall/iptables-save.ts';
@@ -34,6 +35,7 @@ import { podLeftovers } from './pod-leftovers.ts';
 export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): Promise<Leftover[]> {
   const parts: readonly (() => Leftover[] | Promise<Leftover[]>)[] = [
     () => conflistLeftovers(scope, tools.sys),
+    () => fastPathLeftovers(tools.sys),
     () => deviceLeftovers(tools.netlink),
     () => nexthopLeftovers(tools.netlink),
     () => routeLeftovers(tools.netlink),
@@ -66,6 +68,16 @@ function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftove
     ...(path.endsWith(CONFLIST_NAME) && { isShared: true as const }),
   }));
   return mark === undefined ? conflists : [...conflists, fileLeftover(sys, mark)];
+}
+
+/** Pinned programs and maps, for any VNI. */
+function fastPathLeftovers(sys: Syscalls): Leftover[] {
+  return pinFolders(sys).map((folder) => ({
+    text: `directory ${folder}`,
+    remove: () => {
+      removePins(sys, folder);
+    },
+  }));
 }
 
 function deviceLeftovers(netlink: Netlink): Leftover[] {

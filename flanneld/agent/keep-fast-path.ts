@@ -1,0 +1,62 @@
+// Starts the fast path of this node where it is asked for, and takes it away where it no longer is.
+
+import { isBpffs } from '../../lib/bpf/pin.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
+import type { Overlay } from '../backend/overlay.ts';
+import type { Options } from '../cli/options.ts';
+import { FastPath } from '../fastpath/fast-path.ts';
+import type { Tunnel } from '../fastpath/observe.ts';
+import { PIN_ROOT, pinFolderOf, pinFolders, removePins } from '../fastpath/pin-folder.ts';
+import { Policing } from '../fastpath/policing/policing.ts';
+import { iptablesFinder } from '../firewall/iptables-programs.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import { podNetworkOf } from '../pods/gc/gc-command.ts';
+import type { AgentTools } from './tools.ts';
+
+export interface FastPathNeeds {
+  readonly overlays: readonly Overlay[];
+  readonly options: Options;
+  readonly tools: AgentTools;
+  readonly drift: DriftNotes;
+  /** A connection to NETLINK_NETFILTER. */
+  readonly netfilter: Netlink;
+}
+
+/** Undefined where it is off, and where the backend has none; what an earlier agent left is removed then. */
+export function startFastPath({ overlays, options, tools, drift, netfilter }: FastPathNeeds): FastPath | undefined {
+  const { sys, netlink, log, clock, path } = tools;
+  const tunneled = overlays.filter(({ fastPath }) => fastPath !== undefined);
+  const mode = options.fastPath ?? tunneled.map(({ fastPath }) => fastPath)[0] ?? 'off';
+  // Pins of another VNI are those of a configuration that no longer is.
+  const own = mode === 'off' ? undefined : tunneled.map(({ vni }) => pinFolderOf(vni))[0];
+  for (const folder of pinFolders(sys)) {
+    if (folder !== own && removePins(sys, folder)) log.info({ dir: folder }, 'fast path of an earlier agent removed');
+  }
+  if (mode === 'off') return undefined;
+  const [first] = tunneled;
+  if (first === undefined) {
+    log.warn({ backend: overlays[0]?.name }, 'this backend has no fast path, --fast-path has no effect');
+    return undefined;
+  }
+  const hasPins = isBpffs(sys, PIN_ROOT);
+  if (!hasPins) log.info({ dir: PIN_ROOT }, 'no bpffs there: the fast path ends with the agent');
+  return new FastPath({
+    ...{ sys, netlink, log, clock, drift },
+    tunnels: () => tunnelsOf(tunneled),
+    place: () => first.place,
+    podNetwork: () => podNetworkOf(sys, options),
+    resultsFolder: `${options.cniStateDir}/${RESULTS_FOLDER}`,
+    pinFolder: hasPins ? pinFolderOf(first.vni) : undefined,
+    policing: new Policing({ sys, netlink, netfilter, findIptables: iptablesFinder(path) }, () => clock.now()),
+  });
+}
+
+/** Undefined until the device of each family is there. */
+function tunnelsOf(overlays: readonly Overlay[]): Tunnel[] | undefined {
+  const tunnels = overlays.flatMap(({ family, subnet, place, mtuBytes: mtu }): Tunnel[] => {
+    const tunnel = place?.tunnel;
+    return tunnel === undefined || mtu === 0 ? [] : [{ family, subnet, ifindex: tunnel.index, dev: tunnel.name, mtu }];
+  });
+  return tunnels.length === overlays.length ? tunnels : undefined;
+}

@@ -1,0 +1,302 @@
+// The fast path of a node: a loop that keeps programs and maps as the node's pods, peers and rules want them, and lets the programs
+// redirect only while all of that is certain.
+
+import { deleteElement } from '../../lib/bpf/map.ts';
+import { possibleProcessors } from '../../lib/bpf/processors.ts';
+import type { Clock } from '../../lib/clock-node.ts';
+import { errorText } from '../../lib/errors.ts';
+import { formatPrefix, type Ip } from '../../lib/ip.ts';
+import { type Loop, startLoop } from '../../lib/loop-node.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
+import { isForwarding } from '../../lib/rtnetlink/netconf.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { Place } from '../dataplane/objects/kind.ts';
+import { Reconciler } from '../dataplane/reconciler.ts';
+import type { DriftNotes } from '../health/drift-ledger.ts';
+import type { Logger } from '../health/log.ts';
+import type { FastPathStatus } from '../health/status/report.ts';
+import { KernelState } from './kernel-state.ts';
+import { fastPathKinds, type WantedPod } from './objects.ts';
+import { observe, type Tunnel } from './observe.ts';
+import { FastPathPlanner, type Owner } from './plan.ts';
+import type { Policing } from './policing/policing.ts';
+import { readCounters } from './programs/counters.ts';
+import { HEARTBEAT_MS } from './programs/heartbeat.ts';
+import { addressKey } from './programs/layout.ts';
+import { fastReasons, type Reason } from './programs/reasons.ts';
+import { type WantedFastPath, wantedFastPath } from './wanted.ts';
+
+/** Programs and the heartbeat are looked after so often. */
+const TICK_MS = 1000;
+const GAP_MS = 100;
+/** Everything is looked at again without an event. */
+const AUDIT_MS = 60_000;
+/** How long a port without a result of the runtime is taken for one of a running ADD. */
+const ADD_MS = 30_000;
+/** A kernel that lacks something may get it: a module is loaded. */
+const RETRY_MS = 60_000;
+
+export interface FastPathParts {
+  readonly sys: Syscalls;
+  readonly netlink: Netlink;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly drift: DriftNotes;
+  /** The tunnels of the families that have a fast path; undefined before all are there. */
+  readonly tunnels: () => readonly Tunnel[] | undefined;
+  readonly place: () => Place | undefined;
+  /** The pods' bridge and network. */
+  readonly podNetwork: () => { readonly bridge: string; readonly network: string; readonly isBridged: boolean };
+  readonly resultsFolder: string;
+  /** The folder for pins in a bpffs; undefined where there is none. */
+  readonly pinFolder: string | undefined;
+  readonly policing: Policing;
+}
+
+export class FastPath {
+  readonly #parts: FastPathParts;
+  readonly #loop: Loop;
+  readonly #processors: number;
+  #state: KernelState | undefined;
+  #planner: FastPathPlanner | undefined;
+  #reconciler: Reconciler<Owner> | undefined;
+  #settings = '';
+  #isDirty = true;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #triedAtMs = Number.NEGATIVE_INFINITY;
+  #wanted: WantedFastPath | undefined;
+  #podsAt = new Map<number, Ip[]>();
+  #tunnelIndexes: ReadonlySet<number> = new Set();
+  readonly #unknownSince = new Map<number, number>();
+  /** Why it is off; undefined while it is on. */
+  #reason: string | undefined = 'it has not started yet';
+  /** Whether that is how every node starts. */
+  #isWaiting = true;
+  /** Why this kernel or node has none. */
+  #lacks: string | undefined;
+
+  constructor(parts: FastPathParts) {
+    this.#parts = parts;
+    this.#processors = possibleProcessors(parts.sys);
+    this.#loop = startLoop({
+      run: async () => {
+        await this.#run();
+        return TICK_MS;
+      },
+      onError: (error) => this.#pause(`it could not be looked after: ${errorText(error)}`),
+      clock: parts.clock,
+      minGapMs: GAP_MS,
+      auditMs: TICK_MS,
+    });
+  }
+
+  /** Takes in an event of the kernel. A pod's entry must not outlive its device: it would lose the packets to its address. */
+  hear(event: RtnetlinkEvent): void {
+    if (!this.#isConcerned(event)) return;
+    if (event.kind === 'link' && event.removed) this.#forgetPod(event.object.index);
+    this.#isDirty = true;
+    this.#loop.wake('event');
+  }
+
+  /** Call when somebody else has changed a rule of the packet filter, or events of that were lost. */
+  rulesChanged(): void {
+    this.#parts.policing.changed();
+    this.#loop.wake('rules');
+  }
+
+  /** Call when events of the kernel were lost. */
+  doubt(): void {
+    this.#isDirty = true;
+    this.#loop.wake('events lost');
+  }
+
+  status(): FastPathStatus {
+    const counters = this.#state && readCounters(this.#state.sys, this.#state.map('counters'), this.#processors);
+    const packets: Partial<Record<Reason, number>> = {};
+    for (const [reason, count] of counters ?? []) if (count > 0) packets[reason] = count;
+    const isFast = (reason: string): boolean => (fastReasons as readonly string[]).includes(reason);
+    return {
+      mode: 'redirect',
+      on: this.#reason === undefined,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
+      ...(this.#isWaiting && { isWaiting: true as const }),
+      pods: this.#reason === undefined ? (this.#wanted?.pods.length ?? 0) : 0,
+      peers: this.#reason === undefined ? (this.#wanted?.peers.length ?? 0) : 0,
+      fast: Object.fromEntries(Object.entries(packets).filter(([reason]) => isFast(reason))),
+      slow: Object.fromEntries(Object.entries(packets).filter(([reason]) => !isFast(reason))),
+    };
+  }
+
+  /** Ends the loop. Pinned programs go on until their time is over, so that an agent that starts soon loses nothing. */
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+    this.#state?.close();
+    this.#state = undefined;
+  }
+
+  #isConcerned(event: RtnetlinkEvent): boolean {
+    switch (event.kind) {
+      case 'neigh':
+        return this.#isTunnel(event.object.index);
+      case 'rule':
+        this.#parts.policing.changed();
+        return true;
+      case 'link':
+      case 'route':
+      case 'netconf':
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #isTunnel(index: number): boolean {
+    return this.#tunnelIndexes.has(index);
+  }
+
+  #forgetPod(ifindex: number): void {
+    for (const ip of this.#podsAt.get(ifindex) ?? []) {
+      if (this.#state !== undefined)
+        deleteElement(this.#state.sys, this.#state.map(`pods${ip.family}`), addressKey(ip));
+    }
+    this.#podsAt.delete(ifindex);
+  }
+
+  async #run(): Promise<void> {
+    const { tunnels: read, place: placeOf, clock, policing } = this.#parts;
+    const [tunnels, place] = [read(), placeOf()];
+    if (tunnels === undefined || place === undefined) return this.#pause('the tunnel is not there yet', true);
+    this.#tunnelIndexes = new Set(tunnels.map(({ ifindex }) => ifindex));
+    const reason = (await policing.who()) ?? this.#notForwarded(tunnels);
+    if (reason !== undefined) {
+      this.#pause(reason);
+      return await this.#clear(place);
+    }
+    if (!this.#open(tunnels)) return this.#pause(this.#lacks ?? 'it is not available');
+    if (!this.#isDirty && clock.now() - this.#lookedAtMs < AUDIT_MS && this.#isIntact()) return this.#go();
+    await this.#look(tunnels, place);
+  }
+
+  /** Reads the node, makes everything right and lets the programs redirect. */
+  async #look(tunnels: readonly Tunnel[], place: Place): Promise<void> {
+    const { sys, netlink, clock, podNetwork, resultsFolder } = this.#parts;
+    this.#isDirty = false;
+    this.#lookedAtMs = clock.now();
+    const { bridge, network, isBridged } = podNetwork();
+    const found = isBridged
+      ? wantedFastPath(observe(sys, netlink, tunnels, resultsFolder), { tunnels, bridge, network })
+      : 'pods are not on a bridge';
+    if (typeof found === 'string') {
+      this.#pause(found, isBridged);
+      return await this.#clear(place);
+    }
+    const state = this.#state;
+    if (state === undefined) return;
+    const foreign = tunnels.find(({ ifindex }) => state.foreignPrograms(ifindex) > 0);
+    if (foreign !== undefined) {
+      this.#pause(`a program of others is attached to ${foreign.dev}`);
+      return await this.#clear(place);
+    }
+    const own = found.links.filter(
+      ({ ifindex, program }) => program === 'fromTunnel' || state.foreignPrograms(ifindex) === 0,
+    );
+    this.#wanted = { ...found, links: own };
+    this.#waitForAdds(found.unknownPorts);
+    this.#loadFor(state, found);
+    this.#podsAt = podsByDevice(found.pods);
+    await this.#reconcile(place);
+    this.#go();
+  }
+
+  /** Pods whose ADD is running have no result of the runtime yet, and nothing tells when there is one. */
+  #waitForAdds(ports: readonly number[]): void {
+    const now = this.#parts.clock.now();
+    for (const port of this.#unknownSince.keys()) if (!ports.includes(port)) this.#unknownSince.delete(port);
+    for (const port of ports) {
+      const since = this.#unknownSince.get(port) ?? now;
+      this.#unknownSince.set(port, since);
+      if (now - since < ADD_MS) this.#isDirty = true;
+    }
+  }
+
+  /** Programs are made anew when what is constant in them has changed. */
+  #loadFor(state: KernelState, { settings }: WantedFastPath): void {
+    const text = [...settings]
+      .map(([family, { subnet, tunnelIfindex, mtu }]) => `${family} ${formatPrefix(subnet)} ${tunnelIfindex} ${mtu}`)
+      .join();
+    if (text === this.#settings) return;
+    state.load(settings);
+    this.#settings = text;
+  }
+
+  /** Whether every program is still attached. */
+  #isIntact(): boolean {
+    const attached = new Map(this.#state?.attached().map(({ ifindex, program }) => [ifindex, program]));
+    const links = this.#wanted?.links ?? [];
+    return attached.size === links.length && links.every(({ ifindex, program }) => attached.get(ifindex) === program);
+  }
+
+  /** True when maps and programs can be made here. */
+  #open(tunnels: readonly Tunnel[]): boolean {
+    if (this.#state !== undefined) return true;
+    const { sys, clock, pinFolder } = this.#parts;
+    if (clock.now() - this.#triedAtMs < RETRY_MS) return false;
+    this.#triedAtMs = clock.now();
+    const families = tunnels.map(({ family }) => family);
+    try {
+      this.#state = new KernelState(sys, pinFolder, families);
+    } catch (error) {
+      this.#lacks = `this node has no fast path: ${errorText(error)}`;
+      return false;
+    }
+    const kinds = fastPathKinds(sys, this.#state, families);
+    this.#planner = new FastPathPlanner(kinds);
+    this.#reconciler = new Reconciler<Owner>({ kinds: kinds.all, objects: ({ objects }) => objects }, this.#parts);
+    this.#isDirty = true;
+    return true;
+  }
+
+  async #reconcile(place: Place): Promise<void> {
+    const plan = this.#planner?.plan(this.#wanted);
+    if (plan !== undefined) await this.#reconciler?.run({ place, plan: () => plan });
+  }
+
+  #notForwarded(tunnels: readonly Tunnel[]): string | undefined {
+    const not = tunnels.find(({ family, ifindex }) => isForwarding(this.#parts.netlink, family, ifindex) === false);
+    return not === undefined ? undefined : `this node does not forward what arrives at ${not.dev}`;
+  }
+
+  #go(): void {
+    this.#state?.allow(HEARTBEAT_MS);
+    if (this.#reason === undefined) return;
+    this.#reason = undefined;
+    this.#isWaiting = false;
+    const [pods, peers] = [this.#wanted?.pods.length, this.#wanted?.peers.length];
+    this.#parts.log.info({ pods, peers }, 'fast path is on');
+  }
+
+  /** Stops the programs at once. */
+  #pause(reason: string, isWaiting = false): void {
+    this.#state?.allow(0);
+    this.#isWaiting = isWaiting;
+    if (this.#reason === reason) return;
+    this.#reason = reason;
+    this.#parts.log.warn({ reason }, 'fast path is off, packets go the classic way');
+  }
+
+  /** Takes everything away, so that packets do not even pass the programs. */
+  async #clear(place: Place): Promise<void> {
+    this.#isDirty = true;
+    if (this.#wanted === undefined) return;
+    this.#wanted = undefined;
+    this.#podsAt = new Map();
+    await this.#reconcile(place);
+  }
+}
+
+function podsByDevice(pods: readonly WantedPod[]): Map<number, Ip[]> {
+  const byDevice = new Map<number, Ip[]>();
+  for (const { ip, entry } of pods) byDevice.set(entry.ifindex, [...(byDevice.get(entry.ifindex) ?? []), ip]);
+  return byDevice;
+}

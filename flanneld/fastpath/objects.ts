@@ -1,0 +1,145 @@
+// The fast path's objects as kinds of the reconciler: programs at devices, pods and peers in maps. The kernel sends no events about
+// them, so they are polled. All of them are ours.
+
+import { type BpfMap, deleteElement, listElements, updateElement } from '../../lib/bpf/map.ts';
+import { errorText } from '../../lib/errors.ts';
+import { type Family, formatIp, type Ip, ipFromBytes } from '../../lib/ip.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { Action, AnyKind, ObjectKind, Refusal } from '../dataplane/objects/kind.ts';
+import { addressKey as objectKey } from '../dataplane/objects/kind.ts';
+import type { Attached, KernelState, ProgramName } from './kernel-state.ts';
+import { addressKey, encodePeer, encodePod, type PeerEntry, type PodEntry, peerValue } from './programs/layout.ts';
+
+/** Something done by bpf(2). */
+interface Doing extends Action {
+  run(): void;
+}
+
+export interface WantedLink {
+  readonly ifindex: number;
+  readonly program: ProgramName;
+  /** The device's name, for messages. */
+  readonly dev: string;
+}
+
+export interface WantedPod {
+  readonly ip: Ip;
+  readonly entry: PodEntry;
+}
+
+export interface WantedPeer {
+  /** The first address of its subnet. */
+  readonly ip: Ip;
+  readonly entry: PeerEntry;
+}
+
+/** An element of a map of addresses. */
+interface Element {
+  readonly ip: Ip;
+  readonly value: Uint8Array;
+}
+
+export interface FastPathKinds {
+  readonly link: ObjectKind<WantedLink, Attached, Doing>;
+  readonly pod: ObjectKind<WantedPod, Element, Doing>;
+  readonly peer: ObjectKind<WantedPeer, Element, Doing>;
+  /** In the order in which they are made: no program runs before its maps are full. */
+  readonly all: readonly AnyKind[];
+}
+
+export function fastPathKinds(sys: Syscalls, state: KernelState, families: readonly Family[]): FastPathKinds {
+  const peer = elementKind<WantedPeer>(sys, state, families, {
+    name: 'fast path peer',
+    map: 'peers',
+    encode: ({ entry }) => encodePeer(entry),
+    // The programs count in what follows.
+    compared: peerValue.sent,
+  });
+  const pod = elementKind<WantedPod>(sys, state, families, {
+    name: 'fast path pod',
+    map: 'pods',
+    encode: ({ entry }) => encodePod(entry),
+  });
+  const link = linkKind(state);
+  return { link, pod, peer, all: [peer, pod, link] as unknown as AnyKind[] };
+}
+
+function linkKind(state: KernelState): ObjectKind<WantedLink, Attached, Doing> {
+  return {
+    name: 'fast path program',
+    wantedKey: ({ ifindex }) => ifindex,
+    presentKey: ({ ifindex }) => ifindex,
+    isRight: (have, want) => have.program === want.program,
+    isOurs: () => true,
+    list: () => state.attached(),
+    asWanted: ({ ifindex, program }) => ({ ifindex, program }),
+    put: ({ ifindex, program, dev }) => ({
+      describe: () => `attach program ${program} to ingress of ${dev}`,
+      run: () => state.attach(ifindex, program),
+    }),
+    remove: ({ ifindex }) => ({
+      describe: () => `detach program from ingress of if${ifindex}`,
+      run: () => state.detach(ifindex),
+    }),
+    spell: ({ ifindex }) => `program at if${ifindex}`,
+    difference: () => 'was another program',
+    deviceOf: (want, have) => want?.dev ?? `if${have?.ifindex}`,
+    execute,
+  };
+}
+
+interface ElementSpec<Want> {
+  readonly name: string;
+  /** Its map is this with the number of the family. */
+  readonly map: 'peers' | 'pods';
+  readonly encode: (want: Want) => Uint8Array;
+  /** How many bytes of the value are compared; absent: all. */
+  readonly compared?: number;
+}
+
+function elementKind<Want extends { readonly ip: Ip }>(
+  sys: Syscalls,
+  state: KernelState,
+  families: readonly Family[],
+  { name, map, encode, compared }: ElementSpec<Want>,
+): ObjectKind<Want, Element, Doing> {
+  const mapOf = (ip: Ip): BpfMap => state.map(`${map}${ip.family}`);
+  const isSame = (a: Uint8Array, b: Uint8Array): boolean =>
+    a.subarray(0, compared).every((byte, index) => byte === b[index]);
+  return {
+    name,
+    wantedKey: ({ ip }) => objectKey(ip),
+    presentKey: ({ ip }) => objectKey(ip),
+    isRight: (have, want) => isSame(have.value, encode(want)),
+    isOurs: () => true,
+    list: () =>
+      families.flatMap((family) =>
+        listElements(sys, state.map(`${map}${family}`)).map(({ key, value }) => ({ ip: ipFromBytes(key), value })),
+      ),
+    asWanted: (want) => ({ ip: want.ip, value: encode(want) }),
+    put: (want) => ({
+      describe: () => `put ${formatIp(want.ip)} into map ${mapOf(want.ip).spec.name}`,
+      run: () => updateElement(sys, mapOf(want.ip), addressKey(want.ip), encode(want)),
+    }),
+    remove: ({ ip }) => ({
+      describe: () => `remove ${formatIp(ip)} from map ${mapOf(ip).spec.name}`,
+      run: () => void deleteElement(sys, mapOf(ip), addressKey(ip)),
+    }),
+    spell: ({ ip }) => `${formatIp(ip)} in map ${mapOf(ip).spec.name}`,
+    difference: () => 'had other values',
+    execute,
+  };
+}
+
+/** A device may be gone by now; then its own end removes it from what is wanted. */
+function execute(actions: readonly Doing[]): Promise<readonly Refusal[]> {
+  const refusals: Refusal[] = [];
+  for (const action of actions) {
+    try {
+      action.run();
+    } catch (error) {
+      refusals.push({ action, text: errorText(error) });
+    }
+  }
+  return Promise.resolve(refusals);
+}

@@ -1,0 +1,49 @@
+// Reads what of a node decides which of its pods and peers may have a fast path: the bridge and its ports, what the runtime remembers
+// of the pods, the peers' routes and neighbours as the overlay has programmed them, and who else is at the devices.
+
+import type { Family, IpPrefix } from '../../lib/ip.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { type CachedResult, listCachedResults } from '../../lib/pods/cached-result.ts';
+import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
+import { type Link, listLinks } from '../../lib/rtnetlink/link.ts';
+import { listNeighs, type Neigh } from '../../lib/rtnetlink/neigh.ts';
+import { listQdiscs, type Qdisc } from '../../lib/rtnetlink/qdisc.ts';
+import { listRoutes, type Route } from '../../lib/rtnetlink/route.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+
+/** One family's tunnel. */
+export interface Tunnel {
+  readonly family: Family;
+  /** This node's subnet. */
+  readonly subnet: IpPrefix;
+  readonly ifindex: number;
+  readonly dev: string;
+  /** Of the tunnel's device, in bytes. */
+  readonly mtu: number;
+}
+
+export interface Observed {
+  readonly links: readonly Link[];
+  readonly qdiscs: readonly Qdisc[];
+  /** All neighbours of the families' tunnels and of the bridge. */
+  readonly neighs: readonly Neigh[];
+  /** All routes but those to the node's own addresses. */
+  readonly routes: readonly Route[];
+  /** Of all networks; a runtime writes one when an ADD has succeeded and removes it after the DEL. */
+  readonly results: readonly CachedResult[];
+}
+
+/** Throws NetlinkError. */
+export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunnel[], resultsFolder: string): Observed {
+  // What the runtime remembers is read first: a pod that goes meanwhile then lacks its device.
+  const results = [...listCachedResults(sys, resultsFolder).values()];
+  return {
+    results,
+    links: listLinks(netlink),
+    qdiscs: listQdiscs(netlink),
+    neighs: listNeighs(netlink),
+    routes: tunnels.flatMap(({ family }) =>
+      listRoutes(netlink, { family }).filter(({ table }) => table !== RT_TABLE_LOCAL),
+    ),
+  };
+}

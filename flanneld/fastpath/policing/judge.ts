@@ -1,0 +1,104 @@
+// Decides whether anybody polices or diverts what the fast path would carry past him, as a pure function of what is installed on the
+// node. Known are our own rules, kube-proxy's and those of the reference plugins: they work on connections that the kernel tracks, and
+// these go the classic way. Of anything else nothing is known, so that it is obeyed: the fast path is off.
+
+import type { BaseChain, ChainRule } from '../../../lib/netfilter/base-chains.ts';
+import { printable } from '../../../lib/printable.ts';
+import { type Rule, spellRule } from '../../../lib/rtnetlink/rule.ts';
+
+/** A chain with its rules. */
+export interface FilterChain extends BaseChain {
+  readonly rules: readonly ChainRule[];
+}
+
+export interface PolicingFacts {
+  readonly chains: readonly FilterChain[];
+  /** What `iptables-legacy-save` and `ip6tables-legacy-save` print; none where legacy iptables has no tables. */
+  readonly legacy: readonly string[];
+  readonly ipRules: readonly Rule[];
+  /** How many policies of IPsec there are. */
+  readonly xfrmPolicies: number;
+  /** net.netfilter.nf_conntrack_tcp_loose; undefined when it cannot be read. */
+  readonly tcpLoose: boolean | undefined;
+}
+
+/** Undefined when nobody does; else who, in one line. */
+export function whoPolices(facts: PolicingFacts): string | undefined {
+  if (facts.tcpLoose === false) {
+    return 'net.netfilter.nf_conntrack_tcp_loose is 0: connections could not go on in the classic way';
+  }
+  if (facts.xfrmPolicies > 0) return 'IPsec policies (ip xfrm policy) may concern pods’ packets';
+  for (const rule of facts.ipRules)
+    if (!isUsualRule(rule)) return `an ip rule may divert pods’ packets: ${spellRule(rule)}`;
+  for (const chain of facts.chains) {
+    const problem = problemOfChain(chain);
+    if (problem !== undefined) return printable(problem);
+  }
+  for (const text of facts.legacy) {
+    const problem = problemOfLegacy(text);
+    if (problem !== undefined) return printable(problem);
+  }
+  return undefined;
+}
+
+/** Those that the kernel makes: local, main, default. */
+function isUsualRule({ priority, table, from, to, iif, oif, mark }: Rule): boolean {
+  const isPlain = [from, to, iif, oif, mark].every((selector) => selector === undefined);
+  return isPlain && [0, 32_766, 32_767].includes(priority) && [253, 254, 255].includes(table);
+}
+
+const OUR_TABLES = /^weft/;
+/** kube-proxy's in its mode nftables, and those of the plugins portmap and bridge, which only translate addresses. */
+const KNOWN_TABLES: ReadonlySet<string> = new Set(['kube-proxy', 'cni_hostport', 'cni_plugins_masquerade']);
+/**
+ * The chains that jumps may lead to: flannel's, those of the plugins portmap, bridge and firewall for masquerading and host ports, and
+ * kube-proxy's own. Other programs call theirs KUBE-, too: kube-router's are policies.
+ */
+const KNOWN_CHAINS =
+  /^(FLANNEL-(POSTRTG|FWD)|CNI-(HOSTPORT-(DNAT|SETMARK|MASQ)|DN-[0-9a-f]+|[0-9a-f]{24})|KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|POSTROUTING|MARK-MASQ|MARK-DROP|FORWARD|FIREWALL|PROXY-FIREWALL|PROXY-CANARY|KUBELET-CANARY|IPTABLES-HINT|LOAD-BALANCER|NODE-PORT|SOURCE-RANGES-FIREWALL|IPVS-FILTER|IPVS-OUT-FILTER))$/;
+
+/** Hooks that packets between pods and the tunnel pass; those to and from the node itself are not ours. */
+const PASSED_HOOKS: ReadonlySet<number> = new Set([0, 2, 4]);
+const INGRESS_OF_INET = 5;
+
+function problemOfChain(chain: FilterChain): string | undefined {
+  const { family, table, name, drops, rules } = chain;
+  if (family === 'arp' || OUR_TABLES.test(table) || KNOWN_TABLES.has(table) || !isPassed(chain)) return undefined;
+  const where = `nftables chain ${family} ${table} ${name}`;
+  if (drops) return `${where} drops what no rule accepts`;
+  return rules.every(isHarmless) ? undefined : `${where} has rules of another program`;
+}
+
+function isPassed({ family, hook }: BaseChain): boolean {
+  if (family === 'netdev') return true;
+  return PASSED_HOOKS.has(hook) || (family === 'inet' && hook === INGRESS_OF_INET);
+}
+
+function isHarmless({ jump, expressions }: ChainRule): boolean {
+  if (jump !== undefined) return KNOWN_CHAINS.test(jump);
+  return expressions.every((expression) => expression === 'counter');
+}
+
+const PASSED_CHAINS = /^(PREROUTING|FORWARD|POSTROUTING)$/;
+
+/** The text is that of iptables-save(8). */
+function problemOfLegacy(text: string): string | undefined {
+  let table = '';
+  for (const line of text.split('\n')) {
+    if (line.startsWith('*')) table = line.slice(1).trim();
+    const problem = problemOfLine(line);
+    if (problem !== undefined) return `iptables-legacy chain ${table} ${problem}`;
+  }
+  return undefined;
+}
+
+/** Comments may contain anything. */
+const QUOTED = /"(\\.|[^"\\])*"/g;
+
+function problemOfLine(line: string): string | undefined {
+  const [, start = '', chain = '', rest = ''] = /^(:|-A )(\S+)(.*)$/.exec(line) ?? [];
+  if (!PASSED_CHAINS.test(chain)) return undefined;
+  if (start === ':') return rest.startsWith(' DROP') ? `${chain} drops what no rule accepts` : undefined;
+  const target = / -[jg] (\S+)/.exec(rest.replace(QUOTED, ''))?.[1];
+  return target === undefined || KNOWN_CHAINS.test(target) ? undefined : `${chain} has rules of another program`;
+}

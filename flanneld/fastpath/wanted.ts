@@ -1,0 +1,180 @@
+// Which programs, pods and peers the fast path shall have, as a pure function of what was read. Whoever is doubtful is left out: his
+// packets go the classic way.
+
+import { contains, formatIp, type Ip, networkOf, parseIp } from '../../lib/ip.ts';
+import { isUnicastMac, type Mac, MacError, parseMac } from '../../lib/mac.ts';
+import type { CachedResult } from '../../lib/pods/cached-result.ts';
+import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
+import type { Link } from '../../lib/rtnetlink/link.ts';
+import type { Route } from '../../lib/rtnetlink/route.ts';
+import type { WantedLink, WantedPeer, WantedPod } from './objects.ts';
+import type { Observed, Tunnel } from './observe.ts';
+import type { ProgramSettings } from './programs/settings.ts';
+
+export interface NodeFacts {
+  readonly tunnels: readonly Tunnel[];
+  /** The name of the pods' bridge, and of their network. */
+  readonly bridge: string;
+  readonly network: string;
+}
+
+export interface WantedFastPath {
+  readonly settings: ProgramSettings;
+  readonly links: readonly WantedLink[];
+  readonly pods: readonly WantedPod[];
+  readonly peers: readonly WantedPeer[];
+  /** The indexes of ports of which the runtime says nothing: an ADD is running, or the pod is not of this network. */
+  readonly unknownPorts: readonly number[];
+}
+
+/** States in which a neighbour's MAC is not known to be wrong: reachable, stale, delay, probe, permanent. */
+const NUD_KNOWN = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
+
+/** The reason in words when the node has no fast path at all for now. */
+export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFastPath | string {
+  const bridge = observed.links.find(({ name, kind }) => name === facts.bridge && kind === 'bridge');
+  if (bridge?.mac === undefined) return `there is no bridge ${facts.bridge} yet`;
+  if ((bridge.flags & IFF_UP) === 0) return `bridge ${facts.bridge} is down`;
+  if (bridge.vlanFiltering === true) return `bridge ${facts.bridge} filters VLANs`;
+  const tunnels = facts.tunnels.map((tunnel) => ({ tunnel, link: tunnelLink(observed, tunnel) }));
+  const missing = tunnels.find(({ link }) => link === undefined);
+  if (missing !== undefined) return `${missing.tunnel.dev} is not there or down`;
+  const pods = podsOf(observed, facts, bridge, bridge.mac);
+  const settings: ProgramSettings = new Map(
+    tunnels.map(({ tunnel: { family, subnet, ifindex, mtu } }) => [
+      family,
+      { subnet: networkOf(subnet), tunnelIfindex: ifindex, mtu: Math.min(mtu, bridge.mtu, ...pods.mtus) },
+    ]),
+  );
+  return {
+    settings,
+    links: [
+      ...facts.tunnels.map(({ ifindex, dev }) => ({ ifindex, dev, program: 'fromTunnel' as const })),
+      ...pods.links,
+    ],
+    pods: pods.pods,
+    peers: tunnels.flatMap(({ tunnel, link }) => peersOf(observed, tunnel, link?.mac)),
+    unknownPorts: pods.unknown,
+  };
+}
+
+function tunnelLink({ links }: Observed, { ifindex }: Tunnel): Link | undefined {
+  return links.find(({ index, flags, mac }) => index === ifindex && mac !== undefined && (flags & IFF_UP) !== 0);
+}
+
+interface Pods {
+  readonly pods: readonly WantedPod[];
+  readonly links: readonly WantedLink[];
+  readonly mtus: readonly number[];
+  readonly unknown: readonly number[];
+}
+
+/** A pod's device and what the runtime remembers of it. */
+interface Attachment {
+  readonly port: Link;
+  readonly podMac: Mac;
+  readonly ips: readonly Ip[];
+}
+
+function podsOf(observed: Observed, facts: NodeFacts, bridge: Link, bridgeMac: Mac): Pods {
+  const byDevice = resultsByDevice(observed.results, facts.network);
+  const shaped = new Set(observed.qdiscs.filter(({ kind }) => kind !== 'noqueue').map(({ index }) => index));
+  const ports = observed.links.filter(({ master, kind }) => master === bridge.index && kind === 'veth');
+  const attachments = ports
+    .filter((port) => isPlainPort(port) && !shaped.has(port.index))
+    .flatMap((port) => attachmentOf(port, byDevice.get(port.name), facts.tunnels));
+  return {
+    pods: podsAt(attachments, neighMacs(observed, bridge), bridgeMac),
+    links: attachments.map(({ port: { index, name } }) => ({ ifindex: index, dev: name, program: 'fromPod' })),
+    mtus: attachments.map(({ port }) => port.mtu),
+    unknown: ports.filter(({ name }) => !byDevice.has(name)).map(({ index }) => index),
+  };
+}
+
+function attachmentOf(port: Link, result: CachedResult | undefined, tunnels: readonly Tunnel[]): Attachment[] {
+  const podMac = result === undefined ? undefined : macOf(result);
+  const ips = result === undefined ? [] : addressesOf(result, tunnels);
+  return podMac === undefined || ips.length === 0 ? [] : [{ port, podMac, ips }];
+}
+
+/** Each address must be that of one pod only, and the kernel must not know it at another MAC. */
+function podsAt(attachments: readonly Attachment[], known: ReadonlyMap<string, Mac>, bridgeMac: Mac): WantedPod[] {
+  const owners = new Map<string, WantedPod | undefined>();
+  for (const { port, podMac, ips } of attachments) {
+    for (const ip of ips) {
+      const text = formatIp(ip);
+      const isDoubtful = owners.has(text) || (known.get(text) ?? podMac) !== podMac;
+      owners.set(text, isDoubtful ? undefined : { ip, entry: { ifindex: port.index, podMac, bridgeMac } });
+    }
+  }
+  return [...owners.values()].filter((pod) => pod !== undefined);
+}
+
+/** The MACs at which the kernel knows addresses on the bridge. */
+function neighMacs({ neighs }: Observed, bridge: Link): Map<string, Mac> {
+  const macs = new Map<string, Mac>();
+  for (const { index, destination, mac, state } of neighs) {
+    if (index === bridge.index && mac !== undefined && (state & NUD_KNOWN) !== 0) macs.set(formatIp(destination), mac);
+  }
+  return macs;
+}
+
+/** A result that names one device on the node beside the bridge, by that device. */
+function resultsByDevice(results: readonly CachedResult[], network: string): Map<string, CachedResult> {
+  const byDevice = new Map<string, CachedResult>();
+  for (const result of results) {
+    if (result.network !== network) continue;
+    for (const name of result.hostInterfaces) byDevice.set(name, result);
+  }
+  return byDevice;
+}
+
+function isPlainPort({ flags, port }: Link): boolean {
+  return (flags & IFF_UP) !== 0 && port?.isolated !== true;
+}
+
+function macOf({ podMacs }: CachedResult): Mac | undefined {
+  const [text, second] = podMacs;
+  if (text === undefined || second !== undefined) return undefined;
+  try {
+    const mac = parseMac(text);
+    return isUnicastMac(mac) ? mac : undefined;
+  } catch (error) {
+    if (error instanceof MacError) return undefined;
+    throw error;
+  }
+}
+
+function addressesOf({ ips }: CachedResult, tunnels: readonly Tunnel[]): Ip[] {
+  return ips
+    .map((text) => parseIp(text))
+    .filter((ip) => tunnels.some(({ family, subnet }) => family === ip.family && contains(subnet, ip)));
+}
+
+/**
+ * Peers as the kernel forwards to them: a route of the peer's subnet that leaves by the tunnel over a gateway that is a permanent
+ * neighbour. A peer with another route to its subnet or to a part of it is left out, and so is one whose subnet has another length.
+ */
+function peersOf({ routes, neighs }: Observed, tunnel: Tunnel, ownMac: Mac | undefined): WantedPeer[] {
+  const { family, subnet, ifindex } = tunnel;
+  if (ownMac === undefined) return [];
+  const macs = new Map<string, Mac>();
+  for (const { index, state, destination, mac } of neighs) {
+    if (index === ifindex && state === NUD_PERMANENT && mac !== undefined) macs.set(formatIp(destination), mac);
+  }
+  const peers = new Map<string, WantedPeer | undefined>([[formatIp(networkOf(subnet).ip), undefined]]);
+  for (const route of routes) {
+    if (route.family !== family || route.destination.length < subnet.length) continue;
+    const { ip } = networkOf({ ip: route.destination.ip, length: subnet.length });
+    const text = formatIp(ip);
+    const peerMac = isWholeSubnet(route, tunnel) && !peers.has(text) ? macs.get(formatIp(route.gateway)) : undefined;
+    peers.set(text, peerMac === undefined ? undefined : { ip, entry: { peerMac, ownMac } });
+  }
+  return [...peers.values()].filter((peer) => peer !== undefined);
+}
+
+function isWholeSubnet(route: Route, { subnet, ifindex }: Tunnel): route is Route & { readonly gateway: Ip } {
+  const { destination, table, hops, oif, gateway } = route;
+  const isOne = destination.length === subnet.length && table === RT_TABLE_MAIN && hops === undefined;
+  return isOne && oif === ifindex && gateway !== undefined;
+}

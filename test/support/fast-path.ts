@@ -1,0 +1,104 @@
+// What tests of the fast path share: nodes of the lab that have it, what their agents say of it, and what the programs count.
+
+import { onTestFinished } from 'vitest';
+import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
+import { countersMap } from '../../flanneld/fastpath/programs/layout.ts';
+import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
+import type { FastPathStatus } from '../../flanneld/health/status/report.ts';
+import { openPinned } from '../../lib/bpf/pin.ts';
+import { possibleProcessors } from '../../lib/bpf/processors.ts';
+import { closeFd } from '../../lib/sys/file.ts';
+import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { askArgv, type Inside, startServer } from '../cni/conformance/traffic.ts';
+import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import type { LabPod } from '../lab/lab-pod.ts';
+import { waitUntil } from '../lab/processes.ts';
+import { statusReport } from '../lab/support/status.ts';
+
+export const PINS = '/sys/fs/bpf/weft_1';
+const sys = openKoffiSyscalls();
+
+/** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
+export async function startFastLab(options: Pick<LabOptions, 'netConf'> = {}): Promise<Lab> {
+  const lab = await startLab({ nodes: 2, agent: { args: ['--fast-path=redirect'], start: false }, ...options });
+  try {
+    for (const node of lab.nodes) {
+      await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+      await node.agent.start();
+    }
+    for (const node of lab.nodes) await node.agent.ready();
+    for (const node of lab.nodes) for (let pod = 0; pod < 2; pod++) await node.addPod();
+    for (const node of lab.nodes) await untilOn(node);
+    return lab;
+  } catch (error) {
+    await lab.down();
+    throw error;
+  }
+}
+
+export async function fastPathOf(node: LabNode): Promise<FastPathStatus> {
+  const { fastPath } = await statusReport(node);
+  if (fastPath === undefined) throw new Error(`${node.name} has no fast path`);
+  return fastPath;
+}
+
+/** Waits until the fast path is on for all pods of the node and its peer. */
+export async function untilOn(node: LabNode): Promise<void> {
+  const isOn = async (): Promise<boolean> => {
+    const { on, pods, peers } = await fastPathOf(node);
+    return on && pods === node.pods.length && peers === 1;
+  };
+  await waitUntil(isOn, 20_000, `the fast path of ${node.name}`);
+}
+
+export async function untilOff(node: LabNode, reason: RegExp): Promise<void> {
+  const isOff = async (): Promise<boolean> => {
+    const { on, reason: why = '' } = await fastPathOf(node);
+    return !on && reason.test(why);
+  };
+  await waitUntil(isOff, 20_000, `${node.name} to leave the fast path`);
+}
+
+/** What the programs of a node have counted, read from the kernel: no agent is needed. */
+export function counted(node: LabNode): Map<Reason, number> {
+  const fd = openPinned(sys, node.pathFromOutside(`${PINS}/counters`));
+  if (fd === undefined) throw new Error(`${node.name} has no counters`);
+  try {
+    return readCounters(sys, { fd, spec: countersMap }, possibleProcessors(sys));
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+/** How much a node has counted of a reason since `before`. */
+export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason: Reason): number {
+  return (counted(node).get(reason) ?? 0) - (before.get(reason) ?? 0);
+}
+
+const inside =
+  (pod: LabPod): Inside =>
+  (argv) => ['nsenter', `--net=${pod.netnsFromOutside}`, ...argv];
+
+/** Starts a server in the pod that answers `NAME@ADDRESS` at port 80 with the client's address. It ends with the test. */
+export async function serve(pod: LabPod): Promise<void> {
+  const server = await startServer(inside(pod), `${pod.name}@`, 80);
+  onTestFinished(() => server.stop());
+}
+
+/** The answer that a pod gets; empty without one. */
+export async function ask(pod: LabPod, protocol: 'tcp' | 'udp', address: string, port = 80): Promise<string> {
+  return (await pod.exec(askArgv({ protocol, address, port }))).stdout;
+}
+
+/** Adds a table; nft wants a line's end between the last two braces. */
+export async function addTable(node: LabNode, table: string): Promise<void> {
+  await node.run(['nft', table.replace(/} *}$/, '}\n}')]);
+}
+
+/** The pods of a node. */
+export function podsOf(node: LabNode): readonly [LabPod, LabPod] {
+  const [first, second] = node.pods;
+  if (first === undefined || second === undefined) throw new Error(`${node.name} has no two pods`);
+  return [first, second];
+}
