@@ -3,6 +3,7 @@
 
 import { OpError } from '../../lib/errors.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
+import { forgetFastPathOf } from '../../lib/pods/fast-path-pods.ts';
 import { hostVethName } from '../../lib/pods/names.ts';
 import { getLink } from '../../lib/rtnetlink/link.ts';
 import { closeFd } from '../../lib/sys/file.ts';
@@ -30,6 +31,7 @@ function detach(invocation: Invocation): void {
     if (host === undefined) deleteInPod(invocation);
     else {
       closePodNetns(invocation);
+      forgetFastPathOf(sys, host.index);
       deleteLinkSoon(sys, netlink, host);
     }
   } catch (thrown) {

@@ -3,11 +3,12 @@
 import { isBpffs } from '../../lib/bpf/pin.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
+import { PIN_ROOT, pinFolderOf, pinFolders } from '../../lib/pods/fast-path-pods.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import { FastPath } from '../fastpath/fast-path.ts';
 import type { Tunnel } from '../fastpath/observe.ts';
-import { PIN_ROOT, pinFolderOf, pinFolders, removePins } from '../fastpath/pin-folder.ts';
+import { removePins } from '../fastpath/pins.ts';
 import { Policing } from '../fastpath/policing/policing.ts';
 import { iptablesFinder } from '../firewall/iptables-programs.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';

@@ -8,7 +8,7 @@ import { programInfo } from '../../lib/bpf/program.ts';
 import type { Family } from '../../lib/ip.ts';
 import { closeFd, listDir, makeDirs, removeFile } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
-import { LINK_PIN } from './pin-folder.ts';
+import { LINK_PIN } from './pins.ts';
 import { allowFor } from './programs/heartbeat.ts';
 import {
   type Conntrack,

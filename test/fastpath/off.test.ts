@@ -1,14 +1,14 @@
 // The fast path is off while it could carry packets past somebody, and takes itself away where nobody asks for it.
 
-import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { statusReport } from '../lab/support/status.ts';
-import { addTable, PINS, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+import { addTable, PINS, podsInMap, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
 
 const sys = openKoffiSyscalls();
 
@@ -91,11 +91,26 @@ test.for([
   await untilOn(one);
 });
 
-test('an agent without the fast path removes what an earlier one left, and so does cleanup', async () => {
+test('a pod’s entry goes with its device: by the agent when nobody runs DEL, and by DEL when no agent runs', async () => {
+  const [byHand, byDel] = [await one.addPod(), await one.addPod()];
+  await untilOn(one);
+  expect(podsInMap(one)).toEqual(expect.arrayContaining([byHand.ip, byDel.ip]));
+  await byHand.exec(['ip', 'link', 'del', 'eth0']);
+  await waitUntil(() => !podsInMap(one).includes(byHand.ip), 20_000, 'the entry to go');
+  await one.agent.kill();
+  expect(podsInMap(one)).toContain(byDel.ip);
+  await byDel.remove();
+  expect(podsInMap(one)).not.toContain(byDel.ip);
+  await byHand.remove();
+  await one.agent.start();
+  await one.agent.ready();
+  await untilOn(one);
+});
+
+test('cleanup removes what a stopped agent leaves pinned, so that its programs end', async () => {
   await one.agent.stop();
   expect(listDir(sys, one.pathFromOutside(PINS))).toContain('state');
   const cleanup = [process.execPath, builtAgent, 'cleanup', '--force'];
   expect(await one.run(cleanup)).toContain('/sys/fs/bpf/weft_1');
   expect(listDir(sys, one.pathFromOutside(PINS))).toBeUndefined();
-  rmSync(one.pathFromOutside('/run/flannel'), { recursive: true, force: true });
 });

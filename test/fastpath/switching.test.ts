@@ -7,10 +7,12 @@ import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { addTable, counted, podsOf, since, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+import { slowed } from '../support/slowness.ts';
 
 const STRANGER = 'table ip stranger { chain f { type filter hook forward priority 10; counter accept; } }';
 const STRICT = 'table ip kube-proxy { chain strict { type filter hook forward priority 0; ct state invalid drop; } }';
-const SWITCHES = 10;
+const SWITCHES = 5;
+const LIMIT_MS = slowed(300_000);
 
 let lab: Lab;
 let one: LabNode;
@@ -29,7 +31,7 @@ beforeEach(async () => {
 });
 afterEach(() => flow.abandon());
 
-test('switching it off and on again by somebody’s rules loses nothing', async () => {
+test('switching it off and on again by somebody’s rules loses nothing', { timeout: LIMIT_MS }, async () => {
   const before = counted(one);
   for (let count = 0; count < SWITCHES; count++) {
     await addTable(one, STRANGER);

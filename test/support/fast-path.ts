@@ -5,8 +5,11 @@ import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { countersMap } from '../../flanneld/fastpath/programs/layout.ts';
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
 import type { FastPathStatus } from '../../flanneld/health/status/report.ts';
+import { listElements } from '../../lib/bpf/map.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
+import { formatIp, ipFromBytes } from '../../lib/ip.ts';
+import { podsMap } from '../../lib/pods/fast-path-pods.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { askArgv, type Inside, startServer } from '../cni/conformance/traffic.ts';
@@ -74,6 +77,17 @@ export function counted(node: LabNode): Map<Reason, number> {
 /** How much a node has counted of a reason since `before`. */
 export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason: Reason): number {
   return (counted(node).get(reason) ?? 0) - (before.get(reason) ?? 0);
+}
+
+/** The addresses of pods in a node's map, read from the kernel. */
+export function podsInMap(node: LabNode): string[] {
+  const fd = openPinned(sys, node.pathFromOutside(`${PINS}/pods4`));
+  if (fd === undefined) throw new Error(`${node.name} has no map of pods`);
+  try {
+    return listElements(sys, { fd, spec: podsMap(4) }).map(({ key }) => formatIp(ipFromBytes(key)));
+  } finally {
+    closeFd(sys, fd);
+  }
 }
 
 const inside =

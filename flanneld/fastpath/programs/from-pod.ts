@@ -4,7 +4,8 @@
 import type { AssembledProgram } from '../../../lib/bpf/assembler.ts';
 import { Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
-import { peerValue, podValue } from './layout.ts';
+import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { peerValue } from './layout.ts';
 import {
   checkHeader,
   checkHeartbeat,

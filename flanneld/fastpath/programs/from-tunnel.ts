@@ -3,7 +3,8 @@
 
 import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
-import { peerValue, podValue } from './layout.ts';
+import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { peerValue } from './layout.ts';
 import {
   checkHeader,
   checkHeartbeat,

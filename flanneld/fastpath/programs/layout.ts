@@ -3,22 +3,11 @@
 import type { MapSpec } from '../../../lib/bpf/map.ts';
 import { type Family, type Ip, ipToBytes } from '../../../lib/ip.ts';
 import { type Mac, macToBytes } from '../../../lib/mac.ts';
+import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { reasons } from './reasons.ts';
 
-/** More pods than a node can have addresses in a /20. */
-const MOST_PODS = 4096;
 /** As many as flannel's own maximum of nodes in a cluster, doubled. */
 const MOST_PEERS = 16_384;
-
-/** A pod's address → its veth. */
-export const podValue = {
-  bytes: 16,
-  /** u32: the veth's end on the node. */
-  ifindex: 0,
-  /** The destination and then the source of what the node sends to the pod: the pod's MAC, the bridge's MAC. */
-  macs: 4,
-  bridgeMac: 10,
-} as const;
 
 /** The first address of a peer's subnet → its VTEP. */
 export const peerValue = {
@@ -32,14 +21,6 @@ export const peerValue = {
 
 /** One value: u64, until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
 export const stateValue = { bytes: 8, until: 0 } as const;
-
-export const podsMap = (family: Family): MapSpec => ({
-  name: `weft_pods${family}`,
-  type: 'hash',
-  keyBytes: addressBytes(family),
-  valueBytes: podValue.bytes,
-  maxEntries: MOST_PODS,
-});
 
 export const peersMap = (family: Family): MapSpec => ({
   name: `weft_peers${family}`,

@@ -7,11 +7,12 @@ import { openModuleBtf } from '../../../lib/bpf/module-btf.ts';
 import { loadProgram } from '../../../lib/bpf/program.ts';
 import { OpError } from '../../../lib/errors.ts';
 import type { Family } from '../../../lib/ip.ts';
+import { podsMap } from '../../../lib/pods/fast-path-pods.ts';
 import { closeFd } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { fromPodProgram } from './from-pod.ts';
 import { fromTunnelProgram } from './from-tunnel.ts';
-import { countersMap, peersMap, podsMap, stateMap } from './layout.ts';
+import { countersMap, peersMap, stateMap } from './layout.ts';
 import type { ProgramSettings } from './settings.ts';
 
 const CONNTRACK = 'nf_conntrack';

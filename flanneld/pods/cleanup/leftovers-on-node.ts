@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
+import { pinFolders } from '../../../lib/pods/fast-path-pods.ts';
 import { deleteLink, getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteNexthop, listNexthops } from '../../../lib/rtnetlink/nexthop.ts';
 import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
@@ -16,7 +17,7 @@ import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.t
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import { isReservedNexthopId } from '../../dataplane/objects/nexthop-ids.ts';
-import { pinFolders, removePins } from '../../fastpath/pin-folder.ts';
+import { removePins } from '../../fastpath/pins.ts';
 import { planChanges } from '../../firewall/iptables-plan.ts';
 import { isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
 import { parseIptablesSave } from '../../firewall/iptables-save.ts';

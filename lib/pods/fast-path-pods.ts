@@ -1,0 +1,69 @@
+// The fast path's map of pods, which the agent writes and pins and from which the CNI executable removes a pod before its device goes: an
+// entry that outlives its device would lose the packets to its address.
+
+import { type BpfMap, deleteElement, listElements, type MapSpec } from '../bpf/map.ts';
+import { openPinned } from '../bpf/pin.ts';
+import { OpError } from '../errors.ts';
+import type { Family } from '../ip.ts';
+import { closeFd, listDir } from '../sys/file.ts';
+import type { Syscalls } from '../sys/syscalls.ts';
+
+/** Where systemd mounts a bpffs. */
+export const PIN_ROOT = '/sys/fs/bpf';
+const FOLDER = /^weft_\d+$/;
+/** More pods than a node can have addresses in a /20. */
+const MOST_PODS = 4096;
+
+/** The layout of an element: a pod's address → its veth. */
+export const podValue = {
+  bytes: 16,
+  /** u32: the veth's end on the node. */
+  ifindex: 0,
+  /** The destination and then the source of what the node sends to the pod: the pod's MAC, the bridge's MAC. */
+  macs: 4,
+  bridgeMac: 10,
+} as const;
+
+export const podsMap = (family: Family): MapSpec => ({
+  name: `weft_pods${family}`,
+  type: 'hash',
+  keyBytes: family === 4 ? 4 : 16,
+  valueBytes: podValue.bytes,
+  maxEntries: MOST_PODS,
+});
+
+/** The name of its pin in the overlay's folder. */
+export const podsPin = (family: Family): string => `pods${family}`;
+
+/** The folders in which overlays pin their fast path; none without a bpffs. Throws SysError. */
+export function pinFolders(sys: Syscalls): string[] {
+  const names = listDir(sys, PIN_ROOT) ?? [];
+  return names.filter((name) => FOLDER.test(name)).map((name) => `${PIN_ROOT}/${name}`);
+}
+
+export function pinFolderOf(vni: number): string {
+  return `${PIN_ROOT}/weft_${vni}`;
+}
+
+/** Removes the addresses of a device. Nothing happens where there is no fast path; a failure is left to the agent, which hears of the device's end. */
+export function forgetFastPathOf(sys: Syscalls, ifindex: number): void {
+  try {
+    for (const folder of pinFolders(sys)) for (const family of [4, 6] as const) forgetIn(sys, folder, family, ifindex);
+  } catch (error) {
+    if (!(error instanceof OpError)) throw error;
+  }
+}
+
+function forgetIn(sys: Syscalls, folder: string, family: Family, ifindex: number): void {
+  const fd = openPinned(sys, `${folder}/${podsPin(family)}`);
+  if (fd === undefined) return;
+  try {
+    const map: BpfMap = { fd, spec: podsMap(family) };
+    for (const { key, value } of listElements(sys, map)) {
+      const view = new DataView(value.buffer, value.byteOffset, value.length);
+      if (view.getUint32(podValue.ifindex, true) === ifindex) deleteElement(sys, map, key);
+    }
+  } finally {
+    closeFd(sys, fd);
+  }
+}
