@@ -45,9 +45,16 @@ export class KernelState {
     this.sys = sys;
     this.#folder = folder;
     this.#conntrack = findConntrack(sys);
-    if (folder !== undefined) makeDirs(sys, folder, 0o700);
-    this.maps = this.#openMaps(families);
-    if (folder !== undefined) this.#openLinks(folder);
+    const maps = new Map<string, BpfMap>();
+    this.maps = maps;
+    try {
+      if (folder !== undefined) makeDirs(sys, folder, 0o700);
+      this.#openMaps(families, maps);
+      if (folder !== undefined) this.#openLinks(folder);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   map(name: string): BpfMap {
@@ -125,8 +132,7 @@ export class KernelState {
   }
 
   /** Maps of another layout, which another version made, are useless, and so are the programs that use them. */
-  #openMaps(families: Iterable<Family>): NodeMaps {
-    const maps = new Map<string, BpfMap>();
+  #openMaps(families: Iterable<Family>, maps: Map<string, BpfMap>): void {
     for (const [name, spec] of mapSpecs(families)) {
       const path = `${this.#folder}/${name}`;
       const fd = this.#folder === undefined ? undefined : openPinned(this.sys, path);
@@ -143,7 +149,6 @@ export class KernelState {
       maps.set(name, map);
       if (this.#folder !== undefined) pinObject(this.sys, map.fd, path);
     }
-    return maps;
   }
 
   #openLinks(folder: string): void {

@@ -33,7 +33,7 @@ export const podsMap = (family: Family): MapSpec => ({
 });
 
 /** The name of its pin in the overlay's folder. */
-export const podsPin = (family: Family): string => `pods${family}`;
+const podsPin = (family: Family): string => `pods${family}`;
 
 /** The folders in which overlays pin their fast path; none without a bpffs. Throws SysError. */
 export function pinFolders(sys: Syscalls): string[] {
