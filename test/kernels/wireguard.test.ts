@@ -2,6 +2,7 @@
 // lease of a stranger can do. The oracle is wg(8).
 
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { type Flow, startFlow } from '../faults/probe/flow.ts';
 import { LEASE_FOLDER, SUBNET_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -12,9 +13,12 @@ import { builtAgent } from '../lab/programs.ts';
 import { dropLease, readLeaseText, writeLeaseText } from '../lab/support/leases.ts';
 import { allPodsReach, statusReport } from '../lab/support/status.ts';
 import { needs } from '../support/needs.ts';
+import { slowed } from '../support/slowness.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
 const LOOK_MS = 20_000;
+/** The longest time in which pods of two nodes may not reach each other while one takes a new key. */
+const KEY_LOSS_MS = 1000;
 /** The kernel sends no events for peers, so they are compared once a minute. */
 const AUDIT_MS = 75_000;
 const KEY_FILE = '/run/flannel/wgkey';
@@ -63,6 +67,15 @@ describe('three nodes with WireGuard', () => {
     [one, two] = [lab.node('node-1'), lab.node('node-2')];
   });
   afterAll(() => lab?.down());
+
+  /** A flow from each of the two nodes' pods to the other, which begins now. */
+  async function bothWays(): Promise<Flow[]> {
+    const [a, b] = [one.pods[0], two.pods[0]];
+    if (a === undefined || b === undefined) throw new Error('a pod is missing');
+    const flows = [await startFlow(a, b, { rateHz: 50 }), await startFlow(b, a, { rateHz: 50 })];
+    for (const flow of flows) await flow.begin();
+    return flows;
+  }
 
   test('reach each other encrypted, with the MTU that is left', async () => {
     await allPodsReach(lab);
@@ -165,6 +178,7 @@ describe('three nodes with WireGuard', () => {
 
   test('take a new key when asked, and keep it', async () => {
     const before = keyOf(lab, one);
+    const flows = await bothWays();
     const { exitCode, stdout } = await one.exec([builtAgent, 'rotate-key', `--subnet-file=${SUBNET_FILE}`]);
     expect([exitCode, stdout]).toEqual([
       0,
@@ -175,6 +189,12 @@ describe('three nodes with WireGuard', () => {
     await waitUntil(async () => !(await wg(two, 'flannel-wg', 'allowed-ips')).has(before), LOOK_MS, 'the new key');
     expect((await wg(two, 'flannel-wg', 'allowed-ips')).get(after)).toBe(subnetOf(one));
     await allPodsReach(lab);
+    for (const flow of flows) {
+      const { lost, sent, longestLossMs } = await flow.stop();
+      process.stdout.write(`a new key: ${lost} of ${sent} packets lost, at most ${longestLossMs} ms in a row\n`);
+      expect(longestLossMs).toBeLessThanOrEqual(slowed(KEY_LOSS_MS));
+      expect(lost).toBeLessThan(sent);
+    }
     await one.agent.stop();
     await one.agent.start();
     await one.agent.ready();
