@@ -22,6 +22,12 @@ export const FEATURES = [
   { feature: 'what dead pods hold is freed', files: ['test/root/gc.test.ts'] },
   { feature: 'WireGuard', files: ['test/kernels/wireguard.test.ts'] },
   { feature: 'IPIP', files: ['test/kernels/ipip.test.ts'] },
+  { feature: 'doctor: a full table of neighbours', files: ['test/kernels/doctor-neighbours.test.ts'] },
+  {
+    feature: 'doctor with WireGuard and IPIP',
+    files: ['test/kernels/doctor-wireguard.test.ts', 'test/kernels/doctor-ipip.test.ts'],
+    isLong: true,
+  },
   { feature: 'no nexthop objects, no strict dumps', files: ['test/root/agent-older-kernel.test.ts'] },
   { feature: 'missing modules are named', files: ['test/kernels/lacking.test.ts'] },
 ];

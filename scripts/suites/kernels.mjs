@@ -104,6 +104,7 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
       WEFT_TEST_PROGRAMS: programs,
       WEFT_RESULTS: vm.pathInside('results.json'),
       WEFT_SUITE: '{}',
+      WEFT_VIRTUAL_MACHINE: '1',
       NO_COLOR: '1',
       ...(process.env['KUBEBUILDER_ASSETS'] && { KUBEBUILDER_ASSETS: process.env['KUBEBUILDER_ASSETS'] }),
     };

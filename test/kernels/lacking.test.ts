@@ -7,10 +7,13 @@ import type { Finding } from '../../flanneld/health/finding.ts';
 import { NET_CONF_FILE } from '../lab/contract.ts';
 import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { allPodsReach } from '../lab/support/status.ts';
 import { needs } from '../support/needs.ts';
 import { hasLinkKind } from './has-link-kind.ts';
+
+const LOOK_MS = 20_000;
 
 /** Whether the kernel takes a chain of nftables. The kernel loads what it needs for it, if that is found. */
 function takes(chain: string): boolean {
@@ -57,14 +60,22 @@ describe.each([
 });
 
 describe('without nft_masq', () => {
-  test('preflight names the way that works', async () => {
+  test('pods reach each other, the agent is not ready, and preflight names the way that works', async () => {
     needs.machine(!hasMasquerade, 'a kernel that cannot masquerade in nftables');
-    const made = await lab({ nodes: 1, agent: { start: false } });
+    const made = await lab({ nodes: 2, agent: { args: ['--ip-masq'], start: false } });
     const node = made.node('node-1');
     const { findings } = await preflight(node);
     const [finding] = findings.filter(({ cause }) => cause === 'the kernel lacks: masquerade');
     expect(finding).toMatchObject({ id: 'kernel-feature-missing', severity: 'warning' });
     expect(finding?.fix).toContain('"EnableNFTables": false');
+    for (const each of made.nodes) await each.agent.start();
+    const readyz = async (): Promise<string> =>
+      await node.agent.http('/readyz?verbose').then(
+        ({ body }) => body,
+        () => '',
+      );
+    await waitUntil(async () => /^\[-\] firewall/m.test(await readyz()), LOOK_MS, 'the firewall to fail');
+    expect(await readyz()).toMatch(/^\[-\] firewall.*nft/m);
   });
 
   test('with "EnableNFTables": false the agent masquerades by iptables', async () => {
