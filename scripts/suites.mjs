@@ -44,7 +44,7 @@ export const SUITES = {
     ...vitest,
   },
   'fast-path': {
-    does: 'Switches the fast path off and on under a flow, kills its agent, and shows that Services, host ports and masquerading are the same with it.',
+    does: 'Switches the fast path under a flow and kills its agent. Services, host ports and masquerading must be the same with it.',
     takes: '3 min',
     needs: 'root',
     root: LAB,
@@ -209,7 +209,7 @@ export const SUITES = {
     ...vitest,
   },
   conformance: {
-    does: "Runs Kubernetes' own network tests, the published e2e.test, on kubelets of the lab: conformance and what else a pod network decides, with Weft and with flannel.",
+    does: "Runs Kubernetes' own network tests, the published e2e.test, on kubelets of the lab, with Weft and with flannel.",
     takes: '40 min',
     needs:
       'root, kube-apiserver, -controller-manager, -scheduler, -proxy, kubelet, coredns, e2e.test, agnhost, flannel and its plugins; installs containerd, bind9-dnsutils, netcat-openbsd',

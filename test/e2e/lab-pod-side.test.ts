@@ -181,10 +181,10 @@ describe('what makes the node unready until it is right again', () => {
 
   test('cni0 with another subnet’s address', async () => {
     const own = (subnetOf(node) ?? '').replace('.0/24', '.1/24');
-    await node.run(['ip', 'addr', 'add', '10.244.99.1/24', 'dev', 'cni0']);
-    const line = await becomesUnready(node, 'cni0 has 10.244.99.1/24');
+    await node.run(['ip', 'addr', 'add', '10.244.199.1/24', 'dev', 'cni0']);
+    const line = await becomesUnready(node, 'cni0 has 10.244.199.1/24');
     expect(line).toContain('ip link del cni0');
-    await node.run(['ip', 'addr', 'del', '10.244.99.1/24', 'dev', 'cni0']);
+    await node.run(['ip', 'addr', 'del', '10.244.199.1/24', 'dev', 'cni0']);
     await becomesReady(node);
     expect(await node.run(['ip', '-br', 'addr', 'show', 'cni0'])).toContain(own);
   });
@@ -239,7 +239,7 @@ describe('before a pod is attached', () => {
     for (const { name } of lone.pods) await lone.removePod(name);
     const own = (subnetOf(lone) ?? '').replace('.0/24', '.1/24');
     await lone.run(['ip', 'addr', 'flush', 'dev', 'cni0']);
-    const add = ['ip', 'addr', 'add', '10.244.99.1/24', 'dev', 'cni0'];
+    const add = ['ip', 'addr', 'add', '10.244.199.1/24', 'dev', 'cni0'];
     await isRepaired(lone, 'address cni0 is of another subnet', add);
     expect(await lone.run(['ip', '-br', 'addr', 'show', 'cni0'])).toContain(own);
     const pod = await lone.addPod();

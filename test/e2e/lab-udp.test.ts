@@ -80,7 +80,7 @@ describe('two nodes with udp', () => {
   test('tell the sender that a network is unreachable when no node has it', async () => {
     const before = await unreachables(one);
     // The kernel's counter is read, because the kernel does not report an error with this code to a UDP socket.
-    const program = `require('dgram').createSocket('udp4').send('x', 9, '10.244.99.9', () => process.exit(0))`;
+    const program = `require('dgram').createSocket('udp4').send('x', 9, '10.244.199.9', () => process.exit(0))`;
     await one.run([process.execPath, '-e', program]);
     await waitUntil(async () => (await unreachables(one)) > before, LOOK_MS, 'the error');
   });
