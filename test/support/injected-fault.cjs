@@ -2,43 +2,14 @@
 // come in from outside. `syscallFault` may answer any of its system calls with an errno: (number) => errno or 0.
 const fs = require('node:fs');
 
-const hook = { syscallFault: () => 0, errno: 0 };
+const { refuse, wrapSyscalls } = require('./wrapped-syscalls.cjs');
 
-const dlopen = process.dlopen;
-process.dlopen = (module, ...rest) => {
-  const result = dlopen.call(process, module, ...rest);
-  const koffi = module.exports;
-  if (typeof koffi.errno === 'function' && typeof koffi.load === 'function') wrap(koffi);
-  return result;
-};
+const hook = { syscallFault: () => 0 };
 
-function wrap(koffi) {
-  const { errno, load } = koffi;
-  koffi.errno = () => {
-    const injected = hook.errno;
-    hook.errno = 0;
-    return injected === 0 ? errno() : injected;
-  };
-  koffi.load = (...args) => {
-    const library = load(...args);
-    const faulty = (signature, ...others) => {
-      const real = library.func(signature, ...others);
-      if (!String(signature).includes(' syscall(')) return real;
-      return (...values) => {
-        hook.errno = hook.syscallFault(values[0]);
-        return hook.errno === 0 ? real(...values) : -1;
-      };
-    };
-    // Its methods are of the addon, and cannot be assigned to.
-    return new Proxy(library, {
-      get(target, name) {
-        if (name === 'func') return faulty;
-        const value = target[name];
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
-  };
-}
+wrapSyscalls(({ real }, ...values) => {
+  const errno = hook.syscallFault(values[0]);
+  return errno === 0 ? real(...values) : refuse(errno);
+});
 
 process.on('SIGUSR2', () => {
   const program = fs.readFileSync(process.env.FAULT_FILE, 'utf8');

@@ -1,6 +1,8 @@
 // Loaded into the built agent by NODE_OPTIONS=--require. To the agent the kernel is then older than it is: requests about nexthop objects
 // get a number that no kernel knows, so that the kernel itself answers as those before 5.3 do, and the socket option for strict dumps
 // (4.20) is refused.
+const { refuse, wrapSyscalls } = require('./wrapped-syscalls.cjs');
+
 const RTM_NEWNEXTHOP = 104;
 const RTM_GETNEXTHOP = 106;
 /** More than RTM_MAX of any kernel: rtnetlink answers EOPNOTSUPP. */
@@ -11,46 +13,12 @@ const NETLINK_GET_STRICT_CHK = 12;
 const ENOPROTOOPT = 92;
 const [SENDTO, SETSOCKOPT] = process.arch === 'arm64' ? [206, 208] : [44, 54];
 
-let injected = 0;
-const dlopen = process.dlopen;
-process.dlopen = (module, ...rest) => {
-  const result = dlopen.call(process, module, ...rest);
-  const koffi = module.exports;
-  if (typeof koffi.errno === 'function' && typeof koffi.load === 'function') wrap(koffi);
-  return result;
-};
-
-function wrap(koffi) {
-  const { errno, load } = koffi;
-  koffi.errno = () => {
-    const given = injected;
-    injected = 0;
-    return given === 0 ? errno() : given;
-  };
-  koffi.load = (...args) => {
-    const library = load(...args);
-    const older = (signature, ...others) => {
-      const real = library.func(signature, ...others);
-      if (!String(signature).includes(' syscall(')) return real;
-      return (nr, ...values) => {
-        if (nr === SETSOCKOPT && values[1] === SOL_NETLINK && values[2] === NETLINK_GET_STRICT_CHK) {
-          injected = ENOPROTOOPT;
-          return -1;
-        }
-        if (nr === SENDTO) hideNexthops(koffi.view(BigInt(values[1]), Number(values[2])));
-        return real(nr, ...values);
-      };
-    };
-    // Its methods are of the addon, and cannot be assigned to.
-    return new Proxy(library, {
-      get(target, name) {
-        if (name === 'func') return older;
-        const value = target[name];
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
-  };
-}
+wrapSyscalls(({ koffi, real }, nr, ...values) => {
+  if (nr === SETSOCKOPT && values[1] === SOL_NETLINK && values[2] === NETLINK_GET_STRICT_CHK)
+    return refuse(ENOPROTOOPT);
+  if (nr === SENDTO) hideNexthops(koffi.view(BigInt(values[1]), Number(values[2])));
+  return real(nr, ...values);
+});
 
 /** Changes the type of each message of a batch that is about nexthop objects. */
 function hideNexthops(bytes) {

@@ -1,8 +1,9 @@
 // Follows who polices pods' packets: looks again when rules of others have changed, and every 5 s for what causes no events.
 
 import { errorText } from '../../../lib/errors.ts';
+import { readGeneration } from '../../../lib/netfilter/nftables.ts';
 import { whoPolices } from './judge.ts';
-import { generationOf, type PolicingSources, readPolicing, readTcpLoose } from './read.ts';
+import { type PolicingSources, readPolicing, readTcpLoose } from './read.ts';
 
 /** Legacy iptables and IPsec tell nothing of their changes. */
 const LOOK_MS = 5000;
@@ -28,7 +29,7 @@ export class Policing {
   /** Who polices; undefined when nobody does. When it cannot be said, that is the reason. Never rejects. */
   async who(): Promise<string | undefined> {
     try {
-      const generation = generationOf(this.#sources.netfilter);
+      const generation = readGeneration(this.#sources.netfilter);
       const isOld = this.#now() - this.#lookedAtMs >= LOOK_MS;
       // The setting has no event either, but costs a single read.
       const isStrict = readTcpLoose(this.#sources.sys) === false;

@@ -39,18 +39,13 @@ export async function readPolicing(sources: PolicingSources): Promise<PolicingFa
 /** Read again when the rule set changes meanwhile, so that no rule is missed between two of its chains. */
 function readChains(netfilter: Netlink): FilterChain[] {
   for (;;) {
-    const before = generationOf(netfilter);
+    const before = readGeneration(netfilter);
     const chains = listBaseChains(netfilter).map((chain: BaseChain) => ({
       ...chain,
       rules: listChainRules(netfilter, chain),
     }));
-    if (generationOf(netfilter) === before) return chains;
+    if (readGeneration(netfilter) === before) return chains;
   }
-}
-
-/** The number of the rule set; every change makes it another. */
-export function generationOf(netfilter: Netlink): number {
-  return readGeneration(netfilter);
 }
 
 async function readLegacy({ findIptables }: PolicingSources): Promise<string[]> {
