@@ -1,8 +1,7 @@
 // The program at the node's end of each pod's veth: sends what the pod sends straight to the tunnel's device or into another pod here,
 // past bridge, routing and netfilter. The tunnel's device encapsulates it as ever.
 
-import type { AssembledProgram } from '../../../lib/bpf/assembler.ts';
-import { Assembler } from '../../../lib/bpf/assembler.ts';
+import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { peerValue } from './layout.ts';
@@ -14,27 +13,17 @@ import {
   compareMac,
   count,
   type FamilyLayout,
-  families,
-  leaveToKernel,
   lookUp,
   lookUpSubnet,
+  programOf,
   slow,
-  start,
   writeHeaders,
 } from './packet.ts';
 import { type FamilyProgram, maskWords, type ProgramSettings, subnetWords } from './settings.ts';
 
 /** Maps: state, counters, and pods4 and peers4, pods6 and peers6 for the families of `settings`. */
 export function fromPodProgram(settings: ProgramSettings): AssembledProgram {
-  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
-  const assembler = new Assembler();
-  start(
-    assembler,
-    offered.map(({ layout }) => layout),
-  );
-  for (const { layout, program } of offered) fromPod(assembler, layout, program);
-  leaveToKernel(assembler);
-  return assembler.assemble();
+  return programOf(settings, fromPod);
 }
 
 function fromPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {

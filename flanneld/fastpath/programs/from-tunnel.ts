@@ -1,7 +1,7 @@
 // The program at the tunnel's device: hands what came out of the tunnel straight to the pod it is for, past routing, netfilter and
 // bridge. The kernel has received, checked and decapsulated it as ever.
 
-import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
+import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { peerValue } from './layout.ts';
@@ -13,14 +13,12 @@ import {
   compareMac,
   count,
   type FamilyLayout,
-  families,
   keepPointer,
   keptPointer,
-  leaveToKernel,
   lookUp,
   lookUpSubnet,
+  programOf,
   slow,
-  start,
   writeHeaders,
 } from './packet.ts';
 import { type FamilyProgram, maskWords, type ProgramSettings } from './settings.ts';
@@ -30,15 +28,7 @@ const SOURCE_MAC = 6;
 
 /** Maps: as those of `fromPodProgram`. */
 export function fromTunnelProgram(settings: ProgramSettings): AssembledProgram {
-  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
-  const assembler = new Assembler();
-  start(
-    assembler,
-    offered.map(({ layout }) => layout),
-  );
-  for (const { layout, program } of offered) fromTunnel(assembler, layout, program);
-  leaveToKernel(assembler);
-  return assembler.assemble();
+  return programOf(settings, fromTunnel);
 }
 
 function fromTunnel(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {

@@ -8,10 +8,11 @@
 // Stack, counted from r10: see `stack`. A label `slow: REASON` is where a packet is left to the kernel. No part returns another
 // verdict than TC_ACT_UNSPEC before the packet is about to be redirected, so that no program can drop one.
 
-import type { Assembler, Register } from '../../../lib/bpf/assembler.ts';
+import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
 import { type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
+import type { FamilyProgram, ProgramSettings } from './settings.ts';
 
 const ETH_HEADER = 14;
 const ETH_TYPE = 12;
@@ -50,7 +51,7 @@ export interface FamilyLayout {
   readonly ttl: number;
 }
 
-export const families: Record<Family, FamilyLayout> = {
+const families: Record<Family, FamilyLayout> = {
   4: {
     family: 4,
     etherType: 0x0008,
@@ -75,8 +76,24 @@ export const families: Record<Family, FamilyLayout> = {
 
 export const slow = (reason: SlowReason): string => `slow: ${reason}`;
 
+/** A whole program: `part` adds what it does with packets of a family, from the label `IPv4` or `IPv6` on. */
+export function programOf(
+  settings: ProgramSettings,
+  part: (assembler: Assembler, layout: FamilyLayout, program: FamilyProgram) => void,
+): AssembledProgram {
+  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
+  const assembler = new Assembler();
+  start(
+    assembler,
+    offered.map(({ layout }) => layout),
+  );
+  for (const { layout, program } of offered) part(assembler, layout, program);
+  leaveToKernel(assembler);
+  return assembler.assemble();
+}
+
 /** The packet's pointers, and to the part of its family. */
-export function start(assembler: Assembler, offered: readonly FamilyLayout[]): void {
+function start(assembler: Assembler, offered: readonly FamilyLayout[]): void {
   assembler
     .mov('r6', 'r1')
     .load('u32', 'r7', 'r6', skb.data)
@@ -321,7 +338,7 @@ function countKey(assembler: Assembler, after: string): void {
 }
 
 /** Where packets are left to the kernel, one label a reason. The end of each program. */
-export function leaveToKernel(assembler: Assembler): void {
+function leaveToKernel(assembler: Assembler): void {
   for (const reason of slowReasons) {
     if (!assembler.isTarget(slow(reason))) continue;
     assembler.label(slow(reason)).store('u32', 'r10', stack.key, reasons.indexOf(reason)).goto('leave');
