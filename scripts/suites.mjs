@@ -77,7 +77,12 @@ export const SUITES = {
         says: 'only this one of 5.10, 6.1, 6.12; may be given several times',
         check: oneOf('5.10', '6.1', '6.12'),
       },
-      test: { type: 'string', multiple: true, value: 'FILE', says: 'only this file, without the main job' },
+      test: {
+        type: 'string',
+        multiple: true,
+        value: 'FILE',
+        says: 'only this file; may be given several times; scripts/kernels/main-job.mjs is the main job',
+      },
       all: { type: 'boolean', says: 'every test that talks to the kernel, which takes hours' },
       keep: { type: 'boolean', says: 'writes the results to test/kernels/results and their table to README.md' },
     },

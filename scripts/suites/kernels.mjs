@@ -29,6 +29,9 @@ const PACKAGES = {
   'wireguard-tools': 'wg',
 };
 
+/** The file that stands for the main job among those of --test. */
+const MAIN_JOB_FILE = 'scripts/kernels/main-job.mjs';
+
 const SUBSET = FEATURES.filter(({ isLong }) => !isLong).flatMap(({ files }) => files);
 /** With --all: everything that talks to the kernel. */
 const ALL = ['test/kernels', 'test/root', 'test/e2e'];
@@ -47,13 +50,17 @@ export async function main(values) {
   const programs = join(folder, 'programs');
   await rm(programs, { recursive: true, force: true });
   await prepareTestPrograms(programs);
-  const files = values.test ?? (values.all ? ALL : SUBSET);
+  const wanted = values.test ?? [MAIN_JOB_FILE, ...(values.all ? ALL : SUBSET)];
+  const hasJob = wanted.includes(MAIN_JOB_FILE);
+  const files = wanted.filter((file) => file !== MAIN_JOB_FILE);
   await transform([...files, WITHOUT.file]);
   const rows = [];
   const left = [...(values.kernel ?? KERNELS)];
   const next = async () => {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
-      const row = await onKernel(name, { files, folder, programs, hasJob: values.test === undefined });
+      const startedMs = Date.now();
+      const row = await onKernel(name, { files, folder, programs, hasJob, isAll: values.all });
+      if (values.test === undefined) row.minutes = minutesSince(startedMs);
       rows.push(row);
       if (values.keep) keep(row);
     }
@@ -70,10 +77,9 @@ async function transform(files) {
 }
 
 /** Boots one kernel and runs the main job and the tests on it; what needs a kernel that lacks something, on a second machine. */
-async function onKernel(name, { files, folder, programs, hasJob }) {
+async function onKernel(name, { files, folder, programs, hasJob, isAll }) {
   const kernel = await debianKernel(name);
   process.stdout.write(`\n== ${name}: ${kernel.packaged}\n`);
-  const startedMs = Date.now();
   const logFile = join(folder, `${name}.log`);
   const output = createWriteStream(logFile);
   const row = { name, packaged: kernel.packaged, logFile, tally: { failures: 0, tests: [] } };
@@ -83,14 +89,13 @@ async function onKernel(name, { files, folder, programs, hasJob }) {
       const options = { programs, output, files: others, hasJob };
       Object.assign(row, await onMachine(kernel, [], options));
     }
-    if (others.length < files.length || files === ALL) {
+    if (others.length < files.length || isAll) {
       const { tally } = await onMachine(kernel, WITHOUT.modules, { programs, output, files: [WITHOUT.file] });
       row.tally = { failures: row.tally.failures + tally.failures, tests: [...row.tally.tests, ...tally.tests] };
     }
   } finally {
     await new Promise((resolve) => output.end(resolve));
   }
-  if (hasJob) row.minutes = Math.round((Date.now() - startedMs) / 6000) / 10;
   row.files = byFile(row.tally, await commit());
   return row;
 }
@@ -109,7 +114,8 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
       ...(process.env['KUBEBUILDER_ASSETS'] && { KUBEBUILDER_ASSETS: process.env['KUBEBUILDER_ASSETS'] }),
     };
     const run = (command) => vm.run(command, { cwd: repository, env, output, limitMs: LIMIT_MS });
-    const job = hasJob && { job: (await run('node scripts/kernels/main-job.mjs')) === 0 ? 'passed' : '**failed**' };
+    const job = hasJob && { job: (await run(`node ${MAIN_JOB_FILE}`)) === 0 ? 'passed' : '**failed**' };
+    if (files.length === 0) return job;
     const options = '--experimental.fsModuleCache --reporter=verbose --reporter=./test/support/ci-reporter.ts';
     await run(`${VITEST} run ${options} ${files.map(quoted).join(' ')}`);
     const tally = JSON.parse(await readFile(vm.pathOutside('results.json'), 'utf8').catch(() => NO_RESULTS));
@@ -121,6 +127,10 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
 
 /** What is taken for the result of a run that ended without one. */
 const NO_RESULTS = JSON.stringify({ failures: 1, tests: [] });
+
+function minutesSince(startedMs) {
+  return Math.round((Date.now() - startedMs) / 6000) / 10;
+}
 
 async function commit() {
   const hash = await runProgram('git', ['rev-parse', '--short', 'HEAD'], { cwd: repository });
