@@ -2,4 +2,8 @@
 import { createProgress } from '../progress.mjs';
 
 const { runDemo } = await import(new URL('../../dist/lab/demo.mjs', import.meta.url));
-process.exitCode = await runDemo({ nodes: 2, pods: 1, keep: false, name: 'kernels' }, createProgress());
+// Nobody interrupts it here, so every step ends by itself.
+process.exitCode = await runDemo(
+  { nodes: 2, pods: 1, keep: false, name: 'kernels' },
+  createProgress((work) => work),
+);
