@@ -24,6 +24,7 @@ import { UsageError } from './cli/go-flags.ts';
 import type { Options } from './cli/options.ts';
 import { setTimeFactor, TIME_FACTOR } from './cli/time-factor.ts';
 import { CONFLIST_NAME, withdrawConflist } from './cni/conflist.ts';
+import { loadFastPath } from './fastpath/load.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
 import { createLogger } from './health/log.ts';
@@ -81,6 +82,8 @@ async function main(): Promise<number> {
       return await describeNode(line.options);
     case 'rotate-key':
       return await renewKey(line.options);
+    case 'load-fast-path':
+      return loadPrograms();
     case 'run':
       return await run(line);
   }
@@ -173,6 +176,11 @@ async function checkBefore({ words, options }: CommandLine): Promise<number> {
     complain(error);
     return EXIT_USAGE;
   }
+}
+
+function loadPrograms(): number {
+  say(loadFastPath(openKoffiSyscalls()));
+  return 0;
 }
 
 async function gc(options: Options): Promise<number> {

@@ -3,7 +3,7 @@
 import { isBpffs } from '../../lib/bpf/pin.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
-import { PIN_ROOT, pinFolderOf, pinFolders } from '../../lib/pods/fast-path-pods.ts';
+import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import { FastPath } from '../fastpath/fast-path.ts';
@@ -29,13 +29,11 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
   const { sys, netlink, log, clock, path } = tools;
   const tunneled = overlays.filter(({ fastPath }) => fastPath !== undefined);
   const mode = options.fastPath ?? tunneled.map(({ fastPath }) => fastPath)[0] ?? 'off';
-  // Pins of another VNI are those of a configuration that no longer is.
-  const own = mode === 'off' ? undefined : tunneled.map(({ vni }) => pinFolderOf(vni))[0];
-  for (const folder of pinFolders(sys)) {
-    if (folder !== own && removePins(sys, folder)) log.info({ dir: folder }, 'fast path of an earlier agent removed');
+  const [first] = tunneled;
+  if ((mode === 'off' || first === undefined) && removePins(sys, PIN_FOLDER)) {
+    log.info({ dir: PIN_FOLDER }, 'fast path of an earlier agent removed');
   }
   if (mode === 'off') return undefined;
-  const [first] = tunneled;
   if (first === undefined) {
     log.warn({ backend: overlays[0]?.name }, 'this backend has no fast path, --fast-path has no effect');
     return undefined;
@@ -48,7 +46,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
     place: () => first.place,
     podNetwork: () => podNetworkOf(sys, options),
     resultsFolder: `${options.cniStateDir}/${RESULTS_FOLDER}`,
-    pinFolder: hasPins ? pinFolderOf(first.vni) : undefined,
+    pinFolder: hasPins ? PIN_FOLDER : undefined,
     policing: new Policing({ sys, netlink, netfilter, findIptables: iptablesFinder(path) }, () => clock.now()),
   });
 }

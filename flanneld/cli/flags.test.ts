@@ -194,7 +194,7 @@ describe('refusals', () => {
     { argv: ['statsu'], want: 'unknown command "statsu", expected one such as status' },
     {
       argv: ['frobnicate'],
-      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, doctor, preflight, snapshot, rotate-key, version',
+      want: 'unknown command "frobnicate", expected none or one of withdraw, cleanup, gc, status, doctor, preflight, snapshot, rotate-key, load-fast-path, version',
     },
     { argv: ['status', 'status'], want: 'status takes no argument, got "status"' },
     { argv: ['status', 'extra'], want: 'status takes no argument, got "extra"' },

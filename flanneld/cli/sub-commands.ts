@@ -20,6 +20,7 @@ export type SubCommand =
   | 'preflight'
   | 'snapshot'
   | 'rotate-key'
+  | 'load-fast-path'
   | 'version';
 
 const doctorFlags: readonly string[] = [
@@ -90,6 +91,13 @@ export const subCommands: readonly SubCommandSpec[] = [
     name: 'rotate-key',
     summary: 'have the running agent take a new WireGuard key; peers learn it from the lease',
     flags: ['subnet-file'],
+  },
+  {
+    name: 'load-fast-path',
+    summary:
+      'load the programs of the fast path and pin them in /sys/fs/bpf for an agent with fewer rights; exits 0 in any case, as packets go ' +
+      'the classic way without them',
+    flags: [],
   },
   { name: 'version', summary: 'print the version', flags: [] },
 ];

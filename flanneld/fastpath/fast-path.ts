@@ -5,7 +5,7 @@ import { deleteElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import type { Clock } from '../../lib/clock-node.ts';
 import { errorText } from '../../lib/errors.ts';
-import { formatPrefix, type Ip } from '../../lib/ip.ts';
+import type { Ip } from '../../lib/ip.ts';
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
@@ -61,7 +61,6 @@ export class FastPath {
   #state: KernelState | undefined;
   #planner: FastPathPlanner | undefined;
   #reconciler: Reconciler<Owner> | undefined;
-  #settings = '';
   #isDirty = true;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #triedAtMs = Number.NEGATIVE_INFINITY;
@@ -173,7 +172,7 @@ export class FastPath {
       this.#pause(reason);
       return await this.#clear(place);
     }
-    if (!this.#open(tunnels)) return this.#pause(this.#lacks ?? 'it is not available');
+    if (!this.#open()) return this.#pause(this.#lacks ?? 'it is not available');
     if (!this.#isDirty && clock.now() - this.#lookedAtMs < AUDIT_MS && this.#isIntact()) return this.#go();
     await this.#look(tunnels, place);
   }
@@ -203,7 +202,7 @@ export class FastPath {
     );
     this.#wanted = { ...found, links: own };
     this.#waitForAdds(found.unknownPorts);
-    this.#loadFor(state, found);
+    state.configure(found.settings);
     this.#podsAt = podsByDevice(found.pods);
     await this.#reconcile(place);
     this.#go();
@@ -220,16 +219,6 @@ export class FastPath {
     }
   }
 
-  /** Programs are made anew when what is constant in them has changed. */
-  #loadFor(state: KernelState, { settings }: WantedFastPath): void {
-    const text = [...settings]
-      .map(([family, { subnet, tunnelIfindex, mtu }]) => `${family} ${formatPrefix(subnet)} ${tunnelIfindex} ${mtu}`)
-      .join();
-    if (text === this.#settings) return;
-    state.load(settings);
-    this.#settings = text;
-  }
-
   /** Whether every program is still attached. */
   #isIntact(): boolean {
     const attached = new Map(this.#state?.attached().map(({ ifindex, program }) => [ifindex, program]));
@@ -238,19 +227,18 @@ export class FastPath {
   }
 
   /** True when maps and programs can be made here. */
-  #open(tunnels: readonly Tunnel[]): boolean {
+  #open(): boolean {
     if (this.#state !== undefined) return true;
     const { sys, clock, pinFolder } = this.#parts;
     if (clock.now() - this.#triedAtMs < RETRY_MS) return false;
     this.#triedAtMs = clock.now();
-    const families = tunnels.map(({ family }) => family);
     try {
-      this.#state = new KernelState(sys, pinFolder, families);
+      this.#state = new KernelState(sys, pinFolder);
     } catch (error) {
       this.#lacks = `this node has no fast path: ${errorText(error)}`;
       return false;
     }
-    const kinds = fastPathKinds(sys, this.#state, families);
+    const kinds = fastPathKinds(sys, this.#state);
     this.#planner = new FastPathPlanner(kinds);
     this.#reconciler = new Reconciler<Owner>({ kinds: kinds.all, objects: ({ objects }) => objects }, this.#parts);
     this.#isDirty = true;

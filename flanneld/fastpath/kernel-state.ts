@@ -5,22 +5,21 @@ import { attachIngress, linkInfo, listIngressPrograms, replaceLinkProgram } from
 import { type BpfMap, createMap, mapInfo } from '../../lib/bpf/map.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
 import { programInfo } from '../../lib/bpf/program.ts';
-import type { Family } from '../../lib/ip.ts';
 import { closeFd, listDir, makeDirs, removeFile } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { openPrograms, pinPrograms } from './pinned-programs.ts';
 import { LINK_PIN } from './pins.ts';
 import { allowFor } from './programs/heartbeat.ts';
 import {
-  type Conntrack,
-  findConntrack,
   type LoadedPrograms,
   loadPrograms,
   mapSpecs,
   type NodeMaps,
+  type ProgramName,
+  programNames,
+  withRights,
 } from './programs/node-programs.ts';
-import type { ProgramSettings } from './programs/settings.ts';
-
-export type ProgramName = keyof LoadedPrograms;
+import { hasSettings, type ProgramSettings, writeSettings } from './programs/settings.ts';
 
 /** One attached program. */
 export interface Attached {
@@ -34,22 +33,21 @@ export class KernelState {
   readonly sys: Syscalls;
   /** The folder of the pins; undefined without a bpffs. */
   readonly #folder: string | undefined;
-  readonly #conntrack: Conntrack;
-  #programs: LoadedPrograms | undefined;
-  #programIds = new Map<number, ProgramName>();
+  readonly #programs: LoadedPrograms;
+  readonly #programIds = new Map<number, ProgramName>();
   /** Descriptors by the index of their device. */
   readonly #links = new Map<number, number>();
 
   /** Takes over what is pinned and makes the rest. Throws OpError and SysError when this kernel or node has no fast path. */
-  constructor(sys: Syscalls, folder: string | undefined, families: Iterable<Family>) {
+  constructor(sys: Syscalls, folder: string | undefined) {
     this.sys = sys;
     this.#folder = folder;
-    this.#conntrack = findConntrack(sys);
     const maps = new Map<string, BpfMap>();
     this.maps = maps;
     try {
-      if (folder !== undefined) makeDirs(sys, folder, 0o700);
-      this.#openMaps(families, maps);
+      withRights('CAP_BPF', () => this.#openMaps(maps));
+      this.#programs = openPrograms(sys, folder, maps) ?? loadPrograms(sys, maps);
+      for (const name of programNames) this.#programIds.set(programInfo(sys, this.#programs[name]).id, name);
       if (folder !== undefined) this.#openLinks(folder);
     } catch (error) {
       this.close();
@@ -63,14 +61,16 @@ export class KernelState {
     return map;
   }
 
-  /** Loads the programs for these settings. Links that are attached keep theirs until `attach`. Throws OpError. */
-  load(settings: ProgramSettings): void {
-    const programs = loadPrograms(this.sys, settings, this.maps, this.#conntrack);
-    this.#closePrograms();
-    this.#programs = programs;
-    for (const name of ['fromPod', 'fromTunnel'] as const) {
-      this.#programIds.set(programInfo(this.sys, programs[name]).id, name);
-    }
+  /** Gives the programs their settings. They stop while these change, as they might see some old and some new ones. Throws SysError. */
+  configure(settings: ProgramSettings): void {
+    if (hasSettings(this.sys, this.map('settings'), settings)) return;
+    this.allow(0);
+    writeSettings(this.sys, this.map('settings'), settings);
+  }
+
+  /** Pins the programs, so that a process with fewer rights may use them. Throws SysError. */
+  pinPrograms(): void {
+    if (this.#folder !== undefined) pinPrograms(this.sys, this.#folder, this.#programs);
   }
 
   /** The devices that have one of our links; a link that somebody detached, or whose device is gone, is removed. Throws SysError. */
@@ -86,8 +86,7 @@ export class KernelState {
 
   /** Attaches a program to a device, or puts it into the link that is there. Throws SysError. */
   attach(ifindex: number, name: ProgramName): void {
-    const program = this.#programs?.[name];
-    if (program === undefined) throw new Error('the fast path has no programs yet');
+    const program = this.#programs[name];
     const link = this.#links.get(ifindex);
     if (link !== undefined) {
       replaceLinkProgram(this.sys, link, program);
@@ -120,20 +119,14 @@ export class KernelState {
   close(): void {
     for (const fd of this.#links.values()) closeFd(this.sys, fd);
     this.#links.clear();
-    this.#closePrograms();
-    for (const { fd } of this.maps.values()) closeFd(this.sys, fd);
-    for (const fd of new Set(this.#conntrack.moduleBtf)) closeFd(this.sys, fd);
-  }
-
-  #closePrograms(): void {
     for (const fd of Object.values(this.#programs ?? {})) closeFd(this.sys, fd);
-    this.#programs = undefined;
-    this.#programIds = new Map();
+    for (const { fd } of this.maps.values()) closeFd(this.sys, fd);
   }
 
   /** Maps of another layout, which another version made, are useless, and so are the programs that use them. */
-  #openMaps(families: Iterable<Family>, maps: Map<string, BpfMap>): void {
-    for (const [name, spec] of mapSpecs(families)) {
+  #openMaps(maps: Map<string, BpfMap>): void {
+    if (this.#folder !== undefined) makeDirs(this.sys, this.#folder, 0o700);
+    for (const [name, spec] of mapSpecs) {
       const path = `${this.#folder}/${name}`;
       const fd = this.#folder === undefined ? undefined : openPinned(this.sys, path);
       if (fd !== undefined) {

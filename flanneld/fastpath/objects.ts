@@ -7,8 +7,11 @@ import { type Family, formatIp, type Ip, ipFromBytes } from '../../lib/ip.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Action, AnyKind, ObjectKind, Refusal } from '../dataplane/objects/kind.ts';
 import { addressKey as objectKey } from '../dataplane/objects/kind.ts';
-import type { Attached, KernelState, ProgramName } from './kernel-state.ts';
+import type { Attached, KernelState } from './kernel-state.ts';
 import { addressKey, encodePeer, encodePod, type PeerEntry, type PodEntry, peerValue } from './programs/layout.ts';
+import type { ProgramName } from './programs/node-programs.ts';
+
+const FAMILIES: readonly Family[] = [4, 6];
 
 /** Something done by bpf(2). */
 interface Doing extends Action {
@@ -47,15 +50,15 @@ export interface FastPathKinds {
   readonly all: readonly AnyKind[];
 }
 
-export function fastPathKinds(sys: Syscalls, state: KernelState, families: readonly Family[]): FastPathKinds {
-  const peer = elementKind<WantedPeer>(sys, state, families, {
+export function fastPathKinds(sys: Syscalls, state: KernelState): FastPathKinds {
+  const peer = elementKind<WantedPeer>(sys, state, {
     name: 'fast path peer',
     map: 'peers',
     encode: ({ entry }) => encodePeer(entry),
     // The programs count in what follows.
     compared: peerValue.sent,
   });
-  const pod = elementKind<WantedPod>(sys, state, families, {
+  const pod = elementKind<WantedPod>(sys, state, {
     name: 'fast path pod',
     map: 'pods',
     encode: ({ entry }) => encodePod(entry),
@@ -100,7 +103,6 @@ interface ElementSpec<Want> {
 function elementKind<Want extends { readonly ip: Ip }>(
   sys: Syscalls,
   state: KernelState,
-  families: readonly Family[],
   { name, map, encode, compared }: ElementSpec<Want>,
 ): ObjectKind<Want, Element, Doing> {
   const mapOf = (ip: Ip): BpfMap => state.map(`${map}${ip.family}`);
@@ -113,7 +115,7 @@ function elementKind<Want extends { readonly ip: Ip }>(
     isRight: (have, want) => isSame(have.value, encode(want)),
     isOurs: () => true,
     list: () =>
-      families.flatMap((family) =>
+      FAMILIES.flatMap((family) =>
         listElements(sys, state.map(`${map}${family}`)).map(({ key, value }) => ({ ip: ipFromBytes(key), value })),
       ),
     asWanted: (want) => ({ ip: want.ip, value: encode(want) }),

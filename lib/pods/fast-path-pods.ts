@@ -5,12 +5,13 @@ import { type BpfMap, deleteElement, listElements, type MapSpec } from '../bpf/m
 import { openPinned } from '../bpf/pin.ts';
 import { OpError } from '../errors.ts';
 import type { Family } from '../ip.ts';
-import { closeFd, listDir } from '../sys/file.ts';
+import { closeFd } from '../sys/file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
 /** Where systemd mounts a bpffs. */
 export const PIN_ROOT = '/sys/fs/bpf';
-const FOLDER = /^weft_\d+$/;
+/** All pins of a node's fast path. */
+export const PIN_FOLDER = `${PIN_ROOT}/weft`;
 /** More pods than a node can have addresses in a /20. */
 const MOST_PODS = 4096;
 
@@ -32,30 +33,19 @@ export const podsMap = (family: Family): MapSpec => ({
   maxEntries: MOST_PODS,
 });
 
-/** The name of its pin in the overlay's folder. */
-const podsPin = (family: Family): string => `pods${family}`;
-
-/** The folders in which overlays pin their fast path; none without a bpffs. Throws SysError. */
-export function pinFolders(sys: Syscalls): string[] {
-  const names = listDir(sys, PIN_ROOT) ?? [];
-  return names.filter((name) => FOLDER.test(name)).map((name) => `${PIN_ROOT}/${name}`);
-}
-
-export function pinFolderOf(vni: number): string {
-  return `${PIN_ROOT}/weft_${vni}`;
-}
+const podsPin = (family: Family): string => `${PIN_FOLDER}/pods${family}`;
 
 /** Removes the addresses of a device. Nothing happens where there is no fast path; a failure is left to the agent, which hears of the device's end. */
 export function forgetFastPathOf(sys: Syscalls, ifindex: number): void {
   try {
-    for (const folder of pinFolders(sys)) for (const family of [4, 6] as const) forgetIn(sys, folder, family, ifindex);
+    for (const family of [4, 6] as const) forgetIn(sys, family, ifindex);
   } catch (error) {
     if (!(error instanceof OpError)) throw error;
   }
 }
 
-function forgetIn(sys: Syscalls, folder: string, family: Family, ifindex: number): void {
-  const fd = openPinned(sys, `${folder}/${podsPin(family)}`);
+function forgetIn(sys: Syscalls, family: Family, ifindex: number): void {
+  const fd = openPinned(sys, podsPin(family));
   if (fd === undefined) return;
   try {
     const map: BpfMap = { fd, spec: podsMap(family) };

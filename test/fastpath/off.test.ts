@@ -111,6 +111,6 @@ test('cleanup removes what a stopped agent leaves pinned, so that its programs e
   await one.agent.stop();
   expect(listDir(sys, one.pathFromOutside(PINS))).toContain('state');
   const cleanup = [process.execPath, builtAgent, 'cleanup', '--force'];
-  expect(await one.run(cleanup)).toContain('/sys/fs/bpf/weft_1');
+  expect(await one.run(cleanup)).toContain('/sys/fs/bpf/weft');
   expect(listDir(sys, one.pathFromOutside(PINS))).toBeUndefined();
 });

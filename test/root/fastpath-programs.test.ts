@@ -8,12 +8,12 @@ import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
 import { addressKey, encodePeer, encodePod } from '../../flanneld/fastpath/programs/layout.ts';
 import {
   createMaps,
-  findConntrack,
   type LoadedPrograms,
   loadPrograms,
   type NodeMaps,
 } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { fastReasons, type Reason, reasons } from '../../flanneld/fastpath/programs/reasons.ts';
+import { writeSettings } from '../../flanneld/fastpath/programs/settings.ts';
 import type { BpfMap } from '../../lib/bpf/map.ts';
 import { updateElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
@@ -88,11 +88,12 @@ afterAll(() => {
 
 /** Programs and maps of a node of these families, with both pods and both peers in them. */
 function load(families: readonly Family[]): { programs: LoadedPrograms; maps: NodeMaps } {
-  const maps = createMaps(sys, families);
+  const maps = createMaps(sys);
   const settings = new Map(
     families.map((family) => [family, { subnet: places[family].own, tunnelIfindex: devices.tunnel, mtu: MTU }]),
   );
-  const programs = loadPrograms(sys, settings, maps, findConntrack(sys));
+  writeSettings(sys, mapOf(maps, 'settings'), settings);
+  const programs = loadPrograms(sys, maps);
   for (const family of families) {
     for (const [index, ip] of places[family].pods.entries()) {
       const pod = { ifindex: devices.pods[index] ?? 0, podMac: podMacs[index] ?? strange, bridgeMac };

@@ -19,12 +19,19 @@ import type { LabPod } from '../lab/lab-pod.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { statusReport } from '../lab/support/status.ts';
 
-export const PINS = '/sys/fs/bpf/weft_1';
+export const PINS = '/sys/fs/bpf/weft';
 const sys = openKoffiSyscalls();
 
+export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
+  /** The agent's executable; the built one when absent. */
+  readonly agentFile?: string;
+}
+
 /** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
-export async function startFastLab(options: Pick<LabOptions, 'netConf'> = {}): Promise<Lab> {
-  const lab = await startLab({ nodes: 2, agent: { args: ['--fast-path=redirect'], start: false }, ...options });
+export async function startFastLab({ agentFile, ...options }: FastLabOptions = {}): Promise<Lab> {
+  const file = agentFile === undefined ? {} : { file: agentFile };
+  const agent = { ...file, args: ['--fast-path=redirect'], start: false };
+  const lab = await startLab({ nodes: 2, agent, ...options });
   try {
     for (const node of lab.nodes) {
       await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);

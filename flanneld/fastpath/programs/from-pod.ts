@@ -13,22 +13,20 @@ import {
   compareMac,
   count,
   type FamilyLayout,
+  loadSetting,
   lookUp,
   lookUpSubnet,
   programOf,
   slow,
   writeHeaders,
 } from './packet.ts';
-import { type FamilyProgram, maskWords, type ProgramSettings, subnetWords } from './settings.ts';
 
-/** Maps: state, counters, and pods4 and peers4, pods6 and peers6 for the families of `settings`. */
-export function fromPodProgram(settings: ProgramSettings): AssembledProgram {
-  return programOf(settings, fromPod);
+export function fromPodProgram(): AssembledProgram {
+  return programOf(fromPod);
 }
 
-function fromPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
+function fromPod(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
-  assembler.label(`IPv${family}`);
   checkHeader(assembler, layout);
   checkHeartbeat(assembler);
   lookUp(assembler, layout, `pods${family}`, layout.source, 'source');
@@ -37,40 +35,41 @@ function fromPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProg
     .load('u32', 'r1', 'r9', podValue.ifindex)
     .load('u32', 'r2', 'r6', skb.ifindex)
     .jump('r1', '!=', 'r2', slow('source'));
-  isHere(assembler, layout, program);
-  toPeer(assembler, layout, program, `IPv${family}: to peer`);
-  toPod(assembler, layout, program, `IPv${family}: to pod`);
+  isHere(assembler, layout);
+  toPeer(assembler, layout, `IPv${family}: to peer`);
+  toPod(assembler, layout, `IPv${family}: to pod`);
 }
 
 /** To `IPv4: to pod` when the destination is in this node's subnet, else on. */
-function isHere(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
-  const mask = maskWords(program.subnet);
-  for (const [word, value] of subnetWords(program.subnet).entries()) {
-    if (mask[word] === 0) continue;
+function isHere(assembler: Assembler, layout: FamilyLayout): void {
+  for (let word = 0; word < layout.addressWords; word++) {
+    loadSetting(assembler, 'r1', layout, 'mask', word);
+    loadSetting(assembler, 'r2', layout, 'subnet', word);
     assembler
-      .load('u32', 'r1', 'r7', layout.destination + 4 * word)
-      .and32('r1', mask[word] ?? 0)
-      .jump32('r1', '!=', value, `IPv${layout.family}: to peer`);
+      .load('u32', 'r3', 'r7', layout.destination + 4 * word)
+      .and('r3', 'r1')
+      .jump('r3', '!=', 'r2', `IPv${layout.family}: to peer`);
   }
   assembler.goto(`IPv${layout.family}: to pod`);
 }
 
-function toPeer(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram, path: string): void {
+function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const { family, destination } = layout;
   assembler.label(path);
   compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // for the bridge, which routes
-  lookUpSubnet(assembler, layout, `peers${family}`, destination, maskWords(program.subnet), 'destination');
+  lookUpSubnet(assembler, layout, `peers${family}`, destination, 'destination');
   assembler.mov('r9', 'r0'); // the peer
-  checkSize(assembler, layout, program.mtu, path);
+  checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);
   writeHeaders(assembler, layout, 'r9', peerValue.macs);
   assembler.mov('r1', 1).atomicAdd('r9', peerValue.sent, 'r1');
   count(assembler, 'to-peer', `${path}: counted`);
-  assembler.mov('r1', program.tunnelIfindex).mov('r2', 0).callHelper('redirect').exit();
+  loadSetting(assembler, 'r1', layout, 'tunnelIfindex');
+  assembler.mov('r2', 0).callHelper('redirect').exit();
 }
 
 /** Pods of a node are in one Ethernet: nothing of the packet changes, but that the kernel takes it for one to the pod. */
-function toPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram, path: string): void {
+function toPod(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const { family } = layout;
   assembler.label(path);
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
@@ -80,7 +79,7 @@ function toPod(assembler: Assembler, layout: FamilyLayout, program: FamilyProgra
     .jump('r1', '==', 'r2', slow('same-pod'))
     .mov('r9', 'r0'); // the pod it is for
   compareMac(assembler, 0, 'r9', podValue.macs, 'not-bridged');
-  checkSize(assembler, layout, program.mtu, path);
+  checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);
   assembler
     .mov('r1', 'r6')

@@ -21,30 +21,25 @@ import {
   slow,
   writeHeaders,
 } from './packet.ts';
-import { type FamilyProgram, maskWords, type ProgramSettings } from './settings.ts';
 
 /** Where the Ethernet header has its source. */
 const SOURCE_MAC = 6;
 
-/** Maps: as those of `fromPodProgram`. */
-export function fromTunnelProgram(settings: ProgramSettings): AssembledProgram {
-  return programOf(settings, fromTunnel);
+export function fromTunnelProgram(): AssembledProgram {
+  return programOf(fromTunnel);
 }
 
-function fromTunnel(assembler: Assembler, layout: FamilyLayout, program: FamilyProgram): void {
+function fromTunnel(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
-  assembler
-    .label(`IPv${family}`)
-    .load('u32', 'r0', 'r6', skb.pktType)
-    .jump('r0', '!=', PACKET_HOST, slow('not-routed')); // for our VTEP, which routes
+  assembler.load('u32', 'r0', 'r6', skb.pktType).jump('r0', '!=', PACKET_HOST, slow('not-routed')); // for our VTEP, which routes
   checkHeader(assembler, layout);
   checkHeartbeat(assembler);
-  lookUpSubnet(assembler, layout, `peers${family}`, layout.source, maskWords(program.subnet), 'sender');
+  lookUpSubnet(assembler, layout, `peers${family}`, layout.source, 'sender');
   assembler.mov('r9', 'r0'); // the peer that the source belongs to
   compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
   keepPointer(assembler, 'r0'); // the pod
-  checkSize(assembler, layout, program.mtu, `IPv${family}`);
+  checkSize(assembler, layout, `IPv${family}`);
   checkUntracked(assembler, layout, `IPv${family}`);
   keptPointer(assembler, 'r1');
   writeHeaders(assembler, layout, 'r1', podValue.macs);

@@ -1,19 +1,19 @@
 // A node's maps and programs in the kernel: made or taken over, linked and loaded.
 
+import { createHash } from 'node:crypto';
 import { type KernelFunction, linkProgram } from '../../../lib/bpf/assembler.ts';
 import { findFunctions } from '../../../lib/bpf/btf.ts';
 import { type BpfMap, createMap, type MapSpec } from '../../../lib/bpf/map.ts';
 import { openModuleBtf } from '../../../lib/bpf/module-btf.ts';
 import { loadProgram } from '../../../lib/bpf/program.ts';
 import { OpError } from '../../../lib/errors.ts';
-import type { Family } from '../../../lib/ip.ts';
 import { podsMap } from '../../../lib/pods/fast-path-pods.ts';
 import { closeFd } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { fromPodProgram } from './from-pod.ts';
 import { fromTunnelProgram } from './from-tunnel.ts';
 import { countersMap, peersMap, stateMap } from './layout.ts';
-import type { ProgramSettings } from './settings.ts';
+import { settingsMap } from './settings.ts';
 
 const CONNTRACK = 'nf_conntrack';
 const FUNCTIONS = ['bpf_skb_ct_lookup', 'bpf_ct_release'] as const;
@@ -21,25 +21,24 @@ const FUNCTIONS = ['bpf_skb_ct_lookup', 'bpf_ct_release'] as const;
 /** By the names that the programs know. */
 export type NodeMaps = ReadonlyMap<string, BpfMap>;
 
-/** The maps that a node of these families needs, by the names that the programs know. */
-export function mapSpecs(families: Iterable<Family>): Map<string, MapSpec> {
-  const specs = new Map<string, MapSpec>([
-    ['state', stateMap],
-    ['counters', countersMap],
-  ]);
-  for (const family of families) specs.set(`pods${family}`, podsMap(family)).set(`peers${family}`, peersMap(family));
-  return specs;
-}
+/** All maps, by the names that the programs know. */
+export const mapSpecs: ReadonlyMap<string, MapSpec> = new Map([
+  ['state', stateMap],
+  ['settings', settingsMap],
+  ['counters', countersMap],
+  ['pods4', podsMap(4)],
+  ['peers4', peersMap(4)],
+  ['pods6', podsMap(6)],
+  ['peers6', peersMap(6)],
+]);
 
 /** Makes all maps, empty: programs leave every packet to the kernel. Throws SysError. */
-export function createMaps(sys: Syscalls, families: Iterable<Family>): NodeMaps {
-  const maps = new Map<string, BpfMap>();
-  for (const [name, spec] of mapSpecs(families)) maps.set(name, createMap(sys, spec));
-  return maps;
+export function createMaps(sys: Syscalls): NodeMaps {
+  return new Map([...mapSpecs].map(([name, spec]) => [name, createMap(sys, spec)]));
 }
 
 /** The kernel's conntrack functions as programs call them. */
-export interface Conntrack {
+interface Conntrack {
   readonly functions: ReadonlyMap<string, KernelFunction>;
   /** The BTF of the module they are in, for `fd_array`; open until closed. Empty where conntrack is built in. */
   readonly moduleBtf: readonly number[];
@@ -49,13 +48,15 @@ export interface Conntrack {
  * Finds the kernel's conntrack functions. Throws an OpError where they cannot be called: a kernel before 5.18, without BTF, or with a
  * module that is not loaded.
  */
-export function findConntrack(sys: Syscalls): Conntrack {
+function findConntrack(sys: Syscalls): Conntrack {
   const builtIn = findFunctions(sys, FUNCTIONS);
   if (builtIn === undefined) throw unavailable('the kernel describes no types (no /sys/kernel/btf)');
   if (builtIn.size === FUNCTIONS.length) return { functions: named(builtIn, 0), moduleBtf: [] };
   const inModule = findFunctions(sys, FUNCTIONS, CONNTRACK);
   if (inModule?.size !== FUNCTIONS.length) throw unavailable('they are neither in the kernel nor in a loaded module');
-  const fd = openModuleBtf(sys, CONNTRACK);
+  const fd = withRights('CAP_SYS_ADMIN, or programs that `flanneld load-fast-path` has loaded', () =>
+    openModuleBtf(sys, CONNTRACK),
+  );
   if (fd === undefined) throw unavailable('the module is not loaded');
   // The first element belongs to the kernel's own functions.
   return { functions: named(inModule, 1), moduleBtf: [fd, fd] };
@@ -69,31 +70,59 @@ function unavailable(detail: string): OpError {
   return new OpError({ subsystem: 'bpf', op: 'find', object: `functions of ${CONNTRACK}`, code: 'ENOENT', detail });
 }
 
-/** Descriptors of the two loaded programs. */
-export interface LoadedPrograms {
-  readonly fromPod: number;
-  readonly fromTunnel: number;
+/** The programs, by the names that they have here and in messages. */
+const assembled = { fromPod: fromPodProgram, fromTunnel: fromTunnelProgram } as const;
+export type ProgramName = keyof typeof assembled;
+export const programNames: readonly ProgramName[] = ['fromPod', 'fromTunnel'];
+/** As `bpftool prog` shows them. */
+const kernelNames: Record<ProgramName, string> = { fromPod: 'weft_from_pod', fromTunnel: 'weft_from_tunl' };
+
+/** Descriptors of the loaded programs. */
+export type LoadedPrograms = Readonly<Record<ProgramName, number>>;
+
+/** Tells programs of one version from those of another one: a hash of their instructions. */
+export function versionOfPrograms(): string {
+  const hash = createHash('sha256');
+  for (const name of programNames) {
+    const { bytes, relocations } = assembled[name]();
+    hash.update(bytes).update(JSON.stringify(relocations));
+  }
+  return hash.digest('hex').slice(0, 12);
 }
 
-/** Assembles and loads both programs. Throws OpError with the verifier's words, or EPERM. */
-export function loadPrograms(
-  sys: Syscalls,
-  settings: ProgramSettings,
-  maps: NodeMaps,
-  conntrack: Conntrack,
-): LoadedPrograms {
-  const descriptors = new Map([...maps].map(([name, { fd }]) => [name, fd]));
-  const load = (name: string, program: Parameters<typeof linkProgram>[0]) =>
-    loadProgram(sys, {
-      name,
-      bytes: linkProgram(program, descriptors, conntrack.functions),
-      moduleBtf: conntrack.moduleBtf,
-    });
-  const fromPod = load('weft_from_pod', fromPodProgram(settings));
+/** Assembles and loads all programs. Throws OpError with the verifier's words, or EPERM. */
+export function loadPrograms(sys: Syscalls, maps: NodeMaps): LoadedPrograms {
+  const conntrack = findConntrack(sys);
   try {
-    return { fromPod, fromTunnel: load('weft_from_tunl', fromTunnelProgram(settings)) };
+    return withRights('CAP_BPF and CAP_NET_ADMIN', () => loadWith(sys, maps, conntrack));
+  } finally {
+    // The programs hold the module themselves.
+    for (const fd of new Set(conntrack.moduleBtf)) closeFd(sys, fd);
+  }
+}
+
+function loadWith(sys: Syscalls, maps: NodeMaps, conntrack: Conntrack): LoadedPrograms {
+  const descriptors = new Map([...maps].map(([name, { fd }]) => [name, fd]));
+  const loaded: [ProgramName, number][] = [];
+  try {
+    for (const name of programNames) {
+      const bytes = linkProgram(assembled[name](), descriptors, conntrack.functions);
+      loaded.push([name, loadProgram(sys, { name: kernelNames[name], bytes, moduleBtf: conntrack.moduleBtf })]);
+    }
   } catch (error) {
-    closeFd(sys, fromPod);
+    for (const [, fd] of loaded) closeFd(sys, fd);
     throw error;
+  }
+  return Object.fromEntries(loaded) as LoadedPrograms;
+}
+
+/** Runs `body`; an EPERM of bpf(2) becomes one that says which rights it takes. A seccomp profile answers so, too. */
+export function withRights<T>(rights: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof OpError) || error.code !== 'EPERM') throw error;
+    const { subsystem, op, object, code } = error;
+    throw new OpError({ subsystem, op, object, code, detail: `it takes ${rights}`, cause: error });
   }
 }

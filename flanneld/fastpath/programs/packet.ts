@@ -12,7 +12,7 @@ import { type AssembledProgram, Assembler, type Register } from '../../../lib/bp
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
 import { type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
-import type { FamilyProgram, ProgramSettings } from './settings.ts';
+import { setting, settingAt } from './settings.ts';
 
 const ETH_HEADER = 14;
 const ETH_TYPE = 12;
@@ -76,24 +76,22 @@ const families: Record<Family, FamilyLayout> = {
 
 export const slow = (reason: SlowReason): string => `slow: ${reason}`;
 
-/** A whole program: `part` adds what it does with packets of a family, from the label `IPv4` or `IPv6` on. */
-export function programOf(
-  settings: ProgramSettings,
-  part: (assembler: Assembler, layout: FamilyLayout, program: FamilyProgram) => void,
-): AssembledProgram {
-  const offered = [...settings].map(([family, program]) => ({ layout: families[family], program }));
+/** A whole program: `part` adds what it does with packets of a family. */
+export function programOf(part: (assembler: Assembler, layout: FamilyLayout) => void): AssembledProgram {
   const assembler = new Assembler();
-  start(
-    assembler,
-    offered.map(({ layout }) => layout),
-  );
-  for (const { layout, program } of offered) part(assembler, layout, program);
+  start(assembler);
+  for (const layout of Object.values(families)) {
+    assembler.label(`IPv${layout.family}`);
+    loadSetting(assembler, 'r0', layout, 'mtu');
+    assembler.jump('r0', '==', 0, slow('not-ip')); // a family that this node's pods do not have
+    part(assembler, layout);
+  }
   leaveToKernel(assembler);
   return assembler.assemble();
 }
 
 /** The packet's pointers, and to the part of its family. */
-function start(assembler: Assembler, offered: readonly FamilyLayout[]): void {
+function start(assembler: Assembler): void {
   assembler
     .mov('r6', 'r1')
     .load('u32', 'r7', 'r6', skb.data)
@@ -102,8 +100,20 @@ function start(assembler: Assembler, offered: readonly FamilyLayout[]): void {
     .jump('r0', '!=', 0, slow('vlan'));
   needBytes(assembler, ETH_HEADER, slow('not-ip'));
   assembler.load('u16', 'r0', 'r7', ETH_TYPE);
-  for (const { etherType, family } of offered) assembler.jump('r0', '==', etherType, `IPv${family}`);
+  for (const { etherType, family } of Object.values(families)) assembler.jump('r0', '==', etherType, `IPv${family}`);
   assembler.goto(slow('not-ip'));
+}
+
+/** A setting of the family, of which an address has several words. */
+export function loadSetting(
+  assembler: Assembler,
+  register: Register,
+  { family }: FamilyLayout,
+  name: keyof typeof setting,
+  word = 0,
+): void {
+  assembler.loadMapValue(register, 'settings', settingAt(family, setting[name]) + 4 * word);
+  assembler.load('u32', register, register, 0);
 }
 
 /** Goes on only with whole TCP and UDP packets without options that live on behind the next router. */
@@ -161,7 +171,7 @@ export function checkHeartbeat(assembler: Assembler): void {
 }
 
 /** `path` begins the labels of parts that a program has more than once. Goes on only with what fits: a packet, or each segment of one that is to be segmented. UDP segments may be those of a tunnel. */
-export function checkSize(assembler: Assembler, layout: FamilyLayout, mtu: number, path: string): void {
+export function checkSize(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const at = (label: string) => `${path}: ${label}`;
   const transport = ETH_HEADER + layout.headerBytes;
   assembler
@@ -180,8 +190,9 @@ export function checkSize(assembler: Assembler, layout: FamilyLayout, mtu: numbe
     .shiftLeft('r1', 2) // the TCP header
     .add('r0', 'r1')
     .add('r0', layout.headerBytes)
-    .label(at('compare'))
-    .jump('r0', '>', mtu, slow('size'));
+    .label(at('compare'));
+  loadSetting(assembler, 'r1', layout, 'mtu');
+  assembler.jump('r0', '>', 'r1', slow('size'));
 }
 
 /** Looks an address of the packet up in a map: r0 is the element. Changes r1–r5. */
@@ -198,19 +209,19 @@ export function lookUp(
   lookUpKey(assembler, map, missing);
 }
 
-/** As `lookUp`, with only the bits of `mask` of the address. */
+/** As `lookUp`, with only the bits of the address that a subnet has. */
 export function lookUpSubnet(
   assembler: Assembler,
   layout: FamilyLayout,
   map: string,
   address: number,
-  mask: readonly number[],
   missing: SlowReason,
 ): void {
   for (let word = 0; word < layout.addressWords; word++) {
+    loadSetting(assembler, 'r2', layout, 'mask', word);
     assembler
       .load('u32', 'r1', 'r7', address + 4 * word)
-      .and32('r1', mask[word] ?? 0)
+      .and('r1', 'r2')
       .store('u32', 'r10', stack.key + 4 * word, 'r1');
   }
   lookUpKey(assembler, map, missing);

@@ -5,12 +5,12 @@ import { dirname, join } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../../lib/netlink/request.ts';
-import { pinFolders } from '../../../lib/pods/fast-path-pods.ts';
+import { PIN_FOLDER } from '../../../lib/pods/fast-path-pods.ts';
 import { deleteLink, getLink, listLinks } from '../../../lib/rtnetlink/link.ts';
 import { deleteNexthop, listNexthops } from '../../../lib/rtnetlink/nexthop.ts';
 import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
-import { statPath } from '../../../lib/sys/file.ts';
+import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { BACKENDS } from '../../backend/registry.ts';
 import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.ts';
@@ -71,14 +71,10 @@ function conflistLeftovers({ cniConfDir }: CleanupScope, sys: Syscalls): Leftove
   return mark === undefined ? conflists : [...conflists, fileLeftover(sys, mark)];
 }
 
-/** Pinned programs and maps, for any VNI. */
+/** Pinned programs and maps. */
 function fastPathLeftovers(sys: Syscalls): Leftover[] {
-  return pinFolders(sys).map((folder) => ({
-    text: `directory ${folder}`,
-    remove: () => {
-      removePins(sys, folder);
-    },
-  }));
+  if (listDir(sys, PIN_FOLDER) === undefined) return [];
+  return [{ text: `directory ${PIN_FOLDER}`, remove: () => void removePins(sys, PIN_FOLDER) }];
 }
 
 function deviceLeftovers(netlink: Netlink): Leftover[] {

@@ -1,0 +1,39 @@
+// `flanneld load-fast-path`: loads the programs and pins them for an agent that has fewer rights. Where conntrack is a module, to call its
+// functions takes CAP_SYS_ADMIN, which the agent should not have for as long as it runs.
+
+import { isBpffs } from '../../lib/bpf/pin.ts';
+import { OpError } from '../../lib/errors.ts';
+import { openNetfilter } from '../../lib/netfilter/connection.ts';
+import { listUdpConnections } from '../../lib/netfilter/conntrack.ts';
+import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import { KernelState } from './kernel-state.ts';
+
+/** Returns one line that says what became of it. It never fails: without programs packets go the classic way. */
+export function loadFastPath(sys: Syscalls): string {
+  const failed = (why: string): string => `fast path not loaded, packets go the classic way: ${why}`;
+  try {
+    if (!isBpffs(sys, PIN_ROOT)) return failed(`there is no bpffs at ${PIN_ROOT}`);
+    loadConntrack(sys);
+    const state = new KernelState(sys, PIN_FOLDER);
+    state.pinPrograms();
+    state.close();
+    return `fast path loaded: programs are in ${PIN_FOLDER}`;
+  } catch (error) {
+    if (!(error instanceof OpError || error instanceof RangeError)) throw error;
+    return failed(error.message);
+  }
+}
+
+/** After a boot nobody may have used conntrack yet. The kernel loads its modules when it is asked for a list. */
+function loadConntrack(sys: Syscalls): void {
+  const { netlink, close } = openNetfilter(sys);
+  try {
+    listUdpConnections(netlink, 4, 0);
+  } catch (error) {
+    if (!(error instanceof OpError)) throw error;
+    // A kernel without the list may have conntrack all the same; what is missing is said by what needs it.
+  } finally {
+    close();
+  }
+}

@@ -1,0 +1,41 @@
+// Programs that somebody has loaded before the agent, who has more rights: where conntrack is a module, to call its functions takes
+// CAP_SYS_ADMIN (`flanneld load-fast-path`). Their pins have the version in their names, so that an agent uses none but its own.
+
+import { mapInfo } from '../../lib/bpf/map.ts';
+import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
+import { programInfo } from '../../lib/bpf/program.ts';
+import { closeFd, listDir, removeFile } from '../../lib/sys/file.ts';
+import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import {
+  type LoadedPrograms,
+  type NodeMaps,
+  type ProgramName,
+  programNames,
+  versionOfPrograms,
+} from './programs/node-programs.ts';
+
+const PROGRAM_PIN = /^program_/;
+const pinOf = (name: ProgramName): string => `program_${name}_${versionOfPrograms()}`;
+
+/** The pinned programs of this version that work with these maps; undefined unless all are there. Throws SysError. */
+export function openPrograms(sys: Syscalls, folder: string | undefined, maps: NodeMaps): LoadedPrograms | undefined {
+  if (folder === undefined) return undefined;
+  const mapIds = new Set([...maps.values()].map((map) => mapInfo(sys, map).id));
+  const found: [ProgramName, number][] = [];
+  for (const name of programNames) {
+    const fd = openPinned(sys, `${folder}/${pinOf(name)}`);
+    if (fd === undefined) break;
+    found.push([name, fd]);
+    // Maps of another layout were made anew since, and the programs would read the old ones.
+    if (!programInfo(sys, fd).mapIds.every((id) => mapIds.has(id))) break;
+    if (found.length === programNames.length) return Object.fromEntries(found) as LoadedPrograms;
+  }
+  for (const [, fd] of found) closeFd(sys, fd);
+  return undefined;
+}
+
+/** Pins programs, and removes the pins of other versions. Throws SysError. */
+export function pinPrograms(sys: Syscalls, folder: string, programs: LoadedPrograms): void {
+  for (const pin of listDir(sys, folder) ?? []) if (PROGRAM_PIN.test(pin)) removeFile(sys, `${folder}/${pin}`);
+  for (const name of programNames) pinObject(sys, programs[name], `${folder}/${pinOf(name)}`);
+}

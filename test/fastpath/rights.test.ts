@@ -1,0 +1,131 @@
+// The rights that the fast path takes: those of the agent, and of `flanneld load-fast-path`, which runs before it with more. Whatever is
+// missing leaves packets on the classic way, and one line says what it is.
+
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { linkInfo } from '../../lib/bpf/link.ts';
+import { openPinned } from '../../lib/bpf/pin.ts';
+import { programInfo } from '../../lib/bpf/program.ts';
+import { closeFd, listDir } from '../../lib/sys/file.ts';
+import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import type { Lab } from '../lab/lab.ts';
+import type { LabNode } from '../lab/lab-node.ts';
+import { builtAgent } from '../lab/programs.ts';
+import { ask, fastPathOf, PINS, podsOf, serve, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+
+const sys = openKoffiSyscalls();
+/** The capabilities of the next start of the agent are in this file of the node. */
+const RIGHTS = '/run/lab/rights';
+const AGENT = 'net_admin,bpf';
+const LOADER = 'net_admin,sys_admin';
+
+const folder = mkdtempSync(join(tmpdir(), 'weft-rights-'));
+let lab: Lab;
+let one: LabNode;
+beforeAll(async () => {
+  const file = join(folder, 'flanneld');
+  const rights = `$(sed 's/[^,]*/+&/g' ${RIGHTS} 2>/dev/null || echo ${only(AGENT)})`;
+  writeFileSync(file, `#!/bin/sh\nexec setpriv --bounding-set=-all,${rights} --inh-caps=-all -- ${builtAgent} "$@"\n`);
+  chmodSync(file, 0o755);
+  lab = await startFastLab({ agentFile: file });
+  one = lab.node('node-1');
+});
+afterAll(async () => {
+  await lab?.down();
+  rmSync(folder, { recursive: true });
+});
+
+/** As setpriv(1) takes a list of capabilities. */
+const only = (capabilities: string): string => capabilities.replace(/[^,]+/g, '+$&');
+
+async function load(capabilities: string): Promise<string> {
+  const rights = [`--bounding-set=-all,${only(capabilities)}`, '--inh-caps=-all', '--'];
+  return (await one.run(['setpriv', ...rights, builtAgent, 'load-fast-path'])).trim();
+}
+
+/** Starts the agent anew with these capabilities and nothing of an earlier one's fast path. */
+async function restart(capabilities: string): Promise<string> {
+  await one.agent.stop();
+  await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
+  one.writeFile(RIGHTS, capabilities);
+  const before = (await one.agent.log()).length;
+  return await startAgain(before);
+}
+
+async function startAgain(before: number): Promise<string> {
+  await one.agent.start();
+  await one.agent.ready();
+  return (await one.agent.log()).slice(before);
+}
+
+/** The ids of the programs that are pinned, and of those that are attached. */
+function programIds(): { pinned: number[]; attached: Set<number> } {
+  const path = one.pathFromOutside(PINS);
+  const [pinned, attached] = [[] as number[], new Set<number>()];
+  for (const pin of listDir(sys, path) ?? []) {
+    const fd = openPinned(sys, `${path}/${pin}`) ?? -1;
+    if (pin.startsWith('program_')) pinned.push(programInfo(sys, fd).id);
+    if (pin.startsWith('link_')) attached.add(linkInfo(sys, fd)?.programId ?? 0);
+    closeFd(sys, fd);
+  }
+  return { pinned, attached };
+}
+
+const reasonsIn = (log: string): string[] =>
+  log.split('\n').flatMap((line) => {
+    const { reason = '', msg } = line.startsWith('{') ? (JSON.parse(line) as { reason?: string; msg?: string }) : {};
+    return msg === 'fast path is off, packets go the classic way' && !/not there yet/.test(reason) ? [reason] : [];
+  });
+
+test('programs that somebody with more rights has loaded are used by an agent with NET_ADMIN and BPF, now and after a restart', async () => {
+  await one.agent.stop();
+  await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
+  expect(await load(LOADER)).toBe(`fast path loaded: programs are in ${PINS}`);
+  const { pinned } = programIds();
+  expect(pinned).toHaveLength(2);
+  for (let start = 0; start < 2; start++) {
+    await startAgain(0);
+    await untilOn(one);
+    expect([...programIds().attached].sort()).toEqual([...pinned].sort());
+    await one.agent.stop();
+  }
+  // A new version's loader comes while the old agent's programs are still attached.
+  expect(await load(LOADER)).toContain('fast path loaded');
+  await startAgain(0);
+  await untilOn(one);
+});
+
+test.for([
+  { without: 'BPF', capabilities: 'net_admin', reason: /this node has no fast path: .*EPERM \(it takes CAP_BPF/ },
+])('without $without an agent says so in one line, and pods are reached', async ({ capabilities, reason }) => {
+  onTestFinished(async () => void (await restart(AGENT)));
+  const log = await restart(capabilities);
+  await untilOff(one, reason);
+  expect(reasonsIn(log)).toEqual([expect.stringMatching(reason)]);
+  const [[a], [c]] = [podsOf(one), podsOf(lab.node('node-2'))];
+  await serve(c);
+  expect(await ask(a, 'tcp', c.ip)).toContain(c.name);
+});
+
+test.for([
+  { without: 'SYS_ADMIN and BPF', capabilities: 'net_admin', want: /classic way: .*EPERM \(it takes CAP_BPF/ },
+  { without: 'NET_ADMIN', capabilities: 'bpf', want: /classic way: .*EPERM \(it takes CAP_BPF and CAP_NET_ADMIN\)$/ },
+])('without $without the loader says so in one line', async ({ capabilities, want }) => {
+  await one.agent.stop();
+  await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
+  expect(await load(capabilities)).toMatch(want);
+  await startAgain(0);
+  await untilOn(one);
+});
+
+test('where there is no bpffs the loader says so, and the agent loads programs that end with it', async () => {
+  await one.agent.stop();
+  await one.run(['umount', '/sys/fs/bpf']);
+  onTestFinished(async () => void (await one.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf'])));
+  expect(await load(LOADER)).toBe('fast path not loaded, packets go the classic way: there is no bpffs at /sys/fs/bpf');
+  await startAgain(0);
+  await untilOn(one);
+  expect((await fastPathOf(one)).on).toBe(true);
+});
