@@ -10,7 +10,6 @@ import { FastPath } from '../fastpath/fast-path.ts';
 import type { Tunnel } from '../fastpath/observe.ts';
 import { removePins } from '../fastpath/pins.ts';
 import { Policing } from '../fastpath/policing/policing.ts';
-import { iptablesFinder } from '../firewall/iptables-programs.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import { podNetworkOf } from '../pods/gc/gc-command.ts';
 import type { AgentTools } from './tools.ts';
@@ -26,7 +25,7 @@ export interface FastPathNeeds {
 
 /** Undefined where it is off, and where the backend has none; what an earlier agent left is removed then. */
 export function startFastPath({ overlays, options, tools, drift, netfilter }: FastPathNeeds): FastPath | undefined {
-  const { sys, netlink, log, clock, path } = tools;
+  const { sys, netlink, log, clock } = tools;
   const tunneled = overlays.filter(({ fastPath }) => fastPath !== undefined);
   const mode = options.fastPath ?? tunneled.map(({ fastPath }) => fastPath)[0] ?? 'off';
   const [first] = tunneled;
@@ -47,7 +46,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
     podNetwork: () => podNetworkOf(sys, options),
     resultsFolder: `${options.cniStateDir}/${RESULTS_FOLDER}`,
     pinFolder: hasPins ? PIN_FOLDER : undefined,
-    policing: new Policing({ sys, netlink, netfilter, findIptables: iptablesFinder(path) }, () => clock.now()),
+    policing: new Policing({ sys, netlink, netfilter }, () => clock.now()),
   });
 }
 

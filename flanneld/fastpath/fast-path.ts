@@ -167,7 +167,7 @@ export class FastPath {
     const [tunnels, place] = [read(), placeOf()];
     if (tunnels === undefined || place === undefined) return this.#pause('the tunnel is not there yet', true);
     this.#tunnelIndexes = new Set(tunnels.map(({ ifindex }) => ifindex));
-    const reason = (await policing.who()) ?? this.#notForwarded(tunnels);
+    const reason = policing.who() ?? this.#notForwarded(tunnels);
     if (reason !== undefined) {
       this.#pause(reason);
       return await this.#clear(place);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { withoutCounters } from './legacy-table.ts';
+import { chainsAt, withoutCounters } from './legacy-table.ts';
 
 test('reads nothing outside the block, whatever the offsets in it say', () => {
   // Entries with lengths and targets near the truth get further than random bytes.
@@ -16,6 +16,9 @@ test('reads nothing outside the block, whatever the offsets in it say', () => {
     fc.property(block, fc.constantFrom(4 as const, 6 as const), fc.array(fc.nat(600)), (bytes, family, hooks) => {
       const kept = withoutCounters(bytes, family, hooks, (chain) => chain.length % 2 === 1);
       expect(kept.length).toBeLessThanOrEqual(bytes.length * 2);
+      const [first = 0, policy = 0] = hooks;
+      const [chain] = chainsAt(bytes, family, [{ name: 'FORWARD', hook: 2, first, policy }]);
+      expect(chain?.rules.length).toBeLessThanOrEqual(bytes.length / 112);
     }),
   );
 });

@@ -1,6 +1,6 @@
-// Reads the rules of iptables-legacy, to see whether they have changed. The kernel sends no events for them and tells them only by
-// getsockopt(2) on any IP socket, which needs NET_ADMIN (linux/netfilter/x_tables.h, linux/netfilter_ipv4/ip_tables.h,
-// linux/netfilter_ipv6/ip6_tables.h). A table is one block of rules. Jumps are offsets in it.
+// Reads the rules of iptables-legacy: whether they have changed, and who takes part in the packet filter. The kernel sends no events
+// for them and tells them only by getsockopt(2) on any IP socket, which needs NET_ADMIN (linux/netfilter/x_tables.h,
+// linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h). A table is one block of rules. Jumps are offsets in it.
 
 import type { Family } from '../ip.ts';
 import type { Slot } from '../sys/arena.ts';
@@ -19,8 +19,13 @@ const GET_ENTRIES = 65;
 
 /** struct ipt_getinfo: name, u32 valid_hooks, u32 hook_entry[5], u32 underflow[5], u32 num_entries, u32 size. */
 const NAME = 32;
+const VALID_HOOKS = 32;
 const HOOK_ENTRY = 36;
-const HOOKS = 5;
+const UNDERFLOW = 56;
+/** NF_INET_, by number. */
+const hookNames = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const;
+const HOOKS = hookNames.length;
+const ATTEMPTS = 5;
 const INFO_SIZE = 80;
 const INFO = 84;
 /** struct ipt_get_entries: name, u32 size, and the rules at the next multiple of eight. */
@@ -38,6 +43,86 @@ const TARGET = 32;
 const ERROR_NAME = 30;
 /** A table of this size has some 15,000 rules. Of a larger one only the size is compared. */
 const LIMIT = 4 * 1024 * 1024;
+/** What a verdict is in a rule: -NF_DROP - 1. */
+const DROP = -1;
+
+export interface LegacyChain {
+  readonly name: (typeof hookNames)[number];
+  /** NF_INET_. */
+  readonly hook: number;
+  /** Whether it drops what no rule decides. */
+  readonly drops: boolean;
+  readonly rules: readonly LegacyRule[];
+}
+
+export interface LegacyRule {
+  /** The chain it leads to; undefined when it leads to none. */
+  readonly jump: string | undefined;
+  /** Whether it can do something else than lead to a chain and count: it has a verdict or a target. */
+  readonly acts: boolean;
+}
+
+/**
+ * The built-in chains of a table with their rules; none when there is no such table. As with `legacyRules`, ask only for tables that
+ * are there. Throws SysError without a socket, and RangeError when the table is too large to be read or changes again and again.
+ */
+export function legacyChains(sys: Syscalls, family: Family, table: string): LegacyChain[] {
+  const fd = openSocket(sys, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const chains = sys.arena.scope(() => tryLegacyChains(sys, fd, family, table));
+      if (chains !== undefined) return chains;
+    }
+    throw new RangeError(`iptables-legacy: table ${table}: it changes all the time`);
+  } finally {
+    closeFd(sys, fd);
+  }
+}
+
+/** Undefined when somebody has changed the table between the two questions. */
+function tryLegacyChains(sys: Syscalls, fd: number, family: Family, table: string): LegacyChain[] | undefined {
+  const info = ask(sys, fd, family, GET_INFO, table, INFO);
+  if (info === undefined) return [];
+  const size = info.u32(INFO_SIZE);
+  if (size > LIMIT)
+    throw new RangeError(`iptables-legacy: table ${table}: ${size} bytes, at most ${LIMIT} can be read`);
+  const entries = ask(sys, fd, family, GET_ENTRIES, table, ENTRIES + size, size);
+  if (entries === undefined) return undefined;
+  const valid = info.u32(VALID_HOOKS);
+  const places = hookNames.flatMap((name, hook) =>
+    (valid & (1 << hook)) === 0
+      ? []
+      : [{ name, hook, first: info.u32(HOOK_ENTRY + 4 * hook), policy: info.u32(UNDERFLOW + 4 * hook) }],
+  );
+  return chainsAt(entries.bytes(ENTRIES), family, places);
+}
+
+/** Where a built-in chain begins, and where its last entry is, which says what becomes of all other packets. */
+export interface ChainPlace {
+  readonly name: LegacyChain['name'];
+  readonly hook: number;
+  readonly first: number;
+  readonly policy: number;
+}
+
+/** Exported for tests. */
+export function chainsAt(block: Uint8Array, family: Family, places: readonly ChainPlace[]): LegacyChain[] {
+  const entries = [...entriesOf(block, family)];
+  const chains = new Map<number, string>();
+  for (const { end, chainName } of entries) if (chainName !== undefined) chains.set(end, chainName);
+  return places.map(({ name, hook, first, policy }) => ({
+    name,
+    hook,
+    drops: entries.some(({ start, verdict }) => start === policy && verdict === DROP),
+    rules: entries
+      .filter(({ start }) => start >= first && start < policy)
+      .map(({ jump, end }) => {
+        // A rule without a target goes on at the next rule.
+        const isJump = jump !== undefined && jump.to !== end;
+        return { jump: isJump ? (chains.get(jump.to) ?? '?') : undefined, acts: jump === undefined };
+      }),
+  }));
+}
 
 /**
  * Returns bytes that are the same as long as the rules are the same, whatever their counters say; empty when there is no such
@@ -128,6 +213,8 @@ interface Entry {
   readonly end: number;
   /** Set if it is not a rule but the head of a chain. */
   readonly chainName: string | undefined;
+  /** What becomes of the packet; undefined for a named target and for a jump. */
+  readonly verdict: number | undefined;
   /** Where in the entry an offset stands, and what it says. */
   readonly jump: { readonly at: number; readonly to: number } | undefined;
 }
@@ -141,12 +228,14 @@ function* entriesOf(block: Uint8Array, family: Family): Generator<Entry> {
     const data = start + target + TARGET;
     if (next < least + TARGET || start + next > block.length || data + 4 > start + next) return;
     const name = text(block.subarray(start + target + 2, data - 1));
-    const verdict = name === '' ? view.getInt32(data, true) : -1;
+    const verdict = name === '' ? view.getInt32(data, true) : undefined;
+    const isJump = verdict !== undefined && verdict >= 0;
     yield {
       start,
       end: start + next,
       chainName: name === 'ERROR' ? text(block.subarray(data, data + ERROR_NAME)) : undefined,
-      jump: verdict >= 0 ? { at: target + TARGET, to: verdict } : undefined,
+      verdict: isJump ? undefined : verdict,
+      jump: isJump ? { at: target + TARGET, to: verdict } : undefined,
     };
     start += next;
   }

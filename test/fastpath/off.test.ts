@@ -73,6 +73,12 @@ test.for([
     reason: /IPsec/,
   },
   {
+    name: 'somebody’s rule of legacy iptables filters',
+    on: ['iptables-legacy', '-w', '-A', 'FORWARD', '-s', '192.0.2.1', '-j', 'DROP'],
+    off: ['iptables-legacy', '-w', '-D', 'FORWARD', '-s', '192.0.2.1', '-j', 'DROP'],
+    reason: /iptables-legacy chain filter FORWARD has rules of another program/,
+  },
+  {
     name: 'conntrack takes up no connections in their middle',
     on: ['sysctl', '-w', 'net.netfilter.nf_conntrack_tcp_loose=0'],
     off: ['sysctl', '-w', 'net.netfilter.nf_conntrack_tcp_loose=1'],

@@ -2,7 +2,7 @@
 // packets that are counted nor kube-proxy's chains do.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { legacyRules } from '../../lib/netfilter/legacy-table.ts';
+import { legacyChains, legacyRules } from '../../lib/netfilter/legacy-table.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns, openNetns } from '../../lib/sys/netns.ts';
@@ -72,6 +72,23 @@ describe.for([4, 6] as const)('IPv%i', (family) => {
     for (const port of [1, 2, 3]) iptables(family, `-A ${chain} -p udp --dport ${port} -j DROP`);
     expect(text(family)).toBe(before);
     iptables(family, `-F ${chain}`);
+  });
+
+  test('the built-in chains show their policy, where rules lead, and whether they act', () => {
+    needs.machine(unable === undefined || !/Table does not exist|ENOENT/.test(unable), 'a kernel with iptables-legacy');
+    const lines = ['-P FORWARD DROP', '-A FORWARD -p udp -j REJECT', '-A FORWARD -j ACCEPT', '-A FORWARD -g OMEGA'];
+    for (const line of lines) iptables(family, line);
+    const acting = { jump: undefined, acts: true };
+    const leading = (to: string) => ({ jump: to, acts: false });
+    expect(inNetns(sys, fd, () => legacyChains(sys, family, 'filter'))).toEqual([
+      { name: 'INPUT', hook: 1, drops: false, rules: [{ jump: undefined, acts: false }] },
+      {
+        ...{ name: 'FORWARD', hook: 2, drops: true },
+        rules: [leading('KUBE-A'), leading('ALPHA'), acting, acting, leading('OMEGA')],
+      },
+      { name: 'OUTPUT', hook: 3, drops: false, rules: [] },
+    ]);
+    for (const line of lines) iptables(family, line.replace('-A', '-D').replace('DROP', 'ACCEPT'));
   });
 
   test('counted packets are no change', () => {

@@ -12,6 +12,10 @@ function chain(parts: Partial<FilterChain>): PolicingFacts {
   return { ...quiet, chains: [{ ...usual, ...parts }] };
 }
 
+function legacy(parts: Partial<FilterChain>): PolicingFacts {
+  return { ...quiet, legacy: chain(parts).chains };
+}
+
 const local = { family: 4, action: 1 } as const;
 const usualRules = [
   { ...local, priority: 0, table: 255 },
@@ -41,12 +45,11 @@ test.for<{ name: string; facts: PolicingFacts }>([
   { name: 'rules for ARP', facts: chain({ family: 'arp', hook: 0, rules: [accept] }) },
   {
     name: 'legacy iptables of kube-proxy and flannel',
-    facts: {
-      ...quiet,
-      legacy: [
-        '*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [1:60]\n:KUBE-FORWARD - [0:0]\n-A INPUT -j DROP\n-A FORWARD -j KUBE-FORWARD\n-A FORWARD -m comment --comment "x -j DROP" -j FLANNEL-FWD\n-A KUBE-FORWARD -j DROP\nCOMMIT\n',
-      ],
-    },
+    facts: legacy({ rules: [jump('KUBE-FORWARD'), jump('FLANNEL-FWD'), { jump: undefined, expressions: [] }] }),
+  },
+  {
+    name: 'legacy iptables for the node’s own packets',
+    facts: legacy({ name: 'INPUT', hook: 1, drops: true, rules: [accept] }),
   },
 ])('is on beside $name', ({ facts }) => {
   expect(whoPolices(facts)).toBeUndefined();
@@ -118,16 +121,18 @@ test.for<{ name: string; facts: PolicingFacts; want: string }>([
   },
   {
     name: 'a policy of legacy iptables',
-    facts: { ...quiet, legacy: ['*filter\n:FORWARD DROP [0:0]\nCOMMIT\n'] },
+    facts: legacy({ drops: true }),
     want: 'iptables-legacy chain filter FORWARD drops what no rule accepts',
   },
   {
     name: 'a rule of legacy iptables',
-    facts: {
-      ...quiet,
-      legacy: ['*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.0.0.0/8 -j TPROXY --on-port 1\nCOMMIT\n'],
-    },
-    want: 'iptables-legacy chain mangle PREROUTING has rules of another program',
+    facts: legacy({ family: 'ip6', table: 'mangle', name: 'PREROUTING', hook: 0, rules: [accept] }),
+    want: 'ip6tables-legacy chain mangle PREROUTING has rules of another program',
+  },
+  {
+    name: 'a table of legacy iptables that is called like one of ours',
+    facts: legacy({ table: 'weft', rules: [accept] }),
+    want: 'iptables-legacy chain weft FORWARD has rules of another program',
   },
 ])('is off beside $name', ({ facts, want }) => {
   expect(whoPolices(facts)).toBe(want);

@@ -13,8 +13,8 @@ export interface FilterChain extends BaseChain {
 
 export interface PolicingFacts {
   readonly chains: readonly FilterChain[];
-  /** What `iptables-legacy-save` and `ip6tables-legacy-save` print; none where legacy iptables has no tables. */
-  readonly legacy: readonly string[];
+  /** Those of legacy iptables. */
+  readonly legacy: readonly FilterChain[];
   readonly ipRules: readonly Rule[];
   /** How many policies of IPsec there are. */
   readonly xfrmPolicies: number;
@@ -31,12 +31,14 @@ export function whoPolices(facts: PolicingFacts): string | undefined {
   for (const rule of facts.ipRules)
     if (!isUsualRule(rule)) return `an ip rule may divert pods’ packets: ${spellRule(rule)}`;
   for (const chain of facts.chains) {
-    const problem = problemOfChain(chain);
-    if (problem !== undefined) return printable(problem);
+    const problem = isKnownTable(chain) ? undefined : problemOfChain(chain);
+    if (problem !== undefined)
+      return printable(`nftables chain ${chain.family} ${chain.table} ${chain.name} ${problem}`);
   }
-  for (const text of facts.legacy) {
-    const problem = problemOfLegacy(text);
-    if (problem !== undefined) return printable(problem);
+  for (const chain of facts.legacy) {
+    const problem = problemOfChain(chain);
+    const program = chain.family === 'ip' ? 'iptables-legacy' : 'ip6tables-legacy';
+    if (problem !== undefined) return printable(`${program} chain ${chain.table} ${chain.name} ${problem}`);
   }
   return undefined;
 }
@@ -61,12 +63,14 @@ const KNOWN_CHAINS =
 const PASSED_HOOKS: ReadonlySet<number> = new Set([0, 2, 4]);
 const INGRESS_OF_INET = 5;
 
+function isKnownTable({ family, table }: FilterChain): boolean {
+  return family === 'arp' || OUR_TABLES.test(table) || KNOWN_TABLES.has(table);
+}
+
 function problemOfChain(chain: FilterChain): string | undefined {
-  const { family, table, name, drops, rules } = chain;
-  if (family === 'arp' || OUR_TABLES.test(table) || KNOWN_TABLES.has(table) || !isPassed(chain)) return undefined;
-  const where = `nftables chain ${family} ${table} ${name}`;
-  if (drops) return `${where} drops what no rule accepts`;
-  return rules.every(isHarmless) ? undefined : `${where} has rules of another program`;
+  if (!isPassed(chain)) return undefined;
+  if (chain.drops) return 'drops what no rule accepts';
+  return chain.rules.every(isHarmless) ? undefined : 'has rules of another program';
 }
 
 function isPassed({ family, hook }: BaseChain): boolean {
@@ -77,28 +81,4 @@ function isPassed({ family, hook }: BaseChain): boolean {
 function isHarmless({ jump, expressions }: ChainRule): boolean {
   if (jump !== undefined) return KNOWN_CHAINS.test(jump);
   return expressions.every((expression) => expression === 'counter');
-}
-
-const PASSED_CHAINS = /^(PREROUTING|FORWARD|POSTROUTING)$/;
-
-/** The text is that of iptables-save(8). */
-function problemOfLegacy(text: string): string | undefined {
-  let table = '';
-  for (const line of text.split('\n')) {
-    if (line.startsWith('*')) table = line.slice(1).trim();
-    const problem = problemOfLine(line);
-    if (problem !== undefined) return `iptables-legacy chain ${table} ${problem}`;
-  }
-  return undefined;
-}
-
-/** Comments may contain anything. */
-const QUOTED = /"(\\.|[^"\\])*"/g;
-
-function problemOfLine(line: string): string | undefined {
-  const [, start = '', chain = '', rest = ''] = /^(:|-A )(\S+)(.*)$/.exec(line) ?? [];
-  if (!PASSED_CHAINS.test(chain)) return undefined;
-  if (start === ':') return rest.startsWith(' DROP') ? `${chain} drops what no rule accepts` : undefined;
-  const target = / -[jg] (\S+)/.exec(rest.replace(QUOTED, ''))?.[1];
-  return target === undefined || KNOWN_CHAINS.test(target) ? undefined : `${chain} has rules of another program`;
 }

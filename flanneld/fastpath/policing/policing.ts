@@ -26,8 +26,8 @@ export class Policing {
     this.#mustLook = true;
   }
 
-  /** Who polices; undefined when nobody does. When it cannot be said, that is the reason. Never rejects. */
-  async who(): Promise<string | undefined> {
+  /** Who polices; undefined when nobody does. When it cannot be said, that is the reason. Never throws. */
+  who(): string | undefined {
     try {
       const generation = readGeneration(this.#sources.netfilter);
       const isOld = this.#now() - this.#lookedAtMs >= LOOK_MS;
@@ -37,7 +37,7 @@ export class Policing {
       this.#mustLook = false;
       this.#lookedAtMs = this.#now();
       this.#generation = undefined;
-      this.#answer = whoPolices(await readPolicing(this.#sources));
+      this.#answer = whoPolices(readPolicing(this.#sources));
       this.#generation = generation;
       return this.#answer;
     } catch (error) {

@@ -1,15 +1,15 @@
-// Reads what of a node may police pods' packets: the packet filter by netlink, legacy iptables by its own program, which alone knows
-// its rules, and what routing and IPsec have.
+// Reads what of a node may police pods' packets: the packet filter by netlink, legacy iptables as the kernel has it, and what routing
+// and IPsec have.
 
 import type { Family } from '../../../lib/ip.ts';
 import { type BaseChain, listBaseChains, listChainRules } from '../../../lib/netfilter/base-chains.ts';
+import { legacyChains } from '../../../lib/netfilter/legacy-table.ts';
 import { readGeneration } from '../../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { listRules } from '../../../lib/rtnetlink/rule.ts';
 import { readTextIfPresent } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { countXfrmPolicies } from '../../../lib/xfrm/policies.ts';
-import { type FindIptables, isIdle, isOutOfReach } from '../../firewall/iptables-programs.ts';
 import type { FilterChain, PolicingFacts } from './judge.ts';
 
 const TCP_LOOSE = '/proc/sys/net/netfilter/nf_conntrack_tcp_loose';
@@ -21,15 +21,13 @@ export interface PolicingSources {
   readonly netlink: Netlink;
   /** A connection to NETLINK_NETFILTER. */
   readonly netfilter: Netlink;
-  readonly findIptables: FindIptables;
 }
 
-/** Reads everything. Rejects with NetlinkError, SysError or ExecError; then nothing is known. */
-export async function readPolicing(sources: PolicingSources): Promise<PolicingFacts> {
-  const { sys, netlink, netfilter } = sources;
+/** Reads everything. Throws NetlinkError, SysError or RangeError; then nothing is known. */
+export function readPolicing({ sys, netlink, netfilter }: PolicingSources): PolicingFacts {
   return {
     chains: readChains(netfilter),
-    legacy: await readLegacy(sources),
+    legacy: readLegacy(sys),
     ipRules: FAMILIES.flatMap((family) => listRules(netlink, family)),
     xfrmPolicies: countXfrmPolicies(sys),
     tcpLoose: readTcpLoose(sys),
@@ -48,20 +46,23 @@ function readChains(netfilter: Netlink): FilterChain[] {
   }
 }
 
-async function readLegacy({ findIptables }: PolicingSources): Promise<string[]> {
-  const texts: string[] = [];
-  for (const family of FAMILIES) {
-    if (isIdle({ variant: 'legacy', family })) continue;
-    const { all } = await findIptables(family);
-    const legacy = all.find(({ variant }) => variant === 'legacy');
-    if (legacy === undefined || isOutOfReach(legacy)) {
-      // Its rules are there and cannot be read.
-      texts.push('*unreadable\n:FORWARD DROP');
-      continue;
-    }
-    texts.push(await legacy.save());
-  }
-  return texts;
+function readLegacy(sys: Syscalls): FilterChain[] {
+  return FAMILIES.flatMap((family) =>
+    legacyTables(sys, family).flatMap((table) =>
+      legacyChains(sys, family, table).map(({ rules, ...chain }) => ({
+        ...chain,
+        table,
+        family: family === 4 ? ('ip' as const) : ('ip6' as const),
+        rules: rules.map(({ jump, acts }) => ({ jump, expressions: acts ? ['target'] : [] })),
+      })),
+    ),
+  );
+}
+
+/** The tables exist only once somebody has used them, and the file only if the kernel has them at all. */
+function legacyTables(sys: Syscalls, family: Family): string[] {
+  const path = `/proc/self/net/ip${family === 4 ? '' : '6'}_tables_names`;
+  return (readTextIfPresent(sys, path, 4096) ?? '').split('\n').filter((name) => name !== '');
 }
 
 /** Undefined when this kernel tracks no connections, or hides the setting. */
