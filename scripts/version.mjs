@@ -17,6 +17,7 @@ const PLACES = [
   ['manifests/cleanup.yml', 'image: weft:'],
   ['manifests/kind/cluster.yml', 'weft:'],
   ['manifests/kustomize/base/daemonset.yml', 'image: weft:'],
+  ['manifests/kustomize/components/fast-path/daemonset.yml', 'image: weft:'],
   ['manifests/helm/weft/Chart.yaml', 'version: '],
   ['manifests/helm/weft/Chart.yaml', 'appVersion: '],
   ['manifests/helm/weft/values.yaml', 'tag: '],

@@ -7,7 +7,7 @@ import { normalizePrefix } from '../../../flanneld/subnet/kube/annotations.ts';
 import { PLUGIN_NAMES } from '../../../lib/plugin-names.ts';
 import { needs } from '../../support/needs.ts';
 import { readWholeNetConf } from '../../support/whole-net-conf.ts';
-import { withOverlay } from '../image/manifest.ts';
+import { withFastPath, withOverlay } from '../image/manifest.ts';
 import {
   agentContainer,
   asKubeObjects,
@@ -70,6 +70,7 @@ describe('values.schema.json', () => {
     { path: 'flannel.enableNFTables', value: false },
     { path: 'flannel.backend', value: 'host-gw' },
     { path: 'flannel.probes', value: false },
+    { path: 'flannel.fastPath', value: 'redirect' },
     { path: 'flannel.flannel_cni', value: { image: { repository: 'x', tag: 'y' } } },
     { path: 'flannel.macPrefix', value: '0E-2A' },
     { path: 'flannel.cniBinReplace', value: ['bridge', 'portmap'] },
@@ -86,6 +87,7 @@ describe('values.schema.json', () => {
     { path: 'ownNodePolicy', value: 'yes' },
     { path: 'flannel.backend', value: 'wireguard' },
     { path: 'flannel.probes', value: 'sometimes' },
+    { path: 'flannel.fastPath', value: 'on' },
     { path: 'flannel.vni', value: 16777216 },
     { path: 'flannel.vni', value: '1' },
     { path: 'flannel.backendPort', value: 65536 },
@@ -146,9 +148,10 @@ describe('rendered', () => {
     { set: 'flannel.probes=false', want: ['--probes=off'] },
     { set: 'flannel.probes=true', want: ['--probes=on'] },
     { set: 'flannel.probes=null', want: [] },
+    { set: 'flannel.fastPath=off', want: ['--fast-path=off'] },
   ])('gives the agent the flag for $set', ({ set, want }) => {
     const { args = [] } = agentContainer(render('weft', set));
-    expect(args.filter((arg) => arg.startsWith('--probes'))).toEqual(want);
+    expect(args.filter((arg) => /^--(probes|fast-path)/.test(arg))).toEqual(want);
   });
 
   test('contains weft-policy.yml where the cluster supports such policies and no value switches it off', () => {
@@ -176,6 +179,7 @@ describe('rendered', () => {
 
   test.for([
     { set: [] },
+    { set: ['replaceFlannel=true', 'flannel.fastPath=redirect'] },
     { set: ['replaceFlannel=true'] },
     { set: ['podCidrv6=fd00:10:244::/56', 'flannel.skipCNIConfigInstallation=true'] },
     { set: ['flannel.healthz.port=0', 'global.imagePullSecrets[0].name=registry', 'flannel.nodeSelector.a=b'] },
@@ -220,6 +224,24 @@ describe('rendered', () => {
       volumes: pod.volumes,
     });
     expect(netConf(objects)).toEqual(netConf([configMap]));
+  });
+
+  test('with the fast path is the same as overlays/fast-path, and needs nothing more without it', () => {
+    const [objects, wanted] = [render('weft', 'flannel.fastPath=redirect'), withFastPath()];
+    const [container] = wanted.containers;
+    const { args, securityContext, volumeMounts } = agentContainer(objects);
+    const { initContainers, volumes } = podSpec(objects);
+    expect([...(args ?? [])].sort()).toEqual([...(container?.args ?? [])].sort());
+    expect({ securityContext, volumeMounts, volumes, initContainers }).toEqual({
+      securityContext: container?.securityContext,
+      volumeMounts: container?.volumeMounts,
+      volumes: wanted.volumes,
+      initContainers: wanted.initContainers,
+    });
+    const { args: offArgs, ...off } = agentContainer(render('weft', 'flannel.fastPath=off'));
+    const { args: plainArgs, ...plain } = agentContainer(render('weft'));
+    expect(off).toEqual(plain);
+    expect(offArgs?.filter((arg) => plainArgs?.includes(arg) !== true)).toEqual(['--fast-path=off']);
   });
 
   test('switches families on and off with their networks', () => {

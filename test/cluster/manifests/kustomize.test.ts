@@ -6,7 +6,7 @@ import { join, relative } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { readWholeNetConf } from '../../support/whole-net-conf.ts';
-import { withOverlay } from '../image/manifest.ts';
+import { withFastPath, withOverlay } from '../image/manifest.ts';
 import {
   agentContainer,
   asKubeObjects,
@@ -143,6 +143,40 @@ test('iptables adds NET_RAW and the lock, and nothing else, as test/cluster/imag
   };
   expect(withOverlay('iptables').pod).toEqual(wanted);
   expect(inOrder(changed)).toEqual(inOrder(wanted as PodSpec));
+});
+
+test('fast-path adds the flag, BPF, the bpffs and the container that loads the programs, and nothing else, as test/cluster/image runs it', () => {
+  const [plain, changed] = [named(readObjects('weft.yml')), named(render('overlays/fast-path'))];
+  const pod = podSpec([...changed.values()]);
+  expect(pod).toEqual(withFastPath());
+  const { initContainers, ...rest } = pod;
+  expect(initContainers).toMatchObject([
+    { command: ['/opt/weft/flanneld', 'load-fast-path'], securityContext: { capabilities: { drop: ['ALL'] } } },
+  ]);
+  const [agent] = rest.containers;
+  const [before] = podSpec([...plain.values()]).containers;
+  const bpf = { name: 'bpf', mountPath: '/sys/fs/bpf' };
+  expect(agent).toEqual({
+    ...before,
+    args: [...(before?.args ?? []), '--fast-path=redirect'],
+    securityContext: { ...before?.securityContext, capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'BPF'] } },
+    volumeMounts: [...(before?.volumeMounts ?? []), bpf],
+  });
+  for (const objects of [plain, changed]) objects.delete('DaemonSet weft');
+  expect(changed).toEqual(plain);
+});
+
+test('the component fast-path joins replace-flannel as well', () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'weft-kustomize-')));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const from = relative(folder, join(manifests, 'kustomize'));
+  const text = `resources: [${from}/overlays/replace-flannel]\ncomponents: [${from}/components/fast-path]\n`;
+  writeFileSync(join(folder, 'kustomization.yaml'), text);
+  const pod = podSpec(render(relative(join(manifests, 'kustomize'), folder)));
+  expect(pod.containers).toMatchObject([
+    { name: 'kube-flannel', args: expect.arrayContaining(['--fast-path=redirect']) },
+  ]);
+  expect(pod.initContainers).toEqual(withFastPath().initContainers);
 });
 
 /** kustomize puts the containers that it adds at the beginning of the list. */

@@ -237,7 +237,10 @@ describe('cleanup.yml', () => {
   test('cleans the folders to which the agent writes, and waits while an agent runs', () => {
     const [container] = podSpec(cleanup).initContainers ?? [];
     const paths = (from: readonly { mountPath: string }[] = []): string[] => from.map(({ mountPath }) => mountPath);
-    expect(paths(container?.volumeMounts)).toEqual(['/run/flannel', '/etc/cni/net.d', '/opt/cni/bin', '/var/lib/cni']);
+    expect(paths(container?.volumeMounts)).toEqual([
+      ...['/run/flannel', '/etc/cni/net.d', '/opt/cni/bin', '/var/lib/cni'],
+      '/sys/fs/bpf', // written with the component fast-path only
+    ]);
     expect(container?.command).toEqual(['/opt/weft/flanneld', 'cleanup']);
     expect(JSON.stringify(podSpec(cleanup).affinity.podAntiAffinity)).toContain('"app.kubernetes.io/name":"weft"');
   });

@@ -40,6 +40,8 @@ app.kubernetes.io/name: weft
 {{- /* Unset means nftables. */ -}}
 {{- define "weft.usesIptables" -}}{{ eq (toString .Values.flannel.enableNFTables) "false" }}{{- end -}}
 
+{{- define "weft.usesFastPath" -}}{{ not (has .Values.flannel.fastPath (list nil "off")) }}{{- end -}}
+
 {{- /* net-conf.json, built as a value: nothing a user writes can break its syntax. */ -}}
 {{- define "weft.netConf" -}}
 {{- $backend := dict "Type" .Values.flannel.backend -}}
