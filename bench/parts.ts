@@ -7,6 +7,7 @@ import { guardPart } from './guard.ts';
 import { nodesPart } from './nodes.ts';
 import { packetPart } from './packet.ts';
 import { peersPart } from './peers.ts';
+import { probesPart } from './probes.ts';
 import type { Part } from './result.ts';
 import { startPart } from './start.ts';
 import { throughputPart } from './throughput.ts';
@@ -20,6 +21,7 @@ const parts: readonly Part[] = [
   peersPart,
   throughputPart,
   guardPart,
+  probesPart,
   faultsPart,
 ];
 /** Parts that run only when asked for by name: one takes about as long as all others together, the other needs a cluster. */

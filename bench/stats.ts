@@ -32,8 +32,8 @@ export function summarize(values: readonly number[]): Summary {
   return { count: values.length, p50, p90, p99: values.length < FEWEST_FOR_P99 ? Number.NaN : p99, max };
 }
 
+/** A value, such as the ratio of two medians, and how certain it is. */
 export interface Ratio {
-  /** The median of the first list divided by that of the second. */
   readonly value: number;
   /** The interval in which 95 of 100 resamples lie; NaN when there are too few rounds to tell. */
   readonly low: number;
@@ -84,6 +84,24 @@ export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[
   const ratios = Array.from({ length: RESAMPLES }, () => resampled(first) / resampled(second));
   const [low = Number.NaN, high = Number.NaN] = quantiles(ratios, [0.025, 0.975]);
   return { value: median(first) / median(second), low, high };
+}
+
+/** The mean of a list, with the interval in which those of 95 of 100 resamples lie. NaN values are left out. */
+export function meanWithInterval(values: readonly number[]): Ratio {
+  const known = values.filter((value) => !Number.isNaN(value));
+  const value = mean(known);
+  if (known.length < FEWEST_ROUNDS) return { value, low: Number.NaN, high: Number.NaN };
+  const random = randomNumbers(SEED);
+  const resampled = Array.from({ length: RESAMPLES }, () =>
+    mean(known.map(() => known[Math.floor(random() * known.length)] ?? Number.NaN)),
+  );
+  const [low = Number.NaN, high = Number.NaN] = quantiles(resampled, [0.025, 0.975]);
+  return { value, low, high };
+}
+
+/** NaN for an empty list. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Random numbers in [0, 1) by mulberry32: the same seed gives the same numbers. */

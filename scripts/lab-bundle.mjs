@@ -13,6 +13,7 @@ const programs = {
   probe: '../faults/probe/main.ts',
   'packet-end': '../../bench/packet/program.ts',
   'ping-pong': '../../bench/throughput/ping-pong.ts',
+  'probes-crowd': '../../bench/probes/crowd.ts',
 };
 
 /** Writes the bundles that changed and returns the folder. Files are replaced in one step, since other labs may be starting from them. */

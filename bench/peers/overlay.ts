@@ -13,9 +13,9 @@ import { deleteLink, getLink, setLink } from '../../lib/rtnetlink/link.ts';
 import { addVxlan } from '../../lib/rtnetlink/vxlan.ts';
 
 export const UNDERLAY = 'underlay0';
-const DEVICE = 'flannel.1';
-const VNI = 1;
-const PORT = 8472;
+export const DEVICE = 'flannel.1';
+export const VNI = 1;
+export const PORT = 8472;
 
 /** 10.64.0.0/10 holds 16,384 subnets of /24. Like flannel, nobody gets the first one. This node has the second. */
 const NETWORK_BASE = 0x0a40_0000n;
@@ -25,15 +25,15 @@ const PUBLIC_BASE = 0xac10_0001n;
 const ipv4 = (value: bigint): Ip => ({ family: 4, value });
 
 /** The MAC of the n-th node's VXLAN device. */
-function vtepMac(node: number): Mac {
+export function vtepMac(node: number): Mac {
   return macFromBytes(new Uint8Array([0x0e, 0x57, 0, node >>> 16, node >>> 8, node]));
 }
 
-function subnetOf(node: number): IpPrefix {
+export function subnetOf(node: number): IpPrefix {
   return { ip: ipv4(NETWORK_BASE + (BigInt(node + 1) << 8n)), length: 24 };
 }
 
-function publicIpOf(node: number): Ip {
+export function publicIpOf(node: number): Ip {
   return ipv4(PUBLIC_BASE + BigInt(node));
 }
 

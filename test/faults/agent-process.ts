@@ -31,6 +31,11 @@ export function cpuTreeMs(pid: number): number {
   return sumOfTicks(pid, 11, 15) * MS_PER_TICK;
 }
 
+/** The processor time of its children that have ended, in milliseconds. */
+export function childrenCpuMs(pid: number): number {
+  return sumOfTicks(pid, 13, 15) * MS_PER_TICK;
+}
+
 /** Sums times of the process. utime, stime, cutime and cstime are the fields 11 to 14 after the name. */
 function sumOfTicks(pid: number, from: number, to: number): number {
   const text = read(`/proc/${pid}/stat`);

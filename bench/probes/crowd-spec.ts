@@ -1,0 +1,8 @@
+// What the program that stands in for thousands of peers is told.
+
+export interface CrowdSpec {
+  /** How many peers it stands in for: the nodes 1 to `count` of bench/peers/overlay.ts. */
+  readonly count: number;
+  /** The UDP port of all agents' probes. */
+  readonly port: number;
+}

@@ -1,0 +1,99 @@
+// Turns what was measured of agents with and without probes into the part's result.
+
+import { figure, shown } from '../figures.ts';
+import { withInterval } from '../limits.ts';
+import type { Figure, PartResult } from '../result.ts';
+import { meanWithInterval, type Ratio } from '../stats.ts';
+import { MODES, type Mode, type Outcome, type Window } from './rounds.ts';
+
+/** The most that probes may take of a processor, in ms a second, and the most packets a second. */
+const PROCESSOR_LIMIT = 5;
+const PACKETS_LIMIT = 50;
+
+export type Samples = Readonly<Record<Mode, readonly Window[]>>;
+
+interface Measure {
+  readonly name: string;
+  readonly unit: string;
+  readonly most: number;
+  of(window: Window): number;
+}
+
+const MEASURES = {
+  processor: {
+    name: 'processor time of the agent',
+    unit: 'ms/s',
+    most: PROCESSOR_LIMIT,
+    of: ({ processorMsPerSec }) => processorMsPerSec,
+  },
+  packets: {
+    name: 'packets of the underlay device, in and out',
+    unit: 'packets/s',
+    most: PACKETS_LIMIT,
+    of: ({ packetsPerSec }) => packetsPerSec,
+  },
+} satisfies Readonly<Record<string, Measure>>;
+
+/** `nodes`: how many Nodes the cluster has. The n-th windows of both modes are the same time. */
+export function describeProbes(nodes: number, samples: Samples, outcomes: readonly Outcome[]): PartResult {
+  const measures: readonly [string, Measure][] = Object.entries(MEASURES);
+  const figures = measures.flatMap(([what, measure]) => MODES.map((mode) => figureOf(what, measure, mode, samples)));
+  const differences = measures.map(([, { of }]) => differenceOf(samples, of));
+  return {
+    figures,
+    tables: [
+      {
+        title: `${nodes} Nodes; means, and the difference with its 95 % interval`,
+        head: ['', 'with probes', '--probes=off', 'difference'],
+        rows: measures.map(([, { name, unit, of }], at) => [
+          `${name}, ${unit}`,
+          ...MODES.map((mode) => shown(meanWithInterval(samples[mode].map(of)).value)),
+          withInterval(differences[at] ?? none, 1),
+        ]),
+        answers: true,
+      },
+    ],
+    ratios: [],
+    limits: measures.map(([, { name, unit, most }], at) => ({
+      name: `what probes add among ${nodes} Nodes: ${name}`,
+      value: (differences[at] ?? none).value,
+      most,
+      unit,
+    })),
+    failures: outcomes.flatMap(failuresOf),
+    notes: outcomes.map(({ states }) => `peers as the probes had found them at the end: ${spell(states)}`),
+    plots: [],
+    headline: [],
+  };
+}
+
+const none: Ratio = { value: Number.NaN, low: Number.NaN, high: Number.NaN };
+
+function figureOf(what: string, { name, unit, of }: Measure, mode: Mode, samples: Samples): Figure {
+  const role = mode === 'on' ? 'weft' : 'reference';
+  const about = {
+    key: `probes/${what}/${mode}`,
+    name: `${name}, --probes=${mode}`,
+    unit,
+    better: 'lower',
+    role,
+  } as const;
+  return figure(about, samples[mode].map(of));
+}
+
+function differenceOf({ on, off }: Samples, of: (window: Window) => number): Ratio {
+  return meanWithInterval(on.map((window, at) => of(window) - (off[at] === undefined ? Number.NaN : of(off[at]))));
+}
+
+/** Probes that were not answered would cost something else than what is asked here. */
+function failuresOf({ states, findings }: Outcome): string[] {
+  const { reachable = 0, degraded = 0, unreachable = 0 } = states;
+  if (reachable > 0 && degraded + unreachable === 0) return [];
+  return [`not every probe was answered: ${[spell(states), ...findings].join('; ')}`];
+}
+
+function spell(states: Outcome['states']): string {
+  return Object.entries(states)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(', ');
+}

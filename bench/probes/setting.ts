@@ -1,0 +1,77 @@
+// The lab for measuring probes: two nodes run the agent, and a third stands in for thousands of peers. Its kernel has the peers'
+// addresses, on the underlay and in the tunnel, and a program on it answers probes (crowd.ts).
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { leaseFileName } from '../../flanneld/subnet/lease-dir.ts';
+import { renderLeaseFile } from '../../flanneld/subnet/lease-file.ts';
+import { formatIp } from '../../lib/ip.ts';
+import type { JsonObject } from '../../test/lab/cni/conflist.ts';
+import type { Lab } from '../../test/lab/lab.ts';
+import type { LabNode } from '../../test/lab/lab-node.ts';
+import { labPrograms } from '../../test/lab/programs.ts';
+import { readLease } from '../../test/lab/support/leases.ts';
+import { DEVICE, leaseOf, netConf, PORT, publicIpOf, VNI } from '../peers/overlay.ts';
+import type { CrowdSpec } from './crowd-spec.ts';
+
+/** The port of probes that agents have when no flag says another. */
+const PROBE_PORT = 8477;
+/** The made-up peers' subnets lie in the first half of the network, and the agents' own in the other. */
+const PEERS_SUBNETS = '10.64.0.0/11';
+const PEERS_ADDRESSES = '172.16.0.0/16';
+
+/** The net-conf.json of the nodes with agents. */
+export const probesNetConf: JsonObject = { ...JSON.parse(netConf), SubnetMin: '10.96.0.0', SubnetMax: '10.127.255.0' };
+
+/** Publishes the leases of `count` made-up peers, for all agents of the lab. */
+export function publishPeers(lab: Lab, count: number): void {
+  for (let node = 1; node <= count; node++) {
+    const [key, lease] = leaseOf(node);
+    const path = join(lab.leaseFolder, leaseFileName(key));
+    writeFileSync(`${path}.new`, renderLeaseFile(lease));
+    renameSync(`${path}.new`, path);
+  }
+}
+
+/**
+ * Gives a node the addresses of all made-up peers and their end of the tunnel. Packets to any peer's MAC are taken, because one
+ * device stands in for the devices of all of them.
+ */
+export async function prepareCrowd(node: LabNode): Promise<void> {
+  // The tunnel's packets come from a peer, so that no agent counts them as a stranger's.
+  const local = formatIp(publicIpOf(1));
+  const vxlan = ['type', 'vxlan', 'id', `${VNI}`, 'dstport', `${PORT}`, 'local', local, 'nolearning'];
+  await node.run(['ip', 'route', 'add', 'local', PEERS_ADDRESSES, 'dev', 'lo']);
+  await node.run(['ip', 'route', 'add', 'local', PEERS_SUBNETS, 'dev', 'lo']);
+  await node.run(['ip', 'link', 'add', DEVICE, 'mtu', '1450', ...vxlan]);
+  await node.run(['ip', 'link', 'set', DEVICE, 'up']);
+  const take = `add chain netdev bench in { type filter hook ingress device "${DEVICE}" priority 0; meta pkttype set host; }`;
+  await node.run(['nft', '-f', '-'], { input: `add table netdev bench\n${take}\n` });
+}
+
+/** Lets the node that stands in for the peers and a node with an agent reach each other. The agent has its lease. */
+export async function connect(lab: Lab, crowd: LabNode, agent: LabNode): Promise<void> {
+  await agent.run(['ip', 'route', 'replace', PEERS_ADDRESSES, 'via', crowd.address]);
+  const { subnet, mac } = readLease(lab, agent.name);
+  const [base = ''] = subnet.split('/');
+  await crowd.run(['ip', 'neigh', 'replace', base, 'lladdr', mac, 'dev', DEVICE, 'nud', 'permanent']);
+  await crowd.run(['bridge', 'fdb', 'replace', mac, 'dev', DEVICE, 'dst', agent.address, 'self', 'permanent']);
+  await crowd.run(['ip', 'route', 'replace', subnet, 'via', base, 'dev', DEVICE, 'onlink']);
+}
+
+/** Starts the program that stands in for `count` peers. Resolves when it answers; it ends with this process. */
+export async function startCrowd(node: LabNode, count: number): Promise<{ stop(): void }> {
+  const spec: CrowdSpec = { count, port: PROBE_PORT };
+  const program = join(await labPrograms(), 'probes-crowd.mjs');
+  const inside = ['nsenter', `--net=/proc/${node.pid}/ns/net`, '--', process.execPath, program, JSON.stringify(spec)];
+  const crowd = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...inside], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  crowd.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const ready = once(crowd.stdout, 'data').then(() => true);
+  if (!(await Promise.race([ready, once(crowd, 'close').then(() => false)]))) {
+    throw new Error(`the program that stands in for peers has ended: ${said.trim()}`);
+  }
+  return { stop: () => crowd.kill('SIGKILL') };
+}
