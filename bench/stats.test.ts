@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { median, quantiles, randomNumbers, ratioOfMedians, summarize } from './stats.ts';
+import { median, medianWithInterval, quantiles, randomNumbers, ratioOfMedians, summarize } from './stats.ts';
 
 describe('quantiles', () => {
   test.for([
@@ -88,4 +88,14 @@ test('random numbers stay in [0, 1), spread, and repeat with their seed', () => 
   expect(Math.min(...values)).toBeGreaterThanOrEqual(0);
   expect(Math.max(...values)).toBeLessThan(1);
   expect(values.filter((value) => value < 0.5).length).toBeGreaterThan(400);
+});
+
+test('the interval of a median holds it, and is unknown for few values', () => {
+  const { value, low, high } = medianWithInterval([1, 2, 3, 4, Number.NaN, 10]);
+  expect(value).toBe(3);
+  expect(low).toBeGreaterThanOrEqual(1);
+  expect(low).toBeLessThan(3);
+  expect(high).toBeGreaterThan(3);
+  expect(high).toBeLessThanOrEqual(10);
+  expect(medianWithInterval([1, 3])).toMatchObject({ low: Number.NaN, high: Number.NaN });
 });

@@ -86,14 +86,14 @@ export function ratioOfSeparateMedians(a: readonly number[], b: readonly number[
   return { value: median(first) / median(second), low, high };
 }
 
-/** The mean of a list, with the interval in which those of 95 of 100 resamples lie. NaN values are left out. */
-export function meanWithInterval(values: readonly number[]): Ratio {
+/** The median of a list, with the interval in which those of 95 of 100 resamples lie. NaN values are left out. */
+export function medianWithInterval(values: readonly number[]): Ratio {
   const known = values.filter((value) => !Number.isNaN(value));
-  const value = mean(known);
+  const value = median(known);
   if (known.length < FEWEST_ROUNDS) return { value, low: Number.NaN, high: Number.NaN };
   const random = randomNumbers(SEED);
   const resampled = Array.from({ length: RESAMPLES }, () =>
-    mean(known.map(() => known[Math.floor(random() * known.length)] ?? Number.NaN)),
+    median(known.map(() => known[Math.floor(random() * known.length)] ?? Number.NaN)),
   );
   const [low = Number.NaN, high = Number.NaN] = quantiles(resampled, [0.025, 0.975]);
   return { value, low, high };

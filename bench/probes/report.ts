@@ -3,7 +3,7 @@
 import { figure, shown } from '../figures.ts';
 import { withInterval } from '../limits.ts';
 import type { Figure, PartResult } from '../result.ts';
-import { meanWithInterval, type Ratio } from '../stats.ts';
+import { mean, median, medianWithInterval, type Ratio } from '../stats.ts';
 import { MODES, type Mode, type Outcome, type Window } from './rounds.ts';
 
 /** The most that probes may take of a processor, in ms a second, and the most packets a second. */
@@ -38,17 +38,19 @@ const MEASURES = {
 export function describeProbes(nodes: number, samples: Samples, outcomes: readonly Outcome[]): PartResult {
   const measures: readonly [string, Measure][] = Object.entries(MEASURES);
   const figures = measures.flatMap(([what, measure]) => MODES.map((mode) => figureOf(what, measure, mode, samples)));
-  const differences = measures.map(([, { of }]) => differenceOf(samples, of));
+  const differences = measures.map(([, { of }]) => differencesOf(samples, of));
+  const medians = differences.map(medianWithInterval);
   return {
     figures,
     tables: [
       {
-        title: `${nodes} Nodes; means, and the difference with its 95 % interval`,
-        head: ['', 'with probes', '--probes=off', 'difference'],
+        title: `${nodes} Nodes; medians of the windows, and of the difference in a window with its 95 % interval`,
+        head: ['', 'with probes', '--probes=off', 'difference', 'mean difference'],
         rows: measures.map(([, { name, unit, of }], at) => [
           `${name}, ${unit}`,
-          ...MODES.map((mode) => shown(meanWithInterval(samples[mode].map(of)).value)),
-          withInterval(differences[at] ?? none, 1),
+          ...MODES.map((mode) => shown(median(samples[mode].map(of)))),
+          withInterval(medians[at] ?? none, 1),
+          shown(mean(differences[at] ?? [])),
         ]),
         answers: true,
       },
@@ -56,7 +58,7 @@ export function describeProbes(nodes: number, samples: Samples, outcomes: readon
     ratios: [],
     limits: measures.map(([, { name, unit, most }], at) => ({
       name: `what probes add among ${nodes} Nodes: ${name}`,
-      value: (differences[at] ?? none).value,
+      value: (medians[at] ?? none).value,
       most,
       unit,
     })),
@@ -81,8 +83,12 @@ function figureOf(what: string, { name, unit, of }: Measure, mode: Mode, samples
   return figure(about, samples[mode].map(of));
 }
 
-function differenceOf({ on, off }: Samples, of: (window: Window) => number): Ratio {
-  return meanWithInterval(on.map((window, at) => of(window) - (off[at] === undefined ? Number.NaN : of(off[at]))));
+/**
+ * What probes add in each window. They are judged by the median, because the check of all peers once a minute falls into another
+ * window of each agent; the mean, which is shown beside it, has the checks of both.
+ */
+function differencesOf({ on, off }: Samples, of: (window: Window) => number): number[] {
+  return on.map((window, at) => of(window) - (off[at] === undefined ? Number.NaN : of(off[at])));
 }
 
 /** Probes that were not answered would cost something else than what is asked here. */

@@ -12,6 +12,7 @@ import { createFailureLog } from '../../health/log.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
+import { type Heartbeat, heartbeatMs, keepAsking } from '../heartbeat.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, SubnetManager } from '../manager.ts';
 import { runTogether } from '../watching.ts';
 import type { Claim, ClaimContext } from './claim.ts';
@@ -44,8 +45,8 @@ export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
 const CONFIG_RETRY_MS = 1000;
-/** Renewing after a third of the lease's time would be enough; doing it every minute notices a lost lease early. */
-const LONGEST_KEEP_ALIVE_MS = 60_000;
+/** How often this node's own lease is compared although no event came. */
+const LOOK_MS = 60_000;
 /** Changes come in bursts; one snapshot after the burst is enough. */
 const SETTLE_MS = 20;
 /** The shortest time between two restorations of a lease that somebody keeps changing. */
@@ -60,6 +61,7 @@ class EtcdManager implements SubnetManager {
   readonly #options: EtcdManagerOptions;
   readonly #gateway: EtcdGateway;
   readonly #prefix: string;
+  readonly #configKey: string;
   readonly #mirror: EtcdMirror;
   readonly #troubles = new StoreTroubles();
   readonly #failures: FailureLog;
@@ -80,7 +82,9 @@ class EtcdManager implements SubnetManager {
   constructor(options: EtcdManagerOptions) {
     this.#options = options;
     this.#gateway = new EtcdGateway(options);
-    this.#prefix = `${options.prefix.replace(/\/+$/, '')}/subnets/`;
+    const root = options.prefix.replace(/\/+$/, '');
+    this.#prefix = `${root}/subnets/`;
+    this.#configKey = `${root}/config`;
     const { log, random, watchLifeMs } = options;
     const reading = { gateway: this.#gateway, prefix: this.#prefix, log, troubles: this.#troubles };
     this.#mirror = new EtcdMirror({ ...reading, random, watchLifeMs });
@@ -90,7 +94,7 @@ class EtcdManager implements SubnetManager {
 
   /** Waits for etcd and for the key; rejects with ConfigError when the configuration is wrong. */
   async networkConfig(signal: AbortSignal): Promise<NetConf> {
-    const key = `${this.#options.prefix.replace(/\/+$/, '')}/config`;
+    const key = this.#configKey;
     for (;;) {
       signal.throwIfAborted();
       try {
@@ -202,9 +206,9 @@ class EtcdManager implements SubnetManager {
   /** Puts our own lease back as it must be; returns when to look again, in ms. */
   async #putRight(signal: AbortSignal): Promise<number> {
     const own = this.#own;
-    if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return LONGEST_KEEP_ALIVE_MS;
+    if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return LOOK_MS;
     const entry = this.#mirror.entries.get(own.name);
-    if (entry?.kv.value === own.value && !this.#isLeaseDead) return LONGEST_KEEP_ALIVE_MS;
+    if (entry?.kv.value === own.value && !this.#isLeaseDead) return LOOK_MS;
     // The subnet is lost only if another node made the key anew. One that wrote over our key came later, so ours is put back.
     const isOthers = entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease);
     if (isOthers && entry.kv.createRevision !== own.created) throw lost(own, own.name);
@@ -244,28 +248,43 @@ class EtcdManager implements SubnetManager {
     this.#restores.failed('own', was, { lease: own.name }, 'own lease restored');
   }
 
-  /** Differs from flannel (D13), where a failure ends the renewals: here it is retried. */
+  /**
+   * Renews the lease, and thereby notices that etcd is silent. Differs from flannel (D13), where a failure ends the renewals: here
+   * it is retried.
+   */
   async #keepAlive(signal: AbortSignal): Promise<void> {
-    let attempt = 0;
-    while (!signal.aborted) {
-      const usualMs = Math.min((this.#options.ttlSec * 1000) / 3, LONGEST_KEEP_ALIVE_MS);
-      const waitMs = attempt === 0 ? usualMs : backoffMs(retry, attempt, this.#options.random());
-      await sleepUnlessAborted(Math.min(waitMs, usualMs), signal);
-      const own = this.#own;
-      if (own === undefined || own.leaseId === '0' || this.#isLeaseDead || signal.aborted) continue;
-      try {
-        const leftSec = await this.#gateway.keepLeaseAlive(own.leaseId, signal);
-        attempt = 0;
-        this.#failures.recovered('keepalive', { lease: own.name }, 'lease can be kept alive again');
-        if (leftSec > 0 || this.#own !== own) continue;
-        this.#isLeaseDead = true;
-        this.#bell.ring();
-      } catch (error) {
-        if (signal.aborted) return;
-        attempt++;
-        this.#failures.failed('keepalive', error, { lease: own.name }, 'lease cannot be kept alive, will retry');
-      }
+    const { random, ttlSec } = this.#options;
+    const heartbeat: Heartbeat = {
+      ask: () => this.#renew(signal),
+      onAnswer: () => this.#failures.recovered('keepalive', {}, 'etcd answers again, the lease is kept alive'),
+      onFailure: (error) => this.#failures.failed('keepalive', error, {}, this.#unanswered()),
+      everyMs: () => Math.min((ttlSec * 1000) / 3, heartbeatMs(this.#mirror.entries.size)),
+      retry,
+      random,
+    };
+    await keepAsking(heartbeat, signal);
+  }
+
+  #unanswered(): string {
+    return this.#leased() === undefined ? 'etcd cannot be asked, will retry' : 'lease cannot be kept alive, will retry';
+  }
+
+  /** This node's lease, if it has to be renewed: a reservation never ends. */
+  #leased(): Claim | undefined {
+    const own = this.#own;
+    return own === undefined || own.leaseId === '0' || this.#isLeaseDead ? undefined : own;
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
+    const own = this.#leased();
+    if (own === undefined) {
+      await this.#gateway.get(this.#configKey, signal);
+      return;
     }
+    const leftSec = await this.#gateway.keepLeaseAlive(own.leaseId, signal);
+    if (leftSec > 0 || this.#own !== own) return;
+    this.#isLeaseDead = true;
+    this.#bell.ring();
   }
 
   troubles(): readonly StoreTrouble[] {

@@ -115,6 +115,21 @@ export class KubeApi {
     }
   }
 
+  /**
+   * Asks for the server's version, which takes no right and costs it next to nothing. Rejects with KubeError when no answer comes,
+   * or one of a proxy whose server is gone (5xx). Any other answer shows that the server is there.
+   */
+  async ping(signal: AbortSignal): Promise<void> {
+    const ask: Ask = { method: 'GET', op: 'get', object: 'version', path: '/version' };
+    const call = await this.#prepare(ask, signal);
+    try {
+      const { status, body } = await httpRequest(call);
+      if (status >= 500) throw new HttpStatusError(status, body);
+    } catch (error) {
+      throw toKubeError(error, ask);
+    }
+  }
+
   /** Applies a strategic merge patch to the node's status sub-resource, which is all that RBAC allows. Returns the new Node. */
   async patchNodeStatus(name: string, patch: object, signal: AbortSignal): Promise<unknown> {
     const path = `/api/v1/nodes/${encodeURIComponent(name)}/status`;

@@ -7,6 +7,7 @@ import type { NetConf } from '../../../lib/net-conf.ts';
 import type { FailureLog, Logger } from '../../health/log.ts';
 import { type StoreTrouble, StoreTroubles } from '../../health/store-troubles.ts';
 import { Bell, sleepUnlessAborted } from '../bell.ts';
+import { type Heartbeat, heartbeatMs, keepAsking } from '../heartbeat.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot, NodeAddresses, ReportType, SubnetManager } from '../manager.ts';
 import { readNetConfFile } from '../net-conf-file.ts';
 import { runTogether } from '../watching.ts';
@@ -164,9 +165,26 @@ class KubeManager implements SubnetManager {
   /** Rejects with OpError `lost` when this node's podCIDR has changed: only a restart helps then. */
   async watch(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
     await runTogether(
-      [(ending) => this.#mirror.run(this.#bell.ring, ending), (ending) => this.#tell(onSnapshot, ending)],
+      [
+        (ending) => this.#mirror.run(this.#bell.ring, ending),
+        (ending) => this.#tell(onSnapshot, ending),
+        (ending) => this.#listen(ending),
+      ],
       signal,
     );
+  }
+
+  /** Notices a server that is silent while the connection of the watch stays open. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const heartbeat: Heartbeat = {
+      ask: () => this.#api.ping(signal),
+      onAnswer: () => this.#failures.recovered('answer', {}, 'the API server answers again'),
+      onFailure: (error) => this.#failures.failed('answer', error, {}, 'the API server does not answer, will retry'),
+      everyMs: () => heartbeatMs(this.#mirror.nodes.size),
+      retry,
+      random: this.#options.random,
+    };
+    await keepAsking(heartbeat, signal);
   }
 
   async #tell(onSnapshot: (snapshot: LeaseSnapshot) => void, signal: AbortSignal): Promise<void> {
