@@ -10,7 +10,7 @@ const isSuite = process.env['WEFT_SUITE'] !== undefined;
 /** Files that take minutes, need programs that no script installs, or measure time. */
 const leftOut = [
   'test/cluster/{bench,conformance,containerd,image,interop,kubelet,monitoring}/**',
-  'test/cluster/stores/{etcd-faults,kube-agent,outages,upstream-etcd}.test.ts',
+  'test/cluster/stores/{etcd-faults,kube-agent,outages,silent-store,upstream-etcd}.test.ts',
   'test/cluster/api-server/{bundle-map,connectivity,thousand-nodes,kubectl-preflight}.test.ts',
   'test/cni/{stress/stress,kill/kill}.test.ts',
   'test/faults/{faults,upgrade}.test.ts',
@@ -25,7 +25,7 @@ const alone = [
   'test/faults/**/*.test.ts',
   'test/cni/{stress,kill}/**/*.test.ts',
   'test/cluster/{bench,conformance,containerd,image,interop,kubelet,monitoring}/**/*.test.ts',
-  'test/cluster/stores/{etcd-faults,node-address,outages,upstream-etcd}.test.ts',
+  'test/cluster/stores/{etcd-faults,node-address,outages,silent-store,upstream-etcd}.test.ts',
   'test/doctor/every-*.test.ts',
   'test/{fastpath,probes,kernels}/**/*.test.ts',
   'test/e2e/{lab-direct-routing,lab-probes,lab-start,node-address,node-address-dual}.test.ts',
