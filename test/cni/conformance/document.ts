@@ -13,12 +13,12 @@ Black-box cases for CNI executables: what they answer, and what they leave in th
 \`test/cni/conformance/\` by \`npm run conformance -- --table\`.
 
     npm run conformance -- --bin dist/cni                       # ours
-    npm run conformance -- --bin /usr/lib/cni --reference       # the reference plugins, where we differ held to what they do
+    npm run conformance -- --bin /usr/lib/cni --reference       # the reference plugins, which must do what they do where Weft differs
     npm run conformance -- --bin DIR --case 54 --verbose        # one row, with all calls and answers
 
-Numbers are those of the contract's rows; letters where a row became several cases, \`@plugin\` where it is asked of several;
-cases without a row of their own are marked +. *Since* is the first CNI version in which the question can be asked. *Reference* is
-the oldest of the releases tried (0.9.1 for flannel, 1.1.1, and 1.9.1 and later as \`main\`) that behaves so.`;
+A case has the number of its row in the contract. A letter tells several cases of one row apart, and \`@plugin\` several plugins.
+Cases without a row are marked +. *Since* is the first CNI version in which the case is possible. *Reference* is
+the oldest of the tried releases (0.9.1 for flannel, 1.1.1, and 1.9.1 and later as \`main\`) that behaves in this way.`;
 
 /** The document, with a newline at its end. */
 export function renderDocument(cases: readonly Case[]): string {

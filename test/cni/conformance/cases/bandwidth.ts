@@ -57,7 +57,7 @@ function refused(id: string, title: string, keys: JsonObject, msg: string): Row 
 const rows: readonly Row[] = [
   {
     id: '165',
-    title: 'both directions: a bucket on the host end, one on an ifb, which the result names',
+    title: 'limits for both directions make a token bucket on the host’s end and one on an ifb, which the result names',
     needs: ['ifb'],
     check: async (trial) => {
       const result = await (await chained(trial, LIMITS)).add();
@@ -77,7 +77,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '165b',
-    title: 'limits in runtimeConfig with capitalised keys, as containerd sends them',
+    title: 'limits in runtimeConfig are read with capitalised keys, as containerd sends them',
     check: async (trial) => {
       const runtimeConfig = { bandwidth: { IngressRate: 8_000_000, IngressBurst: 80_000 } };
       await (await chained(trial, { runtimeConfig })).add();
@@ -86,7 +86,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '166',
-    title: 'the smallest rate, and the name of the ifb',
+    title: 'the smallest rate is accepted, and the ifb has the reference plugin’s name',
     needs: ['ifb'],
     check: async (trial) => {
       const names = { name: 'cni-plugin-bandwidth-test', container: 'dummy' };
@@ -95,12 +95,22 @@ const rows: readonly Row[] = [
       same([rate, burst], [1, 1], 'rate and burst');
     },
   },
-  refused('167a', 'a rate needs a burst', { ingressRate: 8000 }, 'if rate is set, burst must also be set'),
-  refused('167b', 'a burst needs a rate', { ingressBurst: 8000 }, 'if burst is set, rate must also be set'),
-  refused('167c', 'a burst of 4 GB', { ingressRate: 8000, ingressBurst: 2 ** 35 }, 'burst cannot be more than 4GB'),
+  refused('167a', 'a rate without a burst is refused', { ingressRate: 8000 }, 'if rate is set, burst must also be set'),
+  refused(
+    '167b',
+    'a burst without a rate is refused',
+    { ingressBurst: 8000 },
+    'if burst is set, rate must also be set',
+  ),
+  refused(
+    '167c',
+    'a burst of 4 GB is refused',
+    { ingressRate: 8000, ingressBurst: 2 ** 35 },
+    'burst cannot be more than 4GB',
+  ),
   {
     id: '168',
-    title: 'DEL removes the ifb, and succeeds without',
+    title: 'DEL removes the ifb, and succeeds when there is none',
     needs: ['ifb'],
     check: async (trial) => {
       const pod = await chained(trial, LIMITS);
@@ -114,10 +124,10 @@ const rows: readonly Row[] = [
   {
     id: '168b',
     own: true,
-    title: 'CHECK fails when a limit is another or gone, and ADD makes it again',
+    title: 'CHECK fails when a limit is changed or gone, and a further ADD makes it again',
     since: '0.4.0',
     needs: ['ifb'],
-    differs: { reason: 'a second ADD of the reference fails' },
+    differs: { reason: 'a second ADD of the reference plugin fails' },
     check: async (trial) => {
       const pod = await chained(trial, LIMITS);
       for (const damage of [
@@ -138,7 +148,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '169',
-    title: 'what goes to the container and what comes from it is held to its rate',
+    title: 'traffic to the container and from it is held to the configured rates',
     needs: ['ifb'],
     check: async (trial) => {
       const pod = await chained(trial, { ...LIMITS, egressRate: 8_000_000 });

@@ -16,11 +16,19 @@ function over(trial: Trial, subnets: readonly string[], keys: JsonObject = {}): 
 }
 
 const gateways: readonly Row[] = [
-  { id: '54a', title: 'isGateway: the bridge has the gateway, the container the address', check: gateway4 },
-  { id: '54b', title: 'the result names bridge, host end and container end as the kernel has them', check: interfaces },
+  {
+    id: '54a',
+    title: 'with isGateway the bridge has the gateway’s address, and the container its own',
+    check: gateway4,
+  },
+  {
+    id: '54b',
+    title: 'the result names the bridge and both ends of the veth pair as the kernel has them',
+    check: interfaces,
+  },
   {
     id: '54c',
-    title: 'the host end is up, has no queue and hangs on the bridge',
+    title: 'the host’s end of the veth pair is up, has no queue and is a port of the bridge',
     check: async (trial) => {
       await trial.attachment(bridge(trial)).add();
       const [name = ''] = await trial.ports();
@@ -30,10 +38,16 @@ const gateways: readonly Row[] = [
       holds(end.flags.includes('UP'), `${name} is not up`);
     },
   },
-  { id: '55a', title: 'an IPv6 gateway', needs: ['ipv6'], check: gateway6 },
+  {
+    id: '55a',
+    title: 'with isGateway and an IPv6 range the bridge has the IPv6 gateway’s address',
+    needs: ['ipv6'],
+    check: gateway6,
+  },
   {
     id: '55b',
-    title: 'an IPv6 address is usable where IPv6 is off, and survives that the interface goes down',
+    title:
+      'a container gets a usable IPv6 address although IPv6 is off there, and keeps it when its interface goes down',
     needs: ['ipv6'],
     referenceFrom: 'main',
     check: async (trial) => {
@@ -45,7 +59,7 @@ const gateways: readonly Row[] = [
   },
   {
     id: '56',
-    title: 'both families: two addresses and two default routes',
+    title: 'a range of each family gives the container two addresses and two default routes',
     needs: ['ipv6'],
     check: async (trial) => {
       const result = await trial.attachment(over(trial, DUAL, { isDefaultGateway: true })).add();
@@ -62,7 +76,7 @@ const gateways: readonly Row[] = [
   },
   {
     id: '57a',
-    title: 'two IPv4 gateways do not fit one bridge',
+    title: 'two IPv4 ranges with a gateway each are refused, because the bridge has one gateway',
     check: async (trial) => {
       const subnets = ['10.1.2.0/24', '10.1.3.0/24', V6];
       const msg = 'failed to set bridge addr: "cni0" already has an IP address different from 10.1.3.1/24';
@@ -72,7 +86,7 @@ const gateways: readonly Row[] = [
   },
   {
     id: '57b',
-    title: 'with forceAddress the last IPv4 gateway stays on the bridge',
+    title: 'with forceAddress the bridge keeps the last of two IPv4 gateways',
     needs: ['ipv6'],
     check: async (trial) => {
       const subnets = ['10.1.2.0/24', '10.1.3.0/24', V6];
@@ -85,7 +99,7 @@ const gateways: readonly Row[] = [
   {
     id: '57c',
     since: '0.2.0',
-    title: 'two IPv4 addresses do not fit a 0.2.0 result',
+    title: 'two IPv4 addresses are refused with cniVersion 0.2.0, whose result has room for one',
     check: async (trial) => {
       const config = over(trial, ['10.1.2.0/24', '10.1.3.0/24'], { cniVersion: '0.2.0' });
       const msg = 'CNI version 0.2.0 does not support more than 1 address per family';
@@ -95,7 +109,7 @@ const gateways: readonly Row[] = [
   },
   {
     id: '61',
-    title: 'isDefaultGateway: a default route in result and kernel',
+    title: 'with isDefaultGateway the result and the kernel have a default route',
     check: async (trial) => {
       const result = await trial.attachment(bridge(trial, { isDefaultGateway: true })).add();
       same(result.routes, [{ dst: '0.0.0.0/0', gw: '10.1.2.1' }], 'routes of the result');
@@ -162,7 +176,7 @@ const ports: readonly Row[] = [
   ).map(
     ([id, keys, want]): Row => ({
       id,
-      title: `${JSON.stringify(keys)}: hairpin and isolated of the port`,
+      title: `${JSON.stringify(keys)} sets hairpin mode and isolation of the port`,
       ...('portIsolation' in keys ? { referenceFrom: 'main' } : {}),
       check: async (trial) => {
         await trial.attachment(bridge(trial, keys)).add();
@@ -183,7 +197,7 @@ const ports: readonly Row[] = [
   },
   {
     id: '60',
-    title: 'mtu is that of bridge and both ends',
+    title: 'the bridge and both ends of the veth pair have the configured mtu',
     check: async (trial) => {
       await trial.attachment(bridge(trial, { mtu: 1400 })).add();
       const [port = ''] = await trial.ports();
@@ -195,7 +209,7 @@ const ports: readonly Row[] = [
   },
   {
     id: '64',
-    title: 'a bridge that is there already is used',
+    title: 'an existing bridge is used',
     check: async (trial) => {
       await trial.sh('ip link add cni0 type bridge');
       const { ifindex } = await trial.link('cni0');
@@ -207,7 +221,7 @@ const ports: readonly Row[] = [
   },
   {
     id: '65',
-    title: 'a device of the bridge name that is no bridge is refused',
+    title: 'a device that has the bridge’s name and is no bridge is refused',
     check: async (trial) => {
       await trial.sh('ip link add cni0 type veth peer name other0');
       const msg = 'failed to create bridge "cni0": "cni0" already exists but is not a bridge';
@@ -223,7 +237,7 @@ const MACS = ['c2:11:22:33:44:51', 'c2:11:22:33:44:52', 'c2:11:22:33:44:53'] as 
 const macs: readonly Row[] = [
   {
     id: '71',
-    title: "the bridge's MAC stays when its first port goes",
+    title: 'the bridge keeps its MAC when its first port is removed',
     check: async (trial) => {
       const first = trial.attachment(bridge(trial, { isGateway: true }));
       await first.add();
@@ -237,7 +251,7 @@ const macs: readonly Row[] = [
   ...[1, 2, 3].map(
     (places): Row => ({
       id: `72${'abc'[places - 1]}`,
-      title: `MAC from ${['CNI_ARGS', 'args.cni rather than CNI_ARGS', 'runtimeConfig rather than args.cni'][places - 1]}`,
+      title: `the container’s MAC is taken from ${['CNI_ARGS', 'args.cni rather than CNI_ARGS', 'runtimeConfig rather than args.cni'][places - 1]}`,
       check: async (trial) => {
         const keys = {
           ...(places > 1 ? { args: { cni: { mac: MACS[1] } } } : {}),
@@ -251,7 +265,7 @@ const macs: readonly Row[] = [
   ),
   {
     id: '73',
-    title: 'a MAC that is none is refused',
+    title: 'a text that is no MAC is refused as the container’s MAC',
     check: async (trial) => {
       const pod = trial.attachment(layer2(trial, { runtimeConfig: { mac: 'zz' } }));
       await pod.fails('ADD', { code: 999, msg: 'failed to make veth pair: address zz: invalid MAC address' });

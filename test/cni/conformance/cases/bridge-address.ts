@@ -22,7 +22,7 @@ const DEFAULT = '0.0.0.0/0';
 const routes: readonly Row[] = [
   {
     id: '62',
-    title: 'isDefaultGateway beside a default route without gateway is an error, and the address is freed',
+    title: 'isDefaultGateway together with a default route without a gateway gets an error, and the address is freed',
     check: async (trial) => {
       const config = routed(trial, [{ dst: DEFAULT }], { isDefaultGateway: true });
       await trial.attachment(config).fails('ADD', { code: 999, msg: /^failed to add route .*file exists$/ });
@@ -31,7 +31,7 @@ const routes: readonly Row[] = [
   },
   {
     id: '63',
-    title: 'isDefaultGateway beside a default route with gateway is one route',
+    title: 'isDefaultGateway together with a default route that has a gateway gives one default route',
     check: async (trial) => {
       const config = routed(trial, [{ dst: DEFAULT, gw: '10.1.2.1' }], { isDefaultGateway: true });
       const result = await trial.attachment(config).add();
@@ -42,7 +42,7 @@ const routes: readonly Row[] = [
   {
     id: '99',
     since: '1.1.0',
-    title: 'a route with table and priority goes there',
+    title: 'a route with table and priority gets that table and that metric',
     check: async (trial) => {
       const route = { dst: '10.9.0.0/16', gw: '10.1.2.1', table: 5000, priority: 77 };
       const result = await trial.attachment(routed(trial, [route], { cniVersion: '1.1.0' })).add();
@@ -58,7 +58,7 @@ const routes: readonly Row[] = [
   },
   {
     id: '100a',
-    title: 'of two IPv4 routes to one destination the later is used',
+    title: 'the kernel uses the later of two IPv4 routes to one destination',
     check: async (trial) => {
       const dst = '10.9.0.0/16';
       await trial
@@ -78,7 +78,7 @@ const routes: readonly Row[] = [
   },
   {
     id: '100b',
-    title: 'two IPv6 routes to one destination are one of two ways',
+    title: 'of two IPv6 routes to one destination the kernel has both gateways',
     needs: ['ipv6'],
     check: async (trial) => {
       const dst = 'fd09::/48';
@@ -99,7 +99,7 @@ const routes: readonly Row[] = [
   },
   {
     id: '101',
-    title: 'enabledad: the address is tried before it is used, and ready when ADD returns',
+    title: 'with enabledad duplicate address detection runs on the address, and has ended when ADD returns',
     needs: ['ipv6'],
     referenceFrom: 'main',
     check: async (trial) => {
@@ -115,7 +115,7 @@ const routes: readonly Row[] = [
   },
   {
     id: '92',
-    title: 'a failure after IPAM gives the address back',
+    title: 'an ADD that fails after IPAM frees the address',
     check: async (trial) => {
       const config = routed(trial, [{ dst: '10.9.0.0/16', gw: '192.168.77.1' }]);
       await trial.attachment(config).fails('ADD', { code: 999, msg: /^failed to add route .*network is unreachable$/ });
@@ -159,18 +159,24 @@ function withAddress({ id, title, has, subnet = '10.1.2.0/24', gateway, force = 
 }
 
 const before: readonly Row[] = [
-  withAddress({ id: '66', title: 'another address on the bridge is an error', has: '10.99.0.1/24' }),
-  withAddress({ id: '67', title: 'forceAddress replaces it', has: '10.99.0.1/24', force: true, want: ['10.1.2.1/24'] }),
+  withAddress({ id: '66', title: 'a bridge that has another IPv4 address gets an error', has: '10.99.0.1/24' }),
+  withAddress({
+    id: '67',
+    title: 'forceAddress replaces another IPv4 address of the bridge',
+    has: '10.99.0.1/24',
+    force: true,
+    want: ['10.1.2.1/24'],
+  }),
   withAddress({
     id: '68a',
-    title: 'an address of another length that holds the gateway is an error',
+    title: 'a bridge whose own address lies in a wider network that holds the gateway gets an error',
     has: '10.0.0.1/8',
     subnet: '10.1.0.0/16',
     gateway: '10.1.2.3',
   }),
   withAddress({
     id: '68b',
-    title: 'forceAddress replaces an address of another length',
+    title: 'forceAddress replaces an address in a wider network that holds the gateway',
     has: '10.0.0.1/8',
     subnet: '10.1.0.0/16',
     gateway: '10.1.2.3',
@@ -179,21 +185,21 @@ const before: readonly Row[] = [
   }),
   withAddress({
     id: '69a',
-    title: 'an IPv6 address elsewhere is kept',
+    title: 'an IPv6 address of the bridge outside of the subnet is kept',
     has: 'fd01::1/64',
     subnet: 'fd00::/64',
     want: ['fd00::1/64', 'fd01::1/64'],
   }),
   withAddress({
     id: '69b',
-    title: 'an IPv6 address in the subnet is an error',
+    title: 'another IPv6 address of the bridge in the subnet gets an error',
     has: 'fd00::9/64',
     subnet: 'fd00::/64',
     gateway: 'fd00::1',
   }),
   withAddress({
     id: '69c',
-    title: 'forceAddress replaces an IPv6 address in the subnet',
+    title: 'forceAddress replaces another IPv6 address of the bridge in the subnet',
     has: 'fd00::9/64',
     subnet: 'fd00::/64',
     force: true,
@@ -201,15 +207,15 @@ const before: readonly Row[] = [
   }),
   withAddress({
     id: '66b',
-    title: 'the gateway itself on the bridge is fine',
+    title: 'a bridge that already has the gateway’s address is accepted',
     has: '10.1.2.1/24',
     want: ['10.1.2.1/24'],
   }),
   {
     id: '70',
-    title: 'ADD works after one that failed',
+    title: 'ADD succeeds after an ADD that failed',
     differs: {
-      reason: 'a failed ADD is undone, and the MAC of a bridge without ports is never written back',
+      reason: 'Weft undoes a failed ADD, and never writes back the MAC of a bridge without ports',
       reference: async (trial) => {
         await failOnce(trial);
         const msg = "failed to set bridge addr: could not set bridge's mac: invalid argument";

@@ -24,7 +24,7 @@ interface Wrong {
 function detects({ id, title, msg, spoil, break: breakIt }: Wrong): Row {
   return {
     id,
-    title: `CHECK detects ${title}`,
+    title: `CHECK fails when ${title}`,
     since: '0.4.0',
     check: async (trial) => {
       const { pod, result } = await added(trial);
@@ -47,7 +47,7 @@ const WRONG_MAC = 'c2:00:00:00:00:01';
 const rows: readonly Row[] = [
   {
     id: '102',
-    title: 'CHECK after ADD succeeds without a word',
+    title: 'CHECK after ADD succeeds and prints nothing',
     since: '0.4.0',
     check: async (trial) => {
       const { pod, result } = await added(trial, { isDefaultGateway: true });
@@ -58,7 +58,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '103a',
-    title: 'CHECK needs a prevResult',
+    title: 'CHECK without a prevResult fails',
     since: '0.4.0',
     check: async (trial) => {
       const { pod } = await added(trial);
@@ -67,52 +67,52 @@ const rows: readonly Row[] = [
   },
   detects({
     id: '103b',
-    title: 'another MAC of the bridge',
+    title: 'the bridge has another MAC',
     msg: /^Bridge interface cni0 Mac doesn't match: /,
     spoil: (result) => withInterface(result, 0, { mac: WRONG_MAC }),
   }),
   detects({
     id: '103c',
-    title: 'another address',
+    title: 'the container has another address',
     msg: 'Failed to match addr 10.1.2.99/24 on interface eth0',
     spoil: (result) => ({ ...result, ips: result.ips?.map((ip) => ({ ...ip, address: '10.1.2.99/24' })) }),
   }),
   detects({
     id: '103d',
-    title: 'another sandbox',
+    title: 'prevResult names another sandbox',
     msg: /^Sandbox in prevResult .*doesn't match configured netns: \/run\/netns\/c1/,
     spoil: (result) => withInterface(result, 2, { sandbox: '/run/netns/other' }),
   }),
   detects({
     id: '103e',
-    title: 'another host end',
+    title: 'prevResult names another host’s end of the veth pair',
     msg: 'Interface name vethnope not found',
     spoil: (result) => withInterface(result, 1, { name: 'vethnope' }),
   }),
   detects({
     id: '103f',
-    title: 'a route that is not there',
+    title: 'a route of prevResult is missing',
     msg: /^Expected Route .*10\.9\.0\.0.* not found in routing table$/,
     spoil: (result) => ({ ...result, routes: [...(result.routes ?? []), { dst: '10.9.0.0/16', gw: '10.1.2.1' }] }),
   }),
   detects({
     id: '103g',
-    title: 'an interface that is down',
+    title: 'the container’s interface is down',
     msg: 'Failed to find Gateway 10.1.2.1 for interface eth0',
     break: (trial) => trial.sh('ip link set eth0 down', 'c1'),
   }),
   detects({
     id: '103h',
-    title: 'an interface that is gone',
+    title: 'the container’s interface is gone',
     msg: /eth0/,
     break: (trial) => trial.sh('ip link delete eth0', 'c1'),
   }),
   {
     id: '103i',
     own: true,
-    title: 'CHECK without IPAM succeeds after ADD',
+    title: 'CHECK of a configuration without IPAM succeeds after ADD',
     since: '0.4.0',
-    differs: { reason: 'the reference fails with `no plugin name provided`' },
+    differs: { reason: 'the reference plugin fails with `no plugin name provided`' },
     check: async (trial) => {
       const pod = trial.attachment(layer2(trial));
       await pod.check(await pod.add());
@@ -120,7 +120,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '104a',
-    title: 'a prevResult of another family of versions is refused',
+    title: 'a prevResult in the form of 0.x is refused with a cniVersion of 1.x',
     since: '1.0.0',
     check: async (trial) => {
       const { pod, result } = await added(trial);
@@ -135,7 +135,7 @@ const rows: readonly Row[] = [
   ].map(
     ({ id, cniVersion }): Row => ({
       id,
-      title: `a prevResult ${cniVersion === undefined ? 'without version' : `of ${cniVersion}`} is taken under 1.0.0`,
+      title: `a prevResult ${cniVersion === undefined ? 'without version' : `of ${cniVersion}`} is accepted with cniVersion 1.0.0`,
       since: '1.1.0',
       check: async (trial) => {
         const { pod, result } = await added(trial);
@@ -150,7 +150,7 @@ const rows: readonly Row[] = [
   ),
   {
     id: '105',
-    title: 'STATUS is that of the IPAM plugin',
+    title: 'STATUS returns the status of the IPAM plugin',
     since: '1.1.0',
     check: async (trial) => {
       const pod = trial.attachment(bridge(trial, { cniVersion: '1.1.0' }));

@@ -38,44 +38,67 @@ const TOGETHER = 'minID and maxID should be configured simultaneously,';
 const refusals: readonly Row[] = [
   refused(
     '74a',
-    'hairpin and promiscuous mode exclude each other',
+    'hairpinMode together with promiscMode is refused',
     { hairpinMode: true, promiscMode: true },
     'cannot set hairpin mode and promiscuous mode at the same time',
     'main',
   ),
-  refused('74b', 'vlan 5000', { vlan: 5000 }, 'invalid VLAN ID 5000 (must be between 0 and 4094)'),
-  refused('74c', 'vlan -1', { vlan: -1 }, 'invalid VLAN ID -1 (must be between 0 and 4094)'),
-  refused('75a', 'a trunk without maxID', { vlanTrunk: [{ minID: 1 }] }, `${TOGETHER} maxID is missing`, 'main'),
-  refused('75b', 'a trunk without minID', { vlanTrunk: [{ maxID: 1 }] }, `${TOGETHER} minID is missing`, 'main'),
-  refused('75c', 'a trunk with id 5000', { vlanTrunk: [{ id: 5000 }] }, 'incorrect trunk id parameter', 'main'),
+  refused('74b', 'vlan 5000 is refused', { vlan: 5000 }, 'invalid VLAN ID 5000 (must be between 0 and 4094)'),
+  refused('74c', 'vlan -1 is refused', { vlan: -1 }, 'invalid VLAN ID -1 (must be between 0 and 4094)'),
+  refused(
+    '75a',
+    'a trunk with minID and without maxID is refused',
+    { vlanTrunk: [{ minID: 1 }] },
+    `${TOGETHER} maxID is missing`,
+    'main',
+  ),
+  refused(
+    '75b',
+    'a trunk with maxID and without minID is refused',
+    { vlanTrunk: [{ maxID: 1 }] },
+    `${TOGETHER} minID is missing`,
+    'main',
+  ),
+  refused(
+    '75c',
+    'a trunk with id 5000 is refused',
+    { vlanTrunk: [{ id: 5000 }] },
+    'incorrect trunk id parameter',
+    'main',
+  ),
   refused(
     '75d',
-    'a trunk whose minID is above maxID',
+    'a trunk whose minID is above its maxID is refused',
     { vlanTrunk: [{ minID: 9, maxID: 3 }] },
     'minID is greater than maxID in trunk parameter',
     'main',
   ),
   refused(
     '75e',
-    'a trunk from 5000',
+    'a trunk with minID 5000 is refused',
     { vlanTrunk: [{ minID: 5000, maxID: 5001 }] },
     'incorrect trunk minID parameter',
     'main',
   ),
   refused(
     '76',
-    'disableContainerInterface excludes IPAM',
+    'disableContainerInterface together with IPAM is refused',
     { disableContainerInterface: true },
     'cannot use IPAM when DisableContainerInterface flag is set',
     'main',
   ),
-  refused('82', 'a number given as text', { mtu: '1400' }, /^failed to load netconf: json: .*(mtu|int)/),
+  refused(
+    '82',
+    'a number that is given as text is refused',
+    { mtu: '1400' },
+    /^failed to load netconf: json: .*(mtu|int)/,
+  ),
   {
     id: '96',
     title: 'an unknown ipMasqBackend is refused',
     referenceFrom: 'main',
     differs: {
-      reason: 'the configuration is checked before anything is made',
+      reason: 'Weft checks the configuration before it makes anything',
       reference: async (trial) => {
         await unknownBackend(trial);
         await trial.link('eth0', 'c1');
@@ -97,7 +120,7 @@ async function unknownBackend(trial: Trial): Promise<void> {
 const bare: readonly Row[] = [
   {
     id: '77',
-    title: 'disableContainerInterface leaves the interface down',
+    title: 'disableContainerInterface leaves the container’s interface down',
     referenceFrom: 'main',
     check: async (trial) => {
       await trial.attachment(layer2(trial, { disableContainerInterface: true })).add();
@@ -108,7 +131,7 @@ const bare: readonly Row[] = [
   },
   {
     id: '78',
-    title: 'without IPAM the result has three interfaces and no addresses',
+    title: 'a configuration without IPAM gets a result with three interfaces and no addresses',
     check: async (trial) => {
       const result = await trial.attachment(layer2(trial)).add();
       same([result.interfaces?.length, result.ips], [3, undefined], 'interfaces and ips');
@@ -118,10 +141,10 @@ const bare: readonly Row[] = [
   },
   {
     id: '79',
-    title: 'a result without addresses cannot be told in 0.2.0',
+    title: 'a configuration without IPAM is refused with cniVersion 0.2.0, whose result cannot lack addresses',
     since: '0.2.0',
     differs: {
-      reason: 'this is known before anything is made, so nothing is',
+      reason: 'Weft finds this out before it makes anything',
       reference: async (trial) => {
         const msg = 'cannot convert: no valid IP addresses';
         await trial.attachment(layer2(trial, { cniVersion: '0.2.0' })).fails('ADD', { code: 999, msg });
@@ -161,17 +184,17 @@ const NATIVE = 'PVID Egress Untagged';
 const TRUNK = [{ id: 101 }, { minID: 200, maxID: 210 }];
 
 const vlans: readonly Row[] = [
-  vlanRow('80a', "vlan is the port's only one", { vlan: 100 }, [`100 ${NATIVE}`], 'main'),
+  vlanRow('80a', 'vlan makes that VLAN the port’s only one', { vlan: 100 }, [`100 ${NATIVE}`], 'main'),
   vlanRow(
     '80b',
-    'preserveDefaultVlan keeps VLAN 1',
+    'preserveDefaultVlan keeps VLAN 1 on the port',
     { vlan: 100, preserveDefaultVlan: true },
     ['1 Egress Untagged', `100 ${NATIVE}`],
     'main',
   ),
   {
     id: '80c',
-    title: 'the gateway of a VLAN is on an interface of its own, the fourth of the result',
+    title: 'the gateway of a VLAN is on an interface of its own, which is the fourth in the result',
     needs: ['vlan-filtering'],
     check: async (trial) => {
       const result = await trial.attachment(bridge(trial, { vlan: 100, isGateway: true })).add();
@@ -183,9 +206,9 @@ const vlans: readonly Row[] = [
   {
     id: '80d',
     own: true,
-    title: 'vlan where the kernel has no VLAN filtering is a clear error, and nothing is left',
+    title: 'vlan on a kernel without VLAN filtering gets a clear error, and nothing is left',
     needs: ['no-vlan-filtering'],
-    differs: { reason: 'the reference fails with an errno and leaves its bridge' },
+    differs: { reason: 'the reference plugin fails with an errno and leaves its bridge' },
     check: async (trial) => {
       const outcome = await trial.attachment(layer2(trial, { vlan: 100 })).exec('ADD');
       same(outcome.exitCode, 1, 'exit code');
@@ -195,12 +218,18 @@ const vlans: readonly Row[] = [
   },
   vlanRow(
     '81a',
-    'vlanTrunk alone: tagged, VLAN 1 native',
+    'vlanTrunk alone makes the port carry these VLANs tagged and VLAN 1 untagged',
     { vlanTrunk: TRUNK },
     [`1 ${NATIVE}`, '101', '200-210'],
     'main',
   ),
-  vlanRow('81b', 'vlanTrunk and vlan', { vlanTrunk: TRUNK, vlan: 100 }, [`100 ${NATIVE}`, '101', '200-210'], 'main'),
+  vlanRow(
+    '81b',
+    'vlanTrunk together with vlan makes the port carry the trunk tagged and vlan untagged',
+    { vlanTrunk: TRUNK, vlan: 100 },
+    [`100 ${NATIVE}`, '101', '200-210'],
+    'main',
+  ),
 ];
 
 function failingAdd(id: string, title: string, netns: string, msg: string): Row {
@@ -222,13 +251,13 @@ const NOPE = { ipam: { type: 'nope' } };
 const ipams: readonly Row[] = [
   failingAdd(
     '83a',
-    'a missing netns',
+    'ADD into a network namespace that does not exist gets an error',
     '/run/netns/none',
     'failed to open netns "PATH": failed to Statfs "PATH": no such file or directory',
   ),
   {
     id: '83b',
-    title: 'a file that is no netns',
+    title: 'ADD into a file that is no network namespace gets an error',
     check: async (trial) => {
       const netns = trial.write('a-file', '');
       const msg = new RegExp(`^failed to open netns "${netns}": unknown FS magic on "${netns}": [0-9a-f]+$`);
@@ -238,9 +267,9 @@ const ipams: readonly Row[] = [
   },
   {
     id: '90a',
-    title: 'ADD with an IPAM plugin that is not there names it',
+    title: 'ADD with an IPAM plugin that is not installed gets an error with its name',
     differs: {
-      reason: 'a failed ADD is undone',
+      reason: 'Weft undoes a failed ADD',
       reference: async (trial) => {
         const msg = `failed to find plugin "nope" in path [${trial.bin}]`;
         await trial.attachment(bridge(trial, NOPE)).fails('ADD', { code: 999, msg });
@@ -255,7 +284,7 @@ const ipams: readonly Row[] = [
   },
   {
     id: '90b',
-    title: 'DEL with an IPAM plugin that is not there names it, but removes the interface',
+    title: 'DEL with an IPAM plugin that is not installed gets an error with its name and removes the interface',
     check: async (trial) => {
       await trial.attachment(layer2(trial)).add();
       const msg = `failed to find plugin "nope" in path [${trial.bin}]`;
@@ -265,7 +294,7 @@ const ipams: readonly Row[] = [
   },
   {
     id: '91',
-    title: 'an IPAM plugin that gives no address',
+    title: 'ADD gets an error when the IPAM plugin gives no address',
     check: async (trial) => {
       const path = answering(trial, 'empty', { cniVersion: trial.version, ips: [] });
       const pod = trial.attachment(bridge(trial, { ipam: { type: 'empty' } }), { path });
@@ -276,7 +305,7 @@ const ipams: readonly Row[] = [
   {
     id: '93',
     referenceFrom: 'main',
-    title: "resolvConf fills dns, and the configuration's own dns replaces it",
+    title: 'the result has the nameservers of resolvConf, unless the configuration has dns of its own',
     check: dns,
   },
 ];

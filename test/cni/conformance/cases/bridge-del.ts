@@ -18,7 +18,7 @@ const rows: readonly Row[] = [
   {
     id: '84',
     referenceFrom: 'main',
-    title: 'a second ADD of the interface fails and leaves the first alone',
+    title: 'a second ADD for the same interface fails and does not change what the first one made',
     check: async (trial) => {
       const pod = trial.attachment(bridge(trial, { isGateway: true }));
       await pod.add();
@@ -32,7 +32,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '85',
-    title: 'two interfaces in one container have an address each',
+    title: 'two interfaces of one container get one address each',
     check: async (trial) => {
       const first = trial.attachment(bridge(trial));
       await first.add();
@@ -44,7 +44,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '86',
-    title: 'DEL twice succeeds, and leaves the other interface alone',
+    title: 'a second DEL succeeds, and the container’s other interface stays',
     check: async (trial) => {
       const first = trial.attachment(bridge(trial));
       const second = first.with({ ifname: 'eth1' });
@@ -61,7 +61,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '87',
-    title: 'DEL of a container that never was succeeds',
+    title: 'DEL of a container that never existed succeeds',
     check: async (trial) => {
       const pod = trial.attachment(bridge(trial));
       await pod.add();
@@ -73,7 +73,7 @@ const rows: readonly Row[] = [
     },
   },
   ...[
-    { id: '88a', title: 'DEL after the netns is gone frees the address', netns: '/run/netns/c1' },
+    { id: '88a', title: 'DEL frees the address although the network namespace is gone', netns: '/run/netns/c1' },
     { id: '88b', title: 'DEL with an empty CNI_NETNS frees the address', netns: '' },
   ].map(
     ({ id, title, netns }): Row => ({
@@ -91,9 +91,9 @@ const rows: readonly Row[] = [
   ),
   {
     id: '89',
-    title: 'DEL with a netns that is a plain file frees the address',
+    title: 'DEL frees the address although CNI_NETNS is a plain file',
     differs: {
-      reason: 'the namespace is gone, and a DEL that fails for ever blocks the pod',
+      reason: 'there is no namespace any more, and a DEL that always fails blocks the removal of the pod',
       reference: async (trial) => {
         const pod = trial.attachment(bridge(trial), {});
         await pod.add();
@@ -109,7 +109,11 @@ const rows: readonly Row[] = [
       same(trial.addresses(), [], 'addresses reserved');
     },
   },
-  { id: '106', title: '16 pods at once: no failure, no address twice, one bridge MAC, nothing left', check: crowd },
+  {
+    id: '106',
+    title: '16 pods that come and go at once all get different addresses, and nothing of them is left',
+    check: crowd,
+  },
 ];
 
 async function crowd(trial: Trial): Promise<void> {
@@ -148,7 +152,7 @@ const CHAIN = 'CNI-7be53730afe4dc6eb2178d03';
 const masquerade: readonly Row[] = [
   {
     id: '94',
-    title: 'ipMasq with the iptables backend; DEL removes all of it',
+    title: 'ipMasq with the iptables backend masquerades, and DEL removes all its rules',
     needs: ['iptables', 'nft'],
     check: async (trial) => {
       const pod = trial.attachment(masquerading(trial, { ipMasqBackend: 'iptables' }));
@@ -173,7 +177,7 @@ const masquerade: readonly Row[] = [
   },
   {
     id: '95',
-    title: 'ipMasq with the nftables backend; DEL removes the rule',
+    title: 'ipMasq with the nftables backend masquerades, and DEL removes its rule',
     needs: ['nft'],
     referenceFrom: 'main',
     check: async (trial) => {
@@ -190,7 +194,7 @@ const masquerade: readonly Row[] = [
   {
     id: '95b',
     own: true,
-    title: 'ipMasq without a backend masquerades one way or the other; DEL undoes it',
+    title: 'ipMasq without a backend masquerades by iptables or nftables, and DEL removes the rules',
     needs: ['nft'],
     check: async (trial) => {
       const pod = trial.attachment(masquerading(trial, {}));
@@ -204,10 +208,10 @@ const masquerade: readonly Row[] = [
   },
   {
     id: '97',
-    title: 'DEL removes the masquerading when the interface is gone already',
+    title: 'DEL removes the masquerading rules although the interface is gone',
     needs: ['iptables', 'nft'],
     differs: {
-      reason: 'rules are found by name, not by the addresses of an interface that is gone',
+      reason: 'Weft finds its rules by name, not by the addresses of an interface that is gone',
       reference: async (trial) => {
         await delWithoutInterface(trial);
         same((await trial.natRules()).filter((line) => line.includes('CNI')).length, 4, 'lines leaked');
@@ -222,10 +226,15 @@ const masquerade: readonly Row[] = [
       );
     },
   },
-  { id: '98a', title: 'macspoofchk: rules for the host end; DEL removes them', needs: ['nft'], check: spoofing },
+  {
+    id: '98a',
+    title: 'macspoofchk makes rules for the host’s end of the veth pair, and DEL removes them',
+    needs: ['nft'],
+    check: spoofing,
+  },
   {
     id: '98b',
-    title: 'macspoofchk: a frame with another source MAC does not pass',
+    title: 'with macspoofchk a frame with another source MAC is dropped',
     needs: ['nft'],
     check: spoofedFrame,
   },

@@ -70,12 +70,12 @@ async function cached(trial: Trial): Promise<string[]> {
 const rows: readonly Row[] = [
   {
     id: '172a',
-    title: 'ADD goes forward, DEL backward; the result is handed on, cached and removed',
+    title: 'ADD runs the list forward and DEL backward; the result is passed on, cached, and removed by DEL',
     check: wholeLife,
   },
   {
     id: '172b',
-    title: 'a bridge in a list: ADD, CHECK, DEL',
+    title: 'ADD, CHECK and DEL succeed for a list with the plugin bridge',
     check: async (trial) => {
       const { cniVersion, ...plugin } = bridge(trial);
       writeList(trial, { cniVersion, plugins: [plugin] });
@@ -90,7 +90,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '173',
-    title: 'GC deletes what is cached and not valid, then asks every plugin',
+    title: 'GC first runs DEL for cached attachments that are not valid, then GC of every plugin',
     check: async (trial) => {
       writeList(trial);
       await succeeds(trial, 'add');
@@ -103,7 +103,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '174a',
-    title: 'disableCheck "TRUE": nobody is asked',
+    title: 'disableCheck "TRUE" makes CHECK run no plugin',
     check: async (trial) => {
       writeList(trial, { disableCheck: 'TRUE' });
       await succeeds(trial, 'add');
@@ -114,7 +114,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '174b',
-    title: 'disableCheck "x" is an error',
+    title: 'disableCheck "x" is refused',
     check: async (trial) => {
       writeList(trial, { disableCheck: 'x' });
       await fails(trial, 'add', /error parsing configuration list: invalid value "x" for disableCheck/);
@@ -123,7 +123,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '175a',
-    title: 'of cniVersions the newest the runtime knows is chosen',
+    title: 'the runtime chooses the newest of cniVersions that it knows',
     check: async (trial) => {
       writeList(trial, { cniVersion: '0.4.0', cniVersions: ['0.3.1', '1.1.0', '99.0.0'] });
       await succeeds(trial, 'add');
@@ -132,7 +132,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '175b',
-    title: 'an entry of cniVersions that is no version is an error',
+    title: 'an entry of cniVersions that is no version is refused',
     check: async (trial) => {
       writeList(trial, { cniVersions: ['a.b'] });
       await fails(trial, 'add', /invalid cniVersions entry/);
@@ -141,7 +141,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '176a',
-    title: 'plugins in a folder come after those of the list, by name',
+    title: 'plugins of the network’s folder follow those of the list, ordered by file name',
     check: async (trial) => {
       writeList(trial, { plugins: [{ type: 'first' }] });
       noting(trial, 'third');
@@ -153,7 +153,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '176b',
-    title: 'plugins may be in a folder only, but not when only the list counts',
+    title: 'plugins may be in the network’s folder alone, unless the list forbids that folder',
     check: async (trial) => {
       writeList(trial, { plugins: undefined });
       trial.write(`net.d/${NETWORK}/10.conf`, '{"type":"second"}');
@@ -165,7 +165,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '177',
-    title: 'STATUS ends at the first plugin that is not available',
+    title: 'STATUS stops at the first plugin that is not available',
     check: async (trial) => {
       writeList(trial);
       await succeeds(trial, 'status');
@@ -177,7 +177,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '178',
-    title: 'a cached result that is spoilt is an error on CHECK, and tolerated on DEL',
+    title: 'a damaged cached result makes CHECK fail, and DEL succeeds with it',
     check: async (trial) => {
       writeList(trial);
       await succeeds(trial, 'add');

@@ -28,7 +28,7 @@ async function delegated(trial: Trial, env: Keys, delegate: JsonObject, keys: Js
 const goodEnv: readonly Row[] = [
   {
     id: '31a',
-    title: 'an IPv4 subnet.env gives address, gateway, route to the network and MTU',
+    title: 'an IPv4 subnet.env gives the container its address, gateway, route to the network and MTU',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const result = await trial.attachment(flannel(trial)).add();
@@ -48,7 +48,7 @@ const goodEnv: readonly Row[] = [
   },
   {
     id: '31b',
-    title: 'the delegate is sent what subnet.env says',
+    title: 'the delegate’s configuration has the values of subnet.env',
     check: async (trial) => {
       const sent = await delegated(trial, {}, { isDefaultGateway: true });
       same(
@@ -73,7 +73,7 @@ const goodEnv: readonly Row[] = [
   },
   {
     id: '32',
-    title: 'a subnet.env of IPv6 alone',
+    title: 'a subnet.env with IPv6 alone gives the container an IPv6 address',
     needs: ['ipv6'],
     referenceFrom: 'main',
     check: async (trial) => {
@@ -91,7 +91,7 @@ const goodEnv: readonly Row[] = [
   },
   {
     id: '33',
-    title: 'a dual-stack subnet.env gives two addresses, two routes, two range sets',
+    title: 'a dual-stack subnet.env gives the container two addresses, two routes and two range sets',
     needs: ['ipv6'],
     referenceFrom: 'main',
     check: async (trial) => {
@@ -109,7 +109,7 @@ const goodEnv: readonly Row[] = [
   },
   {
     id: '34',
-    title: 'several networks give a route each, a repeated one only one',
+    title: 'each network in subnet.env gives one route, and a repeated network gives no second one',
     referenceFrom: 'main',
     check: async (trial) => {
       writeSubnetEnv(trial, { FLANNEL_NETWORK: '10.1.0.0/16,10.2.0.0/16,10.1.0.0/16' });
@@ -120,7 +120,7 @@ const goodEnv: readonly Row[] = [
   },
   {
     id: '38',
-    title: 'FLANNEL_IPMASQ=True is not true: the delegate masquerades',
+    title: 'FLANNEL_IPMASQ=True does not count as true, so the delegate masquerades',
     check: async (trial) => same((await delegated(trial, { FLANNEL_IPMASQ: 'True' }, {}))['ipMasq'], true, 'ipMasq'),
   },
   {
@@ -164,16 +164,28 @@ function noSubnetEnv(trial: Trial): string {
 }
 
 const badEnvs: readonly Row[] = [
-  badEnv('35a', 'FLANNEL_NETWORK is missing', { FLANNEL_NETWORK: null }, missing(NO_NETWORK), 'main'),
-  badEnv('35b', 'FLANNEL_SUBNET is missing', { FLANNEL_SUBNET: null }, missing(NO_SUBNET), 'main'),
-  badEnv('35c', 'FLANNEL_MTU is missing', { FLANNEL_MTU: null }, missing('FLANNEL_MTU'), 'main'),
-  badEnv('35d', 'FLANNEL_IPMASQ is missing', { FLANNEL_IPMASQ: null }, missing('FLANNEL_IPMASQ'), 'main'),
+  badEnv(
+    '35a',
+    'a subnet.env without FLANNEL_NETWORK is refused',
+    { FLANNEL_NETWORK: null },
+    missing(NO_NETWORK),
+    'main',
+  ),
+  badEnv('35b', 'a subnet.env without FLANNEL_SUBNET is refused', { FLANNEL_SUBNET: null }, missing(NO_SUBNET), 'main'),
+  badEnv('35c', 'a subnet.env without FLANNEL_MTU is refused', { FLANNEL_MTU: null }, missing('FLANNEL_MTU'), 'main'),
+  badEnv(
+    '35d',
+    'a subnet.env without FLANNEL_IPMASQ is refused',
+    { FLANNEL_IPMASQ: null },
+    missing('FLANNEL_IPMASQ'),
+    'main',
+  ),
   {
     id: '36a',
-    title: 'ADD without subnet.env names the file and where to look, and is to be tried again',
+    title: 'ADD without subnet.env names the file and where to look, with the code for “try again later”',
     referenceFrom: 'main',
     differs: {
-      reason: 'the agent will write it: code 11 of the specification says that',
+      reason: 'the agent will write the file, and code 11 of the specification tells the runtime to try again',
       reference: (trial) => trial.attachment(flannel(trial)).fails('ADD', { code: 999, msg: noSubnetEnv(trial) }),
     },
     check: async (trial) => {
@@ -184,7 +196,7 @@ const badEnvs: readonly Row[] = [
   },
   {
     id: '36b',
-    title: 'DEL does not need subnet.env',
+    title: 'DEL works without subnet.env',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));
@@ -197,30 +209,30 @@ const badEnvs: readonly Row[] = [
   },
   badEnv(
     '37a',
-    'FLANNEL_MTU is no number',
+    'a FLANNEL_MTU that is no number is refused',
     { FLANNEL_MTU: 'abc' },
     () => `${FAILED}strconv.ParseUint: parsing "abc": invalid syntax${CHECK_POD}`,
     'main',
   ),
   badEnv(
     '37b',
-    'FLANNEL_SUBNET is no subnet',
+    'a FLANNEL_SUBNET that is no subnet is refused',
     { FLANNEL_SUBNET: 'foo' },
     () => `${FAILED}invalid CIDR address: foo${CHECK_POD}`,
     'main',
   ),
   badEnv(
     '37c',
-    'FLANNEL_NETWORK is no network',
+    'a FLANNEL_NETWORK that is no network is refused',
     { FLANNEL_NETWORK: 'foo' },
     () => `${FAILED}invalid CIDR address: foo${CHECK_POD}`,
     'main',
   ),
   {
     id: '40',
-    title: 'a known key without = is an error',
+    title: 'a known key without = in subnet.env gets an error',
     differs: {
-      reason: 'the reference crashes, which a runtime reports without a reason',
+      reason: 'the reference plugin crashes, so that the runtime can report no reason',
       reference: async (trial) => {
         trial.write(
           'subnet.env',
@@ -255,17 +267,17 @@ const setByFlannel = (key: string): string =>
   `'delegate' dictionary must not have '${key}' field, it'll be set by flannel`;
 
 const delegates: readonly Row[] = [
-  badDelegate('41a', 'delegate.name is refused', { name: 'x' }, setByFlannel('name')),
-  badDelegate('41b', 'delegate.ipam is refused', { ipam: {} }, setByFlannel('ipam')),
+  badDelegate('41a', 'a delegate with the key name is refused', { name: 'x' }, setByFlannel('name')),
+  badDelegate('41b', 'a delegate with the key ipam is refused', { ipam: {} }, setByFlannel('ipam')),
   badDelegate(
     '41c',
-    'delegate.type must be text',
+    'a delegate whose type is no text is refused',
     { type: 5 },
     "'delegate' dictionary, if present, must have (string) 'type' field",
   ),
   {
     id: '42',
-    title: 'what the delegate object says is kept: MTU, bridge, no gateway, masquerading',
+    title: 'the plugin keeps what the delegate says: MTU, bridge, no gateway, masquerading',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const delegate = { mtu: 1300, isGateway: false, bridge: 'brx' };
@@ -279,7 +291,7 @@ const delegates: readonly Row[] = [
   },
   {
     id: '43',
-    title: 'unknown ipam keys are kept, ranges replaced, routes put before those of the networks',
+    title: 'unknown keys of ipam are kept, its ranges are replaced, and its routes come before those of the networks',
     check: async (trial) => {
       const routes = [{ dst: '10.8.0.0/16' }, { dst: '10.9.0.0/16', gw: '10.1.17.9' }];
       const ipam = { type: 'other', unknown: 'v', ranges: [[{ subnet: '192.168.0.0/24' }]], routes };
@@ -290,7 +302,7 @@ const delegates: readonly Row[] = [
   },
   {
     id: '44',
-    title: 'runtimeConfig reaches the delegate: the container has the MAC asked for',
+    title: 'the delegate gets runtimeConfig, so that the container has the MAC that the runtime asked for',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const mac = 'c2:11:22:33:44:55';
@@ -301,7 +313,7 @@ const delegates: readonly Row[] = [
   {
     id: '45',
     referenceFrom: 'main',
-    title: 'a delegate that is not there is an error that names it and the folders',
+    title: 'a delegate that is not installed gets an error with its name and the searched folders',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const msg = `failed to delegate add: failed to find plugin "nope" in path [/nowhere ${trial.bin}]`;
@@ -309,13 +321,13 @@ const delegates: readonly Row[] = [
       await pod.fails('ADD', { code: 999, msg });
     },
   },
-  { id: '45b', own: true, title: "a delegate's error passes through unchanged", check: delegateError },
-  { id: '47', title: 'a failed ADD leaves nothing that the following DEL does not remove', check: failedAdd },
+  { id: '45b', own: true, title: 'an error of the delegate is returned unchanged', check: delegateError },
+  { id: '47', title: 'the DEL after a failed ADD removes everything that the ADD left', check: failedAdd },
   ...(['0.2.0', '0.3.1'] as const).map(
     (cniVersion, at): Row => ({
       id: `53${'ab'[at]}`,
       since: cniVersion,
-      title: `the result of ${cniVersion} has that version's form`,
+      title: `the result of version ${cniVersion} has the form of that version`,
       check: shapeOf(cniVersion),
     }),
   ),

@@ -73,7 +73,7 @@ async function twoInterfaces(trial: Trial): Promise<void> {
 const rows: readonly Row[] = [
   {
     id: '46',
-    title: 'DEL twice succeeds; what was saved is gone after the first',
+    title: 'a second DEL succeeds; the first has removed the saved configuration',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));
@@ -86,7 +86,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '48',
-    title: 'DEL after the netns is gone frees the address',
+    title: 'DEL frees the address although the network namespace is gone',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));
@@ -105,7 +105,7 @@ const rows: readonly Row[] = [
     const reason = 'a power cut can leave such a file; DEL works from what the runtime sends';
     return {
       id,
-      title: `DEL with ${title} cleans up all the same`,
+      title: `DEL with ${title} removes interface and address all the same`,
       referenceFrom: 'main',
       check,
       differs: { reason, reference },
@@ -114,8 +114,8 @@ const rows: readonly Row[] = [
   {
     id: '49c',
     own: true,
-    title: 'DEL when what was saved is lost cleans up all the same',
-    differs: { reason: 'the reference takes a missing file for a container that never was' },
+    title: 'DEL without a saved configuration removes interface and address all the same',
+    differs: { reason: 'the reference plugin takes a missing file as a sign that the container never existed' },
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));
@@ -128,9 +128,9 @@ const rows: readonly Row[] = [
   {
     id: '50',
     referenceFrom: 'main',
-    title: 'D29: DEL again after a failed one frees the address',
+    title: 'D29: a second DEL frees the address after the first one failed',
     differs: {
-      reason: 'what was saved is kept until the delegate succeeded',
+      reason: 'Weft keeps the saved configuration until the delegate has succeeded',
       reference: async (trial) => {
         await delAfterFailedDel(trial);
         same(trial.addresses(), ['10.1.17.2'], 'addresses leaked');
@@ -143,9 +143,9 @@ const rows: readonly Row[] = [
   },
   {
     id: '51',
-    title: 'D28: two interfaces of one container are both cleaned up',
+    title: 'D28: DEL of each of a container’s two interfaces removes that interface and frees its address',
     differs: {
-      reason: 'what is saved is keyed by container and interface',
+      reason: 'Weft saves one configuration for each interface of a container',
       reference: async (trial) => {
         await twoInterfaces(trial);
         same(trial.addresses().length, 1, 'addresses leaked');
@@ -159,8 +159,8 @@ const rows: readonly Row[] = [
   {
     id: '51b',
     own: true,
-    title: 'a file saved by the reference plugin is honoured and removed',
-    differs: { reason: 'an upgrade with running pods; the reference made the file itself' },
+    title: 'DEL uses and removes a configuration that the reference plugin saved',
+    differs: { reason: 'this is what an upgrade with running pods needs; the reference plugin made the file itself' },
     check: oldSavedFile,
   },
   {
@@ -176,7 +176,7 @@ const rows: readonly Row[] = [
   {
     id: '52b',
     since: '1.1.0',
-    title: 'GC with every attachment valid touches nothing',
+    title: 'GC changes nothing when every attachment is valid',
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial, { cniVersion: '1.1.0' }));
@@ -191,9 +191,9 @@ const rows: readonly Row[] = [
   {
     id: '52c',
     since: '1.1.0',
-    title: 'GC frees what belongs to no valid attachment',
+    title: 'GC frees the addresses and interfaces of attachments that are not valid',
     differs: {
-      reason: 'the reference succeeds without doing anything, so addresses of lost containers leak',
+      reason: 'the reference plugin succeeds and does nothing, so addresses of lost containers leak',
       reference: async (trial) => {
         await collect(trial);
         same(trial.addresses(), ['10.1.17.2'], 'addresses leaked');
@@ -208,9 +208,9 @@ const rows: readonly Row[] = [
   {
     id: '52d',
     since: '1.1.0',
-    title: 'STATUS says 50 while subnet.env is missing, and succeeds once it is there',
+    title: 'STATUS fails with code 50 while subnet.env is missing, and succeeds once the file is there',
     differs: {
-      reason: 'the runtime learns that the node is not ready instead of failing pods',
+      reason: 'the runtime learns that the node is not ready, so that it starts no pod that would fail',
       reference: async (trial) => {
         const outcome = await trial.attachment(flannel(trial, { cniVersion: '1.1.0' })).exec('STATUS');
         same([outcome.exitCode, outcome.stdout], [0, ''], 'STATUS');
@@ -228,8 +228,8 @@ const rows: readonly Row[] = [
     id: '52e',
     own: true,
     since: '0.4.0',
-    title: 'CHECK fails when the interface is gone',
-    differs: { reason: 'the reference succeeds without looking' },
+    title: 'CHECK fails when the container’s interface is gone',
+    differs: { reason: 'the reference plugin succeeds without a check' },
     check: async (trial) => {
       writeSubnetEnv(trial);
       const pod = trial.attachment(flannel(trial));

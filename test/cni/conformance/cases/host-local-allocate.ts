@@ -49,41 +49,51 @@ function gives({ id, title, subnets = ['10.0.0.0/29'], want, gateway, ...store }
 const PAIR = ['10.0.0.0/30', '10.0.1.0/30'];
 
 const next: readonly Row[] = [
-  gives({ id: '107', title: 'the gateway is not given away', want: '10.0.0.2/29', gateway: '10.0.0.1' }),
-  gives({ id: '108', title: 'a taken address is passed over', taken: ['10.0.0.2'], want: '10.0.0.3/29' }),
-  gives({ id: '109', title: 'the next is the one after the last', last: '10.0.0.5', want: '10.0.0.6/29' }),
+  gives({ id: '107', title: 'the gateway’s address is not allocated', want: '10.0.0.2/29', gateway: '10.0.0.1' }),
+  gives({ id: '108', title: 'an address that is in use is skipped', taken: ['10.0.0.2'], want: '10.0.0.3/29' }),
+  gives({
+    id: '109',
+    title: 'the next address allocated is the one after the last one allocated',
+    last: '10.0.0.5',
+    want: '10.0.0.6/29',
+  }),
   gives({
     id: '110',
-    title: 'taken addresses after the last are passed over',
+    title: 'addresses in use after the last one allocated are skipped',
     taken: ['10.0.0.4', '10.0.0.5'],
     last: '10.0.0.3',
     want: '10.0.0.6/29',
   }),
   gives({
     id: '111',
-    title: 'after the end it begins at the start',
+    title: 'after the last address of the range the search goes on at its first',
     taken: ['10.0.0.6'],
     last: '10.0.0.5',
     want: '10.0.0.2/29',
   }),
   gives({
     id: '112',
-    title: 'a last address outside the range counts for nothing',
+    title: 'a last allocated address outside of the range is ignored',
     taken: ['10.0.0.2'],
     last: '10.0.0.128',
     want: '10.0.0.3/29',
   }),
   gives({
     id: '113',
-    title: 'the last address itself is tried last',
+    title: 'the last allocated address is tried after all others',
     taken: ['10.0.0.2', '10.0.0.4', '10.0.0.5', '10.0.0.6'],
     last: '10.0.0.3',
     want: '10.0.0.3/29',
   }),
-  gives({ id: '114a', title: 'the first range of a set comes first', subnets: PAIR, want: '10.0.0.2/30' }),
+  gives({
+    id: '114a',
+    title: 'the first address is allocated from the first range of a set',
+    subnets: PAIR,
+    want: '10.0.0.2/30',
+  }),
   gives({
     id: '114b',
-    title: 'after the first range comes the second',
+    title: 'the search goes from the end of the first range to the second',
     subnets: PAIR,
     last: '10.0.0.2',
     want: '10.0.1.2/30',
@@ -91,14 +101,14 @@ const next: readonly Row[] = [
   }),
   gives({
     id: '115',
-    title: 'after the last range comes the first',
+    title: 'the search goes from the end of the last range to the first',
     subnets: [...PAIR, '10.0.2.0/30'],
     last: '10.0.2.2',
     want: '10.0.0.2/30',
   }),
   gives({
     id: '116',
-    title: 'an IPv6 range',
+    title: 'an address is allocated from an IPv6 range',
     subnets: ['2001:db8:1::/64'],
     want: '2001:db8:1::2/64',
     gateway: '2001:db8:1::1',
@@ -140,17 +150,17 @@ function only(id: string, title: string, address: string): Row {
 }
 
 const edges: readonly Row[] = [
-  full('117a', 'a full range is an error that lists it', ['10.0.0.0/30'], ['10.0.0.2'], '10.0.0.1-10.0.0.2'),
+  full('117a', 'a full range gets an error that names it', ['10.0.0.0/30'], ['10.0.0.2'], '10.0.0.1-10.0.0.2'),
   full(
     '117b',
-    'a set of full ranges is an error that lists all',
+    'a set of full ranges gets an error that names all of them',
     PAIR,
     ['10.0.0.2', '10.0.1.2'],
     '10.0.0.1-10.0.0.2,10.0.1.1-10.0.1.2',
   ),
   {
     id: '118',
-    title: 'every address of a range but network, gateway and broadcast is given, once',
+    title: 'every address of a range is allocated once, except those of network, gateway and broadcast',
     check: async (trial) => {
       const ranges = [[{ subnet: '10.0.0.0/29' }]];
       for (let last = 2; last <= 6; last++) {
@@ -163,7 +173,7 @@ const edges: readonly Row[] = [
   },
   {
     id: '119',
-    title: 'a freed address is not the next to be given',
+    title: 'an address that was just freed is not the next one allocated',
     check: async (trial) => {
       const pod = trial.attachment(hostLocal(trial));
       same((await pod.add()).ips?.[0]?.address, '10.1.2.2/24', 'first address');
@@ -172,11 +182,11 @@ const edges: readonly Row[] = [
       same(trial.addresses(), ['10.1.2.3'], 'addresses reserved');
     },
   },
-  only('137a', 'a range that is the broadcast address alone is taken at its word', '10.0.0.3'),
-  only('137b', 'a range that is the network address alone is taken at its word', '10.0.0.0'),
+  only('137a', 'a range that consists of the broadcast address gives that address', '10.0.0.3'),
+  only('137b', 'a range that consists of the network address gives that address', '10.0.0.0'),
   {
     id: '138',
-    title: 'a gateway at the end of the range is not given',
+    title: 'a gateway at the end of the range is not allocated',
     check: async (trial) => {
       const subnet = '10.1.2.0/24';
       const ranges = [[{ subnet, rangeStart: '10.1.2.253', rangeEnd: '10.1.2.254', gateway: '10.1.2.254' }]];
@@ -187,7 +197,7 @@ const edges: readonly Row[] = [
   },
   {
     id: '139',
-    title: 'subnet, rangeStart, rangeEnd and gateway outside `ranges` are honoured',
+    title: 'subnet, rangeStart, rangeEnd and gateway beside `ranges` are a range too',
     check: async (trial) => {
       const keys = {
         ranges: undefined,
@@ -202,8 +212,8 @@ const edges: readonly Row[] = [
     },
   },
   ...[
-    { id: '142a', title: 'an empty last_reserved file counts for nothing', last: '' },
-    { id: '142b', title: 'a last_reserved file that ends in a newline counts for nothing', last: '10.1.2.50\n' },
+    { id: '142a', title: 'an empty last_reserved file is ignored', last: '' },
+    { id: '142b', title: 'a last_reserved file that ends in a newline is ignored', last: '10.1.2.50\n' },
   ].map(
     ({ id, title, last }): Row => ({
       id,
@@ -215,7 +225,7 @@ const edges: readonly Row[] = [
       },
     }),
   ),
-  { id: '145', title: 'a hundred ADDs, 16 at a time, give a hundred addresses', check: crowd },
+  { id: '145', title: 'a hundred ADDs, 16 at a time, get a hundred different addresses', check: crowd },
 ];
 
 async function crowd(trial: Trial): Promise<void> {

@@ -51,10 +51,15 @@ function refuses(id: string, title: string, args: string, msg: string, range: Js
 const MIDDLE = { rangeStart: '10.1.2.100', rangeEnd: '10.1.2.150' };
 
 const rows: readonly Row[] = [
-  asks({ id: '120', title: 'IP in CNI_ARGS is given', args: 'IP=10.1.2.88', want: ['10.1.2.88/24'] }),
+  asks({
+    id: '120',
+    title: 'the address of IP in CNI_ARGS is allocated',
+    args: 'IP=10.1.2.88',
+    want: ['10.1.2.88/24'],
+  }),
   {
     id: '121',
-    title: 'an address that is taken is refused, even to its holder',
+    title: 'a requested address that is in use is refused, even to its holder',
     check: async (trial) => {
       const pod = trial.attachment(hostLocal(trial), { args: 'IP=10.1.2.88' });
       await pod.add();
@@ -66,7 +71,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '122',
-    title: 'a second address asked for by the same container is given',
+    title: 'a container that requests a second address gets it',
     check: async (trial) => {
       const pod = trial.attachment(hostLocal(trial), { args: 'IP=10.1.2.88' });
       await pod.add();
@@ -78,66 +83,75 @@ const rows: readonly Row[] = [
   },
   refuses(
     '123a',
-    'the gateway is refused',
+    'a request for the gateway’s address is refused',
     'IP=10.1.2.1',
     "failed to allocate for range 0: requested ip 10.1.2.1 is subnet's gateway",
   ),
   refuses(
     '123b',
-    'an address outside the ranges is refused',
+    'a request for an address outside of the ranges is refused',
     'IP=10.9.9.9',
     'failed to allocate all requested IPs: 10.9.9.9',
   ),
   refuses(
     '123c',
-    'IP that is no address is refused',
+    'an IP in CNI_ARGS that is no address is refused',
     'IP=foo',
     'ARGS: error parsing value of pair "IP=foo": invalid IP address foo',
   ),
-  asks({ id: '124', title: 'IP may have a prefix length', args: 'IP=10.1.2.90/24', want: ['10.1.2.90/24'] }),
+  asks({
+    id: '124',
+    title: 'an IP in CNI_ARGS may have a prefix length',
+    args: 'IP=10.1.2.90/24',
+    want: ['10.1.2.90/24'],
+  }),
   refuses(
     '125a',
-    'an address above rangeEnd is refused',
+    'a request for an address above rangeEnd is refused',
     'IP=10.1.2.200',
     'failed to allocate all requested IPs: 10.1.2.200',
     MIDDLE,
   ),
   refuses(
     '125b',
-    'an address below rangeStart is refused',
+    'a request for an address below rangeStart is refused',
     'IP=10.1.2.20',
     'failed to allocate all requested IPs: 10.1.2.20',
     MIDDLE,
   ),
   asks({
     id: '126',
-    title: 'runtimeConfig.ips over two sets: each set gives its own',
+    title: 'each of two range sets gives its address of runtimeConfig.ips',
     ipam: { ranges: sets('10.1.2.0/24', '10.1.3.0/24') },
     keys: { runtimeConfig: { ips: ['10.1.3.7/24', '10.1.2.9'] } },
     want: ['10.1.2.9/24', '10.1.3.7/24'],
   }),
   asks({
     id: '127',
-    title: 'args.cni.ips is given',
+    title: 'the address of args.cni.ips is allocated',
     keys: { args: { cni: { ips: ['10.1.2.66'] } } },
     want: ['10.1.2.66/24'],
   }),
   asks({
     id: '128',
-    title: 'runtimeConfig.ipRanges come before the configured ranges',
+    title: 'the ranges of runtimeConfig.ipRanges come before the configured ones',
     keys: { runtimeConfig: { ipRanges: [[{ subnet: '10.7.7.0/24' }]] } },
     want: ['10.7.7.2/24', '10.1.2.2/24'],
   }),
   asks({
     id: '128b',
-    title: 'runtimeConfig with capitalised keys, as containerd sends it',
+    title: 'runtimeConfig is read with capitalised keys, as containerd sends it',
     keys: { runtimeConfig: { ipRanges: [[{ Subnet: '10.7.7.0/24', RangeStart: '10.7.7.9' }]] } },
     want: ['10.7.7.9/24', '10.1.2.2/24'],
   }),
-  { id: '135', title: 'two sets: two addresses, routes copied, two last addresses', check: twoSets },
+  {
+    id: '135',
+    title: 'two range sets give two addresses and the configured routes, and each remembers its last address',
+    check: twoSets,
+  },
   {
     id: '136',
-    title: 'when the second set is exhausted, the address of the first is given back',
+    title: 'when the second range set is full, the address of the first is freed',
     check: async (trial) => {
       fill(trial, { taken: ['10.0.0.2'] });
       const ranges = sets('10.1.2.0/24', '10.0.0.0/30');
@@ -148,7 +162,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '141a',
-    title: '0.2.0 has room for one address a family',
+    title: 'two addresses of one family are refused with cniVersion 0.2.0, whose result has room for one',
     since: '0.2.0',
     check: async (trial) => {
       const config = { ...hostLocal(trial, { ranges: sets('10.1.2.0/24', '10.1.3.0/24') }), cniVersion: '0.2.0' };
@@ -159,7 +173,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '141b',
-    title: '0.2.0 takes one address of each family',
+    title: 'one address of each family is accepted with cniVersion 0.2.0',
     since: '0.2.0',
     check: async (trial) => {
       const config = { ...hostLocal(trial, { ranges: sets('10.1.2.0/24', 'fd00::/64') }), cniVersion: '0.2.0' };

@@ -12,7 +12,7 @@ const LEGACY = 'networks/n1/10.1.2.50';
 const store: readonly Row[] = [
   {
     id: '129',
-    title: 'a container and interface get one address',
+    title: 'a second ADD for the same container and interface is refused',
     check: async (trial) => {
       const pod = trial.attachment(hostLocal(trial));
       await pod.add();
@@ -24,7 +24,7 @@ const store: readonly Row[] = [
   },
   {
     id: '130',
-    title: 'another interface of the container gets another address',
+    title: 'another interface of the same container gets another address',
     check: async (trial) => {
       const first = trial.attachment(hostLocal(trial));
       const second = first.with({ ifname: 'eth1' });
@@ -34,10 +34,14 @@ const store: readonly Row[] = [
       same(trial.addresses(), ['10.1.2.2'], 'addresses reserved after DEL of eth1');
     },
   },
-  { id: '131a', title: 'the files are those of the reference, byte for byte', check: fileBytes },
+  {
+    id: '131a',
+    title: 'the address files are the same as those of the reference plugin, byte for byte',
+    check: fileBytes,
+  },
   {
     id: '131b',
-    title: 'nobody else can read the files',
+    title: 'only the owner can read the address files',
     referenceFrom: 'main',
     check: async (trial) => {
       await trial.attachment(hostLocal(trial)).add();
@@ -48,7 +52,7 @@ const store: readonly Row[] = [
   },
   {
     id: '132',
-    title: 'a very old file, which names the container only, is honoured',
+    title: 'an address file of an old release, which names the container only, is recognised',
     since: '0.4.0',
     check: async (trial) => {
       trial.write(LEGACY, 'legacy ');
@@ -72,7 +76,7 @@ const store: readonly Row[] = [
   },
   {
     id: '134',
-    title: 'DEL of an unknown container succeeds and touches nobody',
+    title: 'DEL of an unknown container succeeds and frees no other container’s address',
     check: async (trial) => {
       const pod = trial.attachment(hostLocal(trial));
       await pod.add();
@@ -83,10 +87,10 @@ const store: readonly Row[] = [
       same(trial.addresses(), [], 'addresses reserved');
     },
   },
-  { id: '143a', title: 'resolvConf fills dns', check: resolvConf },
+  { id: '143a', title: 'the result has the nameservers of resolvConf', check: resolvConf },
   {
     id: '143b',
-    title: 'a missing resolvConf is an error on ADD, not on DEL',
+    title: 'a missing resolvConf makes ADD fail, and not DEL',
     check: async (trial) => {
       const resolvConfPath = trial.path('resolv.conf');
       const pod = trial.attachment(hostLocal(trial, { resolvConf: resolvConfPath }));
@@ -100,7 +104,7 @@ const store: readonly Row[] = [
   },
   {
     id: '144',
-    title: 'blanks around what a file holds do not matter to DEL',
+    title: 'DEL frees an address whose file has blanks around its content',
     check: async (trial) => {
       trial.write(LEGACY, ' c1\r\neth0 \n');
       trial.write('networks/n1/10.1.2.51', 'c2\r\neth0');
@@ -167,53 +171,68 @@ function refusedRange(id: string, title: string, range: JsonObject, msg: string)
 const refusals: readonly Row[] = [
   {
     id: '140a',
-    title: 'ipam is missing',
+    title: 'a configuration without ipam is refused',
     check: async (trial) => {
       const pod = trial.attachment({ ...hostLocal(trial), ipam: undefined });
       await pod.fails('ADD', { code: 999, msg: "IPAM config missing 'ipam' key" });
     },
   },
-  refused('140b', 'no ranges', { ranges: undefined }, 'no IP ranges specified'),
-  refused('140c', 'an empty set', { ranges: [[]] }, 'invalid range set 0: empty range set'),
+  refused('140b', 'a configuration without ranges is refused', { ranges: undefined }, 'no IP ranges specified'),
+  refused('140c', 'an empty range set is refused', { ranges: [[]] }, 'invalid range set 0: empty range set'),
   refusedRange(
     '140d',
-    'a subnet with host bits',
+    'a subnet with host bits is refused',
     { subnet: '192.168.127.0/23' },
     'Network has host bits set. For a subnet mask of length 23 the network address is 192.168.126.0',
   ),
-  refusedRange('140e', 'a /31', { subnet: '192.0.2.0/31' }, 'Network 192.0.2.0/31 too small to allocate from'),
+  refusedRange(
+    '140e',
+    'a subnet of /31 is refused',
+    { subnet: '192.0.2.0/31' },
+    'Network 192.0.2.0/31 too small to allocate from',
+  ),
   refusedRange(
     '140f',
-    'rangeStart outside',
+    'a rangeStart outside of the subnet is refused',
     { subnet: NET, rangeStart: '192.0.3.0' },
     `RangeStart 192.0.3.0 not in network ${NET}`,
   ),
   refusedRange(
     '140g',
-    'rangeEnd outside',
+    'a rangeEnd outside of the subnet is refused',
     { subnet: NET, rangeEnd: '192.0.4.0' },
     `RangeEnd 192.0.4.0 not in network ${NET}`,
   ),
   refusedRange(
     '140h',
-    'rangeStart after rangeEnd',
+    'a rangeStart after rangeEnd is refused',
     { subnet: NET, rangeStart: '192.0.2.50', rangeEnd: '192.0.2.40' },
     `RangeStart 192.0.2.50 not in network ${NET}`,
   ),
   refused(
     '140i',
-    'families mixed in a set',
+    'a range set with both families is refused',
     { ranges: [[{ subnet: NET }, { subnet: 'fd00::/64' }]] },
     'invalid range set 0: mixed address families',
   ),
   refused(
     '140j',
-    'ranges of a set overlap',
+    'a range set whose ranges overlap is refused',
     { ranges: [[{ subnet: NET }, { subnet: '192.0.2.128/25' }]] },
     'invalid range set 0: subnets 192.0.2.1-192.0.2.254 and 192.0.2.129-192.0.2.254 overlap',
   ),
-  refused('140k', 'sets overlap', { ranges: sets(NET, '192.0.2.128/25') }, 'range set 0 overlaps with 1'),
-  refused('140l', 'a subnet that is none', { ranges: sets('foo') }, 'invalid CIDR address: foo'),
+  refused(
+    '140k',
+    'two range sets that overlap are refused',
+    { ranges: sets(NET, '192.0.2.128/25') },
+    'range set 0 overlaps with 1',
+  ),
+  refused(
+    '140l',
+    'a text that is no subnet is refused as a subnet',
+    { ranges: sets('foo') },
+    'invalid CIDR address: foo',
+  ),
 ];
 
 export const storeCases: readonly Case[] = casesOf('host-local', [...store, ...refusals]);

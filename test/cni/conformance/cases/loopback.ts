@@ -17,7 +17,7 @@ const rows: readonly Row[] = [
     (cniVersion, at): Row => ({
       id: `160${'abcd'[at]}`,
       since: cniVersion,
-      title: `ADD of ${cniVersion} sets lo up and tells its addresses`,
+      title: `ADD with cniVersion ${cniVersion} sets lo up and returns its addresses`,
       needs: ['ipv6'],
       check: async (trial) => {
         const result = await trial.attachment(config(trial, { cniVersion }), { ifname: 'lo' }).add();
@@ -40,7 +40,7 @@ const rows: readonly Row[] = [
   {
     id: '161',
     since: '0.1.0',
-    title: 'without cniVersion the result has the form of 0.1.0',
+    title: 'a configuration without cniVersion gets a result in the form of 0.1.0',
     check: async (trial) => {
       const result = await trial.attachment(config(trial, { cniVersion: undefined }), { ifname: 'lo' }).add();
       same([result.ip4?.ip, result.ip6?.ip, result.ips], ['127.0.0.1/8', '::1/128', undefined], 'ip4, ip6 and ips');
@@ -48,7 +48,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '162',
-    title: 'a prevResult is handed on',
+    title: 'ADD with a prevResult returns that result',
     check: async (trial) => {
       const prevResult = {
         cniVersion: trial.version,
@@ -62,7 +62,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '163',
-    title: 'DEL sets lo down, and succeeds without netns',
+    title: 'DEL sets lo down, and succeeds without a network namespace',
     check: async (trial) => {
       const pod = trial.attachment(config(trial), { ifname: 'lo' });
       await pod.add();

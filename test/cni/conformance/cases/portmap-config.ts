@@ -23,7 +23,12 @@ function refused(id: string, title: string, keys: JsonObject, msg: string, ports
 function mixed(id: string, backend: 'iptables' | 'nftables', keys: JsonObject): Row {
   const other = backend === 'iptables' ? 'nftables' : 'iptables';
   const msg = `${backend} backend was requested but configuration contains ${other}-specific options [${Object.keys(keys).join(' ')}]`;
-  return refused(id, `conditions in the syntax of ${other} with the ${backend} backend`, { backend, ...keys }, msg);
+  return refused(
+    id,
+    `conditions in the syntax of ${other} are refused with the ${backend} backend`,
+    { backend, ...keys },
+    msg,
+  );
 }
 
 const IPTABLES = ['-d', '192.0.2.0/24'];
@@ -32,7 +37,7 @@ const NFTABLES = ['ip', 'daddr', '192.0.2.0/24'];
 const rows: readonly Row[] = [
   {
     id: '23',
-    title: 'runtimeConfig with capitalised keys, as containerd sends it',
+    title: 'port mappings in runtimeConfig are read with capitalised keys, as containerd sends them',
     needs: ['iptables'],
     check: async (trial) => {
       const portMappings = [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }];
@@ -44,7 +49,7 @@ const rows: readonly Row[] = [
   {
     id: '146',
     since: '0.4.0',
-    title: 'without prevResult ADD and CHECK fail, DEL succeeds',
+    title: 'without a prevResult ADD and CHECK fail, and DEL succeeds',
     check: async (trial) => {
       const pod = trial.attachment({ ...(await chained(trial)), prevResult: undefined });
       await pod.fails('ADD', { code: 999, msg: 'must be called as chained plugin' });
@@ -54,7 +59,7 @@ const rows: readonly Row[] = [
   },
   {
     id: '147',
-    title: 'without mappings prevResult is handed on and nothing is made',
+    title: 'without port mappings ADD returns prevResult and makes no rule',
     needs: ['iptables'],
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial, { runtimeConfig: undefined }));
@@ -63,16 +68,16 @@ const rows: readonly Row[] = [
       same(await trial.natRules(), [], 'rules');
     },
   },
-  refused('148a', 'a host port of 0', {}, 'Invalid host port number: 0', { hostPort: 0 }),
-  refused('148b', 'a container port of 0', {}, 'Invalid container port number: 0', { containerPort: 0 }),
+  refused('148a', 'a host port of 0 is refused', {}, 'Invalid host port number: 0', { hostPort: 0 }),
+  refused('148b', 'a container port of 0 is refused', {}, 'Invalid container port number: 0', { containerPort: 0 }),
   refused(
     '148c',
-    'both ways to mark',
+    'externalSetMarkChain together with markMasqBit is refused',
     { externalSetMarkChain: 'X', markMasqBit: 5 },
     'Cannot specify externalSetMarkChain and markMasqBit',
   ),
-  refused('148d', 'a mark bit of 32', { markMasqBit: 32 }, 'MasqMarkBit must be between 0 and 31'),
-  refused('148e', 'an unknown backend', { backend: 'foo' }, 'unrecognized backend "foo"'),
+  refused('148d', 'a markMasqBit of 32 is refused', { markMasqBit: 32 }, 'MasqMarkBit must be between 0 and 31'),
+  refused('148e', 'an unknown backend is refused', { backend: 'foo' }, 'unrecognized backend "foo"'),
   mixed('148f', 'iptables', { conditionsV4: NFTABLES }),
   mixed('148g', 'nftables', { conditionsV6: IPTABLES }),
   mixed('148h', 'nftables', { conditionsV4: IPTABLES, conditionsV6: IPTABLES }),

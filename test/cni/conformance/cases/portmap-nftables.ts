@@ -7,7 +7,7 @@ import { chained, MAPPING, prevResult } from '../portmap.ts';
 import type { Trial } from '../trial.ts';
 
 const NFT: JsonObject = { backend: 'nftables' };
-const REASON = 'with a rule a mapping, a pod costs the more the more there are';
+const REASON = 'the reference plugin makes rules for each mapping, which takes longer with every pod';
 
 /** The lines of a table, without handles and indentation; empty when there is no such table. */
 async function table(trial: Trial, name: string): Promise<string[]> {
@@ -79,7 +79,7 @@ async function others(trial: Trial): Promise<void> {
 const rows: readonly Row[] = [
   {
     id: '156',
-    title: 'a mapping is one element of a map; DEL removes those of the container',
+    title: 'ADD makes one element of a map for each mapping, and DEL removes those of the container',
     differs: { reason: REASON, reference: goRules },
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial, NFT));
@@ -93,7 +93,7 @@ const rows: readonly Row[] = [
   {
     id: '157',
     since: '0.4.0',
-    title: 'CHECK fails when a rule, an element or the masquerading is gone, and ADD makes them again',
+    title: 'CHECK fails when a rule, an element or the masquerading is gone, and a further ADD makes them again',
     differs: { reason: REASON, reference: goCheck },
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial, NFT));
@@ -116,8 +116,8 @@ const rows: readonly Row[] = [
   {
     id: '156b',
     own: true,
-    title: 'nftables is what maps when no backend is asked for',
-    differs: { reason: 'the reference prefers iptables' },
+    title: 'nftables is used when the configuration names no backend',
+    differs: { reason: 'the reference plugin prefers iptables' },
     check: async (trial) => {
       await trial.attachment(await chained(trial, { backend: undefined })).add();
       same(await elements(trial), OURS, 'elements');
@@ -126,7 +126,7 @@ const rows: readonly Row[] = [
   {
     id: '156c',
     own: true,
-    title: 'ADD again changes nothing, and with other mappings replaces them',
+    title: 'a second ADD changes nothing, and one with other mappings replaces the first ones',
     differs: { reason: REASON },
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial, NFT));
@@ -145,15 +145,15 @@ const rows: readonly Row[] = [
   {
     id: '156d',
     own: true,
-    title: 'a port another attachment has taken over is not taken from it by DEL',
+    title: 'DEL does not remove a port that another attachment has taken over',
     differs: { reason: REASON },
     check: others,
   },
   {
     id: '156e',
     own: true,
-    title: 'DEL needs neither netns nor mappings nor a configuration that is right',
-    differs: { reason: 'rules left behind would lead to whichever pod gets the address next' },
+    title: 'DEL works without a network namespace, without mappings and with a wrong configuration',
+    differs: { reason: 'rules that are left behind would send packets to the pod that gets the address next' },
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial, NFT));
       const gone = { env: { CNI_NETNS: '' } };

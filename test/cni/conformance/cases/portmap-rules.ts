@@ -88,10 +88,14 @@ async function forgottenMappings(trial: Trial): Promise<void> {
 }
 
 const iptables: readonly Omit<Row, 'needs'>[] = [
-  { id: '149', title: 'the rules of the iptables backend', check: iptablesDump },
+  {
+    id: '149',
+    title: 'ADD with the iptables backend makes the same rules as the reference plugin',
+    check: iptablesDump,
+  },
   {
     id: '150',
-    title: 'ADD again adds no rule',
+    title: 'a second ADD adds no rule',
     check: async (trial) => {
       const pod = trial.attachment(await chained(trial));
       await pod.add();
@@ -103,9 +107,9 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   },
   {
     id: '151',
-    title: 'DEL removes the rules, also when the runtime has forgotten the mappings, and again it succeeds',
+    title: 'DEL removes the rules although the runtime has forgotten the mappings, and a second DEL succeeds',
     differs: {
-      reason: 'rules left behind would lead to whichever pod gets the address next',
+      reason: 'rules that are left behind would send packets to the pod that gets the address next',
       reference: forgottenMappings,
     },
     check: async (trial) => {
@@ -121,7 +125,7 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   },
   {
     id: '152a',
-    title: 'snat false: destination NAT only',
+    title: 'with snat false only the destination is translated',
     check: async (trial) => {
       await trial.attachment(await chained(trial, { snat: false })).add();
       same(await rulesOf(trial, CHAIN), mappingRules('tcp', 8080, 80).slice(2), `rules of ${CHAIN}`);
@@ -130,7 +134,7 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   {
     id: '152b',
     referenceFrom: 'main',
-    title: 'masqAll: every source is marked',
+    title: 'with masqAll packets from every source are marked for masquerading',
     check: async (trial) => {
       await trial.attachment(await chained(trial, { masqAll: true })).add();
       const [, , dnat] = mappingRules('tcp', 8080, 80);
@@ -143,7 +147,7 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   },
   {
     id: '153',
-    title: "externalSetMarkChain is jumped to instead of a chain of portmap's own",
+    title: 'with externalSetMarkChain the rules jump to that chain instead of a chain of portmap’s own',
     check: async (trial) => {
       await trial.sh('iptables -t nat -N PLZ-SET-MARK');
       await trial.attachment(await chained(trial, { externalSetMarkChain: 'PLZ-SET-MARK' })).add();
@@ -154,7 +158,7 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   },
   {
     id: '154',
-    title: 'markMasqBit chooses the mark',
+    title: 'markMasqBit sets the bit of the mark',
     check: async (trial) => {
       await trial.attachment(await chained(trial, { markMasqBit: 5 })).add();
       same(
@@ -166,7 +170,7 @@ const iptables: readonly Omit<Row, 'needs'>[] = [
   },
   {
     id: '155',
-    title: 'more than 15 ports take several rules',
+    title: 'more than 15 ports are spread over several rules',
     check: async (trial) => {
       const portMappings = Array.from({ length: 20 }, (_, at) => ({ ...MAPPING, hostPort: 9000 + at }));
       await trial.attachment(await chained(trial, { runtimeConfig: { portMappings } })).add();

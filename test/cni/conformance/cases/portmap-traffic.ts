@@ -61,20 +61,20 @@ async function nextPod(trial: Trial): Promise<void> {
 const rows: readonly Row[] = [
   {
     id: '158a',
-    title: 'a mapped port answers from host, loopback, the container itself and another (iptables)',
+    title: 'a port mapped by iptables answers the host, its loopback, the container itself and another container',
     needs: ['iptables'],
     check: (trial) => everyWay(trial, 'iptables'),
   },
   {
     id: '158b',
-    title: 'a mapped port answers from host, loopback, the container itself and another (nftables)',
+    title: 'a port mapped by nftables answers the host, its loopback, the container itself and another container',
     needs: ['nft', 'iptables'],
     referenceFrom: 'main',
     check: (trial) => everyWay(trial, 'nftables'),
   },
   {
     id: '159',
-    title: 'a UDP port that moved to another pod leads there, also for a client that keeps its port',
+    title: 'a UDP port that moved to another pod leads there, also for a client that keeps its source port',
     needs: ['iptables'],
     check: nextPod,
   },

@@ -39,11 +39,11 @@ function refusedVersion(id: string, command: string, cniVersion: string, code: n
 }
 
 const ofEvery: readonly Row[] = [
-  unparsable('14a', 'an empty stdin is a decoding error', ''),
-  unparsable('14b', 'half a document is a decoding error', '{'),
+  unparsable('14a', 'an empty stdin gets a decoding error', ''),
+  unparsable('14b', 'a truncated JSON document on stdin gets a decoding error', '{'),
   {
     id: '15',
-    title: 'a configuration needs a name',
+    title: 'a configuration without a name is refused',
     check: async (trial) => {
       const pod = trial.attachment(ordinary(trial, { name: undefined }));
       await pod.fails('ADD', { code: 7, msg: 'missing network name' });
@@ -51,17 +51,22 @@ const ofEvery: readonly Row[] = [
   },
   {
     id: '16',
-    title: 'a network name holds no blank',
+    title: 'a network name with a blank is refused',
     check: async (trial) => {
       const pod = trial.attachment(ordinary(trial, { name: 'a b' }));
       await pod.fails('ADD', { code: 7, msg: 'invalid characters found in network name', details: 'a b' });
     },
   },
-  { id: '17', title: 'without cniVersion the result has the form of 0.1.0', since: '0.1.0', check: oldestForm },
+  {
+    id: '17',
+    title: 'a configuration without cniVersion gets a result in the form of 0.1.0',
+    since: '0.1.0',
+    check: oldestForm,
+  },
   ...['0.5.0', 'adsf'].map(
     (cniVersion, at): Row => ({
       id: `18${'ab'[at]}`,
-      title: `cniVersion ${cniVersion} is incompatible`,
+      title: `cniVersion ${cniVersion} is refused as incompatible`,
       check: async (trial) => {
         const details = new RegExp(`^config is "${cniVersion}", plugin supports \\["0.1.0" "0.2.0" .*"0.4.0".*\\]$`);
         const pod = trial.attachment(ordinary(trial, { cniVersion }));
@@ -72,10 +77,10 @@ const ofEvery: readonly Row[] = [
   refusedVersion('19', 'CHECK', '0.3.1', 1, 'config version does not allow CHECK'),
   refusedVersion('20', 'CHECK', 'adsf', 6, /./),
   refusedVersion('21', 'STATUS', '1.0.0', 1, 'config version does not allow STATUS'),
-  { id: '22', title: 'keys in odd case are the keys', check: oddCase },
+  { id: '22', title: 'keys of the configuration are recognised in upper and lower case', check: oddCase },
   {
     id: '24',
-    title: 'unknown keys, capabilities and null are ignored',
+    title: 'unknown keys, the key capabilities and keys of value null are ignored',
     check: async (trial) => {
       const extra = { whatever: { deep: [1] }, capabilities: { portMappings: true }, args: null, dns: null };
       const result = await trial.attachment(ordinary(trial, extra)).add();
@@ -84,7 +89,7 @@ const ofEvery: readonly Row[] = [
   },
   {
     id: '30a',
-    title: 'ADD prints one document, indented by 4, without a newline at the end',
+    title: 'ADD prints one JSON document, indented by 4 blanks, without a newline at the end',
     check: async (trial) => {
       const outcome = await trial.attachment(ordinary(trial)).exec('ADD');
       same(outcome.stdout, JSON.stringify(resultOf(outcome), null, 4), 'stdout');
@@ -94,7 +99,7 @@ const ofEvery: readonly Row[] = [
     id: '30b',
     since: '1.0.0',
     referenceFrom: 'main',
-    title: 'the keys of a 1.x result are sorted',
+    title: 'the keys of a result of version 1.x are in alphabetical order',
     check: async (trial) => {
       const outcome = await trial.attachment(ordinary(trial)).exec('ADD');
       same(outcome.stdout, JSON.stringify(sorted(resultOf(outcome)), null, 4), 'stdout');
@@ -137,9 +142,9 @@ const ofBridge: readonly Row[] = [
   {
     id: '25a',
     referenceFrom: 'main',
-    title: "the plugin's own netns is refused",
+    title: 'a CNI_NETNS that is the plugin’s own network namespace is refused',
     differs: {
-      reason: 'the own netns is found out before anything is made, and stdout holds one document',
+      reason: 'Weft refuses its own namespace before it makes anything, and prints one document on stdout',
       reference: async (trial) => {
         const outcome = await trial.attachment(layer2(trial), { netns: trial.sandbox.hostNetns }).exec('ADD');
         same(outcome.exitCode, 1, 'exit code');
@@ -156,7 +161,7 @@ const ofBridge: readonly Row[] = [
   },
   {
     id: '26a',
-    title: "CNI_NETNS_OVERRIDE allows the plugin's own netns",
+    title: 'CNI_NETNS_OVERRIDE allows the plugin’s own network namespace',
     check: async (trial) => {
       const env = { CNI_NETNS_OVERRIDE: 'true' };
       await trial.attachment(layer2(trial), { netns: trial.sandbox.hostNetns, env }).add();
@@ -169,9 +174,9 @@ const ofHostLocal: readonly Row[] = [
   {
     id: '25b',
     referenceFrom: 'main',
-    title: "the plugin's own netns is refused",
+    title: 'a CNI_NETNS that is the plugin’s own network namespace is refused',
     differs: {
-      reason: 'the own netns is found out before anything is made, and stdout holds one document',
+      reason: 'Weft refuses its own namespace before it makes anything, and prints one document on stdout',
       reference: async (trial) => {
         const outcome = await trial.attachment(hostLocal(trial), { netns: trial.sandbox.hostNetns }).exec('ADD');
         same(outcome.exitCode, 1, 'exit code');
@@ -187,7 +192,7 @@ const ofHostLocal: readonly Row[] = [
   },
   {
     id: '26b',
-    title: "CNI_NETNS_OVERRIDE allows the plugin's own netns",
+    title: 'CNI_NETNS_OVERRIDE allows the plugin’s own network namespace',
     check: async (trial) => {
       const env = { CNI_NETNS_OVERRIDE: 'true' };
       const result = await trial.attachment(hostLocal(trial), { netns: trial.sandbox.hostNetns, env }).add();
@@ -201,7 +206,7 @@ const ofHostLocal: readonly Row[] = [
   ].map(({ id, args, msg }): Row => ({ id, title: `CNI_ARGS "${args}" is refused`, check: refusedArgs(args, msg) })),
   {
     id: '28',
-    title: 'IgnoreUnknown lets unknown CNI_ARGS pass',
+    title: 'IgnoreUnknown=1 makes the plugin ignore unknown CNI_ARGS',
     check: async (trial) => {
       await trial.attachment(hostLocal(trial), { args: 'FOO=1;IgnoreUnknown=true' }).add();
       same(trial.addresses(), ['10.1.2.2'], 'addresses reserved');
@@ -222,7 +227,7 @@ const versions: readonly Row[] = ALL_VERSIONS.map(
     own: true,
     since: cniVersion,
     ...(cniVersion === '1.0.0' ? { referenceFrom: 'main' } : {}),
-    title: `a result of ${cniVersion} has that version's form`,
+    title: `a result of version ${cniVersion} has the form of that version`,
     check: async (trial) => {
       const result = await trial.attachment(ordinary(trial, { cniVersion, ipam: versionIpam(trial) })).add();
       same(result.cniVersion, cniVersion, 'cniVersion of the result');

@@ -31,21 +31,26 @@ const rows: readonly Row[] = [
   {
     id: '1',
     referenceFrom: '1.1.1',
-    title: 'without CNI_COMMAND it tells on stderr what it is',
+    title: 'without CNI_COMMAND the plugin prints its name and versions on stderr',
     check: aboutText,
   },
   refused('2a', 'CNI_COMMAND=FOO is refused', { CNI_COMMAND: 'FOO' }, 'unknown CNI_COMMAND: FOO'),
-  refused('2b', 'commands are upper case', { CNI_COMMAND: 'add' }, 'unknown CNI_COMMAND: add'),
+  refused('2b', 'a CNI_COMMAND in lower case is refused', { CNI_COMMAND: 'add' }, 'unknown CNI_COMMAND: add'),
   {
     id: '3',
-    title: 'all missing variables are named at once, in order',
+    title: 'one error names all missing variables, in a fixed order',
     check: async (trial) => {
       const outcome = await trial.call({ env: { CNI_COMMAND: 'ADD' }, stdin: ordinary(trial) });
       const msg = 'required env variables [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing';
       failsWith(outcome, { code: 4, msg }, 'ADD');
     },
   },
-  refused('4', 'an empty CNI_NETNS is a missing one', { CNI_NETNS: '' }, 'required env variables [CNI_NETNS] missing'),
+  refused(
+    '4',
+    'an empty CNI_NETNS is refused as a missing one',
+    { CNI_NETNS: '' },
+    'required env variables [CNI_NETNS] missing',
+  ),
   { id: '5', title: 'DEL without CNI_NETNS succeeds and frees the address', check: delWithoutNetns },
   { id: '6', since: '1.1.0', title: 'GC and STATUS need only CNI_COMMAND and CNI_PATH', check: fewVariables },
   {
@@ -64,15 +69,15 @@ const rows: readonly Row[] = [
     { CNI_COMMAND: 'CHECK', CNI_IFNAME: '' },
     'required env variables [CNI_IFNAME] missing',
   ),
-  { id: '9', title: 'VERSION answers without reading stdin', check: versionWithOpenStdin },
+  { id: '9', title: 'VERSION answers although stdin stays open', check: versionWithOpenStdin },
   refused(
     '10a',
-    'a container id holds no %',
+    'a container id with % is refused',
     { CNI_CONTAINERID: 'some-%%container-id' },
     BAD_ID,
     'some-%%container-id',
   ),
-  refused('10b', 'a container id does not begin with a dot', { CNI_CONTAINERID: '.x' }, BAD_ID, '.x'),
+  refused('10b', 'a container id that begins with a dot is refused', { CNI_CONTAINERID: '.x' }, BAD_ID, '.x'),
   refused(
     '11',
     'an interface name of 16 bytes is refused',
@@ -80,8 +85,8 @@ const rows: readonly Row[] = [
     'interface name is too long',
     TOO_LONG,
   ),
-  refused('12a', 'an interface name . is refused', { CNI_IFNAME: '.' }, 'interface name is . or ..'),
-  refused('12b', 'an interface name .. is refused', { CNI_IFNAME: '..' }, 'interface name is . or ..'),
+  refused('12a', 'the interface name . is refused', { CNI_IFNAME: '.' }, 'interface name is . or ..'),
+  refused('12b', 'the interface name .. is refused', { CNI_IFNAME: '..' }, 'interface name is . or ..'),
   refused('13a', 'an interface name with / is refused', { CNI_IFNAME: 'a/b' }, BAD_CHARACTER),
   refused('13b', 'an interface name with : is refused', { CNI_IFNAME: 'a:b' }, BAD_CHARACTER),
   refused('13c', 'an interface name with a blank is refused', { CNI_IFNAME: 'a b' }, BAD_CHARACTER),
