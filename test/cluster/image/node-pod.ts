@@ -12,10 +12,16 @@ import { containerRequest, type PodPlace, sandboxRequest } from './pod-requests.
 const KUBELET_FOLDER = '/run/kubelet';
 const READY_MS = 40_000;
 const END_MS = 30_000;
-/** Requests a page and prints its status and text. It is needed because a node may have no curl. */
-const FETCH = `fetch(process.argv[1], { signal: AbortSignal.timeout(5000) })
-  .then(async (answer) => console.log(JSON.stringify({ status: answer.status, text: await answer.text() })),
-    (error) => console.log(JSON.stringify({ status: 0, text: String(error.cause ?? error) })))`;
+/**
+ * Requests a page and prints its status and text. It is needed because a node may have no curl. Made with node:http and not with fetch,
+ * which can end without a word when the agent dies during the answer.
+ */
+const FETCH = `const said = (status, text) => { console.log(JSON.stringify({ status, text })); process.exit(); };
+  require('http').get(process.argv[1], { timeout: 5000 }, (answer) => {
+    let text = '';
+    answer.setEncoding('utf8').on('data', (part) => { text += part; });
+    answer.on('end', () => said(answer.statusCode, text)).on('close', () => said(0, 'the answer was cut off'));
+  }).on('timeout', () => said(0, 'no answer within 5 s')).on('error', (error) => said(0, String(error)));`;
 
 /** What a node knows about its cluster. */
 export interface ClusterFiles {
