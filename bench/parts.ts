@@ -2,6 +2,7 @@
 
 import { clusterPart } from './cluster.ts';
 import { cniPart } from './cni.ts';
+import { fastPathPart } from './fast-path.ts';
 import { faultsPart } from './faults.ts';
 import { guardPart } from './guard.ts';
 import { nodesPart } from './nodes.ts';
@@ -22,6 +23,7 @@ const parts: readonly Part[] = [
   throughputPart,
   guardPart,
   probesPart,
+  fastPathPart,
   faultsPart,
 ];
 /** Parts that run only when asked for by name: one takes about as long as all others together, the other needs a cluster. */

@@ -80,7 +80,7 @@ function findPlugin(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-function compile(source: string, output: string): string {
+export function compile(source: string, output: string): string {
   execFileSync('gcc', ['-O2', '-static', '-D_GNU_SOURCE', source, '-o', output]);
   return output;
 }

@@ -1,0 +1,289 @@
+// What does the fast path give? Pods on two nodes are measured the classic way and with each kind of fast path, and so are the nodes
+// themselves, in turns over one pair of devices. Exchanges are measured with both ends on one processor, where they take as long as all
+// the work for them, and beside it with the ends wherever the kernel puts them, which is mostly a matter of scheduling.
+
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { rotated } from './cni/plan.ts';
+import { type Loaded, type LoadMode, PathLoad } from './fast-path/load.ts';
+import { fastModes, netnsOf, type Site, setWay, startSite, type Way } from './fast-path/site.ts';
+import { figure, ratioOfFigures, summaryTable } from './figures.ts';
+import type { BenchOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+import type { Figure, Part, PartResult, RatioOfFigures } from './result.ts';
+import { makeScratch } from './scratch.ts';
+import { compile } from './start.ts';
+import { median } from './stats.ts';
+
+const ROUNDS = 12;
+const QUICK_ROUNDS = 2;
+const SECONDS = 0.4;
+/** First exchanges of a round, of which the median counts. */
+const FIRSTS = 5;
+/** Of the servers that are on one processor, and of those that are anywhere. */
+const PINNED_PORT = 7100;
+const FREE_PORT = 7200;
+
+export const fastPathPart: Part = {
+  name: 'fast-path',
+  question: 'What does the fast path give?',
+  seconds: { full: 240 },
+  measure,
+};
+
+type Where = 'remote' | 'local' | 'unsegmented' | 'first';
+
+interface Measure {
+  readonly key: string;
+  readonly name: string;
+  readonly mode: LoadMode;
+  readonly where: Where;
+  /** Both ends on one processor, each on another one, or anywhere. */
+  readonly ends: 'one' | 'two' | 'any';
+}
+
+const MEASURES: readonly Measure[] = [
+  { key: 'tcp', name: 'TCP exchanges', mode: 'tcp', where: 'remote', ends: 'one' },
+  { key: 'udp', name: 'UDP exchanges', mode: 'udp', where: 'remote', ends: 'one' },
+  { key: 'connect', name: 'connect, exchange, close', mode: 'connect', where: 'remote', ends: 'one' },
+  { key: 'stream', name: 'TCP, one stream', mode: 'stream', where: 'remote', ends: 'two' },
+  { key: 'tcp-any', name: 'TCP exchanges, unpinned', mode: 'tcp', where: 'remote', ends: 'any' },
+  { key: 'udp-any', name: 'UDP exchanges, unpinned', mode: 'udp', where: 'remote', ends: 'any' },
+  { key: 'first', name: 'first exchange', mode: 'first', where: 'first', ends: 'any' },
+  { key: 'local-tcp', name: 'on one node, TCP exchanges', mode: 'tcp', where: 'local', ends: 'one' },
+  { key: 'local-udp', name: 'on one node, UDP exchanges', mode: 'udp', where: 'local', ends: 'one' },
+  { key: 'local-stream', name: 'on one node, TCP, one stream', mode: 'stream', where: 'local', ends: 'two' },
+  {
+    key: 'plain-tcp',
+    name: 'without tunnel segmentation, TCP exchanges',
+    mode: 'tcp',
+    where: 'unsegmented',
+    ends: 'one',
+  },
+  {
+    key: 'plain-udp',
+    name: 'without tunnel segmentation, UDP exchanges',
+    mode: 'udp',
+    where: 'unsegmented',
+    ends: 'one',
+  },
+  {
+    key: 'plain-stream',
+    name: 'without tunnel segmentation, TCP, one stream',
+    mode: 'stream',
+    where: 'unsegmented',
+    ends: 'two',
+  },
+];
+/** Processor time of a stream. */
+const COST = 'stream-cost';
+
+type Subject = Way | 'node';
+const subjectName = (subject: Subject): string =>
+  subject === 'node' ? 'node to node' : subject === 'classic' ? 'classic' : `fast path, ${subject}`;
+
+async function measure(options: BenchOptions, progress: Progress): Promise<PartResult> {
+  if (process.getuid?.() !== 0) throw new Error('fast-path needs root: it makes network namespaces');
+  const { quick, runs: rounds = quick ? QUICK_ROUNDS : ROUNDS } = options;
+  const scratch = makeScratch();
+  const load = new PathLoad(
+    compile(join(options.repository, 'bench/fast-path/path-load.c'), join(scratch, 'path-load')),
+  );
+  progress.step('fast-path: lab of two nodes', 0, 1);
+  const site = await startSite(scratch);
+  try {
+    const stop = await startServers(site, load);
+    const { samples, failures } = await measureRounds(site, load, rounds, progress).finally(stop);
+    return { ...describe(samples), failures };
+  } finally {
+    await site.lab.down();
+  }
+}
+
+const lastCpu = cpus().length - 1;
+
+/** Two servers at each place where one is asked. */
+async function startServers({ nodes, near, far }: Site, load: PathLoad): Promise<() => void> {
+  const servers: { stop(): void }[] = [];
+  const stop = (): void => {
+    for (const server of servers) server.stop();
+  };
+  try {
+    for (const netns of [far.netnsFromOutside, near[1].netnsFromOutside, netnsOf(nodes[1])]) {
+      servers.push(await load.serve(netns, PINNED_PORT, lastCpu));
+      servers.push(await load.serve(netns, FREE_PORT, undefined));
+    }
+    return stop;
+  } catch (error) {
+    stop();
+    throw error;
+  }
+}
+
+/** For each figure `MEASURE/SUBJECT` one sample a round, NaN where it failed. */
+type Samples = Map<string, number[]>;
+
+async function measureRounds(
+  site: Site,
+  load: PathLoad,
+  rounds: number,
+  progress: Progress,
+): Promise<{ samples: Samples; failures: string[] }> {
+  const samples: Samples = new Map();
+  const failures: string[] = [];
+  const subjects: readonly Subject[] = ['node', 'classic', ...fastModes];
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, subject] of rotated(subjects, round).entries()) {
+      progress.step('fast-path', round * subjects.length + index, rounds * subjects.length);
+      const { values, problems } = await measureSubject(site, load, subject);
+      failures.push(...problems.map((problem) => `${problem}, round ${round + 1}`));
+      for (const [key, value] of values) {
+        const kept = samples.get(key) ?? Array.from({ length: rounds }, () => Number.NaN);
+        kept[round] = value;
+        samples.set(key, kept);
+      }
+    }
+  }
+  return { samples, failures };
+}
+
+/** One value for each figure of the subject. */
+async function measureSubject(
+  site: Site,
+  load: PathLoad,
+  subject: Subject,
+): Promise<{ values: Map<string, number>; problems: string[] }> {
+  const values = new Map<string, number>();
+  const problems: string[] = [];
+  if (subject !== 'node') await setWay(site, subject);
+  for (const measured of MEASURES.filter(({ where }) => subject !== 'node' || where === 'remote')) {
+    try {
+      const { rate, processor } = await measureOne(site, load, measured, subject);
+      values.set(`${measured.key}/${subject}`, rate);
+      if (measured.key === 'stream') values.set(`${COST}/${subject}`, processor);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      problems.push(`${measured.name}, ${subjectName(subject)}: ${text}`);
+    }
+  }
+  return { values, problems };
+}
+
+async function measureOne(site: Site, load: PathLoad, measured: Measure, subject: Subject): Promise<Loaded> {
+  const { nodes, near, far } = site;
+  const both = nodes.map(netnsOf);
+  const [client, server] =
+    subject === 'node'
+      ? [netnsOf(nodes[0]), nodes[1].address]
+      : [near[0].netnsFromOutside, measured.where === 'local' ? near[1].ip : far.ip];
+  const cpu = { one: lastCpu, two: 0, any: undefined }[measured.ends];
+  const port = measured.ends === 'any' ? FREE_PORT : PINNED_PORT;
+  const spec = { mode: measured.mode, port, cpu, netns: client, to: server, seconds: SECONDS };
+  for (const netns of both) await load.forget(netns);
+  switch (measured.where) {
+    case 'first':
+      return { rate: await firstExchanges(site, load, spec), processor: Number.NaN };
+    case 'unsegmented':
+      try {
+        for (const netns of both) await load.setTunnelSegments(netns, 'eth0', false);
+        return await load.run(spec);
+      } finally {
+        for (const netns of both) await load.setTunnelSegments(netns, 'eth0', true);
+      }
+    default:
+      return await load.run(spec);
+  }
+}
+
+/** The median of some first exchanges, before each of which nobody knows connections or the pods' neighbours. */
+async function firstExchanges(site: Site, load: PathLoad, spec: Parameters<PathLoad['run']>[0]): Promise<number> {
+  const taken: number[] = [];
+  for (let index = 0; index < FIRSTS; index++) {
+    for (const node of site.nodes) {
+      await load.forget(netnsOf(node));
+      await node.run(['ip', 'neigh', 'flush', 'dev', 'cni0']);
+    }
+    for (const pod of [site.near[0], site.far]) await pod.exec(['ip', 'neigh', 'flush', 'dev', 'eth0']);
+    taken.push((await load.run(spec)).rate);
+  }
+  return median(taken);
+}
+
+/** The least or the most that is wanted of a measure, against the nodes themselves or the classic way. */
+type Limits = Readonly<Record<string, { readonly least?: number; readonly most?: number }>>;
+
+const AGAINST_NODE: Readonly<Record<string, Limits>> = {
+  redirect: { tcp: { least: 0.7 }, udp: { least: 0.62 }, stream: { least: 0.7 } },
+  full: {
+    tcp: { least: 0.88 },
+    udp: { least: 0.85 },
+    connect: { least: 0.9 },
+    stream: { least: 0.8 },
+    [COST]: { most: 1.1 },
+  },
+};
+const AGAINST_CLASSIC: Limits = {
+  'local-tcp': { least: 1.2 },
+  'local-udp': { least: 1.2 },
+  'local-stream': { least: 1.2 },
+  'plain-tcp': { least: 1 },
+  'plain-udp': { least: 1 },
+  'plain-stream': { least: 1 },
+  first: { most: 1 },
+};
+
+function describe(samples: Samples): Omit<PartResult, 'failures'> {
+  const measures = [
+    ...MEASURES.map(({ key, name, mode, where }) => ({ key, name, where, unit: unitOf(mode) })),
+    { key: COST, name: 'TCP, one stream, processor time', where: 'remote', unit: 's/GB' } as const,
+  ];
+  const subjects: readonly Subject[] = [...fastModes, 'classic', 'node'];
+  const figures = measures.flatMap(({ key, name, unit }) =>
+    subjects.flatMap((subject): Figure[] => {
+      const values = samples.get(`${key}/${subject}`);
+      if (values === undefined) return [];
+      const better = unit === 'µs' || unit === 's/GB' ? 'lower' : 'higher';
+      const role = subject === 'node' ? 'reference' : 'weft';
+      return [
+        figure({ key: `${key}/${subject}`, name: `${name}, ${subjectName(subject)}`, unit, better, role }, values),
+      ];
+    }),
+  );
+  const ratio = (key: string, name: string, of: Subject, against: Subject, limit = {}): RatioOfFigures =>
+    ratioOfFigures(
+      `${name}: ${subjectName(of)} against ${subjectName(against)}`,
+      figures,
+      { of: `${key}/${of}`, against: `${key}/${against}` },
+      limit,
+    );
+  const has = (key: string, subject: Subject): boolean => samples.has(`${key}/${subject}`);
+  return {
+    figures,
+    tables: [...new Set(measures.map(({ unit }) => unit))].map((unit) =>
+      summaryTable(
+        `interleaved, ${SECONDS * 1000} ms each`,
+        figures.filter((each) => each.unit === unit),
+      ),
+    ),
+    ratios: measures.flatMap(({ key, name, where }) => [
+      ...(where === 'remote' && has(key, 'classic') ? [ratio(key, name, 'classic', 'node')] : []),
+      ...fastModes.flatMap((mode) => [
+        ...(where === 'remote' && has(key, mode) ? [ratio(key, name, mode, 'node', AGAINST_NODE[mode]?.[key])] : []),
+        ...(has(key, mode) && has(key, 'classic') ? [ratio(key, name, mode, 'classic', AGAINST_CLASSIC[key])] : []),
+      ]),
+    ]),
+    limits: [],
+    notes: ['one pair of devices joins the nodes: no network card takes part'],
+    plots: MEASURES.filter(({ where }) => where === 'remote').map(({ key, name }) => ({
+      kind: 'distribution',
+      title: name,
+      figures: subjects.map((subject) => `${key}/${subject}`).filter((figureKey) => samples.has(figureKey)),
+    })),
+    headline: [],
+  };
+}
+
+function unitOf(mode: LoadMode): string {
+  if (mode === 'first') return 'µs';
+  return mode === 'stream' ? 'Gbit/s' : 'exchanges/s';
+}

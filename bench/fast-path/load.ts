@@ -1,0 +1,68 @@
+// Runs path-load.c, the program that loads a path, in network namespaces.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { runCommand } from '../../test/lab/command.ts';
+
+const LIMIT_MS = 20_000;
+
+/** What path-load can do with a path. */
+export type LoadMode = 'tcp' | 'udp' | 'connect' | 'stream' | 'first';
+
+export interface Loaded {
+  /** Exchanges a second, of `stream` Gbit/s, of `first` microseconds. */
+  readonly rate: number;
+  /** Seconds that all processors worked for each exchange, of `stream` for each GB. */
+  readonly processor: number;
+}
+
+export interface LoadSpec {
+  readonly mode: LoadMode;
+  readonly port: number;
+  /** The only processor for the client; undefined for any. */
+  readonly cpu: number | undefined;
+  readonly netns: string;
+  readonly to: string;
+  readonly seconds: number;
+}
+
+export class PathLoad {
+  readonly #program: string;
+
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  /** Starts a server and resolves when it listens. It ends with this process. */
+  async serve(netns: string, port: number, cpu: number | undefined): Promise<{ stop(): void }> {
+    const inside = ['nsenter', `--net=${netns}`, '--', this.#program, 'serve', `${port}`, `${cpu ?? -1}`];
+    // A process group of its own, as it answers in several processes.
+    const server = spawn('setsid', inside, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ready = once(server.stdout, 'data').then(() => true);
+    if (!(await Promise.race([ready, once(server, 'close').then(() => false)])))
+      throw new Error(`${inside.join(' ')} ended`);
+    return { stop: () => void process.kill(-(server.pid ?? 0), 'SIGKILL') };
+  }
+
+  async run({ mode, port, cpu, netns, to, seconds }: LoadSpec): Promise<Loaded> {
+    const [rate, processor] = (await this.#run(netns, [mode, `${port}`, `${cpu ?? -1}`, to, `${seconds}`])).split(' ');
+    return { rate: Number(rate), processor: Number(processor) };
+  }
+
+  /** Removes what the kernel tracks: an entry with the same ports would send a connection the classic way. */
+  async forget(netns: string): Promise<void> {
+    await this.#run(netns, ['forget']);
+  }
+
+  /** Whether a device segments what is in tunnels. */
+  async setTunnelSegments(netns: string, device: string, on: boolean): Promise<void> {
+    await this.#run(netns, ['tunnel-segments', device, on ? 'on' : 'off']);
+  }
+
+  async #run(netns: string, args: readonly string[]): Promise<string> {
+    const command = ['nsenter', `--net=${netns}`, '--', this.#program, ...args];
+    const { exitCode, stdout, stderr } = await runCommand(command, { timeoutMs: LIMIT_MS });
+    if (exitCode !== 0) throw new Error(`path-load ${args.join(' ')}: ${stderr.trim() || `exit ${exitCode}`}`);
+    return stdout.trim();
+  }
+}

@@ -1,0 +1,254 @@
+// Loads a path between two network namespaces with as little work of its own as possible, so that what is measured is the path.
+//   path-load serve PORT CPU        answers at the four ports from PORT on until it is killed; prints a line when it listens
+//   path-load MODE PORT CPU ADDRESS SECONDS   prints "RATE PROCESSOR": exchanges a second, or for stream Gbit/s, and seconds of all
+//                                             processors for each exchange or GB
+//   path-load first PORT CPU ADDRESS 0        prints the microseconds of one exchange by UDP from a fresh port
+//   path-load forget                removes all connections that the kernel tracks in this namespace
+//   path-load tunnel-segments DEVICE on|off
+// MODE is tcp or udp (one byte there and back), connect (connect, one byte there and back, close) or stream. A CPU of -1 is any.
+
+#include <arpa/inet.h>
+#include <linux/ethtool.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+// What is added to PORT.
+enum { TCP, UDP, CONNECT, STREAM };
+enum { WARM_UP = 200, BLOCK = 1 << 17 };
+
+static char block[BLOCK];
+static int base;
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+// Seconds that all processors have worked since the start of the machine.
+static double worked(void) {
+    unsigned long long user, nice, system, idle, wait, irq, softirq;
+    FILE *file = fopen("/proc/stat", "r");
+    if (!file || fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &wait, &irq, &softirq) != 7)
+        fail("/proc/stat");
+    fclose(file);
+    return (user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void pin(int cpu) {
+    cpu_set_t set;
+    if (cpu < 0) return;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set)) fail("sched_setaffinity");
+}
+
+static void set(int socket, int level, int option) {
+    int one = 1;
+    setsockopt(socket, level, option, &one, sizeof one);
+}
+
+static int open_at(int type, const char *address, int port) {
+    int fd = socket(AF_INET, type, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(base + port)};
+    if (address) {
+        inet_pton(AF_INET, address, &at.sin_addr);
+        if (type == SOCK_STREAM) set(fd, IPPROTO_TCP, TCP_NODELAY);
+        if (connect(fd, (void *)&at, sizeof at)) fail("connect");
+    } else {
+        set(fd, SOL_SOCKET, SO_REUSEADDR);
+        if (bind(fd, (void *)&at, sizeof at)) fail("bind");
+        if (type == SOCK_STREAM && listen(fd, 512)) fail("listen");
+    }
+    return fd;
+}
+
+// Gives back what comes, byte by byte as it is.
+static void echo(int fd) {
+    char bytes[64];
+    ssize_t length;
+    set(fd, IPPROTO_TCP, TCP_NODELAY);
+    while ((length = read(fd, bytes, sizeof bytes)) > 0)
+        if (write(fd, bytes, length) != length) return;
+}
+
+// Takes everything, and then says how much it was.
+static void take(int fd) {
+    long long sum = 0;
+    ssize_t length;
+    while ((length = read(fd, block, sizeof block)) > 0) sum += length;
+    if (write(fd, &sum, sizeof sum) < 0) return;
+}
+
+static void answer_once(int fd) {
+    char byte;
+    if (read(fd, &byte, 1) == 1 && write(fd, &byte, 1) != 1) return;
+}
+
+static void serve_stream(int port, void (*handle)(int), int forks) {
+    int listener = open_at(SOCK_STREAM, NULL, port);
+    if (fork()) return;
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0) continue;
+        if (!forks || !fork()) {
+            handle(fd);
+            if (forks) _exit(0);
+        }
+        close(fd);
+        while (forks && waitpid(-1, NULL, WNOHANG) > 0) continue;
+    }
+}
+
+static void serve(void) {
+    serve_stream(TCP, echo, 1);
+    serve_stream(STREAM, take, 1);
+    serve_stream(CONNECT, answer_once, 0);
+    int udp = open_at(SOCK_DGRAM, NULL, UDP);
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        struct sockaddr_in from;
+        socklen_t size = sizeof from;
+        char bytes[64];
+        ssize_t length = recvfrom(udp, bytes, sizeof bytes, 0, (void *)&from, &size);
+        if (length >= 0) sendto(udp, bytes, length, 0, (void *)&from, size);
+    }
+}
+
+static void exchange(int fd) {
+    char byte = 7;
+    if (write(fd, &byte, 1) != 1) fail("write");
+    if (read(fd, &byte, 1) != 1) fail("read");
+}
+
+static int open_udp(const char *address) {
+    struct timeval limit = {.tv_sec = 1};
+    int fd = open_at(SOCK_DGRAM, address, UDP);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return fd;
+}
+
+static void connect_once(const char *address) {
+    struct linger hard = {.l_onoff = 1};
+    int fd = open_at(SOCK_STREAM, address, CONNECT);
+    exchange(fd);
+    // No TIME_WAIT, which would use up the ports.
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(fd);
+}
+
+static void exchanges(const char *mode, const char *address, double seconds) {
+    int connects = !strcmp(mode, "connect");
+    int fd = connects ? -1 : !strcmp(mode, "udp") ? open_udp(address) : open_at(SOCK_STREAM, address, TCP);
+    for (int warm = 0; warm < WARM_UP && !connects; warm++) exchange(fd);
+    double start = now(), before = worked(), end = start + seconds;
+    long count = 0;
+    for (; now() < end; count++) connects ? connect_once(address) : exchange(fd);
+    double took = now() - start;
+    printf("%.1f %.9f\n", count / took, (worked() - before) / count);
+}
+
+static void stream(const char *address, double seconds) {
+    int fd = open_at(SOCK_STREAM, address, STREAM);
+    double start = now(), before = worked(), end = start + seconds;
+    long long sum = 0;
+    while (now() < end)
+        if (write(fd, block, sizeof block) <= 0) fail("write");
+    shutdown(fd, SHUT_WR);
+    if (read(fd, &sum, sizeof sum) != sizeof sum) fail("read");
+    double took = now() - start;
+    printf("%.4f %.4f\n", sum * 8 / took / 1e9, (worked() - before) / (sum / 1e9));
+}
+
+static void first(const char *address) {
+    int fd = open_udp(address);
+    double start = now();
+    exchange(fd);
+    printf("%.1f 0\n", (now() - start) * 1e6);
+}
+
+static void forget(void) {
+    struct {
+        struct nlmsghdr header;
+        struct nfgenmsg family;
+    } request = {.header = {.nlmsg_len = sizeof request,
+                            .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE,
+                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK}};
+    char answer[256];
+    int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+    if (send(fd, &request, sizeof request, 0) < 0) fail("send");
+    if (recv(fd, answer, sizeof answer, 0) < 0) fail("recv");
+    int code = *(int *)(answer + sizeof(struct nlmsghdr));
+    if (code) {
+        fprintf(stderr, "conntrack: error %d\n", code);
+        exit(1);
+    }
+}
+
+static void ethtool(int fd, const char *device, void *data) {
+    struct ifreq request = {.ifr_data = data};
+    strncpy(request.ifr_name, device, IFNAMSIZ - 1);
+    if (ioctl(fd, SIOCETHTOOL, &request)) fail("ethtool");
+}
+
+// Every feature of the device whose name begins with tx-udp_tnl.
+static void tunnel_segments(const char *device, int on) {
+    enum { MOST = 256 };
+    static struct {
+        struct ethtool_gstrings head;
+        char names[MOST][ETH_GSTRING_LEN];
+    } strings = {.head = {.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES}};
+    static struct {
+        struct ethtool_sfeatures head;
+        struct ethtool_set_features_block blocks[MOST / 32];
+    } features = {.head = {.cmd = ETHTOOL_SFEATURES}};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), found = 0;
+    ethtool(fd, device, &strings);
+    features.head.size = (strings.head.len + 31) / 32;
+    for (unsigned at = 0; at < strings.head.len && at < MOST; at++) {
+        if (strncmp(strings.names[at], "tx-udp_tnl", 10)) continue;
+        features.blocks[at / 32].valid |= 1u << at % 32;
+        if (on) features.blocks[at / 32].requested |= 1u << at % 32;
+        found = 1;
+    }
+    if (!found) {
+        fprintf(stderr, "%s has no tunnel segmentation\n", device);
+        exit(1);
+    }
+    ethtool(fd, device, &features);
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);
+    if (argc == 2 && !strcmp(argv[1], "forget")) return forget(), 0;
+    if (argc == 4 && !strcmp(argv[1], "tunnel-segments")) return tunnel_segments(argv[2], !strcmp(argv[3], "on")), 0;
+    if (argc < 4) return 2;
+    base = atoi(argv[2]);
+    pin(atoi(argv[3]));
+    if (argc == 4 && !strcmp(argv[1], "serve")) return serve(), 0;
+    if (argc != 6) return 2;
+    if (!strcmp(argv[1], "stream")) return stream(argv[4], atof(argv[5])), 0;
+    if (!strcmp(argv[1], "first")) return first(argv[4]), 0;
+    return exchanges(argv[1], argv[4], atof(argv[5])), 0;
+}
