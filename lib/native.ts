@@ -13,7 +13,7 @@ export interface Native {
   asciiText(bytes: Uint8Array, start: number, end: number): string | undefined;
   /** Writes text as UTF-8 at `at` and returns the number of bytes. Throws a RangeError when they do not fit. */
   encodeInto(text: string, bytes: Uint8Array, at: number): number;
-  /** Whether the whole text is ASCII and contains no character of `except`. */
+  /** Whether the whole text is known to be ASCII and to contain no character of `except`. */
   isPlain(text: string, except: string): boolean;
 }
 
@@ -60,9 +60,7 @@ function encodeInto(text: string, bytes: Uint8Array, at: number): number {
   return to - at;
 }
 
-function isPlain(text: string, except: string): boolean {
-  for (let at = 0; at < text.length; at++) {
-    if (text.charCodeAt(at) >= 0x80 || except.includes(text.charAt(at))) return false;
-  }
-  return true;
+/** V8 writes a text as JSON by itself faster than it could be looked at here. */
+function isPlain(): boolean {
+  return false;
 }

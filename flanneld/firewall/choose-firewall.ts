@@ -9,7 +9,7 @@ import type { Logger } from '../health/log.ts';
 import type { Flavour, OverlayStatus } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions, TunnelWish } from './firewall.ts';
 import { IptablesFirewall } from './iptables.ts';
-import { iptablesFinder } from './iptables-programs.ts';
+import { askingKernelForTables, iptablesFinder } from './iptables-programs.ts';
 import { askingKernel, type Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
 import type { GuardedLease } from './peer-sets.ts';
@@ -71,7 +71,7 @@ export function openFirewall(
     { flavour, why, masquerade: flags.ipMasq, forward: flags.forwardRules, guard: flags.guard },
     'firewall flavour',
   );
-  const find = iptablesFinder(path);
+  const find = askingKernelForTables(iptablesFinder(path), tools.netfilter.netlink);
   return flavour === 'iptables'
     ? new IptablesFirewall(options, why, { find, path, nft, log, drift })
     : new NftablesFirewall(options, why, { find, nft, log, drift });

@@ -3,6 +3,7 @@
 // there, too; other chains that drop are reported. This also removes leftovers of the iptables flavour (D26).
 
 import { formatPrefix } from '../../lib/ip.ts';
+import type { BaseChain } from '../../lib/netfilter/base-chains.ts';
 import type { Check } from '../health/http-server.ts';
 import type { FirewallOptions } from './firewall.ts';
 import { type ChainTools, IptablesChains } from './iptables-chains.ts';
@@ -10,7 +11,6 @@ import { refusesForwarding } from './iptables-plan.ts';
 import { type FindIptables, type Iptables, isIdle, isOutOfReach } from './iptables-programs.ts';
 import { iptablesChains } from './iptables-table.ts';
 import { refusingChains } from './listing.ts';
-import type { Nft } from './nft-program.ts';
 import { nftFamily } from './nft-table.ts';
 
 type Config = FirewallOptions['families'][number];
@@ -26,7 +26,7 @@ const LOOK_MS = 60_000;
 export class ForwardRefusal {
   readonly #families: readonly Config[];
   readonly #find: FindIptables;
-  readonly #nft: Nft;
+  readonly #listChains: () => readonly BaseChain[];
   readonly #tools: ChainTools;
   #parts: readonly Part[] | undefined;
   #isFirst = true;
@@ -37,10 +37,16 @@ export class ForwardRefusal {
   /** Names of iptables variants that have rules here but cannot be read. */
   readonly #hidden = new Set<string>();
 
-  constructor(families: readonly Config[], find: FindIptables, nft: Nft, tools: ChainTools) {
+  /** `listChains` lists the base chains of nftables. */
+  constructor(
+    families: readonly Config[],
+    find: FindIptables,
+    listChains: () => readonly BaseChain[],
+    tools: ChainTools,
+  ) {
     this.#families = families;
     this.#find = find;
-    this.#nft = nft;
+    this.#listChains = listChains;
     this.#tools = tools;
   }
 
@@ -75,7 +81,7 @@ export class ForwardRefusal {
     this.#isPutOff = !this.#mayListChains();
     if (!this.#isPutOff) {
       this.#lookedAt = performance.now();
-      this.#checks = await this.#otherRefusals();
+      this.#checks = this.#otherRefusals();
     }
     return changed;
   }
@@ -113,12 +119,13 @@ export class ForwardRefusal {
     return false;
   }
 
-  async #otherRefusals(): Promise<Check[]> {
+  #otherRefusals(): Check[] {
     const found: Check[] = [];
+    const chains = this.#listChains();
     for (const { forward, family, network } of this.#families) {
       if (!forward) continue;
       const hasIptables = this.#parts?.some(({ config, keepers }) => config.family === family && keepers.length > 0);
-      for (const chain of refusingChains(await this.#nft.listChains(), nftFamily(family))) {
+      for (const chain of refusingChains(chains, nftFamily(family))) {
         if (hasIptables === true && chain === `${nftFamily(family)} filter FORWARD`) continue;
         const problem = `its policy is drop: accept packets from and to ${formatPrefix(network)} in it`;
         found.push({ name: `chain ${chain} at the hook forward`, problem, required: false });

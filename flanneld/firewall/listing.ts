@@ -1,6 +1,7 @@
 // Turns nft's JSON listing of a table into text that can be compared. Handles, comments, values of counters and elements of sets
 // are left out, and what versions of nft write differently is written in one way (libnftables-json(5)).
 
+import type { BaseChain } from '../../lib/netfilter/base-chains.ts';
 import type { Chain, NftFamily, NftJson, Rule, Table } from './nft-table.ts';
 
 /** The comparable text of a wanted table, without the elements of its sets. */
@@ -42,17 +43,13 @@ function listedItems(json: string): readonly unknown[] {
   return items;
 }
 
-/**
- * Chains of `nft -j list chains` that refuse forwarded packets of a family by their policy, as `ip filter FORWARD`.
- * Throws SyntaxError when it is not nft's JSON.
- */
-export function refusingChains(json: string, family: NftFamily): string[] {
-  return listedItems(json).flatMap((item) => {
-    const chain = isRecord(item) ? item['chain'] : undefined;
-    if (!isRecord(chain) || chain['hook'] !== 'forward' || chain['policy'] !== 'drop') return [];
-    if (chain['family'] !== family && chain['family'] !== 'inet') return [];
-    return [[chain['family'], chain['table'], chain['name']].map(String).join(' ')];
-  });
+const NF_INET_FORWARD = 2;
+
+/** The chains that refuse forwarded packets of a family by their policy, as `ip filter FORWARD`. */
+export function refusingChains(chains: readonly BaseChain[], of: NftFamily): string[] {
+  return chains.flatMap(({ family, table, name, hook, drops }) =>
+    hook === NF_INET_FORWARD && drops && (family === of || family === 'inet') ? [`${family} ${table} ${name}`] : [],
+  );
 }
 
 /** Sorts chains, and rules by chain; the rules of one chain keep the kernel's order. */

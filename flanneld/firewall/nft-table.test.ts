@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';
+import type { BaseChain } from '../../lib/netfilter/base-chains.ts';
 import { fingerprint, listingFingerprint, refusingChains } from './listing.ts';
 import { firewallTable, type NftJson, renderTable, type Table, tableName } from './nft-table.ts';
 import type { FirewallConfig } from './rules.ts';
@@ -160,17 +161,15 @@ describe('listingFingerprint', () => {
 });
 
 describe('refusingChains', () => {
-  const chain = (over: Readonly<Record<string, NftJson>>): NftJson => ({
-    chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop', ...over },
-  });
-  test.for([
+  const chain = { family: 'ip', table: 'filter', name: 'FORWARD', hook: 2, drops: true } as const;
+  test.for<{ name: string; over: Partial<BaseChain>; want: string[] }>([
     { name: 'iptables’ FORWARD', over: {}, want: ['ip filter FORWARD'] },
     { name: 'one of both families', over: { family: 'inet', table: 'f', name: 'fwd' }, want: ['inet f fwd'] },
-    { name: 'another policy', over: { policy: 'accept' }, want: [] },
-    { name: 'another hook', over: { hook: 'input' }, want: [] },
+    { name: 'another policy', over: { drops: false }, want: [] },
+    { name: 'another hook', over: { hook: 1 }, want: [] },
     { name: 'another family', over: { family: 'ip6' }, want: [] },
-    { name: 'no base chain', over: { hook: null, policy: null }, want: [] },
+    { name: 'a hook of a device with the same number', over: { family: 'netdev' }, want: [] },
   ])('D24: $name', ({ over, want }) => {
-    expect(refusingChains(JSON.stringify({ nftables: [{ metainfo: {} }, chain(over)] }), 'ip')).toEqual(want);
+    expect(refusingChains([{ ...chain, ...over }], 'ip')).toEqual(want);
   });
 });

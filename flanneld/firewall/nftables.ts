@@ -3,6 +3,7 @@
 // is right is flushed (#2237).
 
 import type { Family } from '../../lib/ip.ts';
+import { type BaseChain, listBaseChains } from '../../lib/netfilter/base-chains.ts';
 import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Check } from '../health/http-server.ts';
@@ -61,7 +62,9 @@ export class NftablesFirewall implements Firewall {
     this.#nft = nft;
     this.#log = log;
     this.#drift = drift;
-    this.#refusal = new ForwardRefusal(families, find, nft, { log, drift });
+    const netlink = options.tunnel?.netfilter.netlink;
+    const listChains = (): BaseChain[] => (netlink === undefined ? [] : listBaseChains(netlink));
+    this.#refusal = new ForwardRefusal(families, find, listChains, { log, drift });
     this.#tunnel = options.tunnel && new TunnelKeeper(options.tunnel, { nft, log, drift });
     const chains = families.flatMap((config) => iptablesChains({ ...config, fullyRandom: false }));
     this.#interest = interestIn(

@@ -4,7 +4,7 @@
 
 import { HttpError } from '../http.ts';
 import { asObject, asText } from './node.ts';
-import { eachField, fieldAt, ProtoError, readNumber } from './proto.ts';
+import { eachField, FieldReader, ProtoError, readNumber } from './proto.ts';
 
 export const protobufType = 'application/vnd.kubernetes.protobuf';
 
@@ -52,6 +52,7 @@ export interface ListEnd {
 
 export class NodeListReader {
   readonly #onNode: OnNode;
+  readonly #field = new FieldReader();
   #rest: Buffer = Buffer.alloc(0);
   /** Whether the list itself has begun, after the fields of its envelope. */
   #isInside = false;
@@ -93,8 +94,8 @@ export class NodeListReader {
   /** Where the next field begins; undefined when the one at `at` is not all there. */
   #take(bytes: Buffer, at: number): number | undefined {
     if (this.#isFirst || at >= bytes.length) return undefined;
-    const field = fieldAt(bytes, at, bytes.length);
-    if (field === undefined) return undefined;
+    const field = this.#field;
+    if (!field.read(bytes, at, bytes.length)) return undefined;
     if (!this.#isInside && field.number === UNKNOWN_RAW) {
       // Go on inside this field. The envelope's later fields are two texts whose field numbers a list does not use.
       this.#isInside = true;
@@ -120,7 +121,9 @@ function readListMeta(bytes: Buffer, from: number, to: number): ListEnd {
 }
 
 function decodeNode(bytes: Buffer, from: number, to: number): NodeObject {
-  const node: NodeObject = { metadata: { annotations: {} }, spec: { podCIDRs: [] }, status: { addresses: [] } };
+  // Without a prototype `__proto__` is an ordinary key, as with JSON.parse.
+  const annotations: Record<string, string> = Object.create(null);
+  const node: NodeObject = { metadata: { annotations }, spec: { podCIDRs: [] }, status: { addresses: [] } };
   eachField(bytes, from, to, (field, start, end) => {
     if (field === NODE_METADATA) readMetadata(node, bytes, start, end);
     if (field === NODE_SPEC) readSpec(node, bytes, start, end);
@@ -157,8 +160,7 @@ function readAnnotation(annotations: Record<string, string>, bytes: Buffer, from
     if (field <= 2) pair[field] = bytes.toString('utf8', start, end);
   });
   const [, key = '', value = ''] = pair;
-  // As with JSON.parse, `__proto__` becomes an ordinary key.
-  Object.defineProperty(annotations, key, { value, enumerable: true, configurable: true, writable: true });
+  annotations[key] = value;
 }
 
 function readSpec({ spec }: NodeObject, bytes: Buffer, from: number, to: number): void {

@@ -30,6 +30,14 @@ const annotationNames = [
   'node-public-ipv6',
 ];
 
+let named: { readonly prefix: string; readonly names: readonly (readonly [string, string])[] } | undefined;
+
+/** The annotations' whole names, each with the name without prefix. They are made once, because thousands of Nodes have the same. */
+function namesWith(prefix: string): readonly (readonly [string, string])[] {
+  if (named?.prefix !== prefix) named = { prefix, names: annotationNames.map((key) => [prefix + key, key]) };
+  return named.names;
+}
+
 /** A JSON object of the API server; undefined for anything else. */
 export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -49,8 +57,8 @@ export function readNode(value: unknown, prefix: string): NodeRecord | undefined
   if (node === undefined || metadata === undefined || name === '') return undefined;
   const annotations = new Map<string, string>();
   const all = asObject(metadata['annotations']) ?? {};
-  for (const key of annotationNames) {
-    const text = all[prefix + key];
+  for (const [full, key] of namesWith(prefix)) {
+    const text = all[full];
     if (typeof text === 'string') annotations.set(key, text);
   }
   return {

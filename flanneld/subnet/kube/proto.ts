@@ -21,11 +21,10 @@ const MAX_LENGTH_BITS = 28;
 
 /** Calls `onField` for every field with a length in `bytes` from `from` to `to`, in order. Throws ProtoError. */
 export function eachField(bytes: Uint8Array, from: number, to: number, onField: OnField): void {
-  for (let at = from; at < to; ) {
-    const field = fieldAt(bytes, at, to);
-    if (field === undefined || field.to > to) throw new ProtoError('ends in the middle of a field');
+  const field = new FieldReader();
+  for (let at = from; at < to; at = field.to) {
+    field.mustRead(bytes, at, to);
     if (field.hasLength) onField(field.number, field.from, field.to);
-    at = field.to;
   }
 }
 
@@ -34,11 +33,10 @@ export function eachField(bytes: Uint8Array, from: number, to: number, onField: 
  * and so is no time. Throws ProtoError.
  */
 export function readNumber(bytes: Uint8Array, from: number, to: number, field: number): number | undefined {
-  for (let at = from; at < to; ) {
-    const found = fieldAt(bytes, at, to);
-    if (found === undefined || found.to > to) throw new ProtoError('ends in the middle of a field');
+  const found = new FieldReader();
+  for (let at = from; at < to; at = found.to) {
+    found.mustRead(bytes, at, to);
     if (found.number === field && !found.hasLength) return numberAt(bytes, found.from, found.to);
-    at = found.to;
   }
   return undefined;
 }
@@ -49,48 +47,63 @@ function numberAt(bytes: Uint8Array, from: number, to: number): number | undefin
   return value < 2 ** 40 ? value : undefined;
 }
 
-interface Field {
-  readonly number: number;
-  readonly hasLength: boolean;
-  /** Where its value begins and ends; the end may lie beyond the bytes that have arrived. */
-  readonly from: number;
-  readonly to: number;
-}
+/** Reads one field after the other into itself: thousands of Nodes have a hundred fields each, and an object for each field costs time. */
+export class FieldReader {
+  number = 0;
+  hasLength = false;
+  /** Where the value begins and ends; the end may lie beyond the bytes that have arrived. */
+  from = 0;
+  to = 0;
+  /** Where the number that was read last ends. */
+  private after = 0;
 
-/** The field that begins at `at`; undefined when the bytes end before its length is known. Throws ProtoError. */
-export function fieldAt(bytes: Uint8Array, at: number, end: number): Field | undefined {
-  const tag = varintAt(bytes, at, end);
-  if (tag === undefined) return undefined;
-  const number = tag.value >>> 3;
-  switch (tag.value & 7) {
-    case VARINT: {
-      const to = endOfVarint(bytes, tag.to, end);
-      return to === undefined ? undefined : { number, hasLength: false, from: tag.to, to };
-    }
-    case FIXED64:
-      return { number, hasLength: false, from: tag.to, to: tag.to + 8 };
-    case FIXED32:
-      return { number, hasLength: false, from: tag.to, to: tag.to + 4 };
-    case LENGTH: {
-      const length = varintAt(bytes, tag.to, end);
-      return length === undefined
-        ? undefined
-        : { number, hasLength: true, from: length.to, to: length.to + length.value };
-    }
-    default:
-      throw new ProtoError(`field ${number} has the unknown type ${tag.value & 7}`);
+  /** Reads the field that begins at `at`. Throws ProtoError when it does not end before `end`. */
+  mustRead(bytes: Uint8Array, at: number, end: number): void {
+    if (!this.read(bytes, at, end) || this.to > end) throw new ProtoError('ends in the middle of a field');
   }
-}
 
-function varintAt(bytes: Uint8Array, at: number, end: number): { value: number; to: number } | undefined {
-  let value = 0;
-  for (let bits = 0, to = at; to < end; bits += 7) {
-    if (bits >= MAX_LENGTH_BITS) throw new ProtoError('has a number that is too large');
-    const byte = bytes[to++] ?? 0;
-    value |= (byte & 0x7f) << bits;
-    if (byte < 0x80) return { value, to };
+  /** Reads the field that begins at `at`. Returns false when the bytes end before its length is known. Throws ProtoError. */
+  read(bytes: Uint8Array, at: number, end: number): boolean {
+    const tag = this.varint(bytes, at, end);
+    if (tag < 0) return false;
+    this.number = tag >>> 3;
+    this.from = this.after;
+    this.hasLength = (tag & 7) === LENGTH;
+    switch (tag & 7) {
+      case VARINT:
+        this.to = endOfVarint(bytes, this.from, end) ?? -1;
+        return this.to >= 0;
+      case FIXED64:
+        this.to = this.from + 8;
+        return true;
+      case FIXED32:
+        this.to = this.from + 4;
+        return true;
+      case LENGTH: {
+        const length = this.varint(bytes, this.from, end);
+        this.from = this.after;
+        this.to = this.from + length;
+        return length >= 0;
+      }
+      default:
+        throw new ProtoError(`field ${this.number} has the unknown type ${tag & 7}`);
+    }
   }
-  return undefined;
+
+  /** The number that begins at `at`; −1 when the bytes end before it does. */
+  private varint(bytes: Uint8Array, at: number, end: number): number {
+    let value = 0;
+    for (let bits = 0, to = at; to < end; bits += 7) {
+      if (bits >= MAX_LENGTH_BITS) throw new ProtoError('has a number that is too large');
+      const byte = bytes[to++] ?? 0;
+      value |= (byte & 0x7f) << bits;
+      if (byte < 0x80) {
+        this.after = to;
+        return value;
+      }
+    }
+    return -1;
+  }
 }
 
 /** Where a varint of any size ends; 64 bits take ten bytes. */
