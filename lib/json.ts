@@ -110,7 +110,10 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
 /** A JSON object of the record's own keys in their order; keys that are undefined are left out. */
 export function jsonObject(record: { readonly [key: string]: JsonValue | undefined }): JsonObject {
   const object = new Map<string, JsonValue>();
-  for (const [key, value] of Object.entries(record)) if (value !== undefined) object.set(key, value);
+  for (const key of Object.keys(record)) {
+    const value = record[key];
+    if (value !== undefined) object.set(key, value);
+  }
   return object;
 }
 

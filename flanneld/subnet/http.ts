@@ -117,10 +117,13 @@ export async function httpLines(call: HttpCall, { onLine, ...reader }: LineReade
   await httpChunks(call, { ...reader, onChunk: splitLines(onLine) });
 }
 
+/** How much is unpacked at once. A list of Nodes is packed tenfold, and each piece costs a round through another thread. */
+const UNPACKED_BYTES = 256 * 1024;
+
 function unpacked(response: IncomingMessage): AsyncIterable<Buffer> {
   if (response.headers['content-encoding'] !== 'gzip') return response;
   // The reader gets the error, too, so the callback does nothing.
-  return pipeline(response, createGunzip(), () => undefined);
+  return pipeline(response, createGunzip({ chunkSize: UNPACKED_BYTES }), () => undefined);
 }
 
 async function readError(response: IncomingMessage): Promise<string> {

@@ -14,7 +14,7 @@ import {
   parsePrefix,
   samePrefix,
 } from '../../lib/ip.ts';
-import type { JsonObject } from '../../lib/json.ts';
+import type { JsonObject, JsonValue } from '../../lib/json.ts';
 import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
 import { parsePlace, readList, readString, readText } from '../../lib/json-fields.ts';
@@ -102,7 +102,12 @@ export function renderLeaseFile(lease: Lease): string {
 
 /** The lease in the form that `readLease` reads. */
 export function leaseToJson(lease: Lease): JsonObject {
-  return jsonObject({
+  return jsonObject(leaseFields(lease));
+}
+
+/** The fields of that form; those that the lease lacks are undefined. */
+export function leaseFields(lease: Lease): Readonly<Record<string, JsonValue | undefined>> {
+  return {
     Subnet: lease.subnet && formatPrefix(lease.subnet),
     IPv6Subnet: lease.ipv6Subnet && formatPrefix(lease.ipv6Subnet),
     PublicIP: lease.publicIp && formatIp(lease.publicIp),
@@ -111,5 +116,5 @@ export function leaseToJson(lease: Lease): JsonObject {
     BackendType: lease.backendType,
     BackendData: lease.backendData,
     BackendV6Data: lease.backendV6Data,
-  });
+  };
 }

@@ -22,8 +22,8 @@ export function byCreation(a: Claimant, b: Claimant): number {
 
 /** The leases, oldest first. */
 export function inOrderOfCreation(leases: ReadonlyMap<string, Lease>): (readonly [string, Lease])[] {
-  const claimant = ([key, { created }]: readonly [string, Lease]): Claimant => ({ key, created });
-  return [...leases].sort((a, b) => byCreation(claimant(a), claimant(b)));
+  const claimants = [...leases].map(([key, lease]) => ({ key, created: lease.created, lease }));
+  return claimants.sort(byCreation).map(({ key, lease }) => [key, lease] as const);
 }
 
 /** Whether the subnets of two leases overlap. */

@@ -2,10 +2,10 @@
 // whole file. Of the backend data, which a stranger may have written, only the fields that an agent needs are saved.
 
 import { errorText } from '../../lib/errors.ts';
-import { field, isJsonObject, type JsonObject, type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
+import { field, isJsonObject, type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
 import { parsePlace, readString, rootPlace, showJson } from '../../lib/json-fields.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
-import { leaseToJson, readLease } from './lease-file.ts';
+import { leaseFields, readLease } from './lease-file.ts';
 import type { Lease } from './manager.ts';
 
 /** No valid type or field is longer. Of a longer one the beginning is enough for an error message. */
@@ -48,9 +48,7 @@ function needed(lease: Lease): Lease {
 
 /** The lease as a complete JSON document. */
 export function renderSavedLease(key: string, lease: Lease): string {
-  const json = leaseToJson(needed(lease));
-  const named: JsonObject = new Map([...jsonObject({ Key: key, Created: lease.created }), ...json]);
-  return stringifyJson(named);
+  return stringifyJson(jsonObject({ Key: key, Created: lease.created, ...leaseFields(needed(lease)) }));
 }
 
 /** Reads a text, or an object as earlier versions wrote it. Throws ConfigError or JsonError. */

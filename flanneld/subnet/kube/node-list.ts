@@ -26,6 +26,8 @@ const META_UID = 5;
 const META_RESOURCE_VERSION = 6;
 const META_CREATION_TIMESTAMP = 8;
 const META_ANNOTATIONS = 12;
+const PAIR_KEY = 1;
+const PAIR_VALUE = 2;
 const TIME_SECONDS = 1;
 const SPEC_POD_CIDR = 1;
 const SPEC_POD_CIDRS = 7;
@@ -155,11 +157,12 @@ function readTime(bytes: Buffer, from: number, to: number): string {
 
 /** Reads one annotation; protobuf encodes a map as a list of pairs. */
 function readAnnotation(annotations: Record<string, string>, bytes: Buffer, from: number, to: number): void {
-  const pair = ['', '', ''];
+  let key = '';
+  let value = '';
   eachField(bytes, from, to, (field, start, end) => {
-    if (field <= 2) pair[field] = bytes.toString('utf8', start, end);
+    if (field === PAIR_KEY) key = bytes.toString('utf8', start, end);
+    if (field === PAIR_VALUE) value = bytes.toString('utf8', start, end);
   });
-  const [, key = '', value = ''] = pair;
   annotations[key] = value;
 }
 
@@ -173,7 +176,8 @@ function readSpec({ spec }: NodeObject, bytes: Buffer, from: number, to: number)
 function readStatus({ status }: NodeObject, bytes: Buffer, from: number, to: number): void {
   eachField(bytes, from, to, (field, start, end) => {
     if (field !== STATUS_ADDRESSES) return;
-    let [type, address] = ['', ''];
+    let type = '';
+    let address = '';
     eachField(bytes, start, end, (part, begin, stop) => {
       if (part === ADDRESS_TYPE) type = bytes.toString('utf8', begin, stop);
       if (part === ADDRESS_ADDRESS) address = bytes.toString('utf8', begin, stop);
