@@ -14,7 +14,7 @@ import {
   parsePrefix,
   samePrefix,
 } from '../../lib/ip.ts';
-import type { JsonObject, JsonValue } from '../../lib/json.ts';
+import type { JsonValue } from '../../lib/json.ts';
 import { field, jsonObject, stringifyJson } from '../../lib/json.ts';
 import type { JsonPlace } from '../../lib/json-fields.ts';
 import { parsePlace, readList, readString, readText } from '../../lib/json-fields.ts';
@@ -97,15 +97,10 @@ export function readAddress(place: JsonPlace, key: string, family: Family): Ip |
 
 /** The file's text; equal leases give equal text. */
 export function renderLeaseFile(lease: Lease): string {
-  return `${stringifyJson(leaseToJson(lease), { indent: 2 })}\n`;
+  return `${stringifyJson(jsonObject(leaseFields(lease)), { indent: 2 })}\n`;
 }
 
-/** The lease in the form that `readLease` reads. */
-export function leaseToJson(lease: Lease): JsonObject {
-  return jsonObject(leaseFields(lease));
-}
-
-/** The fields of that form; those that the lease lacks are undefined. */
+/** The fields that `readLease` reads; those that the lease lacks are undefined. */
 export function leaseFields(lease: Lease): Readonly<Record<string, JsonValue | undefined>> {
   return {
     Subnet: lease.subnet && formatPrefix(lease.subnet),
