@@ -6,6 +6,7 @@ import { RESULTS_FOLDER } from '../../lib/pods/cached-result.ts';
 import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
+import { removeFilters } from '../fastpath/clsact-filters.ts';
 import { FastPath } from '../fastpath/fast-path.ts';
 import type { Tunnel } from '../fastpath/observe.ts';
 import { removePins } from '../fastpath/pins.ts';
@@ -29,8 +30,9 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
   const tunneled = overlays.filter(({ fastPath }) => fastPath !== undefined);
   const mode = options.fastPath ?? tunneled.map(({ fastPath }) => fastPath)[0] ?? 'off';
   const [first] = tunneled;
-  if ((mode === 'off' || first === undefined) && removePins(sys, PIN_FOLDER)) {
-    log.info({ dir: PIN_FOLDER }, 'fast path of an earlier agent removed');
+  if (mode === 'off' || first === undefined) {
+    const [hadPins, filters] = [removePins(sys, PIN_FOLDER), removeFilters(netlink)];
+    if (hadPins || filters.length > 0) log.info({ dir: PIN_FOLDER }, 'fast path of an earlier agent removed');
   }
   if (mode === 'off') return undefined;
   if (first === undefined) {

@@ -200,10 +200,12 @@ export class FastPath {
     const own = found.links.filter(
       ({ ifindex, program }) => program === 'fromTunnel' || state.foreignPrograms(ifindex) === 0,
     );
-    this.#wanted = { ...found, links: own };
+    // A program of others may be there for what the pod receives, too.
+    const isOwn = new Set(own.map(({ ifindex }) => ifindex));
+    this.#wanted = { ...found, links: own, pods: found.pods.filter(({ entry }) => isOwn.has(entry.ifindex)) };
     this.#waitForAdds(found.unknownPorts);
     state.configure(found.settings);
-    this.#podsAt = podsByDevice(found.pods);
+    this.#podsAt = podsByDevice(this.#wanted.pods);
     await this.#reconcile(place);
     this.#go();
   }
@@ -229,11 +231,11 @@ export class FastPath {
   /** True when maps and programs can be made here. */
   #open(): boolean {
     if (this.#state !== undefined) return true;
-    const { sys, clock, pinFolder } = this.#parts;
+    const { sys, netlink, clock, pinFolder } = this.#parts;
     if (clock.now() - this.#triedAtMs < RETRY_MS) return false;
     this.#triedAtMs = clock.now();
     try {
-      this.#state = new KernelState(sys, pinFolder);
+      this.#state = new KernelState(sys, netlink, pinFolder);
     } catch (error) {
       this.#lacks = `this node has no fast path: ${errorText(error)}`;
       return false;

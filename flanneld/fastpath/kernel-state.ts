@@ -1,14 +1,15 @@
-// The fast path's maps, programs and links in the kernel. They are pinned in a bpffs where there is one, so that they outlive the agent:
-// one that starts takes over the maps and links of the one before it. The names of the pins, and of the maps in them, are ours.
+// The fast path's maps and programs in the kernel, and where these are attached. They are pinned in a bpffs where there is one, so that they
+// outlive the agent: one that starts takes over what the one before it has left. The names of the pins, and of the maps in them, are ours.
 
-import { attachIngress, linkInfo, listIngressPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
 import { type BpfMap, createMap, mapInfo } from '../../lib/bpf/map.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
 import { programInfo } from '../../lib/bpf/program.ts';
-import { closeFd, listDir, makeDirs, removeFile } from '../../lib/sys/file.ts';
+import type { Netlink } from '../../lib/netlink/connection.ts';
+import { closeFd, makeDirs, removeFile } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
+import type { Attachments } from './attachments.ts';
+import { ClsactFilters } from './clsact-filters.ts';
 import { openPrograms, pinPrograms } from './pinned-programs.ts';
-import { LINK_PIN } from './pins.ts';
 import { allowFor } from './programs/heartbeat.ts';
 import {
   type LoadedPrograms,
@@ -20,6 +21,7 @@ import {
   withRights,
 } from './programs/node-programs.ts';
 import { hasSettings, type ProgramSettings, writeSettings } from './programs/settings.ts';
+import { hasTcx, TcxLinks } from './tcx-links.ts';
 
 /** One attached program. */
 export interface Attached {
@@ -35,11 +37,10 @@ export class KernelState {
   readonly #folder: string | undefined;
   readonly #programs: LoadedPrograms;
   readonly #programIds = new Map<number, ProgramName>();
-  /** Descriptors by the index of their device. */
-  readonly #links = new Map<number, number>();
+  readonly #attachments: Attachments;
 
   /** Takes over what is pinned and makes the rest. Throws OpError and SysError when this kernel or node has no fast path. */
-  constructor(sys: Syscalls, folder: string | undefined) {
+  constructor(sys: Syscalls, netlink: Netlink, folder: string | undefined) {
     this.sys = sys;
     this.#folder = folder;
     const maps = new Map<string, BpfMap>();
@@ -48,7 +49,7 @@ export class KernelState {
       withRights('CAP_BPF', () => this.#openMaps(maps));
       this.#programs = openPrograms(sys, folder, maps) ?? loadPrograms(sys, maps);
       for (const name of programNames) this.#programIds.set(programInfo(sys, this.#programs[name]).id, name);
-      if (folder !== undefined) this.#openLinks(folder);
+      this.#attachments = hasTcx(sys) ? new TcxLinks(sys, netlink, folder) : new ClsactFilters(netlink);
     } catch (error) {
       this.close();
       throw error;
@@ -73,41 +74,24 @@ export class KernelState {
     if (this.#folder !== undefined) pinPrograms(this.sys, this.#folder, this.#programs);
   }
 
-  /** The devices that have one of our links; a link that somebody detached, or whose device is gone, is removed. Throws SysError. */
+  /** The devices that have one of our programs. Throws OpError. */
   attached(): Attached[] {
-    const found: Attached[] = [];
-    for (const [ifindex, fd] of this.#links) {
-      const info = linkInfo(this.sys, fd);
-      if (info === undefined || info.ifindex !== ifindex) this.detach(ifindex);
-      else found.push({ ifindex, program: this.#programIds.get(info.programId) });
-    }
-    return found;
+    return [...this.#attachments.list()].map(([ifindex, id]) => ({ ifindex, program: this.#programIds.get(id) }));
   }
 
-  /** Attaches a program to a device, or puts it into the link that is there. Throws SysError. */
+  /** Attaches a program to a device, or puts it in the place of the one that is there. Throws OpError. */
   attach(ifindex: number, name: ProgramName): void {
-    const program = this.#programs[name];
-    const link = this.#links.get(ifindex);
-    if (link !== undefined) {
-      replaceLinkProgram(this.sys, link, program);
-      return;
-    }
-    const made = attachIngress(this.sys, program, ifindex);
-    this.#links.set(ifindex, made);
-    if (this.#folder !== undefined) pinObject(this.sys, made, `${this.#folder}/link_${ifindex}`);
+    this.#attachments.attach(ifindex, this.#programs[name]);
   }
 
+  /** Throws OpError. */
   detach(ifindex: number): void {
-    if (this.#folder !== undefined) removeFile(this.sys, `${this.#folder}/link_${ifindex}`);
-    const link = this.#links.get(ifindex);
-    if (link !== undefined) closeFd(this.sys, link);
-    this.#links.delete(ifindex);
+    this.#attachments.detach(ifindex);
   }
 
-  /** The number of programs of others for packets that arrive at a device. Throws SysError. */
+  /** The number of programs of others for packets that arrive at a device. Throws OpError. */
   foreignPrograms(ifindex: number): number {
-    const all = listIngressPrograms(this.sys, ifindex).length;
-    return this.#links.has(ifindex) ? Math.max(0, all - 1) : all;
+    return this.#attachments.foreign(ifindex);
   }
 
   /** Lets the programs redirect for so long from now on; 0 stops them at once. Throws SysError. */
@@ -115,10 +99,9 @@ export class KernelState {
     allowFor(this.sys, this.map('state'), milliseconds);
   }
 
-  /** Closes every descriptor; what is pinned goes on. Without a bpffs everything ends. */
+  /** Closes every descriptor; what is pinned goes on, and so do filters. */
   close(): void {
-    for (const fd of this.#links.values()) closeFd(this.sys, fd);
-    this.#links.clear();
+    this.#attachments?.close();
     for (const fd of Object.values(this.#programs ?? {})) closeFd(this.sys, fd);
     for (const { fd } of this.maps.values()) closeFd(this.sys, fd);
   }
@@ -141,14 +124,6 @@ export class KernelState {
       const map = createMap(this.sys, spec);
       maps.set(name, map);
       if (this.#folder !== undefined) pinObject(this.sys, map.fd, path);
-    }
-  }
-
-  #openLinks(folder: string): void {
-    for (const pin of listDir(this.sys, folder) ?? []) {
-      const ifindex = Number(LINK_PIN.exec(pin)?.[1]);
-      const fd = ifindex > 0 ? openPinned(this.sys, `${folder}/${pin}`) : undefined;
-      if (fd !== undefined) this.#links.set(ifindex, fd);
     }
   }
 }

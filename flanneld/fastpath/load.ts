@@ -5,6 +5,7 @@ import { isBpffs } from '../../lib/bpf/pin.ts';
 import { OpError } from '../../lib/errors.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
 import { listUdpConnections } from '../../lib/netfilter/conntrack.ts';
+import { openNetlink } from '../../lib/netlink/connection.ts';
 import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { KernelState } from './kernel-state.ts';
@@ -15,9 +16,11 @@ export function loadFastPath(sys: Syscalls): string {
   try {
     if (!isBpffs(sys, PIN_ROOT)) return failed(`there is no bpffs at ${PIN_ROOT}`);
     loadConntrack(sys);
-    const state = new KernelState(sys, PIN_FOLDER);
+    const netlink = openNetlink(sys);
+    const state = new KernelState(sys, netlink, PIN_FOLDER);
     state.pinPrograms();
     state.close();
+    netlink.close();
     return `fast path loaded: programs are in ${PIN_FOLDER}`;
   } catch (error) {
     if (!(error instanceof OpError || error instanceof RangeError)) throw error;

@@ -110,7 +110,7 @@ test.for<{ name: string; change: Partial<Observed>; want: unknown }>([
     want: noPod,
   },
   { name: 'with a limited rate', change: { qdiscs: [{ index: 10, kind: 'tbf' }] }, want: noPod },
-  { name: 'with filters at its device', change: { qdiscs: [{ index: 10, kind: 'clsact' }] }, want: noPod },
+  { name: 'with a hook for filters', change: { qdiscs: [{ index: 10, kind: 'ingress' }] }, want: noPod },
   { name: 'outside of this node’s subnet', change: { results: [{ ...result, ips: ['10.9.9.9'] }] }, want: noPod },
   { name: 'with two devices', change: { results: [{ ...result, podMacs: [podMac, other] }] }, want: noPod },
   { name: 'with an unreadable MAC', change: { results: [{ ...result, podMacs: ['no mac'] }] }, want: noPod },

@@ -6,6 +6,7 @@ import { isUnicastMac, type Mac, MacError, parseMac } from '../../lib/mac.ts';
 import type { CachedResult } from '../../lib/pods/cached-result.ts';
 import { IFF_UP, NUD_PERMANENT, RT_TABLE_MAIN } from '../../lib/rtnetlink/constants.ts';
 import type { Link } from '../../lib/rtnetlink/link.ts';
+import type { Qdisc } from '../../lib/rtnetlink/qdisc.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
 import type { WantedLink, WantedPeer, WantedPod } from './objects.ts';
 import type { Observed, Tunnel } from './observe.ts';
@@ -78,7 +79,9 @@ interface Attachment {
 
 function podsOf(observed: Observed, facts: NodeFacts, bridge: Link, bridgeMac: Mac): Pods {
   const byDevice = resultsByDevice(observed.results, facts.network);
-  const shaped = new Set(observed.qdiscs.filter(({ kind }) => kind !== 'noqueue').map(({ index }) => index));
+  // Of a clsact hook, which may be ours, the filters count.
+  const isPlain = ({ kind }: Qdisc): boolean => kind === 'noqueue' || kind === 'clsact';
+  const shaped = new Set(observed.qdiscs.filter((qdisc) => !isPlain(qdisc)).map(({ index }) => index));
   const ports = observed.links.filter(({ master, kind }) => master === bridge.index && kind === 'veth');
   const attachments = ports
     .filter((port) => isPlainPort(port) && !shaped.has(port.index))

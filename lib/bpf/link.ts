@@ -7,6 +7,7 @@ import type { Syscalls } from '../sys/syscalls.ts';
 import { BPF_LINK_CREATE, BPF_LINK_UPDATE, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY, bpf, tryBpf } from './bpf-call.ts';
 
 const BPF_TCX_INGRESS = 46;
+const BPF_TCX_EGRESS = 47;
 const BPF_LINK_TYPE_TCX = 11;
 const LINK_INFO_BYTES = 64;
 const MOST_PROGRAMS = 64;
@@ -49,8 +50,8 @@ export function linkInfo(sys: Syscalls, link: number): LinkInfo | undefined {
   });
 }
 
-/** The ids of the programs at a device's tcx hook for arriving packets, in the order they run. None when the device is gone. */
-export function listIngressPrograms(sys: Syscalls, ifindex: number): number[] {
+/** The ids of the programs at a device's tcx hook, in the order they run. None when the device is gone. Throws SysError: EINVAL before 6.6. */
+export function listPrograms(sys: Syscalls, ifindex: number, hook: 'ingress' | 'egress'): number[] {
   return sys.arena.scope(() => {
     const ids = sys.arena.alloc(4 * MOST_PROGRAMS);
     let count = 0;
@@ -59,7 +60,7 @@ export function listIngressPrograms(sys: Syscalls, ifindex: number): number[] {
       BPF_PROG_QUERY,
       (attr) => {
         attr.setU32(0, ifindex);
-        attr.setU32(4, BPF_TCX_INGRESS);
+        attr.setU32(4, hook === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS);
         attr.setU64(16, ids.address);
         attr.setU32(24, MOST_PROGRAMS);
       },
@@ -68,7 +69,7 @@ export function listIngressPrograms(sys: Syscalls, ifindex: number): number[] {
       },
     );
     if (value === -ENODEV || value === -ENOENT) return [];
-    check(value, 'bpf list programs at ingress of', `if${ifindex}`);
+    check(value, `bpf list programs at ${hook} of`, `if${ifindex}`);
     return Array.from({ length: Math.min(count, MOST_PROGRAMS) }, (_, index) => ids.u32(4 * index));
   });
 }

@@ -1,7 +1,7 @@
 // The rights that the fast path takes: those of the agent, and of `flanneld load-fast-path`, which runs before it with more. Whatever is
 // missing leaves packets on the classic way, and one line says what it is.
 
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -12,24 +12,15 @@ import { closeFd, listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
-import { builtAgent } from '../lab/programs.ts';
 import { ask, fastPathOf, PINS, podsOf, serve, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+import { AGENT_RIGHTS, LOADER_RIGHTS, limitedAgent, loadFastPath, setRights } from '../support/limited-agent.ts';
 
 const sys = openKoffiSyscalls();
-/** The capabilities of the next start of the agent are in this file of the node. */
-const RIGHTS = '/run/lab/rights';
-const AGENT = 'net_admin,bpf';
-const LOADER = 'net_admin,sys_admin';
-
 const folder = mkdtempSync(join(tmpdir(), 'weft-rights-'));
 let lab: Lab;
 let one: LabNode;
 beforeAll(async () => {
-  const file = join(folder, 'flanneld');
-  const rights = `$(sed 's/[^,]*/+&/g' ${RIGHTS} 2>/dev/null || echo ${only(AGENT)})`;
-  writeFileSync(file, `#!/bin/sh\nexec setpriv --bounding-set=-all,${rights} --inh-caps=-all -- ${builtAgent} "$@"\n`);
-  chmodSync(file, 0o755);
-  lab = await startFastLab({ agentFile: file });
+  lab = await startFastLab({ agentFile: limitedAgent(folder) });
   one = lab.node('node-1');
 });
 afterAll(async () => {
@@ -37,19 +28,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** As setpriv(1) takes a list of capabilities. */
-const only = (capabilities: string): string => capabilities.replace(/[^,]+/g, '+$&');
-
-async function load(capabilities: string): Promise<string> {
-  const rights = [`--bounding-set=-all,${only(capabilities)}`, '--inh-caps=-all', '--'];
-  return (await one.run(['setpriv', ...rights, builtAgent, 'load-fast-path'])).trim();
-}
+const load = (capabilities: string): Promise<string> => loadFastPath(one, capabilities);
 
 /** Starts the agent anew with these capabilities and nothing of an earlier one's fast path. */
 async function restart(capabilities: string): Promise<string> {
   await one.agent.stop();
   await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
-  one.writeFile(RIGHTS, capabilities);
+  setRights(one, capabilities);
   const before = (await one.agent.log()).length;
   return await startAgain(before);
 }
@@ -82,7 +67,7 @@ const reasonsIn = (log: string): string[] =>
 test('programs that somebody with more rights has loaded are used by an agent with NET_ADMIN and BPF, now and after a restart', async () => {
   await one.agent.stop();
   await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
-  expect(await load(LOADER)).toBe(`fast path loaded: programs are in ${PINS}`);
+  expect(await load(LOADER_RIGHTS)).toBe(`fast path loaded: programs are in ${PINS}`);
   const { pinned } = programIds();
   expect(pinned).toHaveLength(2);
   for (let start = 0; start < 2; start++) {
@@ -92,7 +77,7 @@ test('programs that somebody with more rights has loaded are used by an agent wi
     await one.agent.stop();
   }
   // A new version's loader comes while the old agent's programs are still attached.
-  expect(await load(LOADER)).toContain('fast path loaded');
+  expect(await load(LOADER_RIGHTS)).toContain('fast path loaded');
   await startAgain(0);
   await untilOn(one);
 });
@@ -100,7 +85,7 @@ test('programs that somebody with more rights has loaded are used by an agent wi
 test.for([
   { without: 'BPF', capabilities: 'net_admin', reason: /this node has no fast path: .*EPERM \(it takes CAP_BPF/ },
 ])('without $without an agent says so in one line, and pods are reached', async ({ capabilities, reason }) => {
-  onTestFinished(async () => void (await restart(AGENT)));
+  onTestFinished(async () => void (await restart(AGENT_RIGHTS)));
   const log = await restart(capabilities);
   await untilOff(one, reason);
   expect(reasonsIn(log)).toEqual([expect.stringMatching(reason)]);
@@ -124,7 +109,9 @@ test('where there is no bpffs the loader says so, and the agent loads programs t
   await one.agent.stop();
   await one.run(['umount', '/sys/fs/bpf']);
   onTestFinished(async () => void (await one.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf'])));
-  expect(await load(LOADER)).toBe('fast path not loaded, packets go the classic way: there is no bpffs at /sys/fs/bpf');
+  expect(await load(LOADER_RIGHTS)).toBe(
+    'fast path not loaded, packets go the classic way: there is no bpffs at /sys/fs/bpf',
+  );
   await startAgain(0);
   await untilOn(one);
   expect((await fastPathOf(one)).on).toBe(true);

@@ -3,7 +3,7 @@
 
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Assembler, linkProgram } from '../../lib/bpf/assembler.ts';
-import { attachIngress, linkInfo, listIngressPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
+import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
 import {
   type BpfMap,
   createMap,
@@ -131,12 +131,12 @@ describe('a link', () => {
       const ifindex = 1;
       const link = attachIngress(sys, first, ifindex);
       const behind = opened(attachIngress(sys, second, ifindex));
-      expect(listIngressPrograms(sys, ifindex)).toEqual([id(first), id(second)]);
+      expect(listPrograms(sys, ifindex, 'ingress')).toEqual([id(first), id(second)]);
       replaceLinkProgram(sys, link, third);
-      expect(listIngressPrograms(sys, ifindex)).toEqual([id(third), id(second)]);
+      expect(listPrograms(sys, ifindex, 'ingress')).toEqual([id(third), id(second)]);
       expect(linkInfo(sys, behind)).toEqual({ programId: id(second), ifindex });
       closeFd(sys, link);
-      expect(listIngressPrograms(sys, ifindex)).toEqual([id(second)]);
+      expect(listPrograms(sys, ifindex, 'ingress')).toEqual([id(second)]);
     });
   });
 
@@ -150,7 +150,7 @@ describe('a link', () => {
       expect(linkInfo(sys, attached)?.ifindex).toBe(link.index);
       netlink.run(deleteLink({ index: link.index }));
       expect(linkInfo(sys, attached)?.ifindex).toBe(0);
-      expect(listIngressPrograms(sys, link.index)).toEqual([]);
+      expect(listPrograms(sys, link.index, 'ingress')).toEqual([]);
     });
   });
 });
@@ -171,12 +171,12 @@ describe('a pin', () => {
 
         const again = opened(openPinned(sys, `${path}/map`) ?? -1);
         expect(lookupElement(sys, { fd: again, spec: map.spec }, word(1))).toEqual(long(7));
-        expect(listIngressPrograms(sys, 1)).toEqual([programId]);
+        expect(listPrograms(sys, 1, 'ingress')).toEqual([programId]);
         const adopted = opened(openPinned(sys, `${path}/link`) ?? -1);
         expect(linkInfo(sys, adopted)).toEqual({ programId, ifindex: 1 });
         removeFile(sys, `${path}/link`);
         closeFd(sys, descriptors.pop() ?? -1);
-        expect(listIngressPrograms(sys, 1)).toEqual([]);
+        expect(listPrograms(sys, 1, 'ingress')).toEqual([]);
         expect(openPinned(sys, `${path}/link`)).toBeUndefined();
       }),
     );

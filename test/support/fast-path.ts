@@ -25,21 +25,27 @@ const sys = openKoffiSyscalls();
 export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
   /** The agent's executable; the built one when absent. */
   readonly agentFile?: string;
+  /** Is called on each node before its agent starts. */
+  readonly prepare?: (node: LabNode) => Promise<unknown>;
+  /** Whether to wait until the fast path is on; true when absent. */
+  readonly isOn?: boolean;
 }
 
 /** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
-export async function startFastLab({ agentFile, ...options }: FastLabOptions = {}): Promise<Lab> {
+export async function startFastLab(given: FastLabOptions = {}): Promise<Lab> {
+  const { agentFile, prepare, isOn = true, ...options } = given;
   const file = agentFile === undefined ? {} : { file: agentFile };
   const agent = { ...file, args: ['--fast-path=redirect'], start: false };
   const lab = await startLab({ nodes: 2, agent, ...options });
   try {
     for (const node of lab.nodes) {
       await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+      await prepare?.(node);
       await node.agent.start();
     }
     for (const node of lab.nodes) await node.agent.ready();
     for (const node of lab.nodes) for (let pod = 0; pod < 2; pod++) await node.addPod();
-    for (const node of lab.nodes) await untilOn(node);
+    for (const node of lab.nodes) if (isOn) await untilOn(node);
     return lab;
   } catch (error) {
     await lab.down();

@@ -1,7 +1,7 @@
 // Lists everything that weft.yml gives the agent. Each is taken away from the agent's pod in turn.
 
 import type { Container, PodSpec } from '../manifests/documents.ts';
-import { agent, agentPod } from './manifest.ts';
+import { agent, agentPod, withFastPath } from './manifest.ts';
 
 export interface Loss {
   /** The pod as the manifest has it. */
@@ -36,4 +36,38 @@ function withoutPropagation(lost: (typeof mounts)[number]): Loss {
   const { mountPropagation, ...rest } = lost;
   const volumeMounts = mounts.map((mount) => (mount === lost ? rest : mount));
   return { name: `mountPropagation ${mountPropagation} of ${lost.mountPath}`, pod: withContainer({ volumeMounts }) };
+}
+
+const fastPathPod = withFastPath();
+
+/** What the component fast-path adds, each taken away in turn. */
+export const fastPathLosses: readonly Loss[] = [
+  { name: 'nothing', pod: fastPathPod },
+  { name: 'container load-fast-path', pod: { ...fastPathPod, initContainers: [] } },
+  { name: 'capability SYS_ADMIN of load-fast-path', pod: withLoader({ add: ['NET_ADMIN'] }) },
+  {
+    name: 'capability BPF',
+    pod: withAgent(({ securityContext }) => ({ securityContext: withoutBpf(securityContext) })),
+  },
+  {
+    name: 'mount /sys/fs/bpf',
+    pod: withAgent(({ volumeMounts = [] }) => ({ volumeMounts: volumeMounts.filter(({ name }) => name !== 'bpf') })),
+  },
+];
+
+function withLoader({ add }: { readonly add: string[] }): PodSpec {
+  const initContainers = (fastPathPod.initContainers ?? []).map((container) => ({
+    ...container,
+    securityContext: { ...container.securityContext, capabilities: { drop: ['ALL'], add } },
+  }));
+  return { ...fastPathPod, initContainers };
+}
+
+function withAgent(change: (container: Container) => Partial<Container>): PodSpec {
+  const containers = fastPathPod.containers.map((container) => ({ ...container, ...change(container) }));
+  return { ...fastPathPod, containers };
+}
+
+function withoutBpf(context: Container['securityContext']): Container['securityContext'] {
+  return { ...context, capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } };
 }

@@ -3,13 +3,14 @@
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { FastPathStatus } from '../../../flanneld/health/status/report.ts';
 import { errorText } from '../../../lib/errors.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import type { LabPod } from '../../lab/lab-pod.ts';
 import { waitUntil } from '../../lab/processes.ts';
 import type { CriPod } from '../containerd/pod.ts';
-import { manifests, type PodSpec } from '../manifests/documents.ts';
-import { type Loss, losses } from './losses.ts';
+import { type Container, manifests, type PodSpec } from '../manifests/documents.ts';
+import { fastPathLosses, type Loss, losses } from './losses.ts';
 import { agentPod } from './manifest.ts';
 import { NodePod } from './node-pod.ts';
 import { Site } from './site.ts';
@@ -23,6 +24,13 @@ the image under containerd on a node that has nothing of Weft yet.
 NET_RAW is not among them. Probes of other nodes name every fault without it (README.md, "Probes of other nodes"), and a program that
 has it can forge packets on the node's network.
 `;
+const FAST_PATH = `## The fast path
+
+What the component fast-path adds, taken away alone, and what then becomes of the fast path, in the words of \`flanneld status\`. Packets go
+the classic way where it is off; nothing else changes. On this kernel conntrack is built in: where it is a module, an agent cannot load the
+programs itself (\`it takes CAP_SYS_ADMIN, or programs that flanneld load-fast-path has loaded\`), so that the container that loads them, its
+SYS_ADMIN and the bpffs are needed.
+`;
 const ROW_MS = 150_000;
 const READY_MS = 60_000;
 /** A reason for being unready counts as the cause when it has stayed the same for this long. */
@@ -34,6 +42,7 @@ const NOT_YET = /(not done yet|not known yet)$/;
 let site: Site;
 let peer: CriPod;
 const rows: string[] = [];
+const fastRows: string[] = [];
 
 beforeAll(async () => {
   site = await Site.start(1);
@@ -127,7 +136,45 @@ test.for([nothing, ...losses])('without $name', { timeout: ROW_MS }, async ({ na
   rows.push(`| ${name} | ${cell(found ?? 'ready, pods reach each other, what a dead pod held is freed')} |`);
 });
 
+/** What the agent says of its fast path, and what the container says that loads the programs before it. */
+async function fastPath(node: LabNode, spec: PodSpec): Promise<string> {
+  await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+  const pod = await NodePod.start(site.containerd(node), spec, site.cluster);
+  const [loader] = spec.initContainers ?? [];
+  let loaded = '';
+  if (loader !== undefined) {
+    expect(await pod.ended()).toBe(0);
+    loaded = `${pod.log().trim()}; `;
+    await pod.startContainer(spec.containers[0] as Container);
+  }
+  await pod.ready();
+  await waitUntil(async () => (await site.containerd(node).network()).ready, READY_MS, 'the runtime’s network');
+  await (await site.addPod(node, `pod-of-${node.name}`)).ping(peer.ip);
+  let said = '';
+  const isSettled = async (): Promise<boolean> => {
+    const { said: text } = await pod.exec('/opt/weft/flanneld', 'status', '--json');
+    const { on, reason, isWaiting } = (JSON.parse(text) as { fastPath: FastPathStatus }).fastPath;
+    said = on ? 'on' : `off: ${reason}`;
+    return isWaiting !== true;
+  };
+  await waitUntil(isSettled, READY_MS, 'the fast path');
+  return `${loaded}${said}`;
+}
+
+test.for(fastPathLosses)('the fast path without $name', { timeout: ROW_MS }, async ({ name, pod }) => {
+  const [node] = await site.addNodes(1);
+  if (node === undefined) throw new Error('no node');
+  const found = await fastPath(node, pod);
+  await site.removeNode(node);
+  if (name === 'nothing') expect(found).toBe('fast path loaded: programs are in /sys/fs/bpf/weft; on');
+  if (name === 'capability BPF') expect(found).toMatch(/off: this node has no fast path: .*CAP_BPF/);
+  fastRows.push(`| ${name} | ${cell(found)} |`);
+});
+
 test('manifests/NEEDS.md has the results of this run', async () => {
-  const table = `${INTRODUCTION}\n| without | the agent |\n|---|---|\n${rows.join('\n')}\n`;
-  await expect(table).toMatchFileSnapshot(join(manifests, 'NEEDS.md'));
+  const tables = [
+    `${INTRODUCTION}\n| without | the agent |\n|---|---|\n${rows.join('\n')}\n`,
+    `${FAST_PATH}\n| without | the fast path |\n|---|---|\n${fastRows.join('\n')}\n`,
+  ];
+  await expect(tables.join('\n')).toMatchFileSnapshot(join(manifests, 'NEEDS.md'));
 });

@@ -67,7 +67,7 @@ export class NodePod {
     const config = sandboxRequest(name, spec, `${folder}/logs`);
     const { podSandboxId } = await containerd.cri.call('RunPodSandbox', { config });
     const pod = new NodePod(containerd, spec, config, place, podSandboxId);
-    const [first] = spec.initContainers ?? spec.containers;
+    const [first] = [...(spec.initContainers ?? []), ...spec.containers];
     if (first === undefined) throw new Error('the pod has no container');
     await pod.startContainer(first);
     return pod;
@@ -163,6 +163,7 @@ function preparePlace(node: LabNode, spec: PodSpec, cluster: ClusterFiles, folde
   };
   write(`${folder}/logs`, {});
   const volumes = spec.volumes.map(({ name, hostPath, configMap }): [string, string] => {
+    if (hostPath?.type === 'Directory') return [name, hostPath.path];
     if (hostPath?.type === 'DirectoryOrCreate') return [name, write(hostPath.path, {})];
     if (hostPath?.type === 'FileOrCreate') {
       writeFileSync(node.pathFromOutside(hostPath.path), '', { flag: 'a' });

@@ -3,12 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { losses } from '../image/losses.ts';
+import { fastPathLosses, losses } from '../image/losses.ts';
 import { manifests } from './documents.ts';
 
 test('NEEDS.md has a row for each capability and mount of weft.yml, and no other', () => {
-  const [, , ...rows] = readFileSync(join(manifests, 'NEEDS.md'), 'utf8').match(/^\|.*$/gm) ?? [];
-  const names = rows.map((row) => row.split('|')[1]?.trim());
+  const tables = readFileSync(join(manifests, 'NEEDS.md'), 'utf8').split(/^## .*$/m);
+  const [names, ofFastPath] = tables.map((table) =>
+    (table.match(/^\|.*$/gm) ?? []).slice(2).map((row) => row.split('|')[1]?.trim()),
+  );
   expect(names).toEqual(['nothing', ...losses.map(({ name }) => name)]);
+  expect(ofFastPath).toEqual(fastPathLosses.map(({ name }) => name));
   expect(names).toContain('capability NET_ADMIN');
 });
