@@ -3,6 +3,7 @@
 // supervisor starts it again. The data plane forwards meanwhile.
 
 import { startDeadline } from '../../lib/sys/deadline-node.ts';
+import { stretched } from '../cli/time-factor.ts';
 
 const BEAT_MS = 2000;
 /** After a signal to stop the loop breaks a stop off after this; the kernel's timer would end the process after 4 s. */
@@ -23,11 +24,11 @@ export interface Watchdog {
 
 /** Call it when SIGTERM and SIGINT have listeners. Throws when the library cannot be loaded. */
 export function startWatchdog({ library, env, notify }: WatchdogTools): Watchdog {
-  const deadline = startDeadline(library);
+  const deadline = startDeadline(library, stretched(1));
   const systemdMs = watchdogMs(env, process.pid);
   every(BEAT_MS, deadline.beat);
   if (notify !== undefined && systemdMs !== undefined) every(systemdMs / 2, () => tellAlive(notify));
-  return { stopping: (onLate) => void setTimeout(onLate, STOP_MS).unref() };
+  return { stopping: (onLate) => void setTimeout(onLate, stretched(STOP_MS)).unref() };
 }
 
 /** How long systemd waits for a sign of life, in milliseconds; undefined when it expects none from this process. */

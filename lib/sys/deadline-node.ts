@@ -11,10 +11,10 @@ export interface Deadline {
   beat(): void;
 }
 
-/** Sets the first deadline. Call it when SIGTERM and SIGINT have listeners. Throws when `library` cannot be loaded. */
-export function startDeadline(library: string): Deadline {
+/** Sets the first deadline; all times are `factor` times as long. Call it when SIGTERM and SIGINT have listeners. Throws when `library` cannot be loaded. */
+export function startDeadline(library: string, factor = 1): Deadline {
   const deadline = koffi.load(library);
   const beat = deadline.func('void deadline_beat()');
-  deadline.func('void deadline_start()')();
+  deadline.func('void deadline_start(uint32_t)')(factor);
   return { beat: () => void beat() };
 }

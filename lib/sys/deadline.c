@@ -23,6 +23,8 @@ enum { SIGINT = 2, SIGALRM = 14, SIGTERM = 15, SIGNALS = 16, STDERR = 2, POLLOUT
 enum { FIRST_SEC = 4, MORE_SEC = 26, STOP_SEC = 4 };
 
 static volatile int is_silent, is_stopping;
+// All times are stretched by it, on emulated processors.
+static unsigned factor = 1;
 static handler nodes[SIGNALS];
 
 static const char stood_still[] = "{\"level\":\"error\",\"msg\":\"ended by the kernel's timer: "
@@ -39,7 +41,7 @@ static void say(const char *line, unsigned long length) {
 static void on_alarm(int number) {
   if (!is_stopping && !is_silent) {
     is_silent = 1;
-    alarm(MORE_SEC);
+    alarm(MORE_SEC * factor);
     return;
   }
   if (is_stopping) say(not_stopped, sizeof not_stopped - 1);
@@ -50,7 +52,7 @@ static void on_alarm(int number) {
 static void on_stop(int number) {
   if (!is_stopping) {
     is_stopping = 1;
-    alarm(STOP_SEC);
+    alarm(STOP_SEC * factor);
   }
   nodes[number](number);
 }
@@ -58,11 +60,12 @@ static void on_stop(int number) {
 /** The loop runs. Interrupted by on_stop before the last call it does no harm, since both set the same time. */
 void deadline_beat(void) {
   is_silent = 0;
-  if (!is_stopping) alarm(FIRST_SEC);
+  if (!is_stopping) alarm(FIRST_SEC * factor);
 }
 
 /** Call when Node has its handlers of SIGTERM and SIGINT. */
-void deadline_start(void) {
+void deadline_start(unsigned times) {
+  if (times > 1) factor = times;
   signal(SIGALRM, on_alarm);
   nodes[SIGTERM] = signal(SIGTERM, on_stop);
   nodes[SIGINT] = signal(SIGINT, on_stop);
