@@ -42,6 +42,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
   const hasPins = isBpffs(sys, PIN_ROOT);
   if (!hasPins) log.info({ dir: PIN_ROOT }, 'no bpffs there: the fast path ends with the agent');
   return new FastPath({
+    mode,
     ...{ sys, netlink, log, clock, drift },
     tunnels: () => tunnelsOf(tunneled),
     place: () => first.place,

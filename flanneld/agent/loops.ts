@@ -13,7 +13,7 @@ import type { Overlay } from '../backend/overlay.ts';
 import type { Options } from '../cli/options.ts';
 import type { CniFiles } from '../cni/cni-files.ts';
 import { keepWatching } from '../dataplane/keep-watching.ts';
-import { dispatch, KERNEL_GROUPS, type Listeners } from '../dataplane/kernel-events.ts';
+import { dispatch, FAST_PATH_GROUPS, KERNEL_GROUPS, type Listeners } from '../dataplane/kernel-events.ts';
 import type { FastPath } from '../fastpath/fast-path.ts';
 import type { Firewall } from '../firewall/firewall.ts';
 import { FirewallLook } from '../firewall/firewall-check.ts';
@@ -202,7 +202,7 @@ function watchKernel(
 ): EventWatch {
   let isLost = false;
   return keepWatching(tools, {
-    groups: KERNEL_GROUPS,
+    groups: fastPath === undefined ? KERNEL_GROUPS : [...KERNEL_GROUPS, ...FAST_PATH_GROUPS],
     onMessage(message) {
       const event = readEvent(message);
       if (event !== undefined) dispatch(event, listeners);
@@ -261,11 +261,12 @@ function listenersOf(
     link: [fastPathHears, ...overlaysHear, followerHears, podSideHears],
     address: [...overlaysHear, followerHears, podSideHears, deadEndsHear],
     neigh: [...overlaysHear, fastPathHears],
-    fdb: overlaysHear,
+    fdb: [...overlaysHear, fastPathHears],
     nexthop: overlaysHear,
     route: [...overlaysHear, followerHears, deadEndsHear, fastPathHears],
     netconf: [podSideHears, fastPathHears],
     rule: [podSideHears, fastPathHears],
+    qdisc: [fastPathHears],
     ruleset: [firewallHears],
   };
 }

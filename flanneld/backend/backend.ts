@@ -141,7 +141,7 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   /** The tunnel, if it is one whose peers' kernels answer at the first address of their subnet; then probes ask there. */
   readonly tunnel?: TunnelWay;
   /** Whether net-conf asks for the fast path; absent where the backend has none. */
-  readonly fastPath?: 'off' | 'redirect';
+  readonly fastPath?: 'off' | 'redirect' | 'full';
   /** Further facts for the status report. */
   facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port' | 'publicKey'>;
   /** Ends what runs in this process; what is in the kernel stays. */

@@ -114,8 +114,8 @@ export const flagTable: readonly FlagSpec[] = [
   },
   {
     name: 'fast-path',
-    value: 'off|redirect',
-    help: "redirect pods' packets past bridge, routing and netfilter with eBPF programs (redirect); what is not certain goes the classic way (default: FastPath of Backend, else off)",
+    value: 'off|redirect|full',
+    help: "redirect pods' packets past bridge, routing and netfilter with eBPF programs (redirect); the programs also encapsulate and decapsulate IPv4 packets (full); what is not certain goes the classic way (default: FastPath of Backend, else off)",
   },
   {
     name: 'probes',

@@ -207,7 +207,7 @@ describe('refusals', () => {
     { argv: ['withdraw', '--dry-run'], want: '--dry-run is not a flag of withdraw, expected flanneld gc' },
     { argv: ['--ip-masq', 'false'], want: 'unexpected false: a boolean is written --flag=false' },
     { argv: ['--ip-masq=yes'], want: '--ip-masq: expected true or false, got "yes"' },
-    { argv: ['--fast-path=full'], want: '--fast-path: expected off or redirect, got "full"' },
+    { argv: ['--fast-path=fast'], want: '--fast-path: expected off, redirect or full, got "fast"' },
     { argv: ['--guard=on'], want: '--guard: expected count, enforce or off, got "on"' },
     { argv: ['--healthz-port=65536'], want: '--healthz-port: expected integer 0–65535, got "65536"' },
     { argv: ['--healthz-port=0x10'], want: '--healthz-port: expected integer 0–65535, got "0x10"' },

@@ -103,7 +103,7 @@ export interface Options {
 }
 
 /** What carries pods' packets past the kernel's usual way. */
-export const FAST_PATH_MODES = ['off', 'redirect'] as const;
+export const FAST_PATH_MODES = ['off', 'redirect', 'full'] as const;
 export type FastPathMode = (typeof FAST_PATH_MODES)[number];
 
 /** 0.0.0.0: listen on every address of the node. */
@@ -128,7 +128,7 @@ export function readOptions(given: GivenFlags): Options {
     nodeName: one(given, 'node-name', 'a node name (letters, digits, ".", "-", "_")', (value) =>
       isNodeName(value) ? value : undefined,
     ),
-    fastPath: one(given, 'fast-path', 'off or redirect', fastPathMode),
+    fastPath: one(given, 'fast-path', 'off, redirect or full', fastPathMode),
     probePort: isOn(given, 'probes') ? integer(given, 'probe-port') : undefined,
     healthzIp: address(given, 'healthz-ip') ?? ANY,
     healthzPort: integer(given, 'healthz-port'),

@@ -4,11 +4,14 @@ import type { RulesetEvent } from '../../lib/netfilter/ruleset-event.ts';
 import {
   RTNLGRP_IPV4_IFADDR,
   RTNLGRP_IPV4_ROUTE,
+  RTNLGRP_IPV4_RULE,
   RTNLGRP_IPV6_IFADDR,
   RTNLGRP_IPV6_ROUTE,
+  RTNLGRP_IPV6_RULE,
   RTNLGRP_LINK,
   RTNLGRP_NEIGH,
   RTNLGRP_NEXTHOP,
+  RTNLGRP_TC,
 } from '../../lib/rtnetlink/constants.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
 
@@ -22,6 +25,9 @@ export const KERNEL_GROUPS: readonly number[] = [
   RTNLGRP_IPV6_ROUTE,
   RTNLGRP_NEXTHOP,
 ];
+
+/** What the fast path wants to hear beside these. */
+export const FAST_PATH_GROUPS: readonly number[] = [RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_TC];
 
 export type KernelEvent = RtnetlinkEvent | RulesetEvent;
 type EventOf<Kind> = Extract<KernelEvent, { readonly kind: Kind }>;

@@ -333,9 +333,9 @@ export const CATALOG = {
   },
   'fast-path-off': {
     severity: 'info',
-    symptom: 'pods are no faster although the fast path is asked for; nothing is lost',
+    symptom: 'pods are not as fast as the fast path could make them; nothing is lost',
     meaning: 'somebody filters or diverts pods’ packets, or this kernel or the agent’s rights do not allow it',
-    fix: 'nothing has to be done: packets go the classic way; `--fast-path=off` ends the finding',
+    fix: 'nothing has to be done: packets go the classic way, or as with `redirect`; `--fast-path=off` ends the finding',
   },
   'legacy-and-nft-mixed': {
     severity: 'warning',

@@ -24,7 +24,7 @@ import type { Policing } from './policing/policing.ts';
 import { readCounters } from './programs/counters.ts';
 import { HEARTBEAT_MS } from './programs/heartbeat.ts';
 import { addressKey } from './programs/layout.ts';
-import { fastReasons, type Reason } from './programs/reasons.ts';
+import { fastReasons, type Reason, slowReasons, tunnelReasons } from './programs/reasons.ts';
 import { type WantedFastPath, wantedFastPath } from './wanted.ts';
 
 /** Programs and the heartbeat are looked after so often. */
@@ -52,6 +52,8 @@ export interface FastPathParts {
   /** The folder for pins in a bpffs; undefined where there is none. */
   readonly pinFolder: string | undefined;
   readonly policing: Policing;
+  /** Whether programs shall encapsulate and decapsulate, too. */
+  readonly mode: 'redirect' | 'full';
 }
 
 export class FastPath {
@@ -72,6 +74,8 @@ export class FastPath {
   #reason: string | undefined = 'it has not started yet';
   /** Whether that is how every node starts. */
   #isWaiting = true;
+  /** Whether programs may encapsulate; the reason in words when they must not for now. */
+  #full: boolean | string = false;
   /** Why this kernel or node has none. */
   #lacks: string | undefined;
 
@@ -111,19 +115,23 @@ export class FastPath {
   }
 
   status(): FastPathStatus {
+    const { mode } = this.#parts;
     const counters = this.#state && readCounters(this.#state.sys, this.#state.map('counters'), this.#processors);
     const packets: Partial<Record<Reason, number>> = {};
     for (const [reason, count] of counters ?? []) if (count > 0) packets[reason] = count;
-    const isFast = (reason: string): boolean => (fastReasons as readonly string[]).includes(reason);
+    const of = (names: readonly string[]) =>
+      Object.fromEntries(Object.entries(packets).filter(([reason]) => names.includes(reason)));
     return {
-      mode: 'redirect',
+      mode,
       on: this.#reason === undefined,
       ...(this.#reason !== undefined && { reason: this.#reason }),
       ...(this.#isWaiting && { isWaiting: true as const }),
+      ...(this.#wanted?.notFull !== undefined && { notFull: this.#wanted.notFull }),
       pods: this.#reason === undefined ? (this.#wanted?.pods.length ?? 0) : 0,
       peers: this.#reason === undefined ? (this.#wanted?.peers.length ?? 0) : 0,
-      fast: Object.fromEntries(Object.entries(packets).filter(([reason]) => isFast(reason))),
-      slow: Object.fromEntries(Object.entries(packets).filter(([reason]) => !isFast(reason))),
+      fast: of(fastReasons),
+      slow: of(slowReasons),
+      ...(mode === 'full' && { byDevice: of(tunnelReasons) }),
     };
   }
 
@@ -137,12 +145,14 @@ export class FastPath {
   #isConcerned(event: RtnetlinkEvent): boolean {
     switch (event.kind) {
       case 'neigh':
+      case 'fdb':
         return this.#isTunnel(event.object.index);
       case 'rule':
         this.#parts.policing.changed();
         return true;
       case 'link':
       case 'route':
+      case 'qdisc':
       case 'netconf':
         return true;
       default:
@@ -167,12 +177,14 @@ export class FastPath {
     const [tunnels, place] = [read(), placeOf()];
     if (tunnels === undefined || place === undefined) return this.#pause('the tunnel is not there yet', true);
     this.#tunnelIndexes = new Set(tunnels.map(({ ifindex }) => ifindex));
-    const reason = policing.who() ?? this.#notForwarded(tunnels);
+    const policed = policing.who();
+    const reason = policed.pods ?? this.#notForwarded(tunnels);
     if (reason !== undefined) {
       this.#pause(reason);
       return await this.#clear(place);
     }
     if (!this.#open()) return this.#pause(this.#lacks ?? 'it is not available');
+    this.#chooseMode(policed.tunnel, place);
     if (!this.#isDirty && clock.now() - this.#lookedAtMs < AUDIT_MS && this.#isIntact()) return this.#go();
     await this.#look(tunnels, place);
   }
@@ -184,7 +196,7 @@ export class FastPath {
     this.#lookedAtMs = clock.now();
     const { bridge, network, isBridged } = podNetwork();
     const found = isBridged
-      ? wantedFastPath(observe(sys, netlink, tunnels, resultsFolder), { tunnels, bridge, network })
+      ? wantedFastPath(observe(sys, netlink, tunnels, resultsFolder), { tunnels, bridge, network, full: this.#full })
       : 'pods are not on a bridge';
     if (typeof found === 'string') {
       this.#pause(found, isBridged);
@@ -198,7 +210,7 @@ export class FastPath {
       return await this.#clear(place);
     }
     const own = found.links.filter(
-      ({ ifindex, program }) => program === 'fromTunnel' || state.foreignPrograms(ifindex) === 0,
+      ({ ifindex, program }) => program !== 'fromPod' || state.foreignPrograms(ifindex) === 0,
     );
     // A program of others may be there for what the pod receives, too.
     const isOwn = new Set(own.map(({ ifindex }) => ifindex));
@@ -219,6 +231,16 @@ export class FastPath {
       this.#unknownSince.set(port, since);
       if (now - since < ADD_MS) this.#isDirty = true;
     }
+  }
+
+  /** Programs encapsulate while nobody polices the tunnel and nobody else's programs are where its packets arrive. */
+  #chooseMode(policed: string | undefined, { underlay }: Place): void {
+    if (this.#parts.mode !== 'full') return;
+    const isForeign = (this.#state?.foreignPrograms(underlay.index) ?? 0) > 0;
+    const reason = policed ?? (isForeign ? `a program of others is attached to ${underlay.name}` : undefined);
+    if ((reason ?? true) === this.#full) return;
+    this.#full = reason ?? true;
+    this.#isDirty = true;
   }
 
   /** Whether every program is still attached. */
@@ -262,8 +284,8 @@ export class FastPath {
     if (this.#reason === undefined) return;
     this.#reason = undefined;
     this.#isWaiting = false;
-    const [pods, peers] = [this.#wanted?.pods.length, this.#wanted?.peers.length];
-    this.#parts.log.info({ pods, peers }, 'fast path is on');
+    const { pods, peers, notFull } = this.#wanted ?? {};
+    this.#parts.log.info({ pods: pods?.length, peers: peers?.length, notFull }, 'fast path is on');
   }
 
   /** Stops the programs at once. */

@@ -5,10 +5,12 @@ import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { type CachedResult, listCachedResults } from '../../lib/pods/cached-result.ts';
 import { RT_TABLE_LOCAL } from '../../lib/rtnetlink/constants.ts';
+import { type FdbEntry, listFdb } from '../../lib/rtnetlink/fdb.ts';
 import { type Link, listLinks } from '../../lib/rtnetlink/link.ts';
 import { listNeighs, type Neigh } from '../../lib/rtnetlink/neigh.ts';
 import { listQdiscs, type Qdisc } from '../../lib/rtnetlink/qdisc.ts';
 import { listRoutes, type Route } from '../../lib/rtnetlink/route.ts';
+import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
 /** One family's tunnel. */
@@ -29,9 +31,17 @@ export interface Observed {
   readonly neighs: readonly Neigh[];
   /** All routes but those to the node's own addresses. */
   readonly routes: readonly Route[];
+  /** Where the IPv4 tunnel's device sends frames. */
+  readonly fdb: readonly FdbEntry[];
+  /** What the kernel gives packets of its own: their ttl, and their source ports from `first` on; undefined when it does not say. */
+  readonly ttl: number | undefined;
+  readonly sourcePorts: { readonly first: number; readonly count: number } | undefined;
   /** Of all networks; a runtime writes one when an ADD has succeeded and removes it after the DEL. */
   readonly results: readonly CachedResult[];
 }
+
+const TTL = '/proc/sys/net/ipv4/ip_default_ttl';
+const SOURCE_PORTS = '/proc/sys/net/ipv4/ip_local_port_range';
 
 /** Throws NetlinkError. */
 export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunnel[], resultsFolder: string): Observed {
@@ -39,6 +49,9 @@ export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunne
   const results = [...listCachedResults(sys, resultsFolder).values()];
   return {
     results,
+    ttl: readNumbers(sys, TTL)?.[0],
+    sourcePorts: readSourcePorts(sys),
+    fdb: tunnels.filter(({ family }) => family === 4).flatMap(({ ifindex }) => listFdb(netlink, { index: ifindex })),
     links: listLinks(netlink),
     qdiscs: listQdiscs(netlink),
     neighs: listNeighs(netlink),
@@ -46,4 +59,15 @@ export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunne
       listRoutes(netlink, { family }).filter(({ table }) => table !== RT_TABLE_LOCAL),
     ),
   };
+}
+
+/** As udp_flow_src_port() of the kernel, which never takes the last one. */
+function readSourcePorts(sys: Syscalls): Observed['sourcePorts'] {
+  const [first, last] = readNumbers(sys, SOURCE_PORTS) ?? [];
+  return first === undefined || last === undefined || last <= first ? undefined : { first, count: last - first };
+}
+
+function readNumbers(sys: Syscalls, path: string): number[] | undefined {
+  const numbers = readTextIfPresent(sys, path, 64)?.trim().split(/\s+/).map(Number);
+  return numbers?.every((number) => Number.isInteger(number)) === true ? numbers : undefined;
 }

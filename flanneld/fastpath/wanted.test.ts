@@ -44,6 +44,9 @@ const usual: Observed = {
   neighs: [neigh({})],
   routes: [route({})],
   results: [result],
+  fdb: [],
+  ttl: 64,
+  sourcePorts: { first: 32_768, count: 28_231 },
 };
 const tunnel: Tunnel = {
   family: 4,
@@ -52,7 +55,7 @@ const tunnel: Tunnel = {
   dev: 'flannel.1',
   mtu: 1450,
 };
-const facts = { tunnels: [tunnel], bridge: 'cni0', network: 'cbr0' };
+const facts = { tunnels: [tunnel], bridge: 'cni0', network: 'cbr0', full: false };
 
 function shown(observed: Observed) {
   const wanted = wantedFastPath(observed, facts);

@@ -10,6 +10,7 @@ import type { Qdisc } from '../../lib/rtnetlink/qdisc.ts';
 import type { Route } from '../../lib/rtnetlink/route.ts';
 import type { WantedLink, WantedPeer, WantedPod } from './objects.ts';
 import type { Observed, Tunnel } from './observe.ts';
+import { type Outer, outerAddresses, outerOf } from './outer.ts';
 import type { ProgramSettings } from './programs/settings.ts';
 
 export interface NodeFacts {
@@ -17,6 +18,8 @@ export interface NodeFacts {
   /** The name of the pods' bridge, and of their network. */
   readonly bridge: string;
   readonly network: string;
+  /** Whether programs shall encapsulate and decapsulate; the reason in words when they must not for now. */
+  readonly full: boolean | string;
 }
 
 export interface WantedFastPath {
@@ -26,6 +29,8 @@ export interface WantedFastPath {
   readonly peers: readonly WantedPeer[];
   /** The indexes of ports of which the runtime says nothing: an ADD is running, or the pod is not of this network. */
   readonly unknownPorts: readonly number[];
+  /** Why programs do not encapsulate although they shall. */
+  readonly notFull: string | undefined;
 }
 
 /** States in which a neighbour's MAC is not known to be wrong: reachable, stale, delay, probe, permanent. */
@@ -41,10 +46,17 @@ export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFast
   const missing = tunnels.find(({ link }) => link === undefined);
   if (missing !== undefined) return `${missing.tunnel.dev} is not there or down`;
   const pods = podsOf(observed, facts, bridge, bridge.mac);
+  const outer = outerIn(observed, tunnels, facts);
+  const isFull = typeof outer === 'object';
   const settings: ProgramSettings = new Map(
     tunnels.map(({ tunnel: { family, subnet, ifindex, mtu } }) => [
       family,
-      { subnet: networkOf(subnet), tunnelIfindex: ifindex, mtu: Math.min(mtu, bridge.mtu, ...pods.mtus) },
+      {
+        subnet: networkOf(subnet),
+        tunnelIfindex: ifindex,
+        ...(family === 4 && isFull && { outer: outer.settings }),
+        mtu: Math.min(mtu, bridge.mtu, ...pods.mtus),
+      },
     ]),
   );
   return {
@@ -52,11 +64,27 @@ export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFast
     links: [
       ...facts.tunnels.map(({ ifindex, dev }) => ({ ifindex, dev, program: 'fromTunnel' as const })),
       ...pods.links,
+      ...(isFull
+        ? [{ ifindex: outer.underlay.index, dev: outer.underlay.name, program: 'fromUnderlay' as const }]
+        : []),
     ],
     pods: pods.pods,
     peers: tunnels.flatMap(({ tunnel, link }) => peersOf(observed, tunnel, link?.mac)),
     unknownPorts: pods.unknown,
+    notFull: typeof outer === 'string' ? outer : undefined,
   };
+}
+
+/** Undefined where nobody asks for it. */
+function outerIn(
+  observed: Observed,
+  tunnels: readonly { readonly tunnel: Tunnel; readonly link: Link | undefined }[],
+  { full }: NodeFacts,
+): Outer | string | undefined {
+  if (full === false) return undefined;
+  const link = tunnels.find(({ tunnel }) => tunnel.family === 4)?.link;
+  if (link === undefined) return 'pods have no IPv4 addresses';
+  return full === true ? outerOf(observed, link) : full;
 }
 
 function tunnelLink({ links }: Observed, { ifindex }: Tunnel): Link | undefined {
@@ -158,22 +186,30 @@ function addressesOf({ ips }: CachedResult, tunnels: readonly Tunnel[]): Ip[] {
  * Peers as the kernel forwards to them: a route of the peer's subnet that leaves by the tunnel over a gateway that is a permanent
  * neighbour. A peer with another route to its subnet or to a part of it is left out, and so is one whose subnet has another length.
  */
-function peersOf({ routes, neighs }: Observed, tunnel: Tunnel, ownMac: Mac | undefined): WantedPeer[] {
+function peersOf(observed: Observed, tunnel: Tunnel, ownMac: Mac | undefined): WantedPeer[] {
   const { family, subnet, ifindex } = tunnel;
   if (ownMac === undefined) return [];
-  const macs = new Map<string, Mac>();
-  for (const { index, state, destination, mac } of neighs) {
-    if (index === ifindex && state === NUD_PERMANENT && mac !== undefined) macs.set(formatIp(destination), mac);
-  }
+  const macs = gatewayMacs(observed, tunnel);
+  const outers = outerAddresses(observed.fdb, ifindex);
   const peers = new Map<string, WantedPeer | undefined>([[formatIp(networkOf(subnet).ip), undefined]]);
-  for (const route of routes) {
+  for (const route of observed.routes) {
     if (route.family !== family || route.destination.length < subnet.length) continue;
     const { ip } = networkOf({ ip: route.destination.ip, length: subnet.length });
     const text = formatIp(ip);
     const peerMac = isWholeSubnet(route, tunnel) && !peers.has(text) ? macs.get(formatIp(route.gateway)) : undefined;
-    peers.set(text, peerMac === undefined ? undefined : { ip, entry: { peerMac, ownMac } });
+    peers.set(text, peerMac && { ip, entry: { peerMac, ownMac, ...outerEntry(outers.get(peerMac)) } });
   }
   return [...peers.values()].filter((peer) => peer !== undefined);
+}
+
+const outerEntry = (outer: Ip | undefined): { readonly outer?: Ip } => (outer === undefined ? {} : { outer });
+
+function gatewayMacs({ neighs }: Observed, { ifindex }: Tunnel): ReadonlyMap<string, Mac> {
+  const macs = new Map<string, Mac>();
+  for (const { index, state, destination, mac } of neighs) {
+    if (index === ifindex && state === NUD_PERMANENT && mac !== undefined) macs.set(formatIp(destination), mac);
+  }
+  return macs;
 }
 
 function isWholeSubnet(route: Route, { subnet, ifindex }: Tunnel): route is Route & { readonly gateway: Ip } {

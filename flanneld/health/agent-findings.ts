@@ -25,15 +25,20 @@ export function agentFindings({ node, checks, drift, fastPath, nowMs }: AgentKno
 }
 
 function slowPath(fastPath: FastPathStatus | undefined, node: string): Finding[] {
-  if (fastPath?.reason === undefined || fastPath.isWaiting === true) return [];
+  const { reason, notFull, isWaiting } = fastPath ?? {};
+  const evidence =
+    reason ?? (notFull && `the tunnel’s device encapsulates and decapsulates, as with redirect: ${notFull}`);
+  if (evidence === undefined || isWaiting === true) return [];
   return [
     {
       id: 'fast-path-off',
       severity: 'info',
       node,
       cause:
-        'pods’ packets go the classic way, though the fast path is asked for: it would not be safe, or is not possible',
-      evidence: fastPath.reason,
+        reason === undefined
+          ? 'pods’ packets take a slower way than the one that is asked for (--fast-path=full): it would not be safe'
+          : 'pods’ packets go the classic way, though the fast path is asked for: it would not be safe, or is not possible',
+      evidence,
       fix: `on ${node}: nothing has to be done; --fast-path=off or "FastPath": "off" in Backend ends the finding`,
     },
   ];

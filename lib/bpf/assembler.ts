@@ -15,7 +15,7 @@ const INSTRUCTION_BYTES = 8;
 const STACK_BYTES = 512;
 
 const sizes: Record<Size, number> = { u32: 0x00, u16: 0x08, u8: 0x10, u64: 0x18 };
-const arithmetic = { add: 0x00, or: 0x40, and: 0x50, lsh: 0x60, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
+const arithmetic = { add: 0x00, mul: 0x20, or: 0x40, and: 0x50, lsh: 0x60, rsh: 0x70, xor: 0xa0, mov: 0xb0 } as const;
 const conditions: Record<Condition, number> = {
   '==': 0x10,
   '>': 0x20,
@@ -88,6 +88,15 @@ export class Assembler {
   and(destination: Register, operand: AnyRegister | number): this {
     return this.alu(CLASS_ALU64, 'and', destination, operand);
   }
+  or(destination: Register, operand: AnyRegister | number): this {
+    return this.alu(CLASS_ALU64, 'or', destination, operand);
+  }
+  xor(destination: Register, operand: AnyRegister | number): this {
+    return this.alu(CLASS_ALU64, 'xor', destination, operand);
+  }
+  multiply(destination: Register, operand: AnyRegister | number): this {
+    return this.alu(CLASS_ALU64, 'mul', destination, operand);
+  }
   shiftLeft(destination: Register, operand: AnyRegister | number): this {
     return this.alu(CLASS_ALU64, 'lsh', destination, operand);
   }
@@ -102,7 +111,7 @@ export class Assembler {
     return this.alu(CLASS_ALU32, 'and', destination, operand);
   }
 
-  /** Turns the lower 16 or 32 bits from network order into a number, and clears the others. */
+  /** Turns the lower 16 or 32 bits from network order into a number, or back, and clears the others. */
   fromNetwork(destination: Register, bits: 16 | 32): this {
     return this.emit(TO_BIG_ENDIAN, number(destination), 0, 0, bits);
   }

@@ -5,12 +5,24 @@ export const helpers = {
   map_lookup_elem: 1,
   /** Nanoseconds of CLOCK_MONOTONIC. */
   ktime_get_ns: 5,
+  /** 32 random bits, not for secrets. */
+  get_prandom_u32: 7,
   /** r1 skb, r2 offset, r3 from, r4 length, r5 flags; 0, or an error and nothing written. Ends all pointers into the packet. */
   skb_store_bytes: 9,
   /** r1 ifindex, r2 flags; the verdict that sends the packet out of that device. */
   redirect: 23,
   /** r1 skb, r2 type (PACKET_HOST is 0); 0 or an error. */
   skb_change_type: 32,
+  /** r1 skb; the hash of its flow as the kernel has or makes it, 0 where it cannot. */
+  get_hash_recalc: 34,
+  /** r1 skb, r2 bytes to add or, negative, to remove, r3 where (ROOM_MAC), r4 flags; 0, or an error and nothing done. Ends all pointers into the packet. */
+  skb_adjust_room: 50,
+  /** r1 skb, r2 struct bpf_fib_lookup, r3 its length, r4 flags; 0 when there is a route, which the struct then says. */
+  fib_lookup: 69,
+  /** r1 skb, r2 what (CSUM_LEVEL_DEC); how many of the packet's checksums the device has verified. */
+  csum_level: 135,
+  /** r1 ifindex, r2 struct bpf_redir_neigh, r3 its length, r4 flags; the verdict that sends the packet out of that device to that next hop. */
+  redirect_neigh: 152,
   /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to what lies behind it. */
   redirect_peer: 155,
 } as const;

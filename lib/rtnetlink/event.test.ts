@@ -96,7 +96,7 @@ test('a blackhole has no device', () => {
 });
 
 test.for([
-  { name: 'another kind', type: 36, payload: '00000000' },
+  { name: 'another kind', type: 44, payload: '00000000' },
   { name: 'another family', type: RTM_NEWROUTE, payload: '1c180000fe030001 00000000' },
 ])('says nothing about messages of $name', ({ type, payload }) => {
   expect(readEvent(messageFromHex(type, payload))).toBeUndefined();

@@ -26,6 +26,7 @@ import { decodeLink, type Link } from './link.ts';
 import { decodeNeigh, type Neigh } from './neigh.ts';
 import { decodeNetconf, type Netconf } from './netconf.ts';
 import { decodeNexthop, type Nexthop } from './nexthop.ts';
+import { decodeQdisc, type Qdisc, RTM_DELQDISC, RTM_NEWQDISC } from './qdisc.ts';
 import { decodeRoute, type Route } from './route-message.ts';
 import { decodeRule, type Rule } from './rule.ts';
 
@@ -46,7 +47,8 @@ export type RtnetlinkEvent =
   | Told<'nexthop', Nexthop>
   | Told<'route', Route>
   | Told<'rule', Rule>
-  | Told<'netconf', Netconf>;
+  | Told<'netconf', Netconf>
+  | Told<'qdisc', Qdisc>;
 
 /** Undefined for messages of other kinds and of families nobody here knows. Throws MalformedReply. */
 export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
@@ -80,6 +82,9 @@ export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
     case RTM_NEWNETCONF:
     case RTM_DELNETCONF:
       return told('netconf', message.type === RTM_DELNETCONF, replaced, decodeNetconf(message));
+    case RTM_NEWQDISC:
+    case RTM_DELQDISC:
+      return told('qdisc', message.type === RTM_DELQDISC, replaced, decodeQdisc(message));
     default:
       return undefined;
   }

@@ -9,8 +9,8 @@ import type { MessageWriter } from '../netlink/writer.ts';
 import { ENOENT } from '../sys/errno.ts';
 import { spellDev } from './spelling.ts';
 
-const RTM_NEWQDISC = 36;
-const RTM_DELQDISC = 37;
+export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
 const RTM_GETQDISC = 38;
 const RTM_NEWTFILTER = 44;
 
@@ -198,10 +198,12 @@ export function listQdiscs(netlink: Netlink): Qdisc[] {
     write: (writer) => writeTcmsg(writer, 0, 0, 0),
     describe: () => 'list qdiscs',
   };
-  return netlink.dump(request, (message) => ({
-    index: message.view.getInt32(message.struct(TCMSG_BYTES) + 4, true),
-    kind: decodeKind(message),
-  }));
+  return netlink.dump(request, decodeQdisc);
+}
+
+/** Decodes RTM_NEWQDISC and RTM_DELQDISC. Throws MalformedReply. */
+export function decodeQdisc(message: MessageReader): Qdisc {
+  return { index: message.view.getInt32(message.struct(TCMSG_BYTES) + 4, true), kind: decodeKind(message) };
 }
 
 function getQdisc(index: number, place: 'root' | 'ingress'): NetlinkRequest {

@@ -21,6 +21,7 @@ const RTA_NH_ID = 30;
 
 const RTAX_MTU = 2;
 const RTAX_ADVMSS = 8;
+const RTAX_HOPLIMIT = 10;
 
 /** struct rtmsg: u8 family, dst_len, src_len, tos, table, protocol, scope, type; u32 flags. */
 const RTMSG = 12;
@@ -50,6 +51,8 @@ export interface Route {
   readonly prefSrc?: Ip;
   readonly mtu?: number;
   readonly advmss?: number;
+  /** The ttl of packets that the node sends on it, if not the usual one. */
+  readonly hopLimit?: number;
   /** The hops of a multipath route, which has no gateway and oif of its own. */
   readonly hops?: readonly RouteHop[];
 }
@@ -188,6 +191,7 @@ function decodeMetrics(metrics: AttributeReader, route: Mutable<Route>): void {
   while (metrics.next()) {
     if (metrics.type === RTAX_MTU) route.mtu = metrics.u32();
     else if (metrics.type === RTAX_ADVMSS) route.advmss = metrics.u32();
+    else if (metrics.type === RTAX_HOPLIMIT) route.hopLimit = metrics.u32();
   }
 }
 

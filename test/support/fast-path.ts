@@ -23,6 +23,7 @@ export const PINS = '/sys/fs/bpf/weft';
 const sys = openKoffiSyscalls();
 
 export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
+  readonly mode?: 'redirect' | 'full';
   /** The agent's executable; the built one when absent. */
   readonly agentFile?: string;
   /** Is called on each node before its agent starts. */
@@ -33,9 +34,9 @@ export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
 
 /** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
 export async function startFastLab(given: FastLabOptions = {}): Promise<Lab> {
-  const { agentFile, prepare, isOn = true, ...options } = given;
+  const { agentFile, mode = 'redirect', prepare, isOn = true, ...options } = given;
   const file = agentFile === undefined ? {} : { file: agentFile };
-  const agent = { ...file, args: ['--fast-path=redirect'], start: false };
+  const agent = { ...file, args: [`--fast-path=${mode}`], start: false };
   const lab = await startLab({ nodes: 2, agent, ...options });
   try {
     for (const node of lab.nodes) {
@@ -66,6 +67,22 @@ export async function untilOn(node: LabNode): Promise<void> {
     return on && pods === node.pods.length && peers === 1;
   };
   await waitUntil(isOn, 20_000, `the fast path of ${node.name}`);
+}
+
+/** Waits until the programs of a node with `full` encapsulate and decapsulate. */
+export async function untilFull(node: LabNode): Promise<void> {
+  await untilOn(node);
+  const isFull = async (): Promise<boolean> => (await fastPathOf(node)).notFull === undefined;
+  await waitUntil(isFull, 20_000, `the programs of ${node.name} to encapsulate`);
+}
+
+/** Waits until the programs of a node with `full` only redirect. */
+export async function untilRedirect(node: LabNode, reason: RegExp): Promise<void> {
+  const isRedirect = async (): Promise<boolean> => {
+    const { on, notFull = '' } = await fastPathOf(node);
+    return on && reason.test(notFull);
+  };
+  await waitUntil(isRedirect, 20_000, `${node.name} to leave encapsulation to the tunnel’s device`);
 }
 
 export async function untilOff(node: LabNode, reason: RegExp): Promise<void> {

@@ -17,7 +17,7 @@ export interface VxlanConf {
   readonly gbp: boolean;
   /** Peers on the external interface's own link are reached without the tunnel. */
   readonly directRouting: boolean;
-  readonly fastPath: 'off' | 'redirect';
+  readonly fastPath: 'off' | 'redirect' | 'full';
 }
 
 /** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
@@ -46,7 +46,7 @@ export const vxlanKeys = {
   FastPath: {
     type: 'string',
     default: 'off',
-    help: "off or redirect: redirect pods' packets past bridge, routing and netfilter with eBPF programs; a node's --fast-path overrides it",
+    help: "off, redirect: redirect pods' packets past bridge, routing and netfilter with eBPF programs, or full: the programs also encapsulate and decapsulate IPv4 packets; a node's --fast-path overrides it",
   },
   MacPrefix: { type: 'string', help: 'ignored: of Windows nodes' },
   Name: { type: 'string', help: 'ignored: of Windows nodes' },
@@ -62,10 +62,10 @@ export function readVxlanKeys(place: JsonPlace, { enableIpv6 }: { readonly enabl
     learning: readBoolean(place, 'Learning') ?? false,
     gbp: readBoolean(place, 'GBP') ?? false,
     directRouting: readBoolean(place, 'DirectRouting') ?? false,
-    fastPath: readText(place, 'FastPath', '"off" or "redirect"', fastPathMode) ?? 'off',
+    fastPath: readText(place, 'FastPath', '"off", "redirect" or "full"', fastPathMode) ?? 'off',
   };
 }
 
 function fastPathMode(word: string): VxlanConf['fastPath'] | undefined {
-  return word === 'off' || word === 'redirect' ? word : undefined;
+  return word === 'off' || word === 'redirect' || word === 'full' ? word : undefined;
 }

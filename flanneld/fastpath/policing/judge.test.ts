@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parsePrefix } from '../../../lib/ip.ts';
 import type { ChainRule } from '../../../lib/netfilter/base-chains.ts';
-import { type FilterChain, type PolicingFacts, whoPolices } from './judge.ts';
+import { type FilterChain, type PolicingFacts, whoPolices, whoPolicesTunnel } from './judge.ts';
 
 const quiet: PolicingFacts = { chains: [], legacy: [], ipRules: [], xfrmPolicies: 0, tcpLoose: true };
 const jump = (to: string): ChainRule => ({ jump: to, expressions: ['match', 'counter', 'immediate'] });
@@ -136,4 +136,43 @@ test.for<{ name: string; facts: PolicingFacts; want: string }>([
   },
 ])('is off beside $name', ({ facts, want }) => {
   expect(whoPolices(facts)).toBe(want);
+});
+
+test.for<{ name: string; facts: PolicingFacts }>([
+  { name: 'nothing', facts: quiet },
+  { name: 'rules for forwarded packets', facts: chain({ rules: [accept], drops: true }) },
+  { name: 'rules for IPv6', facts: chain({ family: 'ip6', hook: 1, drops: true }) },
+  { name: 'our guard', facts: chain({ table: 'weft', hook: 1, rules: [accept] }) },
+  {
+    name: 'chains of kubelet and kube-proxy',
+    facts: chain({ hook: 1, rules: ['KUBE-FIREWALL', 'KUBE-PROXY-FIREWALL', 'KUBE-NODEPORTS'].map(jump) }),
+  },
+])('programs may encapsulate beside $name', ({ facts }) => {
+  expect(whoPolicesTunnel(facts)).toBeUndefined();
+});
+
+test.for<{ name: string; facts: PolicingFacts; want: string }>([
+  {
+    name: 'an input rule',
+    facts: chain({ family: 'inet', table: 'filter', name: 'input', hook: 1, rules: [accept] }),
+    want: 'nftables chain inet filter input has rules of another program',
+  },
+  {
+    name: 'a closed input',
+    facts: chain({ name: 'INPUT', hook: 1, drops: true }),
+    want: 'nftables chain ip filter INPUT drops what no rule accepts',
+  },
+  {
+    name: 'an output rule of mangle',
+    facts: chain({ table: 'mangle', name: 'OUTPUT', hook: 3, rules: [accept] }),
+    want: 'nftables chain ip mangle OUTPUT has rules of another program',
+  },
+  {
+    name: 'an input rule of legacy iptables',
+    facts: { ...quiet, legacy: chain({ name: 'INPUT', hook: 1, rules: [accept] }).chains },
+    want: 'iptables-legacy chain filter INPUT has rules of another program',
+  },
+])('programs do not encapsulate beside $name, while packets of pods are redirected', ({ facts, want }) => {
+  expect(whoPolicesTunnel(facts)).toBe(want);
+  expect(whoPolices(facts)).toBeUndefined();
 });

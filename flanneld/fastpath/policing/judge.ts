@@ -43,6 +43,27 @@ export function whoPolices(facts: PolicingFacts): string | undefined {
   return undefined;
 }
 
+/**
+ * As `whoPolices`, of the tunnel's own packets over IPv4, which the mode `full` carries past the rules for the node's own packets, too.
+ * Rules that cannot match them are not told apart from those that can.
+ */
+export function whoPolicesTunnel({ chains, legacy }: PolicingFacts): string | undefined {
+  const ofIpv4 = ({ family, hook }: FilterChain): boolean =>
+    (family === 'ip' || family === 'inet') && LOCAL_HOOKS.has(hook);
+  for (const [program, all] of [
+    ['nftables', chains.filter((chain) => !isKnownTable(chain))],
+    ['iptables-legacy', legacy],
+  ] as const) {
+    for (const chain of all.filter(ofIpv4)) {
+      const problem = problemOfRules(chain);
+      if (problem === undefined) continue;
+      const { family, table, name } = chain;
+      return printable(`${program} chain ${program === 'nftables' ? `${family} ` : ''}${table} ${name} ${problem}`);
+    }
+  }
+  return undefined;
+}
+
 /** Those that the kernel makes: local, main, default. */
 function isUsualRule({ priority, table, from, to, iif, oif, mark }: Rule): boolean {
   const isPlain = [from, to, iif, oif, mark].every((selector) => selector === undefined);
@@ -62,13 +83,18 @@ const KNOWN_CHAINS =
 /** Hooks that packets between pods and the tunnel pass; those to and from the node itself are not ours. */
 const PASSED_HOOKS: ReadonlySet<number> = new Set([0, 2, 4]);
 const INGRESS_OF_INET = 5;
+/** Input and output. */
+const LOCAL_HOOKS: ReadonlySet<number> = new Set([1, 3]);
 
 function isKnownTable({ family, table }: FilterChain): boolean {
   return family === 'arp' || OUR_TABLES.test(table) || KNOWN_TABLES.has(table);
 }
 
 function problemOfChain(chain: FilterChain): string | undefined {
-  if (!isPassed(chain)) return undefined;
+  return isPassed(chain) ? problemOfRules(chain) : undefined;
+}
+
+function problemOfRules(chain: FilterChain): string | undefined {
   if (chain.drops) return 'drops what no rule accepts';
   return chain.rules.every(isHarmless) ? undefined : 'has rules of another program';
 }

@@ -2,11 +2,18 @@
 
 import { errorText } from '../../../lib/errors.ts';
 import { readGeneration } from '../../../lib/netfilter/nftables.ts';
-import { whoPolices } from './judge.ts';
+import { countXfrmPolicies } from '../../../lib/xfrm/policies.ts';
+import { whoPolices, whoPolicesTunnel } from './judge.ts';
 import { type PolicingSources, readPolicing, readTcpLoose } from './read.ts';
 
-/** Legacy iptables and IPsec tell nothing of their changes. */
+/** Legacy iptables tells nothing of its changes. */
 const LOOK_MS = 5000;
+
+/** Why the fast path must be off; why only the tunnel's device may encapsulate. */
+export interface Policed {
+  readonly pods?: string | undefined;
+  readonly tunnel?: string | undefined;
+}
 
 export class Policing {
   readonly #sources: PolicingSources;
@@ -14,7 +21,7 @@ export class Policing {
   #generation: number | undefined;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #mustLook = true;
-  #answer: string | undefined;
+  #answer: Policed = {};
 
   constructor(sources: PolicingSources, now: () => number) {
     this.#sources = sources;
@@ -26,23 +33,25 @@ export class Policing {
     this.#mustLook = true;
   }
 
-  /** Who polices; undefined when nobody does. When it cannot be said, that is the reason. Never throws. */
-  who(): string | undefined {
+  /** Who polices. When it cannot be said, that is the reason. Never throws. */
+  who(): Policed {
     try {
       const generation = readGeneration(this.#sources.netfilter);
       const isOld = this.#now() - this.#lookedAtMs >= LOOK_MS;
-      // The setting has no event either, but costs a single read.
-      const isStrict = readTcpLoose(this.#sources.sys) === false;
+      // These have no events either, but cost little.
+      const { sys } = this.#sources;
+      const isStrict = readTcpLoose(sys) === false || countXfrmPolicies(sys) > 0;
       if (!this.#mustLook && !isOld && !isStrict && generation === this.#generation) return this.#answer;
       this.#mustLook = false;
       this.#lookedAtMs = this.#now();
       this.#generation = undefined;
-      this.#answer = whoPolices(readPolicing(this.#sources));
+      const facts = readPolicing(this.#sources);
+      this.#answer = { pods: whoPolices(facts), tunnel: whoPolicesTunnel(facts) };
       this.#generation = generation;
       return this.#answer;
     } catch (error) {
       this.#mustLook = true;
-      return `it cannot be seen who polices pods’ packets: ${errorText(error)}`;
+      return { pods: `it cannot be seen who polices pods’ packets: ${errorText(error)}` };
     }
   }
 }

@@ -1,9 +1,10 @@
 // The program at the node's end of each pod's veth: sends what the pod sends straight to the tunnel's device or into another pod here,
-// past bridge, routing and netfilter. The tunnel's device encapsulates it as ever.
+// past bridge, routing and netfilter. The tunnel's device encapsulates it as ever, or, in the mode `full`, the program itself.
 
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { encapsulate } from './encapsulate.ts';
 import { peerValue } from './layout.ts';
 import {
   checkHeader,
@@ -61,6 +62,8 @@ function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void 
   assembler.mov('r9', 'r0'); // the peer
   checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);
+  if (family === 4) encapsulate(assembler, layout, `${path}: by the device`);
+  assembler.label(`${path}: by the device`);
   writeHeaders(assembler, layout, 'r9', peerValue.macs);
   assembler.mov('r1', 1).atomicAdd('r9', peerValue.sent, 'r1');
   count(assembler, 'to-peer', `${path}: counted`);

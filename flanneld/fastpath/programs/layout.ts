@@ -14,6 +14,8 @@ export const peerValue = {
   bytes: 32,
   /** The destination and then the source of what the node sends to the peer: the peer's VTEP, ours. */
   macs: 0,
+  /** u32 in network order: its IPv4 address in the underlay; 0 where packets are encapsulated by the tunnel's device only. */
+  outer: 12,
   /** u64 each: redirected packets. */
   sent: 16,
   received: 24,
@@ -75,6 +77,8 @@ export function encodePod(pod: PodEntry): Uint8Array {
 export interface PeerEntry {
   readonly peerMac: Mac;
   readonly ownMac: Mac;
+  /** Its IPv4 address in the underlay, if programs encapsulate and decapsulate. */
+  readonly outer?: Ip;
 }
 
 /** With both counters at 0. */
@@ -82,5 +86,6 @@ export function encodePeer(peer: PeerEntry): Uint8Array {
   const bytes = new Uint8Array(peerValue.bytes);
   bytes.set(macToBytes(peer.peerMac), peerValue.macs);
   bytes.set(macToBytes(peer.ownMac), peerValue.macs + 6);
+  if (peer.outer !== undefined) bytes.set(addressKey(peer.outer), peerValue.outer);
   return bytes;
 }

@@ -12,6 +12,7 @@ import { closeFd } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { fromPodProgram } from './from-pod.ts';
 import { fromTunnelProgram } from './from-tunnel.ts';
+import { fromUnderlayProgram } from './from-underlay.ts';
 import { countersMap, peersMap, stateMap } from './layout.ts';
 import { settingsMap } from './settings.ts';
 
@@ -71,11 +72,19 @@ function unavailable(detail: string): OpError {
 }
 
 /** The programs, by the names that they have here and in messages. */
-const assembled = { fromPod: fromPodProgram, fromTunnel: fromTunnelProgram } as const;
+const assembled = {
+  fromPod: fromPodProgram,
+  fromTunnel: fromTunnelProgram,
+  fromUnderlay: fromUnderlayProgram,
+} as const;
 export type ProgramName = keyof typeof assembled;
-export const programNames: readonly ProgramName[] = ['fromPod', 'fromTunnel'];
+export const programNames: readonly ProgramName[] = ['fromPod', 'fromTunnel', 'fromUnderlay'];
 /** As `bpftool prog` shows them. */
-const kernelNames: Record<ProgramName, string> = { fromPod: 'weft_from_pod', fromTunnel: 'weft_from_tunl' };
+const kernelNames: Record<ProgramName, string> = {
+  fromPod: 'weft_from_pod',
+  fromTunnel: 'weft_from_tunl',
+  fromUnderlay: 'weft_from_undl',
+};
 
 /** Descriptors of the loaded programs. */
 export type LoadedPrograms = Readonly<Record<ProgramName, number>>;

@@ -14,19 +14,22 @@ import type { Family } from '../../../lib/ip.ts';
 import { type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
 import { setting, settingAt } from './settings.ts';
 
-const ETH_HEADER = 14;
+export const ETH_HEADER = 14;
 const ETH_TYPE = 12;
 const IPPROTO_TCP = 6;
-const IPPROTO_UDP = 17;
+export const IPPROTO_UDP = 17;
 /** TCP or UDP ports behind an IP header. */
-const PORTS_BYTES = 4;
+export const PORTS_BYTES = 4;
 /** The byte of a TCP header whose upper half is its length in words. */
 const TCP_LENGTH_AT = 12;
 const ENOENT = 2;
 
-const stack = {
+/** Where programs keep what; `encapsulate.ts` and `from-underlay.ts` have more below. */
+export const stack = {
   /** A pointer into a map. */
   pointer: -8,
+  /** u32: bytes of the largest IP packet that this one is sent as. */
+  size: -16,
   /** A key: an address, or the number of a reason. */
   key: -32,
   /** struct bpf_sock_tuple: addresses and ports. */
@@ -41,6 +44,8 @@ const OPTIONS_BYTES = 12;
 /** Where a family has what: bytes from the start of the frame. */
 export interface FamilyLayout {
   readonly family: Family;
+  /** The IP header. */
+  readonly start: number;
   /** The EtherType as a little-endian processor reads it. */
   readonly etherType: number;
   readonly headerBytes: number;
@@ -51,28 +56,16 @@ export interface FamilyLayout {
   readonly ttl: number;
 }
 
-const families: Record<Family, FamilyLayout> = {
-  4: {
-    family: 4,
-    etherType: 0x0008,
-    headerBytes: 20,
-    source: ETH_HEADER + 12,
-    destination: ETH_HEADER + 16,
-    addressWords: 1,
-    protocol: ETH_HEADER + 9,
-    ttl: ETH_HEADER + 8,
-  },
-  6: {
-    family: 6,
-    etherType: 0xdd86,
-    headerBytes: 40,
-    source: ETH_HEADER + 8,
-    destination: ETH_HEADER + 24,
-    addressWords: 4,
-    protocol: ETH_HEADER + 6,
-    ttl: ETH_HEADER + 7,
-  },
-};
+/** The layout of a packet whose IP header begins at `start`. */
+export function layoutOf(family: Family, start: number): FamilyLayout {
+  const ipv4 = { etherType: 0x0008, headerBytes: 20, addressWords: 1 } as const;
+  const ipv6 = { etherType: 0xdd86, headerBytes: 40, addressWords: 4 } as const;
+  return family === 4
+    ? { family, start, ...ipv4, source: start + 12, destination: start + 16, protocol: start + 9, ttl: start + 8 }
+    : { family, start, ...ipv6, source: start + 8, destination: start + 24, protocol: start + 6, ttl: start + 7 };
+}
+
+const layouts: readonly FamilyLayout[] = [layoutOf(4, ETH_HEADER), layoutOf(6, ETH_HEADER)];
 
 export const slow = (reason: SlowReason): string => `slow: ${reason}`;
 
@@ -80,7 +73,7 @@ export const slow = (reason: SlowReason): string => `slow: ${reason}`;
 export function programOf(part: (assembler: Assembler, layout: FamilyLayout) => void): AssembledProgram {
   const assembler = new Assembler();
   start(assembler);
-  for (const layout of Object.values(families)) {
+  for (const layout of layouts) {
     assembler.label(`IPv${layout.family}`);
     loadSetting(assembler, 'r0', layout, 'mtu');
     assembler.jump('r0', '==', 0, slow('not-ip')); // a family that this node's pods do not have
@@ -100,7 +93,7 @@ function start(assembler: Assembler): void {
     .jump('r0', '!=', 0, slow('vlan'));
   needBytes(assembler, ETH_HEADER, slow('not-ip'));
   assembler.load('u16', 'r0', 'r7', ETH_TYPE);
-  for (const { etherType, family } of Object.values(families)) assembler.jump('r0', '==', etherType, `IPv${family}`);
+  for (const { etherType, family } of layouts) assembler.jump('r0', '==', etherType, `IPv${family}`);
   assembler.goto(slow('not-ip'));
 }
 
@@ -118,9 +111,9 @@ export function loadSetting(
 
 /** Goes on only with whole TCP and UDP packets without options that live on behind the next router. */
 export function checkHeader(assembler: Assembler, layout: FamilyLayout): void {
-  needBytes(assembler, ETH_HEADER + layout.headerBytes + PORTS_BYTES, slow('short'));
-  if (layout.family === 4) checkIpv4(assembler);
-  else checkIpv6(assembler);
+  needBytes(assembler, layout.start + layout.headerBytes + PORTS_BYTES, slow('short'));
+  if (layout.family === 4) checkIpv4(assembler, layout);
+  else checkIpv6(assembler, layout);
   assembler
     .load('u8', 'r0', 'r7', layout.ttl)
     .jump('r0', '<', 2, slow('ttl'))
@@ -130,55 +123,60 @@ export function checkHeader(assembler: Assembler, layout: FamilyLayout): void {
     .label(`IPv${layout.family}: ports`);
 }
 
-function checkIpv4(assembler: Assembler): void {
+function checkIpv4(assembler: Assembler, { start }: FamilyLayout): void {
   assembler
-    .load('u8', 'r0', 'r7', ETH_HEADER)
+    .load('u8', 'r0', 'r7', start)
     .jump('r0', '!=', 0x45, slow('options')) // version 4, five words
-    .load('u16', 'r0', 'r7', ETH_HEADER + 6)
+    .load('u16', 'r0', 'r7', start + 6)
     .jump('r0', '&', 0xff3f, slow('fragment')) // more fragments, or an offset: 0x3fff in network order
-    .load('u16', 'r0', 'r7', ETH_HEADER + 2)
+    .load('u16', 'r0', 'r7', start + 2)
     .fromNetwork('r0', 16) // the total length
     .load('u32', 'r1', 'r6', skb.len)
-    .sub('r1', ETH_HEADER)
-    .jump('r0', '!=', 'r1', slow('length'))
-    .load('u32', 'r0', 'r7', ETH_HEADER);
-  for (const word of [4, 8, 12, 16]) assembler.load('u32', 'r1', 'r7', ETH_HEADER + word).add('r0', 'r1');
-  // The carries: 35 bits become 33, 18, 17 and then 16.
-  assembler.mov('r1', 'r0').shiftRight('r1', 32).and32('r0', 0xffff_ffff).add('r0', 'r1');
-  for (let fold = 0; fold < 3; fold++) assembler.mov('r1', 'r0').shiftRight('r1', 16).and('r0', 0xffff).add('r0', 'r1');
+    .sub('r1', start)
+    .jump('r0', '!=', 'r1', slow('length'));
+  sumHeader(assembler, 'r7', start);
   assembler.jump('r0', '!=', 0xffff, slow('checksum'));
 }
 
-function checkIpv6(assembler: Assembler): void {
+/** r0 = the sum of the 20 bytes of an IPv4 header as RFC 1071 adds them up. Changes r1. */
+export function sumHeader(assembler: Assembler, base: Register | 'r10', at: number): void {
+  assembler.load('u32', 'r0', base, at);
+  for (const word of [4, 8, 12, 16]) assembler.load('u32', 'r1', base, at + word).add('r0', 'r1');
+  // The carries: 35 bits become 33, 18, 17 and then 16.
+  assembler.mov('r1', 'r0').shiftRight('r1', 32).and32('r0', 0xffff_ffff).add('r0', 'r1');
+  for (let fold = 0; fold < 3; fold++) assembler.mov('r1', 'r0').shiftRight('r1', 16).and('r0', 0xffff).add('r0', 'r1');
+}
+
+function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
   assembler
-    .load('u8', 'r0', 'r7', ETH_HEADER)
+    .load('u8', 'r0', 'r7', start)
     .and('r0', 0xf0)
     .jump('r0', '!=', 0x60, slow('options')) // version 6
-    .load('u16', 'r0', 'r7', ETH_HEADER + 4)
+    .load('u16', 'r0', 'r7', start + 4)
     .fromNetwork('r0', 16) // the length behind the header
     .load('u32', 'r1', 'r6', skb.len)
-    .sub('r1', ETH_HEADER + 40)
+    .sub('r1', start + 40)
     .jump('r0', '!=', 'r1', slow('length'));
 }
 
 /** Goes on only while the agent lives and wants it. */
-export function checkHeartbeat(assembler: Assembler): void {
+export function checkHeartbeat(assembler: Assembler, otherwise = slow('paused')): void {
   assembler
     .callHelper('ktime_get_ns')
     .loadMapValue('r1', 'state', 0)
     .load('u64', 'r1', 'r1', 0) // until when
-    .jump('r0', '>=', 'r1', slow('paused'));
+    .jump('r0', '>=', 'r1', otherwise);
 }
 
 /** `path` begins the labels of parts that a program has more than once. Goes on only with what fits: a packet, or each segment of one that is to be segmented. UDP segments may be those of a tunnel. */
 export function checkSize(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const at = (label: string) => `${path}: ${label}`;
-  const transport = ETH_HEADER + layout.headerBytes;
+  const transport = layout.start + layout.headerBytes;
   assembler
     .load('u32', 'r0', 'r6', skb.gsoSize)
     .jump('r0', '!=', 0, at('segments'))
     .load('u32', 'r0', 'r6', skb.len)
-    .sub('r0', ETH_HEADER)
+    .sub('r0', layout.start)
     .goto(at('compare'))
     .label(at('segments'))
     .load('u8', 'r1', 'r7', layout.protocol)
@@ -192,7 +190,7 @@ export function checkSize(assembler: Assembler, layout: FamilyLayout, path: stri
     .add('r0', layout.headerBytes)
     .label(at('compare'));
   loadSetting(assembler, 'r1', layout, 'mtu');
-  assembler.jump('r0', '>', 'r1', slow('size'));
+  assembler.jump('r0', '>', 'r1', slow('size')).store('u32', 'r10', stack.size, 'r0');
 }
 
 /** Looks an address of the packet up in a map: r0 is the element. Changes r1–r5. */
@@ -290,43 +288,65 @@ export function checkUntracked(assembler: Assembler, layout: FamilyLayout, path:
 }
 
 /**
- * Writes what a router writes: the MAC addresses at `offset` of the element in r9, and a ttl less by 1 with its checksum. The bytes are
- * put together on the stack and written by one call, which either succeeds or changes nothing. r7 and r8 are lost.
+ * Writes what a router writes: the MAC addresses at `offset` of the element, and a ttl less by 1 with its checksum. The bytes are put
+ * together on the stack and written by one call, which either succeeds or changes nothing. r7 and r8 are lost.
  */
 export function writeHeaders(assembler: Assembler, layout: FamilyLayout, element: Register, offset: number): void {
-  const put = (at: number) => stack.headers + at;
+  buildHeaders(assembler, layout, element, offset, `IPv${layout.family}: written`);
+  storeBytes(assembler, stack.headers, 0, changedBytes(layout));
+  assembler.jump('r0', '!=', 0, slow('unwritable'));
+}
+
+/** The Ethernet header, and the IP header up to the ttl and, of IPv4, its checksum. */
+export function changedBytes({ family }: FamilyLayout): number {
+  return family === 4 ? ETH_HEADER + 12 : ETH_HEADER + 8;
+}
+
+/** Puts together on the stack what `writeHeaders` writes, as a frame that begins with the Ethernet header in front of the IP header. */
+export function buildHeaders(
+  assembler: Assembler,
+  layout: FamilyLayout,
+  element: Register,
+  offset: number,
+  path: string,
+): void {
+  const { start, family, ttl, protocol } = layout;
+  const put = (at: number) => stack.headers + ETH_HEADER + at - start;
   for (let at = 0; at < 12; at += 2) {
-    assembler.load('u16', 'r0', element, offset + at).store('u16', 'r10', put(at), 'r0');
+    assembler.load('u16', 'r0', element, offset + at).store('u16', 'r10', stack.headers + at, 'r0');
   }
-  assembler.store('u16', 'r10', put(ETH_TYPE), layout.etherType);
-  const before = layout.ttl - (layout.ttl % 2);
-  for (let at = ETH_HEADER; at < before; at += 2) {
+  assembler.store('u16', 'r10', stack.headers + ETH_TYPE, layout.etherType);
+  const before = ttl - (ttl % 2);
+  for (let at = start; at < before; at += 2) {
     assembler.load('u16', 'r0', 'r7', at).store('u16', 'r10', put(at), 'r0');
   }
-  if (before < layout.ttl) assembler.load('u8', 'r0', 'r7', before).store('u8', 'r10', put(before), 'r0');
-  assembler.load('u8', 'r0', 'r7', layout.ttl).sub('r0', 1).store('u8', 'r10', put(layout.ttl), 'r0');
-  let end = layout.ttl + 1;
-  if (layout.family === 4) {
-    end = ETH_HEADER + 12;
-    assembler
-      .load('u8', 'r0', 'r7', layout.protocol)
-      .store('u8', 'r10', put(layout.protocol), 'r0')
-      .load('u16', 'r0', 'r7', ETH_HEADER + 10)
-      .jump('r0', '<', 0xffff, 'IPv4: no carry') // as ip_decrease_ttl() of the kernel: 0xffff becomes 1
-      .mov('r0', 0)
-      .label('IPv4: no carry')
-      .add('r0', 1)
-      .store('u16', 'r10', put(ETH_HEADER + 10), 'r0');
-  }
+  if (before < ttl) assembler.load('u8', 'r0', 'r7', before).store('u8', 'r10', put(before), 'r0');
+  assembler.load('u8', 'r0', 'r7', ttl).sub('r0', 1).store('u8', 'r10', put(ttl), 'r0');
+  if (family !== 4) return;
+  assembler
+    .load('u8', 'r0', 'r7', protocol)
+    .store('u8', 'r10', put(protocol), 'r0')
+    .load('u16', 'r0', 'r7', start + 10)
+    .add('r0', 1);
+  wrapChecksum(assembler, path);
+  assembler.store('u16', 'r10', put(start + 10), 'r0');
+}
+
+/** r0, a checksum that something was added to, between 0 and 0xfffe, as ip_decrease_ttl() of the kernel has it. */
+export function wrapChecksum(assembler: Assembler, path: string): void {
+  assembler.jump('r0', '<', 0xffff, `${path}: no carry`).sub('r0', 0xffff).label(`${path}: no carry`);
+}
+
+/** Writes bytes of the stack into the packet: r0 is 0, or an error and nothing is written. r7 and r8 are lost. */
+export function storeBytes(assembler: Assembler, from: number, to: number, bytes: number): void {
   assembler
     .mov('r1', 'r6')
-    .mov('r2', 0)
+    .mov('r2', to)
     .mov('r3', 'r10')
-    .add('r3', stack.headers)
-    .mov('r4', end)
+    .add('r3', from)
+    .mov('r4', bytes)
     .mov('r5', 0)
-    .callHelper('skb_store_bytes')
-    .jump('r0', '!=', 0, slow('unwritable'));
+    .callHelper('skb_store_bytes');
 }
 
 /** Adds 1 to the packets of a reason; goes on in any case. */
@@ -348,17 +368,21 @@ function countKey(assembler: Assembler, after: string): void {
     .label(after);
 }
 
-/** Where packets are left to the kernel, one label a reason. The end of each program. */
-function leaveToKernel(assembler: Assembler): void {
+/** Where packets are left to the kernel, one label a reason, which is counted as itself or as `counted`. The end of each program. */
+export function leaveToKernel(assembler: Assembler, counted?: Reason): void {
   for (const reason of slowReasons) {
     if (!assembler.isTarget(slow(reason))) continue;
-    assembler.label(slow(reason)).store('u32', 'r10', stack.key, reasons.indexOf(reason)).goto('leave');
+    assembler
+      .label(slow(reason))
+      .store('u32', 'r10', stack.key, reasons.indexOf(counted ?? reason))
+      .goto('leave');
   }
   assembler.label('leave');
   countKey(assembler, 'no verdict');
-  assembler.mov('r0', TC_ACT_UNSPEC).exit();
+  assembler.label('pass').mov('r0', TC_ACT_UNSPEC).exit();
 }
 
-function needBytes(assembler: Assembler, bytes: number, missing: string): void {
+/** Goes on only when so many bytes of the packet lie in one piece. */
+export function needBytes(assembler: Assembler, bytes: number, missing: string): void {
   assembler.mov('r2', 'r7').add('r2', bytes).jump('r2', '>', 'r8', missing);
 }

@@ -1,7 +1,7 @@
 // Why a program redirected a packet, or left it to the kernel. Their order is that of the elements of the map of counters.
 
 /** Packets that were redirected. */
-export const fastReasons = ['to-peer', 'from-peer', 'to-pod'] as const;
+export const fastReasons = ['to-peer', 'from-peer', 'to-pod', 'encapsulated', 'decapsulated'] as const;
 
 /** Packets that went the classic way, each by the first reason that was found. */
 export const slowReasons = [
@@ -31,6 +31,24 @@ export const slowReasons = [
   'unwritable',
 ] as const;
 
-export const reasons = [...fastReasons, ...slowReasons] as const;
+/**
+ * Packets of the tunnel that the programs of `full` left to the tunnel's device to encapsulate or to decapsulate. Each of them is counted
+ * a second time, by what becomes of it there.
+ */
+export const tunnelReasons = [
+  // to a peer
+  'no-checksum',
+  'no-hash',
+  'no-route',
+  'no-room',
+  // from a peer
+  'outer',
+  'outer-sender',
+  'inner',
+  'ecn',
+] as const;
+
+export const reasons = [...fastReasons, ...slowReasons, ...tunnelReasons] as const;
+export type TunnelReason = (typeof tunnelReasons)[number];
 export type Reason = (typeof reasons)[number];
 export type SlowReason = (typeof slowReasons)[number];

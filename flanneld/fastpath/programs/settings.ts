@@ -2,8 +2,9 @@
 // rights than the agent and knows nothing of the node. They are read from memory, without a look-up.
 
 import { type BpfMap, lookupElement, type MapSpec, updateElement } from '../../../lib/bpf/map.ts';
-import type { Family, IpPrefix } from '../../../lib/ip.ts';
+import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import { networkOf } from '../../../lib/ip.ts';
+import { type Mac, macToBytes } from '../../../lib/mac.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { addressKey } from './layout.ts';
 
@@ -14,6 +15,21 @@ export interface FamilySettings {
   readonly tunnelIfindex: number;
   /** The largest IP packet that tunnel, bridge and pods all take, in bytes. */
   readonly mtu: number;
+  /** What the programs need to encapsulate and decapsulate themselves; of IPv4 only. */
+  readonly outer?: OuterSettings;
+}
+
+/** The tunnel as it is in the underlay. */
+export interface OuterSettings {
+  readonly underlayIfindex: number;
+  /** The IPv4 address that it sends from. */
+  readonly local: Ip;
+  readonly ownMac: Mac;
+  readonly vni: number;
+  readonly port: number;
+  readonly ttl: number;
+  /** Source ports are taken from `first` on, so many. */
+  readonly sourcePorts: { readonly first: number; readonly count: number };
 }
 
 /** The families that have a fast path. */
@@ -28,6 +44,21 @@ export const setting = {
   mtu: 36,
 } as const;
 
+/** Where the settings of the outer packets are, behind those of the families; numbers as they are in packets, but for the last four. */
+export const outerSetting = {
+  local: 80,
+  /** The VXLAN header's second half: 24 bits of VNI and 8 zeros. */
+  vni: 84,
+  /** 0 where programs neither encapsulate nor decapsulate. */
+  port: 88,
+  ownMac: 90,
+  underlayIfindex: 96,
+  ttl: 100,
+  firstPort: 104,
+  portCount: 108,
+} as const;
+const ALL_BYTES = 112;
+
 const KEY = new Uint8Array(4);
 const FAMILY_BYTES = 40;
 const startOf: Record<Family, number> = { 4: 0, 6: FAMILY_BYTES };
@@ -36,7 +67,7 @@ export const settingsMap: MapSpec = {
   name: 'weft_settings',
   type: 'array',
   keyBytes: 4,
-  valueBytes: 2 * FAMILY_BYTES,
+  valueBytes: ALL_BYTES,
   maxEntries: 1,
 };
 
@@ -47,13 +78,25 @@ export function settingAt(family: Family, at: number): number {
 function encodeSettings(settings: ProgramSettings): Uint8Array {
   const bytes = new Uint8Array(settingsMap.valueBytes);
   const view = new DataView(bytes.buffer);
-  for (const [family, { subnet, tunnelIfindex, mtu }] of settings) {
+  for (const [family, { subnet, tunnelIfindex, mtu, outer }] of settings) {
     bytes.set(addressKey(networkOf(subnet).ip), settingAt(family, setting.subnet));
     bytes.set(maskOf(subnet), settingAt(family, setting.mask));
     view.setUint32(settingAt(family, setting.tunnelIfindex), tunnelIfindex, true);
     view.setUint32(settingAt(family, setting.mtu), mtu, true);
+    if (outer !== undefined) encodeOuter(bytes, view, outer);
   }
   return bytes;
+}
+
+function encodeOuter(bytes: Uint8Array, view: DataView, outer: OuterSettings): void {
+  bytes.set(addressKey(outer.local), outerSetting.local);
+  bytes.set(macToBytes(outer.ownMac), outerSetting.ownMac);
+  view.setUint32(outerSetting.vni, outer.vni * 256);
+  view.setUint16(outerSetting.port, outer.port);
+  view.setUint32(outerSetting.underlayIfindex, outer.underlayIfindex, true);
+  view.setUint32(outerSetting.ttl, outer.ttl, true);
+  view.setUint32(outerSetting.firstPort, outer.sourcePorts.first, true);
+  view.setUint32(outerSetting.portCount, outer.sourcePorts.count, true);
 }
 
 /** Throws SysError. */

@@ -83,7 +83,7 @@ export interface FirewallStatus {
 
 /** The fast path of this node, where it is asked for. */
 export interface FastPathStatus {
-  readonly mode: 'redirect';
+  readonly mode: 'redirect' | 'full';
   /** Whether packets are redirected now. */
   readonly on: boolean;
   /** Why not. */
@@ -97,6 +97,10 @@ export interface FastPathStatus {
   readonly fast: Readonly<Record<string, number>>;
   /** Left to the kernel, by reason. */
   readonly slow: Readonly<Record<string, number>>;
+  /** Of `full`: why the programs neither encapsulate nor decapsulate now although they shall. */
+  readonly notFull?: string;
+  /** Of `full`: packets, counted above, too, that the tunnel's device had to encapsulate or decapsulate, by reason. */
+  readonly byDevice?: Readonly<Record<string, number>>;
 }
 
 export interface StatusReport {

@@ -64,8 +64,9 @@ function firewallLines({ flavour, why, places, guard }: FirewallStatus): string[
   return guard === undefined ? lines : [...lines, ...guardLines(guard)];
 }
 
-function fastPathLines({ mode, on, reason, pods, peers, fast, slow }: FastPathStatus): string[] {
-  const state = on ? `on, for ${pods} addresses of pods and ${peers} peers` : `off: ${reason}`;
+function fastPathLines({ mode, on, reason, pods, peers, fast, slow, notFull, byDevice }: FastPathStatus): string[] {
+  const but = notFull === undefined ? '' : `; as redirect, because ${notFull}`;
+  const state = on ? `on, for ${pods} addresses of pods and ${peers} peers${but}` : `off: ${reason}`;
   const counts = (packets: Readonly<Record<string, number>>): string => {
     const texts = Object.entries(packets).map(([why, count]) => `${count} ${why}`);
     return texts.length === 0 ? 'none' : texts.join(', ');
@@ -74,6 +75,7 @@ function fastPathLines({ mode, on, reason, pods, peers, fast, slow }: FastPathSt
     ['fast path', `${mode}: ${state}`],
     ['redirected', counts(fast)],
     ['classic', counts(slow)],
+    ...(byDevice === undefined ? [] : [['by device', counts(byDevice)] as const]),
   ]);
 }
 

@@ -1,0 +1,83 @@
+// Whether programs may encapsulate and decapsulate IPv4 packets themselves (the mode `full`), and what they need for it, as a pure function
+// of what was read. Only a tunnel that is as flannel makes it, on a plain Ethernet device, is imitated; in any other case packets are
+// redirected through the tunnel's device.
+
+import { formatPrefix, type Ip } from '../../lib/ip.ts';
+import type { Mac } from '../../lib/mac.ts';
+import { IFF_LOOPBACK, IFF_UP, NUD_PERMANENT } from '../../lib/rtnetlink/constants.ts';
+import type { FdbEntry } from '../../lib/rtnetlink/fdb.ts';
+import type { Link } from '../../lib/rtnetlink/link.ts';
+import type { Route } from '../../lib/rtnetlink/route.ts';
+import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
+import type { Observed } from './observe.ts';
+import type { OuterSettings } from './programs/settings.ts';
+
+/** Outer IP, UDP, VXLAN, inner Ethernet. */
+const TUNNEL_BYTES = 50;
+
+/** What programs need, and the external interface. */
+export interface Outer {
+  readonly settings: OuterSettings;
+  readonly underlay: Link;
+}
+
+/** The reason in words when programs may not encapsulate. */
+export function outerOf(observed: Observed, tunnel: Link): Outer | string {
+  const { vxlan, mac } = tunnel;
+  if (vxlan === undefined || mac === undefined) return `${tunnel.name} is no VXLAN device`;
+  const { local, port, vni } = vxlan;
+  if (local?.family !== 4 || port === undefined) return `${tunnel.name} is not over IPv4`;
+  const odd = oddOption(vxlan);
+  if (odd !== undefined) return `${tunnel.name} has ${odd}`;
+  const underlay = observed.links.find(({ index }) => index === vxlan.lowerIndex);
+  if (underlay === undefined) return `${tunnel.name} is on no device`;
+  const reason = notPlain(underlay);
+  if (reason !== undefined) return `${underlay.name} ${reason}`;
+  const queue = observed.qdiscs.find(({ index, kind }) => index === underlay.index && !PLAIN_QUEUES.has(kind));
+  if (queue !== undefined) return `traffic control (tc qdisc ${queue.kind}) is set up on ${underlay.name}`;
+  const route = observed.routes.find((one) => isOdd(one, underlay, tunnel.mtu + TUNNEL_BYTES));
+  if (route !== undefined) return `the kernel treats packets to ${formatPrefix(route.destination)} in a special way`;
+  const { ttl, sourcePorts } = observed;
+  if (ttl === undefined || sourcePorts === undefined) return 'the kernel does not say its ttl and ports';
+  return { underlay, settings: { underlayIfindex: underlay.index, local, ownMac: mac, vni, port, ttl, sourcePorts } };
+}
+
+/** Options of the tunnel's device that change its packets. */
+function oddOption({ gbp, ttl = 0, tos = 0, collectMetadata, learning }: VxlanAttributes): string | undefined {
+  if (gbp === true) return 'group policies';
+  if (ttl !== 0) return `ttl ${ttl}`;
+  if (tos !== 0) return `tos ${tos}`;
+  if (learning) return 'learning';
+  return collectMetadata === true ? 'external metadata' : undefined;
+}
+
+function notPlain({ flags, mac, master, kind }: Link): string | undefined {
+  if ((flags & IFF_UP) === 0) return 'is down';
+  if (mac === undefined || (flags & IFF_LOOPBACK) !== 0) return 'is no Ethernet device';
+  if (master !== undefined) return 'belongs to a bridge, bond or VRF';
+  return kind === undefined || kind === 'veth' ? undefined : `is of kind ${kind}`;
+}
+
+/** Whether the kernel would make smaller packets, or ones with another ttl, on a route out of the external interface. */
+function isOdd({ family, oif, hops, mtu, hopLimit }: Route, { index }: Link, packetBytes: number): boolean {
+  if (family !== 4 || (oif !== index && hops?.every((hop) => hop.oif !== index) !== false)) return false;
+  return hopLimit !== undefined || (mtu !== undefined && mtu < packetBytes);
+}
+
+/**
+ * Queues that only keep packets in order or share a link among flows; any other one may be there to limit or to sort packets. A clsact hook
+ * may be ours; filters of others there count as programs of others, or see what the programs send as ever.
+ */
+const PLAIN_QUEUES: ReadonlySet<string> = new Set(['noqueue', 'mq', 'pfifo_fast', 'pfifo', 'fq_codel', 'fq', 'clsact']);
+
+/** To which underlay address the tunnel's device sends frames for a MAC; a MAC is missing where that is not a single one of IPv4. */
+export function outerAddresses(fdb: readonly FdbEntry[], tunnelIndex: number): ReadonlyMap<Mac, Ip> {
+  const found = new Map<Mac, Ip | undefined>();
+  for (const entry of fdb) {
+    if (entry.index !== tunnelIndex) continue;
+    const { mac, destination, state, port, vni, nexthopId } = entry;
+    const isPlain = state === NUD_PERMANENT && port === undefined && vni === undefined && nexthopId === undefined;
+    found.set(mac, isPlain && destination?.family === 4 && !found.has(mac) ? destination : undefined);
+  }
+  return new Map([...found].flatMap(([mac, ip]): [Mac, Ip][] => (ip === undefined ? [] : [[mac, ip]])));
+}

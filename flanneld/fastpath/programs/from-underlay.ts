@@ -1,0 +1,207 @@
+// The program at the external interface: opens packets of the tunnel and hands what is in them straight to the pod it is for, past the
+// node's INPUT rules, the tunnel's device, routing, netfilter and bridge. What may be opened is listed here; all else passes as if there
+// were no program, and the kernel's own tunnel takes it. What is not for the tunnel's port is not even counted.
+
+import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
+import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
+import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { peerValue } from './layout.ts';
+import { innerLayout, loadOuterSetting, outerFrame, ROOM_BYTES, room, VXLAN_FLAGS } from './outer.ts';
+import {
+  buildHeaders,
+  changedBytes,
+  checkHeader,
+  checkHeartbeat,
+  checkSize,
+  checkUntracked,
+  compareMac,
+  count,
+  ETH_HEADER,
+  IPPROTO_UDP,
+  keepPointer,
+  keptPointer,
+  leaveToKernel,
+  lookUp,
+  lookUpSubnet,
+  needBytes,
+  PORTS_BYTES,
+  stack,
+  storeBytes,
+  sumHeader,
+  wrapChecksum,
+} from './packet.ts';
+import { reasons, type TunnelReason } from './reasons.ts';
+import { outerSetting } from './settings.ts';
+
+const IPV4 = 0x0008;
+const CSUM_LEVEL_DEC = 2;
+const left = (reason: TunnelReason): string => `left: ${reason}`;
+
+export function fromUnderlayProgram(): AssembledProgram {
+  const assembler = new Assembler();
+  assembler
+    .include(isForTunnel)
+    .include(checkOuter)
+    .include(checkInner)
+    .include(checkEcn)
+    .include(open)
+    .include(giveToPod);
+  for (const reason of ['no-checksum', 'no-room', 'outer', 'outer-sender', 'ecn', 'inner'] as const) {
+    assembler.label(left(reason)).store('u32', 'r10', stack.key, reasons.indexOf(reason)).goto('leave');
+  }
+  // Whatever the inner packet lacks, the program at the tunnel's device says more exactly.
+  leaveToKernel(assembler, 'inner');
+  return assembler.assemble();
+}
+
+/** Goes on with UDP packets to the tunnel's port. */
+function isForTunnel(assembler: Assembler): void {
+  assembler.mov('r6', 'r1').load('u32', 'r7', 'r6', skb.data).load('u32', 'r8', 'r6', skb.dataEnd);
+  needBytes(assembler, innerLayout.start + innerLayout.headerBytes + PORTS_BYTES, 'pass');
+  assembler
+    .load('u16', 'r0', 'r7', 12)
+    .jump('r0', '!=', IPV4, 'pass')
+    .load('u8', 'r0', 'r7', outerFrame.protocol)
+    .jump('r0', '!=', IPPROTO_UDP, 'pass')
+    .load('u16', 'r0', 'r7', outerFrame.destinationPort);
+  loadOuterSetting(assembler, 'u16', 'r1', 'port');
+  assembler
+    .jump('r1', '==', 0, 'pass') // the programs do not open packets
+    .jump('r0', '!=', 'r1', 'pass');
+  checkHeartbeat(assembler, 'pass');
+}
+
+/** A whole packet to this node, with our VNI. */
+function checkOuter(assembler: Assembler): void {
+  assembler
+    .load('u32', 'r0', 'r6', skb.vlanPresent)
+    .jump('r0', '!=', 0, left('outer'))
+    .load('u32', 'r0', 'r6', skb.pktType)
+    .jump('r0', '!=', PACKET_HOST, left('outer'))
+    .load('u8', 'r0', 'r7', outerFrame.ip)
+    .jump('r0', '!=', 0x45, left('outer'))
+    .load('u16', 'r0', 'r7', outerFrame.fragment)
+    .jump('r0', '&', 0xff3f, left('outer'))
+    .load('u16', 'r0', 'r7', outerFrame.totalLength)
+    .fromNetwork('r0', 16)
+    .load('u32', 'r1', 'r6', skb.len)
+    .sub('r1', ETH_HEADER)
+    .jump('r0', '!=', 'r1', left('outer'))
+    .load('u16', 'r1', 'r7', outerFrame.udpLength)
+    .fromNetwork('r1', 16)
+    .add('r1', 20)
+    .jump('r0', '!=', 'r1', left('outer'));
+  sumHeader(assembler, 'r7', outerFrame.ip);
+  assembler
+    .jump('r0', '!=', 0xffff, left('outer'))
+    .load('u8', 'r0', 'r7', outerFrame.ttl)
+    .jump('r0', '==', 0, left('outer'))
+    .load('u32', 'r0', 'r7', outerFrame.flags)
+    .jump('r0', '!=', VXLAN_FLAGS, left('outer'))
+    .load('u32', 'r0', 'r7', outerFrame.vni);
+  loadOuterSetting(assembler, 'u32', 'r1', 'vni');
+  assembler.jump('r0', '!=', 'r1', left('outer')).load('u32', 'r0', 'r7', outerFrame.destination);
+  loadOuterSetting(assembler, 'u32', 'r1', 'local');
+  assembler.jump('r0', '!=', 'r1', left('outer'));
+}
+
+/** From a pod of the peer that sent it, to a pod of ours that nobody's connection is tracked for. */
+function checkInner(assembler: Assembler): void {
+  const { innerEthernet } = outerFrame;
+  assembler
+    .load('u16', 'r0', 'r7', innerEthernet + 12)
+    .jump('r0', '!=', IPV4, left('inner'))
+    .loadMapValue('r3', 'settings', 0);
+  compareMac(assembler, innerEthernet, 'r3', outerSetting.ownMac, 'not-routed');
+  checkHeader(assembler, innerLayout);
+  needChecksum(assembler);
+  lookUpSubnet(assembler, innerLayout, 'peers4', innerLayout.source, 'sender');
+  assembler
+    .mov('r9', 'r0') // the peer that the source belongs to
+    .load('u32', 'r0', 'r7', outerFrame.source)
+    .load('u32', 'r1', 'r9', peerValue.outer)
+    .jump('r0', '!=', 'r1', left('outer-sender'));
+  compareMac(assembler, innerEthernet + 6, 'r9', peerValue.macs, 'sender');
+  lookUp(assembler, innerLayout, 'pods4', innerLayout.destination, 'destination');
+  keepPointer(assembler, 'r0'); // the pod
+  checkSize(assembler, innerLayout, 'inner');
+  checkUntracked(assembler, innerLayout, 'inner');
+}
+
+/** The outer checksum, if there is one, is not looked at: the pod's kernel verifies the inner one, which covers the same. */
+function needChecksum(assembler: Assembler): void {
+  const { start, headerBytes, protocol } = innerLayout;
+  const transport = start + headerBytes;
+  assembler.load('u8', 'r0', 'r7', protocol).jump('r0', '!=', IPPROTO_UDP, 'has checksum');
+  needBytes(assembler, transport + 8, left('no-checksum'));
+  assembler
+    .load('u16', 'r0', 'r7', transport + 6)
+    .jump('r0', '==', 0, left('no-checksum'))
+    .label('has checksum');
+}
+
+/** What is congested outside is marked inside (RFC 6040 §4.2): the new mark, or 0, is kept in `stack.size`. */
+function checkEcn(assembler: Assembler): void {
+  assembler
+    .load('u8', 'r0', 'r7', outerFrame.tos)
+    .and('r0', 3)
+    .load('u8', 'r1', 'r7', innerLayout.start + 1)
+    .and('r1', 3)
+    .store('u32', 'r10', stack.size, 0)
+    .jump('r0', '==', 'r1', 'same ECN')
+    .jump('r1', '==', 0, left('ecn')) // the inner packet cannot be marked
+    .jump('r0', '!=', 3, left('ecn'))
+    .mov('r0', 3)
+    .include((part) => subtract(part, 'r0', 'r1'))
+    .store('u32', 'r10', stack.size, 'r0')
+    .label('same ECN');
+}
+
+/** Two's complement. */
+function subtract(assembler: Assembler, from: 'r0', value: 'r1'): void {
+  assembler.xor(value, -1).add(from, value).add(from, 1);
+}
+
+/** Takes everything outside away and writes what a router writes. */
+function open(assembler: Assembler): void {
+  const put = (at: number) => stack.headers + at;
+  keptPointer(assembler, 'r1');
+  buildHeaders(assembler, innerLayout, 'r1', podValue.macs, 'open');
+  assembler
+    .load('u32', 'r1', 'r10', stack.size)
+    .jump('r1', '==', 0, 'not congested')
+    .load('u8', 'r0', 'r10', put(15))
+    .or('r0', 3)
+    .store('u8', 'r10', put(15), 'r0')
+    .shiftLeft('r1', 8) // the second byte of its word
+    .mov('r0', 0xffff)
+    .include((part) => subtract(part, 'r0', 'r1'))
+    .load('u16', 'r1', 'r10', put(24))
+    .add('r0', 'r1');
+  wrapChecksum(assembler, 'congested');
+  assembler
+    .store('u16', 'r10', put(24), 'r0')
+    .label('not congested')
+    .mov('r1', 'r6')
+    .mov('r2', -ROOM_BYTES)
+    .mov('r3', room.mac)
+    .mov('r4', room.fixedGso | room.noCsumReset)
+    .callHelper('skb_adjust_room')
+    .jump32('r0', '!=', 0, left('no-room'))
+    // What the device has verified of the outer packet, it has not of the inner one, as in the kernel's own tunnel.
+    .mov('r1', 'r6')
+    .mov('r2', CSUM_LEVEL_DEC)
+    .callHelper('csum_level');
+  // The call above has made these bytes writable, so that this one cannot fail.
+  storeBytes(assembler, stack.headers, 0, changedBytes(innerLayout));
+}
+
+function giveToPod(assembler: Assembler): void {
+  assembler.mov('r1', 1).atomicAdd('r9', peerValue.received, 'r1');
+  count(assembler, 'decapsulated', 'decapsulated: counted');
+  keptPointer(assembler, 'r1')
+    .load('u32', 'r1', 'r1', podValue.ifindex)
+    .mov('r2', 0)
+    .callHelper('redirect_peer')
+    .exit();
+}
