@@ -123,7 +123,7 @@ export class DeadEndKeeper {
     const apiUrl = options.store.kind === 'kube' ? options.store.kube.apiUrl : undefined;
     const facts = readNodeFacts(
       { ...tools, apiUrl },
-      withTunnel.map(({ family }) => family),
+      withTunnel.map(({ family, place }) => ({ family, deviceIndex: place?.tunnel?.index })),
     );
     return withTunnel.flatMap((overlay) => {
       const { network, subnet, place } = overlay;

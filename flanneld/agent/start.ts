@@ -22,7 +22,7 @@ import { collectAtStart, podNetworkOf } from '../pods/gc/gc-command.ts';
 import { LeaseView } from '../subnet/lease-view.ts';
 import type { NodeAddresses } from '../subnet/manager.ts';
 import { type Place, UnderlayFollower } from '../underlay/follower.ts';
-import { ownAddressChecks, type Published } from '../underlay/own-address.ts';
+import { ownAddressChecker, type Published } from '../underlay/own-address.ts';
 import { AgentView } from './agent-view.ts';
 import { startFastPath } from './keep-fast-path.ts';
 import { startProbes } from './keep-probes.ts';
@@ -119,8 +119,8 @@ async function runBackend(
       if (forwarding === undefined) for (const overlay of overlays) overlay.ensureDevice();
       await forwarding?.end();
       view.show(backend.type, overlays);
-      const published = publishedBy(overlays);
-      readiness.show('own address', () => ownAddressChecks(tools.nodeName, published, leases.latest));
+      const ownAddress = ownAddressChecker(tools.nodeName, publishedBy(overlays));
+      readiness.show('own address', () => ownAddress(leases.latest));
       firewall ??= openFirewall(config, overlays, options.firewall, {
         ...tools,
         drift,

@@ -30,7 +30,7 @@ export interface FamilyInNetwork {
 /** What was read about this node, once for all families. */
 export interface NodeFacts {
   readonly addresses: readonly Address[];
-  /** Routes by interfaces that have an address. */
+  /** Routes by interfaces that have an address and do not carry the overlay. */
   readonly routes: readonly Route[];
   /** Name servers and Service addresses, each with where it was found. */
   readonly others: readonly { readonly ip: Ip; readonly what: string }[];
@@ -49,16 +49,26 @@ export interface FactSources {
 const RESOLV_CONFS = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'] as const;
 const MAX_BYTES = 64 * 1024;
 
+/** A family, and the index of the device that carries the overlay of it. */
+export interface FamilyDevice {
+  readonly family: Family;
+  readonly deviceIndex: number | undefined;
+}
+
 /** Throws NetlinkError. */
-export function readNodeFacts({ netlink, sys, env, apiUrl }: FactSources, families: readonly Family[]): NodeFacts {
+export function readNodeFacts(
+  { netlink, sys, env, apiUrl }: FactSources,
+  families: readonly FamilyDevice[],
+): NodeFacts {
   const addresses = families
-    .flatMap((family) => listAddresses(netlink, { family }))
+    .flatMap(({ family }) => listAddresses(netlink, { family }))
     .filter(({ ip }) => !isLinkLocal(ip));
   const links = listLinks(netlink);
   const pairs = new Map(addresses.map(({ index, ip: { family } }) => [`${index} ${family}`, { oif: index, family }]));
+  // The routes on it lead to peers, and there may be thousands.
+  for (const { deviceIndex, family } of families) pairs.delete(`${deviceIndex} ${family}`);
   return {
     addresses,
-    // The kernel filters by interface, so the thousands of routes to peers are not listed.
     routes: [...pairs.values()].flatMap((filter) => listRoutes(netlink, filter)),
     others: [...nameServers(sys), ...serviceAddresses(env), ...apiServer(apiUrl)],
     nameOf: (wanted) => links.find(({ index }) => index === wanted)?.name ?? `interface ${wanted}`,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
 import { vxlanLease } from '../../test/support/leases.ts';
 import type { Lease } from '../subnet/manager.ts';
-import { checkFlagAddress, ownAddressChecks } from './own-address.ts';
+import { checkFlagAddress, ownAddressChecker } from './own-address.ts';
 
 const published = [{ family: 4 as const, subnet: parsePrefix('10.244.1.0/24'), publicIp: parseIp('192.168.50.11') }];
 const own = vxlanLease('10.244.1.0/24', '192.168.50.11', '02:00:00:00:01:01');
@@ -11,10 +11,10 @@ const old = vxlanLease('10.244.3.0/24', '192.168.50.11', '02:00:00:00:01:03');
 
 function problems(leases: Record<string, Lease>, ownKey?: string): (string | undefined)[] {
   const snapshot = { leases: new Map(Object.entries(leases)), problems: [], ...(ownKey !== undefined && { ownKey }) };
-  return ownAddressChecks('node-1', published, snapshot).map(({ problem }) => problem);
+  return ownAddressChecker('node-1', published)(snapshot).map(({ problem }) => problem);
 }
 
-describe('ownAddressChecks', () => {
+describe('ownAddressChecker', () => {
   test('says nothing of our own lease, nor of others’ addresses', () => {
     expect(problems({ 'node-1': own, 'node-2': other }, 'node-1')).toEqual([]);
     // etcd names a lease by its subnet.
@@ -26,12 +26,21 @@ describe('ownAddressChecks', () => {
       expect.stringMatching(/^192\.168\.50\.11 is published by node-1 and by node-old: /),
     ]);
     const snapshot = { leases: new Map([['x', old]]), problems: [] };
-    expect(ownAddressChecks('node-1', published, snapshot).every(({ required }) => !required)).toBe(true);
+    expect(ownAddressChecker('node-1', published)(snapshot).every(({ required }) => !required)).toBe(true);
+  });
+
+  test('answers for the snapshot it is given', () => {
+    const checks = ownAddressChecker('node-1', published);
+    const [alone, shared] = [{ 'node-2': other }, { 'node-2': other, 'node-old': old }].map((leases) => ({
+      leases: new Map(Object.entries(leases)),
+      problems: [],
+    }));
+    expect([alone, shared, shared, alone].map((snapshot) => snapshot && checks(snapshot).length)).toEqual([0, 1, 1, 0]);
   });
 
   test('shows what was refused', () => {
     const snapshot = { leases: new Map(), problems: [], nodeAddresses: { refused: ['annotation x: …'] } };
-    expect(ownAddressChecks('node-1', published, snapshot)).toEqual([
+    expect(ownAddressChecker('node-1', published)(snapshot)).toEqual([
       { name: 'own address', problem: 'annotation x: …', required: false },
     ]);
   });

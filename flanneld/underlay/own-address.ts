@@ -44,13 +44,27 @@ export interface Published {
 
 const NAME = 'own address';
 
-/** Lines for /readyz?verbose and `status`: which addresses were refused, and which other node publishes the same one. */
-export function ownAddressChecks(node: string, published: readonly Published[], snapshot: LeaseSnapshot): Check[] {
+function ownAddressChecks(node: string, published: readonly Published[], snapshot: LeaseSnapshot): Check[] {
   const problems = [
     ...(snapshot.nodeAddresses?.refused ?? []),
     ...published.flatMap((one) => shared(node, one, snapshot)),
   ];
   return problems.map((problem) => ({ name: NAME, problem, required: false }));
+}
+
+/**
+ * Makes lines for /readyz?verbose and `status`: which addresses were refused, and which other node publishes the same one. The leases of
+ * a snapshot are compared once, because the lines are asked for every few seconds and there may be thousands of leases.
+ */
+export function ownAddressChecker(
+  node: string,
+  published: readonly Published[],
+): (snapshot: LeaseSnapshot) => readonly Check[] {
+  let known: { readonly snapshot: LeaseSnapshot; readonly checks: readonly Check[] } | undefined;
+  return (snapshot) => {
+    if (known?.snapshot !== snapshot) known = { snapshot, checks: ownAddressChecks(node, published, snapshot) };
+    return known.checks;
+  };
 }
 
 /** Only a report, no refusal: the other one may be the old Node object of this machine before it was installed anew. */
