@@ -112,6 +112,7 @@ export class Overlay {
   hear(event: RtnetlinkEvent): void {
     this.#reconciler.hear(event);
     if (event.kind === 'link') this.#hearLink(event.object);
+    if (event.kind === 'address' && this.#isOwnDevice(event.object.index)) this.#mustLook = true;
     // If the backend has no routes to peers, a route on its device was made together with the device.
     if (event.kind === 'route' && !this.#keepsRoutes && this.#isOwnDevice(event.object.oif)) this.#mustLook = true;
     if (this.#spec.followsRoutes !== true) return;

@@ -6,7 +6,7 @@ import { openFakeNetlink } from '../../lib/netlink/fake.ts';
 import type { MessageReader } from '../../lib/netlink/reader.ts';
 import type { NetlinkRequest } from '../../lib/netlink/request.ts';
 import type { MessageWriter } from '../../lib/netlink/writer.ts';
-import { addAddress } from '../../lib/rtnetlink/address.ts';
+import { addAddress, deleteAddress } from '../../lib/rtnetlink/address.ts';
 import { NDA_CACHEINFO, NTF_MASTER } from '../../lib/rtnetlink/constants.ts';
 import { readEvent } from '../../lib/rtnetlink/event.ts';
 import { replaceFdb } from '../../lib/rtnetlink/fdb.ts';
@@ -65,8 +65,9 @@ describe('Mirror', () => {
   test.for<{ name: string; event: NetlinkRequest; want: string | undefined }>([
     { name: 'our device', event: setLink({ index: 7, up: false }), want: 'doubt' },
     { name: 'another device', event: setLink({ index: 3, up: false }), want: undefined },
-    { name: 'an address on our device', event: addAddress({ index: 7, ip: gateway, length: 24 }), want: 'doubt' },
-    { name: 'an address elsewhere', event: addAddress({ index: 8, ip: gateway, length: 24 }), want: undefined },
+    { name: 'a new address on our device', event: addAddress({ index: 7, ip: gateway, length: 24 }), want: undefined },
+    { name: 'one that it loses', event: deleteAddress({ index: 7, ip: gateway, length: 24 }), want: 'doubt' },
+    { name: 'one that another loses', event: deleteAddress({ index: 8, ip: gateway, length: 24 }), want: undefined },
     { name: 'a neighbour on our device', event: replaceNeigh({ index: 7, destination: gateway, mac }), want: 'neigh' },
     { name: 'a neighbour elsewhere', event: replaceNeigh({ index: 8, destination: gateway, mac }), want: undefined },
     { name: 'an FDB entry of our device', event: replaceFdb({ index: 7, mac, destination: gateway }), want: 'fdb' },

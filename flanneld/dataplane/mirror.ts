@@ -146,8 +146,7 @@ export class Mirror {
   hear(event: RtnetlinkEvent): void {
     const place = this.#place;
     if (place === undefined || this.#isDoubtful) return;
-    if (isAboutDevice(event, place)) {
-      // When a device goes down or loses its address, the kernel removes routes and nexthops without an event for each.
+    if (mayTakeAlong(event, place)) {
       this.doubt();
       return;
     }
@@ -210,6 +209,11 @@ function sameDevice(a: Device | undefined, b: Device | undefined): boolean {
   return a?.index === b?.index;
 }
 
-function isAboutDevice(event: RtnetlinkEvent, { tunnel }: Place): boolean {
-  return (event.kind === 'link' || event.kind === 'address') && event.object.index === tunnel?.index;
+/**
+ * When a device goes down or loses an address, the kernel removes routes and nexthops without an event for each. It adds none silently:
+ * a new device gets its IPv6 address two seconds after its peers, and all of them would be listed again for it.
+ */
+function mayTakeAlong(event: RtnetlinkEvent, { tunnel }: Place): boolean {
+  if (event.kind !== 'link' && !(event.kind === 'address' && event.removed)) return false;
+  return event.object.index === tunnel?.index;
 }
