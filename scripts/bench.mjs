@@ -50,6 +50,7 @@ const BUILDS = {
   peers: ['flanneld'],
   nodes: ['cni', 'flanneld', 'lab'],
   throughput: ['cni', 'flanneld', 'lab', 'iperf3'],
+  'fast-path': ['cni', 'flanneld', 'lab'],
   faults: ['cni', 'flanneld', 'lab'],
   cluster: [],
 };

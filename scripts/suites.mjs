@@ -45,8 +45,8 @@ export const SUITES = {
   },
   'fast-path': {
     does: 'Switches the fast path under a flow and kills its agent. Services, host ports and masquerading must be the same with it.',
-    takes: '3 min',
-    needs: 'root',
+    takes: '7 min',
+    needs: 'root; for Services by a real kube-proxy also kube-apiserver, -proxy and coredns',
     root: LAB,
     ...vitest,
   },
@@ -234,6 +234,7 @@ export const SUITES = {
       },
       only: { type: 'string', value: 'PATTERN', says: 'only tests whose names match this regular expression' },
       update: { type: 'boolean', says: 'keeps the result in test/cluster/conformance' },
+      'fast-path': { type: 'boolean', says: 'only with Weft, with the component fast-path; the result is not kept' },
     },
   },
   'bench-cluster': {

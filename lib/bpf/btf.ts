@@ -39,6 +39,11 @@ const extraBytes: readonly (readonly [fixed: number, each: number])[] = [
   [0, 12], // ENUM64
 ];
 
+/** A loaded module's BTF; there is none for what is built in. */
+export function moduleBtfPath(module: string): string {
+  return `${BTF_DIRECTORY}/${module}`;
+}
+
 /** Where a BTF file has what. */
 interface Layout {
   readonly typesAt: number;

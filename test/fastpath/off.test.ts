@@ -27,6 +27,11 @@ test.for([
     chain: 'type filter hook prerouting priority raw; notrack;',
   },
   {
+    name: 'packets are tracked in a zone',
+    table: 'ip x',
+    chain: 'type filter hook prerouting priority raw; ct zone set 5;',
+  },
+  {
     name: 'what no rule accepts is dropped',
     table: 'ip x',
     chain: 'type filter hook forward priority 5; policy drop;',

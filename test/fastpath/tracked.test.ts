@@ -3,9 +3,11 @@
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startServer } from '../cni/conformance/traffic.ts';
+import type { JsonObject } from '../lab/cni/conflist.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import type { LabPod } from '../lab/lab-pod.ts';
+import { classicConflist } from '../lab/node-spec.ts';
 import { addTable, ask, counted, podsOf, serve, since, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
 
 const VIRTUAL = '10.96.0.10';
@@ -35,12 +37,16 @@ async function serviceOf(node: LabNode, { ip }: LabPod): Promise<void> {
   onTestFinished(async () => void (await node.run(['nft', 'delete table ip kube-proxy'])));
 }
 
-/** What a pod hears at an address, by TCP and by UDP, without the client's address. */
-async function answers(client: LabPod, address: string, port = 80): Promise<string[]> {
+/** What a pod hears at an address, by TCP and by UDP: `NAME@CLIENT`. */
+async function fullAnswers(client: LabPod, address: string, port = 80): Promise<string[]> {
   const texts: string[] = [];
-  for (const protocol of PROTOCOLS) texts.push((await ask(client, protocol, address, port)).split('@')[0] ?? '');
+  for (const protocol of PROTOCOLS) texts.push((await ask(client, protocol, address, port)).replace('::ffff:', ''));
   return texts;
 }
+
+const nameOf = (answer: string): string => answer.split('@')[0] ?? '';
+const answers = async (client: LabPod, address: string): Promise<string[]> =>
+  (await fullAnswers(client, address)).map(nameOf);
 
 const STRANGER = 'table ip stranger { chain f { type filter hook forward priority 10; counter accept; } }';
 
@@ -72,15 +78,32 @@ test.for([
   },
 );
 
-test('a host port answers pods here, elsewhere and the pod itself', async () => {
+test.for([
+  { name: 'with masquerading', snat: true },
+  { name: 'without masquerading', snat: false },
+])('a host port $name answers pods here, elsewhere and the pod itself as it does the classic way', async ({ snat }) => {
   const mappings = PROTOCOLS.map((protocol) => ({ hostPort: HOST_PORT, containerPort: 80, protocol }));
-  const mapped = await one.addPod({ capabilityArgs: { portMappings: mappings } });
+  const [flannel, portmap] = classicConflist['plugins'] as JsonObject[];
+  const conflist = JSON.stringify({ ...classicConflist, plugins: [flannel, { ...portmap, snat }] });
+  const mapped = await one.addPod({ capabilityArgs: { portMappings: mappings }, conflist });
   onTestFinished(async () => void (await mapped.remove()));
   await untilOn(one);
   await serve(mapped);
   const clients = [podsOf(one)[0], podsOf(two)[0], mapped];
-  for (const client of clients)
-    expect(await answers(client, one.address, HOST_PORT)).toEqual([mapped.name, mapped.name]);
+  const all = (): Promise<string[][]> =>
+    Promise.all(clients.map((client) => fullAnswers(client, one.address, HOST_PORT)));
+  const fast = await all();
+  await addTable(one, STRANGER);
+  const changing = all();
+  await untilOff(one, /stranger/);
+  expect(await changing).toEqual(fast);
+  const classic = await all();
+  await one.run(['nft', 'delete table ip stranger']);
+  const changingBack = all();
+  await untilOn(one);
+  expect([fast, await changingBack]).toEqual([classic, classic]);
+  expect(classic.slice(0, 2).flat().map(nameOf)).toEqual(Array.from({ length: 4 }, () => mapped.name));
+  if (snat) expect(classic[2]?.map(nameOf)).toEqual([mapped.name, mapped.name]);
 });
 
 test('a pod is seen under its node’s address outside the pod network, and under its own inside', async () => {

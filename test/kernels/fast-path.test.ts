@@ -49,6 +49,8 @@ beforeAll(async () => {
     agentFile: limitedAgent(folder),
     prepare: async (node) => loaded.push(await loadFastPath(node, LOADER_RIGHTS)),
     isOn: hasFunctions,
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}\nload-fast-path: ${loaded.join('\n')}`);
   });
   [one, two] = [lab.node('node-1'), lab.node('node-2')];
 });

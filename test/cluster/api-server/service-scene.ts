@@ -37,9 +37,13 @@ export class ServiceScene {
   }
 
   /** Starts everything. The agents write their rules with the same program (nft or iptables) as kube-proxy. */
-  static async start(server: KubeApiserver, mode: ProxyMode): Promise<ServiceScene> {
+  static async start(
+    server: KubeApiserver,
+    mode: ProxyMode,
+    agent: { readonly args?: readonly string[] } = {},
+  ): Promise<ServiceScene> {
     const netConf = { Network: POD_NETWORK, EnableNFTables: mode === 'nftables', Backend: { Type: 'vxlan' } };
-    const lab = await startLab({ nodes: 2, netConf });
+    const lab = await startLab({ nodes: 2, netConf, agent });
     try {
       const pods = (name: string): Promise<LabPod[]> =>
         Promise.all(lab.nodes.map((node) => node.addPod({ name: `${name}-${node.index}` })));
@@ -97,20 +101,21 @@ async function create({ call, must }: KubeApiserver, path: string, body: JsonObj
   await must({ path, body });
 }
 
-/** A Service, and the EndpointSlice that a controller would make for it. */
-async function writeService(
+/** A Service, and the EndpointSlice that a controller would make for it; its pods answer at the Service's port or at `podPort`. */
+export async function writeService(
   server: KubeApiserver,
   namespace: string,
   name: string,
   spec: JsonObject,
   pods: readonly LabPod[],
+  podPort?: number,
 ): Promise<void> {
   await create(server, `/api/v1/namespaces/${namespace}/services`, { metadata: { name }, spec });
-  const [{ nodePort: _, ...port } = {}] = spec['ports'] as JsonObject[];
+  const [{ nodePort: _, targetPort: __, ...port } = {}] = spec['ports'] as JsonObject[];
   await create(server, `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, {
     metadata: { name, labels: { 'kubernetes.io/service-name': name } },
     addressType: 'IPv4',
-    ports: [port],
+    ports: [{ ...port, ...(podPort !== undefined && { port: podPort }) }],
     endpoints: pods.map(({ ip, node }) => ({ addresses: [ip], nodeName: node.name, conditions: { ready: true } })),
   });
 }

@@ -4,7 +4,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { FastPathStatus } from '../../../flanneld/health/status/report.ts';
 import { findServer } from '../../support/background.ts';
+import { fastPathOf } from '../../support/fast-path.ts';
 import { needs } from '../../support/needs.ts';
 import { suiteOption } from '../../support/suite-options.ts';
 import { missingForFlannel } from '../kubelet/flannel-cluster.ts';
@@ -33,7 +35,9 @@ const SELECTIONS: Readonly<Record<Families, Selection>> = {
 /** One that needs the tunnel: it must fail where the tunnel's packets are dropped. */
 const NEEDS_TUNNEL = /Granular Checks: Pods should function for intra-pod communication: http/;
 const only = suiteOption('only');
-const networks: readonly Network[] = suiteOption('network') ? [suiteOption('network') as Network] : ['weft', 'flannel'];
+const hasFastPath = suiteOption('fast-path') !== undefined;
+const chosen = hasFastPath ? 'weft' : suiteOption('network');
+const networks: readonly Network[] = chosen ? [chosen as Network] : ['weft', 'flannel'];
 const families: readonly Families[] = suiteOption('family') ? [suiteOption('family') as Families] : ['ipv4', 'dual'];
 const logFolder = join(repository, 'dist/conformance');
 
@@ -58,13 +62,15 @@ for (const family of families) {
     const log = join(logFolder, `${network}-${family}`);
     let specs: ReadonlyMap<string, Spec> = new Map();
     let withoutTunnel: readonly Spec[] = [];
+    let fastPaths: readonly FastPathStatus[] = [];
     beforeAll(async () => {
       if (names.length === 0) return;
       mkdirSync(logFolder, { recursive: true });
-      const site = await startNetwork(network, family);
+      const site = await startNetwork(network, family, hasFastPath);
       try {
         const all = await runSpecs(site.cluster.server.adminKubeconfig, names, log);
-        if (suiteOption('update') !== undefined) keepRun(network, family, all);
+        if (suiteOption('update') !== undefined && !hasFastPath) keepRun(network, family, all);
+        if (hasFastPath) fastPaths = await Promise.all(site.cluster.lab.nodes.map(fastPathOf));
         specs = new Map(all.map((spec) => [spec.name, spec]));
         const control = names.filter((name) => NEEDS_TUNNEL.test(name));
         if (control.length === 0) return;
@@ -77,6 +83,14 @@ for (const family of families) {
 
     test('the program has such tests', () => {
       if (only === undefined) expect(names.length).toBeGreaterThan(family === 'ipv4' ? 40 : 10);
+    });
+
+    test.runIf(hasFastPath)('the nodes had the fast path, and packets took it', () => {
+      for (const { on, reason, fast } of fastPaths) {
+        expect({ on, reason }).toEqual({ on: true });
+        expect(Object.values(fast).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+      }
+      expect(fastPaths.length).toBeGreaterThan(1);
     });
 
     test.runIf(names.some((name) => NEEDS_TUNNEL.test(name)))('fail where the tunnel’s packets are dropped', () => {

@@ -1,6 +1,8 @@
 // The clusters on which Kubernetes' tests run: two nodes with kube-proxy and CoreDNS, and Weft or flannel as the pod network.
 
-import { join } from 'node:path';
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { apply } from '../kubelet/api.ts';
 import { type ClusterOptions, KubeCluster } from '../kubelet/cluster.ts';
 import { applyFlannel, kubectlApply, startFlannelCluster, untilFlannelRuns } from '../kubelet/flannel-cluster.ts';
@@ -20,12 +22,13 @@ interface Site {
   stop(): Promise<void>;
 }
 
-/** Starts a cluster with this network. Resolves when its nodes are ready and cluster DNS answers. */
-export async function startNetwork(network: Network, families: Families): Promise<Site> {
+/** Starts a cluster with this network, Weft's with the component fast-path where `hasFastPath` says so. Resolves when its nodes are ready and cluster DNS answers. */
+export async function startNetwork(network: Network, families: Families, hasFastPath = false): Promise<Site> {
   const options = { families, hasServices: true, putImages };
   const site = await (network === 'weft' ? startWeft(options) : startFlannelCluster(NODES, options));
   try {
-    await (network === 'weft' ? installWeft : installFlannel)(site.cluster, families);
+    if (network === 'weft') await installWeft(site.cluster, families, hasFastPath);
+    else await installFlannel(site.cluster, families);
     await apply(site.cluster.server, dnsObjects());
     await untilDnsServes(site.cluster);
     return site;
@@ -53,10 +56,19 @@ async function startWeft(options: Pick<ClusterOptions, 'families' | 'hasServices
   }
 }
 
-async function installWeft(cluster: KubeCluster, families: Families): Promise<void> {
-  const [from, place] =
-    families === 'dual' ? ['--kustomize', 'kustomize/overlays/dual-stack'] : ['--filename', 'weft.yml'];
-  await kubectlApply(cluster, [from, join(repository, 'manifests', place)]);
+async function installWeft(cluster: KubeCluster, families: Families, hasFastPath: boolean): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-conformance-'));
+  try {
+    const base = families === 'dual' ? 'overlays/dual-stack' : 'base';
+    const place = (name: string): string =>
+      relative(realpathSync(folder), join(repository, 'manifests/kustomize', name));
+    const components = hasFastPath ? [place('components/fast-path')] : [];
+    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: [place(base)], components }));
+    if (hasFastPath) for (const node of cluster.lab.nodes) await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+    await kubectlApply(cluster, ['--kustomize', folder]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
   await untilRolledOut(cluster, 'weft', 'weft');
   await untilNodesAreReady(cluster);
 }
