@@ -5,7 +5,7 @@ import { deleteElement } from '../../lib/bpf/map.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import type { Clock } from '../../lib/clock-node.ts';
 import { errorText } from '../../lib/errors.ts';
-import type { Ip } from '../../lib/ip.ts';
+import { formatIp, formatPrefix, type Ip } from '../../lib/ip.ts';
 import { type Loop, startLoop } from '../../lib/loop-node.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { RtnetlinkEvent } from '../../lib/rtnetlink/event.ts';
@@ -15,13 +15,13 @@ import type { Place } from '../dataplane/objects/kind.ts';
 import { Reconciler } from '../dataplane/reconciler.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
-import type { FastPathStatus } from '../health/status/report.ts';
+import type { FastPathPeer, FastPathStatus } from '../health/status/report.ts';
 import { KernelState } from './kernel-state.ts';
 import { fastPathKinds, type WantedPod } from './objects.ts';
 import { observe, type Tunnel } from './observe.ts';
 import { FastPathPlanner, type Owner } from './plan.ts';
 import type { Policing } from './policing/policing.ts';
-import { readCounters } from './programs/counters.ts';
+import { readCounters, readPeerCounts } from './programs/counters.ts';
 import { HEARTBEAT_MS } from './programs/heartbeat.ts';
 import { addressKey } from './programs/layout.ts';
 import { fastReasons, type Reason, slowReasons, tunnelReasons } from './programs/reasons.ts';
@@ -129,10 +129,22 @@ export class FastPath {
       ...(this.#wanted?.notFull !== undefined && { notFull: this.#wanted.notFull }),
       pods: this.#reason === undefined ? (this.#wanted?.pods.length ?? 0) : 0,
       peers: this.#reason === undefined ? (this.#wanted?.peers.length ?? 0) : 0,
+      addresses: this.#reason === undefined ? (this.#wanted?.pods.map(({ ip }) => formatIp(ip)) ?? []) : [],
+      byPeer: this.#byPeer(),
       fast: of(fastReasons),
       slow: of(slowReasons),
       ...(mode === 'full' && { byDevice: of(tunnelReasons) }),
     };
+  }
+
+  #byPeer(): FastPathPeer[] {
+    const [state, wanted] = [this.#state, this.#wanted];
+    if (state === undefined || wanted === undefined) return [];
+    return [...wanted.settings].flatMap(([family, { subnet }]) =>
+      readPeerCounts(state.sys, state.map(`peers${family}`))
+        .sort((a, b) => b.sent + b.received - a.sent - a.received)
+        .map(({ ip, ...counts }) => ({ subnet: formatPrefix({ ip, length: subnet.length }), ...counts })),
+    );
   }
 
   /** Ends the loop. Pinned programs go on until their time is over, so that an agent that starts soon loses nothing. */

@@ -123,6 +123,26 @@ function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) 
   };
 }
 
+/** More labels would make a cluster of thousands of nodes costly to watch. */
+const LABELLED_PEERS = 50;
+
+function fastPathPeerMetrics(registers: Registry[]): (byPeer: FastPathStatus['byPeer']) => void {
+  const peers = new Counter({
+    name: 'flannel_fast_path_peer_packets_total',
+    help: 'Packets of the 50 busiest peers, and of all others together: redirected (way fast), or that went another way (slow), by reason.',
+    labelNames: ['peer', 'way', 'reason'],
+    registers,
+  });
+  return (byPeer) => {
+    peers.reset();
+    for (const [index, { subnet, sent, received, slow }] of byPeer.entries()) {
+      const peer = index < LABELLED_PEERS ? subnet : 'others';
+      for (const [reason, count] of Object.entries({ sent, received })) peers.inc({ peer, way: 'fast', reason }, count);
+      for (const [reason, count] of Object.entries(slow)) peers.inc({ peer, way: 'slow', reason }, count);
+    }
+  };
+}
+
 /** Missing where no fast path is asked for. */
 function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undefined) => void {
   const on = new Gauge({
@@ -137,9 +157,11 @@ function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undef
     labelNames: ['way', 'reason'],
     registers,
   });
+  const setPeers = fastPathPeerMetrics(registers);
   return (status) => {
     on.reset();
     packets.reset();
+    setPeers(status?.byPeer ?? []);
     if (status === undefined) return;
     on.set({ mode: status.mode }, status.on ? 1 : 0);
     for (const way of ['fast', 'slow'] as const) {

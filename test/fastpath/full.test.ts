@@ -3,9 +3,11 @@
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
+import { path } from '../doctor/path-scene.ts';
 import { type Flow, startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
+import type { LabPod } from '../lab/lab-pod.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { statusReport } from '../lab/support/status.ts';
 import {
@@ -58,6 +60,34 @@ test('pods reach pods of another node, and neither the tunnel’s device nor a r
   expect(await ask(a, 'tcp', c.ip)).toMatch(new RegExp(`@(::ffff:)?${a.ip}$`));
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
   expect(await fastPathOf(one)).toMatchObject({ mode: 'full', fast: { encapsulated: expect.any(Number) } });
+});
+
+test('status, metrics and doctor path say which way packets go, of each peer and why', async () => {
+  const [[a, b], [c]] = [podsOf(one), podsOf(two)];
+  const wayOf = async (from: LabPod, to: string): Promise<string> => {
+    const { hops } = await path(one, from.ip, to);
+    return hops.find(({ name }) => name === 'fast path')?.answer ?? '';
+  };
+  // A connection that was tracked before goes on so.
+  await one.run(['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0']);
+  await untilOff(one, /loose/);
+  expect(await wayOf(a, c.ip)).toMatch(/^no, the classic way: it is off, because .*loose/);
+  await serve(c);
+  expect(await ask(a, 'udp', c.ip)).toContain(c.name);
+  await one.run(['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=1']);
+  await untilFull(one);
+  expect(await wayOf(a, c.ip)).toMatch(/^no, the classic way: the kernel tracks 1 of its connections/);
+  expect(await wayOf(b, c.ip)).toMatch(/^yes, full: programs encapsulate and decapsulate/);
+  expect(await wayOf(a, b.ip)).toMatch(/^yes: straight from pod to pod/);
+  expect(await wayOf(a, two.address)).toMatch(/^no, the classic way: it is for packets between pods only/);
+  expect(await ask(b, 'tcp', c.ip)).toContain(c.name);
+  const [peer] = (await fastPathOf(one)).byPeer;
+  expect(peer?.subnet).toMatch(/\/24$/);
+  expect(peer?.sent).toBeGreaterThan(2);
+  expect(peer?.received).toBeGreaterThan(2);
+  const { body } = await one.agent.http('/metrics');
+  expect(body).toMatch(new RegExp(`_peer_packets_total\\{peer="${peer?.subnet}",way="fast",reason="sent"\\} [1-9]`));
+  expect(body).toMatch(/^flannel_fast_path_packets_total\{way="fast",reason="encapsulated"\} [1-9]/m);
 });
 
 test.for([

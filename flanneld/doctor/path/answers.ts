@@ -9,6 +9,7 @@ import type { Neigh } from '../../../lib/rtnetlink/neigh.ts';
 import type { Nexthop } from '../../../lib/rtnetlink/nexthop.ts';
 import type { Route } from '../../../lib/rtnetlink/route.ts';
 import type { Rule } from '../../../lib/rtnetlink/rule.ts';
+import type { FastPathStatus } from '../../health/status/report.ts';
 import type { Transport } from '../../pods/refusal/packet.ts';
 import type { PacketFate } from './packet-fate.ts';
 import type { Place } from './place.ts';
@@ -112,6 +113,8 @@ export interface Answers {
   readonly outer: OuterAnswer | undefined;
   /** The route of the answer on this node. */
   readonly back: RouteAnswer | undefined;
+  /** What the agent says of the fast path; undefined where none is asked for, or no agent answers. */
+  readonly fastPath: FastPathStatus | undefined;
   readonly connections: readonly Connection[];
   readonly tracked: { readonly count: number; readonly max: number } | undefined;
 }

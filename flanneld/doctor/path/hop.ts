@@ -18,6 +18,7 @@ export type HopName =
   | 'underlay'
   | 'firewall'
   | 'mtu'
+  | 'fast path'
   | 'answer';
 
 export interface Hop {

@@ -5,6 +5,7 @@ import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { IFF_UP, NUD_FAILED } from '../../../lib/rtnetlink/constants.ts';
 import { run } from '../draft.ts';
 import type { Answers, PodAnswer } from './answers.ts';
+import { fastPathHop } from './fast-path-hop.ts';
 import { type Hop, limit, ok, stop } from './hop.ts';
 import { routeHop } from './route-hop.ts';
 import { rulesHop } from './rules-hop.ts';
@@ -38,6 +39,7 @@ const STEPS: readonly Judge[] = [
   outputHop,
   mtuHop,
   answerHop,
+  fastPathHop,
 ];
 
 function touchesBridge({ fromPod, toPod }: Answers): boolean {

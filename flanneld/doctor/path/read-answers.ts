@@ -111,6 +111,7 @@ export async function readAnswers(
         : readForwarding(netlink, family, iif),
     ...{ sent, route, tunnel, outer },
     back: isInside || source === undefined ? undefined : readBack(netlink, from, target, exit),
+    fastPath: view.agent.state === 'answers' ? view.agent.report.fastPath : undefined,
     connections: readConnections(tools.sys, from.ip, to.ip),
     tracked: readTracked(),
   };

@@ -1,8 +1,10 @@
-// Reads how many packets went which way.
+// Reads how many packets went which way, of all and of each peer.
 
-import { type BpfMap, lookupElement } from '../../../lib/bpf/map.ts';
+import { type BpfMap, listElements, lookupElement } from '../../../lib/bpf/map.ts';
+import { type Ip, ipFromBytes } from '../../../lib/ip.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
-import { type Reason, reasons } from './reasons.ts';
+import { peerValue, slowOfPeer } from './layout.ts';
+import { type PeerReason, peerReasons, type Reason, reasons } from './reasons.ts';
 
 /** Packets by reason since the map was made, of all processors together. Throws SysError. */
 export function readCounters(sys: Syscalls, counters: BpfMap, processors: number): Map<Reason, number> {
@@ -18,4 +20,29 @@ function readCounter(sys: Syscalls, counters: BpfMap, index: number, processors:
   let sum = 0n;
   for (let at = 0; at < bytes.length; at += 8) sum += view.getBigUint64(at, true);
   return Number(sum);
+}
+
+/** The packets of one peer. */
+export interface PeerCounts {
+  /** The first address of its subnet. */
+  readonly ip: Ip;
+  /** Redirected. */
+  readonly sent: number;
+  readonly received: number;
+  /** Those that went another way, without the reasons that there were none of. */
+  readonly slow: Readonly<Partial<Record<PeerReason, number>>>;
+}
+
+/** Of the peers in a map, since they came into it. Throws SysError. */
+export function readPeerCounts(sys: Syscalls, peers: BpfMap): PeerCounts[] {
+  return listElements(sys, peers).map(({ key, value }) => {
+    const view = new DataView(value.buffer, value.byteOffset, value.length);
+    const at = (offset: number): number => Number(view.getBigUint64(offset, true));
+    const slow: Partial<Record<PeerReason, number>> = {};
+    for (const reason of peerReasons) {
+      const packets = at(slowOfPeer(reason));
+      if (packets > 0) slow[reason] = packets;
+    }
+    return { ip: ipFromBytes(key), sent: at(peerValue.sent), received: at(peerValue.received), slow };
+  });
 }

@@ -10,6 +10,7 @@ import {
   buildHeaders,
   changedBytes,
   count,
+  countOfPeer,
   type FamilyLayout,
   IPPROTO_UDP,
   needBytes,
@@ -64,6 +65,7 @@ export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwis
     .exit();
   for (const reason of ['no-checksum', 'no-hash', 'no-route', 'no-room'] as const) {
     assembler.label(left(reason));
+    countOfPeer(assembler, 'by-device', left(reason));
     count(assembler, reason, `left: ${reason} counted`);
     assembler.goto('left');
   }

@@ -14,6 +14,7 @@ import {
   compareMac,
   count,
   type FamilyLayout,
+  keepPeer,
   loadSetting,
   lookUp,
   lookUpSubnet,
@@ -59,7 +60,7 @@ function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void 
   assembler.label(path);
   compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // for the bridge, which routes
   lookUpSubnet(assembler, layout, `peers${family}`, destination, 'destination');
-  assembler.mov('r9', 'r0'); // the peer
+  keepPeer(assembler.mov('r9', 'r0')); // the peer
   checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);
   if (family === 4) encapsulate(assembler, layout, `${path}: by the device`);

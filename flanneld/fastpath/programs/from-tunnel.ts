@@ -13,6 +13,7 @@ import {
   compareMac,
   count,
   type FamilyLayout,
+  keepPeer,
   keepPointer,
   keptPointer,
   lookUp,
@@ -35,7 +36,7 @@ function fromTunnel(assembler: Assembler, layout: FamilyLayout): void {
   checkHeader(assembler, layout);
   checkHeartbeat(assembler);
   lookUpSubnet(assembler, layout, `peers${family}`, layout.source, 'sender');
-  assembler.mov('r9', 'r0'); // the peer that the source belongs to
+  keepPeer(assembler.mov('r9', 'r0')); // the peer that the source belongs to
   compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
   keepPointer(assembler, 'r0'); // the pod

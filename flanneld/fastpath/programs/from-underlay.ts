@@ -16,8 +16,10 @@ import {
   checkUntracked,
   compareMac,
   count,
+  countOfPeer,
   ETH_HEADER,
   IPPROTO_UDP,
+  keepPeer,
   keepPointer,
   keptPointer,
   leaveToKernel,
@@ -47,7 +49,9 @@ export function fromUnderlayProgram(): AssembledProgram {
     .include(open)
     .include(giveToPod);
   for (const reason of ['no-checksum', 'no-room', 'outer', 'outer-sender', 'ecn', 'inner'] as const) {
-    assembler.label(left(reason)).store('u32', 'r10', stack.key, reasons.indexOf(reason)).goto('leave');
+    assembler.label(left(reason)).store('u32', 'r10', stack.key, reasons.indexOf(reason));
+    countOfPeer(assembler, 'by-device', left(reason));
+    assembler.goto('leave');
   }
   // Whatever the inner packet lacks, the program at the tunnel's device says more exactly.
   leaveToKernel(assembler, 'inner');
@@ -56,7 +60,11 @@ export function fromUnderlayProgram(): AssembledProgram {
 
 /** Goes on with UDP packets to the tunnel's port. */
 function isForTunnel(assembler: Assembler): void {
-  assembler.mov('r6', 'r1').load('u32', 'r7', 'r6', skb.data).load('u32', 'r8', 'r6', skb.dataEnd);
+  assembler
+    .mov('r6', 'r1')
+    .store('u64', 'r10', stack.peer, 0)
+    .load('u32', 'r7', 'r6', skb.data)
+    .load('u32', 'r8', 'r6', skb.dataEnd);
   needBytes(assembler, innerLayout.start + innerLayout.headerBytes + PORTS_BYTES, 'pass');
   assembler
     .load('u16', 'r0', 'r7', 12)
@@ -118,6 +126,7 @@ function checkInner(assembler: Assembler): void {
   lookUpSubnet(assembler, innerLayout, 'peers4', innerLayout.source, 'sender');
   assembler
     .mov('r9', 'r0') // the peer that the source belongs to
+    .include(keepPeer)
     .load('u32', 'r0', 'r7', outerFrame.source)
     .load('u32', 'r1', 'r9', peerValue.outer)
     .jump('r0', '!=', 'r1', left('outer-sender'));

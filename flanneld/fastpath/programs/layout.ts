@@ -4,14 +4,14 @@ import type { MapSpec } from '../../../lib/bpf/map.ts';
 import { type Family, type Ip, ipToBytes } from '../../../lib/ip.ts';
 import { type Mac, macToBytes } from '../../../lib/mac.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
-import { reasons } from './reasons.ts';
+import { type PeerReason, peerReasons, reasons } from './reasons.ts';
 
 /** As many as flannel's own maximum of nodes in a cluster, doubled. */
 const MOST_PEERS = 16_384;
 
 /** The first address of a peer's subnet → its VTEP. */
 export const peerValue = {
-  bytes: 32,
+  bytes: 32 + 8 * peerReasons.length,
   /** The destination and then the source of what the node sends to the peer: the peer's VTEP, ours. */
   macs: 0,
   /** u32 in network order: its IPv4 address in the underlay; 0 where packets are encapsulated by the tunnel's device only. */
@@ -19,7 +19,13 @@ export const peerValue = {
   /** u64 each: redirected packets. */
   sent: 16,
   received: 24,
+  /** u64 each: packets that went another way, by reason. */
+  slow: 32,
 } as const;
+
+export function slowOfPeer(reason: PeerReason): number {
+  return peerValue.slow + 8 * peerReasons.indexOf(reason);
+}
 
 /** One value: u64, until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
 export const stateValue = { bytes: 8, until: 0 } as const;
@@ -81,7 +87,7 @@ export interface PeerEntry {
   readonly outer?: Ip;
 }
 
-/** With both counters at 0. */
+/** With all counters at 0. */
 export function encodePeer(peer: PeerEntry): Uint8Array {
   const bytes = new Uint8Array(peerValue.bytes);
   bytes.set(macToBytes(peer.peerMac), peerValue.macs);

@@ -11,7 +11,8 @@
 import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
-import { type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
+import { slowOfPeer } from './layout.ts';
+import { type PeerReason, peerReasons, type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
 import { setting, settingAt } from './settings.ts';
 
 export const ETH_HEADER = 14;
@@ -30,6 +31,8 @@ export const stack = {
   pointer: -8,
   /** u32: bytes of the largest IP packet that this one is sent as. */
   size: -16,
+  /** The element of the peer that the packet is for or from; 0 before it is known. */
+  peer: -272,
   /** A key: an address, or the number of a reason. */
   key: -32,
   /** struct bpf_sock_tuple: addresses and ports. */
@@ -87,6 +90,7 @@ export function programOf(part: (assembler: Assembler, layout: FamilyLayout) => 
 function start(assembler: Assembler): void {
   assembler
     .mov('r6', 'r1')
+    .store('u64', 'r10', stack.peer, 0)
     .load('u32', 'r7', 'r6', skb.data)
     .load('u32', 'r8', 'r6', skb.dataEnd)
     .load('u32', 'r0', 'r6', skb.vlanPresent)
@@ -349,6 +353,19 @@ export function storeBytes(assembler: Assembler, from: number, to: number, bytes
     .callHelper('skb_store_bytes');
 }
 
+/** Remembers whose packet it is: r9 is the peer. */
+export const keepPeer = (assembler: Assembler): Assembler => assembler.store('u64', 'r10', stack.peer, 'r9');
+
+/** Adds 1 to the packets of a reason of the peer, if it is known; goes on in any case. */
+export function countOfPeer(assembler: Assembler, reason: PeerReason, path: string): void {
+  assembler
+    .load('u64', 'r1', 'r10', stack.peer)
+    .jump('r1', '==', 0, `${path}: no peer`)
+    .mov('r2', 1)
+    .atomicAdd('r1', slowOfPeer(reason), 'r2')
+    .label(`${path}: no peer`);
+}
+
 /** Adds 1 to the packets of a reason; goes on in any case. */
 export function count(assembler: Assembler, reason: Reason, after: string): void {
   assembler.store('u32', 'r10', stack.key, reasons.indexOf(reason));
@@ -372,10 +389,10 @@ function countKey(assembler: Assembler, after: string): void {
 export function leaveToKernel(assembler: Assembler, counted?: Reason): void {
   for (const reason of slowReasons) {
     if (!assembler.isTarget(slow(reason))) continue;
-    assembler
-      .label(slow(reason))
-      .store('u32', 'r10', stack.key, reasons.indexOf(counted ?? reason))
-      .goto('leave');
+    assembler.label(slow(reason)).store('u32', 'r10', stack.key, reasons.indexOf(counted ?? reason));
+    const ofPeer = counted === undefined ? peerReasons.find((one) => one === reason) : 'by-device';
+    if (ofPeer !== undefined) countOfPeer(assembler, ofPeer, `peer: ${reason}`);
+    assembler.goto('leave');
   }
   assembler.label('leave');
   countKey(assembler, 'no verdict');

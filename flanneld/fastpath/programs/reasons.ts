@@ -48,6 +48,19 @@ export const tunnelReasons = [
   'ecn',
 ] as const;
 
+/** Those that are counted for each peer, too; `by-device` stands for all of `tunnelReasons`. */
+export const peerReasons = [
+  'size',
+  'segmented-udp',
+  'sender',
+  'destination',
+  'tracked',
+  'conntrack',
+  'unwritable',
+  'by-device',
+] as const;
+export type PeerReason = (typeof peerReasons)[number];
+
 export const reasons = [...fastReasons, ...slowReasons, ...tunnelReasons] as const;
 export type TunnelReason = (typeof tunnelReasons)[number];
 export type Reason = (typeof reasons)[number];

@@ -97,10 +97,24 @@ export interface FastPathStatus {
   readonly fast: Readonly<Record<string, number>>;
   /** Left to the kernel, by reason. */
   readonly slow: Readonly<Record<string, number>>;
+  /** Addresses of pods that have it. */
+  readonly addresses: readonly string[];
+  /** Of each peer that has it, by its subnet; the busiest first. */
+  readonly byPeer: readonly FastPathPeer[];
   /** Of `full`: why the programs neither encapsulate nor decapsulate now although they shall. */
   readonly notFull?: string;
   /** Of `full`: packets, counted above, too, that the tunnel's device had to encapsulate or decapsulate, by reason. */
   readonly byDevice?: Readonly<Record<string, number>>;
+}
+
+/** Packets of one peer since it is one. */
+export interface FastPathPeer {
+  readonly subnet: string;
+  /** Redirected. */
+  readonly sent: number;
+  readonly received: number;
+  /** Those that went another way, by reason. */
+  readonly slow: Readonly<Record<string, number>>;
 }
 
 export interface StatusReport {

@@ -64,7 +64,21 @@ function firewallLines({ flavour, why, places, guard }: FirewallStatus): string[
   return guard === undefined ? lines : [...lines, ...guardLines(guard)];
 }
 
-function fastPathLines({ mode, on, reason, pods, peers, fast, slow, notFull, byDevice }: FastPathStatus): string[] {
+/** The busiest ones. */
+const SHOWN_PEERS = 5;
+
+function fastPathLines({
+  mode,
+  on,
+  reason,
+  pods,
+  peers,
+  fast,
+  slow,
+  notFull,
+  byDevice,
+  byPeer,
+}: FastPathStatus): string[] {
   const but = notFull === undefined ? '' : `; as redirect, because ${notFull}`;
   const state = on ? `on, for ${pods} addresses of pods and ${peers} peers${but}` : `off: ${reason}`;
   const counts = (packets: Readonly<Record<string, number>>): string => {
@@ -76,6 +90,10 @@ function fastPathLines({ mode, on, reason, pods, peers, fast, slow, notFull, byD
     ['redirected', counts(fast)],
     ['classic', counts(slow)],
     ...(byDevice === undefined ? [] : [['by device', counts(byDevice)] as const]),
+    ...byPeer.slice(0, SHOWN_PEERS).map(({ subnet, sent, received, slow: others }) => {
+      return ['peer', `${subnet}: ${sent} sent, ${received} received; otherwise ${counts(others)}`] as const;
+    }),
+    ...(byPeer.length > SHOWN_PEERS ? [['', `${byPeer.length - SHOWN_PEERS} more: status --json`] as const] : []),
   ]);
 }
 
