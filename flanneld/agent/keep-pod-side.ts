@@ -79,7 +79,7 @@ function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
 }
 
 /** Packets from peers come in by the overlay's device, or by the external interface where the overlay has none. */
-function entranceOf({ place, followsRoutes }: Overlay): Entrance[] {
-  if (place?.tunnel !== undefined) return [place.tunnel];
+function entranceOf({ place, devices, followsRoutes }: Overlay): readonly Entrance[] {
+  if (place?.tunnel !== undefined) return devices;
   return place !== undefined && followsRoutes ? [place.underlay] : [];
 }

@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import { parseIp } from '../../lib/ip.ts';
 import { type Mac, parseMac } from '../../lib/mac.ts';
 import { type NodeConfig, PeerError } from '../backend/lease-fields.ts';
+import { asMoved } from '../backend/moving/moved-lease.ts';
 import type { Overlay } from '../backend/overlay.ts';
 import { readRoutePeer } from '../backend/route-peer.ts';
 import { readPeer } from '../backend/vxlan/vxlan-lease.ts';
@@ -68,18 +69,22 @@ function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | unde
   return () => {
     const { place, mtuBytes: mtu } = overlay;
     if (place?.tunnel === undefined || mtu === 0) return undefined;
-    const ifindexes = [place.tunnel.index, place.underlay.index];
-    const isSame = last?.mtu === mtu && ifindexes.every((index, at) => last?.ifindexes[at] === index);
+    const ifindexes = [...overlay.devices, place.underlay].map(({ index }) => index);
+    const isSame = last?.mtu === mtu && last.ifindexes.join() === ifindexes.join();
     if (!isSame) last = { ...fixed, mtu, ifindexes };
     return last;
   };
 }
 
 /** What is wrong with a lease that cannot be used is shown among the problems of the overlay. */
-function readerOf({ type, vni }: TunnelWay, config: NodeConfig, mac: Mac | undefined): LeasedPlace['readPeer'] {
+function readerOf(
+  { type, vni, hasKeys = false }: TunnelWay,
+  config: NodeConfig,
+  mac: Mac | undefined,
+): LeasedPlace['readPeer'] {
   const read = (key: string, lease: Lease): LeasedPeer | undefined =>
     vni === undefined || mac === undefined
-      ? readRoutePeer(key, lease, { ...config, types: [type] })
+      ? readRoutePeer(key, (hasKeys && asMoved(lease)) || lease, { ...config, types: [type] })
       : readPeer(key, lease, { ...config, vni, mac });
   return (key, lease) => {
     try {

@@ -83,7 +83,7 @@ export interface BackendStart {
 }
 
 /** The backend's part of the lease; the caller adds the addresses. */
-export type Advertised = Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data'>;
+export type Advertised = Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data' | 'moveData'>;
 
 export interface Backend {
   /** Its name in net-conf. */
@@ -132,6 +132,12 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   plan(snapshot: LeaseSnapshot, context: PlanContext): Plan<P> | Promise<Plan<P>>;
   /** Whether the node's addresses and routes decide how packets travel to peers; then a change of them needs a new plan. */
   readonly followsRoutes?: boolean;
+  /** A further device beside the overlay's own, as found last; absent where the backend has only one. */
+  secondDevice?(): Device | undefined;
+  /** When a new plan is needed though nobody tells of a change, in milliseconds; absent where events tell of all. */
+  planAgainMs?(): number;
+  /** Whether a peer's pods are reached encrypted; absent where all or none are. */
+  isEncrypted?(peer: P): boolean;
   /** Whether a peer is reached without a tunnel; absent where the backend has no such peers. */
   isDirect?(peer: P): boolean;
   /** The VNI, where there is one; names of tables contain it. */

@@ -84,6 +84,11 @@ export class Overlay {
     return this.#spec.tunnel;
   }
 
+  /** The devices by which packets of peers' pods come in; none before the first look, and for a backend without a device. */
+  get devices(): readonly Device[] {
+    return [this.#place?.tunnel, this.#spec.secondDevice?.()].filter((device) => device !== undefined);
+  }
+
   /** See OverlaySpec. */
   get openPort(): AnyOverlaySpec['openPort'] {
     return this.#spec.openPort;
@@ -130,6 +135,9 @@ export class Overlay {
     const { underlay } = this.#spec.settings;
     if (name === underlay && this.#spec.followsRoutes === true) this.#hearUnderlay();
     if (name === underlay || name === this.name || this.#isOwnDevice(index)) this.#mustLook = true;
+    if (this.#spec.secondDevice === undefined || this.#isOwnDevice(index)) return;
+    // The mirror hears only of the overlay's own device that it is gone, and with it what was on it.
+    if (this.devices.some((device) => device.index === index || device.name === name)) this.doubt();
   }
 
   #isOwnDevice(index: number | undefined): boolean {
@@ -215,7 +223,7 @@ export class Overlay {
         this.#spec.plan(snapshot, { mirror, place, isRerouted });
       const retryMs = await this.#reconciler.run({ place, plan, settle });
       const restMs = this.#restUntilMs - this.#tools.clock.now();
-      return restMs > 0 ? Math.min(restMs, retryMs ?? restMs) : retryMs;
+      return soonest(restMs > 0 ? restMs : undefined, retryMs, this.#spec.planAgainMs?.());
     } finally {
       this.#drift.close();
     }
@@ -235,13 +243,18 @@ export class Overlay {
     const spec = this.#spec;
     const { settings } = spec;
     const direct = spec.isDirect && this.#reconciler.countProgrammed((peer) => spec.isDirect?.(peer) === true);
+    const encrypted = spec.isEncrypted && this.#reconciler.countProgrammed((peer) => spec.isEncrypted?.(peer) === true);
     return {
       ...(this.#place?.tunnel && { device: this.#place.tunnel.name }),
       family: settings.family,
       ...describePlace(settings),
       ...spec.facts?.(),
       mtu: this.#mtuBytes,
-      peers: { ...this.#reconciler.counts, ...(direct !== undefined && { direct }) },
+      peers: {
+        ...this.#reconciler.counts,
+        ...(direct !== undefined && { direct }),
+        ...(encrypted !== undefined && { encrypted }),
+      },
       problems: this.#reconciler.problems(),
     };
   }
@@ -271,6 +284,12 @@ function placeOf(
     underlay: { index, name },
     isTunnel: (link) => backendOfDevice(link) !== undefined,
   };
+}
+
+/** The shortest of the waits; undefined when there is none. */
+function soonest(...waitsMs: readonly (number | undefined)[]): number | undefined {
+  const known = waitsMs.filter((ms) => ms !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 /** The interface of that name; OpError (ENODEV) in the overlay's words when it is gone. */

@@ -105,6 +105,26 @@ describe('chooseBackend', () => {
     expect(chosen.make().type).toBe(type);
   });
 
+  test('reads the backend to which a cluster moves', () => {
+    const MoveTo = { Type: 'WireGuard', ListenPort: 51_900, PersistentKeepaliveInterval: 10 };
+    expect(choose({ Type: 'vxlan', MoveTo }).conf).toMatchObject({
+      vni: 1,
+      moveTo: { mode: 'separate', listenPort: 51_900, listenPortV6: 51_821, keepaliveSec: 10 },
+    });
+    expect(choose({ Type: 'vxlan' }).conf).toMatchObject({ moveTo: undefined });
+  });
+
+  test.for([
+    { MoveTo: 'wireguard', want: 'Backend.MoveTo: expected an object, got "wireguard"' },
+    { MoveTo: {}, want: 'Backend.MoveTo.Type: expected "wireguard", got null' },
+    { MoveTo: { Type: 'ipip' }, want: 'Backend.MoveTo.Type: expected "wireguard", got "ipip"' },
+    { MoveTo: { Type: 'wireguard', Mode: 'auto' }, want: 'Backend.MoveTo.Mode: expected "separate"' },
+    { MoveTo: { Type: 'wireguard', PKS: 'x' }, want: 'Backend.MoveTo.PKS: unknown key: expected Type and keys of' },
+    { MoveTo: { Type: 'wireguard', ListenPort: 0 }, want: 'Backend.MoveTo.ListenPort: expected integer 1–65535' },
+  ])('refuses a move: $want', ({ MoveTo, want }) => {
+    expect(() => choose({ Type: 'vxlan', MoveTo })).toThrow(`net-conf: ${want}`);
+  });
+
   test.for([
     { type: 'ipsec', want: 'wireguard, which encrypts as well' },
     { type: 'tencent-vpc', want: 'alloc' },

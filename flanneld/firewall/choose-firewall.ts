@@ -6,7 +6,7 @@ import type { Netfilter } from '../../lib/netfilter/connection.ts';
 import type { FirewallOptions as FirewallFlags } from '../cli/options.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
-import type { Flavour, OverlayStatus } from '../health/status/report.ts';
+import type { Flavour } from '../health/status/report.ts';
 import type { Firewall, FirewallOptions, TunnelWish } from './firewall.ts';
 import { IptablesFirewall } from './iptables.ts';
 import { askingKernelForTables, iptablesFinder } from './iptables-programs.ts';
@@ -22,7 +22,8 @@ export interface Overlay {
   readonly subnet: IpPrefix;
   /** The UDP port of its tunnel, if anybody may send to it. */
   readonly openPort?: { readonly port: number; readonly isVxlan: boolean } | undefined;
-  status(): Pick<OverlayStatus, 'device'>;
+  /** The devices by which packets of other nodes' pods come in. */
+  readonly devices: readonly { readonly name: string }[];
 }
 
 export interface OpenTools {
@@ -90,7 +91,7 @@ function tunnelOf(
   const openPort = overlays.map((overlay) => overlay.openPort).find((found) => found !== undefined);
   return {
     vni: first.vni,
-    devices: overlays.flatMap((overlay) => overlay.status().device ?? []),
+    devices: overlays.flatMap(({ devices }) => devices.map(({ name }) => name)),
     bridge: DEVICE_NAME.test(bridge) ? bridge : 'cni0',
     networks: overlays.map(({ network }) => network),
     subnets: overlays.map(({ subnet }) => subnet),

@@ -109,7 +109,7 @@ describe('parseLeaseFile', () => {
             ...(shape & 1 ? { ipv6Subnet } : { subnet }),
             ...(shape & 2 && { publicIp: subnet.ip }),
             ...(shape & 4 && { publicIpv6: ipv6Subnet.ip }),
-            ...(shape & 8 && { backendData: value, backendV6Data: value }),
+            ...(shape & 8 && { backendData: value, backendV6Data: value, moveData: value }),
           };
           expect(parseLeaseFile('n.json', renderLeaseFile(lease))).toEqual(lease);
         },

@@ -1,5 +1,5 @@
 // One lease as a JSON file. It has the keys of flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData,
-// BackendV6Data), and Subnet and IPv6Subnet, which in etcd are in the key. It is read strictly: anybody may have written it.
+// BackendV6Data), and Subnet and IPv6Subnet, which in etcd are in the key; and MoveData, which only our files have. It is read strictly: anybody may have written it.
 
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';
@@ -71,12 +71,14 @@ export function readAttributes(place: JsonPlace): LeaseAttributes {
   const publicIpv6 = readAddress(place, 'PublicIPv6', 6);
   const backendData = field(place.object, 'BackendData');
   const backendV6Data = field(place.object, 'BackendV6Data');
+  const moveData = field(place.object, 'MoveData');
   return {
     backendType: readString(place, 'BackendType') ?? '',
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
     ...(backendData !== undefined && { backendData }),
     ...(backendV6Data !== undefined && { backendV6Data }),
+    ...(moveData !== undefined && { moveData }),
   };
 }
 
@@ -111,5 +113,6 @@ export function leaseFields(lease: Lease): Readonly<Record<string, JsonValue | u
     BackendType: lease.backendType,
     BackendData: lease.backendData,
     BackendV6Data: lease.backendV6Data,
+    MoveData: lease.moveData,
   };
 }

@@ -16,6 +16,8 @@ export interface LeaseAttributes {
   readonly backendType: string;
   readonly backendData?: JsonValue;
   readonly backendV6Data?: JsonValue;
+  /** What it will advertise when its cluster has moved to another backend (flanneld/backend/moving); absent when it does not move. */
+  readonly moveData?: JsonValue;
 }
 
 /** One node's lease: its subnet of each family (a network, host bits clear) and its attributes. */

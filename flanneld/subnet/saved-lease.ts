@@ -2,7 +2,7 @@
 // whole file. Of the backend data, which a stranger may have written, only the fields that an agent needs are saved.
 
 import { errorText } from '../../lib/errors.ts';
-import { field, isJsonObject, type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
+import { field, isJsonObject, type JsonObject, type JsonValue, jsonObject, stringifyJson } from '../../lib/json.ts';
 import { parsePlace, readString, rootPlace, showJson } from '../../lib/json-fields.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import { leaseFields, readLease } from './lease-file.ts';
@@ -17,6 +17,9 @@ const NEEDED: ReadonlyMap<string, readonly string[]> = new Map([
   ['wireguard', ['PublicKey', 'Port']],
 ]);
 
+/** The fields of the data of a node that moves to another backend. */
+const MOVE_FIELDS = ['Type', 'PublicKey', 'Port', 'PortV6'];
+
 /** The part of the data that a backend of this type reads; undefined when it reads none. */
 function neededData(backendType: string, data: JsonValue | undefined): JsonValue | undefined {
   // The commands of the extension backend get all of it.
@@ -24,6 +27,10 @@ function neededData(backendType: string, data: JsonValue | undefined): JsonValue
   const names = NEEDED.get(backendType);
   if (names === undefined) return undefined;
   if (!isJsonObject(data)) return plain(data);
+  return chosen(data, names);
+}
+
+function chosen(data: JsonObject, names: readonly string[]): JsonValue {
   return jsonObject(Object.fromEntries(names.map((name) => [name, plain(field(data, name))])));
 }
 
@@ -35,7 +42,7 @@ function plain(value: JsonValue | undefined): JsonValue | undefined {
 
 /** The lease with only the data that is needed. */
 function needed(lease: Lease): Lease {
-  const { backendData, backendV6Data, ...rest } = lease;
+  const { backendData, backendV6Data, moveData, ...rest } = lease;
   const backendType = lease.backendType.slice(0, MAX_TEXT);
   const [data, v6Data] = [neededData(backendType, backendData), neededData(backendType, backendV6Data)];
   return {
@@ -43,6 +50,7 @@ function needed(lease: Lease): Lease {
     backendType,
     ...(data !== undefined && { backendData: data }),
     ...(v6Data !== undefined && { backendV6Data: v6Data }),
+    ...(moveData !== undefined && isJsonObject(moveData) && { moveData: chosen(moveData, MOVE_FIELDS) }),
   };
 }
 

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
+import { parseJson } from '../../lib/json.ts';
 import { recordingLog } from '../../test/support/recording-log.ts';
 import type { Lease } from './manager.ts';
+import { readSavedLease, renderSavedLease } from './saved-lease.ts';
 import { parseSavedState, type SavedState, StateWriter } from './saved-state.ts';
 
 const stateOf = (count: number): SavedState => {
@@ -32,4 +34,11 @@ test('what is saved while thousands of leases are being written is in the file w
   writer.save(many);
   await writer.flush();
   expect(read()).toEqual(many);
+});
+
+test('of the key of a node that moves to another backend what is needed is saved', () => {
+  const told = parseJson('{"Type":"wireguard","PublicKey":"k","Port":51820,"PortV6":51821,"x":"large"}');
+  const saved = renderSavedLease('n', { backendType: 'vxlan', subnet: parsePrefix('10.0.1.0/24'), moveData: told });
+  const [, lease] = readSavedLease(saved);
+  expect(lease.moveData).toEqual(parseJson('{"Type":"wireguard","PublicKey":"k","Port":51820,"PortV6":51821}'));
 });

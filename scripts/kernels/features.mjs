@@ -21,6 +21,7 @@ export const FEATURES = [
   { feature: 'CNI executable: conformance', files: ['test/root/conformance.test.ts'] },
   { feature: 'what dead pods hold is freed', files: ['test/root/gc.test.ts'] },
   { feature: 'WireGuard', files: ['test/kernels/wireguard.test.ts'] },
+  { feature: 'a cluster moves from vxlan to WireGuard', files: ['test/kernels/moving.test.ts'] },
   { feature: 'IPIP', files: ['test/kernels/ipip.test.ts'] },
   { feature: 'doctor: a full table of neighbours', files: ['test/kernels/doctor-neighbours.test.ts'] },
   {

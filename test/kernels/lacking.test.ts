@@ -9,6 +9,7 @@ import { type Lab, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
+import { readLeaseText } from '../lab/support/leases.ts';
 import { allPodsReach } from '../lab/support/status.ts';
 import { needs } from '../support/needs.ts';
 import { hasLinkKind } from './has-link-kind.ts';
@@ -57,6 +58,17 @@ describe.each([
     expect(finding).toMatchObject({ id: 'kernel-feature-missing', severity: 'error' });
     expect(finding?.fix).toContain(`\`modprobe ${module}\``);
   });
+});
+
+test('without the module wireguard a node whose cluster moves there stays with vxlan', async () => {
+  needs.machine(!hasLinkKind('wireguard'), 'a kernel without WireGuard');
+  const Backend = { Type: 'vxlan', MoveTo: { Type: 'wireguard' } };
+  const made = await lab({ nodes: 2, netConf: { Network: '10.244.0.0/16', Backend } });
+  for (const node of made.nodes) await node.addPod();
+  await allPodsReach(made);
+  const node = made.node('node-1');
+  expect(node.agent.log()).toContain('this node cannot move to wireguard, peers reach it by vxlan only');
+  expect(readLeaseText(made, node.name)).not.toContain('MoveData');
 });
 
 describe('without nft_masq', () => {

@@ -24,6 +24,11 @@ export function vxlanDeviceName(family: Family, vni: number): string {
   return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
 }
 
+/** Whether the device is one of the backend vxlan, ours or flannel's. */
+export function isVxlanDevice({ name, vxlan }: Link): boolean {
+  return vxlan !== undefined && ([4, 6] as const).some((family) => vxlanDeviceName(family, vxlan.vni) === name);
+}
+
 /** MTU of the device over an interface; see tunnelMtu. */
 export function vxlanMtu(family: Family, underlay: { name: string; mtu: number }, configured?: number): number {
   const bytes = vxlanOverheadBytes(family);

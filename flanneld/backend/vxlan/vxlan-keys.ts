@@ -2,8 +2,10 @@
 
 import { type JsonPlace, readBoolean, readInteger, readText } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
+import { moveToDoc, readMoveTo } from '../moving/move-to.ts';
 import { portKey, readPort } from '../port-key.ts';
 import { readUnderlayMtu } from '../tunnel-mtu.ts';
+import type { WireguardConf } from '../wireguard/wireguard-conf.ts';
 import { vxlanOverheadBytes } from './vxlan-device.ts';
 
 export interface VxlanConf {
@@ -18,6 +20,8 @@ export interface VxlanConf {
   /** Peers on the external interface's own link are reached without the tunnel. */
   readonly directRouting: boolean;
   readonly fastPath: 'off' | 'redirect' | 'full';
+  /** The backend to which the cluster moves. */
+  readonly moveTo: WireguardConf | undefined;
 }
 
 /** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
@@ -48,6 +52,7 @@ export const vxlanKeys = {
     default: 'off',
     help: "off, redirect: redirect pods' packets past bridge, routing and netfilter with eBPF programs, or full: the programs also encapsulate and decapsulate IPv4 packets; a node's --fast-path overrides it",
   },
+  MoveTo: moveToDoc,
   MacPrefix: { type: 'string', help: 'ignored: of Windows nodes' },
   Name: { type: 'string', help: 'ignored: of Windows nodes' },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
@@ -63,6 +68,7 @@ export function readVxlanKeys(place: JsonPlace, { enableIpv6 }: { readonly enabl
     gbp: readBoolean(place, 'GBP') ?? false,
     directRouting: readBoolean(place, 'DirectRouting') ?? false,
     fastPath: readText(place, 'FastPath', '"off", "redirect" or "full"', fastPathMode) ?? 'off',
+    moveTo: readMoveTo(place, { enableIpv6 }),
   };
 }
 

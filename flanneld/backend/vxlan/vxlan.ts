@@ -8,19 +8,25 @@ import { getLink } from '../../../lib/rtnetlink/link.ts';
 import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import type {
   Advertised,
+  AnyOverlaySpec,
   Backend,
   BackendStart,
   BackendType,
   FamilyPlace,
   FamilySettings,
+  OnDeviceChange,
   OverlaySpec,
   OverlayTools,
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { onceOnly, removeMovedRoutes } from '../moving/former-routes.ts';
+import { keysToMove, moveData, newKey } from '../moving/move-keys.ts';
+import { movingOverlay } from '../moving/moving.ts';
 import { OnLink } from '../on-link.ts';
 import { tooLargeMtu } from '../tunnel-mtu.ts';
+import type { KeyPair } from '../wireguard/wireguard-key.ts';
 import { chooseVtepMac } from './vtep-mac.ts';
-import { ensureVxlanDevice, vxlanDeviceName, vxlanMtu, vxlanOverheadBytes } from './vxlan-device.ts';
+import { ensureVxlanDevice, isVxlanDevice, vxlanDeviceName, vxlanMtu, vxlanOverheadBytes } from './vxlan-device.ts';
 import { readVxlanKeys, type VxlanConf, vxlanKeys } from './vxlan-keys.ts';
 import { VXLAN_KINDS, type VxlanPeer, VxlanPlanner, vxlanObjects } from './vxlan-peers.ts';
 
@@ -35,23 +41,28 @@ export const vxlan: BackendType<VxlanConf> = {
   keys: vxlanKeys,
   readKeys: readVxlanKeys,
   make: vxlanBackend,
-  ownsDevice: ({ name, vxlan }) =>
-    vxlan !== undefined && ([4, 6] as const).some((family) => vxlanDeviceName(family, vxlan.vni) === name),
+  ownsDevice: isVxlanDevice,
   tunnel: vxlanTunnel,
 };
 
 function vxlanBackend(conf: VxlanConf): Backend {
   const macs = new Map<Family, Mac>();
+  const { moveTo } = conf;
+  let keys: KeyPair | undefined;
   return {
     type: TYPE,
-    advertise(start) {
+    async advertise(start) {
       for (const place of start.places) macs.set(place.family, macFor(place, conf, start));
-      return Promise.resolve(advertised(conf, macs));
+      keys = moveTo && (await keysToMove(start.tools));
+      return { ...advertised(conf, macs), ...(moveTo && keys && { moveData: moveData(moveTo, keys) }) };
     },
+    ...(moveTo && { rotateKey: newKey }),
     overlays: ({ tools }, families) =>
-      families.flatMap((settings) => {
+      families.flatMap((settings): AnyOverlaySpec[] => {
         const mac = macs.get(settings.family);
-        return mac === undefined ? [] : [vxlanOverlay(settings, conf, mac, tools)];
+        if (mac === undefined) return [];
+        const overlay = vxlanOverlay(settings, conf, mac, tools);
+        return [moveTo && keys ? movingOverlay(overlay, moveTo, keys, tools) : overlay];
       }),
   };
 }
@@ -84,9 +95,10 @@ function vxlanOverlay(
   { netlink, clock }: OverlayTools,
 ): OverlaySpec<VxlanPeer> {
   const { family, network, subnet, publicIp, local } = settings;
-  const { vni, port, learning, gbp, directRouting, fastPath } = conf;
+  const { vni, port, learning, gbp, directRouting, fastPath, moveTo } = conf;
   const name = vxlanDeviceName(family, vni);
   const config = { family, network, subnet, publicIp, vni, mac };
+  const leaveNoMove = onceOnly((onChange: OnDeviceChange) => removeMovedRoutes(netlink, network, onChange));
   const planner = new VxlanPlanner(config, directRouting ? new OnLink(netlink, clock) : undefined);
   return {
     name,
@@ -99,6 +111,7 @@ function vxlanOverlay(
       const spec = { name, family, vni, port, local, underlay, mtu, mac, learning, gbp };
       const device = ensureVxlanDevice(netlink, spec, (request, was) => onChange('link', request, was));
       ensureOwnAddress(netlink, device, subnet.ip, network, (request, was) => onChange('address', request, was));
+      if (moveTo === undefined) leaveNoMove(onChange);
       return device;
     },
     kinds: VXLAN_KINDS,

@@ -2,12 +2,17 @@
 
 import { ConfigError } from '../../../lib/errors.ts';
 import { WIREGUARD_KEY_BYTES } from '../../../lib/genetlink/wireguard.ts';
+import type { Family } from '../../../lib/ip.ts';
 import { joinPath } from '../../../lib/json.ts';
 import { type JsonPlace, readField, readInteger, readString } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
+import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import { readUnderlayMtu } from '../tunnel-mtu.ts';
-import { WIREGUARD_OVERHEAD_BYTES } from './wireguard-device.ts';
+import { WIREGUARD_DEVICES, WIREGUARD_OVERHEAD_BYTES } from './wireguard-device.ts';
 import { parseKey } from './wireguard-key.ts';
+
+/** Its `Type` in net-conf and in leases. */
+export const WIREGUARD_TYPE = 'wireguard';
 
 /** One device for each family, or one for both, whose peers are reached over the family named (`auto`: chosen for each peer). */
 export const MODES = ['separate', 'auto', 'ipv4', 'ipv6'] as const;
@@ -58,6 +63,21 @@ export const wireguardKeys = {
     help: 'seconds between packets that keep a NAT open; 0: none',
   },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
+
+/** The tunnel of a family. Only in mode `separate` has IPv6 a device of its own. */
+export function wireguardTunnel(
+  { mode, listenPort, listenPortV6 }: WireguardConf,
+  family: Family,
+): TunnelWay & { readonly port: number } {
+  const isV6Device = mode === 'separate' && family === 6;
+  return {
+    type: WIREGUARD_TYPE,
+    device: WIREGUARD_DEVICES[isV6Device ? 1 : 0],
+    port: isV6Device ? listenPortV6 : listenPort,
+    overheadBytes: WIREGUARD_OVERHEAD_BYTES,
+    hasKeys: true,
+  };
+}
 
 /** Throws ConfigError. */
 export function readWireguardKeys(place: JsonPlace, { enableIpv6 }: { readonly enableIpv6: boolean }): WireguardConf {

@@ -2,11 +2,15 @@
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { chmod, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OpError } from '../../../lib/errors.ts';
 import { makeFolders, readRegularFile } from '../../../lib/files-node.ts';
 import { WIREGUARD_KEY_BYTES } from '../../../lib/genetlink/wireguard.ts';
 import { nodeErrorCode } from '../../../lib/node-error-node.ts';
+
+/** flannel's file for the private key, beside subnet.env, and the variable that names another. */
+export const KEY_FILE = 'wgkey';
+const KEY_FILE_VARIABLE = 'WIREGUARD_KEY_FILE';
 
 export interface KeyPair {
   readonly privateKey: Uint8Array;
@@ -17,6 +21,17 @@ export interface KeyPair {
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
 /** A key and a newline are 45 bytes; a file may have more white space. */
 const MAX_FILE_BYTES = 256;
+
+/** The path of this node's private key. */
+export function keyFile({
+  env,
+  stateDir,
+}: {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stateDir: string;
+}): string {
+  return env[KEY_FILE_VARIABLE] || join(stateDir, KEY_FILE);
+}
 
 /** The bytes of a key from its text; undefined when the text is not exactly a key in base64, or all bytes are zero. */
 export function parseKey(text: string): Uint8Array | undefined {

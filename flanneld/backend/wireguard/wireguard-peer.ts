@@ -20,7 +20,7 @@ export interface WantedWireguardPeer extends WireguardPeer {
 }
 
 /** WireGuard takes a session for dead after this time (its section 6.2, REJECT_AFTER_TIME). */
-const SESSION_SEC = 180;
+export const SESSION_SEC = 180;
 
 /**
  * The kind, for the devices that `control` reaches. A peer that roams has another endpoint than its lease says, and that is right as

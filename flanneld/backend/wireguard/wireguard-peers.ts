@@ -8,12 +8,11 @@ import type { Plan, PlannedPeer } from '../../dataplane/plan.ts';
 import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { Lease, LeaseSnapshot } from '../../subnet/manager.ts';
 import { familyOf, type NodeConfig, PeerError } from '../lease-fields.ts';
+import { movedLeases } from '../moving/moved-lease.ts';
 import { plannerOf } from '../plan-once.ts';
 import { type RoutePeer, routePeers } from '../route-peer.ts';
-import type { WireguardMode } from './wireguard-conf.ts';
+import { WIREGUARD_TYPE, type WireguardMode } from './wireguard-conf.ts';
 import { keyText, parseKey } from './wireguard-key.ts';
-
-export const WIREGUARD_TYPE = 'wireguard';
 
 /** Another node behind a WireGuard device. */
 export interface WireguardPlannedPeer extends PlannedPeer {
@@ -40,11 +39,12 @@ export function wireguardPlanner(
   return plannerOf((snapshot) => wireguardPeers(snapshot, config));
 }
 
-/** The peers in a snapshot. Of two leases with the same key the older one is the peer. */
+/** The peers in a snapshot, among them nodes that are moving here from another backend. Of two leases with the same key the older one is the peer. */
 export function wireguardPeers(
-  snapshot: LeaseSnapshot,
+  given: LeaseSnapshot,
   config: WireguardPeersConfig,
 ): { readonly peers: readonly WireguardPlannedPeer[]; readonly problems: readonly PeerProblem[] } {
+  const snapshot = { ...given, leases: movedLeases(given.leases) };
   const problems: PeerProblem[] = [];
   const peers: WireguardPlannedPeer[] = [];
   const owners = new Map([[keyText(config.ownKey), 'this node']]);

@@ -2,11 +2,8 @@
 // one for each family, and the device chooses the peer by the pod's address. Differs from flannel: device and peers stay when the
 // agent ends, what somebody changes is put back, and a peer's former key is removed.
 
-import { join } from 'node:path';
-import type { Family } from '../../../lib/ip.ts';
 import { jsonObject } from '../../../lib/json.ts';
 import { type Device, wanted } from '../../dataplane/objects/kind.ts';
-import type { TunnelWay } from '../../dataplane/tunnel-way.ts';
 import { bareOverlay } from '../alloc.ts';
 import type {
   Advertised,
@@ -19,23 +16,21 @@ import type {
   OverlaySpec,
 } from '../backend.ts';
 import { ensureOwnAddress } from '../device-address.ts';
+import { onceOnly, removeVxlanRoutes } from '../moving/former-routes.ts';
 import { ensureNetworkRoute } from '../network-route.ts';
 import { tooLargeMtu } from '../tunnel-mtu.ts';
-import { readWireguardKeys, type WireguardConf, wireguardKeys } from './wireguard-conf.ts';
-import { WireguardControl } from './wireguard-control.ts';
 import {
-  WIREGUARD_DEVICES,
-  WIREGUARD_OVERHEAD_BYTES,
-  WireguardDeviceKeeper,
-  wireguardMtu,
-} from './wireguard-device.ts';
-import { generateKeys, type KeyPair, keyText, nodeKeys, writeKey } from './wireguard-key.ts';
+  readWireguardKeys,
+  WIREGUARD_TYPE,
+  type WireguardConf,
+  wireguardKeys,
+  wireguardTunnel,
+} from './wireguard-conf.ts';
+import { WireguardControl } from './wireguard-control.ts';
+import { WIREGUARD_DEVICES, WireguardDeviceKeeper, wireguardMtu } from './wireguard-device.ts';
+import { generateKeys, KEY_FILE, type KeyPair, keyFile, keyText, nodeKeys, writeKey } from './wireguard-key.ts';
 import { wireguardPeerKind } from './wireguard-peer.ts';
-import { WIREGUARD_TYPE, type WireguardPlannedPeer, wireguardPlanner } from './wireguard-peers.ts';
-
-/** flannel's file for the private key, beside subnet.env, and the variable that names another. */
-const KEY_FILE = 'wgkey';
-const KEY_FILE_VARIABLE = 'WIREGUARD_KEY_FILE';
+import { type WireguardPlannedPeer, wireguardPlanner } from './wireguard-peers.ts';
 
 export const wireguard: BackendType<WireguardConf> = {
   type: WIREGUARD_TYPE,
@@ -46,21 +41,6 @@ export const wireguard: BackendType<WireguardConf> = {
   tunnel: wireguardTunnel,
   stateFiles: [KEY_FILE],
 };
-
-/** Only in mode `separate` has IPv6 a device of its own. */
-function wireguardTunnel(
-  { mode, listenPort, listenPortV6 }: WireguardConf,
-  family: Family,
-): TunnelWay & { readonly port: number } {
-  const isV6Device = mode === 'separate' && family === 6;
-  return {
-    type: WIREGUARD_TYPE,
-    device: WIREGUARD_DEVICES[isV6Device ? 1 : 0],
-    port: isV6Device ? listenPortV6 : listenPort,
-    overheadBytes: WIREGUARD_OVERHEAD_BYTES,
-    hasKeys: true,
-  };
-}
 
 function wireguardBackend(conf: WireguardConf): Backend {
   let keys: KeyPair | undefined;
@@ -84,10 +64,6 @@ function wireguardBackend(conf: WireguardConf): Backend {
       );
     },
   };
-}
-
-function keyFile({ env, stateDir }: Pick<BackendTools, 'env' | 'stateDir'>): string {
-  return env[KEY_FILE_VARIABLE] || join(stateDir, KEY_FILE);
 }
 
 /** The order of keys is flannel's. */
@@ -120,6 +96,9 @@ function wireguardOverlay(
   const control = new WireguardControl(sys);
   const keeper = new WireguardDeviceKeeper(netlink, control, () => clock.now());
   const kind = wireguardPeerKind(control);
+  const leaveVxlan = onceOnly((onChange: OnDeviceChange) => {
+    for (const { network } of families) removeVxlanRoutes(netlink, network, onChange);
+  });
   const { presharedKey, keepaliveSec, mode } = conf;
   const ports = { 4: conf.listenPort, 6: mode === 'separate' ? conf.listenPortV6 : conf.listenPort };
   const ipv6 = families.some(({ family }) => family === 6);
@@ -132,6 +111,7 @@ function wireguardOverlay(
     ensureDevice(_, mtu, onChange) {
       const device = keeper.ensure({ name, mtu, listenPort, keys }, (request, was) => onChange('link', request, was));
       for (const one of families) ensureFamily(one, device, netlink, onChange);
+      leaveVxlan(onChange);
       return device;
     },
     kinds: [kind],

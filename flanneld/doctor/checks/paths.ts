@@ -11,6 +11,7 @@ import {
 } from '../../../lib/rtnetlink/constants.ts';
 import { type Route, spellRoute } from '../../../lib/rtnetlink/route.ts';
 import { spellRule } from '../../../lib/rtnetlink/rule.ts';
+import { MOVE_PROTOCOL } from '../../backend/moving/moved-route.ts';
 import { WEFT_PROTOCOL } from '../../dataplane/objects/kind.ts';
 import { type Draft, run } from '../draft.ts';
 import type { FamilyFacts, PeerFacts } from '../view/facts.ts';
@@ -32,6 +33,7 @@ function shadowing({ kernel, node }: View, facts: FamilyFacts): Draft[] {
       route.table === RT_TABLE_MAIN &&
       TAKING.includes(route.type) &&
       route.protocol !== WEFT_PROTOCOL &&
+      route.protocol !== MOVE_PROTOCOL &&
       // The network of an interface is another finding (network-overlap).
       route.protocol !== RTPROT_KERNEL &&
       (tunnel?.link === undefined || route.oif !== tunnel.link.index) &&

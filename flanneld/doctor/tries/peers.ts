@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type ProbeSide, probePeers } from '../../probes/probe-peers.ts';
 import type { Draft } from '../draft.ts';
 import { draftOf } from '../settle.ts';
-import type { FamilyFacts, UnderlayFacts } from '../view/facts.ts';
+import type { FamilyFacts } from '../view/facts.ts';
 import type { View } from '../view/view.ts';
 import { withHandshakes } from './handshakes.ts';
 import type { TryTools } from './try-tools.ts';
@@ -27,7 +27,7 @@ export interface PeersTried {
 
 /** Rejects with SysError when the sockets cannot be opened. */
 export async function triedPeers(view: View, choice: PeerChoice, tools: TryTools): Promise<PeersTried> {
-  const sides = view.families.flatMap((facts) => sideOf(facts, view.underlay, choice.peer));
+  const sides = view.families.flatMap((facts) => sideOf(facts, view, choice.peer));
   if (sides.every(({ peers }) => peers.length === 0)) return { drafts: [], leftOut: unknownPeer(choice) };
   const { findings, probed, of } = await probePeers({
     node: view.node,
@@ -49,7 +49,7 @@ function unknownPeer({ peer }: PeerChoice): string | undefined {
 
 function sideOf(
   { family, subnet, tunnel, peers }: FamilyFacts,
-  underlay: UnderlayFacts | undefined,
+  { underlay, subnetEnv }: Pick<View, 'underlay' | 'subnetEnv'>,
   only: string | undefined,
 ): ProbeSide[] {
   const { link } = tunnel ?? {};
@@ -58,10 +58,12 @@ function sideOf(
   const isVxlan = tunnel.vni !== undefined;
   if (isVxlan && link.mac === undefined) return [];
   if (underlay?.link === undefined || local === undefined) return [];
+  // Pods may have a smaller MTU than the device: that of a second device, to which the cluster moves.
+  const mtu = subnetEnv.state === 'right' ? Math.min(subnetEnv.value.mtu, link.mtu) : link.mtu;
   return [
     {
       place: {
-        ...{ family, subnet, tunnel, mtu: link.mtu, ...(isVxlan && link.mac && { mac: link.mac }) },
+        ...{ family, subnet, tunnel, mtu, ...(isVxlan && link.mac && { mac: link.mac }) },
         ...{ iface: underlay.name, local, ifindexes: [link.index, underlay.link.index] },
       },
       peers: peers.flatMap(({ key, subnet: theirs, publicIp, mac }) =>

@@ -7,6 +7,7 @@ import type { NetConf } from '../../../lib/net-conf.ts';
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import type { SubnetEnv } from '../../../lib/subnet-env.ts';
 import { familyOf } from '../../backend/lease-fields.ts';
+import { movedLeases, notYetMoved } from '../../backend/moving/moved-lease.ts';
 import { backendOfDevice } from '../../backend/registry.ts';
 import { routePeers } from '../../backend/route-peer.ts';
 import { desired } from '../../backend/vxlan/desired.ts';
@@ -105,12 +106,15 @@ function peersOf(own: Own, type: string, snapshot: LeaseSnapshot | undefined): P
   const problems = snapshot.problems;
   if (tunnel?.vni !== undefined) {
     if (mac === undefined) return nothing;
-    const others = new Map([...snapshot.leases].filter(([key]) => key !== snapshot.ownKey));
+    const { leases, ownKey = '' } = snapshot;
+    const isMoving = leases.get(ownKey)?.moveData !== undefined;
+    const others = new Map([...(isMoving ? notYetMoved(leases) : leases)].filter(([key]) => key !== ownKey));
     const plan = desired(others, { ...config, mac, vni: tunnel.vni, foreignNexthopIds: undefined });
     return { peers: plan.peers, problems: [...problems, ...plan.problems] };
   }
   // What the other backends need for a peer is not in the kernel.
   if (tunnel === undefined && type !== 'host-gw') return nothing;
-  const plan = routePeers(snapshot, { ...config, types: [type] });
+  const leases = tunnel?.hasKeys === true ? movedLeases(snapshot.leases) : snapshot.leases;
+  const plan = routePeers({ ...snapshot, leases }, { ...config, types: [type] });
   return { peers: plan.peers, problems: [...problems, ...plan.problems] };
 }

@@ -35,6 +35,8 @@ export interface OverlayStatus {
     readonly failing: number;
     /** How many of the programmed ones are reached without a tunnel; absent where the backend has no such peers. */
     readonly direct?: number;
+    /** How many of the programmed ones are reached encrypted while the cluster moves to another backend; absent when it does not. */
+    readonly encrypted?: number;
   };
   /** Peers that fail or may be wrong, and leases that cannot be used. */
   readonly problems: readonly PeerProblem[];

@@ -42,7 +42,9 @@ export function statusText(report: StatusReport, now: Date = new Date()): string
 function overlayLines(overlay: OverlayStatus): string[] {
   const { subnet, network, publicIp, local, iface, peers, problems } = overlay;
   const advertised = publicIp === local ? '' : `, advertised as ${publicIp}`;
-  const without = peers.direct === undefined ? '' : ` (${peers.direct} without a tunnel)`;
+  const { direct, encrypted } = peers;
+  const without = direct === undefined ? '' : ` (${direct} without a tunnel)`;
+  const moved = encrypted === undefined ? '' : ` (${encrypted} encrypted)`;
   const shown = problems.slice(0, SHOWN).map(({ key, reason }) => `  ! ${key}: ${reason}`);
   if (problems.length > SHOWN) shown.push(`  ! and ${problems.length - SHOWN} more`);
   return [
@@ -50,7 +52,7 @@ function overlayLines(overlay: OverlayStatus): string[] {
       ['device', deviceText(overlay)],
       ['subnet', `${subnet} of ${network}`],
       ['underlay', `${iface}, ${local}${advertised}`],
-      ['peers', `${peers.wanted} wanted, ${peers.programmed} programmed${without}, ${peers.failing} failing`],
+      ['peers', `${peers.wanted} wanted, ${peers.programmed} programmed${without}${moved}, ${peers.failing} failing`],
     ]),
     ...shown,
   ];

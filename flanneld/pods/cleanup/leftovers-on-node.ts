@@ -12,6 +12,7 @@ import { deleteRoute, listRoutes, spellRoute } from '../../../lib/rtnetlink/rout
 import { EINVAL, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import { listDir, statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
+import { MOVE_PROTOCOL } from '../../backend/moving/moved-route.ts';
 import { BACKENDS } from '../../backend/registry.ts';
 import { CONFLIST_NAME, ourConflists, withdrawnMark } from '../../cni/conflist.ts';
 import { ourExecutables, removeExecutables } from '../../cni/install-executables.ts';
@@ -113,10 +114,12 @@ function nexthopsIfAny(netlink: Netlink): ReturnType<typeof listNexthops> {
 
 function routeLeftovers(netlink: Netlink): Leftover[] {
   return ([4, 6] as const).flatMap((family) =>
-    listRoutes(netlink, { family, protocol: WEFT_PROTOCOL }).map((route) => ({
-      text: `route ${spellRoute(route)}`,
-      remove: () => netlink.run(deleteRoute(route)),
-    })),
+    [WEFT_PROTOCOL, MOVE_PROTOCOL]
+      .flatMap((protocol) => listRoutes(netlink, { family, protocol }))
+      .map((route) => ({
+        text: `route ${spellRoute(route)}`,
+        remove: () => netlink.run(deleteRoute(route)),
+      })),
   );
 }
 

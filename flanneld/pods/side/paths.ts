@@ -25,6 +25,7 @@ import {
   spellRule,
 } from '../../../lib/rtnetlink/rule.ts';
 import { EACCES, EINVAL, ENODEV, EXDEV } from '../../../lib/sys/errno.ts';
+import { MOVE_PROTOCOL } from '../../backend/moving/moved-route.ts';
 import type { Finding } from './compare-pod-side.ts';
 
 /** What is needed to check the paths of one family. */
@@ -185,6 +186,8 @@ function byRule(rule: Rule, network: IpPrefix, { spelled }: Question): Diversion
 function byRoute(netlink: Netlink, network: IpPrefix, asked: Question): Diversion | undefined {
   const entry = routeOrNowhere(netlink, asked, { entry: true });
   if (entry === 'nowhere' || entry.destination.length < network.length) return undefined;
+  // Ours: while a cluster moves, peers that are reached by the next backend have a second device.
+  if (entry.protocol === MOVE_PROTOCOL) return undefined;
   const family: Family = network.ip.family;
   const spelled = formatPrefix(entry.destination);
   return {

@@ -43,6 +43,10 @@ export interface EtcdManagerOptions extends GatewayOptions {
 /** The lease lives for a day after its agent has ended, as flannel's does at least. */
 export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 60_000 };
 
+/** In flannel's value of a lease there is no place for it, and a value with more keys would not be flannel's any more. */
+const NO_MOVE =
+  'a cluster with its leases in etcd cannot move node by node: remove the key, and set Type for all nodes at once';
+
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
 const CONFIG_RETRY_MS = 1000;
 /** How often this node's own lease is compared although no event came. */
@@ -122,6 +126,7 @@ class EtcdManager implements SubnetManager {
 
   /** Waits for etcd; rejects when no subnet is free. */
   async acquire(attributes: LeaseAttributes, signal: AbortSignal): Promise<Lease> {
+    if (attributes.moveData !== undefined) throw new ConfigError('net-conf', 'Backend.MoveTo', NO_MOVE);
     const config = this.#config ?? (await this.networkConfig(signal));
     this.#isClaiming = true;
     try {

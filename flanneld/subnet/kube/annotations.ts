@@ -28,9 +28,12 @@ export function isManaged(annotations: Annotations): boolean {
   return annotations.get('kube-subnet-manager') === 'true';
 }
 
+/** Ours: what the node will advertise when its cluster has moved to another backend. Flannel does not know it. */
+export const MOVE_DATA = 'weft-move-data';
+
 /** The annotations this node's Node must have. Those of a disabled family are not among them, so they stay, as with flannel. */
 export function ownAnnotations(attributes: LeaseAttributes): Annotations {
-  const { backendType, publicIp, publicIpv6, backendData, backendV6Data } = attributes;
+  const { backendType, publicIp, publicIpv6, backendData, backendV6Data, moveData } = attributes;
   const own = new Map([
     ['kube-subnet-manager', 'true'],
     ['backend-type', backendType],
@@ -43,6 +46,7 @@ export function ownAnnotations(attributes: LeaseAttributes): Annotations {
     own.set('backend-v6-data', render(backendV6Data));
     own.set('public-ipv6', formatIp(publicIpv6));
   }
+  if (moveData !== undefined) own.set(MOVE_DATA, render(moveData));
   return own;
 }
 

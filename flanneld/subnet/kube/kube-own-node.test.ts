@@ -2,6 +2,7 @@
 
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { formatIp, type Ip, parseIp } from '../../../lib/ip.ts';
+import { parseJson } from '../../../lib/json.ts';
 import { FakeKube, fail } from '../../../test/support/fake-kube.ts';
 import { follow, subnetsOf } from '../../../test/support/follow.ts';
 import { type KubeSite, makeKubeSite } from '../../../test/support/kube-site.ts';
@@ -51,6 +52,18 @@ describe('annotations', () => {
     ]);
     await manager.acquire(nodeAttributes(1, true), never);
     expect(patches(server)).toHaveLength(1);
+  });
+
+  test('offer a key while the node moves to another backend, and no longer', async () => {
+    const { site } = await makeScene();
+    const manager = await site.manager('a');
+    const moveData = parseJson('{"Type":"wireguard","PublicKey":"k","Port":51820}');
+    const lease = await manager.acquire({ ...nodeAttributes(1), moveData }, never);
+    expect(lease.moveData).toEqual(moveData);
+    const offered = async (): Promise<unknown> => (await site.annotations('a'))['weft-move-data'];
+    expect(await offered()).toBe('{"Type":"wireguard","PublicKey":"k","Port":51820}');
+    expect((await manager.acquire(nodeAttributes(1), never)).moveData).toBeUndefined();
+    expect(await offered()).toBe('');
   });
 
   test('of a backend without data say null', async () => {

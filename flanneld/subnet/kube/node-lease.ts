@@ -9,7 +9,7 @@ import { parseJson } from '../../../lib/json.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
 import { hostAddressesIn, MAX_LEASE_BYTES } from '../lease-file.ts';
 import type { Lease } from '../manager.ts';
-import type { Annotations } from './annotations.ts';
+import { type Annotations, MOVE_DATA } from './annotations.ts';
 import type { NodeRecord } from './node.ts';
 
 /** The families that are read. Annotations of a disabled family are ignored. */
@@ -46,8 +46,6 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
   }
   const publicIp = families.enableIpv4 ? readIp(annotations, 'public-ip', 4) : undefined;
   const publicIpv6 = families.enableIpv6 ? readIp(annotations, 'public-ipv6', 6) : undefined;
-  const backendData = families.enableIpv4 ? readData(annotations, 'backend-data') : undefined;
-  const backendV6Data = families.enableIpv6 ? readData(annotations, 'backend-v6-data') : undefined;
   const hostAddresses = hostAddressesIn(addresses ?? []).filter(
     (ip) => !(publicIp && sameIp(ip, publicIp)) && !(publicIpv6 && sameIp(ip, publicIpv6)),
   );
@@ -59,8 +57,18 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),
     ...(hostAddresses.length > 0 && { hostAddresses }),
+    ...backendDataOf(annotations, families),
+  };
+}
+
+function backendDataOf(annotations: Annotations, families: Families): Partial<Lease> {
+  const backendData = families.enableIpv4 ? readData(annotations, 'backend-data') : undefined;
+  const backendV6Data = families.enableIpv6 ? readData(annotations, 'backend-v6-data') : undefined;
+  const moveData = readData(annotations, MOVE_DATA);
+  return {
     ...(backendData !== undefined && { backendData }),
     ...(backendV6Data !== undefined && { backendV6Data }),
+    ...(moveData !== undefined && { moveData }),
   };
 }
 

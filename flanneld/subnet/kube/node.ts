@@ -16,7 +16,7 @@ export interface NodeRecord {
   readonly addresses: readonly string[] | undefined;
 }
 
-/** All annotations that flannel knows; others are not kept. */
+/** All annotations that flannel knows, and the one of ours; others are not kept. */
 const annotationNames = [
   'kube-subnet-manager',
   'backend-type',
@@ -28,6 +28,7 @@ const annotationNames = [
   'public-ipv6-overwrite',
   'node-public-ip',
   'node-public-ipv6',
+  'weft-move-data',
 ];
 
 let named: { readonly prefix: string; readonly names: readonly (readonly [string, string])[] } | undefined;

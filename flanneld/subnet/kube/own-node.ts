@@ -9,7 +9,7 @@ import type { StoreTroubles } from '../../health/store-troubles.ts';
 import { sleepUnlessAborted } from '../bell.ts';
 import type { Lease, LeaseAttributes, ReportType } from '../manager.ts';
 import type { Annotations } from './annotations.ts';
-import { ownAnnotations } from './annotations.ts';
+import { MOVE_DATA, ownAnnotations } from './annotations.ts';
 import type { KubeApi } from './api.ts';
 import { KubeError } from './api.ts';
 import type { NodeRecord } from './node.ts';
@@ -166,7 +166,10 @@ export class OwnNode {
   }
 
   #missing(node: NodeRecord, published: LeaseAttributes): Annotations {
-    return new Map([...ownAnnotations(published)].filter(([key, value]) => node.annotations.get(key) !== value));
+    const own = new Map(ownAnnotations(published));
+    // A node that no longer moves must not offer a key that nobody keeps.
+    if (!own.has(MOVE_DATA) && node.annotations.has(MOVE_DATA)) own.set(MOVE_DATA, '');
+    return new Map([...own].filter(([key, value]) => node.annotations.get(key) !== value));
   }
 
   async #write(name: string, missing: Annotations, prefix: string, signal: AbortSignal): Promise<void> {

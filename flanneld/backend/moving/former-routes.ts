@@ -1,0 +1,57 @@
+// What a move leaves in the kernel: routes by the device of the former backend, which are more specific than the new backend's, and
+// routes of the move itself. The backend that a node uses in the end takes them away when its own way is there.
+
+import { containsPrefix, type IpPrefix } from '../../../lib/ip.ts';
+import type { Netlink } from '../../../lib/netlink/connection.ts';
+import { RT_TABLE_MAIN, RTPROT_KERNEL } from '../../../lib/rtnetlink/constants.ts';
+import { listLinks } from '../../../lib/rtnetlink/link.ts';
+import { deleteRoute, listRoutes, type Route } from '../../../lib/rtnetlink/route.ts';
+import type { OnDeviceChange } from '../backend.ts';
+import { isVxlanDevice } from '../vxlan/vxlan-device.ts';
+import { movedRoutes, removeMovedRoute } from './moved-route.ts';
+
+/** The function, which from its first success on does nothing. */
+export function onceOnly<Given>(task: (given: Given) => void): (given: Given) => void {
+  let isDone = false;
+  return (given) => {
+    if (!isDone) task(given);
+    isDone = true;
+  };
+}
+
+/** Removes the routes of a move. Throws NetlinkError. */
+export function removeMovedRoutes(netlink: Netlink, network: IpPrefix, onChange: OnDeviceChange): void {
+  for (const route of movedRoutes(netlink, { family: network.ip.family, network })) {
+    const request = removeMovedRoute(route);
+    netlink.run(request);
+    onChange('route', request, 'left by a move between backends');
+  }
+}
+
+/**
+ * Removes the routes inside the network by devices of vxlan, then those of a move. In this order packets to nodes that have moved never
+ * take a way of vxlan again. Throws NetlinkError.
+ */
+export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange: OnDeviceChange): void {
+  const devices = new Map(
+    listLinks(netlink)
+      .filter(isVxlanDevice)
+      .map(({ index, name }) => [index, name]),
+  );
+  const routes = listRoutes(netlink, { family: network.ip.family, table: RT_TABLE_MAIN });
+  for (const route of routes) {
+    const dev = route.oif === undefined ? undefined : devices.get(route.oif);
+    if (dev === undefined || route.protocol === RTPROT_KERNEL || !containsPrefix(network, route.destination)) continue;
+    const request = deleteRoute(whichOf(route), dev);
+    netlink.run(request);
+    onChange('route', request, 'of the former backend vxlan');
+  }
+  removeMovedRoutes(netlink, network, onChange);
+}
+
+/** The fields that identify it. The gateway of a route over a nexthop object is that object's. */
+function whichOf({ destination, table, protocol, type, priority, nexthopId, gateway, oif }: Route) {
+  const which = { destination, table, protocol, type, ...(priority !== undefined && { priority }) };
+  if (nexthopId !== undefined) return { ...which, nexthopId };
+  return { ...which, ...(gateway !== undefined && { gateway }), ...(oif !== undefined && { oif }) };
+}
