@@ -33,8 +33,10 @@ async function restartWith(node: LabNode, Backend: object): Promise<void> {
   await node.agent.ready();
 }
 
+/** Undefined also while the agent is too busy to answer. */
 async function encrypted(node: LabNode): Promise<number | undefined> {
-  return (await statusReport(node)).overlays[0]?.peers.encrypted;
+  const report = await statusReport(node).catch(() => undefined);
+  return report?.overlays[0]?.peers.encrypted;
 }
 
 async function untilEncrypted(node: LabNode, peers: number): Promise<void> {
