@@ -240,7 +240,7 @@ async function run({ options, warnings }: CommandLine): Promise<never> {
     stopOnSignal(sys, (signal) => {
       log.info({ signal }, 'stopping');
       watchdog.stopping(() => {
-        log.error({}, 'not stopped in time, ended; data plane left in place');
+        log.error({}, 'not stopped in time and therefore ended; data plane left in place');
         endProcess(sys, EXIT_FAILURE);
       });
       stopping.abort();

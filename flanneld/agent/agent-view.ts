@@ -25,7 +25,7 @@ export class AgentView {
   readonly meters: Meters = createMeters();
   readonly probeMeter = new ProbeMeter();
   /** What the start is waiting for now; shown by /readyz?verbose. */
-  step = 'a look at what pods of this node hold';
+  step = 'a search for what dead pods of this node hold';
   readonly #node: string;
   readonly #startedAt = new Date().toISOString();
   #backend = '';

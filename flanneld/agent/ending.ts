@@ -18,7 +18,7 @@ export function endOnFault(sys: Syscalls, log: Logger): void {
   process.on('uncaughtException', (error: unknown, origin) => {
     try {
       const stack = error instanceof Error ? error.stack : undefined;
-      log.error({ err: errorText(error), origin, stack }, 'ended by an error nobody expected');
+      log.error({ err: errorText(error), origin, stack }, 'ended by an unexpected error');
     } finally {
       endProcess(sys, EXIT_FAILURE);
     }

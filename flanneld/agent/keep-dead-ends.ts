@@ -81,7 +81,7 @@ export class DeadEndKeeper {
       this.#look();
     } catch (error) {
       this.#hasNews = true;
-      this.#failures.failed('look', error, {}, 'blackhole and unreachable routes not right, will retry');
+      this.#failures.failed('look', error, {}, 'blackhole and unreachable routes are wrong, will retry');
       throw error;
     }
     this.#lookedAtMs = nowMs;

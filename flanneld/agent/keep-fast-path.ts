@@ -40,7 +40,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
     return undefined;
   }
   const hasPins = isBpffs(sys, PIN_ROOT);
-  if (!hasPins) log.info({ dir: PIN_ROOT }, 'no bpffs there: the fast path ends with the agent');
+  if (!hasPins) log.info({ dir: PIN_ROOT }, 'there is no bpffs, so the fast path ends with the agent');
   return new FastPath({
     mode,
     ...{ sys, netlink, log, clock, drift },

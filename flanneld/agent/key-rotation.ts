@@ -16,7 +16,8 @@ export class KeyRotation {
   ask(): void {
     this.#rotate?.().then(
       () => this.#done?.(),
-      (error: unknown) => this.#log.error({ err: errorText(error) }, 'no new key, the present one stays'),
+      (error: unknown) =>
+        this.#log.error({ err: errorText(error) }, 'no new WireGuard key was made, the present one stays'),
     );
   }
 

@@ -126,7 +126,7 @@ function startOverlayLoop(
   const becomeReady = publisher(parts);
   readiness.show('dead ends', () => deadEnds.checks());
   const run = async (woken: ReadonlySet<WakeReason>): Promise<number | undefined> => {
-    tools.log.debug({ why: [...woken].join(', ') || 'it is time to' }, 'looking at the overlays');
+    tools.log.debug({ why: [...woken].join(', ') || 'it is time to' }, 'the comparison with the kernel');
     let nextMs: number | undefined;
     let failed: { error: unknown } | undefined;
     for (const overlay of overlays) {
@@ -138,7 +138,7 @@ function startOverlayLoop(
       } catch (error) {
         // The other family must still be looked at, so the error is thrown only after the loop.
         readiness.failed(overlay.check, error);
-        failures.failed(overlay.name, error, { dev: overlay.name }, 'device not right, will retry');
+        failures.failed(overlay.name, error, { dev: overlay.name }, 'device is wrong, will retry');
         failed ??= { error };
       }
     }
@@ -172,7 +172,7 @@ function startFirewallLoop(
       await look.run(woken);
     } catch (error) {
       readiness.failed(FIREWALL, error);
-      failures.failed(FIREWALL, error, {}, 'firewall not right, will retry');
+      failures.failed(FIREWALL, error, {}, 'firewall is wrong, will retry');
       throw error;
     }
     failures.recovered(FIREWALL, {}, 'firewall is right again');

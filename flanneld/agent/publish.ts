@@ -50,7 +50,7 @@ export function publisher({ overlays, readiness, options, cniFiles, tools, drift
     try {
       tools.notifyReady();
     } catch (error) {
-      log.warn({ err: errorText(error) }, 'service manager not told');
+      log.warn({ err: errorText(error) }, 'systemd could not be told that the agent is ready');
     }
   };
 }
@@ -69,7 +69,7 @@ export function keepCniFiles({ readiness, cniFiles, tools }: PublishParts): Loop
   const onError = (error: unknown): void => {
     hasFailed = true;
     readiness.failed(CNI_FILES, error);
-    failures.failed('look', error, {}, 'CNI files not right, will retry');
+    failures.failed('look', error, {}, 'CNI files are wrong, will retry');
   };
   return startLoop({ run, onError, clock: tools.clock, minGapMs: 0, auditMs: CNI_FILES_LOOK_MS });
 }

@@ -86,7 +86,8 @@ async function runBackend(
   view.step = 'the network configuration';
   const config = await tools.manager.networkConfig(signal);
   const chosen = chooseBackend(config);
-  for (const warning of chosen.warnings) tools.log.warn({ warning }, 'network configuration has a doubtful key');
+  for (const warning of chosen.warnings)
+    tools.log.warn({ warning }, 'network configuration has a key that is unknown or has no effect');
   const backend = chosen.make();
   const networks = networksOf(config);
   const choose = (addresses: NodeAddresses): Place => {
@@ -199,9 +200,12 @@ async function startServers(
     servers.push(await serveSocket(socketPathFor(subnetFile), view.socketPages(), actions(rotation)));
     // An agent that the kernel ended because its event loop hung could not log that itself.
     if (isStale)
-      log.info({}, 'the agent before this one did not stop by itself: killed, or see its last line and exit code');
+      log.info(
+        {},
+        'the earlier agent did not stop by itself: it was killed, or its last log line and exit code say why',
+      );
   } catch (error) {
-    log.warn({ err: errorText(error) }, 'no status socket');
+    log.warn({ err: errorText(error) }, 'status socket could not be opened');
   }
 }
 

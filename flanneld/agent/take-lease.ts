@@ -62,7 +62,7 @@ export function checkSameSubnets(before: readonly Overlay[], now: readonly Overl
   const show = (overlays: readonly Overlay[]): string => overlays.map(({ subnet }) => formatPrefix(subnet)).join(' ');
   const [object, got] = [show(before), show(now)];
   if (object === got) return;
-  const detail = `the lease taken anew is of ${got}; a restart goes on with that, existing pods keep the old`;
+  const detail = `the store now gives this node ${got}; a restart uses that subnet, existing pods keep their addresses`;
   throw new OpError({ subsystem: 'leases', op: 'keep lease', object, code: 'lost', detail });
 }
 

@@ -33,7 +33,7 @@ export function ensureOwnAddress(
   for (const address of present) {
     if (isOwn(address) || !isForeign(address, network)) continue;
     const request = deleteAddress({ index: device.index, ip: address.ip, length: address.length }, device.name);
-    if (runUnless(netlink, request, EADDRNOTAVAIL)) onChange(request, 'not this node’s');
+    if (runUnless(netlink, request, EADDRNOTAVAIL)) onChange(request, 'was not this node’s address');
   }
 }
 

@@ -23,8 +23,8 @@ const hostGwBackend: Backend = {
   checkPlaces(places) {
     for (const { underlay, local, publicIp } of places) {
       if (sameIp(local, publicIp)) continue;
-      const why = `${formatIp(publicIp)} is to be advertised, but ${underlay} has ${formatIp(local)}`;
-      const problem = `host-gw needs nodes that reach each other without NAT: ${why}; vxlan works`;
+      const why = `the address to advertise is ${formatIp(publicIp)}, but ${underlay} has ${formatIp(local)}`;
+      const problem = `host-gw needs nodes that reach each other without NAT: ${why}; use the backend vxlan`;
       throw new ConfigError('net-conf', 'Backend.Type', problem);
     }
   },

@@ -203,7 +203,7 @@ export class Overlay {
     this.#restUntilMs = nowMs + waitMs;
     if (this.#budget.waited(this.name) === 1) {
       const facts = { dev: this.name, was: changes.join(', ') };
-      this.#tools.log.warn(facts, 'somebody keeps changing the device, repairing it once a second only');
+      this.#tools.log.warn(facts, 'another program keeps changing the device, it is repaired only once a second');
     }
   }
 

@@ -53,7 +53,7 @@ export function chooseBackend(
 function unknownBackend({ type, place }: NetConf['backend'], backends: readonly AnyBackendType[]): ConfigError {
   const instead = type === undefined ? undefined : INSTEAD.get(type);
   if (instead !== undefined) {
-    return new ConfigError(place.source, 'Backend.Type', `Weft has no backend ${type}; instead of it: ${instead}`);
+    return new ConfigError(place.source, 'Backend.Type', `Weft has no backend ${type}; use ${instead}`);
   }
   const expected = `expected one of ${backends.map((one) => one.type).join(', ')}`;
   const given = readString(place, 'Type');

@@ -39,14 +39,14 @@ export function tunnelMtu(headers: TunnelHeaders, underlay: Interface, configure
     op: 'use',
     object: `${underlay.name} with MTU ${underlay.mtu}`,
     code: 'too small',
-    detail: `${what} needs an MTU of at least ${least + bytes}`,
+    detail: `${what} needs an interface MTU of at least ${least + bytes}`,
   });
 }
 
 /** Says that the configured MTU is more than the interface carries. Differs from flannel, where the kernel refuses the device. */
 export function tooLargeMtu({ name, mtu }: Interface, configured: number | undefined): string | undefined {
   if (configured === undefined || configured <= mtu) return undefined;
-  return `Backend.MTU is ${configured}, and ${name} carries ${mtu}: ${mtu} is used`;
+  return `Backend.MTU is ${configured}, but ${name} carries only ${mtu}, so ${mtu} is used`;
 }
 
 /**

@@ -15,8 +15,8 @@ export interface FlagSpec {
 
 /** Flags of flannel that have no effect here. When one is used, a warning with this reason is logged. */
 export const ineffectiveFlags: ReadonlyMap<string, string> = new Map([
-  ['vmodule', 'log lines are structured: filter them by their fields'],
-  ['subnet-lease-renew-margin', 'etcd leases are kept alive all the time'],
+  ['vmodule', 'log lines are structured and can be filtered by their fields'],
+  ['subnet-lease-renew-margin', 'the agent always keeps its etcd lease alive'],
   ['log_backtrace_at', 'an error carries its own cause'],
 ]);
 
@@ -25,14 +25,14 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'iface',
     value: 'name|ip',
-    help: 'external interface, by name or address; may be repeated, and the first that exists is used',
+    help: 'name or address of the external interface; may be repeated, then the first one that exists is used',
   },
   {
     name: 'iface-regex',
     value: 'regex',
-    help: 'the same by a regular expression that is tried on addresses, then on names; may be repeated',
+    help: 'regular expression for the external interface, which is tried on addresses, then on names; may be repeated',
   },
-  { name: 'iface-can-reach', value: 'ip', help: 'use the interface by which the kernel reaches this address' },
+  { name: 'iface-can-reach', value: 'ip', help: 'use the interface through which the kernel reaches this address' },
   {
     name: 'public-ip',
     value: 'ip',
@@ -65,17 +65,17 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'cni-bin-dir',
     value: 'dir',
-    help: 'folder in which the CNI executables are installed; files of other programs stay',
+    help: 'folder in which the CNI executables are installed; files of other programs are kept',
   },
   {
     name: 'cni-bin-replace',
     value: 'names',
-    help: 'comma-separated names of executables of other programs that are replaced there',
+    help: 'comma-separated names of other programs’ executables in that folder that are replaced',
   },
   {
     name: 'cni-state-dir',
     value: 'dir',
-    help: 'folder in which plugins and runtime keep files about pods',
+    help: 'folder in which the plugins and the runtime keep files about pods',
     default: '/var/lib/cni',
   },
   {
@@ -88,7 +88,7 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'subnet-dir',
     value: 'dir',
-    help: 'directory store, for agents on one machine, with one lease file for each node; used only when this is given',
+    help: 'keep leases in this directory, one file for each node, for agents on one machine',
   },
   { name: 'ip-masq', help: 'masquerade traffic of pods that leaves the pod network', default: 'false' },
   { name: 'ip-masq-fully-random-disable', help: 'masquerade without random source ports', default: 'false' },
@@ -102,25 +102,25 @@ export const flagTable: readonly FlagSpec[] = [
   },
   {
     name: 'ip-unreachable-route',
-    help: 'with a tunnel, refuse packets to pod addresses that no node has, unless this node itself needs one of them',
+    help: 'with a tunnel, refuse packets to pod addresses that no node has, unless this node itself needs one of these addresses',
     default: 'true',
   },
   { name: 'ip-blackhole-route', help: "keep a blackhole route for this node's subnet", default: 'false' },
   {
     name: 'guard',
     value: 'count|enforce|off',
-    help: "packets to the tunnel's port from senders that are no peers: count them, or also drop them (enforce)",
+    help: "what to do with packets to the tunnel's port from senders that are no peers: count them, or also drop them (enforce)",
     default: 'count',
   },
   {
     name: 'fast-path',
     value: 'off|redirect|full',
-    help: "redirect pods' packets past bridge, routing and netfilter with eBPF programs (redirect); the programs also encapsulate and decapsulate IPv4 packets (full); what is not certain goes the classic way (default: FastPath of Backend, else off)",
+    help: "redirect: eBPF programs send pods' packets past bridge, routing and netfilter, except where this could change a packet’s fate; full: they also encapsulate and decapsulate IPv4 packets (default: FastPath of Backend, otherwise off)",
   },
   {
     name: 'probes',
     value: 'on|off',
-    help: 'probe other nodes through the tunnel and beside it, and answer their probes',
+    help: 'probe other nodes through the tunnel and directly, and answer their probes',
     default: 'on',
   },
   {
@@ -146,7 +146,7 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'metrics-ip',
     value: 'ip',
-    help: 'address at which /metrics listens for a Prometheus on another node; whoever reaches it may read it',
+    help: 'address at which /metrics listens for a Prometheus on another node; everybody who reaches it may read it',
     default: '0.0.0.0',
   },
   {
@@ -156,8 +156,12 @@ export const flagTable: readonly FlagSpec[] = [
     default: '0',
     range: [0, 65_535],
   },
-  { name: 'kube-subnet-mgr', help: 'Kubernetes store: leases are kept in Nodes', default: 'false' },
-  { name: 'kube-api-url', value: 'url', help: 'URL of the Kubernetes API server (default: as the pod is told)' },
+  { name: 'kube-subnet-mgr', help: 'keep leases in the annotations of Kubernetes Nodes', default: 'false' },
+  {
+    name: 'kube-api-url',
+    value: 'url',
+    help: 'URL of the Kubernetes API server (default: from the pod’s environment)',
+  },
   { name: 'kubeconfig-file', value: 'file', help: 'kubeconfig with credentials' },
   {
     name: 'kube-annotation-prefix',
@@ -173,13 +177,13 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'etcd-endpoints',
     value: 'urls',
-    help: 'etcd store: comma-separated endpoints. As in flannel, etcd is used when no flag names a store',
+    help: 'comma-separated etcd endpoints; as in flannel, leases are kept in etcd when no flag names a store',
     default: 'http://127.0.0.1:4001,http://127.0.0.1:2379',
   },
   { name: 'etcd-prefix', value: 'prefix', help: 'prefix of the keys in etcd', default: '/coreos.com/network' },
   { name: 'etcd-keyfile', value: 'file', help: 'key of the TLS client certificate for etcd' },
   { name: 'etcd-certfile', value: 'file', help: 'TLS client certificate for etcd' },
-  { name: 'etcd-cafile', value: 'file', help: 'certificate of the authority of etcd' },
+  { name: 'etcd-cafile', value: 'file', help: 'certificate of the authority (CA) that signed etcd’s certificate' },
   { name: 'etcd-username', value: 'name', help: 'user name for etcd' },
   { name: 'etcd-password', value: 'password', help: 'password for etcd' },
   {
@@ -195,15 +199,15 @@ export const flagTable: readonly FlagSpec[] = [
   {
     name: 'host-root',
     value: 'dir',
-    help: 'preflight: folder in which a container has the host’s /etc (default: the container is the host)',
+    help: 'preflight: folder at which the host’s /etc is mounted in a container (default: /etc itself)',
   },
   { name: 'dry-run', help: 'gc: only print what would be freed', default: 'false' },
-  { name: 'force', help: 'cleanup: first end the agent that runs on this node', default: 'false' },
+  { name: 'force', help: 'cleanup: end the agent that runs on this node first', default: 'false' },
   { name: 'version', help: 'print the version and exit', default: 'false' },
   {
     name: 'v',
     value: 'level',
-    help: 'log level; from 4 on, decisions are logged as well',
+    help: 'log level; from 4 on, the agent also logs its decisions',
     default: '0',
     range: [0, 100],
   },

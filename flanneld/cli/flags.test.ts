@@ -27,7 +27,7 @@ describe('parseCommandLine', () => {
     const { command, options, warnings } = parse([]);
     expect(command).toBe('run');
     expect(warnings).toEqual([
-      expect.stringMatching(/^no flag names a store, so it is etcd .* as with flannel; --kube/),
+      expect.stringMatching(/^no flag names a store, so leases are kept in etcd .* as with flannel; use --kube/),
     ]);
     expect(options).toEqual({
       interface: { iface: [], ifaceRegex: [], ifaceCanReach: undefined, publicIp: undefined, publicIpv6: undefined },
@@ -306,11 +306,11 @@ describe('environment', () => {
 describe('flags without effect', () => {
   test('are accepted with a warning that says why', () => {
     expect(parse(['--subnet-dir=/x', '--vmodule=x=1', '--log_backtrace_at=a:1']).warnings).toEqual([
-      '--vmodule has no effect: log lines are structured: filter them by their fields',
+      '--vmodule has no effect: log lines are structured and can be filtered by their fields',
       '--log_backtrace_at has no effect: an error carries its own cause',
     ]);
     expect(parse(['--etcd-prefix=/x', '--subnet-lease-renew-margin=30']).warnings).toEqual([
-      '--subnet-lease-renew-margin has no effect: etcd leases are kept alive all the time',
+      '--subnet-lease-renew-margin has no effect: the agent always keeps its etcd lease alive',
     ]);
   });
 });

@@ -26,14 +26,14 @@ export interface HelpRequest {
   readonly text: string;
 }
 
-const description = `Weft's agent, one a node. Without a command it runs until SIGTERM.
+const description = `Weft's agent, of which each node runs one. Without a command it runs until SIGTERM.
 Every flag may also be given as FLANNELD_<FLAG>, e.g. FLANNELD_PUBLIC_IP=10.0.0.1.
-Leases are kept in Kubernetes (--kube-subnet-mgr), in a directory (--subnet-dir), else in etcd: without a flag that names a
-store it is flannel's etcd, so that flannel's command line means the same cluster; a directory taken by mistake would be a
-cluster of one node that calls itself ready.`;
+Leases are kept in Kubernetes (--kube-subnet-mgr), in a directory (--subnet-dir), or in etcd when neither flag is given.
+So flannel's command line means the same cluster here. If a directory were the default instead, a missing flag would give
+a cluster of one node that reports that it is ready.`;
 const NO_STORE =
-  'no flag names a store, so it is etcd at the default endpoints, as with flannel; --kube-subnet-mgr is Kubernetes, ' +
-  '--subnet-dir a directory for the agents of one machine';
+  'no flag names a store, so leases are kept in etcd at the default endpoints, as with flannel; use --kube-subnet-mgr for Kubernetes, ' +
+  '--subnet-dir for a directory shared by the agents of one machine';
 const booleanFlags = new Set(flagTable.filter((spec) => spec.value === undefined).map((spec) => spec.name));
 const valueFlags = new Set(flagTable.filter((spec) => spec.value !== undefined).map((spec) => spec.name));
 

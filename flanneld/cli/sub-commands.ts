@@ -32,35 +32,36 @@ const doctorFlags: readonly string[] = [
 export const subCommands: readonly SubCommandSpec[] = [
   {
     name: 'withdraw',
-    summary: 'take the CNI configuration away: no new pods on this node until flanneld is ready again',
+    summary: 'remove the CNI configuration, so that no new pod starts on this node until flanneld is ready again',
     flags: ['cni-conf-dir'],
   },
   {
     name: 'cleanup',
-    summary: 'remove everything of Weft from this node; refuses while the agent runs',
+    summary: 'remove everything of Weft from this node; refused while the agent runs',
     flags: ['cni-conf-dir', 'cni-bin-dir', 'cni-state-dir', 'subnet-file', 'subnet-dir', 'node-name', 'force'],
   },
   {
     name: 'gc',
     summary:
-      'free addresses, saved configurations and veths of pods that are provably gone; says what is kept, and why',
+      'free addresses, saved configurations and veths of pods that are provably gone, and say what is kept and why',
     flags: ['cni-conf', 'cni-conf-dir', 'cni-state-dir', 'netns-dir', 'dry-run', 'json'],
   },
   {
     name: 'status',
-    summary: 'show what the running agent knows: lease, device, peers, problems, repairs; exits 0 when ready',
+    summary:
+      'show what the running agent knows: lease, device, peers, problems, repairs; exit code 0 when the node is ready',
     flags: ['subnet-file', 'json'],
   },
   {
     name: 'doctor',
     summary:
-      'find what is wrong on this node and towards its peers, and say what ends it, with the flags of the running agent; `doctor path` follows one packet',
+      'find what is wrong on this node and towards its peers, and say what ends it; uses the flags of the running agent; `doctor path` follows one packet',
     flags: [...doctorFlags, 'peer', 'all'],
   },
   {
     name: 'doctor path',
     summary:
-      'follow a packet through this node, hop by hop, and say where it stops and why; FROM and TO are pods (address, namespace/name or ' +
+      'follow a packet through this node hop by hop, and say where it stops and why; FROM and TO are pods (address, namespace/name or ' +
       'container id), nodes or addresses, PORT is 443 or 53/udp',
     flags: doctorFlags,
     words: ['FROM', 'TO', '[PORT]'],
@@ -68,8 +69,8 @@ export const subCommands: readonly SubCommandSpec[] = [
   {
     name: 'preflight',
     summary:
-      'before Weft is installed or replaces flannel: try what it needs of this node, and say what is in the way; ADDRESS is another ' +
-      'node’s, towards which the packet size is tried',
+      'before Weft is installed or replaces flannel: test whether this node has what Weft needs, and say what is missing; ADDRESS is another ' +
+      'node’s, to which packets of full size are sent',
     flags: [
       ...doctorFlags,
       'kubeconfig-file',
@@ -84,12 +85,12 @@ export const subCommands: readonly SubCommandSpec[] = [
   {
     name: 'snapshot',
     summary:
-      'print for an issue report what this node holds, as JSON: versions, configuration, kernel objects, rules, counters; no secrets',
+      'print this node’s state as JSON for an issue report: versions, configuration, kernel objects, rules, counters; no secrets',
     flags: doctorFlags,
   },
   {
     name: 'rotate-key',
-    summary: 'have the running agent take a new WireGuard key; peers learn it from the lease',
+    summary: 'make the running agent take a new WireGuard key, which peers learn from its lease',
     flags: ['subnet-file'],
   },
   {

@@ -40,12 +40,15 @@ export interface PluginHelp {
 const PARTS = ['pod', 'full-size', 'service', 'node', 'dns'] as const;
 
 const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
-  status: 'a line for each node: version, ready, peers, guard, probes, drift; exits 1 unless all are ready',
-  doctor: 'what is wrong in the cluster, each cause once, with its fix; exits 1 when there is an error',
-  connectivity: 'test with pods of its own who reaches whom, and remove them; exits 1 when something does not',
-  bundle: 'write an archive for an issue report, without secrets, tokens and keys',
-  map: 'write one HTML file: nodes by nodes, round trip and loss, and what is wrong',
-  preflight: 'try with a pod on each node whether it is fit for Weft, before it is installed; exits 1 when one is not',
+  status:
+    'print a line for each node: version, ready, peers, guard, probes, drift; exit code 1 unless all nodes are ready',
+  doctor: 'print what is wrong in the cluster, each cause once, with its fix; exit code 1 when there is an error',
+  connectivity:
+    'start test pods, test whether they reach each other, and remove them; exit code 1 when one does not reach another',
+  bundle: 'write an archive for an issue report, without secrets, tokens or keys',
+  map: 'write one HTML file with round trip and loss between all nodes, and what is wrong',
+  preflight:
+    'before Weft is installed: test with a pod on each node whether the node is fit for it; exit code 1 when one is not',
   version: 'print the version',
 };
 
@@ -53,7 +56,9 @@ const SUMMARIES: Readonly<Record<PluginCommand, string>> = {
 export function parsePluginLine(argv: readonly string[]): PluginOptions | PluginHelp {
   let found: PluginOptions | undefined;
   let output = '';
-  const program = newCommand('weft').usage('COMMAND [flags]').description('Weft, over all nodes of a cluster.');
+  const program = newCommand('weft')
+    .usage('COMMAND [flags]')
+    .description('Shows and tests Weft on all nodes of a cluster.');
   program.configureOutput({ writeOut: (text) => (output += text), writeErr: () => undefined }).helpCommand(false);
   for (const name of COMMANDS) {
     const command = newCommand(name).summary(SUMMARIES[name]).description(`${SUMMARIES[name]}.`);
@@ -86,22 +91,24 @@ function newCommand(name: string): Command {
 function optionsOf(command: PluginCommand): Option[] {
   if (command === 'version') return [];
   const common = [
-    new Option('--kubeconfig <file>', 'the kubeconfig to use'),
-    new Option('--context <name>', 'the context of it to use'),
-    new Option('-n, --namespace <name>', 'where the agents are (all namespaces)'),
-    new Option('--parallel <count>', 'nodes asked at a time').default(32).argParser(integer(1, 512)),
-    new Option('--timeout <seconds>', 'for the answer of one node').default(30).argParser(integer(1, 600)),
+    new Option('--kubeconfig <file>', 'kubeconfig file'),
+    new Option('--context <name>', 'context in the kubeconfig file'),
+    new Option('-n, --namespace <name>', 'namespace of the agents (default: all namespaces are searched)'),
+    new Option('--parallel <count>', 'how many nodes are asked at the same time')
+      .default(32)
+      .argParser(integer(1, 512)),
+    new Option('--timeout <seconds>', 'time limit for the answer of one node').default(30).argParser(integer(1, 600)),
   ];
   const json = new Option('--json', 'print JSON instead of text');
   const output = (what: string): Option => new Option('--output <file>', what);
   switch (command) {
     case 'map':
-      return [...common, output('the HTML file to write').default('weft-map.html')];
+      return [...common, output('name of the HTML file').default('weft-map.html')];
     case 'bundle':
       return [
         ...common,
-        output('the archive to write').default('weft-bundle.tar.gz'),
-        new Option('--nodes <count>', 'how many nodes in detail: kernel objects, rules, log')
+        output('name of the archive').default('weft-bundle.tar.gz'),
+        new Option('--nodes <count>', 'how many nodes the archive has in detail, with kernel objects, rules and log')
           .default(10)
           .argParser(integer(0, 100)),
       ];
@@ -109,14 +116,14 @@ function optionsOf(command: PluginCommand): Option[] {
       return [
         ...common,
         json,
-        new Option('--image <name>', 'Weft’s image (that of the DaemonSet, where there is one)'),
+        new Option('--image <name>', 'Weft’s image (default: that of the DaemonSet, where there is one)'),
       ];
     case 'connectivity':
       return [
         ...common,
         json,
-        new Option('--nodes <count>', 'on how many nodes').default(6).argParser(integer(1, 32)),
-        new Option('--without <parts>', `leave out some of ${PARTS.join(', ')}`).default([]).argParser(parts),
+        new Option('--nodes <count>', 'how many nodes take part').default(6).argParser(integer(1, 32)),
+        new Option('--without <parts>', `which tests to leave out: ${PARTS.join(', ')}`).default([]).argParser(parts),
       ];
     default:
       return [...common, json];

@@ -136,7 +136,7 @@ describe('look', () => {
     for (const name of ['flannel', 'bridge']) expect(readFileSync(join(bin, name))).toEqual(own);
     expect(readFileSync(join(bin, 'portmap'), 'utf8')).toBe(stranger);
     expect(files.checks().map(({ problem }) => problem)).toEqual([
-      expect.stringContaining(`${bin}/portmap is of a vendor not known here`),
+      expect.stringContaining(`${bin}/portmap is neither Weft’s nor a reference plugin`),
     ]);
     expect(files.look()).toBeUndefined();
   });
@@ -164,7 +164,7 @@ describe('checks', () => {
       {
         name: 'cni',
         required: false,
-        problem: `${conf}/10-containerd-net.conflist sorts before 10-flannel.conflist: the runtime uses it for new pods instead`,
+        problem: `${conf}/10-containerd-net.conflist sorts before 10-flannel.conflist, so the runtime uses that file for new pods`,
       },
     ]);
     expect(lines.filter((line) => line.includes('10-containerd-net'))).toHaveLength(1);
@@ -179,7 +179,7 @@ describe('checks', () => {
     const { bin, files } = bench();
     rmSync(join(bin, 'sbr'));
     files.publish();
-    expect(files.checks().map(({ problem }) => problem)).toEqual([`${bin}/sbr is missing, and pods need it`]);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([`${bin}/sbr is missing, but new pods need it`]);
   });
 
   test('name an executable of a vendor nobody knows, and how to replace it', () => {
@@ -187,7 +187,7 @@ describe('checks', () => {
     writeFileSync(join(bin, 'portmap'), stranger);
     files.publish();
     const [check] = files.checks();
-    expect(check?.problem).toContain(`${bin}/portmap is of a vendor not known here`);
+    expect(check?.problem).toContain(`${bin}/portmap is neither Weft’s nor a reference plugin`);
     expect(check?.problem).toContain('--cni-bin-replace=portmap');
   });
 
@@ -196,7 +196,7 @@ describe('checks', () => {
     for (const name of ['flannel', 'bridge']) writeFileSync(join(bin, name), 'github.com/containernetworking/cni');
     files.publish();
     expect(files.checks().map(({ problem }) => problem)).toEqual([
-      `${bin}/flannel is flannel's own, left as it is; --cni-bin-replace=flannel puts Weft's in its place`,
+      `${bin}/flannel is flannel's own and is left as it is; --cni-bin-replace=flannel replaces it by Weft's`,
     ]);
   });
 });

@@ -156,7 +156,7 @@ export class CniFiles {
     const doubts = this.#doubtsNow();
     for (const doubt of doubts) {
       if (this.#doubts.includes(doubt)) continue;
-      this.#tools.log.warn({ problem: doubt }, 'pods may not start as they should');
+      this.#tools.log.warn({ problem: doubt }, 'a file of the CNI folders may keep pods from starting');
       this.#tools.manager.report?.('CNIFoldersDoubtful', doubt);
     }
     if (doubts.length === 0 && this.#doubts.length > 0) this.#tools.log.info({}, 'CNI folders are right again');
@@ -185,10 +185,10 @@ export class CniFiles {
       case 'extended':
       case 'changed':
         return [
-          `${path} was changed by somebody, left as it is: ${this.#conflistNow === 'extended' ? 'ours is in it whole' : 'remove it to have ours back'}`,
+          `${path} was changed by another program and is left as it is: ${this.#conflistNow === 'extended' ? 'it still contains all of Weft’s configuration' : 'remove it to get Weft’s file back'}`,
         ];
       case 'withdrawn':
-        return [`${path} was withdrawn (flanneld withdraw): no pod starts here until the agent starts anew`];
+        return [`${path} was removed by flanneld withdraw: no pod starts on this node until the agent is restarted`];
       default:
         return [];
     }

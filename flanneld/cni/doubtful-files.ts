@@ -23,7 +23,7 @@ export function cniDoubts(facts: {
   const { confFolder, conflistName, binFolder, types, executables } = facts;
   return [
     ...earlierConfigurations(listNames(confFolder), conflistName).map(
-      (name) => `${join(confFolder, name)} sorts before ${conflistName}: the runtime uses it for new pods instead`,
+      (name) => `${join(confFolder, name)} sorts before ${conflistName}, so the runtime uses that file for new pods`,
     ),
     ...(binFolder === undefined ? [] : missingPlugins(binFolder, types)),
     ...executables.flatMap((executable) => foreign(binFolder ?? '', executable)),
@@ -38,16 +38,16 @@ export function earlierConfigurations(names: readonly string[], ours: string): s
 function missingPlugins(folder: string, types: readonly string[]): string[] {
   return [...new Set(types)]
     .filter((type) => !existsSync(join(folder, type)))
-    .map((type) => `${join(folder, type)} is missing, and pods need it`);
+    .map((type) => `${join(folder, type)} is missing, but new pods need it`);
 }
 
 function foreign(folder: string, { name, found, step }: PlannedExecutable): string[] {
   if (step !== 'leave') return [];
   const path = join(folder, name);
-  const told = `--cni-bin-replace=${name} puts Weft's in its place`;
-  if (found === 'unknown') return [`${path} is of a vendor not known here, left as it is; ${told}`];
+  const told = `--cni-bin-replace=${name} replaces it by Weft's`;
+  if (found === 'unknown') return [`${path} is neither Weft’s nor a reference plugin and is left as it is; ${told}`];
   // No problem: most nodes have the reference bridge and portmap. flannel's own plugin works, too, but slower.
-  return name === 'flannel' ? [`${path} is flannel's own, left as it is; ${told}`] : [];
+  return name === 'flannel' ? [`${path} is flannel's own and is left as it is; ${told}`] : [];
 }
 
 function listNames(folder: string): string[] {

@@ -22,7 +22,7 @@ export function keepWatching(tools: WatchTools, options: Omit<WatchOptions, 'onE
   let watch: EventWatch | undefined;
   const again = (error: unknown): void => {
     if (closed) return;
-    failures.failed('watch', error, { groups: options.groups }, 'kernel events interrupted, will watch again');
+    failures.failed('watch', error, { groups: options.groups }, 'kernel events were interrupted, will watch again');
     cancelTimer = tools.clock.after(RESTART_MS, () => {
       try {
         start();

@@ -27,9 +27,9 @@ export class PlanProblems {
   set({ problems, doubts }: { readonly problems: readonly PeerProblem[]; readonly doubts: readonly PeerProblem[] }) {
     const now = new Map(problems.map(({ key, reason }) => [key, reason]));
     for (const [peer, err] of now) {
-      if (this.#problems.get(peer) !== err) this.#log.warn({ peer, err }, 'lease left out');
+      if (this.#problems.get(peer) !== err) this.#log.warn({ peer, err }, 'lease cannot be used');
     }
-    for (const peer of this.#problems.keys()) if (!now.has(peer)) this.#log.info({ peer }, 'lease no longer at fault');
+    for (const peer of this.#problems.keys()) if (!now.has(peer)) this.#log.info({ peer }, 'lease can be used again');
     this.#problems = now;
     this.#setDoubts(doubts);
   }
@@ -39,7 +39,7 @@ export class PlanProblems {
     if (doubts === this.#doubts) return;
     const known = new Set(this.#doubts.map(({ key, reason }) => `${key} ${reason}`));
     for (const { key, reason } of doubts) {
-      if (!known.has(`${key} ${reason}`)) this.#log.warn({ peer: key, err: reason }, 'peer in doubt');
+      if (!known.has(`${key} ${reason}`)) this.#log.warn({ peer: key, err: reason }, 'peer is doubtful');
     }
     this.#doubts = doubts;
   }

@@ -100,7 +100,7 @@ describe('Reconciler', () => {
         ),
       },
     ]);
-    expect(bench.said().sort()).toEqual(['info: peer added', 'warn: peer not programmed, will retry']);
+    expect(bench.said().sort()).toEqual(['info: peer added', 'warn: peer could not be programmed, will retry']);
     expect(retryMs).toBeGreaterThan(0);
 
     // Not due yet: other reasons to look are no reason to try it.
@@ -211,11 +211,11 @@ describe('Reconciler', () => {
     const bad = { ...two, backendData: 'x' };
     await bench.run({ bad, three });
     await bench.run({ bad, three });
-    expect(bench.said()).toEqual(['warn: lease left out', 'info: peer added']);
+    expect(bench.said()).toEqual(['warn: lease cannot be used', 'info: peer added']);
     expect(bench.reconciler.problems()).toEqual([{ key: 'bad', reason: 'backend data is "x", not an object' }]);
     expect(bench.reconciler.peerCount).toBe(2);
     await bench.run({ three });
-    expect(bench.said()).toEqual(['info: lease no longer at fault']);
+    expect(bench.said()).toEqual(['info: lease can be used again']);
   });
 
   test('notes in the ledger what somebody else changed, object by object, and nothing else', async () => {

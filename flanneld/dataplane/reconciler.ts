@@ -279,7 +279,7 @@ export class Reconciler<P extends PlannedPeer> {
     const dev = first && deviceOf(first, place);
     const there = changes.flatMap(({ kind, want }) => (want && kind.whatIsThere?.(netlink, want)) ?? []);
     const facts = { peer: owner, dev, was: changes.map(describeDrift).join(', '), route: there[0], count };
-    log.warn(facts, 'somebody keeps changing this, repairing it once a second only');
+    log.warn(facts, 'another program keeps changing this, it is repaired only once a second');
   }
 
   /** First makes what peers need, then removes the rest, except what a failed or waiting peer still depends on. */
@@ -315,7 +315,7 @@ export class Reconciler<P extends PlannedPeer> {
     await this.#poll(place, new Set(polled.map(({ kind }) => kind)));
     for (const { task, kind, key } of polled) {
       if (task.failure !== undefined || task.pendingMs !== undefined || !this.#dirty.has(kind, key)) continue;
-      task.failure = `${kind.name} is not there though nobody refused it`;
+      task.failure = `${kind.name} is missing although the kernel accepted it`;
     }
   }
 
@@ -349,7 +349,7 @@ export class Reconciler<P extends PlannedPeer> {
     if (!isWorthLogging(attempts)) return;
     const [first] = changes;
     const facts = { peer: owner, dev: first && deviceOf(first, place), err: failure, count: attempts };
-    this.#options.log.warn(facts, 'peer not programmed, will retry');
+    this.#options.log.warn(facts, 'peer could not be programmed, will retry');
   }
 
   #succeeded(key: string, as: P | undefined): void {

@@ -63,7 +63,7 @@ export function refuseHeld<P>(
         const holder = change.kind === kind && change.want !== undefined ? held.get(change.key) : undefined;
         if (holder === undefined || change.have !== undefined) return change;
         if (holder.mayReplace) return { ...change, have: holder.have };
-        task.failure = `there is a ${kind.name} of somebody else: ${holder.spelled}`;
+        task.failure = `another program has a ${kind.name} there: ${holder.spelled}`;
         return change;
       });
       task.sent = task.changes;

@@ -40,15 +40,15 @@ export async function examineInTime(
   processes: readonly AgentDetails[],
   tools: ViewTools & TryTools,
 ): Promise<{ readonly examined: Examined; readonly takeBack: () => Promise<void> }> {
-  const progress: Progress = { step: 'the look at the node', view: undefined, drafts: [] };
+  const progress: Progress = { step: 'the examination of the node', view: undefined, drafts: [] };
   const work = examine(options, processes, tools, progress);
   const isWhole = await endsWithin(work, stretched(LIMIT_MS), tools.clock);
   const { step, view, drafts } = progress;
   const late: Draft = {
     id: 'not-looked-at',
-    cause: 'the doctor could not look at everything in time',
+    cause: 'the doctor could not examine everything in time',
     evidence: `${step} had not ended after ${LIMIT_MS / 1000} s`,
-    fix: 'see what makes this node slow, and run the doctor again; `--peer NAME` asks one peer only',
+    fix: 'find out what makes this node slow, and run the doctor again; `--peer NAME` asks one peer only',
   };
   return {
     examined: { view, drafts: isWhole ? drafts : once([...drafts, late]) },
@@ -87,7 +87,7 @@ async function examine(
   const told = first.agent.state === 'answers' ? (first.agent.report.findings ?? []) : [];
   const byPackets = [...tried.local, ...withHistory(tried.peers, told)];
   const drafts = once([...whileStarting(first, seen), ...byPackets]);
-  Object.assign(progress, { step: 'the second look', view, drafts });
+  Object.assign(progress, { step: 'the second examination', view, drafts });
   if (seen.length === 0 || tools.clock.now() - beganMs > stretched(LATE_MS)) return;
   const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
   await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));

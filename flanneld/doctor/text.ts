@@ -3,8 +3,8 @@
 import type { Finding, Severity } from '../health/finding.ts';
 
 const TITLES: readonly (readonly [Severity, string])[] = [
-  ['error', 'errors: packets are lost or pods cannot start'],
-  ['warning', 'warnings: it will break, or it may be meant so'],
+  ['error', 'errors: packets are lost, or pods cannot start'],
+  ['warning', 'warnings: something may break later, or may be intended'],
   ['info', 'to know'],
 ];
 
@@ -21,7 +21,7 @@ export function findingsText(node: string, findings: readonly Finding[]): string
 function count(findings: readonly Finding[], severity: Severity): string {
   const { length } = findings.filter((finding) => finding.severity === severity);
   if (length === 0) return '';
-  return severity === 'info' ? `${length} to know` : `${length} ${severity}${length === 1 ? '' : 's'}`;
+  return severity === 'info' ? `${length} for information` : `${length} ${severity}${length === 1 ? '' : 's'}`;
 }
 
 function findingLines({ id, peer, cause, evidence, fix }: Finding): string[] {

@@ -71,7 +71,7 @@ export class FastPath {
   #tunnelIndexes: ReadonlySet<number> = new Set();
   readonly #unknownSince = new Map<number, number>();
   /** Why it is off; undefined while it is on. */
-  #reason: string | undefined = 'it has not started yet';
+  #reason: string | undefined = 'the fast path has not started yet';
   /** Whether that is how every node starts. */
   #isWaiting = true;
   /** Whether programs may encapsulate; the reason in words when they must not for now. */
@@ -87,7 +87,7 @@ export class FastPath {
         await this.#run();
         return TICK_MS;
       },
-      onError: (error) => this.#pause(`it could not be looked after: ${errorText(error)}`),
+      onError: (error) => this.#pause(`the fast path could not be checked: ${errorText(error)}`),
       clock: parts.clock,
       minGapMs: GAP_MS,
       auditMs: TICK_MS,
@@ -187,7 +187,7 @@ export class FastPath {
   async #run(): Promise<void> {
     const { tunnels: read, place: placeOf, clock, policing } = this.#parts;
     const [tunnels, place] = [read(), placeOf()];
-    if (tunnels === undefined || place === undefined) return this.#pause('the tunnel is not there yet', true);
+    if (tunnels === undefined || place === undefined) return this.#pause('the tunnel’s device is not there yet', true);
     this.#tunnelIndexes = new Set(tunnels.map(({ ifindex }) => ifindex));
     const policed = policing.who();
     const reason = policed.pods ?? this.#notForwarded(tunnels);
@@ -195,7 +195,7 @@ export class FastPath {
       this.#pause(reason);
       return await this.#clear(place);
     }
-    if (!this.#open()) return this.#pause(this.#lacks ?? 'it is not available');
+    if (!this.#open()) return this.#pause(this.#lacks ?? 'the fast path is not available');
     this.#chooseMode(policed.tunnel, place);
     if (!this.#isDirty && clock.now() - this.#lookedAtMs < AUDIT_MS && this.#isIntact()) return this.#go();
     await this.#look(tunnels, place);
@@ -218,7 +218,7 @@ export class FastPath {
     if (state === undefined) return;
     const foreign = tunnels.find(({ ifindex }) => state.foreignPrograms(ifindex) > 0);
     if (foreign !== undefined) {
-      this.#pause(`a program of others is attached to ${foreign.dev}`);
+      this.#pause(`another program has attached an eBPF program to ${foreign.dev}`);
       return await this.#clear(place);
     }
     const own = found.links.filter(
@@ -288,7 +288,7 @@ export class FastPath {
 
   #notForwarded(tunnels: readonly Tunnel[]): string | undefined {
     const not = tunnels.find(({ family, ifindex }) => isForwarding(this.#parts.netlink, family, ifindex) === false);
-    return not === undefined ? undefined : `this node does not forward what arrives at ${not.dev}`;
+    return not === undefined ? undefined : `this node does not forward packets that arrive at ${not.dev}`;
   }
 
   #go(): void {
@@ -306,7 +306,7 @@ export class FastPath {
     this.#isWaiting = isWaiting;
     if (this.#reason === reason) return;
     this.#reason = reason;
-    this.#parts.log.warn({ reason }, 'fast path is off, packets go the classic way');
+    this.#parts.log.warn({ reason }, 'fast path is off, packets go through bridge, routing and netfilter');
   }
 
   /** Takes everything away, so that packets do not even pass the programs. */

@@ -97,7 +97,7 @@ test.for<{ name: string; change: Partial<Observed>; want: unknown }>([
     change: { links: [flannel, { ...bridge, vlanFiltering: true }] },
     want: 'bridge cni0 filters VLANs',
   },
-  { name: 'no tunnel', change: { links: [bridge, port] }, want: 'flannel.1 is not there or down' },
+  { name: 'no tunnel', change: { links: [bridge, port] }, want: 'flannel.1 is missing or down' },
 ])('$name means no fast path', ({ change, want }) => {
   expect(shown({ ...usual, ...change })).toEqual(want);
 });

@@ -44,7 +44,7 @@ export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFast
   if (bridge.vlanFiltering === true) return `bridge ${facts.bridge} filters VLANs`;
   const tunnels = facts.tunnels.map((tunnel) => ({ tunnel, link: tunnelLink(observed, tunnel) }));
   const missing = tunnels.find(({ link }) => link === undefined);
-  if (missing !== undefined) return `${missing.tunnel.dev} is not there or down`;
+  if (missing !== undefined) return `${missing.tunnel.dev} is missing or down`;
   const pods = podsOf(observed, facts, bridge, bridge.mac);
   const outer = outerIn(observed, tunnels, facts);
   const isFull = typeof outer === 'object';

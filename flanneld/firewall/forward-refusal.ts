@@ -51,7 +51,7 @@ export class ForwardRefusal {
   }
 
   checks(): readonly Check[] {
-    const problem = 'it is in use here, and to look at its chains takes the capability NET_RAW';
+    const problem = 'it is in use on this node, and only a program with the capability NET_RAW can read its chains';
     return [...this.#checks, ...[...this.#hidden].map((name) => ({ name, problem, required: false }))];
   }
 
@@ -94,7 +94,7 @@ export class ForwardRefusal {
     const { all, lookedFor } = await this.#find(config.family);
     if (all.length === 0) {
       const facts = { family: config.family, looked: lookedFor.join(' ') };
-      this.#tools.log.info(facts, 'iptables is not in PATH: its chains are not looked at');
+      this.#tools.log.info(facts, 'iptables is not in PATH, so its chains are not checked');
     }
     return { config, keepers: all.map((iptables) => new IptablesChains(iptables, this.#tools)) };
   }
@@ -113,8 +113,7 @@ export class ForwardRefusal {
   }
 
   #hide({ name }: Iptables): false {
-    if (!this.#hidden.has(name))
-      this.#tools.log.warn({ iptables: name }, 'rules here cannot be looked at without NET_RAW');
+    if (!this.#hidden.has(name)) this.#tools.log.warn({ iptables: name }, 'its rules cannot be read without NET_RAW');
     this.#hidden.add(name);
     return false;
   }
@@ -127,7 +126,7 @@ export class ForwardRefusal {
       const hasIptables = this.#parts?.some(({ config, keepers }) => config.family === family && keepers.length > 0);
       for (const chain of refusingChains(chains, nftFamily(family))) {
         if (hasIptables === true && chain === `${nftFamily(family)} filter FORWARD`) continue;
-        const problem = `its policy is drop: accept packets from and to ${formatPrefix(network)} in it`;
+        const problem = `its policy is drop: add rules to it that accept packets from and to ${formatPrefix(network)}`;
         found.push({ name: `chain ${chain} at the hook forward`, problem, required: false });
       }
     }

@@ -80,7 +80,7 @@ export class IptablesChains {
     const [fault] = faults;
     if (fault === undefined) return;
     const object = `chain ${fault.chain.table} ${fault.chain.name}`;
-    const detail = `${this.#iptables.name}-restore took it, ${this.#iptables.name}-save lists it otherwise`;
+    const detail = `${this.#iptables.name}-restore accepted it, but ${this.#iptables.name}-save lists it differently`;
     throw new OpError({ subsystem: 'firewall', op: 'write', object, code: fault.was, detail });
   }
 }

@@ -107,7 +107,7 @@ export async function chooseIptables({ all, plain, lookedFor }: FoundIptables, p
   if (second === undefined) return { iptables: first, why: 'the only one in PATH' };
   for (const each of all) {
     if (isIdle(each) || isOutOfReach(each)) continue;
-    if (KUBELET_CHAINS.test(await each.save())) return { iptables: each, why: "the kubelet's chains are there" };
+    if (KUBELET_CHAINS.test(await each.save())) return { iptables: each, why: "it has the kubelet's chains" };
   }
   const plainVariant = plain === undefined ? undefined : await variantOf(plain);
   const same = all.find(({ variant }) => variant === plainVariant);

@@ -93,7 +93,7 @@ export class IptablesFirewall implements Firewall {
       return changed;
     } catch (error) {
       if (!(error instanceof OpError)) throw error;
-      this.#tunnelProblem = `off, and pods and strangers can change routes and neighbours: ${errorText(error)}`;
+      this.#tunnelProblem = `off, so pods and strangers can change routes and neighbours: ${errorText(error)}`;
       return false;
     }
   }
@@ -114,7 +114,7 @@ export class IptablesFirewall implements Firewall {
     const probe = '*nat\n:FLANNEL-PROBE - [0:0]\n-A FLANNEL-PROBE -j MASQUERADE --random-fully\nCOMMIT\n';
     const takes = await iptables.accepts(probe);
     if (!takes)
-      this.#tools.log.warn({ family: iptables.family }, 'iptables has no --random-fully, using plain MASQUERADE');
+      this.#tools.log.warn({ family: iptables.family }, 'iptables has no --random-fully, plain MASQUERADE is used');
     return takes;
   }
 
@@ -140,13 +140,16 @@ export class IptablesFirewall implements Firewall {
         await nft.apply(`delete table ${family} ${table}\n`);
         log.info(
           { table: `${family} ${table}`, cmd: `nft delete table ${family} ${table}` },
-          'table of the nftables flavour removed',
+          'table of the nftables mode removed',
         );
       }
     } catch (error) {
       // Without nft or nftables there are no such tables.
       if (!(error instanceof OpError)) throw error;
-      log.info({ err: errorText(error) }, 'nft does not work here: tables of the nftables flavour are not looked for');
+      log.info(
+        { err: errorText(error) },
+        'nft does not work on this node, so tables of the nftables mode are not searched',
+      );
     }
   }
 

@@ -163,7 +163,7 @@ describe('NftablesFirewall', () => {
     const [rules, lines] = firewall(nft);
     await rules.ensure();
     expect(nft.scripts.join('')).not.toContain('fully-random');
-    expect(lines[0]).toBe('kernel or nft has no fully-random masquerade, using plain');
+    expect(lines[0]).toBe('kernel or nft has no fully-random masquerade, plain masquerade is used');
   });
 
   describe('without a change in nftables', () => {

@@ -124,7 +124,7 @@ export class NftablesFirewall implements Firewall {
     const accepted = await this.#accepted(probes);
     for (const family of random) {
       if (accepted.has(nftFamily(family))) continue;
-      this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, using plain');
+      this.#log.warn({ family }, 'kernel or nft has no fully-random masquerade, plain masquerade is used');
     }
     const tables = families.map((config) =>
       firewallTable({ ...config, fullyRandom: accepted.has(nftFamily(config.family)) }),

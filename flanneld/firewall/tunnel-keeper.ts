@@ -81,7 +81,7 @@ export class TunnelKeeper {
   #note(): void {
     const place = `inet ${this.#table}`;
     const cmd = command(`list set ${place} peers4; list set ${place} peers6`);
-    this.#tools.log.info({ table: place, cmd }, 'peers of the guard put right');
+    this.#tools.log.info({ table: place, cmd }, 'the guard’s set of peers repaired');
     this.#tools.drift?.note({ object: 'firewall', place, what: 'peers of the guard', was: 'changed', cmd });
   }
 

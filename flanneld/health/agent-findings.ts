@@ -36,10 +36,10 @@ function slowPath(fastPath: FastPathStatus | undefined, node: string): Finding[]
       node,
       cause:
         reason === undefined
-          ? 'pods’ packets take a slower way than the one that is asked for (--fast-path=full): it would not be safe'
-          : 'pods’ packets go the classic way, though the fast path is asked for: it would not be safe, or is not possible',
+          ? 'pods’ packets take a slower way than --fast-path=full would give them, because that would not be safe'
+          : 'pods’ packets go through bridge, routing and netfilter although the fast path is configured, because it would not be safe or is not possible',
       evidence,
-      fix: `on ${node}: nothing has to be done; --fast-path=off or "FastPath": "off" in Backend ends the finding`,
+      fix: `on ${node}: nothing has to be done; --fast-path=off, or "FastPath": "off" in Backend, ends the finding`,
     },
   ];
 }
@@ -52,9 +52,9 @@ function silentStore(checks: readonly Check[], node: string): Finding[] {
       severity: 'warning',
       node,
       cause:
-        'the store of the cluster’s state does not answer the agent as it should: changes of other nodes are not seen',
+        'the store of the cluster’s state (API server or etcd) does not answer the agent, so this node does not follow changes of other nodes',
       evidence: problem,
-      fix: `on ${node}: check the API server or etcd, its address and certificate, and the network to it`,
+      fix: `on ${node}: check the API server or etcd, its address and certificate, and the network from this node to it`,
     }));
 }
 
@@ -73,8 +73,8 @@ function fights(entries: readonly DriftEntry[], node: string, nowMs: number): Fi
       id: 'object-fought-over',
       severity: 'warning',
       node,
-      cause: `another program keeps undoing what the agent repairs: ${object} of ${what} on ${place}`,
-      evidence: `repaired ${times} times in the last ${WINDOW_MS / 1000} s; it ${was}; the repair is ${cmd}`,
-      fix: `on ${node}: stop the other program: Unmanaged=yes for flannel.* in systemd-networkd, unmanaged-devices in NetworkManager, a second flannel`,
+      cause: `another program keeps undoing a repair of the agent: ${object} of ${what} on ${place}`,
+      evidence: `the agent has repaired it ${times} times in the last ${WINDOW_MS / 1000} s; it ${was}; the repair is ${cmd}`,
+      fix: `on ${node}: stop the other program: set Unmanaged=yes for flannel.* in systemd-networkd, unmanaged-devices in NetworkManager, or end a second flannel`,
     }));
 }

@@ -83,7 +83,7 @@ async function answerFor({ method, url }: IncomingMessage, pages: Pages): Promis
   try {
     const { pathname, searchParams } = new URL(url ?? '/', 'http://localhost');
     const page = pages.get(pathname);
-    if (page === undefined) return plain(404, `not found: ${[...pages.keys()].join(', ')} are here\n`);
+    if (page === undefined) return plain(404, `not found; the pages here are ${[...pages.keys()].join(', ')}\n`);
     return await page(searchParams);
   } catch (error) {
     return plain(500, `${errorText(error)}\n`);

@@ -51,5 +51,5 @@ export function stderrSink(sys: Syscalls, fd = STDERR): LogSink {
 
 function lostLine(lines: number): string {
   const time = new Date().toISOString();
-  return `${JSON.stringify({ level: 'warn', time, lines, msg: 'lines of this log were lost: nobody read it' })}\n`;
+  return `${JSON.stringify({ level: 'warn', time, lines, msg: 'lines of this log were lost, because no program read it' })}\n`;
 }

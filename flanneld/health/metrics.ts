@@ -35,32 +35,40 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Gauge({ name, help, labelNames, registers });
   const info = gauge('flannel_build_info', 'Always 1; the version is in the label.', ['version']);
-  const ready = gauge('flannel_ready', '1 when the node forwards, else 0.', []);
+  const ready = gauge('flannel_ready', '1 when the node forwards, otherwise 0.', []);
   const peers = gauge('flannel_peers', 'Peers by family and state.', ['family', 'state']);
   const direct = gauge('flannel_direct_peers', 'Programmed peers that are reached without a tunnel.', ['family']);
-  const problems = gauge('flannel_lease_problems', 'Leases and peers at fault or in doubt.', ['family']);
+  const problems = gauge(
+    'flannel_lease_problems',
+    'Leases that cannot be used and peers that are not programmed or in doubt.',
+    ['family'],
+  );
   const mtu = gauge('flannel_mtu_bytes', 'MTU of pods, which is that of the tunnel device where there is one.', [
     'family',
   ]);
-  const firewall = gauge('flannel_firewall_info', 'Always 1; which flavour holds the rules.', ['flavour']);
+  const firewall = gauge(
+    'flannel_firewall_info',
+    'Always 1; the label says whether nftables or iptables has the rules.',
+    ['flavour'],
+  );
   const [setGuard, setFastPath] = [guardMetrics(registers), fastPathMetrics(registers)];
   const probes = probeMetrics(registers, sources.probes);
   const setters = [storeMetrics(registers, sources.storeTroubles), processMetrics(registers)];
   const drift = new Counter({
     name: 'flannel_drift_repaired_total',
-    help: 'Things somebody else had changed, put right.',
+    help: 'Objects that another program had changed and that the agent repaired.',
     labelNames: ['object'],
     registers,
   });
   const failures = new Counter({
     name: 'flannel_reconcile_failures_total',
-    help: 'Runs that failed, by loop.',
+    help: 'Runs of each loop that failed.',
     labelNames: ['loop'],
     registers,
   });
   const durations = new Histogram({
     name: 'flannel_reconcile_duration_seconds',
-    help: 'How long a run took: look, compare, change.',
+    help: 'Duration of a run: read, compare, change.',
     labelNames: ['loop'],
     buckets: [...DURATION_BUCKETS],
     registers,
@@ -104,13 +112,13 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
 function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) => void {
   const mode = new Gauge({
     name: 'flannel_guard_info',
-    help: 'Always 1; what is done with packets of strangers.',
+    help: 'Always 1; the label says what is done with packets of senders that are no peers.',
     labelNames: ['mode'],
     registers,
   });
   const packets = new Counter({
     name: 'flannel_guard_packets_total',
-    help: 'Packets to the tunnel port that no peer sent (strangers, pods), and refused ones that speak of links.',
+    help: 'Packets to the tunnel’s port from senders that are no peers (strangers, pods), and refused packets that would change routes or neighbours (refused).',
     labelNames: ['from'],
     registers,
   });
@@ -147,7 +155,7 @@ function fastPathPeerMetrics(registers: Registry[]): (byPeer: FastPathStatus['by
 function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undefined) => void {
   const on = new Gauge({
     name: 'flannel_fast_path_on',
-    help: '1 while packets of pods are redirected, else 0; missing where the fast path is not asked for.',
+    help: '1 while packets of pods are redirected, otherwise 0; absent where the fast path is not configured.',
     labelNames: ['mode'],
     registers,
   });
@@ -174,7 +182,7 @@ function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undef
 function storeMetrics(registers: Registry[], troubles: MetricSources['storeTroubles']): () => void {
   const silent = new Gauge({
     name: 'flannel_store_silent_seconds',
-    help: 'For how long the API server or etcd has not done what it was asked; 0 when all is well.',
+    help: 'For how many seconds the API server or etcd has not answered as it should; 0 when it does.',
     registers,
   });
   return () => {
@@ -187,7 +195,7 @@ function storeMetrics(registers: Registry[], troubles: MetricSources['storeTroub
 function probeMetrics(registers: Registry[], meter: ProbeMeter) {
   const states = new Gauge({
     name: 'flannel_probed_peers',
-    help: 'Peers by what the last probe found, each family counted by itself.',
+    help: 'Peers by the result of their last probe; each address family counts by itself.',
     labelNames: ['state'],
     registers,
   });
@@ -198,19 +206,19 @@ function probeMetrics(registers: Registry[], meter: ProbeMeter) {
   });
   const findings = new Gauge({
     name: 'flannel_findings',
-    help: 'What is wrong now, as the agent sees it.',
+    help: 'Problems that the agent sees now, by finding.',
     labelNames: ['id', 'severity'],
     registers,
   });
   const results = new Counter({
     name: 'flannel_probe_total',
-    help: 'Examinations of peers, by the state they found.',
+    help: 'Probes of peers by the state that they found.',
     labelNames: ['result'],
     registers,
   });
   const rtt = new Histogram({
     name: 'flannel_probe_rtt_seconds',
-    help: 'Round trips of probes through the tunnel.',
+    help: 'Duration of probes’ round trips through the tunnel.',
     buckets: [...RTT_BUCKETS],
     registers,
   });

@@ -115,9 +115,13 @@ describe('one fault, one id', () => {
 
   test('names the direction in which packets are lost', () => {
     const inbound = classify(silent({ agent: answered(peer, { agoMs: 900, bytes: 64 }) }), context);
-    expect(inbound.problem?.cause).toBe('UDP port 8472 is blocked from node-2 to node-1, and open the other way');
+    expect(inbound.problem?.cause).toBe(
+      'UDP port 8472 is blocked from node-2 to node-1, but open in the other direction',
+    );
     const outbound = classify(silent(), { ...context, heardAtMs: 1500, failingSinceMs: 1000 });
-    expect(outbound.problem?.cause).toBe('UDP port 8472 is blocked from node-1 to node-2, and open the other way');
+    expect(outbound.problem?.cause).toBe(
+      'UDP port 8472 is blocked from node-1 to node-2, but open in the other direction',
+    );
   });
 
   test('takes no direction from a probe that arrived before the fault', () => {
@@ -131,7 +135,9 @@ describe('one fault, one id', () => {
     const evidence = { startedAtMs: 0, fullBytes: 1422, full: SILENT, small: answered(), largestBytes: 1272 };
     const { problem, state } = classify(evidence, context);
     expect(state).toBe('degraded');
-    expect(problem?.evidence).toBe('flannel.1: UDP with DF of 1300 bytes is answered, of 1301 to 1450 bytes is not');
+    expect(problem?.evidence).toBe(
+      'flannel.1: UDP packets with DF are answered up to 1300 bytes, and not from 1301 to 1450 bytes',
+    );
     expect(problem?.fix).toContain('"MTU": 1350');
   });
 });

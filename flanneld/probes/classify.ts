@@ -69,9 +69,9 @@ function agentDown({ target, agentSilentMs }: Context): Problem | undefined {
   return {
     id: 'peer-agent-down',
     severity: 'info',
-    cause: `the agent of ${target.peer} does not answer; its node forwards`,
-    evidence: `its kernel answers through the tunnel, its agent has been silent for ${seconds(agentSilentMs)}`,
-    fix: `look at the agent on ${target.peer}: flanneld status, kubectl logs -p`,
+    cause: `the agent of ${target.peer} does not answer, but its node forwards`,
+    evidence: `its kernel answers through the tunnel, but its agent has been silent for ${seconds(agentSilentMs)}`,
+    fix: `look at the agent on ${target.peer} with flanneld status and kubectl logs -p`,
   };
 }
 
@@ -89,9 +89,9 @@ function tooSmall({ small, fullBytes, largestBytes }: Evidence, { target, place 
   const problem: Problem = {
     id: 'path-mtu-too-small',
     severity: 'error',
-    cause: `the network to ${target.peer} carries packets of ${largest} bytes at most, pods send ${fullMtu}`,
-    evidence: `${place.tunnel.device}: UDP with DF of ${largest} bytes is answered, of ${largest + 1} to ${fullMtu} bytes is not`,
-    fix: `carry ${fullMtu + place.tunnel.overheadBytes} bytes between ${formatIp(place.local)} and ${formatIp(target.publicIp)}, or set "MTU": ${underlay} in the Backend of net-conf.json, then restart agents and pods`,
+    cause: `the network to ${target.peer} carries packets of at most ${largest} bytes, but pods send ${fullMtu}`,
+    evidence: `${place.tunnel.device}: UDP packets with DF are answered up to ${largest} bytes, and not from ${largest + 1} to ${fullMtu} bytes`,
+    fix: `make the network carry ${fullMtu + place.tunnel.overheadBytes} bytes between ${formatIp(place.local)} and ${formatIp(target.publicIp)}, or set "MTU": ${underlay} in the Backend of net-conf.json, then restart agents and pods`,
   };
   return { state: 'degraded', problem, isAgent, ...rttMs };
 }
@@ -122,8 +122,8 @@ function spoiledChecksums({ noChecksum, kernel }: Faults, { target, place, node 
     id: 'checksum-corruption',
     severity: 'error',
     cause: `checksums of packets from ${from} to ${to} are wrong when they come out of the tunnel`,
-    evidence: 'UDP without a checksum is answered, UDP with one is not, three tries',
-    fix: `on ${from}: ethtool -K ${place.tunnel.device} tx-checksum-ip-generic off; better a newer kernel or driver`,
+    evidence: 'UDP packets without a checksum are answered, packets with one are not, in three tries',
+    fix: `on ${from}: ethtool -K ${place.tunnel.device} tx-checksum-ip-generic off; a newer kernel or driver is better`,
   };
 }
 
@@ -160,8 +160,8 @@ function noRoute(code: string, { target, place }: Context, isTunnel: boolean): P
     return {
       id: isTunnel ? 'peer-tunnel-broken' : 'peer-unreachable',
       severity: 'error',
-      cause: `this node's own ${device} loses what is sent to ${target.peer}`,
-      evidence: `sendto ${address}: ${code}, the device's queue or a rule at it drops the packet`,
+      cause: `this node's own ${device} loses packets that are sent to ${target.peer}`,
+      evidence: `sendto ${address}: ${code}, so the device's queue or a rule at the device drops the packet`,
       fix: `on this node: tc -s qdisc show dev ${device}; tc -s filter show dev ${device} egress; nft list ruleset netdev`,
     };
   }
@@ -184,7 +184,7 @@ function foreignAddress({ agent }: Faults, { target, place }: Context): Problem 
       id: 'public-ip-conflict',
       severity: 'error',
       cause: `the address that ${target.peer} advertises is another node's`,
-      evidence: `${address} answers as the node with ${describe(identity)}, the lease of ${target.peer} has ${formatIp(target.vtep)}`,
+      evidence: `${address} answers as the node with ${describe(identity)}, but the lease of ${target.peer} says ${formatIp(target.vtep)}`,
       fix: `on ${target.peer}: set --iface or --public-ip, or the annotation public-ip-overwrite`,
     };
   }
@@ -192,7 +192,7 @@ function foreignAddress({ agent }: Faults, { target, place }: Context): Problem 
     return macMismatch(target, `has ${identity.mac}`);
   const { port = 0 } = place.tunnel;
   if (identity.port !== port) {
-    const evidence = `its agent uses UDP port ${identity.port}, this node ${port}`;
+    const evidence = `its agent uses UDP port ${identity.port}, this node port ${port}`;
     return portClosed(target, place, evidence);
   }
   return undefined;
@@ -216,7 +216,7 @@ function portClosed(target: Target, place: ProbePlace, evidence: string): Proble
   return {
     id: 'peer-port-closed',
     severity: 'error',
-    cause: `${target.peer} takes no tunnel packets at ${spellCarrier(place.tunnel)}`,
+    cause: `${target.peer} does not accept tunnel packets at ${spellCarrier(place.tunnel)}`,
     evidence,
     fix: `on ${target.peer}: ip -d link show type ${place.tunnel.type}; compare ${place.tunnel.hasKeys === true ? '"ListenPort"' : '"Port"'} in both net-conf.json; is ${formatIp(target.publicIp)} its address? does its firewall reject the port?`,
   };
@@ -231,7 +231,7 @@ function peerFault(faults: Faults, evidence: Evidence, context: Context): Proble
   }
   if (passed(frame)) return brokenHere(context);
   if (passed(broadcast) || broadcastEcho?.kind === 'echoed') {
-    return macMismatch(target, 'answers to the broadcast MAC and not to it');
+    return macMismatch(target, 'which answers packets to the broadcast MAC but not to that one');
   }
   if (!isThere(faults)) return unreachable(faults, context);
   return oneWay(faults, evidence, context) ?? blocked(faults, context);
@@ -251,15 +251,15 @@ function unreachable(faults: Faults, { target }: Context): Problem {
   return {
     id: 'peer-unreachable',
     severity: 'error',
-    cause: `nothing at ${address}, the address of ${target.peer}, answers`,
-    evidence: `${address}: ${told ?? 'no answer to UDP and TCP'}; nothing through the tunnel`,
-    fix: `is ${target.peer} up? if it is gone, remove its Node or lease; if ${address} is wrong, set public-ip-overwrite there`,
+    cause: `nothing answers at ${address}, the address of ${target.peer}`,
+    evidence: `${address}: ${told ?? 'no answer to UDP and TCP'}, and nothing through the tunnel`,
+    fix: `start ${target.peer} if it is down; if it is gone, remove its Node or lease; if ${address} is wrong, set public-ip-overwrite on that node`,
   };
 }
 
 function explain(reply: Reply): string | undefined {
   if (reply.kind === 'no-neighbour')
-    return 'nobody has the address on this network (ARP or neighbour discovery failed)';
+    return 'no machine on this network has the address (ARP or neighbour discovery failed)';
   if (reply.kind === 'error') return `${reply.what}${reply.by === undefined ? '' : ` from ${formatIp(reply.by)}`}`;
   if (reply.kind === 'unsent') return `not sent: ${reply.code}`;
   return undefined;
@@ -270,8 +270,8 @@ function brokenHere({ target, place }: Context): Problem {
   return {
     id: 'peer-tunnel-broken',
     severity: 'error',
-    cause: `this node's own kernel does not send packets for ${target.peer} as its lease says`,
-    evidence: `a VXLAN packet made by hand to ${formatIp(target.publicIp)} and ${target.mac} is answered, one by ${place.tunnel.device} is not`,
+    cause: `this node's own kernel does not send packets for ${target.peer} where its lease says`,
+    evidence: `a VXLAN packet made by hand to ${formatIp(target.publicIp)} and ${target.mac} is answered, but a packet that leaves by ${place.tunnel.device} is not`,
     fix: `on this node: ip route get ${formatIp(target.vtep)}; ip neigh show ${formatIp(target.vtep)}; bridge fdb show dev ${place.tunnel.device} | grep ${target.mac}`,
   };
 }
@@ -286,12 +286,12 @@ function oneWay(faults: Faults, { startedAtMs }: Evidence, context: Context): Pr
     // It was one of this examination.
     const arrived = agoMs !== undefined && agoMs <= faults.askedAtMs - startedAtMs + SLACK_MS;
     if (arrived) {
-      const evidence = `${target.peer} got this node's probe through the tunnel ${seconds(agoMs)} ago, its answer does not arrive`;
+      const evidence = `${target.peer} received this node's probe through the tunnel ${seconds(agoMs)} ago, but its answer does not arrive`;
       return blockedFrom(target.peer, node, between, evidence);
     }
   }
   if (heardAtMs === undefined || heardAtMs <= failingSinceMs) return undefined;
-  const evidence = `probes of ${target.peer} arrive through the tunnel, this node's are not answered`;
+  const evidence = `probes of ${target.peer} arrive through the tunnel, but those of this node are not answered`;
   return blockedFrom(node, target.peer, between, evidence);
 }
 
@@ -299,7 +299,7 @@ function blockedFrom(from: string, to: string, port: string, evidence: string): 
   return {
     id: 'tunnel-one-way',
     severity: 'error',
-    cause: `${port} is blocked from ${from} to ${to}, and open the other way`,
+    cause: `${port} is blocked from ${from} to ${to}, but open in the other direction`,
     evidence,
     fix: `open ${port} from ${from} to ${to}: security groups, firewalls between them, the output chain of ${from}, the input chain of ${to}`,
   };
@@ -309,7 +309,7 @@ function blocked(faults: Faults, context: Context): Problem {
   const { node, target, place } = context;
   const carrier = spellCarrier(place.tunnel);
   const address = formatIp(target.publicIp);
-  const evidence = `${address} answers (${answersOf(faults)}), ${carrier} gives neither answer nor unreachable, nothing passes through the tunnel`;
+  const evidence = `${address} answers (${answersOf(faults)}), but ${carrier} gets neither an answer nor "unreachable", and nothing passes through the tunnel`;
   if (place.tunnel.hasKeys === true) return noHandshake(evidence, context);
   const between = `between ${formatIp(place.local)} and ${address} in both directions: security groups, firewalls`;
   const isUdp = place.tunnel.port !== undefined;
@@ -318,17 +318,17 @@ function blocked(faults: Faults, context: Context): Problem {
     severity: 'error',
     cause: `the network drops ${carrier} between ${node} and ${target.peer}`,
     evidence,
-    fix: `open ${carrier} ${between}${isUdp ? NSX : '; many clouds name it apart from TCP, UDP and ICMP'}${compareDevices(faults, context)}`,
+    fix: `open ${carrier} ${between}${isUdp ? NSX : '; many clouds have a rule of its own for it beside TCP, UDP and ICMP'}${compareDevices(faults, context)}`,
   };
 }
 
-const NSX = '; NSX keeps 8472 for itself, there set "Port": 4789 in the Backend of net-conf.json';
+const NSX = '; where NSX keeps 8472 for itself, set "Port": 4789 in the Backend of net-conf.json';
 
 /** Without its agent nobody tells what the peer's device is like, and a device with another VNI is as silent as a network. */
 function compareDevices({ agent }: Faults, { target, place }: Context): string {
   const { device, vni } = place.tunnel;
   if (agent.kind === 'answered' || vni === undefined) return '';
-  return `; if it is open, compare ip -d link show ${device} on ${target.peer} with VNI ${vni} and MAC ${target.mac}`;
+  return `; if the port is open, compare ip -d link show ${device} on ${target.peer} with VNI ${vni} and MAC ${target.mac}`;
 }
 
 function answersOf({ agent, closed, tcp }: Faults): string {
@@ -347,7 +347,7 @@ function noHandshake(evidence: string, { node, target, place }: Context): Proble
   return {
     id: 'wireguard-no-handshake',
     severity: 'error',
-    cause: `${node} and ${target.peer} complete no handshake: ${carrier} is blocked between them, or one does not know the other's key or has another PSK`,
+    cause: `${node} and ${target.peer} complete no handshake: ${carrier} is blocked between them, or one of them does not know the other's key or has another PSK`,
     evidence,
     fix: `open ${carrier} between ${formatIp(place.local)} and ${formatIp(target.publicIp)} in both directions; on both: compare wg show ${place.tunnel.device} with the leases, and "PSK" in net-conf.json`,
   };

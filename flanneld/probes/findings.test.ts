@@ -19,7 +19,7 @@ test('makes one finding of many peers, and says when it is all of them', () => {
   expect(some?.cause).toBe('c; the same with 9 of 20 peers');
   expect(some?.evidence).toBe('e; 9 of 20 peers: node-0, node-1, node-2, node-3, node-4 and 4 more');
   expect(findingsOf('me', all(20, blocked), 20)[0]?.cause).toBe(
-    'c; the same with all peers, so look at this node first',
+    'c; the same with all peers are concerned, so look at this node first',
   );
 });
 

@@ -44,7 +44,8 @@ function merged(node: string, all: readonly Affected[], probed: number): Finding
   const finding = plain(node, problem);
   const evidence = `${finding.evidence}; ${all.length} of ${probed} peers: ${names.join(', ')}${more}`;
   if (problem.isLocal === true) return { ...finding, evidence };
-  const where = all.length === probed ? 'all peers, so look at this node first' : `${all.length} of ${probed} peers`;
+  const where =
+    all.length === probed ? 'all peers are concerned, so look at this node first' : `${all.length} of ${probed} peers`;
   return { ...finding, cause: `${finding.cause}; the same with ${where}`, evidence };
 }
 

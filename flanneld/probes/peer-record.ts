@@ -80,7 +80,7 @@ export class PeerRecord {
       severity: 'warning',
       cause: `the round trip to ${this.target.peer} has become slow`,
       evidence: `${milliseconds(slowMs)} through the tunnel, usually ${milliseconds(usualMs)}`,
-      fix: `look for load on the network and on ${this.target.peer}: mtr between the nodes, tc -s qdisc, top`,
+      fix: `look for load on the network and on ${this.target.peer} with mtr between the nodes, tc -s qdisc and top`,
     };
   }
 }

@@ -120,7 +120,9 @@ test('an agent whose port is taken asks from another one, and says that it does 
   await new Promise<void>((resolve) => holder.bind(port, '127.0.35.0', resolve));
   const { sockets } = open(35, 36);
   open(36, 35);
-  expect(sockets.problem).toBe(`UDP port ${port} is taken: other nodes' probes are not answered`);
+  expect(sockets.problem).toBe(
+    `UDP port ${port} is in use by another program, so this node does not answer other nodes' probes`,
+  );
   expect((await sockets.ask(targetAt(36), { way: 'tunnel' }, PATIENT_MS)).kind).toBe('answered');
 });
 

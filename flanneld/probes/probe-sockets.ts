@@ -94,7 +94,9 @@ export class ProbeSockets {
     this.#fds = { tunnel, node };
     this.#ports = { tunnel: portOf(sys, tunnel), node: portOf(sys, node) };
     const taken = responder !== undefined && (this.#ports.tunnel !== port || this.#ports.node !== port);
-    this.problem = taken ? `UDP port ${port} is taken: other nodes' probes are not answered` : undefined;
+    this.problem = taken
+      ? `UDP port ${port} is in use by another program, so this node does not answer other nodes' probes`
+      : undefined;
     try {
       const onReady = (): void => this.#drain();
       this.#watch = watchFds(sys, { fds: [tunnel, node], onReady, onError, gatherMs: () => this.gatherMs });

@@ -198,7 +198,7 @@ describe('acquire', () => {
   test('says when there is no subnet left', async () => {
     const site = makeSite({ Network: '10.244.0.0/24', SubnetLen: 26 });
     for (const name of ['a', 'b', 'c']) await acquire(site.manager(name));
-    await expect(acquire(site.manager('d'))).rejects.toThrow('leases: acquire d: out of subnets (10.244.0.0/24)');
+    await expect(acquire(site.manager('d'))).rejects.toThrow('leases: acquire d: no subnet is free (10.244.0.0/24)');
     expect(readdirSync(site.dir).filter((name) => !name.startsWith('.'))).toEqual(['a.json', 'b.json', 'c.json']);
   });
 
@@ -315,7 +315,7 @@ describe('watch', () => {
     rmSync(join(site.dir, '.node-1.since'));
     renameSync(join(site.dir, 'node-1.json'), join(site.dir, 'node-9.json'));
     await expect(ended).rejects.toThrow(
-      /^leases: keep lease 10\.244\.1\.0\/24: lost \(now the lease of node-9; a restart takes another subnet, existing/,
+      /^leases: keep lease 10\.244\.1\.0\/24: lost \(the subnet is now leased to node-9; a restart takes another subnet, existing/,
     );
     expect(readOr(site, 'node-1')).toBe('none');
   });

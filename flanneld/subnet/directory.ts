@@ -118,7 +118,10 @@ class DirectoryManager implements SubnetManager {
         return lease;
       }
       await removeLeaseFile(dir, nodeName);
-      this.#options.log.debug({ lease: showSubnets(lease), rival }, 'lost a race for a subnet');
+      this.#options.log.debug(
+        { lease: showSubnets(lease), rival },
+        'another node took the chosen subnet first, will choose again',
+      );
       await sleep(backoffMs(claimBackoff, attempt, this.#options.random()), undefined, { signal });
     }
     throw this.#error('acquire', nodeName, 'lost race', `${CLAIM_ATTEMPTS} times`);
@@ -145,7 +148,7 @@ class DirectoryManager implements SubnetManager {
     const choose = (pool: SubnetPool | undefined, had: IpPrefix | undefined, before: IpPrefix | undefined) => {
       if (pool === undefined) return undefined;
       const subnet = chooseOwnSubnet(pool, had, before, taken, random());
-      if (subnet === undefined) throw this.#error('acquire', nodeName, 'out of subnets', formatPrefix(pool.network));
+      if (subnet === undefined) throw this.#error('acquire', nodeName, 'no subnet is free', formatPrefix(pool.network));
       return subnet;
     };
     const subnet = choose(subnetPool(config), own?.subnet, previous.subnet);
@@ -257,7 +260,7 @@ class DirectoryManager implements SubnetManager {
     if (present !== undefined && renderLeaseFile(present) === text) return false;
     const rival = findRival(this.#fit(snapshot), nodeName, own, this.#dir.createdOf(nodeName));
     if (rival !== undefined) {
-      const detail = `now the lease of ${rival}; a restart takes another subnet, existing pods keep the old`;
+      const detail = `the subnet is now leased to ${rival}; a restart takes another subnet, existing pods keep their addresses`;
       throw this.#error('keep lease', showSubnets(own), 'lost', detail);
     }
     this.#restoreDue = Math.max(performance.now(), this.#restoredAt + RESTORE_MS);
@@ -265,7 +268,10 @@ class DirectoryManager implements SubnetManager {
     this.#restoreDue = undefined;
     this.#restoredAt = performance.now();
     await writeLeaseFile(dir, nodeName, text);
-    const was = present === undefined ? 'missing or unreadable' : 'changed, by another agent of this node name?';
+    const was =
+      present === undefined
+        ? 'it was missing or unreadable'
+        : 'it was changed, perhaps by another agent with this node name';
     this.#restores.failed('own', was, { lease: showSubnets(own), file: leaseFileName(nodeName) }, 'own lease restored');
     return true;
   }

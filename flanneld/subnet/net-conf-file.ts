@@ -26,6 +26,7 @@ export async function readNetConfFile(path: string, log: Logger): Promise<NetCon
     });
   }
   const { config, warnings } = parseNetConf(decodeUtf8('net-conf', bytes));
-  for (const warning of warnings) log.warn({ file: path, warning }, 'network configuration has a doubtful key');
+  for (const warning of warnings)
+    log.warn({ file: path, warning }, 'network configuration has a key that is unknown or has no effect');
   return config;
 }

@@ -48,7 +48,7 @@ function openDirectory(options: Options, dir: string, { sys, log }: ManagerTools
   const { netConfigPath, subnetFile } = options;
   const nodeName = options.nodeName ?? hostname();
   if (!isNodeName(nodeName)) {
-    const detail = 'the host name is no node name, set --node-name';
+    const detail = 'the host name is not usable as a node name, set --node-name';
     throw new OpError({ subsystem: 'leases', op: 'name', object: JSON.stringify(nodeName), code: 'invalid', detail });
   }
   try {
@@ -135,7 +135,7 @@ function previousSubnets(sys: Syscalls, file: string, log: Logger): DirectoryOpt
     // The file has the gateway's address with its length; a lease needs the network.
     return { subnet: subnet && networkOf(subnet), ipv6Subnet: ipv6Subnet && networkOf(ipv6Subnet) };
   } catch (error) {
-    log.warn({ file, err: errorText(error) }, 'earlier subnet.env ignored');
+    log.warn({ file, err: errorText(error) }, 'subnet.env of an earlier agent ignored');
     return {};
   }
 }

@@ -83,7 +83,7 @@ describe('a store that does not answer', () => {
     expect(await until(() => true)).toEqual(snapshot);
     const recalled = { ...nodeAttributes(2), publicIp: nodeAddresses.overwriteIp, subnet: own.subnet };
     expect(await manager.acquire(nodeAttributes(2), never)).toEqual(recalled);
-    expect(logged.join('\n')).toContain('cluster state does not answer, going on with what it last said');
+    expect(logged.join('\n')).toContain('cluster state does not answer, its last answer is used');
     const news = { ...snapshot, leases: new Map([['q', peer]]) };
     answer({ lease: own, snapshot: news });
     await until(({ leases }) => leases.has('q'));

@@ -94,7 +94,7 @@ class RememberingManager implements SubnetManager {
     const recall = (): Lease | undefined => own && { ...own, ...this.#overwritten(attributes) };
     const check = (lease: Lease, recalled: Lease): OpError | undefined => {
       if (subnetsOf(lease) === subnetsOf(recalled)) return undefined;
-      const detail = `went on with ${subnetsOf(recalled)} while the cluster state was away, a restart takes the new one`;
+      const detail = `the agent used ${subnetsOf(recalled)} while the store did not answer; a restart takes the new subnet`;
       return new OpError({ subsystem: 'leases', op: 'acquire', object: subnetsOf(lease), code: 'changed', detail });
     };
     return await this.#patiently('lease', acquired, recall, check, () => ending.signal.aborted);
@@ -128,8 +128,8 @@ class RememberingManager implements SubnetManager {
     const recalled = recall();
     if (recalled === undefined) return await inner;
     this.#isAway = true;
-    this.#options.log.warn({ what }, 'cluster state does not answer, going on with what it last said');
-    this.#troubles.note(what, `cluster state does not answer, going on with what it last said: ${what}`);
+    this.#options.log.warn({ what }, 'cluster state does not answer, its last answer is used');
+    this.#troubles.note(what, `cluster state does not answer, its last answer is used: ${what}`);
     inner.then(
       (late) => {
         this.#isAway = false;
@@ -155,7 +155,7 @@ class RememberingManager implements SubnetManager {
     const ending = linkedTo(signal);
     const timer = setTimeout(() => {
       if (earlier === undefined) return;
-      const text = 'leases cannot be read, going on with the last known ones';
+      const text = 'leases cannot be read, the last known ones are used';
       log.warn({ leases: earlier.leases.size }, text);
       this.#troubles.note('leases', `${text}: ${earlier.leases.size} leases`);
       this.#isAway = true;
@@ -177,7 +177,7 @@ class RememberingManager implements SubnetManager {
       ending.abort();
       ending.unlink();
       await inner.catch(() => undefined);
-      await memory.flush().catch((error) => log.warn({ err: errorText(error) }, 'cluster state not saved'));
+      await memory.flush().catch((error) => log.warn({ err: errorText(error) }, 'cluster state could not be saved'));
     }
   }
 

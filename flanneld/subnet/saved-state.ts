@@ -43,7 +43,7 @@ export function readSavedState(sys: Syscalls, file: string, store: string, log: 
     const state = parseSavedState(text);
     return state.store === store ? state : undefined;
   } catch (error) {
-    log.warn({ file, err: errorText(error) }, 'earlier cluster state ignored');
+    log.warn({ file, err: errorText(error) }, 'saved cluster state ignored');
     return undefined;
   }
 }
@@ -170,7 +170,7 @@ export class StateWriter {
     try {
       if (state !== undefined) await replaceFile(this.#file, savedStateParts(state));
     } catch (error) {
-      this.#log.warn({ file: this.#file, err: error }, 'cluster state not saved');
+      this.#log.warn({ file: this.#file, err: error }, 'cluster state could not be saved');
     }
     this.#writing = undefined;
     if (this.#next !== undefined) this.save(this.#next);

@@ -123,7 +123,7 @@ describe('default route', () => {
     const over = (...hops: RouteHop[]) => select({}, [4], { routes: [route('0.0.0.0/0', { hops })] });
     expect(over(hop(3), hop(2))).toMatchObject({
       name: 'eth1',
-      notes: ['the IPv4 default route has several interfaces, taking the first'],
+      notes: ['the IPv4 default route has several interfaces, the first one is used'],
     });
     expect(over(hop(3), hop(3))).toMatchObject({ name: 'eth1', notes: [] });
     expect(over).toThrow('found default route but could not determine interface: the one for IPv4 names none');
@@ -138,7 +138,7 @@ describe('default route', () => {
   test('through different interfaces cannot carry both families', () => {
     const list = [route('0.0.0.0/0', { oif: 2 }), route('::/0', { oif: 3 })];
     expect(() => select({}, [4, 6], { routes: list })).toThrow(
-      'default route: IPv4 and IPv6 leave by different interfaces (eth0, eth1), one must carry both',
+      'default route: IPv4 and IPv6 use different interfaces (eth0, eth1), but one interface must carry both',
     );
   });
 });
@@ -256,7 +256,7 @@ describe('--public-ip', () => {
     const chosen = select({ publicIp: parseIp('203.0.113.7') });
     expect(show(chosen)).toBe('eth0 10.0.0.1/24>203.0.113.7');
     expect(chosen.notes).toEqual([
-      '203.0.113.7 is on no interface: advertised as a NAT address, the default route chooses ours',
+      '203.0.113.7 is on no interface: it is advertised as a NAT address, and the default route decides which interface is used',
     ]);
   });
 
@@ -267,7 +267,7 @@ describe('--public-ip', () => {
   test('of a family that is off is noted', () => {
     const chosen = select({ publicIpv6: parseIp('fd01::1') });
     expect(show(chosen)).toBe('eth0 10.0.0.1/24>10.0.0.1');
-    expect(chosen.notes).toEqual(['--public-ipv6 is not used: IPv6 is off']);
+    expect(chosen.notes).toEqual(['--public-ipv6 is not used, because IPv6 is off']);
   });
 });
 

@@ -148,13 +148,17 @@ function byDefault(selection: Selection): Choice {
   if (asked) {
     const owner = underlay.addresses.find(({ ip }) => sameIp(ip, asked));
     if (owner !== undefined) return { link: linkOf(selection, owner.index), ips: [owner.ip] };
-    notes.push(`${formatIp(asked)} is on no interface: advertised as a NAT address, the default route chooses ours`);
+    notes.push(
+      `${formatIp(asked)} is on no interface: it is advertised as a NAT address, and the default route decides which interface is used`,
+    );
   }
   const indexes = families.map((family) => defaultRouteInterface(selection, family));
   const [index] = indexes;
   if (index === undefined || indexes.some((other) => other !== index)) {
     const names = indexes.map((each) => (each === undefined ? '?' : linkOf(selection, each).name));
-    throw new Refusal(`IPv4 and IPv6 leave by different interfaces (${names.join(', ')}), one must carry both`);
+    throw new Refusal(
+      `IPv4 and IPv6 use different interfaces (${names.join(', ')}), but one interface must carry both`,
+    );
   }
   return { link: linkOf(selection, index), ips: [] };
 }
@@ -172,7 +176,7 @@ function defaultRouteInterface(selection: Selection, family: Family): number {
   if (hop === undefined)
     throw new Refusal(`found default route but could not determine interface: the one for IPv${family} names none`);
   if (others.some(({ oif }) => oif !== hop.oif)) {
-    selection.notes.push(`the IPv${family} default route has several interfaces, taking the first`);
+    selection.notes.push(`the IPv${family} default route has several interfaces, the first one is used`);
   }
   return hop.oif;
 }
@@ -194,8 +198,8 @@ function complete(selection: Selection, { link, ips }: Choice): ExternalInterfac
   const ipv4 = families.includes(4) ? underlayAddress(selection, link, 4, ips, options.publicIp) : undefined;
   const ipv6 = families.includes(6) ? underlayAddress(selection, link, 6, ips, options.publicIpv6) : undefined;
   if ((link.flags & IFF_UP) === 0) notes.push(`${link.name} is down`);
-  if (options.publicIp && !ipv4) notes.push('--public-ip is not used: IPv4 is off');
-  if (options.publicIpv6 && !ipv6) notes.push('--public-ipv6 is not used: IPv6 is off');
+  if (options.publicIp && !ipv4) notes.push('--public-ip is not used, because IPv4 is off');
+  if (options.publicIpv6 && !ipv6) notes.push('--public-ipv6 is not used, because IPv6 is off');
   return {
     index: link.index,
     name: link.name,

@@ -152,7 +152,8 @@ export class UnderlayFollower {
       const present = listAddresses(netlink, { family: ip.family }).find((address) => sameIp(address.ip, ip));
       const text = formatIp(ip);
       if (present === undefined) return { text: `${name} has lost the address ${text}` };
-      if ((present.flags & IFA_F_DADFAILED) !== 0) return { text: `${text} of ${name} is another node's, too` };
+      if ((present.flags & IFA_F_DADFAILED) !== 0)
+        return { text: `${text} of ${name} is also an address of another node` };
       if ((present.flags & IFA_F_DEPRECATED) !== 0) return { text: `${text} of ${name} is deprecated`, isNear: true };
     }
     return undefined;
@@ -166,7 +167,7 @@ export class UnderlayFollower {
       if (problem?.isNear === true) return undefined;
       const text = [problem?.text, errorText(error)].filter(Boolean).join('; ');
       this.#readiness.failed(UNDERLAY_CHECK, text);
-      this.#failures.failed('place', text, {}, 'no external interface, will look again');
+      this.#failures.failed('place', text, {}, 'no external interface was found, will look again');
       return undefined;
     }
   }

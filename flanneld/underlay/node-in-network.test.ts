@@ -65,9 +65,9 @@ describe('what a node needs inside the network', () => {
   test('is told with what follows from it and what to do, however much it is', () => {
     const problem = inNetworkProblem(family.network, ['a', 'b', 'c', 'd', 'e', 'f']);
     expect(problem).toMatch(
-      /^no unreachable route for 10\.244\.0\.0\/16, because of this node's a, b, c, d and 2 more in it/,
+      /^no unreachable route for 10\.244\.0\.0\/16, because this node needs a, b, c, d and 2 more in it/,
     );
-    expect(problem).toContain('leaves by the default route');
+    expect(problem).toContain('leave by the default route');
     expect(problem).toContain('--ip-unreachable-route=false');
   });
 });

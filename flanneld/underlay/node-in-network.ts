@@ -96,8 +96,8 @@ export function inNetworkProblem(network: IpPrefix, found: readonly string[]): s
   const shown = found.slice(0, 4).join(', ');
   const more = found.length > 4 ? ` and ${found.length - 4} more` : '';
   return (
-    `no unreachable route for ${formatPrefix(network)}, because of this node's ${shown}${more} in it: what is sent to pod ` +
-    'addresses that nobody has leaves by the default route. Give the network a range of its own, or say ' +
+    `no unreachable route for ${formatPrefix(network)}, because this node needs ${shown}${more} in it: packets to pod ` +
+    'addresses that no node has leave by the default route. Give the network a range of its own, or say ' +
     '--ip-unreachable-route=false'
   );
 }

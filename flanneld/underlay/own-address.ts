@@ -76,8 +76,8 @@ function shared(node: string, { family, subnet, publicIp }: Published, { leases,
     if (key === ownKey || theirs === undefined || !sameIp(theirs, publicIp)) continue;
     if (theirSubnet !== undefined && samePrefix(theirSubnet, subnet)) continue; // our own lease under another key
     found.push(
-      `${formatIp(publicIp)} is published by ${node} and by ${key}: packets for one of them reach the other. Remove ` +
-        'what is left of the other if it is gone, or give one of them another address',
+      `${formatIp(publicIp)} is published by ${node} and by ${key}, so packets for one of them reach the other. Remove ` +
+        'the lease of ${key} if that node is gone, or give one of the two another address',
     );
   }
   return found;

@@ -37,7 +37,7 @@ describe('from a pod to a pod of another node it stops', () => {
     expect((await path(node, nobody, pod.ip)).findings).toMatchObject([{ id: 'address-unused' }]);
     const { hops, findings } = await path(node, pod.ip, '10.244.255.9');
     expect(hops.at(-1)).toMatchObject({ name: 'route', result: 'stop' });
-    expect(findings).toMatchObject([{ id: 'address-unused', cause: expect.stringContaining('no node has a subnet') }]);
+    expect(findings).toMatchObject([{ id: 'address-unused', cause: expect.stringContaining('in no node’s subnet') }]);
   });
 });
 

@@ -166,7 +166,7 @@ describe('between the two', { timeout: TEST_MS }, () => {
     try {
       const finding = await findingOf(one, 'peer-tunnel-broken');
       expect(finding).toMatchObject({ peer: 'node-2', severity: 'error' });
-      expect(finding.cause).toBe("this node's own flannel.1 loses what is sent to node-2");
+      expect(finding.cause).toBe("this node's own flannel.1 loses packets that are sent to node-2");
       expect(finding.evidence).toContain('ENOBUFS');
     } finally {
       await one.run(['nft', 'delete table netdev lost']);

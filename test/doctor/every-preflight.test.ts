@@ -216,7 +216,7 @@ describe('names', () => {
     onTestFinished(async () => void (await other.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500'])));
     const { findings } = await preflight([other.address]);
     expect(findings).toMatchObject([{ id: 'path-mtu-too-small', severity: 'error' }, ...findings.slice(1)]);
-    expect(findings[0]?.evidence).toContain(`1500 bytes to ${other.address}: lost, small ones pass`);
+    expect(findings[0]?.evidence).toContain(`packets of 1500 bytes to ${other.address} are lost, small ones arrive`);
     await other.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
     expect((await preflight([other.address])).findings.map(({ id }) => id)).not.toContain('path-mtu-too-small');
     // Nobody answers there, which says nothing about sizes.

@@ -151,7 +151,7 @@ describe('a node that itself needs an address of the network', () => {
     await node.run(harm.split(' '));
     await waitUntil(async () => (await routes(4)) === '', LOOK_MS, 'no route');
     await waitUntil(async () => (await check()) !== undefined, LOOK_MS, 'the finding');
-    expect((await check())?.problem).toContain(`because of this node's ${want} in it`);
+    expect((await check())?.problem).toContain(`because this node needs ${want} in it`);
     expect(await routes(6)).not.toBe('');
     expect((await report()).ready).toBe(true);
     await node.run(undo.split(' '));

@@ -193,7 +193,7 @@ describe('what makes the node unready until it is right again', () => {
 test('the agent reports that pods have an older MTU, once the underlay has another', async () => {
   await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
   await waitUntil(
-    async () => (await readyz(node)).body.includes('1 pod has MTU 1450, and the network has 1350 now'),
+    async () => (await readyz(node)).body.includes('1 pod has MTU 1450, but the network has 1350 now'),
     LOOK_MS,
     'the finding',
   );
@@ -240,7 +240,7 @@ describe('before a pod is attached', () => {
     const own = (subnetOf(lone) ?? '').replace('.0/24', '.1/24');
     await lone.run(['ip', 'addr', 'flush', 'dev', 'cni0']);
     const add = ['ip', 'addr', 'add', '10.244.199.1/24', 'dev', 'cni0'];
-    await isRepaired(lone, 'address cni0 is of another subnet', add);
+    await isRepaired(lone, 'address cni0 is an address of another subnet', add);
     expect(await lone.run(['ip', '-br', 'addr', 'show', 'cni0'])).toContain(own);
     const pod = await lone.addPod();
     expect(answered(await lone.ping([pod.ip]))).toHaveLength(1);

@@ -159,7 +159,7 @@ describe('iptables-legacy, which sends no events and does not appear in the kern
     await legacy(node, rule);
     const undone = undoneBy(`iptables-legacy ${undo}`);
     const start = performance.now();
-    expect(await refusal('by a rule that nft does not show')).toContain('see iptables-legacy-save');
+    expect(await refusal('a rule that nft does not show refuses')).toContain('see iptables-legacy-save');
     process.stdout.write(`seen after ${Math.round(performance.now() - start)} ms\n`);
     await undone();
     await isReady();
@@ -262,7 +262,7 @@ describe('without a tunnel: host-gw', () => {
   test('so is a DROP of iptables-legacy, although no event tells of it', async () => {
     await legacy(lone, '-A FORWARD -i cni0 -j DROP');
     const start = performance.now();
-    await says('by a rule that nft does not show');
+    await says('a rule that nft does not show refuses');
     process.stdout.write(`seen after ${Math.round(performance.now() - start)} ms\n`);
     await lone.run(['iptables-legacy', '-F', 'FORWARD']);
     await says('flanneld is ready');

@@ -179,7 +179,7 @@ test('a lease that now belongs to another node ends the agent with code 1 and a 
   await waitUntil(async () => !(await node.agent.state()).running, LOOK_MS, 'the end of the agent');
   expect((await node.agent.state()).exitCode).toBe(1);
   expect(node.agent.log()).toMatch(
-    /lost \(now the lease of node-9; a restart takes another subnet, existing pods keep the old\)/,
+    /lost \(the subnet is now leased to node-9; a restart takes another subnet, existing pods keep their addresses\)/,
   );
   expect(existsSync(join(lab.leaseFolder, 'node-1.json'))).toBe(false);
   expect((await kernelStateOf(node)).fdb).toHaveLength(1);

@@ -93,7 +93,7 @@ test.for([
     name: 'the node does not forward',
     on: ['sysctl', '-w', 'net.ipv4.conf.flannel/1.forwarding=0'],
     off: ['sysctl', '-w', 'net.ipv4.conf.flannel/1.forwarding=1'],
-    reason: /does not forward what arrives at flannel\.1/,
+    reason: /does not forward packets that arrive at flannel\.1/,
   },
 ])('while $name', async ({ on, off, reason }) => {
   await one.run(on);

@@ -182,7 +182,7 @@ describe('three nodes with WireGuard', () => {
     const { exitCode, stdout } = await one.exec([builtAgent, 'rotate-key', `--subnet-file=${SUBNET_FILE}`]);
     expect([exitCode, stdout]).toEqual([
       0,
-      expect.stringMatching(/^node-1 uses the key .{44}, and peers learn it from its lease\n$/),
+      expect.stringMatching(/^node-1 now uses the key .{44}; peers learn it from the node’s lease\n$/),
     ]);
     const after = keyOf(lab, one);
     expect(after).not.toBe(before);

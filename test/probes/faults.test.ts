@@ -65,7 +65,7 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
 
   test('the tunnel’s port is blocked from node-1 to node-2 only: both name the direction', async () => {
     dropInNetwork(lab, [{ from: one, what: `${tunnelTo(two)} drop` }]);
-    const cause = 'UDP port 8472 is blocked from node-1 to node-2, and open the other way';
+    const cause = 'UDP port 8472 is blocked from node-1 to node-2, but open in the other direction';
     expect((await finds(one, 'tunnel-one-way', 'node-2')).cause).toBe(cause);
     expect((await finds(two, 'tunnel-one-way', 'node-1')).cause).toBe(cause);
     expect(await namedNow()).toEqual(['node-1: tunnel-one-way of node-2', 'node-2: tunnel-one-way of node-1']);
@@ -74,7 +74,9 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
   test('the path is too small: the largest size, and the MTU to set', async () => {
     dropInNetwork(lab, [{ from: one, what: `${tunnelTo(two)} ip length > 1400 drop` }]);
     const found = await finds(one, 'path-mtu-too-small', 'node-2');
-    expect(found.evidence).toBe('flannel.1: UDP with DF of 1350 bytes is answered, of 1351 to 1450 bytes is not');
+    expect(found.evidence).toBe(
+      'flannel.1: UDP packets with DF are answered up to 1350 bytes, and not from 1351 to 1450 bytes',
+    );
     expect(found.fix).toContain('"MTU": 1400');
     // The answers of node-1 are as long as the questions of node-2, so that side sees it as well.
     await finds(two, 'path-mtu-too-small', 'node-1');
@@ -163,7 +165,9 @@ describe('on a node', { timeout: TEST_MS }, () => {
     const lease = readLease(lab, 'node-2');
     writeLease(lab, 'node-2', { ...lease, mac: '02:00:00:00:99:99' });
     const found = await finds(one, 'vtep-mac-mismatch', 'node-2');
-    expect(found.evidence).toBe('lease 02:00:00:00:99:99, device answers to the broadcast MAC and not to it');
+    expect(found.evidence).toBe(
+      'lease 02:00:00:00:99:99, device which answers packets to the broadcast MAC but not to that one',
+    );
     await two.agent.start();
     await two.agent.ready();
     await becomesHealthy(lab.nodes, 2);

@@ -59,7 +59,7 @@ test(
   async () => {
     dropInNetwork(cluster.lab, between(plain, two, 4, 'udp dport 8472 drop'));
     const found = await finds(two, 'tunnel-port-blocked', 'node-1');
-    expect(found.fix).toContain('if it is open, compare ip -d link show flannel.1 on node-1 with VNI 1 and MAC');
+    expect(found.fix).toContain('if the port is open, compare ip -d link show flannel.1 on node-1 with VNI 1 and MAC');
     expect((await reportOf(three)).findings).toEqual([]);
   },
   TEST_MS,
@@ -86,7 +86,7 @@ test.for([4, 6] as const)(
   async (family) => {
     dropInNetwork(cluster.lab, between(plain, two, family, 'udp dport 8472 meta length > 1400 drop'));
     const found = await finds(two, 'path-mtu-too-small', 'node-1');
-    expect(found.evidence).toMatch(/^flannel(-v6)?\.1: UDP with DF of 13\d\d bytes is answered/);
+    expect(found.evidence).toMatch(/^flannel(-v6)?\.1: UDP packets with DF are answered up to 13\d\d bytes/);
     expect((await reportOf(three)).findings).toEqual([]);
   },
 );

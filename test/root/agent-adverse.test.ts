@@ -217,7 +217,7 @@ describe('SIGTERM while it starts', () => {
   test('ends it within five seconds when nft hangs and the stop cannot wait for it', async () => {
     const [code, ms] = await endedIn([], `PATH=${ODD}/hangs:$PATH`);
     expect([code, ms < 5000]).toEqual([1, true]);
-    expect(node.readFile(`${ODD}/log`)).toContain('not stopped in time, ended; data plane left in place');
+    expect(node.readFile(`${ODD}/log`)).toContain('not stopped in time and therefore ended; data plane left in place');
   });
 
   test('ends it within five seconds when its log is a pipe that is full and that nobody reads', async () => {

@@ -186,7 +186,7 @@ describe('a running agent', () => {
     // The agent makes five repairs at once, then one a second.
     const repairs = logged('peer repaired', from).filter(({ peer }) => peer === 'rival');
     expect(repairs.length).toBeLessThanOrEqual(6 + Math.ceil(foughtSec));
-    const fight = logged('somebody keeps changing this, repairing it once a second only', from);
+    const fight = logged('another program keeps changing this, it is repaired only once a second', from);
     expect(fight[0]).toMatchObject({ peer: 'rival', route: `${rival.subnet} via 192.168.50.1 dev eth0 proto 77` });
     await waitUntil(async () => (await kernelStateOf(node)).routes.length === 2, LOOK_MS, 'our route');
     dropLease(lab, 'rival');

@@ -113,7 +113,7 @@ describe('an unexpected error', () => {
     expect(await ended()).toBe(1);
     const added = Buffer.from(node.agent.log()).subarray(from).toString();
     expect(added.trim().split('\n')).toEqual([expect.stringContaining(said)]);
-    expect(logLines(node, from)).toMatchObject([{ level: 'error', msg: 'ended by an error nobody expected' }]);
+    expect(logLines(node, from)).toMatchObject([{ level: 'error', msg: 'ended by an unexpected error' }]);
   });
 
   test('without a handler the process does not end, because its threads still wait, until the kernel’s timer ends it (control)', async () => {

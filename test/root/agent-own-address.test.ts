@@ -44,13 +44,13 @@ const published = (): string | undefined => site.server.nodes.get('node-1')?.met
 const events = (): unknown[] => site.server.events.filter(({ reason }) => reason === 'PublicIPRefused');
 
 test('an annotation with an address nobody can send to does not keep the node from starting with its own address', async () => {
-  const message = `annotation ${PREFIX}public-ip-overwrite: ${ALLOWED}, got "127.0.0.1", which is a loopback address; it is passed over`;
+  const message = `annotation ${PREFIX}public-ip-overwrite: ${ALLOWED}, got "127.0.0.1", which is a loopback address; this annotation is ignored`;
   expect(await findings()).toEqual([message]);
   expect(published()).toBe('192.168.50.11');
   expect(await vxlanPlaceOf(site.node)).toBe('192.168.50.11 on eth0');
   await waitUntil(() => events().length === 1, LOOK_MS, 'the Event');
   expect(events()).toMatchObject([{ type: 'Warning', message, involvedObject: { kind: 'Node', name: 'node-1' } }]);
-  expect(site.node.agent.log()).toContain('own address refused');
+  expect(site.node.agent.log()).toContain('address in an annotation of this node refused');
   annotate('public-ip-overwrite', undefined);
   await finds([]);
 });
@@ -65,7 +65,7 @@ test('the last good address is kept while the agent runs, even when the broadcas
   annotate('public-ip-overwrite', undefined);
   await waitUntil(() => published() === '192.168.50.11', LOOK_MS, 'the own address');
   annotate('node-public-ip', '10.244.3.3');
-  const inside = 'which lies inside the pod network 10.244.0.0/16; it is passed over';
+  const inside = 'which lies inside the pod network 10.244.0.0/16; this annotation is ignored';
   await finds([`annotation ${PREFIX}node-public-ip: ${ALLOWED}, got "10.244.3.3", ${inside}`]);
   expect(await vxlanPlaceOf(site.node)).toBe('192.168.50.11 on eth0');
   annotate('node-public-ip', undefined);

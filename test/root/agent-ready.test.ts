@@ -81,7 +81,7 @@ describe('readiness', () => {
     node.writeFile(SUBNET_FILE, before.replace(/^FLANNEL_SUBNET=.*$/m, 'FLANNEL_SUBNET=10.244.7.1/24,foo'));
     await node.agent.start();
     await node.agent.ready();
-    expect(node.agent.log()).toContain('earlier subnet.env ignored');
+    expect(node.agent.log()).toContain('subnet.env of an earlier agent ignored');
     expect(node.readFile(SUBNET_FILE)).toBe(before);
   });
 

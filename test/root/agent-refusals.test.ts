@@ -100,7 +100,7 @@ describe('a wrong configuration', () => {
   test('host-gw with an address of another machine', async () => {
     const netConf = { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } };
     const result = await agent(['--iface=eth0', '--public-ip=203.0.113.9'], netConf);
-    const want = `host-gw needs nodes that reach each other without NAT: 203.0.113.9 is to be advertised, but eth0 has ${node.address}; vxlan works`;
+    const want = `host-gw needs nodes that reach each other without NAT: the address to advertise is 203.0.113.9, but eth0 has ${node.address}; use the backend vxlan`;
     expect([result.exitCode, lastWords(result)]).toEqual([1, expect.stringContaining(want)]);
     expect(await leftovers()).toEqual([]);
   });
@@ -155,7 +155,7 @@ describe('a node that cannot have the device', () => {
     await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '100']);
     const result = await agent();
     await node.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
-    const want = 'vxlan: use eth0 with MTU 100: too small (VXLAN over IPv4 needs an MTU of at least 118)';
+    const want = 'vxlan: use eth0 with MTU 100: too small (VXLAN over IPv4 needs an interface MTU of at least 118)';
     expect([result.exitCode, lastWords(result)]).toEqual([1, `cannot run: ${want}`]);
   });
 });

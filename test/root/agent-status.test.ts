@@ -95,7 +95,7 @@ describe('flanneld status', () => {
       'ip link set flannel.1 name tunnel9 || { ip link set flannel.1 down && ip link set flannel.1 name tunnel9; }';
     await node.run(['sh', '-c', rename]);
     const says = async (text: string): Promise<boolean> => (await status()).stdout.includes(text);
-    await waitUntil(() => says('give the name back: ip link set tunnel9 name flannel.1'), LOOK_MS, 'the name');
+    await waitUntil(() => says('rename it back: ip link set tunnel9 name flannel.1'), LOOK_MS, 'the name');
     expect(await says('1 wanted, 0 programmed, 0 failing')).toBe(true);
     await node.run([
       'sh',

@@ -52,7 +52,7 @@ describe('an agent that starts', () => {
 
   test('says that there is no Node of its name, and which name that is', async () => {
     site.server.intercept = () => false;
-    await waitsFor(ownNode, /get node node-1: 404 NotFound .*\(is NODE_NAME the name of this Node\?\)/);
+    await waitsFor(ownNode, /get node node-1: 404 NotFound .*\(NODE_NAME must be the name of this Node\)/);
   });
 
   test('says that its Node has no podCIDR', async () => {
@@ -82,7 +82,7 @@ describe('an agent whose store no longer answers', () => {
     const { exitCode, text } = await site.status();
     expect(exitCode).toBe(0);
     expect(text).toMatch(
-      /! cluster state: since \S+Z: nodes cannot be watched, last known leases stay: kube: watch nodes: /,
+      /! cluster state: since \S+Z: nodes cannot be watched, the last known leases stay in use: kube: watch nodes: /,
     );
     const since = Date.parse(/since (\S+Z)/.exec((await check())?.problem ?? '')?.[1] ?? '');
     expect(since).toBeGreaterThanOrEqual(before - 1000);
@@ -98,9 +98,9 @@ describe('an agent whose store no longer answers', () => {
     const { exitCode, text } = await site.status();
     expect(exitCode).toBe(0);
     expect(text).toMatch(
-      /! cluster state: since \S+Z: .*cluster state does not answer, going on with what it last said: lease/,
+      /! cluster state: since \S+Z: .*cluster state does not answer, its last answer is used: lease/,
     );
-    expect(text).toMatch(/since \S+Z: leases cannot be read, going on with the last known ones/);
+    expect(text).toMatch(/since \S+Z: leases cannot be read, the last known ones are used/);
   });
 
   test('no longer mentions it once the store answers', async () => {

@@ -253,7 +253,7 @@ describe('the programs', () => {
     await runAgent(await folderOf(`/opt/legacy-${programs.length}`, [...LEGACY, ...programs]), async () => {
       await waitUntil(async () => (await readyz()).includes('flanneld is ready'), LOOK_MS, 'an agent that is ready');
       expect(await flannelLines('iptables-legacy')).toHaveLength(12);
-      const off = /\[!\] guard: off, and pods and strangers can change routes and neighbours: .*nft/;
+      const off = /\[!\] guard: off, so pods and strangers can change routes and neighbours: .*nft/;
       expect(off.test(await readyz())).toBe(finding);
       expect((await node.run(['nft', 'list', 'tables'])).includes('table inet weft')).toBe(!finding);
     });
@@ -278,7 +278,7 @@ describe('the programs', () => {
       async () => {
         await waitUntil(async () => (await readyz()).includes('flanneld is ready'), LOOK_MS, 'an agent that is ready');
         expect(await readyz()).toContain(
-          '[!] iptables-legacy: it is in use here, and to look at its chains takes the capability NET_RAW',
+          '[!] iptables-legacy: it is in use on this node, and only a program with the capability NET_RAW can read its chains',
         );
       },
       withoutRaw,

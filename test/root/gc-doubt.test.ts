@@ -196,7 +196,7 @@ describe('a pod of the reference plugins that sends nothing', () => {
     // The file is removed, so that an earlier version that is installed again does not rely on it.
     expect(existsSync(node.pathFromOutside(`${ADDRESSES}/.boot`))).toBe(false);
     await pod.end();
-    expect(await runAgentOnce()).toContain('freed what a dead pod held');
+    expect(await runAgentOnce()).toContain('freed what a dead pod had');
     expect(addresses()).toEqual([]);
   });
 
@@ -327,7 +327,7 @@ test.for(['nothing', 'CNI 0.2.0 in containerd 1.6', 'containerd 1.6', 'container
     expect(addresses().sort()).toEqual([own.ip, '10.244.1.4', '10.244.1.5', '10.244.1.6'].sort());
     await node.reboot();
     living.clear();
-    expect(await runAgentOnce()).toContain('freed what a dead pod held');
+    expect(await runAgentOnce()).toContain('freed what a dead pod had');
     expect(addresses()).toEqual([]);
     expect(readdirSync(node.pathFromOutside(SAVED))).toEqual([]);
   },

@@ -170,7 +170,7 @@ describe('flanneld gc', () => {
     const private_ = ['unshare', '--mount', '--propagation', 'private', builtAgent, 'gc', '--json'];
     const { freed, kept } = JSON.parse(await node.run(private_)) as { freed: Item[]; kept: Item[] };
     expect(freed).toEqual([]);
-    expect(kept[0]?.why).toMatch(/^\/run\/netns would not show new namespaces/);
+    expect(kept[0]?.why).toMatch(/^\/run\/netns is mounted without propagation/);
     expect((await gc('--netns-dir=/run/elsewhere')).freed).toEqual([]);
     expect(held()).toEqual(heldBy(pod));
   });
@@ -252,7 +252,7 @@ describe('the agent’s start', () => {
     await node.run(['sh', '-c', `${builtAgent} ${flags.join(' ')} >/run/agent.log 2>&1 & echo $! >/run/agent.pid`]);
     await waitUntil(async () => (await node.exec([builtAgent, 'status'])).exitCode === 0, 20_000, 'the agent');
     expect(held()).toEqual([]);
-    expect(node.readFile('/run/agent.log')).toContain('freed what a dead pod held');
+    expect(node.readFile('/run/agent.log')).toContain('freed what a dead pod had');
     const status = JSON.parse(await node.run([builtAgent, 'status', '--json']));
     expect(status.drift.totals).toMatchObject({ attachment: 2 });
     expect(status.drift.entries[0]).toMatchObject({

@@ -228,7 +228,7 @@ describe('a flood of forged sources', () => {
     expect(guard.strangers).toHaveLength(64);
     expect(guard.isFull).toBe(true);
     expect(guard).not.toHaveProperty('wouldCut');
-    expect(await one.run([builtAgent, 'status'])).toContain('whom enforce would cut off cannot be told');
+    expect(await one.run([builtAgent, 'status'])).toContain('which peers enforce would cut off is not known');
     expect(lines()).toBe(linesBefore);
     const { body } = await one.agent.http('/metrics');
     expect(body).toContain(`flannel_guard_packets_total{from="strangers"} ${before + 500}\n`);

@@ -18,12 +18,18 @@ export interface ExtensionConf {
 export const extensionKeys = {
   PreStartupCommand: {
     type: 'string',
-    help: 'run before the lease is taken; its output is what the lease carries',
+    help: 'command that is run before the lease is taken; its output becomes the lease’s data',
   },
-  PostStartupCommand: { type: 'string', help: 'run when the lease is taken' },
-  SubnetAddCommand: { type: 'string', help: "run for each peer's subnet; the lease's data is its input" },
-  SubnetRemoveCommand: { type: 'string', help: 'run when a peer has gone' },
-  ShutdownCommand: { type: 'string', help: 'run when the agent is told to stop; not known to flannel' },
+  PostStartupCommand: { type: 'string', help: 'command that is run when the lease is taken' },
+  SubnetAddCommand: {
+    type: 'string',
+    help: "command that is run for each peer's subnet; the data of that peer’s lease is its input",
+  },
+  SubnetRemoveCommand: { type: 'string', help: 'command that is run when a peer has gone' },
+  ShutdownCommand: {
+    type: 'string',
+    help: 'command that is run when the agent is told to stop; flannel does not know this key',
+  },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
 
 /** What each command may name as `$NAME`. */

@@ -129,7 +129,7 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
   }
 
   difference(): string {
-    return 'had other data';
+    return 'had different data';
   }
 
   #action(key: string, was: ExtensionPeer | undefined, is: ExtensionPeer | undefined): PeerAction {

@@ -49,7 +49,7 @@ export function readExtensionState(sys: Syscalls, file: string, log: Logger): Ma
       peers.set(of('Key'), { variables, data: of('Data') });
     }
   } catch (error) {
-    log.warn({ file, err: errorText(error) }, 'earlier peers of the extension ignored');
+    log.warn({ file, err: errorText(error) }, 'saved peers of the extension ignored');
   }
   return peers;
 }

@@ -84,7 +84,7 @@ function replaceDevice(
   }
   onChange(request, reason);
   const created = getLink(netlink, { name: IPIP_DEVICE });
-  if (created === undefined) throw failure('create', 'gone', 'removed by someone');
+  if (created === undefined) throw failure('create', 'gone', 'removed by another program');
   return { index: created.index, name: IPIP_DEVICE };
 }
 
@@ -95,7 +95,7 @@ function refuseTakenAddress(netlink: Netlink, spec: IpipDeviceSpec, cause?: unkn
     return isSame && name !== IPIP_DEVICE;
   });
   if (rival === undefined) return;
-  const detail = `IPIP device ${rival.name} has local address ${formatIp(spec.local)} already; remove it: ip link del ${rival.name}`;
+  const detail = `IPIP device ${rival.name} already has local address ${formatIp(spec.local)}; remove the device: ip link del ${rival.name}`;
   throw failure('create', 'in use', detail, cause);
 }
 
@@ -105,7 +105,7 @@ function explained(netlink: Netlink, spec: IpipDeviceSpec, error: unknown): unkn
     return failure(
       'create',
       'EOPNOTSUPP',
-      'this kernel has no IPIP: load the module ipip, or take the backend vxlan',
+      'this kernel has no IPIP: load the module ipip, or use the backend vxlan',
       error,
     );
   }

@@ -47,7 +47,7 @@ function ipipBackend(conf: IpipConf): Backend {
     type: TYPE,
     checkPlaces(places) {
       if (places.every(({ family }) => family === 4)) return;
-      const problem = 'ipip carries IPv4 only, as flannel’s; for IPv6 take vxlan, wireguard or host-gw';
+      const problem = 'the backend ipip carries only IPv4, as flannel’s does; for IPv6 use vxlan, wireguard or host-gw';
       throw new ConfigError('net-conf', 'EnableIPv6', problem);
     },
     advertise: () => Promise.resolve({ backendType: TYPE }),

@@ -41,7 +41,7 @@ function udpBackend(conf: UdpConf): Backend {
     type: TYPE,
     advertise({ places }) {
       if (places.every(({ family }) => family === 4)) return Promise.resolve({ backendType: '' });
-      const problem = 'udp carries IPv4 only, as flannel’s; for IPv6 take vxlan or host-gw';
+      const problem = 'the backend udp carries only IPv4, as flannel’s does; for IPv6 use vxlan or host-gw';
       return Promise.reject(new ConfigError('net-conf', 'EnableIPv6', problem));
     },
     overlays: ({ tools }, families) => families.map((settings) => new UdpOverlay(conf, settings, tools)),
@@ -115,7 +115,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     this.#tun = tun;
     const link = getLink(netlink, { name: tun.name });
     if (link === undefined) {
-      const detail = 'removed by someone';
+      const detail = 'removed by another program';
       throw new OpError({ subsystem: TYPE, op: 'create', object: tun.name, code: 'gone', detail });
     }
     this.#device = link;

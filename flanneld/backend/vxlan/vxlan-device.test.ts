@@ -127,12 +127,12 @@ describe('vxlanMtu', () => {
     {
       family: 4 as const,
       mtu: 117,
-      want: 'vxlan: use eth0 with MTU 117: too small (VXLAN over IPv4 needs an MTU of at least 118)',
+      want: 'vxlan: use eth0 with MTU 117: too small (VXLAN over IPv4 needs an interface MTU of at least 118)',
     },
     {
       family: 6 as const,
       mtu: 1349,
-      want: 'vxlan: use eth0 with MTU 1349: too small (VXLAN over IPv6 needs an MTU of at least 1350)',
+      want: 'vxlan: use eth0 with MTU 1349: too small (VXLAN over IPv6 needs an interface MTU of at least 1350)',
     },
   ])('refuses $mtu for IPv$family', ({ family, mtu, want }) => {
     expect(() => vxlanMtu(family, { name: 'eth0', mtu })).toThrow(want);

@@ -182,7 +182,13 @@ function createDevice(netlink: Netlink, spec: VxlanDeviceSpec, reason: string, o
   onChange(request, reason);
   const created = getLink(netlink, { name });
   if (created === undefined) {
-    throw new OpError({ subsystem: 'vxlan', op: 'create', object: name, code: 'gone', detail: 'removed by someone' });
+    throw new OpError({
+      subsystem: 'vxlan',
+      op: 'create',
+      object: name,
+      code: 'gone',
+      detail: 'removed by another program',
+    });
   }
   return { index: created.index, name };
 }
@@ -207,7 +213,7 @@ export function isRenamed(spec: VxlanDeviceSpec, { mac, vxlan }: Pick<Link, 'mac
 }
 
 function renamed({ name }: VxlanDeviceSpec, { name: now }: Link): OpError {
-  const detail = `somebody has named the device ${now}; give the name back: ip link set ${now} name ${name}`;
+  const detail = `another program has renamed the device to ${now}; rename it back: ip link set ${now} name ${name}`;
   return new OpError({ subsystem: 'vxlan', op: 'use', object: name, code: 'renamed', detail });
 }
 
@@ -221,6 +227,6 @@ function portTaken(netlink: Netlink, spec: VxlanDeviceSpec, error: unknown): unk
 }
 
 function taken(spec: VxlanDeviceSpec, what: string, who: string, cause?: unknown): OpError {
-  const detail = `${what} is taken by ${who}`;
+  const detail = `${what} is in use by ${who}`;
   return new OpError({ subsystem: 'vxlan', op: 'create', object: spec.name, code: 'in use', detail, cause });
 }

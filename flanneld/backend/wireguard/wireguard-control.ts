@@ -55,7 +55,6 @@ export class WireguardControl {
 }
 
 export function noWireguard(device: string, cause?: unknown): OpError {
-  const detail =
-    'this kernel has no WireGuard: Linux 5.6 or later with the module wireguard; or take the backend vxlan';
+  const detail = 'this kernel has no WireGuard: use Linux 5.6 or later with the module wireguard, or the backend vxlan';
   return new OpError({ subsystem: 'wireguard', op: 'create', object: device, code: 'EOPNOTSUPP', detail, cause });
 }

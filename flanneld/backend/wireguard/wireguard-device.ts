@@ -78,7 +78,7 @@ export class WireguardDeviceKeeper {
     }
     const made = getLink(this.#netlink, { name });
     if (made !== undefined) return made;
-    const detail = 'removed by someone';
+    const detail = 'removed by another program';
     throw new OpError({ subsystem: 'wireguard', op: 'create', object: name, code: 'gone', detail });
   }
 
@@ -118,6 +118,6 @@ export class WireguardDeviceKeeper {
 
 function portTaken({ name, listenPort }: WireguardDeviceSpec, error: unknown): unknown {
   if (!(error instanceof NetlinkError) || error.errno !== EADDRINUSE) return error;
-  const detail = `UDP port ${listenPort} is taken by another program or device: ${errorText(error)}`;
+  const detail = `UDP port ${listenPort} is in use by another program or device: ${errorText(error)}`;
   return new OpError({ subsystem: 'wireguard', op: 'set up', object: name, code: 'in use', detail, cause: error });
 }

@@ -136,7 +136,7 @@ export function compareNames(a: string, b: string): number {
 /** Throws an Error that says why the node's agent cannot be asked. */
 export function agentOf({ agent, hasLease }: ClusterNode): AgentPod {
   if (agent === undefined)
-    throw new Error(hasLease ? 'no agent of Weft; a flannel has a lease here' : 'no agent of Weft');
+    throw new Error(hasLease ? 'no agent of Weft; flannel has a lease for this node' : 'no agent of Weft');
   if (agent.notRunning !== undefined) throw new Error(`its agent does not run: ${agent.notRunning}`);
   return agent;
 }

@@ -62,7 +62,7 @@ function follow(socket: WebSocket, object: string, { timeoutMs, signal }: ExecLi
   return new Promise((resolve, reject) => {
     const streams = { stdout: new Collected(MAX_STDOUT_BYTES), stderr: new Collected(MAX_STDERR_BYTES) };
     const fail = (code: string, detail: string): void => settle(() => reject(failure(object, code, detail)));
-    const timer = setTimeout(() => fail('timeout', `no answer within ${timeoutMs / 1000} s`), timeoutMs);
+    const timer = setTimeout(() => fail('timeout', `no answer came within ${timeoutMs / 1000} s`), timeoutMs);
     const onAbort = (): void => fail('aborted', '');
     const settle = (end: () => void): void => {
       clearTimeout(timer);
@@ -78,7 +78,9 @@ function follow(socket: WebSocket, object: string, { timeoutMs, signal }: ExecLi
       );
     });
     socket.on('error', (error) => fail(nodeErrorCode(error) ?? 'error', error.message));
-    socket.on('close', (code) => fail('closed', `the connection ended with code ${code} before the program did`));
+    socket.on('close', (code) =>
+      fail('closed', `the connection was closed with code ${code} before the program ended`),
+    );
     socket.on('message', (data) => {
       const [channel, bytes] = [data[0], data.subarray(1)];
       if (channel === CHANNEL.error) {
@@ -86,7 +88,7 @@ function follow(socket: WebSocket, object: string, { timeoutMs, signal }: ExecLi
         if (typeof exitCode === 'string') fail('not run', exitCode);
         else settle(() => resolve({ exitCode, stdout: streams.stdout.text(), stderr: streams.stderr.text() }));
       } else if (channel === CHANNEL.stdout && !streams.stdout.add(bytes)) {
-        fail('too large', `it wrote more than ${MAX_STDOUT_BYTES} bytes`);
+        fail('too large', `the program wrote more than ${MAX_STDOUT_BYTES} bytes`);
       } else if (channel === CHANNEL.stderr) streams.stderr.add(bytes);
     });
   });

@@ -23,9 +23,10 @@ export function openKubeconfig({ kubeconfigFile, context }: KubeconfigOptions): 
     throw new ConfigError('kubeconfig', key, `expected one of ${known.join(', ') || 'none'}, got ${show(current)}`);
   }
   const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new ConfigError('kubeconfig', `context ${current}`, 'names a cluster that is not there');
+  if (cluster === null)
+    throw new ConfigError('kubeconfig', `context ${current}`, 'names a cluster that the file does not have');
   if (config.getCurrentUser() === null)
-    throw new ConfigError('kubeconfig', `context ${current}`, 'names a user that is not there');
+    throw new ConfigError('kubeconfig', `context ${current}`, 'names a user that the file does not have');
   const server = parseServer(cluster.server);
   // The client refuses plain HTTP unless TLS verification is off.
   const isPlain = server.protocol === 'http:';

@@ -47,7 +47,7 @@ export async function bundleCommand(around: Surroundings): Promise<number> {
   const file = options.output ?? 'weft-bundle.tar.gz';
   writeFileSync(file, makeTarGz([{ name: 'README.txt', text: about }, ...kept], made), { mode: 0o600 });
   say(
-    `${file}: ${kept.length + 1} files of ${cluster.nodes.length} nodes, ${chosen.length} in detail; read it before you pass it on`,
+    `${file}: ${kept.length + 1} files about ${cluster.nodes.length} nodes, ${chosen.length} of them in detail; read the archive before you pass it on`,
   );
   for (const line of silent) say(`did not answer: ${line}`);
   return silent.length === 0 ? 0 : 1;
@@ -108,7 +108,7 @@ async function objectFiles(
         signal,
       );
       const data = Object.entries(fieldsOf(map['data'])).map(
-        ([key, value]) => `==> ${key}\n${scrubJson(textOf(value)) ?? 'no JSON, left out'}\n`,
+        ([key, value]) => `==> ${key}\n${scrubJson(textOf(value)) ?? 'not valid JSON, left out'}\n`,
       );
       return `${namespace}/${name}\n${data.join('')}`;
     });

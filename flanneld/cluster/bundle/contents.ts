@@ -48,7 +48,7 @@ export function readme({ made, version, nodes, detailed, silent, cut, files }: B
     '',
     'It has addresses, MACs and names of nodes. It has no kubeconfig, token, password, private or pre-shared key, no variable of',
     'the environment but the agent’s own, no annotation or label but those named in it, and no name of a pod but the agents’.',
-    'Where something was left out of a text, (left out) stands. Look through it before you pass it on.',
+    'Where something was left out of a text, it says (left out). Read everything before you pass it on.',
     ...section('In detail', detailed),
     ...section('Did not answer', silent),
     ...section('Cut', cut),

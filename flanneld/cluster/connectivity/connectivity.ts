@@ -27,9 +27,9 @@ export async function connectivityCommand(around: Surroundings): Promise<number>
   const { api, options, say, signal } = around;
   const { nodes } = await theCluster(around);
   const members = chooseMembers(nodes, options.nodes);
-  if (members.length === 0) throw new Error('no node is Ready and has an agent that runs: see kubectl weft status');
+  if (members.length === 0) throw new Error('no node is Ready and has a running agent: see kubectl weft status');
   for (const name of await removeStale(api, Date.now(), signal))
-    say(`removing ${name}, left by a test that was killed`);
+    say(`removing namespace ${name}, which a killed test left behind`);
   const namespace = `weft-connectivity-${randomBytes(4).toString('hex')}`;
   say(`making ${members.length} pods in namespace ${namespace}`);
   let outcomes: Outcome[];
@@ -50,9 +50,10 @@ async function remove({ api, say }: Surroundings, namespace: string): Promise<vo
   const byHand = `kubectl delete namespace ${namespace}`;
   try {
     say(`removing namespace ${namespace}`);
-    if (!(await removeScene(api, namespace))) say(`namespace ${namespace} is not gone yet; look at: ${byHand}`);
+    if (!(await removeScene(api, namespace)))
+      say(`namespace ${namespace} is not gone yet; if it stays, run: ${byHand}`);
   } catch (error) {
-    say(`namespace ${namespace} is not removed: ${errorText(error)}; do: ${byHand}`);
+    say(`namespace ${namespace} could not be removed: ${errorText(error)}; run: ${byHand}`);
   }
 }
 

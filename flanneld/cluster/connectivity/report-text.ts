@@ -19,7 +19,7 @@ const PARTS: Readonly<Record<Part, string>> = {
   node: 'pod to node and back',
   dns: 'names by cluster DNS',
 };
-const FIX = 'kubectl weft doctor, which names the cause';
+const FIX = 'run kubectl weft doctor, which names the cause';
 
 /** Parts that also fail when packets from pod to pod do not pass. Then they are not reported, because they say nothing new. */
 const FOLLOWS: readonly Part[] = ['full-size', 'service'];
@@ -58,7 +58,7 @@ function causeOf({ part, from, to, where }: Outcome): string {
     case 'node':
       return where === 'pod'
         ? `pods on ${from} cannot reach the node ${to}`
-        : `from the network of ${from} itself, pods on ${to} are out of reach`;
+        : `from the host network of ${from}, pods on ${to} cannot be reached`;
     case 'dns':
       return `pods on ${from} cannot look up a Service's name`;
   }

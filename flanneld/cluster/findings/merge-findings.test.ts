@@ -42,7 +42,7 @@ describe('mergeFindings', () => {
     const others = ['node-1', 'node-2', 'node-3'];
     const both = others.flatMap((name) => [blocked(name, 'node-7'), blocked('node-7', name)]);
     expect(mergeFindings(both).map(({ title }) => title)).toEqual([
-      '3 nodes cannot reach node-7 by UDP 8472; seen from both sides',
+      '3 nodes cannot reach node-7 by UDP 8472; found from both sides',
     ]);
   });
 
@@ -58,7 +58,7 @@ describe('mergeFindings', () => {
     const oneWay = (node: string, peer: string, from: string, to: string): Finding => ({
       ...blocked(node, peer),
       id: 'tunnel-one-way',
-      cause: `UDP 8472 is blocked from ${from} to ${to}, and open the other way`,
+      cause: `UDP 8472 is blocked from ${from} to ${to}, but open in the other direction`,
     });
     const others = ['node-1', 'node-2', 'node-4'];
     const both = others.flatMap((name) => [
@@ -67,7 +67,7 @@ describe('mergeFindings', () => {
     ]);
     expect(mergeFindings(both).map(({ title, peers }) => ({ title, peers }))).toEqual([
       {
-        title: 'UDP 8472 is blocked from 3 nodes to node-3, and open the other way; seen from both sides',
+        title: 'UDP 8472 is blocked from 3 nodes to node-3, but open in the other direction; found from both sides',
         peers: ['node-3'],
       },
     ]);
@@ -81,7 +81,7 @@ describe('mergeFindings', () => {
       cause: 'the tunnel is silent',
     }));
     expect(mergeFindings(both).map(({ title }) => title)).toEqual([
-      'a towards b: the tunnel is silent; seen from both sides',
+      'a towards b: the tunnel is silent; found from both sides',
     ]);
   });
 

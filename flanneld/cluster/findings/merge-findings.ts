@@ -52,7 +52,7 @@ function linesOfMatrix(group: readonly Finding[], twice: ReadonlySet<Finding>): 
     const reverse = reverseOf(longest, rest);
     const line = merge(longest);
     const isFromBoth = reverse.length > 0 || longest.every((finding) => twice.has(finding));
-    lines.push(!isFromBoth ? line : { ...line, title: `${line.title}; seen from both sides` });
+    lines.push(!isFromBoth ? line : { ...line, title: `${line.title}; found from both sides` });
     const taken = new Set([...longest, ...reverse]);
     rest = rest.filter((finding) => !taken.has(finding));
   }
@@ -80,7 +80,7 @@ function groupBy(findings: readonly Finding[], keyOf: (finding: Finding) => stri
 
 function merge(group: readonly Finding[]): MergedFinding {
   const [first] = group;
-  if (first === undefined) throw new Error('a group without findings');
+  if (first === undefined) throw new Error('a group has no findings');
   const nodes = distinct(group.map(({ node }) => node)).sort(compareNames);
   const peers = distinct(group.flatMap(({ peer }) => peer ?? [])).sort(compareNames);
   return {

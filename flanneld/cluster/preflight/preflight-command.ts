@@ -25,8 +25,8 @@ export async function preflightCommandOfAll(around: Surroundings): Promise<numbe
   const { api, options, progress, signal, say } = around;
   const { nodes, nodeObjects } = await findCluster(api, undefined, signal);
   const image = options.image ?? nodes.find(({ agent }) => agent !== undefined)?.agent?.image;
-  if (image === undefined) throw new Error('no DaemonSet of Weft names its image: give it with --image');
-  say(`making a Job on each of ${nodes.length} nodes in namespace ${options.namespace ?? NAMESPACE}`);
+  if (image === undefined) throw new Error('there is no DaemonSet of Weft that names the image: name it by --image');
+  say(`making one Job for each of ${nodes.length} nodes in namespace ${options.namespace ?? NAMESPACE}`);
   const ask = (node: ClusterNode): Promise<Finding[]> => askNode(around, image, node, nodes);
   const answers = await askAll({
     items: nodes,
@@ -81,7 +81,7 @@ async function askNode(
     return readFindings(answer, node.name);
   } finally {
     await removeJob(around, namespace, name).catch((error: unknown) =>
-      around.say(`Job ${name} is not removed: ${errorText(error)}; it removes itself in ten minutes`),
+      around.say(`Job ${name} could not be removed: ${errorText(error)}; it removes itself within ten minutes`),
     );
   }
 }
@@ -101,7 +101,7 @@ async function runningPod(around: Surroundings, namespace: string, job: string):
     const state = fieldsOf(container?.['state']);
     if ('running' in state) return textOf(fieldsOf(pod?.['metadata'])['name']);
     const { reason, message } = fieldsOf(state['waiting'] ?? state['terminated']);
-    const phase = pod === undefined ? 'the Job has made none' : `phase ${textOf(status['phase'])}`;
+    const phase = pod === undefined ? 'the Job has made no pod' : `phase ${textOf(status['phase'])}`;
     const why = [textOf(reason), textOf(message)].filter(Boolean).join(': ') || phase;
     if (Date.now() > until || 'terminated' in state) throw new Error(`its pod does not run: ${why}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -126,7 +126,8 @@ function withoutPodCidr(objects: readonly Fields[], nodes: readonly ClusterNode[
     if (!names.has(node) || textOf(fieldsOf(object['spec'])['podCIDR']) !== '') return [];
     const cause = 'the Node has no podCIDR';
     const evidence = `kubectl get node ${node} -o jsonpath={.spec.podCIDR}: empty`;
-    const fix = 'kube-controller-manager: --allocate-node-cidrs, with --cluster-cidr as Network in net-conf.json';
+    const fix =
+      'start kube-controller-manager with --allocate-node-cidrs, and with the Network of net-conf.json as --cluster-cidr';
     return [{ id: 'pod-cidr-unusable', severity: 'error', node, cause, evidence, fix } as const];
   });
 }

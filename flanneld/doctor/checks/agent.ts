@@ -25,10 +25,10 @@ export function checkAgent(view: View): Draft[] {
       return [
         {
           id: 'agent-unresponsive',
-          cause: 'the agent of this node has its status socket and does not answer',
+          cause: 'the agent of this node has a status socket and does not answer',
           evidence: `no answer on ${subnetFile}.sock within 2 s${process}`,
           fix: isStopped
-            ? run(node, `kill -CONT ${pid}`, 'find who stopped it')
+            ? run(node, `kill -CONT ${pid}`, 'find out who stopped it')
             : `on ${node}: restart the agent; where it runs as a pod, kubectl delete that pod`,
         },
       ];
@@ -38,17 +38,18 @@ export function checkAgent(view: View): Draft[] {
         {
           id: 'agent-not-ready',
           cause:
-            'the agent of this node runs and cannot be asked: it is starting, or it could not open its status socket',
+            'the agent of this node runs but cannot be asked, because it is starting or could not open its status socket',
           evidence: `process ${agent.pid}; ${agent.why}`,
-          fix: `on ${node}: see the agent’s log`,
+          fix: `on ${node}: read the agent’s log`,
         },
       ];
     case 'absent':
       return [
         {
           id: 'agent-not-running',
-          cause: 'no agent runs on this node: nothing follows the cluster’s changes and repairs what others break',
-          evidence: `${agent.why}; no process of flanneld in this network namespace`,
+          cause:
+            'no agent runs on this node, so nothing follows the cluster’s changes or repairs what other programs change',
+          evidence: `${agent.why}; there is no process of flanneld in this network namespace`,
           fix: `on ${node}: start flanneld; the last line of its log (kubectl logs -p) says why it ended`,
         },
       ];
@@ -62,9 +63,9 @@ function notReady({ agent, node }: View): Draft[] {
   return [
     {
       id: 'agent-not-ready',
-      cause: 'the agent of this node says that it does not forward yet, or no longer',
-      evidence: failing.map(({ name, problem }) => `${name}: ${problem}`).join('; ') || 'it gives no reason',
-      fix: `on ${node}: end the reason named here; the agent tries again by itself`,
+      cause: 'the agent of this node says that the node does not forward yet, or no longer',
+      evidence: failing.map(({ name, problem }) => `${name}: ${problem}`).join('; ') || 'the agent gives no reason',
+      fix: `on ${node}: end the reason that the evidence names; the agent then tries again by itself`,
     },
   ];
 }

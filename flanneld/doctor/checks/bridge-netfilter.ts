@@ -17,12 +17,16 @@ export function checkBridgeNetfilter({ tables, sysctls, bridge, families, node }
     {
       id: 'bridge-nf-call-off',
       cause:
-        'bridged packets of pods do not pass netfilter: a Service hangs when the pod behind it is on the same node',
+        'bridged packets of pods do not pass netfilter, so a Service hangs when the pod behind it is on the same node',
       evidence:
         value === undefined
-          ? `${KNOB} does not exist: br_netfilter is not loaded`
-          : `${KNOB} is 0, and kube-proxy’s chains are here`,
-      fix: run(node, `${load}sysctl -w ${KNOB}=1`, 'and in /etc/modules-load.d and /etc/sysctl.d, for the next boot'),
+          ? `${KNOB} does not exist, because br_netfilter is not loaded`
+          : `${KNOB} is 0, and this node has kube-proxy’s chains`,
+      fix: run(
+        node,
+        `${load}sysctl -w ${KNOB}=1`,
+        'and write both to /etc/modules-load.d and /etc/sysctl.d for the next boot',
+      ),
     },
   ];
 }

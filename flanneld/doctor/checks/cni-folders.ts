@@ -16,9 +16,9 @@ function conflist({ cni, agent, node }: View): Draft[] {
     return [
       {
         id: 'cni-conflist-invalid',
-        cause: 'no runtime can use the CNI configuration of this node, so no pod starts',
+        cause: 'no runtime can use the CNI configuration of this node, so no pod starts here',
         evidence: `${path} ${cni.conflist.why}`,
-        fix: run(node, `rm ${path}`, 'and restart the agent, which writes it anew'),
+        fix: run(node, `rm ${path}`, 'and restart the agent, which writes the file anew'),
       },
     ];
   }
@@ -30,10 +30,10 @@ function conflist({ cni, agent, node }: View): Draft[] {
       id: 'cni-conflist-missing',
       ...(isMeant && { severity: 'warning' }),
       cause: cni.isWithdrawn
-        ? 'flanneld withdraw has taken the CNI configuration away: no new pod starts here'
+        ? '`flanneld withdraw` has removed the CNI configuration, so no new pod starts here'
         : 'there is no CNI configuration of Weft, so no new pod starts here with it',
       evidence: `no file ${path}`,
-      fix: `on ${node}: restart the agent, which writes it when it is given --cni-conf and the node forwards`,
+      fix: `on ${node}: restart the agent with --cni-conf; it writes the file once the node forwards`,
     },
   ];
 }
@@ -47,10 +47,10 @@ function shadowed({ cni, node }: View): Draft[] {
       id: 'cni-conflist-shadowed',
       ...(isMeta && { severity: 'info' }),
       cause: isMeta
-        ? `the runtime takes ${name} first, which calls others`
-        : `the runtime takes ${name} for new pods, and not the configuration of Weft`,
+        ? `the runtime uses ${name} first, which calls other plugins`
+        : `the runtime uses ${name} for new pods, and not Weft’s configuration`,
       evidence: `${path} sorts before ${CONFLIST_NAME}; its plugins: ${types.join(', ') || 'unreadable'}`,
-      fix: run(node, `rm ${path}`, 'see who put it there'),
+      fix: run(node, `rm ${path}`, 'find out who put it there'),
     };
   });
 }
@@ -60,12 +60,12 @@ function plugins({ cni, node }: View): Draft[] {
     const path = join(cni.binDir, name);
     return {
       id: 'cni-plugin-missing',
-      cause: `a plugin that every new pod needs ${why}, so no pod starts`,
+      cause: `a plugin that every new pod needs ${why}, so no pod starts here`,
       evidence: `${path} ${why}`,
       fix:
         why === 'is not executable'
           ? run(node, `chmod 755 ${path}`)
-          : `on ${node}: restart the agent, which installs Weft’s plugins; others are in the package containernetworking-plugins`,
+          : `on ${node}: restart the agent, which installs Weft’s plugins; install the others from the package containernetworking-plugins`,
     };
   });
 }
@@ -79,10 +79,10 @@ function foreign({ cni, node }: View): Draft[] {
       id: 'cni-plugin-foreign',
       ...(isFlannel && { severity: 'info' }),
       cause: isFlannel
-        ? 'flannel’s own CNI plugin is installed: pods start with it, more slowly than with Weft’s'
-        : 'the CNI executable flannel is of a vendor that is not known here',
-      evidence: `${join(cni.binDir, 'flannel')} has not Weft’s mark`,
-      fix: `on ${node}: start the agent with --cni-bin-replace=flannel, which keeps the other file aside`,
+        ? 'flannel’s own CNI plugin is installed, with which pods start more slowly than with Weft’s'
+        : 'the CNI executable flannel is neither Weft’s nor flannel’s',
+      evidence: `${join(cni.binDir, 'flannel')} does not have Weft’s mark`,
+      fix: `on ${node}: start the agent with --cni-bin-replace=flannel, which keeps a copy of the other file`,
     },
   ];
 }
@@ -91,10 +91,10 @@ function state({ cni, node }: View): Draft[] {
   const seen = new Map(cni.unwritable.map(({ folder, why }) => [why, folder]));
   return [...seen].map(([why, folder]) => ({
     id: 'cni-state-unwritable',
-    cause: 'the plugins cannot write what they keep of pods, so no pod starts',
+    cause: 'the plugins cannot write their files about pods, so no pod starts here',
     evidence: `${folder}: ${why}`,
     fix: why.startsWith('read-only')
-      ? run(node, `mount -o remount,rw $(stat -c %m ${folder})`, 'see dmesg for why it became read-only')
+      ? run(node, `mount -o remount,rw $(stat -c %m ${folder})`, 'read in dmesg why the file system became read-only')
       : `on ${node}: free space on the file system of ${folder}`,
   }));
 }

@@ -26,7 +26,7 @@ function rivals({ kernel, node }: View, { device: name, vni, port }: TunnelFacts
   );
   return others.map((link) => ({
     id: 'vxlan-port-taken',
-    cause: `another device of this node has the tunnel’s VNI and UDP port, so that ${name} cannot be made`,
+    cause: `another device of this node has the tunnel’s VNI and UDP port, so the agent cannot make ${name}`,
     evidence: `${link.name}: vxlan id ${vni} dstport ${port}`,
     fix: run(node, `ip link del ${link.name}`, 'or set another "VNI" or "Port" for the whole cluster'),
   }));
@@ -43,9 +43,9 @@ function portUsers({ tables, node }: View, { device: name, port, link }: TunnelF
   if (isUp(link)) return [];
   return tables.portUsers.map(({ pid, program }) => ({
     id: 'vxlan-port-taken',
-    cause: `a program of this node has the UDP port of the tunnel, so that ${name} cannot be set up`,
-    evidence: `UDP port ${port} is ${program}’s${pid === undefined ? '' : ` (process ${pid})`}`,
-    fix: `on ${node}: stop ${program}, or set another "Port" for the whole cluster; the agent then makes the device by itself`,
+    cause: `a program on this node uses the tunnel’s UDP port, so the agent cannot set ${name} up`,
+    evidence: `UDP port ${port} is used by ${program}${pid === undefined ? '' : ` (process ${pid})`}`,
+    fix: `on ${node}: stop ${program}, or set another "Port" for the whole cluster; the agent then makes the device`,
   }));
 }
 
@@ -55,13 +55,13 @@ function isUp(link: Link | undefined): boolean {
 
 function ownDevice(view: View, family: FamilyFacts, { device: name, link }: TunnelFacts): Draft[] {
   const { node } = view;
-  const cause = 'the device of the tunnel is not as the other nodes need it';
-  const restart = `on ${node}: restart the agent, which makes it anew`;
+  const cause = 'the tunnel’s device has properties with which other nodes cannot use it';
+  const restart = `on ${node}: restart the agent, which makes the device anew`;
   if (link === undefined) {
     return [
       {
         id: 'device-missing',
-        cause: `the device of the tunnel, ${name}, is missing`,
+        cause: `the tunnel’s device ${name} is missing`,
         evidence: `no link ${name}`,
         fix: restart,
       },
@@ -90,12 +90,12 @@ function wrongMac({ node }: View, { vtepMac }: FamilyFacts, { name, mac }: Link)
   return [
     {
       id: 'vtep-mac-mismatch',
-      cause: `${name} has another MAC than the lease of this node tells the others: what they send is dropped`,
+      cause: `${name} has another MAC than this node’s lease publishes, so the kernel drops what other nodes send`,
       evidence: `${name} has ${mac}, the lease says ${vtepMac}`,
       fix: run(
         node,
         `ip link set ${name} address ${vtepMac}`,
-        'then restart the agent: the kernel has dropped all neighbours',
+        'then restart the agent, because the kernel deletes all neighbours when a MAC is set',
       ),
     },
   ];
@@ -124,9 +124,9 @@ function noAddress({ kernel, node }: View, { subnet }: FamilyFacts, { index, nam
   return [
     {
       id: 'device-missing',
-      cause: `${name} has not this node’s address in the pod network`,
+      cause: `${name} does not have this node’s address in the pod network`,
       evidence: `no address ${formatIp(subnet.ip)}/${bits} on ${name}`,
-      fix: run(node, `ip addr add ${formatIp(subnet.ip)}/${bits} dev ${name}`, 'see who removed it'),
+      fix: run(node, `ip addr add ${formatIp(subnet.ip)}/${bits} dev ${name}`, 'find out who removed it'),
     },
   ];
 }

@@ -33,7 +33,7 @@ function finding({ node }: View, family: 4 | 6, knobs: readonly string[]): Draft
     fix: run(
       node,
       `sysctl -w ${knobs.map((knob) => `${knob}=1`).join(' ')}`,
-      `remove what sets it to 0: grep -rs ${first.replaceAll('/', '.')} /etc/sysctl.d /etc/sysctl.conf`,
+      `find and remove what sets it to 0: grep -rs ${first.replaceAll('/', '.')} /etc/sysctl.d /etc/sysctl.conf`,
     ),
   };
 }

@@ -36,7 +36,7 @@ function fill(
     {
       id,
       ...(!isFull && { severity: 'warning' }),
-      cause: `the kernel’s table of ${what} is ${isFull ? 'full: new ones fail at random' : 'nearly full'}`,
+      cause: `the kernel’s table of ${what} is ${isFull ? 'full, so new ones fail at random' : 'nearly full'}`,
       evidence: `${table.used} of ${table.limit} ${what}`,
       fix: fix(table),
     },
@@ -56,9 +56,9 @@ function mixed({ chains, legacyRules }: View['tables'], node: string): Draft[] {
   return [
     {
       id: 'legacy-and-nft-mixed',
-      cause: 'rules of iptables are in both of the kernel’s packet filters, and a packet must pass both',
+      cause: 'both of the kernel’s packet filters have rules of iptables, and a packet must pass both',
       evidence: `iptables-legacy-save shows ${legacyRules} rules, nft list chains ${modern.size} chains of iptables-nft`,
-      fix: `on ${node}: choose one for all programs (update-alternatives --config iptables) and flush the other, best by a reboot`,
+      fix: `on ${node}: choose one for all programs (update-alternatives --config iptables) and empty the other, preferably by a reboot`,
     },
   ];
 }

@@ -65,9 +65,9 @@ function ownAddress({ kernel, leases, node }: View, { publicIp }: FamilyFacts, c
       id: 'public-ip-not-local',
       ...(isMeant && { severity: 'info' }),
       cause:
-        'the address that this node publishes is on none of its interfaces: others reach it only if NAT leads here',
-      evidence: `the lease says ${formatIp(own)}, and ip address show has it nowhere`,
-      fix: `on ${node}: name the interface by --iface; behind NAT this is right, with --public-ip or the annotation public-ip-overwrite`,
+        'the address that this node publishes is on none of its interfaces, so other nodes reach it only through NAT',
+      evidence: `the lease says ${formatIp(own)}, and ip address show lists it on no interface`,
+      fix: `on ${node}: name the interface by --iface; behind NAT nothing is wrong if --public-ip or the annotation public-ip-overwrite is set`,
     },
   ];
 }
@@ -131,12 +131,12 @@ function pair(older: Claim, younger: Claim): Pick<Draft, 'peer'> {
 function subnetConflict({ node }: View, older: Claim, younger: Claim): Draft {
   const [a, b] = [older, younger].map(({ key, subnet }) => `${key} has ${subnet && formatPrefix(subnet)}`);
   const evidence = `${a}, ${b}`;
-  const fix = `delete the lease of ${younger.key} (its Node’s podCIDR, or its key in etcd) and let it join again; ${older.key} was there first`;
+  const fix = `delete the lease of ${younger.key} (its Node’s podCIDR, or its key in etcd) and let that node join again; the lease of ${older.key} is older`;
   const where = younger.isOwn ? `on ${node}: ` : '';
   return {
     id: 'subnet-conflict',
     ...pair(older, younger),
-    cause: `${older.key} and ${younger.key} have overlapping subnets: pods of one of them are out of reach`,
+    cause: `${older.key} and ${younger.key} have overlapping subnets, so only the pods of one of them can be reached`,
     evidence,
     fix: where + fix,
   };
@@ -146,7 +146,7 @@ function macConflict({ node }: View, tunnel: string, older: Claim, younger: Clai
   return {
     id: 'vtep-mac-conflict',
     ...pair(older, younger),
-    cause: `${older.key} and ${younger.key} have one VTEP MAC, as when one machine is a copy of the other`,
+    cause: `${older.key} and ${younger.key} have the same VTEP MAC, as when one machine is a copy of the other`,
     evidence: `both leases say ${younger.mac}`,
     fix: younger.isOwn
       ? run(node, `ip link del ${tunnel}`, 'remove the annotation backend-data of its Node, then restart its agent')
@@ -158,9 +158,9 @@ function addressConflict(older: Claim, younger: Claim): Draft {
   return {
     id: 'public-ip-conflict',
     ...pair(older, younger),
-    cause: `${older.key} and ${younger.key} publish one address: packets for one of them reach the other`,
+    cause: `${older.key} and ${younger.key} publish the same address, so packets for one of them reach the other`,
     evidence: `both leases say ${younger.publicIp && formatIp(younger.publicIp)}`,
-    fix: `on ${younger.key} or ${older.key}, whose it is not: --iface or --public-ip; delete the lease of a node that is gone`,
+    fix: `on ${younger.key} or ${older.key}, whichever does not have that address: set --iface or --public-ip; delete the lease of a node that is gone`,
   };
 }
 
@@ -175,9 +175,9 @@ function ownInterface({ kernel, node }: View, facts: FamilyFacts, claim: Claim):
     {
       id: 'public-ip-conflict',
       peer: key,
-      cause: `${key} publishes an address that this node has: packets for it never leave this node`,
-      evidence: `its lease says ${formatIp(publicIp)}, which is on ${name} of ${node}`,
-      fix: `on ${key}: --iface or --public-ip; delete its lease if it is gone`,
+      cause: `${key} publishes an address of this node, so packets for ${key} never leave this node`,
+      evidence: `its lease says ${formatIp(publicIp)}, which is an address of ${name} on ${node}`,
+      fix: `on ${key}: set --iface or --public-ip; delete its lease if that node is gone`,
     },
   ];
 }
@@ -195,25 +195,25 @@ function strangers(view: View, facts: FamilyFacts, claims: readonly Claim[]): Dr
         peer: key,
         cause: `${key} has another ${what} than this node, so neither reaches the other’s pods`,
         evidence,
-        fix: `on ${key}: give it the cluster’s net-conf and restart its agent; delete its lease if it is gone`,
+        fix: `on ${key}: install the cluster’s net-conf.json and restart the agent; delete its lease if that node is gone`,
       },
     ];
     if (!containsPrefix(network, subnet)) {
       return differs(
         'network-config-differs',
         'Network',
-        `its subnet is ${formatPrefix(subnet)}, outside ${formatPrefix(network)}`,
+        `its subnet ${formatPrefix(subnet)} lies outside of ${formatPrefix(network)}`,
       );
     }
     if (ownType !== undefined && type !== ownType && !(ownType === 'udp' && type === '')) {
       return differs(
         'network-config-differs',
         'Backend.Type',
-        `its backend is ${JSON.stringify(type.slice(0, 32))}, here ${ownType}`,
+        `its backend is ${JSON.stringify(type.slice(0, 32))}, this node’s ${ownType}`,
       );
     }
     if (tunnel?.vni !== undefined && vni !== undefined && vni !== tunnel.vni) {
-      return differs('peer-vni-differs', 'VNI', `its lease says VNI ${vni}, here ${tunnel.vni}`);
+      return differs('peer-vni-differs', 'VNI', `its lease says VNI ${vni}, this node’s VNI is ${tunnel.vni}`);
     }
     return [];
   });
@@ -239,6 +239,6 @@ function unusable({ node }: View, { problems }: FamilyFacts, told: ReadonlySet<s
       peer: key,
       cause: `the lease of ${key} cannot be used, so this node does not reach its pods`,
       evidence: reason,
-      fix: `on ${key}: restart its agent, which writes its lease anew; delete the lease if that node is gone (seen from ${node})`,
+      fix: `on ${key}: restart the agent, which writes its lease anew; delete the lease if that node is gone (found on ${node})`,
     }));
 }

@@ -53,12 +53,12 @@ function services({ services: all, node }: View, { network }: FamilyFacts): Draf
   return [
     {
       id: 'service-cidr-overlap',
-      cause: `the range of Services lies in the pod network ${formatPrefix(network)}`,
+      cause: `the address range of Services overlaps the pod network ${formatPrefix(network)}`,
       evidence: inside
         .slice(0, 3)
         .map(({ what }) => what)
         .join(', '),
-      fix: `on the API server and ${node}: keep --service-cluster-ip-range apart from Network ${formatPrefix(network)}`,
+      fix: `on the API server and ${node}: give --service-cluster-ip-range a range outside of Network ${formatPrefix(network)}`,
     },
   ];
 }

@@ -51,7 +51,7 @@ function shadowing({ kernel, node }: View, facts: FamilyFacts): Draft[] {
       {
         id: 'route-shadowed',
         peer: peer.key,
-        cause: `a route of another program takes packets for pods of ${peer.key}`,
+        cause: `the kernel uses a route of another program for packets to pods of ${peer.key}`,
         evidence: `ip ${family}route show has "${spelled}" of protocol ${route.protocol}, inside ${formatPrefix(peer.subnet)} of ${peer.key}`,
         fix: run(node, `ip ${family}route del ${spelled}`, 'and stop the program that made it'),
       },
@@ -82,7 +82,7 @@ function diversions({ paths, node }: View, areRoutesKnown: boolean): Draft[] {
       id: by === 'rule' ? 'policy-rule-diverts' : 'route-shadowed',
       cause: `${isAll ? '' : 'some '}${what} are led elsewhere by ${cause}`,
       evidence: spelled,
-      fix: run(node, first, second === undefined ? 'see who made it' : `or ${second}`),
+      fix: run(node, first, second === undefined ? 'find out who made it' : `or ${second}`),
     }));
 }
 
@@ -98,9 +98,13 @@ function refusals({ paths, node }: View): Draft[] {
       (rule): Draft => ({
         id: 'policy-rule-diverts',
         ...(byRule.length === 1 && first && { peer: first.peer }),
-        cause: `packets of the tunnel to ${names(byRule)} are refused by ip rule ${rule.priority}: ${spellRule(rule)}`,
+        cause: `the kernel refuses packets of the tunnel to ${names(byRule)} because of ip rule ${rule.priority}: ${spellRule(rule)}`,
         evidence: `${first?.spelled}: ${first?.error}`,
-        fix: run(node, `ip ${rule.family === 6 ? '-6 ' : ''}rule del priority ${rule.priority}`, 'see who made it'),
+        fix: run(
+          node,
+          `ip ${rule.family === 6 ? '-6 ' : ''}rule del priority ${rule.priority}`,
+          'find out who made it',
+        ),
       }),
     ),
     ...(byRoute.length === 0
@@ -111,7 +115,7 @@ function refusals({ paths, node }: View): Draft[] {
             ...(byRoute.length === 1 && byRoute[0] && { peer: byRoute[0].peer }),
             cause: `this node has no route to ${names(byRoute)}, to which the tunnel sends`,
             evidence: `${byRoute[0]?.spelled}: ${byRoute[0]?.error}`,
-            fix: `on ${node}: see ip route show and who removed the route, or made one of type blackhole, prohibit or unreachable`,
+            fix: `on ${node}: look at ip route show, and find out who removed the route or made one of type blackhole, prohibit or unreachable`,
           },
         ]),
   ];
@@ -133,9 +137,9 @@ function strictFilters({ paths, sysctls, node }: View): Draft[] {
     return [
       {
         id: 'rp-filter-strict',
-        cause: `the kernel drops packets from ${names(refused)} that come in by ${device}, because their way back leads elsewhere`,
+        cause: `the kernel drops packets from ${names(refused)} that arrive at ${device}, because its route back to them uses another device`,
         evidence: `${name} is ${own}, all is ${all}; ${refused[0]?.spelled}: ${refused[0]?.error}`,
-        fix: run(node, `sysctl -w ${name}=2`, 'and set it in /etc/sysctl.d, or correct the route back'),
+        fix: run(node, `sysctl -w ${name}=2`, 'and set it in /etc/sysctl.d, or correct the route back to them'),
       },
     ];
   });

@@ -44,7 +44,7 @@ function finding({ node }: View, id: 'route-missing' | 'peer-entry-missing', lac
           .slice(0, NAMED)
           .map(({ peer, what: lack }) => `${peer}: ${lack}`)
           .join('; ') + more,
-      fix: run(node, commands, 'a running agent does so by itself'),
+      fix: run(node, commands, 'a running agent does this by itself'),
     },
   ];
 }

@@ -7,12 +7,13 @@ import type { View } from '../view/view.ts';
 
 const CAUSES: Readonly<Record<PodSideProblem, string>> = {
   'bridge-address-wrong':
-    'the pods’ bridge has not the first address of this node’s subnet, by which pods reach everything',
-  'bridge-down': 'the pods’ bridge is down or missing, so that no pod of this node reaches anything',
-  'bridge-mtu-wrong': 'the pods’ bridge has a wrong MTU, so that large packets of pods are lost or fragmented',
+    'the pods’ bridge does not have the first address of this node’s subnet, which is the gateway of all pods',
+  'bridge-down': 'the pods’ bridge is down or missing, so no pod of this node reaches any address',
+  'bridge-mtu-wrong': 'the pods’ bridge has a wrong MTU, so large packets of pods are lost or fragmented',
   'hairpin-off': 'pods do not reach themselves through a Service',
-  'pod-mtu-stale': 'pods have another MTU than the network has now',
-  'pod-port-detached': 'pods are cut off: their device is not on the bridge, is down, or its port is blocked',
+  'pod-mtu-stale': 'pods have another MTU than the one the network has now',
+  'pod-port-detached':
+    'pods are cut off, because their device on the node is not a port of the bridge, is down or is blocked',
 };
 
 const NAMED = 5;
@@ -32,7 +33,11 @@ export function checkPodSide(view: View): Draft[] {
       fix:
         id === 'pod-mtu-stale'
           ? `on ${node}: restart the pods: kubectl drain ${node}, then kubectl uncordon ${node}`
-          : run(node, `ip link del ${wanted.bridge}`, `after kubectl drain ${node}; the next pod makes it anew`),
+          : run(
+              node,
+              `ip link del ${wanted.bridge}`,
+              `after kubectl drain ${node}; the next pod makes the bridge anew`,
+            ),
     }),
   );
   return [...byProblem(repairs, node), ...told, ...blockedPorts(view)];
@@ -52,7 +57,7 @@ function byProblem(repairs: readonly Repair[], node: string): Draft[] {
       id,
       cause: CAUSES[id],
       evidence: shown.map(({ what, was }) => `${what} ${was}`).join(', ') + more,
-      fix: run(node, commands.join(' && '), 'a running agent does so by itself; see who changed it'),
+      fix: run(node, commands.join(' && '), 'a running agent does this by itself; find out who changed it'),
     };
   });
 }
@@ -78,7 +83,7 @@ function blockedPorts({ podSide, node }: View): Draft[] {
       id: 'pod-port-detached',
       cause: CAUSES['pod-port-detached'],
       evidence: evidence.slice(0, NAMED).join(', '),
-      fix: run(node, commands.slice(0, NAMED).join(' && '), 'see who changed it'),
+      fix: run(node, commands.slice(0, NAMED).join(' && '), 'find out who changed it'),
     },
   ];
 }

@@ -11,9 +11,9 @@ export function checkSubnetFile(view: View): Draft[] {
   return [
     {
       id: 'subnet-env-missing',
-      cause: `the file that new pods need, ${subnetFile}, is ${subnetEnv.state === 'missing' ? 'missing' : 'unreadable'}`,
+      cause: `the file ${subnetFile}, which new pods need, is ${subnetEnv.state === 'missing' ? 'missing' : 'unreadable'}`,
       evidence: `${subnetFile}: ${why}`,
-      fix: `on ${node}: restart the agent, which writes it once this node forwards`,
+      fix: `on ${node}: restart the agent, which writes the file once this node forwards`,
     },
   ];
 }
@@ -28,9 +28,9 @@ function differing({ subnetEnv, subnetFile, node, families }: View): Draft[] {
     return [
       {
         id: 'subnet-env-differs',
-        cause: `${subnetFile} has another subnet than the lease of this node: new pods get addresses that lead elsewhere`,
+        cause: `${subnetFile} names another subnet than this node’s lease, so other nodes do not reach new pods`,
         evidence: `the file says ${says}, the lease ${formatPrefix(leased)}`,
-        fix: `on ${node}: stop the other flannel that writes it, then restart the agent, which writes it anew`,
+        fix: `on ${node}: stop the other flannel that writes the file, then restart the agent, which writes it anew`,
       },
     ];
   });

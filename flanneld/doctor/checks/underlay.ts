@@ -16,7 +16,7 @@ export function checkUnderlay(view: View): Draft[] {
         id: 'underlay-down',
         cause,
         evidence: `no link ${name}`,
-        fix: `on ${node}: bring ${name} back, or name another one by --iface`,
+        fix: `on ${node}: bring ${name} back, or name another interface by --iface`,
       },
     ];
   }
@@ -26,7 +26,7 @@ export function checkUnderlay(view: View): Draft[] {
         id: 'underlay-down',
         cause,
         evidence: `${name} is down`,
-        fix: run(node, `ip link set ${name} up`, 'see who set it down'),
+        fix: run(node, `ip link set ${name} up`, 'find out who set it down'),
       },
     ];
   }
@@ -37,7 +37,7 @@ export function checkUnderlay(view: View): Draft[] {
         id: 'underlay-down',
         cause,
         evidence: `${name} has no carrier`,
-        fix: `on ${node}: check cable, bond, switch port or virtual network card of ${name}`,
+        fix: `on ${node}: check the cable, bond, switch port or virtual network card of ${name}`,
       },
     ];
   }
@@ -46,7 +46,7 @@ export function checkUnderlay(view: View): Draft[] {
     .map((local) => ({
       id: 'underlay-down',
       cause: `the interface to the other nodes, ${name}, has lost its address`,
-      evidence: `no address ${formatIp(local)} on ${name}, from which the tunnel sends`,
-      fix: `on ${node}: give it back (DHCP, network scripts); the agent follows a new address by itself`,
+      evidence: `${name} does not have the address ${formatIp(local)}, from which the tunnel sends`,
+      fix: `on ${node}: restore the address (DHCP, network scripts); the agent follows a new address by itself`,
     }));
 }

@@ -8,7 +8,7 @@ export function checkUnread({ failures, node }: View): Draft[] {
   return [
     {
       id: 'not-looked-at',
-      cause: 'the doctor could not look at everything',
+      cause: 'the doctor could not examine everything',
       evidence: failures.join('; '),
       fix: `on ${node}: run the doctor as root with the agent’s flags, or in the agent’s container`,
     },

@@ -27,9 +27,9 @@ function ownKey({ node }: View, { device, present, leasedKey }: WireguardFacts):
   return [
     {
       id: 'wireguard-key-mismatch',
-      cause: `${device} has another key than the lease of this node tells the others: they cannot talk to it`,
+      cause: `${device} has another key than this node’s lease publishes, so other nodes complete no handshake with it`,
       evidence: `the lease says ${keyText(leasedKey)}, ${device} has ${publicKey === undefined ? 'none' : keyText(publicKey)}`,
-      fix: `on ${node}: restart the agent, which gives the device the key of its file and publishes it; see who runs wg set`,
+      fix: `on ${node}: restart the agent, which gives the device the key of its file and publishes that key; find out who runs wg set`,
     },
   ];
 }
@@ -54,7 +54,7 @@ function missingPeers({ node }: View, { device, present, wanted }: WireguardFact
       fix: run(
         node,
         shown.map(({ want }) => commandOf(device, want)).join(' && '),
-        'a running agent does so in a minute',
+        'a running agent does this within a minute',
       ),
     },
   ];
@@ -86,9 +86,9 @@ function movedPeers({ node, nowMs }: View, { device, present, wanted }: Wireguar
       {
         id: 'wireguard-endpoint-moved',
         peer: key,
-        cause: `packets of ${key} come from another address or port than its lease says`,
+        cause: `packets of ${key} come from an address or port that its lease does not name`,
         evidence: `wg show ${device} endpoints: ${formatIp(at.ip)} port ${at.port}; its lease says ${formatIp(endpoint.ip)} port ${endpoint.port}; last handshake ${ageSec} s ago`,
-        fix: `behind NAT this is right; else on ${key}: see which interface and address lead to ${node} (--iface, --public-ip)`,
+        fix: `behind NAT nothing is wrong; otherwise on ${key}: set the interface and address that lead to ${node} (--iface, --public-ip)`,
       },
     ];
   });

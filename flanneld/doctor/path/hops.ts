@@ -51,14 +51,14 @@ type Around = Pick<Answers, 'node' | 'bridge'>;
 function podHops({ ip, names, port, neigh }: PodAnswer, { node, bridge }: Around): Hop[] {
   const address = formatIp(ip);
   if (names.length === 0) {
-    const evidence = `neither the runtime's cache nor the plugin's address files have ${address}`;
+    const evidence = `neither the runtime's cache nor the plugin's address files name ${address}`;
     const cause = `no pod of ${node} has the address ${address}`;
     return [
       stop('pod', {
         id: 'address-unused',
         cause,
         evidence,
-        fix: 'kubectl get pods -A -o wide shows the address the pod has now',
+        fix: '`kubectl get pods -A -o wide` shows the pod’s present address',
       }),
     ];
   }
@@ -67,7 +67,12 @@ function podHops({ ip, names, port, neigh }: PodAnswer, { node, bridge }: Around
     const cause = `the device of the pod ${address} is gone`;
     const evidence = `ip link show dev ${names.join(', ')}: there is no such device`;
     return [
-      stop('pod', { id: 'pod-port-detached', cause, evidence, fix: `delete the pod, so that it is attached anew` }),
+      stop('pod', {
+        id: 'pod-port-detached',
+        cause,
+        evidence,
+        fix: `delete the pod, so that its replacement is attached anew`,
+      }),
     ];
   }
   if ((port.flags & IFF_UP) === 0) {
@@ -87,7 +92,7 @@ function podHops({ ip, names, port, neigh }: PodAnswer, { node, bridge }: Around
     return [stop('pod', { id: 'pod-port-detached', cause, evidence, fix: run(node, attach) })];
   }
   const state = neigh?.state ?? 0;
-  const heard = neigh?.mac === undefined ? 'not asked for yet' : `lladdr ${neigh.mac}`;
+  const heard = neigh?.mac === undefined ? 'its MAC has not been asked for yet' : `lladdr ${neigh.mac}`;
   if ((state & NUD_FAILED) !== 0) {
     const cause = `the pod ${address} does not answer on ${bridge.name}`;
     const evidence = `${port.name} is on ${bridge.name}; ip neigh show ${address} dev ${bridge.name}: FAILED`;
@@ -96,7 +101,7 @@ function podHops({ ip, names, port, neigh }: PodAnswer, { node, bridge }: Around
         id: 'pod-port-detached',
         cause,
         evidence,
-        fix: 'see whether its interface is up and has this address',
+        fix: 'find out whether the pod’s interface is up and has this address',
       }),
     ];
   }
@@ -112,7 +117,7 @@ function bridgeHop({ node, bridge }: Answers): Hop {
       id: 'bridge-down',
       cause,
       evidence,
-      fix: 'delete the pods of this node: the next pod makes it anew',
+      fix: 'delete the pods of this node; the next pod makes the bridge anew',
     });
   }
   if ((link.flags & IFF_UP) === 0) {
@@ -139,8 +144,8 @@ function forwardingHop({ node, forwarding }: Answers): Hop[] {
   if (forwarding === undefined) return [];
   const { knob, isOn } = forwarding;
   if (isOn) return [ok('forwarding', `${knob} is 1`)];
-  const cause = `${node} forwards nothing: ${knob} is 0`;
-  const fix = run(node, `sysctl -w ${knob}=1`, 'remove what sets it to 0 from /etc/sysctl.d');
+  const cause = `${node} forwards no packets, because ${knob} is 0`;
+  const fix = run(node, `sysctl -w ${knob}=1`, 'remove from /etc/sysctl.d what sets it to 0');
   return [stop('forwarding', { id: 'ip-forward-off', cause, evidence: `sysctl ${knob}: 0`, fix })];
 }
 
@@ -150,7 +155,7 @@ function serviceHop({ sent, to, target, transport, isPortGiven }: Answers): Hop[
   const ends = new Set(sent.fates.filter(({ arrived }) => arrived).map((fate) => endText(fate.to, fate.port)));
   const asked = endText(to.ip, transport.port);
   if (ends.size === 0 || (ends.size === 1 && ends.has(asked))) return [];
-  const others = ends.size === 1 ? '' : ` (seen: ${[...ends].join(', ')}); followed here`;
+  const others = ends.size === 1 ? '' : ` (seen: ${[...ends].join(', ')}); the one followed here`;
   return [
     ok('service', `${asked}/${transport.protocol} is translated to ${[...ends][0] ?? ''}${others}: ${target.text}`),
   ];
@@ -163,7 +168,7 @@ function endText(ip: Parameters<typeof formatIp>[0], port: number): string {
 /** A connection that is remembered goes on where it went before, whatever the rules say today. */
 function connectionHop({ node, connections, tracked, from, to, transport, isPortGiven, sent }: Answers): Hop[] {
   if (tracked !== undefined && tracked.count >= tracked.max) {
-    const cause = `the table of connections of ${node} is full, so that new ones fail`;
+    const cause = `the table of tracked connections of ${node} is full, so that new ones fail`;
     const evidence = `nf_conntrack_count ${tracked.count} of nf_conntrack_max ${tracked.max}`;
     return [
       stop('connection', {
@@ -182,7 +187,7 @@ function connectionHop({ node, connections, tracked, from, to, transport, isPort
   );
   if (stale !== undefined) {
     const old = formatIp(stale.reply.source);
-    const cause = `a connection of ${formatIp(from.ip)} is remembered and still led to ${old}, which does not answer`;
+    const cause = `the kernel tracks a connection of ${formatIp(from.ip)} and still sends it to ${old}, which does not answer`;
     const evidence = `conntrack -L -s ${formatIp(from.ip)} -d ${formatIp(to.ip)}: to ${old}, UNREPLIED; new ones go to ${now[0]}`;
     const fix = run(node, `conntrack -D -s ${formatIp(from.ip)} -d ${formatIp(to.ip)}`);
     return [limit('connection', { id: 'connection-stale', cause, evidence, fix })];
@@ -205,10 +210,10 @@ function answerHop({ back, bridge, from, links, node }: Answers): Hop[] {
     return [ok('answer', `${spelled}: accepted`)];
   const got =
     route === undefined ? back.refused : `dev ${links.find(({ index }) => index === route.oif)?.name ?? route.oif}`;
-  const cause = `the answer to ${formatIp(from.ip)} does not find its way on ${node}`;
+  const cause = `${node} has no usable route for the answer to ${formatIp(from.ip)}`;
   const fix =
     rule === undefined
-      ? 'see `ip route` and rp_filter of the device it comes in by'
+      ? 'look at `ip route`, and at rp_filter of the device at which the packet arrives'
       : run(node, `ip rule del priority ${rule.priority}`);
   const id = rule === undefined ? (route === undefined ? 'rp-filter-strict' : 'route-shadowed') : 'policy-rule-diverts';
   return [stop('answer', { id, cause, evidence: `${spelled}: ${got}`, fix })];

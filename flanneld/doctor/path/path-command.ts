@@ -95,7 +95,7 @@ function passable({ from, to }: { from: Place; to: Place }, { leases }: Surround
   if (isHere(from)) return { from, to };
   if (!isHere(to) || from.kind === 'outside' || from.kind === 'no node') {
     const where = from.peer === undefined ? 'the node of FROM' : from.peer;
-    throw new UsageError(`FROM ${from.text} is not on this node: run it on ${where}`);
+    throw new UsageError(`FROM ${from.text} is not on this node: run the command on ${where}`);
   }
   // What another node itself sends to pods has the address of its tunnel's device.
   const lease = from.kind === 'other node' ? leases.get(from.peer ?? '') : undefined;

@@ -46,7 +46,7 @@ export function placesOf(from: string, to: string, around: Surroundings): { from
     const end = ends.find(({ family }) => family === start.family);
     if (end !== undefined) return { from: placeOf(start, from, around), to: placeOf(end, to, around) };
   }
-  throw new UsageError(`${quote(from)} and ${quote(to)} have no addresses of one family`);
+  throw new UsageError(`${quote(from)} and ${quote(to)} have no addresses of the same family`);
 }
 
 function addressesOf(word: string, around: Surroundings): Ip[] {

@@ -80,7 +80,7 @@ export async function readAnswers(
     place.kind === 'pod here' ? readPod(place.ip, bridge, links, cached, scope, tools) : undefined;
   const isInside = from.kind === 'pod here' && to.kind === 'pod here';
   const sent: FateAnswer = isInside
-    ? { unknown: 'the packet is bridged and passes no rule of forwarding' }
+    ? { unknown: 'the packet is bridged and passes no forwarding rule' }
     : await sendTests(
         { from, to, transport, isPortGiven: port !== undefined },
         bridge.link,

@@ -60,12 +60,12 @@ function led(answers: Answers, { rule, entry }: RouteAnswer, said: string): Hop 
   if (target.kind === 'no node') return nobody(answers, said);
   const six = target.ip.family === 6 ? '-6 ' : '';
   if (entry === undefined || (network !== undefined && entry.destination.length < network.length)) {
-    const cause = `the route to the subnet of ${target.peer ?? target.text} is missing, so that the packet takes another`;
+    const cause = `the route to the subnet of ${target.peer ?? target.text} is missing, so that the kernel uses another route`;
     return stop('route', { id: 'route-missing', ...peer, cause, evidence: said, fix: startAgent(node) });
   }
   const spelled = formatPrefix(entry.destination);
-  const cause = `the route ${spelled} of protocol ${entry.protocol} leads packets to ${target.text} elsewhere`;
-  const fix = run(node, `ip ${six}route del ${spelled}`, 'see who made it');
+  const cause = `the route ${spelled} of protocol ${entry.protocol} sends packets to ${target.text} to another device`;
+  const fix = run(node, `ip ${six}route del ${spelled}`, 'find out who made it');
   return stop('route', { id: 'route-shadowed', ...peer, cause, evidence: said, fix });
 }
 
@@ -79,7 +79,7 @@ function refused(answers: Answers, { refused: error, spelled, rule, entry }: Rou
   if (isRefusing && (network === undefined || entry.destination.length > network.length)) {
     const spelledEntry = spellRoute({ ...entry });
     const cause = `the route "${spelledEntry}" refuses packets to ${target.text}`;
-    const fix = run(node, `ip ${six}route del ${spelledEntry}`, 'see who made it');
+    const fix = run(node, `ip ${six}route del ${spelledEntry}`, 'find out who made it');
     return stop('route', { id: 'route-shadowed', ...peer, cause, evidence: said, fix });
   }
   if (target.kind === 'no node') return nobody(answers, said);
@@ -88,8 +88,12 @@ function refused(answers: Answers, { refused: error, spelled, rule, entry }: Rou
     return stop('route', { id: 'route-missing', ...peer, cause, evidence: said, fix: startAgent(node) });
   }
   if (error === 'EXDEV' || error === 'EINVAL') {
-    const cause = `${node} refuses the packet, because the way back to its sender leads by another device`;
-    const fix = run(node, 'sysctl -w net.ipv4.conf.all.rp_filter=2', 'the larger one of all and the device counts');
+    const cause = `${node} refuses the packet, because its route back to the sender uses another device`;
+    const fix = run(
+      node,
+      'sysctl -w net.ipv4.conf.all.rp_filter=2',
+      'the kernel uses the larger value of all and the device',
+    );
     return stop('route', { id: 'rp-filter-strict', ...peer, cause, evidence: said, fix });
   }
   const cause = `${node} has no route to ${formatIp(target.ip)}`;
@@ -97,19 +101,19 @@ function refused(answers: Answers, { refused: error, spelled, rule, entry }: Rou
     id: 'route-missing',
     cause,
     evidence: said,
-    fix: 'see `ip route`: is the default route there?',
+    fix: 'look at `ip route`: is there a default route?',
   });
 }
 
 function nobody({ target }: Answers, said: string): Hop {
-  const cause = `${formatIp(target.ip)} lies in the pod network, and no node has a subnet with it`;
-  const fix = 'kubectl get pods -A -o wide shows the address the pod has now';
+  const cause = `${formatIp(target.ip)} lies in the pod network, but in no node’s subnet`;
+  const fix = '`kubectl get pods -A -o wide` shows the pod’s present address';
   return stop('route', { id: 'address-unused', cause, evidence: said, fix });
 }
 
 function byRule({ node, target, network }: Answers, rule: NonNullable<RouteAnswer['rule']>, said: string): Hop {
   const six = target.ip.family === 6 ? '-6 ' : '';
-  const cause = `ip rule ${rule.priority} (${spellRule(rule)}) leads packets to ${target.text} elsewhere`;
+  const cause = `ip rule ${rule.priority} (${spellRule(rule)}) sends packets to ${target.text} to another routing table`;
   const to = network === undefined ? formatIp(target.ip) : formatPrefix(network);
   const before = Math.max(rule.priority - 1, 1);
   const fix = run(
@@ -122,5 +126,5 @@ function byRule({ node, target, network }: Answers, rule: NonNullable<RouteAnswe
 }
 
 function startAgent(node: string): string {
-  return `start the agent of ${node}, which makes it; \`flanneld status\` there says why it has not`;
+  return `start the agent of ${node}, which makes the route; \`flanneld status\` there says why it has not`;
 }

@@ -28,9 +28,9 @@ function notArrived({ from, bridge, node }: Answers): Draft {
   const by = from.kind === 'pod here' ? bridge.name : 'the tunnel';
   return {
     id: 'firewall-refuses-pods',
-    cause: `a packet that comes in by ${by} does not reach the rules of ${node}`,
+    cause: `a packet that arrives at ${by} does not reach the rules of ${node}`,
     evidence: 'a test packet was not seen at the hook prerouting',
-    fix: 'see `nft list tables bridge`, `ebtables -L`, and the guard in `flanneld status`',
+    fix: 'look at `nft list tables bridge`, `ebtables -L`, and the guard in `flanneld status`',
   };
 }
 
@@ -40,7 +40,7 @@ function refusedBy({ node, target }: Answers, by: NonNullable<PacketFate['refuse
   const evidence = `a test packet was refused by ${where}`;
   if (table === 'kube-proxy' || chain.startsWith('KUBE-')) {
     const cause = `kube-proxy refuses it, because no ready pod is behind ${target.text}`;
-    const fix = 'kubectl get endpointslices -A: see why the pods of that Service are not ready';
+    const fix = 'run `kubectl get endpointslices -A`, and find out why the pods of that Service are not ready';
     return { id: 'service-without-pods', cause, evidence, fix };
   }
   const [cause, fix] = splitAdvice(refusal === '' ? `packets are refused by ${where}` : refusal);
@@ -66,6 +66,6 @@ function lost({ isForwarded }: PacketFate): Draft {
     id: 'firewall-refuses-pods',
     cause: 'packets are dropped by something that nft does not show',
     evidence: `a test packet was lost ${at}, and no rule of nftables refused it`,
-    fix: 'see `iptables-legacy-save`, and net.ipv4.conf.*.rp_filter, of which 1 drops packets of another way back',
+    fix: 'look at `iptables-legacy-save`, and at net.ipv4.conf.*.rp_filter: the value 1 drops packets whose route back uses another device',
   };
 }

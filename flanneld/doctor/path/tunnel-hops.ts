@@ -34,18 +34,18 @@ export function tunnelHops(answers: Answers): Hop[] {
 }
 
 function restart(node: string): string {
-  return `start the agent of ${node}, which makes it; if it runs, \`flanneld status\` there says why it does not`;
+  return `start the agent of ${node}, which makes the device; if the agent runs, \`flanneld status\` there says why it does not`;
 }
 
 function nexthopHop(answers: Answers, { nexthop, gateway }: TunnelAnswer, id: number): Hop {
   const what = `ip nexthop show id ${id}`;
   if (nexthop?.gateway !== undefined && sameIp(nexthop.gateway, gateway))
     return ok('nexthop', `${what}: via ${formatIp(gateway)}`);
-  const evidence = `${what}: ${nexthop === undefined ? 'none' : 'leads elsewhere'}`;
+  const evidence = `${what}: ${nexthop === undefined ? 'none' : 'has another gateway'}`;
   return stop('nexthop', {
     id: 'peer-entry-missing',
     ...peerOf(answers),
-    cause: `the nexthop of ${answers.target.peer ?? 'the peer'} is wrong`,
+    cause: `the nexthop of ${answers.target.peer ?? 'the peer'} is missing or wrong`,
     evidence,
     fix: restart(answers.node),
   });
@@ -66,7 +66,7 @@ function neighbourHop(answers: Answers, { device, gateway, neigh, wanted }: Tunn
       : `the neighbour entry of ${who} has another MAC than its lease`;
   const command = `ip neigh replace ${formatIp(gateway)} lladdr ${wanted?.mac ?? ''} dev ${device.name} nud permanent`;
   const fix =
-    wanted === undefined ? restart(answers.node) : run(answers.node, command, 'the agent does this while it runs');
+    wanted === undefined ? restart(answers.node) : run(answers.node, command, 'a running agent does this by itself');
   return stop('neighbour', { id: 'peer-entry-missing', ...peerOf(answers), cause, evidence, fix });
 }
 
@@ -81,11 +81,11 @@ function fdbHop(answers: Answers, { device, neigh, fdb, wanted }: TunnelAnswer):
   const evidence = `${what}: ${found.length === 0 ? 'none' : `dst ${to}`}${wanted === undefined ? '' : `, and its lease says ${formatIp(wanted.publicIp)}`}`;
   const cause =
     found.length === 0
-      ? `the FDB entry of ${who} is missing, so that its packets go nowhere`
+      ? `the FDB entry of ${who} is missing, so that the device sends its packets nowhere`
       : `the FDB entry of ${who} leads to another address than its lease`;
   const command = `bridge fdb replace ${mac} dev ${device.name} dst ${wanted === undefined ? '' : formatIp(wanted.publicIp)} self permanent`;
   const fix =
-    wanted === undefined ? restart(answers.node) : run(answers.node, command, 'the agent does this while it runs');
+    wanted === undefined ? restart(answers.node) : run(answers.node, command, 'a running agent does this by itself');
   return stop('fdb', { id: 'peer-entry-missing', ...peerOf(answers), cause, evidence, fix });
 }
 
@@ -119,13 +119,13 @@ export function mtuHop({ node, fromPod, toPod, bridge, tunnel, outer }: Answers)
   const said = [fromPod?.port, toPod?.port, bridge.link, device, under].filter((link) => link !== undefined);
   const sizes = [...new Set(said.map(({ name, mtu }) => `${name} ${mtu}`))].join(', ');
   if (carries !== undefined && under !== undefined && device.mtu > carries) {
-    const cause = `${device.name} takes packets of ${device.mtu} bytes, and ${under.name} carries ${carries} of them`;
+    const cause = `${device.name} accepts packets of ${device.mtu} bytes, but ${under.name} carries at most ${carries} bytes of them`;
     const fix = `set "MTU": ${under.mtu} in Backend of net-conf.json, or ${run(node, `ip link set ${under.name} mtu ${device.mtu + (tunnel?.overheadBytes ?? 0)}`)}`;
     return [limit('mtu', { id: 'path-mtu-too-small', cause, evidence: `mtu: ${sizes}`, fix })];
   }
   const port = fromPod?.port ?? toPod?.port;
   if (tunnel !== undefined && bridge.link !== undefined && port !== undefined && bridge.link.mtu !== device.mtu) {
-    const cause = `${bridge.name} has an MTU of ${bridge.link.mtu}, and ${device.name} of ${device.mtu}`;
+    const cause = `${bridge.name} has an MTU of ${bridge.link.mtu}, but ${device.name} has ${device.mtu}`;
     return [
       limit('mtu', {
         id: 'bridge-mtu-wrong',
@@ -136,13 +136,13 @@ export function mtuHop({ node, fromPod, toPod, bridge, tunnel, outer }: Answers)
     ];
   }
   if (tunnel !== undefined && port !== undefined && port.mtu > device.mtu) {
-    const cause = `the pod has an MTU of ${port.mtu}, and the way to other nodes takes ${device.mtu}`;
+    const cause = `the pod has an MTU of ${port.mtu}, but the way to other nodes carries ${device.mtu}`;
     return [
       limit('mtu', {
         id: 'pod-mtu-stale',
         cause,
         evidence: `mtu: ${sizes}`,
-        fix: `delete the pod, so that it is made with the MTU of today`,
+        fix: `delete the pod, so that its replacement gets the present MTU`,
       }),
     ];
   }

@@ -18,7 +18,7 @@ export function underlayHop(answers: Answers): Hop[] {
   if (wrong !== undefined) return [stop('underlay', wrong)];
   const next = `ip neigh show ${formatIp(nextHop)} dev ${link.name}`;
   if (isSilent(neigh?.state)) return [stop('underlay', silent(answers, nextHop, link, next))];
-  const heard = `${next}: ${neigh?.mac === undefined ? 'not asked for yet' : `lladdr ${neigh.mac}`}`;
+  const heard = `${next}: ${neigh?.mac === undefined ? 'its MAC has not been asked for yet' : `lladdr ${neigh.mac}`}`;
   return [ok('underlay', tunnel === undefined ? heard : `${route.spelled}: dev ${link.name}; ${heard}`)];
 }
 
@@ -31,7 +31,7 @@ function noWay(answers: Answers, { to, route }: OuterAnswer): Draft {
     const fix = run(node, `ip rule del priority ${rule.priority}`);
     return { id: 'policy-rule-diverts', ...peerOf(answers), cause, evidence, fix };
   }
-  const fix = 'see `ip route`: a route was removed, or the interface has lost its address';
+  const fix = 'look at `ip route`: a route was removed, or the interface has lost its address';
   return { id: 'underlay-down', cause: `${node} has no route to ${formatIp(to)}`, evidence, fix };
 }
 
@@ -43,7 +43,7 @@ function ledIntoPods(
 ): Draft | undefined {
   const { node, deviceName, bridge } = answers;
   if (link.name !== deviceName && link.name !== bridge.name) return undefined;
-  const cause = `packets to ${formatIp(to)}, the node's own address, are led into the pod network`;
+  const cause = `a route sends packets to ${formatIp(to)}, the node's own address, into the pod network`;
   const evidence = `${answer.spelled}: ${spellRoute(route, link.name)}`;
   const fix = run(node, `ip route del ${spellRoute(answer.entry ?? route, link.name)}`);
   return { id: 'route-shadowed', ...peerOf(answers), cause, evidence, fix };
@@ -52,19 +52,19 @@ function ledIntoPods(
 function carriesNothing({ node }: Answers, { to }: OuterAnswer, { name, flags, operState }: Link): Draft | undefined {
   const isUp = (flags & IFF_UP) !== 0;
   if (isUp && operState !== IF_OPER_DOWN && operState !== IF_OPER_LOWERLAYERDOWN) return undefined;
-  const cause = `${name}, the interface to ${formatIp(to)}, carries nothing`;
+  const cause = `${name}, the interface to ${formatIp(to)}, carries no packets`;
   const evidence = `ip link show dev ${name}: ${isUp ? 'NO-CARRIER' : 'DOWN'}`;
   return {
     id: 'underlay-down',
     cause,
     evidence,
-    fix: run(node, `ip link set ${name} up`, 'see cable, bond and network card'),
+    fix: run(node, `ip link set ${name} up`, 'check cable, bond and network card'),
   };
 }
 
 function silent(answers: Answers, nextHop: OuterAnswer['nextHop'], link: Link, next: string): Draft {
   const who = answers.target.peer ?? formatIp(nextHop);
-  const fix = `see whether ${who} is up; when it is gone, delete its Node or lease`;
+  const fix = `find out whether ${who} is up; if it is gone, delete its Node or lease`;
   const cause = `${formatIp(nextHop)} does not answer on ${link.name}`;
   return { id: 'peer-unreachable', ...peerOf(answers), cause, evidence: `${next}: FAILED or INCOMPLETE`, fix };
 }

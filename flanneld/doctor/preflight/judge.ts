@@ -31,17 +31,17 @@ const JUDGES: readonly Judge[] = [
 /** What pods cannot do without; the agent goes without the rest in a way that the finding names. */
 const NEEDED: ReadonlySet<Feature> = new Set(['vxlan', 'bridge', 'veth', 'wireguard', 'ipip']);
 const WITHOUT: Readonly<Partial<Record<Feature, string>>> = {
-  'nexthop objects': 'the agent makes plain routes, which takes longer with thousands of nodes',
+  'nexthop objects': 'Weft works without it: the agent makes plain routes, which takes longer with thousands of nodes',
   nftables: 'set "EnableNFTables": false in net-conf.json, so that the agent uses iptables',
   masquerade:
-    'load the module: `modprobe nft_masq`; else, with --ip-masq, set "EnableNFTables": false in net-conf.json',
-  'masquerade fully-random': 'the agent masquerades without random ports',
-  'sets that rules fill': 'the guard is off, and `flanneld status` says so',
+    'load the module: `modprobe nft_masq`; otherwise, with --ip-masq, set "EnableNFTables": false in net-conf.json',
+  'masquerade fully-random': 'Weft works without it: the agent masquerades without random source ports',
+  'sets that rules fill': 'Weft works without it: the guard is off, and `flanneld status` says so',
   'connection states': 'load nf_conntrack: `modprobe nf_conntrack`',
-  'fib expression': 'host ports, and Services by kube-proxy in mode nftables, need it: `modprobe nft_fib_inet`',
-  wireguard: 'load the module: `modprobe wireguard` (Linux 5.6 and later have it); else take the backend vxlan',
-  ipip: 'load the module: `modprobe ipip`; else take the backend vxlan',
-  'strict dumps': 'the agent reads all entries and leaves out those of other devices',
+  'fib expression': 'load it for host ports and for kube-proxy in mode nftables: `modprobe nft_fib_inet`',
+  wireguard: 'load the module: `modprobe wireguard` (Linux 5.6 and later have it); otherwise use the backend vxlan',
+  ipip: 'load the module: `modprobe ipip`; otherwise use the backend vxlan',
+  'strict dumps': 'Weft works without it: the agent reads all entries and leaves out those of other devices',
 };
 const HARMLESS: ReadonlySet<Feature> = new Set(['nexthop objects', 'masquerade fully-random', 'strict dumps']);
 
@@ -52,7 +52,7 @@ function kernelFeatures({ kernel, tunnel, programs: { nft } }: PreflightFacts): 
     // Without the program nothing is known of what the kernel can do with rules.
     if (!nft && problem.includes('ENOENT')) return [];
     const severity = NEEDED.has(feature) ? 'error' : HARMLESS.has(feature) ? 'info' : 'warning';
-    const fix = WITHOUT[feature] ?? `load the module: \`modprobe ${feature}\`; else a kernel that has it`;
+    const fix = WITHOUT[feature] ?? `load the module: \`modprobe ${feature}\`; otherwise use a kernel that has it`;
     return [{ id: 'kernel-feature-missing', severity, cause: `the kernel lacks: ${feature}`, evidence: problem, fix }];
   });
 }
@@ -65,7 +65,7 @@ function programs({ programs: { nft, iptables }, view }: PreflightFacts): Draft[
   return [
     {
       id: 'firewall-program-missing',
-      cause: `${name}, by which the agent writes its rules, is not there`,
+      cause: `${name}, with which the agent writes its rules, is not installed`,
       evidence: `no ${name} in PATH (the image of Weft has it)`,
       fix: `install ${wantsNft ? 'nftables' : 'iptables'}${other}`,
     },
@@ -84,17 +84,17 @@ function tunnelPort({ view, tunnel, portUsers }: PreflightFacts): Draft[] {
   );
   const other = 'or set another "VNI" or "Port" for the whole cluster';
   const devices = rivals.map(({ name }): Draft => {
-    const cause = `${name} has the VNI and the port that the tunnel needs`;
+    const cause = `the device ${name} has the VNI and the port that the tunnel needs`;
     const evidence = `${name}: vxlan id ${vni} dstport ${port}`;
     return { id: 'vxlan-port-taken', cause, evidence, fix: `on ${view.node}: \`ip link del ${name}\`; ${other}` };
   });
   const programsThere = portUsers.map((program): Draft => {
-    const cause = `${program} has the UDP port that the tunnel needs`;
+    const cause = `${program} uses the UDP port that the tunnel needs`;
     return {
       id: 'vxlan-port-taken',
       cause,
       evidence: `ss -lunp sport = :${port}: ${program}`,
-      fix: `stop it, ${other}`,
+      fix: `stop that program, ${other}`,
     };
   });
   return [...devices, ...programsThere];
@@ -102,7 +102,7 @@ function tunnelPort({ view, tunnel, portUsers }: PreflightFacts): Draft[] {
 
 function healthPort({ healthPortTaken: port, flannel: left }: PreflightFacts): Draft[] {
   if (port === undefined || left.some((what) => what.startsWith('a running'))) return [];
-  const cause = `another program listens on TCP ${port}, where the agent answers probes`;
+  const cause = `another program listens on TCP port ${port}, at which the agent answers probes`;
   const fix = 'give --healthz-port and both probes of the DaemonSet another port (chart: flannel.healthz.port)';
   return [{ id: 'health-port-taken', cause, evidence: `ss -ltnp sport = :${port}`, fix }];
 }
@@ -110,29 +110,31 @@ function healthPort({ healthPortTaken: port, flannel: left }: PreflightFacts): D
 function otherCnis({ otherConfs, otherCnis: signs, view }: PreflightFacts): Draft[] {
   const before = otherConfs.filter(({ file }) => file < '10-flannel.conflist');
   const shadows = before.map(({ file, types }): Draft => {
-    const cause = `${file} sorts before 10-flannel.conflist, so that the runtime would give pods to ${types.join(', ') || 'it'}`;
+    const cause = `${file} sorts before 10-flannel.conflist, so the runtime would use it for new pods, with ${types.length === 0 ? 'no plugin that can be read' : `the plugins ${types.join(', ')}`}`;
     const evidence = `${view.cni.confDir}/${file}`;
     return { id: 'cni-conflist-shadowed', cause, evidence, fix: 'remove the other CNI first, with its file' };
   });
   const after = otherConfs.filter((conf) => !before.includes(conf)).map(({ file }) => file);
   const seen = [...signs, ...after];
   if (seen.length === 0) return shadows;
-  const cause = 'another CNI is, or was, on this node';
-  const fix = 'remove it first; a node without pods of it can be cleaned by a reboot';
+  const cause = 'another CNI is or was installed on this node';
+  const fix = 'remove it first; a node that has none of its pods can be cleaned by a reboot';
   return [...shadows, { id: 'other-cni', cause, evidence: seen.join(', '), fix }];
 }
 
 function flannel({ flannel: left }: PreflightFacts): Draft[] {
   if (left.length === 0) return [];
-  const cause = 'flannel is, or was, here: Weft takes over its device, subnet and pods, and removes its rules';
-  const fix = 'nothing; replace it as manifests/README.md says, one node at a time';
+  const cause =
+    'flannel is or was installed on this node; Weft takes over its device, subnet and pods, and removes its rules';
+  const fix = 'nothing has to be done now; replace flannel one node at a time, as manifests/README.md says';
   return [{ id: 'flannel-here', cause, evidence: left.join(', '), fix }];
 }
 
 function podCidr({ podCidrs, view }: PreflightFacts): Draft[] {
   if (podCidrs === undefined) return [];
   const { conf, node } = view;
-  const fix = 'kube-controller-manager: --allocate-node-cidrs, with --cluster-cidr as Network in net-conf.json';
+  const fix =
+    'start kube-controller-manager with --allocate-node-cidrs, and with the Network of net-conf.json as --cluster-cidr';
   if (podCidrs.length === 0) {
     const evidence = `kubectl get node ${node} -o jsonpath={.spec.podCIDRs}: empty`;
     return [{ id: 'pod-cidr-unusable', cause: `the Node ${node} has no podCIDR`, evidence, fix }];
@@ -153,7 +155,7 @@ function podCidr({ podCidrs, view }: PreflightFacts): Draft[] {
 function store({ storeProblem }: PreflightFacts): Draft[] {
   if (storeProblem === undefined) return [];
   const cause = 'the store of leases does not answer';
-  const fix = 'see address, credentials and network from here';
+  const fix = 'check the server’s address, the credentials and the network from this node to it';
   // A running agent goes on with what it knows; one that is new knows nothing.
   return [{ id: 'store-unreachable', severity: 'error', cause, evidence: storeProblem, fix }];
 }
@@ -164,7 +166,7 @@ function firewalls({ chains, firewalld, tunnel, view }: PreflightFacts): Draft[]
   if (firewalld.isActive && !firewalld.trusts) {
     const trust = 'firewall-cmd --permanent --zone=trusted --add-interface=cni0 --add-interface=flannel.1';
     const fix = `on ${view.node}: \`${trust} && firewall-cmd --permanent --add-port=${port}/udp && firewall-cmd --reload\``;
-    const cause = 'firewalld runs here, and refuses what pods send and what comes by the tunnel';
+    const cause = 'firewalld runs on this node, and refuses packets of pods and packets from the tunnel';
     found.push({ id: 'firewalld-active', cause, evidence: 'table inet firewalld', fix });
   }
   const dropping = chains.filter(
@@ -199,19 +201,19 @@ function managers({ managers: all, view }: PreflightFacts): Draft[] {
         name === 'NetworkManager'
           ? 'a file in /etc/NetworkManager/conf.d with [keyfile] unmanaged-devices=interface-name:cni*;interface-name:flannel*;interface-name:veth*'
           : 'a file in /etc/systemd/network with [Match] Name=flannel* cni* veth* and [Link] Unmanaged=yes, and ManageForeignRoutes=no in networkd.conf';
-      const cause = `${name} runs here, and may change or remove devices and routes of the pod network`;
+      const cause = `${name} runs on this node, and may change or remove devices and routes of the pod network`;
       return { id: 'network-manager-meddles', cause, evidence: `process ${name}`, fix: `on ${view.node}: ${fix}` };
     });
 }
 
 function forwarding({ view, forwardingFiles }: PreflightFacts): Draft[] {
   if (forwardingFiles.length > 0) {
-    const cause = 'forwarding is switched off at every boot, and by `sysctl --system`';
+    const cause = 'a file switches forwarding off at every boot and at every `sysctl --system`';
     const fix = `on ${view.node}: remove the line from ${forwardingFiles.join(', ')}`;
     return [{ id: 'ip-forward-off', severity: 'warning', cause, evidence: forwardingFiles.join(', '), fix }];
   }
   if (view.sysctls.get('net.ipv4.ip_forward') !== '0') return [];
-  const cause = 'the kernel does not forward yet; the first pod’s ADD switches it on';
+  const cause = 'the kernel does not forward yet; the CNI plugin switches forwarding on when the first pod starts';
   return [{ id: 'ip-forward-off', severity: 'info', cause, evidence: 'net.ipv4.ip_forward is 0', fix: 'nothing' }];
 }
 
@@ -226,7 +228,7 @@ function reversePath({ view }: PreflightFacts): Draft[] {
   const exits = new Set(defaults.flatMap(({ oif, hops }) => [oif, ...(hops ?? []).map((hop) => hop.oif)]));
   if (!strict || exits.size < 2) return [];
   const cause =
-    'this node has several ways out, and the kernel drops packets that come in by another than they would leave by';
+    'this node has several interfaces to other nodes, and the kernel drops a packet that arrives at another one than the answer would use';
   const fix = `on ${view.node}: \`sysctl -w net.ipv4.conf.all.rp_filter=2\``;
   return [{ id: 'rp-filter-strict', severity: 'warning', cause, evidence: 'rp_filter is 1', fix }];
 }
@@ -238,9 +240,11 @@ function sizes({ sizes: tries, view }: PreflightFacts): Draft[] {
   return [
     {
       id: 'path-mtu-too-small',
-      cause: `packets of the size that ${view.underlay?.name ?? 'the interface'} takes do not reach ${small.length} of ${tries.length} other nodes`,
-      evidence: small.map(({ peer, bytes }) => `${bytes} bytes to ${formatIp(peer)}: lost, small ones pass`).join('; '),
-      fix: 'set "MTU" in Backend of net-conf.json to what the network carries, or raise it there',
+      cause: `packets of the size that ${view.underlay?.name ?? 'the interface'} accepts do not reach ${small.length} of ${tries.length} other nodes`,
+      evidence: small
+        .map(({ peer, bytes }) => `packets of ${bytes} bytes to ${formatIp(peer)} are lost, small ones arrive`)
+        .join('; '),
+      fix: 'set "MTU" in Backend of net-conf.json to the size that the network carries, or raise the MTU of the network',
     },
   ];
 }

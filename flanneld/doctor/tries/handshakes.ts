@@ -31,7 +31,7 @@ export function told(draft: Draft, peer: PresentWireguardPeer | undefined, { nod
   return {
     ...draft,
     evidence,
-    cause: `${node} and ${draft.peer} complete no handshake, although packets under the right key come in: their preshared keys differ`,
-    fix: `give all nodes one "PSK" in net-conf.json, and restart the agents that have another`,
+    cause: `${node} and ${draft.peer} complete no handshake although packets with the right key arrive, because their preshared keys differ`,
+    fix: `give all nodes the same "PSK" in net-conf.json, and restart the agents that have another one`,
   };
 }

@@ -37,14 +37,17 @@ export async function triedPeers(view: View, choice: PeerChoice, tools: TryTools
     tools: { ...tools, random: Math.random, randomNonce: () => randomBytes(8).readBigUInt64BE() },
   });
   const drafts = withHandshakes(findings.flatMap(draftOf), view, tools);
-  const leftOut = probed < of ? `${of - probed} of ${of} peers were not probed: --all, or --peer NAME` : undefined;
+  const leftOut =
+    probed < of
+      ? `${of - probed} of ${of} peers were not probed; --all probes all of them, --peer NAME one`
+      : undefined;
   return { drafts, leftOut };
 }
 
 function unknownPeer({ peer }: PeerChoice): string | undefined {
   return peer === undefined
     ? undefined
-    : `no peer ${peer}: its lease is missing, cannot be used, or is this node’s own`;
+    : `there is no peer ${peer}: its lease is missing, cannot be used, or is this node’s own`;
 }
 
 function sideOf(

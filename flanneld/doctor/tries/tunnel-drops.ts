@@ -192,13 +192,15 @@ async function outgoing({ node }: View, fates: readonly Fate[], refusal: Refusal
   if (first === undefined) return [];
   const { to, port } = first.asked;
   const rule =
-    refusal === undefined ? 'a rule that nft does not show (iptables-legacy-save)' : await spelledRefusal(refusal, nft);
+    refusal === undefined
+      ? 'a rule that nft does not show (see iptables-legacy-save)'
+      : await spelledRefusal(refusal, nft);
   return [
     {
       id: 'firewall-drops-tunnel' as const,
-      cause: `this node’s own firewall drops what the tunnel sends: ${rule}`,
+      cause: `this node’s own firewall drops the packets that the tunnel sends: ${rule}`,
       evidence: `a packet to ${formatIp(to)}, UDP port ${port}, of ${names(refused)}: EPERM`,
-      fix: run(node, acceptCommand(refusal, port, to.family, 'OUTPUT'), 'and make it last'),
+      fix: run(node, acceptCommand(refusal, port, to.family, 'OUTPUT'), 'and make the rule permanent'),
     },
   ];
 }
@@ -217,13 +219,15 @@ async function incoming(
   const { port, to } = first.asked;
   const refusal = dropped.map(({ asked }) => refusals.of(formatIp(asked.to))).find((one) => one !== undefined);
   const rule =
-    refusal === undefined ? 'a rule that nft does not show (iptables-legacy-save)' : await spelledRefusal(refusal, nft);
+    refusal === undefined
+      ? 'a rule that nft does not show (see iptables-legacy-save)'
+      : await spelledRefusal(refusal, nft);
   return [
     {
       id: 'firewall-drops-tunnel',
-      cause: `this node’s own firewall drops what other nodes send to the tunnel: ${rule}`,
-      evidence: `${first.arrived} packets from ${formatIp(to)} to UDP port ${port} came in and none passed the rules (${names(dropped)})`,
-      fix: run(node, acceptCommand(refusal, port, family, 'INPUT'), 'and make it last'),
+      cause: `this node’s own firewall drops the packets that other nodes send to the tunnel: ${rule}`,
+      evidence: `${first.arrived} packets from ${formatIp(to)} to UDP port ${port} arrived, and none passed the rules (${names(dropped)})`,
+      fix: run(node, acceptCommand(refusal, port, family, 'INPUT'), 'and make the rule permanent'),
     },
   ];
 }

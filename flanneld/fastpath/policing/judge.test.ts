@@ -59,7 +59,7 @@ test.for<{ name: string; facts: PolicingFacts; want: string }>([
   {
     name: 'strict conntrack',
     facts: { ...quiet, tcpLoose: false },
-    want: 'net.netfilter.nf_conntrack_tcp_loose is 0: connections could not go on in the classic way',
+    want: 'net.netfilter.nf_conntrack_tcp_loose is 0, so connections would break when the fast path is switched off',
   },
   {
     name: 'IPsec',

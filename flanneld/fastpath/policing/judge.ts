@@ -25,7 +25,7 @@ export interface PolicingFacts {
 /** Undefined when nobody does; else who, in one line. */
 export function whoPolices(facts: PolicingFacts): string | undefined {
   if (facts.tcpLoose === false) {
-    return 'net.netfilter.nf_conntrack_tcp_loose is 0: connections could not go on in the classic way';
+    return 'net.netfilter.nf_conntrack_tcp_loose is 0, so connections would break when the fast path is switched off';
   }
   if (facts.xfrmPolicies > 0) return 'IPsec policies (ip xfrm policy) may concern pods’ packets';
   for (const rule of facts.ipRules)

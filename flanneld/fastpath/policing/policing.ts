@@ -51,7 +51,7 @@ export class Policing {
       return this.#answer;
     } catch (error) {
       this.#mustLook = true;
-      return { pods: `it cannot be seen who polices pods’ packets: ${errorText(error)}` };
+      return { pods: `it could not be read whether other programs filter pods’ packets: ${errorText(error)}` };
     }
   }
 }

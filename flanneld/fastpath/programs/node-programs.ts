@@ -65,7 +65,7 @@ function findConntrack(sys: Syscalls): Conntrack {
   throw unavailable(
     found === undefined
       ? 'the kernel describes no types (no /sys/kernel/btf)'
-      : 'they are neither in the kernel nor in a loaded module',
+      : 'the functions are neither in the kernel nor in a loaded module',
   );
 }
 

@@ -48,7 +48,7 @@ function ask(method: 'GET' | 'POST', socketPath: string, path: string, timeoutMs
       response.on('error', (error) => reject(explain(socketPath, error)));
       response.on('end', () => {
         if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString('utf8'));
-        else reject(failure(socketPath, `HTTP ${response.statusCode}`, 'is it another version?'));
+        else reject(failure(socketPath, `HTTP ${response.statusCode}`, 'is the agent of another version?'));
       });
     });
     asked.on('error', (error) => reject(explain(socketPath, error)));
@@ -59,7 +59,7 @@ function ask(method: 'GET' | 'POST', socketPath: string, path: string, timeoutMs
 const DETAILS: Readonly<Record<string, string>> = {
   ENOENT: 'no agent runs with this --subnet-file',
   ECONNREFUSED: 'the agent is not running',
-  EACCES: 'only the user the agent runs as may ask',
+  EACCES: 'only the user as whom the agent runs may ask it',
 };
 
 function explain(path: string, error: Error): OpError {

@@ -13,7 +13,11 @@ export async function rotateKey(subnetFile: string): Promise<string> {
   const before = await fetchStatus(subnetFile);
   const former = keyOf(before);
   if (former === undefined) {
-    throw failure(before.node, 'no key', `the backend ${before.backend} does not encrypt; only wireguard has keys`);
+    throw failure(
+      before.node,
+      'no key',
+      `the backend ${before.backend} does not encrypt; only the backend wireguard has keys`,
+    );
   }
   await askToRotateKey(subnetFile);
   const endMs = performance.now() + LIMIT_MS;
@@ -21,7 +25,7 @@ export async function rotateKey(subnetFile: string): Promise<string> {
     await sleep(ASK_AGAIN_MS);
     const now = keyOf(await fetchStatus(subnetFile));
     if (now !== undefined && now !== former)
-      return `${before.node} uses the key ${now}, and peers learn it from its lease`;
+      return `${before.node} now uses the key ${now}; peers learn it from the node’s lease`;
   }
   throw failure(before.node, 'timeout', `the agent still uses ${former}; its log says why`);
 }

@@ -147,21 +147,25 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     };
     const shown = (over: Partial<GuardStatus>): string =>
       statusText({ ...report, firewall: { flavour: 'nftables', why: 'x', places: [], guard: { ...guard, ...over } } });
-    const seen = `15 packets of strangers and 2 of pods counted, 1 refused that spoke of links, since ${time}`;
+    const seen = `15 packets of strangers and 2 of pods counted, 1 refused that would have changed routes or neighbours, since ${time}`;
     expect(shown({})).toContain(`rules in  none
 guard     count: ${seen}; enforce would cut node-3 off
   ! 192.0.2.1: 3 packets since ${later}, no peer
-  ! 192.0.2.2: 12 packets since ${later}, node-3 by the MAC inside, which publishes 10.0.0.3
+  ! 192.0.2.2: 12 packets since ${later}, by the inner MAC this is node-3, which publishes 10.0.0.3
 `);
     expect(shown({ wouldCut: [] })).toContain('; enforce would cut nobody off\n');
     const { wouldCut, ...untold } = guard;
     expect(wouldCut).toEqual(['node-3']);
     const full = { ...untold, isFull: true };
     const text = statusText({ ...report, firewall: { flavour: 'nftables', why: 'x', places: [], guard: full } });
-    expect(text).toContain('; whom enforce would cut off cannot be told\n');
-    expect(text).toContain('  ! there may be more strangers: no more are kept\n');
-    expect(shown({ mode: 'enforce' })).toContain(`2 of pods dropped, 1 refused that spoke of links, since ${time}\n`);
-    expect(shown({ mode: 'off', strangers: [] })).toContain('guard     off; 1 refused that spoke of links\n');
+    expect(text).toContain('; which peers enforce would cut off is not known\n');
+    expect(text).toContain('  ! there may be more strangers; the kernel keeps no more of them\n');
+    expect(shown({ mode: 'enforce' })).toContain(
+      `2 of pods dropped, 1 refused that would have changed routes or neighbours, since ${time}\n`,
+    );
+    expect(shown({ mode: 'off', strangers: [] })).toContain(
+      'guard     off; 1 refused that would have changed routes or neighbours\n',
+    );
     expect(shown({ problem: 'no nft' })).toContain('guard     count: no nft\n');
   });
 

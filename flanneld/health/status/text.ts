@@ -101,7 +101,7 @@ function fastPathLines({
 
 function guardLines(guard: GuardStatus): string[] {
   const { mode, problem, packets, strangers, isFull, watchedSince } = guard;
-  const refused = `${packets.refused} refused that spoke of links`;
+  const refused = `${packets.refused} refused that would have changed routes or neighbours`;
   if (problem !== undefined) return pairs([['guard', `${mode}: ${problem}`]]);
   if (mode === 'off') return pairs([['guard', `off; ${refused}`]]);
   const word = mode === 'enforce' ? 'dropped' : 'counted';
@@ -109,19 +109,20 @@ function guardLines(guard: GuardStatus): string[] {
   return [
     ...pairs([['guard', `${mode}: ${seen}, since ${watchedSince}${cutText(guard)}`]]),
     ...strangers.map(strangerLine),
-    ...(isFull ? ['  ! there may be more strangers: no more are kept'] : []),
+    ...(isFull ? ['  ! there may be more strangers; the kernel keeps no more of them'] : []),
   ];
 }
 
 /** Says whom `enforce` would cut off; empty when it is on already. */
 function cutText({ mode, wouldCut }: GuardStatus): string {
   if (mode === 'enforce') return '';
-  if (wouldCut === undefined) return '; whom enforce would cut off cannot be told';
-  return `; enforce would cut ${wouldCut.length === 0 ? 'nobody' : wouldCut.join(', ')} off`;
+  if (wouldCut === undefined) return '; which peers enforce would cut off is not known';
+  return `; enforce would cut off ${wouldCut.length === 0 ? 'no peer' : wouldCut.join(', ')}`;
 }
 
 function strangerLine({ address, packets, since, peer }: Stranger): string {
-  const who = peer === undefined ? 'no peer' : `${peer.key} by the MAC inside, which publishes ${peer.publishes}`;
+  const who =
+    peer === undefined ? 'no peer' : `by the inner MAC this is ${peer.key}, which publishes ${peer.publishes}`;
   return `  ! ${address}: ${packets} packets since ${since}, ${who}`;
 }
 
@@ -180,7 +181,7 @@ function driftTitle({ drift: { totals, entries } }: StatusReport): string {
 function driftLine({ time, object, place, what, was, cmd, count, followed = {} }: DriftEntry, now: Date): string {
   const others = count === undefined ? '' : ` and ${count - 1} more`;
   const after = Object.entries(followed).map(([each, number]) => `${number} ${each}`);
-  const along = after.length === 0 ? '' : `, and with it ${after.join(', ')}`;
+  const along = after.length === 0 ? '' : `, and as a consequence ${after.join(', ')}`;
   return `${time} (${ageText(now.getTime() - Date.parse(time))} ago) ${object} of ${what}${others} (${place}) ${was}${along}: ${cmd}`;
 }
 

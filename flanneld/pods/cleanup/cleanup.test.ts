@@ -164,6 +164,6 @@ describe('cleanUp', () => {
     });
     expect(clean).toBe(false);
     const why = 'exec: nft: ENOENT (nft is not installed)';
-    expect(lines).toContain(`not removed: what could not be looked at: ${why}`);
+    expect(lines).toContain(`not removed: what could not be read: ${why}`);
   });
 });

@@ -31,7 +31,7 @@ export async function cleanUp(
   const failed = after.filter(({ kept }) => kept === undefined);
   for (const { text } of failed) {
     const why = problems.get(text);
-    write(`not removed: ${text}: ${why ?? 'it is there again: is the agent still running?'}`);
+    write(`not removed: ${text}: ${why ?? 'it is there again, perhaps because the agent still runs'}`);
   }
   return failed.length === 0;
 }

@@ -56,7 +56,7 @@ export async function listLeftovers(scope: CleanupScope, tools: CleanupTools): P
       const remove = (): never => {
         throw error instanceof Error ? error : new Error(errorText(error));
       };
-      found.push({ text: 'what could not be looked at', remove });
+      found.push({ text: 'what could not be read', remove });
     }
   }
   const sign = await signOfFlannel(tools);
@@ -147,7 +147,7 @@ async function chainLeftovers({ findIptables }: CleanupTools): Promise<Leftover[
     for (const iptables of (await findIptables(family)).all) {
       if (isIdle(iptables)) continue;
       if (isOutOfReach(iptables)) {
-        const kept = 'in use here, and to look at its chains takes the capability NET_RAW';
+        const kept = 'in use on this node, and only a program with the capability NET_RAW can read its chains';
         found.push({ text: `chains of ${iptables.name}`, remove: () => undefined, kept });
         continue;
       }

@@ -29,7 +29,7 @@ export async function makeWay(
 ): Promise<void> {
   const agent = findAgent(sys, subnetFile);
   if (agent === undefined) return;
-  if (!force) throw running(agent, 'it would put everything back: stop it first, or use --force, which ends it');
+  if (!force) throw running(agent, 'it would put everything back: stop the agent first, or use --force, which ends it');
   write(`ending the agent: ${agent.what}`);
   await endAgent(sys, subnetFile, agent);
 }
@@ -38,7 +38,10 @@ export async function makeWay(
 export function expectNoAgent(sys: Syscalls, subnetFile: string): void {
   const agent = findAgent(sys, subnetFile);
   if (agent === undefined) return;
-  throw running(agent, 'it was started meanwhile: stop whoever starts it (systemctl stop flanneld, the DaemonSet)');
+  throw running(
+    agent,
+    'it was started meanwhile: stop what starts it (systemctl stop flanneld, or delete the DaemonSet)',
+  );
 }
 
 function running({ what }: LiveAgent, detail: string): OpError {
@@ -46,7 +49,7 @@ function running({ what }: LiveAgent, detail: string): OpError {
     subsystem: 'cleanup',
     op: 'use',
     object: 'this node',
-    code: `an agent runs here (${what})`,
+    code: `an agent runs on this node (${what})`,
     detail,
   });
 }
@@ -59,7 +62,9 @@ function findAgent(sys: Syscalls, subnetFile: string): LiveAgent | undefined {
     return { pid: listener, what: `process ${listener}, which listens at ${path}` };
   const pid = agentProcesses()[0]?.pid;
   if (pid !== undefined) return { pid, what: `process ${pid}` };
-  return listener === undefined ? undefined : { pid: undefined, what: `it listens at ${path}, from another container` };
+  return listener === undefined
+    ? undefined
+    : { pid: undefined, what: `the process that listens at ${path}, in another container` };
 }
 
 /** Ends the agent as SIGTERM does and waits; kills it if that does not help. Rejects with OpError when it still runs. */
@@ -81,7 +86,7 @@ async function endAgent(sys: Syscalls, subnetFile: string, { pid, what }: LiveAg
     if (isGone()) return;
     throw stays(what, errorText(error));
   }
-  throw stays(what, 'it does not end; stop whoever started it');
+  throw stays(what, 'it does not end; stop what started it');
 }
 
 function stays(object: string, detail: string): OpError {

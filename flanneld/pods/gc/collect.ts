@@ -120,7 +120,7 @@ export function gcText({ network, freed, kept }: GcReport, dryRun: boolean): str
   const lines = [...freed.map((item) => line(verb, item)), ...kept.map((item) => line('kept', item))];
   const summary = `${verb} ${counted(freed)}, kept ${counted(kept)} in network ${network}`;
   return lines.length === 0
-    ? `nothing is held in network ${network}\n`
+    ? `no address, configuration or veth is kept in network ${network}\n`
     : `${[...lines, summary].map(shown).join('\n')}\n`;
 }
 

@@ -56,12 +56,12 @@ export async function collectAtStart(places: Places, tools: CollectTools, drift:
     const scope = scopeOf(sys, places);
     const { freed, kept } = await collectGarbage(scope, { sys, netlink, sleep: sleepOf(clock) });
     for (const item of freed) {
-      log.info({ ...item }, 'freed what a dead pod held');
+      log.info({ ...item }, 'freed what a dead pod had');
       drift.note(driftOf(item, scope.pods.network));
     }
-    for (const item of kept) log.debug({ ...item }, 'kept what a pod holds');
+    for (const item of kept) log.debug({ ...item }, 'kept what a pod has');
   } catch (error) {
-    log.warn({ err: errorText(error) }, 'what dead pods hold was not freed');
+    log.warn({ err: errorText(error) }, 'what dead pods have could not be freed');
   }
 }
 

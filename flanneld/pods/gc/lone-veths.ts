@@ -22,7 +22,7 @@ export function listLoneVeths(netlink: Netlink, bridge: string): LoneVeth[] {
   return ports.flatMap(({ index, name, other: end }) => {
     const other = end.place === 'node' && end.index !== 0 ? getLink(netlink, { index: end.index }) : undefined;
     if (other === undefined || isInUse(netlink, other)) return [];
-    return [{ index, name, why: `no pod has its other end: that is ${other.name}, on the node and down` }];
+    return [{ index, name, why: `no pod has its other end, which is ${other.name}, on the node and down` }];
   });
 }
 

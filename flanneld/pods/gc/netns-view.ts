@@ -19,7 +19,7 @@ export function netnsView(sys: Syscalls, folder: string): NetnsView {
   const place = canonicalPath(folder);
   const doubt = doubtAbout(readMounts(sys), place);
   const isMissing = doubt !== undefined && statPath(sys, folder) === undefined;
-  const blind = isMissing ? `there is no ${folder} here` : doubt;
+  const blind = isMissing ? `there is no folder ${folder} in this container` : doubt;
   const look = (path: string): NetnsState => {
     const wanted = canonicalPath(path);
     // For such a path lookAtNetns answers that it proves nothing.
@@ -48,5 +48,5 @@ export function doubtAbout(mountinfo: string, folder: string): string | undefine
     best = { point, follows: optional.some((word) => /^(shared|master):/.test(word)) };
   }
   if (best?.follows === true) return undefined;
-  return `${folder} would not show new namespaces: mounted without propagation (mountPropagation: HostToContainer)`;
+  return `${folder} is mounted without propagation, so it does not show new namespaces (set mountPropagation: HostToContainer)`;
 }

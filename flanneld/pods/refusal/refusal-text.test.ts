@@ -55,7 +55,7 @@ describe('refusalParts', () => {
     {
       name: 'what the trace does not show',
       refusal: undefined,
-      want: 'packets are refused at the hook forward by a rule that nft does not show: see iptables-legacy-save',
+      want: 'a rule that nft does not show refuses packets at the hook forward: see iptables-legacy-save',
     },
   ])('names $name', async ({ refusal, text, want }) => {
     expect((await problem(refusal, text)).startsWith(want)).toBe(true);

@@ -23,7 +23,7 @@ export async function refusalParts(
 ): Promise<RefusalParts> {
   if (refusal === undefined) {
     const tool = network.ip.family === 4 ? 'iptables-legacy-save' : 'ip6tables-legacy-save';
-    return { cause: `${what} are refused at the hook forward by a rule that nft does not show`, advice: `see ${tool}` };
+    return { cause: `a rule that nft does not show refuses ${what} at the hook forward`, advice: `see ${tool}` };
   }
   return {
     cause: `${what} are refused by ${await spelledRefusal(refusal, nft)}`,

@@ -109,7 +109,7 @@ describe('comparePodSide', () => {
   test('tells of pods with another MTU than the network has now', () => {
     expect(compare(own, [{ ...port, mtu: 1500 }, port])).toEqual({
       commands: [],
-      findings: [expect.stringContaining('warning: 1 pod has MTU 1500, and the network has 1450 now')],
+      findings: [expect.stringContaining('warning: 1 pod has MTU 1500, but the network has 1450 now')],
     });
   });
 

@@ -147,7 +147,11 @@ function addressRepairs(
     requests: [request],
   });
   const repairs = others.map((address) =>
-    repair(address, 'is of another subnet', deleteAddress({ index, ip: address.ip, length: address.length }, name)),
+    repair(
+      address,
+      'is an address of another subnet',
+      deleteAddress({ index, ip: address.ip, length: address.length }, name),
+    ),
   );
   if (hasOwn || (!hasPorts && others.length === 0)) return repairs;
   const extra = gateway.ip.family === 4 ? { broadcast: broadcastOf(gateway) } : { flags: IFA_F_NODAD };
@@ -179,8 +183,8 @@ function otherSubnet({ name }: Link, gateway: IpPrefix, others: readonly Address
     id: 'bridge-address-wrong',
     key: `${name} address ${has}`,
     problem:
-      `${name} has ${has}, and this node's subnet is ${subnet}: pods attached to it have addresses that lead to another ` +
-      `node. Move them away (kubectl drain), then: ip link del ${name}`,
+      `${name} has ${has}, but this node's subnet is ${subnet}: pods attached to it have addresses that belong to another ` +
+      `node. Move them away (kubectl drain), then run: ip link del ${name}`,
     required: true,
   };
 }
@@ -233,7 +237,7 @@ function oldMtuFindings({ mtuBytes }: WantedPodSide, ports: readonly Link[]): Fi
     {
       id: 'pod-mtu-stale',
       key: 'old MTU',
-      problem: `${pods} MTU ${sizes}, and the network has ${mtuBytes} now: a pod keeps what it started with; restart them`,
+      problem: `${pods} MTU ${sizes}, but the network has ${mtuBytes} now: a pod keeps the MTU with which it started; restart these pods`,
       required: false,
     },
   ];

@@ -38,9 +38,10 @@ function switchedOff(netlink: Netlink, family: Family, entrances: readonly Entra
 
 function finding(family: Family, knob: string, hasPods: boolean): Finding {
   const key = `forwarding of IPv${family}`;
-  if (!hasPods) return { key, problem: `${knob} is 0: the first pod's ADD turns it on`, required: false };
+  if (!hasPods)
+    return { key, problem: `${knob} is 0: the CNI plugin sets it to 1 when the first pod starts`, required: false };
   const problem =
-    `${knob} is 0: the node forwards nothing of its pods over IPv${family}. sysctl -w ${knob}=1, and see which file in ` +
+    `${knob} is 0, so the node forwards no IPv${family} packets of its pods. Run sysctl -w ${knob}=1, and find out which file in ` +
     '/etc/sysctl.d or which program sets it to 0';
   return { key, problem, required: true };
 }

@@ -82,7 +82,7 @@ export interface PathDiversion extends Diversion {
 export function pathFindings(netlink: Netlink, family: PathFamily, bridge: Exit): Finding[] {
   return pathDiversions(netlink, family, bridge).map(({ key, what, isAll, cause, spelled, fixes }) => ({
     key,
-    problem: `${isAll ? '' : 'some '}${what} are led elsewhere by ${cause} (${spelled}): ${fixes.join(', or ')}`,
+    problem: `${isAll ? '' : 'some '}${what} are sent to another device by ${cause} (${spelled}): ${fixes.join(', or ')}`,
     required: isAll,
   }));
 }

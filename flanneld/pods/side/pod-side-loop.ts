@@ -53,11 +53,11 @@ export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
     const look = side.look(now);
     seen = look.observed;
     known.set([...look.findings, ...(await refusals(probe, look, now))]);
-    failures.recovered('look', {}, 'pods’ side can be looked at again');
+    failures.recovered('look', {}, 'the pods’ bridge and ports can be read again');
     return look.isUnsettled ? SETTLE_MS : probe.waitMs();
   };
   const onError = (error: unknown): void =>
-    failures.failed('look', error, {}, `pods’ side not right, will retry: ${errorText(error)}`);
+    failures.failed('look', error, {}, `the pods’ bridge and ports are wrong, will retry: ${errorText(error)}`);
   const loop = startLoop({ run, onError, clock, minGapMs: GAP_MS, auditMs: AUDIT_MS });
   return {
     isConcerned: (event) => concerns(event, seen?.bridge?.index, tunnels),
@@ -122,12 +122,12 @@ class Findings {
     for (const { key, problem, required } of findings.filter((finding) => !before.has(keyOf(finding)))) {
       log.warn(
         { about: key, problem },
-        required ? 'pods’ packets are not forwarded' : 'pods’ side is not as it should be',
+        required ? 'pods’ packets are not forwarded' : 'the pods’ bridge and ports are wrong',
       );
       if (required) manager.report?.('PodsNotForwarded', problem);
     }
     for (const { key } of this.#now.filter((finding) => !after.has(keyOf(finding)))) {
-      log.info({ about: key }, 'pods’ side is right again');
+      log.info({ about: key }, 'the pods’ bridge and ports are right again');
     }
     this.#now = findings;
   }

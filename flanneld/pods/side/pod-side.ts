@@ -115,7 +115,7 @@ export class PodSide {
     const { netlink, log, drift } = this.#tools;
     for (const request of requests) netlink.run(request);
     const cmd = requests.map((request) => request.command?.() ?? request.describe()).join(' && ');
-    log.info({ dev: place, what, was, cmd }, 'pods’ side repaired');
+    log.info({ dev: place, what, was, cmd }, 'the pods’ bridge and ports repaired');
     drift.note({ object, place, what, was, cmd });
   }
 }

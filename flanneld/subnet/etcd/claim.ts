@@ -50,7 +50,7 @@ export interface ClaimContext {
 const ATTEMPTS = 40;
 const backoff = { firstMs: 20, capMs: 1000, jitter: 0.9 };
 
-/** Rejects with OpError `out of subnets` or `lost race`, with ConfigError for a bad configuration, with EtcdError. */
+/** Rejects with OpError `no subnet is free` or `lost race`, with ConfigError for a bad configuration, with EtcdError. */
 export async function claimSubnets(
   context: ClaimContext,
   attributes: LeaseAttributes,
@@ -61,7 +61,7 @@ export async function claimSubnets(
     const claim = await tryClaim(context, attributes, signal);
     if (claim !== undefined) return claim;
     // Differs from flannel (D11), which gives up after a few lost races.
-    context.log.debug({ attempt }, 'lost a race for a subnet');
+    context.log.debug({ attempt }, 'another node took the chosen subnet first, will choose again');
     await sleepUnlessAborted(backoffMs(backoff, attempt, context.random()), signal);
   }
   throw claimError('lost race', `${ATTEMPTS} times`);
@@ -95,7 +95,7 @@ function byCreateRevision(a: Entry, b: Entry): number {
 /** An administrator made a reservation, so one that no longer fits the configuration is left as it is and not used. */
 function isUsable(context: ClaimContext, entries: readonly Entry[], own: Entry): boolean {
   if (own.kv.leaseId !== '0' || formatLeaseKey(chooseSubnets(context, entries, own)) === own.name) return true;
-  context.log.warn({ lease: own.name }, 'reservation does not fit the configuration, not used');
+  context.log.warn({ lease: own.name }, 'reservation does not fit the configuration and is not used');
   return false;
 }
 
@@ -137,7 +137,7 @@ function chooseSubnets(
   const choose = (pool: SubnetPool | undefined, had: IpPrefix | undefined, before: IpPrefix | undefined) => {
     if (pool === undefined) return undefined;
     const subnet = chooseOwnSubnet(pool, had, before, taken, random());
-    if (subnet === undefined) throw claimError('out of subnets', formatPrefix(pool.network));
+    if (subnet === undefined) throw claimError('no subnet is free', formatPrefix(pool.network));
     return subnet;
   };
   const subnet = choose(pools[0], own?.subnets?.subnet, previous.subnet);
@@ -186,7 +186,7 @@ async function makeClaim(
   signal: AbortSignal,
 ): Promise<Claim | undefined> {
   const key = prefix + wanted.name;
-  if (old !== undefined) log.warn({ lease: old.name }, 'own lease does not fit the configuration, taking another');
+  if (old !== undefined) log.warn({ lease: old.name }, 'own lease does not fit the configuration, will take another');
   const leaseId = await gateway.grantLease(ttlSec, signal);
   const compare = [createdAt(key, 0n), ...(old ? [changedAt(old.kv.key, old.kv.modRevision)] : [])];
   const then = [putOperation(key, wanted.value, leaseId), ...(old ? [deleteOperation(old.kv.key)] : [])];

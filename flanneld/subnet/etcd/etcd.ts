@@ -119,7 +119,7 @@ class EtcdManager implements SubnetManager {
   #parseConfig(key: string, text: string): NetConf {
     const { config, warnings } = parseNetConf(text);
     for (const warning of warnings)
-      this.#options.log.warn({ key, warning }, 'network configuration has a doubtful key');
+      this.#options.log.warn({ key, warning }, 'network configuration has a key that is unknown or has no effect');
     this.#pools = [subnetPool(config), ipv6SubnetPool(config)];
     return config;
   }
@@ -143,7 +143,7 @@ class EtcdManager implements SubnetManager {
         const claim = await claimSubnets(this.#claimContext(config), attributes, signal);
         this.#own = claim;
         this.#isLeaseDead = false;
-        this.#failures.recovered('acquire', { lease: claim.name }, 'lease taken at last');
+        this.#failures.recovered('acquire', { lease: claim.name }, 'lease taken');
         this.#bell.ring();
         return claim.lease;
       } catch (error) {
@@ -225,7 +225,7 @@ class EtcdManager implements SubnetManager {
     this.#restoredAt = performance.now();
     try {
       await this.#restore(own, entry?.kv.modRevision, signal);
-      this.#failures.recovered('restore', {}, 'own lease is ours again');
+      this.#failures.recovered('restore', {}, 'own lease is restored');
     } catch (error) {
       if (signal.aborted) return 0;
       this.#failures.failed('restore', error, { lease: own.name }, 'own lease cannot be restored, will retry');
@@ -248,8 +248,8 @@ class EtcdManager implements SubnetManager {
     this.#isLeaseDead = false;
     const was =
       seen === undefined
-        ? 'lease has been revoked, has expired or was deleted'
-        : 'changed, by another agent with this address?';
+        ? 'it was revoked, has expired or was deleted'
+        : 'it was changed, perhaps by another agent with this address';
     this.#restores.failed('own', was, { lease: own.name }, 'own lease restored');
   }
 
@@ -314,6 +314,6 @@ function noConfig(key: string): OpError {
 /** Differs from flannel, which exits with 0 here. An error makes the supervisor start the agent again. */
 function lost({ lease }: Claim, rival: string): OpError {
   const object = prefixesOf(lease).map(formatPrefix).join(' ');
-  const detail = `now the lease of another node (${rival}); a restart takes another subnet, existing pods keep the old`;
+  const detail = `the subnet is now leased to another node (${rival}); a restart takes another subnet, existing pods keep their addresses`;
   return new OpError({ subsystem: 'etcd', op: 'keep lease', object, code: 'lost', detail });
 }

@@ -94,10 +94,10 @@ export class EtcdMirror {
     const { log, prefix } = this.#options;
     if (error instanceof EtcdError && error.code === 'compacted') {
       this.#isListed = false;
-      log.info({ prefix, revision: String(error.compactRevision) }, 'etcd was compacted, reading all leases again');
+      log.info({ prefix, revision: String(error.compactRevision) }, 'etcd was compacted, will read all leases again');
       return;
     }
-    this.#failures.failed('watch', error, { prefix }, 'leases cannot be watched, last known ones stay');
+    this.#failures.failed('watch', error, { prefix }, 'leases cannot be watched, the last known ones stay in use');
   }
 
   async #list(signal: AbortSignal): Promise<void> {

@@ -22,7 +22,7 @@ function kubeconfig(text: string): string {
 describe('openKubeAccess', () => {
   test('says what to give when there is nothing to go by', () => {
     expect(() => openKubeAccess(nothing)).toThrow(
-      'kube: API server: expected --kubeconfig-file, --kube-api-url, or to run in a pod; KUBERNETES_SERVICE_HOST is not set, so this is none',
+      'kube: API server: expected --kubeconfig-file, --kube-api-url, or to run in a pod; KUBERNETES_SERVICE_HOST is not set, so this is no pod',
     );
   });
 

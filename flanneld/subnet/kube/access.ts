@@ -68,7 +68,7 @@ function load(config: KubeConfig, { apiUrl, kubeconfigFile, serviceHost }: Acces
   }
   if (apiUrl === undefined && !serviceHost) {
     const expected = 'expected --kubeconfig-file, --kube-api-url, or to run in a pod';
-    throw new ConfigError('kube', 'API server', `${expected}; KUBERNETES_SERVICE_HOST is not set, so this is none`);
+    throw new ConfigError('kube', 'API server', `${expected}; KUBERNETES_SERVICE_HOST is not set, so this is no pod`);
   }
   config.loadFromCluster();
   return 'the pod’s environment';
@@ -87,6 +87,6 @@ function parseServer(source: string, key: string, text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === 'https:' || url?.protocol === 'http:') return url;
   const meant =
-    text.includes('://') || !URL.canParse(`https://${text}`) ? '' : ` (is https://${text.slice(0, 128)} meant?)`;
+    text.includes('://') || !URL.canParse(`https://${text}`) ? '' : ` (perhaps https://${text.slice(0, 128)} is meant)`;
   throw new ConfigError(source, key, `expected a URL with http:// or https://, got ${given}${meant}`);
 }

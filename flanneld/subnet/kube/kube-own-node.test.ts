@@ -110,7 +110,7 @@ describe('annotations', () => {
     const message = (end: string): string =>
       `annotation ${site.prefix}${key}: expected an IPv4 unicast address that other nodes can send to, outside the pod ` +
       `network 10.244.0.0/16, got "${bad}", which ${why}; ${end}`;
-    expect(await manager.nodeAddresses?.(never)).toEqual({ refused: [message('it is passed over')] });
+    expect(await manager.nodeAddresses?.(never)).toEqual({ refused: [message('this annotation is ignored')] });
     await manager.acquire(nodeAttributes(1), never);
     expect((await site.annotations('a'))['public-ip']).toBe('192.168.0.1');
     const { until } = follow(manager);
@@ -122,7 +122,7 @@ describe('annotations', () => {
     expect(nodeAddresses?.[key === 'node-public-ip' ? 'publicIp' : 'overwriteIp']).toEqual(parseIp('203.0.113.8'));
     const told = (): unknown[] => server.events.filter(({ reason }) => reason === 'PublicIPRefused');
     await expect.poll(() => told().length, { timeout: 5000 }).toBe(2);
-    expect(told()).toMatchObject([{ type: 'Warning', message: message('it is passed over') }, {}]);
+    expect(told()).toMatchObject([{ type: 'Warning', message: message('this annotation is ignored') }, {}]);
     if (key === 'node-public-ip') return;
     await expect.poll(async () => (await site.annotations('a'))['public-ip'], { timeout: 5000 }).toBe('203.0.113.8');
     // Also after a restart, by what is remembered.

@@ -99,13 +99,16 @@ export class KubeMirror {
   #note(error: unknown): void {
     if (error instanceof KubeError && error.status === 410) {
       this.#resourceVersion = undefined;
-      this.#options.log.info({ err: error }, 'watched version of the nodes has gone, listing again');
+      this.#options.log.info(
+        { err: error },
+        'the API server no longer has the watched version of the nodes, will list them again',
+      );
       return;
     }
     // After three unreadable answers in a row a listing may help, because it has another format.
     const isUnreadable = error instanceof KubeError && (error.code === 'bad answer' || error.code === 'bad event');
     if (isUnreadable && ++this.#badRun % LONGEST_BAD_RUN === 0) this.#resourceVersion = undefined;
-    this.#failures.failed('watch', error, {}, 'nodes cannot be watched, last known leases stay');
+    this.#failures.failed('watch', error, {}, 'nodes cannot be watched, the last known leases stay in use');
   }
 
   /** The first listing comes from the server's memory, because thousands of agents may start at once. The watch reports newer changes. */

@@ -60,7 +60,7 @@ export class OwnAddresses {
       else this.#kept.set(key, ip);
     }
     for (const message of refused) {
-      this.#options.log.warn({ err: message }, 'own address refused');
+      this.#options.log.warn({ err: message }, 'address in an annotation of this node refused');
       this.#options.onRefused(message);
     }
     this.#chosen = { ...Object.fromEntries(this.#kept), ...(refused.length > 0 && { refused }) };
@@ -82,7 +82,7 @@ export class OwnAddresses {
   #message(key: Key, name: string, family: 4 | 6, text: string, problem: string): string {
     const { prefix, podNetworks } = this.#options;
     const kept = this.#kept.get(key);
-    const instead = kept === undefined ? 'it is passed over' : `${formatIp(kept)} is kept`;
+    const instead = kept === undefined ? 'this annotation is ignored' : `${formatIp(kept)} stays in use`;
     const expected = publicIpExpected(family, podNetworks());
     const got = JSON.stringify(text.slice(0, 64));
     return `annotation ${prefix}${name}: expected ${expected}, got ${got}, which ${problem}; ${instead}`;

@@ -79,7 +79,8 @@ export class OwnNode {
         if (node !== undefined) return node;
       } catch (error) {
         if (signal.aborted) throw error;
-        const hint = error instanceof KubeError && error.status === 404 ? ' (is NODE_NAME the name of this Node?)' : '';
+        const hint =
+          error instanceof KubeError && error.status === 404 ? ' (NODE_NAME must be the name of this Node)' : '';
         this.#failures.failed('read', errorText(error) + hint, { node: name }, 'own node cannot be read, will retry');
       }
       await sleepUnlessAborted(backoffMs(retry, attempt, random()), signal);
@@ -197,7 +198,7 @@ export class OwnNode {
     try {
       await api.createEvent(nodeEvent({ node: name, reason, message, type }, now()), signal);
     } catch (error) {
-      log.debug({ err: error, reason }, 'Event not written');
+      log.debug({ err: error, reason }, 'Event could not be written');
     }
   }
 }
@@ -207,7 +208,7 @@ function checkSubnets(node: string, now: PodSubnets, taken: PodSubnets): void {
   for (const key of ['subnet', 'ipv6Subnet'] as const) {
     const [a, b] = [now[key], taken[key]];
     if (a === undefined || b === undefined || (a.ip.value === b.ip.value && a.length === b.length)) continue;
-    const detail = 'the Node has another podCIDR now; a restart takes it, existing pods keep the old';
+    const detail = 'the Node has another podCIDR now; a restart takes it, existing pods keep their addresses';
     throw new OpError({ subsystem: 'kube', op: 'keep lease', object: `of node ${node}`, code: 'lost', detail });
   }
 }

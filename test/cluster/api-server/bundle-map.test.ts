@@ -142,7 +142,7 @@ describe('kubectl weft map', { timeout: TEST_MS }, () => {
     onTestFinished(() => page.close());
     const text = await page.evaluate<string>('document.body.innerText');
     process.stdout.write(`${text.split('Who reaches whom')[0]}\n`);
-    expect(text).toMatch(/error .*3 nodes .*node-3.*; seen from both sides/);
+    expect(text).toMatch(/error .*3 nodes .*node-3.*; found from both sides/);
     const cells = await page.evaluate<Record<string, string>>(
       `(() => {
         const { nodes, rows } = JSON.parse(document.getElementById('data').textContent);

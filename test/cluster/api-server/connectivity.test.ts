@@ -82,9 +82,9 @@ describe('kubectl weft connectivity', { timeout: TEST_MS }, () => {
     const { exitCode, stdout, stderr } = await scene.weft(ARGS);
     process.stdout.write(`${stderr}${stdout}`);
     expect(exitCode).toBe(1);
-    expect(stdout).toContain('pods on 2 nodes cannot reach pods on node-3; seen from both sides [connectivity-pod]');
+    expect(stdout).toContain('pods on 2 nodes cannot reach pods on node-3; found from both sides [connectivity-pod]');
     expect(stdout).toContain(
-      'packets of full size do not arrive from pods on node-1 at pods on node-2; seen from both sides',
+      'packets of full size do not arrive from pods on node-1 at pods on node-2; found from both sides',
     );
     // What fails because pods on node-3 are out of reach is not told again.
     expect(stdout).not.toContain('[connectivity-service]');

@@ -84,7 +84,8 @@ describe('the image under containerd, run as weft.yml says', () => {
   });
 
   test('reports that it cannot see iptables-legacy with these rights', async () => {
-    const hidden = '[!] iptables-legacy: it is in use here, and to look at its chains takes the capability NET_RAW\n';
+    const hidden =
+      '[!] iptables-legacy: it is in use on this node, and only a program with the capability NET_RAW can read its chains\n';
     expect((await agents[1].readiness()).text).toContain(hidden);
     expect((await agents[0].readiness()).text).not.toContain('iptables');
   });

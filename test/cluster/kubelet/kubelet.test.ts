@@ -151,7 +151,7 @@ describe('a cluster of kubelets', { timeout: TEST_MS }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'weft-kubelet-plugin-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const { exitCode, stdout } = await runPlugin(cluster.server, folder, ['connectivity', '--without', 'service,dns']);
-    expect(stdout).toContain('pods on node-1 cannot reach pods on node-2; seen from both sides [connectivity-pod]');
+    expect(stdout).toContain('pods on node-1 cannot reach pods on node-2; found from both sides [connectivity-pod]');
     expect(exitCode).toBe(1);
   });
 

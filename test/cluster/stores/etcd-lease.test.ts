@@ -97,7 +97,7 @@ describe('which subnet a node gets', () => {
     const free = [1, 2, 3].map((at) => `10.5.${at}.0-24`);
     const taken = await site.stored();
     await site.put(`/subnets/${free.find((key) => !taken.has(key))}`, 'garbage');
-    await expect(acquire(site, 3)).rejects.toThrow('etcd: acquire a subnet: out of subnets (10.5.0.0/22)');
+    await expect(acquire(site, 3)).rejects.toThrow('etcd: acquire a subnet: no subnet is free (10.5.0.0/22)');
   });
 
   test('D11: when there are as many agents as subnets, each agent gets one', async () => {
@@ -212,7 +212,9 @@ describe('a lease in use', () => {
     await site.remove('', own);
     await site.putPeer('other', own, nodeAttributes(2));
     const { ended } = follow(manager);
-    await expect(ended).rejects.toThrow(/^etcd: keep lease 10\.5\.[123]\.0\/24: lost \(now the lease of another node/);
+    await expect(ended).rejects.toThrow(
+      /^etcd: keep lease 10\.5\.[123]\.0\/24: lost \(the subnet is now leased to another node/,
+    );
   });
 
   test('is not written again by a restart that changes nothing', async () => {

@@ -154,7 +154,7 @@ describe('hostile text in Events', () => {
     await waitUntil(names('ghost'), LOOK_MS, 'the lease in the log');
     const other = 'fl\x1b\u202e';
     await node.run(['ip', 'link', 'set', 'flannel.1', 'name', other]);
-    await waitUntil(names('has named the device'), LOOK_MS, 'the device in the log');
+    await waitUntil(names('has renamed the device'), LOOK_MS, 'the device in the log');
     await node.run(['ip', 'link', 'set', other, 'name', 'flannel.1']);
     await node.agent.ready();
     const ours = (await events()).filter(({ source }) => source.component === 'weft-flanneld');
