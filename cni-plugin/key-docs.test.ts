@@ -112,7 +112,7 @@ describe.for(plugins)('the documentation of $name', ({ docs, sample, other = sam
     expect(own.sort()).toEqual(Object.keys(docs).sort());
   });
 
-  test('tells its defaults', () => {
+  test('names the default of each key', () => {
     const absent = parse(invocation(object(sample)));
     for (const { key, doc } of keys) {
       if (doc.default === undefined) continue;
@@ -120,7 +120,7 @@ describe.for(plugins)('the documentation of $name', ({ docs, sample, other = sam
     }
   });
 
-  test('tells its ranges', () => {
+  test('names the range of each key', () => {
     for (const { key, doc } of keys) {
       if (doc.range === undefined) continue;
       const [min, max] = doc.range;
@@ -131,13 +131,13 @@ describe.for(plugins)('the documentation of $name', ({ docs, sample, other = sam
 });
 
 describe('the documentation', () => {
-  test('tells no key of bridge that would have another bridge executed', () => {
+  test('has no key of bridge that would make another vendor’s bridge run', () => {
     for (const key of [...Object.keys(bridgeDocs), ...Object.keys(commonDocs)]) {
       expect([key, isKnownConfig(object({ [key.split('.')[0] ?? '']: 1 }))]).toEqual([key, true]);
     }
   });
 
-  test('tells every key of host-local’s own', () => {
+  test('has every key that only host-local reads', () => {
     const told = Object.keys(hostLocalDocs).map((key) => key.toLowerCase());
     expect(ipamKeys.filter((key) => key !== 'type' && !told.includes(key))).toEqual([]);
   });

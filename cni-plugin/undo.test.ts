@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { withUndo } from './undo.ts';
 
 describe('withUndo', () => {
-  test('undoes nothing of what succeeded', () => {
+  test('undoes nothing after success', () => {
     const done: string[] = [];
     const result = withUndo(
       () => undefined,
@@ -15,7 +15,7 @@ describe('withUndo', () => {
     expect(done).toEqual([]);
   });
 
-  test('undoes newest first, goes on over an undo that fails, and throws what was thrown', () => {
+  test('undoes the newest step first, goes on when an undo fails, and throws the first error', () => {
     const done: string[] = [];
     const notes: string[] = [];
     const body = () =>

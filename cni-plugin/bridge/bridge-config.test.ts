@@ -29,7 +29,7 @@ describe('parseBridgeConfig', () => {
     });
   });
 
-  test('takes a default gateway for a gateway, and keys in any case', () => {
+  test('makes isGateway true when isDefaultGateway is, and accepts keys in upper and lower case', () => {
     expect(parse({ ISDEFAULTGATEWAY: true, Bridge: 'br0', IPAM: { TYPE: 'x' }, mtu: 0 })).toMatchObject({
       isGateway: true,
       bridge: 'br0',
@@ -96,7 +96,7 @@ describe('parseBridgeConfig', () => {
     expect(() => parse(config)).toThrow(expect.objectContaining({ code: 999, message: want }));
   });
 
-  test('reads VLANs: its own, and a trunk of single ones and ranges, each once', () => {
+  test('reads the port’s own VLAN, and a trunk of single VLANs and ranges without duplicates', () => {
     const config = parse({
       vlan: 7,
       vlanTrunk: [{ id: 200 }, { minID: 101, maxID: 103 }, { id: 102 }],

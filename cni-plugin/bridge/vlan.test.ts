@@ -47,18 +47,22 @@ describe('setPortVlans', () => {
   test.for([
     { name: 'nothing without VLANs', given: {}, want: [] },
     {
-      name: 'its own, untagged, and out of what it was born into',
+      name: 'its own VLAN untagged, and out of the default one',
       given: { vlan: 100 },
       want: ['del 9 1 0', 'del 9 20 0', 'add 9 100 6'],
     },
-    { name: 'its own beside the default one', given: { vlan: 100, preserveDefaultVlan: true }, want: ['add 9 100 6'] },
     {
-      name: 'a trunk tagged, untagged frames on 1',
+      name: 'its own VLAN in addition to the default one',
+      given: { vlan: 100, preserveDefaultVlan: true },
+      want: ['add 9 100 6'],
+    },
+    {
+      name: 'a trunk whose VLANs are tagged, with untagged frames in VLAN 1',
       given: { trunk: [101, 200] },
       want: ['del 9 1 0', 'del 9 20 0', 'add 9 101 0', 'add 9 200 0', 'add 9 1 6'],
     },
     {
-      name: 'a trunk tagged and its own untagged',
+      name: 'a trunk whose VLANs are tagged, with untagged frames in its own VLAN',
       given: { vlan: 100, trunk: [101], preserveDefaultVlan: true },
       want: ['add 9 101 0', 'add 9 100 6'],
     },
@@ -77,7 +81,7 @@ describe('setPortVlans', () => {
     expect(Buffer.from(sent?.subarray(16) ?? []).toString('hex')).toBe(payload.replaceAll(' ', ''));
   });
 
-  test('says when the kernel cannot', () => {
+  test('reports that the kernel has no VLAN filtering', () => {
     const { netlink } = kernel(EOPNOTSUPP);
     expect(() => setPortVlans(netlink, 9, 'veth9', config({ vlan: 100 }))).toThrow(
       expect.objectContaining({

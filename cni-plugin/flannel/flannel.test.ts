@@ -73,21 +73,21 @@ const whole = {
 
 describe('delegateConfig', () => {
   test.for([
-    { name: 'fills in everything', config: {}, env: v4, want: whole },
+    { name: 'fills in all keys that the delegate does not have', config: {}, env: v4, want: whole },
     {
-      name: 'keeps what the delegate says',
+      name: 'keeps the keys that the delegate has',
       config: { delegate: { ipMasq: true, mtu: 1300, isGateway: false, bridge: 'brx' } },
       env: v4,
       want: { ...whole, ipMasq: true, mtu: 1300, isGateway: false, bridge: 'brx' },
     },
     {
-      name: 'takes keys in another case as set, and does not set them twice',
+      name: 'does not add a key that is there in other letter case',
       config: { delegate: { IPMASQ: true, Mtu: 1300 } },
       env: v4,
       want: (({ ipMasq: _, mtu: __, ...rest }) => ({ ...rest, IPMASQ: true, Mtu: 1300 }))(whole),
     },
     {
-      name: 'leaves isGateway to other delegates',
+      name: 'does not set isGateway for delegates other than bridge',
       config: { delegate: { type: 'ptp' } },
       env: v4,
       want: (({ isGateway: _, ...rest }) => ({ ...rest, type: 'ptp' }))(whole),
@@ -109,7 +109,7 @@ describe('delegateConfig', () => {
       },
     },
     {
-      name: 'masquerades when the agent does not, IPv6 alone',
+      name: 'lets the delegate masquerade when the agent does not, with IPv6 alone',
       config: {},
       env: v6,
       want: {
@@ -133,7 +133,7 @@ describe('delegateConfig', () => {
       },
     },
     {
-      name: 'hands runtimeConfig over, and neither args nor prevResult',
+      name: 'passes runtimeConfig to the delegate, and neither args nor prevResult',
       config: { runtimeConfig: { mac: 'c2:11:22:33:44:55' }, args: { cni: {} }, prevResult: {}, capabilities: {} },
       env: v4,
       want: { ...whole, runtimeConfig: { mac: 'c2:11:22:33:44:55' } },
@@ -175,7 +175,7 @@ describe('saved delegate configurations', () => {
   const eth0 = { containerId: 'c1', ifname: 'eth0' };
   const eth1 = { containerId: 'c1', ifname: 'eth1' };
 
-  test('are one file an attachment, and flannel’s name for the first of a container', () => {
+  test('are one file for each attachment, with flannel’s file name for the first attachment of a container', () => {
     const dir = join(tempDir(), 'a', 'b');
     saveState(sys, dir, eth0, config, close);
     saveState(sys, dir, eth1, other, close);
@@ -189,7 +189,7 @@ describe('saved delegate configurations', () => {
     removeState(sys, dir, eth0);
   });
 
-  test('are locked as long as the ADD that saved them runs, also where one was there', () => {
+  test('stay locked as long as the ADD that saved them runs, also when it replaced an older file', () => {
     const dir = tempDir();
     const path = join(dir, 'c1:eth0');
     for (const saved of [config, config, other]) {
@@ -201,7 +201,7 @@ describe('saved delegate configurations', () => {
     }
   });
 
-  test('come back as they were when the ADD that replaced them fails', () => {
+  test('are restored when the ADD that replaced them fails', () => {
     const dir = join(tempDir(), 'a');
     saveState(sys, dir, eth0, config, close);
     const undo = saveState(sys, dir, eth0, other, close);
@@ -213,14 +213,14 @@ describe('saved delegate configurations', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('are gone when the ADD that made them fails, and nobody else’s is', () => {
+  test('are removed when the ADD that made them fails, and those of other attachments stay', () => {
     const dir = tempDir();
     writeFileSync(join(dir, 'c1'), 'flannel made this');
     saveState(sys, dir, eth0, config, close)();
     expect(readdirSync(dir)).toEqual(['c1']);
   });
 
-  test('are found under flannel’s name', () => {
+  test('are found under the file name that flannel uses', () => {
     const dir = tempDir();
     writeFileSync(join(dir, 'c1'), encodeForGo(config));
     expect(loadState(sys, dir, eth0)).toEqual(config);
@@ -228,7 +228,7 @@ describe('saved delegate configurations', () => {
     expect(existsSync(join(dir, 'c1'))).toBe(false);
   });
 
-  test.for(['', '{bad', '[]', '"x"'])('are told corrupt when they are %j', (text) => {
+  test.for(['', '{bad', '[]', '"x"'])('are reported as corrupt when their text is %j', (text) => {
     const dir = tempDir();
     writeFileSync(join(dir, 'c1'), text);
     expect(loadState(sys, dir, eth0)).toBe('corrupt');
@@ -247,7 +247,7 @@ describe('saved delegate configurations', () => {
   });
 });
 
-test('nothing of the outer configuration is needed', () => {
+test('can be read without any key of the outer configuration', () => {
   expect(parseFlannelConfig(invocationOf(emptyObject))).toMatchObject({
     subnetFile: '/run/flannel/subnet.env',
     stateFolder: '/var/lib/cni/flannel',

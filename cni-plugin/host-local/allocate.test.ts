@@ -7,37 +7,45 @@ const small = { subnet: '10.0.0.0/29' };
 
 describe('host-local ADD', () => {
   test.for([
-    { name: 'the first address behind the gateway', have: {}, want: '10.0.0.2/29' },
-    { name: 'the next when that is taken', have: { '10.0.0.2': 'x' }, want: '10.0.0.3/29' },
-    { name: 'what follows the last one handed out', have: { 'last_reserved_ip.0': '10.0.0.5' }, want: '10.0.0.6/29' },
+    { name: 'the first address after the gateway', have: {}, want: '10.0.0.2/29' },
+    { name: 'the next one when that is in use', have: { '10.0.0.2': 'x' }, want: '10.0.0.3/29' },
     {
-      name: 'the next free one behind the last',
+      name: 'the address after the last allocated one',
+      have: { 'last_reserved_ip.0': '10.0.0.5' },
+      want: '10.0.0.6/29',
+    },
+    {
+      name: 'the next free address after the last allocated one',
       have: { '10.0.0.4': 'x', '10.0.0.5': 'x', 'last_reserved_ip.0': '10.0.0.3' },
       want: '10.0.0.6/29',
     },
     {
-      name: 'the first again behind the end',
+      name: 'the first address when the last allocated one was the end of the range',
       have: { '10.0.0.6': 'x', 'last_reserved_ip.0': '10.0.0.5' },
       want: '10.0.0.2/29',
     },
     {
-      name: 'the first when the last lies outside',
+      name: 'the first address when the last allocated one lies outside of the range',
       have: { '10.0.0.2': 'x', 'last_reserved_ip.0': '10.0.0.128' },
       want: '10.0.0.3/29',
     },
     {
-      name: 'the last one itself when it is the only free one',
+      name: 'the last allocated address when no other one is free',
       have: { '10.0.0.2': 'x', '10.0.0.4': 'x', '10.0.0.5': 'x', '10.0.0.6': 'x', 'last_reserved_ip.0': '10.0.0.3' },
       want: '10.0.0.3/29',
     },
-    { name: 'the first when the record is empty', have: { 'last_reserved_ip.0': '' }, want: '10.0.0.2/29' },
     {
-      name: 'the first when the record ends a line',
+      name: 'the first address when last_reserved_ip is empty',
+      have: { 'last_reserved_ip.0': '' },
+      want: '10.0.0.2/29',
+    },
+    {
+      name: 'the first address when last_reserved_ip ends in a newline',
       have: { 'last_reserved_ip.0': '10.0.0.4\n' },
       want: '10.0.0.2/29',
     },
     {
-      name: 'nothing when all are taken',
+      name: 'no address when all are in use',
       have: { '10.0.0.2': 'x', '10.0.0.3': 'x', '10.0.0.4': 'x', '10.0.0.5': 'x', '10.0.0.6': 'x' },
       want: 'failed to allocate for range 0: no IP addresses available in range set: 10.0.0.1-10.0.0.6',
     },
@@ -51,13 +59,13 @@ describe('host-local ADD', () => {
     { name: 'the first range', last: '', want: '10.0.0.2/30' },
     { name: 'the next range', last: '10.0.0.2', want: '10.0.1.2/30' },
     { name: 'the first range after the last', last: '10.0.1.2', want: '10.0.0.2/30' },
-  ])('walks from range to range: $name', ({ last, want }) => {
+  ])('searches range after range: $name', ({ last, want }) => {
     const dir = tempDir();
     put(dir, { 'last_reserved_ip.0': last });
     expect(addressesOf(dir, { ipam: { ranges: [[{ subnet: '10.0.0.0/30' }, { subnet: '10.0.1.0/30' }]] } })).toBe(want);
   });
 
-  test('names ranges and holders when a set of two is full', () => {
+  test('names both ranges and the holders of their addresses when a set of two ranges is full', () => {
     const dir = tempDir();
     put(dir, { '10.0.0.2': 'a\r\neth0', '10.0.1.2': 'b\r\neth1' });
     const { json } = call(dir, { ipam: { ranges: [[{ subnet: '10.0.0.0/30' }, { subnet: '10.0.1.0/30' }]] } });
@@ -105,7 +113,7 @@ describe('host-local ADD', () => {
     expect(inode('.c1:eth0:0')).toBe(inode('10.1.2.2'));
   });
 
-  test('is not misled by an index whose address somebody removed', () => {
+  test('ignores an index entry whose address file another program has removed', () => {
     const dir = tempDir();
     call(dir, { cid: 'c1' });
     rmSync(join(dir, 'n1', '10.1.2.2'));
@@ -116,7 +124,7 @@ describe('host-local ADD', () => {
     expect([files(dir), links(dir)]).toEqual([['last_reserved_ip.0'], []]);
   });
 
-  test('gives back the first set’s address when the second set is full', () => {
+  test('frees the address of the first set when the second set is full', () => {
     const dir = tempDir();
     put(dir, { '10.0.1.2': 'x' });
     const ipam = { ranges: [[{ subnet: '10.0.0.0/30' }], [{ subnet: '10.0.1.0/30' }]] };
@@ -137,7 +145,7 @@ describe('host-local ADD', () => {
       want: '10.0.0.0/30',
     },
     {
-      name: 'what is beside a gateway elsewhere',
+      name: 'the address beside a gateway that is not the first address',
       ipam: { subnet: '10.0.0.0/24', rangeStart: '10.0.0.253', rangeEnd: '10.0.0.254', gateway: '10.0.0.254' },
       want: '10.0.0.253/24',
     },
@@ -145,21 +153,21 @@ describe('host-local ADD', () => {
     expect(addressesOf(tempDir(), { ipam })).toBe(want);
   });
 
-  test('never hands out the broadcast address and refuses the sixth of five', () => {
+  test('never allocates the broadcast address, and refuses the sixth request for five addresses', () => {
     const dir = tempDir();
     const got = ['a', 'b', 'c', 'd', 'e', 'f'].map((cid) => addressesOf(dir, { cid, ipam: small }));
     expect(got.slice(0, 5)).toEqual(['10.0.0.2/29', '10.0.0.3/29', '10.0.0.4/29', '10.0.0.5/29', '10.0.0.6/29']);
     expect(got[5]).toContain('no IP addresses available');
   });
 
-  test('does not give the same address again at once', () => {
+  test('does not allocate an address that was just freed', () => {
     const dir = tempDir();
     expect(addressesOf(dir, {})).toBe('10.1.2.2/24');
     call(dir, { command: 'DEL' });
     expect(addressesOf(dir, {})).toBe('10.1.2.3/24');
   });
 
-  test('refuses a second address for one attachment, not for another interface', () => {
+  test('refuses a second address for the same interface, but not for another interface of the container', () => {
     const dir = tempDir();
     addressesOf(dir, { cid: 'c3' });
     expect(addressesOf(dir, { cid: 'c3' })).toBe(
@@ -168,7 +176,7 @@ describe('host-local ADD', () => {
     expect(addressesOf(dir, { cid: 'c3', ifname: 'eth1' })).toBe('10.1.2.3/24');
   });
 
-  test('does not take a leftover of the index for an allocation', () => {
+  test('does not count an index entry without an address file as an allocation', () => {
     const dir = tempDir();
     addressesOf(dir, {});
     rmSync(join(dir, 'n1', '10.1.2.2'));
@@ -203,14 +211,18 @@ describe('host-local ADD with requested addresses', () => {
       options: { args: 'IP=10.1.2.1' },
       want: "failed to allocate for range 0: requested ip 10.1.2.1 is subnet's gateway",
     },
-    { name: 'one outside', options: { args: 'IP=10.9.9.9' }, want: 'failed to allocate all requested IPs: 10.9.9.9' },
     {
-      name: 'none at all',
+      name: 'refuses an address outside of the ranges',
+      options: { args: 'IP=10.9.9.9' },
+      want: 'failed to allocate all requested IPs: 10.9.9.9',
+    },
+    {
+      name: 'refuses a text that is no address',
       options: { args: 'IP=foo' },
       want: 'ARGS: error parsing value of pair "IP=foo": invalid IP address foo',
     },
     {
-      name: 'one above rangeEnd',
+      name: 'refuses an address above rangeEnd',
       options: { args: 'IP=10.1.2.50', ipam: { subnet: '10.1.2.0/24', rangeEnd: '10.1.2.49' } },
       want: 'failed to allocate all requested IPs: 10.1.2.50',
     },
@@ -223,7 +235,7 @@ describe('host-local ADD with requested addresses', () => {
     expect(addressesOf(tempDir(), options)).toBe(want);
   });
 
-  test('refuses the same address again, gives another one, and takes both back', () => {
+  test('refuses a second request for the same address, allocates another one, and frees both', () => {
     const dir = tempDir();
     expect(addressesOf(dir, { args: 'IP=10.1.2.88' })).toBe('10.1.2.88/24');
     expect(content(dir, 'last_reserved_ip.0')).toBe('10.1.2.88');

@@ -78,8 +78,8 @@ describe('host-local configuration errors', () => {
 
 describe('host-local DEL', () => {
   test.for([
-    { name: 'an attachment nobody knows', options: { cid: 'x' } },
-    { name: 'a configuration whose ranges became wrong', options: { ipam: { subnet: 'foo' } } },
+    { name: 'an attachment of which no file exists', options: { cid: 'x' } },
+    { name: 'a configuration whose ranges are no longer valid', options: { ipam: { subnet: 'foo' } } },
     { name: 'a resolvConf that is gone', options: { ipam: { subnet: '10.1.2.0/24', resolvConf: '/no/such/file' } } },
     { name: 'unknown arguments', options: { args: 'FOO=1' } },
   ])('succeeds for $name', ({ options }) => {
@@ -88,8 +88,8 @@ describe('host-local DEL', () => {
 
   test.for([
     { name: 'files the Go plugin made, which have no index', text: 'c1\r\neth0' },
-    { name: 'very old files with the container alone', text: 'c1 ' },
-    { name: 'files with blanks around', text: ' c1\r\neth0\n' },
+    { name: 'files of an old release that name the container alone', text: 'c1 ' },
+    { name: 'files with blanks around their content', text: ' c1\r\neth0\n' },
   ])('removes $name', ({ text }) => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': text, '10.1.2.8': 'c2\r\neth0' });
@@ -98,21 +98,21 @@ describe('host-local DEL', () => {
     expect(files(dir)).toEqual(['10.1.2.8']);
   });
 
-  test('keeps an address that names nobody where pods have no ports that would show whose it is', () => {
+  test('keeps an address whose file names no holder when pods have no bridge ports that would show who uses it', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': '', '10.1.2.8': 'c2\r\neth0' });
     call(dir, { command: 'DEL', config: { type: 'macvlan' } });
     expect(files(dir)).toEqual(['10.1.2.7', '10.1.2.8']);
   });
 
-  test('leaves a container’s old file alone when the attachment has one of its own', () => {
+  test('does not remove a container’s file of the old form when the attachment has a file of its own', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1', '10.1.2.8': 'c1\r\neth0' });
     call(dir, { command: 'DEL' });
     expect(files(dir)).toEqual(['10.1.2.7']);
   });
 
-  test('takes back only the interface it was told', () => {
+  test('frees only the address of the named interface', () => {
     const dir = tempDir();
     call(dir, {});
     call(dir, { ifname: 'eth1' });
@@ -122,7 +122,7 @@ describe('host-local DEL', () => {
 });
 
 describe('host-local CHECK and GC', () => {
-  test('CHECK says whose address is missing', () => {
+  test('CHECK names the attachment whose address is missing', () => {
     expect(call(tempDir(), { command: 'CHECK' }).json).toEqual({
       code: 999,
       msg: 'host-local: Failed to find address added by container c1',

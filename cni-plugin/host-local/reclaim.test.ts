@@ -82,7 +82,7 @@ describe('reclaimDead', () => {
     { name: 'no netns', cached: '{}', want: ['10.1.2.7'] },
     { name: 'an empty netns', cached: '{"netns":""}', want: ['10.1.2.7'] },
     { name: 'half a document', cached: '{"netns":', want: ['10.1.2.7'] },
-  ])('judges a holder whose cached result has $name, beside a netns of nobody', ({ cached, want }) => {
+  ])('judges a holder whose cached result has $name, beside a netns that no known pod has', ({ cached, want }) => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     cacheResult(dir, 'n1-c1-eth0', cached);
@@ -90,7 +90,7 @@ describe('reclaimDead', () => {
     expect(files(dir)).toEqual(want);
   });
 
-  test('keeps a holder that may have a port or a netns nobody is known for, and says nothing', () => {
+  test('keeps the address of a holder that may have a port or a netns that no known pod has, and prints nothing', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     expect(reclaim(dir, { view })).toEqual({ again: false, notes: [] });
@@ -98,7 +98,7 @@ describe('reclaimDead', () => {
     expect(files(dir)).toEqual(['10.1.2.7']);
   });
 
-  test('frees, with its index, a holder of whom nothing can be left on the node, whatever its file’s age', () => {
+  test('frees the address and the index entry of a holder of which nothing can be left on the node, however old the file is', () => {
     const dir = tempDir();
     const owner = { containerId: 'c1', ifname: 'eth0' };
     withStore(sys, join(dir, 'n1'), (store) => store.reserve(parseIp('10.1.2.7'), owner));
@@ -106,14 +106,14 @@ describe('reclaimDead', () => {
     expect([files(dir), links(dir)]).toEqual([[], []]);
   });
 
-  test('takes the netns of the ADD that asks for no stranger’s', () => {
+  test('does not count the netns of the running ADD as that of an unknown pod', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     const own = { ports: [], pins: [{ paths: ['/run/netns/new'], netnsId: undefined }] };
     expect(reclaim(dir, { view: own }).again).toBe(true);
   });
 
-  test('keeps what a running ADD has reserved', () => {
+  test('keeps the address that a running ADD has reserved', () => {
     const dir = tempDir();
     const owner = { containerId: 'c1', ifname: 'eth0' };
     const locks: number[] = [];
@@ -128,7 +128,7 @@ describe('reclaimDead', () => {
     expect(reclaim(dir).again).toBe(true);
   });
 
-  test('frees where pods have no ports only what has a netns that is gone', () => {
+  test('where pods have no bridge ports, frees only addresses whose holder’s netns is gone', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0', '10.1.2.8': 'c2\r\neth0', '10.1.2.9': '' });
     cacheResult(dir, 'n1-c2-eth0', '{"netns":"/run/netns/no-such"}');
@@ -136,34 +136,34 @@ describe('reclaimDead', () => {
     expect(files(dir)).toEqual(['10.1.2.7', '10.1.2.9']);
   });
 
-  test('frees what names nobody: its ADD was killed before it wrote', () => {
+  test('frees an address whose file names no holder, because its ADD was killed before it wrote the name', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': '', '10.1.2.8': 'c1\r\neth0' });
     expect(reclaim(dir, { view }).again).toBe(true);
     expect(files(dir)).toEqual(['10.1.2.8']);
   });
 
-  test('keeps what names nobody while there is a port nobody is known for', () => {
+  test('keeps an address whose file names no holder while there is a port that no known pod has', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': '' });
     expect(reclaim(dir, { view: { ports: [port], pins: [] } }).again).toBe(false);
   });
 
-  test('does not look at another set’s addresses', () => {
+  test('does not read the addresses of another range set', () => {
     const dir = tempDir();
     put(dir, { '10.9.9.9': 'c1\r\neth0' });
     cacheResult(dir, 'n1-c1-eth0', '{"netns":"/run/netns/no-such"}');
     expect(reclaim(dir).again).toBe(false);
   });
 
-  test('names what it freed', () => {
+  test('prints the addresses that it freed', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': 'c1\r\neth0' });
     cacheResult(dir, 'n1-c1-eth0', '{"netns":"/run/netns/no-such"}');
     expect(reclaim(dir).notes).toEqual(['freed 10.1.2.7 of c1 eth0: its netns /run/netns/no-such is gone']);
   });
 
-  test('takes no notice of the boot an earlier version noted', () => {
+  test('ignores the boot id that an earlier version wrote', () => {
     const dir = tempDir();
     put(dir, { '.boot': 'another-boot replaced\n', '10.1.2.7': 'c1\r\neth0' });
     expect(reclaim(dir, { view: { ports: [port], pins: [] } }).again).toBe(false);
@@ -172,7 +172,7 @@ describe('reclaimDead', () => {
 });
 
 describe('deadNobodys', () => {
-  test('are those that no port can be of', () => {
+  test('are the addresses that no pod with a port can have', () => {
     const dir = tempDir();
     put(dir, { '10.1.2.7': '', '10.1.2.8': 'c1\r\neth0' });
     const dead = (view: NodeView): string[] =>

@@ -39,7 +39,7 @@ function visited(set: RangeSet, last: Ip | undefined): string[] {
 }
 
 describe('visitAddresses', () => {
-  test('offers every address but the gateways once, whatever was handed out last', () => {
+  test('visits every address except the gateways once, whatever address was allocated last', () => {
     fc.assert(
       fc.property(sets, fc.nat(), fc.boolean(), (set, pick, knowsLast) => {
         const ips = all(set);
@@ -50,7 +50,7 @@ describe('visitAddresses', () => {
     );
   });
 
-  test('begins behind the last one and comes to it last', () => {
+  test('begins after the last allocated address and visits that one last', () => {
     fc.assert(
       fc.property(sets, fc.nat(), (set, pick) => {
         const ips = all(set).filter((ip) => !gatewaysOf(set).includes(formatIp(ip)));
@@ -62,7 +62,7 @@ describe('visitAddresses', () => {
     );
   });
 
-  test('stops at what is taken, and names its range', () => {
+  test('stops at an address outside of the wanted ones, and names its range', () => {
     fc.assert(
       fc.property(sets, fc.nat(), (set, pick) => {
         const offered = visited(set, undefined);

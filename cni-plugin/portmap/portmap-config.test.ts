@@ -29,7 +29,7 @@ describe('readConfig', () => {
     });
   });
 
-  test('reads mappings as containerd and as CRI-O spell them', () => {
+  test('reads mappings in the letter case of containerd and of CRI-O', () => {
     const capitals = { HostPort: 53, ContainerPort: 5353, Protocol: 'UDP', HostIP: '192.0.2.1' };
     const { mappings } = read({ runtimeConfig: { portMappings: [capitals, mapping] } });
     expect(mappings).toEqual([
@@ -39,14 +39,14 @@ describe('readConfig', () => {
   });
 
   test.for([
-    { name: 'none asked for', config: {}, want: undefined },
-    { name: 'one asked for', config: { backend: 'nftables' }, want: 'nftables' },
+    { name: 'no backend configured', config: {}, want: undefined },
+    { name: 'a backend configured', config: { backend: 'nftables' }, want: 'nftables' },
     { name: 'words of iptables', config: { conditionsV4: ['-d', '192.0.2.0/24'] }, want: 'iptables' },
     { name: 'negated words of iptables', config: { conditionsV6: ['!', '-d', 'fd00::/8'] }, want: 'iptables' },
     { name: 'words of nft', config: { conditionsV4: ['ip', 'daddr', '192.0.2.0/24'] }, want: 'nftables' },
     { name: 'a chain of iptables', config: { externalSetMarkChain: 'KUBE-MARK-MASQ' }, want: 'iptables' },
     { name: 'empty conditions', config: { conditionsV4: [] }, want: undefined },
-  ])('takes the backend that can: $name', ({ config, want }) => {
+  ])('chooses the backend that supports the configuration: $name', ({ config, want }) => {
     expect(read(config).backend).toBe(want);
   });
 
@@ -91,7 +91,7 @@ describe('readConfig', () => {
       want: 'a condition must not hold',
     },
     {
-      name: 'words of both',
+      name: 'conditions of both backends',
       config: { conditionsV4: ['-d', '192.0.2.1'], conditionsV6: ['ip6', 'daddr', '::1'] },
       want: 'iptables backend was requested but configuration contains nftables-specific options [conditionsV6]',
     },
@@ -156,8 +156,8 @@ describe('containerAddresses', () => {
       ],
       want: [],
     },
-    { name: 'one that says no interface', ips: [['10.0.0.2/24', undefined]], want: ['10.0.0.2/24'] },
-    { name: 'one whose interface is not listed', ips: [['10.0.0.2/24', 7]], want: ['10.0.0.2/24'] },
+    { name: 'an address without an interface', ips: [['10.0.0.2/24', undefined]], want: ['10.0.0.2/24'] },
+    { name: 'an address whose interface is not in the result', ips: [['10.0.0.2/24', 7]], want: ['10.0.0.2/24'] },
   ])('takes $name', ({ ips, want }) => {
     expect(addresses(ips.map(([address, index]) => ({ address, interface: index })))).toEqual(want);
   });

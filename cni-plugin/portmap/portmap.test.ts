@@ -27,13 +27,13 @@ describe('portmap', () => {
       name: 'mappings of addresses of the other family only',
       config: { runtimeConfig: { portMappings: [{ ...mapping, hostIP: '::' }] } },
     },
-  ])('passes the result through and touches nothing with $name', ({ config }) => {
+  ])('returns the result and changes nothing with $name', ({ config }) => {
     const result = portmap.add(invocation({ prevResult, ...config }));
     expect(JSON.parse(renderResult(result, '0.3.1'))).toEqual({ ...prevResult, dns: {} });
     portmap.check?.(invocation({ prevResult, ...config }));
   });
 
-  test('works in a chain only', () => {
+  test('refuses to run outside of a list of plugins', () => {
     expect(() => portmap.add(invocation({}))).toThrow('must be called as chained plugin');
     expect(() => portmap.check?.(invocation({}))).toThrow('Required prevResult missing');
   });

@@ -34,7 +34,7 @@ function need(one: PortmapConfig, container = four): Need {
 }
 
 describe('owners', () => {
-  test('fit the name of an interface, differ, and share the digits of their network', () => {
+  test('fit into an interface’s name, differ from each other, and begin with digits of their network', () => {
     const owners = ['c1', 'c2'].flatMap((id) =>
       ['eth0', 'net1'].map((ifname) => ownerOf(invocation('n1', id), id, ifname)),
     );
@@ -46,14 +46,14 @@ describe('owners', () => {
     expect(networkDigits(invocation('n2', 'x'))).not.toBe(networkDigits(invocation('n1', 'x')));
   });
 
-  test('begin the comment, which nft can print and read, whatever the interface is called', () => {
+  test('are the beginning of a comment that nft can print and read, whatever the interface’s name is', () => {
     const odd = invocation('n1', 'c1', '"}; ü');
     expect(ownComment(odd)).toMatch(/^[0-9a-f]{15} n1 c1 [A-Za-z0-9 _.:,@=-]+$/);
     expect(ownerIn(ownComment(odd))).toBe(ownerOf(odd, 'c1', '"}; ü'));
     expect(ownComment(invocation('n'.repeat(300), 'c1')).length).toBe(128);
   });
 
-  test('of twenty thousand texts that differ little no two have one hash', () => {
+  test('no two of twenty thousand similar texts have the same hash', () => {
     const hashes = new Set<string>();
     for (let at = 0; at < 20_000; at++) hashes.add(shortHash(`eth0:${at.toString(16).padStart(64, '0')}`));
     expect(hashes.size).toBe(20_000);
@@ -71,7 +71,7 @@ describe('wantedElements', () => {
       mark: marking?.data,
     }));
 
-  test('are keys of protocol and port, with the address where one is named', () => {
+  test('have protocol and port as key, and the address when the mapping names one', () => {
     expect(wanted(config({}, web, dns))).toEqual([
       {
         set: 'dnat4',
@@ -90,7 +90,7 @@ describe('wantedElements', () => {
     ]);
   });
 
-  test('of IPv6 have sets of their own, and only mappings of their family', () => {
+  test('of IPv6 are in sets of their own, and come only from IPv6 mappings', () => {
     expect(wanted(config({ snat: false }, web, dns), six)).toEqual([
       { set: 'dnat6', spelled: 'tcp . 8080', key: '060000001f900000', to: { ip: six.ip, port: 80 }, mark: undefined },
     ]);
@@ -101,7 +101,7 @@ describe('wantedElements', () => {
     expect([only?.to?.port, rest]).toEqual([80, []]);
   });
 
-  test('udpPortOf tells UDP from the rest, with and without address', () => {
+  test('udpPortOf recognises UDP elements with and without an address', () => {
     const elements = wantedElements([need(config({}, web, dns, { ...dns, hostIP: '', hostPort: 54 }))], '');
     expect(elements.map(({ key }) => udpPortOf(key))).toEqual([undefined, 53, 54]);
   });
@@ -119,7 +119,7 @@ describe('wantedElements', () => {
     expect(sameElement(undefined, undefined)).toBe(true);
   });
 
-  test('destinationOf makes nothing of data that is no address and port', () => {
+  test('destinationOf returns nothing for data that is no address and port', () => {
     expect(destinationOf({ key: new Uint8Array(8), data: new Uint8Array(7), comment: '' })).toBeUndefined();
     expect(destinationOf({ key: new Uint8Array(8), data: { jump: 'x' }, comment: '' })).toBeUndefined();
     expect(destinationOf({ key: new Uint8Array(8), comment: '' })).toBeUndefined();
@@ -147,7 +147,7 @@ describe('the shared rules of nftables', () => {
     });
   }
 
-  test('are missing until they were made, and then nothing is written again', () => {
+  test('are reported missing until they are made, and are not written a second time', () => {
     const needs = [need(config()), need(config(), six)];
     expect(missingRules(needs, [])).toHaveLength(4 + 2 + 2 + 1 + 4 + 1 + 2 + 1);
     const rules = made(layoutStatements(needs, []));
@@ -155,12 +155,12 @@ describe('the shared rules of nftables', () => {
     expect(layoutStatements(needs, rules).filter((line) => /^(flush|add rule)/.test(line))).toEqual([]);
   });
 
-  test('are written once where both families need them', () => {
+  test('are written once when both families need them', () => {
     const rules = made(layoutStatements([need(config()), need(config(), six)], []));
     expect(rules.filter(({ chain }) => chain === 'postrouting')).toHaveLength(1);
   });
 
-  test('of a chain that lost one are written again, all, in order; base chains get what they lack', () => {
+  test('of a chain that has lost a rule are all written again in order; base chains get only the missing rules', () => {
     const needs = [need(config())];
     const rules = made(layoutStatements(needs, []));
     const damaged = rules.filter(
@@ -171,7 +171,7 @@ describe('the shared rules of nftables', () => {
     expect(made(lines).map(({ chain }) => chain)).toEqual(['ports4', 'ports4', 'ports4', 'ports4', 'prerouting']);
   });
 
-  test('put conditions before the jump, into sets of their own', () => {
+  test('have the conditions before the jump, and use sets of their own', () => {
     const one = config({ conditionsV4: ['ip', 'saddr', '192.0.2.0/24'] });
     const { ports, dnat } = namesOf(one, 4);
     expect(ports).toMatch(/^ports4_[0-9a-f]{13}$/);
@@ -191,7 +191,7 @@ describe('the rules of iptables', () => {
     expect(containerChain(invocation(name, id), id, 'SN')).toBe(want.replace('DN', 'SN'));
   });
 
-  test('mark subnet and loopback, then translate; IPv6 has no loopback and brackets', () => {
+  test('mark packets from the subnet and the loopback, then translate; for IPv6 without loopback and with brackets', () => {
     expect(chainRules(config({}, web), four)).toEqual([
       '-s 10.0.0.0/24 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK',
       '-s 127.0.0.1/32 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK',
@@ -202,7 +202,7 @@ describe('the rules of iptables', () => {
     ]);
   });
 
-  test('lead there by protocol, fifteen sorted ports a rule, with conditions at the end', () => {
+  test('jump by protocol, with fifteen sorted ports in each rule and the conditions at its end', () => {
     const many = Array.from({ length: 16 }, (_, at) => ({ ...web, hostPort: 9016 - at }));
     const one = config({ conditionsV4: ['!', '-s', 'a b"c'] }, dns, ...many);
     const [first, second, third] = entryRules(invocation('n1', 'c1'), one, four);
@@ -212,14 +212,14 @@ describe('the rules of iptables', () => {
     expect(third).toMatch(/^-p udp -m comment --comment "dnat name: \\"n1\\" id: \\"c1\\"" -m multiport --dports 53 /);
   });
 
-  test('containerOfEntry finds the id again, in rules of the network only', () => {
+  test('containerOfEntry finds the container id in rules of the same network only', () => {
     const [entry = ''] = entryRules(invocation('n1', 'c.1-_'), config({}, web), four);
     expect(containerOfEntry(invocation('n1', ''), `-A CNI-HOSTPORT-DNAT ${entry}`)).toBe('c.1-_');
     expect(containerOfEntry(invocation('n', ''), entry)).toBeUndefined();
     expect(containerOfEntry(invocation('n1', ''), '-m comment --comment "dnat name: \\"n1\\" id: ')).toBeUndefined();
   });
 
-  test('a comment is no longer than xt_comment takes', () => {
+  test('have a comment that is not longer than xt_comment accepts', () => {
     const [entry = ''] = entryRules(invocation('n'.repeat(200), 'c'.repeat(100)), config({}, web), four);
     const [, comment = ''] = /--comment "((?:[^"\\]|\\.)*)"/.exec(entry) ?? [];
     expect(comment.replaceAll('\\"', '"')).toHaveLength(255);
@@ -237,7 +237,7 @@ describe('the rules of iptables', () => {
     expect(sharedRules(config(keys)).map(({ chain }) => chain)).toEqual(chains);
   });
 
-  test('the mark of bit 31 is a number without sign', () => {
+  test('write the mark of bit 31 as an unsigned number', () => {
     const [, , setmark] = sharedRules(config({ markMasqBit: 31 }));
     expect(setmark?.rule).toContain('--set-xmark 0x80000000/0x80000000');
   });

@@ -33,11 +33,11 @@ describe('readEnvironment', () => {
   });
 
   test.for([
-    { name: 'a command nobody knows', env: { CNI_COMMAND: 'FOO' }, want: 'unknown CNI_COMMAND: FOO' },
+    { name: 'an unknown command', env: { CNI_COMMAND: 'FOO' }, want: 'unknown CNI_COMMAND: FOO' },
     { name: 'a command in lower case', env: { CNI_COMMAND: 'add' }, want: 'unknown CNI_COMMAND: add' },
     { name: 'an empty netns on ADD', env: { CNI_NETNS: '' }, want: 'required env variables [CNI_NETNS] missing' },
     {
-      name: 'everything missing on ADD, in order',
+      name: 'all variables missing on ADD, in order',
       env: { CNI_CONTAINERID: '', CNI_NETNS: '', CNI_IFNAME: '', CNI_PATH: '' },
       want: 'required env variables [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing',
     },
@@ -52,7 +52,7 @@ describe('readEnvironment', () => {
       want: 'required env variables [CNI_PATH] missing',
     },
     {
-      name: 'a bad container id, before what is missing',
+      name: 'a bad container id, before missing variables',
       env: { CNI_CONTAINERID: 'some-%%container-id', CNI_PATH: '' },
       want: 'invalid characters in containerID',
     },
@@ -86,15 +86,15 @@ describe('readEnvironment', () => {
     },
     { name: 'STATUS with command and path', env: { CNI_COMMAND: 'STATUS', CNI_CONTAINERID: '', CNI_IFNAME: '' } },
     { name: 'a name of 15 bytes', env: { CNI_IFNAME: 'abcdefghijklmno' } },
-  ])('takes $name', ({ env }) => {
+  ])('accepts $name', ({ env }) => {
     expect(read({ ...whole, ...env })).toMatchObject({ path: '/opt/cni/bin' });
   });
 
-  test('takes VERSION with nothing else', () => {
+  test('accepts VERSION without any other variable', () => {
     expect(read({ CNI_COMMAND: 'VERSION' })).toMatchObject({ command: 'VERSION', path: '' });
   });
 
-  test.for(['1', 'true', 'TRUE'])('takes %s as a wish for the own netns', (text) => {
+  test.for(['1', 'true', 'TRUE'])('treats %s as permission to use the plugin’s own netns', (text) => {
     expect(read({ ...whole, CNI_NETNS_OVERRIDE: text })).toMatchObject({ netnsOverride: true });
   });
 });

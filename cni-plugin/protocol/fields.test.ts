@@ -54,7 +54,7 @@ describe('reading a field', () => {
     expect(read).toThrow(expect.objectContaining({ code: 999, message: `json: ${want}` }));
   });
 
-  test('keys nobody knows are told, in any case, the runtime’s own aside', () => {
+  test('unknown keys are listed in any letter case, except those of the runtime', () => {
     expect(hasUnknownKey(fields('{"Name":1,"cni.dev/attachments":[]}').object, ['name'])).toBe(false);
     expect(hasUnknownKey(fields('{"names":1}').object, ['name'])).toBe(true);
   });

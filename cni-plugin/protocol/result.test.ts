@@ -102,7 +102,7 @@ describe('renderResult', () => {
 }`);
   });
 
-  test('writes 0.3.1 in the order of Go’s struct, with the family and without what came later', () => {
+  test('writes 0.3.1 in the order of Go’s struct, with the family and without fields of later versions', () => {
     const text = renderResult(whole, '0.3.1');
     expect(Object.keys(JSON.parse(text))).toEqual(['cniVersion', 'interfaces', 'ips', 'routes', 'dns']);
     expect(JSON.parse(text)).toEqual({
@@ -134,30 +134,30 @@ describe('renderResult', () => {
   test.for([
     { version: '0.4.0', want: '{\n    "cniVersion": "0.4.0",\n    "dns": {}\n}' },
     { version: '1.0.0', want: '{\n    "cniVersion": "1.0.0"\n}' },
-  ])('leaves out what is empty in $version', ({ version, want }) => {
+  ])('leaves out empty fields in $version', ({ version, want }) => {
     expect(renderResult(nothing, version)).toBe(want);
   });
 
-  test.for(['0.1.0', '0.2.0'])('has no form without an address in %s', (version) => {
+  test.for(['0.1.0', '0.2.0'])('refuses to write a result without an address in %s', (version) => {
     expect(() => renderResult(nothing, version)).toThrow('cannot convert: no valid IP addresses');
     expect(() => checkConvertible(version, false)).toThrow('cannot convert: no valid IP addresses');
     checkConvertible(version, true);
     checkConvertible('0.3.0', false);
   });
 
-  test('names a version it does not know', () => {
+  test('names an unknown version in the error', () => {
     expect(() => renderResult(whole, '0.5.0')).toThrow('no result has the form of version "0.5.0"');
   });
 });
 
 describe('parseResult', () => {
-  test.for(['1.0.0', '1.1.0'])('reads back everything %s says', (version) => {
+  test.for(['1.0.0', '1.1.0'])('reads back every field that %s has', (version) => {
     expect(renderResult(parseResult(object(renderResult(whole, version)), version), version)).toBe(
       renderResult(whole, version),
     );
   });
 
-  test.for(['0.3.0', '0.3.1', '0.4.0', '0.2.0', '0.1.0'])('reads back everything %s says', (version) => {
+  test.for(['0.3.0', '0.3.1', '0.4.0', '0.2.0', '0.1.0'])('reads back every field that %s has', (version) => {
     const text = renderResult(whole, version);
     expect(renderResult(parseResult(object(text), '1.0.0'), version)).toBe(text);
   });
@@ -182,7 +182,7 @@ describe('parseResult', () => {
 });
 
 describe('parsePrevResult', () => {
-  test('takes every version of the configuration’s family', () => {
+  test('accepts every version of the configuration’s family', () => {
     expect(parsePrevResult(object('{"cniVersion":"1.1.0"}'), '1.0.0').ips).toEqual([]);
     expect(parsePrevResult(object('{}'), '0.4.0').ips).toEqual([]);
   });
@@ -193,7 +193,7 @@ describe('parsePrevResult', () => {
     );
   });
 
-  test('says what is wrong inside', () => {
+  test('names what is wrong inside of prevResult', () => {
     expect(() => parsePrevResult(object('{"ips":[{"address":"foo"}]}'), '1.0.0')).toThrow(
       'could not parse prevResult: invalid CIDR address: foo',
     );

@@ -74,7 +74,7 @@ describe('runPlugin', () => {
     });
   });
 
-  test('without a command says on stderr what it is, and succeeds', () => {
+  test('prints its name and versions on stderr when there is no command, and succeeds', () => {
     const output = run(spy(), '', '{}', { CNI_IFNAME: 'a/b' });
     expect(output).toMatchObject({ stdout: '', code: 0 });
     expect(output.stderr).toContain('CNI protocol versions supported: 0.1.0, 0.2.0,');
@@ -85,7 +85,7 @@ describe('runPlugin', () => {
     { name: 'half an object', stdin: '{', code: 6 },
     { name: 'a list', stdin: '[]', code: 6 },
     { name: 'bytes that are not UTF-8', stdin: new Uint8Array([0x7b, 0xff, 0x7d]), code: 6 },
-    { name: 'a name that is no string', stdin: '{"name":1}', code: 6 },
+    { name: 'a name that is not a string', stdin: '{"name":1}', code: 6 },
     { name: 'a nesting of 200,000 levels', stdin: `{"name":${'['.repeat(200_000)}`, code: 6 },
     { name: 'an integer beyond 2^53', stdin: '{"name":"n1","x":9007199254740993}', code: 6 },
   ])('answers $name with code $code', ({ stdin, code }) => {
@@ -104,7 +104,7 @@ describe('runPlugin', () => {
       want: { code: 7, msg: 'invalid characters found in network name', details: 'a b' },
     },
     {
-      name: 'a version between two',
+      name: 'a version between two supported ones',
       stdin: '{"name":"n1","cniVersion":"0.5.0"}',
       want: {
         code: 1,
@@ -125,7 +125,7 @@ describe('runPlugin', () => {
     expect(errorOf(run(spy(), command, `{"name":"n1","cniVersion":"${version}"}`))).toEqual(want);
   });
 
-  test('says when the plugin is the one that is too old', () => {
+  test('reports that the plugin, and not the configuration, is too old', () => {
     const stdin = '{"name":"n1","cniVersion":"1.1.0"}';
     expect(errorOf(run(spy(['0.3.1', '1.0.0']), 'GC', stdin))).toEqual({
       code: 1,
@@ -133,13 +133,13 @@ describe('runPlugin', () => {
     });
   });
 
-  test('hands over the configuration with keys in odd case, a missing version being 0.1.0', () => {
+  test('passes on a configuration with keys in any letter case, and counts a missing version as 0.1.0', () => {
     const plugin = spy();
     expect(run(plugin, 'DEL', '{"NAME":"n1"}')).toEqual({ stdout: '', stderr: '', code: 0 });
     expect(plugin.calls).toMatchObject([{ name: 'n1', version: '0.1.0', containerId: 'c1', ifname: 'eth0' }]);
   });
 
-  test.for(['ADD', 'DEL'])('refuses the own netns before %s does anything', (command) => {
+  test.for(['ADD', 'DEL'])('refuses the plugin’s own netns before %s does anything', (command) => {
     const plugin = spy();
     const env = { CNI_NETNS: '/proc/self/ns/net' };
     expect(errorOf(run(plugin, command, '{"name":"n1","cniVersion":"1.0.0"}', env))).toEqual({
@@ -157,7 +157,7 @@ describe('runPlugin', () => {
     { name: 'one without details', thrown: failure('no'), want: 'weft 0.1.0' },
     { name: 'a delegate’s', thrown: new DelegateError(11, 'no', 'look there'), want: 'look there' },
     { name: 'a delegate’s without details', thrown: new DelegateError(11, 'no'), want: undefined },
-  ])('says behind the details which build failed, not behind a delegate’s: $name', ({ thrown, want }) => {
+  ])('appends the build that failed to the details, except to those of a delegate: $name', ({ thrown, want }) => {
     const plugin: Plugin = {
       ...spy(),
       add() {

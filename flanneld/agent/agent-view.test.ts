@@ -17,11 +17,11 @@ function ready(): AgentView {
 }
 
 describe('the findings of an agent', () => {
-  test('are none when it is well', () => {
+  test('are none when nothing is wrong', () => {
     expect(ready().findings()).toEqual([]);
   });
 
-  test('name what another program undoes again and again, and are counted in the metrics', async () => {
+  test('name a repair that another program undoes again and again, and are counted in the metrics', async () => {
     const view = ready();
     for (let times = 0; times < 3; times++) view.drift.note(drift);
     expect(view.findings()).toEqual([]);
@@ -31,7 +31,7 @@ describe('the findings of an agent', () => {
     expect(await metricsOf(view)).toContain('flannel_findings{id="object-fought-over",severity="warning"} 1\n');
   });
 
-  test('name a store that does not answer, in its words', async () => {
+  test('name a store that does not answer, with the text of its error', async () => {
     const view = ready();
     view.readiness.show('store', () => storeChecks([{ text: 'watch failed: ECONNREFUSED', since: new Date(0) }]));
     const evidence = 'since 1970-01-01T00:00:00.000Z: watch failed: ECONNREFUSED';

@@ -32,7 +32,7 @@ function makeHeap() {
 }
 
 describe('HeapKeeper', () => {
-  test('collects once the work has stopped, not while it goes on', () => {
+  test('collects garbage when the work has stopped, and not while it goes on', () => {
     const { heap, keeper, pass } = makeHeap();
     heap.bytes = 15e6;
     for (let run = 0; run < 10; run++) {
@@ -54,7 +54,7 @@ describe('HeapKeeper', () => {
     expect(heap.collections).toBe(1);
   });
 
-  test('leaves the garbage of looks with the same leases to the engine', () => {
+  test('collects nothing after runs with unchanged leases', () => {
     const { heap, keeper, pass } = makeHeap();
     for (let run = 0; run < 5; run++) {
       keeper.worked();
@@ -64,7 +64,7 @@ describe('HeapKeeper', () => {
     expect(heap.collections).toBe(1);
   });
 
-  test('collects again after many other leases, if they left much', () => {
+  test('collects again after many leases have changed, if much garbage was left', () => {
     const { heap, keeper, pass } = makeHeap();
     const afterLeases = (bytes: number): number => {
       keeper.leasesChanged(500);
@@ -76,7 +76,7 @@ describe('HeapKeeper', () => {
     expect([0, 1e6, 1e6, 2e6].map(afterLeases)).toEqual([1, 1, 1, 2]);
   });
 
-  test('lets the heap grow more while single leases change, until they have become many', () => {
+  test('waits while single leases change, until many of them have changed', () => {
     const { heap, keeper, pass } = makeHeap();
     const collections = Array.from({ length: 501 }, () => {
       keeper.worked();
@@ -96,7 +96,7 @@ describe('HeapKeeper', () => {
     expect(heap.collections).toBe(0);
   });
 
-  test('really collects', async () => {
+  test('really makes the heap smaller', async () => {
     let run: () => void = () => undefined;
     const after = (_: number, timer: () => void) => {
       run = timer;

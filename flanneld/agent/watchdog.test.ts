@@ -12,6 +12,6 @@ test.for([
   },
   { name: 'zero', env: { WATCHDOG_USEC: '0' }, want: undefined },
   { name: 'no number', env: { WATCHDOG_USEC: '1e9' }, want: undefined },
-])('what systemd expects between two signs of life: $name', ({ env, want }) => {
+])('the time between two signs of life that systemd expects: $name', ({ env, want }) => {
   expect(watchdogMs(env, 7)).toBe(want);
 });

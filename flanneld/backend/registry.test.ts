@@ -22,7 +22,7 @@ function messageOf(run: () => unknown): string {
 }
 
 describe('chooseBackend', () => {
-  test('takes vxlan when there is no Backend, with the defaults of flannel', () => {
+  test('chooses vxlan with flannel’s defaults when there is no Backend', () => {
     for (const backend of [undefined, null, { Type: 'vxlan' }]) {
       expect(choose(backend)).toMatchObject({
         type: 'vxlan',
@@ -65,11 +65,11 @@ describe('chooseBackend', () => {
     });
   });
 
-  test("takes zero as Go's “not set”", () => {
+  test('treats zero as “not set”, as Go does', () => {
     expect(choose({ Type: 'vxlan', Port: 0, MTU: 0 }).conf).toMatchObject({ port: 8472, mtu: undefined });
   });
 
-  test('warns about unknown keys with what was probably meant', () => {
+  test('warns about unknown keys and names the key that was probably meant', () => {
     expect(choose({ Type: 'vxlan', Prot: 1, 'x-team': 1 }).warnings).toEqual([
       'net-conf: Backend.Prot: unknown key, ignored (did you mean Port?)',
       'net-conf: Backend.x-team: unknown key, ignored',
@@ -128,9 +128,9 @@ describe('chooseBackend', () => {
   test.for([
     { type: 'ipsec', want: 'wireguard, which encrypts as well' },
     { type: 'tencent-vpc', want: 'alloc' },
-  ])('refuses $type and names what to take instead', ({ type, want }) => {
+  ])('refuses $type and names the backend to use instead', ({ type, want }) => {
     expect(() => choose({ Type: type.toUpperCase(), ListenPort: 51820 })).toThrow(
-      `net-conf: Backend.Type: Weft has no backend ${type}; instead of it: ${want}`,
+      `net-conf: Backend.Type: Weft has no backend ${type}; use ${want}`,
     );
   });
 
@@ -205,17 +205,17 @@ describe('chooseBackend', () => {
       want: 'Backend.PersistentKeepaliveInterval: expected integer 0–65535, got "25s"',
     },
     {
-      name: 'a preshared key that is none, without showing it',
+      name: 'a text that is no preshared key, without printing it',
       backend: { Type: 'wireguard', PSK: 'c2VjcmV0' },
       want: 'Backend.PSK: expected 32 bytes in base64 (44 characters), got 8 characters',
     },
     {
-      name: 'port 0, with which every node would listen elsewhere',
+      name: 'port 0, with which every node would listen at a different port',
       backend: { Type: 'wireguard', ListenPort: 0 },
       want: 'Backend.ListenPort: expected integer 1–65535, got 0',
     },
     {
-      name: 'a variable the command has not',
+      name: 'a variable that the command does not have',
       backend: { Type: 'extension', PreStartupCommand: 'echo $SUBNET' },
       want: 'Backend.PreStartupCommand: expected no variable, got $SUBNET',
     },
@@ -234,12 +234,12 @@ const keys = BACKENDS.flatMap(({ type, keys: docs }) =>
 );
 
 describe('the documentation of the keys of a backend', () => {
-  test.for(keys.filter(({ doc }) => doc.default !== undefined))('tells the default of $name', ({ doc, read }) => {
+  test.for(keys.filter(({ doc }) => doc.default !== undefined))('states the default of $name', ({ doc, read }) => {
     const [given, absent] = [read(doc.default), read(undefined)];
     expect([given.conf, given.warnings]).toEqual([absent.conf, []]);
   });
 
-  test.for(keys.filter(({ doc }) => doc.range !== undefined))('tells the range of $name', ({ doc, read }) => {
+  test.for(keys.filter(({ doc }) => doc.range !== undefined))('states the range of $name', ({ doc, read }) => {
     const [min, max] = doc.range ?? [0, 0];
     for (const value of [min, max]) expect(() => read(value)).not.toThrow();
     for (const value of [min - 1, max + 1]) expect(() => read(value)).toThrow();

@@ -61,7 +61,7 @@ function makeNode(loft: Loft, refuses?: (subnet: string) => boolean) {
 }
 
 describe('a backend of one file and one line', () => {
-  test('sees its peers programmed, followed and purged, each told of in one line', async () => {
+  test('has its peers programmed, updated and purged, with one log line for each', async () => {
     const loft: Loft = new Map();
     const { overlay, run, logged } = makeNode(loft);
     await run({ two, three });
@@ -77,7 +77,7 @@ describe('a backend of one file and one line', () => {
     ]);
   });
 
-  test('sees what somebody else has changed healed at the audit, and noted', async () => {
+  test('has foreign changes repaired at the audit, and noted', async () => {
     const loft: Loft = new Map();
     const { run, drift, time } = makeNode(loft);
     await run({ two, three });
@@ -93,14 +93,14 @@ describe('a backend of one file and one line', () => {
     ]);
   });
 
-  test('sees what an agent before it has left purged at the start', async () => {
+  test('has objects of an earlier agent purged at the start', async () => {
     const loft: Loft = new Map([['10.244.9.0/24', '192.168.50.19']]);
     const { run } = makeNode(loft);
     await run({ two });
     expect([...loft.keys()]).toEqual(['10.244.2.0/24']);
   });
 
-  test('sees a peer that is refused shown and tried again, and the others none the worse', async () => {
+  test('has a peer that the kernel refuses shown and tried again, without an effect on other peers', async () => {
     const loft: Loft = new Map();
     let isRefusing = true;
     const { overlay, run, time } = makeNode(loft, (subnet) => isRefusing && subnet === '10.244.2.0/24');
@@ -116,7 +116,7 @@ describe('a backend of one file and one line', () => {
     expect(overlay.status().peers).toEqual({ wanted: 2, programmed: 2, failing: 0 });
   });
 
-  test('has its own key read, checked and told of', async () => {
+  test('has its own key read, checked and documented', async () => {
     const { overlay, run } = makeNode(new Map());
     await run({});
     expect(overlay.mtuBytes).toBe(1300);
@@ -129,7 +129,7 @@ describe('a backend of one file and one line', () => {
     ]);
   });
 
-  test('is unknown where its line is missing', () => {
+  test('is unknown when its line in the registry is missing', () => {
     const { config } = parseNetConf('{"Network":"10.244.0.0/16","Backend":{"Type":"toy"}}');
     expect(() => chooseBackend(config)).toThrow('Backend.Type: unknown backend type: "toy", expected one of vxlan');
   });

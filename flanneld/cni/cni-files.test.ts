@@ -108,7 +108,9 @@ describe('look', () => {
     for (let round = 0; round < 3; round += 1) files.look();
     expect(existsSync(join(conf, '10-flannel.conflist'))).toBe(false);
     expect(drift).toEqual([]);
-    expect(files.checks().map(({ problem }) => problem)).toEqual([expect.stringContaining('was withdrawn')]);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([
+      expect.stringContaining('was removed by flanneld withdraw'),
+    ]);
   });
 
   test('leaves what somebody has added to the conflist, and says so', () => {
@@ -120,7 +122,9 @@ describe('look', () => {
     for (let round = 0; round < 3; round += 1) files.look();
     expect(readFileSync(join(conf, '10-flannel.conflist'), 'utf8')).toBe(changed);
     expect(drift).toEqual([]);
-    expect(files.checks().map(({ problem }) => problem)).toEqual([expect.stringContaining('was changed by somebody')]);
+    expect(files.checks().map(({ problem }) => problem)).toEqual([
+      expect.stringContaining('was changed by another program'),
+    ]);
   });
 
   test('puts back executables that were deleted or replaced, as the rule for others’ files has it', () => {

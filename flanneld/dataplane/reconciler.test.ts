@@ -279,7 +279,7 @@ describe('Reconciler', () => {
     const twin = vxlanLease('10.244.3.0/24', '192.168.50.12', '02:00:00:00:01:03');
     await bench.run({ two, twin });
     await bench.run({ two, twin, bad: { ...two, backendData: 'x' } });
-    const warnings = bench.lines.filter(({ msg }) => msg === 'peer in doubt');
+    const warnings = bench.lines.filter(({ msg }) => msg === 'peer is doubtful');
     expect(warnings).toMatchObject([{ peer: 'two', err: 'public IP 192.168.50.12 is also that of twin' }]);
     expect(bench.reconciler.problems()).toContainEqual({ key: 'two', reason: warnings[0]?.['err'] });
     expect(bench.reconciler.counts).toEqual({ wanted: 3, programmed: 2, failing: 1 });

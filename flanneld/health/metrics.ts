@@ -38,19 +38,11 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   const ready = gauge('flannel_ready', '1 when the node forwards, otherwise 0.', []);
   const peers = gauge('flannel_peers', 'Peers by family and state.', ['family', 'state']);
   const direct = gauge('flannel_direct_peers', 'Programmed peers that are reached without a tunnel.', ['family']);
-  const problems = gauge(
-    'flannel_lease_problems',
-    'Leases that cannot be used and peers that are not programmed or in doubt.',
-    ['family'],
-  );
+  const problems = gauge('flannel_lease_problems', 'Unusable leases, and peers that fail or are doubtful.', ['family']);
   const mtu = gauge('flannel_mtu_bytes', 'MTU of pods, which is that of the tunnel device where there is one.', [
     'family',
   ]);
-  const firewall = gauge(
-    'flannel_firewall_info',
-    'Always 1; the label says whether nftables or iptables has the rules.',
-    ['flavour'],
-  );
+  const firewall = gauge('flannel_firewall_info', 'Always 1; the label names what holds the rules.', ['flavour']);
   const [setGuard, setFastPath] = [guardMetrics(registers), fastPathMetrics(registers)];
   const probes = probeMetrics(registers, sources.probes);
   const setters = [storeMetrics(registers, sources.storeTroubles), processMetrics(registers)];

@@ -307,7 +307,7 @@ describe('tunnels of which no packet can be made by hand', () => {
   test('name the MTU by what their headers take', () => {
     const evidence: Evidence = { startedAtMs: 0, fullBytes: 1452, full: SILENT, small: CLOSED, largestBytes: 1352 };
     const { problem } = judge(ipip, evidence);
-    expect(problem?.fix).toMatch(/^carry 1500 bytes .* set "MTU": 1400 in the Backend/);
+    expect(problem?.fix).toMatch(/^make the network carry 1500 bytes .* set "MTU": 1400 in the Backend/);
   });
 
   test('are right when the peer’s kernel answers', () => {

@@ -117,7 +117,9 @@ describe('a store that does not answer', () => {
     await other.manager.acquire(nodeAttributes(2), never);
     const changed = follow(other.manager);
     other.answer({ lease: peer, snapshot });
-    await expect(changed.ended).rejects.toThrow(/acquire 10\.244\.7\.0\/24: changed \(went on with 10\.244\.1\.0\/24/);
+    await expect(changed.ended).rejects.toThrow(
+      /acquire 10\.244\.7\.0\/24: changed \(the agent used 10\.244\.1\.0\/24/,
+    );
     const refusing = makeStore(earlier);
     await refusing.manager.acquire(nodeAttributes(2), never);
     const refused = follow(refusing.manager);

@@ -232,7 +232,7 @@ describe('at once', () => {
 
   test.for([
     ['deprecated', IFA_F_DEPRECATED],
-    ["another node's, too", IFA_F_DADFAILED],
+    ['also an address of another node', IFA_F_DADFAILED],
   ] as const)('a better one is taken when the present one is %s', async ([why, flag]) => {
     const node = new Node({ families: [6] });
     node.nic('eth0').flags = { 'fd00::1/64': flag, 'fd00::9/64': P };

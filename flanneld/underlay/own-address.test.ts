@@ -23,7 +23,7 @@ describe('ownAddressChecker', () => {
 
   test('names both who publish one address, and refuses nobody', () => {
     expect(problems({ 'node-1': own, 'node-old': old }, 'node-1')).toEqual([
-      expect.stringMatching(/^192\.168\.50\.11 is published by node-1 and by node-old: /),
+      expect.stringMatching(/^192\.168\.50\.11 is published by node-1 and by node-old, so packets/),
     ]);
     const snapshot = { leases: new Map([['x', old]]), problems: [] };
     expect(ownAddressChecker('node-1', published)(snapshot).every(({ required }) => !required)).toBe(true);

@@ -77,7 +77,7 @@ function shared(node: string, { family, subnet, publicIp }: Published, { leases,
     if (theirSubnet !== undefined && samePrefix(theirSubnet, subnet)) continue; // our own lease under another key
     found.push(
       `${formatIp(publicIp)} is published by ${node} and by ${key}, so packets for one of them reach the other. Remove ` +
-        'the lease of ${key} if that node is gone, or give one of the two another address',
+        `the lease of ${key} if that node is gone, or give one of the two another address`,
     );
   }
   return found;

@@ -104,7 +104,7 @@ describe('three nodes with host-gw', () => {
   test('leave a foreign route to a peer’s subnet alone, name it, and use the place when it is free', async () => {
     await one.run(['ip', 'route', 'add', ghost, 'via', three.address, 'dev', 'eth0', 'proto', 'static']);
     writeHostGwLease(lab, 'ghost', ghost, two.address.replace(/\d+$/, '99'));
-    const held = `there is a route of somebody else: ${ghost} via ${three.address}`;
+    const held = `another program has a route there: ${ghost} via ${three.address}`;
     await waitUntil(async () => (await problems(one)).join().includes(held), LOOK_MS, 'the problem');
     expect(await one.run(['ip', 'route', 'show', ghost])).toContain(`via ${three.address}`);
     expect((await agentRoutes(one)).length).toBe(2);

@@ -59,7 +59,7 @@ test('the last good address is kept while the agent runs, even when the broadcas
   annotate('public-ip-overwrite', '203.0.113.7');
   await waitUntil(() => published() === '203.0.113.7', LOOK_MS, 'the overwrite');
   annotate('public-ip-overwrite', '192.168.50.255');
-  const why = 'which is the broadcast address of a link of this node; 203.0.113.7 is kept';
+  const why = 'which is the broadcast address of a link of this node; 203.0.113.7 stays in use';
   await finds([`annotation ${PREFIX}public-ip-overwrite: ${ALLOWED}, got "192.168.50.255", ${why}`]);
   expect(published()).toBe('203.0.113.7');
   annotate('public-ip-overwrite', undefined);
@@ -81,7 +81,7 @@ test('another node that publishes the same address is named together with ours, 
   };
   site.server.addNode('node-old', ['10.244.9.0/24'], annotations);
   await waitUntil(async () => (await findings()).length === 1, LOOK_MS, 'the finding');
-  expect((await findings())[0]).toMatch(/^192\.168\.50\.11 is published by node-1 and by node-old: /);
+  expect((await findings())[0]).toMatch(/^192\.168\.50\.11 is published by node-1 and by node-old, so packets /);
   site.server.deleteNode('node-old');
   await finds([]);
 });

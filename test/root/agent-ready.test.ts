@@ -172,7 +172,11 @@ describe('the conflist', () => {
     writeFileSync(path, changed);
     node.writeFile(`${CONFLIST_FOLDER}/00-other.conflist`, '{}');
     const body = async (): Promise<string> => (await node.agent.http('/readyz?verbose')).body;
-    await waitUntil(async () => (await body()).includes(`${CONFLIST} was changed by somebody`), LOOK_MS, 'the change');
+    await waitUntil(
+      async () => (await body()).includes(`${CONFLIST} was changed by another program`),
+      LOOK_MS,
+      'the change',
+    );
     await waitUntil(async () => (await body()).includes('00-other.conflist sorts before'), LOOK_MS, 'the other');
     expect(await answers('/readyz')).toBe(200);
     expect(readFileSync(path, 'utf8')).toBe(changed);
@@ -188,7 +192,11 @@ describe('the conflist', () => {
     writeLease(lab, 'peer', { subnet: '10.244.201.0/24', publicIp: '192.168.50.99', mac: '02:00:00:00:0a:01' });
     await waitUntil(async () => (await node.run(['ip', 'route'])).includes('10.244.201.0/24'), LOOK_MS, 'the peer');
     const body = async (): Promise<string> => (await node.agent.http('/readyz?verbose')).body;
-    await waitUntil(async () => (await body()).includes('was withdrawn'), LOOK_MS, 'a look after it');
+    await waitUntil(
+      async () => (await body()).includes('was removed by flanneld withdraw'),
+      LOOK_MS,
+      'a look after it',
+    );
     expect(confFiles()).not.toContain(CONFLIST);
   });
 });

@@ -50,7 +50,7 @@ describe('a wrong configuration', () => {
     {
       name: 'a backend of flannel’s that Weft has not',
       netConf: { Network: '10.244.0.0/16', Backend: { Type: 'ipsec' } },
-      want: 'net-conf: Backend.Type: Weft has no backend ipsec; instead of it: wireguard, which encrypts as well',
+      want: 'net-conf: Backend.Type: Weft has no backend ipsec; use wireguard, which encrypts as well',
     },
     {
       name: 'a VNI out of range',
@@ -134,12 +134,12 @@ describe('a node that cannot have the device', () => {
     {
       name: 'the VNI on that port is another device’s',
       other: 'id 1 local 192.168.50.200 dev eth0 dstport 8472',
-      want: 'vxlan: create flannel.1: in use (VNI 1 on UDP port 8472 is taken by VXLAN device other0)',
+      want: 'vxlan: create flannel.1: in use (VNI 1 on UDP port 8472 is in use by VXLAN device other0)',
     },
     {
       name: 'the port is a device’s that takes every VNI',
       other: 'external dstport 8472',
-      want: 'vxlan: create flannel.1: in use (UDP port 8472 is taken by VXLAN device other0)',
+      want: 'vxlan: create flannel.1: in use (UDP port 8472 is in use by VXLAN device other0)',
     },
   ])('$name', async ({ other, want }) => {
     await node.run(['ip', 'link', 'add', 'other0', 'type', 'vxlan', ...other.split(' ')]);

@@ -145,7 +145,7 @@ describe('flanneld cleanup', () => {
 });
 
 describe('flanneld cleanup beside a live agent', () => {
-  const refusal = /^flanneld: cleanup: use this node: an agent runs here \(.*\) \(.*--force.*\)\n$/;
+  const refusal = /^flanneld: cleanup: use this node: an agent runs on this node \(.*\) \(.*--force.*\)\n$/;
 
   async function isRunning(): Promise<boolean> {
     const state = await node.exec(['sh', '-c', `grep State: /proc/$(cat ${PID_FILE})/status`]);

@@ -12,7 +12,7 @@ const header = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, 20);
 const fresh = (): Uint8Array => Uint8Array.from(packet);
 
 describe('readIpv4', () => {
-  test('tells addresses, protocol and place in the datagram', () => {
+  test('reads addresses, protocol and fragment offset', () => {
     expect(readIpv4(packet)).toEqual({
       source: 0x0af40102,
       destination: 0x0af40203,
@@ -27,8 +27,8 @@ describe('readIpv4', () => {
     { name: 'half a header', bytes: packet.toString('hex').slice(0, 38) },
     { name: 'IPv6', bytes: `6${packet.toString('hex').slice(1)}` },
     { name: 'a header shorter than a header', bytes: `44${packet.toString('hex').slice(2)}` },
-    { name: 'a length beyond its end', bytes: packet.toString('hex').replace(/^4500002c/, '4500002d') },
-    { name: 'a length within its header', bytes: packet.toString('hex').replace(/^4500002c/, '45000013') },
+    { name: 'a length beyond the end of the packet', bytes: packet.toString('hex').replace(/^4500002c/, '4500002d') },
+    { name: 'a length shorter than the header', bytes: packet.toString('hex').replace(/^4500002c/, '45000013') },
   ])('refuses $name', ({ bytes }) => {
     expect(readIpv4(Buffer.from(bytes, 'hex'))).toBeUndefined();
   });
@@ -54,7 +54,7 @@ describe('spendHop', () => {
     );
   });
 
-  test.for([0, 1])('leaves a packet with TTL %i, which has come to its end', (ttl) => {
+  test.for([0, 1])('refuses to forward a packet with TTL %i', (ttl) => {
     const bytes = fresh();
     bytes[8] = ttl;
     const before = Buffer.from(bytes).toString('hex');
@@ -69,7 +69,7 @@ describe('netUnreachable', () => {
     return read && netUnreachable(bytes, read);
   };
 
-  test('quotes the header and eight bytes, from the address nobody has to the sender, with TTL 8', () => {
+  test('quotes the header and eight bytes, and goes from the address that no node has to the sender', () => {
     const reply = answer(packet);
     if (reply === undefined) throw new Error('no reply');
     expect(Buffer.from(reply).toString('hex')).toBe(

@@ -40,7 +40,7 @@ describe('DesiredPeers', () => {
     { name: 'a peer that comes', leases: new Map(earlier).set('four', four) },
     { name: 'a peer that goes', leases: new Map([['three', three]]) },
     {
-      name: 'another in the place of one',
+      name: 'a peer that replaces another one',
       leases: new Map([
         ['three', three],
         ['four', moved],
@@ -51,10 +51,10 @@ describe('DesiredPeers', () => {
       leases: new Map(earlier).set('two', vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:02')),
     },
     {
-      name: 'a lease that is no peer any more',
+      name: 'a lease that no longer is a peer',
       leases: new Map(earlier).set('two', { ...moved, backendType: 'host-gw' }),
     },
-  ])('works out $name, and keeps the others as they are', ({ leases }) => {
+  ])('calculates $name anew, and keeps the other peers unchanged', ({ leases }) => {
     const result = updated(earlier, leases);
     if (result === undefined) throw new Error('not worked out');
     expect(shown(result.peers)).toEqual(whole(leases));
@@ -65,29 +65,29 @@ describe('DesiredPeers', () => {
     }
   });
 
-  test('has nothing to say of a lease that is written anew and says the same', () => {
+  test('reports no change for a lease that is written again with the same content', () => {
     const result = updated(earlier, new Map(earlier).set('two', { ...two }));
     expect(result?.changes).toEqual([]);
   });
 
   test.for<{ name: string; leases: Leases }>([
     {
-      name: 'a MAC another has',
+      name: 'a MAC that another peer has',
       leases: new Map(earlier).set('two', vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:03')),
     },
     {
-      name: 'an address another has',
+      name: 'an address that another peer has',
       leases: new Map(earlier).set('two', vxlanLease('10.244.2.0/24', '192.168.50.13', '02:00:00:00:01:22')),
     },
     {
       name: 'a subnet that overlaps another',
       leases: new Map(earlier).set('four', vxlanLease('10.244.2.128/25', '192.168.50.14', '02:00:00:00:01:04')),
     },
-  ])('leaves to a whole look: $name', ({ leases }) => {
+  ])('asks for a full calculation: $name', ({ leases }) => {
     expect(updated(earlier, leases)).toBeUndefined();
   });
 
-  test('says what is desired, whatever has changed', () => {
+  test('gives the same result as a full calculation, whatever has changed', () => {
     const lease = fc
       .record({
         subnet: fc.integer({ min: 2, max: 6 }),

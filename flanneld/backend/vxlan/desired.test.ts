@@ -39,7 +39,7 @@ describe('desired', () => {
     ]);
   });
 
-  test('wants plain routes where the kernel has no nexthop objects', () => {
+  test('uses plain routes when the kernel has no nexthop objects', () => {
     expect(shown(desired(new Map([['two', two]]), { ...config, foreignNexthopIds: undefined }))).toEqual([
       'neigh 10.244.2.0 lladdr 02:00:00:00:01:02',
       'fdb 02:00:00:00:01:02 dst 192.168.50.12',
@@ -47,7 +47,7 @@ describe('desired', () => {
     ]);
   });
 
-  test('skips a nexthop id somebody else holds', () => {
+  test('skips a nexthop id that another program uses', () => {
     const taken = new Set([NEXTHOP_ID_FIRST + 2]);
     const ids = of({ two, three }, { foreignNexthopIds: taken }).peers.map(({ nexthopId }) => nexthopId);
     expect(new Set(ids).size).toBe(2);
@@ -112,7 +112,7 @@ describe('a lease that must not be programmed', () => {
     },
     { name: 'another VNI', bad: backendData('{"VNI":2,"VtepMAC":"02:00:00:00:01:02"}'), want: 'VNI is 2, ours is 1' },
     {
-      name: 'a VNI that is none',
+      name: 'a number that is no VNI',
       bad: backendData('{"VNI":1.5,"VtepMAC":"02:00:00:00:01:02"}'),
       want: 'VNI is 1.5, expected integer 1–16777215',
     },
@@ -136,7 +136,7 @@ describe('a lease that must not be programmed', () => {
       want: "subnet 10.244.1.0/24 overlaps this node's 10.244.1.0/24",
     },
     {
-      name: 'a subnet around ours',
+      name: 'a subnet that contains ours',
       bad: { subnet: parsePrefix('10.244.0.0/20') },
       want: "subnet 10.244.0.0/20 overlaps this node's 10.244.1.0/24",
     },
@@ -175,14 +175,14 @@ describe('a lease that must not be programmed', () => {
 describe('two nodes with one public address', () => {
   const rival = vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:99');
 
-  test('are both programmed, and one is named', () => {
+  test('are both programmed, and one of them is reported', () => {
     const { peers, problems, doubts } = of({ two, rival });
     expect(peers.map(({ key }) => key)).toEqual(['rival', 'two']);
     expect(problems).toEqual([]);
     expect(doubts).toEqual([{ key: 'two', reason: 'public IP 192.168.50.12 is also that of rival' }]);
   });
 
-  test('are one node with an old lease when the MAC is the same, too', () => {
+  test('count as one node with an old lease when they have the same MAC as well', () => {
     const old = vxlanLease('10.244.9.0/24', '192.168.50.12', '02:00:00:00:01:02');
     expect(of({ two, old })).toMatchObject({ problems: [], doubts: [] });
   });
@@ -215,25 +215,25 @@ describe('leases that exclude each other', () => {
       later: at('2', '10.244.9.0/24', 99, 12),
       want: 'VtepMAC 02:00:00:00:01:12 is also that of node-1',
     },
-  ])('who was there first keeps $name', ({ later, want }) => {
+  ])('the older lease keeps $name', ({ later, want }) => {
     const result = of({ aaa: later, 'node-1': at('1', '10.244.2.0/24', 12, 12) });
     expect(result.peers.map(({ key }) => key)).toEqual(['node-1']);
     expect(result.problems).toEqual([{ key: 'aaa', reason: want }]);
   });
 
-  test('of two with one address the later is named', () => {
+  test('of two leases with the same address the later one is reported', () => {
     const result = of({ aaa: at('2', '10.244.9.0/24', 12, 99), 'node-1': at('1', '10.244.2.0/24', 12, 12) });
     expect(result.peers).toHaveLength(2);
     expect(result.doubts).toEqual([{ key: 'aaa', reason: 'public IP 192.168.50.12 is also that of node-1' }]);
   });
 
-  test('a lease of unknown age is later than all others, and of two of them the key decides', () => {
+  test('a lease of unknown age counts as the youngest, and between two of them the key decides', () => {
     const unknown = vxlanLease('10.244.2.0/24', '192.168.50.99', '02:00:00:00:01:99');
     expect(of({ aaa: unknown, 'node-1': at('1', '10.244.2.0/24', 12, 12) }).problems[0]?.key).toBe('aaa');
     expect(of({ b: two, a: unknown }).problems[0]?.key).toBe('b');
   });
 
-  test('no lease takes anything from those that the store had before, in whatever order they arrive', () => {
+  test('no lease takes a subnet, MAC or address from an older lease, in whatever order they arrive', () => {
     const number = (max: number) => fc.integer({ min: 0, max });
     const claim = fc.record({ subnet: number(4), length: fc.constantFrom(20, 24, 31), mac: number(3), ip: number(3) });
     const claims = fc.uniqueArray(fc.tuple(fc.string({ maxLength: 2 }), claim), {
@@ -269,7 +269,7 @@ describe('leases that exclude each other', () => {
     ]);
   });
 
-  test('are settled the same way in any order', () => {
+  test('have the same result in any order', () => {
     const lease = fc
       .record({
         subnet: fc.integer({ min: 0, max: 5 }),

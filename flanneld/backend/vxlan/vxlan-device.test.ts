@@ -53,7 +53,7 @@ const link: Link = {
 };
 
 describe('incompatibility', () => {
-  test('finds none in a device flannel made', () => {
+  test('finds none in a device that flannel made', () => {
     expect(incompatibility(spec, link)).toBeUndefined();
   });
 
@@ -72,7 +72,7 @@ describe('incompatibility', () => {
     expect(incompatibility(spec, { ...link, vxlan: { ...vxlan, ...has } })).toBe(want);
   });
 
-  test('names what is missing, and another kind', () => {
+  test('names a missing attribute, and a device of another kind', () => {
     const { local: _, ...without } = vxlan;
     expect(incompatibility(spec, { ...link, vxlan: without })).toBe('has no local address');
     expect(incompatibility({ ...spec, gbp: true }, link)).toBe('lacks gbp');
@@ -97,7 +97,7 @@ describe('isMisplaced', () => {
 });
 
 describe('adjustment', () => {
-  test('asks for nothing on a device that is right', () => {
+  test('changes nothing on a correct device', () => {
     expect(adjustment(spec, link)).toBeUndefined();
   });
 
@@ -115,8 +115,14 @@ describe('vxlanMtu', () => {
   test.for<{ name: string; family: 4 | 6; underlay: number; configured?: number; want: number }>([
     { name: 'IPv4 takes 50', family: 4, underlay: 1500, want: 1450 },
     { name: 'IPv6 takes 70', family: 6, underlay: 1500, want: 1430 },
-    { name: 'a configured underlay MTU counts', family: 4, underlay: 9000, configured: 1500, want: 1450 },
-    { name: 'but not above the interface’s', family: 4, underlay: 1500, configured: 9000, want: 1450 },
+    { name: 'a configured underlay MTU is used', family: 4, underlay: 9000, configured: 1500, want: 1450 },
+    {
+      name: 'a configured MTU above the interface’s is not used',
+      family: 4,
+      underlay: 1500,
+      configured: 9000,
+      want: 1450,
+    },
     { name: 'the least for IPv4', family: 4, underlay: 118, want: 68 },
     { name: 'the least for IPv6', family: 6, underlay: 1350, want: 1280 },
   ])('$name', ({ family, underlay, configured, want }) => {

@@ -46,7 +46,7 @@ describe('nodeKeys', () => {
     expect(await nodeKeys(path)).toEqual(first);
   });
 
-  test('takes over flannel’s file, and the newline of an editor, and closes it to others', async () => {
+  test('uses flannel’s key file, also with a newline at its end, and removes other users’ right to read it', async () => {
     const path = join(folder(), 'wgkey');
     const { privateKey, publicKey } = generateKeys();
     writeFileSync(path, `${keyText(privateKey)}\n`, { mode: 0o644 });
@@ -55,7 +55,7 @@ describe('nodeKeys', () => {
   });
 
   test.for(['', 'not a key', Buffer.alloc(32).toString('base64')])(
-    'refuses the content "%s" and leaves it',
+    'refuses the content "%s" and does not change the file',
     async (text) => {
       const path = join(folder(), 'wgkey');
       writeFileSync(path, text);

@@ -37,11 +37,11 @@ const control = {
 const fresh = () => wireguardPeerKind(control, () => NOW);
 
 describe('a peer is right', () => {
-  test('as it was set, whatever the order of its prefixes', () => {
+  test('when it is as it was set, whatever the order of its prefixes', () => {
     expect(fresh().isRight(have({ allowedIps: want.allowedIps.toReversed() }), want, place)).toBe(true);
   });
 
-  test('when it roams, while its session lives', () => {
+  test('when it roams, as long as its session lives', () => {
     expect(fresh().isRight(have({ endpoint: elsewhere }), want, place)).toBe(true);
     expect(fresh().isRight(have({ endpoint: elsewhere, handshakeSec: NOW - 181 }), want, place)).toBe(false);
     expect(fresh().isRight(have({ endpoint: elsewhere, handshakeSec: 0 }), want, place)).toBe(false);
@@ -49,7 +49,7 @@ describe('a peer is right', () => {
 
   test.for<{ name: string; more: Partial<PresentWireguardPeer> }>([
     { name: 'a prefix is missing', more: { allowedIps: want.allowedIps.slice(1) } },
-    { name: 'it has a prefix too many', more: { allowedIps: [...want.allowedIps, parsePrefix('10.244.3.0/24')] } },
+    { name: 'it has an additional prefix', more: { allowedIps: [...want.allowedIps, parsePrefix('10.244.3.0/24')] } },
     {
       name: 'it has another prefix',
       more: { allowedIps: [parsePrefix('10.244.2.0/25'), parsePrefix('fd00:244:0:2::/64')] },
@@ -61,7 +61,7 @@ describe('a peer is right', () => {
     expect(fresh().isRight(have(more), want, place)).toBe(false);
   });
 
-  test('but not where it was before its lease named another endpoint', () => {
+  test('but not at its former endpoint after its lease has named another one', () => {
     const kind = fresh();
     kind.put(want, undefined, place);
     const moved = { ...want, endpoint: elsewhere };
@@ -82,7 +82,7 @@ describe('a change', () => {
     expect(bytes(undefined) - bytes(roaming)).toBe(20);
   });
 
-  test('is shown as wg(8) has it, without the preshared key', () => {
+  test('is printed as a command of wg(8), without the preshared key', () => {
     const secret = { ...want, presharedKey: new Uint8Array(32).fill(5), keepaliveSec: 25 };
     const text = fresh().put(secret, undefined, place).command?.() ?? '';
     expect(text).toBe(

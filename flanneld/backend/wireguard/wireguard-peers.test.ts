@@ -107,7 +107,7 @@ describe('a lease', () => {
     expect(problems).toEqual(['two: backend type is "vxlan", not wireguard']);
   });
 
-  test('of a stranger with an older node’s key takes nothing from it', () => {
+  test('with the key of an older lease takes nothing from that lease', () => {
     const leases = { a: lease(9, 2, { created: '5' }), two: lease(2, 2, { created: '1' }) };
     expect(peersOf(leases)).toMatchObject({
       peers: [{ key: 'two', allowedIps: ['10.244.2.0/24'] }],
@@ -137,7 +137,7 @@ describe('with both families', () => {
     });
   });
 
-  test('over IPv6 the port is the one of the IPv4 data, where flannel listens', () => {
+  test('over IPv6 the port is that of the IPv4 data, at which flannel listens', () => {
     expect(peersOf({ two: dual(2, 2) }, { ...both, mode: 'ipv6' }).peers[0]?.endpoint).toBe('fd50::2 51820');
   });
 
@@ -150,19 +150,19 @@ describe('with both families', () => {
       publicIpv6: '2001:db8::2',
       want: '10.9.9.9',
     },
-  ])('mode auto takes the family as flannel does: $name', ({ publicIp, publicIpv6, want }) => {
+  ])('mode auto chooses the family as flannel does: $name', ({ publicIp, publicIpv6, want }) => {
     const leases = { two: dual(2, 2, { publicIp: parseIp(publicIp), publicIpv6: parseIp(publicIpv6) }) };
     expect(peersOf(leases, { ...both, mode: 'auto' }).peers[0]?.endpoint).toBe(`${want} 51820`);
   });
 
-  test('mode auto takes public IPv6 when only that is public on both ends', () => {
+  test('mode auto chooses IPv6 when only the IPv6 addresses are public on both ends', () => {
     const families = [v4, { ...v6, publicIp: parseIp('2001:db8::11') }];
     const leases = { two: dual(2, 2, { publicIpv6: parseIp('2001:db8::2') }) };
     expect(peersOf(leases, { families, mode: 'auto' }).peers[0]?.endpoint).toBe('2001:db8::2 51820');
   });
 });
 
-test('whatever the leases say, no two peers have one key or overlapping prefixes, and the order of leases does not matter', () => {
+test('no two peers have the same key or overlapping prefixes, whatever the leases say and in whatever order they come', () => {
   const one = fc.record({
     index: fc.integer({ min: 0, max: 6 }),
     fill: fc.integer({ min: 0, max: 5 }),

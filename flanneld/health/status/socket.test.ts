@@ -86,7 +86,7 @@ describe('fetchStatus', () => {
   });
 
   test.for([
-    { name: 'an error page', pages: page('no', 500), want: /: HTTP 500 \(is it another version\?\)$/ },
+    { name: 'an error page', pages: page('no', 500), want: /: HTTP 500 \(is the agent of another version\?\)$/ },
     { name: 'a page that is not there', pages: new Map(), want: /: HTTP 404 / },
     { name: 'no JSON', pages: page('hello'), want: /: invalid \(the answer is no JSON\)$/ },
   ])('says what is wrong with the answer: $name', async ({ pages, want }) => {

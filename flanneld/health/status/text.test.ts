@@ -117,7 +117,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     const followed = { address: 1, route: 2 } as const;
     const cause: DriftEntry = { ...drift, object: 'link', what: 'flannel.1', followed };
     const text = statusText({ ...report, drift: { totals: { link: 1, address: 1, route: 2 }, entries: [cause] } });
-    expect(text).toContain('link of flannel.1 (flannel.1) missing, and with it 1 address, 2 route: ');
+    expect(text).toContain('link of flannel.1 (flannel.1) missing, and as a consequence 1 address, 2 route: ');
     expect(text).toContain('drift repaired: 1 link, 1 address, 2 route\n');
   });
 
@@ -149,11 +149,11 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
       statusText({ ...report, firewall: { flavour: 'nftables', why: 'x', places: [], guard: { ...guard, ...over } } });
     const seen = `15 packets of strangers and 2 of pods counted, 1 refused that would have changed routes or neighbours, since ${time}`;
     expect(shown({})).toContain(`rules in  none
-guard     count: ${seen}; enforce would cut node-3 off
+guard     count: ${seen}; enforce would cut off node-3
   ! 192.0.2.1: 3 packets since ${later}, no peer
   ! 192.0.2.2: 12 packets since ${later}, by the inner MAC this is node-3, which publishes 10.0.0.3
 `);
-    expect(shown({ wouldCut: [] })).toContain('; enforce would cut nobody off\n');
+    expect(shown({ wouldCut: [] })).toContain('; enforce would cut off no peer\n');
     const { wouldCut, ...untold } = guard;
     expect(wouldCut).toEqual(['node-3']);
     const full = { ...untold, isFull: true };

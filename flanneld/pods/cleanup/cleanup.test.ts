@@ -122,7 +122,9 @@ describe('cleanUp', () => {
     const { clean, lines } = await run(scope(), routes(25));
     expect(lines.filter((line) => line.startsWith('  route '))).toHaveLength(40);
     expect(lines).toContain('  … and 5 more of kind route');
-    expect(lines).toContain('not removed: route 10.244.0.0/24: it is there again: is the agent still running?');
+    expect(lines).toContain(
+      'not removed: route 10.244.0.0/24: it is there again, perhaps because the agent still runs',
+    );
     expect(clean).toBe(false);
   });
 

@@ -47,7 +47,7 @@ describe('netnsView', () => {
   test('does not conclude anything where the folder is missing, and nobody follows the host', () => {
     const folder = '/weft-no-such-folder';
     const view = netnsView(sys, folder);
-    const why = `there is no ${folder} here`;
+    const why = `there is no folder ${folder} in this container`;
     expect([view.look(`${folder}/a`), view.blind]).toEqual([{ kind: 'unknown', why }, why]);
   });
 });

@@ -86,7 +86,7 @@ describe('comparePodSide', () => {
   test('names them while pods are attached, of either family, also beside the right one', () => {
     const { commands, findings } = compare([...own, 'fd00:0:0:9::1/64'], [port]);
     expect(commands).toEqual([]);
-    expect(findings).toEqual([expect.stringContaining("required: cni0 has fd00:0:0:9::1/64, and this node's")]);
+    expect(findings).toEqual([expect.stringContaining("required: cni0 has fd00:0:0:9::1/64, but this node's")]);
   });
 
   test.for(['192.168.77.1/24', '10.244.1.9/24', 'fd77::1/64'])(

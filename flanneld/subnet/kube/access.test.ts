@@ -29,7 +29,7 @@ describe('openKubeAccess', () => {
   test.for([
     {
       apiUrl: '10.0.0.1:6443',
-      want: 'flag: --kube-api-url: expected a URL with http:// or https://, got "10.0.0.1:6443" (is https://10.0.0.1:6443 meant?)',
+      want: 'flag: --kube-api-url: expected a URL with http:// or https://, got "10.0.0.1:6443" (perhaps https://10.0.0.1:6443 is meant)',
     },
     { apiUrl: 'ftp://x', want: 'flag: --kube-api-url: expected a URL with http:// or https://, got "ftp://x"' },
     { apiUrl: '', want: 'flag: --kube-api-url: expected a URL with http:// or https://, got ""' },

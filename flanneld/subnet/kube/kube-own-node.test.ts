@@ -118,7 +118,7 @@ describe('annotations', () => {
     await until(({ nodeAddresses }) => nodeAddresses !== undefined && nodeAddresses.refused === undefined);
     await site.annotate('a', { [key]: bad });
     const { nodeAddresses } = await until(({ nodeAddresses }) => nodeAddresses?.refused !== undefined);
-    expect(nodeAddresses?.refused).toEqual([message('203.0.113.8 is kept')]);
+    expect(nodeAddresses?.refused).toEqual([message('203.0.113.8 stays in use')]);
     expect(nodeAddresses?.[key === 'node-public-ip' ? 'publicIp' : 'overwriteIp']).toEqual(parseIp('203.0.113.8'));
     const told = (): unknown[] => server.events.filter(({ reason }) => reason === 'PublicIPRefused');
     await expect.poll(() => told().length, { timeout: 5000 }).toBe(2);

@@ -175,7 +175,7 @@ describe('a lease in use', () => {
     await site.gateway.revokeLease(before, never);
     await until(({ leases }) => snapshots.length > seen && leases.has(key));
     expect((await site.stored()).get(key)?.leaseId).not.toBe(before);
-    expect(site.logged.join('\n')).toMatch(/own lease restored.*lease has been revoked/);
+    expect(site.logged.join('\n')).toMatch(/own lease restored.*it was revoked/);
   });
 
   test('is put back when another program overwrites it', async () => {
