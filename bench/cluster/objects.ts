@@ -1,20 +1,13 @@
 // The objects that the bench makes in a cluster. Everything namespaced is in a namespace of its own; what is not has that namespace's
 // name. The only image is the one that is given.
 
+import { restricted } from '../../scripts/deploy/restricted.mjs';
+
 type Json = Readonly<Record<string, unknown>>;
 
 const PORTS = { echo: 7001, first: 7002, sink: 7003, http: 7004 } as const;
 /** No pod of a run that was killed stays longer. */
 const DEADLINE_S = 3 * 3600;
-
-const restricted = {
-  allowPrivilegeEscalation: false,
-  readOnlyRootFilesystem: true,
-  runAsNonRoot: true,
-  runAsUser: 65534,
-  capabilities: { drop: ['ALL'] },
-  seccompProfile: { type: 'RuntimeDefault' },
-};
 
 /** A pod that runs a program of bench/cluster/pods by the Node of our image. */
 export function podSpec(image: string, words: readonly string[], more: Json = {}, env: readonly Json[] = []): Json {

@@ -167,6 +167,32 @@ export function setLink(change: LinkChange): NetlinkRequest {
   };
 }
 
+/**
+ * Changes what is special to the device's kind. `data` writes IFLA_INFO_DATA, `spelled` is what ip wants behind `type KIND`.
+ * Same as: `ip link set NAME type KIND …`.
+ */
+export function setLinkData(
+  link: { readonly index: number; readonly name: string },
+  kind: string,
+  data: (writer: MessageWriter) => void,
+  spelled: string,
+): NetlinkRequest {
+  const change = `${link.name} type ${kind} ${spelled}`;
+  return {
+    type: RTM_NEWLINK,
+    flags: 0,
+    write(writer) {
+      writeIfinfomsg(writer, link.index, 0, 0);
+      writer.nest(IFLA_LINKINFO, () => {
+        writer.attrText(IFLA_INFO_KIND, kind);
+        writer.nest(IFLA_INFO_DATA, () => data(writer));
+      });
+    },
+    describe: () => `set link ${change}`,
+    command: () => `ip link set ${change}`,
+  };
+}
+
 /** Same as: `ip link del NAME`. Returns after a grace period of the kernel, 10–30 ms. */
 export function deleteLink(link: LinkRef): NetlinkRequest {
   return {

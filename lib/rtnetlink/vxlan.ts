@@ -2,8 +2,7 @@
 
 import { formatIp } from '../ip.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
-import { IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO, RTM_NEWLINK } from './constants.ts';
-import { addLink, type LinkSpec, writeIfinfomsg } from './link.ts';
+import { addLink, type LinkSpec, setLinkData } from './link.ts';
 import { spellVxlan, type VxlanAttributes, type VxlanPlace, writeVxlan, writeVxlanPlace } from './vxlan-attributes.ts';
 
 export interface VxlanSpec extends LinkSpec {
@@ -35,18 +34,6 @@ export function moveVxlan(
   to: VxlanPlace,
   dev: string,
 ): NetlinkRequest {
-  const spelled = `link ${link.name} type vxlan id ${to.vni} local ${formatIp(to.local)} dev ${dev}`;
-  return {
-    type: RTM_NEWLINK,
-    flags: 0,
-    write(writer) {
-      writeIfinfomsg(writer, link.index, 0, 0);
-      writer.nest(IFLA_LINKINFO, () => {
-        writer.attrText(IFLA_INFO_KIND, 'vxlan');
-        writer.nest(IFLA_INFO_DATA, () => writeVxlanPlace(writer, to));
-      });
-    },
-    describe: () => `set ${spelled}`,
-    command: () => `ip link set ${spelled.slice('link '.length)}`,
-  };
+  const spelled = `id ${to.vni} local ${formatIp(to.local)} dev ${dev}`;
+  return setLinkData(link, 'vxlan', (writer) => writeVxlanPlace(writer, to), spelled);
 }

@@ -2,6 +2,7 @@
 // being installed, so nothing else is pulled, in a namespace of their own, which is removed at the end.
 
 import { readFileSync } from 'node:fs';
+import { restricted } from './restricted.mjs';
 
 const PORT = 8080;
 const PROGRAM = 'probe.cjs';
@@ -12,15 +13,6 @@ const ONCE_MS = 120_000;
 /** Nobody removes these when this program is killed, so they end by themselves. */
 const DEADLINE_S = 3600;
 /** Clusters without IPv6 in the kernel listen on IPv4. */
-const restricted = {
-  allowPrivilegeEscalation: false,
-  readOnlyRootFilesystem: true,
-  runAsNonRoot: true,
-  runAsUser: 65534,
-  capabilities: { drop: ['ALL'] },
-  seccompProfile: { type: 'RuntimeDefault' },
-};
-
 /** A pod's specification. `args` are those of probe-program.cjs. */
 export function probePod(image, args, more = {}) {
   return {

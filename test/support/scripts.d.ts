@@ -287,3 +287,7 @@ declare module '*/suites.mjs' {
   export const SUITES: Readonly<Record<string, object>>;
   export function suiteRows(): SuiteRow[];
 }
+
+declare module '*/restricted.mjs' {
+  export const restricted: Readonly<Record<string, unknown>>;
+}
