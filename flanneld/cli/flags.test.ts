@@ -23,7 +23,7 @@ function refusal(argv: readonly string[], env: Environment = {}): string {
 }
 
 describe('parseCommandLine', () => {
-  test("without anything runs with flannel's defaults and its store, and says which that is", () => {
+  test("without any flag uses flannel's defaults and its store, and names that store", () => {
     const { command, options, warnings } = parse([]);
     expect(command).toBe('run');
     expect(warnings).toEqual([
@@ -124,26 +124,26 @@ describe('parseCommandLine', () => {
     expect(formatIp(options.healthzIp)).toBe('127.0.0.1');
   });
 
-  test('the last of a flag counts', () => {
+  test('uses the last value when a flag is repeated', () => {
     expect(parse(['--healthz-port=1', '--healthz-port=2']).options.healthzPort).toBe(2);
   });
 
-  test('empty text is the default, as manifests write it', () => {
+  test('treats an empty value as the default, as manifests write it', () => {
     const { options } = parse(['--public-ip=', '--subnet-file=', '--iface-can-reach=']);
     expect(options.interface.publicIp).toBeUndefined();
     expect(options.interface.ifaceCanReach).toBeUndefined();
     expect(options.subnetFile).toBe('/run/flannel/subnet.env');
   });
 
-  test("takes Go's ignore-case prefix in a regular expression", () => {
+  test("accepts Go's ignore-case prefix in a regular expression", () => {
     expect(parse(['--iface-regex=(?i)ETH']).options.interface.ifaceRegex).toEqual([/ETH/i]);
   });
 
-  test.for(['1', 't', 'T', 'TRUE', 'true', 'True'])('takes %s for true', (word) => {
+  test.for(['1', 't', 'T', 'TRUE', 'true', 'True'])('reads %s as true', (word) => {
     expect(parse([`--ip-masq=${word}`]).options.firewall.ipMasq).toBe(true);
   });
 
-  test.for(['0', 'f', 'F', 'FALSE', 'false', 'False'])('takes %s for false', (word) => {
+  test.for(['0', 'f', 'F', 'FALSE', 'false', 'False'])('reads %s as false', (word) => {
     expect(parse([`--iptables-forward-rules=${word}`]).options.firewall.forwardRules).toBe(false);
   });
 
@@ -248,20 +248,20 @@ describe('refusals', () => {
     expect(refusal(argv)).toBe(want);
   });
 
-  test('shortens and escapes hostile values', () => {
+  test('shortens and escapes hostile values in the error', () => {
     expect(refusal([`--public-ip=\u001b${'x'.repeat(100_000)}`])).toBe(
       `--public-ip: expected an IPv4 address, got "\\u001b${'x'.repeat(63)}"`,
     );
   });
 
-  test('one flag names the store', () => {
+  test('refuses two flags that name different stores', () => {
     expect(parse(['--kube-subnet-mgr']).options.store.kind).toBe('kube');
     expect(parse([], { FLANNELD_KUBE_SUBNET_MGR: 'true' }).options.store.kind).toBe('kube');
     expect(parse(['--etcd-endpoints=http://x:2379']).options.store.kind).toBe('etcd');
     expect(parse([], { FLANNELD_ETCD_PREFIX: '/x' }).options.store.kind).toBe('etcd');
   });
 
-  test('a store that is switched off, or named by nothing, is no store', () => {
+  test('does not count a store whose flag is false or empty', () => {
     for (const argv of [['--kube-subnet-mgr=false'], ['--subnet-dir='], []]) {
       const { options, warnings } = parse(argv);
       expect([options.store.kind, warnings.length]).toEqual(['etcd', 1]);
@@ -273,7 +273,7 @@ describe('refusals', () => {
 });
 
 describe('environment', () => {
-  test('gives what argv does not', () => {
+  test('gives the values that argv does not have', () => {
     const env = { FLANNELD_IFACE: 'eth0,eth1', FLANNELD_IP_MASQ: 'true', FLANNELD_HEALTHZ_PORT: '1', FLANNELD_V: '' };
     const { options } = parse(['--healthz-port=2'], env);
     expect(options.interface.iface).toEqual(['eth0,eth1']);
@@ -282,7 +282,7 @@ describe('environment', () => {
     expect(options.logLevel).toBe('info');
   });
 
-  test('names the node: flag before FLANNELD_NODE_NAME before NODE_NAME', () => {
+  test('gives the node’s name: the flag comes before FLANNELD_NODE_NAME, and that before NODE_NAME', () => {
     expect(parse([], { NODE_NAME: 'a' }).options.nodeName).toBe('a');
     expect(parse([], { NODE_NAME: 'a', FLANNELD_NODE_NAME: 'b' }).options.nodeName).toBe('b');
     expect(parse(['--node-name=c'], { NODE_NAME: 'a', FLANNELD_NODE_NAME: 'b' }).options.nodeName).toBe('c');
@@ -291,11 +291,11 @@ describe('environment', () => {
   test.for([
     { env: { FLANNELD_HEALTHZ_PORT: 'x' }, want: 'FLANNELD_HEALTHZ_PORT: expected integer 0–65535, got "x"' },
     { env: { NODE_NAME: 'a/b' }, want: 'NODE_NAME: expected a node name (letters, digits, ".", "-", "_"), got "a/b"' },
-  ])('is named in a refusal: $want', ({ env, want }) => {
+  ])('is named in the error when its value is refused: $want', ({ env, want }) => {
     expect(refusal([], env)).toBe(want);
   });
 
-  test('warns about a near miss, not about what Kubernetes sets for a Service', () => {
+  test('warns about a misspelled variable, and not about those that Kubernetes sets for a Service', () => {
     const env = { FLANNELD_IFCE: 'eth0', FLANNELD_SERVICE_HOST: '10.0.0.1', FLANNELD_PORT_8080_TCP: 'tcp://1' };
     expect(parse(['--subnet-dir=/x'], env).warnings).toEqual([
       'FLANNELD_IFCE has no effect (did you mean FLANNELD_IFACE?)',

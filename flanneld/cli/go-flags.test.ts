@@ -22,7 +22,7 @@ describe('normalizeGoFlags', () => {
     },
     { name: 'words and flags mixed', argv: ['status', '--v', '1', '-'], want: ['status', '--v=1', '-'] },
     { name: 'an unknown flag, without its value', argv: ['--ifce=eth0', 'x'], want: ['--ifce', 'x'] },
-    { name: 'nothing after --', argv: ['--', '-iface=eth0'], want: ['--', '-iface=eth0'] },
+    { name: 'nothing that follows --', argv: ['--', '-iface=eth0'], want: ['--', '-iface=eth0'] },
     { name: 'a name of Object.prototype as unknown', argv: ['--constructor=1'], want: ['--constructor'] },
   ])('reads $name', ({ argv, want }) => {
     expect(normalizeGoFlags(argv, kindOf)).toEqual(want);
@@ -36,7 +36,7 @@ describe('normalizeGoFlags', () => {
     expect(() => normalizeGoFlags(argv, kindOf)).toThrow(new UsageError(want));
   });
 
-  test('one dash or two, = or the next word: the same flag', () => {
+  test('one dash or two, = or the next word give the same flag', () => {
     const value = fc.string({ minLength: 1 });
     fc.assert(
       fc.property(value, (text) => {

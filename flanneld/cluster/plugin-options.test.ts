@@ -15,7 +15,7 @@ describe('parsePluginLine', () => {
     });
   });
 
-  test('asks 32 at a time unless told otherwise', () => {
+  test('asks 32 nodes at the same time by default', () => {
     expect(parsePluginLine(['status'])).toMatchObject({ parallel: 32, json: false, namespace: undefined });
   });
 
@@ -24,7 +24,7 @@ describe('parsePluginLine', () => {
     expect(line).toEqual({ help: expect.stringContaining('--kubeconfig <file>') });
   });
 
-  test('without a command it shows them', () => {
+  test('lists the commands when none is given', () => {
     expect(parsePluginLine([])).toEqual({ help: expect.stringContaining('doctor') });
   });
 

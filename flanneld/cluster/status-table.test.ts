@@ -27,7 +27,7 @@ function answer(node: string, value: unknown): Answer<NodeReport> {
   return { node, value: readNodeReport(read, node) };
 }
 
-test('a node has a line, and what is wrong stands below', () => {
+test('a node has one line, and its problems stand below it', () => {
   const text = statusTable([answer('node-1', status), { node: 'node-10', problem: 'no answer within 30 s' }]);
   expect(text.split('\n')).toEqual([
     'NODE     VERSION  READY  PEERS  GUARD                            PROBES                      DRIFT',
@@ -43,13 +43,13 @@ test('a node has a line, and what is wrong stands below', () => {
   ]);
 });
 
-test('an agent of another version, or one that says nonsense, has a line as well', () => {
+test('an agent of another version, or one with an invalid answer, has a line as well', () => {
   const text = statusTable([answer('a', {}), answer('b', { version: 5, overlays: 'x', drift: [], firewall: 3 })]);
   expect(text).toMatch(/^a {5}\? {8}NO /m);
   expect(text).toContain('0 of 2 nodes ready');
 });
 
-test('all is ready only when all have answered', () => {
+test('all nodes count as ready only when all have answered', () => {
   const ready = answer('a', status);
   expect(isAllReady([ready])).toBe(true);
   expect(isAllReady([ready, { node: 'b', problem: 'x' }])).toBe(false);

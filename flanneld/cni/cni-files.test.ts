@@ -45,7 +45,7 @@ function bench({ withBin = true, withConflist = true, replace = [] as PluginName
 }
 
 describe('publish', () => {
-  test('installs executables and conflist, says so once, and has no doubts', () => {
+  test('installs executables and conflist, logs this once, and reports no problem', () => {
     const { conf, bin, files, lines } = bench();
     files.publish();
     expect(readFileSync(join(conf, '10-flannel.conflist'), 'utf8')).toBe(conflist);
@@ -70,7 +70,7 @@ describe('publish', () => {
     expect(existsSync(join(bin, 'flannel'))).toBe(true);
   });
 
-  test('leaves the executables to somebody else when no folder was given', () => {
+  test('installs no executables when no folder was given', () => {
     const { conf, bin, files } = bench({ withBin: false });
     files.publish();
     expect(existsSync(join(conf, '10-flannel.conflist'))).toBe(true);
@@ -80,7 +80,7 @@ describe('publish', () => {
 });
 
 describe('look', () => {
-  test('does nothing before the files were published', () => {
+  test('changes nothing before the files were published', () => {
     const { conf, files } = bench();
     expect(files.look()).toBeUndefined();
     expect(existsSync(join(conf, '10-flannel.conflist'))).toBe(false);
@@ -89,7 +89,7 @@ describe('look', () => {
   test.for([
     { name: 'deleted', spoil: (path: string) => rmSync(path), was: 'missing' },
     { name: 'cut off', spoil: (path: string) => writeFileSync(path, '{"name":"cb'), was: 'no JSON' },
-  ])('puts back a conflist that was $name, at the second sight, and notes it', ({ spoil, was }) => {
+  ])('puts back a conflist that was $name when it has seen this twice, and notes it', ({ spoil, was }) => {
     const { conf, files, drift } = bench();
     files.publish();
     spoil(join(conf, '10-flannel.conflist'));
@@ -101,7 +101,7 @@ describe('look', () => {
     expect(files.look()).toBeUndefined();
   });
 
-  test('does not put back a conflist that was withdrawn, and says so', () => {
+  test('does not put back a conflist that was withdrawn, and reports this', () => {
     const { conf, files, drift } = bench();
     files.publish();
     withdrawConflist(sys, conf);
@@ -113,7 +113,7 @@ describe('look', () => {
     ]);
   });
 
-  test('leaves what somebody has added to the conflist, and says so', () => {
+  test('keeps what another program has added to the conflist, and reports this', () => {
     const { conf, files, drift } = bench();
     files.publish();
     const root = JSON.parse(conflist) as { plugins: object[] };
@@ -127,7 +127,7 @@ describe('look', () => {
     ]);
   });
 
-  test('puts back executables that were deleted or replaced, as the rule for others’ files has it', () => {
+  test('puts back executables that were deleted or replaced, except those of other vendors', () => {
     const { bin, files, drift } = bench({ replace: ['bridge'] });
     files.publish();
     const own = readFileSync(join(bin, 'flannel'));
@@ -145,7 +145,7 @@ describe('look', () => {
     expect(files.look()).toBeUndefined();
   });
 
-  test('waits until somebody has written an executable whole', () => {
+  test('waits until another program has written an executable completely', () => {
     const { bin, files, drift } = bench({ replace: ['bridge'] });
     files.publish();
     for (const text of ['a', 'ab', 'abc']) {
@@ -159,7 +159,7 @@ describe('look', () => {
 });
 
 describe('checks', () => {
-  test('name a configuration that sorts before ours while it is there; log and Event do so once', () => {
+  test('name a configuration that sorts before Weft’s while it exists, and log and Event name it once', () => {
     const { conf, files, lines, reports } = bench();
     files.publish();
     writeFileSync(join(conf, '10-containerd-net.conflist'), '{}');
@@ -179,14 +179,14 @@ describe('checks', () => {
     expect(lines.at(-1)).toContain('right again');
   });
 
-  test('name a plugin of the conflist that nobody installed', () => {
+  test('name a plugin of the conflist that is not installed', () => {
     const { bin, files } = bench();
     rmSync(join(bin, 'sbr'));
     files.publish();
     expect(files.checks().map(({ problem }) => problem)).toEqual([`${bin}/sbr is missing, but new pods need it`]);
   });
 
-  test('name an executable of a vendor nobody knows, and how to replace it', () => {
+  test('name an executable of an unknown vendor, and how to replace it', () => {
     const { bin, files } = bench();
     writeFileSync(join(bin, 'portmap'), stranger);
     files.publish();
@@ -195,7 +195,7 @@ describe('checks', () => {
     expect(check?.problem).toContain('--cni-bin-replace=portmap');
   });
 
-  test('tell flannel’s own plugin from a reference bridge, which nobody minds', () => {
+  test('report flannel’s own plugin, but not a reference bridge', () => {
     const { bin, files } = bench();
     for (const name of ['flannel', 'bridge']) writeFileSync(join(bin, name), 'github.com/containernetworking/cni');
     files.publish();

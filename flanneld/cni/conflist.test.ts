@@ -38,14 +38,14 @@ describe('readConflist', () => {
 });
 
 describe('installConflist', () => {
-  test('writes the file readable for all, in a directory it makes', () => {
+  test('makes the directory and writes the file readable for all', () => {
     const dir = `${directory()}/net.d`;
     expect(installConflist(sys, dir, conflist)).toBe(`${dir}/${CONFLIST_NAME}`);
     expect(readFileSync(`${dir}/${CONFLIST_NAME}`, 'utf8')).toBe(conflist);
     expect(statSync(`${dir}/${CONFLIST_NAME}`).mode & 0o777).toBe(0o644);
   });
 
-  test('leaves a file that is right already, so that runtimes do not reload', () => {
+  test('does not write a file that is already right, so that runtimes do not reload it', () => {
     const dir = directory();
     installConflist(sys, dir, conflist);
     const before = statSync(`${dir}/${CONFLIST_NAME}`).ino;
@@ -53,7 +53,7 @@ describe('installConflist', () => {
     expect(statSync(`${dir}/${CONFLIST_NAME}`).ino).toBe(before);
   });
 
-  test('clears away what was set aside', () => {
+  test('removes the file that was set aside', () => {
     const dir = directory();
     installConflist(sys, dir, conflist);
     setConflistAside(sys, dir);
@@ -63,14 +63,14 @@ describe('installConflist', () => {
 });
 
 describe('setConflistAside', () => {
-  test('gives it a name no runtime reads', () => {
+  test('gives the file a name that no runtime reads', () => {
     const dir = directory();
     installConflist(sys, dir, conflist);
     expect(setConflistAside(sys, dir)).toBe(`${dir}/${CONFLIST_NAME}.not-ready`);
     expect(readdirSync(dir).filter((name) => /\.(conf|conflist|json)$/.test(name))).toEqual([]);
   });
 
-  test('moves one that was cut off, and never one of another network', () => {
+  test('moves a file that was cut off, and never a file of another network', () => {
     const dir = directory();
     expect(setConflistAside(sys, dir)).toBeUndefined();
     writeFileSync(`${dir}/${CONFLIST_NAME}`, foreign);
@@ -82,7 +82,7 @@ describe('setConflistAside', () => {
 });
 
 describe('withdrawConflist', () => {
-  test('removes ours in both forms, leaves others, and is content with nothing', () => {
+  test('removes Weft’s file in both forms, keeps other files, and succeeds when there is none', () => {
     const dir = directory();
     installConflist(sys, dir, conflist);
     setConflistAside(sys, dir);
@@ -129,7 +129,7 @@ describe('conflistState', () => {
     expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
   });
 
-  test('missing is one thing, withdrawn another, until it is installed again', () => {
+  test('distinguishes missing from withdrawn until the file is installed again', () => {
     const dir = directory();
     expect(conflistState(sys, dir, ours)).toBe('missing');
     installConflist(sys, dir, ours);
@@ -139,7 +139,7 @@ describe('conflistState', () => {
     expect(readdirSync(dir)).toEqual([CONFLIST_NAME]);
   });
 
-  test('installing leaves in place what somebody has extended, and replaces what was changed', () => {
+  test('does not replace a file that was only extended, and replaces one that was changed', () => {
     const dir = directory();
     const extended = JSON.stringify({ ...own, plugins: [...own.plugins, istio] });
     writeFileSync(`${dir}/${CONFLIST_NAME}`, extended);

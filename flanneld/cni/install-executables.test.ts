@@ -74,7 +74,7 @@ describe('identify', () => {
     expect(identify(join(folder, 'x'), new Uint8Array())).toBe('ours');
   });
 
-  test('takes a link that leads nowhere here, and a folder, for a stranger’s', () => {
+  test('treats a link without a target, and a folder, as another vendor’s', () => {
     const { folder } = machine();
     symlinkSync('/nonexistent/cni/flannel', join(folder, 'flannel'));
     mkdirSync(join(folder, 'bridge'));
@@ -85,7 +85,7 @@ describe('identify', () => {
 });
 
 describe('installExecutables', () => {
-  test('puts an executable of its own under every free name', () => {
+  test('installs an executable under every free name', () => {
     const { source, folder } = machine();
     installExecutables(source, folder, new Set());
     expect(readdirSync(folder).sort()).toEqual([...PLUGIN_NAMES].sort());
@@ -103,7 +103,7 @@ describe('installExecutables', () => {
     expect(installed(join(folder, 'deep/er'), 'flannel')).toBe(true);
   });
 
-  test('never touches another vendor’s file without being told', () => {
+  test('never replaces another vendor’s file without a flag', () => {
     const { source, folder } = machine({ bridge: go, portmap: stranger, flannel: olderOurs });
     const plan = installExecutables(source, folder, new Set());
     expect(readFileSync(join(folder, 'bridge'), 'utf8')).toBe(go);
@@ -119,7 +119,7 @@ describe('installExecutables', () => {
     ]);
   });
 
-  test('replaces only the names it was told, and keeps what was there', () => {
+  test('replaces only the named files, and keeps copies of the old ones', () => {
     const { source, folder } = machine({ bridge: go, flannel: go });
     installExecutables(source, folder, new Set(['flannel']));
     expect(installed(folder, 'flannel')).toBe(true);
@@ -136,7 +136,7 @@ describe('installExecutables', () => {
     expect(readlinkSync(join(folder, 'bridge'))).toBe('/nonexistent/data/current/bin/cni');
   });
 
-  test('writes nothing a second time', () => {
+  test('writes nothing when it runs a second time', () => {
     const { source, folder } = machine();
     installExecutables(source, folder, new Set());
     const before = PLUGIN_NAMES.map((name) => statSync(join(folder, name)).ino);
@@ -145,14 +145,14 @@ describe('installExecutables', () => {
     expect(new Set(plan.map(({ step }) => step))).toEqual(new Set(['keep']));
   });
 
-  test('leaves a running executable to whoever runs it: the file is a new one', () => {
+  test('does not disturb a process that runs the old executable, because it writes a new file', () => {
     const { source, folder } = machine({ flannel: olderOurs });
     const before = statSync(join(folder, 'flannel')).ino;
     installExecutables(source, folder, new Set());
     expect(statSync(join(folder, 'flannel')).ino).not.toBe(before);
   });
 
-  test('says which file it misses, and leaves no half file', () => {
+  test('names a missing source file, and leaves no partial file', () => {
     const { source, folder } = machine();
     rmSync(source);
     expect(() => installExecutables(source, folder, new Set())).toThrow(`cni: read ${source}: ENOENT`);
@@ -166,7 +166,7 @@ describe('installExecutables', () => {
 });
 
 describe('removeExecutables', () => {
-  test('removes ours, puts back what was replaced, and leaves everybody else’s', () => {
+  test('removes Weft’s files, restores replaced ones, and keeps those of others', () => {
     const { source, folder } = machine({ bridge: go, flannel: go, other: stranger });
     installExecutables(source, folder, new Set(['flannel']));
     expect(ourExecutables(folder).map((path) => path.slice(folder.length + 1))).toEqual([
@@ -183,7 +183,7 @@ describe('removeExecutables', () => {
     expect(ourExecutables(folder)).toEqual([]);
   });
 
-  test('leaves what another installer has put over ours since', () => {
+  test('keeps a file that another installer has written over Weft’s', () => {
     const { source, folder } = machine({ flannel: go });
     installExecutables(source, folder, new Set(['flannel']));
     writeFileSync(join(folder, 'flannel'), stranger);
@@ -192,7 +192,7 @@ describe('removeExecutables', () => {
     expect(existsSync(join(folder, keptName('flannel')))).toBe(false);
   });
 
-  test('is content with a folder that is not there', () => {
+  test('succeeds when the folder does not exist', () => {
     expect(removeExecutables('/nonexistent/bin')).toEqual([]);
     expect(ourExecutables('/nonexistent/bin')).toEqual([]);
   });

@@ -50,7 +50,7 @@ function commands(changes: readonly Change[]): string[] {
 const leasesOf = (record: Record<string, Lease>): ReadonlyMap<string, Lease> => new Map(Object.entries(record));
 
 describe('changesFor', () => {
-  test('adds a peer with the commands an operator would type, the route last', () => {
+  test('adds a peer’s objects in order, the route last, with the commands that an operator would type', () => {
     const kernel = new ModelKernel(device);
     const id = NEXTHOP_ID_FIRST + 2;
     expect(commands(reconcile(kernel, leasesOf({ two })))).toEqual([
@@ -128,7 +128,7 @@ describe('changesFor', () => {
     expect(reconcile(kernel, leasesOf({}))).toEqual([]);
   });
 
-  test('leaves what is learned or resolving, and puts a permanent entry where it is wanted', () => {
+  test('keeps learned and resolving entries, and makes a permanent entry where one is wanted', () => {
     const kernel = new ModelKernel(device);
     const [mac, dst] = [parseMac('02:00:00:00:01:02'), parseIp('192.168.50.12')];
     kernel.fdb.set(mac, { index: 7, mac, destination: dst, state: 2, flags: 2 });
@@ -156,7 +156,7 @@ describe('changesFor', () => {
     expect(commands(reconcile(kernel, leasesOf({})))).toEqual(['bridge fdb del 00:00:00:00:00:00 dev flannel.1 self']);
   });
 
-  test('never takes or removes a nexthop of somebody else, also in the reserved range', () => {
+  test('never uses or removes another program’s nexthop, also in the reserved range', () => {
     const kernel = new ModelKernel(device);
     const id = NEXTHOP_ID_FIRST + 2;
     kernel.nexthops.set(id, { id, gateway: parseIp('10.9.9.9'), oif: 9, family: 4, protocol: 138, flags: 0 });
@@ -179,7 +179,7 @@ describe('changesFor', () => {
     );
   });
 
-  test('lets an old nexthop wait for the route that still stands on it', () => {
+  test('removes an old nexthop only after the route that uses it', () => {
     const kernel = new ModelKernel(device);
     reconcile(kernel, leasesOf({ two }));
     // Somebody takes the id: the route is to move to another one.
@@ -332,7 +332,7 @@ describe.each([
 ])('a kernel $kernelKind', ({ hasNexthops }) => {
   const history = fc.array(event, { maxLength: 14 });
 
-  test('ends in the same state whatever happened before, and the second time changes nothing', () => {
+  test('ends in the same state whatever happened before, and changes nothing when it runs again', () => {
     fc.assert(
       fc.property(history, leases, (events, last) => {
         const kernel = new ModelKernel(device, hasNexthops);
@@ -352,7 +352,7 @@ describe.each([
     );
   });
 
-  test('never breaks, not for one message, a peer that was right and stays', () => {
+  test('never breaks a correct peer that stays, not even between two messages', () => {
     fc.assert(
       fc.property(leases, leases, history, (before, after, events) => {
         const kernel = new ModelKernel(device, hasNexthops);

@@ -83,13 +83,13 @@ describe('Mirror', () => {
     { name: 'a default route', event: replaceRoute({ destination: everywhere, gateway }), want: undefined },
     { name: 'a nexthop of our range', event: replaceNexthop({ id, gateway, oif: 8 }), want: 'nexthop' },
     { name: 'another nexthop', event: replaceNexthop({ id: 7, gateway, oif: 7 }), want: undefined },
-    { name: 'a message nobody asked for', event: { ...deleteNexthop(1), type: 999 }, want: undefined },
+    { name: 'a message of another kind', event: { ...deleteNexthop(1), type: 999 }, want: undefined },
   ])('hears of $name', async ({ event, want }) => {
     const { hear } = await mirrorOf();
     expect(hear(event)).toBe(want);
   });
 
-  test('has what it was told, until it is told that it is gone', async () => {
+  test('has an object from the event that adds it until the event that removes it', async () => {
     const { mirror, hear } = await mirrorOf();
     hear(replaceNeigh({ index: 7, destination: gateway, mac }));
     expect(mirror.get(neigh, addressKey(gateway))).toMatchObject({ mac });
@@ -98,7 +98,7 @@ describe('Mirror', () => {
     expect(hear(deleteNeigh({ index: 7, destination: gateway }))).toBeUndefined();
   });
 
-  test('keeps only what is not as wanted, and knows all that is there', async () => {
+  test('stores only objects that are not as wanted, and still lists all that exist', async () => {
     const want = { destination: gateway, mac };
     const key = neigh.wantedKey(want);
     let isWanted = true;
@@ -123,7 +123,7 @@ describe('Mirror', () => {
     expect([mirror.get(neigh, key), kept()]).toEqual([undefined, []]);
   });
 
-  test('has lost a route when somebody’s took its place, and keeps it when one was put beside it', async () => {
+  test('loses a route when a foreign one replaces it, and keeps it when a foreign one is added beside it', async () => {
     const { mirror, hear } = await mirrorOf();
     const ours = { destination: podCidr, gateway, oif: 7, protocol: WEFT_PROTOCOL };
     hear(replaceRoute(ours));
@@ -134,7 +134,7 @@ describe('Mirror', () => {
     expect(mirror.get(route, key)).toBeUndefined();
   });
 
-  test('is in doubt when two of ours are in one place, and of a nexthop that goes with a route on it', async () => {
+  test('must list again when two of our objects have one key, and when a nexthop goes that a route uses', async () => {
     const one = await mirrorOf();
     one.hear(replaceRoute({ destination: podCidr, gateway, oif: 7, protocol: 4 }));
     expect(one.hear(addRoute({ destination: podCidr, oif: 7, protocol: WEFT_PROTOCOL }))).toBe('doubt');
@@ -144,7 +144,7 @@ describe('Mirror', () => {
     expect(other.hear(deleteNexthop(id))).toBe('doubt');
   });
 
-  test('is in doubt until everything is listed, and again on another device', async () => {
+  test('must list again until everything was listed, and again on another device', async () => {
     const { mirror } = await mirrorOf();
     expect(mirror.isDoubtful).toBe(false);
     mirror.moveTo({ ...place, tunnel: { index: 9, name: 'flannel.1' } });

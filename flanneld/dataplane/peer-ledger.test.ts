@@ -5,7 +5,7 @@ import { isWorthLogging, PeerLedger } from './peer-ledger.ts';
 const ledger = (): PeerLedger<string> => new PeerLedger(() => 0.999_999);
 
 describe('PeerLedger', () => {
-  test('leaves a failing key alone for twice as long each time, up to half a minute', () => {
+  test('waits twice as long after each failure of a key, up to half a minute', () => {
     const book = ledger();
     const delays: number[] = [];
     let now = 0;
@@ -21,7 +21,7 @@ describe('PeerLedger', () => {
     expect(delays.at(-1)).toBe(30_000);
   });
 
-  test('tries at once what is to become something else', () => {
+  test('tries a key at once when its wanted object has changed', () => {
     const book = ledger();
     book.failed('a', 'old', 'EINVAL', 0);
     expect(book.isDue('a', 'old', 1)).toBe(false);
@@ -29,21 +29,21 @@ describe('PeerLedger', () => {
     expect(book.failed('a', 'new', 'EINVAL', 1)).toMatchObject({ attempts: 1 });
   });
 
-  test('counts attempts, and keeps the last reason', () => {
+  test('counts the attempts of a key, and keeps the last reason', () => {
     const book = ledger();
     book.failed('a', 'sig', 'first', 5);
     book.failed('a', 'sig', 'second', 7);
     expect(book.failures()).toEqual([{ key: 'a', reason: 'second', attempts: 2 }]);
   });
 
-  test('never lets one key’s trouble touch another’s', () => {
+  test('keeps the failures of one key apart from those of others', () => {
     const book = ledger();
     book.failed('a', 'sig', 'EINVAL', 0);
     expect(book.isDue('b', 'sig', 0)).toBe(true);
     expect(book.isFailing('b')).toBe(false);
   });
 
-  test('knows as what a key was programmed, until it is gone', () => {
+  test('knows what was programmed for a key, until that is gone', () => {
     const book = ledger();
     expect(book.programmedAs('a')).toBeUndefined();
     book.succeeded('a', 'one');
@@ -55,14 +55,14 @@ describe('PeerLedger', () => {
     expect([book.programmedAs('a'), book.programmedAs('b')]).toEqual(['two', undefined]);
   });
 
-  test('tries what fails at once when something may have helped', () => {
+  test('tries failing keys at once when something has changed that may help', () => {
     const book = ledger();
     book.failed('a', 'sig', 'EINVAL', 0);
     book.retryNow();
     expect([book.isDue('a', 'sig', 0), book.failures()[0]?.attempts]).toEqual([true, 1]);
   });
 
-  test('forgets the failures of what succeeded', () => {
+  test('forgets the failures of a key that succeeded', () => {
     const book = ledger();
     for (const key of ['a', 'b']) book.failed(key, 's', 'EINVAL', 0);
     book.succeeded('a', 's');

@@ -73,7 +73,7 @@ class Bench {
 }
 
 describe('Reconciler', () => {
-  test('programs peers, says so once each with the commands, and then does and says nothing', async () => {
+  test('programs peers, logs each once with its commands, and then does and logs nothing', async () => {
     const bench = new Bench();
     expect(await bench.run({ two, three })).toBeUndefined();
     expect(bench.kernel.names('route')).toEqual(['route 10.244.2.0/24', 'route 10.244.3.0/24']);
@@ -87,7 +87,7 @@ describe('Reconciler', () => {
     expect([bench.asked(), bench.said()]).toEqual([[], []]);
   });
 
-  test('one peer the kernel refuses neither delays the others nor is forgotten', async () => {
+  test('tries a peer that the kernel refuses again, without a delay of the others', async () => {
     const bench = new Bench();
     bench.kernel.refuse = (change) => (change === '+route 10.244.2.0/24' ? EINVAL : undefined);
     const retryMs = await bench.run({ two, three });
@@ -115,7 +115,7 @@ describe('Reconciler', () => {
     expect(bench.kernel.names('route')).toHaveLength(2);
   });
 
-  test('no longer asks to be called for a peer that somebody else put right', async () => {
+  test('does not ask for another run for a peer that another program has repaired', async () => {
     const bench = new Bench();
     const command = '+route 10.244.2.0/24';
     bench.kernel.refuse = (change) => (change === command ? EINVAL : undefined);
@@ -143,7 +143,7 @@ describe('Reconciler', () => {
     expect(bench.reconciler.problems()).toEqual([]);
   });
 
-  test('thins out the same failure', async () => {
+  test('logs the same failure less and less often', async () => {
     const bench = new Bench();
     bench.kernel.refuse = (change) => (change.startsWith('+route') ? EINVAL : undefined);
     for (let attempt = 0; attempt < 12; attempt++) {
@@ -155,7 +155,7 @@ describe('Reconciler', () => {
     expect(bench.reconciler.problems()[0]?.reason).toContain('tried 12 times');
   });
 
-  test('repairs what was changed behind its back, and says what it found', async () => {
+  test('repairs what another program has changed, and logs what it found', async () => {
     const bench = new Bench();
     await bench.run({ two });
     bench.said();
@@ -165,7 +165,7 @@ describe('Reconciler', () => {
     expect(bench.lines).toMatchObject([{ peer: 'two', msg: 'peer repaired', was: 'fdb missing, route missing' }]);
   });
 
-  test('answers an endless fight five times, then once a second, and asks to be called for it', async () => {
+  test('repairs five times in an endless fight, then once a second, and asks for these runs', async () => {
     const bench = new Bench();
     await bench.run({ two });
     bench.said();
@@ -181,7 +181,7 @@ describe('Reconciler', () => {
     expect(waits).toBe(32);
   });
 
-  test('removes what a lease no longer asks for, and is content when it was gone already', async () => {
+  test('removes what a lease no longer needs, and succeeds when it was gone already', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     bench.said();
@@ -191,7 +191,7 @@ describe('Reconciler', () => {
     expect(bench.kernel.names('route')).toEqual(['route 10.244.3.0/24']);
   });
 
-  test('a leftover the kernel keeps is retried like a peer', async () => {
+  test('tries again to remove a leftover that the kernel refuses to remove', async () => {
     const bench = new Bench();
     await bench.run({ two });
     bench.kernel.refuse = (change) => (change.startsWith('-fdb') ? EBUSY : undefined);
@@ -206,7 +206,7 @@ describe('Reconciler', () => {
     expect([bench.reconciler.problems(), bench.kernel.names()]).toEqual([[], []]);
   });
 
-  test('reports a lease it leaves out when it appears and when it is gone, not in between', async () => {
+  test('reports an unusable lease when it appears and when it is gone, and not in between', async () => {
     const bench = new Bench();
     const bad = { ...two, backendData: 'x' };
     await bench.run({ bad, three });
@@ -218,7 +218,7 @@ describe('Reconciler', () => {
     expect(bench.said()).toEqual(['info: lease can be used again']);
   });
 
-  test('notes in the ledger what somebody else changed, object by object, and nothing else', async () => {
+  test('notes in the ledger each object that another program has changed, and nothing else', async () => {
     const bench = new Bench();
     await bench.run({ two });
     await bench.run({ two, three });
@@ -235,7 +235,7 @@ describe('Reconciler', () => {
     expect(bench.drift.entries()).toHaveLength(2);
   });
 
-  test('notes what somebody else added', async () => {
+  test('notes objects that another program has added', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     const stranger = bench.kernel.objects.get('neigh 10.244.3.0');
@@ -252,7 +252,7 @@ describe('Reconciler', () => {
     ]);
   });
 
-  test('says in one line when hundreds are added or repaired, and each at debug', async () => {
+  test('logs one line when hundreds of peers are added or repaired, and each of them at level debug', async () => {
     const bench = new Bench();
     const leases: Record<string, Lease> = {};
     for (let node = 1; node <= 150; node++) {
@@ -295,7 +295,7 @@ describe('Reconciler', () => {
     expect(bench.reconciler.counts).toEqual({ wanted: 3, programmed: 1, failing: 2 });
   });
 
-  test('gives up the run when the device vanishes under it', async () => {
+  test('ends the run when the device disappears', async () => {
     const bench = new Bench();
     bench.kernel.refuse = () => ENODEV;
     await expect(bench.run({ two, three })).rejects.toThrow(
@@ -307,7 +307,7 @@ describe('Reconciler', () => {
 describe('Reconciler, of what the kernel tells', () => {
   const moved = vxlanLease('10.244.2.0/24', '192.168.50.22', '02:00:00:00:01:22');
 
-  test('makes the changes of a lease without listing what is there', async () => {
+  test('applies the change of a lease without listing the kernel’s objects', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     bench.asked();
@@ -319,7 +319,7 @@ describe('Reconciler, of what the kernel tells', () => {
     expect(bench.kernel.listed).toBe(0);
   });
 
-  test('takes for news what others change, and not its own changes', async () => {
+  test('reacts to changes of other programs, and not to its own', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     const hasNews: boolean[] = [];
@@ -332,7 +332,7 @@ describe('Reconciler, of what the kernel tells', () => {
   });
 
   test.for(['fdb 02:00:00:00:01:02', 'neigh 10.244.2.0', 'route 10.244.2.0/24'])(
-    'puts back what it is told is gone, and lists nothing: %s',
+    'restores a removed object without listing: %s',
     async (name) => {
       const bench = new Bench();
       await bench.run({ two, three });
@@ -344,7 +344,7 @@ describe('Reconciler, of what the kernel tells', () => {
     },
   );
 
-  test('lists everything when a nexthop goes that routes stand on: of these nothing is told', async () => {
+  test('lists everything when a nexthop goes that routes use, because the kernel sends no event for these routes', async () => {
     const bench = new Bench();
     await bench.run({ two, three });
     const [nexthop = ''] = bench.kernel.names('nexthop');
@@ -364,14 +364,14 @@ describe('Reconciler, of what the kernel tells', () => {
     { name: 'after a minute', before: (bench) => Object.assign(bench, { nowMs: 60_000 }) },
     { name: 'on another device', before: () => undefined, tunnel: { index: 8, name: 'flannel.1' } },
     { name: 'when events were lost', before: ({ reconciler }) => reconciler.doubt() },
-  ])('does not trust what it knows $name', async ({ before, tunnel }) => {
+  ])('lists the kernel’s objects again $name', async ({ before, tunnel }) => {
     const bench = await damaged();
     await before(bench);
     await bench.runQuietly({ two, three }, tunnel);
     expect(bench.kernel.names('route')).toContain('route 10.244.3.0/24');
   });
 
-  test('leaves the kernel as a look does, whatever leases come and go', { timeout: 60_000 }, async () => {
+  test('leaves the kernel as a full run does, whatever leases come and go', { timeout: 60_000 }, async () => {
     const lease = fc
       .record({
         subnet: fc.nat(3),

@@ -13,11 +13,11 @@ describe('RepairBudget', () => {
     expect(granted(new RepairBudget(), 'a', 2000, 200_000)).toBe(100);
   });
 
-  test('answers a program that undoes ten times a second five times, and then once a second', () => {
+  test('repairs five times against a program that undoes ten repairs a second, and then once a second', () => {
     expect(granted(new RepairBudget(), 'a', 100, 10_000)).toBe(14);
   });
 
-  test('says how long to wait', () => {
+  test('returns how long to wait', () => {
     const budget = new RepairBudget();
     for (let i = 0; i < 5; i++) expect(budget.take('a', 0)).toBe(0);
     expect(budget.take('a', 0)).toBe(1000);
@@ -31,7 +31,7 @@ describe('RepairBudget', () => {
     expect(budget.take('b', 1000)).toBe(0);
   });
 
-  test('counts the waits of one fight, and begins anew after peace', () => {
+  test('counts the waits of one fight, and starts again after a quiet time', () => {
     const budget = new RepairBudget();
     granted(budget, 'a', 100, 1000);
     expect(budget.waited('a')).toBeGreaterThan(1);

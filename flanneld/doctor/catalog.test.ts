@@ -27,17 +27,17 @@ describe('the catalog of findings', () => {
     sources({ ofChecks: true }).flatMap((text) => [...text.matchAll(/'([a-z]+(?:-[a-z]+)+)'/g)].map(([, id]) => id)),
   );
 
-  test('has no id that no code can find', () => {
+  test('has no id that the code never reports', () => {
     expect(Object.keys(CATALOG).filter((id) => !used.has(id))).toEqual(OF_OTHERS);
   });
 
-  test('has an id for every finding that code makes', () => {
+  test('has an id for every finding that the code reports', () => {
     const made = sources().flatMap((text) => [...text.matchAll(/\bid: '([^']+)'/g)].map(([, id]) => id ?? ''));
     expect(made.length).toBeGreaterThan(0);
     expect(made.filter((id) => !(id in CATALOG))).toEqual([]);
   });
 
-  test.for(Object.entries(CATALOG))('says of %s in one line each what it is', ([id, { symptom, meaning, fix }]) => {
+  test.for(Object.entries(CATALOG))('describes %s with one line for each text', ([id, { symptom, meaning, fix }]) => {
     expect(id).toMatch(/^[a-z]+(-[a-z]+)+$/);
     for (const text of [symptom, meaning, fix]) expect(text).toMatch(/^[^\n|]{10,}$/);
   });

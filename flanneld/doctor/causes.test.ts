@@ -21,7 +21,7 @@ test.for<{ name: string; drafts: readonly Draft[]; want: readonly string[] }>([
     want: ['underlay-down'],
   },
   {
-    name: 'what a conflict of one peer explains, and no other peer',
+    name: 'a conflict of one peer as the cause of that peer’s silence, and of no other peer’s',
     drafts: [
       draft('subnet-conflict', { peer: 'node-2' }),
       draft('peer-tunnel-broken', { peer: 'node-2' }),
@@ -35,12 +35,12 @@ test.for<{ name: string; drafts: readonly Draft[]; want: readonly string[] }>([
     want: ['ip-forward-off', 'cni-plugin-missing', 'tunnel-port-blocked node-2'],
   },
   {
-    name: 'a chain of causes by its first',
+    name: 'a chain of causes by the first cause',
     drafts: [draft('agent-not-ready'), draft('device-missing'), draft('route-missing'), draft('vxlan-port-taken')],
     want: ['vxlan-port-taken'],
   },
   {
-    name: 'no error by a warning',
+    name: 'an error although a warning might be its cause',
     drafts: [draft('network-overlap', { severity: 'warning' }), draft('route-shadowed', { peer: 'node-2' })],
     want: ['network-overlap', 'route-shadowed node-2'],
   },
@@ -48,7 +48,7 @@ test.for<{ name: string; drafts: readonly Draft[]; want: readonly string[] }>([
   expect(ids(drafts)).toEqual(want);
 });
 
-test('tells what follows in the evidence of the cause, five by name', () => {
+test('lists consequences in the evidence of the cause, five of them by name', () => {
   const peers = Array.from({ length: 7 }, (_, n) => draft('tunnel-port-blocked', { peer: `node-${n}` }));
   const [only, ...others] = causesOnly([draft('firewall-drops-tunnel'), ...peers]);
   expect(others).toEqual([]);

@@ -11,13 +11,13 @@ function draft(id: Draft['id'], more: Partial<Draft> = {}): Draft {
 
 const keys = (drafts: readonly Draft[]): string[] => drafts.map(({ id, peer = '' }) => `${id} ${peer}`.trim());
 
-test('what the second look no longer sees is not told, and the rest in its words', () => {
+test('a finding that the second examination does not confirm is dropped, and others get its text', () => {
   const first = [draft('bridge-down'), draft('route-missing', { evidence: 'old' })];
   const second = [draft('route-missing', { evidence: 'new' }), draft('hairpin-off')];
   expect(lasting(first, second)).toEqual([draft('route-missing', { evidence: 'new' })]);
 });
 
-test('the same of the same peer is told once', () => {
+test('the same finding about the same peer is reported once', () => {
   const drafts = [
     draft('firewall-drops-tunnel', { evidence: 'with the rule' }),
     draft('firewall-drops-tunnel'),
@@ -36,7 +36,7 @@ describe('an agent', () => {
   const drafts = [draft('subnet-env-missing'), draft('ip-forward-off'), draft('agent-not-ready')];
 
   test.for([
-    { name: 'that has just started may have made nothing yet', seen: view(false, 5), want: ['ip-forward-off'] },
+    { name: 'that has just started may not have made its objects yet', seen: view(false, 5), want: ['ip-forward-off'] },
     { name: 'that is not ready for long has a problem', seen: view(false, 60), want: keys(drafts) },
     { name: 'that is ready has made everything', seen: view(true, 5), want: keys(drafts) },
   ])('$name', ({ seen, want }) => {
@@ -52,42 +52,42 @@ describe('of a peer', () => {
 
   test.for<{ name: string; own: readonly Draft[]; agents: readonly Finding[]; want: readonly string[] }>([
     {
-      name: 'the agent knows that only one direction is blocked',
+      name: 'adds the agent’s knowledge that only one direction is blocked',
       own: [draft('tunnel-port-blocked', { peer: 'node-2' })],
       agents: [finding('tunnel-one-way', 'node-2')],
       want: ['tunnel-one-way node-2'],
     },
     {
-      name: 'what it knows of another peer, which the doctor reaches, is over',
+      name: 'drops what the agent says of a peer that the doctor reaches',
       own: [draft('tunnel-port-blocked', { peer: 'node-3' })],
       agents: [finding('tunnel-one-way', 'node-2')],
       want: ['tunnel-port-blocked node-3'],
     },
     {
-      name: 'so it is with what concerns many peers and is one finding',
+      name: 'does the same with one finding about many peers',
       own: [draft('tunnel-port-blocked'), draft('tunnel-port-blocked', { peer: 'node-9' })],
       agents: [finding('tunnel-one-way')],
       want: ['tunnel-port-blocked node-9', 'tunnel-one-way'],
     },
     {
-      name: 'what it said before and the doctor sees no longer is not told',
+      name: 'drops an earlier finding of the agent that the doctor no longer sees',
       own: [],
       agents: [finding('peer-unreachable', 'node-2'), finding('peer-slow', 'node-3', 'warning')],
       want: ['peer-slow node-3'],
     },
     {
-      name: 'a slow peer that is blocked now is both',
+      name: 'reports a slow peer that is blocked now as both',
       own: [draft('tunnel-port-blocked', { peer: 'node-2' })],
       agents: [finding('peer-slow', 'node-2', 'warning')],
       want: ['tunnel-port-blocked node-2', 'peer-slow node-2'],
     },
     {
-      name: 'what the doctor knows better stays',
+      name: 'keeps what the doctor knows better',
       own: [draft('vtep-mac-mismatch', { peer: 'node-2' })],
       agents: [finding('tunnel-one-way', 'node-2')],
       want: ['vtep-mac-mismatch node-2'],
     },
-    { name: 'an id of a newer agent is left out', own: [], agents: [finding('newer', 'node-2')], want: [] },
+    { name: 'leaves out an id that only a newer agent knows', own: [], agents: [finding('newer', 'node-2')], want: [] },
   ])('$name', ({ own, agents, want }) => {
     expect(keys(withHistory(own, agents))).toEqual(want);
   });

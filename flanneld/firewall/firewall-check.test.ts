@@ -63,18 +63,18 @@ async function looks(
 }
 
 describe('FirewallLook', () => {
-  test('does not look again as long as the rule set has its number', async () => {
+  test('does not read the rules again as long as the rule set’s generation is the same', async () => {
     expect(await looks([{}, {}, {}])).toEqual([1, 1, 1]);
   });
 
-  test('looks when the number is another, or with a reason', async () => {
+  test('reads the rules when the generation has changed, or when there is a reason', async () => {
     const another = (): void => {
       kernel.generation = 701;
     };
     expect(await looks([{ before: another }, {}, { reasons: ['leases', 'start'] }, {}])).toEqual([2, 2, 3, 3]);
   });
 
-  test('looks after an event only if the number is another', async () => {
+  test('reads the rules after an event only if the generation has changed', async () => {
     const another = (): void => {
       kernel.generation = 701;
     };
@@ -82,7 +82,7 @@ describe('FirewallLook', () => {
     expect(await looks([event, event, events, event])).toEqual([1, 1, 2, 2]);
   });
 
-  test('looks once a minute when others change the rule set all the time, and at once with a reason', async () => {
+  test('reads the rules once a minute while other programs change them all the time, and at once when there is a reason', async () => {
     const another = (): void => {
       kernel.generation = (kernel.generation ?? 0) + 1;
     };
@@ -99,7 +99,7 @@ describe('FirewallLook', () => {
     expect(await looks([...runs, {}, { before: another }])).toEqual([2, 2, 3, 4, 4, 4]);
   });
 
-  test('looks once where the firewall must only once', async () => {
+  test('reads the rules once for a firewall that needs only one check', async () => {
     firewall.mustLook = true;
     const mustNot = (): void => {
       firewall.mustLook = false;
@@ -107,13 +107,13 @@ describe('FirewallLook', () => {
     expect(await looks([{ before: mustNot }, {}])).toEqual([1, 1]);
   });
 
-  test('looks once more, at once, after it changed something', async () => {
+  test('reads the rules again at once after it changed something', async () => {
     firewall.changes = true;
     expect(await looks([])).toEqual([]);
     expect(firewall.looks).toBe(2);
   });
 
-  test('looks again the next time when the second look changed something, too', async () => {
+  test('reads the rules again the next time when the second check changed something, too', async () => {
     firewall.changes = true;
     const right = (): void => {
       firewall.changes = false;
@@ -124,7 +124,7 @@ describe('FirewallLook', () => {
   test.for([
     { name: 'the firewall must', set: () => Object.assign(firewall, { mustLook: true }) },
     { name: 'the kernel has no nftables', set: () => Object.assign(kernel, { generation: undefined }) },
-  ])('looks every time where $name', async ({ set }) => {
+  ])('reads the rules every time when $name', async ({ set }) => {
     set();
     expect(await looks([{}, {}])).toEqual([2, 3]);
   });
@@ -133,12 +133,12 @@ describe('FirewallLook', () => {
     { name: 'nothing of it is ours', follows: false, want: [1, 1] },
     { name: 'ours was the only change', follows: true, want: [1, 1] },
     { name: 'it cannot be followed', follows: undefined, want: [2, 2] },
-  ])('does not look for the leases alone where $name', async ({ follows, want }) => {
+  ])('does not read the rules because of changed leases alone when $name', async ({ follows, want }) => {
     firewall.follows = follows;
     expect(await looks([{ reasons: ['leases'] }, {}])).toEqual(want);
   });
 
-  test('looks when somebody changed something just before the leases did', async () => {
+  test('reads the rules when another program changed them just before the leases changed', async () => {
     firewall.follows = true;
     const another = (): void => {
       kernel.generation = 900;
@@ -146,7 +146,7 @@ describe('FirewallLook', () => {
     expect(await looks([{ before: another, reasons: ['leases'] }, {}])).toEqual([1, 2]);
   });
 
-  test('looks when the leases come with another reason, or before all was right', async () => {
+  test('reads the rules when leases and another reason come together, or before all was right', async () => {
     const another = (): void => {
       kernel.generation = 701;
     };
@@ -156,7 +156,7 @@ describe('FirewallLook', () => {
     expect(await looks([{ reasons: ['leases'] }])).toEqual([4]);
   });
 
-  test('looks again after a failure', async () => {
+  test('reads the rules again after a failure', async () => {
     let fails = true;
     const ensure = async (): Promise<boolean> => {
       firewall.looks++;

@@ -143,6 +143,6 @@ test.for([
   expect(refusesEverything(rule)).toBe(all);
 });
 
-test('a rule of a chain nobody declared is no listing', () => {
+test('a listing with a rule of an undeclared chain is refused', () => {
   expect(() => parseIptablesSave('*nat\n-A X -j Y\n')).toThrow(SyntaxError);
 });

@@ -43,7 +43,7 @@ describe('iptablesChains', () => {
     ]);
   });
 
-  test('speak IPv6, plain ports, and leave alone what is not to be masqueraded', () => {
+  test('can be for IPv6, with plain ports, and except destinations that are not masqueraded', () => {
     const [nat] = iptablesChains({
       ...config,
       family: 6,
@@ -59,7 +59,7 @@ describe('iptablesChains', () => {
     ]);
   });
 
-  test('of a second network have names of their own, and flannel’s are only its where they speak of it', () => {
+  test('of a second network have names of their own, and flannel’s chains count as its only when they are for it', () => {
     const names = iptablesChains({ ...config, vni: 7 }).map(({ name, rules, mustMention }) => [
       name,
       rules?.length,
@@ -75,7 +75,7 @@ describe('iptablesChains', () => {
     for (const { name } of iptablesChains({ ...config, vni: 0xffffff })) expect(name.length).toBeLessThanOrEqual(28);
   });
 
-  test('are not wanted without their flag', () => {
+  test('are absent without their flag', () => {
     const wanted = iptablesChains({ ...config, masquerade: false, forward: false });
     expect(wanted.map(({ rules }) => rules)).toEqual([undefined, undefined]);
     expect(wanted).toEqual(unwantedChains(config.network, 1));

@@ -60,11 +60,11 @@ describe('firewallTable', () => {
     { name: 'no masquerade', over: { masquerade: false }, want: ['forward'] },
     { name: 'no forward rules', over: { forward: false }, want: ['postrouting'] },
     { name: 'neither', over: { masquerade: false, forward: false }, want: [] },
-  ])('has only the chains asked for: $name', ({ over, want }) => {
+  ])('has only the configured chains: $name', ({ over, want }) => {
     expect(firewallTable({ ...config, ...over }).chains.map(({ name }) => name)).toEqual(want);
   });
 
-  test('leaves the address of pods alone on their way to where it is known', () => {
+  test('does not masquerade pods’ packets to destinations that know their addresses', () => {
     const nonMasquerade = [parsePrefix('192.168.0.0/16'), parsePrefix('10.0.0.0/8')];
     expect(chainTexts(firewallTable({ ...config, nonMasquerade }), 'postrouting')?.slice(4, 7)).toEqual([
       'ip saddr 10.244.0.0/16 ip daddr 192.168.0.0/16 return',
@@ -73,7 +73,7 @@ describe('firewallTable', () => {
     ]);
   });
 
-  test('masquerades plainly where random ports are not to be had', () => {
+  test('masquerades without random ports when the kernel does not support them', () => {
     const texts = chainTexts(firewallTable({ ...config, fullyRandom: false }), 'postrouting')?.join('\n');
     expect(texts).not.toContain('fully-random');
     expect(texts).toContain('masquerade');
@@ -136,7 +136,7 @@ describe('listingFingerprint', () => {
     { name: 'a rule more', text: listing([from, to, [{ drop: null }]]) },
     { name: 'another operator', text: listing([[address('saddr', '!='), accept], to]) },
     {
-      name: 'a set nobody of us made',
+      name: 'a foreign set',
       text: listing([from, to], [{ set: { family: 'ip', name: 'x', table: 'weft' } }]),
     },
     { name: 'another policy', text: listing([from, to]).replace('"policy":"accept"', '"policy":"drop"') },
@@ -149,7 +149,7 @@ describe('listingFingerprint', () => {
     expect(listingFingerprint(text)).not.toBe(wanted);
   });
 
-  test('does not mind how a newer nft writes flags and set membership', () => {
+  test('ignores how a newer nft writes flags and set membership', () => {
     const masquerade = (flags: NftJson): string => listing([[address('saddr', 'in'), { masquerade: { flags } }]]);
     expect(listingFingerprint(masquerade(['fully-random']))).toBe(listingFingerprint(masquerade('fully-random')));
     expect(listingFingerprint(listing([[address('saddr', 'in'), accept], to]))).toBe(wanted);

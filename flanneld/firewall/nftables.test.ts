@@ -71,7 +71,7 @@ function firewall(nft: Nft, over: Partial<FirewallOptions['families'][number]> =
 }
 
 describe('NftablesFirewall', () => {
-  test('does not take for its own what somebody else puts in right after it wrote', async () => {
+  test('does not count a foreign rule as its own that is added right after it wrote the table', async () => {
     const nft = new FakeNft();
     const [rules] = firewall(nft);
     await rules.ensure();
@@ -85,7 +85,7 @@ describe('NftablesFirewall', () => {
     expect(await rules.ensure()).toBe(false);
   });
 
-  test('notes as drift what somebody else did to a table that was right, not its own first writing', async () => {
+  test('notes foreign changes of a correct table as drift, and not its own first writing', async () => {
     const nft = new FakeNft();
     const drift = new DriftLedger();
     const [network, subnet] = [parsePrefix('10.244.0.0/16'), parsePrefix('10.244.1.0/24')];
@@ -113,7 +113,7 @@ describe('NftablesFirewall', () => {
     ]);
   });
 
-  test('writes the table once, then finds it right and says nothing', async () => {
+  test('writes the table once, then finds it correct and logs nothing', async () => {
     const nft = new FakeNft();
     const [rules, lines] = firewall(nft);
     expect(await rules.ensure()).toBe(true);
@@ -137,7 +137,7 @@ describe('NftablesFirewall', () => {
     expect(nft.tables.get('ip weft')).toEqual(before);
   });
 
-  test('removes flannel’s table in the transaction that writes ours, then its one of a family that is off', async () => {
+  test('removes flannel’s table in the transaction that writes ours, and its table of a family that is off', async () => {
     const nft = new FakeNft();
     for (const table of ['ip flannel-ipv4', 'ip6 flannel-ipv6', 'ip kube-proxy']) nft.tables.set(table, []);
     const [rules, lines] = firewall(nft);
@@ -169,7 +169,7 @@ describe('NftablesFirewall', () => {
   describe('without a change in nftables', () => {
     afterEach(() => void vi.useRealTimers());
 
-    test('must look at the start, and once more when the look at all chains was put off', async () => {
+    test('reads the rules at the start, and once more when the check of all chains was delayed', async () => {
       vi.useFakeTimers({ toFake: ['performance'] });
       const [rules] = firewall(new FakeNft());
       expect(rules.mustLook()).toBe(true);

@@ -50,7 +50,7 @@ class FakeSets {
 }
 
 describe('PeerSets', () => {
-  test('has each address of each family once, the host’s own among them', () => {
+  test('has each address of each family once, including other addresses of the nodes', () => {
     const both = { publicIp: parseIp('10.0.0.1'), publicIpv6: parseIp('fd00::1') };
     const fake = new FakeSets();
     fake.set({ both, more: lease('10.0.0.2', '10.0.0.1', '172.16.0.2', 'fd00::2'), none: {} });
@@ -60,7 +60,7 @@ describe('PeerSets', () => {
     });
   });
 
-  test('knows nothing of the kernel before it has looked or written', () => {
+  test('assumes nothing about the kernel’s sets before it has read or written them', () => {
     const fake = new FakeSets();
     fake.set({ a: lease('10.0.0.1') });
     expect(fake.sets.follow()).toBeUndefined();
@@ -73,7 +73,7 @@ describe('PeerSets', () => {
     expect(fake.sets.follow()).toBe(false);
   });
 
-  test('asks for what one change of the leases is, whatever their number', () => {
+  test('asks for the elements of one changed lease, whatever the number of leases', () => {
     const fake = new FakeSets();
     const many = Object.fromEntries(
       Array.from({ length: 5000 }, (_, at) => [`n${at}`, lease(`10.1.${at >> 8}.${at & 255}`)] as const),
@@ -89,7 +89,7 @@ describe('PeerSets', () => {
     expect(fake.sets.follow()).toBe(false);
   });
 
-  test('keeps an address that another lease still has, and asks for nothing when a change was undone', () => {
+  test('keeps an address that another lease also has, and asks for nothing when a change was undone', () => {
     const fake = new FakeSets();
     const [a, b] = [lease('10.0.0.1', '10.0.0.9'), lease('10.0.0.2', '10.0.0.9')];
     fake.set({ a, b });
@@ -117,7 +117,7 @@ describe('PeerSets', () => {
     expect(script.endsWith('flush set inet weft peers6\n')).toBe(true);
   });
 
-  test('puts right what somebody else did, and says that it was somebody else', () => {
+  test('repairs a foreign change, and reports that it was foreign', () => {
     const fake = new FakeSets();
     fake.set({ a: lease('10.0.0.1'), b: lease('10.0.0.2') });
     fake.sets.elements();
@@ -131,7 +131,7 @@ describe('PeerSets', () => {
     ]);
   });
 
-  test('knows nothing after a refusal', () => {
+  test('assumes nothing about the sets after the kernel refused a change', () => {
     const fake = new FakeSets();
     fake.sets.written();
     fake.set({ a: lease('10.0.0.1') });

@@ -35,7 +35,7 @@ async function serve(
   return { url: `http://127.0.0.1:${port}/`, idle, openNow };
 }
 
-test('idle connections beyond the limit push out the oldest of them, and who asks is answered', async () => {
+test('idle connections beyond the limit make the server close the oldest idle one, and requests are answered', async () => {
   const { url, idle, openNow } = await serve(true);
   const first = await idle();
   const gone = once(first, 'close');
@@ -47,7 +47,7 @@ test('idle connections beyond the limit push out the oldest of them, and who ask
   expect(await openNow()).toBeLessThanOrEqual(LIMIT + 1);
 });
 
-test('many that come at once do not push out one that asks among them', async () => {
+test('many connections at once do not make the server close one with a request', async () => {
   const { url, idle } = await serve(true);
   const crowd = Array.from({ length: 200 }, idle);
   expect(await ask(url)).toBe('yes');

@@ -17,14 +17,14 @@ function lookUntil(events: FindingEvents, from: number, to: number, findings: (s
 }
 
 describe('FindingEvents', () => {
-  test('tells once of a problem that lasts, and once of its end', () => {
+  test('makes one Event for a lasting problem, and one for its end', () => {
     const told = lookUntil(new FindingEvents(), 0, 120, (sec) =>
       sec < 60 ? [finding('tunnel-port-blocked', 'node-2')] : [],
     );
     expect(told).toEqual(['10 TunnelPortBlocked', '65 TunnelPortBlockedEnded']);
   });
 
-  test('says it in the words of doctor, and makes one Event of many peers', () => {
+  test('uses the doctor’s words, and makes one Event for many peers', () => {
     const events = new FindingEvents();
     const many = Array.from({ length: 30 }, (_, n) => finding('tunnel-port-blocked', `node-${n + 2}`));
     events.look(many, 0);
@@ -42,19 +42,19 @@ describe('FindingEvents', () => {
     ]);
   });
 
-  test('is silent about what is over at once, and about what is only worth knowing', () => {
+  test('makes no Event for a problem that is soon over, and for findings of severity info', () => {
     expect(lookUntil(new FindingEvents(), 0, 60, (sec) => (sec === 5 ? [finding('peer-slow')] : []))).toEqual([]);
     expect(lookUntil(new FindingEvents(), 0, 60, () => [finding('flannel-here', undefined, 'info')])).toEqual([]);
   });
 
-  test('tells of what comes and goes every five minutes at most', () => {
+  test('makes an Event at most every five minutes for a problem that comes and goes', () => {
     const told = lookUntil(new FindingEvents(), 0, 900, (sec) => (sec % 60 < 30 ? [finding('peer-slow')] : []));
     const appeared = told.filter((line) => line.endsWith(' PeerSlow'));
     expect(appeared).toEqual(['10 PeerSlow', '310 PeerSlow', '610 PeerSlow']);
     expect(told.filter((line) => line.endsWith('PeerSlowEnded'))).toHaveLength(3);
   });
 
-  test('tells of twenty problems in an hour at most, and of others later', () => {
+  test('makes Events for at most twenty problems an hour, and for others later', () => {
     const ids = Array.from({ length: 30 }, (_, n) => finding(`problem-${n}`));
     const told = lookUntil(new FindingEvents(), 0, 3700, () => ids);
     expect(told.filter((line) => Number(line.split(' ')[0]) < 3600)).toHaveLength(20);

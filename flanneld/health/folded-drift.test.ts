@@ -11,7 +11,7 @@ const of = (object: Drift['object'], count?: number): Drift => ({
   ...(count !== undefined && { count }),
 });
 
-test('what has no cause is noted as it is', () => {
+test('an entry without a cause is noted unchanged', () => {
   const ledger = new DriftLedger();
   const folded = new FoldedDrift(ledger);
   folded.note(of('route'));
@@ -19,7 +19,7 @@ test('what has no cause is noted as it is', () => {
   expect(ledger.entries()).toMatchObject([{ object: 'route' }]);
 });
 
-test('a device and all that followed from its loss are one entry, and are counted each by its object', () => {
+test('a lost device and everything lost with it are one entry, in which each object is counted', () => {
   const ledger = new DriftLedger();
   const folded = new FoldedDrift(ledger);
   folded.cause(of('link'));
@@ -33,7 +33,7 @@ test('a device and all that followed from its loss are one entry, and are counte
   ]);
 });
 
-test('what is noted after the run is over has nothing to do with it', () => {
+test('an entry after the end of the run is not connected with it', () => {
   const ledger = new DriftLedger();
   const folded = new FoldedDrift(ledger);
   folded.cause(of('link'));

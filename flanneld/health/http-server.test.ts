@@ -16,7 +16,7 @@ const device: Check = { name: 'device flannel.1', required: true };
 const peer: Check = { name: 'peer 10.244.9.0-24.json', problem: 'has no VtepMAC', required: false };
 
 describe('serveHttp', () => {
-  test('says that the process runs, whatever the checks say', async () => {
+  test('answers that the process runs, whatever the checks say', async () => {
     const get = await start(() => [{ ...device, problem: 'missing' }]);
     expect(await get('/healthz')).toEqual([200, 'flanneld is running\n']);
   });
@@ -29,7 +29,7 @@ describe('serveHttp', () => {
     expect(await get('/readyz')).toEqual([200, 'flanneld is ready\n']);
   });
 
-  test('stays ready when a peer fails, and names the peer when asked for more', async () => {
+  test('stays ready when a peer fails, and names the peer in the verbose answer', async () => {
     const get = await start(() => [device, peer]);
     expect(await get('/readyz')).toEqual([200, 'flanneld is ready\n']);
     const lines = '[+] device flannel.1: ok\n[!] peer 10.244.9.0-24.json: has no VtepMAC\nflanneld is ready\n';
@@ -44,7 +44,7 @@ describe('serveHttp', () => {
     expect((await get(path, method))[0]).toBe(want);
   });
 
-  test('says which address is taken', async () => {
+  test('names the address that is in use', async () => {
     const server = await serveHttp({ address: '127.0.0.1', port: 0 }, new Map());
     onTestFinished(() => server.close());
     const second = serveHttp({ address: '127.0.0.1', port: server.port }, new Map());

@@ -25,7 +25,7 @@ function programOf(body: string): string {
 }
 
 describe('stderrSink', () => {
-  test('has written every line when the process ends at once, and survives a closed stderr', () => {
+  test('has written every line when the process ends immediately, and survives a closed stderr', () => {
     const program = programOf(`for (let n = 0; n < 1000; n++) logger.info({ n }, 'line'); process.exit(7);`);
     const run = (shell: string) =>
       spawnSync('sh', ['-c', shell, 'sh', process.execPath, program], { cwd: folder, encoding: 'utf8' });
@@ -35,7 +35,7 @@ describe('stderrSink', () => {
     expect(run('"$1" --input-type=module -e "$2" 2>&-').status).toBe(7);
   });
 
-  test('does not wait for a reader that stopped reading, and says later how many lines it has lost', async () => {
+  test('does not wait for a reader that has stopped reading, and later logs how many lines were lost', async () => {
     const program = programOf(`
       for (let n = 0; n < 2000; n++) logger.info({ n, text: 'x'.repeat(100) }, 'line');
       process.stdout.write('through');
@@ -63,7 +63,7 @@ describe('stderrSink', () => {
     expect(kept).toBeLessThan(2000);
   });
 
-  test('writes terminal commands and changes of direction of anybody as escapes', () => {
+  test('writes terminal commands and bidirectional controls as escapes', () => {
     const program = programOf(String.raw`logger.info({ peer: 'a\u001b[2J\u009b31m\u202eb' }, 'line');`);
     const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       cwd: folder,

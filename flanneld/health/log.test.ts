@@ -17,7 +17,7 @@ describe('createLogger', () => {
     expect(parsed()[0]).toMatchObject({ dev: 'flannel.1', durMs: 3, msg: 'device created' });
   });
 
-  test('leaves out what is below the level', () => {
+  test('leaves out lines below the level', () => {
     const { logger, parsed } = capture('warn');
     logger.debug({}, 'a');
     logger.info({}, 'b');
@@ -72,7 +72,7 @@ describe('createLogger', () => {
 });
 
 describe('createFailureLog', () => {
-  test('logs the same failure at 1, 10, 100 with the count, and the recovery once', () => {
+  test('logs the same failure the 1st, 10th and 100th time with its count, and the recovery once', () => {
     const { logger, parsed } = capture();
     const failures = createFailureLog(logger);
     for (let n = 0; n < 150; n++)
@@ -122,7 +122,7 @@ describe('createFailureLog', () => {
     ]);
   });
 
-  test('does not grow with texts that never repeat', () => {
+  test('does not use more memory when texts never repeat', () => {
     const { logger, parsed } = capture();
     const counted = createFailureLog(logger);
     for (let n = 0; n < 20; n++) counted.failed('a', `text ${n}`, {}, 'failed');

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { DURATION_BUCKETS, RunMeter } from './meters.ts';
 
 describe('RunMeter', () => {
-  test('gives back counts and sums, once', () => {
+  test('returns counts and sums, and then starts at zero', () => {
     const meter = new RunMeter();
     for (const seconds of [0.002, 0.001, 0.0015, 7]) meter.observe(seconds);
     expect(meter.take()).toEqual([
@@ -21,7 +21,7 @@ describe('RunMeter', () => {
     expect(meter.take()[0]?.seconds).toBeLessThanOrEqual(bound);
   });
 
-  test('counts what failed and passes the failure on', async () => {
+  test('counts a failed run and rethrows its error', async () => {
     const meter = new RunMeter();
     await expect(meter.measure(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await meter.measure(() => Promise.resolve(5))).toBe(5);

@@ -28,7 +28,7 @@ describe('createMetricsPage', () => {
     expect([status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
   });
 
-  test('tells readiness, peers, problems and MTU', async () => {
+  test('has readiness, peers, problems and MTU', async () => {
     expect(await makePage().lines()).toEqual(
       expect.arrayContaining([
         'flannel_build_info{version="1.2.3"} 1',
@@ -42,7 +42,7 @@ describe('createMetricsPage', () => {
     );
   });
 
-  test('says for how long the store is silent, and what the process takes', async () => {
+  test('has for how long the store is silent, and the process’s memory and processor time', async () => {
     const since = new Date(Date.now() - 90_000);
     const silent = await makePage({}, [{ text: 'timeout', since }]).lines();
     const valueIn = (lines: readonly string[], name: string): number =>
@@ -56,7 +56,7 @@ describe('createMetricsPage', () => {
     expect(valueIn(lines, 'process_start_time_seconds')).toBeLessThanOrEqual(Date.now() / 1000 + 1);
   });
 
-  test('sums what the guard has seen, without an address', async () => {
+  test('has sums of the guard’s counters, without addresses', async () => {
     const guard: GuardStatus = {
       mode: 'count',
       packets: { strangers: 7, pods: 2, refused: 1 },
@@ -76,7 +76,7 @@ describe('createMetricsPage', () => {
     expect(lines.join()).not.toContain('192.0.2.1');
   });
 
-  test('sums what probes found, without the name of a peer', async () => {
+  test('has sums of the probes’ results, without names of peers', async () => {
     const states = { reachable: 4, degraded: 0, unreachable: 1, unknown: 0 };
     const probed: ProbePeer = { peer: 'node-9', family: 4, state: 'unreachable', loss: 1, finding: 'peer-unreachable' };
     const probes = { port: 8477, states, oldestSec: 7, peers: [probed] };
@@ -100,7 +100,7 @@ describe('createMetricsPage', () => {
     expect(page.join()).not.toContain('node-9');
   });
 
-  test('a finding that has ended is not shown any more', async () => {
+  test('does not show a finding that has ended', async () => {
     const finding: Finding = { id: 'peer-slow', severity: 'warning', node: 'n', cause: 'c', evidence: 'e', fix: 'f' };
     let findings: Finding[] = [finding];
     const report = (): StatusReport => ({ ...statusReport, findings });

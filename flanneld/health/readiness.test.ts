@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { Readiness } from './readiness.ts';
 
 describe('Readiness', () => {
-  test('is not ready before it knows what to expect', () => {
+  test('is not ready before it knows its parts', () => {
     expect(new Readiness().checks()).toMatchObject([{ name: 'start', required: true, problem: expect.any(String) }]);
   });
 
-  test('says what the start waits for, asked anew every time, until it knows what to expect', () => {
+  test('says what the start waits for, read anew for each request, until it knows its parts', () => {
     const readiness = new Readiness();
     let step = 'the lease';
     readiness.startWaits(() => `waiting for ${step}`);
@@ -34,7 +34,7 @@ describe('Readiness', () => {
     ]);
   });
 
-  test('is unready again when a part fails later', () => {
+  test('becomes unready again when a part fails later', () => {
     const readiness = new Readiness();
     readiness.expect(['device'], () => []);
     readiness.fine('device');

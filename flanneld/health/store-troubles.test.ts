@@ -10,7 +10,7 @@ function makeTroubles() {
 }
 
 describe('what a store cannot do', () => {
-  test('is known in the words of the log, since it failed first, until it works again', () => {
+  test('is kept with the text of the log and the time of the first failure, until it works again', () => {
     const { troubles, log } = makeTroubles();
     log.failed('watch', 'ECONNREFUSED', {}, 'nodes cannot be watched');
     log.failed('watch', '403 Forbidden', {}, 'nodes cannot be watched');
@@ -24,7 +24,7 @@ describe('what a store cannot do', () => {
     expect(troubles.list()).toEqual([]);
   });
 
-  test('is kept apart where two parts of a store use one key', () => {
+  test('is kept separately when two parts of a store use the same key', () => {
     const { troubles, log } = makeTroubles();
     const other = troubles.failureLog(recordingLog().log);
     log.failed('read', 'x', {}, 'one');
@@ -33,7 +33,7 @@ describe('what a store cannot do', () => {
     expect(troubles.list().map(({ text }) => text)).toEqual(['one: x']);
   });
 
-  test('is shown in one line, of many the first', () => {
+  test('is shown in one line, which has the first of many', () => {
     const { troubles, log } = makeTroubles();
     expect(storeChecks(troubles.list())).toEqual([]);
     expect(waitingFor('the lease', troubles.list())).toBe('waiting for the lease');

@@ -39,13 +39,13 @@ describe('podNetworkIn', () => {
       conflists: [conflist('cbr0', { delegate: { type: 'ptp' } })],
       want: { ...flannels, isBridged: false },
     },
-    { name: 'no name that leads elsewhere', conflists: [conflist('../etc', {})], want: flannels },
+    { name: 'no name that leads out of the folder', conflists: [conflist('../etc', {})], want: flannels },
     {
       name: 'the first of several',
       conflists: [conflist('a', {}), conflist('b', {})],
       want: { ...flannels, network: 'a', addressFolder: '/var/lib/cni/networks/a' },
     },
-  ])('tells $name', ({ conflists, want }) => {
+  ])('reads $name', ({ conflists, want }) => {
     expect(podNetworkIn(conflists, '/var/lib/cni')).toEqual(want);
   });
 });

@@ -163,7 +163,7 @@ describe('a node that itself needs an address of the network', () => {
     await restart();
     expect(await routes(4)).toBe('');
     const [check] = (await report()).checks.filter(({ name }) => name.startsWith('unreachable'));
-    expect(check?.problem).toContain("this node needs DNS server 10.244.0.10 (/etc/resolv.conf) in it");
+    expect(check?.problem).toContain('this node needs DNS server 10.244.0.10 (/etc/resolv.conf) in it');
     await node.run(['sh', '-c', 'echo nameserver 192.168.50.1 >/etc/resolv.conf']);
     await restart();
     expect(await routes(4)).not.toBe('');
@@ -177,7 +177,7 @@ test('a Service in the network, whose address kubelet gives to containers', asyn
   await node.agent.ready();
   expect(await routes(4)).toBe('');
   const [check] = (await report()).checks.filter(({ name }) => name.startsWith('unreachable'));
-  expect(check?.problem).toContain("this node needs Service 10.244.0.1 (KUBERNETES_SERVICE_HOST) in it");
+  expect(check?.problem).toContain('this node needs Service 10.244.0.1 (KUBERNETES_SERVICE_HOST) in it');
 });
 
 describe('control: without the route', () => {

@@ -5,7 +5,7 @@ const silent = { show: () => undefined, end: () => undefined };
 const { signal } = new AbortController();
 
 describe('askAll', () => {
-  test('asks as many at a time as allowed, and no more', async () => {
+  test('asks as many nodes at the same time as allowed, and not more', async () => {
     let [running, most] = [0, 0];
     const ask = async (item: number): Promise<number> => {
       running += 1;
@@ -20,7 +20,7 @@ describe('askAll', () => {
     expect(answers).toEqual(items.map((item) => ({ node: `${item}`, value: item * 2 })));
   });
 
-  test('says of whom there is no answer, in one printable line', async () => {
+  test('names each node that does not answer in one printable line', async () => {
     const ask = (item: string): Promise<string> =>
       item === 'b' ? Promise.reject(new Error('gone\x1b[31m')) : Promise.resolve(item);
     const shown: string[] = [];
@@ -61,7 +61,7 @@ describe('progress', () => {
     return written;
   };
 
-  test('is one changing line on a terminal, and gone at the end', () => {
+  test('is one changing line on a terminal, which is removed at the end', () => {
     expect(run(true, [50, 150, 200, 260])).toEqual(['\r\x1b[Kat 150', '\r\x1b[Kat 260', '\r\x1b[K']);
   });
 
@@ -69,7 +69,7 @@ describe('progress', () => {
     expect(run(false, [1000, 5000, 6000, 10_500])).toEqual(['at 5000\n', 'at 10500\n']);
   });
 
-  test('is nothing for what is short', () => {
+  test('is not shown for short work', () => {
     expect(run(true, [50])).toEqual([]);
   });
 });

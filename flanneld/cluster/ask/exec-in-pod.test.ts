@@ -13,7 +13,7 @@ test.for([
     text: '{"status":"Failure","message":"exec: \\"x\\": not found","reason":"InternalError","code":500}',
     want: 'exec: "x": not found',
   },
-  { name: 'what is no JSON', text: 'container not running', want: 'container not running' },
+  { name: 'a text that is no JSON', text: 'container not running', want: 'container not running' },
 ])('the status of $name', ({ text, want }) => {
   expect(exitCodeOf(text)).toBe(want);
 });

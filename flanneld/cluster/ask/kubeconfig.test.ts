@@ -31,7 +31,7 @@ function write(change: object = {}): string {
 }
 
 describe('openKubeconfig', () => {
-  test('takes the current context, or the one that was named, with its credentials', async () => {
+  test('uses the current context, or the named one, with its credentials', async () => {
     const kubeconfigFile = write();
     const current = await openKubeconfig({ kubeconfigFile }).prepare();
     expect(current.server.href).toBe('https://one.example:6443/');

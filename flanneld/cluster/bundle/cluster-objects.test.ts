@@ -25,7 +25,7 @@ describe('nodeObject', () => {
     },
   };
 
-  test('has what flannel writes, addresses, conditions and versions', () => {
+  test('has flannel’s annotations, addresses, conditions and versions', () => {
     expect(nodeObject(node)).toMatchObject({
       name: 'node-1',
       annotations: { 'flannel.alpha.coreos.com/public-ip': '192.0.2.1' },

@@ -22,7 +22,7 @@ function ready(name: string, podIps: readonly string[], addresses: readonly stri
 }
 
 describe('chooseMembers', () => {
-  test('takes nodes from everywhere in the list, and no more than allowed', () => {
+  test('chooses nodes from all parts of the list, and not more than allowed', () => {
     expect(chooseMembers(many, 4).map(({ node: { name }, name: pod }) => [name, pod])).toEqual([
       ['node-0', 'pod-1'],
       ['node-25', 'pod-2'],
@@ -32,7 +32,7 @@ describe('chooseMembers', () => {
     expect(chooseMembers(many.slice(0, 2), 4)).toHaveLength(2);
   });
 
-  test('leaves out nodes that can run no pod', () => {
+  test('leaves out nodes that cannot run a pod', () => {
     const { agent: _, ...bare } = node('bare');
     const dead = node('dead', { agent: { ...agent, notRunning: 'CrashLoopBackOff' } });
     expect(
@@ -52,7 +52,7 @@ describe('planTrials', () => {
     expect(count(planTrials(members, 'ns', []))).toEqual(['pod 2', 'full-size 2', 'service 4', 'node 8', 'dns 2']);
   });
 
-  test('leaves out what it is told to', () => {
+  test('leaves out the tests that it is told to leave out', () => {
     expect(count(planTrials(members, 'ns', ['dns', 'node']))).toEqual([
       'pod 2',
       'full-size 2',

@@ -8,12 +8,12 @@ function outcome(part: Part, from: string, to: string, failure?: string): Outcom
 }
 
 describe('findingsOf', () => {
-  test('tells a cause once: what fails because pods are apart is left out', () => {
+  test('reports a cause once, and leaves out failures that follow from it', () => {
     const all = (['pod', 'full-size', 'service', 'node'] as const).map((part) => outcome(part, 'a', 'b', 'silence'));
     expect(findingsOf(all).map(({ id }) => id)).toEqual(['connectivity-pod', 'connectivity-node']);
   });
 
-  test('keeps what fails by itself', () => {
+  test('keeps failures that have a cause of their own', () => {
     const all = [outcome('pod', 'a', 'b'), outcome('full-size', 'a', 'b', 'x'), outcome('service', 'c', 'b', 'y')];
     expect(findingsOf(all).map(({ id, evidence }) => [id, evidence])).toEqual([
       ['connectivity-full-size', 'x'],
@@ -21,7 +21,7 @@ describe('findingsOf', () => {
     ]);
   });
 
-  test('merges to a sentence about the node that is out of reach', () => {
+  test('merges failures into a sentence about the node that cannot be reached', () => {
     const findings = findingsOf(['a', 'b', 'c'].map((from) => outcome('pod', from, 'z', 'x')));
     expect(mergeFindings(findings).map(({ title }) => title)).toEqual(['pods on 3 nodes cannot reach pods on z']);
   });

@@ -22,7 +22,7 @@ function forwardOff(node: string): Finding {
 const names = Array.from({ length: 9 }, (_, at) => `node-${at + 1}`);
 
 describe('mergeFindings', () => {
-  test('says of a column that many cannot reach one', () => {
+  test('merges a column into “many nodes cannot reach one node”', () => {
     const findings = names.filter((name) => name !== 'node-7').map((name) => blocked(name, 'node-7'));
     const [merged, ...others] = mergeFindings(findings);
     expect(others).toEqual([]);
@@ -32,13 +32,13 @@ describe('mergeFindings', () => {
     expect(merged?.fixes).toEqual(['open UDP 8472 between node-1 and node-7 (and 7 more like this)']);
   });
 
-  test('says of a row that one cannot reach many', () => {
+  test('merges a row into “one node cannot reach many nodes”', () => {
     const merged = mergeFindings(['node-2', 'node-3', 'node-10'].map((peer) => blocked('node-1', peer)));
     expect(merged.map(({ title }) => title)).toEqual(['node-1 cannot reach 3 peers by UDP 8472']);
     expect(merged[0]?.peers).toEqual(['node-2', 'node-3', 'node-10']);
   });
 
-  test('takes a column and its reverse for one cause', () => {
+  test('merges a column and its reverse into one cause', () => {
     const others = ['node-1', 'node-2', 'node-3'];
     const both = others.flatMap((name) => [blocked(name, 'node-7'), blocked('node-7', name)]);
     expect(mergeFindings(both).map(({ title }) => title)).toEqual([
@@ -46,7 +46,7 @@ describe('mergeFindings', () => {
     ]);
   });
 
-  test('keeps one direction apart when not all of the other was found', () => {
+  test('does not merge the two directions when one was not found completely', () => {
     const findings = [blocked('node-1', 'node-7'), blocked('node-2', 'node-7'), blocked('node-7', 'node-1')];
     expect(mergeFindings(findings).map(({ title }) => title)).toEqual([
       '2 nodes cannot reach node-7 by UDP 8472',
@@ -54,7 +54,7 @@ describe('mergeFindings', () => {
     ]);
   });
 
-  test('tells a sentence once that both sides say', () => {
+  test('reports a sentence once when both nodes report it', () => {
     const oneWay = (node: string, peer: string, from: string, to: string): Finding => ({
       ...blocked(node, peer),
       id: 'tunnel-one-way',
@@ -75,7 +75,7 @@ describe('mergeFindings', () => {
     expect(mergeFindings(incomplete)).toHaveLength(2);
   });
 
-  test('keeps one of two sides whose sentence names neither', () => {
+  test('keeps one of two reports whose sentence names neither node', () => {
     const both = [blocked('a', 'b'), blocked('b', 'a')].map((finding) => ({
       ...finding,
       cause: 'the tunnel is silent',
@@ -85,7 +85,7 @@ describe('mergeFindings', () => {
     ]);
   });
 
-  test('a name is not mistaken for the beginning of a longer one', () => {
+  test('does not mistake a node’s name for the beginning of a longer name', () => {
     const findings = [
       { ...blocked('node-1', 'node-10'), cause: 'node-1 cannot reach node-10 or node-1.example' },
       { ...blocked('node-2', 'node-10'), cause: 'node-2 cannot reach node-10 or node-1.example' },
@@ -93,7 +93,7 @@ describe('mergeFindings', () => {
     expect(mergeFindings(findings)[0]?.title).toBe('2 nodes cannot reach node-10 or node-1.example');
   });
 
-  test('merges what nodes found about themselves, whatever names, addresses and numbers are in it', () => {
+  test('merges findings that nodes have about themselves, although names, addresses and numbers in them differ', () => {
     expect(mergeFindings(['a', 'b', 'c'].map(forwardOff)).map(({ title }) => title)).toEqual([
       'net.ipv4.ip_forward is 0 on 3 nodes',
     ]);
@@ -104,7 +104,7 @@ describe('mergeFindings', () => {
     ]);
   });
 
-  test('keeps apart what differs in id, severity or words', () => {
+  test('does not merge findings that differ in id, severity or words', () => {
     const one = forwardOff('a');
     const others: Finding[] = [
       { ...forwardOff('b'), severity: 'warning' },
@@ -114,11 +114,11 @@ describe('mergeFindings', () => {
     expect(mergeFindings([one, ...others])).toHaveLength(4);
   });
 
-  test('names the one node when its cause does not', () => {
+  test('adds the node’s name when the cause does not have it', () => {
     expect(mergeFindings([{ ...forwardOff('a'), cause: 'no default route' }])[0]?.title).toBe('a: no default route');
   });
 
-  test('shows errors first, then what concerns more nodes', () => {
+  test('shows errors first, then findings that concern more nodes', () => {
     const warnings = ['a', 'b', 'c'].map((node): Finding => ({ ...forwardOff(node), severity: 'warning' }));
     const merged = mergeFindings([...warnings, blocked('a', 'b'), ...['a', 'b'].map(forwardOff)]);
     expect(merged.map(({ severity, nodes }) => [severity, nodes.length])).toEqual([

@@ -10,7 +10,7 @@ function read(value: unknown) {
 
 const good = { id: 'x', severity: 'error', node: 'node-1', peer: 'p', cause: 'c', evidence: 'e', fix: 'f' };
 
-test('a finding is what it says, of the node that was asked', () => {
+test('a finding keeps its texts and belongs to the node that was asked', () => {
   expect(read({ findings: [good] })).toEqual([good]);
   expect(read({ findings: [{ ...good, node: 'somebody-else' }] })).toEqual([good]);
 });
@@ -25,7 +25,7 @@ test.for([
   expect(read(value)).toEqual([]);
 });
 
-test('a missing text is empty, a long one is cut, and so is a long list', () => {
+test('a missing text becomes empty, a long text is cut, and a long list too', () => {
   expect(read({ findings: [{ id: 'x', severity: 'info', cause: 'c'.repeat(9000) }] })).toEqual([
     { id: 'x', severity: 'info', node: 'node-1', cause: 'c'.repeat(2000), evidence: '', fix: '' },
   ]);

@@ -20,12 +20,12 @@ const data: MapData = {
   ],
 };
 
-test('a square says who, how, and what was found', () => {
+test('a square names both nodes, the round trip and what was found', () => {
   expect(cellText(data, 0, 1)).toBe('a → b: no answer, 100 % lost\nUDP 8472 is dropped');
   expect(cellText(data, 1, 0)).toBe('b → a: reachable, round trip 0.412 ms, 6 % lost');
   expect(cellText({ ...data, rows: [] }, 1, 0)).toBe('b → a: not probed');
 });
 
-test('the diagonal says what is wrong with the node itself', () => {
+test('a square of the diagonal says what is wrong with the node itself', () => {
   expect(cellText(data, 0, 0)).toBe('a\ndevice: gone\nforwarding is off');
 });

@@ -11,7 +11,7 @@ function answer(node: string, peers: readonly object[], more: object = {}): Answ
 
 const made = new Date('2026-11-29T02:00:00Z');
 
-test('a row is what a node sees of each, in the order of the nodes', () => {
+test('a row has the results of one node for each other node, in the order of the nodes', () => {
   const { nodes, rows } = makeMap(
     [
       answer('a', [
@@ -37,7 +37,7 @@ test('a row is what a node sees of each, in the order of the nodes', () => {
   ]);
 });
 
-test('of two families the worse one is shown', () => {
+test('the worse result of two address families is shown', () => {
   const peers = [
     { peer: 'b', family: 4, state: 'reachable', loss: 0, rttMs: 1 },
     { peer: 'b', family: 6, state: 'degraded', loss: 0.5, rttMs: 2 },
@@ -47,7 +47,7 @@ test('of two families the worse one is shown', () => {
   }
 });
 
-test('of a pair the agent’s own finding is shown, of the node itself what either found', () => {
+test('a pair shows the agent’s finding, and a node the findings of agent and doctor', () => {
   const finding = { severity: 'error', node: 'a', cause: 'c', evidence: '', fix: '' } as const;
   const own = { ...finding, id: 'tunnel-one-way', peer: 'b' };
   const doctors = [
@@ -58,7 +58,7 @@ test('of a pair the agent’s own finding is shown, of the node itself what eith
   expect(map.findings.map(({ id }) => id).sort()).toEqual(['firewall-drops-tunnel', 'tunnel-one-way']);
 });
 
-test('what the doctor and the agent both found is there once, and is found at its square', () => {
+test('a finding of both doctor and agent appears once, and is linked with its square', () => {
   const finding = {
     id: 'x',
     severity: 'error',

@@ -15,24 +15,24 @@ describe('sortedOrder', () => {
     [slow, fast, fast, 0],
   ] as const;
 
-  test('by name is as the nodes are', () => {
+  test('by name keeps the order of the nodes', () => {
     expect(sortedOrder({ nodes, rows }, 'name')).toEqual([0, 1, 2, 3]);
   });
 
-  test('puts first what is worst as a row or as a column', () => {
+  test('puts nodes with the worst row or column first', () => {
     expect(sortedOrder({ nodes, rows }, 'worst')).toEqual([1, 2, 0, 3]);
   });
 
-  test('puts first what is slow', () => {
+  test('puts slow nodes first', () => {
     expect(new Set(sortedOrder({ nodes, rows }, 'slowest').slice(0, 2))).toEqual(new Set([0, 3]));
   });
 
-  test('takes rows that are missing for unknown', () => {
+  test('treats missing rows as unknown', () => {
     expect(sortedOrder({ nodes, rows: [] }, 'worst')).toEqual([0, 1, 2, 3]);
   });
 });
 
-test('no answer is worse than degraded, degraded than some loss, loss than none', () => {
+test('ranks no answer as worse than degraded, degraded as worse than loss, and loss as worse than none', () => {
   const cells: MapCell[] = [dead, { s: 'bad', r: 1 }, { s: 'ok', r: 1, l: 90 }, { s: 'ok', r: 1, l: 1 }, fast];
   const scores = cells.map(badness);
   expect(scores).toEqual([...scores].sort((a, b) => b - a));

@@ -27,13 +27,13 @@ describe('the id of a subnet nobody contests', () => {
 describe('allocateNexthopIds', () => {
   const subnets = ['10.244.2.0/24', '10.244.3.0/24', '10.244.2.0/25'].map(parsePrefix);
 
-  test('gives every subnet an id of its own, the same on every run', () => {
+  test('gives every subnet an id of its own, which is the same on every run', () => {
     const ids = allocateNexthopIds(network, subnets, new Set());
     expect(ids).toEqual([NEXTHOP_ID_FIRST + 2, NEXTHOP_ID_FIRST + 3, NEXTHOP_ID_FIRST + 4]);
     expect(allocateNexthopIds(network, subnets, new Set())).toEqual(ids);
   });
 
-  test('goes round ids of others, and round the end of the range', () => {
+  test('skips ids of other programs, and continues at the start of the range after its end', () => {
     const taken = new Set([NEXTHOP_ID_FIRST + 2, NEXTHOP_ID_FIRST + 3]);
     expect(allocateNexthopIds(network, subnets.slice(0, 1), taken)).toEqual([NEXTHOP_ID_FIRST + 4]);
     const v6 = parsePrefix('fd00::/16');

@@ -98,7 +98,7 @@ describe('a direct route', () => {
       want: ['+ two'],
     },
     {
-      name: 'removes ours of nobody, also on another interface',
+      name: 'removes our route to a subnet that no peer has, also on another interface',
       table: [route('10.244.3.0/24', '192.168.50.13', { ...ours, oif: 5 })],
       peers: [],
       want: ['- 10.244.3.0/24 via 192.168.50.13 dev if5'],
@@ -112,7 +112,7 @@ describe('a direct route', () => {
       want: ['- 10.244.2.0/24 via 192.168.50.12 dev if2'],
     },
     {
-      name: 'leaves what is of another network, of a tunnel or a blackhole',
+      name: 'keeps routes of another network, of a tunnel, and blackholes',
       table: [
         route('10.99.3.0/24', '192.168.50.13', ours),
         route('10.244.3.0/24', '10.244.3.0', { ...ours, oif: TUNNEL }),
@@ -125,7 +125,7 @@ describe('a direct route', () => {
     expect(shown(compare(table, peers, had).made)).toEqual(want);
   });
 
-  test('names who holds a place, and looks at strangers only when something is wrong', () => {
+  test('names the program that has the place of a route, and reads foreign routes only when something is wrong', () => {
     const stranger = route('10.244.2.0/24', '192.168.50.13', { protocol: 4 });
     expect([...compare([stranger]).held]).toEqual([['two', '10.244.2.0/24 via 192.168.50.13 dev if2 proto 4']]);
     expect(compare([route('10.244.2.0/24', '192.168.50.12', ours)]).asked).toBe(0);
@@ -174,7 +174,7 @@ describe('any table', () => {
     }
   }
 
-  test('needs one pass', () => {
+  test('is right after one pass', () => {
     fc.assert(
       fc.property(anyTable, anyPeers, (table, peers) => {
         apply(table, peers);
@@ -183,7 +183,7 @@ describe('any table', () => {
     );
   });
 
-  test('ends with every peer routed, or named with who has its route', () => {
+  test('has a route to every peer, or names the program that has the place of the route', () => {
     fc.assert(
       fc.property(anyTable, anyPeers, (table, peers) => {
         apply(table, peers);
@@ -197,7 +197,7 @@ describe('any table', () => {
     );
   });
 
-  test('keeps its hands off what strangers made, but for flannel’s form of a peer’s route', () => {
+  test('changes no foreign route except flannel’s form of a route to a peer', () => {
     fc.assert(
       fc.property(anyTable, anyPeers, (table, peers) => {
         const isFlannels = (one: Route): boolean =>
@@ -230,7 +230,7 @@ describe('a route that changes between tunnel and link', () => {
     expect(change(4, route('10.244.2.0/24', '10.244.2.0', { ...ours, oif: TUNNEL }), 'underlay')).toEqual(['~ two']);
   });
 
-  test('must be gone first where the kernel takes no gateway that a route leads to elsewhere: in IPv6', () => {
+  test('must be removed first for IPv6, where the kernel refuses a gateway that another route leads to', () => {
     const direct = route('fd00:0:0:2::/64', 'fe80::2', ours);
     expect(change(6, direct, 'tunnel')).toEqual(['- fd00:0:0:2::/64 via fe80::2 dev if2', '+ two']);
     const through = route('fd00:0:0:2::/64', 'fd00:0:0:2::', { ...ours, oif: TUNNEL });

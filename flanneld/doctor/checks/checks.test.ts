@@ -68,7 +68,7 @@ test.for<{ name: string; view: View; want: readonly string[] }>([
     want: [],
   },
   {
-    name: 'what could not be read',
+    name: 'something that could not be read',
     view: healthyView({ failures: ['the routes: EPERM'] }),
     want: ['not-looked-at info'],
   },
@@ -94,17 +94,17 @@ describe('of a running agent', () => {
     time: new Date(Date.parse('2026-01-01T00:00:00Z') + second * 1000).toISOString(),
   });
 
-  test('a fight: the same repair again and again in the last seconds', () => {
+  test('a fight: the same repair many times in the last seconds', () => {
     const entries = [51, 53, 55, 57].map(at);
     expect(found(report({ drift: { totals: {}, entries } }))).toEqual(['object-fought-over warning']);
   });
 
-  test('no fight: as many repairs, but long ago, or fewer', () => {
+  test('no fight: as many repairs long ago, or fewer repairs', () => {
     expect(found(report({ drift: { totals: {}, entries: [1, 2, 3, 4].map(at) } }))).toEqual([]);
     expect(found(report({ drift: { totals: {}, entries: [55, 57].map(at) } }))).toEqual([]);
   });
 
-  test('a silent store, in the words of the agent', () => {
+  test('a silent store, with the agent’s text', () => {
     const checks = [{ name: 'cluster state', problem: 'since 12:00: ECONNREFUSED', required: false }];
     expect(found(report({ checks }))).toEqual(['store-unreachable warning']);
   });

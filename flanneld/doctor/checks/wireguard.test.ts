@@ -74,7 +74,7 @@ describe('of a handshake that is not completed', () => {
     fix: 'open it',
   };
 
-  test('the evidence has its age and what was counted', () => {
+  test('the evidence has the handshake’s age and the device’s counters', () => {
     const { cause, evidence } = told(draft, peer({ handshakeSec: NOW_SEC - 200 }), healthyView());
     expect([cause, evidence]).toEqual([
       'no handshake',
@@ -82,7 +82,7 @@ describe('of a handshake that is not completed', () => {
     ]);
   });
 
-  test('packets under the right key that lead to none show another preshared key', () => {
+  test('packets with the right key and without a handshake show a different preshared key', () => {
     expect(told(draft, peer({ handshakeSec: 0 }), healthyView()).cause).toContain('their preshared keys differ');
     expect(told(draft, peer({ handshakeSec: 0, rxBytes: 0 }), healthyView()).cause).toBe('no handshake');
   });

@@ -39,7 +39,7 @@ describe('placesOf', () => {
     expect({ ...to, ip: formatIp(to.ip) }).toMatchObject({ kind, ip, ...(peer !== undefined && { peer }) });
   });
 
-  test('takes the addresses of the family that both ends have', () => {
+  test('uses the addresses of the family that both ends have', () => {
     const { from } = placesOf('shop/web-1', 'fd00:244:0:2::7', around);
     expect(formatIp(from.ip)).toBe('fd00:244:0:1::5');
     expect(() => placesOf('node-2', 'fd00::1', around)).toThrow('have no addresses of the same family');

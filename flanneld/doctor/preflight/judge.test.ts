@@ -34,7 +34,7 @@ const fit: PreflightFacts = {
 };
 
 describe('judgePreflight', () => {
-  test('finds nothing where nothing is in the way', () => {
+  test('finds nothing on a node that is fit', () => {
     expect(judgePreflight(fit)).toEqual([]);
   });
 
@@ -56,22 +56,22 @@ describe('judgePreflight', () => {
       want: [{ id: 'store-unreachable' }],
     },
     {
-      name: 'a kernel without VXLAN, for which there is no way',
+      name: 'a kernel without VXLAN, which Weft cannot replace',
       facts: { kernel: { problems: new Map([['vxlan', 'EOPNOTSUPP']]), isApart: true } },
       want: [{ id: 'kernel-feature-missing', severity: 'error' }],
     },
     {
-      name: 'the same for a backend without a tunnel',
+      name: 'nothing for a backend without a tunnel',
       facts: { tunnel: undefined, kernel: { problems: new Map([['vxlan', 'EOPNOTSUPP']]), isApart: true } },
       want: [],
     },
     {
-      name: 'a kernel without WireGuard, where that is the backend',
+      name: 'a kernel without WireGuard when that is the backend',
       facts: { kernel: { problems: new Map([['wireguard', 'EOPNOTSUPP']]), isApart: true } },
       want: [{ id: 'kernel-feature-missing', severity: 'error' }],
     },
     {
-      name: 'a kernel without nexthop objects, for which there is one',
+      name: 'a kernel without nexthop objects, which Weft can do without',
       facts: { kernel: { problems: new Map([['nexthop objects', 'EOPNOTSUPP']]), isApart: true } },
       want: [{ id: 'kernel-feature-missing', severity: 'info' }],
     },

@@ -52,7 +52,7 @@ describe('managersOf', () => {
   });
 });
 
-test('firewalld trusts where its zone has both devices', () => {
+test('firewalld trusts the pod network when its zone has both devices', () => {
   const zone = '<zone><interface name="cni0"/><interface name="flannel.1"/></zone>';
   const root = rootWith({ '/etc/firewalld/zones/trusted.xml': zone });
   expect(firewalldOf(['firewalld'], [], root)).toEqual({ isActive: true, trusts: true });

@@ -30,7 +30,7 @@ function leaveStale(path: string): void {
 }
 
 describe('serveSocket', () => {
-  test('answers its owner and nobody else, and is gone afterwards', async () => {
+  test('answers its owner and no other user, and is removed afterwards', async () => {
     const subnetFile = join(makeDir(), 'run', 'subnet.env');
     const server = await serve(subnetFile, page('{"node":"node-1"}'));
     const stat = statSync(`${subnetFile}.sock`);
@@ -40,13 +40,13 @@ describe('serveSocket', () => {
     expect(existsSync(`${subnetFile}.sock`)).toBe(false);
   });
 
-  test('leaves the process with the umask it had', async () => {
+  test('does not change the umask of the process', async () => {
     const before = process.umask();
     await serve(join(makeDir(), 'subnet.env'), page('{}'));
     expect(process.umask()).toBe(before);
   });
 
-  test('takes the place of an agent that was killed', async () => {
+  test('replaces the socket of an agent that was killed', async () => {
     const subnetFile = join(makeDir(), 'subnet.env');
     leaveStale(`${subnetFile}.sock`);
     expect(statSync(`${subnetFile}.sock`).isSocket()).toBe(true);
@@ -54,7 +54,7 @@ describe('serveSocket', () => {
     expect(await fetchStatus(subnetFile)).toEqual({ pid: 5 });
   });
 
-  test('refuses the place of an agent that lives', async () => {
+  test('refuses to replace the socket of a running agent', async () => {
     const subnetFile = join(makeDir(), 'subnet.env');
     await serve(subnetFile, page('{"pid":5}'));
     await expect(serveSocket(`${subnetFile}.sock`, new Map())).rejects.toThrow(
@@ -70,7 +70,7 @@ describe('serveSocket', () => {
     expect(existsSync(path)).toBe(true);
   });
 
-  test('says when the path is longer than a socket may have', async () => {
+  test('reports a path that is too long for a socket', async () => {
     await expect(serveSocket(`/${'x'.repeat(107)}`, new Map())).rejects.toThrow('too long (107 bytes at most)');
   });
 });
@@ -95,7 +95,7 @@ describe('fetchStatus', () => {
     await expect(fetchStatus(subnetFile)).rejects.toThrow(want);
   });
 
-  test('says when the other end hangs up', async () => {
+  test('reports that the other end closed the connection', async () => {
     const subnetFile = join(makeDir(), 'subnet.env');
     const server = createServer((socket) => socket.destroy());
     onTestFinished(() => void server.close());

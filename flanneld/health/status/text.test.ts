@@ -39,7 +39,7 @@ drift repaired: 1 route
 `);
   });
 
-  test('shows what is wrong with its fix, and which peers fail for how long', () => {
+  test('shows each problem with its fix, and which peers fail since when', () => {
     const text = statusText({
       ...report,
       findings: [
@@ -71,7 +71,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(text).not.toContain('node-3');
   });
 
-  test('says what keeps the node from being ready, and that it advertises another address', () => {
+  test('shows why the node is not ready, and that it advertises another address', () => {
     const text = statusText({
       ...report,
       ready: false,
@@ -83,7 +83,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(text).toContain('underlay  eth0, 192.168.50.11, advertised as 203.0.113.7\n');
   });
 
-  test('shows the newest of many, and how many there are', () => {
+  test('shows the newest of many repairs, and how many there are', () => {
     const entries = Array.from({ length: 60 }, (_, n) => ({ ...drift, what: `node-${n}` }));
     const problems = Array.from({ length: 60 }, (_, n) => ({ key: `node-${n}`, reason: 'x' }));
     const text = statusText({
@@ -97,7 +97,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(text).toContain('  ! and 40 more\n');
   });
 
-  test('says so when nothing had to be repaired, and counts what was noted as one', () => {
+  test('says when nothing had to be repaired, and counts every object of a joined entry', () => {
     expect(statusText({ ...report, drift: { totals: {}, entries: [] } })).toContain('\ndrift: none\n');
     const many = { totals: { route: 150 }, entries: [{ ...drift, count: 150 }] };
     expect(statusText({ ...report, drift: many })).toContain('route of node-2 and 149 more (flannel.1)');
@@ -113,7 +113,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(statusText(report, now)).toContain(` (${want} ago) route of node-2 `);
   });
 
-  test('shows what followed from one cause under it', () => {
+  test('shows the consequences of one cause in its line', () => {
     const followed = { address: 1, route: 2 } as const;
     const cause: DriftEntry = { ...drift, object: 'link', what: 'flannel.1', followed };
     const text = statusText({ ...report, drift: { totals: { link: 1, address: 1, route: 2 }, entries: [cause] } });
@@ -121,7 +121,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(text).toContain('drift repaired: 1 link, 1 address, 2 route\n');
   });
 
-  test('shows what is wrong first, the worst of it before the rest', () => {
+  test('shows failing checks first, the worst of them before the others', () => {
     const checks = [
       { name: 'firewall', required: true },
       { name: 'peer node-9', problem: 'has no VtepMAC', required: false },
@@ -132,7 +132,7 @@ probes    3 reachable, 0 degraded, 1 unreachable, 0 unknown, the oldest result 4
     expect(text).toContain('\nchecks\n  + firewall\n');
   });
 
-  test('names strangers, the peer among them, and whom enforce would cut off', () => {
+  test('names strangers, a peer among them, and which peers enforce would cut off', () => {
     const [time, later] = ['2026-01-01T00:00:00.000Z', '2026-01-01T00:01:00.000Z'];
     const guard = {
       mode: 'count' as const,

@@ -97,7 +97,7 @@ describe('cleanUp', () => {
     expect(existsSync(where.subnetFile)).toBe(false);
   });
 
-  test('leaves records of other networks, and all of them where nothing says that they are ours', async () => {
+  test('keeps records of other networks, and all records when nothing shows that they are ours', async () => {
     const where = scope();
     expect((await run(where)).lines).toEqual(['before: nothing', 'after: nothing']);
     mkdirSync(join(where.cniStateDir, 'networks/other'));
@@ -118,7 +118,7 @@ describe('cleanUp', () => {
     expect(existsSync(where.cniStateDir)).toBe(true);
   });
 
-  test('names twenty of a kind and counts the rest, and fails while they stay', async () => {
+  test('names twenty objects of a kind and counts the others, and fails while they stay', async () => {
     const { clean, lines } = await run(scope(), routes(25));
     expect(lines.filter((line) => line.startsWith('  route '))).toHaveLength(40);
     expect(lines).toContain('  … and 5 more of kind route');
@@ -128,7 +128,7 @@ describe('cleanUp', () => {
     expect(clean).toBe(false);
   });
 
-  test('says what the kernel answered to a removal', async () => {
+  test('prints the kernel’s answer to a refused removal', async () => {
     const { lines } = await run(scope(), (request, replies) => {
       routes(1)(request, replies);
       if (request.type === RTM_DELROUTE) replies.error(EPERM);
@@ -136,7 +136,7 @@ describe('cleanUp', () => {
     expect(lines.at(-1)).toBe('not removed: route 10.244.0.0/24: rtnetlink: delete route 10.244.0.0/24: EPERM');
   });
 
-  test('leaves to a flannel what is its own as well, and it only that', async () => {
+  test('keeps what a running flannel also uses, and removes everything else', async () => {
     const where = scope();
     writeSubnetEnv(where.subnetFile);
     writeFileSync(join(where.root, 'weft-leases.json'), '{}');
@@ -157,7 +157,7 @@ describe('cleanUp', () => {
     expect(clean).toBe(true);
   });
 
-  test('goes on when one part cannot be looked at, and says so', async () => {
+  test('goes on when one part cannot be read, and reports this', async () => {
     const where = scope();
     writeSubnetEnv(where.subnetFile);
     const { clean, lines } = await run(where, nothingKnown, {

@@ -20,7 +20,7 @@ describe('doubtAbout', () => {
     { name: 'a container without propagation', lines: [root, privately], trusts: false },
     { name: 'a container without the mount', lines: [root], trusts: false },
     { name: 'a mount over another one at the same place', lines: [ours, privately], trusts: false },
-    { name: 'the other way round', lines: [privately, ours], trusts: true },
+    { name: 'the same the other way round', lines: [privately, ours], trusts: true },
     { name: 'a deeper mount that is listed first', lines: [privately, run], trusts: false },
     { name: 'a place with the same beginning', lines: [root, ours.replace('/run/netns', '/run/net')], trusts: false },
     { name: 'nothing', lines: [''], trusts: false },
@@ -40,11 +40,11 @@ describe('netnsView', () => {
     { name: 'of a process, whose number may be another’s', path: '/proc/1/ns/net' },
     { name: 'somewhere else', path: '/run/docker/netns/1' },
     { name: 'that leaves the folder', path: '/run/netns/../docker' },
-  ])('does not conclude anything from a path $name', ({ path }) => {
+  ])('concludes nothing from a path $name', ({ path }) => {
     expect(netnsView(sys, '/run/netns').look(path)).toMatchObject({ kind: 'unknown' });
   });
 
-  test('does not conclude anything where the folder is missing, and nobody follows the host', () => {
+  test('concludes nothing when the folder is missing', () => {
     const folder = '/weft-no-such-folder';
     const view = netnsView(sys, folder);
     const why = `there is no folder ${folder} in this container`;

@@ -53,7 +53,7 @@ describe('refusalParts', () => {
       want: 'packets are refused by the policy drop of chain ip filter DOCKER-USER: iptables -t filter -I DOCKER-USER -s 10.244.0.0/16 -j ACCEPT; iptables -t filter -I DOCKER-USER -d 10.244.0.0/16 -j ACCEPT',
     },
     {
-      name: 'what the trace does not show',
+      name: 'a refusal that the trace does not show',
       refusal: undefined,
       want: 'a rule that nft does not show refuses packets at the hook forward: see iptables-legacy-save',
     },

@@ -46,13 +46,13 @@ function compare(
 const nothing = { commands: [], findings: [] };
 
 describe('comparePodSide', () => {
-  test('finds nothing wrong where all is right, and where there is no bridge yet', () => {
+  test('finds nothing wrong when all is right, and when there is no bridge yet', () => {
     expect(compare(own, [port])).toEqual(nothing);
     const none = { bridge: undefined, addresses: [], ports: [], loose: [port] };
     expect(comparePodSide(wanted, none, () => undefined)).toEqual({ repairs: [], findings: [] });
   });
 
-  test('makes a bridge anew that somebody removed from under its pods, with the MAC they know', () => {
+  test('makes a bridge anew that was removed under its pods, with the MAC that the pods know', () => {
     const { repairs } = comparePodSide(
       wanted,
       { bridge: undefined, addresses: [], ports: [], loose: [port] },
@@ -64,18 +64,18 @@ describe('comparePodSide', () => {
     ]);
   });
 
-  test('leaves a bridge without ports and addresses to the next ADD', () => {
+  test('does not change a bridge without ports and addresses, because the next ADD does', () => {
     expect(compare([], [], { bridge: { ...bridge, mtu: 1500 } })).toEqual(nothing);
   });
 
-  test('gives a bridge with ports the addresses it lacks', () => {
+  test('adds missing addresses to a bridge that has ports', () => {
     expect(compare(['fe80::1/64'], [port]).commands).toEqual([
       'ip addr add 10.244.1.1/24 broadcast 10.244.1.255 dev cni0',
       'ip addr add fd00:0:0:1::1/64 dev cni0 nodad',
     ]);
   });
 
-  test('changes the addresses of another subnet while no port is there, the new one first', () => {
+  test('replaces addresses of another subnet while the bridge has no ports, and adds the new one first', () => {
     expect(compare(['10.244.9.1/24', 'fd00:0:0:1::1/64', 'fd00:0:0:9::1/64'], []).commands).toEqual([
       'ip addr add 10.244.1.1/24 broadcast 10.244.1.255 dev cni0',
       'ip addr del 10.244.9.1/24 dev cni0',
@@ -83,14 +83,14 @@ describe('comparePodSide', () => {
     ]);
   });
 
-  test('names them while pods are attached, of either family, also beside the right one', () => {
+  test('reports such addresses of either family while pods are attached, also beside the right one', () => {
     const { commands, findings } = compare([...own, 'fd00:0:0:9::1/64'], [port]);
     expect(commands).toEqual([]);
     expect(findings).toEqual([expect.stringContaining("required: cni0 has fd00:0:0:9::1/64, but this node's")]);
   });
 
   test.for(['192.168.77.1/24', '10.244.1.9/24', 'fd77::1/64'])(
-    'leaves %s beside ours: it is in nobody’s way',
+    'keeps the additional address %s, which does no harm',
     (other) => {
       expect(compare([...own, other], [port])).toEqual(nothing);
       expect(compare([...own, other], [])).toEqual(nothing);
@@ -106,14 +106,14 @@ describe('comparePodSide', () => {
     expect(compare(own, [{ ...port, mtu: 1400 }]).commands).toEqual(['ip link set cni0 mtu 1400']);
   });
 
-  test('tells of pods with another MTU than the network has now', () => {
+  test('reports pods with another MTU than the network has now', () => {
     expect(compare(own, [{ ...port, mtu: 1500 }, port])).toEqual({
       commands: [],
       findings: [expect.stringContaining('warning: 1 pod has MTU 1500, but the network has 1450 now')],
     });
   });
 
-  test('puts an attachment’s device back on its bridge, and switches its hairpin on', () => {
+  test('puts a pod’s device back on its bridge, and switches its hairpin mode on', () => {
     const { master: _, port: __, ...loose } = port;
     expect(compare(own, [], { loose: [loose] }).commands).toEqual([
       'ip link set veth1 master cni0 up',
@@ -127,7 +127,7 @@ describe('comparePodSide', () => {
   test.for<{ name: string; attachment: Attachment | undefined }>([
     { name: 'nobody’s', attachment: undefined },
     { name: 'of another bridge', attachment: { ...attachment, bridge: 'other0' } },
-  ])('leaves a device $name', ({ attachment: of }) => {
+  ])('does not change a device $name', ({ attachment: of }) => {
     const { master: _, ...loose } = port;
     const options = { loose: [loose], attachment: of };
     expect(compare(own, [{ ...port, port: { hairpin: false } }], options)).toEqual(nothing);
