@@ -16,9 +16,11 @@ import { Reconciler } from '../dataplane/reconciler.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
 import type { Logger } from '../health/log.ts';
 import type { FastPathPeer, FastPathStatus } from '../health/status/report.ts';
+import { removeFilters } from './clsact-filters.ts';
 import { KernelState } from './kernel-state.ts';
 import { fastPathKinds, type WantedPod } from './objects.ts';
 import { observe, type Tunnel } from './observe.ts';
+import { removeLinkPins } from './pins.ts';
 import { FastPathPlanner, type Owner } from './plan.ts';
 import type { Policing } from './policing/policing.ts';
 import { readCounters, readPeerCounts } from './programs/counters.ts';
@@ -307,6 +309,14 @@ export class FastPath {
     if (this.#reason === reason) return;
     this.#reason = reason;
     this.#parts.log.warn({ reason }, 'fast path is off, packets go through bridge, routing and netfilter');
+    if (this.#state === undefined && !isWaiting) this.#detachEarlier();
+  }
+
+  /** What an earlier agent has attached would redirect until its time is over. Its maps and programs stay, for when the reason is gone. */
+  #detachEarlier(): void {
+    const { sys, netlink, pinFolder } = this.#parts;
+    if (pinFolder !== undefined) removeLinkPins(sys, pinFolder);
+    removeFilters(netlink);
   }
 
   /** Takes everything away, so that packets do not even pass the programs. */

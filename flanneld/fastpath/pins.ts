@@ -16,3 +16,8 @@ export function removePins(sys: Syscalls, folder: string): boolean {
   }
   return removeDir(sys, folder);
 }
+
+/** Removes the pins of links, so that programs that no running agent has open are no longer attached. Throws SysError. */
+export function removeLinkPins(sys: Syscalls, folder: string): void {
+  for (const name of listDir(sys, folder) ?? []) if (LINK_PIN.test(name)) removeFile(sys, `${folder}/${name}`);
+}

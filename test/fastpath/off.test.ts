@@ -8,7 +8,17 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { statusReport } from '../lab/support/status.ts';
-import { addTable, PINS, podsInMap, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+import {
+  addTable,
+  ask,
+  PINS,
+  podsInMap,
+  podsOf,
+  serve,
+  startFastLab,
+  untilOff,
+  untilOn,
+} from '../support/fast-path.ts';
 
 const sys = openKoffiSyscalls();
 
@@ -116,6 +126,25 @@ test('a pod’s entry goes with its device: by the agent when nobody runs DEL, a
   await one.agent.start();
   await one.agent.ready();
   await untilOn(one);
+});
+
+test('an agent that starts while somebody polices stops at once what a killed one has left', async () => {
+  const [[a], [c]] = [podsOf(one), podsOf(lab.node('node-2'))];
+  await serve(c);
+  await one.agent.kill();
+  await addTable(
+    one,
+    `table inet policies { chain f { type filter hook forward priority 0; ip daddr ${c.ip} drop; } }`,
+  );
+  // Until its time is over, a dead agent's programs go past the rule.
+  expect(await ask(a, 'udp', c.ip)).toContain(c.name);
+  await one.agent.start();
+  await untilOff(one, /nftables chain inet policies f/);
+  expect(await ask(a, 'udp', c.ip)).toBe('');
+  await one.agent.ready();
+  await one.run(['nft', 'delete table inet policies']);
+  await untilOn(one);
+  expect(await ask(a, 'udp', c.ip)).toContain(c.name);
 });
 
 test('cleanup removes what a stopped agent leaves pinned, so that its programs end', async () => {

@@ -26,6 +26,7 @@ export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
   readonly mode?: 'redirect' | 'full';
   /** The agent's executable; the built one when absent. */
   readonly agentFile?: string;
+  readonly agentEnv?: Record<string, string>;
   /** Is called on each node before its agent starts. */
   readonly prepare?: (node: LabNode) => Promise<unknown>;
   /** Whether to wait until the fast path is on; true when absent. */
@@ -34,9 +35,9 @@ export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
 
 /** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
 export async function startFastLab(given: FastLabOptions = {}): Promise<Lab> {
-  const { agentFile, mode = 'redirect', prepare, isOn = true, ...options } = given;
+  const { agentFile, agentEnv = {}, mode = 'redirect', prepare, isOn = true, ...options } = given;
   const file = agentFile === undefined ? {} : { file: agentFile };
-  const agent = { ...file, args: [`--fast-path=${mode}`], start: false };
+  const agent = { ...file, env: agentEnv, args: [`--fast-path=${mode}`], start: false };
   const lab = await startLab({ nodes: 2, agent, ...options });
   try {
     for (const node of lab.nodes) {
