@@ -45,7 +45,7 @@ export const SUITES = {
   },
   'fast-path': {
     does: 'Switches the fast path under a flow and kills its agent. Services, host ports and masquerading must be the same with it.',
-    takes: '7 min',
+    takes: '12 min',
     needs: 'root; for Services by a real kube-proxy also kube-apiserver, -proxy and coredns',
     root: LAB,
     ...vitest,

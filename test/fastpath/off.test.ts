@@ -139,9 +139,9 @@ test('an agent that starts while somebody polices stops at once what a killed on
   // Until its time is over, a dead agent's programs go past the rule.
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
   await one.agent.start();
+  await one.agent.ready();
   await untilOff(one, /nftables chain inet policies f/);
   expect(await ask(a, 'udp', c.ip)).toBe('');
-  await one.agent.ready();
   await one.run(['nft', 'delete table inet policies']);
   await untilOn(one);
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
