@@ -124,7 +124,7 @@ export const KERNEL_PROBLEMS: readonly Problem[] = [
     make: `ip link del flannel.1 && (setsid node -e 'require("dgram").createSocket("udp4").bind(8472)' >/dev/null 2>&1 & echo $! > /run/taker) && sleep 1`,
     end: 'kill $(cat /run/taker)',
     after: 'kill $(cat /run/taker) 2>/dev/null; true',
-    says: ['UDP port 8472 is node', 'process'],
+    says: ['UDP port 8472 is used by node', 'process'],
   },
   {
     id: 'underlay-down',
@@ -141,6 +141,6 @@ export const KERNEL_PROBLEMS: readonly Problem[] = [
     agent: 'is stopped',
     make: 'ip addr del 192.168.50.11/24 dev eth0',
     end: 'ip addr add 192.168.50.11/24 dev eth0 && ip route replace default via 192.168.50.1 dev eth0',
-    says: ['no address 192.168.50.11 on eth0'],
+    says: ['eth0 does not have the address 192.168.50.11'],
   },
 ];
