@@ -41,6 +41,7 @@ test('a tunnel as flannel makes it, on a plain Ethernet device, is imitated', ()
     settings: {
       ...{ underlayIfindex: UNDERLAY, local, ownMac: mac, vni: 1, port: 8472, ttl: 64 },
       sourcePorts: { first: 32_768, count: 28_231 },
+      keepWayNs: 10_000_000,
     },
   });
 });
@@ -106,6 +107,11 @@ test.for<{ name: string; one: Partial<Route> }>([
   { name: 'of IPv6', one: { family: 6, mtu: 1280 } },
 ])('a route $name does not matter', ({ one }) => {
   expect(outerOf({ ...usual, routes: [{ ...route, ...one }] }, flannel)).toMatchObject({ underlay: eth0 });
+});
+
+test('programs ask for the way of each packet where routes have several next hops', () => {
+  const spread = { ...route, hops: [{ oif: UNDERLAY, flags: 0, weight: 1 }] };
+  expect(outerOf({ ...usual, routes: [spread] }, flannel)).toMatchObject({ settings: { keepWayNs: 0 } });
 });
 
 test('the address of a MAC is that of its only, permanent and plain entry of IPv4', () => {

@@ -12,6 +12,9 @@ import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
 import type { Observed } from './observe.ts';
 import type { OuterSettings } from './programs/settings.ts';
 
+/** With more than one next hop the kernel chooses by the flow. */
+const KEEP_WAY_NS = 10_000_000;
+
 /** Outer IP, UDP, VXLAN, inner Ethernet. */
 const TUNNEL_BYTES = 50;
 
@@ -39,7 +42,10 @@ export function outerOf(observed: Observed, tunnel: Link): Outer | string {
   if (route !== undefined) return `the kernel treats packets to ${formatPrefix(route.destination)} in a special way`;
   const { ttl, sourcePorts } = observed;
   if (ttl === undefined || sourcePorts === undefined) return 'the kernel does not say its ttl and ports';
-  return { underlay, settings: { underlayIfindex: underlay.index, local, ownMac: mac, vni, port, ttl, sourcePorts } };
+  const isSpread = observed.routes.some(({ family, hops }) => family === 4 && hops !== undefined);
+  const keepWayNs = isSpread ? 0 : KEEP_WAY_NS;
+  const place = { underlayIfindex: underlay.index, local, ownMac: mac };
+  return { underlay, settings: { ...place, vni, port, ttl, sourcePorts, keepWayNs } };
 }
 
 /** Options of the tunnel's device that change its packets. */

@@ -194,7 +194,7 @@ test('packets follow the node’s routes at once, whether an agent runs or not',
   await one.run(['ip', 'route', 'del', `${two.address}/32`]);
   await flow.untilInRow(500, 20_000);
   expect((await flow.stop()).lost).toBe(0);
-  expect(since(one, before, 'encapsulated')).toBeGreaterThan(1000);
+  expect(since(one, before, 'encapsulated')).toBeGreaterThan(300);
   await one.agent.start();
   await one.agent.ready();
   await untilFull(one);

@@ -16,8 +16,9 @@ import { parseMac } from '../../lib/mac.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
 import { internetChecksum, viewOf } from '../../lib/packet-bytes.ts';
 import { addAddress } from '../../lib/rtnetlink/address.ts';
+import { RTN_UNREACHABLE } from '../../lib/rtnetlink/constants.ts';
 import { setLink } from '../../lib/rtnetlink/link.ts';
-import { addRoute } from '../../lib/rtnetlink/route.ts';
+import { addRoute, deleteRoute } from '../../lib/rtnetlink/route.ts';
 import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
@@ -47,6 +48,7 @@ import {
 const sys = openKoffiSyscalls();
 const processors = possibleProcessors(sys);
 const RUNS = 2500;
+const KEEP_WAY_MS = 10;
 const underlayMac = parseMac('02:77:00:00:00:01');
 const LOCAL = '192.168.77.1';
 const GATEWAY = '192.168.77.254';
@@ -79,7 +81,13 @@ beforeAll(async () => {
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
   });
   const settings = {
-    ...{ underlayIfindex: devices.underlay, local: parseIp(LOCAL), ownMac: ownVtep, sourcePorts },
+    ...{
+      underlayIfindex: devices.underlay,
+      local: parseIp(LOCAL),
+      ownMac: ownVtep,
+      sourcePorts,
+      keepWayNs: KEEP_WAY_MS * 1_000_000,
+    },
     ...{ vni: tunnel.vni, port: tunnel.port, ttl: tunnel.ttl },
   };
   ({ programs, maps } = loadNode(sys, devices, [4, 6], { settings, peers: OUTERS.map(parseIp) }));
@@ -237,4 +245,22 @@ test('both leave every packet to the tunnel’s device when the agent’s time i
   expect(run(programs.fromPod, pod).verdict).toBe(TC_ACT_UNSPEC);
   expectAsSaid(run(programs.fromUnderlay, wire), { reasons: [], isRedirected: false, frame: wire.frame });
   allowFor(sys, mapOf(maps, 'state'), 600_000);
+});
+
+test('the program follows the kernel’s routes: soon without one, and at once with one again', () => {
+  const frame = withChecksum(goodFrame(4, 'from-pod'), 1, 40);
+  const pod: Arrival = { program: 'from-pod', frame, ifindex: node.devices.pods[0], deviceMac: ownVtep, gsoSize: 0 };
+  const change = (make: typeof addRoute): void =>
+    inNetns(sys, node.netnsFd, () => {
+      const netlink = openNetlink(sys);
+      netlink.run(make({ destination: parsePrefix(`${OUTERS[0]}/32`), type: RTN_UNREACHABLE }));
+      netlink.close();
+    });
+  expect(run(programs.fromPod, pod).counted).toEqual(['encapsulated']);
+  change(addRoute);
+  const end = performance.now() + 2 * KEEP_WAY_MS;
+  while (performance.now() < end);
+  expect([...run(programs.fromPod, pod).counted].sort()).toEqual(['no-route', 'to-peer']);
+  change(deleteRoute);
+  expect(run(programs.fromPod, pod).counted).toEqual(['encapsulated']);
 });

@@ -4,6 +4,7 @@
 
 import type { Assembler } from '../../../lib/bpf/assembler.ts';
 import { skb } from '../../../lib/bpf/skb.ts';
+import { sumHeader } from './checksum.ts';
 import { peerValue } from './layout.ts';
 import { loadOuterSetting, outerAt, outerFrame, ROOM_BYTES, room, VXLAN_FLAGS } from './outer.ts';
 import {
@@ -17,7 +18,6 @@ import {
   slow,
   stack,
   storeBytes,
-  sumHeader,
 } from './packet.ts';
 import type { TunnelReason } from './reasons.ts';
 
@@ -102,31 +102,51 @@ function chooseSourcePort(assembler: Assembler): void {
   assembler.add('r0', 'r1').fromNetwork('r0', 16).store('u16', 'r10', outerAt(outerFrame.sourcePort), 'r0');
 }
 
-/** Asks the kernel how it would send the outer packet, and whether that fits. */
+/**
+ * The next hop, which the kernel says, and whether the packet fits the way there. What it has said is kept for some milliseconds: to ask for
+ * each packet takes a fifth of the program's time. A race of two processors only keeps an old answer once more for as long.
+ */
 function findRoute(assembler: Assembler): void {
+  loadOuterSetting(assembler, 'u16', 'r1', 'port');
+  assembler.store('u16', 'r10', outerAt(outerFrame.destinationPort), 'r1');
+  loadOuterSetting(assembler, 'u32', 'r1', 'local');
+  assembler
+    .store('u32', 'r10', outerAt(outerFrame.source), 'r1')
+    .load('u32', 'r1', 'r9', peerValue.outer)
+    .store('u32', 'r10', outerAt(outerFrame.destination), 'r1')
+    .load('u64', 'r1', 'r9', peerValue.wayUntil)
+    .load('u64', 'r2', 'r10', stack.now)
+    .jump('r2', '<', 'r1', 'way known')
+    .include(askRoute)
+    .label('way known')
+    .load('u32', 'r1', 'r10', stack.size)
+    .add('r1', ROOM_BYTES)
+    .load('u32', 'r2', 'r9', peerValue.wayMtu)
+    .jump('r1', '>', 'r2', left('no-route'))
+    .store('u32', 'r10', nextHop.at, AF_INET)
+    .load('u32', 'r1', 'r9', peerValue.nextHop)
+    .store('u32', 'r10', nextHop.at + 4, 'r1');
+  for (let at = 8; at < nextHop.bytes; at += 4) assembler.store('u32', 'r10', nextHop.at + at, 0);
+}
+
+/** Asks as for the smallest packet, so that the kernel answers with the MTU. */
+function askRoute(assembler: Assembler): void {
   for (let at = 0; at < fib.bytes; at += 8) assembler.store('u64', 'r10', fib.at + at, 0);
-  for (let at = 0; at < nextHop.bytes; at += 4) assembler.store('u32', 'r10', nextHop.at + at, 0);
   assembler
     .store('u8', 'r10', fib.at + fib.family, AF_INET)
     .store('u8', 'r10', fib.at + fib.protocol, IPPROTO_UDP)
     .load('u16', 'r1', 'r10', outerAt(outerFrame.sourcePort))
-    .store('u16', 'r10', fib.at + fib.sourcePort, 'r1');
-  loadOuterSetting(assembler, 'u16', 'r1', 'port');
-  assembler
+    .store('u16', 'r10', fib.at + fib.sourcePort, 'r1')
+    .load('u16', 'r1', 'r10', outerAt(outerFrame.destinationPort))
     .store('u16', 'r10', fib.at + fib.destinationPort, 'r1')
-    .store('u16', 'r10', outerAt(outerFrame.destinationPort), 'r1')
-    .load('u32', 'r1', 'r10', stack.size)
-    .add('r1', ROOM_BYTES)
-    .store('u16', 'r10', fib.at + fibRest.totalLength, 'r1');
-  loadOuterSetting(assembler, 'u32', 'r1', 'underlayIfindex');
-  assembler.store('u32', 'r10', fib.at + fibRest.ifindex, 'r1');
-  loadOuterSetting(assembler, 'u32', 'r1', 'local');
-  assembler
+    .store('u16', 'r10', fib.at + fibRest.totalLength, 1)
+    .load('u32', 'r1', 'r10', outerAt(outerFrame.source))
     .store('u32', 'r10', fib.at + fibRest.source, 'r1')
-    .store('u32', 'r10', outerAt(outerFrame.source), 'r1')
-    .load('u32', 'r1', 'r9', peerValue.outer)
-    .store('u32', 'r10', fib.at + fibRest.destination, 'r1')
-    .store('u32', 'r10', outerAt(outerFrame.destination), 'r1')
+    .load('u32', 'r1', 'r10', outerAt(outerFrame.destination))
+    .store('u32', 'r10', fib.at + fibRest.destination, 'r1');
+  loadOuterSetting(assembler, 'u32', 'r1', 'underlayIfindex');
+  assembler
+    .store('u32', 'r10', fib.at + fibRest.ifindex, 'r1')
     .mov('r1', 'r6')
     .mov('r2', 'r10')
     .add('r2', fib.at)
@@ -140,9 +160,13 @@ function findRoute(assembler: Assembler): void {
   loadOuterSetting(assembler, 'u32', 'r2', 'underlayIfindex');
   assembler
     .jump('r1', '!=', 'r2', left('no-route'))
-    .store('u32', 'r10', nextHop.at, AF_INET)
     .load('u32', 'r1', 'r10', fib.at + fibRest.destination)
-    .store('u32', 'r10', nextHop.at + 4, 'r1');
+    .store('u32', 'r9', peerValue.nextHop, 'r1')
+    .load('u16', 'r1', 'r10', fib.at + fibRest.totalLength)
+    .store('u32', 'r9', peerValue.wayMtu, 'r1')
+    .load('u64', 'r1', 'r10', stack.now);
+  loadOuterSetting(assembler, 'u32', 'r2', 'keepWayNs');
+  assembler.add('r1', 'r2').store('u64', 'r9', peerValue.wayUntil, 'r1');
 }
 
 /** The rest of the outer headers on the stack, as vxlan_xmit() of the kernel makes them. */

@@ -5,6 +5,7 @@
 import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { sumHeader, wrapChecksum } from './checksum.ts';
 import { peerValue } from './layout.ts';
 import { innerLayout, loadOuterSetting, outerFrame, ROOM_BYTES, room, VXLAN_FLAGS } from './outer.ts';
 import {
@@ -29,8 +30,6 @@ import {
   PORTS_BYTES,
   stack,
   storeBytes,
-  sumHeader,
-  wrapChecksum,
 } from './packet.ts';
 import { reasons, type TunnelReason } from './reasons.ts';
 import { outerSetting } from './settings.ts';

@@ -11,7 +11,7 @@ const MOST_PEERS = 16_384;
 
 /** The first address of a peer's subnet → its VTEP. */
 export const peerValue = {
-  bytes: 32 + 8 * peerReasons.length,
+  bytes: 48 + 8 * peerReasons.length,
   /** The destination and then the source of what the node sends to the peer: the peer's VTEP, ours. */
   macs: 0,
   /** u32 in network order: its IPv4 address in the underlay; 0 where packets are encapsulated by the tunnel's device only. */
@@ -20,7 +20,11 @@ export const peerValue = {
   sent: 16,
   received: 24,
   /** u64 each: packets that went another way, by reason. */
-  slow: 32,
+  slow: 48,
+  /** Written by the program alone: the next hop (u32, in network order) and the MTU (u32) of the way there, and until when (u64). */
+  nextHop: 32,
+  wayMtu: 36,
+  wayUntil: 40,
 } as const;
 
 export function slowOfPeer(reason: PeerReason): number {

@@ -11,6 +11,7 @@
 import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
+import { sumHeader, wrapChecksum } from './checksum.ts';
 import { slowOfPeer } from './layout.ts';
 import { type PeerReason, peerReasons, type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
 import { setting, settingAt } from './settings.ts';
@@ -33,6 +34,8 @@ export const stack = {
   size: -16,
   /** The element of the peer that the packet is for or from; 0 before it is known. */
   peer: -272,
+  /** u64: when the program began. */
+  now: -280,
   /** A key: an address, or the number of a reason. */
   key: -32,
   /** struct bpf_sock_tuple: addresses and ports. */
@@ -142,15 +145,6 @@ function checkIpv4(assembler: Assembler, { start }: FamilyLayout): void {
   assembler.jump('r0', '!=', 0xffff, slow('checksum'));
 }
 
-/** r0 = the sum of the 20 bytes of an IPv4 header as RFC 1071 adds them up. Changes r1. */
-export function sumHeader(assembler: Assembler, base: Register | 'r10', at: number): void {
-  assembler.load('u32', 'r0', base, at);
-  for (const word of [4, 8, 12, 16]) assembler.load('u32', 'r1', base, at + word).add('r0', 'r1');
-  // The carries: 35 bits become 33, 18, 17 and then 16.
-  assembler.mov('r1', 'r0').shiftRight('r1', 32).and32('r0', 0xffff_ffff).add('r0', 'r1');
-  for (let fold = 0; fold < 3; fold++) assembler.mov('r1', 'r0').shiftRight('r1', 16).and('r0', 0xffff).add('r0', 'r1');
-}
-
 function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
   assembler
     .load('u8', 'r0', 'r7', start)
@@ -167,6 +161,7 @@ function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
 export function checkHeartbeat(assembler: Assembler, otherwise = slow('paused')): void {
   assembler
     .callHelper('ktime_get_ns')
+    .store('u64', 'r10', stack.now, 'r0')
     .loadMapValue('r1', 'state', 0)
     .load('u64', 'r1', 'r1', 0) // until when
     .jump('r0', '>=', 'r1', otherwise);
@@ -334,11 +329,6 @@ export function buildHeaders(
     .add('r0', 1);
   wrapChecksum(assembler, path);
   assembler.store('u16', 'r10', put(start + 10), 'r0');
-}
-
-/** r0, a checksum that something was added to, between 0 and 0xfffe, as ip_decrease_ttl() of the kernel has it. */
-export function wrapChecksum(assembler: Assembler, path: string): void {
-  assembler.jump('r0', '<', 0xffff, `${path}: no carry`).sub('r0', 0xffff).label(`${path}: no carry`);
 }
 
 /** Writes bytes of the stack into the packet: r0 is 0, or an error and nothing is written. r7 and r8 are lost. */

@@ -30,6 +30,8 @@ export interface OuterSettings {
   readonly ttl: number;
   /** Source ports are taken from `first` on, so many. */
   readonly sourcePorts: { readonly first: number; readonly count: number };
+  /** How long programs keep what the kernel has said about the way to a peer, in nanoseconds; 0 where it depends on the flow. */
+  readonly keepWayNs: number;
 }
 
 /** The families that have a fast path. */
@@ -44,7 +46,7 @@ export const setting = {
   mtu: 36,
 } as const;
 
-/** Where the settings of the outer packets are, behind those of the families; numbers as they are in packets, but for the last four. */
+/** Where the settings of the outer packets are, behind those of the families; numbers as they are in packets, but for those from the index of the interface on. */
 export const outerSetting = {
   local: 80,
   /** The VXLAN header's second half: 24 bits of VNI and 8 zeros. */
@@ -56,8 +58,9 @@ export const outerSetting = {
   ttl: 100,
   firstPort: 104,
   portCount: 108,
+  keepWayNs: 112,
 } as const;
-const ALL_BYTES = 112;
+const ALL_BYTES = 120;
 
 const KEY = new Uint8Array(4);
 const FAMILY_BYTES = 40;
@@ -97,6 +100,7 @@ function encodeOuter(bytes: Uint8Array, view: DataView, outer: OuterSettings): v
   view.setUint32(outerSetting.ttl, outer.ttl, true);
   view.setUint32(outerSetting.firstPort, outer.sourcePorts.first, true);
   view.setUint32(outerSetting.portCount, outer.sourcePorts.count, true);
+  view.setUint32(outerSetting.keepWayNs, outer.keepWayNs, true);
 }
 
 /** Throws SysError. */
