@@ -273,7 +273,10 @@ function describe(samples: Samples): Omit<PartResult, 'failures'> {
       ]),
     ]),
     limits: [],
-    notes: ['one pair of devices joins the nodes: no network card takes part'],
+    notes: [
+      'one pair of devices joins the nodes: no network card takes part',
+      'a rate is that of the median exchange, or of the median twentieth of a stream',
+    ],
     plots: MEASURES.filter(({ where }) => where === 'remote').map(({ key, name }) => ({
       kind: 'distribution',
       title: name,

@@ -1,7 +1,8 @@
 // Loads a path between two network namespaces with as little work of its own as possible, so that what is measured is the path.
 //   path-load serve PORT CPU        answers at the four ports from PORT on until it is killed; prints a line when it listens
 //   path-load MODE PORT CPU ADDRESS SECONDS   prints "RATE PROCESSOR": exchanges a second, or for stream Gbit/s, and seconds of all
-//                                             processors for each exchange or GB
+//                                             processors for each exchange or GB. The rate is that of the median exchange, or of the
+//                                             median slice of the time: so it leaves out when other programs had the processor
 //   path-load first PORT CPU ADDRESS 0        prints the microseconds of one exchange by UDP from a fresh port
 //   path-load forget                removes all connections that the kernel tracks in this namespace
 //   path-load tunnel-segments DEVICE on|off
@@ -29,9 +30,10 @@
 
 // What is added to PORT.
 enum { TCP, UDP, CONNECT, STREAM };
-enum { WARM_UP = 200, BLOCK = 1 << 17 };
+enum { WARM_UP = 200, BLOCK = 1 << 17, MOST = 1 << 20, SLICES = 20 };
 
 static char block[BLOCK];
+static float samples[MOST];
 static int base;
 
 static void fail(const char *what) {
@@ -53,6 +55,16 @@ static double worked(void) {
         fail("/proc/stat");
     fclose(file);
     return (user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static int compare(const void *a, const void *b) {
+    float left = *(const float *)a, right = *(const float *)b;
+    return (left > right) - (left < right);
+}
+
+static double median(long count) {
+    qsort(samples, count, sizeof samples[0], compare);
+    return samples[count / 2];
 }
 
 static void pin(int cpu) {
@@ -162,23 +174,35 @@ static void exchanges(const char *mode, const char *address, double seconds) {
     int connects = !strcmp(mode, "connect");
     int fd = connects ? -1 : !strcmp(mode, "udp") ? open_udp(address) : open_at(SOCK_STREAM, address, TCP);
     for (int warm = 0; warm < WARM_UP && !connects; warm++) exchange(fd);
-    double start = now(), before = worked(), end = start + seconds;
+    double at = now(), before = worked(), end = at + seconds;
     long count = 0;
-    for (; now() < end; count++) connects ? connect_once(address) : exchange(fd);
-    double took = now() - start;
-    printf("%.1f %.9f\n", count / took, (worked() - before) / count);
+    while (at < end && count < MOST) {
+        connects ? connect_once(address) : exchange(fd);
+        double next = now();
+        samples[count++] = next - at;
+        at = next;
+    }
+    double cost = (worked() - before) / count;
+    printf("%.1f %.9f\n", 1 / median(count), cost);
 }
 
 static void stream(const char *address, double seconds) {
     int fd = open_at(SOCK_STREAM, address, STREAM);
-    double start = now(), before = worked(), end = start + seconds;
+    double before = worked();
     long long sum = 0;
-    while (now() < end)
-        if (write(fd, block, sizeof block) <= 0) fail("write");
+    for (int slice = 0; slice < SLICES; slice++) {
+        double start = now(), at = start;
+        long long sent = 0;
+        while ((at = now()) - start < seconds / SLICES) {
+            ssize_t length = write(fd, block, sizeof block);
+            if (length <= 0) fail("write");
+            sent += length;
+        }
+        samples[slice] = sent * 8 / (at - start) / 1e9;
+    }
     shutdown(fd, SHUT_WR);
     if (read(fd, &sum, sizeof sum) != sizeof sum) fail("read");
-    double took = now() - start;
-    printf("%.4f %.4f\n", sum * 8 / took / 1e9, (worked() - before) / (sum / 1e9));
+    printf("%.4f %.4f\n", median(SLICES), (worked() - before) / (sum / 1e9));
 }
 
 static void first(const char *address) {

@@ -29,7 +29,7 @@ export function loadFastPath(sys: Syscalls): string {
 }
 
 /** After a boot nobody may have used conntrack yet. The kernel loads its modules when it is asked for a list. */
-function loadConntrack(sys: Syscalls): void {
+export function loadConntrack(sys: Syscalls): void {
   const { netlink, close } = openNetfilter(sys);
   try {
     listUdpConnections(netlink, 4, 0);

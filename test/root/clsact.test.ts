@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClsactFilters, foreignFilters, removeFilters } from '../../flanneld/fastpath/clsact-filters.ts';
+import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { createMaps, loadPrograms } from '../../flanneld/fastpath/programs/node-programs.ts';
 import { programInfo } from '../../lib/bpf/program.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -21,6 +22,7 @@ let ifindex: number;
 let programs: readonly { readonly fd: number; readonly id: number }[];
 
 beforeAll(async () => {
+  loadConntrack(sys);
   netns = await holdNetns();
   const fd = openNetns(sys, netns.path);
   [netlink, ifindex] = inNetns(sys, fd, () => {

@@ -3,6 +3,7 @@
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
 import type { LoadedPrograms, NodeMaps } from '../../flanneld/fastpath/programs/node-programs.ts';
@@ -34,6 +35,7 @@ const processors = possibleProcessors(sys);
 
 let node: PacketNode;
 beforeAll(async () => {
+  loadConntrack(sys);
   node = await startPacketNode(sys);
 });
 afterAll(() => node.remove());
