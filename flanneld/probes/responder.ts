@@ -7,7 +7,7 @@ import type { Arrival } from '../../lib/sys/datagram.ts';
 import { ownVtep, type ProbePlace, type Target, type TargetChange } from './target.ts';
 import { encodeAnswer, type Heard, type Identity, NO_CHECKSUM, readQuestion } from './wire.ts';
 
-/** Answers a second, and how many at once: at 5000 nodes twelve a second come, and more after a node was away. */
+/** Answers a second, and how many at once: at 5000 nodes ten a second come, and more after a node was away. */
 const ANSWERS_A_SECOND = 200;
 const BURST = 400;
 
