@@ -3,6 +3,7 @@
 // remembers it, and also stops the engine when the program itself reads or writes outside (a stale view).
 // Sizes and arguments are those of man 2; a call that is not in the table is refused.
 
+#include <linux/bpf.h>
 #include <poll.h>
 #include <sanitizer/asan_interface.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@ typedef enum {
     VECTORS, // as many struct iovec as argument `size` says, and what they point to
     MESSAGE, // a struct msghdr, and what it points to
     TEXTS,   // a NULL-terminated array of strings
+    BPF,     // a union bpf_attr of `size` bytes, argument `size`, and what the commands of the executable point to in it
 } Kind;
 
 typedef struct {
@@ -59,7 +61,7 @@ static const Call calls[] = {
     CALL(clock_gettime, {BYTES, 2, 16}), CALL(clock_nanosleep, {BYTES, 3, 16}, {BYTES, 4, 16}),
     CALL(getrandom, {SIZED, 1, 2}),
     // A struct ifreq is the largest thing our ioctls carry; a request that carries less is given a slot of it too.
-    CALL(ioctl, {BYTES, 3, 40}),
+    CALL(ioctl, {BYTES, 3, 40}), CALL(bpf, {BPF, 2, 3}),
     CALL(close), CALL(ftruncate), CALL(fsync), CALL(fchmod), CALL(flock), CALL(fcntl), CALL(dup3), CALL(clone),
     CALL(kill), CALL(setns), CALL(unshare), CALL(socket), CALL(getpid), CALL(gettid), CALL(eventfd2), CALL(prctl),
     CALL(exit_group), CALL(mmap), CALL(munmap),
@@ -121,6 +123,23 @@ static void check_message(uintptr_t address) {
     check_range((uintptr_t)message->msg_control, message->msg_controllen);
 }
 
+// Of keys and values only the first byte: how long they are, the map says and not the call.
+static void check_bpf(int64_t command, uintptr_t address, uintptr_t size) {
+    check_range(address, size);
+    const union bpf_attr *attr = (const union bpf_attr *)address;
+    switch (command) {
+    case BPF_OBJ_GET: check_text(attr->pathname); break;
+    case BPF_MAP_DELETE_ELEM: check_range(attr->key, 1); break;
+    case BPF_MAP_LOOKUP_BATCH:
+        check_range(attr->batch.in_batch, 1);
+        check_range(attr->batch.out_batch, 1);
+        check_range(attr->batch.keys, 1);
+        check_range(attr->batch.values, 1);
+        break;
+    default: die("command %ld is not one of those that are checked", (long)command);
+    }
+}
+
 static void check_pointer(const Pointer *pointer, const int64_t call[7]) {
     uintptr_t address = (uintptr_t)call[pointer->argument];
     uintptr_t size = pointer->size < 7 ? (uintptr_t)call[pointer->size] : 0;
@@ -134,6 +153,7 @@ static void check_pointer(const Pointer *pointer, const int64_t call[7]) {
     case VECTORS: check_vectors(address, size); break;
     case MESSAGE: check_message(address); break;
     case TEXTS: check_texts(address); break;
+    case BPF: check_bpf(call[1], address, size); break;
     }
 }
 

@@ -81,5 +81,5 @@ function withConsequences(draft: Draft, consequences: readonly Draft[]): Draft {
   if (consequences.length === 0) return draft;
   const names = [...new Set(consequences.map(({ id, peer }) => (peer === undefined ? id : `${peer} (${id})`)))];
   const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : '';
-  return { ...draft, evidence: `${draft.evidence}; consequences:  ${names.slice(0, NAMED).join(', ')}${more}` };
+  return { ...draft, evidence: `${draft.evidence}; consequences: ${names.slice(0, NAMED).join(', ')}${more}` };
 }

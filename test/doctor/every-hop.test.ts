@@ -44,7 +44,9 @@ describe('from a pod to a pod of another node it stops', () => {
 test('from a pod to a pod of the same node it passes bridge and ports, and stops at a port that is down', async () => {
   const { node, pod, near } = scene;
   const { hops } = await expectPasses(node, pod.ip, near.ip);
-  expect(hops.map(({ name, result }) => `${name} ${result}`)).toEqual([
+  // Whether the kernel still tracks a connection of the two depends on how long ago an earlier packet was.
+  const always = hops.filter(({ name }) => name !== 'connection');
+  expect(always.map(({ name, result }) => `${name} ${result}`)).toEqual([
     'pod ok',
     'bridge ok',
     'rules unknown',

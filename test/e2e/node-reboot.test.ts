@@ -53,7 +53,7 @@ test('the conflist is set aside as long as the node does not forward, and pods w
   ]);
   await node.agent.start();
   await waitUntil(async () => !(await node.agent.state()).running, 10_000, 'end of the agent');
-  expect(node.agent.log()).toContain('taken by VXLAN device rival');
+  expect(node.agent.log()).toContain('in use by VXLAN device rival');
   expect(conflists()).toEqual([]);
   await expect(node.addPod()).rejects.toThrow();
   await node.run(['ip', 'link', 'del', 'rival']);

@@ -21,7 +21,7 @@ interface Harm {
 const leftovers: readonly Harm[] = [
   {
     name: 'a neighbour of a peer that is gone',
-    command: () => 'ip neigh replace 10.244.77.0 lladdr 02:00:00:00:0a:77 dev flannel.1 nud permanent',
+    command: () => 'ip neigh replace 10.244.177.0 lladdr 02:00:00:00:0a:77 dev flannel.1 nud permanent',
     told: /neigh left over/,
   },
   {
@@ -31,7 +31,7 @@ const leftovers: readonly Harm[] = [
   },
   {
     name: 'a route of a peer that is gone',
-    command: () => 'ip route replace 10.244.77.0/24 via 10.244.77.0 dev flannel.1 onlink',
+    command: () => 'ip route replace 10.244.177.0/24 via 10.244.177.0 dev flannel.1 onlink',
     told: /route left over/,
   },
   {

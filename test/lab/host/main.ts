@@ -61,7 +61,11 @@ async function ownMounts(): Promise<void> {
   );
   // Unmounts the last mount first, because it may lie on an earlier one.
   for (const mount of foreign.reverse()) {
-    await mustRun(['umount', '--no-mtab', '--lazy', mount.split(' ')[4] ?? '']);
+    const path = mount.split(' ')[4] ?? '';
+    const { exitCode, stderr } = await runCommand(['umount', '--no-mtab', '--lazy', path]);
+    // A mount below another one that covers it cannot be reached, and nothing else can reach it either.
+    const isCovered = stderr.includes('not mounted');
+    if (exitCode !== 0 && !isCovered) throw new Error(`umount ${path}: ${stderr.trim()}`);
   }
   await mustRun(['mount', '--no-mtab', '-t', 'tmpfs', '-o', 'mode=755', 'lab', '/run']);
   await mustRun(['mount', '--no-mtab', '-t', 'sysfs', 'sysfs', '/sys']);
