@@ -56,7 +56,10 @@ async function addresses(): Promise<string> {
 }
 
 test('an MTU above the underlay’s is not used, and the agent says so', async () => {
-  const body = await becomes(200, '[!] MTU of flannel.1: Backend.MTU is 9000, but eth0 carries only 1500, so 1500 is used');
+  const body = await becomes(
+    200,
+    '[!] MTU of flannel.1: Backend.MTU is 9000, but eth0 carries only 1500, so 1500 is used',
+  );
   expect(body).toContain('flannel-v6.1: Backend.MTU is 9000');
   expect(await node.run(['ip', 'link', 'show', 'flannel.1'])).toContain('mtu 1450');
 });
