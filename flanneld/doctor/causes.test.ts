@@ -53,7 +53,7 @@ test('lists consequences in the evidence of the cause, five of them by name', ()
   const [only, ...others] = causesOnly([draft('firewall-drops-tunnel'), ...peers]);
   expect(others).toEqual([]);
   expect(only?.evidence).toBe(
-    'evidence of firewall-drops-tunnel; consequences:  node-0 (tunnel-port-blocked), node-1 (tunnel-port-blocked), ' +
+    'evidence of firewall-drops-tunnel; consequences: node-0 (tunnel-port-blocked), node-1 (tunnel-port-blocked), ' +
       'node-2 (tunnel-port-blocked), node-3 (tunnel-port-blocked), node-4 (tunnel-port-blocked) and 2 more',
   );
 });
