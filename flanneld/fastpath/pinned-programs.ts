@@ -15,15 +15,24 @@ import {
 } from './programs/node-programs.ts';
 
 const PROGRAM_PIN = /^program_/;
-const pinOf = (name: ProgramName): string => `program_${name}_${versionOfPrograms()}`;
+
+/** The names of the pins of this version. */
+function pinNames(): Record<ProgramName, string> {
+  const version = versionOfPrograms();
+  return Object.fromEntries(programNames.map((name) => [name, `program_${name}_${version}`])) as Record<
+    ProgramName,
+    string
+  >;
+}
 
 /** The pinned programs of this version that work with these maps; undefined unless all are there. Throws SysError. */
 export function openPrograms(sys: Syscalls, folder: string | undefined, maps: NodeMaps): LoadedPrograms | undefined {
   if (folder === undefined) return undefined;
   const mapIds = new Set([...maps.values()].map((map) => mapInfo(sys, map).id));
+  const pins = pinNames();
   const found: [ProgramName, number][] = [];
   for (const name of programNames) {
-    const fd = openPinned(sys, `${folder}/${pinOf(name)}`);
+    const fd = openPinned(sys, `${folder}/${pins[name]}`);
     if (fd === undefined) break;
     found.push([name, fd]);
     // Maps of another layout were made anew since, and the programs would read the old ones.
@@ -37,5 +46,6 @@ export function openPrograms(sys: Syscalls, folder: string | undefined, maps: No
 /** Pins programs, and removes the pins of other versions. Throws SysError. */
 export function pinPrograms(sys: Syscalls, folder: string, programs: LoadedPrograms): void {
   for (const pin of listDir(sys, folder) ?? []) if (PROGRAM_PIN.test(pin)) removeFile(sys, `${folder}/${pin}`);
-  for (const name of programNames) pinObject(sys, programs[name], `${folder}/${pinOf(name)}`);
+  const pins = pinNames();
+  for (const name of programNames) pinObject(sys, programs[name], `${folder}/${pins[name]}`);
 }

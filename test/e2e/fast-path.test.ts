@@ -2,10 +2,9 @@
 // detaches comes back. `npm run suite -- fast-path` shows the rest.
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { tryBpf } from '../../lib/bpf/bpf-call.ts';
 import { linkInfo } from '../../lib/bpf/link.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
-import { closeFd, listDir } from '../../lib/sys/file.ts';
+import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -15,7 +14,9 @@ import {
   addTable,
   ask,
   counted,
+  detachLink,
   fastPathOf,
+  linkPins,
   PINS,
   podsOf,
   serve,
@@ -25,7 +26,6 @@ import {
   untilOn,
 } from '../support/fast-path.ts';
 
-const BPF_LINK_DETACH = 34;
 const sys = openKoffiSyscalls();
 
 let lab: Lab;
@@ -87,14 +87,14 @@ test('programs that somebody detaches come back', async () => {
       closeFd(sys, fd);
     }
   };
-  const names = (listDir(sys, folder) ?? []).filter((name) => name.startsWith('link_'));
+  const names = linkPins(one);
   const isAttached = (name: string): boolean =>
-    listDir(sys, folder)?.includes(name) === true && withLink(name, (fd) => linkInfo(sys, fd)?.ifindex ?? 0) > 0;
+    linkPins(one).includes(name) && withLink(name, (fd) => linkInfo(sys, fd)?.ifindex ?? 0) > 0;
   expect(names).toHaveLength(3);
   expect(names.every(isAttached)).toBe(true);
   for (const name of names) {
     withLink(name, (fd) => {
-      expect(tryBpf(sys, BPF_LINK_DETACH, (attr) => attr.setU32(0, fd))).toBe(0);
+      expect(detachLink(fd)).toBe(0);
       // The agent may be about to put another link in its place.
       expect(linkInfo(sys, fd)?.ifindex).toBe(0);
     });

@@ -15,6 +15,7 @@ import {
   ask,
   counted,
   fastPathOf,
+  INPUT_RULE,
   podsOf,
   serve,
   since,
@@ -25,7 +26,6 @@ import {
 } from '../support/fast-path.ts';
 import { slowed } from '../support/slowness.ts';
 
-const INPUT = 'table inet admin { chain input { type filter hook input priority 0; ip saddr 192.0.2.1 drop; } }';
 const LIMIT_MS = slowed(300_000);
 
 let lab: Lab;
@@ -93,7 +93,7 @@ test('status, metrics and doctor path say which way packets go, of each peer and
 test.for([
   {
     name: 'a rule may filter what arrives',
-    on: INPUT,
+    on: INPUT_RULE,
     off: 'table inet admin',
     reason: /nftables chain inet admin input/,
   },
@@ -151,7 +151,7 @@ test('switching between the programs and the tunnel’s device loses nothing', {
   const before = counted(one);
   const flow = await startFreshFlow();
   for (let count = 0; count < 5; count++) {
-    await addTable(one, INPUT);
+    await addTable(one, INPUT_RULE);
     await untilRedirect(one, /admin/);
     await one.run(['nft', 'delete table inet admin']);
     await untilFull(one);

@@ -13,6 +13,7 @@ import {
   addTable,
   counted,
   fastPathOf,
+  INPUT_RULE,
   podsOf,
   since,
   startFastLab,
@@ -21,7 +22,6 @@ import {
   untilRedirect,
 } from '../support/fast-path.ts';
 
-const INPUT = 'table inet admin { chain input { type filter hook input priority 0; ip saddr 192.0.2.1 drop; } }';
 const SEND_PORT = 5000;
 const TUNNEL_PORT = 8472;
 
@@ -47,7 +47,7 @@ async function setLoose(node: LabNode, value: 0 | 1): Promise<void> {
 
 async function setMode(mode: Mode): Promise<void> {
   if (mode === 'redirect') {
-    await addTable(one, INPUT);
+    await addTable(one, INPUT_RULE);
     await untilRedirect(one, /admin/);
   } else if (mode === 'classic') {
     await setLoose(one, 0);

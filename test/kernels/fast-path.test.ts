@@ -5,7 +5,6 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { hasTcx } from '../../flanneld/fastpath/tcx-links.ts';
-import { tryBpf } from '../../lib/bpf/bpf-call.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { closeFd, listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
@@ -18,6 +17,8 @@ import {
   addTable,
   ask,
   counted,
+  detachLink,
+  linkPins,
   PINS,
   podsOf,
   serve,
@@ -29,7 +30,6 @@ import {
 import { LOADER_RIGHTS, limitedAgent, loadFastPath } from '../support/limited-agent.ts';
 import { needs } from '../support/needs.ts';
 
-const BPF_LINK_DETACH = 34;
 const LOOK_MS = 20_000;
 const sys = openKoffiSyscalls();
 const folder = mkdtempSync(`${tmpdir()}/weft-fast-path-`);
@@ -66,9 +66,9 @@ async function detachAll(node: LabNode): Promise<void> {
     return;
   }
   const path = node.pathFromOutside(PINS);
-  for (const pin of (listDir(sys, path) ?? []).filter((name) => name.startsWith('link_'))) {
+  for (const pin of linkPins(node)) {
     const fd = openPinned(sys, `${path}/${pin}`) ?? -1;
-    tryBpf(sys, BPF_LINK_DETACH, (attr) => attr.setU32(0, fd));
+    detachLink(fd);
     closeFd(sys, fd);
   }
 }

@@ -19,7 +19,6 @@ import { addAddress } from '../../lib/rtnetlink/address.ts';
 import { RTN_UNREACHABLE } from '../../lib/rtnetlink/constants.ts';
 import { setLink } from '../../lib/rtnetlink/link.ts';
 import { addRoute, deleteRoute } from '../../lib/rtnetlink/route.ts';
-import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import {
@@ -31,6 +30,7 @@ import {
 } from '../support/fastpath-full-oracle.ts';
 import type { Arrival } from '../support/fastpath-oracle.ts';
 import {
+  closeNode,
   frames,
   goodFrame,
   hex,
@@ -101,8 +101,7 @@ beforeAll(async () => {
   allowFor(sys, mapOf(maps, 'state'), 600_000);
 });
 afterAll(() => {
-  for (const { fd } of maps.values()) closeFd(sys, fd);
-  for (const fd of Object.values(programs)) closeFd(sys, fd);
+  closeNode(sys, programs, maps);
   node.remove();
 });
 

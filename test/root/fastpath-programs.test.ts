@@ -12,11 +12,11 @@ import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import { runProgram } from '../../lib/bpf/program.ts';
 import { TC_ACT_REDIRECT, TC_ACT_UNSPEC } from '../../lib/bpf/skb.ts';
 import type { Family } from '../../lib/ip.ts';
-import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
 import { type Arrival, decide, type OracleWorld } from '../support/fastpath-oracle.ts';
 import {
+  closeNode,
   frames,
   goodFrame,
   hex,
@@ -52,10 +52,7 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
       const tracked = inNetns(sys, node.netnsFd, () => track(sys, families));
       world = worldOf(node.devices, families, tracked);
     });
-    afterAll(() => {
-      for (const { fd } of maps.values()) closeFd(sys, fd);
-      for (const fd of Object.values(programs)) closeFd(sys, fd);
-    });
+    afterAll(() => closeNode(sys, programs, maps));
 
     test.for([{ program: 'from-pod' as const }, { program: 'from-tunnel' as const }])(
       'the program $program decides as the oracle, and changes what routing changes',

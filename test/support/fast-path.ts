@@ -1,16 +1,18 @@
 // What tests of the fast path share: nodes of the lab that have it, what their agents say of it, and what the programs count.
 
 import { onTestFinished } from 'vitest';
+import { LINK_PIN } from '../../flanneld/fastpath/pins.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { countersMap } from '../../flanneld/fastpath/programs/layout.ts';
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
 import type { FastPathStatus } from '../../flanneld/health/status/report.ts';
+import { tryBpf } from '../../lib/bpf/bpf-call.ts';
 import { listElements } from '../../lib/bpf/map.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
 import { formatIp, ipFromBytes } from '../../lib/ip.ts';
 import { podsMap } from '../../lib/pods/fast-path-pods.ts';
-import { closeFd } from '../../lib/sys/file.ts';
+import { closeFd, listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { askArgv, type Inside, startServer } from '../cni/conformance/traffic.ts';
 import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
@@ -20,6 +22,10 @@ import { waitUntil } from '../lab/processes.ts';
 import { statusReport } from '../lab/support/status.ts';
 
 export const PINS = '/sys/fs/bpf/weft';
+/** A rule of an administrator that could match the tunnel's packets. With it programs of `full` leave them to the device. */
+export const INPUT_RULE =
+  'table inet admin { chain input { type filter hook input priority 0; ip saddr 192.0.2.1 drop; } }';
+const BPF_LINK_DETACH = 34;
 const sys = openKoffiSyscalls();
 
 export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
@@ -103,6 +109,16 @@ export function counted(node: LabNode): Map<Reason, number> {
   } finally {
     closeFd(sys, fd);
   }
+}
+
+/** The names of the pins of a node's links. */
+export function linkPins(node: LabNode): string[] {
+  return (listDir(sys, node.pathFromOutside(PINS)) ?? []).filter((name) => LINK_PIN.test(name));
+}
+
+/** Takes a link's program off its device, as somebody might who has the right. 0, or −errno. */
+export function detachLink(fd: number): number {
+  return tryBpf(sys, BPF_LINK_DETACH, (attr) => attr.setU32(0, fd));
 }
 
 /** How much a node has counted of a reason since `before`. */

@@ -130,6 +130,12 @@ export function loadNode(
   return { programs, maps };
 }
 
+/** Closes what `loadNode` made. */
+export function closeNode(sys: Syscalls, programs: LoadedPrograms, maps: NodeMaps): void {
+  for (const { fd } of maps.values()) closeFd(sys, fd);
+  for (const fd of Object.values(programs)) closeFd(sys, fd);
+}
+
 export function mapOf(maps: NodeMaps, name: string): BpfMap {
   const map = maps.get(name);
   if (map === undefined) throw new Error(`no map ${name}`);

@@ -6,7 +6,16 @@ import type { Assembler } from '../../../lib/bpf/assembler.ts';
 import { skb } from '../../../lib/bpf/skb.ts';
 import { sumHeader } from './checksum.ts';
 import { peerValue } from './layout.ts';
-import { loadOuterSetting, outerAt, outerFrame, ROOM_BYTES, room, VXLAN_FLAGS } from './outer.ts';
+import {
+  left,
+  loadOuterSetting,
+  needUdpChecksum,
+  outerAt,
+  outerFrame,
+  ROOM_BYTES,
+  room,
+  VXLAN_FLAGS,
+} from './outer.ts';
 import {
   buildHeaders,
   changedBytes,
@@ -19,7 +28,6 @@ import {
   stack,
   storeBytes,
 } from './packet.ts';
-import type { TunnelReason } from './reasons.ts';
 
 const AF_INET = 2;
 /** Flags of bpf_fib_lookup: as for a packet that the node itself sends, and without a neighbour, which is looked up when it is sent. */
@@ -30,8 +38,6 @@ const fibRest = { totalLength: 6, ifindex: 8, source: 16, destination: 32 } as c
 /** struct bpf_redir_neigh: u32 family, then the address. */
 const nextHop = { bytes: 20, at: -264 } as const;
 const LARGEST_PACKET = 0xffff;
-
-const left = (reason: TunnelReason): string => `left: ${reason}`;
 
 /** Encapsulates and redirects; goes to `otherwise`, with the packet as it was and r7 valid, where that is not possible. r9 is the peer. */
 export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwise: string): void {
@@ -72,17 +78,6 @@ export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwis
   assembler.label('left').load('u32', 'r7', 'r6', skb.data).load('u32', 'r8', 'r6', skb.dataEnd);
   needBytes(assembler, layout.start + layout.headerBytes, slow('short'));
   assembler.goto(otherwise);
-}
-
-/** The outer checksum is 0, so that only the inner one protects what a pod sends. TCP always has one. */
-function needUdpChecksum(assembler: Assembler, { start, headerBytes, protocol }: FamilyLayout): void {
-  const transport = start + headerBytes;
-  assembler.load('u8', 'r1', 'r7', protocol).jump('r1', '!=', IPPROTO_UDP, 'has checksum');
-  needBytes(assembler, transport + 8, left('no-checksum'));
-  assembler
-    .load('u16', 'r1', 'r7', transport + 6)
-    .jump('r1', '==', 0, left('no-checksum'))
-    .label('has checksum');
 }
 
 /** The port that the tunnel's device chooses, too, as udp_flow_src_port() of the kernel: so a flow keeps its way through the underlay. */

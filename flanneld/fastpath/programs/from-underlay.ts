@@ -7,7 +7,16 @@ import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { sumHeader, wrapChecksum } from './checksum.ts';
 import { peerValue } from './layout.ts';
-import { innerLayout, loadOuterSetting, outerFrame, ROOM_BYTES, room, VXLAN_FLAGS } from './outer.ts';
+import {
+  innerLayout,
+  left,
+  loadOuterSetting,
+  needUdpChecksum,
+  outerFrame,
+  ROOM_BYTES,
+  room,
+  VXLAN_FLAGS,
+} from './outer.ts';
 import {
   buildHeaders,
   changedBytes,
@@ -31,12 +40,11 @@ import {
   stack,
   storeBytes,
 } from './packet.ts';
-import { reasons, type TunnelReason } from './reasons.ts';
+import { reasons } from './reasons.ts';
 import { outerSetting } from './settings.ts';
 
 const IPV4 = 0x0008;
 const CSUM_LEVEL_DEC = 2;
-const left = (reason: TunnelReason): string => `left: ${reason}`;
 
 export function fromUnderlayProgram(): AssembledProgram {
   const assembler = new Assembler();
@@ -121,7 +129,8 @@ function checkInner(assembler: Assembler): void {
     .loadMapValue('r3', 'settings', 0);
   compareMac(assembler, innerEthernet, 'r3', outerSetting.ownMac, 'not-routed');
   checkHeader(assembler, innerLayout);
-  needChecksum(assembler);
+  // The pod's kernel verifies it, and it covers what the outer one does.
+  needUdpChecksum(assembler, innerLayout);
   lookUpSubnet(assembler, innerLayout, 'peers4', innerLayout.source, 'sender');
   assembler
     .mov('r9', 'r0') // the peer that the source belongs to
@@ -134,18 +143,6 @@ function checkInner(assembler: Assembler): void {
   keepPointer(assembler, 'r0'); // the pod
   checkSize(assembler, innerLayout, 'inner');
   checkUntracked(assembler, innerLayout, 'inner');
-}
-
-/** The outer checksum, if there is one, is not looked at: the pod's kernel verifies the inner one, which covers the same. */
-function needChecksum(assembler: Assembler): void {
-  const { start, headerBytes, protocol } = innerLayout;
-  const transport = start + headerBytes;
-  assembler.load('u8', 'r0', 'r7', protocol).jump('r0', '!=', IPPROTO_UDP, 'has checksum');
-  needBytes(assembler, transport + 8, left('no-checksum'));
-  assembler
-    .load('u16', 'r0', 'r7', transport + 6)
-    .jump('r0', '==', 0, left('no-checksum'))
-    .label('has checksum');
 }
 
 /** What is congested outside is marked inside (RFC 6040 §4.2): the new mark, or 0, is kept in `stack.size`. */

@@ -2,7 +2,8 @@
 // the frame: Ethernet 0, IP 14, UDP 34, VXLAN 42, the inner Ethernet header 50, the inner IP header 64.
 
 import type { Assembler, Register } from '../../../lib/bpf/assembler.ts';
-import { ETH_HEADER, layoutOf, stack } from './packet.ts';
+import { ETH_HEADER, type FamilyLayout, IPPROTO_UDP, layoutOf, needBytes, stack } from './packet.ts';
+import type { TunnelReason } from './reasons.ts';
 import { outerSetting } from './settings.ts';
 
 export const outerFrame = {
@@ -56,4 +57,21 @@ export function loadOuterSetting(
   name: keyof typeof outerSetting,
 ): void {
   assembler.loadMapValue(register, 'settings', outerSetting[name]).load(size, register, register, 0);
+}
+
+/** The label at which a packet is left to the tunnel's device. */
+export const left = (reason: TunnelReason): string => `left: ${reason}`;
+
+/**
+ * Leaves a datagram without a UDP checksum of its own to the tunnel's device; TCP always has one. Only the inner checksum protects a packet
+ * here: the outer one that a program writes is 0, and the outer one that arrives is not verified. Overwrites r1; r7 is the packet.
+ */
+export function needUdpChecksum(assembler: Assembler, { start, headerBytes, protocol }: FamilyLayout): void {
+  const transport = start + headerBytes;
+  assembler.load('u8', 'r1', 'r7', protocol).jump('r1', '!=', IPPROTO_UDP, 'has checksum');
+  needBytes(assembler, transport + 8, left('no-checksum'));
+  assembler
+    .load('u16', 'r1', 'r7', transport + 6)
+    .jump('r1', '==', 0, left('no-checksum'))
+    .label('has checksum');
 }
