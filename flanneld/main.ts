@@ -22,14 +22,14 @@ import { startWatchdog } from './agent/watchdog.ts';
 import { type CommandLine, parseCommandLine } from './cli/flags.ts';
 import { UsageError } from './cli/go-flags.ts';
 import type { Options } from './cli/options.ts';
-import { setTimeFactor, TIME_FACTOR } from './cli/time-factor.ts';
+import { setTimeFactor, stretched, TIME_FACTOR } from './cli/time-factor.ts';
 import { CONFLIST_NAME, withdrawConflist } from './cni/conflist.ts';
 import { loadFastPath } from './fastpath/load.ts';
 import { iptablesFinder } from './firewall/iptables-programs.ts';
 import { nftProgram } from './firewall/nft-program.ts';
 import { createLogger } from './health/log.ts';
 import { stderrSink } from './health/log-sink.ts';
-import { fetchStatus } from './health/status/client.ts';
+import { fetchStatus, TIMEOUT_MS } from './health/status/client.ts';
 import { rotateKey } from './health/status/rotate-key.ts';
 import { statusText } from './health/status/text.ts';
 import { cleanUp } from './pods/cleanup/cleanup.ts';
@@ -113,7 +113,7 @@ function withdraw({ cniConfDir }: Options): number {
 /** Exit code 0 when the agent answers and its node forwards. */
 async function status({ subnetFile, json }: Options): Promise<number> {
   try {
-    const report = await fetchStatus(subnetFile);
+    const report = await fetchStatus(subnetFile, stretched(TIMEOUT_MS));
     process.stdout.write(json ? `${printableJson(JSON.stringify(report, null, 2))}\n` : statusText(report));
     return report.ready ? 0 : EXIT_FAILURE;
   } catch (error) {
@@ -125,7 +125,7 @@ async function status({ subnetFile, json }: Options): Promise<number> {
 /** Exit code 0 when the agent uses a new key. */
 async function renewKey({ subnetFile }: Options): Promise<number> {
   try {
-    say(await rotateKey(subnetFile));
+    say(await rotateKey(subnetFile, stretched));
     return 0;
   } catch (error) {
     complain(error);

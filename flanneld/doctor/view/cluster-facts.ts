@@ -7,6 +7,7 @@ import { readTextIfPresent } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { decodeUtf8 } from '../../../lib/utf8-node.ts';
 import type { Options } from '../../cli/options.ts';
+import { stretched } from '../../cli/time-factor.ts';
 import { fetchLeases } from '../../health/status/client.ts';
 import { readLeaseDir } from '../../subnet/lease-dir.ts';
 import { parseSavedState, type SavedState, savedStateFile } from '../../subnet/saved-state.ts';
@@ -43,7 +44,7 @@ export async function clusterFacts(
 /** The leases the running agent has now; undefined when it is one that does not tell. */
 async function toldLeases(subnetFile: string): Promise<LeaseFacts | undefined> {
   try {
-    const { snapshot } = parseSavedState(await fetchLeases(subnetFile, ANSWER_MS));
+    const { snapshot } = parseSavedState(await fetchLeases(subnetFile, stretched(ANSWER_MS)));
     return snapshot && { snapshot, source: 'the agent' };
   } catch {
     return undefined;

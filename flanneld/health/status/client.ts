@@ -6,7 +6,8 @@ import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 import type { StatusReport } from './report.ts';
 import { socketPathFor } from './socket.ts';
 
-const TIMEOUT_MS = 5000;
+/** How long the agent may take to answer. */
+export const TIMEOUT_MS = 5000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none, or no answer in time (`timeout`). */

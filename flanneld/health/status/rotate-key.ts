@@ -2,15 +2,18 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../../lib/errors.ts';
-import { askToRotateKey, fetchStatus } from './client.ts';
+import { askToRotateKey, fetchStatus, TIMEOUT_MS } from './client.ts';
 import type { StatusReport } from './report.ts';
 
 const LIMIT_MS = 15_000;
 const ASK_AGAIN_MS = 100;
 
-/** Resolves to one line that names the new public key. Rejects with OpError when there is no agent, or its backend has no keys. */
-export async function rotateKey(subnetFile: string): Promise<string> {
-  const before = await fetchStatus(subnetFile);
+/**
+ * Resolves to one line that names the new public key. `stretched` makes a limit longer where everything is slower. Rejects with OpError
+ * when there is no agent, or its backend has no keys.
+ */
+export async function rotateKey(subnetFile: string, stretched: (limitMs: number) => number): Promise<string> {
+  const before = await fetchStatus(subnetFile, stretched(TIMEOUT_MS));
   const former = keyOf(before);
   if (former === undefined) {
     throw failure(
@@ -20,10 +23,10 @@ export async function rotateKey(subnetFile: string): Promise<string> {
     );
   }
   await askToRotateKey(subnetFile);
-  const endMs = performance.now() + LIMIT_MS;
+  const endMs = performance.now() + stretched(LIMIT_MS);
   while (performance.now() < endMs) {
     await sleep(ASK_AGAIN_MS);
-    const now = keyOf(await fetchStatus(subnetFile));
+    const now = keyOf(await fetchStatus(subnetFile, stretched(TIMEOUT_MS)));
     if (now !== undefined && now !== former)
       return `${before.node} now uses the key ${now}; peers learn it from the node’s lease`;
   }

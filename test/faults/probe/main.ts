@@ -7,6 +7,7 @@ import { type Ip, ipToBytes, parseIp } from '../../../lib/ip.ts';
 import { closeFd } from '../../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../../lib/sys/koffi.ts';
 import { POLLIN, pollFds } from '../../../lib/sys/socket.ts';
+import { slowed } from '../../support/slowness.ts';
 import { FlowLedger } from './ledger.ts';
 import { ASK_BEGIN, ASK_PROGRESS, ASK_STOP, type FlowSpec } from './spec.ts';
 import { bindUdp, openUdp, receiveUdp, sendUdp, within } from './udp.ts';
@@ -14,7 +15,7 @@ import { bindUdp, openUdp, receiveUdp, sendUdp, within } from './udp.ts';
 const STDIN = 0;
 const STDOUT = 1;
 /** At the end the process waits this long for packets that are still under way. */
-const DRAIN_MS = 200;
+const DRAIN_MS = slowed(200);
 /** The number of source ports of a flow with fresh ports. Each port is used again only after a minute. */
 const FIRST_PORT = 2000;
 const PORTS = 60_000;

@@ -13,7 +13,10 @@ const REACH_MS = 20_000;
 /** `flanneld status --json` on the node. */
 export async function statusReport(node: LabNode): Promise<StatusReport> {
   const argv = [process.execPath, builtAgent, 'status', '--json', `--subnet-file=${SUBNET_FILE}`];
-  return JSON.parse((await node.exec(argv)).stdout) as StatusReport;
+  const { stdout, stderr } = await node.exec(argv);
+  // Its exit code is 1 also when the node is not ready.
+  if (!stdout.startsWith('{')) throw new Error(`status on ${node.name}: ${stderr.trim()}`);
+  return JSON.parse(stdout) as StatusReport;
 }
 
 /** Waits until every pod reaches every other. */
