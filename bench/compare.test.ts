@@ -33,7 +33,7 @@ describe('a run', { timeout: 60_000 }, () => {
     );
   });
 
-  test('that is made again of the same thing does not differ', () => {
+  test('that repeats the same measurement does not differ', () => {
     for (let seed = 1; seed <= 10; seed++) {
       expect(verdict([weft(madeUpSamples(3000, 100, seed))], [weft(madeUpSamples(3000, 100, 1000 + seed))])).toBe(
         'no difference seen',
@@ -97,7 +97,7 @@ describe('a verdict', () => {
   });
 });
 
-test('what only one of them has is told, and is no verdict', () => {
+test('a figure that only one run has is printed, without a verdict', () => {
   const before = runOf([weft([1, 1, 1, 1, 1]), madeUpFigure('DEL/weft', 'weft', [1])]);
   const after = runOf([weft([1, 1, 1, 1, 1])]);
   expect(compareRuns(before, after).missing).toEqual(['cni: DEL/weft is only in the first']);
@@ -107,7 +107,7 @@ test('what only one of them has is told, and is no verdict', () => {
   ]);
 });
 
-test('the text has a line for each, the machine’s part, and a count', () => {
+test('the text has a line for each figure, the machine’s share, and a count', () => {
   const base = madeUpSamples(3000, 100, 1);
   const twice = base.map((value) => value * 2);
   const compared = compareRuns(
@@ -128,7 +128,7 @@ test('the text has a line for each, the machine’s part, and a count', () => {
   expect(text).toMatch(/^1 of 1 slower or worse$/m);
 });
 
-test('two machines, two lengths and what disturbed them are told', () => {
+test('different machines, different lengths and disturbances are printed', () => {
   const run = madeUpRun();
   expect(compareRuns(run, run).unlike).toEqual(['disturbed before: cni', 'disturbed after: cni']);
   const quiet = { ...run, parts: run.parts.map((part) => ({ ...part, notes: [] })) };
@@ -141,7 +141,7 @@ test('two machines, two lengths and what disturbed them are told', () => {
   expect(describeComparison(compareRuns(quiet, other))).toContain('the machines differ');
 });
 
-test('two clusters: their pod networks and whether the nodes are the same are told', () => {
+test('of two clusters the pod networks are printed, and whether the nodes are the same', () => {
   const info = {
     kernelVersion: '6.1',
     architecture: 'amd64',

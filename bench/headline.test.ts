@@ -13,7 +13,7 @@ test('every headline has its median and a ratio to each reference', () => {
   );
 });
 
-test('for the terminal every ratio has its line, and what has none a dash', () => {
+test('in the terminal every ratio has a line, and a figure without one has a dash', () => {
   const [part] = madeUpRun().parts;
   if (part === undefined) throw new Error('no part');
   const [ratio] = part.ratios;
@@ -28,7 +28,7 @@ test('for the terminal every ratio has its line, and what has none a dash', () =
   expect(lines([])).toEqual([expect.anything(), expect.stringMatching(/^ADD, one pod .* 99 +–$/)]);
 });
 
-test('one sentence says what came out, against what, and which way is better', () => {
+test('one sentence says the result, what it is compared with, and which way is better', () => {
   expect(headlineSentence(madeUpRun())).toMatch(
     /^ADD, one pod: [23]\.\d+ ms at the median, 0\.\d\d \(0\.\d\d–0\.\d\d\) of chain \(less is better\); 5000 peers: .* of batch \(less is better\)\.$/,
   );
@@ -41,7 +41,7 @@ test('terms are explained where they occur', () => {
   expect(termsIn('ADD')).toEqual([]);
 });
 
-test('there is a p99 only from a hundred samples, and no ratio from one round', () => {
+test('a p99 needs a hundred samples, and a ratio more than one round', () => {
   const [part] = madeUpRun().parts;
   if (part === undefined) throw new Error('no part');
   const withSamples = (count: number) => {
@@ -74,7 +74,7 @@ test.for([
   expect(withUnit(value, unit)).toBe(want);
 });
 
-test('a reference is called by what it does not share with ours', () => {
+test('a reference’s short name leaves out what ours has too', () => {
   const run = madeUpRun();
   const [part] = run.parts;
   if (part === undefined) throw new Error('no part');

@@ -22,7 +22,7 @@ describe('a limit', () => {
     expect(judgeRatioOf(ratioOf('ADD', ratio, { most })).kept).toBe(want);
   });
 
-  test('on what was not measured is not kept', () => {
+  test('is not kept when its figure was not measured', () => {
     expect(judgeRatioOf(ratioOf('ADD', nothing, { most: 1 })).kept).toBe(false);
     expect(judgeValue('wall', Number.NaN, 1, 'ms').kept).toBe(false);
   });
@@ -35,13 +35,13 @@ describe('a limit', () => {
     expect(judgeRatioOf(ratioOf('TCP', of, { least })).kept).toBe(want);
   });
 
-  test('that does not exist is kept, and nothing is said', () => {
+  test('that does not exist is kept, and prints nothing', () => {
     const verdict = judgeRatioOf(ratioOf('ADD', ratio, {}));
     expect(verdict).toMatchObject({ limit: '', kept: true });
     expect(verdictTable([verdict])).toBe('ADD  0.250 (0.200–0.300)');
   });
 
-  test('on a value names its unit', () => {
+  test('prints its unit when it is of a value', () => {
     expect(judgeValue('wall', 150.04, 150, 'ms')).toEqual({
       what: 'wall',
       shown: '150.0 ms',
@@ -52,7 +52,7 @@ describe('a limit', () => {
   });
 });
 
-test('a ratio is shown with its interval', () => {
+test('prints a ratio with its interval', () => {
   expect(showRatio(ratio)).toBe('0.250 (0.200–0.300)');
   expect(showRatio({ ...nothing, value: 0.25 })).toBe('0.250 (too few rounds)');
   expect(showRatio(JSON.parse(JSON.stringify(nothing)))).toBe('– (too few rounds)');

@@ -4,7 +4,7 @@ import { describeLoad, othersLoad, readTimes, type Times } from './load.ts';
 
 const before: Times = { atMs: 0, busy: 1000, stolen: 50, kernelThreads: 100, own: 200 };
 
-test('what is neither ours nor the kernel’s is others’', () => {
+test('time that is neither ours nor the kernel’s belongs to other programs', () => {
   // In two seconds programs and kernel threads used 3 s of processor time: kernel threads 0.2 s, this process 0.8 s. 1 s was stolen.
   const after: Times = { atMs: 2000, busy: 1300, stolen: 150, kernelThreads: 120, own: 280 };
   const { others, stolen } = othersLoad(before, after);
@@ -12,11 +12,11 @@ test('what is neither ours nor the kernel’s is others’', () => {
   expect(stolen).toBeCloseTo(0.5);
 });
 
-test('rounding of ticks is nobody’s load', () => {
+test('rounding of clock ticks is no load', () => {
   expect(othersLoad(before, { ...before, atMs: 100, own: 201 }).others).toBe(0);
 });
 
-test('a quiet machine has nothing to tell, a busy one is called disturbed', () => {
+test('a quiet machine prints nothing, a busy one is called disturbed', () => {
   expect(describeLoad({ others: 0.1, stolen: 0 })).toEqual([]);
   expect(describeLoad({ others: 0.97, stolen: 0.5 })).toEqual([
     'DISTURBED: other programs had 1.0 processors meanwhile',
@@ -24,7 +24,7 @@ test('a quiet machine has nothing to tell, a busy one is called disturbed', () =
   ]);
 });
 
-test('the kernel’s counters are found', () => {
+test('reads the kernel’s counters', () => {
   const { busy, own, kernelThreads } = readTimes();
   expect(busy).toBeGreaterThan(own);
   expect(own).toBeGreaterThan(0);
@@ -34,7 +34,7 @@ test('the kernel’s counters are found', () => {
 /** A program that runs until it has used 0.2 s of processor time, however long that takes. */
 const BURN = `const start = process.cpuUsage(); while (process.cpuUsage(start).user < 200_000);`;
 
-test('what this process and its children burn is ours', () => {
+test('time of this process and its children is ours', () => {
   const from = readTimes();
   const start = process.cpuUsage();
   while (process.cpuUsage(start).user < 200_000);

@@ -17,7 +17,7 @@ test('reads parts and their options', () => {
   });
 });
 
-test('reads what a cluster is reached by', () => {
+test('reads kubeconfig and context', () => {
   const argv = [
     'cluster',
     '--kubeconfig=/k',
@@ -35,11 +35,11 @@ test('reads what a cluster is reached by', () => {
   });
 });
 
-test('no part means all', () => {
+test('no part given means all parts', () => {
   expect(parseBenchArgs([], '/repo')).toMatchObject({ kind: 'run', parts: [], out: undefined });
 });
 
-test('reads what is done with results', () => {
+test('reads the commands on results', () => {
   expect(parseBenchArgs(['compare', 'a.json', 'b.json'], '/')).toEqual({
     kind: 'compare',
     before: 'a.json',

@@ -21,11 +21,11 @@ test('the time planned for each part is the time that it took in the kept run, w
   expect(wrong).toEqual([]);
 });
 
-test('what takes long is measured when asked for', () => {
+test('a part that takes long runs only when it is asked for', () => {
   expect(partsNamed([], false).map(({ name }) => name)).not.toContain('nodes');
   expect(partsNamed(['nodes', 'start'], true).map(({ name }) => name)).toEqual(['nodes', 'start']);
 });
 
-test('a name that no part has is refused with the names that there are', () => {
+test('an unknown part is refused with the names of all parts', () => {
   expect(() => partsNamed(['speed'], false)).toThrow(/^no part "speed" among start, cni, .*, nodes, cluster$/);
 });

@@ -6,7 +6,7 @@ function recording(isTTY: boolean) {
   return { written, isTTY, write: (text: string) => written.push(text) };
 }
 
-test('a terminal’s line says how far it is, how long that takes, and what comes after it', () => {
+test('in a terminal the line says how far the part is, how long it still takes, and what follows', () => {
   const output = recording(true);
   let now = 0;
   const progress = progressLine(output, '[1/2] ', ' · then peers: about 60 s', () => now);
@@ -21,7 +21,7 @@ test('a terminal’s line says how far it is, how long that takes, and what come
   ]);
 });
 
-test('elsewhere each new thing is said once', () => {
+test('elsewhere each step is printed once', () => {
   const output = recording(false);
   const progress = progressLine(output, '[2/2] ', '');
   progress.step('lab', 0, 1);

@@ -11,7 +11,7 @@ const repository = fileURLToPath(new URL('../', import.meta.url));
 
 const keptRun = (file: string): KeptRun => ({ file, run: readRun(`${repository}${file}`) });
 
-test('the README says what the results it names say, of more than one machine', () => {
+test('the README’s figures are those of the results that it names, and these are of more than one machine', () => {
   const readme = readFileSync(`${repository}README.md`, 'utf8');
   const [first = 'no result named', ...others] = publishedResults(readme);
   const runs = [keptRun(first), ...others.map(keptRun)] as const;
@@ -27,7 +27,7 @@ test('the README’s faults are those of the same result', () => {
   expect(withFaults(readme.replace(block, block.replaceAll(/\d/g, '0')), block)).toBe(readme);
 });
 
-test('another result takes the place of the one that is there, and nothing else changes', () => {
+test('another result replaces the one in the document, and nothing else changes', () => {
   const block = publishedBlock('README.md', { file: 'a.json', run: madeUpRun() });
   const text = `before\n${block}\nafter $& $1\n`;
   const other = publishedBlock('README.md', { file: 'b.json', run: { ...madeUpRun(), quick: true } });
@@ -35,7 +35,7 @@ test('another result takes the place of the one that is there, and nothing else 
   expect(publishedResults(withPublished(text, other))).toEqual(['b.json']);
 });
 
-test('it says whether others were busy, and of which machine it is', () => {
+test('the table says whether other programs were busy, and which machine it was', () => {
   const block = publishedBlock('README.md', { file: 'a.json', run: madeUpRun() });
   expect(block).toContain(
     'Measured on 2026-01-02: 2 × Made Up <9000>, Linux 6.1.0, Weft abc. Other programs were busy meanwhile, in cni.',
@@ -44,7 +44,7 @@ test('it says whether others were busy, and of which machine it is', () => {
   expect(publishedBlock('README.md', { file: 'a.json', run: quiet })).not.toContain('busy');
 });
 
-test('two machines: the range of each figure, and no limit is called kept that one of them does not keep', () => {
+test('with two machines each figure is a range, and a limit is kept only if both keep it', () => {
   const one = madeUpRun();
   const twice = ({ value, low, high, ...more }: RatioOfFigures): RatioOfFigures => {
     return { ...more, value: value * 2, low: low * 2, high: high * 2, most: value * 1.5 };
@@ -67,6 +67,6 @@ test('two machines: the range of each figure, and no limit is called kept that o
   expect(publishedResults(block)).toEqual(['a.json', 'b.json']);
 });
 
-test('a document without a place for it is refused', () => {
+test('a document without the markers for a table is refused', () => {
   expect(() => withPublished('# Weft\n', 'x')).toThrow('no line <!-- npm run bench -- table FILE --into DOCUMENT -->');
 });

@@ -13,7 +13,7 @@ test('a figure’s samples are on one line', () => {
   for (const line of samples) expect(line).toMatch(/^ +"samples": \[[-\d.,null]+\]$/);
 });
 
-describe('refused is', () => {
+describe('a result file is refused', () => {
   const changed = (change: object): string => JSON.stringify({ ...madeUpRun(), ...change });
   test.for([
     { name: 'what is no JSON', text: 'hello', want: 'a.json: not JSON' },
@@ -35,7 +35,7 @@ describe('refused is', () => {
     expect(() => parseRun('a.json', text)).toThrow(want);
   });
 
-  test('a file that is not there', () => {
+  test('that does not exist', () => {
     expect(() => readRun('/nowhere/a.json')).toThrow('/nowhere/a.json: ENOENT');
   });
 });

@@ -10,7 +10,7 @@ describe('quantiles', () => {
     expect(quantiles(values, [0.1, 0.5, 0.9])).toEqual(want);
   });
 
-  test('leaves the list as it was', () => {
+  test('does not change the list', () => {
     const values = [3, 1, 2];
     median(values);
     expect(values).toEqual([3, 1, 2]);
@@ -26,7 +26,7 @@ describe('ratioOfMedians', () => {
   const random = randomNumbers(1);
   const noisy = (centre: number): number[] => Array.from({ length: 200 }, () => centre * (0.9 + 0.2 * random()));
 
-  test('finds a known ratio, inside its interval, which is narrow', () => {
+  test('finds a known ratio, with a narrow interval that holds it', () => {
     const { value, low, high } = ratioOfMedians(noisy(30), noisy(100));
     expect(value).toBeCloseTo(0.3, 1);
     expect(low).toBeLessThanOrEqual(value);
@@ -34,20 +34,20 @@ describe('ratioOfMedians', () => {
     expect(high - low).toBeLessThan(0.03);
   });
 
-  test('an interval covers 1 when both are the same thing', () => {
+  test('the interval holds 1 when both sides are the same', () => {
     const { low, high } = ratioOfMedians(noisy(50), noisy(50));
     expect(low).toBeLessThan(1.005);
     expect(high).toBeGreaterThan(0.995);
   });
 
-  test('is wider for fewer rounds', () => {
+  test('the interval is wider with fewer rounds', () => {
     const [a, b] = [noisy(50), noisy(50)];
     const many = ratioOfMedians(a, b);
     const few = ratioOfMedians(a.slice(0, 10), b.slice(0, 10));
     expect(few.high - few.low).toBeGreaterThan(many.high - many.low);
   });
 
-  test('what disturbs a round disturbs both: a drifting machine does not widen the interval', () => {
+  test('a machine that becomes slower disturbs both sides of a round and does not widen the interval', () => {
     const drift = Array.from({ length: 100 }, (_, round) => 100 + round * 10);
     const { low, high } = ratioOfMedians(
       drift.map((value) => value / 2),
@@ -56,7 +56,7 @@ describe('ratioOfMedians', () => {
     expect([low, high]).toEqual([0.5, 0.5]);
   });
 
-  test('a round in which one failed counts for neither', () => {
+  test('a round in which one side failed counts for neither side', () => {
     const { value } = ratioOfMedians([1, 1, Number.NaN, 1], [2, 2, 1000, 2]);
     expect(value).toBe(0.5);
   });
@@ -66,7 +66,7 @@ describe('ratioOfMedians', () => {
     expect(ratioOfMedians(a, b)).toEqual(ratioOfMedians(a, b));
   });
 
-  test('of four rounds has no interval, of five it has one', () => {
+  test('four rounds give no interval, five do', () => {
     const [a, b] = [noisy(10).slice(0, 5), noisy(20).slice(0, 5)];
     expect(ratioOfMedians(a.slice(1), b.slice(1))).toEqual({
       value: expect.closeTo(0.5, 0),
@@ -76,7 +76,7 @@ describe('ratioOfMedians', () => {
     expect(ratioOfMedians(a, b).low).toBeGreaterThan(0);
   });
 
-  test('no rounds, no ratio', () => {
+  test('without rounds there is no ratio', () => {
     expect(ratioOfMedians([], []).value).toBeNaN();
   });
 });
@@ -90,7 +90,7 @@ test('random numbers stay in [0, 1), spread, and repeat with their seed', () => 
   expect(values.filter((value) => value < 0.5).length).toBeGreaterThan(400);
 });
 
-test('the interval of a median holds it, and is unknown for few values', () => {
+test('the interval of a median holds the median, and is unknown for few values', () => {
   const { value, low, high } = medianWithInterval([1, 2, 3, 4, Number.NaN, 10]);
   expect(value).toBe(3);
   expect(low).toBeGreaterThanOrEqual(1);

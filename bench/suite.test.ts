@@ -22,7 +22,7 @@ const part = (name: string, measure: Part['measure'] = () => Promise.resolve(emp
   measure,
 });
 
-test('a part that cannot measure is a failure, and the others go on', async () => {
+test('a part that cannot measure is a failure, and the other parts go on', async () => {
   const broken = part('broken', () => Promise.reject(new Error('needs root')));
   const heard: string[] = [];
   const measured = await runParts([broken, part('fine')], options, { write: () => undefined }, ({ name }) => {
@@ -33,7 +33,7 @@ test('a part that cannot measure is a failure, and the others go on', async () =
   expect(measured[1]?.notes[0]).toBe('measured');
 });
 
-test('a part’s progress says what comes after it', async () => {
+test('the progress of a part names the parts that follow', async () => {
   let written = '';
   const first = part('first', (_, progress) => {
     progress.step('pods', 1, 2);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { table } from './table.ts';
 
-test('names go to the left, numbers to the right, nothing trails', () => {
+test('names are aligned left and numbers right, without trailing blanks', () => {
   const text = table(
     ['µs', 'p50', 'max'],
     [

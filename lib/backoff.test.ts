@@ -17,7 +17,7 @@ describe('backoffMs', () => {
     expect(backoffMs(policy, attempt, random)).toBe(want);
   });
 
-  test('without jitter doubles exactly', () => {
+  test('doubles exactly without jitter', () => {
     const plain = { firstMs: 1000, capMs: 30_000, jitter: 0 };
     expect([1, 2, 3, 4, 5, 6, 7].map((attempt) => backoffMs(plain, attempt, 0.3))).toEqual([
       1000, 2000, 4000, 8000, 16_000, 30_000, 30_000,

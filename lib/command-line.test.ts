@@ -37,7 +37,7 @@ describe('a command without a shell', () => {
     expect(() => parseCommand(text, names)).toThrow(want);
   });
 
-  test('a value stays one argument, whatever is in it', () => {
+  test('a value stays one argument, whatever it contains', () => {
     fc.assert(
       fc.property(fc.string(), (value) => {
         expect(fillIn(parseCommand('run $SUBNET end', names), { SUBNET: value })).toEqual(['run', value, 'end']);
@@ -45,7 +45,7 @@ describe('a command without a shell', () => {
     );
   });
 
-  test('no word has a sign of the shell in it that came from the text', () => {
+  test('no word contains a special character of the shell that came from the text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         let argv: readonly string[] = [];

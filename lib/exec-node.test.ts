@@ -19,7 +19,7 @@ describe('execProgram', () => {
     expect(result).toEqual({ stdout: 'wörds\n', stderr: 'said' });
   });
 
-  test('names the program, its exit code and the first line it said', async () => {
+  test('names the program, its exit code and its first line of output', async () => {
     const error = await failure([node, '-e', 'console.error("no such table\\nmore"); process.exit(3)']);
     expect(error.code).toBe('exit 3');
     expect(error.message).toMatch(/^exec: .* -e .*: exit 3 \(no such table\)$/);
@@ -48,7 +48,7 @@ describe('execProgram', () => {
     expect(error.code).toBe('output too large');
   });
 
-  test('does not mind a program that leaves its input unread', async () => {
+  test('accepts a program that does not read its input', async () => {
     const input = 'x'.repeat(1 << 20);
     const result = await execProgram([node, '-e', 'process.exit(0)'], { input, timeoutMs: 20_000 });
     expect(result.stdout).toBe('');

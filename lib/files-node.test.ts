@@ -19,7 +19,7 @@ describe('readRegularFile', () => {
     expect((await readRegularFile('/proc/self/status', 100_000)).toString()).toMatch(/^Name:/);
   });
 
-  test('waits for nobody: neither for the other end of a pipe nor for the end of a device', async () => {
+  test('does not wait, neither for the other end of a pipe nor for the end of a device', async () => {
     const pipe = join(dir, 'pipe');
     execFileSync('mkfifo', [pipe]);
     await expect(readRegularFile(pipe, 10)).rejects.toThrow(`file: read ${pipe}: no regular file`);
@@ -28,14 +28,14 @@ describe('readRegularFile', () => {
     await expect(readRegularFile(join(dir, 'none'), 10)).rejects.toThrow('ENOENT');
   });
 
-  test('refuses what is longer than it may be, never cuts it', async () => {
+  test('refuses a file that is too long instead of cutting it', async () => {
     writeFileSync(join(dir, 'file'), '12345678901');
     await expect(readRegularFile(join(dir, 'file'), 10)).rejects.toThrow(': longer than 10 bytes');
   });
 });
 
 describe('makeFolders', () => {
-  test('makes all that is missing, writable by its owner alone', () => {
+  test('makes all missing folders, writable by their owner only', () => {
     const umask = process.umask(0);
     onTestFinished(() => void process.umask(umask));
     makeFolders(join(dir, 'a/b/c'));

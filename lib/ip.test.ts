@@ -174,7 +174,7 @@ describe('bytes', () => {
     );
   });
 
-  test.for([0, 3, 5, 15, 17])('refuses %i of them', (length) => {
+  test.for([0, 3, 5, 15, 17])('refuses %i bytes', (length) => {
     expect(() => ipFromBytes(new Uint8Array(length))).toThrow(`invalid IP address: ${length} bytes, expected 4 or 16`);
   });
 });

@@ -107,7 +107,7 @@ describe('showJson', () => {
 });
 
 describe('unknownKeys', () => {
-  test('names what is not known in any case, with its path', () => {
+  test('names keys that are unknown in any case, with their paths', () => {
     const root = rootPlace(
       'net-conf',
       new Map([

@@ -64,7 +64,7 @@ describe('findSyntaxError', () => {
     expect(findSyntaxError(text)).toBe(want);
   });
 
-  test('is what parseJson says, without quoting the document', () => {
+  test('agrees with parseJson’s error, without quoting the document', () => {
     expect(() => parseJson('{"password": "hunter2",}')).toThrow(
       /^invalid JSON: line 1 column 24: expected a key in double quotes, got "}"$/,
     );

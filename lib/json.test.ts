@@ -37,7 +37,7 @@ describe('parseJson', () => {
     expect(parseObject('{}').get('__proto__')).toBeUndefined();
   });
 
-  test('takes the last of a key given twice', () => {
+  test('takes the last value of a key that is given twice', () => {
     expect(parseObject('{"a":1,"b":2,"a":3}').get('a')).toBe(3);
   });
 
@@ -67,7 +67,7 @@ describe('parseJson', () => {
     expect(() => parseJson(text)).toThrow(new JsonError(path, 'the number is beyond 2^53 and cannot be kept exactly'));
   });
 
-  test('refuses such a number at the top as well', () => {
+  test('refuses such a number at the top level as well', () => {
     expect(() => parseJson('9007199254740993')).toThrow(JsonError);
   });
 

@@ -32,7 +32,7 @@ function start(body: () => Promise<number | undefined>): {
 const nothing = (): Promise<undefined> => Promise.resolve(undefined);
 
 describe('startLoop', () => {
-  test('runs at once, and then at the audit', async () => {
+  test('runs at once, and then at each audit', async () => {
     const { clock, runs } = start(nothing);
     await clock.advance(2500);
     expect(runs).toEqual([
@@ -42,7 +42,7 @@ describe('startLoop', () => {
     ]);
   });
 
-  test('answers wake-ups that come together with one run, not before the gap is over', async () => {
+  test('answers wake-ups that come together with one run, after the gap', async () => {
     const { clock, runs, loop } = start(nothing);
     await clock.advance(3);
     loop.wake('route');
@@ -55,7 +55,7 @@ describe('startLoop', () => {
     ]);
   });
 
-  test('answers a lone wake-up at once', async () => {
+  test('answers a single wake-up at once', async () => {
     const { clock, runs, loop } = start(nothing);
     await clock.advance(500);
     loop.wake('route');
@@ -74,7 +74,7 @@ describe('startLoop', () => {
     expect(runs.slice(0, 4).map(({ at }) => at)).toEqual([0, 80, 2330, 2340]);
   });
 
-  test('never runs twice at a time: what wakes it meanwhile is one more run', async () => {
+  test('never runs twice at a time: wake-ups meanwhile give one more run', async () => {
     let finish: (() => void) | undefined;
     const { clock, runs, loop } = start(
       () =>
@@ -93,7 +93,7 @@ describe('startLoop', () => {
     expect(runs.at(-1)).toEqual({ at: 2350, reasons: ['a', 'b'] });
   });
 
-  test('comes back when the run asked for it', async () => {
+  test('runs again when the run asks for it', async () => {
     const { clock, runs } = start(() => Promise.resolve(250));
     await clock.advance(600);
     expect(runs.map(({ at }) => at)).toEqual([0, 250, 500]);
@@ -115,7 +115,7 @@ describe('startLoop', () => {
     expect(runs.map(({ at }) => at)).toEqual([0, 100, 300, 700, 1500, 2500, 3500, 4500, 5500]);
   });
 
-  test('is quick again after a success', async () => {
+  test('has no delay after a success', async () => {
     let fails = true;
     const { clock, runs, loop } = start(() => (fails ? Promise.reject(new Error('no')) : nothing()));
     await clock.advance(99);

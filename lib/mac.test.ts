@@ -41,7 +41,7 @@ describe('bytes', () => {
     );
   });
 
-  test.for([0, 5, 7, 20])('refuses %i of them', (length) => {
+  test.for([0, 5, 7, 20])('refuses %i bytes', (length) => {
     expect(() => macFromBytes(new Uint8Array(length))).toThrow(`invalid MAC address: ${length} bytes, expected 6`);
   });
 });

@@ -21,7 +21,7 @@ describe('the documentation of net-conf.json', () => {
     for (const value of [min - 1, max + 1]) expect(() => parse(value)).toThrow();
   });
 
-  test('warns of no key it tells of', () => {
+  test('documents no key of which the parser warns', () => {
     for (const { name, doc, parse } of keys) {
       if (doc.default === undefined) continue;
       expect([name, parse(doc.default).warnings]).toEqual([name, []]);

@@ -70,7 +70,7 @@ describe('parseNetConf', () => {
     expect(parse({ ...v4, SubnetLen: 0 }).config.subnets.length).toBeUndefined();
   });
 
-  test('leaves enableNftables open when the key is absent', () => {
+  test('leaves enableNftables undecided when the key is absent', () => {
     expect(parse(v4).config.enableNftables).toBeUndefined();
   });
 

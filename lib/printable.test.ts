@@ -27,7 +27,7 @@ describe('printable', () => {
     expect(printable(text)).toBe(want);
   });
 
-  test('leaves nothing unsafe, whatever comes, and what was safe as it was', () => {
+  test('leaves no unsafe character, and does not change safe text', () => {
     fc.assert(
       fc.property(hostile, (text) => {
         const shown = printable(text);
@@ -37,7 +37,7 @@ describe('printable', () => {
   });
 });
 
-test('printableJson leaves nothing unsafe but its own layout, and means the same', () => {
+test('printableJson leaves no unsafe character except its own line breaks, and keeps the meaning', () => {
   fc.assert(
     fc.property(fc.dictionary(hostile, hostile), (value) => {
       const json = printableJson(`${JSON.stringify(value, null, 2)}\n`);

@@ -26,7 +26,7 @@ describe('findPublicIpProblem', () => {
   });
 });
 
-test('what is allowed instead names the pod network of that family', () => {
+test('the text of what is allowed names the pod network of that family', () => {
   expect(publicIpExpected(6, networks)).toBe(
     'an IPv6 unicast address that other nodes can send to, outside the pod network fd00:10:244::/48',
   );

@@ -40,7 +40,7 @@ describe('scrub', () => {
     else expect(scrub(text)).toMatch(want);
   });
 
-  test('leaves what is no secret', () => {
+  test('keeps text that is no secret', () => {
     const text =
       'route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink; mac 0a:00:00:00:00:01 {"VNI": 1, "Port": 8472}\n' +
       '{"command": ["/opt/weft/flanneld"], "tokens": []}\nsha256 db3cf9cc84d8 http://127.0.0.1:8081/readyz?verbose fe80::1%eth0 2026-11-29T02:00:00Z';
@@ -48,13 +48,13 @@ describe('scrub', () => {
   });
 });
 
-test('what was scrubbed once stays as it is', () => {
+test('does not change scrubbed text again', () => {
   for (const text of ['password=hush', '--etcd-password=hush', '{"token":"hush"}', 'Bearer abcdefgh', 'https://a:b@c/'])
     expect(scrub(scrub(text))).toBe(scrub(text));
   expect(scrub(`--etcd-password=${LEFT_OUT}`)).toBe(`--etcd-password=${LEFT_OUT}`);
 });
 
-test('JSON loses the values of secret keys, at any depth', () => {
+test('removes the values of secret keys of JSON, at any depth', () => {
   const text =
     '{"Network":"10.0.0.0/8","Backend":{"Type":"extension","PSK":"a","PreStartupCommand":"wg set"},"l":[{"token":{"x":1}}]}';
   expect(JSON.parse(scrubJson(text) ?? '')).toEqual({
@@ -65,7 +65,7 @@ test('JSON loses the values of secret keys, at any depth', () => {
   expect(scrubJson('no json')).toBeUndefined();
 });
 
-test('a command line loses the values of secret flags, however they are written', () => {
+test('removes the values of secret flags of a command line, however they are written', () => {
   expect(
     scrubArgv(['flanneld', '--etcd-password=a', '-etcd-password', 'b', '--iface=eth0', '--kube-subnet-mgr']),
   ).toEqual([

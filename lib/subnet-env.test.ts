@@ -147,7 +147,7 @@ describe('renderSubnetEnv', () => {
   });
 
   const prefix4 = fc.tuple(fc.nat(0xffffffff), fc.integer({ min: 8, max: 30 }));
-  test('what it writes is read back, whatever the families', () => {
+  test('is read back as it was written, whatever the families', () => {
     const arbitrary4 = prefix4.map(([value, length]) => networkOf({ ip: { family: 4, value: BigInt(value) }, length }));
     const arbitrary6 = fc
       .tuple(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }), fc.integer({ min: 16, max: 64 }))

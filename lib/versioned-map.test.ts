@@ -32,7 +32,7 @@ function versionsOf(made: readonly (readonly [number, readonly (readonly [string
   return all;
 }
 
-test('every version keeps its entries, whichever are made after it', () => {
+test('every version keeps its entries, whatever versions follow', () => {
   fc.assert(
     fc.property(steps, (made) => {
       for (const { version, plain } of versionsOf(made)) {
@@ -44,7 +44,7 @@ test('every version keeps its entries, whichever are made after it', () => {
   );
 });
 
-test('between any two versions, exactly the keys with another value are changes', () => {
+test('the changes between two versions are exactly the keys whose value differs', () => {
   fc.assert(
     fc.property(steps, fc.nat(20), fc.nat(20), (made, a, b) => {
       const all = versionsOf(made);
@@ -61,7 +61,7 @@ test('between any two versions, exactly the keys with another value are changes'
   );
 });
 
-test('of a map of thousands, a version and what changed since an older one are told by the changes alone', () => {
+test('in a map of thousands, a new version and a comparison cost as much as the changes alone', () => {
   const first = VersionedMap.of(Array.from({ length: 5000 }, (_, at) => [`node-${at}`, at] as const));
   let last = first;
   for (let at = 0; at < 100; at++) last = last.with(new Map([[`node-${at % 10}`, -1 - at]]));
@@ -69,7 +69,7 @@ test('of a map of thousands, a version and what changed since an older one are t
   expect(changesBetween(first, last)).toHaveLength(10);
 });
 
-test('an old version that is kept does not make the steps since then pile up', () => {
+test('an old version that is kept does not make all later changes accumulate', () => {
   const first = VersionedMap.of(start);
   let newest = first;
   for (let at = 0; at < 100; at++) newest = newest.with(new Map([['a', at]]));

@@ -56,7 +56,7 @@ test('says where it looked for musl', () => {
   expect(stderr).toMatch(/^engine: no musl for .*install musl-dev or set MUSL_DEV.*\n$/);
 });
 
-test('tells the compiler’s first error', () => {
+test('prints the compiler’s first error', () => {
   const musl = temporaryFolder();
   const triple = process.arch === 'x64' ? 'x86_64-linux-musl' : 'aarch64-linux-musl';
   mkdirSync(join(musl, 'usr/lib', triple), { recursive: true });

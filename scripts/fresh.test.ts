@@ -18,14 +18,14 @@ const LINES = [
   '',
 ];
 
-test('a fresh machine has the base system, what set-up installs, and what these depend on', () => {
+test('a fresh machine has the base system, what set-up installs, and their dependencies', () => {
   const found = withDependencies(parsePackages(LINES.join('\n')), ['g++', 'not-installed']);
   expect([...found].sort()).toEqual([
     ...['apt', 'base-files', 'bash', 'g++', 'g++-12', 'gcc-12-base', 'gpgv', 'libc6', 'libgcc-s1', 'mawk'],
   ]);
 });
 
-test('a virtual package is what provides it', () => {
+test('a virtual package stands for the package that provides it', () => {
   const packages = parsePackages(LINES.join('\n'));
   expect(withDependencies(packages, ['c++-compiler']).has('g++-12')).toBe(true);
   expect(withDependencies(packages, []).has('g++-12')).toBe(false);

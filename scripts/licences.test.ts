@@ -10,7 +10,7 @@ const PERMISSIVE = ['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 
 describe('bundledPackages', async () => {
   const packages = await bundledPackages();
 
-  test('are what the programs import, natives included, and nothing of development', () => {
+  test('are the packages that the programs import, with native ones and without development ones', () => {
     const names = packages.map(({ name }) => name);
     expect(names).toEqual(
       expect.arrayContaining(['koffi', `@koromix/koffi-linux-${process.arch}`, 'pino', 'commander']),
@@ -19,7 +19,7 @@ describe('bundledPackages', async () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  test.for(packages)('$name may be shipped, and its licence goes with it', ({ licence, text }) => {
+  test.for(packages)('$name may be distributed, and its licence is included', ({ licence, text }) => {
     expect(PERMISSIVE).toContain(licence);
     expect(text).toMatch(/permission|licen[cs]e/i);
   });
@@ -28,18 +28,18 @@ describe('bundledPackages', async () => {
 describe('kubectlPluginPackages', async () => {
   const packages = await kubectlPluginPackages();
 
-  test('are what the plugin of kubectl imports, and nothing that only the agent needs', () => {
+  test('are the packages that the kubectl plugin imports, without those that only the agent needs', () => {
     const names = packages.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['@kubernetes/client-node', 'ws']));
     for (const name of ['koffi', 'pino', 'typescript', 'esbuild']) expect(names).not.toContain(name);
   });
 
-  test.for(packages)('$name may be shipped, and its licence goes with it', ({ licence, text }) => {
+  test.for(packages)('$name may be distributed, and its licence is included', ({ licence, text }) => {
     expect(PERMISSIVE).toContain(licence);
     expect(text).toMatch(/permission|licen[cs]e/i);
   });
 
-  test('go with the release as a bill and as texts', async () => {
+  test('are in the release as a list and as licence texts', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'weft-licences-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     await writeKubectlPluginLicences(folder, '1.2.3');
@@ -52,7 +52,7 @@ describe('kubectlPluginPackages', async () => {
   });
 });
 
-test('bill names every part once, an npm package by its address', () => {
+test('the list names every part once, an npm package by its package URL', () => {
   const part = { name: '@a/b', version: '1.2.3', licence: 'MIT', text: '' };
   const engine = { name: 'musl', version: '1.2.6', licence: 'MIT', sha256: 'ab', text: '' };
   expect(bill([part], [engine], { name: 'weft', version: '0.1.0' })).toMatchObject({

@@ -56,13 +56,13 @@ test('an error that follows from the interruption is not printed', async () => {
   });
 });
 
-test('without holding the work back, it would be printed', async () => {
+test('control: without waiting it would be printed', async () => {
   const { stdout, stderr } = await ended('without');
   expect(stdout).toMatch(/✗ pods +failed/);
   expect(stderr).toBe('\nCtrl-C: removing what was started…\nnode-1 is gone\nnothing is left\n');
 });
 
-test('an error that nobody caused by an interruption is printed, and the exit code tells it', async () => {
+test('an error without an interruption is printed and sets the exit code', async () => {
   const { code, stdout, stderr } = await ended('fails');
   expect(stdout).toMatch(/✗ pods +failed/);
   expect({ code, stderr }).toEqual({ code: 1, stderr: 'node-1 is gone\n' });

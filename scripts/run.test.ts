@@ -63,7 +63,7 @@ function typed(name: string): string {
   return name === 'start' || name === 'test' ? `npm ${name}` : `npm run ${name}`;
 }
 
-test('every npm script has a help, and every help is of an npm script', () => {
+test('every npm script has a help text, and every help text belongs to an npm script', () => {
   expect(Object.keys(COMMANDS).sort()).toEqual([...scriptNames].sort());
 });
 
@@ -90,7 +90,7 @@ describe('--help of every npm script is answered before anything is installed or
   }, 60_000);
 });
 
-describe('a wrong argument costs nothing: one line, before anything is installed or built', () => {
+describe('a wrong argument is refused in one line, before anything is installed or built', () => {
   const own = names.filter((name) => commandOf(name)?.passes === undefined);
   test.for(own)('%s refuses an option it does not know', (name) => {
     expect(run(name, '--colour')).toEqual({
@@ -122,18 +122,18 @@ describe('a wrong argument costs nothing: one line, before anything is installed
   });
 });
 
-test('--help behind a command of the lab is for that command', () => {
+test('--help after a command of the lab prints the help of that command', () => {
   expect(run('lab', 'exec', 'node-1', 'ip', '--help').ran).toEqual(['ran']);
   expect(run('lab', '--name', 'x', '--help')).toMatchObject({ status: 0, ran: [] });
   expect(run('lab')).toMatchObject({ status: 0, ran: [] });
 });
 
-test('the help of the lab has all its commands', () => {
+test('the help of the lab lists all its commands', () => {
   const listed = Object.keys(COMMANDS['lab']?.commands ?? {});
   expect(listed).toEqual([...new Set(labCommands.map(({ usage }) => usage))]);
 });
 
-test('a suite that is none is refused in one line that names all there are', () => {
+test('an unknown suite is refused in one line that names all suites', () => {
   const { status, stderr, ran } = run('suite', 'nope');
   expect({ status, ran }).toEqual({ status: 1, ran: [] });
   expect(stderr).toBe(
@@ -142,7 +142,7 @@ test('a suite that is none is refused in one line that names all there are', () 
   expect(run('suite', 'all', 'x').stderr).toBe('npm run suite -- all: all takes no argument, got "x"\n');
 });
 
-test('the list has every suite, as test/README.md has', () => {
+test('the list has the same suites as test/README.md', () => {
   const { status, stdout, ran } = run('suite', 'list');
   expect({ status, ran }).toEqual({ status: 0, ran: [] });
   const readme = readFileSync(join(repository, 'test/README.md'), 'utf8');

@@ -215,7 +215,7 @@ const failures: Failure[] = [
   },
 ];
 
-describe('set-up that cannot finish says so in one line and exits 1', () => {
+describe('set-up that cannot finish prints one line and exits with 1', () => {
   test.for(failures)('$name', ({ machine, want }) => {
     const { exit, said } = makeClone(machine).setUp();
     const lines = said
@@ -227,7 +227,7 @@ describe('set-up that cannot finish says so in one line and exits 1', () => {
   });
 });
 
-test('two set-ups at once install node_modules once', () => {
+test('two set-ups that run at once install node_modules once', () => {
   const clone = makeClone({
     npm: 'rm -rf node_modules; mkdir node_modules; sleep 0.3',
     flock: 'exec /usr/bin/flock "$@"',

@@ -15,7 +15,7 @@ function line(value: Tally): string {
   return closingLines(value).trimEnd().split('\n').at(-1) ?? '';
 }
 
-describe('two rows are one result', () => {
+describe('two runs give one result', () => {
   const first = tally([
     outcome('here', 'passed'),
     outcome('later', 'skipped', 'not selected, not reached or skipped without a reason'),
@@ -23,12 +23,12 @@ describe('two rows are one result', () => {
     outcome('most', 'skipped', 'needs tun'),
   ]);
 
-  test('what the first lacked is run again, and nothing else', () => {
+  test('tests that lacked something in the first run are run again, and no others', () => {
     expect(lacking(first).map(({ names }) => names[1])).toEqual(['more', 'most']);
     expect(selection(lacking(first))).toEqual(['a.test.ts', '--testNamePattern', '^(suite more|suite most)$']);
   });
 
-  test('names with the signs of a pattern select themselves only', () => {
+  test('a name with characters of a regular expression selects itself only', () => {
     const name = 'DEL of $x (once) [a|b] costs 1.5 \\ ^ {2} a/b?';
     const pattern = new RegExp(selection([{ ...outcome(name, 'skipped', KUBECTL), names: [name] }]).at(-1) ?? '');
     expect(pattern.test(name)).toBe(true);

@@ -16,7 +16,7 @@ const result: DriverResult = {
   notes: [],
 };
 
-test('what was measured is a figure, a sample that failed is none, and what always failed has no figure', () => {
+test('a failed sample gives no value, and a measurement that always failed has no figure', () => {
   const part = describeCluster(result, { network: 'weft/weft (weft:1)' });
   expect(part.figures.map(({ key }) => key)).toEqual([
     'cluster/firstPacketMs',
@@ -34,7 +34,7 @@ test('what was measured is a figure, a sample that failed is none, and what alwa
   expect(part.about).toEqual({ network: 'weft/weft (weft:1)' });
 });
 
-test('the nodes’ own network is what pods are judged by, in the first sentence too', () => {
+test('pods are compared with the nodes’ own network, in the first sentence too', () => {
   const part = describeCluster(result, {});
   expect(part.ratios).toMatchObject([{ of: 'cluster/tcp/pod-far', against: 'cluster/tcp/host', value: 0.8 }]);
   const measured = { ...part, name: 'cluster', question: '', seconds: 1, othersLoad: 0, stolen: 0 };
@@ -44,11 +44,11 @@ test('the nodes’ own network is what pods are judged by, in the first sentence
   );
 });
 
-test('clocks are said to be compared, with how wrong that may be', () => {
+test('the text says that clocks were compared, and how wrong that may be', () => {
   expect(describeCluster(result, {}).notes).toEqual([expect.stringContaining('1.500 ms ahead at first, ± 0.050 ms')]);
 });
 
-test('a network is named by its DaemonSet and images, and not by others', () => {
+test('a CNI is named by its DaemonSet and images, and not by other DaemonSets', () => {
   const of = (namespace: string, name: string, image: string): Parameters<typeof describeNetwork>[0][number] => ({
     metadata: { namespace, name },
     spec: { template: { spec: { containers: [{ image }] } } },

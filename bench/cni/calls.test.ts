@@ -12,7 +12,7 @@ const TRACE = `28473 execve("/x/flannel", ["/x/flannel"], 0x7ffc /* 6 vars */) =
 28473 +++ exited with 0 +++
 `;
 
-test('counts calls once, also those that were interrupted in the trace, and messages that were sent', () => {
+test('counts each call once, also one split in two lines of the trace, and each message that was sent', () => {
   expect(Object.fromEntries(countCalls(TRACE))).toEqual({
     execve: 1,
     sendto: 1,
@@ -24,7 +24,7 @@ test('counts calls once, also those that were interrupted in the trace, and mess
   });
 });
 
-test('only what differs is told', () => {
+test('only differences are printed', () => {
   const a = new Map([
     ['read', 2],
     ['mmap', 2],

@@ -29,16 +29,16 @@ describe('measuringPlan', () => {
   const [, floor] = variants;
   const { plan, from, to } = measuringPlan(bench, { variants, floor, resident: true, pods: 2, steps });
 
-  test('measures exactly the steps it was given', () => {
+  test('measures exactly the given steps', () => {
     expect(plan.steps.slice(from, to)).toEqual(steps);
   });
 
-  test('the first ADD in the floor’s node is not the floor’s', () => {
+  test('the first ADD on the C floor’s node is not measured as the C floor’s', () => {
     const first = plan.steps.find((step) => plan.variants[step.variant]?.node === 1);
     expect(plan.variants[first?.variant ?? -1]).toMatchObject({ name: 'warmer', path: '/bin/weft/flannel' });
   });
 
-  test('the resident pods leave at the end, each by whom it came', () => {
+  test('the resident pods are removed at the end, each by the plugin that added it', () => {
     const calls = (part: Plan['steps'], command: string) =>
       part.flatMap((step) =>
         step.kind === 'call' && step.command === command && step.attachment.pod >= 2 ? [step] : [],
@@ -56,7 +56,7 @@ describe('measuringPlan', () => {
   });
 });
 
-test('equal failures are told once, with their number; leftovers with their node', () => {
+test('equal failures are printed once with their number, leftovers with their node', () => {
   const plan: Plan = { scratch: '/s', nodes: 2, pods: 1, variants: [variant('a', 0), variant('b', 1)], steps: [] };
   const failure = (id: string) => ({ us: 1, failures: [`ADD by a: ${id.repeat(64)} has 10.1.2.${id}`] });
   const results = [failure('1'), failure('2'), { us: 1, failures: [] }];
@@ -66,7 +66,7 @@ test('equal failures are told once, with their number; leftovers with their node
   ]);
 });
 
-test('a reference that leaves another state did other work', () => {
+test('a reference that leaves another state has not done the same work', () => {
   const states = new Map([
     ['weft', ['eth0 mtu 1450 up', 'hairpin on']],
     ['same', ['hairpin on', 'eth0 mtu 1450 up']],

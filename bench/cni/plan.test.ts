@@ -10,7 +10,7 @@ describe('rotated', () => {
     expect(rotated(['a', 'b', 'c'], round)).toEqual(want);
   });
 
-  test('of nothing is nothing', () => {
+  test('of an empty list is empty', () => {
     expect(rotated([], 3)).toEqual([]);
   });
 });
@@ -40,7 +40,7 @@ describe('pairSteps', () => {
     for (let at = 0; at < steps.length; at += 2) expect(steps[at + 1]?.attachment).toBe(steps[at]?.attachment);
   });
 
-  test('each variant comes first, and behind each other one', () => {
+  test('each variant comes first once, and once after each other one', () => {
     const order = steps.filter(({ command }) => command === 'ADD').map(({ variant }) => variant);
     expect(order).toEqual([0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2]);
   });
@@ -77,6 +77,6 @@ test('burstSteps paces ADDs and DELs', () => {
   ]);
 });
 
-test('a call is due at its place in the schedule, not behind the one before', () => {
+test('a call is due at its time of the schedule, however long the call before took', () => {
   expect([0, 1, 2, 100].map((index) => dueMs(1000, 10, index))).toEqual([1000, 1010, 1020, 2000]);
 });

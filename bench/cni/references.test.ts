@@ -15,7 +15,7 @@ test.for([
   expect(goModule(Buffer.from(binary, 'latin1'))).toBe(want);
 });
 
-test('names every part of the chain, and the one that is missing', () => {
+test('names every part of the chain and which is missing', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-chain-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   for (const name of ['flannel', 'bridge']) writeFileSync(join(folder, name), BUILD_INFO);

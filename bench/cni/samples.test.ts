@@ -19,21 +19,21 @@ const results = [
   { us: 0, failures: [], found: ['eth0 up'] },
 ];
 
-test('samples come round by round, whatever the order in the round', () => {
+test('samples are sorted by round, whatever the order in the round', () => {
   const samples = collectSamples({ plan, from: 0, to: 9 }, { results, leftovers: [] });
   expect(samplesOf(samples, 'a', 'ADD').us).toEqual([1, 7]);
   expect(samplesOf(samples, 'a', 'DEL').us).toEqual([2, 8]);
   expect(samplesOf(samples, 'b', 'DEL').us).toEqual([4, 6]);
 });
 
-test('a failure is kept in its round, and is no value', () => {
+test('a failure keeps its place in its round and has no value', () => {
   const samples = samplesOf(collectSamples({ plan, from: 0, to: 9 }, { results, leftovers: [] }), 'b', 'ADD');
   expect(samples.us).toEqual([3, Number.NaN]);
   expect(samples.failures).toEqual(['b broke']);
   expect(measured(samples)).toEqual([3]);
 });
 
-test('steps outside the range warm up only', () => {
+test('steps outside the range are for warming up', () => {
   const samples = collectSamples({ plan, from: 4, to: 8 }, { results, leftovers: [] });
   expect(samplesOf(samples, 'a', 'ADD').us).toEqual([7]);
 });
@@ -47,6 +47,6 @@ test('what was never measured has no samples', () => {
   expect(() => samplesOf([], 'a', 'ADD')).toThrow('no samples of ADD by a');
 });
 
-test('looks are found by variant', () => {
+test('readings of the kernel’s state are found by variant', () => {
   expect([...foundStates(plan, { results, leftovers: [] })]).toEqual([['b', ['eth0 up']]]);
 });

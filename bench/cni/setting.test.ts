@@ -15,7 +15,7 @@ function folder(): string {
 describe('usedAddresses', () => {
   const used = usedAddresses(20_000).map(formatIp);
 
-  test('are so many different ones', () => {
+  test('are as many different ones as asked for', () => {
     expect(new Set(used).size).toBe(20_000);
   });
 
@@ -26,12 +26,12 @@ describe('usedAddresses', () => {
     expect(used).not.toContain('10.88.255.255');
   });
 
-  test('lie all over it', () => {
+  test('are spread over the whole subnet', () => {
     expect(new Set(used.map((ip) => ip.split('.')[2])).size).toBe(256);
   });
 });
 
-test('an address in use is a file of host-local', () => {
+test('each used address is a file as host-local writes it', () => {
   const scratch = folder();
   fillAddresses(scratch, 'net', 3);
   const network = join(scratch, 'lib/cni/networks/net');

@@ -55,13 +55,13 @@ test('an execution goes from the first pipe to the end of the wait', () => {
   ]);
 });
 
-test('executions that made other calls are left out', () => {
+test('executions with other system calls are left out', () => {
   const retried = [...CALLS, ['nanosleep', 750, 800]] as const;
   const all = executionsOf(execution(0, 11, CALLS), execution(2000, 12, retried), execution(4000, 13, CALLS));
   expect(alikeExecutions(all)).toHaveLength(2);
 });
 
-describe('strace’s words', () => {
+describe('texts of strace', () => {
   test('name files and messages', () => {
     expect(namedCalls(strace)).toEqual([
       { name: 'openat', about: '10.88.0.6' },
@@ -70,7 +70,7 @@ describe('strace’s words', () => {
     ]);
   });
 
-  test('are not used for calls it did not see', () => {
+  test('are not used for calls that it did not see', () => {
     const [first] = executionsOf(execution(0, 11, [...CALLS, ['close', 730, 731]]));
     const { rows } = callTable(first === undefined ? [] : [first], namedCalls(strace), 2);
     expect(rows).toEqual([
@@ -80,7 +80,7 @@ describe('strace’s words', () => {
   });
 });
 
-test('a segment’s times are kept, one an execution', () => {
+test('a segment keeps one time for each execution', () => {
   const figures = segmentFigures('weft', 'weft', executionsOf(execution(0, 11, CALLS)), namedCalls(strace));
   expect(figures.map(({ key, name, samples }) => ({ key, name, samples }))).toEqual([
     { key: 'where/T1-T0/weft', name: 'T0–T1 pipes, fork and exec, weft', samples: [100] },
@@ -90,7 +90,7 @@ test('a segment’s times are kept, one an execution', () => {
   ]);
 });
 
-test('a segment is told with what lies outside of calls and what is dearest; a call over its edge is in both', () => {
+test('a segment is printed with its time outside of calls and its longest calls; a call over its edge counts in both segments', () => {
   const { rows } = segmentTable('weft', executionsOf(execution(0, 11, CALLS)), namedCalls(strace));
   expect(rows).toEqual([
     ['T0–T1 pipes, fork and exec', '100', '100', '0', '0', ''],

@@ -14,7 +14,7 @@ test('a Node is a peer with the subnet and the VTEP of its number', () => {
   expect(leaseIn(nodeObject(7))).toEqual(leaseOf(7)[1]);
 });
 
-test('one that has moved has another address and VTEP, and none another Node has', () => {
+test('a Node that has moved has another address and VTEP, which no other Node has', () => {
   const addresses = [0, 1, 2].flatMap((moves) => [7, 8].map((node) => publicIpOf(node, moves)));
   expect(new Set(addresses).size).toBe(6);
   expect(annotationsOf(7, 1)).toMatchObject({

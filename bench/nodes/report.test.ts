@@ -13,11 +13,11 @@ const run = (factor: number): Run => ({
   bytesPerSec: 2000 * factor,
 });
 
-test('where there is no API server nothing was measured, and nothing failed', () => {
+test('without an API server nothing was measured, and nothing failed', () => {
   expect(describeRuns(new Map(), ['needs it'])).toMatchObject({ figures: [], failures: [], headline: [], limits: [] });
 });
 
-test('every measure is compared with flannel’s in the same round, and all but one may not be more', () => {
+test('every measure is compared with flannel’s of the same round, and all but one have the limit 1', () => {
   const runs = { weft: [run(1), run(1)], flannel: [run(2), run(4)] };
   const { ratios, failures, headline } = describeRuns(new Map([[5000, runs]]), []);
   expect(ratios).toHaveLength(8);
@@ -27,12 +27,12 @@ test('every measure is compared with flannel’s in the same round, and all but 
   expect(headline).toHaveLength(3);
 });
 
-test('bytes of the start are told per 1000 Nodes', () => {
+test('bytes read at start are given per 1000 Nodes', () => {
   const { figures } = describeRuns(new Map([[5000, { weft: [run(1)], flannel: [] }]]), []);
   expect(figures.find(({ key }) => key === '5000/start-received/weft')?.samples).toEqual([1]);
 });
 
-test('a run of ours that failed makes the figures worthless, one of flannel’s does not', () => {
+test('a failed run of ours makes the result a failure, one of flannel’s does not', () => {
   const failed = (weft: (Run | undefined)[], flannel: (Run | undefined)[]) =>
     describeRuns(new Map([[1000, { weft, flannel }]]), []).failures;
   expect(failed([run(1), undefined], [run(1), run(1)])).toEqual(['weft failed 1 of 2 times among 1000 Nodes']);

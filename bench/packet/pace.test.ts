@@ -12,7 +12,7 @@ test.for([
   expect(nextDueMs(1000, nowMs)).toBeCloseTo(want, 6);
 });
 
-test('a sender nobody answers sends 500 packets in the first 50 ms and 950 in the rest of a second', () => {
+test('a sender without an answer sends 500 packets in the first 50 ms and 950 in the rest of a second', () => {
   const sentBefore = (endMs: number): number => {
     let sent = 0;
     // The clock advances a little while a packet is sent.

@@ -45,7 +45,7 @@ test('a timeline has a row for each point and a column for each variant', () => 
   ]);
 });
 
-test('without a trace there is none, and the bars are left out', () => {
+test('without a trace there is no timeline, and the bars are left out', () => {
   const { tables, plots } = describePods(
     rounds.filter(({ kind }) => kind !== 'traced'),
     told,
@@ -54,7 +54,7 @@ test('without a trace there is none, and the bars are left out', () => {
   expect(plots.map(({ kind }) => kind)).not.toContain('stacked');
 });
 
-test('what is compared is T7−T0 and ADD, with the pods of the same rounds', () => {
+test('T7−T0 and ADD are compared with those of the pods of the same rounds', () => {
   const { ratios, notes } = describePods(rounds, told);
   expect(ratios.map(({ name, value }) => [name, value])).toEqual([
     ['T7−T0 against C floor', 2],
@@ -63,7 +63,7 @@ test('what is compared is T7−T0 and ADD, with the pods of the same rounds', ()
   expect(notes[0]).toBe('ADD with UDP sender by ADD without: 1.000 (1.000–1.000), the same within noise');
 });
 
-test('a sender that changes ADD disturbs, and a pod that was not reached is a failure with its name', () => {
+test('a sender that changes ADD is a disturbance, and a pod that was not reached is a failure with its name', () => {
   const slow = rounds.map((sample) =>
     sample.kind === 'udp' ? podOf(sample.variant, 'udp', sample.round, 12) : sample,
   );
@@ -72,7 +72,7 @@ test('a sender that changes ADD disturbs, and a pod that was not reached is a fa
   expect(describePods([...rounds, lost], told).failures).toEqual(['C floor, UDP, pod 7: no packet was delivered']);
 });
 
-test('a cause is told with what it adds to a known flow; the tunnel’s own entries add nothing', () => {
+test('each cause is printed with what it adds to a known flow; the tunnel’s own entries add nothing', () => {
   const about = { unit: 'ms', better: 'lower', role: 'detail' } as const;
   const { head, rows } = causeTable([
     figure({ key: 'first/known', name: 'known', ...about }, [0.02, 0.02]),

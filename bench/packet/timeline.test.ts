@@ -3,14 +3,14 @@ import { failureOf, judgeDisturbance, segmentFigures, spanFigures, spanMs, type 
 
 const reached: Timeline = { t0: 1e9, t5: 1.004e9, t6: 1.003e9, t7: 1.0035e9, t8: 1.005e9 };
 
-test('a span is told in milliseconds, before ADD returned as well', () => {
+test('a span is printed in milliseconds, also when it ends before ADD returns', () => {
   expect(spanMs(reached, 't0', 't7')).toBeCloseTo(3.5);
   expect(spanMs(reached, 't5', 't7')).toBeCloseTo(-0.5);
   expect(spanMs({ ...reached, t7: undefined }, 't0', 't7')).toBeNaN();
 });
 
 describe('a timeline', () => {
-  test('that reaches its end has not failed', () => {
+  test('that reaches its last point has not failed', () => {
     expect(failureOf(reached)).toBeUndefined();
   });
 
@@ -29,7 +29,7 @@ describe('a timeline', () => {
 });
 
 describe('the figures', () => {
-  test('count what failed beside what they summarise', () => {
+  test('count the failures beside the values', () => {
     const owner = { key: 'udp', name: 'UDP', role: 'weft' } as const;
     const figures = spanFigures(owner, [reached, { ...reached, t8: undefined }, reached, {}]);
     expect(figures.find(({ key }) => key === 'udp/T7-T0')?.samples).toEqual([3.5, null, 3.5, null]);
@@ -37,14 +37,14 @@ describe('the figures', () => {
     expect(figures.filter(({ role }) => role === 'weft').map(({ key }) => key)).toEqual(['udp/T7-T0', 'udp/T5-T0']);
   });
 
-  test('of the segments add up to the whole', () => {
+  test('the segments add up to the whole', () => {
     const traced: Timeline = { ...reached, t1: 1.0003e9, t2: 1.0012e9, t3: 1.0021e9, t4: 1.0025e9 };
     const segments = segmentFigures({ key: 'traced', name: 'traced', role: 'weft' }, [traced]);
     const sum = segments.reduce((total, { samples }) => total + (samples[0] ?? Number.NaN), 0);
     expect(sum).toBeCloseTo(spanMs(traced, 't0', 't7'));
   });
 
-  test('of a pod that was not traced are missing', () => {
+  test('a pod that was not traced has none', () => {
     const segments = segmentFigures({ key: 'traced', name: 'traced', role: 'weft' }, [reached]);
     expect(segments.map(({ samples }) => samples[0] ?? null)).toEqual([null, null, null, null, 0.5]);
   });
@@ -64,7 +64,7 @@ describe('a control round', () => {
     expect(judgeDisturbance(withSender, values(3, 1)).verdict).toBe(verdict);
   });
 
-  test('that is too noisy does not claim to be the same', () => {
+  test('that is too noisy is not called equal', () => {
     const noisy = [1, 9, 2, 8, 3, 7];
     expect(judgeDisturbance([9, 1, 7, 2, 9, 3], noisy).verdict).toBe('unclear');
   });

@@ -20,7 +20,7 @@ const behindIp = (message: Buffer, headerBytes = 20): Buffer => {
 };
 
 describe('a packet', () => {
-  test('says which pod it is for and its number', () => {
+  test('says its number and which pod it is for', () => {
     fc.assert(
       fc.property(u32, u32, (run, sequence) => {
         expect(decodePacket(encodePacket({ run, sequence }))).toEqual({ run, sequence });

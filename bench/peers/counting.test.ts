@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { countingNetlink } from './counting.ts';
 
-test('counts every changing message, also those of a batch, apart from questions', () => {
+test('counts every message that changes something, also in a batch, and no question', () => {
   const silent: Netlink = {
     run: () => undefined,
     execute: () => [],

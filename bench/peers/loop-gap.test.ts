@@ -17,7 +17,7 @@ process.stdin.on('data', () => {
 process.stdout.write('up\\n');
 `;
 
-test('the watcher sees how long a program blocks its event loop', async () => {
+test('measures how long a program blocks its event loop', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-gap-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const [watcher, seen] = [join(folder, 'watcher.cjs'), join(folder, 'seen.json')];

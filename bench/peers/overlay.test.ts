@@ -12,7 +12,7 @@ const place = { family: 4 as const, network: overlayConfig.network, tunnel, unde
 describe('synthetic peers', () => {
   const wanted = desired(leasesOf(5000), { ...overlayConfig, foreignNexthopIds: new Set() });
 
-  test('are all good peers of the overlay', () => {
+  test('are all valid peers of the overlay', () => {
     expect(wanted.problems).toEqual([]);
     expect(wanted.peers).toHaveLength(5000);
     expect(wanted.peers.every(({ hasFdb }) => hasFdb)).toBe(true);
@@ -54,7 +54,7 @@ describe('batchText', () => {
     expect(bridge).toBe('fdb replace 0e:57:00:00:00:01 dev flannel.1 dst 172.16.0.2 self permanent\n');
   });
 
-  test('has four lines a peer', () => {
+  test('has four lines for each peer', () => {
     const { ip, bridge } = batchText(leasesOf(100), place, 'nexthops');
     expect([ip, bridge].map((text) => text.trimEnd().split('\n').length)).toEqual([300, 100]);
   });

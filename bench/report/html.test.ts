@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { htmlTable } from './html.ts';
 
-test('a column of words is one, whatever else is in it; numbers with units are none', () => {
+test('a column with one word in it is aligned as words; numbers with units are no words', () => {
   const html = htmlTable(
     '',
     ['call', 'ms', 'dearest'],

@@ -3,7 +3,7 @@ import { madeUpFigure } from '../support/made-up.ts';
 import { plotData, shortNames } from './plot-data.ts';
 
 describe('a distribution', () => {
-  test('rises to 100 % and has no more steps than a screen', () => {
+  test('rises to 100 % and has no more steps than a screen has pixels', () => {
     const values = Array.from({ length: 1000 }, (_, index) => 1000 - index);
     const data = plotData({ kind: 'distribution', title: '', figures: ['a'] }, [madeUpFigure('a', 'weft', values)]);
     if (data?.kind !== 'distribution') throw new Error('no distribution');
@@ -14,7 +14,7 @@ describe('a distribution', () => {
     expect([...steps]).toEqual([...steps].sort((a, b) => a - b));
   });
 
-  test('leaves out what failed, and what has nothing else', () => {
+  test('leaves out failed samples, and series that have only these', () => {
     const figures = [madeUpFigure('a', 'weft', [3, Number.NaN, 1]), madeUpFigure('b', 'weft', [Number.NaN])];
     expect(plotData({ kind: 'distribution', title: '', figures: ['a', 'b'] }, figures)).toEqual({
       kind: 'distribution',
@@ -24,7 +24,7 @@ describe('a distribution', () => {
     expect(plotData({ kind: 'distribution', title: '', figures: ['b'] }, figures)).toBeUndefined();
   });
 
-  test('of many microseconds is in milliseconds', () => {
+  test('is in milliseconds when the values are many microseconds', () => {
     const figures = [madeUpFigure('a', 'weft', [2000]), madeUpFigure('b', 'reference', [900, 31_000])];
     const plot = { kind: 'distribution', title: '', figures: ['a', 'b'] } as const;
     expect(plotData(plot, figures)).toMatchObject({ unit: 'ms', curves: [{ values: [2] }, { values: [0.9, 31] }] });
@@ -32,7 +32,7 @@ describe('a distribution', () => {
     expect(plotData(plot, short)).toMatchObject({ unit: 'µs', curves: [{ values: [700, 800] }, {}] });
   });
 
-  test('of a figure that is not there is a mistake', () => {
+  test('refuses a figure that does not exist', () => {
     expect(() => plotData({ kind: 'distribution', title: '', figures: ['c'] }, [])).toThrow('no figure c');
   });
 });

@@ -26,7 +26,7 @@ test.for([
   });
 });
 
-test('says “limit” only where there is one', () => {
+test('the word “limit” appears only where there is one', () => {
   expect(ratioTable([ratio(0.1, 0.2, 0.3)])).not.toContain('limit');
   expect(ratioTable([ratio(0.1, 0.2, 0.3, 0.25)])).toContain('>limit<');
 });
@@ -37,6 +37,6 @@ test('a ratio without an interval is a point', () => {
   expect(html).not.toContain('class="interval"');
 });
 
-test('nothing without ratios', () => {
+test('without ratios nothing is drawn', () => {
   expect(ratioTable([])).toBe('');
 });

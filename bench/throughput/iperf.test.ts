@@ -16,12 +16,12 @@ const udp = {
   },
 };
 
-describe('what iperf3 carried', () => {
-  test('of TCP is what was received, and what was sent again', () => {
+describe('what iperf3 measured', () => {
+  test('is for TCP what was received, with the retransmissions', () => {
     expect(parseIperf(tcp, 'tcp')).toEqual({ gbitPerSecond: 16.512645055, lostPercent: undefined, retransmits: 10 });
   });
 
-  test('of UDP is what was received, beside the loss', () => {
+  test('is for UDP what was received, with the loss', () => {
     const want = { gbitPerSecond: 0.52936092, lostPercent: 51.6, retransmits: undefined };
     expect(parseIperf(JSON.stringify(udp), 'udp')).toEqual(want);
   });
@@ -34,6 +34,6 @@ describe('what iperf3 carried', () => {
   });
 });
 
-test('a machine without iperf3 is told where it was looked for', () => {
+test('without iperf3 the message says where it was looked for', () => {
   expect(() => requireIperf('/nowhere:/nor/here')).toThrow('/nowhere:/nor/here');
 });

@@ -49,7 +49,7 @@ describe('a line of a trace', () => {
     expect(parseTraceLine(text)).toEqual(want);
   });
 
-  test('has fields by name', () => {
+  test('is split into named fields', () => {
     const [created] = parseTrace(line('qdisc_create: dev=eth0 kind=noqueue parent=ffff:ffff')).lines;
     if (created === undefined) throw new Error('not read');
     expect(fieldOf(created, 'dev')).toBe('eth0');
@@ -68,7 +68,7 @@ describe('a line of a trace', () => {
   });
 });
 
-test('a trace is in the order of time, and counts what was lost', () => {
+test('a trace is sorted by time and counts lost lines', () => {
   const text = [
     '# tracer: nop',
     'x-2 [001] ..... 2.000000: b: -',

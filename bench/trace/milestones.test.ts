@@ -34,25 +34,25 @@ const weft: Event[] = [
 ];
 
 describe('the milestones', () => {
-  test('of a plugin that allocates first', () => {
+  test('are found in a plugin that allocates the address first', () => {
     expect(findMilestones(trace(weft), T0)).toEqual({ t1: us(300), t2: us(950), t3: us(2000), t4: us(2120) });
   });
 
-  test('of one that allocates last, in a program of its own', () => {
+  test('are found in a plugin whose own IPAM program allocates last', () => {
     const late = [...weft.filter(([, , text]) => !text.includes('openat')), opens(5000, 9), returns(5040, 9, '0x5')];
     expect(findMilestones(trace(late), T0)).toEqual({ t1: us(300), t2: us(5040), t3: us(2000), t4: us(2120) });
   });
 
-  test('an address somebody else has is not allocated', () => {
+  test('creating a file of an address that is taken is no allocation', () => {
     const taken = [opens(500, 7), returns(510, 7, '0xffffffffffffffef'), ...weft];
     expect(findMilestones(trace(taken), T0).t2).toBe(us(950));
   });
 
-  test('another thread’s return is not this one’s', () => {
+  test('the return of another thread does not end this thread’s call', () => {
     expect(findMilestones(trace([opens(500, 7), returns(510, 8, '0x3'), returns(520, 7, '0x4')]), T0).t2).toBe(us(520));
   });
 
-  test('a link watch that ran before the interface was up does not count', () => {
+  test('the kernel’s link watch counts only after the interface is up', () => {
     const before = weft.filter(([, tid]) => tid !== 12);
     expect(findMilestones(trace([...before, ...watch(1900, 2050, 12)]), T0).t4).toBeUndefined();
     expect(findMilestones(trace([...before, ...watch(1900, 2050, 12), ...watch(2060, 2090, 13)]), T0).t4).toBe(
@@ -60,7 +60,7 @@ describe('the milestones', () => {
     );
   });
 
-  test('what happened before the call is another pod’s', () => {
+  test('events before the call belong to another pod', () => {
     expect(findMilestones(trace(weft), us(1000))).toEqual({
       t1: undefined,
       t2: undefined,
@@ -69,7 +69,7 @@ describe('the milestones', () => {
     });
   });
 
-  test('are none without a trace', () => {
+  test('there are none without a trace', () => {
     expect(findMilestones([], T0)).toEqual({ t1: undefined, t2: undefined, t3: undefined, t4: undefined });
   });
 });

@@ -35,7 +35,7 @@ const usual: Observed = {
   sourcePorts: { first: 32_768, count: 28_231 },
 };
 
-test('a tunnel as flannel makes it, on a plain Ethernet device, is imitated', () => {
+test('a tunnel as flannel makes it, on a plain Ethernet device, can be replaced by programs', () => {
   expect(outerOf(usual, flannel)).toEqual({
     underlay: eth0,
     settings: {
@@ -109,12 +109,12 @@ test.for<{ name: string; one: Partial<Route> }>([
   expect(outerOf({ ...usual, routes: [{ ...route, ...one }] }, flannel)).toMatchObject({ underlay: eth0 });
 });
 
-test('programs ask for the way of each packet where routes have several next hops', () => {
+test('where routes have several next hops the programs look up the route of each packet', () => {
   const spread = { ...route, hops: [{ oif: UNDERLAY, flags: 0, weight: 1 }] };
   expect(outerOf({ ...usual, routes: [spread] }, flannel)).toMatchObject({ settings: { keepWayNs: 0 } });
 });
 
-test('the address of a MAC is that of its only, permanent and plain entry of IPv4', () => {
+test('a MAC’s address comes from its only permanent IPv4 entry', () => {
   const entry = (last: number, parts: Partial<FdbEntry> = {}): FdbEntry => ({
     ...{ index: TUNNEL, mac: parseMac(`02:00:00:00:02:0${last}`), destination: parseIp(`192.168.7.${last}`) },
     ...{ state: NUD_PERMANENT, flags: 2 },

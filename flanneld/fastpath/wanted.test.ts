@@ -80,7 +80,7 @@ test('a pod and a peer have programs and entries', () => {
   });
 });
 
-test('the smallest MTU on the way counts', () => {
+test('the smallest MTU of the route counts', () => {
   const smaller = { ...usual, links: [flannel, bridge, { ...port, mtu: 1400 }] };
   const wanted = wantedFastPath(smaller, facts);
   if (typeof wanted === 'string') throw new Error(wanted);
@@ -160,6 +160,6 @@ test.for<{ name: string; change: Partial<Observed> }>([
   expect(shown({ ...usual, ...change })).toEqual(noPeer);
 });
 
-test('a port of which the runtime says nothing yet is named', () => {
+test('a port that the runtime has not yet reported is named', () => {
   expect(wantedFastPath({ ...usual, results: [] }, facts)).toMatchObject({ unknownPorts: [10] });
 });

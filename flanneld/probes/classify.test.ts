@@ -124,7 +124,7 @@ describe('one fault, one id', () => {
     );
   });
 
-  test('takes no direction from a probe that arrived before the fault', () => {
+  test('infers no direction from a probe that arrived before the fault', () => {
     const old = answered(peer, { agoMs: 6000, bytes: 64 });
     expect(classify(silent({ agent: old }), context).problem?.id).toBe('tunnel-port-blocked');
     const before = { ...context, heardAtMs: 500, failingSinceMs: 1000 };
@@ -157,12 +157,12 @@ describe('what is no fault', () => {
     expect([verdict.state, verdict.problem]).toEqual(['reachable', undefined]);
   });
 
-  test('probes that only this node refuses say nothing of the peer', () => {
+  test('probes that this node itself refuses to send say nothing about the peer', () => {
     const verdict = classify(unsent('EPERM'), context);
     expect([verdict.state, verdict.problem]).toEqual(['unknown', undefined]);
   });
 
-  test('an agent that has been silent for long is worth knowing, and no error', () => {
+  test('an agent that has been silent for long is information, not an error', () => {
     const { state, problem } = classify(full(CLOSED), { ...context, agentSilentMs: 60_000 });
     expect([state, problem?.id, problem?.severity]).toEqual(['reachable', 'peer-agent-down', 'info']);
   });
@@ -216,7 +216,7 @@ describe('whatever comes back', () => {
     );
   });
 
-  test('nothing is unreachable of which a packet through the tunnel was answered', () => {
+  test('a peer that answered a packet through the tunnel is not unreachable', () => {
     fc.assert(
       fc.property(evidence, about, (seen, known) => {
         const through = [seen.full, seen.small, seen.faults?.kernel];
@@ -225,7 +225,7 @@ describe('whatever comes back', () => {
     );
   });
 
-  test('no cause is named twice, however many peers have it', () => {
+  test('a cause is named once, however many peers have it', () => {
     const peers = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), evidence), { maxLength: 40 });
     fc.assert(
       fc.property(peers, about, (all, known) => {
@@ -253,7 +253,7 @@ function unsent(code: string): Evidence {
   return { ...silent({ kernel: reply, noChecksum: reply, hop: reply }), full: reply, small: reply };
 }
 
-describe('tunnels of which no packet can be made by hand', () => {
+describe('tunnels for which no packet can be made by hand', () => {
   const { mac: _, ...bare } = target;
   const wireguard = { type: 'wireguard', device: 'flannel-wg', port: 51_820, overheadBytes: 80, hasKeys: true };
   const ipip = { type: 'ipip', device: 'flannel.ipip', overheadBytes: 20 };
@@ -295,7 +295,7 @@ describe('tunnels of which no packet can be made by hand', () => {
     expect([state, problem?.id]).toEqual(['unreachable', want]);
   });
 
-  test('say what has to pass, and leave out what only VXLAN has', () => {
+  test('name the traffic that must pass, and nothing that only VXLAN has', () => {
     const { problem } = judge(ipip, nothing(answered(identityOf(0))));
     expect(problem?.cause).toBe('the network drops IP protocol 4 (IP in IP) between node-1 and node-2');
     expect(problem?.fix).not.toMatch(/VNI|NSX|undefined/);
@@ -304,13 +304,13 @@ describe('tunnels of which no packet can be made by hand', () => {
     );
   });
 
-  test('name the MTU by what their headers take', () => {
+  test('name an MTU that leaves room for their headers', () => {
     const evidence: Evidence = { startedAtMs: 0, fullBytes: 1452, full: SILENT, small: CLOSED, largestBytes: 1352 };
     const { problem } = judge(ipip, evidence);
     expect(problem?.fix).toMatch(/^make the network carry 1500 bytes .* set "MTU": 1400 in the Backend/);
   });
 
-  test('are right when the peer’s kernel answers', () => {
+  test('are judged sound when the peer’s kernel answers', () => {
     expect(judge(wireguard, { startedAtMs: 0, fullBytes: 1392, full: CLOSED })).toEqual({
       state: 'reachable',
       isAgent: false,

@@ -6,7 +6,7 @@ import { EchoAsker } from './ask-echo.ts';
 import { isReply, ofLines, ofTable, watchEchoes, withoutIpHeader } from './echo-witness.ts';
 
 describe('the kernel’s counters', () => {
-  test('are read by their name', () => {
+  test('are read by name', () => {
     const text = 'Ip: A B\nIp: 1 2\nIcmp: InMsgs InEchoReps\nIcmp: 9 7\nIcmpMsg: InType0\nIcmpMsg: 3\n';
     expect(ofTable(text, 'Icmp', 'InEchoReps')).toBe(7);
     expect(ofLines('Icmp6InEchos           \t4\nIcmp6InEchoReplies              \t12\n', 'Icmp6InEchoReplies')).toBe(
@@ -14,12 +14,12 @@ describe('the kernel’s counters', () => {
     );
   });
 
-  test('are there under these names in this kernel', () => {
+  test('exist under these names in this kernel', () => {
     expect(readFileSync('/proc/net/snmp', 'utf8')).toMatch(/^Icmp: .*\bInEchoReps\b/m);
     expect(readFileSync('/proc/net/snmp6', 'utf8')).toMatch(/^Icmp6InEchoReplies\s/m);
   });
 
-  test('are what is counted where there is no raw socket', async () => {
+  test('are used where there is no raw socket', async () => {
     const witness = await watchEchoes(openKoffiSyscalls(), 4, 1);
     expect(witness.count()).toBeGreaterThanOrEqual(0);
     witness.close();
@@ -37,7 +37,7 @@ test('a raw socket’s packets are told apart by type and identifier, behind a h
   expect(withoutIpHeader(Buffer.concat([Uint8Array.of(0x46), Buffer.alloc(23), reply]))).toEqual(Buffer.from(reply));
 });
 
-test('no more than four wait for their turn', async () => {
+test('at most four wait for their turn', async () => {
   const clock = new FakeClock();
   const asker = new EchoAsker({ sys: openKoffiSyscalls(), clock });
   let sent = 0;

@@ -17,19 +17,19 @@ async function run(answer: (ask: Ask) => Reply, isBrief = false): Promise<{ evid
 }
 
 describe('an examination', () => {
-  test('is one packet of the pods’ full size when that is answered', async () => {
+  test('is one packet of the pods’ full size when it is answered', async () => {
     const { asked, evidence } = await run(() => REFUSED);
     expect(asked).toEqual([{ way: 'tunnel', bytes: 1422 }]);
     expect(evidence.full).toBe(REFUSED);
   });
 
-  test('takes one lost packet for nothing', async () => {
+  test('ignores one lost packet', async () => {
     let count = 0;
     const { evidence } = await run(() => (count++ === 0 ? SILENT : REFUSED));
     expect([evidence.full, evidence.small, evidence.isSecondTry]).toEqual([REFUSED, undefined, true]);
   });
 
-  test('finds the largest size that passes, whatever it is', async () => {
+  test('finds the largest size that passes', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 64, max: 1421 }), async (limit) => {
         const { evidence } = await run((ask) =>
@@ -41,7 +41,7 @@ describe('an examination', () => {
     );
   });
 
-  test('asks everything when nothing passes, and the kernel by echoes only where no agent answers', async () => {
+  test('asks every question when nothing passes, and sends echoes to the kernel only where no agent answers', async () => {
     const isNode = ({ way }: Ask): boolean => way === 'node' || way === 'tcp';
     const node: Reply = { kind: 'refused', rttMs: 0.2, way: 'node', by: undefined };
     const plain = await run((ask) => (isNode(ask) ? node : SILENT));
@@ -51,13 +51,13 @@ describe('an examination', () => {
     expect(gone.evidence.faults).toMatchObject({ agent: SILENT, frame: SILENT });
   });
 
-  test('is three packets when only to see whether a known fault is over', async () => {
+  test('is three packets when it only checks whether a known fault is over', async () => {
     const { asked, evidence } = await run(() => SILENT, true);
     expect([asked.length, evidence.faults]).toEqual([3, undefined]);
   });
 });
 
-test('of a tunnel of which no packet can be made by hand asks its port, if it has one', async () => {
+test('asks the tunnel’s port, if there is one, where no tunnel packet can be made by hand', async () => {
   const { mac: _, ...bare } = target;
   const asks = async (port?: number): Promise<Ask[]> => {
     const asked: Ask[] = [];

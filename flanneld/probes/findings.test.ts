@@ -13,7 +13,7 @@ test('names each of a few peers', () => {
   expect(findings.map(({ node, peer }) => [node, peer])).toEqual([0, 1, 2].map((at) => ['me', `node-${at}`]));
 });
 
-test('makes one finding of many peers, and says when it is all of them', () => {
+test('makes one finding of many peers, and says when it concerns all of them', () => {
   const [some, ...more] = findingsOf('me', all(9, blocked), 20);
   expect([some?.peer, more.length]).toEqual([undefined, 0]);
   expect(some?.cause).toBe('c; the same with 9 of 20 peers');
@@ -23,12 +23,12 @@ test('makes one finding of many peers, and says when it is all of them', () => {
   );
 });
 
-test('names a cause on this node once, however few peers it concerns', () => {
+test('names a cause on this node once, also when it concerns few peers', () => {
   const own = { ...blocked, id: 'firewall-drops-tunnel', isLocal: true };
   expect(findingsOf('me', all(2, own), 2)).toMatchObject([{ id: 'firewall-drops-tunnel', cause: 'c' }]);
 });
 
-test('has a peer of two families once, and errors before what is only worth knowing', () => {
+test('lists a peer of two families once, and errors before information', () => {
   const info: Problem = { ...blocked, id: 'peer-agent-down', severity: 'info' };
   const findings = findingsOf('me', [...all(1, info), ...all(1, blocked), ...all(1, blocked)], 2);
   expect(findings.map(({ id }) => id)).toEqual(['tunnel-port-blocked', 'peer-agent-down']);

@@ -25,7 +25,7 @@ function withPseudoHeader(packet: Uint8Array): Buffer {
 }
 
 describe('a packet made by hand', () => {
-  test('is the same as the tests make another way, but for DF', () => {
+  test('has the same bytes as an independent encoder gives, except DF', () => {
     const payload = Buffer.from('hello');
     const link = { from: from.mac, to: to.mac };
     const want = vxlan(ipv4(link, '10.244.1.0', '10.244.2.0', 17, udp(8477, payload)), 300);

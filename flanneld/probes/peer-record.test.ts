@@ -24,7 +24,7 @@ function times<T>(count: number, value: T): T[] {
 }
 
 describe('a round trip', () => {
-  test('that has become slow is a warning with both numbers, after three in a row', () => {
+  test('that has become slow gives a warning with both numbers, after three in a row', () => {
     const before = times(20, healthy(0.4));
     expect(recordOf([...before, ...times(2, healthy(60))]).problem).toBeUndefined();
     const { state, problem } = recordOf([...before, ...times(3, healthy(60))]);
@@ -45,25 +45,25 @@ describe('a round trip', () => {
     expect(recordOf(verdicts)).toMatchObject({ state: 'reachable', problem: undefined });
   });
 
-  test('that stays slow stays named, whatever came to be usual meanwhile', () => {
+  test('that stays slow stays named, although it has become usual', () => {
     expect(recordOf([...times(20, healthy(1)), ...times(200, healthy(90))]).problem?.id).toBe('peer-slow');
   });
 });
 
 describe('a peer', () => {
-  test('fails since its first failure, and no more after it has answered', () => {
+  test('counts as failed since its first failure, until it answers', () => {
     const failing = recordOf([healthy(1), broken, broken, broken]);
     expect([failing.state, failing.failingSinceMs]).toEqual(['unreachable', 1000]);
     expect(recordOf([healthy(1), broken, healthy(1)]).failingSinceMs).toBeUndefined();
   });
 
-  test('has the loss of the last sixteen examinations', () => {
+  test('keeps the loss of its last sixteen examinations', () => {
     expect(new PeerRecord(target).loss).toBe(0);
     expect(recordOf([healthy(1), broken, healthy(1), broken]).loss).toBe(0.5);
     expect(recordOf([...times(30, broken), ...times(12, healthy(1))]).loss).toBe(0.25);
   });
 
-  test('whose agent never answered misses none; one whose agent did, says for how long', () => {
+  test('whose agent never answered has no agent missing; one whose agent did answer says since when', () => {
     const plain: Verdict = { state: 'reachable', isAgent: false, rttMs: 1 };
     expect(recordOf(times(5, plain)).agentSilentMs(9000)).toBeUndefined();
     expect(recordOf([healthy(1), plain, plain]).agentSilentMs(9100)).toBe(9000);

@@ -32,14 +32,14 @@ async function run(all: readonly Candidate[], of: number) {
   return await seen;
 }
 
-test('names the peers that do not answer, and nothing of the others', async () => {
+test('names the peers that do not answer, and no other peer', async () => {
   const { all } = cluster(10, (name) => name === 'node-3');
   const { findings, ...counts } = await run(all, 10);
   expect(counts).toEqual({ probed: 10, of: 10 });
   expect(findings.map(({ id, peer }) => [id, peer])).toEqual([['peer-unreachable', 'node-3']]);
 });
 
-test('probes 64 at most, those named first among them, and 32 at once', async () => {
+test('probes at most 64 peers, first those that were named, and 32 at a time', async () => {
   const { all, asked } = cluster(200, () => false);
   const first = new Set(['node-150', 'node-151']);
   const { probed, of } = await run(
@@ -50,7 +50,7 @@ test('probes 64 at most, those named first among them, and 32 at once', async ()
   expect([...first].filter((name) => !asked.all.has(name))).toEqual([]);
 });
 
-test('ends after five seconds although nobody answers, with what is known by then in one finding', async () => {
+test('ends after five seconds when nobody answers, with what is known by then in one finding', async () => {
   const { all } = cluster(64, () => true);
   const { findings, probed } = await run(all, 64);
   expect(probed).toBe(64);

@@ -77,7 +77,7 @@ describe('two agents', () => {
 });
 
 describe('a kernel without an agent', () => {
-  test('answers that the port is closed, which is told apart by the way', async () => {
+  test('answers that the port is closed, in the tunnel and on the underlay', async () => {
     const { sockets } = open(21, 22);
     const tunnel = await sockets.ask(targetAt(22), { way: 'tunnel', bytes: 1422 }, PATIENT_MS);
     const node = await sockets.ask(targetAt(22), { way: 'node' }, PATIENT_MS);
@@ -87,7 +87,7 @@ describe('a kernel without an agent', () => {
     ]);
   });
 
-  test('answers for the VXLAN port as well: nothing takes tunnel packets there', async () => {
+  test('answers the same for the VXLAN port where nothing receives tunnel packets', async () => {
     const { sockets } = open(23, 24);
     const frame = await sockets.ask(targetAt(24), { way: 'frame', mac: placeOf(24).mac }, PATIENT_MS);
     expect(frame).toMatchObject({ kind: 'refused', way: 'node' });

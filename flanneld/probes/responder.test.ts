@@ -28,7 +28,7 @@ describe('the responder', () => {
     });
   });
 
-  test('follows a peer that is now elsewhere, and still knows another behind the address it had', () => {
+  test('follows a peer to its new address, and still knows another peer at the old address', () => {
     const responder = new Responder(place);
     const neighbour = { ...target, id: '4 neighbour', vtep: parseIp('10.244.77.0') };
     const moved = { ...target, publicIp: parseIp('203.0.113.9'), addresses: [parseIp('203.0.113.9')] };
@@ -43,7 +43,7 @@ describe('the responder', () => {
     expect([isKnown('203.0.113.9'), isKnown('203.0.113.10'), isKnown(old ?? '')]).toEqual([true, true, false]);
   });
 
-  test('tells when the last probe came through the tunnel, however it is asked', () => {
+  test('says when the last probe came through the tunnel, in every answer', () => {
     const responder = makeResponder();
     responder.answer(arrival({ payload: encodeQuestion(5n, 200) }), 'tunnel', 1000);
     const reaction = responder.answer(arrival({ from: target.publicIp, ifindex: 3, atMs: 1300 }), 'node', 1300);
@@ -67,13 +67,13 @@ describe('the responder', () => {
     expect(responder.answer(arrival(), 'tunnel', 1000)).toBeDefined();
   });
 
-  test('does not take the underlay address of a peer for its tunnel address, nor the other way', () => {
+  test('does not confuse the underlay address of a peer with its tunnel address', () => {
     const responder = makeResponder();
     expect(responder.answer(arrival({ from: target.publicIp }), 'tunnel', 1000)).toBeUndefined();
     expect(responder.answer(arrival({ from: target.vtep }), 'node', 1000)).toBeUndefined();
   });
 
-  test('answers at most 400 at once and 200 a second, and forgets nobody who left the cluster late', () => {
+  test('answers at most 400 at once and 200 a second, and keeps no record of peers that have left', () => {
     const responder = makeResponder();
     const count = (ms: number, tries: number): number => {
       let answered = 0;
@@ -85,7 +85,7 @@ describe('the responder', () => {
     expect([count(9000, 1), responder.heardAtMs(target.id)]).toEqual([0, undefined]);
   });
 
-  test('never answers more bytes than it was asked with, whatever arrives', () => {
+  test('never answers with more bytes than the question has, whatever arrives', () => {
     const start = fc.constantFrom(new Uint8Array(), encodeQuestion(1n, 64), anAnswer());
     fc.assert(
       fc.property(start, fc.uint8Array({ maxLength: 300 }), fc.nat(400), (head, tail, cut) => {

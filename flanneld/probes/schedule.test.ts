@@ -69,12 +69,12 @@ describe('among 5000 nodes', () => {
     expect(most).toBeLessThanOrEqual(20);
   });
 
-  test('every other node is asked within ten minutes, the time of a second try included', () => {
+  test('every other node is asked within ten minutes, including a second try', () => {
     const { first } = simulate(own, names, 595_000, () => false);
     expect(names.size - first.size).toBe(0);
   });
 
-  test('so it is when the leases become known in small groups', { timeout: 60_000 }, () => {
+  test('the same holds when the leases arrive in small groups', { timeout: 60_000 }, () => {
     const schedule = new ProbeSchedule({ own, random: numbers(3) });
     const known = new Map<string, string>();
     const asked = new Set<string>();
@@ -92,7 +92,7 @@ describe('among 5000 nodes', () => {
     expect(names.size - asked.size).toBe(0);
   });
 
-  test('so it is while a hundred nodes are down', () => {
+  test('the same holds while a hundred nodes are down', () => {
     const isDown = (id: string): boolean => id.endsWith('00') || id.endsWith('50');
     const { first, asked } = simulate(own, names, 900_000, isDown);
     expect([names.size - first.size, asked <= 900 * 10 + 10]).toEqual([0, true]);
@@ -101,7 +101,7 @@ describe('among 5000 nodes', () => {
   const ring = [...namesOf(NODES).values()].sort((a, b) => ringPlace(a) - ringPlace(b));
   const at = (place: number): string => ring[(place + NODES) % NODES] ?? '';
 
-  test('each watches the eight that follow it in the ring, so that eight watch each', () => {
+  test('each node watches the eight that follow it in the ring, so eight nodes watch each', () => {
     for (let place = 0; place < NODES; place += 250) {
       const want = Array.from({ length: RING }, (_, step) => `4 ${at(place + 1 + step)}`);
       expect([...watchedBy(at(place), namesOf(NODES, at(place)))].sort()).toEqual(want.sort());
@@ -117,7 +117,7 @@ describe('among 5000 nodes', () => {
     }
   });
 
-  test('a new lease is not asked by everybody at once', () => {
+  test('a new node is not asked by all others at once', () => {
     const times: number[] = [];
     for (let node = 0; node < 15; node++) {
       const schedule = new ProbeSchedule({ own: `node-${node}`, random: numbers(node + 1) });
@@ -140,12 +140,12 @@ describe('among 5000 nodes', () => {
 describe('among few nodes', () => {
   const names = namesOf(50, 'node-7');
 
-  test('each is asked within seven seconds again and again, and not more often than every four', () => {
+  test('each node is asked every four to seven seconds', () => {
     const { first, asked } = simulate('node-7', names, 67_000, () => false, 60_000);
     expect([first.size, asked <= (67 / 4) * 49]).toEqual([49, true]);
   });
 
-  test('one that fails is asked again after 2 s, later every 10 s at least, and every 5 s once it answers', () => {
+  test('a node that fails is asked again after 2 s, then at least every 10 s, and every 5 s once it answers', () => {
     const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0.5 });
     schedule.setTargets(new Map([['4 a', 'a']]), 0);
     const asked: number[] = [];
@@ -159,7 +159,7 @@ describe('among few nodes', () => {
     expect(gaps).toEqual([5, 2, 4, 8, 10, 10, 5, 5, 5, 5]);
   });
 
-  test('one that has changed is asked soon, as a new one', () => {
+  test('a node that has changed is asked soon, like a new one', () => {
     const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0.5 });
     schedule.setTargets(new Map([['4 a', 'a']]), 0);
     const asked: number[] = [];
@@ -174,7 +174,7 @@ describe('among few nodes', () => {
     expect(asked.filter((at) => at >= 20_000).map((at) => (at - 20_000) / 1000)[0]).toBe(7.5);
   });
 
-  test('one that is being asked is not asked again, and one that is gone never', () => {
+  test('a node is not asked twice at once, and never after it has left', () => {
     const schedule = new ProbeSchedule({ own: 'node-7', random: () => 0 });
     schedule.setTargets(names, 0);
     const begun = new Set<string>();

@@ -16,7 +16,7 @@ describe('a question', () => {
     );
   });
 
-  test('is known by the 16 bytes that an ICMP error quotes at least, and not by fewer', () => {
+  test('is recognized by the 16 bytes that every ICMP error quotes, and not by fewer', () => {
     const packet = encodeQuestion(7n, HEADER_BYTES);
     expect([readQuotedNonce(packet.subarray(0, 16)), readQuotedNonce(packet.subarray(0, 15))]).toEqual([7n, undefined]);
   });
@@ -51,7 +51,7 @@ describe('an answer', () => {
   });
 });
 
-test('anything else is neither a question nor an answer, and is read without an error', () => {
+test('any other bytes are neither a question nor an answer, and cause no error', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       expect([readQuestion(bytes), readAnswer(bytes), readQuotedNonce(bytes)]).toEqual([

@@ -62,7 +62,7 @@ describe('chooseSubnet', () => {
     expect(choose(pool, wanted, taken)).toBe(want);
   });
 
-  test('spreads over the first hundred free ones', () => {
+  test('chooses among the first hundred free ones', () => {
     expect(choose(pool, [], [], 0.999999)).toBe('10.3.100.0/24');
     expect(choose(pool, [], ['10.3.1.0/24'], 0.999999)).toBe('10.3.101.0/24');
     expect(choose(pool4({ Network: '10.3.0.0/28' }), [], [], 0.999999)).toBe('10.3.0.12/30');
@@ -74,11 +74,11 @@ describe('chooseSubnet', () => {
     expect(choose(last, [], [], 0.999999)).toBe('255.255.255.192/26');
   });
 
-  test('steps over a wide lease at once, also in the millions of subnets of IPv6', () => {
+  test('skips a wide lease in one step, also among the millions of subnets of IPv6', () => {
     expect(choose(pool6('fc00::/16'), [], ['fc00::/17'])).toBe('fc00:8000::/64');
   });
 
-  test('whatever is taken, gives a free subnet of the pool, and none only when there is none', () => {
+  test('gives a free subnet of the pool whatever is taken, and none only when none is free', () => {
     const small = pool4({ Network: '10.3.0.0/24', SubnetLen: 28 });
     const prefix = fc
       .tuple(fc.nat(255), fc.integer({ min: 25, max: 32 }))

@@ -115,7 +115,7 @@ describe('acquire', () => {
     expect(JSON.parse(site.text('node-1'))).toMatchObject({ Subnet: before, PublicIP: '10.0.0.2' });
   });
 
-  test('keeps the subnet of the file before that of subnet.env, and that before a free one', async () => {
+  test('prefers the subnet of the file to that of subnet.env, and that to a free one', async () => {
     const site = makeSite();
     const previous = { subnet: parsePrefix('10.244.77.0/24') };
     expect(await acquire(site.manager('node-1', { previous }))).toBe('10.244.77.0/24');
@@ -124,7 +124,7 @@ describe('acquire', () => {
     expect(await acquire(site.manager('node-1', { previous: other }))).toBe('10.244.77.0/24');
   });
 
-  test('takes another subnet when the network changed, or when another node had it before', async () => {
+  test('takes another subnet when the network changed, or when another node has had it longer', async () => {
     const site = makeSite();
     await acquire(site.manager('node-1'));
     site.put('node-1', '10.99.0.0/24');
@@ -135,7 +135,7 @@ describe('acquire', () => {
     expect(await acquire(site.manager('node-8'))).toBe('10.244.2.0/24');
   });
 
-  test('keeps its subnet when a lease that came later claims it, and after its file was spoilt', async () => {
+  test('keeps its subnet when a later lease claims it, and after its file was damaged', async () => {
     const site = makeSite();
     await acquire(site.manager('node-1'));
     await sleep(20);
@@ -146,7 +146,7 @@ describe('acquire', () => {
     expect(await acquire(site.manager('node-1', { previous }))).toBe('10.244.1.0/24');
   });
 
-  test('loses no subnet to a lease of another length, and finds one where such a lease covers all', async () => {
+  test('loses no subnet to a lease of another length, and finds a subnet although such a lease covers all', async () => {
     const site = makeSite();
     await acquire(site.manager('node-1'));
     rmSync(join(site.dir, '.node-1.since'));
@@ -156,7 +156,7 @@ describe('acquire', () => {
     expect(await acquire(site.manager('node-2'))).toBe('10.244.2.0/24');
   });
 
-  test('is not disturbed by hostile files, and replaces its own when that is one', async () => {
+  test('is not disturbed by hostile files, and replaces its own file when that is hostile', async () => {
     const site = makeSite();
     await acquire(site.manager('node-2'));
     for (const name of ['node-1', 'x', '..']) writeFileSync(join(site.dir, `${name}.json`), '{"Subnet":');
@@ -174,7 +174,7 @@ describe('acquire', () => {
     ]);
   });
 
-  test('gives 14 agents that start at once, all wanting the same, different subnets', async () => {
+  test('gives different subnets to 14 agents that start at once and want the same one', async () => {
     const site = makeSite({ Network: '10.244.0.0/24', SubnetLen: 28 });
     const previous = { subnet: parsePrefix('10.244.0.16/28') };
     const names = Array.from({ length: 14 }, (_, n) => `node-${n}`);
@@ -195,14 +195,14 @@ describe('acquire', () => {
     }
   });
 
-  test('says when there is no subnet left', async () => {
+  test('reports that no subnet is left', async () => {
     const site = makeSite({ Network: '10.244.0.0/24', SubnetLen: 26 });
     for (const name of ['a', 'b', 'c']) await acquire(site.manager(name));
     await expect(acquire(site.manager('d'))).rejects.toThrow('leases: acquire d: no subnet is free (10.244.0.0/24)');
     expect(readdirSync(site.dir).filter((name) => !name.startsWith('.'))).toEqual(['a.json', 'b.json', 'c.json']);
   });
 
-  test('passes a configuration error on, before anything is written', async () => {
+  test('rejects with a configuration error before anything is written', async () => {
     const site = makeSite({ Network: '10.244.0.0/29' });
     await expect(acquire(site.manager('a'))).rejects.toThrow(
       'net-conf: Network: network is too small. Minimum useful network prefix is /28',
@@ -210,7 +210,7 @@ describe('acquire', () => {
     expect(() => readdirSync(site.dir)).toThrow(/ENOENT/);
   });
 
-  test('stops when it is told to', async () => {
+  test('stops when it is aborted', async () => {
     const site = makeSite();
     await expect(site.manager('a').acquire(attributes('10.0.0.1'), AbortSignal.abort())).rejects.toThrow(/abort/);
   });
@@ -239,7 +239,7 @@ describe('networkConfig', () => {
 });
 
 describe('watch', () => {
-  test('tells the whole state first, then after every change, and nothing when nothing changed', async () => {
+  test('reports the whole state first and after every change, and nothing when nothing changed', async () => {
     const site = makeSite();
     const manager = site.manager('node-1', { periodMs: 30 });
     await acquire(manager);
@@ -254,7 +254,7 @@ describe('watch', () => {
     for (const [at, snapshot] of snapshots.entries()) if (at > 0) expect(snapshot).not.toEqual(snapshots[at - 1]);
   });
 
-  test('names a hostile file as a problem, and tells when it is gone', async () => {
+  test('reports a hostile file as a problem, and reports when it is gone', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);
@@ -292,7 +292,7 @@ describe('watch', () => {
     expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toHaveLength(1);
   });
 
-  test('restores it again and again, though no more often than once a second', async () => {
+  test('restores its file each time it is removed, at most once a second', async () => {
     const site = makeSite();
     const manager = site.manager('node-1'); // a period of a minute: only its own alarm can wake it in time
     await acquire(manager);
@@ -305,7 +305,7 @@ describe('watch', () => {
     expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toHaveLength(1); // the 10th is next
   });
 
-  test('ends with what happened when somebody else has the subnet, and does not fight for it', async () => {
+  test('ends with the reason when another node has the subnet, and does not fight for it', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);
@@ -320,7 +320,7 @@ describe('watch', () => {
     expect(readOr(site, 'node-1')).toBe('none');
   });
 
-  test('puts its lease back beside one that came later and claims the same', async () => {
+  test('restores its lease beside a later one that claims the same subnet', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);
@@ -332,7 +332,7 @@ describe('watch', () => {
     expect(JSON.parse(site.text('node-1')).Subnet).toBe('10.244.1.0/24');
   });
 
-  test('leaves a lease alone while it is taken anew, and keeps the new one', async () => {
+  test('does not touch its lease while it is acquired again, and keeps the new one', async () => {
     const site = makeSite();
     const manager = site.manager('node-1', { periodMs: 5 });
     await acquire(manager);
@@ -348,7 +348,7 @@ describe('watch', () => {
     expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toEqual([]);
   });
 
-  test('keeps the last state while the directory cannot be read: nobody is purged', async () => {
+  test('keeps the last state while the directory cannot be read, so no peer is purged', async () => {
     const site = makeSite();
     const manager = site.manager('node-1', { periodMs: 20 });
     await acquire(site.manager('node-2'));
@@ -368,7 +368,7 @@ describe('watch', () => {
     await until((snapshot) => nodes(snapshot) === 'node-2');
   });
 
-  test('resolves when aborted, also before it began', async () => {
+  test('resolves when aborted, also before it has begun', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);
@@ -382,7 +382,7 @@ describe('watch', () => {
 });
 
 describe('release', () => {
-  test('removes the lease for good, and is idempotent', async () => {
+  test('removes the lease permanently, and may be called twice', async () => {
     const site = makeSite();
     const manager = site.manager('node-1');
     await acquire(manager);

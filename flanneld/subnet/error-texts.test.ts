@@ -159,7 +159,7 @@ const rows: readonly Row[] = [
   },
 ];
 
-describe('what people search for', () => {
+describe('the error texts that people search for', () => {
   test.for(rows)('$flannel', ({ fail, ...row }) => {
     let said = '';
     try {
@@ -170,7 +170,7 @@ describe('what people search for', () => {
     expectFound(said, row);
   });
 
-  test('node pod cidr not assigned, while it is waited for', async () => {
+  test('node pod cidr not assigned, while the agent waits for it', async () => {
     const fake = await new FakeKube().start();
     onTestFinished(() => fake.stop());
     const site = makeKubeSite(fake.access, v4);

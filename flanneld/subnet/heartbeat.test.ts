@@ -34,7 +34,7 @@ describe('keepAsking', () => {
     expect(heard).toEqual(['answer', 'Error: silent', 'Error: silent', 'answer']);
   });
 
-  test('reports no failure of a question that the abort has ended', async () => {
+  test('does not report a question that ended because of the abort', async () => {
     const ending = new AbortController();
     const failures: unknown[] = [];
     const ask = (): Promise<void> => {

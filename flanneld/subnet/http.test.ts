@@ -57,14 +57,14 @@ describe('httpRequest', () => {
     await expect(httpRequest(call(url, 50))).rejects.toMatchObject({ name: 'HttpError', code: 'timeout' });
   });
 
-  test('says what the kernel said', async () => {
+  test('passes on the kernel’s error', async () => {
     const url = await serve(() => undefined);
     await expect(httpRequest(call(new URL(url.href.replace(url.port, '1'))))).rejects.toMatchObject({
       code: 'ECONNREFUSED',
     });
   });
 
-  test('ends when the caller wants it to', async () => {
+  test('ends when the caller aborts it', async () => {
     const url = await serve(() => undefined);
     const abort = new AbortController();
     const asking = httpRequest({ ...call(url), signal: abort.signal });
@@ -75,14 +75,14 @@ describe('httpRequest', () => {
 });
 
 describe('httpLines', () => {
-  test('hands over whole lines, and drops a last one that was cut', async () => {
+  test('hands over whole lines, and drops a last line that is cut', async () => {
     const url = await serve((_, response) => response.end('one\n\ntwo\nthr'));
     const lines: string[] = [];
     await httpLines(call(url), { ...forever, onLine: (line) => lines.push(line) });
     expect(lines).toEqual(['one', 'two']);
   });
 
-  test('outlives the deadline of its head, and ends by silence', async () => {
+  test('goes on after the deadline for the head of the answer, and ends after silence', async () => {
     const url = await serve((_, response) => {
       response.writeHead(200).flushHeaders();
       setTimeout(() => response.write('late\n'), 150);
@@ -93,7 +93,7 @@ describe('httpLines', () => {
     expect(lines).toEqual(['late']);
   });
 
-  test('rejects with a refusal and its words', async () => {
+  test('rejects with the server’s refusal and its text', async () => {
     const url = await serve((_, response) => response.writeHead(410).end('gone'));
     const error = await httpLines(call(url), forever).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(HttpStatusError);
@@ -125,7 +125,7 @@ describe('httpChunks', () => {
     return Buffer.concat(chunks).toString('utf8');
   };
 
-  test('gives an answer that came packed as it was', async () => {
+  test('unpacks an answer that came compressed', async () => {
     const url = await serve((_, response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text)),
     );
@@ -141,7 +141,7 @@ describe('httpChunks', () => {
     await expect(collect(url)).rejects.toMatchObject({ name: 'HttpError', code });
   });
 
-  test('rejects when the connection ends in the middle of a packed answer', async () => {
+  test('rejects when the connection ends in the middle of a compressed answer', async () => {
     const packed = gzipSync(text);
     const url = await serve((_, response) => {
       response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': packed.length });

@@ -28,7 +28,7 @@ function makeDir(): string {
   return dir;
 }
 
-describe('LeaseDir, told what changed', () => {
+describe('LeaseDir, when it knows which files changed', () => {
   const lease = (node: number): string => good.replace('10.244.7.0', `10.244.${node}.0`);
 
   /** Three leases that are old enough to be trusted, and a reader that has seen them. */
@@ -44,7 +44,7 @@ describe('LeaseDir, told what changed', () => {
     return { path, put, subnets };
   }
 
-  test('looks at those files, and sees who came and went by itself', async () => {
+  test('reads those files, and finds new and removed files by itself', async () => {
     const { path, put, subnets } = await makeSeen();
     put('node-1.json', lease(11));
     put('node-2.json', lease(12));
@@ -58,7 +58,7 @@ describe('LeaseDir, told what changed', () => {
     expect(await subnets()).toContain('10.244.12.0/24');
   });
 
-  test('looks at everything in another directory that took the name', async () => {
+  test('reads everything when another directory has taken the name', async () => {
     const { path, put, subnets } = await makeSeen();
     rmSync(path, { recursive: true });
     mkdirSync(path);
@@ -132,7 +132,7 @@ describe('readLeaseDir', () => {
     expect((await readLeaseDir(dir)).leases.size).toBe(1);
   });
 
-  test('reports names that are no node names, shortened, and ignores what is no lease', async () => {
+  test('reports names that are no node names, shortened, and ignores files that are no leases', async () => {
     const dir = makeDir();
     const long = 'a'.repeat(250);
     for (const name of [' x.json', '-x.json', 'x..json', `${long.slice(0, 64)}_.json`])
@@ -144,7 +144,7 @@ describe('readLeaseDir', () => {
     for (const { reason } of problems) expect(reason).toMatch(/: the file name is no node name$/);
   });
 
-  test('rejects when there is no directory: that is not an empty one', async () => {
+  test('rejects when there is no directory, which is not the same as an empty one', async () => {
     await expect(readLeaseDir(join(makeDir(), 'none'))).rejects.toThrow(/ENOENT/);
   });
 });
@@ -154,7 +154,7 @@ describe('LeaseDir', () => {
   const subnets = async (leases: LeaseDir): Promise<bigint[]> =>
     [...(await leases.read()).leases.values()].map(({ subnet }) => (subnet?.ip.value ?? 0n) >> 8n);
 
-  test('answers with the same object as long as nothing changed, also when files were written again', async () => {
+  test('returns the same object while nothing changed, also when files were rewritten with the same content', async () => {
     const dir = makeDir();
     const leases = new LeaseDir(dir);
     for (const node of ['a', 'b']) writeFileSync(join(dir, `${node}.json`), good);
@@ -186,7 +186,7 @@ describe('LeaseDir', () => {
     expect(await subnets(leases)).toEqual([0x0af408n]);
   });
 
-  test('answers looks that overlap in their order', async () => {
+  test('answers overlapping reads in their order', async () => {
     const dir = makeDir();
     const leases = new LeaseDir(dir);
     writeFileSync(join(dir, 'a.json'), good);
@@ -197,7 +197,7 @@ describe('LeaseDir', () => {
     expect((await Promise.all(looks)).map((look) => look.leases.size).at(-1)).toBe(2);
   });
 
-  test('goes on after a look that failed', async () => {
+  test('goes on after a read that failed', async () => {
     const dir = join(makeDir(), 'later');
     const leases = new LeaseDir(dir);
     await expect(leases.read()).rejects.toThrow(/ENOENT/);
@@ -207,7 +207,7 @@ describe('LeaseDir', () => {
 });
 
 describe('writeLeaseFile', () => {
-  test('makes the directory, replaces the file, leaves no other', async () => {
+  test('makes the directory, replaces the file and leaves no other file', async () => {
     const dir = join(makeDir(), 'a', 'b');
     await writeLeaseFile(dir, 'node-1', 'x'.repeat(1000));
     await writeLeaseFile(dir, 'node-1', good);
@@ -228,7 +228,7 @@ describe('writeLeaseFile', () => {
     expect(readFileSync(join(dir, 'node-1.json'), 'utf8')).toBe(good);
   });
 
-  test('is not stopped by what a crash left at the temporary name', async () => {
+  test('is not stopped by a file that a crash left at the temporary name', async () => {
     const dir = makeDir();
     mkdirSync(join(dir, '.node-1.tmp', 'x'), { recursive: true });
     await writeLeaseFile(dir, 'node-1', good);
@@ -238,7 +238,7 @@ describe('writeLeaseFile', () => {
   const createdIn = async (dir: string): Promise<Map<string, string | undefined>> =>
     new Map([...(await readLeaseDir(dir)).leases].map(([key, { created }]) => [key, created]));
 
-  test('a lease is as old as its first file, one from before there were marks included', async () => {
+  test('a lease is as old as its first file, also one of a version without marks', async () => {
     const dir = makeDir();
     writeFileSync(join(dir, 'old.json'), good);
     await writeLeaseFile(dir, 'node-1', good);

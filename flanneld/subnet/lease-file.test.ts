@@ -41,7 +41,7 @@ describe('parseLeaseFile', () => {
     expect(parseLeaseFile('node-1.json', text)).toEqual(usual);
   });
 
-  test('keeps backend data as it is, whatever it is: the data plane judges it', () => {
+  test('keeps any backend data unchanged: the data plane judges it', () => {
     const read = (data: string) =>
       parseLeaseFile('n.json', `{"Subnet":"10.1.0.0/24","BackendData":${data}}`).backendData;
     expect(read('"text"')).toBe('text');

@@ -12,7 +12,7 @@ function manager(watch: (tell: Tell, signal: AbortSignal) => Promise<void>): Sub
 const snapshot = (key: string): LeaseSnapshot => ({ leases: new Map(), problems: [{ key, reason: 'x' }] });
 
 describe('LeaseView', () => {
-  test('hands out the first snapshot, then the latest, and tells the listener of the later ones', async () => {
+  test('hands out the first snapshot, then the latest, and calls the listener for the later ones', async () => {
     let tell: Tell = () => undefined;
     const heard: string[] = [];
     const view = new LeaseView(

@@ -75,7 +75,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 describe('a store that does not answer', () => {
-  test('is stood in for by what it last said, until it answers', async () => {
+  test('is replaced by its last known state until it answers', async () => {
     const { manager, answer, logged, saved } = makeStore(earlier);
     expect((await manager.networkConfig(never)).network).toEqual(parsePrefix('10.244.0.0/16'));
     expect(await manager.nodeAddresses?.(never)).toEqual(nodeAddresses);
@@ -90,7 +90,7 @@ describe('a store that does not answer', () => {
     expect(saved.at(-1)?.snapshot).toBe(news);
   });
 
-  test('is told in the end where the node is then, not where it was in between', async () => {
+  test('learns in the end the node’s last address, not those in between', async () => {
     const { manager, answer, asked, logged } = makeStore(earlier);
     const { ended } = follow(manager);
     for (const host of [2, 3, 4]) await manager.acquire(nodeAttributes(host), never);
@@ -101,7 +101,7 @@ describe('a store that does not answer', () => {
     expect(await Promise.race([ended, stillWatching])).toBe('still watching');
   });
 
-  test('is waited for when nothing was saved', async () => {
+  test('is waited for when no state was saved', async () => {
     const { manager, answer } = makeStore(undefined);
     const acquiring = manager.acquire(nodeAttributes(2), never);
     const { snapshots, until } = follow(manager);
@@ -112,7 +112,7 @@ describe('a store that does not answer', () => {
     await until(({ leases }) => leases.has('p'));
   });
 
-  test('ends the watch when it comes to another subnet, or to a refusal', async () => {
+  test('ends the watch when its answer is another subnet or a refusal', async () => {
     const other = makeStore(earlier);
     await other.manager.acquire(nodeAttributes(2), never);
     const changed = follow(other.manager);
@@ -129,7 +129,7 @@ describe('a store that does not answer', () => {
 });
 
 describe('the saved state', () => {
-  test('is read as it was written', () => {
+  test('is read back as it was written', () => {
     expect(parseSavedState(renderSavedState(earlier))).toEqual(earlier);
     const nothing = { store: 'test', netConf: undefined, own: undefined, snapshot: undefined };
     expect(parseSavedState(renderSavedState(nothing))).toEqual(nothing);
@@ -138,7 +138,7 @@ describe('the saved state', () => {
   const leaseWith = (backendData: JsonValue): Lease => ({ ...peer, created: '7', backendData });
   const nested = (depth: number): JsonValue => parseJson('['.repeat(depth) + ']'.repeat(depth));
 
-  test('forgets nobody because of what one lease carries', () => {
+  test('loses no lease because of the content of another', () => {
     const hostile: readonly JsonValue[] = [
       nested(125),
       nested(128),
@@ -157,7 +157,7 @@ describe('the saved state', () => {
     expect(read.snapshot?.leases.get('bad-3')).toEqual(leaseWith(jsonObject({ VNI: 1, VtepMAC: '02:00:00:00:00:07' })));
   });
 
-  test('keeps what the commands of the extension backend get, however deep, and who was there first', () => {
+  test('keeps the data for the extension backend’s commands, however deep, and the order of creation', () => {
     const deep = { ...leaseWith(nested(125)), backendType: 'extension' };
     const read = parseSavedState(
       renderSavedState({ ...earlier, own: deep, snapshot: { ...snapshot, leases: new Map([['deep', deep]]) } }),
@@ -166,7 +166,7 @@ describe('the saved state', () => {
     expect(read.own).toEqual(deep);
   });
 
-  test('loses one lease by one that cannot be read, and names it', () => {
+  test('loses only the lease that cannot be read, and names it', () => {
     const good = stringifyJson(jsonObject({ Key: 'p', Subnet: '10.244.7.0/24' }));
     const bad = ['{', '7', '{"Key":"q"}', `{"Subnet":${'['.repeat(200)}`];
     const text = stringifyJson(jsonObject({ Store: 'test', Own: '{', Leases: [...bad, good, 1] }));
@@ -176,7 +176,7 @@ describe('the saved state', () => {
     expect(read?.problems.map(({ key }) => key)).toEqual([1, 2, 3, 4, 6].map((at) => `remembered lease ${at}`));
   });
 
-  test('of an earlier version is read, too', () => {
+  test('is read when an earlier version wrote it', () => {
     const text =
       '{"Store":"test","Own":{"Subnet":"10.244.1.0/24"},"Leases":[{"Key":"p","Subnet":"10.244.7.0/24","PublicIP":"192.168.0.7"}]}';
     const { own: ours, snapshot: read } = parseSavedState(text);

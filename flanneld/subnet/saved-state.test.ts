@@ -19,7 +19,7 @@ const stateOf = (count: number): SavedState => {
   return { store: 'test', netConf: undefined, own: undefined, snapshot: { leases, problems: [] } };
 };
 
-test('what is saved while thousands of leases are being written is in the file when flush returns', async () => {
+test('a state saved while thousands of leases are being written is in the file when flush returns', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-saved-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'leases.json');
@@ -36,7 +36,7 @@ test('what is saved while thousands of leases are being written is in the file w
   expect(read()).toEqual(many);
 });
 
-test('of the key of a node that moves to another backend what is needed is saved', () => {
+test('the needed parts of the key of a node that moves to another backend are saved', () => {
   const told = parseJson('{"Type":"wireguard","PublicKey":"k","Port":51820,"PortV6":51821,"x":"large"}');
   const saved = renderSavedLease('n', { backendType: 'vxlan', subnet: parsePrefix('10.0.1.0/24'), moveData: told });
   const [, lease] = readSavedLease(saved);

@@ -9,7 +9,7 @@ const lasting = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
 
 describe('watchAgain', () => {
-  test('goes on after watches that ended and watches that failed, until aborted', async () => {
+  test('starts again after a watch that ended or failed, until it is aborted', async () => {
     const abort = new AbortController();
     const failures: unknown[] = [];
     let watches = 0;
@@ -35,7 +35,7 @@ describe('watchAgain', () => {
 });
 
 describe('runTogether', () => {
-  test('ends all when one fails, and only when all have ended', async () => {
+  test('stops all when one fails, and ends only when all have ended', async () => {
     let ended = false;
     const slow = async (signal: AbortSignal): Promise<void> => {
       await lasting(signal);

@@ -83,7 +83,7 @@ describe('default route', () => {
     });
   });
 
-  test('carries IPv6, or both', () => {
+  test('is used for IPv6, or for both families', () => {
     expect(show(select({}, [6]))).toBe('eth0 fd00::1/64>fd00::1');
     expect(show(select({}, [4, 6]))).toBe('eth0 10.0.0.1/24>10.0.0.1 fd00::1/64>fd00::1');
   });
@@ -118,7 +118,7 @@ describe('default route', () => {
     expect(select({}, [4], { routes: list }).name).toBe(want);
   });
 
-  test('with several next hops takes the first, and says so when they differ', () => {
+  test('with several next hops takes the first, and notes it when they differ', () => {
     const hop = (oif: number): RouteHop => ({ oif, flags: 0, weight: 1 });
     const over = (...hops: RouteHop[]) => select({}, [4], { routes: [route('0.0.0.0/0', { hops })] });
     expect(over(hop(3), hop(2))).toMatchObject({
@@ -129,13 +129,13 @@ describe('default route', () => {
     expect(over).toThrow('found default route but could not determine interface: the one for IPv4 names none');
   });
 
-  test('missing, names the candidates', () => {
+  test('that is missing gives an error that names the candidates', () => {
     expect(() => select({}, [4], { routes: [] })).toThrow(
       `external interface: default route: there is none for IPv4; ${candidates}`,
     );
   });
 
-  test('through different interfaces cannot carry both families', () => {
+  test('through different interfaces is refused for two families', () => {
     const list = [route('0.0.0.0/0', { oif: 2 }), route('::/0', { oif: 3 })];
     expect(() => select({}, [4, 6], { routes: list })).toThrow(
       'default route: IPv4 and IPv6 use different interfaces (eth0, eth1), but one interface must carry both',
@@ -158,12 +158,12 @@ describe('--iface', () => {
     expect(show(select({ iface }))).toBe(want);
   });
 
-  test('takes the very address that was named, not the best one', () => {
+  test('takes the given address, also when another one is better', () => {
     const more = [...addresses, address(3, '10.1.0.9/24', IFA_F_PERMANENT | IFA_F_SECONDARY)];
     expect(show(select({ iface: ['10.1.0.9'] }, [4], { addresses: more }))).toBe('eth1 10.1.0.9/24>10.1.0.9');
   });
 
-  test('refused, gives the reason of each and the candidates', () => {
+  test('that is refused gives the reason of each and the candidates', () => {
     expect(() => select({ iface: ['eth9', '10.9.9.9', 'lo'] })).toThrow(
       'external interface: failed to find interface to use that matches the interfaces and/or regexes provided: ' +
         '--iface=eth9: no interface has this name; ' +
@@ -223,12 +223,12 @@ describe('--iface-can-reach', () => {
     expect(show(select({ ifaceCanReach: target }, [4], { lookup: answer }))).toBe('eth1 10.1.0.1/24>10.1.0.1');
   });
 
-  test('takes a preferred source that is on another interface, as with BGP to the host', () => {
+  test('takes a preferred source of another interface, as with BGP to the host', () => {
     const answer = lookup({ oif: 3, prefSrc: parseIp('10.255.0.1') });
     expect(show(select({ ifaceCanReach: target }, [4], { lookup: answer }))).toBe('eth1 10.255.0.1/32>10.255.0.1');
   });
 
-  test('finds the owner when asked for an own address', () => {
+  test('finds the interface of an address of this node', () => {
     const answer = lookup({ oif: 1, type: RTN_LOCAL, prefSrc: parseIp('10.1.0.1') });
     expect(show(select({ ifaceCanReach: parseIp('10.1.0.1') }, [4], { lookup: answer }))).toBe(
       'eth1 10.1.0.1/24>10.1.0.1',
@@ -252,7 +252,7 @@ describe('--public-ip', () => {
     expect(show(select({ publicIpv6: parseIp('fd01::1') }, [6]))).toBe('eth1 fd01::1/64>fd01::1');
   });
 
-  test('D27: on no interface is advertised from the default route’s, unlike flannel, and noted', () => {
+  test('D27: of no interface is published with the default route’s interface, unlike flannel, and noted', () => {
     const chosen = select({ publicIp: parseIp('203.0.113.7') });
     expect(show(chosen)).toBe('eth0 10.0.0.1/24>203.0.113.7');
     expect(chosen.notes).toEqual([
@@ -260,11 +260,11 @@ describe('--public-ip', () => {
     ]);
   });
 
-  test('beside --iface is only advertised', () => {
+  test('together with --iface is only published', () => {
     expect(show(select({ iface: ['eth1'], publicIp: parseIp('10.0.0.1') }))).toBe('eth1 10.1.0.1/24>10.0.0.1');
   });
 
-  test('of a family that is off is noted', () => {
+  test('of a disabled family is noted', () => {
     const chosen = select({ publicIpv6: parseIp('fd01::1') });
     expect(show(chosen)).toBe('eth0 10.0.0.1/24>10.0.0.1');
     expect(chosen.notes).toEqual(['--public-ipv6 is not used, because IPv6 is off']);
@@ -272,7 +272,7 @@ describe('--public-ip', () => {
 });
 
 describe('candidates', () => {
-  test('are at most eight, or none', () => {
+  test('are at most eight', () => {
     const many = Array.from({ length: 20 }, (_, n) => address(n + 1, `10.2.0.${n}/24`));
     const links = many.map(({ index }) => link(index, `if${index}`));
     expect(() => select({ iface: ['x'] }, [4], { links, addresses: many })).toThrow(/if8 \[10\.2\.0\.7\] and 12 more$/);
@@ -281,7 +281,7 @@ describe('candidates', () => {
 });
 
 describe('usableAddresses', () => {
-  test('orders global before link-local, permanent before passing, stable before temporary', () => {
+  test('prefers global to link-local, permanent to expiring, stable to temporary', () => {
     const list = [
       address(2, 'fe80::1/64'),
       address(2, 'fd00::4/64', IFA_F_SECONDARY),
@@ -300,7 +300,7 @@ describe('usableAddresses', () => {
     ]);
   });
 
-  test('leaves out deprecated, duplicate, loopback, multicast, other families and interfaces', () => {
+  test('leaves out deprecated, duplicate, loopback and multicast ones, and other families and interfaces', () => {
     const list = [
       address(2, 'fd00::1/64', IFA_F_PERMANENT | IFA_F_DEPRECATED),
       address(2, 'fd00::2/64', IFA_F_PERMANENT | IFA_F_DADFAILED),
@@ -312,7 +312,7 @@ describe('usableAddresses', () => {
     expect(usableAddresses(list, 2, 6)).toEqual([]);
   });
 
-  test('keeps the order of IPv4 secondaries, whose bit means something else', () => {
+  test('keeps the order of IPv4 secondaries, where the “temporary” bit means “secondary”', () => {
     const list = [address(2, '10.0.0.2/24', IFA_F_PERMANENT | IFA_F_SECONDARY), address(2, '10.0.0.1/24')];
     expect(usableAddresses(list, 2, 4).map(({ ip }) => formatIp(ip))).toEqual(['10.0.0.2', '10.0.0.1']);
   });

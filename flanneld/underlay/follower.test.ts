@@ -153,7 +153,7 @@ function linkWriter(name: string, { index, isUp }: Nic): (writer: MessageWriter)
 }
 
 describe('nothing moves', () => {
-  test('while the place works, whatever else changes', async () => {
+  test('while interface and address work, whatever else changes', async () => {
     const node = new Node();
     await node.after(100);
     node.plug('eth2', 4, ['10.0.0.3/24']);
@@ -162,7 +162,7 @@ describe('nothing moves', () => {
     expect([node.moves, node.problem]).toEqual([[], undefined]);
   });
 
-  test('when the address is away for a moment (DHCP), though another interface has one', async () => {
+  test('when the address is missing for a moment (DHCP), although another interface has one', async () => {
     const node = new Node();
     node.lose('eth0', '10.0.0.1/24');
     node.nic('eth0').isUp = false;
@@ -173,7 +173,7 @@ describe('nothing moves', () => {
     expect([node.moves, node.problem]).toEqual([[], undefined]);
   });
 
-  test('when one is away again and again, each time for a moment', async () => {
+  test('when one is missing again and again, each time for a moment', async () => {
     const node = new Node();
     for (let time = 0; time < 10; time++) {
       node.nic('eth0').isUp = false;
@@ -196,7 +196,7 @@ describe('nothing moves', () => {
     expect([node.moves, node.problem]).toEqual([[], `eth0 has lost the address ${cidr.replace(/\/.*/, '')}`]);
   });
 
-  test('when a router withdraws an address that still works, and there is no better one', async () => {
+  test('when a router deprecates an address that still works, and there is no better one', async () => {
     const node = new Node({ families: [6], iface: ['eth0'] });
     node.nic('eth0').flags['fd00::1/64'] = IFA_F_DEPRECATED;
     node.nic('eth0').flags['fe80::1/64'] = P;
@@ -204,14 +204,14 @@ describe('nothing moves', () => {
     expect([node.moves, node.problem]).toEqual([[], undefined]);
   });
 
-  test('as long as the cluster state does not say what is wanted', async () => {
+  test('while the cluster state does not say which address is wanted', async () => {
     const node = new Node();
     node.addresses = undefined;
     await node.after(60_000);
     expect(node.moves).toEqual([]);
   });
 
-  test('once it is stopped', async () => {
+  test('after it is stopped', async () => {
     const node = new Node();
     await node.follower.stop();
     node.nics.delete('eth0');
@@ -221,7 +221,7 @@ describe('nothing moves', () => {
 });
 
 describe('at once', () => {
-  test('another address of the interface is taken, of one family the other family stays', async () => {
+  test('another address of the interface is taken, and the other family stays', async () => {
     const node = new Node({ families: [4, 6] });
     node.lose('eth0', 'fd00::1/64');
     node.nic('eth0').flags['fd00::9/64'] = P;
@@ -241,14 +241,14 @@ describe('at once', () => {
     expect(node.logged.join('\n')).toContain(why);
   });
 
-  test('another interface is taken when there is no such interface any more', async () => {
+  test('another interface is taken when the interface is gone', async () => {
     const node = new Node();
     node.nics.delete('eth0');
     await node.after(20);
     expect(node.moves).toEqual(['eth1 10.0.0.2']);
   });
 
-  test('what the cluster state names is taken, and what it names no longer is left', async () => {
+  test('an address that the cluster state names is taken, and given up when it is no longer named', async () => {
     const node = new Node();
     node.addresses = { publicIp: parseIp('203.0.113.7') };
     await node.after(20);
@@ -261,7 +261,7 @@ describe('at once', () => {
   });
 });
 
-test('another interface is taken when the address stays away, and kept when it is back', async () => {
+test('another interface is taken when the address stays missing, and kept when it is back', async () => {
   const node = new Node();
   node.nic('eth0').isUp = false;
   await node.after(2100);
@@ -271,7 +271,7 @@ test('another interface is taken when the address stays away, and kept when it i
   expect(node.moves).toHaveLength(1);
 });
 
-test('without anything to choose it says so, and looks again without an event', async () => {
+test('without a candidate it says so, and tries again without an event', async () => {
   const node = new Node({ iface: ['eth0'] });
   node.lose('eth0', '10.0.0.1/24');
   await node.after(5000);
@@ -284,7 +284,7 @@ test('without anything to choose it says so, and looks again without an event', 
   expect(node.moves).toEqual(['eth0 10.0.0.5']);
 });
 
-test('what the cluster state names wrongly is said, and the place kept', async () => {
+test('a wrong address in the cluster state is reported, and nothing moves', async () => {
   const node = new Node();
   node.addresses = { publicIp: parseIp('10.244.0.7') };
   await node.after(5000);
@@ -323,14 +323,14 @@ describe('isConcerned', () => {
       return event !== undefined && follower.isConcerned(event);
     });
 
-  test('is about the own interface and addresses as long as they work', async () => {
+  test('is true for the own interface and addresses while they work', async () => {
     const node = new Node({ families: [4, 6] });
     await node.after(20);
     expect(heard(node, own)).toEqual(own.map(() => true));
     expect(heard(node, [...others, ...never])).toEqual([...others, ...never].map(() => false));
   });
 
-  test('is about everything that may help when they do not', async () => {
+  test('is true for everything that may help when they do not work', async () => {
     const node = new Node({ iface: ['eth0'] });
     node.nics.delete('eth0');
     await node.after(20);
@@ -338,7 +338,7 @@ describe('isConcerned', () => {
     expect(heard(node, never)).toEqual(never.map(() => false));
   });
 
-  test('is about the interface that was plugged in again under another index', async () => {
+  test('is true for the interface that was plugged in again under another index', async () => {
     const node = new Node({ iface: ['eth0'] });
     node.nics.delete('eth0');
     await node.after(20);

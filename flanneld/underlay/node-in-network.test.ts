@@ -27,7 +27,7 @@ const route = (gateway: string, oif: number): NodeFacts['routes'][number] => ({
   oif,
 });
 
-describe('what a node needs inside the network', () => {
+describe('an address inside the pod network that the node needs', () => {
   test.for<{ name: string; given: Partial<NodeFacts>; want: string[] }>([
     { name: 'an address', given: { addresses: [address('10.244.9.5', 2)] }, want: ['address 10.244.9.5 of eth0'] },
     { name: 'a gateway', given: { routes: [route('10.244.9.1', 2)] }, want: ['gateway 10.244.9.1 of eth0'] },
@@ -62,7 +62,7 @@ describe('what a node needs inside the network', () => {
     expect(findInNetwork(family, facts(given))).toEqual(want);
   });
 
-  test('is told with what follows from it and what to do, however much it is', () => {
+  test('is reported with its effect and what to do, however many there are', () => {
     const problem = inNetworkProblem(family.network, ['a', 'b', 'c', 'd', 'e', 'f']);
     expect(problem).toMatch(
       /^no unreachable route for 10\.244\.0\.0\/16, because this node needs a, b, c, d and 2 more in it/,
@@ -73,7 +73,7 @@ describe('what a node needs inside the network', () => {
 });
 
 describe('nameServersIn', () => {
-  test('reads what resolv.conf(5) allows, and passes over the rest', () => {
+  test('reads what resolv.conf(5) allows, and ignores the rest', () => {
     const text = [
       '# nameserver 10.0.0.1',
       'nameserver 10.244.0.10',

@@ -15,13 +15,13 @@ function problems(leases: Record<string, Lease>, ownKey?: string): (string | und
 }
 
 describe('ownAddressChecker', () => {
-  test('says nothing of our own lease, nor of others’ addresses', () => {
+  test('reports neither our own lease nor other addresses of peers', () => {
     expect(problems({ 'node-1': own, 'node-2': other }, 'node-1')).toEqual([]);
     // etcd names a lease by its subnet.
     expect(problems({ '10.244.1.0-24': own })).toEqual([]);
   });
 
-  test('names both who publish one address, and refuses nobody', () => {
+  test('names both nodes that publish one address, and refuses neither', () => {
     expect(problems({ 'node-1': own, 'node-old': old }, 'node-1')).toEqual([
       expect.stringMatching(/^192\.168\.50\.11 is published by node-1 and by node-old, so packets/),
     ]);
@@ -29,7 +29,7 @@ describe('ownAddressChecker', () => {
     expect(ownAddressChecker('node-1', published)(snapshot).every(({ required }) => !required)).toBe(true);
   });
 
-  test('answers for the snapshot it is given', () => {
+  test('judges the snapshot that it is given', () => {
     const checks = ownAddressChecker('node-1', published);
     const [alone, shared] = [{ 'node-2': other }, { 'node-2': other, 'node-old': old }].map((leases) => ({
       leases: new Map(Object.entries(leases)),
@@ -38,7 +38,7 @@ describe('ownAddressChecker', () => {
     expect([alone, shared, shared, alone].map((snapshot) => snapshot && checks(snapshot).length)).toEqual([0, 1, 1, 0]);
   });
 
-  test('shows what was refused', () => {
+  test('shows the refused value', () => {
     const snapshot = { leases: new Map(), problems: [], nodeAddresses: { refused: ['annotation x: …'] } };
     expect(ownAddressChecker('node-1', published)(snapshot)).toEqual([
       { name: 'own address', problem: 'annotation x: …', required: false },
@@ -50,7 +50,7 @@ describe('checkFlagAddress', () => {
   const check = (text: string) => () =>
     checkFlagAddress('--public-ip', parseIp(text), [parsePrefix('10.244.0.0/16')], () => text === '192.168.50.255');
 
-  test('lets pass what others can send to, and nothing at all', () => {
+  test('accepts an address that others can send to, and an absent one', () => {
     expect(check('203.0.113.7')).not.toThrow();
     expect(() => checkFlagAddress('--public-ip', undefined, [], () => true)).not.toThrow();
   });

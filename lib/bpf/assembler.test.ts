@@ -56,7 +56,7 @@ test.for([
   expect(hex(assembled(build).bytes)).toEqual(want);
 });
 
-test('jumps count the instructions between, forwards and back, and a map takes two', () => {
+test('jumps count the instructions in between, forwards and back, and loading a map takes two', () => {
   const program = assembled((a) =>
     a
       .label('start')
@@ -79,7 +79,7 @@ test('jumps count the instructions between, forwards and back, and a map takes t
   ]);
 });
 
-test('linking puts in descriptors of maps and numbers of functions, and nothing else', () => {
+test('linking inserts descriptors of maps and numbers of functions, and changes nothing else', () => {
   const program = assembled((a) =>
     a.loadMap('r1', 'pods').loadMapValue('r2', 'state', 8).callKernel('own').callKernel('of_module').exit(),
   );

@@ -77,7 +77,7 @@ test('finds functions by their whole names among types of all sizes', () => {
   );
 });
 
-test('finds names that lie across the pieces that are read', () => {
+test('finds names that are split over two reads', () => {
   const filler = Array.from({ length: 20_000 }, (_, index) => func(`a_function_of_some_length_${index}`));
   const directory = folder({ vmlinux: btf([...filler, func('lookup'), ...filler.slice(0, 10)]) });
   const names = ['lookup', ...Array.from({ length: 200 }, (_, index) => `a_function_of_some_length_${index * 100}`)];
@@ -85,7 +85,7 @@ test('finds names that lie across the pieces that are read', () => {
   expect(findFunctions(sys, names, undefined, directory)).toEqual(want);
 });
 
-test('counts a module’s types and names behind the kernel’s', () => {
+test('numbers a module’s types and names after the kernel’s', () => {
   const kernel = btf([INT, STRUCT, func('lookup')]);
   const base = kernel.readUInt32LE(20);
   const directory = folder({ vmlinux: kernel, nf_conntrack: btf([PROTO, func('release'), func('lookup')], base) });
@@ -96,7 +96,7 @@ test('counts a module’s types and names behind the kernel’s', () => {
   expect(findFunctions(sys, ['lookup', 'release'], 'nf_conntrack', directory)).toEqual(want);
 });
 
-test('says that there is no BTF, and refuses a file that is none', () => {
+test('says that there is no BTF, and refuses a file that is not BTF', () => {
   const directory = folder({ vmlinux: Buffer.from('no types here, only words') });
   expect(findFunctions(sys, ['lookup'], undefined, '/nonexistent')).toBeUndefined();
   expect(() => findFunctions(sys, ['lookup'], undefined, directory)).toThrow('vmlinux: no header');

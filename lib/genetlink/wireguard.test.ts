@@ -33,7 +33,7 @@ describe('requests', () => {
     expect(request.command?.()).toBe('wg set flannel-wg listen-port 51820 private-key FILE');
   });
 
-  test('set a peer, whose nests are marked as such', () => {
+  test('set a peer, with nested attributes marked as nested', () => {
     const prefix = '1c000080 06000100 02000000 08000200 0a051100 05000300 18000000';
     const fields = `24000100 ${hex('02')} 08000300 02000000 24000200 ${hex('00')} 14000400 0200ca6c c0a83202 ${'00'.repeat(8)} 06000500 19000000 20000980 ${prefix}`;
     const bytes = fields.replaceAll(' ', '').length / 2 + 4;
@@ -44,7 +44,7 @@ describe('requests', () => {
     expect(request.describe()).toBe('set wireguard flannel-wg peer KEY');
   });
 
-  test('leave the endpoint of a peer as it is', () => {
+  test('leave the endpoint of a peer unchanged', () => {
     const text = payloadHex(setWireguardPeer(ref, { ...peer, endpoint: undefined }, 'peer KEY'));
     expect(text).not.toContain('0200ca6cc0a83202');
   });
@@ -66,7 +66,7 @@ describe('getWireguardDevice', () => {
     writer.attrBytes(4, key(1));
   };
 
-  test('reads what was set, and joins a peer that is split over two messages', () => {
+  test('reads back what was set, and joins a peer that is split over two messages', () => {
     const { netlink } = openFakeNetlink((request, replies) => {
       expect([request.type, request.flags & 0x300]).toEqual([32, 0x300]);
       replies.message(32, part({ ...peer, endpoint: { ip: parseIp('fd50::2'), port: 51821 } }, true));
@@ -82,7 +82,7 @@ describe('getWireguardDevice', () => {
     });
   });
 
-  test('reads a device without key and peers', () => {
+  test('reads a device without key or peers', () => {
     const { netlink } = openFakeNetlink((_, replies) =>
       replies.message(32, (writer) => {
         writeGenlmsghdr(writer, 0, 1);

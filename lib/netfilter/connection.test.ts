@@ -46,7 +46,7 @@ function answer(place: number, errno: number): Uint8Array {
 }
 
 describe('transact', () => {
-  test('puts the requests between brackets, and asks for one answer, to the last', () => {
+  test('puts the requests between begin and end messages, and asks for one answer, to the last', () => {
     const { netfilter, transport } = open(() => undefined);
     netfilter.transact([request('a'), request('b')]);
     expect(messages(transport.sent[0])).toEqual([
@@ -57,13 +57,13 @@ describe('transact', () => {
     ]);
   });
 
-  test('names the generation it is about', () => {
+  test('names the ruleset generation', () => {
     const { netfilter, transport } = open(() => undefined);
     netfilter.transact([request('a')], 0x01020304);
     expect(messages(transport.sent[0])[0]).toBe('10 1 0 0000000a0800010001020304');
   });
 
-  test('sends nothing for nothing', () => {
+  test('sends nothing for an empty list', () => {
     const { netfilter, transport } = open(() => undefined);
     netfilter.transact([]);
     expect(transport.sent).toEqual([]);
@@ -76,7 +76,7 @@ describe('transact', () => {
     expect(() => netfilter.transact(['a', 'b', 'c'].map(request))).toThrow('nftables: add element b: EEXIST (taken)');
   });
 
-  test('is over when the opening bracket is refused: nothing else is answered', () => {
+  test('ends when the begin message is refused, since nothing else is answered', () => {
     const { netfilter } = open((message, replies) => {
       if (message.type === BEGIN) replies.raw(answer(0, ERESTART));
     });
@@ -89,14 +89,14 @@ describe('transact', () => {
     expect(isOutdated(thrown)).toBe(true);
   });
 
-  test('hears a refusal of the whole before the answers to its parts', () => {
+  test('reads a refusal of the whole before the answers to its parts', () => {
     const { netfilter } = open((message, replies) => {
       if (message.type === BEGIN) replies.raw(answer(0, EPERM));
     });
     expect(() => netfilter.transact([request('a'), request('b')])).toThrow('add element a: EPERM');
   });
 
-  test('passes over answers that are somebody else’s', () => {
+  test('ignores answers to other requests', () => {
     const { netfilter } = open((message, replies) => {
       if (message.type !== BEGIN) return;
       replies.raw(answer(-5, EEXIST));
@@ -108,7 +108,7 @@ describe('transact', () => {
     expect(() => netfilter.transact([request('a')])).not.toThrow();
   });
 
-  test('fails when the socket fails, and when answers are lost', () => {
+  test('fails when the socket fails or answers are lost', () => {
     const failing = open(() => undefined);
     failing.transport.failNextSend(EPERM);
     expect(() => failing.netfilter.transact([request('a')])).toThrow('add element a: EPERM');
@@ -118,7 +118,7 @@ describe('transact', () => {
     expect(() => lossy.netfilter.transact([request('a')])).toThrow('add element a: ENOBUFS');
   });
 
-  test('has room for thousands', () => {
+  test('takes thousands of requests', () => {
     const { netfilter, transport } = open(() => undefined);
     netfilter.transact(Array.from({ length: 4000 }, (_, at) => request(String(at))));
     expect(messages(transport.sent[0])).toHaveLength(4002);

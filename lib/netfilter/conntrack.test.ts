@@ -96,7 +96,7 @@ const connection = fc.oneof(
 );
 
 describe('listUdpConnections', () => {
-  test('reads whatever the kernel tells of a connection', () => {
+  test('reads every field that the kernel may send of a connection', () => {
     fc.assert(
       fc.property(connection, (one) => {
         expect(listed([one], 53, one.family)).toEqual([one]);
@@ -127,7 +127,7 @@ describe('listConnectionsBetween', () => {
     return listConnectionsBetween(netlink, parseIp('192.0.2.7'), parseIp('192.0.2.1'));
   };
 
-  test('says of each whether it was answered, and leaves out other ends where the kernel does not filter', () => {
+  test('says of each whether it was answered, and leaves out other endpoints where the kernel does not filter', () => {
     const silent = { ...dnatted, isAnswered: false };
     const others = [
       { ...dnatted, original: tuple('192.0.2.8', '192.0.2.1', 40_000, 8080) },
@@ -137,12 +137,12 @@ describe('listConnectionsBetween', () => {
   });
 });
 
-test('leadsTo looks at who answers, not at whom was asked', () => {
+test('leadsTo compares the address that answers, not the one that was asked', () => {
   expect(leadsTo(dnatted, parseIp('10.0.0.2'))).toBe(true);
   expect(leadsTo(dnatted, dnatted.original.destination)).toBe(false);
 });
 
-test('deleteConnection sends the original tuple, id and zone as they were told', () => {
+test('deleteConnection sends original tuple, id and zone as they were received', () => {
   const zoned = { ...dnatted, zone: Uint8Array.of(0, 7) };
   const want = [
     '02000000',

@@ -31,7 +31,7 @@ function element(writer: MessageWriter, key: Uint8Array, packets: bigint, leftMs
 }
 
 describe('listCounters', () => {
-  test('tells the packets of each counter of the table, whatever other tables have', () => {
+  test('gives the packets of each counter of the table, and none of other tables', () => {
     const asked: NetlinkRequest[] = [];
     const { netlink } = openFakeNetlink((_, replies) => {
       for (const [of, name, packets] of [
@@ -64,7 +64,7 @@ function spyOn(asked: NetlinkRequest[], netlink: ReturnType<typeof openFakeNetli
   };
 }
 
-test('listCounted tells key, packets and how long an element stays', () => {
+test('listCounted gives key, packets and remaining time of each element', () => {
   const { netlink } = openFakeNetlink((_, replies) => {
     replies.message(0x0a0c, (writer) => {
       writer.u32(1);

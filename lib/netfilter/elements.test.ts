@@ -59,7 +59,7 @@ describe('reading elements', () => {
     );
   });
 
-  test('listElements gathers those of all messages', () => {
+  test('listElements collects the elements of all messages', () => {
     fc.assert(
       fc.property(fc.array(element, { maxLength: 9 }), (all) => {
         const { netlink } = openFakeNetlink((_, replies) => {
@@ -70,13 +70,13 @@ describe('reading elements', () => {
     );
   });
 
-  test.for([{ errno: ENOENT }, { errno: EINVAL }])('there is nothing where the kernel says $errno', ({ errno }) => {
+  test.for([{ errno: ENOENT }, { errno: EINVAL }])('the result is empty when the kernel says $errno', ({ errno }) => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(errno));
     expect(getElement(netlink, ref, KEY)).toBeUndefined();
     expect(listElements(netlink, ref)).toEqual([]);
   });
 
-  test('a refusal is an error that says what was asked', () => {
+  test('a refusal is an error that names the request', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(EPERM));
     expect(() => getElement(netlink, ref, KEY)).toThrow('get element of inet weft_portmap dnat4: EPERM');
   });

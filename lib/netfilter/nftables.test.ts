@@ -20,7 +20,7 @@ function writeComment(text: string): Uint8Array {
   return Uint8Array.from([0, text.length + 1, ...Buffer.from(text), 0]);
 }
 
-describe('asking what there is', () => {
+describe('asking what exists', () => {
   test('a table and a chain are asked for by name', () => {
     const types: number[] = [];
     const { netlink, transport } = openFakeNetlink((request, replies) => {
@@ -33,7 +33,7 @@ describe('asking what there is', () => {
     expect(chain).toBe('02000000' + '080001006e617400' + '0d000300434e492d444e2d7800000000');
   });
 
-  test.for([ENOENT, EINVAL])('there is none where the kernel says %i', (errno) => {
+  test.for([ENOENT, EINVAL])('it does not exist when the kernel says %i', (errno) => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(errno));
     expect(hasTable(netlink, table)).toBe(false);
     expect(hasChain(netlink, table, 'x')).toBe(false);
@@ -60,7 +60,7 @@ describe('asking what there is', () => {
 });
 
 describe('listRules', () => {
-  test('tells chain, handle and comment, and leaves other tables out where the kernel does not', () => {
+  test('gives chain, handle and comment, and leaves other tables out where the kernel does not', () => {
     const rules = [
       ['nat', 'hostports', 5n, 'c1'],
       ['other', 'hostports', 6n, 'c1'],

@@ -50,7 +50,7 @@ describe('run', () => {
     expect(sentBy(transport)).toEqual([[{ value: 7, flags: NLM_F_REQUEST | NLM_F_ACK, seq: 1 }]]);
   });
 
-  test('throws what the kernel said, on what', () => {
+  test('throws the kernel’s error with the name of the request', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(EEXIST, 'Already there'));
     const error = thrownBy(() => netlink.run(request(7))) as NetlinkError;
     expect(error).toBeInstanceOf(NetlinkError);
@@ -80,12 +80,12 @@ describe('run', () => {
     expect(() => netlink.run(request(1))).not.toThrow();
   });
 
-  test('waits on through a signal', () => {
+  test('goes on waiting after a signal', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.fails(EINTR));
     expect(() => netlink.run(request(1))).not.toThrow();
   });
 
-  test('says to look again when answers were lost', () => {
+  test('asks the caller to read again when answers were lost', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.fails(ENOBUFS));
     const error = thrownBy(() => netlink.run(request(1)));
     expect(error).toBeInstanceOf(OpError);
@@ -198,7 +198,7 @@ describe('execute', () => {
     expect(transport.sent).toEqual([]);
   });
 
-  test('shows answers of requests that ask for an echo', () => {
+  test('returns the answers of requests that ask for an echo', () => {
     const { netlink } = openFakeNetlink((message, replies) => {
       if ((message.flags & NLM_F_ECHO) === 0) return;
       const value = valueIn(message);
@@ -235,12 +235,12 @@ describe('get', () => {
     expect(netlink.get(request(2), valueIn)).toBe(4);
   });
 
-  test('is undefined when a kernel acknowledges without an echo', () => {
+  test('returns undefined when a kernel acknowledges without an echo', () => {
     const { netlink } = openFakeNetlink(succeed);
     expect(netlink.get(request(1, { flags: NLM_F_ECHO }), valueIn)).toBeUndefined();
   });
 
-  test('is undefined for the errnos that mean absent, and throws the others', () => {
+  test('returns undefined for the errnos that mean absent, and throws the others', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(ENODEV));
     expect(netlink.get(request(1), valueIn, [ENODEV])).toBeUndefined();
     expect(() => netlink.get(request(1), valueIn, [ENOENT])).toThrow('rtnetlink: add thing 1: ENODEV');
@@ -265,13 +265,13 @@ describe('dump', () => {
     expect(sentBy(transport)[0]?.[0]?.flags).toBe(NLM_F_REQUEST | NLM_F_DUMP);
   });
 
-  test('leaves out what parse does not want', () => {
+  test('leaves out objects for which parse returns undefined', () => {
     const { netlink } = openFakeNetlink(answerUpTo(6));
     const even = netlink.dump(request(0), (message) => (valueIn(message) % 2 === 0 ? valueIn(message) : undefined));
     expect(even).toEqual([0, 2, 4]);
   });
 
-  test('asks again when the state changed underneath, and returns the good pass only', () => {
+  test('asks again when the state changed meanwhile, and returns the complete pass only', () => {
     let passes = 0;
     const { netlink } = openFakeNetlink((_, replies) => {
       passes++;
@@ -302,12 +302,12 @@ describe('dump', () => {
     expect(() => netlink.dump(request(0), valueIn)).toThrow('rtnetlink: add thing 0: EINVAL');
   });
 
-  test('is empty for the errnos that mean absent', () => {
+  test('returns an empty list for the errnos that mean absent', () => {
     const { netlink } = openFakeNetlink((_, replies) => replies.error(ENOENT));
     expect(netlink.dump(request(0), valueIn, [ENOENT])).toEqual([]);
   });
 
-  test('reads on after parse threw, so that the next dump is not disturbed', () => {
+  test('reads to the end after parse threw, so that the next dump is not disturbed', () => {
     const { netlink } = openFakeNetlink(answerUpTo(10));
     const failing = (message: MessageReader): number => {
       if (valueIn(message) === 2) throw new Error('two');
@@ -325,7 +325,7 @@ describe('dump', () => {
     );
   });
 
-  test('takes a bigger buffer when a packet was cut off', () => {
+  test('takes a larger buffer when a packet was cut off', () => {
     const buffers: number[] = [];
     let passes = 0;
     const { transport } = openFakeNetlink((message, replies) => {
@@ -348,7 +348,7 @@ describe('dump', () => {
     expect(buffers).toEqual([65536, 262144]);
   });
 
-  test('an end that was cut off is not waited for twice', () => {
+  test('does not wait twice for an end message that was cut off', () => {
     const { netlink } = openFakeNetlink((message, replies) => {
       const done = fakeMessage({ type: NLMSG_DONE, flags: NLM_F_MULTI, seq: message.seq }, (writer) => writer.u32(0));
       if (message.seq === 1) replies.raw(new Uint8Array(70_000));

@@ -97,7 +97,7 @@ describe('AttributeReader', () => {
     expect(attributes.text()).toBe(want);
   });
 
-  test('passes over what is not wanted, and tells types that differ by 32 apart', () => {
+  test('skips unwanted attributes, and does not confuse types that differ by 32', () => {
     const bytes = new Uint8Array([1, 3, 33, 35, 65].flatMap((type) => [5, 0, type, 0, type, 0, 0, 0]));
     const found = (wanted: number, high?: number): number[] => {
       const attributes = attributesOf(bytes);
@@ -110,19 +110,19 @@ describe('AttributeReader', () => {
     expect(found(0)).toEqual([]);
   });
 
-  test('a hardware address of another length is none', () => {
+  test('ignores a hardware address of another length', () => {
     const attributes = attributesOf(fromHex('08000100 0a000001'));
     attributes.next();
     expect(attributes.mac()).toBeUndefined();
   });
 
-  test('negative numbers', () => {
+  test('reads negative numbers', () => {
     const attributes = attributesOf(fromHex('08000100 feffffff'));
     attributes.next();
     expect(attributes.i32()).toBe(-2);
   });
 
-  test('any bytes end in a value or MalformedReply, in bounded time', () => {
+  test('any bytes give a value or MalformedReply, in bounded time', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         const walk = (attributes: AttributeReader, depth: number): void => {

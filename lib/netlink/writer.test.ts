@@ -107,7 +107,7 @@ describe('attributes', () => {
 });
 
 describe('messages', () => {
-  test('stand one behind the other, each with its length', () => {
+  test('follow each other, each with its length', () => {
     const bytes = dirty(64);
     const writer = new MessageWriter(bytes);
     writer.begin(16, 0x605, 1);
@@ -124,7 +124,7 @@ describe('messages', () => {
     expect(writer.room).toBe(64 - 36);
   });
 
-  test('one that is abandoned leaves the one before it as the last', () => {
+  test('one that is abandoned is removed, and the one before it is the last', () => {
     const bytes = dirty(64);
     const writer = new MessageWriter(bytes);
     writer.begin(16, 1, 1);
@@ -136,7 +136,7 @@ describe('messages', () => {
     expect(toHex(bytes.subarray(0, writer.length))).toBe('10000000100005000100000000000000');
   });
 
-  test('never leave the memory they were given', () => {
+  test('never write outside their memory', () => {
     const outer = dirty(64);
     const writer = new MessageWriter(outer.subarray(8, 40));
     writer.begin(16, 0, 0);

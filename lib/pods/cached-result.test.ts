@@ -36,11 +36,11 @@ describe('parseCachedResult', () => {
     expect(parseCachedResult(JSON.stringify(entry))).toEqual(known);
   });
 
-  test('tells the same, but for whose it is, from the bare result of libcni before 0.8', () => {
+  test('gives the same, except the owner, from the bare result of libcni before 0.8', () => {
     expect(parseCachedResult(JSON.stringify(result))).toEqual({ ...known, network: '', containerId: '', ifname: '' });
   });
 
-  test('tells every netns that is named', () => {
+  test('gives every netns that is named', () => {
     const text = JSON.stringify({ netns: '/run/netns/other', result });
     expect(parseCachedResult(text)?.netns).toEqual(['/run/netns/other', netns]);
   });
@@ -66,7 +66,7 @@ describe('parseCachedResult', () => {
     expect(parseCachedResult(text)).toEqual({ ...nothing, ...want });
   });
 
-  test.for(['[]', 'null'])('knows nothing from %s', (text) => {
+  test.for(['[]', 'null'])('gives nothing for %s', (text) => {
     expect(parseCachedResult(text)).toBeUndefined();
   });
 });
@@ -80,11 +80,11 @@ describe('readCachedResult', () => {
     return dir;
   };
 
-  test('finds the file libcni wrote', () => {
+  test('finds the file that libcni wrote', () => {
     expect(readCachedResult(sys, folder(), 'n1', 'c1', 'eth0')?.netns).toEqual([netns]);
   });
 
-  test('lists what can be read, of every network', () => {
+  test('lists all readable results, of every network', () => {
     const dir = folder();
     writeFileSync(join(dir, 'n2-c2-eth0'), '{"networkName":"n2","netns":"/b"}');
     writeFileSync(join(dir, 'n3-c3-eth0'), '{"netns":');
@@ -95,7 +95,7 @@ describe('readCachedResult', () => {
     expect(listCachedResults(sys, join(dir, 'none')).size).toBe(0);
   });
 
-  test('knows nothing of what is not there, cannot be read, or has no whole name', () => {
+  test('gives nothing for a file that does not exist, cannot be read, or has an incomplete name', () => {
     const dir = folder();
     writeFileSync(join(dir, 'n1-c2-eth0'), '{"netns":');
     symlinkSync('n1-c3-eth0', join(dir, 'n1-c3-eth0'));

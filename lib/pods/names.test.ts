@@ -10,12 +10,12 @@ function containerId(n: number): string {
 }
 
 describe('hostVethName', () => {
-  test('fits the kernel and begins as other plugins’ names do', () => {
+  test('fits the kernel’s limit and begins like other plugins’ names', () => {
     for (const cid of ['c', containerId(1), 'x'.repeat(300)])
       expect(hostVethName(cid, 'eth0')).toMatch(/^veth[0-9a-f]{11}$/);
   });
 
-  test('stays what it is: pods made before an upgrade are found after it', () => {
+  test('never changes: pods made before an upgrade are found after it', () => {
     expect(hostVethName('c1', 'eth0')).toBe('veth998706366fa');
   });
 
@@ -27,7 +27,7 @@ describe('hostVethName', () => {
     expect(names.size).toBe(100_000);
   });
 
-  test('does not take one part for the other', () => {
+  test('does not confuse its parts', () => {
     expect(hostVethName('c1e', 'th0')).not.toBe(hostVethName('c1', 'eth0'));
   });
 });
@@ -41,7 +41,7 @@ test.for([
   expect(mac).toBe(want);
 });
 
-test('MACs made without an address are a station’s, and differ by attachment and end', () => {
+test('MACs made without an address are unicast, and differ by attachment and end', () => {
   const macs = [
     hashedMac('pod', 'c1', 'eth0'),
     hashedMac('host', 'c1', 'eth0'),

@@ -40,12 +40,12 @@ function findLoss(hidden?: Hidden): string | undefined {
 }
 
 describe('no live pod loses anything', () => {
-  test('alone on the node, in every combination of what is known', { timeout: LONG_MS }, () => {
+  test('when it is alone on the node, in every combination of what is known', { timeout: LONG_MS }, () => {
     expect(everyPod().length).toBeGreaterThan(5000);
     expect(findLoss()).toBeUndefined();
   });
 
-  test('among others, dead and alive', { timeout: LONG_MS }, () => {
+  test('when it is among others, dead and alive', { timeout: LONG_MS }, () => {
     fc.assert(
       fc.property(worlds, (world) => {
         expect(lossesIn(judgeWorld(world))).toEqual([]);
@@ -54,7 +54,7 @@ describe('no live pod loses anything', () => {
     );
   });
 
-  test('on a network without a bridge, while its netns has its name', { timeout: LONG_MS }, () => {
+  test('when its network has no bridge, while its netns has its name', { timeout: LONG_MS }, () => {
     const hasLostName = ({ held, file }: World['pods'][number]): boolean =>
       held === 'by processes, pin removed' || file === 'a stranger whose netns is gone';
     const named = worlds.filter((world) => !world.pods.some(hasLostName));
@@ -75,7 +75,7 @@ describe('no live pod loses anything', () => {
   );
 });
 
-describe('what is dead is freed', () => {
+describe('a dead attachment is freed', () => {
   /** After an ordinary boot nothing is left of the pods but files. */
   const boots = worlds.map((world): World => {
     const dead = world.pods.map((pod) => ({ ...pod, life: 'dead' as const }));
@@ -87,7 +87,7 @@ describe('what is dead is freed', () => {
       .filter(({ verdict, pod, holder }) => pod.life === 'dead' && !verdict.isDead && !holder.mayBeAddedUnseen)
       .map(({ holder, verdict }) => `${holder.owner}: ${verdict.why}`);
 
-  test('after an ordinary boot, all of it', { timeout: LONG_MS }, () => {
+  test('after an ordinary boot, without exception', { timeout: LONG_MS }, () => {
     fc.assert(
       fc.property(boots, (world) => {
         expect(keptOfDead(world)).toEqual([]);

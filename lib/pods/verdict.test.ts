@@ -108,14 +108,14 @@ describe('judge', () => {
     expect(judge({ ...alive, ...facts }, { ...node, ...on }, () => undefined)).toEqual({ isDead, why });
   });
 
-  test('keeps whom something shows, and says both', () => {
+  test('keeps an attachment with any sign of life, and names attachment and sign', () => {
     expect(judge({ ...alive, netns: gone }, node, () => 'MAC m is on cni0')).toEqual({
       isDead: false,
       why: 'its netns /run/netns/cni-1 is gone, but MAC m is on cni0',
     });
   });
 
-  test('looks for no sign of whom is kept anyway', () => {
+  test('looks for no sign of an attachment that is kept anyway', () => {
     const look = (): string => {
       throw new Error('looked');
     };

@@ -70,19 +70,19 @@ test.for([
   expect(readEvent(messageOf(down, write))).toMatchObject({ kind: name, removed: true, object: about });
 });
 
-test('tells of a route that took the place of another', () => {
+test('reports a route that replaced another', () => {
   const write = (writer: MessageWriter) => writeRoute(writer, { destination: parsePrefix('10.244.2.0/24') }, 0, 3, 1);
   expect(readEvent(messageOf(RTM_NEWROUTE, write, NLM_F_REPLACE))).toMatchObject({ kind: 'route', replaced: true });
   expect(readEvent(messageOf(RTM_NEWROUTE, write))).toMatchObject({ kind: 'route', replaced: false });
 });
 
-test('a port leaving its bridge is no device that is gone', () => {
+test('a port that leaves its bridge is not a removed device', () => {
   const payload = '07000000 04000000 00000000 00000000';
   const event = readEvent(messageFromHex(RTM_DELLINK, payload));
   expect(event).toMatchObject({ kind: 'link', removed: false, object: { index: 4 } });
 });
 
-test('what rtnetlink’s core says again of an FDB entry, up to Linux 6.12, is no event', () => {
+test('the second message about an FDB entry, which Linux sends up to 6.12, is no event', () => {
   const again = (writer: MessageWriter) => writeFdb(writer, { index: 4, mac });
   expect(readEvent(messageOf(RTM_NEWNEIGH, again))).toBeUndefined();
   expect(readEvent(messageOf(RTM_DELNEIGH, again))).toBeUndefined();

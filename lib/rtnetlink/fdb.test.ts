@@ -111,7 +111,7 @@ describe('decodeFdb', () => {
   });
 });
 
-test('listFdb asks for one device and believes nothing else', () => {
+test('listFdb asks for one device and ignores answers about others', () => {
   const { netlink, transport } = openFakeNetlink((_, replies) => {
     for (const index of [4, 5]) {
       replies.message(RTM_NEWNEIGH, (writer) => writeFdb(writer, { ...flannels, index }));

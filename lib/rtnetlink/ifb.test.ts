@@ -18,14 +18,14 @@ function writeLink(writer: MessageWriter, index: number, name: string, kind: str
 }
 
 describe('createIfb', () => {
-  test('returns the device the kernel tells of', () => {
+  test('returns the device that the kernel echoes', () => {
     const { netlink } = openFakeNetlink((request, replies) => {
       if (request.type === RTM_NEWLINK) replies.message(RTM_NEWLINK, (writer) => writeLink(writer, 9, 'bwp0', 'ifb'));
     });
     expect(createIfb(netlink, { name: 'bwp0', mtu: 1450, up: true })).toMatchObject({ index: 9, kind: 'ifb' });
   });
 
-  test('asks for it where the kernel does not tell', () => {
+  test('asks for it where the kernel does not echo', () => {
     const { netlink } = openFakeNetlink((request, replies) => {
       if (request.type === RTM_GETLINK) replies.message(RTM_NEWLINK, (writer) => writeLink(writer, 9, 'bwp0', 'ifb'));
     });

@@ -186,7 +186,7 @@ describe('decodeLink', () => {
     });
   });
 
-  test('does not read data of a kind it does not know', () => {
+  test('does not read data of an unknown kind', () => {
     const payload = `${NONE} 18001200 08000100 67726500 0c000200 08000100 01000000`;
     expect(decodeLink(messageFromHex(RTM_NEWLINK, payload))).toMatchObject({ kind: 'gre' });
   });
@@ -201,7 +201,7 @@ describe('decodeLink', () => {
 });
 
 describe('getLink', () => {
-  test('is undefined when there is none, and throws what else is wrong', () => {
+  test('is undefined when there is none, and throws any other error', () => {
     let errno = ENODEV;
     const { netlink } = openFakeNetlink((_, replies) => replies.error(errno));
     expect(getLink(netlink, { name: 'nope' })).toBeUndefined();

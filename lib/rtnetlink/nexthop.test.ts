@@ -76,7 +76,7 @@ describe('decodeNexthop', () => {
     );
   });
 
-  test('tells a group, which has no family', () => {
+  test('recognizes a group, which has no family', () => {
     const payload = '00000300 00000000 08000100 09000000 0c000200 0500000000000000 06000300 00000000';
     expect(decodeNexthop(messageFromHex(RTM_NEWNEXTHOP, payload))).toEqual({
       id: 9,

@@ -37,7 +37,7 @@ describe('tokenBucket', () => {
 });
 
 describe('replaceTokenBucket', () => {
-  test('is what tc sends, but for its tables of times', () => {
+  test('is what tc sends, except for its tables of times', () => {
     const request = replaceTokenBucket(7, { rate: 1_000_000, limit: 35_000, buffer: 156_250 }, 'veth0');
     const parms = '28000100 00000000 00000000 40420f00 000000000000000000000000 b8880000 5a620200 00000000';
     const want = `00000000 07000000 00000100 ffffffff 00000000 08000100 74626600 2c000200 ${parms}`;
@@ -92,7 +92,7 @@ describe('reading a qdisc', () => {
     expect(getTokenBucket(netlink, 7)).toEqual(bucket);
   });
 
-  test('getIngressKind reads the kind, and nothing where there is no hook', () => {
+  test('getIngressKind reads the kind, and is undefined where there is no hook', () => {
     const hooked = openFakeNetlink((_, replies) => replies.message(36, (writer) => addIngress(7).write(writer)));
     expect(getIngressKind(hooked.netlink, 7)).toBe('ingress');
     const none = openFakeNetlink((_, replies) => replies.error(ENOENT));

@@ -220,7 +220,7 @@ describe('getRoute', () => {
     ]);
   });
 
-  test('is undefined when unreachable, and throws what else is wrong', () => {
+  test('is undefined when unreachable, and throws any other error', () => {
     let errno = ENETUNREACH;
     const { netlink } = openFakeNetlink((_, replies) => replies.error(errno));
     expect(getRoute(netlink, parseIp('8.8.8.8'))).toBeUndefined();

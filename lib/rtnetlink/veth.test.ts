@@ -17,7 +17,7 @@ const pod = {
 };
 
 describe('addVeth', () => {
-  test('says everything about both ends in one message', () => {
+  test('describes both ends in one message', () => {
     const request = addVeth(pod);
     expect([request.type, request.flags]).toEqual([RTM_NEWLINK, 0x608]);
     const first =
@@ -35,7 +35,7 @@ describe('addVeth', () => {
     );
   });
 
-  test('a peer beside it, up, and a number of queues', () => {
+  test('can make a peer in the same namespace, up, with a number of queues', () => {
     const request = addVeth({ name: 'a', queues: 1, peer: { name: 'b', up: true } });
     const want =
       '00000000 00000000 00000000 00000000 06000300 61000000 08001f00 01000000 08002000 01000000' +

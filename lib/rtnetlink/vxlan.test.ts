@@ -42,7 +42,7 @@ describe('addVxlan', () => {
     );
   });
 
-  test("sends all that ip link add … type vxlan sends, and flannel's zeroes besides", () => {
+  test("sends what ip link add … type vxlan sends, and flannel's zero values", () => {
     const ours = addVxlan({
       name: 'flannel.1',
       mac: parseMac('02:00:00:00:01:01'),
@@ -109,7 +109,7 @@ describe('attributes', () => {
     expect(spellVxlan(vxlan)).toBe(text);
   });
 
-  test('are read back as they were written', () => {
+  test('are read back as written', () => {
     const ip: fc.Arbitrary<Ip> = fc.oneof(
       fc.bigInt(0n, 2n ** 32n - 1n).map((value): Ip => ({ family: 4, value })),
       fc.bigInt(0n, 2n ** 128n - 1n).map((value): Ip => ({ family: 6, value })),

@@ -22,7 +22,7 @@ describe('Arena', () => {
     });
   });
 
-  test('gives the same room again after a scope, also after one that threw', () => {
+  test('gives the same memory again after a scope, also after one that threw', () => {
     const arena = arenaOf(4096);
     const first = arena.scope(() => arena.alloc(100).address);
     expect(() =>
@@ -34,13 +34,13 @@ describe('Arena', () => {
     expect(arena.scope(() => arena.alloc(100).address)).toBe(first);
   });
 
-  test('hands out zeroed slots, whatever was there before', () => {
+  test('hands out zeroed slots', () => {
     const arena = arenaOf(4096);
     arena.scope(() => arena.alloc(16).bytes().fill(0xff));
     arena.scope(() => expect(arena.alloc(16).bytes()).toEqual(new Uint8Array(16)));
   });
 
-  test('throws when it is full, and still serves what fits', () => {
+  test('throws when it is full, and still serves a request that fits', () => {
     const arena = arenaOf(256);
     arena.scope(() => {
       expect(() => arena.alloc(257)).toThrow('no room for 257 bytes');
@@ -50,7 +50,7 @@ describe('Arena', () => {
     expect(() => arena.alloc(-1)).toThrow('no room');
   });
 
-  test('keeps a kept slot apart from every scope', () => {
+  test('never gives the memory of a kept slot to a scope', () => {
     const arena = arenaOf(256);
     const kept = arena.keep(64);
     kept.setU32(0, 7);
@@ -67,7 +67,7 @@ describe('Arena', () => {
     expect(() => arena.cstring('a\0b')).toThrow('NUL');
   });
 
-  test('writes a string whose address is all that is wanted', () => {
+  test('writes a string and returns its address', () => {
     const arena = arenaOf(4096);
     arena.scope(() => {
       const whole = arena.keep(64);
@@ -81,7 +81,7 @@ describe('Arena', () => {
     arena.scope(() => expect(arena.buffer(10).bytes(0, 7)).toEqual(new TextEncoder().encode('aé€\0')));
   });
 
-  test('reports to the sanitizer what may be used, with a gap behind each slot', () => {
+  test('tells the sanitizer which memory may be used, with a gap after each slot', () => {
     const calls: [number, number, boolean][] = [];
     const arena = arenaOf(4096, (offset, length, on) => calls.push([offset, length, on]));
     arena.scope(() => {
@@ -98,14 +98,14 @@ describe('Arena', () => {
 });
 
 describe('Arena under a sanitizer', () => {
-  test('hands out released bytes late, so that a use after release meets poison', () => {
+  test('hands out released bytes late, so that a use after release hits poisoned memory', () => {
     const arena = arenaOf(4096, () => undefined);
     const seen = new Set<number>();
     for (let round = 0; round < 10; round += 1) seen.add(arena.scope(() => arena.alloc(100).address));
     expect(seen.size).toBe(10);
   });
 
-  test('does hand them out again, also from inside a scope that lasts', () => {
+  test('hands them out again in the end, also from inside a scope that lasts', () => {
     const arena = arenaOf(4096, () => undefined);
     arena.scope(() => {
       arena.alloc(100);
@@ -130,7 +130,7 @@ describe('Slot', () => {
     expect(slot[get](8)).toBe(value);
   });
 
-  test('is little-endian, as both architectures are', () => {
+  test('is little-endian, like both architectures', () => {
     slot.setU32(0, 0x01020304);
     expect(slot.bytes(0, 4)).toEqual(new Uint8Array([4, 3, 2, 1]));
   });

@@ -12,7 +12,7 @@ function open(text: string) {
   return { fd, to: { ip: address, port: portOf(sys, fd) }, close: () => closeFd(sys, fd) };
 }
 
-test('every packet is read in one go, though each answer to one is refused at once', () => {
+test('all packets are read in one call, although each answer to one is refused at once', () => {
   const [reader, sender, gone] = [open('127.0.61.1'), open('127.0.61.2'), open('127.0.61.3')];
   onTestFinished(reader.close);
   onTestFinished(sender.close);

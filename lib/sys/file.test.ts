@@ -55,14 +55,14 @@ describe('readText', () => {
     expect(() => readText(sys, '/no/such', 100)).toThrow('sys: open /no/such: ENOENT');
   });
 
-  test('tells a missing file from an unreadable one when asked', () => {
+  test('distinguishes a missing file from an unreadable one when asked', () => {
     expect(readTextIfPresent(sys, join(dir, 'none'), 100)).toBeUndefined();
     expect(() => readTextIfPresent(sys, dir, 100)).toThrow('EISDIR');
   });
 });
 
 describe('createFile', () => {
-  test('is the allocation: true for one caller only', () => {
+  test('is an allocation: true for one caller only', () => {
     const path = join(dir, '10.0.0.2');
     expect(createFile(sys, path, 'a', 0o600)).toBe(true);
     expect(createFile(sys, path, 'b', 0o600)).toBe(false);
@@ -105,7 +105,7 @@ describe('directories', () => {
     expect(listDir(sys, dir)?.sort()).toEqual(names.sort());
   });
 
-  test('finds every name of an inode among more than one getdents64 returns, and no other', () => {
+  test('finds every name of an inode among more names than one getdents64 returns, and no other', () => {
     const names = Array.from({ length: 2000 }, (_, at) => `a-name-that-makes-entries-longer-${at}`);
     for (const name of names) writeFileSync(join(dir, name), '');
     expect(linkFile(sys, join(dir, names[1500] ?? ''), join(dir, 'again'))).toBe(true);
@@ -114,7 +114,7 @@ describe('directories', () => {
     expect(namesOfInode(sys, dir, inode + 2 ** 32)).toEqual([]);
   });
 
-  test('gives a file no name that is taken', () => {
+  test('refuses a name that is taken', () => {
     writeFileSync(join(dir, 'one'), '1');
     writeFileSync(join(dir, 'two'), '2');
     expect(linkFile(sys, join(dir, 'one'), join(dir, 'two'))).toBe(false);
@@ -122,12 +122,12 @@ describe('directories', () => {
     expect(() => linkFile(sys, join(dir, 'none'), join(dir, 'three'))).toThrow(`link ${join(dir, 'three')}: ENOENT`);
   });
 
-  test('tells a missing directory from an empty one', () => {
+  test('distinguishes a missing directory from an empty one', () => {
     expect(listDir(sys, join(dir, 'none'))).toBeUndefined();
     expect(listDir(sys, dir)).toEqual([]);
   });
 
-  test('makes what is missing and accepts what is there', () => {
+  test('makes what is missing and accepts what exists', () => {
     makeDirs(sys, join(dir, 'a/b/c'), 0o750);
     makeDirs(sys, join(dir, 'a/b/c'), 0o750);
     // Below /proc a folder is missing whatever is made above it.
@@ -135,7 +135,7 @@ describe('directories', () => {
     expect(statSync(join(dir, 'a/b/c')).isDirectory()).toBe(true);
   });
 
-  test('removes files and empty directories, and says when there was nothing', () => {
+  test('removes files and empty directories, and says when nothing existed', () => {
     createFile(sys, join(dir, 'f'), '', 0o600);
     expect([removeFile(sys, join(dir, 'f')), removeFile(sys, join(dir, 'f'))]).toEqual([true, false]);
     makeDirs(sys, join(dir, 'd'), 0o700);
@@ -162,14 +162,14 @@ describe('statPath', () => {
     expect(statPath(sys, join(dir, 'none'))).toBeUndefined();
   });
 
-  test('is the same through a descriptor', () => {
+  test('gives the same through a descriptor', () => {
     const status = withFile(sys, dir, O_RDONLY, 0, (fd) => statFd(sys, fd));
     expect(status).toEqual(statPath(sys, dir));
   });
 });
 
 describe('withLock', () => {
-  test('is held during the body only, also when it throws', () => {
+  test('holds the lock only while the body runs, also when that throws', () => {
     const path = join(dir, 'lock');
     const tryLock = () => withFile(sys, path, O_RDONLY, 0, (fd) => sys.call(sys.nr.flock, fd, 2 | 4));
     const inside = withLock(sys, path, 0o750, tryLock);

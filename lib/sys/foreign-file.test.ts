@@ -48,7 +48,7 @@ describe('readForeignText', () => {
     expect(readForeignText(sys, path, 64)).toEqual(want);
   });
 
-  test('throws what may be over at the next try', () => {
+  test('throws errors that may be gone at the next try', () => {
     writeFileSync(join(dir, 'file'), '');
     expect(() => readForeignText(sys, join(dir, 'file/x'), 64)).toThrow(/ENOTDIR/);
   });
@@ -61,7 +61,7 @@ describe('openInPlace', () => {
     closeSync(fd);
   };
 
-  test('makes a file, and keeps what lies behind what is written', () => {
+  test('makes a file, and keeps the bytes after the written ones', () => {
     write('abc');
     write('z');
     expect(readFileSync(join(dir, 'x'), 'utf8')).toBe('zbc');

@@ -29,7 +29,7 @@ function pipeEnds(): { read: number; write: number } {
 }
 
 // The collections take seconds on a busy machine.
-test('the kernel reads and writes the right memory when collections come in between', { timeout: 60_000 }, () => {
+test('the kernel reads and writes the right memory when garbage is collected in between', { timeout: 60_000 }, () => {
   const { read, write } = pipeEnds();
   sys.arena.scope(() => {
     const sources: Slot[] = [];
@@ -55,7 +55,7 @@ test('the kernel reads and writes the right memory when collections come in betw
   sys.call(sys.nr.close, write);
 });
 
-test('control: the collections are real, so memory outside the arena goes away under its address', async () => {
+test('control: collections do happen, so memory outside the arena is freed while its address is in use', async () => {
   const refs = Array.from({ length: 50 }, () => new WeakRef(new Uint8Array(4096)));
   // A WeakRef holds its target until the current job ends.
   await new Promise((resolve) => setImmediate(resolve));

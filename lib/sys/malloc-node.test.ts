@@ -9,7 +9,7 @@ const BLOCKS = 4000;
 const anonymousBytes = (): number =>
   1024 * Number(/^RssAnon:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
-test('gives back what lies free between blocks in use, which glibc keeps by itself', () => {
+test('returns free memory between blocks in use, which glibc would keep', () => {
   const libc = koffi.load('libc.so.6');
   const malloc = libc.func('void *malloc(size_t size)');
   const memset = libc.func('void *memset(void *at, int value, size_t size)');

@@ -10,7 +10,7 @@ const HEADERS: Record<Arch, string> = {
   arm64: '/usr/include/asm-generic/unistd.h',
 };
 
-test.for(['x64', 'arm64'] as const)('%s system call numbers are the header’s', (arch) => {
+test.for(['x64', 'arm64'] as const)('%s system call numbers are those of the kernel’s header', (arch) => {
   const header = HEADERS[arch];
   needs.machine(existsSync(header), `${header} (Debian's linux-libc-dev on an amd64 machine)`);
   const defined = new Map<string, number>();

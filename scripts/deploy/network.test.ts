@@ -83,7 +83,7 @@ describe('filling in the manifests', () => {
   const conf = (objects: readonly { kind: string; data?: Record<string, string> }[]) =>
     JSON.parse(objects.find(({ kind }) => kind === 'ConfigMap')?.data?.['net-conf.json'] ?? '');
 
-  test('gives every container the image, and nothing else changes', () => {
+  test('every container gets the image, and nothing else changes', () => {
     const filled = fillImage(readObjects('cleanup.yml'), 'r.example/weft:1');
     expect(JSON.stringify(filled)).not.toContain('"weft:');
     expect(JSON.stringify(filled).replaceAll('r.example/weft:1', 'IMAGE')).toBe(

@@ -76,7 +76,7 @@ describe('a pod is lost', () => {
   });
 });
 
-test('an object that is put back has nothing that the server wrote, and its strategy can be taken away', () => {
+test('an object that is put back has no field written by the server, and its update strategy can be removed', () => {
   const metadata = {
     name: 'ds',
     resourceVersion: '1',
@@ -93,7 +93,7 @@ test('an object that is put back has nothing that the server wrote, and its stra
 });
 
 describe('probe pods', () => {
-  test('ask every other node in a small cluster, and each node is asked in a large one', () => {
+  test('ask every other node in a small cluster; in a large one each node is asked by some', () => {
     expect(chooseTargets(names(3)).map(({ targets }) => targets)).toEqual([
       ['n1', 'n2'],
       ['n2', 'n0'],
@@ -105,7 +105,7 @@ describe('probe pods', () => {
     expect(chooseTargets(['alone'])).toEqual([{ from: 'alone', targets: [] }]);
   });
 
-  test('run the image that is installed and no other, with no right', () => {
+  test('run the installed image and no other, without any capability', () => {
     const { containers } = probePod('r.example/weft:1', ['serve']);
     expect(containers.map(({ image }) => image)).toEqual(['r.example/weft:1']);
     expect(containers[0]?.securityContext).toMatchObject({ runAsNonRoot: true, capabilities: { drop: ['ALL'] } });
@@ -166,19 +166,19 @@ describe('preflight', () => {
     expect(errors).toEqual([expect.stringContaining(want)]);
   });
 
-  test('replaces flannel where it is, and takes ours in flannel’s DaemonSet for ours', () => {
+  test('replaces flannel where it is, and knows Weft in a DaemonSet of flannel’s name', () => {
     expect(preflight({ ...fine, daemonSets: [flannel], replaceFlannel: true }).errors).toEqual([]);
     const replaced = daemonSet('kube-flannel', 'kube-flannel-ds', { app: 'flannel' }, ['/opt/weft/flanneld']);
     expect(findFlannel([replaced])).toBe(undefined);
   });
 
-  test('warns of a kernel that nobody tests', () => {
+  test('warns of a kernel version without tests', () => {
     expect(preflight({ ...fine, nodes: [node('a', { kernel: '5.4.0-100-generic' })] }).warnings).toEqual([
       'node a has Linux 5.4.0-100-generic; 5.10 or later is tested',
     ]);
   });
 
-  test('knows by the server’s own list whether it has admission policies', () => {
+  test('learns from the API server’s list of resources whether it has admission policies', () => {
     expect(hasPolicies({ resources: [{ name: 'validatingadmissionpolicies' }] })).toBe(true);
     expect([hasPolicies({ resources: [] }), hasPolicies(undefined)]).toEqual([false, false]);
   });

@@ -49,7 +49,7 @@ async function archiveOf(arches: Readonly<Record<string, string>>): Promise<{ fi
 }
 
 describe('an archive of images', () => {
-  test('has the same bytes when the same files are packed at another time, and others when one file differs', async () => {
+  test('has the same bytes when the same files are packed later, and other bytes when one file differs', async () => {
     const first = await archiveOf({ amd64: imageRoot(), arm64: imageRoot('other') });
     const later = imageRoot();
     utimesSync(join(later, 'opt/weft/flanneld'), 1_900_000_000, 1_900_000_000);
@@ -60,7 +60,7 @@ describe('an archive of images', () => {
     expect(changed.digest).not.toBe(first.digest);
   });
 
-  test('gives back every file with its mode, and nothing that a container tool left', async () => {
+  test('holds every file with its mode, and nothing that a container tool left', async () => {
     const { file, digest } = await archiveOf({ amd64: imageRoot(), arm64: imageRoot('other') });
     const { name, index, images } = readArchive(file, folder());
     expect([name, index]).toEqual([NAME, digest]);
@@ -97,7 +97,7 @@ describe('an archive of images', () => {
   });
 });
 
-test('packFolder keeps links and modes, and gives the same bytes again', () => {
+test('packFolder keeps links and modes, and gives the same bytes each time', () => {
   const [from, out] = [folder(), folder()];
   writeFileSync(join(from, 'flannel'), 'program');
   chmodSync(join(from, 'flannel'), 0o755);
@@ -111,7 +111,7 @@ test('packFolder keeps links and modes, and gives the same bytes again', () => {
   expect(listed).toMatch(/^-rwxr-xr-x .* flannel$/m);
 });
 
-test('a package of Debian becomes a component by its control file', () => {
+test('a Debian package becomes a component, described by its control file', () => {
   const control = 'Package: libstdc++6\nArchitecture: amd64\nVersion: 12.2.0-14+deb12u1\n';
   expect(debianComponent(control)).toEqual({
     type: 'library',
@@ -122,7 +122,7 @@ test('a package of Debian becomes a component by its control file', () => {
   expect(() => debianComponent('nothing')).toThrow('no package in: nothing');
 });
 
-test('what docker does not say about an image is read from the Dockerfile’s last stage', () => {
+test('settings that docker does not report are read from the Dockerfile’s last stage', () => {
   expect(dockerfileConfig()).toEqual({
     Env: ['PATH=/usr/local/bin:/usr/sbin:/usr/bin'],
     Entrypoint: ['/opt/weft/flanneld'],

@@ -38,14 +38,14 @@ describe('release notes', () => {
     expect(releaseNotes(changelog, of, options)).toBe(want);
   });
 
-  test('are missed where the CHANGELOG does not name the version, or says nothing of it', () => {
+  test('are an error where the CHANGELOG does not name the version or says nothing about it', () => {
     expect(() => releaseNotes(changelog, '1.3.0')).toThrow('CHANGELOG.md has no "## 1.3.0"');
     expect(() => releaseNotes(changelog, '1.2.2')).toThrow('says nothing below "## 1.2.2"');
   });
 });
 
 describe('manifests', () => {
-  test('name the image by its digest wherever they named ours', () => {
+  test('name our image by its digest everywhere', () => {
     const out = folder();
     const reference = `${image}:${version}@sha256:${'a'.repeat(64)}`;
     writeManifests({ manifests, folder: out, version, reference });
@@ -83,7 +83,7 @@ async function pluginArchive(out: string): Promise<string> {
   return file;
 }
 
-test('the plugins of each processor are one file and links to it, as the reference plugins are unpacked', async () => {
+test('the plugins of each processor are one file and links to it, in the reference plugins’ layout', async () => {
   const [work, out] = [folder(), folder()];
   const archive = await pluginArchive(work);
   await packPlugins({ archive, folder: out, work, version: '1.2.3', epoch, names: PLUGIN_NAMES });
@@ -106,7 +106,7 @@ describe('the chart', () => {
     expect(values).toContain(`    repository: ${image}\n    tag: ${version}\n`);
   });
 
-  test('is read by helm, which then runs that image', () => {
+  test('is rendered by helm with that image', () => {
     const helm = findProgram('helm');
     needs.machine(helm !== undefined, 'helm (on PATH)');
     const out = folder();
@@ -122,7 +122,7 @@ describe('the chart', () => {
   });
 });
 
-test('SHA256SUMS holds the files to what they were', () => {
+test('SHA256SUMS finds a changed file', () => {
   const out = folder();
   for (const name of ['b', 'a']) writeFileSync(join(out, name), name);
   writeSums(out);

@@ -74,7 +74,7 @@ const CONTROLS: readonly Control[] = [
   },
 ];
 
-describe('finds no error in', () => {
+describe('the doctor finds no error in', () => {
   test.for(CONTROLS)('$name', async ({ make, undo }) => {
     await node.run(['sh', '-c', make]);
     try {
@@ -89,7 +89,7 @@ describe('finds no error in', () => {
   });
 });
 
-test('a node on which nothing of Weft was ever installed: the missing agent, and no guess', async () => {
+test('on a node where Weft was never installed the doctor names the missing agent and guesses nothing', async () => {
   const bare = await startLab({ nodes: 1, agent: false, conflist: false });
   try {
     const { exitCode, findings } = await doctor(bare.node('node-1'));

@@ -21,6 +21,6 @@ test('the healthy lab has no error', async () => {
   for (const each of lab.nodes) await expectHealthy(each);
 });
 
-describe('finds, and after its fix finds no longer', () => {
+describe('the doctor finds a problem, and no longer after its fix', () => {
   test.for(PROBLEMS)('$id: $how', (problem) => seeProblem(node, problem));
 });

@@ -15,7 +15,7 @@ async function nft(script: string): Promise<void> {
   await scene.node.run(['nft', '-f', '-'], { input: script });
 }
 
-describe('from a pod to a pod of another node it stops', () => {
+describe('a packet from a pod to a pod of another node stops', () => {
   test.for(BROKEN_HOPS)('$hop: $what', async (row) => await seeBrokenHop(scene, row));
 
   test('underlay: the peer’s node does not answer', async () => {
@@ -31,7 +31,7 @@ describe('from a pod to a pod of another node it stops', () => {
     expect(findings).toMatchObject([{ id: 'peer-unreachable', peer: 'node-2' }]);
   });
 
-  test('pod: nobody has the address, here or anywhere', async () => {
+  test('pod: no pod has the address, on this node or another', async () => {
     const { node, pod } = scene;
     const nobody = pod.ip.replace(/\d+$/, '200');
     expect((await path(node, nobody, pod.ip)).findings).toMatchObject([{ id: 'address-unused' }]);
@@ -59,8 +59,8 @@ test('from a pod to a pod of the same node it passes bridge and ports, and stops
   expect((await path(node, pod.ip, near.ip)).findings).toMatchObject([{ id: 'pod-port-detached' }]);
 });
 
-describe('what comes from another node', () => {
-  test('passes to a pod and to the node here, and from the other node itself', async () => {
+describe('a packet from another node', () => {
+  test('reaches a pod and this node, also when the other node itself sends it', async () => {
     const { node, pod, far } = scene;
     const { hops } = await expectPasses(node, far.ip, pod.ip);
     expect(hops.map(({ name }) => name)).toEqual(
@@ -78,7 +78,7 @@ describe('what comes from another node', () => {
     await expectPasses(node, pod.ip, scene.near.ip);
   });
 
-  test('stops where the way back to its sender leads elsewhere and the kernel is strict', async () => {
+  test('stops where rp_filter is strict and the route back to its sender uses another device', async () => {
     const { node, pod, far } = scene;
     await node.run(['sh', '-c', `sysctl -qw net.ipv4.conf.all.rp_filter=1; ip route add ${far.ip} via 192.168.50.1`]);
     onTestFinished(
@@ -90,14 +90,14 @@ describe('what comes from another node', () => {
   });
 });
 
-describe('from a pod to a Service', () => {
+describe('a packet from a pod to a Service', () => {
   const TABLE = (verdict: string): string => `table ip kube-proxy {
     chain services { ip daddr 10.96.0.10 tcp dport 443 ${verdict}; }
     chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
     chain nat-output { type nat hook output priority -100; jump services; }
   }`;
 
-  test('it follows the translation to the pod behind it, from a pod and from the node', async () => {
+  test('is followed to the pod behind the Service, from a pod and from the node', async () => {
     const { node, pod, far } = scene;
     await nft(TABLE(`dnat to ${far.ip}:8443`));
     onTestFinished(() => nft('delete table ip kube-proxy'));
@@ -109,7 +109,7 @@ describe('from a pod to a Service', () => {
     }
   });
 
-  test('it stops where kube-proxy has no pod for it', async () => {
+  test('stops where kube-proxy has no pod for the Service', async () => {
     const { node, pod } = scene;
     await nft(`table ip kube-proxy {
       chain no-endpoints { type filter hook forward priority 0; ip daddr 10.96.0.10 tcp dport 443 reject; }
@@ -119,7 +119,7 @@ describe('from a pod to a Service', () => {
     expect(findings).toMatchObject([{ id: 'service-without-pods' }]);
   });
 
-  test('it stops at the tunnel of the pod behind it', async () => {
+  test('stops at the tunnel to the pod behind the Service', async () => {
     const { node, pod, far } = scene;
     await nft(TABLE(`dnat to ${far.ip}:8443`));
     onTestFinished(() => nft('delete table ip kube-proxy'));
@@ -136,7 +136,7 @@ describe('from a pod to a Service', () => {
     });
   });
 
-  test('it names a remembered connection that still goes to a pod that is gone', async () => {
+  test('stops at a conntrack entry that still leads to a pod that is gone', async () => {
     const { node, pod, far } = scene;
     const dns = (to: string): string => `table ip dns {
       chain pre { type nat hook prerouting priority dstnat; ip daddr 10.96.0.53 udp dport 53 dnat to ${to}; }
@@ -154,15 +154,15 @@ describe('from a pod to a Service', () => {
   });
 });
 
-describe('to nodes and to the world', () => {
-  test('from a pod to another node, to its own node, and from a node to a pod', async () => {
+describe('a packet to a node or to the internet', () => {
+  test('goes from a pod to another node, to its own node, and from a node to a pod', async () => {
     const { node, pod, far } = scene;
     expect((await expectPasses(node, pod.ip, 'node-2')).hops.map(({ name }) => name)).toContain('underlay');
     await expectPasses(node, pod.ip, 'node-1');
     expect((await expectPasses(node, 'node-1', far.ip)).hops.map(({ name }) => name)).toContain('fdb');
   });
 
-  test('from a pod to the internet: by the default route, until it is gone', async () => {
+  test('goes from a pod to the internet by the default route, until that is gone', async () => {
     const { node, pod } = scene;
     const { hops } = await expectPasses(node, pod.ip, '198.51.100.7', '443');
     expect(hops.find(({ name }) => name === 'route')?.answer).toContain('dev eth0');

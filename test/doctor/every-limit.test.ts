@@ -36,12 +36,12 @@ const unseen = (findings: readonly Finding[]): string =>
     .map(({ evidence }) => evidence)
     .join('; ');
 
-describe('ends in time', { timeout: TEST_MS }, () => {
-  test('and says that all was seen where nothing hangs', async () => {
+describe('the doctor ends in time', { timeout: TEST_MS }, () => {
+  test('and says that it saw everything where nothing hangs', async () => {
     expect(unseen((await inTime()).findings)).toBe('');
   });
 
-  test('where nft hangs: what needs it is named as not seen, and everything else is', async () => {
+  test('where nft hangs: names what it could not see, and finds everything else', async () => {
     await node.run([
       'sh',
       '-c',
@@ -78,7 +78,7 @@ describe('ends in time', { timeout: TEST_MS }, () => {
   });
 });
 
-test('leaves nothing of it', async () => {
+test('and leaves nothing behind', async () => {
   await expectHealthy(node);
   expect(await node.run(['nft', 'list', 'tables'])).not.toContain('weft_doctor');
   expect(await node.run(['ip', 'link'])).not.toContain('weft-doctor');

@@ -50,7 +50,7 @@ describe('over IPv6', () => {
   });
   afterAll(() => scene?.lab.down());
 
-  test('from a pod to a pod of another node and back, by every hop', async () => {
+  test('a packet goes from a pod to a pod of another node and back, by every hop', async () => {
     const { hops } = await expectPasses(scene.node, from, to);
     expect(hops.map(({ name }) => name)).toEqual(
       expect.arrayContaining(['pod', 'bridge', 'forwarding', 'route', 'rules', 'neighbour', 'fdb', 'underlay', 'mtu']),
@@ -96,7 +96,7 @@ describe('with host-gw', () => {
 
   const subnetOfFar = (): string => scene.far.ip.replace(/\d+$/, '0/24');
 
-  test('from a pod to a pod of another node, without a tunnel', async () => {
+  test('a packet goes from a pod to a pod of another node, without a tunnel', async () => {
     const { node, pod, far } = scene;
     const { hops } = await expectPasses(node, pod.ip, far.ip);
     expect(hops.map(({ name }) => name)).toEqual(expect.arrayContaining(['pod', 'bridge', 'route', 'underlay', 'mtu']));
@@ -138,7 +138,7 @@ describe('rules of iptables-legacy', () => {
   });
   afterAll(() => scene?.lab.down());
 
-  test('that drop the packet are found by sending one, and the command that shows them is named', async () => {
+  test('that drop the packet are found by sending one, and the text names the command that shows them', async () => {
     const { node, pod, far } = scene;
     const has = await node.exec(['iptables-legacy', '-S']);
     needs.machine(has.exitCode === 0, 'iptables-legacy in the kernel');

@@ -91,7 +91,7 @@ describe('in the network', { timeout: TEST_MS }, () => {
 });
 
 describe('of the other node', { timeout: TEST_MS }, () => {
-  test('its firewall drops the tunnel: it names the rule, and this node the port', async () => {
+  test('its firewall drops the tunnel: its doctor names the rule, the doctor here the port', async () => {
     await two.run([
       'nft',
       'table inet strict { chain input { type filter hook input priority 0; udp dport 8472 drop; }; }',
@@ -134,7 +134,7 @@ describe('of the other node', { timeout: TEST_MS }, () => {
     for (const each of lab.nodes) await expectHealthy(each);
   });
 
-  test('its agent is gone and its kernel forwards: known by the agent here, and no error', async () => {
+  test('its agent is gone and its kernel forwards: the agent here knows it, and it is no error', async () => {
     // Only an agent that has answered can be missed, and the test before this one has changed the lease of node-2.
     await becomesHealthy([one], 1);
     await two.agent.kill();

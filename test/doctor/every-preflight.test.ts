@@ -42,7 +42,7 @@ const devices = async (): Promise<string> => await node.run(['ip', '-br', 'link'
 const tables = async (): Promise<string> => await node.run(['nft', 'list', 'tables']);
 
 describe('a bare node', () => {
-  test('is fit, and whatever was tried is gone', async () => {
+  test('passes, and everything that was tried is removed', async () => {
     const before = [await devices(), await tables()];
     const report = await preflight([other.address]);
     expect(report.findings.filter(({ severity }) => severity !== 'info')).toEqual([]);
@@ -54,7 +54,7 @@ describe('a bare node', () => {
     expect((await run([])).stdout).toMatch(/^node-1 is fit for Weft\nthe kernel has: vxlan, bridge, veth/);
   });
 
-  test('is tried with NET_ADMIN alone, without a namespace for the tries, and nothing is left either', async () => {
+  test('passes with NET_ADMIN alone, without a namespace for the tries, and nothing is left either', async () => {
     const before = [await devices(), await tables()];
     const report = await preflight([], ['setpriv', '--bounding-set=-all,+net_admin', '--']);
     expect(report.fit).toBe(true);
@@ -82,7 +82,7 @@ describe('a bare node', () => {
   });
 });
 
-describe('names', () => {
+describe('preflight names', () => {
   const listener = (script: string): string =>
     `${process.execPath} -e '${script}' >/dev/null 2>&1 & echo $! > /run/listener; sleep 1`;
   const stopped = 'kill $(cat /run/listener)';
@@ -199,7 +199,7 @@ describe('names', () => {
     expect((await preflight(words)).findings.map((finding) => finding.id)).not.toContain(id);
   });
 
-  test('no nft in PATH, and what the agent can do instead', async () => {
+  test('a missing nft, and what the agent can do instead', async () => {
     const folder = '/run/programs';
     await node.run([
       'sh',
@@ -211,7 +211,7 @@ describe('names', () => {
     expect(exitCode).toBe(1);
   });
 
-  test('a network that carries less than the interface says, and no such thing where it carries all', async () => {
+  test('a network that carries less than the interface’s MTU, and none where it carries all', async () => {
     await other.run(['ip', 'link', 'set', 'eth0', 'mtu', '1400']);
     onTestFinished(async () => void (await other.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500'])));
     const { findings } = await preflight([other.address]);

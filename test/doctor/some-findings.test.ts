@@ -31,7 +31,7 @@ test('a wrong command line ends with 2', async () => {
   expect(stderr).toContain("unknown option '--jsn'");
 });
 
-describe('finds, and after its fix finds no longer', () => {
+describe('the doctor finds a problem, and no longer after its fix', () => {
   const ids = ['agent-not-running', 'agent-unresponsive', 'ip-forward-off', 'subnet-env-missing'];
   test.for(ids)('%s', async (id) => {
     const problem = PROBLEMS.find((one) => one.id === id);

@@ -44,7 +44,7 @@ describe('stops', () => {
   test.for(rows)('$hop: $what', async (row) => await seeBrokenHop(scene, row));
 });
 
-test('preflight finds the node fit, and leaves nothing of its tries', async () => {
+test('preflight passes the node, and removes everything that it tried', async () => {
   const { node } = scene;
   const before = await node.run(['ip', '-br', 'link']);
   const { exitCode, stdout } = await node.exec([builtAgent, 'preflight', '--subnet-file=/run/none'], {

@@ -62,7 +62,7 @@ test('pods reach pods of another node, and neither the tunnel’s device nor a r
   expect(await fastPathOf(one)).toMatchObject({ mode: 'full', fast: { encapsulated: expect.any(Number) } });
 });
 
-test('status, metrics and doctor path say which way packets go, of each peer and why', async () => {
+test('status, metrics and doctor path say for each peer which way packets go and why', async () => {
   const [[a, b], [c]] = [podsOf(one), podsOf(two)];
   const wayOf = async (from: LabPod, to: string): Promise<string> => {
     const { hops } = await path(one, from.ip, to);

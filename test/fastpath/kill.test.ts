@@ -55,7 +55,7 @@ async function takeAway(): Promise<void> {
   await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
 }
 
-test('as it makes everything anew', { timeout: LIMIT_MS }, async () => {
+test('while it makes everything', { timeout: LIMIT_MS }, async () => {
   await takeAway();
   await startForGood();
   const calls = counted();
@@ -72,7 +72,7 @@ test('as it makes everything anew', { timeout: LIMIT_MS }, async () => {
   expect(sent).toBeGreaterThan(1000);
 });
 
-test('as it takes everything away because somebody polices', { timeout: LIMIT_MS }, async () => {
+test('while it removes everything because of a policy', { timeout: LIMIT_MS }, async () => {
   await startForGood();
   const before = counted();
   await addTable(one, STRANGER);

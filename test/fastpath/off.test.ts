@@ -112,7 +112,7 @@ test.for([
   await untilOn(one);
 });
 
-test('a pod’s entry goes with its device: by the agent when nobody runs DEL, and by DEL when no agent runs', async () => {
+test('a pod’s entry is removed with its device: by the agent when no DEL runs, and by DEL when no agent runs', async () => {
   const [byHand, byDel] = [await one.addPod(), await one.addPod()];
   await untilOn(one);
   expect(podsInMap(one)).toEqual(expect.arrayContaining([byHand.ip, byDel.ip]));
@@ -128,7 +128,7 @@ test('a pod’s entry goes with its device: by the agent when nobody runs DEL, a
   await untilOn(one);
 });
 
-test('an agent that starts while somebody polices stops at once what a killed one has left', async () => {
+test('an agent that starts where a policy is in force stops at once what a killed one has left', async () => {
   const [[a], [c]] = [podsOf(one), podsOf(lab.node('node-2'))];
   await serve(c);
   await one.agent.kill();
@@ -147,7 +147,7 @@ test('an agent that starts while somebody polices stops at once what a killed on
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
 });
 
-test('cleanup removes what a stopped agent leaves pinned, so that its programs end', async () => {
+test('cleanup removes the pins that a stopped agent leaves, so that its programs end', async () => {
   await one.agent.stop();
   expect(listDir(sys, one.pathFromOutside(PINS))).toContain('state');
   const cleanup = [process.execPath, builtAgent, 'cleanup', '--force'];

@@ -65,7 +65,7 @@ const reasonsIn = (log: string): string[] =>
     return msg?.startsWith('fast path is off') === true && !/not there yet/.test(reason) ? [reason] : [];
   });
 
-test('programs that somebody with more rights has loaded are used by an agent with NET_ADMIN and BPF, now and after a restart', async () => {
+test('an agent with NET_ADMIN and BPF uses programs that a process with more rights has loaded, also after a restart', async () => {
   await one.agent.stop();
   await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
   expect(await load(LOADER_RIGHTS)).toBe(`fast path loaded: programs are in ${PINS}`);
@@ -108,7 +108,7 @@ test.for([
   await untilOn(one);
 });
 
-test('where there is no bpffs the loader says so, and the agent loads programs that end with it', async () => {
+test('without a bpffs the loader says so, and the agent loads programs that end when it ends', async () => {
   await one.agent.stop();
   await one.run(['umount', '/sys/fs/bpf']);
   onTestFinished(async () => void (await one.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf'])));

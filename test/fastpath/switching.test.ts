@@ -31,7 +31,7 @@ beforeEach(async () => {
 });
 afterEach(() => flow.abandon());
 
-test('switching it off and on again by somebody’s rules loses nothing', { timeout: LIMIT_MS }, async () => {
+test('switching it off and on again because of rules of others loses nothing', { timeout: LIMIT_MS }, async () => {
   const before = counted(one);
   for (let count = 0; count < SWITCHES; count++) {
     await addTable(one, STRANGER);

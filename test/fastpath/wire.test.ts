@@ -143,7 +143,7 @@ function fields(frame: Buffer): Record<string, string | number | boolean> {
   };
 }
 
-test('the tunnel’s packets to a peer are the same in each way, but for the outer UDP checksum', async () => {
+test('the tunnel’s packets to a peer are the same by either way, except for the outer UDP checksum', async () => {
   const [[a], [c]] = [podsOf(one), podsOf(two)];
   const found = new Map<Mode, Record<string, string | number | boolean>[]>();
   for (const mode of MODES) {

@@ -83,7 +83,7 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
     expect(await namedNow()).toEqual(['node-1: path-mtu-too-small of node-2', 'node-2: path-mtu-too-small of node-1']);
   });
 
-  test('only packets made by hand pass, because something on the way minds the kernel’s ports', async () => {
+  test('packets made by hand pass, because something on the path drops the kernel’s source ports', async () => {
     dropInNetwork(lab, [{ from: one, what: `${tunnelTo(two)} udp sport != 8477 drop` }]);
     const found = await finds(one, 'peer-tunnel-broken', 'node-2');
     expect(found.evidence).toContain('a VXLAN packet made by hand');
@@ -130,7 +130,7 @@ describe('on a link that is full', { timeout: TEST_MS }, () => {
 });
 
 describe('on a node', { timeout: TEST_MS }, () => {
-  test('its own firewall refuses to send: one finding there, without a peer', async () => {
+  test('its own firewall refuses to send: that node has one finding, without a peer', async () => {
     await dropTunnel(one, two, ['out']);
     await dropTunnel(three, two, []);
     const found = await finds(one, 'firewall-drops-tunnel');
@@ -140,7 +140,7 @@ describe('on a node', { timeout: TEST_MS }, () => {
     await becomesHealthy(lab.nodes, 2);
   });
 
-  test('the agent is killed: its node stays reachable, and that is worth knowing and no more', async () => {
+  test('the agent is killed: its node stays reachable, and the finding is information', async () => {
     await two.agent.kill();
     const found = await finds(one, 'peer-agent-down', 'node-2');
     expect(found.severity).toBe('info');
@@ -182,7 +182,7 @@ describe('on a node', { timeout: TEST_MS }, () => {
     await becomesHealthy(lab.nodes, 2);
   });
 
-  test('another program deletes a route again and again: the finding has the repair and is counted, and ends with it', async () => {
+  test('another program deletes a route again and again: the finding names the repair, is counted, and ends when the deleting ends', async () => {
     const route = subnetOf(two) ?? '';
     await one.run(['sh', '-c', `for i in 1 2 3 4 5 6 7 8; do ip route del ${route}; sleep 0.7; done`]);
     const found = await finds(one, 'object-fought-over');

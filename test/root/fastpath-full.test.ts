@@ -47,7 +47,7 @@ import {
 
 const sys = openKoffiSyscalls();
 const processors = possibleProcessors(sys);
-const RUNS = 2500;
+const RUNS = 4000;
 const KEEP_WAY_MS = 10;
 const underlayMac = parseMac('02:77:00:00:00:01');
 const LOCAL = '192.168.77.1';
@@ -144,7 +144,11 @@ function withoutChance(outcome: Outcome, ports: Map<string, number>): Outcome {
   return { ...outcome, frame };
 }
 
-const gsoSizes = often([0], [1, 1000, 1150, 1398, 1411]);
+/** Bytes of a segment, or 0. A third has some: no other reason than `no-room` needs so many things to be right before it. */
+const gsoSizes = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.constantFrom(1, 1000, 1150, 1398, 1411) },
+);
 /** A UDP checksum, or none. */
 const withChecksum = (frame: Uint8Array, checksum: number, at: number): Uint8Array => {
   if (frame[at - 17] === 17 && frame.length >= at + 2) viewOf(frame).setUint16(at, checksum);

@@ -82,7 +82,7 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
               frame: hex(want.frame),
             });
           }),
-          { numRuns: 2500 },
+          { numRuns: 5000 },
         );
         expect([...seen].sort()).toEqual(reachable(program, families));
       },

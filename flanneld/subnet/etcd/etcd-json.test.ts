@@ -16,7 +16,7 @@ const thrown = (line: unknown): unknown => {
 };
 
 describe('a line of a watch', () => {
-  test('tells puts and deletes in order, up to the last one’s revision', () => {
+  test('gives puts and deletes in order, up to the last one’s revision', () => {
     const kv = { key: 'L3AvYQ==', value: 'dg==', create_revision: '2', mod_revision: '5', lease: '7' };
     const gone = { type: 'DELETE', kv: { key: 'L3AvYg==', mod_revision: '6' } };
     expect(news({ result: { header: { revision: '9' }, events: [{ kv }, gone] } })).toEqual({
@@ -31,7 +31,7 @@ describe('a line of a watch', () => {
     });
   });
 
-  test('without events tells how far the store is; that it was opened tells nothing', () => {
+  test('without events gives the store’s revision; the one that confirms the watch gives nothing', () => {
     expect(news({ result: { header: { revision: '9' } } })).toEqual({ revision: 9n, events: [] });
     expect(news({ result: { header: { revision: '9' }, created: true } })).toBeUndefined();
     expect(news({})).toBeUndefined();
@@ -60,11 +60,11 @@ describe('a line of a watch', () => {
     expect(thrown({ result })).toMatchObject({ code, isElsewhere: elsewhere, isLoginOver: login });
   });
 
-  test('carries the revision that is left after a compaction', () => {
+  test('gives the oldest revision left after a compaction', () => {
     expect(thrown({ result: { compact_revision: '12', canceled: true } })).toMatchObject({ compactRevision: 12n });
   });
 
-  test('that is no JSON, or an error, ends it', () => {
+  test('that is no JSON or an error ends the watch', () => {
     expect(() => newsOfLine('<html>', op, endpoint)).toThrow('etcd: watch /p/: INTERNAL');
     expect(thrown({ error: { grpc_code: 14, message: 'etcdserver: no leader' } })).toMatchObject({
       message: 'etcd: watch /p/: UNAVAILABLE (http://e:2379: etcdserver: no leader)',
@@ -94,7 +94,7 @@ describe('an error', () => {
     });
   });
 
-  test('of the connection is to be tried elsewhere; other things come back as they are', () => {
+  test('of the connection is retried at another endpoint; other errors are returned unchanged', () => {
     expect(toEtcdError(new HttpError('ECONNREFUSED', ''), op, endpoint)).toMatchObject({ isElsewhere: true });
     const bug = new TypeError('x');
     expect(toEtcdError(bug, op, endpoint)).toBe(bug);
@@ -102,7 +102,7 @@ describe('an error', () => {
   });
 });
 
-describe('what is sent', () => {
+describe('a request', () => {
   test.for([
     { json: createdAt('a', 0n), want: '{"key":"YQ==","target":"CREATE","result":"EQUAL","create_revision":"0"}' },
     { json: changedAt('a', 7n), want: '{"key":"YQ==","target":"MOD","result":"EQUAL","mod_revision":"7"}' },
@@ -112,7 +112,7 @@ describe('what is sent', () => {
     expect(stringifyJson(json)).toBe(want);
   });
 
-  test('a prefix ends before the first key that does not begin with it', () => {
+  test('for a prefix ends before the first key that does not begin with it', () => {
     expect(prefixEnd('/p/subnets/')).toBe('/p/subnets0');
   });
 });

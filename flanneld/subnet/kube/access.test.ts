@@ -20,7 +20,7 @@ function kubeconfig(text: string): string {
 }
 
 describe('openKubeAccess', () => {
-  test('says what to give when there is nothing to go by', () => {
+  test('says which flags to give when there is neither kubeconfig nor service account', () => {
     expect(() => openKubeAccess(nothing)).toThrow(
       'kube: API server: expected --kubeconfig-file, --kube-api-url, or to run in a pod; KUBERNETES_SERVICE_HOST is not set, so this is no pod',
     );
@@ -37,7 +37,7 @@ describe('openKubeAccess', () => {
     expect(() => openKubeAccess({ ...nothing, apiUrl })).toThrow(want);
   });
 
-  test('names the file that is missing, and the one that names no cluster', () => {
+  test('names a file that is missing, and a file without a cluster', () => {
     expect(() => openKubeAccess({ ...nothing, kubeconfigFile: '/nope' })).toThrow(
       'flag: --kubeconfig-file: /nope: ENOENT',
     );
@@ -47,7 +47,7 @@ describe('openKubeAccess', () => {
     );
   });
 
-  test('takes the server of a plain URL', async () => {
+  test('takes the server from a plain URL', async () => {
     const { server } = await openKubeAccess({ ...nothing, apiUrl: 'http://127.0.0.1:1' }).prepare();
     expect(server.href).toBe('http://127.0.0.1:1/');
   });

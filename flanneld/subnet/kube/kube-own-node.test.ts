@@ -54,7 +54,7 @@ describe('annotations', () => {
     expect(patches(server)).toHaveLength(1);
   });
 
-  test('offer a key while the node moves to another backend, and no longer', async () => {
+  test('offer a key only while the node moves to another backend', async () => {
     const { site } = await makeScene();
     const manager = await site.manager('a');
     const moveData = parseJson('{"Type":"wireguard","PublicKey":"k","Port":51820}');
@@ -66,14 +66,14 @@ describe('annotations', () => {
     expect(await offered()).toBe('');
   });
 
-  test('of a backend without data say null', async () => {
+  test('of a backend without data are null', async () => {
     const { site } = await makeScene();
     const attributes: LeaseAttributes = { backendType: '', publicIp: parseIp('192.168.0.1') };
     await (await site.manager('a')).acquire(attributes, never);
     expect(await site.annotations('a')).toMatchObject({ 'backend-type': '', 'backend-data': 'null' });
   });
 
-  test('an overwritten public IP is what peers are told, from the start, when it changes, and no longer', async () => {
+  test('the public IP that is overwritten is published from the start, when it changes, and not after it is removed', async () => {
     const { site } = await makeScene();
     await site.createNode('a', ['10.244.1.0/24']);
     await site.annotate('a', { 'public-ip-overwrite': '203.0.113.7' });
@@ -100,7 +100,7 @@ describe('annotations', () => {
     { bad: '10.244.9.9', why: 'lies inside the pod network 10.244.0.0/16' },
   ].flatMap((row) => ['public-ip-overwrite', 'node-public-ip'].map((key) => ({ ...row, key })));
 
-  test.for(refused)('$key=$bad is refused, told, and what was wanted before goes on', async ({ key, bad, why }) => {
+  test.for(refused)('$key=$bad is refused and reported, and the value before it stays', async ({ key, bad, why }) => {
     const { server, site } = await makeScene();
     await site.createNode('a', ['10.244.1.0/24']);
     await site.annotate('a', { [key]: bad });
@@ -145,7 +145,7 @@ describe('annotations', () => {
 });
 
 describe('the podCIDR', () => {
-  test('is waited for, with an Event and a message that say what to do', async () => {
+  test('is waited for, and an Event and a message say what to do', async () => {
     const { server, site } = await makeScene();
     await site.createNode('a', []);
     const acquiring = (await site.manager('a')).acquire(nodeAttributes(1), never);
@@ -173,7 +173,7 @@ describe('the podCIDR', () => {
     expect(server.events[0]).toMatchObject({ reason: 'PodCIDRNotInNetwork' });
   });
 
-  test('of a family that is missing is named', async () => {
+  test('of a missing family is named', async () => {
     const { site } = await makeScene({ ...ipv4, EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' });
     await site.createNode('a', ['10.244.1.0/24']);
     await expect((await site.manager('a')).acquire(nodeAttributes(1, true), never)).rejects.toThrow(
@@ -181,7 +181,7 @@ describe('the podCIDR', () => {
     );
   });
 
-  test('of a Node made anew: the annotations come back; another podCIDR ends the watch with an error', async () => {
+  test('of a Node that was registered again: the annotations are written again; another podCIDR ends the watch with an error', async () => {
     const { site } = await makeScene();
     await site.createNode('a', ['10.244.1.0/24']);
     const manager = await site.manager('a');
@@ -197,7 +197,7 @@ describe('the podCIDR', () => {
 });
 
 describe('the condition NetworkUnavailable', () => {
-  test('is False once the node forwards, not before; again on a Node made anew', async () => {
+  test('is False when the node forwards, not before, and again on a Node that was registered again', async () => {
     const { server, site } = await makeScene();
     const manager = await site.manager('a');
     await manager.acquire(nodeAttributes(1), never);
@@ -220,7 +220,7 @@ describe('the condition NetworkUnavailable', () => {
     await expect.poll(conditions, { timeout: 10_000 }).toEqual([want]);
   });
 
-  test('D7: is tried until the server takes it', async () => {
+  test('D7: is retried until the server accepts it', async () => {
     const { server, site } = await makeScene();
     const manager = await site.manager('a');
     await manager.acquire(nodeAttributes(1), never);
@@ -239,7 +239,7 @@ describe('the condition NetworkUnavailable', () => {
     expect(refused).toBe(3);
   });
 
-  test('is left alone when it is not to be set', async () => {
+  test('is not touched when it is not to be set', async () => {
     const { server, site } = await makeScene();
     const manager = await site.manager('a', { setNetworkUnavailable: false });
     await manager.acquire(nodeAttributes(1), never);
@@ -253,7 +253,7 @@ describe('the condition NetworkUnavailable', () => {
 });
 
 describe('which node this is', () => {
-  test('the pod says so when nothing else does, asked again while the server refuses', async () => {
+  test('the pod’s spec names it when nothing else does, and is asked again while the server refuses', async () => {
     const { server, site } = await makeScene();
     await site.createNode('a', ['10.244.1.0/24']);
     server.pods.set('kube-flannel/agent-x', { spec: { nodeName: site.nodeName('a') } });
@@ -269,7 +269,7 @@ describe('which node this is', () => {
     expect(refused).toBeGreaterThan(1);
   });
 
-  test('without any of them it says which variables are missing', async () => {
+  test('without any source the error names the missing variables', async () => {
     const { site } = await makeScene();
     const identity = { nodeName: undefined, podName: undefined, podNamespace: undefined };
     await expect((await site.manager('a', { identity })).acquire(nodeAttributes(1), never)).rejects.toThrow(
@@ -287,7 +287,7 @@ describe('which node this is', () => {
   });
 });
 
-test('what the node has to report becomes Events, each once', async () => {
+test('each report of the node becomes one Event', async () => {
   const { server, site } = await makeScene();
   const manager = await site.manager('a');
   await manager.acquire(nodeAttributes(1), never);
@@ -302,8 +302,8 @@ test('what the node has to report becomes Events, each once', async () => {
   );
 });
 
-describe('the server at start', () => {
-  test('is waited for: refused, then without rights, then well', async () => {
+describe('the API server at start', () => {
+  test('is waited for while it refuses connections and then requests', async () => {
     const { server, site } = await makeScene();
     await site.createNode('a', ['10.244.1.0/24']);
     let asked = 0;

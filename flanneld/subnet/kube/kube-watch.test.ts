@@ -80,7 +80,7 @@ describe('the watch is cut', () => {
     expect(listsOf(scene.server)).toBe(lists);
   });
 
-  test('by silence: a connection on which nothing is heard is given up', async () => {
+  test('by silence: a connection without any data is given up', async () => {
     const { server, put, see } = await makeScene({ watchIdleMs: 300 });
     const before = watchesOf(server);
     await expect.poll(() => watchesOf(server), { timeout: 10_000 }).toBeGreaterThan(before);
@@ -88,7 +88,7 @@ describe('the watch is cut', () => {
     await see('p=7');
   });
 
-  test('and the server refuses for a while: last known leases stay', async () => {
+  test('and the server refuses for a while: the last known leases stay', async () => {
     const { server, put, see, watcher } = await makeScene();
     await put('p', 7);
     await see('p=7');
@@ -109,7 +109,7 @@ describe('the watch is cut', () => {
 });
 
 describe('the first list', () => {
-  test('is of the server’s memory, any later one of what is so now', async () => {
+  test('comes from the server’s cache, any later one is the newest state', async () => {
     const { server, put, see } = await makeScene();
     server.compact();
     server.endWatches();
@@ -119,7 +119,7 @@ describe('the first list', () => {
     expect(lists.map(({ url }) => url.searchParams.get('resourceVersion'))).toEqual(['0', null]);
   });
 
-  test('may be older than what is known of the own Node', async () => {
+  test('may be older than the known state of the own Node', async () => {
     const server = await new FakeKube().start();
     onTestFinished(async () => await server.stop());
     const site = makeKubeSite(server.access, { Network: '10.244.0.0/16' });
@@ -138,7 +138,7 @@ describe('the first list', () => {
 });
 
 describe('what is watched is too old (410)', () => {
-  test('said in the middle of a watch: everything is listed again, who went is gone', async () => {
+  test('in the middle of a watch: everything is listed again, and removed nodes are gone', async () => {
     const { server, site, put, see } = await makeScene();
     await put('p', 7);
     await put('q', 8);
@@ -151,7 +151,7 @@ describe('what is watched is too old (410)', () => {
     await see('q=8');
   });
 
-  test('said when a watch is opened', async () => {
+  test('when a watch is opened', async () => {
     const { server, site, put, see } = await makeScene();
     await put('p', 7);
     await see('p=7');
@@ -163,7 +163,7 @@ describe('what is watched is too old (410)', () => {
     await see('q=8');
   });
 
-  test('said between two pages: the list starts anew', async () => {
+  test('between two pages: the list starts again', async () => {
     const server = await new FakeKube().start();
     onTestFinished(async () => await server.stop());
     const site = makeKubeSite(server.access, { Network: '10.244.0.0/16' });
@@ -188,7 +188,7 @@ describe('events that are not as they should be', () => {
     await see('p=7');
   });
 
-  test('lines nobody can read, again and again: everything is listed', async () => {
+  test('lines that cannot be read, again and again: everything is listed', async () => {
     const { server, put, see } = await makeScene();
     let bad = 0;
     server.intercept = ({ url }, response) => {
@@ -204,7 +204,7 @@ describe('events that are not as they should be', () => {
     expect(listsOf(server)).toBe(lists + 1);
   });
 
-  test('bytes that come one by one', async () => {
+  test('bytes that arrive one by one', async () => {
     const scene = await makeScene();
     await scene.put('p', 7);
     await scene.see('p=7');
@@ -215,7 +215,7 @@ describe('events that are not as they should be', () => {
     await scene.see('p=200');
   });
 
-  test('duplicates and events out of order: the newest of each node counts', async () => {
+  test('duplicates and events out of order: the newest event of each node counts', async () => {
     const scene = await makeScene();
     await scene.put('p', 7);
     await scene.put('q', 8);
@@ -227,7 +227,7 @@ describe('events that are not as they should be', () => {
     await scene.see('p=30', 'q=40');
   });
 
-  test('an old event after a deletion raises nobody from the dead; a new node of that name is a new one', async () => {
+  test('an old event after a deletion does not bring the node back; a new node of that name does', async () => {
     const scene = await makeScene();
     await scene.put('p', 7);
     await scene.put('q', 8);
@@ -243,8 +243,8 @@ describe('events that are not as they should be', () => {
   });
 });
 
-describe('what is asked for', () => {
-  test('pages of the list, and of changes only metadata', async () => {
+describe('requests', () => {
+  test('ask for pages of the list, and only for metadata of changes', async () => {
     const server = await new FakeKube().start();
     onTestFinished(async () => await server.stop());
     const site = makeKubeSite(server.access, { Network: '10.0.0.0/8' });
@@ -258,7 +258,7 @@ describe('what is asked for', () => {
     expect(server.requests.filter(({ url }) => url.pathname.endsWith('/n5'))).toEqual([]);
   });
 
-  test('the other addresses of a node: from the list, and once more when it has another public address', async () => {
+  test('take the other addresses of a node from the list, and again when its public address changes', async () => {
     const server = await new FakeKube().start();
     onTestFinished(async () => await server.stop());
     const site = makeKubeSite(server.access, { Network: '10.0.0.0/8' });
@@ -278,7 +278,7 @@ describe('what is asked for', () => {
     expect(server.requests.filter(({ url }) => url.pathname.endsWith('/n5'))).toHaveLength(1);
   });
 
-  test('the podCIDR of a node that joins later, also when it is assigned after the annotations', async () => {
+  test('ask for the podCIDR of a node that joins later, also when it is assigned after the annotations', async () => {
     const { server, site, see } = await makeScene();
     server.addNode('p', [], annotated(site, 7));
     await expect.poll(() => server.requests.some(({ url }) => url.pathname.endsWith('/nodes/p'))).toBe(true);
@@ -286,7 +286,7 @@ describe('what is asked for', () => {
     await see('p=7');
   });
 
-  test('D10: many changes at one moment become few snapshots, and none is lost', async () => {
+  test('D10: many changes at one moment give few snapshots, and none is lost', async () => {
     const { server, site, watcher } = await makeScene();
     for (let at = 0; at < 500; at++) server.addNode(`n${at}`, ['10.244.7.0/24'], annotated(site, 1));
     await watcher.until(({ leases }) => leases.size === 500);

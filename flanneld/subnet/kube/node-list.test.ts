@@ -104,7 +104,7 @@ describe.for([
     addresses: fc.array(fc.constantFrom('10.0.0.1', '192.0.2.1', 'fd00::1'), { maxLength: 3 }),
   });
 
-  test('gives every Node, however the bytes are cut', () => {
+  test('gives every Node, wherever the bytes are split', () => {
     fc.assert(
       fc.property(fc.array(sent, { maxLength: 5 }), fc.array(fc.nat(70)), (nodes, cuts) => {
         const bytes = encode(nodes, end);
@@ -137,7 +137,7 @@ describe.for([
     );
   });
 
-  test('that is cut is refused', () => {
+  test('that is cut short is refused', () => {
     const bytes = encode(two, end);
     for (let length = 0; length < bytes.length - 4; length += 7) {
       expect(() => readAll(new Reader(() => undefined), [bytes.subarray(0, length)])).toThrow();
@@ -162,6 +162,6 @@ test('an item that never ends is refused before it fills memory', () => {
   expect(() => Array.from({ length: 5 }, () => reader.push(megabyte))).toThrow('an item of more than');
 });
 
-test('a field that ends behind its message is refused', () => {
+test('a field longer than its message is refused', () => {
   expect(() => eachField(Buffer.concat([field(1, 'abc')]), 0, 4, () => undefined)).toThrow('middle of a field');
 });
