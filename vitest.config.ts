@@ -17,7 +17,7 @@ const leftOut = [
   'test/root/{agent-faults,agent-systemd,bench-delay}.test.ts',
   'test/doctor/every-*.test.ts',
   'test/e2e/real-firewalls.test.ts',
-  'test/{fastpath,probes,kernels}/**',
+  'test/{fastpath,probes,kernels,machines}/**',
 ];
 
 /** Files that count lost packets or measure time, and files that look for what is left on the whole machine. */
@@ -27,7 +27,7 @@ const alone = [
   'test/cluster/{bench,conformance,containerd,image,interop,kubelet,monitoring}/**/*.test.ts',
   'test/cluster/stores/{etcd-faults,node-address,outages,silent-store,upstream-etcd}.test.ts',
   'test/doctor/every-*.test.ts',
-  'test/{fastpath,probes,kernels}/**/*.test.ts',
+  'test/{fastpath,probes,kernels,machines}/**/*.test.ts',
   'test/e2e/{lab-direct-routing,lab-probes,lab-start,node-address,node-address-dual}.test.ts',
   'test/lab/lifecycle.test.ts',
   'test/root/{agent-faults,agent-systemd,bench-*,events}.test.ts',

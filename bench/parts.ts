@@ -1,5 +1,6 @@
 // The parts of the suite, in the order they are run.
 
+import { backendsPart } from './backends.ts';
 import { clusterPart } from './cluster.ts';
 import { cniPart } from './cni.ts';
 import { fastPathPart } from './fast-path.ts';
@@ -26,8 +27,11 @@ const parts: readonly Part[] = [
   fastPathPart,
   faultsPart,
 ];
-/** Parts that run only when asked for by name: one takes about as long as all others together, the other needs a cluster. */
-const onRequest: readonly Part[] = [nodesPart, clusterPart];
+/**
+ * Parts that run only when asked for by name: one takes about as long as all others together, one needs a cluster, and one a kernel with
+ * WireGuard and IPIP.
+ */
+const onRequest: readonly Part[] = [nodesPart, clusterPart, backendsPart];
 
 /** The parts with these names or, without names, those of a full or quick run. Throws when no part has a name. */
 export function partsNamed(names: readonly string[], quick: boolean): readonly Part[] {

@@ -138,11 +138,12 @@ export const COMMANDS = {
     },
   },
   bench: {
-    does: 'Measures the named parts (all except nodes and cluster when none is named) beside references, and writes samples and a report (bench/README.md). As root.',
+    does: 'Measures the named parts (all except nodes, cluster and backends when none is named) beside references, and writes samples and a report (bench/README.md). As root.',
     words: '[PART…]',
     commands: {
       'start, cni, where, packet, peers, throughput': 'the parts',
       'guard, probes, fast-path, faults, nodes': 'more parts',
+      backends: 'wireguard and ipip beside flannel’s own; needs a kernel with both, flanneld and etcd',
       cluster: 'measures what pods of a cluster see, whatever its network',
       kind: 'the same with kind: Weft, then flannel, and compares',
       'compare BEFORE.json AFTER.json': 'prints figures that differ by more than noise; exits with 1 if one is worse',

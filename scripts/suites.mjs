@@ -84,8 +84,22 @@ export const SUITES = {
         says: 'only this file; may be given several times; scripts/kernels/main-job.mjs is the main job',
       },
       all: { type: 'boolean', says: 'every test that talks to the kernel, which takes hours' },
-      keep: { type: 'boolean', says: 'writes the results to test/kernels/results and their table to README.md' },
+      bench: {
+        type: 'boolean',
+        says: 'runs no tests: measures wireguard and ipip beside flannel’s own agent (npm run bench -- backends)',
+      },
+      keep: {
+        type: 'boolean',
+        says: 'writes the results to test/kernels/results and their table to README.md, those of --bench to bench/results/backends',
+      },
     },
+  },
+  machines: {
+    does: 'Joins three virtual machines with three stock kernels to a cluster: one loses its power, one is upgraded, one runs flannel. Installs the emulator.',
+    takes: '15 min',
+    needs: 'root, etcd; installs qemu-system-x86, busybox-static, wireguard-tools',
+    root: 'the packages are installed, and the build, as root',
+    ...vitest,
   },
   soak: {
     does: 'Exposes five nodes to random faults, and then expects the right state on every node.',

@@ -23,6 +23,12 @@ export const FEATURES = [
   { feature: 'WireGuard', files: ['test/kernels/wireguard.test.ts'] },
   { feature: 'a cluster moves from vxlan to WireGuard', files: ['test/kernels/moving.test.ts'] },
   { feature: 'IPIP', files: ['test/kernels/ipip.test.ts'] },
+  {
+    feature: 'WireGuard and IPIP beside a real flanneld',
+    files: ['test/kernels/beside-flannel.test.ts'],
+    isLong: true,
+  },
+  { feature: 'delay, loss, reordering, links that flap', files: ['test/kernels/netem.test.ts'], isLong: true },
   { feature: 'doctor: a full table of neighbours', files: ['test/kernels/doctor-neighbours.test.ts'] },
   {
     feature: 'doctor with WireGuard and IPIP',

@@ -8,6 +8,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeInitramfs } from './initramfs.mjs';
 
+/** Debian packages that this needs, each with a command that shows it is installed. */
+export const PACKAGES = {
+  'qemu-system-x86': 'qemu-system-x86_64',
+  'busybox-static': 'busybox',
+  cpio: 'cpio',
+  kmod: 'depmod',
+  'xz-utils': 'xz',
+  'wireguard-tools': 'wg',
+};
+
 const BOOT_MS = 300_000;
 const ASK_AGAIN_MS = 200;
 
@@ -49,18 +59,19 @@ export class VirtualMachine {
   }
 
   /**
-   * Boots a kernel of debianKernel(), which finds none of the modules in `without`. Rejects with one line and the end of the console when
-   * it does not come up.
+   * Boots a kernel of debianKernel(), which finds none of the modules in `without`. `network` is the socket of a switch (switch.mjs) and
+   * the MAC address of eth0 there; such a machine also has an eth1, by which 10.0.2.2 leads to this machine's loopback. Rejects with one
+   * line and the end of the console when it does not come up.
    */
-  static async boot(kernel, { memoryMb = 6144, without = [] } = {}) {
+  static async boot(kernel, { memoryMb = 6144, without = [], network } = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'weft-vm-'));
     const share = join(folder, 'share');
     await mkdir(share);
-    await writeFile(join(share, 'start.sh'), startScript(kernel, without));
+    await writeFile(join(share, 'start.sh'), startScript(kernel, without, network !== undefined));
     const initrd = await makeInitramfs(kernel, folder);
     const vm = new VirtualMachine(
       folder,
-      spawn('qemu-system-x86_64', qemuArguments(kernel, initrd, share, memoryMb), {
+      spawn('qemu-system-x86_64', qemuArguments(kernel, { initrd, share, memoryMb, network }), {
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );
@@ -127,7 +138,7 @@ export class VirtualMachine {
 }
 
 /** Runs one command file after the other. The exit code is written last and by a rename, so that it is never read half written. */
-function startScript({ folder, release }, without) {
+function startScript({ folder, release }, without, isOnNetwork) {
   return `export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 hostname weft-vm
 ip link set lo up
@@ -136,6 +147,7 @@ ln -sfn ${quoted(join(folder, 'lib/modules', release))} /lib/modules/${release}
 mkdir -p /etc/modprobe.d
 : > /etc/modprobe.d/weft-without.conf
 ${without.map((name) => `echo 'install ${name} /bin/false' >> /etc/modprobe.d/weft-without.conf`).join('\n')}
+${isOnNetwork ? 'modprobe virtio_net' : ''}
 cd /run/share
 : > up
 n=1
@@ -152,7 +164,7 @@ done
 `;
 }
 
-function qemuArguments({ image }, initrd, share, memoryMb) {
+function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
   return [
     // /dev/kvm may be there and hang, so emulation is asked for by name.
     ...['-accel', 'tcg', '-cpu', 'max', '-m', String(memoryMb)],
@@ -164,7 +176,16 @@ function qemuArguments({ image }, initrd, share, memoryMb) {
     ...['-append', 'console=ttyS0 panic=-1 quiet mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1'],
     ...['-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap'],
     ...['-virtfs', `local,path=${share},mount_tag=share,security_model=none`],
-    ...['-nic', 'none'],
+    ...(network === undefined ? ['-nic', 'none'] : networkArguments(network)),
+  ];
+}
+
+/** Network cards without the ROM to boot from, which not every package brings. */
+function networkArguments({ socket, mac }) {
+  return [
+    ...['-netdev', `stream,id=peers,server=off,addr.type=unix,addr.path=${socket}`],
+    ...['-device', `virtio-net-pci,netdev=peers,mac=${mac},romfile=`],
+    ...['-netdev', 'user,id=host,ipv6=off', '-device', 'virtio-net-pci,netdev=host,romfile='],
   ];
 }
 

@@ -3,14 +3,15 @@
 
 import { spawnSync } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleBench } from '../bench.mjs';
 import { run as runProgram } from '../command.mjs';
 import { debianKernel, KERNELS } from '../kernels/debian-kernel.mjs';
 import { byFile, FEATURES, WITHOUT } from '../kernels/features.mjs';
 import { keep, writeReadme } from '../kernels/kept.mjs';
-import { quoted, SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
+import { PACKAGES, quoted, SLOWNESS, VirtualMachine } from '../kernels/vm.mjs';
 import { bundleLab } from '../lab-bundle.mjs';
 import { ensurePackages } from '../setup.mjs';
 import { closingLines } from '../tally.mjs';
@@ -18,16 +19,6 @@ import { prepareTestPrograms } from '../test-programs.mjs';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const VITEST = 'node node_modules/vitest/vitest.mjs';
-
-/** Debian packages, each with a command that shows it is installed. */
-const PACKAGES = {
-  'qemu-system-x86': 'qemu-system-x86_64',
-  'busybox-static': 'busybox',
-  cpio: 'cpio',
-  kmod: 'depmod',
-  'xz-utils': 'xz',
-  'wireguard-tools': 'wg',
-};
 
 /** The file that stands for the main job among those of --test. */
 const MAIN_JOB_FILE = 'scripts/kernels/main-job.mjs';
@@ -47,6 +38,7 @@ export async function main(values) {
   const folder = join(repository, 'dist/kernels');
   await mkdir(folder, { recursive: true });
   await bundleLab();
+  if (values.bench) return await benchAll(values);
   const programs = join(folder, 'programs');
   await rm(programs, { recursive: true, force: true });
   await prepareTestPrograms(programs);
@@ -105,13 +97,11 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
   const vm = await VirtualMachine.boot(kernel, { without });
   try {
     const env = {
-      WEFT_TEST_SLOWNESS: String(SLOWNESS),
+      ...commonEnv(),
       WEFT_TEST_PROGRAMS: programs,
       WEFT_RESULTS: vm.pathInside('results.json'),
       WEFT_SUITE: '{}',
       WEFT_VIRTUAL_MACHINE: '1',
-      NO_COLOR: '1',
-      ...(process.env['KUBEBUILDER_ASSETS'] && { KUBEBUILDER_ASSETS: process.env['KUBEBUILDER_ASSETS'] }),
     };
     const run = (command) => vm.run(command, { cwd: repository, env, output, limitMs: LIMIT_MS });
     const job = hasJob && { job: (await run(`node ${MAIN_JOB_FILE}`)) === 0 ? 'passed' : '**failed**' };
@@ -123,6 +113,34 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
   } finally {
     await vm.stop();
   }
+}
+
+function commonEnv() {
+  const { KUBEBUILDER_ASSETS } = process.env;
+  return { WEFT_TEST_SLOWNESS: String(SLOWNESS), NO_COLOR: '1', ...(KUBEBUILDER_ASSETS && { KUBEBUILDER_ASSETS }) };
+}
+
+/** Measures the backends on each kernel, one after the other, since two machines would disturb each other. */
+async function benchAll({ kernel = KERNELS, keep: isKept }) {
+  await bundleBench();
+  let worst = 0;
+  for (const name of kernel) {
+    const found = await debianKernel(name);
+    process.stdout.write(`\n== ${name}: ${found.packaged}\n`);
+    const vm = await VirtualMachine.boot(found);
+    try {
+      const out = vm.pathInside('bench');
+      const command = `node --enable-source-maps dist/bench/main.mjs backends --out ${quoted(out)}`;
+      const code = await vm.run(command, { cwd: repository, env: commonEnv(), limitMs: LIMIT_MS });
+      worst = Math.max(worst, code);
+      const folder = join(repository, 'bench/results', isKept ? 'backends' : 'local/backends', name);
+      await mkdir(folder, { recursive: true });
+      await copyFile(join(vm.pathOutside('bench'), 'result.json'), join(folder, 'result.json'));
+    } finally {
+      await vm.stop();
+    }
+  }
+  return worst;
 }
 
 /** What is taken for the result of a run that ended without one. */

@@ -39,6 +39,37 @@ declare module '*/kept.mjs' {
   export function readmeWithTable(text?: string): string;
 }
 
+declare module '*/debian-kernel.mjs' {
+  export interface Kernel {
+    readonly name: string;
+    /** What uname -r says there. */
+    readonly release: string;
+  }
+
+  export const KERNELS: readonly string[];
+  export function debianKernel(name: string): Promise<Kernel>;
+}
+
+declare module '*/vm.mjs' {
+  import type { Kernel } from '*/debian-kernel.mjs';
+  import type { Writable } from 'node:stream';
+
+  export class VirtualMachine {
+    static boot(
+      kernel: Kernel,
+      options: { readonly memoryMb: number; readonly network: { readonly socket: string; readonly mac: string } },
+    ): Promise<VirtualMachine>;
+    run(command: string, options: { readonly limitMs: number; readonly output: Writable }): Promise<number>;
+    stop(): Promise<void>;
+  }
+
+  export function quoted(text: string): string;
+}
+
+declare module '*/switch.mjs' {
+  export function startSwitch(path: string): Promise<() => Promise<void>>;
+}
+
 declare module '*/build-plugin.mjs' {
   export function bundleMap(): Promise<string>;
 }

@@ -13,6 +13,7 @@ import { parsePrefix } from '../../../lib/ip.ts';
 import { type JsonValue, jsonObject, stringifyJson } from '../../../lib/json.ts';
 import type { EtcdCluster, EtcdMember } from '../../support/etcd.ts';
 import { recordingLog } from '../../support/recording-log.ts';
+import { slowed } from '../../support/slowness.ts';
 import type { ContractSite } from '../../support/store-contract.ts';
 import { never } from '../../support/store-contract.ts';
 
@@ -43,7 +44,7 @@ export async function makeEtcdSite(
 ): Promise<EtcdSite> {
   const { endpoints, tls } = cluster;
   const prefix = `/weft/${process.pid}-${sites++}`;
-  const connection = { endpoints, tls, user, timeoutMs: 3000 };
+  const connection = { endpoints, tls, user, timeoutMs: slowed(3000) };
   const gateway = new EtcdGateway(connection);
   const { log, logged } = recordingLog();
   const put = async (key: string, value: string, leaseId = '0'): Promise<void> => {
