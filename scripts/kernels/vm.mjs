@@ -167,7 +167,9 @@ done
 function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
   return [
     // /dev/kvm may be there and hang, so emulation is asked for by name.
-    ...['-accel', 'tcg', '-cpu', 'max', '-m', String(memoryMb)],
+    ...['-accel', 'tcg', '-m', String(memoryMb)],
+    // Without AVX, whose registers are emulated slowly and used for every copy in memory: Node starts in four fifths of the time.
+    ...['-cpu', 'max,-avx,-avx2,-fma,-f16c'],
     // One processor. With two the kernel dies of `Oops: int3` now and then: it changes its own instructions when the first rule of a
     // firewall comes, and the emulator lets the other processor run into the change.
     ...['-smp', '1'],
