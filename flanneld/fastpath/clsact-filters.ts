@@ -1,5 +1,5 @@
-// Programs attached as filters of clsact, before Linux 6.6. A filter is ours by its priority, handle and name together, so that no list of
-// them is kept: an agent finds those of the one before it.
+// Programs attached as filters of clsact, before Linux 6.6. A filter is ours if its priority, handle and name are ours. So no list of
+// filters is kept, and an agent finds those that an earlier one has left.
 
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import { NetlinkError } from '../../lib/netlink/request.ts';
@@ -55,7 +55,7 @@ export class ClsactFilters implements Attachments {
   }
 
   close(): void {
-    // Filters hold their programs.
+    // A filter holds its program, so there is nothing to close.
   }
 
   #filters(ifindex: number): IngressFilter[] {
@@ -71,7 +71,9 @@ export class ClsactFilters implements Attachments {
   }
 }
 
-/** How many filters of others a device has for what arrives or leaves; 0 when it is gone. Throws NetlinkError. */
+/**
+ * How many filters of others a device has, for packets that arrive and packets that leave; 0 when the device is gone. Throws NetlinkError.
+ */
 export function foreignFilters(netlink: Netlink, ifindex: number): number {
   if (!hasHook(netlink, ifindex)) return 0;
   const filters = (['ingress', 'egress'] as const).flatMap((hook) => listFilters(netlink, ifindex, hook));
@@ -87,7 +89,9 @@ function hasHook(netlink: Netlink, ifindex: number): boolean {
   }
 }
 
-/** Removes the filters that an agent has left, on a kernel with or without tcx. The indexes of their devices. Throws NetlinkError. */
+/**
+ * Removes the filters that an agent has left, on a kernel with or without tcx. Returns the indexes of their devices. Throws NetlinkError.
+ */
 export function removeFilters(netlink: Netlink): number[] {
   const filters = new ClsactFilters(netlink);
   const found = [...filters.list().keys()];

@@ -29,14 +29,14 @@ import { addressKey } from './programs/layout.ts';
 import { fastReasons, type Reason, slowReasons, tunnelReasons } from './programs/reasons.ts';
 import { type WantedFastPath, wantedFastPath } from './wanted.ts';
 
-/** Programs and the heartbeat are looked after so often. */
+/** How often the programs are checked and their heartbeat is renewed. */
 const TICK_MS = 1000;
 const GAP_MS = 100;
-/** Everything is looked at again without an event. */
+/** After this time everything is read again, even without an event. */
 const AUDIT_MS = 60_000;
-/** How long a port without a result of the runtime is taken for one of a running ADD. */
+/** How long a port that the runtime does not know is assumed to belong to an ADD that still runs. */
 const ADD_MS = 30_000;
-/** A kernel that lacks something may get it: a module is loaded. */
+/** When to try again after the kernel lacked something: a module may have been loaded since. */
 const RETRY_MS = 60_000;
 
 export interface FastPathParts {
@@ -54,7 +54,7 @@ export interface FastPathParts {
   /** The folder for pins in a bpffs; undefined where there is none. */
   readonly pinFolder: string | undefined;
   readonly policing: Policing;
-  /** Whether programs shall encapsulate and decapsulate, too. */
+  /** Whether programs shall also encapsulate and decapsulate. */
   readonly mode: 'redirect' | 'full';
 }
 
@@ -72,13 +72,13 @@ export class FastPath {
   #podsAt = new Map<number, Ip[]>();
   #tunnelIndexes: ReadonlySet<number> = new Set();
   readonly #unknownSince = new Map<number, number>();
-  /** Why it is off; undefined while it is on. */
+  /** Why the fast path is off; undefined while it is on. */
   #reason: string | undefined = 'the fast path has not started yet';
-  /** Whether that is how every node starts. */
+  /** Whether the reason is one that every node has for a short time after the start. */
   #isWaiting = true;
-  /** Whether programs may encapsulate; the reason in words when they must not for now. */
+  /** Whether programs may encapsulate, or the reason why they must not at present. */
   #full: boolean | string = false;
-  /** Why this kernel or node has none. */
+  /** Why this kernel or node cannot have a fast path. */
   #lacks: string | undefined;
 
   constructor(parts: FastPathParts) {
@@ -96,7 +96,9 @@ export class FastPath {
     });
   }
 
-  /** Takes in an event of the kernel. A pod's entry must not outlive its device: it would lose the packets to its address. */
+  /**
+   * Takes in an event of the kernel. A pod's entry must go with its device: an entry that stays redirects packets to a device that is gone.
+   */
   hear(event: RtnetlinkEvent): void {
     if (!this.#isConcerned(event)) return;
     if (event.kind === 'link' && event.removed) this.#forgetPod(event.object.index);
@@ -104,7 +106,7 @@ export class FastPath {
     this.#loop.wake('event');
   }
 
-  /** Call when somebody else has changed a rule of the packet filter, or events of that were lost. */
+  /** Call when somebody else has changed a rule of the packet filter, or when events about rules were lost. */
   rulesChanged(): void {
     this.#parts.policing.changed();
     this.#loop.wake('rules');
@@ -149,7 +151,7 @@ export class FastPath {
     );
   }
 
-  /** Ends the loop. Pinned programs go on until their time is over, so that an agent that starts soon loses nothing. */
+  /** Ends the loop. Pinned programs go on until their heartbeat ends, so an agent that starts within that time loses nothing. */
   async stop(): Promise<void> {
     await this.#loop.stop();
     this.#state?.close();
@@ -203,7 +205,7 @@ export class FastPath {
     await this.#look(tunnels, place);
   }
 
-  /** Reads the node, makes everything right and lets the programs redirect. */
+  /** Reads the node, corrects maps and programs, and lets the programs redirect. */
   async #look(tunnels: readonly Tunnel[], place: Place): Promise<void> {
     const { sys, netlink, clock, podNetwork, resultsFolder } = this.#parts;
     this.#isDirty = false;
@@ -226,7 +228,7 @@ export class FastPath {
     const own = found.links.filter(
       ({ ifindex, program }) => program !== 'fromPod' || state.foreignPrograms(ifindex) === 0,
     );
-    // A program of others may be there for what the pod receives, too.
+    // A pod whose veth has a program of others gets no entry either: such a program may also be there for packets to the pod.
     const isOwn = new Set(own.map(({ ifindex }) => ifindex));
     this.#wanted = { ...found, links: own, pods: found.pods.filter(({ entry }) => isOwn.has(entry.ifindex)) };
     this.#waitForAdds(found.unknownPorts);
@@ -236,7 +238,10 @@ export class FastPath {
     this.#go();
   }
 
-  /** Pods whose ADD is running have no result of the runtime yet, and nothing tells when there is one. */
+  /**
+   * The runtime writes a pod's result only at the end of its ADD, and no event reports it. So everything is read again until the result is
+   * there.
+   */
   #waitForAdds(ports: readonly number[]): void {
     const now = this.#parts.clock.now();
     for (const port of this.#unknownSince.keys()) if (!ports.includes(port)) this.#unknownSince.delete(port);
@@ -247,7 +252,10 @@ export class FastPath {
     }
   }
 
-  /** Programs encapsulate while nobody polices the tunnel and nobody else's programs are where its packets arrive. */
+  /**
+   * Programs encapsulate while no rule of others matches the tunnel's packets and no program of others is at the interface where these
+   * arrive.
+   */
   #chooseMode(policed: string | undefined, { underlay }: Place): void {
     if (this.#parts.mode !== 'full') return;
     const isForeign = (this.#state?.foreignPrograms(underlay.index) ?? 0) > 0;
@@ -264,7 +272,7 @@ export class FastPath {
     return attached.size === links.length && links.every(({ ifindex, program }) => attached.get(ifindex) === program);
   }
 
-  /** True when maps and programs can be made here. */
+  /** Makes maps and programs unless they exist. Returns false where this is not possible. */
   #open(): boolean {
     if (this.#state !== undefined) return true;
     const { sys, netlink, clock, pinFolder } = this.#parts;
@@ -312,14 +320,17 @@ export class FastPath {
     if (this.#state === undefined && !isWaiting) this.#detachEarlier();
   }
 
-  /** What an earlier agent has attached would redirect until its time is over. Its maps and programs stay, for when the reason is gone. */
+  /**
+   * Detaches what an earlier agent has left: it would redirect until its heartbeat ends. Its maps and programs stay, for the time when the
+   * reason is gone.
+   */
   #detachEarlier(): void {
     const { sys, netlink, pinFolder } = this.#parts;
     if (pinFolder !== undefined) removeLinkPins(sys, pinFolder);
     removeFilters(netlink);
   }
 
-  /** Takes everything away, so that packets do not even pass the programs. */
+  /** Removes all programs from devices and all entries from maps, so that packets do not even pass a program. */
   async #clear(place: Place): Promise<void> {
     this.#isDirty = true;
     if (this.#wanted === undefined) return;

@@ -1,5 +1,5 @@
-// The fast path's maps and programs in the kernel, and where these are attached. They are pinned in a bpffs where there is one, so that they
-// outlive the agent: one that starts takes over what the one before it has left. The names of the pins, and of the maps in them, are ours.
+// The fast path's maps and programs in the kernel, and the devices where the programs are attached. Where there is a bpffs they are pinned
+// in it, so that they outlive the agent and the next agent takes them over. The names of the pins and of the maps are ours.
 
 import { type BpfMap, createMap, mapInfo } from '../../lib/bpf/map.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
@@ -26,7 +26,7 @@ import { hasTcx, TcxLinks } from './tcx-links.ts';
 /** One attached program. */
 export interface Attached {
   readonly ifindex: number;
-  /** Undefined when it is not one of the programs that are loaded now. */
+  /** Undefined when it is not one of the programs that this agent has loaded. */
   readonly program: ProgramName | undefined;
 }
 
@@ -39,7 +39,10 @@ export class KernelState {
   readonly #programIds = new Map<number, ProgramName>();
   readonly #attachments: Attachments;
 
-  /** Takes over what is pinned and makes the rest. Throws OpError and SysError when this kernel or node has no fast path. */
+  /**
+   * Takes over the pinned maps and programs and makes the missing ones. Throws OpError and SysError when this kernel or node can have no
+   * fast path.
+   */
   constructor(sys: Syscalls, netlink: Netlink, folder: string | undefined) {
     this.sys = sys;
     this.#folder = folder;
@@ -62,7 +65,10 @@ export class KernelState {
     return map;
   }
 
-  /** Gives the programs their settings. They stop while these change, as they might see some old and some new ones. Throws SysError. */
+  /**
+   * Writes the programs' settings. The programs are stopped meanwhile, because they could read some old and some new settings. Throws
+   * SysError.
+   */
   configure(settings: ProgramSettings): void {
     if (hasSettings(this.sys, this.map('settings'), settings)) return;
     this.allow(0);
@@ -79,7 +85,7 @@ export class KernelState {
     return [...this.#attachments.list()].map(([ifindex, id]) => ({ ifindex, program: this.#programIds.get(id) }));
   }
 
-  /** Attaches a program to a device, or puts it in the place of the one that is there. Throws OpError. */
+  /** Attaches a program to a device, or replaces the one that is there. Throws OpError. */
   attach(ifindex: number, name: ProgramName): void {
     this.#attachments.attach(ifindex, this.#programs[name]);
   }
@@ -94,19 +100,19 @@ export class KernelState {
     return this.#attachments.foreign(ifindex);
   }
 
-  /** Lets the programs redirect for so long from now on; 0 stops them at once. Throws SysError. */
+  /** Lets the programs redirect for this long from now on; 0 stops them at once. Throws SysError. */
   allow(milliseconds: number): void {
     allowFor(this.sys, this.map('state'), milliseconds);
   }
 
-  /** Closes every descriptor; what is pinned goes on, and so do filters. */
+  /** Closes every descriptor. Pinned programs and filters stay at work. */
   close(): void {
     this.#attachments?.close();
     for (const fd of Object.values(this.#programs ?? {})) closeFd(this.sys, fd);
     for (const { fd } of this.maps.values()) closeFd(this.sys, fd);
   }
 
-  /** Maps of another layout, which another version made, are useless, and so are the programs that use them. */
+  /** Another version may have made maps of another layout. They are useless, and so are the programs that use them. */
   #openMaps(maps: Map<string, BpfMap>): void {
     if (this.#folder !== undefined) makeDirs(this.sys, this.#folder, 0o700);
     for (const [name, spec] of mapSpecs) {

@@ -1,5 +1,5 @@
-// `flanneld load-fast-path`: loads the programs and pins them for an agent that has fewer rights. Where conntrack is a module, to call its
-// functions takes CAP_SYS_ADMIN, which the agent should not have for as long as it runs.
+// `flanneld load-fast-path`: loads the programs and pins them for an agent that has fewer rights. Where conntrack is a module, a program
+// that calls its functions needs CAP_SYS_ADMIN to be loaded. The agent should not have this right for as long as it runs.
 
 import { isBpffs } from '../../lib/bpf/pin.ts';
 import { OpError } from '../../lib/errors.ts';
@@ -10,7 +10,7 @@ import { PIN_FOLDER, PIN_ROOT } from '../../lib/pods/fast-path-pods.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { KernelState } from './kernel-state.ts';
 
-/** Returns one line that says what became of it. It never fails: without programs packets go the classic way. */
+/** Returns one line that says what was done. It never fails: without programs packets go the classic way. */
 export function loadFastPath(sys: Syscalls): string {
   const failed = (why: string): string => `fast path not loaded, packets go the classic way: ${why}`;
   try {
@@ -28,14 +28,14 @@ export function loadFastPath(sys: Syscalls): string {
   }
 }
 
-/** After a boot nobody may have used conntrack yet. The kernel loads its modules when it is asked for a list. */
+/** After a boot nobody may have used conntrack yet. A request for its list makes the kernel load its modules. */
 export function loadConntrack(sys: Syscalls): void {
   const { netlink, close } = openNetfilter(sys);
   try {
     listUdpConnections(netlink, 4, 0);
   } catch (error) {
     if (!(error instanceof OpError)) throw error;
-    // A kernel without the list may have conntrack all the same; what is missing is said by what needs it.
+    // A kernel may have conntrack without this list. If conntrack is missing, loading the programs fails and says so.
   } finally {
     close();
   }

@@ -1,5 +1,5 @@
-// The fast path's objects as kinds of the reconciler: programs at devices, pods and peers in maps. The kernel sends no events about
-// them, so they are polled. All of them are ours.
+// The fast path's objects as kinds of the reconciler: programs at devices, pods and peers in maps. The kernel sends no events about them,
+// so they are polled. All of them belong to us.
 
 import { type BpfMap, deleteElement, listElements, updateElement } from '../../lib/bpf/map.ts';
 import { errorText } from '../../lib/errors.ts';
@@ -13,7 +13,7 @@ import type { ProgramName } from './programs/node-programs.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
 
-/** Something done by bpf(2). */
+/** A change that is made by bpf(2). */
 interface Doing extends Action {
   run(): void;
 }
@@ -31,12 +31,12 @@ export interface WantedPod {
 }
 
 export interface WantedPeer {
-  /** The first address of its subnet. */
+  /** The first address of the peer's subnet. */
   readonly ip: Ip;
   readonly entry: PeerEntry;
 }
 
-/** An element of a map of addresses. */
+/** An element of a map whose keys are addresses. */
 interface Element {
   readonly ip: Ip;
   readonly value: Uint8Array;
@@ -55,7 +55,7 @@ export function fastPathKinds(sys: Syscalls, state: KernelState): FastPathKinds 
     name: 'fast path peer',
     map: 'peers',
     encode: ({ entry }) => encodePeer(entry),
-    // The programs count in what follows.
+    // The bytes after these are counters, which the programs change.
     compared: peerValue.sent,
   });
   const pod = elementKind<WantedPod>(sys, state, {
@@ -93,10 +93,10 @@ function linkKind(state: KernelState): ObjectKind<WantedLink, Attached, Doing> {
 
 interface ElementSpec<Want> {
   readonly name: string;
-  /** Its map is this with the number of the family. */
+  /** The map's name without the number of the family. */
   readonly map: 'peers' | 'pods';
   readonly encode: (want: Want) => Uint8Array;
-  /** How many bytes of the value are compared; absent: all. */
+  /** How many bytes of the value are compared; all when absent. */
   readonly compared?: number;
 }
 
@@ -133,7 +133,7 @@ function elementKind<Want extends { readonly ip: Ip }>(
   };
 }
 
-/** A device may be gone by now; then its own end removes it from what is wanted. */
+/** The device may be gone by now. Its RTM_DELLINK then removes it from what is wanted. */
 function execute(actions: readonly Doing[]): Promise<readonly Refusal[]> {
   const refusals: Refusal[] = [];
   for (const action of actions) {

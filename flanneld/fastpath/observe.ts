@@ -1,5 +1,5 @@
-// Reads what of a node decides which of its pods and peers may have a fast path: the bridge and its ports, what the runtime remembers
-// of the pods, the peers' routes and neighbours as the overlay has programmed them, and who else is at the devices.
+// Reads all that decides which pods and peers of a node may have a fast path: the bridge and its ports, the runtime's cached results of the
+// pods, the peers' routes and neighbours as the overlay has programmed them, and programs or filters of others at the devices.
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -13,30 +13,30 @@ import { listRoutes, type Route } from '../../lib/rtnetlink/route.ts';
 import { readTextIfPresent } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
-/** One family's tunnel. */
+/** The tunnel of one family. */
 export interface Tunnel {
   readonly family: Family;
   /** This node's subnet. */
   readonly subnet: IpPrefix;
   readonly ifindex: number;
   readonly dev: string;
-  /** Of the tunnel's device, in bytes. */
+  /** The MTU of the tunnel's device, in bytes. */
   readonly mtu: number;
 }
 
 export interface Observed {
   readonly links: readonly Link[];
   readonly qdiscs: readonly Qdisc[];
-  /** All neighbours of the families' tunnels and of the bridge. */
+  /** All neighbours on the families' tunnels and on the bridge. */
   readonly neighs: readonly Neigh[];
-  /** All routes but those to the node's own addresses. */
+  /** All routes except those to the node's own addresses. */
   readonly routes: readonly Route[];
-  /** Where the IPv4 tunnel's device sends frames. */
+  /** The FDB entries of the IPv4 tunnel's device. */
   readonly fdb: readonly FdbEntry[];
-  /** What the kernel gives packets of its own: their ttl, and their source ports from `first` on; undefined when it does not say. */
+  /** The ttl that the kernel gives packets of the node itself; undefined when it does not say. */
   readonly ttl: number | undefined;
   readonly sourcePorts: { readonly first: number; readonly count: number } | undefined;
-  /** Of all networks; a runtime writes one when an ADD has succeeded and removes it after the DEL. */
+  /** The results of all networks. A runtime writes one when an ADD has succeeded and removes it after the DEL. */
   readonly results: readonly CachedResult[];
 }
 
@@ -45,7 +45,7 @@ const SOURCE_PORTS = '/proc/sys/net/ipv4/ip_local_port_range';
 
 /** Throws NetlinkError. */
 export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunnel[], resultsFolder: string): Observed {
-  // What the runtime remembers is read first: a pod that goes meanwhile then lacks its device.
+  // The results are read first: a pod that is removed meanwhile then has a result without a device, and is left out.
   const results = [...listCachedResults(sys, resultsFolder).values()];
   return {
     results,
@@ -61,7 +61,7 @@ export function observe(sys: Syscalls, netlink: Netlink, tunnels: readonly Tunne
   };
 }
 
-/** As udp_flow_src_port() of the kernel, which never takes the last one. */
+/** The range from which udp_flow_src_port() of the kernel chooses; it never takes the last port. */
 function readSourcePorts(sys: Syscalls): Observed['sourcePorts'] {
   const [first, last] = readNumbers(sys, SOURCE_PORTS) ?? [];
   return first === undefined || last === undefined || last <= first ? undefined : { first, count: last - first };

@@ -1,5 +1,5 @@
 // Whether programs may encapsulate and decapsulate IPv4 packets themselves (the mode `full`), and what they need for it, as a pure function
-// of what was read. Only a tunnel that is as flannel makes it, on a plain Ethernet device, is imitated; in any other case packets are
+// of what was read. Programs only do so for a tunnel as flannel makes it, on a plain Ethernet device. In any other case packets are
 // redirected through the tunnel's device.
 
 import { formatPrefix, type Ip } from '../../lib/ip.ts';
@@ -12,7 +12,10 @@ import type { VxlanAttributes } from '../../lib/rtnetlink/vxlan-attributes.ts';
 import type { Observed } from './observe.ts';
 import type { OuterSettings } from './programs/settings.ts';
 
-/** With more than one next hop the kernel chooses by the flow. */
+/**
+ * How long programs keep the kernel's answer about the way. Where a route has several next hops the answer depends on the flow and is not
+ * kept.
+ */
 const KEEP_WAY_NS = 10_000_000;
 
 /** Outer IP, UDP, VXLAN, inner Ethernet. */
@@ -24,7 +27,7 @@ export interface Outer {
   readonly underlay: Link;
 }
 
-/** The reason in words when programs may not encapsulate. */
+/** Returns the reason in words when programs may not encapsulate. */
 export function outerOf(observed: Observed, tunnel: Link): Outer | string {
   const { vxlan, mac } = tunnel;
   if (vxlan === undefined || mac === undefined) return `${tunnel.name} is no VXLAN device`;
@@ -48,7 +51,7 @@ export function outerOf(observed: Observed, tunnel: Link): Outer | string {
   return { underlay, settings: { ...place, vni, port, ttl, sourcePorts, keepWayNs } };
 }
 
-/** Options of the tunnel's device that change its packets. */
+/** Names an option of the tunnel's device that changes its packets, so that programs would send other ones. */
 function oddOption({ gbp, ttl = 0, tos = 0, collectMetadata, learning }: VxlanAttributes): string | undefined {
   if (gbp === true) return 'group policies';
   if (ttl !== 0) return `ttl ${ttl}`;
@@ -64,19 +67,19 @@ function notPlain({ flags, mac, master, kind }: Link): string | undefined {
   return kind === undefined || kind === 'veth' ? undefined : `is of kind ${kind}`;
 }
 
-/** Whether the kernel would make smaller packets, or ones with another ttl, on a route out of the external interface. */
+/** Whether the kernel would send smaller packets, or packets with another ttl, by a route out of the external interface. */
 function isOdd({ family, oif, hops, mtu, hopLimit }: Route, { index }: Link, packetBytes: number): boolean {
   if (family !== 4 || (oif !== index && hops?.every((hop) => hop.oif !== index) !== false)) return false;
   return hopLimit !== undefined || (mtu !== undefined && mtu < packetBytes);
 }
 
 /**
- * Queues that only keep packets in order or share a link among flows; any other one may be there to limit or to sort packets. A clsact hook
- * may be ours; filters of others there count as programs of others, or see what the programs send as ever.
+ * Queues that only keep packets in order or share a link among flows. Any other one may be there to limit or to sort packets. A clsact hook
+ * may be ours. Filters of others at it either count as programs of others, or see what the programs send as before.
  */
 const PLAIN_QUEUES: ReadonlySet<string> = new Set(['noqueue', 'mq', 'pfifo_fast', 'pfifo', 'fq_codel', 'fq', 'clsact']);
 
-/** To which underlay address the tunnel's device sends frames for a MAC; a MAC is missing where that is not a single one of IPv4. */
+/** The underlay address to which the tunnel's device sends frames for each MAC. A MAC without exactly one IPv4 address is missing. */
 export function outerAddresses(fdb: readonly FdbEntry[], tunnelIndex: number): ReadonlyMap<Mac, Ip> {
   const found = new Map<Mac, Ip | undefined>();
   for (const entry of fdb) {

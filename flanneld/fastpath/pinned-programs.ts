@@ -1,5 +1,6 @@
-// Programs that somebody has loaded before the agent, who has more rights: where conntrack is a module, to call its functions takes
-// CAP_SYS_ADMIN (`flanneld load-fast-path`). Their pins have the version in their names, so that an agent uses none but its own.
+// Programs that `flanneld load-fast-path` has loaded and pinned before the agent starts: where conntrack is a module, a program that calls
+// its functions needs CAP_SYS_ADMIN to be loaded, which the agent does not have. The pins' names contain the programs' version, so that an
+// agent uses only its own.
 
 import { mapInfo } from '../../lib/bpf/map.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';
@@ -35,7 +36,7 @@ export function openPrograms(sys: Syscalls, folder: string | undefined, maps: No
     const fd = openPinned(sys, `${folder}/${pins[name]}`);
     if (fd === undefined) break;
     found.push([name, fd]);
-    // Maps of another layout were made anew since, and the programs would read the old ones.
+    // The maps were replaced by ones of another layout since, and the programs would read the old ones.
     if (!programInfo(sys, fd).mapIds.every((id) => mapIds.has(id))) break;
     if (found.length === programNames.length) return Object.fromEntries(found) as LoadedPrograms;
   }

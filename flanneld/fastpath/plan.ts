@@ -1,5 +1,5 @@
-// What the reconciler is given: for each device, pod and peer an owner with one object. An owner whose object is still the same stays
-// the same one, by which the reconciler tells a repair from a change.
+// The reconciler's input: for each device, pod and peer an owner with one object. The same JavaScript object stands for an owner as long as
+// its kernel object does not change; by this the reconciler tells a repair from a change.
 
 import { formatIp } from '../../lib/ip.ts';
 import { type WantedObject, wanted } from '../dataplane/objects/kind.ts';
@@ -26,7 +26,7 @@ export class FastPathPlanner {
     this.#kinds = kinds;
   }
 
-  /** The plan; without parts, that of nothing. Returns the same plan as long as nothing has changed. */
+  /** The plan for `parts`, or an empty one. Returns the same plan as long as nothing has changed. */
   plan(parts: WantedParts | undefined): Plan<Owner> {
     const owners = new Map<string, Owner>();
     for (const owner of parts === undefined ? [] : this.#owners(parts)) {

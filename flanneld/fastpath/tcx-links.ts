@@ -1,4 +1,4 @@
-// Programs attached by tcx links, from Linux 6.6 on. A link is pinned in a bpffs where there is one; else it ends with the agent.
+// Programs attached by tcx links, from Linux 6.6 on. A link is pinned where there is a bpffs; else it ends with the agent.
 
 import { attachIngress, linkInfo, listPrograms, replaceLinkProgram } from '../../lib/bpf/link.ts';
 import { openPinned, pinObject } from '../../lib/bpf/pin.ts';

@@ -1,5 +1,5 @@
-// Which programs, pods and peers the fast path shall have, as a pure function of what was read. Whoever is doubtful is left out: his
-// packets go the classic way.
+// Decides which programs, pods and peers the fast path shall have, as a pure function of what was read. A pod or peer about which anything
+// is doubtful is left out: its packets go the classic way.
 
 import { contains, formatIp, type Ip, networkOf, parseIp } from '../../lib/ip.ts';
 import { isUnicastMac, type Mac, MacError, parseMac } from '../../lib/mac.ts';
@@ -18,7 +18,7 @@ export interface NodeFacts {
   /** The name of the pods' bridge, and of their network. */
   readonly bridge: string;
   readonly network: string;
-  /** Whether programs shall encapsulate and decapsulate; the reason in words when they must not for now. */
+  /** Whether programs shall encapsulate and decapsulate, or the reason why they must not at present. */
   readonly full: boolean | string;
 }
 
@@ -27,16 +27,16 @@ export interface WantedFastPath {
   readonly links: readonly WantedLink[];
   readonly pods: readonly WantedPod[];
   readonly peers: readonly WantedPeer[];
-  /** The indexes of ports of which the runtime says nothing: an ADD is running, or the pod is not of this network. */
+  /** The indexes of ports that the runtime has no result for: an ADD is running, or the pod is not of this network. */
   readonly unknownPorts: readonly number[];
   /** Why programs do not encapsulate although they shall. */
   readonly notFull: string | undefined;
 }
 
-/** States in which a neighbour's MAC is not known to be wrong: reachable, stale, delay, probe, permanent. */
+/** The states in which a neighbour's MAC is not known to be wrong: reachable, stale, delay, probe, permanent. */
 const NUD_KNOWN = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
 
-/** The reason in words when the node has no fast path at all for now. */
+/** Returns the reason in words when the node can have no fast path at present. */
 export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFastPath | string {
   const bridge = observed.links.find(({ name, kind }) => name === facts.bridge && kind === 'bridge');
   if (bridge?.mac === undefined) return `there is no bridge ${facts.bridge} yet`;
@@ -75,7 +75,7 @@ export function wantedFastPath(observed: Observed, facts: NodeFacts): WantedFast
   };
 }
 
-/** Undefined where nobody asks for it. */
+/** Undefined in the mode `redirect`. */
 function outerIn(
   observed: Observed,
   tunnels: readonly { readonly tunnel: Tunnel; readonly link: Link | undefined }[],
@@ -98,7 +98,7 @@ interface Pods {
   readonly unknown: readonly number[];
 }
 
-/** A pod's device and what the runtime remembers of it. */
+/** A pod's device and the runtime's result for it. */
 interface Attachment {
   readonly port: Link;
   readonly podMac: Mac;
@@ -107,7 +107,7 @@ interface Attachment {
 
 function podsOf(observed: Observed, facts: NodeFacts, bridge: Link, bridgeMac: Mac): Pods {
   const byDevice = resultsByDevice(observed.results, facts.network);
-  // Of a clsact hook, which may be ours, the filters count.
+  // A clsact hook may be ours; filters of others at it are counted elsewhere.
   const isPlain = ({ kind }: Qdisc): boolean => kind === 'noqueue' || kind === 'clsact';
   const shaped = new Set(observed.qdiscs.filter((qdisc) => !isPlain(qdisc)).map(({ index }) => index));
   const ports = observed.links.filter(({ master, kind }) => master === bridge.index && kind === 'veth');
@@ -128,7 +128,7 @@ function attachmentOf(port: Link, result: CachedResult | undefined, tunnels: rea
   return podMac === undefined || ips.length === 0 ? [] : [{ port, podMac, ips }];
 }
 
-/** Each address must be that of one pod only, and the kernel must not know it at another MAC. */
+/** A pod is left out when another pod has the same address, or when the kernel knows the address at another MAC. */
 function podsAt(attachments: readonly Attachment[], known: ReadonlyMap<string, Mac>, bridgeMac: Mac): WantedPod[] {
   const owners = new Map<string, WantedPod | undefined>();
   for (const { port, podMac, ips } of attachments) {
@@ -141,7 +141,7 @@ function podsAt(attachments: readonly Attachment[], known: ReadonlyMap<string, M
   return [...owners.values()].filter((pod) => pod !== undefined);
 }
 
-/** The MACs at which the kernel knows addresses on the bridge. */
+/** The MAC at which the kernel knows each address on the bridge. */
 function neighMacs({ neighs }: Observed, bridge: Link): Map<string, Mac> {
   const macs = new Map<string, Mac>();
   for (const { index, destination, mac, state } of neighs) {
@@ -150,7 +150,7 @@ function neighMacs({ neighs }: Observed, bridge: Link): Map<string, Mac> {
   return macs;
 }
 
-/** A result that names one device on the node beside the bridge, by that device. */
+/** The results that name exactly one device on the node besides the bridge, by that device. */
 function resultsByDevice(results: readonly CachedResult[], network: string): Map<string, CachedResult> {
   const byDevice = new Map<string, CachedResult>();
   for (const result of results) {
@@ -183,8 +183,8 @@ function addressesOf({ ips }: CachedResult, tunnels: readonly Tunnel[]): Ip[] {
 }
 
 /**
- * Peers as the kernel forwards to them: a route of the peer's subnet that leaves by the tunnel over a gateway that is a permanent
- * neighbour. A peer with another route to its subnet or to a part of it is left out, and so is one whose subnet has another length.
+ * The peers as the kernel forwards to them: the peer's subnet has a route that leaves by the tunnel, over a gateway that is a permanent
+ * neighbour. A peer is left out when it has another route to its subnet or to a part of it, or when its subnet has another length.
  */
 function peersOf(observed: Observed, tunnel: Tunnel, ownMac: Mac | undefined): WantedPeer[] {
   const { family, subnet, ifindex } = tunnel;

@@ -1,6 +1,6 @@
-// Decides whether anybody polices or diverts what the fast path would carry past him, as a pure function of what is installed on the
-// node. Known are our own rules, kube-proxy's and those of the reference plugins: they work on connections that the kernel tracks, and
-// these go the classic way. Of anything else nothing is known, so that it is obeyed: the fast path is off.
+// Decides whether rules on the node filter or divert packets that the fast path would carry past them, as a pure function of what is
+// installed. The rules of Weft, kube-proxy and the reference plugins are known: they work on connections that the kernel tracks, and
+// tracked connections go the classic way. Any other rule may be a policy, so it turns the fast path off.
 
 import type { BaseChain, ChainRule } from '../../../lib/netfilter/base-chains.ts';
 import { printable } from '../../../lib/printable.ts';
@@ -13,16 +13,16 @@ export interface FilterChain extends BaseChain {
 
 export interface PolicingFacts {
   readonly chains: readonly FilterChain[];
-  /** Those of legacy iptables. */
+  /** The chains of legacy iptables. */
   readonly legacy: readonly FilterChain[];
   readonly ipRules: readonly Rule[];
-  /** How many policies of IPsec there are. */
+  /** The number of IPsec policies. */
   readonly xfrmPolicies: number;
   /** net.netfilter.nf_conntrack_tcp_loose; undefined when it cannot be read. */
   readonly tcpLoose: boolean | undefined;
 }
 
-/** Undefined when nobody does; else who, in one line. */
+/** Names in one line what filters pods' packets; undefined when nothing does. */
 export function whoPolices(facts: PolicingFacts): string | undefined {
   if (facts.tcpLoose === false) {
     return 'net.netfilter.nf_conntrack_tcp_loose is 0, so connections would break when the fast path is switched off';
@@ -44,8 +44,8 @@ export function whoPolices(facts: PolicingFacts): string | undefined {
 }
 
 /**
- * As `whoPolices`, of the tunnel's own packets over IPv4, which the mode `full` carries past the rules for the node's own packets, too.
- * Rules that cannot match them are not told apart from those that can.
+ * The same for the tunnel's own packets over IPv4: in the mode `full` they also skip the node's INPUT and OUTPUT rules. A rule that cannot
+ * match them counts as well, because this is not analysed.
  */
 export function whoPolicesTunnel({ chains, legacy }: PolicingFacts): string | undefined {
   const ofIpv4 = ({ family, hook }: FilterChain): boolean =>
@@ -64,23 +64,26 @@ export function whoPolicesTunnel({ chains, legacy }: PolicingFacts): string | un
   return undefined;
 }
 
-/** Those that the kernel makes: local, main, default. */
+/** The rules that every kernel has from the start: local, main, default. */
 function isUsualRule({ priority, table, from, to, iif, oif, mark }: Rule): boolean {
   const isPlain = [from, to, iif, oif, mark].every((selector) => selector === undefined);
   return isPlain && [0, 32_766, 32_767].includes(priority) && [253, 254, 255].includes(table);
 }
 
 const OUR_TABLES = /^weft/;
-/** kube-proxy's in its mode nftables, and those of the plugins portmap and bridge, which only translate addresses. */
+/** The tables of kube-proxy in its nftables mode, and of the plugins portmap and bridge, which only translate addresses. */
 const KNOWN_TABLES: ReadonlySet<string> = new Set(['kube-proxy', 'cni_hostport', 'cni_plugins_masquerade']);
 /**
  * The chains that jumps may lead to: flannel's, those of the plugins portmap, bridge and firewall for masquerading and host ports, and
- * kube-proxy's own. Other programs call theirs KUBE-, too: kube-router's are policies.
+ * kube-proxy's own. The prefix KUBE- alone is not enough: kube-router uses it for its policies.
  */
 const KNOWN_CHAINS =
   /^(FLANNEL-(POSTRTG|FWD)|CNI-(HOSTPORT-(DNAT|SETMARK|MASQ)|DN-[0-9a-f]+|[0-9a-f]{24})|KUBE-(SERVICES|EXTERNAL-SERVICES|NODEPORTS|POSTROUTING|MARK-MASQ|MARK-DROP|FORWARD|FIREWALL|PROXY-FIREWALL|PROXY-CANARY|KUBELET-CANARY|IPTABLES-HINT|LOAD-BALANCER|NODE-PORT|SOURCE-RANGES-FIREWALL|IPVS-FILTER|IPVS-OUT-FILTER))$/;
 
-/** Hooks that packets between pods and the tunnel pass; those to and from the node itself are not ours. */
+/**
+ * The hooks that packets between pods and the tunnel pass: prerouting, forward, postrouting. Packets to and from the node itself do not
+ * take the fast path.
+ */
 const PASSED_HOOKS: ReadonlySet<number> = new Set([0, 2, 4]);
 const INGRESS_OF_INET = 5;
 /** Input and output. */

@@ -1,4 +1,5 @@
-// Follows who polices pods' packets: looks again when rules of others have changed, and every 5 s for what causes no events.
+// Keeps track of rules that filter pods' packets. Everything is read again when rules of others have changed, and every 5 s where changes
+// cause no events.
 
 import { errorText } from '../../../lib/errors.ts';
 import { readGeneration } from '../../../lib/netfilter/nftables.ts';
@@ -6,10 +7,10 @@ import { countXfrmPolicies } from '../../../lib/xfrm/policies.ts';
 import { whoPolices, whoPolicesTunnel } from './judge.ts';
 import { type PolicingSources, readPolicing, readTcpLoose } from './read.ts';
 
-/** Legacy iptables tells nothing of its changes. */
+/** Legacy iptables sends no events. */
 const LOOK_MS = 5000;
 
-/** Why the fast path must be off; why only the tunnel's device may encapsulate. */
+/** Why the fast path must be off, and why only the tunnel's device may encapsulate. */
 export interface Policed {
   readonly pods?: string | undefined;
   readonly tunnel?: string | undefined;
@@ -33,12 +34,12 @@ export class Policing {
     this.#mustLook = true;
   }
 
-  /** Who polices. When it cannot be said, that is the reason. Never throws. */
+  /** The reasons at present. When the rules cannot be read, that is the reason. Never throws. */
   who(): Policed {
     try {
       const generation = readGeneration(this.#sources.netfilter);
       const isOld = this.#now() - this.#lookedAtMs >= LOOK_MS;
-      // These have no events either, but cost little.
+      // These send no events either, but cost little to read.
       const { sys } = this.#sources;
       const isStrict = readTcpLoose(sys) === false || countXfrmPolicies(sys) > 0;
       if (!this.#mustLook && !isOld && !isStrict && generation === this.#generation) return this.#answer;

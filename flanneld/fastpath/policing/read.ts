@@ -1,5 +1,5 @@
-// Reads what of a node may police pods' packets: the packet filter by netlink, legacy iptables as the kernel has it, and what routing
-// and IPsec have.
+// Reads what may filter pods' packets on a node: the packet filter by netlink, legacy iptables from the kernel, ip rules and IPsec
+// policies.
 
 import type { Family } from '../../../lib/ip.ts';
 import { type BaseChain, listBaseChains, listChainRules } from '../../../lib/netfilter/base-chains.ts';
@@ -23,7 +23,7 @@ export interface PolicingSources {
   readonly netfilter: Netlink;
 }
 
-/** Reads everything. Throws NetlinkError, SysError or RangeError; then nothing is known. */
+/** Reads everything. Throws NetlinkError, SysError or RangeError; the caller then turns the fast path off. */
 export function readPolicing({ sys, netlink, netfilter }: PolicingSources): PolicingFacts {
   return {
     chains: readChains(netfilter),
@@ -34,7 +34,7 @@ export function readPolicing({ sys, netlink, netfilter }: PolicingSources): Poli
   };
 }
 
-/** Read again when the rule set changes meanwhile, so that no rule is missed between two of its chains. */
+/** Reads the chains again when the rule set has changed meanwhile, so that no rule is missed between two of them. */
 function readChains(netfilter: Netlink): FilterChain[] {
   for (;;) {
     const before = readGeneration(netfilter);
@@ -59,7 +59,7 @@ function readLegacy(sys: Syscalls): FilterChain[] {
   );
 }
 
-/** The tables exist only once somebody has used them, and the file only if the kernel has them at all. */
+/** The tables exist only after somebody has used them, and the file only if the kernel supports legacy iptables. */
 function legacyTables(sys: Syscalls, family: Family): string[] {
   const path = `/proc/self/net/ip${family === 4 ? '' : '6'}_tables_names`;
   return (readTextIfPresent(sys, path, 4096) ?? '').split('\n').filter((name) => name !== '');

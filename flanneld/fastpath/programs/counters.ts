@@ -1,4 +1,4 @@
-// Reads how many packets went which way, of all and of each peer.
+// Reads how many packets went which way, for the node and for each peer.
 
 import { type BpfMap, listElements, lookupElement } from '../../../lib/bpf/map.ts';
 import { type Ip, ipFromBytes } from '../../../lib/ip.ts';
@@ -6,7 +6,7 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { peerValue, slowOfPeer } from './layout.ts';
 import { type PeerReason, peerReasons, type Reason, reasons } from './reasons.ts';
 
-/** Packets by reason since the map was made, of all processors together. Throws SysError. */
+/** Packets by reason since the map was made, summed over all processors. Throws SysError. */
 export function readCounters(sys: Syscalls, counters: BpfMap, processors: number): Map<Reason, number> {
   return new Map(reasons.map((reason, index) => [reason, readCounter(sys, counters, index, processors)]));
 }
@@ -24,16 +24,16 @@ function readCounter(sys: Syscalls, counters: BpfMap, index: number, processors:
 
 /** The packets of one peer. */
 export interface PeerCounts {
-  /** The first address of its subnet. */
+  /** The first address of the peer's subnet. */
   readonly ip: Ip;
-  /** Redirected. */
+  /** Packets that were redirected. */
   readonly sent: number;
   readonly received: number;
-  /** Those that went another way, without the reasons that there were none of. */
+  /** Packets that went the classic way, by reason; a reason without packets is missing. */
   readonly slow: Readonly<Partial<Record<PeerReason, number>>>;
 }
 
-/** Of the peers in a map, since they came into it. Throws SysError. */
+/** The counters of all peers in a map, since each was added to it. Throws SysError. */
 export function readPeerCounts(sys: Syscalls, peers: BpfMap): PeerCounts[] {
   return listElements(sys, peers).map(({ key, value }) => {
     const view = new DataView(value.buffer, value.byteOffset, value.length);

@@ -1,6 +1,6 @@
 // The part of the program at pods' veths that encapsulates IPv4 packets to peers as the tunnel's device does, and sends them to the next
-// hop that the kernel's routing says. What it cannot do, the tunnel's device does. The one difference on the wire: the outer UDP checksum
-// is 0 (RFC 7348 §5), because a program cannot see whether the inner one is computed yet.
+// hop of the kernel's routing. Packets that it cannot encapsulate go to the tunnel's device. The one difference on the wire: the outer UDP
+// checksum is 0 (RFC 7348 §5), because a program cannot see whether the inner one is computed yet.
 
 import type { Assembler } from '../../../lib/bpf/assembler.ts';
 import { skb } from '../../../lib/bpf/skb.ts';
@@ -30,7 +30,10 @@ import {
 } from './packet.ts';
 
 const AF_INET = 2;
-/** Flags of bpf_fib_lookup: as for a packet that the node itself sends, and without a neighbour, which is looked up when it is sent. */
+/**
+ * Flags of bpf_fib_lookup: look up as for a packet of the node itself, and leave the neighbour out, which is looked up when the packet is
+ * sent.
+ */
 const FIB_LOOKUP = 0b110;
 /** struct bpf_fib_lookup. */
 const fib = { bytes: 64, at: -240, family: 0, protocol: 1, sourcePort: 2, destinationPort: 4 } as const;
@@ -39,7 +42,10 @@ const fibRest = { totalLength: 6, ifindex: 8, source: 16, destination: 32 } as c
 const nextHop = { bytes: 20, at: -264 } as const;
 const LARGEST_PACKET = 0xffff;
 
-/** Encapsulates and redirects; goes to `otherwise`, with the packet as it was and r7 valid, where that is not possible. r9 is the peer. */
+/**
+ * Encapsulates and redirects the packet. Where that is not possible it jumps to `otherwise`, with the packet unchanged and r7 valid. r9 is
+ * the peer.
+ */
 export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwise: string): void {
   loadOuterSetting(assembler, 'u16', 'r1', 'port');
   assembler
@@ -52,7 +58,8 @@ export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwis
     .include(buildOuter)
     .include((part) => buildHeaders(part, layout, 'r9', peerValue.macs, 'encapsulate'))
     .include(makeRoom);
-  // The call above has made these bytes writable, so that this one cannot fail. The Ethernet header in front stays: the kernel writes it.
+  // This write cannot fail, because the call above has made these bytes writable. The Ethernet header in front is left out: the kernel
+  // writes it.
   storeBytes(
     assembler,
     outerAt(outerFrame.ip),
@@ -80,7 +87,10 @@ export function encapsulate(assembler: Assembler, layout: FamilyLayout, otherwis
   assembler.goto(otherwise);
 }
 
-/** The port that the tunnel's device chooses, too, as udp_flow_src_port() of the kernel: so a flow keeps its way through the underlay. */
+/**
+ * Computes the source port as udp_flow_src_port() of the kernel does for the tunnel's device, so that a flow keeps its way through the
+ * underlay whether a program or the device encapsulates.
+ */
 function chooseSourcePort(assembler: Assembler): void {
   assembler
     .mov('r1', 'r6')
@@ -98,8 +108,9 @@ function chooseSourcePort(assembler: Assembler): void {
 }
 
 /**
- * The next hop, which the kernel says, and whether the packet fits the way there. What it has said is kept for some milliseconds: to ask for
- * each packet takes a fifth of the program's time. A race of two processors only keeps an old answer once more for as long.
+ * Finds the next hop and checks that the packet fits the MTU of the way. The kernel's answer is kept for some milliseconds, because to ask
+ * for each packet takes a fifth of the program's time. Two processors that write at once can only keep an old answer for one more such
+ * period.
  */
 function findRoute(assembler: Assembler): void {
   loadOuterSetting(assembler, 'u16', 'r1', 'port');
@@ -124,7 +135,7 @@ function findRoute(assembler: Assembler): void {
   for (let at = 8; at < nextHop.bytes; at += 4) assembler.store('u32', 'r10', nextHop.at + at, 0);
 }
 
-/** Asks as for the smallest packet, so that the kernel answers with the MTU. */
+/** Asks with the smallest length, so that the kernel always answers and says the MTU. */
 function askRoute(assembler: Assembler): void {
   for (let at = 0; at < fib.bytes; at += 8) assembler.store('u64', 'r10', fib.at + at, 0);
   assembler
@@ -150,7 +161,7 @@ function askRoute(assembler: Assembler): void {
     .callHelper('fib_lookup')
     .jump32('r0', '!=', 0, left('no-route'))
     .load('u8', 'r1', 'r10', fib.at + fib.family)
-    .jump('r1', '!=', AF_INET, left('no-route')) // a next hop of IPv6
+    .jump('r1', '!=', AF_INET, left('no-route')) // the next hop has an IPv6 address
     .load('u32', 'r1', 'r10', fib.at + fibRest.ifindex);
   loadOuterSetting(assembler, 'u32', 'r2', 'underlayIfindex');
   assembler
@@ -164,7 +175,7 @@ function askRoute(assembler: Assembler): void {
   assembler.add('r1', 'r2').store('u64', 'r9', peerValue.wayUntil, 'r1');
 }
 
-/** The rest of the outer headers on the stack, as vxlan_xmit() of the kernel makes them. */
+/** Builds the rest of the outer headers on the stack, as the kernel's vxlan_xmit() does. */
 function buildOuter(assembler: Assembler): void {
   const { ip, tos, totalLength, id, fragment, ttl, checksum, udpLength, udpChecksum, flags, vni } = outerFrame;
   assembler
@@ -180,7 +191,7 @@ function buildOuter(assembler: Assembler): void {
     .load('u8', 'r1', 'r7', tos)
     .and('r1', 3) // ECN
     .jump('r1', '!=', 3, 'not congested')
-    .mov('r1', 2) // from "congestion experienced" the kernel makes ECT(0)
+    .mov('r1', 2) // the kernel turns "congestion experienced" into ECT(0)
     .label('not congested')
     .store('u8', 'r10', outerAt(ip), 0x45)
     .store('u8', 'r10', outerAt(tos), 'r1')

@@ -1,5 +1,5 @@
-// The program at the node's end of each pod's veth: sends what the pod sends straight to the tunnel's device or into another pod here,
-// past bridge, routing and netfilter. The tunnel's device encapsulates it as ever, or, in the mode `full`, the program itself.
+// The program at the node's end of each pod's veth: it sends the pod's packets straight to the tunnel's device or into another pod of this
+// node, past bridge, routing and netfilter. The tunnel's device encapsulates them as before; in the mode `full` the program does so itself.
 
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
@@ -42,7 +42,7 @@ function fromPod(assembler: Assembler, layout: FamilyLayout): void {
   toPod(assembler, layout, `IPv${family}: to pod`);
 }
 
-/** To `IPv4: to pod` when the destination is in this node's subnet, else on. */
+/** Jumps to `IPv4: to pod` (or `IPv6: to pod`) when the destination is in this node's subnet; else goes on. */
 function isHere(assembler: Assembler, layout: FamilyLayout): void {
   for (let word = 0; word < layout.addressWords; word++) {
     loadSetting(assembler, 'r1', layout, 'mask', word);
@@ -58,7 +58,7 @@ function isHere(assembler: Assembler, layout: FamilyLayout): void {
 function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const { family, destination } = layout;
   assembler.label(path);
-  compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // for the bridge, which routes
+  compareMac(assembler, 0, 'r9', podValue.bridgeMac, 'not-routed'); // the packet must be addressed to the bridge, which routes
   lookUpSubnet(assembler, layout, `peers${family}`, destination, 'destination');
   keepPeer(assembler.mov('r9', 'r0')); // the peer
   checkSize(assembler, layout, path);
@@ -72,7 +72,10 @@ function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void 
   assembler.mov('r2', 0).callHelper('redirect').exit();
 }
 
-/** Pods of a node are in one Ethernet: nothing of the packet changes, but that the kernel takes it for one to the pod. */
+/**
+ * Hands the packet to another pod of the node. Both are in one Ethernet, so the packet does not change; the kernel is only told that it is
+ * for the pod.
+ */
 function toPod(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const { family } = layout;
   assembler.label(path);
@@ -81,7 +84,7 @@ function toPod(assembler: Assembler, layout: FamilyLayout, path: string): void {
     .load('u32', 'r1', 'r0', podValue.ifindex)
     .load('u32', 'r2', 'r9', podValue.ifindex)
     .jump('r1', '==', 'r2', slow('same-pod'))
-    .mov('r9', 'r0'); // the pod it is for
+    .mov('r9', 'r0'); // the destination pod
   compareMac(assembler, 0, 'r9', podValue.macs, 'not-bridged');
   checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);

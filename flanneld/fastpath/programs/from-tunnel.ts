@@ -1,5 +1,5 @@
-// The program at the tunnel's device: hands what came out of the tunnel straight to the pod it is for, past routing, netfilter and
-// bridge. The kernel has received, checked and decapsulated it as ever.
+// The program at the tunnel's device: it hands packets that came out of the tunnel straight to the destination pod, past routing, netfilter
+// and bridge. The kernel has received, checked and decapsulated them as usual.
 
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
@@ -23,7 +23,7 @@ import {
   writeHeaders,
 } from './packet.ts';
 
-/** Where the Ethernet header has its source. */
+/** Offset of the source address in the Ethernet header. */
 const SOURCE_MAC = 6;
 
 export function fromTunnelProgram(): AssembledProgram {
@@ -32,14 +32,14 @@ export function fromTunnelProgram(): AssembledProgram {
 
 function fromTunnel(assembler: Assembler, layout: FamilyLayout): void {
   const { family } = layout;
-  assembler.load('u32', 'r0', 'r6', skb.pktType).jump('r0', '!=', PACKET_HOST, slow('not-routed')); // for our VTEP, which routes
+  assembler.load('u32', 'r0', 'r6', skb.pktType).jump('r0', '!=', PACKET_HOST, slow('not-routed')); // addressed to our VTEP
   checkHeader(assembler, layout);
   checkHeartbeat(assembler);
   lookUpSubnet(assembler, layout, `peers${family}`, layout.source, 'sender');
   keepPeer(assembler.mov('r9', 'r0')); // the peer that the source belongs to
   compareMac(assembler, SOURCE_MAC, 'r9', peerValue.macs, 'sender');
   lookUp(assembler, layout, `pods${family}`, layout.destination, 'destination');
-  keepPointer(assembler, 'r0'); // the pod
+  keepPointer(assembler, 'r0'); // the destination pod
   checkSize(assembler, layout, `IPv${family}`);
   checkUntracked(assembler, layout, `IPv${family}`);
   keptPointer(assembler, 'r1');

@@ -1,6 +1,6 @@
-// The program at the external interface: opens packets of the tunnel and hands what is in them straight to the pod it is for, past the
-// node's INPUT rules, the tunnel's device, routing, netfilter and bridge. What may be opened is listed here; all else passes as if there
-// were no program, and the kernel's own tunnel takes it. What is not for the tunnel's port is not even counted.
+// The program at the external interface: it decapsulates packets of the tunnel and hands the inner packets straight to the destination pod,
+// past the node's INPUT rules, the tunnel's device, routing, netfilter and bridge. It decapsulates only packets that pass the checks below;
+// all others pass unchanged to the kernel's own tunnel. Packets that are not for the tunnel's port are not even counted.
 
 import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
@@ -60,7 +60,8 @@ export function fromUnderlayProgram(): AssembledProgram {
     countOfPeer(assembler, 'by-device', left(reason));
     assembler.goto('leave');
   }
-  // Whatever the inner packet lacks, the program at the tunnel's device says more exactly.
+  // All failures that concern the inner packet count as one reason here: the program at the tunnel's device sees the same packet and counts
+  // it exactly.
   leaveToKernel(assembler, 'inner');
   return assembler.assemble();
 }
@@ -81,12 +82,12 @@ function isForTunnel(assembler: Assembler): void {
     .load('u16', 'r0', 'r7', outerFrame.destinationPort);
   loadOuterSetting(assembler, 'u16', 'r1', 'port');
   assembler
-    .jump('r1', '==', 0, 'pass') // the programs do not open packets
+    .jump('r1', '==', 0, 'pass') // the mode is not `full`
     .jump('r0', '!=', 'r1', 'pass');
   checkHeartbeat(assembler, 'pass');
 }
 
-/** A whole packet to this node, with our VNI. */
+/** Goes on with a whole packet that is addressed to this node and has our VNI. */
 function checkOuter(assembler: Assembler): void {
   assembler
     .load('u32', 'r0', 'r6', skb.vlanPresent)
@@ -120,7 +121,7 @@ function checkOuter(assembler: Assembler): void {
   assembler.jump('r0', '!=', 'r1', left('outer'));
 }
 
-/** From a pod of the peer that sent it, to a pod of ours that nobody's connection is tracked for. */
+/** Goes on with a packet from a pod of the sending peer to a pod of ours, if no tracked connection has its addresses and ports. */
 function checkInner(assembler: Assembler): void {
   const { innerEthernet } = outerFrame;
   assembler
@@ -129,7 +130,7 @@ function checkInner(assembler: Assembler): void {
     .loadMapValue('r3', 'settings', 0);
   compareMac(assembler, innerEthernet, 'r3', outerSetting.ownMac, 'not-routed');
   checkHeader(assembler, innerLayout);
-  // The pod's kernel verifies it, and it covers what the outer one does.
+  // The pod's kernel verifies the inner checksum, which covers everything that the outer one does.
   needUdpChecksum(assembler, innerLayout);
   lookUpSubnet(assembler, innerLayout, 'peers4', innerLayout.source, 'sender');
   assembler
@@ -140,12 +141,12 @@ function checkInner(assembler: Assembler): void {
     .jump('r0', '!=', 'r1', left('outer-sender'));
   compareMac(assembler, innerEthernet + 6, 'r9', peerValue.macs, 'sender');
   lookUp(assembler, innerLayout, 'pods4', innerLayout.destination, 'destination');
-  keepPointer(assembler, 'r0'); // the pod
+  keepPointer(assembler, 'r0'); // the destination pod
   checkSize(assembler, innerLayout, 'inner');
   checkUntracked(assembler, innerLayout, 'inner');
 }
 
-/** What is congested outside is marked inside (RFC 6040 §4.2): the new mark, or 0, is kept in `stack.size`. */
+/** An outer mark of congestion must be copied to the inner packet (RFC 6040 §4.2): the new mark, or 0, is kept in `stack.size`. */
 function checkEcn(assembler: Assembler): void {
   assembler
     .load('u8', 'r0', 'r7', outerFrame.tos)
@@ -162,12 +163,12 @@ function checkEcn(assembler: Assembler): void {
     .label('same ECN');
 }
 
-/** Two's complement. */
+/** Subtracts by adding the two's complement. */
 function subtract(assembler: Assembler, from: 'r0', value: 'r1'): void {
   assembler.xor(value, -1).add(from, value).add(from, 1);
 }
 
-/** Takes everything outside away and writes what a router writes. */
+/** Removes the outer headers and writes the Ethernet addresses and the ttl that a router would write. */
 function open(assembler: Assembler): void {
   const put = (at: number) => stack.headers + at;
   keptPointer(assembler, 'r1');
@@ -193,11 +194,11 @@ function open(assembler: Assembler): void {
     .mov('r4', room.fixedGso | room.noCsumReset)
     .callHelper('skb_adjust_room')
     .jump32('r0', '!=', 0, left('no-room'))
-    // What the device has verified of the outer packet, it has not of the inner one, as in the kernel's own tunnel.
+    // The device has verified the outer checksum only. So the packet is marked as not verified, as the kernel's own tunnel does.
     .mov('r1', 'r6')
     .mov('r2', CSUM_LEVEL_DEC)
     .callHelper('csum_level');
-  // The call above has made these bytes writable, so that this one cannot fail.
+  // This write cannot fail, because the call above has made these bytes writable.
   storeBytes(assembler, stack.headers, 0, changedBytes(innerLayout));
 }
 

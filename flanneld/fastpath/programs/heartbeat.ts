@@ -1,5 +1,5 @@
-// Until when the programs may redirect. The agent puts this off again and again; when it stops, because it is dead, stopped or stuck, or
-// because it has a doubt, the programs leave everything to the kernel.
+// The time until which programs may redirect. The agent moves it ahead again and again. When the agent stops doing so, because it is dead,
+// stopped, stuck or in doubt, the programs leave every packet to the kernel.
 
 import { type BpfMap, updateElement } from '../../../lib/bpf/map.ts';
 import { monotonicMs } from '../../../lib/sys/clock.ts';

@@ -1,4 +1,4 @@
-// The maps of the fast path, and the bytes in them, as the programs read and the agent writes them.
+// The maps of the fast path and the layout of their values, as the programs read and the agent writes them.
 
 import type { MapSpec } from '../../../lib/bpf/map.ts';
 import { type Family, type Ip, ipToBytes } from '../../../lib/ip.ts';
@@ -6,22 +6,25 @@ import { type Mac, macToBytes } from '../../../lib/mac.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { type PeerReason, peerReasons, reasons } from './reasons.ts';
 
-/** As many as flannel's own maximum of nodes in a cluster, doubled. */
+/** Twice the largest number of nodes that flannel allows in a cluster. */
 const MOST_PEERS = 16_384;
 
 /** The first address of a peer's subnet → its VTEP. */
 export const peerValue = {
   bytes: 48 + 8 * peerReasons.length,
-  /** The destination and then the source of what the node sends to the peer: the peer's VTEP, ours. */
+  /** The Ethernet addresses of frames to the peer: its VTEP as destination, then ours as source. */
   macs: 0,
-  /** u32 in network order: its IPv4 address in the underlay; 0 where packets are encapsulated by the tunnel's device only. */
+  /** u32 in network order: the peer's IPv4 address in the underlay; 0 where only the tunnel's device encapsulates. */
   outer: 12,
-  /** u64 each: redirected packets. */
+  /** u64 each: packets that were redirected. */
   sent: 16,
   received: 24,
   /** u64 each: packets that went another way, by reason. */
   slow: 48,
-  /** Written by the program alone: the next hop (u32, in network order) and the MTU (u32) of the way there, and until when (u64). */
+  /**
+   * Written only by the program: the next hop (u32, in network order) and the MTU (u32) of the way to the peer, and until when they are
+   * valid (u64).
+   */
   nextHop: 32,
   wayMtu: 36,
   wayUntil: 40,
@@ -31,7 +34,7 @@ export function slowOfPeer(reason: PeerReason): number {
   return peerValue.slow + 8 * peerReasons.indexOf(reason);
 }
 
-/** One value: u64, until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
+/** One value: a u64 that says until when programs may redirect, in nanoseconds of CLOCK_MONOTONIC. */
 export const stateValue = { bytes: 8, until: 0 } as const;
 
 export const peersMap = (family: Family): MapSpec => ({
@@ -63,12 +66,12 @@ function addressBytes(family: Family): number {
   return family === 4 ? 4 : 16;
 }
 
-/** A pod's or subnet's address as the key of its map: in network order. */
+/** The key for the address of a pod or subnet, in network order. */
 export function addressKey(ip: Ip): Uint8Array {
   return ipToBytes(ip);
 }
 
-/** What the map says of a pod. */
+/** A pod in its map. */
 export interface PodEntry {
   readonly ifindex: number;
   readonly podMac: Mac;
@@ -83,15 +86,15 @@ export function encodePod(pod: PodEntry): Uint8Array {
   return bytes;
 }
 
-/** What the map says of a peer. */
+/** A peer in its map. */
 export interface PeerEntry {
   readonly peerMac: Mac;
   readonly ownMac: Mac;
-  /** Its IPv4 address in the underlay, if programs encapsulate and decapsulate. */
+  /** The peer's IPv4 address in the underlay, if programs encapsulate and decapsulate. */
   readonly outer?: Ip;
 }
 
-/** With all counters at 0. */
+/** The value of a peer, with all counters at 0. */
 export function encodePeer(peer: PeerEntry): Uint8Array {
   const bytes = new Uint8Array(peerValue.bytes);
   bytes.set(macToBytes(peer.peerMac), peerValue.macs);

@@ -1,4 +1,4 @@
-// A node's maps and programs in the kernel: made or taken over, linked and loaded.
+// Makes or takes over a node's maps and programs in the kernel.
 
 import { createHash } from 'node:crypto';
 import { type KernelFunction, linkProgram } from '../../../lib/bpf/assembler.ts';
@@ -19,10 +19,10 @@ import { settingsMap } from './settings.ts';
 const CONNTRACK = 'nf_conntrack';
 const FUNCTIONS = ['bpf_skb_ct_lookup', 'bpf_ct_release'] as const;
 
-/** By the names that the programs know. */
+/** Open maps, by the names that the programs use. */
 export type NodeMaps = ReadonlyMap<string, BpfMap>;
 
-/** All maps, by the names that the programs know. */
+/** The specifications of all maps, by the names that the programs use. */
 export const mapSpecs: ReadonlyMap<string, MapSpec> = new Map([
   ['state', stateMap],
   ['settings', settingsMap],
@@ -33,15 +33,15 @@ export const mapSpecs: ReadonlyMap<string, MapSpec> = new Map([
   ['peers6', peersMap(6)],
 ]);
 
-/** Makes all maps, empty: programs leave every packet to the kernel. Throws SysError. */
+/** Makes all maps. They are empty, so programs leave every packet to the kernel. Throws SysError. */
 export function createMaps(sys: Syscalls): NodeMaps {
   return new Map([...mapSpecs].map(([name, spec]) => [name, createMap(sys, spec)]));
 }
 
-/** The kernel's conntrack functions as programs call them. */
+/** The kernel's conntrack functions in the form in which programs call them. */
 interface Conntrack {
   readonly functions: ReadonlyMap<string, KernelFunction>;
-  /** The BTF of the module they are in, for `fd_array`; open until closed. Empty where conntrack is built in. */
+  /** The BTF of the module that has them, for `fd_array`; open until closed. Empty where conntrack is built in. */
   readonly moduleBtf: readonly number[];
 }
 
@@ -50,13 +50,13 @@ interface Conntrack {
  * module that is not loaded.
  */
 function findConntrack(sys: Syscalls): Conntrack {
-  // Asked first: without this right nothing has to be looked for, which takes a tenth of a second.
+  // This right is checked first: without it the search, which takes a tenth of a second, would be in vain.
   const fd = withRights('CAP_SYS_ADMIN, or programs that `flanneld load-fast-path` has loaded', () =>
     statPath(sys, moduleBtfPath(CONNTRACK)) === undefined ? undefined : openModuleBtf(sys, CONNTRACK),
   );
   const found = findFunctions(sys, FUNCTIONS, fd === undefined ? undefined : CONNTRACK);
   if (found?.size === FUNCTIONS.length) {
-    // The first element belongs to the kernel's own functions.
+    // The first element stands for the kernel itself.
     return fd === undefined
       ? { functions: named(found, 0), moduleBtf: [] }
       : { functions: named(found, 1), moduleBtf: [fd, fd] };
@@ -77,7 +77,7 @@ function unavailable(detail: string): OpError {
   return new OpError({ subsystem: 'bpf', op: 'find', object: `functions of ${CONNTRACK}`, code: 'ENOENT', detail });
 }
 
-/** The programs, by the names that they have here and in messages. */
+/** The programs under the names that this code and messages use. */
 const assembled = {
   fromPod: fromPodProgram,
   fromTunnel: fromTunnelProgram,
@@ -85,7 +85,7 @@ const assembled = {
 } as const;
 export type ProgramName = keyof typeof assembled;
 export const programNames: readonly ProgramName[] = ['fromPod', 'fromTunnel', 'fromUnderlay'];
-/** As `bpftool prog` shows them. */
+/** The names that `bpftool prog` shows. */
 const kernelNames: Record<ProgramName, string> = {
   fromPod: 'weft_from_pod',
   fromTunnel: 'weft_from_tunl',
@@ -95,7 +95,7 @@ const kernelNames: Record<ProgramName, string> = {
 /** Descriptors of the loaded programs. */
 export type LoadedPrograms = Readonly<Record<ProgramName, number>>;
 
-/** Tells programs of one version from those of another one: a hash of their instructions. */
+/** A hash of the programs' instructions, which tells versions apart. */
 export function versionOfPrograms(): string {
   const hash = createHash('sha256');
   for (const name of programNames) {
@@ -111,7 +111,7 @@ export function loadPrograms(sys: Syscalls, maps: NodeMaps): LoadedPrograms {
   try {
     return withRights('CAP_BPF and CAP_NET_ADMIN', () => loadWith(sys, maps, conntrack));
   } finally {
-    // The programs hold the module themselves.
+    // The loaded programs hold the module, so its descriptors may be closed.
     for (const fd of new Set(conntrack.moduleBtf)) closeFd(sys, fd);
   }
 }
@@ -131,7 +131,7 @@ function loadWith(sys: Syscalls, maps: NodeMaps, conntrack: Conntrack): LoadedPr
   return Object.fromEntries(loaded) as LoadedPrograms;
 }
 
-/** Runs `body`; an EPERM of bpf(2) becomes one that says which rights it takes. A seccomp profile answers so, too. */
+/** Runs `body` and turns EPERM of bpf(2) into an error that names the missing rights. A seccomp profile also answers EPERM. */
 export function withRights<T>(rights: string, body: () => T): T {
   try {
     return body();

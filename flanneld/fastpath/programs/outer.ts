@@ -1,5 +1,5 @@
-// The packets of the tunnel in the underlay, for the programs that make or open them: VXLAN over IPv4 (RFC 7348). Bytes from the start of
-// the frame: Ethernet 0, IP 14, UDP 34, VXLAN 42, the inner Ethernet header 50, the inner IP header 64.
+// The tunnel's packets in the underlay, for the programs that encapsulate or decapsulate them: VXLAN over IPv4 (RFC 7348). Offsets from the
+// start of the frame: Ethernet 0, IP 14, UDP 34, VXLAN 42, inner Ethernet header 50, inner IP header 64.
 
 import type { Assembler, Register } from '../../../lib/bpf/assembler.ts';
 import { ETH_HEADER, type FamilyLayout, IPPROTO_UDP, layoutOf, needBytes, stack } from './packet.ts';
@@ -28,7 +28,7 @@ export const outerFrame = {
 
 /** What encapsulation adds in front of the IP header: IP 20, UDP 8, VXLAN 8, Ethernet 14. */
 export const ROOM_BYTES = 50;
-/** The I flag of VXLAN alone, as a little-endian processor reads the header's first half. */
+/** VXLAN flags with only the I flag set: the header's first word as a little-endian processor reads it. */
 export const VXLAN_FLAGS = 0x08;
 
 /** The inner packet. */
@@ -42,11 +42,11 @@ export const room = {
   encapUdp: 1 << 4,
   noCsumReset: 1 << 5,
   encapEthernet: 1 << 6,
-  /** Where the length of the inner Ethernet header is. */
+  /** Where bpf_skb_adjust_room takes the length of the inner Ethernet header from its flags. */
   ethernetShift: 56,
 } as const;
 
-/** The outer headers on the stack, up to where `stack.headers` goes on with the inner ones. */
+/** Where the outer headers begin on the stack; the inner ones follow at `stack.headers`. */
 const OUTER_AT = stack.headers - outerFrame.innerEthernet;
 export const outerAt = (at: number): number => OUTER_AT + at;
 
@@ -64,7 +64,7 @@ export const left = (reason: TunnelReason): string => `left: ${reason}`;
 
 /**
  * Leaves a datagram without a UDP checksum of its own to the tunnel's device; TCP always has one. Only the inner checksum protects a packet
- * here: the outer one that a program writes is 0, and the outer one that arrives is not verified. Overwrites r1; r7 is the packet.
+ * here: the programs write an outer checksum of 0, and do not verify the outer one of packets that arrive. Overwrites r1; r7 is the packet.
  */
 export function needUdpChecksum(assembler: Assembler, { start, headerBytes, protocol }: FamilyLayout): void {
   const transport = start + headerBytes;

@@ -26,15 +26,15 @@ export const PORTS_BYTES = 4;
 const TCP_LENGTH_AT = 12;
 const ENOENT = 2;
 
-/** Where programs keep what; `encapsulate.ts` and `from-underlay.ts` have more below. */
+/** What programs keep at which offset of the stack; `encapsulate.ts` and `from-underlay.ts` keep more below. */
 export const stack = {
   /** A pointer into a map. */
   pointer: -8,
-  /** u32: bytes of the largest IP packet that this one is sent as. */
+  /** u32: the largest IP packet that this one will be sent as, in bytes. */
   size: -16,
   /** The element of the peer that the packet is for or from; 0 before it is known. */
   peer: -272,
-  /** u64: when the program began. */
+  /** u64: the time at which the program began. */
   now: -280,
   /** A key: an address, or the number of a reason. */
   key: -32,
@@ -47,10 +47,10 @@ export const stack = {
 } as const;
 const OPTIONS_BYTES = 12;
 
-/** Where a family has what: bytes from the start of the frame. */
+/** Offsets of a family's headers and fields, in bytes from the start of the frame. */
 export interface FamilyLayout {
   readonly family: Family;
-  /** The IP header. */
+  /** Where the IP header begins. */
   readonly start: number;
   /** The EtherType as a little-endian processor reads it. */
   readonly etherType: number;
@@ -75,21 +75,21 @@ const layouts: readonly FamilyLayout[] = [layoutOf(4, ETH_HEADER), layoutOf(6, E
 
 export const slow = (reason: SlowReason): string => `slow: ${reason}`;
 
-/** A whole program: `part` adds what it does with packets of a family. */
+/** A whole program: `part` adds the instructions for packets of a family. */
 export function programOf(part: (assembler: Assembler, layout: FamilyLayout) => void): AssembledProgram {
   const assembler = new Assembler();
   start(assembler);
   for (const layout of layouts) {
     assembler.label(`IPv${layout.family}`);
     loadSetting(assembler, 'r0', layout, 'mtu');
-    assembler.jump('r0', '==', 0, slow('not-ip')); // a family that this node's pods do not have
+    assembler.jump('r0', '==', 0, slow('not-ip')); // this node's pods have no addresses of this family
     part(assembler, layout);
   }
   leaveToKernel(assembler);
   return assembler.assemble();
 }
 
-/** The packet's pointers, and to the part of its family. */
+/** Loads the pointers to the packet and jumps to the part of its family. */
 function start(assembler: Assembler): void {
   assembler
     .mov('r6', 'r1')
@@ -104,7 +104,7 @@ function start(assembler: Assembler): void {
   assembler.goto(slow('not-ip'));
 }
 
-/** A setting of the family, of which an address has several words. */
+/** Loads a setting of the family. `word` chooses one of the words of an address. */
 export function loadSetting(
   assembler: Assembler,
   register: Register,
@@ -116,7 +116,7 @@ export function loadSetting(
   assembler.load('u32', register, register, 0);
 }
 
-/** Goes on only with whole TCP and UDP packets without options that live on behind the next router. */
+/** Goes on only with whole TCP and UDP packets without IP options whose ttl is more than 1. */
 export function checkHeader(assembler: Assembler, layout: FamilyLayout): void {
   needBytes(assembler, layout.start + layout.headerBytes + PORTS_BYTES, slow('short'));
   if (layout.family === 4) checkIpv4(assembler, layout);
@@ -151,23 +151,26 @@ function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
     .and('r0', 0xf0)
     .jump('r0', '!=', 0x60, slow('options')) // version 6
     .load('u16', 'r0', 'r7', start + 4)
-    .fromNetwork('r0', 16) // the length behind the header
+    .fromNetwork('r0', 16) // the length of what follows the header
     .load('u32', 'r1', 'r6', skb.len)
     .sub('r1', start + 40)
     .jump('r0', '!=', 'r1', slow('length'));
 }
 
-/** Goes on only while the agent lives and wants it. */
+/** Goes on only before the time that the agent has set. */
 export function checkHeartbeat(assembler: Assembler, otherwise = slow('paused')): void {
   assembler
     .callHelper('ktime_get_ns')
     .store('u64', 'r10', stack.now, 'r0')
     .loadMapValue('r1', 'state', 0)
-    .load('u64', 'r1', 'r1', 0) // until when
+    .load('u64', 'r1', 'r1', 0) // the time until which programs may redirect
     .jump('r0', '>=', 'r1', otherwise);
 }
 
-/** `path` begins the labels of parts that a program has more than once. Goes on only with what fits: a packet, or each segment of one that is to be segmented. UDP segments may be those of a tunnel. */
+/**
+ * Goes on only if the packet fits the MTU, or each segment does when the kernel will segment it. UDP segments may belong to a tunnel.
+ * `path` begins the labels of parts that a program contains more than once.
+ */
 export function checkSize(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const at = (label: string) => `${path}: ${label}`;
   const transport = layout.start + layout.headerBytes;
@@ -192,7 +195,7 @@ export function checkSize(assembler: Assembler, layout: FamilyLayout, path: stri
   assembler.jump('r0', '>', 'r1', slow('size')).store('u32', 'r10', stack.size, 'r0');
 }
 
-/** Looks an address of the packet up in a map: r0 is the element. Changes r1–r5. */
+/** Looks an address of the packet up in a map: r0 becomes the element. Changes r1–r5. */
 export function lookUp(
   assembler: Assembler,
   layout: FamilyLayout,
@@ -206,7 +209,7 @@ export function lookUp(
   lookUpKey(assembler, map, missing);
 }
 
-/** As `lookUp`, with only the bits of the address that a subnet has. */
+/** Like `lookUp`, with the address of the subnet that the packet's address belongs to. */
 export function lookUpSubnet(
   assembler: Assembler,
   layout: FamilyLayout,
@@ -233,7 +236,7 @@ function lookUpKey(assembler: Assembler, map: string, missing: SlowReason): void
     .jump('r0', '==', 0, slow(missing));
 }
 
-/** Goes on only when the MAC address at `frame` of the packet is that at `offset` of the element in `element`. */
+/** Goes on only when the MAC address at offset `frame` of the packet equals the one at `offset` of the element in `element`. */
 export function compareMac(
   assembler: Assembler,
   frame: number,
@@ -255,13 +258,13 @@ export const keptPointer = (assembler: Assembler, register: Register): Assembler
   assembler.load('u64', register, 'r10', stack.pointer);
 
 /**
- * Goes on only when the kernel tracks no connection with these addresses and ports in this direction. If it does, it may have to
- * translate the packet, or somebody may want to see it; and a connection whose packets it sees only now and then becomes invalid.
+ * Goes on only when the kernel tracks no connection with these addresses and ports in this direction. If it does, it may have to translate
+ * the packet, or a rule may have to see it. A tracked connection of which the kernel sees only some packets would also become invalid.
  */
 export function checkUntracked(assembler: Assembler, layout: FamilyLayout, path: string): void {
   const words = 2 * layout.addressWords + 1;
   for (let word = 0; word < words; word++) {
-    // Ports are right behind the addresses in both families, as in the tuple.
+    // In both families the ports follow the addresses directly, as in the tuple.
     assembler.load('u32', 'r0', 'r7', layout.source + 4 * word).store('u32', 'r10', stack.tuple + 4 * word, 'r0');
   }
   assembler
@@ -282,13 +285,13 @@ export function checkUntracked(assembler: Assembler, layout: FamilyLayout, path:
     .callKernel('bpf_ct_release')
     .goto(slow('tracked'))
     .label(`${path}: no entry`)
-    .load('u32', 'r0', 'r10', stack.options + 4) // why there is none
+    .load('u32', 'r0', 'r10', stack.options + 4) // the error says why there is none
     .jump32('r0', '!=', -ENOENT, slow('conntrack'));
 }
 
 /**
- * Writes what a router writes: the MAC addresses at `offset` of the element, and a ttl less by 1 with its checksum. The bytes are put
- * together on the stack and written by one call, which either succeeds or changes nothing. r7 and r8 are lost.
+ * Writes what a router writes: the MAC addresses at `offset` of the element, and a ttl less by 1 with its checksum. The bytes are built on
+ * the stack and written by one call, which either succeeds or changes nothing. r7 and r8 become invalid.
  */
 export function writeHeaders(assembler: Assembler, layout: FamilyLayout, element: Register, offset: number): void {
   buildHeaders(assembler, layout, element, offset, `IPv${layout.family}: written`);
@@ -296,12 +299,12 @@ export function writeHeaders(assembler: Assembler, layout: FamilyLayout, element
   assembler.jump('r0', '!=', 0, slow('unwritable'));
 }
 
-/** The Ethernet header, and the IP header up to the ttl and, of IPv4, its checksum. */
+/** The number of bytes that change: the Ethernet header, and the IP header up to the ttl and (IPv4) its checksum. */
 export function changedBytes({ family }: FamilyLayout): number {
   return family === 4 ? ETH_HEADER + 12 : ETH_HEADER + 8;
 }
 
-/** Puts together on the stack what `writeHeaders` writes, as a frame that begins with the Ethernet header in front of the IP header. */
+/** Builds on the stack what `writeHeaders` writes, as a frame that begins with the Ethernet header in front of the IP header. */
 export function buildHeaders(
   assembler: Assembler,
   layout: FamilyLayout,
@@ -331,7 +334,7 @@ export function buildHeaders(
   assembler.store('u16', 'r10', put(start + 10), 'r0');
 }
 
-/** Writes bytes of the stack into the packet: r0 is 0, or an error and nothing is written. r7 and r8 are lost. */
+/** Writes bytes of the stack into the packet. r0 becomes 0, or an error when nothing was written. r7 and r8 become invalid. */
 export function storeBytes(assembler: Assembler, from: number, to: number, bytes: number): void {
   assembler
     .mov('r1', 'r6')
@@ -343,10 +346,10 @@ export function storeBytes(assembler: Assembler, from: number, to: number, bytes
     .callHelper('skb_store_bytes');
 }
 
-/** Remembers whose packet it is: r9 is the peer. */
+/** Remembers which peer the packet belongs to: r9 is the peer. */
 export const keepPeer = (assembler: Assembler): Assembler => assembler.store('u64', 'r10', stack.peer, 'r9');
 
-/** Adds 1 to the packets of a reason of the peer, if it is known; goes on in any case. */
+/** Adds 1 to this peer's packets of a reason, if the peer is known; goes on in any case. */
 export function countOfPeer(assembler: Assembler, reason: PeerReason, path: string): void {
   assembler
     .load('u64', 'r1', 'r10', stack.peer)
@@ -369,13 +372,16 @@ function countKey(assembler: Assembler, after: string): void {
     .add('r2', stack.key)
     .callHelper('map_lookup_elem')
     .jump('r0', '==', 0, after)
-    .load('u64', 'r1', 'r0', 0) // of this processor only
+    .load('u64', 'r1', 'r0', 0) // each processor has its own counter, so no atomic addition is needed
     .add('r1', 1)
     .store('u64', 'r0', 0, 'r1')
     .label(after);
 }
 
-/** Where packets are left to the kernel, one label a reason, which is counted as itself or as `counted`. The end of each program. */
+/**
+ * The end of each program: one label for each reason why a packet is left to the kernel. The packet is counted under this reason, or under
+ * `counted`.
+ */
 export function leaveToKernel(assembler: Assembler, counted?: Reason): void {
   for (const reason of slowReasons) {
     if (!assembler.isTarget(slow(reason))) continue;
@@ -389,7 +395,7 @@ export function leaveToKernel(assembler: Assembler, counted?: Reason): void {
   assembler.label('pass').mov('r0', TC_ACT_UNSPEC).exit();
 }
 
-/** Goes on only when so many bytes of the packet lie in one piece. */
+/** Goes on only when the first `bytes` bytes of the packet can be read directly. */
 export function needBytes(assembler: Assembler, bytes: number, missing: string): void {
   assembler.mov('r2', 'r7').add('r2', bytes).jump('r2', '>', 'r8', missing);
 }

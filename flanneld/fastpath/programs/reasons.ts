@@ -1,4 +1,4 @@
-// Why a program redirected a packet, or left it to the kernel. Their order is that of the elements of the map of counters.
+// Why a program redirected a packet, or left it to the kernel. The order is that of the elements in the map of counters.
 
 /** Packets that were redirected. */
 export const fastReasons = ['to-peer', 'from-peer', 'to-pod', 'encapsulated', 'decapsulated'] as const;
@@ -17,7 +17,7 @@ export const slowReasons = [
   'checksum',
   'size',
   'segmented-udp',
-  // who sends it to whom
+  // sender and receiver
   'source',
   'sender',
   'destination',
@@ -32,8 +32,8 @@ export const slowReasons = [
 ] as const;
 
 /**
- * Packets of the tunnel that the programs of `full` left to the tunnel's device to encapsulate or to decapsulate. Each of them is counted
- * a second time, by what becomes of it there.
+ * Packets of the tunnel that the programs of `full` left to the tunnel's device to encapsulate or decapsulate. Each is counted a second
+ * time, when it has passed there.
  */
 export const tunnelReasons = [
   // to a peer
@@ -48,7 +48,7 @@ export const tunnelReasons = [
   'ecn',
 ] as const;
 
-/** Those that are counted for each peer, too; `by-device` stands for all of `tunnelReasons`. */
+/** The reasons that are also counted for each peer; `by-device` stands for all of `tunnelReasons`. */
 export const peerReasons = [
   'size',
   'segmented-udp',

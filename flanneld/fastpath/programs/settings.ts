@@ -1,5 +1,5 @@
-// What is constant for a node's programs, in a map: so the programs are the same on all nodes, and may be loaded by somebody who has more
-// rights than the agent and knows nothing of the node. They are read from memory, without a look-up.
+// What is constant for a node's programs, in a map. So the programs are the same on all nodes, and a process that has more rights than the
+// agent can load them without knowing the node. Programs read the settings from memory, without a look-up.
 
 import { type BpfMap, lookupElement, type MapSpec, updateElement } from '../../../lib/bpf/map.ts';
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
@@ -15,29 +15,32 @@ export interface FamilySettings {
   readonly tunnelIfindex: number;
   /** The largest IP packet that tunnel, bridge and pods all take, in bytes. */
   readonly mtu: number;
-  /** What the programs need to encapsulate and decapsulate themselves; of IPv4 only. */
+  /** What the programs need to encapsulate and decapsulate themselves; for IPv4 only. */
   readonly outer?: OuterSettings;
 }
 
-/** The tunnel as it is in the underlay. */
+/** The tunnel's packets as they are in the underlay. */
 export interface OuterSettings {
   readonly underlayIfindex: number;
-  /** The IPv4 address that it sends from. */
+  /** The IPv4 address that the tunnel sends from. */
   readonly local: Ip;
   readonly ownMac: Mac;
   readonly vni: number;
   readonly port: number;
   readonly ttl: number;
-  /** Source ports are taken from `first` on, so many. */
+  /** Source ports begin at `first`; there are `count` of them. */
   readonly sourcePorts: { readonly first: number; readonly count: number };
-  /** How long programs keep what the kernel has said about the way to a peer, in nanoseconds; 0 where it depends on the flow. */
+  /** How long programs keep the kernel's answer about the way to a peer, in nanoseconds; 0 where the way depends on the flow. */
   readonly keepWayNs: number;
 }
 
 /** The families that have a fast path. */
 export type ProgramSettings = ReadonlyMap<Family, FamilySettings>;
 
-/** Where the settings of a family are from its start on: addresses in network order, of IPv4 their first 4 bytes; u32 each of the rest. */
+/**
+ * Offsets of a family's settings from their start: addresses in network order (an IPv4 address takes the first 4 bytes); the others u32
+ * each.
+ */
 export const setting = {
   subnet: 0,
   mask: 16,
@@ -46,7 +49,10 @@ export const setting = {
   mtu: 36,
 } as const;
 
-/** Where the settings of the outer packets are, behind those of the families; numbers as they are in packets, but for those from the index of the interface on. */
+/**
+ * Offsets of the outer packets' settings, behind those of the families. Numbers are in network order, except those from the index of the
+ * interface on.
+ */
 export const outerSetting = {
   local: 80,
   /** The VXLAN header's second half: 24 bits of VNI and 8 zeros. */
@@ -109,7 +115,7 @@ export function hasSettings(sys: Syscalls, map: BpfMap, settings: ProgramSetting
   return lookupElement(sys, map, KEY)?.every((byte, at) => byte === bytes[at]) === true;
 }
 
-/** Programs that run meanwhile may see some of the old ones and some of the new ones. Throws SysError. */
+/** A program that runs meanwhile may read some old and some new settings. Throws SysError. */
 export function writeSettings(sys: Syscalls, map: BpfMap, settings: ProgramSettings): void {
   updateElement(sys, map, KEY, encodeSettings(settings));
 }
