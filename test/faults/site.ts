@@ -16,7 +16,7 @@ import type { FlowEnd, FlowOptions } from './probe/spec.ts';
 export type Path = 'pods' | 'outside' | 'node';
 
 /** The time between checks. More frequent checks would take processor time from the agent. */
-const LOOK_MS = 5;
+const LOOK_MS = slowed(5);
 
 export interface PeerFacts {
   /** The peer's subnet, such as `10.244.2.0/24`. This, its first address, MAC and underlay address are as in node 1's kernel. */

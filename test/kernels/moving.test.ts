@@ -10,7 +10,8 @@ import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { readLeaseText } from '../lab/support/leases.ts';
-import { allPodsReach, statusReport } from '../lab/support/status.ts';
+import { allPodsReach } from '../lab/support/status.ts';
+import { reportOf } from '../probes/probed-lab.ts';
 import { needs } from '../support/needs.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
@@ -35,7 +36,7 @@ async function restartWith(node: LabNode, Backend: object): Promise<void> {
 
 /** Undefined also while the agent is too busy to answer. */
 async function encrypted(node: LabNode): Promise<number | undefined> {
-  const report = await statusReport(node).catch(() => undefined);
+  const report = await reportOf(node).catch(() => undefined);
   return report?.overlays[0]?.peers.encrypted;
 }
 
@@ -112,7 +113,7 @@ describe('three nodes that move', () => {
   });
 
   test('and neither the agent nor the doctor takes that for a fault', async () => {
-    const { ready, findings } = await statusReport(one);
+    const { ready, findings } = await reportOf(one);
     const errors = findings.filter(({ severity }) => severity === 'error');
     expect({ ready, errors }).toEqual({ ready: true, errors: [] });
     expect(await errorsOf(one)).toEqual([]);
@@ -142,7 +143,7 @@ describe('three nodes that move', () => {
     for (const node of lab.nodes) {
       expect(await node.run(['ip', 'route', 'show', 'dev', 'flannel.1'])).toBe('');
       expect(await node.run(['ip', 'route', 'show', 'proto', '139'])).toBe('');
-      expect((await statusReport(node)).overlays[0]?.peers).toMatchObject({ wanted: 2, programmed: 2, failing: 0 });
+      expect((await reportOf(node)).overlays[0]?.peers).toMatchObject({ wanted: 2, programmed: 2, failing: 0 });
     }
   });
 

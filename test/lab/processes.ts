@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../lib/errors.ts';
 import { slowed } from '../support/slowness.ts';
 
+const CHECK_MS = 5;
+
 /** A process, identified so that it cannot be confused with a later process that has the same pid. */
 export interface ProcessId {
   readonly pid: number;
@@ -72,7 +74,7 @@ export async function waitGone(id: ProcessId, timeoutMs: number): Promise<void> 
   await waitUntil(() => !isAlive(id), timeoutMs, `end of process ${id.pid}`);
 }
 
-/** Checks every 5 ms. Rejects with an OpError (ETIMEDOUT) when `condition` is still false after `timeoutMs`. */
+/** Checks every 5 ms, and less often where a check takes longer. Rejects with an OpError (ETIMEDOUT) when `condition` is still false after `timeoutMs`. */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
   limitMs: number,
@@ -90,7 +92,7 @@ export async function waitUntil(
         detail: `${timeoutMs} ms`,
       });
     }
-    await sleep(5);
+    await sleep(slowed(CHECK_MS));
   }
 }
 

@@ -2,18 +2,19 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import type { Finding } from '../../flanneld/health/finding.ts';
-import { fetchStatus } from '../../flanneld/health/status/client.ts';
+import { fetchStatus, TIMEOUT_MS } from '../../flanneld/health/status/client.ts';
 import type { StatusReport } from '../../flanneld/health/status/report.ts';
 import { SUBNET_FILE } from '../lab/contract.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { waitUntil } from '../lab/processes.ts';
+import { slowed } from '../support/slowness.ts';
 
 /** Far more than the twenty seconds that are promised on an idle machine. */
 const PATIENCE_MS = 120_000;
 
 export async function reportOf(node: LabNode): Promise<StatusReport> {
-  return await fetchStatus(node.pathFromOutside(SUBNET_FILE));
+  return await fetchStatus(node.pathFromOutside(SUBNET_FILE), slowed(TIMEOUT_MS));
 }
 
 /** What all nodes of the lab find whose agent runs. */

@@ -26,7 +26,7 @@ import {
 export const MAX_OWN_GAP_MS = 20;
 const START_TIMEOUT_MS = slowed(10_000);
 const STEADY_IN_ROW = 50;
-const LOOK_MS = 10;
+const LOOK_MS = slowed(10);
 
 /**
  * Starts a flow and resolves once packets arrive steadily; from then on they are counted. Needs root. The flow ends with this
