@@ -1,5 +1,5 @@
-// Asks by echoes made by hand whether a tunnel device answers to a MAC. One such question at a time: where only the kernel's
-// counter tells of answers, those of two questions could not be told apart.
+// Asks with ICMP echoes in VXLAN packets made by hand whether a tunnel device answers to a MAC. Only one question runs at a time: where
+// only the kernel's counter shows answers, those of two questions could not be told apart.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -9,9 +9,9 @@ import { type EchoWitness, watchEchoes } from './echo-witness.ts';
 /** How many echoes are sent at once, so that their answers stand out from those to pings of others. */
 const ECHOES = 16;
 const ENOUGH = 12;
-/** How long others' echoes are counted first, and how long answers are then waited for. */
+/** How long echo replies to others are counted first, and how long answers are then waited for. */
 const WINDOW_MS = 500;
-/** How many questions may wait for their turn. Further ones are given up; by the next examination there is a turn for them. */
+/** How many questions may wait for their turn. More are given up; the next examination of the peer asks again. */
 const QUEUE = 4;
 
 export interface EchoTools {
@@ -28,7 +28,7 @@ export class EchoAsker {
     this.#tools = tools;
   }
 
-  /** `send` sends one echo with this identifier and number. Silent as well when too many others wait. */
+  /** `send` sends one echo with this identifier and sequence number. The reply is `silent` also when too many questions wait. */
   async ask(family: 4 | 6, id: number, send: (sequence: number) => void): Promise<Reply> {
     if (this.#waiting >= QUEUE) return { kind: 'silent' };
     this.#waiting++;

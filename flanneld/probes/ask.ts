@@ -1,4 +1,4 @@
-// One probe and what came back. The sockets (probe-sockets.ts) and the simulated networks of tests both answer it.
+// One probe and what came back. An `Asker` sends it: the real sockets (probe-sockets.ts), or a simulated network in tests.
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
@@ -10,7 +10,7 @@ export type Ask =
   /** UDP to the address of the peer's tunnel device, by this node's routes. */
   | {
       readonly way: 'tunnel';
-      /** Of UDP payload; 64 when absent. */
+      /** Bytes of UDP payload; 64 when absent. */
       readonly bytes?: number;
       /** The agents' port when absent. */
       readonly port?: number;
@@ -23,7 +23,7 @@ export type Ask =
   | { readonly way: 'node'; readonly port?: number }
   /** A VXLAN packet made by hand, to the peer's own address. */
   | { readonly way: 'frame'; readonly mac: Mac }
-  /** The same with an echo, which is answered to the broadcast MAC as well. */
+  /** The same packet with an ICMP echo in it, which a kernel also answers when it came to the broadcast MAC. */
   | { readonly way: 'echo'; readonly mac: Mac }
   /** A TCP connection to the peer's own address. */
   | { readonly way: 'tcp'; readonly port: number };
@@ -31,7 +31,7 @@ export type Ask =
 export type Reply =
   /** The peer's agent answered. */
   | { readonly kind: 'answered'; readonly rttMs: number; readonly answer: Answer }
-  /** The peer's kernel answered that the port is closed. `way`: which of the addresses it speaks of. */
+  /** The peer's kernel answered that the port is closed. `way` says which of the peer's addresses that was. */
   | { readonly kind: 'refused'; readonly rttMs: number; readonly way: 'tunnel' | 'node'; readonly by: Ip | undefined }
   /** An echo made by hand was answered. */
   | { readonly kind: 'echoed' }
@@ -41,7 +41,7 @@ export type Reply =
   | { readonly kind: 'expired'; readonly by: Ip | undefined }
   /** Another ICMP error; `what` is its text. */
   | { readonly kind: 'error'; readonly what: string; readonly by: Ip | undefined }
-  /** This node found nobody with the address on its own network. */
+  /** Nobody on this node's own network has the address: ARP or neighbour discovery failed. */
   | { readonly kind: 'no-neighbour' }
   /** This node's kernel did not send it; `code` is the errno's name. */
   | { readonly kind: 'unsent'; readonly code: string }

@@ -29,7 +29,7 @@ const context: Context = {
   agentSilentMs: undefined,
 };
 
-/** Nothing comes through the tunnel; the peer's own address answers. */
+/** Nothing passes through the tunnel, but the peer's own address answers. */
 const blocked: Faults = {
   askedAtMs: 2000,
   kernel: SILENT,

@@ -1,5 +1,5 @@
-// Says what is wrong with a peer, from what an examination saw: a pure function that names at most one cause. The causes exclude
-// each other in this order: first what this node does itself, then what the peer says, then what is left.
+// Says what is wrong with a peer, from the replies of an examination: a pure function that names at most one cause. The causes are tried in
+// this order: faults of this node, then what the peer's agent says, then faults of the network and the peer.
 
 import { formatIp, sameIp } from '../../lib/ip.ts';
 import { spellCarrier } from '../dataplane/tunnel-way.ts';
@@ -28,24 +28,24 @@ export interface Verdict {
   readonly isAgent: boolean;
 }
 
-/** What is known beside the evidence. */
+/** What is known besides the evidence. */
 export interface Context {
   readonly node: string;
   readonly target: Target;
   readonly place: ProbePlace;
-  /** When a probe of the peer last came through the tunnel, on the evidence's clock. */
+  /** When a probe from the peer last arrived through the tunnel, on the evidence's clock. */
   readonly heardAtMs: number | undefined;
-  /** Since when the peer fails in this node's eyes; undefined when it did not fail before. */
+  /** Since when this node has seen the peer fail; undefined when it did not fail before. */
   readonly failingSinceMs: number | undefined;
-  /** Since when the peer's agent is silent though it answered before; undefined when it answers, or never did. */
+  /** How long the peer's agent has been silent although it answered before; undefined when it answers, or never did. */
   readonly agentSilentMs: number | undefined;
 }
 
-/** Headers of IP and UDP, which are in the path MTU and not in the payload. */
+/** Headers of IP and UDP: they count in the path MTU, but not in the payload. */
 const HEADERS = { 4: 28, 6: 48 } as const;
-/** An agent that restarts does not answer for some seconds. This is not worth a message. */
+/** An agent that restarts does not answer for some seconds, which is not worth a message. */
 const AGENT_AWAY_MS = 10_000;
-/** Two packets sent at one time arrive at most so far apart. */
+/** Two packets that are sent together arrive within this time. */
 const SLACK_MS = 100;
 
 export function classify(evidence: Evidence, context: Context): Verdict {
@@ -63,7 +63,7 @@ function healthy(reply: Reply, context: Context): Verdict {
   return { state: 'reachable', isAgent, ...rttMs, ...(problem && { problem }) };
 }
 
-/** A plain flannel node never answered as an agent does, so nothing is missing there. */
+/** A plain flannel node never answers as an agent does, so a silent agent is no fault there. */
 function agentDown({ target, agentSilentMs }: Context): Problem | undefined {
   if (agentSilentMs === undefined || agentSilentMs < AGENT_AWAY_MS) return undefined;
   return {
@@ -81,7 +81,7 @@ function tooSmall({ small, fullBytes, largestBytes }: Evidence, { target, place 
   const headers = HEADERS[target.family];
   const fullMtu = fullBytes + headers;
   if (largestBytes === undefined || largestBytes >= fullBytes - 1) {
-    // The sizes between pass, so the large packets were lost by chance.
+    // Every smaller size passed too, so the large packets were lost by chance.
     return { state: 'reachable', isAgent, ...rttMs };
   }
   const largest = largestBytes + headers;
@@ -101,10 +101,11 @@ function silent(faults: Faults, evidence: Evidence, context: Context): Verdict {
   const verdict = (state: ProbedState, problem?: Problem): Verdict => ({ state, isAgent, ...(problem && { problem }) });
   const spoiled = spoiledChecksums(faults, context);
   if (spoiled !== undefined) return verdict('degraded', spoiled);
-  // Through the tunnel somebody answered: only this probe's port is silent, or the host takes nothing for itself.
+  // Something answered through the tunnel. So only the probes' port is silent, or the host's firewall refuses packets to the host itself.
   if (passed(faults.kernel)) return verdict('reachable', agentDown(context));
   if (faults.hop?.kind === 'expired') return verdict('reachable');
-  // An echo made by hand comes through, so its host takes nothing else for itself. Whether pods' packets pass is not known.
+  // An echo made by hand is answered, so the tunnel works and the peer's host refuses everything else that is for itself. Whether pods'
+  // packets pass is not known.
   if (faults.echo?.kind === 'echoed') return verdict('unknown');
   const local = localFault(faults, evidence, context);
   if (local === 'unknown') return verdict('unknown');
@@ -114,7 +115,8 @@ function silent(faults: Faults, evidence: Evidence, context: Context): Verdict {
 /** Packets without a checksum pass and those with one do not. */
 function spoiledChecksums({ noChecksum, kernel }: Faults, { target, place, node }: Context): Problem | undefined {
   if (!passed(noChecksum)) return undefined;
-  // An answer of the peer's kernel has a checksum of another kind, so it passes where only the peer's packets are spoiled.
+  // The peer's kernel answers with ICMP, whose checksum is computed in another way. So its answer arrives even where only the peer's own
+  // UDP packets have wrong checksums.
   const isInbound = passed(kernel);
   if (isInbound && noChecksum?.kind !== 'answered') return undefined;
   const [from, to] = isInbound ? [target.peer, node] : [node, target.peer];
@@ -127,7 +129,7 @@ function spoiledChecksums({ noChecksum, kernel }: Faults, { target, place, node 
   };
 }
 
-/** What this node's own kernel refuses. `unknown` when only probes are refused, which says nothing of the peer. */
+/** Faults of this node's own kernel. `unknown` when it refuses only probes, which says nothing about the peer. */
 function localFault(faults: Faults, { full, small }: Evidence, context: Context): Problem | 'unknown' | undefined {
   const { frame, agent, kernel } = faults;
   if (frame.kind === 'unsent') {
@@ -144,7 +146,7 @@ function ownFirewall(isOnlyTunnel: boolean, { target, place }: Context): Problem
   return {
     id: 'firewall-drops-tunnel',
     severity: 'error',
-    // Rules about an address are about this peer only.
+    // A rule about an address concerns this peer only; one about the tunnel's port concerns all.
     isLocal: isOnlyTunnel,
     cause: `this node's own firewall refuses to send to ${isOnlyTunnel ? carrier : `${address}, the address of ${target.peer}`}`,
     evidence: `sendto ${address} ${carrier}: EPERM; another port there is refused ${isOnlyTunnel ? 'not' : 'as well'}`,
@@ -152,7 +154,7 @@ function ownFirewall(isOnlyTunnel: boolean, { target, place }: Context): Problem
   };
 }
 
-/** The kernel has no way to the peer: no route, one that refuses, or a device that loses what it is to send. */
+/** The kernel cannot send to the peer: there is no route, the route refuses, or the device drops packets. */
 function noRoute(code: string, { target, place }: Context, isTunnel: boolean): Problem {
   const address = formatIp(isTunnel ? target.vtep : target.publicIp);
   const device = isTunnel ? place.tunnel.device : place.iface;
@@ -174,7 +176,7 @@ function noRoute(code: string, { target, place }: Context, isTunnel: boolean): P
   };
 }
 
-/** The peer's agent says who it is. */
+/** Compares the identity that the agent answers with the lease. */
 function foreignAddress({ agent }: Faults, { target, place }: Context): Problem | undefined {
   if (agent.kind !== 'answered') return undefined;
   const { identity } = agent.answer;
@@ -265,7 +267,7 @@ function explain(reply: Reply): string | undefined {
   return undefined;
 }
 
-/** A packet made by hand passes, so the network and the peer are fine. */
+/** A packet made by hand is answered, so the network and the peer work, and the fault is here. */
 function brokenHere({ target, place }: Context): Problem {
   return {
     id: 'peer-tunnel-broken',
@@ -276,14 +278,14 @@ function brokenHere({ target, place }: Context): Problem {
   };
 }
 
-/** Packets arrive in one direction. */
+/** Packets pass in one direction only. */
 function oneWay(faults: Faults, { startedAtMs }: Evidence, context: Context): Problem | undefined {
   const { agent } = faults;
   const { node, target, place, heardAtMs, failingSinceMs = startedAtMs } = context;
   const between = spellCarrier(place.tunnel);
   if (agent.kind === 'answered') {
     const { agoMs } = agent.answer.heard;
-    // It was one of this examination.
+    // The probe that the peer heard was one of this examination.
     const arrived = agoMs !== undefined && agoMs <= faults.askedAtMs - startedAtMs + SLACK_MS;
     if (arrived) {
       const evidence = `${target.peer} received this node's probe through the tunnel ${seconds(agoMs)} ago, but its answer does not arrive`;
@@ -324,7 +326,10 @@ function blocked(faults: Faults, context: Context): Problem {
 
 const NSX = '; where NSX keeps 8472 for itself, set "Port": 4789 in the Backend of net-conf.json';
 
-/** Without its agent nobody tells what the peer's device is like, and a device with another VNI is as silent as a network. */
+/**
+ * When the peer's agent is silent, nothing says which VNI and MAC the peer's device has; a device with another VNI is as silent as a closed
+ * port.
+ */
 function compareDevices({ agent }: Faults, { target, place }: Context): string {
   const { device, vni } = place.tunnel;
   if (agent.kind === 'answered' || vni === undefined) return '';
@@ -341,7 +346,7 @@ function answersOf({ agent, closed, tcp }: Faults): string {
     .join(', ');
 }
 
-/** A packet under a key that the other node does not know is as silent as one that is lost. */
+/** A packet under a key that the other node does not know is as silent as a lost one. */
 function noHandshake(evidence: string, { node, target, place }: Context): Problem {
   const carrier = spellCarrier(place.tunnel);
   return {

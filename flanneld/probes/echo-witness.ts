@@ -1,7 +1,7 @@
-// Who sees that an ICMP echo was answered. Plain flannel nodes answer a packet to the broadcast MAC only when it is an echo, and
-// the answer comes to the kernel, not to a socket of ours. Where the agent has NET_RAW and the package raw-socket, a raw socket
-// sees the answer itself. Everywhere else the kernel's counter of echo replies shows it. Reading the counter needs no right, but it
-// also counts replies to others.
+// Detects whether an ICMP echo was answered. A plain flannel node answers a packet to the broadcast MAC only when it is an echo, and the
+// answer goes to this node's kernel, not to a socket of ours. Where the agent has NET_RAW and the package raw-socket, a raw socket sees the
+// answer itself. Everywhere else the kernel's counter of echo replies shows it. Reading the counter needs no right, but it also counts
+// replies to others.
 
 import { readText } from '../../lib/sys/file.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
@@ -9,7 +9,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 export interface EchoWitness {
   /** Whether only answers to our own echoes are counted. */
   readonly isExact: boolean;
-  /** How many answers it has seen; from any start. */
+  /** The number of answers so far; it may begin at any number. */
   count(): number;
   close(): void;
 }
@@ -30,7 +30,7 @@ function counterOf(sys: Syscalls, family: 4 | 6): EchoWitness {
   return { isExact: false, count: () => read(readText(sys, file, MOST_BYTES)), close: () => undefined };
 }
 
-/** `Icmp: NAME NAME …` and below it `Icmp: VALUE VALUE …`. */
+/** Two lines: `Icmp: NAME NAME …` and below it `Icmp: VALUE VALUE …`. */
 export function ofTable(text: string, table: string, name: string): number {
   const [names = [], values = []] = text
     .split('\n')
@@ -50,7 +50,7 @@ const RAW = {
   4: { protocol: 1, addressFamily: 1, reply: 0 },
   6: { protocol: 58, addressFamily: 2, reply: 129 },
 } as const;
-/** Nothing holds a reference to an open raw socket. Without this one it would be garbage-collected and go silent. */
+/** Keeps a reference to each open raw socket: without one it would be garbage-collected and report nothing more. */
 const inUse = new Set<object>();
 
 /** Undefined without the capability NET_RAW, or without the package. */
@@ -75,7 +75,7 @@ async function openRaw(family: 4 | 6, id: number): Promise<EchoWitness | undefin
   }
 }
 
-/** A raw IPv4 socket is given the header, too. */
+/** A raw IPv4 socket also receives the IP header. */
 export function withoutIpHeader(packet: Uint8Array): Uint8Array {
   return packet.subarray(((packet[0] ?? 0) & 0x0f) * 4);
 }

@@ -1,5 +1,5 @@
-// Examines one peer: one packet of full size when all is well; a second try and smaller packets when it is not answered; and then
-// everything that tells the causes apart, at once. It only collects what came back. classify.ts says what it means.
+// Examines one peer. When all is well, this is one packet of full size. Without an answer, a second try and smaller packets follow, and
+// then at once all questions that tell the causes apart. Here the replies are only collected; classify.ts says what they mean.
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
@@ -9,52 +9,58 @@ import { BROADCAST_MAC } from './frame.ts';
 import { type Target, unusedAddress } from './target.ts';
 import { HEADER_BYTES } from './wire.ts';
 
-/** What one examination saw. Only `full` is always there; what was not needed was not asked. */
+/** The replies of one examination. Only `full` is always there; the others are asked for when needed. */
 export interface Evidence {
-  /** When it began, on the clock of the responder's notes. */
+  /** When the examination began, on the clock of the responder's notes. */
   readonly startedAtMs: number;
   /** UDP payload of a packet that fills the pods' MTU. */
   readonly fullBytes: number;
-  /** The full-size packet through the tunnel; of two tries the better one. */
+  /** The full-size packet through the tunnel: the better of two tries. */
   readonly full: Reply;
   /** Whether the first packet was lost and the next one was not. */
   readonly isSecondTry?: boolean;
-  /** A small packet through the tunnel; of two tries the better one. */
+  /** A small packet through the tunnel: the better of two tries. */
   readonly small?: Reply;
   /** The largest UDP payload that passes, when small passes and full does not. */
   readonly largestBytes?: number;
   readonly faults?: Faults;
 }
 
-/** What is asked when nothing comes through the tunnel. */
+/** The replies to what is asked when nothing passes through the tunnel. */
 export interface Faults {
-  /** When they were asked, on the same clock as the beginning. */
+  /** When these were asked, on the clock of `startedAtMs`. */
   readonly askedAtMs: number;
-  /** Through the tunnel, to a port that no agent has: the kernel answers. */
+  /** Through the tunnel to a port that no agent uses, so that the kernel answers. */
   readonly kernel: Reply;
-  /** Small packets without checksum, which passed though those with one did not; IPv4 only. */
+  /** Small packets without a checksum, if they passed and those with one did not; IPv4 only. */
   readonly noChecksum?: Reply;
-  /** A packet whose hops are used up at the peer. */
+  /** A packet whose hop limit ends at the peer. */
   readonly hop?: Reply;
   /** The agent's port at the peer's own address, and two closed or well-known ports there. */
   readonly agent: Reply;
   readonly closed: Reply;
   readonly tcp: Reply;
-  /** Packets to the tunnel's port: made by hand for the MAC of the lease, or where no tunnel packet can be made, of no meaning. */
+  /**
+   * A packet to the tunnel's port: a VXLAN packet made by hand for the lease's MAC. For tunnels where none can be made it is one without
+   * meaning.
+   */
   readonly frame: Reply;
-  /** Made by hand, to the broadcast MAC. */
+  /** A VXLAN packet made by hand, to the broadcast MAC. */
   readonly broadcast?: Reply;
-  /** Echoes made by hand to the same MACs, when the peer has no agent that answers: its kernel does. */
+  /** Echoes made by hand to the same MACs. They are sent when no agent of the peer answers, because its kernel does. */
   readonly echo?: Reply;
   readonly broadcastEcho?: Reply;
 }
 
 /** A port that is closed on nearly every node and open in many firewalls: traceroute's. */
 const CLOSED_PORT = 33_434;
-/** The kubelet's: open or refused, both mean that the node is there. */
+/** The kubelet's port: an open and a refused one both show that the node is there. */
 const KUBELET_PORT = 10_250;
 const TRY_MS = 1000;
-/** For each size that is tried, when small packets are answered: four times their round trip, and at least this; agents gather packets. */
+/**
+ * How long each size is tried when small packets are answered: four times their round trip, at least this long, because agents wait to
+ * gather packets.
+ */
 const SIZE_MS = 400;
 /** Headers of IP and UDP. */
 const HEADERS = { 4: 28, 6: 48 } as const;
@@ -68,11 +74,11 @@ export interface ExamineOptions {
   /** MTU of pods. */
   readonly mtu: number;
   readonly nowMs: () => number;
-  /** Whether only to look if the peer answers again, because its fault is known and many others wait. */
+  /** Only asks whether the peer answers again: its fault is known and many others wait. */
   readonly isBrief?: boolean;
-  /** How long a packet is waited for, in milliseconds; a second when absent. */
+  /** How long to wait for the answer to a packet, in milliseconds; a second when absent. */
   readonly tryMs?: number;
-  /** Told how many more packets than the first were sent. */
+  /** Called with the number of packets that were sent beyond the first one. */
   readonly onExtra?: (packets: number) => void;
 }
 
@@ -118,9 +124,9 @@ async function askFaults({ target, ask, tunnel, nowMs }: ExamineOptions, tryMs: 
   const { mac } = target;
   const one = (what: Parameters<Asker>[1]) => ask(target, what, tryMs);
   const unused: Ip | undefined = unusedAddress(target);
-  // A kernel sends some six ICMP errors at once to one address, then one a second. So the packets that tell most are sent first.
+  // A kernel sends about six ICMP errors at once to one address, then one a second. So the packets that say most are sent first.
   const [frame, agent, closed, tcp, broadcast, kernel, noChecksum, hop] = await Promise.all([
-    // A port that nobody has answers to any packet.
+    // For a tunnel without MACs any packet will do: if nothing has the port, the peer's kernel says so.
     mac !== undefined
       ? one({ way: 'frame', mac })
       : tunnel.port === undefined
@@ -139,7 +145,7 @@ async function askFaults({ target, ask, tunnel, nowMs }: ExamineOptions, tryMs: 
   return { ...faults, ...(mac !== undefined && needsEcho(faults) && (await askEchoes(target, mac, ask, tryMs))) };
 }
 
-/** Whether the peer is there and its kernel must be asked, because no agent of it answers. */
+/** Whether the peer is there but no agent of it answers, so that its kernel must be asked. */
 function needsEcho({ kernel, hop, agent, closed, tcp, frame }: Faults): boolean {
   const isThere = closed.kind === 'refused' || tcp.kind === 'refused' || tcp.kind === 'connected';
   const isSilent = [kernel, frame].every(({ kind }) => kind === 'silent') && hop?.kind !== 'expired';

@@ -1,4 +1,4 @@
-// The findings of all peers together: one cause is named once.
+// Turns the problems of all peers into findings, so that a common cause is reported once.
 
 import type { Finding } from '../health/finding.ts';
 import type { Problem } from './classify.ts';
@@ -9,7 +9,7 @@ export interface Affected {
   readonly problem: Problem;
 }
 
-/** Of one cause at most so many peers are listed one by one; more are one finding. */
+/** Up to this many peers with one cause are listed one by one; more become one finding. */
 const LISTED = 8;
 /** How many names stand in a finding about many peers. */
 const NAMED = 5;
@@ -27,7 +27,7 @@ export function findingsOf(node: string, affected: readonly Affected[], probed: 
   return findings.sort((a, b) => rank[a.severity] - rank[b.severity]);
 }
 
-/** A cause on this node is one thing, however many peers it concerns. */
+/** A cause on this node is one finding, however many peers it concerns. */
 function isOne(all: readonly Affected[]): boolean {
   return all.length > LISTED || all.some(({ problem }) => problem.isLocal === true);
 }

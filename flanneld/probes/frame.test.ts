@@ -17,7 +17,7 @@ function sums(bytes: Uint8Array): number {
   return sum;
 }
 
-/** What an IPv6 checksum is computed over. */
+/** What an IPv6 checksum covers. */
 function withPseudoHeader(packet: Uint8Array): Buffer {
   const body = packet.subarray(40);
   const rest = Buffer.from([0, 0, body.length >> 8, body.length & 255, 0, 0, 0, packet[6] ?? 0]);
@@ -30,7 +30,7 @@ describe('a packet made by hand', () => {
     const link = { from: from.mac, to: to.mac };
     const want = vxlan(ipv4(link, '10.244.1.0', '10.244.2.0', 17, udp(8477, payload)), 300);
     const packet = Buffer.from(udpFrame(300, from, to, { from: 40_000, to: 8477 }, payload));
-    // DF and the header's checksum.
+    // The DF flag and the header's checksum.
     for (const at of [28, 32, 33]) packet[at] = want[at] ?? 0;
     expect(packet.toString('hex')).toBe(want.toString('hex'));
     expect(packet.subarray(innerPayloadAt(4)).toString()).toBe('hello');

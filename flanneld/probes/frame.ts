@@ -1,6 +1,6 @@
-// A VXLAN packet made by hand, as payload of an ordinary UDP socket (RFC 7348): it needs no right and goes past this node's
-// routes, neighbours and FDB, and past the checksum offload of its tunnel device. So when it is answered and the kernel's own
-// packet is not, the fault is on this node; and with the broadcast MAC in it a peer answers whatever MAC its device has.
+// A VXLAN packet made by hand, as payload of an ordinary UDP socket (RFC 7348). It needs no right, and skips this node's routes,
+// neighbours, FDB and the checksum offload of its tunnel device. So when it is answered and the kernel's own packet is not, the fault is on
+// this node. Sent to the broadcast MAC, it is answered by a peer whose device has another MAC than its lease says.
 
 import { type Ip, ipToBytes } from '../../lib/ip.ts';
 import { type Mac, macToBytes } from '../../lib/mac.ts';
@@ -22,7 +22,7 @@ const IP_BYTES = { 4: 20, 6: 40 } as const;
 const UDP_BYTES = 8;
 const ECHO_BYTES = 16;
 
-/** One end of the inner packet. */
+/** Sender or receiver of the inner packet. */
 export interface FrameEnd {
   readonly mac: Mac;
   readonly ip: Ip;
@@ -33,7 +33,7 @@ export interface Ports {
   readonly to: number;
 }
 
-/** A UDP packet for the peer's VXLAN port: header, Ethernet frame, IP, UDP, payload. Both ends have one family. */
+/** A UDP packet for the peer's VXLAN port: VXLAN header, Ethernet frame, IP, UDP, payload. Both ends have the same family. */
 export function udpFrame(vni: number, from: FrameEnd, to: FrameEnd, ports: Ports, payload: Uint8Array): Uint8Array {
   const udp = new Uint8Array(UDP_BYTES + payload.length);
   const view = new DataView(udp.buffer);
@@ -41,12 +41,12 @@ export function udpFrame(vni: number, from: FrameEnd, to: FrameEnd, ports: Ports
   view.setUint16(2, ports.to);
   view.setUint16(4, udp.length);
   udp.set(payload, UDP_BYTES);
-  // IPv4 allows to leave the checksum out. A checksum of 0 is sent as all ones.
+  // IPv4 allows to omit the checksum. A computed checksum of 0 is sent as all ones.
   if (from.ip.family === 6) view.setUint16(6, internetChecksum(withPseudoHeader(UDP, from.ip, to.ip, udp)) || 0xffff);
   return frame(vni, from, to, UDP, udp);
 }
 
-/** The same with an ICMP echo request. */
+/** The same packet with an ICMP echo request in it. */
 export function echoFrame(vni: number, from: FrameEnd, to: FrameEnd, id: number, sequence: number): Uint8Array {
   const echo = new Uint8Array(ECHO_BYTES);
   const view = new DataView(echo.buffer);
@@ -58,7 +58,7 @@ export function echoFrame(vni: number, from: FrameEnd, to: FrameEnd, id: number,
   return frame(vni, from, to, is4 ? ICMP : ICMPV6, echo);
 }
 
-/** Where the inner UDP payload begins in the packet: an ICMP error about it quotes from its start. */
+/** Offset of the inner UDP payload in the packet. An ICMP error quotes the packet from its start. */
 export function innerPayloadAt(family: 4 | 6): number {
   return IP_AT + IP_BYTES[family] + UDP_BYTES;
 }
@@ -67,7 +67,7 @@ function frame(vni: number, from: FrameEnd, to: FrameEnd, protocol: number, body
   const { family } = from.ip;
   const packet = new Uint8Array(IP_AT + IP_BYTES[family] + body.length);
   const view = new DataView(packet.buffer);
-  // RFC 7348 §5: the flag says that there is a VNI.
+  // RFC 7348 §5: the flag says that the header has a VNI.
   packet[0] = 0x08;
   view.setUint32(4, vni * 256);
   packet.set(macToBytes(to.mac), VXLAN_BYTES);

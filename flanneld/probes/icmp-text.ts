@@ -26,10 +26,10 @@ const UNREACHABLE: Readonly<Record<Family, Readonly<Record<number, string>>>> = 
   },
 };
 const TYPES = { 4: { unreachable: 3, expired: 11, tooBig: undefined }, 6: { unreachable: 1, expired: 3, tooBig: 2 } };
-/** The code by which the own kernel says that nobody answered ARP or neighbour discovery. */
+/** The code by which this node's own kernel reports that nobody answered ARP or neighbour discovery. */
 const NOBODY_THERE: Readonly<Record<Family, number>> = { 4: 1, 6: 3 };
 
-/** What an error on a socket means for the probe, when it is not a closed port. */
+/** What an error on a socket means for the probe, unless it reports a closed port. */
 export function bounceReply({ to, isIcmp, type, code, by, errno }: Bounce, local: Ip): Reply {
   if (!isIcmp) return { kind: 'unsent', code: errnoName(errno) };
   const { unreachable, expired, tooBig } = TYPES[to.family];

@@ -10,7 +10,7 @@ const broken: Verdict = {
   problem: { id: 'peer-unreachable', severity: 'error', cause: 'c', evidence: 'e', fix: 'f' },
 };
 
-/** Takes in one verdict a second. */
+/** A record that took in one verdict a second. */
 function recordOf(verdicts: readonly Verdict[]): PeerRecord {
   const record = new PeerRecord(target);
   for (const [second, verdict] of verdicts.entries()) {

@@ -5,7 +5,7 @@ import type { Problem, Verdict } from './classify.ts';
 import { RoundTrip } from './round-trip.ts';
 import type { Target } from './target.ts';
 
-/** How many examinations the loss is counted over. */
+/** How many examinations the loss is computed from. */
 const HISTORY = 16;
 
 export class PeerRecord {
@@ -13,16 +13,16 @@ export class PeerRecord {
   state: ProbedState = 'unknown';
   /** When it was last examined; undefined before the first time. */
   checkedAtMs: number | undefined;
-  /** When it was last examined whole. */
+  /** When it was last examined with all questions. */
   diagnosedAtMs: number | undefined;
-  /** Since when it fails; undefined when it does not. */
+  /** Since when it has failed; undefined when it does not. */
   failingSinceMs: number | undefined;
   rttMs: number | undefined;
   #problem: Problem | undefined;
   #lastAgentMs: number | undefined;
   #isAgentAway = false;
   readonly #roundTrip = new RoundTrip();
-  /** A bit for each of the last examinations: 1 when the first packet was lost. */
+  /** One bit for each of the last examinations: 1 when its first packet was lost. */
   #lost = 0;
   #examined = 0;
 
@@ -30,7 +30,7 @@ export class PeerRecord {
     this.target = target;
   }
 
-  /** How long its agent has been silent though it answered before; undefined when it answers, or never did. */
+  /** How long its agent has been silent although it answered before; undefined when it answers, or never did. */
   agentSilentMs(nowMs: number): number | undefined {
     return this.#lastAgentMs === undefined || !this.#isAgentAway ? undefined : nowMs - this.#lastAgentMs;
   }
@@ -50,7 +50,7 @@ export class PeerRecord {
     this.failingSinceMs = fails ? (this.failingSinceMs ?? startedAtMs) : undefined;
   }
 
-  /** Notes that the peer still fails, for the reason that was found before. */
+  /** Notes that the peer still fails, for the reason that was found earlier. */
   stillFails(nowMs: number): void {
     this.#note(true);
     this.checkedAtMs = nowMs;
@@ -65,7 +65,7 @@ export class PeerRecord {
     return this.#problem;
   }
 
-  /** From 0 to 1: how many of the last first packets were lost. */
+  /** The share, from 0 to 1, of recent examinations whose first packet was lost. */
   get loss(): number {
     let lost = 0;
     for (let bits = this.#lost; bits !== 0; bits >>>= 1) lost += bits & 1;

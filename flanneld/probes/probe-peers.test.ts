@@ -8,7 +8,7 @@ const clock = new FakeClock();
 const tools = { clock, nowMs: () => clock.now() };
 const refused: Reply = { kind: 'refused', rttMs: 0.2, way: 'tunnel', by: undefined };
 
-/** Peers of which those named by `isDown` never answer, and how many were asked at one time. */
+/** Peers, of which those chosen by `isDown` never answer, and how many were asked at the same time. */
 function cluster(count: number, isDown: (name: string) => boolean) {
   const asked = { now: new Set<string>(), most: 0, all: new Set<string>() };
   const ask: Asker = async ({ peer }, _, timeoutMs) => {

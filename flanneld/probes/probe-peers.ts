@@ -1,4 +1,4 @@
-// Probes peers once, on demand, without an agent: for `flanneld doctor`. Bounded whatever the size of the cluster.
+// Probes peers once, on demand, without an agent: for `flanneld doctor`. Number and time are bounded whatever the size of the cluster.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import { realtimeMs } from '../../lib/sys/datagram.ts';
@@ -21,27 +21,27 @@ export interface ProbePeersOptions {
   /** The UDP port of the agents' probes. */
   readonly port: number;
   readonly sides: readonly ProbeSide[];
-  /** Names of peers to probe first, such as those that fail in the agent's eyes. */
+  /** Names of peers to probe first, such as those that the agent sees fail. */
   readonly first?: ReadonlySet<string>;
-  /** How many targets at most; 64 when absent. */
+  /** The largest number of targets; 64 when absent. */
   readonly most?: number;
   readonly tools: ProbeSocketTools & { readonly random: () => number };
 }
 
 export interface PeersSeen {
   readonly findings: Finding[];
-  /** How many of how many targets (a peer counts once in each family) have a result. */
+  /** How many targets have a result, and how many there are. A peer counts once in each family. */
   readonly probed: number;
   readonly of: number;
 }
 
 const MOST = 64;
 const AT_ONCE = 32;
-/** Shorter than the agent's: two rounds of everything must end in time. */
+/** Shorter than the agent's, because two full rounds must end in time. */
 const TRY_MS = 600;
 const DEADLINE_MS = 5000;
 
-/** Rejects with SysError when the sockets cannot be opened. Leaves nothing behind. */
+/** Leaves nothing behind. Rejects with SysError when the sockets cannot be opened. */
 export async function probePeers({
   node,
   port,
@@ -65,14 +65,14 @@ export async function probePeers({
   }
 }
 
-/** A target with the way to ask it. */
+/** A target with the function that asks it. */
 export interface Candidate {
   readonly target: Target;
   readonly place: ProbePlace;
   readonly ask: Asker;
 }
 
-/** Those named first, then any others. */
+/** Takes those named first, then any others. */
 export function choose(
   all: readonly Candidate[],
   first: ReadonlySet<string>,
@@ -86,7 +86,7 @@ export function choose(
     .map(({ one }) => one);
 }
 
-/** Examines them, so many at once, until the deadline. Whoever has no result by then has no finding. */
+/** Examines the targets, a limited number at once, until the deadline. A target without a result by then has no finding. */
 export async function examineAll(
   node: string,
   candidates: readonly Candidate[],

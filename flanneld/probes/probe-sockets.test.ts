@@ -1,5 +1,5 @@
-// The sockets on the kernel's loopback device, where every address of 127.0.0.0/8 is there: two nodes that answer each other,
-// and peers of which only the kernel answers.
+// Tests the sockets on the kernel's loopback device, which has every address of 127.0.0.0/8: two nodes that answer each other, and peers of
+// which only the kernel answers.
 
 import { createSocket } from 'node:dgram';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -16,7 +16,7 @@ const PATIENT_MS = 5000;
 const sys = openKoffiSyscalls();
 let nonces = 0n;
 const tools = { sys, clock: systemClock, randomNonce: () => ++nonces, random: () => 0.5 };
-/** Another port for each process, because tests may run beside each other. */
+/** Each process has a port of its own, because tests may run at the same time. */
 const port = 20_000 + (process.pid % 20_000);
 
 /** A node at 127.0.NUMBER.1, whose tunnel device has 127.0.NUMBER.0. */

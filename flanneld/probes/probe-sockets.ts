@@ -1,5 +1,5 @@
-// The sockets of one address family: they send this node's probes, match what comes back to them, and carry the answers to
-// other agents. One socket is bound to the address of the tunnel device and one to the node's own, never to the bridge's.
+// The sockets of one address family: they send this node's probes, match answers to them, and answer other agents. One socket is bound to
+// the tunnel device's address and one to the node's own, none to the bridge's.
 
 import { connect } from 'node:net';
 import type { Clock } from '../../lib/clock-node.ts';
@@ -37,14 +37,14 @@ export interface ProbeSocketTools {
   readonly randomNonce: () => bigint;
 }
 
-/** Stands in for the MAC of a device that has none, for which no frame is made. */
+/** Used where a device has no MAC; no frame is made for it. */
 const NO_MAC = '00:00:00:00:00:00' as Mac;
 
 interface Pending {
   readonly way: Way;
   readonly to: Ip;
   readonly port: number;
-  /** On the clock of the kernel's time stamps. */
+  /** When it was sent, on the clock of the kernel's time stamps. */
   readonly sentMs: number;
   readonly settle: (reply: Reply) => void;
 }
@@ -61,7 +61,7 @@ interface Packet {
 export class ProbeSockets {
   /** Why this node does not answer the probes of other nodes; undefined when it does. */
   readonly problem: string | undefined;
-  /** How long to let packets gather before they are read: one wake-up for several, where there are many peers. */
+  /** How long arrived packets are left unread, so that one wake-up reads several where there are many peers. */
   gatherMs = 0;
   readonly #place: ProbePlace;
   readonly #port: number;
@@ -73,7 +73,7 @@ export class ProbeSockets {
   readonly #pending = new Map<bigint, Pending>();
   readonly #echoes: EchoAsker;
 
-  /** Opens the sockets; `port` is that of all agents. Answers with `responder` where there is one. Throws SysError. */
+  /** Opens the sockets; `port` is that of all agents. Other nodes are answered only if there is a `responder`. Throws SysError. */
   constructor(
     place: ProbePlace,
     port: number,
@@ -87,7 +87,7 @@ export class ProbeSockets {
     this.#responder = responder;
     this.#echoes = new EchoAsker(tools);
     const { sys } = tools;
-    // An asker alone takes any port, because the agent of this node has that of the agents.
+    // Without a responder any port will do: this node's agent has the agents' port.
     const wanted = responder === undefined ? 0 : port;
     const tunnel = openFree(sys, place, ownVtep(place), wanted);
     const node = openFree(sys, place, place.local, wanted);
@@ -159,7 +159,7 @@ export class ProbeSockets {
         resolve(reply);
       };
       const cancel = clock.after(timeoutMs, () => {
-        // What has arrived is read first: a busy event loop may have kept it waiting, and that is no loss.
+        // Packets that have arrived are read first: a busy event loop may have left an answer unread, which is not a loss.
         this.#drain();
         if (this.#pending.has(nonce)) settle({ kind: 'silent' });
       });
@@ -169,7 +169,7 @@ export class ProbeSockets {
     });
   }
 
-  /** Reads everything that has arrived: errors, answers, and questions of others. */
+  /** Reads everything that has arrived: errors, answers, and questions from other nodes. */
   #drain(): void {
     const { sys } = this.#tools;
     const { family } = this.#place;
@@ -186,13 +186,13 @@ export class ProbeSockets {
       return;
     }
     const pending = this.#pending.get(answer.nonce);
-    // Only the two nodes know the nonce, unless somebody on the way reads the packets, who could then forge any answer.
+    // Only the two nodes know the nonce. This does not protect against somebody who reads packets on the way.
     if (pending === undefined || !this.#isFrom(arrival, pending)) return;
     const rttMs = Math.max(0, arrival.atMs - pending.sentMs - answer.heldMs);
     pending.settle({ kind: 'answered', rttMs, answer });
   }
 
-  /** The answer to a packet made by hand comes from inside the tunnel, so its sender is another address than the one sent to. */
+  /** The answer to a packet made by hand comes from inside the tunnel, so its sender is not the address that was asked. */
   #isFrom({ from }: Arrival, { to, port }: Pending): boolean {
     return sameIp(from, to) || port === this.#place.tunnel.port;
   }
@@ -227,7 +227,7 @@ export class ProbeSockets {
   }
 }
 
-/** A socket at that port, or at any port when somebody has it. */
+/** A socket at that port, or at any port when it is taken. */
 function openFree(sys: Syscalls, { family }: ProbePlace, address: Ip, port: number): number {
   try {
     return openUdp(sys, { family, address, port });
@@ -237,7 +237,7 @@ function openFree(sys: Syscalls, { family }: ProbePlace, address: Ip, port: numb
   }
 }
 
-/** A refused connection is an answer, too: it is not rate limited by the peer's kernel, as ICMP errors are. */
+/** A refused connection is an answer too. The peer's kernel does not limit the rate of these, as it does for ICMP errors. */
 function askTcp(to: Ip, from: Ip, port: number, timeoutMs: number): Promise<Reply> {
   return new Promise((resolve) => {
     const socket = connect({ host: formatIp(to), localAddress: formatIp(from), port });

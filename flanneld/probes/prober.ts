@@ -1,5 +1,5 @@
-// The agent's loop of probes: asks the schedule whom to probe, examines, remembers, and tells what is wrong. A probe never makes
-// the node not ready: one broken link would then take down a cluster.
+// The agent's loop of probes: the schedule says which peer is next, it is examined, and the result is remembered and reported. A probe
+// never makes the node not ready: one broken link would then take down a cluster.
 
 import { errorText } from '../../lib/errors.ts';
 import type { Family } from '../../lib/ip.ts';
@@ -19,13 +19,16 @@ import { Responder } from './responder.ts';
 import { ProbeSchedule } from './schedule.ts';
 import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts';
 
-/** Ticks are at least so far apart, so that several probes are one wake-up. */
+/** The shortest time between two ticks, so that several probes share one wake-up. */
 const TICK_MS = { few: 250, many: 1000 } as const;
 const MANY = 100;
-/** Among many peers. It is not in the round trips, because the kernel stamps packets and the responder says how long it held them. */
+/**
+ * How long packets gather where there are many peers. It does not count in round trips: the kernel stamps packets, and the responder says
+ * how long it held them.
+ */
 const GATHER_MS = 250;
 const LONGEST_TICK_MS = 2500;
-/** How long a cause that was found is believed among many peers. */
+/** For how long a cause is not examined again where there are many peers. */
 const DIAGNOSED_MS = 150_000;
 /** How many peers the status lists, the worst first. */
 const LISTED = 1000;
@@ -41,7 +44,7 @@ export interface ProberOptions {
   readonly meter: ProbeMeter;
 }
 
-/** One family at work. */
+/** What one family has at work. */
 interface Side {
   readonly place: LeasedPlace;
   readonly sockets: ProbeSockets;
@@ -123,7 +126,7 @@ export class Prober {
     this.#problem = undefined;
   }
 
-  /** The sockets of a family cannot be used any more: they are opened anew at the next tick. */
+  /** Gives up a family's sockets that failed; they are opened again at the next tick. */
   #lost(family: Family, error: unknown): void {
     this.#sides.delete(family);
     this.#leases = undefined;
@@ -131,8 +134,8 @@ export class Prober {
   }
 
   /**
-   * Follows leases that have changed, which is most of what happens among thousands of nodes, at the cost of those. Returns
-   * false when targets have come or gone; then all must be set.
+   * Takes in leases that have changed, without touching the others: among thousands of nodes this is what happens most. Returns false when
+   * targets have come or gone; then all must be set.
    */
   #changeTargets(earlier: ReadonlyMap<string, Lease>, leases: ReadonlyMap<string, Lease>): boolean {
     for (const { targets, responder } of this.#sides.values()) {
@@ -197,7 +200,7 @@ export class Prober {
         isBrief: this.#isBrief(record),
         onExtra: (packets) => this.#schedule.spend(id, packets),
       });
-      // What was asked of a lease or by a device that is gone says nothing.
+      // Meanwhile the lease or the device may have changed or gone; then the replies say nothing.
       if (this.#records.get(id) === record && this.#sides.get(target.family) === side && !this.#stopped) {
         hasFailed = this.#judge(record, side, evidence);
       }
@@ -205,7 +208,7 @@ export class Prober {
     this.#schedule.done(id, clock.now(), hasFailed);
   }
 
-  /** Among many peers a fault that is known is not looked into again each time. */
+  /** Where there are many peers, a known fault is not examined again each time. */
   #isBrief({ diagnosedAtMs, failingSinceMs }: PeerRecord): boolean {
     if (this.#records.size <= MANY || diagnosedAtMs === undefined || failingSinceMs === undefined) return false;
     return realtimeMs(this.#options.tools.sys) - diagnosedAtMs < DIAGNOSED_MS;

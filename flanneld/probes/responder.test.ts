@@ -63,7 +63,7 @@ describe('the responder', () => {
   ])('says nothing to $name', ({ over }) => {
     const responder = makeResponder();
     expect(responder.answer(arrival(over), 'tunnel', 1000)).toBeUndefined();
-    // The control: the same responder answers the peer.
+    // The control: the same responder answers a peer.
     expect(responder.answer(arrival(), 'tunnel', 1000)).toBeDefined();
   });
 

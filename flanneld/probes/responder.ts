@@ -1,17 +1,17 @@
-// Answers the probes of other agents, as a pure function of the packet. It answers peers only, and only to the address from which
-// the question came; an answer is as long as its question; and it answers a bounded number a second. So nobody can use it to send
-// packets to a third node, or to cause more traffic than he sends.
+// Answers the probes of other agents, as a pure function of the packet. It answers only peers, only at the address from which the question
+// came, with as many bytes as the question has, and only so many a second. So nobody can use it to send packets to a third node, or to
+// cause more traffic than they send.
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Arrival } from '../../lib/sys/datagram.ts';
 import { ownVtep, type ProbePlace, type Target, type TargetChange } from './target.ts';
 import { encodeAnswer, type Heard, type Identity, NO_CHECKSUM, readQuestion } from './wire.ts';
 
-/** Answers a second, and how many at once: at 5000 nodes ten a second come, and more after a node was away. */
+/** Answers a second, and how many at once: with 5000 nodes ten questions a second arrive, and more after this node was away. */
 const ANSWERS_A_SECOND = 200;
 const BURST = 400;
 
-/** By which way a question came: to the address of the tunnel device, or to the node's own. */
+/** How a question came: to the address of the tunnel device, or to the node's own. */
 export type Way = 'tunnel' | 'node';
 
 interface Probed {
@@ -28,11 +28,11 @@ export interface Reaction {
 export class Responder {
   readonly #place: ProbePlace;
   readonly #identity: Identity;
-  /** Who sends from an address, by way. */
+  /** Which target sends from an address, for each way. */
   #senders: Record<Way, Map<bigint, string>> = { tunnel: new Map(), node: new Map() };
-  /** Addresses that more than one target has had: nodes behind one NAT. */
+  /** Addresses that more than one target has had, such as nodes behind one NAT. */
   readonly #shared = new Set<bigint>();
-  /** The last probe of each peer that came through the tunnel. */
+  /** The last probe that came from each peer through the tunnel. */
   readonly #heard = new Map<string, Probed>();
   #tokens = BURST;
   #refilledMs = 0;
@@ -52,7 +52,7 @@ export class Responder {
     for (const id of this.#heard.keys()) if (!known.has(id)) this.#heard.delete(id);
   }
 
-  /** As setTargets, for few targets that have changed. `all` are all targets. */
+  /** Like setTargets, when only a few targets have changed. `all` are all targets. */
   changeTargets(changes: readonly TargetChange[], all: Iterable<Target>): void {
     const deleted = new Set<bigint>();
     for (const { before } of changes) {
@@ -63,7 +63,7 @@ export class Responder {
         deleted.add(value);
       }
     }
-    // An address that was deleted may still be that of another target.
+    // A deleted address may still be that of another target.
     if ([...deleted].some((value) => this.#shared.has(value))) {
       const isOfAnother = ({ vtep, addresses }: Target): boolean =>
         deleted.has(vtep.value) || addresses.some(({ value }) => deleted.has(value));
@@ -83,12 +83,12 @@ export class Responder {
     senders.set(value, id);
   }
 
-  /** When a peer's last probe came through the tunnel, on the clock of the arrivals; undefined when none did. */
+  /** When the last probe from a peer came through the tunnel, on the clock of the arrivals; undefined when none did. */
   heardAtMs(id: string): number | undefined {
     return this.#heard.get(id)?.atMs;
   }
 
-  /** The answer to send back to where the packet came from; undefined when there is none. `nowMs` is on the clock of `atMs`. */
+  /** The answer to send to the packet's sender; undefined when there is none. `nowMs` is on the clock of `atMs`. */
   answer({ from, port, payload, atMs, ifindex }: Arrival, way: Way, nowMs: number): Reaction | undefined {
     const nonce = readQuestion(payload);
     const id = this.#senderOf(from, way);

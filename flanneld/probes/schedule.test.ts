@@ -1,4 +1,4 @@
-// The schedule over a simulated clock, up to the 5000 nodes that Kubernetes allows.
+// Tests the schedule on a simulated clock, with up to the 5000 nodes that Kubernetes allows.
 
 import { describe, expect, test } from 'vitest';
 import { ProbeSchedule, RING, ringPlace, watchedBy } from './schedule.ts';
@@ -12,7 +12,7 @@ function namesOf(count: number, except?: string): Map<string, string> {
   return names;
 }
 
-/** Numbers that look random and are the same in every run. */
+/** Random-looking numbers that are the same in every run. */
 function numbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -22,10 +22,10 @@ function numbers(seed: number): () => number {
 }
 
 interface Simulation {
-  /** When each target was first asked after `fromMs`, and how often at all. */
+  /** When each target was first asked after `fromMs`, and how often in all. */
   readonly first: Map<string, number>;
   readonly asked: number;
-  /** The most in any one second. */
+  /** The most questions in any one second. */
   readonly most: number;
 }
 
@@ -47,7 +47,7 @@ function simulate(
     bySecond[second] = (bySecond[second] ?? 0) + 1;
     if (now >= fromMs && !first.has(id)) first.set(id, now);
     const hasFailed = fails(id);
-    // A second try and, the first time, everything that tells the causes apart.
+    // A failed target costs a second try, and the first time all questions that tell the causes apart.
     if (hasFailed) schedule.spend(id, known.has(id) ? 2 : 11);
     if (hasFailed) known.add(id);
     schedule.done(id, now, hasFailed);

@@ -1,33 +1,33 @@
-// Which peer is probed next, as a pure function of time: a bounded number of packets a second at any size of the cluster.
-// Up to 100 targets each is probed every five seconds. Beyond that a node always watches the eight that follow it in a ring by
-// hash of their names, so that every node is watched by eight; peers that failed are looked at again; new ones take turns; and
-// all others follow in an order of this node's own, so that a pair that nobody else sees is probed within ten minutes.
+// Decides which peer is probed next, as a pure function of time, with a bounded number of packets a second at any size of the cluster. Up
+// to 100 targets, each one is probed every five seconds. Beyond that a node always watches the eight that follow it in a ring ordered by
+// the hash of their names, so that eight nodes watch every node. Failed peers are tried again, new ones take turns, and all others follow
+// in a random order of this node's own, so that a broken pair outside of the ring is found within ten minutes.
 
-/** Up to this many targets, each target is watched. */
+/** Up to this many targets, every target is watched. */
 const WATCH_ALL = 100;
 /** How many targets a node watches when there are more. */
 export const RING = 8;
 const WATCH_ALL_MS = 5000;
 const RING_MS = 15_000;
 /**
- * Questions a second beyond WATCH_ALL. Each costs four packets: question and answer, and as many again for the questions of
- * others, which come at the same rate. So it is 40 packets a second at each node, and with what the agent does for them they take less
- * than 5 ms a second of a processor (`npm run bench -- probes`).
+ * Questions a second above WATCH_ALL. Each costs four packets: question and answer, and the same again for a question from another node,
+ * since these come at the same rate. That makes 40 packets a second at each node, which with the agent's work for them take less than 5 ms
+ * of processor time a second (`npm run bench -- probes`).
  */
 const QUESTIONS_A_SECOND = 10;
-/** What a further packet of a question costs: half of a question, because other nodes do not send it as well and often nothing answers. */
+/** What a further packet for a target costs: half of a question, because other nodes do not send it as well and often nothing answers. */
 const EXTRA = 0.5;
-/** Below WATCH_ALL, where a whole cluster that fails at once must still be named in time. */
+/** Questions a second below WATCH_ALL: a whole small cluster that fails at once must be reported in time. */
 const QUESTIONS_A_SECOND_SMALL = 150;
-/** Most of the questions a second that may go to peers that failed or are new, so that the others still have their turn. */
+/** The most questions a second that may go to failed or new peers, so that the others still have their turn. */
 const RETRIES_A_SECOND = 3;
 const FIRST_RETRY_MS = 2000;
 const LAST_RETRY_MS = { all: 10_000, ring: 30_000 } as const;
-/** A new node has to become ready first, and a new lease is seen by everybody at once: they must not probe all together. */
+/** A new node needs time to become ready. All nodes see its lease at once, and must not probe it all together. */
 const NEW_MS = 5000;
 const SPREAD_MS = 50;
 const CROWD = 50;
-/** A target that was probed sooner is passed over when the others have their turn. */
+/** A target that was probed less than this ago is skipped when its turn comes. */
 const PASS_OVER_MS = 15_000;
 const LOOK_AHEAD = 64;
 
@@ -35,9 +35,9 @@ interface Entry {
   readonly id: string;
   watched: boolean;
   failures: number;
-  /** When it is to be probed; infinite when it waits for its turn among the others. */
+  /** When to probe it; infinite while it waits for its turn among the others. */
   dueMs: number;
-  /** Before this it is too new to be probed at all. */
+  /** Before this time it is too new to be probed. */
   readonly readyMs: number;
   lastMs: number;
   busy: boolean;
@@ -47,9 +47,9 @@ interface Entry {
 }
 
 export interface ScheduleOptions {
-  /** This node's name; it decides whom this node watches. */
+  /** This node's name; it decides which nodes this node watches. */
   readonly own: string;
-  /** From 0 to 1. */
+  /** A random number from 0 to 1. */
   readonly random: () => number;
 }
 
@@ -69,7 +69,7 @@ export class ProbeSchedule {
     this.#random = random;
   }
 
-  /** Whom to probe from now on. `names`: the id of each target and the name of its node. `renew`: those that have changed. */
+  /** Sets the targets to probe from now on. `names`: each target's id and the name of its node. `renew`: the targets that have changed. */
   setTargets(names: ReadonlyMap<string, string>, nowMs: number, renew: ReadonlySet<string> = new Set()): void {
     for (const [id, entry] of this.#entries) {
       if (names.has(id)) continue;
@@ -77,7 +77,7 @@ export class ProbeSchedule {
       this.#entries.delete(id);
     }
     const watches = watchedBy(this.#own, names);
-    // When many targets are new at once, as at the start, each waits for its turn, and turns are in random order.
+    // When many targets are new at once, as at the start, they wait for their turns, which are in random order.
     const isCrowd = names.size - this.#entries.size > CROWD || this.#retries.length > CROWD;
     const spreadMs = isCrowd ? Infinity : Math.max(WATCH_ALL_MS, names.size * SPREAD_MS);
     for (const id of names.keys()) this.#setTarget(id, watches.has(id), renew.has(id), nowMs, spreadMs);
@@ -87,7 +87,7 @@ export class ProbeSchedule {
     this.#tokens.perSecond = names.size <= WATCH_ALL ? QUESTIONS_A_SECOND_SMALL : QUESTIONS_A_SECOND;
   }
 
-  /** A target has changed: it is probed like a new one. */
+  /** Treats a changed target like a new one. */
   renew(id: string, nowMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
@@ -120,7 +120,10 @@ export class ProbeSchedule {
     known.watched = watched;
   }
 
-  /** At a random place, so that no two nodes have the same order, and ahead of the cursor, so that it has its turn in this round. */
+  /**
+   * Inserts at a random place, so that each node has another order, and not before the cursor, so that the target has its turn in this
+   * round.
+   */
   #insert(entry: Entry): void {
     const at = this.#cursor + Math.floor(this.#random() * (this.#order.length + 1 - this.#cursor));
     this.#order.push(entry);
@@ -131,7 +134,7 @@ export class ProbeSchedule {
     this.#order[last] = other;
   }
 
-  /** The target to probe now; undefined when it is too soon for any, or too many packets were sent. Call `done` afterwards. */
+  /** The target to probe now; undefined when none is due, or too many packets were sent. Call `done` afterwards. */
   next(nowMs: number): string | undefined {
     if (!this.#tokens.has(nowMs)) return undefined;
     const watched = earliest(this.#watched, nowMs);
@@ -162,7 +165,7 @@ export class ProbeSchedule {
     return undefined;
   }
 
-  /** More packets than the first were sent to a target. */
+  /** Call with the number of packets beyond the first that were sent to a target. */
   spend(id: string, packets: number): void {
     const questions = packets * EXTRA;
     this.#tokens.take(questions);
@@ -182,7 +185,7 @@ export class ProbeSchedule {
     } else {
       entry.failures = 0;
       const everyMs = isAll ? WATCH_ALL_MS : RING_MS;
-      // Nodes that started together do not stay together.
+      // The random part keeps nodes that started together from probing at the same moments.
       entry.dueMs = entry.watched ? nowMs + everyMs * (0.9 + 0.2 * this.#random()) : Infinity;
     }
     if (!entry.watched) this.#keepRetry(entry);
@@ -195,7 +198,7 @@ export class ProbeSchedule {
     } else if (at >= 0) this.#retries.splice(at, 1);
   }
 
-  /** In how many milliseconds `next` may have something to do. */
+  /** In how many milliseconds `next` may have a target again. */
   waitMs(nowMs: number): number {
     const tokensMs = this.#tokens.waitMs(nowMs);
     if (this.#order.length > WATCH_ALL) return tokensMs;
@@ -209,10 +212,7 @@ function isFree({ busy, gone }: Entry): boolean {
   return !busy && !gone;
 }
 
-/**
- * A target that failed waits until its retry is due. A new one may have its turn before it is due, because turns are in random
- * order, too.
- */
+/** A failed target waits until its retry is due. A new one may have its turn earlier, because turns are in random order too. */
 function mayTurn(entry: Entry, nowMs: number): boolean {
   const isWaiting = entry.failures > 0 && entry.dueMs > nowMs;
   return isFree(entry) && !isWaiting && nowMs >= entry.readyMs && nowMs - entry.lastMs >= PASS_OVER_MS;
@@ -227,7 +227,7 @@ function earliest(entries: readonly Entry[], nowMs: number): Entry | undefined {
   return found;
 }
 
-/** The ids that a node watches: all of a small cluster, else those of the RING names that follow its own by hash. */
+/** The ids that a node watches: all of a small cluster, else the RING names that follow its own in the ring of hashes. */
 export function watchedBy(own: string, names: ReadonlyMap<string, string>): ReadonlySet<string> {
   if (names.size <= WATCH_ALL) return new Set(names.keys());
   const start = ringPlace(own);
@@ -251,7 +251,10 @@ export function ringPlace(text: string): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
-/** At most two seconds' tokens are saved, so that a tick that comes late loses none. It may owe some: then nothing is given until they are earned. */
+/**
+ * Saves at most the tokens of two seconds, so that a late tick loses none. The count may be negative; then it gives none until they are
+ * earned.
+ */
 class TokenBucket {
   perSecond: number;
   #tokens = 1;

@@ -1,4 +1,4 @@
-// What is probed: each other node once for each address family, and this node's own side of it.
+// What is probed: each other node once in each address family, and this node's own side of it.
 
 import { addToIp, broadcastOf, type Family, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import type { Mac } from '../../lib/mac.ts';
@@ -6,11 +6,11 @@ import { changesBetween } from '../../lib/versioned-map.ts';
 import type { TunnelWay } from '../dataplane/tunnel-way.ts';
 import type { Lease } from '../subnet/manager.ts';
 
-/** A peer by its lease; every address is of the place's family. */
+/** A peer by its lease; all addresses have the place's family. */
 export interface LeasedPeer {
   readonly subnet: IpPrefix;
   readonly publicIp: Ip;
-  /** Of its VTEP; absent where the tunnel is not VXLAN. */
+  /** The MAC of its VTEP; absent where the tunnel is not VXLAN. */
   readonly mac?: Mac;
 }
 
@@ -21,24 +21,24 @@ export interface ProbePlace {
   readonly subnet: IpPrefix;
   /** The tunnel and its device. Without a VNI no packet of it can be made by hand. */
   readonly tunnel: TunnelWay;
-  /** MAC of the tunnel device, where it has one. */
+  /** The MAC of the tunnel device, if it has one. */
   readonly mac?: Mac;
   /** MTU of pods. */
   readonly mtu: number;
   /** The external interface and its address, from which packets to other nodes are sent. */
   readonly iface: string;
   readonly local: Ip;
-  /** Index of the tunnel device and of the external interface. Probes that come by another device are not answered. */
+  /** Indexes of the tunnel device and of the external interface. Probes that arrive by another device are not answered. */
   readonly ifindexes: readonly number[];
 }
 
-/** The same with the reader of leases, for the agent's loop. */
+/** The same, with a function that reads leases, for the agent's loop. */
 export interface LeasedPlace extends ProbePlace {
-  /** Reads a lease; undefined when it is this node's own, or cannot be used, which is reported elsewhere. Does not throw. */
+  /** Reads a lease; undefined for this node's own and for one that cannot be used, which is reported elsewhere. Does not throw. */
   readonly readPeer: (key: string, lease: Lease) => LeasedPeer | undefined;
 }
 
-/** Another node in one family. */
+/** Another node, in one family. */
 export interface Target extends LeasedPeer {
   /** Unique: family and name. */
   readonly id: string;
@@ -90,7 +90,7 @@ interface Read {
   readonly target: Target | undefined;
 }
 
-/** Keeps the targets of all leases; a lease that did not change is not read again. */
+/** Keeps the targets of all leases. A lease that did not change is not read again. */
 export class Targets {
   readonly #place: LeasedPlace;
   #read = new Map<string, Read>();
@@ -104,8 +104,8 @@ export class Targets {
   }
 
   /**
-   * The targets whose leases have changed since `earlier`, the leases at the last call of either function; undefined when any
-   * has come or gone, so that `update` is needed.
+   * The targets whose leases have changed since `earlier`, which are the leases at the last call of `changes` or `update`; undefined when a
+   * target has come or gone, so that `update` is needed.
    */
   changes(earlier: Leases, leases: Leases): readonly TargetChange[] | undefined {
     const read: [key: string, Read][] = [];
@@ -123,7 +123,7 @@ export class Targets {
     return changes;
   }
 
-  /** The targets. */
+  /** Takes in all leases and returns the targets. */
   update(leases: Leases): Target[] {
     const read = new Map<string, Read>();
     for (const [key, lease] of leases) {

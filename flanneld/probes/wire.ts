@@ -1,12 +1,12 @@
-// A probe as it is on the wire: UDP from one agent to another. The answer is exactly as long as the question, so that nobody can
-// use a responder to make traffic larger, and so that the way back is tested at the same size as the way there. A node without
-// our responder (a plain flannel node) answers with its kernel's `port unreachable`, which tells the same about the way there.
+// A probe on the wire: UDP from one agent to another. The answer is exactly as long as the question, so that a responder cannot be used to
+// make traffic larger, and so that the way back is tested with the same size. A node without our responder (a plain flannel node) answers
+// with its kernel's `port unreachable`, which says the same about the way there.
 
 import { type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import { type Mac, macFromBytes, macToBytes } from '../../lib/mac.ts';
 import { viewOf } from '../../lib/packet-bytes.ts';
 
-/** Also the length of the smallest probe. */
+/** The length of a header, and of the smallest probe. */
 export const HEADER_BYTES = 64;
 const MAGIC = Uint8Array.of(0x57, 0x45, 0x46, 0x54);
 const VERSION = 1;
@@ -14,10 +14,10 @@ const QUESTION = 1;
 const ANSWER = 2;
 const NONCE = 8;
 const NEVER = 0xffffffff;
-/** Where a question says (by 1) that the answer shall have no UDP checksum. */
+/** The byte that is 1 in a question whose answer shall have no UDP checksum. */
 export const NO_CHECKSUM = 7;
 
-/** Who answers. The asker compares it with the lease: another node's facts mean that the address is another node's. */
+/** The identity of the node that answers. When it differs from the lease, the address belongs to another node. */
 export interface Identity {
   /** The address of its tunnel device; undefined without a tunnel. */
   readonly vtep: Ip | undefined;
@@ -26,11 +26,11 @@ export interface Identity {
   readonly port: number;
 }
 
-/** When the asker's probes reached the one who answers, before this one. */
+/** When the asker's earlier probes reached the node that answers. */
 export interface Heard {
-  /** How long ago, in milliseconds; undefined when none did. */
+  /** How long ago the last one arrived, in milliseconds; undefined when none did. */
   readonly agoMs: number | undefined;
-  /** Size of that one, in bytes of UDP payload. */
+  /** Its size, in bytes of UDP payload. */
   readonly bytes: number;
 }
 
@@ -41,7 +41,7 @@ export interface Answer {
   /** The asker's last probe that came through the tunnel. */
   readonly heard: Heard;
   readonly identity: Identity;
-  /** Length of the answer. */
+  /** The length of the answer, in bytes. */
   readonly bytes: number;
 }
 
@@ -77,7 +77,7 @@ function isOurs(packet: Uint8Array, type: number): boolean {
   return MAGIC.every((byte, at) => packet[at] === byte) && packet[4] === VERSION && packet[5] === type;
 }
 
-/** Header: 16 held (µs), 20 heard ago (ms), 24 heard bytes, 32 VTEP address, 48 MAC, 54 port, 56 VNI. */
+/** Offsets in the header: 16 held (µs), 20 heard ago (ms), 24 heard bytes, 32 VTEP address, 48 MAC, 54 port, 56 VNI. */
 export function encodeAnswer({ nonce, heldMs, heard, identity, bytes }: Answer): Uint8Array {
   const packet = new Uint8Array(bytes);
   writeStart(packet, ANSWER, nonce);
@@ -96,7 +96,7 @@ export function encodeAnswer({ nonce, heldMs, heard, identity, bytes }: Answer):
   return packet;
 }
 
-/** Any packet may have arrived. Returns undefined for a packet that is not an answer. */
+/** Reads any packet; returns undefined when it is not an answer. */
 export function readAnswer(packet: Uint8Array): Answer | undefined {
   if (packet.length < HEADER_BYTES || !isOurs(packet, ANSWER)) return undefined;
   const view = viewOf(packet);
