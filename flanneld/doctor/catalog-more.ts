@@ -1,4 +1,4 @@
-// The part of the catalog of findings that only `doctor path` and `preflight` can find.
+// The findings that only `doctor path` and `preflight` report; a part of the catalog.
 
 import type { CatalogEntry } from './catalog-entry.ts';
 

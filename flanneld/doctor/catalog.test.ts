@@ -5,7 +5,7 @@ import { CATALOG } from './catalog.ts';
 import { PATH_CATALOG, PREFLIGHT_CATALOG } from './catalog-more.ts';
 
 const room = import.meta.dirname;
-/** Ids that only `doctor path` or `preflight` finds; they find others, too. */
+/** Ids that only `doctor path` or `preflight` reports; both report others too. */
 const OF_OTHERS = Object.keys({ ...PATH_CATALOG, ...PREFLIGHT_CATALOG });
 
 function sources({ ofChecks } = { ofChecks: false }): string[] {

@@ -1,5 +1,5 @@
-// Every problem that a finding can name: its id, how bad it is by default, how a user notices it, what it means, and what ends it
-// in general. A finding itself has the exact command. Ids are stable, because scripts and alerts use them.
+// Every problem that a finding can name: its id, its usual severity, how a user notices it, what it means, and how it is solved in general.
+// The finding itself has the exact command. Ids never change, because scripts and alerts use them.
 
 import type { CatalogEntry } from './catalog-entry.ts';
 import { PATH_CATALOG, PREFLIGHT_CATALOG } from './catalog-more.ts';

@@ -1,9 +1,9 @@
-// Names the cause once: a finding that is only a consequence of another one is taken out, and told in the evidence of its cause.
+// Reports each cause once: a finding that is only a consequence of another one is removed, and the evidence of its cause mentions it.
 
 import { CATALOG, type FindingId } from './catalog.ts';
 import type { Draft } from './draft.ts';
 
-/** What probes of peers find. */
+/** What probes of peers can find. */
 const ABOUT_PEERS: readonly FindingId[] = [
   'tunnel-port-blocked',
   'tunnel-one-way',
@@ -24,7 +24,7 @@ const OF_OUR_OBJECTS: readonly FindingId[] = [
   'route-shadowed',
 ];
 
-/** What follows from what, on the same node. A cause with a peer explains only findings about that peer. */
+/** The consequences of each cause on the same node. A cause with a peer explains only findings about that peer. */
 const FOLLOWS: Readonly<Partial<Record<FindingId, readonly FindingId[]>>> = {
   'underlay-down': [
     ...ABOUT_PEERS,
@@ -57,10 +57,10 @@ const FOLLOWS: Readonly<Partial<Record<FindingId, readonly FindingId[]>>> = {
   'peer-unreachable': ['peer-agent-down'],
 };
 
-/** How many consequences are named; the rest are counted. */
+/** Up to this many consequences are named; the others are counted. */
 const NAMED = 5;
 
-/** Pure. The order of the findings stays. */
+/** Pure. The findings keep their order. */
 export function causesOnly(drafts: readonly Draft[]): Draft[] {
   const swallowed = new Map<Draft, Draft[]>();
   const kept = drafts.filter((draft) => {
@@ -71,7 +71,7 @@ export function causesOnly(drafts: readonly Draft[]): Draft[] {
   return kept.map((draft) => withConsequences(draft, swallowed.get(draft) ?? []));
 }
 
-/** A warning explains no error. */
+/** A warning does not explain an error. */
 function explains(cause: Draft, { id, peer, severity = CATALOG[id].severity }: Draft): boolean {
   if (FOLLOWS[cause.id]?.includes(id) !== true || (cause.severity === 'warning' && severity === 'error')) return false;
   return cause.id !== id && (cause.peer === undefined || cause.peer === peer);

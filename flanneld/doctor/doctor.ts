@@ -1,5 +1,4 @@
-// `flanneld doctor`: reads the node, lets the checks judge it, tries some packets, and names each cause once. It works without an
-// agent.
+// `flanneld doctor`: reads the node, runs the checks, sends some packets, and reports each cause once. It works without an agent.
 
 import { hostname } from 'node:os';
 import { systemClock } from '../../lib/clock-node.ts';
@@ -26,8 +25,8 @@ const ORDER = ['error', 'warning', 'info'];
 const NFT_MS = 2500;
 
 /**
- * Looks and writes what it found. Resolves to the exit code: 0 without errors, 1 with one, 2 when the kernel does not answer.
- * Rejects when nothing can be looked at.
+ * Examines the node and prints the findings. Resolves to the exit code: 0 without errors, 1 with one, 2 when the kernel does not answer.
+ * Rejects when nothing can be examined.
  */
 export async function doctor(
   options: Options,
@@ -54,7 +53,7 @@ export async function doctor(
     .toSorted((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
   write(options.json ? `${printableJson(JSON.stringify({ findings }, null, 2))}\n` : findingsText(node, findings));
   await takeBack();
-  // A program that hangs does not outlive the doctor.
+  // So a program that hangs does not outlive the doctor.
   end.abort();
   return exitCode(view, findings);
 }
@@ -65,8 +64,8 @@ function exitCode(view: View | undefined, findings: readonly Finding[]): number 
 }
 
 /**
- * The options of the running agent, and over them those given to the doctor: in the agent's container nobody repeats the flags.
- * An agent whose command line cannot be read, or is of another version, is left out.
+ * The options of the running agent, overridden by those given to the doctor: nobody repeats the flags in the agent's container. An agent is
+ * ignored when its command line cannot be read or belongs to another version.
  */
 export function optionsOf(
   given: Options,
@@ -82,13 +81,13 @@ export function optionsOf(
         return { ...line.options, nodeName: line.options.nodeName ?? hostname() };
       }
     } catch {
-      // a line that cannot be read is passed over
+      // a command line that cannot be read is skipped
     }
   }
   return given;
 }
 
-/** What the doctor has to say is in its findings. */
+/** The doctor reports by findings and logs nothing. */
 const silent: Logger = {
   error: () => undefined,
   warn: () => undefined,

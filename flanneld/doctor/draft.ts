@@ -1,10 +1,10 @@
-// A finding before it is known which node looked, and the functions that complete it.
+// A finding before the name of the node is added, and the functions that complete it.
 
 import { printable } from '../../lib/printable.ts';
 import type { Finding, Severity } from '../health/finding.ts';
 import { CATALOG, type FindingId } from './catalog.ts';
 
-/** A finding of a check. Its severity is the catalog's unless it says another. */
+/** A finding of a check. Its severity is the catalog's unless it has one of its own. */
 export interface Draft {
   readonly id: FindingId;
   readonly severity?: Severity;
@@ -14,7 +14,7 @@ export interface Draft {
   readonly fix: string;
 }
 
-/** The finding, with every text as one printable line. */
+/** The complete finding; each text becomes one printable line. */
 export function finished(draft: Draft, node: string): Finding {
   const { id, severity, peer, cause, evidence, fix } = draft;
   return {
@@ -28,7 +28,7 @@ export function finished(draft: Draft, node: string): Finding {
   };
 }
 
-/** A fix that is a command of this node. The command stands in backquotes, so that people and scripts see where it ends. */
+/** A fix that is a command for this node. Backquotes mark the command, so that people and scripts see where it ends. */
 export function run(node: string, command: string, then = ''): string {
   return `on ${node}: \`${command}\`${then === '' ? '' : `; ${then}`}`;
 }

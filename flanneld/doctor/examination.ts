@@ -1,5 +1,5 @@
-// One examination of a node in its steps: a look, packets, a second look. It ends in time, whatever hangs: what was found until then
-// is told, and what was not done.
+// The steps of one examination of a node: a view, packets, a second view. It ends in time whatever hangs: the findings so far are reported,
+// with what was not done.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import type { Options } from '../cli/options.ts';
@@ -13,16 +13,16 @@ import type { AgentDetails } from './view/agent-facts.ts';
 import { readView, type ViewTools } from './view/read-view.ts';
 import type { View } from './view/view.ts';
 
-/** Between two looks: a running agent repairs within half a second, and an ADD or DEL takes some milliseconds. */
+/** The time between two views: a running agent repairs within half a second, and an ADD or DEL takes some milliseconds. */
 const SECOND_LOOK_MS = 900;
-/** After so long there is no second look. */
+/** When this much time has passed there is no second view. */
 const LATE_MS = 7500;
-/** The doctor ends within ten seconds; the last of them is for taking back what it has made. */
+/** The doctor ends within ten seconds; the last second is for removing what it has made. */
 const LIMIT_MS = 9000;
 const TAKE_BACK_MS = 700;
 
 export interface Examined {
-  /** Undefined when not even the first look has ended. */
+  /** Undefined when not even the first view was complete. */
   readonly view: View | undefined;
   readonly drafts: readonly Draft[];
 }
@@ -34,7 +34,7 @@ interface Progress {
   drafts: readonly Draft[];
 }
 
-/** The second function waits until what was made is taken back, but not for long. */
+/** The second function waits until everything that was made is removed, but not for long. */
 export async function examineInTime(
   options: Options,
   processes: readonly AgentDetails[],
@@ -58,7 +58,7 @@ export async function examineInTime(
   };
 }
 
-/** Whether it ends within that time. Rejects when it does. */
+/** Whether `work` ends within that time. Rejects when `work` does. */
 async function endsWithin(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<boolean> {
   let cancel: () => void = () => undefined;
   const isLate = new Promise<false>((resolve) => {
@@ -92,7 +92,7 @@ async function examine(
   const waitMs = Math.max(0, startMs + SECOND_LOOK_MS - tools.clock.now());
   await new Promise<void>((resolve) => void tools.clock.after(waitMs, resolve));
   const second = await readView(options, processes, tools, first.agent);
-  // What could not be read this time is not over.
+  // A finding that is missing because something could not be read this time may still hold.
   if (second.failures.length > first.failures.length) return;
   const stays = lasting(seen, judge({ ...second, failures: view.failures }));
   progress.drafts = once([...whileStarting(second, stays), ...byPackets]);

@@ -4,7 +4,7 @@ import { type Draft, run } from '../draft.ts';
 import type { PoolFacts } from '../view/pod-facts.ts';
 import type { View } from '../view/view.ts';
 
-/** At this share of used addresses it is time to warn. */
+/** Warn when this share of the addresses is used. */
 const NEARLY = 0.95;
 
 export function checkAddressPool({ pools, node }: View): Draft[] {

@@ -1,4 +1,4 @@
-// What only the running agent can know, from its report and in its words.
+// What only the running agent can know, taken from its report.
 
 import { agentFindings } from '../../health/agent-findings.ts';
 import type { Draft } from '../draft.ts';

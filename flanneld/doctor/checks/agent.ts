@@ -56,7 +56,7 @@ export function checkAgent(view: View): Draft[] {
   }
 }
 
-/** The required checks that fail, as one finding. Checks that the doctor makes itself have findings of their own beside it. */
+/** The failing required checks as one finding. What the doctor checks itself is reported by other findings as well. */
 function notReady({ agent, node }: View): Draft[] {
   if (agent.state !== 'answers' || agent.report.ready) return [];
   const failing = agent.report.checks.filter(({ required, problem }) => required && problem !== undefined);

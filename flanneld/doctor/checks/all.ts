@@ -1,4 +1,4 @@
-// All checks, in the order in which their findings are shown among findings of one severity.
+// All checks. Findings of one severity are shown in this order.
 
 import type { Draft } from '../draft.ts';
 import type { View } from '../view/view.ts';

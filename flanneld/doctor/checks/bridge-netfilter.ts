@@ -1,5 +1,5 @@
-// Whether bridged packets pass netfilter. It matters only with kube-proxy: the answer of a pod to another pod of the same node
-// would be bridged past the connection that translates it back.
+// Whether bridged packets pass netfilter. It matters only with kube-proxy: without it, a pod's answer to another pod of the same node would
+// be bridged past the connection that translates it back.
 
 import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';

@@ -1,5 +1,5 @@
-// Checks whose facts no lab can make: tables of the whole machine, an environment of kubelet, legacy iptables. The others are seen
-// in test/doctor.
+// Tests of checks whose facts no lab can make: tables of the whole machine, the kubelet's environment, legacy iptables. test/doctor tests
+// the others.
 
 import { describe, expect, test } from 'vitest';
 import { parseIp } from '../../../lib/ip.ts';
@@ -10,7 +10,7 @@ import type { TableFacts } from '../view/table-facts.ts';
 import type { View } from '../view/view.ts';
 import { CHECKS } from './all.ts';
 
-/** `id severity` of every finding that is not about the missing agent and files of the fixture. */
+/** `id severity` of every finding, except those about the fixture's missing agent and files. */
 function found(view: View): string[] {
   const drafts = CHECKS.flatMap((check) => check(view)).filter(
     ({ id }) => id !== 'agent-not-running' && id !== 'subnet-env-missing' && id !== 'device-missing',

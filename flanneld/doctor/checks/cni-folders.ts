@@ -1,4 +1,4 @@
-// The container runtime's folders: which configuration it takes, whether the plugins are there, whether they can write.
+// The container runtime's folders: which configuration it uses, whether the plugins are there, whether they can write.
 
 import { join } from 'node:path';
 import { CONFLIST_NAME } from '../../cni/conflist.ts';
@@ -22,7 +22,7 @@ function conflist({ cni, agent, node }: View): Draft[] {
       },
     ];
   }
-  // While the node does not forward there must be none.
+  // A node that does not forward yet must have no conflist.
   if (agent.state === 'answers' && !agent.report.ready) return [];
   const isMeant = cni.isWithdrawn || !cni.isInstalledByAgent;
   return [
@@ -70,7 +70,7 @@ function plugins({ cni, node }: View): Draft[] {
   });
 }
 
-/** flannel's own plugin works, only slower, and the agent says so. */
+/** flannel's own plugin works, only slower. The agent reports it. */
 function foreign({ cni, node }: View): Draft[] {
   if (cni.flannel === undefined || cni.flannel === 'ours' || cni.flannel === 'same') return [];
   const isFlannel = cni.flannel === 'go';

@@ -1,4 +1,5 @@
-// The device of the tunnel: whether it exists, is up, and is the one our lease tells the peers of; and who has its place.
+// The tunnel's device: whether it exists, is up, is the one that our lease announces to the peers, and whether something else takes its
+// place.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
@@ -18,7 +19,7 @@ export function checkDevice(view: View): Draft[] {
   });
 }
 
-/** Another VXLAN device with our VNI and port: the kernel allows only one of them. */
+/** Another VXLAN device with our VNI and port: the kernel allows only one. */
 function rivals({ kernel, node }: View, { device: name, vni, port }: TunnelFacts): Draft[] {
   if (vni === undefined) return [];
   const others = (kernel?.links ?? []).filter(
@@ -32,13 +33,13 @@ function rivals({ kernel, node }: View, { device: name, vni, port }: TunnelFacts
   }));
 }
 
-/** flannel.N and flannel-v6.N have one VNI and port, on sockets of different families. */
+/** flannel.N and flannel-v6.N share a VNI and a port, on sockets of different families. */
 function isSameFamily({ vxlan }: Link, name: string): boolean {
   const isV6 = name.startsWith('flannel-v6.');
   return vxlan?.local === undefined || (vxlan.local.family === 6) === isV6;
 }
 
-/** A program has the UDP port. While our device is up the kernel has it, and then no program can. */
+/** A program that has the UDP port. While our device is up the kernel has the port, and no program can. */
 function portUsers({ tables, node }: View, { device: name, port, link }: TunnelFacts): Draft[] {
   if (isUp(link)) return [];
   return tables.portUsers.map(({ pid, program }) => ({
@@ -104,7 +105,7 @@ function wrongMac({ node }: View, { vtepMac }: FamilyFacts, { name, mac }: Link)
 function wrongPlace({ underlay }: View, { tunnel }: FamilyFacts, link: Link, cause: string, fix: string): Draft[] {
   const { vxlan, name } = link;
   const wrong: string[] = [];
-  // The kernel names kinds of devices as net-conf.json names backends.
+  // The kernel's names for kinds of devices are the backends' names in net-conf.json.
   if (link.kind !== tunnel?.type) wrong.push(`${name} is of kind ${link.kind ?? 'none'}, not ${tunnel?.type}`);
   if (vxlan === undefined || wrong.length > 0)
     return wrong.map((evidence) => ({ id: 'device-missing', cause, evidence, fix }));
@@ -115,7 +116,7 @@ function wrongPlace({ underlay }: View, { tunnel }: FamilyFacts, link: Link, cau
   return wrong.map((evidence) => ({ id: 'device-missing', cause, evidence, fix }));
 }
 
-/** The first address of the subnet, from which this node talks to pods elsewhere, and which answers probes. */
+/** The first address of the subnet must be on the device: this node uses it to talk to pods on other nodes, and it answers probes. */
 function noAddress({ kernel, node }: View, { subnet }: FamilyFacts, { index, name }: Link): Draft[] {
   if (subnet === undefined) return [];
   const own = kernel?.addresses.some((address) => address.index === index && sameIp(address.ip, subnet.ip));

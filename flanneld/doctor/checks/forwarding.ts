@@ -1,4 +1,4 @@
-// Whether the kernel forwards packets of pods. IPv4 has a setting for each incoming device, IPv6 one for all.
+// Whether the kernel forwards pods' packets. IPv4 has a setting for each incoming device, IPv6 one for all.
 
 import { type Draft, run } from '../draft.ts';
 import { sysctlName } from '../view/node-facts.ts';
@@ -6,7 +6,7 @@ import type { View } from '../view/view.ts';
 
 export function checkForwarding(view: View): Draft[] {
   const { bridge, families } = view;
-  // Until the first pod is attached forwarding need not be on: the CNI executable turns it on.
+  // Forwarding may be off until the first pod is attached: the CNI executable turns it on.
   if (bridge.ports.length === 0) return [];
   return families.flatMap(({ family }) => {
     const knobs = closed(view, family);
@@ -14,7 +14,7 @@ export function checkForwarding(view: View): Draft[] {
   });
 }
 
-/** The sysctls that are 0, the one that sets all others alone. */
+/** The sysctls that are 0; only the one that sets all others, if that is 0. */
 function closed({ sysctls, bridge, underlay, families }: View, family: 4 | 6): string[] {
   const general = family === 4 ? 'net.ipv4.ip_forward' : 'net.ipv6.conf.all.forwarding';
   const devices = [bridge.link?.name, underlay?.name, ...families.map(({ tunnel }) => tunnel?.link?.name)];

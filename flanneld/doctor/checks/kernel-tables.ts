@@ -1,10 +1,10 @@
-// Tables of the kernel that are full, and two packet filters at once.
+// Tables of the kernel that are full, and the use of two packet filters at once.
 
 import { type Draft, run } from '../draft.ts';
 import type { Fill } from '../view/table-facts.ts';
 import type { View } from '../view/view.ts';
 
-/** A table so full loses entries when there is a burst. */
+/** A table that is filled to this share loses entries in a burst. */
 const NEARLY = 0.9;
 const FULL = 0.99;
 
@@ -43,7 +43,7 @@ function fill(
   ];
 }
 
-/** The tables of iptables on nftables; Weft's own and others' tables of nftables do not count. */
+/** Tables that iptables makes in nftables; Weft's own and others' nftables tables do not count. */
 const IPTABLES_TABLES = ['filter', 'nat', 'mangle', 'raw'];
 
 function mixed({ chains, legacyRules }: View['tables'], node: string): Draft[] {

@@ -1,4 +1,4 @@
-// What the leases say: conflicts between two of them, and peers of another configuration. No packet is needed for that.
+// What the leases say: conflicts between two of them, and peers with another configuration. This needs no packets.
 
 import { containsPrefix, formatIp, formatPrefix, overlaps, sameIp, samePrefix } from '../../../lib/ip.ts';
 import { field, isJsonObject } from '../../../lib/json.ts';
@@ -54,7 +54,7 @@ function claimOf(key: string, lease: Lease, { family }: FamilyFacts, isOwn: bool
   return { key, isOwn, type: lease.backendType, subnet, publicIp, mac, vni };
 }
 
-/** The address that this node publishes is on none of its interfaces. When an administrator has configured it, this is intended. */
+/** The address that this node publishes is on none of its interfaces. This is intended if an administrator has configured it. */
 function ownAddress({ kernel, leases, node }: View, { publicIp }: FamilyFacts, claims: readonly Claim[]): Draft[] {
   const own = claims.find(({ isOwn }) => isOwn)?.publicIp ?? publicIp;
   if (kernel === undefined || own === undefined || kernel.addresses.some(({ ip }) => sameIp(ip, own))) return [];
@@ -72,7 +72,7 @@ function ownAddress({ kernel, leases, node }: View, { publicIp }: FamilyFacts, c
   ];
 }
 
-/** Pairs that claim the same; the younger one loses, so it is the peer of the finding. */
+/** Pairs of leases that claim the same. The younger one loses, so the finding names it as the peer. */
 function conflicts(view: View, facts: FamilyFacts, claims: readonly Claim[]): Draft[] {
   const bySubnet = subnetFinder(claims);
   const byMac = olderFinder(claims, ({ mac }) => mac);
@@ -81,7 +81,7 @@ function conflicts(view: View, facts: FamilyFacts, claims: readonly Claim[]): Dr
     const subnet = bySubnet(claim);
     if (subnet !== undefined) return [subnetConflict(view, subnet, claim)];
     const [mac, address] = [byMac(claim), byAddress(claim)];
-    // One MAC at one address is a node whose old lease has not expired.
+    // The same MAC at the same address is one node whose old lease has not expired.
     if (mac !== undefined && mac === address) return [];
     if (mac !== undefined && facts.tunnel?.vni !== undefined)
       return [macConflict(view, facts.tunnel.device, mac, claim)];
@@ -102,7 +102,7 @@ function olderFinder(claims: readonly Claim[], textOf: (claim: Claim) => string 
   };
 }
 
-/** Finds the older claim whose subnet overlaps. Sorted by address, an overlap is between neighbours or near ones. */
+/** Finds the older claim whose subnet overlaps. Claims are sorted by address, so overlapping ones are close to each other. */
 function subnetFinder(claims: readonly Claim[]): (claim: Claim) => Claim | undefined {
   const index = new Map(claims.map((claim, at) => [claim, at]));
   const sorted = claims
@@ -164,7 +164,7 @@ function addressConflict(older: Claim, younger: Claim): Draft {
   };
 }
 
-/** Another node publishes an address of this node that is not the published one. */
+/** Another node publishes an address of this node, other than the one that this node publishes. */
 function ownInterface({ kernel, node }: View, facts: FamilyFacts, claim: Claim): Draft[] {
   const { key, isOwn, publicIp } = claim;
   if (isOwn || publicIp === undefined || isThisNode(facts, claim)) return [];
@@ -182,7 +182,7 @@ function ownInterface({ kernel, node }: View, facts: FamilyFacts, claim: Claim):
   ];
 }
 
-/** Leases of another configuration. */
+/** Leases with another configuration. */
 function strangers(view: View, facts: FamilyFacts, claims: readonly Claim[]): Draft[] {
   const { network, tunnel } = facts;
   const ownType = typeHere(view);
@@ -224,13 +224,13 @@ function typeHere({ agent, conf, families }: View): string | undefined {
   return conf?.backend.type ?? families.find(({ tunnel }) => tunnel !== undefined)?.tunnel?.type;
 }
 
-/** Our own lease under another name, as etcd names it by its subnet. */
+/** Our own lease under another name: etcd names it by its subnet. */
 function isThisNode({ subnet, publicIp }: FamilyFacts, claim: Claim): boolean {
   if (subnet === undefined || claim.subnet === undefined || !samePrefix(subnet, claim.subnet)) return false;
   return publicIp !== undefined && claim.publicIp !== undefined && sameIp(publicIp, claim.publicIp);
 }
 
-/** What the data plane leaves out for any other reason, in its words. */
+/** Leases that the data plane leaves out for any other reason, in its words. */
 function unusable({ node }: View, { problems }: FamilyFacts, told: ReadonlySet<string>): Draft[] {
   return problems
     .filter(({ key }) => !told.has(key))

@@ -1,4 +1,4 @@
-// Networks of this node, or Services, that lie in the pod network.
+// Networks of this node, or addresses of Services, that lie in the pod network.
 
 import { contains, containsPrefix, formatIp, formatPrefix, isLinkLocal, networkOf, overlaps } from '../../../lib/ip.ts';
 import type { Address } from '../../../lib/rtnetlink/address.ts';
@@ -36,7 +36,7 @@ function localNetworks(view: View, facts: FamilyFacts): Draft[] {
   });
 }
 
-/** The bridge and the tunnel have their addresses there, and so have the gateways of pods on devices of their own. */
+/** The bridge and the tunnel have addresses in the pod network, and so do gateways of pods with devices of their own. */
 function isInside(view: View, { network, subnet, tunnel }: FamilyFacts, address: Address): boolean {
   const { bridge, kernel } = view;
   if (address.family !== network.ip.family || isLinkLocal(address.ip) || !contains(network, address.ip)) return false;

@@ -1,4 +1,4 @@
-// What takes packets of pods away from the tunnel: longer or cheaper routes, rules of policy routing, strict reverse path filters.
+// What diverts pods' packets from the tunnel: longer or cheaper routes, policy routing rules, strict reverse path filters.
 
 import { containsPrefix, formatPrefix, type IpPrefix } from '../../../lib/ip.ts';
 import {
@@ -25,7 +25,7 @@ export function checkPaths(view: View): Draft[] {
 
 const TAKING: readonly number[] = [RTN_UNICAST, RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNREACHABLE];
 
-/** Routes of others inside a peer's subnet, or to the whole of it before ours. */
+/** Routes of others to a part of a peer's subnet, or to the whole of it with precedence over ours. */
 function shadowing({ kernel, node }: View, facts: FamilyFacts): Draft[] {
   const { network, tunnel, peers } = facts;
   const foreign = (kernel?.routes ?? []).filter(
@@ -34,7 +34,7 @@ function shadowing({ kernel, node }: View, facts: FamilyFacts): Draft[] {
       TAKING.includes(route.type) &&
       route.protocol !== WEFT_PROTOCOL &&
       route.protocol !== MOVE_PROTOCOL &&
-      // The network of an interface is another finding (network-overlap).
+      // The network of an interface is reported by another finding (network-overlap).
       route.protocol !== RTPROT_KERNEL &&
       (tunnel?.link === undefined || route.oif !== tunnel.link.index) &&
       containsPrefix(network, route.destination) &&
@@ -59,12 +59,12 @@ function shadowing({ kernel, node }: View, facts: FamilyFacts): Draft[] {
   });
 }
 
-/** A flannel's own route to a peer without a tunnel. */
+/** flannel's own route to a peer that it reaches without a tunnel. */
 function isHostGw({ gateway }: Route, { publicIp }: PeerFacts, { tunnel }: FamilyFacts): boolean {
   return tunnel === undefined && gateway !== undefined && gateway.value === publicIp.value;
 }
 
-/** Whether the kernel takes this route before ours to the subnet. */
+/** Whether the kernel prefers this route to ours. */
 function isBefore(route: Route, subnet: IpPrefix, routes: readonly Route[]): boolean {
   if (route.destination.length > subnet.length) return true;
   const ours = routes.find(
@@ -74,7 +74,7 @@ function isBefore(route: Route, subnet: IpPrefix, routes: readonly Route[]): boo
   return ours === undefined || (route.priority ?? 0) < (ours.priority ?? 0);
 }
 
-/** What the kernel's own look-ups found. A route that was named already is not named again. */
+/** What the kernel's route look-ups found, without the routes that were reported already. */
 function diversions({ paths, node }: View, areRoutesKnown: boolean): Draft[] {
   return paths.diversions
     .filter(({ by }) => by === 'rule' || !areRoutesKnown)
@@ -86,7 +86,7 @@ function diversions({ paths, node }: View, areRoutesKnown: boolean): Draft[] {
     }));
 }
 
-/** Tunnel packets to a peer that the kernel refuses to send at all. */
+/** Tunnel packets to a peer that the kernel refuses to send. */
 function refusals({ paths, node }: View): Draft[] {
   const outer = paths.refused.filter(({ form }) => form === 'outer');
   const byRule = outer.filter(({ rule }) => rule !== undefined);
@@ -126,7 +126,7 @@ function names(lookups: readonly { readonly peer: string }[]): string {
   return peers.length > 3 ? `${peers.length} nodes` : peers.join(', ');
 }
 
-/** A reverse look-up fails also for other reasons; it is the filter only where that is strict. */
+/** A reverse look-up can fail for other reasons too. The filter is to blame only where it is strict. */
 function strictFilters({ paths, sysctls, node }: View): Draft[] {
   const devices = [...new Set(paths.refused.flatMap(({ form, device }) => (form === 'reverse' ? (device ?? []) : [])))];
   return devices.flatMap((device): Draft[] => {

@@ -1,5 +1,5 @@
-// What the kernel needs to reach each peer: a route, and behind the tunnel's device a neighbour and an FDB entry. With a running
-// agent a missing one is back at once, so this is mostly about nodes without one. All peers are told in one finding of a kind.
+// What the kernel needs to reach each peer: a route, and for a tunnel a neighbour and an FDB entry. A running agent restores a missing one
+// at once, so this is mostly about nodes without an agent. All peers are in one finding of each kind.
 
 import { formatIp, formatPrefix, sameIp, samePrefix } from '../../../lib/ip.ts';
 import { RT_TABLE_MAIN } from '../../../lib/rtnetlink/constants.ts';
@@ -58,16 +58,16 @@ function missingRoutes({ kernel, underlay }: View, { peers, tunnel, family, netw
   );
   return peers.flatMap(({ key, subnet, publicIp }) => {
     const destination = formatPrefix(subnet);
-    // A route that leads elsewhere is another finding.
+    // A route that leads elsewhere is reported by another finding.
     if (routes.has(destination)) return [];
-    // VXLAN finds the node by the gateway's MAC, IP in IP by the gateway itself.
+    // VXLAN finds the node by the gateway's MAC, IPIP by the gateway's address itself.
     const gateway = formatIp(tunnel?.vni === undefined ? publicIp : subnet.ip);
     const hop = `via ${gateway} dev ${tunnel === undefined ? (underlay?.name ?? 'DEV') : `${tunnel.device} onlink`}`;
     return [{ peer: key, what: `no route to ${destination}`, command: `ip route replace ${destination} ${hop}` }];
   });
 }
 
-/** WireGuard chooses the peer by the pod's address, so one route leads to all of them. */
+/** WireGuard chooses the peer by the pod's address, so one route leads to all peers. */
 function missingNetworkRoute(
   kernel: View['kernel'],
   { peers, tunnel, network }: Pick<FamilyFacts, 'peers' | 'tunnel' | 'network'>,
@@ -116,7 +116,7 @@ function missingEntries({ kernel }: View, { peers, tunnel }: FamilyFacts): Lack[
     });
 }
 
-/** With DirectRouting some peers are reached over the external interface and have no entries of the tunnel. */
+/** With DirectRouting some peers are reached over the external interface and need no entries at the tunnel. */
 function directPeers(routes: NonNullable<View['kernel']>['routes'], tunnel: number) {
   const elsewhere = routes.filter(({ oif, gateway }) => oif !== tunnel && gateway !== undefined);
   return ({ subnet, publicIp }: PeerFacts): boolean =>

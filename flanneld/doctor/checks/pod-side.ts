@@ -1,4 +1,4 @@
-// The pods' bridge and its ports, by the comparison that the agent makes: what the agent would repair is a finding here, too.
+// The pods' bridge and its ports, by the agent's own comparison: whatever the agent would repair is a finding here.
 
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import { comparePodSide, type PodSideProblem, type Repair } from '../../pods/side/compare-pod-side.ts';
@@ -43,7 +43,7 @@ export function checkPodSide(view: View): Draft[] {
   return [...byProblem(repairs, node), ...told, ...blockedPorts(view)];
 }
 
-/** One finding for each kind of problem, with the commands of all. */
+/** One finding for each kind of problem, with the commands for all ports. */
 function byProblem(repairs: readonly Repair[], node: string): Draft[] {
   const groups = new Map<PodSideProblem, Repair[]>();
   for (const repair of repairs) groups.set(repair.id, [...(groups.get(repair.id) ?? []), repair]);
@@ -62,7 +62,7 @@ function byProblem(repairs: readonly Repair[], node: string): Draft[] {
   });
 }
 
-/** Ports that are on the bridge and do not forward. */
+/** Ports that are on the bridge but do not forward. */
 function blockedPorts({ podSide, node }: View): Draft[] {
   const { ports = [], bridge } = podSide?.observed ?? {};
   if (bridge === undefined || (bridge.flags & IFF_UP) === 0) return [];
@@ -88,7 +88,7 @@ function blockedPorts({ podSide, node }: View): Draft[] {
   ];
 }
 
-/** Disabled or blocking; listening and learning pass by themselves, where spanning tree is on. */
+/** Disabled or blocking. Listening and learning end by themselves, where spanning tree is on. */
 function isBlocked(state: number | undefined): boolean {
   return state === 0 || state === 4;
 }

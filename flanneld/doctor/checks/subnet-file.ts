@@ -1,4 +1,4 @@
-// subnet.env, which every new pod needs: whether it is there, and whether it says what the lease of this node says.
+// subnet.env, which every new pod needs: whether it exists, and whether it agrees with this node's lease.
 
 import { formatPrefix, networkOf, samePrefix } from '../../../lib/ip.ts';
 import type { Draft } from '../draft.ts';

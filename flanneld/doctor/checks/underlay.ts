@@ -1,4 +1,4 @@
-// The interface to the other nodes: up, with carrier, with the address from which the tunnel sends.
+// The interface to the other nodes: whether it is up, has a carrier, and has the address that the tunnel sends from.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
 import { IF_OPER_DOWN, IF_OPER_LOWERLAYERDOWN, IFF_LOWER_UP, IFF_UP } from '../../../lib/rtnetlink/constants.ts';

@@ -1,4 +1,4 @@
-// What the doctor could not read, so that nobody takes silence for health.
+// What the doctor could not read, so that a missing finding is not mistaken for health.
 
 import type { Draft } from '../draft.ts';
 import type { View } from '../view/view.ts';

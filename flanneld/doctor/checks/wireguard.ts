@@ -1,5 +1,5 @@
-// WireGuard: whether the device has the key that our lease tells the others, and the peers that their leases tell us. Whether a
-// handshake succeeds is shown by packets (tries/handshakes.ts).
+// WireGuard: whether the device has the key that our lease announces, and the peers that their leases announce. Probes show whether a
+// handshake succeeds (tries/handshakes.ts).
 
 import { type PresentWireguardPeer, sameBytes } from '../../../lib/genetlink/wireguard.ts';
 import { formatIp, formatPrefix, sameIp } from '../../../lib/ip.ts';
@@ -9,7 +9,7 @@ import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';
 import type { WireguardFacts } from '../view/wireguard-facts.ts';
 
-/** WireGuard takes a session for dead after this time (its section 6.2, REJECT_AFTER_TIME). */
+/** WireGuard regards a session as dead after this time (its section 6.2, REJECT_AFTER_TIME). */
 const SESSION_SEC = 180;
 const NAMED = 5;
 
@@ -73,7 +73,7 @@ function commandOf(device: string, { publicKey, endpoint, allowedIps }: Wireguar
   return `wg set ${device} peer ${keyText(publicKey)} endpoint ${to} allowed-ips ${allowedIps.map(formatPrefix).join(',')}`;
 }
 
-/** WireGuard follows a peer whose packets come from elsewhere. Behind NAT that is right, so this is only told. */
+/** WireGuard follows a peer whose packets come from another address. Behind NAT that is right, so this is only mentioned. */
 function movedPeers({ node, nowMs }: View, { device, present, wanted }: WireguardFacts): Draft[] {
   const byKey = new Map(present.peers.map((peer) => [keyText(peer.publicKey), peer]));
   return wanted.flatMap(({ key, publicKey, endpoint }): Draft[] => {

@@ -1,4 +1,4 @@
-// What the kernel answered about one path. read-answers.ts asks; hops.ts judges the answers, as a pure function.
+// The kernel's answers about one path. read-answers.ts asks; hops.ts judges them, as a pure function.
 
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import type { Connection } from '../../../lib/netfilter/conntrack.ts';
@@ -14,28 +14,28 @@ import type { Transport } from '../../pods/refusal/packet.ts';
 import type { PacketFate } from './packet-fate.ts';
 import type { Place } from './place.ts';
 
-/** The answer to one question to the routing tables. */
+/** The answer to one look-up in the routing tables. */
 export interface RouteAnswer {
-  /** The question as a command: `ip route get 10.244.2.3 from 10.244.1.2 iif cni0`. */
+  /** The look-up as a command: `ip route get 10.244.2.3 from 10.244.1.2 iif cni0`. */
   readonly spelled: string;
   /** Undefined when the kernel refuses the packet. */
   readonly route: Route | undefined;
   /** The kernel's error for a refused packet. */
   readonly refused: string | undefined;
-  /** The entry of the main table that takes the packet, or refuses it. */
+  /** The entry of the main table that the packet follows, or that refuses it. */
   readonly entry: Route | undefined;
-  /** The rule that takes the packet out of the main table, or refuses it. */
+  /** The rule that leads the packet out of the main table, or refuses it. */
   readonly rule: Rule | undefined;
 }
 
 /** A pod of this node. */
 export interface PodAnswer {
   readonly ip: Ip;
-  /** Names of its port by the runtime's cache and the plugin's files; empty when they know no pod of this address. */
+  /** Names of its port by the runtime's cache and the plugin's files; empty when neither knows a pod with this address. */
   readonly names: readonly string[];
-  /** The first of these that exists. */
+  /** The first of these ports that exists. */
   readonly port: Link | undefined;
-  /** What the bridge's neighbour table has for it. */
+  /** The bridge's neighbour entry for it. */
   readonly neigh: Neigh | undefined;
 }
 
@@ -43,17 +43,17 @@ export interface BridgeAnswer {
   readonly name: string;
   readonly link: Link | undefined;
   readonly addresses: readonly Address[];
-  /** The address it should have, which is the pods' gateway. */
+  /** The address that the bridge should have, which is the pods' gateway. */
   readonly gateway: Ip | undefined;
 }
 
-/** Whether packets that come in by a device are forwarded. */
+/** Whether packets that arrive by a device are forwarded. */
 export interface ForwardingAnswer {
   readonly knob: string;
   readonly isOn: boolean;
 }
 
-/** A test packet, or why none could be sent. */
+/** What happened to a test packet, or why none could be sent. */
 export type FateAnswer =
   | { readonly fates: readonly PacketFate[]; readonly refusal: string | undefined }
   | { readonly unknown: string };
@@ -63,25 +63,25 @@ export interface TunnelAnswer {
   readonly device: Link;
   readonly gateway: Ip;
   readonly nexthopId: number | undefined;
-  /** Undefined where the route has none, or the kernel has none of that id. */
+  /** Undefined where the route has no nexthop object, or the kernel has none with that id. */
   readonly nexthop: Nexthop | undefined;
   readonly neigh: Neigh | undefined;
   readonly fdb: readonly FdbEntry[];
-  /** The MAC and the address that the peer's lease says; undefined when the lease is unknown, or has no MAC. */
+  /** The MAC and the address in the peer's lease; undefined when the lease is unknown or has no MAC. */
   readonly wanted: { readonly mac: string; readonly publicIp: Ip } | undefined;
-  /** What the tunnel's headers take of a packet on the underlay. */
+  /** How many bytes of an underlay packet the tunnel's headers take. */
   readonly overheadBytes: number;
 }
 
-/** The way of a packet on the underlay. */
+/** The packet's way on the underlay. */
 export interface OuterAnswer {
   readonly to: Ip;
   readonly route: RouteAnswer;
   readonly link: Link | undefined;
-  /** Of the next hop. */
+  /** The address of the next hop. */
   readonly nextHop: Ip;
   readonly neigh: Neigh | undefined;
-  /** A packet to the tunnel's port, stopped before it leaves; undefined without a tunnel. */
+  /** A packet to the tunnel's port that was stopped before it left; undefined without a tunnel. */
   readonly sent: FateAnswer | undefined;
   readonly port: number | undefined;
 }
@@ -93,15 +93,15 @@ export interface Answers {
   readonly from: Place;
   readonly to: Place;
   readonly transport: Transport;
-  /** Whether somebody asked for this port. */
+  /** Whether the user named this port. */
   readonly isPortGiven: boolean;
-  /** The address that the peer's lease publishes; undefined without a peer. */
+  /** The address in the peer's lease; undefined without a peer. */
   readonly peerAddress: Ip | undefined;
   /** Where the packet goes after translation; `to` when nothing is translated. */
   readonly target: Place;
   readonly links: readonly Link[];
   readonly bridge: BridgeAnswer;
-  /** The tunnel's device should have this name; undefined where the backend has none. */
+  /** The name that the tunnel's device should have; undefined where the backend has none. */
   readonly deviceName: string | undefined;
   readonly fromPod: PodAnswer | undefined;
   readonly toPod: PodAnswer | undefined;
@@ -113,7 +113,7 @@ export interface Answers {
   readonly outer: OuterAnswer | undefined;
   /** The route of the answer on this node. */
   readonly back: RouteAnswer | undefined;
-  /** What the agent says of the fast path; undefined where none is asked for, or no agent answers. */
+  /** What the agent says about the fast path; undefined where it is not turned on, or no agent answers. */
   readonly fastPath: FastPathStatus | undefined;
   readonly connections: readonly Connection[];
   readonly tracked: { readonly count: number; readonly max: number } | undefined;
@@ -123,7 +123,7 @@ export function linkOf(answers: Pick<Answers, 'links'>, index: number | undefine
   return answers.links.find((link) => link.index === index);
 }
 
-/** The peer to which the packet goes, as a finding names it; nothing where the target is no peer's. */
+/** The peer to which the packet goes, for a finding; empty where the target belongs to no peer. */
 export function peerOf({ target }: Pick<Answers, 'target'>): { peer?: string } {
   return target.peer === undefined ? {} : { peer: target.peer };
 }

@@ -1,4 +1,4 @@
-// Asks the routing tables about one packet (RTM_GETROUTE; nothing is sent) and, where the answer needs it, which rule or entry it is by.
+// Asks the routing tables about one packet (RTM_GETROUTE; nothing is sent) and, where needed, which rule or entry decides.
 
 import { contains, formatIp, type Ip } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -18,19 +18,19 @@ import type { RouteAnswer } from './answers.ts';
 
 export interface RouteQuestion {
   readonly to: Ip;
-  /** Undefined: a packet of this node's own, whose source the kernel chooses. */
+  /** Undefined for a packet of this node itself, whose source the kernel chooses. */
   readonly from?: Ip | undefined;
-  /** The device it comes in by. */
+  /** The device by which it arrives. */
   readonly iif?: Link | undefined;
 }
 
-/** The routing tables of an unchanged system: local, main, default. */
+/** The routing tables that every kernel has from the start: local, main, default. */
 const ORDINARY_TABLES: readonly number[] = [255, RT_TABLE_MAIN, 253];
 const REFUSING: readonly number[] = [FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT];
-/** What the kernel answers for a packet that has no way: unreachable, prohibit, blackhole, a refused reverse path. */
+/** The kernel's answers for a packet without a way: unreachable, prohibit, blackhole, refused by the reverse path filter. */
 const REFUSALS: readonly number[] = [EHOSTUNREACH, ENETUNREACH, EACCES, EINVAL, EXDEV, ENODEV];
 
-/** Throws NetlinkError for anything but a refusal. */
+/** Throws NetlinkError for any error except a refusal. */
 export function askRoute(netlink: Netlink, question: RouteQuestion): RouteAnswer {
   const { to, from, iif } = question;
   const family = to.family === 6 ? '-6 ' : '';
@@ -64,7 +64,7 @@ function entryOf(netlink: Netlink, to: Ip, lookup: RouteLookup): Route | undefin
   return lookUp(netlink, to, { ...lookup, entry: true }).route;
 }
 
-/** For a refused packet the kernel names no entry; it is the longest of the main table. */
+/** The kernel names no entry for a refused packet; it is the longest match in the main table. */
 function refusingEntry(netlink: Netlink, to: Ip): Route | undefined {
   const routes = listRoutes(netlink, { family: to.family, table: RT_TABLE_MAIN });
   const fitting = routes.filter(({ destination }) => contains(destination, to));
@@ -73,7 +73,7 @@ function refusingEntry(netlink: Netlink, to: Ip): Route | undefined {
   )[0];
 }
 
-/** The first rule that leads the packet to the table of `route`, or that refuses it. */
+/** The first rule that leads the packet to the table of `route`, or refuses it. */
 function ruleFor(netlink: Netlink, question: RouteQuestion, route: Route | undefined): Rule | undefined {
   const rules = listRules(netlink, question.to.family).sort((a, b) => a.priority - b.priority);
   return rules.find((rule) => {

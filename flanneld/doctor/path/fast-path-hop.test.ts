@@ -17,7 +17,7 @@ const there = place('pod there', '10.244.2.5');
 const connection = (destinationPort: number): Connection =>
   ({ original: { destinationPort } }) as unknown as Connection;
 
-/** Only what the hop looks at. */
+/** Only the answers that this hop reads. */
 function answered(change: Partial<Answers>): string | undefined {
   const target = change.target ?? change.to ?? there;
   const usual = { from: here, to: there, connections: [], transport: { protocol: 'tcp', port: 80, sourcePort: 1 } };

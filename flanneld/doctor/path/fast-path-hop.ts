@@ -1,12 +1,12 @@
-// Says by which way the packets of a flow go: past bridge, routing and netfilter, or the classic way that the other hops describe, and why.
-// Pure. Other reasons are in a packet itself, such as fragments; `flanneld status` counts all of them.
+// Says whether the packets of a flow skip bridge, routing and netfilter, or go the classic way that the other hops describe, and why. Pure.
+// Some reasons lie in a single packet, such as a fragment; `flanneld status` counts them all.
 
 import { contains, formatIp, type Ip, parsePrefix, sameIp } from '../../../lib/ip.ts';
 import type { FastPathStatus } from '../../health/status/report.ts';
 import type { Answers } from './answers.ts';
 import { type Hop, ok } from './hop.ts';
 
-/** Nothing where no fast path is asked for. */
+/** Empty where the fast path is not turned on. */
 export function fastPathHop(answers: Answers): Hop[] {
   const { fastPath } = answers;
   if (fastPath === undefined) return [];

@@ -25,9 +25,9 @@ export interface Hop {
   readonly name: HopName;
   /** `stop`: no packet passes; `limit`: some do not, such as large ones. */
   readonly result: 'ok' | 'limit' | 'stop' | 'unknown';
-  /** What the kernel answered, with the question where a person would ask it by a command. */
+  /** The kernel's answer, with the command that asks the same if there is one. */
   readonly answer: string;
-  /** What is wrong; absent where all is well, or nothing is known. */
+  /** What is wrong; absent where all is well or nothing is known. */
   readonly draft?: Draft;
 }
 
@@ -47,7 +47,7 @@ export function limit(name: HopName, draft: Draft): Hop {
   return { name, result: 'limit', answer: draft.evidence, draft };
 }
 
-/** Whether the kernel has given up asking for a neighbour. */
+/** Whether the kernel has stopped asking for a neighbour. */
 export function isSilent(state: number | undefined): boolean {
   return ((state ?? 0) & (NUD_FAILED | NUD_INCOMPLETE)) !== 0;
 }

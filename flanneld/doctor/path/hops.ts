@@ -1,5 +1,5 @@
-// Judges the kernel's answers about one path, hop by hop: where a packet stops, and why. Pure. The path ends at the first hop where
-// nothing passes, since what comes behind it is not reached.
+// Judges the kernel's answers about one path, hop by hop: where a packet stops, and why. Pure. The path ends at the first hop where nothing
+// passes, because the packet does not reach those behind it.
 
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { IFF_UP, NUD_FAILED } from '../../../lib/rtnetlink/constants.ts';
@@ -149,7 +149,7 @@ function forwardingHop({ node, forwarding }: Answers): Hop[] {
   return [stop('forwarding', { id: 'ip-forward-off', cause, evidence: `sysctl ${knob}: 0`, fix })];
 }
 
-/** A Service: the kernel translates the destination into that of a pod. */
+/** A Service: the kernel translates the destination into the address of a pod. */
 function serviceHop({ sent, to, target, transport, isPortGiven }: Answers): Hop[] {
   if ('unknown' in sent || !isPortGiven || to.kind !== 'outside') return [];
   const ends = new Set(sent.fates.filter(({ arrived }) => arrived).map((fate) => endText(fate.to, fate.port)));
@@ -165,7 +165,7 @@ function endText(ip: Parameters<typeof formatIp>[0], port: number): string {
   return ip.family === 4 ? `${formatIp(ip)}:${port}` : `[${formatIp(ip)}]:${port}`;
 }
 
-/** A connection that is remembered goes on where it went before, whatever the rules say today. */
+/** A connection that the kernel tracks keeps its old way, whatever the rules say now. */
 function connectionHop({ node, connections, tracked, from, to, transport, isPortGiven, sent }: Answers): Hop[] {
   if (tracked !== undefined && tracked.count >= tracked.max) {
     const cause = `the table of tracked connections of ${node} is full, so that new ones fail`;
@@ -201,7 +201,7 @@ function connectionHop({ node, connections, tracked, from, to, transport, isPort
   ];
 }
 
-/** The answer comes in by the device by which the packet left, and must find its way to the sender. */
+/** The answer arrives by the device that the packet left by, and needs a way to the sender. */
 function answerHop({ back, bridge, from, links, node }: Answers): Hop[] {
   if (back === undefined) return [];
   const { route, spelled, rule } = back;

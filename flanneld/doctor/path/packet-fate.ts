@@ -1,6 +1,6 @@
-// Sends test packets and watches what the kernel does with them (`nft monitor trace`): where they are translated, whether they are
-// forwarded or delivered, by which device they would leave, and which rule refuses them. A table of ours exists for that moment. It
-// drops each packet after all other rules, so that nobody receives it and no connection is remembered.
+// Sends test packets and traces what the kernel does with them (`nft monitor trace`): where they are translated, whether they are forwarded
+// or delivered, by which device they would leave, and which rule refuses them. A table of ours exists meanwhile. It drops each packet after
+// all other rules, so that nobody receives it and no connection is tracked.
 
 import { systemClock } from '../../../lib/clock-node.ts';
 import { formatIp, type Ip, ipFromBytes } from '../../../lib/ip.ts';
@@ -19,9 +19,9 @@ export interface TestPacket {
   readonly transport: Transport;
 }
 
-/** What became of a packet. */
+/** What happened to a packet. */
 export interface PacketFate {
-  /** Whether it came to the first hook of this node. */
+  /** Whether it reached the first hook of this node. */
   readonly arrived: boolean;
   /** The destination after translation, such as the pod behind a Service. */
   readonly to: Ip;
@@ -30,9 +30,9 @@ export interface PacketFate {
   /** Whether it passed all rules on its way to a program of this node, or out of the node. */
   readonly isDelivered: boolean;
   readonly hasLeft: boolean;
-  /** The source address with which it leaves. */
+  /** The source address with which it would leave. */
   readonly source: Ip | undefined;
-  /** Index of the device by which it leaves. */
+  /** Index of the device by which it would leave. */
   readonly oif: number | undefined;
   readonly refusedBy: Refusal | undefined;
 }
@@ -43,17 +43,17 @@ export interface FateTools {
 }
 
 const NO_TABLE = `table inet ${PATH_TABLE}\ndelete table inet ${PATH_TABLE}\n`;
-/** After all other rules (INT_MAX), and before them all (INT_MIN). */
+/** After all other rules (INT_MAX), and before all of them (INT_MIN). */
 const LAST = 2_147_483_647;
 const FIRST = -2_147_483_648;
-/** Before connection tracking, so that the kernel reports every later rule; and after destinations are translated (−100). */
+/** Before connection tracking, so that the kernel reports every later rule; and after the translation of destinations (−100). */
 const BEFORE_ALL = -400;
 const AFTER_TRANSLATION = -90;
-/** For how long reports of the kernel are waited for, looking every so often. */
+/** How long to wait for the kernel's reports, and how often to check for them. */
 const LISTEN_MS = 600;
 const LOOK_MS = 30;
 
-/** Calls `send`, which sends the packets, and says what became of each, in their order. Rejects with OpError. */
+/** Calls `send`, which sends the packets, and returns what happened to each, in their order. Rejects with OpError. */
 export async function followPackets(
   packets: readonly TestPacket[],
   send: () => void | Promise<void>,
@@ -88,7 +88,7 @@ type Steps = TraceEvent[];
 
 class Journeys {
   readonly #packets: readonly TestPacket[];
-  /** The packet for each id that the kernel gave, and the steps of each packet. */
+  /** The packet that belongs to each id of the kernel, and the steps of each packet. */
   readonly #ids = new Map<number, number>();
   readonly #steps: Steps[];
 
@@ -97,7 +97,7 @@ class Journeys {
     this.#steps = packets.map(() => []);
   }
 
-  /** The kernel gives a packet another id when it forwards it; its source port changes at the very end at most, if at all. */
+  /** The kernel gives a packet another id when it forwards it. Its source port changes only at the very end, if at all. */
   see(event: TraceEvent): void {
     const port = portAt(event, 0);
     const n = this.#ids.get(event.id) ?? this.#packets.findIndex(({ transport }) => transport.sourcePort === port);
@@ -106,7 +106,7 @@ class Journeys {
     this.#steps[n]?.push(event);
   }
 
-  /** Whether each packet has been dropped, by our last chains or by somebody’s rule. */
+  /** Whether each packet has been dropped, by our last chains or by somebody's rule. */
   areOver(): boolean {
     return this.#steps.every((steps) => steps.some(({ verdict }) => verdict === NF_DROP));
   }
@@ -136,7 +136,7 @@ function refusalOf({ family, table, chain, handle }: TraceEvent): Refusal {
   return { family, table, chain, ...(handle !== undefined && { handle }) };
 }
 
-/** From the IP header (RFC 791, RFC 8200). */
+/** Reads an address of the IP header (RFC 791, RFC 8200). */
 function addressOf({ packet }: TraceEvent, end: 'source' | 'destination'): Ip | undefined {
   if (packet === undefined) return undefined;
   const isV4 = (packet[0] ?? 0) >> 4 === 4;
@@ -145,7 +145,7 @@ function addressOf({ packet }: TraceEvent, end: 'source' | 'destination'): Ip | 
   return packet.length < at + bytes ? undefined : ipFromBytes(packet.subarray(at, at + bytes));
 }
 
-/** The source port at 0 and the destination port at 2, in TCP as in UDP. */
+/** The source port is at 0 and the destination port at 2, both in TCP and in UDP. */
 function portAt({ transport }: TraceEvent, at: 0 | 2): number | undefined {
   if (transport === undefined || transport.length < at + 2) return undefined;
   return ((transport[at] ?? 0) << 8) | (transport[at + 1] ?? 0);
@@ -175,7 +175,10 @@ function asSent({ from, to, transport: { protocol, sourcePort, port } }: TestPac
   return `${source}${ip} daddr ${formatIp(to)} ${protocol} sport ${sourcePort} ${protocol} dport ${port}`;
 }
 
-/** By what connection tracking remembers of the packet as it was sent: addresses and ports may have been translated since. */
+/**
+ * An expression that matches the packet as it was sent, by what connection tracking remembers: addresses and ports may have been translated
+ * since.
+ */
 function asTracked({ to, transport: { protocol, sourcePort, port } }: TestPacket): string {
   const ip = to.family === 4 ? 'ip' : 'ip6';
   const ports = `ct original proto-src ${sourcePort} ct original proto-dst ${port}`;

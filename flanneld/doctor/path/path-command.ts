@@ -24,7 +24,10 @@ import { type Asked, knownPods, readAnswers } from './read-answers.ts';
 
 const EXIT_STOPS = 1;
 
-/** Resolves to the exit code: 0 when the packet passes this node, 1 when it or a large one does not. Rejects when it cannot look. */
+/**
+ * Resolves to the exit code: 0 when the packet passes this node, 1 when it, or a large one, does not. Rejects when the kernel cannot be
+ * asked.
+ */
 export async function doctorPath(
   {
     words,
@@ -89,7 +92,7 @@ function surroundingsOf(
   };
 }
 
-/** Only this node's kernel can be asked, so that one end must be here. Throws UsageError. */
+/** One end must be on this node, because only its kernel can be asked. Throws UsageError. */
 function passable({ from, to }: { from: Place; to: Place }, { leases }: Surroundings): { from: Place; to: Place } {
   const isHere = ({ kind }: Place): boolean => kind === 'pod here' || kind === 'this node';
   if (isHere(from)) return { from, to };
@@ -97,7 +100,7 @@ function passable({ from, to }: { from: Place; to: Place }, { leases }: Surround
     const where = from.peer === undefined ? 'the node of FROM' : from.peer;
     throw new UsageError(`FROM ${from.text} is not on this node: run the command on ${where}`);
   }
-  // What another node itself sends to pods has the address of its tunnel's device.
+  // Packets from another node itself to pods have the address of its tunnel device.
   const lease = from.kind === 'other node' ? leases.get(from.peer ?? '') : undefined;
   const subnet = from.ip.family === 4 ? lease?.subnet : lease?.ipv6Subnet;
   return { from: subnet === undefined ? from : { ...from, ip: addToIp(networkOf(subnet).ip, 0) }, to };

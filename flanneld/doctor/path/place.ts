@@ -1,5 +1,5 @@
 // What one end of a path is: a pod of this node or of another, a node, or an address outside the pod network, such as a Service or the
-// internet. Pure; the caller has read the leases, this node's addresses and what the runtime remembers of its pods.
+// internet. Pure; the caller has read the leases, this node's addresses and the runtime's cache.
 
 import { contains, formatIp, type Ip, type IpPrefix, parseIp, sameIp } from '../../../lib/ip.ts';
 import { UsageError } from '../../cli/go-flags.ts';
@@ -27,7 +27,7 @@ export interface KnownPod {
 export interface Surroundings {
   readonly node: string;
   readonly networks: readonly IpPrefix[];
-  /** This node's own. */
+  /** This node's own subnets. */
   readonly subnets: readonly IpPrefix[];
   readonly ownAddresses: readonly Ip[];
   readonly ownKey: string | undefined;
@@ -38,7 +38,7 @@ export interface Surroundings {
 /** With fewer characters, a container's id would soon match a second container. */
 const SHORTEST_ID = 6;
 
-/** The ends in one family: a name has an address of each. Throws UsageError when a word means nothing here. */
+/** Both ends in one family: a name may have an address in each. Throws UsageError for a word that means nothing here. */
 export function placesOf(from: string, to: string, around: Surroundings): { from: Place; to: Place } {
   const starts = addressesOf(from, around);
   const ends = addressesOf(to, around);
@@ -104,7 +104,7 @@ function quote(word: string): string {
   return JSON.stringify(word.slice(0, 64));
 }
 
-/** The same end with another address: where a Service leads. */
+/** The place of another address, such as that of the pod behind a Service. */
 export function placeAt(ip: Ip, around: Surroundings): Place {
   return placeOf(ip, formatIp(ip), around);
 }

@@ -1,5 +1,5 @@
-// Asks the kernel everything about one path, and sends the test packets. Nothing that is sent leaves the node, and what is made for it
-// is removed again.
+// Asks the kernel everything about one path, and sends the test packets. No packet leaves the node, and everything that was made is removed
+// again.
 
 import { errorText } from '../../../lib/errors.ts';
 import { addToIp, contains, formatIp, type Ip, type IpPrefix, networkOf, parseIp, sameIp } from '../../../lib/ip.ts';
@@ -45,7 +45,7 @@ export interface PathScope {
   readonly cniStateDir: string;
 }
 
-/** What was asked for on the command line. */
+/** What the user asked for on the command line. */
 export interface Asked {
   readonly port: { readonly protocol: 'udp' | 'tcp'; readonly port: number } | undefined;
 }
@@ -117,7 +117,7 @@ export async function readAnswers(
   };
 }
 
-/** The device by which the packet comes in; undefined for one that this node sends. */
+/** The device by which the packet arrives; undefined for a packet that this node sends. */
 function entranceOf(from: Place, bridge: Link | undefined, device: Link | undefined): Link | undefined {
   if (from.kind === 'this node') return undefined;
   return from.kind === 'pod here' ? bridge : device;
@@ -141,7 +141,7 @@ function readBridge(
   return { name, link, addresses, gateway: subnet && addToIp(networkOf(subnet).ip, 1) };
 }
 
-/** Everything the runtime's cache knows of pods here. */
+/** All pods of this node that the runtime's cache has. */
 export function knownPods(sys: Syscalls, cniStateDir: string): KnownPod[] {
   return [...listCachedResults(sys, `${cniStateDir}/${RESULTS_FOLDER}`).values()].map((cached) => ({
     containerId: cached.containerId,
@@ -175,7 +175,7 @@ function readPod(
   };
 }
 
-/** Who has an address, by the file of the plugin for addresses. */
+/** Which container has an address, by the IPAM plugin's file. */
 function readOwner(sys: Syscalls, path: string): { containerId: string; ifname: string } | undefined {
   const read = readForeignText(sys, path, OWNER_LIMIT_BYTES);
   if (typeof read !== 'object') return undefined;
@@ -244,7 +244,7 @@ async function follow(
   }
 }
 
-/** Where the packets go: to the first pod behind a Service that they were translated to. */
+/** Where the packets go: the first pod behind a Service to which they were translated, if any. */
 function targetOf(to: Place, sent: FateAnswer, around: Surroundings): Place {
   if ('unknown' in sent) return to;
   const [fate] = sent.fates.filter(({ arrived }) => arrived);
@@ -283,11 +283,11 @@ interface Inner {
   readonly target: Place;
   readonly isInside: boolean;
   readonly peer: PeerFacts | undefined;
-  /** The tunnel's, by the configuration. */
+  /** The tunnel's port in the configuration. */
   readonly port: number | undefined;
 }
 
-/** The way on the underlay: of the tunnel's packet, or of the packet itself where there is no tunnel. */
+/** The way on the underlay of the tunnel's packet, or of the packet itself where there is no tunnel. */
 async function readOuter(
   { route, exit, tunnel, target, isInside, peer, port: configured }: Inner,
   links: readonly Link[],
@@ -318,7 +318,9 @@ async function readOuter(
   return { to, route: outer, link, nextHop, neigh: neighOf(netlink, link, nextHop), sent, port };
 }
 
-/** Eight bytes to the peer's port, dropped before they leave: they show whether this node's rules let the tunnel out. */
+/**
+ * Sends eight bytes to the peer's port and drops them before they leave: this shows whether this node's rules let the tunnel's packets out.
+ */
 async function sendOuter(to: Ip, port: number, tools: PathTools): Promise<FateAnswer> {
   const { sourcePort } = transportOf(undefined, tools.random);
   const packets: TestPacket[] = [{ from: undefined, to, transport: { protocol: 'udp', port, sourcePort } }];
@@ -332,7 +334,7 @@ function neighOf(netlink: Netlink, link: Link | undefined, ip: Ip): OuterAnswer[
   );
 }
 
-/** The answer comes in by the device the packet left by. An answer that masquerading translates back is not asked about. */
+/** The answer arrives by the device that the packet left by. An answer that masquerading translates back is not asked about. */
 function readBack(netlink: Netlink, from: Place, target: Place, exit: Link | undefined): RouteAnswer | undefined {
   if (exit === undefined || target.kind === 'outside' || target.kind === 'this node') return undefined;
   if (target.kind === 'other node') return undefined;
@@ -344,7 +346,7 @@ function readConnections(sys: Syscalls, from: Ip, to: Ip): Answers['connections'
   try {
     return listConnectionsBetween(netfilter.netlink, from, to);
   } catch {
-    // A kernel without connection tracking, or without the module for listing: nothing is translated there either.
+    // This kernel has no connection tracking, or not the module for listing; then it translates nothing either.
     return [];
   } finally {
     netfilter.close();

@@ -25,12 +25,12 @@ export function routeHop(answers: Answers): Hop[] {
   if (route === undefined) return [refused(answers, answer)];
   const dev = linkOf({ links }, route.oif)?.name;
   const said = `${spelled}: ${route.type === RTN_LOCAL ? 'local' : spellRoute(route, dev)}, table ${route.table}`;
-  // While a cluster moves, peers that are reached by the next backend have routes of their own.
+  // While a cluster moves to another backend, peers that are reached by the new one have routes of their own.
   const isMoved = answer.entry?.protocol === MOVE_PROTOCOL;
   return [isMoved || isRight(answers, route) ? ok('route', said) : led(answers, answer, said)];
 }
 
-/** A pod's address leads to the bridge or the tunnel, or straight to the peer; anything else may leave by any other device. */
+/** A pod's address must lead to the bridge or the tunnel, or straight to the peer; any other address may leave by any other device. */
 function isRight({ target, deviceName, links, bridge, peerAddress }: Answers, route: Route): boolean {
   const dev = linkOf({ links }, route.oif)?.name;
   switch (target.kind) {
@@ -47,7 +47,7 @@ function isRight({ target, deviceName, links, bridge, peerAddress }: Answers, ro
   }
 }
 
-/** Without a tunnel the route to the peer's subnet leads straight to its node. */
+/** Without a tunnel the route to the peer's subnet must lead straight to its node. */
 function isDirect({ gateway, table, oif }: Route, peerAddress: Ip | undefined): boolean {
   if (table !== RT_TABLE_MAIN || oif === undefined || gateway === undefined) return false;
   return peerAddress === undefined || sameIp(gateway, peerAddress);

@@ -1,4 +1,4 @@
-// The hop through the rules of the firewall, by what became of a test packet.
+// The hop through the firewall's rules, judged by what happened to a test packet.
 
 import { formatIp } from '../../../lib/ip.ts';
 import type { Draft } from '../draft.ts';
@@ -14,7 +14,7 @@ export function rulesHop(answers: Answers): Hop[] {
   if (!fate.arrived) return [stop('rules', notArrived(answers))];
   if (fate.hasLeft || fate.isDelivered) return [ok('rules', passedText(answers, fate))];
   if (fate.refusedBy !== undefined) return [stop('rules', refusedBy(answers, fate.refusedBy, sent.refusal))];
-  // What the routing tables refuse is the finding of another hop.
+  // A packet that the routing tables refuse is reported by another hop.
   return route?.refused === undefined ? [stop('rules', lost(fate))] : [];
 }
 

@@ -1,14 +1,14 @@
-// Sends test packets as this node itself: UDP, or the first packet of a TCP connection. A table of ours stops them before they leave.
+// Sends test packets from this node itself: UDP, or the first packet of a TCP connection. A table of ours stops them before they leave.
 
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { formatIp } from '../../../lib/ip.ts';
 import type { TestPacket } from './packet-fate.ts';
 
-/** How long the kernel has for the first packet of a connection, before it is given up. */
+/** How long the kernel may take to send the first packet of a connection. */
 const CONNECT_MS = 100;
 
-/** Resolves when all are sent or refused; what became of them is seen elsewhere. */
+/** Resolves when all are sent or refused; the caller traces what happens to them. */
 export async function sendFromNode(packets: readonly TestPacket[]): Promise<void> {
   await Promise.all(packets.map((packet) => (packet.transport.protocol === 'udp' ? sendUdp(packet) : sendSyn(packet))));
 }

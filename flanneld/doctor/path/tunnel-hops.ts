@@ -1,5 +1,5 @@
-// The hops from the tunnel's device to the underlay: device, nexthop, neighbour, FDB entry, what this node's own
-// rules say to the tunnel's packets, and sizes.
+// The hops from the tunnel's device to the underlay: device, nexthop, neighbour, FDB entry, this node's own rules about the tunnel's
+// packets, and sizes.
 
 import { formatIp, sameIp } from '../../../lib/ip.ts';
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
@@ -27,7 +27,7 @@ export function tunnelHops(answers: Answers): Hop[] {
     'device',
     `${device.name} is up, mtu ${device.mtu}${device.mac === undefined ? '' : `, ${device.mac}`}`,
   );
-  // Other tunnels find the node without a MAC.
+  // The other tunnels find the node without a MAC.
   if (device.vxlan === undefined) return [up];
   const over = nexthopId === undefined ? [] : [nexthopHop(answers, tunnel, nexthopId)];
   return [up, ...over, neighbourHop(answers, tunnel), fdbHop(answers, tunnel)];

@@ -1,4 +1,4 @@
-// Judges a node before Weft is installed there, or before it replaces flannel. Pure.
+// Decides whether Weft can be installed on a node, or can replace flannel there. Pure.
 
 import { containsPrefix, formatIp, formatPrefix } from '../../../lib/ip.ts';
 import { backendOfDevice } from '../../backend/registry.ts';
@@ -28,7 +28,7 @@ const JUDGES: readonly Judge[] = [
   sizes,
 ];
 
-/** What pods cannot do without; the agent goes without the rest in a way that the finding names. */
+/** Features without which pods cannot work. The agent can do without the others; the finding says how. */
 const NEEDED: ReadonlySet<Feature> = new Set(['vxlan', 'bridge', 'veth', 'wireguard', 'ipip']);
 const WITHOUT: Readonly<Partial<Record<Feature, string>>> = {
   'nexthop objects': 'Weft works without it: the agent makes plain routes, which takes longer with thousands of nodes',
@@ -49,7 +49,7 @@ function kernelFeatures({ kernel, tunnel, programs: { nft } }: PreflightFacts): 
   return FEATURES.flatMap((feature): Draft[] => {
     const problem = kernel.problems.get(feature);
     if (problem === undefined || (feature === 'vxlan' && tunnel?.vni === undefined)) return [];
-    // Without the program nothing is known of what the kernel can do with rules.
+    // Without `nft` nothing is known about rules in this kernel.
     if (!nft && problem.includes('ENOENT')) return [];
     const severity = NEEDED.has(feature) ? 'error' : HARMLESS.has(feature) ? 'info' : 'warning';
     const fix = WITHOUT[feature] ?? `load the module: \`modprobe ${feature}\`; otherwise use a kernel that has it`;
@@ -156,7 +156,7 @@ function store({ storeProblem }: PreflightFacts): Draft[] {
   if (storeProblem === undefined) return [];
   const cause = 'the store of leases does not answer';
   const fix = 'check the server’s address, the credentials and the network from this node to it';
-  // A running agent goes on with what it knows; one that is new knows nothing.
+  // A running agent goes on with what it knows; a new one knows nothing.
   return [{ id: 'store-unreachable', severity: 'error', cause, evidence: storeProblem, fix }];
 }
 
@@ -173,7 +173,7 @@ function firewalls({ chains, firewalld, tunnel, view }: PreflightFacts): Draft[]
     ({ table, hook, policy }) => policy === 'drop' && ['forward', 'input'].includes(hook) && table !== 'firewalld',
   );
   for (const { family, table, name, hook } of dropping) {
-    // Of FORWARD's policy DROP, which Docker sets, the agent takes care by itself.
+    // The agent itself deals with the policy DROP of FORWARD, which Docker sets.
     if (table === 'filter' && name === 'FORWARD') continue;
     const where = `chain ${family} ${table} ${name}`;
     const what = hook === 'input' ? `packets to UDP port ${port}` : 'packets of pods';
@@ -217,7 +217,7 @@ function forwarding({ view, forwardingFiles }: PreflightFacts): Draft[] {
   return [{ id: 'ip-forward-off', severity: 'info', cause, evidence: 'net.ipv4.ip_forward is 0', fix: 'nothing' }];
 }
 
-/** A strict filter matters only where packets may come in by another interface than they go out. */
+/** A strict filter matters only where packets may arrive by another interface than they leave by. */
 function reversePath({ view }: PreflightFacts): Draft[] {
   const name = view.underlay?.name;
   const values = ['all', ...(name === undefined ? [] : [name.replaceAll('.', '/')])];

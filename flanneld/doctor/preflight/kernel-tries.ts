@@ -1,5 +1,6 @@
-// What Weft needs of the kernel, found out by using it. Where that is allowed it happens in a network namespace that ends with the
-// tries. Otherwise each device is made with a name of ours and removed at once, and rules are only checked (`nft --check`).
+// Finds out by using them whether the kernel has the features that Weft needs. If permitted this happens in a network namespace of its own
+// that ends with the tries. Otherwise each device is made under a name of ours and removed at once, and rules are only checked (`nft
+// --check`).
 
 import { spawnSync } from 'node:child_process';
 import { errorText } from '../../../lib/errors.ts';
@@ -38,19 +39,19 @@ export const FEATURES = [
 export type Feature = (typeof FEATURES)[number];
 
 export interface KernelTries {
-  /** Why each feature failed; undefined when it works. Without an entry where it was not tried. */
+  /** Why each feature failed; undefined when it works. A feature that was not tried has no entry. */
   readonly problems: ReadonlyMap<Feature, string | undefined>;
-  /** Whether a namespace of their own was made for the tries. */
+  /** Whether the tries had a namespace of their own. */
   readonly isApart: boolean;
 }
 
 const DEVICE = 'weft-try';
 const PEER_DEVICE = 'weft-try-peer';
-/** In the range that Weft keeps for itself, at its end, where no peer of a real cluster is. */
+/** The end of the range that Weft reserves; no real cluster has a peer there. */
 const NEXTHOP_ID = 0x57ef_ffff;
 const NFT_MS = 5000;
 
-/** Rules that use each expression as the agent's own rules do. */
+/** Rules with each expression that the agent's own rules use. */
 const SCRIPTS: Readonly<Partial<Record<Feature, string>>> = {
   nftables: 'chain c { type filter hook forward priority 0; ip saddr 192.0.2.0/24 counter accept; }',
   masquerade: 'chain c { type nat hook postrouting priority 100; ip saddr 192.0.2.0/24 masquerade; }',
@@ -62,7 +63,7 @@ const SCRIPTS: Readonly<Partial<Record<Feature, string>>> = {
   'fib expression': 'chain c { type filter hook prerouting priority 0; fib daddr type local accept; }',
 };
 
-/** `backend` is the type in net-conf: only its own module is loaded for the tries. */
+/** `backend` is the type in net-conf.json: only its module is loaded for the tries. */
 export function tryKernel(sys: Syscalls, random: () => number, backend: string | undefined): KernelTries {
   const context = { random, backend };
   try {
@@ -73,7 +74,7 @@ export function tryKernel(sys: Syscalls, random: () => number, backend: string |
   }
 }
 
-/** Synchronous from its first line to its last, since only this thread is in the namespace. */
+/** Synchronous throughout, since only this thread is in the namespace. */
 function tryAll(
   sys: Syscalls,
   { random, backend }: { readonly random: () => number; readonly backend: string | undefined },
@@ -82,7 +83,7 @@ function tryAll(
   const netlink = openNetlink(sys);
   try {
     const problems = new Map<Feature, string | undefined>();
-    // In a new namespace the loopback device is down, and the kernel refuses nexthops.
+    // In a new namespace the loopback device is down, and the kernel then refuses nexthops.
     if (how === 'apply') netlink.execute([setLink({ name: 'lo', up: true })]);
     const link = (feature: Feature, request: NetlinkRequest): void => {
       problems.set(
@@ -90,7 +91,7 @@ function tryAll(
         problemOf(() => tryDevice(netlink, request)),
       );
     };
-    // VNI and port are random, so that a device of the node's own is not in the way.
+    // VNI and port are random, so that they do not collide with a device of the node.
     const vxlan = {
       vni: 1 + Math.floor(random() * 0xff_fffe),
       port: 61_001 + Math.floor(random() * 4000),
@@ -100,7 +101,7 @@ function tryAll(
     link('bridge', addBridge({ name: DEVICE }));
     link('veth', addVeth({ name: DEVICE, peer: { name: PEER_DEVICE } }));
     if (backend === 'wireguard') link('wireguard', addLink({ name: DEVICE }, 'wireguard'));
-    // A second device with the same local address is refused; nobody has this one (RFC 5737).
+    // The kernel refuses a second device with the same local address; no node has this one (RFC 5737).
     if (backend === 'ipip') link('ipip', addIpip({ name: DEVICE }, parseIp('192.0.2.1')));
     problems.set(
       'nexthop objects',

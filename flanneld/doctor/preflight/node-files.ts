@@ -1,12 +1,12 @@
-// What processes and files of the host say before Weft is installed. In a container the host's files are below another folder and its
-// processes may be out of sight; then nothing is found, and nothing is claimed.
+// What the host's processes and files show before Weft is installed. In a container the host's files are below another folder and its
+// processes may be invisible; then nothing is found and nothing is claimed.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONFLIST_NAME, pluginTypes } from '../../cni/conflist.ts';
 import type { BaseChain, NetworkManager, OtherConf } from './facts.ts';
 
-/** Programs and devices by which other overlays are recognized. */
+/** Programs and devices that belong to other overlays. */
 const OTHER_PROGRAMS =
   /^(calico-node|cilium-agent|weaver|antrea-agent|ovnkube|kube-router|kube-ovn-.*|romana-agent|contiv-agent)$/;
 const OTHER_DEVICES =
@@ -28,7 +28,7 @@ function list(folder: string): string[] {
   }
 }
 
-/** Names of all processes that can be seen (proc(5), comm: 15 characters). */
+/** The names of all visible processes (proc(5), comm: 15 characters). */
 export function processNames(root = ''): string[] {
   const pids = list(`${root}/proc`).filter((name) => /^[0-9]+$/.test(name));
   return pids.map((pid) => read(`${root}/proc/${pid}/comm`).trim()).filter((name) => name !== '');
@@ -48,7 +48,7 @@ export function managersOf(processes: readonly string[], root = ''): NetworkMana
     const sparesDevices = texts.some((text) => /^unmanaged-devices\s*\+?=.*flannel/m.test(text));
     found.push({ name: 'NetworkManager', sparesDevices });
   }
-  // Its name is longer than what comm holds.
+  // Its full name is longer than comm can hold.
   if (processes.includes('systemd-network')) {
     const folders = ['/etc', '/run', '/usr/lib'].map((folder) => `${root}${folder}/systemd`);
     const networks = textsIn(
@@ -91,7 +91,7 @@ export function forwardingFilesIn(root = ''): string[] {
   return files.filter((file) => /^\s*-?net[./]ipv4[./]ip_forward\s*=\s*0/m.test(read(root + file)));
 }
 
-/** CNI configurations that do not call flannel, by their name. */
+/** The names of CNI configurations that do not call flannel. */
 export function otherConfsIn(folder: string): OtherConf[] {
   return list(folder)
     .filter((name) => /\.(conf|conflist|json)$/.test(name) && name !== CONFLIST_NAME)
@@ -99,7 +99,7 @@ export function otherConfsIn(folder: string): OtherConf[] {
     .filter(({ types }) => !types.includes('flannel') && !types.every((type) => type === 'loopback'));
 }
 
-/** Of a list; a single configuration has its type at the top. */
+/** The types of a list's plugins; a single configuration has its type at the top. */
 function typesIn(text: string): string[] {
   try {
     const types = pluginTypes(text);
@@ -110,7 +110,7 @@ function typesIn(text: string): string[] {
   }
 }
 
-/** From nft's JSON; chains without a hook are left out. */
+/** Reads nft's JSON; chains without a hook are left out. */
 export function baseChainsIn(json: string): BaseChain[] {
   const { nftables } = JSON.parse(json) as { nftables: { chain?: Partial<BaseChain> }[] };
   return nftables.flatMap(({ chain }) => {

@@ -1,5 +1,5 @@
-// `flanneld preflight [ADDRESS…]`: whether a node is fit for Weft, before it is installed or replaces flannel. It tries what it can
-// and takes that back.
+// `flanneld preflight [ADDRESS…]`: checks whether a node is fit for Weft, before Weft is installed there or replaces flannel. It tries what
+// it can and removes what it has made.
 
 import { type Ip, parseIp } from '../../../lib/ip.ts';
 import { openNetlink } from '../../../lib/netlink/connection.ts';
@@ -18,7 +18,7 @@ import { readPreflight } from './read-facts.ts';
 const EXIT_NOT_FIT = 1;
 const ORDER = ['error', 'warning', 'info'];
 
-/** Resolves to the exit code: 0 when nothing is in the way, 1 with an error. Rejects when it cannot look. */
+/** Resolves to the exit code: 0 when nothing prevents the installation, 1 with an error. Rejects when nothing can be examined. */
 export async function preflight(
   words: readonly string[],
   options: Options,
@@ -48,7 +48,7 @@ function parseAddress(word: string): Ip {
   }
 }
 
-/** Without the right to make a device every try fails, which says nothing of the kernel. */
+/** Without the right to make a device every try fails, which says nothing about the kernel. */
 function expectRights({ kernel }: PreflightFacts): void {
   const problem = kernel.problems.get('bridge');
   if (problem?.includes('EPERM') === true) throw new Error(`preflight needs the capability NET_ADMIN: ${problem}`);

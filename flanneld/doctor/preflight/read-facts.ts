@@ -1,4 +1,4 @@
-// Reads everything that preflight judges. What is made for it is removed again.
+// Reads everything that preflight judges. Everything that is made for it is removed again.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -42,7 +42,7 @@ const DEFAULT_VNI = 1;
 const DEFAULT_PORT = 8472;
 const STORE_MS = 5000;
 const PAGE = 500;
-/** So many other nodes are enough to see what the network between them carries. */
+/** This many other nodes are enough to learn which packet sizes the network carries. */
 const PEERS = 16;
 
 /** Rejects with OpError when the kernel does not answer. */
@@ -77,14 +77,14 @@ export async function readPreflight(
   };
 }
 
-/** Without a configuration it is what the manifests have: vxlan with the usual numbers. */
+/** Without a configuration the manifests' defaults count: vxlan with the usual numbers. */
 function tunnelOf({ conf, families }: View): PreflightFacts['tunnel'] {
   if (conf === undefined) return { vni: DEFAULT_VNI, port: DEFAULT_PORT };
   const { vni, port } = families.find(({ tunnel }) => tunnel !== undefined)?.tunnel ?? {};
   return port === undefined ? undefined : { vni, port };
 }
 
-/** Before the agent has run only a flag or the default route says which interface leads to the other nodes. */
+/** Before the agent has run, only a flag or the default route says which interface leads to the other nodes. */
 function withUnderlay(view: View): View {
   const { underlay, kernel } = view;
   if (underlay !== undefined || kernel === undefined) return view;
@@ -113,7 +113,7 @@ function isInPath(name: string, env: PreflightTools['env']): boolean {
   });
 }
 
-/** While a tunnel's device is up, its socket has the port; it looks like a program's, and no program can have the port then. */
+/** While a tunnel's device is up its socket has the port, which looks like a program's; then no program can have it. */
 function isInUse({ kernel }: View, port: number): boolean {
   return (kernel?.links ?? []).some((link) => {
     const hasPort = link.vxlan === undefined ? backendOfDevice(link) !== undefined : link.vxlan.port === port;
@@ -121,7 +121,7 @@ function isInUse({ kernel }: View, port: number): boolean {
   });
 }
 
-/** /proc/net/udp has the port in hexadecimal, and the inode of the socket. */
+/** /proc/net/udp has the port in hexadecimal and the inode of the socket. */
 function udpUsers(port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
   const lines = ['udp', 'udp6'].flatMap((name) => readOrEmpty(`/proc/self/net/${name}`).split('\n').slice(1));
@@ -140,7 +140,7 @@ function readOrEmpty(path: string): string {
   }
 }
 
-/** The agent's HTTP port, when listening there fails because somebody else does. */
+/** The agent's HTTP port, if listening there fails because another program does. */
 async function takenPort({ healthzIp, healthzPort }: Options): Promise<number | undefined> {
   if (healthzPort === 0) return undefined;
   const server = createServer();
@@ -173,7 +173,7 @@ interface Cluster {
   readonly problem: string | undefined;
 }
 
-/** Only Kubernetes knows nodes before their agents run. */
+/** Nodes without a running agent are known only from Kubernetes. */
 async function readCluster({ store }: Options, node: string, env: PreflightTools['env']): Promise<Cluster> {
   if (store.kind !== 'kube') return { podCidrs: undefined, peers: [], problem: undefined };
   try {

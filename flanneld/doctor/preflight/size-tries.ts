@@ -1,5 +1,5 @@
-// Whether packets of the full size of the interface reach other nodes: UDP to a closed port with DF, which the other node's kernel
-// answers with "port unreachable". No program has to run there. It shows the way there; the answer is small.
+// Whether packets of the interface's full size reach other nodes: UDP with DF to a closed port, which the other node's kernel answers with
+// "port unreachable". No program has to run there. This tests the way there only; the answer is small.
 
 import { systemClock } from '../../../lib/clock-node.ts';
 import { formatIp, type Ip } from '../../../lib/ip.ts';
@@ -10,13 +10,13 @@ import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { UnderlayFacts } from '../view/facts.ts';
 import type { SizeTry } from './facts.ts';
 
-/** Traceroute’s first ports, on which hardly any program listens; two of them, to tell the answers apart. */
+/** The first ports of traceroute, on which hardly any program listens; two, to tell the answers apart. */
 const SMALL_PORT = 33_434;
 const FULL_PORT = 33_435;
 /** Headers of IP and UDP. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 const ROUNDS = 3;
-/** A host answers few such packets a second, so that a lost answer is asked for again, later. */
+/** A host sends only a few such answers a second, so a lost one is asked for again after this time. */
 const ROUND_MS = 400;
 
 export async function trySizes(

@@ -1,5 +1,5 @@
-// Configuration and state of the agent and of the CNI plugins. Files of others are passed on only when they are JSON, without the
-// values of secret keys; of anything else only the name is told. A kubeconfig lies in many nodes' CNI folder.
+// Configuration and state of the agent and of the CNI plugins. Files of others are included only when they are JSON, without the values of
+// secret keys; other files only by name, because many nodes keep a kubeconfig in the CNI folder.
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ export function configTexts(sys: Syscalls, options: Options): Sources {
   ];
 }
 
-/** Each configuration the runtime may read, without secrets. */
+/** Each configuration that the runtime may read, without secrets. */
 function configs(sys: Syscalls, folder: string): string {
   const names = readdirSync(folder).filter((name) => CNI_CONFIG.test(name));
   return names
@@ -66,7 +66,7 @@ function describeFile(path: string): string {
   }
 }
 
-/** Which addresses are kept for pods; not for which. */
+/** Which addresses are reserved for pods, but not for which pods. */
 function addresses(folder: string): string {
   return readdirSync(folder)
     .sort()

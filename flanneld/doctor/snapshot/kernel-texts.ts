@@ -1,4 +1,4 @@
-// The kernel's objects as rtnetlink lists them, a JSON object a line.
+// The kernel's objects as rtnetlink lists them, one JSON object on a line.
 
 import { formatIp, formatPrefix, type Ip, type IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -14,7 +14,7 @@ import type { Sources } from './sources.ts';
 const FAMILIES = [4, 6] as const;
 
 export function kernelTexts(netlink: Netlink): Sources {
-  // Of pods' own ports and of other bridges there may be thousands of entries; those of tunnels are what this is about.
+  // Only tunnels matter here: pods' ports and other bridges may have thousands of entries.
   const tunnels = (): number[] =>
     listLinks(netlink)
       .filter((link) => link.vxlan !== undefined)

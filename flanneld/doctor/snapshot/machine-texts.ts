@@ -1,4 +1,4 @@
-// The machine: versions, settings of the kernel, counters, and the rules of everybody in nftables and iptables.
+// The machine: versions, kernel settings, counters, and all rules in nftables and iptables.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { arch, version as kernelVersion, release } from 'node:os';
@@ -24,10 +24,10 @@ const SYSCTLS = [
   ...['net/ipv4/neigh/default/gc_thresh1', 'net/ipv4/neigh/default/gc_thresh2', 'net/ipv4/neigh/default/gc_thresh3'],
 ];
 const OF_DEVICES = ['forwarding', 'rp_filter', 'accept_local', 'arp_ignore', 'arp_announce', 'proxy_arp'];
-/** Pods' ports have what their bridge has, and a node may have hundreds. */
+/** Pods' ports have the settings of their bridge, and a node may have hundreds of them. */
 const POD_PORT = /^veth/;
 
-/** Counters, by the name of their file. */
+/** Counters, by the name of the file that has them. */
 export function procTexts(): Sources {
   return COUNTERS.map((name) => [`counters/${name}`, () => readFileSync(`/proc/net/${name}`, 'utf8')]);
 }

@@ -1,5 +1,5 @@
-// `flanneld snapshot`: what this node holds, for an issue report, as JSON: a text by name. It reads only and changes nothing. No
-// folder is taken whole, and values that are secrets are left out (lib/redact.ts).
+// `flanneld snapshot`: the state of this node for an issue report, as a JSON object of named texts. It only reads and changes nothing. No
+// folder is included as a whole, and secret values are left out (lib/redact.ts).
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../../../lib/errors.ts';
@@ -14,10 +14,10 @@ import { procTexts, programTexts } from './machine-texts.ts';
 import type { Source, Sources } from './sources.ts';
 
 const MAX_CHARACTERS = 4 * 1024 * 1024;
-/** Counters are read twice, because only their growth says what happens now. */
+/** Counters are read twice, because only their growth shows what happens now. */
 const BETWEEN_MS = 2000;
 
-/** Exit code 0: what could not be read is said in the snapshot itself. */
+/** Always resolves to exit code 0: the snapshot itself says what could not be read. */
 export async function snapshot(options: Options, write: (text: string) => void): Promise<number> {
   const sys = openKoffiSyscalls();
   const counters = procTexts();
@@ -36,7 +36,7 @@ export async function snapshot(options: Options, write: (text: string) => void):
   return 0;
 }
 
-/** One after the other: a diagnosis must not load a node that is in trouble. */
+/** One after the other: a diagnosis must not put load on a node that is in trouble. */
 async function readAll(sources: Sources): Promise<[string, string][]> {
   const texts: [string, string][] = [];
   for (const [name, source] of sources) texts.push([name, await readOne(source)]);

@@ -1,4 +1,4 @@
-// Says more of peers that complete no WireGuard handshake: what the device counted while the probes asked them.
+// Adds to findings about peers without a WireGuard handshake what the device counted while the probes asked those peers.
 
 import type { PresentWireguardPeer } from '../../../lib/genetlink/wireguard.ts';
 import { keyText } from '../../backend/wireguard/wireguard-key.ts';
@@ -21,7 +21,10 @@ export function withHandshakes(drafts: readonly Draft[], view: View, { sys }: Pi
   return drafts.map((draft) => told(draft, peers.get(draft.peer ?? ''), view));
 }
 
-/** The draft with what the device says of the peer. A handshake that comes in under the right key and is not completed has a wrong preshared key. */
+/**
+ * The draft with the device's counters for the peer. A handshake that arrives under the right key but is not completed has a wrong
+ * preshared key.
+ */
 export function told(draft: Draft, peer: PresentWireguardPeer | undefined, { node, nowMs }: View): Draft {
   if (draft.id !== 'wireguard-no-handshake' || peer === undefined) return draft;
   const { handshakeSec, rxBytes, txBytes } = peer;

@@ -1,4 +1,4 @@
-// Probes the peers, through the tunnel and beside it (flanneld/probes).
+// Probes the peers, through the tunnel and directly (flanneld/probes).
 
 import { randomBytes } from 'node:crypto';
 import { type ProbeSide, probePeers } from '../../probes/probe-peers.ts';
@@ -9,7 +9,7 @@ import type { View } from '../view/view.ts';
 import { withHandshakes } from './handshakes.ts';
 import type { TryTools } from './try-tools.ts';
 
-/** Which peers, and the agents' port. */
+/** Which peers to probe, and the agents' port. */
 export interface PeerChoice {
   /** Only the peer of this name. */
   readonly peer: string | undefined;
@@ -21,7 +21,7 @@ const DEFAULT_PORT = 8477;
 
 export interface PeersTried {
   readonly drafts: readonly Draft[];
-  /** What was left out, in words; undefined when every peer was probed. */
+  /** Which peers were left out, in words; undefined when every peer was probed. */
   readonly leftOut: string | undefined;
 }
 
@@ -61,7 +61,7 @@ function sideOf(
   const isVxlan = tunnel.vni !== undefined;
   if (isVxlan && link.mac === undefined) return [];
   if (underlay?.link === undefined || local === undefined) return [];
-  // Pods may have a smaller MTU than the device: that of a second device, to which the cluster moves.
+  // Pods may have a smaller MTU than the device, namely that of the device to which the cluster moves.
   const mtu = subnetEnv.state === 'right' ? Math.min(subnetEnv.value.mtu, link.mtu) : link.mtu;
   return [
     {

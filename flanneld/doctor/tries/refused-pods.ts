@@ -1,4 +1,4 @@
-// Whether rules of others refuse forwarded packets of pods: the agent's own probe, under other names, so that both may be at work.
+// Whether rules of others refuse pods' forwarded packets. It uses the agent's own probe under other names, so that both can run at once.
 
 import { formatIp } from '../../../lib/ip.ts';
 import { statPath } from '../../../lib/sys/file.ts';
@@ -10,7 +10,7 @@ import { type Draft, run } from '../draft.ts';
 import type { View } from '../view/view.ts';
 import type { TryTools } from './try-tools.ts';
 
-/** A rule refuses one kind of packets from every peer. */
+/** A rule refuses one kind of packets from every peer, so a few peers are enough. */
 const PEERS = 4;
 
 export async function refusedPods(view: View, tools: TryTools): Promise<Draft[]> {

@@ -1,4 +1,4 @@
-// What the doctor tries with packets, bounded to a few seconds, and undone before it ends.
+// The doctor's tests with packets. They take a few seconds at most, and are undone before the doctor ends.
 
 import { IFF_UP } from '../../../lib/rtnetlink/constants.ts';
 import type { Draft } from '../draft.ts';
@@ -9,15 +9,15 @@ import { refusedPods } from './refused-pods.ts';
 import type { TryTools } from './try-tools.ts';
 import { tunnelDrops } from './tunnel-drops.ts';
 
-/** What each may take. The probes of peers end by themselves a little earlier, with what they have. */
+/** Time limits. The probes of peers end a little earlier by themselves, with the results they have. */
 const PODS_MS = 4000;
 const PEERS_MS = 5500;
 
 export interface Tried {
-  /** About this node's own rules. */
+  /** Findings about this node's own rules. */
   readonly local: readonly Draft[];
   readonly peers: readonly Draft[];
-  /** What could not be tried, a line each. */
+  /** What could not be tried, one line each. */
   readonly failures: readonly string[];
 }
 
@@ -29,7 +29,7 @@ export async function tryPackets(view: View, choice: PeerChoice, tools: TryTools
     isUnderlayUp(view) ? reads.slow('the peers', () => triedPeers(view, choice, tools), PEERS_MS) : undefined,
   ]);
   const { drafts, leftOut }: PeersTried = peers ?? { drafts: [], leftOut: undefined };
-  // Where every peer answers, no rule is in the way. After the probes, because a kernel refuses only a few packets a second.
+  // Where every peer answers no rule is in the way. This comes after the probes, because a kernel sends only a few refusals a second.
   const mayDrop = peers === undefined ? isUnderlayUp(view) : drafts.some(({ severity }) => severity === 'error');
   const tunnel = mayDrop
     ? await reads.slow('whether rules drop packets of the tunnel', () => tunnelDrops(view, tools))
@@ -38,7 +38,7 @@ export async function tryPackets(view: View, choice: PeerChoice, tools: TryTools
   return { local: [...(pods ?? []), ...(tunnel ?? [])], peers: drafts, failures };
 }
 
-/** Without it every peer is silent, and that says nothing about them. */
+/** Without the underlay every peer is silent, which says nothing about peers. */
 function isUnderlayUp({ underlay }: View): boolean {
   return ((underlay?.link?.flags ?? 0) & IFF_UP) !== 0;
 }

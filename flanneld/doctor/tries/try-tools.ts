@@ -1,4 +1,4 @@
-// What trying packets needs.
+// What the tests with packets need.
 
 import type { Clock } from '../../../lib/clock-node.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';

@@ -1,5 +1,5 @@
-// Whether this node's own firewall drops packets of the tunnel. Rules are not read, because they have sets, jumps and marks: packets
-// are counted where they come in and after all rules, and traced, while some peers are made to send one.
+// Whether this node's own firewall drops the tunnel's packets. Rules have sets, jumps and marks, so they are not interpreted: while some
+// peers are made to send packets, these are counted on arrival and after all rules, and traced.
 
 import { createSocket } from 'node:dgram';
 import { addToIp, type Family, formatIp, type Ip } from '../../../lib/ip.ts';
@@ -16,7 +16,7 @@ import type { View } from '../view/view.ts';
 import type { TryTools } from './try-tools.ts';
 
 const PEERS = 8;
-/** How long the answers of the peers may take, and between two looks at the counters. */
+/** How long to wait for the peers' answers, and how often to read the counters. */
 const ANSWERS_MS = 800;
 const LOOK_MS = 100;
 
@@ -27,7 +27,7 @@ interface Asked {
   readonly payloads: readonly Uint8Array[];
 }
 
-/** What became of the packets to and from one peer. */
+/** What happened to the packets to and from one peer. */
 interface Fate {
   readonly asked: Asked;
   readonly sendError: string | undefined;
@@ -50,11 +50,11 @@ export async function tunnelDrops(view: View, tools: TryTools): Promise<Draft[]>
   return drafts;
 }
 
-/** Packets that a peer's kernel answers: one whose hops are used up there, and one to a closed port of its VTEP. */
+/** Packets that a peer's kernel answers: one whose hop limit ends there, and one to a closed port at its VTEP's address. */
 function askedOf({ subnet, tunnel, peers }: FamilyFacts): Asked[] {
   if (tunnel?.link === undefined || subnet === undefined) return [];
   const { vni, port } = tunnel;
-  // Of the other tunnels no packet can be made by hand that a peer answers.
+  // For other tunnels no packet can be made by hand that a peer answers.
   if (vni === undefined || port === undefined) return [];
   return peers.slice(0, PEERS).flatMap(({ key, publicIp, subnet: theirs, mac }) => {
     if (mac === undefined) return [];
@@ -67,7 +67,7 @@ function askedOf({ subnet, tunnel, peers }: FamilyFacts): Asked[] {
   });
 }
 
-/** Sends while the tables are there; they are removed in any case. */
+/** Runs `send` while the tables exist, and removes them in any case. */
 async function watched(
   asked: readonly Asked[],
   local: Ip,
@@ -98,7 +98,7 @@ const NO_TABLES = ['netdev', 'inet']
   .map((family) => `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\n`)
   .join('');
 
-/** The trace begins at the device, so that rules at every hook show. */
+/** The trace begins at the device, so that it shows rules at every hook. */
 function tables(asked: readonly Asked[], device: string): string {
   const match = ({ to, port }: Asked, side: 'saddr' | 'daddr'): string =>
     `${to.family === 4 ? 'ip' : 'ip6'} ${side} ${formatIp(to)} udp dport ${port}`;
@@ -128,7 +128,7 @@ function tables(asked: readonly Asked[], device: string): string {
   ].join('');
 }
 
-/** The error of each peer's packets; undefined where the kernel took them. */
+/** The error for each peer's packets; undefined where the kernel sent them. */
 async function sendAll(asked: readonly Asked[], local: Ip): Promise<(string | undefined)[]> {
   const socket = createSocket(local.family === 4 ? 'udp4' : 'udp6');
   try {
@@ -153,7 +153,7 @@ async function sendAll(asked: readonly Asked[], local: Ip): Promise<(string | un
   }
 }
 
-/** Looks until every peer's packets have arrived and passed, or the time is over. */
+/** Reads the counters until every peer's packets have arrived and passed, or the time is over. */
 async function countedFates(
   asked: readonly Asked[],
   errors: readonly (string | undefined)[],
@@ -185,7 +185,7 @@ async function countersIn(nft: TryTools['nft'], family: string): Promise<Map<str
   );
 }
 
-/** A rule at the hook output makes the kernel refuse the packet to its sender. */
+/** A rule at the hook output makes sendto(2) fail. */
 async function outgoing({ node }: View, fates: readonly Fate[], refusal: Refusal | undefined, { nft }: TryTools) {
   const refused = fates.filter(({ sendError }) => sendError === 'EPERM');
   const [first] = refused;
@@ -214,7 +214,7 @@ async function incoming(
 ): Promise<Draft[]> {
   const dropped = fates.filter(({ arrived, passed }) => arrived > 0 && passed === 0);
   const [first] = dropped;
-  // A strict reverse path filter drops between the two counters as well, and is another finding.
+  // A strict reverse path filter also drops between the two counters, and is reported by another finding.
   if (first === undefined || paths.refused.some(({ form }) => form === 'reverse')) return [];
   const { port, to } = first.asked;
   const refusal = dropped.map(({ asked }) => refusals.of(formatIp(asked.to))).find((one) => one !== undefined);
@@ -237,7 +237,7 @@ function names(fates: readonly Fate[]): string {
   return peers.length > 3 ? `${peers.length} peers` : peers.join(', ');
 }
 
-/** In the words of the tool that made the chain. An accept before the rule that drops, in the same chain, lets the packet pass it. */
+/** A command for the tool that made the chain. An accept before the rule that drops, in the same chain, lets the packet pass that rule. */
 function acceptCommand(refusal: Refusal | undefined, port: number, family: Family, hook: 'INPUT' | 'OUTPUT'): string {
   const tool = family === 4 ? 'iptables' : 'ip6tables';
   if (refusal === undefined) return `${tool}-legacy -I ${hook} -p udp --dport ${port} -j ACCEPT`;

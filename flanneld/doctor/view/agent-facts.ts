@@ -1,5 +1,5 @@
-// Finds out whether this node has an agent, and whether it answers. Works for an agent that is stopped or hangs: the kernel accepts
-// connections for it as long as it has the socket.
+// Finds out whether this node has an agent, and whether it answers. An agent that is stopped or hangs is recognized too: the kernel accepts
+// connections for it as long as its socket is open.
 
 import { readFileSync } from 'node:fs';
 import { errorText } from '../../../lib/errors.ts';
@@ -10,20 +10,20 @@ import type { AgentFacts } from './facts.ts';
 
 const ANSWER_MS = 2000;
 
-/** A running agent of this network namespace, and what the doctor needs to know of it. */
+/** A running agent in this network namespace, and what the doctor needs to know about it. */
 export interface AgentDetails extends AgentProcess {
   readonly env: Readonly<Record<string, string>>;
   /** The letter of proc(5): R, S, D, T … */
   readonly state: string;
 }
 
-/** The running agents; those that may not be read are left out. */
+/** The running agents, without those that may not be read. */
 export function agentsInDetail(): AgentDetails[] {
   return agentProcesses().flatMap((agent) => {
     try {
       return [{ ...agent, ...detailsOf(agent.pid) }];
     } catch {
-      return []; // the process has gone, or may not be read
+      return []; // the process has ended, or may not be read
     }
   });
 }

@@ -1,5 +1,5 @@
-// The cluster as this node knows it: the network configuration and the leases. The running agent's own knowledge is the freshest;
-// without it, what it left behind: the files of a directory store, or the state it saved.
+// The cluster as this node knows it: the network configuration and the leases. They come from the running agent; without one, from the
+// files of a directory store or the state that an agent has saved.
 
 import { readRegularFile } from '../../../lib/files-node.ts';
 import { type NetConf, parseNetConf } from '../../../lib/net-conf.ts';
@@ -41,7 +41,7 @@ export async function clusterFacts(
   return { conf: await netConf(options, saved, reads), leases, saved };
 }
 
-/** The leases the running agent has now; undefined when it is one that does not tell. */
+/** The running agent's leases; undefined when its version does not serve them. */
 async function toldLeases(subnetFile: string): Promise<LeaseFacts | undefined> {
   try {
     const { snapshot } = parseSavedState(await fetchLeases(subnetFile, stretched(ANSWER_MS)));

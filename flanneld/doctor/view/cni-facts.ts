@@ -1,5 +1,5 @@
-// The runtime's folders as it sees them: which configuration it takes, whether the executables are there and whose they are, and
-// whether the plugins can write what they keep.
+// The runtime's folders as the runtime sees them: which configuration it uses, whether the executables exist and whose they are, and
+// whether the plugins can write their state.
 
 import { accessSync, constants, readdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -17,23 +17,23 @@ export interface CniFacts {
   readonly confDir: string;
   /** Whether the agent has been told to install a conflist. */
   readonly isInstalledByAgent: boolean;
-  /** Our conflist; `wrong` is what no runtime can use. */
+  /** Our conflist; `wrong` is one that no runtime can use. */
   readonly conflist: FileFacts<string>;
-  /** Whether `flanneld withdraw` took it away. */
+  /** Whether `flanneld withdraw` removed it. */
   readonly isWithdrawn: boolean;
-  /** Other configurations that a runtime takes before ours, with the types of their plugins. */
+  /** Other configurations that a runtime prefers to ours, with the types of their plugins. */
   readonly earlier: readonly { readonly name: string; readonly types: readonly string[] }[];
   readonly binDir: string;
-  /** Needed plugins, and what is wrong with each; those that are fine are left out. */
+  /** The needed plugins that have a problem, and which. */
   readonly missing: readonly { readonly name: string; readonly why: string }[];
-  /** To which project the executable `flannel` belongs; undefined when there is no such executable. */
+  /** The project that the executable `flannel` belongs to; undefined when there is none. */
   readonly flannel: Found | undefined;
   /** Folders that cannot be written, and why. */
   readonly unwritable: readonly { readonly folder: string; readonly why: string }[];
 }
 
 const LIMIT_BYTES = 1024 * 1024;
-/** Most runtimes run `loopback` for every sandbox, whatever the conflist says. Where the agent installs nothing, this is not known. */
+/** Most runtimes run `loopback` for every sandbox, whatever the conflist says. This is not known where the agent installs nothing. */
 const ALWAYS_NEEDED = ['loopback'];
 
 export function cniFacts(options: Options, sys: Syscalls, reads: Reads): CniFacts {
@@ -131,7 +131,7 @@ function unwritable(folder: string): CniFacts['unwritable'] {
     return files > 0 && ffree === 0 ? [{ folder, why: 'no inode left on device' }] : [];
   } catch (error) {
     const code = nodeErrorCode(error) ?? 'error';
-    // The plugins make what is missing, so what counts is the folder above; its own row reports it.
+    // The plugins make a missing folder, so the folder above it matters, which is reported as a folder of its own.
     if (code === 'ENOENT') return folder === dirname(folder) ? [] : unwritable(dirname(folder));
     return [{ folder, why: code === 'EROFS' ? 'read-only file system' : code }];
   }

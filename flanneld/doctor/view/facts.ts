@@ -1,4 +1,4 @@
-// Facts about a node that several readers of the view need.
+// Facts about a node that several parts of the view use.
 
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -15,24 +15,24 @@ import type { LeaseSnapshot } from '../../subnet/manager.ts';
 /** The agent of this node. */
 export type AgentFacts =
   | { readonly state: 'answers'; readonly report: StatusReport }
-  /** It listens and has not answered in time. */
+  /** It has the socket but did not answer in time. */
   | { readonly state: 'silent'; readonly pid?: number; readonly processState?: string }
-  /** A process without a status socket that works: it is starting, or it could not open the socket. */
+  /** A process without a working status socket: it is starting, or could not open the socket. */
   | { readonly state: 'without socket'; readonly pid: number; readonly why: string }
   | { readonly state: 'absent'; readonly why: string };
 
-/** A file that programs of this node read. */
+/** A file that programs on this node read. */
 export type FileFacts<T> =
   | { readonly state: 'missing' }
   | { readonly state: 'wrong'; readonly why: string }
   | { readonly state: 'right'; readonly value: T };
 
-/** Another node as far as packets to it are concerned. */
+/** What matters about another node for packets to it. */
 export interface PeerFacts {
   readonly key: string;
   readonly subnet: IpPrefix;
   readonly publicIp: Ip;
-  /** Of its VTEP; absent where there is no tunnel. */
+  /** The MAC of its VTEP; absent where there is no tunnel. */
   readonly mac?: Mac;
 }
 
@@ -40,16 +40,16 @@ export interface PeerFacts {
 export interface FamilyFacts {
   readonly family: Family;
   readonly network: IpPrefix;
-  /** This node's own; undefined when nothing says it. */
+  /** This node's own subnet; undefined when nothing says it. */
   readonly subnet: IpPrefix | undefined;
-  /** What this node publishes, by its lease. */
+  /** The address that this node's lease publishes. */
   readonly publicIp: Ip | undefined;
   readonly vtepMac: Mac | undefined;
-  /** Undefined with a backend that has none in the kernel. */
+  /** Undefined for a backend without a tunnel in the kernel. */
   readonly tunnel: TunnelFacts | undefined;
-  /** The peers as the data plane wants them; empty where the backend reaches none by a route or a tunnel. */
+  /** The peers that the data plane wants; empty where the backend uses neither routes nor a tunnel. */
   readonly peers: readonly PeerFacts[];
-  /** Leases that cannot be peers, in the words of the data plane. */
+  /** Leases that cannot be peers, and why, in the data plane's words. */
   readonly problems: readonly PeerProblem[];
 }
 
@@ -63,7 +63,7 @@ export interface KernelFacts {
   readonly links: readonly Link[];
   readonly addresses: readonly Address[];
   readonly routes: readonly Route[];
-  /** Of the tunnels' devices. */
+  /** Neighbours on the tunnels' devices. */
   readonly neighs: readonly Neigh[];
   readonly fdb: readonly FdbEntry[];
 }
@@ -72,18 +72,18 @@ export interface KernelFacts {
 export interface UnderlayFacts {
   readonly name: string;
   readonly link: Link | undefined;
-  /** Addresses from which tunnel packets are or should be sent. */
+  /** Addresses that tunnel packets are or should be sent from. */
   readonly locals: readonly Ip[];
 }
 
-/** The bridge of the pods' ports; the link is undefined when it does not exist. */
+/** The bridge that has the pods' ports; `link` is undefined when it does not exist. */
 export interface BridgeFacts {
   readonly name: string;
   readonly link: Link | undefined;
   readonly ports: readonly Link[];
 }
 
-/** The leases, and where they were read. */
+/** The leases, and where they were read from. */
 export interface LeaseFacts {
   readonly snapshot: LeaseSnapshot;
   readonly source: string;

@@ -1,5 +1,5 @@
-// The overlay's families on this node, put together from what the agent says, its lease, the configuration and subnet.env. A pure
-// function: the first source that knows a fact wins, in this order.
+// The overlay's address families on this node, from the agent's report, the node's lease, the configuration and subnet.env. A pure
+// function: the first source that has a fact counts, in this order.
 
 import { type Family, type IpPrefix, networkOf, parseIp, parsePrefix } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -22,7 +22,7 @@ export interface FamilySources {
   readonly agent: AgentFacts;
   readonly conf: NetConf | undefined;
   readonly snapshot: LeaseSnapshot | undefined;
-  /** This node's lease as it was saved, where the snapshot has none. */
+  /** This node's lease in the saved state, where `snapshot` lacks it. */
   readonly saved: Lease | undefined;
   readonly subnetEnv: FileFacts<SubnetEnv>;
   readonly links: readonly Link[];
@@ -47,7 +47,7 @@ function familyFacts(family: Family, sources: FamilySources): FamilyFacts[] {
   return [{ ...place, peers, problems: [...problems, ...toldOnly(overlay, peers, problems)] }];
 }
 
-/** Leases that the running agent's store refused, which are not among those it tells. */
+/** Leases that the running agent's store refused, so that its list lacks them. */
 function toldOnly(
   overlay: OverlayStatus | undefined,
   peers: readonly PeerFacts[],
@@ -75,7 +75,7 @@ function subnetIn(family: Family, { subnetEnv }: FamilySources): IpPrefix | unde
   return written && networkOf(written);
 }
 
-/** This node's own lease, as the store or the saved state has it. */
+/** This node's own lease, from the store or the saved state. */
 export function ownLease({ snapshot, saved }: Pick<FamilySources, 'snapshot' | 'saved'>): Lease | undefined {
   const { ownKey } = snapshot ?? {};
   return (ownKey === undefined ? undefined : snapshot?.leases.get(ownKey)) ?? saved;
@@ -89,7 +89,7 @@ function macOf(data: Lease['backendData']): Mac | undefined {
   }
 }
 
-/** The backend's type; a node without an agent and a configuration has that of the tunnel's device on it. */
+/** The backend's type. A node without an agent and without a configuration has the type of its tunnel device. */
 function typeOf({ agent, conf, links }: FamilySources): string {
   const told = agent.state === 'answers' ? agent.report.backend : '';
   const present = links.map(backendOfDevice).find((backend) => backend !== undefined);
@@ -112,7 +112,7 @@ function peersOf(own: Own, type: string, snapshot: LeaseSnapshot | undefined): P
     const plan = desired(others, { ...config, mac, vni: tunnel.vni, foreignNexthopIds: undefined });
     return { peers: plan.peers, problems: [...problems, ...plan.problems] };
   }
-  // What the other backends need for a peer is not in the kernel.
+  // With other backends a peer has no objects in the kernel.
   if (tunnel === undefined && type !== 'host-gw') return nothing;
   const leases = tunnel?.hasKeys === true ? movedLeases(snapshot.leases) : snapshot.leases;
   const plan = routePeers({ ...snapshot, leases }, { ...config, types: [type] });

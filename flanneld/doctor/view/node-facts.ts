@@ -1,4 +1,4 @@
-// The node's kernel and files as they are now: links, addresses, routes, the tunnels' entries, sysctls, subnet.env.
+// The node's kernel and files at this moment: links, addresses, routes, the tunnels' entries, sysctls, subnet.env.
 
 import { readFileSync } from 'node:fs';
 import { errorText } from '../../../lib/errors.ts';
@@ -17,7 +17,7 @@ import type { Reads } from './reads.ts';
 
 const SUBNET_ENV_BYTES = 64 * 1024;
 
-/** Undefined when the kernel does not answer at all; then the doctor cannot look. */
+/** Undefined when the kernel does not answer; then the doctor cannot work. */
 export function kernelFacts(netlink: Netlink, reads: Reads): KernelFacts | undefined {
   const links = reads.one('the links', () => listLinks(netlink));
   if (links === undefined) return undefined;
@@ -44,7 +44,7 @@ export function subnetEnvFacts(sys: Syscalls, file: string): FileFacts<SubnetEnv
   }
 }
 
-/** Values by name; a name that is not there is left out. `devices` are those whose own settings are read, too. */
+/** Values by name, without the names that do not exist. `devices` are those whose own settings are read too. */
 export function readSysctls(names: readonly string[], devices: readonly string[]): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   const ofDevices = devices.flatMap((device) =>
@@ -59,13 +59,13 @@ export function readSysctls(names: readonly string[], devices: readonly string[]
   return values;
 }
 
-/** A device's name as part of a sysctl's: sysctl(8) reads a slash there as a dot. */
+/** A device's name as a part of a sysctl's name: sysctl(8) reads a slash there as a dot. */
 export function sysctlName(device: string): string {
   return device.replaceAll('.', '/');
 }
 
 function sysctl(name: string): string | undefined {
-  // Dots and slashes change places.
+  // Swaps dots and slashes.
   const path = name.replace(/[./]/g, (sign) => (sign === '.' ? '/' : '.'));
   try {
     return readFileSync(`/proc/sys/${path}`, 'utf8').trim();

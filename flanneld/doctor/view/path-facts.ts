@@ -1,5 +1,5 @@
-// Where the kernel would send packets (RTM_GETROUTE; nothing is sent): as a pod here, as another node's pod, as the node itself, and
-// as another node whose tunnel packets come in.
+// Where the kernel would send packets (RTM_GETROUTE; nothing is sent): those of a pod here, of another node's pod, of this node itself, and
+// the tunnel packets that arrive from another node.
 
 import { addToIp, formatIp, type Ip, networkOf } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -10,18 +10,18 @@ import { type PathDiversion, pathDiversions } from '../../pods/side/paths.ts';
 import type { BridgeFacts, FamilyFacts, UnderlayFacts } from './facts.ts';
 import type { Reads } from './reads.ts';
 
-/** A look-up that the kernel answers with an error. */
+/** A look-up that the kernel answered with an error. */
 export interface RefusedLookup {
-  /** `outer`: a tunnel packet to a peer; `reverse`: a packet from a peer, by the device on which it comes in. */
+  /** `outer`: a tunnel packet to a peer; `reverse`: a packet from a peer, on the device by which it arrives. */
   readonly form: 'outer' | 'reverse';
   readonly peer: string;
-  /** As a person would type it. */
+  /** The look-up as a command. */
   readonly spelled: string;
   /** The kernel's error: EINVAL for a blackhole or a refused reverse path, EACCES for prohibit. */
   readonly error: string;
   /** The device of a reverse look-up. */
   readonly device?: string;
-  /** The rule that refuses it, if it is one. */
+  /** The rule that refuses it, if there is one. */
   readonly rule?: Rule;
 }
 
@@ -30,7 +30,7 @@ export interface PathFacts {
   readonly refused: readonly RefusedLookup[];
 }
 
-/** A look-up takes 40 µs. */
+/** How many peers are looked up; a look-up takes 40 µs. */
 const PEERS_ASKED = 1000;
 /** fib_rules.h: blackhole, unreachable, prohibit. */
 const REFUSING: readonly number[] = [6, 7, 8];
@@ -95,7 +95,7 @@ function refusedLookups(
   return found;
 }
 
-/** The rule that refuses packets of this node itself to an address. */
+/** The rule that refuses packets from this node itself to an address. */
 function refusingRule(netlink: Netlink, to: Ip): Rule | undefined {
   return listRules(netlink, to.family).find(({ action, iif, to: prefix }) => {
     if (!REFUSING.includes(action) || (iif !== undefined && iif !== 'lo')) return false;
@@ -107,7 +107,7 @@ function sameNetwork(base: Ip, length: number, ip: Ip): boolean {
   return networkOf({ ip: base, length }).ip.value === networkOf({ ip, length }).ip.value;
 }
 
-/** The kernel's error; undefined when it answers with a route, or with none where only forwarding is off. */
+/** The kernel's error; undefined when it answers with a route, or when only forwarding is off. */
 function lookupError(netlink: Netlink, to: Ip, lookup: RouteLookup): string | undefined {
   try {
     const route = getRoute(netlink, to, lookup);

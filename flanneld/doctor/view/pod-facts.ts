@@ -1,4 +1,4 @@
-// The pods' side of the node: the bridge and its ports against what the conflist wants, and how many addresses are left.
+// The pods' side of the node: the bridge and its ports compared with the conflist, and how many addresses are left.
 
 import { formatPrefix, type IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -27,7 +27,7 @@ export interface PoolFacts {
   /** How many addresses pods can get. */
   readonly size: number;
   readonly used: number;
-  /** How many of the used ones are provably dead pods'; only counted when few are left. */
+  /** How many of the used addresses belong to pods that are provably dead; counted only when few addresses are left. */
   readonly dead: number | undefined;
 }
 
@@ -36,9 +36,9 @@ interface Sources {
   readonly sys: Syscalls;
   readonly netlink: Netlink;
   readonly families: readonly FamilyFacts[];
-  /** Text of the conflist in use. */
+  /** The text of the conflist in use. */
   readonly conflist: string | undefined;
-  /** MTU of the network; 0 when unknown. */
+  /** The network's MTU; 0 when unknown. */
   readonly mtuBytes: number;
 }
 
@@ -55,11 +55,11 @@ export function podSideFacts({ options, sys, netlink, families, conflist, mtuByt
   });
 }
 
-/** Network, gateway and broadcast address are no pod's. */
+/** The network's, the gateway's and the broadcast address are not for pods. */
 const NOT_FOR_PODS = 3;
-/** With so many addresses left, or fewer, it is worth knowing what `gc` would free. */
+/** When this many addresses or fewer are left, it is worth knowing what `gc` would free. */
 const FEW = 8;
-/** No node has more pods than that; larger subnets are not counted. */
+/** No node has more pods than this; larger subnets are not counted. */
 const LARGEST = 65_536;
 
 export function poolFacts(options: Options, sys: Syscalls, subnets: readonly IpPrefix[], reads: Reads): PoolFacts[] {

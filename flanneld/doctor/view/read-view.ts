@@ -1,4 +1,4 @@
-// Reads the whole view, everything once. Only here, in the files beside it and in the probes does the doctor touch the node.
+// Reads the whole view, each part once. The doctor touches the node only here, in the files beside this one and in the probes.
 
 import { hostname } from 'node:os';
 import { networkOf, parseIp, sameIp } from '../../../lib/ip.ts';
@@ -27,11 +27,11 @@ export interface ViewTools {
   readonly sys: Syscalls;
   readonly netlink: Netlink;
   readonly nft: Nft;
-  /** Where kubelet tells the addresses of Services. */
+  /** The environment, in which the kubelet puts the addresses of Services. */
   readonly env: Environment;
 }
 
-/** Sysctls that are no device's own. */
+/** Sysctls that do not belong to a device. */
 const SYSCTLS = [
   'net.ipv4.ip_forward',
   'net.ipv6.conf.all.forwarding',
@@ -40,7 +40,7 @@ const SYSCTLS = [
 ];
 const CONFLIST_BYTES = 1024 * 1024;
 
-/** Never rejects: what could not be read is in `failures`. An agent that was `known` not to answer is not waited for again. */
+/** Never rejects: `failures` says what could not be read. An agent that did not answer before (`known`) is not waited for again. */
 export async function readView(
   options: Options,
   processes: readonly AgentDetails[],
@@ -97,7 +97,7 @@ function mtuOf(agent: AgentFacts, families: readonly FamilyFacts[], written: num
   return known.length > 0 ? Math.min(...known) : written;
 }
 
-/** The plugins take subnet.env; without it the leases say the same. */
+/** Plugins read subnet.env; without it the leases say the same. */
 function subnetsForPods(subnetEnv: View['subnetEnv'], families: readonly FamilyFacts[]) {
   if (subnetEnv.state !== 'right') return families.flatMap(({ subnet }) => subnet ?? []);
   const { subnet, ipv6Subnet } = subnetEnv.value;
@@ -109,7 +109,7 @@ function bridgeOf(name: string, links: readonly Link[]): BridgeFacts {
   return { name, link, ports: link === undefined ? [] : links.filter(({ master }) => master === link.index) };
 }
 
-/** As the agent says, else below the tunnel's device, else as the flag names it, else what has the published address. */
+/** The agent says it; else it is the device below the tunnel, else the one that the flag names, else the one with the published address. */
 function underlayOf(
   agent: AgentFacts,
   families: readonly FamilyFacts[],

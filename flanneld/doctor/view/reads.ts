@@ -1,11 +1,11 @@
-// Reads parts of the view one by one. What cannot be read is noted and left out, so that one failure never hides the rest, and so is
-// what takes too long.
+// Reads the parts of the view one by one. A part that fails or takes too long is noted and left out, so that one failure never hides the
+// rest.
 
 import { type Clock, systemClock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
 import { stretched } from '../../cli/time-factor.ts';
 
-/** Most parts take some milliseconds. */
+/** Time limit for a part; most take some milliseconds. */
 const LIMIT_MS = 2500;
 
 export class Reads {
@@ -31,7 +31,7 @@ export class Reads {
     }
   }
 
-  /** The same for what takes time; undefined as well when it has not ended after `limitMs`, which it then does unheard. */
+  /** The same for an asynchronous read. Also undefined when it has not ended after `limitMs`; its later result is ignored. */
   async slow<T>(what: string, read: () => Promise<T>, limitMs = LIMIT_MS): Promise<T | undefined> {
     let cancel: () => void = () => undefined;
     const late = new Promise<never>((_, reject) => {

@@ -1,4 +1,5 @@
-// Counts and listings of the kernel beside rtnetlink: connections, neighbours, chains of the packet filters, users of the tunnel's port.
+// Counts and lists of the kernel that do not come from rtnetlink: connections, neighbours, chains of the packet filters, programs on the
+// tunnel's port.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { execProgram } from '../../../lib/exec-node.ts';
@@ -8,7 +9,7 @@ import { listNeighs } from '../../../lib/rtnetlink/neigh.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
 import type { Reads } from './reads.ts';
 
-/** How full a table of the kernel is. */
+/** How full a kernel table is. */
 export interface Fill {
   readonly used: number;
   readonly limit: number;
@@ -28,9 +29,9 @@ export interface PortUser {
 export interface TableFacts {
   readonly connections: Fill | undefined;
   readonly neighbours: Fill | undefined;
-  /** Chains of nftables and of iptables on it; undefined when they cannot be listed. */
+  /** Chains of nftables and of iptables on nftables; undefined when they cannot be listed. */
   readonly chains: readonly ChainFacts[] | undefined;
-  /** How many rules and dropping policies legacy iptables has; undefined when it is not used, or may not be read. */
+  /** The number of rules and dropping policies in legacy iptables; undefined when it is not used or may not be read. */
   readonly legacyRules: number | undefined;
   /** Sockets of programs on the tunnel's UDP port. */
   readonly portUsers: readonly PortUser[];
@@ -80,7 +81,7 @@ function chainsIn(json: string): ChainFacts[] {
   );
 }
 
-/** Its tables exist only once somebody has used them, and listing one by name would make it. */
+/** Its tables exist only after somebody has used them, and listing one by name would make it. */
 async function legacyRules(): Promise<number | undefined> {
   try {
     if (readFileSync('/proc/self/net/ip_tables_names', 'utf8').trim() === '') return undefined;
@@ -91,7 +92,7 @@ async function legacyRules(): Promise<number | undefined> {
   }
 }
 
-/** /proc/net/udp: the local address and port in hexadecimal, and the inode of the socket. The kernel's own sockets have none. */
+/** /proc/net/udp has the local address and port in hexadecimal and the inode of the socket. The kernel's own sockets have none. */
 function portUsers(port: number): PortUser[] {
   const inodes = ['udp', 'udp6'].flatMap((name) => inodesOf(`/proc/self/net/${name}`, port));
   return [...new Set(inodes)].map(userOf);
@@ -117,7 +118,7 @@ function userOf(inode: string): PortUser {
       );
       if (isHis) return { pid: Number(pid), program: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
     } catch {
-      // it has ended, or may not be looked at
+      // it has ended, or may not be read
     }
   }
   return { pid: undefined, program: 'a program that cannot be seen from here' };

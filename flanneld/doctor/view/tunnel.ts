@@ -1,5 +1,5 @@
-// The tunnel of one family on this node, as its backend describes it: from what the agent says, from the configuration, else from the
-// device that is there. A pure function.
+// The tunnel of one family on this node, as its backend describes it: from the agent's report, else from the configuration, else from the
+// device that exists. A pure function.
 
 import type { Family } from '../../../lib/ip.ts';
 import { jsonObject } from '../../../lib/json.ts';
@@ -15,11 +15,11 @@ import type { TunnelFacts } from './facts.ts';
 export interface TunnelSources {
   readonly conf: NetConf | undefined;
   readonly links: readonly Link[];
-  /** What the running agent says of the family. */
+  /** The running agent's report of the family. */
   readonly overlay: OverlayStatus | undefined;
 }
 
-/** Undefined for a backend without a tunnel that the kernel carries. */
+/** Undefined for a backend without a tunnel in the kernel. */
 export function tunnelOf(type: string, family: Family, sources: TunnelSources): TunnelFacts | undefined {
   const backend = BACKENDS.find((one) => one.type === type);
   const way = backend && wayOf(backend, family, sources.conf);
@@ -45,7 +45,7 @@ function nameOf(way: Way, overlay: OverlayStatus | undefined, present: Link | un
 
 interface Way {
   readonly spec: TunnelWay;
-  /** Whether the configuration says it; else these are the defaults. */
+  /** Whether the configuration has these values; else they are defaults. */
   readonly isConfigured: boolean;
 }
 
@@ -56,7 +56,7 @@ function wayOf(backend: AnyBackendType, family: Family, conf: NetConf | undefine
   return spec && { spec, isConfigured: false };
 }
 
-/** Undefined also for a wrong key, which the agent reports at its start. */
+/** Also undefined for a wrong key, which the agent reports when it starts. */
 function specIn(backend: AnyBackendType, family: Family, place: NetConf['backend']['place']): TunnelWay | undefined {
   try {
     return backend.tunnel?.(backend.readKeys(place, { enableIpv6: family === 6 }), family);

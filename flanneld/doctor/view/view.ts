@@ -1,5 +1,5 @@
-// What the doctor sees of a node: read once, then judged by the checks, which are pure functions of it. A part that could not be
-// read is undefined; a check then has no finding, because unknown is not wrong.
+// What the doctor knows about a node: read once, then judged by the checks, which are pure functions of it. A part that could not be read
+// is undefined, and a check then has no finding, because unknown is not wrong.
 
 import type { Ip } from '../../../lib/ip.ts';
 import type { NetConf } from '../../../lib/net-conf.ts';
@@ -39,12 +39,12 @@ export interface View {
   readonly tables: TableFacts;
   /** One for each WireGuard device of ours. */
   readonly wireguard: readonly WireguardFacts[];
-  /** Addresses of Services, each with where it was found. */
+  /** Addresses of Services, each with the place where it was found. */
   readonly services: readonly { readonly ip: Ip; readonly what: string }[];
   /** When the view was read, by the wall clock. */
   readonly nowMs: number;
-  /** Values of `/proc/sys`, by their name with dots; a device's dots are slashes, as sysctl(8) wants it. */
+  /** Values in `/proc/sys` by their dotted name; dots in a device's name become slashes, as for sysctl(8). */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** What could not be read, a line each. */
+  /** What could not be read, one line each. */
   readonly failures: readonly string[];
 }

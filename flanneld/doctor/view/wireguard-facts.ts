@@ -1,4 +1,4 @@
-// WireGuard devices of this node: the peers they have and the peers that the leases want. The kernel tells of them by generic netlink.
+// WireGuard devices of this node: the peers that they have and the peers that the leases want. The kernel lists them by generic netlink.
 
 import type { WireguardDevice } from '../../../lib/genetlink/wireguard.ts';
 import type { Ip } from '../../../lib/ip.ts';
@@ -18,9 +18,9 @@ export interface WireguardFacts {
   readonly device: string;
   /** What the kernel has. */
   readonly present: WireguardDevice;
-  /** By the leases. */
+  /** The peers that the leases want. */
   readonly wanted: readonly WireguardPlannedPeer[];
-  /** The key that this node's lease tells the others; undefined when it is not known. */
+  /** The key that this node's lease announces; undefined when it is not known. */
   readonly leasedKey: Uint8Array | undefined;
 }
 
@@ -32,7 +32,7 @@ interface Sources {
   readonly own: Lease | undefined;
 }
 
-/** One entry a device. A device carries one family, or both. */
+/** One entry for each device. A device carries one family or both. */
 export function wireguardFacts(sources: Sources, reads: Reads): WireguardFacts[] {
   const ofKind = sources.families.filter(({ tunnel }) => tunnel?.type === WIREGUARD_TYPE && tunnel.link !== undefined);
   const names = [...new Set(ofKind.map(({ tunnel }) => tunnel?.device ?? ''))];
