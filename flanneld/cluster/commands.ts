@@ -16,7 +16,7 @@ export async function statusCommand(around: Surroundings): Promise<number> {
   return isAllReady(answers) ? 0 : 1;
 }
 
-/** Exit code 0 without an error, 1 with one, 2 when a node could not be asked and there is none on the others. */
+/** Exit code 0 without errors, 1 with one, 2 when a node could not be asked and the others have no error. */
 export async function doctorCommand(around: Surroundings): Promise<number> {
   const { nodes } = await theCluster(around);
   const answers = await askAgents(around, nodes, ['doctor'], readFindings);
@@ -27,7 +27,7 @@ export async function doctorCommand(around: Surroundings): Promise<number> {
   return unanswered.length === 0 ? 0 : 2;
 }
 
-/** JSON for standard output; Maps become objects. */
+/** JSON for standard output, with Maps as objects. */
 export function jsonText(value: unknown): string {
   const plain = (_: string, each: unknown): unknown => (each instanceof Map ? Object.fromEntries(each) : each);
   return `${printableJson(JSON.stringify(value, plain, 2))}\n`;

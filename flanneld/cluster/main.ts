@@ -1,5 +1,5 @@
-// kubectl-weft: the plugin of kubectl for a whole cluster. It needs nothing in the cluster but Weft's own pods, in which it
-// executes flanneld. Exit codes: 0 all is well, 1 something is wrong, 2 it could not look or the command line is wrong.
+// kubectl-weft: the kubectl plugin for a whole cluster. It needs nothing in the cluster except Weft's own pods, in which it executes
+// flanneld. Exit codes: 0 all is well, 1 a problem was found, 2 nothing could be examined or the command line is wrong.
 
 import { setMaxListeners } from 'node:events';
 import { errorText } from '../../lib/errors.ts';
@@ -17,7 +17,7 @@ import { preflightCommandOfAll } from './preflight/preflight-command.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const EXIT_COULD_NOT = 2;
-/** The exit code by which a shell says that SIGINT ended a program. */
+/** The exit code of a program that SIGINT ended, as in a shell. */
 const EXIT_INTERRUPTED = 130;
 
 const RUNS = {
@@ -49,11 +49,11 @@ async function main(): Promise<number> {
 
 async function run(command: keyof typeof RUNS, options: PluginOptions): Promise<number> {
   const interrupted = new AbortController();
-  // Each node that is being asked listens to it; Node would warn of more than ten.
+  // Each request to a node adds a listener; Node would warn about more than ten.
   setMaxListeners(0, interrupted.signal);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // What was made is removed first. A second signal ends the program without waiting for that.
+      // Whatever was made is removed first. A second signal ends the program without waiting for that.
       if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
       interrupted.abort();
     });

@@ -1,5 +1,5 @@
-// What `flanneld status --json` says of a node, as far as the cluster's tables and its map show it. The agent may be of another
-// version, and a node that was taken over may send anything: every field is read with a check.
+// The parts of `flanneld status --json` that the cluster's tables and map show. The agent may have another version, and a node that was
+// taken over may send anything, so every field is read with a check.
 
 import { field, isJsonObject, type JsonObject, type JsonValue } from '../../lib/json.ts';
 import type { Finding } from '../health/finding.ts';
@@ -9,7 +9,7 @@ export interface NodeReport {
   readonly version: string;
   readonly backend: string;
   readonly isReady: boolean;
-  /** What is wrong by the agent's own checks, a line each. */
+  /** The failing checks of the agent, one line each. */
   readonly problems: readonly string[];
   readonly peers: { readonly wanted: number; readonly programmed: number; readonly failing: number };
   readonly guard: GuardReport;
@@ -21,11 +21,11 @@ export interface NodeReport {
 }
 
 export interface GuardReport {
-  /** `off`, `count`, `enforce`; `?` when the agent says nothing. */
+  /** `off`, `count`, `enforce`; `?` when the agent does not say. */
   readonly mode: string;
-  /** Packets of strangers and of pods. */
+  /** Packets from strangers and from pods. */
   readonly packets: number;
-  /** Addresses of strangers. */
+  /** The number of strangers' addresses. */
   readonly strangers: number;
 }
 

@@ -1,4 +1,4 @@
-// The command line of `kubectl weft`: commands, and flags as kubectl has them.
+// The command line of `kubectl weft`: commands, and flags in kubectl's style.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
@@ -9,29 +9,29 @@ export interface PluginOptions {
   readonly command: PluginCommand;
   readonly kubeconfigFile: string | undefined;
   readonly context: string | undefined;
-  /** Where agents are looked for; in all namespaces when undefined. */
+  /** The namespace in which agents are searched for; undefined means all. */
   readonly namespace: string | undefined;
   readonly json: boolean;
-  /** How many nodes are asked at a time. */
+  /** How many nodes are asked at once. */
   readonly parallel: number;
-  /** For one node's answer. */
+  /** Time limit for one node's answer. */
   readonly timeoutMs: number;
-  /** The file to write; of map and bundle. */
+  /** The file to write; for map and bundle. */
   readonly output: string | undefined;
-  /** On how many nodes; of connectivity and bundle. */
+  /** The largest number of nodes; for connectivity and bundle. */
   readonly nodes: number;
-  /** The parts that connectivity leaves out. */
+  /** The parts to leave out; for connectivity. */
   readonly without: readonly string[];
-  /** Weft's image; of preflight. */
+  /** Weft's image; for preflight. */
   readonly image: string | undefined;
 }
 
-/** A command line that is wrong; exit code 2. */
+/** A wrong command line; exit code 2. */
 export class PluginUsageError extends Error {
   override readonly name = 'PluginUsageError';
 }
 
-/** Help was asked for. */
+/** The user asked for help. */
 export interface PluginHelp {
   readonly help: string;
 }

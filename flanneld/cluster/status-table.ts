@@ -1,10 +1,10 @@
-// `kubectl weft status`: a line for each node, and below them what is wrong.
+// `kubectl weft status`: one line for each node, and below them the problems.
 
 import { printable } from '../../lib/printable.ts';
 import type { Answer } from './ask/bounded.ts';
 import type { GuardReport, NodeReport } from './node-report.ts';
 
-/** Problems shown of one node; `--json` has all. */
+/** How many problems of one node are shown; `--json` has all. */
 const SHOWN = 3;
 const HEAD = ['NODE', 'VERSION', 'READY', 'PEERS', 'GUARD', 'PROBES', 'DRIFT'];
 
@@ -32,7 +32,7 @@ function rowOf(node: string, { version, isReady, peers, guard, probes, drift }: 
   return [node, version, ready, peersText(peers), guardText(guard), countsText(probes, '-'), countsText(drift, 'none')];
 }
 
-/** How many peers are programmed of those wanted: `7/7`. */
+/** How many of the wanted peers are programmed: `7/7`. */
 export function peersText({ wanted, programmed }: NodeReport['peers']): string {
   return `${programmed}/${wanted}`;
 }
@@ -45,7 +45,7 @@ function silentRow(node: string): string[] {
   return [node, '?', '?', '?', '?', '?', '?'];
 }
 
-/** `3 reachable, 1 unreachable`; `none` when nothing is counted. */
+/** `3 reachable, 1 unreachable`; the text `none` when there are no numbers. */
 export function countsText(numbers: ReadonlyMap<string, number>, none: string): string {
   const all = [...numbers].filter(([, count]) => count > 0).map(([name, count]) => `${count} ${name}`);
   return all.length === 0 ? none : all.join(', ');
@@ -64,7 +64,7 @@ function verdict(answers: readonly Answer<NodeReport>[]): string {
   return silent === 0 ? said : `${said}, ${silent} did not answer`;
 }
 
-/** Lines of cells below each other. */
+/** Aligns the cells of rows in columns. */
 export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? '').length)));
   return rows.map((row) =>

@@ -1,4 +1,4 @@
-// What every command of the plugin works with.
+// What every command of the plugin needs.
 
 import type { JsonObject } from '../../lib/json.ts';
 import { type Cluster, type ClusterNode, findCluster } from './ask/agents.ts';
@@ -19,7 +19,7 @@ export interface Surroundings {
   readonly say: (line: string) => void;
 }
 
-/** The cluster's nodes. Rejects when there are none, or no agent on any of them. */
+/** The cluster's nodes. Rejects when there are none, or when none of them has an agent. */
 export async function theCluster({ api, options, signal }: Surroundings): Promise<Cluster> {
   const cluster = await findCluster(api, options.namespace, signal);
   if (cluster.daemonSets.length > 0) return cluster;
@@ -27,7 +27,7 @@ export async function theCluster({ api, options, signal }: Surroundings): Promis
   throw new Error(`no DaemonSet of Weft in ${where}: none has a container whose command is /opt/weft/flanneld`);
 }
 
-/** What a sub-command of flanneld says on each node, read by `read`. */
+/** Runs a sub-command of flanneld on each node, and reads its answers by `read`. */
 export async function askAgents<T>(
   { api, options, progress, signal }: Surroundings,
   nodes: readonly ClusterNode[],

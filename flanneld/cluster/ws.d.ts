@@ -1,4 +1,4 @@
-// Types for the parts of `ws` that are used: https://github.com/websockets/ws/blob/8.23.0/doc/ws.md
+// Types for the used parts of `ws`: https://github.com/websockets/ws/blob/8.23.0/doc/ws.md
 
 declare module 'ws' {
   import type { IncomingMessage } from 'node:http';

@@ -1,10 +1,11 @@
-// Finds the cluster's Linux nodes and the agent's pod on each. An agent is known by what its container executes, so that the
-// namespace, the names and the labels of the DaemonSet do not matter: the chart chooses them, and replacing flannel keeps flannel's.
+// Finds the cluster's Linux nodes and the agent's pod on each. An agent is recognized by the program that its container executes, so the
+// namespace, names and labels of the DaemonSet do not matter: the chart chooses them, and a DaemonSet that replaces flannel's keeps
+// flannel's.
 
 import { type ClusterApi, type Fields, fieldsOf, listOf, textOf, textsOf } from './cluster-api.ts';
 import type { Container } from './exec-in-pod.ts';
 
-/** Where the image has the agent. */
+/** The path of the agent in the image. */
 const AGENT = /^\/opt\/weft\/flanneld$/;
 const LEASE = /(^|\/)flannel\.alpha\.coreos\.com\/backend-type$/;
 const KUBELET_PORT = 10_250;
@@ -12,20 +13,20 @@ const KUBELET_PORT = 10_250;
 export interface AgentPod extends Container {
   readonly image: string;
   readonly imagePullPolicy: string;
-  /** The whole command of the agent, with its arguments. */
+  /** The agent's whole command with its arguments. */
   readonly argv: readonly string[];
-  /** Why nothing can be executed in it; undefined while it runs. */
+  /** Why nothing can be executed in its container; undefined while it runs. */
   readonly notRunning?: string;
 }
 
 export interface ClusterNode {
   readonly name: string;
-  /** Its InternalIPs. */
+  /** The node's InternalIPs. */
   readonly addresses: readonly string[];
   readonly kubeletPort: number;
-  /** Whether kubelet says that it is Ready. */
+  /** Whether the kubelet reports it as Ready. */
   readonly isReady: boolean;
-  /** Whether a flannel, ours or another, has a lease for it. */
+  /** Whether flannel, Weft's or the original, has a lease for it. */
   readonly hasLease: boolean;
   readonly agent?: AgentPod;
 }
@@ -39,7 +40,7 @@ export interface Cluster {
   readonly nodeObjects: readonly Fields[];
 }
 
-/** `namespace` limits where agents are looked for. */
+/** `namespace` limits the search for agents. */
 export async function findCluster(
   api: ClusterApi,
   namespace: string | undefined,
@@ -55,7 +56,7 @@ export async function findCluster(
   for (const pod of pods) {
     const node = textOf(fieldsOf(pod['spec'])['nodeName']);
     const agent = readAgentPod(pod);
-    // While one is replaced there are two for a moment; the one that runs can answer.
+    // While a pod is being replaced a node has two for a moment; the running one can answer.
     if (agent !== undefined && (agent.notRunning === undefined || !agents.has(node))) agents.set(node, agent);
   }
   const nodes = nodeObjects.filter(isLinux).map((node) => readNode(node, agents));
@@ -128,7 +129,7 @@ function isLinux(node: Fields): boolean {
   return (textOf(labels['kubernetes.io/os']) || 'linux') === 'linux';
 }
 
-/** As people count: node-2 before node-10. */
+/** Sorts numbers in names by value: node-2 comes before node-10. */
 export function compareNames(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
 }

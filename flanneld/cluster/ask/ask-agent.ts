@@ -1,5 +1,5 @@
-// Asks a node's agent: a sub-command of flanneld is executed in the agent's container, with the agent's own arguments, so
-// that it looks at the same files and the same store.
+// Asks a node's agent: executes a sub-command of flanneld in the agent's container, with the agent's own arguments, so that it uses the
+// same files and the same store.
 
 import { isJsonObject, type JsonObject, parseJson } from '../../../lib/json.ts';
 import { printable } from '../../../lib/printable.ts';
@@ -8,8 +8,8 @@ import { agentOf, type ClusterNode } from './agents.ts';
 import { type ExecLimits, execInPod } from './exec-in-pod.ts';
 
 /**
- * The JSON object that `flanneld COMMAND --json` prints, whatever its exit code: that only says whether something is wrong
- * with the node. Rejects with flanneld's own words when there is none.
+ * The JSON object that `flanneld COMMAND --json` prints. The exit code is ignored, since it only says whether the node has a problem.
+ * Rejects with flanneld's own message when there is no object.
  */
 export async function askAgent(
   access: KubeAccess,

@@ -1,4 +1,4 @@
-// Asks many nodes, some at a time, and says meanwhile how far it is.
+// Asks many nodes, a limited number at once, and shows the progress.
 
 import { errorText } from '../../../lib/errors.ts';
 import { printable } from '../../../lib/printable.ts';
@@ -10,7 +10,7 @@ export type Answer<T> =
 
 export interface Asking<T, R> {
   readonly items: readonly T[];
-  /** How many at a time. */
+  /** How many are asked at once. */
   readonly parallel: number;
   readonly nodeOf: (item: T) => string;
   readonly ask: (item: T) => Promise<R>;
@@ -50,15 +50,15 @@ export async function askAll<T, R>({
 }
 
 export interface Progress {
-  /** How far it is, as a line. */
+  /** Shows the progress as one line. */
   show(text: string): void;
-  /** The line is no longer needed. */
+  /** Removes the line. */
   end(): void;
 }
 
 export interface ProgressOptions {
   readonly write: (text: string) => void;
-  /** A terminal has one line that changes; anything else gets lines, seldom. */
+  /** A terminal gets one line that changes; anything else gets a new line from time to time. */
   readonly isTerminal: boolean;
   readonly nowMs: () => number;
 }
@@ -66,7 +66,7 @@ export interface ProgressOptions {
 const TERMINAL_MS = 100;
 const LINES_MS = 5000;
 
-/** Shows nothing of what takes less than its interval. */
+/** Shows nothing for work that takes less than the interval. */
 export function makeProgress({ write, isTerminal, nowMs }: ProgressOptions): Progress {
   const interval = isTerminal ? TERMINAL_MS : LINES_MS;
   let last = nowMs();

@@ -1,10 +1,10 @@
-// The calls of the Kubernetes API that `kubectl weft` makes: it gets, lists in pages, creates and deletes.
+// The calls to the Kubernetes API that `kubectl weft` makes: get, list in pages, create and delete.
 
 import { errorText } from '../../../lib/errors.ts';
 import { HttpError, httpRequest } from '../../subnet/http.ts';
 import { type KubeAccess, KubeError } from '../../subnet/kube/api.ts';
 
-/** A JSON object from the API server. Only named keys of it are read, each with a check of its type. */
+/** A JSON object from the API server. Only named keys are read, each with a check of its type. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Objects in one page of a list. */
@@ -14,7 +14,7 @@ interface Call {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: object;
-  /** What is asked for, instead of JSON. */
+  /** The requested media type, if it is not JSON. */
   readonly accept?: string;
 }
 
@@ -27,7 +27,7 @@ export class ClusterApi {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** All objects of a list, page by page. */
+  /** All objects of a list, read page by page. */
   async list(path: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Fields[]> {
     const items: Fields[] = [];
     let next = '';
@@ -48,7 +48,7 @@ export class ClusterApi {
     return await this.#json({ method: 'POST', path, body }, signal);
   }
 
-  /** Resolves also when it is not there. */
+  /** Also resolves when the object does not exist. */
   async remove(path: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#json({ method: 'DELETE', path }, signal);
@@ -57,7 +57,7 @@ export class ClusterApi {
     }
   }
 
-  /** An answer that is text, such as a log. */
+  /** For an answer that is plain text, such as a log. */
   async text(path: string, signal: AbortSignal): Promise<string> {
     return await this.#ask({ method: 'GET', path, accept: '*/*' }, signal);
   }
@@ -98,34 +98,34 @@ export class ClusterApi {
   }
 }
 
-/** What the server said when it refused: `403 Forbidden (pods is forbidden: …)`. */
+/** The error for a refused request, with the server's message: `403 Forbidden (pods is forbidden: …)`. */
 export function refusal(op: string, object: string, status: number, body: string): KubeError {
   let answer: Fields = {};
   try {
     answer = fieldsOf(JSON.parse(body));
   } catch {
-    answer = {}; // a proxy in between answered with its own text
+    answer = {}; // a proxy in between has sent its own text
   }
   const code = `${status} ${textOf(answer['reason'])}`.trim();
   return new KubeError(op, object, status, code, (textOf(answer['message']) || body).slice(0, 300));
 }
 
-/** The value when it is an object; else one without fields. */
+/** The value if it is an object; else an object without fields. */
 export function fieldsOf(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 }
 
-/** The objects of a list; none when it is no list. */
+/** The objects of a list; empty when it is not a list. */
 export function listOf(value: unknown): Fields[] {
   return Array.isArray(value) ? value.map(fieldsOf) : [];
 }
 
-/** The texts of a list; none when it is no list. */
+/** The texts of a list; empty when it is not a list. */
 export function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
 }
 
-/** The value when it is a text; else an empty one. */
+/** The value if it is a text; else an empty text. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }

@@ -1,6 +1,6 @@
-// Runs a program in a container of a pod, as `kubectl exec` does without a terminal: a WebSocket of the protocol
-// v4.channel.k8s.io, in whose messages the first byte is the channel (k8s.io/apimachinery/pkg/util/remotecommand). Later
-// protocols only add that the standard input can be closed, and there is none here.
+// Runs a program in a container of a pod, like `kubectl exec` without a terminal: over a WebSocket with the protocol v4.channel.k8s.io, in
+// which the first byte of each message is the channel (k8s.io/apimachinery/pkg/util/remotecommand). Later protocols only allow to close the
+// standard input, which is not used here.
 
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
@@ -10,7 +10,7 @@ import { type Fields, fieldsOf, listOf, refusal, textOf } from './cluster-api.ts
 
 const PROTOCOL = 'v4.channel.k8s.io';
 const CHANNEL = { stdout: 1, stderr: 2, error: 3 } as const;
-/** A status of a node with 5000 peers has some 5 MB; an endless answer must not fill memory. */
+/** The status of a node with 5000 peers takes about 5 MB; an endless answer must not fill memory. */
 const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
 const MAX_STDERR_BYTES = 64 * 1024;
 const MAX_REFUSAL_BYTES = 4096;
@@ -28,12 +28,12 @@ export interface ExecAnswer {
 }
 
 export interface ExecLimits {
-  /** For all of it, from the call to the program's end. */
+  /** Time limit from the call to the program's end. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Resolves however the program ends. Rejects with KubeError when it could not be run, or did not end in time. */
+/** Resolves whatever the program's exit code is. Rejects with KubeError when it could not be run or did not end in time. */
 export async function execInPod(
   access: KubeAccess,
   target: Container,
@@ -103,7 +103,7 @@ class Collected {
     this.#max = max;
   }
 
-  /** False when it is too much; then it is left out. */
+  /** Returns false when the limit is exceeded; then the bytes are dropped. */
   add(bytes: Buffer): boolean {
     if (this.#length + bytes.length > this.#max) return false;
     this.#length += bytes.length;
@@ -116,7 +116,7 @@ class Collected {
   }
 }
 
-/** The exit code in the Status that ends every run; a text that says why, when the program could not be run. */
+/** The exit code in the Status that ends every run, or a text that says why the program could not be run. */
 export function exitCodeOf(text: string): number | string {
   let status: Fields;
   try {
@@ -140,7 +140,7 @@ async function readRefusal(response: IncomingMessage): Promise<string> {
       if (text.length > MAX_REFUSAL_BYTES) break;
     }
   } catch {
-    return text; // what has arrived by then says enough
+    return text; // what has arrived so far says enough
   }
   return text;
 }

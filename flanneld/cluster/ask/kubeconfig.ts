@@ -1,6 +1,6 @@
-// Finds the API server and the credentials as kubectl does: --kubeconfig, else the files in KUBECONFIG, else ~/.kube/config, else
-// the pod's own account; in it --context, else the current one. The Kubernetes client reads the files, and gets tokens (exec
-// plugins, OIDC) and proxies.
+// Finds the API server and the credentials like kubectl: --kubeconfig, else the files in KUBECONFIG, else ~/.kube/config, else the pod's
+// service account; in the file the context of --context, else the current one. The Kubernetes client reads the files and deals with tokens
+// (exec plugins, OIDC) and proxies.
 
 import type { RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';

@@ -1,5 +1,5 @@
-// `kubectl weft bundle`: an archive for an issue report. Of every node its status and findings; of some, those with errors first, also
-// what the kernel holds and the log.
+// `kubectl weft bundle`: an archive for an issue report. It contains the status and the findings of every node, and for some nodes, those
+// with errors first, also the kernel's objects and the log.
 
 import { writeFileSync } from 'node:fs';
 import { errorText } from '../../../lib/errors.ts';
@@ -22,7 +22,7 @@ import { limitFiles, readme } from './contents.ts';
 import { type ArchiveFile, makeTarGz } from './tar.ts';
 
 const LOG_LINES = 2000;
-/** A file name in the archive has 100 octets, and some are for what stands behind the node's name. */
+/** A file name in the archive has at most 100 octets, and some of them follow the node's name. */
 const MAX_NODE_NAME = 60;
 
 /** Exit code 0 when all nodes answered. */
@@ -53,7 +53,7 @@ export async function bundleCommand(around: Surroundings): Promise<number> {
   return silent.length === 0 ? 0 : 1;
 }
 
-/** At most `count`: those with errors first, then those that others have errors with. */
+/** Chooses at most `count` nodes: first those with errors, then those that other nodes report errors about. */
 function chooseNodes(
   nodes: readonly ClusterNode[],
   findings: readonly Answer<Finding[]>[],
@@ -82,7 +82,7 @@ function summaryFiles(statuses: readonly Answer<JsonObject>[], findings: readonl
   ];
 }
 
-/** Versions of the API server, Nodes, DaemonSets and their ConfigMaps. What may not be read is said in its place. */
+/** The API server's version, Nodes, DaemonSets and their ConfigMaps. If something may not be read, its file says so. */
 async function objectFiles(
   { api, signal }: Surroundings,
   { nodeObjects, daemonSets }: Cluster,
@@ -117,7 +117,7 @@ async function objectFiles(
   return files;
 }
 
-/** What the kernel holds, and the log: of one node all files. */
+/** The kernel's objects and the log; all files of one node are read before the next node. */
 async function askDetails(around: Surroundings, nodes: readonly ClusterNode[]): Promise<Answer<ArchiveFile[]>[]> {
   const { api, options, progress, signal } = around;
   const { parallel, timeoutMs } = options;
@@ -151,7 +151,7 @@ function pathOf(node: string, name: string): string {
   return `nodes/${node.slice(0, MAX_NODE_NAME)}/${name}`;
 }
 
-/** A node that was taken over names no file outside of its folder. */
+/** Keeps a node that was taken over from naming a file outside of its folder. */
 function safeName(name: string): string {
   return name
     .replaceAll(/[^\w./-]/g, '_')

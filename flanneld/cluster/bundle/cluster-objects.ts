@@ -1,15 +1,15 @@
-// Selects which parts of the cluster's objects go into a bundle: only named fields. Annotations, labels and variables of others are left
-// out and not masked, because anything may be in them (kubectl keeps whole objects in one of its annotations).
+// Selects the fields of the cluster's objects that go into a bundle. Annotations, labels and variables of other programs are left out and
+// not masked, because they may contain anything (kubectl keeps whole objects in one of its annotations).
 
 import { isSecretName, LEFT_OUT, scrub, scrubArgv } from '../../../lib/redact.ts';
 import { type Fields, fieldsOf, listOf, textOf, textsOf } from '../ask/cluster-api.ts';
 
-/** Of flannel and Weft, with any prefix they may be given. */
+/** Annotations of flannel and Weft, with any prefix. */
 const OUR_ANNOTATION =
   /(?:^|[/-])(?:kube-subnet-manager|backend-type|backend-data|backend-v6-data|public-ip(?:v6)?(?:-overwrite)?|node-public-ip(?:v6)?)$/;
 const PLAIN_LABEL =
   /^(?:kubernetes\.io\/(?:os|arch|hostname)|topology\.kubernetes\.io\/(?:zone|region)|node\.kubernetes\.io\/instance-type)$/;
-/** Variables of the agent that are no secret. */
+/** Variables of the agent that are not secret. */
 const OUR_VARIABLE = /^(?:FLANNELD_[A-Z0-9_]+|NODE_NAME|POD_NAME|POD_NAMESPACE|KUBERNETES_SERVICE_(?:HOST|PORT))$/;
 
 export function nodeObject(node: Fields): object {

@@ -1,4 +1,4 @@
-// How large a bundle may get, and the file in it that says what it has and what it has not.
+// The size limits of a bundle, and the file in it that lists what it contains and what it lacks.
 
 import type { ArchiveFile } from './tar.ts';
 
@@ -7,11 +7,11 @@ const MAX_ALL = 64 * 1024 * 1024;
 
 export interface Limited {
   readonly kept: readonly ArchiveFile[];
-  /** A line for each file that was cut off or left out. */
+  /** One line for each file that was shortened or left out. */
   readonly cut: readonly string[];
 }
 
-/** Cuts long files, and leaves out the last ones when all together are too long. In characters, which are octets nearly always. */
+/** Shortens long files, and leaves out the last ones when all together are too long. Counts characters, which are nearly always octets. */
 export function limitFiles(files: readonly ArchiveFile[], maxFile = MAX_FILE, maxAll = MAX_ALL): Limited {
   const kept: ArchiveFile[] = [];
   const cut: string[] = [];
@@ -33,7 +33,7 @@ export interface BundleFacts {
   readonly made: Date;
   readonly version: string;
   readonly nodes: number;
-  /** Names of the nodes with kernel objects and log. */
+  /** Names of the nodes that have kernel objects and a log in the bundle. */
   readonly detailed: readonly string[];
   readonly silent: readonly string[];
   readonly cut: readonly string[];

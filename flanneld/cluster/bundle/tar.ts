@@ -3,7 +3,7 @@
 import { gzipSync } from 'node:zlib';
 
 const BLOCK = 512;
-/** Longest name in the header. */
+/** The longest name that a header can have. */
 const MAX_NAME = 100;
 
 export interface ArchiveFile {
@@ -17,7 +17,7 @@ export function makeTarGz(files: readonly ArchiveFile[], madeAt: Date): Buffer {
     const data = Buffer.from(text);
     return [header(name, data.length, madeAt), data, Buffer.alloc(-data.length & (BLOCK - 1))];
   });
-  // Two empty blocks are the end.
+  // Two empty blocks mark the end.
   return gzipSync(Buffer.concat([...blocks, Buffer.alloc(2 * BLOCK)]));
 }
 
@@ -33,7 +33,7 @@ function header(name: string, size: number, madeAt: Date): Buffer {
   octal(0, 116, 8);
   octal(size, 124, 12);
   octal(Math.floor(madeAt.getTime() / 1000), 136, 12);
-  // While the sum is taken, its own place counts as blanks.
+  // The checksum is computed with blanks in its own field.
   block.write('        0', 148);
   block.write('ustar\x0000', 257);
   const sum = block.reduce((total, octet) => total + octet, 0);

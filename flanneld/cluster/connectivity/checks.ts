@@ -1,14 +1,14 @@
-// What a test pod is asked to try, and what it answers. The plugin and the pod's program share this file; it imports nothing.
+// The checks that a test pod is asked to run, and its answers. The plugin and the pod's program share this file, so it imports nothing.
 
-/** The pods' port for HTTP and for UDP. */
+/** The port of the pods for HTTP and UDP. */
 export const POD_PORT = 8080;
-/** Octets of the answer to GET /big: some hundred packets of full size. */
+/** Octets in the answer to GET /big: some hundred packets of full size. */
 export const BIG_BYTES = 262_144;
 
 export type Check = {
-  /** Repeated in the answer. */
+  /** Identifies the check; the answer repeats it. */
   readonly key: string;
-  /** An address, or for `dns` a name. */
+  /** An address; a name for `dns`. */
   readonly host: string;
 } & (
   | { readonly kind: 'http'; readonly port: number; readonly want: string }
@@ -19,6 +19,6 @@ export type Check = {
 
 export interface CheckAnswer {
   readonly key: string;
-  /** What was tried and what came back; undefined when it was as it should be. */
+  /** What was tried and what came back; undefined when the check succeeded. */
   readonly failure?: string;
 }

@@ -1,4 +1,4 @@
-// `kubectl weft connectivity`: who reaches whom, tried by pods of its own on a bounded set of nodes.
+// `kubectl weft connectivity`: tests which nodes and pods reach which others, with its own pods on a limited number of nodes.
 
 import { randomBytes } from 'node:crypto';
 import { errorText } from '../../../lib/errors.ts';
@@ -19,10 +19,10 @@ import { makeScene, removeScene, removeStale, type Scene } from './scene.ts';
 declare const WEFT_POD_PROGRAM: string;
 
 const PODS_MS = 90_000;
-/** An answer takes three tries of two seconds for each of some 200 checks, 16 at a time. */
+/** An answer takes three tries of two seconds for each of about 200 checks, 16 of them at once. */
 const CHECKS_MS = 120_000;
 
-/** Exit code 0 when everything reaches everything. What it made is removed however it ends. */
+/** Exit code 0 when everything can be reached. Whatever it made is removed however it ends. */
 export async function connectivityCommand(around: Surroundings): Promise<number> {
   const { api, options, say, signal } = around;
   const { nodes } = await theCluster(around);
@@ -57,7 +57,7 @@ async function remove({ api, say }: Surroundings, namespace: string): Promise<vo
   }
 }
 
-/** Each pod, and each node, tries all its checks in one go. */
+/** Each pod and each node runs all its checks in one call. */
 async function tryAll(around: Surroundings, { ready }: Scene, namespace: string): Promise<Outcome[]> {
   const { options, progress, signal } = around;
   const trials = planTrials(ready, namespace, options.without);

@@ -1,4 +1,4 @@
-// Which nodes are tested, the objects that this needs, and who tries what. Pure functions.
+// Decides which nodes are tested, which objects this needs, and which checks each pod and node runs. Pure functions.
 
 import { isIPv6 } from 'node:net';
 import type { AgentPod, ClusterNode } from '../ask/agents.ts';
@@ -7,10 +7,10 @@ import { type Check, POD_PORT } from './checks.ts';
 export const TEST_LABEL = 'app.kubernetes.io/name';
 export const TEST_NAME = 'weft-connectivity';
 const SERVICE_PORT = 80;
-/** A pod ends by itself after this time, also when nobody removes it. */
+/** A pod ends by itself after this time, even if nobody removes it. */
 const POD_SECONDS = 900;
 
-/** A node that takes part. */
+/** A node that is tested. */
 export interface Member {
   readonly node: ClusterNode;
   readonly agent: AgentPod;
@@ -18,7 +18,7 @@ export interface Member {
   readonly name: string;
 }
 
-/** At most `count` nodes that could run pods, spread evenly over all of these. */
+/** Chooses at most `count` nodes that can run pods, spread evenly over all of these. */
 export function chooseMembers(nodes: readonly ClusterNode[], count: number): Member[] {
   const fit = nodes.flatMap((node) =>
     node.isReady && node.agent !== undefined && node.agent.notRunning === undefined
@@ -36,14 +36,14 @@ export function namespaceObject(name: string): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-/** A pod of the agent's own image, which every node has already, with no right at all. */
+/** A pod with the agent's own image, which every node has already, and without any rights. */
 export function podObject({ node, agent, name }: Member, program: string): object {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, labels: { [TEST_LABEL]: TEST_NAME, pod: name } },
     spec: {
-      // Straight to its node: this is about the network, and not about whom the scheduler likes.
+      // Not scheduled: the test is about the network, not about the scheduler.
       nodeName: node.name,
       tolerations: [{ operator: 'Exists' }],
       automountServiceAccountToken: false,
@@ -77,25 +77,25 @@ export function serviceObject({ name }: Member): object {
   return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec };
 }
 
-/** A member whose pod is there. */
+/** A member whose pod is running. */
 export interface ReadyMember extends Member {
   readonly podIps: readonly string[];
   readonly serviceIp: string;
 }
 
-/** One check, and what it means. */
+/** One check, and which part of the network it tests. */
 export interface Trial {
   readonly part: Part;
   readonly from: string;
   readonly to: string;
-  /** Where it runs: in the test pod, or in the network of the node. */
+  /** Where the check runs: in the test pod, or in the node's network. */
   readonly where: 'pod' | 'node';
   readonly check: Check;
 }
 
 export type Part = 'pod' | 'full-size' | 'service' | 'node' | 'dns';
 
-/** What each pod, and each node, tries. A pod tries its own node's Service and address, too, but not itself. */
+/** The checks of each pod and each node. A pod also tests the Service and the address of its own node, but not itself. */
 export function planTrials(members: readonly ReadyMember[], namespace: string, without: readonly string[]): Trial[] {
   const pairs = members.flatMap((from) => members.map((to) => ({ from, to })));
   const trials = pairs.flatMap(({ from, to }) => trialsOf(from, to, namespace));
@@ -128,7 +128,7 @@ function trialsOf(from: ReadyMember, to: ReadyMember, namespace: string): Trial[
   ];
 }
 
-/** The addresses of a family that the pod has as well. */
+/** The addresses whose family the pod also has. */
 function sharedFamily(own: readonly string[], addresses: readonly string[]): string[] {
   return addresses.filter((address) => own.some((each) => isIPv6(each) === isIPv6(address)));
 }

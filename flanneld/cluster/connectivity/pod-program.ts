@@ -1,5 +1,5 @@
-// The program of a test pod, which `node -e` gets as one script. `serve` answers the other pods; `check JSON` tries a list of
-// checks (checks.ts) and prints the answers as JSON. The agent's containers execute `check`, too, in the node's network.
+// The program of a test pod, which `node -e` receives as one script. `serve` answers the other pods; `check JSON` runs a list of checks
+// (checks.ts) and prints the answers as JSON. The agents' containers also execute `check`, for checks in the node's network.
 
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
@@ -12,7 +12,7 @@ import { BIG_BYTES, type Check, type CheckAnswer, POD_PORT } from './checks.ts';
 const TRIES = 3;
 const TRY_MS = 2000;
 const AT_A_TIME = 16;
-/** The IP and UDP headers. */
+/** The sizes of the IP and UDP headers. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 const ANY_MTU = 1400;
 
@@ -20,7 +20,7 @@ function serve(name: string): void {
   const big = Buffer.alloc(BIG_BYTES, 'w');
   createServer((request, response) => response.end(request.url === '/big' ? big : name)).listen(POD_PORT, '::');
   const echo = createSocket('udp6');
-  // An answer is as long as its question, so nobody can use it against a third.
+  // An answer is as long as its question, so nobody can use it to send more traffic to a third host.
   echo.on('message', (data: Buffer, from: RemoteInfo) => echo.send(data, from.port, from.address));
   echo.on('error', () => undefined);
   echo.bind(POD_PORT, '::');
@@ -101,7 +101,7 @@ function expectPage(
   });
 }
 
-/** A connection that is refused proves as well that packets come there and back. */
+/** A refused connection also proves that packets pass in both directions. */
 function expectHost(host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
@@ -123,7 +123,7 @@ async function expectName(name: string, want: string): Promise<void> {
   if (address !== want) throw new Error(`expected ${want}, got ${address}`);
 }
 
-/** One UDP packet as large as the pod's MTU allows there and back. Linux sends it with DF set, so that it is not fragmented. */
+/** Sends one UDP packet as large as the pod's MTU allows, and waits for its echo. Linux sets DF, so it is not fragmented. */
 function expectEcho(host: string): Promise<void> {
   const family = isIPv6(host) ? 6 : 4;
   const data = Buffer.alloc(ownMtu() - HEADERS[family], 'w');
@@ -143,7 +143,7 @@ function expectEcho(host: string): Promise<void> {
   }).finally(() => socket.close());
 }
 
-/** Of the first interface with an address that is not the loopback's. */
+/** The MTU of the first interface that has an address and is not the loopback. */
 function ownMtu(): number {
   for (const name of Object.keys(networkInterfaces())) {
     if (name === 'lo') continue;

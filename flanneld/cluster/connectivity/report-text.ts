@@ -1,4 +1,4 @@
-// What the connectivity test found, as findings and as text.
+// Reports the results of the connectivity test, as findings and as text.
 
 import { printable } from '../../../lib/printable.ts';
 import type { Finding } from '../../health/finding.ts';
@@ -21,10 +21,10 @@ const PARTS: Readonly<Record<Part, string>> = {
 };
 const FIX = 'run kubectl weft doctor, which names the cause';
 
-/** Parts that also fail when packets from pod to pod do not pass. Then they are not reported, because they say nothing new. */
+/** Parts that also fail when packets between pods do not pass. Then they are not reported, because they add nothing. */
 const FOLLOWS: readonly Part[] = ['full-size', 'service'];
 
-/** A finding for each cause; their sentences are such that they can be merged. */
+/** One finding for each cause, worded so that the findings can be merged. */
 export function findingsOf(outcomes: readonly Outcome[]): Finding[] {
   const pairOf = ({ from, to }: Outcome): string => JSON.stringify([from, to]);
   const apart = new Set(outcomes.filter(({ part, failure }) => part === 'pod' && failure !== undefined).map(pairOf));

@@ -13,16 +13,16 @@ import {
 } from './plan.ts';
 
 const POLL_MS = 500;
-/** A namespace gets its service account a moment after it was made; without it no pod is accepted. */
+/** A new namespace gets its service account a moment later; until then no pod is accepted. */
 const ACCOUNT_MS = 15_000;
 const REMOVE_MS = 90_000;
-/** A test is shorter than this; older namespaces were left by one that was killed. */
+/** No test takes this long, so an older namespace was left by a test that was killed. */
 const STALE_MS = 1_800_000;
 
 export interface SceneOptions {
   readonly namespace: string;
   readonly program: string;
-  /** How long pods may take to be ready. */
+  /** How long pods may take to become ready. */
   readonly podsMs: number;
   readonly signal: AbortSignal;
 }
@@ -33,7 +33,7 @@ export interface Scene {
   readonly failed: readonly { readonly member: Member; readonly why: string }[];
 }
 
-/** The caller removes the namespace, also when this rejects. */
+/** The caller removes the namespace, even when this rejects. */
 export async function makeScene(api: ClusterApi, members: readonly Member[], options: SceneOptions): Promise<Scene> {
   const { namespace, program, signal } = options;
   await api.create('/api/v1/namespaces', namespaceObject(namespace), signal);
@@ -100,8 +100,8 @@ function whyNotReady(pod: Fields): string {
 }
 
 /**
- * Resolves when the namespace is gone; false when it is not after a while. It has a time limit of its own, because it also runs
- * after Ctrl-C.
+ * Resolves when the namespace is gone, or to false when it still exists after a while. Its time limit does not depend on Ctrl-C, because it
+ * also runs after that.
  */
 export async function removeScene(api: ClusterApi, namespace: string): Promise<boolean> {
   const signal = AbortSignal.timeout(REMOVE_MS);
@@ -119,7 +119,7 @@ export async function removeScene(api: ClusterApi, namespace: string): Promise<b
   }
 }
 
-/** Removes what a test left that was killed; resolves with the names. */
+/** Removes what killed tests have left; resolves to the namespaces' names. */
 export async function removeStale(api: ClusterApi, nowMs: number, signal: AbortSignal): Promise<string[]> {
   const all = await api.list('/api/v1/namespaces', { labelSelector: `${TEST_LABEL}=${TEST_NAME}` }, signal);
   const stale = all

@@ -1,11 +1,11 @@
-// `kubectl weft doctor`: what is wrong in the cluster, the worst first, each cause once.
+// `kubectl weft doctor`: the problems in the cluster, the worst first, each cause once.
 
 import { printable } from '../../../lib/printable.ts';
 import type { Finding } from '../../health/finding.ts';
 import type { Answer } from '../ask/bounded.ts';
 import type { MergedFinding } from './merged-finding.ts';
 
-/** Names written out; more are counted. */
+/** How many names are written out; more are counted. */
 const NAMES = 8;
 
 export function findingsText(merged: readonly MergedFinding[], answers: readonly Answer<readonly Finding[]>[]): string {

@@ -1,15 +1,16 @@
-// Merges the findings of all nodes, so that one cause is one entry: "8 nodes cannot reach node-7 by UDP 8472", and not eight
-// sentences. Findings about pairs of nodes are a matrix; a column is the fault of the peer, a row that of the node that looked.
+// Merges the findings of all nodes, so that one cause is one entry: "8 nodes cannot reach node-7 by UDP 8472", and not eight sentences.
+// Findings about pairs of nodes form a matrix with a row for each reporting node and a column for each peer: a full column is the peer's
+// fault, a full row that of the reporting node.
 
 import type { Finding, Severity } from '../../health/finding.ts';
 import { compareNames } from '../ask/agents.ts';
 import type { MergedFinding } from './merged-finding.ts';
 
 const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
-/** Ways to repair one cause; where each node has its own, the first ones show the kind. */
+/** How many different fixes of one cause are shown; where each node has its own, a few show what is to be done. */
 const MAX_FIXES = 3;
 
-/** The worst first, then what concerns most nodes. */
+/** The worst come first, then those that concern most nodes. */
 export function mergeFindings(findings: readonly Finding[]): MergedFinding[] {
   const kindOf = (finding: Finding): string => JSON.stringify([finding.severity, finding.id, template(finding)]);
   const { once, twice } = sayOnce(findings);
@@ -22,8 +23,8 @@ export function mergeFindings(findings: readonly Finding[]): MergedFinding[] {
 }
 
 /**
- * Two nodes may report the same sentence about each other: "UDP is blocked from node-1 to node-3" is true on both. Then only the
- * finding of the node that the sentence names first is kept. `twice` are the kept ones.
+ * Two nodes may report the same sentence about each other: "UDP is blocked from node-1 to node-3" is true on both. Then only the finding of
+ * the node that the sentence names first is kept. Findings in `twice` are the ones kept for this reason.
  */
 function sayOnce(findings: readonly Finding[]): { once: Finding[]; twice: ReadonlySet<Finding> } {
   const keyOf = ({ id, severity, cause }: Finding, ...pair: (string | undefined)[]): string =>
@@ -38,16 +39,15 @@ function sayOnce(findings: readonly Finding[]): { once: Finding[]; twice: Readon
 }
 
 /**
- * Takes the longest row or column out of the matrix, again and again, until nothing is left. Its reverse is taken with it when all
- * of the reverse was found, too.
+ * Removes the longest row or column from the matrix again and again until nothing is left. The same findings in the opposite direction are
+ * removed with it if all of them exist.
  */
 function linesOfMatrix(group: readonly Finding[], twice: ReadonlySet<Finding>): MergedFinding[] {
   const lines: MergedFinding[] = [];
   let rest = [...group];
   while (rest.length > 0) {
     const [columns, rows] = [groupBy(rest, ({ peer }) => peer ?? ''), groupBy(rest, ({ node }) => node)];
-    // If a column and a row are equally long, the column is taken: several nodes that say the same of one node are more likely
-    // right.
+    // A column wins over a row of the same length: several nodes that report the same about one node are more likely right.
     const longest = [...columns, ...rows].reduce((best, line) => (line.length > best.length ? line : best));
     const reverse = reverseOf(longest, rest);
     const line = merge(longest);
@@ -59,7 +59,7 @@ function linesOfMatrix(group: readonly Finding[], twice: ReadonlySet<Finding>): 
   return lines;
 }
 
-/** What the peers found about the nodes; nothing when one of them did not. */
+/** What the peers found about the nodes; empty unless all of them did. */
 function reverseOf(line: readonly Finding[], all: readonly Finding[]): Finding[] {
   const pairs = new Set(line.map(({ node, peer }) => JSON.stringify([peer, node])));
   const reverse = all.filter(
@@ -94,7 +94,7 @@ function merge(group: readonly Finding[]): MergedFinding {
   };
 }
 
-/** One of each kind; those that differ only in names, addresses and numbers are counted. */
+/** One fix of each kind; fixes that differ only in names, addresses and numbers are counted. */
 function fixesOf(group: readonly Finding[]): string[] {
   const kinds = groupBy(group, (finding) => template(finding, finding.fix));
   return kinds.slice(0, MAX_FIXES).map((kind) => {
@@ -103,7 +103,7 @@ function fixesOf(group: readonly Finding[]): string[] {
   });
 }
 
-/** The cause as its node wrote it, with "8 nodes" or "3 peers" where it names one of several. */
+/** The cause in the words of the node that found it, with "8 nodes" or "3 peers" in place of a single name. */
 function titleOf(first: Finding, nodes: readonly string[], peers: readonly string[]): string {
   const { cause, node, peer } = first;
   const someNodes = nodes.length === 1 ? node : `${nodes.length} nodes`;
@@ -117,12 +117,12 @@ function titleOf(first: Finding, nodes: readonly string[], peers: readonly strin
   return `${saysNodes ? '' : someNodes}${towards}: ${title}`.trim().replace(/^towards/, 'Towards');
 }
 
-/** A text without the names, addresses and numbers that differ from node to node. */
+/** The text without the names, addresses and numbers that differ from node to node. */
 function template({ cause, node, peer = '' }: Finding, text = cause): string {
   return replaceName(replaceName(text, peer, '\x01'), node, '\0').replace(/[\da-f:.]*[\d:][\da-f:.]*/gi, '#');
 }
 
-/** Replaces a name where it stands as a whole word: `node-1` is not in `node-10`. */
+/** Replaces a name only as a whole word: `node-1` does not match in `node-10`. */
 function replaceName(text: string, name: string, by: string): string {
   return name === '' ? text : text.replace(nameIn(name, 'g'), () => by);
 }

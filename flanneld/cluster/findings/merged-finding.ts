@@ -1,4 +1,4 @@
-// A finding of the whole cluster. The page of the map shares this file.
+// A finding about the whole cluster. The page of the map shares this file.
 
 import type { Severity } from '../../health/finding.ts';
 
@@ -6,14 +6,14 @@ import type { Severity } from '../../health/finding.ts';
 export interface MergedFinding {
   readonly id: string;
   readonly severity: Severity;
-  /** One sentence: who, and what is wrong. */
+  /** One sentence: who has the problem, and what it is. */
   readonly title: string;
-  /** Who found it, sorted. */
+  /** The nodes that found it, sorted. */
   readonly nodes: readonly string[];
-  /** The peers it is about, sorted; empty when it is about the nodes themselves. */
+  /** The peers with the problem, sorted; empty when the problem is on the nodes themselves. */
   readonly peers: readonly string[];
   /** The evidence of the first finding, as an example. */
   readonly evidence: string;
-  /** What to do: every different fix once. */
+  /** What to do: each different fix once. */
   readonly fixes: readonly string[];
 }

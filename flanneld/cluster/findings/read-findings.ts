@@ -1,15 +1,15 @@
-// Reads findings that an agent sent. What is not as flanneld/health/finding.ts says is left out or shortened, because a node
-// that was taken over may send anything.
+// Reads findings that an agent sent. Whatever does not match flanneld/health/finding.ts is left out or shortened, because a node that was
+// taken over may send anything.
 
 import { field, isJsonObject, type JsonObject, type JsonValue } from '../../../lib/json.ts';
 import type { Finding, Severity } from '../../health/finding.ts';
 
-/** More than a node can have; the rest is left out. */
+/** More findings than a node can have; the rest is left out. */
 const MAX_FINDINGS = 2000;
 const MAX_TEXT = 2000;
 const SEVERITIES: readonly string[] = ['error', 'warning', 'info'];
 
-/** The findings under the key `findings`. They are shown as those of `node`, whatever name they give themselves. */
+/** The findings under the key `findings`. Each is shown as found by `node`, whatever node it names. */
 export function readFindings(answer: JsonObject, node: string): Finding[] {
   const list = field(answer, 'findings');
   if (!Array.isArray(list)) return [];

@@ -1,4 +1,4 @@
-// Puts together what the map shows: what each node's agent says of itself, and what its probes found of each peer. Pure functions.
+// Collects what the map shows: each agent's report about its own node, and the results of its probes of each peer. Pure functions.
 
 import { field, type JsonObject } from '../../../lib/json.ts';
 import type { Finding } from '../../health/finding.ts';
@@ -9,14 +9,14 @@ import { type NodeReport, objectField, objectsField, readNodeReport } from '../n
 import { countsText, guardText, peersText } from '../status-table.ts';
 import { badness, type MapCell, type MapData, type MapDetail, type MapNode, type MapState } from './map-data.ts';
 
-/** What a node says for the map. */
+/** What a node reports for the map. */
 export interface MapReport {
   readonly report: NodeReport;
-  /** By the peer's name. */
+  /** The squares of the node's row, by the peer's name. */
   readonly cells: ReadonlyMap<string, MapCell>;
 }
 
-/** Sentences of single nodes; a cluster where more is wrong is told by the merged findings. */
+/** How many findings of single nodes the map keeps. Where there are more, the merged findings describe the cluster. */
 const MAX_DETAILS = 5000;
 
 const STATES: Readonly<Record<string, MapState>> = { reachable: 'ok', degraded: 'bad', unreachable: 'dead' };
@@ -25,7 +25,7 @@ export function readMapReport(answer: JsonObject, node: string): MapReport {
   const cells = new Map<string, MapCell>();
   for (const peer of objectsField(objectField(answer, 'probes'), 'peers')) {
     const name = textField(peer, 'peer');
-    // A peer is listed once in each family.
+    // A peer is listed once in each family; the worse result counts.
     cells.set(name, worse(cells.get(name) ?? 0, readCell(peer)));
   }
   return { report: readNodeReport(answer, node), cells };
@@ -47,7 +47,7 @@ function worse(a: MapCell, b: MapCell): MapCell {
   return badness(a) > badness(b) || b === 0 ? a : b;
 }
 
-/** `extra`: findings of `flanneld doctor` on each node, beside those that the agents know of themselves. */
+/** `extra`: findings of `flanneld doctor` on each node, in addition to those of the agents. */
 export function makeMap(answers: readonly Answer<MapReport>[], extra: readonly Finding[], made: Date): MapData {
   const names = answers.map(({ node }) => node);
   const own = answers.flatMap((answer) => ('value' in answer ? answer.value.report.findings : []));
@@ -61,7 +61,7 @@ export function makeMap(answers: readonly Answer<MapReport>[], extra: readonly F
   };
 }
 
-/** The agents' own findings, and the doctor's about what no agent says. Of a pair the agent knows more: it has watched it. */
+/** The agents' own findings, and the doctor's findings that no agent has. About a pair the agent knows more, because it has watched it. */
 function oneOfEach(own: readonly Finding[], doctors: readonly Finding[]): Finding[] {
   const keyOf = ({ id, node, peer }: Finding): string =>
     JSON.stringify(peer === undefined ? [node, id] : [node, '', peer]);

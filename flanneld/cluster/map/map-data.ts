@@ -1,5 +1,5 @@
-// What the map shows. It is computed when the file is written, and the page contains it as JSON. The program in the browser
-// shares this file, so it imports only types.
+// The data that the map shows, computed when the file is written. The page contains it as JSON. The program in the browser shares this
+// file, so it imports only types.
 
 import type { MergedFinding } from '../findings/merged-finding.ts';
 
@@ -7,10 +7,10 @@ export interface MapData {
   /** ISO 8601, UTC. */
   readonly made: string;
   readonly nodes: readonly MapNode[];
-  /** A row for each node: what it sees of each, in the order of `nodes`. */
+  /** One row for each node, with its results about each node in the order of `nodes`. */
   readonly rows: readonly (readonly MapCell[])[];
   readonly findings: readonly MergedFinding[];
-  /** What single nodes found, for the cell and the node it is about. */
+  /** Findings of single nodes, for the square or the node that they are about. */
   readonly details: readonly MapDetail[];
 }
 
@@ -25,36 +25,36 @@ export interface MapNode {
   readonly drift: string;
   /** Repairs since the agent's start. */
   readonly repairs: number;
-  /** What its own checks say is wrong, or why it did not answer. */
+  /** The failing checks of the node, or why it did not answer. */
   readonly problems: readonly string[];
 }
 
-/** How a node reaches a peer: 0 when nobody looked; else the state, the round trip and the loss. */
+/** The result of a node's probes of a peer: 0 when there is none; else state, round trip and loss. */
 export type MapCell =
   | 0
   | {
       readonly s: MapState;
       /** Round trip in milliseconds, where there was an answer. */
       readonly r?: number;
-      /** Lost probes in per cent of those sent lately; absent when none was. */
+      /** The percentage of recent probes that were lost; absent when none was. */
       readonly l?: number;
     };
 
-/** reachable, degraded (small packets pass, something else does not), unreachable. */
+/** Reachable; degraded (small packets pass, something else does not); unreachable. */
 export type MapState = 'ok' | 'bad' | 'dead';
 
 export interface MapDetail {
   /** Index of the node that found it. */
   readonly from: number;
-  /** Index of the peer it is about; -1 when it is about the node itself. */
+  /** Index of the peer that it is about; -1 when it is about the node itself. */
   readonly to: number;
   readonly text: string;
 }
 
-/** The upper ends of the steps of colour, in milliseconds; the last step has none. Fixed, so that two maps can be compared. */
+/** The upper bounds of the colour steps in milliseconds; the last step has none. They are fixed, so that two maps can be compared. */
 export const RTT_STEPS = [0.25, 0.5, 1, 2, 5, 20] as const;
 
-/** The step of a round trip, from 0. */
+/** The colour step of a round trip; the first is 0. */
 export function rttStep(rttMs: number): number {
   const step = RTT_STEPS.findIndex((end) => rttMs < end);
   return step === -1 ? RTT_STEPS.length : step;
@@ -69,7 +69,7 @@ export function badness(cell: MapCell): number {
 
 export type SortKey = 'name' | 'worst' | 'slowest';
 
-/** The order of rows and columns, as indexes of `nodes`. `name` is the order in which they are. */
+/** The order of rows and columns, as indexes of `nodes`. `name` keeps the order of `nodes`. */
 export function sortedOrder({ nodes, rows }: Pick<MapData, 'nodes' | 'rows'>, key: SortKey): number[] {
   const indexes = nodes.map((_, at) => at);
   if (key === 'name') return indexes;
@@ -77,7 +77,7 @@ export function sortedOrder({ nodes, rows }: Pick<MapData, 'nodes' | 'rows'>, ke
   return indexes.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
 }
 
-/** The score of a node, from its row and its column together. */
+/** A node's score, computed from its row and its column. */
 function scoreOf(rows: MapData['rows'], at: number, key: 'worst' | 'slowest'): number {
   const cells = [...(rows[at] ?? []), ...rows.map((row) => row[at] ?? 0)];
   if (key === 'worst') return cells.reduce((sum: number, cell) => sum + badness(cell), 0);

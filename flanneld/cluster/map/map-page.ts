@@ -1,11 +1,11 @@
-// The map is one HTML file that contains everything and asks no network for anything.
+// The map is one HTML file that contains everything and sends no requests.
 
 import { escapeHtml, scriptJson } from '../../../lib/html.ts';
 import { countText, nameList } from '../findings/findings-text.ts';
 import type { MergedFinding } from '../findings/merged-finding.ts';
 import { type MapData, type MapNode, RTT_STEPS } from './map-data.ts';
 
-/** The texts that the page contains besides its data. */
+/** The texts in the page besides its data. */
 export interface MapAssets {
   readonly script: string;
   readonly style: string;

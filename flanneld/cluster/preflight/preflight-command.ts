@@ -1,5 +1,5 @@
-// `kubectl weft preflight`: whether every node is fit for Weft, before it is installed. The pod of a Job on each node executes
-// `flanneld preflight`; all are removed however it ends.
+// `kubectl weft preflight`: checks whether every node is fit for Weft, before it is installed. A Job's pod on each node executes `flanneld
+// preflight`; all Jobs are removed however the command ends.
 
 import { errorText } from '../../../lib/errors.ts';
 import { isJsonObject, parseJson } from '../../../lib/json.ts';
@@ -68,7 +68,7 @@ async function askNode(
   const namespace = options.namespace ?? NAMESPACE;
   const jobs = `/apis/batch/v1/namespaces/${namespace}/jobs`;
   const name = preflightJobName(node.name);
-  // One of this name was left by a command that was killed.
+  // A Job of this name may be left from a command that was killed.
   await removeJob(around, namespace, name);
   try {
     await api.create(jobs, preflightJob(node.name, image), signal);
@@ -108,7 +108,7 @@ async function runningPod(around: Surroundings, namespace: string, job: string):
   }
 }
 
-/** It has a time limit of its own, because it also runs after Ctrl-C. Resolves when the Job and its pod are gone. */
+/** Resolves when the Job and its pod are gone. Its time limit does not depend on Ctrl-C, because it also runs after that. */
 async function removeJob(around: Surroundings, namespace: string, name: string): Promise<void> {
   const { api } = around;
   const signal = AbortSignal.timeout(REMOVE_MS);
@@ -118,7 +118,7 @@ async function removeJob(around: Surroundings, namespace: string, name: string):
   }
 }
 
-/** The agent takes its subnet from there, and would wait for it. */
+/** The agent takes its subnet from the Node's podCIDR, and would wait for it. */
 function withoutPodCidr(objects: readonly Fields[], nodes: readonly ClusterNode[]): Finding[] {
   const names = new Set(nodes.map(({ name }) => name));
   return objects.flatMap((object) => {

@@ -1,21 +1,21 @@
-// The Jobs in whose pods `kubectl weft preflight` executes `flanneld preflight`, one a node. A Job removes itself and its pod, also when
-// the plugin was killed. Pure functions.
+// The Jobs whose pods execute `flanneld preflight` for `kubectl weft preflight`, one for each node. A Job removes itself and its pod even
+// if the plugin was killed. Pure functions.
 
 import type { ClusterNode } from '../ask/agents.ts';
 
 const PREFLIGHT_LABEL = { 'app.kubernetes.io/name': 'weft-preflight' };
-/** A Job ends by itself after this time, and is then removed, also when nobody does it. */
+/** A Job ends after this time and is then removed, even if the plugin does not do it. */
 const JOB_SECONDS = 600;
-/** Where the host's /etc is in the pod. */
+/** The folder in the pod that has the host's /etc. */
 const HOST_ROOT = '/host';
-/** Other nodes towards which each tries the packet size. */
+/** How many other nodes each node tries the packet size with. */
 const NEIGHBOURS = 4;
 
 export function preflightJobName(node: string): string {
   return `weft-preflight-${node}`;
 }
 
-/** Its pod has the node's network and processes, and the agent's one capability: what the agent itself would see. It changes no file. */
+/** The pod has the node's network and processes and the agent's one capability, so it sees what the agent would see. It changes no file. */
 export function preflightJob(node: string, image: string): object {
   return {
     apiVersion: 'batch/v1',
@@ -60,7 +60,7 @@ function podSpec(node: string, image: string): object {
   };
 }
 
-/** The command, with addresses of some other nodes: the next ones in the list, so that each is tried by others. */
+/** The command, with addresses of the next nodes in the list, so that each node is also tried by others. */
 export function preflightCommand(node: ClusterNode, nodes: readonly ClusterNode[]): string[] {
   const at = nodes.indexOf(node);
   const others = [...nodes.slice(at + 1), ...nodes.slice(0, Math.max(at, 0))].slice(0, NEIGHBOURS);

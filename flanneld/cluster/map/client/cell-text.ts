@@ -1,9 +1,9 @@
-// A square of the matrix in words: for the line below the matrix, which screen readers read aloud, too.
+// Describes a square of the matrix in words, for the line below the matrix. Screen readers also read this line.
 
 import type { MapCell, MapData } from '../map-data.ts';
 
 const STATES = { ok: 'reachable', bad: 'degraded', dead: 'no answer' } as const;
-/** What nodes found about the pair, at most. */
+/** The most findings about the pair that are shown. */
 const SHOWN = 4;
 
 export function cellText({ nodes, rows, details }: MapData, from: number, to: number): string {

@@ -1,4 +1,4 @@
-// Draws the part of the matrix that can be seen on one canvas, with the names of rows and columns at its edges.
+// Draws the visible part of the matrix on one canvas, with the names of rows and columns at its edges.
 
 import { type MapCell, type MapData, rttStep } from '../map-data.ts';
 
@@ -7,7 +7,7 @@ export interface Drawing {
   readonly order: readonly number[];
   /** Side of a square, in CSS pixels. */
   readonly cell: number;
-  /** Room for names on the left and at the top. */
+  /** The space for names on the left and at the top. */
   readonly labels: number;
   readonly at: { readonly row: number; readonly column: number };
   readonly view: { readonly left: number; readonly top: number; readonly width: number; readonly height: number };
@@ -28,13 +28,13 @@ export interface Colours {
 }
 
 const STEPS = 7;
-/** Smaller squares have no gap, no mark and no name. */
+/** Squares below this size have no gap, mark or name. */
 const NAMED_FROM = 9;
-/** A name is not cut off at the edge. */
+/** Keeps names at the edge from being cut off. */
 const HALF_LINE = 7;
 const FONT = '12px system-ui, sans-serif';
 
-/** From the page's style, so that they follow the reader's light or dark mode. */
+/** Takes colours from the page's style, so that they follow the reader's light or dark mode. */
 export function readColours(): Colours {
   const style = getComputedStyle(document.documentElement);
   const read = (name: string): string => style.getPropertyValue(`--${name}`).trim();
@@ -79,7 +79,7 @@ export function drawMatrix(canvas: HTMLCanvasElement, drawing: Drawing): void {
   drawNames(context, drawing, rows, columns);
 }
 
-/** The indexes of what lies between `offset` and `offset + length`. */
+/** The indexes of the squares between `offset` and `offset + length`. */
 function seen(offset: number, length: number, cell: number, count: number): number[] {
   const first = Math.floor(offset / cell);
   const last = Math.min(count - 1, Math.ceil((offset + length) / cell));
@@ -105,7 +105,7 @@ function colourOf(cell: MapCell, colours: Colours): string {
   return cell.r === undefined ? colours.unknown : (colours.rtt[rttStep(cell.r)] ?? colours.unknown);
 }
 
-/** A cross for no answer, a bar for degraded: for readers who cannot tell the colours apart. */
+/** A cross for no answer and a bar for degraded, for readers who cannot tell the colours apart. */
 function drawMark(
   context: CanvasRenderingContext2D,
   { mark }: Colours,
@@ -139,7 +139,7 @@ function drawNames(
   const { cell, labels, view, at } = drawing;
   context.font = FONT;
   context.textBaseline = 'middle';
-  // Small squares have room only for the names of the chosen one.
+  // Small squares have room only for the name of the chosen row or column.
   const isNamed = (index: number, chosen: number): boolean => cell >= NAMED_FROM || index === chosen;
   const clipTo = (x: number, y: number, width: number, height: number, draw: () => void): void => {
     context.save();

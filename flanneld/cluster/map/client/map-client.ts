@@ -1,4 +1,4 @@
-// The page's program: draws the matrix as far as it can be seen, moves in it by pointer and keys, and sorts the table.
+// The page's program: draws the visible part of the matrix, moves through it by pointer and keys, and sorts the table.
 
 import { type MapData, type SortKey, sortedOrder } from '../map-data.ts';
 import { cellText } from './cell-text.ts';
@@ -49,7 +49,7 @@ class Matrix {
     this.layOut();
   }
 
-  /** Goes to the row of the first node whose name contains the text. */
+  /** Scrolls to the row of the first node whose name contains the text. */
   find(text: string): void {
     const found = this.#order.findIndex((at) => this.#data.nodes[at]?.name.includes(text));
     if (text !== '' && found !== -1) this.#moveTo({ row: found, column: this.#at.column });
@@ -128,7 +128,7 @@ class Matrix {
   }
 }
 
-/** The least change of an offset after which `start` to `start + length` is seen. */
+/** The offset, changed as little as possible, at which `start` to `start + length` is visible. */
 function scrolled(start: number, offset: number, seen: number, length: number): number {
   if (start < offset) return start;
   return start + length > offset + seen ? start + length - seen : offset;

@@ -1,4 +1,4 @@
-// Sorts a table by the column whose head is pressed, and the other way round when it is pressed again.
+// Sorts a table by the column whose head is pressed, and in reverse order when it is pressed again.
 
 export function makeSortable(table: HTMLTableElement): void {
   const heads = [...table.querySelectorAll<HTMLElement>('thead th')];
