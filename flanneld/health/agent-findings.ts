@@ -1,5 +1,5 @@
-// What only the running agent can know, as findings: that its store is silent, and who undoes its repairs. The agent shows them in
-// `status`, metrics and Events; the doctor makes the same ones from the agent's report. Pure functions.
+// Findings that only the running agent can have: that its store does not answer, and that somebody undoes its repairs. The agent shows them
+// in `status`, metrics and Events; the doctor derives the same ones from the agent's report. Pure functions.
 
 import type { DriftEntry } from './drift-ledger.ts';
 import type { Finding } from './finding.ts';
@@ -7,7 +7,7 @@ import type { Check } from './http-server.ts';
 import type { FastPathStatus } from './status/report.ts';
 import { STORE_CHECK } from './store-check.ts';
 
-/** How many repairs of one thing, within how short a time, are no accident. */
+/** This many repairs of one thing in this short a time are no accident. */
 const REPAIRS = 4;
 const WINDOW_MS = 10_000;
 

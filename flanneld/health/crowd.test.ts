@@ -6,7 +6,7 @@ import { limitConnections } from './crowd.ts';
 
 const LIMIT = 20;
 
-/** On a connection of its own: a kept one may be among the oldest. */
+/** On a connection of its own, because a kept connection may be among the oldest. */
 async function ask(url: string): Promise<string> {
   return await (await fetch(url, { headers: { connection: 'close' } })).text();
 }

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 
 /** An open connection takes about 50 kB. */
 const MAX_CONNECTIONS = 128;
-/** How many connections the kernel queues until they are accepted. It drops the SYN of further ones, which retry after a second. */
+/** How many connections the kernel queues for accept(2). It drops further SYNs, which are sent again after a second. */
 export const BACKLOG = 511;
 /** A connection without traffic is closed after this time. */
 const IDLE_MS = 5000;

@@ -7,7 +7,7 @@ const finding = (id: string, peer?: string, severity: Finding['severity'] = 'err
   ...(peer !== undefined && { peer }),
 });
 
-/** Looks every five seconds from `from` to `to`, both in seconds, and returns the reasons with their time. */
+/** Calls `look` every five seconds from `from` to `to`, both in seconds, and returns the reasons with their time. */
 function lookUntil(events: FindingEvents, from: number, to: number, findings: (sec: number) => readonly Finding[]) {
   const told: string[] = [];
   for (let sec = from; sec <= to; sec += 5) {

@@ -1,5 +1,5 @@
-// Decides which findings become Kubernetes Events: one when a problem appears and one when it has ended, in the words of `doctor`.
-// Many findings of one id (thirty peers behind one firewall) are one Event. A problem that comes and goes causes few Events.
+// Decides which findings become Kubernetes Events: one when a problem appears and one when it has ended, in the doctor's words. Many
+// findings with one id (thirty peers behind one firewall) become one Event, and a problem that comes and goes causes only a few.
 
 import type { Finding } from './finding.ts';
 
@@ -10,7 +10,9 @@ export interface Announcement {
   readonly isEnd: boolean;
 }
 
-/** A finding is told of when it has lasted this long, and its end when it has been gone this long: one lost packet is no news. */
+/**
+ * A finding is reported when it has lasted this long, and its end when it has been gone this long: one lost packet is not worth an Event.
+ */
 const SETTLE_MS = 10_000;
 /** The shortest time between two Events about one id, and how many Events there are in an hour at most. */
 const GAP_MS = 5 * 60_000;
@@ -20,10 +22,10 @@ const EVENTS_IN_AN_HOUR = 20;
 const NAMED = 5;
 
 interface Problem {
-  /** Since when it is there, without a gap of SETTLE_MS. */
+  /** Since when the finding has existed, without a gap of SETTLE_MS. */
   since: number;
   seen: number;
-  /** Since when it is told of; undefined as long as it is not. */
+  /** Since when it is reported; undefined before that. */
   told: number | undefined;
 }
 
@@ -32,7 +34,7 @@ export class FindingEvents {
   readonly #lastTold = new Map<string, number>();
   #times: number[] = [];
 
-  /** Call every few seconds with all that is wrong now; returns what is to be told. `nowMs` is of a clock that never goes back. */
+  /** Call every few seconds with all present findings; returns the Events to send. `nowMs` is from a clock that never goes back. */
   look(findings: readonly Finding[], nowMs: number): Announcement[] {
     const byId = new Map<string, Finding[]>();
     for (const finding of findings) {
@@ -52,7 +54,7 @@ export class FindingEvents {
     });
   }
 
-  /** The end of what was told of is always told, since people wait for it. */
+  /** The end of a reported problem is always reported, since people wait for it. */
   #ended(byId: ReadonlyMap<string, readonly Finding[]>, nowMs: number): Announcement[] {
     return [...this.#problems].flatMap(([id, { seen, since, told }]) => {
       if (byId.has(id) || nowMs - seen < SETTLE_MS) return [];

@@ -1,6 +1,6 @@
-// Folds drift that has one cause into one entry. When somebody deletes a device or sets it down, the kernel removes its
-// neighbours, nexthops and routes. The repairs in the same run are counted under the device, so that the ledger shows what
-// somebody did and not its thousands of consequences.
+// Combines changes that have one cause into one entry. When somebody deletes a device or sets it down, the kernel removes its neighbours,
+// nexthops and routes. The repairs in the same run are counted under the device, so that the ledger shows what somebody did and not its
+// thousands of consequences.
 
 import type { Drift, DriftNotes, DriftObject } from './drift-ledger.ts';
 
@@ -13,7 +13,7 @@ export class FoldedDrift implements DriftNotes {
     this.#notes = notes;
   }
 
-  /** Counts everything noted from now until `close` under this cause; a second cause is counted under the first. */
+  /** Counts all changes noted from now until `close` under this cause. A second cause is counted under the first. */
   cause(drift: Drift): void {
     if (this.#cause === undefined) this.#cause = drift;
     else this.note(drift);

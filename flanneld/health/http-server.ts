@@ -1,6 +1,5 @@
-// The agent's HTTP endpoints for probes: /healthz says that the process lives, /readyz that the node forwards.
-// Differs from flannel: it listens before the cluster state answers (D2), and ready means that device, rules and all
-// known peers are in place (D3).
+// The agent's HTTP endpoints for probes: /healthz says that the process runs, /readyz that the node forwards. Differs from flannel: it
+// listens before the cluster state answers (D2), and ready means that device, rules and all known peers are in place (D3).
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { errorText, OpError } from '../../lib/errors.ts';
@@ -12,7 +11,7 @@ export interface Check {
   readonly name: string;
   /** Undefined when nothing is wrong. */
   readonly problem?: string | undefined;
-  /** Whether the problem makes this node unready. A failing peer does not: it is only shown. */
+  /** Whether the problem makes this node unready. A failing peer does not. */
   readonly required: boolean;
 }
 
@@ -49,7 +48,7 @@ export function serveHttp(at: ListenAt, pages: Pages, actions: Actions = new Map
   server.requestTimeout = 5000;
   limitConnections(server);
   return new Promise((resolve, reject) => {
-    // The handler stays for later errors, too: one connection that cannot be accepted (EMFILE) must not end the agent.
+    // The handler also stays for later errors: one connection that cannot be accepted (EMFILE) must not end the agent.
     server.on('error', (error: NodeJS.ErrnoException) => {
       const object = 'path' in at ? at.path : `${at.address}:${at.port}`;
       const code = error.code ?? 'error';

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 
 const folder = import.meta.dirname;
 
-/** A program that logs; vitest's own loader is not there in a child, so it is built first. */
+/** A program that logs. It is bundled first, because a child process does not have vitest's loader. */
 function programOf(body: string): string {
   const script = `
     const { createLogger } = await import('./log.ts');
@@ -42,7 +42,7 @@ describe('stderrSink', () => {
       process.stdin.once('data', () => { logger.info({}, 'the last'); process.exit(0); });`);
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: folder });
     onTestFinished(() => void child.kill('SIGKILL'));
-    // Nobody reads its stderr, of which the kernel takes 64 KiB and Node's side some more.
+    // Nobody reads the child's stderr; the kernel buffers 64 KiB of it and Node some more.
     child.stderr.pause();
     await once(child.stdout, 'data');
     let text = '';

@@ -1,5 +1,5 @@
-// Writes the agent's log to standard error, each line at once, because the last line before the process ends matters most.
-// When nobody reads the log any more, lines are lost and counted, and the agent goes on.
+// Writes the agent's log to standard error, each line at once, because the last line before the process ends matters most. When nobody
+// reads the log, lines are dropped and counted, and the agent goes on.
 
 import { writeSync } from 'node:fs';
 import { printableJson } from '../../lib/printable.ts';
@@ -20,14 +20,14 @@ export function stderrSink(sys: Syscalls, fd = STDERR): LogSink {
     try {
       return (pollFds(sys, [{ fd, events: POLLOUT }], waitMs)[0] ?? 0) !== 0;
     } catch {
-      // Perhaps the arena is exhausted, and this line reports it; so try to write it.
+      // The arena may be exhausted, and this line may report that, so try to write it.
       return true;
     }
   };
   const put = (line: string): boolean => {
     const bytes = Buffer.from(line);
     for (let at = 0; at < bytes.length; ) {
-      // Once a line has begun, its rest may always wait: half a line would spoil the next one.
+      // The rest of a line that was begun may always wait, because half a line would spoil the next one.
       if (!isWritable(lost === 0 || at > 0 ? PATIENCE_MS : 0)) return false;
       at += writeSync(fd, bytes, at, Math.min(PIECE_BYTES, bytes.length - at));
     }

@@ -1,19 +1,19 @@
-// The agent's log: each line on stderr is a JSON object with `time`, `level`, facts and a constant `msg`. An agent with
-// nothing to do logs nothing, and a failure that repeats is logged less and less.
+// The agent's log: each line on stderr is a JSON object with `time`, `level`, facts and a constant `msg`. An agent with nothing to do logs
+// nothing, and a failure that repeats is logged ever more rarely.
 
 import { pino } from 'pino';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';
 
-/** The further fields of a line: `op`, `dev`, `lease`, `peer`, `netns`, `durMs`, `cmd`, `err`, … */
+/** The other fields of a line: `op`, `dev`, `lease`, `peer`, `netns`, `durMs`, `cmd`, `err`, … */
 export type Facts = Readonly<Record<string, unknown>>;
 
-/** `error`: someone must act; `warn`: we retry; `info`: state changed; `debug`: decisions not taken. */
+/** `error`: someone must act; `warn`: the agent will retry; `info`: state changed; `debug`: decisions not to act. */
 export interface Logger {
   error(facts: Facts, msg: string): void;
   warn(facts: Facts, msg: string): void;
   info(facts: Facts, msg: string): void;
   debug(facts: Facts, msg: string): void;
-  /** Whether lines of this level are written; ask before making thousands of them. If absent, all are written. */
+  /** Whether lines of this level are written; ask before making thousands of them. All are written when this is absent. */
   isLevelEnabled?(level: 'debug'): boolean;
 }
 
@@ -25,7 +25,7 @@ export interface LogSink {
 /** Names of facts and options that are never printed, at the top and one level down. */
 const secretNames = ['password', 'token', 'psk', 'privateKey', 'accessKeySecret'];
 
-/** A logger of `level` and above. */
+/** A logger for lines of `level` and more serious ones. */
 export function createLogger(level: 'error' | 'warn' | 'info' | 'debug', sink: LogSink): Logger {
   return pino(
     {
@@ -48,7 +48,7 @@ function describeError(thrown: unknown): string {
   return hasCode ? thrown.message : (thrown.stack ?? thrown.message);
 }
 
-/** For failures that may repeat for days: logs only the first, 10th, 100th … with the same text under the same key. */
+/** For failures that may repeat for days: logs only the 1st, 10th, 100th … failure with the same text under the same key. */
 export interface FailureLog {
   /** Logs as a warning with `count`, or not at all. */
   failed(key: string, error: unknown, facts: Facts, msg: string): void;
@@ -56,7 +56,7 @@ export interface FailureLog {
   recovered(key: string, facts: Facts, msg: string): void;
 }
 
-/** How many texts of one key are counted. An error whose text changes every time must not fill the memory. */
+/** How many different texts are counted for a key. An error whose text changes every time must not fill the memory. */
 const TEXTS_PER_KEY = 8;
 
 export function createFailureLog(logger: Logger): FailureLog {

@@ -6,7 +6,7 @@ export const DURATION_BUCKETS: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 
 /** Measures the runs of one loop. */
 export class RunMeter {
   failures = 0;
-  /** For each bucket (the last has no upper bound): how many runs since `take`, and below their sum in seconds. */
+  /** For each bucket (the last has no upper bound): the number of runs since `take`, and below it the sum of their seconds. */
   readonly #counts: Float64Array;
   readonly #sums: Float64Array;
   readonly #buckets: readonly number[];
@@ -39,14 +39,14 @@ export class RunMeter {
   }
 
   /**
-   * Returns what was observed since the last call, one row a bucket. Observing `seconds` `count` times gives the same
-   * histogram and the same sum.
+   * Returns what was observed since the last call, one row for each bucket. Observing `seconds` `count` times gives the same histogram and
+   * the same sum.
    */
   take(): { readonly count: number; readonly seconds: number }[] {
     const rows: { count: number; seconds: number }[] = [];
     for (const [bucket, count] of this.#counts.entries()) {
       if (count === 0) continue;
-      // Rounding must not lift the mean over the bucket's upper bound.
+      // Rounding must not raise the mean above the bucket's upper bound.
       const seconds = Math.min((this.#sums[bucket] ?? 0) / count, this.#buckets[bucket] ?? Number.POSITIVE_INFINITY);
       rows.push({ count, seconds });
     }
@@ -56,7 +56,7 @@ export class RunMeter {
   }
 }
 
-/** The loops, by the label they have in the metrics. */
+/** The meters of the loops, by the loops' label in the metrics. */
 export interface Meters {
   readonly overlay: RunMeter;
   readonly firewall: RunMeter;

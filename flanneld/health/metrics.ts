@@ -1,6 +1,6 @@
-// The agent's metrics for Prometheus, made with prom-client. This module is loaded at the first scrape, so that an agent
-// nobody scrapes does not pay for it. No label has addresses or names of peers, because the number of time series must not
-// grow with the cluster.
+// The agent's metrics for Prometheus, made with prom-client. This module is loaded at the first scrape, so that an agent that nobody
+// scrapes does not pay for it. No label has addresses or names of peers (except the busiest peers of the fast path), because the number of
+// time series must not grow with the cluster.
 
 import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
@@ -28,7 +28,7 @@ const LOOPS = ['overlay', 'firewall'] as const;
 /** After this many observations other work gets its turn. */
 const STEP = 1000;
 
-/** Returns the function that makes the page; each call reads the sources anew. */
+/** Returns the function that makes the page; each call reads the sources again. */
 export function createMetricsPage(sources: MetricSources): () => Promise<Answer> {
   const registry = new Registry();
   const registers = [registry];
@@ -87,7 +87,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
     for (const object of DRIFT_OBJECTS) drift.inc({ object }, sources.drift.total(object));
     failures.reset();
     for (const loop of LOOPS) failures.inc({ loop }, sources.meters[loop].failures);
-    // Only from here on can another scrape come in between; the counters that were reset are complete again by now.
+    // Another scrape may begin only from here on; by now the counters that were reset are complete again.
     for (const loop of LOOPS) {
       await handOver(sources.meters[loop].take(), (seconds) => durations.observe({ loop }, seconds));
     }
@@ -100,7 +100,7 @@ export function createMetricsPage(sources: MetricSources): () => Promise<Answer>
   };
 }
 
-/** Only sums. With addresses as labels, a sender of forged addresses could fill the memory. */
+/** Only sums: with addresses as labels, a sender of forged addresses could fill the memory. */
 function guardMetrics(registers: Registry[]): (status: GuardStatus | undefined) => void {
   const mode = new Gauge({
     name: 'flannel_guard_info',
@@ -143,7 +143,7 @@ function fastPathPeerMetrics(registers: Registry[]): (byPeer: FastPathStatus['by
   };
 }
 
-/** Missing where no fast path is asked for. */
+/** Absent where the fast path is not turned on. */
 function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undefined) => void {
   const on = new Gauge({
     name: 'flannel_fast_path_on',
@@ -170,7 +170,7 @@ function fastPathMetrics(registers: Registry[]): (status: FastPathStatus | undef
   };
 }
 
-/** For how long the agent has gone on with what the store last said. */
+/** How long the agent has been working with the store's last answer. */
 function storeMetrics(registers: Registry[], troubles: MetricSources['storeTroubles']): () => void {
   const silent = new Gauge({
     name: 'flannel_store_silent_seconds',

@@ -1,12 +1,12 @@
-// The agent's own process in metrics, under the names that every exporter uses. prom-client's own collectors start timers and hooks
-// that an agent at rest would pay for; these read at the scrape.
+// Metrics of the agent's own process, under the names that every exporter uses. prom-client's own collectors start timers and hooks, which
+// would cost time in an idle agent; these read at the scrape.
 
 import { readdirSync } from 'node:fs';
 import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import type Registry from 'prom-client/lib/registry.js';
 
-/** Returns the function that reads everything anew. */
+/** Returns the function that reads all values again. */
 export function processMetrics(registers: Registry[]): () => void {
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
   const cpu = new Counter({ name: 'process_cpu_seconds_total', help: 'Processor time used.', registers });

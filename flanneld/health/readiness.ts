@@ -8,17 +8,17 @@ const NOT_YET = 'not done yet';
 
 export class Readiness {
   readonly #parts = new Map<string, string | undefined>();
-  /** Says what the start waits for; undefined once `expect` has named the parts. */
+  /** Says what the start waits for; undefined after `expect` has named the parts. */
   #waitsFor: (() => string) | undefined = () => NOT_YET;
   #peers: () => readonly PeerProblem[] = () => [];
   readonly #more = new Map<string, () => readonly Check[]>();
 
-  /** Call before `expect`; `what` says what the start waits for, and is called for every request. */
+  /** Call before `expect`. `what` says what the start waits for, and is called for every request. */
   startWaits(what: () => string): void {
     this.#waitsFor = what;
   }
 
-  /** Names the parts that must be fine. Their checks replace the one named `start`. */
+  /** Names the parts that must work. Their checks replace the one named `start`. */
   expect(parts: readonly string[], peers: () => readonly PeerProblem[]): void {
     this.#waitsFor = undefined;
     this.#parts.clear();
@@ -45,7 +45,7 @@ export class Readiness {
 
   checks(): Check[] {
     const own = [...this.#parts].map(([name, problem]) => ({ name, problem, required: true }));
-    // The line of the start already names the store's troubles.
+    // The line about the start already names the store's troubles.
     if (this.#waitsFor !== undefined) return [{ name: 'start', problem: this.#waitsFor(), required: true }, ...own];
     const peers = this.#peers().map(({ key, reason }) => ({ name: `peer ${key}`, problem: reason, required: false }));
     return [...own, ...peers, ...[...this.#more.values()].flatMap((more) => more())];

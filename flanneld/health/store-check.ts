@@ -1,5 +1,5 @@
-// The lines of /readyz?verbose about the store of the cluster state. While the agent starts, they say what it waits for. Later
-// they say what the store cannot do; that does not make the node unready, because it keeps forwarding.
+// The lines of /readyz?verbose about the store of the cluster state. While the agent starts, they say what it waits for. Later they say
+// what does not work in the store; this does not make the node unready, because it keeps forwarding.
 
 import type { Check } from './http-server.ts';
 import type { StoreTrouble } from './store-troubles.ts';
@@ -15,7 +15,7 @@ export function waitingFor(step: string, troubles: readonly StoreTrouble[]): str
   return [`waiting for ${step}`, ...spell(troubles, ({ text }) => text)].join(': ');
 }
 
-/** The lines once it has started; empty when the store answers. */
+/** The lines after the start; empty when the store answers. */
 export function storeChecks(troubles: readonly StoreTrouble[]): Check[] {
   const [problem] = spell(troubles, ({ text, since }) => `since ${since.toISOString()}: ${text}`);
   return problem === undefined ? [] : [{ name: STORE_CHECK, problem, required: false }];

@@ -1,12 +1,12 @@
-// Keeps what a store cannot do at the moment, and since when. The log says it once; /readyz?verbose and `status` show it in
-// the same words as long as it lasts.
+// Keeps the failures of a store that last, and since when. The log reports each once; /readyz?verbose and `status` show it in the same
+// words while it lasts.
 
 import { errorText } from '../../lib/errors.ts';
 import { createFailureLog, type FailureLog, type Logger } from './log.ts';
 
 /** One thing that does not work. */
 export interface StoreTrouble {
-  /** The words of the log. */
+  /** The text in the log. */
   readonly text: string;
   /** The first failure since it last worked. */
   readonly since: Date;
@@ -21,7 +21,7 @@ export class StoreTroubles {
     this.#now = now;
   }
 
-  /** Makes a failure log; what it logs as failed is also kept here until it logs that it has recovered. */
+  /** Makes a failure log. A failure that it logs is kept here until it logs the recovery. */
   failureLog(log: Logger): FailureLog {
     const inner = createFailureLog(log);
     const id = `${++this.#logs} `;

@@ -10,7 +10,7 @@ import { socketPathFor } from './socket.ts';
 export const TIMEOUT_MS = 5000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
-/** The report of the agent that writes `subnetFile`. Rejects with OpError when there is none, or no answer in time (`timeout`). */
+/** The report of the agent that writes `subnetFile`. Rejects with OpError when there is no agent, or no answer in time (`timeout`). */
 export async function fetchStatus(subnetFile: string, timeoutMs = TIMEOUT_MS): Promise<StatusReport> {
   const path = socketPathFor(subnetFile);
   const text = await ask('GET', path, '/status', timeoutMs);
@@ -21,7 +21,7 @@ export async function fetchStatus(subnetFile: string, timeoutMs = TIMEOUT_MS): P
   }
 }
 
-/** The leases the agent has now, as the text of a saved state. Rejects like fetchStatus, also for an older agent. */
+/** The agent's present leases, as the text of a saved state. Rejects like fetchStatus, and for an older agent. */
 export async function fetchLeases(subnetFile: string, timeoutMs = TIMEOUT_MS): Promise<string> {
   return await ask('GET', socketPathFor(subnetFile), '/leases', timeoutMs);
 }

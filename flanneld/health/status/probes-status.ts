@@ -1,4 +1,4 @@
-// What `status` says of the probes of peers.
+// What `status` says about the probes of peers.
 
 import type { Family } from '../../../lib/ip.ts';
 
@@ -11,11 +11,11 @@ export interface ProbePeer {
   readonly peer: string;
   readonly family: Family;
   readonly state: ProbedState;
-  /** From 0 to 1: how many of the last probes (16 at most) were not answered at once. */
+  /** The share, from 0 to 1, of the last probes (16 at most) that were not answered at once. */
   readonly loss: number;
   /** The last round trip through the tunnel; absent when there was none. */
   readonly rttMs?: number;
-  /** The id of what is wrong; the finding itself is among the report's findings. */
+  /** The id of the problem; the finding itself is among the report's findings. */
   readonly finding?: string;
   /** How old the result is; absent when there is none. */
   readonly ageSec?: number;
@@ -23,13 +23,13 @@ export interface ProbePeer {
 }
 
 export interface ProbesStatus {
-  /** The UDP port at which this node answers probes of others. */
+  /** The UDP port at which this node answers probes from other nodes. */
   readonly port: number;
   /** Why probes do not work as they should. */
   readonly problem?: string;
   readonly states: Readonly<Record<ProbedState, number>>;
-  /** Age of the oldest result; absent when there is none. */
+  /** The age of the oldest result; absent when there is none. */
   readonly oldestSec?: number;
-  /** The worst first; a thousand at most. */
+  /** The peers, the worst first; a thousand at most. */
   readonly peers: readonly ProbePeer[];
 }

@@ -6,7 +6,7 @@ import type { Check } from '../http-server.ts';
 import type { PeerProblem } from '../peer-problem.ts';
 import type { ProbesStatus } from './probes-status.ts';
 
-/** One family's overlay. */
+/** The overlay in one family. */
 export interface OverlayStatus {
   /** The overlay's own device; absent for a backend without one. */
   readonly device?: string;
@@ -14,28 +14,28 @@ export interface OverlayStatus {
   readonly network: string;
   /** The subnet of this node. */
   readonly subnet: string;
-  /** The device's MAC, where it is a VTEP. */
+  /** The device's MAC, if it is a VTEP. */
   readonly mac?: string;
   readonly vni?: number;
-  /** The WireGuard key that peers know this node by. */
+  /** The WireGuard key by which peers know this node. */
   readonly publicKey?: string;
-  /** UDP port, where there is a tunnel. */
+  /** The UDP port, if there is a tunnel. */
   readonly port?: number;
   /** The MTU of pods. */
   readonly mtu: number;
   /** The external interface. */
   readonly iface: string;
-  /** Its address, from which tunnel packets are sent. */
+  /** The address that tunnel packets are sent from. */
   readonly local: string;
-  /** The address to which other nodes send. */
+  /** The address that other nodes send to. */
   readonly publicIp: string;
   readonly peers: {
     readonly wanted: number;
     readonly programmed: number;
     readonly failing: number;
-    /** How many of the programmed ones are reached without a tunnel; absent where the backend has no such peers. */
+    /** How many of the programmed peers are reached without a tunnel; absent where the backend has no such peers. */
     readonly direct?: number;
-    /** How many of the programmed ones are reached encrypted while the cluster moves to another backend; absent when it does not. */
+    /** How many of the programmed peers are reached encrypted while the cluster moves to another backend; absent when it does not move. */
     readonly encrypted?: number;
   };
   /** Peers that fail or may be wrong, and leases that cannot be used. */
@@ -48,11 +48,11 @@ export type Flavour = 'nftables' | 'iptables';
 /** What happens to packets to the tunnel's port whose sender is not a peer. */
 export type GuardMode = 'off' | 'count' | 'enforce';
 
-/** Somebody who sent to the tunnel's port and is no peer. */
+/** An address that is no peer's and has sent to the tunnel's port. */
 export interface Stranger {
   readonly address: string;
   readonly packets: number;
-  /** Time of its first packet in the last day; ISO 8601, UTC. */
+  /** The time of its first packet in the last day; ISO 8601, UTC. */
   readonly since: string;
   /** The peer whose VTEP MAC its packets carry, and the address that this peer publishes. */
   readonly peer?: { readonly key: string; readonly publishes: string };
@@ -60,13 +60,13 @@ export interface Stranger {
 
 export interface GuardStatus {
   readonly mode: GuardMode;
-  /** Why the guard is off although it was asked for. */
+  /** Why the guard is off although it was turned on. */
   readonly problem?: string;
   /** Packets since the table was written. */
   readonly packets: { readonly strangers: number; readonly pods: number; readonly refused: number };
   /** The strangers of the last day. */
   readonly strangers: readonly Stranger[];
-  /** Whether the list is as long as it can get, so that there may be more strangers. */
+  /** Whether the list has its largest size, so that there may be more strangers. */
   readonly isFull: boolean;
   /** Since when strangers are recorded; ISO 8601, UTC. */
   readonly watchedSince: string;
@@ -76,46 +76,46 @@ export interface GuardStatus {
 
 export interface FirewallStatus {
   readonly flavour: Flavour;
-  /** Why this flavour was chosen. */
+  /** Why this packet filter was chosen. */
   readonly why: string;
   /** The tables and chains of the rules: `table ip weft`, `chain nat FLANNEL-POSTRTG (iptables-nft)`; empty before the first success. */
   readonly places: readonly string[];
   readonly guard?: GuardStatus;
 }
 
-/** The fast path of this node, where it is asked for. */
+/** The fast path of this node, if it is turned on. */
 export interface FastPathStatus {
   readonly mode: 'redirect' | 'full';
   /** Whether packets are redirected now. */
   readonly on: boolean;
-  /** Why not. */
+  /** Why they are not. */
   readonly reason?: string;
-  /** Set when that is how a node starts: the tunnel or the bridge is not there yet. */
+  /** Set while the node starts and the tunnel or the bridge does not exist yet. */
   readonly isWaiting?: true;
-  /** Addresses of pods, and peers, that have it. */
+  /** How many addresses of pods, and how many peers, have the fast path. */
   readonly pods: number;
   readonly peers: number;
-  /** Packets (those that the kernel segments count once) since the programs were first loaded: redirected, by way. */
+  /** Packets that were redirected since the programs were first loaded, by way. Packets that the kernel segments later count once. */
   readonly fast: Readonly<Record<string, number>>;
-  /** Left to the kernel, by reason. */
+  /** Packets that were left to the kernel, by reason. */
   readonly slow: Readonly<Record<string, number>>;
-  /** Addresses of pods that have it. */
+  /** Addresses of pods that have the fast path. */
   readonly addresses: readonly string[];
-  /** Of each peer that has it, by its subnet; the busiest first. */
+  /** The peers that have the fast path, by their subnet; the busiest first. */
   readonly byPeer: readonly FastPathPeer[];
-  /** Of `full`: why the programs neither encapsulate nor decapsulate now although they shall. */
+  /** In the mode `full`: why the programs do not encapsulate and decapsulate now. */
   readonly notFull?: string;
-  /** Of `full`: packets, counted above, too, that the tunnel's device had to encapsulate or decapsulate, by reason. */
+  /** In the mode `full`: packets that the tunnel's device had to encapsulate or decapsulate, by reason. They are counted above as well. */
   readonly byDevice?: Readonly<Record<string, number>>;
 }
 
-/** Packets of one peer since it is one. */
+/** Packets of one peer since it was added. */
 export interface FastPathPeer {
   readonly subnet: string;
-  /** Redirected. */
+  /** Packets that were redirected. */
   readonly sent: number;
   readonly received: number;
-  /** Those that went another way, by reason. */
+  /** Packets that went the classic way, by reason. */
   readonly slow: Readonly<Record<string, number>>;
 }
 
@@ -125,7 +125,7 @@ export interface StatusReport {
   readonly pid: number;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
-  /** Backend type of net-conf; empty while starting. */
+  /** The backend type in net-conf.json; empty while starting. */
   readonly backend: string;
   readonly ready: boolean;
   /** The lines of /readyz?verbose. */
@@ -134,9 +134,9 @@ export interface StatusReport {
   readonly overlays: readonly OverlayStatus[];
   /** Absent while starting. */
   readonly firewall?: FirewallStatus;
-  /** Absent where no fast path is asked for. */
+  /** Absent where the fast path is not turned on. */
   readonly fastPath?: FastPathStatus;
-  /** What is wrong, as far as the agent itself sees it; `flanneld doctor` looks further. */
+  /** Problems that the agent itself knows about; `flanneld doctor` finds more. */
   readonly findings: readonly Finding[];
   /** Absent while starting, with `--probes=off`, and for backends whose peers are not probed. */
   readonly probes?: ProbesStatus;

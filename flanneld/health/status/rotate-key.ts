@@ -1,4 +1,4 @@
-// `flanneld rotate-key`: has the running agent take a new WireGuard key, and waits until it uses it.
+// `flanneld rotate-key`: tells the running agent to make a new WireGuard key, and waits until the agent uses it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OpError } from '../../../lib/errors.ts';
@@ -9,8 +9,8 @@ const LIMIT_MS = 15_000;
 const ASK_AGAIN_MS = 100;
 
 /**
- * Resolves to one line that names the new public key. `stretched` makes a limit longer where everything is slower. Rejects with OpError
- * when there is no agent, or its backend has no keys.
+ * Resolves to one line that names the new public key. `stretched` lengthens a time limit on slow machines. Rejects with OpError when there
+ * is no agent, or its backend has no keys.
  */
 export async function rotateKey(subnetFile: string, stretched: (limitMs: number) => number): Promise<string> {
   const before = await fetchStatus(subnetFile, stretched(TIMEOUT_MS));

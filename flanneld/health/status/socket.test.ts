@@ -23,7 +23,7 @@ async function serve(subnetFile: string, pages: Pages) {
   return server;
 }
 
-/** A socket file nobody listens at, as a killed agent leaves it. */
+/** A socket file on which nobody listens, as a killed agent leaves it. */
 function leaveStale(path: string): void {
   const program = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
   spawnSync(process.execPath, ['-e', program, path]);

@@ -1,4 +1,4 @@
-// The Unix socket beside subnet.env that `flanneld status` asks. Only the user the agent runs as may connect (unix(7)).
+// The Unix socket beside subnet.env that `flanneld status` connects to. Only the user that runs the agent may connect (unix(7)).
 
 import { chmodSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -19,8 +19,8 @@ export function socketPathFor(subnetFile: string): string {
 }
 
 /**
- * Serves `pages` and `actions` at `path`, which only its owner may use. The socket of a killed agent is replaced. Rejects with
- * OpError when another agent answers there, or the path cannot be used.
+ * Serves `pages` and `actions` at `path`, which only its owner may use. Replaces the socket of a killed agent. Rejects with OpError when
+ * another agent answers there, or the path cannot be used.
  */
 export async function serveSocket(path: string, pages: Pages, actions: Actions = new Map()): Promise<HttpServer> {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw failure(path, 'too long', `${MAX_PATH_BYTES} bytes at most`);

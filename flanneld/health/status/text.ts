@@ -23,7 +23,7 @@ export function statusText(report: StatusReport, now: Date = new Date()): string
       ['ready', ready ? 'yes' : 'no'],
       ['backend', backend],
     ]),
-    // Problems come first, before everything that is as it should be.
+    // Problems come before everything else.
     ...(troubles.length === 0 ? [] : section('problems', troubles.map(checkLine))),
     ...(findings.length === 0 ? [] : section('findings', findings.slice(0, SHOWN).flatMap(findingLines))),
     ...overlays.flatMap((overlay) => ['', ...overlayLines(overlay)]),
@@ -66,7 +66,7 @@ function firewallLines({ flavour, why, places, guard }: FirewallStatus): string[
   return guard === undefined ? lines : [...lines, ...guardLines(guard)];
 }
 
-/** The busiest ones. */
+/** How many peers are shown, the busiest first. */
 const SHOWN_PEERS = 5;
 
 function fastPathLines({
@@ -113,7 +113,7 @@ function guardLines(guard: GuardStatus): string[] {
   ];
 }
 
-/** Says whom `enforce` would cut off; empty when it is on already. */
+/** Says which peers `enforce` would cut off; empty when it is on already. */
 function cutText({ mode, wouldCut }: GuardStatus): string {
   if (mode === 'enforce') return '';
   if (wouldCut === undefined) return '; which peers enforce would cut off is not known';
