@@ -2,7 +2,7 @@
 // are passed as files of a shared folder, since a serial console would mix their output with the kernel's messages.
 
 import { spawn } from 'node:child_process';
-import { createReadStream, existsSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ export const PACKAGES = {
 
 const BOOT_MS = 300_000;
 const ASK_AGAIN_MS = 200;
+/** Of /proc/PID/stat (proc(5)). */
+const TICKS_A_MINUTE = 6000;
 
 /** How much slower a test's time limits are taken to be: software emulation is 8 to 15 times slower, netlink in bulk more. */
 export const SLOWNESS = Number(process.env['WEFT_TEST_SLOWNESS'] || 12);
@@ -112,6 +114,12 @@ export class VirtualMachine {
   /** The same file's path in the virtual machine. */
   pathInside(name) {
     return `/run/share/${name}`;
+  }
+
+  /** The processor time that the machine has taken, which on an idle processor is the time that has passed. */
+  get processorMinutes() {
+    const fields = readFileSync(`/proc/${this.#qemu.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_A_MINUTE;
   }
 
   /** Ends the machine and removes its files. */

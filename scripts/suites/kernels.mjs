@@ -74,7 +74,7 @@ async function onKernel(name, { files, folder, programs, hasJob, isAll }) {
   process.stdout.write(`\n== ${name}: ${kernel.packaged}\n`);
   const logFile = join(folder, `${name}.log`);
   const output = createWriteStream(logFile);
-  const row = { name, packaged: kernel.packaged, logFile, tally: { failures: 0, tests: [] } };
+  const row = { name, packaged: kernel.packaged, logFile, processor: 0, tally: { failures: 0, tests: [] } };
   try {
     const others = files.filter((file) => file !== WITHOUT.file);
     if (hasJob || others.length > 0) {
@@ -82,7 +82,12 @@ async function onKernel(name, { files, folder, programs, hasJob, isAll }) {
       Object.assign(row, await onMachine(kernel, [], options));
     }
     if (others.length < files.length || isAll) {
-      const { tally } = await onMachine(kernel, WITHOUT.modules, { programs, output, files: [WITHOUT.file] });
+      const { tally, processor } = await onMachine(kernel, WITHOUT.modules, {
+        programs,
+        output,
+        files: [WITHOUT.file],
+      });
+      row.processor += processor;
       row.tally = { failures: row.tally.failures + tally.failures, tests: [...row.tally.tests, ...tally.tests] };
     }
   } finally {
@@ -105,11 +110,11 @@ async function onMachine(kernel, without, { programs, output, files, hasJob }) {
     };
     const run = (command) => vm.run(command, { cwd: repository, env, output, limitMs: LIMIT_MS });
     const job = hasJob && { job: (await run(`node ${MAIN_JOB_FILE}`)) === 0 ? 'passed' : '**failed**' };
-    if (files.length === 0) return job;
+    if (files.length === 0) return { ...job, processor: vm.processorMinutes };
     const options = '--experimental.fsModuleCache --reporter=verbose --reporter=./test/support/ci-reporter.ts';
     await run(`${VITEST} run ${options} ${files.map(quoted).join(' ')}`);
     const tally = JSON.parse(await readFile(vm.pathOutside('results.json'), 'utf8').catch(() => NO_RESULTS));
-    return { ...job, tally };
+    return { ...job, tally, processor: vm.processorMinutes };
   } finally {
     await vm.stop();
   }
@@ -167,9 +172,16 @@ function report(rows) {
     if (job !== undefined)
       sum.tests.push({ file: 'main job', names: [], state: job === 'passed' ? 'passed' : 'failed' });
   }
-  process.stdout.write('\nkernel  main job    minutes  package\n');
-  for (const { name, packaged, job = 'not run', minutes = '' } of rows) {
-    process.stdout.write(`${name.padEnd(7)} ${job.padEnd(11)} ${String(minutes).padEnd(8)} ${packaged}\n`);
+  process.stdout.write('\nkernel  main job    minutes  of a processor  package\n');
+  for (const { name, packaged, processor, job = 'not run', minutes = '' } of rows) {
+    const cells = [
+      name.padEnd(7),
+      job.padEnd(11),
+      String(minutes).padEnd(8),
+      processor.toFixed(1).padEnd(15),
+      packaged,
+    ];
+    process.stdout.write(`${cells.join(' ')}\n`);
   }
   process.stdout.write(`\n${closingLines(sum)}`);
   return sum.failures > 0 || sum.tests.some(({ state }) => state === 'failed') ? 1 : 0;
