@@ -30,6 +30,12 @@ export const FEATURES = [
   },
   { feature: 'delay, loss, reordering, links that flap', files: ['test/kernels/netem.test.ts'], isLong: true },
   { feature: 'doctor: a full table of neighbours', files: ['test/kernels/doctor-neighbours.test.ts'] },
+  { feature: 'the fast path, on two nodes', files: ['test/kernels/fast-path.test.ts'] },
+  {
+    feature: 'the fast path’s programs, on all sorts of packets',
+    files: ['test/root/fastpath-programs.test.ts', 'test/root/fastpath-full.test.ts'],
+    isLong: true,
+  },
   {
     feature: 'doctor with WireGuard and IPIP',
     files: ['test/kernels/doctor-wireguard.test.ts', 'test/kernels/doctor-ipip.test.ts'],

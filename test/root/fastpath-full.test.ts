@@ -3,7 +3,8 @@
 
 import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
 import type { LoadedPrograms, NodeMaps } from '../../flanneld/fastpath/programs/node-programs.ts';
@@ -21,6 +22,7 @@ import { setLink } from '../../lib/rtnetlink/link.ts';
 import { addRoute, deleteRoute } from '../../lib/rtnetlink/route.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
+import { hasConntrackFunctions, needConntrackFunctions } from '../support/conntrack-functions.ts';
 import {
   decideFromPod,
   decideFromUnderlay,
@@ -63,6 +65,8 @@ let programs: LoadedPrograms;
 let maps: NodeMaps;
 let world: FullWorld;
 beforeAll(async () => {
+  if (!hasConntrackFunctions) return;
+  loadConntrack(sys);
   node = await startPacketNode(sys, underlayMac);
   const { devices, netnsFd } = node;
   const tunnel = { local: LOCAL, vni: 7, port: 8472, ttl: 61 };
@@ -101,9 +105,11 @@ beforeAll(async () => {
   allowFor(sys, mapOf(maps, 'state'), 600_000);
 });
 afterAll(() => {
+  if (!hasConntrackFunctions) return;
   closeNode(sys, programs, maps);
   node.remove();
 });
+beforeEach(needConntrackFunctions);
 
 interface Outcome {
   readonly counted: readonly Reason[];
