@@ -25,6 +25,11 @@ export const helpers = {
   redirect_neigh: 152,
   /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to what lies behind it. */
   redirect_peer: 155,
+  /**
+   * r1 skb, r2 ifindex, r3 u32 for the device's MTU, which must be 0 before, r4 bytes that the packet is to get longer, r5 flags; 0, or 1
+   * where the packet does not fit, or −ENODEV where this namespace has no such device. From Linux 5.12 on.
+   */
+  check_mtu: 163,
 } as const;
 
 export type HelperName = keyof typeof helpers;

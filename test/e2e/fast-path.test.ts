@@ -3,8 +3,6 @@
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { linkInfo } from '../../lib/bpf/link.ts';
-import { openPinned } from '../../lib/bpf/pin.ts';
-import { closeFd } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { startFlow } from '../faults/probe/flow.ts';
 import type { Lab } from '../lab/lab.ts';
@@ -16,14 +14,15 @@ import {
   counted,
   detachLink,
   fastPathOf,
+  giveNext,
   linkPins,
-  PINS,
   podsOf,
   serve,
   since,
   startFastLab,
   untilOff,
   untilOn,
+  withPin,
 } from '../support/fast-path.ts';
 
 const sys = openKoffiSyscalls();
@@ -78,22 +77,13 @@ test('it is off while a rule of somebody else filters what is forwarded, which i
 });
 
 test('programs that somebody detaches come back', async () => {
-  const folder = one.pathFromOutside(PINS);
-  const withLink = <T>(name: string, body: (fd: number) => T): T => {
-    const fd = openPinned(sys, `${folder}/${name}`) ?? -1;
-    try {
-      return body(fd);
-    } finally {
-      closeFd(sys, fd);
-    }
-  };
   const names = linkPins(one);
   const isAttached = (name: string): boolean =>
-    linkPins(one).includes(name) && withLink(name, (fd) => linkInfo(sys, fd)?.ifindex ?? 0) > 0;
+    linkPins(one).includes(name) && withPin(one, name, (fd) => linkInfo(sys, fd)?.ifindex ?? 0) > 0;
   expect(names).toHaveLength(3);
   expect(names.every(isAttached)).toBe(true);
   for (const name of names) {
-    withLink(name, (fd) => {
+    withPin(one, name, (fd) => {
       expect(detachLink(fd)).toBe(0);
       // The agent may be about to put another link in its place.
       expect(linkInfo(sys, fd)?.ifindex).toBe(0);
@@ -107,7 +97,9 @@ test('a new pod with the address of one that is gone is reached', async () => {
   const gone = await one.addPod();
   await untilOn(one);
   await gone.remove();
+  giveNext(one, gone.ip);
   const next = await one.addPod();
+  expect(next.ip).toBe(gone.ip);
   onTestFinished(async () => void (await next.remove()));
   await serve(next);
   expect(await ask(c, 'udp', next.ip)).toContain(next.name);

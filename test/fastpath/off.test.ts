@@ -5,20 +5,9 @@ import { listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
-import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { statusReport } from '../lab/support/status.ts';
-import {
-  addTable,
-  ask,
-  PINS,
-  podsInMap,
-  podsOf,
-  serve,
-  startFastLab,
-  untilOff,
-  untilOn,
-} from '../support/fast-path.ts';
+import { addTable, ask, PINS, podsOf, serve, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
 
 const sys = openKoffiSyscalls();
 
@@ -109,22 +98,6 @@ test.for([
   await one.run(on);
   await untilOff(one, reason);
   await one.run(off);
-  await untilOn(one);
-});
-
-test('a pod’s entry is removed with its device: by the agent when no DEL runs, and by DEL when no agent runs', async () => {
-  const [byHand, byDel] = [await one.addPod(), await one.addPod()];
-  await untilOn(one);
-  expect(podsInMap(one)).toEqual(expect.arrayContaining([byHand.ip, byDel.ip]));
-  await byHand.exec(['ip', 'link', 'del', 'eth0']);
-  await waitUntil(() => !podsInMap(one).includes(byHand.ip), 20_000, 'the entry to go');
-  await one.agent.kill();
-  expect(podsInMap(one)).toContain(byDel.ip);
-  await byDel.remove();
-  expect(podsInMap(one)).not.toContain(byDel.ip);
-  await byHand.remove();
-  await one.agent.start();
-  await one.agent.ready();
   await untilOn(one);
 });
 

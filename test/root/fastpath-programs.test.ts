@@ -2,7 +2,7 @@
 // what they redirect is what routing would have sent on, byte for byte, and what they leave to the kernel is unchanged.
 
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadConntrack } from '../../flanneld/fastpath/load.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
 import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
@@ -14,10 +14,12 @@ import { TC_ACT_REDIRECT, TC_ACT_UNSPEC } from '../../lib/bpf/skb.ts';
 import type { Family } from '../../lib/ip.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
 import { inNetns } from '../../lib/sys/netns.ts';
+import { hasConntrackFunctions, needConntrackFunctions } from '../support/conntrack-functions.ts';
 import { type Arrival, decide, type OracleWorld } from '../support/fastpath-oracle.ts';
 import {
   closeNode,
   frames,
+  GONE_DEVICE,
   goodFrame,
   hex,
   loadNode,
@@ -28,6 +30,7 @@ import {
   startPacketNode,
   track,
   worldOf,
+  writeNodeSettings,
 } from '../support/fastpath-world.ts';
 
 const sys = openKoffiSyscalls();
@@ -35,10 +38,12 @@ const processors = possibleProcessors(sys);
 
 let node: PacketNode;
 beforeAll(async () => {
+  if (!hasConntrackFunctions) return;
   loadConntrack(sys);
   node = await startPacketNode(sys);
 });
-afterAll(() => node.remove());
+afterAll(() => node?.remove());
+beforeEach(needConntrackFunctions);
 
 describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { families: [4, 6] as Family[] }])(
   'a node of families $families',
@@ -48,11 +53,14 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
     let world: OracleWorld;
 
     beforeAll(() => {
+      if (!hasConntrackFunctions) return;
       ({ programs, maps } = loadNode(sys, node.devices, families));
       const tracked = inNetns(sys, node.netnsFd, () => track(sys, families));
       world = worldOf(node.devices, families, tracked);
     });
-    afterAll(() => closeNode(sys, programs, maps));
+    afterAll(() => {
+      if (hasConntrackFunctions) closeNode(sys, programs, maps);
+    });
 
     test.for([{ program: 'from-pod' as const }, { program: 'from-tunnel' as const }])(
       'the program $program decides as the oracle, and changes what routing changes',
@@ -106,6 +114,18 @@ describe.for([{ families: [4] as Family[] }, { families: [6] as Family[] }, { fa
         expect(verdict()).toBe(TC_ACT_UNSPEC);
       },
     );
+
+    test('the program from-pod leaves packets to the kernel when the tunnel’s device is gone', () => {
+      const [family = 4] = families;
+      const frame = goodFrame(family, 'from-pod');
+      const run = () =>
+        inNetns(sys, node.netnsFd, () => runProgram(sys, programs.fromPod, frame, { ifindex: node.devices.pods[0] }));
+      allowFor(sys, mapOf(maps, 'state'), 600_000);
+      expect(run().verdict).toBe(TC_ACT_REDIRECT);
+      writeNodeSettings(sys, maps, { ...node.devices, tunnel: GONE_DEVICE }, families);
+      const { verdict, packet } = run();
+      expect({ verdict, frame: hex(packet) }).toEqual({ verdict: TC_ACT_UNSPEC, frame: hex(frame) });
+    });
   },
 );
 

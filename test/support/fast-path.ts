@@ -1,19 +1,27 @@
 // What tests of the fast path share: nodes of the lab that have it, what their agents say of it, and what the programs count.
 
 import { onTestFinished } from 'vitest';
+import { ClsactFilters } from '../../flanneld/fastpath/clsact-filters.ts';
 import { LINK_PIN } from '../../flanneld/fastpath/pins.ts';
 import { readCounters } from '../../flanneld/fastpath/programs/counters.ts';
-import { countersMap } from '../../flanneld/fastpath/programs/layout.ts';
+import { allowFor } from '../../flanneld/fastpath/programs/heartbeat.ts';
+import { countersMap, stateMap } from '../../flanneld/fastpath/programs/layout.ts';
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
+import { hasTcx } from '../../flanneld/fastpath/tcx-links.ts';
 import type { FastPathStatus } from '../../flanneld/health/status/report.ts';
 import { tryBpf } from '../../lib/bpf/bpf-call.ts';
+import { listPrograms } from '../../lib/bpf/link.ts';
 import { listElements } from '../../lib/bpf/map.ts';
 import { openPinned } from '../../lib/bpf/pin.ts';
 import { possibleProcessors } from '../../lib/bpf/processors.ts';
-import { formatIp, ipFromBytes } from '../../lib/ip.ts';
+import { formatIp, ipFromBytes, parseIp } from '../../lib/ip.ts';
+import { openNetlink } from '../../lib/netlink/connection.ts';
 import { podsMap } from '../../lib/pods/fast-path-pods.ts';
+import { listLinks } from '../../lib/rtnetlink/link.ts';
 import { closeFd, listDir } from '../../lib/sys/file.ts';
 import { openKoffiSyscalls } from '../../lib/sys/koffi.ts';
+import { inNetns, openNetns } from '../../lib/sys/netns.ts';
+import { check } from '../../lib/sys/sys-error.ts';
 import { askArgv, type Inside, startServer } from '../cni/conformance/traffic.ts';
 import { type Lab, type LabOptions, startLab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
@@ -28,7 +36,7 @@ export const INPUT_RULE =
 const BPF_LINK_DETACH = 34;
 const sys = openKoffiSyscalls();
 
-export interface FastLabOptions extends Pick<LabOptions, 'netConf'> {
+export interface FastLabOptions extends Pick<LabOptions, 'netConf' | 'pluginFolder'> {
   readonly mode?: 'redirect' | 'full';
   /** The agent's executable; the built one when absent. */
   readonly agentFile?: string;
@@ -102,10 +110,20 @@ export async function untilOff(node: LabNode, reason: RegExp): Promise<void> {
 
 /** What the programs of a node have counted, read from the kernel: no agent is needed. */
 export function counted(node: LabNode): Map<Reason, number> {
-  const fd = openPinned(sys, node.pathFromOutside(`${PINS}/counters`));
-  if (fd === undefined) throw new Error(`${node.name} has no counters`);
+  return withPin(node, 'counters', (fd) => readCounters(sys, { fd, spec: countersMap }, possibleProcessors(sys)));
+}
+
+/** Lets the programs of a node go on for ten minutes, as if its agent, which must be dead, had just put that off. */
+export function keepAlive(node: LabNode): void {
+  withPin(node, 'state', (fd) => allowFor(sys, { fd, spec: stateMap }, 600_000));
+}
+
+/** Calls `body` with the descriptor of something that the node's agent has pinned. */
+export function withPin<T>(node: LabNode, name: string, body: (fd: number) => T): T {
+  const fd = openPinned(sys, node.pathFromOutside(`${PINS}/${name}`));
+  if (fd === undefined) throw new Error(`${node.name} has no pin ${name}`);
   try {
-    return readCounters(sys, { fd, spec: countersMap }, possibleProcessors(sys));
+    return body(fd);
   } finally {
     closeFd(sys, fd);
   }
@@ -121,6 +139,32 @@ export function detachLink(fd: number): number {
   return tryBpf(sys, BPF_LINK_DETACH, (attr) => attr.setU32(0, fd));
 }
 
+/** The devices of a node that have a program for what arrives. */
+export function devicesWithPrograms({ pid }: LabNode): string[] {
+  const netns = openNetns(sys, `/proc/${pid}/ns/net`);
+  try {
+    return inNetns(sys, netns, () => {
+      const netlink = openNetlink(sys);
+      try {
+        const filters = new ClsactFilters(netlink).list();
+        const isUsed = (index: number): boolean =>
+          filters.has(index) || (hasTcx(sys) && listPrograms(sys, index, 'ingress').length > 0);
+        return listLinks(netlink).flatMap(({ index, name }) => (isUsed(index) ? [name] : []));
+      } finally {
+        netlink.close();
+      }
+    });
+  } finally {
+    closeFd(sys, netns);
+  }
+}
+
+/** Takes every program of the node off its device. `devices` are those that have one, which only filters of clsact need. */
+export async function detachAll(node: LabNode, devices: readonly string[]): Promise<void> {
+  if (hasTcx(sys)) for (const pin of linkPins(node)) check(withPin(node, pin, detachLink), 'bpf detach', pin);
+  else for (const dev of devices) await node.run(['tc', 'qdisc', 'del', 'dev', dev, 'clsact']);
+}
+
 /** How much a node has counted of a reason since `before`. */
 export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason: Reason): number {
   return (counted(node).get(reason) ?? 0) - (before.get(reason) ?? 0);
@@ -128,13 +172,14 @@ export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason
 
 /** The addresses of pods in a node's map, read from the kernel. */
 export function podsInMap(node: LabNode): string[] {
-  const fd = openPinned(sys, node.pathFromOutside(`${PINS}/pods4`));
-  if (fd === undefined) throw new Error(`${node.name} has no map of pods`);
-  try {
-    return listElements(sys, { fd, spec: podsMap(4) }).map(({ key }) => formatIp(ipFromBytes(key)));
-  } finally {
-    closeFd(sys, fd);
-  }
+  const elements = withPin(node, 'pods4', (fd) => listElements(sys, { fd, spec: podsMap(4) }));
+  return elements.map(({ key }) => formatIp(ipFromBytes(key)));
+}
+
+/** Has the next pod of the node get this address, which must be free. */
+export function giveNext(node: LabNode, ip: string): void {
+  const { family, value } = parseIp(ip);
+  node.writeFile('/var/lib/cni/networks/cbr0/last_reserved_ip.0', formatIp({ family, value: value - 1n }));
 }
 
 const inside =

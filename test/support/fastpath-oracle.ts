@@ -27,6 +27,8 @@ export interface OracleWorld {
   /** As `flowName` writes it. */
   readonly tracked: ReadonlySet<string>;
   readonly isPaused: boolean;
+  /** The indexes of pods' devices that exist. */
+  readonly devices: ReadonlySet<number>;
 }
 
 export interface Arrival {
@@ -71,7 +73,7 @@ function fromPod(world: OracleWorld, arrival: Arrival, parsed: Parsed, left: (re
   const sender = world.pods.get(parsed.source);
   if (sender === undefined || sender.ifindex !== arrival.ifindex) return left('source');
   if (isWithin(world.own, frame, parsed)) {
-    const wrong = notToPod(world, frame, parsed, sender) ?? last(world, arrival, parsed);
+    const wrong = notToPod(world, frame, parsed, sender) ?? last(world, arrival, parsed) ?? gone(world, parsed);
     return wrong === undefined ? { reason: 'to-pod', frame } : left(wrong);
   }
   if (macFromBytes(frame.subarray(0, 6)) !== sender.bridgeMac) return left('not-routed');
@@ -100,7 +102,7 @@ function fromTunnel(
   if (peer === undefined || peer.peerMac !== macFromBytes(frame.subarray(6, 12))) return left('sender');
   const pod = world.pods.get(parsed.destination);
   if (pod === undefined) return left('destination');
-  const wrong = last(world, arrival, parsed);
+  const wrong = last(world, arrival, parsed) ?? gone(world, parsed);
   if (wrong !== undefined) return left(wrong);
   return { reason: 'from-peer', frame: routed(frame, parsed, pod.podMac, pod.bridgeMac) };
 }
@@ -186,6 +188,11 @@ function last(world: OracleWorld, arrival: Arrival, parsed: Parsed): Reason | un
 
 function track(world: OracleWorld, { protocol, source, destination, ports }: Parsed): Reason | undefined {
   return world.tracked.has(flowName(protocol, source, destination, ports)) ? 'tracked' : undefined;
+}
+
+/** A pod whose device is gone is reached, if at all, by the kernel. */
+function gone({ devices, pods }: OracleWorld, { destination }: Parsed): Reason | undefined {
+  return devices.has(pods.get(destination)?.ifindex ?? 0) ? undefined : 'no-device';
 }
 
 /** As a router sends it on: its next hop's MAC and its own, a ttl less by 1, and the checksum of the header as it is then. */

@@ -1,5 +1,5 @@
 // A node as the programs of the fast path see it, for tests that run them on packets without sending any: devices in a namespace, maps with
-// two pods and two peers, tracked connections, and frames that are right in most things.
+// three pods and two peers, tracked connections, and frames that are right in most things.
 
 import fc from 'fast-check';
 import { addressKey, encodePeer, encodePod } from '../../flanneld/fastpath/programs/layout.ts';
@@ -30,7 +30,9 @@ const bridgeMac = parseMac('0a:58:0a:f4:01:01');
 export const ownVtep = parseMac('02:0f:00:00:00:01');
 const peerVtep = parseMac('02:0f:00:00:00:02');
 const otherVtep = parseMac('02:0f:00:00:00:03');
-const podMacs = [parseMac('02:0a:00:00:00:02'), parseMac('02:0a:00:00:00:03')] as const;
+/** Of the last pod the device is gone, and its entry is still there. */
+const podMacs = [parseMac('02:0a:00:00:00:02'), parseMac('02:0a:00:00:00:03'), parseMac('02:0a:00:00:00:03')] as const;
+export const GONE_DEVICE = 1_000_000;
 const strange = parseMac('02:ee:ee:ee:ee:ee');
 
 export const places: Record<
@@ -39,13 +41,13 @@ export const places: Record<
 > = {
   4: {
     own: parsePrefix('10.244.1.0/24'),
-    pods: [parseIp('10.244.1.2'), parseIp('10.244.1.3')],
+    pods: ['10.244.1.2', '10.244.1.3', '10.244.1.4'].map(parseIp),
     peers: [parsePrefix('10.244.2.0/24'), parsePrefix('10.244.3.0/24')],
     others: ['10.244.1.9', '10.244.1.1', '10.244.4.4', '192.0.2.1', '224.0.0.1'].map(parseIp),
   },
   6: {
     own: parsePrefix('fd00:1:0:1::/64'),
-    pods: [parseIp('fd00:1:0:1::2'), parseIp('fd00:1:0:1::3')],
+    pods: ['fd00:1:0:1::2', 'fd00:1:0:1::3', 'fd00:1:0:1::4'].map(parseIp),
     peers: [parsePrefix('fd00:1:0:2::/64'), parsePrefix('fd00:1:0:3::/64')],
     others: ['fd00:1:0:1::9', 'fe80::1', 'fd00:1:0:4::1', '2001:db8::1', 'ff02::1'].map(parseIp),
   },
@@ -95,7 +97,7 @@ export async function startPacketNode(sys: Syscalls, underlayMac?: Mac): Promise
   };
 }
 
-/** Programs and maps of a node of these families, with both pods and both peers in them. */
+/** Programs and maps of a node of these families, with all pods and both peers in them. */
 export function loadNode(
   sys: Syscalls,
   devices: Devices,
@@ -103,22 +105,11 @@ export function loadNode(
   outer?: { readonly settings: OuterSettings; readonly peers: readonly Ip[] },
 ): { programs: LoadedPrograms; maps: NodeMaps } {
   const maps = createMaps(sys);
-  const settings = new Map(
-    families.map((family) => [
-      family,
-      {
-        subnet: places[family].own,
-        tunnelIfindex: devices.tunnel,
-        mtu: MTU,
-        ...(outer && family === 4 && { outer: outer.settings }),
-      },
-    ]),
-  );
-  writeSettings(sys, mapOf(maps, 'settings'), settings);
+  writeNodeSettings(sys, maps, devices, families, outer?.settings);
   const programs = loadPrograms(sys, maps);
   for (const family of families) {
     for (const [index, ip] of places[family].pods.entries()) {
-      const pod = { ifindex: devices.pods[index] ?? 0, podMac: podMacs[index] ?? strange, bridgeMac };
+      const pod = { ifindex: devices.pods[index] ?? GONE_DEVICE, podMac: podMacs[index] ?? strange, bridgeMac };
       updateElement(sys, mapOf(maps, `pods${family}`), addressKey(ip), encodePod(pod));
     }
     for (const [index, { ip }] of places[family].peers.entries()) {
@@ -128,6 +119,23 @@ export function loadNode(
     }
   }
   return { programs, maps };
+}
+
+export function writeNodeSettings(
+  sys: Syscalls,
+  maps: NodeMaps,
+  { tunnel }: Devices,
+  families: readonly Family[],
+  outer?: OuterSettings,
+): void {
+  const settings = families.map((family) => {
+    const { own: subnet } = places[family];
+    return [
+      family,
+      { subnet, tunnelIfindex: tunnel, mtu: MTU, ...(outer !== undefined && family === 4 && { outer }) },
+    ] as const;
+  });
+  writeSettings(sys, mapOf(maps, 'settings'), new Map(settings));
 }
 
 /** Closes what `loadNode` made. */
@@ -293,14 +301,15 @@ export function worldOf(devices: Devices, families: readonly Family[], tracked: 
     families.flatMap((family) =>
       places[family].pods.map((ip, index) => [
         formatIp(ip),
-        { ifindex: devices.pods[index] ?? 0, podMac: podMacs[index] ?? strange, bridgeMac },
+        { ifindex: devices.pods[index] ?? GONE_DEVICE, podMac: podMacs[index] ?? strange, bridgeMac },
       ]),
     ),
   );
   const peers = families.flatMap((family) =>
     places[family].peers.map((subnet, index) => ({ subnet, peerMac: peerMacs[index] ?? strange, ownMac: ownVtep })),
   );
-  return { own: families.map((family) => places[family].own), mtu: MTU, pods, peers, tracked, isPaused: false };
+  const own = families.map((family) => places[family].own);
+  return { own, mtu: MTU, pods, peers, tracked, isPaused: false, devices: new Set(devices.pods) };
 }
 
 /** One that is redirected. */

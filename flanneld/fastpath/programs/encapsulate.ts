@@ -5,6 +5,7 @@
 import type { Assembler } from '../../../lib/bpf/assembler.ts';
 import { skb } from '../../../lib/bpf/skb.ts';
 import { sumHeader } from './checksum.ts';
+import { buildHeaders, changedBytes, storeBytes } from './headers.ts';
 import { peerValue } from './layout.ts';
 import {
   left,
@@ -16,18 +17,7 @@ import {
   room,
   VXLAN_FLAGS,
 } from './outer.ts';
-import {
-  buildHeaders,
-  changedBytes,
-  count,
-  countOfPeer,
-  type FamilyLayout,
-  IPPROTO_UDP,
-  needBytes,
-  slow,
-  stack,
-  storeBytes,
-} from './packet.ts';
+import { count, countOfPeer, type FamilyLayout, IPPROTO_UDP, needBytes, slow, stack } from './packet.ts';
 
 const AF_INET = 2;
 /**

@@ -5,8 +5,10 @@ import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts'
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { encapsulate } from './encapsulate.ts';
+import { writeHeaders } from './headers.ts';
 import { peerValue } from './layout.ts';
 import {
+  checkDevice,
   checkHeader,
   checkHeartbeat,
   checkSize,
@@ -20,7 +22,6 @@ import {
   lookUpSubnet,
   programOf,
   slow,
-  writeHeaders,
 } from './packet.ts';
 
 export function fromPodProgram(): AssembledProgram {
@@ -65,6 +66,8 @@ function toPeer(assembler: Assembler, layout: FamilyLayout, path: string): void 
   checkUntracked(assembler, layout, path);
   if (family === 4) encapsulate(assembler, layout, `${path}: by the device`);
   assembler.label(`${path}: by the device`);
+  loadSetting(assembler, 'r1', layout, 'tunnelIfindex');
+  checkDevice(assembler, 'r1');
   writeHeaders(assembler, layout, 'r9', peerValue.macs);
   assembler.mov('r1', 1).atomicAdd('r9', peerValue.sent, 'r1');
   count(assembler, 'to-peer', `${path}: counted`);
@@ -88,6 +91,7 @@ function toPod(assembler: Assembler, layout: FamilyLayout, path: string): void {
   compareMac(assembler, 0, 'r9', podValue.macs, 'not-bridged');
   checkSize(assembler, layout, path);
   checkUntracked(assembler, layout, path);
+  checkDevice(assembler.load('u32', 'r1', 'r9', podValue.ifindex), 'r1');
   assembler
     .mov('r1', 'r6')
     .mov('r2', PACKET_HOST)

@@ -4,8 +4,10 @@
 import type { AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts';
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
+import { writeHeaders } from './headers.ts';
 import { peerValue } from './layout.ts';
 import {
+  checkDevice,
   checkHeader,
   checkHeartbeat,
   checkSize,
@@ -20,7 +22,6 @@ import {
   lookUpSubnet,
   programOf,
   slow,
-  writeHeaders,
 } from './packet.ts';
 
 /** Offset of the source address in the Ethernet header. */
@@ -42,6 +43,8 @@ function fromTunnel(assembler: Assembler, layout: FamilyLayout): void {
   keepPointer(assembler, 'r0'); // the destination pod
   checkSize(assembler, layout, `IPv${family}`);
   checkUntracked(assembler, layout, `IPv${family}`);
+  keptPointer(assembler, 'r1').load('u32', 'r1', 'r1', podValue.ifindex);
+  checkDevice(assembler, 'r1');
   keptPointer(assembler, 'r1');
   writeHeaders(assembler, layout, 'r1', podValue.macs);
   assembler.mov('r1', 1).atomicAdd('r9', peerValue.received, 'r1');

@@ -6,6 +6,7 @@ import { type AssembledProgram, Assembler } from '../../../lib/bpf/assembler.ts'
 import { PACKET_HOST, skb } from '../../../lib/bpf/skb.ts';
 import { podValue } from '../../../lib/pods/fast-path-pods.ts';
 import { sumHeader, wrapChecksum } from './checksum.ts';
+import { buildHeaders, changedBytes, storeBytes } from './headers.ts';
 import { peerValue } from './layout.ts';
 import {
   innerLayout,
@@ -18,8 +19,7 @@ import {
   VXLAN_FLAGS,
 } from './outer.ts';
 import {
-  buildHeaders,
-  changedBytes,
+  checkDevice,
   checkHeader,
   checkHeartbeat,
   checkSize,
@@ -38,7 +38,6 @@ import {
   needBytes,
   PORTS_BYTES,
   stack,
-  storeBytes,
 } from './packet.ts';
 import { reasons } from './reasons.ts';
 import { outerSetting } from './settings.ts';
@@ -144,6 +143,8 @@ function checkInner(assembler: Assembler): void {
   keepPointer(assembler, 'r0'); // the destination pod
   checkSize(assembler, innerLayout, 'inner');
   checkUntracked(assembler, innerLayout, 'inner');
+  keptPointer(assembler, 'r1').load('u32', 'r1', 'r1', podValue.ifindex);
+  checkDevice(assembler, 'r1');
 }
 
 /** An outer mark of congestion must be copied to the inner packet (RFC 6040 §4.2): the new mark, or 0, is kept in `stack.size`. */

@@ -11,13 +11,13 @@
 import { type AssembledProgram, Assembler, type Register } from '../../../lib/bpf/assembler.ts';
 import { skb, TC_ACT_UNSPEC } from '../../../lib/bpf/skb.ts';
 import type { Family } from '../../../lib/ip.ts';
-import { sumHeader, wrapChecksum } from './checksum.ts';
+import { sumHeader } from './checksum.ts';
 import { slowOfPeer } from './layout.ts';
 import { type PeerReason, peerReasons, type Reason, reasons, type SlowReason, slowReasons } from './reasons.ts';
 import { setting, settingAt } from './settings.ts';
 
 export const ETH_HEADER = 14;
-const ETH_TYPE = 12;
+export const ETH_TYPE = 12;
 const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
 /** TCP or UDP ports behind an IP header. */
@@ -25,6 +25,7 @@ export const PORTS_BYTES = 4;
 /** The byte of a TCP header whose upper half is its length in words. */
 const TCP_LENGTH_AT = 12;
 const ENOENT = 2;
+const ENODEV = 19;
 
 /** What programs keep at which offset of the stack; `encapsulate.ts` and `from-underlay.ts` keep more below. */
 export const stack = {
@@ -36,6 +37,8 @@ export const stack = {
   peer: -272,
   /** u64: the time at which the program began. */
   now: -280,
+  /** u32: the MTU of the device that a packet is for, as the kernel says it. */
+  deviceMtu: -284,
   /** A key: an address, or the number of a reason. */
   key: -32,
   /** struct bpf_sock_tuple: addresses and ports. */
@@ -290,60 +293,20 @@ export function checkUntracked(assembler: Assembler, layout: FamilyLayout, path:
 }
 
 /**
- * Writes what a router writes: the MAC addresses at `offset` of the element, and a ttl less by 1 with its checksum. The bytes are built on
- * the stack and written by one call, which either succeeds or changes nothing. r7 and r8 become invalid.
+ * Goes on only when the device with the index in `ifindex` exists, because a redirected packet would be lost otherwise. While no agent runs
+ * that hears of a device's end, its entry may stay for up to 10 s.
  */
-export function writeHeaders(assembler: Assembler, layout: FamilyLayout, element: Register, offset: number): void {
-  buildHeaders(assembler, layout, element, offset, `IPv${layout.family}: written`);
-  storeBytes(assembler, stack.headers, 0, changedBytes(layout));
-  assembler.jump('r0', '!=', 0, slow('unwritable'));
-}
-
-/** The number of bytes that change: the Ethernet header, and the IP header up to the ttl and (IPv4) its checksum. */
-export function changedBytes({ family }: FamilyLayout): number {
-  return family === 4 ? ETH_HEADER + 12 : ETH_HEADER + 8;
-}
-
-/** Builds on the stack what `writeHeaders` writes, as a frame that begins with the Ethernet header in front of the IP header. */
-export function buildHeaders(
-  assembler: Assembler,
-  layout: FamilyLayout,
-  element: Register,
-  offset: number,
-  path: string,
-): void {
-  const { start, family, ttl, protocol } = layout;
-  const put = (at: number) => stack.headers + ETH_HEADER + at - start;
-  for (let at = 0; at < 12; at += 2) {
-    assembler.load('u16', 'r0', element, offset + at).store('u16', 'r10', stack.headers + at, 'r0');
-  }
-  assembler.store('u16', 'r10', stack.headers + ETH_TYPE, layout.etherType);
-  const before = ttl - (ttl % 2);
-  for (let at = start; at < before; at += 2) {
-    assembler.load('u16', 'r0', 'r7', at).store('u16', 'r10', put(at), 'r0');
-  }
-  if (before < ttl) assembler.load('u8', 'r0', 'r7', before).store('u8', 'r10', put(before), 'r0');
-  assembler.load('u8', 'r0', 'r7', ttl).sub('r0', 1).store('u8', 'r10', put(ttl), 'r0');
-  if (family !== 4) return;
+export function checkDevice(assembler: Assembler, ifindex: Register): void {
   assembler
-    .load('u8', 'r0', 'r7', protocol)
-    .store('u8', 'r10', put(protocol), 'r0')
-    .load('u16', 'r0', 'r7', start + 10)
-    .add('r0', 1);
-  wrapChecksum(assembler, path);
-  assembler.store('u16', 'r10', put(start + 10), 'r0');
-}
-
-/** Writes bytes of the stack into the packet. r0 becomes 0, or an error when nothing was written. r7 and r8 become invalid. */
-export function storeBytes(assembler: Assembler, from: number, to: number, bytes: number): void {
-  assembler
+    .mov('r2', ifindex)
+    .store('u32', 'r10', stack.deviceMtu, 0)
     .mov('r1', 'r6')
-    .mov('r2', to)
     .mov('r3', 'r10')
-    .add('r3', from)
-    .mov('r4', bytes)
+    .add('r3', stack.deviceMtu)
+    .mov('r4', 0)
     .mov('r5', 0)
-    .callHelper('skb_store_bytes');
+    .callHelper('check_mtu')
+    .jump32('r0', '==', -ENODEV, slow('no-device'));
 }
 
 /** Remembers which peer the packet belongs to: r9 is the peer. */

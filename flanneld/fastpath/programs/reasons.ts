@@ -28,6 +28,7 @@ export const slowReasons = [
   'paused',
   'tracked',
   'conntrack',
+  'no-device',
   'unwritable',
 ] as const;
 
