@@ -7,7 +7,17 @@ import type { Lab } from '../lab/lab.ts';
 import type { LabNode } from '../lab/lab-node.ts';
 import { builtAgent } from '../lab/programs.ts';
 import { statusReport } from '../lab/support/status.ts';
-import { addTable, ask, PINS, podsOf, serve, startFastLab, untilOff, untilOn } from '../support/fast-path.ts';
+import {
+  addTable,
+  ask,
+  devicesWithPrograms,
+  PINS,
+  podsOf,
+  serve,
+  startFastLab,
+  untilOff,
+  untilOn,
+} from '../support/fast-path.ts';
 
 const sys = openKoffiSyscalls();
 
@@ -123,7 +133,9 @@ test('an agent that starts where a policy is in force stops at once what a kille
 test('cleanup removes the pins that a stopped agent leaves, so that its programs end', async () => {
   await one.agent.stop();
   expect(listDir(sys, one.pathFromOutside(PINS))).toContain('state');
+  expect(devicesWithPrograms(one)).toContain('flannel.1');
   const cleanup = [process.execPath, builtAgent, 'cleanup', '--force'];
   expect(await one.run(cleanup)).toContain('/sys/fs/bpf/weft');
   expect(listDir(sys, one.pathFromOutside(PINS))).toBeUndefined();
+  expect(devicesWithPrograms(one)).toEqual([]);
 });
