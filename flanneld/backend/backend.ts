@@ -19,24 +19,24 @@ import type { Logger } from '../health/log.ts';
 import type { OverlayStatus } from '../health/status/report.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot } from '../subnet/manager.ts';
 
-/** A backend as the registry lists it. `Conf` is what its keys in net-conf say. */
+/** A backend as the registry lists it. `Conf` is the type of its parsed keys. */
 export interface BackendType<Conf> {
-  /** Its `Type` in net-conf, in lower case. */
+  /** Its `Type` in net-conf.json, in lower case. */
   readonly type: string;
-  /** Its keys beside `Type`, as users are told of them. Any other key is a warning. */
+  /** Its keys besides `Type`, with the text for users. Any other key causes a warning. */
   readonly keys: Readonly<Record<string, KeyDoc>>;
-  /** Reads them. Throws ConfigError that names the key, the value and what is allowed. */
+  /** Reads the keys. Throws ConfigError that names the key, the value and what is allowed. */
   readKeys(place: JsonPlace, config: Pick<NetConf, 'enableIpv6'>): Conf;
   make(conf: Conf): Backend;
-  /** Whether the device is one that this backend, ours or flannel's, makes; absent when it makes none that outlives the agent. */
+  /** Whether this backend, in Weft or flannel, makes this device; absent when it makes none that outlives the agent. */
   ownsDevice?(link: Link): boolean;
-  /** The tunnel of a family, for probes and for the doctor, which needs no agent; absent like `ownsDevice`. */
+  /** Describes the tunnel of a family, for probes and for the doctor, which works without an agent; absent like `ownsDevice`. */
   tunnel?(conf: Conf, family: Family): TunnelWay;
   /** The names of the files that it keeps in the state folder. */
   readonly stateFiles?: readonly string[];
 }
 
-/** Any backend. It is only ever given what it has read itself. */
+/** Any backend. It is given only configurations that it has read itself. */
 export type AnyBackendType = BackendType<unknown>;
 
 /** One family before there is a lease. */
@@ -45,24 +45,24 @@ export interface FamilyPlace {
   readonly network: IpPrefix;
   /** Name of the external interface. */
   readonly underlay: string;
-  /** Its address, from which packets are sent. */
+  /** The address that packets are sent from. */
   readonly local: Ip;
-  /** The address to which peers send. */
+  /** The address that peers send to. */
   readonly publicIp: Ip;
 }
 
-/** One family of a node that has its lease. */
+/** One family of a node that already has its lease. */
 export interface FamilySettings extends FamilyPlace {
   /** The subnet of this node. */
   readonly subnet: IpPrefix;
 }
 
-/** What an overlay works with. */
+/** What an overlay needs. */
 export interface OverlayTools {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Records what somebody else had changed. */
+  /** Records what somebody else has changed. */
   readonly drift?: DriftNotes;
 }
 
@@ -86,7 +86,7 @@ export interface BackendStart {
 export type Advertised = Pick<LeaseAttributes, 'backendType' | 'backendData' | 'backendV6Data' | 'moveData'>;
 
 export interface Backend {
-  /** Its name in net-conf. */
+  /** Its name in net-conf.json. */
   readonly type: string;
   /** Whether the running overlays must end before `advertise` is called again, when this node's underlay address changes. */
   readonly endsFirst?: boolean;
@@ -94,16 +94,16 @@ export interface Backend {
   checkPlaces?(places: readonly FamilyPlace[]): void;
   /** Rejects with ConfigError or OpError when this node cannot use this backend. */
   advertise(start: BackendStart): Promise<Advertised>;
-  /** Makes a new key of this node, which the next call of `advertise` advertises; absent where nothing is encrypted. */
+  /** Makes a new key for this node, which the next call of `advertise` advertises; absent where nothing is encrypted. */
   rotateKey?(tools: BackendTools): Promise<void>;
   /** Describes one overlay for each family; changes nothing yet. */
   overlays(start: BackendStart, families: readonly FamilySettings[], lease: Lease): AnyOverlaySpec[];
 }
 
-/** Called for every change to the overlay's own device, with what was found there before. */
+/** Called for every change to the overlay's own device, with the state that was found. */
 export type OnDeviceChange = (object: 'link' | 'address' | 'route', action: Action, was: string) => void;
 
-/** What a plan is made from, beside the leases. */
+/** What a plan depends on besides the leases. */
 export interface PlanContext {
   /** The objects that the kernel has. */
   readonly mirror: Mirror;
@@ -114,27 +114,27 @@ export interface PlanContext {
 
 /** A way to other nodes' pods in one family. */
 export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
-  /** Its name in the log: `flannel.1`, `host-gw`. Each overlay of an agent has another name. */
+  /** Its name in the log: `flannel.1`, `host-gw`. Overlays of one agent have different names. */
   readonly name: string;
   /** The name of its check in /readyz. */
   readonly check: string;
   readonly settings: FamilySettings;
-  /** MTU for pods over this external interface. Throws OpError when the interface's MTU is too small. */
+  /** The MTU for pods over this external interface. Throws OpError when the interface's MTU is too small. */
   mtu(underlay: Link): number;
   /** A remark about the MTU for the operator; undefined when there is none. */
   mtuNote?(underlay: Link): string | undefined;
   /**
-   * Makes the overlay's own device and its address right; absent when it has none. Throws OpError saying what is in the way;
-   * then nothing is left half done.
+   * Makes or corrects the overlay's own device and its address; absent when it has no device. Throws OpError that names the obstacle; then
+   * nothing is left half done.
    */
   ensureDevice?(underlay: Link, mtu: number, onChange: OnDeviceChange): Device;
   /** The peers in a snapshot of the leases. Returns the same object as long as nothing has changed. */
   plan(snapshot: LeaseSnapshot, context: PlanContext): Plan<P> | Promise<Plan<P>>;
-  /** Whether the node's addresses and routes decide how packets travel to peers; then a change of them needs a new plan. */
+  /** Whether packets' way to peers depends on the node's addresses and routes, so that a change of these needs a new plan. */
   readonly followsRoutes?: boolean;
-  /** A further device beside the overlay's own, as found last; absent where the backend has only one. */
+  /** A second device besides the overlay's own, as last seen; absent where the backend has only one. */
   secondDevice?(): Device | undefined;
-  /** When a new plan is needed though nobody tells of a change, in milliseconds; absent where events tell of all. */
+  /** After how many milliseconds a new plan is needed without an event; absent where events report every change. */
   planAgainMs?(): number;
   /** Whether a peer's pods are reached encrypted; absent where all or none are. */
   isEncrypted?(peer: P): boolean;
@@ -142,19 +142,19 @@ export interface OverlaySpec<P extends PlannedPeer> extends PeerObjects<P> {
   isDirect?(peer: P): boolean;
   /** The VNI, where there is one; names of tables contain it. */
   readonly vni?: number;
-  /** The UDP port of the tunnel, if anybody may send to it; the guard then watches or refuses those who are no peers. */
+  /** The UDP port of the tunnel, if anybody can send to it; the guard then counts or drops packets from strangers. */
   readonly openPort?: { readonly port: number; readonly isVxlan: boolean };
-  /** The tunnel, if it is one whose peers' kernels answer at the first address of their subnet; then probes ask there. */
+  /** The tunnel, if peers' kernels answer at the first address of their subnets, so that probes can ask there. */
   readonly tunnel?: TunnelWay;
-  /** Whether net-conf asks for the fast path; absent where the backend has none. */
+  /** The mode of the fast path in net-conf.json; absent where the backend has no fast path. */
   readonly fastPath?: 'off' | 'redirect' | 'full';
   /** Further facts for the status report. */
   facts?(): Pick<OverlayStatus, 'mac' | 'vni' | 'port' | 'publicKey'>;
-  /** Ends what runs in this process; what is in the kernel stays. */
+  /** Ends what runs in this process; the kernel's objects stay. */
   close?(): Promise<void>;
 }
 
-/** An overlay with any type of peer. It is only ever given peers it made itself. */
+/** An overlay with any type of peer. It is given only peers that it made itself. */
 export type AnyOverlaySpec = OverlaySpec<PlannedPeer>;
 
 /** A plan without peers. */

@@ -10,9 +10,9 @@ import { EADDRNOTAVAIL, EEXIST } from '../../lib/sys/errno.ts';
 import type { Device } from '../dataplane/objects/kind.ts';
 
 /**
- * Makes `ip` the device's address. On IPv4 foreign addresses inside `network` go, on IPv6 all but link-local ones: the
- * kernel would choose one of them as source. The new address comes first: with its last address a device loses its
- * routes. Throws NetlinkError.
+ * Makes `ip` the device's only address. For IPv4, other addresses inside `network` are removed, for IPv6 all except link-local ones: the
+ * kernel would choose one of them as source. The new address is added first, because a device that loses its last address loses its routes.
+ * Throws NetlinkError.
  */
 export function ensureOwnAddress(
   netlink: Netlink,
@@ -25,7 +25,7 @@ export function ensureOwnAddress(
   const length = addressBits(ip.family);
   const isOwn = (address: Address): boolean => sameIp(address.ip, ip) && address.length === length;
   if (!present.some(isOwn)) {
-    // No duplicate address detection: nobody else can have the address, and it would be unusable for a second or two.
+    // No duplicate address detection: no other node can have the address, and detection would make it unusable for a second or two.
     const flags = ip.family === 6 ? { flags: IFA_F_NODAD } : {};
     const request = addAddress({ index: device.index, ip, length, ...flags }, device.name);
     if (runUnless(netlink, request, EEXIST)) onChange(request, 'missing');
@@ -41,7 +41,7 @@ function isForeign({ ip }: Address, network: IpPrefix): boolean {
   return ip.family === 4 ? contains(network, ip) : !isLinkLocal(ip);
 }
 
-/** Runs the request; returns false when the kernel answers `done`, because somebody else did the same meanwhile. */
+/** Runs the request; returns false when the kernel answers with the errno `done`, because somebody else made the same change meanwhile. */
 function runUnless(netlink: Netlink, request: NetlinkRequest, done: number): boolean {
   try {
     netlink.run(request);

@@ -1,6 +1,6 @@
-// The host-gw backend has no tunnel and no device. It routes each peer's subnet to the peer's public IP over the external
-// interface, so all nodes must be on that link (flannel pkg/backend/hostgw). Differs from flannel: it leaves routes of others
-// alone, and a peer's missing route is put back at once and shown.
+// The host-gw backend has no tunnel and no device. It routes each peer's subnet to the peer's public IP over the external interface, so all
+// nodes must be on that link (flannel pkg/backend/hostgw). Differs from flannel: it leaves routes of others alone, and restores and reports
+// a peer's missing route at once.
 
 import { ConfigError } from '../../lib/errors.ts';
 import { formatIp, sameIp } from '../../lib/ip.ts';

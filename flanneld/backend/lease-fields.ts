@@ -19,7 +19,7 @@ import {
 import type { JsonValue } from '../../lib/json.ts';
 import type { Lease } from '../subnet/manager.ts';
 
-/** This node's own settings in one family, for every backend. */
+/** This node's own settings in one family, in the form that every backend uses. */
 export interface NodeConfig {
   readonly family: Family;
   readonly network: IpPrefix;
@@ -57,7 +57,7 @@ function subnetError(subnet: IpPrefix, problem: string): PeerError {
   return new PeerError(`subnet ${formatPrefix(subnet)} ${problem}`);
 }
 
-/** Throws PeerError for an address nothing must be sent to. */
+/** Throws PeerError for an address to which nothing must be sent. */
 export function checkPublicIp(publicIp: Ip | undefined, config: NodeConfig): Ip {
   if (publicIp === undefined) throw new PeerError('has no public IP');
   if (publicIp.family !== config.family) throw addressError(publicIp, `is not IPv${config.family}`);
@@ -65,7 +65,7 @@ export function checkPublicIp(publicIp: Ip | undefined, config: NodeConfig): Ip 
     throw addressError(publicIp, 'is no unicast address');
   }
   if (publicIp.value === config.publicIp.value) throw addressError(publicIp, "is this node's own");
-  // A tunnel whose outer address is routed into the tunnel loops in the kernel.
+  // A tunnel whose outer address is routed into the tunnel causes a loop in the kernel.
   if (contains(config.network, publicIp)) {
     throw addressError(publicIp, `lies inside the network ${formatPrefix(config.network)}`);
   }

@@ -8,8 +8,8 @@ import { type Device, WEFT_PROTOCOL } from '../dataplane/objects/kind.ts';
 import type { OnDeviceChange } from './backend.ts';
 
 /**
- * Makes the route, unless the device has one to the network, whoever made it. Packets to own pods take the bridge's more specific
- * route. Throws NetlinkError.
+ * Makes the route unless the device already has one to the network, whoever made it. Packets to this node's own pods follow the bridge's
+ * more specific route. Throws NetlinkError.
  */
 export function ensureNetworkRoute(
   netlink: Netlink,

@@ -1,6 +1,6 @@
-// DirectRouting: peers on the external interface's own link get a route there instead of the tunnel. A
-// route lookup in the kernel tells which peers these are. Differs from flannel, which asks once: it is asked again whenever
-// the underlay changes, and a lost route comes back (#1070, #1759).
+// DirectRouting: peers on the external interface's own link get a route there instead of the tunnel. A route look-up in the kernel shows
+// which peers these are. Differs from flannel, which asks only once: the look-up is repeated whenever the underlay changes, and a lost
+// route is restored (#1070, #1759).
 
 import { breathe, type Clock } from '../../lib/clock-node.ts';
 import type { Ip } from '../../lib/ip.ts';
@@ -19,7 +19,7 @@ export class OnLink {
   readonly #netlink: Netlink;
   readonly #clock: Clock;
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** For each public IP whether it lies on the link. */
+  /** Whether each public IP is on the link. */
   #answers = new Map<bigint, boolean>();
   #onLink: ReadonlySet<bigint> = new Set();
 

@@ -1,5 +1,5 @@
-// One family's overlay at work: keeps its device right, reconciles its peers, and reports its status. It is the same for every
-// backend; the backend's OverlaySpec has what differs.
+// Runs the overlay of one family: keeps its device correct, reconciles its peers, and reports its status. It is the same for every backend;
+// the backend's OverlaySpec has what differs.
 
 import { OpError } from '../../lib/errors.ts';
 import type { Family, IpPrefix } from '../../lib/ip.ts';
@@ -64,12 +64,12 @@ export class Overlay {
     return this.#spec.check;
   }
 
-  /** Its own device and the external interface as last seen; undefined before the first look. */
+  /** Its own device and the external interface, as last read; undefined before the first read. */
   get place(): Place | undefined {
     return this.#place;
   }
 
-  /** Whether the node's addresses and routes decide how packets travel to peers. */
+  /** Whether packets' way to peers depends on the node's addresses and routes. */
   get followsRoutes(): boolean {
     return this.#spec.followsRoutes === true;
   }
@@ -84,7 +84,7 @@ export class Overlay {
     return this.#spec.tunnel;
   }
 
-  /** The devices by which packets of peers' pods come in; none before the first look, and for a backend without a device. */
+  /** The devices by which packets from peers' pods arrive; empty before the first read, and for a backend without a device. */
   get devices(): readonly Device[] {
     return [this.#place?.tunnel, this.#spec.secondDevice?.()].filter((device) => device !== undefined);
   }
@@ -118,7 +118,7 @@ export class Overlay {
     this.#reconciler.hear(event);
     if (event.kind === 'link') this.#hearLink(event.object);
     if (event.kind === 'address' && this.#isOwnDevice(event.object.index)) this.#mustLook = true;
-    // If the backend has no routes to peers, a route on its device was made together with the device.
+    // A backend without routes to peers makes one route together with its device, so a change of that route concerns the device.
     if (event.kind === 'route' && !this.#keepsRoutes && this.#isOwnDevice(event.object.oif)) this.#mustLook = true;
     if (this.#spec.followsRoutes !== true) return;
     if (event.kind === 'address' && event.object.index === this.#place?.underlay.index) this.#hearUnderlay();
@@ -136,7 +136,7 @@ export class Overlay {
     if (name === underlay && this.#spec.followsRoutes === true) this.#hearUnderlay();
     if (name === underlay || name === this.name || this.#isOwnDevice(index)) this.#mustLook = true;
     if (this.#spec.secondDevice === undefined || this.#isOwnDevice(index)) return;
-    // The mirror hears only of the overlay's own device that it is gone, and with it what was on it.
+    // The mirror notices the removal of the overlay's own device only, so for a second device everything is listed again.
     if (this.devices.some((device) => device.index === index || device.name === name)) this.doubt();
   }
 
@@ -159,7 +159,7 @@ export class Overlay {
     this.#reroute();
   }
 
-  /** Makes the device and its address right; peers need them. Throws OpError saying what is in the way. */
+  /** Makes or corrects the device and its address, which peers need. Throws OpError that names the obstacle. */
   ensureDevice(): Place {
     const { settings } = this.#spec;
     const { netlink, clock } = this.#tools;
@@ -187,7 +187,10 @@ export class Overlay {
     return this.#mtuNote === undefined ? [] : [{ about: `MTU of ${this.name}`, problem: this.#mtuNote }];
   }
 
-  /** Returns the function that logs changes to the device. After it was right once, every change repairs somebody else's. */
+  /**
+   * Returns the function that logs changes to the device. Once the device has been correct, every further change repairs what somebody else
+   * did.
+   */
   #noting(isRepair: boolean, changes: string[]): OnDeviceChange {
     return (object, action, was) => {
       const cmd = action.command?.() ?? action.describe();
@@ -208,9 +211,8 @@ export class Overlay {
   }
 
   /**
-   * Makes everything right for a snapshot of the leases; `settle` reads all events the kernel has queued. Resolves to
-   * the milliseconds after which it wants to run again, undefined when nothing is pending. Rejects with what stands in
-   * the way.
+   * Makes the kernel match a snapshot of the leases; `settle` reads all events that the kernel has queued. Resolves to the milliseconds
+   * after which to run again, undefined when nothing is pending. Rejects with the obstacle.
    */
   async run(snapshot: LeaseSnapshot, settle?: () => Promise<void>): Promise<number | undefined> {
     this.#mustLook = false;
@@ -292,7 +294,7 @@ function soonest(...waitsMs: readonly (number | undefined)[]): number | undefine
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-/** The interface of that name; OpError (ENODEV) in the overlay's words when it is gone. */
+/** The interface of that name. Throws OpError (ENODEV) with this overlay's subsystem when it is gone. */
 function underlayLink(netlink: OverlayTools['netlink'], name: string, subsystem: string): Link {
   const link = getLink(netlink, { name });
   if (link !== undefined) return link;
@@ -300,7 +302,7 @@ function underlayLink(netlink: OverlayTools['netlink'], name: string, subsystem:
   throw new OpError({ subsystem, op: 'use', object: name, code: 'ENODEV', detail });
 }
 
-/** Whether a route may decide how packets travel to a peer's address. The agent's own routes and link-local ones do not. */
+/** Whether a route may change packets' way to a peer's address. The agent's own routes and link-local ones do not. */
 function mayReroute({ table, destination, protocol }: Route, network: IpPrefix): boolean {
   if (table === RT_TABLE_LOCAL || isLinkLocal(destination.ip)) return false;
   return protocol !== WEFT_PROTOCOL || destination.ip.family !== network.ip.family;

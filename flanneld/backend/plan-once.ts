@@ -1,4 +1,4 @@
-// Plans that are worked out anew only when the leases have changed, since the loops ask much more often.
+// Computes plans again only when the leases have changed, because the loops ask for them much more often.
 
 import type { Plan, PlannedPeer } from '../dataplane/plan.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
@@ -15,7 +15,7 @@ export function planOnce<P extends PlannedPeer>(
   };
 }
 
-/** The same for peers that are read from a snapshot one by one; those that cannot be used are problems. */
+/** The same for peers that are read from the leases one by one; a lease that cannot be used becomes a problem. */
 export function plannerOf<P extends PlannedPeer>(
   read: (snapshot: LeaseSnapshot) => { readonly peers: readonly P[]; readonly problems: readonly PeerProblem[] },
 ): (snapshot: LeaseSnapshot) => Plan<P> {

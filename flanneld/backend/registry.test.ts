@@ -224,7 +224,7 @@ describe('chooseBackend', () => {
   });
 });
 
-/** Every documented key of every backend, and a configuration that has it. */
+/** Every documented key of every backend, with a configuration that contains it. */
 const keys = BACKENDS.flatMap(({ type, keys: docs }) =>
   Object.entries<KeyDoc>(docs).map(([key, doc]) => ({
     name: `${type} ${key}`,

@@ -1,4 +1,4 @@
-// The list of backends, and which of them a network configuration names.
+// The list of backends, and the choice of the one that a network configuration names.
 
 import { ConfigError } from '../../lib/errors.ts';
 import { readString } from '../../lib/json-fields.ts';
@@ -16,7 +16,7 @@ import { wireguard } from './wireguard/wireguard.ts';
 /** A new backend needs its own file and its name here. */
 export const BACKENDS: readonly AnyBackendType[] = [vxlan, hostGw, wireguard, ipip, udp, alloc, extension];
 
-/** The backend, ours or flannel's, that makes this device; undefined for a device of somebody else. */
+/** The backend, in Weft or flannel, that makes this device; undefined for a device of somebody else. */
 export function backendOfDevice(link: Link): AnyBackendType | undefined {
   return BACKENDS.find((backend) => backend.ownsDevice?.(link) === true);
 }
@@ -27,12 +27,12 @@ const INSTEAD: ReadonlyMap<string, string> = new Map([
   ['tencent-vpc', 'alloc with routes of the cloud’s own controller, or vxlan'],
 ]);
 
-/** What net-conf says of the backend. */
+/** The backend part of net-conf.json. */
 export interface ChosenBackend {
   readonly type: string;
   /** What the backend has read from its keys. */
   readonly conf: unknown;
-  /** One line each: what is ignored, and what was probably meant. */
+  /** One line each: which key is ignored, and which was probably meant. */
   readonly warnings: readonly string[];
   make(): Backend;
 }

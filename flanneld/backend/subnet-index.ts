@@ -5,10 +5,10 @@ import { type ObjectKey, prefixKey } from '../dataplane/objects/kind.ts';
 
 /** The subnets kept so far, of one family, with their keys. Almost all have the same length, so a search is one look-up. */
 export class SubnetIndex {
-  /** All prefix lengths that occur, shortest first. */
+  /** All prefix lengths in use, shortest first. */
   readonly #lengths: readonly number[];
   readonly #kept = new Map<ObjectKey, string>();
-  /** For every length that occurs: the prefixes of that length in which something kept lies, and its key. */
+  /** For each prefix length in use: the prefixes of that length that contain a kept subnet, and the key of that subnet. */
   readonly #covering = new Map<ObjectKey, string>();
 
   constructor(all: readonly IpPrefix[]) {

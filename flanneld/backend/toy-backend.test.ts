@@ -1,5 +1,5 @@
-// A backend is one new file and one line in the registry. For that it gets its keys in net-conf read and checked, and its peers
-// programmed, healed, purged, retried and shown.
+// Shows that a backend is one new file and one line in the registry. With these its keys in net-conf.json are read and checked, and its
+// peers are programmed, healed, purged, retried and shown.
 
 import { describe, expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';
@@ -31,13 +31,13 @@ const lease = (subnet: string, publicIp: string): Lease => ({
 const two = lease('10.244.2.0/24', '192.168.50.12');
 const three = lease('10.244.3.0/24', '192.168.50.13');
 
-/** What the registry chooses when it has the toy's line. */
+/** What the registry chooses when it contains the toy. */
 function choose(Backend: object, loft: Loft = new Map(), refuses?: (subnet: string) => boolean) {
   const { config } = parseNetConf(JSON.stringify({ Network: '10.244.0.0/16', Backend }));
   return chooseBackend(config, [...BACKENDS, toy(loft, refuses)]);
 }
 
-/** A node of that backend, whose only interface is eth0. */
+/** A node with that backend, whose only interface is eth0. */
 function makeNode(loft: Loft, refuses?: (subnet: string) => boolean) {
   const { netlink } = openFakeNetlink((request, replies) => {
     if (request.type !== RTM_GETLINK) return;

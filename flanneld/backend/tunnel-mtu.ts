@@ -1,5 +1,5 @@
-// The MTU of a tunnel's device, and the key `MTU` with which an administrator lowers it. Both are about the underlay's MTU: the device
-// gets what the tunnel's headers leave of it.
+// The MTU of a tunnel's device, and the key `MTU` with which an administrator lowers it. The key names the underlay's MTU; the device gets
+// what the tunnel's headers leave of it.
 
 import { OpError } from '../../lib/errors.ts';
 import type { Family } from '../../lib/ip.ts';
@@ -26,8 +26,8 @@ interface Interface {
 }
 
 /**
- * MTU of the device over an interface, with `configured` being the underlay MTU from net-conf. Never more than the interface
- * carries: the kernel would refuse or silently lower it. Throws OpError when too small.
+ * The device's MTU over an interface; `configured` is the underlay MTU in net-conf.json. It is never more than the interface carries: the
+ * kernel would refuse or silently lower it. Throws OpError when it is too small.
  */
 export function tunnelMtu(headers: TunnelHeaders, underlay: Interface, configured?: number): number {
   const { subsystem, what, family, bytes } = headers;
@@ -43,15 +43,15 @@ export function tunnelMtu(headers: TunnelHeaders, underlay: Interface, configure
   });
 }
 
-/** Says that the configured MTU is more than the interface carries. Differs from flannel, where the kernel refuses the device. */
+/** Reports that the configured MTU is more than the interface carries. Differs from flannel, where the kernel refuses the device. */
 export function tooLargeMtu({ name, mtu }: Interface, configured: number | undefined): string | undefined {
   if (configured === undefined || configured <= mtu) return undefined;
   return `Backend.MTU is ${configured}, but ${name} carries only ${mtu}, so ${mtu} is used`;
 }
 
 /**
- * Reads the key: the lowest value leaves pods the least their protocol needs. 0 means "take the interface's", as in flannel;
- * undefined then, and when the key is absent. Throws ConfigError.
+ * Reads the key. The lowest valid value leaves pods the smallest MTU that their protocol allows. 0 means the interface's MTU, as in
+ * flannel. Undefined for 0 and when the key is absent. Throws ConfigError.
  */
 export function readUnderlayMtu(place: JsonPlace, family: Family, headerBytes: number): number | undefined {
   const least = LEAST_MTU[family] + headerBytes;

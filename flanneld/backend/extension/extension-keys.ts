@@ -5,13 +5,13 @@ import { ConfigError, errorText } from '../../../lib/errors.ts';
 import { type JsonPlace, readString } from '../../../lib/json-fields.ts';
 import type { KeyDoc } from '../../../lib/key-doc.ts';
 
-/** Each command undefined when the key is absent or empty. */
+/** A command is undefined when its key is absent or empty. */
 export interface ExtensionConf {
   readonly preStartup: CommandLine | undefined;
   readonly postStartup: CommandLine | undefined;
   readonly subnetAdd: CommandLine | undefined;
   readonly subnetRemove: CommandLine | undefined;
-  /** Not flannel's: run when the agent is told to stop. */
+  /** Runs when the agent is told to stop. flannel does not have this key. */
   readonly shutdown: CommandLine | undefined;
 }
 
@@ -32,7 +32,7 @@ export const extensionKeys = {
   },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
 
-/** What each command may name as `$NAME`. */
+/** The variables that each command may use as `$NAME`. */
 const VARIABLES: Readonly<Record<keyof typeof extensionKeys, CommandVariables>> = {
   PreStartupCommand: [],
   PostStartupCommand: ['NETWORK', 'SUBNET', 'IPV6NETWORK', 'IPV6SUBNET', 'PUBLIC_IP', 'PUBLIC_IPV6'],

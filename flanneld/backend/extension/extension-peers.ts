@@ -1,5 +1,5 @@
-// The extension's peers as a kind of object: the object exists once the peer's command has succeeded. There are no events for
-// them, so they are polled. One peer's command does not delay another's, and is retried when it fails.
+// The extension's peers as a kind of object: the object exists once the peer's command has succeeded. The kernel sends no events for them,
+// so they are polled. A peer's command does not delay those of other peers, and is retried when it fails.
 
 import { type CommandLine, fillIn } from '../../../lib/command-line.ts';
 import { errorText } from '../../../lib/errors.ts';
@@ -46,7 +46,7 @@ export async function runCommand(
   return stdout.trim();
 }
 
-/** The peers of a snapshot in every family that both have. */
+/** The peers in a snapshot, with every family that both they and this node have. */
 export function extensionPlan(snapshot: LeaseSnapshot, families: readonly FamilySettings[]): Plan<KeyedPeer> {
   const problems = new Map(snapshot.problems.map(({ key, reason }) => [key, reason]));
   const found = new Map<string, Partial<Record<string, string>>>();
@@ -80,7 +80,7 @@ export class ExtensionPeers implements ObjectKind<KeyedPeer, KeyedPeer, PeerActi
   readonly #tools: BackendTools;
   readonly #file: string;
   readonly #busy = new Map<string, Promise<void>>();
-  /** The errors of commands that have failed since they were last asked about. */
+  /** The errors of commands that have failed since they were last read. */
   readonly #failures = new Map<string, string>();
   readonly #ending = new AbortController();
   readonly #applied: Map<string, ExtensionPeer>;

@@ -1,5 +1,5 @@
-// Saves for which peers the extension's commands have run, in a file that lasts until the next boot. So a restarted agent does
-// not run them twice, and removes a peer that left meanwhile.
+// Saves for which peers the extension's commands have run, in a file that lasts until the next boot. So a restarted agent does not run them
+// twice, and removes peers that left meanwhile.
 
 import { dirname, join } from 'node:path';
 import { errorText } from '../../../lib/errors.ts';
@@ -9,7 +9,7 @@ import { atomicReplace, makeDirs, readTextIfPresent } from '../../../lib/sys/fil
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import type { Logger } from '../../health/log.ts';
 
-/** A peer as its commands see it. */
+/** A peer, with what its commands get. */
 export interface ExtensionPeer {
   /** `SUBNET`, `PUBLIC_IP`, `IPV6SUBNET`, `PUBLIC_IPV6`, empty where the peer has none. */
   readonly variables: Readonly<Record<PeerVariable, string>>;
@@ -22,7 +22,7 @@ export type PeerVariable = (typeof peerVariables)[number];
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** In the state folder. */
+/** The file's name in the state folder. */
 export const EXTENSION_STATE_FILE = 'weft-extension.json';
 
 export function extensionStateFile(folder: string): string {

@@ -28,7 +28,7 @@ export const extension: BackendType<ExtensionConf> = {
 function extensionBackend(conf: ExtensionConf): Backend {
   return {
     type: TYPE,
-    // A move in the underlay runs the same commands as a stop and a start.
+    // When the underlay address changes, the same commands run as for a stop and a start.
     endsFirst: true,
     async advertise({ places, tools: { env }, signal }) {
       if (conf.preStartup === undefined) return { backendType: TYPE };
@@ -72,7 +72,7 @@ function extensionOverlay(
   };
 }
 
-/** The commands about this node itself. */
+/** The commands that concern this node itself. */
 class OwnCommands {
   readonly #conf: Pick<ExtensionConf, 'postStartup' | 'shutdown'>;
   readonly #families: readonly FamilySettings[];

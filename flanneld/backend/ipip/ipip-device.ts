@@ -11,10 +11,10 @@ import { EEXIST, EOPNOTSUPP } from '../../../lib/sys/errno.ts';
 import type { Device } from '../../dataplane/objects/kind.ts';
 import { tunnelMtu } from '../tunnel-mtu.ts';
 
-/** flannel's name for it. */
+/** flannel's name for the device. */
 export const IPIP_DEVICE = 'flannel.ipip';
 
-/** The outer IPv4 header (RFC 2003). */
+/** The size of the outer IPv4 header (RFC 2003). */
 export const IPIP_OVERHEAD_BYTES = 20;
 
 /** MTU of the device over an interface of this MTU. Throws OpError when it is too small. */
@@ -24,7 +24,7 @@ export function ipipMtu(underlay: { readonly name: string; readonly mtu: number 
 
 /** Everything the agent decides about its device. */
 export interface IpipDeviceSpec {
-  /** Source address of outer packets: the interface's own, even if another address is advertised. */
+  /** The source address of outer packets: the interface's own, even if another address is advertised. */
   readonly local: Ip;
   readonly mtu: number;
 }
@@ -88,7 +88,7 @@ function replaceDevice(
   return { index: created.index, name: IPIP_DEVICE };
 }
 
-/** The kernel takes no second device with the same addresses, whatever its name. */
+/** The kernel refuses a second device with the same addresses, whatever its name. */
 function refuseTakenAddress(netlink: Netlink, spec: IpipDeviceSpec, cause?: unknown): void {
   const rival = listLinks(netlink, { kind: 'ipip' }).find(({ name, ipip }) => {
     const isSame = ipip?.local !== undefined && sameIp(ipip.local, spec.local) && ipip.remote === undefined;

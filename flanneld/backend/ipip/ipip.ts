@@ -1,6 +1,6 @@
-// The ipip backend (flannel pkg/backend/ipip): IPv4 in IPv4 without a port or a VNI. A peer is one route by the device, whose
-// gateway is the peer's public IP: the kernel takes the gateway as the outer destination. Differs from flannel: lost routes
-// and a lost device come back at once, and routes of peers that left while the agent was down are removed.
+// The ipip backend (flannel pkg/backend/ipip): IPv4 in IPv4 without a port or a VNI. A peer is one route by the device, whose gateway is
+// the peer's public IP: the kernel takes the gateway as the outer destination. Differs from flannel: lost routes and a lost device are
+// restored at once, and routes to peers that left while the agent was down are removed.
 
 import { ConfigError } from '../../../lib/errors.ts';
 import { readBoolean } from '../../../lib/json-fields.ts';
@@ -19,7 +19,7 @@ const TYPE = 'ipip';
 const TUNNEL: TunnelWay = { type: TYPE, device: IPIP_DEVICE, overheadBytes: IPIP_OVERHEAD_BYTES };
 
 interface IpipConf {
-  /** Peers on the external interface's own link are reached without the tunnel. */
+  /** Whether peers on the external interface's own link are reached without the tunnel. */
   readonly directRouting: boolean;
 }
 
@@ -85,7 +85,7 @@ function ipipObjects({ subnet: destination, publicIp: gateway, isDirect = false 
   return [wanted(route, { destination, gateway, by: isDirect ? 'underlay' : 'tunnel' })];
 }
 
-/** Returns the same plan for the same peers, of which the same are on the link. */
+/** Returns the same plan while the peers, and which of them are on the link, are the same. */
 function planner(peersOf: ReturnType<typeof routePlanner>, onLink: OnLink | undefined): OverlaySpec<IpipPeer>['plan'] {
   if (onLink === undefined) return peersOf;
   let known: { readonly from: Plan<RoutePeer>; readonly direct: object; readonly plan: Plan<IpipPeer> } | undefined;

@@ -1,5 +1,5 @@
-// What a move leaves in the kernel: routes by the device of the former backend, which are more specific than the new backend's, and
-// routes of the move itself. The backend that a node uses in the end takes them away when its own way is there.
+// Removes what a move to another backend leaves in the kernel: routes by the device of the former backend, which are more specific than
+// those of the new one, and routes of the move itself. The new backend removes them when its own routes are in place.
 
 import { containsPrefix, type IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -10,7 +10,7 @@ import type { OnDeviceChange } from '../backend.ts';
 import { isVxlanDevice } from '../vxlan/vxlan-device.ts';
 import { movedRoutes, removeMovedRoute } from './moved-route.ts';
 
-/** The function, which from its first success on does nothing. */
+/** Returns `task` as a function that does nothing after its first success. */
 export function onceOnly<Given>(task: (given: Given) => void): (given: Given) => void {
   let isDone = false;
   return (given) => {
@@ -29,8 +29,8 @@ export function removeMovedRoutes(netlink: Netlink, network: IpPrefix, onChange:
 }
 
 /**
- * Removes the routes inside the network by devices of vxlan, then those of a move. In this order packets to nodes that have moved never
- * take a way of vxlan again. Throws NetlinkError.
+ * Removes the routes inside the network by vxlan devices, then those of a move. In this order packets to nodes that have moved never go by
+ * vxlan again. Throws NetlinkError.
  */
 export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange: OnDeviceChange): void {
   const devices = new Map(
@@ -49,7 +49,7 @@ export function removeVxlanRoutes(netlink: Netlink, network: IpPrefix, onChange:
   removeMovedRoutes(netlink, network, onChange);
 }
 
-/** The fields that identify it. The gateway of a route over a nexthop object is that object's. */
+/** The fields that identify a route. The gateway of a route over a nexthop object belongs to that object and is left out. */
 function whichOf({ destination, table, protocol, type, priority, nexthopId, gateway, oif }: Route) {
   const which = { destination, table, protocol, type, ...(priority !== undefined && { priority }) };
   if (nexthopId !== undefined) return { ...which, nexthopId };

@@ -1,4 +1,5 @@
-// This node's key of WireGuard while it moves there: the same file as that of the backend wireguard, so that the key stays.
+// This node's WireGuard key while it moves to wireguard. The file is the wireguard backend's, so that the key stays the same after the
+// move.
 
 import type { JsonValue } from '../../../lib/json.ts';
 import type { BackendTools } from '../backend.ts';
@@ -7,7 +8,7 @@ import { WireguardControl } from '../wireguard/wireguard-control.ts';
 import { generateKeys, type KeyPair, keyFile, keyText, nodeKeys, writeKey } from '../wireguard/wireguard-key.ts';
 import { moveDataOf } from './moved-lease.ts';
 
-/** The keys; undefined, with a warning, on a kernel without WireGuard: such a node is reached by vxlan only. */
+/** The keys; undefined, with a warning, on a kernel without WireGuard: vxlan then remains the only way to this node. */
 export async function keysToMove(tools: BackendTools): Promise<KeyPair | undefined> {
   const control = new WireguardControl(tools.sys);
   try {
@@ -21,12 +22,12 @@ export async function keysToMove(tools: BackendTools): Promise<KeyPair | undefin
   return await nodeKeys(keyFile(tools));
 }
 
-/** What the lease says beside the data of vxlan. */
+/** What the lease contains in addition to the data of vxlan. */
 export function moveData(conf: WireguardConf, { publicKey }: KeyPair): JsonValue {
   return moveDataOf(keyText(publicKey), wireguardTunnel(conf, 4).port, wireguardTunnel(conf, 6).port);
 }
 
-/** Makes a new key, which the next lease says. */
+/** Makes a new key, which the next lease contains. */
 export async function newKey(tools: BackendTools): Promise<void> {
   await writeKey(keyFile(tools), generateKeys().privateKey);
 }

@@ -1,4 +1,4 @@
-// The key `MoveTo` of the vxlan backend: the Backend section that the cluster gets when all nodes can follow.
+// The key `MoveTo` of the vxlan backend: the Backend section that the cluster will use when all nodes can.
 
 import { ConfigError } from '../../../lib/errors.ts';
 import { joinPath } from '../../../lib/json.ts';
@@ -25,7 +25,7 @@ export function readMoveTo(place: JsonPlace, family: { readonly enableIpv6: bool
     throw new ConfigError(section.source, unknown, `unknown key: expected Type and keys of wireguard: ${allowed}`);
   }
   const conf = readWireguardKeys(section, family);
-  // In the other modes one device carries both families, and here each family moves by itself.
+  // In the other modes one device carries both families, but in a move each family changes on its own.
   if (conf.mode === 'separate') return conf;
   const where = joinPath(section.path, 'Mode');
   throw new ConfigError(section.source, where, `expected "separate" while a cluster moves, got "${conf.mode}"`);

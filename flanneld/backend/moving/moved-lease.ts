@@ -1,5 +1,5 @@
-// What a node says in its lease while its cluster moves from vxlan to wireguard (`Backend.MoveTo`): its lease stays one of vxlan, so
-// that nodes that cannot follow still reach it, and its WireGuard key stands beside it as `moveData`.
+// The lease of a node whose cluster moves from vxlan to wireguard (`Backend.MoveTo`). Its type stays vxlan, so that nodes that cannot use
+// WireGuard still reach the node, and its WireGuard key is in `moveData`.
 
 import { field, isJsonObject, type JsonValue, jsonObject } from '../../../lib/json.ts';
 import type { Lease, LeaseAttributes, LeaseSnapshot } from '../../subnet/manager.ts';
@@ -7,14 +7,14 @@ import type { Lease, LeaseAttributes, LeaseSnapshot } from '../../subnet/manager
 const FROM = 'vxlan';
 const TO = 'wireguard';
 
-/** The lease's `moveData`; without a port the node has no pods of that family. */
+/** The lease's `moveData`. Without a port for a family, the node has no pods of that family. */
 export function moveDataOf(publicKey: string, port: number, portV6: number): JsonValue {
   return jsonObject({ Type: TO, PublicKey: publicKey, Port: port, PortV6: portV6 });
 }
 
 /**
- * The lease as it will be when its node has moved; undefined when the node is not moving. What it says is a stranger's claim and is
- * checked like the data of any lease of wireguard.
+ * The lease as it will be when its node has moved; undefined when the node is not moving. A stranger may have written it, so it is checked
+ * like any lease of wireguard.
  */
 export function asMoved(lease: Lease): Lease | undefined {
   if (lease.backendType === TO) return lease;
@@ -28,7 +28,7 @@ export function asMoved(lease: Lease): Lease | undefined {
 
 type Leases = LeaseSnapshot['leases'];
 
-/** The leases as WireGuard sees them: those of moving nodes as they will be, all others as they are. */
+/** The leases as WireGuard uses them: those of moving nodes as they will be after the move, all others unchanged. */
 export function movedLeases(leases: Leases): Leases {
   let changed: Map<string, Lease> | undefined;
   for (const [key, lease] of leases) {
@@ -40,7 +40,7 @@ export function movedLeases(leases: Leases): Leases {
   return changed ?? leases;
 }
 
-/** Only the leases of nodes that move or have moved. */
+/** Only the leases of nodes that are moving or have moved. */
 export function onlyMoved(leases: Leases): Leases {
   return new Map(
     [...leases].flatMap(([key, lease]) => {
@@ -50,7 +50,7 @@ export function onlyMoved(leases: Leases): Leases {
   );
 }
 
-/** The leases without those of nodes that have moved, which vxlan cannot reach. */
+/** The leases without those of nodes that have moved: vxlan does not reach these. */
 export function notYetMoved(leases: Leases): Leases {
   const isMoved = ({ backendType }: LeaseAttributes): boolean => backendType === TO;
   return [...leases.values()].some(isMoved) ? new Map([...leases].filter(([, lease]) => !isMoved(lease))) : leases;

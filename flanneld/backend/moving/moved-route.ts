@@ -1,5 +1,6 @@
-// The routes that lead a peer's pods through WireGuard while vxlan's route to the same subnet stays: two for each peer, one for each half
-// of its subnet. The kernel takes the longer prefix, so packets change their way when these two come or go, and none is lost.
+// The routes that lead packets to a peer's pods through WireGuard while vxlan's route to the same subnet stays: two for each peer, one for
+// each half of its subnet. The kernel prefers the longer prefix, so packets change their way when these two are added or removed, and none
+// is lost.
 
 import { addressBits, containsPrefix, formatPrefix, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -7,14 +8,17 @@ import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTN_UNICAST } from '..
 import { deleteRoute, listRoutes, type Route, replaceRoute } from '../../../lib/rtnetlink/route.ts';
 import { type Device, type ObjectKind, type Place, prefixKey } from '../../dataplane/objects/kind.ts';
 
-/** The protocol number of these routes (rtnetlink(7) rtm_protocol). Another one than WEFT_PROTOCOL: vxlan's routes are not touched by them. */
+/**
+ * The protocol number of these routes (rtnetlink(7) rtm_protocol). It differs from WEFT_PROTOCOL, so that the code for vxlan's routes does
+ * not touch them.
+ */
 export const MOVE_PROTOCOL = 139;
 
 export interface WantedMovedRoute {
   readonly destination: IpPrefix;
 }
 
-/** Both halves of a subnet; the subnet itself when it has only one address. */
+/** Both halves of a subnet; a subnet with only one address is returned itself. */
 export function halvesOf(subnet: IpPrefix): IpPrefix[] {
   const length = subnet.length + 1;
   const { family, value } = networkOf(subnet).ip;
@@ -23,7 +27,7 @@ export function halvesOf(subnet: IpPrefix): IpPrefix[] {
   return [value, value + (1n << BigInt(size))].map((half) => ({ ip: { family, value: half }, length }));
 }
 
-/** The kind, on the device that `device` returns; undefined while there is none. */
+/** The kind of object for these routes, on the device that `device` returns; undefined while there is no device. */
 export function movedRouteKind(device: () => Device | undefined): ObjectKind<WantedMovedRoute, Route> {
   return {
     name: 'route',
@@ -47,7 +51,7 @@ export function movedRouteKind(device: () => Device | undefined): ObjectKind<Wan
       const { object, removed, replaced } = event;
       const key = prefixKey(object.destination);
       if (!isMovedRoute(object, place)) {
-        // Somebody else's route in the place of one of these; the kernel sends no other event for that.
+        // Somebody else's route has replaced one of these. The kernel sends no other event about that.
         if (replaced && table.get(key) !== undefined) table.delete(key);
         return true;
       }
@@ -62,7 +66,7 @@ function isMovedRoute({ table, protocol, destination }: Route, { network }: Pick
   return table === RT_TABLE_MAIN && protocol === MOVE_PROTOCOL && containsPrefix(network, destination);
 }
 
-/** All such routes of a network, on any device. */
+/** All routes of a move in a network, on any device. */
 export function movedRoutes(netlink: Netlink, { family, network }: Pick<Place, 'family' | 'network'>): Route[] {
   const routes = listRoutes(netlink, { family, table: RT_TABLE_MAIN, protocol: MOVE_PROTOCOL });
   return routes.filter((route) => isMovedRoute(route, { network }));

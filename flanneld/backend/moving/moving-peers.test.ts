@@ -1,4 +1,4 @@
-// A node that moves: which way each peer is reached, what leases say of a move, and which routes lead there.
+// Tests a node that moves: by which way each peer is reached, what leases contain, and which routes exist.
 
 import { describe, expect, test } from 'vitest';
 import { formatPrefix, parseIp, parsePrefix } from '../../../lib/ip.ts';

@@ -1,5 +1,5 @@
-// A node that moves from vxlan to WireGuard: its overlay of vxlan, and beside it the device, peers and routes of WireGuard. A peer's pods
-// are reached through WireGuard as long as handshakes with it succeed, else by vxlan as before.
+// A node that moves from vxlan to WireGuard: it has the vxlan overlay, and in addition the device, peers and routes of WireGuard. A peer's
+// pods are reached through WireGuard while handshakes with the peer succeed, else by vxlan as before.
 
 import type { Plan, PlannedPeer } from '../../dataplane/plan.ts';
 import type { LeaseSnapshot } from '../../subnet/manager.ts';
@@ -10,7 +10,7 @@ import { notYetMoved } from './moved-lease.ts';
 import { joinPeers, type MovingPeer, type WireguardPeers } from './moving-peers.ts';
 import { WireguardWay } from './wireguard-way.ts';
 
-/** The overlay of `base` that also uses WireGuard. `keys` are this node's. */
+/** The overlay of `base` that also uses WireGuard. `keys` are this node's own. */
 export function movingOverlay<P extends PlannedPeer>(
   base: OverlaySpec<P>,
   conf: WireguardConf,
@@ -18,13 +18,13 @@ export function movingOverlay<P extends PlannedPeer>(
   tools: BackendTools,
 ): OverlaySpec<MovingPeer<P>> {
   const way = new WireguardWay(conf, keys, base.settings, tools);
-  // The fast path leads packets into the tunnel of vxlan, also those for which there is a better way.
+  // No fast path during a move: its programs would send all packets into the vxlan tunnel, even where WireGuard should carry them.
   const { fastPath: _fastPath, isDirect, ...rest } = base;
   return {
     ...rest,
     mtu: (underlay) => Math.min(base.mtu(underlay), way.mtu(underlay)),
     ensureDevice(underlay, _mtu, onChange) {
-      // Packets of pods that were started before, with a larger MTU, must still pass the device of vxlan.
+      // The vxlan device keeps its larger MTU, because pods that were started before the move still send packets of that size.
       const device = base.ensureDevice?.(underlay, base.mtu(underlay), onChange);
       if (device === undefined) throw new Error(`${base.name} has no device to move from`);
       way.ensure(underlay, onChange);

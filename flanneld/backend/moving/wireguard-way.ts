@@ -1,5 +1,5 @@
-// WireGuard of one family on a node that moves: its device, peers, routes and handshakes. What stands in its way concerns nobody else:
-// then it has no device, nothing of it is wanted, and vxlan goes on.
+// WireGuard in one family on a node that moves: its device, peers, routes and handshakes. If it cannot work here, this does not disturb
+// vxlan: there is no device, none of its objects are wanted, and peers are reached by vxlan.
 
 import type { Link } from '../../../lib/rtnetlink/link.ts';
 import {
@@ -25,16 +25,19 @@ import { onlyMoved } from './moved-lease.ts';
 import { halvesOf, movedRouteKind } from './moved-route.ts';
 import type { MovingPeer, WireguardPeers } from './moving-peers.ts';
 
-/** Handshakes come only with packets, so both nodes send something now and then, also where net-conf asks for nothing. */
+/**
+ * WireGuard makes handshakes only when there are packets, so both nodes send a keepalive from time to time, even where net-conf.json sets
+ * none.
+ */
 const KEEPALIVE_SEC = 25;
-/** When to look at the handshakes again: soon while a peer's is awaited, later to find one that has ended. */
+/** When to read the handshakes again: soon while one is awaited, later to notice a session that has ended. */
 const AWAITED_MS = 2000;
 const WATCHED_MS = 20_000;
 const NO_PEERS: WireguardPeers = { peers: [], problems: [] };
 
 export class WireguardWay {
   readonly kinds: AnyOverlaySpec['kinds'];
-  /** The objects of a peer; none while it has no key. */
+  /** The objects of a peer; none while the peer has no key. */
   readonly objects: (peer: Pick<MovingPeer<PlannedPeer>, 'wireguard' | 'isEncrypted'>) => WantedObject[];
   readonly #conf: WireguardConf;
   readonly #keys: KeyPair;
@@ -79,7 +82,7 @@ export class WireguardWay {
     return wireguardMtu(this.#settings.family, underlay, this.#conf.mtu);
   }
 
-  /** Makes the device and its address right. What is in the way is logged. */
+  /** Makes or corrects the device and its address. A failure is logged. */
   ensure(underlay: Link, onChange: OnDeviceChange): void {
     const { family, subnet, network } = this.#settings;
     const { device: name, port: listenPort } = wireguardTunnel(this.#conf, family);
@@ -97,7 +100,7 @@ export class WireguardWay {
     }
   }
 
-  /** The peers with a key; the same object as long as the leases are the same. */
+  /** The peers that have a key; the same object as long as the leases are the same. */
   peersIn({ leases, ownKey }: LeaseSnapshot): WireguardPeers {
     if (this.#device === undefined) return NO_PEERS;
     if (this.#known?.leases !== leases) {
@@ -112,7 +115,7 @@ export class WireguardWay {
     return this.#known.peers;
   }
 
-  /** The keys of the peers with which a handshake has succeeded lately; the same object as long as they are the same. */
+  /** The keys of the peers with a recent successful handshake; the same object as long as these are the same. */
   look(peers: readonly WireguardPlannedPeer[]): ReadonlySet<string> {
     const nowMs = this.#tools.clock.now();
     if (nowMs - this.#lookedAtMs < AWAITED_MS / 2) return this.#alive;
@@ -137,7 +140,7 @@ export class WireguardWay {
     }
   }
 
-  /** When to look at the handshakes again, since the kernel tells nothing of them. */
+  /** When to read the handshakes again, since the kernel sends no events about them. */
   lookAgainMs(): number {
     return this.#isAwaited ? AWAITED_MS : WATCHED_MS;
   }

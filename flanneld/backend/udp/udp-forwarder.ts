@@ -23,7 +23,7 @@ export interface ForwarderOptions {
 export class UdpForwarder {
   readonly #options: ForwarderOptions;
   readonly #socket: Socket;
-  /** For each prefix length, longest first, the node's address by network. */
+  /** For each prefix length, longest first, the address of the node for each network. */
   #routes: readonly (readonly [mask: number, byNetwork: ReadonlyMap<number, string>])[] = [];
 
   private constructor(options: ForwarderOptions, socket: Socket) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { internetChecksum } from '../../../lib/packet-bytes.ts';
 import { netUnreachable, readIpv4, spendHop } from './udp-packet.ts';
 
-/** UDP from 10.244.1.2 to 10.244.2.3, TTL 64, with 16 bytes of data; the header's checksum is right. */
+/** UDP from 10.244.1.2 to 10.244.2.3, TTL 64, with 16 bytes of data and a valid header checksum. */
 const packet = Buffer.from(
   '4500002c1234400040110fa10af401020af40203' + '1f902382001800000102030405060708090a0b0c0d0e0f10',
   'hex',

@@ -1,5 +1,5 @@
-// The udp backend: every packet passes through the agent, from a TUN device into a datagram. It is for nodes whose kernel has
-// no VXLAN, and for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
+// The udp backend: every packet passes through the agent, from a TUN device into a datagram. It is for nodes whose kernel has no VXLAN, and
+// for clusters that use flannel's udp. Unlike the others it forwards nothing while the agent is down.
 
 import { ConfigError, errorText, OpError } from '../../../lib/errors.ts';
 import { IFF_UP, RT_SCOPE_UNIVERSE } from '../../../lib/rtnetlink/constants.ts';
@@ -100,7 +100,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     return link;
   }
 
-  /** Returns the device; makes it anew when somebody has deleted it. */
+  /** Returns the device; makes it again when somebody has deleted it. */
   #ensureTun(onChange: OnDeviceChange): Link {
     const { netlink, sys } = this.#tools;
     const known = this.#tun && getLink(netlink, { name: this.#tun.name });
@@ -109,7 +109,7 @@ class UdpOverlay implements OverlaySpec<RoutePeer> {
     const tun = openTun(sys, {
       name: this.#device?.name ?? FIRST_NAME,
       onPacket: (packet) => this.#forwarder?.fromKernel(packet),
-      // Only a warning: the kernel also sends an event when the device goes, and then it is made anew.
+      // Only a warning: the kernel also sends an event when the device goes, and then the agent makes it again.
       onError: (error) => this.#tools.log.warn({ dev: tun.name, err: errorText(error) }, 'TUN device lost'),
     });
     this.#tun = tun;

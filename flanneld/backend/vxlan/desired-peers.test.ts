@@ -11,7 +11,7 @@ const two = vxlanLease('10.244.2.0/24', '192.168.50.12', '02:00:00:00:01:02');
 const three = vxlanLease('10.244.3.0/24', '192.168.50.13', '02:00:00:00:01:03');
 
 type Leases = ReadonlyMap<string, Lease>;
-/** What is desired after the leases have changed; undefined where all must be worked out anew. */
+/** The desired peers after the leases have changed; undefined where all must be computed again. */
 function updated(earlier: Leases, leases: Leases, at: DesiredConfig = config) {
   const peers = new DesiredPeers(desired(earlier, at), earlier, at);
   const before = new Map(peers.peers);
@@ -19,7 +19,7 @@ function updated(earlier: Leases, leases: Leases, at: DesiredConfig = config) {
   return changes && { peers, before, changes };
 }
 
-/** The same of a whole look, in the same form: in what order peers come is nobody's concern. */
+/** The same computed from all leases, in the same form. The order of the peers does not matter. */
 function whole(leases: Leases, at: DesiredConfig = config) {
   const { peers, problems, doubts } = desired(leases, at);
   return { peers: new Map(peers.map((peer) => [peer.key, peer])), problems, doubts };

@@ -1,5 +1,5 @@
-// Keeps the desired peers while leases change. Most changes concern one node among thousands that joins, leaves or gets another
-// VTEP. As long as no two leases claim the same, only that peer must be worked out again.
+// Keeps the desired peers up to date while leases change. Most changes concern one node among thousands that joins, leaves or gets another
+// VTEP. As long as no two leases claim the same, only that peer must be computed again.
 
 import { overlaps, sameIp, samePrefix } from '../../../lib/ip.ts';
 import { changesBetween } from '../../../lib/versioned-map.ts';
@@ -9,7 +9,7 @@ import type { PeerProblem } from '../../health/peer-problem.ts';
 import type { Lease } from '../../subnet/manager.ts';
 import { type Desired, type DesiredConfig, type PlacedPeer, peerOrProblem } from './desired.ts';
 
-/** With more changes than this everything is worked out anew. */
+/** With more changes than this everything is computed again. */
 const MOST = 64;
 
 export class DesiredPeers {
@@ -51,8 +51,8 @@ export class DesiredPeers {
   }
 
   /**
-   * Takes over the changes since the last leases and returns the changed peers. Returns undefined when many leases have changed
-   * or two claim the same; then this object must not be used any more, and all peers must be worked out anew.
+   * Takes in the changes since the last leases and returns the changed peers. Returns undefined when many leases have changed or two claim
+   * the same; then this object must not be used any more, and all peers must be computed again.
    */
   update(leases: ReadonlyMap<string, Lease>): readonly PeerChange<PlacedPeer>[] | undefined {
     if (leases === this.#leases) return [];
@@ -100,11 +100,11 @@ export class DesiredPeers {
   }
 }
 
-/** Whether a peer claims what another one has; `before` is the same peer until now. */
+/** Whether two peers claim the same MAC, address or nexthop id, or subnets that overlap. */
 function contests(a: PlacedPeer, b: PlacedPeer): boolean {
   if (a.mac === b.mac || a.publicIp.value === b.publicIp.value) return true;
   if (a.nexthopId !== undefined && a.nexthopId === b.nexthopId) return true;
-  // Subnets have no host bits, so two of one length overlap only if they are equal. That takes a fifth of the time.
+  // Subnets have no host bits, so two of the same length overlap only if they are equal. This test takes a fifth of the time.
   if (a.subnet.length === b.subnet.length) return a.subnet.ip.value === b.subnet.ip.value;
   return overlaps(a.subnet, b.subnet);
 }

@@ -1,5 +1,5 @@
-// Works out the peers the kernel should have for a set of leases. A pure function that does not depend on the order of the
-// leases. As in flannel's pkg/backend/vxlan, each peer has a neighbour, an FDB entry, and a route via its subnet's first address.
+// Computes the peers that the kernel should have for a set of leases. A pure function that does not depend on the order of the leases. As
+// in flannel's pkg/backend/vxlan, each peer has a neighbour, an FDB entry, and a route via its subnet's first address.
 
 import { formatIp, formatPrefix } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -13,7 +13,7 @@ import { SubnetIndex } from '../subnet-index.ts';
 import { type OverlayConfig, type Peer, readPeer } from './vxlan-lease.ts';
 
 export interface DesiredConfig extends OverlayConfig {
-  /** Ids used by other programs or by an agent of another network; undefined when the kernel has no nexthop objects. */
+  /** Ids that other programs or an agent of another network use; undefined when the kernel has no nexthop objects. */
   readonly foreignNexthopIds: ReadonlySet<number> | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface Desired {
   readonly peers: readonly PlacedPeer[];
   /** Leases that are left out, and why. They never delay the others. */
   readonly problems: readonly PeerProblem[];
-  /** Peers that are programmed as their leases say, though that is probably a mistake. */
+  /** Peers that are programmed as their leases say, although the lease is probably a mistake. */
   readonly doubts: readonly PeerProblem[];
   /** Whether any two leases claim the same; then a change of one may affect another. */
   readonly isContested: boolean;
@@ -77,7 +77,7 @@ function byKey(a: PeerProblem, b: PeerProblem): number {
   return a.key < b.key ? -1 : 1;
 }
 
-/** Whether a peer has something else than it would have without the other peers. */
+/** Whether a peer has other objects than it would have if it were the only one. */
 function isOdd({ subnet, nexthopId, hasFdb }: PlacedPeer, { network }: DesiredConfig): boolean {
   return !hasFdb || (nexthopId !== undefined && nexthopId !== preferredNexthopId(network, subnet));
 }

@@ -11,11 +11,11 @@ import { readBackendData } from './vxlan-lease.ts';
 export interface MacSources {
   readonly family: Family;
   readonly leases: ReadonlyMap<string, Lease>;
-  /** The key of this node's own saved lease, where the store knows it. */
+  /** The key of this node's own saved lease, if the store knows it. */
   readonly ownKey: string | undefined;
   /** The address this node advertises. Without a key, the saved lease with this address is this node's own. */
   readonly publicIp: Ip;
-  /** MAC of the existing device, if there is one. */
+  /** The MAC of the existing device, if there is one. */
   readonly existing: Mac | undefined;
   /** Six random bytes. */
   random(): Uint8Array;
@@ -67,6 +67,6 @@ function macOf(data: Lease['backendData'], backendType: string): Mac | undefined
   try {
     return readBackendData(data).mac;
   } catch {
-    return undefined; // somebody else's unreadable lease is reported where peers are read
+    return undefined; // another node's unreadable lease is reported where peers are read
   }
 }

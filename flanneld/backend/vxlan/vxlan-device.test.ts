@@ -27,7 +27,7 @@ const spec: VxlanDeviceSpec = {
   gbp: false,
 };
 
-/** As the kernel describes a device that flannel made. */
+/** The kernel's description of a device that flannel made. */
 const vxlan: VxlanAttributes = {
   vni: 1,
   lowerIndex: 2,

@@ -24,7 +24,7 @@ export function vxlanDeviceName(family: Family, vni: number): string {
   return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
 }
 
-/** Whether the device is one of the backend vxlan, ours or flannel's. */
+/** Whether the vxlan backend, in Weft or flannel, makes this device. */
 export function isVxlanDevice({ name, vxlan }: Link): boolean {
   return vxlan !== undefined && ([4, 6] as const).some((family) => vxlanDeviceName(family, vxlan.vni) === name);
 }
@@ -150,7 +150,7 @@ function moveDevice(
   try {
     netlink.run(request);
   } catch (error) {
-    if (error instanceof NetlinkError) return false; // an older kernel: it is made anew
+    if (error instanceof NetlinkError) return false; // an older kernel: the device is made again
     throw error;
   }
   const moved = getLink(netlink, { name: spec.name });
@@ -217,7 +217,7 @@ function renamed({ name }: VxlanDeviceSpec, { name: now }: Link): OpError {
   return new OpError({ subsystem: 'vxlan', op: 'use', object: name, code: 'renamed', detail });
 }
 
-/** If the kernel refused because the port or VNI is taken, an error that says by whom; otherwise the error as it is. */
+/** If the kernel refused because the port or VNI is taken, an error that names who has it; otherwise the error as it is. */
 function portTaken(netlink: Netlink, spec: VxlanDeviceSpec, error: unknown): unknown {
   if (!(error instanceof NetlinkError)) return error;
   if (error.errno !== EADDRINUSE && error.errno !== EEXIST) return error;

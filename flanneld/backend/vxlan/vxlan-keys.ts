@@ -17,14 +17,14 @@ export interface VxlanConf {
   readonly mtu: number | undefined;
   readonly learning: boolean;
   readonly gbp: boolean;
-  /** Peers on the external interface's own link are reached without the tunnel. */
+  /** Whether peers on the external interface's own link are reached without the tunnel. */
   readonly directRouting: boolean;
   readonly fastPath: 'off' | 'redirect' | 'full';
   /** The backend to which the cluster moves. */
   readonly moveTo: WireguardConf | undefined;
 }
 
-/** The port Linux gave VXLAN before IANA gave it 4789, and flannel's ever since. */
+/** The port that Linux used for VXLAN before IANA assigned 4789; flannel still uses it. */
 const PORT = 8472;
 const LAST_VNI = 0xffffff;
 

@@ -24,8 +24,8 @@ export interface VxlanPeer extends PlacedPeer {
 export const VXLAN_KINDS = [neigh, fdb, nexthop, route];
 
 /**
- * The objects a peer needs, or of these the ones of the kind `only`. The route comes last: with a route but no neighbour the kernel
- * would ask who has the gateway.
+ * The objects that a peer needs, or only those of the kind `only`. The route comes last: with a route but no neighbour the kernel would ask
+ * for the gateway's MAC.
  */
 export function vxlanObjects(peer: VxlanPeer, only?: unknown): WantedObject[] {
   const { subnet: destination, publicIp, mac, nexthopId, hasFdb, isDirect = false } = peer;
@@ -48,21 +48,21 @@ type ForeignIds = ReadonlySet<number> | undefined;
 export function foreignNexthopIds(mirror: Mirror, place: Pick<Place, 'tunnel'>): ForeignIds {
   if (!mirror.supports(nexthop)) return undefined;
   const foreign = new Set<number>();
-  // A nexthop that is as wanted is ours.
+  // A nexthop that is as wanted belongs to us.
   for (const have of mirror.otherObjects(nexthop)) if (!isOurNexthop(have, place)) foreign.add(have.id);
   return foreign;
 }
 
-/** The last plan, and the further values from which it was made. */
+/** The last plan, and the other values that it was computed from. */
 interface Last {
   readonly plan: Plan<VxlanPeer>;
   readonly onLink: object | undefined;
-  /** Problems of the store, and below those of the leases themselves. */
+  /** Problems of the store; the next field has those of the leases themselves. */
   readonly problems: object;
   readonly own: object;
 }
 
-/** Works out the peers; after a small change only those that changed. */
+/** Computes the peers; after a small change only those that changed. */
 export class VxlanPlanner {
   readonly #config: OverlayConfig;
   readonly #onLink: OnLink | undefined;
@@ -119,7 +119,7 @@ export class VxlanPlanner {
   }
 }
 
-/** Works in steps, between which other work gets its turn. */
+/** Computes in steps, so that other work can run in between. */
 async function desiredSlowly(leases: ReadonlyMap<string, Lease>, config: DesiredConfig): Promise<Desired> {
   const steps = desiredInSteps(leases, config);
   let step = steps.next();

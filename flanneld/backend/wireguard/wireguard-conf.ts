@@ -11,22 +11,25 @@ import { readUnderlayMtu } from '../tunnel-mtu.ts';
 import { WIREGUARD_DEVICES, WIREGUARD_OVERHEAD_BYTES } from './wireguard-device.ts';
 import { parseKey } from './wireguard-key.ts';
 
-/** Its `Type` in net-conf and in leases. */
+/** The backend's `Type` in net-conf.json and in leases. */
 export const WIREGUARD_TYPE = 'wireguard';
 
-/** One device for each family, or one for both, whose peers are reached over the family named (`auto`: chosen for each peer). */
+/**
+ * `separate`: one device for each family. The others: one device for both families, whose peers are reached over the named family (`auto`:
+ * chosen for each peer).
+ */
 export const MODES = ['separate', 'auto', 'ipv4', 'ipv6'] as const;
 export type WireguardMode = (typeof MODES)[number];
 
 export interface WireguardConf {
   readonly mode: WireguardMode;
-  /** UDP port of the IPv4 device, or of the only one. */
+  /** UDP port of the IPv4 device, or of the only device. */
   readonly listenPort: number;
   /** UDP port of the IPv6 device in mode `separate`. */
   readonly listenPortV6: number;
   /** MTU of the underlay in bytes when configured; the device gets 80 less. */
   readonly mtu: number | undefined;
-  /** All zero when there is none. */
+  /** All zero when there is no preshared key. */
   readonly presharedKey: Uint8Array;
   readonly keepaliveSec: number;
 }
@@ -64,7 +67,7 @@ export const wireguardKeys = {
   },
 } as const satisfies Readonly<Record<string, KeyDoc>>;
 
-/** The tunnel of a family. Only in mode `separate` has IPv6 a device of its own. */
+/** The tunnel of a family. IPv6 has a device of its own only in mode `separate`. */
 export function wireguardTunnel(
   { mode, listenPort, listenPortV6 }: WireguardConf,
   family: Family,
@@ -96,7 +99,7 @@ function readMode(place: JsonPlace): WireguardMode {
   return mode ?? 'separate';
 }
 
-/** The error does not show the key that was given. */
+/** The error must not show the key. */
 function readPresharedKey(place: JsonPlace): Uint8Array {
   const text = readString(place, 'PSK');
   if (text === undefined || text === '') return new Uint8Array(WIREGUARD_KEY_BYTES);

@@ -1,5 +1,5 @@
-// The WireGuard device: makes it, and gives it this node's key and port (flannel pkg/backend/wireguard). Differs from flannel: a device
-// that is there is kept with its peers, so that a restart of the agent costs no packet, and it stays when the agent ends.
+// The WireGuard device: makes it, and gives it this node's key and port (flannel pkg/backend/wireguard). Differs from flannel: an existing
+// device is kept with its peers, so that a restart of the agent loses no packet, and it stays when the agent ends.
 
 import { errorText, OpError } from '../../../lib/errors.ts';
 import { sameBytes, setWireguardDevice } from '../../../lib/genetlink/wireguard.ts';
@@ -14,7 +14,7 @@ import { tunnelMtu } from '../tunnel-mtu.ts';
 import { noWireguard, type WireguardControl } from './wireguard-control.ts';
 import type { KeyPair } from './wireguard-key.ts';
 
-/** flannel takes 80 for both families: outer IPv6 40, UDP 8, and 32 of WireGuard's header and tag. */
+/** flannel uses 80 for both families: outer IPv6 header 40, UDP 8, and 32 for WireGuard's header and tag. */
 export const WIREGUARD_OVERHEAD_BYTES = 80;
 
 /** flannel's names: `flannel-wg-v6` is the IPv6 device in mode `separate`. */
@@ -36,10 +36,10 @@ export interface WireguardDeviceSpec {
 
 type OnChange = (request: NetlinkRequest, reason: string) => void;
 
-/** How often key and port are compared: the kernel sends no event for them, and to read them lists all peers. */
+/** How often key and port are compared: the kernel sends no event for them, and reading them lists all peers. */
 const COMPARE_MS = 60_000;
 
-/** Keeps one device right. */
+/** Keeps one device correct. */
 export class WireguardDeviceKeeper {
   readonly #netlink: Netlink;
   readonly #control: WireguardControl;
@@ -82,7 +82,7 @@ export class WireguardDeviceKeeper {
     throw new OpError({ subsystem: 'wireguard', op: 'create', object: name, code: 'gone', detail });
   }
 
-  /** Key and port come before the device is up: an up device without a key answers nobody. */
+  /** Key and port are set before the device is up: an up device without a key answers nobody. */
   #adjust(spec: WireguardDeviceSpec, link: Link, onChange: OnChange): Device {
     const { name, mtu } = spec;
     const device = { index: link.index, name };

@@ -1,4 +1,4 @@
-// Keys of WireGuard: X25519 (RFC 7748), as text in standard base64, and the file that keeps the private one of this node.
+// WireGuard keys: X25519 (RFC 7748), as text in standard base64, and the file that keeps this node's private key.
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { chmod, open, rename, rm } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { makeFolders, readRegularFile } from '../../../lib/files-node.ts';
 import { WIREGUARD_KEY_BYTES } from '../../../lib/genetlink/wireguard.ts';
 import { nodeErrorCode } from '../../../lib/node-error-node.ts';
 
-/** flannel's file for the private key, beside subnet.env, and the variable that names another. */
+/** flannel's file for the private key, beside subnet.env, and the variable that names another file. */
 export const KEY_FILE = 'wgkey';
 const KEY_FILE_VARIABLE = 'WIREGUARD_KEY_FILE';
 
@@ -17,7 +17,7 @@ export interface KeyPair {
   readonly publicKey: Uint8Array;
 }
 
-/** Before the 32 bytes of a private key in PKCS #8 (RFC 8410). */
+/** The bytes in front of the 32 bytes of a private key in PKCS #8 (RFC 8410). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
 /** A key and a newline are 45 bytes; a file may have more white space. */
 const MAX_FILE_BYTES = 256;
@@ -44,7 +44,7 @@ export function keyText(key: Uint8Array): string {
   return Buffer.from(key).toString('base64');
 }
 
-/** A new pair. */
+/** A new pair of keys. */
 export function generateKeys(): KeyPair {
   const { privateKey } = generateKeyPairSync('x25519');
   return keysOf(privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(PKCS8_PREFIX.length));
@@ -62,8 +62,8 @@ export function keysOf(privateKey: Uint8Array): KeyPair {
 }
 
 /**
- * The keys of this node, from the file or new ones that are then in the file. Unlike flannel, a file that others may read gets mode 0600.
- * Rejects with OpError when the file has no key: a new one would be unknown to all peers, so the operator must decide.
+ * This node's keys from the file; if there is no file, new ones are written to it. Unlike flannel, a file that others may read gets mode
+ * 0600. Rejects with OpError when the file has no key: no peer would know a new one, so the operator must decide.
  */
 export async function nodeKeys(path: string): Promise<KeyPair> {
   const text = await readIfThere(path);
@@ -90,7 +90,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Writes the file by a rename, so that it is whole or not there. Its form is flannel's: the text without a newline. */
+/** Writes the file by a rename, so that it is never incomplete. Its form is flannel's: the text without a newline. */
 export async function writeKey(path: string, privateKey: Uint8Array): Promise<void> {
   makeFolders(dirname(path));
   const part = `${path}.${process.pid}`;

@@ -28,7 +28,7 @@ function have(more: Partial<PresentWireguardPeer> = {}): PresentWireguardPeer {
   return { ...want, handshakeSec: NOW - 10, rxBytes: 1, txBytes: 1, ...more };
 }
 
-/** Stands for the generic netlink socket: the requests of this kind do not need it to be written. */
+/** Takes the place of the generic netlink socket, which these requests do not use until they are written. */
 const control = {
   ref: () => ({ family: 32, ...device }),
   read: (): WireguardDevice => ({ listenPort: 51820, publicKey: undefined, peers: [] }),
@@ -68,7 +68,7 @@ describe('a peer is right', () => {
     expect(kind.isRight(have(), moved, place)).toBe(false);
     kind.put(moved, have(), place);
     expect(kind.isRight(have({ endpoint: elsewhere }), moved, place)).toBe(true);
-    // It roams back: its packets come from the former address again.
+    // The peer roams back: its packets come from its former address again.
     expect(kind.isRight(have(), moved, place)).toBe(true);
   });
 });

@@ -19,13 +19,13 @@ export interface WantedWireguardPeer extends WireguardPeer {
   readonly endpoint: Endpoint;
 }
 
-/** WireGuard takes a session for dead after this time (its section 6.2, REJECT_AFTER_TIME). */
+/** WireGuard regards a session as dead after this time (its section 6.2, REJECT_AFTER_TIME). */
 export const SESSION_SEC = 180;
 
 /**
- * The kind, for the devices that `control` reaches. A peer that roams has another endpoint than its lease says, and that is right as
- * long as its session lives: behind a NAT it can be reached in no other way. An endpoint is set again when the session is
- * dead, or when the lease names another one than the agent set before. `unixSec` is the time of day.
+ * The kind, for the devices that `control` reaches. A peer that roams has another endpoint than its lease says. That is right while its
+ * session lives: behind a NAT it can be reached in no other way. The endpoint is set again when the session is dead, or when the lease
+ * names another endpoint than the agent set before. `unixSec` returns the time of day.
  */
 export function wireguardPeerKind(
   control: WireguardControl,
@@ -81,7 +81,7 @@ function samePrefixes(a: readonly IpPrefix[], b: readonly IpPrefix[]): boolean {
   return a.length === b.length && b.every((prefix) => texts.has(formatPrefix(prefix)));
 }
 
-/** As wg(8) wants it. The preshared key is left out, since this text goes to logs. */
+/** In the syntax of wg(8). The preshared key is left out, since this text goes to logs. */
 function spellPeer(peer: WantedWireguardPeer): string {
   return `peer ${keyText(peer.publicKey)} ${spellRest(peer)}`;
 }

@@ -1,5 +1,5 @@
-// Reads leases as WireGuard peers, as a pure function: whose key it is, where it is reached, and which pods are behind it. Leases are
-// claims of strangers: the kernel moves a prefix to whoever names it last, so what one node may claim is decided here.
+// Reads leases as WireGuard peers, as a pure function: each peer's key, its address, and the pods behind it. Leases are claims of
+// strangers, and the kernel moves a prefix to whichever peer names it last, so this file decides what a node may claim.
 
 import type { Endpoint } from '../../../lib/genetlink/wireguard.ts';
 import { contains, type Family, type Ip, type IpPrefix } from '../../../lib/ip.ts';
@@ -39,7 +39,10 @@ export function wireguardPlanner(
   return plannerOf((snapshot) => wireguardPeers(snapshot, config));
 }
 
-/** The peers in a snapshot, among them nodes that are moving here from another backend. Of two leases with the same key the older one is the peer. */
+/**
+ * The peers in a snapshot, including nodes that are moving here from another backend. If two leases have the same key, the older one is the
+ * peer.
+ */
 export function wireguardPeers(
   given: LeaseSnapshot,
   config: WireguardPeersConfig,
@@ -126,11 +129,11 @@ function endpointOf(
   }
   const chosen = chooseFamily(mode, v4, v6, families);
   if (chosen === undefined) throw new PeerError(`has no public IPv${mode === 'ipv6' ? 6 : 4} address`);
-  // One device has one port. flannel's agent listens on ListenPort in these modes, but names ListenPortV6 in its IPv6 data.
+  // One device has one port. In these modes flannel's agent listens on ListenPort, but names ListenPortV6 in its IPv6 data.
   return { ip: chosen, port: readPort(data[4]) ?? readPort(data[6]) ?? ports[4] };
 }
 
-/** In mode `auto` as flannel: public IPv4 if both have IPv4, else public IPv6 on both ends, else IPv4. */
+/** In mode `auto` as in flannel: public IPv4 if both ends have it, else public IPv6 if both have it, else IPv4. */
 function chooseFamily(
   mode: WireguardMode,
   v4: Ip | undefined,
@@ -158,7 +161,7 @@ function isPrivate(ip: Ip): boolean {
   return PRIVATE.some((prefix) => prefix.ip.family === ip.family && contains(prefix, ip));
 }
 
-/** The port of a lease; undefined when it names none, as leases did before flannel had the field. Throws PeerError. */
+/** The port in a lease; undefined when it has none, as before flannel had the field. Throws PeerError. */
 function readPort(data: JsonValue | undefined): number | undefined {
   if (data === undefined || !isJsonObject(data)) return undefined;
   const port = field(data, 'Port');

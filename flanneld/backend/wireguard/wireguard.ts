@@ -1,6 +1,6 @@
 // The wireguard backend (flannel pkg/backend/wireguard): packets between nodes are encrypted. The pod network is routed into one device, or
-// one for each family, and the device chooses the peer by the pod's address. Differs from flannel: device and peers stay when the
-// agent ends, what somebody changes is put back, and a peer's former key is removed.
+// one for each family, and the device chooses the peer by the pod's address. Differs from flannel: device and peers stay when the agent
+// ends, changes by others are undone, and a peer's former key is removed.
 
 import { jsonObject } from '../../../lib/json.ts';
 import { type Device, wanted } from '../../dataplane/objects/kind.ts';
@@ -58,7 +58,7 @@ function wireguardBackend(conf: WireguardConf): Backend {
       if (conf.mode === 'separate') {
         return families.map((settings) => wireguardOverlay(conf, own, settings, [settings], tools));
       }
-      // One device carries both families. Its peers belong to the overlay of the first.
+      // One device carries both families; its peers belong to the overlay of the first one.
       return families.map((settings, at) =>
         at === 0 ? wireguardOverlay(conf, own, settings, families, tools) : companion(settings, families[0], conf),
       );
@@ -74,7 +74,7 @@ function advertised(
   v6: boolean,
 ): Advertised {
   const PublicKey = keyText(keys.publicKey);
-  // With one device flannel names ListenPortV6 for IPv6, where nobody listens. Peers reach the port that is named here.
+  // With one device, flannel names ListenPortV6 for IPv6, although nothing listens there. Peers of Weft find the port that is named here.
   const portV6 = mode === 'separate' ? listenPortV6 : listenPort;
   return {
     backendType: WIREGUARD_TYPE,
@@ -83,7 +83,7 @@ function advertised(
   };
 }
 
-/** The device and its peers; `families` are all that the device carries, with `settings` as the first. */
+/** The overlay that has the device and its peers. `families` are all that the device carries; `settings` are those of the first. */
 function wireguardOverlay(
   conf: WireguardConf,
   keys: KeyPair,
@@ -135,7 +135,7 @@ function ensureFamily(
   ensureNetworkRoute(netlink, device, network, onChange);
 }
 
-/** The second family of a device: the overlay of the first looks after device, addresses and peers. */
+/** The overlay of a device's second family: the first one's overlay keeps device, addresses and peers. */
 function companion(
   settings: FamilySettings,
   first: FamilySettings | undefined,
