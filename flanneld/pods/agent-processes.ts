@@ -1,4 +1,4 @@
-// Finds the agents that run in this process's network namespace, by their command lines. One in another namespace belongs to another
+// Finds the agents that run in this process's network namespace, by their command lines. An agent in another namespace belongs to another
 // node (of a lab or a test).
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
@@ -7,14 +7,14 @@ import { isSubCommand } from '../cli/sub-commands.ts';
 
 export interface AgentProcess {
   readonly pid: number;
-  /** What follows the name of the program. */
+  /** The arguments after the program's name. */
   readonly argv: readonly string[];
 }
 
-/** Arguments, beside sub-commands, with which the program does not run as an agent. */
+/** Arguments, besides sub-commands, with which the program does not run as an agent. */
 const NO_AGENT: ReadonlySet<string> = new Set(['help', 'h', 'version'].flatMap((flag) => [`-${flag}`, `--${flag}`]));
 
-/** The agents that this process can see, without itself. */
+/** The agents that this process can see, except itself. */
 export function agentProcesses(): AgentProcess[] {
   const here = netnsOf('self');
   return readdirSync('/proc')

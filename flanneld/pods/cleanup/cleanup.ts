@@ -1,14 +1,14 @@
-// `flanneld cleanup`: lists everything of Weft's on this node, removes it, and lists what is left. No agent may run meanwhile
-// (live-agent.ts), because it would put things back; the second list would show that.
+// `flanneld cleanup`: lists everything that Weft has made on this node, removes it, and lists what is left. No agent may run meanwhile
+// (live-agent.ts), because it would restore things; the second list would show that.
 
 import { errorText } from '../../../lib/errors.ts';
 import type { CleanupScope, CleanupTools, Leftover } from './leftover.ts';
 import { listLeftovers } from './leftovers-on-node.ts';
 
-/** How many things of one kind are listed; further ones are only counted, because nobody reads thousands of routes. */
+/** How many things of one kind are listed; more are only counted, because nobody reads thousands of routes. */
 const SHOWN_OF_A_KIND = 20;
 
-/** Removes everything of Weft's and writes what it does, line by line. Resolves to whether nothing unexpected is left. */
+/** Removes everything that Weft has made, and writes what it does line by line. Resolves to whether nothing unexpected is left. */
 export async function cleanUp(
   scope: CleanupScope,
   tools: CleanupTools,
@@ -22,7 +22,7 @@ export async function cleanUp(
     try {
       await leftover.remove();
     } catch (error) {
-      // A failure counts only if the thing is still there afterwards: it may have gone with another one.
+      // A failure counts only if the thing still exists at the end: it may have been removed together with another one.
       problems.set(leftover.text, errorText(error));
     }
   }

@@ -1,5 +1,5 @@
-// Finds out whether flannel runs on this node. If it has come back, it uses devices, chains, the conflist and the records of pods
-// under the same names as Weft, and a clean-up that removed them would cut off pods.
+// Finds out whether flannel runs on this node. If it has been put back, it uses devices, chains, the conflist and the records of pods under
+// the same names as Weft, and a clean-up that removed them would cut off pods.
 
 import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { RTPROT_BOOT } from '../../../lib/rtnetlink/constants.ts';
@@ -12,8 +12,8 @@ import { FLANNEL_TABLES } from '../../firewall/nft-table.ts';
 import { type CleanupScope, type CleanupTools, fileLeftover, type Leftover } from './leftover.ts';
 
 /**
- * Something that only flannel can have made since Weft's agent ended: its tables, or routes to peers without Weft's protocol
- * number. Undefined when there is none; that is also so for a flannel without peers and with its rules in iptables.
+ * Something that only flannel can have made since Weft's agent ended: its tables, or routes to peers without Weft's protocol number.
+ * Undefined when there is nothing, which is also so for a flannel without peers and with its rules in iptables.
  */
 export async function signOfFlannel({ netlink, nft }: CleanupTools): Promise<string | undefined> {
   const route = flannelRoute(netlink);

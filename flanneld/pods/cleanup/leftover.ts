@@ -1,4 +1,4 @@
-// One thing of Weft's on a node: its name, as the matching tool shows it, and how to remove it.
+// One thing that Weft has made on a node: its name as the matching tool shows it, and how to remove it.
 
 import { rmSync } from 'node:fs';
 import type { Netlink } from '../../../lib/netlink/connection.ts';

@@ -1,4 +1,4 @@
-// Lists everything of Weft's on a node, with how to remove it, for `flanneld cleanup`. The list is in the order of removal: first
+// Lists everything that Weft has made on a node, with how to remove it, for `flanneld cleanup`. The list is in the order of removal: first
 // the conflist, so that no new pods start, then devices, routes and rules, then files.
 
 import { dirname, join } from 'node:path';
@@ -95,7 +95,7 @@ function deviceLeftovers(netlink: Netlink): Leftover[] {
   return [...overlays, ...probes.map(leftover)];
 }
 
-/** Mostly there are none, because the kernel removes nexthops together with their device. */
+/** Usually there are none, because the kernel removes nexthops together with their device. */
 function nexthopLeftovers(netlink: Netlink): Leftover[] {
   return nexthopsIfAny(netlink)
     .filter(({ id, protocol }) => isReservedNexthopId(id) && protocol === WEFT_PROTOCOL)
@@ -174,7 +174,7 @@ function stateLeftovers({ leaseFile, subnetFile }: CleanupScope, sys: Syscalls):
   return files.flatMap((file) => (statPath(sys, file) === undefined ? [] : [fileLeftover(sys, file)]));
 }
 
-/** Removing the first one removes all of them, and puts back the files that were kept. */
+/** Removing the first executable removes all of them, and restores the files that were kept. */
 function executableLeftovers(folder: string): Leftover[] {
   return ourExecutables(folder).map((path) => ({
     text: `file ${path}`,

@@ -1,5 +1,5 @@
-// Finds the agent that runs on this node: by the socket beside subnet.env, which also works for an agent in a container, and
-// among the processes of this network namespace, which also finds an agent without a socket.
+// Finds the agent that runs on this node: by the socket beside subnet.env, which also finds an agent in a container, and among the
+// processes of this network namespace, which also finds an agent without a socket.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

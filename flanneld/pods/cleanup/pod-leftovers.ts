@@ -46,7 +46,7 @@ export async function podLeftovers(scope: CleanupScope, tools: CleanupTools): Pr
     const directories = others || !isThere(networks) ? own : [...own, networks];
     found.push(...directories.map(directoryLeftover).map(shared));
   }
-  // subnet.env comes last: it shows that the bridge is ours, also to a second clean-up after the pods have gone.
+  // subnet.env comes last: it shows that the bridge is ours, which a second clean-up after the pods have gone needs.
   if (isThere(scope.subnetFile)) found.push(shared(fileLeftover(sys, scope.subnetFile)));
   if (attached === 0) return found;
   const kept = `${attached} ${attached === 1 ? 'pod is' : 'pods are'} attached to ${bridgeName}`;

@@ -43,8 +43,8 @@ const LOCK_TRIES = 40;
 const LOCK_PAUSE_MS = 50;
 
 /**
- * Frees what provably dead pods hold; with `dryRun` it only says what it would free. Rejects with an OpError when something
- * cannot be read, or when somebody else holds the plugin's lock for two seconds.
+ * Frees what provably dead pods hold; with `dryRun` it only reports what it would free. Rejects with an OpError when something cannot be
+ * read, or when another process holds the plugin's lock for two seconds.
  */
 export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = false): Promise<GcReport> {
   const { sys } = tools;
@@ -56,7 +56,7 @@ export async function collectGarbage(scope: GcScope, tools: GcTools, dryRun = fa
   }
   for (let tries = 0; tries < stretched(LOCK_TRIES); tries++) {
     const done = withStoreIfFree(sys, addressFolder, (store) => {
-      // An earlier version would take files older than this file for files of an earlier boot, so it must not find it after a downgrade.
+      // An earlier version regards files older than this file as files of an earlier boot, so it must not find it after a downgrade.
       removeFile(sys, `${addressFolder}/.boot`);
       return collectFrom(store, scope, tools, false);
     });

@@ -1,5 +1,4 @@
-// Lists who holds what on this node: address files (shared with the Go host-local) and saved delegate configurations, grouped by
-// attachment.
+// Lists what each attachment holds on this node: address files (shared with the Go host-local) and saved delegate configurations.
 
 import { formatIp, type Ip } from '../../../lib/ip.ts';
 import { type AddressStore, ownerParts } from '../../../lib/pods/address-store.ts';
@@ -20,10 +19,7 @@ interface Found {
   readonly saved: string[];
 }
 
-/**
- * Lists everybody who holds something. It reads every file. What it says about running ADDs is true only at that moment.
- * Throws SysError.
- */
+/** Lists all holders. It reads every file. What it says about running ADDs is true only at that moment. Throws SysError. */
 export function listHolders(
   sys: Syscalls,
   store: AddressStore | undefined,

@@ -8,7 +8,7 @@ import { statPath } from '../../../lib/sys/file.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 
 export interface NetnsView {
-  /** Looks at a netns by the path that the runtime knows. */
+  /** Examines a netns by the path that the runtime knows. */
   readonly look: (path: string) => NetnsState;
   /** Why some pinned namespaces of the node may be invisible; undefined when all are visible. */
   readonly blind: string | undefined;
@@ -22,7 +22,7 @@ export function netnsView(sys: Syscalls, folder: string): NetnsView {
   const blind = isMissing ? `there is no folder ${folder} in this container` : doubt;
   const look = (path: string): NetnsState => {
     const wanted = canonicalPath(path);
-    // For such a path lookAtNetns answers that it proves nothing.
+    // For such a path lookAtNetns returns that it proves nothing.
     if (wanted.startsWith('/proc/')) return lookAtNetns(sys, wanted);
     if (!wanted.startsWith(`${place}/`) || wanted.includes('/../')) {
       return { kind: 'unknown', why: `its netns ${path} is not in ${folder}` };
@@ -36,7 +36,7 @@ export function netnsView(sys: Syscalls, folder: string): NetnsView {
 
 /** Why the mount at `folder` may not show what the host has there now; undefined when it does. Pure. */
 export function doubtAbout(mountinfo: string, folder: string): string | undefined {
-  // Of several mounts at one place only the last one is visible.
+  // If several mounts are at one place, only the last one is visible.
   let best: { readonly point: string; readonly follows: boolean } | undefined;
   for (const line of mountinfo.split('\n')) {
     // 36 35 98:0 /root /mount/point options [shared:1 master:2 …] - type source options

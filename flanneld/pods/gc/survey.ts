@@ -1,5 +1,5 @@
-// Decides who among the holders on this node is provably dead, by lib/pods/verdict.ts. The CNI executable makes the same decision
-// when a range of addresses is used up.
+// Decides which holders on this node are provably dead, by lib/pods/verdict.ts. The CNI executable makes the same decision when a range of
+// addresses is used up.
 
 import type { AddressStore } from '../../../lib/pods/address-store.ts';
 import { RESULTS_FOLDER } from '../../../lib/pods/cached-result.ts';

@@ -57,7 +57,7 @@ export class ForwardProbe {
     this.#isIdle = true;
   }
 
-  /** In how many milliseconds to probe; undefined when there is no hurry. */
+  /** In how many milliseconds to probe; undefined when no probe is due. */
   waitMs(): number | undefined {
     if (this.#isIdle || (!this.#rulesChanged && this.#findings.length === 0)) return undefined;
     return Math.max(0, this.#probedAtMs + GAP_MS - this.#tools.clock.now());
@@ -84,7 +84,7 @@ export class ForwardProbe {
     const known = new Set(listNeighs(netlink, { index: bridge.index }).map(({ destination }) => formatIp(destination)));
     const isTaken = (ip: Ip): boolean => known.has(formatIp(ip)) || this.#isTaken(ip);
     const all = families.flatMap((family) => sendersOf(bridge, family, isTaken, this.#tools));
-    // A costly probe makes a device, which others see come and go. So it is made only when there is a reason.
+    // A costly probe makes a device, and other programs see it come and go. So it is made only when there is a reason.
     const senders = isNews ? all : all.filter(({ isCostly }) => !isCostly);
     const stopped = await this.#stoppedOf(bridge, senders);
     const suspects = stopped.filter(({ key }) => mayTrace || !this.#stopped.has(key));
@@ -95,7 +95,7 @@ export class ForwardProbe {
     return [...found, ...this.#findings.filter(({ key }) => !asked.has(key))];
   }
 
-  /** The senders for whose packet the kernel has not asked for the destination. */
+  /** The senders for whose packets the kernel has not asked for the destination's MAC. */
   async #stoppedOf(bridge: Link, senders: readonly Sender[]): Promise<Sender[]> {
     const { netlink, clock } = this.#tools;
     let waiting = [...senders];
@@ -108,7 +108,7 @@ export class ForwardProbe {
       const found = new Set(asked.map(({ destination }) => formatIp(destination)));
       waiting = waiting.filter(({ to }) => !found.has(formatIp(to)));
     }
-    // Nobody has these addresses. The entries are deleted, because the kernel would repeat its question to every pod.
+    // No pod has these addresses. The entries are deleted, because the kernel would repeat its question to every pod.
     const own = senders.flatMap(({ from, to }) => [from, to]);
     netlink.execute(own.map((destination) => deleteNeigh({ index: bridge.index, destination }, bridge.name)));
     return waiting;

@@ -1,6 +1,6 @@
-// Makes the node forward a packet as if a pod had sent it, with NET_ADMIN alone: the packet is sent to the port of a VXLAN device,
-// so that it comes in by the tunnel. For pods of other nodes that is the backend's own device. For pods of this node a device is
-// made that is a port of their bridge for some milliseconds.
+// Makes the node forward a packet as if a pod had sent it, with NET_ADMIN alone: the packet is sent to the port of a VXLAN device, so that
+// it arrives by that device. For pods of other nodes this is the backend's own device. For pods of this node a device is made that is a
+// port of their bridge for some milliseconds.
 
 import { isLinkLocal } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';
@@ -14,7 +14,7 @@ import { type ProbePacket, vxlanProbe } from './packet.ts';
 
 export type Addresses = Pick<ProbePacket, 'from' | 'to' | 'transport'>;
 
-/** Gives packets to the node, one after another, as coming from one kind of sender. */
+/** Gives the node packets, one after another, as if they came from one kind of sender. */
 export type Inject = (packets: readonly Addresses[]) => void;
 
 export interface InjectTools {

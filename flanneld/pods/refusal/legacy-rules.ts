@@ -1,4 +1,4 @@
-// Notices changes of iptables-legacy, of which the kernel sends no events: by reading the rules again and again.
+// Notices changes in iptables-legacy, about which the kernel sends no events, by reading the rules again and again.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -8,9 +8,12 @@ import { legacyRules } from '../../../lib/netfilter/legacy-table.ts';
 import type { Syscalls } from '../../../lib/sys/syscalls.ts';
 import { isForeignChain } from './rule-events.ts';
 
-/** The shortest time between two looks. */
+/** The shortest time between two reads. */
 const GAP_MS = 1000;
-/** A look at tables of many thousand rules takes some milliseconds. Then it is repeated so seldom that it takes 1 % of the time. */
+/**
+ * Reading tables of many thousand rules takes some milliseconds. The pause is this many times as long, so that reading takes 1 % of the
+ * time.
+ */
 const REST = 100;
 
 export class LegacyRules {
@@ -22,7 +25,7 @@ export class LegacyRules {
     this.#tools = tools;
   }
 
-  /** Whether rules of others differ from those at the last look. Throws SysError when no socket can be opened. */
+  /** Whether rules of others differ from those at the last read. Throws SysError when no socket can be opened. */
   haveChanged(): boolean {
     const { clock } = this.#tools;
     const beganMs = clock.now();
@@ -47,7 +50,7 @@ export class LegacyRules {
   }
 }
 
-/** The tables exist only once somebody has used them, and the file only if the kernel has them at all. */
+/** The tables exist only after somebody has used them, and the file only if the kernel supports legacy iptables. */
 function tablesInUse(family: Family): string[] {
   try {
     const names = readFileSync(`/proc/self/net/ip${family === 4 ? '' : '6'}_tables_names`, 'utf8');

@@ -1,4 +1,4 @@
-// Describes the rule that refuses pods' packets in the words of the tool that made it, and the command against it.
+// Describes the rule that refuses pods' packets in the words of the tool that made it, with the command that helps.
 
 import { formatPrefix, type IpPrefix } from '../../../lib/ip.ts';
 import type { Nft } from '../../firewall/nft-program.ts';
@@ -7,7 +7,7 @@ import type { Refusal } from './trace.ts';
 /** The tables of iptables on nftables have these names, and chains in upper case. */
 const IPTABLES_TABLES: ReadonlySet<string> = new Set(['filter', 'mangle', 'raw', 'security']);
 
-/** What refuses them, and the command against it; for legacy iptables there is only a place to look. */
+/** What refuses the packets, and the command that helps; for legacy iptables only where to find the rule. */
 export interface RefusalParts {
   readonly cause: string;
   readonly advice: string;
@@ -50,7 +50,7 @@ function adviceFor({ family, table, chain }: Refusal, network: IpPrefix, devices
     const interfaces = devices.map((device) => `--add-interface=${device}`).join(' ');
     return `firewall-cmd --permanent --zone=trusted ${interfaces} && firewall-cmd --reload`;
   }
-  // ufw writes its chains anew when it is reloaded.
+  // ufw writes its chains again when it is reloaded, so only its own command lasts.
   if (/^ufw6?-/.test(chain)) return `ufw route prepend allow from ${prefix} && ufw route prepend allow to ${prefix}`;
   if (isIptablesChain({ table, chain })) {
     const tool = network.ip.family === 4 ? 'iptables' : 'ip6tables';

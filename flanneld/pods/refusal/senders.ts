@@ -1,5 +1,5 @@
-// The senders of probes, for each family: a pod of this node, whose packets come in by the bridge, and a pod of another node, whose
-// packets come in by the tunnel.
+// The senders of probes in each family: a pod of this node, whose packets arrive by the bridge, and a pod of another node, whose packets
+// arrive by the tunnel.
 
 import { addToIp, broadcastOf, type Ip, type IpPrefix, networkOf } from '../../../lib/ip.ts';
 import { getLink, type Link } from '../../../lib/rtnetlink/link.ts';
@@ -13,14 +13,14 @@ export interface Sender {
   readonly what: string;
   readonly inject: Inject;
   readonly from: Ip;
-  /** An address of this node's subnet that nobody has. */
+  /** An address of this node's subnet that no pod has. */
   readonly to: Ip;
   /** Destination of the traced packet. A pod's packet is traced to another node, since traffic among pods here may be forbidden. */
   readonly away: Ip;
   readonly network: IpPrefix;
-  /** The devices such packets come in and leave by. */
+  /** The devices by which such packets arrive and leave. */
   readonly devices: readonly string[];
-  /** Whether it needs a temporary device, which others see come and go. */
+  /** Whether it needs a temporary device, which other programs see come and go. */
   readonly isCostly: boolean;
 }
 
@@ -52,7 +52,7 @@ export function sendersOf(
     key: `forwarding of ${version} from other nodes`,
     what: `packets of other nodes’ pods, in by ${tunnel.name},`,
     inject,
-    // The source is the other node's own address: it receives any answer, and no pod there is asked for it.
+    // The source is the other node's own address: it receives any answer, and no pod there is addressed.
     from: networkOf(peer).ip,
     ...{ to: second, away: second, network, devices, isCostly: false },
   };

@@ -22,7 +22,7 @@ export interface TraceTools {
   readonly traceTable?: string;
 }
 
-/** What became of a packet. */
+/** What happened to a packet. */
 export interface Fate {
   /** Whether the packet reached the hook forward. */
   readonly isForwarded: boolean;
@@ -40,14 +40,14 @@ const TRACE_TABLE = 'weft_trace';
 export const PATH_TABLE = 'weft_path';
 /** The table of `flanneld doctor`. */
 export const DOCTOR_TABLE = 'weft_doctor';
-/** Tables that exist for a moment, and stay when the process is killed in it. */
+/** Tables that exist for a moment, and stay only when the process is killed in it. */
 export const MOMENTARY_TABLES: readonly string[] = [TRACE_TABLE, PATH_TABLE, DOCTOR_TABLE];
 /** How long to wait for the kernel's report. */
 const LISTEN_MS = 150;
 
 /**
- * Calls `inject`, which sends the packets (each from another source), and says what became of each. Rejects with OpError. The
- * table is removed in any case.
+ * Calls `inject`, which sends the packets (each from another source), and returns what happened to each. Rejects with OpError. The table is
+ * removed in any case.
  */
 export async function traceFates(
   packets: readonly Addresses[],

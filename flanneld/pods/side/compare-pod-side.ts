@@ -21,7 +21,7 @@ import type { DriftObject } from '../../health/drift-ledger.ts';
 import type { Attachment, ObservedPodSide } from './observe.ts';
 import type { WantedPodSide } from './want.ts';
 
-/** What can be wrong there, by the ids of the doctor's findings. */
+/** The possible problems, by the ids of the doctor's findings. */
 export type PodSideProblem =
   | 'bridge-address-wrong'
   | 'bridge-down'
@@ -33,7 +33,7 @@ export type PodSideProblem =
 /** One repair. */
 export interface Repair {
   readonly id: PodSideProblem;
-  /** Stays the same for the same thing at every look. */
+  /** The same for the same thing at every comparison. */
   readonly key: string;
   readonly object: DriftObject;
   readonly place: string;
@@ -43,25 +43,25 @@ export interface Repair {
   readonly requests: readonly NetlinkRequest[];
 }
 
-/** A finding in parts, in the words of the doctor. */
+/** The parts of a finding, in the words of the doctor. */
 export interface Told {
   readonly cause: string;
   readonly evidence: string;
-  /** A command of this node. */
+  /** A command for this node. */
   readonly fix: string;
 }
 
 /** A problem for the operator. */
 export interface Finding {
-  /** Absent where the doctor looks in its own way. */
+  /** Absent where the doctor has its own check. */
   readonly id?: PodSideProblem;
-  /** The same in parts, where there are some. */
+  /** The problem in parts, where there are some. */
   readonly told?: Told;
-  /** Stays the same for the same problem at every look. */
+  /** The same for the same problem at every comparison. */
   readonly key: string;
-  /** One line with the cause and the command against it. */
+  /** One line with the cause and the command that helps. */
   readonly problem: string;
-  /** Whether the node does not forward because of it. */
+  /** Whether it keeps the node from forwarding. */
   readonly required: boolean;
 }
 
@@ -89,7 +89,7 @@ export function comparePodSide(
   };
 }
 
-/** A missing bridge is made anew only for pods that were on it, with the old MAC, by which they know the gateway. */
+/** A missing bridge is made again only for pods that were on it, with the old MAC, which they know as the gateway's. */
 function missingBridge(
   { bridge: name, gateways, mtuBytes }: WantedPodSide,
   { loose }: ObservedPodSide,
@@ -164,7 +164,7 @@ function isAddress({ ip, length }: Address, gateway: IpPrefix): boolean {
   return sameIp(ip, gateway.ip) && length === gateway.length;
 }
 
-/** Whether an address belongs to another subnet. Once ours is there, one outside the pod network does no harm and does not count. */
+/** Whether an address belongs to another subnet. Once ours is there, an address outside the pod network does no harm and does not count. */
 function isOfAnotherSubnet(
   address: Address,
   gateway: IpPrefix,

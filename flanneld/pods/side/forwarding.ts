@@ -6,7 +6,7 @@ import type { Netlink } from '../../../lib/netlink/connection.ts';
 import { isForwarding } from '../../../lib/rtnetlink/netconf.ts';
 import type { Finding } from './compare-pod-side.ts';
 
-/** A device by which packets of pods come in. */
+/** A device by which packets from pods arrive. */
 export interface Entrance {
   readonly name: string;
   readonly index: number;

@@ -31,7 +31,7 @@ import type { Finding } from './compare-pod-side.ts';
 /** What is needed to check the paths of one family. */
 export interface PathFamily {
   readonly network: IpPrefix;
-  /** This node's own. */
+  /** This node's own subnet. */
   readonly subnet: IpPrefix;
   /** Subnets of some other nodes. */
   readonly peers: readonly IpPrefix[];
@@ -45,14 +45,14 @@ export interface Exit {
   readonly index: number;
 }
 
-/** The routing tables of an unchanged system: local, main, default. */
+/** The routing tables that every kernel has from the start: local, main, default. */
 const ORDINARY_TABLES: readonly number[] = [255, RT_TABLE_MAIN, 253];
 
 const REFUSING: readonly number[] = [FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT];
 /** Errors that mean "no path": prohibit, blackhole, a refused reverse path, a device that has just gone. */
 const NOWHERE: readonly number[] = [EACCES, EINVAL, EXDEV, ENODEV];
 
-/** One packet, and where it should leave. */
+/** One packet, and the devices by which it should leave. */
 interface Question {
   readonly to: Ip;
   readonly from: Ip;
@@ -61,7 +61,7 @@ interface Question {
   readonly exits: readonly Exit[];
 }
 
-/** What diverts a packet, and the commands against it, each of which helps. */
+/** What diverts a packet, and the commands that help, each by itself. */
 interface Diversion {
   readonly by: 'rule' | 'route';
   readonly cause: string;
@@ -74,7 +74,7 @@ export interface PathDiversion extends Diversion {
   readonly key: string;
   /** The packets, in words. */
   readonly what: string;
-  /** Whether all questions about them had such an answer. */
+  /** Whether all packets of this kind are diverted. */
   readonly isAll: boolean;
 }
 
@@ -156,7 +156,7 @@ function diversionOf(netlink: Netlink, { network }: PathFamily, asked: Question)
   return rule === undefined ? undefined : byRule(rule, network, asked);
 }
 
-/** Whether the packet leaves as it should. By the external interface it may leave only if the main table says so. */
+/** Whether the packet leaves by the right device. It may leave by the external interface only if the main table says so. */
 function isRight({ oif, table, hops }: Route, [first, ...rest]: readonly Exit[]): boolean {
   const indexes = [oif, ...(hops ?? []).map((hop) => hop.oif)];
   if (first !== undefined && indexes.includes(first.index)) return true;
@@ -177,16 +177,19 @@ function byRule(rule: Rule, network: IpPrefix, { spelled }: Question): Diversion
   const family = network.ip.family === 6 ? '-6 ' : '';
   const before = `ip ${family}rule add to ${formatPrefix(network)} lookup main priority ${rule.priority - 1}`;
   const remove = `ip ${family}rule del priority ${rule.priority}`;
-  // A rule of priority 0 stands behind the kernel's own, and another one of the same priority behind the older.
+  // A new rule of priority 0 goes behind the kernel's own, and one of the same priority behind the older one, so only removing helps there.
   const fixes = rule.priority > 1 ? [before, remove] : [remove];
   return { by: 'rule', cause: `ip rule ${rule.priority}: ${spellRule(rule)}`, fixes, spelled };
 }
 
-/** The route that diverts it; undefined when it is wider than the pod network: then a peer's route is missing, reported elsewhere. */
+/**
+ * The route that diverts the packet; undefined when it is wider than the pod network: then a peer's route is missing, which is reported
+ * elsewhere.
+ */
 function byRoute(netlink: Netlink, network: IpPrefix, asked: Question): Diversion | undefined {
   const entry = routeOrNowhere(netlink, asked, { entry: true });
   if (entry === 'nowhere' || entry.destination.length < network.length) return undefined;
-  // Ours: while a cluster moves, peers that are reached by the next backend have a second device.
+  // This is our own route: while a cluster moves to another backend, peers that are reached by the new one have a second device.
   if (entry.protocol === MOVE_PROTOCOL) return undefined;
   const family: Family = network.ip.family;
   const spelled = formatPrefix(entry.destination);

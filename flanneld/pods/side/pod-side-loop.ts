@@ -1,4 +1,4 @@
-// The loop that looks after the pods' side: says which events wake it, and reports what it finds.
+// The loop that checks the pods' side of the node: it decides which events start a check, and reports the findings.
 
 import type { Clock } from '../../../lib/clock-node.ts';
 import { errorText } from '../../../lib/errors.ts';
@@ -18,7 +18,7 @@ export interface PodSideParts {
   readonly probe: ForwardProbe;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Reports to the cluster (a Kubernetes Event), besides the log. */
+  /** Reports to the cluster (as a Kubernetes Event), in addition to the log. */
   readonly manager: Pick<SubnetManager, 'report'>;
 }
 
@@ -33,14 +33,16 @@ export interface PodSideLoop {
   stop(): Promise<void>;
 }
 
-/** How often to look without an event, since some changes cause none here (routes, iptables-legacy's rules). Problems must show within 5 s. */
+/**
+ * How often to check without an event, since some changes cause none here (routes, iptables-legacy's rules). Problems must show within 5 s.
+ */
 const AUDIT_MS = 3000;
 /** An ADD or a DEL makes a dozen events in a few milliseconds. */
 const GAP_MS = 200;
-/** When to look again at what looked wrong: an ADD may be at work for some milliseconds. */
+/** When to check again what looked wrong: an ADD may be running for some milliseconds. */
 const SETTLE_MS = 250;
 
-/** Starts the loop; the first look is at once. */
+/** Starts the loop; the first check is at once. */
 export function startPodSideLoop(parts: PodSideParts): PodSideLoop {
   const { side, facts, probe, clock, log } = parts;
   const failures = createFailureLog(log);

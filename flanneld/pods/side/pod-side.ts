@@ -12,12 +12,12 @@ import { type Attachment, listAttachments, type ObservedPodSide, observePodSide 
 import { type PathFamily, pathFindings } from './paths.ts';
 import { type PodFamily, wantedPodSide } from './want.ts';
 
-/** Facts from the rest of the agent, which are read at every look. */
+/** Facts from the rest of the agent, which are read at every check. */
 export interface PodSideFacts {
   readonly families: readonly PodFamily[];
   /** MTU for pods; 0 before it is known. */
   readonly mtuBytes: number;
-  /** Devices by which packets from other nodes' pods come in. */
+  /** Devices by which packets from other nodes' pods arrive. */
   readonly tunnels: readonly Entrance[];
   readonly paths: readonly PathFamily[];
 }
@@ -36,22 +36,22 @@ export interface PodSideOptions {
   readonly cniStateDir: string;
 }
 
-/** The result of one look. */
+/** The result of one check. */
 export interface PodSideLook {
   readonly findings: readonly Finding[];
-  /** Whether something looked wrong that the next look will repair if it is still wrong. */
+  /** Whether something looked wrong that the next check will repair if it is still wrong. */
   readonly isUnsettled: boolean;
   /** Undefined when the conflist has no bridge, or there is no conflist yet. */
   readonly observed: ObservedPodSide | undefined;
 }
 
-/** How often the files of a device that looks wrong are read at most, if they show nothing wrong. */
+/** The most times that the files of a device that looks wrong are read, if they show nothing wrong. */
 const LOOKS = 2;
 
 export class PodSide {
   readonly #options: PodSideOptions;
   readonly #tools: PodSideTools;
-  /** What looked wrong at the last look. It is repaired only if it still is at the next, when a running ADD or DEL is over. */
+  /** What looked wrong at the last check. It is repaired only if it still is at the next, when a running ADD or DEL is over. */
   #suspects: ReadonlySet<string> = new Set();
   /** How often a device that looked wrong turned out to be right or not ours, so that its files are not read for ever. */
   readonly #harmless = new Map<string, number>();
@@ -61,7 +61,7 @@ export class PodSide {
     this.#tools = tools;
   }
 
-  /** Looks, and repairs what was also wrong at the last look. Throws NetlinkError, SysError. */
+  /** Checks the pods' side, and repairs what was also wrong at the last check. Throws NetlinkError, SysError. */
   look({ families, mtuBytes, tunnels, paths }: PodSideFacts): PodSideLook {
     const { netlink } = this.#tools;
     const conflist = this.#options.conflist();

@@ -18,11 +18,11 @@ export interface WantedPodSide {
 /** One family of this node. */
 export interface PodFamily {
   readonly network: IpPrefix;
-  /** This node's own. */
+  /** This node's own subnet. */
   readonly subnet: IpPrefix;
 }
 
-/** Undefined when the conflist's flannel plugin delegates to something else than a bridge, which is not looked after. */
+/** Undefined when the conflist's flannel plugin delegates to another plugin than bridge; then nothing is checked. */
 export function wantedPodSide(
   conflist: string,
   families: readonly PodFamily[],
@@ -47,7 +47,10 @@ function gatewayOf({ subnet }: PodFamily): IpPrefix {
   return { ip: addToIp(networkOf(subnet).ip, 1), length: subnet.length };
 }
 
-/** Whether the bridge has the gateway. A VLAN has it on another interface; another IPAM, or one with its own subnet, decides itself. */
+/**
+ * Whether the bridge has the gateway. With a VLAN it is on another interface; another IPAM plugin, or one with its own subnet, decides
+ * itself.
+ */
 function hasGateway(plugin: JsonObject, delegate: JsonObject): boolean {
   const wants = field(delegate, 'isGateway') ?? true;
   const isGateway = wants === true || field(delegate, 'isDefaultGateway') === true;
