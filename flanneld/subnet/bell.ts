@@ -1,4 +1,4 @@
-// Waiting until it is time to look again: after an event of a directory, after a period, or when the signal aborts.
+// Waits until it is time to read again: after an event of a directory, after a period, or when the signal aborts.
 
 import { watch } from 'node:fs';
 import { basename } from 'node:path';

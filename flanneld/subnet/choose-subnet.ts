@@ -13,7 +13,7 @@ export interface Taken {
   readonly all: readonly IpPrefix[];
   /** Only those of leases that the nodes accept. */
   readonly fitting: readonly IpPrefix[];
-  /** Of these only those of leases older than this node's; undefined when this node has none. */
+  /** Only those of accepted leases that are older than this node's; undefined when this node has none. */
   readonly byElders: readonly IpPrefix[] | undefined;
 }
 
@@ -36,8 +36,8 @@ export function chooseOwnSubnet(
 }
 
 /**
- * The first of `wanted` that lies in the pool and overlaps nothing in `taken`, else a free subnet; undefined when there is
- * none. `random` is 0 ≤ r < 1.
+ * The first of `wanted` that lies in the pool and overlaps nothing in `taken`, else a free subnet; undefined when there is none. `random`
+ * returns 0 ≤ r < 1.
  */
 export function chooseSubnet(
   pool: SubnetPool,

@@ -286,7 +286,7 @@ describe('watch', () => {
     await until(() => true);
     harm(site.dir);
     await expect.poll(() => readOr(site, 'node-1'), { timeout: 5000 }).toBe(before);
-    // And it still hears of others, in whatever directory is there now.
+    // It still notices other nodes, in whatever directory is there now.
     site.put('node-2', '10.244.2.0/24');
     await until((snapshot) => nodes(snapshot) === 'node-1 node-2');
     expect(site.logged.filter((line) => line.startsWith('own lease restored'))).toHaveLength(1);

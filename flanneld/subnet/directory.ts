@@ -1,6 +1,6 @@
-// The embedded store: a directory that all agents of one machine share, with one lease file for each node. inotify says when
-// to look and which files changed. Every look lists the directory, so it sees which nodes came or went. All files are read
-// again after a period, so a lost event does no lasting harm.
+// The embedded store: a directory that all agents of one machine share, with one lease file for each node. inotify says when to read and
+// which files changed. Every read lists the directory, so it sees which nodes came or went. All files are read again after a period, so a
+// lost event does no lasting harm.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../lib/backoff.ts';
@@ -37,12 +37,12 @@ export interface DirectoryOptions {
   readonly periodMs: number;
 }
 
-/** When to look again after a failed look, and while inotify does not work, in milliseconds. */
+/** When to read again after a failed read, and while inotify does not work, in milliseconds. */
 const FAILED_MS = 1000;
 const DEAF_MS = 5000;
 /**
- * Events come in bursts (temporary file, rename); one look after the burst is enough. With thousands of leases a look takes
- * longer than this; then the pause is as long as the look, so that looking takes at most half of the time.
+ * Events come in bursts (temporary file, rename), and one read after the burst is enough. With thousands of leases a read takes longer than
+ * this; then the pause is as long as the read, so that reading takes at most half of the time.
  */
 const SETTLE_MS = 20;
 const LONGEST_SETTLE_MS = 500;
@@ -64,7 +64,7 @@ class DirectoryManager implements SubnetManager {
   /** Logs restorations. They are no trouble of the store, because they are over when they are logged. */
   readonly #restores: FailureLog;
   readonly #dir: LeaseDir;
-  /** This node's lease as it must stand in the directory; undefined before acquire and after release. */
+  /** This node's lease as it must be in the directory; undefined before acquire and after release. */
   #own: Lease | undefined;
   /** Whether a lease is being taken; meanwhile the lease file differs from `#own` and is not restored. */
   #isClaiming = false;
@@ -156,7 +156,7 @@ class DirectoryManager implements SubnetManager {
     return { ...attributes, ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
   }
 
-  /** Why all nodes refuse the lease (its subnets have not the configured length); undefined when they accept it. */
+  /** Why all nodes refuse the lease (the length of its subnets is not the configured one); undefined when they accept it. */
   #refusalOf({ subnet, ipv6Subnet }: Lease): string | undefined {
     for (const prefix of [subnet, ipv6Subnet]) {
       const problem = prefix && findLengthProblem(this.#pools, prefix);
@@ -181,7 +181,7 @@ class DirectoryManager implements SubnetManager {
     return snapshot;
   }
 
-  /** After a failure (no file descriptor left, for instance) no event says when it is over, so the next look comes sooner. */
+  /** After a failure (no file descriptor left, for instance) no event says when it is over, so the next read comes sooner. */
   #nextLookMs(hasLooked: boolean, isListening: boolean): number {
     const { periodMs } = this.#options;
     const lookMs = isListening ? periodMs : DEAF_MS;
@@ -203,8 +203,8 @@ class DirectoryManager implements SubnetManager {
     let stopListening: (() => void) | undefined;
     try {
       while (!signal.aborted) {
-        // Listening starts before reading, so that no change between the two is missed. It starts anew every time, because
-        // another directory may have taken the name. The old watch is closed only when the new one is open.
+        // Listening starts before reading, so that no change between the two is missed. It starts again every time, because another
+        // directory may have taken the name. The old watch is closed only when the new one is open.
         const stopBefore = stopListening;
         stopListening = listen(dir, onEvent);
         stopBefore?.();
@@ -216,7 +216,7 @@ class DirectoryManager implements SubnetManager {
         if (complete) completeAt = began;
         const snapshot = await this.#look(complete ? undefined : names);
         const lookMs = performance.now() - began;
-        if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // the look failed, so read everything next time
+        if (snapshot === undefined) completeAt = Number.NEGATIVE_INFINITY; // the read failed, so read everything next time
         if (this.#restoredAt !== restoredAt) bell.ring(); // writing may have made a new directory that is not listened to yet
         const fit = snapshot && this.#fit(snapshot);
         if (fit && fit !== told && !signal.aborted) {
@@ -297,7 +297,7 @@ class DirectoryManager implements SubnetManager {
   }
 }
 
-/** Whether our previous lease file already had these subnets; then nobody else can have claimed them. */
+/** Whether our previous lease file already had these subnets; then no other node can have claimed them. */
 function keepsSubnets(before: Lease | undefined, lease: Lease): boolean {
   if (before === undefined) return false;
   return sameOrBothAbsent(before.subnet, lease.subnet) && sameOrBothAbsent(before.ipv6Subnet, lease.ipv6Subnet);

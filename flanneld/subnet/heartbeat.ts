@@ -1,6 +1,6 @@
-// Asks the server of a store now and then whether it still answers. The watch alone does not show that. When packets are dropped,
-// TCP keepalive ends the watch within 13 s. But a server that hangs, or a load balancer whose server is gone, keeps the connection
-// open and says nothing, which looks the same as a cluster in which nothing changes.
+// Asks the server of a store from time to time whether it still answers. The watch alone does not show that. When packets are dropped, TCP
+// keepalive ends the watch within 13 s. But a server that hangs, or a load balancer whose server is gone, keeps the connection open and
+// sends nothing, which looks the same as a cluster in which nothing changes.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleepUnlessAborted } from './bell.ts';

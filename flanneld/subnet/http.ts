@@ -34,7 +34,7 @@ export interface ChunkReader {
   onOpen?(type: string): void;
   /** Called with decompressed bytes as they arrive. An error it throws ends the call. */
   onChunk(chunk: Buffer): void;
-  /** A connection without data for this long is taken for dead. */
+  /** A connection without data for this long is regarded as dead. */
   readonly idleMs: number;
 }
 
@@ -117,7 +117,7 @@ export async function httpLines(call: HttpCall, { onLine, ...reader }: LineReade
   await httpChunks(call, { ...reader, onChunk: splitLines(onLine) });
 }
 
-/** How much is unpacked at once. A list of Nodes is packed tenfold, and each piece costs a round through another thread. */
+/** How much is unpacked at once. A compressed list of Nodes grows tenfold, and each piece takes a round trip through another thread. */
 const UNPACKED_BYTES = 256 * 1024;
 
 function unpacked(response: IncomingMessage): AsyncIterable<Buffer> {

@@ -52,7 +52,7 @@ describe('LeaseDir, when it knows which files changed', () => {
     rmSync(join(path, 'node-3.json'));
     expect(await subnets(new Set(['node-1.json', 'node-9.json']))).toEqual([
       '10.244.11.0/24',
-      '10.244.2.0/24', // changed in place, and nobody said so
+      '10.244.2.0/24', // changed in place, without an event
       '10.244.4.0/24',
     ]);
     expect(await subnets()).toContain('10.244.12.0/24');

@@ -26,7 +26,7 @@ export function leaseFileName(nodeName: string): string {
   return nodeName + suffix;
 }
 
-/** The mark beside a lease. Its own time of creation is that of the lease; its contents mean nothing. */
+/** The mark beside a lease. Its time of creation is that of the lease; its contents mean nothing. */
 function sinceFileName(nodeName: string): string {
   return `.${nodeName}${sinceSuffix}`;
 }
@@ -53,14 +53,14 @@ interface Entry {
   readonly problem?: PeerProblem;
 }
 
-/** Reads a directory again and again. It always lists all files, but reads only changed ones. */
+/** Reads a directory again and again. It always lists all files, but opens only changed ones. */
 export class LeaseDir {
   readonly #dir: string;
   readonly #ownKey: string | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(MAX_LEASE_BYTES + 1);
   #entries: ReadonlyMap<string, Entry> = new Map();
   #snapshot: LeaseSnapshot | undefined;
-  /** Differs when another directory has taken the name. */
+  /** Changes when another directory has taken the name. */
   #identity = '';
   #reading: Promise<unknown> = Promise.resolve();
 

@@ -1,5 +1,6 @@
-// One lease as a JSON file. It has the keys of flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData,
-// BackendV6Data), and Subnet and IPv6Subnet, which in etcd are in the key; and MoveData, which only our files have. It is read strictly: anybody may have written it.
+// One lease as a JSON file. It has the keys of flannel's etcd value (PublicIP, PublicIPv6, BackendType, BackendData, BackendV6Data), the
+// keys Subnet and IPv6Subnet, which etcd has in the key, and MoveData, which only Weft's files have. It is read strictly: anybody may have
+// written it.
 
 import { ConfigError } from '../../lib/errors.ts';
 import type { Family, Ip, IpPrefix } from '../../lib/ip.ts';

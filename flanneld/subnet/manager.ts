@@ -8,7 +8,7 @@ import type { NetConf } from '../../lib/net-conf.ts';
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { StoreTrouble } from '../health/store-troubles.ts';
 
-/** What a node advertises for others to reach its subnet. */
+/** What a node advertises so that others can reach its subnet. */
 export interface LeaseAttributes {
   readonly publicIp?: Ip;
   readonly publicIpv6?: Ip;
@@ -44,7 +44,7 @@ export interface LeaseSnapshot {
   readonly nodeAddresses?: NodeAddresses;
 }
 
-/** The addresses an administrator sets for this node in the cluster state. */
+/** The addresses that an administrator sets for this node in the cluster state. */
 export interface NodeAddresses {
   /** They work like `--public-ip` and `--public-ipv6`: they also choose the interface. */
   readonly publicIp?: Ip;
@@ -56,7 +56,7 @@ export interface NodeAddresses {
   readonly refused?: readonly string[];
 }
 
-/** As Events have it: a problem, or what is as it should be again. */
+/** The types of Events: a problem, or the end of one. */
 export type ReportType = 'Warning' | 'Normal';
 
 export interface SubnetManager {
@@ -72,7 +72,7 @@ export interface SubnetManager {
   announceReady?(): void;
   /** Tells the node's administrator of a problem, or of its end (a Kubernetes Event). `reason` is a word, `message` a line. Never throws. */
   report?(reason: string, message: string, type?: ReportType): void;
-  /** What the store cannot do at the moment, and since when; empty when all is well. */
+  /** What does not work in the store at the moment, and since when; empty when all is well. */
   troubles?(): readonly StoreTrouble[];
   /** Gives this node's lease up; harmless when it was given up before. */
   release?(signal: AbortSignal): Promise<void>;

@@ -1,4 +1,4 @@
-// Opens the store that the options name, with what an earlier run saved.
+// Opens the store that the options name, and passes it what an earlier run saved.
 
 import { hostname } from 'node:os';
 import { ConfigError, errorText, OpError } from '../../lib/errors.ts';

@@ -1,5 +1,5 @@
-// A subnet manager that uses the saved state when the store does not answer at the start. The calls to the store go on in
-// the background. A late answer counts: it is compared with the saved state that was used meanwhile.
+// A subnet manager that uses the saved state when the store does not answer at the start. The calls to the store go on in the background. A
+// late answer still counts: it is compared with the saved state in use.
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import { formatPrefix } from '../../lib/ip.ts';
@@ -26,7 +26,7 @@ export interface RememberingOptions {
   readonly log: Logger;
 }
 
-/** How long to wait once the store is known to be away. */
+/** How long to wait once the store is known not to answer. */
 const SHORT_PATIENCE_MS = 100;
 
 /** A store that holds the configuration calls `onNetConf` with its text, so that it is saved, too. */
@@ -40,7 +40,7 @@ export function createRememberingManager(
 class RememberingManager implements SubnetManager {
   readonly #inner: SubnetManager;
   readonly #options: RememberingOptions;
-  /** What is answered from the saved state at the moment. */
+  /** The answers that come from the saved state at the moment. */
   readonly #troubles = new StoreTroubles();
   #state: SavedState;
   /** Whether the store failed to answer in time; then the next call waits only shortly. */
@@ -48,7 +48,7 @@ class RememberingManager implements SubnetManager {
   /** Rejects when a late answer differs from the saved state in use, or is an error; then the agent must restart. */
   readonly #failed: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
-  /** The call for a lease that was made last. */
+  /** The latest call for a lease. */
   #asking: { readonly ending: Linked; readonly ended: Promise<unknown> } | undefined;
 
   constructor(makeInner: (onNetConf: (text: string) => void) => SubnetManager, options: RememberingOptions) {

@@ -1,5 +1,5 @@
-// The last known cluster state, saved in a file beside subnet.env. With it an agent that starts while the API server or etcd is
-// away goes on where the last one stopped. Like the kernel's state, the file does not survive a reboot.
+// The last known cluster state, saved in a file beside subnet.env. With it an agent that starts while the API server or etcd does not
+// answer continues where the last agent stopped. Like the kernel's state, the file does not survive a reboot.
 
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -124,7 +124,9 @@ function* savedStateParts({ store, netConf, own, snapshot }: SavedState): Genera
   yield leases === undefined ? '}\n' : ']}\n';
 }
 
-/** How much longer each lease makes the pause between two saves: 5000 take 50 ms of processor time, so they are saved every 100 s. */
+/**
+ * How much longer each lease makes the pause between two saves: 5000 leases take 50 ms of processor time, so they are saved every 100 s.
+ */
 const PAUSE_MS_A_LEASE = 20;
 
 /** Writes the newest state after a pause, one write at a time. A failure is only logged. */

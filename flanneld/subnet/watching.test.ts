@@ -4,7 +4,7 @@ import { runTogether, watchAgain } from './watching.ts';
 
 const retry = { firstMs: 1, capMs: 4, jitter: 0 };
 
-/** Until aborted. */
+/** Lasts until it is aborted. */
 const lasting = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
 

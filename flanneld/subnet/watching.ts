@@ -1,5 +1,4 @@
-// What the stores behind a server have in common: they watch again whenever a watch ends, and run several tasks together
-// until one of them fails.
+// What stores with a server have in common: they watch again whenever a watch ends, and run several tasks together until one of them fails.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 import { sleepUnlessAborted } from './bell.ts';

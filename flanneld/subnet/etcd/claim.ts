@@ -20,7 +20,7 @@ import { readEntry } from './key-mirror.ts';
 import type { Subnets } from './lease-key.ts';
 import { formatLeaseKey, renderLeaseValue } from './lease-key.ts';
 
-/** This node's lease as it must stand in etcd. */
+/** This node's lease as it must be in etcd. */
 export interface Claim {
   readonly name: string;
   readonly value: string;
@@ -40,7 +40,7 @@ export interface ClaimContext {
   readonly config: NetConf;
   /** The subnets in an earlier run's subnet.env; taken again when they are free. */
   readonly previous: { readonly subnet?: IpPrefix | undefined; readonly ipv6Subnet?: IpPrefix | undefined };
-  /** What this node last wrote, in this run or an earlier one. By it the lease is found even after the node's address changed. */
+  /** What this node last wrote, in this run or an earlier one. With it the lease is found even after the node's address changed. */
   readonly earlier: Lease | undefined;
   readonly ttlSec: number;
   readonly random: () => number;
@@ -92,7 +92,7 @@ function byCreateRevision(a: Entry, b: Entry): number {
   return older < newer ? -1 : 1;
 }
 
-/** An administrator made a reservation, so one that no longer fits the configuration is left as it is and not used. */
+/** An administrator made a reservation, so one that does not fit the configuration any more is not changed and not used. */
 function isUsable(context: ClaimContext, entries: readonly Entry[], own: Entry): boolean {
   if (own.kv.leaseId !== '0' || formatLeaseKey(chooseSubnets(context, entries, own)) === own.name) return true;
   context.log.warn({ lease: own.name }, 'reservation does not fit the configuration and is not used');
@@ -145,7 +145,7 @@ function chooseSubnets(
   return { ...(subnet && { subnet }), ...(ipv6Subnet && { ipv6Subnet }) };
 }
 
-/** Why all nodes refuse a lease of these subnets (not the configured length); undefined when they accept it. */
+/** Why all nodes refuse a lease of these subnets (their length is not the configured one); undefined when they accept it. */
 export function refusalOf(
   pools: readonly (SubnetPool | undefined)[],
   subnets: Subnets | undefined,

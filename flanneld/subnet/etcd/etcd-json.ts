@@ -88,8 +88,8 @@ export function newsOfLine(line: string, op: EtcdOp, endpoint: string): WatchNew
     const kv = field(event, 'kv');
     if (isJsonObject(kv)) events.push({ isDelete: field(event, 'type') === 'DELETE', kv: readKeyValue(kv) });
   }
-  // Next to events the header's revision may be newer than they are; later events then come in the next message. So the last
-  // event's revision counts, as in etcd's own client.
+  // When a message has events, the revision in its header may be newer than they are, and later events then come in the next message. So
+  // the last event's revision counts, as in etcd's own client.
   return { revision: events.at(-1)?.kv.modRevision ?? readRevision(result), events };
 }
 

@@ -1,4 +1,4 @@
-// A cluster whose leases are in etcd has no place for the key of a backend to which it moves, so it refuses to move.
+// etcd leases cannot hold the key of a backend to which the cluster moves, so such a cluster refuses to move.
 
 import { expect, test } from 'vitest';
 import { recordingLog } from '../../../test/support/recording-log.ts';

@@ -1,5 +1,5 @@
-// The etcd store in flannel's v3 layout, so that both agents can share one cluster. The agent keeps its lease alive all the
-// time, where flannel renews it once a day. It puts the lease back when somebody removes it, and never loses it silently.
+// The etcd store in flannel's v3 layout, so that both agents can share one cluster. The agent renews its lease all the time, where flannel
+// renews it once a day. It restores the lease when somebody removes it, and never loses it silently.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { ConfigError, OpError } from '../../../lib/errors.ts';
@@ -43,13 +43,13 @@ export interface EtcdManagerOptions extends GatewayOptions {
 /** The lease lives for a day after its agent has ended, as flannel's does at least. */
 export const etcdDefaults = { timeoutMs: 4000, ttlSec: 86_400, watchLifeMs: 5 * 60_000 };
 
-/** In flannel's value of a lease there is no place for it, and a value with more keys would not be flannel's any more. */
+/** flannel's value of a lease has no field for the key, and a value with more fields would not be flannel's any more. */
 const NO_MOVE =
   'a cluster with its leases in etcd cannot move node by node: remove the key, and set Type for all nodes at once';
 
 const retry = { firstMs: 200, capMs: 2000, jitter: 0.5 };
 const CONFIG_RETRY_MS = 1000;
-/** How often this node's own lease is compared although no event came. */
+/** How often this node's own lease is compared without an event. */
 const LOOK_MS = 60_000;
 /** Changes come in bursts; one snapshot after the burst is enough. */
 const SETTLE_MS = 20;
@@ -75,12 +75,12 @@ class EtcdManager implements SubnetManager {
   #config: NetConf | undefined;
   /** The ranges from which subnets are taken; empty before the configuration is known. */
   #pools: readonly (SubnetPool | undefined)[] = [];
-  /** This node's lease as it must stand in etcd; undefined before acquire and after release. */
+  /** This node's lease as it must be in etcd; undefined before acquire and after release. */
   #own: Claim | undefined;
   /** Whether the etcd lease of our key is gone, even if the key is still there. */
   #isLeaseDead = false;
   #restoredAt = Number.NEGATIVE_INFINITY;
-  /** Whether a lease is being taken; what the watch reports about it meanwhile is our own doing. */
+  /** Whether a lease is being taken; meanwhile the watch reports our own changes. */
   #isClaiming = false;
 
   constructor(options: EtcdManagerOptions) {
@@ -208,13 +208,13 @@ class EtcdManager implements SubnetManager {
     return { leases, problems, ...(ownKey !== undefined && { ownKey }) };
   }
 
-  /** Puts our own lease back as it must be; returns when to look again, in ms. */
+  /** Restores our own lease; returns when to check again, in ms. */
   async #putRight(signal: AbortSignal): Promise<number> {
     const own = this.#own;
     if (own === undefined || this.#isClaiming || this.#mirror.revision < own.revision) return LOOK_MS;
     const entry = this.#mirror.entries.get(own.name);
     if (entry?.kv.value === own.value && !this.#isLeaseDead) return LOOK_MS;
-    // The subnet is lost only if another node made the key anew. One that wrote over our key came later, so ours is put back.
+    // The subnet is lost only if another node created the key again. A node that only wrote over our key came later, so ours is restored.
     const isOthers = entry?.lease !== undefined && !hasSameOwner(entry.lease, own.lease);
     if (isOthers && entry.kv.createRevision !== own.created) throw lost(own, own.name);
     const fitting = [...this.#mirror.entries.values()].filter(({ subnets }) => !refusalOf(this.#pools, subnets));

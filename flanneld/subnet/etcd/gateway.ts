@@ -104,7 +104,7 @@ export class EtcdGateway {
     return isJsonObject(result) ? Number(readInt64(result, 'TTL')) : 0;
   }
 
-  /** Ends a lease, which deletes its keys; no error when the lease is already gone. */
+  /** Ends a lease, which deletes its keys; no error when the lease is gone already. */
   async revokeLease(id: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#call({ op: 'lease', object: `revoke ${id}` }, 'lease/revoke', { ID: id }, signal);

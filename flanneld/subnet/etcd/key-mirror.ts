@@ -45,7 +45,7 @@ export interface MirrorOptions {
   readonly troubles: StoreTroubles;
   /** 0 ≤ r < 1. */
   readonly random: () => number;
-  /** How often a watch is opened anew, so that one that died unnoticed does harm no longer than this. */
+  /** How often the watch is opened again, so that one that died unnoticed does no harm for longer than this. */
   readonly watchLifeMs: number;
 }
 

@@ -50,7 +50,7 @@ function sameCertificates(a: RequestOptions, b: RequestOptions): boolean {
 
 /**
  * The certificates are read once for all connections of the agent, and a new connection resumes the TLS session of an earlier one.
- * Otherwise that would be most of what a short request costs.
+ * Otherwise TLS would be most of what a short request costs.
  */
 function shareContext({ agent }: RequestOptions): void {
   if (agent instanceof Agent) agent.options.secureContext = createSecureContext(agent.options);

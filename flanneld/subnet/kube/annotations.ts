@@ -28,10 +28,12 @@ export function isManaged(annotations: Annotations): boolean {
   return annotations.get('kube-subnet-manager') === 'true';
 }
 
-/** Ours: what the node will advertise when its cluster has moved to another backend. Flannel does not know it. */
+/** Weft's own annotation: what the node will advertise when its cluster has moved to another backend. flannel ignores it. */
 export const MOVE_DATA = 'weft-move-data';
 
-/** The annotations this node's Node must have. Those of a disabled family are not among them, so they stay, as with flannel. */
+/**
+ * The annotations that this node's Node must have. Those of a disabled family are not included, so they stay as they are, as with flannel.
+ */
 export function ownAnnotations(attributes: LeaseAttributes): Annotations {
   const { backendType, publicIp, publicIpv6, backendData, backendV6Data, moveData } = attributes;
   const own = new Map([

@@ -1,4 +1,4 @@
-// The agent's calls of the Kubernetes API: it lists Nodes in pages, watches, reads and patches them, and creates Events.
+// The agent's calls to the Kubernetes API: it lists Nodes in pages, watches, reads and patches them, and creates Events.
 
 import type { RequestOptions } from 'node:https';
 import { errorText, OpError } from '../../../lib/errors.ts';
@@ -29,7 +29,7 @@ export interface ListQuery {
   readonly limit: number;
   /** The `next` of the page before; empty for the first page. */
   readonly next: string;
-  /** Whether the server may answer from its memory. That may be some seconds old, comes in one page, and spares etcd. */
+  /** Whether the server may answer from its memory. That may be some seconds old, comes in one page, and saves etcd work. */
   readonly isCacheFine: boolean;
 }
 
@@ -46,7 +46,7 @@ export interface WatchReader {
 export interface KubeApiOptions {
   readonly access: KubeAccess;
   readonly timeoutMs: number;
-  /** The server sends a bookmark every minute. A watch that is silent for this long is taken for dead. */
+  /** The server sends a bookmark every minute. A watch that is silent for this long is regarded as dead. */
   readonly watchIdleMs: number;
 }
 
@@ -116,7 +116,7 @@ export class KubeApi {
   }
 
   /**
-   * Asks for the server's version, which takes no right and costs it next to nothing. Rejects with KubeError when no answer comes,
+   * Asks for the server's version, which needs no right and costs the server almost nothing. Rejects with KubeError when no answer comes,
    * or one of a proxy whose server is gone (5xx). Any other answer shows that the server is there.
    */
   async ping(signal: AbortSignal): Promise<void> {
@@ -209,7 +209,7 @@ function toKubeError(thrown: unknown, { op, object }: Ask): unknown {
   try {
     answer = asObject(JSON.parse(body));
   } catch {
-    answer = undefined; // a proxy in between answered with its own text
+    answer = undefined; // a proxy in between has sent its own text
   }
   const code = `${status} ${asText(answer?.['reason'])}`.trim();
   return new KubeError(op, object, status, code, (asText(answer?.['message']) || body).slice(0, 300));

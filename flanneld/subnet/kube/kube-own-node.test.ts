@@ -125,7 +125,7 @@ describe('annotations', () => {
     expect(told()).toMatchObject([{ type: 'Warning', message: message('this annotation is ignored') }, {}]);
     if (key === 'node-public-ip') return;
     await expect.poll(async () => (await site.annotations('a'))['public-ip'], { timeout: 5000 }).toBe('203.0.113.8');
-    // Also after a restart, by what is remembered.
+    // The same holds after a restart, because of the saved state.
     const again = await site.manager('a', { isBroadcast, earlierAddresses: { overwriteIp: parseIp('203.0.113.8') } });
     await again.networkConfig(never);
     const lease = await again.acquire(nodeAttributes(1), never);

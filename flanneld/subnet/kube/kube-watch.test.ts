@@ -145,7 +145,7 @@ describe('what is watched is too old (410)', () => {
     await see('p=7', 'q=8');
     const version = server.nodes.get(site.nodeName('q'));
     if (version) server.store('MODIFIED', version, false);
-    server.nodes.delete(site.nodeName('p')); // nobody was told
+    server.nodes.delete(site.nodeName('p')); // the watch reports nothing
     const status = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
     server.sendRaw(`${JSON.stringify({ type: 'ERROR', object: status })}\n`);
     await see('q=8');

@@ -16,7 +16,7 @@ export class LeasesOfNodes {
   readonly #unreadable = new Map<string, PeerProblem>();
   #problems: readonly PeerProblem[] = [];
 
-  /** `changed`: the names of Nodes that changed since the last call; undefined when that may be any. */
+  /** `changed`: the names of Nodes that changed since the last call; undefined when any may have changed. */
   update(
     nodes: Nodes,
     changed: ReadonlySet<string> | undefined,

@@ -52,7 +52,7 @@ export function leaseOfNode(node: NodeRecord, families: Families): Lease {
   return {
     backendType: (annotations.get('backend-type') ?? '').slice(0, 64),
     ...subnets,
-    // Only the API server writes these two. The uid decides among Nodes made in the same second.
+    // Only the API server writes these two. The uid decides between Nodes made in the same second.
     ...(creationTimestamp !== '' && { created: `${creationTimestamp} ${uid}` }),
     ...(publicIp && { publicIp }),
     ...(publicIpv6 && { publicIpv6 }),

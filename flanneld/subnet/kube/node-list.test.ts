@@ -34,7 +34,7 @@ const addressesOf = (addresses: readonly string[]) => [
   ...addresses.map((address) => ({ type: address.startsWith('192.') ? 'ExternalIP' : 'InternalIP', address })),
 ];
 
-/** As the server writes it, with fields of every kind that are of no use here. */
+/** As the server writes it, with all kinds of fields that the agent does not read. */
 function encodeNode({ name, annotations, podCidrs, addresses }: Sent): Buffer {
   const generation = Buffer.concat([
     varint(7 * 8),

@@ -99,7 +99,7 @@ export class NodeListReader {
     const field = this.#field;
     if (!field.read(bytes, at, bytes.length)) return undefined;
     if (!this.#isInside && field.number === UNKNOWN_RAW) {
-      // Go on inside this field. The envelope's later fields are two texts whose field numbers a list does not use.
+      // Go on inside this field. The two fields of the envelope that follow are texts, whose field numbers a list does not use.
       this.#isInside = true;
       this.#left = field.to - field.from;
       return field.from;

@@ -66,7 +66,7 @@ export class KubeMirror {
     return this.#version;
   }
 
-  /** The names of Nodes that have come, changed or gone since the last call; undefined when that may be any. There is one caller. */
+  /** The names of Nodes that have come, changed or gone since the last call; undefined when any may have changed. There is one caller. */
   takeChanges(): ReadonlySet<string> | undefined {
     const changed = this.#changed;
     this.#changed = new Set();

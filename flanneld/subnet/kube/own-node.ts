@@ -1,5 +1,5 @@
-// This node's own Node object. The agent waits until it has a podCIDR, writes our annotations and keeps them right, and sets
-// the condition when the node forwards. It writes only by patches of the status sub-resource, and Events.
+// This node's own Node object. The agent waits until it has a podCIDR, writes our annotations and keeps them there, and sets the condition
+// when the node forwards. It writes only by patches of the status sub-resource, and Events.
 
 import { backoffMs } from '../../../lib/backoff.ts';
 import { errorText, OpError } from '../../../lib/errors.ts';
@@ -34,7 +34,7 @@ export interface OwnNodeOptions {
 }
 
 const retry = { firstMs: 300, capMs: 3000, jitter: 0.5 };
-/** When to look again while nothing is due; the watch reports every change earlier. */
+/** When to check again while nothing is due; the watch reports every change earlier. */
 const IDLE_MS = 60_000;
 /** The shortest time between two writes of annotations that somebody keeps removing. */
 const RESTORE_MS = 1000;
@@ -54,7 +54,7 @@ export class OwnNode {
   #writtenAt = Number.NEGATIVE_INFINITY;
   #failedWrites = 0;
   #isReady = false;
-  /** The uid of the Node whose condition was set; a Node made anew needs it again. */
+  /** The uid of the Node whose condition was set; a Node that was created again needs it again. */
   #toldUid: string | undefined;
   readonly #eventsAt = new Map<string, number>();
 
@@ -135,15 +135,15 @@ export class OwnNode {
   }
 
   /**
-   * Writes our missing annotations, and the condition once the node forwards. Returns when to look again, in ms. Rejects with
-   * OpError when the Node now has another podCIDR.
+   * Writes our missing annotations, and the condition once the node forwards. Returns when to check again, in ms. Rejects with OpError when
+   * the Node now has another podCIDR.
    */
   async putRight(node: NodeRecord | undefined, signal: AbortSignal): Promise<number> {
     const wanted = this.#wanted;
     if (node === undefined || wanted === undefined) return IDLE_MS;
     const { api, mirror, prefix, addresses } = this.#options;
     try {
-      // If the Node was made anew, only its metadata are known.
+      // If the Node was created again, only its metadata are known.
       const whole = node.podCidrs === undefined ? mirror.adopt(await api.getNode(node.name, signal)) : node;
       if (whole?.podCidrs === undefined || whole.podCidrs.length === 0) return RESTORE_MS;
       checkSubnets(node.name, podSubnets(whole.podCidrs, wanted.config), wanted.subnets);
@@ -168,7 +168,7 @@ export class OwnNode {
 
   #missing(node: NodeRecord, published: LeaseAttributes): Annotations {
     const own = new Map(ownAnnotations(published));
-    // A node that no longer moves must not offer a key that nobody keeps.
+    // A node that no longer moves must not advertise a key that it no longer has.
     if (!own.has(MOVE_DATA) && node.annotations.has(MOVE_DATA)) own.set(MOVE_DATA, '');
     return new Map([...own].filter(([key, value]) => node.annotations.get(key) !== value));
   }

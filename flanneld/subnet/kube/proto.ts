@@ -47,7 +47,10 @@ function numberAt(bytes: Uint8Array, from: number, to: number): number | undefin
   return value < 2 ** 40 ? value : undefined;
 }
 
-/** Reads one field after the other into itself: thousands of Nodes have a hundred fields each, and an object for each field costs time. */
+/**
+ * Reads one field after another into its own properties: thousands of Nodes have a hundred fields each, and an object for each field would
+ * cost time.
+ */
 export class FieldReader {
   number = 0;
   hasLength = false;
