@@ -58,10 +58,10 @@ const CLOSED_PORT = 33_434;
 const KUBELET_PORT = 10_250;
 const TRY_MS = 1000;
 /**
- * How long each size is tried when small packets are answered: four times their round trip, at least this long, because agents wait to
- * gather packets.
+ * How long each size is tried when small packets are answered, besides four times their round trip. Agents among many peers leave
+ * packets unread for up to READ_MS of prober.ts.
  */
-const SIZE_MS = 400;
+const SIZE_MS = 550;
 /** Headers of IP and UDP. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 

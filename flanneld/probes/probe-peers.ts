@@ -1,7 +1,6 @@
 // Probes peers once, on demand, without an agent: for `flanneld doctor`. Number and time are bounded whatever the size of the cluster.
 
 import type { Clock } from '../../lib/clock-node.ts';
-import { realtimeMs } from '../../lib/sys/datagram.ts';
 import type { Finding } from '../health/finding.ts';
 import type { Asker } from './ask.ts';
 import { classify, type Problem } from './classify.ts';
@@ -59,7 +58,7 @@ export async function probePeers({
       return peers.map(({ key, ...peer }) => ({ target: targetOf(key, peer), place, ask }));
     });
     const chosen = choose(all, first ?? new Set(), tools.random, most);
-    return await examineAll(node, chosen, all.length, { ...tools, nowMs: () => realtimeMs(tools.sys) });
+    return await examineAll(node, chosen, all.length, { ...tools, nowMs: Date.now });
   } finally {
     await Promise.all(opened.map((sockets) => sockets.close()));
   }

@@ -76,6 +76,28 @@ describe('two agents', () => {
   });
 });
 
+describe('two agents that read at intervals', () => {
+  test('answer each other, and hear of a closed port', async () => {
+    const [one, two] = [open(17, 18), open(18, 17)];
+    for (const { sockets } of [one, two]) sockets.readEveryMs = 40;
+    // The interval counts once something has arrived.
+    await one.sockets.ask(targetAt(18), { way: 'tunnel' }, PATIENT_MS);
+    for (const way of ['tunnel', 'node'] as const) {
+      const reply = await one.sockets.ask(targetAt(18), { way }, PATIENT_MS);
+      expect(reply.kind).toBe('answered');
+    }
+    const closed = await one.sockets.ask(targetAt(18), { way: 'node', port: port + 1 }, PATIENT_MS);
+    expect(closed).toMatchObject({ kind: 'refused', way: 'node' });
+  });
+
+  test('end at once, though they would rest for an hour', async () => {
+    const [one, two] = [open(19, 20), open(20, 19)];
+    for (const { sockets } of [one, two]) sockets.readEveryMs = 3_600_000;
+    await one.sockets.ask(targetAt(20), { way: 'tunnel' }, PATIENT_MS);
+    await Promise.all([one.sockets.close(), two.sockets.close()]);
+  });
+});
+
 describe('a kernel without an agent', () => {
   test('answers that the port is closed, in the tunnel and on the underlay', async () => {
     const { sockets } = open(21, 22);

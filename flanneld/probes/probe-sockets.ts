@@ -20,6 +20,7 @@ import {
 import { EADDRINUSE, ECONNREFUSED, errnoName } from '../../lib/sys/errno.ts';
 import { type FdWatch, watchFds } from '../../lib/sys/fd-watch-node.ts';
 import { closeFd } from '../../lib/sys/file.ts';
+import { POLLERR, POLLIN, pollFds } from '../../lib/sys/socket.ts';
 import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import type { Ask, Reply } from './ask.ts';
@@ -37,6 +38,7 @@ export interface ProbeSocketTools {
   readonly randomNonce: () => bigint;
 }
 
+const WAYS: readonly Way[] = ['tunnel', 'node'];
 /** Used where a device has no MAC; no frame is made for it. */
 const NO_MAC = '00:00:00:00:00:00' as Mac;
 
@@ -46,6 +48,8 @@ interface Pending {
   readonly port: number;
   /** When it was sent, on the clock of the kernel's time stamps. */
   readonly sentMs: number;
+  /** When waiting for the answer ends, on the agent's own clock. */
+  readonly untilMs: number;
   readonly settle: (reply: Reply) => void;
 }
 
@@ -61,8 +65,8 @@ interface Packet {
 export class ProbeSockets {
   /** Why this node does not answer the probes of other nodes; undefined when it does. */
   readonly problem: string | undefined;
-  /** How long arrived packets are left unread, so that one wake-up reads several where there are many peers. */
-  gatherMs = 0;
+  /** How often arrived packets are read, in milliseconds; 0: at once. Where there are many peers, one wake-up then reads several. */
+  readEveryMs = 0;
   readonly #place: ProbePlace;
   readonly #port: number;
   readonly #tools: ProbeSocketTools;
@@ -72,6 +76,8 @@ export class ProbeSockets {
   readonly #watch: FdWatch;
   readonly #pending = new Map<bigint, Pending>();
   readonly #echoes: EchoAsker;
+  /** One timer for all questions, which runs when the first of them ends: a timer for each would cost more. */
+  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
 
   /** Opens the sockets; `port` is that of all agents. Other nodes are answered only if there is a `responder`. Throws SysError. */
   constructor(
@@ -99,7 +105,7 @@ export class ProbeSockets {
       : undefined;
     try {
       const onReady = (): void => this.#drain();
-      this.#watch = watchFds(sys, { fds: [tunnel, node], onReady, onError, gatherMs: () => this.gatherMs });
+      this.#watch = watchFds(sys, { fds: [tunnel, node], onReady, onError, everyMs: () => this.readEveryMs });
     } catch (error) {
       closeFd(sys, tunnel);
       closeFd(sys, node);
@@ -155,27 +161,55 @@ export class ProbeSockets {
     return new Promise((resolve) => {
       const settle = (reply: Reply): void => {
         this.#pending.delete(nonce);
-        cancel();
         resolve(reply);
       };
-      const cancel = clock.after(timeoutMs, () => {
-        // Packets that have arrived are read first: a busy event loop may have left an answer unread, which is not a loss.
-        this.#drain();
-        if (this.#pending.has(nonce)) settle({ kind: 'silent' });
-      });
-      this.#pending.set(nonce, { way, to, port, sentMs: realtimeMs(sys), settle });
+      const untilMs = clock.now() + timeoutMs;
+      this.#pending.set(nonce, { way, to, port, sentMs: realtimeMs(sys), untilMs, settle });
       const sent = sendDatagram(sys, this.#fds[way], { ip: to, port }, payload, options);
       if (sent < 0) settle({ kind: 'unsent', code: errnoName(sent) });
+      else this.#wakeAt(untilMs);
     });
+  }
+
+  #wakeAt(atMs: number): void {
+    if (this.#timer !== undefined && this.#timer.atMs <= atMs) return;
+    this.#timer?.cancel();
+    const { clock } = this.#tools;
+    const cancel = clock.after(Math.max(0, atMs - clock.now()), () => {
+      this.#timer = undefined;
+      this.#giveUp();
+    });
+    this.#timer = { atMs, cancel };
+  }
+
+  /** Settles the questions whose time is over. */
+  #giveUp(): void {
+    // Packets that have arrived are read first: a busy event loop may have left an answer unread, which is not a loss.
+    this.#drain();
+    // A timer may run a part of a millisecond early.
+    const nowMs = this.#tools.clock.now() + 1;
+    let nextMs = Infinity;
+    for (const { untilMs, settle } of [...this.#pending.values()]) {
+      if (untilMs <= nowMs) settle({ kind: 'silent' });
+      else nextMs = Math.min(nextMs, untilMs);
+    }
+    if (nextMs < Infinity) this.#wakeAt(nextMs);
   }
 
   /** Reads everything that has arrived: errors, answers, and questions from other nodes. */
   #drain(): void {
     const { sys } = this.#tools;
     const { family } = this.#place;
-    for (const way of ['tunnel', 'node'] as const) {
-      readBounces(sys, this.#fds[way], family, (bounce) => this.#bounced(bounce, way));
-      readArrivals(sys, this.#fds[way], family, (arrival) => this.#arrived(arrival, way));
+    const ready = pollFds(
+      sys,
+      WAYS.map((way) => ({ fd: this.#fds[way], events: POLLIN })),
+      0,
+    );
+    for (const [at, way] of WAYS.entries()) {
+      const events = ready[at] ?? 0;
+      if ((events & POLLERR) !== 0) readBounces(sys, this.#fds[way], family, (bounce) => this.#bounced(bounce, way));
+      // Also after an error: if the kernel had no room to queue it, it stays on the socket until something is read.
+      if (events !== 0) readArrivals(sys, this.#fds[way], family, (arrival) => this.#arrived(arrival, way));
     }
   }
 
@@ -222,6 +256,7 @@ export class ProbeSockets {
   }
 
   async close(): Promise<void> {
+    this.#timer?.cancel();
     for (const { settle } of [...this.#pending.values()]) settle({ kind: 'silent' });
     await this.#watch.close();
   }

@@ -3,7 +3,6 @@
 
 import { errorText } from '../../lib/errors.ts';
 import type { Family } from '../../lib/ip.ts';
-import { realtimeMs } from '../../lib/sys/datagram.ts';
 import type { Finding } from '../health/finding.ts';
 import type { Logger } from '../health/log.ts';
 import type { ProbeMeter } from '../health/probe-meter.ts';
@@ -23,10 +22,11 @@ import { type LeasedPlace, sameTarget, type Target, Targets } from './target.ts'
 const TICK_MS = { few: 250, many: 1000 } as const;
 const MANY = 100;
 /**
- * How long packets gather where there are many peers. It does not count in round trips: the kernel stamps packets, and the responder says
- * how long it held them.
+/**
+ * How often packets are read where there are many peers. It does not count in round trips: the kernel stamps packets, and the responder
+ * says how long it held them. It must be shorter than anybody waits for an answer, which is SIZE_MS of examine.ts at least.
  */
-const GATHER_MS = 250;
+const READ_MS = 400;
 const LONGEST_TICK_MS = 2500;
 /** For how long a cause is not examined again where there are many peers. */
 const DIAGNOSED_MS = 150_000;
@@ -180,12 +180,12 @@ export class Prober {
       this.#records.set(id, new PeerRecord(target));
     }
     const names = new Map([...all].map(([id, { peer }]) => [id, peer]));
-    for (const { sockets } of this.#sides.values()) sockets.gatherMs = all.size > MANY ? GATHER_MS : 0;
+    for (const { sockets } of this.#sides.values()) sockets.readEveryMs = all.size > MANY ? READ_MS : 0;
     this.#schedule.setTargets(names, this.#options.tools.clock.now(), renewed);
   }
 
   async #probe(id: string): Promise<void> {
-    const { clock, sys } = this.#options.tools;
+    const { clock } = this.#options.tools;
     const record = this.#records.get(id);
     const side = record && this.#sides.get(record.target.family);
     let hasFailed = false;
@@ -196,7 +196,7 @@ export class Prober {
         mtu: side.place.mtu,
         tunnel: side.place.tunnel,
         ask: (...args) => side.sockets.ask(...args),
-        nowMs: () => realtimeMs(sys),
+        nowMs: Date.now,
         isBrief: this.#isBrief(record),
         onExtra: (packets) => this.#schedule.spend(id, packets),
       });
@@ -211,13 +211,13 @@ export class Prober {
   /** Where there are many peers, a known fault is not examined again each time. */
   #isBrief({ diagnosedAtMs, failingSinceMs }: PeerRecord): boolean {
     if (this.#records.size <= MANY || diagnosedAtMs === undefined || failingSinceMs === undefined) return false;
-    return realtimeMs(this.#options.tools.sys) - diagnosedAtMs < DIAGNOSED_MS;
+    return Date.now() - diagnosedAtMs < DIAGNOSED_MS;
   }
 
   #judge(record: PeerRecord, { place, responder }: Side, evidence: Evidence): boolean {
-    const { node, meter, tools } = this.#options;
+    const { node, meter } = this.#options;
     const { target, failingSinceMs } = record;
-    const nowMs = realtimeMs(tools.sys);
+    const nowMs = Date.now();
     if (isSilent(evidence) && evidence.faults === undefined) {
       record.stillFails(nowMs);
       return true;
@@ -252,7 +252,7 @@ export class Prober {
   }
 
   status(): ProbesStatus {
-    const nowMs = realtimeMs(this.#options.tools.sys);
+    const nowMs = Date.now();
     const states = { reachable: 0, degraded: 0, unreachable: 0, unknown: 0 };
     const peers: ProbePeer[] = [];
     let oldestMs: number | undefined;

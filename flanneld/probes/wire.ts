@@ -8,7 +8,8 @@ import { viewOf } from '../../lib/packet-bytes.ts';
 
 /** The length of a header, and of the smallest probe. */
 export const HEADER_BYTES = 64;
-const MAGIC = Uint8Array.of(0x57, 0x45, 0x46, 0x54);
+/** "WEFT". */
+const MAGIC = 0x57454654;
 const VERSION = 1;
 const QUESTION = 1;
 const ANSWER = 2;
@@ -54,15 +55,16 @@ export function encodeQuestion(nonce: bigint, bytes: number, noChecksum = false)
 }
 
 function writeStart(packet: Uint8Array, type: number, nonce: bigint): void {
-  packet.set(MAGIC, 0);
-  packet[4] = VERSION;
-  packet[5] = type;
-  viewOf(packet).setBigUint64(NONCE, nonce);
+  const view = viewOf(packet);
+  view.setUint32(0, MAGIC);
+  view.setUint8(4, VERSION);
+  view.setUint8(5, type);
+  view.setBigUint64(NONCE, nonce);
 }
 
 /** The nonce of a question; undefined for anything else. */
 export function readQuestion(packet: Uint8Array): bigint | undefined {
-  return packet.length >= HEADER_BYTES && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
+  return packet.length < HEADER_BYTES ? undefined : readQuotedNonce(packet);
 }
 
 /**
@@ -70,11 +72,13 @@ export function readQuestion(packet: Uint8Array): bigint | undefined {
  * quotation is too short.
  */
 export function readQuotedNonce(packet: Uint8Array): bigint | undefined {
-  return packet.length >= NONCE + 8 && isOurs(packet, QUESTION) ? viewOf(packet).getBigUint64(NONCE) : undefined;
+  if (packet.length < NONCE + 8) return undefined;
+  const view = viewOf(packet);
+  return isOurs(view, QUESTION) ? view.getBigUint64(NONCE) : undefined;
 }
 
-function isOurs(packet: Uint8Array, type: number): boolean {
-  return MAGIC.every((byte, at) => packet[at] === byte) && packet[4] === VERSION && packet[5] === type;
+function isOurs(view: DataView, type: number): boolean {
+  return view.getUint32(0) === MAGIC && view.getUint8(4) === VERSION && view.getUint8(5) === type;
 }
 
 /** Offsets in the header: 16 held (µs), 20 heard ago (ms), 24 heard bytes, 32 VTEP address, 48 MAC, 54 port, 56 VNI. */
@@ -98,8 +102,9 @@ export function encodeAnswer({ nonce, heldMs, heard, identity, bytes }: Answer):
 
 /** Reads any packet; returns undefined when it is not an answer. */
 export function readAnswer(packet: Uint8Array): Answer | undefined {
-  if (packet.length < HEADER_BYTES || !isOurs(packet, ANSWER)) return undefined;
+  if (packet.length < HEADER_BYTES) return undefined;
   const view = viewOf(packet);
+  if (!isOurs(view, ANSWER)) return undefined;
   const agoMs = view.getUint32(20);
   const family = packet[6];
   const mac = packet.slice(48, 54);

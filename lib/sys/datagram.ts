@@ -2,7 +2,6 @@
 // kernel received a packet, and by which device: udp(7), ip(7), ipv6(7), recvmsg(2), linux/errqueue.h. Nothing here waits.
 
 import { type Family, type Ip, ipFromBytes, ipToBytes } from '../ip.ts';
-import { viewOf } from '../packet-bytes.ts';
 import type { Slot } from './arena.ts';
 import { EAGAIN } from './errno.ts';
 import { closeFd } from './file.ts';
@@ -16,7 +15,6 @@ const SOCK_DGRAM = 2;
 const SOCKADDR_IN = 16;
 const SOCKADDR_IN6 = 28;
 
-const SO_ERROR = 4;
 const SO_NO_CHECK = 11;
 const SO_TIMESTAMPNS = 35;
 const SOL_IP = 0;
@@ -127,9 +125,8 @@ export function sendDatagram(
     return withAddress(sys, to.ip, to.port, (address, length) => {
       const data = sys.arena.copy(payload);
       let sent = 0;
-      // An error about an earlier packet may arrive between the two calls; a second one hardly ever does.
+      // The error may be about an earlier packet. The call clears it, and hardly ever does a second one arrive meanwhile.
       for (let tries = 0; tries < TRIES; tries++) {
-        clearError(sys, fd);
         sent = uninterrupted(sys, sys.nr.sendto, fd, data.address, payload.length, MSG_DONTWAIT, address, length);
         if (sent >= 0) break;
       }
@@ -139,15 +136,6 @@ export function sendDatagram(
     if (ttl !== undefined) setSocketOption(sys, fd, level, ttlOption, DEFAULT_TTL);
     if (noChecksum) setSocketOption(sys, fd, SOL_SOCKET, SO_NO_CHECK, 0);
   }
-}
-
-/** An ICMP error is noted on the socket as well as queued, and the next send would fail with it. */
-function clearError(sys: Syscalls, fd: number): void {
-  sys.arena.scope(() => {
-    const value = sys.arena.alloc(8);
-    value.setU32(4, 4);
-    sys.call(sys.nr.getsockopt, fd, SOL_SOCKET, SO_ERROR, value.address, value.address + 4);
-  });
 }
 
 /** Nanosecond time stamps of the kernel's are on this clock; milliseconds with fraction. */
@@ -190,35 +178,33 @@ export interface Bounce {
 
 /** Reads what has arrived; the number of packets, or −errno of a socket that cannot be read any more. */
 export function readArrivals(sys: Syscalls, fd: number, family: Family, onArrival: (arrival: Arrival) => void): number {
-  return readMessages(sys, fd, 0, (message) => {
-    const { ip, port } = readAddress(message.name, family);
-    onArrival({ from: ip, port, payload: message.payload, atMs: message.atMs, ifindex: ifindexOf(message, family) });
+  const { level, info } = OPTIONS[family];
+  return readMessages(sys, fd, 0, ({ name, payload, controls }) => {
+    const { ip, port } = readAddress(name, 0, family);
+    // struct in_pktinfo: index, two addresses; struct in6_pktinfo: address, index.
+    const at = controls.find(level, info);
+    const ifindex = at === undefined ? 0 : controls.slot.i32(family === 4 ? at : at + 16);
+    onArrival({ from: ip, port, payload, atMs: stampOf(sys, controls), ifindex });
   });
 }
 
 /** Reads the errors that have come back; the number of errors, or −errno. */
 export function readBounces(sys: Syscalls, fd: number, family: Family, onBounce: (bounce: Bounce) => void): number {
-  return readMessages(sys, fd, MSG_ERRQUEUE, (message) => {
-    const { level, errors } = OPTIONS[family];
-    const found = message.controls.find((one) => one.level === level && one.type === errors);
-    if (found === undefined) return;
-    const { ip, port } = readAddress(message.name, family);
-    onBounce({ to: ip, port, payload: message.payload, atMs: message.atMs, ...readError(found.data, family) });
+  const { level, errors } = OPTIONS[family];
+  return readMessages(sys, fd, MSG_ERRQUEUE, ({ name, payload, controls }) => {
+    const at = controls.find(level, errors);
+    if (at === undefined) return;
+    const { ip, port } = readAddress(name, 0, family);
+    onBounce({ to: ip, port, payload, atMs: stampOf(sys, controls), ...readError(controls.slot, at) });
   });
 }
 
-interface Control {
-  readonly level: number;
-  readonly type: number;
-  /** A copy. */
-  readonly data: Uint8Array;
-}
-
 interface Message {
-  readonly name: Uint8Array;
+  /** The socket address of the other end. */
+  readonly name: Slot;
+  /** A copy. */
   readonly payload: Uint8Array;
-  readonly controls: readonly Control[];
-  readonly atMs: number;
+  readonly controls: Controls;
 }
 
 function readMessages(sys: Syscalls, fd: number, flags: number, onMessage: (message: Message) => void): number {
@@ -226,17 +212,15 @@ function readMessages(sys: Syscalls, fd: number, flags: number, onMessage: (mess
     const { arena } = sys;
     const name = arena.alloc(SOCKADDR_IN6);
     const data = arena.buffer(BUFFER_BYTES);
-    const control = arena.buffer(CONTROL_BYTES);
-    const iovec = arena.alloc(IOVEC);
-    iovec.setU64(0, data.address);
-    iovec.setU64(8, data.length);
-    const header = arena.alloc(MSGHDR);
+    const controls = new Controls(arena.buffer(CONTROL_BYTES));
+    const header = headerOf(sys, name, data, controls.slot);
     // An ICMP error about what was sent meanwhile makes one read fail. The packets behind it are still there: whoever stops at
     // each error reads too little, until the queue is full and the kernel drops what comes.
     const receive = (): number => {
       let length = 0;
       for (let tries = 0; tries < TRIES; tries++) {
-        setHeader(header, name, iovec, control);
+        header.setU32(8, name.length);
+        header.setU64(40, CONTROL_BYTES);
         length = uninterrupted(sys, sys.nr.recvmsg, fd, header.address, flags | MSG_DONTWAIT);
         if (length >= 0 || length === -EAGAIN) break;
       }
@@ -245,69 +229,70 @@ function readMessages(sys: Syscalls, fd: number, flags: number, onMessage: (mess
     for (let count = 0; count < BATCH; count++) {
       const length = receive();
       if (length < 0) return count > 0 ? count : length;
-      const controls = readControls(control, header.u64(40));
-      const payload = data.bytes(0, length).slice();
-      onMessage({ name: name.bytes().slice(), payload, controls, atMs: stampOf(controls) ?? realtimeMs(sys) });
+      controls.length = header.u64(40);
+      onMessage({ name, payload: data.bytes(0, length).slice(), controls });
     }
     return BATCH;
   });
 }
 
-/** struct msghdr: name, its length, iovec, their number, control, its length, flags. */
-function setHeader(header: Slot, name: Slot, iovec: Slot, control: Slot): void {
+/** struct msghdr: name, its length, iovec, their number, control, its length, flags. The kernel overwrites the two lengths. */
+function headerOf({ arena }: Syscalls, name: Slot, data: Slot, control: Slot): Slot {
+  const iovec = arena.alloc(IOVEC);
+  iovec.setU64(0, data.address);
+  iovec.setU64(8, data.length);
+  const header = arena.alloc(MSGHDR);
   header.setU64(0, name.address);
-  header.setU64(8, name.length);
   header.setU64(16, iovec.address);
   header.setU64(24, 1);
   header.setU64(32, control.address);
-  header.setU64(40, control.length);
-  header.setU64(48, 0);
+  return header;
 }
 
-/** struct cmsghdr: length with header, level, type; each aligned to 8 bytes. */
-function readControls(control: Slot, total: number): Control[] {
-  const controls: Control[] = [];
-  for (let at = 0; at + CMSGHDR <= total; ) {
-    const length = control.u64(at);
-    if (length < CMSGHDR || at + length > total) break;
-    const data = control.bytes(at + CMSGHDR, length - CMSGHDR).slice();
-    controls.push({ level: control.i32(at + 8), type: control.i32(at + 12), data });
-    at += (length + 7) & -8;
+/** The control messages that came with a packet. struct cmsghdr: length with header, level, type; each aligned to 8 bytes. */
+class Controls {
+  readonly slot: Slot;
+  length = 0;
+
+  constructor(slot: Slot) {
+    this.slot = slot;
   }
-  return controls;
+
+  /** Where the data of such a message begin in the slot; undefined when there is none. */
+  find(level: number, type: number): number | undefined {
+    const { slot } = this;
+    for (let at = 0; at + CMSGHDR <= this.length; ) {
+      const length = slot.u64(at);
+      if (length < CMSGHDR || at + length > this.length) return undefined;
+      if (slot.i32(at + 8) === level && slot.i32(at + 12) === type) return at + CMSGHDR;
+      at += (length + 7) & -8;
+    }
+    return undefined;
+  }
 }
 
-function stampOf(controls: readonly Control[]): number | undefined {
-  const found = controls.find(({ level, type }) => level === SOL_SOCKET && type === SO_TIMESTAMPNS);
-  if (found === undefined || found.data.length < 16) return undefined;
-  const view = viewOf(found.data);
-  return Number(view.getBigInt64(0, true)) * 1000 + Number(view.getBigInt64(8, true)) / 1e6;
+function stampOf(sys: Syscalls, controls: Controls): number {
+  const at = controls.find(SOL_SOCKET, SO_TIMESTAMPNS);
+  return at === undefined ? realtimeMs(sys) : controls.slot.u64(at) * 1000 + controls.slot.u64(at + 8) / 1e6;
 }
 
-/** struct in_pktinfo: index, two addresses; struct in6_pktinfo: address, index. */
-function ifindexOf({ controls }: Message, family: Family): number {
-  const { level, info } = OPTIONS[family];
-  const found = controls.find((one) => one.level === level && one.type === info);
-  const at = family === 4 ? 0 : 16;
-  return found === undefined || found.data.length < at + 4 ? 0 : viewOf(found.data).getInt32(at, true);
-}
-
-/** struct sock_extended_err: errno, origin, type, code, pad, info, data; then the address of who sent it. */
-function readError(data: Uint8Array, family: Family): Pick<Bounce, 'errno' | 'isIcmp' | 'type' | 'code' | 'by'> {
-  const view = viewOf(data);
-  const isIcmp = data[4] === 2 || data[4] === 3;
-  const offender = data.subarray(16);
-  const hasOffender = offender.length >= 8 && (offender[0] === AF_INET || offender[0] === AF_INET6);
+/** struct sock_extended_err: errno, origin, type, code, pad, info, data; then the socket address of who sent it. */
+function readError(slot: Slot, at: number): Pick<Bounce, 'errno' | 'isIcmp' | 'type' | 'code' | 'by'> {
+  const origin = slot.u8(at + 4);
+  const isIcmp = origin === 2 || origin === 3;
+  const offender = slot.u16(at + 16);
+  const family = offender === AF_INET ? 4 : offender === AF_INET6 ? 6 : undefined;
   return {
-    errno: view.getUint32(0, true),
+    errno: slot.u32(at),
     isIcmp,
-    type: data[5] ?? 0,
-    code: data[6] ?? 0,
-    by: isIcmp && hasOffender ? readAddress(offender, family).ip : undefined,
+    type: slot.u8(at + 5),
+    code: slot.u8(at + 6),
+    by: isIcmp && family !== undefined ? readAddress(slot, at + 16, family).ip : undefined,
   };
 }
 
-function readAddress(name: Uint8Array, family: Family): { ip: Ip; port: number } {
-  const bytes = family === 4 ? name.slice(4, 8) : name.slice(8, 24);
-  return { ip: ipFromBytes(bytes), port: (name[2] ?? 0) * 256 + (name[3] ?? 0) };
+/** struct sockaddr_in: family, port, address; struct sockaddr_in6: family, port, flow, address. */
+function readAddress(slot: Slot, at: number, family: Family): { ip: Ip; port: number } {
+  const bytes = family === 4 ? slot.bytes(at + 4, 4) : slot.bytes(at + 8, 16);
+  return { ip: ipFromBytes(bytes), port: slot.u8(at + 2) * 256 + slot.u8(at + 3) };
 }

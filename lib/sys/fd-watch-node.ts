@@ -17,10 +17,10 @@ export interface FdWatchOptions {
   /** Something can be read. It must read all descriptors empty, error queues included, or it is called again at once. */
   readonly onReady: () => void;
   /**
-   * How long to let more arrive after something did, in milliseconds; 0 when absent. The kernel stamps what it receives, so that
-   * only the answers to others come later.
+   * When above 0, `onReady` is called at this interval in milliseconds, and not when something arrives. Where packets arrive all
+   * the time, these are fewer wake-ups.
    */
-  readonly gatherMs?: () => number;
+  readonly everyMs?: () => number;
   /** The watch ended by itself: poll failed, or `onReady` threw. */
   readonly onError: (error: unknown) => void;
 }
@@ -30,11 +30,17 @@ const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 /** A signal may interrupt poll now and then. */
 const MAX_POLL_FAILURES = 100;
 
+interface State {
+  closing: boolean;
+  /** Ends a rest before its time. */
+  wake: () => void;
+}
+
 /** Waits until closed. Throws SysError; then the descriptors are still the caller's. */
-export function watchFds(sys: Syscalls, { fds, onReady, onError, gatherMs = () => 0 }: FdWatchOptions): FdWatch {
+export function watchFds(sys: Syscalls, { fds, onReady, onError, everyMs = () => 0 }: FdWatchOptions): FdWatch {
   const stopFd = check(sys.call(sys.nr.eventfd2, 0, EFD_CLOEXEC), 'open', 'eventfd');
-  const state = { closing: false };
-  const done = wait(sys, [...fds, stopFd], state, onReady, gatherMs).catch((error: unknown) => {
+  const state: State = { closing: false, wake: () => undefined };
+  const done = wait(sys, [...fds, stopFd], state, onReady, everyMs).catch((error: unknown) => {
     state.closing = true;
     onError(error);
   });
@@ -46,6 +52,7 @@ export function watchFds(sys: Syscalls, { fds, onReady, onError, gatherMs = () =
       if (!state.closing) {
         state.closing = true;
         writeAll(sys, stopFd, WAKE, 'eventfd');
+        state.wake();
       }
       return closed;
     },
@@ -55,19 +62,29 @@ export function watchFds(sys: Syscalls, { fds, onReady, onError, gatherMs = () =
 async function wait(
   sys: Syscalls,
   fds: readonly number[],
-  state: { readonly closing: boolean },
+  state: State,
   onReady: () => void,
-  gatherMs: () => number,
+  everyMs: () => number,
 ): Promise<void> {
   const poll = loadPoll();
   const pollfds = pollfdsFor(sys, ...fds);
   let failures = 0;
   while (!state.closing) {
+    const restMs = everyMs();
+    if (restMs > 0) await rest(state, restMs);
     // The result of poll is of no use, because its errno belongs to the pool's thread. Reading shows whether there is anything.
-    failures = (await poll(pollfds.address, fds.length, -1)) < 0 ? failures + 1 : 0;
+    else failures = (await poll(pollfds.address, fds.length, -1)) < 0 ? failures + 1 : 0;
     if (failures > MAX_POLL_FAILURES) throw new Error('poll on sockets fails again and again');
-    const ms = gatherMs();
-    if (ms > 0 && !state.closing) await new Promise((resolve) => setTimeout(resolve, ms));
     if (!state.closing) onReady();
   }
+}
+
+function rest(state: State, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    state.wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
 }
