@@ -1,6 +1,6 @@
-// What does the fast path give? Pods on two nodes are measured the classic way and with each kind of fast path, and so are the nodes
-// themselves, in turns over one pair of devices. Exchanges are measured with both ends on one processor, where they take as long as all
-// the work for them, and beside it with the ends wherever the kernel puts them, which is mostly a matter of scheduling.
+// How much faster is the fast path? Pods on two nodes are measured with each kind of fast path and without one, and so are the nodes
+// themselves, in turns over one pair of devices. Request-response exchanges are measured with both ends on one processor, where they take
+// as long as all the work for them together, and also with the ends wherever the kernel puts them, which mostly shows the scheduler.
 
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -18,9 +18,9 @@ import { median } from './stats.ts';
 const ROUNDS = 12;
 const QUICK_ROUNDS = 2;
 const SECONDS = 0.4;
-/** First exchanges of a round, of which the median counts. */
+/** First exchanges in a round; their median counts. */
 const FIRSTS = 5;
-/** Of the servers that are on one processor, and of those that are anywhere. */
+/** The ports of the servers that are bound to one processor, and of those that may run anywhere. */
 const PINNED_PORT = 7100;
 const FREE_PORT = 7200;
 
@@ -38,7 +38,7 @@ interface Measure {
   readonly name: string;
   readonly mode: LoadMode;
   readonly where: Where;
-  /** Both ends on one processor, each on another one, or anywhere. */
+  /** Whether both ends run on one processor, each on another one, or anywhere. */
   readonly ends: 'one' | 'two' | 'any';
 }
 
@@ -75,7 +75,7 @@ const MEASURES: readonly Measure[] = [
     ends: 'two',
   },
 ];
-/** Processor time of a stream. */
+/** Processor time that a stream takes. */
 const COST = 'stream-cost';
 
 type Subject = Way | 'node';
@@ -102,7 +102,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
 
 const lastCpu = cpus().length - 1;
 
-/** Two servers at each place where one is asked. */
+/** Starts two servers at each place that answers requests. */
 async function startServers({ nodes, near, far }: Site, load: PathLoad): Promise<() => void> {
   const servers: { stop(): void }[] = [];
   const stop = (): void => {
@@ -120,7 +120,7 @@ async function startServers({ nodes, near, far }: Site, load: PathLoad): Promise
   }
 }
 
-/** For each figure `MEASURE/SUBJECT` one sample a round, NaN where it failed. */
+/** One sample a round for each figure `MEASURE/SUBJECT`; NaN where it failed. */
 type Samples = Map<string, number[]>;
 
 async function measureRounds(
@@ -147,7 +147,7 @@ async function measureRounds(
   return { samples, failures };
 }
 
-/** One value for each figure of the subject. */
+/** Measures one value for each figure of the subject. */
 async function measureSubject(
   site: Site,
   load: PathLoad,
@@ -195,7 +195,7 @@ async function measureOne(site: Site, load: PathLoad, measured: Measure, subject
   }
 }
 
-/** The median of some first exchanges, before each of which nobody knows connections or the pods' neighbours. */
+/** The median time of some first exchanges. Before each one, tracked connections and the neighbours of pods are removed. */
 async function firstExchanges(site: Site, load: PathLoad, spec: Parameters<PathLoad['run']>[0]): Promise<number> {
   const taken: number[] = [];
   for (let index = 0; index < FIRSTS; index++) {
@@ -209,7 +209,7 @@ async function firstExchanges(site: Site, load: PathLoad, spec: Parameters<PathL
   return median(taken);
 }
 
-/** The least or the most that is wanted of a measure, against the nodes themselves or the classic way. */
+/** The least or the most that a measure may be, relative to the nodes themselves or to the classic way. */
 type Limits = Readonly<Record<string, { readonly least?: number; readonly most?: number }>>;
 
 const AGAINST_NODE: Readonly<Record<string, Limits>> = {

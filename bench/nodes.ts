@@ -1,6 +1,6 @@
-// What does a cluster of thousands of Nodes cost the agent that reads them? A real kube-apiserver holds real Node objects, and
-// one in a hundred of them changes each minute. Where flannel's agent is found, it gets the same objects. Each agent has a lab
-// node of its own, which is booted anew for every run, and the agents run one after the other.
+// What does a cluster of thousands of Nodes cost the agent that reads them? A real kube-apiserver holds real Node objects, and one in a
+// hundred of them changes each minute. Where flannel's agent is found, it gets the same objects. Each agent has a lab node of its own,
+// which is booted again for every run, and the agents run one after the other.
 
 import { openKoffiSyscalls } from '../lib/sys/koffi.ts';
 import { findFlanneld, versionOf } from '../test/cluster/interop/programs.ts';

@@ -1,6 +1,6 @@
 // What do probes cost an agent in a large cluster? Two real agents hold the same thousands of leases, one with probes and one with
-// `--probes=off`, and are measured in the same windows of time. What probes cost is the difference. A third node of the lab answers
-// for all peers and asks back as often as it is asked.
+// `--probes=off`, and are measured in the same windows of time. The difference is what probes cost. A third node of the lab answers for all
+// peers, and sends as many questions as it receives.
 
 import { startLab } from '../test/lab/lab.ts';
 import { LAUNCHER } from '../test/lab/support/launcher-script.ts';
@@ -13,7 +13,7 @@ import type { Part, PartResult } from './result.ts';
 
 const NODES = 5000;
 const HALVES = 2;
-/** A half lasts two minutes, which holds the check that an agent makes once a minute as often in both. */
+/** A half lasts two minutes, so that the check that an agent makes once a minute occurs equally often in both halves. */
 const PLAN: Plan = { windows: 12, windowMs: 10_000, settleMs: 20_000 };
 const QUICK_PLAN: Plan = { windows: 3, windowMs: 5000, settleMs: 10_000 };
 

@@ -1,4 +1,4 @@
-// Runs path-load.c, the program that loads a path, in network namespaces.
+// Runs path-load.c, the program that puts load on a path, in network namespaces.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,13 +6,13 @@ import { runCommand } from '../../test/lab/command.ts';
 
 const LIMIT_MS = 20_000;
 
-/** What path-load can do with a path. */
+/** What path-load measures. */
 export type LoadMode = 'tcp' | 'udp' | 'connect' | 'stream' | 'first';
 
 export interface Loaded {
-  /** Exchanges a second, of `stream` Gbit/s, of `first` microseconds. */
+  /** Exchanges a second; Gbit/s for `stream`, microseconds for `first`. */
   readonly rate: number;
-  /** Seconds that all processors worked for each exchange, of `stream` for each GB. */
+  /** Seconds of work of all processors for each exchange; for each GB with `stream`. */
   readonly processor: number;
 }
 
@@ -33,10 +33,10 @@ export class PathLoad {
     this.#program = program;
   }
 
-  /** Starts a server and resolves when it listens. It ends with this process. */
+  /** Starts a server and resolves when it listens. The server ends with this process. */
   async serve(netns: string, port: number, cpu: number | undefined): Promise<{ stop(): void }> {
     const inside = ['nsenter', `--net=${netns}`, '--', this.#program, 'serve', `${port}`, `${cpu ?? -1}`];
-    // A process group of its own, as it answers in several processes.
+    // A process group of its own, because it answers in several processes.
     const server = spawn('setsid', inside, { stdio: ['ignore', 'pipe', 'inherit'] });
     const ready = once(server.stdout, 'data').then(() => true);
     if (!(await Promise.race([ready, once(server, 'close').then(() => false)])))
@@ -49,12 +49,12 @@ export class PathLoad {
     return { rate: Number(rate), processor: Number(processor) };
   }
 
-  /** Removes what the kernel tracks: an entry with the same ports would send a connection the classic way. */
+  /** Removes tracked connections: one with the same ports would send a new connection the classic way. */
   async forget(netns: string): Promise<void> {
     await this.#run(netns, ['forget']);
   }
 
-  /** Whether a device segments what is in tunnels. */
+  /** Sets whether a device segments packets inside tunnels. */
   async setTunnelSegments(netns: string, device: string, on: boolean): Promise<void> {
     await this.#run(netns, ['tunnel-segments', device, on ? 'on' : 'off']);
   }

@@ -1,4 +1,4 @@
-// Two lab nodes that are joined by one pair of devices, whose agents can be told to have each kind of fast path, or none.
+// Two lab nodes that are joined by one pair of devices. Their agents can be started with each kind of fast path, or without one.
 
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { builtAgent } from '../../test/lab/programs.ts';
 import { statusReport } from '../../test/lab/support/status.ts';
 
 type FastMode = Exclude<(typeof FAST_PATH_MODES)[number], 'off'>;
-/** How pods' packets go. */
+/** The way that pods' packets take. */
 export type Way = 'classic' | FastMode;
 export const fastModes = FAST_PATH_MODES.filter((mode) => mode !== 'off') as readonly FastMode[];
 
@@ -23,7 +23,7 @@ const LOOK_MS = 50;
 export interface Site {
   readonly lab: Lab;
   readonly nodes: readonly [LabNode, LabNode];
-  /** Two on the first node, one on the second. */
+  /** The pods: two on the first node, one on the second. */
   readonly near: readonly [LabPod, LabPod];
   readonly far: LabPod;
 }
@@ -70,7 +70,7 @@ async function wire(a: LabNode, b: LabNode): Promise<void> {
   }
 }
 
-/** Starts both agents anew, and resolves when pods' packets go that way. */
+/** Starts both agents again, and resolves when pods' packets take that way. */
 export async function setWay({ nodes }: Site, way: Way): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {

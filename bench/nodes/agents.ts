@@ -129,7 +129,7 @@ function routes(netlink: Netlink): number {
   ).length;
 }
 
-/** Where packets to peers are sent: the FDB entries, one on each line. */
+/** The underlay addresses of the peers: the FDB entries, one on each line. */
 async function destinations(node: LabNode): Promise<string> {
   return await node.run(['bridge', 'fdb', 'show', 'dev', DEVICE]);
 }

@@ -7,7 +7,7 @@ import { leaseOf } from '../peers/overlay.ts';
 
 /** Images on a node. A kubelet reports at most 50 (nodeStatusMaxImages); a node with some pods has a few dozen. */
 const IMAGES = 25;
-/** More than the number of nodes, so that no node moves to an address that another node had. */
+/** More than the number of nodes, so that no node moves to an address that another node has had. */
 const MOVE = 10_000;
 const PREFIX = 'flannel.alpha.coreos.com/';
 

@@ -18,7 +18,7 @@ export const MANY = 5000;
 const MEMORY_LIMIT_MB = 65;
 /** The most processor time the agent may take while 5000 Nodes change, in ms a second. flannel, in Go, takes one or two. */
 const PROCESSOR_LIMIT = 10;
-/** The most processor time for the start among 1000 Nodes, against flannel's: starting the JavaScript engine outweighs the rest. */
+/** The most processor time for the start with 1000 Nodes, relative to flannel's: starting the JavaScript engine outweighs the rest. */
 const FEW_START_LIMIT = 1.2;
 
 /** The runs of each agent, in the order of the rounds; undefined for a run that failed. */
@@ -52,7 +52,7 @@ const NAMES: Readonly<Record<AgentKey, string>> = { weft: 'weft', flannel: 'flan
 
 const keyOf = (count: number, what: MeasureKey, agent: AgentKey): string => `${count}/${what}/${agent}`;
 
-/** The part's result. `notes` also tell of runs that failed. */
+/** The part's result. `notes` also name runs that failed. */
 export function describeRuns(byCount: ReadonlyMap<number, Runs>, notes: readonly string[]): PartResult {
   const counts = [...byCount.keys()];
   const figures = [...byCount].flatMap(([count, runs]) => figuresOf(count, runs));

@@ -1,6 +1,6 @@
-// Stands in for thousands of peers of an agent that probes: a program with one UDP socket for each peer, bound to the address of
-// that peer's tunnel device. It answers the agent's questions as a peer's agent does. For each question it gets, one of the peers
-// puts a question to the agent within a second, because in a cluster every node is asked as often as it asks. Its argument is a
+// Stands in for thousands of peers of an agent that probes: a program with one UDP socket for each peer, bound to the address of that
+// peer's tunnel device. It answers the agent's questions as a peer's agent does. For each question that it receives, one of the peers sends
+// the agent a question within a second, because in a cluster every node receives as many questions as it sends. Its argument is a
 // CrowdSpec. It prints `ready` when all sockets are open, and then runs until it is killed.
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -10,7 +10,7 @@ import { formatIp } from '../../lib/ip.ts';
 import { PORT, subnetOf, VNI, vtepMac } from '../peers/overlay.ts';
 import type { CrowdSpec } from './crowd-spec.ts';
 
-/** Questions to the agent come at any time, and not all at once after it has asked. */
+/** Questions to the agent are spread over this time, as they would be in a cluster. */
 const SPREAD_MS = 1000;
 
 async function main({ count, port }: CrowdSpec): Promise<void> {
@@ -19,7 +19,7 @@ async function main({ count, port }: CrowdSpec): Promise<void> {
   process.stdout.write('ready\n');
 }
 
-/** `peers`: all of them, of whom one puts the question back. */
+/** `peers`: all of them; a random one sends the question to the agent. */
 async function openPeer(node: number, port: number, peers: readonly Socket[]): Promise<Socket> {
   const vtep = subnetOf(node).ip;
   const identity = { vtep, mac: vtepMac(node), vni: VNI, port: PORT };

@@ -6,7 +6,7 @@ const window = (processorMsPerSec: number, packetsPerSec: number): Window => ({ 
 const healthy: Outcome = { states: { reachable: 500, degraded: 0, unreachable: 0, unknown: 4499 }, findings: [] };
 
 test('what probes cost is the median difference of windows that were measured at the same time', () => {
-  // A check that the agent makes once a minute falls into another window of each agent.
+  // The check that each agent makes once a minute falls into different windows.
   const samples = {
     on: [window(6, 48), window(26, 48), window(6, 48), window(6, 48), window(6, 48)],
     off: [window(2, 0), window(2, 0), window(2, 0), window(32, 0), window(2, 0)],

@@ -1,4 +1,4 @@
-// Turns what was measured of agents with and without probes into the part's result.
+// Turns the measurements of agents with and without probes into the part's result.
 
 import { figure, shown } from '../figures.ts';
 import { withInterval } from '../limits.ts';
@@ -6,7 +6,7 @@ import type { Figure, PartResult } from '../result.ts';
 import { mean, median, medianWithInterval, type Ratio } from '../stats.ts';
 import { MODES, type Mode, type Outcome, type Window } from './rounds.ts';
 
-/** The most that probes may take of a processor, in ms a second, and the most packets a second. */
+/** The most processor time that probes may take, in ms a second, and the most packets a second. */
 const PROCESSOR_LIMIT = 5;
 const PACKETS_LIMIT = 50;
 
@@ -34,7 +34,7 @@ const MEASURES = {
   },
 } satisfies Readonly<Record<string, Measure>>;
 
-/** `nodes`: how many Nodes the cluster has. The n-th windows of both modes are the same time. */
+/** `nodes`: the number of Nodes in the cluster. The n-th windows of both modes are at the same time. */
 export function describeProbes(nodes: number, samples: Samples, outcomes: readonly Outcome[]): PartResult {
   const measures: readonly [string, Measure][] = Object.entries(MEASURES);
   const figures = measures.flatMap(([what, measure]) => MODES.map((mode) => figureOf(what, measure, mode, samples)));
@@ -84,14 +84,14 @@ function figureOf(what: string, { name, unit, of }: Measure, mode: Mode, samples
 }
 
 /**
- * What probes add in each window. They are judged by the median, because the check of all peers once a minute falls into another
- * window of each agent; the mean, which is shown beside it, has the checks of both.
+ * What probes add in each window. The median is judged, because the check of all peers once a minute falls into different windows of the
+ * two agents. The mean, which is shown as well, includes these checks for both.
  */
 function differencesOf({ on, off }: Samples, of: (window: Window) => number): number[] {
   return on.map((window, at) => of(window) - (off[at] === undefined ? Number.NaN : of(off[at])));
 }
 
-/** Probes that were not answered would cost something else than what is asked here. */
+/** Probes that are not answered cost something else than this part measures, so they make it fail. */
 function failuresOf({ states, findings }: Outcome): string[] {
   const { reachable = 0, degraded = 0, unreachable = 0 } = states;
   if (reachable > 0 && degraded + unreachable === 0) return [];

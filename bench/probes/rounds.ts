@@ -1,5 +1,5 @@
-// Runs two agents side by side, one with probes and one without, and measures both in the same windows of time. Halfway they change
-// roles, so that neither node is always the one with probes.
+// Runs two agents side by side, one with probes and one without, and measures both in the same windows of time. Halfway they change roles,
+// so that each node has been the one with probes.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,23 +18,25 @@ export type Mode = (typeof MODES)[number];
 
 /** One agent in one window. */
 export interface Window {
-  /** Processor time of the agent and of what it executes. */
+  /** Processor time of the agent and of the programs that it runs. */
   readonly processorMsPerSec: number;
   /** All packets of the underlay device, in and out. */
   readonly packetsPerSec: number;
 }
 
-/** What the agent with probes knew of its peers at the end of a half. */
+/** What the agent with probes knew about its peers at the end of a half. */
 export interface Outcome {
   readonly states: Readonly<Record<string, number>>;
   readonly findings: readonly string[];
 }
 
 export interface Plan {
-  /** How many windows each half has. */
+  /** The number of windows in each half. */
   readonly windows: number;
   readonly windowMs: number;
-  /** Between the start of an agent and the first window: the garbage of thousands of leases is collected, and probes begin. */
+  /**
+   * The time between the start of an agent and the first window, in which the garbage of thousands of leases is collected and probes begin.
+   */
   readonly settleMs: number;
 }
 
@@ -107,7 +109,7 @@ function windowOf(before: Reading | undefined, after: Reading | undefined): Wind
   };
 }
 
-/** Its threads to the nanosecond, because a window has few of the hundredths of a second in which /proc/PID/stat counts. */
+/** Read from its threads, in nanoseconds: /proc/PID/stat counts in hundredths of a second, of which a window has only a few. */
 function processorMs(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
     const [ranNs] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');

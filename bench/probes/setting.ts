@@ -1,5 +1,5 @@
-// The lab for measuring probes: two nodes run the agent, and a third stands in for thousands of peers. Its kernel has the peers'
-// addresses, on the underlay and in the tunnel, and a program on it answers probes (crowd.ts).
+// The lab for measuring probes: two nodes run the agent, and a third stands in for thousands of peers. Its kernel has the peers' addresses,
+// in the underlay and in the tunnel, and a program on it answers probes (crowd.ts).
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { readLease } from '../../test/lab/support/leases.ts';
 import { DEVICE, leaseOf, netConf, PORT, publicIpOf, VNI } from '../peers/overlay.ts';
 import type { CrowdSpec } from './crowd-spec.ts';
 
-/** The port of probes that agents have when no flag says another. */
+/** The agents' port for probes without a flag. */
 const PROBE_PORT = 8477;
 /** The made-up peers' subnets lie in the first half of the network, and the agents' own in the other. */
 const PEERS_SUBNETS = '10.64.0.0/11';
@@ -36,11 +36,11 @@ export function publishPeers(lab: Lab, count: number): void {
 }
 
 /**
- * Gives a node the addresses of all made-up peers and their end of the tunnel. Packets to any peer's MAC are taken, because one
- * device stands in for the devices of all of them.
+ * Gives a node the addresses of all made-up peers and their end of the tunnel. It accepts packets to any peer's MAC, because one device
+ * stands in for all peers' devices.
  */
 export async function prepareCrowd(node: LabNode): Promise<void> {
-  // The tunnel's packets come from a peer, so that no agent counts them as a stranger's.
+  // The tunnel's packets have a peer's address, so that no agent counts them as a stranger's.
   const local = formatIp(publicIpOf(1));
   const vxlan = ['type', 'vxlan', 'id', `${VNI}`, 'dstport', `${PORT}`, 'local', local, 'nolearning'];
   await node.run(['ip', 'route', 'add', 'local', PEERS_ADDRESSES, 'dev', 'lo']);
@@ -51,7 +51,7 @@ export async function prepareCrowd(node: LabNode): Promise<void> {
   await node.run(['nft', '-f', '-'], { input: `add table netdev bench\n${take}\n` });
 }
 
-/** Lets the node that stands in for the peers and a node with an agent reach each other. The agent has its lease. */
+/** Makes the node that stands in for the peers and a node with an agent reach each other. The agent must have its lease. */
 export async function connect(lab: Lab, crowd: LabNode, agent: LabNode): Promise<void> {
   await agent.run(['ip', 'route', 'replace', PEERS_ADDRESSES, 'via', crowd.address]);
   const { subnet, mac } = readLease(lab, agent.name);
