@@ -1,8 +1,8 @@
-// A map that does not change, of which a changed version costs as much as the change and not as the map: the versions share one
-// table, which the newest has, and each older one knows how it differs from the next. So whoever kept an older version learns
-// what has changed since then without comparing thousands of entries.
+// A map that does not change. A changed version costs as much as the change and not as the whole map: all versions share one table, which
+// belongs to the newest, and each older version knows how it differs from the next one. So code that has kept an older version learns what
+// has changed since then without comparing thousands of entries.
 
-/** What a key had in one version and has in another; undefined where it is absent. */
+/** A key whose value differs between two versions; undefined where the key is absent. */
 export interface MapChange<V> {
   readonly key: string;
   readonly before: V | undefined;
@@ -11,17 +11,17 @@ export interface MapChange<V> {
 
 interface Step<V> {
   readonly to: VersionedMap<V>;
-  /** What the changed keys had before the step. */
+  /** The earlier values of the keys that this step changes. */
   readonly before: ReadonlyMap<string, V | undefined>;
 }
 
-/** Go through its entries without a pause: while a newer version is made, they change. */
+/** Do not pause while reading its entries: they change when a newer version is made. */
 export class VersionedMap<V> implements ReadonlyMap<string, V> {
   readonly size: number;
   /** All entries; an older version has none. */
   private table: Map<string, V> | undefined;
   private next: Step<V> | undefined;
-  /** How many changes older versions remember that share this table. */
+  /** How many changes the older versions that share this table keep. */
   private readonly remembered: number;
 
   private constructor(table: Map<string, V>, remembered: number) {
@@ -38,7 +38,7 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
   with(changes: ReadonlyMap<string, V | undefined>): VersionedMap<V> {
     const shared = this.table;
     const remembered = this.remembered + changes.size;
-    // A version that somebody keeps for ever must not keep more steps than a table has entries.
+    // A version that is kept for ever must not make the table keep more changes than it has entries.
     if (shared === undefined || remembered > this.size) return new VersionedMap(changed(this.whole(), changes), 0);
     const before = new Map([...changes.keys()].map((key) => [key, shared.get(key)] as const));
     const to = new VersionedMap(changed(shared, changes), remembered);
@@ -47,7 +47,7 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
     return to;
   }
 
-  /** The steps from here to a newer version; undefined when it does not come from this one. */
+  /** The steps from this version to a newer one; undefined when the newer one was not made from this one. */
   stepsTo(newer: ReadonlyMap<string, V>): ReadonlyMap<string, V | undefined>[] | undefined {
     const steps: ReadonlyMap<string, V | undefined>[] = [];
     let at: VersionedMap<V> = this;
@@ -107,7 +107,7 @@ function changed<V>(table: Map<string, V>, changes: ReadonlyMap<string, V | unde
   return table;
 }
 
-/** What differs between two maps; at the cost of the difference when `newer` is a later version of `older`. */
+/** The differences between two maps. When `newer` is a later version of `older`, this costs only as much as the difference. */
 export function changesBetween<V>(older: ReadonlyMap<string, V>, newer: ReadonlyMap<string, V>): MapChange<V>[] {
   const keys = changedKeys(older, newer) ?? new Set([...newer.keys(), ...older.keys()]);
   const changes: MapChange<V>[] = [];
@@ -118,7 +118,7 @@ export function changesBetween<V>(older: ReadonlyMap<string, V>, newer: Readonly
   return changes;
 }
 
-/** The keys of all steps between two versions; undefined where there is no such way. */
+/** The keys of all steps between two versions; undefined when the newer one was not made from the older one. */
 function changedKeys<V>(older: ReadonlyMap<string, V>, newer: ReadonlyMap<string, V>): Set<string> | undefined {
   if (older === newer) return new Set();
   const steps = older instanceof VersionedMap ? (older as VersionedMap<V>).stepsTo(newer) : undefined;

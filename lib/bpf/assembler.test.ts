@@ -11,7 +11,7 @@ const assembled = (build: (assembler: Assembler) => unknown): AssembledProgram =
   return assembler.assemble();
 };
 
-// The bytes are those that llvm-mc -triple bpfel makes of the text beside them.
+// The expected bytes are those that llvm-mc -triple bpfel makes of the text beside them.
 test.for([
   { name: 'r0 = 0', build: (a: Assembler) => a.mov('r0', 0), want: ['b700000000000000'] },
   { name: 'r2 = -1', build: (a: Assembler) => a.mov('r2', -1), want: ['b7020000ffffffff'] },

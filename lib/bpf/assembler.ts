@@ -1,9 +1,10 @@
-// An assembler for eBPF: one method an instruction, jumps to labels by name, maps and functions of the kernel by name
-// (Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h). It knows no kernel: `linkProgram` puts the numbers in.
+// An assembler for eBPF: one method for each instruction, with jumps to labels, maps and kernel functions by name
+// (Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h). It does not need a kernel: `linkProgram` replaces the names by
+// numbers later.
 
 import { type HelperName, helpers } from './helpers.ts';
 
-/** Registers a program may write. r0 is the result, r1–r5 are arguments and lost by calls, r6–r9 survive calls. */
+/** Registers that a program may write. r0 is the result, r1–r5 are arguments, which calls overwrite, r6–r9 survive calls. */
 export type Register = 'r0' | 'r1' | 'r2' | 'r3' | 'r4' | 'r5' | 'r6' | 'r7' | 'r8' | 'r9';
 /** r10 is the end of the 512 bytes of stack; nothing may be assigned to it. */
 type AnyRegister = Register | 'r10';
@@ -36,7 +37,7 @@ const LOAD = 0x61;
 const STORE_IMMEDIATE = 0x62;
 const STORE = 0x63;
 const ATOMIC_ADD_64 = 0xdb;
-/** Both processors we run on are little-endian. */
+/** Both supported processors are little-endian. */
 const TO_BIG_ENDIAN = 0xdc;
 const GOTO = 0x05;
 const CALL = 0x85;
@@ -53,7 +54,7 @@ interface Instruction {
   readonly immediate: number;
 }
 
-/** A place whose numbers only the running kernel knows. */
+/** A place in the program whose number is known only in the running kernel. */
 interface Relocation {
   readonly index: number;
   readonly kind: 'map' | 'function';
@@ -66,7 +67,7 @@ export interface AssembledProgram {
   readonly relocations: readonly Relocation[];
 }
 
-/** A function of the kernel or of a module: the id of its BTF type, and where its module's BTF lies in `fd_array` (0: the kernel). */
+/** A function of the kernel or of a module: the id of its BTF type, and the index of its module's BTF in `fd_array` (0: the kernel). */
 export interface KernelFunction {
   readonly btfId: number;
   readonly fdIndex: number;
@@ -106,12 +107,12 @@ export class Assembler {
   sub(destination: Register, value: number): this {
     return this.add(destination, -value);
   }
-  /** As `and`, on 32 bits: the number may have its highest bit set, as masks of addresses have. Clears the upper half. */
+  /** Like `and`, on 32 bits: the number may have its highest bit set, as masks of addresses do. Clears the upper half. */
   and32(destination: Register, operand: AnyRegister | number): this {
     return this.alu(CLASS_ALU32, 'and', destination, operand);
   }
 
-  /** Turns the lower 16 or 32 bits from network order into a number, or back, and clears the others. */
+  /** Turns the lower 16 or 32 bits from network order into a number, or back, and clears the other bits. */
   fromNetwork(destination: Register, bits: 16 | 32): this {
     return this.emit(TO_BIG_ENDIAN, number(destination), 0, 0, bits);
   }
@@ -126,16 +127,16 @@ export class Assembler {
     if (typeof value === 'string') return this.emit(STORE | sizes[size], number(base), number(value), at, 0);
     return this.emit(STORE_IMMEDIATE | sizes[size], number(base), 0, at, checkedImmediate(value, size !== 'u64'));
   }
-  /** *(base + offset) += value, 64 bits, whatever other processors do. */
+  /** *(base + offset) += value, 64 bits, atomic among processors. */
   atomicAdd(base: AnyRegister, offset: number, value: Register): this {
     return this.emit(ATOMIC_ADD_64, number(base), number(value), checkedOffset(base, offset, 'u64'), 0);
   }
 
-  /** destination = the map, for a helper's argument. */
+  /** destination = the map, as argument of a helper. */
   loadMap(destination: Register, map: string): this {
     return this.loadRelocated(destination, PSEUDO_MAP_FD, map, 0);
   }
-  /** destination = the address of byte `offset` of an array map's first value; from Linux 5.2 on. */
+  /** destination = the address of byte `offset` in the first value of an array map; from Linux 5.2 on. */
   loadMapValue(destination: Register, map: string, offset: number): this {
     return this.loadRelocated(destination, PSEUDO_MAP_VALUE, map, offset);
   }
@@ -143,17 +144,17 @@ export class Assembler {
   callHelper(name: HelperName): this {
     return this.emit(CALL, 0, 0, 0, helpers[name]);
   }
-  /** Calls a function that the kernel offers to programs by its name in BTF (Documentation/bpf/kfuncs.rst). */
+  /** Calls a kernel function by its name in BTF (Documentation/bpf/kfuncs.rst). */
   callKernel(name: string): this {
     this.relocations.push({ index: this.code.length, kind: 'function', name });
     return this.emit(CALL, 0, PSEUDO_KFUNC_CALL, 0, 0);
   }
 
-  /** Goes to `label` when the comparison of 64 bits is true. */
+  /** Jumps to `label` when the 64-bit comparison is true. */
   jump(left: AnyRegister, condition: Condition, right: AnyRegister | number, label: string): this {
     return this.conditional(CLASS_JUMP, left, condition, right, label);
   }
-  /** As `jump`, on the lower 32 bits: the number may have its highest bit set. */
+  /** Like `jump`, on the lower 32 bits: the number may have its highest bit set. */
   jump32(left: AnyRegister, condition: Condition, right: AnyRegister | number, label: string): this {
     return this.conditional(CLASS_JUMP32, left, condition, right, label);
   }
@@ -161,13 +162,13 @@ export class Assembler {
     this.jumps.push({ index: this.code.length, label });
     return this.emit(GOTO, 0, 0, 0, 0);
   }
-  /** Names the next instruction. Throws when the name is taken. */
+  /** Gives the next instruction a name. Throws when the name is taken. */
   label(name: string): this {
     if (this.labels.has(name)) throw new RangeError(`bpf: label ${name} is there twice`);
     this.labels.set(name, this.code.length);
     return this;
   }
-  /** Whether an instruction so far jumps to a label. */
+  /** Whether an instruction added so far jumps to the label. */
   isTarget(label: string): boolean {
     return this.jumps.some((jump) => jump.label === label);
   }
@@ -175,13 +176,13 @@ export class Assembler {
     return this.emit(EXIT, 0, 0, 0, 0);
   }
 
-  /** Lets a function of the caller's add its instructions, so that a listing can be read from top to bottom. */
+  /** Lets `part` add its instructions within a chain of calls, so that a listing can be read from top to bottom. */
   include(part: (assembler: this) => unknown): this {
     part(this);
     return this;
   }
 
-  /** Resolves the jumps. Throws RangeError on a label that does not exist, and on a jump further than 32767 instructions. */
+  /** Resolves the jumps. Throws RangeError for a missing label, and for a jump over more than 32767 instructions. */
   assemble(): AssembledProgram {
     for (const { index, label } of this.jumps) {
       const target = this.labels.get(label);
@@ -239,7 +240,7 @@ export class Assembler {
   }
 }
 
-/** The program with the descriptors of its maps and the kernel's functions in it. Throws RangeError when a name is missing. */
+/** The program with the descriptors of its maps and the numbers of kernel functions. Throws RangeError when a name is missing. */
 export function linkProgram(
   program: AssembledProgram,
   maps: ReadonlyMap<string, number>,
@@ -269,7 +270,7 @@ function number(register: AnyRegister): number {
   return Number(register.slice(1));
 }
 
-/** A 64-bit operation sign-extends its number, and so refuses what would become another one. */
+/** A 64-bit operation sign-extends its number, so a number that would change is refused. */
 function checkedImmediate(value: number, unsigned: boolean): number {
   return inRange(value, -0x8000_0000, unsigned ? 0xffff_ffff : 0x7fff_ffff, 'immediate');
 }

@@ -1,11 +1,11 @@
-// bpf(2) as all files here make it: a zeroed union bpf_attr in the arena, filled in and passed (linux/bpf.h).
+// The call of bpf(2) that all files here use: a zeroed union bpf_attr in the arena is filled in and passed (linux/bpf.h).
 
 import type { Slot } from '../sys/arena.ts';
 import { EINTR } from '../sys/errno.ts';
 import { check } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
-/** Every field used here lies in front of this; a kernel that knows fewer bytes accepts zeros behind them. */
+/** Every field used here is in front of this offset. A kernel that knows fewer bytes accepts zeros behind them. */
 const ATTR_BYTES = 128;
 
 /** Commands, linux/bpf.h enum bpf_cmd. */
@@ -27,8 +27,8 @@ export const BPF_LINK_CREATE = 28;
 export const BPF_LINK_UPDATE = 29;
 
 /**
- * Makes one call and returns its value, or −errno. `fill` writes the attributes and may allocate in the arena; `read` may look at
- * what the kernel wrote into them.
+ * Makes one call and returns its value, or −errno. `fill` writes the attributes and may allocate in the arena; `read` may read what the
+ * kernel wrote into them.
  */
 export function tryBpf(
   sys: Syscalls,
@@ -47,7 +47,7 @@ export function tryBpf(
   });
 }
 
-/** As `tryBpf`, but throws a SysError that names what was tried on what: `bpf: create map pods: EPERM`. */
+/** Like `tryBpf`, but throws a SysError that names what was tried on what: `bpf: create map pods: EPERM`. */
 export function bpf(
   sys: Syscalls,
   command: number,
@@ -58,7 +58,7 @@ export function bpf(
   return check(tryBpf(sys, command, fill, read), `bpf ${what[0]}`, what[1]);
 }
 
-/** Names of maps and programs: at most 15 letters, digits, dots and underscores, then a NUL. */
+/** Writes the name of a map or program: at most 15 letters, digits, dots and underscores, then a NUL. */
 export function setName(sys: Syscalls, attr: Slot, at: number, name: string): void {
   if (!/^[\w.]{1,15}$/.test(name)) throw new RangeError(`bpf: no name for an object: ${JSON.stringify(name)}`);
   attr.set(sys.arena.encode(name), at);

@@ -11,7 +11,7 @@ interface Type {
   readonly kind: number;
   readonly name?: string;
   readonly members?: number;
-  /** Bytes behind the type. */
+  /** Bytes that follow the type. */
   readonly extra?: number;
 }
 
@@ -20,7 +20,7 @@ const STRUCT = { kind: 4, name: 'nf_conn', members: 3, extra: 36 };
 const PROTO = { kind: 13, members: 2, extra: 16 };
 const func = (name: string): Type => ({ kind: 12, name });
 
-/** A BTF file of these types; `base` bytes of names are in the kernel’s own. */
+/** A BTF file with these types; `base` bytes of names are in the kernel’s own BTF. */
 function btf(types: readonly Type[], base = 0): Buffer {
   const names = new Map<string, number>();
   let strings = base === 0 ? '\0' : '';

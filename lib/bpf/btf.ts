@@ -1,6 +1,6 @@
-// Finds functions of the kernel by name in BTF, the kernel's description of its own types (Documentation/bpf/btf.rst). The file
-// in /sys has 5 MB: it is read in pieces, and only as far as needed. What a module adds is in a file of its own, whose
-// types are numbered, and whose names are placed, behind those of the kernel.
+// Finds kernel functions by name in BTF, the kernel's description of its own types (Documentation/bpf/btf.rst). The file in /sys has 5 MB,
+// so it is read in pieces, and only as far as needed. A module has a file of its own, whose types and names are numbered from the end of
+// the kernel's.
 
 import { ENOENT } from '../sys/errno.ts';
 import { closeFd, O_RDONLY, tryOpen } from '../sys/file.ts';
@@ -10,12 +10,12 @@ import type { Syscalls } from '../sys/syscalls.ts';
 const BTF_DIRECTORY = '/sys/kernel/btf';
 const BTF_MAGIC = 0xeb9f;
 const CHUNK_BYTES = 64 * 1024;
-/** struct btf_header as far as it is read: u16 magic, u8 version, u8 flags, u32 hdr_len, type_off, type_len, str_off, str_len. */
+/** The used part of struct btf_header: u16 magic, u8 version, u8 flags, u32 hdr_len, type_off, type_len, str_off, str_len. */
 const HEADER_BYTES = 24;
 /** struct btf_type: u32 name_off, info (vlen in bits 0–15, kind in 24–28), size or type. */
 const TYPE_BYTES = 12;
 const KIND_FUNC = 12;
-/** What follows a struct btf_type: so many bytes, and so many for each of its vlen members; by kind, which this is indexed with. */
+/** How many bytes follow a struct btf_type, and how many for each of its vlen members. The index is the type's kind. */
 const extraBytes: readonly (readonly [fixed: number, each: number])[] = [
   [0, 0],
   [4, 0], // INT
@@ -39,12 +39,12 @@ const extraBytes: readonly (readonly [fixed: number, each: number])[] = [
   [0, 12], // ENUM64
 ];
 
-/** A loaded module's BTF; there is none for what is built in. */
+/** The BTF of a loaded module. Code that is built into the kernel has no such file. */
 export function moduleBtfPath(module: string): string {
   return `${BTF_DIRECTORY}/${module}`;
 }
 
-/** Where a BTF file has what. */
+/** Where the parts of a BTF file begin. */
 interface Layout {
   readonly typesAt: number;
   readonly typesEnd: number;
@@ -52,16 +52,15 @@ interface Layout {
   readonly stringsEnd: number;
 }
 
-/** How many types and bytes of names the kernel's own BTF has, which a module's are counted from. */
+/** How many types and bytes of names the kernel's own BTF has. A module's are numbered from there. */
 interface Base {
   readonly types: number;
   readonly stringBytes: number;
 }
 
 /**
- * The BTF ids of the functions with these names, in the kernel's own BTF or, when `module` is given, in that module's. Undefined
- * when there is no such BTF. Names that are not in it are absent from the answer. Throws SysError, and RangeError on a file that is
- * no BTF.
+ * The BTF ids of the functions with these names, in the kernel's own BTF or, when `module` is given, in that module's. Undefined when there
+ * is no such BTF. Names that are not found are absent from the result. Throws SysError, and RangeError for a file that is not BTF.
  */
 export function findFunctions(
   sys: Syscalls,
@@ -78,7 +77,7 @@ export function findFunctions(
   return found;
 }
 
-/** Runs `body` with an open BTF file; undefined when there is none. */
+/** Runs `body` with an open BTF file; undefined when the file does not exist. */
 function readBtf<T>(sys: Syscalls, path: string, body: (btf: BtfFile) => T): T | undefined {
   const fd = tryOpen(sys, path, O_RDONLY);
   if (fd === -ENOENT) return undefined;
@@ -98,7 +97,7 @@ class BtfFile {
   private readonly path: string;
   private readonly chunk;
   private readonly layout: Layout;
-  /** Which bytes of the file lie in `chunk`. */
+  /** The range of the file that `chunk` contains. */
   private from = 0;
   private end = 0;
 
@@ -145,7 +144,7 @@ class BtfFile {
     };
   }
 
-  /** Calls `onType` for each type, whose numbers begin with 1, until it returns false. */
+  /** Calls `onType` for each type (their numbers begin with 1) until it returns false. */
   private eachType(onType: (id: number, nameOffset: number, kind: number) => boolean): void {
     let at = this.layout.typesAt;
     for (let id = 1; at < this.layout.typesEnd; id++) {
@@ -160,7 +159,10 @@ class BtfFile {
     }
   }
 
-  /** Where each of the names begins, counted from the kernel's first. Names end with a NUL, and so one lies behind it, too. */
+  /**
+   * Where each of the names begins, counted from the kernel's first name. A name ends with a NUL, and the name before it does so too; both
+   * NULs are part of the search.
+   */
   private findStrings(names: readonly string[], base: number): Map<number, string> {
     const found = new Map<number, string>();
     const { stringsAt, stringsEnd } = this.layout;
@@ -171,7 +173,7 @@ class BtfFile {
       if (!this.fill(at, length)) throw this.malformed('cut off');
       const text = this.chunk.bytes(at - this.from, length);
       for (const { name, bytes } of patterns) {
-        // A module's first name has nothing before it.
+        // The first name of a module has no NUL before it.
         const offset = at === stringsAt && startsWith(text, 0, bytes.subarray(1)) ? -1 : indexOf(text, bytes);
         if (offset !== undefined) found.set(base + at - stringsAt + offset + 1, name);
       }
@@ -181,13 +183,13 @@ class BtfFile {
     return found;
   }
 
-  /** Sees that bytes `at` … `at + length` of the file lie in `chunk`; false when the file ends before. */
+  /** Makes `chunk` contain the bytes `at` … `at + length` of the file; returns false when the file ends before. */
   private fill(at: number, length: number): boolean {
     if (at >= this.from && at + length <= this.end) return true;
     this.from = at;
     this.end = at;
     while (this.end < at + CHUNK_BYTES) {
-      // Files in /sys may be read a page at a time.
+      // A read from a file in /sys may return only a page.
       const address = this.chunk.address + this.end - at;
       const room = CHUNK_BYTES - (this.end - at);
       const count = check(
@@ -206,7 +208,7 @@ class BtfFile {
   }
 }
 
-/** The engine finds one byte fast; the rest is compared only there. */
+/** The engine finds a single byte fast; only there are the other bytes compared. */
 function indexOf(text: Uint8Array, pattern: Uint8Array): number | undefined {
   const rare = pattern.length - 2;
   const byte = pattern[rare] ?? 0;

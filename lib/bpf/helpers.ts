@@ -7,23 +7,28 @@ export const helpers = {
   ktime_get_ns: 5,
   /** 32 random bits, not for secrets. */
   get_prandom_u32: 7,
-  /** r1 skb, r2 offset, r3 from, r4 length, r5 flags; 0, or an error and nothing written. Ends all pointers into the packet. */
+  /** r1 skb, r2 offset, r3 from, r4 length, r5 flags; 0, or an error and nothing written. Makes all pointers into the packet invalid. */
   skb_store_bytes: 9,
-  /** r1 ifindex, r2 flags; the verdict that sends the packet out of that device. */
+  /** r1 ifindex, r2 flags; the verdict that sends the packet out by that device. */
   redirect: 23,
   /** r1 skb, r2 type (PACKET_HOST is 0); 0 or an error. */
   skb_change_type: 32,
-  /** r1 skb; the hash of its flow as the kernel has or makes it, 0 where it cannot. */
+  /** r1 skb; the hash of its flow, which the kernel has or computes, 0 where it cannot. */
   get_hash_recalc: 34,
-  /** r1 skb, r2 bytes to add or, negative, to remove, r3 where (ROOM_MAC), r4 flags; 0, or an error and nothing done. Ends all pointers into the packet. */
+  /**
+   * r1 skb, r2 bytes to add or, if negative, to remove, r3 where (ROOM_MAC), r4 flags; 0, or an error and nothing done. Makes all pointers
+   * into the packet invalid.
+   */
   skb_adjust_room: 50,
-  /** r1 skb, r2 struct bpf_fib_lookup, r3 its length, r4 flags; 0 when there is a route, which the struct then says. */
+  /** r1 skb, r2 struct bpf_fib_lookup, r3 its length, r4 flags; 0 when there is a route, which is then in the struct. */
   fib_lookup: 69,
-  /** r1 skb, r2 what (CSUM_LEVEL_DEC); how many of the packet's checksums the device has verified. */
+  /** r1 skb, r2 the change (CSUM_LEVEL_DEC): of the number of checksums in the packet that the device has verified. */
   csum_level: 135,
-  /** r1 ifindex, r2 struct bpf_redir_neigh, r3 its length, r4 flags; the verdict that sends the packet out of that device to that next hop. */
+  /**
+   * r1 ifindex, r2 struct bpf_redir_neigh, r3 its length, r4 flags; the verdict that sends the packet out by that device to that next hop.
+   */
   redirect_neigh: 152,
-  /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to what lies behind it. */
+  /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to the veth's other end. */
   redirect_peer: 155,
   /**
    * r1 skb, r2 ifindex, r3 u32 for the device's MTU, which must be 0 before, r4 bytes that the packet is to get longer, r5 flags; 0, or 1

@@ -1,5 +1,5 @@
-// Links: a program at a device's tcx hook, from Linux 6.6 on (bpf(2), BPF_LINK_CREATE; Documentation/bpf, linux/bpf.h). A link ends
-// with its last descriptor and pin, and detaches by itself when its device goes. Older kernels: lib/rtnetlink/bpf-filter.ts.
+// Links: each attaches a program to a device's tcx hook, from Linux 6.6 on (bpf(2), BPF_LINK_CREATE; Documentation/bpf, linux/bpf.h). A
+// link ends with its last descriptor or pin, and detaches by itself when its device goes. Older kernels: lib/rtnetlink/bpf-filter.ts.
 
 import { ENODEV, ENOENT } from '../sys/errno.ts';
 import { check } from '../sys/sys-error.ts';
@@ -12,7 +12,10 @@ const BPF_LINK_TYPE_TCX = 11;
 const LINK_INFO_BYTES = 64;
 const MOST_PROGRAMS = 64;
 
-/** Attaches a program behind others to what arrives at a device and returns the link's descriptor. Throws SysError: EINVAL before 6.6. */
+/**
+ * Attaches a program, after those of others, for packets that arrive at a device, and returns the link's descriptor. Throws SysError:
+ * EINVAL before 6.6.
+ */
 export function attachIngress(sys: Syscalls, program: number, ifindex: number): number {
   return bpf(sys, BPF_LINK_CREATE, ['attach program to ingress of', `if${ifindex}`], (attr) => {
     attr.setU32(0, program);
@@ -21,7 +24,7 @@ export function attachIngress(sys: Syscalls, program: number, ifindex: number): 
   });
 }
 
-/** Puts another program into a link, for each packet either the old or the new one. Throws SysError. */
+/** Replaces the program of a link. Each packet meets either the old or the new one. Throws SysError. */
 export function replaceLinkProgram(sys: Syscalls, link: number, program: number): void {
   bpf(sys, BPF_LINK_UPDATE, ['replace the program of', `link fd ${link}`], (attr) => {
     attr.setU32(0, link);
@@ -31,11 +34,11 @@ export function replaceLinkProgram(sys: Syscalls, link: number, program: number)
 
 export interface LinkInfo {
   readonly programId: number;
-  /** 0 when it was detached, or its device is gone. */
+  /** 0 when the link was detached, or its device is gone. */
   readonly ifindex: number;
 }
 
-/** What a tcx link for arriving packets holds; undefined when the link is of another type. Throws SysError. */
+/** The program and device of a tcx link for arriving packets; undefined for a link of another type. Throws SysError. */
 export function linkInfo(sys: Syscalls, link: number): LinkInfo | undefined {
   return sys.arena.scope(() => {
     const info = sys.arena.alloc(LINK_INFO_BYTES);
@@ -50,7 +53,10 @@ export function linkInfo(sys: Syscalls, link: number): LinkInfo | undefined {
   });
 }
 
-/** The ids of the programs at a device's tcx hook, in the order they run. None when the device is gone. Throws SysError: EINVAL before 6.6. */
+/**
+ * The ids of the programs at a device's tcx hook, in the order in which they run. Empty when the device is gone. Throws SysError: EINVAL
+ * before 6.6.
+ */
 export function listPrograms(sys: Syscalls, ifindex: number, hook: 'ingress' | 'egress'): number[] {
   return sys.arena.scope(() => {
     const ids = sys.arena.alloc(4 * MOST_PROGRAMS);

@@ -1,5 +1,5 @@
-// Maps, the memory that programs share with us: made, written, read, emptied (bpf(2); Documentation/bpf/maps.rst, map_hash.rst,
-// map_array.rst). Keys and values are bytes; whoever uses a map knows their layout.
+// Maps, the memory that programs share with user space: makes, writes, reads and empties them (bpf(2); Documentation/bpf/maps.rst,
+// map_hash.rst, map_array.rst). Keys and values are bytes here; the users of a map know their layout.
 
 import type { Slot } from '../sys/arena.ts';
 import { ENOENT, ENOSPC } from '../sys/errno.ts';
@@ -20,22 +20,22 @@ import {
 
 const mapTypes = { hash: 1, array: 2, 'percpu-array': 6 } as const;
 const BPF_ANY = 0;
-/** Elements a batch call reads or writes at once. */
+/** How many elements a batch call reads or writes at once. */
 const BATCH = 512;
-/** struct bpf_map_info as far as it is read here. */
+/** The used part of struct bpf_map_info. */
 const MAP_INFO_BYTES = 80;
 
 export interface MapSpec {
-  /** At most 15 letters, digits, dots and underscores; shown by `bpftool map`. */
+  /** At most 15 letters, digits, dots and underscores; `bpftool map` shows it. */
   readonly name: string;
   readonly type: keyof typeof mapTypes;
   readonly keyBytes: number;
-  /** Of one value. A per-CPU map has one value for each possible processor, each padded to 8 bytes. */
+  /** The size of one value. A per-CPU map has one value for each possible processor, each padded to 8 bytes. */
   readonly valueBytes: number;
   readonly maxEntries: number;
 }
 
-/** A map that is open. */
+/** An open map. */
 export interface BpfMap {
   readonly fd: number;
   readonly spec: MapSpec;
@@ -46,7 +46,7 @@ export interface MapEntry {
   readonly value: Uint8Array;
 }
 
-/** Makes a map and returns its descriptor; it goes with the last descriptor, program and pin. Throws SysError. */
+/** Makes a map and returns its descriptor. The map lasts as long as a descriptor, program or pin holds it. Throws SysError. */
 export function createMap(sys: Syscalls, spec: MapSpec): BpfMap {
   const fd = bpf(sys, BPF_MAP_CREATE, ['create map', spec.name], (attr) => {
     attr.setU32(0, mapTypes[spec.type]);
@@ -58,7 +58,7 @@ export function createMap(sys: Syscalls, spec: MapSpec): BpfMap {
   return { fd, spec };
 }
 
-/** The number by which the kernel and other processes know a map, and whether it has the layout of `spec`. Throws SysError. */
+/** The id of a map in the kernel, and whether the map has the layout of `spec`. Throws SysError. */
 export function mapInfo(sys: Syscalls, map: BpfMap): { readonly id: number; readonly isAsSpecified: boolean } {
   return sys.arena.scope(() => {
     const info = sys.arena.alloc(MAP_INFO_BYTES);
@@ -94,7 +94,7 @@ export function deleteElement(sys: Syscalls, map: BpfMap, key: Uint8Array): bool
   return true;
 }
 
-/** The value of a key; undefined when it is not there. A per-CPU value is that of each possible processor, one behind the other. */
+/** The value of a key; undefined when the key is missing. For a per-CPU map the values of all possible processors, one after the other. */
 export function lookupElement(sys: Syscalls, map: BpfMap, key: Uint8Array, processors = 1): Uint8Array | undefined {
   return sys.arena.scope(() => {
     const found = sys.arena.alloc(valueBytes(map.spec, processors));
@@ -109,7 +109,10 @@ export function lookupElement(sys: Syscalls, map: BpfMap, key: Uint8Array, proce
   });
 }
 
-/** Adds or replaces many elements of a hash map, in calls of 512; from Linux 5.6 on. Throws SysError; earlier ones may be in then. */
+/**
+ * Adds or replaces many elements of a hash map, in calls of 512; from Linux 5.6 on. Throws SysError; some elements may have been written
+ * then.
+ */
 export function updateElements(sys: Syscalls, map: BpfMap, entries: readonly MapEntry[]): void {
   const { keyBytes, valueBytes: bytes } = map.spec;
   for (let from = 0; from < entries.length; from += BATCH) {
@@ -126,11 +129,13 @@ export function updateElements(sys: Syscalls, map: BpfMap, entries: readonly Map
   }
 }
 
-/** Everything in a hash map, in no order; from Linux 5.6 on. What changes meanwhile may be in it or not. Throws SysError. */
+/**
+ * All elements of a hash map, in no particular order; from Linux 5.6 on. An element that changes meanwhile may be missing. Throws SysError.
+ */
 export function listElements(sys: Syscalls, map: BpfMap): MapEntry[] {
   return sys.arena.scope(() => {
     const entries: MapEntry[] = [];
-    // A hash map hands out whole buckets, and says ENOSPC where one has more elements than there is room.
+    // The kernel returns whole buckets of a hash map, or ENOSPC when a bucket does not fit.
     let room = Math.min(BATCH, map.spec.maxEntries);
     const position = sys.arena.alloc(Math.max(map.spec.keyBytes, 4));
     for (let from: Slot | undefined; ; ) {
@@ -189,7 +194,7 @@ function valueBytes(spec: MapSpec, processors: number): number {
   return spec.type === 'percpu-array' ? ((spec.valueBytes + 7) & ~7) * processors : spec.valueBytes;
 }
 
-/** The kernel reads as many bytes as the map says, and so nothing shorter may lie there. */
+/** The kernel reads as many bytes as the map's specification says, so shorter ones are refused. */
 function sized(bytes: Uint8Array, length: number): Uint8Array {
   if (bytes.length !== length) throw new RangeError(`bpf: ${bytes.length} bytes in place of ${length}`);
   return bytes;

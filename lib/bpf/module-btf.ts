@@ -1,4 +1,4 @@
-// Opens a module's BTF, which a program names in `fd_array` when it calls a function of the module (bpf(2), BPF_BTF_GET_NEXT_ID).
+// Opens the BTF of a module. A program that calls a function of the module names this BTF in `fd_array` (bpf(2), BPF_BTF_GET_NEXT_ID).
 
 import { ENOENT } from '../sys/errno.ts';
 import { closeFd } from '../sys/file.ts';
@@ -10,11 +10,11 @@ import { BPF_BTF_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_OBJ_GET_INFO_BY_FD, bpf,
 const BTF_INFO_BYTES = 32;
 const NAME_BYTES = 64;
 
-/** A descriptor of the BTF of a loaded module; undefined when it is not loaded. Throws SysError: EPERM without CAP_SYS_ADMIN. */
+/** A descriptor of a module's BTF; undefined when the module is not loaded. Throws SysError: EPERM without CAP_SYS_ADMIN. */
 export function openModuleBtf(sys: Syscalls, module: string): number | undefined {
   for (let id = nextBtf(sys, 0); id !== undefined; id = nextBtf(sys, id)) {
     const fd = tryBpf(sys, BPF_BTF_GET_FD_BY_ID, (attr) => attr.setU32(0, id ?? 0));
-    // It may have been unloaded since.
+    // The module may have been unloaded since.
     if (fd === -ENOENT) continue;
     check(fd, 'bpf open btf', `id ${id}`);
     if (kernelBtfName(sys, fd) === module) return fd;
@@ -38,7 +38,7 @@ function nextBtf(sys: Syscalls, id: number): number | undefined {
   return next;
 }
 
-/** Empty for the BTF of a program. */
+/** The module's name; empty for the BTF of a program. */
 function kernelBtfName(sys: Syscalls, fd: number): string {
   return sys.arena.scope(() => {
     const name = sys.arena.alloc(NAME_BYTES);

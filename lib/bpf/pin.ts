@@ -1,4 +1,5 @@
-// Pins: names in a bpffs for maps, programs and links, which live on while nobody has them open (bpf(2), BPF_OBJ_PIN and BPF_OBJ_GET).
+// Pins: names in a bpffs for maps, programs and links, which keep these alive while no process has them open (bpf(2), BPF_OBJ_PIN and
+// BPF_OBJ_GET).
 
 import { ENOENT } from '../sys/errno.ts';
 import { check } from '../sys/sys-error.ts';

@@ -1,4 +1,4 @@
-// Programs: loaded with the verifier's words where it refuses one, looked at, and run on packets of ours (bpf(2);
+// Loads programs, with the verifier's reason when it refuses one, reads their properties, and runs them on given packets (bpf(2);
 // Documentation/bpf/verifier.rst, bpf_prog_run.rst).
 
 import { OpError } from '../errors.ts';
@@ -8,7 +8,7 @@ import { BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_LOAD, BPF_PROG_TEST_RUN, bpf, setName,
 
 const BPF_PROG_TYPE_SCHED_CLS = 3;
 const INSTRUCTION_BYTES = 8;
-/** The kernel offers its conntrack functions only to programs that say they are under the GPL, too. */
+/** The kernel offers its conntrack functions only to programs that are licensed under the GPL, possibly among others. */
 const LICENCE = 'Dual MIT/GPL';
 const LOG_BYTES = 1 << 20;
 /** The last lines of the verifier's log name the instruction that it refuses. */
@@ -17,17 +17,17 @@ const PROGRAM_INFO_BYTES = 80;
 const MOST_MAPS = 64;
 
 export interface ProgramSpec {
-  /** At most 15 letters, digits, dots and underscores; shown by `bpftool prog`. */
+  /** At most 15 letters, digits, dots and underscores; `bpftool prog` shows it. */
   readonly name: string;
-  /** What `linkProgram` returned. */
+  /** The result of `linkProgram`. */
   readonly bytes: Uint8Array;
-  /** BTF descriptors of the modules whose functions are called, by the index that the instructions have; 0 is unused. */
+  /** BTF descriptors of the modules whose functions are called, by the index in the instructions; index 0 is unused. */
   readonly moduleBtf?: readonly number[];
 }
 
 /**
- * Loads a program for tcx or cls_bpf and returns its descriptor. Throws an OpError with the end of the verifier's log when it refuses
- * the program, and EPERM without CAP_BPF and CAP_NET_ADMIN.
+ * Loads a program for tcx or cls_bpf and returns its descriptor. Throws an OpError with the end of the verifier's log when the verifier
+ * refuses it, and EPERM without CAP_BPF and CAP_NET_ADMIN.
  */
 export function loadProgram(sys: Syscalls, spec: ProgramSpec): number {
   const value = tryLoad(sys, spec, 0, 0);
@@ -41,7 +41,9 @@ export function loadProgram(sys: Syscalls, spec: ProgramSpec): number {
   });
 }
 
-/** Loads once more, to hear why not; a program that is accepted now is closed by nobody but the caller's error. */
+/**
+ * Loads the program again with a log. Should the kernel accept it this time, it is closed at once, because the caller throws in any case.
+ */
 function verifierLog(sys: Syscalls, spec: ProgramSpec): string {
   return sys.arena.scope(() => {
     const log = sys.arena.alloc(LOG_BYTES);
@@ -76,9 +78,9 @@ function tryLoad(sys: Syscalls, spec: ProgramSpec, logAddress: number, logBytes:
 }
 
 export interface ProgramInfo {
-  /** The number by which the kernel and other processes know it. */
+  /** The program's id in the kernel. */
   readonly id: number;
-  /** A hash of its instructions, in hexadecimal; two programs that differ in their maps only have the same. */
+  /** A hash of its instructions, in hexadecimal. Programs that differ only in their maps have the same. */
   readonly tag: string;
   readonly name: string;
   readonly mapIds: readonly number[];
@@ -106,19 +108,19 @@ export function programInfo(sys: Syscalls, fd: number): ProgramInfo {
   });
 }
 
-/** What of a packet is not in its bytes (struct __sk_buff). */
+/** Properties of a packet that are not in its bytes (struct __sk_buff). */
 export interface PacketContext {
-  /** The device it came in by. */
+  /** The device by which it arrived. */
   readonly ifindex: number;
-  /** The payload of each segment of a packet that is to be segmented; 0 for any other. */
+  /** The payload of each segment, if the packet will be segmented; 0 for any other. */
   readonly gsoSize?: number;
 }
 
 export interface RunResult {
-  /** The program's verdict, −1 for TC_ACT_UNSPEC. */
+  /** The program's verdict; −1 is TC_ACT_UNSPEC. */
   readonly verdict: number;
   readonly packet: Uint8Array;
-  /** Nanoseconds of one run, the mean of `repeat` runs. */
+  /** Nanoseconds for one run, the mean of `repeat` runs. */
   readonly durationNs: number;
 }
 
@@ -126,7 +128,7 @@ export interface RunResult {
 const SKB_BYTES = 192;
 
 /**
- * Runs a program on one packet (an Ethernet frame) without sending it anywhere: a redirect is only a verdict. With `repeat` it runs on
+ * Runs a program on one packet (an Ethernet frame). Nothing is sent: a redirect is only a verdict. With `repeat` the program runs again on
  * its own output. Throws SysError.
  */
 export function runProgram(

@@ -58,7 +58,7 @@ describe('requests', () => {
 });
 
 describe('getWireguardDevice', () => {
-  /** Writes what the kernel writes of a device: a request to set the peer has the same attributes. */
+  /** Writes a device as the kernel does: a request that sets the peer has the same attributes. */
   const part = (given: WireguardPeer, isFirst: boolean) => (writer: MessageWriter) => {
     setWireguardPeer(ref, given, '').write(writer);
     if (!isFirst) return;

@@ -19,16 +19,16 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** A peer as it is wanted. */
+/** A peer as it should be. */
 export interface WireguardPeer {
   readonly publicKey: Uint8Array;
-  /** All zero: none. */
+  /** All zero when there is none. */
   readonly presharedKey: Uint8Array;
-  /** Where packets to it are sent; undefined leaves it as it is. */
+  /** The address that packets to it are sent to; undefined leaves it unchanged. */
   readonly endpoint: Endpoint | undefined;
-  /** 0: off. */
+  /** 0 means off. */
   readonly keepaliveSec: number;
-  /** What is sent to it, and the only source addresses taken from it. */
+  /** The destinations of packets to it, and the only source addresses that are accepted from it. */
   readonly allowedIps: readonly IpPrefix[];
 }
 
@@ -74,14 +74,14 @@ const WGALLOWEDIP_A_FAMILY = 1;
 const WGALLOWEDIP_A_IPADDR = 2;
 const WGALLOWEDIP_A_CIDR_MASK = 3;
 
-/** WireGuard refuses nests that are not marked as such (linux/netlink.h). */
+/** WireGuard refuses nested attributes without this flag (linux/netlink.h). */
 const NLA_F_NESTED = 0x8000;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCKADDR_IN_BYTES = 16;
 const SOCKADDR_IN6_BYTES = 28;
 
-/** Which device, and the family's message type from familyId(). */
+/** The device, and the family's message type from familyId(). */
 export interface WireguardRef {
   readonly family: number;
   readonly index: number;
@@ -101,8 +101,8 @@ export function setWireguardDevice(
 }
 
 /**
- * Makes a peer, or changes it to what is given. A prefix that another peer has moves to this one without an error. `spelled`
- * names the peer in messages. Same as: `wg set DEV peer KEY …`.
+ * Makes or changes a peer. A prefix that another peer has moves to this one without an error. `spelled` names the peer in messages. Same
+ * as: `wg set DEV peer KEY …`.
  */
 export function setWireguardPeer(ref: WireguardRef, peer: WireguardPeer, spelled: string): NetlinkRequest {
   return request(ref, `set wireguard ${ref.name} ${spelled}`, `wg set ${ref.name} ${spelled}`, (writer) => {
@@ -173,7 +173,7 @@ function sockaddr({ ip, port }: Endpoint): Uint8Array {
   return bytes;
 }
 
-/** The device with all its peers. The answer of the kernel has the private key, so it must never be logged. Throws NetlinkError. */
+/** The device with all its peers. The kernel's answer contains the private key, so it must never be logged. Throws NetlinkError. */
 export function getWireguardDevice(netlink: Netlink, { family, index, name }: WireguardRef): WireguardDevice {
   const device: Mutable<WireguardDevice> & { peers: PresentWireguardPeer[] } = {
     listenPort: 0,
@@ -200,7 +200,7 @@ export function getWireguardDevice(netlink: Netlink, { family, index, name }: Wi
   return device;
 }
 
-/** A peer that is cut by the end of a message goes on in the next one, with its key and the rest of its prefixes only. */
+/** When a message is full in the middle of a peer, the next message continues with this peer's key and the rest of its prefixes only. */
 function addPeer(peers: PresentWireguardPeer[], peer: PresentWireguardPeer): void {
   const last = peers.at(-1);
   if (last === undefined || !sameBytes(last.publicKey, peer.publicKey)) {

@@ -1,9 +1,9 @@
-// The address files of one network, shared with the Go host-local at the same moment: `<ip>` holds
-// `<container>\r\n<interface>` and creating it is the allocation; `last_reserved_ip.<set>`; `lock`.
-// Beside them an index of ours: a second name `.<container>:<interface>:<n>` of the n-th address file, so
-// that neither ADD nor DEL reads every file: the folder says which address has that inode. A name costs no
-// inode, which ext4 looks for among all that were deleted lately. The Go plugin sees the owner's text under
-// either name and removes both; its own address files have no second name and are found by reading them all.
+// The address files of one network, which the Go host-local may use at the same time: `<ip>` contains `<container>\r
+// <interface>`, and creating it is the allocation; `last_reserved_ip.<set>`; `lock`. Besides them there is an index of our own, so that
+// neither ADD nor DEL reads every file: the n-th address file of an attachment has the second name `.<container>:<interface>:<n>`, and the
+// folder shows which address has the same inode. A second name needs no inode; ext4 would search for a free one among all that were deleted
+// recently. The Go plugin reads the owner's text under either name and removes both. Its own address files have no second name and are
+// found by reading all files.
 
 import { formatIp, type Ip, parseIp, sameIp } from '../ip.ts';
 import { ENOENT, ENOSPC, EOPNOTSUPP, EPERM } from '../sys/errno.ts';
@@ -25,7 +25,7 @@ import { openInPlace, readForeignText } from '../sys/foreign-file.ts';
 import { check, SysError } from '../sys/sys-error.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
-/** Who holds an address: one attachment of the network. */
+/** The owner of an address: one attachment of the network. */
 export interface Owner {
   readonly containerId: string;
   readonly ifname: string;
@@ -37,10 +37,10 @@ export interface Holding {
   readonly owner: string;
 }
 
-/** Most of an address file that is read, in bytes: a container id has no limit of its own. */
+/** The most that is read of an address file, in bytes: the length of a container id is not limited. */
 const FILE_LIMIT_BYTES = 64 * 1024;
 const NAME_LIMIT_BYTES = 255;
-/** The owner of an address whose file cannot be read. No container has this name, so nobody releases the address. */
+/** The owner of an address whose file cannot be read. No container has this name, so the address is never released. */
 export const UNKNOWN_OWNER = 'unreadable file';
 
 /** An address file's text for its owner. */
@@ -48,7 +48,7 @@ function ownerText(owner: Owner): string {
   return `${owner.containerId.trim()}\r\n${owner.ifname}`;
 }
 
-/** Returns whom a file's text names. The interface is '' in very old files; both are '' when nobody is named. */
+/** Returns the owner that a file's text names. The interface is '' in very old files; both are '' when the file names nobody. */
 export function ownerParts(text: string): Owner {
   const [containerId = '', ifname = ''] = text.split('\r\n');
   return { containerId, ifname };
@@ -64,12 +64,12 @@ function parseIpName(name: string): Ip | undefined {
   }
 }
 
-/** Takes over an open file that stays locked as long as the ADD that made it runs. */
+/** Takes an open file that stays locked as long as the ADD that made it runs. */
 export type HoldLock = (fd: number) => void;
 
 /**
- * Runs `body` holding the network's lock; makes the folder when it is missing. `holdLock` gets the files of addresses that
- * are reserved, locked: whoever frees what the dead hold sees by that lock that an ADD is running. Throws SysError.
+ * Runs `body` while it holds the network's lock; makes the folder if it is missing. `holdLock` receives the locked files of reserved
+ * addresses: these locks show garbage collection that an ADD is running. Throws SysError.
  */
 export function withStore<T>(
   sys: Syscalls,
@@ -87,7 +87,7 @@ export function withStore<T>(
   return locked();
 }
 
-/** Like `withStore`, but returns undefined at once when somebody holds the lock. The folder must exist. Throws SysError. */
+/** Like `withStore`, but returns undefined at once when another process holds the lock. The folder must exist. Throws SysError. */
 export function withStoreIfFree<T>(
   sys: Syscalls,
   folder: string,
@@ -136,7 +136,7 @@ export class AddressStore {
     return { ip: parseIpName(read?.text ?? ''), lengthBytes: read?.text.length ?? 0 };
   }
 
-  /** Records the address handed out last. `oldBytes` is how much the file holds now. */
+  /** Records the address that was allocated last. `oldBytes` is the present size of the file. */
   setLastReserved(set: number, ip: Ip, oldBytes: number): void {
     const path = this.lastPath(set);
     const fd = openInPlace(this.sys, path, 0o600);
@@ -150,7 +150,7 @@ export class AddressStore {
     }
   }
 
-  /** The addresses an attachment holds as far as the index knows. */
+  /** The addresses of an attachment, as far as the index shows them. */
   indexed(owner: Owner): Ip[] {
     const held: Ip[] = [];
     for (const { inode } of this.entries(owner)) {
@@ -171,8 +171,8 @@ export class AddressStore {
   }
 
   /**
-   * Gives back everything an attachment holds; nothing is a success. `deadOf` chooses, of addresses whose files name nobody,
-   * those that no pod has: one of them may be what an ADD of the attachment left that was killed before it wrote.
+   * Releases all addresses of an attachment; to have none is a success. An ADD of the attachment that was killed may have left a file that
+   * names nobody. `deadOf` chooses, among such addresses, those that no pod uses.
    */
   release(owner: Owner, deadOf: (nobodys: readonly Ip[]) => readonly Ip[]): void {
     if (this.releaseIndexed(owner)) return;
@@ -192,7 +192,7 @@ export class AddressStore {
     return this.holdings().some((holding) => wanted.includes(holding.owner));
   }
 
-  /** Gives back these addresses of an attachment. */
+  /** Releases these addresses of an attachment. */
   releaseAddresses(owner: Owner, ips: readonly Ip[]): void {
     for (const { path, inode } of this.entries(owner)) {
       const held = this.addressOf(inode, owner);
@@ -250,7 +250,7 @@ export class AddressStore {
     }
   }
 
-  /** The attachment's address in the file with that inode; undefined when somebody removed it under that name. */
+  /** The attachment's address whose file has that inode; undefined when somebody has removed the address file. */
   private addressOf(inode: number, owner: Owner): Ip | undefined {
     for (const name of namesOfInode(this.sys, this.folder, inode)) {
       const ip = parseIpName(name);
@@ -272,8 +272,8 @@ export class AddressStore {
   }
 
   /**
-   * Returns false when an entry with that path exists. On a file system without hard links there is no index; then operations only
-   * take longer.
+   * Returns false when an entry with that path exists. On a file system without hard links there is no index; then operations only take
+   * longer.
    */
   private addEntry(name: string, path: string): boolean {
     try {

@@ -1,7 +1,6 @@
-// What a runtime remembers of an attachment: libcni's cache, one file `<network>-<container>-<interface>` with the
-// result of its ADD and, from libcni 1.2 on, the netns it was given (containernetworking/cni libcni/api.go, kind
-// cniCacheV1). Before libcni 0.8 the file was the bare result. containerd 1.6 of Debian 12 writes no netns: there the
-// result's `sandbox` says which it was.
+// The runtime's cached result of an attachment: libcni keeps one file `<network>-<container>-<interface>` with the result of the ADD and,
+// from libcni 1.2 on, the netns that it was given (containernetworking/cni libcni/api.go, kind cniCacheV1). Before libcni 0.8 the file was
+// the bare result. containerd 1.6 in Debian 12 writes no netns; there the result's `sandbox` has it.
 
 import { formatIp, parsePrefix } from '../ip.ts';
 import { field, isJsonObject, type JsonObject, type JsonValue, parseJson } from '../json.ts';
@@ -9,22 +8,20 @@ import { listDir } from '../sys/file.ts';
 import { readForeignText } from '../sys/foreign-file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
-/** The folder in which libcni keeps it, below the folder for the state of CNI. */
+/** The folder of libcni's cache, below the folder for CNI's state. */
 export const RESULTS_FOLDER = 'results';
 const LIMIT_BYTES = 4 * 1024 * 1024;
 
 export interface CachedResult {
-  /** '' when the file does not say it (libcni before 0.8). */
+  /** '' when the file does not contain it (libcni before 0.8). */
   readonly network: string;
   readonly containerId: string;
   readonly ifname: string;
-  /**
-   * The paths of the netns that the pod was given, without duplicates. There is one, unless a plugin of the chain reports another.
-   */
+  /** The paths of the netns that the pod was given, without duplicates. There is one, unless a plugin of the chain reports another. */
   readonly netns: readonly string[];
   /** Devices on the node that are part of the result: the host end of the veth, and the bridge. */
   readonly hostInterfaces: readonly string[];
-  /** MACs of its devices in the pod, lower case. */
+  /** The MACs of its devices in the pod, in lower case. */
   readonly podMacs: readonly string[];
   /** Its addresses, as formatIp spells them. */
   readonly ips: readonly string[];
@@ -32,7 +29,7 @@ export interface CachedResult {
   readonly podName?: string;
 }
 
-/** Returns undefined when there is no result or it cannot be read. Then nothing is known. */
+/** Returns undefined when there is no result or it cannot be read, so that nothing is known. */
 export function readCachedResult(
   sys: Syscalls,
   folder: string,
@@ -40,7 +37,7 @@ export function readCachedResult(
   containerId: string,
   ifname: string,
 ): CachedResult | undefined {
-  // An empty name of an interface or container, or one that leads out of the folder, is in no cache.
+  // An empty name, or one that leads out of the folder, is in no cache.
   if (containerId === '' || ifname === '' || `${containerId}${ifname}`.includes('/')) return undefined;
   return readFile(sys, `${folder}/${cachedResultName(network, containerId, ifname)}`);
 }
@@ -50,7 +47,7 @@ export function cachedResultName(network: string, containerId: string, ifname: s
   return `${network}-${containerId}-${ifname}`;
 }
 
-/** Everything the runtime remembers but for lo, of all networks, by the name of its file. What cannot be read is left out. */
+/** All cached results except those of lo, for all networks, by the names of their files. Unreadable ones are left out. */
 export function listCachedResults(sys: Syscalls, folder: string): Map<string, CachedResult> {
   const found = new Map<string, CachedResult>();
   for (const name of namesIn(sys, folder)) {
@@ -112,7 +109,7 @@ function podNameIn(root: JsonObject): string | undefined {
   return typeof name === 'string' && typeof namespace === 'string' ? `${namespace}/${name}` : undefined;
 }
 
-/** Of `ips`, and of `ip4` and `ip6`, which results had before 0.3.0. */
+/** The addresses in `ips`, or in `ip4` and `ip6`, which results had before 0.3.0. */
 function addressesIn(result: JsonObject): string[] {
   const old = (['ip4', 'ip6'] as const).map((key) => textIn(field(result, key), 'ip'));
   const listed = objectsIn(result, 'ips').map((each) => textIn(each, 'address'));
@@ -132,7 +129,7 @@ function objectsIn(object: JsonObject, key: string): JsonObject[] {
   return (Array.isArray(listed) ? listed : []).filter(isJsonObject);
 }
 
-/** Whether it is a text that is not empty. */
+/** The text under a key; undefined when it is empty or not a text. */
 function textIn(value: JsonValue | JsonObject | undefined, key: string): string | undefined {
   const found = isJsonObject(value) ? field(value, key) : undefined;
   return typeof found === 'string' && found !== '' ? found : undefined;

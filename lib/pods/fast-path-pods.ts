@@ -1,5 +1,5 @@
-// The fast path's map of pods, which the agent writes and pins and from which the CNI executable removes a pod before its device goes: an
-// entry that outlives its device would lose the packets to its address.
+// The fast path's map of pods. The agent writes and pins it. The CNI executable removes a pod from it before the pod's device goes: an
+// entry that outlives its device loses the packets to its address.
 
 import { type BpfMap, deleteElement, listElements, type MapSpec } from '../bpf/map.ts';
 import { openPinned } from '../bpf/pin.ts';
@@ -10,9 +10,9 @@ import type { Syscalls } from '../sys/syscalls.ts';
 
 /** Where systemd mounts a bpffs. */
 export const PIN_ROOT = '/sys/fs/bpf';
-/** All pins of a node's fast path. */
+/** The folder of all pins of a node's fast path. */
 export const PIN_FOLDER = `${PIN_ROOT}/weft`;
-/** More pods than a node can have addresses in a /20. */
+/** More pods than a subnet of length 20 has addresses for. */
 const MOST_PODS = 4096;
 
 /** The layout of an element: a pod's address → its veth. */
@@ -20,7 +20,7 @@ export const podValue = {
   bytes: 16,
   /** u32: the veth's end on the node. */
   ifindex: 0,
-  /** The destination and then the source of what the node sends to the pod: the pod's MAC, the bridge's MAC. */
+  /** The Ethernet addresses of frames to the pod: the pod's MAC as destination, then the bridge's MAC as source. */
   macs: 4,
   bridgeMac: 10,
 } as const;
@@ -35,7 +35,10 @@ export const podsMap = (family: Family): MapSpec => ({
 
 const podsPin = (family: Family): string => `${PIN_FOLDER}/pods${family}`;
 
-/** Removes the addresses of a device. Nothing happens where there is no fast path; a failure is left to the agent, which hears of the device's end. */
+/**
+ * Removes the addresses of a device. Does nothing where there is no fast path. If it fails, the agent removes them when it receives the
+ * event about the device's removal.
+ */
 export function forgetFastPathOf(sys: Syscalls, ifindex: number): void {
   try {
     for (const family of [4, 6] as const) forgetIn(sys, family, ifindex);

@@ -1,6 +1,5 @@
-// Names and MACs bridge chooses. Both follow from what is being attached, never from chance: DEL finds the
-// host end without looking into the pod's netns, and an address that is used again keeps its MAC, so no
-// neighbour holds a stale one.
+// The names and MACs that bridge chooses. Both are computed from the attachment and not random: DEL finds the host end without entering the
+// pod's netns, and an address that is used again keeps its MAC, so that no neighbour has an outdated one.
 
 import { type Ip, ipToBytes } from '../ip.ts';
 import { type Mac, macFromBytes } from '../mac.ts';
@@ -43,7 +42,7 @@ export function hostVethName(containerId: string, ifname: string): string {
   return `veth${hex(a, 8)}${hex(b, 3)}`;
 }
 
-/** Whether a device is called as this plugin (11 digits) and the reference one (8) call a pod's port. */
+/** Whether a device has the form of name that this plugin (11 digits) or the reference one (8) gives a pod's port. */
 export function isPodPortName(name: string): boolean {
   return /^veth[0-9a-f]{8,11}$/.test(name);
 }
@@ -73,7 +72,7 @@ export function hashedMac(end: 'pod' | 'host', containerId: string, ifname: stri
   return macOf(end === 'pod' ? 0x58 : 0x59, bytes);
 }
 
-/** The MAC a new bridge gets: of its gateway address, or hashed from its name. */
+/** The MAC of a new bridge: computed from its gateway address, or hashed from its name. */
 export function bridgeMac(gateway: Ip | undefined, name: string): Mac {
   if (gateway !== undefined) return podMac(gateway);
   const [a] = hash64(name);

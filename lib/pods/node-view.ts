@@ -1,6 +1,6 @@
-// What of a node could belong to a pod: veths whose other end is in another namespace, and namespaces that are pinned
-// by a mount, with the number the kernel knows both by (network_namespaces(7), RTM_GETNSID). A namespace that only
-// processes hold is seen by its veth: where no veth leads is no pod of a bridge.
+// Everything on a node that could belong to a pod: veths whose other end is in another namespace, and namespaces that are pinned by a
+// mount, with the kernel's number that links the two (network_namespaces(7), RTM_GETNSID). A namespace that only processes hold is found by
+// its veth: a namespace without a veth to this node is not a pod on a bridge.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { listAddresses } from '../rtnetlink/address.ts';
@@ -24,7 +24,7 @@ export interface Port {
   readonly mayBePods: boolean;
 }
 
-/** A namespace that mounts keep alive. */
+/** A namespace that a mount keeps alive. */
 export interface Pin {
   readonly paths: readonly string[];
   /** Undefined when no device of the node has its other end there. */
@@ -39,14 +39,15 @@ export interface NodeView {
 const MOUNTINFO = '/proc/self/mountinfo';
 const MOUNTINFO_LIMIT_BYTES = 16 * 1024 * 1024;
 
-/** The mounts this process sees. Throws SysError. */
+/** The mounts that this process can see. Throws SysError. */
 export function readMounts(sys: Syscalls): string {
   return readText(sys, MOUNTINFO, MOUNTINFO_LIMIT_BYTES);
 }
 
-/** Throws NetlinkError and SysError. Then nothing may be concluded. */
+/** Throws NetlinkError and SysError. Then no conclusions may be drawn. */
 export function lookAtNode(sys: Syscalls, netlink: Netlink, bridge: string): NodeView {
-  // First the veths: listing them is what numbers the namespaces. One that joins later is a pin that nothing explains.
+  // Veths are listed first, because listing them makes the kernel number their namespaces. A namespace that joins later is a pin that
+  // nothing explains.
   const ports = listPorts(netlink, bridge);
   return { ports, pins: listPins(sys, netlink) };
 }
@@ -66,19 +67,19 @@ function listPorts(netlink: Netlink, bridge: string): Port[] {
 }
 
 /**
- * A pod's port that somebody took off the bridge. The node's own uplink can be a veth as well, where the node is a container:
- * it has an address. A port of another bridge is another network's, or somebody's will.
+ * Whether it is a pod's port that somebody took off the bridge. Not counted: the node's own uplink, which is a veth with an address where
+ * the node is a container, and a port of another bridge, which belongs to another network.
  */
 function isLoosePort({ index, name, master }: VethEnd, addressed: ReadonlySet<number>): boolean {
   return master === 0 && (isPodPortName(name) || !addressed.has(index));
 }
 
-/** Namespaces of the mounts that can be reached; what lies under another mount is another machine's, or a lab's. */
+/** The namespaces of mounts that can be reached. What is below another mount belongs to another machine, or to a lab. */
 function listPins(sys: Syscalls, netlink: Netlink): Pin[] {
   const own = inodeOf(sys, OWN_NETNS);
   const pins = new Map<number, { paths: string[]; netnsId: number | undefined }>();
   for (const { inode, path } of pinnedNetns(readMounts(sys))) {
-    // Docker pins the node's own as `default`.
+    // Docker pins the node's own namespace as `default`.
     if (inode === own) continue;
     const known = pins.get(inode);
     if (known !== undefined) {
@@ -94,7 +95,7 @@ function listPins(sys: Syscalls, netlink: Netlink): Pin[] {
 function lookAtPin(sys: Syscalls, netlink: Netlink, inode: number, path: string) {
   const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK);
   if (fd === -ENOENT || fd === -ENOTDIR) return undefined;
-  // A refused access does not mean that it is absent.
+  // A refused access does not prove that it is absent.
   if (fd < 0) return { paths: [path], netnsId: undefined };
   try {
     return statFd(sys, fd).inode === inode ? { paths: [path], netnsId: netnsIdOf(netlink, fd) } : undefined;

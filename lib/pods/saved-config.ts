@@ -1,14 +1,13 @@
-// The delegate's configuration kept from ADD to DEL, one file an attachment: `<container>:<interface>`,
-// removed only after the delegate's DEL succeeded. flannel's own plugin names its file by the container
-// alone; that name is a second link to ours, for a downgrade with pods running, and files that plugin left
-// are honoured.
+// The delegate's configuration, kept from ADD to DEL in one file for each attachment: `<container>:<interface>`. It is removed only after
+// the delegate's DEL has succeeded. flannel's own plugin names its file by the container alone. That name is a second link to our file, for
+// a downgrade while pods run, and files that flannel's plugin has left are used.
 
 import { isJsonObject, type JsonObject, parseJson } from '../json.ts';
 import { type FileStatus, listDir, removeFile, S_IFDIR, S_IFMT, statPath } from '../sys/file.ts';
 import { readForeignText } from '../sys/foreign-file.ts';
 import type { Syscalls } from '../sys/syscalls.ts';
 
-/** Most of such a file that is read. */
+/** The most that is read of such a file. */
 export const STATE_LIMIT_BYTES = 4 * 1024 * 1024;
 
 export interface AttachmentId {
@@ -26,7 +25,7 @@ export function flannelPath(folder: string, id: AttachmentId): string {
   return `${folder}/${id.containerId}`;
 }
 
-/** Returns what was saved: undefined when nothing was, 'corrupt' when it cannot be read. */
+/** Returns the saved configuration: undefined when there is none, 'corrupt' when it cannot be read. */
 export function loadState(sys: Syscalls, folder: string, id: AttachmentId): JsonObject | 'corrupt' | undefined {
   const read =
     readForeignText(sys, keyedPath(folder, id), STATE_LIMIT_BYTES) ??
@@ -44,9 +43,9 @@ function parseState(text: string): JsonObject | 'corrupt' {
 }
 
 /**
- * Removes an attachment's file and our link to it under flannel's name. Without a file of our own, what has
- * flannel's name is what a DEL was working from, and goes too unless told to keep it. A folder of either name is
- * nothing an ADD saved and stays: a DEL that failed because of it would be repeated for ever. Throws SysError.
+ * Removes an attachment's file and our link to it under flannel's name. If there is no file of our own, the DEL used the file under
+ * flannel's name, and this is removed as well unless told otherwise. A folder under either name was not made by an ADD and stays: a DEL
+ * that fails because of it would be repeated for ever. Throws SysError.
  */
 export function removeState(
   sys: Syscalls,
@@ -67,7 +66,7 @@ function statFile(sys: Syscalls, path: string): FileStatus | undefined {
   return status !== undefined && (status.mode & S_IFMT) === S_IFDIR ? undefined : status;
 }
 
-/** Every attachment of a network with a file of ours. */
+/** All attachments of a network that have a file of ours. */
 export function listStates(sys: Syscalls, folder: string, network: string): AttachmentId[] {
   const ids: AttachmentId[] = [];
   for (const name of listDir(sys, folder) ?? []) {

@@ -1,4 +1,4 @@
-// Finds what shows on a node that a pod is alive, whatever the files say: its port, and FDB entries and neighbours of the bridge.
+// Finds signs on a node that a pod is alive, whatever the files say: its port, and FDB entries and neighbours of the bridge.
 
 import { formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -10,19 +10,19 @@ import { hostMac, podMac } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import type { Known } from './unexplained.ts';
 
-/** By what a pod could be recognised. */
+/** The properties by which a pod can be recognized. */
 export interface Traits extends Known {
   readonly ips: readonly Ip[];
 }
 
-/** What the kernel knows about who has sent packets on a bridge. */
+/** What the kernel knows about senders of packets on a bridge. */
 export interface Traces {
-  /** MACs of the bridge's ports, and those heard behind them. */
+  /** The MACs of the bridge's ports, and those learned behind them. */
   readonly macs: ReadonlySet<string>;
   readonly neighs: readonly Neigh[];
 }
 
-/** Returns nothing when the bridge does not exist. Throws NetlinkError. */
+/** Empty when the bridge does not exist. Throws NetlinkError. */
 export function readTraces(netlink: Netlink, bridge: string): Traces {
   const link = getLink(netlink, { name: bridge });
   if (link?.kind !== 'bridge') return { macs: new Set(), neighs: [] };
@@ -51,7 +51,7 @@ function macsOf({ ips, cached }: Traits): string[] {
   return [...ips.flatMap((ip) => [podMac(ip), hostMac(ip)]), ...(cached?.podMacs ?? [])];
 }
 
-/** MACs of the ports themselves, and the MACs heard behind them. */
+/** The MACs of the ports themselves, and those learned behind them. */
 function carriedMacs(netlink: Netlink, master: number): Set<string> {
   const macs = new Set<string>();
   for (const port of listLinks(netlink, { master })) {

@@ -1,4 +1,4 @@
-// The rule that no live pod ever loses anything, over every combination of what can be known of a node.
+// Tests the rule that no live pod ever loses anything, over every combination of what can be known about a node.
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -30,7 +30,7 @@ function* lonelyWorlds(): Generator<World> {
   }
 }
 
-/** The first world in which somebody alive would lose something, when a piece of evidence is kept back. */
+/** The first combination in which a live pod would lose something when one piece of evidence is hidden. */
 function findLoss(hidden?: Hidden): string | undefined {
   for (const world of lonelyWorlds()) {
     const losses = lossesIn(judgeWorld(world, hidden));
@@ -76,7 +76,7 @@ describe('no live pod loses anything', () => {
 });
 
 describe('a dead attachment is freed', () => {
-  /** After an ordinary boot nothing is left of the pods but files. */
+  /** After an ordinary boot only files are left of the pods. */
   const boots = worlds.map((world): World => {
     const dead = world.pods.map((pod) => ({ ...pod, life: 'dead' as const }));
     const furniture = world.furniture.filter((one) => one === 'uplink' || one === 'docker' || one === 'other network');

@@ -1,4 +1,4 @@
-// Judges everybody who holds something on this node. It collects what verdict.ts needs once for all of them.
+// Judges all holders on this node. It collects once what verdict.ts needs for all of them.
 
 import { errorText, OpError } from '../errors.ts';
 import { formatIp, type Ip } from '../ip.ts';
@@ -11,16 +11,19 @@ import { readTraces, type SignOfLife, signsOfLife, type Traces, type Traits } fr
 import { findUnexplained, type Known, knownAs } from './unexplained.ts';
 import { judge, judgeAlone, type NetnsState, netnsStateOf, type Surroundings, type Verdict } from './verdict.ts';
 
-/** An attachment that holds something, or an address file that names nobody. */
+/** An attachment that holds something, or an address file without an owner. */
 export interface Holder {
   readonly containerId: string;
   readonly ifname: string;
-  /** The text in the address file, `<container>\r\n<interface>`; '' when it names nobody. */
+  /**
+   * The text in the address file, `<container>\r
+   * <interface>`; '' when it has no owner.
+   */
   readonly owner: string;
   readonly ips: readonly Ip[];
   /** Whether its ADD is running. This is determined before the node is examined. */
   readonly isBeingAdded: boolean;
-  /** Whether it has only a file of flannel's own plugin, which takes no lock. */
+  /** Whether it only has a file of flannel's own plugin, which takes no lock. */
   readonly mayBeAddedUnseen: boolean;
 }
 
@@ -37,18 +40,18 @@ export interface SurveyScope {
   readonly own?: Known;
 }
 
-/** What was found on the node, and what the runtime remembers. */
+/** What was found on the node and in the runtime's cache. */
 export interface Seen {
   readonly view: NodeView;
   readonly traces: Traces;
-  /** Of all networks, by the names of libcni's files. */
+  /** The results of all networks, by the names of libcni's files. */
   readonly cached: ReadonlyMap<string, CachedResult>;
 }
 
 /**
- * One verdict a holder, in their order. Whoever frees what is dead holds the store's lock from before the holders were
- * listed: an ADD whose lock on its address is gone by then has its port when the node is looked at. When the node cannot be
- * looked at, everything may be alive, and the verdicts say why. Throws SysError.
+ * One verdict for each holder, in their order. The caller must have held the store's lock since before it listed the holders: an ADD that
+ * has released the lock on its address since then already has its port when the node is examined. When the node cannot be examined,
+ * everything may be alive, and the verdicts say why. Throws SysError.
  */
 export function survey(sys: Syscalls, scope: SurveyScope, holders: readonly Holder[]): Verdict[] {
   const cached = listCachedResults(sys, scope.results);
@@ -56,7 +59,7 @@ export function survey(sys: Syscalls, scope: SurveyScope, holders: readonly Hold
     const netns = netnsStateOf(cachedOf(scope, cached, holder), scope.lookAtNetns);
     return judgeAlone({ netns, isBeingAdded: holder.isBeingAdded }) ?? [];
   });
-  // On most nodes everybody's netns exists, and then the node need not be examined.
+  // On most nodes the netns of every holder exists, and then the node need not be examined.
   if (alone.length === holders.length) return alone;
   let netlink: Netlink | undefined;
   try {
@@ -84,11 +87,11 @@ interface Judging {
   readonly scope: SurveyScope;
   readonly node: Surroundings;
   readonly signs: SignOfLife;
-  /** The attachments of this network that the runtime remembers with an address. */
+  /** The attachments of this network in the runtime's cache, by address. */
   readonly remembered: ReadonlyMap<string, readonly CachedResult[]>;
 }
 
-/** Pure, but for `lookAtNetns`. */
+/** Pure, except for `lookAtNetns`. */
 export function judgeAll(scope: SurveyScope, seen: Seen, holders: readonly Holder[]): Verdict[] {
   const { network, bridge, isBridged, blind, own } = scope;
   const cached = [...seen.cached.values()];
@@ -133,7 +136,7 @@ function judgeOne(
   return judge({ owner, isBeingAdded, mayBeAddedUnseen, netns }, node, findSign);
 }
 
-/** A live pod keeps its address although the file names somebody else, because the files may come from another node. */
+/** A live pod keeps its address even if the file names another owner, because the files may come from another node. */
 function claimOn(judging: Judging, { containerId, ifname, ips }: Traits): string | undefined {
   for (const text of ips.map(formatIp)) {
     for (const cached of judging.remembered.get(text) ?? []) {

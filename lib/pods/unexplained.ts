@@ -1,16 +1,15 @@
-// Which ports and pinned namespaces of a node no known attachment explains: each of them may belong to a pod nobody
-// remembers. Pure.
+// Finds the ports and pinned namespaces of a node that no known attachment explains: each may belong to a pod that no file records. Pure.
 
 import type { CachedResult } from './cached-result.ts';
 import { hostVethName } from './names.ts';
 import type { NodeView, Pin, Port } from './node-view.ts';
 
-/** Somebody who may have a port, as known from an address file, a saved configuration or a cached result. */
+/** A pod that may have a port, known from an address file, a saved configuration or a cached result. */
 export interface Known {
   readonly containerId: string;
   readonly ifname: string;
   readonly cached: CachedResult | undefined;
-  /** Names its port can have: that which ours has, and those the runtime remembers. */
+  /** The names that its port may have: the one that our plugin gives, and those in the runtime's cache. */
   readonly ports: readonly string[];
 }
 
@@ -40,7 +39,7 @@ export function findUnexplained({ ports, pins }: NodeView, known: readonly Known
     pins: pins.filter((pin) => !pin.paths.some((path) => paths.has(canonicalPath(path))) && !isJoined(pin)),
   };
 
-  /** If at least one veth leads there and every such veth is explained, the attachments in that namespace are explained. */
+  /** If at least one veth leads to the namespace and all such veths are explained, the namespace is explained too. */
   function isJoined({ netnsId }: Pin): boolean {
     const leading = netnsId === undefined ? [] : ports.filter((port) => port.netnsId === netnsId);
     return leading.length > 0 && !leading.some(isUnexplained);

@@ -36,7 +36,7 @@ function openXfrm(sys: Syscalls) {
   try {
     return netlinkOver(openNetlinkSocket(sys, NETLINK_XFRM), 'xfrm');
   } catch (error) {
-    // A kernel without IPsec knows no such netlink protocol.
+    // A kernel without IPsec does not have this netlink protocol.
     if (error instanceof SysError && error.errno === EPROTONOSUPPORT) return undefined;
     throw error;
   }
