@@ -6,7 +6,9 @@ import type { FindingId } from '../../flanneld/doctor/catalog.ts';
 export interface BrokenHop {
   readonly what: string;
   readonly make: string;
-  /** The command that ends the fault when the printed fix is no command or leaves something; '' when only an agent can end it. */
+  /**
+   * The command that ends the fault when the printed fix is not a command or does not undo everything; '' when only an agent can end it.
+   */
   readonly undo?: string;
   readonly hop: string;
   readonly id: FindingId;

@@ -33,7 +33,7 @@ const LABS: readonly { readonly name: string; readonly netConf: NonNullable<LabO
 
 describe('no error with', () => {
   test.for(LABS)('$name', async ({ netConf }) => {
-    // Not every backend has a route to each peer, for which startLab would wait.
+    // Some backends have no route to each peer, and startLab would wait for one.
     const lab = await startLab({ nodes: 3, netConf, agent: { start: false } });
     try {
       for (const node of lab.nodes) await node.agent.start();

@@ -1,4 +1,4 @@
-// Every problem of the table in a lab: it is named, its fix ends it, and nothing is left.
+// Makes every problem of the tables in a lab: the doctor finds it, its fix ends it, and nothing is left.
 
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';

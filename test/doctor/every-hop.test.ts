@@ -44,7 +44,7 @@ describe('a packet from a pod to a pod of another node stops', () => {
 test('from a pod to a pod of the same node it passes bridge and ports, and stops at a port that is down', async () => {
   const { node, pod, near } = scene;
   const { hops } = await expectPasses(node, pod.ip, near.ip);
-  // Whether the kernel still tracks a connection of the two depends on how long ago an earlier packet was.
+  // Whether the kernel still tracks a connection between the two depends on how long ago earlier packets were.
   const always = hops.filter(({ name }) => name !== 'connection');
   expect(always.map(({ name, result }) => `${name} ${result}`)).toEqual([
     'pod ok',

@@ -1,5 +1,5 @@
-// The doctor ends within its ten seconds, whatever hangs on the node, and says what it has not seen. `timeout` leaves a busy machine
-// twice that time; what hangs here does so for ten minutes.
+// The doctor ends within its ten seconds, whatever hangs on the node, and says what it has not examined. `timeout` allows twice that time
+// for a busy machine; whatever hangs here does so for ten minutes.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';

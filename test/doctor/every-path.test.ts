@@ -1,5 +1,5 @@
-// `flanneld doctor path` where every-hop.test.ts does not go: IPv6, host-gw, and rules of iptables-legacy, which nft does not show. Each
-// is followed when all is well, and stopped by a fault of its own.
+// `flanneld doctor path` in the cases that every-hop.test.ts leaves out: IPv6, host-gw, and rules of iptables-legacy, which nft does not
+// show. Each path is followed without a fault, and then with one that stops it.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { needs } from '../support/needs.ts';
@@ -14,7 +14,7 @@ interface Fault {
   readonly id: string;
 }
 
-/** Makes the fault, sees where the path stops and why, ends it, and sees it pass. */
+/** Makes the fault, checks where the path stops and why, ends the fault, and checks that packets pass. */
 async function seeFault({ node }: PathScene, from: string, to: string, subnet: string, fault: Fault): Promise<void> {
   const shell = async (script: string): Promise<void> => {
     const filled = script.replaceAll('POD', from).replaceAll('FAR', to).replaceAll('SUBNET', subnet);

@@ -1,4 +1,4 @@
-// What the doctor says of peers: faults in the network between two nodes, and of the other node. It needs no agent for that.
+// What the doctor reports about peers: faults in the network between two nodes, and faults of the other node. It needs no agent for this.
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -49,7 +49,7 @@ const anything = (from: LabNode, to: LabNode): string =>
 interface Fault {
   readonly name: string;
   readonly rules: () => readonly string[];
-  /** What node-1 and node-2 say of each other; any of these, because an agent that has heard a peer knows more. */
+  /** What node-1 and node-2 report about each other; any of these ids, because an agent that has received probes from a peer knows more. */
   readonly want: readonly (readonly string[])[];
 }
 
@@ -135,7 +135,7 @@ describe('of the other node', { timeout: TEST_MS }, () => {
   });
 
   test('its agent is gone and its kernel forwards: the agent here knows it, and it is no error', async () => {
-    // Only an agent that has answered can be missed, and the test before this one has changed the lease of node-2.
+    // Only an agent that has answered before can be reported as missing, and the previous test has changed the lease of node-2.
     await becomesHealthy([one], 1);
     await two.agent.kill();
     try {
@@ -189,7 +189,7 @@ describe('between the two', { timeout: TEST_MS }, () => {
   });
 
   test('the link is full, so that round trips have become slow', async () => {
-    // What is usual must be known.
+    // The usual round trip must be known first.
     const isKnown = async (): Promise<boolean> => ((await reportOf(one)).probes?.peers[0]?.rttMs ?? 0) > 0;
     await waitUntil(isKnown, TEST_MS, 'a round trip');
     onTestFinished(narrowLink(lab, one));

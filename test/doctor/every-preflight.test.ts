@@ -1,5 +1,5 @@
-// `flanneld preflight` on lab nodes without agents: a bare node is fit, each obstacle is named while it is there and no longer, and
-// nothing that was tried is left.
+// `flanneld preflight` on lab nodes without agents: a bare node is fit, each obstacle is named only while it exists, and nothing of the
+// tries is left.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
@@ -219,7 +219,7 @@ describe('preflight names', () => {
     expect(findings[0]?.evidence).toContain(`packets of 1500 bytes to ${other.address} are lost, small ones arrive`);
     await other.run(['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
     expect((await preflight([other.address])).findings.map(({ id }) => id)).not.toContain('path-mtu-too-small');
-    // Nobody answers there, which says nothing about sizes.
+    // Nothing answers there, which says nothing about sizes.
     expect((await preflight(['192.168.50.99'])).findings.map(({ id }) => id)).not.toContain('path-mtu-too-small');
   });
 });

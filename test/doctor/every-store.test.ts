@@ -1,4 +1,4 @@
-// A store that no longer answers the agent, on a real etcd: the doctor says so, and no longer when it is back.
+// An etcd that no longer answers the agent: the doctor reports it, and stops doing so when etcd is back.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,7 +38,7 @@ test('store-unreachable: etcd is down', { timeout: START_MS }, async () => {
     const finding = await findingOf(node, 'store-unreachable');
     expect(finding.severity).toBe('warning');
     expect(finding.evidence).toMatch(/^since .*ECONN/);
-    // It forwards on with what it knows, so that is no error.
+    // The agent goes on forwarding with what it knows, so this is not an error.
     expect((await doctor(node)).exitCode).toBe(0);
   } finally {
     await Promise.all(members.map((member) => member.start()));

@@ -1,4 +1,4 @@
-// Two nodes with pods whose agents are gone, so that nobody repairs what a test breaks, and `flanneld doctor path` on them.
+// Two nodes with pods whose agents are gone, so that nothing repairs what a test breaks, and `flanneld doctor path` on them.
 
 import { expect, onTestFinished } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
@@ -19,10 +19,10 @@ export interface PathScene {
   readonly lab: Lab;
   readonly node: LabNode;
   readonly other: LabNode;
-  /** Of `node`; the first is called shop/web-1. */
+  /** A pod of `node`; the first one is called shop/web-1. */
   readonly pod: LabPod;
   readonly near: LabPod;
-  /** Of `other`. */
+  /** A pod of `other`. */
   readonly far: LabPod;
 }
 
@@ -44,7 +44,7 @@ export async function startPathScene(options: Pick<LabOptions, 'netConf'> = {}):
   return { lab, node, other, pod, near, far };
 }
 
-/** Runs it with `--json`. */
+/** Runs the command with `--json`. */
 export async function path(at: LabNode, ...words: readonly string[]): Promise<PathReport> {
   const { exitCode, stdout, stderr } = await pathText(at, ...words, '--json');
   if (!stdout.startsWith('{')) throw new Error(`doctor path ${words.join(' ')}: exit ${exitCode}: ${stderr}`);
@@ -56,7 +56,7 @@ export async function pathText(at: LabNode, ...words: readonly string[]) {
   return await at.exec(argv, { env: { NODE_NAME: at.name, PATH } });
 }
 
-/** Expects that nothing is wrong on the way. */
+/** Expects that packets pass the whole path. */
 export async function expectPasses(at: LabNode, ...words: readonly string[]): Promise<PathReport> {
   const report = await path(at, ...words);
   expect(report.findings).toEqual([]);
@@ -64,7 +64,10 @@ export async function expectPasses(at: LabNode, ...words: readonly string[]): Pr
   return report;
 }
 
-/** Breaks a hop between the pods, sees the path stop there with its cause, ends it as the finding says, and sees it pass. */
+/**
+ * Breaks a hop between the pods, checks that the path stops there and names the cause, ends the fault as the finding says, and checks that
+ * packets pass.
+ */
 export async function seeBrokenHop(scene: PathScene, { make, undo, hop, id, says }: BrokenHop): Promise<void> {
   const { node, pod, far } = scene;
   const sh = (script: string): Promise<string> => node.run(['sh', '-c', filled(script, scene)]);

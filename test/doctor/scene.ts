@@ -1,4 +1,4 @@
-// Makes a problem on a node, sees it named, ends it as the finding says, and sees that nothing is left.
+// Makes a problem on a node, checks that the doctor finds it, ends it as the finding says, and checks that nothing is left.
 
 import { expect } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';

@@ -1,5 +1,5 @@
-// IPv6 between pods of a dual-stack cluster takes the fast path as IPv4 does: to another node, on one node, by TCP and UDP. What the kernel
-// tracks and what is too big goes the classic way, and the answers are the same with it and without.
+// IPv6 between pods of a dual-stack cluster takes the fast path as IPv4 does: to another node and on one node, by TCP and UDP. Tracked
+// connections and packets that are too big go the classic way, and the answers are the same with the fast path and without.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ const netConf = {
 };
 const STRANGER = 'table inet stranger { chain f { type filter hook forward priority 10; counter accept; } }';
 
-/** Answers with the client's address and the length of what it got, or of TCP with its own length. argv: port. */
+/** Answers with the client's address and the length of what it received; over TCP also with its own length. argv: port. */
 const SERVER = `
 const port = Number(process.argv[1]);
 const udp = require('dgram').createSocket('udp6');
@@ -28,7 +28,7 @@ require('net').createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('end', () => socket.end(socket.remoteAddress + ' ' + length));
 }).listen(port, '::', () => udp.bind(port, () => console.log('ready')));`;
 
-/** Sends so many bytes and prints the answer, or nothing after 3 s. argv: protocol, address, port, bytes. */
+/** Sends a number of bytes and prints the answer, or nothing after 3 s. argv: protocol, address, port, bytes. */
 const CLIENT = `
 const [protocol, host, port, bytes] = process.argv.slice(1);
 const done = (text) => { process.stdout.write(String(text)); process.exit(0); };
@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** Waits until the fast path is on for both addresses of all pods and both subnets of the peer. */
+/** Waits until the fast path is on for both addresses of all pods and for both subnets of the peer. */
 async function untilBoth(node: LabNode): Promise<void> {
   const isOn = async (): Promise<boolean> => {
     const { on, pods, peers } = await fastPathOf(node);
@@ -80,7 +80,7 @@ test.for([
 ])('a pod $name is reached by the fast path and in the same way without it', async ({ reasons, to }) => {
   const [a, target] = [podsOf(one)[0], to()];
   await serve(target);
-  // The last one is fragmented, and goes the classic way.
+  // The last question is fragmented, and goes the classic way.
   const questions = [
     ['tcp', 1, 'fast'],
     ['tcp', 300_000, 'fast'],

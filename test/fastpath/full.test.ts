@@ -1,5 +1,5 @@
-// The mode `full` on two nodes: programs encapsulate and decapsulate, leave both to the tunnel's device while somebody polices the tunnel,
-// and lose nothing while that changes, when the agent dies and when routes change.
+// The mode `full` on two nodes: programs encapsulate and decapsulate, leave both to the tunnel's device while a rule may filter the
+// tunnel's packets, and lose no packet while that changes, when the agent dies and when routes change.
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** New ports for each packet: an entry of conntrack would keep the whole flow on the classic way. */
+/** New ports for each packet, because a tracked connection would keep the whole flow on the classic way. */
 async function startFreshFlow(): Promise<Flow> {
   const flow = await startFlow(podsOf(one)[0], podsOf(two)[0], { rateHz: 3000, freshPorts: true });
   onTestFinished(() => flow.abandon());
@@ -68,7 +68,7 @@ test('status, metrics and doctor path say for each peer which way packets go and
     const { hops } = await path(one, from.ip, to);
     return hops.find(({ name }) => name === 'fast path')?.answer ?? '';
   };
-  // A connection that was tracked before goes on so.
+  // A connection that was tracked before stays on the classic way.
   await one.run(['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0']);
   await untilOff(one, /loose/);
   expect(await wayOf(a, c.ip)).toMatch(/^no, the classic way: it is off, because .*loose/);
@@ -187,7 +187,7 @@ test('packets follow the node’s routes at once, whether an agent runs or not',
   const before = counted(one);
   const flow = await startFreshFlow();
   await flow.untilInRow(500, 20_000);
-  // The other node, by another next hop.
+  // Reaches the other node by another next hop.
   await one.run(['ip', 'neigh', 'replace', gateway, 'lladdr', neighbour.trim(), 'dev', 'eth0', 'nud', 'permanent']);
   await one.run(['ip', 'route', 'add', `${two.address}/32`, 'via', gateway, 'dev', 'eth0', 'onlink']);
   await flow.untilInRow(500, 20_000);

@@ -1,5 +1,5 @@
-// The agent is killed before every system call by which it changes the fast path, as it makes it and as it takes it away. A flow between
-// pods of two nodes loses no packet, and the next agent has the fast path again.
+// The agent is killed before every system call by which it changes the fast path, both when it makes it and when it removes it. A flow
+// between pods of two nodes loses no packet, and the next agent turns the fast path on again.
 
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ async function untilKilled(call: number): Promise<void> {
   expect(existsSync(one.pathFromOutside(KILL_FILE))).toBe(true);
 }
 
-/** Nobody kills the next agent. */
+/** Starts an agent that is not killed. */
 async function startForGood(): Promise<void> {
   rmSync(one.pathFromOutside(KILL_FILE), { force: true });
   if (!(await isRunning())) await one.agent.start();
@@ -82,7 +82,7 @@ test('while it removes everything because of a policy', { timeout: LIMIT_MS }, a
   expect(calls).toBeGreaterThan(5);
   for (let call = 1; call <= calls; call++) {
     await untilOn(one);
-    // The heartbeat is among the calls, so that now and then one is tried twice.
+    // The calls include the heartbeat, which comes at any time, so that now and then one call is tried twice.
     one.writeFile(KILL_FILE, String(counted() + call));
     await addTable(one, STRANGER);
     await untilKilled(call);

@@ -1,5 +1,6 @@
-// Services of a real kube-proxy on nodes with the fast path: cluster addresses, ports of nodes and session affinity, by TCP and UDP, with
-// the pod here, elsewhere or the client itself. All of them answer as they do the classic way, also while that changes.
+// Services of a real kube-proxy on nodes with the fast path: cluster addresses, node ports and session affinity, by TCP and UDP, with the
+// pod behind the Service here, on another node, or the client itself. All of them answer as on the classic way, also while the fast path is
+// switched on and off.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { missingPrograms, ServiceScene, writeService } from '../cluster/api-server/service-scene.ts';
@@ -15,7 +16,7 @@ import { needs } from '../support/needs.ts';
 const START_MS = 180_000;
 const LOOK_MS = 60_000;
 const TEST_MS = 120_000;
-/** Where the pods answer, so that the scene's own servers are not in the way. */
+/** A port of its own, because the scene's own servers use port 80. */
 const POD_PORT = 8100;
 const STRANGER = 'table ip stranger { chain f { type filter hook forward priority 10; counter accept; } }';
 const missing = missingPrograms();
@@ -26,7 +27,7 @@ interface Service {
   readonly protocol: 'TCP' | 'UDP';
   readonly nodePort: number;
   readonly isSticky?: boolean;
-  /** Indexes of the nodes whose pods are behind it. */
+  /** Indexes of the nodes whose pods are behind the Service. */
   readonly behind: readonly number[];
 }
 
@@ -99,7 +100,7 @@ describe.for([{ mode: 'iptables' as const }, { mode: 'nftables' as const }])('ku
     return clean((await pod.exec(askArgv({ protocol: lower(protocol), address: clusterIP, port: 80 }))).stdout);
   }
 
-  /** By the node's port, from outside of the cluster. */
+  /** Calls the node's port from outside the cluster. */
   async function fromOutside({ address }: LabNode, { protocol, nodePort }: Service): Promise<string> {
     const question = askArgv({ protocol: lower(protocol), address, port: nodePort });
     return clean((await runCommand(['nsenter', `--net=/proc/${scene.lab.pid}/ns/net`, '--', ...question])).stdout);
@@ -123,7 +124,7 @@ describe.for([{ mode: 'iptables' as const }, { mode: 'nftables' as const }])('ku
     expect({ fast, off, on }).toEqual({ fast: classic, off: classic, on: classic });
     const { fast: counted, slow } = await fastPathOf(nodes[0] as LabNode);
     expect(slow).toMatchObject({ tracked: expect.any(Number) });
-    // The backend's node knows nothing of a translation that the client's node made: there the packets take the fast path.
+    // The backend's node does not know the translation that the client's node made, so the packets take the fast path there.
     expect(counted).toMatchObject({ 'from-peer': expect.any(Number) });
   });
 

@@ -1,4 +1,4 @@
-// The fast path is off while it could carry packets past somebody, and takes itself away where nobody asks for it.
+// The fast path is off while it could carry packets past a policy, and everything of it is removed where it is not turned on.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { listDir } from '../../lib/sys/file.ts';

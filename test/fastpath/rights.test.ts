@@ -1,5 +1,5 @@
-// The rights that the fast path takes: those of the agent, and of `flanneld load-fast-path`, which runs before it with more. Whatever is
-// missing leaves packets on the classic way, and one line says what it is.
+// The rights that the fast path needs: those of the agent, and of `flanneld load-fast-path`, which runs before it with more. When something
+// is missing, packets stay on the classic way, and one line says what is missing.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ afterAll(async () => {
 
 const load = (capabilities: string): Promise<string> => loadFastPath(one, capabilities);
 
-/** Starts the agent anew with these capabilities and nothing of an earlier one's fast path. */
+/** Starts the agent again with these capabilities, after removing everything of an earlier agent's fast path. */
 async function restart(capabilities: string): Promise<string> {
   await one.agent.stop();
   await one.run(['sh', '-c', `rm -rf ${PINS}/* ${PINS}`]);
@@ -46,7 +46,7 @@ async function startAgain(before: number): Promise<string> {
   return (await one.agent.log()).slice(before);
 }
 
-/** The ids of the programs that are pinned, and of those that are attached. */
+/** The ids of the pinned programs, and of the attached ones. */
 function programIds(): { pinned: number[]; attached: Set<number> } {
   const path = one.pathFromOutside(PINS);
   const [pinned, attached] = [[] as number[], new Set<number>()];
@@ -79,7 +79,7 @@ test('an agent with NET_ADMIN and BPF uses programs that a process with more rig
     expect(pinned).toEqual(expect.arrayContaining([...attached]));
     await one.agent.stop();
   }
-  // A new version's loader comes while the old agent's programs are still attached.
+  // A new version's loader runs while the old agent's programs are still attached.
   expect(await load(LOADER_RIGHTS)).toContain('fast path loaded');
   await startAgain(0);
   await untilOn(one);

@@ -1,5 +1,5 @@
-// What the kernel tracks goes the classic way: Services, host ports and masquerading are the same on the fast path, off it and while
-// that changes, with the rules of a strict kube-proxy.
+// Tracked connections go the classic way: Services, host ports and masquerading work the same with the fast path, without it and while that
+// changes, with the rules of a strict kube-proxy.
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startServer } from '../cni/conformance/traffic.ts';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.down());
 
-/** The rules that kube-proxy would have for a Service with this pod, and its strictness. */
+/** The rules that kube-proxy would make for a Service with this pod, with its strict check. */
 async function serviceOf(node: LabNode, { ip }: LabPod): Promise<void> {
   const own = `ct status dnat ip saddr ${ip} ip daddr ${ip} masquerade`;
   await node.run([
@@ -37,7 +37,7 @@ async function serviceOf(node: LabNode, { ip }: LabPod): Promise<void> {
   onTestFinished(async () => void (await node.run(['nft', 'delete table ip kube-proxy'])));
 }
 
-/** What a pod hears at an address, by TCP and by UDP: `NAME@CLIENT`. */
+/** The answers that a pod receives at an address, by TCP and by UDP: `NAME@CLIENT`. */
 async function fullAnswers(client: LabPod, address: string, port = 80): Promise<string[]> {
   const texts: string[] = [];
   for (const protocol of PROTOCOLS) texts.push((await ask(client, protocol, address, port)).replace('::ffff:', ''));
@@ -64,7 +64,7 @@ test.for([
     await untilOn(one);
     const before = counted(one);
     expect(await answers(client, VIRTUAL)).toEqual(want);
-    // The answers come back under the pod's own address, and only the kernel knows whose they are.
+    // The answers have the pod's own address as source, and only the kernel knows to which connection they belong.
     if (isSeen) expect(since(one, before, 'tracked')).toBeGreaterThan(2);
     await addTable(one, STRANGER);
     const changing = answers(client, VIRTUAL);

@@ -1,5 +1,5 @@
-// What of a packet is on the wire and what a pod receives, captured and compared field by field: the classic way, `redirect` and `full`, in
-// both directions, with a peer that has no fast path, as a node of flannel's.
+// What a packet looks like on the wire and what a pod receives, captured and compared field by field: on the classic way, with `redirect`
+// and with `full`, in both directions, with a peer that has no fast path, like a flannel node.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { formatIp, ipFromBytes } from '../../lib/ip.ts';
@@ -26,7 +26,7 @@ const SEND_PORT = 5000;
 const TUNNEL_PORT = 8472;
 
 type Mode = 'full' | 'redirect' | 'classic';
-/** In this order: no connection is tracked before the last, which would keep the same packets from the programs. */
+/** The classic way comes last: connections that it tracks would keep the same packets from the programs. */
 const MODES: readonly Mode[] = ['full', 'redirect', 'classic'];
 
 let lab: Lab;
@@ -98,7 +98,7 @@ const PACKETS: readonly (readonly [tos: number, length: number])[] = [
 
 const python = (...lines: readonly string[]): string[] => ['python3', '-c', lines.join('\n')];
 
-/** Sends the packets from one pod to another, and returns the frames that are seen by `watch` meanwhile. */
+/** Sends the packets from one pod to another, and returns the frames that `watch` captures meanwhile. */
 async function seen(
   watch: (argv: string[]) => Promise<CommandResult>,
   argv: string[],
@@ -107,7 +107,7 @@ async function seen(
   port: number,
 ) {
   const watching = watch(argv);
-  // The capture begins before the packets are sent.
+  // The capture must have begun before the packets are sent.
   await new Promise((resolve) => setTimeout(resolve, 700));
   const sent = await from.exec(send(to.ip, port));
   expect(sent.exitCode, sent.stderr).toBe(0);
@@ -117,7 +117,7 @@ async function seen(
   return frames.map((line) => Buffer.from(line, 'hex'));
 }
 
-/** Every field of a tunnel's packet but the IP header's id, which is a random number in each way. */
+/** Every field of a tunnel's packet except the IP header's id, which is random in the programs and the kernel alike. */
 function fields(frame: Buffer): Record<string, string | number | boolean> {
   const view = viewOf(frame);
   return {
@@ -184,7 +184,7 @@ test.for([
   await setMode('full');
 });
 
-/** A frame without the IP header's id, which the sending pod counts up, and the header's checksum, which is right. */
+/** A frame without the IP header's id, which the sending pod counts up, and without the header's checksum, which is verified here. */
 function withoutId(frame: Buffer): string {
   expect(internetChecksum(frame.subarray(14, 34))).toBe(0);
   for (const at of [18, 24]) frame.fill(0, at, at + 2);

@@ -1,5 +1,5 @@
-// Flannel's own agent and ours in one cluster with the backends wireguard and ipip, on etcd: who reaches whom, what both leave in the
-// kernel, and a node that changes from one agent to the other and back. In order: each test goes on where the one before it ended.
+// flannel's own agent and ours in one cluster with the backends wireguard and ipip, on etcd: which nodes reach which, what both agents
+// leave in the kernel, and a node that changes from one agent to the other and back. Each test continues where the one before it ended.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { deleteOperation } from '../../flanneld/subnet/etcd/etcd-json.ts';
@@ -36,7 +36,7 @@ describe.each([
 
   beforeAll(async () => {
     if (!has || flanneld === undefined) return;
-    // Flannel 0.28 takes nftables only where it is told to, and Debian's kernels have both.
+    // flannel 0.28 uses nftables only when it is told to, and Debian's kernels support both.
     mixed = await startEtcdLab({ Network: '10.244.0.0/16', EnableNFTables: true, Backend: { Type: type } });
     lab = mixed.lab;
     [ours, theirs] = [lab.node('node-1'), lab.node('node-2')];

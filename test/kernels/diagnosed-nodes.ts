@@ -1,4 +1,4 @@
-// Two nodes with a backend that not every kernel has, for tests of what the doctor and the probes say of them.
+// Two nodes with a backend that some kernels lack, for tests of what the doctor and the probes report about them.
 
 import { execFileSync } from 'node:child_process';
 import { expect, onTestFinished, test } from 'vitest';
@@ -9,10 +9,10 @@ import { waitUntil } from '../lab/processes.ts';
 import { allPodsReach, statusReport } from '../lab/support/status.ts';
 import { doctor, expectHealthy, FLAGS_OF_LAB } from '../support/doctor.ts';
 
-/** The agents name a fault among few nodes after some ten seconds. */
+/** With few nodes, the agents report a fault after about ten seconds. */
 export const PROBED_MS = 40_000;
 
-/** Drops what `match` says between both nodes, in both directions, in the switch; ends it with the test. */
+/** Drops packets that match `match` between both nodes, in both directions, in the switch. Stops with the test. */
 export function dropBetween(lab: Lab, one: LabNode, two: LabNode, match: string): () => void {
   const nft = (input: string): Buffer =>
     execFileSync('nsenter', [`--net=/proc/${lab.pid}/ns/net`, 'nft', '-f', '-'], { input: `${input}\n` });
@@ -39,7 +39,7 @@ export async function startNodes(Backend: { readonly Type: string }): Promise<La
   return lab;
 }
 
-/** The tests of healthy nodes, the same for each backend. */
+/** The tests of healthy nodes, which are the same for each backend. */
 export function healthyNodes(nodes: () => { lab: Lab; one: LabNode; two: LabNode }): void {
   test('finds no error on healthy nodes, and without an agent only that it is missing', async () => {
     const { lab, one } = nodes();

@@ -1,5 +1,5 @@
-// `flanneld doctor` in the machine's own network namespace: the limit of neighbours is one for all namespaces and can be read only there. So
-// this runs in a virtual machine, never on a machine in use.
+// `flanneld doctor` in the machine's own network namespace: the limit of neighbours is shared by all namespaces and can be read only there.
+// So this runs in a virtual machine, never on a machine in use.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';

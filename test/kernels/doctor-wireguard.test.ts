@@ -79,7 +79,7 @@ describe('two nodes with WireGuard', () => {
       await two.run(['sh', '-c', `ip route del ${one.address} dev eth0; ip addr del 192.168.50.112/24 dev eth0`]);
       await two.run(['sh', '-c', `${peer}:1; ${peer}:51820`]);
     });
-    // WireGuard remembers from which address it sends until the endpoint is another one.
+    // WireGuard keeps the address that it sends from until the endpoint changes.
     await two.run(['sh', '-c', `${peer}:1; ${peer}:51820`]);
     await two.pods[0]?.ping([one.pods[0]?.ip ?? '']);
     const finding = await findingOf(one, 'wireguard-endpoint-moved');

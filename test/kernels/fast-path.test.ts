@@ -1,5 +1,5 @@
-// The fast path of two whole nodes on the kernel that runs this, as `full` and as `redirect`: with tcx links or filters of clsact, with
-// conntrack built in or as a module. Before 5.18, and without BTF, packets go the classic way, and the agent says why.
+// The fast path on this machine's kernel: with tcx links or filters of clsact, with conntrack built in or as a module. Before 5.18, and
+// without BTF, packets go the classic way, and the agent says why.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

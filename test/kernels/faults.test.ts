@@ -1,5 +1,5 @@
-// Every fault that the suite `faults` makes is put right, and pods then reach each other. Packets are not counted here: on an emulated
-// processor their loss says how fast that is.
+// Every fault of the suite `faults` is repaired, and pods then reach each other. Packets are not counted here: on an emulated processor a
+// lost packet only shows how slow it is.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { faults } from '../faults/faults.ts';

@@ -1,5 +1,5 @@
-// A node whose kernel lacks something: the agent says what, preflight says so before the installation, and the remedy that it prints
-// works. `npm run suite -- kernels` boots a machine that does not find these modules.
+// A node whose kernel lacks something: the agent says what, preflight says so before the installation, and the printed remedy works. `npm
+// run suite -- kernels` boots a machine that does not find these modules.
 
 import { spawnSync } from 'node:child_process';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -16,7 +16,7 @@ import { hasLinkKind } from './has-link-kind.ts';
 
 const LOOK_MS = 20_000;
 
-/** Whether the kernel takes a chain of nftables. The kernel loads what it needs for it, if that is found. */
+/** Whether the kernel accepts a chain of nftables. It loads the modules that the chain needs, if it finds them. */
 function takes(chain: string): boolean {
   const script = `table inet try { chain c { ${chain}; }; }`;
   return spawnSync('unshare', ['--net', 'nft', '-f', '-'], { input: script }).status === 0;

@@ -1,5 +1,5 @@
-// A cluster that moves from vxlan to WireGuard node by node (`Backend.MoveTo`), under flows: no packet between pods is lost, two nodes that
-// can do both talk encrypted, and all others by vxlan as before.
+// A cluster moves from vxlan to WireGuard node by node (`Backend.MoveTo`), while flows run: no packet between pods is lost, two nodes that
+// both can do so use WireGuard, and all others use vxlan as before.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Finding } from '../../flanneld/health/finding.ts';
@@ -26,7 +26,7 @@ const FORMER = { Type: 'vxlan' };
 const NEXT = { Type: 'wireguard', PSK };
 const MOVING = { ...FORMER, MoveTo: NEXT };
 
-/** Starts the node's agent anew with another Backend section, as a DaemonSet does node by node. */
+/** Starts the node's agent again with another Backend section, as a DaemonSet does node by node. */
 async function restartWith(node: LabNode, Backend: object): Promise<void> {
   node.writeFile(NET_CONF_FILE, JSON.stringify({ Network: '10.244.0.0/16', Backend }));
   await node.agent.stop();
@@ -34,7 +34,7 @@ async function restartWith(node: LabNode, Backend: object): Promise<void> {
   await node.agent.ready();
 }
 
-/** Undefined also while the agent is too busy to answer. */
+/** Also undefined while the agent is too busy to answer. */
 async function encrypted(node: LabNode): Promise<number | undefined> {
   const report = await reportOf(node).catch(() => undefined);
   return report?.overlays[0]?.peers.encrypted;
@@ -55,7 +55,7 @@ async function deviceTo(node: LabNode, peer: LabNode): Promise<string | undefine
   return /dev (\S+)/.exec(await node.run(['ip', 'route', 'get', podOf(peer).ip]))?.[1];
 }
 
-/** What the doctor calls an error. */
+/** The errors that the doctor finds. */
 async function errorsOf(node: LabNode): Promise<string[]> {
   const argv = [builtAgent, 'doctor', '--json', `--net-config-path=${NET_CONF_FILE}`, `--subnet-file=${SUBNET_FILE}`];
   const { stdout } = await node.exec([...argv, `--subnet-dir=${LEASE_FOLDER}`]);

@@ -1,4 +1,4 @@
-// Bad networks between nodes, made with netem(8): agents settle, their probes say what they see, and readiness does not flap.
+// Bad networks between nodes, made with netem(8): agents become stable, their probes report what is wrong, and readiness does not flap.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,7 @@ import { slowed } from '../support/slowness.ts';
 import { nodeAttributes } from '../support/store-contract.ts';
 
 const LOOK_MS = 30_000;
-/** How long a bad network is watched: some rounds of probes. */
+/** How long a bad network is observed: some rounds of probes. */
 const WATCH_MS = 15_000;
 const ASK_MS = 500;
 const FLAPS = 6;
@@ -39,7 +39,7 @@ async function unshape(node: LabNode): Promise<void> {
 
 const noAnswer = (error: Error): { status: number; body: string } => ({ status: 0, body: error.message });
 
-/** Asks all the time whether the node is ready; the function it returns stops that and returns every answer but "yes". */
+/** Asks continuously whether the node is ready. The returned function stops this and returns every answer except "yes". */
 function watchReadiness(nodes: readonly LabNode[]): () => Promise<string[]> {
   const others: string[] = [];
   let isOver = false;
@@ -78,7 +78,7 @@ describe('between three nodes', () => {
     for (const node of lab?.nodes ?? []) await unshape(node);
   });
 
-  /** A peer that comes is programmed, and one that goes is forgotten. */
+  /** A new peer is programmed, and a removed one is deleted. */
   async function peersAreFollowed(): Promise<void> {
     const subnet = '10.244.200.0/24';
     const isThere = async (): Promise<boolean> =>
@@ -94,7 +94,7 @@ describe('between three nodes', () => {
     execFileSync('nsenter', [`--net=/proc/${lab.pid}/ns/net`, ...words]);
   }
 
-  /** What is worse than a mere information. */
+  /** Findings worse than `info`. */
   async function problems(): Promise<string[]> {
     const found = await findingsIn(lab);
     return found
@@ -175,7 +175,7 @@ test('a store behind 500 ms: the node becomes ready, follows peers, and stays re
   const node = lab.node('node-1');
   const relay = await startRelay(node.pid, url);
   onTestFinished(relay);
-  // The way to the store leads by the node's loopback, in both directions.
+  // Packets to the store pass the node's loopback, in both directions.
   await shape(node, 'delay 250ms', 'lo');
   const flags = [`--etcd-endpoints=${url.origin}`, `--etcd-prefix=${site.prefix}`, `--iface=${UNDERLAY_DEVICE}`];
   writeLauncher(node, [builtAgent, ...flags, `--subnet-file=${SUBNET_FILE}`, ...HEALTH_FLAGS]);

@@ -1,5 +1,5 @@
-// The wireguard backend in a lab of three nodes: what it leaves in the kernel, advertises and repairs, and what a key, a port and a
-// lease of a stranger can do. The oracle is wg(8).
+// The wireguard backend in a lab of three nodes: what it leaves in the kernel, advertises and repairs, and what a wrong key, a wrong port
+// and a stranger's lease can do. wg(8) is the independent check.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type Flow, startFlow } from '../faults/probe/flow.ts';
@@ -17,7 +17,7 @@ import { slowed } from '../support/slowness.ts';
 import { hasLinkKind } from './has-link-kind.ts';
 
 const LOOK_MS = 20_000;
-/** The longest time in which pods of two nodes may not reach each other while one takes a new key. */
+/** The longest time for which pods of two nodes may not reach each other while one node changes its key. */
 const KEY_LOSS_MS = 1000;
 /** The kernel sends no events for peers, so they are compared once a minute. */
 const AUDIT_MS = 75_000;
@@ -49,7 +49,7 @@ interface LeaseText {
 const leaseOf = (lab: Lab, node: LabNode): LeaseText => JSON.parse(readLeaseText(lab, node.name)) as LeaseText;
 const keyOf = (lab: Lab, node: LabNode): string => leaseOf(lab, node).BackendData.PublicKey;
 
-/** Gives the node a clock that an audit soon follows: the agent lists everything again when its device changes. */
+/** Makes a comparison happen soon: the agent lists everything again when its device changes. */
 async function soonCompared(node: LabNode, device: string): Promise<void> {
   await node.run(['ip', 'link', 'set', device, 'mtu', '1300']);
 }
@@ -68,7 +68,7 @@ describe('three nodes with WireGuard', () => {
   });
   afterAll(() => lab?.down());
 
-  /** A flow from each of the two nodes' pods to the other, which begins now. */
+  /** A flow in each direction between the two nodes' pods, which begins now. */
   async function bothWays(): Promise<Flow[]> {
     const [a, b] = [one.pods[0], two.pods[0]];
     if (a === undefined || b === undefined) throw new Error('a pod is missing');

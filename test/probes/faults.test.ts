@@ -1,5 +1,5 @@
-// Every fault between nodes, made for real in a lab of three: its name on the nodes it concerns, nothing on the others, and nothing
-// left when it is over. `npm run suite -- probes`.
+// Makes every fault between nodes in a lab of three: the nodes that it concerns report it under its name, the others report nothing, and
+// nothing is left when it is over. `npm run suite -- probes`.
 
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Lab, startLab } from '../lab/lab.ts';
@@ -35,7 +35,7 @@ beforeAll(async () => {
 }, TEST_MS);
 afterAll(() => lab?.down());
 
-/** `node: id of peer` for all findings in the lab that are no mere information. */
+/** `node: id of peer` for all findings in the lab that are worse than `info`. */
 async function namedNow(): Promise<string[]> {
   const all = (await findingsIn(lab)).filter(({ severity }) => severity !== 'info');
   return all.map(({ node, id, peer }) => `${node}: ${id}${peer === undefined ? '' : ` of ${peer}`}`).sort();
@@ -78,7 +78,7 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
       'flannel.1: UDP packets with DF are answered up to 1350 bytes, and not from 1351 to 1450 bytes',
     );
     expect(found.fix).toContain('"MTU": 1400');
-    // The answers of node-1 are as long as the questions of node-2, so that side sees it as well.
+    // The answers of node-1 are as long as the questions of node-2, so node-2 reports it as well.
     await finds(two, 'path-mtu-too-small', 'node-1');
     expect(await namedNow()).toEqual(['node-1: path-mtu-too-small of node-2', 'node-2: path-mtu-too-small of node-1']);
   });
@@ -113,7 +113,7 @@ describe('in the network between node-1 and node-2', { timeout: TEST_MS }, () =>
 describe('on a link that is full', { timeout: TEST_MS }, () => {
   test('round trips of node-1 have become slow, and no longer when the load is over', async () => {
     onTestFinished(narrowLink(lab, one));
-    // The link alone changes nothing: probes are few.
+    // The narrow link alone changes nothing, because there are few probes.
     const before = await reportOf(one);
     expect(before.findings.map(({ id }) => id)).not.toContain('peer-slow');
     const end = await floodLink(three, one);

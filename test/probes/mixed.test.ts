@@ -1,4 +1,4 @@
-// Probes beside flannel's own agent, dual-stack: a plain node answers by its kernel, and is never called broken for lacking ours.
+// Probes between our agent and flannel's, dual-stack: a plain node answers by its kernel, and is never reported because it lacks our agent.
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Cluster } from '../cluster/interop/cluster.ts';

@@ -1,4 +1,4 @@
-// A lab whose agents probe each other: what a node finds wrong, and how tests wait for it.
+// A lab whose agents probe each other: what a node reports, and how tests wait for it.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import type { Finding } from '../../flanneld/health/finding.ts';
@@ -17,7 +17,7 @@ export async function reportOf(node: LabNode): Promise<StatusReport> {
   return await fetchStatus(node.pathFromOutside(SUBNET_FILE), slowed(TIMEOUT_MS));
 }
 
-/** What all nodes of the lab find whose agent runs. */
+/** The findings of all nodes in the lab whose agents run. */
 export async function findingsIn(lab: Lab): Promise<Finding[]> {
   const found: Finding[] = [];
   for (const node of lab.nodes) {
@@ -36,7 +36,7 @@ export async function becomesHealthy(nodes: readonly LabNode[], peers: number): 
   for (const node of nodes) await waitUntil(() => isHealthy(node), PATIENCE_MS, `nothing wrong on ${node.name}`);
 }
 
-/** Waits until a node has a finding of that id about a peer, and returns it. */
+/** Waits until a node has a finding with that id about a peer, and returns it. */
 export async function finds(node: LabNode, id: string, peer?: string): Promise<Finding> {
   let found: Finding | undefined;
   const look = async (): Promise<boolean> => {
@@ -48,12 +48,12 @@ export async function finds(node: LabNode, id: string, peer?: string): Promise<F
   return found as Finding;
 }
 
-/** Which packets of the tunnel a node loses, as it sees them. */
+/** Whether a node loses packets that it receives from the tunnel or that it sends. */
 export type Direction = 'in' | 'out';
 
 const TABLE = 'inet fault';
 
-/** Loses packets at a node, by a rule of somebody else's firewall; `undo` takes all of them away. */
+/** Drops packets at a node, by a rule like that of somebody else's firewall; `undo` removes all such rules. */
 async function dropAt(node: LabNode, rules: Partial<Record<Direction, readonly string[]>>): Promise<void> {
   const chain = (name: Direction, hook: string): string =>
     `chain ${name} { type filter hook ${hook} priority -400; ${(rules[name] ?? []).join('; ')}; }`;
@@ -61,7 +61,7 @@ async function dropAt(node: LabNode, rules: Partial<Record<Direction, readonly s
   await node.run(['nft', '-f', '-'], { input: text });
 }
 
-/** Loses the tunnel's packets from (`in`) and to (`out`) a peer. */
+/** Drops the tunnel's packets from (`in`) and to (`out`) a peer. */
 export async function dropTunnel(node: LabNode, peer: LabNode, directions: readonly Direction[]): Promise<void> {
   await dropAt(node, {
     in: directions.includes('in') ? [`ip saddr ${peer.address} udp dport 8472 drop`] : [],
@@ -74,8 +74,8 @@ export async function undo(node: LabNode): Promise<void> {
 }
 
 /**
- * Loses packets in the network between the nodes, where no node sees who does it: rules at the underlay's port of a node, for what
- * comes from it. `undoInNetwork` takes them away.
+ * Drops packets in the network between the nodes, where no node can see the cause: the rules are at a node's port of the underlay, for
+ * packets from that node. `undoInNetwork` removes them.
  */
 export function dropInNetwork(lab: Lab, rules: readonly { readonly from: LabNode; readonly what: string }[]): void {
   const chains = rules.map(({ from, what }) => {
@@ -86,7 +86,7 @@ export function dropInNetwork(lab: Lab, rules: readonly { readonly from: LabNode
 }
 
 export function undoInNetwork(lab: Lab): void {
-  // Adding it first makes the deletion succeed where there is none.
+  // The table is added first, so that deleting it succeeds even if there was none.
   nftInNetwork(lab, `add table ${NETWORK_TABLE}\ndelete table ${NETWORK_TABLE}\n`);
 }
 
@@ -109,7 +109,9 @@ export async function spoilChecksums(lab: Lab, from: LabNode, to: LabNode): Prom
   dropInNetwork(lab, [{ from, what }]);
 }
 
-/** What `ethtool -K flannel.1 tx-checksum-ip-generic off` does: SIOCETHTOOL, ETHTOOL_STXCSUM. Else veths never check. */
+/**
+ * Does what `ethtool -K flannel.1 tx-checksum-ip-generic off` does (SIOCETHTOOL, ETHTOOL_STXCSUM). Otherwise veths never verify checksums.
+ */
 export async function computeChecksums(node: LabNode): Promise<void> {
   const program = [
     'import array, fcntl, socket, struct',
@@ -120,7 +122,7 @@ export async function computeChecksums(node: LabNode): Promise<void> {
   await node.run(['python3', '-c', program.join('\n')]);
 }
 
-/** Gives the link to a node two megabits a second, which nobody notices until `floodLink`. Returns what ends it. */
+/** Limits the link to a node to two megabits a second, which has no effect until `floodLink`. Returns a function that removes the limit. */
 export function narrowLink(lab: Lab, to: LabNode): () => void {
   const port = `ul-${to.index}`;
   const tc = (...words: readonly string[]): void =>
@@ -129,7 +131,7 @@ export function narrowLink(lab: Lab, to: LabNode): () => void {
   return () => tc('del', 'dev', port, 'root');
 }
 
-/** Sends somewhat more than two megabits a second to a node, so that its queue is full. Returns what ends it. */
+/** Sends somewhat more than two megabits a second to a node, so that its queue is full. Returns a function that stops it. */
 export async function floodLink(from: LabNode, to: LabNode): Promise<() => Promise<void>> {
   const program = `const s = require("dgram").createSocket("udp4"), b = Buffer.alloc(1400), t0 = Date.now(); let sent = 0;
     setInterval(() => { while (sent < (Date.now() - t0) * 0.2) { s.send(b, 9, "${to.address}"); sent++; } }, 5);`;

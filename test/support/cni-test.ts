@@ -5,7 +5,7 @@ import { test as base } from 'vitest';
 import { CniNode, compilePlugins } from './cni-node.ts';
 import type { Executable } from './executable.ts';
 
-/** The node of the running test. Helpers of a test file import it, so that each test need not pass it to them. */
+/** The node of the running test. Helpers of a test file import it, so that tests need not pass it to them. */
 export let node: CniNode;
 
 export const test = base.extend<{ plugins: Executable; openNode: CniNode }>({

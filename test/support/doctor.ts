@@ -8,10 +8,10 @@ import { waitUntil } from '../lab/processes.ts';
 import { builtAgent } from '../lab/programs.ts';
 
 const LOOK_MS = 30_000;
-/** Between two looks: a kernel refuses only a few packets a second, and one that refuses none looks like one that is silent. */
+/** The pause between two tries: a kernel sends only a few refusals a second, and one that sends none looks silent. */
 const PAUSE_MS = 2000;
 
-/** The flags that the doctor needs on a node where no agent runs from which it could take them. */
+/** The flags that the doctor needs on a node without a running agent, from which it could take them. */
 export const FLAGS_OF_LAB: readonly string[] = [`--subnet-dir=${LEASE_FOLDER}`, '--iface=eth0'];
 
 export interface Diagnosis {
@@ -19,7 +19,7 @@ export interface Diagnosis {
   readonly findings: readonly Finding[];
 }
 
-/** Runs `flanneld doctor --json` on the node; `env` is beside what every container has. */
+/** Runs `flanneld doctor --json` on the node; `env` is added to the usual environment of a container. */
 export async function doctor(
   node: LabNode,
   flags: readonly string[] = [],
@@ -37,7 +37,7 @@ async function pause(): Promise<false> {
   return false;
 }
 
-/** Expects that the doctor finds no error on the node. A busy machine may be late, so it asks until the time is over. */
+/** Expects that the doctor finds no error on the node. A busy machine may be slow, so it asks again until the time is over. */
 export async function expectHealthy(node: LabNode, flags: readonly string[] = []): Promise<void> {
   let errors: readonly Finding[] = [];
   const isHealthy = async (): Promise<boolean> => {
@@ -67,7 +67,7 @@ export async function findingOf(
   return found as Finding;
 }
 
-/** The command that a fix begins with; undefined where it is no command. */
+/** The command at the beginning of a fix; undefined if the fix is not a command. */
 export function commandOf({ fix, node }: Finding): string | undefined {
   const [, where, command] = /^on (\S+): `([^`]+)`/.exec(fix) ?? [];
   return where === node ? command : undefined;

@@ -1,4 +1,4 @@
-// A lab whose nodes share a real etcd, as flannel's agent needs it, and on each of which either agent can be started.
+// A lab whose nodes share a real etcd, as flannel's agent needs it. Either agent can be started on each node.
 
 import { makeEtcdSite } from '../cluster/stores/etcd-site.ts';
 import { SUBNET_FILE, UNDERLAY_DEVICE } from '../lab/contract.ts';
@@ -13,7 +13,7 @@ const READY_MS = 60_000;
 export interface EtcdLab {
   readonly lab: Lab;
   readonly site: Awaited<ReturnType<typeof makeEtcdSite>>;
-  /** Starts an agent of the node, after the one that runs has ended. */
+  /** Starts an agent on the node, after the running one has ended. */
   run(node: LabNode, program: string): Promise<void>;
   down(): Promise<void>;
 }

@@ -104,7 +104,7 @@ export class FakeKube {
     this.store('DELETED', structuredClone(node));
   }
 
-  /** Gives the Node the next version. All watchers are told, unless `isTold` is false. */
+  /** Gives the Node the next version. All watchers receive it, unless `isTold` is false. */
   store(type: string, node: FakeNode, isTold = true): FakeNode {
     node.metadata.resourceVersion = String(++this.#version);
     if (type !== 'DELETED') this.nodes.set(node.metadata.name, node);

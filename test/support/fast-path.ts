@@ -1,4 +1,4 @@
-// What tests of the fast path share: nodes of the lab that have it, what their agents say of it, and what the programs count.
+// Shared by tests of the fast path: lab nodes that have it, their agents' reports about it, and the programs' counters.
 
 import { onTestFinished } from 'vitest';
 import { ClsactFilters } from '../../flanneld/fastpath/clsact-filters.ts';

@@ -1,5 +1,5 @@
-// What the mode `full` has to do with a packet, said independently of the programs. What is in the tunnel's packets is judged by the oracle
-// of the programs beside the tunnel's device, because both ways must end alike.
+// What the mode `full` must do with a packet, computed independently of the programs. The inner packets of the tunnel are judged by the
+// oracle for the program at the tunnel's device, because both ways must have the same result.
 
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
 import { contains, formatIp, type IpPrefix, ipFromBytes, ipToBytes, parseIp } from '../../lib/ip.ts';
@@ -19,17 +19,17 @@ export interface FullWorld extends OracleWorld {
 }
 
 export interface FullDecision {
-  /** What is counted, in any order. */
+  /** The reasons under which the packet is counted, in any order. */
   readonly reasons: readonly Reason[];
   readonly isRedirected: boolean;
-  /** With zeros where nobody can foretell: the outer IP header's id and checksum, and the source port. */
+  /** The frame, with zeros in place of what cannot be predicted: the outer IP header's id and checksum, and the source port. */
   readonly frame: Uint8Array;
 }
 
 const OUTER_BYTES = 50;
 const IPPROTO_UDP = 17;
 
-/** A packet of a pod. */
+/** The decision about a packet from a pod. */
 export function decideFromPod(world: FullWorld, arrival: Arrival): FullDecision {
   const { reason, frame } = decide(world, arrival);
   const isFast = reason === 'to-pod' || reason === 'to-peer';
@@ -50,11 +50,11 @@ function notEncapsulated(world: FullWorld, { frame, gsoSize }: Arrival): Reason 
   const tcpBytes = ((frame[46] ?? 0) >> 4) * 4;
   const bytes = gsoSize === 0 ? frame.length - 14 : 20 + tcpBytes + gsoSize;
   if (bytes + OUTER_BYTES > mtu) return 'no-route';
-  // A packet that is made by BPF_PROG_TEST_RUN is not said to be TCP's, and the kernel changes no other one's length.
+  // BPF_PROG_TEST_RUN does not mark a packet as TCP, and the kernel changes the length of a segmented packet only if it is TCP.
   return gsoSize === 0 ? undefined : 'no-room';
 }
 
-/** Whether a UDP datagram says that it has no checksum, or is too short to say. */
+/** Whether a UDP datagram has no checksum, or is too short to have one. */
 function lacksChecksum(frame: Uint8Array): boolean {
   if (frame[23] !== IPPROTO_UDP) return false;
   return frame.length < 42 || viewOf(frame).getUint16(40) === 0;
@@ -63,7 +63,7 @@ function lacksChecksum(frame: Uint8Array): boolean {
 function encapsulated(world: FullWorld, original: Uint8Array, inner: Uint8Array): Uint8Array {
   const frame = new Uint8Array(OUTER_BYTES + inner.length);
   const view = viewOf(frame);
-  // The kernel writes the MACs when it knows the next hop's.
+  // The kernel writes the MACs later, when it knows the next hop's.
   frame.set(original.subarray(0, 14));
   const ecn = (inner[15] ?? 0) & 3;
   view.setUint16(14, 0x4500 | (ecn === 3 ? 2 : ecn));
@@ -79,7 +79,7 @@ function encapsulated(world: FullWorld, original: Uint8Array, inner: Uint8Array)
   return frame;
 }
 
-/** A packet at the external interface. */
+/** The decision about a packet at the external interface. */
 export function decideFromUnderlay(world: FullWorld, arrival: Arrival): FullDecision {
   const { frame } = arrival;
   const left = (...reasons: Reason[]): FullDecision => ({ reasons, isRedirected: false, frame });
@@ -97,11 +97,11 @@ export function decideFromUnderlay(world: FullWorld, arrival: Arrival): FullDeci
   if (reason !== 'from-peer') return left('inner');
   const marked = withMark((frame[15] ?? 0) & 3, routed);
   if (marked === undefined) return left('ecn');
-  // As above.
+  // BPF_PROG_TEST_RUN does not mark a packet as TCP; see above.
   return arrival.gsoSize > 0 ? left('no-room') : { reasons: ['decapsulated'], isRedirected: true, frame: marked };
 }
 
-/** What the inner packet lacks in itself, whoever sends it to whom. */
+/** Reasons that lie in the inner packet itself, whatever its addresses are. */
 const HEADER_REASONS: ReadonlySet<Reason> = new Set([
   ...(['not-ip', 'not-routed', 'short', 'options', 'fragment', 'length', 'checksum', 'ttl', 'protocol'] as const),
 ]);
@@ -122,7 +122,7 @@ function isOuterRight(world: FullWorld, frame: Uint8Array): boolean {
   return isValid && isOurs && isToUs && formatIp(ipFromBytes(frame.subarray(30, 34))) === world.local;
 }
 
-/** RFC 6040, figure 4, as far as it is certain: undefined where the packet is to be dropped, or is odd. */
+/** RFC 6040, figure 4, as far as it is certain: undefined where the packet must be dropped, or is unusual. */
 function withMark(outer: number, inner: Uint8Array): Uint8Array | undefined {
   const own = (inner[15] ?? 0) & 3;
   if (outer === own) return inner;
@@ -134,7 +134,7 @@ function withMark(outer: number, inner: Uint8Array): Uint8Array | undefined {
   return copy;
 }
 
-/** A frame of the tunnel around an inner frame, right unless it is spoiled afterwards. */
+/** A frame of the tunnel around an inner frame; correct unless the test spoils it afterwards. */
 export function wrapFrame(
   world: FullWorld,
   inner: Uint8Array,

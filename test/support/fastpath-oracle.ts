@@ -1,5 +1,5 @@
-// What the fast path has to do with a packet, said independently of the programs: from the bytes of a frame to the verdict, the reason
-// and the bytes that leave. It shares nothing with the assembly but the names of the reasons.
+// What the fast path must do with a packet, computed independently of the programs: from the bytes of a frame to the verdict, the reason
+// and the bytes that leave. It shares nothing with the assembly code except the names of the reasons.
 
 import type { Reason } from '../../flanneld/fastpath/programs/reasons.ts';
 import { contains, type Family, formatIp, type IpPrefix, ipFromBytes } from '../../lib/ip.ts';
@@ -21,10 +21,10 @@ export interface OraclePeer {
 export interface OracleWorld {
   readonly own: readonly IpPrefix[];
   readonly mtu: number;
-  /** By address. */
+  /** The pods by their address. */
   readonly pods: ReadonlyMap<string, OraclePod>;
   readonly peers: readonly OraclePeer[];
-  /** As `flowName` writes it. */
+  /** Tracked connections, in the form that `flowName` writes. */
   readonly tracked: ReadonlySet<string>;
   readonly isPaused: boolean;
   /** The indexes of pods' devices that exist. */

@@ -1,5 +1,5 @@
-// A node as the programs of the fast path see it, for tests that run them on packets without sending any: devices in a namespace, maps with
-// three pods and two peers, tracked connections, and frames that are right in most things.
+// A node as the fast path's programs see it, for tests that run them on packets without sending any: devices in a namespace, maps with two
+// pods and two peers, tracked connections, and frames that are mostly correct.
 
 import fc from 'fast-check';
 import { addressKey, encodePeer, encodePod } from '../../flanneld/fastpath/programs/layout.ts';

@@ -1,5 +1,4 @@
-// Lists with the usual tools everything that an installation could change on a node, so that a test can compare it before and
-// after.
+// Lists with the usual tools everything that an installation could change on a node, so that a test can compare it before and after.
 
 import type { LabNode } from '../lab/lab-node.ts';
 

@@ -1,20 +1,21 @@
-// An agent of the lab with some capabilities only, which may be others at its next start, and the loader of the fast path with others.
+// An agent of the lab that has only some capabilities, which can be changed for its next start, and the loader of the fast path, which has
+// others.
 
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LabNode } from '../lab/lab-node.ts';
 import { builtAgent } from '../lab/programs.ts';
 
-/** The capabilities of the next start of the agent are in this file of the node, as `net_admin,bpf`. */
+/** This file of the node has the capabilities for the next start of the agent, as `net_admin,bpf`. */
 const RIGHTS = '/run/lab/rights';
-/** What the component fast-path gives the agent, and the container that loads the programs. */
+/** The capabilities that the component fast-path gives the agent, and those of the container that loads the programs. */
 export const AGENT_RIGHTS = 'net_admin,bpf';
 export const LOADER_RIGHTS = 'net_admin,sys_admin';
 
-/** As setpriv(1) takes a list of capabilities. */
+/** The form of setpriv(1) for a list of capabilities. */
 const only = (capabilities: string): string => capabilities.replace(/[^,]+/g, '+$&');
 
-/** Writes a program that starts the agent with the capabilities of the node's file, AGENT_RIGHTS without one. Returns its path. */
+/** Writes a program that starts the agent with the capabilities in the node's file, or AGENT_RIGHTS without one. Returns its path. */
 export function limitedAgent(folder: string): string {
   const file = join(folder, 'flanneld');
   const rights = `$(sed 's/[^,]*/+&/g' ${RIGHTS} 2>/dev/null || echo ${only(AGENT_RIGHTS)})`;

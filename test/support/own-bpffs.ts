@@ -1,4 +1,4 @@
-// A bpffs that nobody else sees, in a mount namespace that only the calling thread is in while a synchronous body runs.
+// A bpffs that no other process can see: while a synchronous body runs, the calling thread is alone in a mount namespace of its own.
 
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 const CLONE_NEWNS = 0x0002_0000;
 const MS_REC_PRIVATE = 0x4000 | 0x4_0000;
 
-/** Runs `body` with the path of a new bpffs, which is gone afterwards with what is pinned in it. */
+/** Runs `body` with the path of a new bpffs, which disappears afterwards with everything pinned in it. */
 export function inOwnBpffs<T>(sys: Syscalls, body: (path: string) => T): T {
   const path = mkdtempSync(join(tmpdir(), `weft-bpffs-${process.pid}-`));
   const own = openFile(sys, '/proc/thread-self/ns/mnt', O_RDONLY);

@@ -24,9 +24,9 @@ export interface Pod {
    * never made).
    */
   readonly held: 'pinned' | 'pinned elsewhere' | 'by processes' | 'by processes, pin removed';
-  /** What the runtime remembers; before containerd 2.0 there is no netns, before CNI 0.3.0 there are no interfaces. */
+  /** What the runtime's cache contains; before containerd 2.0 there is no netns, before CNI 0.3.0 there are no interfaces. */
   readonly cache: 'nothing' | 'addresses' | 'addresses and netns' | 'sandbox' | 'all';
-  /** Whom its address file names: a stranger if the folder came from another node, nobody if the content was lost. */
+  /** The owner in its address file: a stranger if the folder came from another node, nobody if the content was lost. */
   readonly file: 'its own' | 'its container' | 'nobody' | 'a stranger' | 'a stranger whose netns is gone' | 'none';
   readonly saved: 'none' | 'ours' | 'flannel’s';
   readonly port: 'on the bridge' | 'on no bridge';

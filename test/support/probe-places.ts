@@ -1,4 +1,4 @@
-// This node's side and a peer, as probes see them, for tests of the code that judges them.
+// This node and a peer in the form that probes use, for tests of the code that judges them.
 
 import { type ProbePlace, type Target, targetOf } from '../../flanneld/probes/target.ts';
 import { parseIp, parsePrefix } from '../../lib/ip.ts';

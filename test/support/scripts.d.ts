@@ -42,7 +42,7 @@ declare module '*/kept.mjs' {
 declare module '*/debian-kernel.mjs' {
   export interface Kernel {
     readonly name: string;
-    /** What uname -r says there. */
+    /** The output of uname -r in the machine. */
     readonly release: string;
   }
 
@@ -103,7 +103,7 @@ declare module '*/oci.mjs' {
     readonly architecture: 'amd64' | 'arm64';
     readonly descriptor: { readonly digest: string; readonly size: number };
     readonly config: { readonly config: Readonly<Record<string, unknown>>; readonly created: string };
-    /** Files of its layers, compressed tars. */
+    /** The files of its layers, compressed tar archives. */
     readonly layers: readonly string[];
   }
 
@@ -149,7 +149,7 @@ declare module '*/network.mjs' {
     readonly spec: { readonly podCIDR?: string | undefined; readonly podCIDRs?: readonly string[] };
   }
 
-  /** By family, and where it was found. */
+  /** The network of each family, and where it was found. */
   export interface Network {
     readonly 4?: string;
     readonly 6?: string;

@@ -1,6 +1,6 @@
-// A kubelet's side of `kubectl exec` and `kubectl logs`, as kube-apiserver calls it (pkg/kubelet/server: /exec, /containerLogs),
-// for nodes of a lab that run no kubelet. Programs are really executed, and their output and exit code come back, by the
-// WebSocket protocol v4.channel.k8s.io.
+// The kubelet's side of `kubectl exec` and `kubectl logs`, as kube-apiserver calls it (pkg/kubelet/server: /exec, /containerLogs), for lab
+// nodes that run no kubelet. Programs are really executed, and their output and exit code are returned by the WebSocket protocol
+// v4.channel.k8s.io.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ export interface StandInOptions {
   readonly certificate: CertificateFiles;
   /** Executes a program in a pod. */
   readonly exec: (pod: PodName, argv: readonly string[]) => Promise<CommandResult>;
-  /** What the pod's container has logged. */
+  /** The log of the pod's container. */
   readonly logs: (pod: PodName) => string;
 }
 
@@ -70,7 +70,7 @@ function sendResult(client: WebSocket, { exitCode, stdout, stderr }: CommandResu
   ];
   for (const [channel, text] of pieces) {
     const bytes = Buffer.from(text);
-    // In pieces, as a pipe gives them.
+    // Sent in pieces, as a pipe delivers them.
     for (let at = 0; at < bytes.length; at += 32_768) sendTo(client, channel, bytes.subarray(at, at + 32_768));
   }
   const causes = [{ reason: 'ExitCode', message: String(exitCode) }];

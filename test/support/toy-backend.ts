@@ -7,7 +7,7 @@ import { type Action, type ObjectKind, type Refusal, wanted } from '../../flanne
 import { formatIp, formatPrefix } from '../../lib/ip.ts';
 import { readInteger } from '../../lib/json-fields.ts';
 
-/** What the backend reads from net-conf. */
+/** What the backend reads from net-conf.json. */
 export interface ToyConf {
   /** How many bytes a pigeon carries. */
   readonly load: number;

@@ -1,5 +1,4 @@
-// Enters a connection into the kernel's table as if its packets had been seen (linux/netfilter/nfnetlink_conntrack.h). Same as:
-// `conntrack -I`.
+// Adds a connection to the kernel's table as if its packets had been seen (linux/netfilter/nfnetlink_conntrack.h). Same as: `conntrack -I`.
 
 import type { Family } from '../../lib/ip.ts';
 import { openNetfilter } from '../../lib/netfilter/connection.ts';
@@ -16,7 +15,7 @@ const CTA_PROTOINFO_TCP = 1;
 const CTA_PROTOINFO_TCP_STATE = 1;
 const TCP_CONNTRACK_ESTABLISHED = 3;
 const IPPROTO_TCP = 6;
-/** Seen in both directions, certain. */
+/** Flags: packets were seen in both directions, and the connection is assured. */
 const STATUS = 0x0e;
 
 export interface TrackedConnection {
@@ -25,7 +24,7 @@ export interface TrackedConnection {
   readonly reply: Tuple;
 }
 
-/** In the current network namespace, for ten minutes. */
+/** Tracks it in the current network namespace, for ten minutes. */
 export function trackConnection(sys: Syscalls, { family, original, reply }: TrackedConnection): void {
   const netfilter = openNetfilter(sys);
   try {

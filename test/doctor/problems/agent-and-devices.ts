@@ -1,4 +1,4 @@
-// What goes wrong with the agent, the kernel's settings and the devices.
+// Problems of the agent, the kernel's settings and the devices.
 
 import { SUBNET_FILE } from '../../lab/contract.ts';
 import type { Problem } from './problem.ts';
@@ -23,8 +23,8 @@ export const AGENT_PROBLEMS: readonly Problem[] = [
 ];
 
 /**
- * Fills the node's table of connections up to the kernel's limit, by UDP packets to a device that loses them. The limit is the
- * machine's and counts for each network namespace by itself.
+ * Fills the node's table of connections up to the kernel's limit, by UDP packets to a device that loses them. The limit is set for the
+ * whole machine, but each network namespace is counted separately.
  */
 const FILL_CONNECTIONS = `ip link add sink type veth peer name drain && ip addr add 198.51.100.1/24 dev sink && ip link set sink up && ip link set drain up
 ip neigh add 198.51.100.2 lladdr 02:00:00:00:00:02 dev sink nud permanent

@@ -1,4 +1,4 @@
-// Every problem the doctor names, as it is made on node-1 of a lab.
+// Every problem that the doctor can find, and how to make it on node-1 of a lab.
 
 import { AGENT_PROBLEMS, KERNEL_PROBLEMS } from './agent-and-devices.ts';
 import { FILES_PROBLEMS } from './files.ts';

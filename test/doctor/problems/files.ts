@@ -1,4 +1,4 @@
-// What goes wrong with the files of agent, plugins and runtime.
+// Problems of the files of agent, plugins and runtime.
 
 import { CNI_BIN_FOLDER, CONFLIST_FOLDER, SUBNET_FILE } from '../../lab/contract.ts';
 import type { Problem } from './problem.ts';

@@ -1,4 +1,4 @@
-// What firewalls of others do.
+// Problems that other programs' firewall rules cause.
 
 import type { Problem } from './problem.ts';
 

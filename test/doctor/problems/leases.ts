@@ -1,9 +1,9 @@
-// What goes wrong in the store of leases.
+// Problems in the store of leases.
 
 import { LEASE_FOLDER } from '../../lab/contract.ts';
 import type { Problem } from './problem.ts';
 
-/** A lease in the store of the lab, written as another node would. */
+/** A lease in the store of the lab, as another node would write it. */
 function lease(name: string, subnet: string, publicIp: string, mac: string, vni = 1, type = 'vxlan'): string {
   const json = { Subnet: subnet, PublicIP: publicIp, BackendType: type, BackendData: { VNI: vni, VtepMAC: mac } };
   return `echo '${JSON.stringify(json)}' > ${LEASE_FOLDER}/${name}.json`;
@@ -86,7 +86,7 @@ const PROBLEMS: readonly Problem[] = [
   },
 ];
 
-/** Whatever happens, no lease stays for the next row. */
+/** No lease may stay for the next row, even after a failure. */
 export const LEASES_PROBLEMS = PROBLEMS.map((problem) => ({
   ...problem,
   after: `${noLease('node-7')}; ${noLease('node-8')}`,

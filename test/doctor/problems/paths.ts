@@ -1,4 +1,4 @@
-// What leads packets elsewhere.
+// Problems that divert packets.
 
 import type { Problem } from './problem.ts';
 

@@ -1,4 +1,4 @@
-// What goes wrong with the pods' bridge and its ports.
+// Problems of the pods' bridge and its ports.
 
 import type { Problem } from './problem.ts';
 

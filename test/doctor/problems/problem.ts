@@ -1,23 +1,26 @@
-// A row of the tables of problems: one way in which a finding comes about on node-1 of a lab.
+// A row of the tables of problems: one way to cause a finding on node-1 of a lab.
 
 import type { FindingId } from '../../../flanneld/doctor/catalog.ts';
 
 export interface Problem {
   readonly id: FindingId;
-  /** How it comes about, where an id has several rows. */
+  /** How the problem comes about, where an id has several rows. */
   readonly how: string;
-  /** What the agent does meanwhile: a running one would put right at once what some rows break. */
+  /** The state of the agent meanwhile: a running one would at once repair what some rows break. */
   readonly agent: 'runs' | 'is killed' | 'is stopped';
-  /** A command that fails where the machine has not what the row needs. */
+  /** A command that fails where the machine lacks what the row needs. */
   readonly needs?: string;
-  /** What the doctor finds in its environment while the problem is there. */
+  /** Variables in the doctor's environment while the problem exists. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Shell commands on the node. */
+  /** Shell commands that cause the problem on the node. */
   readonly make?: string;
-  /** What ends it: `fix` runs the command that the finding prints, `restart` starts the agent anew, else shell commands. */
+  /**
+   * What ends the problem: `fix` runs the command that the finding prints, `restart` starts the agent again; anything else is shell
+   * commands.
+   */
   readonly end: string;
-  /** Run at the end, whatever happened. */
+  /** Shell commands that run at the end in any case. */
   readonly after?: string;
-  /** Words that the finding must have. */
+  /** Words that the finding must contain. */
   readonly says: readonly string[];
 }
