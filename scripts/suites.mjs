@@ -216,7 +216,7 @@ export const SUITES = {
   },
   interop: {
     does: "Runs flannel's own agent and plugins and ours in one cluster. Fails when one of the programs is missing.",
-    takes: '10 min',
+    takes: '12 min',
     needs: 'root, kube-apiserver, flannel and its plugins',
     ...vitest,
   },

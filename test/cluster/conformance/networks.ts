@@ -1,14 +1,12 @@
 // The clusters on which Kubernetes' tests run: two nodes with kube-proxy and CoreDNS, and Weft or flannel as the pod network.
 
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { apply } from '../kubelet/api.ts';
 import { type ClusterOptions, KubeCluster } from '../kubelet/cluster.ts';
-import { applyFlannel, kubectlApply, startFlannelCluster, untilFlannelRuns } from '../kubelet/flannel-cluster.ts';
+import { applyFlannel, startFlannelCluster, untilFlannelRuns } from '../kubelet/flannel-cluster.ts';
+import { applyKustomization, mountBpffs } from '../kubelet/kustomization.ts';
 import { type Families, POD_NETWORK_V6 } from '../kubelet/ranges.ts';
 import { until, untilNodesAreReady, untilRolledOut } from '../kubelet/scene.ts';
-import { repository } from '../manifests/documents.ts';
 import { DNS_NAME, DNS_NAMESPACE, dnsObjects } from './dns.ts';
 import { writeE2eImages } from './e2e-images.ts';
 import { listImages } from './e2e-program.ts';
@@ -57,18 +55,9 @@ async function startWeft(options: Pick<ClusterOptions, 'families' | 'hasServices
 }
 
 async function installWeft(cluster: KubeCluster, families: Families, hasFastPath: boolean): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'weft-conformance-'));
-  try {
-    const base = families === 'dual' ? 'overlays/dual-stack' : 'base';
-    const place = (name: string): string =>
-      relative(realpathSync(folder), join(repository, 'manifests/kustomize', name));
-    const components = hasFastPath ? [place('components/fast-path')] : [];
-    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: [place(base)], components }));
-    if (hasFastPath) for (const node of cluster.lab.nodes) await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
-    await kubectlApply(cluster, ['--kustomize', folder]);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  if (hasFastPath) await mountBpffs(cluster);
+  const base = families === 'dual' ? 'overlays/dual-stack' : 'base';
+  await applyKustomization(cluster, base, hasFastPath ? ['components/fast-path'] : []);
   await untilRolledOut(cluster, 'weft', 'weft');
   await untilNodesAreReady(cluster);
 }

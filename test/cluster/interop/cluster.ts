@@ -23,6 +23,8 @@ export interface ClusterSpec {
   readonly isDual?: boolean;
   /** The value of `EnableNFTables`. When it is absent, flannel writes iptables rules and Weft nftables rules. */
   readonly nftables?: boolean;
+  /** The fast path of the nodes with Weft; none when absent. */
+  readonly fastPath?: 'redirect' | 'full';
 }
 
 const READY_TIMEOUT_MS = 60_000;
@@ -129,6 +131,7 @@ export class Cluster {
     await this.server.must({ path: '/api/v1/nodes', body: { metadata: { name: node.name, annotations }, spec } });
     this.#cleanups.push(await startRelay(node.pid, this.server.url));
     node.writeFile(CNI_CONF_FILE, JSON.stringify(classicConflist));
+    if (this.#spec.fastPath !== undefined) await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
     if (!this.#spec.isDual) return;
     const commands = [
       `address add fd50::${10 + node.index}/64 dev ${UNDERLAY_DEVICE} nodad`,
@@ -161,7 +164,8 @@ export class Cluster {
     ];
     if (program === 'flannel') return common;
     const cni = [`--cni-conf=${CNI_CONF_FILE}`, `--cni-conf-dir=${CONFLIST_FOLDER}`, `--cni-bin-dir=${CNI_BIN_FOLDER}`];
-    return [...common, ...cni, '--cni-bin-replace=flannel'];
+    const fastPath = this.#spec.fastPath === undefined ? [] : [`--fast-path=${this.#spec.fastPath}`];
+    return [...common, ...cni, '--cni-bin-replace=flannel', ...fastPath];
   }
 }
 

@@ -1,21 +1,28 @@
 // flannel's own agent and ours in one cluster: every pod reaches every other, in each family.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startFlow } from '../../faults/probe/flow.ts';
+import type { FlowEnd } from '../../faults/probe/spec.ts';
+import type { LabPod } from '../../lab/lab-pod.ts';
 import { failed, pingMatrix } from '../../lab/matrix.ts';
+import { waitUntil } from '../../lab/processes.ts';
 import { kernelStateOf } from '../../lab/support/vxlan-state.ts';
 import { expectHealthy } from '../../support/doctor.ts';
+import { counted, fastPathOf, since } from '../../support/fast-path.ts';
 import { needs } from '../../support/needs.ts';
 import { Cluster, type ClusterSpec } from './cluster.ts';
 import { missingPrograms } from './programs.ts';
 
 const env = process.env;
 const START_MS = 180_000;
+const LOOK_MS = 30_000;
 
 const clusters: readonly { name: string; spec: Omit<ClusterSpec, 'nodes'> }[] = [
   { name: 'IPv4, flannel with iptables', spec: {} },
   { name: 'IPv4, flannel with nftables', spec: { nftables: true } },
   { name: 'dual-stack, flannel with iptables', spec: { isDual: true } },
   { name: 'dual-stack, flannel with nftables', spec: { isDual: true, nftables: true } },
+  { name: 'dual-stack, fast path', spec: { isDual: true, nftables: true, fastPath: 'full' } },
 ];
 
 describe.for(clusters)('one node with flannel, two with Weft: $name', ({ spec }) => {
@@ -50,6 +57,36 @@ describe.for(clusters)('one node with flannel, two with Weft: $name', ({ spec })
     for (const node of lab.nodes) expect(failed(await node.ping(lab.pods.map(({ ip }) => ip)))).toEqual([]);
     for (const pod of lab.pods) {
       expect(failed(await pod.ping(lab.nodes.map(({ address }) => address)))).toEqual([]);
+    }
+  });
+
+  test.runIf(spec.fastPath !== undefined)('a node with the fast path and one with flannel lose no packet', async () => {
+    const { lab } = started();
+    const [flannel, weft] = [lab.node('node-1'), lab.node('node-2')];
+    const [there, here] = [flannel.pods[0], weft.pods[0]] as [LabPod, LabPod];
+    const isWhole = async (): Promise<boolean> => {
+      const { on, notFull, addresses, peers } = await fastPathOf(weft);
+      return on && notFull === undefined && peers === 4 && here.ips.every((ip) => addresses.includes(ip));
+    };
+    await waitUntil(isWhole, LOOK_MS, 'the fast path');
+    // IPv6 leaves by the tunnel's device.
+    for (const [at, leaving, arriving] of [
+      [0, 'encapsulated', 'decapsulated'],
+      [1, 'to-peer', 'from-peer'],
+    ] as const) {
+      const ends = [here, there].map(({ netnsFromOutside, ips }) => ({ netnsFromOutside, ip: ips[at] ?? '' }));
+      const [ours, theirs] = ends as [FlowEnd, FlowEnd];
+      for (const { from, to, reason } of [
+        { from: ours, to: theirs, reason: leaving },
+        { from: theirs, to: ours, reason: arriving },
+      ]) {
+        const before = counted(weft);
+        const flow = await startFlow(from, to, { freshPorts: true });
+        await flow.untilInRow(500, LOOK_MS);
+        const { sent, lost } = await flow.stop();
+        expect(lost).toBe(0);
+        expect(since(weft, before, reason)).toBeGreaterThanOrEqual(sent);
+      }
     }
   });
 

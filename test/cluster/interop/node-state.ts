@@ -2,6 +2,7 @@
 // whatever one agent has left on a node of the other becomes visible. What belongs to single pods is left out.
 
 import type { LabNode } from '../../lab/lab-node.ts';
+import { devicesWithPrograms, PINS } from '../../support/fast-path.ts';
 
 export interface NodeState {
   /** Keeps the rules of chains that are not built in, and the jumps to these chains. */
@@ -10,6 +11,8 @@ export interface NodeState {
   readonly routes: readonly string[];
   readonly nexthops: readonly string[];
   readonly files: readonly string[];
+  /** What of the fast path is pinned, and the devices that have a program. */
+  readonly programs: readonly string[];
 }
 
 const SAVES = ['iptables-nft-save', 'ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save'];
@@ -29,6 +32,7 @@ export async function stateOf(node: LabNode): Promise<NodeState> {
       .sort(),
     nexthops: await linesOf(node, ['ip', 'nexthop']),
     files: await filesOf(node),
+    programs: [...(await linesOf(node, ['find', PINS])), ...devicesWithPrograms(node)],
   };
 }
 

@@ -12,7 +12,9 @@ import { UNDERLAY_GATEWAY } from '../../lab/host/underlay.ts';
 import type { LabNode } from '../../lab/lab-node.ts';
 import type { LabPod } from '../../lab/lab-pod.ts';
 import { failed } from '../../lab/matrix.ts';
+import { waitUntil } from '../../lab/processes.ts';
 import { kernelStateOf } from '../../lab/support/vxlan-state.ts';
+import { counted, fastPathOf, since } from '../../support/fast-path.ts';
 import { needs } from '../../support/needs.ts';
 import { Cluster, type ClusterSpec } from './cluster.ts';
 import { LossTable } from './loss-table.ts';
@@ -22,6 +24,7 @@ import { missingPrograms } from './programs.ts';
 const env = process.env;
 const START_MS = 180_000;
 const CHANGE_MS = 120_000;
+const LOOK_MS = 30_000;
 /** The flows go on this long after a program is ready, because what it does then may also lose packets. */
 const AFTER_MS = 3000;
 const CHANGED_NODES = ['node-1', 'node-2'] as const;
@@ -68,6 +71,7 @@ const clusters: readonly { name: string; spec: Omit<ClusterSpec, 'nodes'> }[] = 
   { name: 'dual-stack, iptables to nftables', spec: { isDual: true } },
   { name: 'dual-stack, nftables', spec: { isDual: true, nftables: true } },
   { name: 'dual-stack, iptables', spec: { isDual: true, nftables: false } },
+  { name: 'dual-stack, nftables, fast path', spec: { isDual: true, nftables: true, fastPath: 'full' } },
 ];
 
 describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
@@ -149,6 +153,25 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
     },
   );
 
+  test.runIf(spec.fastPath !== undefined).for(CHANGED_NODES)(
+    'pods of %s have the fast path, those that flannel’s plugins made, too',
+    async (nodeName) => {
+      const node = started().lab.node(nodeName);
+      const isWhole = async (): Promise<boolean> => {
+        const { on, notFull, addresses } = await fastPathOf(node);
+        return on && notFull === undefined && node.pods.flatMap(({ ips }) => ips).every((ip) => addresses.includes(ip));
+      };
+      await waitUntil(isWhole, LOOK_MS, `the fast path of ${nodeName}`);
+      const [pod, peer] = [node.pods[0], started().lab.node(WEFT_NODE).pods[0]] as [LabPod, LabPod];
+      const before = counted(node);
+      const flow = await startFlow(pod, peer, { freshPorts: true });
+      await flow.untilInRow(500, LOOK_MS);
+      const { sent, lost } = await flow.stop();
+      expect(lost).toBe(0);
+      expect(since(node, before, 'encapsulated')).toBeGreaterThanOrEqual(sent);
+    },
+  );
+
   test.for(CHANGED_NODES)(
     'nothing of flannel is left on %s, which looks like a node that never ran flannel',
     async (each) => {
@@ -181,6 +204,8 @@ describe.for(clusters)('a cluster of flannel, $name', ({ name, spec }) => {
       await underFlows(node, 'to flannel', () => started().change(node, 'flannel'));
       expect(await identityOf(started(), node)).toEqual(identity);
       expect(failed(await lab.matrix())).toEqual([]);
+      // Without an agent they leave every packet to the kernel, until cleanup takes them away.
+      if (spec.fastPath !== undefined) expect((await stateOf(node)).programs).toContain('flannel.1');
     },
   );
 

@@ -4,6 +4,8 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { waitUntil } from '../../lab/processes.ts';
+import { devicesWithPrograms } from '../../support/fast-path.ts';
 import { needs } from '../../support/needs.ts';
 import { IMAGE } from '../containerd/image.ts';
 import { type NodeState, stateOf } from '../interop/node-state.ts';
@@ -20,6 +22,7 @@ import {
   startFlannelCluster,
   untilFlannelRuns,
 } from './flannel-cluster.ts';
+import { applyKustomization, mountBpffs } from './kustomization.ts';
 import { lossOf } from './loss.ts';
 import { failedPairs, untilReady, untilRolledOut } from './scene.ts';
 
@@ -83,6 +86,20 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
     await renewMany();
   });
 
+  test('takes the component fast-path beside it, under a flow', async () => {
+    await mountBpffs(cluster);
+    const lost = await lossOf(cluster, 'stays', 'the fast path', async () => {
+      await applyKustomization(cluster, 'overlays/replace-flannel-release', ['components/fast-path']);
+      await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
+    });
+    expect(lost).toBe(0);
+    for (const node of cluster.lab.nodes) {
+      // The tunnel's device, and the veths of the pods of both agents' plugins.
+      await waitUntil(() => devicesWithPrograms(node).length >= 3, TEST_MS, `the fast path of ${node.name}`);
+      expect(devicesWithPrograms(node)).toContain('flannel.1');
+    }
+  });
+
   test('is put back with one command, and cleanup.yml leaves the nodes as they were', async () => {
     const before = await addressesOf('stays');
     await lossOf(cluster, 'stays', 'Weft to flannel', async () => {
@@ -90,6 +107,8 @@ describe('flannel’s DaemonSet on kubelets', { timeout: TEST_MS }, () => {
       await untilRolledOut(cluster, FLANNEL_NAMESPACE, FLANNEL_DAEMON_SET);
     });
     expect(await addressesOf('stays')).toEqual(before);
+    // Nobody is left who could take the programs away; they leave every packet to the kernel.
+    for (const node of cluster.lab.nodes) expect((await stateOf(node)).programs).toContain('flannel.1');
     const cleanup = readObjects('cleanup.yml').map((object) => {
       return stringify({ ...object, metadata: { ...object.metadata, namespace: FLANNEL_NAMESPACE } });
     });

@@ -1,0 +1,30 @@
+// Applies a base or overlay of manifests/kustomize with components, as a kustomization of a cluster's owner does.
+
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { manifests } from '../manifests/documents.ts';
+import type { KubeCluster } from './cluster.ts';
+import { kubectlApply } from './flannel-cluster.ts';
+
+/** The names are those of folders in manifests/kustomize. */
+export async function applyKustomization(
+  cluster: KubeCluster,
+  resource: string,
+  components: readonly string[] = [],
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-kustomization-'));
+  const place = (name: string): string => relative(realpathSync(folder), join(manifests, 'kustomize', name));
+  try {
+    const kustomization = { resources: [place(resource)], components: components.map(place) };
+    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+    await kubectlApply(cluster, ['--kustomize', folder]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What the component fast-path needs of the nodes. A node of the lab does not have it, and must get it before the agent. */
+export async function mountBpffs(cluster: KubeCluster): Promise<void> {
+  for (const node of cluster.lab.nodes) await node.run(['mount', '-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+}
