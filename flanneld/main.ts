@@ -1,5 +1,5 @@
-// flanneld: reads the command line, opens what the agent works with, and turns every end into an honest exit code:
-// 0 clean stop, 1 configuration or start-up failure, 2 a command line that is wrong.
+// flanneld: reads the command line, opens what the agent needs, and returns an exit code that tells the truth: 0 clean stop, 1
+// configuration or start-up failure, 2 a wrong command line.
 
 import './agent/engine.ts';
 import { randomBytes } from 'node:crypto';
@@ -46,7 +46,7 @@ const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
 async function main(): Promise<number> {
-  // Files made here must not be writable for group and others, whatever umask the caller had.
+  // Files made here must not be writable for group and others, whatever the caller's umask was.
   process.umask(process.umask() | 0o022);
   setTimeFactor(process.env[TIME_FACTOR]);
   let line: ReturnType<typeof parseCommandLine>;
@@ -133,7 +133,7 @@ async function renewKey({ subnetFile }: Options): Promise<number> {
   }
 }
 
-/** Exit code 0 when nothing is wrong, 1 with a finding of severity error, 2 when it could not look. */
+/** Exit code 0 when nothing is wrong, 1 with a finding of severity error, 2 when nothing could be examined. */
 async function examine(options: Options): Promise<number> {
   try {
     // Only the doctor needs this code, and the agent should not pay for it with memory.
@@ -155,7 +155,7 @@ async function describeNode(options: Options): Promise<number> {
   }
 }
 
-/** Exit code 0 when the packet passes this node, 1 when it does not, 2 when it could not look. */
+/** Exit code 0 when the packet passes this node, 1 when it does not, 2 when the kernel could not be asked. */
 async function followPath({ words, options }: CommandLine): Promise<number> {
   try {
     const { doctorPath } = await import('./doctor/path/path-command.ts');
@@ -167,7 +167,7 @@ async function followPath({ words, options }: CommandLine): Promise<number> {
   }
 }
 
-/** Exit code 0 when nothing is in the way of Weft, 1 when something is, 2 when it could not look. */
+/** Exit code 0 when nothing prevents Weft's installation, 1 when something does, 2 when nothing could be examined. */
 async function checkBefore({ words, options }: CommandLine): Promise<number> {
   try {
     const { preflight } = await import('./doctor/preflight/preflight.ts');

@@ -1,5 +1,5 @@
-// Everything the agent tells about itself, and the HTTP pages that show it: the health port serves probes and metrics,
-// the socket beside subnet.env serves these and the whole report.
+// Everything that the agent reports about itself, and the HTTP pages that show it: the health port serves probes and metrics, the socket
+// beside subnet.env serves these and the whole report.
 
 import { printableJson } from '../../lib/printable.ts';
 import { version } from '../../lib/version.ts';
@@ -47,7 +47,7 @@ export class AgentView {
     this.#overlays = overlays;
   }
 
-  /** Call once the leases are watched; the doctor then gets them from here. */
+  /** Call once the leases are watched; the doctor then reads them from here. */
   showLeases(latest: () => LeaseSnapshot): void {
     this.#leases = latest;
   }
@@ -67,12 +67,12 @@ export class AgentView {
     this.#fastPath = fastPath;
   }
 
-  /** Says what the store cannot do at the moment; called at every scrape. */
+  /** Sets the function that returns the store's troubles; it is called at every scrape. */
   showStore(troubles: () => readonly StoreTrouble[]): void {
     this.#storeTroubles = troubles;
   }
 
-  /** What is wrong, as far as the agent knows by itself. */
+  /** The problems that the agent itself knows about. */
   findings(): readonly Finding[] {
     const [node, checks, drift] = [this.#node, this.readiness.checks(), this.drift.entries()];
     const own = agentFindings({ node, checks, drift, fastPath: this.#fastPath?.status(), nowMs: Date.now() });

@@ -8,7 +8,7 @@ import { checkPaths } from './check-paths.ts';
 test('agents that share a folder and have the same process id do not disturb each other', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weft-paths-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  // What another agent tries the folder with at this moment, in a container where it has our process id.
+  // The file with which another agent tries the folder at this moment, in a container where it has our process id.
   const others = join(folder, `.weft-probe.${process.pid}`);
   writeFileSync(others, '');
   const line = parseCommandLine([`--subnet-dir=${folder}`, `--subnet-file=${join(folder, 'subnet.env')}`], {});

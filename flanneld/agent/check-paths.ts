@@ -72,7 +72,7 @@ function each(flags: readonly Flag[], check: (path: string) => void): void {
 
 class WrongPath extends Error {}
 
-/** A missing path is no error here: the agent makes it, or whoever reads it reports it. */
+/** A missing path is no error here: the agent makes it, or the code that reads it reports it. */
 function expectKind(path: string, expected: string, isRight: (stats: Stats) => boolean): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined || isRight(stats)) return;
@@ -98,7 +98,7 @@ function expectSubnetEnv(path: string): void {
   throw new WrongPath(`expected a subnet.env or a free name, got ${JSON.stringify(path)}, which is another file`);
 }
 
-/** Makes a file there to find out: permission bits do not tell it (/proc looks writable and is not). */
+/** Makes a file there to find out: permission bits do not show it (/proc looks writable and is not). */
 function expectWritable(folder: string): void {
   makeFolders(folder);
   // A process id is not enough: agents that share the folder run in containers, where all may have the same.
@@ -107,7 +107,7 @@ function expectWritable(folder: string): void {
     closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     rmSync(probe);
   } catch (error) {
-    // A folder of another owner, such as kubespray's /opt/cni/bin, is no mistyped flag: its owner has to allow writing.
+    // A folder of another owner, such as kubespray's /opt/cni/bin, is not a mistyped flag: its owner has to allow writing.
     if (nodeErrorCode(error) !== 'EACCES' || statSync(folder).uid === process.getuid?.()) throw error;
   }
 }

@@ -13,7 +13,7 @@ export function endProcess({ call, nr }: Syscalls, code: number): never {
   throw new Error('exit_group returned');
 }
 
-/** Ends the process with one line of log on an exception or rejection nobody caught: what it left half done is unknown. */
+/** Ends the process with one line of log on an exception or rejection that nothing caught: what it left half done is unknown. */
 export function endOnFault(sys: Syscalls, log: Logger): void {
   process.on('uncaughtException', (error: unknown, origin) => {
     try {

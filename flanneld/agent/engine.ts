@@ -1,6 +1,6 @@
-// Sets V8's flags, so it must be imported before everything else. They suit a process that works for a second when
-// thousands of leases come and then idles for days. The names are those of V8 11.3; a version without one ignores it.
-// bench/README.md has what each saves on Node 20, 22 and 24.
+// Sets V8's flags, so it must be imported before everything else. They suit a process that works for a second when thousands of leases
+// arrive and is then idle for days. The names are those of V8 11.3; a version without a flag ignores it. bench/README.md says what each
+// saves on Node 20, 22 and 24.
 
 import { setFlagsFromString } from 'node:v8';
 

@@ -1,6 +1,6 @@
-// Keeps the agent's memory near what it really uses. The agent works for a moment when thousands of leases come and then
-// idles for days; an idle V8 collects no garbage, so it would keep that of the moment. The flags are those of V8 11.3; a
-// version that lacks one ignores it. engine.ts sets the flags that hold for the whole run.
+// Keeps the agent's memory near what it really uses. The agent works for a moment when thousands of leases arrive and is then idle for
+// days; an idle V8 collects no garbage, so it would keep the garbage of that moment. The flags are those of V8 11.3; a version that lacks
+// one ignores it. engine.ts sets the flags that hold for the whole run.
 
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -17,7 +17,7 @@ const LARGE_BYTES = 80e6;
 const LARGE_QUIET_MS = 10_000;
 /** A heap that has grown by less than this factor and this many bytes is left alone: a collection would not be worth its time. */
 const GROWTH = 1.2;
-/** The same where few leases have changed: as long as single ones change among thousands, V8 copes with most of what they leave. */
+/** The same where few leases have changed: while single leases change among thousands, V8 itself collects most of the garbage. */
 const GROWTH_BY_FEW = 1.5;
 const FEW_LEASES = 500;
 const GROWTH_BYTES = 2e6;

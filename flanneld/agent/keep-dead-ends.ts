@@ -36,7 +36,7 @@ export class DeadEndKeeper {
   readonly #deadEnds: DeadEnds;
   readonly #failures: FailureLog;
   #open: readonly OpenNetwork[] = [];
-  /** Whether an address or a route has changed that may decide about these routes. */
+  /** Whether an address or a route has changed that may affect these routes. */
   #hasNews = true;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -61,7 +61,7 @@ export class DeadEndKeeper {
   }
 
   #concerns({ destination, gateway, protocol, type }: Route): boolean {
-    // The overlays keep the routes to peers; they change often and decide nothing here.
+    // The overlays keep the routes to peers; these change often and do not matter here.
     if (protocol === WEFT_PROTOCOL && type === RTN_UNICAST) return false;
     const { overlays } = this.#parts;
     if (overlays.some(({ network }) => containsPrefix(network, destination))) return true;

@@ -1,4 +1,4 @@
-// Starts the fast path of this node where it is asked for, and takes it away where it no longer is.
+// Starts the fast path of this node where it is turned on, and removes it where it no longer is.
 
 import { isBpffs } from '../../lib/bpf/pin.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -24,7 +24,7 @@ export interface FastPathNeeds {
   readonly netfilter: Netlink;
 }
 
-/** Undefined where it is off, and where the backend has none; what an earlier agent left is removed then. */
+/** Undefined where it is off, and where the backend has none; then whatever an earlier agent left is removed. */
 export function startFastPath({ overlays, options, tools, drift, netfilter }: FastPathNeeds): FastPath | undefined {
   const { sys, netlink, log, clock } = tools;
   const tunneled = overlays.filter(({ fastPath }) => fastPath !== undefined);
@@ -53,7 +53,7 @@ export function startFastPath({ overlays, options, tools, drift, netfilter }: Fa
   });
 }
 
-/** Undefined until the device of each family is there. */
+/** Undefined until each family has its device. */
 function tunnelsOf(overlays: readonly Overlay[]): Tunnel[] | undefined {
   const tunnels = overlays.flatMap(({ family, subnet, place, mtuBytes: mtu }): Tunnel[] => {
     const tunnel = place?.tunnel;

@@ -1,5 +1,4 @@
-// Starts the loop that looks after the pods' side of the node (flanneld/pods/), with what it needs of the options,
-// overlays, leases and tools.
+// Starts the loop that checks the pods' side of the node (flanneld/pods/), with what it needs of the options, overlays, leases and tools.
 
 import { formatIp, type Ip, type IpPrefix, overlaps } from '../../lib/ip.ts';
 import { readTextIfPresent, statPath } from '../../lib/sys/file.ts';
@@ -78,7 +77,7 @@ function pathsOf(overlay: Overlay, { leases }: LeaseSnapshot): PathFamily {
   };
 }
 
-/** Packets from peers come in by the overlay's device, or by the external interface where the overlay has none. */
+/** Packets from peers arrive by the overlay's device, or by the external interface where the overlay has none. */
 function entranceOf({ place, devices, followsRoutes }: Overlay): readonly Entrance[] {
   if (place?.tunnel !== undefined) return devices;
   return place !== undefined && followsRoutes ? [place.underlay] : [];

@@ -1,4 +1,4 @@
-// Starts the loop of probes for the overlays of this node, and tells it where they are.
+// Starts the loop of probes for this node's overlays, and tells it each overlay's addresses and devices.
 
 import { randomFillSync } from 'node:crypto';
 import { parseIp } from '../../lib/ip.ts';
@@ -25,7 +25,7 @@ export interface ProbeParts {
   readonly meter: ProbeMeter;
 }
 
-/** Undefined with `--probes=off`, and where no overlay has a tunnel whose peers' kernels answer. */
+/** Undefined with `--probes=off`, and where no overlay has a tunnel that can be probed (OverlaySpec.tunnel). */
 export function startProbes({ overlays, leases, options, tools, meter }: ProbeParts): Prober | undefined {
   const { probePort: port } = options;
   const followers = overlays.map(placeFollower).filter((one) => one !== undefined);
@@ -40,7 +40,7 @@ export function startProbes({ overlays, leases, options, tools, meter }: ProbePa
   });
 }
 
-/** Takes random bytes for many numbers at once, because each time costs ten times as much as the number. */
+/** Reads random bytes for many numbers at once, because a read takes ten times as long as making a number. */
 function nonceSource(): () => bigint {
   const pool = new BigUint64Array(128);
   let left = 0;
@@ -54,7 +54,7 @@ function nonceSource(): () => bigint {
   };
 }
 
-/** Returns a function that gives the same object as long as nothing has changed; undefined for an overlay without such a tunnel. */
+/** Returns a function that returns the same object as long as nothing has changed, and undefined for an overlay that cannot be probed. */
 function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | undefined {
   const { family, network, subnet, tunnel } = overlay;
   if (tunnel === undefined) return undefined;
@@ -76,7 +76,7 @@ function placeFollower(overlay: Overlay): (() => LeasedPlace | undefined) | unde
   };
 }
 
-/** What is wrong with a lease that cannot be used is shown among the problems of the overlay. */
+/** A lease that cannot be used is skipped here; the overlay's problems say why. */
 function readerOf(
   { type, vni, hasKeys = false }: TunnelWay,
   config: NodeConfig,

@@ -38,15 +38,15 @@ export interface Parts {
   readonly firewall: Firewall;
   readonly leases: LeaseView;
   readonly readiness: Readiness;
-  /** What to install when ready. */
+  /** The files to install when the node forwards. */
   readonly cniFiles: CniFiles;
   readonly options: Options;
   readonly tools: AgentTools;
   readonly drift: DriftNotes;
   readonly meters: Meters;
-  /** Undefined where there is none. */
+  /** Undefined without a fast path. */
   readonly fastPath: FastPath | undefined;
-  /** Told when this node's place in the underlay may have changed. */
+  /** Is woken when this node's place in the underlay may have changed. */
   readonly follower: Pick<UnderlayFollower, 'isConcerned' | 'wake'>;
 }
 
@@ -70,7 +70,7 @@ export function startLoops(parts: Parts): Running {
     overlays.flatMap((overlay) => overlay.peerProblems()),
   );
   const netfilter = openNetfilter(parts.tools.sys);
-  // The watches start before the first look at the kernel: otherwise a change between the two would be missed.
+  // The watches start before the kernel is first read: otherwise a change between the two would be missed.
   const loops: { overlay?: Loop<WakeReason>; firewall?: Loop; podSide?: PodSideLoop } = {};
   const woken: Woken = {
     overlays: (reason) => loops.overlay?.wake(reason),
@@ -136,7 +136,7 @@ function startOverlayLoop(
         failures.recovered(overlay.name, { dev: overlay.name }, 'device is right again');
         if (wantedMs !== undefined) nextMs = Math.min(nextMs ?? wantedMs, wantedMs);
       } catch (error) {
-        // The other family must still be looked at, so the error is thrown only after the loop.
+        // The error is thrown only after the loop, so that the other family still has its turn.
         readiness.failed(overlay.check, error);
         failures.failed(overlay.name, error, { dev: overlay.name }, 'device is wrong, will retry');
         failed ??= { error };
@@ -145,7 +145,7 @@ function startOverlayLoop(
     if (failed !== undefined) throw failed.error;
     deadEnds.ensure();
     becomeReady();
-    // Events may have come for a family while the other one had its turn; then run again at once.
+    // Events may have arrived for a family while the other one had its turn; then run again at once.
     return overlays.some(({ hasNews }) => hasNews) ? 0 : nextMs;
   };
   const measured = (woken: ReadonlySet<WakeReason>): Promise<number | undefined> =>
@@ -193,7 +193,7 @@ interface Woken {
   readonly podSide: () => PodSideLoop | undefined;
 }
 
-/** The only watch of rtnetlink events; everybody who needs one gets it from here. */
+/** The only watch of rtnetlink events; every part that needs events gets them from here. */
 function watchKernel(
   { overlays, tools, follower, fastPath }: Parts,
   deadEnds: DeadEndKeeper,
@@ -237,7 +237,7 @@ function watchFirewall({ tools, fastPath }: Parts, listeners: Listeners, woken: 
   });
 }
 
-/** Which parts hear which kind of event. */
+/** Which parts receive which kind of event. */
 function listenersOf(
   { overlays, follower, firewall, fastPath }: Parts,
   deadEnds: DeadEndKeeper,

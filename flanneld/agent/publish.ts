@@ -22,10 +22,13 @@ interface PublishParts {
   readonly drift: DriftNotes;
 }
 
-/** A look costs a dozen system calls. inotify would be quicker, but it stays with the old folder when one is mounted over it. */
+/** A check takes a dozen system calls. inotify would be quicker, but it stays with the old folder when one is mounted over it. */
 const CNI_FILES_LOOK_MS = 2000;
 
-/** Returns the function to call after each good run: it keeps subnet.env right, and once writes CNI files and says READY. */
+/**
+ * Returns the function to call after each good run: it keeps subnet.env correct, and the first time it writes the CNI files and reports
+ * READY.
+ */
 export function publisher({ overlays, readiness, options, cniFiles, tools, drift }: PublishParts): () => void {
   const { sys, log } = tools;
   let announced = false;
@@ -55,7 +58,7 @@ export function publisher({ overlays, readiness, options, cniFiles, tools, drift
   };
 }
 
-/** Keeps the CNI files right once they are published, because other installers write to the same folders. */
+/** Keeps the CNI files correct once they are published, because other installers write to the same folders. */
 export function keepCniFiles({ readiness, cniFiles, tools }: PublishParts): Loop {
   const failures = createFailureLog(tools.log);
   let hasFailed = false;

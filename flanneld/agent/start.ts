@@ -64,7 +64,7 @@ export async function runAgent(options: Options, tools: AgentTools, signal: Abor
   }
 }
 
-/** What forwards at one place in the underlay. */
+/** The overlays, routes and loops at one place in the underlay. */
 interface Forwarding {
   readonly overlays: readonly Overlay[];
   /** Idempotent. */
@@ -172,7 +172,7 @@ function forwardingOf(overlays: readonly Overlay[], loops: readonly Running[]): 
   };
 }
 
-/** What the sub-commands may ask for. `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
+/** The actions that sub-commands may request. `flanneld cleanup --force` in a container of its own cannot send the signal itself. */
 function actions(rotation: KeyRotation): Actions {
   return new Map([
     ['/stop', () => void process.kill(process.pid, 'SIGTERM')],

@@ -1,4 +1,4 @@
-// Tells the node's administrator of what is wrong, and of its end, by Events on the Node.
+// Reports problems, and the end of each, to the node's administrator by Events on the Node.
 
 import type { Clock } from '../../lib/clock-node.ts';
 import { printable } from '../../lib/printable.ts';
@@ -15,7 +15,7 @@ export interface TellTools {
   readonly log: Logger;
 }
 
-/** Looks every few seconds until the signal; stores without Events get the same lines in the log only. */
+/** Checks every few seconds until the signal. Where a store has no Events, the same lines are only logged. */
 export function tellFindings(
   findings: () => readonly Finding[],
   { manager, clock, log }: TellTools,

@@ -13,7 +13,7 @@ export interface AgentTools {
   readonly netlink: Netlink;
   readonly manager: SubnetManager;
   readonly nft: Nft;
-  /** Where programs are looked for: the environment's PATH. */
+  /** The folders in which programs are searched for: the environment's PATH. */
   readonly path: string;
   /** The environment for commands of the extension backend; their own variables are added to it. */
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -22,7 +22,7 @@ export interface AgentTools {
   readonly nodeName: string;
   /** Tells the service manager that the agent is ready. Throws SysError. */
   readonly notifyReady: () => void;
-  /** The CNI executable this agent came with. */
+  /** The CNI executable that belongs to this agent. */
   readonly cniExecutable: string;
   /** Six bytes for a MAC. */
   readonly randomMac: () => Uint8Array;

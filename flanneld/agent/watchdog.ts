@@ -6,7 +6,7 @@ import { startDeadline } from '../../lib/sys/deadline-node.ts';
 import { stretched } from '../cli/time-factor.ts';
 
 const BEAT_MS = 2000;
-/** After a signal to stop the loop breaks a stop off after this; the kernel's timer would end the process after 4 s. */
+/** If a stop takes this long, the event loop breaks it off itself; the kernel's timer would end the process after 4 s. */
 const STOP_MS = 3500;
 
 export interface WatchdogTools {

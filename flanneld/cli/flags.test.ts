@@ -267,7 +267,7 @@ describe('refusals', () => {
       expect([options.store.kind, warnings.length]).toEqual(['etcd', 1]);
     }
     expect(parse(['--subnet-dir=/x']).warnings).toEqual([]);
-    // Only the agent takes one.
+    // Only the agent needs a store.
     expect(parse(['status']).warnings).toEqual([]);
   });
 });

@@ -14,7 +14,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface CommandLine {
   readonly command: SubCommand;
   readonly options: Options;
-  /** What follows the name of a sub-command that takes words. */
+  /** The words after the name of a sub-command. */
   readonly words: readonly string[];
   /** Lines for the log. */
   readonly warnings: readonly string[];

@@ -71,7 +71,7 @@ export interface Options {
   readonly cniBinDir: string | undefined;
   /** Names under which another vendor's executable may be replaced. */
   readonly cniBinReplace: ReadonlySet<PluginName>;
-  /** Where CNI plugins and the runtime save what they know of pods. */
+  /** The folder in which CNI plugins and the runtime save what they know about pods. */
   readonly cniStateDir: string;
   /** Where the runtime pins network namespaces. */
   readonly netnsDir: string;
@@ -85,7 +85,7 @@ export interface Options {
   /** 0 means off. */
   readonly healthzPort: number;
   readonly metricsIp: Ip;
-  /** Of a listener for metrics alone; 0 means off. */
+  /** The port of a listener for metrics alone; 0 means off. */
   readonly metricsPort: number;
   readonly logLevel: 'info' | 'debug';
   /** `status`, `gc` and `doctor` print JSON. */
@@ -163,7 +163,7 @@ function readInterface(given: GivenFlags): InterfaceOptions {
   };
 }
 
-/** Go writes "ignore case" as `(?i)` inside the expression, which JavaScript takes as a flag. The rest is usually the same. */
+/** Go writes "ignore case" as `(?i)` inside the expression, where JavaScript needs a flag. The rest is usually the same. */
 function goRegExp(text: string): RegExp {
   return text.startsWith('(?i)') ? new RegExp(text.slice(4), 'i') : new RegExp(text);
 }

@@ -1,12 +1,12 @@
-// How long the agent waits for nft, iptables and holders of locks. The limits are for processors as nodes have them; where one is emulated,
-// as in the virtual machines of our tests, all of them are stretched by one factor.
+// How long the agent waits for nft, iptables and holders of locks. The limits are for real processors. Where the processor is emulated, as
+// in the virtual machines of our tests, one factor stretches all of them.
 
 /** The environment variable, which the suite `kernels` sets. */
 export const TIME_FACTOR = 'WEFT_TEST_SLOWNESS';
 
 let factor = 1;
 
-/** Call at the start of the process, with the variable's value. Anything but a number of at least 1 is taken for 1. */
+/** Call at the start of the process, with the variable's value. Anything except a number of at least 1 counts as 1. */
 export function setTimeFactor(text: string | undefined): void {
   const given = Number(text ?? 1);
   factor = given >= 1 && given <= 1000 ? given : 1;

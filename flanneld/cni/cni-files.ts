@@ -1,6 +1,6 @@
-// Installs the CNI executables and then the conflist in the runtime's folders, once the node forwards. From then on it looks
-// every two seconds. It puts back what was deleted or damaged. It leaves what others changed on purpose and reports it, as
-// it reports everything else there that keeps pods from starting as they should.
+// Installs the CNI executables and then the conflist in the runtime's folders, once the node forwards. After that it checks them every two
+// seconds. It restores what was deleted or damaged. It leaves and reports what others have changed on purpose, and reports everything else
+// there that keeps pods from starting.
 
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ export interface CniFilesTools {
   readonly cniExecutable: string;
 }
 
-/** Time before a wrong file is looked at again and put back: somebody may just be writing it. */
+/** Time before a wrong file is checked again and restored: another program may just be writing it. */
 const SETTLE_MS = 500;
 /** After this many times the log reports only the 10th, 100th, … time, because somebody keeps changing the files. */
 const TOLD_OF = 5;
@@ -53,7 +53,7 @@ export class CniFiles {
   #conflistNow: ConflistState = 'right';
   /** Identifies each executable as it was last seen. */
   #fingerprints: ReadonlyMap<PluginName, string> = new Map();
-  /** What was wrong at the last look. */
+  /** What was wrong at the last check. */
   #suspects: ReadonlySet<string> = new Set();
   #timesPutBack = 0;
 
@@ -72,8 +72,8 @@ export class CniFiles {
   }
 
   /**
-   * Puts back what was wrong at the last look and still is. Returns in how many milliseconds it wants to look again; undefined
-   * means at the usual time. Throws OpError when it cannot.
+   * Restores what was wrong at the last check and still is. Returns in how many milliseconds to check again; undefined means at the usual
+   * time. Throws OpError when it cannot.
    */
   look(): number | undefined {
     if (!this.#published) return undefined;

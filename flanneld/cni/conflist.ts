@@ -12,7 +12,7 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 export const CONFLIST_NAME = '10-flannel.conflist';
 /** Runtimes read *.conf, *.conflist and *.json only. */
 const ASIDE_SUFFIX = '.not-ready';
-/** `withdraw` leaves a file of this name, so that a running agent does not put the conflist back. */
+/** `withdraw` leaves a file of this name, so that a running agent does not install the conflist again. */
 const WITHDRAWN_SUFFIX = '.withdrawn';
 const MAX_BYTES = 1024 * 1024;
 
@@ -90,7 +90,7 @@ export function setConflistAside(sys: Syscalls, dir: string): string | undefined
 export function withdrawConflist(sys: Syscalls, dir: string): string[] {
   const present = ourConflists(sys, dir);
   const mark = `${dir}/${CONFLIST_NAME}${WITHDRAWN_SUFFIX}`;
-  // The mark is written first: otherwise a running agent could see the file missing and put it back.
+  // The mark is written first: otherwise a running agent could notice the missing file and install it again.
   if (present.length > 0) atomicReplace(sys, mark, 'flanneld withdraw\n', 0o644, { durable: true });
   return present.map(({ path }) => path).filter((path) => removeFile(sys, path));
 }

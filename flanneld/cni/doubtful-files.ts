@@ -1,5 +1,5 @@
-// Finds what in the runtime's CNI folders will make pods fail: a configuration that sorts before ours, which the runtime
-// would take instead (flannel #1437), a missing plugin (#890 #1471), and an executable of another vendor.
+// Finds files in the runtime's CNI folders that will make pods fail: a configuration that sorts before ours, which the runtime would use
+// instead (flannel #1437), a missing plugin (#890 #1471), and an executable of another vendor.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export function cniDoubts(facts: {
   readonly confFolder: string;
   /** File name of our conflist. */
   readonly conflistName: string;
-  /** Undefined when somebody else looks after the executables. */
+  /** Undefined when another program installs the executables. */
   readonly binFolder: string | undefined;
   /** Plugins that run for a pod: the conflist's types and the plugins they call. */
   readonly types: readonly string[];
@@ -30,7 +30,7 @@ export function cniDoubts(facts: {
   ];
 }
 
-/** Names of configurations that a runtime takes before `ours`; compared by bytes, as Go sorts. */
+/** Names of configurations that a runtime prefers to `ours`; compared by bytes, as Go sorts. */
 export function earlierConfigurations(names: readonly string[], ours: string): string[] {
   return names.filter((name) => CONFIGURATION.test(name) && Buffer.compare(Buffer.from(name), Buffer.from(ours)) < 0);
 }

@@ -1,5 +1,5 @@
-// Decides whose each executable in the runtime's CNI folder is, and what to do with it. Another vendor's file is replaced
-// only when --cni-bin-replace names it; then it is kept under another name, so that a clean-up can put it back.
+// Decides who made each executable in the runtime's CNI folder, and what to do with it. Another vendor's file is replaced only when
+// --cni-bin-replace names it; then it is kept under another name, so that a clean-up can restore it.
 
 import { closeSync, lstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { OpError } from '../../lib/errors.ts';
@@ -45,7 +45,7 @@ function stepFor(found: Found, replaceable: boolean): Step {
   }
 }
 
-/** Whose the file at `path` is, compared with `ours`, the executable to install. Throws OpError. */
+/** Who made the file at `path`, compared with `ours`, the executable to install. Throws OpError. */
 export function identify(path: string, ours: Uint8Array): Found {
   try {
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return 'nothing';

@@ -20,14 +20,14 @@ import { makeFolders } from '../../lib/files-node.ts';
 import { PLUGIN_NAMES, type PluginName } from '../../lib/plugin-names.ts';
 import { identify, installError, type PlannedExecutable, planExecutables } from './executables.ts';
 
-/** The name under which another vendor's file is kept; it begins with a dot, so that nobody takes it for a plugin. */
+/** The name under which another vendor's file is kept; it begins with a dot, so that it is not mistaken for a plugin. */
 export function keptName(name: PluginName): string {
   return `.${name}.before-weft`;
 }
 
 /**
- * Installs `source` into `folder` (made when missing) under every name that is free, ours already, or in `replaceable`.
- * Returns what was found and done for each name. Throws OpError; names that were written before that stay written.
+ * Installs `source` into `folder` (made if missing) under every name that is free, ours already, or in `replaceable`. Returns what was
+ * found and done for each name. Throws OpError; names that were written before that stay written.
  */
 export function installExecutables(
   source: string,
@@ -48,8 +48,8 @@ export function installExecutables(
 }
 
 /**
- * Undoes installExecutables: removes our files from `folder` and puts back the files they replaced. Returns the changed
- * paths. Throws OpError.
+ * Undoes installExecutables: removes our files from `folder` and restores the files that they replaced. Returns the changed paths. Throws
+ * OpError.
  */
 export function removeExecutables(folder: string): string[] {
   const changed: string[] = [];

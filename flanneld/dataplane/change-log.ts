@@ -1,5 +1,5 @@
-// Reports what was changed in the kernel. The log gets one line for each peer with the commands that do the same, or a single
-// line when there are hundreds. What somebody else had changed is also noted in the drift ledger, object by object.
+// Reports what was changed in the kernel. The log gets one line for each peer with the commands that do the same, or a single line when
+// there are hundreds. Repairs of what somebody else had changed are also noted in the drift ledger, object by object.
 
 import { breathe } from '../../lib/clock-node.ts';
 import { DRIFT_OBJECTS, type DriftNotes, type DriftObject } from '../health/drift-ledger.ts';
@@ -46,7 +46,7 @@ const GROUPS = [
   },
 ] as const;
 
-/** Says what was found instead of the wanted object: `route missing`, `neigh had lladdr 02:…`. */
+/** What was found instead of the wanted object: `route missing`, `neigh had lladdr 02:…`. */
 export function describeDrift(change: Change): string {
   return `${change.kind.name} ${foundInstead(change)}`;
 }

@@ -32,7 +32,7 @@ function compare(peers: readonly PlacedPeer[], kernel: ModelKernel): Change[] {
   return wholeCompare(peers, { kinds: VXLAN_KINDS, objects: vxlanObjects }, kernel.place, kernel);
 }
 
-/** One run of the reconciler without its bookkeeping: look, compare, change. */
+/** One run of the reconciler without its bookkeeping: read, compare, change. */
 function reconcile(kernel: ModelKernel, leases: ReadonlyMap<string, Lease>): Change[] {
   const changes = compare(wantedFor(kernel, leases), kernel);
   for (const change of changes) {
@@ -182,7 +182,7 @@ describe('changesFor', () => {
   test('removes an old nexthop only after the route that uses it', () => {
     const kernel = new ModelKernel(device);
     reconcile(kernel, leasesOf({ two }));
-    // Somebody takes the id: the route is to move to another one.
+    // Another program takes the id, so the route must move to another one.
     const id = NEXTHOP_ID_FIRST + 2;
     const wanted = desired(leasesOf({ two }), { ...nodeOne, foreignNexthopIds: new Set([id]) }).peers;
     const changes = compare(wanted, kernel);
@@ -210,7 +210,7 @@ const lease = fc
   }));
 const leases = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), lease, { noNullPrototype: true });
 
-/** What may happen between two looks: to the kernel by others, or to the leases as the agent sees them. */
+/** What may happen between two runs: changes to the kernel by others, or to the leases as the agent sees them. */
 const event = fc.oneof(
   leases.map((now) => ({ kind: 'leases' as const, now })),
   fc.constant({ kind: 'reconcile' as const }),
@@ -312,7 +312,7 @@ function lose(kernel: ModelKernel, what: 'neighs' | 'fdb' | 'nexthops' | 'routes
   else kernel[what].delete(String(key));
 }
 
-/** Of everything, as it would be compared by hand; what is not judged (other devices, learned) included. */
+/** Everything in the kernel for comparison, including what the agent does not judge (other devices, learned entries). */
 function contents(kernel: ModelKernel): unknown {
   const sorted = (values: Iterable<unknown>): string[] =>
     [...values]

@@ -1,6 +1,6 @@
-// Works out the changes that turn the present objects into the wanted ones: a pure function of the keys that may differ. The
-// additions come first, peer by peer, in the order in which the backend names its objects (the route last, or the kernel would
-// ask who has the gateway). The removals follow in the reverse order, so that nothing wanted is missing in between.
+// Computes the changes that turn the present objects into the wanted ones: a pure function of the keys that may differ. The additions come
+// first, peer by peer, in the order in which the backend names its objects (the route last, or the kernel would ask for the gateway's MAC).
+// The removals follow in the reverse order, so that nothing wanted is missing in between.
 
 import type { AnyKind, ObjectKey, Place, WantedObject } from './objects/kind.ts';
 import type { Change, PlannedPeer } from './plan.ts';
@@ -99,7 +99,7 @@ function moversFirst(groups: ReadonlyMap<string, Change[]>, { presentAt }: Sides
   return [...ordered].flat();
 }
 
-/** Removals of our objects that nobody wants, the kinds in reverse order. */
+/** Removals of our objects that are not wanted, with the kinds in reverse order. */
 function removals(dirty: DirtyKeys, additions: readonly Change[], sides: Sides<PlannedPeer>): Change[] {
   const { place, peerAt, presentAt, formerOwner } = sides;
   const found: Change[] = [];

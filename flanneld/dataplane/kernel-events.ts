@@ -26,7 +26,7 @@ export const KERNEL_GROUPS: readonly number[] = [
   RTNLGRP_NEXTHOP,
 ];
 
-/** What the fast path wants to hear beside these. */
+/** The groups that the fast path needs in addition. */
 export const FAST_PATH_GROUPS: readonly number[] = [RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_TC];
 
 export type KernelEvent = RtnetlinkEvent | RulesetEvent;

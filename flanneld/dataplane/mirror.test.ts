@@ -30,7 +30,7 @@ const place: Place = {
   underlay: { index: 3, name: 'eth0' },
 };
 
-/** A mirror of a kernel that has nothing, and what it says of events: the kinds touched, or `doubt`. */
+/** A mirror of an empty kernel, and its reactions to events: the kinds touched, or `doubt`. */
 async function mirrorOf(at: Place = place, wants: Wants = nothingWanted) {
   const touched: string[] = [];
   const mirror = new Mirror([neigh, fdb, nexthop, route], wants, ({ name }) => touched.push(name));
@@ -44,7 +44,7 @@ async function mirrorOf(at: Place = place, wants: Wants = nothingWanted) {
   return { mirror, hear };
 }
 
-/** A change is announced with the message that asked for it, as far as we read it; an FDB entry with its age. */
+/** The event for a change is the message that requested it, as far as the agent reads it; an FDB entry also has its age. */
 function told(request: NetlinkRequest, flags = 0): MessageReader {
   const write = (writer: MessageWriter): void => {
     request.write(writer);

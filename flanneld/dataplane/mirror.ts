@@ -21,7 +21,7 @@ export interface Wants {
 /** For a mirror that only shows what the kernel has. */
 export const nothingWanted: Wants = { wantAt: () => undefined, has: () => false, wants: () => [] };
 
-/** Stored under a key of which an object is wanted and not there. */
+/** Stored under a key whose wanted object is missing. */
 const MISSING = Symbol('missing');
 
 /** Called for every key whose object has changed. */
@@ -84,14 +84,14 @@ export class Mirror {
     for (const [, have] of this.others(kind as AnyKind)) yield have as Have;
   }
 
-  /** Must be called when an object becomes wanted under a key of which none was. */
+  /** Must be called when an object becomes wanted under a key that had no wanted object. */
   nowWanted(kind: AnyKind, key: ObjectKey, want: unknown, table = this.#tables.get(kind)): void {
     const have = table?.get(key);
     if (have === undefined) table?.set(key, MISSING);
     else if (this.#isRight(kind, have, want)) table?.delete(key);
   }
 
-  /** Must be called when no object is wanted any more under a key. */
+  /** Must be called when the object under a key is no longer wanted. */
   noLongerWanted(kind: AnyKind, key: ObjectKey, want: unknown): void {
     const table = this.#tables.get(kind);
     const have = table?.get(key);
@@ -117,7 +117,7 @@ export class Mirror {
     return !this.#unsupported.has(kind as AnyKind);
   }
 
-  /** Call with the present place. If it has changed (the device was made anew, for instance), what was listed is outdated. */
+  /** Call with the present place. If it has changed (the device was made again, for instance), what was listed is outdated. */
   moveTo(place: Place): void {
     const before = this.#place;
     this.#place = place;
@@ -128,7 +128,7 @@ export class Mirror {
   /** Lists all objects of the kinds given, with a pause for other work after each. Throws NetlinkError. */
   async list(netlink: Netlink, place: Place, kinds: readonly AnyKind[] = this.#kinds): Promise<void> {
     const isAll = kinds === this.#kinds;
-    // Unread events from before the listing repeat what the lists say; later ones say what is new. So neither does harm.
+    // Unread events from before the listing repeat what the lists contain; later ones are news. So neither does harm.
     if (isAll) this.#isDoubtful = false;
     try {
       for (const kind of kinds) {

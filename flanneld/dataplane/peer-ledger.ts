@@ -1,5 +1,5 @@
-// Records for each key (a peer's lease, or a leftover) how it was programmed last and, if it fails, why and when to try again.
-// The trouble of one key never affects another.
+// Records for each key (a peer's lease, or a leftover) how it was last programmed and, if it fails, why and when to try again. The trouble
+// of one key never affects another.
 
 import { type BackoffPolicy, backoffMs } from '../../lib/backoff.ts';
 

@@ -1,4 +1,4 @@
-// What a backend wants from the data plane: the peers, and the objects each needs.
+// What a backend wants from the data plane: the peers, and the objects that each needs.
 
 import type { PeerProblem } from '../health/peer-problem.ts';
 import type { ObjectKey, WantedObject } from './objects/kind.ts';
@@ -14,7 +14,7 @@ export interface Plan<P extends PlannedPeer> {
   readonly peers: ReadonlyMap<string, P>;
   /** Leases that are left out. They never delay the others. */
   readonly problems: readonly PeerProblem[];
-  /** Peers that are programmed as their leases say, though that is probably a mistake. */
+  /** Peers that are programmed as their leases say, although the lease is probably a mistake. */
   readonly doubts: readonly PeerProblem[];
   /** The difference from an earlier plan, when it is small. */
   readonly step?: { readonly from: Plan<P>; readonly changes: readonly PeerChange<P>[] };

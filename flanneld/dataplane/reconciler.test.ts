@@ -44,13 +44,13 @@ class Bench {
     this.kernel.hear = (event) => this.reconciler.hear(event);
   }
 
-  /** Equal arguments are one snapshot, as from a store where nothing changed. Everything is listed first. */
+  /** Equal arguments count as one snapshot, as from a store in which nothing has changed. Everything is listed first. */
   run(leases: Record<string, Lease>): Promise<number | undefined> {
     this.reconciler.doubt();
     return this.runQuietly(leases);
   }
 
-  /** The same where nothing is known but what the kernel has told. */
+  /** The same without listing: the mirror knows only what the kernel's events say. */
   runQuietly(leases: Record<string, Lease>, tunnel = device): Promise<number | undefined> {
     const entries = Object.entries(leases);
     const { leases: before } = this.#snapshot;
@@ -66,7 +66,7 @@ class Bench {
     return this.lines.splice(0).map(({ level, msg }) => `${level}: ${msg}`);
   }
 
-  /** Changes asked of the kernel since the last call. */
+  /** Changes that were sent to the kernel since the last call. */
   asked(): string[] {
     return this.kernel.asked.splice(0);
   }
@@ -103,7 +103,7 @@ describe('Reconciler', () => {
     expect(bench.said().sort()).toEqual(['info: peer added', 'warn: peer could not be programmed, will retry']);
     expect(retryMs).toBeGreaterThan(0);
 
-    // Not due yet: other reasons to look are no reason to try it.
+    // The retry is not due yet, and runs for other reasons must not try it.
     bench.asked();
     await bench.run({ two, three });
     expect(bench.asked()).toEqual([]);
@@ -125,7 +125,7 @@ describe('Reconciler', () => {
     for (const [name, object] of other.kernel.objects) bench.kernel.objects.set(name, object);
     expect(await bench.run({ two, three })).toBeUndefined();
     expect(bench.reconciler.problems()).toEqual([]);
-    // What it is put right from is a repair, then.
+    // Restoring the former state is a repair, then.
     bench.said();
     bench.kernel.refuse = () => undefined;
     bench.kernel.objects.delete('route 10.244.2.0/24');
@@ -231,7 +231,7 @@ describe('Reconciler', () => {
       { object: 'fdb', place, what: 'two', was: 'missing', cmd: expect.stringMatching(/^bridge fdb replace 02:/) },
       { object: 'route', place, what: 'two', was: 'missing', cmd: expect.stringMatching(/^ip route replace 10\.244/) },
     ]);
-    await bench.run({ two }); // a peer that leaves is no drift
+    await bench.run({ two }); // a peer that leaves is not drift
     expect(bench.drift.entries()).toHaveLength(2);
   });
 

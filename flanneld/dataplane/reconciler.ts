@@ -29,7 +29,7 @@ export interface ReconcilerOptions {
   readonly netlink: Netlink;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Records what somebody else had changed. */
+  /** Records what somebody else has changed. */
   readonly drift?: DriftNotes;
 }
 
@@ -148,8 +148,8 @@ export class Reconciler<P extends PlannedPeer> {
   }
 
   /**
-   * Makes everything right. Resolves to the milliseconds after which it wants to run again (undefined: when something
-   * changes). Rejects when the kernel cannot be read, or the device is gone.
+   * Makes the kernel match the plan. Resolves to the milliseconds after which to run again (undefined: when something changes). Rejects
+   * when the kernel cannot be read, or the device is gone.
    */
   async run(run: Run<P>): Promise<number | undefined> {
     const { place, settle } = run;
@@ -195,7 +195,7 @@ export class Reconciler<P extends PlannedPeer> {
     return { plan: made, isListed };
   }
 
-  /** Takes over the plan and finds what differs. */
+  /** Takes in the plan and finds what differs. */
   #take(plan: Plan<P>, isListed: boolean): void {
     this.#problems.set(plan);
     const judge = isListed ? () => undefined : (kind: AnyKind, key: ObjectKey) => this.#judge(kind, key);
@@ -364,7 +364,7 @@ export class Reconciler<P extends PlannedPeer> {
       this.#dirty.note(kind, key, true);
       if (peer === undefined) this.#wanted.forget(kind, key);
     }
-    // If the peers are the same as last time, an unwanted object must have been made by somebody else.
+    // If the peers are the same as last time, somebody else must have made the unwanted object.
     if (peer === undefined) return { owner, did: 'removed', changes: sent, drift: isSteady };
     const did = repair ? 'repaired' : before === undefined ? 'added' : 'changed';
     return { owner, did, changes: sent, drift: repair };

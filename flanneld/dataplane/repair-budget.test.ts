@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { RepairBudget } from './repair-budget.ts';
 
-/** Repairs granted when one is wanted every `everyMs`, within `durationMs`. */
+/** How many repairs are granted within `durationMs` when one is requested every `everyMs`. */
 function granted(budget: RepairBudget, key: string, everyMs: number, durationMs: number): number {
   let count = 0;
   for (let at = 0; at < durationMs; at += everyMs) if (budget.take(key, at) === 0) count++;

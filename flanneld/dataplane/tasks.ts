@@ -7,7 +7,7 @@ import type { Change, PlannedPeer } from './plan.ts';
 
 export interface Task<P> {
   readonly owner: string;
-  /** Undefined for objects that nobody wants. */
+  /** Undefined for objects that are not wanted. */
   readonly peer: P | undefined;
   changes: readonly Change[];
   /** Whether somebody else caused the changes: the objects were right before, or they are leftovers. */
@@ -15,7 +15,7 @@ export interface Task<P> {
   /** The changes that are sent: all of them, except removals that must wait for a peer. */
   sent: readonly Change[];
   failure?: string;
-  /** Set when a change is still under way: when to look again, in milliseconds. */
+  /** Set when a change is still under way: when to check again, in milliseconds. */
   pendingMs?: number;
 }
 

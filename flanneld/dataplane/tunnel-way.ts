@@ -1,4 +1,4 @@
-// How packets of one family travel to other nodes: what a backend says of its tunnel to those who look at a node from outside, such
+// How packets of one family travel to other nodes: a backend's description of its tunnel for code that examines a node from outside, such
 // as probes and the doctor.
 
 export interface TunnelWay {
@@ -6,17 +6,17 @@ export interface TunnelWay {
   readonly type: string;
   /** The name of the device: `flannel.1`. */
   readonly device: string;
-  /** The UDP port; absent where packets have none, as with IP in IP. */
+  /** The UDP port; absent where packets have none, as with IPIP. */
   readonly port?: number;
   /** Only VXLAN has one. */
   readonly vni?: number;
-  /** What the tunnel's headers take of a packet on the underlay. */
+  /** How many bytes of an underlay packet the tunnel's headers take. */
   readonly overheadBytes: number;
   /** Whether nodes know each other by keys. Then a wrong key is as silent as a closed port. */
   readonly hasKeys?: boolean;
 }
 
-/** What has to pass between two nodes, in words. */
+/** The packets that must pass between two nodes, in words. */
 export function spellCarrier({ port }: Pick<TunnelWay, 'port'>): string {
   return port === undefined ? 'IP protocol 4 (IP in IP)' : `UDP port ${port}`;
 }

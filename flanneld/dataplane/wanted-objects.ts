@@ -73,8 +73,8 @@ export class WantedObjects<P extends PlannedPeer> implements Wants {
   }
 
   /**
-   * Takes over a new plan and calls `on` for each key where something else is wanted than before. Returns the peers that
-   * are new, gone, or need something else.
+   * Takes in a new plan and calls `on` for each key whose wanted object has changed. Returns the peers that are new, gone, or need other
+   * objects.
    */
   take(plan: Plan<P>, on: OnWanted): readonly PeerChange<P>[] {
     if (plan === this.#plan) return [];

@@ -22,7 +22,7 @@ export interface Overlay {
   readonly subnet: IpPrefix;
   /** The UDP port of its tunnel, if anybody may send to it. */
   readonly openPort?: { readonly port: number; readonly isVxlan: boolean } | undefined;
-  /** The devices by which packets of other nodes' pods come in. */
+  /** The devices by which packets from other nodes' pods arrive. */
   readonly devices: readonly { readonly name: string }[];
 }
 
@@ -34,9 +34,9 @@ export interface OpenTools {
   readonly path: string;
   /** The process's connection to netfilter; it stays open. */
   readonly netfilter: Netfilter;
-  /** Leases by key, as they are now. */
+  /** The present leases by key. */
   readonly leases: () => ReadonlyMap<string, GuardedLease>;
-  /** The bridge of the pods. */
+  /** The pods' bridge. */
   readonly bridge: string;
 }
 

@@ -1,7 +1,7 @@
-// Routes that refuse packets to pods that do not exist. Without them such packets leave unencapsulated by the default route.
-// `unreachable NETWORK` is for addresses of the network that no node has; it is made only with a tunnel, and the sender gets an
-// error. `blackhole SUBNET` (--ip-blackhole-route, flannel's option for Canal) is for addresses of this node's subnet that no
-// pod has. Both have the lowest priority, so that every other route to the same prefix wins, for instance cni0's.
+// Routes that refuse packets to pods that do not exist. Without them such packets leave unencapsulated by the default route. `unreachable
+// NETWORK` is for addresses of the network that no node has; it is made only with a tunnel, and the sender gets an error. `blackhole
+// SUBNET` (--ip-blackhole-route, flannel's option for Canal) is for addresses of this node's subnet that no pod has. Both have the lowest
+// priority, so that every other route to the same prefix wins, for instance cni0's.
 
 import { formatPrefix, type IpPrefix, overlaps, samePrefix } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';

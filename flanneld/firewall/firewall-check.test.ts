@@ -6,7 +6,7 @@ import { FirewallLook } from './firewall-check.ts';
 
 const NFT_MSG_NEWGEN = 0x0a0f;
 
-/** A kernel's number and a firewall that counts how often it is looked at. */
+/** A rule set's number, and a firewall that counts how often it is listed. */
 const kernel: { generation: number | undefined } = { generation: 0 };
 const firewall: { looks: number; changes: boolean; mustLook: boolean; follows: boolean | undefined } = {
   looks: 0,
@@ -47,7 +47,7 @@ beforeEach(() => {
   Object.assign(firewall, { looks: 0, changes: false, mustLook: false, follows: false });
 });
 
-/** How often it looked, run after run; the first with a reason, as at the start. */
+/** How often the rules were listed in each run; the first run has a reason, as at the start. */
 async function looks(
   runs: readonly { readonly before?: () => void; readonly reasons?: string[] }[],
 ): Promise<number[]> {

@@ -1,20 +1,20 @@
 // Decides when the rules must be listed. nftables has a generation number that every change of rules increases. Reading it takes
-// microseconds, while a listing takes several programs and all peers of the guard. A change that concerns our rules is told by an
-// event, which is a reason to list them; if only the number is another, somebody has changed something else.
+// microseconds, while a listing takes several programs and all peers of the guard. A change to our rules also causes an event, which is a
+// reason to list them. If only the number has changed, somebody has changed other rules.
 
 import { OpError } from '../../lib/errors.ts';
 import { readGeneration } from '../../lib/netfilter/nftables.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
 import type { Firewall } from './firewall.ts';
 
-/** How often the rules are listed because only the number is another, in case an event was missed. */
+/** How often the rules are listed when only the number has changed, in case an event was missed. */
 const UNTOLD_MS = 60_000;
 
 export class FirewallLook {
   readonly #firewall: Pick<Firewall, 'ensure' | 'followLeases' | 'mustLook'>;
   readonly #netfilter: Netlink;
   readonly #now: () => number;
-  /** The generation number at which everything was right. */
+  /** The generation number at which everything was correct. */
   #rightIn: number | undefined;
   #untoldMs = Number.NEGATIVE_INFINITY;
 
@@ -26,9 +26,9 @@ export class FirewallLook {
   }
 
   /**
-   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute at
-   * most. If only the leases have changed, it updates only what depends on them. An event is ignored if the generation is still the
-   * one in which everything was right, because then the event is about an earlier change. Rejects with OpError.
+   * Reads, compares and changes the rules. Without a reason it does so only if the generation has changed, and once a minute at most. If
+   * only the leases have changed, it updates only what depends on them. An event is ignored if the generation is still the one in which
+   * everything was correct, because then the event is about an earlier change. Rejects with OpError.
    */
   async run(reasons: ReadonlySet<string>): Promise<void> {
     const isLeases = reasons.size === 1 && reasons.has('leases');
@@ -39,7 +39,7 @@ export class FirewallLook {
     );
   }
 
-  /** Updates what depends on the leases. If ours was the only change of the rule set, everything is still right. */
+  /** Updates what depends on the leases. If ours was the only change of the rule set, everything is still correct. */
   #follow(rightIn: number): boolean {
     const before = this.#generation();
     const changed = this.#firewall.followLeases();

@@ -32,14 +32,14 @@ export interface Firewall {
   /** Reads, compares and changes; resolves to whether it changed anything. Rejects with OpError. */
   ensure(): Promise<boolean>;
   /**
-   * Updates what depends on the leases, if that is a small change to rules that were right. Returns whether it changed anything;
+   * Updates what depends on the leases, if that is a small change to rules that were correct. Returns whether it changed anything;
    * undefined when `ensure` is needed instead.
    */
   followLeases(): boolean | undefined;
   status(): FirewallStatus;
   /** Remarks for the operator, besides errors of `ensure`. */
   checks(): readonly Check[];
-  /** Whether `ensure` must run though nftables has not changed: because of iptables-legacy, or to do what it had put off. */
+  /** Whether `ensure` must run although nftables has not changed: because of iptables-legacy, or to do what it had put off. */
   mustLook(): boolean;
   /** Whether a change of the rule set may concern our rules. */
   isConcerned(event: RulesetEvent): boolean;

@@ -1,5 +1,5 @@
-// Keeps our chains right with one variant of iptables. One iptables-save shows whether they are right; one iptables-restore
-// corrects them, and they are never empty meanwhile (flannel #2237).
+// Keeps our chains correct with one variant of iptables. One iptables-save shows whether they are; one iptables-restore corrects them, and
+// they are never empty meanwhile (flannel #2237).
 
 import { OpError } from '../../lib/errors.ts';
 import type { DriftNotes } from '../health/drift-ledger.ts';
@@ -67,7 +67,7 @@ export class IptablesChains {
     drift?.note({ object: 'firewall', place: `${name} ${chain.table}`, what: chain.name, was, cmd });
   }
 
-  /** Remembers how iptables lists our chains after the first write, and takes that for right. Later somebody may have changed them. */
+  /** Remembers how iptables lists our chains after the first write, and regards that as correct. Later somebody may have changed them. */
   async #verify(chains: readonly OwnedChain[]): Promise<void> {
     const saved = await this.read();
     for (const chain of chains) {

@@ -112,7 +112,7 @@ describe('planChanges', () => {
       'COMMIT',
       '',
     ]);
-    // That of another network on this node stays.
+    // A chain of another network on this node stays.
     expect(planChanges(unwantedChains(parsePrefix('10.99.0.0/16'), 1).slice(1), state).script).toBe('');
   });
 });

@@ -1,6 +1,6 @@
-// Works out the changes our chains need: a pure function of the output of iptables-save. The result is input for
-// iptables-restore(8) --noflush, which applies each table in one transaction. It names only our own chains and the jumps to them.
-// Rule numbers are used only for the position of a jump.
+// Computes the changes that our chains need: a pure function of the output of iptables-save. The result is input for iptables-restore(8)
+// --noflush, which applies each table in one transaction. It names only our own chains and the jumps to them. Rule numbers are used only
+// for the position of a jump.
 
 import { refusesEverything, type SavedChain, type SavedTables, targetOf } from './iptables-save.ts';
 import type { OwnedChain } from './iptables-table.ts';
@@ -17,7 +17,7 @@ export interface Fault {
   readonly was: 'missing' | 'changed' | 'not wanted';
 }
 
-/** Whether the listing of a chain is right although it is not equal letter by letter. */
+/** Whether the listing of a chain is correct although it is not equal letter by letter. */
 export type IsRight = (chain: OwnedChain, listed: readonly string[]) => boolean;
 
 const literally: IsRight = ({ rules = [] }, listed) =>
@@ -74,8 +74,8 @@ function renewal(chain: OwnedChain, table: ReadonlyMap<string, SavedChain>, isRi
 }
 
 /**
- * The jump must be there once, at the end, as with flannel, so that rules of a network policy come before it. But it must come
- * before a rule that refuses everything, because behind that it would never be reached (flannel #1668).
+ * The jump must exist once, at the end, as with flannel, so that rules of a network policy come before it. But it must come before a rule
+ * that refuses everything, because it would never be reached behind that (flannel #1668).
  */
 function jumpChanges({ name, base, jump }: OwnedChain, present: readonly string[]): string[] {
   const jumps = present.filter((rule) => targetOf(rule) === name);

@@ -32,7 +32,7 @@ export interface FoundIptables {
   readonly all: readonly Iptables[];
   /** The name without a variant, `iptables`; undefined where there is no such program. */
   readonly plain: string | undefined;
-  /** The names that were looked for. */
+  /** The names that were searched for. */
   readonly lookedFor: readonly string[];
 }
 
@@ -62,8 +62,8 @@ export function iptablesFinder(path: string): FindIptables {
 const TABLES = ['filter', 'nat', 'mangle', 'raw', 'security'];
 
 /**
- * The same programs, but the kernel is first asked whether iptables on nf_tables has a table: that takes microseconds, and starting
- * the program takes milliseconds.
+ * The same programs, except that the kernel is first asked whether iptables on nf_tables has a table: that takes microseconds, while
+ * starting the program takes milliseconds.
  */
 export function askingKernelForTables(find: FindIptables, netfilter: Netlink): FindIptables {
   return async (family) => {
@@ -87,7 +87,7 @@ async function findIptables(family: Family, path: string): Promise<FoundIptables
   const all: Iptables[] = [];
   if (nft === true) all.push(program(`${plain}-nft`, 'nf_tables', family));
   if (legacy === true) all.push(program(`${plain}-legacy`, 'legacy', family));
-  // Where both are found, the plain one is one of them, and it need not be started to say which.
+  // Where both are found, the plain one is one of them, so it need not be started to find out which.
   if (other === true && all.length < 2) {
     const variant = await variantOf(plain);
     if (variant !== undefined && !all.some((one) => one.variant === variant)) {
@@ -97,7 +97,9 @@ async function findIptables(family: Family, path: string): Promise<FoundIptables
   return { all, plain: other === true ? plain : undefined, lookedFor };
 }
 
-/** Chooses the variant to write to; reads the rules where there are two. `path` is for the error: rejects with OpError where none is. */
+/**
+ * Chooses the variant to write to; reads the rules where there are two. `path` is for the error: rejects with OpError where there is none.
+ */
 export async function chooseIptables({ all, plain, lookedFor }: FoundIptables, path: string): Promise<ChosenIptables> {
   const [first, second] = all;
   if (first === undefined) {

@@ -52,7 +52,7 @@ export class IptablesFirewall implements Firewall {
    * every packet of a flood.
    */
   readonly #tunnel: NftablesFirewall | undefined;
-  /** Why they could not be made. */
+  /** Why these rules could not be made. */
   #tunnelProblem: string | undefined;
   #tookOver = false;
   #places: readonly string[] = [];
@@ -109,7 +109,7 @@ export class IptablesFirewall implements Firewall {
     return { config, found, chosen, keeper, chains: iptablesChains({ ...config, fullyRandom }) };
   }
 
-  /** Finds out by trying: versions do not tell, because kernel and iptables may be of different age (flannel #1702). */
+  /** Finds out by trying. Versions do not show it, because kernel and iptables may be of different age (flannel #1702). */
   async #takesFullyRandom(iptables: Iptables): Promise<boolean> {
     const probe = '*nat\n:FLANNEL-PROBE - [0:0]\n-A FLANNEL-PROBE -j MASQUERADE --random-fully\nCOMMIT\n';
     const takes = await iptables.accepts(probe);
@@ -118,7 +118,7 @@ export class IptablesFirewall implements Firewall {
     return takes;
   }
 
-  /** Once our chains are in place, removes those of the other flavour and of the other variant; they would still take effect. */
+  /** Once our chains are in place, removes those of the other flavour and of the other variant, which would still take effect. */
   async #takeOver(parts: readonly Part[]): Promise<void> {
     for (const { config, found, keeper } of parts) {
       for (const other of found.all) {

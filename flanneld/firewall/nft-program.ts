@@ -49,7 +49,10 @@ export function nftProgram(signal?: AbortSignal, timeoutMs = NFT_TIMEOUT_MS): Nf
   };
 }
 
-/** The same nft, but the kernel is first asked whether there is such a table: that takes microseconds, and starting nft takes milliseconds. */
+/**
+ * The same nft, except that the kernel is first asked whether there is such a table: that takes microseconds, while starting nft takes
+ * milliseconds.
+ */
 export function askingKernel(nft: Nft, netfilter: Netlink): Nft {
   const list: Nft['list'] = async (family, name) => {
     const known = TABLE_FAMILIES.find((one) => one === family);
@@ -59,7 +62,7 @@ export function askingKernel(nft: Nft, netfilter: Netlink): Nft {
   return { ...nft, list };
 }
 
-/** The script as one line for a shell. A long one is cut off, with a hint how to see all of it. */
+/** The script as one line for a shell. A long one is cut off, with a hint where to see all of it. */
 export function command(script: string): string {
   const lines = script.trim().split('\n');
   return unlessLong(

@@ -12,8 +12,8 @@ import {
 } from './rules.ts';
 
 /**
- * The name of the tables that the agent owns completely; flannel's have other names. The name contains the VNI, because two
- * agents of one node (for two networks) would otherwise take each other's table for a damaged one of theirs.
+ * The name of the tables that the agent owns completely; flannel's have other names. The name contains the VNI, because two agents of one
+ * node (for two networks) would otherwise mistake each other's table for a damaged one of their own.
  */
 export function tableName(vni: number): string {
   return vni === DEFAULT_VNI ? 'weft' : `weft-${vni}`;

@@ -7,12 +7,12 @@ import type { FindIptables } from './iptables-programs.ts';
 import type { Nft } from './nft-program.ts';
 import { NftablesFirewall } from './nftables.ts';
 
-/** An nft that keeps what it is given as tables of rule texts, listed in a spelling of its own. */
+/** An nft that keeps what it is given as tables of rule texts, and lists them in a spelling of its own. */
 class FakeNft implements Nft {
   readonly tables = new Map<string, string[]>();
   readonly scripts: string[] = [];
   acceptsRandom = true;
-  /** What somebody else does as soon as a script was applied. */
+  /** What another program does as soon as a script has been applied. */
   afterApply: () => void = () => undefined;
 
   apply(script: string): Promise<void> {

@@ -1,6 +1,6 @@
-// Writes the agent's tables with nft(8) and keeps them right: a listing shows whether a table is right, and one transaction
-// corrects it. Differs from flannel: rules are checked again (D25), only enabled families are changed (#1906), and nothing that
-// is right is flushed (#2237).
+// Writes the agent's tables with nft(8) and keeps them correct: a listing shows whether a table is, and one transaction corrects it.
+// Differs from flannel: rules are checked again (D25), only enabled families are changed (#1906), and nothing that is correct is flushed
+// (#2237).
 
 import type { Family } from '../../lib/ip.ts';
 import { type BaseChain, listBaseChains } from '../../lib/netfilter/base-chains.ts';
@@ -27,7 +27,7 @@ export interface NftablesTools {
   readonly drift: DriftNotes | undefined;
 }
 
-/** A table that must be written, or of which flannel's form must be removed. */
+/** A table that must be written, or flannel's table that must be removed. */
 interface WrongTable {
   readonly table: Table;
   readonly listed: string | undefined;
@@ -49,10 +49,10 @@ export class NftablesFirewall implements Firewall {
   readonly #asListed = new Map<string, string>();
   readonly #why: string;
   readonly #refusal: ForwardRefusal;
-  /** What keeps the tunnel from being used against the node. */
+  /** The rules that keep the tunnel from being used against the node. */
   readonly #tunnel: TunnelKeeper | undefined;
   readonly #interest: ReturnType<typeof interestIn>;
-  /** The number of the rule set in which all our tables were right: while it is the same, they need not be listed. */
+  /** The number of the rule set in which all our tables were correct: while it is the same, they need not be listed. */
   #rightIn: number | undefined;
 
   constructor(options: FirewallOptions, why: string, { nft, find, log, drift }: NftablesTools) {
@@ -159,7 +159,7 @@ export class NftablesFirewall implements Firewall {
 
   /** Lists the tables, writes those that are not right, and then lists them again. */
   async #ensureTables(tables: readonly Table[], takeOver: boolean): Promise<boolean> {
-    // The number is read before the tables, so that a change during the look is noticed the next time.
+    // The number is read before the tables, so that a change during the listing is noticed the next time.
     let generation = this.#generation();
     let wrong = await this.#findWrong(tables, takeOver);
     const changed = wrong.length > 0;
@@ -174,9 +174,9 @@ export class NftablesFirewall implements Firewall {
   }
 
   /**
-   * The tables that are not right. Of the families in `fresh` the table has just been written for the first time: as nft lists
-   * it now is right. Not after later writes, because then another program that keeps changing our table may already have
-   * changed it again.
+   * The tables that are not correct. For the families in `fresh` the table has just been written for the first time, so nft's listing of it
+   * is regarded as correct. This is not done after later writes, because then another program that keeps changing our table may already
+   * have changed it again.
    */
   async #findWrong(tables: readonly Table[], takeOver: boolean, fresh?: ReadonlySet<string>): Promise<WrongTable[]> {
     const wrong: WrongTable[] = [];

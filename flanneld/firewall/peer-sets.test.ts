@@ -12,7 +12,7 @@ const lease = (publicIp: string, ...hostAddresses: string[]): GuardedLease => ({
   hostAddresses: hostAddresses.map(parseIp),
 });
 
-/** A kernel that has what is written to it, and what somebody else puts there. */
+/** A kernel that has what is written to it, and what other programs add. */
 class FakeSets {
   readonly asked: string[][] = [];
   leases: ReadonlyMap<string, GuardedLease> = new Map();

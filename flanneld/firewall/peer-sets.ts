@@ -1,5 +1,5 @@
-// The addresses peers send from, in the sets of `inet weft`: what the guard's rules look into. Written by netlink, an
-// element at a time, so that one peer more or less among thousands costs what one element costs.
+// The addresses that peers send from, in the sets of `inet weft` that the guard's rules use. They are written by netlink, element by
+// element, so that a single new peer among thousands costs only one element.
 
 import { type Family, formatIp, type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import type { JsonValue } from '../../lib/json.ts';
@@ -11,10 +11,10 @@ import { type Elements, elementLines } from './nft-table.ts';
 import { PEERS } from './tunnel-rules.ts';
 
 const FAMILIES = [4, 6] as const;
-/** More changes than this are not one transaction of netlink but a script for nft. */
+/** With more changes than this, a script for nft is used instead of one netlink transaction. */
 const MOST_AT_ONCE = 1000;
 
-/** What the guard needs of a lease. */
+/** What the guard needs from a lease. */
 export interface GuardedLease {
   readonly publicIp?: Ip;
   readonly publicIpv6?: Ip;
@@ -42,16 +42,16 @@ export interface PeerSetsOptions {
 export class PeerSets {
   readonly #options: PeerSetsOptions;
   #of: Leases = new Map();
-  /** The wanted addresses, and how many times the leases have each. */
+  /** The wanted addresses, and how many leases have each. */
   readonly #wanted: Record<Family, Map<bigint, number>> = { 4: new Map(), 6: new Map() };
-  /** Addresses that may not be in the kernel as they are wanted, and whether they are there. Undefined before that is known. */
+  /** Addresses whose state in the kernel may be wrong, and whether they are there. Undefined before that is known. */
   #unlike: Unlike | undefined;
 
   constructor(options: PeerSetsOptions) {
     this.#options = options;
   }
 
-  /** What is wanted, for a table that is written anew; it counts as acknowledged when `written` is called. */
+  /** The elements for a table that is about to be written; they count as acknowledged when `written` is called. */
   elements(): Elements {
     this.#followLeases();
     return new Map(
@@ -59,21 +59,21 @@ export class PeerSets {
     );
   }
 
-  /** The table was written with `elements`. */
+  /** Call when the table was written with `elements`. */
   written(): void {
     this.#unlike = nothingUnlike();
   }
 
   /**
-   * What changed with the leases since the kernel last acknowledged all. Undefined when that is not known, or is too much
-   * for one transaction: then `compare` and `rewrite`. Throws NetlinkError, after which nothing is known.
+   * Applies what has changed in the leases since the kernel last acknowledged everything. Undefined when that is not known, or is too much
+   * for one transaction: then use `compare` and `rewrite`. Throws NetlinkError, after which nothing is known.
    */
   follow(): boolean | undefined {
     const unlike = this.#unlike;
     if (unlike === undefined) return undefined;
     this.#followLeases();
     const changes = FAMILIES.map((family) => this.#changeOf(family, unlike[family]));
-    // Before any is made into a request: thousands of those would hold up everything else.
+    // This is checked before any request is made: thousands of requests would delay everything else.
     if (changes.reduce((sum, { gone, come }) => sum + gone.length + come.length, 0) > MOST_AT_ONCE) return undefined;
     const requests = changes.flatMap((change) => this.#requests(change));
     this.#unlike = undefined;
@@ -82,7 +82,7 @@ export class PeerSets {
     return requests.length > 0;
   }
 
-  /** Reads what the kernel has and makes it right; resolves to whether anything had to be, undefined when it is too much. */
+  /** Reads the kernel's sets and corrects them. Returns whether anything was changed; undefined when it is too much. */
   compare(): { readonly changed: boolean; readonly byOthers: boolean } | undefined {
     const before = this.#unlike;
     const listed = this.#list();
@@ -97,7 +97,7 @@ export class PeerSets {
     return changed === undefined ? undefined : { changed, byOthers };
   }
 
-  /** The command lines that make the sets right, whatever is in them, for one transaction. */
+  /** The command lines for one transaction that make the sets correct, whatever they contain. */
   rewrite(): string {
     const table = `inet ${this.#options.table}`;
     const lines = [...this.elements()].flatMap(([set, texts]) => [
@@ -128,7 +128,7 @@ export class PeerSets {
     if (before + more > 0) wanted.set(value, before + more);
     else wanted.delete(value);
     if (before > 0 === before + more > 0) return;
-    // The kernel has what was wanted before, unless something else is noted already.
+    // The kernel has what was wanted before, unless another state is already noted.
     if (unlike?.has(value) === false) unlike.set(value, before > 0);
   }
 
@@ -172,7 +172,7 @@ function nothingUnlike(): Unlike {
   return { 4: new Map(), 6: new Map() };
 }
 
-/** Every address that a lease and its host have; this node's own too, which nobody else can send from. */
+/** Every address of a lease and its host. This node's own count too: nobody else can send from them. */
 function addressesOf({ publicIp, publicIpv6, hostAddresses = [] }: GuardedLease): Ip[] {
   return [publicIp, publicIpv6, ...hostAddresses].filter((ip) => ip !== undefined);
 }

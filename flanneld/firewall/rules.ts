@@ -1,7 +1,7 @@
-// The agent's packet filter as data for both flavours: a pure function from the configuration to rules in order. They are
-// flannel's iptables rules (pkg/trafficmngr/iptables). Differs from flannel's nftables rules: there rule 4 (`saddr != subnet, daddr
-// network`) also matches what the last rule is for, so that node → remote pod is not masqueraded (D23). Here it matches only
-// packets from outside the network to this node's own pods. flannel compares the whole mark; here only kube-proxy's bit counts.
+// The agent's packet filter as data for both flavours: a pure function from the configuration to rules in order. They are flannel's
+// iptables rules (pkg/trafficmngr/iptables). Differs from flannel's nftables rules: there rule 4 (`saddr != subnet, daddr network`) also
+// matches the packets that the last rule is for, so that node → remote pod is not masqueraded (D23). Here it matches only packets from
+// outside the network to this node's own pods. flannel compares the whole mark; here only kube-proxy's bit counts.
 
 import { type Family, type IpPrefix, networkOf } from '../../lib/ip.ts';
 

@@ -65,7 +65,7 @@ export class TunnelKeeper {
     this.#watchedSinceMs = Date.now();
   }
 
-  /** Reads the sets and makes them right; resolves to whether it changed anything. Rejects with OpError. */
+  /** Reads the sets and corrects them; resolves to whether it changed anything. Rejects with OpError. */
   async ensureElements(): Promise<boolean> {
     if (this.#peers === undefined) return false;
     const result = this.#peers.compare();

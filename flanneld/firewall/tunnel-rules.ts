@@ -1,6 +1,6 @@
-// Two nftables tables, `inet weft` and `arp weft`, that keep the tunnel from being used against the node. The shield is always on:
-// no packet from the tunnel or from a pod can change the node's routes, addresses or neighbours. The guard (`--guard`) counts or
-// refuses packets to the tunnel's port from senders who are no peers. Rules do this and not sysctls, because the agent has only
+// Two nftables tables, `inet weft` and `arp weft`, that keep the tunnel from being used against the node. The shield is always on: no
+// packet from the tunnel or from a pod can change the node's routes, addresses or neighbours. The guard (`--guard`) counts or refuses
+// packets to the tunnel's port from senders that are not peers. This is done by rules and not by sysctls, because the agent has only
 // NET_ADMIN and cannot write sysctls.
 
 import { addToIp, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../../lib/ip.ts';
@@ -35,7 +35,7 @@ export interface GuardConfig {
   readonly port: number;
   /** Whether packets have a VXLAN header. Those with another VNI than the table's belong to another network. */
   readonly isVxlan: boolean;
-  /** Whether nft supports sets of an address and the inner MAC; by the MAC a peer behind NAT is recognized. */
+  /** Whether nft supports sets of an address and the inner MAC; a peer behind NAT is recognized by its MAC. */
   readonly seesMacs: boolean;
 }
 
@@ -43,7 +43,7 @@ export interface GuardConfig {
 export const COUNTERS = { refused: 'refused', strangers: 'strangers', pods: 'pods' } as const;
 /** How many strangers of a family are recorded at most, so that a flood of forged addresses cannot fill the memory. */
 export const STRANGERS_KEPT = 64;
-/** A stranger is forgotten this long after its first packet; so the kernel's remaining time tells when that packet came. */
+/** A stranger is forgotten this long after its first packet, so the element's remaining time in the kernel shows when that packet came. */
 export const STRANGER_KEPT_SEC = 86_400;
 
 const INPUT: BaseChain = { type: 'filter', hook: 'input', priority: -150, priorityName: 'mangle' };
@@ -146,7 +146,7 @@ function guardJumps({ guard }: TunnelConfig): Rule[] {
   return guard === undefined ? [] : [allOf(toPort(guard), jump('guard'))];
 }
 
-/** Packets of peers return first, so that each of them costs only one look-up in a set. */
+/** Peers' packets return first, so that each of them costs only one look-up in a set. */
 function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
   const network = allOf(payload(64, 8, '==', 8), payload(96, 24, '!=', vni), RETURN);
   return {
@@ -168,7 +168,7 @@ function guardChain({ vni }: TunnelConfig, guard: GuardConfig): Chain {
 }
 
 /**
- * These chains come before masquerade, which would give the packet this node's address, and that is a peer's. Every packet of a pod
+ * These chains come before masquerade, which would give the packet this node's address, which is also a peer's. Every packet of a pod
  * passes here four times in a round trip, so a packet for another port costs only one comparison.
  */
 function forwardChains({ bridge, networks }: TunnelConfig, guard: GuardConfig): Chain[] {

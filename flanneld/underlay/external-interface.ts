@@ -40,7 +40,7 @@ export interface ExternalInterface {
   readonly notes: readonly string[];
 }
 
-/** The interface a selector found, and the addresses by which it found it (none when it went by name). */
+/** The interface that a selector found, and the addresses that it matched (none when it matched the name). */
 interface Choice {
   readonly link: Underlay['links'][number];
   readonly ips: readonly Ip[];
@@ -139,8 +139,8 @@ function byReach(selection: Selection, target: Ip): Choice {
 }
 
 /**
- * Differs from flannel (D27), which requires --public-ip to be an address of this node. Behind NAT it is none; then the
- * default route decides.
+ * Differs from flannel (D27), which requires --public-ip to be an address of this node. Behind NAT it is not; then the default route
+ * decides.
  */
 function byDefault(selection: Selection): Choice {
   const { options, underlay, families, notes } = selection;
@@ -210,7 +210,7 @@ function complete(selection: Selection, { link, ips }: Choice): ExternalInterfac
   };
 }
 
-/** The address the choice was made by, else the best usable one. */
+/** The address that led to the choice, else the best usable one. */
 function underlayAddress(
   selection: Selection,
   link: Choice['link'],

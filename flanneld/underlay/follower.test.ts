@@ -36,7 +36,7 @@ import { type Place, UNDERLAY_CHECK, UnderlayFollower } from './follower.ts';
 interface Nic {
   index: number;
   isUp: boolean;
-  /** Of each address in CIDR form. */
+  /** The flags of each address, in CIDR form. */
   flags: Record<string, number>;
 }
 
@@ -85,7 +85,7 @@ class Node {
     this.#listen();
   }
 
-  /** Asked again after every move, as the agent does. */
+  /** The follower is asked again after every move, as the agent does. */
   #listen(): void {
     void this.follower.next().then(({ external: { name, ipv4, ipv6 } }) => {
       const ips = [ipv4, ipv6].flatMap((each) => (each === undefined ? [] : [formatIp(each.publicIp)]));

@@ -38,9 +38,9 @@ interface Problem {
   readonly isNear?: boolean;
 }
 
-/** How long an address must stay away before another interface is taken: a renewed DHCP lease removes it for a moment. */
+/** How long an address must be absent before another interface is chosen: a renewed DHCP lease removes it for a moment. */
 const SETTLE_MS = 2000;
-/** How often to look without an event while something is wrong. */
+/** How often to check without an event while something is wrong. */
 const RETRY_MS = 1000;
 const AUDIT_MS = 30_000;
 const GAP_MS = 10;
@@ -102,7 +102,7 @@ export class UnderlayFollower {
     }
   }
 
-  /** Makes the follower look again soon. */
+  /** Makes the follower check again soon. */
   wake(): void {
     this.#loop.wake('underlay');
   }
@@ -119,7 +119,7 @@ export class UnderlayFollower {
     await this.#loop.stop();
   }
 
-  /** Returns when to look again without an event, in ms. */
+  /** Returns when to check again without an event, in ms. */
   #look(): number | undefined {
     if (this.#onMove === undefined) return undefined;
     const addresses = this.#nodeAddresses() ?? this.#place.addresses;

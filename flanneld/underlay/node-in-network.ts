@@ -1,5 +1,5 @@
-// Finds what the node itself needs inside the cluster's network: an own address, a gateway, a DNS server, a Service. If
-// there is any, the network may get no unreachable route, because the node would cut itself off.
+// Finds what the node itself needs inside the cluster's network: an address of its own, a gateway, a DNS server, a Service. If there is
+// any, the network gets no unreachable route, because the node would cut itself off.
 
 import {
   contains,

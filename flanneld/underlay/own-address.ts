@@ -1,4 +1,4 @@
-// Checks of the address this node publishes: whether others can send to it, and whether another node publishes it, too.
+// Checks the address that this node publishes: whether others can send to it, and whether another node publishes it too.
 
 import { ConfigError } from '../../lib/errors.ts';
 import { type Family, formatIp, type Ip, type IpPrefix, sameIp, samePrefix } from '../../lib/ip.ts';
@@ -53,8 +53,8 @@ function ownAddressChecks(node: string, published: readonly Published[], snapsho
 }
 
 /**
- * Makes lines for /readyz?verbose and `status`: which addresses were refused, and which other node publishes the same one. The leases of
- * a snapshot are compared once, because the lines are asked for every few seconds and there may be thousands of leases.
+ * Makes lines for /readyz?verbose and `status`: which addresses were refused, and which other node publishes the same one. The leases of a
+ * snapshot are compared once, because the lines are requested every few seconds and there may be thousands of leases.
  */
 export function ownAddressChecker(
   node: string,
@@ -67,7 +67,7 @@ export function ownAddressChecker(
   };
 }
 
-/** Only a report, no refusal: the other one may be the old Node object of this machine before it was installed anew. */
+/** This is only reported, not refused: the other node may be the old Node object of this machine before it was installed again. */
 function shared(node: string, { family, subnet, publicIp }: Published, { leases, ownKey }: LeaseSnapshot): string[] {
   const found: string[] = [];
   for (const [key, lease] of leases) {

@@ -1,4 +1,4 @@
-// The mirror does not store objects that are as wanted, so each kind must be able to say what they are.
+// The mirror does not store objects that are as wanted, so each kind must be able to compute them.
 
 import { expect, test } from 'vitest';
 import { parseIp, parsePrefix } from '../../../lib/ip.ts';

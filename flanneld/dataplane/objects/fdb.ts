@@ -1,4 +1,4 @@
-// FDB entries of the overlay's VXLAN device: they say to which node the frames for a peer's MAC are sent. On that device every
+// FDB entries of the overlay's VXLAN device: the underlay address to which the frames for a peer's MAC are sent. On that device every
 // permanent entry is ours, whoever made it; learned entries expire by themselves.
 
 import { formatIp, type Ip, sameIp } from '../../../lib/ip.ts';
@@ -32,7 +32,7 @@ export const fdb: ObjectKind<WantedFdb, FdbEntry> = {
   }),
   put: ({ mac, destination }, _, { tunnel }) =>
     replaceFdb({ index: tunnel?.index ?? 0, mac, destination }, tunnel?.name),
-  // Without a destination the kernel deletes all entries of the MAC, also those that send by another device.
+  // Without a destination the kernel deletes all entries of the MAC, even those that send by another device.
   remove: ({ mac }, { tunnel }) => deleteFdb({ index: tunnel?.index ?? 0, mac }, tunnel?.name),
   spell: ({ mac }) => `fdb ${mac}`,
   difference: ({ destination }) => `had dst ${destination === undefined ? 'none' : formatIp(destination)}`,

@@ -1,5 +1,5 @@
-// The interface of one kind of object: its key, whose it is, when it is as wanted, how it is listed, made and removed, and how
-// the kernel's events about it are read. Each kind is one file of this folder; a backend may bring kinds of its own.
+// The interface of one kind of object: its key, when it belongs to us, when it is as wanted, how it is listed, made and removed, and how
+// the kernel's events about it are read. Each kind is one file of this folder; a backend may have kinds of its own.
 
 import type { Family, Ip, IpPrefix } from '../../../lib/ip.ts';
 import type { Netlink } from '../../../lib/netlink/connection.ts';
@@ -24,7 +24,7 @@ export interface Place {
   readonly tunnel: Device | undefined;
   /** The external interface, on which only objects with the agent's protocol number belong to the agent. */
   readonly underlay: Device;
-  /** Whether a device is a tunnel of any backend, ours or flannel's; absent where no other overlay can be. */
+  /** Whether a device is a tunnel of any backend, in Weft or flannel; absent where there can be no other overlay. */
   readonly isTunnel?: (link: Link) => boolean;
 }
 
@@ -51,7 +51,7 @@ export interface Action {
 
 export interface Refusal {
   readonly action: Action;
-  /** The kernel's error number; absent when something else than the kernel refused. */
+  /** The kernel's error number; absent when the refusal did not come from the kernel. */
   readonly errno?: number;
   readonly text: string;
   /** Set when the change is still under way and has not failed: when to ask again, in milliseconds. */
@@ -59,13 +59,13 @@ export interface Refusal {
 }
 
 export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
-  /** `neigh`, `route`: for messages, noted drift and metrics. */
+  /** The kind's name for messages, noted drift and metrics: `neigh`, `route`. */
   readonly name: string;
   wantedKey(want: Want): ObjectKey;
   presentKey(have: Have): ObjectKey;
   /** Whether the present object is as wanted. */
   isRight(have: Have, want: Want, place: Place): boolean;
-  /** Whether the present object may be removed when nobody wants it. */
+  /** Whether the present object may be removed when it is not wanted. */
   isOurs(have: Have, place: Place): boolean;
   /**
    * All objects at a place; undefined when this kernel has none of this kind. At the first listing (`isFirst`) there may be
@@ -74,7 +74,7 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
   list(netlink: Netlink, place: Place, isFirst: boolean): readonly Have[] | undefined;
   /** The present object when it is as wanted. Thousands are, so the mirror does not store them. */
   asWanted(want: Want, place: Place): Have;
-  /** The request that makes an object, in the place of `have` if there is one. */
+  /** The request that makes an object, or replaces `have` if that is given. */
   put(want: Want, have: Have | undefined, place: Place): Do;
   remove(have: Have, place: Place): Do;
   /** Names the object in messages: `fdb 02:…`. */
@@ -87,7 +87,7 @@ export interface ObjectKind<Want, Have, Do extends Action = NetlinkRequest> {
    * again. A kind without this function is polled: it is listed at each audit and after each change.
    */
   hear?(event: RtnetlinkEvent, table: Table<Have>, place: Place): boolean;
-  /** For kinds that are not made by rtnetlink: does the actions, and resolves to those that were refused. */
+  /** For kinds that are not made by rtnetlink: runs the actions, and resolves to those that were refused. */
   execute?(actions: readonly Do[]): Promise<readonly Refusal[]>;
 
   /** The object's device, for messages; absent when it is the overlay's own. */
@@ -117,7 +117,7 @@ export interface Holder<Have> {
   readonly spelled: string;
 }
 
-/** Any kind. It is only ever given objects it made itself. */
+/** Any kind. It is given only objects that it made itself. */
 export type AnyKind = ObjectKind<unknown, unknown, Action>;
 
 /** One object that a peer needs. */
@@ -130,7 +130,7 @@ export function wanted<Want, Have, Do extends Action>(kind: ObjectKind<Want, Hav
   return { kind, want };
 }
 
-/** The objects of one kind that are there, by key. */
+/** The present objects of one kind, by key. */
 export interface Table<Have> {
   get(key: ObjectKey): Have | undefined;
   set(key: ObjectKey, have: Have): void;

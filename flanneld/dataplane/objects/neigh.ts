@@ -1,5 +1,5 @@
-// Neighbours on the overlay's own device: the address of a peer's VTEP, and its MAC. They are permanent, so that the
-// kernel never asks for them. On that device each permanent one is ours, whoever made it (a flannel may have).
+// Neighbours on the overlay's own device: the address of a peer's VTEP, and its MAC. They are permanent, so that the kernel never asks for
+// the MAC. On that device each permanent one is ours, whoever made it (flannel may have).
 
 import { formatIp, type Ip } from '../../../lib/ip.ts';
 import type { Mac } from '../../../lib/mac.ts';

@@ -1,5 +1,5 @@
-// Chooses the ids of nexthop objects. They lie in a range of their own, one half for each family. The id follows from the
-// position of the subnet in the network, so that the same leases get the same ids on every run (linux/nexthop.h).
+// Chooses the ids of nexthop objects, in a range of their own with one half for each family. The id follows from the position of the subnet
+// in the network, so that the same leases get the same ids on every run (linux/nexthop.h).
 
 import { addressBits, type Family, type IpPrefix } from '../../../lib/ip.ts';
 
@@ -13,7 +13,7 @@ export function isReservedNexthopId(id: number): boolean {
   return id >= NEXTHOP_ID_FIRST && id <= NEXTHOP_ID_LAST;
 }
 
-/** The id a subnet gets when nobody holds it: its number among the network's subnets of that size. */
+/** The id that a subnet gets if it is free: its number among the network's subnets of that size. */
 export function preferredNexthopId(network: IpPrefix, subnet: IpPrefix): number {
   const shift = BigInt(addressBits(subnet.ip.family) - subnet.length);
   const place = (subnet.ip.value - network.ip.value) >> shift;

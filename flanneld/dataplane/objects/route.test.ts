@@ -39,14 +39,14 @@ function wantedOf({ subnet: destination, publicIp: gateway }: RoutePeer): Wanted
   return { destination, gateway, by: 'underlay' };
 }
 
-/** Of a table, what a mirror shows: ours, but for what leads into another overlay's tunnel. */
+/** The routes that a mirror shows of a table: ours, except those that lead into another overlay's tunnel. */
 function presentIn(table: readonly Route[]) {
   const ours = table.filter((one) => kind.isOurs(one, place) && !(one.oif !== undefined && isTunnel(one.oif)));
   const byKey = new Map(ours.map((one) => [kind.presentKey(one), one]));
   return { entries: () => byKey };
 }
 
-/** What a run would do to a table, and who holds the places it leaves alone. */
+/** What a run would change in a table, and who has the places that it leaves alone. */
 function compare(table: readonly Route[], peers: readonly RoutePeer[] = [two], hadAll = false) {
   const changes = wholeCompare(peers, directly, place, presentIn(table));
   const missing = changes.filter(({ want, have }) => want !== undefined && have === undefined);

@@ -164,7 +164,7 @@ function put(want: WantedRoute, have: Route | undefined, { tunnel, underlay }: P
     const hop = { gateway, oif: tunnel?.index ?? 0, flags: RTNH_F_ONLINK };
     return replaceRoute({ destination, ...hop, protocol }, tunnel?.name);
   }
-  // On the external interface a route is added, not replaced, where none was seen: somebody may have made one meanwhile.
+  // On the external interface a route is added, not replaced, where none was seen: another program may have made one meanwhile.
   const spec = { destination, gateway, oif: underlay.index, protocol };
   return (have === undefined ? addRoute : replaceRoute)(spec, underlay.name);
 }
@@ -188,7 +188,7 @@ function hear(event: RtnetlinkEvent, table: Table<Route>, place: Place): boolean
   const key = keyOf(object);
   const present = table.get(key);
   if (!isOurs(object, place)) {
-    // Somebody else's route replaced one of ours; the kernel sends no other event for that.
+    // Somebody else's route has replaced one of ours. The kernel sends no other event about that.
     if (replaced && present !== undefined) table.delete(key);
     return true;
   }
