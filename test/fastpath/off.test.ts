@@ -119,7 +119,7 @@ test('an agent that starts where a policy is in force stops at once what a kille
     one,
     `table inet policies { chain f { type filter hook forward priority 0; ip daddr ${c.ip} drop; } }`,
   );
-  // Until its time is over, a dead agent's programs go past the rule.
+  // Until its heartbeat ends, a dead agent's programs carry packets past the rule.
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
   await one.agent.start();
   await one.agent.ready();

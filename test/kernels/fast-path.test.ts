@@ -1,5 +1,5 @@
-// The fast path on this machine's kernel: with tcx links or filters of clsact, with conntrack built in or as a module. Before 5.18, and
-// without BTF, packets go the classic way, and the agent says why.
+// The fast path of two whole nodes on this machine's kernel, as `full` and as `redirect`: with tcx links or filters of clsact, with
+// conntrack built in or as a module. Before 5.18, and without BTF, packets go the classic way, and the agent says why.
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,13 +34,13 @@ import { needs } from '../support/needs.ts';
 const LOOK_MS = 20_000;
 const sys = openKoffiSyscalls();
 const folder = mkdtempSync(`${tmpdir()}/weft-fast-path-`);
-/** Where conntrack is a module, it is there only once somebody has used it. */
+/** Where conntrack is a module, it is loaded only once something has used it. */
 const isModule = (): boolean => existsSync('/sys/kernel/btf/nf_conntrack');
 
 let lab: Lab;
 let one: LabNode;
 let two: LabNode;
-/** What the loader said on each node. */
+/** The loader's output on each node. */
 const loaded: string[] = [];
 
 beforeAll(async () => {
@@ -66,10 +66,10 @@ async function devices(node: LabNode): Promise<string[]> {
   return ['flannel.1', 'eth0', ...ports.map(({ ifname }) => ifname)];
 }
 
-/** What the programs of the sender and of the receiver count. */
+/** The programs' counters at the sender and at the receiver. */
 const COUNTED = { full: ['encapsulated', 'decapsulated'], redirect: ['to-peer', 'from-peer'] } as const;
 
-/** Whether all packets of a flow between the nodes go that way. None may be lost in any case. */
+/** Whether all packets of a flow between the nodes take that way. None may be lost in any case. */
 async function passes(way: keyof typeof COUNTED): Promise<boolean> {
   const [a, c] = [podsOf(one)[0], podsOf(two)[0]];
   const before = [counted(one), counted(two)] as const;
@@ -112,7 +112,7 @@ describe('a kernel with conntrack’s functions', () => {
   });
 
   test('the programs go on without the agent, and the next one takes them over', async () => {
-    // It is there before, because on an emulated processor it takes long to start.
+    // The flow is started early, because on an emulated processor this takes long.
     const flow = await startFlow(podsOf(one)[0], podsOf(two)[0], { freshPorts: true });
     onTestFinished(() => flow.abandon());
     await one.agent.kill();

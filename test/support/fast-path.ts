@@ -41,13 +41,13 @@ export interface FastLabOptions extends Pick<LabOptions, 'netConf' | 'pluginFold
   /** The agent's executable; the built one when absent. */
   readonly agentFile?: string;
   readonly agentEnv?: Record<string, string>;
-  /** Is called on each node before its agent starts. */
+  /** Called on each node before its agent starts. */
   readonly prepare?: (node: LabNode) => Promise<unknown>;
   /** Whether to wait until the fast path is on; true when absent. */
   readonly isOn?: boolean;
 }
 
-/** Two nodes with two pods each, a bpffs each, and the fast path, which is on for all of them when this resolves. */
+/** Two nodes with two pods and a bpffs each. The fast path is on for all pods when this resolves. */
 export async function startFastLab(given: FastLabOptions = {}): Promise<Lab> {
   const { agentFile, agentEnv = {}, mode = 'redirect', prepare, isOn = true, ...options } = given;
   const file = agentFile === undefined ? {} : { file: agentFile };
@@ -108,12 +108,12 @@ export async function untilOff(node: LabNode, reason: RegExp): Promise<void> {
   await waitUntil(isOff, 20_000, `${node.name} to leave the fast path`);
 }
 
-/** What the programs of a node have counted, read from the kernel: no agent is needed. */
+/** The programs' counters on a node, read from the kernel, so that no agent is needed. */
 export function counted(node: LabNode): Map<Reason, number> {
   return withPin(node, 'counters', (fd) => readCounters(sys, { fd, spec: countersMap }, possibleProcessors(sys)));
 }
 
-/** Lets the programs of a node go on for ten minutes, as if its agent, which must be dead, had just put that off. */
+/** Lets the programs of a node go on for ten minutes. Its agent must be dead, because it would set a nearer time. */
 export function keepAlive(node: LabNode): void {
   withPin(node, 'state', (fd) => allowFor(sys, { fd, spec: stateMap }, 600_000));
 }
@@ -134,12 +134,12 @@ export function linkPins(node: LabNode): string[] {
   return (listDir(sys, node.pathFromOutside(PINS)) ?? []).filter((name) => LINK_PIN.test(name));
 }
 
-/** Takes a link's program off its device, as somebody might who has the right. 0, or −errno. */
+/** Detaches a link's program from its device, as somebody with the right could do. Returns 0 or −errno. */
 export function detachLink(fd: number): number {
   return tryBpf(sys, BPF_LINK_DETACH, (attr) => attr.setU32(0, fd));
 }
 
-/** The devices of a node that have a program for what arrives. */
+/** The devices of a node that have a program for packets that arrive. */
 export function devicesWithPrograms({ pid }: LabNode): string[] {
   const netns = openNetns(sys, `/proc/${pid}/ns/net`);
   try {
@@ -159,13 +159,13 @@ export function devicesWithPrograms({ pid }: LabNode): string[] {
   }
 }
 
-/** Takes every program of the node off its device. `devices` are those that have one, which only filters of clsact need. */
+/** Detaches every program of the node. `devices` are those that have one; only filters of clsact need them. */
 export async function detachAll(node: LabNode, devices: readonly string[]): Promise<void> {
   if (hasTcx(sys)) for (const pin of linkPins(node)) check(withPin(node, pin, detachLink), 'bpf detach', pin);
   else for (const dev of devices) await node.run(['tc', 'qdisc', 'del', 'dev', dev, 'clsact']);
 }
 
-/** How much a node has counted of a reason since `before`. */
+/** How much the counter of a reason on a node has grown since `before`. */
 export function since(node: LabNode, before: ReadonlyMap<Reason, number>, reason: Reason): number {
   return (counted(node).get(reason) ?? 0) - (before.get(reason) ?? 0);
 }
@@ -176,7 +176,7 @@ export function podsInMap(node: LabNode): string[] {
   return elements.map(({ key }) => formatIp(ipFromBytes(key)));
 }
 
-/** Has the next pod of the node get this address, which must be free. */
+/** Makes the next pod of the node get this address, which must be free. */
 export function giveNext(node: LabNode, ip: string): void {
   const { family, value } = parseIp(ip);
   node.writeFile('/var/lib/cni/networks/cbr0/last_reserved_ip.0', formatIp({ family, value: value - 1n }));
@@ -186,18 +186,18 @@ const inside =
   (pod: LabPod): Inside =>
   (argv) => ['nsenter', `--net=${pod.netnsFromOutside}`, ...argv];
 
-/** Starts a server in the pod that answers `NAME@ADDRESS` at port 80 with the client's address. It ends with the test. */
+/** Starts a server in the pod that answers `NAME@ADDRESS` with the client's address, at port 80. It ends with the test. */
 export async function serve(pod: LabPod): Promise<void> {
   const server = await startServer(inside(pod), `${pod.name}@`, 80);
   onTestFinished(() => server.stop());
 }
 
-/** The answer that a pod gets; empty without one. */
+/** The answer that a pod receives; empty without one. */
 export async function ask(pod: LabPod, protocol: 'tcp' | 'udp', address: string, port = 80): Promise<string> {
   return (await pod.exec(askArgv({ protocol, address, port }))).stdout;
 }
 
-/** Adds a table; nft wants a line's end between the last two braces. */
+/** Adds a table; nft needs a line end between the last two braces. */
 export async function addTable(node: LabNode, table: string): Promise<void> {
   await node.run(['nft', table.replace(/} *}$/, '}\n}')]);
 }

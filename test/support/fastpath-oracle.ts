@@ -35,14 +35,14 @@ export interface Arrival {
   readonly program: 'from-pod' | 'from-tunnel';
   readonly frame: Uint8Array;
   readonly ifindex: number;
-  /** The MAC of the device that the packet came in by. */
+  /** The MAC of the device by which the packet arrived. */
   readonly deviceMac: Mac;
   readonly gsoSize: number;
 }
 
 export interface Decision {
   readonly reason: Reason;
-  /** Left to the kernel: as it came. */
+  /** A packet that is left to the kernel is unchanged. */
   readonly frame: Uint8Array;
 }
 
@@ -112,7 +112,7 @@ const etherTypes: ReadonlyMap<number, Family> = new Map([
   [0x86dd, 6],
 ]);
 
-/** What follows from the packet alone; the reason why it is none for the fast path, or what it is. */
+/** What follows from the packet alone: the reason why it cannot take the fast path, or its parts. */
 function parse(world: OracleWorld, { frame, program, deviceMac }: Arrival): Parsed | Reason {
   const family = etherTypes.get(viewOf(frame).getUint16(12));
   if (family === undefined || !world.own.some(({ ip }) => ip.family === family)) return 'not-ip';
@@ -181,7 +181,7 @@ function size(world: OracleWorld, { frame, gsoSize }: Arrival, parsed: Parsed): 
   return parsed.headerBytes + tcpBytes + gsoSize > world.mtu ? 'size' : undefined;
 }
 
-/** What is asked last, because it takes longest. */
+/** The checks that the programs make last, because they take longest. */
 function last(world: OracleWorld, arrival: Arrival, parsed: Parsed): Reason | undefined {
   return size(world, arrival, parsed) ?? track(world, parsed);
 }
@@ -195,7 +195,7 @@ function gone({ devices, pods }: OracleWorld, { destination }: Parsed): Reason |
   return devices.has(pods.get(destination)?.ifindex ?? 0) ? undefined : 'no-device';
 }
 
-/** As a router sends it on: its next hop's MAC and its own, a ttl less by 1, and the checksum of the header as it is then. */
+/** The packet as a router forwards it: with the MACs of the next hop and its own, a ttl less by 1, and the new checksum of the header. */
 function routed(frame: Uint8Array, parsed: Parsed, to: Mac, from: Mac): Uint8Array {
   const copy = frame.slice();
   copy.set(macToBytes(to), 0);

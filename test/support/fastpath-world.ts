@@ -1,5 +1,5 @@
-// A node as the fast path's programs see it, for tests that run them on packets without sending any: devices in a namespace, maps with two
-// pods and two peers, tracked connections, and frames that are mostly correct.
+// A node as the fast path's programs see it, for tests that run them on packets without sending any: devices in a namespace, maps with
+// three pods and two peers, tracked connections, and frames that are mostly correct.
 
 import fc from 'fast-check';
 import { addressKey, encodePeer, encodePod } from '../../flanneld/fastpath/programs/layout.ts';
@@ -30,7 +30,7 @@ const bridgeMac = parseMac('0a:58:0a:f4:01:01');
 export const ownVtep = parseMac('02:0f:00:00:00:01');
 const peerVtep = parseMac('02:0f:00:00:00:02');
 const otherVtep = parseMac('02:0f:00:00:00:03');
-/** Of the last pod the device is gone, and its entry is still there. */
+/** The last pod's device is gone, but its entry is still there. */
 const podMacs = [parseMac('02:0a:00:00:00:02'), parseMac('02:0a:00:00:00:03'), parseMac('02:0a:00:00:00:03')] as const;
 export const GONE_DEVICE = 1_000_000;
 const strange = parseMac('02:ee:ee:ee:ee:ee');
@@ -53,10 +53,10 @@ export const places: Record<
   },
 };
 const peerMacs = [peerVtep, otherVtep] as const;
-/** A pod on the first and on the second peer. */
+/** One pod on each of the two peers. */
 const remotes = (family: Family): Ip[] => places[family].peers.map(({ ip }) => ({ family, value: ip.value + 5n }));
 
-/** The devices' indexes; the underlay's is 0 unless it is asked for. */
+/** The devices' indexes; the underlay's is 0 unless it is requested. */
 export interface Devices {
   readonly pods: readonly [number, number];
   readonly tunnel: number;
@@ -97,7 +97,7 @@ export async function startPacketNode(sys: Syscalls, underlayMac?: Mac): Promise
   };
 }
 
-/** Programs and maps of a node of these families, with all pods and both peers in them. */
+/** Loads the programs and maps of a node with these families. The maps contain all pods and both peers. */
 export function loadNode(
   sys: Syscalls,
   devices: Devices,
@@ -150,10 +150,10 @@ export function mapOf(maps: NodeMaps, name: string): BpfMap {
   return map;
 }
 
-/** What a frame is made of; the fields of its headers are right unless said otherwise. */
+/** The parts of a frame; the fields of its headers are correct unless stated otherwise. */
 interface Parts {
   readonly family: Family;
-  /** Of IPv4 with the length of its header. */
+  /** The version; for IPv4 with the length of its header. */
   readonly version: number;
   readonly to: Mac;
   readonly from: Mac;
@@ -202,7 +202,7 @@ function build(parts: Parts): Uint8Array {
 export const often = <T>(usual: readonly T[], rare: readonly T[]) =>
   fc.oneof({ weight: 8, arbitrary: fc.constantFrom(...usual) }, { weight: 1, arbitrary: fc.constantFrom(...rare) });
 
-/** Frames that are right in most things, so that every check is reached, and spoiled in a few. */
+/** Frames that are correct in most fields, so that every check is reached, and wrong in a few. */
 export function frames(family: Family, program: Arrival['program']): fc.Arbitrary<Uint8Array> {
   const { pods, others } = places[family];
   const [near, far] = [pods, remotes(family)];
@@ -214,7 +214,7 @@ export function frames(family: Family, program: Arrival['program']): fc.Arbitrar
     source: program === 'from-pod' ? often(near.slice(0, 1), [...near, ...others]) : often(far, [...near, ...others]),
     destination: program === 'from-pod' ? often([...near.slice(1), ...far], [...near, ...others]) : often(near, others),
     protocol: often([IPPROTO_TCP, IPPROTO_UDP], [1, 4, 44, 58, 132]),
-    // The second are those of the tracked connections.
+    // The second one has the ports of the tracked connections.
     ports: fc.constantFrom(0x1234_0050, 0x9999_0035, 0, 0xffff_ffff),
     ttl: often([2, 64, 255], [0, 1]),
     tos: fc.nat(255),
@@ -234,7 +234,7 @@ export function frames(family: Family, program: Arrival['program']): fc.Arbitrar
 
 type Spoiling = undefined | [at: number, value: number] | { longer: number } | { behindHeader: number };
 
-/** Sets one byte, cuts off or adds some at the end, or leaves only some behind the IP header. */
+/** Sets one byte, cuts off or adds some bytes at the end, or leaves only a few after the IP header. */
 function spoil(frame: Uint8Array, how: Spoiling): Uint8Array {
   if (how === undefined) return frame;
   if ('longer' in how) return resize(frame, frame.length + how.longer);
@@ -244,7 +244,7 @@ function spoil(frame: Uint8Array, how: Spoiling): Uint8Array {
   return resize(frame, frame.length);
 }
 
-/** The kernel runs a program on no frame that is shorter than its Ethernet and IP headers. */
+/** The kernel refuses to run a program on a frame shorter than its Ethernet and IP headers. */
 function resize(frame: Uint8Array, length: number): Uint8Array {
   const etherType = viewOf(frame).getUint16(12);
   const shortest = 14 + (etherType === 0x0800 ? 20 : etherType === 0x86dd ? 40 : 1);
@@ -255,7 +255,7 @@ function resize(frame: Uint8Array, length: number): Uint8Array {
 
 const REPLY_OF_SERVICE = 0x9999_0035;
 
-/** Tracks connections whose one direction or the other is a packet that is tried here. */
+/** Tracks connections, so that some of the tested packets belong to one of their directions. */
 export function track(sys: Syscalls, families: readonly Family[]): Set<string> {
   const tracked = new Set<string>();
   for (const family of families) {
@@ -264,7 +264,7 @@ export function track(sys: Syscalls, families: readonly Family[]): Set<string> {
     if (pod === undefined || remote === undefined) throw new Error('no places');
     for (const protocol of [IPPROTO_TCP, IPPROTO_UDP]) {
       const ports = { sourcePort: REPLY_OF_SERVICE >>> 16, destinationPort: REPLY_OF_SERVICE & 0xffff };
-      // A Service's: the pod asked another address, and the answer comes from the remote pod.
+      // A connection to a Service: the pod used another address, and the answer comes from the remote pod.
       const virtual = places[family].others[3] ?? pod;
       trackConnection(sys, {
         family,
@@ -278,7 +278,7 @@ export function track(sys: Syscalls, families: readonly Family[]): Set<string> {
         reply: { source: remote, destination: pod, protocol, ...ports },
       });
       tracked.add(flowName(protocol, formatIp(remote), formatIp(pod), REPLY_OF_SERVICE));
-      // Another pod's packets were seen from the beginning.
+      // A connection of another pod that was seen from its beginning.
       trackConnection(sys, {
         family,
         original: { source: pod, destination: remote, protocol, ...ports },
@@ -312,7 +312,7 @@ export function worldOf(devices: Devices, families: readonly Family[], tracked: 
   return { own, mtu: MTU, pods, peers, tracked, isPaused: false, devices: new Set(devices.pods) };
 }
 
-/** One that is redirected. */
+/** A frame that the program redirects. */
 export function goodFrame(family: Family, program: Arrival['program']): Uint8Array {
   const [pod] = places[family].pods;
   const [remote] = remotes(family);
