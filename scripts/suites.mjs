@@ -248,7 +248,7 @@ export const SUITES = {
       },
       only: { type: 'string', value: 'PATTERN', says: 'only tests whose names match this regular expression' },
       update: { type: 'boolean', says: 'keeps the result in test/cluster/conformance' },
-      'fast-path': { type: 'boolean', says: 'only with Weft, with the component fast-path; the result is not kept' },
+      'fast-path': { type: 'boolean', says: 'only with Weft, with the component fast-path' },
     },
   },
   'bench-cluster': {

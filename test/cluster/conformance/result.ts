@@ -10,6 +10,9 @@ import { repository } from '../manifests/documents.ts';
 import { isConformance, type Spec } from './e2e-program.ts';
 import type { Network } from './networks.ts';
 
+/** What the nodes had: a network, or Weft's with the component fast-path. */
+export type Subject = Network | 'weft-fast-path';
+
 const FILE = join(repository, 'test/cluster/conformance/result.json');
 
 interface Count {
@@ -20,7 +23,7 @@ interface Count {
 
 /** What a cluster of one network and its address families gave. */
 export interface KeptRun {
-  readonly network: Network;
+  readonly network: Subject;
   readonly families: Families;
   readonly date: string;
   readonly kubernetes: string;
@@ -36,7 +39,7 @@ export function readResult(): KeptRun[] {
 }
 
 /** Keeps a run in place of the former one of that network and those families. */
-export function keepRun(network: Network, families: Families, specs: readonly Spec[]): void {
+export function keepRun(network: Subject, families: Families, specs: readonly Spec[]): void {
   const command = (argv: readonly [string, ...string[]]): string =>
     execFileSync(argv[0], argv.slice(1), { cwd: repository, encoding: 'utf8' }).trim();
   const run: KeptRun = {
@@ -62,7 +65,7 @@ function count(specs: readonly Spec[]): Count {
 
 /** The README's sentence. Throws when a run is missing. */
 export function sentence(runs: readonly KeptRun[]): string {
-  const passed = (network: Network, families: Families, key: 'conformance' | 'rest'): string => {
+  const passed = (network: Subject, families: Families, key: 'conformance' | 'rest'): string => {
     const run = runs.find((each) => each.network === network && each.families === families);
     if (run === undefined) throw new Error(`no kept run of ${network} with ${families}`);
     return `${run[key].passed} of ${run[key].passed + run[key].failed.length}`;
@@ -74,5 +77,10 @@ export function sentence(runs: readonly KeptRun[]): string {
     `conformance, ${both('ipv4', 'conformance')};`,
     `more of Services, session affinity, hairpin and source addresses, ${both('ipv4', 'rest')};`,
     `dual-stack, ${both('dual', 'rest')}.`,
+    ...(runs.some(({ network, families }) => network === 'weft-fast-path' && families === 'ipv4')
+      ? [
+          `With the fast path ${passed('weft-fast-path', 'ipv4', 'conformance')} and ${passed('weft-fast-path', 'ipv4', 'rest')}.`,
+        ]
+      : []),
   ].join(' ');
 }
