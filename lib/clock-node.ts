@@ -15,7 +15,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Lets timers, sockets and signals be handled between two pieces of long work. */
+/** Gives timers, sockets and signals a turn between two pieces of long work. */
 export function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -17,8 +17,8 @@ const SHELL_SYNTAX = /[|&;<>()`'"\\*?[\]~#!{}\r\n\0]/;
 const PIECES = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)|([^$]+)|(\$)/g;
 
 /**
- * Parses a command whose variables are `allowed`. Throws Error, one line, for an empty command, for shell syntax and for
- * a variable there is not.
+ * Parses a command whose variables are `allowed`. Throws Error, one line, for an empty command, for shell syntax and for an unknown
+ * variable.
  */
 export function parseCommand(text: string, allowed: CommandVariables): CommandLine {
   const words = text.trim().split(/[ \t]+/);

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { errorText, OpError } from './errors.ts';
 
 export interface ExecOptions {
-  /** Is written to the program's standard input, which is then closed. */
+  /** Written to the program's standard input, which is then closed. */
   readonly input?: string;
   /** The program is killed when it has not ended after this time. */
   readonly timeoutMs: number;
@@ -66,7 +66,7 @@ export function execProgram(argv: readonly [string, ...string[]], options: ExecO
       settle(failed ?? code);
     });
     if (options.signal?.aborted === true) kill('aborted');
-    // When a program ends without reading its input, its exit code decides, and not the EPIPE of our write.
+    // When a program ends without reading its input, its exit code counts, and not the EPIPE of our write.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(options.input ?? '');
   });

@@ -1,5 +1,5 @@
-// Reads and makes files and folders whose paths somebody configured. Such a path may name anything, and it must not make the agent
-// wait. Node's own functions would: reading a pipe waits for its writer, /dev/zero has no end, and making a folder below /proc is
+// Reads and makes files and folders whose paths come from a configuration. Such a path may name anything, and it must not make the agent
+// wait. Node's own functions would wait: reading a pipe waits for its writer, /dev/zero has no end, and making a folder below /proc is
 // tried again for ever, because mkdir(2) itself fails with ENOENT there.
 
 import { constants, mkdirSync, statSync } from 'node:fs';
@@ -26,7 +26,7 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<B
   }
 }
 
-/** Reads to the end, whatever the size is said to be: files of /proc have the size 0. */
+/** Reads to the end, whatever size is reported: files in /proc have the size 0. */
 async function readAtMost(file: FileHandle, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;

@@ -1,4 +1,4 @@
-// Puts text into HTML in such a way that no part of it is read as markup.
+// Puts text into HTML so that no part of it is read as markup.
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',

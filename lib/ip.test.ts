@@ -30,7 +30,7 @@ import {
 } from './ip.ts';
 
 const bytes4 = fc.uint8Array({ minLength: 4, maxLength: 4 });
-/** Runs of zero are what RFC 5952 is about, so whole groups are often zero. */
+/** Whole groups are often zero, because RFC 5952 is mostly about runs of zeros. */
 const bytes6 = fc
   .array(fc.oneof(fc.constant([0, 0]), fc.tuple(fc.nat(255), fc.nat(255))), { minLength: 8, maxLength: 8 })
   .map((groups) => Uint8Array.from(groups.flat()));

@@ -58,7 +58,7 @@ export function readField<T>(
   try {
     result = convert(value);
   } catch {
-    result = undefined; // "expected X, got Y" says everything, so the converter's own words are dropped
+    result = undefined; // "expected X, got Y" says everything, so the converter's own message is dropped
   }
   if (result === undefined) throw fieldError(place, key, expected, value);
   return result;

@@ -13,7 +13,7 @@ function nested(levels: number): string {
   return '['.repeat(levels) + ']'.repeat(levels);
 }
 
-/** The plain value our Maps stand for, built without touching `__proto__`. */
+/** The plain value that a Map stands for, built without touching `__proto__`. */
 function plain(value: JsonValue): unknown {
   if (isJsonObject(value)) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
   return Array.isArray(value) ? value.map((item: JsonValue) => plain(item)) : value;
@@ -93,7 +93,7 @@ describe('parseJson', () => {
           ours = parseJson(text);
         } catch (error) {
           expect(error).toBeInstanceOf(JsonError);
-          expect(text).toMatch(/\d{16}|e\+?\d\d/); // only a huge number is a reason
+          expect(text).toMatch(/\d{16}|e\+?\d\d/); // the only valid reason is a huge number
           return;
         }
         expect(JSON.stringify(plain(ours))).toBe(text);

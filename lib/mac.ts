@@ -1,6 +1,6 @@
 // Ethernet addresses (IEEE 802 MAC-48) as canonical text; imports nothing.
 
-/** Six lower-case hexadecimal octets with colons: text that compares and keys a map as it is. */
+/** Six lower-case hexadecimal octets with colons: as text it can be compared and used as a key. */
 export type Mac = string & { readonly brand: 'Mac' };
 
 /** Thrown for text or bytes that are not a 48-bit MAC. */
@@ -41,12 +41,12 @@ export function macToBytes(mac: Mac): Uint8Array {
   return bytes;
 }
 
-/** Whether a station may own it: the group bit is clear and it is not all zero (linux/etherdevice.h is_valid_ether_addr). */
+/** Whether a device may have it: the group bit is clear and it is not all zero (linux/etherdevice.h is_valid_ether_addr). */
 export function isUnicastMac(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== '00:00:00:00:00:00';
 }
 
-/** Whether its locally administered bit is set, as in every address an operating system made up. */
+/** Whether its locally administered bit is set, as in every address that an operating system has made up. */
 export function isLocalMac(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 2) !== 0;
 }

@@ -120,7 +120,7 @@ function readBackend(root: JsonPlace): BackendSection {
   return { type: readString(place, 'Type')?.toLowerCase(), place };
 }
 
-/** Returns one line for each key that nobody reads, with the key that was probably meant. */
+/** Returns one line for each key that no code reads, with the key that was probably meant. */
 export function warnUnknown(place: JsonPlace, known: readonly string[]): string[] {
   return unknownKeys(place, known).map((path) => {
     const meant = closest(path.slice(path.lastIndexOf('.') + 1), known);
@@ -153,7 +153,7 @@ function readNetwork(
   return undefined;
 }
 
-/** NonMasqueradeCIDRs is a key of ours; flannel ignores it. */
+/** The key NonMasqueradeCIDRs is Weft's own; flannel ignores it. */
 function readNonMasquerade(root: JsonPlace, enabled: Readonly<Record<4 | 6, boolean>>, warnings: string[]): IpPrefix[] {
   const prefixes = readStrings(root, 'NonMasqueradeCIDRs')?.map((text, index) => {
     try {

@@ -1,4 +1,4 @@
-// What everything that makes packets by hand needs: the checksum of the Internet protocols, and a view for their fields.
+// Shared by all code that makes packets by hand: the checksum of the Internet protocols, and a view for their fields.
 
 /** The Internet checksum (RFC 1071); 0 over data that carries its own. An odd last byte counts as the high one of a pair. */
 export function internetChecksum(bytes: ArrayLike<number>): number {

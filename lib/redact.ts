@@ -1,25 +1,25 @@
-// What must not leave a node in a report for others: passwords, tokens, private keys. The first rule is to leave whole parts out; this
-// is the second one, for texts that are passed on: whatever has the form of a secret is taken out of them.
+// Keeps passwords, tokens and private keys out of a report for others. The first rule is to leave whole parts out. This file has the second
+// one, for texts that are included: whatever has the form of a secret is removed from them.
 
-/** Stands where something was left out. */
+/** Takes the place of a removed secret. */
 export const LEFT_OUT = '(left out)';
 
-/** Names of keys, flags and variables whose values are secrets. A public key is none. */
+/** Names of keys, flags and variables whose values are secrets. A public key is not a secret. */
 const SECRET_NAME =
   /passw|passphrase|secret|token|psk|presharedkey|privatekey|apikey|clientkey|keydata|credential|authorization/;
-/** Keys of net-conf (`PostStartupCommand`) whose values are commands for a shell, with whatever somebody wrote there. */
+/** Keys of net-conf.json (`PostStartupCommand`) whose values are commands, which may contain anything. */
 const COMMAND_KEY = /^[A-Za-z]+Command$/;
 
-/** In any spelling: `etcd-password`, `k8s_auth_token`, `PrivateKey`. */
+/** Recognizes the name in any spelling: `etcd-password`, `k8s_auth_token`, `PrivateKey`. */
 export function isSecretName(name: string): boolean {
   const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   return SECRET_NAME.test(plain);
 }
 
 const FORMS: readonly (readonly [RegExp, string])[] = [
-  // PEM, of whatever is private (RFC 7468).
+  // Private keys in PEM (RFC 7468).
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, LEFT_OUT],
-  // A JSON Web Token, as service accounts have (RFC 7519).
+  // JSON Web Tokens, such as those of service accounts (RFC 7519).
   [/\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*/g, LEFT_OUT],
   [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${LEFT_OUT}`],
   // A user and a password in a URL (RFC 3986).
@@ -30,7 +30,7 @@ const FORMS: readonly (readonly [RegExp, string])[] = [
 /** `name=value`, `name: value`, `"name": "value"`. */
 const ASSIGNED = /(["']?)([\w.-]{2,64})\1(\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,;{}[\]()"']+)/g;
 
-/** The text without what looks like a secret. */
+/** The text without anything that looks like a secret. */
 export function scrub(text: string): string {
   const formless = FORMS.reduce((rest, [form, by]) => rest.replace(form, by), text);
   return formless.replace(ASSIGNED, (all, quote: string, name: string, sign: string) =>
@@ -38,7 +38,7 @@ export function scrub(text: string): string {
   );
 }
 
-/** A JSON document's text without the values of secret keys; undefined when it is no JSON. */
+/** A JSON document's text without the values of secret keys; undefined when it is not JSON. */
 export function scrubJson(text: string): string | undefined {
   try {
     return scrub(

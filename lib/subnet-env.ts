@@ -1,5 +1,5 @@
-// subnet.env, the file in which the agent tells the CNI executable (and anyone else) this node's subnets. The format
-// is flannel's (pkg/subnet/subnet.go), and so are the error texts the CNI side gives operators to search for.
+// subnet.env, the file by which the agent passes this node's subnets to the CNI executable and others. The format is flannel's
+// (pkg/subnet/subnet.go), and so are the error texts of the CNI side, because operators search for them.
 
 import type { Ip, IpPrefix } from './ip.ts';
 import { addToIp, formatPrefix, networkOf, parsePrefix, samePrefix } from './ip.ts';
@@ -68,7 +68,7 @@ export function parseSubnetEnv(text: string, file: string): SubnetEnv {
   return { ...env, mtu: parseMtu(values.get('FLANNEL_MTU') ?? ''), ipMasq: values.get('FLANNEL_IPMASQ') === 'true' };
 }
 
-/** As flannel: either family's key will do, and both are named when neither is there. Then what ours needs besides. */
+/** As in flannel, the keys of either family are enough, and both are named when neither is there. Then the keys that only Weft requires. */
 function missingKeys(values: ReadonlyMap<Key, string>): Key[] {
   const missing: Key[] = [];
   const network4 = values.has('FLANNEL_NETWORK');
@@ -124,7 +124,7 @@ function parseMtu(text: string): number {
   return mtu;
 }
 
-/** What the agent has to tell; the subnets are networks, their first address is written. */
+/** What the agent writes. The subnets are networks; the file gets their first address. */
 export interface SubnetEnvContent {
   readonly network?: IpPrefix | undefined;
   readonly subnet?: IpPrefix | undefined;

@@ -1,5 +1,5 @@
-// Which subnets may be leased from a network: flannel's defaults and limits (pkg/subnet/config.go). Only the managers
-// that choose subnets themselves ask; Kubernetes cuts podCIDRs on its own, and flannel checks nothing there either.
+// Which subnets may be leased from a network: flannel's defaults and limits (pkg/subnet/config.go). It is used only by stores in which
+// agents choose subnets. Kubernetes chooses podCIDRs itself, and flannel checks nothing there either.
 
 import { ConfigError } from './errors.ts';
 import type { Ip, IpPrefix } from './ip.ts';
@@ -49,7 +49,7 @@ function poolOf(prefix: string, network: IpPrefix, keys: SubnetKeys): SubnetPool
   if (length > longest) {
     throw new ConfigError('net-conf', `${prefix}SubnetLen`, `must be less than /${longest + 1}, got ${length}`);
   }
-  // The first subnet is never leased, and a cluster is more than one node: four is flannel's least.
+  // The first subnet is never leased, and a cluster has more than one node: four subnets are the least that flannel allows.
   if (length < network.length + 2) {
     throw new ConfigError(
       'net-conf',
@@ -98,7 +98,7 @@ function checkBound(prefix: string, name: string, bound: Ip, network: IpPrefix, 
   }
 }
 
-/** Whether the pool could hand out `subnet`. */
+/** Whether the pool could give out `subnet`. */
 export function poolHolds(pool: SubnetPool, subnet: IpPrefix): boolean {
   return (
     subnet.length === pool.length &&

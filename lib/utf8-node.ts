@@ -1,4 +1,4 @@
-// Text from files others wrote: UTF-8, strictly.
+// Decodes text from files of others: strict UTF-8.
 
 import { ConfigError } from './errors.ts';
 

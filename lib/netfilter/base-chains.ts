@@ -1,5 +1,6 @@
-// Reads who takes part in the packet filter: the base chains of all tables of nftables, with their hooks, and of each of their rules
-// where it leads and of what it consists (linux/netfilter/nf_tables.h, uapi/linux/netfilter.h). iptables on nf_tables is seen as well.
+// Reads what takes part in the packet filter: the base chains of all nftables tables with their hooks, and for each of their rules the
+// chain that it leads to and its kinds of expressions (linux/netfilter/nf_tables.h, uapi/linux/netfilter.h). This includes iptables on
+// nf_tables.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP } from '../netlink/constants.ts';
@@ -48,13 +49,13 @@ export interface BaseChain {
   readonly name: string;
   /** NF_INET_ or NF_NETDEV_: for ip, ip6, inet and bridge 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting; inet 5 ingress. */
   readonly hook: number;
-  /** Whether it drops what no rule decides. */
+  /** Whether it drops packets that no rule decides. */
   readonly drops: boolean;
 }
 
 /** A rule of such a chain. */
 export interface ChainRule {
-  /** The chain it leads to; undefined when it leads to none. */
+  /** The chain that it leads to; undefined when it leads to none. */
   readonly jump: string | undefined;
   /** The kinds of its expressions: `payload`, `cmp`, `counter`, `notrack` … */
   readonly expressions: readonly string[];
@@ -108,7 +109,7 @@ export function listChainRules(netlink: Netlink, chain: BaseChain): ChainRule[] 
   );
 }
 
-/** A kernel that does not filter answers with the rules of every chain. */
+/** A kernel that does not filter sends the rules of every chain. */
 function decodeRule(message: MessageReader, { table, name }: BaseChain): ChainRule | undefined {
   let [isOfTable, isOfChain] = [false, false];
   const expressions: Expression[] = [];

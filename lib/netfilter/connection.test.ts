@@ -26,7 +26,7 @@ function request(name: string): NetlinkRequest {
   };
 }
 
-/** Type, flags, number within the transaction and payload of every message of a datagram. */
+/** The type, flags, number within the transaction and payload of every message in a datagram. */
 function messages(datagram: Uint8Array | undefined): string[] {
   const reader = new MessageReader(datagram ?? new Uint8Array(0));
   const found: string[] = [];

@@ -1,5 +1,5 @@
-// A NETLINK_NETFILTER socket: single questions and dumps as on any netlink socket, and nf_tables' transactions,
-// which are batches of messages between two brackets (net/netfilter/nfnetlink.c).
+// A NETLINK_NETFILTER socket: single requests and dumps as on any netlink socket, and nf_tables transactions, which are batches of messages
+// between an opening and a closing one (net/netfilter/nfnetlink.c).
 
 import { decodeAck } from '../netlink/ack.ts';
 import { type Netlink, netlinkOver } from '../netlink/connection.ts';
@@ -14,20 +14,20 @@ import type { Syscalls } from '../sys/syscalls.ts';
 import { NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from './constants.ts';
 
 export interface Netfilter {
-  /** Sends single questions and reads lists. */
+  /** Sends single requests and reads lists. */
   readonly netlink: Netlink;
   /**
    * Makes all requested changes or none. With a `generation` (see nftables.ts) it makes none and fails with ERESTART when the rule
    * set has changed since then. Throws NetlinkError with the first refusal.
    */
   transact(requests: readonly NetlinkRequest[], generation?: number): void;
-  /** Events about its changes carry this port id. */
+  /** Events about changes that this socket made have this port id. */
   readonly portId: number;
   close(): void;
 }
 
 const SUBSYSTEM = 'nftables';
-/** A bracket: header, nfgenmsg, generation. */
+/** The opening or closing message: header, nfgenmsg, generation. */
 const BRACKET_BYTES = 32;
 /** Much more than any of our requests needs. */
 const MAX_REQUEST_BYTES = 640;
@@ -60,15 +60,15 @@ export function isOutdated(thrown: unknown): boolean {
 }
 
 /**
- * Closes the socket without waiting for the RCU grace period of 8–16 ms. The kernel makes the last close of a socket wait for it
- * after a deletion (nft_rcv_nl_event). So a child process holds the socket until we have closed ours.
+ * Closes the socket without waiting for the RCU grace period of 8–16 ms. After a deletion the kernel makes the last close of a socket wait
+ * for it (nft_rcv_nl_event). So a child process holds the socket until we have closed ours.
  */
 export function closeSoon(sys: Syscalls, netfilter: Netfilter): void {
   const pipe = openPipe(sys);
   if (pipe !== undefined) {
     const { read, write } = pipe;
-    // The read returns at the end of the pipe, when nobody holds its writing end any more. If no child could be made, the close
-    // itself waits.
+    // The read returns at the end of the pipe, when no process holds the writing end any more. If no child could be made, the close itself
+    // waits.
     sys.detach(write, sys.nr.read, read, sys.arena.keep(8).address, 1);
     netfilter.close();
     sys.call(sys.nr.close, read);
@@ -112,7 +112,7 @@ function writeBatch(out: Uint8Array, requests: readonly NetlinkRequest[], genera
   return writer.length;
 }
 
-/** struct nfgenmsg: u8 family, u8 version, be16 res_id, here the subsystem. */
+/** struct nfgenmsg: u8 family, u8 version, be16 res_id, which is the subsystem here. */
 function bracket(writer: MessageWriter, type: number, seq: number, generation?: number): void {
   writer.begin(type, NLM_F_REQUEST, seq);
   writer.u16(0);
@@ -140,7 +140,7 @@ interface Answers {
 }
 
 /**
- * Whether no more answers come: after the answer to the last request, or after a refusal of the opening message, which refuses
+ * Whether no more answers will come: after the answer to the last request, or after a refusal of the opening message, which refuses
  * everything.
  */
 function readAnswers(message: MessageReader, requests: readonly NetlinkRequest[], portId: number): Answers {

@@ -38,7 +38,7 @@ const dnatted: Connection = {
   isAnswered: true,
 };
 
-/** As the kernel tells of one: both tuples, the status, the id, the zone where it has one. */
+/** A connection as the kernel describes it: both tuples, the status, the id, and the zone if it has one. */
 function writeConnection(writer: MessageWriter, { family, original, reply, id, zone, isAnswered }: Connection): void {
   writer.u32(family === 4 ? 2 : 10);
   for (const [type, one] of [

@@ -1,5 +1,5 @@
-// Connections that the kernel tracks (linux/netfilter/nfnetlink_conntrack.h): finds those of a UDP port and deletes them. An entry
-// goes on sending packets to where a rule led when the entry was made.
+// Connections that the kernel tracks (linux/netfilter/nfnetlink_conntrack.h): finds those of a UDP port and deletes them. A tracked
+// connection keeps the destination that a rule gave it when it began, even after the rule is gone.
 
 import { type Family, formatIp, type Ip, sameIp } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';

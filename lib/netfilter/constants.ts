@@ -64,7 +64,7 @@ export const NFTA_VERDICT_CODE = 1;
 export const NFTA_VERDICT_CHAIN = 2;
 export const NFTA_GEN_ID = 1;
 
-/** Verdict code, network order: jump to a chain and come back. */
+/** Verdict code, in network order: jump to a chain and come back. */
 export const NFT_JUMP = -3;
 
 /** libnftnl's userdata is a list of u8 type, u8 length, value; a comment is the first type of rules and elements. */
@@ -92,7 +92,7 @@ export const CTA_FILTER_REPLY_FLAGS = 2;
 export const CTA_STATUS = 3;
 /** An answer has been seen (IPS_SEEN_REPLY, linux/netfilter/nf_conntrack_common.h). */
 export const IPS_SEEN_REPLY = 1 << 1;
-/** Which parts of CTA_TUPLE_ORIG a dump is filtered by (net/netfilter/nf_internals.h). */
+/** The parts of CTA_TUPLE_ORIG by which a dump is filtered (net/netfilter/nf_internals.h). */
 export const CTA_FILTER_F_CTA_IP_SRC = 1 << 0;
 export const CTA_FILTER_F_CTA_IP_DST = 1 << 1;
 export const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3;

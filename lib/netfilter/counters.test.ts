@@ -18,7 +18,7 @@ function counter(writer: MessageWriter, packets: bigint): void {
   writer.attrBytes(2, be64(packets));
 }
 
-/** As the kernel lists an element a rule has put there: key, expiry, the counter as an expression. */
+/** An element that a rule has added, as the kernel lists it: key, expiry, the counter as an expression. */
 function element(writer: MessageWriter, key: Uint8Array, packets: bigint, leftMs: bigint): void {
   writer.nest(1, () => {
     writer.nest(1, () => writer.attrBytes(1, key));

@@ -1,5 +1,5 @@
-// What nftables has counted (linux/netfilter/nf_tables.h): counters by name, and elements of sets that rules fill, each
-// with a counter and a time to be forgotten. Numbers are big-endian; packets beyond 2^53 are as good as 2^53.
+// Reads what nftables has counted (linux/netfilter/nf_tables.h): named counters, and elements that rules add to sets, each with a counter
+// and a time after which it is removed. Numbers are big-endian; packet counts above 2^53 lose precision.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP } from '../netlink/constants.ts';
@@ -27,7 +27,7 @@ import { ABSENT, NFGENMSG_BYTES, spellTable, type Table, writeNfgenmsg } from '.
 export interface CountedElement {
   readonly key: Uint8Array;
   readonly packets: number;
-  /** Milliseconds until it is forgotten. */
+  /** Milliseconds until it is removed. */
   readonly leftMs: number;
 }
 
@@ -54,11 +54,11 @@ function decodeCounter(message: MessageReader, table: Table): [string, number] |
     else if (attributes.type === NFTA_OBJ_TABLE) of = attributes.text();
     else if (attributes.type === NFTA_OBJ_DATA) packets = packetsIn(attributes.nested());
   }
-  // A kernel that does not filter answers with the objects of every table.
+  // A kernel that does not filter sends the objects of every table.
   return of === table.name ? [name, packets] : undefined;
 }
 
-/** Elements that rules have put into a set; empty when there is no such set. Same as: `nft list set FAMILY TABLE SET`. */
+/** Elements that rules have added to a set; empty when there is no such set. Same as: `nft list set FAMILY TABLE SET`. */
 export function listCounted(netlink: Netlink, ref: SetRef): CountedElement[] {
   return dumpElements(netlink, ref, decodeElement);
 }
@@ -78,7 +78,7 @@ function valueIn(attributes: AttributeReader): Uint8Array {
   return new Uint8Array(0);
 }
 
-/** Of an expression other than a counter there are none. */
+/** 0 for an expression that is not a counter. */
 function expressionPackets(attributes: AttributeReader): number {
   let [name, packets] = ['', 0];
   while (attributes.next()) {

@@ -7,7 +7,7 @@ import { NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM } from './constants.ts';
 import { addElement, deleteElement, getElement, listElements, type SetElement } from './elements.ts';
 
 const ref = { table: { family: 'inet', name: 'weft_portmap' }, set: 'dnat4' } as const;
-/** tcp . 8080, as nft 1.0.6 sends it. */
+/** `tcp . 8080`, as nft 1.0.6 sends it. */
 const KEY = Uint8Array.of(6, 0, 0, 0, 0x1f, 0x90, 0, 0);
 const DATA = Uint8Array.of(10, 0, 0, 2, 0, 80, 0, 0);
 const bare = (hex: string): string => hex.replaceAll(' ', '');

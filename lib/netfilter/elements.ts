@@ -31,7 +31,7 @@ import { ABSENT, decodeComment, NFGENMSG_BYTES, spellTable, type Table, writeNfg
 export interface SetElement {
   readonly key: Uint8Array;
   readonly data?: Uint8Array | { readonly jump: string };
-  /** ASCII, at most 128 characters; '' for none. */
+  /** ASCII, at most 128 characters; '' without a comment. */
   readonly comment: string;
 }
 
@@ -56,7 +56,7 @@ export function addElement(ref: SetRef, element: SetElement, spelled: string): N
   };
 }
 
-/** Part of a transaction; ENOENT when there is none. Same as: `nft delete element …`. */
+/** Part of a transaction; ENOENT when there is no such element. Same as: `nft delete element …`. */
 export function deleteElement(ref: SetRef, key: Uint8Array, spelled: string): NetlinkRequest {
   return {
     type: NFT_MSG_DELSETELEM,
@@ -66,7 +66,7 @@ export function deleteElement(ref: SetRef, key: Uint8Array, spelled: string): Ne
   };
 }
 
-/** The element of that key; undefined when there is none, or no such set. Same as: `nft get element …`. */
+/** The element with that key; undefined when there is none, or no such set. Same as: `nft get element …`. */
 export function getElement(netlink: Netlink, ref: SetRef, key: Uint8Array): SetElement | undefined {
   const request: NetlinkRequest = {
     type: NFT_MSG_GETSETELEM,

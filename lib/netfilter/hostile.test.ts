@@ -1,4 +1,4 @@
-// Whatever bytes answer a question, the result is a list or an error that names the question.
+// Whatever bytes the kernel answers, the result is a list or an error that names the request.
 
 import { surviveAnyAnswer } from '../../test/support/hostile-answers.ts';
 import type { Netlink } from '../netlink/connection.ts';

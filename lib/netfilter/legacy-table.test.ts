@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { chainsAt, withoutCounters } from './legacy-table.ts';
 
 test('reads nothing outside the block, whatever the offsets in it say', () => {
-  // Entries with lengths and targets near the truth get further than random bytes.
+  // Entries with plausible lengths and targets test more than random bytes do.
   const entry = fc
     .tuple(fc.uint8Array({ minLength: 152, maxLength: 220 }), fc.nat(260), fc.nat(260))
     .map(([bytes, target, next]) => {

@@ -1,6 +1,6 @@
-// Reads the rules of iptables-legacy: whether they have changed, and who takes part in the packet filter. The kernel sends no events
-// for them and tells them only by getsockopt(2) on any IP socket, which needs NET_ADMIN (linux/netfilter/x_tables.h,
-// linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h). A table is one block of rules. Jumps are offsets in it.
+// Reads the rules of iptables-legacy: whether they have changed, and what takes part in the packet filter. The kernel sends no events about
+// them and shows them only by getsockopt(2) on an IP socket, which needs NET_ADMIN (linux/netfilter/x_tables.h,
+// linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h). A table is one block of rules, in which jumps are offsets.
 
 import type { Family } from '../ip.ts';
 import type { Slot } from '../sys/arena.ts';
@@ -13,7 +13,7 @@ const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 const SOL_IP = 0;
 const SOL_IPV6 = 41;
-/** Of both families (IPT_BASE_CTL, IP6T_BASE_CTL). */
+/** The same for both families (IPT_BASE_CTL, IP6T_BASE_CTL). */
 const GET_INFO = 64;
 const GET_ENTRIES = 65;
 
@@ -22,7 +22,7 @@ const NAME = 32;
 const VALID_HOOKS = 32;
 const HOOK_ENTRY = 36;
 const UNDERFLOW = 56;
-/** NF_INET_, by number. */
+/** Hook names by their NF_INET_ number. */
 const hookNames = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const;
 const HOOKS = hookNames.length;
 const ATTEMPTS = 5;
@@ -31,8 +31,8 @@ const INFO = 84;
 /** struct ipt_get_entries: name, u32 size, and the rules at the next multiple of eight. */
 const ENTRIES = 40;
 /**
- * struct ipt_entry begins with the addresses and devices it matches. Then follow u32 nfcache, u16 target_offset, u16 next_offset,
- * u32 comefrom, and the counters at the next multiple of eight, u64 packets and u64 bytes.
+ * struct ipt_entry begins with the addresses and devices that it matches. Then follow u32 nfcache, u16 target_offset, u16 next_offset, u32
+ * comefrom, and the counters at the next multiple of eight, u64 packets and u64 bytes.
  */
 const MATCH: Record<Family, number> = { 4: 84, 6: 136 };
 const OFFSETS = 4;
@@ -41,30 +41,30 @@ const LEAST_ENTRY: Record<Family, number> = { 4: 112, 6: 168 };
 /** struct xt_entry_target: u16 size, char name[29], u8 revision; then its data. For a verdict or a jump the name is empty. */
 const TARGET = 32;
 const ERROR_NAME = 30;
-/** A table of this size has some 15,000 rules. Of a larger one only the size is compared. */
+/** A table of this size has about 15,000 rules. For a larger table only the size is compared. */
 const LIMIT = 4 * 1024 * 1024;
-/** What a verdict is in a rule: -NF_DROP - 1. */
+/** The code of the verdict DROP in a rule: -NF_DROP - 1. */
 const DROP = -1;
 
 export interface LegacyChain {
   readonly name: (typeof hookNames)[number];
-  /** NF_INET_. */
+  /** NF_INET_ number. */
   readonly hook: number;
-  /** Whether it drops what no rule decides. */
+  /** Whether it drops packets that no rule decides. */
   readonly drops: boolean;
   readonly rules: readonly LegacyRule[];
 }
 
 export interface LegacyRule {
-  /** The chain it leads to; undefined when it leads to none. */
+  /** The chain that it leads to; undefined when it leads to none. */
   readonly jump: string | undefined;
-  /** Whether it can do something else than lead to a chain and count: it has a verdict or a target. */
+  /** Whether it can do anything besides leading to a chain and counting: it has a verdict or a target. */
   readonly acts: boolean;
 }
 
 /**
- * The built-in chains of a table with their rules; none when there is no such table. As with `legacyRules`, ask only for tables that
- * are there. Throws SysError without a socket, and RangeError when the table is too large to be read or changes again and again.
+ * The built-in chains of a table with their rules; empty when there is no such table. As with `legacyRules`, ask only for tables that
+ * exist. Throws SysError without a socket, and RangeError when the table is too large to be read or changes again and again.
  */
 export function legacyChains(sys: Syscalls, family: Family, table: string): LegacyChain[] {
   const fd = openSocket(sys, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
@@ -97,7 +97,7 @@ function tryLegacyChains(sys: Syscalls, fd: number, family: Family, table: strin
   return chainsAt(entries.bytes(ENTRIES), family, places);
 }
 
-/** Where a built-in chain begins, and where its last entry is, which says what becomes of all other packets. */
+/** Where a built-in chain begins, and where its last entry is, which decides about all other packets. */
 export interface ChainPlace {
   readonly name: LegacyChain['name'];
   readonly hook: number;
@@ -117,7 +117,7 @@ export function chainsAt(block: Uint8Array, family: Family, places: readonly Cha
     rules: entries
       .filter(({ start }) => start >= first && start < policy)
       .map(({ jump, end }) => {
-        // A rule without a target goes on at the next rule.
+        // A rule without a target continues with the next rule.
         const isJump = jump !== undefined && jump.to !== end;
         return { jump: isJump ? (chains.get(jump.to) ?? '?') : undefined, acts: jump === undefined };
       }),
@@ -144,7 +144,7 @@ export function legacyRules(
       if (size > LIMIT) return info.bytes().slice();
       const hooks = Array.from({ length: HOOKS }, (_, n) => info.u32(HOOK_ENTRY + 4 * n));
       const entries = ask(sys, fd, family, GET_ENTRIES, table, ENTRIES + size, size);
-      // Somebody has changed the table between the two questions. What differs now is seen at the next look.
+      // Somebody has changed the table between the two calls. The next read will show the difference.
       if (entries === undefined) return info.bytes().slice();
       return withoutCounters(entries.bytes(ENTRIES), family, hooks, isIgnored);
     });
@@ -196,7 +196,7 @@ export function withoutCounters(
     kept.fill(0, fields, fields + OFFSETS).fill(0, fields + COMEFROM, at + LEAST_ENTRY[family]);
     if (jump !== undefined) {
       kept.fill(0, at + jump.at, at + jump.at + 4);
-      // A rule without a target goes on at the next rule.
+      // A rule without a target continues with the next rule.
       jumps.push(jump.to === end ? '' : (chains.get(jump.to) ?? '?'));
     }
     at += end - start;
@@ -211,11 +211,11 @@ export function withoutCounters(
 interface Entry {
   readonly start: number;
   readonly end: number;
-  /** Set if it is not a rule but the head of a chain. */
+  /** Set if it is the head of a chain and not a rule. */
   readonly chainName: string | undefined;
-  /** What becomes of the packet; undefined for a named target and for a jump. */
+  /** The verdict about the packet; undefined for a named target and for a jump. */
   readonly verdict: number | undefined;
-  /** Where in the entry an offset stands, and what it says. */
+  /** Where the entry has an offset, and the offset's value. */
   readonly jump: { readonly at: number; readonly to: number } | undefined;
 }
 

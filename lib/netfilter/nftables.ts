@@ -1,5 +1,5 @@
-// Reads what nftables has (linux/netfilter/nf_tables.h): tables, chains, names of sets, and of each rule its chain, handle and
-// comment. Rules are made by nft(8), in its language.
+// Reads what nftables contains (linux/netfilter/nf_tables.h): tables, chains, names of sets, and the chain, handle and comment of each
+// rule. Rules are made by nft(8), in its language.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_DUMP } from '../netlink/constants.ts';
@@ -41,7 +41,7 @@ export interface Table {
 export interface Rule {
   readonly chain: string;
   readonly handle: bigint;
-  /** '' when it has none. */
+  /** '' without a comment. */
   readonly comment: string;
 }
 
@@ -140,7 +140,7 @@ function decodeRule(message: MessageReader, table: Table): Rule | undefined {
       handle = attributes.view.getBigUint64(attributes.at, false);
     }
   }
-  // A kernel that does not filter answers with the objects of every table.
+  // A kernel that does not filter sends the objects of every table.
   return name === table.name ? { chain, handle, comment } : undefined;
 }
 

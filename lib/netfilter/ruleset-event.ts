@@ -21,7 +21,7 @@ export interface RulesetEvent {
   readonly by: number;
   readonly what: 'table' | 'chain' | 'rule' | 'other';
   readonly table: string;
-  /** Of a chain or a rule. */
+  /** The chain, for an event about a chain or a rule. */
   readonly chain?: string;
 }
 

@@ -1,5 +1,5 @@
-// What the kernel tells of a packet with `meta nftrace set 1`: a message for every rule that matches it, and for the
-// policy at the end of a chain (linux/netfilter/nf_tables.h, NFTA_TRACE_; `nft monitor trace`).
+// The kernel's trace of a packet with `meta nftrace set 1`: a message for every rule that matches it, and for the policy at the end of a
+// chain (linux/netfilter/nf_tables.h, NFTA_TRACE_; `nft monitor trace`).
 
 import type { AttributeReader, MessageReader } from '../netlink/reader.ts';
 import type { Mutable } from '../rtnetlink/spelling.ts';
@@ -22,11 +22,11 @@ export interface TraceEvent {
   readonly id: number;
   /** The packet's IP header. It comes with the first step in each chain of a hook. */
   readonly packet?: Uint8Array;
-  /** The first bytes of its TCP or UDP header, told with the same step. */
+  /** The first bytes of its TCP or UDP header, which come with the same step. */
   readonly transport?: Uint8Array;
   /** The index of the device by which the packet leaves, at hooks that know it. */
   readonly oif?: number;
-  /** NF_DROP, NF_ACCEPT, or negative for a jump; undefined where the step decides nothing. */
+  /** NF_DROP, NF_ACCEPT, or negative for a jump; undefined for a step without a verdict. */
   readonly verdict?: number;
 }
 

@@ -5,7 +5,7 @@ import { NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR } from './constan
 import { MessageReader } from './reader.ts';
 
 const EEXIST = 'efffffff';
-/** The request's header: 24 bytes long, so a payload of 8 follows where it is not capped. */
+/** The request's header: 24 bytes long, so an error that is not capped repeats 8 bytes of payload. */
 const REQUEST = '18000000 1000 0506 01000000 00000000';
 const ECHOED = '1122334455667788';
 /** NLMSGERR_ATTR_MSG "No" and NLMSGERR_ATTR_OFFS 20. */

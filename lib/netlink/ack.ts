@@ -1,5 +1,5 @@
-// NLMSG_ERROR and the tail of NLMSG_DONE: an errno and, after NETLINK_EXT_ACK, the kernel's own words
-// (struct nlmsgerr and enum nlmsgerr_attrs in linux/netlink.h).
+// NLMSG_ERROR and the end of NLMSG_DONE: an errno and, after NETLINK_EXT_ACK, the kernel's own text (struct nlmsgerr and enum
+// nlmsgerr_attrs in linux/netlink.h).
 
 import {
   NLM_F_ACK_TLVS,
@@ -30,7 +30,7 @@ export function decodeAck(message: MessageReader): Ack {
   return text === undefined ? { errno } : { errno, text };
 }
 
-/** How many bytes of the request's payload an error repeats; none when NETLINK_CAP_ACK removed them. */
+/** How many bytes of the request's payload an error repeats; 0 when NETLINK_CAP_ACK removed them. */
 function echoedLength(message: MessageReader): number {
   if ((message.flags & NLM_F_CAPPED) !== 0) return 0;
   const length = message.view.getUint32(message.at + 4, true);

@@ -25,8 +25,8 @@ export interface Netlink {
   /** Sends one request and waits for its ack. Throws NetlinkError. */
   run(request: NetlinkRequest): void;
   /**
-   * Sends all requests, many in one datagram; the kernel goes on after a failed one. Returns every failure.
-   * `onReply` sees the messages that requests with NLM_F_ECHO are answered with, while they are valid.
+   * Sends all requests, many in one datagram; the kernel goes on after a failed one. Returns every failure. `onReply` receives the answers
+   * to requests with NLM_F_ECHO, while they are valid.
    */
   execute(requests: readonly NetlinkRequest[], onReply?: OnReply): NetlinkError[];
   /**
@@ -35,8 +35,8 @@ export interface Netlink {
    */
   get<T>(request: NetlinkRequest, parse: (message: MessageReader) => T, absent?: readonly number[]): T | undefined;
   /**
-   * Asks for many objects; `parse` returns undefined for one to leave out. A dump that changed underneath
-   * is repeated; after 8 the EINTR is thrown. Empty when the kernel answers with an errno in `absent`.
+   * Asks for many objects; `parse` returns undefined for one to leave out. A dump during which the objects changed is repeated; after 8
+   * times the EINTR is thrown. Empty when the kernel answers with an errno in `absent`.
    */
   dump<T>(request: NetlinkRequest, parse: (message: MessageReader) => T | undefined, absent?: readonly number[]): T[];
   close(): void;
@@ -48,8 +48,8 @@ export type OnReply = (request: NetlinkRequest, message: MessageReader) => void;
 const MAX_REQUEST_BYTES = 2048;
 const BATCH_BYTES = 64 * 1024;
 /**
- * So many refusals fit a receive buffer of the default size (212992 bytes hold 256 of them, measured); any
- * more are lost, and the answer to the whole batch is ENOBUFS.
+ * A receive buffer of the default size can hold this many refusals (212992 bytes hold 256, measured). More would be lost, and the answer to
+ * the whole batch would be ENOBUFS.
  */
 const BATCH_REQUESTS = 200;
 const REPLY_BYTES = 16 * 1024;
@@ -99,7 +99,7 @@ class Connection implements Netlink {
 
   get<T>(request: NetlinkRequest, parse: (message: MessageReader) => T, absent: readonly number[] = []): T | undefined {
     return this.exchange(request, MAX_REQUEST_BYTES, REPLY_BYTES, (exchange) => {
-      // A changed object is echoed before the ack; an object asked for comes alone.
+      // A changed object is echoed before the ack; a requested object comes without an ack.
       const acked = (request.flags & NLM_F_ECHO) !== 0;
       const seq = this.send(exchange, request, acked ? NLM_F_ACK : 0);
       const next = this.answers(exchange, request, seq);
@@ -129,7 +129,7 @@ class Connection implements Netlink {
       );
       if (pass.thrown !== undefined) throw this.named(request, pass.thrown);
       if (absent.includes(ack.errno)) return [];
-      // EINTR is an old kernel's way to say that the dump changed underneath.
+      // By EINTR an old kernel says that objects changed during the dump.
       if (ack.errno !== 0 && ack.errno !== EINTR) throw this.error(request, ack);
       if (pass.cutOff) inBytes = Math.min(inBytes * 4, MAX_DUMP_BYTES);
       else if (!pass.interrupted && ack.errno === 0) return pass.items;
@@ -154,7 +154,7 @@ class Connection implements Netlink {
     }
   }
 
-  /** Sends as many requests as fit, beginning with `from`; returns the first not sent. */
+  /** Sends as many requests as fit, beginning with `from`; returns the index of the first that was not sent. */
   private batch(
     exchange: Exchange,
     requests: readonly NetlinkRequest[],
@@ -173,14 +173,14 @@ class Connection implements Netlink {
       if (this.append(writer, request, failures)) sent.push(request);
     }
     if (sent.length === 0) return next;
-    // Refusals come back whether asked for or not; one ack, on the last, ends the batch.
+    // Refusals always come back; a single ack, for the last request, ends the batch.
     writer.addFlags(NLM_F_ACK);
     this.checkSent(exchange.send(writer.length), sent[0]);
     this.collect(exchange, sent, firstSeq, failures, onReply);
     return next;
   }
 
-  /** Writes one request; one that cannot be written (a name that is none) fails alone. */
+  /** Writes one request. A request that cannot be written (an invalid name) fails without affecting the others. */
   private append(writer: MessageWriter, request: NetlinkRequest, failures: NetlinkError[]): boolean {
     try {
       this.seq++;
@@ -252,7 +252,7 @@ class Connection implements Netlink {
     if (result < 0) throw this.failed('send', request, -result);
   }
 
-  /** The messages that answer request `seq`, from as many datagrams as it takes. */
+  /** The messages that answer request `seq`, from as many datagrams as needed. */
   private answers(exchange: Exchange, request: NetlinkRequest, seq: number): () => MessageReader {
     let message: MessageReader | undefined;
     return () => {
@@ -278,7 +278,7 @@ class Connection implements Netlink {
     }
   }
 
-  /** Whether a message answers our request `seq`. A request that was given up half read leaves other answers behind. */
+  /** Whether a message answers our request `seq`. A request that was abandoned leaves answers unread, which are skipped. */
   private isOurs(message: MessageReader, seq: number): boolean {
     return message.seq === seq && message.portId === this.transport.portId && message.type !== NLMSG_NOOP;
   }
@@ -305,7 +305,10 @@ class DumpPass<T> {
   readonly items: T[] = [];
   interrupted = false;
   cutOff = false;
-  /** What parse threw first. Kept until the dump is read to its end: half read, it blocks the next (EBUSY). */
+  /**
+   * The first error that `parse` threw. It is kept until the dump has been read to its end, because an unfinished dump blocks the next one
+   * (EBUSY).
+   */
   thrown: unknown;
   private readonly parse: (message: MessageReader) => T | undefined;
 
@@ -313,7 +316,7 @@ class DumpPass<T> {
     this.parse = parse;
   }
 
-  /** Moves to the next message; in a datagram that was cut off the broken one ends it. */
+  /** Moves to the next message. In a datagram that was cut off, an incomplete message ends it. */
   next(message: MessageReader): boolean {
     try {
       return message.next();
@@ -323,7 +326,7 @@ class DumpPass<T> {
     }
   }
 
-  /** Takes one message in; true when it was the last. */
+  /** Takes in one message; returns true when it was the last. */
   take(message: MessageReader): boolean {
     if ((message.flags & NLM_F_DUMP_INTR) !== 0) this.interrupted = true;
     if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) return true;

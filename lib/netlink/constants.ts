@@ -38,7 +38,7 @@ export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
 
 export const NLA_F_NESTED = 0x8000;
-/** What remains of nla_type without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+/** nla_type without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
 export const NLA_TYPE_MASK = 0x3fff;
 
 export const NLMSG_HDRLEN = 16;

@@ -22,7 +22,7 @@ export interface WatchOptions {
   readonly rcvbufBytes?: number;
   /** One event, valid during the call only. */
   readonly onMessage: (message: MessageReader) => void;
-  /** Events were lost, so a mirror of the state must be read anew. */
+  /** Events were lost, so a copy of the state must be read again. */
   readonly onOverflow: () => void;
   /** Called when everything that had arrived has been reported. */
   readonly onDrained?: () => void;
@@ -36,7 +36,7 @@ export interface EventWatch {
    * before this call has then been reported.
    */
   settle(): Promise<void>;
-  /** Stops watching. Resolves when nothing of it keeps the process alive any more. */
+  /** Stops watching. Resolves when it no longer keeps the process alive. */
   close(): Promise<void>;
 }
 
@@ -47,15 +47,15 @@ const EVENT_BYTES = 32 * 1024;
 const CHUNK_MS = 5;
 /** How many events are read between two checks of the clock. */
 const CHUNK_EVENTS = 64;
-/** A signal may interrupt poll now and then. */
+/** A signal may interrupt poll from time to time. */
 const MAX_POLL_FAILURES = 100;
 const EFD_CLOEXEC = 0o2000000;
 /** An eventfd counts up by the 64-bit number written. */
 const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 
 /**
- * Subscribes, in the current network namespace, before it returns: read the state after that and no change
- * is missed. Until closed it holds a thread of libuv's pool and keeps the process alive. Throws SysError.
+ * Subscribes, in the current network namespace, before it returns: whoever reads the state after that misses no change. Until closed it
+ * holds a thread of libuv's pool and keeps the process alive. Throws SysError.
  */
 export function watchEvents(sys: Syscalls, options: WatchOptions): EventWatch {
   const fd = openSocket(sys, AF_NETLINK, SOCK_RAW, options.protocol ?? NETLINK_ROUTE);
@@ -157,7 +157,7 @@ class Watch implements EventWatch {
     });
   }
 
-  /** Shows one datagram's events; false when there was none. */
+  /** Reports one datagram's events; false when there was none. */
   #readOne(buffer: Slot, bytes: Uint8Array): boolean {
     const { length, sender } = receiveDatagram(this.#sys, this.#fd, buffer);
     if (length === -EAGAIN) return false;

@@ -1,6 +1,5 @@
-// A fake kernel for tests: a function is shown each request and says what is answered. It stands where the
-// socket stands, so everything above it is the real code. A dump is served in two halves and its end in a third
-// datagram, so that a caller that stops reading too early fails.
+// A fake kernel for tests: a function receives each request and decides about the answers. It replaces only the socket, so everything above
+// it is the real code. A dump is sent in two halves and its end in a third datagram, so that a caller that stops reading too early fails.
 
 import { ETIMEDOUT } from '../sys/errno.ts';
 import type { Netlink } from './connection.ts';
@@ -24,7 +23,7 @@ import { MessageWriter } from './writer.ts';
 export interface FakeReplies {
   /** One object. */
   message(type: number, write: (writer: MessageWriter) => void): void;
-  /** A refusal, with the kernel's words where it has any. */
+  /** A refusal, with the kernel's text if there is one. */
   error(errno: number, text?: string): void;
   /** Marks the list as changed while it was read. */
   interrupted(): void;

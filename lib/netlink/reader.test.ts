@@ -57,7 +57,7 @@ describe('AttributeReader', () => {
     expect(attributes.next()).toBe(true);
     expect([attributes.type, attributes.length, attributes.u8()]).toEqual([1, 1, 0xab]);
     expect(attributes.next()).toBe(true);
-    // NLA_F_NESTED is no part of the type.
+    // NLA_F_NESTED is not a part of the type.
     expect([attributes.type, attributes.length, attributes.u32()]).toEqual([2, 4, 1]);
     expect(attributes.next()).toBe(false);
   });

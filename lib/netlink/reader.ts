@@ -1,5 +1,5 @@
-// Reads the kernel's answers without copying, and without trusting any length in them (linux/netlink.h). What it returns is valid
-// only until the memory is used again.
+// Reads the kernel's answers without copying and without trusting any length in them (linux/netlink.h). Its results are valid only until
+// the memory is used again.
 
 import type { Family, Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
@@ -70,7 +70,7 @@ export class MessageReader {
     return this.at;
   }
 
-  /** The attributes behind a fixed struct of `length` bytes; valid until asked for again or for another message. */
+  /** The attributes behind a fixed struct of `length` bytes; valid until the next call or the next message. */
   attributes(length: number): AttributeReader {
     this.cursor ??= new AttributeReader(this.bytes, this.view, this.words, 0, 0);
     this.cursor.aim(this.struct(length) + ((length + 3) & ~3), this.end);
@@ -101,7 +101,7 @@ export class AttributeReader {
     this.end = end;
   }
 
-  /** Starts anew, on what lies between two places the caller has checked. */
+  /** Starts again, with the attributes between two offsets that the caller has checked. */
   aim(start: number, end: number): void {
     this.nextAt = start;
     this.end = end;
@@ -210,12 +210,12 @@ export class AttributeReader {
     return this.bytes.slice(this.at, this.at + this.length);
   }
 
-  /** The attributes this attribute is made of, behind `skip` bytes of something else. */
+  /** The attributes inside this attribute, behind `skip` other bytes. */
   nested(skip = 0): AttributeReader {
     return new AttributeReader(this.bytes, this.view, this.words, this.need(skip) + skip, this.at + this.length);
   }
 
-  /** Attributes between two places inside the payload, which the caller has checked. */
+  /** Attributes between two offsets inside the payload, which the caller has checked. */
   within(start: number, end: number): AttributeReader {
     return new AttributeReader(this.bytes, this.view, this.words, start, end);
   }

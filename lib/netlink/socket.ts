@@ -37,7 +37,7 @@ export interface SocketOptions {
 
 const DEADLINE_MS = 10_000;
 
-/** Beside the messages: the kernel's address (sockaddr_nl), the sender's, and the length of that (u32). */
+/** Offsets of what is kept besides the messages: the kernel's address (sockaddr_nl), the sender's, and the length of that (u32). */
 const KERNEL_AT = 0;
 const SENDER_AT = SOCKADDR_NL_BYTES;
 const SENDER_LENGTH_AT = 2 * SOCKADDR_NL_BYTES;
@@ -60,7 +60,7 @@ export function openNetlinkSocket(sys: Syscalls, protocol: number, options: Sock
   }
 }
 
-/** Enlarges the receive buffer: past net.core.rmem_max with CAP_NET_ADMIN, else up to it. */
+/** Enlarges the receive buffer: beyond net.core.rmem_max with CAP_NET_ADMIN, else up to it. */
 export function setReceiveBuffer(sys: Syscalls, fd: number, bytes: number): void {
   if (setSocketOption(sys, fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) < 0) {
     setSocketOption(sys, fd, SOL_SOCKET, SO_RCVBUF, bytes);

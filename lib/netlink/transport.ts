@@ -1,4 +1,4 @@
-// What a connection needs from below: memory for one exchange, send, and receive. In socket.ts the kernel answers, in fake.ts a
+// What a connection needs from the layer below: memory for one exchange, send, and receive. In socket.ts the kernel answers, in fake.ts a
 // function.
 
 export interface Exchange {
@@ -16,9 +16,9 @@ export interface Exchange {
 }
 
 export interface NetlinkTransport {
-  /** nl_pid of our end: replies to us carry it. */
+  /** nl_pid of our end; replies to us contain it. */
   readonly portId: number;
-  /** Lends memory to `body`; the views are not to be used after it returned. */
+  /** Lends memory to `body`; the views must not be used after it has returned. */
   exchange<T>(outBytes: number, inBytes: number, body: (exchange: Exchange) => T): T;
   close(): void;
 }

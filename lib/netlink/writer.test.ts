@@ -6,7 +6,7 @@ import { macFromBytes, parseMac } from '../mac.ts';
 import { MessageReader } from './reader.ts';
 import { MessageWriter } from './writer.ts';
 
-/** Garbage, so that padding not written shows. */
+/** Random content, so that padding that was not written shows. */
 function dirty(length: number): Uint8Array {
   return new Uint8Array(length).fill(0xee);
 }

@@ -1,5 +1,5 @@
-// Writes netlink requests into memory the kernel will read: headers, fixed structs and attributes
-// (linux/netlink.h; alignment 4, host byte order unless a name says otherwise).
+// Writes netlink requests into memory that the kernel will read: headers, fixed structs and attributes (linux/netlink.h; alignment 4, host
+// byte order unless a name says otherwise).
 
 import type { Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
@@ -86,7 +86,7 @@ export class MessageWriter {
     this.bytes[this.header(type, 1)] = value;
   }
 
-  /** A switch as one byte; absent when undefined. */
+  /** A switch as one byte; no attribute when undefined. */
   attrSwitch(type: number, value: boolean | undefined): void {
     if (value !== undefined) this.attrU8(type, value ? 1 : 0);
   }
@@ -118,7 +118,7 @@ export class MessageWriter {
     const at = this.header(type, length + 1);
     const bytes = this.bytes;
     bytes[at + length] = 0;
-    // In UTF-8, only ASCII characters take one byte, and only NUL is a byte 0.
+    // In UTF-8 only ASCII characters take one byte, and only NUL is the byte 0.
     if (native.encodeInto(text, bytes, at) !== length || bytes.indexOf(0, at) < at + length) {
       throw new RangeError(`not plain ASCII: ${JSON.stringify(text)}`);
     }

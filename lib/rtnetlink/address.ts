@@ -29,7 +29,7 @@ export interface Address {
   readonly scope: number;
   /** IFA_F_ */
   readonly flags: number;
-  /** IPv4 only; the device's name unless someone gave another. */
+  /** IPv4 only; the device's name unless another label was given. */
   readonly label?: string;
 }
 
@@ -67,7 +67,7 @@ export function writeAddress(writer: MessageWriter, address: AddressSpec): void 
   if (flags > 0xff) writer.attrU32(IFA_FLAGS, flags);
 }
 
-/** EEXIST when it is there. Same as: `ip addr add IP/LEN dev DEV`. */
+/** EEXIST when the address exists. Same as: `ip addr add IP/LEN dev DEV`. */
 export function addAddress(address: AddressSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(ADDRESS, 'add', address, dev);
 }
@@ -77,7 +77,7 @@ export function replaceAddress(address: AddressSpec, dev?: string): NetlinkReque
   return new SpecRequest(ADDRESS, 'replace', address, dev);
 }
 
-/** EADDRNOTAVAIL when it is not there. Same as: `ip addr del IP/LEN dev DEV`. */
+/** EADDRNOTAVAIL when the address does not exist. Same as: `ip addr del IP/LEN dev DEV`. */
 export function deleteAddress(address: AddressSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(ADDRESS, 'delete', address, dev);
 }

@@ -1,5 +1,5 @@
-// Programs at a device's clsact hook, as filters of kind bpf in direct-action mode: how programs are attached where there are no tcx
-// links, before Linux 6.6 (tc-bpf(8), linux/pkt_sched.h, pkt_cls.h). A filter stays until it or its device is removed.
+// Programs at a device's clsact hook, as filters of kind bpf in direct-action mode. This is how programs are attached before Linux 6.6,
+// which has tcx links (tc-bpf(8), linux/pkt_sched.h, pkt_cls.h). A filter stays until it or its device is removed.
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
@@ -32,7 +32,7 @@ const TCA_BPF_FLAG_ACT_DIRECT = 1;
 /** struct tcmsg: u8 family and padding, s32 ifindex, u32 handle, u32 parent, u32 info. */
 const TCMSG_BYTES = 20;
 
-/** What tells a filter from others of its hook. */
+/** Identifies a filter among others of its hook. */
 export interface FilterPlace {
   readonly index: number;
   /** 1 to 65535; lower ones run first. */
@@ -43,7 +43,7 @@ export interface FilterPlace {
 export interface IngressFilter extends FilterPlace {
   /** `bpf`, `u32`, `flower` … */
   readonly kind: string;
-  /** Of kind bpf. */
+  /** Only of filters of kind bpf. */
   readonly name: string | undefined;
   readonly programId: number | undefined;
 }
@@ -59,7 +59,7 @@ function writeTcmsg(writer: MessageWriter, index: number, handle: number, parent
 /** The priority, and the protocol in network order. */
 const infoOf = (priority: number): number => ((priority << 16) | (ETH_P_ALL << 8)) >>> 0;
 
-/** EEXIST when there is one, or the older hook `ingress`. Same as: `tc qdisc add dev DEV clsact`. */
+/** EEXIST when there is such a hook, or the older hook `ingress`. Same as: `tc qdisc add dev DEV clsact`. */
 export function addClsact(index: number, dev?: string): NetlinkRequest {
   return {
     type: RTM_NEWQDISC,
@@ -73,7 +73,7 @@ export function addClsact(index: number, dev?: string): NetlinkRequest {
   };
 }
 
-/** Takes the hook and all its filters away. Same as: `tc qdisc del dev DEV clsact`. */
+/** Removes the hook and all its filters. Same as: `tc qdisc del dev DEV clsact`. */
 export function deleteClsact(index: number, dev?: string): NetlinkRequest {
   return {
     type: RTM_DELQDISC,
@@ -85,8 +85,8 @@ export function deleteClsact(index: number, dev?: string): NetlinkRequest {
 }
 
 /**
- * Attaches a program, or puts it in the place of the one that the filter has: for each packet either the old or the new one. Same as:
- * `tc filter replace dev DEV ingress prio PRIORITY handle HANDLE bpf direct-action …`.
+ * Attaches a program, or replaces the one that the filter has: each packet meets either the old or the new one. Same as: `tc filter replace
+ * dev DEV ingress prio PRIORITY handle HANDLE bpf direct-action …`.
  */
 export function replaceIngressFilter(place: FilterPlace, name: string, program: number): NetlinkRequest {
   const { index, handle, priority } = place;
@@ -130,7 +130,7 @@ export function listFilters(netlink: Netlink, index: number, hook: keyof typeof 
   return netlink.dump(request, decodeFilter, [EINVAL, ENODEV, ENOENT]);
 }
 
-/** Each priority comes once more by itself, with a handle of 0. */
+/** The kernel also lists each priority by itself, with a handle of 0. */
 function decodeFilter(message: MessageReader): IngressFilter | undefined {
   const at = message.struct(TCMSG_BYTES);
   const handle = message.view.getUint32(at + 8, true);

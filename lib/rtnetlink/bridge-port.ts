@@ -6,7 +6,7 @@ import { type Mutable, words } from './spelling.ts';
 
 /** The attributes we set or compare; a kernel sends some thirty more. */
 export interface BridgePort {
-  /** Frames may leave through the port they came in by: a pod reaching itself through a service. */
+  /** Frames may leave through the port by which they arrived, as when a pod reaches itself through a Service. */
   readonly hairpin?: boolean;
   /** No traffic between isolated ports. */
   readonly isolated?: boolean;
@@ -40,7 +40,7 @@ export function decodeBridgePort(attributes: AttributeReader): BridgePort {
   return port;
 }
 
-/** As bridge(8) and ip(8) spell it behind `bridge_slave`: `hairpin on isolated off`. */
+/** In the syntax of bridge(8) and ip(8) after `bridge_slave`: `hairpin on isolated off`. */
 export function spellBridgePort(port: BridgePort): string {
   return words(spell('hairpin', port.hairpin), spell('learning', port.learning), spell('isolated', port.isolated));
 }

@@ -17,8 +17,8 @@ export interface BridgeSpec extends LinkSpec {
 }
 
 /**
- * Creates a bridge. An MTU given here is not "set by user" to the kernel: the bridge falls back to 1500
- * when its last port goes, unless setLink sets the MTU once more. Same as: `ip link add NAME type bridge`.
+ * Creates a bridge. The kernel does not treat an MTU given here as set by the user: the bridge falls back to 1500 when its last port goes,
+ * unless setLink sets the MTU once more. Same as: `ip link add NAME type bridge`.
  */
 export function addBridge(spec: BridgeSpec): NetlinkRequest {
   const { vlanFiltering } = spec;
@@ -28,8 +28,8 @@ export function addBridge(spec: BridgeSpec): NetlinkRequest {
 }
 
 /**
- * Sets attributes of a device that is a bridge's port already. By name it can ride in the same send as
- * the request that creates the device. Same as: `ip link set NAME type bridge_slave hairpin on`.
+ * Sets attributes of a device that is already a port of a bridge. With a name it can be sent together with the request that creates the
+ * device. Same as: `ip link set NAME type bridge_slave hairpin on`.
  */
 export function setBridgePort(link: LinkRef, port: BridgePort): NetlinkRequest {
   const object = (): string => `link ${spellLink(link)} type bridge_slave ${spellBridgePort(port)}`;

@@ -141,5 +141,5 @@ export const IFA_F_TENTATIVE = 0x40;
 export const IFA_F_PERMANENT = 0x80;
 export const IFA_F_NOPREFIXROUTE = 0x200;
 
-/** A bridge's attribute: whether it tells VLANs apart. */
+/** A bridge's attribute: whether it distinguishes VLANs. */
 export const IFLA_BR_VLAN_FILTERING = 7;

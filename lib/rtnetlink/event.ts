@@ -1,5 +1,5 @@
-// What an event of rtnetlink's multicast groups says: one object of the kernel that is new, has changed or is gone. Each
-// event is decoded here once, and whoever listens is shown the same value.
+// An event of rtnetlink's multicast groups: one object of the kernel that is new, has changed or is gone. Each event is decoded here once,
+// and all listeners get the same value.
 
 import { NLM_F_REPLACE } from '../netlink/constants.ts';
 import type { MessageReader } from '../netlink/reader.ts';
@@ -33,9 +33,9 @@ import { decodeRule, type Rule } from './rule.ts';
 interface Told<Kind extends string, T> {
   readonly kind: Kind;
   readonly removed: boolean;
-  /** It took the place of another one, of which nothing more is told (NLM_F_REPLACE). */
+  /** Whether it replaced another object, about which there is no other event (NLM_F_REPLACE). */
   readonly replaced: boolean;
-  /** As it is now; of one that is gone, as it was, as far as the kernel says. */
+  /** The object as it is now; one that is gone, as it was, as far as the kernel says. */
   readonly object: T;
 }
 
@@ -50,14 +50,14 @@ export type RtnetlinkEvent =
   | Told<'netconf', Netconf>
   | Told<'qdisc', Qdisc>;
 
-/** Undefined for messages of other kinds and of families nobody here knows. Throws MalformedReply. */
+/** Undefined for messages of other kinds and for unknown families. Throws MalformedReply. */
 export function readEvent(message: MessageReader): RtnetlinkEvent | undefined {
   const replaced = (message.flags & NLM_F_REPLACE) !== 0;
   switch (message.type) {
     case RTM_NEWLINK:
       return told('link', false, replaced, decodeLink(message));
     case RTM_DELLINK:
-      // A bridge says RTM_DELLINK of its own family for a port that only leaves it.
+      // A bridge sends RTM_DELLINK of its own family for a port that only leaves it.
       return told('link', message.view.getUint8(message.struct(1)) !== AF_BRIDGE, false, decodeLink(message));
     case RTM_NEWADDR:
     case RTM_DELADDR:

@@ -12,7 +12,7 @@ const flannels = { index: 4, mac: parseMac('02:00:00:00:01:02'), destination: pa
 describe('requests', () => {
   test.for([
     {
-      // bridge(8) says NUD_NOARP|NUD_PERMANENT and ndm_type 0; flannel and we say NUD_PERMANENT and 1.
+      // bridge(8) sends NUD_NOARP|NUD_PERMANENT and ndm_type 0; flannel and Weft send NUD_PERMANENT and 1.
       name: 'replace, as bridge fdb replace … self permanent',
       request: replaceFdb({ ...flannels, state: NUD_PERMANENT | NUD_NOARP }, 'flannel.1'),
       header: [RTM_NEWNEIGH, 0x500],

@@ -1,5 +1,5 @@
-// Forwarding database entries, MAC → underlay address on a VXLAN device or → port of a bridge: neighbour
-// messages of family AF_BRIDGE (linux/neighbour.h; drivers/net/vxlan vxlan_fdb_parse).
+// Forwarding database entries, from a MAC to an underlay address on a VXLAN device or to a port of a bridge: neighbour messages of family
+// AF_BRIDGE (linux/neighbour.h; drivers/net/vxlan vxlan_fdb_parse).
 
 import { formatIp, type Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
@@ -33,16 +33,16 @@ export interface FdbEntry {
   /** The VXLAN device, or the bridge's port. */
   readonly index: number;
   readonly mac: Mac;
-  /** Underlay address; one entry for each where a MAC has several. Absent on bridges. */
+  /** The underlay address. A MAC with several addresses has one entry for each. Absent on bridges. */
   readonly destination?: Ip;
   /** NUD_PERMANENT, NUD_NOARP (static), NUD_REACHABLE (learned) … */
   readonly state: number;
   /** NTF_SELF: the device's own table; NTF_MASTER: its bridge's. */
   readonly flags: number;
   readonly vlan?: number;
-  /** UDP port where it differs from the device's. */
+  /** The UDP port, if it differs from the device's. */
   readonly port?: number;
-  /** VNI where it differs from the device's. */
+  /** The VNI, if it differs from the device's. */
   readonly vni?: number;
   readonly master?: number;
   readonly nexthopId?: number;
@@ -127,7 +127,7 @@ function spellState(state: number): string {
 }
 
 export interface FdbFilter {
-  /** Device whose entries to list. */
+  /** The device whose entries are listed. */
   readonly index: number;
 }
 
@@ -167,7 +167,7 @@ export function decodeFdb(message: MessageReader): FdbEntry | undefined {
 
 /**
  * Up to Linux 6.12 the kernel sends two events for each change: the first from the driver, with all attributes, and the second from
- * rtnetlink's core, which knows the MAC and no destination. Only the driver's event has the age of the entry.
+ * rtnetlink's core, which knows the MAC but no destination. Only the driver's event has the age of the entry.
  */
 export function isToldAgain(message: MessageReader): boolean {
   const attributes = message.attributes(NDMSG);

@@ -12,10 +12,10 @@ const IFLA_IFALIAS = 20;
 /** Bytes of struct ifinfomsg. */
 const IFINFOMSG = 16;
 
-/** Creates one and tells what came of it. Throws NetlinkError, EEXIST. Same as: `ip link add NAME type ifb`. */
+/** Creates a device and returns it. Throws NetlinkError, EEXIST. Same as: `ip link add NAME type ifb`. */
 export function createIfb(netlink: Netlink, spec: LinkSpec): Link {
   const request = addLink(spec, 'ifb');
-  // Kernels before 6.2 do not echo what they made.
+  // Kernels before 6.2 do not echo what they have made.
   const link = netlink.get({ ...request, flags: request.flags | NLM_F_ECHO }, decodeLink);
   const found = link ?? getLink(netlink, { name: spec.name });
   if (found === undefined) throw new Error(`${spec.name} was created and is gone`);
@@ -39,7 +39,7 @@ export function setAlias(index: number, name: string, alias: string): NetlinkReq
 export interface Ifb {
   readonly index: number;
   readonly name: string;
-  /** '' when it has none. */
+  /** '' without an alias. */
   readonly alias: string;
 }
 
@@ -56,7 +56,7 @@ export function listIfbs(netlink: Netlink): Ifb[] {
   };
   return netlink.dump(request, (message) => {
     const { index, name, kind } = decodeLink(message);
-    // A kernel without such a filter answers with everything.
+    // A kernel without such a filter sends all devices.
     return kind === 'ifb' ? { index, name, alias: decodeAlias(message) } : undefined;
   });
 }

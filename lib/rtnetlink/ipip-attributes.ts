@@ -1,4 +1,4 @@
-// What makes an IPIP device: IPv4 in IPv4, RFC 2003 (linux/if_tunnel.h IFLA_IPTUN_).
+// The attributes of an IPIP device: IPv4 in IPv4, RFC 2003 (linux/if_tunnel.h IFLA_IPTUN_).
 
 import type { Ip } from '../ip.ts';
 import type { AttributeReader } from '../netlink/reader.ts';

@@ -1,5 +1,5 @@
-// Network devices: struct ifinfomsg and its IFLA_ attributes (rtnetlink(7), linux/if_link.h). Kinds that
-// have attributes of their own stand in bridge.ts, veth.ts and vxlan.ts.
+// Network devices: struct ifinfomsg and its IFLA_ attributes (rtnetlink(7), linux/if_link.h). Kinds with attributes of their own are in
+// bridge.ts, veth.ts and vxlan.ts.
 
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -56,20 +56,20 @@ export interface Link {
   readonly txQueueLength: number;
   readonly vxlan?: VxlanAttributes;
   readonly ipip?: IpipAttributes;
-  /** Set when it is a bridge that tells VLANs apart. */
+  /** Set when it is a bridge that distinguishes VLANs. */
   readonly vlanFiltering?: true;
   /** Its port attributes when its master is a bridge. */
   readonly port?: BridgePort;
 }
 
-/** What every kind of device is created with. */
+/** The attributes with which any kind of device can be created. */
 export interface LinkAttributes {
   readonly mac?: Mac;
   readonly mtu?: number;
   readonly txQueueLength?: number;
-  /** Index of the device to enslave it to. */
+  /** Index of the bridge or bond that it becomes a port of. */
   readonly master?: number;
-  /** That device's name, only to spell messages. */
+  /** That device's name, which is used only in messages. */
   readonly masterName?: string;
   readonly up?: boolean;
 }
@@ -101,7 +101,7 @@ export function writeIfinfomsg(writer: MessageWriter, index: number, flags: numb
   writer.u32(change);
 }
 
-/** Writes name, MAC, MTU, queue length and master, in this order; what is absent is left to the kernel. */
+/** Writes name, MAC, MTU, queue length and master, in this order; the kernel chooses what is absent. */
 export function writeLinkAttributes(writer: MessageWriter, name: string | undefined, link: LinkAttributes): void {
   if (name !== undefined) writer.attrText(IFLA_IFNAME, name);
   if (link.mac !== undefined) writer.attrMac(IFLA_ADDRESS, link.mac);
@@ -111,8 +111,8 @@ export function writeLinkAttributes(writer: MessageWriter, name: string | undefi
 }
 
 /**
- * Creates a device of any kind; EEXIST when the name is taken. `data` writes IFLA_INFO_DATA, `spelled` is
- * what ip wants behind `type KIND`. Same as: `ip link add NAME … type KIND …`.
+ * Creates a device of any kind; EEXIST when the name is taken. `data` writes IFLA_INFO_DATA, `spelled` is ip's syntax after `type KIND`.
+ * Same as: `ip link add NAME … type KIND …`.
  */
 export function addLink(
   spec: LinkSpec,
@@ -168,8 +168,8 @@ export function setLink(change: LinkChange): NetlinkRequest {
 }
 
 /**
- * Changes what is special to the device's kind. `data` writes IFLA_INFO_DATA, `spelled` is what ip wants behind `type KIND`.
- * Same as: `ip link set NAME type KIND …`.
+ * Changes attributes of the device's kind. `data` writes IFLA_INFO_DATA, `spelled` is ip's syntax after `type KIND`. Same as: `ip link set
+ * NAME type KIND …`.
  */
 export function setLinkData(
   link: { readonly index: number; readonly name: string },
@@ -207,12 +207,12 @@ export function deleteLink(link: LinkRef): NetlinkRequest {
   };
 }
 
-/** One device, undefined when there is none. Same as: `ip link show dev NAME`. */
+/** One device; undefined when there is none. Same as: `ip link show dev NAME`. */
 export function getLink(netlink: Netlink, link: LinkRef): Link | undefined {
   return netlink.get(getLinkRequest(link), decodeLink, [ENODEV]);
 }
 
-/** The request behind getLink, for a batch. Statistics are left out: they are most of an answer. */
+/** The request of getLink, for a batch. Statistics are left out, because they are most of an answer. */
 export function getLinkRequest(link: LinkRef): NetlinkRequest {
   return {
     type: RTM_GETLINK,
@@ -236,7 +236,7 @@ export function listLinks(netlink: Netlink, filter: LinkFilter = {}): Link[] {
   return dumpLinks(netlink, filter, (link) => link);
 }
 
-/** As listLinks, for what else is to be read from each answer. */
+/** Like listLinks, with a function that reads other values from each answer. */
 export function dumpLinks<T>(
   netlink: Netlink,
   { kind, master }: LinkFilter,
@@ -255,7 +255,7 @@ export function dumpLinks<T>(
   };
   return netlink.dump(request, (message) => {
     const link = decodeLink(message);
-    // A kernel without such a filter answers with all devices.
+    // A kernel without such a filter sends all devices.
     if (kind !== undefined && link.kind !== kind) return undefined;
     return master !== undefined && link.master !== master ? undefined : decode(link, message);
   });
@@ -277,7 +277,7 @@ export function decodeLink(message: MessageReader): Link {
   return link;
 }
 
-/** Those of decodeLinkAttribute, one bit each. */
+/** The types that decodeLinkAttribute reads, one bit each. */
 const DECODED =
   (1 << IFLA_IFNAME) |
   (1 << IFLA_MTU) |
@@ -345,7 +345,7 @@ export function spellLink(link: LinkRef): string {
   return link.name ?? `if${link.index ?? 0}`;
 }
 
-/** As ip(8) spells them behind a device's name. */
+/** In the syntax of ip(8) after a device's name. */
 export function spellAttributes(link: LinkAttributes): string {
   const { mac, mtu, txQueueLength, master, masterName } = link;
   return words(

@@ -13,7 +13,7 @@ const flannels = { index: 4, destination: parseIp('10.244.2.0'), mac: parseMac('
 describe('requests', () => {
   test.for([
     {
-      // ip(8) leaves ndm_type 0 where flannel and we put RTN_UNICAST; the kernel does not look.
+      // ip(8) leaves ndm_type 0 where flannel and Weft write RTN_UNICAST; the kernel ignores it.
       name: 'replace, as ip neigh replace … nud permanent',
       request: replaceNeigh(flannels, 'flannel.1'),
       header: [RTM_NEWNEIGH, 0x500],

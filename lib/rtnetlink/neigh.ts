@@ -1,4 +1,4 @@
-// Neighbour entries, IP → MAC on one device: struct ndmsg and NDA_ attributes (linux/neighbour.h).
+// Neighbour entries, from an IP to a MAC on one device: struct ndmsg and NDA_ attributes (linux/neighbour.h).
 
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Mac } from '../mac.ts';
@@ -44,7 +44,7 @@ export interface NeighSpec {
 /** struct ndmsg: u8 family, u8 pad, u16 pad, s32 index, u16 state, u8 flags, u8 type. */
 export const NDMSG = 12;
 
-/** Writes struct ndmsg; the type is what flannel and the kernel itself put there. */
+/** Writes struct ndmsg; the type is the one that flannel and the kernel itself use. */
 export function writeNdmsg(writer: MessageWriter, family: number, index: number, state: number, flags: number): void {
   writer.u32(family);
   writer.u32(index);
@@ -108,7 +108,7 @@ export function listNeighs(netlink: Netlink, filter: NeighFilter = {}): Neigh[] 
     type: RTM_GETNEIGH,
     flags: 0,
     write(writer) {
-      // Strict checking wants every other field of the header to be 0.
+      // Strict checking requires every other field of the header to be 0.
       writer.u32(family === undefined ? 0 : addressFamily(family));
       writer.u32(0);
       writer.u32(0);
@@ -147,5 +147,5 @@ export function decodeNeigh(message: MessageReader): Neigh | undefined {
   return neigh.destination === NOWHERE ? undefined : neigh;
 }
 
-/** Stands in until the address has been read. */
+/** A placeholder until the address has been read. */
 const NOWHERE: Ip = { family: 4, value: 0n };

@@ -1,5 +1,5 @@
 // Reads whether the kernel forwards, for the whole namespace and for each device: struct netconfmsg and NETCONFA_ attributes
-// (linux/netconf.h). Unlike for /proc/sys, the kernel sends an event about every change.
+// (linux/netconf.h). The kernel sends an event about every change, which it does not do for /proc/sys.
 
 import type { Family } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -21,15 +21,15 @@ const PADDED = 4;
 /** The settings of one device, or of all. */
 export interface Netconf {
   readonly family: Family;
-  /** Of the device; NETCONFA_IFINDEX_ALL, or −2 for devices to come. */
+  /** The device's index; NETCONFA_IFINDEX_ALL, or −2 for future devices. */
   readonly index: number;
   /** Absent in an event about another setting. */
   readonly forwarding?: boolean;
 }
 
 /**
- * Whether packets of a family that come in by a device are forwarded; without an index, what `all` says. Undefined when
- * there is no such device, or it does not speak the family. Same as: `ip netconf show dev DEV`.
+ * Whether packets of a family that arrive by a device are forwarded; without an index, the value of `all`. Undefined when there is no such
+ * device, or it does not use the family. Same as: `ip netconf show dev DEV`.
  */
 export function isForwarding(netlink: Netlink, family: Family, index?: number): boolean | undefined {
   const request: NetlinkRequest = {

@@ -1,5 +1,5 @@
-// Next-hop objects, which many routes can share: struct nhmsg and NHA_ attributes (linux/nexthop.h;
-// kernels from 5.3). With them the kernel adds N routes in linear time; with a next hop in each route, in quadratic time.
+// Next-hop objects, which many routes can share: struct nhmsg and NHA_ attributes (linux/nexthop.h; kernels from 5.3). With them the kernel
+// adds N routes in linear time, without them in quadratic time.
 
 import { type Family, formatIp, type Ip } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -24,21 +24,21 @@ export interface Nexthop {
   readonly family?: Family;
   readonly gateway?: Ip;
   readonly oif?: number;
-  /** RTPROT_ of who made it. */
+  /** RTPROT_ of the program that made it. */
   readonly protocol: number;
   /** RTNH_F_ */
   readonly flags: number;
   readonly blackhole?: boolean;
-  /** Whether it is a group of other next hops; we make none. */
+  /** Whether it is a group of other next hops; Weft makes none. */
   readonly group?: boolean;
 }
 
 export interface NexthopSpec {
-  /** Above 0; the kernel would choose for 0. */
+  /** Above 0, because for 0 the kernel would choose. */
   readonly id: number;
   readonly gateway?: Ip;
   readonly oif?: number;
-  /** Where no gateway tells; 4 when absent. */
+  /** Needed without a gateway; 4 when absent. */
   readonly family?: Family;
   /** RTPROT_BOOT when absent. */
   readonly protocol?: number;

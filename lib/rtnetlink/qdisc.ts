@@ -1,5 +1,5 @@
-// Traffic control as far as limiting a device's rate needs it: a token bucket at the root, and the ingress hook
-// with a filter that sends everything to another device (tc(8), tc-tbf(8), linux/pkt_sched.h, pkt_cls.h).
+// The part of traffic control that limits a device's rate: a token bucket at the root, and the ingress hook with a filter that sends
+// everything to another device (tc(8), tc-tbf(8), linux/pkt_sched.h, pkt_cls.h).
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } from '../netlink/constants.ts';
@@ -35,7 +35,7 @@ const TCA_EGRESS_REDIR = 1;
 const TC_ACT_STOLEN = 4;
 const ETH_P_ALL = 3;
 const MAX_U32 = 0xffff_ffff;
-/** Ticks of the token bucket in a second: a tick is 64 ns (PSCHED_SHIFT). */
+/** The token bucket counts time in ticks of 64 ns (PSCHED_SHIFT). */
 const TICKS_A_SECOND = 1e9 / 64;
 
 /** The queue's size where bucket and queue together do not fit 32 bits. */
@@ -46,7 +46,7 @@ const TCMSG_BYTES = 20;
 /** Two struct tc_ratespec of 12 bytes, whose last word is the rate, then u32 limit, buffer, mtu. */
 const TBF_QOPT_BYTES = 36;
 
-/** A token bucket. Values the kernel cannot hold are its largest. */
+/** A token bucket. A value that is too large for the kernel becomes the largest one. */
 export interface TokenBucket {
   /** Bytes a second. */
   readonly rate: number;
@@ -61,7 +61,8 @@ export function tokenBucket(rate: number, burst: number): TokenBucket {
   // Whole microseconds between, as containernetworking's plugins/meta/bandwidth computes and compares it.
   const fillUsec = Math.min(Math.trunc((burst * 1e6) / rate), MAX_U32);
   const waiting = Math.trunc(rate * 0.025);
-  // The Go plugin's sum overflows here to the size of a few packets, and packets of 64 KB are dropped. Letting 4 GB wait is wrong, too.
+  // The Go plugin's sum overflows here, which leaves room for a few packets only, so that packets of 64 KB are dropped. To let 4 GB wait
+  // would be wrong, too.
   const limit = waiting + burst <= MAX_U32 ? waiting + burst : Math.min(Math.max(waiting, LARGE_QUEUE_BYTES), MAX_U32);
   return { rate, limit, buffer: Math.min(Math.trunc((fillUsec * TICKS_A_SECOND) / 1e6), MAX_U32) };
 }
@@ -74,7 +75,7 @@ function writeTcmsg(writer: MessageWriter, index: number, handle: number, parent
   writer.u32(info);
 }
 
-/** Limits what leaves a device, in place of the limit it has. Same as: `tc qdisc replace dev DEV root tbf …`. */
+/** Limits what leaves a device, and replaces an earlier limit. Same as: `tc qdisc replace dev DEV root tbf …`. */
 export function replaceTokenBucket(index: number, bucket: TokenBucket, dev?: string): NetlinkRequest {
   const { rate, limit, buffer } = bucket;
   return {
@@ -102,7 +103,7 @@ function u64(value: number): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** Lets filters see what arrives; EEXIST when there is such a hook. Same as: `tc qdisc add dev DEV ingress`. */
+/** Lets filters see arriving packets; EEXIST when there is such a hook. Same as: `tc qdisc add dev DEV ingress`. */
 export function addIngress(index: number, dev?: string): NetlinkRequest {
   return {
     type: RTM_NEWQDISC,
@@ -116,7 +117,7 @@ export function addIngress(index: number, dev?: string): NetlinkRequest {
   };
 }
 
-/** Takes the hook and its filters away. Same as: `tc qdisc del dev DEV ingress`. */
+/** Removes the hook and its filters. Same as: `tc qdisc del dev DEV ingress`. */
 export function deleteIngress(index: number, dev?: string): NetlinkRequest {
   return {
     type: RTM_DELQDISC,
@@ -128,8 +129,8 @@ export function deleteIngress(index: number, dev?: string): NetlinkRequest {
 }
 
 /**
- * Sends all that arrives at a device through another one first.
- * Same as: `tc filter add dev DEV parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev TO`.
+ * Sends everything that arrives at a device through another one first. Same as: `tc filter add dev DEV parent ffff: protocol all prio 1 u32
+ * match u32 0 0 action mirred egress redirect dev TO`.
  */
 export function addRedirect(index: number, toIndex: number, dev?: string, to?: string): NetlinkRequest {
   const target = to ?? `if${toIndex}`;
@@ -173,17 +174,17 @@ function writeMirred(writer: MessageWriter, toIndex: number): void {
   });
 }
 
-/** The token bucket at a device's root; undefined when something else is there. Same as: `tc qdisc show dev DEV root`. */
+/** The token bucket at a device's root; undefined when there is another queue. Same as: `tc qdisc show dev DEV root`. */
 export function getTokenBucket(netlink: Netlink, index: number): TokenBucket | undefined {
   return netlink.get(getQdisc(index, 'root'), decodeTokenBucket, [ENOENT]);
 }
 
-/** What sees a device's arriving packets: `ingress` or `clsact`; undefined when nothing does. */
+/** The hook for a device's arriving packets: `ingress` or `clsact`; undefined without one. */
 export function getIngressKind(netlink: Netlink, index: number): string | undefined {
   return netlink.get(getQdisc(index, 'ingress'), decodeKind, [ENOENT]);
 }
 
-/** What queues, shapes or hooks into a device's packets. */
+/** A queue, shaper or hook of a device. */
 export interface Qdisc {
   readonly index: number;
   /** `noqueue`, `tbf`, `ingress`, `clsact` … */
@@ -209,7 +210,7 @@ export function decodeQdisc(message: MessageReader): Qdisc {
 function getQdisc(index: number, place: 'root' | 'ingress'): NetlinkRequest {
   return {
     type: RTM_GETQDISC,
-    // Older kernels answer whoever listens to traffic control, and us only as an echo.
+    // Older kernels send the answer to everybody who listens to traffic control, and to us only as an echo.
     flags: NLM_F_ECHO,
     write: (writer) => writeTcmsg(writer, index, 0, place === 'root' ? TC_H_ROOT : TC_H_INGRESS),
     describe: () => `get qdisc ${spellDev(index, undefined)} ${place}`,

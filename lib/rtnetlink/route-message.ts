@@ -35,10 +35,10 @@ export interface Route {
   readonly gateway?: Ip;
   /** Index of the device it leaves by. */
   readonly oif?: number;
-  /** Next-hop object it goes over; gateway and oif are then that object's. */
+  /** The next-hop object that it uses, which then has gateway and oif. */
   readonly nexthopId?: number;
   readonly table: number;
-  /** RTPROT_ of who made it. */
+  /** RTPROT_ of the program that made it. */
   readonly protocol: number;
   /** RT_SCOPE_ */
   readonly scope: number;
@@ -46,12 +46,12 @@ export interface Route {
   readonly type: number;
   /** RTNH_F_ONLINK … */
   readonly flags: number;
-  /** Metric; IPv6 has 1024 where none was given. */
+  /** The metric; for IPv6 it is 1024 where none was given. */
   readonly priority?: number;
   readonly prefSrc?: Ip;
   readonly mtu?: number;
   readonly advmss?: number;
-  /** The ttl of packets that the node sends on it, if not the usual one. */
+  /** The ttl that the node gives its own packets on this route, if it is not the usual one. */
   readonly hopLimit?: number;
   /** The hops of a multipath route, which has no gateway and oif of its own. */
   readonly hops?: readonly RouteHop[];
@@ -75,7 +75,7 @@ export interface RouteSpec {
   readonly table?: number;
   /** RTPROT_BOOT when absent, as ip and flannel have it. */
   readonly protocol?: number;
-  /** As ip chooses when absent: link without a gateway, else universe. */
+  /** When absent, chosen as ip does: link without a gateway, else universe. */
   readonly scope?: number;
   /** RTN_UNICAST when absent. */
   readonly type?: number;
@@ -86,7 +86,7 @@ export interface RouteSpec {
   readonly advmss?: number;
 }
 
-/** Writes a route; the numbers stand in for what the spec leaves open. */
+/** Writes a route; the numbers are the defaults for what the spec leaves open. */
 export function writeRoute(
   writer: MessageWriter,
   route: RouteSpec,

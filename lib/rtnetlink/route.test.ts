@@ -209,7 +209,7 @@ describe('getRoute', () => {
     );
     expect(getRoute(netlink, parseIp('10.244.2.9'))).toMatchObject({ gateway: onlink.gateway, oif: 4 });
     getRoute(netlink, parseIp('10.244.2.9'), { entry: true, oif: 4 });
-    // IPv6 refuses the flag that makes IPv4 tell the table.
+    // IPv6 refuses the flag that IPv4 needs to say the table.
     getRoute(netlink, parseIp('fd00::9'));
     getRoute(netlink, parseIp('fd00::9'), { entry: true });
     expect(transport.sent.map((bytes) => Buffer.from(bytes.subarray(16)).toString('hex'))).toEqual([

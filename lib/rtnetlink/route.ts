@@ -1,5 +1,4 @@
-// Routes: what can be asked of the kernel about them (rtnetlink(7)). The messages themselves stand in
-// route-message.ts.
+// Requests about routes (rtnetlink(7)). The messages themselves are in route-message.ts.
 
 import { type Family, formatIp, formatPrefix, type Ip, type IpPrefix, networkOf } from '../ip.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -43,12 +42,12 @@ export function addRoute(route: RouteSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(ROUTE, 'add', route, dev);
 }
 
-/** Replaces the route of that destination, table and metric, whoever made it. Same as: `ip route replace …`. */
+/** Replaces the route with that destination, table and metric, whoever made it. Same as: `ip route replace …`. */
 export function replaceRoute(route: RouteSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(ROUTE, 'replace', route, dev);
 }
 
-/** ESRCH when none matches all that is given. Same as: `ip route del …`. */
+/** ESRCH when no route matches everything that is given. Same as: `ip route del …`. */
 export function deleteRoute(route: RouteSpec, dev?: string): NetlinkRequest {
   return new SpecRequest(ROUTE, 'delete', route, dev);
 }
@@ -72,7 +71,7 @@ function defaultScope(route: RouteSpec): number {
   return direct ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 }
 
-/** As ip spells destination and next hop: `10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink`. */
+/** Destination and next hop in ip's syntax: `10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink`. */
 export function spellRoute(route: RouteSpec, dev?: string): string {
   const { destination, gateway, oif, nexthopId } = route;
   return words(
@@ -136,7 +135,7 @@ export function listRoutes(netlink: Netlink, filter: RouteFilter): Route[] {
   return netlink.dump(request, (message) => matching(decodeRoute(message), filter), [ENOENT]);
 }
 
-/** An older kernel ignores parts of the filter and answers with more routes, so they are filtered again here. */
+/** An older kernel ignores parts of the filter and sends more routes, so they are filtered again here. */
 function matching(route: Route | undefined, filter: RouteFilter): Route | undefined {
   if (route === undefined || route.family !== filter.family) return undefined;
   if (filter.table !== undefined && route.table !== filter.table) return undefined;
@@ -151,18 +150,18 @@ const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTM_F_FIB_MATCH = 0x2000;
 
 export interface RouteLookup {
-  /** Answer with the table's entry (`fibmatch`), not with the route to this one address. */
+  /** Answer with the table's entry (`fibmatch`) and not with the route to this one address. */
   readonly entry?: boolean;
-  /** Look only at routes leaving by this device. */
+  /** Consider only routes that leave by this device. */
   readonly oif?: number;
-  /** As for a packet from this address; with `iif` for one that comes in by that device and is to be forwarded. */
+  /** Answer as for a packet from this address; with `iif`, for one that arrives by that device and is to be forwarded. */
   readonly from?: Ip;
   readonly iif?: number;
 }
 
 /**
- * The route packets to `ip` take, undefined when unreachable. A blackhole throws EINVAL, a prohibit
- * EACCES. Same as: `ip route get [fibmatch] IP`.
+ * The route of packets to `ip`; undefined when it is unreachable. A blackhole throws EINVAL, a prohibit EACCES. Same as: `ip route get
+ * [fibmatch] IP`.
  */
 export function getRoute(netlink: Netlink, ip: Ip, lookup: RouteLookup = {}): Route | undefined {
   const host: IpPrefix = networkOf({ ip, length: ip.family === 4 ? 32 : 128 });
@@ -175,7 +174,7 @@ export function getRoute(netlink: Netlink, ip: Ip, lookup: RouteLookup = {}): Ro
       writer.u8(lookup.from === undefined ? 0 : host.length);
       writer.u8(0);
       writer.u32(0);
-      // Without it IPv4 says table main whatever the table is; IPv6 refuses the flag, and says the table by itself.
+      // Without it IPv4 answers table main whatever the table is. IPv6 refuses the flag, and always says the table.
       const table = ip.family === 4 ? RTM_F_LOOKUP_TABLE : 0;
       writer.u32(table | (lookup.entry === true ? RTM_F_FIB_MATCH : 0));
       writer.attrIp(RTA_DST, host.ip);

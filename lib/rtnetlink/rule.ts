@@ -9,7 +9,7 @@ import { addressFamily, familyOf, type Mutable, words } from './spelling.ts';
 
 export interface Rule {
   readonly family: Family;
-  /** Rules are asked in this order. */
+  /** The kernel tries rules in this order. */
   readonly priority: number;
   /** FR_ACT_TO_TBL, FR_ACT_BLACKHOLE … */
   readonly action: number;
@@ -91,7 +91,7 @@ function decodeAttribute(attribute: AttributeReader, rule: Mutable<Rule>, toLeng
   }
 }
 
-/** As ip(8) shows it: `from 10.244.0.0/16 lookup 100`. */
+/** In the syntax of ip(8): `from 10.244.0.0/16 lookup 100`. */
 export function spellRule(rule: Rule): string {
   return words(
     `from ${rule.from === undefined ? 'all' : formatPrefix(rule.from)}`,

@@ -7,7 +7,7 @@ import type { MessageWriter } from '../netlink/writer.ts';
 
 export type Verb = 'add' | 'append' | 'replace' | 'delete';
 
-/** How requests about one kind of object are written and spelled; `dev` is the device's name where known. */
+/** How requests about one kind of object are written and spelled; `dev` is the device's name if it is known. */
 export interface RequestKind<Spec> {
   /** RTM_NEW… and RTM_DEL… */
   readonly newType: number;

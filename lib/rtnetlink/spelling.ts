@@ -1,22 +1,22 @@
-// Small things every object of rtnetlink needs: address families, and words for messages and commands.
+// Shared by all objects of rtnetlink: address families, and the words of messages and commands.
 
 import type { Family } from '../ip.ts';
 import { AF_INET, AF_INET6 } from './constants.ts';
 
-/** A type being filled in by its decoder. */
+/** A type whose fields the decoder still sets. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export function addressFamily(family: Family): number {
   return family === 4 ? AF_INET : AF_INET6;
 }
 
-/** Undefined for families we do not speak (MPLS, bridge …). */
+/** Undefined for families that are not supported (MPLS, bridge …). */
 export function familyOf(addressFamily: number): Family | undefined {
   if (addressFamily === AF_INET) return 4;
   return addressFamily === AF_INET6 ? 6 : undefined;
 }
 
-/** Joins what is not empty with single blanks. */
+/** Joins the texts that are not empty, with single blanks. */
 export function words(...parts: string[]): string {
   let text = '';
   for (const part of parts) {
@@ -25,7 +25,7 @@ export function words(...parts: string[]): string {
   return text;
 }
 
-/** `dev NAME`; `dev if5` where only the index is known, nothing where not even that. */
+/** `dev NAME`; `dev if5` when only the index is known; empty when not even that is. */
 export function spellDev(index: number | undefined, dev: string | undefined): string {
   if (dev !== undefined) return `dev ${dev}`;
   return index === undefined ? '' : `dev if${index}`;

@@ -1,5 +1,5 @@
-// Where the other end of each veth is: IFLA_LINK alone is an index in a namespace that may be another one, and
-// IFLA_LINK_NETNSID is there when it is (linux/if_link.h, linux/net_namespace.h).
+// Finds the other end of each veth. IFLA_LINK alone is an index in a namespace that may be another one; if it is, IFLA_LINK_NETNSID is
+// present (linux/if_link.h, linux/net_namespace.h).
 
 import type { Mac } from '../mac.ts';
 import type { Netlink } from '../netlink/connection.ts';
@@ -19,13 +19,13 @@ export interface VethEnd {
   readonly other: OtherEnd;
 }
 
-/** The other end: a device of the node as well, or in the namespace the node's kernel gave this number. */
+/** The other end: also a device of the node, or in the namespace to which the node's kernel gave this number. */
 export type OtherEnd =
   | { readonly place: 'node'; readonly index: number }
-  /** −1: in a namespace that is being taken down. */
+  /** −1: in a namespace that is being removed. */
   | { readonly place: 'netns'; readonly netnsId: number };
 
-/** Every veth of the node. Gives each namespace on the other side its number. Throws NetlinkError. */
+/** All veths of the node. The call makes the kernel number each namespace on the other side. Throws NetlinkError. */
 export function listVethEnds(netlink: Netlink): VethEnd[] {
   return dumpLinks(netlink, { kind: 'veth' }, ({ index, name, mac, master = 0 }, message): VethEnd => {
     let peer = 0;
@@ -43,11 +43,11 @@ export function listVethEnds(netlink: Netlink): VethEnd[] {
 
 const NETNSA_NSID = 1;
 const NETNSA_FD = 3;
-/** struct rtgenmsg: u8 family, and what aligns the attributes. */
+/** struct rtgenmsg: u8 family, and padding that aligns the attributes. */
 const RTGENMSG = 4;
 
 /**
- * The number of an open namespace; undefined when the kernel gave it none, as no device of the node is joined to it.
+ * The number of an open namespace; undefined when the kernel has given it none, because no device of the node has its other end there.
  * Throws NetlinkError. Same as: `ip netns list-id`.
  */
 export function netnsIdOf(netlink: Netlink, fd: number): number | undefined {

@@ -1,5 +1,5 @@
-// Pairs of virtual Ethernet devices, the other end made inside another network namespace by the same
-// message: creating both here and moving one costs a grace period of the kernel (10–30 ms).
+// Pairs of virtual Ethernet devices. The other end is made inside another network namespace by the same message: to create both here and
+// move one would take a grace period of the kernel (10–30 ms).
 
 import type { Netlink } from '../netlink/connection.ts';
 import { NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL } from '../netlink/constants.ts';
@@ -26,22 +26,21 @@ import {
 import { words } from './spelling.ts';
 
 export interface VethPeer extends LinkSpec {
-  /** File descriptor of the namespace it is made in; absent: beside the first end. */
+  /** File descriptor of the namespace in which it is made; when absent, the namespace of the first end. */
   readonly netnsFd?: number;
 }
 
 export interface VethSpec extends LinkSpec {
   readonly peer: VethPeer;
-  /** Transmit and receive queues of the first end; absent: the kernel's choice. */
+  /** Transmit and receive queues of the first end; the kernel chooses when absent. */
   readonly queues?: number;
 }
 
 const VETH_INFO_PEER = 1;
 
 /**
- * Creates both ends. It is answered (NLM_F_ECHO) with the first end's Link, whose lowerIndex is the peer's
- * index in its namespace; kernels before 6.2 do not answer, see createVeth.
- * Same as: `ip link add NAME type veth peer name PEER netns NETNS`.
+ * Creates both ends. The answer (NLM_F_ECHO) is the first end's Link, whose lowerIndex is the peer's index in its namespace. Kernels before
+ * 6.2 do not answer; see createVeth. Same as: `ip link add NAME type veth peer name PEER netns NETNS`.
  */
 export function addVeth(spec: VethSpec): NetlinkRequest {
   const { peer, queues } = spec;
@@ -84,15 +83,15 @@ export function addVeth(spec: VethSpec): NetlinkRequest {
   };
 }
 
-/** A pair just created. */
+/** A new pair. */
 export interface VethPair {
-  /** The first end as it was made: before the kernel enslaved it and set it up. */
+  /** The first end as it was made, before the kernel added it to a bridge and set it up. */
   readonly link: Link;
   /** The peer's index in its own namespace. */
   readonly peerIndex: number;
 }
 
-/** Creates both ends and tells what came of it. Throws NetlinkError. */
+/** Creates both ends and returns them. Throws NetlinkError. */
 export function createVeth(netlink: Netlink, spec: VethSpec): VethPair {
   const request = addVeth(spec);
   const link = netlink.get(request, decodeLink) ?? getLink(netlink, { name: spec.name });

@@ -1,5 +1,4 @@
-// What makes a device a VTEP: IFLA_VXLAN_ attributes (linux/if_link.h), as flannel sends them
-// (vishvananda/netlink addVxlanAttrs, in its order).
+// The attributes of a VTEP: IFLA_VXLAN_ (linux/if_link.h), as flannel sends them (vishvananda/netlink addVxlanAttrs, in its order).
 
 import type { Ip } from '../ip.ts';
 import { formatIp } from '../ip.ts';
@@ -11,11 +10,11 @@ import { type Mutable, words } from './spelling.ts';
 export interface VxlanAttributes {
   /** 1 … 16777215. */
   readonly vni: number;
-  /** Index of the device the underlay traffic leaves by. */
+  /** Index of the device by which tunnel packets leave. */
   readonly lowerIndex?: number;
   /** Source address of the underlay packets; its family is the underlay's. */
   readonly local?: Ip;
-  /** Multicast group or single remote for unknown destinations; flannel has none. */
+  /** Multicast group or single remote for unknown destinations; flannel uses none. */
   readonly group?: Ip;
   /** UDP destination port; the kernel's own default is 8472. */
   readonly port?: number;
@@ -32,7 +31,7 @@ export interface VxlanAttributes {
   readonly udpCsum?: boolean;
   readonly udpZeroCsum6Tx?: boolean;
   readonly udpZeroCsum6Rx?: boolean;
-  /** 0 = inherit or the default. */
+  /** 0 means inherited, or the default. */
   readonly ttl?: number;
   readonly tos?: number;
   /** Seconds a learned entry lives. */
@@ -62,15 +61,15 @@ const IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 20;
 const IFLA_VXLAN_GBP = 23;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
 
-/** Where a VTEP is in the underlay: the device underneath, and the source of tunnel packets. */
+/** The place of a VTEP in the underlay: the device underneath, and the source of tunnel packets. */
 export interface VxlanPlace {
-  /** As it is: the kernel changes no VNI. */
+  /** The present VNI: the kernel cannot change it. */
   readonly vni: number;
   readonly lowerIndex: number;
   readonly local: Ip;
 }
 
-/** Writes the payload of IFLA_INFO_DATA. What flannel always sends as 0 is always sent. */
+/** Writes the payload of IFLA_INFO_DATA. Attributes that flannel always sends as 0 are always sent. */
 export function writeVxlan(writer: MessageWriter, vxlan: VxlanAttributes): void {
   const { local, group } = vxlan;
   writer.attrU32(IFLA_VXLAN_ID, vxlan.vni);
@@ -93,7 +92,7 @@ export function writeVxlan(writer: MessageWriter, vxlan: VxlanAttributes): void 
   if (vxlan.port !== undefined) writer.attrU16be(IFLA_VXLAN_PORT, vxlan.port);
 }
 
-/** Writes what tells the kernel to move a device; all else stays as it is. */
+/** Writes the attributes that move a device; all others stay as they are. */
 export function writeVxlanPlace(writer: MessageWriter, { vni, lowerIndex, local }: VxlanPlace): void {
   writer.attrU32(IFLA_VXLAN_LINK, lowerIndex);
   writer.attrU32(IFLA_VXLAN_ID, vni);
@@ -156,7 +155,7 @@ function decodeSwitches(attribute: AttributeReader, vxlan: Mutable<VxlanAttribut
   else if (type === IFLA_VXLAN_COLLECT_METADATA) vxlan.collectMetadata = attribute.u8() !== 0;
 }
 
-/** As ip(8) spells it behind `type vxlan`; `dev` names the device underneath. */
+/** In the syntax of ip(8) after `type vxlan`; `dev` names the device underneath. */
 export function spellVxlan(vxlan: VxlanAttributes, dev?: string): string {
   const { lowerIndex, local, group, port, udpCsum } = vxlan;
   return words(

@@ -1,4 +1,4 @@
-// Creating and moving VTEPs.
+// Creates and moves VTEPs.
 
 import { formatIp } from '../ip.ts';
 import type { NetlinkRequest } from '../netlink/request.ts';
@@ -20,14 +20,14 @@ export function addVxlan(spec: VxlanSpec, dev?: string): NetlinkRequest {
     spec,
     'vxlan',
     (writer) => writeVxlan(writer, vxlan),
-    // Only to be spelled when a message is: a thunk would cost more than it saves, devices are few.
+    // The text is made even if no message needs it: there are few devices, and a function for it would cost more.
     spellVxlan(vxlan, dev),
   );
 }
 
 /**
- * Moves a VTEP to another device underneath and another source address; its FDB, neighbours, routes and nexthops stay.
- * EOPNOTSUPP where the kernel cannot (before 5.0). Same as: `ip link set NAME type vxlan id VNI local IP dev DEV`.
+ * Moves a VTEP to another device underneath and another source address; its FDB, neighbours, routes and nexthops stay. EOPNOTSUPP where the
+ * kernel cannot do this (before 5.0). Same as: `ip link set NAME type vxlan id VNI local IP dev DEV`.
  */
 export function moveVxlan(
   link: { readonly index: number; readonly name: string },

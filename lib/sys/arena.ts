@@ -1,17 +1,17 @@
-// The one piece of memory whose addresses the kernel is given: structs, strings, netlink buffers,
-// iovecs, argv. A binding maps it once for the life of the process, so no collection ever moves it;
-// every other ArrayBuffer may move, and the kernel would then write into someone else's memory.
+// The one piece of memory whose addresses the kernel is given: structs, strings, netlink buffers, iovecs, argv. A binding maps it once for
+// the life of the process, so garbage collection never moves it. Every other ArrayBuffer may move, and the kernel would then write into
+// someone else's memory.
 
 /**
- * How much address space a binding maps for the arena, in bytes. Pages cost nothing until touched:
- * the CNI executable uses a few, an agent receiving dumps of thousands of peers a megabyte.
+ * How much address space a binding maps for the arena, in bytes. Pages cost nothing until they are touched: the CNI executable uses a few,
+ * an agent that reads dumps of thousands of peers a megabyte.
  */
 export const ARENA_BYTES = 16 * 1024 * 1024;
 
 /** Tells a sanitizer which bytes may be used; absent outside the sanitizer build. */
 export type Poison = (offset: number, length: number, poisoned: boolean) => void;
 
-/** UTF-8 as the engine offers it; all throw on text that is not well formed. */
+/** The engine's UTF-8 functions; all throw on text that is not well formed. */
 export interface Utf8 {
   encode(text: string): Uint8Array;
   /** Writes the text's bytes at `at` and returns how many; throws a RangeError when they do not fit. */
@@ -19,16 +19,16 @@ export interface Utf8 {
   decode(bytes: Uint8Array): string;
 }
 
-/** Under a sanitizer each slot is followed by this many bytes nobody may touch. */
+/** With a sanitizer each slot is followed by this many bytes that must not be touched. */
 const REDZONE_BYTES = 32;
-/** Enough for every struct of the kernel's, and address sanitizers tell 8-byte granules apart. */
+/** Sufficient for every struct of the kernel, and address sanitizers distinguish granules of 8 bytes. */
 const ALIGN = 8;
-/** A UTF-16 unit becomes at most so many bytes of UTF-8. */
+/** A UTF-16 unit takes at most this many bytes of UTF-8. */
 const MOST_BYTES_A_UNIT = 3;
 
 /**
- * A bounds-checked window of the arena. Every access outside it throws a RangeError. It ends with the scope it was
- * made in: the object is the next slot's afterwards, as its bytes are.
+ * A bounds-checked window of the arena. Every access outside it throws a RangeError. It ends with the scope in which it was made;
+ * afterwards the object and its bytes are used for other slots.
  */
 export class Slot {
   address = 0;
@@ -42,19 +42,19 @@ export class Slot {
     this.place(offset, length);
   }
 
-  /** Makes this the slot of other bytes. */
+  /** Makes this the slot for other bytes. */
   place(offset: number, length: number): void {
     this.address = this.memory.address + offset;
     this.offset = offset;
     this.length = length;
   }
 
-  /** A view of its own, for what the accessors below do not offer. */
+  /** A view for what the accessors below do not offer. */
   get view(): DataView {
     return new DataView(this.memory.bytes.buffer, this.offset, this.length);
   }
 
-  /** The bytes `at` … `at + length`, as a view: copy what must outlive the slot. */
+  /** A view of the bytes `at` … `at + length`. Copy what must outlive the slot. */
   bytes(at = 0, length = this.length - at): Uint8Array {
     return new Uint8Array(this.memory.bytes.buffer, this.need(at, length), length);
   }
@@ -89,7 +89,7 @@ export class Slot {
   setI32(at: number, value: number): void {
     this.memory.view.setInt32(this.need(at, 4), value, true);
   }
-  /** A 64-bit value from a non-negative integer below 2^53: addresses, lengths, sizes. */
+  /** Writes a non-negative integer below 2^53 as a 64-bit value: addresses, lengths, sizes. */
   setU64(at: number, value: number): void {
     const from = this.need(at, 8);
     const { view } = this.memory;
@@ -122,20 +122,20 @@ interface Memory {
   readonly utf8: Utf8;
 }
 
-/** Mark/release allocation, as a stack, over memory a binding mapped. */
+/** Allocates like a stack, by mark and release, in memory that a binding has mapped. */
 export class Arena {
   readonly address: number;
   private readonly memory: Memory;
   private readonly bytes: Uint8Array<ArrayBuffer>;
   private readonly utf8: Utf8;
   private readonly poison: Poison | undefined;
-  /** Behind each slot. */
+  /** Unused bytes behind each slot. */
   private readonly gap: number;
   /** Where the next scoped slot starts; grows upwards. */
   private top = 0;
   /** Where the lowest slot kept for good starts; grows downwards. */
   private kept: number;
-  /** The scoped slots in use, then those to be used again: an attachment needs fifty, six at once. */
+  /** The scoped slots in use, followed by those that can be used again: an attachment needs fifty, six at the same time. */
   private readonly slots: Slot[] = [];
   private inUse = 0;
 
@@ -165,7 +165,7 @@ export class Arena {
     return this.top;
   }
 
-  /** Releases every slot allocated since `mark`; belongs into a `finally`. */
+  /** Releases every slot allocated since `mark`; call it in a `finally`. */
   release(mark: number): void {
     if (this.poison === undefined) {
       this.top = mark;
@@ -184,7 +184,7 @@ export class Arena {
     return slot;
   }
 
-  /** As `alloc`, with whatever bytes were there: for what the kernel fills. */
+  /** Like `alloc`, without zeroing: for what the kernel fills. */
   buffer(length: number): Slot {
     const offset = this.reserve(length);
     if (this.poison !== undefined) return new Slot(this.memory, offset, length);
@@ -199,23 +199,20 @@ export class Arena {
     return slot;
   }
 
-  /**
-   * The address of a NUL-terminated string: what a path needs, without a slot. Throws on text with a NUL or a
-   * lone surrogate in it.
-   */
+  /** The address of a NUL-terminated string, such as a path, without a slot. Throws on text that contains a NUL or a lone surrogate. */
   textAddress(text: string): number {
     const room = text.length * MOST_BYTES_A_UNIT + 1;
     const offset = this.reserve(room);
     const bytes = this.bytes;
     const end = offset + this.utf8.encodeInto(text, bytes, offset);
     bytes[end] = 0;
-    // Found by the engine: a loop, or a search in the text, would take several times as long.
+    // The engine searches: a loop here, or a search in the text, would take several times as long.
     if (bytes.indexOf(0, offset) < end) throw nulIn(text);
     this.poison?.(end + 1, offset + room - end - 1, true);
     return this.address + offset;
   }
 
-  /** A NUL-terminated string as a slot. Throws on text with a NUL or a lone surrogate in it. */
+  /** A NUL-terminated string as a slot. Throws on text that contains a NUL or a lone surrogate. */
   cstring(text: string): Slot {
     if (text.includes('\0')) throw nulIn(text);
     return this.copy(this.utf8.encode(text), 1);
@@ -229,7 +226,7 @@ export class Arena {
     return slot;
   }
 
-  /** A zeroed slot for the life of the process: for what outlives every scope. */
+  /** A zeroed slot for the life of the process, for what outlives every scope. */
   keep(length: number): Slot {
     const offset = (this.kept - length - this.gap) & -16;
     if (length < 0 || offset < this.top) throw this.full(length);
@@ -239,7 +236,7 @@ export class Arena {
     return new Slot(this.memory, offset, length);
   }
 
-  /** Strict UTF-8 of bytes that need no address. */
+  /** Decodes strict UTF-8 in bytes that need no address. */
   decode(bytes: Uint8Array): string {
     return this.utf8.decode(bytes);
   }
@@ -249,7 +246,7 @@ export class Arena {
     return this.utf8.encode(text);
   }
 
-  /** Where the next `length` bytes lie. No two slots begin at one place, so that `release` can tell them apart. */
+  /** Reserves the next `length` bytes. No two slots begin at the same place, so that `release` can tell them apart. */
   private reserve(length: number): number {
     const offset = (this.top + ALIGN - 1) & -ALIGN;
     const end = offset + length + this.gap;

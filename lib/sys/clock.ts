@@ -18,12 +18,12 @@ function readClock(sys: Syscalls, clock: number): number {
   });
 }
 
-/** Blocks the calling thread, the whole time also when signals arrive. */
+/** Blocks the calling thread for the whole time, even when signals arrive. */
 export function sleepMs(sys: Syscalls, durationMs: number): void {
   sys.arena.scope(() => {
     const time = sys.arena.buffer(16);
     writeTimespec(time, durationMs);
-    // The remainder is written over the request, so an interrupted sleep goes on where it was.
+    // The remainder overwrites the request, so an interrupted sleep continues where it was.
     uninterrupted(sys, sys.nr.clock_nanosleep, CLOCK_MONOTONIC, 0, time.address, time.address);
   });
 }

@@ -1,5 +1,5 @@
-// UDP sockets with what plain sockets do not tell: the ICMP error that came back and who sent it, when the
-// kernel received a packet, and by which device: udp(7), ip(7), ipv6(7), recvmsg(2), linux/errqueue.h. Nothing here waits.
+// UDP sockets with facts that plain sockets do not report: ICMP errors and their senders, when the kernel received a packet, and by which
+// device: udp(7), ip(7), ipv6(7), recvmsg(2), linux/errqueue.h. Nothing here waits.
 
 import { type Family, type Ip, ipFromBytes, ipToBytes } from '../ip.ts';
 import type { Slot } from './arena.ts';
@@ -25,7 +25,7 @@ const OPTIONS = {
   6: { level: SOL_IPV6, ttl: 16, receiveInfo: 49, info: 50, discover: 23, errors: 25, freeBind: 78 },
 } as const;
 const IPV6_V6ONLY = 26;
-/** Sets DF and ignores the path MTU that the kernel remembers, which would hide for ten minutes that a path is repaired. */
+/** Sets DF and ignores the path MTU that the kernel remembers, which would hide for ten minutes that a path has been repaired. */
 const PMTUDISC_PROBE = 3;
 const DEFAULT_TTL = -1;
 
@@ -35,12 +35,12 @@ const MSGHDR = 56;
 const IOVEC = 16;
 const CMSGHDR = 16;
 const CONTROL_BYTES = 256;
-/** Longer than any packet of an interface. */
+/** Longer than a packet of any interface. */
 const BUFFER_BYTES = 65_536;
-/** At most so many packets are read in one go, so that a flood cannot keep the event loop. */
+/** At most this many packets are read in one go, so that a flood cannot occupy the event loop. */
 const BATCH = 256;
 
-/** How often a packet is handed to the kernel, or asked of it, before its error is believed. */
+/** How often a call is repeated, because its error may be about an earlier packet. */
 const TRIES = 3;
 
 const CLOCK_REALTIME = 0;
@@ -125,7 +125,7 @@ export function sendDatagram(
     return withAddress(sys, to.ip, to.port, (address, length) => {
       const data = sys.arena.copy(payload);
       let sent = 0;
-      // The error may be about an earlier packet. The call clears it, and hardly ever does a second one arrive meanwhile.
+      // The error may be about an earlier packet. The call clears it, and a second one hardly ever arrives meanwhile.
       for (let tries = 0; tries < TRIES; tries++) {
         sent = uninterrupted(sys, sys.nr.sendto, fd, data.address, payload.length, MSG_DONTWAIT, address, length);
         if (sent >= 0) break;
@@ -138,7 +138,7 @@ export function sendDatagram(
   }
 }
 
-/** Nanosecond time stamps of the kernel's are on this clock; milliseconds with fraction. */
+/** The clock of the kernel's time stamps, in milliseconds with fraction. */
 export function realtimeMs(sys: Syscalls): number {
   return sys.arena.scope(() => {
     const time = sys.arena.buffer(16);
@@ -147,20 +147,20 @@ export function realtimeMs(sys: Syscalls): number {
   });
 }
 
-/** A packet that came in. `payload` is a copy. */
+/** A packet that has arrived. `payload` is a copy. */
 export interface Arrival {
   readonly from: Ip;
   readonly port: number;
   readonly payload: Uint8Array;
   /** When the kernel received it, as `realtimeMs`. */
   readonly atMs: number;
-  /** The device by which it came; 0 when the kernel did not say. */
+  /** The device by which it arrived; 0 when the kernel did not say. */
   readonly ifindex: number;
 }
 
-/** An ICMP error, or one of this machine itself, about a packet that was sent. */
+/** An ICMP error, or an error of this machine, about a packet that was sent. */
 export interface Bounce {
-  /** Where the packet was to go. */
+  /** The packet's destination. */
   readonly to: Ip;
   readonly port: number;
   /** What the error quotes of the packet's payload; may be empty. */
@@ -172,7 +172,7 @@ export interface Bounce {
   readonly isIcmp: boolean;
   readonly type: number;
   readonly code: number;
-  /** Who sent the ICMP message. */
+  /** The sender of the ICMP message. */
   readonly by: Ip | undefined;
 }
 
@@ -214,8 +214,8 @@ function readMessages(sys: Syscalls, fd: number, flags: number, onMessage: (mess
     const data = arena.buffer(BUFFER_BYTES);
     const controls = new Controls(arena.buffer(CONTROL_BYTES));
     const header = headerOf(sys, name, data, controls.slot);
-    // An ICMP error about what was sent meanwhile makes one read fail. The packets behind it are still there: whoever stops at
-    // each error reads too little, until the queue is full and the kernel drops what comes.
+    // An ICMP error about an earlier packet makes one read fail, while the packets behind it are still there. A reader that stopped at each
+    // error would read too little, until the queue is full and the kernel drops packets.
     const receive = (): number => {
       let length = 0;
       for (let tries = 0; tries < TRIES; tries++) {
@@ -258,7 +258,7 @@ class Controls {
     this.slot = slot;
   }
 
-  /** Where the data of such a message begin in the slot; undefined when there is none. */
+  /** Where the data of such a message begins in the slot; undefined when there is none. */
   find(level: number, type: number): number | undefined {
     const { slot } = this;
     for (let at = 0; at + CMSGHDR <= this.length; ) {

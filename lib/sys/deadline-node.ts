@@ -1,13 +1,13 @@
-// The end of a process whose event loop stands still, by deadline.c, which says how: after 30 s, and after a signal to stop
-// within 4 s. The exit code is SIGALRM (14).
+// Ends a process whose event loop hangs, by deadline.c, which has the details: after 30 s, and after a signal to stop within 4 s. The exit
+// code is SIGALRM (14).
 
 import koffi from 'koffi';
 
-/** How long the loop may stand still, in seconds: FIRST_SEC and MORE_SEC of deadline.c. */
+/** For how long the loop may hang, in seconds: FIRST_SEC and MORE_SEC of deadline.c. */
 export const STILL_SEC = 30;
 
 export interface Deadline {
-  /** The loop runs: it may now stand still for 30 s. Call at least every few seconds. */
+  /** Call at least every few seconds: it gives the loop another 30 s. */
   beat(): void;
 }
 

@@ -1,7 +1,7 @@
 // Error numbers and their names, the same on every architecture we run on: asm-generic/errno-base.h
 // and asm-generic/errno.h.
 
-/** Those a caller branches on. */
+/** Numbers on which a caller branches. */
 export const EPERM = 1;
 export const ENOENT = 2;
 export const ESRCH = 3;

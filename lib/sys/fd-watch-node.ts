@@ -1,5 +1,5 @@
-// Waiting for sockets from Node without a loop that polls: one thread of libuv's pool sits in poll(2) on the sockets and an
-// eventfd, as lib/netlink/events-node.ts does for netlink.
+// Waits for sockets from Node without a loop that polls: one thread of libuv's pool waits in poll(2) on the sockets and an eventfd, as
+// lib/netlink/events-node.ts does for netlink.
 
 import { closeFd, writeAll } from './file.ts';
 import { loadPoll, pollfdsFor } from './poll-node.ts';
@@ -12,7 +12,7 @@ export interface FdWatch {
 }
 
 export interface FdWatchOptions {
-  /** They are closed when the watch ends. */
+  /** The descriptors, which are closed when the watch ends. */
   readonly fds: readonly number[];
   /** Something can be read. It must read all descriptors empty, error queues included, or it is called again at once. */
   readonly onReady: () => void;
@@ -27,16 +27,16 @@ export interface FdWatchOptions {
 
 const EFD_CLOEXEC = 0o2000000;
 const WAKE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
-/** A signal may interrupt poll now and then. */
+/** A signal may interrupt poll from time to time. */
 const MAX_POLL_FAILURES = 100;
 
 interface State {
   closing: boolean;
-  /** Ends a rest before its time. */
+  /** Ends a pause early. */
   wake: () => void;
 }
 
-/** Waits until closed. Throws SysError; then the descriptors are still the caller's. */
+/** Waits until closed. Throws SysError; then the caller still owns the descriptors. */
 export function watchFds(sys: Syscalls, { fds, onReady, onError, everyMs = () => 0 }: FdWatchOptions): FdWatch {
   const stopFd = check(sys.call(sys.nr.eventfd2, 0, EFD_CLOEXEC), 'open', 'eventfd');
   const state: State = { closing: false, wake: () => undefined };

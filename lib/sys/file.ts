@@ -29,7 +29,7 @@ export function openFile(sys: Syscalls, path: string, flags: number, mode = 0): 
   return check(tryOpen(sys, path, flags, mode), 'open', path);
 }
 
-/** As `openFile`, but −errno instead of an exception. */
+/** Like `openFile`, but returns −errno instead of throwing. */
 export function tryOpen(sys: Syscalls, path: string, flags: number, mode = 0): number {
   const { arena } = sys;
   const mark = arena.mark();
@@ -75,7 +75,7 @@ export function readAll(sys: Syscalls, fd: number, maxBytes: number, object = `f
 }
 const EFBIG = 27;
 
-/** A file's text, strictly UTF-8, at most `maxBytes`. A pipe in the file's place reads as empty and does not make us wait. */
+/** A file's text, strictly UTF-8, at most `maxBytes`. A pipe in place of the file reads as empty and does not make us wait. */
 export function readText(sys: Syscalls, path: string, maxBytes: number): string {
   const bytes = withFile(sys, path, O_RDONLY | O_NONBLOCK, 0, (fd) => readAll(sys, fd, maxBytes, path));
   return sys.arena.decode(bytes);
@@ -118,8 +118,8 @@ export function createFile(sys: Syscalls, path: string, text: string, mode: numb
 }
 
 /**
- * As `createFile`, but returns the file open and with an exclusive flock(2), which ends with the descriptor, at the latest
- * when this process does. Undefined when it exists already.
+ * Like `createFile`, but returns the open file with an exclusive flock(2), which ends with the descriptor, at the latest when this process
+ * does. Undefined when the file exists already.
  */
 export function createLockedFile(sys: Syscalls, path: string, text: string, mode: number): number | undefined {
   const fd = tryOpen(sys, path, O_WRONLY | O_CREAT | O_EXCL, mode);
@@ -150,7 +150,7 @@ export function lockFile(sys: Syscalls, path: string): number | undefined {
   return fd;
 }
 
-/** Whether somebody has an exclusive flock(2) on a file. Returns false when the path is not a regular file itself. */
+/** Whether a process has an exclusive flock(2) on a file. Returns false when the path is not a regular file itself. */
 export function isLocked(sys: Syscalls, path: string): boolean {
   const fd = tryOpen(sys, path, O_RDONLY | O_NONBLOCK | sys.flags.O_NOFOLLOW);
   if (fd === -ENOENT || fd === -ELOOP || fd === -ENXIO) return false;
@@ -164,7 +164,7 @@ export function isLocked(sys: Syscalls, path: string): boolean {
   }
 }
 
-/** Gives the file `from` a second name. False when there is something of that name. */
+/** Gives the file `from` a second name. False when that name is taken. */
 export function linkFile(sys: Syscalls, from: string, to: string): boolean {
   const value = sys.arena.scope(() => {
     const source = sys.arena.textAddress(from);
@@ -198,7 +198,7 @@ export function makeDirs(sys: Syscalls, path: string, mode: number): void {
   const slash = path.replace(/\/+$/, '').lastIndexOf('/');
   if (value === -ENOENT && slash > 0) {
     makeDirs(sys, path.slice(0, slash), mode);
-    // Tried once more only: below /proc the answer stays ENOENT, whatever exists above.
+    // Tried only once more: below /proc the answer stays ENOENT, whatever exists above.
     value = tryMakeDir(sys, path, mode);
   }
   if (value !== -EEXIST) check(value, 'mkdir', path);
@@ -208,7 +208,7 @@ function tryMakeDir(sys: Syscalls, path: string, mode: number): number {
   return sys.arena.scope(() => sys.call(sys.nr.mkdirat, AT_FDCWD, sys.arena.textAddress(path), mode));
 }
 
-/** Puts `from` in the place of `to`, atomically. */
+/** Renames `from` to `to`, which it replaces, atomically. */
 export function renameFile(sys: Syscalls, from: string, to: string): void {
   sys.arena.scope(() => {
     const source = sys.arena.textAddress(from);
@@ -217,7 +217,7 @@ export function renameFile(sys: Syscalls, from: string, to: string): void {
   });
 }
 
-/** What `atomicReplace` may leave out. */
+/** Options of `atomicReplace`. */
 export interface ReplaceOptions {
   /** Flush the content to the disk before the rename: after a power loss the file is old or new, never empty. */
   readonly durable: boolean;
@@ -289,8 +289,8 @@ function readChunks(
 }
 
 /**
- * The names in a directory that are of one inode. Reads the numbers only, so that thousands of other names cost little.
- * Where the directory and stat(2) number files differently, as in some overlays, none.
+ * The names in a directory that have this inode. Reads only the numbers, so that thousands of other names cost little. Empty where the
+ * directory and stat(2) number files differently, as in some overlay file systems.
  */
 export function namesOfInode(sys: Syscalls, path: string, inode: number): string[] {
   const [low, high] = [inode % 2 ** 32, Math.floor(inode / 2 ** 32)];

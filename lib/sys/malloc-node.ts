@@ -1,10 +1,10 @@
-// Gives memory back to the kernel that the C library keeps for later although it is free.
+// Returns free memory to the kernel that the C library would keep.
 
 import koffi from 'koffi';
 
 /**
- * malloc_trim(3): among thousands of blocks that came and went, glibc keeps every page between those in use. It takes half a
- * millisecond. Other C libraries have no such function; then nothing is done.
+ * malloc_trim(3): after thousands of blocks have been allocated and freed, glibc keeps every page that lies between those in use. It takes
+ * half a millisecond. Other C libraries have no such function; then nothing is done.
  */
 export function trimFreeMemory(): void {
   const trim = load();

@@ -1,6 +1,6 @@
-// Entering another network namespace and coming back, for both engines: setns(2), namespaces(7).
-// setns moves one thread, so the body is synchronous; in Node the thread pool must have been started
-// before the first call, or its threads are born in the wrong namespace and stay there.
+// Enters another network namespace and comes back, for both engines: setns(2), namespaces(7). setns moves one thread, so the body is
+// synchronous. In Node the thread pool must have been started before the first call, or its threads start in the wrong namespace and stay
+// there.
 
 import { EINVAL } from './errno.ts';
 import { closeFd, O_NONBLOCK, O_RDONLY, openFile, statFd } from './file.ts';
@@ -16,8 +16,8 @@ const NS_GET_NSTYPE = 0xb703;
 export const OWN_NETNS = '/proc/thread-self/ns/net';
 
 /**
- * Opens a network namespace. Throws NotNetnsError for a path that is none. What the path is is asked before it is opened:
- * opening a FIFO waits for a writer, and opening a device does whatever its driver does then (a watchdog starts).
+ * Opens a network namespace. Throws NotNetnsError for any other path. The kind of the path is checked before it is opened: opening a FIFO
+ * waits for a writer, and opening a device does whatever its driver does then (a watchdog starts).
  */
 export function openNetns(sys: Syscalls, path: string): number {
   const magic = filesystemMagic(sys, path);
@@ -30,7 +30,7 @@ export function openNetns(sys: Syscalls, path: string): number {
 
 /** The path exists, but no network namespace is mounted there. */
 export class NotNetnsError extends SysError {
-  /** f_type of the file system the path lies on. */
+  /** f_type of the file system that has the path. */
   readonly magic: number;
 
   constructor(path: string, magic: number) {
@@ -70,9 +70,8 @@ export function isOwnNetns(sys: Syscalls, fd: number): boolean {
 }
 
 /**
- * Runs `body` with the calling thread in the namespace of `fd`. It must not await anything. The way
- * back is opened before leaving; should it fail, the process ends at once, since everything it did
- * from then on would happen in somebody else's network.
+ * Runs `body` with the calling thread in the namespace of `fd`. It must not await anything. The way back is opened before leaving. Should
+ * it fail, the process ends at once, since everything it did from then on would happen in another network.
  */
 export function inNetns<T>(sys: Syscalls, fd: number, body: () => T): T {
   const own = openFile(sys, OWN_NETNS, O_RDONLY);

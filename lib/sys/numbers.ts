@@ -1,6 +1,5 @@
-// System call numbers and the flags that differ between processors: asm/unistd_64.h and asm/fcntl.h for
-// x86-64, asm-generic/unistd.h and arch/arm64's fcntl.h for arm64. Only calls both have. The test beside
-// this file reads both headers.
+// System call numbers and the flags that differ between processors: asm/unistd_64.h and asm/fcntl.h for x86-64, asm-generic/unistd.h and
+// arch/arm64's fcntl.h for arm64. Only calls that both have. The test beside this file reads both headers.
 
 export type Arch = 'x64' | 'arm64';
 

@@ -17,11 +17,11 @@ const SIGPIPE = 13;
 const WNOHANG = 1;
 /** How much one read takes from a child's pipe, in bytes. */
 const CHUNK_BYTES = 64 * 1024;
-/** How often execve is tried again on ETXTBSY, when somebody is still writing the executable; pauses double from 10 ms. */
+/** How often execve is tried again on ETXTBSY, while another process still writes the executable; pauses double from 10 ms. */
 const BUSY_TRIES = 9;
 
 export interface Command {
-  /** The executable's path; nothing is searched. */
+  /** The executable's path; PATH is not searched. */
   readonly path: string;
   readonly argv: readonly string[];
   /** `NAME=value`, the child's whole environment. */
@@ -29,7 +29,7 @@ export interface Command {
   readonly stdin: Uint8Array;
   /** Milliseconds until the child is killed with SIGKILL. */
   readonly deadlineMs: number;
-  /** Most bytes taken from stdout and from stderr each; a child that writes more is killed. */
+  /** The most bytes taken from stdout and from stderr each; a child that writes more is killed. */
   readonly maxOutputBytes: number;
 }
 
@@ -44,8 +44,8 @@ export interface Finished {
 }
 
 /**
- * Runs a command to its end. Throws a SysError when it cannot be executed; whatever it answers once it
- * runs is returned. Both directions may carry any amount at the same time.
+ * Runs a command to its end. Throws a SysError when it cannot be executed; otherwise returns its result, whatever that is. Input and output
+ * may be of any size at the same time.
  */
 export function runCommand(sys: Syscalls, command: Command): Finished {
   let pauseMs = 10;
@@ -132,7 +132,7 @@ function closeOnce(sys: Syscalls, open: number[], fd: number): void {
   closeFd(sys, fd);
 }
 
-/** Forks and executes; everything the child needs is laid out before, so that it only makes calls. */
+/** Forks and executes; everything that the child needs is prepared before, so that the child only makes system calls. */
 function execChild(sys: Syscalls, command: Command, fds: readonly number[]): number {
   return sys.arena.scope(() => {
     const path = sys.arena.textAddress(command.path);
@@ -171,7 +171,7 @@ function readExecFailure(sys: Syscalls, fd: number): number {
   });
 }
 
-/** Feeds and drains one running child. */
+/** Writes to and reads from one running child. */
 class Exchange {
   private readonly sys: Syscalls;
   private readonly command: Command;
@@ -203,7 +203,7 @@ class Exchange {
     };
   }
 
-  /** The wait status; no child is left behind, also when serving it failed. */
+  /** The wait status. It is always read, even after an error, so that no zombie is left. */
   private ended(pid: number): number {
     let status: number | undefined;
     try {
@@ -240,7 +240,7 @@ class Exchange {
     }
   }
 
-  /** Writes what the pipe takes. False once everything is written or the child stopped reading. */
+  /** Writes as much as the pipe accepts. Returns false once everything is written or the child has stopped reading. */
   private feed(): boolean {
     const sys = this.sys;
     const { stdin } = this.command;
@@ -257,7 +257,7 @@ class Exchange {
     return false;
   }
 
-  /** Takes what is there. False at the end. */
+  /** Reads what is there. Returns false at the end. */
   private drain(fd: number): boolean {
     const sys = this.sys;
     const parts = this.output.get(fd) ?? [];

@@ -34,7 +34,7 @@ export function bindNetlink(sys: Syscalls, fd: number, groups = 0): number {
   const { arena } = sys;
   const mark = arena.mark();
   try {
-    // The address, and behind it how long it is, for the kernel to overwrite.
+    // The address, followed by its length, which the kernel overwrites.
     const name = arena.alloc(SOCKADDR_NL_BYTES + 4);
     name.setU16(0, AF_NETLINK);
     name.setU32(8, groups);
@@ -48,12 +48,12 @@ export function bindNetlink(sys: Syscalls, fd: number, groups = 0): number {
   }
 }
 
-/** Sets an integer socket option; returns 0 or −errno, for the caller to decide what an old kernel means. */
+/** Sets an integer socket option; returns 0 or −errno, so that the caller can decide what an old kernel's refusal means. */
 export function setSocketOption(sys: Syscalls, fd: number, level: number, option: number, value: number): number {
   return setSocketOptions(sys, fd, level, [option], value);
 }
 
-/** Sets several integer socket options to one value; returns what the last was answered with. */
+/** Sets several integer socket options to one value; returns the last result. */
 export function setSocketOptions(
   sys: Syscalls,
   fd: number,
@@ -84,7 +84,7 @@ export function sendToKernel(sys: Syscalls, fd: number, message: Slot, length: n
   });
 }
 
-/** One datagram: its true length (larger than the buffer when cut), or −errno; and who sent it. */
+/** One datagram: its true length (larger than the buffer when it was cut off), or −errno; and its sender. */
 export interface Received {
   readonly length: number;
   /** Netlink port id of the sender; 0 is the kernel. */

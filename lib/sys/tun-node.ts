@@ -1,5 +1,5 @@
-// A TUN device for Node: packets of the kernel as bytes, and bytes as packets to the kernel (linux/if_tun.h,
-// Documentation/networking/tuntap.rst). It goes when its descriptor is closed.
+// A TUN device for Node: the kernel's packets as bytes, and bytes as packets to the kernel (linux/if_tun.h,
+// Documentation/networking/tuntap.rst). The device goes when its descriptor is closed.
 
 import { EAGAIN } from './errno.ts';
 import { closeFd, O_NONBLOCK, O_RDWR, openFile, writeAll } from './file.ts';
@@ -19,12 +19,12 @@ const IFREQ_BYTES = 40;
 const PACKET_BYTES = 65_535;
 /** Packets read before other work gets its turn. */
 const CHUNK_PACKETS = 64;
-/** A signal may interrupt poll now and then. */
+/** A signal may interrupt poll from time to time. */
 const MAX_POLL_FAILURES = 100;
 const EFD_CLOEXEC = 0o2000000;
 
 export interface TunOptions {
-  /** `flannel%d`: the kernel takes the first number that is free. */
+  /** With `flannel%d` the kernel takes the first free number. */
   readonly name: string;
   /** One packet, valid during the call only. */
   readonly onPacket: (packet: Uint8Array) => void;
@@ -34,7 +34,7 @@ export interface TunOptions {
 
 export interface Tun {
   readonly name: string;
-  /** Gives the kernel a packet; false when it takes none, because the device is down, gone or full. */
+  /** Gives the kernel a packet; false when it accepts none, because the device is down, gone or full. */
   write(packet: Uint8Array): boolean;
   /** Removes the device; resolves when nothing is left that keeps the process alive. */
   close(): Promise<void>;
@@ -56,7 +56,7 @@ export function openTun(sys: Syscalls, options: TunOptions): Tun {
   }
 }
 
-/** The name it got. */
+/** Returns the name that the device got. */
 function attach(sys: Syscalls, fd: number, name: string): string {
   return sys.arena.scope(() => {
     const request = sys.arena.alloc(IFREQ_BYTES);

@@ -1,4 +1,4 @@
-// Unix sockets beside Node's own: their addresses, and who listens at one (unix(7), SO_PEERCRED).
+// What Node does not offer for Unix sockets: their addresses, and which process listens at one (unix(7), SO_PEERCRED).
 
 import type { Slot } from './arena.ts';
 import { EAGAIN, ECONNREFUSED, ENOENT, ENOTDIR } from './errno.ts';
@@ -13,7 +13,7 @@ const SO_PEERCRED = 17;
 /** struct sockaddr_un: u16 family, char path[108]. */
 const PATH_BYTES = 108;
 
-/** The address of a path, and how long it is; a leading `@` means the abstract namespace. Throws RangeError: too long. */
+/** The address of a path, and its length; a leading `@` means the abstract namespace. Throws RangeError when it is too long. */
 export function unixAddress(sys: Syscalls, path: string): { readonly slot: Slot; readonly length: number } {
   const name = sys.arena.encode(path);
   if (name.length >= PATH_BYTES) throw new RangeError(`${path} is longer than ${PATH_BYTES - 1} bytes`);
@@ -23,13 +23,13 @@ export function unixAddress(sys: Syscalls, path: string): { readonly slot: Slot;
   bytes.set(name, 2);
   const isAbstract = path.startsWith('@');
   if (isAbstract) bytes[2] = 0;
-  // An abstract name is as long as the address says, a path ends with its NUL.
+  // The length delimits an abstract name; a path ends with its NUL.
   return { slot, length: 2 + name.length + (isAbstract ? 0 : 1) };
 }
 
 /**
- * The process that listens at the socket `path`, 0 for one of another PID namespace; undefined when nobody does. Does not
- * wait: one that is stopped or busy is named as well. Throws SysError when that cannot be found out.
+ * The process that listens at the socket `path`, 0 for one in another PID namespace; undefined when there is none. Does not wait: a stopped
+ * or busy process is found as well. Throws SysError when this cannot be determined.
  */
 export function listenerAt(sys: Syscalls, path: string): number | undefined {
   const fd = openSocket(sys, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -38,7 +38,7 @@ export function listenerAt(sys: Syscalls, path: string): number | undefined {
       const { slot, length } = unixAddress(sys, path);
       const answer = sys.call(sys.nr.connect, fd, slot.address, length);
       if (answer === -ENOENT || answer === -ENOTDIR || answer === -ECONNREFUSED) return undefined;
-      // Its queue is full: somebody listens, and does not take what comes.
+      // Its queue is full: a process listens, but does not accept connections.
       if (answer === -EAGAIN) return 0;
       check(answer, 'connect to', path);
       // struct ucred: s32 pid, u32 uid, u32 gid
