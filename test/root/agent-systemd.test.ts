@@ -62,7 +62,7 @@ systemctl --user show flanneld -P Result,SubState --value | tr '\\n' ' '
 if systemctl --user --quiet is-active flanneld; then
   echo 'for (;;);' >/run/fault.js
   systemctl --user kill --signal=SIGUSR2 flanneld
-  while systemctl --user --quiet is-active flanneld; do sleep 0.5; done
+  until systemctl --user show flanneld -P ActiveState --value | grep -qxE 'failed|inactive'; do sleep 0.5; done
   systemctl --user show flanneld -P Result,SubState --value | tr '\\n' ' '
 fi
 `;
