@@ -3,8 +3,6 @@
 export const helpers = {
   /** r1 map, r2 key; the address of the value, or 0. */
   map_lookup_elem: 1,
-  /** Nanoseconds of CLOCK_MONOTONIC. */
-  ktime_get_ns: 5,
   /** 32 random bits, not for secrets. */
   get_prandom_u32: 7,
   /** r1 skb, r2 offset, r3 from, r4 length, r5 flags; 0, or an error and nothing written. Makes all pointers into the packet invalid. */
@@ -30,6 +28,8 @@ export const helpers = {
   redirect_neigh: 152,
   /** r1 ifindex of a veth, r2 flags; the verdict that hands the packet to the veth's other end. */
   redirect_peer: 155,
+  /** Nanoseconds of CLOCK_MONOTONIC at the last tick of the kernel's clock, at most 10 ms ago; a tenth of the time of an exact answer. */
+  ktime_get_coarse_ns: 160,
   /**
    * r1 skb, r2 ifindex, r3 u32 for the device's MTU, which must be 0 before, r4 bytes that the packet is to get longer, r5 flags; 0, or 1
    * where the packet does not fit, or −ENODEV where this namespace has no such device. From Linux 5.12 on.

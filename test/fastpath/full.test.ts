@@ -27,6 +27,22 @@ import {
 import { slowed } from '../support/slowness.ts';
 
 const LIMIT_MS = slowed(300_000);
+const STREAM_PORT = 7300;
+const STREAM_BYTES = 16 << 20;
+/** Prints the SHA-256 of what one client sends. */
+const TAKE = `import hashlib, socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", ${STREAM_PORT})); s.listen(1)
+c, _ = s.accept(); h = hashlib.sha256(); b = c.recv(1 << 20)
+while b: h.update(b); b = c.recv(1 << 20)
+print(h.hexdigest())`;
+/** Sends bytes that do not repeat, as soon as somebody listens, and prints their SHA-256. argv: address. */
+const GIVE = `import hashlib, socket, sys, time
+data = b"".join(hashlib.sha256(i.to_bytes(4, "big")).digest() for i in range(${STREAM_BYTES} // 32))
+for again in range(100):
+  try: s = socket.create_connection((sys.argv[1], ${STREAM_PORT})); break
+  except OSError: time.sleep(0.1)
+s.sendall(data); s.close()
+print(hashlib.sha256(data).hexdigest())`;
 
 let lab: Lab;
 let one: LabNode;
@@ -60,6 +76,26 @@ test('pods reach pods of another node, and neither the tunnel’s device nor a r
   expect(await ask(a, 'tcp', c.ip)).toMatch(new RegExp(`@(::ffff:)?${a.ip}$`));
   expect(await ask(a, 'udp', c.ip)).toContain(c.name);
   expect(await fastPathOf(one)).toMatchObject({ mode: 'full', fast: { encapsulated: expect.any(Number) } });
+});
+
+test.for([
+  { name: 'the external interface segments its packets', segments: 65_535 },
+  { name: 'the kernel segments its packets in front of the external interface', segments: 1 },
+])('a stream arrives whole when $name', async ({ segments }) => {
+  const [[a], [c]] = [podsOf(one), podsOf(two)];
+  const limit = (most: number) => one.run(['ip', 'link', 'set', 'eth0', 'gso_max_segs', `${most}`]);
+  await limit(segments);
+  onTestFinished(async () => void (await limit(65_535)));
+  const before = new Map(lab.nodes.map((node) => [node, counted(node)]));
+  const taken = c.exec(['python3', '-c', TAKE]);
+  const { stdout: given, stderr } = await a.exec(['python3', '-c', GIVE, c.ip]);
+  expect(stderr).toBe('');
+  expect((await taken).stdout).toBe(given);
+  const encapsulated = since(one, before.get(one) ?? new Map(), 'encapsulated');
+  expect(since(two, before.get(two) ?? new Map(), 'decapsulated')).toBeGreaterThan(10);
+  expect(encapsulated).toBeGreaterThan(10);
+  // Far fewer than segments: the program had packets that were to be segmented behind it.
+  expect(encapsulated).toBeLessThan(STREAM_BYTES / 1400 / 2);
 });
 
 test('status, metrics and doctor path say for each peer which way packets go and why', async () => {

@@ -267,7 +267,7 @@ test('the program follows the kernel’s routes: soon without one, and at once w
     });
   expect(run(programs.fromPod, pod).counted).toEqual(['encapsulated']);
   change(addRoute);
-  const end = performance.now() + 2 * KEEP_WAY_MS;
+  const end = performance.now() + 4 * KEEP_WAY_MS;
   while (performance.now() < end);
   expect([...run(programs.fromPod, pod).counted].sort()).toEqual(['no-route', 'to-peer']);
   change(deleteRoute);

@@ -163,7 +163,7 @@ function checkIpv6(assembler: Assembler, { start }: FamilyLayout): void {
 /** Goes on only before the time that the agent has set. */
 export function checkHeartbeat(assembler: Assembler, otherwise = slow('paused')): void {
   assembler
-    .callHelper('ktime_get_ns')
+    .callHelper('ktime_get_coarse_ns')
     .store('u64', 'r10', stack.now, 'r0')
     .loadMapValue('r1', 'state', 0)
     .load('u64', 'r1', 'r1', 0) // the time until which programs may redirect
