@@ -38,15 +38,18 @@ export class AgentService {
   /** Resolves with the milliseconds since the start. Rejects when the agent ends or the time is up. */
   async ready(): Promise<{ readyMs: number }> {
     const { healthPort, readyTimeoutMs } = this.#requireSpec();
+    let said = `no ${SUBNET_FILE}`;
     const isReady = async (): Promise<boolean> => {
       if (!this.#running()) throw this.#failure('ended before it was ready', this.#ending());
-      return existsSync(SUBNET_FILE) && (await answersOk(healthPort));
+      if (!existsSync(SUBNET_FILE)) return false;
+      said = await reasonNotReady(healthPort);
+      return said === '';
     };
     try {
       await waitUntil(isReady, readyTimeoutMs, 'agent');
     } catch (error) {
       if ((error as OpError).code !== 'ETIMEDOUT') throw error;
-      throw this.#failure('not ready', `after ${slowed(readyTimeoutMs)} ms`);
+      throw this.#failure('not ready', `after ${slowed(readyTimeoutMs)} ms: ${said}`);
     }
     return { readyMs: (monotonicNs() - (this.#startNs ?? 0)) / 1e6 };
   }
@@ -114,12 +117,14 @@ function logTail(): string {
   return text.trim().split('\n').slice(-LOG_TAIL_LINES).join('; ');
 }
 
-async function answersOk(port: number): Promise<boolean> {
+/** Empty when it is ready. */
+async function reasonNotReady(port: number): Promise<string> {
   try {
-    return (await httpGet(port, '/readyz')).status === 200;
-  } catch {
+    const { status, body } = await httpGet(port, '/readyz?verbose');
+    return status === 200 ? '' : body.trim();
+  } catch (error) {
     // The agent does not listen yet.
-    return false;
+    return `/readyz: ${String(error)}`;
   }
 }
 
