@@ -1,5 +1,5 @@
-// Executing another plugin: found in CNI_PATH, given the configuration on stdin, its answer read as the
-// specification says (SPEC.md 1.1.0 "Plugin Delegation", libcni pkg/invoke).
+// Executes another plugin: finds it in CNI_PATH, writes the configuration to its stdin, and reads its answer as the specification says
+// (SPEC.md 1.1.0 "Plugin Delegation", libcni pkg/invoke).
 
 import { errorText } from '../lib/errors.ts';
 import { field, isJsonObject, type JsonObject, type JsonValue, parseJson, stringifyJson } from '../lib/json.ts';
@@ -13,9 +13,9 @@ import type { Invocation } from './protocol/plugin.ts';
 import { emptyDns, type Result } from './protocol/result.ts';
 import { parseResult } from './protocol/result-parse.ts';
 
-/** Kubelet gives up on a pod's set-up after two minutes, so nobody waits for a delegate that runs longer. */
+/** The kubelet gives up a pod's set-up after two minutes, so a delegate that runs longer is useless. */
 const DEADLINE_MS = 110_000;
-/** Most a delegate may write to stdout and to stderr, each. */
+/** The most that a delegate may write to stdout and to stderr, each. */
 const OUTPUT_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** A file's type, device and inode, links followed; undefined when there is none. */
@@ -43,7 +43,7 @@ export function findPlugin(invocation: Invocation, type: string): string {
   throw failure(`failed to find plugin ${JSON.stringify(type)} in path [${folders.join(' ')}]`);
 }
 
-/** Whether CNI_PATH has a plugin of that name which is another program than this one. */
+/** Whether CNI_PATH has a plugin of that name that is another program than this one. */
 export function hasForeignPlugin(invocation: Invocation, type: string): boolean {
   try {
     const path = findPlugin(invocation, type);
@@ -123,7 +123,7 @@ function delegateError(type: string, finished: Finished, stdout: string, stderr:
   return new DelegateError(typeof code === 'number' ? code : 0, text('msg'), text('details'));
 }
 
-/** The result a plugin printed on ADD; `null` and nothing count as an empty one. Throws CniError 999. */
+/** The result that a plugin printed on ADD; `null` and no output count as an empty one. Throws CniError 999. */
 export function readDelegateResult(text: string, version: string): Result {
   const value = text.trim() === '' ? null : parseJson(text);
   if (value === null) return { interfaces: [], ips: [], routes: [], dns: emptyDns() };

@@ -1,7 +1,7 @@
-// One system call made by a child, for what the kernel takes long over and nobody needs to wait for. A forked
-// child would do, but each page either side writes to afterwards is copied, a quarter of a whole DEL. This one
-// shares our memory, has a stack of its own and touches nothing but its registers, as after vfork(2), so
-// neither libc nor the engine notice it. It outlives us: memory goes with the last process that has it.
+// One system call made by a child, for calls that take the kernel long and whose end nobody needs to wait for. A forked child would also
+// work, but then each page that either side writes to is copied, which takes a quarter of a whole DEL. This child shares our memory, has
+// its own stack and touches only its registers, as after vfork(2), so neither libc nor the engine notice it. It outlives us; the memory
+// goes with the last process that has it.
 
 #include "host-detach.h"
 
@@ -12,7 +12,7 @@
 
 enum { CHILDREN = 4, STACK_BYTES = 4096 };
 
-// Each child has its own for good: when it is done with it is not known.
+// Each child keeps its stack for good, because it is not known when the child is done with it.
 static struct {
     char stack[STACK_BYTES] __attribute__((aligned(16)));
     long close, call[7];

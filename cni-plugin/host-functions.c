@@ -1,5 +1,5 @@
-// The functions the program has besides the language: system calls, memory that stays where it is, strict
-// UTF-8, its arguments and environment. lib/sys/host.ts is the program's view of them.
+// The functions that the program has in addition to the language: system calls, memory that stays where it is, strict UTF-8, its arguments
+// and environment. lib/sys/host.ts describes them for the program.
 
 #include "host-functions.h"
 
@@ -106,8 +106,8 @@ JS_FUNCTION(host_decode) {
     return new_string(ctx, (const char *)bytes, length);
 }
 
-// nextAttribute(bytes, start, end, wanted, high): where between start and end the first netlink attribute begins whose
-// type is a bit of `wanted` or, less 32, of `high`, or whose length cannot be; −1 when there is none.
+// nextAttribute(bytes, start, end, wanted, high): where between start and end the first netlink attribute begins whose type is a bit of
+// `wanted` or, for types from 32 on, of `high`, or whose length is impossible; −1 when there is none.
 JS_FUNCTION(host_next_attribute) {
     size_t room;
     int64_t start, end;

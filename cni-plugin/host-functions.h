@@ -1,4 +1,4 @@
-// What the program can ask of its host; see host-functions.c.
+// The functions that the host gives the program; see host-functions.c.
 
 #ifndef HOST_FUNCTIONS_H
 #define HOST_FUNCTIONS_H

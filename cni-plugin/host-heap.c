@@ -30,8 +30,8 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-// The engine counts what it uses, a refused request is "out of memory" to the program. The address space
-// is larger because a block is up to a fifth larger than what was asked for.
+// The engine counts the memory that it uses; a refused request is "out of memory" to the program. The address space is larger because a
+// block is up to a fifth larger than what was requested.
 enum { ENGINE_LIMIT = 64 << 20, ADDRESS_SPACE = 80 << 20, WATCHED_SPACE = 1 << 30, STACK_LIMIT = 1 << 20 };
 
 // The program is over long before cycles would fill memory: collecting them early only touches pages.

@@ -1,5 +1,5 @@
-// Where addresses come from: host-local in this process, any other IPAM plugin executed. An IPAM plugin
-// gets the caller's whole configuration and environment.
+// Where addresses come from: host-local runs in this process, any other IPAM plugin is executed. An IPAM plugin gets the caller's whole
+// configuration and environment.
 
 import type { Owner } from '../lib/pods/address-store.ts';
 import { executePlugin, hasForeignPlugin, readDelegateResult } from './delegate.ts';
@@ -15,7 +15,7 @@ import { ipamKeys } from './host-local/host-local-config.ts';
 import { boolField, hasUnknownKey, objectField } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 
-/** `"execDelegates": true`: the administrator wants the plugins that lie in CNI_PATH. */
+/** `"execDelegates": true`: the administrator wants the plugins in CNI_PATH to be used. */
 export function wantsExec(invocation: Invocation): boolean {
   return boolField(invocation.root, 'execDelegates') ?? false;
 }
@@ -27,7 +27,7 @@ function isBuiltIn(invocation: Invocation, type: string): boolean {
   return ipam === undefined || !hasUnknownKey(ipam.object, ipamKeys) || !hasForeignPlugin(invocation, type);
 }
 
-/** Checks what can be checked; the function returned then allocates. Throws CniError. */
+/** Checks what can be checked; the returned function then allocates. Throws CniError. */
 export function prepareIpam(invocation: Invocation, type: string): () => Allocation {
   if (isBuiltIn(invocation, type)) return prepareAllocation(invocation);
   return () => {
@@ -39,7 +39,7 @@ export function prepareIpam(invocation: Invocation, type: string): () => Allocat
   };
 }
 
-/** Gives back the attachment's addresses. Throws CniError. */
+/** Releases the attachment's addresses. Throws CniError. */
 export function releaseIpam(invocation: Invocation, type: string): void {
   if (isBuiltIn(invocation, type)) release(invocation);
   else executePlugin(invocation, type, 'DEL', invocation.config);

@@ -1,4 +1,4 @@
-// The tables users are told keep to what the plugins ask their configuration for, and what they make of it.
+// Compares the tables for users with the keys that the plugins read from their configuration, and with the values they make of them.
 
 import { describe, expect, test } from 'vitest';
 import { isJsonObject, type JsonObject, type JsonValue, jsonObject, parseJson } from '../lib/json.ts';
@@ -12,7 +12,7 @@ import { readConfig as readPortmap } from './portmap/portmap-config.ts';
 import { rootFields } from './protocol/fields.ts';
 import type { Invocation } from './protocol/plugin.ts';
 
-/** An object that notes every key it is asked for, with its path. */
+/** An object that records the path of every key that is read from it. */
 class AskedObject extends Map<string, JsonValue> {
   readonly #path: string;
   readonly #asked: Set<string>;
@@ -39,11 +39,11 @@ function invocation(config: JsonObject): Invocation {
 const plugins: readonly {
   readonly name: string;
   readonly docs: Readonly<Record<string, KeyDoc>>;
-  /** Makes a parser read everything: objects it looks into, and what it cannot do without. */
+  /** Makes a parser read everything: it has the objects and the required keys. */
   readonly sample: object;
-  /** Another one, for what is asked for only where the first does not lead. */
+  /** Another configuration, for keys that are not read with the first one. */
   readonly other?: object;
-  /** Objects below which are other tables' keys, or the runtime's. */
+  /** Objects whose keys belong to other tables, or to the runtime. */
   readonly within?: readonly string[];
   parse(invocation: Invocation): unknown;
 }[] = [
@@ -55,7 +55,7 @@ const plugins: readonly {
   },
   {
     name: 'bridge',
-    // Whether to execute the IPAM is read where it is called.
+    // The caller of IPAM reads whether to execute it.
     docs: without(bridgeDocs, 'execDelegates'),
     sample: { ipam: {}, dns: {}, args: { cni: {} }, runtimeConfig: {} },
     within: ['args', 'args.cni', 'runtimeConfig'],

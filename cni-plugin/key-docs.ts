@@ -1,11 +1,11 @@
-// The keys of each plugin's configuration as users are told of them. Not part of the executable. A test holds the tables
-// to the keys that are asked for, and defaults and ranges to the parsers.
+// Describes the keys of each plugin's configuration for users. Not part of the executable. A test compares the tables with the keys that
+// are read, and defaults and ranges with the parsers.
 
 import type { KeyDoc } from '../lib/key-doc.ts';
 
 type KeyDocs = Readonly<Record<string, KeyDoc>>;
 
-/** Of every plugin. */
+/** Keys of every plugin. */
 export const commonDocs = {
   cniVersion: { type: 'string', default: '0.1.0', help: '0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0 or 1.1.0' },
   name: {
@@ -93,7 +93,7 @@ export const bridgeDocs = {
   },
 } as const satisfies KeyDocs;
 
-/** Below `ipam`, but for runtimeConfig and args. */
+/** Keys below `ipam`, except those of runtimeConfig and args. */
 export const hostLocalDocs = {
   ranges: {
     type: 'list of lists of {subnet, rangeStart, rangeEnd, gateway}',

@@ -1,5 +1,5 @@
-// The loopback plugin: brings `lo` up in the pod (containernetworking/plugins plugins/main/loopback).
-// Runtimes call it beside the main network, at the same time.
+// The loopback plugin: brings `lo` up in the pod (containernetworking/plugins plugins/main/loopback). Runtimes call it in addition to the
+// main network, at the same time.
 
 import { parseIp } from '../lib/ip.ts';
 import { field, isJsonObject } from '../lib/json.ts';
@@ -16,7 +16,7 @@ import { ALL_VERSIONS } from './protocol/versions.ts';
 
 const LO_INDEX = 1;
 
-/** Sets `lo` up or down; returns which addresses it has then. */
+/** Sets `lo` up or down; returns the addresses that it has then. */
 function switchLoopback(invocation: Invocation, up: boolean): ResultIp[] {
   const { sys } = invocation;
   return inNetns(sys, requireNetns(invocation), () => {
@@ -45,7 +45,7 @@ function add(invocation: Invocation): Result {
   return { interfaces: [lo], ips: own, routes: [], dns: emptyDns() };
 }
 
-/** A netns that is gone took its `lo` along. */
+/** When the netns is gone, its `lo` is gone too. */
 function del(invocation: Invocation): void {
   const handle = invocation.netnsHandle;
   if (handle !== undefined && 'fd' in handle) switchLoopback(invocation, false);

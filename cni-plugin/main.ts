@@ -19,7 +19,7 @@ import { portmap } from './portmap/portmap.ts';
 import type { Plugin } from './protocol/plugin.ts';
 import { about, runPlugin } from './protocol/run-operation.ts';
 
-/** Most that a runtime may send, in bytes. */
+/** The most that a runtime may send, in bytes. */
 const STDIN_LIMIT_BYTES = 4 * 1024 * 1024;
 
 function pluginNamed(name: string): Plugin {

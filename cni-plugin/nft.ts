@@ -1,4 +1,4 @@
-// nftables by `nft -f -`: one transaction a call, and rules found by the comment they carry.
+// nftables by `nft -f -`: each call is one transaction, and rules are found by their comments.
 
 import { findProgram, runProgram } from './programs.ts';
 import { failure } from './protocol/error.ts';
@@ -7,7 +7,7 @@ import type { Invocation } from './protocol/plugin.ts';
 /** Comments are cut to what the kernel stores. */
 const COMMENT_LIMIT = 128;
 
-/** Text safe inside a quoted nft string, whatever an interface is called. */
+/** Makes a text safe inside a quoted nft string, whatever an interface's name contains. */
 export function nftComment(text: string): string {
   let safe = '';
   for (const character of text) safe += /^[A-Za-z0-9 _.:,@=-]$/.test(character) ? character : '_';
@@ -18,7 +18,7 @@ export function findNft(invocation: Invocation): string | undefined {
   return findProgram(invocation, 'nft');
 }
 
-/** Applies statements all together or not at all. Throws CniError 999 with nft's words. */
+/** Applies all statements or none. Throws CniError 999 with nft's text. */
 export function applyNft(invocation: Invocation, nft: string, statements: readonly string[]): void {
   const run = runProgram(invocation, nft, ['-f', '-'], `${statements.join('\n')}\n`);
   if (!run.ok) throw failure(`nft: ${run.problem}`);
@@ -36,7 +36,7 @@ export function ruleHandles(invocation: Invocation, nft: string, chain: string, 
   return handles;
 }
 
-/** Deletes the rules of a chain whose comment begins with `prefix`; one that goes meanwhile is a success. */
+/** Deletes the rules of a chain whose comment begins with `prefix`; it is a success if one goes meanwhile. */
 export function deleteRules(invocation: Invocation, nft: string, chain: string, prefix: string): void {
   const deletions = (): string[] =>
     ruleHandles(invocation, nft, chain, prefix).map((handle) => `delete rule ${chain} handle ${handle}`);

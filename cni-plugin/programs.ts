@@ -1,5 +1,5 @@
-// The few programs of the node this executable runs: nft, iptables-restore and iptables-save. Found by
-// PATH and in the usual folders, given their input on stdin, one call a transaction.
+// The few programs of the node that this executable runs: nft, iptables-restore and iptables-save. They are found by PATH and in the usual
+// folders and get their input on stdin; each call is one transaction.
 
 import { S_IFMT, S_IFREG, statPath } from '../lib/sys/file.ts';
 import { runCommand } from '../lib/sys/process.ts';
@@ -12,7 +12,7 @@ const DEADLINE_MS = 30_000;
 const OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024;
 const S_IFLNK = 0o120000;
 
-/** Where a program lies; undefined when the node has none of that name. */
+/** The path of a program; undefined when the node has none of that name. */
 export function findProgram(invocation: Invocation, name: string): string | undefined {
   const path = invocation.surroundings.env('PATH') ?? '';
   for (const folder of [...path.split(':'), ...USUAL_FOLDERS]) {
@@ -23,11 +23,11 @@ export function findProgram(invocation: Invocation, name: string): string | unde
   return undefined;
 }
 
-/** What a program that ran to its end left. */
+/** The result of a program that ran to its end. */
 export interface ProgramRun {
   readonly ok: boolean;
   readonly stdout: string;
-  /** Its last words when it failed. */
+  /** Its last output when it failed. */
   readonly problem: string;
 }
 
@@ -52,7 +52,7 @@ export function runProgram(invocation: Invocation, path: string, args: readonly 
   }
 }
 
-/** Firewall listings may hold anything; what is no ASCII matches nothing of ours. */
+/** Firewall listings may contain anything; a text that is not ASCII matches nothing of ours. */
 function ascii(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += byte < 0x80 ? String.fromCharCode(byte) : '?';

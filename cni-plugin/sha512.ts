@@ -1,5 +1,5 @@
-// SHA-512 (FIPS 180-4), for names the Go plugins derive from it. Its constants are computed when first
-// needed rather than written down: the first 64 bits of the fractions of square and cube roots of primes.
+// SHA-512 (FIPS 180-4), for names that the Go plugins derive from it. Its constants are computed when first needed and not written down:
+// the first 64 bits of the fractions of square and cube roots of primes.
 
 const MASK = (1n << 64n) - 1n;
 
@@ -19,7 +19,7 @@ function integerRoot(value: bigint, degree: bigint, above: bigint): bigint {
   }
 }
 
-/** 64 bits behind the point of the `degree`-th root of each prime; none of the roots reaches 2^5. */
+/** The first 64 bits after the point of the `degree`-th root of each prime; all roots are below 2^5. */
 function rootFractions(primes: readonly number[], degree: bigint): bigint[] {
   return primes.map((prime) => integerRoot(BigInt(prime) << (64n * degree), degree, 1n << 69n) & MASK);
 }

@@ -1,4 +1,4 @@
-// Kernel settings under /proc/sys/net, which show the network namespace of the calling thread.
+// Kernel settings under /proc/sys/net, which shows the network namespace of the calling thread.
 
 import { OpError } from '../lib/errors.ts';
 import { O_WRONLY, readText, withFile, writeAll } from '../lib/sys/file.ts';
@@ -12,7 +12,7 @@ function writeSysctl(sys: Syscalls, key: string, value: string): void {
   withFile(sys, path, O_WRONLY, 0, (fd) => writeAll(sys, fd, sys.arena.encode(value), path));
 }
 
-/** As writeSysctl, but returns false when the kernel lacks the key or refuses. */
+/** Like writeSysctl, but returns false when the kernel lacks the key or refuses. */
 export function tryWriteSysctl(sys: Syscalls, key: string, value: string): boolean {
   try {
     writeSysctl(sys, key, value);
@@ -23,7 +23,7 @@ export function tryWriteSysctl(sys: Syscalls, key: string, value: string): boole
   }
 }
 
-/** Sets `key` unless it has that value already: reading is allowed where writing may not be. Throws SysError. */
+/** Sets `key` unless it already has that value: reading is allowed even where writing is not. Throws SysError. */
 export function ensureSysctl(sys: Syscalls, key: string, value: string): void {
   if (readText(sys, ROOT + key, 256).trim() !== value) writeSysctl(sys, key, value);
 }

@@ -2,7 +2,7 @@
 
 import { errorText } from '../lib/errors.ts';
 
-/** Runs `body`, which registers how to undo what it makes; when it throws, all of that is undone. */
+/** Runs `body`, which registers how to undo each thing that it makes. When it throws, all of these are undone. */
 export function withUndo<T>(note: (line: string) => void, body: (onFailure: (undo: () => void) => void) => T): T {
   const undos: (() => void)[] = [];
   try {

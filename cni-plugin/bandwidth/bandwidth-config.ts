@@ -4,7 +4,7 @@ import { failure } from '../protocol/error.ts';
 import { type Fields, intField, objectField, stringsField } from '../protocol/fields.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 
-/** One direction; absent in Limits where it is not limited. */
+/** The limit of one direction; absent in Limits where there is none. */
 export interface Limit {
   /** Bytes a second, at least 1. */
   readonly rate: number;
@@ -22,7 +22,7 @@ export interface Limits {
 const KEYS = ['ingressRate', 'ingressBurst', 'egressRate', 'egressBurst'];
 const MAX_U32 = 0xffff_ffff;
 
-/** Keys of the configuration itself come before what the runtime says. Throws CniError 999. */
+/** Keys of the configuration itself win over those of the runtime. Throws CniError 999. */
 export function readLimits(invocation: Invocation): Limits {
   const root: Fields = { path: '', object: invocation.config };
   const limited = KEYS.some((key) => intField(root, key) !== undefined);

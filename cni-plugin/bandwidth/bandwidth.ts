@@ -1,6 +1,7 @@
-// The bandwidth plugin: token buckets on the host's end of a container's veth, for what goes to the container,
-// and on an ifb that everything from the container is sent through (containernetworking/plugins
-// plugins/meta/bandwidth). Names and numbers are the Go plugin's, so that either may finish what the other began.
+// The bandwidth plugin: token buckets for both directions. The one on the host's end of a container's veth limits what goes to the
+// container; the one on an ifb, through which everything from the container is sent, limits the other direction
+// (containernetworking/plugins plugins/meta/bandwidth). Names and numbers are the Go plugin's, so that either may finish what the other
+// began.
 
 import { field, isJsonObject } from '../../lib/json.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -60,7 +61,7 @@ function limit(netlink: Netlink, device: Link, { rate, burst }: Limit, what: str
   attempt(what, () => netlink.run(replaceTokenBucket(index, tokenBucket(rate, burst), name)));
 }
 
-/** Puts what was tried before the kernel's words. */
+/** Puts what was tried in front of the kernel's text. */
 function attempt<T>(what: string, body: () => T): T {
   try {
     return body();
@@ -82,7 +83,7 @@ function limitEgress(
   return { name: ifb.name, mac: ifb.mac ?? '' };
 }
 
-/** The container's ifb. When an earlier ADD of the same container left one, that one is used. */
+/** The container's ifb. If an earlier ADD of the same container left one, that one is used. */
 function ensureIfb(invocation: Invocation, netlink: Netlink, host: Link, onFailure: (undo: () => void) => void): Link {
   const name = ifbName(invocation);
   const { mtu } = host;
@@ -90,7 +91,7 @@ function ensureIfb(invocation: Invocation, netlink: Netlink, host: Link, onFailu
   if (left !== undefined) return left;
   const ifb = attempt(`cannot make ${name}`, () => createIfb(netlink, { name, mtu, up: true }));
   onFailure(() => netlink.run(deleteLink({ index: ifb.index, name })));
-  // GC reads from the alias which network the device belongs to. A kernel that refuses the alias loses only that.
+  // The alias tells GC which network the device belongs to. If a kernel refuses the alias, only GC for this device is lost.
   netlink.execute([setAlias(ifb.index, name, aliasOf(invocation, invocation.containerId))]);
   return ifb;
 }
@@ -105,7 +106,7 @@ function redirect(netlink: Netlink, host: Link, ifb: Link): void {
   attempt(`cannot catch what comes from ${name}`, () => {
     const [failed] = netlink.execute([addIngress(index, name)]);
     if (failed === undefined) return;
-    // A clsact qdisc belongs to somebody else and holds their filters.
+    // A clsact qdisc belongs to another program and holds its filters.
     if (failed.errno !== EEXIST || getIngressKind(netlink, index) !== 'ingress') throw failed;
     // An earlier ADD made this hook, and its filter may lead to an ifb that is gone.
     netlink.run(deleteIngress(index, name));
@@ -149,8 +150,8 @@ function differs({ name }: Link, what: string, found: number, wanted: number): E
 }
 
 /**
- * Removes the network's ifbs whose container is not in the valid list, as far as we made and named them. An ifb that has
- * neither our alias nor a limit was left by an ADD that was killed.
+ * Removes the network's ifbs whose container is not in the valid list, if this plugin has made and named them. An ifb with neither our
+ * alias nor a limit was left by an ADD that was killed.
  */
 function gc(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);

@@ -1,4 +1,4 @@
-// Which devices are limited: the host's end of the container's veth, and an ifb named after the container.
+// The devices that carry limits: the host's end of the container's veth, and an ifb named after the container.
 
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
 import { getLink, type Link } from '../../lib/rtnetlink/link.ts';
@@ -12,7 +12,7 @@ export const IFB_PREFIX = 'bwp';
 /** Interface names have 15 characters. */
 const IFB_DIGITS = 12;
 
-/** The name the Go plugin gives it, too. */
+/** The name of the ifb, which is also the Go plugin's. */
 export function ifbName(invocation: Invocation, containerId = invocation.containerId): string {
   const hash = sha512Hex(invocation.sys.arena.encode(invocation.name + containerId));
   return IFB_PREFIX + hash.slice(0, IFB_DIGITS);

@@ -28,7 +28,7 @@ import { addMasquerade } from './masquerade.ts';
 import { configurePod } from './pod.ts';
 import { ensureVlanInterface, setPortVlans } from './vlan.ts';
 
-/** What IPAM gave, completed: gateways, the default route, the container's interface index. */
+/** The result of IPAM, completed by gateways, the default route and the container's interface index. */
 interface Layer3 {
   readonly ips: readonly ResultIp[];
   readonly routes: readonly ResultRoute[];
@@ -36,7 +36,7 @@ interface Layer3 {
   readonly gateways: readonly IpPrefix[];
 }
 
-/** Position of the container's interface in the result: behind the bridge and the host end. */
+/** Position of the container's interface in the result: after the bridge and the host end. */
 const CONTAINER_INTERFACE = 2;
 
 export function addBridgeAttachment(invocation: Invocation): Result {
@@ -56,8 +56,8 @@ export function addBridgeAttachment(invocation: Invocation): Result {
 }
 
 /**
- * Allocates. Where that fails and the pod has the interface already, the attachment exists: that is what the error says,
- * as the Go plugin's does, and IPAM's own words are its details.
+ * Allocates addresses. If that fails and the pod already has the interface, the attachment exists. Then the error says this, as the Go
+ * plugin's does, with IPAM's own text as details.
  */
 function allocateOrExplain(invocation: Invocation, netnsFd: number, allocate: () => Allocation): Allocation {
   try {
@@ -95,7 +95,7 @@ function addDefaultRoute(routes: ResultRoute[], gateway: Ip): void {
   if (!has) routes.push({ dst: { ip: { family, value: 0n }, length: 0 }, gw: gateway });
 }
 
-/** The bridge, and where its gateway addresses are: on it, or on the interface of its VLAN. */
+/** The bridge, and the device that has its gateway addresses: the bridge itself, or the interface of its VLAN. */
 interface PreparedBridge {
   readonly bridge: Link;
   readonly gatewayLink: Link;

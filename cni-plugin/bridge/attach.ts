@@ -1,5 +1,5 @@
-// One attachment: the veth pair with its pod end made inside the pod's netns by the same message, the
-// bridge port, and everything inside the pod in one more send.
+// One attachment: the veth pair, whose pod end is made inside the pod's netns by the same message, the bridge port, and everything inside
+// the pod in one more send.
 
 import type { Mac } from '../../lib/mac.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -44,8 +44,8 @@ function vethSpec(spec: AttachmentSpec, mtu: number | undefined): VethSpec {
 }
 
 /**
- * Makes the pair, enslaves the host end and sets its port. Throws CniError 999; then nothing is left of it.
- * One send: the port's settings are addressed by the name the first message gives.
+ * Makes the pair, makes the host end a port of the bridge and sets it up. Throws CniError 999; then nothing is left. All in one send,
+ * because the port's settings address the device by the name in the first message.
  */
 export function createAttachment(
   sys: Syscalls,
@@ -66,7 +66,7 @@ export function createAttachment(
   try {
     const [unset] = failures;
     if (unset !== undefined) throw because(`cannot set hairpin mode or isolation of ${spec.hostName}`, unset);
-    // A kernel before 6.2 does not answer with what it made.
+    // A kernel before 6.2 does not answer with what it has made.
     const link = made ?? getLink(netlink, { name: spec.hostName });
     if (link?.lowerIndex === undefined) throw failure(`"${spec.hostName}" was removed as soon as it was made`);
     return { hostIndex: link.index, podIndex: link.lowerIndex };
@@ -85,7 +85,7 @@ function pairError(sys: Syscalls, spec: AttachmentSpec, refused: NetlinkError): 
   return because(`failed to make veth pair`, refused);
 }
 
-/** Says which of the two names is taken, because that decides what has to be cleaned up. */
+/** Says which of the two names is taken, because this decides what has to be cleaned up. */
 function existingHint(sys: Syscalls, spec: AttachmentSpec): string {
   return podHasInterface(sys, spec.netnsFd, spec.ifname) ? '' : `: "${spec.hostName}" is left on the host`;
 }
@@ -103,13 +103,13 @@ export function podHasInterface(sys: Syscalls, netnsFd: number, ifname: string):
 }
 
 const OPERSTATES = ['unknown', 'not-present', 'down', 'lower-layer-down', 'testing', 'dormant', 'up'];
-/** How long to wait for a device to carry traffic, in milliseconds: doubling pauses, 2.5 s in all. */
+/** How long to wait until a device can send, in milliseconds: doubling pauses, 2.5 s in all. */
 const FIRST_PAUSE_MS = 1;
 const LAST_PAUSE_MS = 1280;
 
 /**
- * Waits until a device is operational, and returns it as the kernel has it then. The kernel notes a carrier
- * at once, but lets the device send only later, in a worker of its own; what is sent before is dropped.
+ * Waits until a device is operational, and returns it as the kernel has it then. The kernel notices a carrier at once, but lets the device
+ * send only later, by a worker; packets that are sent before are dropped.
  */
 function waitUntilUp(sys: Syscalls, netlink: Netlink, name: string, index: number): Link {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
@@ -127,7 +127,7 @@ export function waitForPort(sys: Syscalls, netlink: Netlink, hostName: string, i
   throw failure(`port ${hostName} does not come up: it is ${OPERSTATES[link.operState] ?? 'unknown'}`);
 }
 
-/** Waits until a bridge that had no port yet sends, or the node's first packet to its first pod is lost. */
+/** Waits until a bridge that had no port before can send. Otherwise the node's first packet to its first pod is lost. */
 export function waitForBridge(sys: Syscalls, netlink: Netlink, bridge: Link): void {
   if (bridge.operState !== IF_OPER_UP) waitUntilUp(sys, netlink, bridge.name, bridge.index);
 }

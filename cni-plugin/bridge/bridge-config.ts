@@ -1,5 +1,5 @@
-// The configuration of bridge, checked whole before anything is made (containernetworking/plugins
-// plugins/main/bridge, loadNetConf and cmdAdd; error texts are those).
+// The configuration of bridge, which is checked completely before anything is made (containernetworking/plugins plugins/main/bridge,
+// loadNetConf and cmdAdd; the error texts are theirs).
 
 import { errorText } from '../../lib/errors.ts';
 import type { JsonObject } from '../../lib/json.ts';
@@ -19,7 +19,7 @@ import type { Invocation } from '../protocol/plugin.ts';
 import { type Dns, emptyDns } from '../protocol/result.ts';
 import { readDns } from '../protocol/result-parse.ts';
 
-/** The keys this bridge acts on or knows to ignore, lower case. */
+/** The keys that this bridge uses or deliberately ignores, in lower case. */
 const knownKeys = [
   'name',
   'type',
@@ -57,26 +57,26 @@ export interface BridgeConfig {
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
   readonly ipMasqBackend: 'nftables' | 'iptables' | undefined;
-  /** Bytes; undefined leaves it to the kernel. */
+  /** In bytes; undefined lets the kernel choose. */
   readonly mtu: number | undefined;
   readonly hairpin: boolean;
   readonly promisc: boolean;
   readonly enableDad: boolean;
   readonly disableContainerInterface: boolean;
   readonly portIsolation: boolean;
-  /** Drop frames of the pod with another source MAC. */
+  /** Whether frames of the pod with another source MAC are dropped. */
   readonly macSpoofCheck: boolean;
   /** The port's own, untagged VLAN; 0 for none. */
   readonly vlan: number;
-  /** VLANs the port carries tagged, ascending. */
+  /** VLANs that the port carries tagged, in ascending order. */
   readonly trunk: readonly number[];
-  /** Leave the port in the VLAN that the bridge put it into. */
+  /** Whether the port stays in the VLAN that the bridge put it into. */
   readonly preserveDefaultVlan: boolean;
   /** '' means pure layer 2, without addresses. */
   readonly ipamType: string;
   /** Replaces the DNS settings of the IPAM plugin when it is not empty. */
   readonly dns: Dns;
-  /** The MAC that somebody requested for the container's end. */
+  /** The requested MAC for the container's end. */
   readonly mac: Mac | undefined;
 }
 
@@ -106,7 +106,7 @@ function requestedMac(invocation: Invocation, root: Fields): Mac | undefined {
   const args = objectField(root, 'args');
   const cni = args === undefined ? undefined : objectField(args, 'cni');
   const runtime = objectField(root, 'runtimeConfig');
-  // A value that the runtime passes wins.
+  // A value from the runtime wins.
   let text = fromArgs;
   for (const source of [cni, runtime]) if (source !== undefined) text = stringField(source, 'mac') || text;
   if (text === '') return undefined;
@@ -189,7 +189,7 @@ function readConfig(invocation: Invocation, root: Fields): BridgeConfig {
   };
 }
 
-/** Reads and checks everything. Throws CniError with the Go plugin's words. */
+/** Reads and checks everything. Throws CniError with the Go plugin's texts. */
 export function parseBridgeConfig(invocation: Invocation): BridgeConfig {
   const { root } = invocation;
   let config: BridgeConfig;

@@ -20,8 +20,8 @@ import { removeSpoofCheck } from './mac-spoofing.ts';
 import { removeMasquerade } from './masquerade.ts';
 
 /**
- * Removes the pair: by the host end's name, which follows from the attachment, else (the Go plugin made it)
- * by the interface in the netns. Nothing left to remove is a success, a netns that is gone too.
+ * Removes the pair: by the host end's name, which follows from the attachment, else (the Go plugin made it) by the interface in the netns.
+ * It is a success if nothing is left to remove, or the netns is gone.
  */
 function detach(invocation: Invocation): void {
   const { sys, containerId, ifname } = invocation;
@@ -52,8 +52,8 @@ function deleteInPod(invocation: Invocation): void {
 }
 
 /**
- * The child that deletes the device lives longer than this process and inherits its open files. An open netns file keeps
- * its mount busy, and the runtime unmounts it as soon as we answer; so the file is closed first.
+ * The child that deletes the device lives longer than this process and inherits its open files. An open netns file keeps its mount busy,
+ * and the runtime unmounts it as soon as we answer. So the file is closed first.
  */
 function closePodNetns(invocation: Invocation): void {
   const { sys, netnsHandle } = invocation;
@@ -73,7 +73,7 @@ function status(invocation: Invocation): void {
   if (type !== '') statusIpam(invocation, type);
 }
 
-/** Differs from the Go plugin, which does nothing. Veths are removed before their addresses are freed for others. */
+/** Differs from the Go plugin, which does nothing. Veths are removed before their addresses are released. */
 function gc(invocation: Invocation): void {
   const type = readIpamType(invocation);
   if (type === '') return;

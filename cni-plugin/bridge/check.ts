@@ -1,5 +1,5 @@
-// bridge CHECK: what the ADD reported against what is there now (containernetworking/plugins
-// plugins/main/bridge cmdCheck, pkg/ip ValidateExpected…; error texts are those).
+// bridge CHECK: compares the result of the ADD with what is there now (containernetworking/plugins plugins/main/bridge cmdCheck, pkg/ip
+// ValidateExpected…; the error texts are theirs).
 
 import { contains, formatIp, formatPrefix, type Ip, networkOf, samePrefix } from '../../lib/ip.ts';
 import { field, isJsonObject } from '../../lib/json.ts';
@@ -16,7 +16,7 @@ import type { Result, ResultInterface, ResultIp, ResultRoute } from '../protocol
 import { parsePrevResult } from '../protocol/result-parse.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 
-/** What the pod's netns has. */
+/** What is in the pod's netns. */
 interface PodState {
   readonly link: Link | undefined;
   readonly addresses: readonly Address[];
@@ -90,7 +90,7 @@ function checkPodInterface(invocation: Invocation, result: Result, link: Link | 
   return link;
 }
 
-/** The result's interface that is the other end of the pod's. */
+/** Finds in the result the interface that is the other end of the pod's. */
 function checkHostEnd(
   netlink: Netlink,
   config: BridgeConfig,

@@ -1,8 +1,7 @@
-// Deleting a device without waiting for the kernel's RCU barrier, 10–30 ms that come after the device is
-// gone and the rtnl lock dropped. A child asks for the deletion and sits the barrier out; we return
-// as soon as the device is gone from everywhere, which two things tell: the kernel's RTM_DELLINK, sent when
-// both ends of a veth are closed and unlisted, and then an RTM_GETLINK, which needs the lock and so cannot
-// answer before the deleter dropped it.
+// Deletes a device without waiting for the kernel's RCU barrier, which takes 10–30 ms after the device is gone and the rtnl lock released.
+// A child asks for the deletion and waits for the barrier; this process returns as soon as the device is gone everywhere. Two things show
+// this: the kernel's RTM_DELLINK, which is sent when both ends of a veth are closed and unlisted, and then the answer to an RTM_GETLINK,
+// which needs the lock and so cannot come before the child has released it.
 
 import { decodeAck } from '../../lib/netlink/ack.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -30,21 +29,20 @@ import type { Syscalls } from '../../lib/sys/syscalls.ts';
 
 /** After this time in milliseconds, the deletion is repeated in this process. */
 const HANDOFF_LIMIT_MS = 5000;
-/** How often to see, while nothing is heard, whether the child is still there, in milliseconds. */
+/** How often to check, while no message comes, whether the child still runs, in milliseconds. */
 const CHILD_CHECK_MS = 50;
 const WNOHANG = 1;
 const REPLY_BYTES = 16 * 1024;
 const REQUEST_BYTES = 256;
 
 /**
- * What the two sockets reported: the device is gone, the deletion was refused, or nothing. In the last case the kernel must be
- * asked.
+ * What the two sockets have reported: the device is gone, the deletion was refused, or nothing. In the last case the kernel must be asked.
  */
 type News = 'gone' | 'ask' | 'none';
 
 /**
- * Deletes a device (and with it a veth's other end) of the current netns and returns when it is gone. One
- * that is gone already is a success. Throws NetlinkError when the kernel refuses.
+ * Deletes a device (and with it a veth's other end) in the current netns, and returns when it is gone. It is a success if the device is
+ * gone already. Throws NetlinkError when the kernel refuses.
  */
 export function deleteLinkSoon(
   sys: Syscalls,
@@ -104,13 +102,13 @@ function writeRequest(memory: Uint8Array, request: NetlinkRequest): number {
 interface Watch {
   /** Receives the events about deleted devices. */
   readonly events: number;
-  /** The child's socket, shared with us: a refusal arrives here. */
+  /** The child's socket, which is shared with us: a refusal arrives here. */
   readonly deleter: number;
   readonly child: number;
   readonly index: number;
 }
 
-/** Whether the child ended; it should be in the kernel until long after the device is gone. */
+/** Whether the child has ended; it should still be in the kernel long after the device is gone. */
 function hasEnded(sys: Syscalls, child: number): boolean {
   return sys.call(sys.nr.wait4, child, 0, WNOHANG, 0) !== 0;
 }
@@ -132,7 +130,7 @@ function awaitDeletion(sys: Syscalls, netlink: Netlink, watch: Watch): boolean {
     if (heard + answered === 0 && hasEnded(sys, watch.child)) return isGone(netlink, watch.index);
     if (heard !== 0) {
       const news = readEvents(sys, buffer, watch);
-      // When events were lost, it is as if none had concerned this device: the kernel is asked.
+      // When events were lost, none may have been about this device, so the kernel is asked.
       if (news !== 'none' && isGone(netlink, watch.index)) return true;
     }
     if (answered !== 0 && readAnswer(sys, buffer, watch) !== 'none') return isGone(netlink, watch.index);
@@ -147,7 +145,7 @@ function readEvents(sys: Syscalls, buffer: Slot, watch: Watch): News {
     const message = new MessageReader(buffer.bytes(), length);
     while (message.next()) {
       if (message.type !== RTM_DELLINK) continue;
-      // The bridge tells of its port's end in the same words, family AF_BRIDGE, before the device is gone.
+      // For its port the bridge sends the same message with family AF_BRIDGE, before the device is gone.
       const at = message.struct(16);
       if (message.view.getUint8(at) === AF_UNSPEC && message.view.getInt32(at + 4, true) === watch.index) return 'gone';
     }
@@ -165,7 +163,7 @@ function readAnswer(sys: Syscalls, buffer: Slot, watch: Watch): News {
   return 'ask';
 }
 
-/** Opens a connection in the current netns, deletes the device of that name if there is one. */
+/** Opens a connection in the current netns and deletes the device of that name if there is one. */
 export function deleteLinkByName(sys: Syscalls, name: string): void {
   const netlink = openNetlink(sys);
   try {

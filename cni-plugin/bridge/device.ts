@@ -1,4 +1,4 @@
-// The bridge itself: made when it is missing, its MAC pinned, the gateway addresses on it, forwarding on.
+// The bridge itself: makes it if it is missing, pins its MAC, and sets gateway addresses and forwarding.
 
 import { broadcastOf, formatIp, type Ip, type IpPrefix, overlaps, sameIp } from '../../lib/ip.ts';
 import { linkLocalOf } from '../../lib/link-local.ts';
@@ -17,14 +17,14 @@ import { ensureSysctl, tryWriteSysctl } from '../sysctl.ts';
 import type { BridgeConfig } from './bridge-config.ts';
 import { NO_VLAN_FILTERING, usesVlans } from './vlan.ts';
 
-/** The bridge as the kernel has it; undefined when there is none. Throws when the name is something else's. */
+/** The bridge as the kernel has it; undefined when there is none. Throws when the name belongs to another kind of device. */
 export function findBridge(netlink: Netlink, name: string): Link | undefined {
   const link = getLink(netlink, { name });
   if (link === undefined || link.kind === 'bridge') return link;
   throw failure(`failed to create bridge "${name}": "${name}" already exists but is not a bridge`);
 }
 
-/** Makes the bridge unless it exists, and brings it up. `gateway` decides the MAC of a new one. */
+/** Makes the bridge unless it exists, and brings it up. The MAC of a new one follows from `gateway`. */
 export function ensureBridge(
   sys: Syscalls,
   netlink: Netlink,
@@ -46,7 +46,7 @@ export function ensureBridge(
 
 function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gateway: Ip | undefined): Link {
   const name = config.bridge;
-  // A MAC given at creation is "set": neither ports that come and go nor udev change it.
+  // The kernel keeps a MAC that was given at creation: neither ports that come and go nor udev change it.
   const mac = bridgeMac(gateway, name);
   const [failed] = netlink.execute([
     addBridge({ name, mac, up: true, ...(usesVlans(config) ? { vlanFiltering: true } : {}) }),
@@ -59,19 +59,19 @@ function createBridge(sys: Syscalls, netlink: Netlink, config: BridgeConfig, gat
   const link = findBridge(netlink, name);
   if (link === undefined) throw failure(`failed to create bridge "${name}": it was removed at once`);
   if (failed === undefined) {
-    // The kernel takes only an MTU that is changed after creation for the user's, and keeps it when the last port goes.
+    // The kernel regards an MTU as set by the user only when it is changed after creation, and then keeps it when the last port goes.
     if (config.mtu !== undefined) netlink.run(setLink({ index: link.index, mtu: config.mtu }));
-    // Pods must not influence the node's routes. The agent's rules prevent this as well, also on bridges of other programs.
+    // Pods must not influence the node's routes. The agent's rules prevent this as well, even on bridges of other programs.
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_ra`, '0');
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_redirects`, '0');
     tryWriteSysctl(sys, `ipv4/conf/${name}/accept_redirects`, '0');
-    // For the address the kernel makes when the bridge was set down and up.
+    // For the address that the kernel makes when the bridge is set down and up.
     tryWriteSysctl(sys, `ipv6/conf/${name}/accept_dad`, '0');
   }
   return link;
 }
 
-/** Whether an address of the bridge is in the way of `gateway`: any other IPv4 address, an overlapping IPv6 one. */
+/** Whether an address of the bridge conflicts with `gateway`: any other IPv4 address, or an overlapping IPv6 one. */
 function differs(address: Address, gateway: IpPrefix): boolean {
   if (address.family !== gateway.ip.family) return false;
   return address.family === 4 || overlaps({ ip: address.ip, length: address.length }, gateway);
@@ -92,7 +92,7 @@ function addressConflict(bridge: string, address: Address, gateway: IpPrefix): C
 }
 
 /**
- * Puts a gateway address on the bridge, or on the interface of its VLAN. Throws CniError 999 when another address is in its way and
+ * Adds a gateway address to the bridge, or to the interface of its VLAN. Throws CniError 999 when another address conflicts with it and
  * `forceAddress` is not set.
  */
 export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: IpPrefix, config: BridgeConfig): void {
@@ -113,7 +113,7 @@ export function ensureGatewayAddress(netlink: Netlink, bridge: Link, gateway: Ip
   if (failed !== undefined && failed.errno !== EEXIST) {
     throw because(`cannot give "${name}" the address ${formatIp(gateway.ip)}/${gateway.length}`, failed);
   }
-  // A bridge that another program made takes the lowest MAC of its ports until a MAC is set.
+  // A bridge that another program made has the lowest MAC of its ports until a MAC is set.
   if (bridge.kind === 'bridge') netlink.run(setLink({ index, mac }));
 }
 
@@ -123,16 +123,16 @@ function macOf(bridge: Link, gateway: IpPrefix): Mac {
 }
 
 /**
- * The link-local address the kernel gives the bridge with its first port, but before that and without duplicate address
- * detection. The node asks for a pod's MAC from it: while it is tentative the node cannot ask, and what others send to the
- * first pod waits for one to two seconds. Where the kernel makes none (addr_gen_mode 1), nothing would ever arrive.
- * Its failure changes nothing: there is one already, or the kernel makes its own.
+ * Adds the link-local address that the kernel would give the bridge with its first port, but earlier and without duplicate address
+ * detection. The node uses this address to ask for a pod's MAC. While the address is tentative the node cannot ask, and packets from others
+ * to the first pod wait for one to two seconds. Where the kernel makes no such address (addr_gen_mode 1), no packet would ever arrive. A
+ * failure is ignored: the address exists, or the kernel makes its own.
  */
 function addLinkLocal({ index, name }: Link, mac: Mac): NetlinkRequest {
   return addAddress({ index, ip: linkLocalOf(mac), length: 64, scope: RT_SCOPE_LINK, flags: IFA_F_NODAD }, name);
 }
 
-/** Lets the node forward packets of the families there are gateways of. */
+/** Lets the node forward packets of the families that have a gateway. */
 export function enableForwarding(sys: Syscalls, gateways: readonly Ip[]): void {
   withForwardingPrefix(() => {
     if (gateways.some((ip) => ip.family === 4)) ensureSysctl(sys, 'ipv4/ip_forward', '1');

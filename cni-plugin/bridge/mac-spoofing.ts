@@ -1,5 +1,5 @@
-// macspoofchk: frames of a pod that carry another source MAC than its own are dropped. Tables, chains and
-// comments are those of the Go plugin (containernetworking/plugins pkg/link/spoofcheck.go).
+// macspoofchk: drops frames of a pod whose source MAC is not its own. Tables, chains and comments are those of the Go plugin
+// (containernetworking/plugins pkg/link/spoofcheck.go).
 
 import type { Mac } from '../../lib/mac.ts';
 import { applyNft, deleteRules, findNft, ruleHandles } from '../nft.ts';
@@ -13,7 +13,7 @@ function isPlain(text: string): boolean {
   return /^[A-Za-z0-9_.-]+$/.test(text);
 }
 
-/** The attachment's chain; interface names nft could not take are refused before. */
+/** The attachment's chain. Interface names that nft cannot read are refused earlier. */
 function chainName(invocation: Invocation): string {
   return `cni-br-iface-${invocation.containerId}-${invocation.ifname}`;
 }
@@ -46,7 +46,7 @@ export function addSpoofCheck(invocation: Invocation, hostName: string, mac: Mac
   });
 }
 
-/** Removes the attachment's rules and chains; none left is a success. */
+/** Removes the attachment's rules and chains; it is a success if there are none. */
 export function removeSpoofCheck(invocation: Invocation): void {
   const nft = findNft(invocation);
   if (nft === undefined || !isPlain(invocation.ifname)) return;

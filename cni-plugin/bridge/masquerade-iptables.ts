@@ -1,5 +1,5 @@
-// Masquerading by iptables: a chain of its own for each attachment's container, filled by one
-// iptables-restore a family, removed by another.
+// Masquerading by iptables: each attachment's container has a chain of its own, which one iptables-restore for each family makes, and
+// another one removes.
 
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import { findProgram, runProgram } from '../programs.ts';
@@ -13,7 +13,7 @@ function chainName(invocation: Invocation): string {
 }
 
 function comment(invocation: Invocation): string {
-  // Neither a network's name nor a container's id can hold anything that needs quoting.
+  // Neither a network's name nor a container's id can contain anything that needs quoting.
   return `-m comment --comment "name: \\"${invocation.name}\\" id: \\"${invocation.containerId}\\""`;
 }
 

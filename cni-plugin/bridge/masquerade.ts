@@ -1,6 +1,6 @@
-// Source NAT for what leaves the pod network: one nftables transaction, or one iptables-restore, an
-// attachment. Tables, chains and comments are those of the Go plugin (containernetworking/plugins
-// pkg/ip/ipmasq_{nftables,iptables}_linux.go), so that either removes what the other made.
+// Source NAT for packets that leave the pod network: one nftables transaction, or one iptables-restore, for each attachment. Tables, chains
+// and comments are those of the Go plugin (containernetworking/plugins pkg/ip/ipmasq_{nftables,iptables}_linux.go), so that either removes
+// what the other made.
 
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import { applyNft, deleteRules, findNft, nftComment } from '../nft.ts';
@@ -18,7 +18,7 @@ function hash16(invocation: Invocation, text: string): string {
   return sha512Hex(invocation.sys.arena.encode(text)).slice(0, 16);
 }
 
-/** What the attachment's rules are found by. */
+/** The text by which the attachment's rules are found. */
 function identity(invocation: Invocation): string {
   const { name, ifname, containerId } = invocation;
   return `${hash16(invocation, name)}-${hash16(invocation, `${ifname}:${containerId}`)}`;
@@ -62,8 +62,8 @@ export function addMasquerade(
 }
 
 /**
- * Removes whatever masquerades the attachment, by name and with either backend.
- * Differs from the Go plugin, which needs the addresses of an interface that may be gone.
+ * Removes everything that masquerades the attachment, by name and with either backend. Differs from the Go plugin, which needs the
+ * addresses of an interface that may be gone.
  */
 export function removeMasquerade(invocation: Invocation): void {
   const nft = findNft(invocation);

@@ -1,5 +1,5 @@
-// Everything inside the pod's netns: settings, addresses, link up, routes, in one send. The order matters:
-// an address and arp_notify before the link comes up, or no gratuitous ARP leaves.
+// Everything inside the pod's netns: settings, addresses, link up, routes, in one send. The order matters: without an address and
+// arp_notify before the link comes up, no gratuitous ARP is sent.
 
 import { broadcastOf, type Family, formatIp, formatPrefix, type Ip } from '../../lib/ip.ts';
 import { type Netlink, openNetlink } from '../../lib/netlink/connection.ts';
@@ -16,7 +16,7 @@ import { because, failure } from '../protocol/error.ts';
 import type { Result, ResultIp, ResultRoute } from '../protocol/result.ts';
 import { tryWriteSysctl } from '../sysctl.ts';
 
-/** linux/if_link.h and linux/ip.h: the per-device settings of IPv4 have a netlink setter, those of IPv6 none. */
+/** linux/if_link.h and linux/ip.h: the per-device settings of IPv4 can be set by netlink, those of IPv6 cannot. */
 const IFLA_AF_SPEC = 26;
 const IFLA_INET_CONF = 1;
 const IPV4_DEVCONF_ARP_NOTIFY = 22;
@@ -50,7 +50,7 @@ function addressRequest(spec: PodSpec, ip: ResultIp): NetlinkRequest {
   return addAddress(spec.enableDad ? base : { ...base, flags: IFA_F_NODAD }, spec.ifname);
 }
 
-/** The gateway of a route that names none: the first gateway of its family. */
+/** The gateway for a route that names none: the first gateway of its family. */
 function defaultGateway(ips: readonly ResultIp[], family: Family): Ip | undefined {
   return ips.find((ip) => ip.gateway?.family === family)?.gateway;
 }
@@ -70,8 +70,8 @@ function routeSpec(route: ResultRoute, index: number, ips: readonly ResultIp[]):
 }
 
 /**
- * As netlink's RouteAddEcmp: an equal route is refused, a second one to the same destination goes in
- * front of the first (IPv4) or beside it (IPv6).
+ * Like RouteAddEcmp of Go's netlink: an equal route is refused, a second one to the same destination goes before the first (IPv4) or beside
+ * it (IPv6).
  */
 function routeRequest(route: RouteSpec, ifname: string): NetlinkRequest {
   const request = addRoute(route, ifname);
@@ -98,7 +98,7 @@ function writeSettings(sys: Syscalls, spec: PodSpec, hasIpv6: boolean): void {
 
 interface Step {
   readonly request: NetlinkRequest;
-  /** What failed, for the error; undefined when a failure has no important effect. */
+  /** What failed, for the error; undefined when a failure does not matter. */
   readonly problem: (() => string) | undefined;
 }
 
@@ -149,7 +149,7 @@ export function configurePod(sys: Syscalls, spec: PodSpec, result: Result): void
 const SETTLE_PAUSE_MS = 50;
 const SETTLE_LIMIT_MS = 5000;
 
-/** Waits for duplicate address detection, which the configuration asked to keep. */
+/** Waits for duplicate address detection, if the configuration keeps it. */
 function settle(sys: Syscalls, netlink: Netlink, spec: PodSpec): void {
   for (let waitedMs = 0; ; waitedMs += SETTLE_PAUSE_MS) {
     const addresses = listAddresses(netlink, { index: spec.index, family: 6 });

@@ -9,7 +9,7 @@ function config(keys: Partial<BridgeConfig>): BridgeConfig {
   return { vlan: 0, trunk: [], preserveDefaultVlan: false, ...keys } as BridgeConfig;
 }
 
-/** A kernel in which port 9 was born into VLANs 1 and 20, and port 8 into 1. Notes what is changed. */
+/** A kernel in which port 9 starts in VLANs 1 and 20, and port 8 in VLAN 1. Records all changes. */
 function kernel(refusal = 0) {
   const changes: string[] = [];
   const { netlink, transport } = openFakeNetlink((request, replies) => {

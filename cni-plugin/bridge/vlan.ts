@@ -1,5 +1,5 @@
-// VLANs of a bridge's ports: which tags a pod sees, and the interface its gateway address is on
-// (linux/if_bridge.h; containernetworking/plugins plugins/main/bridge, setupVlan and ensureVlanInterface).
+// VLANs of a bridge's ports: which tags a pod sees, and the interface that has its gateway address (linux/if_bridge.h;
+// containernetworking/plugins plugins/main/bridge, setupVlan and ensureVlanInterface).
 
 import type { Ip } from '../../lib/ip.ts';
 import type { Netlink } from '../../lib/netlink/connection.ts';
@@ -24,7 +24,7 @@ const RTEXT_FILTER_BRVLAN = 2;
 const BRIDGE_VLAN_INFO_PVID = 2;
 const BRIDGE_VLAN_INFO_UNTAGGED = 4;
 const IFINFOMSG = 16;
-/** The VLAN a port is in by default, and the one that untagged frames of a trunk belong to. */
+/** The VLAN in which a port starts, and to which untagged frames of a trunk belong. */
 const DEFAULT_VLAN = 1;
 
 /** One VLAN of a port. */
@@ -40,7 +40,7 @@ const NATIVE = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
 /** The details of the error when the kernel has no VLAN filtering. */
 export const NO_VLAN_FILTERING = 'this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)';
 
-/** Whether the configuration is about VLANs at all. */
+/** Whether the configuration uses VLANs. */
 export function usesVlans(config: BridgeConfig): boolean {
   return config.vlan !== 0 || config.trunk.length > 0;
 }
@@ -105,14 +105,14 @@ function listPortVlans(netlink: Netlink, index: number): number[] {
   return netlink.dump(request, (message) => decodeVlanIds(message, index)).flat();
 }
 
-/** The VLANs a pod's port is to be in: its own untagged, the trunk's tagged, a trunk without own VLAN on 1. */
+/** The VLANs that a pod's port must be in: its own untagged, those of the trunk tagged. A trunk without its own VLAN gets VLAN 1. */
 function wantedVlans(config: BridgeConfig): PortVlan[] {
   const trunk = config.trunk.map((id) => ({ id, flags: TAGGED }));
   const native = config.vlan !== 0 ? config.vlan : DEFAULT_VLAN;
   return [...trunk, { id: native, flags: NATIVE }];
 }
 
-/** Puts a port into its VLANs, and takes it out of the one that the bridge put it into. Throws CniError 999. */
+/** Puts a port into its VLANs, and removes it from the one that the bridge put it into. Throws CniError 999. */
 export function setPortVlans(netlink: Netlink, index: number, dev: string, config: BridgeConfig): void {
   if (!usesVlans(config)) return;
   const wanted = wantedVlans(config);

@@ -1,5 +1,5 @@
-// The configuration of flannel, and the delegate's, made from it and from what the agent wrote into
-// subnet.env (flannel-io/cni-plugin, flannel.go and flannel_linux.go).
+// The configuration of flannel, and the delegate's, which is made from it and from subnet.env, the agent's file (flannel-io/cni-plugin,
+// flannel.go and flannel_linux.go).
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import { formatPrefix, networkOf } from '../../lib/ip.ts';
@@ -25,7 +25,7 @@ export interface FlannelConfig {
   readonly execDelegates: boolean;
 }
 
-/** Reads and checks the configuration. Throws CniError 999 with flannel's words. */
+/** Reads and checks the configuration. Throws CniError 999 with flannel's texts. */
 export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
   const { root } = invocation;
   const delegate = objectField(root, 'delegate')?.object ?? emptyObject;
@@ -47,11 +47,11 @@ export function parseFlannelConfig(invocation: Invocation): FlannelConfig {
   };
 }
 
-/** This text is shown in an Event of a pod. */
+/** A pod's Event shows this text. */
 const AGENT_NOT_YET =
   'the agent writes it when the node forwards: `flanneld status` on this node, or the log of its pod, says what it waits for';
 
-/** Reads subnet.env. Throws CniError with flannel's words, the file's name in them: 11 while it is not there, else 999. */
+/** Reads subnet.env. Throws CniError with flannel's texts, which name the file: 11 while it does not exist, else 999. */
 export function readSubnetEnv(sys: Syscalls, file: string): SubnetEnv {
   try {
     return parseSubnetEnv(readText(sys, file, SUBNET_ENV_LIMIT_BYTES), file);
@@ -76,7 +76,7 @@ function routesOf(ipam: Fields, env: SubnetEnv): JsonValue {
   return [...listField(ipam, 'routes'), ...networks.map((network) => jsonObject({ dst: formatPrefix(network) }))];
 }
 
-/** Sets a key and removes its other spellings: with two spellings, each reader might take another one. */
+/** Sets a key and removes its other spellings: with two spellings, two readers might use different ones. */
 function put(object: Map<string, JsonValue>, key: string, value: JsonValue): void {
   if (!object.has(key)) {
     const lower = key.toLowerCase();
@@ -100,10 +100,7 @@ function delegateIpam(config: FlannelConfig, env: SubnetEnv | undefined): JsonOb
   return ipam;
 }
 
-/**
- * The delegate's configuration. Without `env`, where subnet.env is gone, it lacks what only an ADD needs:
- * ranges, routes, MTU.
- */
+/** The delegate's configuration. Without `env`, when subnet.env is gone, it lacks what only an ADD needs: ranges, routes, MTU. */
 export function delegateConfig(invocation: Invocation, config: FlannelConfig, env: SubnetEnv | undefined): JsonObject {
   const delegate = new Map(config.delegate);
   put(delegate, 'name', invocation.name);

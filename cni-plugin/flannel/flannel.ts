@@ -1,6 +1,6 @@
-// The flannel plugin: makes a delegate's configuration from subnet.env and hands over (flannel-io/cni-plugin).
-// The delegate is bridge in this process; another type, a key our bridge does not know, or
-// `"execDelegates": true` executes what CNI_PATH has.
+// The flannel plugin: makes a delegate's configuration from subnet.env and calls the delegate (flannel-io/cni-plugin). The delegate is
+// bridge in this process. For another type, a key that our bridge does not know, or `"execDelegates": true`, the plugin in CNI_PATH is
+// executed.
 
 import { OpError } from '../../lib/errors.ts';
 import { field, type JsonObject } from '../../lib/json.ts';
@@ -30,7 +30,7 @@ function typeOf(config: JsonObject): string {
   return typeof type === 'string' ? type : 'bridge';
 }
 
-/** Whether our own bridge serves this configuration. */
+/** Whether our own bridge can handle this configuration. */
 function isBuiltIn(delegate: Invocation): boolean {
   const type = typeOf(delegate.config);
   if (type !== 'bridge') return false;
@@ -68,7 +68,7 @@ function addForeign(delegate: Invocation): Result {
   try {
     text = executePlugin(delegate, type, 'ADD', delegate.config);
   } catch (thrown) {
-    // SPEC.md "Plugin Delegation": a delegate whose ADD failed must be given a DEL.
+    // SPEC.md "Plugin Delegation": a delegate whose ADD failed must get a DEL.
     try {
       executePlugin(delegate, type, 'DEL', delegate.config);
     } catch (failed) {
@@ -79,7 +79,7 @@ function addForeign(delegate: Invocation): Result {
   return withPrefix('failed to delegate add: ', () => readDelegateResult(text, delegate.version));
 }
 
-/** The configuration that the ADD used. Where it was lost it is made again from what subnet.env still says. */
+/** The configuration that the ADD used. If it was lost, it is made again from what subnet.env still says. */
 function savedDelegate(invocation: Invocation, config: FlannelConfig): Invocation {
   const state = loadState(invocation.sys, config.stateFolder, invocation);
   if (state !== undefined && state !== 'corrupt') return delegateOf(invocation, state);
@@ -134,7 +134,7 @@ function status(invocation: Invocation): void {
   callDelegate(delegate, 'STATUS');
 }
 
-/** Undoes the attachments that the runtime does not list, then lets the delegate remove what has no file here. */
+/** Undoes the attachments that the runtime does not list, then lets the delegate remove those that have no file here. */
 function gc(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;

@@ -1,8 +1,7 @@
-// Saving the delegate's configuration at ADD (where it lies: lib/pods/saved-config.ts). It is written before
-// anything is made, so half a file means that the ADD was killed before it made anything. No temporary file is
-// used: nobody would remove the one of an ADD that was killed.
-// Differs from flannel: D28 (a second interface of a container overwrote the first one's file), D29 (the
-// file went although the delegate's DEL had failed).
+// Saves the delegate's configuration at ADD (lib/pods/saved-config.ts says where). It is written before anything is made, so an incomplete
+// file means that the ADD was killed before it made anything. No temporary file is used, because nothing would remove that of an ADD that
+// was killed. Differs from flannel: D28 (a second interface of a container overwrote the first one's file), D29 (the file was removed
+// although the delegate's DEL had failed).
 
 import type { JsonObject } from '../../lib/json.ts';
 import type { HoldLock } from '../../lib/pods/address-store.ts';
@@ -19,7 +18,7 @@ import { SysError } from '../../lib/sys/sys-error.ts';
 import type { Syscalls } from '../../lib/sys/syscalls.ts';
 import { encodeForGo } from '../protocol/go-json.ts';
 
-/** Puts `text` under both names; false when the first is taken. */
+/** Writes `text` under both names; false when the first is taken. */
 function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: string, holdLock: HoldLock): boolean {
   // Not flushed to the disk: after a power loss the pod is gone as well, and DEL works without the file.
   const create = (): number | undefined => createLockedFile(sys, keyedPath(folder, id), text, 0o600);
@@ -39,8 +38,8 @@ function createBoth(sys: Syscalls, folder: string, id: AttachmentId, text: strin
 }
 
 /**
- * Saves a configuration and returns how to bring back what was there before. `holdLock` gets the file, locked: no port and
- * no address shows yet that an ADD is running. Throws SysError.
+ * Saves a configuration and returns how to restore what was there before. `holdLock` receives the locked file, because no port and no
+ * address shows yet that an ADD is running. Throws SysError.
  */
 export function saveState(
   sys: Syscalls,

@@ -1,4 +1,4 @@
-// What would make the next ADD fail although subnet.env is there.
+// Reasons for which the next ADD would fail although subnet.env exists.
 
 import { addToIp, formatIp, formatPrefix, type IpPrefix, networkOf, sameIp } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';

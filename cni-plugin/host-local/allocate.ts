@@ -1,5 +1,5 @@
-// host-local's algorithm: one address from each range set, requested ones first, else round robin from the
-// address handed out last (containernetworking/plugins …/allocator/{allocator,iterator}.go).
+// host-local's algorithm: one address from each range set, requested ones first, else round robin after the last allocated address
+// (containernetworking/plugins …/allocator/{allocator,iterator}.go).
 
 import { addToIp, formatIp, type Ip, type IpPrefix, sameIp } from '../../lib/ip.ts';
 import type { AddressStore, Owner } from '../../lib/pods/address-store.ts';
@@ -8,7 +8,7 @@ import type { ResultIp } from '../protocol/result.ts';
 import type { IpamConfig, RequestedIp } from './host-local-config.ts';
 import { inRange, type Range, type RangeSet, rangeOf, rangeSetText } from './ranges.ts';
 
-/** Tries to free addresses of a set; true when it is worth looking again. */
+/** Tries to free addresses of a set; returns true when another search may find one. */
 export type Reclaim = (store: AddressStore, set: RangeSet) => boolean;
 
 interface Taken {
@@ -17,8 +17,8 @@ interface Taken {
 }
 
 /**
- * Visits a set's addresses in round-robin order, beginning behind `last` (or with the first), each once and
- * no gateway, until `take` accepts one.
+ * Visits a set's addresses in round-robin order, beginning after `last` (or with the first), each once and without gateways, until `take`
+ * accepts one.
  */
 export function visitAddresses(set: RangeSet, last: Ip | undefined, take: (ip: Ip) => boolean): Taken | undefined {
   const lastIndex = last === undefined ? -1 : set.findIndex((range) => inRange(range, last));

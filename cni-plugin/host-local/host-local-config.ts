@@ -1,5 +1,5 @@
-// What host-local reads: its `ipam` object, runtimeConfig.ipRanges and ips, args.cni.ips, CNI_ARGS IP
-// (containernetworking/plugins plugins/ipam/host-local/backend/allocator/config.go).
+// What host-local reads: its `ipam` object, runtimeConfig.ipRanges and ips, args.cni.ips, CNI_ARGS IP (containernetworking/plugins
+// plugins/ipam/host-local/backend/allocator/config.go).
 
 import { errorText } from '../../lib/errors.ts';
 import { type Ip, parseIp, parsePrefix } from '../../lib/ip.ts';
@@ -13,7 +13,7 @@ import { parseRoute } from '../protocol/result-parse.ts';
 import { atLeast } from '../protocol/versions.ts';
 import { checkDistinctSets, completeRangeSet, type RangeSet, readRange } from './ranges.ts';
 
-/** The keys of `ipam` that host-local knows, lower case; another one means somebody else's host-local. */
+/** The keys of `ipam` that host-local knows, in lower case; any other key belongs to somebody else's host-local. */
 export const ipamKeys = [
   'type',
   'ranges',
@@ -55,8 +55,8 @@ function folderOf(ipam: Fields, network: string): string {
 }
 
 /**
- * The folder alone: all that releasing an address needs.
- * Differs from host-local: a DEL does not fail because of ranges or arguments that changed since the ADD.
+ * Only the folder, which is all that releasing an address needs. Differs from host-local: a DEL does not fail because ranges or arguments
+ * have changed since the ADD.
  */
 export function storeFolder(invocation: Invocation): string {
   return folderOf(ipamFields(invocation), invocation.name);
@@ -84,7 +84,7 @@ function gatherSets(ipam: Fields, runtime: Fields | undefined): readonly RangeSe
   return sets;
 }
 
-/** Versions before 0.3.0 have room for one address of each family. */
+/** Results of versions before 0.3.0 can have only one address of each family. */
 function checkFamilies(sets: readonly RangeSet[], version: string): void {
   if (atLeast(version, '0.3.0')) return;
   const count = (family: number): number => sets.filter((set) => set[0]?.start.family === family).length;
@@ -116,7 +116,7 @@ function requestedIps(invocation: Invocation, root: Fields, runtime: Fields | un
   return requested;
 }
 
-/** Reads and checks everything an ADD needs. Throws CniError 999 with the Go plugin's words. */
+/** Reads and checks everything that an ADD needs. Throws CniError 999 with the Go plugin's texts. */
 export function parseIpamConfig(invocation: Invocation): IpamConfig {
   const { root } = invocation;
   const ipam = ipamFields(invocation);

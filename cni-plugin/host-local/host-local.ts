@@ -13,7 +13,7 @@ import { type IpamConfig, parseIpamConfig, storeFolder } from './host-local-conf
 import { deadNobodys, RESULT_CACHE, reclaimDead } from './reclaim.ts';
 import { parseResolvConf } from './resolv-conf.ts';
 
-/** What was allocated, and a function that gives exactly that back. */
+/** What was allocated, and a function that releases exactly this. */
 export interface Allocation {
   readonly result: Result;
   undo(): void;
@@ -52,7 +52,7 @@ function allocateNow(invocation: Invocation, config: IpamConfig, dns: Dns): Allo
   };
 }
 
-/** Gives back whatever the attachment holds; holding nothing is a success. */
+/** Releases all addresses of the attachment; it is a success if there are none. */
 export function release(invocation: Invocation): void {
   withStore(invocation.sys, storeFolder(invocation), (store) =>
     store.release(ownerOf(invocation), (nobodys) => deadNobodys(invocation, RESULT_CACHE, store, nobodys)),
@@ -77,7 +77,7 @@ function unlisted(store: AddressStore, valid: readonly Attachment[]): Holding[] 
   return store.holdings().filter((holding) => !isListed(valid, holding.owner));
 }
 
-/** Attachments that hold addresses though the runtime does not list them; none when it lists nothing at all. */
+/** Attachments that hold addresses although the runtime does not list them; none when it gives no list at all. */
 export function unlistedOwners(invocation: Invocation): Owner[] {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return [];
@@ -86,7 +86,7 @@ export function unlistedOwners(invocation: Invocation): Owner[] {
   );
 }
 
-/** Frees the addresses of attachments the runtime does not list. */
+/** Frees the addresses of attachments that the runtime does not list. */
 export function collectGarbage(invocation: Invocation): void {
   const valid = validAttachments(invocation.config);
   if (valid === undefined) return;

@@ -18,7 +18,7 @@ import {
 import { failure, withPrefix } from '../protocol/error.ts';
 import { type Fields, stringField } from '../protocol/fields.ts';
 
-/** Addresses `start` to `end`, both included, of one subnet; the gateway is never handed out. */
+/** Addresses from `start` to `end`, both included, of one subnet; the gateway is never allocated. */
 export interface Range {
   readonly subnet: IpPrefix;
   readonly start: Ip;
@@ -47,7 +47,7 @@ function checkSubnet(subnet: IpPrefix): void {
   }
 }
 
-/** The last address a range hands out unless it says otherwise: in IPv4 not the broadcast address. */
+/** The last address of a range that names no end: for IPv4 not the broadcast address. */
 function lastUsable(subnet: IpPrefix): Ip {
   const last = broadcastOf(subnet);
   return subnet.ip.family === 4 ? addToIp(last, -1) : last;
@@ -61,7 +61,7 @@ export interface RawRange {
   readonly gateway: Ip | undefined;
 }
 
-/** Reads `{subnet, rangeStart, rangeEnd, gateway}`. Throws IpError for what is no address. */
+/** Reads `{subnet, rangeStart, rangeEnd, gateway}`. Throws IpError for a text that is not an address. */
 export function readRange(fields: Fields): RawRange {
   return {
     subnet: parsePrefix(stringField(fields, 'subnet')),
@@ -71,7 +71,7 @@ export function readRange(fields: Fields): RawRange {
   };
 }
 
-/** Checks a range and fills in what was left open. Throws CniError 999 with the Go plugin's words. */
+/** Checks a range and fills in what was left open. Throws CniError 999 with the Go plugin's texts. */
 function completeRange(raw: RawRange): Range {
   const { subnet } = raw;
   checkSubnet(subnet);
@@ -97,7 +97,7 @@ export function inRange(range: Range, ip: Ip): boolean {
   return ip.family === range.start.family && ip.value >= range.start.value && ip.value <= range.end.value;
 }
 
-/** The range of the set an address lies in. */
+/** The range of the set that contains an address. */
 export function rangeOf(set: RangeSet, ip: Ip): Range | undefined {
   return set.find((range) => inRange(range, ip));
 }

@@ -20,7 +20,7 @@ const set = [{ subnet, start: parseIp('10.1.2.1'), end: parseIp('10.1.2.254'), g
 const emptyNode: NodeView = { ports: [], pins: [] };
 const port = { name: 'veth0badcafe', mac: undefined, netnsId: 1, isOnBridge: true, mayBePods: true };
 
-/** As survey, but on a node that is given. */
+/** Like survey, on a given node. */
 function surveyOf(view: NodeView): typeof survey {
   return (_, scope, holders) => {
     const traces = { macs: new Set<string>(), neighs: [] };

@@ -1,5 +1,5 @@
-// Freeing addresses whose holders are provably dead (lib/pods/verdict.ts): when a range is exhausted, and at a DEL what an
-// ADD left that was killed before it wrote whose the address is. The store's lock is held.
+// Frees addresses whose holders are provably dead (lib/pods/verdict.ts): when a range is used up, and at a DEL those of a killed ADD that
+// had not yet written the owner. The caller holds the store's lock.
 
 import { formatIp, type Ip } from '../../lib/ip.ts';
 import { type AddressStore, type Holding, ownerParts } from '../../lib/pods/address-store.ts';
@@ -12,10 +12,10 @@ import type { Invocation } from '../protocol/plugin.ts';
 import type { Reclaim } from './allocate.ts';
 import { rangeOf } from './ranges.ts';
 
-/** Where libcni keeps what it got from each ADD. */
+/** Where libcni caches the results of ADDs. */
 export const RESULT_CACHE = `/var/lib/cni/${RESULTS_FOLDER}`;
 
-/** Frees what dead holders have of a set. `results` is the runtime's cache; `judge` examines the node. */
+/** Frees a set's addresses that dead holders have. `results` is the runtime's cache; `judge` examines the node. */
 export function reclaimDead(invocation: Invocation, results: string, judge = survey): Reclaim {
   return (store, set) => {
     // They are judged together with the holders of the other sets, because those explain ports and namespaces.
@@ -38,7 +38,7 @@ export function reclaimDead(invocation: Invocation, results: string, judge = sur
   };
 }
 
-/** Returns those addresses whose files name nobody and that no pod can have. */
+/** Returns those addresses whose files have no owner and that no pod can have. */
 export function deadNobodys(
   invocation: Invocation,
   results: string,
@@ -61,11 +61,11 @@ function scopeOf({ sys, name, root, containerId, ifname, netns }: Invocation, re
   return {
     network: name,
     bridge: stringField(root, 'bridge') || 'cni0',
-    // Another plugin that has us give addresses makes other devices.
+    // If another plugin uses our IPAM, its devices are of another kind.
     isBridged: stringField(root, 'type') === 'bridge',
     results,
     lookAtNetns: (path) => lookAtNetns(sys, path),
-    // The runtime has us run where it pins namespaces.
+    // The runtime runs this process where it pins namespaces, so it sees all of them.
     blind: undefined,
     own: knownAs(containerId, ifname, { network: name, containerId, ifname, ...given }),
   };

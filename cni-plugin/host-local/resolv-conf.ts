@@ -1,4 +1,4 @@
-// The part of resolv.conf(5) host-local puts into a result (…/host-local/dns.go).
+// The part of resolv.conf(5) that host-local puts into a result (…/host-local/dns.go).
 
 import type { Dns } from '../protocol/result.ts';
 

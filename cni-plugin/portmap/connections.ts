@@ -1,5 +1,5 @@
-// Deleting tracked UDP connections. UDP has no end of a connection, so one lives as long as the client sends, and its
-// packets go where the port led when it began. A failure is noted on stderr and changes nothing else.
+// Deletes tracked UDP connections. UDP has no end of a connection, so one lasts as long as the client sends, and its packets keep the
+// destination that the port had when it began. A failure is noted on stderr and has no other effect.
 
 import { errorText } from '../../lib/errors.ts';
 import { type Ip, type IpPrefix, sameIp } from '../../lib/ip.ts';
@@ -30,7 +30,7 @@ function forgetOne(netlink: Netlink, stale: Stale): void {
   }
 }
 
-/** Deletes all of them; one that fails does not keep the others. */
+/** Deletes all of them; a failure does not stop the others. */
 export function forgetConnections(invocation: Invocation, netlink: Netlink, stale: readonly Stale[]): void {
   for (const one of stale) {
     try {

@@ -1,4 +1,4 @@
-// A mapping as elements of the maps of layout.ts: where it leads, and which chain marks it.
+// A mapping as elements of the maps of layout.ts: its destination, and the chain that marks its packets.
 
 import { type Family, formatIp, type Ip, ipFromBytes, ipToBytes } from '../../lib/ip.ts';
 import type { SetElement, SetRef } from '../../lib/netfilter/elements.ts';
@@ -10,7 +10,7 @@ export interface Place {
   readonly dnat: SetRef;
   readonly mark: SetRef;
   readonly key: Uint8Array;
-  /** As nft spells the key: `tcp . 8080`. */
+  /** The key in nft's syntax: `tcp . 8080`. */
   readonly spelled: string;
 }
 
@@ -50,7 +50,7 @@ function encodeDestination(ip: Ip, port: number): Uint8Array {
   return data;
 }
 
-/** Where the element leads; undefined when it is none of a dnat map. */
+/** The destination of the element; undefined if it is not from a dnat map. */
 export function destinationOf(element: SetElement): Destination | undefined {
   const { data } = element;
   if (!(data instanceof Uint8Array) || (data.length !== 8 && data.length !== 20)) return undefined;
@@ -64,7 +64,7 @@ export function udpPortOf(key: Uint8Array): number | undefined {
   return key[at] === 17 ? ((key[at + 4] ?? 0) << 8) | (key[at + 5] ?? 0) : undefined;
 }
 
-/** The maps a dnat map and its key belong to. */
+/** The two maps of a mapping, found by its dnat map, with the key. */
 export function placeIn(dnat: string, key: Uint8Array, spelled: string): Place {
   const mark = `mark${dnat.slice('dnat'.length)}`;
   return { dnat: { table: TABLE, set: dnat }, mark: { table: TABLE, set: mark }, key, spelled };
@@ -77,12 +77,12 @@ function placeOf(names: Names, mapping: Mapping): Place {
   return placeIn(hostIp === undefined ? names.dnat : names.dnatHost, encodeKey(mapping), spelled);
 }
 
-/** The places a family's mappings have, whether or not anything is there. */
+/** The places of a family's mappings, whether or not they have an element. */
 export function placesOf(names: Names, mappings: readonly Mapping[]): Place[] {
   return mappings.map((mapping) => placeOf(names, mapping));
 }
 
-/** Everything that must be there; of two mappings of one port the first. */
+/** All wanted elements; of two mappings for one port the first counts. */
 export function wantedElements(needs: readonly Need[], comment: string): Wanted[] {
   const wanted = new Map<string, Wanted>();
   for (const need of needs) {

@@ -1,6 +1,5 @@
-// The rules of the iptables backend, as iptables-save prints them and iptables-restore reads them: the same the
-// Go plugin makes (containernetworking/plugins plugins/meta/portmap/portmap_iptables.go), so that either
-// removes what the other made.
+// The rules of the iptables backend, as iptables-save prints them and iptables-restore reads them. They are the Go plugin's
+// (containernetworking/plugins plugins/meta/portmap/portmap_iptables.go), so that either removes what the other made.
 
 import { formatIp, formatPrefix, type IpPrefix, networkOf } from '../../lib/ip.ts';
 import type { Invocation } from '../protocol/plugin.ts';
@@ -10,14 +9,14 @@ import { type Mapping, mappingsOf, type PortmapConfig, type Protocol } from './p
 export const DNAT_CHAIN = 'CNI-HOSTPORT-DNAT';
 export const SETMARK_CHAIN = 'CNI-HOSTPORT-SETMARK';
 export const MASQ_CHAIN = 'CNI-HOSTPORT-MASQ';
-/** What the multiport match takes. */
+/** The most ports of a multiport match. */
 const PORTS_A_RULE = 15;
 /** XT_MAX_COMMENT_LEN less its NUL. */
 const COMMENT_LIMIT = 255;
 /** iptables takes names of 28 characters. */
 const CHAIN_LENGTH = 28;
 
-/** The chain of a container: `CNI-DN-` and hash; `CNI-SN-` in plugins of before 2018. */
+/** The chain of a container: `CNI-DN-` and a hash; `CNI-SN-` in plugins from before 2018. */
 export function containerChain(invocation: Invocation, containerId: string, kind: 'DN' | 'SN' = 'DN'): string {
   const hash = sha512Hex(invocation.sys.arena.encode(invocation.name + containerId));
   return `CNI-${kind}-${hash}`.slice(0, CHAIN_LENGTH);
@@ -41,7 +40,7 @@ function matchOf({ protocol, hostPort, hostIp }: Mapping): string {
   return `${daddr}-p ${protocol} -m ${protocol} --dport ${hostPort}`;
 }
 
-/** Which packets get another source address: those of the container's subnet (hairpin) and of loopback, or all. */
+/** Packets whose source address is changed: those from the container's subnet (hairpin) and from loopback, or all. */
 function markedSources(config: PortmapConfig, container: IpPrefix): string[] {
   if (config.masqAll) return [''];
   const subnet = `-s ${formatPrefix(networkOf(container))} `;
@@ -75,7 +74,7 @@ export function containerOfEntry(invocation: Invocation, line: string): string |
   return end < 0 ? undefined : id.slice(0, end);
 }
 
-/** As iptables-restore reads a word: in quotes, those inside escaped. */
+/** The form in which iptables-restore reads a word: in quotes, with inner quotes escaped. */
 function quote(word: string): string {
   return /^[\w./,:=!-]+$/.test(word) ? word : `"${word.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
@@ -85,7 +84,7 @@ interface PortGroup {
   readonly ports: readonly number[];
 }
 
-/** Ports sorted, by protocol, as many as a rule takes. */
+/** Sorted ports by protocol, in groups as large as a rule allows. */
 function portGroups(mappings: readonly Mapping[]): PortGroup[] {
   const groups: PortGroup[] = [];
   for (const protocol of ['sctp', 'tcp', 'udp'] as const) {
@@ -98,7 +97,7 @@ function portGroups(mappings: readonly Mapping[]): PortGroup[] {
   return groups;
 }
 
-/** The shared rules, each with the chain it belongs to; the last two only where we mark ourselves. */
+/** The shared rules, each with its chain; the last two only if we set the mark ourselves. */
 export function sharedRules(config: PortmapConfig): { readonly chain: string; readonly rule: string }[] {
   const local = `-m addrtype --dst-type LOCAL -j ${DNAT_CHAIN}`;
   const entries = [

@@ -1,5 +1,5 @@
-// Port mappings with iptables: the nat table is read by one iptables-save and changed by one iptables-restore
-// a family, both or nothing of it.
+// Port mappings with iptables: for each family the nat table is read by one iptables-save and changed by one iptables-restore, which
+// applies everything or nothing.
 
 import type { Family, IpPrefix } from '../../lib/ip.ts';
 import { hasChain } from '../../lib/netfilter/nftables.ts';
@@ -20,7 +20,7 @@ import {
 } from './iptables-rules.ts';
 import { mappingsOf, type PortmapConfig } from './portmap-config.ts';
 
-/** Which iptables: the one the node calls by that name, or one of its two implementations. */
+/** The iptables executable: the one that the node calls by that name, or one of its two implementations. */
 export type Variant = '' | '-nft' | '-legacy';
 
 /** Another plugin may change the shared chains between reading and writing. */
@@ -30,7 +30,7 @@ function commandName(family: Family, variant: Variant): string {
   return `ip${family === 4 ? '' : '6'}tables${variant}`;
 }
 
-/** The program of this variant, or the node's own where it has no such name. */
+/** The program of this variant, or the node's own if it has no such name. */
 function findIptables(invocation: Invocation, family: Family, variant: Variant, verb: string): string | undefined {
   return (
     findProgram(invocation, `${commandName(family, variant)}-${verb}`) ??
@@ -48,7 +48,7 @@ export function saveNat(invocation: Invocation, family: Family, variant: Variant
   return run.stdout.split('\n');
 }
 
-/** Does all the statements or none. Returns what is wrong, undefined when nothing is. */
+/** Applies all statements or none. Returns the problem; undefined when there is none. */
 function restoreNat(
   invocation: Invocation,
   family: Family,
@@ -62,7 +62,10 @@ function restoreNat(
   return run.ok ? undefined : `${name}: ${run.problem}`;
 }
 
-/** Reads, then writes, and repeats both when somebody changed the table in between. `statements` makes the change from the lines read. */
+/**
+ * Reads, then writes, and repeats both when the table was changed in between. `statements` computes the change from the lines that were
+ * read.
+ */
 function change(
   invocation: Invocation,
   family: Family,
@@ -102,19 +105,19 @@ function addStatements(
   const ours = sharedRules(config);
   for (const name of [DNAT_CHAIN, SETMARK_CHAIN, MASQ_CHAIN]) {
     const needed = name === DNAT_CHAIN || ours.some((one) => one.chain === name);
-    // -N fails where declaring the chain would empty one that another plugin made meanwhile.
+    // -N fails if another plugin has made the chain meanwhile; declaring it would empty that chain.
     if (needed && !hasChainLine(saved, name)) lines.push(`-N ${name}`);
   }
   for (const { chain: name, rule } of ours) {
     if (saved.includes(`-A ${name} ${rule}`)) continue;
-    // This rule comes first, because the rules of bridge and ptp would match the packet before it.
+    // This rule comes first, because the rules of bridge and ptp would match the packet earlier.
     lines.push(name === 'POSTROUTING' ? `-I ${name} 1 ${rule}` : `-A ${name} ${rule}`);
   }
   // Declaring the container's own chain makes or empties it.
   lines.unshift(`:${chain} - [0:0]`);
   lines.push(...chainRules(config, container).map((rule) => `-A ${chain} ${rule}`));
   lines.push(...deleteEntries(saved, chain, DNAT_CHAIN));
-  // The rule goes in front of all others: when two containers claim one port, the later one gets it.
+  // The rule goes before all others: when two containers claim one port, the later one gets it.
   const entries = entryRules(invocation, config, container).reverse();
   lines.push(...entries.map((rule) => `-I ${DNAT_CHAIN} 1 ${rule}`));
   return lines;
@@ -141,7 +144,7 @@ export interface Place {
   readonly variant: '-nft' | '-legacy';
 }
 
-/** Which iptables have mappings of containers: nftables is asked for the chain, legacy cannot be without a listing. */
+/** The iptables that have mappings of containers: the kernel is asked for the chain in nftables; legacy shows it only in a listing. */
 export function placesInUse(invocation: Invocation, netlink: Netlink | undefined, searchLegacy: boolean): Place[] {
   const places: Place[] = [];
   for (const family of [4, 6] as const) {
@@ -159,7 +162,7 @@ export function placesOfContainer(
   places: readonly Place[],
 ): Place[] {
   if (places.length === 0) return [];
-  // The name costs a millisecond: it is a SHA-512.
+  // Computing the name takes a millisecond, because it is a SHA-512.
   const chain = containerChain(invocation, invocation.containerId);
   return places.filter(({ family, variant }) => {
     if (variant === '-legacy' || netlink === undefined) return true;
@@ -173,7 +176,7 @@ function usesLegacy({ sys }: Invocation, family: Family): boolean {
   return names?.split('\n').includes('nat') ?? false;
 }
 
-/** Removes the container's chains and what leads to them. Throws CniError 999. */
+/** Removes the container's chains and the rules that lead to them. Throws CniError 999. */
 export function removeIptables(invocation: Invocation, places: readonly Place[]): void {
   if (places.length === 0) return;
   const { containerId } = invocation;
@@ -183,7 +186,7 @@ export function removeIptables(invocation: Invocation, places: readonly Place[])
   }
 }
 
-/** Removes the chains of the network's containers that are none of `valid`. Throws CniError 999. */
+/** Removes the chains of the network's containers that are not in `valid`. Throws CniError 999. */
 export function collectIptables(invocation: Invocation, { family, variant }: Place, valid: ReadonlySet<string>): void {
   change(invocation, family, variant, (saved) => {
     const lost = new Set<string>();
@@ -195,7 +198,7 @@ export function collectIptables(invocation: Invocation, { family, variant }: Pla
   });
 }
 
-/** Throws CniError 999 when a rule of the container's chain is not there. */
+/** Throws CniError 999 when a rule of the container's chain is missing. */
 export function checkIptables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
   const chain = containerChain(invocation, invocation.containerId);
   for (const container of containers) {

@@ -14,13 +14,13 @@ import { shortHash } from './owner.ts';
 import type { PortmapConfig } from './portmap-config.ts';
 
 export const TABLE: Table = { family: 'inet', name: 'weft_portmap' };
-/** One element an attachment that has mappings: its owner. */
+/** A set with one element for each attachment that has mappings: its owner. */
 export const ATTACHMENTS = 'attachments';
 
 const T = `${TABLE.family} ${TABLE.name}`;
 const VERSION = '1';
 
-/** The names that belong to one family and one list of conditions. */
+/** The names for one family and one list of conditions. */
 export interface Names {
   readonly family: Family;
   readonly ports: string;
@@ -45,7 +45,7 @@ export function namesOf(config: PortmapConfig, family: Family): Names {
   };
 }
 
-/** The chain that marks what comes from a container's subnet; undefined when no source is changed. */
+/** The chain that marks packets from a container's subnet; undefined when no source is changed. */
 export function markChain(config: PortmapConfig, container: IpPrefix): string | undefined {
   if (!config.snat) return undefined;
   const { ip, length } = networkOf(container);
@@ -67,7 +67,7 @@ interface WantedChain {
   readonly rules: readonly WantedRule[];
 }
 
-/** What the attachments of this configuration need, a family. */
+/** What the attachments of this configuration need in one family. */
 export interface Need {
   readonly names: Names;
   readonly config: PortmapConfig;
@@ -146,11 +146,11 @@ export function missingRules(needs: readonly Need[], present: readonly Rule[]): 
     .map(({ chain, comment }) => `${chain}: ${comment}`);
 }
 
-/** The nft statements that make sets, maps, chains and what is missing of their rules. */
+/** The nft statements that make sets, maps, chains and those of their rules that are missing. */
 export function layoutStatements(needs: readonly Need[], present: readonly Rule[]): string[] {
   const lines = [`add table ${T}`, `add set ${T} ${ATTACHMENTS} { type ifname; }`];
   for (const { names } of needs) lines.push(...mapStatements(names));
-  // Families share the base chains, and two of one subnet its marking chain.
+  // Families share the base chains, and the needs of one subnet share its marking chain.
   const written = new Set<string>();
   for (const chain of needs.flatMap(chainsOf)) {
     for (const line of chainStatements(chain, present)) {

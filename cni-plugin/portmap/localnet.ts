@@ -1,5 +1,5 @@
-// Letting 127.0.0.1 reach a mapped port: packets from loopback may leave by the device that leads to the
-// container only with its route_localnet set.
+// Lets 127.0.0.1 reach a mapped port: packets from loopback may leave by the device that leads to the container only if its route_localnet
+// is set.
 
 import type { IpPrefix } from '../../lib/ip.ts';
 import { openNetlink } from '../../lib/netlink/connection.ts';
@@ -9,7 +9,7 @@ import { because } from '../protocol/error.ts';
 import type { Invocation } from '../protocol/plugin.ts';
 import { ensureSysctl } from '../sysctl.ts';
 
-/** Sets it on the host's device for this IPv4 address, where there is a route. Throws CniError 999. */
+/** Sets it on the host's device that leads to this IPv4 address, if there is a route. Throws CniError 999. */
 export function enableRouteLocalnet(invocation: Invocation, container: IpPrefix): void {
   const { sys } = invocation;
   const netlink = openNetlink(sys);

@@ -7,10 +7,10 @@ import { NetlinkError } from '../../lib/netlink/request.ts';
 import { EBUSY, ENOENT } from '../../lib/sys/errno.ts';
 import { markChain, type Need, TABLE } from './layout.ts';
 
-/** Of one subnet: `from_10.244.1.0/24_13`. */
+/** The marking chain of a subnet: `from_10.244.1.0/24_13`. */
 const OF_A_SUBNET = /^from_[0-9a-f._]+\/\d+_\d+$/;
 
-/** Names of marking chains that these needs do not have. Pure. */
+/** Names of marking chains that are not among these needs. Pure. */
 export function otherMarkChains(needs: readonly Need[], present: readonly Rule[]): string[] {
   const own = needs.map(({ config, container }) => markChain(config, container));
   const named = new Set(present.map(({ chain }) => chain).filter((chain) => OF_A_SUBNET.test(chain)));
@@ -18,8 +18,8 @@ export function otherMarkChains(needs: readonly Need[], present: readonly Rule[]
 }
 
 /**
- * Removes what of them no mapping leads to; whether there was any. An ADD of that subnet at the same moment makes its chain
- * again. Throws NetlinkError.
+ * Removes those that no mapping leads to; returns whether there were any. An ADD of that subnet at the same moment makes its chain again.
+ * Throws NetlinkError.
  */
 export function removeLostChains({ transact }: Netfilter, chains: readonly string[]): boolean {
   let removed = false;

@@ -1,5 +1,5 @@
-// Port mappings in nftables: elements are read and written by netlink, all of an attachment in one transaction;
-// nft(8) is executed only for the rules all attachments share, when they are not there.
+// Port mappings in nftables: elements are read and written by netlink, all of an attachment in one transaction. nft(8) is executed only
+// when the rules that all attachments share are missing.
 
 import type { IpPrefix } from '../../lib/ip.ts';
 import { closeSoon, isOutdated, type Netfilter, openNetfilter } from '../../lib/netfilter/connection.ts';
@@ -22,12 +22,12 @@ import { ownPlaces } from './own-places.ts';
 import { ownComment, ownerIn, ownerOf } from './owner.ts';
 import type { PortmapConfig } from './portmap-config.ts';
 
-/** Locked while the shared rules are made, because nft has no statement for "add this rule unless it is there". */
+/** Locked while the shared rules are made, because nft has no statement that adds a rule unless it exists. */
 const LAYOUT_LOCK = '/run/weft-portmap.lock';
 const ATTEMPTS = 25;
 const ATTACHMENTS_REF = { table: TABLE, set: ATTACHMENTS };
 
-/** The key of an attachment: its owner as an interface name is stored, 16 bytes. */
+/** The key of an attachment: its owner in the form of a stored interface name, 16 bytes. */
 function attachmentKey(owner: string): Uint8Array {
   const key = new Uint8Array(16);
   for (let at = 0; at < owner.length; at++) key[at] = owner.charCodeAt(at);
@@ -42,7 +42,7 @@ export function deleteAttachment(owner: string): NetlinkRequest {
   return deleteElement(ATTACHMENTS_REF, attachmentKey(owner), owner);
 }
 
-/** What the mappings of these containers need, for each family; families without a mapping need nothing. */
+/** What the mappings of these containers need in each family; a family without mappings needs nothing. */
 function needsOf(config: PortmapConfig, containers: readonly IpPrefix[]): Need[] {
   return containers.map((container) => ({
     names: namesOf(config, container.ip.family),
@@ -51,7 +51,7 @@ function needsOf(config: PortmapConfig, containers: readonly IpPrefix[]): Need[]
   }));
 }
 
-/** Maps the ports, in place of whatever held them. Throws CniError 999 or NetlinkError. */
+/** Maps the ports and replaces earlier mappings of them. Throws CniError 999 or NetlinkError. */
 export function addNftables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
   const needs = needsOf(config, containers);
   const wanted = wantedElements(needs, ownComment(invocation));
@@ -68,7 +68,7 @@ export function addNftables(invocation: Invocation, config: PortmapConfig, conta
   }
 }
 
-/** Where something was missing, which marking chains there are besides: the node may have had another subnet. */
+/** If something was missing, returns the other marking chains: the node may have had another subnet. */
 function ensureLayout(invocation: Invocation, netlink: Netlink, needs: readonly Need[]): string[] {
   const present = listRules(netlink, TABLE);
   if (missingRules(needs, present).length === 0) return [];
@@ -76,14 +76,14 @@ function ensureLayout(invocation: Invocation, netlink: Netlink, needs: readonly 
   return otherMarkChains(needs, present);
 }
 
-/** Sets and maps are named in the rules, so they are there when those are; but for the set of attachments. */
+/** The rules name sets and maps, so these exist if the rules do. Only the set of attachments is not named in a rule. */
 function makeLayout(invocation: Invocation, netlink: Netlink, needs: readonly Need[]): void {
   const nft = findNft(invocation);
   if (nft === undefined) throw failure('nft is not installed');
   applyNft(invocation, nft, layoutStatements(needs, listRules(netlink, TABLE)));
 }
 
-/** Makes the shared rules under the lock, or without it where it cannot be had: rules that exist twice do no harm. */
+/** Makes the shared rules under the lock, or without it where it cannot be taken: rules that exist twice do no harm. */
 function locked(invocation: Invocation, body: () => void): void {
   let begun = false;
   try {
@@ -114,7 +114,7 @@ function writeElements(
     }
     settleAttachment(invocation, netfilter.netlink, wanted.length, deletions, additions);
     try {
-      // An addition fails by itself when somebody else added the key first.
+      // An addition fails by itself when another process has added the key first.
       netfilter.transact([...deletions, ...additions], deletions.length > 0 ? generation : undefined);
     } catch (thrown) {
       if (isErrno(thrown, ENOENT) && attempt > 1) makeLayout(invocation, netfilter.netlink, needs);
@@ -124,7 +124,7 @@ function writeElements(
   });
 }
 
-/** Makes one key of one map say what it must. */
+/** Makes one key of one map have the wanted data. */
 function settle(
   netlink: Netlink,
   place: Place,
@@ -157,7 +157,7 @@ export function deletePlace(netlink: Netlink, place: Place): NetlinkRequest[] {
   return deletions;
 }
 
-/** Its comment begins with how many mappings there are. */
+/** The attachment's comment begins with the number of its mappings. */
 function settleAttachment(
   invocation: Invocation,
   netlink: Netlink,
@@ -177,7 +177,7 @@ function isErrno(thrown: unknown, ...errnos: readonly number[]): boolean {
   return thrown instanceof NetlinkError && errnos.includes(thrown.errno);
 }
 
-/** Repeats what failed because somebody changed the rule set between reading and writing. */
+/** Repeats what failed because the rule set was changed between reading and writing. */
 export function retried<T>(invocation: Invocation, body: (attempt: number) => T): T {
   const spread = (invocation.sys.call(invocation.sys.nr.getpid) % 8) / 8;
   for (let attempt = 1; ; attempt++) {
@@ -190,7 +190,7 @@ export function retried<T>(invocation: Invocation, body: (attempt: number) => T)
   }
 }
 
-/** Throws CniError 999 with the first thing that is not as ADD made it. */
+/** Throws CniError 999 with the first thing that differs from what ADD made. */
 export function checkNftables(invocation: Invocation, config: PortmapConfig, containers: readonly IpPrefix[]): void {
   const needs = needsOf(config, containers);
   const { sys } = invocation;

@@ -1,4 +1,4 @@
-// Finding mappings by whose they are, where their ports are not known: every map is read.
+// Finds mappings by their owner where their ports are not known: every map is read.
 
 import { listElements, type SetElement } from '../../lib/netfilter/elements.ts';
 import { listSets } from '../../lib/netfilter/nftables.ts';
@@ -6,7 +6,7 @@ import type { Netlink } from '../../lib/netlink/connection.ts';
 import { type Place, placeIn } from './elements.ts';
 import { TABLE } from './layout.ts';
 
-/** A mapping that is there. */
+/** A mapping that was found. */
 export interface FoundPlace extends Place {
   readonly element: SetElement;
 }

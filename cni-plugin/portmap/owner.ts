@@ -1,4 +1,4 @@
-// Says to whom an element belongs: its comment begins with a short hash of network and attachment, and readable names follow.
+// Says who owns an element: its comment begins with a short hash of network and attachment, followed by readable names.
 
 import { nftComment } from '../nft.ts';
 import type { Invocation } from '../protocol/plugin.ts';
@@ -32,12 +32,12 @@ function mix(value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** Six digits that begin the owner of every attachment of the network. */
+/** The six digits with which the owner of every attachment of the network begins. */
 export function networkDigits({ name }: Invocation): string {
   return shortHash(name).slice(0, NETWORK_DIGITS);
 }
 
-/** Fifteen digits, which fit a set of interface names: those of the network and nine of the attachment. */
+/** Fifteen digits, which fit a set of interface names: six of the network and nine of the attachment. */
 export function ownerOf(invocation: Invocation, containerId: string, ifname: string): string {
   return networkDigits(invocation) + shortHash(`${ifname}:${containerId}`).slice(-ATTACHMENT_DIGITS);
 }
@@ -48,7 +48,7 @@ export function ownComment(invocation: Invocation): string {
   return nftComment(`${ownerOf(invocation, containerId, ifname)} ${name} ${containerId} ${ifname}`);
 }
 
-/** The owner a comment begins with. */
+/** The owner with which a comment begins. */
 export function ownerIn(comment: string): string {
   return comment.slice(0, OWNER_DIGITS);
 }

@@ -1,5 +1,4 @@
-// The portmap plugin's configuration, its defaults and its complaints
-// (containernetworking/plugins plugins/meta/portmap/main.go).
+// The portmap plugin's configuration, defaults and errors (containernetworking/plugins plugins/meta/portmap/main.go).
 
 import { type Family, type Ip, type IpPrefix, parseIp } from '../../lib/ip.ts';
 import { field, isJsonObject } from '../../lib/json.ts';
@@ -24,20 +23,20 @@ export interface Mapping {
   readonly hostPort: number;
   readonly containerPort: number;
   readonly protocol: Protocol;
-  /** Absent: every address of the host, of both families. */
+  /** When absent, every address of the host in both families. */
   readonly hostIp: Ip | undefined;
 }
 
 export interface PortmapConfig {
-  /** Absent: whichever works, nftables first. */
+  /** When absent, whichever works, with nftables tried first. */
   readonly backend: Backend | undefined;
   readonly snat: boolean;
   readonly masqAll: boolean;
   /** The bit, 0–31, that marks packets whose source must be changed. */
   readonly markBit: number;
-  /** iptables only: a chain of somebody else's that marks. */
+  /** For iptables only: another program's chain that sets the mark. */
   readonly externalSetMarkChain: string | undefined;
-  /** Words put in front of the entry rule, in the backend's language. */
+  /** Words in front of the entry rule, in the backend's language. */
   readonly conditions: Readonly<Record<Family, readonly string[]>>;
   readonly mappings: readonly Mapping[];
 }
@@ -79,7 +78,7 @@ function readMarking(root: Fields): Pick<PortmapConfig, 'markBit' | 'externalSet
   return { markBit: markBit ?? DEFAULT_MARK_BIT, externalSetMarkChain: chain === '' ? undefined : chain };
 }
 
-/** The backend that the configuration names, or the only one that can do what it asks. */
+/** The backend that the configuration names, or the only one that supports what it requests. */
 function readBackend(root: Fields, conditions: PortmapConfig['conditions']): Backend | undefined {
   const asked = stringField(root, 'backend');
   if (asked !== '' && asked !== 'iptables' && asked !== 'nftables') {
@@ -101,7 +100,7 @@ function readBackend(root: Fields, conditions: PortmapConfig['conditions']): Bac
   );
 }
 
-/** Which backend's language the conditions are in. Throws for text that would end the rule they become part of. */
+/** The backend whose language the conditions use. Throws for text that would end the rule of which it becomes a part. */
 function languageOf(conditions: readonly string[]): Backend | undefined {
   const [first] = conditions;
   if (first === undefined) return undefined;
@@ -142,14 +141,14 @@ function readHostIp(text: string): Ip | undefined {
   }
 }
 
-/** The mappings of one family; `hostIp` only where it limits them to one address. */
+/** The mappings of one family; they have a `hostIp` only if it limits them to one address. */
 export function mappingsOf(config: PortmapConfig, family: Family): Mapping[] {
   return config.mappings
     .filter(({ hostIp }) => hostIp === undefined || hostIp.family === family)
     .map((mapping) => (mapping.hostIp?.value === 0n ? { ...mapping, hostIp: undefined } : mapping));
 }
 
-/** The container's first address of each family, with its subnet, as far as it is known to be the container's. */
+/** The container's first address of each family, with its subnet, if it is known to be the container's. */
 export function containerAddresses(result: Result, ifname: string): IpPrefix[] {
   const found: IpPrefix[] = [];
   for (const { address, interface: index } of result.ips) {

@@ -7,7 +7,7 @@ import { portmap } from './portmap.ts';
 
 const prevResult = { cniVersion: '0.3.1', ips: [{ version: '4', address: '10.1.2.3/24' }] };
 
-/** Only what portmap reads; without system calls, so that whoever tries one fails. */
+/** Only what portmap reads; it has no system calls, so that code that tries one fails. */
 function invocation(config: object): Invocation {
   const parsed = parseJson(JSON.stringify({ name: 'n1', ...config }));
   if (!isJsonObject(parsed)) throw new Error('not an object');

@@ -1,5 +1,5 @@
-// The portmap plugin: ports of the host lead to a container (containernetworking/plugins plugins/meta/portmap).
-// nftables first, iptables where that is asked for or all there is. Without mappings nothing is executed.
+// The portmap plugin: ports of the host lead to a container (containernetworking/plugins plugins/meta/portmap). It uses nftables, or
+// iptables if that is requested or the only one available. Without mappings nothing is executed.
 
 import { errorText } from '../../lib/errors.ts';
 import type { IpPrefix } from '../../lib/ip.ts';
@@ -75,7 +75,7 @@ function forwardByIptables(invocation: Invocation, config: PortmapConfig, contai
   netfilter.close();
 }
 
-/** Undefined where the kernel has no nfnetlink: then nothing can be in nftables. */
+/** Undefined if the kernel has no nfnetlink: then there can be nothing in nftables. */
 function tryOpenNetfilter(invocation: Invocation): Netfilter | undefined {
   try {
     return openNetfilter(invocation.sys);
@@ -85,7 +85,7 @@ function tryOpenNetfilter(invocation: Invocation): Netfilter | undefined {
   }
 }
 
-/** DEL works with a configuration that has become wrong, too: the environment says whose the mappings are. */
+/** DEL must also work with a configuration that has become invalid: the environment says which attachment the mappings belong to. */
 function readLeniently(invocation: Invocation): PortmapConfig {
   try {
     return readConfig(invocation);
@@ -104,8 +104,8 @@ function readLeniently(invocation: Invocation): PortmapConfig {
 }
 
 /**
- * Removes what either backend made, ours or the Go plugin's, also without netns and without mappings.
- * Differs from the Go plugin, which does nothing when the runtime forgets the mappings.
+ * Removes what either backend, ours or the Go plugin's, has made, even without a netns and without mappings. Differs from the Go plugin,
+ * which does nothing when the runtime forgets the mappings.
  */
 function del(invocation: Invocation): void {
   const config = readLeniently(invocation);
@@ -148,7 +148,7 @@ function checkEither(invocation: Invocation, config: PortmapConfig, containers: 
   }
 }
 
-/** An ADD can be served when nftables is there with its program, or iptables answers. */
+/** An ADD can succeed if nftables and its program are there, or if iptables answers. */
 function status(invocation: Invocation): void {
   const config = readConfig(invocation);
   const netfilter = tryOpenNetfilter(invocation);

@@ -1,5 +1,5 @@
-// Removing an attachment's mappings, and what the Go plugin's nftables backend left of it. Asks the kernel for
-// what there is by name and key: where nothing is, nothing is listed, and nothing is ever executed.
+// Removes an attachment's mappings, and what the Go plugin's nftables backend has left of it. Asks the kernel for single things by name and
+// key: if there are none, nothing is listed, and nothing is ever executed.
 
 import { closeSoon, type Netfilter } from '../../lib/netfilter/connection.ts';
 import { getElement, listElements } from '../../lib/netfilter/elements.ts';
@@ -21,7 +21,7 @@ const GO_TABLES: readonly Table[] = [
   { family: 'ip6', name: 'cni_hostport' },
 ];
 
-/** The attachment's own mappings: looked up where the configuration says, searched for where some are not. */
+/** The attachment's own mappings: looked up where the configuration says, and searched for if some are not there. */
 function findOwn(netlink: Netlink, config: PortmapConfig, owner: string): FoundPlace[] {
   const attachment = getAttachment(netlink, owner);
   if (attachment === undefined) return [];
@@ -35,7 +35,7 @@ function findOwn(netlink: Netlink, config: PortmapConfig, owner: string): FoundP
   return found.length === Number.parseInt(attachment.comment, 10) ? found : ownPlaces(netlink, isOwn);
 }
 
-/** Deletions of the rules the Go plugin made for the container. */
+/** Deletions of the rules that the Go plugin made for the container. */
 function goRules(netlink: Netlink, containerId: string): NetlinkRequest[] {
   return GO_TABLES.filter((table) => hasTable(netlink, table)).flatMap((table) =>
     listRules(netlink, table)
@@ -44,7 +44,7 @@ function goRules(netlink: Netlink, containerId: string): NetlinkRequest[] {
   );
 }
 
-/** Connections that led to the containers of these mappings, whose addresses others may get. */
+/** Connections that led to the containers of these mappings; other containers may get the addresses. */
 function staleOf(places: readonly FoundPlace[]): Stale[] {
   const stale: Stale[] = [];
   for (const { key, element } of places) {
@@ -70,7 +70,7 @@ export function removeNftables(invocation: Invocation, netfilter: Netfilter, con
   });
 }
 
-/** Removes the network's mappings whose owner is none of `valid`. Closes `netfilter`. Throws NetlinkError. */
+/** Removes the network's mappings whose owner is not in `valid`. Closes `netfilter`. Throws NetlinkError. */
 export function collectNftables(invocation: Invocation, netfilter: Netfilter, valid: ReadonlySet<string>): void {
   const network = networkDigits(invocation);
   const isLost = (owner: string): boolean => owner.startsWith(network) && !valid.has(owner);

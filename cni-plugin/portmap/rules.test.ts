@@ -1,4 +1,4 @@
-// What the two backends write, as text and as elements: names, order, and which rules are missing.
+// Tests what the two backends write, as text and as elements: names, order, and which rules are missing.
 
 import { describe, expect, test } from 'vitest';
 import { parsePrefix } from '../../lib/ip.ts';

@@ -1,11 +1,10 @@
-// CNI_ARGS, `K=V;K=V`: what bridge and host-local read from it, as strict as the Go plugins are
-// (containernetworking/cni pkg/types/args.go).
+// CNI_ARGS, `K=V;K=V`: the keys that bridge and host-local read, as strictly as the Go plugins (containernetworking/cni pkg/types/args.go).
 
 import { failure } from './error.ts';
 
 /**
- * The values of the `known` keys. Throws code 999 for a piece without exactly one `=`, and for an
- * unknown key unless IgnoreUnknown is 1 or true. Keys are case-sensitive; '' is no arguments.
+ * The values of the `known` keys. Throws code 999 for a part without exactly one `=`, and for an unknown key unless IgnoreUnknown is 1 or
+ * true. Keys are case-sensitive; '' means no arguments.
  */
 export function parseCniArgs(text: string, known: readonly string[]): ReadonlyMap<string, string> {
   const values = new Map<string, string>();

@@ -8,7 +8,7 @@ export interface Attachment {
   readonly ifname: string;
 }
 
-/** The valid attachments; undefined when the runtime gave no list at all, not even an empty one: then nothing may be removed. */
+/** The valid attachments; undefined when the runtime gave no list, not even an empty one: then nothing may be removed. */
 export function validAttachments(config: JsonObject): readonly Attachment[] | undefined {
   for (const key of ['cni.dev/valid-attachments', 'cni.dev/attachments']) {
     if (field(config, key) === undefined) continue;
@@ -21,7 +21,7 @@ export function validAttachments(config: JsonObject): readonly Attachment[] | un
   return undefined;
 }
 
-/** Whether the list has this attachment. */
+/** Whether the list contains this attachment. */
 export function hasAttachment(list: readonly Attachment[], containerId: string, ifname: string): boolean {
   return list.some((valid) => valid.containerId === containerId && valid.ifname === ifname);
 }

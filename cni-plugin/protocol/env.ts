@@ -1,11 +1,11 @@
-// The environment a runtime calls a plugin with: a table of variables, which commands need them and what
-// they must look like (SPEC.md 1.1.0 "Parameters", libcni pkg/skel).
+// The environment with which a runtime calls a plugin: a table of the variables, the commands that need them, and their form (SPEC.md 1.1.0
+// "Parameters", libcni pkg/skel).
 
 import { CniError, INVALID_ENVIRONMENT } from './error.ts';
 
 export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
 
-/** The variables by what they mean; absent and empty are both ''. */
+/** The variables by their meaning; absent and empty ones are both ''. */
 export interface CniEnvironment {
   readonly command: Command;
   readonly containerId: string;
@@ -22,7 +22,7 @@ export interface CniEnvironment {
 
 interface Variable {
   readonly name: string;
-  /** The commands that cannot do without it, between blanks. */
+  /** The commands that require it, separated by blanks. */
   readonly neededBy: string;
   readonly check?: (value: string) => void;
 }
@@ -38,7 +38,7 @@ const variables: readonly Variable[] = [
 
 const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-/** What may name a container or a network. */
+/** Whether the text may name a container or a network. */
 export function isValidId(text: string): boolean {
   return ID.test(text);
 }
@@ -47,7 +47,7 @@ function checkContainerId(id: string): void {
   if (!isValidId(id)) throw new CniError(INVALID_ENVIRONMENT, 'invalid characters in containerID', id);
 }
 
-/** The blanks Go's unicode.IsSpace knows. */
+/** The blanks of Go's unicode.IsSpace. */
 function isSpace(code: number): boolean {
   return (
     (code >= 9 && code <= 13) ||
@@ -73,7 +73,7 @@ function utf8Length(text: string): number {
   return length;
 }
 
-/** Throws code 4 for what the kernel would not take as an interface name: 15 bytes, no `/`, `:`, blanks, `.` or `..`. */
+/** Throws code 4 for a name that the kernel would refuse for an interface: more than 15 bytes, `/`, `:`, blanks, `.` or `..`. */
 function checkInterfaceName(name: string): void {
   if (name === '') throw new CniError(INVALID_ENVIRONMENT, 'CNI_IFNAME is empty');
   if (utf8Length(name) > 15) {
@@ -102,10 +102,7 @@ function isTrue(text: string): boolean {
   return text === '1' || text.toLowerCase() === 'true';
 }
 
-/**
- * Reads and checks the variables, in the table's order; content is checked as each is read and wins over
- * the list of missing ones. Throws code 4.
- */
+/** Reads and checks the variables, in the table's order. Throws code 4. A wrong value is reported before missing variables. */
 export function readEnvironment(env: (name: string) => string | undefined): CniEnvironment {
   const values = variables.map((variable) => checkedValue(variable, env(variable.name)));
   const [command = '', containerId = '', netns = '', ifname = '', args = '', path = ''] = values;

@@ -1,5 +1,5 @@
-// CNI errors: the object a failed operation prints, its codes (SPEC.md 1.1.0 "Error"), and the words
-// Go's os package uses for an errno, because users and log scrapers look for those.
+// CNI errors: the object that a failed operation prints, its codes (SPEC.md 1.1.0 "Error"), and the texts of Go's os package for an errno,
+// because users and log scrapers search for those.
 
 import { errorText, OpError } from '../../lib/errors.ts';
 import { version } from '../../lib/version.ts';
@@ -11,13 +11,13 @@ export const INVALID_ENVIRONMENT = 4;
 export const IO_FAILURE = 5;
 export const DECODING_FAILURE = 6;
 export const INVALID_NETWORK_CONFIG = 7;
-/** Not in the specification; what the Go skeleton answers when the netns is the plugin's own. */
+/** Not in the specification; the Go skeleton answers this when the netns is the plugin's own. */
 export const INVALID_NETNS = 8;
-/** What is missing will come by itself: the runtime tries again. */
+/** What is missing will come by itself, so the runtime tries again. */
 export const TRY_AGAIN_LATER = 11;
 /** STATUS: an ADD cannot be served now. */
 export const NOT_AVAILABLE = 50;
-/** What Go plugins print for every error that carries no code. */
+/** What Go plugins print for every error without a code. */
 export const UNTYPED = 999;
 
 /** A failure with its CNI code; `message` and `details` are what the runtime shows. */
@@ -33,18 +33,18 @@ export class CniError extends Error {
   }
 }
 
-/** An error as Go's fmt.Errorf makes it: code 999. */
+/** An error like those of Go's fmt.Errorf: code 999. */
 export function failure(message: string): CniError {
   return new CniError(UNTYPED, message);
 }
 
-/** The same failure with words in front, its code and details kept. */
+/** The same failure with text in front; its code and details stay. */
 export function prefixed(prefix: string, thrown: unknown): CniError {
   if (thrown instanceof CniError) return new CniError(thrown.code, prefix + thrown.message, thrown.details);
   return failure(prefix + errorText(thrown));
 }
 
-/** Runs `body`; whatever it throws gets `prefix` in front. */
+/** Runs `body` and puts `prefix` in front of any error. */
 export function withPrefix<T>(prefix: string, body: () => T): T {
   try {
     return body();
@@ -53,10 +53,13 @@ export function withPrefix<T>(prefix: string, body: () => T): T {
   }
 }
 
-/** What another plugin said of its failure: handed on as it is. */
+/** Another plugin's error, which is passed on unchanged. */
 export class DelegateError extends CniError {}
 
-/** The error object as the Go skeleton prints it, 4 spaces. Whoever reads it in an Event learns which build said it. */
+/**
+ * The error object as the Go skeleton prints it, with 4 spaces. The details end with our version, so that an Event shows which build
+ * failed.
+ */
 export function renderError(thrown: unknown): string {
   const error = thrown instanceof CniError ? thrown : failure(errorText(thrown));
   const object: { code: number; msg: string; details?: string } = { code: error.code, msg: error.message };
@@ -69,7 +72,7 @@ function withVersion(details: string): string {
   return `${details === '' ? '' : `${details}; `}weft ${version}`;
 }
 
-/** What strerror(3) says, as Go's syscall.Errno.Error() spells it; the code itself for a rare one. */
+/** The text of strerror(3) in the form of Go's syscall.Errno.Error(); the code itself for a rare one. */
 function systemText(code: string): string {
   switch (code) {
     case 'ENOENT':
@@ -108,7 +111,7 @@ export function goText(thrown: unknown): string {
   return thrown instanceof OpError ? systemText(thrown.code) : errorText(thrown);
 }
 
-/** `<what>: <Go's words>`, code 999; what the kernel said besides becomes the details. */
+/** `<what>: <Go's words>`, code 999; other text of the kernel becomes the details. */
 export function because(what: string, thrown: unknown): CniError {
   const details = thrown instanceof OpError ? (thrown.detail ?? '') : '';
   return new CniError(UNTYPED, `${what}: ${goText(thrown)}`, details);

@@ -3,20 +3,20 @@
 import { isJsonObject, type JsonObject, type JsonValue, stringifyJson } from '../../lib/json.ts';
 import { failure } from './error.ts';
 
-/** Where in a configuration one is: the dotted path to `object`, and the object. */
+/** A place in a configuration: the dotted path to `object`, and the object. */
 export interface Fields {
   readonly path: string;
   readonly object: JsonObject;
-  /** Values by lower-case key. Made only when a key is not found as it is spelled here, so most look-ups need it not. */
+  /** Values by lower-case key. Made only when a key is not found in its usual spelling, so most look-ups do not need it. */
   lower?: JsonObject;
 }
 
-/** The whole of a configuration. */
+/** The whole configuration. */
 export function rootFields(object: JsonObject): Fields {
   return { path: '', object };
 }
 
-/** The value under `key` in any case, undefined when absent or null; lib/json's `field`, quicker for many keys. */
+/** The value under `key` in any case, undefined when absent or null; like lib/json's `field`, but faster for many keys. */
 function lookup(fields: Fields, key: string): JsonValue | undefined {
   const exact = fields.object.get(key);
   if (exact !== undefined && exact !== null) return exact;
@@ -42,7 +42,7 @@ function wrongType(path: string, expected: string, value: JsonValue): Error {
   return failure(`json: ${path}: expected ${expected}, got ${stringifyJson(value).slice(0, 64)}`);
 }
 
-/** The string under `key`, '' when absent; throws CniError 999 for another type, as all here do. */
+/** The string under `key`, '' when absent. Like all functions here it throws CniError 999 for another type. */
 export function stringField(fields: Fields, key: string): string {
   const value = lookup(fields, key);
   if (value === undefined) return '';
@@ -101,7 +101,7 @@ export function objectsField(fields: Fields, key: string): readonly Fields[] {
   });
 }
 
-/** Whether the object has a key, in any case, that `known` (lower case) does not list; `cni.dev/…` keys are the runtime's. */
+/** Whether the object has a key, in any case, that is not in `known` (lower case); `cni.dev/…` keys are the runtime's. */
 export function hasUnknownKey(object: JsonObject, known: readonly string[]): boolean {
   for (const key of object.keys()) {
     const lower = key.toLowerCase();

@@ -1,5 +1,5 @@
-// JSON text as Go's encoding/json writes it, so that results and saved files read the same whichever
-// program made them. Go escapes `<`, `>`, `&`, U+2028 and U+2029; outside strings JSON has none of them.
+// JSON text as Go's encoding/json writes it, so that results and saved files are the same whichever program made them. Go escapes `<`, `>`,
+// `&`, U+2028 and U+2029, which JSON has only inside strings.
 
 import { type JsonValue, stringifyJson } from '../../lib/json.ts';
 import { native } from '../../lib/native.ts';

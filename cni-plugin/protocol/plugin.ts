@@ -1,4 +1,4 @@
-// Defines what a plugin is and what it is called with. The protocol and the plugins meet here.
+// What a plugin is and how it is called: the interface between the protocol and the plugins.
 
 import type { JsonObject } from '../../lib/json.ts';
 import { NotNetnsError } from '../../lib/sys/netns.ts';
@@ -11,7 +11,7 @@ import type { Result } from './result.ts';
 /** The process around the plugin, as main() and tests provide it. */
 export interface Surroundings {
   readonly sys: Syscalls;
-  /** Everything on stdin; throws when it cannot be read or is more than the limit. */
+  /** Everything on stdin; throws when it cannot be read or exceeds the limit. */
   readonly stdin: () => Uint8Array;
   /** A variable's value, or undefined. */
   readonly env: (name: string) => string | undefined;
@@ -19,10 +19,10 @@ export interface Surroundings {
   readonly environment: () => readonly string[];
 }
 
-/** The pod's network namespace: opened before anything else, so that nothing is made when it cannot be. */
+/** The pod's network namespace: opened first, so that nothing is made when it cannot be opened. */
 export type NetnsHandle = { readonly fd: number } | { readonly problem: unknown };
 
-/** One operation, its environment and configuration checked as far as the protocol knows them. */
+/** One operation, with its environment and configuration checked as far as the protocol defines them. */
 export interface Invocation extends CniEnvironment {
   readonly surroundings: Surroundings;
   readonly sys: Syscalls;
@@ -31,17 +31,17 @@ export interface Invocation extends CniEnvironment {
   /** The network's name. */
   readonly name: string;
   readonly config: JsonObject;
-  /** The same, for reading its keys. */
+  /** The same configuration, for reading its keys. */
   readonly root: Fields;
   /** Absent when CNI_NETNS is empty. */
   readonly netnsHandle: NetnsHandle | undefined;
   /** Adds a line to stderr, which runtimes keep as a log of the operation. */
   readonly note: (line: string) => void;
-  /** Takes over a locked file until the operation ends: its lock shows others that an ADD is running. */
+  /** Keeps a locked file open until the operation ends: its lock shows others that an ADD is running. */
   readonly holdLock: (fd: number) => void;
 }
 
-/** A CNI plugin. What `check`, `status` and `gc` leave out succeeds without doing anything, as in the Go plugins. */
+/** A CNI plugin. If `check`, `status` or `gc` is absent, the command succeeds without doing anything, as in the Go plugins. */
 export interface Plugin {
   readonly name: string;
   readonly supported: readonly string[];
@@ -52,7 +52,7 @@ export interface Plugin {
   gc?(invocation: Invocation): void;
 }
 
-/** The netns' descriptor. Throws CniError 999 with Go's words when the path is missing or no namespace. */
+/** The netns' descriptor. Throws CniError 999 with Go's texts when the path is missing or is not a namespace. */
 export function requireNetns(invocation: Invocation): number {
   const handle = invocation.netnsHandle;
   if (handle !== undefined && 'fd' in handle) return handle.fd;
@@ -61,7 +61,7 @@ export function requireNetns(invocation: Invocation): number {
   );
 }
 
-/** Why a netns could not be opened, as Go's pkg/ns says it. */
+/** Why a netns could not be opened, in the words of Go's pkg/ns. */
 function netnsProblem(path: string, problem: unknown): string {
   const quoted = JSON.stringify(path);
   if (problem instanceof NotNetnsError && problem.isOtherKind) return `${quoted} is a namespace of another kind`;

@@ -1,5 +1,4 @@
-// Reading a result: prevResult in a configuration, or what a delegate printed. Every version's shape
-// becomes the newest one.
+// Reads a result: prevResult in a configuration, or the output of a delegate. The shape of every version becomes the newest one.
 
 import { type Ip, type IpPrefix, parseIp, parsePrefix } from '../../lib/ip.ts';
 import type { JsonObject } from '../../lib/json.ts';
@@ -24,8 +23,8 @@ export function parseResult(object: JsonObject, fallback: string): Result {
 }
 
 /**
- * The prevResult of a configuration of `version`. Throws CniError 999 when it is of another family of
- * versions: the runtime converts before sending, so a mismatch is somebody's mistake.
+ * The prevResult of a configuration of `version`. Throws CniError 999 when it belongs to another family of versions: the runtime converts
+ * it before sending, so a mismatch is a mistake.
  */
 export function parsePrevResult(object: JsonObject, version: string): Result {
   const own = stringField({ path: '', object }, 'cniVersion') || version;
@@ -108,7 +107,7 @@ function parseLists(fields: Fields): Result {
   };
 }
 
-/** 0.1.0 and 0.2.0: one object a family, with the routes inside it. */
+/** 0.1.0 and 0.2.0: one object for each family, with the routes inside it. */
 function parseFamilies(fields: Fields): Result {
   const ips: ResultIp[] = [];
   const routes: ResultRoute[] = [];

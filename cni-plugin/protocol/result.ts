@@ -1,5 +1,5 @@
-// The result of an ADD in the shape of the newest version, and its text in every version (SPEC.md 1.1.0
-// "Success"). Older shapes are made from it on the way out: pkg/types/{020,040,100} of libcni.
+// The result of an ADD in the shape of the newest version, and its text in every version (SPEC.md 1.1.0 "Success"). Older shapes are made
+// from it when it is printed: pkg/types/{020,040,100} of libcni.
 
 import { formatIp, formatPrefix, type Ip, type IpPrefix } from '../../lib/ip.ts';
 import { failure } from './error.ts';
@@ -10,7 +10,7 @@ export interface ResultInterface {
   readonly name: string;
   readonly mac: string;
   readonly mtuBytes?: number | undefined;
-  /** The netns the interface is in; absent for one of the host. */
+  /** The netns that has the interface; absent for an interface of the host. */
   readonly sandbox?: string | undefined;
   readonly socketPath?: string | undefined;
   readonly pciId?: string | undefined;
@@ -163,17 +163,14 @@ function shape02(result: Result, version: string): Json {
   };
 }
 
-/**
- * Throws before anything is created what `renderResult` would throw at the end: versions 0.1.0 and 0.2.0 cannot
- * express a result without an address.
- */
+/** Throws the errors of `renderResult` before anything is made: versions 0.1.0 and 0.2.0 cannot express a result without an address. */
 export function checkConvertible(version: string, hasAddresses: boolean): void {
   if (resultFamily(version) === undefined)
     throw failure(`no result has the form of version ${JSON.stringify(version)}`);
   if (!hasAddresses && !atLeast(version, '0.3.0')) throw failure('cannot convert: no valid IP addresses');
 }
 
-/** The result's text in `version`: 4 spaces, no final line end. Throws CniError 999 when it has no such form. */
+/** The result's text in `version`, with 4 spaces and without a final line end. Throws CniError 999 when this version cannot express it. */
 export function renderResult(result: Result, version: string): string {
   let shape: Json;
   switch (resultFamily(version)) {

@@ -22,14 +22,14 @@ import type { Invocation, NetnsHandle, Plugin, Surroundings } from './plugin.ts'
 import { renderResult } from './result.ts';
 import { ALL_VERSIONS, checkCommandVersion, checkSupported } from './versions.ts';
 
-/** What the process writes and exits with. */
+/** The output and the exit code of the process. */
 export interface Output {
   readonly stdout: string;
   readonly stderr: string;
   readonly code: number;
 }
 
-/** Runs one operation. Never throws for anything a caller can cause: failures are error objects and code 1. */
+/** Runs one operation. Never throws for anything that a caller can cause: failures are error objects with exit code 1. */
 export function runPlugin(plugin: Plugin, surroundings: Surroundings): Output {
   let stderr = '';
   const note = (line: string): void => {
@@ -43,7 +43,7 @@ export function runPlugin(plugin: Plugin, surroundings: Surroundings): Output {
   }
 }
 
-/** What the program is, for a person who runs it. */
+/** A description of the program, for a person who runs it. */
 export function about(plugin: Plugin): string {
   return (
     `CNI ${plugin.name}${PLUGIN_MARK} ${ownVersion}\n` +
@@ -106,7 +106,7 @@ function readConfig(surroundings: Surroundings): JsonObject {
   throw new CniError(DECODING_FAILURE, 'error unmarshall network config: expected an object');
 }
 
-/** A string of the configuration whose wrong type is a decoding error of the protocol, code 6. */
+/** A string in the configuration. A wrong type is a decoding error of the protocol, code 6. */
 function configField(root: Fields, key: string): string {
   try {
     return stringField(root, key);
@@ -131,8 +131,8 @@ function checkVersion(command: CniEnvironment['command'], version: string, suppo
 }
 
 /**
- * Opens the pod's netns. Throws code 8 when it is the plugin's own.
- * Differs from libcni: that check comes before every side effect, where the Go skeleton makes it after them.
+ * Opens the pod's netns. Throws code 8 when it is the plugin's own. Differs from libcni: this check comes before every side effect; in the
+ * Go skeleton it comes after them.
  */
 function openPodNetns(surroundings: Surroundings, environment: CniEnvironment): NetnsHandle | undefined {
   if (environment.netns === '') return undefined;

@@ -1,11 +1,11 @@
-// CNI versions: the supported list, comparison, and which version each command needs (SPEC.md 1.1.0).
+// CNI versions: the supported list, comparison, and the version that each command needs (SPEC.md 1.1.0).
 
 import { CniError, DECODING_FAILURE, failure, INCOMPATIBLE_VERSION } from './error.ts';
 
-/** Every version this executable speaks, oldest first. */
+/** Every version that this executable supports, oldest first. */
 export const ALL_VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
 
-/** The result types a version prints: one per family of compatible versions. */
+/** The result types: one for each family of compatible versions. */
 export type ResultFamily = '0.2' | '0.4' | '1.0';
 
 function part(text: string, whole: string): number {
@@ -84,7 +84,7 @@ export function resultFamily(version: string): ResultFamily | undefined {
   }
 }
 
-/** The versions of one family, as Go prints the list in an error. */
+/** The versions of one family, in the form of Go's list in an error. */
 export function familyVersions(family: ResultFamily): string {
   switch (family) {
     case '0.2':
