@@ -20,7 +20,7 @@ const ROUNDS = 15;
 const QUICK_ROUNDS = 3;
 const SECONDS = 1;
 const PORT = 7300;
-/** The least of what flannel's carries. */
+/** The least that ours must carry, as a share of flannel's. */
 const LEAST = 0.98;
 
 export const backendsPart: Part = {
@@ -68,7 +68,7 @@ async function measure(options: BenchOptions, progress: Progress): Promise<PartR
   return { ...describe(samples), failures };
 }
 
-/** For each figure one sample a round, NaN where it failed. */
+/** One sample a round for each figure; NaN where it failed. */
 type Samples = Map<string, number[]>;
 
 interface Task {
@@ -83,13 +83,13 @@ function problemOf(error: unknown): string[] {
   return [error instanceof Error ? error.message : String(error)];
 }
 
-/** Where one subject is measured: the client's namespace and the server's address. */
+/** The two ends of a measurement: the client's namespace and the server's address. */
 interface Place {
   readonly netns: string;
   readonly to: string;
 }
 
-/** Resolves with what went wrong in single measurements. */
+/** Resolves with the errors of single measurements. */
 async function measureType(task: Task, progress: Progress): Promise<string[]> {
   const endings: (() => unknown)[] = [];
   try {
@@ -108,7 +108,7 @@ async function measureType(task: Task, progress: Progress): Promise<string[]> {
   }
 }
 
-/** Adds to `endings` what ends it again. */
+/** Adds to `endings` a function that ends it again. */
 async function startPlace({ type, load }: Task, program: string, endings: (() => unknown)[]): Promise<Place> {
   const site = await startSite(type, program);
   endings.push(site.down);
@@ -118,7 +118,7 @@ async function startPlace({ type, load }: Task, program: string, endings: (() =>
   return { netns: client.netnsFromOutside, to: server.ip };
 }
 
-/** Measures everything once, beginning with another subject each time. */
+/** Measures everything once, in an order that begins with another subject each time. */
 async function measureRound(
   { type, load, samples }: Task,
   places: ReadonlyMap<SubjectKey, Place>,
@@ -142,7 +142,7 @@ async function measureRound(
   return problems;
 }
 
-/** Two nodes with a pod each that reach each other. */
+/** Two nodes with a pod each that can reach each other. */
 async function startSite(type: Type, program: string): Promise<EtcdLab> {
   const site = await startEtcdLab({ Network: '10.244.0.0/16', EnableNFTables: true, Backend: { Type: type } });
   try {

@@ -1,6 +1,6 @@
-// What do pods of a real cluster see, whatever its pod network is? Pods of the bench on two nodes measure, in a namespace of their own
-// that goes at the end: also after Ctrl-C, and when this program is killed, since the driver in the cluster then removes it. The
-// programs in the pods are in cluster/pods; they run by the Node of Weft's image, so no other image is pulled.
+// What do pods of a real cluster see, whatever its pod network is? Pods of the bench on two nodes measure it, in a namespace of their own
+// that is removed at the end, even after Ctrl-C, and when this program is killed: then the driver in the cluster removes it. The programs
+// in the pods are in cluster/pods; the Node of Weft's image runs them, so no other image is pulled.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -84,7 +84,7 @@ function isReady({ spec, status }: NodeObject): boolean {
   );
 }
 
-/** The two nodes that `--nodes A,B` names, or the first two that are ready. */
+/** The two nodes in `--nodes A,B`, or the first two that are ready. */
 function chooseNodes(nodes: readonly NodeObject[], names: string | undefined): readonly [NodeObject, NodeObject] {
   const wanted = names?.split(',');
   const find = (name: string): NodeObject => {
@@ -98,7 +98,7 @@ function chooseNodes(nodes: readonly NodeObject[], names: string | undefined): r
   return [near, far];
 }
 
-/** The image of the agents, where Weft is what is measured. */
+/** The agents' image, if Weft is measured. */
 function ourImage(daemonSets: DaemonSets): string {
   const weft = daemonSets.find(({ metadata }) => metadata.namespace === 'weft' && metadata.name === 'weft');
   const image = weft?.spec.template.spec.containers[0]?.image;
@@ -112,7 +112,7 @@ interface Kubelet {
   readonly port: number;
 }
 
-/** Where the node's kubelet answers. */
+/** The address of the node's kubelet. */
 function kubeletOf({ metadata, status }: NodeObject): Kubelet {
   const found = status.addresses.find(({ type }) => type === 'InternalIP')?.address;
   if (found === undefined) throw new Error(`node ${metadata.name} has no InternalIP`);

@@ -75,7 +75,7 @@ function unlikeness(before: RunResult, after: RunResult): string[] {
   return [...machines, ...lengths, ...disturbed, ...clusterUnlikeness(before, after)];
 }
 
-/** What is told of a node, of all that kubelet says of it, because speed depends on it. */
+/** The properties of a node that are compared, out of everything that the kubelet reports, because speed depends on them. */
 const NODE = ['kernelVersion', 'architecture', 'containerRuntimeVersion', 'kubeletVersion'] as const;
 
 /** What differs between two measured clusters: their pod networks, which may be the point, and their nodes, which must not. */

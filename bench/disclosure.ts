@@ -1,4 +1,4 @@
-// What a reader of a figure must know of the machine and the programs it comes from.
+// What a reader of a figure must know about the machine and the programs that it comes from.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ export interface Disclosure {
   readonly memoryMb: number;
   readonly kernel: string;
   readonly kernelCommandLine: string;
-  /** Hypervisor, governor, clock source and the like, `unknown` where the machine does not tell. */
+  /** Hypervisor, governor, clock source and the like; `unknown` where the machine does not say. */
   readonly hardware: Readonly<Record<string, string>>;
   /** What the kernel does against flaws of the processor; those it is not affected by are left out. */
   readonly mitigations: Readonly<Record<string, string>>;
@@ -51,7 +51,7 @@ const HARDWARE: Readonly<Record<string, string>> = {
 };
 const MITIGATIONS = '/sys/devices/system/cpu/vulnerabilities';
 
-/** Reads all of it. What the machine does not tell is "unknown". The plugins keep their files in the folder `scratch`. */
+/** Reads all of it. What the machine does not say is "unknown". The plugins keep their files in the folder `scratch`. */
 export function discloseMachine(repository: string, scratch: string): Disclosure {
   const [first] = cpus();
   return {

@@ -1,5 +1,5 @@
-// What does a fault cost? The trials of `npm run suite -- faults`: packets lost by a flow of a thousand a second between
-// pods on two nodes, and how long until everything is right again.
+// What does a fault cost? The trials of `npm run suite -- faults`: packets that a flow of a thousand a second between pods on two nodes
+// loses, and how long it takes until everything is repaired.
 
 import { type Measured, runTrials, trials } from '../test/faults/trials.ts';
 import { figure, shown } from './figures.ts';

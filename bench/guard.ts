@@ -1,6 +1,6 @@
-// What does the guard cost? A ping-pong between pods on two nodes is measured with the rules of each `--guard` in turn, on the
-// same devices. nft changes the rules between two measurements; no agent runs that would put back its own. Both ends, and the
-// kernel's work for them, share one processor, so that a round trip takes as long as all the work done for it.
+// What does the guard cost? A ping-pong between pods on two nodes is measured with the rules of each `--guard` in turn, on the same
+// devices. nft changes the rules between two measurements; no agent runs that would restore its own. Both ends, and the kernel's work for
+// them, share one processor, so that a round trip takes as long as all the work done for it.
 
 import { cpus } from 'node:os';
 import { renderTable } from '../flanneld/firewall/nft-table.ts';

@@ -1,4 +1,4 @@
-// The few figures a reader wants first, each as a ratio to everything it was measured against.
+// The few figures that a reader wants first, each as a ratio to everything that it was measured against.
 
 import { withInterval } from './limits.ts';
 import { figureOf, samplesOfFigure } from './result.ts';
@@ -48,7 +48,10 @@ export function headlineRows({ parts }: RunResult): HeadlineRow[] {
 /** At most this many figures are in the sentence. */
 const TOLD = 3;
 
-/** What came out and against what, in one sentence; empty without a ratio. Ratios are to the first reference, the one that people use. */
+/**
+ * The result and what it is compared with, in one sentence; empty without a ratio. Ratios are to the first reference, the one that people
+ * use.
+ */
 export function headlineSentence(run: RunResult): string {
   const told = headlineRows(run)
     .filter(({ ratios }) => ratios.length > 0)
@@ -132,7 +135,7 @@ export function headlineMarkdown(first: RunResult, ...others: readonly RunResult
   return ['| | Weft, median | ratio of medians (95 % interval) |', '|---|--:|---|', ...rows].join('\n');
 }
 
-/** `3.47 ms to 4.58 ms`, or one median where all are shown alike. */
+/** `3.47 ms to 4.58 ms`, or one median where all look the same. */
 function rangeOfMedians(rows: readonly HeadlineRow[]): string {
   const ordered = rows.toSorted((a, b) => a.value - b.value);
   return [...new Set([ordered[0]?.median, ordered.at(-1)?.median])].join(' to ');
@@ -142,7 +145,7 @@ function rangeOfMedians(rows: readonly HeadlineRow[]): string {
 function rangeOfRatios(ratios: readonly Ratio[]): string {
   const least = Math.min(...ratios.map(({ value }) => value));
   const digits = digitsOf(least);
-  // A result that was read from a file has null in place of NaN, which Math.min would take for 0.
+  // A result that was read from a file has null in place of NaN, and Math.min would treat null as 0.
   const ends = (of: (ratio: Ratio) => number | null): number[] => ratios.map((ratio) => of(ratio) ?? Number.NaN);
   const whole = {
     value: Math.max(...ratios.map(({ value }) => value)),

@@ -15,7 +15,7 @@ static long long now(void) {
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-// The nanoseconds until it ended well; anything else ends the measurement.
+// The nanoseconds until it has ended successfully; any other end stops the measurement.
 static long long launch(char *program) {
     int out[2], status;
     if (pipe2(out, O_CLOEXEC) < 0) exit(1);

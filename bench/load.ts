@@ -71,7 +71,7 @@ export function othersLoad(before: Times, after: Times): OthersLoad {
   return { others: Math.max(0, since('busy') - since('kernelThreads') - since('own')), stolen: since('stolen') };
 }
 
-/** Figures are not to be trusted when others had more than this share of one processor. */
+/** Figures are not reliable when other programs took more than this share of one processor. */
 const MOST = 0.25;
 
 const DISTURBED = 'DISTURBED: ';

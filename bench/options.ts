@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 
-/** What every part is told. */
+/** The options that every part gets. */
 export interface BenchOptions {
   /** Where dist and the sources are. */
   readonly repository: string;

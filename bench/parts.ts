@@ -28,7 +28,7 @@ const parts: readonly Part[] = [
   faultsPart,
 ];
 /**
- * Parts that run only when asked for by name: one takes about as long as all others together, one needs a cluster, and one a kernel with
+ * Parts that run only when they are named: one takes about as long as all others together, one needs a cluster, and one a kernel with
  * WireGuard and IPIP.
  */
 const onRequest: readonly Part[] = [nodesPart, clusterPart, backendsPart];

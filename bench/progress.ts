@@ -42,7 +42,7 @@ export function progressLine(
   };
 }
 
-/** `: 120 of 364, 24 s left`; the time only when it can be told. */
+/** `: 120 of 364, 24 s left`; the time only when it can be estimated. */
 function describeStep(done: number, total: number, sinceMs: number): string {
   if (total <= 1) return '';
   const left = done > 0 ? `, ${Math.ceil(((sinceMs / done) * (total - done)) / 1000)} s left` : '';

@@ -9,7 +9,7 @@ const START = '<!-- what a fault costs, written by npm run bench -- table -->';
 const END = '<!-- the end of what a fault costs -->';
 const BLOCK = new RegExp(`${START}\\n[^]*?${END}`);
 
-/** The table, a line a fault in the order of the trials. Throws when the run has no faults part. */
+/** The table, one line for each fault in the order of the trials. Throws when the run has no faults part. */
 export function faultsBlock({ parts }: RunResult): string {
   const part = parts.find(({ name }) => name === 'faults');
   if (part === undefined) throw new Error('this result has no part faults');

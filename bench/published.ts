@@ -1,4 +1,4 @@
-// Makes the README's table, between two marks, from a result that is kept in the repository, so that nobody types a figure.
+// Makes the README's table, between two marks, from a result that is kept in the repository, so that no figure is typed by hand.
 
 import { headlineMarkdown } from './headline.ts';
 import { isDisturbed } from './load.ts';
@@ -37,7 +37,7 @@ function describeKept({ file, run: { machine, parts, quick } }: KeptRun): string
   ].join(' ');
 }
 
-/** A limit that one machine does not keep is not called kept. */
+/** A limit that one machine does not keep does not count as kept. */
 function limitsOnAll(runs: readonly KeptRun[]): string {
   const verdicts = runs.flatMap(({ run }) => run.parts.flatMap(verdictsOf)).filter(({ limit }) => limit !== '');
   const limits = new Map(verdicts.map(({ what, limit }) => [what, limit]));

@@ -4,7 +4,7 @@
 import type { BenchOptions } from './options.ts';
 import type { Progress } from './progress.ts';
 
-/** A part of the bench, with the name it is asked for by. */
+/** A part of the bench, with the name by which it is chosen. */
 export interface Part {
   readonly name: string;
   /** The question the part answers. */
@@ -25,14 +25,14 @@ export interface PartResult {
   readonly ratios: readonly RatioOfFigures[];
   /** Single values that have a limit. */
   readonly limits: readonly ValueLimit[];
-  /** What makes figures worthless, such as failed calls and unanswered packets. With any of them the bench exits with 1. */
+  /** Problems that make figures worthless, such as failed calls and unanswered packets. With any of them the bench exits with 1. */
   readonly failures: readonly string[];
   /** What a reader of the figures must know, such as a reference that was not found, or "DISTURBED: …". */
   readonly notes: readonly string[];
   readonly plots: readonly Plot[];
   /** The rows of the README's table: T7−T0, ADD, DEL, 50 pods, 5000 peers, throughput, memory. */
   readonly headline: readonly Headline[];
-  /** What it was measured with, by name: versions of the references, the lab's devices with MTU and offloads. */
+  /** The programs and devices that were used, by name: versions of the references, the lab's devices with MTU and offloads. */
   readonly about?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -46,8 +46,8 @@ export interface Figure {
   readonly unit: string;
   readonly better: 'lower' | 'higher';
   /**
-   * `weft`: a figure of our own, which `bench compare` judges. `reference`: what ours is compared with; when it moves, the
-   * machine has changed. `detail`: kept and drawn but not judged (the single calls of a burst, a control).
+   * `weft`: a figure of our own, which `bench compare` judges. `reference`: what ours is compared with; when it changes, the machine has
+   * changed. `detail`: kept and drawn but not judged (the single calls of a burst, a control).
    */
   readonly role: 'weft' | 'reference' | 'detail';
   /** One sample for each round, in order, null where it failed. The n-th samples of all figures come from the same round. */

@@ -12,7 +12,7 @@ export function median(values: readonly number[]): number {
   return quantiles(values, [0.5])[0] ?? Number.NaN;
 }
 
-/** With fewer values, the value below which 99 of 100 lie would be the largest one under another name. */
+/** With fewer values, the value below which 99 of 100 lie would simply be the largest one. */
 const FEWEST_FOR_P99 = 100;
 
 export interface Summary {
@@ -41,7 +41,7 @@ export interface Ratio {
 }
 
 const RESAMPLES = 1000;
-/** With fewer rounds, resampling tells nothing: two rounds always give the same two values. */
+/** With fewer rounds, resampling says nothing: two rounds always give the same two values. */
 export const FEWEST_ROUNDS = 5;
 const SEED = 20_250_601;
 

@@ -1,6 +1,6 @@
-// What does the tunnel cost? Measures TCP with one and four streams, UDP with its loss, and a ping-pong on three paths: between
-// pods on two nodes through VXLAN, between the same pods without a tunnel, and between the nodes. Everything runs on one
-// machine, so these figures show what the processors do and tell nothing about a network card.
+// What does the tunnel cost? Measures TCP with one and four streams, UDP with its loss, and a ping-pong on three paths: between pods on two
+// nodes through VXLAN, between the same pods without a tunnel, and between the nodes. Everything runs on one machine, so these figures show
+// what the processors do and say nothing about a network card.
 
 import { execFileSync } from 'node:child_process';
 import { startLab } from '../test/lab/lab.ts';

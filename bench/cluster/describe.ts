@@ -5,7 +5,7 @@ import type { Figure, PartResult } from '../result.ts';
 
 export interface DriverResult {
   readonly samples: Readonly<Record<string, readonly (number | null)[]>>;
-  /** How far the far node's clock is ahead of the near one's, and by how much that may be wrong. */
+  /** How far the far node's clock is ahead of the near one's, and how large the error of that may be. */
   readonly clock?: { readonly aheadUs: number; readonly uncertainUs: number };
   readonly failures: readonly string[];
   readonly notes: readonly string[];
@@ -50,7 +50,7 @@ const KNOWN: Readonly<Record<string, Known>> = {
   ),
 };
 
-/** What the report's first sentence and table tell. */
+/** The facts in the report's first sentence and table. */
 const HEADLINE = ['firstPacketMs', 'tcp/pod-far', 'udp/pod-far', 'upMs'];
 
 const UNITS = [
@@ -115,11 +115,11 @@ interface DaemonSetLike {
   };
 }
 
-/** DaemonSets that bring a pod network, by their names as their projects install them. */
+/** DaemonSets that provide a pod network, by the names that their projects give them. */
 const NETWORKS =
   /^(weft|kube-flannel-ds.*|calico-node|canal|cilium|antrea-agent|kindnet|kube-router|weave-net|aws-node|ovnkube-node|kilo)$/;
 
-/** What the cluster's pod network is: `weft/weft (IMAGE)`. */
+/** The cluster's pod network: `weft/weft (IMAGE)`. */
 export function describeNetwork(daemonSets: readonly DaemonSetLike[]): string {
   const found = daemonSets.filter(({ metadata }) => NETWORKS.test(metadata.name));
   const texts = found.map(({ metadata, spec }) => {

@@ -1,4 +1,4 @@
-// kubectl, as the user has it: it knows every kind of access to a cluster.
+// kubectl with the user's configuration: it knows every kind of access to a cluster.
 
 import { spawn } from 'node:child_process';
 

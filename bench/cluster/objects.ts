@@ -1,12 +1,12 @@
-// The objects that the bench makes in a cluster. Everything namespaced is in a namespace of its own; what is not has that namespace's
-// name. The only image is the one that is given.
+// The objects that the bench makes in a cluster. Everything namespaced is in a namespace of its own; everything else has that namespace's
+// name. The only image is the given one.
 
 import { restricted } from '../../scripts/deploy/restricted.mjs';
 
 type Json = Readonly<Record<string, unknown>>;
 
 const PORTS = { echo: 7001, first: 7002, sink: 7003, http: 7004 } as const;
-/** No pod of a run that was killed stays longer. */
+/** A pod ends after this time, even if the run was killed. */
 const DEADLINE_S = 3 * 3600;
 
 /** A pod that runs a program of bench/cluster/pods by the Node of our image. */
@@ -42,9 +42,9 @@ export function namespaceObject(name: string): Json {
 }
 
 /**
- * The programs, and what the driver may do: pods and ConfigMaps of its namespace, the kubelets' metrics, the removal of the namespace.
- * That it may do so stands in objects outside of the namespace, which it could not remove as well: with the first of them it would lose the
- * right to remove the other. So the namespace owns them, and the cluster's garbage collector removes them after it.
+ * The programs, and the driver's rights: pods and ConfigMaps of its namespace, the kubelets' metrics, removing the namespace. These rights
+ * are in objects outside of the namespace, which the driver could not remove as well: after the first of them it would lack the right to
+ * remove the other. So the namespace owns them, and the cluster's garbage collector removes them after it.
  */
 export function baseObjects(namespace: string, uid: string, programs: Readonly<Record<string, string>>): Json[] {
   const metadata = {
@@ -127,7 +127,7 @@ export function serverObjects({ namespace, image, nearNode, farNode }: Places): 
   ];
 }
 
-/** The driver has its node's network, because it has to reach the API server and a kubelet also where pods cannot. */
+/** The driver has its node's network, because it must reach the API server and a kubelet even where pods cannot. */
 export function driverPod({ namespace, image, nearNode }: Places, setup: Json): Json {
   const more = {
     nodeName: nearNode,

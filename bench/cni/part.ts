@@ -83,7 +83,7 @@ export function weftVariant({ weft, debian }: CniBench, name: string, node: numb
 const WARM_ROUNDS = 3;
 const RESIDENT = 2_000_000;
 
-/** What is to be measured, and in which nodes. */
+/** What is to be measured, and on which nodes. */
 interface Measurement {
   readonly variants: readonly Variant[];
   /** The C floor, which cannot create a bridge: Weft prepares its node first. */

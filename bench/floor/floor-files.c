@@ -114,7 +114,7 @@ static int find_entry(const char *folder, const char *id, const char *ifname, in
     return *inode != 0;
 }
 
-// The name in a folder, but for hidden ones, of the file with that inode.
+// The name, in a folder, of the file with that inode, except hidden names.
 static void name_of(const char *folder, uint64_t inode, char *name, size_t size) {
     char entries[32 * 1024];
     int fd = (int)need(openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folder);

@@ -24,7 +24,7 @@ enum { REPLY_BYTES = 16384, DUMP_BYTES = 65536, SKIP_STATS = 8, UP = 1, BROADCAS
 
 static char out[4096], reply[DUMP_BYTES];
 static size_t used;       // bytes of out
-static char deletion[64]; // what the child that deletes sends
+static char deletion[64]; // the request that the child sends to delete
 static size_t deletion_length;
 static uint32_t sequence;
 static struct nlmsghdr *message; // the one being written
@@ -235,7 +235,7 @@ void configure_pod(const struct attachment *pod, int pod_index) {
     close(own);
 }
 
-// Once: the kernel has it up by then, and the plugin asks again only when it is not.
+// Asked only once: the kernel has set it up by then, and the plugin asks again only when it has not.
 void wait_for_port(int netlink, int host_index) {
     ask_link(netlink, NULL, host_index);
     if (link_of(receive(netlink, REPLY_BYTES)) == NULL) fail("the host end is gone");
@@ -254,8 +254,8 @@ static int ask_deletion(void *deleter) {
     _exit(0);
 }
 
-// As cni-plugin/bridge/delete-link.ts: a child asks for the deletion and waits for the kernel's barrier, we return
-// when the device is gone.
+// Like cni-plugin/bridge/delete-link.ts: a child asks for the deletion and waits for the kernel's barrier; we return when the device is
+// gone.
 void delete_link(int netlink, int index) {
     int events = open_socket(RTMGRP_LINK, 0), deleter = open_socket(0, 0);
     struct ifinfomsg link = {.ifi_index = index};

@@ -1,6 +1,6 @@
-// Measures, cause by cause, why a first packet takes longer than the next one. A pod that already runs pings a pod on another node
-// after exactly one thing was made to be forgotten (say, a neighbour) while all else is still known. The kernel at the other end
-// answers, so that no program has to wake up there.
+// Measures, cause by cause, why a first packet takes longer than the next one. A pod that already runs pings a pod on another node after
+// exactly one entry (say, a neighbour) has been removed while everything else is still there. The kernel at the other end answers, so that
+// no program has to wake up there.
 
 import type { LabNode } from '../../test/lab/lab-node.ts';
 import type { LabPod } from '../../test/lab/lab-pod.ts';

@@ -7,7 +7,7 @@ export interface SendSpec {
   readonly protocol: Protocol;
   /** The address of the receiver's pod. */
   readonly to: string;
-  /** The number that names the pod in its packets. */
+  /** The number that identifies the pod in its packets. */
   readonly run: number;
   /** How long it goes on sending without an answer after eth0 came up. */
   readonly giveUpMs: number;
@@ -27,7 +27,7 @@ export interface Arrival {
   readonly atNs: number;
 }
 
-/** What became of the sender's packets. It is filled in while the sender runs. */
+/** What happened to the sender's packets. It is filled in while the sender runs. */
 export interface SendResult {
   /** Packets that the kernel accepted. */
   sent: number;

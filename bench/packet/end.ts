@@ -74,7 +74,7 @@ class End {
 export interface Receiver {
   /** The first packet of a run; undefined when none arrived within `timeoutMs`. */
   arrival(run: number, timeoutMs: number): Promise<Arrival | undefined>;
-  /** Throws when the receiver's process is gone. Packets it did not see then tell nothing about the network. */
+  /** Throws when the receiver's process is gone. Packets that it did not receive then say nothing about the network. */
   checkAlive(): void;
   stop(): Promise<void>;
 }

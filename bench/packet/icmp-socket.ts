@@ -10,7 +10,9 @@ const IPPROTO_ICMP = 1;
 /** raw-socket's own number for IPv4. */
 const IPV4 = 1;
 
-/** Neither raw-socket nor Node holds a reference to an open socket. Without this one it would be garbage-collected and go silent. */
+/**
+ * Neither raw-socket nor Node holds a reference to an open socket. Without this one it would be garbage-collected and receive nothing more.
+ */
 const inUse = new Set<object>();
 
 async function loadRawSocket() {

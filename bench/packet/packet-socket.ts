@@ -7,7 +7,7 @@ export interface PacketPeer {
   readonly port?: number;
 }
 
-/** Is called with a packet from the other end, and the time at which this program received it. */
+/** Called with a packet from the other end, and the time at which this program received it. */
 export type PacketListener = (payload: Buffer, from: PacketPeer, atNs: number) => void;
 
 export interface PacketSocket {
@@ -21,7 +21,7 @@ export interface PacketSocket {
 /** Opens a socket in this process's network namespace. The receiving end listens on a fixed port and answers. */
 export type OpenPacketSocket = (receives: boolean) => Promise<PacketSocket>;
 
-/** Runs `open`, which opens one socket, and finds its file descriptor, which neither node:dgram nor raw-socket tells. */
+/** Runs `open`, which opens one socket, and finds its file descriptor, which neither node:dgram nor raw-socket shows. */
 export async function openedFd<T>(open: () => T | Promise<T>): Promise<{ fd: number; opened: T }> {
   const before = openSockets();
   const opened = await open();

@@ -32,7 +32,7 @@ export interface Site {
   readonly node: LabNode;
   /** A pod on the other node. */
   readonly target: LabPod;
-  /** What is measured; Weft as it is shipped when absent. The first variant also gets a control and rounds with ICMP. */
+  /** The variants to measure; Weft as it is shipped when absent. The first variant also gets a control and rounds with ICMP. */
   readonly variants?: readonly Variant[];
   /** A trace that follows the node's runtime. */
   readonly tracing?: Tracing | undefined;
@@ -48,7 +48,7 @@ const ARRIVAL_MS = 500;
 interface Step {
   readonly variant: Variant;
   readonly kind: Kind;
-  /** The number that names the pod in its packets. */
+  /** The number that identifies the pod in its packets. */
   readonly run: number;
   readonly round: number;
 }

@@ -60,7 +60,7 @@ export function failureOf({ t0, t5, t6, t7, t8 }: Timeline): string | undefined 
   return undefined;
 }
 
-/** Whose pods a span's figure is about. */
+/** The pods that a span's figure is about. */
 export interface SpanOwner {
   /** The first part of the figure's key, such as `udp`. */
   readonly key: string;
@@ -121,8 +121,8 @@ export interface Disturbance {
 }
 
 /**
- * Whether the senders changed what they measure. Compares milliseconds of ADD with and without a sender, measured in turns. They
- * did when the ratio is more than 5 % from 1 and its interval does not contain 1. A ratio too noisy to tell is unclear.
+ * Whether the senders changed what they measure. Compares milliseconds of ADD with and without a sender, measured in turns. They did when
+ * the ratio is more than 5 % from 1 and its interval does not contain 1. If the ratio is too noisy, it is unclear.
  */
 export function judgeDisturbance(withSender: readonly number[], without: readonly number[]): Disturbance {
   const ratio = ratioOfMedians(withSender, without);

@@ -1,5 +1,5 @@
-// What attaches the pods: Weft, and the references it is compared with. All work on one node with one bridge and one address store,
-// each with the programs of its own folder.
+// The ways to attach the pods: Weft, and the references that it is compared with. All work on one node with one bridge and one address
+// store, each with the programs of its own folder.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ const NETWORK = 'cbr0';
 const MTU_BYTES = 1450;
 const WEFT = { key: 'weft', name: 'weft' };
 
-/** Weft as a node runs it: the agent's conflist, which ends with portmap. */
+/** Weft as it runs on a node: with the agent's conflist, which ends with portmap. */
 export function shippedVariant(node: LabNode): Variant {
   return { ...WEFT, executes: true, attach: (name, netns) => attachByConflist(node, { name, netns }) };
 }

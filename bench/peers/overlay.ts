@@ -17,7 +17,7 @@ export const DEVICE = 'flannel.1';
 export const VNI = 1;
 export const PORT = 8472;
 
-/** 10.64.0.0/10 holds 16,384 subnets of /24. Like flannel, nobody gets the first one. This node has the second. */
+/** 10.64.0.0/10 holds 16,384 subnets of /24. As in flannel, no node gets the first one. This node has the second. */
 const NETWORK_BASE = 0x0a40_0000n;
 /** Public addresses are from 172.16.0.0/12. This node has the first one. */
 const PUBLIC_BASE = 0xac10_0001n;

@@ -23,7 +23,7 @@ export interface PeerSamples {
   readonly agent: number[];
   readonly batch: number[];
   readonly plainBatch: number[];
-  /** A run of the reconciler that finds everything right. */
+  /** A run of the reconciler that finds everything as wanted. */
   readonly compare: number[];
   /** The first round in this process, before the engine has compiled anything, as after the agent's restart. */
   readonly cold: number[];

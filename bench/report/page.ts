@@ -64,7 +64,7 @@ function summaryLine({ machine: { taken, cpus, cpu, kernel }, quick, parts }: Ru
   return `${day} UTC, ${cpus} × ${cpu}, Linux ${kernel.split(' ')[0]}; ${length}${limits}`;
 }
 
-/** The first thing a reader reads. */
+/** The first sentence of the report. */
 function sentence(run: RunResult): string {
   const text = headlineSentence(run);
   return text === '' ? '' : `<p class="sentence">${escapeHtml(text)}</p>\n`;

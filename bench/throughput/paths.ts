@@ -57,7 +57,7 @@ export async function checkPath(node: LabNode, client: LabPod, { key, name, serv
   const answers = await pinger.ping(Array.from({ length: CHECKED_PACKETS }, () => server.ip));
   const failure = answers.find((answer) => answer.failure !== undefined)?.failure;
   if (failure !== undefined) throw new Error(`${name}: ${failure}`);
-  // Half is enough to tell: now and then the kernel itself sends a packet through the tunnel.
+  // Half of the packets is enough to decide: from time to time the kernel itself sends a packet through the tunnel.
   const tunnelled = (await sent()) - before >= CHECKED_PACKETS / 2;
   if (tunnelled !== (key === 'overlay'))
     throw new Error(`${name}: packets ${tunnelled ? '' : 'do not '}take the tunnel`);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseTrace } from './lines.ts';
 import { findMilestones } from './milestones.ts';
 
-/** An event at so many microseconds. */
+/** An event at this time, in microseconds. */
 type Event = readonly [us: number, tid: number, text: string];
 
 const trace = (events: readonly Event[]) =>

@@ -1,5 +1,5 @@
-// Uses the kernel's own tracing (tracefs: Documentation/trace/ftrace.rst) without touching anybody else's: it has its own mount, in a
-// mount namespace of its own, and its own trace instances. Nothing of either is left when the bench ends, however it ends.
+// Uses the kernel's own tracing (tracefs: Documentation/trace/ftrace.rst) without touching that of other programs: it has its own mount, in
+// a mount namespace of its own, and its own trace instances. Nothing of either is left when the bench ends, however it ends.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
