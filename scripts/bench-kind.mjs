@@ -1,5 +1,5 @@
-// `npm run bench -- kind`: the bench of a cluster on a cluster of kind's with three nodes: Weft, then on a fresh cluster flannel from its
-// published manifest, where that can be pulled. Both clusters are deleted again. It needs kind, docker or podman, and kubectl.
+// `npm run bench -- kind`: the bench of a cluster on a kind cluster with three nodes: with Weft, then on a fresh cluster with flannel from
+// its published manifest, if that can be pulled. Both clusters are deleted again. It needs kind, docker or podman, and kubectl.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -26,7 +26,7 @@ export function missingForKind(has = isOnPath, path = process.env.PATH) {
 }
 
 /**
- * The reference plugin `bridge`, which flannel needs and kind's nodes lack; undefined where there is none. It is looked for in the
+ * The reference plugin `bridge`, which flannel needs and kind's nodes lack; undefined where there is none. It is searched for in the
  * folders of CNI_PATH, then where distributions have it.
  */
 export function findBridge(cniPath = process.env.CNI_PATH ?? '', has = existsSync) {
@@ -35,7 +35,7 @@ export function findBridge(cniPath = process.env.CNI_PATH ?? '', has = existsSyn
     .find((file) => has(file));
 }
 
-/** Runs a program with our output. Throws an Error of one line when it fails. */
+/** Runs a program and shows its output. Throws an Error of one line when it fails. */
 function run(program, ...args) {
   const { status, error } = spawnSync(program, args, { cwd: repository, stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new Error(`${program} ${args.slice(0, 2).join(' ')}: ${error?.message ?? `exit ${status}`}`);
@@ -43,7 +43,7 @@ function run(program, ...args) {
 
 const npm = (...args) => run(process.execPath, 'scripts/run.mjs', ...args);
 
-/** Measures one fresh cluster, in which `install` makes the network, and deletes it whatever happens. */
+/** Measures one fresh cluster whose network `install` makes, and deletes it whatever happens. */
 function measureFresh(out, options, install) {
   run('kind', 'create', 'cluster', '--name', CLUSTER, '--config', 'manifests/kind/cluster.yml');
   try {

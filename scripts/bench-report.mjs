@@ -7,7 +7,7 @@ const repository = fileURLToPath(new URL('..', import.meta.url));
 
 /** Bundles the program and returns its text. */
 export async function bundleReport() {
-  // Not at the top: set-up may have to install it first.
+  // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: [join(repository, 'bench/report/client/main.ts')],

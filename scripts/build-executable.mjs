@@ -20,10 +20,9 @@ const HOST_SOURCES = ['host.c', 'host-functions.c', 'host-detach.c', 'host-heap.
 const HOST_HEADERS = ['host-functions.h', 'host-detach.h', 'host-heap.h', 'host-check.h', 'host.ld'];
 
 /**
- * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64 (this machine's unless
- * told), `sanitize` makes the dynamic build that checks every address given to the kernel, `profile` lays the heap out
- * by what an ADD and a DEL use: for the CNI executable alone, and as far as the builder may make namespaces. Rejects with
- * one line.
+ * Compiles `entry` to `outFile` and resolves to what went into it. `arch` is x64 or arm64, this machine's when absent. `sanitize` makes the
+ * dynamic build that checks every address given to the kernel. `profile` arranges the heap by what an ADD and a DEL use: only for the CNI
+ * executable, and if the builder may make namespaces. Rejects with one line.
  */
 export async function buildExecutable(entry, outFile, { arch = process.arch, sanitize = false, profile = false } = {}) {
   const engine = await ensureEngine({ arch, sanitize });
@@ -48,7 +47,7 @@ export async function buildExecutable(entry, outFile, { arch = process.arch, san
 
 /** Bundles the program into one classic script, whose only effect is to define the global `main`. */
 async function bundleProgram(entry, { sanitize, id }) {
-  // Not at the top: set-up may have to install it first.
+  // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
   const result = await build({
     stdin: {

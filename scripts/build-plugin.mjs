@@ -1,4 +1,4 @@
-// Makes dist/kubectl-weft: one JavaScript file for Node 20 with everything in it, also the program of the map's page and the
+// Makes dist/kubectl-weft: one JavaScript file for Node 20 that contains everything, including the program of the map's page and the
 // program of the pods that `kubectl weft connectivity` makes.
 
 import { readFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ async function bundlePodProgram() {
 }
 
 async function bundleText(entry, { platform, target }) {
-  // Not at the top: set-up may have to install it first.
+  // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: [entry],
@@ -36,7 +36,7 @@ async function bundleText(entry, { platform, target }) {
   return outputFiles[0].text;
 }
 
-/** The text of the plugin. `id` is its digest, empty while that is being found. */
+/** The text of the plugin. `id` is its digest, which is empty while the digest is computed. */
 export async function bundlePlugin(id, plugins) {
   const { build } = await import('esbuild');
   const define = {
@@ -57,7 +57,7 @@ export async function bundlePlugin(id, plugins) {
     minifyWhitespace: true,
     minifySyntax: true,
     legalComments: 'eof',
-    // Native helpers that `ws` takes where somebody installed them.
+    // Native helpers that `ws` uses if they are installed.
     external: ['bufferutil', 'utf-8-validate'],
     define,
     plugins,

@@ -32,7 +32,7 @@ const programs = {
   },
 };
 
-/** Node's name for a processor, by the name that images and Debian have for it. Throws an Error of one line for any other. */
+/** Node's name for a processor, from the name that images and Debian use. Throws an Error of one line for any other. */
 export function nodeArch(name) {
   const arch = { amd64: 'x64', x64: 'x64', arm64: 'arm64' }[name];
   if (arch === undefined) throw new Error(`build: expected the processor amd64 or arm64, got "${name}"`);
@@ -96,11 +96,11 @@ async function buildAgent(arch) {
   return `dist/flanneld ${id}`;
 }
 
-/** What ends the agent when its event loop stands still. It is linked with nothing: the C library of the process serves. */
+/** The code that ends the agent when its event loop hangs. It is linked with nothing, because it uses the C library of the process. */
 async function compileDeadline(output, arch) {
   const { cc } = await ensureEngine({ arch });
   const temporary = `${output}.${process.pid}`;
-  // now: the handlers must not look functions up when they run.
+  // -z now, because the handlers must not look functions up when they run.
   const options = ['-O2', '-fPIC', '-shared', '-nostdlib', '-fno-stack-protector', '-Wall', '-Werror', '-Wl,-s,-z,now'];
   await run(cc, [...options, join(repository, 'lib/sys/deadline.c'), '-o', temporary]);
   await rename(temporary, output);
@@ -122,7 +122,7 @@ async function writePackageFile() {
   await writeWhole(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
 }
 
-/** Throws what the bundler says is wrong, in one line. */
+/** Throws the bundler's error in one line. */
 function refuse(program, error) {
   const [first] = error.errors ?? [];
   const place = first?.location ? ` (${first.location.file}:${first.location.line})` : '';
@@ -130,7 +130,7 @@ function refuse(program, error) {
 }
 
 async function bundleAgent(entry, id) {
-  // Not at the top: set-up may have to install it first.
+  // Imported here and not at the top, because set-up may have to install it first.
   const { build } = await import('esbuild');
   const result = await build({
     entryPoints: [entry],

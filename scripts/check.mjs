@@ -8,7 +8,7 @@ const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const CHECKS = [
   { name: 'tsc', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', '.'] },
-  // What runs in a browser has the browser's types.
+  // Code for a browser is checked with the browser's types.
   { name: 'tsc of the report', script: 'typescript/bin/tsc', args: ['--noEmit', '--project', 'bench/report/client'] },
   {
     name: 'tsc of the map',

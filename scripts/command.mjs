@@ -11,8 +11,8 @@ export function cacheFolder() {
 }
 
 /**
- * The time, in seconds since 1970, that everything built for others bears: SOURCE_DATE_EPOCH (reproducible-builds.org), otherwise the
- * time of the commit, otherwise 0. So two builds of the same sources are the same, byte for byte.
+ * The time, in seconds since 1970, that everything built for others has: SOURCE_DATE_EPOCH (reproducible-builds.org), otherwise the time of
+ * the commit, otherwise 0. So two builds of the same sources are the same, byte for byte.
  */
 export function sourceDateEpoch() {
   const given = process.env['SOURCE_DATE_EPOCH'];

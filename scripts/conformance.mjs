@@ -1,4 +1,4 @@
-// `npm run conformance`: build, then test/cni/conformance/main.ts, which Node cannot run as it is.
+// `npm run conformance`: builds everything, then runs test/cni/conformance/main.ts as a bundle, because Node 20 cannot run TypeScript.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

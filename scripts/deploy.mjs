@@ -1,6 +1,6 @@
-// `npm run deploy`: from a kubeconfig to a running overlay. It looks whether the cluster can have it, fills image and network into the
-// manifests, applies them, waits until every node is ready, and tries the network with pods. README.md of manifests/ has the same as
-// lines of kubectl.
+// `npm run deploy`: makes a running overlay with only a kubeconfig. It checks whether the cluster is suitable, fills image and network into
+// the manifests, applies them, waits until every node is ready, and tries the network with pods. README.md of manifests/ has the same steps
+// as kubectl commands.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ const parseYaml = (text) =>
     .filter((object) => object !== null);
 const readManifest = (name) => parseYaml(readFileSync(`${manifests}${name}`, 'utf8'));
 
-/** What the cluster is, as far as it matters here. */
+/** What matters here about the cluster. */
 async function survey(kubectl) {
   const [version, nodes, daemonSets, kubeadmConfig, policies] = await Promise.all([
     kubectl.run(['get', '--raw', '/version']).then(JSON.parse),
@@ -37,7 +37,7 @@ async function survey(kubectl) {
   return { version, nodes, daemonSets, kubeadmConfig, hasPolicies: hasPolicies(policies) };
 }
 
-/** Throws an Error with all that is against it. */
+/** Throws an Error with every reason against the deployment. */
 function check(cluster, values) {
   const { errors, warnings } = preflight({ ...cluster, replaceFlannel: values['replace-flannel'] === true });
   for (const line of warnings) say(`[!] ${line}`);
@@ -90,7 +90,7 @@ async function untilNodesReady(kubectl) {
   );
 }
 
-/** The overlay for the way flannel was installed, which shows in its selector. */
+/** The overlay for the way in which flannel was installed, which its selector shows. */
 async function replacementObjects(kubectl, flannel, image) {
   const { name, namespace, annotations = {} } = flannel.metadata;
   if (annotations['meta.helm.sh/release-name'] !== undefined) {

@@ -23,9 +23,8 @@ const TARGETS = {
 };
 
 /**
- * The compiled engine for one target, made first when it is not in the cache. Rejects with one line that says
- * what to install or set. Safe to run twice at once: each publishes a whole folder by one rename. `log` is told
- * what takes long.
+ * The compiled engine for one target, which is made first if it is not in the cache. Rejects with one line that says what to install or
+ * set. May run twice at once: each publishes a whole folder by one rename. `log` is called before steps that take long.
  */
 export async function ensureEngine({ arch = process.arch, sanitize = false, log } = {}) {
   const target = TARGETS[arch];
@@ -139,7 +138,7 @@ function compileFlags(sources, compiler, sanitize, arch) {
 
 function linkFlags(sanitize) {
   if (sanitize) return ['-fsanitize=address,undefined'];
-  // One segment less to map. There is no relocation, so nothing must be protected after it.
+  // Saves a segment to map. There is no relocation, so nothing must be protected after it.
   const layout = ['-Wl,-z,noseparate-code', '-Wl,-z,norelro', '-Wl,--gc-sections', '-Wl,--build-id=none', '-s'];
   return ['-static', '-no-pie', '-nostdlib', '-nostartfiles', ...layout];
 }
@@ -199,7 +198,9 @@ export async function publish(work, folder) {
   }
 }
 
-/** Of this processor, which every build needs for its compiler of bytecode, and of the one that `--arch amd64` or `arm64` names. */
+/**
+ * The engine for this processor, which every build needs for the bytecode compiler, and for the one that `--arch amd64` or `arm64` names.
+ */
 async function main() {
   const { values } = parseArgs({ options: { arch: { type: 'string' } } });
   await ensureEngine();

@@ -1,4 +1,4 @@
-// What the engine's set-up says when it cannot have what it needs. No test here uses the network.
+// The messages of the engine's set-up when it lacks what it needs. No test here uses the network.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// `npm run format`: formats, applies safe fixes, and makes manifests/REFERENCE.md anew.
+// `npm run format`: formats, applies safe fixes, and makes manifests/REFERENCE.md again.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

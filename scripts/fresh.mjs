@@ -1,7 +1,7 @@
 // Makes this machine look like a fresh one: in a mount namespace, programs that neither Debian's base system nor set-up installed are
-// hidden from search paths. `node scripts/fresh.mjs COMMAND…` runs a command there, as root. dpkg decides: a program stays if its
-// package is essential or required, contains Node or npm, is installed by set-up, or is a dependency of one of these. Everything
-// else in the folders below is hidden, and variables that lead to other folders are unset.
+// hidden from search paths. `node scripts/fresh.mjs COMMAND…` runs a command there, as root. dpkg's data decides: a program stays if its
+// package is essential or required, contains Node or npm, is installed by set-up, or is a dependency of one of these. Everything else in
+// the folders below is hidden, and variables that lead to other folders are unset.
 import { spawnSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,14 +12,17 @@ import { PACKAGES } from './setup.mjs';
 
 const self = fileURLToPath(import.meta.url);
 const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** Where runtimes look for CNI executables. Set-up installs nothing there. */
+/** Where runtimes search for CNI executables. Set-up installs nothing there. */
 const PLUGIN_FOLDERS = ['/opt/cni/bin', '/usr/lib/cni'];
 /** Variables that name folders with programs, for tests. */
 const VARIABLES = ['KUBEBUILDER_ASSETS', 'CNI_PATH', 'CNI_REFERENCE_BIN'];
 /** The programs that come with Node, however it was installed. */
 const NODE_PROGRAMS = new Set(['node', 'npm', 'npx', 'corepack']);
 
-/** Fields that dpkg has of a package. `provides` gets its own and its virtual names, `needs` the alternatives of each dependency. */
+/**
+ * The fields of a package that are read from dpkg. `provides` has its own and its virtual names, `needs` the alternatives of each
+ * dependency.
+ */
 const FIELDS = ['Package', 'Essential', 'Priority', 'Provides', 'Pre-Depends', 'Depends'];
 
 /** Parses dpkg-query's output, which has an installed package on each line, with fields separated by tabs. */
@@ -141,7 +144,7 @@ function hide(foreign, staging) {
   }
 }
 
-/** Called in a mount namespace that nobody else is in; resolves to the command's exit code. */
+/** Must be called in a mount namespace of its own; resolves to the command's exit code. */
 async function runHidden(staging, [file, ...args]) {
   hide(findForeign(), staging);
   const env = { ...process.env };
@@ -150,8 +153,8 @@ async function runHidden(staging, [file, ...args]) {
 }
 
 /**
- * Runs a command as on a fresh machine and resolves to its exit code. Where mounts are not to be had nothing is run: it rejects, or
- * the code is 1 after a line that says why.
+ * Runs a command as on a fresh machine and resolves to its exit code. If mounts are not permitted nothing is run: it rejects, or the code
+ * is 1 after a line that says why.
  */
 export async function runFresh(command, options = {}) {
   const { status, stderr, error } = spawnSync('unshare', ['--mount', 'true'], { encoding: 'utf8' });

@@ -11,7 +11,7 @@ const PT_LOAD = 1;
 /** A page of the largest size a kernel for either processor has: the segment must start on one in the file too. */
 const PAGE_BYTES = 65_536;
 const MAX_IMAGE_BYTES = 64 * 1024 * 1024;
-/** Enough for a word that varies to differ in one of them. */
+/** Enough runs for a variable word to differ in one of them. */
 const RUNS = 4;
 const WORD_BYTES = 8;
 const FILE_HEADER_BYTES = 64;

@@ -31,9 +31,8 @@ run() {
 `;
 
 /**
- * Attaches pods of a node that is made for it, with the executable `flannel` in `folder`: `call` is the shell's command
- * for that, with the operation's name as $1, `operations` are `run ADD 1` and so on. Rejects without the right to make
- * namespaces.
+ * Attaches pods on a node made for this purpose, with the executable `flannel` in `folder`: `call` is the shell command for it, with the
+ * operation's name as $1; `operations` are `run ADD 1` and so on. Rejects without the right to make namespaces.
  */
 export async function runOperations(folder, call, operations) {
   const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
@@ -43,8 +42,8 @@ export async function runOperations(folder, call, operations) {
 }
 
 /**
- * Writes a profile of `executable`, whose heap is not saved yet, to `file`. Resolves to whether it did: without the
- * right to make namespaces there is none, and the heap is saved as it is.
+ * Writes a profile of `executable`, whose heap is not saved yet, to `file`. Resolves to whether it did: without the right to make
+ * namespaces there is no profile, and the heap is saved in its original order.
  */
 export async function profileHeap(executable, file) {
   const folder = await mkdtemp(join(dirname(file), 'profile-'));

@@ -1,5 +1,5 @@
-// `npm run image`: the agent's image for amd64 and arm64 as one archive, dist/weft-VERSION.oci.tar, and what it consists of. `load` and
-// `push` bring the archive where nodes find it. Each ends with the one line that installs it.
+// `npm run image`: the agent's image for amd64 and arm64 as one archive, dist/weft-VERSION.oci.tar, and a list of its contents. `load` and
+// `push` bring the archive to where nodes find it. Each prints at its end the one line that installs it.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /** The archive, and the name that the manifests have for the image. */
 export const archive = join(dist, `weft-${version}.oci.tar`);
 export const NAME = `weft:${version}`;
-/** The same as a container runtime completes it. */
+/** The image's name in the form that a container runtime completes. */
 export const FULL_NAME = `docker.io/library/${NAME}`;
 
 /** The SBOM of the image for one processor. */
@@ -35,7 +35,7 @@ export async function makeArchive(options) {
 
 const imageName = (arch) => `localhost/weft:${arch}`;
 
-/** Docker is taken where it is asked for, or where there is nothing else: it needs a registry for the base images. */
+/** Docker is used when it is requested, or when there is nothing else: it needs a registry for the base images. */
 function chooseBuilder({ builder }) {
   if (builder !== undefined) return builder;
   return !isOnPath('buildah') && !isOnPath('apt-get') && isOnPath('docker') ? 'docker' : 'buildah';

@@ -12,7 +12,7 @@ import { build } from 'esbuild';
 import { nodeArch } from './build.mjs';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
-/** What is linked into the CNI executable, and where Debian's package has its licence. */
+/** What is linked into the CNI executable, and where Debian's packages have the licences. */
 const ENGINE = [
   { name: 'quickjs-ng', package: 'qjs-src', licence: 'MIT', record: (made) => made.quickjs },
   { name: 'musl', package: 'musl-dev', licence: 'MIT', record: (made) => made.musl },
@@ -75,7 +75,7 @@ function licenceText(folder) {
   return folder.includes('@koromix') ? licenceText(join(folder, '../../koffi')) : '';
 }
 
-/** The engine's parts, as the build recorded them. */
+/** The parts of the engine, as the build has recorded them. */
 function engineParts() {
   const made = JSON.parse(readFileSync(join(repository, 'dist/cni/BUILD.json'), 'utf8'));
   return ENGINE.map(({ name, package: debian, licence, record }) => {
@@ -120,7 +120,7 @@ export function bill(packages, engine, { name, version }) {
   };
 }
 
-/** Writes what kubectl-weft consists of, and its licences, into the folder of a release. */
+/** Writes the contents of kubectl-weft, and their licences, into the folder of a release. */
 export async function writeKubectlPluginLicences(folder, version) {
   const packages = await kubectlPluginPackages();
   const name = `kubectl-weft-${version}`;

@@ -6,9 +6,9 @@ const LOOK_MS = 200;
 const SHELLS = new Set(['sh', 'dash', 'bash']);
 
 /**
- * Calls `clean` once, at the first signal or when npm is gone, and then ends this process. Prints what it does; `clean` resolves to
- * the last line. Returns a function that passes a promise through as long as the end has not begun. Afterwards that promise
- * never settles: what fails then fails because its parts are being removed, and nobody should read of that as an error.
+ * Calls `clean` once, at the first signal or when npm is gone, and then ends this process. Prints what it does; `clean` resolves to the
+ * last line. Returns a function that passes a promise through until the end has begun. Afterwards that promise never settles: whatever
+ * fails then does so because its parts are being removed, and must not be shown as an error.
  */
 export function endInOrder(clean) {
   let ending = false;

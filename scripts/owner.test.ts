@@ -1,4 +1,4 @@
-// Tests what a person reads who interrupts a script: that it removes its things, and no error of what was removed under it.
+// Tests what a person sees who interrupts a script: that it removes its things, and no errors that the removal causes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

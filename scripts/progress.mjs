@@ -5,8 +5,8 @@ const DETAIL_WIDTH = 52;
 const REDRAW_MS = 100;
 
 /**
- * Progress on `out`. `step` runs `body` and shows `name`, what `body` resolves to, and how long it took. It waits for its body by
- * `hold` (see owner.mjs): a step that is interrupted ends in nothing. `stop` leaves the line of the step as it is.
+ * Progress on `out`. `step` runs `body` and shows `name`, the result of `body`, and how long it took. It waits for its body by `hold` (see
+ * owner.mjs): a step that is interrupted never settles. `stop` leaves the line of the step as it is.
  */
 export function createProgress(hold, out = process.stdout) {
   let timer;

@@ -1,4 +1,4 @@
-// `node scripts/reference.mjs`: makes manifests/REFERENCE.md and the table of findings in manifests/README.md anew from the tables in the
+// `node scripts/reference.mjs`: makes manifests/REFERENCE.md and the table of findings in manifests/README.md again from the tables in the
 // programs' sources (reference/render.ts, reference/findings.ts).
 
 import { rmSync } from 'node:fs';

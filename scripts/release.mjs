@@ -22,7 +22,7 @@ const manifests = join(root, 'manifests');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 /** No registry has this name (RFC 2606), so a dry run's manifests cannot pull somebody else's image. */
 const NOWHERE = 'registry.example/weft';
-/** What is built for the user's machine, and is the same on every processor. */
+/** The programs for the user's machine, which are the same on every processor. */
 const PLUGINS = [join(root, 'dist/kubectl-weft')];
 
 /** Makes the folder of the release. Resolves to its path. */
@@ -50,14 +50,14 @@ async function makeRelease({ image, unreleased, options }) {
   }
 }
 
-/** The names that the CNI executable answers to, from the file that both programs have them from. */
+/** The names under which the CNI executable is installed, from the file that both programs use. */
 function pluginNames() {
   const text = readFileSync(join(root, 'lib/plugin-names.ts'), 'utf8');
   const list = /PLUGIN_NAMES = \[([^\]]+)\]/.exec(text)?.[1] ?? '';
   return [...list.matchAll(/'([a-z-]+)'/g)].map(([, name]) => name);
 }
 
-/** What must be so before anything leaves this machine. Throws an Error of one line. */
+/** The conditions for publishing. Throws an Error of one line. */
 function requireReleasable(image) {
   if (image === undefined) throw new Error('--image REGISTRY/NAME is needed, or --dry-run');
   const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim();

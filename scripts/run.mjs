@@ -6,7 +6,7 @@ import { setUp, setUpModules } from './setup.mjs';
 import { chooseSuite } from './suite.mjs';
 import { readArguments, typed, usage } from './usage.mjs';
 
-/** Prints the line with which every run of tests ends, for tests that could not begin. */
+/** Prints the last line of every test run, for tests that could not begin. */
 function couldNotBegin(name) {
   if (name === 'test' || name.startsWith('suite ')) process.stdout.write('0 passed, 1 failed\n');
   return 1;

@@ -225,7 +225,7 @@ export function setUp(...only) {
   return run(process.execPath, locked.slice(1), { stdio: 'inherit' }).status === 0;
 }
 
-/** The same for what needs only Node and node_modules, on any machine: a script that works on a cluster builds nothing here. */
+/** The same for scripts that need only Node and node_modules, on any machine: a script that works on a cluster builds nothing here. */
 export function setUpModules() {
   return setUp('modules');
 }

@@ -34,7 +34,7 @@ const ALL = [
   'strace',
 ];
 
-/** The pretended machine: what dpkg says is installed, and what apt-get, npm and the engine do. */
+/** The imitated machine: what dpkg lists as installed, and what apt-get, npm and the engine do. */
 interface Machine {
   installed?: readonly string[];
   aptGet?: string;

@@ -1,6 +1,6 @@
 // Fills the image and the network into the manifests. Pure functions.
 
-/** The objects with `image` in every container that had ours. Throws when there is none. */
+/** The objects with `image` in every container that had our image. Throws when there is none. */
 export function fillImage(objects, image) {
   let filled = 0;
   const changed = objects.map((object) => {

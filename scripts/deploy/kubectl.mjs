@@ -1,9 +1,10 @@
-// kubectl, as the user has it: it knows every kind of cluster access there is. Everything is asked for as JSON and applied from stdin.
+// kubectl with the user's configuration: it knows every kind of access to a cluster. All answers are requested as JSON, and objects are
+// applied from stdin.
 
 import { spawn } from 'node:child_process';
 import { isOnPath } from '../setup.mjs';
 
-/** How often a condition is looked at again. */
+/** How often a condition is checked again. */
 const POLL_MS = 500;
 
 export class Kubectl {
@@ -65,7 +66,10 @@ export class Kubectl {
     });
   }
 
-  /** Rejects, saying what it waited for, when `isSo` does not hold within `timeoutMs`. `isSo` may return why not, as a text. */
+  /**
+   * Waits until `isSo` holds; rejects after `timeoutMs` and says what it waited for. `isSo` may return the reason why it does not hold, as
+   * a text.
+   */
   async until(what, isSo, timeoutMs) {
     const end = Date.now() + timeoutMs;
     for (;;) {

@@ -1,9 +1,10 @@
-// Finds out the cluster's pod network: what the user says, else what kubeadm was told, else what the nodes' podCIDRs lie in. Pure functions.
+// Finds out the cluster's pod network: the user's option, else kubeadm's configuration, else the network that contains the nodes' podCIDRs.
+// Pure functions.
 
 import ipaddr from 'ipaddr.js';
 import { parse } from 'yaml';
 
-/** How wide the network of nodes' podCIDRs is taken to be when nobody says: as kubeadm, kind and k3s have them by default. */
+/** The length that the network of nodes' podCIDRs is assumed to have when nothing says it: the default of kubeadm, kind and k3s. */
 const USUAL = { 4: 16, 6: 56 };
 const BITS = { 4: 32, 6: 128 };
 
@@ -34,7 +35,7 @@ function podCidrs({ podCIDRs, podCIDR }) {
   return podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]);
 }
 
-/** kubeadm's own record of what the cluster was made with, in the ConfigMap kube-system/kubeadm-config. */
+/** kubeadm's own record of the cluster's configuration, in the ConfigMap kube-system/kubeadm-config. */
 function fromKubeadm(configMap) {
   const text = configMap?.data?.ClusterConfiguration;
   const subnet = text === undefined ? undefined : parse(text)?.networking?.podSubnet;
@@ -56,7 +57,7 @@ function fromNodes(cidrs) {
   return network;
 }
 
-/** The usual network that holds all of these, or one that is as wide as they need. */
+/** The usual network that contains all of these, or one that is as large as they need. */
 function covering(cidrs, family) {
   let length = Math.min(USUAL[family], ...cidrs.map((cidr) => cidr.length));
   const cut = (address) => (address >> BigInt(BITS[family] - length)) << BigInt(BITS[family] - length);
@@ -77,7 +78,7 @@ function families(text, name) {
 
 const shift = ({ family, length }) => BigInt(BITS[family] - length);
 
-/** Throws an Error of one line for what is no CIDR. */
+/** Throws an Error of one line for a text that is not a CIDR. */
 function parseCidr(text, name = 'podCIDR') {
   if (!/^[0-9a-fA-F:.]+\/\d{1,3}$/.test(text) || !ipaddr.isValidCIDR(text)) {
     throw new Error(`${name}: expected a network such as 10.244.0.0/16, got "${text}"`);

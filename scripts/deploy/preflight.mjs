@@ -1,8 +1,8 @@
-// What must be so before anything is applied, and what a user should know. Pure functions of what the API server says.
+// The conditions before anything is applied, and what a user should know. Pure functions of the API server's answers.
 
 const OLDEST = 25;
 const ARCHES = ['amd64', 'arm64'];
-/** Other networks for pods, by the names of their DaemonSets as their projects install them. */
+/** Other pod networks, by the names that their projects give their DaemonSets. */
 const OTHERS = [
   'calico-node',
   'cilium',

@@ -1,4 +1,4 @@
-// Pods that try the network: one that serves on every node, and others that ask them, once or all the time. They run the image that is
+// Pods that test the network: one on every node that serves, and others that ask these, once or continuously. They run the image that is
 // being installed, so nothing else is pulled, in a namespace of their own, which is removed at the end.
 
 import { readFileSync } from 'node:fs';
@@ -10,9 +10,9 @@ const LABEL = 'weft.deploy/probe';
 const MAX_TARGETS = 8;
 const START_MS = 180_000;
 const ONCE_MS = 120_000;
-/** Nobody removes these when this program is killed, so they end by themselves. */
+/** When this program is killed nothing removes the pods, so they end by themselves. */
 const DEADLINE_S = 3600;
-/** Clusters without IPv6 in the kernel listen on IPv4. */
+/** In clusters whose kernels lack IPv6 they listen on IPv4. */
 /** A pod's specification. `args` are those of probe-program.cjs. */
 export function probePod(image, args, more = {}) {
   return {
@@ -37,7 +37,7 @@ export function probePod(image, args, more = {}) {
   };
 }
 
-/** For each server the others it is asked to reach: all of a small cluster, of a large one those after it in the list. */
+/** The others that each server is asked to reach: all of them in a small cluster; in a large one those after it in the list. */
 export function chooseTargets(servers, most = MAX_TARGETS) {
   return servers.map((from, at) => {
     const others = [...servers.slice(at + 1), ...servers.slice(0, at)];
@@ -96,7 +96,7 @@ export class Probes {
     return servers;
   }
 
-  /** Every server asks others, by every address they have. Resolves to one line for each that does not answer. */
+  /** Every server asks others, at all their addresses. Resolves to one line for each that does not answer. */
   async once(servers) {
     await this.#askers('once', servers);
     let pods = [];
@@ -122,7 +122,7 @@ export class Probes {
     return pods.flatMap(lastWords);
   }
 
-  /** Every server asks others all the time, until `stop`. Resolves when all run. */
+  /** Every server asks others continuously, until `stop`. Resolves when all run. */
   async watch(servers) {
     await this.#askers('watch', servers);
     await this.#kubectl.until(
@@ -137,7 +137,7 @@ export class Probes {
     );
   }
 
-  /** One line for each watcher that has lost an answer, and each pod of ours that is gone or restarted. */
+  /** One line for each watcher that has lost an answer, and for each pod of ours that is gone or was restarted. */
   async lost(servers) {
     const [watchers, now] = await Promise.all([this.#pods('watch'), this.#pods('server')]);
     const gone = servers.filter(
@@ -163,7 +163,7 @@ export class Probes {
     return this.#kubectl.list(['pods', '--namespace', this.#namespace, `--selector=${LABEL}=${role}`]);
   }
 
-  /** Why the first pod that waits does so, in kubelet's words. */
+  /** Why the first waiting pod waits, in the kubelet's words. */
   async #why(role) {
     for (const { status } of await this.#pods(role)) {
       const waiting = status.containerStatuses?.[0]?.state?.waiting;
@@ -172,7 +172,7 @@ export class Probes {
     return '';
   }
 
-  /** Removes everything of it. Never rejects, because it runs when other things have failed. */
+  /** Removes the namespace. Never rejects, because it runs when other things have failed. */
   async remove() {
     await this.#kubectl
       .run(['delete', 'namespace', this.#namespace, '--ignore-not-found', '--wait=false'])
@@ -184,7 +184,7 @@ function restarts({ status }) {
   return status.containerStatuses?.[0]?.restartCount ?? 0;
 }
 
-/** What a pod that failed said last, a line for each target. */
+/** The last output of a failed pod, one line for each target. */
 function lastWords({ spec, status }) {
   if (status.phase !== 'Failed') return [];
   const { terminated } = status.containerStatuses?.[0]?.state ?? {};

@@ -1,10 +1,10 @@
-// Puts Weft into flannel's own DaemonSet, one node first, then a tenth at a time. Between the steps, pods that ask each other all the
-// time must have lost nothing, and pods that were ready on a changed node must still be. Otherwise flannel is put back where it was.
+// Puts Weft into flannel's own DaemonSet, on one node first, then on a tenth at a time. Between the steps, pods that ask each other
+// continuously must have lost nothing, and pods that were ready on a changed node must still be ready. Otherwise flannel is restored.
 
 import { isOurs } from './preflight.mjs';
 
 const READY_MS = 180_000;
-/** How long the nodes of a step are watched before the next step. */
+/** How long the nodes of a step are observed before the next step. */
 const WATCH_MS = 8000;
 const PARTS = 10;
 
@@ -17,7 +17,7 @@ export function planSteps(nodes) {
   return steps;
 }
 
-/** An object as it can be put back: without what the server wrote into it. */
+/** An object in the form in which it can be restored: without what the server wrote into it. */
 export function withoutServerFields({ status: _status, ...object }) {
   const {
     resourceVersion: _r,
@@ -35,12 +35,12 @@ export function onDelete(object) {
   return { ...object, spec: { ...object.spec, updateStrategy: { type: 'OnDelete', rollingUpdate: null } } };
 }
 
-/** Pods with a network of their own that were ready before and, on one of `nodes`, no longer are or were restarted. */
+/** Pods with a network of their own that were ready before, run on one of `nodes`, and are not ready now or were restarted. */
 export function lostPods(before, now, nodes) {
   const current = new Map(now.map((pod) => [pod.metadata.uid, pod]));
   return before.filter(isReady).flatMap((old) => {
     const pod = current.get(old.metadata.uid);
-    // One that was deleted may be gone for any reason, and its successor shows whether pods start.
+    // A pod may have been deleted for any reason; whether its successor becomes ready shows whether pods start.
     if (pod === undefined || pod.metadata.deletionTimestamp !== undefined || !nodes.includes(old.spec.nodeName))
       return [];
     const name = `pod ${pod.metadata.namespace}/${pod.metadata.name} on ${pod.spec.nodeName}`;
@@ -74,7 +74,7 @@ export class Replacement {
     this.#daemonSet = objects.find(({ kind }) => kind === 'DaemonSet');
   }
 
-  /** Saves what is there, and lets the DaemonSet be ours without changing any node. */
+  /** Saves the present objects, and makes the DaemonSet ours without changing any node. */
   async begin() {
     for (const { kind, metadata } of this.#objects) {
       const found = await this.#kubectl.find([kind.toLowerCase(), metadata.name, ...namespaceFlag(metadata)]);
@@ -129,7 +129,7 @@ export class Replacement {
     await this.#kubectl.apply([this.#daemonSet]);
   }
 
-  /** Puts flannel's objects back, and its agent on the nodes that were changed, one after the other. */
+  /** Restores flannel's objects, and its agent on the nodes that were changed, one after the other. */
   async goBack() {
     const ours = this.#saved.find(({ kind }) => kind === 'DaemonSet');
     for (const object of this.#saved) await this.#replace(object === ours ? onDelete(object) : object);
@@ -147,7 +147,7 @@ function namespaceFlag({ namespace }) {
 }
 
 /**
- * All steps, with probes before and between. Resolves to what was lost: nothing, when all nodes are ours. `say` is told each step.
+ * All steps, with probes before and between. Resolves to what was lost: nothing, when all nodes are ours. `say` is called for each step.
  * When anything is lost or fails, or `signal` is aborted, everything is as before when this resolves.
  */
 export async function replaceFlannel({ kubectl, replacement, probes, nodes, say, signal }) {

@@ -32,7 +32,7 @@ export function loadImage(archive, [place, name, ...rest]) {
   requireProgram(program);
   const work = mkdtempSync(join(tmpdir(), 'weft-load-'));
   try {
-    // A runtime of one machine takes one processor's image; docker's loader knows no archive of several.
+    // A single machine's runtime takes one processor's image; docker's loader refuses an archive with several.
     const file = onlyFor(archive, process.arch === 'arm64' ? 'arm64' : 'amd64', work);
     run(program, command(file, name));
   } finally {
@@ -41,12 +41,12 @@ export function loadImage(archive, [place, name, ...rest]) {
   return say('kubectl apply -f manifests/weft.yml');
 }
 
-/** `push REF`, by skopeo where it is, otherwise by buildah. Returns the exit code. */
+/** `push REF`, by skopeo if it is installed, otherwise by buildah. Returns the exit code. */
 export function pushImage(archive, [ref, ...rest]) {
   if (ref === undefined || rest.length > 0 || !/^[\w.-]+(:\d+)?(\/[\w.-]+)+(:[\w.-]+)?$/.test(ref)) {
     throw new Error(`push: expected REGISTRY/NAME:TAG, got "${[ref, ...rest].filter(Boolean).join(' ')}"`);
   }
-  // Both know a registry on this machine without TLS only when they are told.
+  // Both must be told to use a registry on this machine without TLS.
   const plain = /^(localhost|127\.0\.0\.1)(:|\/)/.test(ref) ? 'false' : 'true';
   const work = mkdtempSync(join(tmpdir(), 'weft-push-'));
   try {
@@ -62,7 +62,7 @@ export function pushImage(archive, [ref, ...rest]) {
     const pushed = readFileSync(digestFile, 'utf8').trim();
     if (pushed !== index) throw new Error(`push: ${ref} is ${pushed} there, and ${index} in ${archive}`);
     const plainName = name.slice(name.lastIndexOf('/') + 1);
-    // A digest names one image for ever; a tag may be moved.
+    // A digest always names the same image; a tag may be moved.
     const pinned = `${ref.replace(/:[\w.-]+$/, '')}@${index}`;
     return say(`sed 's|image: ${plainName}$|image: ${pinned}|' manifests/weft.yml | kubectl apply -f -`);
   } finally {

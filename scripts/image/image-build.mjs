@@ -28,7 +28,7 @@ export function buildImage(name, options, arch = OWN_ARCH) {
       ...store(),
       'bud',
       ...['--network', 'host', '--ignorefile', 'manifests/Dockerfile.dockerignore', ...DOCKERFILE],
-      // Buildah before 1.29 takes every stage of the platform it is told, so it is told only what to compile for.
+      // Buildah before 1.29 uses the given platform for every stage, so it is told only what to compile for.
       ...[...bases(work, options, arch), `TARGETARCH=${arch}`].flatMap((text) => ['--build-arg', text]),
       ...npmVolumes(work),
       // Without --force-rm, buildah would leave the container of the stage from which files are copied.
@@ -92,15 +92,15 @@ export function dockerfileConfig(text = dockerfile()) {
   return { Env: [after('ENV')], Entrypoint: JSON.parse(after('ENTRYPOINT')), Labels: Object.fromEntries(labels) };
 }
 
-/** What of buildah's or docker's configuration goes into the image; buildah adds a label with its own version. */
+/** The part of buildah's or docker's configuration that goes into the image; buildah adds a label with its own version. */
 function ourConfig({ Entrypoint, Env, Labels = {} }) {
   const labels = Object.entries(Labels).filter(([key]) => key.startsWith('org.opencontainers.'));
   return { Env, Entrypoint, Labels: Object.fromEntries(labels.sort()) };
 }
 
 /**
- * Writes an archive named `as` with one image for each processor of `names`, a map from processor to name in the store. Calls
- * `look` with each image's folder and processor. Resolves to the digest by which a registry will have it.
+ * Writes an archive named `as` with one image for each processor of `names`, a map from processor to name in the store. Calls `look` with
+ * each image's folder and processor. Resolves to the digest that a registry will give it.
  */
 export async function packImages(file, as, names, look = () => undefined) {
   return await pack(

@@ -28,7 +28,7 @@ const TYPES = {
 };
 const NODE = 'usr/local/bin/node';
 const APP = 'opt/weft';
-/** What a runtime puts over the files of an image, or an export of a container leaves in them. */
+/** Files that a runtime mounts over those of an image, or that an export of a container leaves. */
 const NOT_OURS = [
   './dev/*',
   './proc/*',
@@ -40,7 +40,7 @@ const NOT_OURS = [
   './etc/mtab',
 ];
 
-/** The layers, from what changes least often to what changes most, so that an upgrade fetches the last. */
+/** The layers, from those that change least often to those that change most, so that an upgrade fetches only the last. */
 const LAYERS = [
   { paths: ['.'], exclude: [...NOT_OURS, `./${NODE}`, `./${APP}`] },
   { paths: [`./${NODE}`], exclude: [] },
@@ -77,7 +77,7 @@ export class ImageLayout {
     return descriptor.digest;
   }
 
-  /** Writes the archive under the name `as` of containerd's. Returns the digest that a registry will have it by. */
+  /** Writes the archive under the name `as` for containerd. Returns the digest that a registry will give it. */
   writeArchive(file, as) {
     const index = { schemaVersion: 2, mediaType: TYPES.index, manifests: this.#manifests };
     const top = this.#json(TYPES.index, index);
@@ -192,7 +192,7 @@ export async function unpackLayers(layers, root) {
   }
 }
 
-/** Removes a folder that may be left of a run that was broken off, and makes it anew. */
+/** Removes a folder that an interrupted run may have left, and makes it again. */
 export function freshFolder(folder) {
   if (existsSync(folder)) rmSync(folder, { recursive: true });
   mkdirSync(folder, { recursive: true });

@@ -27,7 +27,7 @@ function folder(): string {
   return made;
 }
 
-/** Files as the Dockerfile leaves them, whose times are those of now. */
+/** Files as the Dockerfile leaves them, with the present time as theirs. */
 function imageRoot(text = 'agent'): string {
   const root = folder();
   for (const path of ['usr/local/bin', 'opt/weft', 'etc', 'dev']) mkdirSync(join(root, path), { recursive: true });

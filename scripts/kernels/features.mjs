@@ -1,8 +1,8 @@
-// What is tried on each kernel, and the README's table of what came of it, which is made from the kept results.
+// The tests for each kernel, and the README's table of their results, which is made from the kept ones.
 
 /**
- * The rows of the table. Together the files take not more than 25 minutes in a machine on two idle cores, without those that are long,
- * which run only with --all.
+ * The rows of the table. Together the files take no more than 25 minutes in a machine on two idle cores, without the long ones, which run
+ * only with --all.
  */
 export const FEATURES = [
   {

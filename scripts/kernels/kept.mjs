@@ -11,7 +11,7 @@ const README = join(repository, 'README.md');
 const BEGIN = '<!-- written by npm run suite -- kernels --keep -->\n';
 const END = '<!-- the end of what that wrote -->\n';
 
-/** Enters what one run found into the file of its kernel; files of tests that were not run keep their former result. */
+/** Enters the results of one run into the file of its kernel; test files that were not run keep their earlier result. */
 export function keep({ name, packaged, job, files, minutes }) {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.json`);

@@ -25,7 +25,7 @@ export async function startSwitch(path) {
   };
 }
 
-/** A function that takes the bytes of a stream as they come, and calls `each` with every whole frame and its head. */
+/** A function that takes bytes of a stream, and calls `each` with every complete frame and its header. */
 function frames(each) {
   let rest = Buffer.alloc(0);
   return (bytes) => {

@@ -1,4 +1,4 @@
-// The switch of virtual machines, with sockets in place of machines.
+// Tests the switch of virtual machines with sockets in place of machines.
 
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';

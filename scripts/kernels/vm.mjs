@@ -20,10 +20,10 @@ export const PACKAGES = {
 
 const BOOT_MS = 300_000;
 const ASK_AGAIN_MS = 200;
-/** Of /proc/PID/stat (proc(5)). */
+/** A field of /proc/PID/stat (proc(5)). */
 const TICKS_A_MINUTE = 6000;
 
-/** How much slower a test's time limits are taken to be: software emulation is 8 to 15 times slower, netlink in bulk more. */
+/** The factor for a test's time limits: software emulation is 8 to 15 times slower, netlink in bulk more. */
 export const SLOWNESS = Number(process.env['WEFT_TEST_SLOWNESS'] || 12);
 
 for (const [name, number] of [
@@ -48,7 +48,7 @@ export class VirtualMachine {
     };
     qemu.stdout.on('data', keep);
     qemu.stderr.on('data', keep);
-    // A machine would outlive this process, and use a processor for ever.
+    // Otherwise a machine would outlive this process, and use a processor for ever.
     const kill = () => {
       qemu.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
@@ -116,7 +116,7 @@ export class VirtualMachine {
     return `/run/share/${name}`;
   }
 
-  /** The processor time that the machine has taken, which on an idle processor is the time that has passed. */
+  /** The processor time that the machine has used; on an otherwise idle processor this is the time that has passed. */
   get processorMinutes() {
     const fields = readFileSync(`/proc/${this.#qemu.pid}/stat`, 'utf8').split(') ')[1].split(' ');
     return (Number(fields[11]) + Number(fields[12])) / TICKS_A_MINUTE;
@@ -174,15 +174,15 @@ done
 
 function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
   return [
-    // /dev/kvm may be there and hang, so emulation is asked for by name.
+    // /dev/kvm may exist and hang, so emulation is requested by name.
     ...['-accel', 'tcg', '-m', String(memoryMb)],
     // Without AVX, whose registers are emulated slowly and used for every copy in memory: Node starts in four fifths of the time.
     ...['-cpu', 'max,-avx,-avx2,-fma,-f16c'],
-    // One processor. With two the kernel dies of `Oops: int3` now and then: it changes its own instructions when the first rule of a
-    // firewall comes, and the emulator lets the other processor run into the change.
+    // One processor. With two the kernel dies of `Oops: int3` from time to time: it changes its own instructions when the first firewall
+    // rule is added, and the emulator lets the other processor run into the change.
     ...['-smp', '1'],
     ...['-nographic', '-no-reboot', '-kernel', image, '-initrd', initrd],
-    // On a busy machine its processors stand still for a minute, which is no fault of the kernel.
+    // On a busy machine its processors may stand still for a minute, which is not the kernel's fault.
     ...['-append', 'console=ttyS0 panic=-1 quiet mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1'],
     ...['-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap'],
     ...['-virtfs', `local,path=${share},mount_tag=share,security_model=none`],
@@ -190,7 +190,7 @@ function qemuArguments({ image }, { initrd, share, memoryMb, network }) {
   ];
 }
 
-/** Network cards without the ROM to boot from, which not every package brings. */
+/** Network cards without the boot ROM, which some packages lack. */
 function networkArguments({ socket, mac }) {
   return [
     ...['-netdev', `stream,id=peers,server=off,addr.type=unix,addr.path=${socket}`],

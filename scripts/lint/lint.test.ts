@@ -1,4 +1,4 @@
-// The lint rules are what keeps the two programs apart and the CNI executable synchronous, so each is seen to fire here.
+// Lint rules keep the two programs apart and the CNI executable synchronous. This tests that each of them reports a violation.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -158,7 +158,7 @@ interface Diagnostic {
   location: { path: string };
 }
 
-/** The rules a case may name: what else the fixtures break (unused names, undeclared packages) is no matter here. */
+/** The rules that a case may name; other faults of the fixtures (unused names, undeclared packages) do not matter here. */
 const watched = new Set(cases.flatMap(({ want }) => want ?? []));
 
 /** Where a case's file lies: a folder of its own under the one its path names, so that one lint run covers all cases. */
@@ -167,7 +167,7 @@ function placed(path: string, index: number): string {
   return join(top ?? '', `case-${index}`, ...rest);
 }
 
-/** Lints every case in a copy of the repository's configuration; returns the rules that speak about each file. */
+/** Lints every case in a copy of the repository's configuration; returns the rules that report each file. */
 function lintCases(): Map<string, string[]> {
   const root = mkdtempSync(join(tmpdir(), `weft-lint-${process.pid}-`));
   try {

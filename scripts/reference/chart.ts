@@ -1,6 +1,6 @@
 // Makes the reference's rows for the chart's values: names, types and descriptions come from values.schema.json, defaults from values.yaml.
 
-/** A table's line: key, what it takes, default, what it does. */
+/** A line of the table: key, allowed values, default, effect. */
 export type Row = readonly [key: string, takes: string, standard: string, help: string];
 
 /** The part of JSON Schema that is used here. */

@@ -1,4 +1,4 @@
-// The table from a symptom to what `flanneld doctor` calls it and to what ends it, as Markdown, from the doctor's own catalog.
+// The table from a symptom to the id that `flanneld doctor` gives it and to its solution, as Markdown, from the doctor's own catalog.
 
 import { CATALOG } from '../../flanneld/doctor/catalog.ts';
 import type { CatalogEntry } from '../../flanneld/doctor/catalog-entry.ts';
@@ -7,7 +7,7 @@ const BEGIN = '<!-- what doctor finds, written by node scripts/reference.mjs -->
 const END = '<!-- the end of what doctor finds -->';
 const ORDER = ['error', 'warning', 'info'];
 
-/** `text` of a document with the table between its two marks. Throws when it has no such marks. */
+/** `text` of a document with the table between its two marks. Throws when it lacks these marks. */
 export function withFindings(text: string): string {
   const from = text.indexOf(BEGIN);
   const to = text.indexOf(END);

@@ -7,7 +7,7 @@ import type { ChartSchema } from './chart.ts';
 import { withFindings } from './findings.ts';
 import { renderReference } from './render.ts';
 
-/** The text of REFERENCE.md for what lies in a manifests folder. */
+/** The text of REFERENCE.md for the contents of a manifests folder. */
 export function referenceOf(manifests: string): string {
   const chart = join(manifests, 'helm/weft');
   const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as ChartSchema;

@@ -1,4 +1,4 @@
-// The reference of every key a user can set, as Markdown, from the tables the programs themselves read.
+// The reference of every key that a user can set, as Markdown, from the tables that the programs themselves read.
 
 import {
   bandwidthDocs,

@@ -19,8 +19,8 @@ import { freshFolder, packFolder, readArchive, unpackLayers } from '../image/oci
 const APP = 'opt/weft';
 
 /**
- * The CNI executable for each processor as the reference plugins are published: one archive to unpack into the runtime's folder. It
- * is the very file of the image. `names` are those it answers to; all but `flannel` are links to it.
+ * The CNI executable for each processor in the form in which the reference plugins are published: one archive to unpack into the runtime's
+ * folder. It is the same file as in the image. `names` are those of the plugins; all except `flannel` are links to it.
  */
 export async function packPlugins({ archive, folder, work, version, epoch, names }) {
   const unpacked = freshFolder(join(work, 'archive'));
@@ -37,14 +37,14 @@ export async function packPlugins({ archive, folder, work, version, epoch, names
   }
 }
 
-/** A manifest's text with the image that a cluster pulls. Throws when it names no image of ours. */
+/** A manifest's text with the image that a cluster pulls. Throws when it does not name our image. */
 export function withImage(text, version, reference) {
   const ours = `image: weft:${version}`;
   if (!text.includes(ours)) throw new Error(`release: a manifest has no "${ours}"`);
   return text.replaceAll(new RegExp(`^( *)${ours.replaceAll('.', '\\.')}$`, 'gm'), `$1image: ${reference}`);
 }
 
-/** The plain files, each with its image filled in where it has one. */
+/** The plain files, with the image filled in where they name one. */
 export function writeManifests({ manifests, folder, version, reference }) {
   for (const name of ['weft.yml', 'cleanup.yml']) {
     writeFileSync(join(folder, name), withImage(readFileSync(join(manifests, name), 'utf8'), version, reference));
@@ -53,8 +53,8 @@ export function writeManifests({ manifests, folder, version, reference }) {
 }
 
 /**
- * The chart as `helm package` lays it out: one folder of the chart's name. Helm's own command would put the present time into it, so
- * that no two packages were equal.
+ * The chart in the form that `helm package` makes: one folder with the chart's name. Helm's own command would put the present time into it,
+ * so that no two packages were equal.
  */
 export function packChart({ manifests, folder, work, version, image, epoch }) {
   const chart = freshFolder(join(work, 'chart'));
@@ -68,7 +68,7 @@ export function packChart({ manifests, folder, work, version, image, epoch }) {
   packFolder(chart, join(folder, `weft-${version}.tgz`), epoch, { gzip: true });
 }
 
-/** What `sha256sum --check` reads: every file of the folder, sorted. */
+/** The input of `sha256sum --check`: every file of the folder, sorted. */
 export function writeSums(folder) {
   const names = readdirSync(folder).filter((name) => name !== 'SHA256SUMS');
   const lines = names.sort().map((name) => {
@@ -81,7 +81,7 @@ export function writeSums(folder) {
   return lines.join('');
 }
 
-/** Copies built files that are there, with their rights. Returns the names of those that are not. */
+/** Copies built files that exist, with their modes. Returns the names of those that do not. */
 export function copyBuilt(files, folder) {
   const missing = [];
   mkdirSync(folder, { recursive: true });

@@ -1,8 +1,8 @@
 // The notes of a release, from CHANGELOG.md.
 
 /**
- * The text below `## VERSION`. With `unreleased`, the text below `## Unreleased` where that version has no heading yet. Throws an
- * Error of one line when there is none.
+ * The text below `## VERSION`. With `unreleased`, the text below `## Unreleased` if that version has no heading yet. Throws an Error of one
+ * line when there is none.
  */
 export function releaseNotes(changelog, version, { unreleased = false } = {}) {
   const sections = changelog.split(/^## /m).slice(1);

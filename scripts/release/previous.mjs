@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../command.mjs';
 import { publish } from '../engine.mjs';
 
-/** The last release, and the commit it was made of. Change both when a version is released. */
+/** The last release, and the commit from which it was made. Change both when a version is released. */
 const PREVIOUS = { version: '0.1.0', commit: '0ad0d13bb2d7e20f6a16fee711166cf4cb8cd630' };
 
 const repository = fileURLToPath(new URL('../../', import.meta.url));
@@ -48,7 +48,7 @@ function git(...args) {
   throw new Error(`git ${args[0]}: ${why}: the whole history is needed, or WEFT_PREVIOUS`);
 }
 
-/** As a clone of that time builds itself: with the packages of its own lock file. */
+/** Built as a clone of that time builds itself: with the packages of its own lock file. */
 function buildTree(tree) {
   const commands = [
     ['npm', ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']],

@@ -2,7 +2,7 @@
 import { RUNTIME_PACKAGES } from '../runtime-packages.mjs';
 import { testSuite } from '../vitest-suite.mjs';
 
-/** What the images of the tests have from Debian. */
+/** Debian's packages in the images of the tests. */
 const TOOLS = { curl: 'curl', 'bind9-dnsutils': 'dig', 'netcat-openbsd': 'nc.openbsd' };
 
 export function main(values) {

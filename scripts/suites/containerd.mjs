@@ -15,7 +15,7 @@ export async function main({ newer, ...values }) {
   });
 }
 
-/** Nodes take containerd from PATH, and containerd its shim from its own folder. */
+/** Nodes find containerd in PATH, and containerd finds its shim in its own folder. */
 async function putNewerFirst() {
   const { containerd } = await fetchDebianPackages(['containerd'], process.arch === 'x64' ? 'amd64' : process.arch);
   process.env['PATH'] = `${containerd.folder}/usr/bin:${process.env['PATH']}`;

@@ -1,4 +1,5 @@
-// `npm run suite -- doctor`: every problem the doctor names, made in a lab, named, and ended by the fix it prints.
+// `npm run suite -- doctor`: makes every problem that the doctor can find in a lab, and checks that it is found and that the printed fix
+// ends it.
 import { testSuite } from '../vitest-suite.mjs';
 
 export function main(_values, args) {

@@ -21,7 +21,7 @@ export function main(_values, args) {
   });
 }
 
-/** A folder with the packages and with what they depend on and this machine lacks. */
+/** A folder with the packages and with those of their dependencies that this machine lacks. */
 function unpackedPackages() {
   const folder = join(cacheFolder(), `unpacked-${PACKAGES.join('-')}`);
   if (readdirIfAny(folder).length > 0) return folder;

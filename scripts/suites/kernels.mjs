@@ -24,7 +24,7 @@ const VITEST = 'node node_modules/vitest/vitest.mjs';
 const MAIN_JOB_FILE = 'scripts/kernels/main-job.mjs';
 
 const SUBSET = FEATURES.filter(({ isLong }) => !isLong).flatMap(({ files }) => files);
-/** With --all: everything that talks to the kernel. */
+/** With --all, everything that uses the kernel. */
 const ALL = ['test/kernels', 'test/root', 'test/e2e'];
 
 const LIMIT_MS = 3 * 3600_000;
@@ -62,13 +62,13 @@ export async function main(values) {
   return report(rows);
 }
 
-/** Lets vitest turn the TypeScript of the tests into what Node runs, and store that, so that the slow machine need not. */
+/** Lets vitest translate the TypeScript of the tests for Node, and stores the result, so that the slow machine need not do it. */
 async function transform(files) {
   const argv = ['node_modules/vitest/vitest.mjs', 'list', '--experimental.fsModuleCache', ...files];
   await runProgram(process.execPath, argv, { cwd: repository, env: { ...process.env, WEFT_SUITE: '{}' } });
 }
 
-/** Boots one kernel and runs the main job and the tests on it; what needs a kernel that lacks something, on a second machine. */
+/** Boots one kernel and runs the main job and the tests on it. Tests that need a kernel without some modules run on a second machine. */
 async function onKernel(name, { files, folder, programs, hasJob, isAll }) {
   const kernel = await debianKernel(name);
   process.stdout.write(`\n== ${name}: ${kernel.packaged}\n`);
@@ -97,7 +97,7 @@ async function onKernel(name, { files, folder, programs, hasJob, isAll }) {
   return row;
 }
 
-/** Boots a machine without some modules, and runs there the main job, if that is wanted, and files of tests. */
+/** Boots a machine without some modules, and runs there the main job, if it is chosen, and test files. */
 async function onMachine(kernel, without, { programs, output, files, hasJob }) {
   const vm = await VirtualMachine.boot(kernel, { without });
   try {
@@ -148,7 +148,7 @@ async function benchAll({ kernel = KERNELS, keep: isKept }) {
   return worst;
 }
 
-/** What is taken for the result of a run that ended without one. */
+/** The result of a run that ended without one. */
 const NO_RESULTS = JSON.stringify({ failures: 1, tests: [] });
 
 function minutesSince(startedMs) {
